@@ -1,0 +1,30 @@
+// Package api is the nouns that users write: Flux's kinds, in any version of theirs, and the fleet.nave.io kinds, with
+// their defaults and their validation.
+package api
+
+import "strings"
+
+// Key names an object of the hub (Cluster is empty) or of one cluster's graph. Each kind belongs to one group, so the
+// group is not part of it.
+type Key struct {
+	Cluster   string `json:"cluster,omitempty"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+// String returns "Kind namespace/name", with " on cluster" for an object of a cluster's graph.
+func (k Key) String() string {
+	s := k.Kind + " "
+	if k.Namespace != "" {
+		s += k.Namespace + "/"
+	}
+	s += k.Name
+	if k.Cluster != "" {
+		s += " on " + k.Cluster
+	}
+	return s
+}
+
+// Path returns the key as "cluster/Kind/namespace/name", the form that orders keys in the store.
+func (k Key) Path() string { return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/") }

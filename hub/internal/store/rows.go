@@ -1,0 +1,111 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Resource is an object that users wrote: by hand, in the hub's root, or in a cluster's graph. Key: api.Key.Path().
+// Written by admin (objects without an owner) and plan (objects with one). Secrets are not here but in Secrets.
+type Resource struct {
+	Key         api.Key         `json:"key"`
+	Object      json.RawMessage `json:"object"` // converted to the current apiVersion, without status
+	UID         string          `json:"uid"`
+	Generation  int64           `json:"generation"` // grows when the spec changes
+	Created     time.Time       `json:"created"`
+	Owner       *api.Key        `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
+	RequestedAt string          `json:"requestedAt,omitempty"` // the last request to reconcile
+	Suspended   bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
+}
+
+// Outcome is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
+// Written by fetch (sources) and plan (all else).
+type Outcome struct {
+	ObservedGeneration int64     `json:"observedGeneration"`
+	Ready              string    `json:"ready"` // True, False, Unknown
+	Reason             string    `json:"reason"`
+	Message            string    `json:"message"`
+	Since              time.Time `json:"since"`               // of this Ready and Reason
+	Revision           string    `json:"revision,omitempty"`  // the last that succeeded
+	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
+	HandledRequest     string    `json:"handledRequest,omitempty"`
+}
+
+// Fetched is the newest artifact of one source, shared by every resource that names the same source. Key: api.SourceKey.
+// Written by fetch.
+type Fetched struct {
+	Artifact  *source.Artifact `json:"artifact,omitempty"` // nil: never fetched
+	CheckedAt time.Time        `json:"checkedAt"`
+	Error     string           `json:"error,omitempty"` // why the last attempt failed; the artifact stays
+	Reason    string           `json:"reason,omitempty"`
+}
+
+// Render is one memoized render: given equal inputs, the result is this. Key: the digest of the inputs. Written by plan.
+type Render struct {
+	Value  json.RawMessage `json:"value"` // the planner's own
+	UsedAt time.Time       `json:"usedAt"`
+}
+
+// Plan is what one cluster should run as far as the hub can tell now. Key: the cluster's name. Written by plan.
+type Plan struct {
+	Applications []bundle.Entry `json:"applications"` // sorted by owner
+	// ChangedAt is when the change that led to this plan was first seen; the start of commit → live.
+	ChangedAt time.Time `json:"changedAt"`
+}
+
+// Desired is the newest signed bundle of one cluster. Key: the cluster's name. Written by publish.
+type Desired struct {
+	Bundle    bundle.ID `json:"bundle"`
+	Envelope  []byte    `json:"envelope"` // bytes of nave.bundle.v1.Envelope
+	ExpiresAt time.Time `json:"expiresAt"`
+	ChangedAt time.Time `json:"changedAt"`
+}
+
+// Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and dispatch.
+type Spoke struct {
+	RegisteredAt      time.Time            `json:"registeredAt"`
+	CertificateExpiry time.Time            `json:"certificateExpiry"`
+	Connected         bool                 `json:"connected"`
+	Since             time.Time            `json:"since"` // of Connected
+	Version           string               `json:"version,omitempty"`
+	KubernetesVersion string               `json:"kubernetesVersion,omitempty"`
+	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each: received, applied, healthy
+	Rejected          string               `json:"rejected,omitempty"`
+}
+
+// Report is a spoke's latest word on one application. Key: cluster/Kind/namespace/name. Written by dispatch.
+type Report struct {
+	Value      []byte    `json:"value"` // bytes of nave.spoke.v1.ApplicationReport
+	ReceivedAt time.Time `json:"receivedAt"`
+}
+
+// JoinToken is a one-time secret of a cluster. Key: the digest of the token; the token itself is never stored.
+// Written by admin and registration.
+type JoinToken struct {
+	Cluster   string          `json:"cluster"`
+	ExpiresAt time.Time       `json:"expiresAt"`
+	UsedAt    time.Time       `json:"usedAt,omitzero"`
+	UsedBy    manifest.Digest `json:"usedBy,omitzero"` // of the public key it was used for
+}
+
+// Event is something that happened, for people. Key: time and a counter, so that keys order. Written by everyone.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Object  api.Key   `json:"object"`
+	Type    string    `json:"type"` // Normal or Warning
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+}
+
+// Secret is a credential the hub itself needs, encrypted at rest. Key: namespace/name. Written by admin.
+type Secret struct {
+	Sealed  []byte    `json:"sealed"` // nonce and AES-256-GCM ciphertext of the data map's JSON
+	Keys    []string  `json:"keys"`   // names of the data's keys
+	Type    string    `json:"type"`
+	Created time.Time `json:"created"`
+}

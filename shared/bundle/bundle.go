@@ -1,0 +1,127 @@
+// Package bundle is the desired state of a cluster as values: the Bundle that is signed, the Applications it lists and
+// the objects they refer to, with their bytes and digests. The bytes are the messages of proto/nave/bundle/v1.
+package bundle
+
+import (
+	"time"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// PayloadType is the DSSE payload type of a Bundle.
+const PayloadType = "application/vnd.nave.bundle.v1+protobuf"
+
+// Bundle is everything one cluster should run.
+type Bundle struct {
+	Cluster      string // SPIFFE ID of the cluster
+	Epoch        uint64
+	Sequence     uint64
+	IssuedAt     time.Time
+	ExpiresAt    time.Time
+	Applications []Entry // sorted by Owner
+}
+
+// ID names one signed bundle. The digest is over the bundle's bytes.
+type ID struct {
+	Epoch    uint64          `json:"epoch"`
+	Sequence uint64          `json:"sequence"`
+	Digest   manifest.Digest `json:"digest"`
+}
+
+// Newer reports whether id comes after other. Digests do not order.
+func (id ID) Newer(other ID) bool {
+	return id.Epoch > other.Epoch || id.Epoch == other.Epoch && id.Sequence > other.Sequence
+}
+
+// Owner names the Flux resource that an Application is rendered from.
+type Owner struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// String returns "Kind namespace/name".
+func (o Owner) String() string { return o.Kind + " " + o.Namespace + "/" + o.Name }
+
+// Entry is one Application of a bundle, by digest, and what of it is not content.
+type Entry struct {
+	Owner       Owner           `json:"owner"`
+	Digest      manifest.Digest `json:"digest"`
+	Revision    string          `json:"revision"`
+	Suspended   bool            `json:"suspended,omitempty"`
+	RequestedAt string          `json:"requestedAt,omitempty"`
+}
+
+// Application is what one Kustomization or HelmRelease renders to on one cluster.
+type Application struct {
+	Owner          Owner
+	Objects        []ObjectReference // in the order in which they are applied
+	DependsOn      []Owner
+	Prune          bool
+	Wait           bool
+	Force          bool
+	Timeout        time.Duration
+	Interval       time.Duration
+	RetryInterval  time.Duration
+	ServiceAccount string
+	Decryption     SecretReference // zero: no keys named
+	SealedFiles    []SealedFile
+	HealthChecks   []ObjectIdentity
+	DeletionPolicy DeletionPolicy
+}
+
+// DeletionPolicy is what happens to the objects of an Application that leaves the bundle: Flux's spec.deletionPolicy.
+type DeletionPolicy string
+
+// The deletion policies of Flux's Kustomization.
+const (
+	MirrorPrune        DeletionPolicy = "MirrorPrune" // as Application.Prune says; the default
+	Delete             DeletionPolicy = "Delete"
+	WaitForTermination DeletionPolicy = "WaitForTermination"
+	Orphan             DeletionPolicy = "Orphan"
+)
+
+// SecretReference names a Secret in the spoke's own cluster.
+type SecretReference struct{ Namespace, Name string }
+
+// ObjectIdentity names an object and the API version it is written in.
+type ObjectIdentity struct{ Group, Version, Kind, Namespace, Name string }
+
+// ID returns the name without the version.
+func (o ObjectIdentity) ID() manifest.ID {
+	return manifest.ID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+}
+
+// ObjectReference is one object by the digest of its canonical JSON.
+type ObjectReference struct {
+	ObjectIdentity
+	Digest manifest.Digest
+}
+
+// SealedFile is a SOPS file as it was committed, and the tokens that stand for its values.
+type SealedFile struct {
+	Path   string // below the artifact's root; for messages only
+	Digest manifest.Digest
+	Format Format
+	Values []SealedValue
+}
+
+// Format is the SOPS store that reads a sealed file.
+type Format string
+
+// The formats of SOPS.
+const (
+	YAML   Format = "yaml"
+	JSON   Format = "json"
+	Dotenv Format = "dotenv"
+	INI    Format = "ini"
+	Binary Format = "binary"
+)
+
+// SealedValue is one encrypted leaf and the token that stands for it.
+type SealedValue struct {
+	Token    string
+	Document int      // index of the document in a file of several
+	Path     []string // map keys, and list indexes in decimal
+	Type     string   // as SOPS recorded it: str, int, float, bool, bytes
+}
