@@ -1,0 +1,62 @@
+// Package version says which build this is and which wire protocol it speaks.
+package version
+
+import (
+	"runtime"
+	"runtime/debug"
+	"sync"
+)
+
+// Version and Commit are set with -ldflags "-X …/shared/version.Version=v1.2.3 -X …/shared/version.Commit=…". A build
+// without them takes what the Go toolchain recorded.
+var (
+	Version string
+	Commit  string
+)
+
+// Protocol is the number of the wire protocol between hub and spoke. It grows when one side must know what the other
+// one can do; fields that the other side may ignore do not change it. A hub serves the newest three.
+//
+// History:
+//
+//	1 (2026-10-01): Session with hello, offers, acks and heartbeats; Fetch; Report; Register and Renew.
+const Protocol uint32 = 1
+
+// String returns "v1.2.3 (commit, go1.26)", as the version commands print it.
+func String() string {
+	v, c := Build()
+	return v + " (" + c + ", " + runtime.Version() + ")"
+}
+
+// Build returns the version ("devel" when nothing says) and the commit ("unknown" when nothing says).
+func Build() (version, commit string) {
+	recorded := sync.OnceValues(recorded)
+	v, c := recorded()
+	return first(Version, v, "devel"), first(Commit, c, "unknown")
+}
+
+// recorded reads what the toolchain wrote into the binary.
+func recorded() (version, commit string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "", ""
+	}
+	if info.Main.Version != "(devel)" {
+		version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value
+		}
+	}
+	return version, commit
+}
+
+func first(candidates ...string) string {
+	for _, c := range candidates {
+		if c != "" {
+			return c
+		}
+	}
+	return ""
+}
