@@ -1,0 +1,101 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// MaxBlob is the largest blob in bytes, before compression.
+const MaxBlob = 64 << 20
+
+// The one compressor and decompressor: both are safe for concurrent use of their EncodeAll and DecodeAll. The options
+// are constants, so there is no error to have.
+var (
+	compressor, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true))
+	decompressor, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(MaxBlob))
+)
+
+// sizeLength is the length of the size that stands before the zstd frame of a blob.
+const sizeLength = 8
+
+// PutBlob keeps data under its digest. Data that is there already costs a look-up.
+func PutBlob(tx *Tx, data []byte) (manifest.Digest, error) {
+	d := manifest.DigestOf(data)
+	if len(data) > MaxBlob {
+		return d, fmt.Errorf("blob of %d bytes: the limit is %d", len(data), MaxBlob)
+	}
+	if HasBlob(tx, d) {
+		return d, nil
+	}
+	value := binary.BigEndian.AppendUint64(make([]byte, 0, sizeLength+len(data)/2), uint64(len(data)))
+	if err := tx.put(blobTable, blobKey(d), compressor.EncodeAll(data, value)); err != nil {
+		return d, fmt.Errorf("put blob %s in the store: %w", d, err)
+	}
+	return d, nil
+}
+
+// Blob returns the data with the digest. Errors: ErrNotFound; a blob that the disk damaged is an error, too.
+func Blob(tx *Tx, d manifest.Digest) ([]byte, error) {
+	frame, size, err := blobFrame(tx, d)
+	if err != nil {
+		return nil, err
+	}
+	data, err := decompressor.DecodeAll(frame, make([]byte, 0, size))
+	if err != nil {
+		return nil, fmt.Errorf("decompress blob %s of the store: %w", d, err)
+	}
+	if manifest.DigestOf(data) != d {
+		return nil, fmt.Errorf("blob %s of the store: %w: its bytes have another digest", d, ErrDamaged)
+	}
+	return data, nil
+}
+
+// CompressedBlob returns the data with the digest as one zstd frame, and its size in bytes before compression. Errors:
+// ErrNotFound.
+func CompressedBlob(tx *Tx, d manifest.Digest) (frame []byte, size uint64, err error) {
+	frame, size, err = blobFrame(tx, d)
+	return bytes.Clone(frame), size, err
+}
+
+// HasBlob reports whether there is data with the digest.
+func HasBlob(tx *Tx, d manifest.Digest) bool {
+	value, err := tx.get(blobTable, blobKey(d))
+	return err == nil && value != nil
+}
+
+// SweepBlobs deletes the blobs that keep does not want and returns how many.
+func SweepBlobs(tx *Tx, keep func(manifest.Digest) bool) (int, error) {
+	swept := 0
+	err := tx.scan(blobTable, "", func(key string, _ []byte) error {
+		if d := manifest.Digest([]byte(key)); keep(d) {
+			return nil
+		}
+		swept++
+		return tx.delete(blobTable, key)
+	})
+	if err != nil {
+		return swept, fmt.Errorf("sweep blobs of the store: %w", err)
+	}
+	return swept, nil
+}
+
+func blobKey(d manifest.Digest) string { return string(d[:]) }
+
+// blobFrame returns the frame as it lies in the store; it is valid until the transaction ends.
+func blobFrame(tx *Tx, d manifest.Digest) ([]byte, uint64, error) {
+	value, err := tx.get(blobTable, blobKey(d))
+	switch {
+	case err != nil:
+		return nil, 0, fmt.Errorf("blob %s: %w", d, err)
+	case value == nil:
+		return nil, 0, fmt.Errorf("blob %s in the store: %w", d, ErrNotFound)
+	case len(value) < sizeLength || binary.BigEndian.Uint64(value) > MaxBlob:
+		return nil, 0, fmt.Errorf("blob %s in the store: %w", d, ErrDamaged)
+	}
+	return value[sizeLength:], binary.BigEndian.Uint64(value), nil
+}

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// layout is the number of the layout that doc.go draws. A change that an older hub cannot read needs a new number and a
+// migration in prepare.
+const layout = 1
+
+// The bucket that says what the file is, and its keys.
+const (
+	metaBucket = "meta"
+	layoutKey  = "layout"
+	epochKey   = "epoch"
+)
+
+// blobTable is the bucket of the blobs.
+const blobTable = "blobs"
+
+// buckets are all buckets of the layout but meta.
+var buckets = []string{
+	Resources.name, Outcomes.name, Sources.name, Renders.name, Plans.name, Desireds.name, Spokes.name, Reports.name,
+	JoinTokens.name, Events.name, Secrets.name, blobTable, eventIndex.name, eventCounters.name,
+}
+
+// options of the file:
+//   - Every commit is synced. A hub that forgets a sequence it has signed would be refused by its spokes.
+//   - The free list is a hash map and is not written with every commit: after a sweep of many blobs it is large, and each
+//     small commit would carry it. The price is that opening the file walks its pages once; etcd chose the same.
+//   - The map is large from the start (it costs address space, not memory), because growing it waits for all readers.
+func options() *bbolt.Options {
+	return &bbolt.Options{
+		Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		InitialMmapSize: 1 << 30, NoStatistics: true,
+	}
+}
+
+// Open opens the store in the file at path, or makes it, readable by its owner only. The folder must exist. Errors:
+// ErrLocked after one second, ErrLayout, ErrFull, those of the file.
+func Open(path string) (*Store, error) {
+	db, err := bbolt.Open(path, 0o600, options())
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, translate(err))
+	}
+	var epoch uint64
+	if err := db.Update(func(tx *bbolt.Tx) error {
+		epoch, err = prepare(tx)
+		return err
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, translate(err)), db.Close())
+	}
+	return &Store{engine: &bolt{db: db}, epoch: epoch}, nil
+}
+
+// prepare makes the buckets of a new file, checks the layout of an old one, and returns the epoch.
+func prepare(tx *bbolt.Tx) (epoch uint64, err error) {
+	meta, err := tx.CreateBucketIfNotExists([]byte(metaBucket))
+	if err != nil {
+		return 0, err
+	}
+	if found := number(meta, layoutKey); found > layout {
+		return 0, fmt.Errorf("layout %d, this version knows %d: %w", found, layout, ErrLayout)
+	}
+	if err := putNumber(meta, layoutKey, layout); err != nil {
+		return 0, err
+	}
+	if epoch = number(meta, epochKey); epoch == 0 {
+		epoch = newEpoch()
+		err = putNumber(meta, epochKey, epoch)
+	}
+	for _, name := range buckets {
+		if err == nil {
+			_, err = tx.CreateBucketIfNotExists([]byte(name))
+		}
+	}
+	return epoch, err
+}
+
+// newEpoch is a number that is higher for a store that is made later.
+func newEpoch() uint64 { return uint64(time.Now().Unix()) }
+
+func number(b *bbolt.Bucket, key string) uint64 {
+	if v := b.Get([]byte(key)); len(v) == 8 {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 0
+}
+
+func putNumber(b *bbolt.Bucket, key string, n uint64) error {
+	return b.Put([]byte(key), binary.BigEndian.AppendUint64(nil, n))
+}
+
+// bolt is the engine in a file.
+type bolt struct{ db *bbolt.DB }
+
+func (b *bolt) begin(writable bool) (engineTx, error) {
+	tx, err := b.db.Begin(writable)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &boltTx{tx}, nil
+}
+
+func (b *bolt) close() error { return b.db.Close() }
+
+// boltTx is one transaction on the file.
+type boltTx struct{ tx *bbolt.Tx }
+
+func (t *boltTx) bucket(table string) *bbolt.Bucket { return t.tx.Bucket([]byte(table)) }
+
+func (t *boltTx) get(table, key string) []byte { return t.bucket(table).Get([]byte(key)) }
+
+func (t *boltTx) put(table, key string, value []byte) error {
+	return t.bucket(table).Put([]byte(key), value)
+}
+
+func (t *boltTx) delete(table, key string) error { return t.bucket(table).Delete([]byte(key)) }
+
+func (t *boltTx) scan(table, prefix string, visit func(key string, value []byte) error) error {
+	p, c := []byte(prefix), t.bucket(table).Cursor()
+	for k, v := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
+		if err := visit(string(k), v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *boltTx) commit() error { return translate(t.tx.Commit()) }
+
+// rollback undoes what was not committed; after a commit there is nothing to undo, and bbolt's error says only that.
+func (t *boltTx) rollback() { _ = t.tx.Rollback() }
+
+// translate turns bbolt's errors into the store's own.
+func translate(err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return ErrLocked
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return ErrClosed
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case full(err):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+// full reports whether the disk, a quota or a size limit is why err happened. bbolt keeps only the text of the error
+// that growing the file gave.
+func full(err error) bool {
+	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, no) || err != nil && strings.HasSuffix(err.Error(), ": "+no.Error()) {
+			return true
+		}
+	}
+	return false
+}

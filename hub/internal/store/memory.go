@@ -1,0 +1,118 @@
+package store
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// OpenMemory returns a new store that lives as long as the process, for tests and for trying things out.
+func OpenMemory() *Store {
+	return &Store{engine: &memory{tables: map[string][]entry{}}, epoch: newEpoch()}
+}
+
+// entry is one row.
+type entry struct {
+	key   string
+	value []byte
+}
+
+// memory is the engine in memory. A committed table is never changed, only replaced, so a reader keeps what it began with.
+type memory struct {
+	mu     sync.Mutex
+	tables map[string][]entry // sorted by key; nil: closed
+}
+
+func (m *memory) begin(writable bool) (engineTx, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tables == nil {
+		return nil, ErrClosed
+	}
+	t := &memoryTx{memory: m, tables: m.tables}
+	if writable {
+		t.tables, t.own = maps.Clone(m.tables), map[string]bool{}
+	}
+	return t, nil
+}
+
+func (m *memory) close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tables = nil
+	return nil
+}
+
+// memoryTx copies a table before its first write to it.
+type memoryTx struct {
+	memory *memory
+	tables map[string][]entry
+	own    map[string]bool // tables that are copied already
+}
+
+func find(rows []entry, key string) (int, bool) {
+	return slices.BinarySearchFunc(rows, key, func(e entry, key string) int { return cmp.Compare(e.key, key) })
+}
+
+func (t *memoryTx) get(table, key string) []byte {
+	rows := t.tables[table]
+	if i, ok := find(rows, key); ok {
+		return rows[i].value
+	}
+	return nil
+}
+
+// writable returns a table that may be changed in place.
+func (t *memoryTx) writable(table string) []entry {
+	if !t.own[table] {
+		t.own[table] = true
+		t.tables[table] = slices.Clone(t.tables[table])
+	}
+	return t.tables[table]
+}
+
+func (t *memoryTx) put(table, key string, value []byte) error {
+	rows := t.writable(table)
+	if i, ok := find(rows, key); ok {
+		rows[i].value = value
+	} else {
+		t.tables[table] = slices.Insert(rows, i, entry{key, value})
+	}
+	return nil
+}
+
+func (t *memoryTx) delete(table, key string) error {
+	rows := t.writable(table)
+	if i, ok := find(rows, key); ok {
+		t.tables[table] = slices.Delete(rows, i, i+1)
+	}
+	return nil
+}
+
+func (t *memoryTx) scan(table, prefix string, visit func(key string, value []byte) error) error {
+	rows := t.tables[table]
+	from, _ := find(rows, prefix)
+	for _, e := range rows[from:] {
+		if !strings.HasPrefix(e.key, prefix) {
+			return nil
+		}
+		if err := visit(e.key, e.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *memoryTx) commit() error {
+	t.memory.mu.Lock()
+	defer t.memory.mu.Unlock()
+	if t.memory.tables == nil {
+		return ErrClosed
+	}
+	t.memory.tables = t.tables
+	return nil
+}
+
+func (t *memoryTx) rollback() {}

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
+// Change names a row that was put or deleted. An empty Key stands for every row of the table: the watcher was so far
+// behind that single keys were given up.
+type Change struct{ Table, Key string }
+
+// maxPending is how many single keys a watcher holds before it gives them up for whole tables.
+const maxPending = 1 << 18
+
+// Watcher collects which rows changed since it was last asked. It holds each row once however often it changes, so a
+// slow watcher costs no more than the rows there are. Read the rows themselves in a View after Take.
+type Watcher struct {
+	all    *watchers
+	tables map[string]bool
+	signal chan struct{}
+
+	mu      sync.Mutex
+	pending map[Change]struct{} // nil: closed
+}
+
+// Watch starts to collect changes of the tables, of all tables when none is named. Call it before the View that reads
+// the first state; then no change is lost between the two.
+func (s *Store) Watch(tables ...string) *Watcher {
+	w := &Watcher{
+		all: &s.watchers, tables: map[string]bool{}, signal: make(chan struct{}, 1), pending: map[Change]struct{}{},
+	}
+	for _, t := range tables {
+		w.tables[t] = true
+	}
+	s.watchers.add(w)
+	return w
+}
+
+// C receives when there is something to Take. It is closed when the watcher or the store is.
+func (w *Watcher) C() <-chan struct{} { return w.signal }
+
+// Take returns the changes since the last Take, each once, sorted by table and key; none when there were none.
+func (w *Watcher) Take() []Change {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.pending) == 0 {
+		return nil
+	}
+	taken := make([]Change, 0, len(w.pending))
+	for c := range w.pending {
+		taken = append(taken, c)
+	}
+	w.pending = map[Change]struct{}{}
+	slices.SortFunc(taken, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key))
+	})
+	return taken
+}
+
+// Close stops the watcher and closes C. Further calls do nothing.
+func (w *Watcher) Close() {
+	w.all.remove(w)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pending != nil {
+		w.pending = nil
+		close(w.signal)
+	}
+}
+
+// add notes the changes of the watched tables and signals if there were any.
+func (w *Watcher) add(changes []Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pending == nil {
+		return
+	}
+	for _, c := range changes {
+		if len(w.tables) == 0 || w.tables[c.Table] {
+			w.note(c)
+		}
+	}
+	if len(w.pending) > 0 {
+		select {
+		case w.signal <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// note adds one change to the set.
+func (w *Watcher) note(c Change) {
+	whole := Change{Table: c.Table}
+	if _, ok := w.pending[whole]; ok {
+		return
+	}
+	if len(w.pending) < maxPending {
+		w.pending[c] = struct{}{}
+		return
+	}
+	for p := range w.pending {
+		delete(w.pending, p)
+		w.pending[Change{Table: p.Table}] = struct{}{}
+	}
+	w.pending[whole] = struct{}{}
+}
+
+// watchers are the open watchers of one store.
+type watchers struct {
+	mu  sync.Mutex
+	set map[*Watcher]struct{}
+}
+
+func (ws *watchers) add(w *Watcher) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.set == nil {
+		ws.set = map[*Watcher]struct{}{}
+	}
+	ws.set[w] = struct{}{}
+}
+
+func (ws *watchers) remove(w *Watcher) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.set, w)
+}
+
+func (ws *watchers) list() []*Watcher {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	list := make([]*Watcher, 0, len(ws.set))
+	for w := range ws.set {
+		list = append(list, w)
+	}
+	return list
+}
+
+func (ws *watchers) wake(changes []Change) {
+	for _, w := range ws.list() {
+		w.add(changes)
+	}
+}
+
+func (ws *watchers) closeAll() {
+	for _, w := range ws.list() {
+		w.Close()
+	}
+}
