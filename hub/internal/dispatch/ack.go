@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// The names of the stages in store.Spoke.Acks and in the metrics.
+const (
+	stageReceived = "received"
+	stageApplied  = "applied"
+	stageHealthy  = "healthy"
+	stageRejected = "rejected"
+)
+
+// stageNames are the stages that a bundle passes, in order.
+var stageNames = map[spokev1.AckStage]string{
+	spokev1.AckStage_ACK_STAGE_RECEIVED: stageReceived,
+	spokev1.AckStage_ACK_STAGE_APPLIED:  stageApplied,
+	spokev1.AckStage_ACK_STAGE_HEALTHY:  stageHealthy,
+	spokev1.AckStage_ACK_STAGE_REJECTED: stageRejected,
+}
+
+const maxReason = 1024
+
+// ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped.
+func (s *Server) ack(x *session, a *spokev1.Ack) error {
+	id, err := readID(a.Bundle)
+	if err != nil {
+		return err
+	}
+	stage, ok := stageNames[a.Stage]
+	if !ok {
+		return invalid("ack stage %d is unknown", a.Stage)
+	}
+	desired := x.mailbox.latest()
+	if !plausible(desired, id) && id != x.known {
+		s.log.Warn("ack for a bundle that was never offered", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence))
+		return nil
+	}
+	s.metrics.acks.WithLabelValues(stage).Inc()
+	if stage == stageRejected {
+		s.reject(x, id, "BundleRejected", fmt.Sprintf("the spoke refused bundle %s: %s", showID(id), clean(a.Reason, maxReason)))
+		return nil
+	}
+	if id.Newer(x.known) {
+		x.known = id
+	}
+	s.batch.ack(x.cluster, stage, id)
+	if stage == stageApplied && desired != nil && id == desired.id {
+		s.observe(x, desired.changedAt)
+	}
+	return nil
+}
+
+// plausible reports whether the spoke can have id from this hub: it is the newest offer, or older.
+func plausible(desired *offer, id bundle.ID) bool {
+	return desired != nil && (id == desired.id || desired.id.Newer(id))
+}
+
+// observe measures commit → live once for each change. A bundle that was only signed anew carries an old change, and
+// what was committed before the spoke existed says nothing about how fast it is.
+func (s *Server) observe(x *session, changedAt time.Time) {
+	if changedAt.Equal(x.observed) || changedAt.Before(x.sinceLive) {
+		return
+	}
+	x.observed = changedAt
+	s.metrics.live(changedAt)
+}
+
+// warning is an event about a cluster.
+func warning(cluster, reason, format string, args ...any) store.Event {
+	return store.Event{
+		Time:    time.Now().UTC(),
+		Object:  clusterKey(cluster),
+		Type:    "Warning",
+		Reason:  reason,
+		Message: fmt.Sprintf(format, args...),
+	}
+}

@@ -1,0 +1,254 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// When batches are written. A batch that comes after a quiet time waits only for its like (a change reaches all spokes at
+// about the same moment); under load one transaction follows the other at batchWindow.
+const (
+	batchQuiet  = 10 * time.Millisecond
+	batchWindow = 100 * time.Millisecond
+	batchRetry  = time.Second // after a failed transaction, usually a full disk
+)
+
+const (
+	maxBatchReports = 256
+	maxBatchBytes   = 8 << 20
+	maxEvents       = 1000 // waiting ones; more are dropped
+	flushTimeout    = 5 * time.Second
+)
+
+// batch collects what spokes say until it is written. What it holds is bounded by the number of clusters: of each kind
+// of word only the latest counts.
+type batch struct {
+	store *store.Store
+	log   *slog.Logger
+	wake  chan struct{} // capacity 1
+
+	mu      sync.Mutex
+	spokes  map[string]*spokeDelta
+	reports []*pendingReport // each has a caller that waits
+	events  []store.Event
+}
+
+// pendingReport is one Report call.
+type pendingReport struct {
+	cluster string
+	report  *checkedReport
+	done    chan error // capacity 1
+}
+
+func newBatch(s *store.Store, log *slog.Logger) *batch {
+	return &batch{store: s, log: log, wake: make(chan struct{}, 1), spokes: map[string]*spokeDelta{}}
+}
+
+func (b *batch) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// edit changes what will be written about a cluster's spoke.
+func (b *batch) edit(cluster string, change func(*spokeDelta)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := b.spokes[cluster]
+	if d == nil {
+		d = &spokeDelta{}
+		b.spokes[cluster] = d
+	}
+	change(d)
+	b.signal()
+}
+
+func (b *batch) hello(cluster string, h *spokev1.Hello, verified bundle.ID) {
+	b.edit(cluster, func(d *spokeDelta) { d.hello(h, verified) })
+}
+
+func (b *batch) goodbye(cluster string) {
+	b.edit(cluster, func(d *spokeDelta) { d.connect(false) })
+}
+
+func (b *batch) ack(cluster, stage string, id bundle.ID) {
+	b.edit(cluster, func(d *spokeDelta) { d.ack(stage, id) })
+}
+
+func (b *batch) reject(cluster, why string) {
+	b.edit(cluster, func(d *spokeDelta) { d.rejected = &why })
+}
+
+func (b *batch) event(e store.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.events) < maxEvents {
+		b.events = append(b.events, e)
+	}
+	b.signal()
+}
+
+// report hands a report over and waits until it is on disk.
+func (b *batch) report(ctx context.Context, p *pendingReport) error {
+	b.mu.Lock()
+	b.reports = append(b.reports, p)
+	b.signal()
+	b.mu.Unlock()
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// run writes batches until ctx ends, and then what is left.
+func (b *batch) run(ctx context.Context) error {
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			b.last()
+			return nil
+		case <-b.wake:
+		}
+		b.pause(ctx, max(batchQuiet, batchWindow-time.Since(last)))
+		if err := b.flush(); err != nil {
+			b.log.Error("write what spokes said", telemetry.Err(err))
+			b.pause(ctx, batchRetry)
+			b.signal()
+		}
+		last = time.Now()
+	}
+}
+
+func (b *batch) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// last writes everything that is left, in as many transactions as it takes.
+func (b *batch) last() {
+	deadline := time.Now().Add(flushTimeout)
+	for !b.empty() && time.Now().Before(deadline) {
+		if err := b.flush(); err != nil {
+			b.log.Error("write what spokes said at the end", telemetry.Err(err))
+			return
+		}
+	}
+}
+
+func (b *batch) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.spokes) == 0 && len(b.reports) == 0 && len(b.events) == 0
+}
+
+// load is what one transaction writes.
+type load struct {
+	spokes  map[string]*spokeDelta
+	reports []*pendingReport
+	events  []store.Event
+}
+
+// pick takes what the next transaction writes; reports beyond its size stay for the one after.
+func (b *batch) pick() load {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, size := 0, 0
+	for n < len(b.reports) && n < maxBatchReports && (n == 0 || size+b.reports[n].report.size <= maxBatchBytes) {
+		size += b.reports[n].report.size
+		n++
+	}
+	l := load{spokes: b.spokes, reports: b.reports[:n:n], events: b.events}
+	b.spokes, b.reports, b.events = map[string]*spokeDelta{}, b.reports[n:], nil
+	if n > 0 && len(b.reports) == 0 {
+		b.reports = nil
+	}
+	if len(b.reports) > 0 {
+		b.signal()
+	}
+	return l
+}
+
+// restore puts back what could not be written, under what came meanwhile. Reports are not kept: their callers are told,
+// and send the latest truth again.
+func (b *batch) restore(l load) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for cluster, d := range l.spokes {
+		if newer := b.spokes[cluster]; newer != nil {
+			d.merge(newer)
+		}
+		b.spokes[cluster] = d
+	}
+	b.events = append(l.events, b.events...)
+	b.events = b.events[:min(len(b.events), maxEvents)]
+}
+
+// flush writes one transaction.
+func (b *batch) flush() error {
+	l := b.pick()
+	err := b.store.Update(l.write)
+	answer := error(nil)
+	if err != nil {
+		b.restore(l)
+		answer = status.Error(codes.Unavailable, "the hub cannot write its store")
+	}
+	for _, p := range l.reports {
+		p.done <- answer
+	}
+	return err
+}
+
+// write puts the load into the store. Rows of clusters that were deleted meanwhile are not brought back.
+func (l load) write(tx *store.Tx) error {
+	there := map[string]bool{}
+	exists := func(cluster string) (bool, error) {
+		if ok, known := there[cluster]; known {
+			return ok, nil
+		}
+		_, ok, err := store.Resources.Get(tx, clusterKey(cluster).Path())
+		there[cluster] = ok
+		return ok, err
+	}
+	for cluster, d := range l.spokes {
+		if ok, err := exists(cluster); err != nil {
+			return err
+		} else if ok {
+			if err := d.write(tx, cluster); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range l.reports {
+		if ok, err := exists(p.cluster); err != nil {
+			return err
+		} else if ok {
+			if err := p.report.write(tx, p.cluster); err != nil {
+				return err
+			}
+		}
+	}
+	for _, e := range l.events {
+		if err := store.Record(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

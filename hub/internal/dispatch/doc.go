@@ -1,0 +1,16 @@
+// Package dispatch carries desired state to the spokes and their word back. It knows bytes, digests and rows; it renders
+// nothing and signs nothing.
+//
+// The way of a change:
+//
+//  1. publish writes a Desired row; the one store watcher (watch.go) wakes, reads the row once and puts an offer into the
+//     mailbox of that cluster's session. A mailbox holds the newest offer only, so a slow spoke never queues.
+//  2. The session (session.go) sends the offer. Envelopes of at most 32 KiB travel inside it, larger ones by digest.
+//  3. The spoke fetches the blobs it lacks (fetch.go): the stored zstd frames as they are, and only those that its own
+//     desired bundle reaches (reach.go).
+//  4. Acks and reports are collected (batch.go) and written in one transaction at most every 100 ms. An ack is repeated
+//     by the next hello, so it may be lost; a report is answered when it is on disk.
+//
+// The caller's cluster is always its certificate's, never a field's. Presence and heartbeats live in memory; a hub that
+// starts takes everyone for disconnected until they call.
+package dispatch

@@ -1,0 +1,181 @@
+package dispatch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// Sizes of Fetch.
+const (
+	maxFetchDigests = 4096
+	maxChunk        = 512 << 10
+	readAhead       = 1 << 20 // bytes read from the store in one View; no View is open while a spoke takes its time
+)
+
+// Fetch implements spokev1.SpokeServiceServer.
+func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_FetchServer) error {
+	cluster, err := s.caller(stream.Context())
+	if err != nil {
+		return err
+	}
+	wanted, err := readDigests(r)
+	if err != nil {
+		return err
+	}
+	release, err := s.quotas.fetch(cluster)
+	if err != nil {
+		return err
+	}
+	defer release()
+	desired, err := s.authorise(cluster, wanted)
+	if err != nil {
+		return err
+	}
+	for len(wanted) > 0 {
+		blobs, err := s.read(desired, wanted)
+		if err != nil {
+			return err
+		}
+		for _, b := range blobs {
+			if err := s.sendBlob(stream, b); err != nil {
+				return err
+			}
+		}
+		wanted = wanted[len(blobs):]
+	}
+	return nil
+}
+
+func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
+	if n := len(r.Digests); n > maxFetchDigests {
+		return nil, invalid("%d digests: at most %d", n, maxFetchDigests)
+	}
+	wanted := make([]manifest.Digest, len(r.Digests))
+	for i, b := range r.Digests {
+		d, err := manifest.DigestFromBytes(b)
+		if err != nil {
+			return nil, invalid("%v", err)
+		}
+		wanted[i] = d
+	}
+	return wanted, nil
+}
+
+// authorise returns the cluster's desired row when it reaches everything that is wanted. A digest of another cluster and
+// one that does not exist get the same answer.
+func (s *Server) authorise(cluster string, wanted []manifest.Digest) (desired store.Desired, err error) {
+	err = s.store.View(func(tx *store.Tx) error {
+		if err := admitted(tx, cluster); err != nil {
+			return err
+		}
+		row, ok, err := store.Desireds.Get(tx, cluster)
+		if err != nil {
+			return err
+		}
+		missing, reached := manifest.Digest{}, len(wanted) == 0
+		switch {
+		case ok:
+			if missing, reached, err = s.reach.allows(tx, row, wanted); err != nil {
+				return err
+			}
+		case len(wanted) > 0:
+			missing = wanted[0]
+		}
+		if !reached {
+			return status.Errorf(codes.NotFound, "%s is not in the desired bundle of %s", missing, cluster)
+		}
+		desired = row
+		return nil
+	})
+	if err != nil {
+		return store.Desired{}, s.readFailed(cluster, err)
+	}
+	return desired, nil
+}
+
+// readFailed logs what is the hub's own trouble and hides it from the caller.
+func (s *Server) readFailed(cluster string, err error) error {
+	if _, ok := status.FromError(err); !ok {
+		s.log.Error("read blobs for a spoke", telemetry.Cluster(cluster), telemetry.Err(err))
+	}
+	return refusal(err)
+}
+
+// blob is one blob on its way: a zstd frame and the length of what is in it.
+type blob struct {
+	digest manifest.Digest
+	frame  []byte
+	size   uint64
+}
+
+// read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
+func (s *Server) read(desired store.Desired, wanted []manifest.Digest) ([]blob, error) {
+	envelope := manifest.DigestOf(desired.Envelope)
+	var blobs []blob
+	err := s.store.View(func(tx *store.Tx) error {
+		total := 0
+		for _, d := range wanted {
+			b := blob{digest: d}
+			var err error
+			if d == envelope {
+				b.frame, b.size, err = compress(desired.Envelope)
+			} else {
+				b.frame, b.size, err = store.CompressedBlob(tx, d)
+				b.frame = bytes.Clone(b.frame)
+			}
+			if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
+				return status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", d)
+			}
+			if err != nil {
+				return fmt.Errorf("read blob %s: %w", d, err)
+			}
+			blobs = append(blobs, b)
+			if total += len(b.frame); total >= readAhead {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.readFailed("", err)
+	}
+	return blobs, nil
+}
+
+// encoder makes the frames of envelopes, which are not stored compressed. EncodeAll may be called concurrently.
+var encoder, errEncoder = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+
+func compress(data []byte) ([]byte, uint64, error) {
+	if errEncoder != nil {
+		return nil, 0, errEncoder
+	}
+	return encoder.EncodeAll(data, nil), uint64(len(data)), nil
+}
+
+// sendBlob sends one blob in chunks.
+func (s *Server) sendBlob(stream spokev1.SpokeService_FetchServer, b blob) error {
+	m := &spokev1.FetchResponse{Digest: b.digest[:], Size: b.size}
+	for {
+		n := min(len(b.frame), maxChunk)
+		m.Data, b.frame = b.frame[:n], b.frame[n:]
+		m.Last = len(b.frame) == 0
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+		s.metrics.fetched.Add(float64(n))
+		if m.Last {
+			return nil
+		}
+		m = &spokev1.FetchResponse{}
+	}
+}

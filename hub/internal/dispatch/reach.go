@@ -1,0 +1,133 @@
+package dispatch
+
+import (
+	"container/list"
+	"fmt"
+	"sync"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/signing"
+)
+
+// maxReachable is how many digests the cache of reach holds, about 100 MiB of memory at its worst.
+const maxReachable = 1 << 20
+
+// reach answers which blobs a cluster may fetch: its desired envelope, the Applications of that bundle, and what those
+// list. Knowing a digest is no right to its blob. What one Application lists never changes, so it is cached by the
+// Application's digest, the least recently used ones leaving first; equal clusters share the entries.
+type reach struct {
+	mu      sync.Mutex
+	entries map[manifest.Digest]*list.Element // of *reachable
+	recent  list.List                         // most recently used first
+	size    int                               // digests in all entries
+	max     int
+}
+
+type reachable struct {
+	application manifest.Digest
+	digests     map[manifest.Digest]struct{}
+}
+
+func newReach() *reach {
+	return &reach{entries: map[manifest.Digest]*list.Element{}, max: maxReachable}
+}
+
+// allows returns the first digest that the bundle does not reach; ok when it reaches all of them.
+func (r *reach) allows(tx *store.Tx, desired store.Desired, wanted []manifest.Digest) (missing manifest.Digest, ok bool, err error) {
+	left := make(map[manifest.Digest]struct{}, len(wanted))
+	for _, d := range wanted {
+		left[d] = struct{}{}
+	}
+	delete(left, manifest.DigestOf(desired.Envelope))
+	if len(left) > 0 {
+		if err := r.strike(tx, desired, left); err != nil {
+			return manifest.Digest{}, false, err
+		}
+	}
+	for _, d := range wanted {
+		if _, is := left[d]; is {
+			return d, false, nil
+		}
+	}
+	return manifest.Digest{}, true, nil
+}
+
+// strike takes what the bundle reaches out of left.
+func (r *reach) strike(tx *store.Tx, desired store.Desired, left map[manifest.Digest]struct{}) error {
+	envelope, err := signing.DecodeEnvelope(desired.Envelope)
+	if err != nil {
+		return fmt.Errorf("read desired envelope: %w", err)
+	}
+	b, err := bundle.DecodeBundle(envelope.Payload)
+	if err != nil {
+		return fmt.Errorf("read desired bundle: %w", err)
+	}
+	for _, e := range b.Applications {
+		delete(left, e.Digest)
+	}
+	for _, e := range b.Applications {
+		if len(left) == 0 {
+			return nil
+		}
+		digests, err := r.of(tx, e.Digest)
+		if err != nil {
+			return fmt.Errorf("read application %s: %w", e.Owner, err)
+		}
+		for d := range left {
+			if _, is := digests[d]; is {
+				delete(left, d)
+			}
+		}
+	}
+	return nil
+}
+
+// of returns what an Application lists. The map is shared; nobody writes to it.
+func (r *reach) of(tx *store.Tx, application manifest.Digest) (map[manifest.Digest]struct{}, error) {
+	if digests, ok := r.cached(application); ok {
+		return digests, nil
+	}
+	data, err := store.Blob(tx, application)
+	if err != nil {
+		return nil, err
+	}
+	a, err := bundle.DecodeApplication(data)
+	if err != nil {
+		return nil, err
+	}
+	digests := map[manifest.Digest]struct{}{}
+	for _, d := range a.Digests() {
+		digests[d] = struct{}{}
+	}
+	r.keep(&reachable{application, digests})
+	return digests, nil
+}
+
+func (r *reach) cached(application manifest.Digest) (map[manifest.Digest]struct{}, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.entries[application]
+	if !ok {
+		return nil, false
+	}
+	r.recent.MoveToFront(e)
+	return e.Value.(*reachable).digests, true
+}
+
+// keep adds an entry and drops the least recently used ones above the bound.
+func (r *reach) keep(n *reachable) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.entries[n.application]; ok {
+		return
+	}
+	r.entries[n.application] = r.recent.PushFront(n)
+	r.size += len(n.digests) + 1
+	for r.size > r.max && r.recent.Len() > 1 {
+		oldest := r.recent.Remove(r.recent.Back()).(*reachable)
+		delete(r.entries, oldest.application)
+		r.size -= len(oldest.digests) + 1
+	}
+}

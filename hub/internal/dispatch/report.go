@@ -1,0 +1,289 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+// Limits of a report, beyond the size of a message. Lists that are too long are refused; texts are cut.
+const (
+	maxApplications = 2000 // rows of one cluster
+	maxObjects      = 20
+	maxInventory    = 5000
+	maxReportEvents = 100
+	maxMessage      = 8 << 10
+	maxWord         = 256
+	maxName         = 512
+)
+
+// Report implements spokev1.SpokeServiceServer. It returns when the report is on disk.
+func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1.ReportResponse, error) {
+	cluster, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err := s.quotas.report(cluster)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	report, err := checkReport(cluster, r, time.Now().UTC())
+	if err != nil {
+		return nil, err
+	}
+	report.events = report.events[:s.quotas.events(cluster, len(report.events))]
+	changes := false
+	err = s.store.View(func(tx *store.Tx) error {
+		if err := admitted(tx, cluster); err != nil {
+			return err
+		}
+		changes, err = report.changes(tx, cluster)
+		return err
+	})
+	if err != nil {
+		return nil, refusal(err)
+	}
+	if changes {
+		err = s.batch.report(ctx, &pendingReport{cluster: cluster, report: report, done: make(chan error, 1)})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &spokev1.ReportResponse{}, nil
+}
+
+// checkedReport is a report whose every field was looked at.
+type checkedReport struct {
+	full    bool
+	rows    map[string]store.Report
+	removed []string // keys
+	events  []store.Event
+	size    int // bytes
+}
+
+var (
+	kindPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,62}$`)
+	namePattern = regexp.MustCompile(`^[^/\s\pC]{1,253}$`) // RBAC allows almost anything; a key only must not be ambiguous
+)
+
+// objectKey returns the key of an object of the cluster's own graph, whatever the names in the message.
+func objectKey(cluster, kind, namespace, name string) (api.Key, error) {
+	switch {
+	case !kindPattern.MatchString(kind):
+		return api.Key{}, invalid("%q is not a kind", clean(kind, maxWord))
+	case namespace != "" && !namePattern.MatchString(namespace):
+		return api.Key{}, invalid("%q is not a namespace", clean(namespace, maxWord))
+	case !namePattern.MatchString(name):
+		return api.Key{}, invalid("%q is not a name", clean(name, maxWord))
+	}
+	return api.Key{Cluster: cluster, Kind: kind, Namespace: namespace, Name: name}, nil
+}
+
+// checkReport reads a request. Everything in it comes from a machine that may not be ours any more.
+func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*checkedReport, error) {
+	if n := len(r.Applications) + len(r.Removed); n > maxApplications {
+		return nil, invalid("%d applications: at most %d", n, maxApplications)
+	}
+	if n := len(r.Events); n > maxReportEvents {
+		return nil, invalid("%d events: at most %d", n, maxReportEvents)
+	}
+	c := &checkedReport{full: r.Full, rows: make(map[string]store.Report, len(r.Applications)), size: proto.Size(r)}
+	for _, a := range r.Applications {
+		key, value, err := checkApplication(cluster, a)
+		if err != nil {
+			return nil, err
+		}
+		c.rows[key] = store.Report{Value: value, ReceivedAt: now}
+	}
+	for _, owner := range r.Removed {
+		parts := strings.Split(owner, "/")
+		if len(parts) != 3 {
+			return nil, invalid("removed %q: want kind/namespace/name", clean(owner, maxWord))
+		}
+		key, err := objectKey(cluster, parts[0], parts[1], parts[2])
+		if err != nil {
+			return nil, err
+		}
+		if _, reported := c.rows[key.Path()]; !reported {
+			c.removed = append(c.removed, key.Path())
+		}
+	}
+	var err error
+	c.events, err = checkEvents(cluster, r.Events, now)
+	return c, err
+}
+
+// checkApplication returns the key and the bytes of one row.
+func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []byte, error) {
+	key, err := objectKey(cluster, a.GetKind(), a.GetNamespace(), a.GetName())
+	if err != nil {
+		return "", nil, err
+	}
+	if err := checkFields(a); err != nil {
+		return "", nil, invalid("%s: %v", key, err)
+	}
+	for _, text := range []*string{&a.Revision, &a.AppliedRevision, &a.HandledRequest, &a.Reason} {
+		*text = clean(*text, maxWord)
+	}
+	a.Message = clean(a.Message, maxMessage)
+	for _, o := range a.Objects {
+		o.Object, o.Status, o.Message = clean(o.Object, maxName), clean(o.Status, maxWord), clean(o.Message, maxMessage)
+		o.ProtoReflect().SetUnknown(nil)
+	}
+	for i, line := range a.Inventory {
+		a.Inventory[i] = clean(line, maxName)
+	}
+	a.ProtoReflect().SetUnknown(nil)
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
+	if err != nil {
+		return "", nil, invalid("%s: %v", key, err)
+	}
+	return key.Path(), value, nil
+}
+
+// checkFields refuses what cannot be cut to size.
+func checkFields(a *spokev1.ApplicationReport) error {
+	for _, d := range [][]byte{a.Digest, a.AppliedDigest} {
+		if len(d) != 0 && len(d) != 32 {
+			return fmt.Errorf("digest of %d bytes", len(d))
+		}
+	}
+	if !slices.Contains([]string{"True", "False", "Unknown", ""}, a.Ready) {
+		return fmt.Errorf("ready is %q", clean(a.Ready, maxWord))
+	}
+	if len(a.Objects) > maxObjects || slices.Contains(a.Objects, nil) {
+		return fmt.Errorf("%d objects: at most %d", len(a.Objects), maxObjects)
+	}
+	if len(a.Inventory) > maxInventory {
+		return fmt.Errorf("%d objects in the inventory: at most %d", len(a.Inventory), maxInventory)
+	}
+	return nil
+}
+
+// checkEvents reads events. Their time is believed only within the last day.
+func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.Event, error) {
+	events := make([]store.Event, 0, len(list))
+	for _, e := range list {
+		key, err := eventKey(cluster, e)
+		if err != nil {
+			return nil, err
+		}
+		at, kind := e.GetTime().AsTime(), "Normal"
+		if at.After(now) || now.Sub(at) > 24*time.Hour {
+			at = now
+		}
+		if e.Type == "Warning" {
+			kind = "Warning"
+		}
+		events = append(events, store.Event{
+			Time: at, Object: key, Type: kind, Reason: clean(e.Reason, maxWord), Message: clean(e.Message, maxMessage),
+		})
+	}
+	return events, nil
+}
+
+// eventKey is what an event is about: an object of the cluster, or the cluster itself.
+func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
+	if kind := e.GetKind(); kind == "" || kind == clusterKey("").Kind {
+		return clusterKey(cluster), nil
+	}
+	return objectKey(cluster, e.GetKind(), e.GetNamespace(), e.GetName())
+}
+
+// changes reports whether writing c would change anything. A report that says what is known costs no write.
+func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
+	differ := len(c.events) > 0
+	for key, row := range c.rows {
+		old, ok, err := store.Reports.Get(tx, key)
+		if err != nil {
+			return false, err
+		}
+		if !ok && !c.full {
+			return true, c.room(tx, cluster)
+		}
+		differ = differ || !ok || !bytes.Equal(old.Value, row.Value)
+	}
+	gone, err := c.gone(tx, cluster)
+	return differ || len(gone) > 0, err
+}
+
+// room returns an error when the cluster already has as many rows as it may have.
+func (c *checkedReport) room(tx *store.Tx, cluster string) error {
+	n := len(c.rows)
+	err := store.Reports.Scan(tx, cluster+"/", func(key string, _ store.Report) error {
+		if _, again := c.rows[key]; !again {
+			n++
+		}
+		return nil
+	})
+	if err == nil && n > maxApplications {
+		err = status.Errorf(codes.ResourceExhausted, "%d applications: at most %d; send a full report", n, maxApplications)
+	}
+	return err
+}
+
+// gone are the keys of the rows that the report says, or by being full implies, are not there any more.
+func (c *checkedReport) gone(tx *store.Tx, cluster string) ([]string, error) {
+	var gone []string
+	if c.full {
+		err := store.Reports.Scan(tx, cluster+"/", func(key string, _ store.Report) error {
+			if _, ok := c.rows[key]; !ok {
+				gone = append(gone, key)
+			}
+			return nil
+		})
+		return gone, err
+	}
+	for _, key := range c.removed {
+		if _, ok, err := store.Reports.Get(tx, key); err != nil {
+			return nil, err
+		} else if ok {
+			gone = append(gone, key)
+		}
+	}
+	return gone, nil
+}
+
+// write puts the rows, each with the moment it last changed.
+func (c *checkedReport) write(tx *store.Tx, cluster string) error {
+	gone, err := c.gone(tx, cluster)
+	if err != nil {
+		return err
+	}
+	for _, key := range gone {
+		if err := store.Reports.Delete(tx, key); err != nil {
+			return err
+		}
+	}
+	for key, row := range c.rows {
+		old, ok, err := store.Reports.Get(tx, key)
+		if err != nil {
+			return err
+		}
+		if ok && bytes.Equal(old.Value, row.Value) {
+			continue
+		}
+		if err := store.Reports.Put(tx, key, row); err != nil {
+			return err
+		}
+	}
+	for _, e := range c.events {
+		if err := store.Record(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/identity"
+)
+
+// Config is what a Server needs. Store and TrustDomain must be set.
+type Config struct {
+	Store       *store.Store
+	TrustDomain string                // callers must be clusters of this domain
+	Log         *slog.Logger          // slog.Default()
+	Metrics     prometheus.Registerer // nil: none are exposed
+}
+
+// Server serves spokev1.SpokeService. It answers only while Run runs.
+type Server struct {
+	spokev1.UnimplementedSpokeServiceServer
+
+	store       *store.Store
+	trustDomain string
+	log         *slog.Logger
+	metrics     *metrics
+
+	sessions *sessions
+	batch    *batch
+	reach    *reach
+	quotas   *quotas
+	hellos   chan struct{} // a slot for each hello that is being answered
+
+	drainOnce sync.Once
+	draining  chan struct{}
+}
+
+// Limits on what one spoke may ask of the hub.
+const (
+	maxHellos         = 64               // answered at the same moment, of all spokes
+	helloPatience     = 5 * time.Second  // a hello waits this long for a slot, then is told when to come back
+	helloTimeout      = 10 * time.Second // from the call to its hello
+	silenceTimeout    = 150 * time.Second
+	sweepInterval     = 15 * time.Second
+	maxSessionMessage = 64 << 10
+)
+
+// New returns a Server on the store.
+func New(c Config) *Server {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	s := &Server{
+		store:       c.Store,
+		trustDomain: c.TrustDomain,
+		log:         c.Log,
+		sessions:    newSessions(),
+		reach:       newReach(),
+		quotas:      newQuotas(),
+		hellos:      make(chan struct{}, maxHellos),
+		draining:    make(chan struct{}),
+	}
+	s.metrics = newMetrics(c.Metrics, s.sessions.count)
+	s.batch = newBatch(c.Store, c.Log)
+	return s
+}
+
+// Run watches the store, writes batches and sweeps silent sessions until ctx ends; then it writes what is left and
+// returns nil. Stop the gRPC server first: reports are answered by Run.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.disconnectAll(); err != nil {
+		return fmt.Errorf("dispatch: %w", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.watch(ctx) })
+	g.Go(func() error { return s.batch.run(ctx) })
+	g.Go(func() error { return s.sweep(ctx) })
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("dispatch: %w", err)
+	}
+	return nil
+}
+
+// Drain ends every session, telling the spokes to come back, and refuses new ones. It returns at once.
+func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
+
+// disconnectAll starts from what is true after a start: nobody is connected.
+func (s *Server) disconnectAll() error {
+	now := time.Now().UTC()
+	return s.store.Update(func(tx *store.Tx) error {
+		return store.Spokes.Scan(tx, "", func(cluster string, row store.Spoke) error {
+			if !row.Connected || s.sessions.get(cluster) != nil {
+				return nil
+			}
+			row.Connected, row.Since = false, now
+			return store.Spokes.Put(tx, cluster, row)
+		})
+	})
+}
+
+// sweep ends sessions that have been silent for too long: one timer for all of them.
+func (s *Server) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			for _, x := range s.sessions.silentSince(now.Add(-silenceTimeout)) {
+				x.end(status.Error(codes.Unavailable, "no heartbeat for too long"))
+			}
+			s.quotas.sweep(now)
+		}
+	}
+}
+
+// caller returns the cluster whose certificate the caller showed.
+func (s *Server) caller(ctx context.Context) (string, error) {
+	id, err := identity.PeerID(ctx)
+	if err != nil {
+		return "", status.Error(codes.Unauthenticated, "show a certificate of a cluster")
+	}
+	if id.Role != identity.Cluster || id.TrustDomain != s.trustDomain {
+		return "", status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", id)
+	}
+	return id.Name, nil
+}

@@ -1,0 +1,255 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/version"
+)
+
+// oldestProtocol is the oldest wire protocol that this hub serves: the newest three.
+const oldestProtocol = max(1, int64(version.Protocol)-2)
+
+// Session implements spokev1.SpokeServiceServer: hello, welcome, then offers down and acks and heartbeats up.
+func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
+	cluster, err := s.caller(stream.Context())
+	if err != nil {
+		return err
+	}
+	hello, err := s.receiveHello(stream)
+	if err != nil {
+		return err
+	}
+	x := newSession(cluster, address(stream.Context()))
+	if err := s.open(stream, x, hello); err != nil {
+		return err
+	}
+	defer s.close(x)
+	go s.receive(stream, x)
+	return s.send(stream, x)
+}
+
+// receiveHello waits for the first message.
+func (s *Server) receiveHello(stream spokev1.SpokeService_SessionServer) (*spokev1.Hello, error) {
+	type first struct {
+		message *spokev1.SessionRequest
+		err     error
+	}
+	received := make(chan first, 1)
+	go func() {
+		m, err := stream.Recv() // ends with the stream when nobody waits any more
+		received <- first{m, err}
+	}()
+	timeout := time.NewTimer(helloTimeout)
+	defer timeout.Stop()
+	select {
+	case f := <-received:
+		if f.err != nil {
+			return nil, f.err
+		}
+		return checkHello(f.message)
+	case <-timeout.C:
+		return nil, status.Error(codes.DeadlineExceeded, "no hello")
+	case <-s.draining:
+		return nil, errStopping
+	}
+}
+
+var errStopping = status.Error(codes.Unavailable, "the hub is stopping")
+
+// checkHello returns the hello of a first message.
+func checkHello(m *spokev1.SessionRequest) (*spokev1.Hello, error) {
+	hello := m.GetHello()
+	switch {
+	case hello == nil:
+		return nil, invalid("the first message must be hello")
+	case proto.Size(m) > maxSessionMessage:
+		return nil, invalid("a message of a session has at most %d bytes", maxSessionMessage)
+	case hello.Protocol > version.Protocol || int64(hello.Protocol) < oldestProtocol:
+		return nil, status.Errorf(codes.FailedPrecondition,
+			"spoke speaks protocol %d, this hub %d to %d: bring them to the same version", hello.Protocol, oldestProtocol, version.Protocol)
+	}
+	return hello, nil
+}
+
+// open admits the session, takes over from an older one, and answers hello. On an error x is not open.
+func (s *Server) open(stream spokev1.SpokeService_SessionServer, x *session, hello *spokev1.Hello) error {
+	leave, err := s.enter(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	verified, err := readID(hello.Verified)
+	if err != nil {
+		return err
+	}
+	s.takeOver(x) // before the store is read: from here on the watcher finds the session
+	if err := s.greet(stream, x, hello, verified); err != nil {
+		s.close(x)
+		return err
+	}
+	return nil
+}
+
+// takeOver makes x the session of its cluster.
+func (s *Server) takeOver(x *session) {
+	old, cloned := s.sessions.add(x)
+	if old == nil {
+		return
+	}
+	old.end(status.Error(codes.Aborted, "a newer session of this cluster took over"))
+	if !cloned {
+		return
+	}
+	s.log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
+	s.batch.event(warning(x.cluster, "DuplicateSpoke",
+		"sessions replaced one another %d times within %s, last from %s and %s: a second agent may be using the identity of this cluster; if so, block the cluster and register it anew",
+		cloneTakeovers, cloneWindow, old.address, x.address))
+}
+
+// greet reads the cluster's rows, sends Welcome, and puts what the spoke lacks into the mailbox.
+func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, hello *spokev1.Hello, verified bundle.ID) error {
+	var desired *offer
+	var spoke store.Spoke
+	err := s.store.View(func(tx *store.Tx) (err error) {
+		if err = admitted(tx, x.cluster); err != nil {
+			return err
+		}
+		if spoke, _, err = store.Spokes.Get(tx, x.cluster); err == nil {
+			desired, err = readOffer(tx, x.cluster)
+		}
+		return err
+	})
+	if err != nil {
+		return refusal(err)
+	}
+	x.sinceLive = spoke.RegisteredAt
+	s.batch.hello(x.cluster, hello, verified)
+	x.known = verified
+	x.mailbox.has(verified)
+	if desired != nil {
+		s.compare(x, desired, verified)
+		x.mailbox.put(desired)
+	}
+	build, _ := version.Build()
+	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
+		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build},
+	}})
+}
+
+// compare looks at what the spoke verified beside what the hub wants. Equal is the usual case, older heals by the
+// offer. A spoke that knows more, or something else under the same number, means that this hub lost history.
+func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
+	switch {
+	case verified == desired.id:
+		x.observed = desired.changedAt
+	case verified.Newer(desired.id):
+		s.reject(x, verified, "HubBehind", "the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+
+			": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until the hub signs a newer one")
+	case !desired.id.Newer(verified):
+		s.reject(x, verified, "BundleFork", "the spoke verified bundle "+showID(verified)+", but this hub signed "+showID(desired.id)+
+			" under the same number: two hubs sign for this cluster")
+	}
+}
+
+// reject records that hub and spoke disagree about a bundle, once.
+func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
+	if x.rejected == id {
+		return
+	}
+	x.rejected = id
+	s.log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence), telemetry.Reason(reason))
+	s.batch.reject(x.cluster, message)
+	s.batch.event(warning(x.cluster, reason, "%s", message))
+}
+
+// send sends offers until the session ends.
+func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) error {
+	for {
+		select {
+		case <-x.mailbox.signal:
+			o := x.mailbox.take()
+			if o == nil {
+				continue
+			}
+			if err := stream.Send(o.message); err != nil {
+				return err
+			}
+		case <-x.ended:
+			return x.err
+		case <-stream.Context().Done():
+			return status.FromContextError(stream.Context().Err()).Err()
+		case <-s.draining:
+			return errStopping
+		}
+	}
+}
+
+// receive takes acks and heartbeats until the stream ends.
+func (s *Server) receive(stream spokev1.SpokeService_SessionServer, x *session) {
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			err = nil // the spoke is done; so are we
+		} else if err == nil {
+			if err = s.take(x, m); err == nil {
+				continue
+			}
+		}
+		x.end(err)
+		return
+	}
+}
+
+// take handles one message after hello.
+func (s *Server) take(x *session, m *spokev1.SessionRequest) error {
+	x.touch()
+	if proto.Size(m) > maxSessionMessage {
+		return invalid("a message of a session has at most %d bytes", maxSessionMessage)
+	}
+	switch v := m.Message.(type) {
+	case *spokev1.SessionRequest_Ack:
+		return s.ack(x, v.Ack)
+	case *spokev1.SessionRequest_Heartbeat:
+		return nil
+	case *spokev1.SessionRequest_Hello:
+		return invalid("hello comes once")
+	}
+	return invalid("neither ack nor heartbeat")
+}
+
+// close forgets the session, and tells the store if no newer one took its place.
+func (s *Server) close(x *session) {
+	x.end(nil)
+	if s.sessions.remove(x) {
+		s.batch.goodbye(x.cluster)
+	}
+}
+
+// refusal keeps the status of an error that has one; any other is the hub's own trouble.
+func refusal(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.Error(codes.Unavailable, "the hub cannot read its store")
+}
+
+// address is where the caller calls from, for logs and events.
+func address(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		return p.Addr.String()
+	}
+	return "an unknown address"
+}

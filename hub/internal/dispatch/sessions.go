@@ -1,0 +1,145 @@
+package dispatch
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// session is the hub's side of one spoke connection. The handler goroutine sends; one more receives.
+type session struct {
+	cluster string
+	address string
+	mailbox *mailbox
+	seen    atomic.Int64 // when something was last received, Unix nanoseconds
+
+	once  sync.Once
+	ended chan struct{}
+	err   error // why; read after ended
+
+	// What follows belongs to the receiving goroutine.
+	known     bundle.ID // the newest bundle that the spoke said it verified
+	observed  time.Time // the change whose commit → live was last observed
+	rejected  bundle.ID // the bundle whose rejection was last recorded
+	sinceLive time.Time // changes before this moment are not measured: there was no spoke yet
+}
+
+func newSession(cluster, address string) *session {
+	x := &session{cluster: cluster, address: address, mailbox: newMailbox(), ended: make(chan struct{})}
+	x.touch()
+	return x
+}
+
+// end makes the handler return err; only the first call counts.
+func (x *session) end(err error) {
+	x.once.Do(func() {
+		x.err = err
+		close(x.ended)
+	})
+}
+
+func (x *session) touch() { x.seen.Store(time.Now().UnixNano()) }
+
+// sessions are the live sessions, one for each cluster.
+type sessions struct {
+	mu        sync.Mutex
+	byCluster map[string]*session
+	takeovers map[string]*takeovers
+}
+
+// takeovers counts how often sessions of one cluster ended one another lately.
+type takeovers struct {
+	count int
+	first time.Time
+}
+
+// Two agents with one identity end each other's sessions again and again; one that restarts does so once.
+const (
+	cloneTakeovers = 4
+	cloneWindow    = 5 * time.Minute
+)
+
+func newSessions() *sessions {
+	return &sessions{byCluster: map[string]*session{}, takeovers: map[string]*takeovers{}}
+}
+
+// add makes x the session of its cluster and returns the one it replaces, if any. cloned is true when the sessions of
+// this cluster replace one another so often that two agents must be sharing one identity.
+func (s *sessions) add(x *session) (old *session, cloned bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old = s.byCluster[x.cluster]
+	s.byCluster[x.cluster] = x
+	if old == nil {
+		return nil, false
+	}
+	return old, s.takenOver(x.cluster, time.Now())
+}
+
+// takenOver counts one takeover; the caller holds mu.
+func (s *sessions) takenOver(cluster string, now time.Time) (cloned bool) {
+	t := s.takeovers[cluster]
+	if t == nil || now.Sub(t.first) > cloneWindow {
+		t = &takeovers{first: now}
+		s.takeovers[cluster] = t
+	}
+	t.count++
+	if t.count < cloneTakeovers {
+		return false
+	}
+	delete(s.takeovers, cluster)
+	return true
+}
+
+// remove takes x out and reports whether it still was its cluster's session.
+func (s *sessions) remove(x *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byCluster[x.cluster] != x {
+		return false
+	}
+	delete(s.byCluster, x.cluster)
+	return true
+}
+
+func (s *sessions) get(cluster string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byCluster[cluster]
+}
+
+func (s *sessions) all() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*session, 0, len(s.byCluster))
+	for _, x := range s.byCluster {
+		list = append(list, x)
+	}
+	return list
+}
+
+func (s *sessions) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byCluster)
+}
+
+// silentSince returns the sessions that said nothing since then, and forgets takeovers of long ago.
+func (s *sessions) silentSince(then time.Time) []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var silent []*session
+	for _, x := range s.byCluster {
+		if x.seen.Load() < then.UnixNano() {
+			silent = append(silent, x)
+		}
+	}
+	for cluster, t := range s.takeovers {
+		if time.Since(t.first) > cloneWindow {
+			delete(s.takeovers, cluster)
+		}
+	}
+	return silent
+}

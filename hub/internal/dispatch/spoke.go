@@ -1,0 +1,127 @@
+package dispatch
+
+import (
+	"maps"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// spokeDelta is what will change in one cluster's Spoke row. Later words replace earlier ones, so its size is fixed.
+type spokeDelta struct {
+	connected *bool
+	at        time.Time // of connected
+	greeting  *greeting
+	acks      map[string]bundle.ID // after greeting
+	rejected  *string              // after greeting; "" takes an older rejection back
+}
+
+// greeting is a hello: facts, and the truth about what the spoke has.
+type greeting struct {
+	version, kubernetes string
+	verified            bundle.ID
+	stages              []string
+}
+
+const maxFact = 128
+
+func (d *spokeDelta) connect(connected bool) {
+	d.connected, d.at = &connected, time.Now().UTC()
+}
+
+// hello replaces whatever was said before: it is the whole truth at its moment.
+func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID) {
+	d.connect(true)
+	d.greeting = &greeting{
+		version:    clean(h.Version, maxFact),
+		kubernetes: clean(h.KubernetesVersion, maxFact),
+		verified:   verified,
+		stages:     stagesUpTo(h.Stage, verified),
+	}
+	d.acks, d.rejected = nil, nil
+}
+
+// stagesUpTo are the stages that a bundle at stage has passed.
+func stagesUpTo(stage spokev1.AckStage, verified bundle.ID) []string {
+	if verified == (bundle.ID{}) {
+		return nil
+	}
+	passed := []string{stageReceived} // it is verified, so it was received
+	if stage == spokev1.AckStage_ACK_STAGE_APPLIED || stage == spokev1.AckStage_ACK_STAGE_HEALTHY {
+		passed = append(passed, stageApplied)
+	}
+	if stage == spokev1.AckStage_ACK_STAGE_HEALTHY {
+		passed = append(passed, stageHealthy)
+	}
+	return passed
+}
+
+// ack notes a stage; an accepted bundle takes an older rejection back.
+func (d *spokeDelta) ack(stage string, id bundle.ID) {
+	if d.acks == nil {
+		d.acks = map[string]bundle.ID{}
+	}
+	d.acks[stage] = id
+	none := ""
+	d.rejected = &none
+}
+
+// merge lets newer overrule d.
+func (d *spokeDelta) merge(newer *spokeDelta) {
+	if newer.greeting != nil {
+		*d = *newer
+		return
+	}
+	if newer.connected != nil {
+		d.connected, d.at = newer.connected, newer.at
+	}
+	if newer.rejected != nil {
+		d.rejected = newer.rejected
+	}
+	if d.acks == nil {
+		d.acks = newer.acks
+		return
+	}
+	maps.Copy(d.acks, newer.acks)
+}
+
+// write changes the row.
+func (d *spokeDelta) write(tx *store.Tx, cluster string) error {
+	row, _, err := store.Spokes.Get(tx, cluster)
+	if err != nil {
+		return err
+	}
+	d.apply(&row)
+	return store.Spokes.Put(tx, cluster, row)
+}
+
+// apply changes row.
+func (d *spokeDelta) apply(row *store.Spoke) {
+	if d.connected != nil && (row.Connected != *d.connected || row.Since.IsZero()) {
+		row.Connected, row.Since = *d.connected, d.at
+	}
+	acks := maps.Clone(row.Acks)
+	if acks == nil {
+		acks = map[string]bundle.ID{}
+	}
+	if g := d.greeting; g != nil {
+		row.Version, row.KubernetesVersion = g.version, g.kubernetes
+		maps.DeleteFunc(acks, func(_ string, id bundle.ID) bool { return id.Newer(g.verified) }) // the spoke lost its state
+		for _, stage := range g.stages {
+			acks[stage] = g.verified
+		}
+	}
+	for stage, id := range d.acks {
+		if !acks[stage].Newer(id) { // a late word about an older bundle
+			acks[stage] = id
+		}
+	}
+	if len(acks) > 0 || row.Acks != nil {
+		row.Acks = acks
+	}
+	if d.rejected != nil {
+		row.Rejected = *d.rejected
+	}
+}

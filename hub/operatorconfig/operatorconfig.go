@@ -1,0 +1,151 @@
+// Package operatorconfig is the file that tells an operator's tools how to reach hubs and with which certificate: a
+// list of contexts, as in a kubeconfig. The hub writes one on its first start; the CLI reads $NAVE_CONFIG or
+// ~/.config/nave/config. The file holds private keys, so it is only ever written with mode 0600.
+package operatorconfig
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/shared/durable"
+	"github.com/navefleet/nave/shared/identity"
+)
+
+// EnvPath is the environment variable that names the file.
+const EnvPath = "NAVE_CONFIG"
+
+// maxSize bounds the file; a context takes about 4 KiB.
+const maxSize = 1 << 20
+
+// ErrNoContext is returned by Context when the file has no such context.
+var ErrNoContext = errors.New("no such context")
+
+// Config is the file.
+type Config struct {
+	CurrentContext string    `json:"current-context"`
+	Contexts       []Context `json:"contexts"`
+}
+
+// Context is one hub and one operator's identity there. The data fields are PEM; the file shows them in base64.
+type Context struct {
+	Name                     string `json:"name"`
+	Hub                      string `json:"hub"` // host:port
+	CertificateAuthorityData []byte `json:"certificate-authority-data"`
+	ClientCertificateData    []byte `json:"client-certificate-data"`
+	ClientKeyData            []byte `json:"client-key-data"`
+}
+
+// DefaultPath returns $NAVE_CONFIG, or else nave/config in the user's configuration folder (~/.config on Linux).
+func DefaultPath() (string, error) {
+	if path := os.Getenv(EnvPath); path != "" {
+		return path, nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("find the operator configuration: %w; set %s", err, EnvPath)
+	}
+	return filepath.Join(dir, "nave", "config"), nil
+}
+
+// Load reads the file at path. Unknown fields are an error: a misspelt one would otherwise be ignored.
+func Load(path string) (*Config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read operator configuration: %w", err)
+	}
+	if info.Size() > maxSize {
+		return nil, fmt.Errorf("read operator configuration %s: %d bytes are more than %d", path, info.Size(), maxSize)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read operator configuration: %w", err)
+	}
+	c, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("read operator configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads the file's bytes.
+func Parse(data []byte) (*Config, error) {
+	c := &Config{}
+	if err := yaml.UnmarshalStrict(data, c); err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, x := range c.Contexts {
+		if x.Name == "" || x.Hub == "" {
+			return nil, fmt.Errorf("context %q: name and hub must be set", x.Name)
+		}
+		if seen[x.Name] {
+			return nil, fmt.Errorf("context %q is there twice", x.Name)
+		}
+		seen[x.Name] = true
+	}
+	return c, nil
+}
+
+// Context returns the context with this name; the empty name means the current one.
+func (c *Config) Context(name string) (*Context, error) {
+	if name == "" {
+		name = c.CurrentContext
+	}
+	for i := range c.Contexts {
+		if c.Contexts[i].Name == name {
+			return &c.Contexts[i], nil
+		}
+	}
+	return nil, fmt.Errorf("context %q: %w", name, ErrNoContext)
+}
+
+// Set adds the context, or replaces the one with its name. The first context becomes the current one.
+func (c *Config) Set(x Context) {
+	if c.CurrentContext == "" {
+		c.CurrentContext = x.Name
+	}
+	for i := range c.Contexts {
+		if c.Contexts[i].Name == x.Name {
+			c.Contexts[i] = x
+			return
+		}
+	}
+	c.Contexts = append(c.Contexts, x)
+}
+
+// Save writes the file with mode 0600, whole or not at all, and makes its folder when it is missing.
+func (c *Config) Save(path string) error {
+	data, err := yaml.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("write operator configuration: %w", err)
+	}
+	if err := durable.WriteFile(path, data, 0o600); err != nil {
+		return fmt.Errorf("write operator configuration: %w", err)
+	}
+	return nil
+}
+
+// TLS returns what a client needs to reach the hub as this operator: the hub must chain to the context's authority and
+// be a hub; names of hosts do not matter.
+func (x *Context) TLS() (*tls.Config, error) {
+	authorities, err := identity.ParseCertificates(x.CertificateAuthorityData)
+	if err != nil {
+		return nil, fmt.Errorf("context %q: certificate-authority-data: %w", x.Name, err)
+	}
+	pair, err := tls.X509KeyPair(x.ClientCertificateData, x.ClientKeyData)
+	if err != nil {
+		return nil, fmt.Errorf("context %q: client certificate: %w", x.Name, err)
+	}
+	self, err := identity.FromCertificate(pair.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("context %q: client certificate: %w", x.Name, err)
+	}
+	credential := &identity.Credential{}
+	credential.Set(pair, authorities)
+	return identity.ClientTLS(credential, identity.ID{TrustDomain: self.TrustDomain}), nil
+}
