@@ -2,8 +2,14 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // The API group and version of Nave's own kinds.
@@ -58,3 +64,62 @@ type TemplateMetadata struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
+
+// fleetRefused are the fields that are not carried out.
+var fleetRefused = []refused{
+	{"rollout", "not supported yet: remove it; a change goes to all selected clusters at once"},
+}
+
+// checkCluster checks a Cluster. Its name is part of certificates and paths, so it is one DNS label.
+func checkCluster(o *manifest.Object, meta metadata) field.ErrorList {
+	c, errs := decode[Cluster](o.Object, nil)
+	if len(errs) > 0 {
+		return errs
+	}
+	errs = append(errs, required(meta.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)...)
+	vars := specPath().Child("vars")
+	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {
+		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable), "it is the name of the Cluster, always: choose another name"))
+	}
+	return append(errs, checkVariables(c.Spec.Vars, vars)...)
+}
+
+// checkFleet checks a Fleet, its template with samples for what the variables stand for.
+func checkFleet(o *manifest.Object, _ metadata) field.ErrorList {
+	errs := checkRequired(o, "template")
+	errs = append(errs, checkRefused(o, fleetRefused)...)
+	if v, ok := specField(o, "clusterSelector"); !ok || v == nil {
+		errs = append(errs, field.Required(specPath().Child("clusterSelector"), "{} selects every cluster"))
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	f, errs := decode[Fleet](o.Object, nil)
+	if len(errs) > 0 {
+		return errs
+	}
+	if _, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector); err != nil {
+		errs = append(errs, field.Invalid(specPath().Child("clusterSelector"), field.OmitValueType{}, err.Error()))
+	}
+	if err := checkTemplate(f); err != nil {
+		errs = append(errs, field.Invalid(specPath().Child("template"), field.OmitValueType{}, err.Error()))
+	}
+	return errs
+}
+
+func (f *Fleet) key() Key { return Key{Kind: FleetKind, Name: f.Name} }
+
+// Selects reports whether the cluster's labels match. The error says what is wrong with the selector.
+func (f *Fleet) Selects(c *Cluster) (bool, error) {
+	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector)
+	if err != nil {
+		return false, fmt.Errorf("%s: spec.clusterSelector: %w", f.key(), err)
+	}
+	return selector.Matches(labels.Set(c.Labels)), nil
+}
+
+// AsCluster returns an admitted Cluster.
+func AsCluster(o *manifest.Object) (*Cluster, error) { return as[Cluster](o, ClusterKind) }
+
+// AsFleet returns an admitted Fleet.
+func AsFleet(o *manifest.Object) (*Fleet, error) { return as[Fleet](o, FleetKind) }

@@ -1,8 +1,10 @@
-// Package api is the nouns that users write: Flux's kinds, in any version of theirs, and the fleet.nave.io kinds, with
-// their defaults and their validation.
 package api
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
 
 // Key names an object of the hub (Cluster is empty) or of one cluster's graph. Each kind belongs to one group, so the
 // group is not part of it.
@@ -27,4 +29,11 @@ func (k Key) String() string {
 }
 
 // Path returns the key as "cluster/Kind/namespace/name", the form that orders keys in the store.
-func (k Key) Path() string { return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/") }
+func (k Key) Path() string {
+	return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/")
+}
+
+// KeyOf returns the key of an admitted object; cluster is empty for an object of the hub.
+func KeyOf(cluster string, o *manifest.Object) Key {
+	return Key{Cluster: cluster, Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+}

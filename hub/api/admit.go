@@ -1,0 +1,226 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Scope is where an object is written: in the hub's own state or in one cluster's graph.
+type Scope int
+
+// The scopes.
+const (
+	Hub          Scope = iota // Clusters, Fleets, sources, and the Kustomizations of the hub's root
+	ClusterGraph              // sources and Kustomizations
+)
+
+// DefaultNamespace is the namespace of an object of the hub, and of a Fleet's template, that names none.
+const DefaultNamespace = "flux-system"
+
+// MaxObject is the largest object in bytes of JSON; etcd's limit, which Flux's users know.
+const MaxObject = 1_500_000
+
+// ErrUnsupported: the kind is known, but nothing carries it out yet.
+var ErrUnsupported = errors.New("not supported yet")
+
+// admission is what admits the objects of one kind.
+type admission struct {
+	convert  func(o *manifest.Object)                                // from an older version; may be nil
+	defaults func(o *manifest.Object)                                // may be nil
+	check    func(o *manifest.Object, meta metadata) field.ErrorList // nil: the kind is refused
+	hubOnly  bool
+}
+
+// admissionOf returns what admits the objects of the kind; the zero admission refuses them.
+func admissionOf(kind string) admission {
+	switch kind {
+	case ClusterKind:
+		return admission{check: checkCluster, hubOnly: true}
+	case FleetKind:
+		return admission{check: checkFleet, hubOnly: true}
+	case GitRepositoryKind:
+		return admission{convert: convertGitRepository, defaults: defaultGitRepository, check: checkGitRepository}
+	case KustomizationKind:
+		return admission{convert: convertKustomization, check: checkKustomization}
+	}
+	return admission{}
+}
+
+// metadata is what counts of an object's metadata.
+type metadata struct {
+	Name        string            `json:"name"`
+	Namespace   string            `json:"namespace,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Admit returns o as it is stored and worked with: in the current version, with defaults, without status, each field
+// checked. o itself is not changed. The error names the object and each field that must change; it is ErrUnsupported
+// for a kind that nothing carries out yet.
+func Admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
+	admitted, err := admit(o, scope)
+	if err != nil {
+		key := Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return admitted, nil
+}
+
+func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
+	kind, err := admissible(o, scope)
+	if err != nil {
+		return nil, err
+	}
+	rules := admissionOf(kind.Name)
+	c, err := clone(o)
+	if err != nil {
+		return nil, err
+	}
+	if rules.convert != nil && o.GroupVersionKind().Version != kind.Version {
+		rules.convert(c)
+	}
+	c.SetAPIVersion(kind.Group + "/" + kind.Version)
+	delete(c.Object, "status")
+	meta, errs := reduceMetadata(c, kind, scope)
+	if len(errs) > 0 {
+		return nil, errs.ToAggregate()
+	}
+	if rules.defaults != nil {
+		rules.defaults(c)
+	}
+	if errs := rules.check(c, meta); len(errs) > 0 {
+		return nil, errs.ToAggregate()
+	}
+	return c, nil
+}
+
+// admissible finds the kind of o and checks that it may stand in the scope.
+func admissible(o *manifest.Object, scope Scope) (Kind, error) {
+	gvk := o.GroupVersionKind()
+	kind, ok := kindOf(o)
+	rules := admissionOf(kind.Name)
+	switch {
+	case !ok || kind.Group == "":
+		return kind, fmt.Errorf("kind %s of %s is not one that the hub knows", gvk.Kind, o.GetAPIVersion())
+	case rules.check == nil:
+		return kind, fmt.Errorf("kind %s of %s is %w: take it out until it is", gvk.Kind, gvk.Group, ErrUnsupported)
+	case gvk.Version != kind.Version && !slices.Contains(kind.old, gvk.Version):
+		versions := append([]string{kind.Version}, kind.old...)
+		return kind, fmt.Errorf("apiVersion %s is unknown: %s has %s", o.GetAPIVersion(), gvk.Group, strings.Join(versions, ", "))
+	case rules.hubOnly && scope == ClusterGraph:
+		return kind, fmt.Errorf("a %s is an object of the hub: put it into the hub's own root or nave apply it, not into what a cluster runs", gvk.Kind)
+	}
+	return kind, nil
+}
+
+// clone copies an object by way of its JSON, so that the copy holds nothing but JSON's types.
+func clone(o *manifest.Object) (*manifest.Object, error) {
+	data, err := manifest.Canonical(o)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxObject {
+		return nil, fmt.Errorf("%d bytes: an object may have %d", len(data), MaxObject)
+	}
+	c := &manifest.Object{}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &c.Object); err != nil {
+		return nil, fmt.Errorf("decode: %w", err)
+	}
+	return c, nil
+}
+
+// reduceMetadata checks the metadata and leaves of it what users decide. What only an API server writes (uid,
+// resourceVersion, …) goes, so that a cluster's export can be applied as it is. A field that no API server knows is an error.
+func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) (metadata, field.ErrorList) {
+	path := field.NewPath("metadata")
+	full, errs := decode[metav1.ObjectMeta](o.Object["metadata"], path)
+	if len(errs) > 0 {
+		return metadata{}, errs
+	}
+	meta := metadata{Name: full.Name, Namespace: full.Namespace, Labels: full.Labels, Annotations: full.Annotations}
+	switch {
+	case !kind.Namespaced:
+		meta.Namespace = "" // a kustomization file's namespace is set on kinds that kustomize does not know, too
+	case meta.Namespace == "" && scope == Hub:
+		meta.Namespace = DefaultNamespace
+	}
+	errs = checkMetadata(meta, kind, path)
+	o.Object["metadata"] = meta.tree()
+	return meta, errs
+}
+
+// tree returns the metadata as JSON values.
+func (m metadata) tree() map[string]any {
+	t := map[string]any{"name": m.Name}
+	if m.Namespace != "" {
+		t["namespace"] = m.Namespace
+	}
+	for name, values := range map[string]map[string]string{"labels": m.Labels, "annotations": m.Annotations} {
+		if len(values) == 0 {
+			continue
+		}
+		all := map[string]any{}
+		for k, v := range values {
+			all[k] = v
+		}
+		t[name] = all
+	}
+	return t
+}
+
+// decode turns JSON values into a T. Fields that T does not have, and values of another type, are errors with the path
+// of the field.
+func decode[T any](values any, path *field.Path) (*T, field.ErrorList) {
+	data, err := json.Marshal(values)
+	if err != nil {
+		return nil, field.ErrorList{field.InternalError(path, err)}
+	}
+	into := new(T)
+	strict, err := kjson.UnmarshalStrict(data, into)
+	if err != nil {
+		return nil, field.ErrorList{decodeError(err, path)}
+	}
+	var errs field.ErrorList
+	for _, e := range strict {
+		errs = append(errs, strictError(e, path))
+	}
+	return into, errs
+}
+
+// strictError names the field that the type does not have.
+func strictError(err error, path *field.Path) *field.Error {
+	var at kjson.FieldError
+	if errors.As(err, &at) {
+		path = child(path, at.FieldPath())
+	}
+	return field.Forbidden(path, "unknown field: check its spelling and its indentation")
+}
+
+// decodeError names the field that has a value of the wrong type.
+func decodeError(err error, path *field.Path) *field.Error {
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		return field.TypeInvalid(child(path, mismatch.Field), mismatch.Value, "want "+typeName(mismatch.Type.Kind()))
+	}
+	return field.Invalid(path, field.OmitValueType{}, err.Error())
+}
+
+// child is path itself when name is empty; path may be nil.
+func child(path *field.Path, name string) *field.Path {
+	switch {
+	case name == "":
+		return path
+	case path == nil:
+		return field.NewPath(name)
+	}
+	return path.Child(name)
+}

@@ -1,0 +1,155 @@
+package api
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// DefaultBranch is what a GitRepository without a reference follows, as in Flux.
+const DefaultBranch = "master"
+
+// gitRepositoryRefused are the fields that are not carried out.
+var gitRepositoryRefused = []refused{
+	{"verify", "the verification of commit signatures is not supported yet: remove it, or keep this repository with Flux"},
+	{"proxySecretRef", "proxies are not supported yet: set HTTPS_PROXY for the hub, or give a url that needs none"},
+	{"include", "including other sources is not supported yet: give each part a GitRepository and a Kustomization of its own"},
+	{"sparseCheckout", "sparse checkouts are not supported yet: remove it, the whole tree gives the same objects; or name what to leave out in spec.ignore"},
+	{"recurseSubmodules", "submodules are not supported yet: give each repository a GitRepository of its own"},
+	{"serviceAccountName", "cloud identities are not supported yet: name a Secret in spec.secretRef"},
+	{"accessFrom", "Flux never carried it out, and neither does Nave: remove it"},
+}
+
+// convertGitRepository turns v1beta1 and v1beta2 into v1. gitImplementation chose a library, and Flux has ignored it
+// since 0.38.
+func convertGitRepository(o *manifest.Object) {
+	unstructured.RemoveNestedField(o.Object, "spec", "gitImplementation")
+}
+
+// defaultGitRepository sets what Flux's schema sets.
+func defaultGitRepository(o *manifest.Object) {
+	if spec, ok := o.Object["spec"].(map[string]any); ok && spec["timeout"] == nil {
+		spec["timeout"] = "60s"
+	}
+}
+
+func checkGitRepository(o *manifest.Object, _ metadata) field.ErrorList {
+	errs := checkRequired(o, "url", "interval")
+	errs = append(errs, checkRefused(o, gitRepositoryRefused)...)
+	errs = append(errs, checkDurations(o, "interval", "timeout")...)
+	if provider, ok := specField(o, "provider"); ok && !empty(provider) && provider != "generic" {
+		errs = append(errs, field.Forbidden(specPath().Child("provider"),
+			"only generic is supported yet: give the credentials in a Secret and name it in spec.secretRef"))
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	g, errs := decode[sourcev1.GitRepository](o.Object, nil)
+	if len(errs) > 0 {
+		return errs
+	}
+	spec := specPath()
+	errs = append(errs, checkURL(g.Spec.URL, spec.Child("url"))...)
+	if g.Spec.SecretRef != nil {
+		errs = append(errs, required(g.Spec.SecretRef.Name, spec.Child("secretRef", "name"), validation.IsDNS1123Subdomain)...)
+	}
+	return append(errs, checkReference(g.Spec.Reference, spec.Child("ref"))...)
+}
+
+// checkURL checks the address of a repository. The messages do not show it: it may hold a password.
+func checkURL(address string, path *field.Path) field.ErrorList {
+	refuse := func(why string) field.ErrorList {
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, why)}
+	}
+	u, err := url.Parse(address)
+	if err != nil || strings.ContainsFunc(address, isControlOrSpace) {
+		return refuse("not a URL: want https://host/path, http://host/path or ssh://git@host/path")
+	}
+	_, password := u.User.Password()
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ssh":
+		return refuse("want http://, https:// or ssh:// in front (git@host:path is ssh://git@host/path)")
+	case u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-"):
+		return refuse("no valid host in it")
+	case password:
+		return refuse("a password does not belong into a URL: put it into a Secret, and name that in spec.secretRef")
+	case u.Fragment != "" || strings.HasSuffix(address, "#"):
+		return refuse("remove the part after #: spec.ref says what to check out")
+	}
+	return nil
+}
+
+func isControlOrSpace(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// checkReference checks each way to name a commit; the most exact one that is given counts.
+func checkReference(ref *sourcev1.GitRepositoryRef, path *field.Path) (errs field.ErrorList) {
+	if ref == nil {
+		return nil
+	}
+	for name, value := range map[string]string{"branch": ref.Branch, "tag": ref.Tag, "name": ref.Name} {
+		errs = append(errs, optional(value, path.Child(name), badReferenceName)...)
+	}
+	if n := ref.Name; n != "" && n != "HEAD" && !strings.HasPrefix(n, "refs/") {
+		errs = append(errs, field.Invalid(path.Child("name"), n, "want the whole name, such as refs/heads/main or refs/pull/1/head"))
+	}
+	if ref.SemVer != "" {
+		if _, err := semver.NewConstraint(ref.SemVer); err != nil {
+			errs = append(errs, field.Invalid(path.Child("semver"), ref.SemVer, "want a range such as >=1.0.0 <2.0.0: "+err.Error()))
+		}
+	}
+	if ref.Commit != "" {
+		if raw, err := hex.DecodeString(ref.Commit); err != nil || len(raw) != 20 && len(raw) != 32 {
+			errs = append(errs, field.Invalid(path.Child("commit"), ref.Commit, "want the whole hash, 40 hexadecimal digits"))
+		}
+	}
+	return errs
+}
+
+// badReferenceName says what is wrong with the name of a branch or tag, by the rules of git-check-ref-format(1).
+func badReferenceName(name string) []string {
+	bad := strings.ContainsFunc(name, func(r rune) bool { return isControlOrSpace(r) || strings.ContainsRune(`~^:?*[\`, r) }) ||
+		strings.Contains(name, "..") || strings.Contains(name, "@{") || name == "@" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, ".")
+	for part := range strings.SplitSeq(name, "/") {
+		bad = bad || part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock")
+	}
+	if bad {
+		return []string{"not a name that git allows (see git help check-ref-format)"}
+	}
+	return nil
+}
+
+// AsGitRepository returns an admitted GitRepository as Flux's type.
+func AsGitRepository(o *manifest.Object) (*sourcev1.GitRepository, error) {
+	return as[sourcev1.GitRepository](o, GitRepositoryKind)
+}
+
+// SourceKey is a digest over what is fetched and with which credentials. GitRepositories with one key, of whatever
+// clusters, share one fetch.
+func SourceKey(g *sourcev1.GitRepository) string {
+	identity := struct {
+		URL    string                    `json:"url"`
+		Ref    sourcev1.GitRepositoryRef `json:"ref"`
+		Secret string                    `json:"secret,omitempty"` // namespace/name
+		Ignore *string                   `json:"ignore,omitempty"`
+	}{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
+	if g.Spec.Reference != nil {
+		identity.Ref = *g.Spec.Reference
+	}
+	if identity.Ref == (sourcev1.GitRepositoryRef{}) {
+		identity.Ref.Branch = DefaultBranch
+	}
+	if g.Spec.SecretRef != nil {
+		identity.Secret = g.Namespace + "/" + g.Spec.SecretRef.Name
+	}
+	data, _ := json.Marshal(identity) // strings only: there is no error to have
+	return manifest.DigestOf(data).String()
+}
