@@ -1,0 +1,195 @@
+package decrypt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+	agearmor "filippo.io/age/armor"
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/getsops/sops/v3/shamir"
+)
+
+// ErrNoKey says that none of the keys at hand opens a file.
+var ErrNoKey = errors.New("no key opens it")
+
+const maxDataKey = 1 << 10 // bytes of a decrypted data key, or of a part of one
+
+// Keys are private keys. They have no text form.
+type Keys struct {
+	age []age.Identity
+	pgp openpgp.EntityList
+}
+
+// String hides the keys from fmt.
+func (k *Keys) String() string { return "[private keys]" }
+
+// GoString hides the keys from fmt.
+func (k *Keys) GoString() string { return k.String() }
+
+// ParseKeys reads the entries of a Flux decryption Secret: *.agekey holds age identities (X25519 or hybrid), *.asc
+// holds armored OpenPGP private keys without a passphrase. Other entries are left alone. Plugins of age, which are
+// programs, are never run. Errors name entries, never their content.
+func ParseKeys(data map[string][]byte) (*Keys, error) {
+	keys := &Keys{}
+	names := make([]string, 0, len(data))
+	for name := range data {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := keys.add(name, data[name]); err != nil {
+			return nil, err
+		}
+	}
+	if len(keys.age) == 0 && len(keys.pgp) == 0 {
+		return nil, fmt.Errorf("%w: the Secret has no entry that ends in .agekey or .asc", ErrNoKey)
+	}
+	return keys, nil
+}
+
+func (k *Keys) add(name string, data []byte) error {
+	switch {
+	case strings.HasSuffix(name, ".agekey"):
+		ids, err := age.ParseIdentities(bytes.NewReader(bytes.ReplaceAll(data, []byte("\r"), nil)))
+		if err != nil {
+			// age quotes the line it cannot read, which may be most of a key.
+			return fmt.Errorf("entry %s: not a list of age identities (lines of AGE-SECRET-KEY-1… or AGE-SECRET-KEY-PQ-1…)", name)
+		}
+		k.age = append(k.age, ids...)
+	case strings.HasSuffix(name, ".asc"):
+		return k.addPGP(name, string(data))
+	}
+	return nil
+}
+
+func (k *Keys) addPGP(name, text string) error {
+	const begin = "-----BEGIN PGP"
+	found := false
+	for _, block := range strings.Split(text, begin)[1:] {
+		ring, err := openpgp.ReadArmoredKeyRing(strings.NewReader(begin + block))
+		if err != nil {
+			return fmt.Errorf("entry %s: not an armored OpenPGP key", name)
+		}
+		for _, entity := range ring {
+			if entity.PrivateKey == nil {
+				continue
+			}
+			if entity.PrivateKey.Encrypted {
+				return fmt.Errorf("entry %s: OpenPGP key %X has a passphrase; export it without one", name, entity.PrimaryKey.Fingerprint)
+			}
+			found = true
+			k.pgp = append(k.pgp, entity)
+		}
+	}
+	if !found {
+		return fmt.Errorf("entry %s: holds no OpenPGP private key", name)
+	}
+	return nil
+}
+
+// dataKey recovers the key that the leaves of a file are encrypted with.
+func (k *Keys) dataKey(m *metadata) ([]byte, error) {
+	groups := m.groups()
+	var parts [][]byte
+	var missing []string
+	for i, group := range groups {
+		part, err := k.open(group)
+		if err == nil {
+			parts = append(parts, part)
+			continue
+		}
+		prefix := ""
+		if len(groups) > 1 {
+			prefix = fmt.Sprintf("group %d: ", i)
+		}
+		missing = append(missing, prefix+strings.Join(group.recipients(), ", "))
+	}
+	need := 1
+	if len(groups) > 1 {
+		// Shamir's scheme needs two at least; SOPS writes no threshold when all are needed.
+		need = max(m.ShamirThreshold, 2)
+		if m.ShamirThreshold == 0 {
+			need = len(groups)
+		}
+	}
+	if len(parts) < need {
+		return nil, noKey(missing, len(parts), need, len(groups))
+	}
+	key := parts[0]
+	if len(groups) > 1 {
+		var err error
+		if key, err = shamir.Combine(parts); err != nil {
+			return nil, fmt.Errorf("%w: the parts of the data key do not fit together", ErrMalformed)
+		}
+	}
+	if len(key) != keySize {
+		return nil, fmt.Errorf("%w: the data key has %d bytes, want %d", ErrMalformed, len(key), keySize)
+	}
+	return key, nil
+}
+
+func noKey(missing []string, have, need, groups int) error {
+	who := strings.Join(missing, "; ")
+	if who == "" {
+		who = "nobody"
+	}
+	if groups > 1 {
+		return fmt.Errorf("%w: %d of the %d key groups needed could be opened; the others are encrypted for %s", ErrNoKey, have, need, who)
+	}
+	return fmt.Errorf("%w: it is encrypted for %s", ErrNoKey, who)
+}
+
+// open decrypts the group's part of the data key with the first key that fits; age before OpenPGP, as SOPS does.
+func (k *Keys) open(group keyGroup) ([]byte, error) {
+	for _, key := range group.Age {
+		if part, err := k.openAge(key.Enc); err == nil {
+			return part, nil
+		}
+	}
+	for _, key := range group.PGP {
+		if part, err := k.openPGP(key.Enc); err == nil {
+			return part, nil
+		}
+	}
+	return nil, ErrNoKey
+}
+
+func (k *Keys) openAge(enc string) ([]byte, error) {
+	if len(k.age) == 0 {
+		return nil, ErrNoKey
+	}
+	r, err := age.Decrypt(agearmor.NewReader(strings.NewReader(enc)), k.age...)
+	if err != nil {
+		return nil, err
+	}
+	return readKey(r)
+}
+
+func (k *Keys) openPGP(enc string) ([]byte, error) {
+	if len(k.pgp) == 0 {
+		return nil, ErrNoKey
+	}
+	block, err := armor.Decode(strings.NewReader(enc))
+	if err != nil {
+		return nil, err
+	}
+	message, err := openpgp.ReadMessage(block.Body, k.pgp, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return readKey(message.UnverifiedBody)
+}
+
+func readKey(r io.Reader) ([]byte, error) {
+	part, err := io.ReadAll(io.LimitReader(r, maxDataKey+1))
+	if err == nil && len(part) > maxDataKey {
+		err = ErrMalformed
+	}
+	return part, err
+}
