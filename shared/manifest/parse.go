@@ -1,7 +1,19 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Limits of Parse. A stream beyond one of them is refused as a whole.
+const (
+	MaxBytes         = 64 << 20 // of a stream
+	MaxDocuments     = 20_000   // of a stream; objects of a List count as documents of their own
+	MaxDepth         = 256      // of maps and lists inside each other
+	MaxAliasedValues = 100_000  // values of one document that come from YAML aliases, each time one is used
 )
 
 // ParseError says where a stream of manifests could not be read.
@@ -13,14 +25,181 @@ type ParseError struct {
 
 // Error returns "document 2, line 17: …".
 func (e *ParseError) Error() string {
+	switch {
+	case e.Document == 0:
+		return e.Err.Error()
+	case e.Line == 0:
+		return fmt.Sprintf("document %d: %v", e.Document, e.Err)
+	}
 	return fmt.Sprintf("document %d, line %d: %v", e.Document, e.Line, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *ParseError) Unwrap() error { return e.Err }
 
-// Parse reads objects.
-func Parse(data []byte) ([]*Object, error) { return nil, &ParseError{} }
+// Parse reads Kubernetes objects from YAML (any number of documents) or from one JSON value. Scalars mean what they mean
+// to kubectl and Flux (YAML 1.1: a plain yes is true); whole numbers become int64, others float64. The items of Lists
+// take the place of their List; documents without content are left out. Duplicate keys, tags that JSON has no value for,
+// objects without apiVersion, kind or name, and whatever exceeds the limits make a *ParseError.
+func Parse(data []byte) ([]*Object, error) {
+	if len(data) > MaxBytes {
+		return nil, &ParseError{Err: fmt.Errorf("%d bytes of manifests: more than %d", len(data), MaxBytes)}
+	}
+	documents, err := parseJSON(data)
+	if documents == nil && err == nil {
+		documents, err = parseYAML(data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var objects []*Object
+	for _, d := range documents {
+		if objects, err = appendObjects(objects, d.value, 0); err != nil {
+			return nil, &ParseError{Document: d.number, Line: d.line, Err: err}
+		}
+	}
+	return objects, nil
+}
 
-// IsEncrypted reports whether SOPS encrypted o.
-func IsEncrypted(o *Object) bool { _, ok := o.Object["sops"]; return ok }
+// document is one value of a stream that is not null.
+type document struct {
+	number, line int
+	value        any
+}
+
+// appendObjects adds the object that a document holds, or the items of a List, of which lists were opened already.
+func appendObjects(objects []*Object, value any, lists int) ([]*Object, error) {
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("a Kubernetes object is a map, this is %s", describe(value))
+	}
+	o := &Object{Object: fields}
+	if err := checkType(o); err != nil {
+		return nil, err
+	}
+	if items, ok := fields["items"].([]any); ok && strings.HasSuffix(o.GetKind(), "List") {
+		return appendItems(objects, o, items, lists)
+	}
+	if err := checkMetadata(o); err != nil {
+		return nil, err
+	}
+	if len(objects) == MaxDocuments {
+		return nil, fmt.Errorf("more than %d objects", MaxDocuments)
+	}
+	return append(objects, o), nil
+}
+
+// appendItems adds the items of a List. Items of a typed list (ConfigMapList) may leave out what the list's kind says.
+func appendItems(objects []*Object, list *Object, items []any, lists int) (_ []*Object, err error) {
+	if lists > 1 {
+		return nil, errors.New("a List in a List in a List")
+	}
+	for i, item := range items {
+		if fields, ok := item.(map[string]any); ok && list.GetKind() != "List" && fields["kind"] == nil {
+			fields["apiVersion"] = list.GetAPIVersion()
+			fields["kind"] = strings.TrimSuffix(list.GetKind(), "List")
+		}
+		if objects, err = appendObjects(objects, item, lists+1); err != nil {
+			return nil, fmt.Errorf("items[%d]: %w", i, err)
+		}
+	}
+	return objects, nil
+}
+
+// checkType holds apiVersion and kind to their grammar.
+func checkType(o *Object) error {
+	for _, field := range []string{"apiVersion", "kind"} {
+		switch value := o.Object[field].(type) {
+		case nil:
+			return fmt.Errorf("%s is missing", field)
+		case string:
+			if value == "" {
+				return fmt.Errorf("%s is empty", field)
+			}
+		default:
+			return fmt.Errorf("%s is %s: want a string", field, describe(value))
+		}
+	}
+	if _, err := schema.ParseGroupVersion(o.GetAPIVersion()); err != nil {
+		return fmt.Errorf("apiVersion: %w", err)
+	}
+	return nil
+}
+
+// checkMetadata makes sure that the accessors of unstructured objects see what is written: they take a field of the wrong
+// type for one that is not there, and writing a label would then lose the others.
+func checkMetadata(o *Object) error {
+	metadata, ok := o.Object["metadata"].(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s: metadata is missing", o.GetKind())
+	}
+	if err := checkStrings(metadata, "name", "namespace", "generateName"); err != nil {
+		return fmt.Errorf("%s: metadata.%w", o.GetKind(), err)
+	}
+	if o.GetName() == "" {
+		if o.GetGenerateName() != "" {
+			return fmt.Errorf("%s: metadata.generateName makes another object each time: give it a name", o.GetKind())
+		}
+		return fmt.Errorf("%s: metadata.name is missing", o.GetKind())
+	}
+	for _, field := range []string{"labels", "annotations"} {
+		if err := checkStringMap(metadata[field]); err != nil {
+			return fmt.Errorf("%s %s: metadata.%s%w", o.GetKind(), o.GetName(), field, err)
+		}
+	}
+	return nil
+}
+
+// checkStrings makes sure that fields, where present, are strings.
+func checkStrings(m map[string]any, fields ...string) error {
+	for _, field := range fields {
+		if value := m[field]; value != nil {
+			if _, ok := value.(string); !ok {
+				return fmt.Errorf("%s is %s: want a string (quote it)", field, describe(value))
+			}
+		}
+	}
+	return nil
+}
+
+// checkStringMap makes sure that a value is nothing or a map of strings.
+func checkStringMap(value any) error {
+	if value == nil {
+		return nil
+	}
+	entries, ok := value.(map[string]any)
+	if !ok {
+		return fmt.Errorf(" is %s: want a map of strings", describe(value))
+	}
+	for key, entry := range entries {
+		if _, ok := entry.(string); !ok {
+			return fmt.Errorf("[%q] is %s: want a string (quote it)", key, describe(entry))
+		}
+	}
+	return nil
+}
+
+// describe names the type of a JSON value.
+func describe(value any) string {
+	switch value.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "a string"
+	case bool:
+		return "a boolean"
+	case int64, float64:
+		return "a number"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a map"
+	}
+	return fmt.Sprintf("a %T", value)
+}
+
+// IsEncrypted reports whether SOPS encrypted an object: it then has SOPS's metadata beside its own.
+func IsEncrypted(o *Object) bool {
+	_, found := o.Object["sops"]
+	return found
+}

@@ -1,0 +1,60 @@
+package manifest
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+func TestCanonicalSortsKeysAndEscapesNothing(t *testing.T) {
+	o := &Object{Object: map[string]any{"kind": "X", "b": "<&>", "a": []any{int64(1), nil}, "apiVersion": "v1"}}
+	got, err := Canonical(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"a":[1,null],"apiVersion":"v1","b":"<&>","kind":"X"}`; string(got) != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestIDShowsObjectsAsPeopleWriteThem(t *testing.T) {
+	for id, want := range map[ID]string{
+		{Kind: "Namespace", Name: "a"}:                                    "Namespace a",
+		{Group: "apps", Kind: "Deployment", Namespace: "prod", Name: "d"}: "Deployment.apps prod/d",
+	} {
+		if got := id.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestDigestSurvivesTextAndBytes(t *testing.T) {
+	d := DigestOf([]byte("x"))
+	if got, err := ParseDigest(d.String()); err != nil || got != d {
+		t.Errorf("ParseDigest: %v, %v", got, err)
+	}
+	if got, err := DigestFromBytes(d[:]); err != nil || got != d {
+		t.Errorf("DigestFromBytes: %v, %v", got, err)
+	}
+	for _, d := range []Digest{d, {}} {
+		text, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := DigestOf([]byte("other"))
+		if err := json.Unmarshal(text, &back); err != nil || back != d {
+			t.Errorf("%s became %v, %v", text, back, err)
+		}
+	}
+}
+
+func TestParseDigestRefusesWhatStringDoesNotWrite(t *testing.T) {
+	good := DigestOf(nil).String()
+	for _, s := range []string{"", "sha256:", good[:len(good)-1], good + "0", "sha512:" + good[7:], "SHA256:" + good[7:], "sha256:E" + good[8:], "sha256:g" + good[8:]} {
+		if d, err := ParseDigest(s); err == nil {
+			t.Errorf("%q is taken for %v", s, d)
+		}
+	}
+	if _, err := DigestFromBytes(make([]byte, 31)); err == nil {
+		t.Error("31 bytes are taken for a digest")
+	}
+}

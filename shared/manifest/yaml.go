@@ -1,0 +1,314 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// parseYAML reads a stream of YAML documents.
+func parseYAML(data []byte) ([]document, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var documents []document
+	for number := 1; ; number++ {
+		node, err := nextNode(decoder)
+		if errors.Is(err, io.EOF) {
+			return documents, nil
+		}
+		if err == nil && number > MaxDocuments {
+			return nil, &ParseError{Err: fmt.Errorf("more than %d documents", MaxDocuments)}
+		}
+		if err != nil {
+			return nil, syntaxError(number, err)
+		}
+		value, err := (&composer{}).document(node)
+		if err != nil {
+			return nil, placed(number, err)
+		}
+		if value != nil {
+			documents = append(documents, document{number: number, line: contentLine(node), value: value})
+		}
+	}
+}
+
+// nextNode reads one document. The YAML module panics on some malformed streams ("internal error … please report").
+func nextNode(decoder *yaml.Decoder) (node *yaml.Node, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("malformed YAML: %v", cause)
+		}
+	}()
+	node = new(yaml.Node)
+	return node, decoder.Decode(node)
+}
+
+// contentLine is where the content of a document starts.
+func contentLine(node *yaml.Node) int {
+	if len(node.Content) > 0 {
+		return node.Content[0].Line
+	}
+	return node.Line
+}
+
+// syntaxError adapts an error of the YAML module, which has the line in its text only: "yaml: line 3: …".
+func syntaxError(number int, err error) *ParseError {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	parsed := &ParseError{Document: number, Err: errors.New(text)}
+	rest, ok := strings.CutPrefix(text, "line ")
+	if !ok {
+		return parsed
+	}
+	digits, message, ok := strings.Cut(rest, ": ")
+	if line, err := strconv.Atoi(digits); ok && err == nil {
+		parsed.Line, parsed.Err = line, errors.New(message)
+	}
+	return parsed
+}
+
+// lineError is an error at a line of the stream.
+type lineError struct {
+	line int
+	err  error
+}
+
+func (e *lineError) Error() string { return e.err.Error() }
+
+func at(node *yaml.Node, format string, args ...any) error {
+	return &lineError{line: node.Line, err: fmt.Errorf(format, args...)}
+}
+
+// placed turns an error of the composer into a ParseError.
+func placed(number int, err error) *ParseError {
+	var located *lineError
+	if errors.As(err, &located) {
+		return &ParseError{Document: number, Line: located.line, Err: located.err}
+	}
+	return &ParseError{Document: number, Err: err}
+}
+
+// composer turns the nodes of one document into JSON values.
+type composer struct {
+	depth   int
+	aliases int // aliases that are open now
+	aliased int // values made from aliases so far
+}
+
+func (c *composer) document(node *yaml.Node) (any, error) {
+	if node.Kind != yaml.DocumentNode {
+		return c.value(node)
+	}
+	if len(node.Content) == 0 {
+		return nil, nil
+	}
+	return c.value(node.Content[0])
+}
+
+// value makes one JSON value.
+func (c *composer) value(node *yaml.Node) (any, error) {
+	if c.aliases > 0 {
+		if c.aliased++; c.aliased > MaxAliasedValues {
+			return nil, at(node, "aliases expand to more than %d values", MaxAliasedValues)
+		}
+	}
+	if node.Kind == yaml.ScalarNode {
+		return scalar(node)
+	}
+	if c.depth++; c.depth > MaxDepth {
+		return nil, &lineError{line: node.Line, err: errDepth}
+	}
+	defer func() { c.depth-- }()
+	switch node.Kind {
+	case yaml.MappingNode:
+		return c.mapping(node)
+	case yaml.SequenceNode:
+		return c.sequence(node)
+	case yaml.AliasNode:
+		// An anchor inside of what it names would never end; it ends at the limit of depth.
+		c.aliases++
+		defer func() { c.aliases-- }()
+		return c.value(node.Alias)
+	}
+	return nil, at(node, "a YAML node of an unknown kind")
+}
+
+func (c *composer) sequence(node *yaml.Node) (any, error) {
+	if tag := node.ShortTag(); tag != "!!seq" {
+		return nil, at(node, "tag %s has no meaning in a Kubernetes object", tag)
+	}
+	list := make([]any, 0, len(node.Content))
+	for _, item := range node.Content {
+		value, err := c.value(item)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, value)
+	}
+	return list, nil
+}
+
+func (c *composer) mapping(node *yaml.Node) (any, error) {
+	if tag := node.ShortTag(); tag != "!!map" {
+		return nil, at(node, "tag %s has no meaning in a Kubernetes object", tag)
+	}
+	fields := make(map[string]any, len(node.Content)/2)
+	var merges []*yaml.Node
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].ShortTag() == "!!merge" {
+			merges = append(merges, node.Content[i+1])
+			continue
+		}
+		name, err := key(node.Content[i])
+		if err != nil {
+			return nil, err
+		}
+		if _, duplicate := fields[name]; duplicate {
+			return nil, at(node.Content[i], "duplicate key %q", name)
+		}
+		if fields[name], err = c.value(node.Content[i+1]); err != nil {
+			return nil, err
+		}
+	}
+	return fields, c.merge(fields, merges)
+}
+
+// merge adds what the YAML merge key (<<) names: a map or a list of maps, of which the first to have a key wins, after
+// the map's own.
+func (c *composer) merge(fields map[string]any, merges []*yaml.Node) error {
+	if len(merges) > 1 {
+		return at(merges[1], "duplicate key %q", "<<")
+	}
+	for _, node := range merges {
+		value, err := c.value(node)
+		if err != nil {
+			return err
+		}
+		sources, isList := value.([]any)
+		if !isList {
+			sources = []any{value}
+		}
+		for _, source := range sources {
+			merged, ok := source.(map[string]any)
+			if !ok {
+				return at(node, "the merge key << takes a map or a list of maps")
+			}
+			for name, v := range merged {
+				if _, own := fields[name]; !own {
+					fields[name] = v
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// key makes the name of a field: strings as they are, other scalars as JSON writes them.
+func key(node *yaml.Node) (string, error) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.ScalarNode {
+		return "", at(node, "a key is a scalar, not a map or a list")
+	}
+	value, err := scalar(node)
+	if err != nil {
+		return "", err
+	}
+	switch value := value.(type) {
+	case string:
+		return value, nil
+	case bool:
+		return strconv.FormatBool(value), nil
+	case int64:
+		return strconv.FormatInt(value, 10), nil
+	case float64:
+		return strconv.FormatFloat(value, 'g', -1, 64), nil
+	}
+	return "", at(node, "a key cannot be null")
+}
+
+// scalar makes the value of a scalar.
+func scalar(node *yaml.Node) (any, error) {
+	switch tag := node.ShortTag(); tag {
+	case "!!str":
+		return text(node), nil
+	case "!!timestamp", "!!merge":
+		return node.Value, nil // JSON has no timestamps: the text stays
+	case "!!null":
+		return nil, nil
+	case "!!bool", "!!int", "!!float":
+		return plain(node)
+	case "!!binary":
+		return binary(node)
+	default:
+		return nil, at(node, "tag %s has no meaning in a Kubernetes object", tag)
+	}
+}
+
+// text makes a string, or the boolean that YAML 1.1 takes a plain word for: kubectl and Flux read YAML 1.1.
+func text(node *yaml.Node) any {
+	if node.Style == 0 {
+		switch node.Value {
+		case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON":
+			return true
+		case "n", "N", "no", "No", "NO", "off", "Off", "OFF":
+			return false
+		}
+	}
+	return node.Value
+}
+
+// plain makes booleans and numbers.
+func plain(node *yaml.Node) (any, error) {
+	if n, err := strconv.ParseInt(node.Value, 10, 64); err == nil && (node.Value[0] != '0' || n == 0) && node.Tag == "!!int" {
+		return n, nil // the usual case, without reflection
+	}
+	var value any
+	if err := node.Decode(&value); err != nil {
+		return nil, at(node, "%q is no %s", node.Value, strings.TrimPrefix(node.ShortTag(), "!!"))
+	}
+	switch value := value.(type) {
+	case bool:
+		return value, nil
+	case int:
+		return int64(value), nil
+	case int64:
+		return value, nil
+	case uint64:
+		return float64(value), nil // as encoding/json does, for want of a type
+	case float64:
+		return number(node, value)
+	}
+	return nil, at(node, "%q is not a JSON value", node.Value)
+}
+
+// number makes whole numbers int64, whichever way they are written: in JSON, and so in a digest, 1.0 and 1 are the same.
+func number(node *yaml.Node, f float64) (any, error) {
+	const exact = 1 << 53
+	switch {
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		return nil, at(node, "%s is not a JSON number", node.Value)
+	case f == math.Trunc(f) && math.Abs(f) < exact:
+		return int64(f), nil
+	}
+	return f, nil
+}
+
+// binary makes the string that !!binary encodes.
+func binary(node *yaml.Node) (any, error) {
+	decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(node.Value), ""))
+	if err != nil {
+		return nil, at(node, "!!binary: %w", err)
+	}
+	if !utf8.Valid(decoded) {
+		return nil, at(node, "!!binary that is no text: write it as base64 into a string field")
+	}
+	return string(decoded), nil
+}
