@@ -1,0 +1,96 @@
+package apply
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// DefaultConcurrency is how many objects are sent at the same time.
+const DefaultConcurrency = 16
+
+// Config is what an Applier works with.
+type Config struct {
+	Client *kube.Client
+	Index  *inventory.Index
+	// Allow is the cluster's local policy; nil allows everything. It is asked before an object is applied or deleted.
+	Allow func(bundle.ObjectIdentity) error
+	// OwnNamespace is where the spoke runs. It is never deleted.
+	OwnNamespace string
+	Concurrency  int // 0: DefaultConcurrency
+	Log          *slog.Logger
+}
+
+// Applier applies and deletes Applications. It is safe for concurrent use by different Applications.
+type Applier struct {
+	Config
+}
+
+// New returns an Applier.
+func New(c Config) *Applier {
+	if c.Concurrency <= 0 {
+		c.Concurrency = DefaultConcurrency
+	}
+	if c.Index == nil {
+		c.Index = inventory.NewIndex()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Applier{Config: c}
+}
+
+// Loaded is the plaintext of one object, for as long as it is being sent.
+type Loaded struct {
+	Object *manifest.Object
+	// Redact takes secret values out of a text; nil when the object has none. Every error about the object goes through it.
+	Redact func(string) string
+}
+
+// Desired is one object as it should be.
+type Desired struct {
+	bundle.ObjectReference
+	// Load returns the plaintext. It is called only for objects that are sent, from several goroutines at a time. Its
+	// error must hold no secret.
+	Load func(ctx context.Context) (Loaded, error)
+}
+
+// Set is one Application to apply.
+type Set struct {
+	Owner          bundle.Owner
+	Objects        []Desired            // in the order of bundle.Application
+	Previous       *inventory.Inventory // what the last Apply returned; nil: nothing
+	Prune          bool
+	Force          bool   // recreate objects whose immutable fields change
+	ServiceAccount string // to impersonate, in the owner's namespace; empty: the spoke's own account
+	Reapply        bool   // send every object, changed or not
+	Guard          Guard  // the zero Guard is off; see DefaultGuard
+	Acknowledged   bool   // an operator knows what the Guard would stop
+	// Claimed names the application of the current bundle that wants an object; nil: nobody else wants any.
+	Claimed func(manifest.ID) (bundle.Owner, bool)
+	// Save keeps the inventory before it returns; nil: not kept. The inventory must not be changed or kept by reference.
+	Save func(*inventory.Inventory) error
+}
+
+// Removal is one Application that left the bundle.
+type Removal struct {
+	Owner          bundle.Owner
+	Previous       *inventory.Inventory
+	Policy         bundle.DeletionPolicy
+	Prune          bool          // for MirrorPrune
+	Timeout        time.Duration // for WaitForTermination
+	ServiceAccount string
+	Claimed        func(manifest.ID) (bundle.Owner, bool)
+	Save           func(*inventory.Inventory) error
+}
+
+// Apply brings a set into the cluster.
+func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) { return nil, nil }
+
+// Delete takes an application out of the cluster as its deletion policy says.
+func (a *Applier) Delete(ctx context.Context, r Removal) (*ChangeSet, error) { return nil, nil }

@@ -1,0 +1,91 @@
+package health
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// Report is how one object is doing. Message may quote the object's status, never its spec.
+type Report struct {
+	Status  health.Status
+	Message string
+}
+
+// Assess judges a whole object.
+func Assess(o *manifest.Object) Report {
+	r, err := status.Compute(o)
+	if err != nil {
+		return Report{Status: health.Unknown, Message: fmt.Sprintf("status that cannot be read: %v", err)}
+	}
+	if r.Status == status.CurrentStatus {
+		return Report{Status: health.Current} // what is well needs no words
+	}
+	return Report{Status: health.Parse(string(r.Status)), Message: r.Message}
+}
+
+// Judge judges what is known of an object: whole if it is there, else by its metadata.
+func Judge(l kube.Live) Report {
+	switch {
+	case l.Deleting:
+		return Report{Status: health.Terminating, Message: waitsFor(l.Finalizers)}
+	case l.Object != nil:
+		return Assess(l.Object)
+	}
+	return Report{Status: health.Current}
+}
+
+func waitsFor(finalizers []string) string {
+	if len(finalizers) == 0 {
+		return "being deleted"
+	}
+	return fmt.Sprintf("being deleted; waits for finalizers %v", finalizers)
+}
+
+// Check asks the API server how an object is doing that no watch covers, such as one of spec.healthChecks. An object that
+// is not there, or whose kind is not, is NotFound and no error.
+func Check(ctx context.Context, c *kube.Client, id bundle.ObjectIdentity) (Report, error) {
+	live, err := c.Look(ctx, id, !MetadataOnly(schema.GroupKind{Group: id.Group, Kind: id.Kind}))
+	switch kube.ReasonOf(err) {
+	case "":
+		return Judge(live), nil
+	case kube.NotFound, kube.NoMatch:
+		return Report{Status: health.NotFound, Message: "not in the cluster"}, nil
+	}
+	return Report{Status: health.Unknown, Message: "cannot be read"}, err
+}
+
+// statusless are the built-in kinds whose existence is their health.
+var statusless = map[string][]string{
+	"":                             {"ConfigMap", "Secret", "ServiceAccount", "Namespace", "LimitRange", "PodTemplate", "Endpoints", "Event"},
+	"rbac.authorization.k8s.io":    {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"},
+	"networking.k8s.io":            {"NetworkPolicy", "IngressClass"},
+	"scheduling.k8s.io":            {"PriorityClass"},
+	"storage.k8s.io":               {"StorageClass", "CSIDriver", "CSINode", "CSIStorageCapacity", "VolumeAttributesClass"},
+	"node.k8s.io":                  {"RuntimeClass"},
+	"coordination.k8s.io":          {"Lease"},
+	"discovery.k8s.io":             {"EndpointSlice"},
+	"apps":                         {"ControllerRevision"},
+	"admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
+}
+
+var metadataOnly = func() map[schema.GroupKind]bool {
+	set := map[schema.GroupKind]bool{}
+	for group, kinds := range statusless {
+		for _, kind := range kinds {
+			set[schema.GroupKind{Group: group, Kind: kind}] = true
+		}
+	}
+	return set
+}()
+
+// MetadataOnly reports whether a kind has no health beyond being there, so that nothing but its metadata need be read. It also keeps
+// the data of Secrets and ConfigMaps out of every answer.
+func MetadataOnly(gk schema.GroupKind) bool { return metadataOnly[gk] }

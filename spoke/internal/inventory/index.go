@@ -1,0 +1,297 @@
+package inventory
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	sharedhealth "github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// Index is all inventories of the spoke, by object. It is safe for concurrent use.
+type Index struct {
+	changed  chan struct{}
+	doubtful chan struct{}
+
+	mu      sync.Mutex // guards everything below
+	objects map[manifest.ID]*entry
+	kinds   map[kube.Mapping]int // how many objects of each
+	doubts  map[manifest.ID]bool // to be looked at again
+}
+
+// entry is one object of ours. Health comes with the latest observation; drift stays until the object is applied again.
+type entry struct {
+	owner   bundle.Owner
+	item    Item
+	drift   Drift
+	status  sharedhealth.Status
+	message string
+	since   time.Time
+	seen    string       // the latest resourceVersion that status is from
+	busy    int          // applies under way
+	waiting *observation // the latest observation that came meanwhile
+}
+
+type observation struct {
+	live    kube.Live
+	missing bool
+}
+
+// NewIndex returns an index of nothing.
+func NewIndex() *Index {
+	return &Index{
+		changed: make(chan struct{}, 1), doubtful: make(chan struct{}, 1),
+		objects: map[manifest.ID]*entry{}, kinds: map[kube.Mapping]int{}, doubts: map[manifest.ID]bool{},
+	}
+}
+
+// Changed is signalled after the set of Kinds changed.
+func (x *Index) Changed() <-chan struct{} { return x.changed }
+
+// Doubtful is signalled when TakeDoubts has something to return.
+func (x *Index) Doubtful() <-chan struct{} { return x.doubtful }
+
+// TakeDoubts returns the objects that seemed to change while they were being applied. Somebody has to look at them again,
+// because nobody knows which came first.
+func (x *Index) TakeDoubts() []bundle.ObjectIdentity {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := make([]bundle.ObjectIdentity, 0, len(x.doubts))
+	for id := range x.doubts {
+		if e := x.objects[id]; e != nil {
+			out = append(out, identity(id, e.item.Version))
+		}
+	}
+	clear(x.doubts)
+	return out
+}
+
+// Put replaces what is known of the inventory's owner. Objects that another Application owned change hands. What was
+// observed of objects that stay is kept.
+func (x *Index) Put(v *Inventory) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, e := range x.objects {
+		if _, stays := v.Items[id]; e.owner == v.Owner && !stays {
+			x.drop(id)
+		}
+	}
+	for id, item := range v.Items {
+		x.set(v.Owner, id, item)
+	}
+}
+
+// Remove forgets an owner and all its objects.
+func (x *Index) Remove(owner bundle.Owner) { x.Put(New(owner)) }
+
+// Owner returns which Application owns an object, and what is recorded of it.
+func (x *Index) Owner(id manifest.ID) (bundle.Owner, Item, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.objects[id]
+	if e == nil {
+		return bundle.Owner{}, Item{}, false
+	}
+	return e.owner, e.item, true
+}
+
+// Kinds returns where the API serves the kinds that the index has objects of, in no order.
+func (x *Index) Kinds() []kube.Mapping {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := make([]kube.Mapping, 0, len(x.kinds))
+	for m := range x.kinds {
+		out = append(out, m)
+	}
+	return out
+}
+
+// Of returns the objects of a kind, in any version, that should be in the cluster.
+func (x *Index) Of(m kube.Mapping) []bundle.ObjectIdentity {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []bundle.ObjectIdentity
+	for id, e := range x.objects {
+		if id.Group == m.Group && id.Kind == m.Kind && e.item.UID != "" && e.item.Mode != Ignore {
+			out = append(out, identity(id, e.item.Version))
+		}
+	}
+	return out
+}
+
+// Begin says that an object is about to be applied or deleted. Every Begin is followed by one Commit, Abandon or Forget.
+func (x *Index) Begin(owner bundle.Owner, id manifest.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.objects[id]
+	if e == nil {
+		e = &entry{owner: owner, status: sharedhealth.Unknown}
+		x.objects[id] = e
+	}
+	e.busy++
+}
+
+// Commit records an object that was applied and clears its drift. An observation that came meanwhile and shows a change
+// makes the object doubtful.
+func (x *Index) Commit(owner bundle.Owner, id manifest.ID, item Item) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.set(owner, id, item)
+	e := x.objects[id]
+	e.drift = Drift{}
+	x.settle(id, e)
+}
+
+// Abandon says that an apply or delete did not take place. What is recorded stays.
+func (x *Index) Abandon(id manifest.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.objects[id]
+	if e == nil {
+		return
+	}
+	x.settle(id, e)
+	if e.busy == 0 && e.item == (Item{}) {
+		delete(x.objects, id)
+	}
+}
+
+// Forget drops an object that is not ours any more.
+func (x *Index) Forget(id manifest.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.drop(id)
+}
+
+// settle ends one Begin and judges what was observed meanwhile.
+func (x *Index) settle(id manifest.ID, e *entry) {
+	if e.busy > 0 {
+		e.busy--
+	}
+	if e.busy > 0 || e.waiting == nil {
+		return
+	}
+	late := *e.waiting
+	e.waiting = nil
+	if late.missing || e.item.Judge(late.live).Any() {
+		x.doubts[id] = true
+		signal(x.doubtful)
+	}
+}
+
+// Observe judges what a watch saw of an object. ours is false for an object that the index does not know. Drift is
+// returned once, when it is first seen, and stays noted until the object is applied.
+func (x *Index) Observe(l kube.Live) (owner bundle.Owner, d Drift, ours bool) {
+	return x.observe(observation{live: l})
+}
+
+// ObserveMissing is Observe for an object that is not in the cluster.
+func (x *Index) ObserveMissing(id bundle.ObjectIdentity) (owner bundle.Owner, d Drift, ours bool) {
+	return x.observe(observation{live: kube.Live{ID: id}, missing: true})
+}
+
+func (x *Index) observe(o observation) (bundle.Owner, Drift, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.objects[o.live.ID.ID()]
+	if e == nil {
+		return bundle.Owner{}, Drift{}, false
+	}
+	if e.busy > 0 {
+		o.live.Object, o.live.Annotations, o.live.Labels = nil, nil, nil
+		e.waiting = &o
+		return e.owner, Drift{}, true
+	}
+	return e.owner, e.judge(o.live, o.missing), true
+}
+
+// judge notes drift and returns it when it is news.
+func (e *entry) judge(l kube.Live, missing bool) Drift {
+	d := e.item.JudgeMissing()
+	if !missing {
+		d = e.item.Judge(l)
+	}
+	news := d.Any() && d.Kind != e.drift.Kind
+	if d.Any() {
+		e.drift = d
+	}
+	if !news {
+		return Drift{}
+	}
+	return d
+}
+
+// Drifted returns how an object differs, as far as was observed since it was last applied.
+func (x *Index) Drifted(id manifest.ID) Drift {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.objects[id]; e != nil {
+		return e.drift
+	}
+	return Drift{}
+}
+
+// DriftOf returns the objects of an owner that differ, in the order in which they are applied.
+func (x *Index) DriftOf(owner bundle.Owner) []manifest.ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []manifest.ID
+	for id, e := range x.objects {
+		if e.owner == owner && e.drift.Any() {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, compare)
+	return out
+}
+
+// set stores an item; the caller holds the mutex.
+func (x *Index) set(owner bundle.Owner, id manifest.ID, item Item) {
+	e := x.objects[id]
+	if e == nil {
+		e = &entry{status: sharedhealth.Unknown}
+		x.objects[id] = e
+	}
+	before, after := mapping(id, e.item), mapping(id, item)
+	e.owner, e.item = owner, item
+	if before != after {
+		x.count(before, -1)
+		x.count(after, +1)
+	}
+}
+
+func (x *Index) drop(id manifest.ID) {
+	if e := x.objects[id]; e != nil {
+		x.count(mapping(id, e.item), -1)
+		delete(x.objects, id)
+	}
+}
+
+func mapping(id manifest.ID, i Item) kube.Mapping {
+	return kube.Mapping{Group: id.Group, Version: i.Version, Kind: id.Kind, Resource: i.Resource, Namespaced: id.Namespace != ""}
+}
+
+// count keeps Kinds, and signals when a kind comes or goes.
+func (x *Index) count(m kube.Mapping, by int) {
+	if m.Resource == "" {
+		return
+	}
+	before := x.kinds[m]
+	x.kinds[m] = before + by
+	if before+by <= 0 {
+		delete(x.kinds, m)
+	}
+	if before == 0 || before+by <= 0 {
+		signal(x.changed)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it is signalled already
+	}
+}

@@ -1,0 +1,180 @@
+package inventory
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// Mode is how an object is applied: Flux's annotation kustomize.toolkit.fluxcd.io/ssa, and …/reconcile.
+type Mode string
+
+// The modes.
+const (
+	Override     Mode = ""             // every field is ours, and what kubectl added goes
+	Merge        Mode = "Merge"        // every field is ours, what others added stays
+	IfNotPresent Mode = "IfNotPresent" // created when missing, then left alone
+	Ignore       Mode = "Ignore"       // neither applied, nor repaired, nor pruned
+)
+
+// Item is what is recorded of one object.
+type Item struct {
+	Version         string          `json:"v"`            // API version that it was applied in, without the group
+	Resource        string          `json:"r,omitempty"`  // plural, as the API serves it
+	UID             string          `json:"u,omitempty"`  // empty: it is not known whether the object was made
+	ResourceVersion string          `json:"rv,omitempty"` // after the last apply
+	Digest          manifest.Digest `json:"d,omitzero"`   // of the desired object last applied; zero: apply again
+	Managed         manifest.Digest `json:"m,omitzero"`   // hash of what our manager owns since
+	AppliedAt       time.Time       `json:"t,omitzero"`   // when our manager last changed something, API server's clock
+	Mode            Mode            `json:"o,omitempty"`
+	// Expires marks an object that its own controller deletes when it is done: a Job with ttlSecondsAfterFinished.
+	Expires bool `json:"x,omitempty"`
+}
+
+// Inventory is the objects that one Application owns.
+type Inventory struct {
+	Owner bundle.Owner
+	Items map[manifest.ID]Item
+}
+
+// New returns an empty inventory.
+func New(owner bundle.Owner) *Inventory {
+	return &Inventory{Owner: owner, Items: map[manifest.ID]Item{}}
+}
+
+// Clone returns a copy that shares nothing.
+func (v *Inventory) Clone() *Inventory {
+	c := &Inventory{Owner: v.Owner, Items: make(map[manifest.ID]Item, len(v.Items))}
+	for id, item := range v.Items {
+		c.Items[id] = item
+	}
+	return c
+}
+
+// IDs returns the objects in the order in which they are applied.
+func (v *Inventory) IDs() []manifest.ID {
+	ids := make([]manifest.ID, 0, len(v.Items))
+	for id := range v.Items {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, compare)
+	return ids
+}
+
+func compare(a, b manifest.ID) int {
+	switch {
+	case manifest.Less(a, b):
+		return -1
+	case manifest.Less(b, a):
+		return 1
+	}
+	return cmp.Compare(a.String(), b.String())
+}
+
+// Identity returns the object's name with the version it is recorded in.
+func (v *Inventory) Identity(id manifest.ID) bundle.ObjectIdentity {
+	return identity(id, v.Items[id].Version)
+}
+
+func identity(id manifest.ID, version string) bundle.ObjectIdentity {
+	return bundle.ObjectIdentity{Group: id.Group, Version: version, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
+}
+
+// Strings returns "group/version/kind namespace/name" of every object, sorted, for reports; at most limit of them, 0 means all.
+func (v *Inventory) Strings(limit int) []string {
+	ids := v.IDs()
+	if limit > 0 && len(ids) > limit {
+		ids = ids[:limit]
+	}
+	lines := make([]string, 0, len(ids))
+	for _, id := range ids {
+		lines = append(lines, v.line(id))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func (v *Inventory) line(id manifest.ID) string {
+	s := v.Items[id].Version + "/" + id.Kind + " "
+	if id.Group != "" {
+		s = id.Group + "/" + s
+	}
+	if id.Namespace != "" {
+		s += id.Namespace + "/"
+	}
+	return s + id.Name
+}
+
+// Mappings returns where the API served the kinds of the inventory, to Warm a client with after a restart.
+func (v *Inventory) Mappings() []kube.Mapping {
+	seen := map[kube.Mapping]bool{}
+	var out []kube.Mapping
+	for id, item := range v.Items {
+		m := kube.Mapping{Group: id.Group, Version: item.Version, Kind: id.Kind, Resource: item.Resource, Namespaced: id.Namespace != ""}
+		if item.Resource == "" || seen[m] {
+			continue
+		}
+		seen[m] = true
+		out = append(out, m)
+	}
+	return out
+}
+
+// encoded is the layout of Encode. Format grows when a reader of the old one could not understand the new one.
+type encoded struct {
+	Format int           `json:"format"`
+	Owner  bundle.Owner  `json:"owner"`
+	Items  []encodedItem `json:"items"`
+}
+
+type encodedItem struct {
+	Group     string `json:"g,omitempty"`
+	Kind      string `json:"k"`
+	Namespace string `json:"ns,omitempty"`
+	Name      string `json:"n"`
+	Item
+}
+
+const format = 1
+
+// Encode returns the bytes to keep on disk: JSON, equal for equal inventories.
+func (v *Inventory) Encode() ([]byte, error) {
+	e := encoded{Format: format, Owner: v.Owner, Items: make([]encodedItem, 0, len(v.Items))}
+	for _, id := range v.IDs() {
+		e.Items = append(e.Items, encodedItem{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name, Item: v.Items[id]})
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("inventory of %s: %w", v.Owner, err)
+	}
+	return data, nil
+}
+
+// Decode reads what Encode writes.
+func Decode(data []byte) (*Inventory, error) {
+	var e encoded
+	if err := json.Unmarshal(data, &e); err != nil {
+		return nil, fmt.Errorf("inventory on disk: %w", err)
+	}
+	if e.Format != format {
+		return nil, fmt.Errorf("inventory of %s on disk has format %d: this spoke reads %d", e.Owner, e.Format, format)
+	}
+	v := &Inventory{Owner: e.Owner, Items: make(map[manifest.ID]Item, len(e.Items))}
+	for _, i := range e.Items {
+		id := manifest.ID{Group: i.Group, Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
+		if i.Kind == "" || i.Name == "" || i.Version == "" {
+			return nil, fmt.Errorf("inventory of %s on disk has an object without kind, name or version", e.Owner)
+		}
+		if _, twice := v.Items[id]; twice {
+			return nil, fmt.Errorf("inventory of %s on disk names %s twice", e.Owner, id)
+		}
+		v.Items[id] = i.Item
+	}
+	return v, nil
+}

@@ -1,0 +1,99 @@
+package inventory
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	sharedhealth "github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// ObjectHealth is how one object is doing, and since when.
+type ObjectHealth struct {
+	ID      manifest.ID
+	Status  sharedhealth.Status
+	Message string
+	Since   time.Time
+}
+
+// Summary is how the objects of one Application are doing.
+type Summary struct {
+	Status                      sharedhealth.Status // the worst of all
+	Current, InProgress, Failed int                 // InProgress counts everything that is neither of the others
+	Unwell                      []ObjectHealth      // what is not Current, the worst first
+}
+
+// SetHealth notes how an object was doing at a resourceVersion (empty: now) and reports whether that is news. What is older
+// than what was noted says nothing: the answer to an apply may come after the watch has shown the object well.
+func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth.Status, message string, now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.objects[id]
+	if e == nil || Older(resourceVersion, e.seen) {
+		return false
+	}
+	if resourceVersion != "" {
+		e.seen = resourceVersion
+	}
+	if e.status == s && e.message == message {
+		return false
+	}
+	if e.status != s {
+		e.since = now
+	}
+	e.status, e.message = s, message
+	return true
+}
+
+// Health returns how an object is doing; Unknown for one that is not ours or was not seen yet.
+func (x *Index) Health(id manifest.ID) ObjectHealth {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.objects[id]
+	if e == nil {
+		return ObjectHealth{ID: id, Status: sharedhealth.Unknown}
+	}
+	return ObjectHealth{ID: id, Status: e.status, Message: e.message, Since: e.since}
+}
+
+// Summarize folds the health of an owner's objects, at most most of the unwell ones listed.
+func (x *Index) Summarize(owner bundle.Owner, most int) Summary {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	sum := Summary{Status: sharedhealth.Current}
+	for id, e := range x.objects {
+		if e.owner != owner || e.item.Mode == Ignore {
+			continue
+		}
+		sum.add(ObjectHealth{ID: id, Status: e.status, Message: e.message, Since: e.since})
+	}
+	slices.SortFunc(sum.Unwell, worstFirst)
+	if len(sum.Unwell) > most {
+		sum.Unwell = slices.Clone(sum.Unwell[:most])
+	}
+	return sum
+}
+
+func (s *Summary) add(o ObjectHealth) {
+	s.Status = sharedhealth.Worst(s.Status, o.Status)
+	switch o.Status {
+	case sharedhealth.Current:
+		s.Current++
+		return
+	case sharedhealth.Failed, sharedhealth.NotFound:
+		s.Failed++
+	default:
+		s.InProgress++
+	}
+	s.Unwell = append(s.Unwell, o)
+}
+
+func worstFirst(a, b ObjectHealth) int {
+	return cmp.Or(
+		cmp.Compare(sharedhealth.Severity(b.Status), sharedhealth.Severity(a.Status)),
+		a.Since.Compare(b.Since),
+		compare(a.ID, b.ID),
+	)
+}

@@ -1,0 +1,127 @@
+package kube
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/flowcontrol"
+)
+
+// FieldManager is the name under which the spoke owns fields.
+const FieldManager = "nave-spoke"
+
+// Defaults of Config.
+const (
+	DefaultQPS         = 2000
+	DefaultConcurrency = 16
+	DefaultTimeout     = 60 * time.Second
+)
+
+// Config says which cluster to talk to and how hard.
+type Config struct {
+	Kubeconfig  string        // path; empty: the account of the Pod this runs in
+	QPS         float32       // requests a second, watches included; 0: DefaultQPS
+	Concurrency int           // requests at a time, watches not counted; 0: DefaultConcurrency
+	Timeout     time.Duration // of one request, watches excepted; 0: DefaultTimeout
+	UserAgent   string        // empty: "nave-spoke"
+}
+
+// Client talks to one cluster as one user. It is safe for concurrent use.
+type Client struct {
+	*connection
+	user string // impersonated; empty: the account of the connection
+}
+
+// connection is what clients of one cluster share, whomever they impersonate.
+type connection struct {
+	base     *url.URL
+	http     *http.Client
+	agent    string
+	timeout  time.Duration
+	limit    flowcontrol.RateLimiter
+	slots    chan struct{}
+	kinds    *kinds
+	requests atomic.Uint64
+}
+
+// Connect prepares a client. It sends nothing: an API server that is away is seen by the first call.
+func Connect(c Config) (*Client, error) {
+	rc, err := restConfig(c.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return connect(rc, c)
+}
+
+func connect(rc *rest.Config, c Config) (*Client, error) {
+	rc.DisableCompression = true // the API server is near, and gzip costs both sides more than it saves
+	rc.WarningHandler = rest.NoWarnings{}
+	base, _, err := rest.DefaultServerUrlFor(rc)
+	if err != nil {
+		return nil, fmt.Errorf("address of the Kubernetes API %q: %w", rc.Host, err)
+	}
+	hc, err := rest.HTTPClientFor(rc)
+	if err != nil {
+		return nil, fmt.Errorf("TLS to the Kubernetes API %s: %w", base, err)
+	}
+	c = c.withDefaults()
+	return &Client{connection: &connection{
+		base: base, http: hc, agent: c.UserAgent, timeout: c.Timeout,
+		limit: flowcontrol.NewTokenBucketRateLimiter(c.QPS, int(c.QPS)),
+		slots: make(chan struct{}, c.Concurrency),
+		kinds: newKinds(),
+	}}, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.QPS <= 0 {
+		c.QPS = DefaultQPS
+	}
+	if c.Concurrency <= 0 {
+		c.Concurrency = DefaultConcurrency
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.UserAgent == "" {
+		c.UserAgent = FieldManager
+	}
+	return c
+}
+
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		rc, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, fmt.Errorf("in-cluster account: %w (outside a Pod, give --kubeconfig)", err)
+		}
+		return rc, nil
+	}
+	rc, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+	}
+	return rc, nil
+}
+
+// As returns a client that impersonates a ServiceAccount of the cluster over the same connections. An empty or
+// impossible name is an error: it must never fall back to the spoke's own, wider rights.
+func (c *Client) As(namespace, serviceAccount string) (*Client, error) {
+	if msgs := validation.IsDNS1123Label(namespace); len(msgs) > 0 {
+		return nil, fmt.Errorf("impersonate ServiceAccount %q of namespace %q: namespace: %s", serviceAccount, namespace, strings.Join(msgs, ", "))
+	}
+	if msgs := validation.IsDNS1123Subdomain(serviceAccount); len(msgs) > 0 {
+		return nil, fmt.Errorf("impersonate ServiceAccount %q of namespace %q: name: %s", serviceAccount, namespace, strings.Join(msgs, ", "))
+	}
+	return &Client{connection: c.connection, user: "system:serviceaccount:" + namespace + ":" + serviceAccount}, nil
+}
+
+// Requests returns how many requests were sent over this client's connections, retries and watches included.
+func (c *connection) Requests() uint64 { return c.requests.Load() }

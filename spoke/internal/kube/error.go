@@ -1,0 +1,234 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Reason is why a request failed, in the words that the spoke decides by.
+type Reason string
+
+// The reasons.
+const (
+	NotFound     Reason = "NotFound"     // the object, or the namespace it would be in
+	NoMatch      Reason = "NoMatch"      // the API does not serve the kind
+	Invalid      Reason = "Invalid"      // the object breaks the schema or a rule of the API server
+	Immutable    Reason = "Immutable"    // as Invalid, and only because fields changed that cannot change
+	Conflict     Reason = "Conflict"     // somebody else was faster, a precondition does not hold, or a field has another owner
+	Forbidden    Reason = "Forbidden"    // RBAC
+	Denied       Reason = "Denied"       // an admission webhook or policy said no
+	Unauthorized Reason = "Unauthorized" // the API server does not know us
+	Terminating  Reason = "Terminating"  // the namespace is on its way out
+	Exists       Reason = "Exists"       // already there
+	Expired      Reason = "Expired"      // the resourceVersion is too old: list again
+	Unavailable  Reason = "Unavailable"  // overload, time-out or fault on the server's side
+	Unreachable  Reason = "Unreachable"  // no answer from the API server
+	Canceled     Reason = "Canceled"     // the caller's context ended
+	Other        Reason = "Other"
+)
+
+// Error is a failed request. Message may quote the object, so redact it before it leaves the spoke.
+type Error struct {
+	Op      string // apply, get, list, delete, watch, adopt, discover
+	Object  string // what the request was about, as manifest.ID prints it
+	Reason  Reason
+	Message string  // the API server's, or the network's
+	Causes  []Cause // of Invalid and Conflict, where the API server names them
+	Code    int     // HTTP status; 0 when there was no answer
+
+	err error
+}
+
+// Cause is one field that the API server did not like.
+type Cause struct{ Type, Field, Message string }
+
+// Error returns "apply Deployment.apps shop/web: <the API server's words>".
+func (e *Error) Error() string { return e.Op + " " + e.Object + ": " + e.Message }
+
+// Unwrap returns the network's or the context's error, when there is one.
+func (e *Error) Unwrap() error { return e.err }
+
+// Retryable reports whether the same request may well succeed in a moment, without a change of what is desired. An error that
+// is not retryable can still heal from outside (an RBAC rule, a webhook), so it is tried again at the retry interval.
+func (e *Error) Retryable() bool {
+	switch e.Reason {
+	case NotFound, NoMatch, Conflict, Terminating, Expired, Unavailable, Unreachable, Canceled:
+		return true
+	}
+	return false
+}
+
+// Uncertain reports whether the request may have been carried out all the same.
+func (e *Error) Uncertain() bool {
+	return e.Reason == Unreachable || e.Reason == Unavailable || e.Reason == Canceled
+}
+
+// ReasonOf returns the reason in err's tree, Other when err is of another kind, and "" for nil.
+func ReasonOf(err error) Reason {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return Other
+}
+
+// Retryable reports whether err is a request's error that may well be gone in a moment.
+func Retryable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Retryable()
+}
+
+// refusal reads the answer of an API server that did not do what was asked.
+func refusal(op, object string, code int, body []byte) *Error {
+	e := &Error{Op: op, Object: object, Code: code}
+	var s metav1.Status
+	if json.Unmarshal(body, &s) != nil || s.Kind != "Status" {
+		s = metav1.Status{Message: fmt.Sprintf("HTTP %d: %s", code, plain(body))}
+	}
+	e.Message = s.Message
+	if s.Details != nil {
+		for _, c := range s.Details.Causes {
+			e.Causes = append(e.Causes, Cause{Type: string(c.Type), Field: c.Field, Message: c.Message})
+		}
+	}
+	e.Reason = classify(code, &s)
+	return e
+}
+
+// plain keeps what a person may want of a body that is not a Status, as proxies send them.
+func plain(body []byte) string {
+	const most = 200
+	s := strings.Join(strings.Fields(string(body)), " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+func classify(code int, s *metav1.Status) Reason {
+	if denied(s.Message) {
+		return Denied
+	}
+	switch code {
+	case http.StatusNotFound:
+		if s.Details == nil || s.Details.Name == "" {
+			return NoMatch // no object is named: it is the path that does not exist
+		}
+		return NotFound
+	case http.StatusUnprocessableEntity:
+		if immutable(s) {
+			return Immutable
+		}
+		return Invalid
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusNotAcceptable, http.StatusMethodNotAllowed:
+		return Invalid
+	case http.StatusUnauthorized:
+		return Unauthorized
+	case http.StatusForbidden:
+		if hasCause(s, "NamespaceTerminating") {
+			return Terminating
+		}
+		return Forbidden
+	case http.StatusConflict:
+		if s.Reason == metav1.StatusReasonAlreadyExists {
+			return Exists
+		}
+		return Conflict
+	case http.StatusGone:
+		return Expired
+	case http.StatusInternalServerError:
+		if untypable(s.Message) {
+			return Invalid
+		}
+	}
+	if code == http.StatusTooManyRequests || code >= http.StatusInternalServerError {
+		return Unavailable
+	}
+	return Other
+}
+
+// The API server has no machine-readable word for the following, so its text is read. This is the only place.
+
+// denied recognises k8s.io/apiserver/pkg/admission/plugin/webhook/errors.ToStatusErr and ValidatingAdmissionPolicy.
+func denied(message string) bool {
+	return strings.Contains(message, `admission webhook "`) && strings.Contains(message, "denied the request") ||
+		strings.Contains(message, "ValidatingAdmissionPolicy '") && strings.Contains(message, "denied request")
+}
+
+// untypable recognises a patch that does not fit the schema: a field that is not declared, or of another type. The API server
+// answers it with an internal error although it is the object that is wrong.
+func untypable(message string) bool {
+	return strings.Contains(message, "failed to create typed patch object")
+}
+
+var immutableWords = []string{
+	"field is immutable",              // apimachinery validation.FieldImmutableErrorMsg
+	"is immutable",                    // the usual text of CEL transition rules
+	"may not change once set",         // Service spec.clusterIPs
+	"updates to statefulset spec for", // fields other than 'replicas', …
+}
+
+// immutable reports whether every cause is a field that cannot change. One other cause among them means that the new
+// object would be refused as well, and then nothing may be deleted for it.
+func immutable(s *metav1.Status) bool {
+	if s.Details == nil || len(s.Details.Causes) == 0 {
+		return false
+	}
+	for _, c := range s.Details.Causes {
+		if !containsAny(c.Message, immutableWords) {
+			return false
+		}
+	}
+	return true
+}
+
+func containsAny(s string, words []string) bool {
+	for _, w := range words {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasCause(s *metav1.Status, cause metav1.CauseType) bool {
+	if s.Details == nil {
+		return false
+	}
+	for _, c := range s.Details.Causes {
+		if c.Type == cause {
+			return true
+		}
+	}
+	return false
+}
+
+// unanswered is the error of a request that got no answer.
+func unanswered(ctx context.Context, op, object string, err error) *Error {
+	e := &Error{Op: op, Object: object, Reason: Unreachable, Message: "the Kubernetes API does not answer: " + err.Error(), err: err}
+	if cause := context.Cause(ctx); cause != nil {
+		e.Reason, e.Message, e.err = Canceled, cause.Error(), cause
+	}
+	return e
+}
+
+// backoff is how long a busy API server wants to be left alone: at least a moment, at most ten seconds.
+func backoff(h http.Header) time.Duration {
+	const most = 10 * time.Second
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		seconds = 0
+	}
+	return max(min(time.Duration(seconds)*time.Second, most), time.Millisecond)
+}

@@ -1,0 +1,171 @@
+package kube
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Live is what the API server says of one object, cut down to what the spoke decides by.
+type Live struct {
+	ID              bundle.ObjectIdentity
+	UID             string
+	ResourceVersion string
+	// Managed is the SHA-256 of the canonical JSON of the fields that our manager applied; zero when it owns none.
+	Managed manifest.Digest
+	// AppliedAt is when our manager last changed something, in whole seconds of the API server's clock.
+	AppliedAt time.Time
+	// Others are the managers beside ours that write more than status, the latest first.
+	Others []string
+	// Adoptable are those of Others that own fields by hand, and whose fields Adopt takes over.
+	Adoptable []string
+	// Deleting is set between a delete and the last finalizer's removal.
+	Deleting    bool
+	Finalizers  []string
+	Labels      map[string]string
+	Annotations map[string]string
+	// Object is the whole object without its managedFields, nil unless it was asked for.
+	Object *manifest.Object
+
+	managers []manager
+}
+
+// manager is one entry of metadata.managedFields. Raw keeps it as it came, for Adopt.
+type manager struct {
+	Manager     string          `json:"manager,omitempty"`
+	Operation   string          `json:"operation,omitempty"`
+	APIVersion  string          `json:"apiVersion,omitempty"`
+	Time        *time.Time      `json:"time,omitempty"`
+	FieldsType  string          `json:"fieldsType,omitempty"`
+	FieldsV1    json.RawMessage `json:"fieldsV1,omitempty"`
+	Subresource string          `json:"subresource,omitempty"`
+}
+
+// partial is the part of an object that every answer is read for.
+type partial struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Name              string            `json:"name"`
+		Namespace         string            `json:"namespace"`
+		UID               string            `json:"uid"`
+		ResourceVersion   string            `json:"resourceVersion"`
+		DeletionTimestamp *string           `json:"deletionTimestamp"`
+		Finalizers        []string          `json:"finalizers"`
+		Labels            map[string]string `json:"labels"`
+		Annotations       map[string]string `json:"annotations"`
+		ManagedFields     []manager         `json:"managedFields"`
+	} `json:"metadata"`
+}
+
+// readLive reads an object, or its PartialObjectMetadata, of a known kind.
+func readLive(body []byte, m Mapping, fieldManager string, whole bool) (Live, error) {
+	var p partial
+	if err := json.Unmarshal(body, &p); err != nil {
+		return Live{}, fmt.Errorf("answer that is not a %s: %w", m.Kind, err)
+	}
+	live := Live{
+		ID:  bundle.ObjectIdentity{Group: m.Group, Version: m.Version, Kind: m.Kind, Namespace: p.Metadata.Namespace, Name: p.Metadata.Name},
+		UID: p.Metadata.UID, ResourceVersion: p.Metadata.ResourceVersion,
+		Deleting: p.Metadata.DeletionTimestamp != nil, Finalizers: p.Metadata.Finalizers,
+		Labels: p.Metadata.Labels, Annotations: p.Metadata.Annotations,
+		managers: p.Metadata.ManagedFields,
+	}
+	live.readManagers(fieldManager)
+	if !whole {
+		return live, nil
+	}
+	o, err := readWhole(body, m)
+	live.Object = o
+	return live, err
+}
+
+func readWhole(body []byte, m Mapping) (*manifest.Object, error) {
+	o := &manifest.Object{}
+	if err := json.Unmarshal(body, &o.Object); err != nil {
+		return nil, fmt.Errorf("answer that is not a %s: %w", m.Kind, err)
+	}
+	o.SetManagedFields(nil)
+	if o.GetKind() == "" { // items of a list come without
+		o.SetGroupVersionKind(m.GroupVersionKind())
+	}
+	return o, nil
+}
+
+// readManagers derives Managed, AppliedAt, Others and Adoptable.
+func (l *Live) readManagers(ours string) {
+	byTime := slices.Clone(l.managers)
+	slices.SortStableFunc(byTime, func(a, b manager) int { return b.at().Compare(a.at()) })
+	for _, m := range byTime {
+		switch {
+		case m.Manager == ours && m.Operation == "Apply" && m.Subresource == "":
+			l.Managed, l.AppliedAt = hashFields(m.FieldsV1), m.at()
+		case m.Manager == ours || m.Subresource == "status":
+		default:
+			l.Others = appendNew(l.Others, m.Manager)
+			if m.adoptable() {
+				l.Adoptable = appendNew(l.Adoptable, m.Manager)
+			}
+		}
+	}
+}
+
+func (m manager) at() time.Time {
+	if m.Time == nil {
+		return time.Time{}
+	}
+	return *m.Time
+}
+
+// adoptable reports whether the entry was written by hand, as Flux's kustomize-controller sees it: by kubectl, or before
+// there were managers. A restart asked for with kubectl is left alone: undoing it at once would roll the Pods back half-way.
+func (m manager) adoptable() bool {
+	if m.Subresource != "" || m.Manager == "kubectl-rollout" {
+		return false
+	}
+	return m.Manager == "before-first-apply" && m.Operation == "Update" || strings.HasPrefix(m.Manager, "kubectl")
+}
+
+func appendNew(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
+}
+
+// hashFields hashes a field set by its canonical JSON: the API server writes the same set with its keys in another order
+// depending on whether the kind is built in and on how the object was asked for.
+func hashFields(fields json.RawMessage) manifest.Digest {
+	var tree any
+	if json.Unmarshal(fields, &tree) != nil {
+		return sha256.Sum256(fields)
+	}
+	var b bytes.Buffer
+	if json.NewEncoder(&b).Encode(tree) != nil {
+		return sha256.Sum256(fields)
+	}
+	return sha256.Sum256(b.Bytes())
+}
+
+// Mapping is where the API serves a kind.
+type Mapping struct {
+	Group      string `json:"group,omitempty"`
+	Version    string `json:"version"`
+	Kind       string `json:"kind"`
+	Resource   string `json:"resource"` // plural, lower case
+	Namespaced bool   `json:"namespaced,omitempty"`
+}
+
+// GroupVersionKind returns the kind with its group and version.
+func (m Mapping) GroupVersionKind() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: m.Group, Version: m.Version, Kind: m.Kind}
+}

@@ -1,0 +1,165 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// pageSize is how many objects a List asks for at a time.
+const pageSize = 500
+
+// watchFor is how long the API server may keep one watch open; after it the watcher resumes where it was.
+const watchFor = 10 * time.Minute
+
+// Scope says which objects of a kind to list or watch.
+type Scope struct {
+	Namespace string // empty: all
+	Selector  string // label selector; empty: all
+	Whole     bool   // whole objects; else their metadata
+}
+
+// List calls see for every object in the scope, a page at a time, and returns the resourceVersion to watch from.
+func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) error) (resourceVersion string, err error) {
+	r := request{op: "list", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet, path: m.collection(s.Namespace), accept: mediaMetadatas}
+	if s.Whole {
+		r.accept = mediaJSON
+	}
+	r.query = url.Values{"limit": {strconv.Itoa(pageSize)}}
+	if s.Selector != "" {
+		r.query.Set("labelSelector", s.Selector)
+	}
+	for {
+		body, _, err := c.do(ctx, r)
+		if err != nil {
+			return "", c.known(m, err)
+		}
+		rv, next, err := readPage(body, m, s.Whole, see)
+		if err != nil {
+			return "", wrong("list", r.object, err)
+		}
+		if next == "" {
+			return rv, nil
+		}
+		r.query.Set("continue", next)
+	}
+}
+
+func readPage(body []byte, m Mapping, whole bool, see func(Live) error) (resourceVersion, next string, err error) {
+	var page struct {
+		Metadata struct {
+			ResourceVersion string `json:"resourceVersion"`
+			Continue        string `json:"continue"`
+		} `json:"metadata"`
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(body, &page); err != nil {
+		return "", "", err
+	}
+	for _, item := range page.Items {
+		live, err := readLive(item, m, FieldManager, whole)
+		if err != nil {
+			return "", "", err
+		}
+		if err := see(live); err != nil {
+			return "", "", err
+		}
+	}
+	return page.Metadata.ResourceVersion, page.Metadata.Continue, nil
+}
+
+// EventType is what happened to an object in the scope of a watch.
+type EventType string
+
+// The types of events. Deleted also means: left the selector.
+const (
+	Added    EventType = "ADDED"
+	Modified EventType = "MODIFIED"
+	Deleted  EventType = "DELETED"
+	Bookmark EventType = "BOOKMARK" // only Live.ResourceVersion is set
+)
+
+// Event is one step of a watch.
+type Event struct {
+	Type EventType
+	Live Live
+}
+
+// Stream is a watch that is open.
+type Stream struct {
+	mapping Mapping
+	whole   bool
+	body    io.ReadCloser
+	events  *json.Decoder
+	ctx     context.Context
+	cancel  context.CancelFunc
+	object  string
+}
+
+// Watch opens a watch from a resourceVersion on. It ends by itself after some minutes; the caller then opens it again from
+// the last resourceVersion that it saw. The caller closes the stream.
+func (c *Client) Watch(ctx context.Context, m Mapping, s Scope, resourceVersion string) (*Stream, error) {
+	r := request{op: "watch", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet, path: m.collection(s.Namespace), accept: accept(s.Whole)}
+	r.query = url.Values{
+		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {resourceVersion},
+		"timeoutSeconds": {strconv.Itoa(int(watchFor / time.Second))},
+	}
+	if s.Selector != "" {
+		r.query.Set("labelSelector", s.Selector)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	resp, err := c.send(ctx, r)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if resp.StatusCode >= 300 {
+		defer cancel()
+		defer resp.Body.Close()
+		body, _ := readAll(resp) // an answer that breaks off still has its code
+		return nil, c.known(m, refusal(r.op, r.object, resp.StatusCode, body))
+	}
+	return &Stream{mapping: m, whole: s.Whole, body: resp.Body, events: json.NewDecoder(resp.Body), ctx: ctx, cancel: cancel, object: r.object}, nil
+}
+
+// Next waits for the next event. io.EOF means that the watch came to its end; reason Expired that it cannot be resumed.
+func (s *Stream) Next() (Event, error) {
+	var e struct {
+		Type   EventType       `json:"type"`
+		Object json.RawMessage `json:"object"`
+	}
+	if err := s.events.Decode(&e); err != nil {
+		if errors.Is(err, io.EOF) {
+			return Event{}, io.EOF
+		}
+		return Event{}, unanswered(s.ctx, "watch", s.object, err)
+	}
+	switch e.Type {
+	case Added, Modified, Deleted, Bookmark:
+		live, err := readLive(e.Object, s.mapping, FieldManager, s.whole && e.Type != Bookmark && e.Type != Deleted)
+		return Event{Type: e.Type, Live: live}, wrong("watch", s.object, err)
+	}
+	return Event{}, s.failure(e.Object)
+}
+
+// failure reads the Status of an ERROR event.
+func (s *Stream) failure(object json.RawMessage) error {
+	var status struct {
+		Code int `json:"code"`
+	}
+	if json.Unmarshal(object, &status) != nil || status.Code == 0 {
+		status.Code = http.StatusInternalServerError
+	}
+	return refusal("watch", s.object, status.Code, object)
+}
+
+// Close ends the watch.
+func (s *Stream) Close() {
+	s.cancel()
+	_ = s.body.Close()
+}
