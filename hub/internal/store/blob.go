@@ -72,8 +72,9 @@ func HasBlob(tx *Tx, d manifest.Digest) bool {
 func SweepBlobs(tx *Tx, keep func(manifest.Digest) bool) (int, error) {
 	swept := 0
 	err := tx.scan(blobTable, "", func(key string, _ []byte) error {
-		if d := manifest.Digest([]byte(key)); keep(d) {
-			return nil
+		d, err := manifest.DigestFromBytes([]byte(key))
+		if err != nil || keep(d) {
+			return err
 		}
 		swept++
 		return tx.delete(blobTable, key)

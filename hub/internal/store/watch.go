@@ -33,7 +33,9 @@ func (s *Store) Watch(tables ...string) *Watcher {
 	for _, t := range tables {
 		w.tables[t] = true
 	}
-	s.watchers.add(w)
+	if !s.watchers.add(w) {
+		w.Close()
+	}
 	return w
 }
 
@@ -108,17 +110,22 @@ func (w *Watcher) note(c Change) {
 
 // watchers are the open watchers of one store.
 type watchers struct {
-	mu  sync.Mutex
-	set map[*Watcher]struct{}
+	mu     sync.Mutex
+	set    map[*Watcher]struct{}
+	closed bool
 }
 
-func (ws *watchers) add(w *Watcher) {
+// add enters a watcher; false when the store is closed.
+func (ws *watchers) add(w *Watcher) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.set == nil {
 		ws.set = map[*Watcher]struct{}{}
 	}
-	ws.set[w] = struct{}{}
+	if !ws.closed {
+		ws.set[w] = struct{}{}
+	}
+	return !ws.closed
 }
 
 func (ws *watchers) remove(w *Watcher) {
@@ -144,6 +151,9 @@ func (ws *watchers) wake(changes []Change) {
 }
 
 func (ws *watchers) closeAll() {
+	ws.mu.Lock()
+	ws.closed = true
+	ws.mu.Unlock()
 	for _, w := range ws.list() {
 		w.Close()
 	}

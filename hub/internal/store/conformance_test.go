@@ -1,0 +1,552 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// conformance is what every engine promises.
+var conformance = []struct {
+	name string
+	test func(t *testing.T, s *store.Store)
+}{
+	{"a row reads back as it was written", rowsReadBack},
+	{"a row that is not there is not found, without error", missingRows},
+	{"a scan goes over one prefix in the order of keys", scansInOrder},
+	{"a scan in an update may write what it scans", scansMayWrite},
+	{"a scan ends with the visitor's error", scansEnd},
+	{"an update that fails leaves no trace and wakes nobody", failedUpdates},
+	{"an update that panics leaves the store usable", panickedUpdates},
+	{"a view sees one state however long it takes", viewsAreStable},
+	{"a view cannot write", viewsCannotWrite},
+	{"a transaction is over when its function returns", transactionsEnd},
+	{"an update reads what it wrote", updatesSeeThemselves},
+	{"concurrent updates lose nothing", concurrentUpdates},
+	{"keys have limits", keyLimits},
+	{"an equal put is no change", equalPuts},
+	{"what is changed and changed back is no change", changedBack},
+	{"a watcher learns of every change after the commit", watchersWake},
+	{"a watcher holds a row once however often it changes", watchersAreBounded},
+	{"a watcher of some tables does not hear of others", watchersOfTables},
+	{"a closed watcher is silent, and closing twice is safe", watchersClose},
+	{"no change is lost between watch and view", watchThenView},
+	{"blobs are kept once, compressed, under their digest", blobs},
+	{"a missing blob is ErrNotFound", missingBlobs},
+	{"a sweep deletes what nobody keeps", sweeps},
+	{"events order by time and are trimmed per object", eventsPerObject},
+	{"a closed store says so", closedStores},
+}
+
+func TestStore(t *testing.T) {
+	engines := map[string]func(t *testing.T) *store.Store{
+		"memory": func(*testing.T) *store.Store { return store.OpenMemory() },
+		"file":   func(t *testing.T) *store.Store { return open(t, filepath.Join(t.TempDir(), "hub.db")) },
+	}
+	for name, engine := range engines {
+		for _, c := range conformance {
+			t.Run(name+"/"+c.name, func(t *testing.T) {
+				s := engine(t)
+				defer s.Close()
+				c.test(t, s)
+			})
+		}
+	}
+}
+
+func open(t *testing.T, path string) *store.Store {
+	t.Helper()
+	s, err := store.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func update(t *testing.T, s *store.Store, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := s.Update(fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func view(t *testing.T, s *store.Store, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := s.View(fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// put writes outcomes whose reason is their key, for tests that care about keys only.
+func put(t *testing.T, s *store.Store, keys ...string) {
+	t.Helper()
+	update(t, s, func(tx *store.Tx) error {
+		for _, k := range keys {
+			if err := store.Outcomes.Put(tx, k, store.Outcome{Reason: k}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func keys(t *testing.T, s *store.Store, prefix string) (all []string) {
+	t.Helper()
+	view(t, s, func(tx *store.Tx) error {
+		return store.Outcomes.Scan(tx, prefix, func(key string, _ store.Outcome) error {
+			all = append(all, key)
+			return nil
+		})
+	})
+	return all
+}
+
+func expect(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
+		t.Errorf("%s: got %s, want %s", what, g, w)
+	}
+}
+
+func rowsReadBack(t *testing.T, s *store.Store) {
+	row := store.Desired{Envelope: []byte{0, 1, 255}, ExpiresAt: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)}
+	row.Bundle.Sequence = 1 << 60
+	row.Bundle.Digest = manifest.DigestOf([]byte("x"))
+	update(t, s, func(tx *store.Tx) error { return store.Desireds.Put(tx, "prod", row) })
+	view(t, s, func(tx *store.Tx) error {
+		got, ok, err := store.Desireds.Get(tx, "prod")
+		expect(t, "row", fmt.Sprintf("%+v %v", got, ok), fmt.Sprintf("%+v true", row))
+		return err
+	})
+	if s.Epoch() == 0 {
+		t.Error("the epoch is 0")
+	}
+}
+
+func missingRows(t *testing.T, s *store.Store) {
+	update(t, s, func(tx *store.Tx) error {
+		_, ok, err := store.Plans.Get(tx, "nowhere")
+		expect(t, "found", ok, false)
+		return errors.Join(err, store.Plans.Delete(tx, "nowhere"))
+	})
+}
+
+func scansInOrder(t *testing.T, s *store.Store) {
+	put(t, s, "b/2", "a", "b/10", "c", "b/1", "b", "b0")
+	expect(t, "prefix", keys(t, s, "b/"), []string{"b/1", "b/10", "b/2"})
+	expect(t, "all", keys(t, s, ""), []string{"a", "b", "b/1", "b/10", "b/2", "b0", "c"})
+	expect(t, "none", keys(t, s, "zzz"), []string{})
+}
+
+func scansMayWrite(t *testing.T, s *store.Store) {
+	put(t, s, "a", "b", "c", "d")
+	var seen []string
+	update(t, s, func(tx *store.Tx) error {
+		return store.Outcomes.Scan(tx, "", func(key string, row store.Outcome) error {
+			seen = append(seen, key)
+			if key == "a" {
+				if err := store.Outcomes.Delete(tx, "c"); err != nil {
+					return err
+				}
+			}
+			row.Message = "seen"
+			return errors.Join(store.Outcomes.Put(tx, key, row), store.Outcomes.Put(tx, key+"2", row))
+		})
+	})
+	expect(t, "seen", seen, []string{"a", "b", "d"})
+	expect(t, "left", keys(t, s, ""), []string{"a", "a2", "b", "b2", "d", "d2"})
+}
+
+func scansEnd(t *testing.T, s *store.Store) {
+	put(t, s, "a", "b")
+	stop := errors.New("stop")
+	visits := 0
+	err := s.View(func(tx *store.Tx) error {
+		return store.Outcomes.Scan(tx, "", func(string, store.Outcome) error {
+			visits++
+			return stop
+		})
+	})
+	expect(t, "visits", visits, 1)
+	expect(t, "error", errors.Is(err, stop), true)
+}
+
+func failedUpdates(t *testing.T, s *store.Store) {
+	put(t, s, "kept")
+	w := s.Watch()
+	defer w.Close()
+	reason := errors.New("no")
+	err := s.Update(func(tx *store.Tx) error {
+		if _, err := store.PutBlob(tx, []byte("gone")); err != nil {
+			return err
+		}
+		return errors.Join(store.Outcomes.Put(tx, "new", store.Outcome{}), store.Outcomes.Delete(tx, "kept"), reason)
+	})
+	expect(t, "error", errors.Is(err, reason), true)
+	expect(t, "left", keys(t, s, ""), []string{"kept"})
+	expect(t, "changes", len(w.Take()), 0)
+}
+
+func panickedUpdates(t *testing.T, s *store.Store) {
+	func() {
+		defer func() { _ = recover() }()
+		_ = s.Update(func(tx *store.Tx) error {
+			if err := store.Outcomes.Put(tx, "x", store.Outcome{}); err != nil {
+				return err
+			}
+			panic("a bug")
+		})
+	}()
+	put(t, s, "y")
+	expect(t, "left", keys(t, s, ""), []string{"y"})
+}
+
+func viewsAreStable(t *testing.T, s *store.Store) {
+	put(t, s, "a", "b")
+	view(t, s, func(tx *store.Tx) error {
+		done := make(chan error)
+		go func() {
+			done <- s.Update(func(tx *store.Tx) error {
+				return errors.Join(store.Outcomes.Delete(tx, "b"), store.Outcomes.Put(tx, "a", store.Outcome{Reason: "new"}))
+			})
+		}()
+		if err := <-done; err != nil {
+			return err
+		}
+		a, _, err := store.Outcomes.Get(tx, "a")
+		expect(t, "a", a.Reason, "a")
+		_, ok, err2 := store.Outcomes.Get(tx, "b")
+		expect(t, "b is there", ok, true)
+		return errors.Join(err, err2)
+	})
+	expect(t, "afterwards", keys(t, s, ""), []string{"a"})
+}
+
+func viewsCannotWrite(t *testing.T, s *store.Store) {
+	err := s.View(func(tx *store.Tx) error { return store.Outcomes.Put(tx, "a", store.Outcome{}) })
+	expect(t, "put", errors.Is(err, store.ErrReadOnly), true)
+	err = s.View(func(tx *store.Tx) error { return store.Outcomes.Delete(tx, "a") })
+	expect(t, "delete", errors.Is(err, store.ErrReadOnly), true)
+	err = s.View(func(tx *store.Tx) error { return store.Record(tx, store.Event{}) })
+	expect(t, "record", errors.Is(err, store.ErrReadOnly), true)
+	err = s.View(func(tx *store.Tx) error { _, err := store.PutBlob(tx, nil); return err })
+	expect(t, "blob", errors.Is(err, store.ErrReadOnly), true)
+}
+
+func transactionsEnd(t *testing.T, s *store.Store) {
+	var kept *store.Tx
+	update(t, s, func(tx *store.Tx) error { kept = tx; return store.Outcomes.Put(tx, "a", store.Outcome{}) })
+	_, _, err := store.Outcomes.Get(kept, "a")
+	expect(t, "get", errors.Is(err, store.ErrClosed), true)
+	expect(t, "put", errors.Is(store.Outcomes.Put(kept, "a", store.Outcome{}), store.ErrClosed), true)
+	expect(t, "scan", errors.Is(store.Outcomes.Scan(kept, "", nil), store.ErrClosed), true)
+	expect(t, "blob", store.HasBlob(kept, manifest.Digest{}), false)
+}
+
+func updatesSeeThemselves(t *testing.T, s *store.Store) {
+	update(t, s, func(tx *store.Tx) error {
+		if err := store.Outcomes.Put(tx, "a", store.Outcome{Reason: "new"}); err != nil {
+			return err
+		}
+		row, ok, err := store.Outcomes.Get(tx, "a")
+		expect(t, "row", fmt.Sprint(row.Reason, ok), "newtrue")
+		return err
+	})
+}
+
+func concurrentUpdates(t *testing.T, s *store.Store) {
+	const writers, rounds = 8, 10
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for range rounds {
+				_ = s.Update(func(tx *store.Tx) error {
+					row, _, err := store.Outcomes.Get(tx, "count")
+					row.ObservedGeneration++
+					return errors.Join(err, store.Outcomes.Put(tx, "count", row))
+				})
+			}
+		})
+	}
+	all.Wait()
+	view(t, s, func(tx *store.Tx) error {
+		row, _, err := store.Outcomes.Get(tx, "count")
+		expect(t, "count", row.ObservedGeneration, writers*rounds)
+		return err
+	})
+}
+
+func keyLimits(t *testing.T, s *store.Store) {
+	for _, key := range []string{"", strings.Repeat("x", 40_000)} {
+		if err := s.Update(func(tx *store.Tx) error { return store.Outcomes.Put(tx, key, store.Outcome{}) }); err == nil {
+			t.Errorf("a key of %d bytes was taken", len(key))
+		}
+	}
+}
+
+func equalPuts(t *testing.T, s *store.Store) {
+	put(t, s, "a")
+	w := s.Watch()
+	defer w.Close()
+	put(t, s, "a")
+	update(t, s, func(tx *store.Tx) error { return store.Outcomes.Delete(tx, "not there") })
+	select {
+	case <-w.C():
+		t.Error("woken for an equal put")
+	default:
+	}
+	expect(t, "changes", len(w.Take()), 0)
+}
+
+func changedBack(t *testing.T, s *store.Store) {
+	put(t, s, "a")
+	w := s.Watch()
+	defer w.Close()
+	update(t, s, func(tx *store.Tx) error {
+		return errors.Join(
+			store.Outcomes.Put(tx, "a", store.Outcome{Reason: "other"}), store.Outcomes.Put(tx, "a", store.Outcome{Reason: "a"}),
+			store.Outcomes.Put(tx, "b", store.Outcome{}), store.Outcomes.Delete(tx, "b"))
+	})
+	expect(t, "changes", len(w.Take()), 0)
+}
+
+func watchersWake(t *testing.T, s *store.Store) {
+	put(t, s, "old")
+	w := s.Watch()
+	defer w.Close()
+	update(t, s, func(tx *store.Tx) error {
+		err := errors.Join(store.Outcomes.Put(tx, "b", store.Outcome{}), store.Outcomes.Put(tx, "a", store.Outcome{}),
+			store.Outcomes.Delete(tx, "old"), store.Plans.Put(tx, "a", store.Plan{}))
+		select {
+		case <-w.C():
+			t.Error("woken before the commit")
+		default:
+		}
+		return err
+	})
+	<-w.C()
+	expect(t, "changes", w.Take(), []store.Change{{"outcomes", "a"}, {"outcomes", "b"}, {"outcomes", "old"}, {"plans", "a"}})
+	expect(t, "the second take", len(w.Take()), 0)
+}
+
+func watchersAreBounded(t *testing.T, s *store.Store) {
+	w := s.Watch(store.Outcomes.Name())
+	defer w.Close()
+	for i := range 50 {
+		update(t, s, func(tx *store.Tx) error {
+			return store.Outcomes.Put(tx, "a", store.Outcome{ObservedGeneration: int64(i + 1)})
+		})
+	}
+	<-w.C()
+	select {
+	case <-w.C():
+		t.Error("signalled twice")
+	default:
+	}
+	expect(t, "changes", w.Take(), []store.Change{{"outcomes", "a"}})
+}
+
+func watchersOfTables(t *testing.T, s *store.Store) {
+	w := s.Watch(store.Plans.Name(), store.Spokes.Name())
+	defer w.Close()
+	put(t, s, "a")
+	update(t, s, func(tx *store.Tx) error { return store.Spokes.Put(tx, "a", store.Spoke{}) })
+	<-w.C()
+	expect(t, "changes", w.Take(), []store.Change{{"spokes", "a"}})
+}
+
+func watchersClose(t *testing.T, s *store.Store) {
+	w := s.Watch()
+	put(t, s, "a")
+	w.Close()
+	w.Close()
+	put(t, s, "b")
+	<-w.C() // the signal of a, or the end
+	if _, ok := <-w.C(); ok {
+		t.Error("C is open")
+	}
+	expect(t, "changes", len(w.Take()), 0)
+}
+
+func watchThenView(t *testing.T, s *store.Store) {
+	const rows = 50
+	go func() {
+		for i := range rows {
+			_ = s.Update(func(tx *store.Tx) error {
+				return store.Outcomes.Put(tx, fmt.Sprintf("%02d", i), store.Outcome{})
+			})
+		}
+	}()
+	w := s.Watch(store.Outcomes.Name())
+	defer w.Close()
+	seen := map[string]bool{}
+	for _, k := range keys(t, s, "") {
+		seen[k] = true
+	}
+	for len(seen) < rows {
+		<-w.C()
+		for _, c := range w.Take() {
+			seen[c.Key] = true
+		}
+	}
+}
+
+func blobs(t *testing.T, s *store.Store) {
+	data := bytes.Repeat([]byte("all work and no play "), 1000)
+	w := s.Watch()
+	defer w.Close()
+	for range 2 {
+		update(t, s, func(tx *store.Tx) error {
+			d, err := store.PutBlob(tx, data)
+			expect(t, "digest", d, manifest.DigestOf(data))
+			return err
+		})
+	}
+	expect(t, "changes", len(w.Take()), 1)
+	view(t, s, func(tx *store.Tx) error {
+		d := manifest.DigestOf(data)
+		got, err := store.Blob(tx, d)
+		expect(t, "equal", bytes.Equal(got, data), true)
+		expect(t, "has", store.HasBlob(tx, d), true)
+		frame, size, err2 := store.CompressedBlob(tx, d)
+		expect(t, "size", size, len(data))
+		expect(t, "compressed", len(frame) < len(data)/10, true)
+		reader, err3 := zstd.NewReader(nil)
+		plain, err4 := reader.DecodeAll(frame, nil)
+		expect(t, "frame", bytes.Equal(plain, data), true)
+		return errors.Join(err, err2, err3, err4)
+	})
+	update(t, s, func(tx *store.Tx) error {
+		d, err := store.PutBlob(tx, nil)
+		got, err2 := store.Blob(tx, d)
+		expect(t, "empty blob", len(got), 0)
+		return errors.Join(err, err2)
+	})
+}
+
+func missingBlobs(t *testing.T, s *store.Store) {
+	view(t, s, func(tx *store.Tx) error {
+		_, err := store.Blob(tx, manifest.DigestOf([]byte("x")))
+		expect(t, "blob", errors.Is(err, store.ErrNotFound), true)
+		_, _, err = store.CompressedBlob(tx, manifest.DigestOf([]byte("x")))
+		expect(t, "compressed", errors.Is(err, store.ErrNotFound), true)
+		expect(t, "has", store.HasBlob(tx, manifest.DigestOf([]byte("x"))), false)
+		return nil
+	})
+}
+
+func sweeps(t *testing.T, s *store.Store) {
+	keep := manifest.DigestOf([]byte("b"))
+	update(t, s, func(tx *store.Tx) error {
+		for _, data := range []string{"a", "b", "c"} {
+			if _, err := store.PutBlob(tx, []byte(data)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	update(t, s, func(tx *store.Tx) error {
+		n, err := store.SweepBlobs(tx, func(d manifest.Digest) bool { return d == keep })
+		expect(t, "swept", n, 2)
+		return err
+	})
+	view(t, s, func(tx *store.Tx) error {
+		expect(t, "kept", store.HasBlob(tx, keep), true)
+		expect(t, "a", store.HasBlob(tx, manifest.DigestOf([]byte("a"))), false)
+		return nil
+	})
+}
+
+func eventsPerObject(t *testing.T, s *store.Store) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("far", 7*3600))
+	chatty := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "chatty"}
+	quiet := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "chatty2"}
+	update(t, s, func(tx *store.Tx) error {
+		if err := store.Record(tx, store.Event{Object: quiet, Time: start.Add(-time.Hour), Message: "quiet"}); err != nil {
+			return err
+		}
+		for i := range 150 {
+			e := store.Event{Object: chatty, Time: start.Add(time.Duration(i/2) * time.Second), Message: fmt.Sprint(i)}
+			if err := store.Record(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	expect(t, "messages", messages(t, s), append([]string{"quiet"}, numbers(50, 150)...))
+}
+
+func messages(t *testing.T, s *store.Store) (all []string) {
+	view(t, s, func(tx *store.Tx) error {
+		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
+			all = append(all, e.Message)
+			return nil
+		})
+	})
+	return all
+}
+
+func numbers(from, to int) (all []string) {
+	for i := from; i < to; i++ {
+		all = append(all, fmt.Sprint(i))
+	}
+	return all
+}
+
+// It is not part of the suite because bbolt needs seconds for it under the race detector.
+func TestTheNewestTenThousandEventsStay(t *testing.T) {
+	s := store.OpenMemory()
+	const more = 30
+	update(t, s, func(tx *store.Tx) error {
+		for i := range 10_000 + more {
+			key := api.Key{Kind: "Kustomization", Name: fmt.Sprint(i / 90)}
+			e := store.Event{Object: key, Message: fmt.Sprint(i), Time: time.Unix(int64(i), 0)}
+			if err := store.Record(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	got := messages(t, s)
+	expect(t, "count", len(got), 10_000)
+	expect(t, "first and last", []string{got[0], got[len(got)-1]}, []string{fmt.Sprint(more), fmt.Sprint(10_000 + more - 1)})
+}
+
+func closedStores(t *testing.T, s *store.Store) {
+	w := s.Watch()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := <-w.C(); ok {
+		t.Error("the watcher is open")
+	}
+	nothing := func(*store.Tx) error { return nil }
+	expect(t, "view", errors.Is(s.View(nothing), store.ErrClosed), true)
+	expect(t, "update", errors.Is(s.Update(nothing), store.ErrClosed), true)
+	late := s.Watch()
+	if _, ok := <-late.C(); ok {
+		t.Error("a watcher of a closed store is open")
+	}
+	late.Close()
+}
+
+func TestTablesHaveNamesOfTheirOwn(t *testing.T) {
+	names := []string{
+		store.Resources.Name(), store.Outcomes.Name(), store.Sources.Name(), store.Renders.Name(), store.Plans.Name(), store.Desireds.Name(),
+		store.Spokes.Name(), store.Reports.Name(), store.JoinTokens.Name(), store.Events.Name(), store.Secrets.Name(),
+	}
+	slices.Sort(names)
+	expect(t, "names", len(slices.Compact(names)), 11)
+}
