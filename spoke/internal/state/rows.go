@@ -1,0 +1,122 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Mark is what was last applied of one application as a whole, and what must be known to delete it when it is gone
+// from the bundle.
+type Mark struct {
+	Digest         manifest.Digest       `json:"digest"`
+	Revision       string                `json:"revision"`
+	HandledRequest string                `json:"handledRequest,omitempty"`
+	At             time.Time             `json:"at"`
+	Suspended      bool                  `json:"suspended,omitempty"`
+	Prune          bool                  `json:"prune,omitempty"`
+	DeletionPolicy bundle.DeletionPolicy `json:"deletionPolicy,omitempty"`
+	ServiceAccount string                `json:"serviceAccount,omitempty"`
+}
+
+// PutMark remembers an application's mark.
+func (s *Store) PutMark(owner bundle.Owner, m Mark) error {
+	row, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return s.put(appliedBucket, owner, row)
+}
+
+// Marks returns all marks.
+func (s *Store) Marks() (map[bundle.Owner]Mark, error) {
+	marks := map[bundle.Owner]Mark{}
+	err := s.scan(appliedBucket, func(owner bundle.Owner, row []byte) error {
+		var m Mark
+		if err := json.Unmarshal(row, &m); err != nil {
+			return err
+		}
+		marks[owner] = m
+		return nil
+	})
+	return marks, err
+}
+
+// Forget deletes what is known of an application: its mark and its inventory.
+func (s *Store) Forget(owner bundle.Owner) error {
+	return s.update(func(tx *bolt.Tx) error {
+		if err := tx.Bucket(appliedBucket).Delete(ownerKey(owner)); err != nil {
+			return err
+		}
+		return tx.Bucket(inventoriesBucket).Delete(ownerKey(owner))
+	})
+}
+
+// PutInventory remembers what an application owns, as bytes that only the inventory package reads.
+func (s *Store) PutInventory(owner bundle.Owner, data []byte) error {
+	return s.put(inventoriesBucket, owner, data)
+}
+
+// Inventory returns what PutInventory was last given for the owner, or ErrNotFound.
+func (s *Store) Inventory(owner bundle.Owner) ([]byte, error) {
+	var data []byte
+	err := s.db.View(func(tx *bolt.Tx) error {
+		data = bytes.Clone(tx.Bucket(inventoriesBucket).Get(ownerKey(owner)))
+		return nil
+	})
+	if err == nil && data == nil {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inventory of %s: %w", owner, err)
+	}
+	return data, nil
+}
+
+// DeleteInventory forgets the owner's inventory; it is no error when there is none.
+func (s *Store) DeleteInventory(owner bundle.Owner) error {
+	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(ownerKey(owner)) })
+}
+
+// Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data.
+func (s *Store) Inventories(fn func(owner bundle.Owner, data []byte) error) error {
+	return s.scan(inventoriesBucket, fn)
+}
+
+// put writes a row, unless it is there already: what does not change costs no fsync.
+func (s *Store) put(bucket []byte, owner bundle.Owner, row []byte) error {
+	key, same := ownerKey(owner), false
+	err := s.db.View(func(tx *bolt.Tx) error {
+		was := tx.Bucket(bucket).Get(key)
+		same = was != nil && bytes.Equal(was, row)
+		return nil
+	})
+	if err != nil || same {
+		return err
+	}
+	if err := s.update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put(key, row) }); err != nil {
+		return fmt.Errorf("store %s of %s: %w", bucket, owner, err)
+	}
+	return nil
+}
+
+func (s *Store) scan(bucket []byte, fn func(bundle.Owner, []byte) error) error {
+	return s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucket).ForEach(func(k, v []byte) error {
+			owner, err := parseOwner(k)
+			if err == nil {
+				err = fn(owner, v)
+			}
+			if err != nil {
+				return fmt.Errorf("%s of %s: %w", bucket, owner, err)
+			}
+			return nil
+		})
+	})
+}

@@ -1,0 +1,247 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+func compress(t testing.TB, data []byte) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.EncodeAll(data, nil)
+}
+
+func blob(t testing.TB, s *Store, text string) Blob {
+	t.Helper()
+	b, _, err := s.Check(manifest.DigestOf([]byte(text)), uint64(len(text)), compress(t, []byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func newStore(t testing.TB) (*Store, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, path
+}
+
+func id(epoch, sequence uint64) bundle.ID {
+	return bundle.ID{Epoch: epoch, Sequence: sequence, Digest: manifest.DigestOf([]byte{byte(epoch), byte(sequence)})}
+}
+
+var owner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+
+func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
+	s, path := newStore(t)
+	b := blob(t, s, `{"kind":"ConfigMap"}`)
+	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true}
+	if err := errors.Join(s.Accept(id(1, 7), []byte("envelope"), []Blob{b}), s.PutMark(owner, mark), s.PutInventory(owner, []byte("owned")), s.Reached(id(1, 7), Applied)); err != nil {
+		t.Fatal(err)
+	}
+	// A copy of the file as it is now is what a killed process leaves behind.
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(t.TempDir(), "state.db")
+	if err := os.WriteFile(left, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	a, err := again.Accepted()
+	if err != nil || a.ID != id(1, 7) || string(a.Envelope) != "envelope" || a.Stage != Applied {
+		t.Errorf("accepted: %+v, %v", a, err)
+	}
+	if got, err := again.Blob(b.Digest()); err != nil || string(got) != `{"kind":"ConfigMap"}` {
+		t.Errorf("blob: %q, %v", got, err)
+	}
+	if marks, err := again.Marks(); err != nil || marks[owner] != mark {
+		t.Errorf("marks: %+v, %v", marks, err)
+	}
+	if got, err := again.Inventory(owner); err != nil || string(got) != "owned" {
+		t.Errorf("inventory: %q, %v", got, err)
+	}
+}
+
+func TestTheSequenceNeverGoesBack(t *testing.T) {
+	s, _ := newStore(t)
+	fork := id(2, 5)
+	fork.Digest = manifest.DigestOf([]byte("fork"))
+	for _, step := range []struct {
+		id   bundle.ID
+		want error
+	}{{id(2, 4), nil}, {id(2, 5), nil}, {id(2, 5), nil}, {id(2, 4), ErrOlder}, {id(1, 9), ErrOlder}, {fork, ErrOlder}, {id(3, 1), nil}} {
+		if err := s.Accept(step.id, nil, nil); !errors.Is(err, step.want) {
+			t.Errorf("accept %v: got %v, want %v", step.id, err, step.want)
+		}
+	}
+	if err := s.Reached(id(2, 5), Healthy); err != nil {
+		t.Fatal(err)
+	}
+	if a, _ := s.Accepted(); a.Stage != Received {
+		t.Errorf("a late word about an older bundle set the stage to %s", a.Stage)
+	}
+}
+
+func TestAFrameThatIsNotTheAnnouncedBlobIsRefused(t *testing.T) {
+	s, _ := newStore(t)
+	data := []byte("the content of a blob, a little longer than a few bytes")
+	digest, frame := manifest.DigestOf(data), compress(t, data)
+	bomb := compress(t, make([]byte, 64<<20))
+	w, _ := zstd.NewWriter(nil, zstd.WithWindowSize(64<<20), zstd.WithSingleSegment(false))
+	var wide bytes.Buffer
+	w.Reset(&wide)
+	w.Write(make([]byte, 1<<20))
+	w.Close()
+	tests := map[string]struct {
+		digest manifest.Digest
+		size   uint64
+		frame  []byte
+	}{
+		"another digest":    {manifest.DigestOf([]byte("x")), uint64(len(data)), frame},
+		"longer announced":  {digest, uint64(len(data)) + 1, frame},
+		"shorter announced": {digest, uint64(len(data)) - 1, frame},
+		"cut off":           {digest, uint64(len(data)), frame[:len(frame)-3]},
+		"more behind it":    {digest, uint64(len(data)), append(bytes.Clone(frame), frame...)},
+		"garbage behind it": {digest, uint64(len(data)), append(bytes.Clone(frame), 1, 2, 3, 4)},
+		"no frame":          {digest, uint64(len(data)), nil},
+		"not compressed":    {digest, uint64(len(data)), data},
+		"a bomb":            {digest, uint64(len(data)), bomb},
+		"a wide window":     {manifest.DigestOf(make([]byte, 1<<20)), 1 << 20, wide.Bytes()},
+		"a huge size":       {digest, 1 << 60, frame},
+		"a flood":           {digest, 10, make([]byte, 4096)},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := s.Check(tt.digest, tt.size, tt.frame); !errors.Is(err, ErrBlob) {
+				t.Errorf("got %v, want ErrBlob", err)
+			}
+		})
+	}
+	if _, _, err := s.Check(digest, uint64(len(data)), frame); err != nil {
+		t.Errorf("the blob itself, afterwards: %v", err)
+	}
+	if _, _, err := s.Check(manifest.DigestOf(nil), 0, compress(t, nil)); err != nil {
+		t.Errorf("an empty blob: %v", err)
+	}
+}
+
+func TestABlobThatTheDiskChangedIsNotUsed(t *testing.T) {
+	s, _ := newStore(t)
+	b := blob(t, s, "content")
+	row := append([]byte{0, 0, 0, 0, 0, 0, 0, 7}, compress(t, []byte("c0ntent"))...)
+	if err := s.update(func(tx *bolt.Tx) error { return tx.Bucket(blobsBucket).Put(b.digest[:], row) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Blob(b.Digest()); !errors.Is(err, ErrBlob) {
+		t.Errorf("got %v, want ErrBlob", err)
+	}
+}
+
+func TestSweepLeavesWhatIsKept(t *testing.T) {
+	s, _ := newStore(t)
+	kept, gone := blob(t, s, "kept"), blob(t, s, "gone")
+	if err := s.PutBlobs([]Blob{kept, gone}); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.Sweep(func(d manifest.Digest) bool { return d == kept.Digest() })
+	if err != nil || n != 1 {
+		t.Fatalf("swept %d, %v", n, err)
+	}
+	missing, err := s.Missing([]manifest.Digest{kept.Digest(), gone.Digest()})
+	if err != nil || len(missing) != 1 || missing[0] != gone.Digest() {
+		t.Errorf("missing %v, %v", missing, err)
+	}
+}
+
+func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := open(path, 256<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Accept(id(1, 1), []byte("first"), []Blob{blob(t, s, "small")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Accept(id(1, 2), make([]byte, 1<<20), nil); !errors.Is(err, ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	if a, err := s.Accepted(); err != nil || a.ID != id(1, 1) || string(a.Envelope) != "first" {
+		t.Errorf("afterwards: %+v, %v", a, err)
+	}
+	if err := s.Accept(id(1, 2), []byte("fits"), nil); err != nil {
+		t.Errorf("once there is space: %v", err)
+	}
+}
+
+func TestForgettingAnApplicationForgetsAllOfIt(t *testing.T) {
+	s, _ := newStore(t)
+	other := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps2"}
+	if err := errors.Join(s.PutInventory(owner, []byte("a")), s.PutMark(owner, Mark{}), s.PutInventory(other, []byte("b")), s.Forget(owner)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Inventory(owner); !errors.Is(err, ErrNotFound) {
+		t.Errorf("inventory: %v", err)
+	}
+	var owners []bundle.Owner
+	err := s.Inventories(func(o bundle.Owner, _ []byte) error { owners = append(owners, o); return nil })
+	if err != nil || len(owners) != 1 || owners[0] != other {
+		t.Errorf("left: %v, %v", owners, err)
+	}
+}
+
+func TestAFileOfANewerVersionOrAnotherProcessIsNotOpened(t *testing.T) {
+	s, path := newStore(t)
+	if _, err := Open(path); err == nil {
+		t.Error("opened twice")
+	}
+	if err := s.update(func(tx *bolt.Tx) error { return tx.Bucket(metaBucket).Put(layoutKey, []byte("2")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); err == nil {
+		t.Error("opened a newer layout")
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	data := []byte("some content")
+	f.Add(uint64(len(data)), compress(f, data))
+	s, _ := newStore(f)
+	f.Fuzz(func(t *testing.T, size uint64, frame []byte) {
+		got, err := s.frames.decode(frame, size%(1<<16))
+		if err == nil && uint64(len(got)) != size%(1<<16) {
+			t.Fatalf("%d bytes, announced %d", len(got), size%(1<<16))
+		}
+	})
+}
