@@ -1,0 +1,95 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/signing"
+)
+
+// Why a bundle is not trusted.
+var (
+	ErrMalformed = errors.New("malformed")
+	ErrSignature = errors.New("not signed by a trusted key")
+	ErrCluster   = errors.New("for another cluster")
+	ErrOlder     = errors.New("older than the last verified bundle")
+	ErrFork      = errors.New("another bundle with the sequence of the last verified one: two hubs sign for this cluster, or one was restored from a backup")
+	ErrExpired   = errors.New("expired")
+)
+
+// MaxSkew is how far in the future a bundle may have been issued: clocks differ.
+const MaxSkew = 10 * time.Minute
+
+// Inputs is what Open judges by.
+type Inputs struct {
+	Keyring *signing.Keyring
+	Cluster identity.ID // this spoke's own identity
+	Last    bundle.ID   // the last verified bundle; zero: none
+	Now     time.Time
+}
+
+// Open returns the Bundle in an encoded envelope, and its ID, if it can be trusted. An envelope whose bundle is the last
+// verified one is opened again, also after it expired: it is what the cluster runs, and a spoke goes on
+// repairing when its hub is gone.
+func Open(envelope []byte, in Inputs) (*bundle.Bundle, bundle.ID, error) {
+	e, err := signing.DecodeEnvelope(envelope)
+	if err != nil {
+		return nil, bundle.ID{}, fmt.Errorf("envelope: %w: %w", ErrMalformed, err)
+	}
+	payload, err := in.Keyring.Verify(e, bundle.PayloadType)
+	if err != nil {
+		return nil, bundle.ID{}, fmt.Errorf("envelope: %w: %w", ErrSignature, err)
+	}
+	b, err := bundle.DecodeBundle(payload)
+	if err != nil {
+		return nil, bundle.ID{}, fmt.Errorf("signed bundle: %w: %w", ErrMalformed, err)
+	}
+	id := bundle.ID{Epoch: b.Epoch, Sequence: b.Sequence, Digest: manifest.DigestOf(payload)}
+	if err := judge(b, id, in); err != nil {
+		return nil, bundle.ID{}, err
+	}
+	return b, id, nil
+}
+
+func judge(b *bundle.Bundle, id bundle.ID, in Inputs) error {
+	recipient, err := identity.ParseID(b.Cluster)
+	if err != nil {
+		return fmt.Errorf("bundle %s: cluster: %w: %w", number(id), ErrMalformed, err)
+	}
+	if recipient != in.Cluster || in.Cluster.Role != identity.Cluster {
+		return fmt.Errorf("bundle %s: %w: it names %s, this is %s", number(id), ErrCluster, recipient, in.Cluster)
+	}
+	if id == in.Last {
+		return nil
+	}
+	if id.Epoch == in.Last.Epoch && id.Sequence == in.Last.Sequence {
+		return fmt.Errorf("bundle %s: %w: its digest is %s, was %s", number(id), ErrFork, id.Digest, in.Last.Digest)
+	}
+	if !id.Newer(in.Last) {
+		return fmt.Errorf("bundle %s: %w: that was %s", number(id), ErrOlder, number(in.Last))
+	}
+	return judgeTime(b, id, in.Now)
+}
+
+func judgeTime(b *bundle.Bundle, id bundle.ID, now time.Time) error {
+	if !b.ExpiresAt.After(b.IssuedAt) {
+		return fmt.Errorf("bundle %s: %w: it expires before it is issued", number(id), ErrMalformed)
+	}
+	if !now.Before(b.ExpiresAt) {
+		return fmt.Errorf("bundle %s: %w at %s, now is %s: the hub did not renew it, or a clock is wrong",
+			number(id), ErrExpired, stamp(b.ExpiresAt), stamp(now))
+	}
+	if b.IssuedAt.After(now.Add(MaxSkew)) {
+		return fmt.Errorf("bundle %s: %w: issued in the future, at %s, now is %s: a clock is wrong",
+			number(id), ErrExpired, stamp(b.IssuedAt), stamp(now))
+	}
+	return nil
+}
+
+func number(id bundle.ID) string { return fmt.Sprintf("%d.%d", id.Epoch, id.Sequence) }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,92 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// ErrPolicy says that the local policy does not allow an object.
+var ErrPolicy = errors.New("not allowed by the spoke's local policy")
+
+// Policy is what a cluster's owner lets a hub do, whatever it signs. It is a file on the spoke that no bundle can change;
+// the zero Policy allows everything.
+type Policy struct {
+	// Namespaces are the namespaces that objects may be in: names or path.Match patterns. Empty: all.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// Kinds are the kinds that may be applied, as Kind or Kind.group, with path.Match patterns. Empty: all.
+	Kinds []string `json:"kinds,omitempty"`
+	// DeniedKinds are kinds that may not be applied although Kinds allows them.
+	DeniedKinds []string `json:"deniedKinds,omitempty"`
+	// ClusterScoped says whether objects without a namespace may be applied. Unset: yes.
+	ClusterScoped *bool `json:"clusterScoped,omitempty"`
+	// Protected are objects that may not be touched: kind.group/namespace/name with path.Match patterns, the
+	// namespace empty for cluster-scoped ones.
+	Protected []string `json:"protected,omitempty"`
+}
+
+// ParsePolicy reads a policy file: YAML with the fields of Policy. A field it does not know is an error, for it would
+// be a rule that is not kept.
+func ParsePolicy(data []byte) (Policy, error) {
+	var p Policy
+	if err := yaml.UnmarshalStrict(data, &p); err != nil {
+		return Policy{}, fmt.Errorf("policy: %w", err)
+	}
+	for _, list := range [][]string{p.Namespaces, p.Kinds, p.DeniedKinds, p.Protected} {
+		for _, pattern := range list {
+			if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+				return Policy{}, fmt.Errorf("policy: %q is no pattern", pattern)
+			}
+		}
+	}
+	for _, pattern := range p.Protected {
+		if strings.Count(pattern, "/") != 2 {
+			return Policy{}, fmt.Errorf("policy: protected: %q: want kind.group/namespace/name", pattern)
+		}
+	}
+	return p, nil
+}
+
+// Allows returns nil, or ErrPolicy with the rule that an object breaks. An object without a namespace counts as
+// cluster-scoped; the hub writes the namespace into every object that has one.
+func (p Policy) Allows(o bundle.ObjectIdentity) error {
+	id := o.ID()
+	kind := kindName(id)
+	switch {
+	case matches(p.Protected, kind+"/"+id.Namespace+"/"+id.Name):
+		return refuse(id, "it is protected")
+	case len(p.Kinds) > 0 && !matches(p.Kinds, kind):
+		return refuse(id, "its kind is not among the allowed ones")
+	case matches(p.DeniedKinds, kind):
+		return refuse(id, "its kind is denied")
+	case id.Namespace == "" && p.ClusterScoped != nil && !*p.ClusterScoped:
+		return refuse(id, "it is cluster-scoped")
+	case id.Namespace != "" && len(p.Namespaces) > 0 && !matches(p.Namespaces, id.Namespace):
+		return refuse(id, "its namespace is not among the allowed ones")
+	}
+	return nil
+}
+
+func kindName(id manifest.ID) string {
+	if id.Group == "" {
+		return id.Kind
+	}
+	return id.Kind + "." + id.Group
+}
+
+func matches(patterns []string, s string) bool {
+	for _, pattern := range patterns {
+		if ok, err := path.Match(pattern, s); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func refuse(id manifest.ID, why string) error { return fmt.Errorf("%s: %w: %s", id, ErrPolicy, why) }

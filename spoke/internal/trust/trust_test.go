@@ -1,0 +1,202 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/signing"
+)
+
+var (
+	now  = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	self = identity.ID{TrustDomain: "nave-0123456789abcdef", Role: identity.Cluster, Name: "prod-eu-1"}
+)
+
+func newSigner(t testing.TB, seed byte) *signing.Signer {
+	t.Helper()
+	return signing.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))
+}
+
+func sample(change func(*bundle.Bundle)) *bundle.Bundle {
+	b := &bundle.Bundle{
+		Cluster: self.String(), Epoch: 3, Sequence: 8, IssuedAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour),
+		Applications: []bundle.Entry{{
+			Owner:    bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+			Digest:   manifest.DigestOf([]byte("application")),
+			Revision: "main@sha1:0123",
+		}},
+	}
+	if change != nil {
+		change(b)
+	}
+	return b
+}
+
+func payload(t testing.TB, b *bundle.Bundle) []byte {
+	t.Helper()
+	data, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func envelope(t testing.TB, s *signing.Signer, payloadType string, data []byte) []byte {
+	t.Helper()
+	e, err := s.Sign(payloadType, data).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
+	signer, stranger := newSigner(t, 1), newSigner(t, 2)
+	sign := func(change func(*bundle.Bundle)) []byte {
+		return envelope(t, signer, bundle.PayloadType, payload(t, sample(change)))
+	}
+	idOf := func(change func(*bundle.Bundle)) bundle.ID {
+		b := sample(change)
+		return bundle.ID{Epoch: b.Epoch, Sequence: b.Sequence, Digest: manifest.DigestOf(payload(t, b))}
+	}
+	sequence := func(epoch, n uint64) func(*bundle.Bundle) {
+		return func(b *bundle.Bundle) { b.Epoch, b.Sequence = epoch, n }
+	}
+	cluster := func(id string) func(*bundle.Bundle) { return func(b *bundle.Bundle) { b.Cluster = id } }
+	times := func(issued, expires time.Duration) func(*bundle.Bundle) {
+		return func(b *bundle.Bundle) { b.IssuedAt, b.ExpiresAt = now.Add(issued), now.Add(expires) }
+	}
+	flipped := sign(nil)
+	flipped[len(flipped)/2] ^= 1
+	expired := times(-2*time.Hour, -time.Hour)
+	forged, err := signer.Sign(bundle.PayloadType, payload(t, sample(nil))).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded, err := signing.DecodeEnvelope(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded.Payload = payload(t, sample(sequence(9, 9)))
+	reused, err := decoded.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded.Payload, decoded.Signatures = payload(t, sample(nil)), nil
+	unsigned, _ := decoded.Encode()
+
+	tests := map[string]struct {
+		envelope []byte
+		last     bundle.ID
+		want     error
+	}{
+		"the first":                       {sign(nil), bundle.ID{}, nil},
+		"a newer sequence":                {sign(nil), idOf(sequence(3, 7)), nil},
+		"a newer epoch":                   {sign(sequence(4, 1)), idOf(nil), nil},
+		"the last again":                  {sign(nil), idOf(nil), nil},
+		"the last again, expired":         {sign(expired), idOf(expired), nil},
+		"an older sequence":               {sign(nil), idOf(sequence(3, 9)), ErrOlder},
+		"an older epoch":                  {sign(sequence(2, 100)), idOf(nil), ErrOlder},
+		"the same sequence, other digest": {sign(times(-time.Minute, time.Hour)), idOf(nil), ErrFork},
+		"another cluster":                 {sign(cluster("spiffe://nave-0123456789abcdef/cluster/prod-eu-2")), bundle.ID{}, ErrCluster},
+		"a longer name":                   {sign(cluster(self.String() + "0")), bundle.ID{}, ErrCluster},
+		"another trust domain":            {sign(cluster("spiffe://nave-fedcba9876543210/cluster/prod-eu-1")), bundle.ID{}, ErrCluster},
+		"another role":                    {sign(cluster("spiffe://nave-0123456789abcdef/operator/prod-eu-1")), bundle.ID{}, ErrCluster},
+		"expired":                         {sign(expired), bundle.ID{}, ErrExpired},
+		"expires now":                     {sign(times(-time.Hour, 0)), bundle.ID{}, ErrExpired},
+		"from the far future":             {sign(times(time.Hour, 2*time.Hour)), bundle.ID{}, ErrExpired},
+		"from a clock a little ahead":     {sign(times(time.Minute, time.Hour)), bundle.ID{}, nil},
+		"a stranger's signature":          {envelope(t, stranger, bundle.PayloadType, payload(t, sample(nil))), bundle.ID{}, ErrSignature},
+		"another payload type":            {envelope(t, signer, "application/json", payload(t, sample(nil))), bundle.ID{}, ErrSignature},
+		"another payload, same signature": {reused, bundle.ID{}, ErrSignature},
+		"signed, but no bundle":           {envelope(t, signer, bundle.PayloadType, []byte("bundle")), bundle.ID{}, ErrMalformed},
+		"not an envelope":                 {[]byte("envelope"), bundle.ID{}, ErrMalformed},
+		"nothing":                         {nil, bundle.ID{}, ErrMalformed},
+	}
+	keyring, err := signing.NewKeyring(signer.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b, id, err := Open(tt.envelope, Inputs{Keyring: keyring, Cluster: self, Last: tt.last, Now: now})
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("got %v, want %v", err, tt.want)
+			}
+			if (b == nil) != (tt.want != nil) || (id == bundle.ID{}) != (tt.want != nil) {
+				t.Errorf("bundle %v and ID %v with error %v", b, id, err)
+			}
+		})
+	}
+	for name, data := range map[string][]byte{"one bit changed": flipped, "no signature": unsigned} {
+		if b, _, err := Open(data, Inputs{Keyring: keyring, Cluster: self, Now: now}); err == nil || b != nil {
+			t.Errorf("%s: trusted", name)
+		}
+	}
+}
+
+func TestThePolicyFileIsKeptWhateverABundleSays(t *testing.T) {
+	policy, err := ParsePolicy([]byte("namespaces: [shop, team-*]\ndeniedKinds: [RoleBinding.rbac.authorization.k8s.io]\nclusterScoped: false\nprotected: ['Secret/shop/vault-*']\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		object bundle.ObjectIdentity
+		ok     bool
+	}{
+		{bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "a"}, true},
+		{bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: "team-a", Name: "vault-1"}, true},
+		{bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: "shop", Name: "vault-1"}, false},
+		{bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "kube-system", Name: "a"}, false},
+		{bundle.ObjectIdentity{Version: "v1", Kind: "Namespace", Name: "shop"}, false},
+		{bundle.ObjectIdentity{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding", Namespace: "shop", Name: "a"}, false},
+	}
+	for _, tt := range tests {
+		err := policy.Allows(tt.object)
+		if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrPolicy) {
+			t.Errorf("%s: %v", tt.object.ID(), err)
+		}
+		if err := (Policy{}).Allows(tt.object); err != nil {
+			t.Errorf("no policy: %v", err)
+		}
+	}
+	kinds := Policy{Kinds: []string{"ConfigMap", "*.apps"}}
+	if err := kinds.Allows(bundle.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "a", Name: "b"}); err != nil {
+		t.Error(err)
+	}
+	if err := kinds.Allows(bundle.ObjectIdentity{Kind: "Secret", Namespace: "a", Name: "b"}); err == nil {
+		t.Error("a kind that is not listed is allowed")
+	}
+}
+
+func TestAPolicyFileThatCannotBeKeptIsRefused(t *testing.T) {
+	for _, text := range []string{"namespace: [a]", "namespaces: ['[']", "namespaces: ['']", "protected: [Secret]", "- a", "clusterScoped: maybe"} {
+		if _, err := ParsePolicy([]byte(text)); err == nil {
+			t.Errorf("%q is taken for a policy", text)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	signer := newSigner(f, 1)
+	keyring, err := signing.NewKeyring(signer.Public())
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := envelope(f, signer, bundle.PayloadType, payload(f, sample(nil)))
+	f.Add(good)
+	f.Add(envelope(f, newSigner(f, 2), bundle.PayloadType, payload(f, sample(nil))))
+	want := payload(f, sample(nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, id, err := Open(data, Inputs{Keyring: keyring, Cluster: self, Now: now})
+		if err == nil && (b == nil || id.Digest != manifest.DigestOf(want)) {
+			t.Fatal("something that the key did not sign is trusted")
+		}
+	})
+}
