@@ -1,0 +1,77 @@
+package registration
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// Why a token is not accepted. Callers hear errToken whatever it was: the difference would help only those who guess.
+var (
+	errUnknown = errors.New("unknown")
+	errExpired = errors.New("expired")
+	errUsed    = errors.New("already used with another key")
+	errDenied  = errors.New("its cluster is blocked or deleted")
+
+	errToken = status.Error(codes.Unauthenticated, "the join token is not valid; get a new manifest with `nave cluster add`")
+)
+
+// maxToken is the longest token that is looked up, in bytes.
+const maxToken = 256
+
+// TokenKey is the key under which a join token is stored: a digest, so that the store holds no token.
+func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).String() }
+
+// answer is what the caller of Register hears.
+func (s *Server) answer(cluster string, err error, digest string) error {
+	for _, cause := range []error{errUnknown, errExpired, errUsed, errDenied} {
+		if errors.Is(err, cause) {
+			s.refuse(cluster, cause, digest)
+			return errToken
+		}
+	}
+	s.log.Error("register a cluster", telemetry.Cluster(cluster), telemetry.Err(err))
+	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")
+}
+
+// causes are the label values of refusals.
+var causes = map[error]string{errUnknown: "unknown", errExpired: "expired", errUsed: "used", errDenied: "denied"}
+
+// refuse tells the operators why a token was not accepted: on its cluster, or, for a token nobody made, under the first
+// digits of its digest.
+func (s *Server) refuse(cluster string, cause error, digest string) {
+	s.refused.WithLabelValues(causes[cause]).Inc()
+	if !s.recording.Allow() {
+		return
+	}
+	object := clusterKey(cluster)
+	if cluster == "" {
+		object = api.Key{Kind: "JoinToken", Name: shorten(digest)}
+	}
+	s.log.Warn("join token refused", telemetry.Cluster(cluster), telemetry.Reason(causes[cause]))
+	err := s.store.Update(func(tx *store.Tx) error {
+		return store.Record(tx, store.Event{
+			Time: s.now().UTC(), Object: object, Type: "Warning", Reason: "RegistrationRefused",
+			Message: fmt.Sprintf("a join token was refused: %v", cause),
+		})
+	})
+	if err != nil {
+		s.log.Error("record an event", telemetry.Err(err))
+	}
+}
+
+// shorten returns enough of a digest to tell tokens apart.
+func shorten(digest string) string {
+	const enough = len("sha256:") + 12
+	if len(digest) < enough {
+		return "malformed"
+	}
+	return digest[len("sha256:"):enough]
+}

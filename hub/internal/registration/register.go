@@ -1,0 +1,82 @@
+package registration
+
+import (
+	"context"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// Register implements registrationv1.RegistrationServiceServer.
+func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest) (*registrationv1.RegisterResponse, error) {
+	key, print, err := readCSR(r.Csr)
+	if err != nil {
+		return nil, err
+	}
+	if r.Token == "" || len(r.Token) > maxToken {
+		s.refuse("", errUnknown, "")
+		return nil, errToken
+	}
+	digest := TokenKey(r.Token)
+	var cluster string
+	err = s.store.View(func(tx *store.Tx) (err error) {
+		cluster, err = s.check(tx, digest, print)
+		return err
+	})
+	if err != nil {
+		return nil, s.answer(cluster, err, digest)
+	}
+	certificate, err := s.issue(key, cluster) // before the token is spent: what fails here can be tried again
+	if err != nil {
+		return nil, err
+	}
+	err = s.store.Update(func(tx *store.Tx) error { return s.spend(tx, digest, print, certificate) })
+	if err != nil {
+		return nil, s.answer(cluster, err, digest)
+	}
+	s.issued.Inc()
+	s.log.Info("cluster registered", telemetry.Cluster(cluster))
+	return &registrationv1.RegisterResponse{Certificate: certificate}, nil
+}
+
+// spend checks the token again, alone among the writers, and marks it used. Of two callers one comes second.
+func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate) error {
+	cluster, err := s.check(tx, digest, key)
+	if err != nil {
+		return err
+	}
+	token, _, err := store.JoinTokens.Get(tx, digest)
+	if err != nil {
+		return err
+	}
+	now := s.now().UTC()
+	if token.UsedAt.IsZero() {
+		token.UsedAt, token.UsedBy = now, key
+	}
+	if err := store.JoinTokens.Put(tx, digest, token); err != nil {
+		return err
+	}
+	if err := s.note(tx, cluster, c, now); err != nil {
+		return err
+	}
+	return store.Record(tx, store.Event{
+		Time: now, Object: clusterKey(cluster), Type: "Normal", Reason: "Registered",
+		Message: "a spoke registered with key " + key.String(),
+	})
+}
+
+// note writes what a new certificate changes in the cluster's Spoke row. A zero registered leaves that field alone.
+func (s *Server) note(tx *store.Tx, cluster string, c *registrationv1.Certificate, registered time.Time) error {
+	row, _, err := store.Spokes.Get(tx, cluster)
+	if err != nil {
+		return err
+	}
+	if !registered.IsZero() {
+		row.RegisteredAt = registered
+	}
+	row.CertificateExpiry = c.ExpiresAt.AsTime()
+	return store.Spokes.Put(tx, cluster, row)
+}
