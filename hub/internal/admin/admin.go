@@ -1,0 +1,113 @@
+// Package admin is the door for operators and their tools: it reads the store through the pure folds of package status,
+// and changes what operators may change: objects without an owner, credentials, requests, suspensions and join tokens.
+//
+// An object that comes from Git, or from a Fleet, is refused with the name of its owner: changed here, it would be changed
+// back. Credentials go into the vault and never come out. Every change is logged with the name in the caller's certificate.
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/version"
+)
+
+// Config is what a Server needs. Store, Vault and TrustDomain must be set.
+type Config struct {
+	Store *store.Store
+	Vault *store.Vault
+	Join  Join
+	Log   *slog.Logger     // slog.Default()
+	Now   func() time.Time // time.Now
+}
+
+// Join is what a new spoke must know of this hub.
+type Join struct {
+	TrustDomain string // SPIFFE trust domain; operators must be of it, too
+	CAPin       string // sha256:… of the authority's SubjectPublicKeyInfo
+	Address     string // host:port
+	SigningKeys string // PEM
+	SpokeImage  string
+}
+
+// Server serves adminv1.AdminService.
+type Server struct {
+	adminv1.UnimplementedAdminServiceServer
+
+	store *store.Store
+	vault *store.Vault
+	join  Join
+	log   *slog.Logger
+	now   func() time.Time
+
+	drainOnce sync.Once
+	draining  chan struct{}
+}
+
+// New returns a Server.
+func New(c Config) *Server {
+	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, log: c.Log, now: c.Now, draining: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// Drain ends all watches. It returns at once.
+func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
+
+// operator returns who calls, if the caller is an operator of this hub. Every method begins with it, whatever an
+// interceptor has let through.
+func (s *Server) operator(ctx context.Context) (identity.ID, error) {
+	id, err := identity.PeerID(ctx)
+	if err != nil {
+		return identity.ID{}, status.Error(codes.Unauthenticated, "show an operator's certificate")
+	}
+	if id.Role != identity.Operator || id.TrustDomain != s.join.TrustDomain {
+		return identity.ID{}, status.Errorf(codes.PermissionDenied, "%s is not an operator of this hub", id)
+	}
+	return id, nil
+}
+
+// did logs one change and who made it.
+func (s *Server) did(who identity.ID, what string, key api.Key) {
+	s.log.Info("operator changed an object", slog.String("verb", what), telemetry.Object(key), telemetry.Peer(who))
+}
+
+// fail turns an error into what the caller hears: statuses as they are, anything else as the hub's own trouble.
+func (s *Server) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	s.log.Error("serve an operator", telemetry.Err(err))
+	if errors.Is(err, store.ErrFull) {
+		return status.Error(codes.ResourceExhausted, "the hub's disk is full: nothing was changed")
+	}
+	return status.Errorf(codes.Internal, "the hub failed: %v", err)
+}
+
+// GetVersion implements adminv1.AdminServiceServer.
+func (s *Server) GetVersion(ctx context.Context, _ *adminv1.GetVersionRequest) (*adminv1.GetVersionResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	build, _ := version.Build()
+	return &adminv1.GetVersionResponse{Version: build, Protocol: version.Protocol}, nil
+}

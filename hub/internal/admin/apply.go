@@ -1,0 +1,177 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// What Apply did with an object.
+const (
+	actionCreated    = "created"
+	actionConfigured = "configured"
+	actionUnchanged  = "unchanged"
+)
+
+// errDryRun undoes the transaction of a dry run.
+var errDryRun = errors.New("dry run")
+
+// Apply implements adminv1.AdminServiceServer: every object is admitted before one is written, and all are written in one
+// transaction.
+func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.ApplyResponse, error) {
+	who, err := s.operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	admitted, err := admit(r.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	var response *adminv1.ApplyResponse
+	err = s.store.Update(func(tx *store.Tx) error {
+		response = &adminv1.ApplyResponse{}
+		for _, a := range admitted {
+			action, err := s.put(tx, a)
+			if err != nil {
+				return err
+			}
+			response.Objects = append(response.Objects, &adminv1.AppliedObject{Key: writeKey(a.key), Action: action})
+		}
+		if r.DryRun {
+			return errDryRun
+		}
+		return nil
+	})
+	if errors.Is(err, errDryRun) {
+		return response, nil
+	}
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	for i, a := range admitted {
+		if action := response.Objects[i].Action; action != actionUnchanged {
+			s.did(who, action, a.key)
+		}
+	}
+	return response, nil
+}
+
+// admittedObject is an object that may be written: a resource, or a credential.
+type admittedObject struct {
+	key    api.Key
+	object json.RawMessage // of a resource
+	secret *credential     // of a credential
+}
+
+// admit parses a manifest and admits its objects, or says everything that is wrong with them.
+func admit(data []byte) ([]admittedObject, error) {
+	objects, err := manifest.Parse(data)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if len(objects) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "the manifest has no objects")
+	}
+	var admitted []admittedObject
+	var wrong []error
+	seen := map[api.Key]bool{}
+	for _, o := range objects {
+		a, err := admitOne(o)
+		if err == nil && seen[a.key] {
+			err = fmt.Errorf("%s is there twice", a.key)
+		}
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		seen[a.key] = true
+		admitted = append(admitted, a)
+	}
+	if len(wrong) > 0 {
+		return nil, status.Error(codes.InvalidArgument, errors.Join(wrong...).Error())
+	}
+	return admitted, nil
+}
+
+func admitOne(o *manifest.Object) (admittedObject, error) {
+	if manifest.IsEncrypted(o) {
+		return admittedObject{}, fmt.Errorf("%s is encrypted with SOPS: the hub has no keys; decrypt it first, or leave it in Git for a cluster", manifest.IDOf(o))
+	}
+	if o.GetKind() == api.SecretKind && o.GetAPIVersion() == "v1" {
+		secret, key, err := readSecret(o)
+		return admittedObject{key: key, secret: secret}, err
+	}
+	c, err := api.Admit(o, api.Hub)
+	if err != nil {
+		return admittedObject{}, err
+	}
+	data, err := manifest.Canonical(c)
+	key := api.Key{Kind: c.GetKind(), Namespace: c.GetNamespace(), Name: c.GetName()}
+	return admittedObject{key: key, object: data}, err
+}
+
+// put writes one object and says what that changed.
+func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) {
+	if a.secret != nil {
+		return s.putSecret(tx, a.key, a.secret)
+	}
+	path := a.key.Path()
+	row, there, err := store.Resources.Get(tx, path)
+	if err != nil {
+		return "", err
+	}
+	if err := ownedElsewhere(row, "changed"); err != nil {
+		return "", err
+	}
+	if there && bytes.Equal(row.Object, a.object) {
+		return actionUnchanged, nil
+	}
+	action = actionConfigured
+	if !there {
+		action = actionCreated
+		row = store.Resource{Key: a.key, UID: newUID(), Created: s.now().UTC()}
+	}
+	if !sameSpec(row.Object, a.object) {
+		row.Generation++
+	}
+	row.Object = a.object
+	return action, store.Resources.Put(tx, path, row)
+}
+
+// ownedElsewhere refuses to touch an object that does not belong to the operators.
+func ownedElsewhere(row store.Resource, verb string) error {
+	if row.Owner == nil {
+		return nil
+	}
+	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there", row.Key, row.Owner, verb)
+}
+
+// sameSpec reports whether two objects differ in metadata at most.
+func sameSpec(a, b json.RawMessage) bool {
+	var x, y struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return false
+	}
+	return bytes.Equal(x.Spec, y.Spec) // both canonical
+}
+
+// newUID returns a random UUID (RFC 9562, version 4).
+func newUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,85 @@
+package admin
+
+import (
+	"context"
+	"errors"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// Delete implements adminv1.AdminServiceServer. What the object led to leaves the hub with it; what a deleted
+// cluster runs goes on running.
+func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1.DeleteResponse, error) {
+	who, err := s.operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readKey(r.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.Update(func(tx *store.Tx) error { return remove(tx, key) }); err != nil {
+		return nil, s.fail(err)
+	}
+	s.did(who, "deleted", key)
+	return &adminv1.DeleteResponse{}, nil
+}
+
+func remove(tx *store.Tx, key api.Key) error {
+	if key.Kind == api.SecretKind && key.Cluster == "" {
+		if _, there, err := store.Secrets.Get(tx, secretRow(key)); err != nil {
+			return err
+		} else if !there {
+			return notFound(key)
+		}
+		return store.Secrets.Delete(tx, secretRow(key))
+	}
+	row, there, err := store.Resources.Get(tx, key.Path())
+	if err != nil {
+		return err
+	}
+	if !there {
+		return notFound(key)
+	}
+	if err := ownedElsewhere(row, "deleted"); err != nil {
+		return err
+	}
+	if key.Kind == api.ClusterKind {
+		if err := removeCluster(tx, key.Name); err != nil {
+			return err
+		}
+	}
+	if err := store.Outcomes.Delete(tx, key.Path()); err != nil {
+		return err
+	}
+	return store.Resources.Delete(tx, key.Path())
+}
+
+// removeCluster deletes everything the hub keeps about a cluster but its events and the Cluster itself. With its Spoke
+// row and its join tokens its identity goes: the spoke's session ends, and only a new join token lets one in.
+func removeCluster(tx *store.Tx, cluster string) error {
+	graph := cluster + "/"
+	err := errors.Join(
+		deleteAll(tx, store.Resources, graph),
+		deleteAll(tx, store.Outcomes, graph),
+		deleteAll(tx, store.Reports, graph),
+		store.Plans.Delete(tx, cluster),
+		store.Desireds.Delete(tx, cluster),
+		store.Spokes.Delete(tx, cluster),
+	)
+	if err != nil {
+		return err
+	}
+	return store.JoinTokens.Scan(tx, "", func(key string, t store.JoinToken) error {
+		if t.Cluster != cluster {
+			return nil
+		}
+		return store.JoinTokens.Delete(tx, key)
+	})
+}
+
+func deleteAll[T any](tx *store.Tx, table store.Table[T], prefix string) error {
+	return table.Scan(tx, prefix, func(key string, _ T) error { return table.Delete(tx, key) })
+}

@@ -1,0 +1,131 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// How many events ListEvents returns.
+const (
+	defaultEvents = 500
+	maxEvents     = 10_000
+)
+
+// ListEvents implements adminv1.AdminServiceServer.
+func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (*adminv1.ListEventsResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	wanted, err := readEventFilter(r)
+	if err != nil {
+		return nil, err
+	}
+	limit := min(int(cmp.Or(max(r.Limit, 0), defaultEvents)), maxEvents)
+	var events []*adminv1.Event
+	err = s.store.View(func(tx *store.Tx) error {
+		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
+			if wanted(e.Object) {
+				events = append(events, showEvent(e))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return &adminv1.ListEventsResponse{Events: events[max(0, len(events)-limit):]}, nil
+}
+
+// readEventFilter returns which objects' events are wanted. Events are about payload, too, so any kind may be asked for;
+// the events of a cluster include those about the Cluster itself.
+func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
+	if r.Key == nil {
+		return func(k api.Key) bool {
+			return r.AllClusters || k.Cluster == r.Cluster || r.Cluster != "" && k == api.Key{Kind: api.ClusterKind, Name: r.Cluster}
+		}, nil
+	}
+	want := api.Key{Cluster: r.Key.Cluster, Kind: r.Key.Kind, Namespace: r.Key.Namespace, Name: r.Key.Name}
+	if kind, ok := api.KindByName(want.Kind); ok {
+		var err error
+		if want, err = readKey(r.Key); err != nil {
+			return nil, err
+		}
+		want.Kind = kind.Name
+	}
+	if want.Name == "" {
+		return nil, status.Error(codes.InvalidArgument, "whose events? The name is missing")
+	}
+	return func(k api.Key) bool { return k == want }, nil
+}
+
+func showEvent(e store.Event) *adminv1.Event {
+	return &adminv1.Event{
+		Time: timestamppb.New(e.Time), Object: writeKey(e.Object), Type: e.Type, Reason: e.Reason, Message: e.Message,
+	}
+}
+
+// Tree implements adminv1.AdminServiceServer.
+func (s *Server) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	key, err := readKey(r.Key)
+	if err != nil {
+		return nil, err
+	}
+	world, err := s.load(worldOf(key))
+	if err != nil {
+		return nil, err
+	}
+	root, ok := fold.Tree(world, key)
+	if !ok {
+		return nil, notFound(key)
+	}
+	return &adminv1.TreeResponse{Root: root}, nil
+}
+
+// worldOf is the cluster whose world an object's answers come from: a Cluster's own graph; all of them for what many
+// clusters share.
+func worldOf(key api.Key) (cluster string) {
+	if key.Kind == api.ClusterKind && key.Cluster == "" {
+		return key.Name
+	}
+	return key.Cluster
+}
+
+// Explain implements adminv1.AdminServiceServer.
+func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*adminv1.ExplainResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	key := api.Key{Cluster: r.Key.GetCluster(), Namespace: r.Key.GetNamespace(), Name: r.Key.GetName()}
+	if word := r.Key.GetKind(); word != "" {
+		kind, err := readKind(word)
+		if err != nil {
+			return nil, err
+		}
+		key.Kind = kind.Name
+	}
+	world, err := s.load(worldOf(key))
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.ExplainResponse{Explanations: fold.Explain(world, key)}, nil
+}
+
+func (s *Server) load(cluster string) (world *fold.World, err error) {
+	err = s.store.View(func(tx *store.Tx) (err error) {
+		world, err = fold.Load(tx, cluster)
+		return err
+	})
+	return world, s.fail(err)
+}

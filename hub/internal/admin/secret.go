@@ -1,0 +1,116 @@
+package admin
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// credential is a Secret that the hub itself needs.
+type credential struct {
+	data map[string][]byte
+	kind string
+}
+
+// maxSecret is the largest credential, in bytes of data; Kubernetes' limit.
+const maxSecret = 1 << 20
+
+// keysAnnotation shows the names of a credential's keys, the only thing of its data that is ever shown.
+const keysAnnotation = api.GroupFleet + "/keys"
+
+// readSecret reads a Kubernetes Secret.
+func readSecret(o *manifest.Object) (*credential, api.Key, error) {
+	key := api.Key{Kind: api.SecretKind, Namespace: o.GetNamespace(), Name: o.GetName()}
+	if key.Namespace == "" {
+		key.Namespace = api.DefaultNamespace
+	}
+	problems := append(validation.IsDNS1123Subdomain(key.Name), validation.IsDNS1123Label(key.Namespace)...)
+	if len(problems) > 0 {
+		return nil, key, fmt.Errorf("%s: %s", key, strings.Join(problems, "; "))
+	}
+	var s struct {
+		Type       string            `json:"type"`
+		Data       map[string][]byte `json:"data"`
+		StringData map[string]string `json:"stringData"`
+	}
+	raw, err := json.Marshal(o.Object)
+	if err == nil {
+		err = json.Unmarshal(raw, &s)
+	}
+	if err != nil { // the error of encoding/json may quote a value; it is not passed on
+		return nil, key, fmt.Errorf("%s: data must be a map of base64 and stringData a map of text", key)
+	}
+	c := &credential{data: s.Data, kind: cmp.Or(s.Type, "Opaque")}
+	if c.data == nil {
+		c.data = map[string][]byte{}
+	}
+	size := 0
+	for k, v := range s.StringData {
+		c.data[k] = []byte(v)
+	}
+	for _, v := range c.data {
+		size += len(v)
+	}
+	if len(c.data) == 0 || size > maxSecret {
+		return nil, key, fmt.Errorf("%s: %d bytes of data: want 1 to %d", key, size, maxSecret)
+	}
+	return c, key, nil
+}
+
+// putSecret seals a credential. The seal is different each time, so equality is looked for inside.
+func (s *Server) putSecret(tx *store.Tx, key api.Key, c *credential) (action string, err error) {
+	name := secretRow(key)
+	row, there, err := store.Secrets.Get(tx, name)
+	if err != nil {
+		return "", err
+	}
+	if there && row.Type == c.kind && s.sealsSame(name, row, c) {
+		return actionUnchanged, nil
+	}
+	action = actionConfigured
+	if !there {
+		action, row.Created = actionCreated, s.now().UTC()
+	}
+	if row.Sealed, err = s.vault.Seal(name, c.data); err != nil {
+		return "", err
+	}
+	row.Type, row.Keys = c.kind, slices.Sorted(maps.Keys(c.data))
+	return action, store.Secrets.Put(tx, name, row)
+}
+
+// sealsSame reports whether the row holds the same data. What does not open is to be replaced.
+func (s *Server) sealsSame(name string, row store.Secret, c *credential) bool {
+	old, err := s.vault.Open(name, row.Sealed)
+	return err == nil && maps.EqualFunc(old, c.data, bytes.Equal)
+}
+
+// showSecret returns a credential without its data.
+func showSecret(key api.Key, row store.Secret) (*adminv1.Object, error) {
+	data, err := json.Marshal(map[string]any{
+		"apiVersion": "v1",
+		"kind":       api.SecretKind,
+		"metadata": map[string]any{
+			"namespace":         key.Namespace,
+			"name":              key.Name,
+			"creationTimestamp": row.Created.UTC().Format(time.RFC3339),
+			"annotations":       map[string]string{keysAnnotation: strings.Join(row.Keys, ",")},
+		},
+		"type": row.Type,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("show %s: %w", key, err)
+	}
+	return &adminv1.Object{Key: writeKey(key), Json: data}, nil
+}

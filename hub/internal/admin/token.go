@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Lifetimes of join tokens.
+const (
+	defaultTokenTTL = time.Hour
+	maxTokenTTL     = 30 * 24 * time.Hour
+	keepTokens      = 7 * 24 * time.Hour // after they expired, so that a late use is named as such
+)
+
+// tokenPrefix makes a token recognisable, for people and for scanners of leaked secrets.
+const tokenPrefix = "nave-join-"
+
+// CreateJoinToken implements adminv1.AdminServiceServer. The token is returned once and stored as a digest.
+func (s *Server) CreateJoinToken(ctx context.Context, r *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
+	who, err := s.operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ttl, err := tokenTTL(r.TtlSeconds)
+	if err != nil {
+		return nil, err
+	}
+	key := api.Key{Kind: api.ClusterKind, Name: r.Cluster}
+	token, now := tokenPrefix+rand.Text()+rand.Text(), s.now().UTC() // 2 × 130 random bits, base32
+	row := store.JoinToken{Cluster: r.Cluster, ExpiresAt: now.Add(ttl)}
+	err = s.store.Update(func(tx *store.Tx) error {
+		if err := joinable(tx, key); err != nil {
+			return err
+		}
+		if err := sweepTokens(tx, now.Add(-keepTokens)); err != nil {
+			return err
+		}
+		return store.JoinTokens.Put(tx, manifest.DigestOf([]byte(token)).String(), row)
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.did(who, "create join token", key)
+	return &adminv1.CreateJoinTokenResponse{
+		Token: token, ExpiresAt: timestamppb.New(row.ExpiresAt),
+		CaPin: s.join.CAPin, HubAddress: s.join.Address, SigningKeys: s.join.SigningKeys,
+		TrustDomain: s.join.TrustDomain, SpokeImage: s.join.SpokeImage,
+	}, nil
+}
+
+func tokenTTL(seconds int64) (time.Duration, error) {
+	if seconds < 0 || seconds > int64(maxTokenTTL/time.Second) {
+		return 0, status.Errorf(codes.InvalidArgument, "ttl of %d seconds: want at most %d", seconds, int64(maxTokenTTL/time.Second))
+	}
+	if seconds == 0 {
+		return defaultTokenTTL, nil
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+// joinable returns nil when the cluster is there and not blocked.
+func joinable(tx *store.Tx, key api.Key) error {
+	row, err := resource(tx, key)
+	if err != nil {
+		return err
+	}
+	var c api.Cluster
+	if err := json.Unmarshal(row.Object, &c); err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if c.Spec.Blocked {
+		return status.Errorf(codes.FailedPrecondition, "%s is blocked", key)
+	}
+	return nil
+}
+
+// sweepTokens deletes tokens that expired before then.
+func sweepTokens(tx *store.Tx, then time.Time) error {
+	return store.JoinTokens.Scan(tx, "", func(key string, t store.JoinToken) error {
+		if !t.ExpiresAt.Before(then) {
+			return nil
+		}
+		return store.JoinTokens.Delete(tx, key)
+	})
+}
