@@ -1,0 +1,56 @@
+package kustomize
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// manyFiles makes a tree of n one-object files.
+func manyFiles(t testing.TB, n int) string {
+	dir := t.TempDir()
+	for i := range n {
+		content := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm-%04d\n  namespace: default\n  labels:\n    app: demo\n"+
+			"data:\n  key: \"value-%d\"\n  other: |\n    some text\n    more text\n", i, i)
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("cm-%04d.yaml", i)), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func BenchmarkBuild1000Files(b *testing.B) {
+	plain := manyFiles(b, 1000)
+	listed := manyFiles(b, 1000)
+	var k strings.Builder
+	k.WriteString("namespace: other\nresources:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&k, "- cm-%04d.yaml\n", i)
+	}
+	if err := os.WriteFile(filepath.Join(listed, "kustomization.yaml"), []byte(k.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	spec := Spec{Name: "apps", Namespace: "flux-system"}
+	for name, dir := range map[string]string{"plain": plain, "transformed": listed} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := Build(b.Context(), Request{Root: dir, Spec: spec}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	result, err := Build(b.Context(), Request{Root: plain, Spec: spec})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("unchanged", func(b *testing.B) {
+		for b.Loop() {
+			if !result.Reads.Unchanged(plain) {
+				b.Fatal("changed")
+			}
+		}
+	})
+}

@@ -1,0 +1,194 @@
+package kustomize
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+// ErrInspected: the build depends on what a sealed value is, which the hub does not know.
+var ErrInspected = errors.New("the build looks into an encrypted value, or takes it apart")
+
+// secondSalt returns another salt for the second build.
+func secondSalt(salt []byte) []byte {
+	h := hmac.New(sha256.New, salt)
+	h.Write([]byte("nave second build"))
+	return h.Sum(nil)
+}
+
+// compare refuses two builds with different tokens that differ in more than the tokens.
+func compare(first, second *rendering) error {
+	if len(first.objects) != len(second.objects) {
+		return fmt.Errorf("%w: the number of objects depends on it", ErrInspected)
+	}
+	tokens := correspondence(first.sealed, second.sealed)
+	for i, a := range first.objects {
+		if err := checkWhole(a, tokens.fieldOf); err != nil {
+			return err
+		}
+		if err := tokens.rename(a, second.objects[i]); err != nil {
+			return err
+		}
+	}
+	for i, a := range first.objects {
+		if err := tokens.compare(a, second.objects[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tokenMap says which text of the second build stands where in the first.
+type tokenMap struct {
+	first map[string]string // token of the second build → token of the first
+	names map[string]string // generated name of the second build → of the first
+	from  map[string]string // token of the first build → "file: path", for messages
+}
+
+func (m *tokenMap) fieldOf(t sealed.Token) string { return m.from[string(t)] }
+
+func correspondence(first, second map[string]sealedFile) *tokenMap {
+	m := &tokenMap{first: map[string]string{}, names: map[string]string{}, from: map[string]string{}}
+	for p, a := range first {
+		b, ok := second[p]
+		if !ok {
+			continue
+		}
+		for i, v := range a.file.Values {
+			m.first[b.file.Values[i].Token] = v.Token
+			m.from[v.Token] = local(p) + ": " + strings.Join(v.Path, ".")
+		}
+	}
+	return m
+}
+
+// checkWhole refuses an object that holds a piece of a token.
+func checkWhole(o *manifest.Object, fieldOf func(sealed.Token) string) error {
+	return eachText(o, func(field, text string) error {
+		rest := text
+		for _, t := range sealed.Find(text) {
+			if fieldOf(t) == "" {
+				return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, ErrInspected)
+			}
+			rest = strings.ReplaceAll(rest, string(t), "")
+		}
+		if sealed.Partial(rest) {
+			return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, ErrInspected)
+		}
+		return nil
+	})
+}
+
+// hashLength is how long the suffix is that kustomize makes from the content of a generated ConfigMap or Secret.
+const hashLength = 10
+
+// rename notes a name that differs because kustomize makes it from the content, tokens and all.
+func (m *tokenMap) rename(a, b *manifest.Object) error {
+	nameA, nameB := a.GetName(), b.GetName()
+	if nameA == nameB {
+		return nil
+	}
+	stem := len(nameA) - hashLength
+	generated := a.GetKind() == b.GetKind() && (a.GetKind() == "Secret" || a.GetKind() == "ConfigMap")
+	if !generated || len(nameA) != len(nameB) || stem < 1 || nameA[stem-1] != '-' || nameA[:stem] != nameB[:stem] {
+		return fmt.Errorf("%s: name: %w", manifest.IDOf(a), ErrInspected)
+	}
+	m.names[nameB] = nameA
+	return nil
+}
+
+// compare refuses two objects that differ in more than tokens and generated names. It changes b into a.
+func (m *tokenMap) compare(a, b *manifest.Object) error {
+	replace := func(_, text string) (string, error) {
+		for _, t := range sealed.Find(text) {
+			if first, ok := m.first[string(t)]; ok {
+				text = strings.ReplaceAll(text, string(t), first)
+			}
+		}
+		for second, first := range m.names {
+			text = strings.ReplaceAll(text, second, first)
+		}
+		return text, nil
+	}
+	if err := mapTexts(b.Object, "", binaryFields(b), replace); err != nil {
+		return err
+	}
+	wantA, err := normal(a)
+	if err != nil {
+		return err
+	}
+	wantB, err := normal(b)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(wantA, wantB) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w (encrypted values: %s)", manifest.IDOf(a), ErrInspected, strings.Join(slices.Sorted(maps.Values(m.from)), ", "))
+}
+
+// normal returns an object's canonical bytes with base64 in one form: kustomize folds long lines.
+func normal(o *manifest.Object) ([]byte, error) {
+	c := o.DeepCopy()
+	unfold := func(_, text string) (string, error) { return strings.ReplaceAll(text, "\n", ""), nil }
+	for field := range c.Object {
+		if field == binaryFields(c) {
+			if err := mapTexts(c.Object[field], "", "", unfold); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return manifest.Canonical(c)
+}
+
+// used returns the sealed files whose tokens occur in the objects, by path, each with those tokens. A token is listed
+// with one file only.
+func used(r *rendering, files map[string][]byte) []seal.File {
+	occurring := map[string]bool{}
+	for _, o := range r.objects {
+		_ = eachText(o, func(_, text string) error {
+			for _, t := range sealed.Find(text) {
+				occurring[string(t)] = true
+			}
+			return nil
+		})
+	}
+	var out []seal.File
+	for p, s := range sortedFiles(r.sealed) {
+		file := *s.file
+		file.Values = nil
+		for _, v := range s.file.Values {
+			if occurring[v.Token] {
+				file.Values = append(file.Values, v)
+				delete(occurring, v.Token)
+			}
+		}
+		if len(file.Values) > 0 {
+			slices.SortFunc(file.Values, func(a, b bundle.SealedValue) int { return cmp.Compare(a.Token, b.Token) })
+			out = append(out, seal.File{SealedFile: file, Data: files[p]})
+		}
+	}
+	return out
+}
+
+// sortedFiles iterates in the order of the paths.
+func sortedFiles(files map[string]sealedFile) func(func(string, sealedFile) bool) {
+	return func(yield func(string, sealedFile) bool) {
+		for _, p := range slices.Sorted(maps.Keys(files)) {
+			if !yield(p, files[p]) {
+				return
+			}
+		}
+	}
+}

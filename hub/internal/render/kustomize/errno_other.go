@@ -1,0 +1,5 @@
+//go:build !unix
+
+package kustomize
+
+func isNotDirectory(error) bool { return false }

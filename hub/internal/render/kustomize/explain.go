@@ -1,0 +1,39 @@
+package kustomize
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// explain finds the manifest that kustomize could not read and says so, with the line; when every manifest is good, the
+// error is kustomize's own. kustomize's message names neither, and speaks of directories and remote repositories.
+func explain(fsys *fileSystem, err error) error {
+	if fsys.failed != nil {
+		return fsys.failed
+	}
+	for _, p := range fsys.resources {
+		data, rerr := fsys.content(p)
+		if rerr != nil {
+			return rerr
+		}
+		if cause := examine(p, data); cause != nil {
+			return cause
+		}
+	}
+	return err
+}
+
+// examine returns what is wrong with one manifest file.
+func examine(p string, data []byte) error {
+	_, err := manifest.Parse(data)
+	var at *manifest.ParseError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &at) && at.Line > 0:
+		return fmt.Errorf("%s:%d: %w", local(p), at.Line, at.Err)
+	}
+	return fmt.Errorf("%s: %w", local(p), err)
+}

@@ -1,0 +1,191 @@
+package kustomize
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+var errReadOnly = errors.New("the artifact is read-only")
+
+// fileSystem is what kustomize sees: one tree, read-only, with SOPS files sealed, and with the kustomization file that
+// Flux would write in its place. kustomize takes some errors for "try something else", so that the first error of ours
+// is kept in failed, and is the build's.
+type fileSystem struct {
+	tree *tree
+	salt []byte
+	// overlay holds the generated kustomization file by its path.
+	overlay map[string][]byte
+	sealed  map[string]sealedFile
+	// resources are the files that were named as resources, in order: where to look when kustomize cannot read one.
+	resources []string
+	// setsOpenAPI: a kustomization file changes kustomize's global OpenAPI schema.
+	setsOpenAPI bool
+	failed      error
+}
+
+// sealedFile is a SOPS file of the tree, after sealing.
+type sealedFile struct {
+	data []byte
+	file *bundle.SealedFile
+}
+
+var _ filesys.FileSystem = (*fileSystem)(nil)
+
+func newFileSystem(t *tree, salt []byte) *fileSystem {
+	return &fileSystem{tree: t, salt: salt, overlay: map[string][]byte{}, sealed: map[string]sealedFile{}}
+}
+
+// fail keeps the first error and returns err.
+func (f *fileSystem) fail(err error) error {
+	if f.failed == nil {
+		f.failed = err
+	}
+	return err
+}
+
+// ReadFile implements filesys.FileSystem.
+func (f *fileSystem) ReadFile(name string) ([]byte, error) {
+	p := clean(name)
+	data, err := f.content(p)
+	if err != nil {
+		return nil, err
+	}
+	if isKustomizationFile(p) {
+		if err := f.admit(p, data); err != nil {
+			return nil, f.fail(err)
+		}
+		return data, nil
+	}
+	if err := admitPlugin(p, data); err != nil {
+		return nil, f.fail(err)
+	}
+	return data, nil
+}
+
+// content returns a file's content, sealed when it is of SOPS.
+func (f *fileSystem) content(p string) ([]byte, error) {
+	if data, ok := f.overlay[p]; ok {
+		return data, nil
+	}
+	if s, ok := f.sealed[p]; ok {
+		return s.data, nil
+	}
+	data, err := f.tree.read(p)
+	if err != nil {
+		if k, kerr := f.tree.kind(p); kerr != nil || k == regular || k == other {
+			f.fail(err) // not merely absent
+		}
+		return nil, err
+	}
+	sealed, file, err := seal.Seal(local(p), data, f.salt)
+	if err != nil {
+		return nil, f.fail(err)
+	}
+	if file == nil {
+		return data, nil
+	}
+	if isKustomizationFile(p) {
+		return nil, f.fail(fmt.Errorf("%s: a kustomization file cannot be encrypted; encrypt the files that it names", local(p)))
+	}
+	f.sealed[p] = sealedFile{sealed, file}
+	return sealed, nil
+}
+
+// Exists implements filesys.FileSystem.
+func (f *fileSystem) Exists(name string) bool { return f.is(name, regular, directory, other) }
+
+// IsDir implements filesys.FileSystem.
+func (f *fileSystem) IsDir(name string) bool { return f.is(name, directory) }
+
+func (f *fileSystem) is(name string, kinds ...kind) bool {
+	p := clean(name)
+	if _, ok := f.overlay[p]; ok {
+		return slices.Contains(kinds, regular)
+	}
+	k, err := f.tree.kind(p)
+	if err != nil {
+		f.fail(err)
+		return false
+	}
+	return slices.Contains(kinds, k)
+}
+
+// CleanedAbs implements filesys.FileSystem.
+func (f *fileSystem) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
+	p := clean(name)
+	k, err := f.tree.kind(p)
+	if err != nil {
+		return "", "", f.fail(err)
+	}
+	if k == absent {
+		return "", "", fmt.Errorf("%s: %w", local(p), ErrNotFound)
+	}
+	at, err := f.tree.resolve(p)
+	if err != nil {
+		return "", "", f.fail(err)
+	}
+	if k == directory {
+		return filesys.ConfirmedDir(at), "", nil
+	}
+	return filesys.ConfirmedDir(path.Dir(at)), path.Base(at), nil
+}
+
+// ReadDir implements filesys.FileSystem.
+func (f *fileSystem) ReadDir(name string) ([]string, error) {
+	entries, err := f.tree.list(clean(name))
+	if err != nil {
+		return nil, f.fail(err)
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.name
+	}
+	return names, nil
+}
+
+// Create implements filesys.FileSystem. It always fails, as everything that writes does.
+func (f *fileSystem) Create(string) (filesys.File, error) { return nil, f.fail(errReadOnly) }
+
+// Mkdir implements filesys.FileSystem.
+func (f *fileSystem) Mkdir(string) error { return f.fail(errReadOnly) }
+
+// MkdirAll implements filesys.FileSystem.
+func (f *fileSystem) MkdirAll(string) error { return f.fail(errReadOnly) }
+
+// RemoveAll implements filesys.FileSystem.
+func (f *fileSystem) RemoveAll(string) error { return f.fail(errReadOnly) }
+
+// WriteFile implements filesys.FileSystem.
+func (f *fileSystem) WriteFile(string, []byte) error { return f.fail(errReadOnly) }
+
+// Open implements filesys.FileSystem. A build reads whole files only.
+func (f *fileSystem) Open(name string) (filesys.File, error) {
+	return nil, f.fail(fmt.Errorf("open %s: not supported in a build", name))
+}
+
+// Glob implements filesys.FileSystem. A build has no use for it.
+func (f *fileSystem) Glob(pattern string) ([]string, error) {
+	return nil, f.fail(fmt.Errorf("glob %s: not supported in a build", pattern))
+}
+
+// Walk implements filesys.FileSystem. A build has no use for it.
+func (f *fileSystem) Walk(name string, _ filepath.WalkFunc) error {
+	return f.fail(fmt.Errorf("walk %s: not supported in a build", name))
+}
+
+// kustomizationNames are the names that a kustomization file may have, in the order of precedence.
+var kustomizationNames = sync.OnceValue(konfig.RecognizedKustomizationFileNames)
+
+func isKustomizationFile(p string) bool {
+	return slices.Contains(kustomizationNames(), path.Base(p))
+}

@@ -1,0 +1,219 @@
+package kustomize
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+// Flux's owner labels, on every object of a Kustomization.
+const (
+	NameLabel      = "kustomize.toolkit.fluxcd.io/name"
+	NamespaceLabel = "kustomize.toolkit.fluxcd.io/namespace"
+)
+
+// Errors about objects.
+var (
+	ErrDuplicate  = errors.New("more than one object of this name")
+	ErrIncomplete = errors.New("object without a name of its own")
+	ErrEncrypted  = errors.New("still encrypted")
+)
+
+// finish does in place what Flux does with kustomize's output: substitution, common metadata, owner labels. Then it
+// checks what may leave the build.
+func finish(objects []*manifest.Object, spec *Spec) error {
+	vars, err := newVariables(spec)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if err := vars.substitute(o); err != nil {
+			return err
+		}
+		if err := checkNamed(o); err != nil {
+			return err
+		}
+		if err := checkMetadata(o); err != nil {
+			return err
+		}
+		setMetadata(o, spec)
+		if err := checkSealed(o); err != nil {
+			return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
+		}
+	}
+	return checkUnique(objects)
+}
+
+// setMetadata overrides labels and annotations.
+func setMetadata(o *manifest.Object, spec *Spec) {
+	labels := o.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if c := spec.CommonMetadata; c != nil {
+		for k, v := range c.Labels {
+			labels[k] = v
+		}
+		if len(c.Annotations) > 0 {
+			annotations := o.GetAnnotations()
+			if annotations == nil {
+				annotations = map[string]string{}
+			}
+			for k, v := range c.Annotations {
+				annotations[k] = v
+			}
+			o.SetAnnotations(annotations)
+		}
+	}
+	labels[NameLabel], labels[NamespaceLabel] = spec.Name, spec.Namespace
+	o.SetLabels(labels)
+}
+
+// checkNamed refuses an object that the cluster could not tell from others.
+func checkNamed(o *manifest.Object) error {
+	switch {
+	case o.GetKind() == "":
+		return fmt.Errorf("object %q: %w: kind is missing", o.GetName(), ErrIncomplete)
+	case o.GetAPIVersion() == "":
+		return fmt.Errorf("%s %q: %w: apiVersion is missing", o.GetKind(), o.GetName(), ErrIncomplete)
+	case o.GetName() == "" && o.GetGenerateName() != "":
+		return fmt.Errorf("%s %s: %w: generateName cannot be used, give it a name", o.GetKind(), o.GetGenerateName(), ErrIncomplete)
+	case o.GetName() == "":
+		return fmt.Errorf("%s: %w: metadata.name is missing", o.GetKind(), ErrIncomplete)
+	}
+	return nil
+}
+
+// checkMetadata refuses labels and annotations that are no text, as the API server would: setting ours would drop them.
+func checkMetadata(o *manifest.Object) error {
+	metadata, _ := o.Object["metadata"].(map[string]any)
+	for _, field := range []string{"labels", "annotations"} {
+		value, ok := metadata[field]
+		if !ok || value == nil {
+			continue
+		}
+		m, ok := value.(map[string]any)
+		if !ok {
+			return fmt.Errorf("%s: metadata.%s: must be a map", manifest.IDOf(o), field)
+		}
+		for k, v := range m {
+			if _, ok := v.(string); !ok && v != nil {
+				return fmt.Errorf("%s: metadata.%s.%s: must be text, not %v; put it in quotes "+
+					"(a substituted value needs quotes after the substitution)", manifest.IDOf(o), field, k, v)
+			}
+		}
+	}
+	return nil
+}
+
+func checkUnique(objects []*manifest.Object) error {
+	seen := make(map[manifest.ID]bool, len(objects))
+	for _, o := range objects {
+		id := manifest.IDOf(o)
+		if seen[id] {
+			return fmt.Errorf("%s: %w", id, ErrDuplicate)
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+// checkSealed refuses an object that would reach a cluster as ciphertext, and one that is named by a secret.
+func checkSealed(o *manifest.Object) error {
+	if manifest.IsEncrypted(o) {
+		return fmt.Errorf("%w: it holds SOPS metadata that does not come from a SOPS file of the tree", ErrEncrypted)
+	}
+	for _, identity := range []string{o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName()} {
+		if len(sealed.Find(identity)) > 0 {
+			return fmt.Errorf("%w: an object's apiVersion, kind, namespace and name must be readable; "+
+				"encrypt with encrypted_regex: ^(data|stringData)$", ErrEncrypted)
+		}
+	}
+	isSecret := o.GetKind() == "Secret"
+	return eachText(o, func(field, text string) error {
+		switch {
+		case seal.IsLeaf(text):
+			return fmt.Errorf("%s: %w: an encrypted value outside of a SOPS file; encrypt the whole file with sops", field, ErrEncrypted)
+		case isSecret && strings.Contains(text, "ENC[AES256_GCM,") && isSOPSFile(text):
+			return fmt.Errorf("%s: %w: a SOPS file inside of an object; name the file in a secretGenerator", field, ErrEncrypted)
+		}
+		return nil
+	})
+}
+
+func isSOPSFile(text string) bool {
+	_, ok := seal.Detect([]byte(text))
+	return ok
+}
+
+// eachText calls fn for every text in an object with the name of its field; what a Secret's data and a ConfigMap's
+// binaryData hold is decoded first, where it is base64.
+func eachText(o *manifest.Object, fn func(field, text string) error) error {
+	return mapTexts(o.Object, "", binaryFields(o), func(field, text string) (string, error) { return text, fn(field, text) })
+}
+
+// binaryFields returns the fields of an object whose values are base64.
+func binaryFields(o *manifest.Object) string {
+	switch {
+	case o.GetAPIVersion() == "v1" && o.GetKind() == "Secret":
+		return "data"
+	case o.GetAPIVersion() == "v1" && o.GetKind() == "ConfigMap":
+		return "binaryData"
+	}
+	return ""
+}
+
+// mapTexts replaces every text in a tree of JSON values in place, keys left alone. Texts below the top-level field
+// named binary are decoded for fn and encoded after, where they are base64.
+func mapTexts(v any, field, binary string, fn func(field, text string) (string, error)) error {
+	set := func(name string, e any, put func(any)) error {
+		if s, ok := e.(string); ok {
+			text, isEncoded := s, false
+			if binary != "" && strings.HasPrefix(name, binary+".") {
+				text, isEncoded = decoded(s)
+			}
+			out, err := fn(name, text)
+			if err == nil && out != text {
+				if isEncoded {
+					out = base64.StdEncoding.EncodeToString([]byte(out))
+				}
+				put(out)
+			}
+			return err
+		}
+		return mapTexts(e, name, binary, fn)
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			name := k
+			if field != "" {
+				name = field + "." + k
+			}
+			if err := set(name, e, func(e any) { v[k] = e }); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for i, e := range v {
+			if err := set(fmt.Sprintf("%s[%d]", field, i), e, func(e any) { v[i] = e }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// decoded returns what base64 text stands for; text that is not base64, such as a token, stands for itself.
+func decoded(s string) (string, bool) {
+	data, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return s, false
+	}
+	return string(data), true
+}

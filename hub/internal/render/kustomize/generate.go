@@ -1,0 +1,158 @@
+package kustomize
+
+import (
+	"fmt"
+	"path"
+	"slices"
+
+	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/resid"
+	"sigs.k8s.io/yaml"
+)
+
+// generate puts the kustomization file that Flux would write into fsys's overlay: the one that is there, or one made
+// of every manifest below dir, and then what the Kustomization's spec adds. It returns what it wrote.
+func generate(fsys *fileSystem, dir string, spec *Spec) (*types.Kustomization, error) {
+	k, file, err := findOrMake(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := extendWith(fsys, k, dir, spec); err != nil {
+		return nil, err
+	}
+	data, err := yaml.Marshal(k)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", local(file), err)
+	}
+	fsys.overlay[file] = data
+	return k, nil
+}
+
+// findOrMake returns the directory's kustomization and the path of its file.
+func findOrMake(fsys *fileSystem, dir string) (*types.Kustomization, string, error) {
+	k := &types.Kustomization{TypeMeta: types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind}}
+	for _, name := range kustomizationNames() {
+		file := path.Join(dir, name)
+		if !fsys.is(file, regular) {
+			continue
+		}
+		data, err := fsys.content(file)
+		if err != nil {
+			return nil, "", err
+		}
+		if err := yaml.Unmarshal(data, k); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", local(file), err)
+		}
+		if len(k.Resources) == 0 {
+			// As Flux does: kustomize calls a kustomization file without resources empty.
+			k.BuildMetadata = []string{types.OriginAnnotations}
+		}
+		return k, file, nil
+	}
+	var err error
+	if k.Resources, err = manifests(fsys, dir); err != nil {
+		return nil, "", err
+	}
+	if len(k.Resources) == 0 {
+		k.Namespace = "_placeholder" // as Flux does, for the same reason
+	}
+	return k, path.Join(dir, konfig.DefaultKustomizationFileName()), nil
+}
+
+// manifests returns every manifest below dir, relative to it, in the order of a walk. A directory with a kustomization
+// file of its own is taken as a whole.
+func manifests(fsys *fileSystem, dir string) (found []string, err error) {
+	var walk func(at, relative string) error
+	walk = func(at, relative string) error {
+		entries, err := fsys.tree.list(at)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			p, rel := path.Join(at, e.name), relative+"/"+e.name
+			switch {
+			case e.dir && isBase(fsys, p):
+				found = append(found, rel)
+			case e.dir:
+				err = walk(p, rel)
+			case isManifest(e.name):
+				found = append(found, rel)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return found, walk(dir, ".")
+}
+
+func isBase(fsys *fileSystem, dir string) bool {
+	return slices.ContainsFunc(kustomizationNames(), func(name string) bool { return fsys.is(path.Join(dir, name), regular) })
+}
+
+func isManifest(name string) bool {
+	ext := path.Ext(name)
+	return ext == ".yaml" || ext == ".yml"
+}
+
+// extendWith adds what the Kustomization's spec says, in Flux's order and with its rules.
+func extendWith(fsys *fileSystem, k *types.Kustomization, dir string, spec *Spec) error {
+	if spec.TargetNamespace != "" {
+		k.Namespace = spec.TargetNamespace
+	}
+	if spec.NamePrefix != "" {
+		k.NamePrefix = spec.NamePrefix
+	}
+	if spec.NameSuffix != "" {
+		k.NameSuffix = spec.NameSuffix
+	}
+	for _, p := range spec.Patches {
+		k.Patches = append(k.Patches, types.Patch{Patch: p.Patch, Target: selector(p.Target)})
+	}
+	for _, c := range spec.Components {
+		if isRemote(c) || path.IsAbs(c) {
+			return fmt.Errorf("spec.components: %s: must be a local and relative path", c)
+		}
+		if spec.IgnoreMissingComponents && !fsys.Exists(path.Join(dir, c)) {
+			continue
+		}
+		k.Components = append(k.Components, c)
+	}
+	for _, image := range spec.Images {
+		k.Images = mergeImage(k.Images, image)
+	}
+	return nil
+}
+
+func selector(s *fluxkustomize.Selector) *types.Selector {
+	if s == nil {
+		return nil
+	}
+	return &types.Selector{
+		ResId: resid.ResId{
+			Gvk:       resid.Gvk{Group: s.Group, Version: s.Version, Kind: s.Kind},
+			Name:      s.Name,
+			Namespace: s.Namespace,
+		},
+		LabelSelector:      s.LabelSelector,
+		AnnotationSelector: s.AnnotationSelector,
+	}
+}
+
+// mergeImage sets an image in a list: what is given overrides, and a tag and a digest are one unit.
+func mergeImage(images []types.Image, with fluxkustomize.Image) []types.Image {
+	i := slices.IndexFunc(images, func(image types.Image) bool { return image.Name == with.Name })
+	if i < 0 {
+		return append(images, types.Image{Name: with.Name, NewName: with.NewName, NewTag: with.NewTag, Digest: with.Digest})
+	}
+	if with.NewName != "" {
+		images[i].NewName = with.NewName
+	}
+	if with.NewTag != "" || with.Digest != "" {
+		images[i].NewTag, images[i].Digest = with.NewTag, with.Digest
+	}
+	return images
+}

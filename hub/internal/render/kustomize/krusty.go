@@ -1,0 +1,51 @@
+package kustomize
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+)
+
+// turn is held by the one build of this process that kustomize is working on. kustomize keeps the OpenAPI schema in a
+// global that one build may set for another (kustomize issues 3659, 4824), so builds take turns; worker processes give
+// the parallelism. The schema stays loaded between builds: loading it costs more than most builds.
+var turn = make(chan struct{}, 1)
+
+// loadSchema loads the built-in schema once, as a build would that needs it first.
+var loadSchema = sync.OnceFunc(func() { openapi.Schema() })
+
+// krustyBuild runs kustomize over one directory. It does what Flux does: builtin plugins only, no load restrictions
+// inside of what fsys shows, order as written.
+func krustyBuild(ctx context.Context, fsys *fileSystem, dir string) (resources []*resource.Resource, err error) {
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	loadSchema()
+	defer func() {
+		if fsys.setsOpenAPI {
+			openapi.ResetOpenAPI()
+			openapi.Schema()
+		}
+		if r := recover(); r != nil {
+			err = fmt.Errorf("kustomize panicked: %v", r)
+		}
+	}()
+	options := &krusty.Options{
+		Reorder:          krusty.ReorderOptionNone,
+		LoadRestrictions: types.LoadRestrictionsNone,
+		PluginConfig:     types.DisabledPluginConfig(),
+	}
+	built, err := krusty.MakeKustomizer(options).Run(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	return built.Resources(), nil
+}

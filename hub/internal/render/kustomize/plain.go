@@ -1,0 +1,119 @@
+package kustomize
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/provider"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// errNotPlain: the resources need kustomize after all.
+var errNotPlain = errors.New("not a plain list of manifests")
+
+// plainKinds are kinds that kustomize leaves alone when nothing transforms them: it rewrites no reference in them as
+// long as no name changes. (In a RoleBinding's subjects, for one, it fills in the namespace.) A kind that is not here
+// only costs time.
+var plainKinds = map[string]bool{
+	"ConfigMap": true, "Secret": true, "Namespace": true, "ServiceAccount": true, "Service": true,
+	"Deployment": true, "StatefulSet": true, "DaemonSet": true, "Job": true, "CronJob": true,
+	"PersistentVolumeClaim": true, "PodDisruptionBudget": true, "NetworkPolicy": true, "LimitRange": true, "ResourceQuota": true,
+	"Kustomization": true, "GitRepository": true, "OCIRepository": true, "HelmRelease": true, "HelmRepository": true,
+	"Cluster": true, "Fleet": true,
+}
+
+// plainBuild does what kustomize does with a list of manifest files: it parses them with kustomize's own parser, and
+// leaves out what accumulating, transforming and fixing references would not change. kustomize compares every resource
+// with every other as it adds them, which makes 1,000 files slow; and this way a file is parsed once for all builds of
+// the process.
+func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manifest.Object, error) {
+	var all []*manifest.Object
+	factory := provider.NewDefaultDepProvider().GetResourceFactory()
+	for _, r := range k.Resources {
+		p := clean(path.Join(dir, r))
+		if isRemote(r) || path.IsAbs(r) || isKustomizationFile(p) || !fsys.is(p, regular) {
+			return nil, errNotPlain
+		}
+		fsys.resources = append(fsys.resources, p)
+		objects, err := parseManifest(fsys, factory, p)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			if !isPlainObject(o, k.Namespace) {
+				return nil, errNotPlain
+			}
+			if k.Namespace != "" {
+				o.SetNamespace(k.Namespace)
+			}
+		}
+		all = append(all, objects...)
+	}
+	return all, checkUnique(all)
+}
+
+// isPlainObject reports whether kustomize would change nothing in an object but its namespace. (A Namespace it renames.)
+func isPlainObject(o *manifest.Object, namespace string) bool {
+	return plainKinds[o.GetKind()] && !hasBuildAnnotation(o) && (namespace == "" || o.GetKind() != "Namespace")
+}
+
+// hasBuildAnnotation reports whether an object has an annotation that kustomize takes for its own.
+func hasBuildAnnotation(o *manifest.Object) bool {
+	for key := range o.GetAnnotations() {
+		if prefix, _, _ := strings.Cut(key, "/"); strings.HasSuffix(prefix, "config.kubernetes.io") || prefix == "config.k8s.io" {
+			return true
+		}
+	}
+	return false
+}
+
+// parseManifest returns the objects of one file, from memory when the same content was parsed before. The objects are
+// the caller's own.
+func parseManifest(fsys *fileSystem, factory *resource.Factory, p string) ([]*manifest.Object, error) {
+	data, err := fsys.ReadFile(p)
+	if err != nil {
+		return nil, err
+	}
+	_, isSealed := fsys.sealed[p]
+	if !isSealed {
+		if objects, ok := parsed.get(data); ok {
+			return objects, nil
+		}
+	}
+	objects, err := parse(factory, data)
+	if err != nil {
+		return nil, explain(fsys, fmt.Errorf("%s: %w", local(p), err))
+	}
+	if !isSealed {
+		parsed.put(data, objects)
+	}
+	return objects, nil
+}
+
+// parse reads manifests as kustomize does: lists flattened, local configuration left out.
+func parse(factory *resource.Factory, data []byte) (objects []*manifest.Object, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("kustomize panicked: %v", r)
+		}
+	}()
+	found, err := factory.SliceFromBytes(data)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]*yaml.RNode, len(found))
+	for i, r := range found {
+		nodes[i] = &r.RNode
+	}
+	kept, err := factory.DropLocalNodes(nodes)
+	if err != nil {
+		return nil, err
+	}
+	return toObjects(kept)
+}

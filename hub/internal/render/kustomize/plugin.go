@@ -1,0 +1,94 @@
+package kustomize
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// pluginMark is the apiVersion of the configuration of kustomize's own plugins, which a tree may name as generators,
+// transformers and validators. They too can name files, and so URLs.
+var pluginMark = []byte("builtin")
+
+// pluginPaths are the fields that such a configuration names files in.
+var pluginPaths = []string{"path", "paths", "files", "envs", "env", "valuesFile", "additionalValuesFiles", "repo"}
+
+// admitPlugin refuses the configuration of one of kustomize's own plugins that names something remote. Other content
+// passes, and so does what does not parse, since kustomize parses it before it acts on it.
+func admitPlugin(p string, data []byte) error {
+	if !bytes.Contains(data, pluginMark) {
+		return nil
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		if d.Decode(&doc) != nil {
+			return nil
+		}
+		if !isPlugin(&doc) {
+			continue
+		}
+		if remote := remotePath(&doc, false, 0); remote != "" {
+			return fmt.Errorf("%s: %s: %w; remote files are not fetched: commit a copy of it", local(p), remote, ErrRemote)
+		}
+	}
+}
+
+func isPlugin(doc *yaml.Node) bool {
+	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
+		return false
+	}
+	fields := doc.Content[0].Content
+	for i := 0; i+1 < len(fields); i += 2 {
+		if fields[i].Value == "apiVersion" && fields[i+1].Value == string(pluginMark) {
+			return true
+		}
+	}
+	return false
+}
+
+const maxPluginDepth = 64
+
+// remotePath returns a remote path that a plugin's configuration names, or nothing. named is whether n is the value of
+// a field that names files.
+func remotePath(n *yaml.Node, named bool, depth int) string {
+	if depth > maxPluginDepth {
+		return "nested too deep"
+	}
+	if n.Kind == yaml.AliasNode {
+		return "an alias" // aliases in a plugin's configuration could hide a path and have no use
+	}
+	if n.Kind == yaml.ScalarNode {
+		if p := sourcePath(n.Value); named && isRemote(p) {
+			return p
+		}
+		return ""
+	}
+	for i, c := range n.Content {
+		isValue := n.Kind == yaml.MappingNode && i%2 == 1
+		here := named && n.Kind == yaml.SequenceNode || isValue && slices.Contains(pluginPaths, n.Content[i-1].Value)
+		if remote := remotePath(c, here, depth+1); remote != "" {
+			return remote
+		}
+	}
+	return ""
+}
+
+var errNoNetwork = errors.New("a build has no network")
+
+type noNetwork struct{}
+
+func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) { return nil, errNoNetwork }
+
+// Confine takes the network, other programs and the environment from this process, for good: it is for a process that
+// does nothing but build. Build refuses what is remote before kustomize sees it; this holds should that be outwitted.
+func Confine() {
+	http.DefaultTransport = noNetwork{}
+	http.DefaultClient = &http.Client{Transport: noNetwork{}}
+	os.Clearenv()
+}

@@ -1,0 +1,129 @@
+package kustomize
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fluxcd/pkg/envsubst"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// SubstituteKey is Flux's label and annotation that, when "disabled", keeps an object as it is.
+const SubstituteKey = "kustomize.toolkit.fluxcd.io/substitute"
+
+const disabled = "disabled"
+
+// ErrSubstitution is why a variable could not be put in.
+var ErrSubstitution = errors.New("substitution failed")
+
+var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
+
+// variables are what post-build substitution puts in. A nil map substitutes nothing.
+type variables struct {
+	values map[string]string
+	strict bool
+	on     bool
+}
+
+func newVariables(spec *Spec) (*variables, error) {
+	v := &variables{values: make(map[string]string, len(spec.Substitute)), strict: spec.Strict}
+	v.on = len(spec.Substitute) > 0 || spec.SubstituteAlways
+	for _, name := range slices.Sorted(maps.Keys(spec.Substitute)) {
+		if !variableName.MatchString(name) {
+			return nil, fmt.Errorf("postBuild.substitute: %q: %w: a variable's name is letters, digits and _, and begins with no digit", name, ErrSubstitution)
+		}
+		v.values[name] = strings.ReplaceAll(spec.Substitute[name], "\n", "")
+	}
+	return v, nil
+}
+
+// substitute replaces variables in an object's YAML text and reads the text again, as Flux does: a value can change
+// its type, and can become several.
+func (v *variables) substitute(o *manifest.Object) error {
+	if !v.on || isDisabled(o) || !hasReference(o.Object) {
+		return nil
+	}
+	id := manifest.IDOf(o)
+	text, err := yaml.Marshal(o.Object)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", id, ErrSubstitution, err)
+	}
+	replaced, err := v.evaluate(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w%s", id, ErrSubstitution, err, v.culprit(o))
+	}
+	json, err := yaml.YAMLToJSON([]byte(replaced))
+	if err != nil {
+		return fmt.Errorf("%s: %w: after the substitution it is not YAML: %w", id, ErrSubstitution, err)
+	}
+	fresh := &manifest.Object{}
+	if err := fresh.UnmarshalJSON(json); err != nil {
+		return fmt.Errorf("%s: %w: after the substitution it is not an object: %w", id, ErrSubstitution, err)
+	}
+	o.Object = fresh.Object
+	return nil
+}
+
+// evaluate replaces the variables in a text.
+func (v *variables) evaluate(text string) (out string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("expression is not supported: %v", r)
+		}
+	}()
+	return envsubst.Eval(text, func(name string) (string, bool) {
+		value, ok := v.values[name]
+		return value, ok || !v.strict
+	})
+}
+
+// culprit returns the fields whose own text cannot be substituted, for the message.
+func (v *variables) culprit(o *manifest.Object) string {
+	var fields []string
+	_ = mapTexts(o.Object, "", "", func(field, text string) (string, error) {
+		if strings.Contains(text, "$") {
+			if _, err := v.evaluate(text); err != nil {
+				fields = append(fields, field)
+			}
+		}
+		return text, nil
+	})
+	if len(fields) == 0 {
+		return ""
+	}
+	slices.Sort(fields)
+	const shown = 3
+	more := ""
+	if len(fields) > shown {
+		fields, more = fields[:shown], ", …"
+	}
+	return fmt.Sprintf(" (in %s%s; give the variable in postBuild.substitute, give it a default as ${name:-default}, write $${…} for a literal "+
+		"${…}, or annotate the object with %s: %s)", strings.Join(fields, ", "), more, SubstituteKey, disabled)
+}
+
+func isDisabled(o *manifest.Object) bool {
+	return o.GetLabels()[SubstituteKey] == disabled || o.GetAnnotations()[SubstituteKey] == disabled
+}
+
+// hasReference reports whether any text or key holds a dollar sign; nothing else is ever replaced.
+func hasReference(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.Contains(v, "$")
+	case map[string]any:
+		for k, e := range v {
+			if strings.Contains(k, "$") || hasReference(e) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasReference)
+	}
+	return false
+}

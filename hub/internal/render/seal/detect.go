@@ -1,0 +1,114 @@
+package seal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"regexp"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+var (
+	leafMark     = []byte("ENC[AES256_GCM,")
+	metadataMark = []byte("sops")
+	// leafPattern is what SOPS writes for one encrypted leaf; the group is its type.
+	leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,type:(str|int|float|bool|bytes|time|comment)\]$`)
+	dotenvMark  = regexp.MustCompile(`(?m)^sops_mac=`)
+	iniMark     = regexp.MustCompile(`(?m)^\[sops\]\s*$`)
+)
+
+// Detect reports whether data is a SOPS file, and its format. A SOPS file always holds an encrypted leaf: its MAC.
+func Detect(data []byte) (bundle.Format, bool) {
+	if !bytes.Contains(data, leafMark) || !bytes.Contains(data, metadataMark) {
+		return "", false
+	}
+	if text := bytes.TrimLeft(data, " \t\r\n\ufeff"); len(text) > 0 && text[0] == '{' {
+		return detectJSON(text)
+	}
+	switch {
+	case dotenvMark.Match(data):
+		return bundle.Dotenv, true
+	case iniMark.Match(data):
+		return bundle.INI, true
+	case hasYAMLMetadata(data):
+		return bundle.YAML, true
+	}
+	return "", false
+}
+
+// detectJSON tells a JSON file from a binary one: SOPS writes what it does not understand as {"data": "ENC[…]"}.
+func detectJSON(data []byte) (bundle.Format, bool) {
+	var top map[string]json.RawMessage
+	if json.Unmarshal(data, &top) != nil {
+		// YAML in flow style begins with a brace as well.
+		return bundle.YAML, hasYAMLMetadata(data)
+	}
+	if _, ok := top["sops"]; !ok {
+		return "", false
+	}
+	if _, ok := top["data"]; ok && len(top) == 2 && bytes.HasPrefix(top["data"], []byte(`"ENC[`)) {
+		return bundle.Binary, true
+	}
+	return bundle.JSON, true
+}
+
+// hasYAMLMetadata reports whether any document has SOPS metadata. What does not parse up to there has none: the parser
+// of whoever reads the file says so better.
+func hasYAMLMetadata(data []byte) bool {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		if err := d.Decode(&doc); err != nil {
+			return !errors.Is(err, io.EOF) && looksSealedAnyway(data)
+		}
+		if metadataIndex(root(&doc)) >= 0 {
+			return true
+		}
+	}
+}
+
+// looksSealedAnyway decides about a file that does not parse: it must not pass for plain when it has SOPS metadata.
+func looksSealedAnyway(data []byte) bool { return topLevelMark.Match(data) }
+
+var topLevelMark = regexp.MustCompile(`(?m)^sops:\s*$`)
+
+// root returns the value of a document, or nil for an empty one.
+func root(doc *yaml.Node) *yaml.Node {
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 {
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// metadataIndex returns where in a mapping's content the key of the SOPS metadata is, or -1.
+func metadataIndex(n *yaml.Node) int {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return -1
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "sops" && isMetadata(n.Content[i+1]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// isMetadata reports whether a mapping has what every version of SOPS writes: a MAC or the time it was made.
+func isMetadata(n *yaml.Node) bool {
+	if n.Kind != yaml.MappingNode {
+		return false
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if k := n.Content[i].Value; k == "mac" || k == "lastmodified" {
+			return true
+		}
+	}
+	return false
+}
+
+// IsLeaf reports whether s is an encrypted leaf as SOPS writes it.
+func IsLeaf(s string) bool { return leafPattern.MatchString(s) }

@@ -1,0 +1,53 @@
+package seal
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// MaxSize is the largest SOPS file that is sealed, in bytes; Flux decrypts no larger one either.
+const MaxSize = 5 << 20
+
+// The reasons why a SOPS file cannot be sealed.
+var (
+	ErrFormat    = errors.New("format of the SOPS file is not supported yet")
+	ErrMalformed = errors.New("malformed SOPS file")
+	ErrTooLarge  = errors.New("SOPS file is too large")
+)
+
+// File is a sealed file: the tokens that stand for its values, and the file as it was committed.
+type File struct {
+	bundle.SealedFile
+	// Data is the original file, still encrypted; its digest is SealedFile.Digest.
+	Data []byte
+}
+
+// sealers hold the formats that can be sealed. The others are known, so that they are refused and never shipped.
+var sealers = map[bundle.Format]func(data, salt []byte) ([]byte, []bundle.SealedValue, error){
+	bundle.YAML: sealYAML,
+}
+
+// Seal seals one SOPS file: sealed is the file with tokens in place of the encrypted leaves and without the sops
+// metadata; file lists every token. For a file that is not of SOPS, file is nil and sealed is data itself.
+// Tokens depend on the salt, the encrypted leaves and their paths, and on nothing else.
+func Seal(path string, data, salt []byte) (sealed []byte, file *bundle.SealedFile, err error) {
+	format, ok := Detect(data)
+	if !ok {
+		return data, nil, nil
+	}
+	if len(data) > MaxSize {
+		return nil, nil, fmt.Errorf("seal %s: %w: %d bytes, the limit is %d", path, ErrTooLarge, len(data), MaxSize)
+	}
+	sealer, ok := sealers[format]
+	if !ok {
+		return nil, nil, fmt.Errorf("seal %s: %w: %s; encrypt it as YAML (sops encrypt --input-type yaml --output-type yaml)", path, ErrFormat, format)
+	}
+	sealed, values, err := sealer(data, salt)
+	if err != nil {
+		return nil, nil, fmt.Errorf("seal %s: %w", path, err)
+	}
+	return sealed, &bundle.SealedFile{Path: path, Digest: manifest.DigestOf(data), Format: format, Values: values}, nil
+}

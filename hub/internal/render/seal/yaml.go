@@ -1,0 +1,139 @@
+package seal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+const (
+	// yamlIndent is how SOPS indents what it decrypts, so that a sealed file looks as the decrypted one does.
+	yamlIndent = 4
+	maxDepth   = 200
+	strTag     = "!!str"
+)
+
+// sealYAML seals a file of any number of YAML documents. Documents are counted as SOPS counts them, from 0 and with
+// the empty ones.
+func sealYAML(data, salt []byte) ([]byte, []bundle.SealedValue, error) {
+	in := yaml.NewDecoder(bytes.NewReader(data))
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(yamlIndent)
+	s := yamlSealer{salt: salt}
+	for ; ; s.document++ {
+		var doc yaml.Node
+		if err := in.Decode(&doc); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		if err := s.seal(&doc); err != nil {
+			return nil, nil, err
+		}
+		if err := enc.Encode(&doc); err != nil {
+			return nil, nil, fmt.Errorf("write document %d: %w", s.document, err)
+		}
+	}
+	if err := enc.Close(); err != nil {
+		return nil, nil, fmt.Errorf("write: %w", err)
+	}
+	return out.Bytes(), s.values, nil
+}
+
+// yamlSealer puts tokens into the nodes of one file.
+type yamlSealer struct {
+	salt     []byte
+	document int
+	values   []bundle.SealedValue
+}
+
+func (s *yamlSealer) seal(doc *yaml.Node) error {
+	n := root(doc)
+	if i := metadataIndex(n); i >= 0 {
+		n.Content = append(n.Content[:i], n.Content[i+2:]...)
+	}
+	return s.walk(doc, nil)
+}
+
+func (s *yamlSealer) walk(n *yaml.Node, path []string) error {
+	dropSealedComments(n)
+	if len(path) > maxDepth {
+		return s.errorf(n, path, "nested more than %d deep", maxDepth)
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		return s.errorf(n, path, "anchors and aliases are not supported in a SOPS file, write the value out")
+	case yaml.ScalarNode:
+		return s.scalar(n, path)
+	case yaml.MappingNode:
+		return s.mapping(n, path)
+	}
+	for i, c := range n.Content {
+		child := path
+		if n.Kind == yaml.SequenceNode {
+			child = extend(path, strconv.Itoa(i))
+		}
+		if err := s.walk(c, child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *yamlSealer) mapping(n *yaml.Node, path []string) error {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		dropSealedComments(n.Content[i])
+		if err := s.walk(n.Content[i+1], extend(path, n.Content[i].Value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
+	if !strings.HasPrefix(n.Value, string(leafMark)) {
+		return nil
+	}
+	m := leafPattern.FindStringSubmatch(n.Value)
+	if m == nil || m[1] == "comment" {
+		return s.errorf(n, path, "an encrypted value that SOPS did not write so")
+	}
+	token := sealed.New(s.salt, n.Value, path)
+	s.values = append(s.values, bundle.SealedValue{Token: string(token), Document: s.document, Path: path, Type: m[1]})
+	n.Value, n.Tag, n.Style = string(token), strTag, 0
+	return nil
+}
+
+func (s *yamlSealer) errorf(n *yaml.Node, path []string, format string, args ...any) error {
+	return fmt.Errorf("%w: line %d, %s: %s", ErrMalformed, n.Line, strings.Join(path, "."), fmt.Sprintf(format, args...))
+}
+
+// extend returns path with one more element, never sharing memory with another path.
+func extend(path []string, element string) []string {
+	return append(path[:len(path):len(path)], element)
+}
+
+// dropSealedComments drops the comments that SOPS encrypted; the others stay.
+func dropSealedComments(n *yaml.Node) {
+	for _, c := range []*string{&n.HeadComment, &n.LineComment, &n.FootComment} {
+		if !strings.Contains(*c, string(leafMark)) {
+			continue
+		}
+		var kept []string
+		for line := range strings.SplitSeq(*c, "\n") {
+			if !strings.Contains(line, string(leafMark)) {
+				kept = append(kept, line)
+			}
+		}
+		*c = strings.Join(kept, "\n")
+	}
+}

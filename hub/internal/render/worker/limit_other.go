@@ -1,0 +1,11 @@
+//go:build !linux
+
+package worker
+
+import "syscall"
+
+// limitMemory has no hard limit to set here; Go's own limit makes it collect garbage harder.
+func limitMemory(int64) error { return nil }
+
+// dieWithParent relies on the worker's standard input, which ends with the pool's process.
+func dieWithParent() *syscall.SysProcAttr { return nil }
