@@ -1,0 +1,226 @@
+package plan
+
+import (
+	"bytes"
+	"strings"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// scope is what is known of one graph since its last walk: enough to tell whether a change concerns it.
+type scope struct {
+	sources    map[string]bool            // keys of the fetches that were read
+	hubSources map[string]bool            // "namespace/name" of GitRepositories that were looked for in the hub
+	fleets     map[string]error           // those that select the cluster, and what is wrong with their roots
+	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
+	renders    map[string]bool            // rows of store.Renders in use
+	refused    map[api.Key]bool           // hub objects that were refused and keep an earlier version
+}
+
+// load reads the first state; every graph has to be walked.
+func (p *Planner) load() error {
+	p.hub = newHub()
+	clear(p.sources)
+	p.dirty[""] = true
+	return p.store.View(func(tx *store.Tx) error {
+		err := store.Resources.Scan(tx, "", func(key string, r store.Resource) error {
+			p.dirty[clusterOf(key)] = true
+			if r.Key.Cluster == "" {
+				p.take(r)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for name := range p.hub.clusters {
+			p.dirty[name] = true
+		}
+		err = store.Plans.Scan(tx, "", func(cluster string, _ store.Plan) error {
+			p.dirty[cluster] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return store.Sources.Scan(tx, "", func(key string, f store.Fetched) error {
+			p.sources[key] = f
+			return nil
+		})
+	})
+}
+
+// take puts a row into the hub, and says so when it cannot be read.
+func (p *Planner) take(r store.Resource) {
+	if err := p.hub.put(r); err != nil {
+		p.log.Error("an object of the store cannot be read and is passed over: apply it again", "object", r.Key.String(), "err", err)
+	}
+}
+
+// clusterOf is the cluster in the path of a key.
+func clusterOf(path string) string {
+	cluster, _, _ := strings.Cut(path, "/")
+	return cluster
+}
+
+// note finds the graphs that changes concern.
+func (p *Planner) note(changes []store.Change) error {
+	for _, c := range changes {
+		if c.Key == "" { // too many to name
+			return p.load()
+		}
+	}
+	return p.store.View(func(tx *store.Tx) error {
+		for _, c := range changes {
+			var err error
+			switch {
+			case c.Table == store.Sources.Name():
+				err = p.noteSource(tx, c.Key)
+			case clusterOf(c.Key) == "":
+				err = p.noteHub(tx, c.Key)
+			default:
+				err = p.noteCluster(tx, c.Key)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// noteSource concerns the graphs that read the source, when it has another artifact, or none and another reason.
+func (p *Planner) noteSource(tx *store.Tx, key string) error {
+	now, ok, err := store.Sources.Get(tx, key)
+	if err != nil {
+		return err
+	}
+	before, was := p.sources[key]
+	delete(p.sources, key)
+	if ok {
+		p.sources[key] = now
+	}
+	if ok == was && sameArtifact(before, now) {
+		return nil
+	}
+	for name, s := range p.scopes {
+		if s.sources[key] {
+			p.dirty[name] = true
+		}
+	}
+	return nil
+}
+
+func sameArtifact(a, b store.Fetched) bool {
+	if a.Artifact == nil || b.Artifact == nil {
+		return a.Artifact == b.Artifact && a.Error == b.Error
+	}
+	return *a.Artifact == *b.Artifact
+}
+
+// noteHub concerns the hub's own graph, and those that depend on the object.
+func (p *Planner) noteHub(tx *store.Tx, path string) error {
+	now, ok, err := store.Resources.Get(tx, path)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		now.Key = keyOfPath(path)
+	}
+	if p.changeHub(now, ok) {
+		p.dirty[""] = true
+	}
+	return nil
+}
+
+// changeHub makes a row, or the lack of it, part of the hub, and marks the clusters that depend on it. False when it is
+// so already.
+func (p *Planner) changeHub(now store.Resource, ok bool) bool {
+	before, was := p.hub.rows[now.Key]
+	if ok == was && sameRow(before, now) {
+		return false
+	}
+	p.concern(now.Key)
+	if ok {
+		p.take(now)
+	} else {
+		p.hub.remove(now.Key)
+	}
+	p.concern(now.Key)
+	if now.Key.Kind == sourcev1.GitRepositoryKind && !bytes.Equal(before.Object, now.Object) {
+		for name, s := range p.scopes {
+			if s.hubSources[now.Key.Namespace+"/"+now.Key.Name] {
+				p.dirty[name] = true
+			}
+		}
+	}
+	return true
+}
+
+// concern marks the graphs of a Cluster, or of the clusters that a Fleet selects now or gave something to.
+func (p *Planner) concern(key api.Key) {
+	switch key.Kind {
+	case api.ClusterKind:
+		p.dirty[key.Name] = true
+	case api.FleetKind:
+		for name, c := range p.hub.clusters {
+			_, gave := p.known(name).fleets[key.Name]
+			if gave || p.hub.selects(key.Name, c) {
+				p.dirty[name] = true
+			}
+		}
+	}
+}
+
+// known is what is known of a graph; never nil.
+func (p *Planner) known(cluster string) *scope {
+	if s := p.scopes[cluster]; s != nil {
+		return s
+	}
+	return &scope{}
+}
+
+// noteCluster concerns the cluster, unless the row is as the last walk left it.
+func (p *Planner) noteCluster(tx *store.Tx, path string) error {
+	now, ok, err := store.Resources.Get(tx, path)
+	if err != nil {
+		return err
+	}
+	left, was := p.known(clusterOf(path)).rows[path]
+	if ok != was || ok && digestOfRow(now) != left {
+		p.dirty[clusterOf(path)] = true
+	}
+	return nil
+}
+
+// sameRow reports whether a walk would see no difference.
+func sameRow(a, b store.Resource) bool { return digestOfRow(a) == digestOfRow(b) }
+
+// digestOfRow is over what a walk reads of a row.
+func digestOfRow(r store.Resource) manifest.Digest {
+	var b bytes.Buffer
+	b.Write(r.Object)
+	b.WriteByte(0)
+	b.WriteString(r.RequestedAt)
+	b.WriteByte(0)
+	if r.Suspended {
+		b.WriteByte(1)
+	}
+	if r.Owner != nil {
+		b.WriteString(r.Owner.Path())
+	}
+	return manifest.DigestOf(b.Bytes())
+}
+
+// keyOfPath reads what api.Key.Path writes.
+func keyOfPath(path string) api.Key {
+	parts := strings.SplitN(path, "/", 4)
+	if len(parts) < 4 {
+		return api.Key{}
+	}
+	return api.Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}
+}

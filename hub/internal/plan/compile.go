@@ -1,0 +1,115 @@
+package plan
+
+import (
+	"fmt"
+	"sync"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// compiled is one entry of a plan, and the bytes of its Application when they may be new.
+type compiled struct {
+	key   api.Key
+	entry bundle.Entry
+	data  []byte
+}
+
+// compiler encodes Applications, equal ones of many clusters once. It is safe for concurrent use and lives for a round.
+type compiler struct {
+	mu   sync.Mutex
+	done map[compilerKey]encoded
+}
+
+// compilerKey is all that an Application is made of.
+type compilerKey struct {
+	rendered *graph.Rendered
+	object   manifest.Digest
+}
+
+type encoded struct {
+	digest manifest.Digest
+	data   []byte
+}
+
+func newCompiler() *compiler { return &compiler{done: map[compilerKey]encoded{}} }
+
+// encode returns the bytes of the Application and their digest.
+func (c *compiler) encode(app graph.Application) (encoded, error) {
+	key := compilerKey{app.Rendered, app.Object.Digest}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.done[key]; ok {
+		return e, nil
+	}
+	data, err := applicationOf(app.Kustomization, app.Rendered).Encode()
+	if err != nil {
+		return encoded{}, fmt.Errorf("encode the application of %s: %w", app.Key, err)
+	}
+	e := encoded{manifest.DigestOf(data), data}
+	c.done[key] = e
+	return e, nil
+}
+
+// compile turns the Applications of a walk into the entries of a plan, sorted by owner. The hub's own graph has none.
+func (w *walked) compile(apps *compiler) error {
+	if w.cluster == "" {
+		return nil
+	}
+	for _, app := range w.graph.Applications {
+		c, err := w.compileOne(app, apps)
+		if err != nil {
+			return err
+		}
+		w.entries = append(w.entries, c)
+	}
+	return nil
+}
+
+func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, error) {
+	c := compiled{key: app.Key, entry: app.Held}
+	c.entry.Suspended = app.Suspended
+	if app.Suspended {
+		return c, nil
+	}
+	c.entry.RequestedAt = w.requested(app.Key)
+	if app.Rendered == nil {
+		return c, nil
+	}
+	e, err := apps.encode(app)
+	if err != nil {
+		return c, err
+	}
+	c.entry.Owner = bundle.Owner{Kind: app.Key.Kind, Namespace: app.Key.Namespace, Name: app.Key.Name}
+	c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
+	return c, nil
+}
+
+// applicationOf is what a Kustomization and its render come to.
+func applicationOf(ks *kustomizev1.Kustomization, r *graph.Rendered) *bundle.Application {
+	app := &bundle.Application{
+		Owner:   bundle.Owner{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name},
+		Objects: r.Payload, SealedFiles: r.Sealed,
+		Prune: ks.Spec.Prune, Wait: ks.Spec.Wait, Force: ks.Spec.Force,
+		Timeout: ks.GetTimeout(), Interval: ks.Spec.Interval.Duration, RetryInterval: ks.GetRetryInterval(),
+		ServiceAccount: ks.Spec.ServiceAccountName, DeletionPolicy: bundle.DeletionPolicy(ks.GetDeletionPolicy()),
+	}
+	for _, d := range graph.Dependencies("", ks) {
+		app.DependsOn = append(app.DependsOn, bundle.Owner{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name})
+	}
+	if d := ks.Spec.Decryption; d != nil && d.SecretRef != nil {
+		app.Decryption = bundle.SecretReference{Namespace: ks.Namespace, Name: d.SecretRef.Name}
+	}
+	for _, h := range ks.Spec.HealthChecks {
+		gvk := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
+		app.HealthChecks = append(app.HealthChecks, bundle.ObjectIdentity{
+			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: h.Namespace, Name: h.Name,
+		})
+	}
+	return app
+}

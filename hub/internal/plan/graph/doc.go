@@ -1,0 +1,27 @@
+// Package graph walks what one cluster, or the hub itself, is given: from its roots to the objects they render, to the
+// objects those render, until nothing new is found. It is a function of values: what a Kustomization renders to is asked
+// of a function that is passed in, and nothing is written.
+//
+// A walk is passes until one agrees with itself; nearly always that is the first. A pass is these steps:
+//
+//  1. take     the roots: what Fleets give a cluster, or what operators gave the hub (walk.go)
+//  2. resolve  the source of each Kustomization found: in the graph itself first, then in the hub (source.go)
+//  3. expand   render those that have one, a whole level at a time, and take the objects they give (expand.go)
+//  4. hold     keep what those gave last that cannot be rendered now (hold.go)
+//
+// and then, over the graph as it is found:
+//
+//  5. depend   what dependsOn names must be there, and must not lead back (depend.go)
+//  6. overlap  no two Applications may hold the same object (overlap.go)
+//
+// # Who owns an object
+//
+// An object of the graph has one owner: the Kustomization that renders it, or the Fleet or operator it comes from. The one
+// that had it before keeps it, else the one that is found first; another that gives it too is told so, and all else that it gives goes on.
+// A Kustomization that gives itself is an update of itself, and is rendered again as it says now.
+//
+// # What is held
+//
+// An object leaves when an owner that was rendered no longer gives it. It does not leave because something is broken:
+// a Kustomization that has no source, does not build, is refused or is suspended keeps its last Application and what it gave last.
+package graph

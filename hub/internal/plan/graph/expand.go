@@ -1,0 +1,123 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+var (
+	errNoSource = errors.New("source not found")
+	errUnstable = errors.New("source comes and goes")
+)
+
+// expand renders one level of Kustomizations and takes what they give.
+func (p *pass) expand(level []api.Key) {
+	var works []Work
+	for _, key := range level {
+		if work, ok := p.prepare(key); ok {
+			works = append(works, work)
+		}
+	}
+	if len(works) == 0 {
+		return
+	}
+	for i, result := range p.in.Render(works) {
+		if result.Err != nil {
+			p.hold(works[i].Key, result)
+		} else {
+			p.absorb(works[i], result)
+		}
+	}
+}
+
+// prepare makes the work of one Kustomization; false when it is suspended, waits for its source or has none.
+func (p *pass) prepare(key api.Key) (Work, bool) {
+	ks, err := p.graph.Nodes[key].Object.Kustomization()
+	if err != nil {
+		p.hold(key, Result{Reason: Refused, Err: err})
+		return Work{}, false
+	}
+	if ks.Spec.Suspend || p.in.Suspended[key] {
+		p.suspend(key)
+		return Work{}, false
+	}
+	work, wait, err := p.resolve(key, ks)
+	switch {
+	case wait:
+		p.waiting = append(p.waiting, key)
+	case errors.Is(err, errUnstable):
+		p.hold(key, Result{Reason: SourceUnstable, Err: err})
+	case err != nil:
+		p.hold(key, Result{Reason: SourceNotReady, Err: err})
+	}
+	return work, err == nil && !wait
+}
+
+// absorb takes what one Kustomization rendered to.
+func (p *pass) absorb(work Work, result Result) {
+	if p.turned(work, result) {
+		return
+	}
+	key := work.Key
+	object := p.graph.Nodes[key].Object
+	p.graph.Findings[key] = Finding{
+		Ready: true, Reason: BuildSucceeded, Revision: result.Revision, Attempted: result.Revision,
+		Message: built(result),
+	}
+	p.apps[key] = &Application{
+		Key: key, Object: object, Kustomization: work.Kustomization, Rendered: result.Rendered, Revision: result.Revision,
+	}
+	if p.in.Cluster == "" {
+		p.refusePayload(key, result.Rendered)
+	}
+	for _, child := range result.Rendered.Children {
+		if p.local(child.Key) != key {
+			p.claim(claim{key, child})
+		} else if child.Err != nil {
+			p.problem(key, ObjectRefused, "its own object in Git: "+child.Err.Error())
+		}
+	}
+}
+
+// built is the message of a build that succeeded.
+func built(r Result) string {
+	return fmt.Sprintf("Built revision %s: %d objects for the cluster, %d for the hub",
+		r.Revision, len(r.Rendered.Payload), len(r.Rendered.Children))
+}
+
+// turned updates a Kustomization with what it gives of itself. True when it has to be rendered again.
+func (p *pass) turned(work Work, result Result) bool {
+	key := work.Key
+	for _, child := range result.Rendered.Children {
+		if p.local(child.Key) != key || child.Err != nil {
+			continue
+		}
+		node := p.graph.Nodes[key]
+		if child.Object.Digest == node.Object.Digest {
+			return false
+		}
+		if p.turns[key]++; p.turns[key] > maxTurns {
+			err := fmt.Errorf("it renders itself, and differently each time: let its own file in Git name the path and the source that the file is in")
+			p.hold(key, Result{Revision: result.Revision, Reason: SelfRenderEndless, Err: err})
+			return true
+		}
+		node.Object = child.Object
+		p.add(node)
+		return true
+	}
+	return false
+}
+
+// refusePayload tells a Kustomization of the hub's root that it holds what only a cluster can run.
+func (p *pass) refusePayload(key api.Key, r *Rendered) {
+	for i, o := range r.Payload {
+		if i == 3 {
+			p.problem(key, ObjectRefused, fmt.Sprintf("and %d more", len(r.Payload)-i))
+			return
+		}
+		p.problem(key, ObjectRefused, o.ID().String()+" is not for the hub: only Clusters, Fleets, sources and Kustomizations are; "+
+			"objects for clusters belong below the path of a Fleet")
+	}
+}

@@ -1,0 +1,198 @@
+package graph
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Reasons of a Finding. Where Flux has a word for it, it is Flux's.
+const (
+	BuildSucceeded     = "BuildSucceeded"
+	BuildFailed        = "BuildFailed"
+	PathNotFound       = "PathNotFound"
+	ArtifactFailed     = "ArtifactFailed"     // the source has never been fetched, and the last attempt failed
+	SourceNotReady     = "SourceNotReady"     // the source is not there, or not fetched yet
+	SourceUnstable     = "SourceUnstable"     // renders give and take away the source in turns
+	Suspended          = "Suspended"          // on request
+	Refused            = "Refused"            // the object itself is not valid
+	ObjectRefused      = "ObjectRefused"      // an object that it gives is not valid, or not for this place
+	ObjectConflict     = "ObjectConflict"     // an object that it gives is another's
+	DependencyNotFound = "DependencyNotFound" // dependsOn names what is not there
+	DependencyCycle    = "DependencyCycle"    // dependsOn leads back
+	SelfRenderEndless  = "SelfRenderEndless"  // it renders itself differently each time
+	TemplateFailed     = "TemplateFailed"     // a Fleet's template does not work for this cluster
+)
+
+// Input is what a walk starts from. Only Render and Contents may be nil-free functions with a cost; a walk calls both
+// with values only.
+type Input struct {
+	// Cluster is whose graph it is; empty: the hub's.
+	Cluster string
+	// Roots in the order in which they may claim what they give.
+	Roots []Root
+	// Previous is the graph as it was last, with the roots that had an owner.
+	Previous map[api.Key]Node
+	// Entries are the cluster's last plan.
+	Entries map[bundle.Owner]bundle.Entry
+	// Suspended reports what an operator suspended, whatever its spec says.
+	Suspended map[api.Key]bool
+	// HubSource returns a GitRepository of the hub; nil when there is none. For the hub's own graph it is nil.
+	HubSource func(namespace, name string) *Object
+	// Render renders a level of the graph. It returns one Result for each Work, in the same order.
+	Render func([]Work) []Result
+	// Contents names the objects in an Application of the last plan.
+	Contents func(manifest.Digest) ([]manifest.ID, error)
+}
+
+// Root is an object that no Kustomization gives.
+type Root struct {
+	Key   api.Key
+	Owner *api.Key // a Fleet; nil: an operator
+	// Object is nil when it cannot be told now; then the last one is held.
+	Object *Object
+	// Err is why Object is nil.
+	Err error
+}
+
+// Object is one admitted object of the graph. It is parsed at most once, and shared by all graphs it is in.
+type Object struct {
+	JSON   json.RawMessage // canonical
+	Digest manifest.Digest // of JSON
+
+	once          sync.Once
+	kustomization *kustomizev1.Kustomization
+	repository    *sourcev1.GitRepository
+	sourceKey     string
+	err           error
+}
+
+// NewObject returns the object with the canonical bytes of o.
+func NewObject(o *manifest.Object) (*Object, error) {
+	data, err := manifest.Canonical(o)
+	if err != nil {
+		return nil, err
+	}
+	return ParsedObject(data), nil
+}
+
+// ParsedObject returns the object that was stored as data.
+func ParsedObject(data []byte) *Object {
+	return &Object{JSON: data, Digest: manifest.DigestOf(data)}
+}
+
+// Kustomization returns the object as one. It was admitted before, so an error means a store of another version.
+func (o *Object) Kustomization() (*kustomizev1.Kustomization, error) {
+	o.once.Do(o.parse)
+	if o.err == nil && o.kustomization == nil {
+		return nil, fmt.Errorf("not a Kustomization: %.60s", o.JSON)
+	}
+	return o.kustomization, o.err
+}
+
+// Repository returns the object as a GitRepository, and the key of the fetch that it shares with its equals.
+func (o *Object) Repository() (repository *sourcev1.GitRepository, sourceKey string, err error) {
+	o.once.Do(o.parse)
+	if o.err == nil && o.repository == nil {
+		return nil, "", fmt.Errorf("not a GitRepository: %.60s", o.JSON)
+	}
+	return o.repository, o.sourceKey, o.err
+}
+
+func (o *Object) parse() {
+	var m manifest.Object
+	if o.err = json.Unmarshal(o.JSON, &m.Object); o.err != nil {
+		return
+	}
+	switch m.GetKind() {
+	case kustomizev1.KustomizationKind:
+		o.kustomization, o.err = api.AsKustomization(&m)
+	case sourcev1.GitRepositoryKind:
+		if o.repository, o.err = api.AsGitRepository(&m); o.err == nil {
+			o.sourceKey = api.SourceKey(o.repository)
+		}
+	}
+}
+
+// Node is one object of the graph and whose it is.
+type Node struct {
+	Key    api.Key
+	Object *Object
+	Owner  *api.Key // nil: an operator's
+}
+
+// Work is one Kustomization to be rendered from one source.
+type Work struct {
+	Key           api.Key
+	Kustomization *kustomizev1.Kustomization
+	// SourceName is how messages call the source: "GitRepository namespace/name".
+	SourceName string
+	SourceKey  string
+}
+
+// Result is what came of a Work.
+type Result struct {
+	// Revision is the one that was tried; empty when there is no artifact.
+	Revision string
+	Rendered *Rendered
+	// Err is why Rendered is nil, and Reason its word.
+	Err    error
+	Reason string
+}
+
+// Rendered is what one render gave. It is shared and never changed.
+type Rendered struct {
+	Children []Child
+	Payload  []bundle.ObjectReference // in the order in which they are applied
+	Sealed   []bundle.SealedFile
+}
+
+// Child is an object that extends the graph.
+type Child struct {
+	Key    api.Key // without a cluster
+	Object *Object // nil when it is refused
+	Err    error   // why it is refused
+}
+
+// Application is what one Kustomization of the graph comes to.
+type Application struct {
+	Key           api.Key
+	Kustomization *kustomizev1.Kustomization
+	// Rendered is nil when the last Application is held.
+	Rendered *Rendered
+	Revision string
+	Held     bundle.Entry // the last one, when Rendered is nil
+	// Object and Digest let callers tell equal Applications apart from others without encoding them.
+	Object    *Object
+	Suspended bool
+}
+
+// Finding is what the walk has to say about one object.
+type Finding struct {
+	Ready     bool
+	Reason    string
+	Message   string
+	Revision  string // rendered; empty when it was not
+	Attempted string
+	// Suspended leaves all that was said before.
+	Suspended bool
+}
+
+// Graph is the result of a walk.
+type Graph struct {
+	Nodes        map[api.Key]Node
+	Applications []Application // sorted by owner
+	// Findings are about nodes, about refused objects that are no nodes, and about the Fleets of roots that conflict.
+	Findings map[api.Key]Finding
+	// Sources are the keys of the fetches that the walk read.
+	Sources map[string]bool
+	// HubSources are the GitRepositories of the hub that the walk looked for, "namespace/name", found or not.
+	HubSources map[string]bool
+}

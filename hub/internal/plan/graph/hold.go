@@ -1,0 +1,58 @@
+package graph
+
+import (
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+// hold keeps what a Kustomization gave last, and says why it is not rendered.
+func (p *pass) hold(key api.Key, result Result) {
+	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision}
+	p.keepLast(key, false)
+}
+
+// suspend keeps what a Kustomization gave last, because somebody asked for it.
+func (p *pass) suspend(key api.Key) {
+	p.graph.Findings[key] = Finding{Suspended: true, Reason: Suspended, Message: "Suspended"}
+	p.keepLast(key, true)
+}
+
+// keepLast keeps the last Application and the last children of a Kustomization.
+func (p *pass) keepLast(key api.Key, suspended bool) {
+	p.holdApplication(key, suspended)
+	for _, child := range p.children[key] {
+		if n, taken := p.graph.Nodes[child.Key]; taken {
+			p.conflict(key, child.Key, n.Owner)
+			continue
+		}
+		p.add(child)
+	}
+}
+
+// holdApplication keeps the last Application; there may be none.
+func (p *pass) holdApplication(key api.Key, suspended bool) {
+	delete(p.apps, key)
+	if entry, ok := p.in.Entries[ownerOf(key)]; ok {
+		p.apps[key] = &Application{Key: key, Object: p.graph.Nodes[key].Object, Held: entry, Suspended: suspended}
+	}
+}
+
+// keep puts a node of the last graph into this one without expanding it.
+func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
+
+// refuse tells an owner, and the object itself, that the object is not valid. What it was before stays, as it was.
+func (p *pass) refuse(owner, key api.Key, err error) {
+	p.problem(owner, ObjectRefused, err.Error())
+	last, was := p.in.Previous[key]
+	if was {
+		last.Owner = &owner
+		p.keep(last)
+	}
+	switch {
+	case was && key.Kind == kustomizev1.KustomizationKind:
+		p.hold(key, Result{Reason: Refused, Err: err})
+	default:
+		p.graph.Findings[key] = Finding{Reason: Refused, Message: err.Error()}
+	}
+}

@@ -1,0 +1,75 @@
+package graph
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// overlap lets no two Applications of a cluster hold the same object: they would undo each other's work. The one that
+// is held, or had the object last, keeps it, else the first by name; the other is held as a whole, because part of it
+// would not be what Git says.
+func (p *pass) overlap() {
+	for p.yield() {
+	}
+}
+
+// yield holds the Applications that lose an object to another. False when there was none.
+func (p *pass) yield() bool {
+	holders := map[manifest.ID]api.Key{}
+	lost := map[api.Key]bool{}
+	for _, key := range slices.SortedFunc(maps.Keys(p.apps), compareKeys) {
+		for _, id := range p.contents(p.apps[key]) {
+			other, taken := holders[id]
+			if !taken {
+				holders[id] = key
+				continue
+			}
+			loser, winner := p.loser(other, key, id)
+			holders[id] = winner
+			if p.apps[loser].Rendered != nil {
+				lost[loser] = true
+				p.problem(loser, ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: take it out of one of the two")
+			}
+		}
+	}
+	for key := range lost {
+		p.holdApplication(key, false)
+	}
+	return len(lost) > 0
+}
+
+// loser decides between two Applications with the same object; a comes before b.
+func (p *pass) loser(a, b api.Key, id manifest.ID) (loser, winner api.Key) {
+	if !p.had(a, id) && p.had(b, id) {
+		return a, b
+	}
+	return b, a
+}
+
+// had reports whether the object is in the last Application.
+func (p *pass) had(key api.Key, id manifest.ID) bool {
+	entry, ok := p.in.Entries[ownerOf(key)]
+	if !ok {
+		return false
+	}
+	ids, err := p.in.Contents(entry.Digest)
+	return err == nil && slices.Contains(ids, id)
+}
+
+func (p *pass) contents(app *Application) []manifest.ID {
+	if app.Rendered == nil {
+		ids, err := p.in.Contents(app.Held.Digest)
+		if err != nil {
+			return nil // it cannot be read: then nothing can be said about it
+		}
+		return ids
+	}
+	ids := make([]manifest.ID, len(app.Rendered.Payload))
+	for i, o := range app.Rendered.Payload {
+		ids[i] = o.ID()
+	}
+	return ids
+}

@@ -1,0 +1,238 @@
+package graph
+
+import (
+	"cmp"
+	"slices"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// Bounds of a walk. Real graphs need one pass, and one turn of a Kustomization that renders itself.
+const (
+	maxPasses = 12
+	maxTurns  = 5
+)
+
+// Walk walks the graph.
+func Walk(in Input) *Graph {
+	children := childrenOf(in.Previous)
+	known := in.Previous
+	unstable := map[api.Key]bool{}
+	for n := 1; ; n++ {
+		w := newPass(in, children, known, unstable)
+		w.run()
+		moved := w.missed()
+		if len(moved) == 0 || n >= 2*maxPasses {
+			return w.finish()
+		}
+		if n >= maxPasses {
+			for _, key := range moved {
+				unstable[key] = true
+			}
+		}
+		known = w.graph.Nodes
+	}
+}
+
+// childrenOf lists what each owner gave last, in a stable order.
+func childrenOf(previous map[api.Key]Node) map[api.Key][]Node {
+	children := map[api.Key][]Node{}
+	for _, n := range previous {
+		if n.Owner != nil {
+			children[*n.Owner] = append(children[*n.Owner], n)
+		}
+	}
+	for _, list := range children {
+		slices.SortFunc(list, func(a, b Node) int { return compareKeys(a.Key, b.Key) })
+	}
+	return children
+}
+
+func compareKeys(a, b api.Key) int {
+	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// pass is one walk from the roots.
+type pass struct {
+	in       Input
+	children map[api.Key][]Node // of the last graph, by owner
+	known    map[api.Key]Node   // what an earlier pass, or the last walk, found
+	unstable map[api.Key]bool   // sources that come and go
+
+	graph *Graph
+	apps  map[api.Key]*Application
+	// problems of what was rendered; the first is the reason.
+	problems map[api.Key][]problem
+
+	queue     []api.Key        // Kustomizations to expand
+	waiting   []api.Key        // Kustomizations whose source should turn up
+	patient   bool             // whether to wait at all
+	claims    []claim          // on objects that were another's
+	turns     map[api.Key]int  // how often a Kustomization changed itself
+	elsewhere map[api.Key]bool // sources that were not found in this graph
+}
+
+// claim is an object that an owner gives.
+type claim struct {
+	owner api.Key
+	child Child
+}
+
+type problem struct{ reason, message string }
+
+func newPass(in Input, children map[api.Key][]Node, known map[api.Key]Node, unstable map[api.Key]bool) *pass {
+	return &pass{
+		in: in, children: children, known: known, unstable: unstable,
+		graph: &Graph{
+			Nodes: map[api.Key]Node{}, Findings: map[api.Key]Finding{},
+			Sources: map[string]bool{}, HubSources: map[string]bool{},
+		},
+		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
+		patient: true, turns: map[api.Key]int{}, elsewhere: map[api.Key]bool{},
+	}
+}
+
+// run takes the roots and expands until nothing is left.
+func (p *pass) run() {
+	for _, r := range p.in.Roots {
+		p.takeRoot(r)
+	}
+	for {
+		switch {
+		case len(p.queue) > 0:
+			level := p.queue
+			p.queue = nil
+			p.expand(level)
+		case len(p.claims) > 0: // nobody who had them gives them any more
+			claims := p.claims
+			p.claims = nil
+			for _, c := range claims {
+				p.settle(c)
+			}
+		case len(p.waiting) > 0: // nobody gives the source any more
+			p.queue, p.waiting, p.patient = p.waiting, nil, false
+		default:
+			return
+		}
+	}
+}
+
+// takeRoot takes an object that comes from outside of the graph.
+func (p *pass) takeRoot(r Root) {
+	last, was := p.in.Previous[r.Key]
+	mine := was && r.Owner != nil && last.Owner != nil && *last.Owner == *r.Owner
+	switch {
+	case r.Object != nil && r.Owner == nil:
+		p.add(Node{Key: r.Key, Object: r.Object})
+	case r.Object != nil:
+		p.claim(claim{*r.Owner, Child{Key: r.Key, Object: r.Object}})
+	case mine:
+		p.keep(last)
+		p.hold(r.Key, Result{Reason: TemplateFailed, Err: r.Err})
+	}
+}
+
+// add puts a node into the graph, and its Kustomization into the queue.
+func (p *pass) add(n Node) {
+	p.graph.Nodes[n.Key] = n
+	if n.Key.Kind == kustomizev1.KustomizationKind {
+		p.queue = append(p.queue, n.Key)
+	}
+}
+
+// claim gives a child to its owner, unless it was another's; then the others come first.
+func (p *pass) claim(c claim) {
+	key := p.local(c.child.Key)
+	if last, ok := p.known[key]; ok && last.Owner != nil && *last.Owner != c.owner {
+		if _, taken := p.graph.Nodes[key]; !taken {
+			p.claims = append(p.claims, c)
+			return
+		}
+	}
+	p.settle(c)
+}
+
+// settle gives a child to its owner, unless it is another's.
+func (p *pass) settle(c claim) {
+	key := p.local(c.child.Key)
+	owner := c.owner
+	if n, ok := p.graph.Nodes[key]; ok {
+		p.conflict(owner, key, n.Owner)
+		return
+	}
+	if c.child.Err != nil {
+		p.refuse(owner, key, c.child.Err)
+		return
+	}
+	p.add(Node{Key: key, Object: c.child.Object, Owner: &owner})
+}
+
+// local is the key in this graph.
+func (p *pass) local(key api.Key) api.Key {
+	key.Cluster = p.in.Cluster
+	return key
+}
+
+// conflict tells the owner that an object it gives is another's.
+func (p *pass) conflict(owner, key api.Key, other *api.Key) {
+	from := "was applied by an operator: delete it there, or take it out of Git"
+	if other != nil {
+		from = "comes from " + other.String() + " already: take it out of one of the two"
+	}
+	p.problem(owner, ObjectConflict, key.String()+" "+from)
+}
+
+func (p *pass) problem(key api.Key, reason, message string) {
+	p.problems[key] = append(p.problems[key], problem{reason, message})
+}
+
+// missed are the sources that some Kustomization did not find in the graph although they are in it.
+func (p *pass) missed() []api.Key {
+	var moved []api.Key
+	for key := range p.elsewhere {
+		if _, ok := p.graph.Nodes[key]; ok && !p.unstable[key] {
+			moved = append(moved, key)
+		}
+	}
+	return moved
+}
+
+// finish says what remains to be said over the whole graph.
+func (p *pass) finish() *Graph {
+	p.depend()
+	p.overlap()
+	for key, list := range p.problems {
+		p.tell(key, list)
+	}
+	for _, app := range p.apps {
+		p.graph.Applications = append(p.graph.Applications, *app)
+	}
+	slices.SortFunc(p.graph.Applications, func(a, b Application) int { return compareKeys(a.Key, b.Key) })
+	return p.graph
+}
+
+// tell adds problems to what was found about an object.
+func (p *pass) tell(key api.Key, list []problem) {
+	f := p.graph.Findings[key]
+	if f.Suspended {
+		return
+	}
+	if f.Ready || f.Reason == "" {
+		f.Reason, f.Message = list[0].reason, list[0].message
+		list = list[1:]
+	}
+	f.Ready = false
+	for _, more := range list {
+		f.Message += "; " + more.message
+	}
+	p.graph.Findings[key] = f
+}
+
+// ownerOf names the Application of a Kustomization.
+func ownerOf(key api.Key) bundle.Owner {
+	return bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+}

@@ -1,0 +1,143 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// hub is the hub's own objects, parsed. It follows the store by way of put and remove.
+type hub struct {
+	rows     map[api.Key]store.Resource
+	objects  map[api.Key]*graph.Object
+	clusters map[string]*api.Cluster
+	fleets   map[string]*api.Fleet
+	broken   map[string]error // Fleets that cannot be read: what they gave is held
+}
+
+func newHub() *hub {
+	return &hub{
+		rows: map[api.Key]store.Resource{}, objects: map[api.Key]*graph.Object{},
+		clusters: map[string]*api.Cluster{}, fleets: map[string]*api.Fleet{}, broken: map[string]error{},
+	}
+}
+
+// put takes a row of the hub's scope. The error is about an object that this version would not have stored: a Cluster
+// like that is not walked, and what a Fleet like that gave is held.
+func (h *hub) put(r store.Resource) error {
+	h.remove(r.Key)
+	h.rows[r.Key], h.objects[r.Key] = r, graph.ParsedObject(r.Object)
+	switch r.Key.Kind {
+	case api.ClusterKind:
+		c, err := parse(r, api.AsCluster)
+		if err != nil {
+			return err
+		}
+		h.clusters[r.Key.Name] = c
+	case api.FleetKind:
+		f, err := parse(r, api.AsFleet)
+		if err != nil {
+			h.broken[r.Key.Name] = err
+			return err
+		}
+		h.fleets[r.Key.Name] = f
+	}
+	return nil
+}
+
+// parse turns a stored object into a noun.
+func parse[T any](r store.Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
+	o := &manifest.Object{}
+	err := json.Unmarshal(r.Object, &o.Object)
+	if err != nil {
+		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
+	}
+	noun, err := as(o)
+	if err != nil {
+		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
+	}
+	return noun, nil
+}
+
+func (h *hub) remove(key api.Key) {
+	delete(h.rows, key)
+	delete(h.objects, key)
+	switch key.Kind {
+	case api.ClusterKind:
+		delete(h.clusters, key.Name)
+	case api.FleetKind:
+		delete(h.fleets, key.Name)
+		delete(h.broken, key.Name)
+	}
+}
+
+// source returns a GitRepository of the hub; nil when there is none.
+func (h *hub) source(namespace, name string) *graph.Object {
+	return h.objects[api.Key{Kind: sourcev1.GitRepositoryKind, Namespace: namespace, Name: name}]
+}
+
+// fleetKey names a Fleet.
+func fleetKey(name string) api.Key { return api.Key{Kind: api.FleetKind, Name: name} }
+
+// clusterKey names a Cluster.
+func clusterKey(name string) api.Key { return api.Key{Kind: api.ClusterKind, Name: name} }
+
+// selects reports whether a Fleet may give something to a cluster.
+func (h *hub) selects(fleet string, c *api.Cluster) bool {
+	f, ok := h.fleets[fleet]
+	if !ok {
+		return false
+	}
+	selected, err := f.Selects(c)
+	return selected || err != nil
+}
+
+// rootsOf returns the roots that the Fleets give to a cluster, by the names of the Fleets, and what each Fleet that
+// selects it has to complain about: nil for nothing. A Fleet that cannot say what it gives now goes on giving what is in
+// last, the graph as it was.
+func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []graph.Root, fleets map[string]error) {
+	fleets = map[string]error{}
+	for _, name := range slices.Sorted(maps.Keys(h.fleets)) {
+		root, selected, err := rootOf(h.fleets[name], c)
+		if selected || err != nil {
+			fleets[name] = err
+		}
+		if selected && err == nil {
+			roots = append(roots, root)
+		}
+	}
+	maps.Copy(fleets, h.broken)
+	for key, node := range last {
+		if node.Owner == nil || node.Owner.Kind != api.FleetKind {
+			continue
+		}
+		if err := fleets[node.Owner.Name]; err != nil {
+			roots = append(roots, graph.Root{Key: key, Owner: node.Owner, Err: err})
+		}
+	}
+	return roots, fleets
+}
+
+// rootOf expands a Fleet's template, if the Fleet selects the cluster.
+func rootOf(f *api.Fleet, c *api.Cluster) (root graph.Root, selected bool, err error) {
+	if selected, err = f.Selects(c); err != nil || !selected {
+		return root, false, err
+	}
+	o, err := api.ExpandTemplate(f, c)
+	if err != nil {
+		return root, true, err
+	}
+	owner := fleetKey(f.Name)
+	root = graph.Root{Key: keyOf(o), Owner: &owner}
+	root.Key.Cluster = c.Name
+	root.Object, err = graph.NewObject(o)
+	return root, true, err
+}

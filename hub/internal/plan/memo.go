@@ -1,0 +1,262 @@
+package plan
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// renderFormat is part of the key of every memoized render. Raise it when the same tree and specification would now
+// render to something else; then the old rows answer nothing any more and are swept.
+const renderFormat = 1
+
+// Limits of what the memo holds.
+const (
+	maxVariants = 3       // trees remembered for one specification: clusters may follow different branches
+	maxWeight   = 200_000 // objects referred to in memory, about 200 bytes each
+)
+
+// memo answers renders that were done before. It is safe for concurrent use; equal renders at the same time are one.
+type memo struct {
+	store    *store.Store
+	renderer render.Renderer
+	metrics  *metrics
+	salt     []byte
+	slots    chan struct{} // one for each render that may run at a time
+
+	mu      sync.Mutex
+	flights map[flightKey]*flight
+	clock   uint64 // counts asks, to tell what was used last
+	weight  int
+}
+
+// flightKey is all that a render depends on.
+type flightKey struct {
+	row      string // key of store.Renders
+	artifact manifest.Digest
+}
+
+// flight is one render, done or under way.
+type flight struct {
+	done   chan struct{}
+	used   uint64
+	result *rendering
+	err    error
+}
+
+// row is the value of store.Renders.
+type row struct {
+	Variants []variant `json:"variants"` // newest first
+}
+
+// variant is what one specification rendered to in the trees that look like this.
+type variant struct {
+	Artifact manifest.Digest          `json:"artifact"`
+	Reads    kustomize.Reads          `json:"reads"`
+	Objects  []bundle.ObjectReference `json:"objects"` // as rendered, in apply order
+	Graph    []int                    `json:"graph,omitempty"`
+	Sealed   []bundle.SealedFile      `json:"sealed,omitempty"`
+}
+
+func newMemo(s *store.Store, r render.Renderer, m *metrics) *memo {
+	salt := sha256.Sum256(fmt.Appendf(nil, "nave: salt of sealed values: %d", s.Epoch()))
+	return &memo{
+		store: s, renderer: r, metrics: m, salt: salt[:],
+		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
+	}
+}
+
+// render returns what the Kustomization renders to in the artifact, or why it does not.
+func (m *memo) render(ctx context.Context, ks *kustomizev1.Kustomization, a *source.Artifact) (*rendering, error) {
+	spec := kustomize.SpecOf(ks)
+	name, err := m.rowKey(spec)
+	if err != nil {
+		return nil, err
+	}
+	key := flightKey{name, a.Digest}
+	f, first := m.enter(key)
+	if !first {
+		select {
+		case <-f.done:
+			m.metrics.memo.WithLabelValues("memory").Inc()
+			return f.result, f.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	f.result, f.err = m.answer(ctx, key, spec, a)
+	m.leave(key, f)
+	return f.result, f.err
+}
+
+// rowKey is the digest of all that the render depends on, but for the tree.
+func (m *memo) rowKey(spec kustomize.Spec) (string, error) {
+	data, err := json.Marshal(struct {
+		Format int
+		Salt   []byte
+		Spec   kustomize.Spec
+	}{renderFormat, m.salt, spec})
+	if err != nil {
+		return "", fmt.Errorf("name the render of %s/%s: %w", spec.Namespace, spec.Name, err)
+	}
+	return manifest.DigestOf(data).String(), nil
+}
+
+// enter joins a flight; first is true for the one that has to do the work.
+func (m *memo) enter(key flightKey) (f *flight, first bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clock++
+	if f, ok := m.flights[key]; ok {
+		f.used = m.clock
+		return f, false
+	}
+	f = &flight{done: make(chan struct{}), used: m.clock}
+	m.flights[key] = f
+	return f, true
+}
+
+// leave ends a flight. What failed for a passing reason is forgotten, so that it is tried again.
+func (m *memo) leave(key flightKey, f *flight) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(f.done)
+	if passing(f.err) {
+		delete(m.flights, key)
+		return
+	}
+	m.weight += f.weight()
+	m.shrink()
+}
+
+// weight is the number of objects that a flight keeps.
+func (f *flight) weight() int {
+	if f.result == nil {
+		return 1
+	}
+	return 1 + len(f.result.variant.Objects)
+}
+
+// shrink forgets what was not used for the longest time. What is not in the store yet stays.
+func (m *memo) shrink() {
+	for m.weight > maxWeight {
+		var oldest flightKey
+		var found *flight
+		for key, f := range m.flights {
+			if f.forgettable() && (found == nil || f.used < found.used) {
+				oldest, found = key, f
+			}
+		}
+		if found == nil {
+			return
+		}
+		delete(m.flights, oldest)
+		m.weight -= found.weight()
+	}
+}
+
+func (f *flight) forgettable() bool {
+	select {
+	case <-f.done:
+		return f.result == nil || f.result.isStored()
+	default:
+		return false
+	}
+}
+
+// forget makes the memo ask the store, or render, again.
+func (m *memo) forget(r *rendering) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := flightKey{r.row, r.artifact}
+	if f, ok := m.flights[key]; ok && f.result == r {
+		delete(m.flights, key)
+		m.weight -= f.weight()
+	}
+}
+
+// answer finds the render in the store, or does it.
+func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a *source.Artifact) (*rendering, error) {
+	select {
+	case m.slots <- struct{}{}:
+		defer func() { <-m.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	stored, err := m.lookup(key, a)
+	if err != nil {
+		return nil, passingError{err}
+	}
+	if stored != nil {
+		m.metrics.memo.WithLabelValues("store").Inc()
+		return stored, nil
+	}
+	start := time.Now()
+	result, err := m.renderer.Kustomize(ctx, kustomize.Request{Root: a.Dir, Spec: spec, Salt: m.salt})
+	m.metrics.renders.Observe(time.Since(start).Seconds())
+	if err != nil {
+		m.metrics.memo.WithLabelValues("failed").Inc()
+		return nil, err
+	}
+	m.metrics.memo.WithLabelValues("render").Inc()
+	return newRendering(key, result)
+}
+
+// lookup finds the render in the store; nil when it is not there.
+func (m *memo) lookup(key flightKey, a *source.Artifact) (found *rendering, err error) {
+	err = m.store.View(func(tx *store.Tx) error {
+		rendered, ok, err := readRow(tx, key.row)
+		if err != nil || !ok {
+			return err
+		}
+		for _, v := range rendered.Variants {
+			if v.Artifact == a.Digest || v.Reads.Unchanged(a.Dir) {
+				found, err = storedRendering(tx, key, v)
+				if errors.Is(err, store.ErrNotFound) {
+					continue // a blob of it is gone: rendering brings it back
+				}
+				return err
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// readRow reads one row of store.Renders. A value that does not parse is from another version and as good as none.
+func readRow(tx *store.Tx, key string) (row, bool, error) {
+	r, ok, err := store.Renders.Get(tx, key)
+	if err != nil || !ok {
+		return row{}, false, err
+	}
+	var v row
+	if json.Unmarshal(r.Value, &v) != nil {
+		return row{}, false, nil
+	}
+	return v, true, nil
+}
+
+// passingError is a failure that says nothing about the tree.
+type passingError struct{ error }
+
+func (e passingError) Unwrap() error { return e.error }
+
+// passing reports whether a render may succeed when it is tried again with the same input.
+func passing(err error) bool {
+	var p passingError
+	return errors.As(err, &p) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,36 @@
+package plan
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are what the planner counts.
+type metrics struct {
+	rounds  prometheus.Histogram
+	walks   prometheus.Counter
+	renders prometheus.Histogram
+	memo    *prometheus.CounterVec // by answer: memory, store, render, failed
+}
+
+// newMetrics registers the metrics, unless there is no registry.
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nave_plan_round_seconds", Help: "How long one round of planning took, renders included.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+		}),
+		walks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nave_plan_walks_total", Help: "Graphs of clusters, or of the hub, that were walked.",
+		}),
+		renders: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nave_render_seconds", Help: "How long one render took.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
+		}),
+		memo: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nave_render_answers_total",
+			Help: "Renders that were asked for, by what answered: memory, store, render, failed.",
+		}, []string{"by"}),
+	}
+	if r != nil {
+		r.MustRegister(m.rounds, m.walks, m.renders, m.memo)
+	}
+	return m
+}

@@ -1,0 +1,184 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+// Reasons of Clusters and Fleets.
+const (
+	reasonPlanned       = "Planned"
+	reasonSelected      = "Selected"
+	reasonBuildFailed   = graph.BuildFailed
+	reasonTemplateError = graph.TemplateFailed
+)
+
+// outcomes writes what the walk found, and deletes what was said of objects that are gone.
+func (c *writer) outcomes(w *walked) error {
+	for key, f := range w.graph.Findings {
+		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Kind == api.GitRepositoryKind {
+			continue // a Fleet's, told by fleets; a source's, told by fetch
+		}
+		if err := c.outcome(key, f, w.requested(key)); err != nil {
+			return err
+		}
+	}
+	err := store.Outcomes.Scan(c.tx, w.cluster+"/", func(path string, _ store.Outcome) error {
+		if _, found := w.graph.Findings[keyOfPath(path)]; found {
+			return nil
+		}
+		_, there, err := store.Resources.Get(c.tx, path)
+		if err != nil || there {
+			return err
+		}
+		return store.Outcomes.Delete(c.tx, path)
+	})
+	if err != nil || w.cluster == "" {
+		return err
+	}
+	return c.cluster(w)
+}
+
+// cluster says how the planning of a cluster went.
+func (c *writer) cluster(w *walked) error {
+	key := clusterKey(w.cluster)
+	if c.refused(key) || !c.there(key) {
+		return nil
+	}
+	f := graph.Finding{Ready: true, Reason: reasonPlanned}
+	f.Message = fmt.Sprintf("%d applications from %d Fleets", len(w.entries), len(w.fleets))
+	if len(w.fleets) == 0 {
+		f.Message = "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"
+	}
+	if failed := w.failures(); len(failed) > 0 {
+		f.Ready, f.Reason = false, reasonBuildFailed
+		f.Message = fmt.Sprintf("%d of its objects cannot be planned: %s", len(failed), abbreviate(failed))
+	}
+	return c.outcome(key, f, c.planner.hub.rows[key].RequestedAt)
+}
+
+// failures names what failed in the graph and the Fleets that fail on this cluster, in order.
+func (w *walked) failures() []string {
+	var failed []string
+	for key, f := range w.graph.Findings {
+		if !f.Ready && !f.Suspended {
+			key.Cluster = ""
+			failed = append(failed, key.String())
+		}
+	}
+	for name, err := range w.fleets {
+		if err != nil {
+			failed = append(failed, fleetKey(name).String())
+		}
+	}
+	slices.Sort(failed)
+	return slices.Compact(failed)
+}
+
+// abbreviate lists at most three names.
+func abbreviate(list []string) string {
+	if len(list) > 3 {
+		list = append(slices.Clone(list[:3]), fmt.Sprintf("and %d more", len(list)-3))
+	}
+	return strings.Join(list, ", ")
+}
+
+// refused reports whether the hub's walk has something to say about an object of its own already.
+func (c *writer) refused(key api.Key) bool {
+	s := c.scopes[""]
+	return s != nil && s.refused[key]
+}
+
+// there reports whether the object has not been deleted meanwhile.
+func (c *writer) there(key api.Key) bool {
+	_, ok, err := store.Resources.Get(c.tx, key.Path())
+	return ok && err == nil
+}
+
+// fleets says how many clusters each Fleet selects, and on which it fails.
+func (c *writer) fleets() error {
+	selected, failed := map[string]int{}, map[string][]string{}
+	for _, cluster := range names(c.scopes) {
+		for fleet, err := range c.scopes[cluster].fleets {
+			selected[fleet]++
+			if err != nil {
+				failed[fleet] = append(failed[fleet], err.Error())
+			}
+		}
+	}
+	for name, err := range c.planner.hub.broken {
+		failed[name] = append(failed[name], err.Error())
+	}
+	for key, row := range c.planner.hub.rows {
+		if key.Kind != api.FleetKind || c.refused(key) || !c.there(key) {
+			continue
+		}
+		f := graph.Finding{Ready: true, Reason: reasonSelected, Message: fmt.Sprintf("Selects %d clusters", selected[key.Name])}
+		if errs := failed[key.Name]; len(errs) > 0 {
+			f = graph.Finding{Reason: reasonTemplateError, Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
+				len(errs), selected[key.Name], abbreviate(slices.Compact(errs)))}
+		}
+		if err := c.outcome(key, f, row.RequestedAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outcome writes a finding, and an event where it is news.
+func (c *writer) outcome(key api.Key, f graph.Finding, requested string) error {
+	path := key.Path()
+	row, _, err := store.Resources.Get(c.tx, path)
+	if err != nil {
+		return err
+	}
+	old, was, err := store.Outcomes.Get(c.tx, path)
+	if err != nil || f.Suspended && was {
+		return err
+	}
+	o := store.Outcome{
+		ObservedGeneration: row.Generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message, Since: c.start,
+		Revision: f.Revision, Attempted: f.Attempted, HandledRequest: requested,
+	}
+	if o.Revision == "" {
+		o.Revision = old.Revision
+	}
+	if o.Attempted == "" {
+		o.Attempted = old.Attempted
+	}
+	if was && old.Ready == o.Ready && old.Reason == o.Reason {
+		o.Since = old.Since
+	}
+	if err := store.Outcomes.Put(c.tx, path, o); err != nil {
+		return err
+	}
+	return c.event(key, old, o)
+}
+
+func readyOf(f graph.Finding) string {
+	switch {
+	case f.Suspended:
+		return "Unknown"
+	case f.Ready:
+		return "True"
+	}
+	return "False"
+}
+
+// event tells people when something starts to fail, fails in another way, or works again.
+func (c *writer) event(key api.Key, old, now store.Outcome) error {
+	e := store.Event{Time: c.start, Object: key, Type: "Normal", Reason: now.Reason, Message: now.Message}
+	switch {
+	case now.Ready == "False" && (old.Ready != now.Ready || old.Message != now.Message):
+		e.Type = "Warning"
+	case now.Ready == "True" && old.Ready == "False":
+	default:
+		return nil
+	}
+	return store.Record(c.tx, e)
+}

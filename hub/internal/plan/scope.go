@@ -1,0 +1,273 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// walked is what came of walking one graph, ready to be written.
+type walked struct {
+	cluster string
+	gone    bool // there is no such Cluster any more
+	unread  bool // its Cluster cannot be read: everything stays
+	rows    map[api.Key]store.Resource
+	last    store.Plan
+	graph   *graph.Graph
+	fleets  map[string]error
+	entries []compiled
+
+	mu        sync.Mutex // guards what renders at the same time write
+	renders   map[*rendering]bool
+	artifacts map[api.Key]*source.Artifact
+	passing   bool // a render failed for a reason that may pass
+
+	// written are the rows that the commit wrote; nil for those it deleted.
+	written map[api.Key]*store.Resource
+}
+
+// walk walks the graph of one cluster, or the hub's.
+func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
+	w := &walked{
+		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*source.Artifact{},
+		written: map[api.Key]*store.Resource{},
+	}
+	if cluster != "" {
+		if err := p.read(w); err != nil {
+			return nil, err
+		}
+		if _, ok := p.hub.rows[clusterKey(cluster)]; !ok {
+			w.gone = true
+			return w, nil
+		}
+		if p.hub.clusters[cluster] == nil {
+			w.unread = true
+			return w, nil
+		}
+	}
+	w.graph = graph.Walk(p.input(ctx, w))
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.blameFleets()
+	return w, w.compile(apps)
+}
+
+// blameFleets gives the Fleets what the walk found about their roots.
+func (w *walked) blameFleets() {
+	for key, f := range w.graph.Findings {
+		if key.Kind == api.FleetKind && key.Cluster != w.cluster {
+			w.fleets[key.Name] = errors.New(f.Message)
+		}
+	}
+}
+
+// read reads what a cluster's last walk left.
+func (p *Planner) read(w *walked) error {
+	w.rows = map[api.Key]store.Resource{}
+	return p.store.View(func(tx *store.Tx) (err error) {
+		if w.last, _, err = store.Plans.Get(tx, w.cluster); err != nil {
+			return err
+		}
+		return store.Resources.Scan(tx, w.cluster+"/", func(_ string, r store.Resource) error {
+			w.rows[r.Key] = r
+			return nil
+		})
+	})
+}
+
+// input makes the values that the walk is a function of.
+func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
+	in := graph.Input{
+		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.Owner]bundle.Entry{},
+		Suspended: map[api.Key]bool{},
+		Render:    func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
+		Contents:  p.contents,
+	}
+	for key, r := range w.rows {
+		node := graph.Node{Key: key, Owner: r.Owner, Object: p.objectOf(r)}
+		if r.Owner == nil {
+			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})
+		} else {
+			in.Previous[key] = node
+		}
+		if r.Suspended {
+			in.Suspended[key] = true
+		}
+	}
+	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
+	for _, e := range w.last.Applications {
+		in.Entries[e.Owner] = e
+	}
+	if w.cluster != "" {
+		var roots []graph.Root
+		roots, w.fleets = p.hub.rootsOf(p.hub.clusters[w.cluster], in.Previous)
+		in.Roots = append(in.Roots, roots...)
+		in.HubSource = p.hub.source
+	}
+	return in
+}
+
+// objectOf spares parsing the hub's objects again.
+func (p *Planner) objectOf(r store.Resource) *graph.Object {
+	if r.Key.Cluster == "" {
+		return p.hub.objects[r.Key]
+	}
+	return graph.ParsedObject(r.Object)
+}
+
+// contents names the objects of an Application that is in the store.
+func (p *Planner) contents(d manifest.Digest) (ids []manifest.ID, err error) {
+	err = p.store.View(func(tx *store.Tx) error {
+		data, err := store.Blob(tx, d)
+		if err != nil {
+			return err
+		}
+		app, err := bundle.DecodeApplication(data)
+		if err != nil {
+			return err
+		}
+		for _, o := range app.Objects {
+			ids = append(ids, o.ID())
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// renderLevel renders what a walk asks for, all at the same time; the memo bounds what really runs.
+func (p *Planner) renderLevel(ctx context.Context, w *walked, works []graph.Work) []graph.Result {
+	results := make([]graph.Result, len(works))
+	var wait sync.WaitGroup
+	for i, work := range works {
+		if i == len(works)-1 {
+			results[i] = p.renderOne(ctx, w, work)
+		} else {
+			wait.Go(func() { results[i] = p.renderOne(ctx, w, work) })
+		}
+	}
+	wait.Wait()
+	return results
+}
+
+// renderOne renders one Kustomization from the newest artifact of its source.
+func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) graph.Result {
+	fetched := p.sources[work.SourceKey]
+	switch {
+	case fetched.Artifact == nil && fetched.Error != "":
+		return graph.Result{Reason: graph.ArtifactFailed, Err: fmt.Errorf("%s has not been fetched: %s", work.SourceName, fetched.Error)}
+	case fetched.Artifact == nil:
+		return graph.Result{Reason: graph.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
+	}
+	r, err := p.memo.render(ctx, work.Kustomization, fetched.Artifact)
+	w.note(work.Key, fetched.Artifact, r, err)
+	if err != nil {
+		revision := fetched.Artifact.Revision
+		return graph.Result{Revision: revision, Reason: reasonOf(err), Err: fmt.Errorf("build of %s: %w", revision, err)}
+	}
+	scope := api.ClusterGraph
+	if w.cluster == "" {
+		scope = api.Hub
+	}
+	return graph.Result{Revision: fetched.Artifact.Revision, Rendered: r.in(scope)}
+}
+
+// note remembers what a render used and gave.
+func (w *walked) note(key api.Key, a *source.Artifact, r *rendering, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.artifacts[key] = a
+	if err != nil {
+		w.passing = w.passing || passing(err)
+		return
+	}
+	w.renders[r] = true
+}
+
+// reasonOf is the word for a render that failed.
+func reasonOf(err error) string {
+	if errors.Is(err, kustomize.ErrNotFound) {
+		return graph.PathNotFound
+	}
+	return graph.BuildFailed
+}
+
+// scope returns what has to be remembered of the walk.
+func (w *walked) scope() *scope {
+	s := &scope{
+		sources: w.graph.Sources, hubSources: w.graph.HubSources, fleets: w.fleets,
+		rows: map[string]manifest.Digest{}, renders: map[string]bool{}, refused: map[api.Key]bool{},
+	}
+	if w.cluster != "" {
+		for key, r := range w.rows {
+			s.rows[key.Path()] = digestOfRow(r)
+		}
+		for key, r := range w.written {
+			delete(s.rows, key.Path())
+			if r != nil {
+				s.rows[key.Path()] = digestOfRow(asRead(*r, w.rows[key]))
+			}
+		}
+	}
+	for r := range w.renders {
+		s.renders[r.row] = true
+	}
+	for key, f := range w.graph.Findings {
+		if f.Reason == graph.Refused && !f.Ready {
+			s.refused[key] = true
+		}
+	}
+	return s
+}
+
+// asRead is a written row with what operators had said when the walk began. What they said since concerns the next walk.
+func asRead(written, read store.Resource) store.Resource {
+	written.RequestedAt, written.Suspended = read.RequestedAt, read.Suspended
+	return written
+}
+
+// plan is the cluster's plan after the walk.
+func (w *walked) plan(start time.Time) store.Plan {
+	plan := store.Plan{ChangedAt: w.last.ChangedAt}
+	for _, c := range w.entries {
+		plan.Applications = append(plan.Applications, c.entry)
+	}
+	if !slices.Equal(plan.Applications, w.last.Applications) || plan.ChangedAt.IsZero() {
+		plan.ChangedAt = w.changedAt(start)
+	}
+	return plan
+}
+
+// changedAt is when the change was first seen: when the new revision was fetched, where it is a new revision that changed
+// an Application, else the start of the round.
+func (w *walked) changedAt(start time.Time) time.Time {
+	last := map[bundle.Owner]bundle.Entry{}
+	for _, e := range w.last.Applications {
+		last[e.Owner] = e
+	}
+	first := start
+	for _, c := range w.entries {
+		old, was := last[c.entry.Owner]
+		a := w.artifacts[c.key]
+		if was && a != nil && old.Revision != c.entry.Revision && a.FetchedAt.After(w.last.ChangedAt) && a.FetchedAt.Before(first) {
+			first = a.FetchedAt
+		}
+	}
+	return first
+}
+
+// names lists map keys in order, for messages.
+func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
