@@ -209,7 +209,8 @@ func strictError(err error, path *field.Path) *field.Error {
 func decodeError(err error, path *field.Path) *field.Error {
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
-		return field.TypeInvalid(child(path, mismatch.Field), mismatch.Value, "want "+typeName(mismatch.Type.Kind()))
+		return field.TypeInvalid(child(path, mismatch.Field), field.OmitValueType{},
+			fmt.Sprintf("it is of type %s, want %s", mismatch.Value, typeName(mismatch.Type.Kind())))
 	}
 	return field.Invalid(path, field.OmitValueType{}, err.Error())
 }

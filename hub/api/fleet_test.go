@@ -1,0 +1,217 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+const prodFleet = `
+apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: prod}
+spec:
+  clusterSelector: {matchLabels: {env: prod}}
+  template:
+    metadata: {name: root, labels: {region: "${region}"}}
+    spec:
+      interval: ${interval:-10m}
+      prune: ${prune}
+      path: "./clusters/${cluster_name}"
+      sourceRef: {kind: GitRepository, name: fleet}
+      postBuild:
+        substitute: {domain: "${domain}", literal: "$${domain}", cluster: "${cluster_name^^}"}
+`
+
+func fleet(t *testing.T, text string) *api.Fleet {
+	t.Helper()
+	f, err := api.AsFleet(admit(t, text, api.Hub))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func cluster(t *testing.T, text string) *api.Cluster {
+	t.Helper()
+	c, err := api.AsCluster(admit(t, "apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\n"+text, api.Hub))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const eu1 = `
+metadata: {name: prod-eu-1, labels: {env: prod, region: eu}}
+spec: {vars: {domain: eu1.example.com, region: eu, prune: "true"}}
+`
+
+func TestATemplateBecomesTheRootKustomizationOfACluster(t *testing.T) {
+	o, err := api.ExpandTemplate(fleet(t, prodFleet), cluster(t, eu1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, o.Object, `
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: root, namespace: flux-system, labels: {region: eu}}
+spec:
+  interval: 10m
+  prune: true
+  path: ./clusters/prod-eu-1
+  sourceRef: {kind: GitRepository, name: fleet}
+  postBuild:
+    substitute: {domain: eu1.example.com, literal: "${domain}", cluster: PROD-EU-1}
+`)
+}
+
+func TestATextThatLooksLikeANumberStaysText(t *testing.T) {
+	f := fleet(t, strings.Replace(prodFleet, "./clusters/${cluster_name}", "${domain}", 1))
+	o, err := api.ExpandTemplate(f, cluster(t, `
+metadata: {name: a}
+spec: {vars: {domain: "007", region: "true", prune: "false"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := api.AsKustomization(o)
+	if err != nil || k.Spec.Path != "007" || k.Spec.Prune || k.Labels["region"] != "true" {
+		t.Errorf("%+v %v", k, err)
+	}
+}
+
+func TestAVariableThatIsNotSetIsNamedWithItsFieldAndCluster(t *testing.T) {
+	_, err := api.ExpandTemplate(fleet(t, prodFleet), cluster(t, `
+metadata: {name: prod-us-1}
+spec: {vars: {region: us, prune: "true"}}`))
+	if err == nil {
+		t.Fatal("expanded")
+	}
+	for _, w := range []string{"Fleet prod", "prod-us-1", "spec.postBuild.substitute.domain", `"domain"`, "spec.vars"} {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("the message lacks %q: %v", w, err)
+		}
+	}
+}
+
+func TestWhatAVariableMakesOfTheTemplateIsChecked(t *testing.T) {
+	for vars, field := range map[string]string{
+		`{region: us, domain: x, prune: "maybe"}`:                "spec.prune",
+		`{region: us, domain: x, prune: "true", interval: "0s"}`: "spec.interval",
+		`{region: "u s", domain: x, prune: "true"}`:              "metadata.labels",
+	} {
+		_, err := api.ExpandTemplate(fleet(t, prodFleet), cluster(t, "metadata: {name: a}\nspec: {vars: "+vars+"}"))
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", vars, err)
+		}
+	}
+	escape := fleet(t, strings.Replace(prodFleet, "./clusters/${cluster_name}", "clusters/${region}", 1))
+	_, err := api.ExpandTemplate(escape, cluster(t, `
+metadata: {name: a}
+spec: {vars: {region: ../../secrets, domain: x, prune: "true"}}`))
+	if err == nil || !strings.Contains(err.Error(), "metadata.labels") && !strings.Contains(err.Error(), "leaves the source") {
+		t.Errorf("a variable leads out of the source: %v", err)
+	}
+}
+
+func TestASuspendedFleetSuspendsItsRoots(t *testing.T) {
+	o, err := api.ExpandTemplate(fleet(t, prodFleet+"  suspend: true\n"), cluster(t, eu1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, err := api.AsKustomization(o); err != nil || !k.Spec.Suspend {
+		t.Errorf("not suspended: %v", err)
+	}
+}
+
+func TestAFleetSelectsByLabels(t *testing.T) {
+	c := cluster(t, eu1)
+	for selector, want := range map[string]bool{
+		"{}": true, "{matchLabels: {env: prod}}": true, "{matchLabels: {env: dev}}": false,
+		"{matchExpressions: [{key: region, operator: In, values: [eu, us]}]}":                       true,
+		"{matchExpressions: [{key: region, operator: NotIn, values: [eu]}]}":                        false,
+		"{matchLabels: {env: prod}, matchExpressions: [{key: canary, operator: DoesNotExist}]}":     true,
+		"{matchLabels: {env: prod}, matchExpressions: [{key: canary, operator: Exists}], }":         false,
+		"{matchExpressions: [{key: region, operator: Exists}, {key: env, operator: DoesNotExist}]}": false,
+	} {
+		f := fleet(t, strings.Replace(prodFleet, "{matchLabels: {env: prod}}", selector, 1))
+		if got, err := f.Selects(c); got != want || err != nil {
+			t.Errorf("%s: %v %v", selector, got, err)
+		}
+	}
+}
+
+func TestFleetsAreRefusedByField(t *testing.T) {
+	for _, c := range []struct{ old, with, field, why string }{
+		{"clusterSelector: {matchLabels: {env: prod}}", "", "spec.clusterSelector", "{} selects every cluster"},
+		{"{matchLabels: {env: prod}}", "{matchExpressions: [{key: a, operator: Like}]}", "spec.clusterSelector", "Like"},
+		{"{matchLabels: {env: prod}}", "{matchLabel: {env: prod}}", "spec.clusterSelector.matchLabel", "unknown field"},
+		{"  template:", "  rollout: {stages: [{}]}\n  template:", "spec.rollout", "not supported yet"},
+		{"      interval: ${interval:-10m}", "", "spec.template", "spec.interval"},
+		{"path:", "pth:", "spec.template", "spec.pth"},
+		{"path:", "kubeConfig: {secretRef: {name: a}}\n      path:", "spec.template", "spec.kubeConfig"},
+		{"${interval:-10m}", "${interval", "spec.template", "spec.interval"},
+		{"${interval:-10m}", "ten", "spec.template", "spec.interval"},
+		{"{name: root, labels", "{labels", "spec.template", "metadata.name"},
+		{"{name: root, labels", "{name: root, uid: x, labels", "spec.template.metadata.uid", "unknown field"},
+		{"clusters/${cluster_name}", "../${cluster_name}", "spec.template", "leaves the source"},
+	} {
+		t.Run(c.with, func(t *testing.T) {
+			refuse(t, strings.Replace(prodFleet, c.old, c.with, 1), api.Hub, "Fleet prod", c.field, c.why)
+		})
+	}
+	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}}}", api.Hub, "spec.template")
+	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}, template: {metadata: {name: a}, spec: [1]}}}", api.Hub, "want a map")
+	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}, template: {metadata: {name: a}}}}", api.Hub, "spec.template")
+}
+
+func TestClustersAreRefusedByField(t *testing.T) {
+	for spec, field := range map[string]string{
+		"{vars: {a-b: c}}":              "spec.vars[a-b]",
+		"{vars: {'': c}}":               "spec.vars[]",
+		"{vars: {1a: c}}":               "spec.vars[1a]",
+		"{vars: {cluster_name: other}}": "spec.vars[cluster_name]",
+		"{vars: {a: 1}}":                "spec.vars",
+		"{blocked: 'yes'}":              "spec.blocked",
+		"{labels: {a: b}}":              "spec.labels",
+	} {
+		refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: "+spec+"}", api.Hub, "Cluster a", field)
+	}
+	if c := cluster(t, "metadata: {name: a}\nspec: {blocked: true}"); !c.Spec.Blocked {
+		t.Error("not blocked")
+	}
+}
+
+func TestKindsAreFoundByWhatPeopleType(t *testing.T) {
+	for name, want := range map[string]string{
+		"ks": "Kustomization", "kustomization": "Kustomization", "Kustomizations": "Kustomization", "KUSTOMIZATION": "Kustomization",
+		"kustomizations.kustomize.toolkit.fluxcd.io": "Kustomization",
+		"gitrepo": "GitRepository", "gitrepository": "GitRepository", "gitrepositories": "GitRepository", "source git": "GitRepository",
+		"sources git": "GitRepository", "source-git": "GitRepository", "Sources  Git": "GitRepository",
+		"cluster": "Cluster", "clusters": "Cluster", "fleet": "Fleet", "fleets": "Fleet", "secrets": "Secret",
+		"hr": "HelmRelease", "helmreleases": "HelmRelease", "source helm": "HelmRepository", "sources oci": "OCIRepository", "source chart": "HelmChart",
+		"image policies": "ImagePolicy", "images policy": "ImagePolicy", "image update": "ImageUpdateAutomation", "image repositories": "ImageRepository",
+		"alert-provider": "Provider", "alert-providers": "Provider", "receivers": "Receiver", "sources bucket": "Bucket",
+	} {
+		if k, ok := api.KindByName(name); !ok || k.Name != want {
+			t.Errorf("%q is %q %v, want %s", name, k.Name, ok, want)
+		}
+	}
+	for _, name := range []string{"", " ", "pods", "git", "source", "source git x", "kustomizations.apps", ".", "." + api.GroupFleet} {
+		if k, ok := api.KindByName(name); ok {
+			t.Errorf("%q is %s", name, k.Name)
+		}
+	}
+}
+
+func TestEachNameIsOneKinds(t *testing.T) {
+	seen := map[string]string{}
+	for _, k := range api.Kinds() {
+		for _, name := range []string{strings.ToLower(k.Name), k.Plural, k.Short} {
+			if other, ok := seen[name]; ok && name != "" {
+				t.Errorf("%q is %s and %s", name, other, k.Name)
+			}
+			seen[name] = k.Name
+		}
+	}
+}
