@@ -1,9 +1,22 @@
-// Package publish turns plans into signed bundles.
+// Package publish turns plans into signed bundles: it watches the plans and keeps, for each, one envelope that a spoke
+// can verify. It alone holds the key that signs.
+//
+// A bundle is signed anew when the Applications of the plan differ from those of the last bundle, when half of its time
+// to live is gone, when the key changed, or when the spoke has seen a newer one than the hub knows of (a hub that was
+// restored from an older copy of its store). Else it stays as it is, byte for byte. All bundles of a round are one transaction.
+//
+// The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke acknowledged.
+//
+// The package also sweeps: what no plan, no bundle and no recent render reaches leaves the store (sweep.go).
 package publish
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,22 +25,189 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
+// DefaultTTL is how long a bundle is valid. A spoke that hears nothing for that long keeps what it applied, and accepts
+// nothing that is older.
+const DefaultTTL = 30 * 24 * time.Hour
+
+// Times of the loop.
+const (
+	retryAfter = 5 * time.Second  // after the store refused a transaction, a full disk for one
+	sweepEvery = time.Hour        // and first one sweepEvery after the start
+	checkEvery = 10 * time.Minute // how often to look for bundles that need refreshing, at most
+)
+
 // Config is what a Publisher is made of.
 type Config struct {
 	Store       *store.Store
 	Signer      *signing.Signer
 	TrustDomain string                // of the clusters' SPIFFE IDs
-	TTL         time.Duration         // of a bundle; 0: 30 days
+	TTL         time.Duration         // of a bundle; 0: DefaultTTL
 	Log         *slog.Logger          // nil: slog.Default
 	Metrics     prometheus.Registerer // nil: none
 	Now         func() time.Time      // nil: time.Now
 }
 
-// Publisher keeps a signed bundle of each plan.
-type Publisher struct{ config Config }
+// Publisher keeps a signed bundle of each plan. Its fields belong to the goroutine of Run.
+type Publisher struct {
+	Config
+	keyring *signing.Keyring // the signer's own key
+	metrics *metrics
+	dirty   map[string]bool // clusters to look at; false: only their spoke said something
+	whole   bool            // look at all of them
+	failed  bool            // the last round was refused by the store
+}
 
 // New returns a publisher that does nothing until Run.
-func New(c Config) *Publisher { return &Publisher{c} }
+func New(c Config) *Publisher {
+	if c.TTL <= 0 {
+		c.TTL = DefaultTTL
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Publisher{Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true}
+}
 
-// Run publishes until ctx ends. It returns the error of the store, if that is what ended it.
-func (p *Publisher) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+// Run publishes until ctx ends or the store is closed.
+func (p *Publisher) Run(ctx context.Context) (err error) {
+	if p.keyring, err = signing.NewKeyring(p.Signer.Public()); err != nil {
+		return fmt.Errorf("keyring of the signing key: %w", err)
+	}
+	watcher := p.Store.Watch(store.Plans.Name(), store.Spokes.Name())
+	defer watcher.Close()
+	swept := p.Now()
+	for ctx.Err() == nil {
+		err := p.round(ctx)
+		if err == nil && p.Now().Sub(swept) >= sweepEvery {
+			swept = p.Now()
+			err = p.sweep(ctx)
+		}
+		if errors.Is(err, store.ErrClosed) && ctx.Err() == nil {
+			return err
+		}
+		if p.failed = err != nil; p.failed {
+			p.Log.ErrorContext(ctx, "publishing failed and will be tried again", "err", err)
+		}
+		p.wait(ctx, watcher)
+	}
+	return nil
+}
+
+// wait returns when there may be something to do.
+func (p *Publisher) wait(ctx context.Context, watcher *store.Watcher) {
+	timer := time.NewTimer(p.pause())
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+		p.whole = true
+	case <-watcher.C():
+		for _, c := range watcher.Take() {
+			p.whole = p.whole || c.Key == ""
+			p.dirty[c.Key] = p.dirty[c.Key] || c.Table == store.Plans.Name()
+		}
+	}
+}
+
+// pause is how long nothing has to be done without a change.
+func (p *Publisher) pause() time.Duration {
+	if p.failed {
+		return retryAfter
+	}
+	return min(checkEvery, p.TTL/8)
+}
+
+// round publishes what has to be. What could not be written stays to be done.
+func (p *Publisher) round(ctx context.Context) error {
+	if err := p.listen(); err != nil {
+		return err
+	}
+	if len(p.dirty) == 0 && !p.whole {
+		return nil
+	}
+	start := p.Now()
+	var signed, removed int
+	err := p.Store.Update(func(tx *store.Tx) error {
+		signed, removed = 0, 0
+		clusters, err := p.clusters(tx)
+		if err != nil {
+			return err
+		}
+		for _, cluster := range clusters {
+			did, err := p.publish(tx, cluster, start)
+			if err != nil {
+				return err
+			}
+			switch did {
+			case wasSigned:
+				signed++
+			case wasRemoved:
+				removed++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("publish bundles: %w", err)
+	}
+	clear(p.dirty)
+	p.whole = false
+	if signed+removed > 0 {
+		p.metrics.signed.Add(float64(signed))
+		p.metrics.rounds.Observe(p.Now().Sub(start).Seconds())
+		p.Log.InfoContext(ctx, "published bundles", "signed", signed, "removed", removed)
+	}
+	return nil
+}
+
+// listen drops the clusters whose spokes said nothing that matters here. Spokes talk a lot; this takes no write lock.
+func (p *Publisher) listen() error {
+	return p.Store.View(func(tx *store.Tx) error {
+		for cluster, planned := range p.dirty {
+			if planned {
+				continue
+			}
+			ahead, err := ahead(tx, cluster)
+			if err != nil {
+				return err
+			}
+			if p.dirty[cluster] = ahead; !ahead {
+				delete(p.dirty, cluster)
+			}
+		}
+		return nil
+	})
+}
+
+// ahead reports whether a spoke has seen a newer bundle than there is.
+func ahead(tx *store.Tx, cluster string) (bool, error) {
+	last, published, err := store.Desireds.Get(tx, cluster)
+	if err != nil || !published {
+		return false, err
+	}
+	spoke, _, err := store.Spokes.Get(tx, cluster)
+	return newest(spoke).Newer(last.Bundle), err
+}
+
+// clusters names those to look at: all that have a plan or a bundle, or those that changed.
+func (p *Publisher) clusters(tx *store.Tx) ([]string, error) {
+	if !p.whole {
+		return slices.Sorted(maps.Keys(p.dirty)), nil
+	}
+	all := map[string]bool{}
+	err := store.Plans.Scan(tx, "", func(cluster string, _ store.Plan) error {
+		all[cluster] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = store.Desireds.Scan(tx, "", func(cluster string, _ store.Desired) error {
+		all[cluster] = true
+		return nil
+	})
+	return slices.Sorted(maps.Keys(all)), err
+}

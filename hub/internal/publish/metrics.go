@@ -1,0 +1,30 @@
+package publish
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are what the publisher counts.
+type metrics struct {
+	signed prometheus.Counter
+	swept  prometheus.Counter
+	rounds prometheus.Histogram
+}
+
+// newMetrics registers the metrics, unless there is no registry.
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		signed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nave_bundles_signed_total", Help: "Bundles that were signed.",
+		}),
+		swept: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nave_blobs_swept_total", Help: "Blobs that nothing reached any more and that were deleted.",
+		}),
+		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nave_publish_round_seconds", Help: "How long it took to sign and write the bundles of one round.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+		}),
+	}
+	if r != nil {
+		r.MustRegister(m.signed, m.swept, m.rounds)
+	}
+	return m
+}

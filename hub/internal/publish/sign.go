@@ -1,0 +1,108 @@
+package publish
+
+import (
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// did is what publishing one cluster came to.
+type did int
+
+const (
+	nothing did = iota
+	wasSigned
+	wasRemoved
+)
+
+// maxClaim bounds what a spoke may say it has seen: a number beyond it would leave no room to grow.
+const maxClaim = 1 << 62
+
+// publish makes the bundle of one cluster what its plan says.
+func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, error) {
+	plan, planned, err := store.Plans.Get(tx, cluster)
+	if err != nil {
+		return nothing, err
+	}
+	last, published, err := store.Desireds.Get(tx, cluster)
+	if err != nil {
+		return nothing, err
+	}
+	if !planned {
+		if !published {
+			return nothing, nil
+		}
+		return wasRemoved, store.Desireds.Delete(tx, cluster)
+	}
+	spoke, _, err := store.Spokes.Get(tx, cluster)
+	if err != nil {
+		return nothing, err
+	}
+	seen := newest(spoke)
+	if published && !seen.Newer(last.Bundle) && p.stands(cluster, plan, last, now) {
+		return nothing, nil
+	}
+	desired, err := p.sign(cluster, plan, p.after(last.Bundle, seen), now)
+	if err != nil {
+		return nothing, err
+	}
+	return wasSigned, store.Desireds.Put(tx, cluster, desired)
+}
+
+// newest is the newest bundle that the spoke has acknowledged.
+func newest(s store.Spoke) bundle.ID {
+	var seen bundle.ID
+	for _, id := range s.Acks {
+		if id.Epoch < maxClaim && id.Sequence < maxClaim && id.Newer(seen) {
+			seen = id
+		}
+	}
+	return seen
+}
+
+// after returns the epoch and sequence that follow all that the hub published and all that the spoke has seen.
+func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
+	next := bundle.ID{Epoch: p.Store.Epoch(), Sequence: 1}
+	for _, id := range []bundle.ID{published, seen} {
+		if !next.Newer(id) {
+			next = bundle.ID{Epoch: id.Epoch, Sequence: id.Sequence + 1}
+		}
+	}
+	return next
+}
+
+// stands reports whether the last bundle still says what the plan says, in words that the spoke accepts.
+func (p *Publisher) stands(cluster string, plan store.Plan, last store.Desired, now time.Time) bool {
+	if last.ExpiresAt.Sub(now) < p.TTL/2 {
+		return false
+	}
+	b, err := p.open(last.Envelope)
+	return err == nil && b.Cluster == p.spiffe(cluster) && slices.Equal(b.Applications, plan.Applications)
+}
+
+// spiffe is the name of a cluster in certificates and bundles.
+func (p *Publisher) spiffe(cluster string) string {
+	return identity.ID{TrustDomain: p.TrustDomain, Role: identity.Cluster, Name: cluster}.String()
+}
+
+// sign makes a bundle of the plan.
+func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time.Time) (store.Desired, error) {
+	b := &bundle.Bundle{
+		Cluster: p.spiffe(cluster), Epoch: id.Epoch, Sequence: id.Sequence,
+		IssuedAt: now, ExpiresAt: now.Add(p.TTL), Applications: plan.Applications,
+	}
+	payload, err := b.Encode()
+	if err != nil {
+		return store.Desired{}, err
+	}
+	envelope, err := p.Signer.Sign(bundle.PayloadType, payload).Encode()
+	if err != nil {
+		return store.Desired{}, err
+	}
+	id.Digest = manifest.DigestOf(payload)
+	return store.Desired{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt}, nil
+}
