@@ -1,17 +1,55 @@
 // Package hub is the composition root of nave-hub: a Config, New, which builds the parts and opens the doors, and Run,
 // which keeps them going until its context ends. It is wiring only.
+//
+// The parts meet in the store and nowhere else: fetch writes what sources hold, plan what each cluster should run,
+// publish signs it, dispatch carries it to the spokes and writes what they say; registration and admin answer callers.
+//
+// Layout of the data folder:
+//
+//	hub.db         the store
+//	ca/            ca.crt, ca.key: the authority of hub, clusters and operators; its trust domain
+//	signing.key    signs bundles
+//	vault.key      encrypts credentials in the store
+//	operator.yaml  the first operator's context for the CLI; written once
+//	sources/       caches and artifacts; may be deleted while the hub is stopped
 package hub
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"github.com/navefleet/nave/hub/internal/admin"
+	"github.com/navefleet/nave/hub/internal/dispatch"
+	"github.com/navefleet/nave/hub/internal/fetch"
+	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/publish"
+	"github.com/navefleet/nave/hub/internal/registration"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/worker"
+	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/signing"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Config is what a hub is started with. The zero value of a field means its default.
 type Config struct {
 	DataDir    string   // holds everything that must survive; made 0700 when missing. Required
+	SourceDir  string   // caches and artifacts of sources; DataDir/sources
 	Listen     string   // gRPC with mTLS; 0.0.0.0:7443
 	HTTPListen string   // /metrics, /healthz, /readyz; 0.0.0.0:7480
 	Advertise  []string // host:port where spokes and operators reach this hub; the first goes into join manifests
@@ -20,27 +58,249 @@ type Config struct {
 	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
 	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 24h
 
-	// RenderWorker is the command that serves render.Worker on its standard input and output, usually this binary with
-	// the argument render-worker. Empty: render in this process.
+	// RenderWorker is the command that serves worker.ServeWorker on its standard input and output, usually this binary
+	// with the argument render-worker. Empty: render in this process, without its limits.
 	RenderWorker []string
 
 	Log *slog.Logger // slog.Default()
 }
 
+// Defaults of Config.
+const (
+	DefaultListen     = "0.0.0.0:7443"
+	DefaultHTTPListen = "0.0.0.0:7480"
+	DefaultBundleTTL  = 30 * 24 * time.Hour
+
+	DefaultCertificateTTL = registration.DefaultTTL
+)
+
+// drainTime is how long calls under way may take after the context of Run ends.
+const drainTime = 10 * time.Second
+
+// withDefaults returns c with every field set.
+func (c Config) withDefaults() (Config, error) {
+	if c.DataDir == "" {
+		return c, errors.New("the data folder is not set")
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return c, fmt.Errorf("data folder: %w", err)
+	}
+	c.DataDir = dir
+	setDefault(&c.SourceDir, filepath.Join(dir, "sources"))
+	setDefault(&c.Listen, DefaultListen)
+	setDefault(&c.HTTPListen, DefaultHTTPListen)
+	setDefault(&c.BundleTTL, DefaultBundleTTL)
+	setDefault(&c.CertificateTTL, DefaultCertificateTTL)
+	setDefault(&c.Log, slog.Default())
+	return c, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
 // Hub is one hub. Make it with New.
-type Hub struct{}
+type Hub struct {
+	config     Config
+	store      *store.Store
+	authority  *identity.Authority
+	credential *identity.Credential
+	registry   *prometheus.Registry
+	pool       *worker.Pool // nil: rendering in this process
+
+	fetch    *fetch.Loop
+	plan     *plan.Planner
+	publish  *publish.Publisher
+	dispatch *dispatch.Server
+	admin    *admin.Server
+
+	listener, httpListener net.Listener
+	grpc                   *grpc.Server
+	http                   *http.Server
+	health                 *health.Server
+	serving                atomic.Bool
+}
 
 // New opens the data folder, makes what is missing in it, and listens. The caller must Run the hub, also to close it.
-func New(Config) (*Hub, error) { return &Hub{}, nil }
+// Errors: store.ErrLocked when another hub uses the folder, and those of files and sockets.
+func New(c Config) (h *Hub, err error) {
+	if c, err = c.withDefaults(); err != nil {
+		return nil, fmt.Errorf("start hub: %w", err)
+	}
+	h = &Hub{config: c, registry: telemetry.NewRegistry(), credential: &identity.Credential{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("start hub: %w", err), h.close())
+			h = nil
+		}
+	}()
+	if err = os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return h, err
+	}
+	if h.store, err = store.Open(h.path("hub.db")); err != nil { // first: it keeps a second hub out
+		return h, err
+	}
+	if h.authority, err = identity.LoadOrCreateAuthority(h.path("ca")); err != nil {
+		return h, err
+	}
+	if err = h.listen(); err != nil {
+		return h, err
+	}
+	if err = h.renewCertificate(); err != nil {
+		return h, err
+	}
+	if err = h.writeOperatorConfig(); err != nil {
+		return h, err
+	}
+	return h, h.build()
+}
 
-// Run serves until ctx ends, then drains for at most ten seconds. It returns nil after a clean drain.
-func (*Hub) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (h *Hub) path(name string) string { return filepath.Join(h.config.DataDir, name) }
+
+// listen opens both sockets, so that Addr and HTTPAddr are known before Run.
+func (h *Hub) listen() (err error) {
+	if h.listener, err = net.Listen("tcp", h.config.Listen); err != nil {
+		return err
+	}
+	h.httpListener, err = net.Listen("tcp", h.config.HTTPListen)
+	return err
+}
+
+// build makes the parts.
+func (h *Hub) build() error {
+	c := h.config
+	signer, err := signing.LoadOrCreate(h.path("signing.key"))
+	if err != nil {
+		return err
+	}
+	vault, err := store.NewVault(h.path("vault.key"))
+	if err != nil {
+		return err
+	}
+	renderer, err := h.renderer()
+	if err != nil {
+		return err
+	}
+	h.fetch = fetch.New(fetch.Config{
+		Store: h.store, Vault: vault, Fetcher: git.New(c.SourceDir, git.Limits{}), Log: c.Log, Metrics: h.registry,
+	})
+	h.plan = plan.New(plan.Config{Store: h.store, Renderer: renderer, Log: c.Log, Metrics: h.registry})
+	h.publish = publish.New(publish.Config{
+		Store: h.store, Signer: signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL, Log: c.Log, Metrics: h.registry,
+	})
+	h.dispatch = dispatch.New(dispatch.Config{
+		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry,
+	})
+	h.admin = admin.New(admin.Config{Store: h.store, Vault: vault, Log: c.Log, Join: admin.Join{
+		TrustDomain: h.authority.TrustDomain(),
+		CAPin:       h.authority.Pin(),
+		Address:     h.advertised(),
+		SigningKeys: signing.MarshalPublicKeys(signer.Public()),
+		SpokeImage:  c.SpokeImage,
+	}})
+	h.open(registration.New(registration.Config{
+		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry,
+	}))
+	return nil
+}
+
+// renderer returns the pool of worker processes, or this process.
+func (h *Hub) renderer() (render.Renderer, error) {
+	if len(h.config.RenderWorker) == 0 {
+		return render.InProcess{}, nil
+	}
+	pool, err := worker.New(worker.Config{Command: h.config.RenderWorker, Log: h.config.Log})
+	if err != nil {
+		return nil, err
+	}
+	h.pool = pool
+	return pool, nil
+}
+
+// Run serves until ctx ends, then drains for at most ten seconds and closes the hub. It returns nil after a clean drain.
+func (h *Hub) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, h.close()) }()
+	parts, stop := context.WithCancel(context.WithoutCancel(ctx)) // the parts outlive the calls that wait for them
+	defer stop()
+	g, parts := errgroup.WithContext(parts)
+	g.Go(func() error { return h.fetch.Run(parts) })
+	g.Go(func() error { return h.plan.Run(parts) })
+	g.Go(func() error { return h.publish.Run(parts) })
+	g.Go(func() error { return h.dispatch.Run(parts) })
+	g.Go(func() error { return h.keepCertificate(parts) })
+	g.Go(h.serveGRPC)
+	g.Go(h.serveHTTP)
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-parts.Done(): // one of the parts failed
+		}
+		h.drain()
+		stop()
+		return nil
+	})
+	h.serving.Store(true)
+	h.config.Log.Info("hub serves", telemetry.Address(h.Addr().String()), slog.String("http", h.HTTPAddr().String()))
+	return g.Wait()
+}
+
+func (h *Hub) serveGRPC() error {
+	if err := h.grpc.Serve(h.listener); err != nil {
+		return fmt.Errorf("serve gRPC: %w", err)
+	}
+	return nil
+}
+
+func (h *Hub) serveHTTP() error {
+	if err := h.http.Serve(h.httpListener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// drain tells every stream to end, lets calls finish, and closes the doors.
+func (h *Hub) drain() {
+	h.config.Log.Info("hub drains")
+	h.serving.Store(false)
+	h.health.Shutdown()
+	h.dispatch.Drain()
+	h.admin.Drain()
+	hard := time.AfterFunc(drainTime, h.grpc.Stop)
+	h.grpc.GracefulStop()
+	hard.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := h.http.Shutdown(ctx); err != nil {
+		_ = h.http.Close() // a scraper that does not read
+	}
+}
+
+// close releases what New opened.
+func (h *Hub) close() error {
+	var errs []error
+	if h.pool != nil {
+		errs = append(errs, h.pool.Close())
+	}
+	for _, l := range []net.Listener{h.listener, h.httpListener} {
+		if l != nil {
+			_ = l.Close() // the servers have closed theirs already
+		}
+	}
+	if h.store != nil {
+		errs = append(errs, h.store.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Addr is where the hub serves gRPC.
-func (*Hub) Addr() net.Addr { return nil }
+func (h *Hub) Addr() net.Addr { return h.listener.Addr() }
 
 // HTTPAddr is where the hub serves metrics and health.
-func (*Hub) HTTPAddr() net.Addr { return nil }
+func (h *Hub) HTTPAddr() net.Addr { return h.httpListener.Addr() }
 
-// OperatorConfig is the path of the first operator's context, <data dir>/operator.yaml.
-func (*Hub) OperatorConfig() string { return "" }
+// OperatorConfig is the path of the first operator's context, for the CLI.
+func (h *Hub) OperatorConfig() string { return h.path("operator.yaml") }

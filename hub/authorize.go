@@ -1,0 +1,126 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/identity"
+)
+
+// rule says who may call.
+type rule int
+
+const (
+	nobody rule = iota // what no table names
+	anyone             // without a certificate, too
+	certified
+	clusters
+	operators
+)
+
+// rules by method come before rules by service. What is in neither is refused. The services check their callers again:
+// a mistake here, or a path that is read differently here and there, opens nothing.
+var (
+	methodRules = map[string]rule{
+		registrationv1.RegistrationService_Register_FullMethodName: anyone,
+		registrationv1.RegistrationService_Renew_FullMethodName:    clusters,
+	}
+	serviceRules = map[string]rule{
+		spokev1.SpokeService_ServiceDesc.ServiceName: clusters,
+		adminv1.AdminService_ServiceDesc.ServiceName: operators,
+		"grpc.health.v1.Health":                      certified,
+		"grpc.reflection.v1.ServerReflection":        operators,
+		"grpc.reflection.v1alpha.ServerReflection":   operators,
+	}
+)
+
+// ruleOf reads a path of the form /service/method, exactly.
+func ruleOf(path string) rule {
+	if r, ok := methodRules[path]; ok {
+		return r
+	}
+	rest, ok := strings.CutPrefix(path, "/")
+	service, method, split := strings.Cut(rest, "/")
+	if !ok || !split || method == "" || strings.Contains(method, "/") {
+		return nobody
+	}
+	return serviceRules[service]
+}
+
+// guard stands before every call: it counts, refuses who may not call, and turns a panic into an error of that call.
+type guard struct {
+	trustDomain string
+	log         *slog.Logger
+	requests    *prometheus.CounterVec
+}
+
+func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "nave_grpc_requests_total", Help: "Finished gRPC calls.",
+	}, []string{"method", "code"})
+	r.MustRegister(v)
+	return v
+}
+
+func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (response any, err error) {
+	defer func() { g.finish(info.FullMethod, recover(), &err) }()
+	if err := g.authorize(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
+	return handle(ctx, request)
+}
+
+func (g *guard) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+	defer func() { g.finish(info.FullMethod, recover(), &err) }()
+	if err := g.authorize(stream.Context(), info.FullMethod); err != nil {
+		return err
+	}
+	return handle(server, stream)
+}
+
+// authorize returns nil when the caller may call the method.
+func (g *guard) authorize(ctx context.Context, method string) error {
+	r := ruleOf(method)
+	if r == anyone {
+		return nil
+	}
+	id, err := identity.PeerID(ctx)
+	if err != nil {
+		return status.Error(codes.Unauthenticated, "show a certificate of this hub's authority")
+	}
+	ours := id.TrustDomain == g.trustDomain
+	switch {
+	case ours && r == certified,
+		ours && r == clusters && id.Role == identity.Cluster,
+		ours && r == operators && id.Role == identity.Operator:
+		return nil
+	}
+	return status.Errorf(codes.PermissionDenied, "%s may not call this", id)
+}
+
+// finish counts the call, and keeps a bug in one handler from ending the hub.
+func (g *guard) finish(method string, panicked any, err *error) {
+	if panicked != nil {
+		g.log.Error("handler panicked", slog.String("method", method), slog.Any("panic", panicked), slog.String("stack", string(debug.Stack())))
+		*err = status.Error(codes.Internal, "the hub failed on this call")
+	}
+	if ruleOf(method) == nobody {
+		method = "unknown" // a caller must not choose the metric's labels
+	}
+	g.requests.WithLabelValues(method, status.Code(*err).String()).Inc()
+}
+
+// refuseUnknown answers calls of methods that are not there; the guard lets nobody through to it.
+func refuseUnknown(any, grpc.ServerStream) error {
+	return status.Error(codes.Unimplemented, "no such method")
+}

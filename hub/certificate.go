@@ -1,0 +1,149 @@
+package hub
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"time"
+
+	"github.com/navefleet/nave/hub/operatorconfig"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// Lifetimes of the certificates that the hub issues for itself and for its first operator.
+const (
+	serverTTL   = 7 * 24 * time.Hour // renewed at half-life, and at every start
+	operatorTTL = 365 * 24 * time.Hour
+	renewRetry  = time.Minute
+)
+
+// The names in these certificates.
+const (
+	hubName      = "hub"
+	operatorName = "admin"
+	contextName  = "nave"
+)
+
+// renewCertificate gives the server a new key, which never leaves memory, and a certificate for it.
+func (h *Hub) renewCertificate() error {
+	key, err := identity.NewKey()
+	if err != nil {
+		return fmt.Errorf("make the server's key: %w", err)
+	}
+	names, ips := h.serverNames()
+	id := identity.ID{TrustDomain: h.authority.TrustDomain(), Role: identity.Hub, Name: hubName}
+	chain, err := h.authority.Issue(key.Public(), id, serverTTL, names, ips)
+	if err != nil {
+		return fmt.Errorf("issue the server's certificate: %w", err)
+	}
+	h.credential.Set(tls.Certificate{Certificate: chain, PrivateKey: key}, []*x509.Certificate{h.authority.Certificate()})
+	return nil
+}
+
+// keepCertificate renews the server's certificate at half-life until ctx ends.
+func (h *Hub) keepCertificate(ctx context.Context) error {
+	wait := time.Until(h.credential.RenewAt())
+	for {
+		t := time.NewTimer(max(wait, time.Second))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+		if err := h.renewCertificate(); err != nil {
+			h.config.Log.Error("renew the server's certificate", telemetry.Err(err))
+			wait = renewRetry
+			continue
+		}
+		wait = time.Until(h.credential.RenewAt())
+	}
+}
+
+// serverNames are what clients may call this hub: what is advertised, and the machine itself.
+func (h *Hub) serverNames() (names []string, ips []net.IP) {
+	names, ips = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	seen := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
+	for _, address := range append(h.config.Advertise, h.advertised()) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil || seen[host] {
+			continue
+		}
+		seen[host] = true
+		if ip := net.ParseIP(host); ip != nil {
+			ips = append(ips, ip)
+		} else {
+			names = append(names, host)
+		}
+	}
+	return names, ips
+}
+
+// advertised is where spokes reach this hub: the first address that the operator named, or else where it listens, or
+// else this machine's name.
+func (h *Hub) advertised() string {
+	if len(h.config.Advertise) > 0 {
+		return h.config.Advertise[0]
+	}
+	host, port, err := net.SplitHostPort(h.Addr().String())
+	if err != nil {
+		return h.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+		return net.JoinHostPort(host, port)
+	}
+	if name, err := os.Hostname(); err == nil {
+		return net.JoinHostPort(name, port)
+	}
+	return net.JoinHostPort("localhost", port)
+}
+
+// writeOperatorConfig makes the first operator's context, once. Who deletes the file gets a new one at the next start.
+func (h *Hub) writeOperatorConfig() error {
+	path := h.OperatorConfig()
+	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	key, err := identity.NewKey()
+	if err != nil {
+		return fmt.Errorf("make the operator's key: %w", err)
+	}
+	id := identity.ID{TrustDomain: h.authority.TrustDomain(), Role: identity.Operator, Name: operatorName}
+	chain, err := h.authority.Issue(key.Public(), id, operatorTTL, nil, nil)
+	if err != nil {
+		return fmt.Errorf("issue the operator's certificate: %w", err)
+	}
+	keyPEM, err := identity.MarshalKey(key)
+	if err != nil {
+		return fmt.Errorf("write the operator's key: %w", err)
+	}
+	c := &operatorconfig.Config{}
+	c.Set(operatorconfig.Context{
+		Name: contextName, Hub: h.operatorAddress(),
+		CertificateAuthorityData: identity.MarshalCertificates(h.authority.Certificate().Raw),
+		ClientCertificateData:    identity.MarshalCertificates(chain...),
+		ClientKeyData:            keyPEM,
+	})
+	return c.Save(path)
+}
+
+// operatorAddress is where the first operator, who has access to this machine, reaches the hub.
+func (h *Hub) operatorAddress() string {
+	if len(h.config.Advertise) > 0 {
+		return h.config.Advertise[0]
+	}
+	host, port, err := net.SplitHostPort(h.Addr().String())
+	if err != nil {
+		return h.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
