@@ -1,24 +1,167 @@
 package bundle
 
 import (
-	"errors"
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-var errSkeleton = errors.New("not yet")
+// Encode returns the bytes of nave.bundle.v1.Bundle. Equal bundles have equal bytes, in whatever order their
+// applications are; b itself stays as it is. A bundle that DecodeBundle would refuse is refused here.
+func (b *Bundle) Encode() ([]byte, error) {
+	sorted := *b
+	sorted.Applications = slices.SortedFunc(slices.Values(b.Applications), func(a, b Entry) int { return a.Owner.Compare(b.Owner) })
+	if err := sorted.check(); err != nil {
+		return nil, fmt.Errorf("encode bundle: %w", err)
+	}
+	return marshal("bundle", sorted.message(), MaxBundleBytes)
+}
 
-// Encode returns the bytes.
-func (b *Bundle) Encode() ([]byte, error) { return nil, errSkeleton }
+// Encode returns the bytes of nave.bundle.v1.Application. An application that DecodeApplication would refuse is refused
+// here.
+func (a *Application) Encode() ([]byte, error) {
+	if err := a.check(); err != nil {
+		return nil, fmt.Errorf("encode application %s: %w", a.Owner, err)
+	}
+	return marshal("application "+a.Owner.String(), a.message(), MaxApplicationBytes)
+}
 
-// DecodeBundle reads.
-func DecodeBundle(data []byte) (*Bundle, error) { return nil, errSkeleton }
+// Digests returns the digest of every blob that the application needs, objects and sealed files, each once.
+func (a *Application) Digests() []manifest.Digest {
+	seen := make(map[manifest.Digest]bool, len(a.Objects)+len(a.SealedFiles))
+	digests := make([]manifest.Digest, 0, len(a.Objects)+len(a.SealedFiles))
+	add := func(d manifest.Digest) {
+		if !seen[d] {
+			seen[d] = true
+			digests = append(digests, d)
+		}
+	}
+	for _, o := range a.Objects {
+		add(o.Digest)
+	}
+	for _, f := range a.SealedFiles {
+		add(f.Digest)
+	}
+	return digests
+}
 
-// Encode returns the bytes.
-func (a *Application) Encode() ([]byte, error) { return nil, errSkeleton }
+// Compare orders owners by kind, namespace and name.
+func (o Owner) Compare(other Owner) int {
+	return cmp.Or(
+		cmp.Compare(o.Kind, other.Kind),
+		cmp.Compare(o.Namespace, other.Namespace),
+		cmp.Compare(o.Name, other.Name),
+	)
+}
 
-// DecodeApplication reads.
-func DecodeApplication(data []byte) (*Application, error) { return nil, errSkeleton }
+// marshal writes a message whose size is limited.
+func marshal(what string, m proto.Message, limit int) ([]byte, error) {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
+	}
+	if len(data) > limit {
+		return nil, fmt.Errorf("encode %s: %d bytes: more than %d", what, len(data), limit)
+	}
+	return data, nil
+}
 
-// Digests of all blobs.
-func (a *Application) Digests() []manifest.Digest { return nil }
+func (b *Bundle) message() *bundlev1.Bundle {
+	m := &bundlev1.Bundle{
+		Cluster:   b.Cluster,
+		Epoch:     b.Epoch,
+		Sequence:  b.Sequence,
+		IssuedAt:  timestamppb.New(b.IssuedAt),
+		ExpiresAt: timestamppb.New(b.ExpiresAt),
+	}
+	for _, e := range b.Applications {
+		m.Applications = append(m.Applications, &bundlev1.ApplicationEntry{
+			Owner:       e.Owner.message(),
+			Digest:      e.Digest[:],
+			Revision:    e.Revision,
+			Suspended:   e.Suspended,
+			RequestedAt: e.RequestedAt,
+		})
+	}
+	return m
+}
+
+func (o Owner) message() *bundlev1.Owner {
+	return &bundlev1.Owner{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+}
+
+func (a *Application) message() *bundlev1.Application {
+	m := &bundlev1.Application{
+		Owner:          a.Owner.message(),
+		Prune:          a.Prune,
+		Wait:           a.Wait,
+		Force:          a.Force,
+		Timeout:        duration(a.Timeout),
+		Interval:       duration(a.Interval),
+		RetryInterval:  duration(a.RetryInterval),
+		ServiceAccount: a.ServiceAccount,
+		DeletionPolicy: deletionPolicies[a.DeletionPolicy],
+	}
+	if a.Decryption != (SecretReference{}) {
+		m.Decryption = &bundlev1.DecryptionKeys{Namespace: a.Decryption.Namespace, Name: a.Decryption.Name}
+	}
+	for _, o := range a.Objects {
+		m.Objects = append(m.Objects, &bundlev1.ObjectReference{Id: o.message(), Digest: o.Digest[:]})
+	}
+	for _, o := range a.DependsOn {
+		m.DependsOn = append(m.DependsOn, o.message())
+	}
+	for _, f := range a.SealedFiles {
+		m.SealedFiles = append(m.SealedFiles, f.message())
+	}
+	for _, o := range a.HealthChecks {
+		m.HealthChecks = append(m.HealthChecks, o.message())
+	}
+	return m
+}
+
+func (o ObjectIdentity) message() *bundlev1.ObjectIdentity {
+	return &bundlev1.ObjectIdentity{Group: o.Group, Version: o.Version, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+}
+
+func (f SealedFile) message() *bundlev1.SealedFile {
+	m := &bundlev1.SealedFile{Path: f.Path, Digest: f.Digest[:], Format: formats[f.Format]}
+	for _, v := range f.Values {
+		m.Values = append(m.Values, &bundlev1.SealedValue{Token: v.Token, Document: uint32(v.Document), Path: v.Path, Type: v.Type})
+	}
+	return m
+}
+
+// duration leaves a zero duration out.
+func duration(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
+}
+
+// deletionPolicies and formats are the words on the wire. An application that names no policy mirrors prune.
+var (
+	deletionPolicies = map[DeletionPolicy]bundlev1.DeletionPolicy{
+		"":                 bundlev1.DeletionPolicy_DELETION_POLICY_MIRROR_PRUNE,
+		MirrorPrune:        bundlev1.DeletionPolicy_DELETION_POLICY_MIRROR_PRUNE,
+		Delete:             bundlev1.DeletionPolicy_DELETION_POLICY_DELETE,
+		WaitForTermination: bundlev1.DeletionPolicy_DELETION_POLICY_WAIT_FOR_TERMINATION,
+		Orphan:             bundlev1.DeletionPolicy_DELETION_POLICY_ORPHAN,
+	}
+	formats = map[Format]bundlev1.SealedFormat{
+		YAML:   bundlev1.SealedFormat_SEALED_FORMAT_YAML,
+		JSON:   bundlev1.SealedFormat_SEALED_FORMAT_JSON,
+		Dotenv: bundlev1.SealedFormat_SEALED_FORMAT_DOTENV,
+		INI:    bundlev1.SealedFormat_SEALED_FORMAT_INI,
+		Binary: bundlev1.SealedFormat_SEALED_FORMAT_BINARY,
+	}
+)

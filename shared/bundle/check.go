@@ -1,0 +1,156 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+// Limits of what is encoded and decoded.
+const (
+	MaxBundleBytes      = 1<<20 - 1<<12 // with its envelope it fits into one message of 1 MiB
+	MaxApplicationBytes = 16 << 20
+	maxCluster          = 2048 // bytes of a SPIFFE ID
+)
+
+// check holds a bundle to what its signature promises. Both ends run it: the hub before it signs, the spoke after it
+// verified the signature.
+func (b *Bundle) check() error {
+	switch {
+	case b.Cluster == "":
+		return errors.New("no cluster")
+	case len(b.Cluster) > maxCluster:
+		return fmt.Errorf("cluster of %d bytes: more than %d", len(b.Cluster), maxCluster)
+	case b.Sequence == 0:
+		return errors.New("no sequence")
+	case b.IssuedAt.IsZero():
+		return errors.New("no time of issue")
+	case !b.ExpiresAt.After(b.IssuedAt):
+		return fmt.Errorf("expires at %s, issued at %s", b.ExpiresAt.Format(time.RFC3339), b.IssuedAt.Format(time.RFC3339))
+	}
+	for i, e := range b.Applications {
+		if err := e.check(); err != nil {
+			return fmt.Errorf("applications[%d]: %w", i, err)
+		}
+		if i > 0 {
+			if err := checkOrder(b.Applications[i-1].Owner, e.Owner); err != nil {
+				return fmt.Errorf("applications[%d]: %w", i, err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkOrder holds two owners that follow each other to their order.
+func checkOrder(before, after Owner) error {
+	switch order := before.Compare(after); {
+	case order == 0:
+		return fmt.Errorf("%s: listed twice", after)
+	case order > 0:
+		return fmt.Errorf("%s: listed after %s", after, before)
+	}
+	return nil
+}
+
+func (e Entry) check() error {
+	if err := e.Owner.check(); err != nil {
+		return err
+	}
+	if e.Digest.IsZero() {
+		return fmt.Errorf("%s: no digest", e.Owner)
+	}
+	return nil
+}
+
+func (o Owner) check() error {
+	if o.Kind == "" || o.Namespace == "" || o.Name == "" {
+		return fmt.Errorf("owner %q: kind, namespace and name are needed", o)
+	}
+	return nil
+}
+
+// check holds an application to what the spoke relies on.
+func (a *Application) check() error {
+	if err := a.Owner.check(); err != nil {
+		return err
+	}
+	for _, owner := range a.DependsOn {
+		if err := owner.check(); err != nil {
+			return fmt.Errorf("depends on: %w", err)
+		}
+	}
+	if a.Timeout < 0 || a.Interval < 0 || a.RetryInterval < 0 {
+		return errors.New("a negative duration")
+	}
+	if _, known := deletionPolicies[a.DeletionPolicy]; !known {
+		return fmt.Errorf("deletion policy %q is not known", a.DeletionPolicy)
+	}
+	if (a.Decryption.Namespace == "") != (a.Decryption.Name == "") {
+		return errors.New("decryption: namespace and name are needed")
+	}
+	for _, o := range a.HealthChecks {
+		if o.Kind == "" || o.Name == "" {
+			return errors.New("health check: kind and name are needed")
+		}
+	}
+	if err := a.checkObjects(); err != nil {
+		return err
+	}
+	return a.checkSealed()
+}
+
+func (a *Application) checkObjects() error {
+	seen := make(map[manifest.ID]bool, len(a.Objects))
+	for i, o := range a.Objects {
+		switch {
+		case o.Version == "" || o.Kind == "" || o.Name == "":
+			return fmt.Errorf("objects[%d]: version, kind and name are needed", i)
+		case o.Digest.IsZero():
+			return fmt.Errorf("%s: no digest", o.ID())
+		case seen[o.ID()]:
+			return fmt.Errorf("%s: listed twice", o.ID())
+		}
+		seen[o.ID()] = true
+	}
+	return nil
+}
+
+func (a *Application) checkSealed() error {
+	seen := map[string]bool{}
+	for _, f := range a.SealedFiles {
+		if f.Digest.IsZero() {
+			return fmt.Errorf("sealed file %s: no digest", f.Path)
+		}
+		if _, known := formats[f.Format]; !known {
+			return fmt.Errorf("sealed file %s: format %q is not known", f.Path, f.Format)
+		}
+		for _, v := range f.Values {
+			if err := v.check(); err != nil {
+				return fmt.Errorf("sealed file %s: %w", f.Path, err)
+			}
+			if seen[v.Token] {
+				return fmt.Errorf("sealed file %s: token %s: listed twice", f.Path, v.Token)
+			}
+			seen[v.Token] = true
+		}
+	}
+	return nil
+}
+
+func (v SealedValue) check() error {
+	if !sealed.Token(v.Token).Valid() {
+		return fmt.Errorf("token %q is malformed", v.Token)
+	}
+	if v.Document < 0 || v.Document > math.MaxInt32 {
+		return fmt.Errorf("token %s: document %d", v.Token, v.Document)
+	}
+	switch v.Type {
+	case "str", "int", "float", "bool", "bytes", "time":
+		return nil
+	}
+	return fmt.Errorf("token %s: type %q is not known", v.Token, v.Type)
+}

@@ -1,0 +1,215 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// DecodeBundle reads the bytes of a bundle. It refuses what it does not know, at any depth, because it would otherwise
+// carry out half of what was signed; and digests that are none, owners that are incomplete, out of order or listed
+// twice, and a bundle without cluster, sequence or times.
+func DecodeBundle(data []byte) (*Bundle, error) {
+	b, err := decodeBundle(data)
+	if err != nil {
+		return nil, fmt.Errorf("decode bundle: %w", err)
+	}
+	return b, nil
+}
+
+// DecodeApplication reads the bytes of an application, as strictly as DecodeBundle.
+func DecodeApplication(data []byte) (*Application, error) {
+	a, err := decodeApplication(data)
+	if err != nil {
+		return nil, fmt.Errorf("decode application: %w", err)
+	}
+	return a, nil
+}
+
+func decodeBundle(data []byte) (*Bundle, error) {
+	m := new(bundlev1.Bundle)
+	if err := unmarshal(data, m, MaxBundleBytes); err != nil {
+		return nil, err
+	}
+	issued, err := timeOf(m.GetIssuedAt())
+	if err != nil {
+		return nil, fmt.Errorf("issued at: %w", err)
+	}
+	expires, err := timeOf(m.GetExpiresAt())
+	if err != nil {
+		return nil, fmt.Errorf("expires at: %w", err)
+	}
+	b := &Bundle{Cluster: m.GetCluster(), Epoch: m.GetEpoch(), Sequence: m.GetSequence(), IssuedAt: issued, ExpiresAt: expires}
+	for i, e := range m.GetApplications() {
+		digest, err := manifest.DigestFromBytes(e.GetDigest())
+		if err != nil {
+			return nil, fmt.Errorf("applications[%d]: %w", i, err)
+		}
+		b.Applications = append(b.Applications, Entry{
+			Owner:       ownerOf(e.GetOwner()),
+			Digest:      digest,
+			Revision:    e.GetRevision(),
+			Suspended:   e.GetSuspended(),
+			RequestedAt: e.GetRequestedAt(),
+		})
+	}
+	return b, b.check()
+}
+
+func decodeApplication(data []byte) (*Application, error) {
+	m := new(bundlev1.Application)
+	if err := unmarshal(data, m, MaxApplicationBytes); err != nil {
+		return nil, err
+	}
+	a := &Application{
+		Owner:          ownerOf(m.GetOwner()),
+		Prune:          m.GetPrune(),
+		Wait:           m.GetWait(),
+		Force:          m.GetForce(),
+		ServiceAccount: m.GetServiceAccount(),
+		DeletionPolicy: policyOf(m.GetDeletionPolicy()),
+		Decryption:     SecretReference{Namespace: m.GetDecryption().GetNamespace(), Name: m.GetDecryption().GetName()},
+	}
+	for _, o := range m.GetDependsOn() {
+		a.DependsOn = append(a.DependsOn, ownerOf(o))
+	}
+	for _, o := range m.GetHealthChecks() {
+		a.HealthChecks = append(a.HealthChecks, identityOf(o))
+	}
+	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m)); err != nil {
+		return nil, err
+	}
+	return a, a.check()
+}
+
+func (a *Application) decodeDurations(m *bundlev1.Application) error {
+	for _, d := range []struct {
+		to   *time.Duration
+		from *durationpb.Duration
+	}{{&a.Timeout, m.GetTimeout()}, {&a.Interval, m.GetInterval()}, {&a.RetryInterval, m.GetRetryInterval()}} {
+		if d.from == nil {
+			continue
+		}
+		if err := d.from.CheckValid(); err != nil {
+			return err
+		}
+		if *d.to = d.from.AsDuration(); !proto.Equal(durationpb.New(*d.to), d.from) {
+			return fmt.Errorf("a duration of %d s", d.from.GetSeconds()) // beyond what time.Duration holds: 292 years
+		}
+	}
+	return nil
+}
+
+func (a *Application) decodeObjects(m *bundlev1.Application) error {
+	for i, o := range m.GetObjects() {
+		digest, err := manifest.DigestFromBytes(o.GetDigest())
+		if err != nil {
+			return fmt.Errorf("objects[%d]: %w", i, err)
+		}
+		a.Objects = append(a.Objects, ObjectReference{ObjectIdentity: identityOf(o.GetId()), Digest: digest})
+	}
+	return nil
+}
+
+func (a *Application) decodeSealed(m *bundlev1.Application) error {
+	for _, f := range m.GetSealedFiles() {
+		digest, err := manifest.DigestFromBytes(f.GetDigest())
+		if err != nil {
+			return fmt.Errorf("sealed file %s: %w", f.GetPath(), err)
+		}
+		file := SealedFile{Path: f.GetPath(), Digest: digest, Format: formatOf(f.GetFormat())}
+		for _, v := range f.GetValues() {
+			file.Values = append(file.Values, SealedValue{
+				Token: v.GetToken(), Document: int(v.GetDocument()), Path: v.GetPath(), Type: v.GetType(),
+			})
+		}
+		a.SealedFiles = append(a.SealedFiles, file)
+	}
+	return nil
+}
+
+// unmarshal reads a message of limited size and refuses what this build does not know.
+func unmarshal(data []byte, m proto.Message, limit int) error {
+	if len(data) > limit {
+		return fmt.Errorf("%d bytes: more than %d", len(data), limit)
+	}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return err
+	}
+	return refuseUnknown(m.ProtoReflect())
+}
+
+// refuseUnknown walks a message and everything inside it.
+func refuseUnknown(m protoreflect.Message) (err error) {
+	if unknown := m.GetUnknown(); len(unknown) > 0 {
+		return fmt.Errorf("%s has fields that this version does not know: upgrade it", m.Descriptor().FullName())
+	}
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.IsList() {
+			for i := 0; i < value.List().Len() && err == nil; i++ {
+				err = refuseUnknownValue(field, value.List().Get(i))
+			}
+		} else {
+			err = refuseUnknownValue(field, value)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// refuseUnknownValue looks into one value of a field.
+func refuseUnknownValue(field protoreflect.FieldDescriptor, value protoreflect.Value) error {
+	switch field.Kind() {
+	case protoreflect.MessageKind:
+		return refuseUnknown(value.Message())
+	case protoreflect.EnumKind:
+		if field.Enum().Values().ByNumber(value.Enum()) == nil {
+			return fmt.Errorf("%s is %d, which this version does not know: upgrade it", field.FullName(), value.Enum())
+		}
+	}
+	return nil
+}
+
+// timeOf reads a time that must be there.
+func timeOf(t *timestamppb.Timestamp) (time.Time, error) {
+	if t == nil {
+		return time.Time{}, errors.New("missing")
+	}
+	return t.AsTime(), t.CheckValid()
+}
+
+func ownerOf(o *bundlev1.Owner) Owner {
+	return Owner{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+func identityOf(o *bundlev1.ObjectIdentity) ObjectIdentity {
+	return ObjectIdentity{Group: o.GetGroup(), Version: o.GetVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+// policyOf returns the word for a policy that refuseUnknown has let in.
+func policyOf(p bundlev1.DeletionPolicy) DeletionPolicy {
+	for policy, wire := range deletionPolicies {
+		if wire == p && policy != "" {
+			return policy
+		}
+	}
+	return MirrorPrune // not specified
+}
+
+// formatOf returns the word for a format, and none for a file that names none.
+func formatOf(f bundlev1.SealedFormat) Format {
+	for format, wire := range formats {
+		if wire == f {
+			return format
+		}
+	}
+	return ""
+}

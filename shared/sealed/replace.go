@@ -1,0 +1,201 @@
+package sealed
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Lookup returns the value of a token, and whether there is one.
+type Lookup = func(Token) (Value, bool)
+
+// Replace returns a copy of a tree of JSON values (as unstructured objects have them) with values in the place of tokens.
+// A string that is a token, whole, becomes the value with its type; tokens inside of a longer string become text. Tokens
+// that value does not know stay and are returned, each once. A token in a map's key is an error: a name is no secret, and
+// the hub needs it.
+func Replace(v any, value Lookup) (any, []Token, error) {
+	r := replacer{lookup: value}
+	result, err := r.tree(v)
+	return result, r.unknown, err
+}
+
+// ReplaceObject returns a copy of an object (a manifest.Object) with values in the place of tokens, as Replace does, and
+// also inside of the base64 of a Secret's data and a ConfigMap's binaryData. A whole token there is put in as it is:
+// what was encrypted is the base64 already. Tokens that value does not know are an error, and so is a token in what names
+// the object. Errors name fields and tokens, never values.
+func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Unstructured, error) {
+	if err := checkName(o); err != nil {
+		return nil, err
+	}
+	r := replacer{lookup: value}
+	fields := make(map[string]any, len(o.Object))
+	encoded := base64Field(o)
+	for name, field := range o.Object {
+		var err error
+		if entries, ok := field.(map[string]any); ok && name == encoded {
+			fields[name], err = r.encodedMap(entries)
+		} else {
+			fields[name], err = r.entry(name, field)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("put sealed values into %s %s: %s%w", o.GetKind(), o.GetName(), name, err)
+		}
+	}
+	if len(r.unknown) > 0 {
+		return nil, fmt.Errorf("put sealed values into %s %s: no value for token %s", o.GetKind(), o.GetName(), r.unknown[0])
+	}
+	return &unstructured.Unstructured{Object: fields}, nil
+}
+
+// checkName refuses tokens in the fields that name an object: the hub could not know what it signed.
+func checkName(o *unstructured.Unstructured) error {
+	for _, name := range []string{o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName()} {
+		if len(Find(name)) > 0 {
+			return fmt.Errorf("%s %s: a sealed value cannot name an object", o.GetKind(), o.GetName())
+		}
+	}
+	return nil
+}
+
+// base64Field is the field of an object whose entries are base64.
+func base64Field(o *unstructured.Unstructured) string {
+	switch o.GroupVersionKind().GroupKind().String() {
+	case "Secret":
+		return "data"
+	case "ConfigMap":
+		return "binaryData"
+	}
+	return ""
+}
+
+// replacer replaces and remembers the tokens that have no value.
+type replacer struct {
+	lookup  Lookup
+	unknown []Token
+}
+
+// value looks a token up.
+func (r *replacer) value(t Token) (Value, bool) {
+	v, ok := r.lookup(t)
+	if !ok && !slices.Contains(r.unknown, t) {
+		r.unknown = append(r.unknown, t)
+	}
+	return v, ok
+}
+
+// tree copies a tree. Errors start with the path below it.
+func (r *replacer) tree(v any) (_ any, err error) {
+	switch v := v.(type) {
+	case string:
+		return r.scalar(v)
+	case []any:
+		list := make([]any, len(v))
+		for i, item := range v {
+			if list[i], err = r.tree(item); err != nil {
+				return nil, fmt.Errorf("[%d]%w", i, err)
+			}
+		}
+		return list, nil
+	case map[string]any:
+		fields := make(map[string]any, len(v))
+		for name, field := range v {
+			if fields[name], err = r.entry(name, field); err != nil {
+				return nil, fmt.Errorf(".%s%w", name, err)
+			}
+		}
+		return fields, nil
+	}
+	return v, nil
+}
+
+// entry copies one field of a map.
+func (r *replacer) entry(name string, field any) (any, error) {
+	if len(Find(name)) > 0 {
+		return nil, fmt.Errorf(": a sealed value cannot be a key")
+	}
+	return r.tree(field)
+}
+
+// scalar replaces in one string.
+func (r *replacer) scalar(s string) (any, error) {
+	if !Token(s).Valid() {
+		return r.text(s)
+	}
+	v, ok := r.value(Token(s))
+	if !ok {
+		return s, nil
+	}
+	result, err := v.scalar()
+	if err != nil {
+		return nil, fmt.Errorf(": %w", err)
+	}
+	return result, nil
+}
+
+// text replaces inside of a text that must stay one.
+func (r *replacer) text(s string) (string, error) {
+	var b strings.Builder
+	err := r.pieces(s, func(piece string) { b.WriteString(piece) }, func(v Value) error {
+		text, err := v.string()
+		b.WriteString(text)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf(": %w", err)
+	}
+	return b.String(), nil
+}
+
+// pieces cuts s at its tokens: keep gets what stays, put what comes in the place of a token. What was put in is not looked
+// at again.
+func (r *replacer) pieces(s string, keep func(string), put func(Value) error) error {
+	rest := 0
+	for i := next(s, 0); i >= 0; i = next(s, i+Length) {
+		v, ok := r.value(Token(s[i : i+Length]))
+		if !ok {
+			continue
+		}
+		keep(s[rest:i])
+		if err := put(v); err != nil {
+			return err
+		}
+		rest = i + Length
+	}
+	keep(s[rest:])
+	return nil
+}
+
+// encodedMap copies a map whose entries are base64.
+func (r *replacer) encodedMap(entries map[string]any) (any, error) {
+	result := make(map[string]any, len(entries))
+	for name, entry := range entries {
+		var err error
+		if s, ok := entry.(string); ok && len(Find(s)) == 0 && len(Find(name)) == 0 {
+			result[name] = r.encoded(s)
+		} else {
+			result[name], err = r.entry(name, entry)
+		}
+		if err != nil {
+			return nil, fmt.Errorf(".%s%w", name, err)
+		}
+	}
+	return result, nil
+}
+
+// encoded replaces inside of what a base64 text encodes. Any bytes can stand there.
+func (r *replacer) encoded(s string) string {
+	decoded, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || next(string(decoded), 0) < 0 {
+		return s // the API server judges what is no base64
+	}
+	var b bytes.Buffer
+	_ = r.pieces(string(decoded), func(piece string) { b.WriteString(piece) }, func(v Value) error {
+		b.Write(v.text)
+		return nil
+	})
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}

@@ -1,0 +1,280 @@
+package sealed
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+var salt = []byte("a salt")
+
+func token(leaf string) Token { return New(salt, leaf, []string{"stringData", leaf}) }
+
+func TestTokensAreStableAndDependOnSaltLeafAndPath(t *testing.T) {
+	base := New(salt, "ENC[x]", []string{"a", "b"})
+	if again := New(salt, "ENC[x]", []string{"a", "b"}); again != base {
+		t.Errorf("%s and %s for equal input", base, again)
+	}
+	for name, other := range map[string]Token{
+		"salt":         New([]byte("other"), "ENC[x]", []string{"a", "b"}),
+		"leaf":         New(salt, "ENC[y]", []string{"a", "b"}),
+		"path":         New(salt, "ENC[x]", []string{"a", "c"}),
+		"path in one":  New(salt, "ENC[x]", []string{"ab"}),
+		"shifted path": New(salt, "ENC[x]a", []string{"b"}),
+	} {
+		if other == base {
+			t.Errorf("%s does not change the token", name)
+		}
+	}
+}
+
+func TestTokensAreSafeWhereverTemplatesPutStrings(t *testing.T) {
+	for i := range 1000 {
+		token := New(salt, fmt.Sprint(i), nil)
+		if !token.Valid() || len(token) != Length || len(token) > 63 {
+			t.Fatalf("%q is not a token of %d characters", token, Length)
+		}
+		for j, c := range token {
+			if letter := c >= 'a' && c <= 'z'; !letter && (j == 0 || c < '0' || c > '9') {
+				t.Fatalf("%q has %q at %d", token, c, j)
+			}
+		}
+	}
+}
+
+func TestFindSeesTokensWhereverTheyStand(t *testing.T) {
+	a, b := token("a"), token("b")
+	for text, want := range map[string][]Token{
+		"":                                    nil,
+		"nothing here, not even 0sealed0":     nil,
+		string(a):                             {a},
+		"https://u:" + string(a) + "@h":       {a},
+		string(a) + string(b):                 {a, b},
+		string(b) + string(a) + string(b):     {b, a},
+		"x" + string(a) + "x":                 {a},
+		string(a[:Length-1]):                  nil,
+		string(a[1:]) + string(b):             {b},
+		strings.ToUpper(string(a)):            nil,
+		string(a[:20]) + "!" + string(a[20:]): nil,
+		"0sealed" + string(a):                 {a},
+	} {
+		if got := Find(text); !reflect.DeepEqual(got, want) {
+			t.Errorf("Find(%q) = %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestPartialSeesTokensThatWereTakenApart(t *testing.T) {
+	a, b := string(token("a")), string(token("b"))
+	for text, want := range map[string]bool{
+		"":                             false,
+		"a sealed envelope":            false,
+		a:                              false,
+		a + b + " and " + a:            false,
+		a[:8]:                          true,
+		a[:Length-1]:                   true,
+		a[2:]:                          true,
+		strings.ToUpper(a):             true,
+		strings.ToUpper(a[:1]) + a[1:]: true,
+		a + a[:12]:                     true,
+		a[:12] + a:                     true,
+		a[:5]:                          false,
+	} {
+		if got := Partial(text); got != want {
+			t.Errorf("Partial(%q) = %v, want %v", text, got, want)
+		}
+	}
+}
+
+// lookup knows the tokens that these tests use.
+func lookup(t Token) (Value, bool) {
+	values := map[Token]Value{
+		token("text"): Text("it's: s3cret\n"), token("int"): Integer(42), token("float"): Float(1.5), token("bool"): Boolean(true),
+		token("bytes"): Bytes([]byte{0xff, 0}), token("looks like a token"): Text(string(token("int"))), token("base64"): Text("aGVsbG8="),
+	}
+	v, ok := values[t]
+	return v, ok
+}
+
+func TestReplacePutsATypedValueInThePlaceOfAWholeScalar(t *testing.T) {
+	in := map[string]any{
+		"text": string(token("text")), "int": string(token("int")), "float": string(token("float")),
+		"list": []any{string(token("bool")), nil, int64(1)}, "plain": "x",
+		"inside": "n=" + string(token("int")) + " b=" + string(token("bool")) + " f=" + string(token("float")),
+	}
+	want := map[string]any{
+		"text": "it's: s3cret\n", "int": int64(42), "float": 1.5, "list": []any{true, nil, int64(1)}, "plain": "x",
+		"inside": "n=42 b=true f=1.5",
+	}
+	got, unknown, err := Replace(in, lookup)
+	if err != nil || len(unknown) > 0 {
+		t.Fatal(unknown, err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if in["text"] != string(token("text")) {
+		t.Error("the input was changed")
+	}
+}
+
+func TestReplaceDoesNotLookAtWhatItPutIn(t *testing.T) {
+	got, unknown, err := Replace("x"+string(token("looks like a token")), lookup)
+	if want := "x" + string(token("int")); err != nil || len(unknown) > 0 || got != want {
+		t.Errorf("%v, %v, %v, want %v", got, unknown, err, want)
+	}
+}
+
+func TestReplaceReturnsTokensThatHaveNoValue(t *testing.T) {
+	stranger, other := token("stranger"), token("other")
+	got, unknown, err := Replace([]any{string(stranger), "x" + string(stranger) + string(other)}, lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(unknown, []Token{stranger, other}) {
+		t.Errorf("unknown: %v", unknown)
+	}
+	if want := []any{string(stranger), "x" + string(stranger) + string(other)}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestReplaceRefusesWhatItCannotPutIn(t *testing.T) {
+	for name, in := range map[string]any{
+		"a token in a key":         map[string]any{"x" + string(token("text")): "v"},
+		"bytes as a scalar":        string(token("bytes")),
+		"bytes inside of a string": []any{"x" + string(token("bytes"))},
+	} {
+		if got, _, err := Replace(in, lookup); err == nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func encode(parts ...string) string {
+	return base64.StdEncoding.EncodeToString([]byte(strings.Join(parts, "")))
+}
+
+func TestReplaceObjectLooksInsideOfBase64(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind, field string
+		in, want    any
+	}{
+		"whole, generated":           {"Secret", "data", encode(string(token("text"))), encode("it's: s3cret\n")},
+		"inside, generated":          {"Secret", "data", encode("a=", string(token("int")), "\n"), encode("a=42\n")},
+		"bytes, generated":           {"Secret", "data", encode(string(token("bytes"))), encode("\xff\x00")},
+		"whole, encrypted as base64": {"Secret", "data", string(token("base64")), "aGVsbG8="},
+		"no base64":                  {"Secret", "data", "***", "***"},
+		"not a string":               {"Secret", "data", int64(1), int64(1)},
+		"stringData":                 {"Secret", "stringData", string(token("text")), "it's: s3cret\n"},
+		"binaryData":                 {"ConfigMap", "binaryData", encode("x", string(token("bytes"))), encode("x\xff\x00")},
+		"a ConfigMap's data":         {"ConfigMap", "data", encode(string(token("text"))), encode(string(token("text")))},
+		"another kind":               {"Widget", "data", encode(string(token("text"))), encode(string(token("text")))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "v1", "kind": c.kind, "metadata": map[string]any{"name": "a"}, c.field: map[string]any{"k": c.in},
+			}}
+			before := o.DeepCopy()
+			got, err := ReplaceObject(o, lookup)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := got.Object[c.field].(map[string]any)["k"]; v != c.want {
+				t.Errorf("%v, want %v", v, c.want)
+			}
+			if !reflect.DeepEqual(o, before) {
+				t.Error("the input was changed")
+			}
+		})
+	}
+}
+
+func TestReplaceObjectFailsWithoutShowingValues(t *testing.T) {
+	object := func(kind, name string, data map[string]any) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name}, "data": data,
+		}}
+	}
+	for name, o := range map[string]*unstructured.Unstructured{
+		"no value":              object("Secret", "a", map[string]any{"k": string(token("stranger"))}),
+		"no value in base64":    object("Secret", "a", map[string]any{"k": encode(string(token("stranger")))}),
+		"token in the name":     object("Secret", "a"+string(token("text")), nil),
+		"token in a data key":   object("Secret", "a", map[string]any{string(token("text")): encode("x")}),
+		"token in a config key": object("ConfigMap", "a", map[string]any{string(token("text")): "x"}),
+		"bytes in a text":       object("ConfigMap", "a", map[string]any{"k": string(token("bytes")), "l": string(token("text"))}),
+	} {
+		got, err := ReplaceObject(o, lookup)
+		if err == nil || got != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+			continue
+		}
+		if strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: the message %q shows a value", name, err)
+		}
+	}
+}
+
+func TestValueShowsItselfToNobody(t *testing.T) {
+	const secret = "canary-s3cret"
+	for _, v := range []Value{Text(secret), Bytes([]byte(secret))} {
+		var out bytes.Buffer
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&out, verb+" "+verb, v, &v)
+			fmt.Fprintf(&out, verb, struct{ Inner Value }{v})
+			fmt.Fprintf(&out, verb, []Value{v})
+		}
+		fmt.Fprint(&out, v.String(), v)
+		encoded, err := json.Marshal(map[string]any{"v": v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(encoded)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "v", v, "in", struct{ V Value }{v})
+		slog.New(slog.NewTextHandler(&out, nil)).Info("m", "v", v, "in", struct{ V Value }{v})
+		for _, form := range []string{secret, fmt.Sprintf("%x", secret), encode(secret), fmt.Sprint([]byte(secret))} {
+			if strings.Contains(out.String(), form) {
+				t.Errorf("the value shows in %s", out.String())
+			}
+		}
+	}
+}
+
+func TestValuesAreEqualByTypeAndContent(t *testing.T) {
+	if !Text("1").Equal(Text("1")) || Text("1").Equal(Integer(1)) || Integer(1).Equal(Integer(2)) {
+		t.Error("Equal compares something else")
+	}
+}
+
+func FuzzFind(f *testing.F) {
+	a, b := string(token("a")), string(token("b"))
+	for _, seed := range []string{"", a, a + b, a[1:] + b, "x0sealed0" + a, a[:20] + a[10:] + mark} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		tokens := Find(s)
+		rest := s
+		for _, found := range tokens {
+			if !found.Valid() || !strings.Contains(s, string(found)) {
+				t.Fatalf("%q is no token of %q", found, s)
+			}
+		}
+		replaced, unknown, err := Replace(s, func(Token) (Value, bool) { return Text(""), true })
+		if err != nil || len(unknown) > 0 {
+			t.Fatal(unknown, err)
+		}
+		if len(tokens) == 0 && replaced != rest {
+			t.Fatalf("%q became %q without a token", s, replaced)
+		}
+		if want := len(s) - len(replaced.(string)); want%Length != 0 || want < len(tokens)*Length {
+			t.Fatalf("%d bytes of %q were replaced for %d tokens", want, s, len(tokens))
+		}
+	})
+}

@@ -1,0 +1,112 @@
+// Package sealed is the tokens that stand for values which the hub must not see. The hub makes them from encrypted
+// leaves, templates carry them as ordinary strings, and the spoke finds them in the rendered objects and puts the values
+// in their place.
+//
+// A token is one letter, the mark "0sealed0", and 26 characters of base32: lower-case letters and digits only, so that it
+// survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, so that a template
+// which takes a token apart shows: with two salts its results differ. What it could take out of the mark itself, Partial
+// sees.
+package sealed
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"hash"
+	"strings"
+)
+
+const (
+	mark       = "0sealed0"
+	bodyLength = 26 // 130 bits
+)
+
+// Length is the length of every token in bytes.
+const Length = 1 + len(mark) + bodyLength
+
+// Token stands for one encrypted leaf.
+type Token string
+
+// encoding is base32 in lower case. It has no 0, so that the mark never shows inside of a body.
+var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// New makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens; another leaf,
+// path or salt gives another one. A salt is needed: HMAC-SHA256 under it is what keeps tokens of two renders apart.
+func New(salt []byte, leaf string, path []string) Token {
+	mac := hmac.New(sha256.New, salt)
+	writePart(mac, leaf)
+	for _, key := range path {
+		writePart(mac, key)
+	}
+	sum := mac.Sum(nil)
+	return Token(string('a'+sum[31]%26) + mark + encoding.EncodeToString(sum[:17])[:bodyLength])
+}
+
+// writePart writes a part with its length before it, so that no two lists of parts are the same bytes.
+func writePart(h hash.Hash, part string) {
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+	h.Write([]byte(part))
+}
+
+// Valid reports whether t is shaped like what New makes.
+func (t Token) Valid() bool { return len(t) == Length && tokenAt(string(t), 0) }
+
+// tokenAt reports whether a token starts at s[i].
+func tokenAt(s string, i int) bool {
+	if i < 0 || len(s)-i < Length || s[i] < 'a' || s[i] > 'z' || s[i+1:i+1+len(mark)] != mark {
+		return false
+	}
+	for _, c := range []byte(s[i+1+len(mark) : i+Length]) {
+		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
+			return false
+		}
+	}
+	return true
+}
+
+// next returns where the first token at or after from starts, or -1.
+func next(s string, from int) int {
+	for at := from; ; {
+		found := strings.Index(s[at:], mark)
+		if found < 0 {
+			return -1
+		}
+		if start := at + found - 1; start >= from && tokenAt(s, start) {
+			return start
+		}
+		at += found + 1
+	}
+}
+
+// Find returns the tokens in a text, in the order in which they first appear, each once.
+func Find(s string) []Token {
+	var tokens []Token
+	seen := map[Token]bool{}
+	for i := next(s, 0); i >= 0; i = next(s, i+Length) {
+		if t := Token(s[i : i+Length]); !seen[t] {
+			seen[t] = true
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
+}
+
+// Partial reports whether a text holds a piece of the mark outside of a whole token, in either case: a template cut a
+// token off or altered it. Pieces of fewer than seven characters of the mark alone are too common to tell.
+func Partial(s string) bool {
+	rest := 0
+	for i := next(s, 0); i >= 0; i = next(s, rest) {
+		if hasPiece(s[rest:i]) {
+			return true
+		}
+		rest = i + Length
+	}
+	return hasPiece(s[rest:])
+}
+
+// hasPiece reports whether a text without tokens has all of the mark but its first or last character.
+func hasPiece(s string) bool {
+	lower := strings.ToLower(s)
+	return strings.Contains(lower, mark[1:]) || strings.Contains(lower, mark[:len(mark)-1])
+}
