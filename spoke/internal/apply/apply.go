@@ -88,9 +88,3 @@ type Removal struct {
 	Claimed        func(manifest.ID) (bundle.Owner, bool)
 	Save           func(*inventory.Inventory) error
 }
-
-// Apply brings a set into the cluster.
-func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) { return nil, nil }
-
-// Delete takes an application out of the cluster as its deletion policy says.
-func (a *Applier) Delete(ctx context.Context, r Removal) (*ChangeSet, error) { return nil, nil }

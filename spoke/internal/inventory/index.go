@@ -69,6 +69,14 @@ func (x *Index) TakeDoubts() []bundle.ObjectIdentity {
 	return out
 }
 
+// Doubt makes somebody look at an object again.
+func (x *Index) Doubt(id manifest.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.doubts[id] = true
+	signal(x.doubtful)
+}
+
 // Put replaces what is known of the inventory's owner. Objects that another Application owned change hands. What was
 // observed of objects that stay is kept.
 func (x *Index) Put(v *Inventory) {
@@ -210,7 +218,7 @@ func (x *Index) observe(o observation) (bundle.Owner, Drift, bool) {
 
 // judge notes drift and returns it when it is news.
 func (e *entry) judge(l kube.Live, missing bool) Drift {
-	d := e.item.JudgeMissing()
+	d := e.item.JudgeMissing(e.status == sharedhealth.InProgress)
 	if !missing {
 		d = e.item.Judge(l)
 	}
@@ -244,7 +252,7 @@ func (x *Index) DriftOf(owner bundle.Owner) []manifest.ID {
 			out = append(out, id)
 		}
 	}
-	slices.SortFunc(out, compare)
+	slices.SortFunc(out, manifest.Compare)
 	return out
 }
 

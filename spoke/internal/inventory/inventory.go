@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -63,18 +62,8 @@ func (v *Inventory) IDs() []manifest.ID {
 	for id := range v.Items {
 		ids = append(ids, id)
 	}
-	slices.SortFunc(ids, compare)
+	slices.SortFunc(ids, manifest.Compare)
 	return ids
-}
-
-func compare(a, b manifest.ID) int {
-	switch {
-	case manifest.Less(a, b):
-		return -1
-	case manifest.Less(b, a):
-		return 1
-	}
-	return cmp.Compare(a.String(), b.String())
 }
 
 // Identity returns the object's name with the version it is recorded in.

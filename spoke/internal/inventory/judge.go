@@ -44,9 +44,10 @@ func (i Item) Judge(l kube.Live) Drift {
 	return Drift{}
 }
 
-// JudgeMissing is Judge for an object that is not there. An object that deletes itself when it is done is not missed.
-func (i Item) JudgeMissing() Drift {
-	if i.Mode == Ignore || i.UID == "" || i.Expires {
+// JudgeMissing is Judge for an object that is not there. One that deletes itself when it is done is missed only if it was
+// seen at work until then.
+func (i Item) JudgeMissing(atWork bool) Drift {
+	if i.Mode == Ignore || i.UID == "" || i.Expires && !atWork {
 		return Drift{}
 	}
 	return Drift{Kind: Missing}

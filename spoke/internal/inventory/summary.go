@@ -94,6 +94,6 @@ func worstFirst(a, b ObjectHealth) int {
 	return cmp.Or(
 		cmp.Compare(sharedhealth.Severity(b.Status), sharedhealth.Severity(a.Status)),
 		a.Since.Compare(b.Since),
-		compare(a.ID, b.ID),
+		manifest.Compare(a.ID, b.ID),
 	)
 }

@@ -71,6 +71,38 @@ func (e *Error) Uncertain() bool {
 	return e.Reason == Unreachable || e.Reason == Unavailable || e.Reason == Canceled
 }
 
+// Redacted returns the error with redact applied to everything that the API server said. bare also leaves out every text that
+// quotes values, for objects that are secret as a whole; what remains names the fields and what kind of fault each has.
+func (e *Error) Redacted(redact func(string) string, bare bool) *Error {
+	c := *e
+	if c.Reason != Canceled {
+		c.err = nil // its text may repeat the message
+	}
+	c.Causes = make([]Cause, len(e.Causes))
+	for i, cause := range e.Causes {
+		c.Causes[i] = Cause{Type: cause.Type, Field: redact(cause.Field), Message: redact(cause.Message)}
+		if bare {
+			c.Causes[i].Message = ""
+		}
+	}
+	c.Message = redact(e.Message)
+	if bare && (c.Reason == Invalid || c.Reason == Immutable) {
+		c.Message = c.bareMessage()
+	}
+	return &c
+}
+
+func (e *Error) bareMessage() string {
+	if len(e.Causes) == 0 {
+		return "the API server finds it invalid (the details are left out, since they may quote a secret value)"
+	}
+	faults := make([]string, len(e.Causes))
+	for i, c := range e.Causes {
+		faults[i] = c.Field + ": " + c.Type
+	}
+	return "the API server finds it invalid: " + strings.Join(faults, ", ")
+}
+
 // ReasonOf returns the reason in err's tree, Other when err is of another kind, and "" for nil.
 func ReasonOf(err error) Reason {
 	if err == nil {
@@ -177,6 +209,11 @@ var immutableWords = []string{
 	"is immutable",                    // the usual text of CEL transition rules
 	"may not change once set",         // Service spec.clusterIPs
 	"updates to statefulset spec for", // fields other than 'replicas', …
+	"cannot change roleRef",           // bindings of RBAC
+	"updates to parameters are forbidden",
+	"updates to provisioner are forbidden",
+	"updates to reclaimPolicy are forbidden",
+	"may not be changed in an update", // PriorityClass
 }
 
 // immutable reports whether every cause is a field that cannot change. One other cause among them means that the new

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,7 @@ import (
 	"time"
 )
 
-// pageSize is how many objects a List asks for at a time.
+// pageSize is how many objects a List asks for at a time, unless the scope says otherwise.
 const pageSize = 500
 
 // watchFor is how long the API server may keep one watch open; after it the watcher resumes where it was.
@@ -22,6 +23,7 @@ type Scope struct {
 	Namespace string // empty: all
 	Selector  string // label selector; empty: all
 	Whole     bool   // whole objects; else their metadata
+	Page      int    // how many objects of a List are in memory at a time; 0: 500
 }
 
 // List calls see for every object in the scope, a page at a time, and returns the resourceVersion to watch from.
@@ -30,7 +32,7 @@ func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) er
 	if s.Whole {
 		r.accept = mediaJSON
 	}
-	r.query = url.Values{"limit": {strconv.Itoa(pageSize)}}
+	r.query = url.Values{"limit": {strconv.Itoa(cmp.Or(s.Page, pageSize))}}
 	if s.Selector != "" {
 		r.query.Set("labelSelector", s.Selector)
 	}

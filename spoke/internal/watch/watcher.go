@@ -3,11 +3,21 @@ package watch
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
+
+// Selector is what an object carries to be watched: Flux's owner label.
+const Selector = "kustomize.toolkit.fluxcd.io/name"
 
 // Config is what a Watcher works with.
 type Config struct {
@@ -20,19 +30,139 @@ type Config struct {
 // Watcher watches what the index says is ours.
 type Watcher struct {
 	Config
+	out *outbox
+
+	mu        sync.Mutex // guards everything below
+	followers map[schema.GroupKind]*follower
+	paces     map[manifest.ID]Pace
+	held      map[manifest.ID]Observation // drift that must wait until its RetryAt
+	wake      chan struct{}               // a held observation came
 }
 
 // New returns a Watcher that does nothing before Run.
-func New(c Config) *Watcher { return &Watcher{Config: c} }
-
-// Run watches until the context ends.
-func (w *Watcher) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func New(c Config) *Watcher {
+	if c.Log == nil {
+		c.Log = telemetry.Discard()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Watcher{
+		Config: c, out: newOutbox(), followers: map[schema.GroupKind]*follower{},
+		paces: map[manifest.ID]Pace{}, held: map[manifest.ID]Observation{}, wake: make(chan struct{}, 1),
+	}
+}
 
 // C is signalled when Take has something to return.
-func (w *Watcher) C() <-chan struct{} { return nil }
+func (w *Watcher) C() <-chan struct{} { return w.out.signal }
 
 // Take returns the latest observation of each object since the last Take, in the order of apply.
-func (w *Watcher) Take() []Observation { return nil }
+func (w *Watcher) Take() []Observation { return w.out.take() }
+
+// Run watches until the context ends. Run it once.
+func (w *Watcher) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { w.followKinds(ctx); return nil })
+	g.Go(func() error { w.lookAgain(ctx); return nil })
+	g.Go(func() error { w.releaseHeld(ctx); return nil })
+	return g.Wait()
+}
 
 // Synced reports whether every kind in the index was listed once since it is watched.
-func (w *Watcher) Synced() bool { return false }
+func (w *Watcher) Synced() bool {
+	wanted := kinds(w.Index.Kinds())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for gk := range wanted {
+		f := w.followers[gk]
+		if f == nil || !f.synced.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// kinds keeps one version of each kind, since all of them show the same objects.
+func kinds(all []kube.Mapping) map[schema.GroupKind]kube.Mapping {
+	out := map[schema.GroupKind]kube.Mapping{}
+	for _, m := range all {
+		gk := m.GroupVersionKind().GroupKind()
+		if had, ok := out[gk]; !ok || m.Version < had.Version {
+			out[gk] = m
+		}
+	}
+	return out
+}
+
+// followKinds keeps one follower for each kind in the index.
+func (w *Watcher) followKinds(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		w.adjust(ctx, &running)
+		select {
+		case <-w.Index.Changed():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// adjust starts and stops followers.
+func (w *Watcher) adjust(ctx context.Context, running *sync.WaitGroup) {
+	wanted := kinds(w.Index.Kinds())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for gk, f := range w.followers {
+		if m, ok := wanted[gk]; !ok || m != f.mapping {
+			f.stop()
+			delete(w.followers, gk)
+		}
+	}
+	for gk, m := range wanted {
+		if w.followers[gk] != nil {
+			continue
+		}
+		f := newFollower(w, m)
+		w.followers[gk] = f
+		var own context.Context
+		own, f.stop = context.WithCancel(ctx)
+		running.Go(func() { f.run(own) })
+	}
+}
+
+// lookAgain looks at the objects that the index is in doubt about.
+func (w *Watcher) lookAgain(ctx context.Context) {
+	const later = time.Second
+	for {
+		select {
+		case <-w.Index.Doubtful():
+		case <-ctx.Done():
+			return
+		}
+		var failed []bundle.ObjectIdentity
+		for _, id := range w.Index.TakeDoubts() {
+			if err := w.look(ctx, id); err != nil {
+				failed = append(failed, id)
+			}
+		}
+		if len(failed) > 0 && !wait(ctx, later) {
+			return
+		}
+		for _, id := range failed {
+			w.Index.Doubt(id.ID())
+		}
+	}
+}
+
+// wait waits, and reports whether the context goes on.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,264 @@
+package apply
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// pruneGone deletes what is recorded and not desired any more, once everything desired was applied.
+func (r *run) pruneGone(ctx context.Context) {
+	gone := r.gone()
+	if len(gone) == 0 || r.countRefused() > 0 {
+		return
+	}
+	if err := r.set.Guard.Check(len(r.prior.Items), len(gone)); err != nil && !r.set.Acknowledged {
+		for _, id := range gone {
+			r.file(id, Held, fmt.Errorf("%s: %w", id, err))
+		}
+		return
+	}
+	r.deleteAll(ctx, gone, r.set.Claimed)
+}
+
+// gone returns what is recorded and not in the set, without what another application took over, which is just dropped.
+func (r *run) gone() []manifest.ID {
+	desired := make(map[manifest.ID]bool, len(r.set.Objects))
+	for _, d := range r.set.Objects {
+		desired[d.ID()] = true
+	}
+	var out []manifest.ID
+	for id := range r.next.Items {
+		if desired[id] {
+			continue
+		}
+		if r.taken(id, r.set.Claimed) {
+			r.release(id)
+			continue
+		}
+		out = append(out, id)
+	}
+	return out
+}
+
+func (r *run) countRefused() int {
+	n := 0
+	for _, e := range r.entries {
+		if e.Action == Refused {
+			n++
+		}
+	}
+	return n
+}
+
+// taken reports whether another application of the cluster wants or owns the object.
+func (r *run) taken(id manifest.ID, claimed claims) bool {
+	if claimed != nil {
+		if owner, is := claimed(id); is && owner != r.owner {
+			return true
+		}
+	}
+	owner, _, known := r.Index.Owner(id)
+	return known && owner != r.owner
+}
+
+// release drops an object from the inventory and leaves it in the cluster.
+func (r *run) release(id manifest.ID) {
+	if owner, _, known := r.Index.Owner(id); known && owner == r.owner {
+		r.Index.Forget(id)
+	}
+	r.file(id, Released, nil)
+}
+
+// file adds an entry for an object that is not desired. What is deleted or released leaves the inventory.
+func (r *run) file(id manifest.ID, action Action, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries = append(r.entries, Entry{Object: r.prior.Identity(id), Action: action, Err: err})
+	r.giveUp(err)
+	if action == Deleted || action == Released {
+		delete(r.next.Items, id)
+		r.unsaved = true
+	}
+}
+
+// deleteAll deletes objects wave by wave in the reverse order of apply; the objects of a wave go at the same time.
+func (r *run) deleteAll(ctx context.Context, ids []manifest.ID, claimed claims) {
+	for _, wave := range waves(ids) {
+		var g errgroup.Group
+		g.SetLimit(r.Concurrency)
+		for _, id := range wave {
+			g.Go(func() error {
+				r.deleteOne(ctx, id, claimed)
+				return nil
+			})
+		}
+		_ = g.Wait() // nothing returns an error; they are in the entries
+	}
+}
+
+// waves sorts objects for deletion: the reverse of the order of apply, then CustomResourceDefinitions, then Namespaces, each
+// kind a wave.
+func waves(ids []manifest.ID) [][]manifest.ID {
+	sorted := slices.Clone(ids)
+	slices.SortFunc(sorted, func(a, b manifest.ID) int {
+		return cmp.Or(cmp.Compare(lateness(a), lateness(b)), manifest.Compare(b, a))
+	})
+	var out [][]manifest.ID
+	for i, id := range sorted {
+		if i == 0 || sorted[i-1].GroupKind() != id.GroupKind() {
+			out = append(out, nil)
+		}
+		out[len(out)-1] = append(out[len(out)-1], id)
+	}
+	return out
+}
+
+func lateness(id manifest.ID) int {
+	switch {
+	case id.Group == "" && id.Kind == "Namespace":
+		return 2
+	case isDefinition(id):
+		return 1
+	}
+	return 0
+}
+
+// deleteOne deletes one object if it is still the one we made and nothing speaks against it.
+func (r *run) deleteOne(ctx context.Context, id manifest.ID, claimed claims) {
+	if err := r.stopped(ctx); err != nil {
+		r.file(id, Held, err)
+		return
+	}
+	if r.taken(id, claimed) {
+		r.release(id)
+		return
+	}
+	r.Index.Begin(r.owner, id)
+	action, err := r.remove(ctx, id)
+	if action == Held {
+		r.Index.Abandon(id)
+	} else {
+		r.Index.Forget(id)
+	}
+	r.file(id, action, redact(err, id, nil))
+}
+
+// remove looks at the live object, decides, and deletes it under the condition that it is still the same.
+func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
+	o, item := r.prior.Identity(id), r.prior.Items[id]
+	if r.Allow != nil {
+		if err := r.Allow(o); err != nil {
+			return Held, fmt.Errorf("%s is not allowed to be deleted here: %w", id, err)
+		}
+	}
+	if item.Mode == inventory.Ignore {
+		return Released, nil
+	}
+	live, err := r.client.Look(ctx, o, false)
+	switch kube.ReasonOf(err) {
+	case "":
+	case kube.NotFound, kube.NoMatch:
+		return Deleted, nil
+	default:
+		return Held, err
+	}
+	if r.spared(id, item, live) {
+		return Released, nil
+	}
+	if live.Deleting {
+		return Deleted, nil
+	}
+	if err := r.vacant(ctx, id); err != nil {
+		return Held, err
+	}
+	err = r.client.Delete(ctx, o, kube.DeleteOptions{UID: live.UID})
+	if err != nil && kube.ReasonOf(err) != kube.NotFound {
+		return Held, err
+	}
+	return Deleted, nil
+}
+
+// spared reports whether a live object is to stay: it says so, it is another one than ours, or another application's.
+func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
+	if kept(live.Annotations) || item.UID != "" && item.UID != live.UID {
+		return true
+	}
+	if item.Mode == inventory.IfNotPresent && !marked(live.Labels, r.owner) { // it was there before us
+		return true
+	}
+	if _, other := otherOwner(live.Labels, r.owner); other {
+		return true
+	}
+	return id.Group == "" && id.Kind == "Namespace" && r.protected(id.Name)
+}
+
+// protected reports whether a namespace is never deleted: the spoke's own, and those without which there is no cluster.
+func (r *run) protected(namespace string) bool {
+	switch namespace {
+	case r.OwnNamespace, "default", "kube-system", "kube-public", "kube-node-lease":
+		return true
+	}
+	return false
+}
+
+// vacant returns an error for a CustomResourceDefinition that still has objects: all of them, whoever made them, would
+// go with it.
+func (r *run) vacant(ctx context.Context, id manifest.ID) error {
+	if !isDefinition(id) {
+		return nil
+	}
+	o, err := r.client.Get(ctx, r.prior.Identity(id))
+	if err != nil {
+		return err
+	}
+	for _, gvk := range servedKinds(definedKindOf(o), o) {
+		m, err := r.client.Mapping(ctx, gvk)
+		if kube.ReasonOf(err) == kube.NoMatch {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return r.noneLeft(ctx, m, id) // every served version shows the same objects
+	}
+	return nil
+}
+
+// noneLeft returns an error if there is an object of the kind.
+func (r *run) noneLeft(ctx context.Context, m kube.Mapping, crd manifest.ID) error {
+	var left error
+	_, err := r.client.List(ctx, m, kube.Scope{}, func(l kube.Live) error {
+		left = fmt.Errorf("%s is kept: %s and perhaps more would be deleted with it; delete them first", crd, l.ID.ID())
+		return left
+	})
+	return cmp.Or(left, err)
+}
+
+func definedKindOf(o *manifest.Object) schema.GroupKind {
+	gk, _ := definedKind(o)
+	return gk
+}
+
+// servedKinds returns the kind in each version that a CustomResourceDefinition serves.
+func servedKinds(gk schema.GroupKind, o *manifest.Object) []schema.GroupVersionKind {
+	spec, _ := o.Object["spec"].(map[string]any)
+	versions, _ := spec["versions"].([]any)
+	var out []schema.GroupVersionKind
+	for _, v := range versions {
+		version, _ := v.(map[string]any)
+		name, _ := version["name"].(string)
+		if served, _ := version["served"].(bool); served && name != "" {
+			out = append(out, gk.WithVersion(name))
+		}
+	}
+	return out
+}

@@ -1,0 +1,256 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// Apply brings a set into the cluster. The ChangeSet is never nil, and its inventory is what is owned afterwards, also when
+// err is not nil: then the whole could not go on, because the context ended (a newer bundle came), the API server is away,
+// the state could not be written or the account cannot be impersonated. Objects that were refused are in the entries.
+func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
+	started := time.Now()
+	r, err := a.start(s.Owner, s.ServiceAccount, s.Previous, s.Save)
+	if err != nil {
+		return r.changes(started), fmt.Errorf("apply %s: %w", s.Owner, err)
+	}
+	r.set = s
+	if err := r.applyAll(ctx); err != nil {
+		return r.changes(started), fmt.Errorf("apply %s: %w", s.Owner, err)
+	}
+	return r.changes(started), nil
+}
+
+// run is one Apply or Delete under way.
+type run struct {
+	*Applier
+	client *kube.Client
+	owner  bundle.Owner
+	set    Set
+	save   func(*inventory.Inventory) error
+	prior  *inventory.Inventory // as it was before; not changed
+
+	mu      sync.Mutex // guards everything below while objects are sent
+	next    *inventory.Inventory
+	unsaved bool
+	entries []Entry
+	defined map[schema.GroupKind]bundle.ObjectIdentity // kinds that a CustomResourceDefinition sent in this run brings
+	refused map[manifest.ID]bool                       // what of stage 0 did not get into the cluster
+	broken  map[schema.GroupKind]bundle.ObjectIdentity // kinds whose CustomResourceDefinition was refused
+	fatal   error                                      // why nothing more is sent
+}
+
+func (a *Applier) start(owner bundle.Owner, account string, prior *inventory.Inventory, save func(*inventory.Inventory) error) (*run, error) {
+	if prior == nil {
+		prior = inventory.New(owner)
+	}
+	if save == nil {
+		save = func(*inventory.Inventory) error { return nil }
+	}
+	r := &run{
+		Applier: a, client: a.Client, owner: owner, save: save, prior: prior, next: prior.Clone(),
+		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{}, refused: map[manifest.ID]bool{},
+	}
+	r.next.Owner = owner
+	if account == "" {
+		return r, nil
+	}
+	var err error
+	r.client, err = a.Client.As(owner.Namespace, account)
+	return r, err
+}
+
+func (r *run) changes(started time.Time) *ChangeSet {
+	return &ChangeSet{Owner: r.owner, Entries: r.entries, Inventory: r.next, Duration: time.Since(started)}
+}
+
+func (r *run) applyAll(ctx context.Context) error {
+	send := r.decide()
+	if err := r.mark(send); err != nil {
+		return err
+	}
+	for stage := range manifest.Stages {
+		r.sendStage(ctx, send, stage)
+		if stage == 0 {
+			r.awaitKinds(ctx, send)
+		}
+	}
+	if r.fatal == nil && r.set.Prune {
+		r.pruneGone(ctx)
+	}
+	return errors.Join(r.fatal, r.finish())
+}
+
+// decide makes the entries and returns the indexes of the objects to send. An object that is recorded with the same digest
+// and was not seen to drift costs nothing.
+func (r *run) decide() []int {
+	r.entries = make([]Entry, len(r.set.Objects))
+	seen := make(map[manifest.ID]bool, len(r.set.Objects))
+	var send []int
+	for i, d := range r.set.Objects {
+		id := d.ID()
+		r.entries[i] = Entry{Object: d.ObjectIdentity, Action: Unchanged, Drift: r.Index.Drifted(id)}
+		item, known := r.prior.Items[id]
+		switch {
+		case seen[id]:
+			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.owner)
+		case known && settled(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any():
+			r.claim(id, item)
+		default:
+			send = append(send, i)
+		}
+		seen[id] = true
+	}
+	return send
+}
+
+// settled reports whether it is known what became of the object when it was last sent.
+func settled(i inventory.Item) bool { return i.UID != "" || i.Mode == inventory.Ignore }
+
+// claim makes sure that the index knows an unchanged object as ours.
+func (r *run) claim(id manifest.ID, item inventory.Item) {
+	if owner, _, known := r.Index.Owner(id); known && owner == r.owner {
+		return
+	}
+	r.Index.Begin(r.owner, id)
+	r.Index.Commit(r.owner, id, item)
+}
+
+// mark saves the inventory with everything that is about to be sent marked as to be sent again, so that after a crash no
+// object is lost and none is taken for unchanged that may not be.
+func (r *run) mark(send []int) error {
+	if len(send) == 0 {
+		return nil
+	}
+	for _, i := range send {
+		d := r.set.Objects[i]
+		item, known := r.next.Items[d.ID()]
+		if !known {
+			item.Version = d.Version
+		}
+		item.Digest = manifest.Digest{}
+		r.next.Items[d.ID()] = item
+	}
+	if err := r.save(r.next); err != nil {
+		r.next = r.prior.Clone() // nothing was sent
+		return fmt.Errorf("save the inventory before the apply: %w", err)
+	}
+	r.unsaved = true
+	return nil
+}
+
+// finish saves what became of it. Without this save the next apply sends the same objects again, which is harmless.
+func (r *run) finish() error {
+	if !r.unsaved {
+		return nil
+	}
+	if err := r.save(r.next); err != nil {
+		return fmt.Errorf("save the inventory after the apply: %w", err)
+	}
+	r.unsaved = false
+	return nil
+}
+
+// sendStage sends the objects of one stage, several at a time, and waits for all.
+func (r *run) sendStage(ctx context.Context, send []int, stage int) {
+	var g errgroup.Group
+	g.SetLimit(r.Concurrency)
+	for _, i := range send {
+		if manifest.Stage(r.set.Objects[i].ID()) != stage {
+			continue
+		}
+		g.Go(func() error {
+			r.sendOne(ctx, i)
+			return nil
+		})
+	}
+	_ = g.Wait() // nothing returns an error; they are in the entries
+}
+
+// sendOne sends one object and files what became of it.
+func (r *run) sendOne(ctx context.Context, i int) {
+	d := r.set.Objects[i]
+	id := d.ID()
+	if err := r.stopped(ctx); err != nil {
+		r.fail(i, fmt.Errorf("%s was not sent: %w", id, err), false)
+		return
+	}
+	r.Index.Begin(r.owner, id)
+	result, err := r.send(ctx, d)
+	if err != nil {
+		r.Index.Abandon(id)
+		r.fail(i, err, uncertain(err))
+		return
+	}
+	r.Index.Commit(r.owner, id, result.item)
+	r.noteHealth(id, result)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next.Items[id] = result.item
+	r.entries[i].Action = result.action
+}
+
+// stopped returns why nothing more should be sent, if so.
+func (r *run) stopped(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fatal == nil && ctx.Err() != nil {
+		r.fatal = context.Cause(ctx)
+	}
+	return r.fatal
+}
+
+// fail files a refused object. What was recorded of it before stays true unless the request may have been carried out.
+func (r *run) fail(i int, err error, uncertain bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.set.Objects[i]
+	id := d.ID()
+	r.entries[i].Action, r.entries[i].Err = Refused, err
+	r.refused[id] = true
+	if !uncertain {
+		r.restore(id)
+	}
+	r.giveUp(err)
+}
+
+// giveUp stops the run after an error that every other object would get as well; the caller holds the mutex.
+func (r *run) giveUp(err error) {
+	if r.fatal == nil && hopeless(err) {
+		r.fatal = err
+	}
+}
+
+// restore puts back what was recorded of an object before the run; the caller holds the mutex.
+func (r *run) restore(id manifest.ID) {
+	if before, known := r.prior.Items[id]; known {
+		r.next.Items[id] = before
+		return
+	}
+	delete(r.next.Items, id)
+}
+
+// hopeless reports whether every other object would get the same answer.
+func hopeless(err error) bool {
+	switch kube.ReasonOf(err) {
+	case kube.Unreachable, kube.Unauthorized, kube.Canceled:
+		return true
+	}
+	return false
+}
+
+func uncertain(err error) bool {
+	var e *kube.Error
+	return errors.As(err, &e) && e.Uncertain()
+}

@@ -1,0 +1,205 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/health"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// result is what became of one object that was sent.
+type result struct {
+	item   inventory.Item
+	action Action
+	live   kube.Live // zero: the API server was not asked
+}
+
+// send brings one object into the cluster. Its errors are redacted and name the object.
+func (r *run) send(ctx context.Context, d Desired) (result, error) {
+	if r.Allow != nil {
+		if err := r.Allow(d.ObjectIdentity); err != nil {
+			return result{}, fmt.Errorf("%s is not allowed here: %w", d.ID(), err)
+		}
+	}
+	if err := r.lacks(d.ObjectIdentity); err != nil {
+		return result{}, err
+	}
+	loaded, err := d.Load(ctx)
+	if err != nil {
+		return result{}, fmt.Errorf("%s: %w", d.ID(), err)
+	}
+	if err := fit(loaded.Object, d.ObjectIdentity); err != nil {
+		return result{}, err
+	}
+	r.define(loaded.Object)
+	out, err := r.place(ctx, d, loaded.Object)
+	return out, redact(err, d.ID(), loaded.Redact)
+}
+
+// fit refuses bytes that are not the object they are signed as, since the local policy was asked about that one, and an object that is
+// still encrypted.
+func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
+	if o == nil {
+		return fmt.Errorf("%s: there is no object", id.ID())
+	}
+	if got := kube.Identify(o); got != id {
+		return fmt.Errorf("%s: the bundle's bytes are those of %s in version %q", id.ID(), got.ID(), got.Version)
+	}
+	if manifest.IsEncrypted(o) {
+		return fmt.Errorf("%s is still encrypted with SOPS: it is not applied as ciphertext", id.ID())
+	}
+	return nil
+}
+
+// place applies the object in the mode that its annotations ask for.
+func (r *run) place(ctx context.Context, d Desired, o *manifest.Object) (result, error) {
+	mode := modeOf(o)
+	item := inventory.Item{Version: d.Version, Digest: d.Digest, Mode: mode, Expires: expires(o)}
+	switch mode {
+	case inventory.Ignore:
+		before := r.prior.Items[d.ID()]
+		item.UID, item.Resource = before.UID, before.Resource
+		return result{item: item, action: Skipped}, nil
+	case inventory.IfNotPresent:
+		live, err := r.client.Look(ctx, d.ObjectIdentity, wholeOf(d))
+		if err == nil {
+			r.mapped(ctx, &item, d)
+			return result{item: record(item, live), action: Unchanged, live: live}, nil
+		}
+		if kube.ReasonOf(err) != kube.NotFound {
+			return result{}, err
+		}
+	}
+	return r.put(ctx, d, o, item)
+}
+
+// put applies the object: in one request, unless a field is immutable or kubectl owns some.
+func (r *run) put(ctx context.Context, d Desired, o *manifest.Object, item inventory.Item) (result, error) {
+	opts := kube.ApplyOptions{Force: true, Whole: wholeOf(d)}
+	applied, err := r.client.Apply(ctx, o, opts)
+	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.set.Force) {
+		applied, err = r.recreate(ctx, o, opts)
+	}
+	if err != nil {
+		return result{}, err
+	}
+	created := applied.Created
+	if item.Mode == inventory.Override && len(applied.Adoptable) > 0 {
+		if applied, err = r.takeOver(ctx, o, opts, applied); err != nil {
+			return result{}, err
+		}
+	}
+	item.Resource = applied.Mapping.Resource
+	out := result{item: record(item, applied.Live), action: Configured, live: applied.Live}
+	switch {
+	case created:
+		out.action = Created
+	case r.same(d, out.item):
+		out.action = Unchanged
+	}
+	return out, nil
+}
+
+// takeOver makes the fields ours that kubectl wrote and applies again, so that those which are not desired go. This undoes
+// `kubectl edit` and `kubectl apply` as Flux does.
+func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, applied kube.Applied) (kube.Applied, error) {
+	const most = 3 // somebody else may write between the two requests
+	for attempt := 1; ; attempt++ {
+		err := r.client.Adopt(ctx, applied.Live)
+		if err != nil && kube.ReasonOf(err) != kube.Conflict {
+			return applied, err
+		}
+		again, failed := r.client.Apply(ctx, o, opts)
+		if failed != nil {
+			return applied, failed
+		}
+		applied = again
+		if len(applied.Adoptable) == 0 || attempt == most {
+			return applied, nil
+		}
+	}
+}
+
+// recreate deletes an object of ours, waits until it is gone, and makes it anew.
+func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error) {
+	id := kube.Identify(o)
+	live, err := r.client.Look(ctx, id, false)
+	if err != nil {
+		return kube.Applied{}, err
+	}
+	if other, is := otherOwner(live.Labels, r.owner); is {
+		return kube.Applied{}, fmt.Errorf("%s needs to be made anew, but it belongs to %s", id.ID(), other)
+	}
+	if err := r.client.Delete(ctx, id, kube.DeleteOptions{UID: live.UID}); err != nil && kube.ReasonOf(err) != kube.NotFound {
+		return kube.Applied{}, err
+	}
+	if err := r.awaitGone(ctx, id, live.UID, recreateTimeout); err != nil {
+		return kube.Applied{}, err
+	}
+	return r.client.Apply(ctx, o, opts)
+}
+
+// same reports whether an apply found everything as it was. The API server moves neither number when an apply changes
+// nothing; the first also moves when others write, the second has a resolution of a second.
+func (r *run) same(d Desired, after inventory.Item) bool {
+	before, known := r.prior.Items[d.ID()]
+	if !known || before.UID != after.UID {
+		return false
+	}
+	if before.ResourceVersion == after.ResourceVersion {
+		return true
+	}
+	return before.Digest == after.Digest && before.Managed == after.Managed && before.AppliedAt.Equal(after.AppliedAt) && !r.Index.Drifted(d.ID()).Any()
+}
+
+func wholeOf(d Desired) bool {
+	return !health.MetadataOnly(schema.GroupKind{Group: d.Group, Kind: d.Kind})
+}
+
+// record fills in what the API server said.
+func record(item inventory.Item, live kube.Live) inventory.Item {
+	item.UID, item.ResourceVersion = live.UID, live.ResourceVersion
+	item.Managed, item.AppliedAt = live.Managed, live.AppliedAt
+	return item
+}
+
+// mapped notes where the kind is served, for the watch and for the next start.
+func (r *run) mapped(ctx context.Context, item *inventory.Item, d Desired) {
+	m, err := r.client.Mapping(ctx, schema.GroupVersionKind{Group: d.Group, Version: d.Version, Kind: d.Kind})
+	if err == nil { // it was found a moment ago
+		item.Resource = m.Resource
+	}
+}
+
+// noteHealth puts the health that the answer shows into the index, so that nobody waits for the watch to say it again.
+func (r *run) noteHealth(id manifest.ID, res result) {
+	if res.live.UID == "" {
+		return
+	}
+	report := health.Judge(res.live)
+	r.Index.SetHealth(id, res.live.ResourceVersion, report.Status, report.Message, time.Now())
+}
+
+// redact takes secret values out of an error before it leaves this package. What an API server says about an invalid Secret
+// is left out altogether.
+func redact(err error, id manifest.ID, hide func(string) string) error {
+	if err == nil {
+		return nil
+	}
+	if hide == nil {
+		hide = func(s string) string { return s }
+	}
+	var e *kube.Error
+	if errors.As(err, &e) {
+		return e.Redacted(hide, id.Group == "" && id.Kind == "Secret")
+	}
+	return errors.New(hide(err.Error()))
+}

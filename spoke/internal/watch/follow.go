@@ -1,0 +1,132 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/health"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// How many whole objects of a list are in memory at a time. A CustomResourceDefinition can be a megabyte.
+const (
+	pageOfWhole       = 100
+	pageOfDefinitions = 10
+)
+
+// follower lists and watches one kind.
+type follower struct {
+	*Watcher
+	mapping kube.Mapping
+	scope   kube.Scope
+	stop    context.CancelFunc
+	synced  atomic.Bool
+	version string // resourceVersion to watch from; empty: list first
+}
+
+func newFollower(w *Watcher, m kube.Mapping) *follower {
+	f := &follower{Watcher: w, mapping: m, scope: kube.Scope{Selector: Selector}}
+	if health.MetadataOnly(m.GroupVersionKind().GroupKind()) {
+		return f
+	}
+	f.scope.Whole, f.scope.Page = true, pageOfWhole
+	if m.Kind == "CustomResourceDefinition" {
+		f.scope.Page = pageOfDefinitions
+	}
+	return f
+}
+
+// run follows until the context ends. Failures are repeated after pauses that grow from one second to one minute.
+func (f *follower) run(ctx context.Context) {
+	const brief, longest = time.Second, time.Minute
+	for failures := 0; ctx.Err() == nil; {
+		started := time.Now()
+		err := f.follow(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case kube.ReasonOf(err) == kube.Expired:
+			f.version = ""
+		case err != nil:
+			f.Log.WarnContext(ctx, "watch interrupted", telemetry.KeyObject, f.mapping.GroupVersionKind().GroupKind().String(), telemetry.KeyErr, err.Error())
+		}
+		if time.Since(started) > longest || err == nil && time.Since(started) > brief {
+			failures = 0
+			continue
+		}
+		pause := min(brief<<min(failures, 6), longest)
+		failures++
+		if !wait(ctx, pause/2+rand.N(pause)) {
+			return
+		}
+	}
+}
+
+// follow lists if it must, then watches until the stream ends; a stream that came to its end is no error.
+func (f *follower) follow(ctx context.Context) error {
+	if f.version == "" {
+		if err := f.list(ctx); err != nil {
+			return err
+		}
+	}
+	stream, err := f.Client.Watch(ctx, f.mapping, f.scope, f.version)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	for {
+		event, err := stream.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.take(ctx, event); err != nil {
+			f.version = "" // an event was lost: list again
+			return err
+		}
+	}
+}
+
+// list sees every object of the kind, then looks for those that should be there and were not shown.
+func (f *follower) list(ctx context.Context) error {
+	seen := map[manifest.ID]bool{}
+	version, err := f.Client.List(ctx, f.mapping, f.scope, func(l kube.Live) error {
+		seen[l.ID.ID()] = true
+		f.see(l)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range f.Index.Of(f.mapping) {
+		if seen[id.ID()] {
+			continue
+		}
+		if err := f.look(ctx, id); err != nil {
+			return err
+		}
+	}
+	f.version = version
+	f.synced.Store(true)
+	return nil
+}
+
+// take handles one event.
+func (f *follower) take(ctx context.Context, e kube.Event) error {
+	f.version = e.Live.ResourceVersion
+	switch e.Type {
+	case kube.Added, kube.Modified:
+		f.see(e.Live)
+	case kube.Deleted: // or the label was taken off
+		return f.look(ctx, e.Live.ID)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package watch
+
+import "time"
+
+const (
+	burst        = 5                // repairs of one object within the window that go unquestioned
+	window       = time.Minute      //
+	firstPause   = 10 * time.Second // doubles with every further repair
+	longestPause = 5 * time.Minute
+)
+
+// Pace decides when an object that drifted may be repaired, so that two controllers that disagree do not keep an API server
+// busy. It is a value: no clock, no I/O. The zero Pace is of an object that never drifted.
+type Pace struct {
+	repairs []time.Time // the latest, at most burst
+	step    int         // how many pauses in a row
+	until   time.Time   // end of the last pause
+}
+
+// Next decides about drift that was seen now: the zero time means repair it, any other is when to.
+func (p Pace) Next(now time.Time) (Pace, time.Time) {
+	if now.Before(p.until) {
+		return p, p.until
+	}
+	if p.calm(now) {
+		p = Pace{}
+	}
+	if p.step == 0 && p.within(now) < burst {
+		return p.Repaired(now), time.Time{}
+	}
+	p.until = now.Add(pause(p.step))
+	p.step++
+	return p, p.until
+}
+
+// Repaired notes a repair that was allowed.
+func (p Pace) Repaired(now time.Time) Pace {
+	keep := p.repairs[max(0, len(p.repairs)-burst+1):]
+	p.repairs = append(append(make([]time.Time, 0, burst), keep...), now)
+	return p
+}
+
+// within counts the repairs of the window that ends now.
+func (p Pace) within(now time.Time) int {
+	n := 0
+	for _, t := range p.repairs {
+		if now.Sub(t) < window {
+			n++
+		}
+	}
+	return n
+}
+
+// calm reports whether the object stayed as it should for twice as long as the last pause.
+func (p Pace) calm(now time.Time) bool {
+	if p.step == 0 || len(p.repairs) == 0 {
+		return false
+	}
+	return now.Sub(p.repairs[len(p.repairs)-1]) > max(window, 2*pause(p.step-1))
+}
+
+func pause(step int) time.Duration {
+	return min(firstPause<<min(step, 10), longestPause)
+}
