@@ -1,6 +1,6 @@
 // Package state is what a spoke remembers on disk: the last verified envelope, the blobs it reaches, still encrypted and
 // as they were received, and how far the cluster has come. With it a spoke goes on repairing when the hub is gone, and
-// knows after a restart what it has done.
+// knows after a restart what it has done. How far a bundle has come follows from the marks.
 //
 // It is one bbolt file, and every change is one transaction that is on disk when the call returns. kill -9 is safe at
 // any moment: what a call did not return for is either there as a whole or not at all.
@@ -10,7 +10,6 @@
 //	meta         "layout"                 → the version, as decimal digits
 //	accepted     "id"                     → bundle.ID as JSON: the last verified bundle, and so the high-water mark
 //	             "envelope"               → its signing.Envelope's bytes, as received
-//	             "stage"                  → how far it has come: received, applied, healthy
 //	blobs        SHA-256, 32 bytes        → 8 bytes big-endian length uncompressed, then the zstd frame as received
 //	applied      kind NUL namespace NUL name → Applied as JSON
 //	inventories  kind NUL namespace NUL name → whatever spoke/internal/inventory writes
@@ -53,7 +52,6 @@ var (
 	layoutKey   = []byte("layout")
 	idKey       = []byte("id")
 	envelopeKey = []byte("envelope")
-	stageKey    = []byte("stage")
 )
 
 // Store is the spoke's state file. It is safe for concurrent use.
@@ -132,18 +130,7 @@ func full(err error) error {
 type Accepted struct {
 	ID       bundle.ID
 	Envelope []byte // as received
-	Stage    Stage
 }
-
-// Stage is how far a cluster has come with a bundle.
-type Stage string
-
-// The stages, in their order.
-const (
-	Received Stage = "received" // on disk with all its blobs
-	Applied  Stage = "applied"  // every application was applied once
-	Healthy  Stage = "healthy"  // every application is ready
-)
 
 // Accepted returns the last verified bundle, or ErrNotFound.
 func (s *Store) Accepted() (Accepted, error) {
@@ -155,7 +142,6 @@ func (s *Store) Accepted() (Accepted, error) {
 			return ErrNotFound
 		}
 		a.Envelope = append(a.Envelope, b.Get(envelopeKey)...)
-		a.Stage = Stage(b.Get(stageKey))
 		return json.Unmarshal(id, &a.ID)
 	})
 	if err != nil {
@@ -189,28 +175,12 @@ func (s *Store) Accept(id bundle.ID, envelope []byte, blobs []Blob) error {
 		if err := putBlobs(tx, blobs); err != nil {
 			return err
 		}
-		return errors.Join(b.Put(idKey, row), b.Put(envelopeKey, envelope), b.Put(stageKey, []byte(Received)))
+		return errors.Join(b.Put(idKey, row), b.Put(envelopeKey, envelope))
 	})
 	if err != nil {
 		return fmt.Errorf("accept bundle %d.%d: %w", id.Epoch, id.Sequence, err)
 	}
 	return nil
-}
-
-// Reached remembers how far the accepted bundle has come. It changes nothing when id is not the accepted one any more.
-func (s *Store) Reached(id bundle.ID, stage Stage) error {
-	a, err := s.Accepted()
-	if err != nil || a.ID != id || a.Stage == stage {
-		return ignoreNotFound(err)
-	}
-	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(acceptedBucket).Put(stageKey, []byte(stage)) })
-}
-
-func ignoreNotFound(err error) error {
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	return err
 }
 
 // ownerKey orders as bundles order their applications: NUL sorts before all that a name can hold.

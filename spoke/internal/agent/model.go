@@ -1,0 +1,267 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/state"
+)
+
+// Stage is how far the cluster has come with a bundle. Stages only grow while a bundle is the current one.
+type Stage int
+
+// The stages, in their order.
+const (
+	None     Stage = iota
+	Received       // verified and stored, with all its blobs
+	Applied        // every application that could be applied was, and none is failing
+	Healthy        // every application is ready
+)
+
+// maxRunning bounds the applications that are applied at the same time. Their objects share the requests that the
+// Kubernetes client allows anyway.
+const maxRunning = 8
+
+// model is everything that the agent decides by.
+type model struct {
+	jitter func() float64 // in [0,1); injected
+
+	now    time.Time // of the latest input
+	bundle bundle.ID
+	stage  Stage
+	nodes  map[bundle.Owner]*node
+	owners []bundle.Owner // keys of nodes, sorted
+
+	offer   *Offer // being received, or waiting to be tried again
+	tries   int
+	retryAt time.Time // of the offer
+
+	armed time.Time
+}
+
+// node is one application: of the bundle, or one that left it and is not deleted yet.
+type node struct {
+	entry bundle.Entry
+	app   *bundle.Application // nil when gone
+	gone  bool
+	mark  state.Mark // what was last applied as a whole
+
+	work    work   // what runs now
+	run     uint64 // which one, so that results of cancelled ones are recognised
+	stopped bool   // it was cancelled, and has not come back yet
+	dirty   bool   // to be applied or deleted
+
+	failures int
+	retryAt  time.Time
+	failure  failure
+
+	verifyAt  time.Time // the interval's safety net
+	appliedAt time.Time // when the digest was first applied; the timeout of health runs from here
+	health    inventory.Summary
+	checks    health.Status // of objects in spec.healthChecks; see checkMessage
+	checkText string
+	checkAt   time.Time
+	checking  bool
+
+	blockedBy bundle.Owner // the dependency it waits for; zero: none
+	ready     Condition
+	repaired  uint64
+	reported  Report
+}
+
+// work is what runs for a node.
+type work int
+
+const (
+	idle work = iota
+	applying
+	deleting
+)
+
+// failure is why the latest attempt failed; the zero failure says that it did not.
+type failure struct {
+	reason  string
+	message string
+	objects []ObjectFailure
+}
+
+// ObjectFailure is one object that could not be applied or deleted. Message holds no secret.
+type ObjectFailure struct {
+	Object  manifest.ID
+	Message string
+}
+
+// Condition is the Ready condition of an application.
+type Condition struct {
+	Status  string // True, False, Unknown
+	Reason  string
+	Message string
+	Since   time.Time
+}
+
+// The reasons of Condition, in Flux's words.
+const (
+	reasonSucceeded  = "ReconciliationSucceeded"
+	reasonFailed     = "ReconciliationFailed"
+	reasonPrune      = "PruneFailed"
+	reasonDependency = "DependencyNotReady"
+	reasonHealth     = "HealthCheckFailed"
+	reasonProgress   = "Progressing"
+	reasonSuspended  = "Suspended"
+)
+
+// Report is what the hub is told of one application.
+type Report struct {
+	Owner   bundle.Owner
+	Entry   bundle.Entry
+	Mark    state.Mark
+	Ready   Condition
+	Health  inventory.Summary
+	Refused []ObjectFailure
+	Drift   uint64 // repaired since the start
+}
+
+// Offer is what a hub says the cluster should run. Envelope is empty when it must be fetched.
+type Offer struct {
+	ID             bundle.ID
+	Envelope       []byte
+	EnvelopeDigest manifest.Digest
+}
+
+// Inputs: what can happen. Each carries the time it happened.
+type (
+	// restored is the state found on disk at the start. Bundle is nil when there is none.
+	restored struct {
+		now     time.Time
+		id      bundle.ID
+		bundle  *bundle.Bundle
+		apps    map[bundle.Owner]*bundle.Application
+		marks   map[bundle.Owner]state.Mark
+		unclean map[bundle.Owner]bool              // an apply was cut off
+		health  map[bundle.Owner]inventory.Summary // of each that has an inventory
+	}
+	// offered is a new offer of the hub.
+	offered struct {
+		now   time.Time
+		offer Offer
+	}
+	// received is the end of receiving an offer. Without err the bundle is stored with all it reaches.
+	received struct {
+		now    time.Time
+		id     bundle.ID
+		bundle *bundle.Bundle
+		apps   map[bundle.Owner]*bundle.Application
+		err    error
+		retry  bool // err may go away by itself
+		quiet  bool // err is the connection's, not the bundle's
+	}
+	// applied is the end of an apply.
+	applied struct {
+		now      time.Time
+		owner    bundle.Owner
+		run      uint64
+		mark     state.Mark // what it would be, with success
+		request  string     // the operator's request that was tried
+		failure  failure
+		repaired int
+		health   inventory.Summary
+	}
+	// removed is the end of a deletion.
+	removed struct {
+		now     time.Time
+		owner   bundle.Owner
+		run     uint64
+		failure failure
+	}
+	// observed is news from the watches about an application.
+	observed struct {
+		now    time.Time
+		owner  bundle.Owner
+		drift  bool
+		health inventory.Summary
+	}
+	// checked is how the objects of spec.healthChecks are doing.
+	checked struct {
+		now    time.Time
+		owner  bundle.Owner
+		status health.Status
+		text   string
+	}
+	// ticked is the timer that the model armed.
+	ticked struct{ now time.Time }
+)
+
+type input interface{ at() time.Time }
+
+func (i restored) at() time.Time { return i.now }
+func (i offered) at() time.Time  { return i.now }
+func (i received) at() time.Time { return i.now }
+func (i applied) at() time.Time  { return i.now }
+func (i removed) at() time.Time  { return i.now }
+func (i observed) at() time.Time { return i.now }
+func (i checked) at() time.Time  { return i.now }
+func (i ticked) at() time.Time   { return i.now }
+
+// Actions: what to do. They are performed in their order.
+type (
+	// receive verifies, fetches and stores an offer, in place of the one being received.
+	receive struct{ offer Offer }
+	// start applies an application. remember goes to disk first.
+	start struct {
+		owner    bundle.Owner
+		run      uint64
+		entry    bundle.Entry
+		app      *bundle.Application
+		reapply  bool // every object, changed or not
+		asked    bool // an operator asked
+		remember state.Mark
+	}
+	// remove deletes an application that left the bundle.
+	remove struct {
+		owner bundle.Owner
+		run   uint64
+		mark  state.Mark
+	}
+	// cancel ends what runs for an application. Its result still comes.
+	cancel struct{ owner bundle.Owner }
+	// remember puts a mark on disk.
+	remember struct {
+		owner bundle.Owner
+		mark  state.Mark
+	}
+	// forget drops what is on disk of an application that is gone.
+	forget struct{ owner bundle.Owner }
+	// adopt makes a bundle's objects the ones that nobody prunes, and its blobs the ones that are kept.
+	adopt struct {
+		id   bundle.ID
+		apps map[bundle.Owner]*bundle.Application
+	}
+	// ack tells the hub how far a bundle has come; err: that it was rejected.
+	ack struct {
+		id    bundle.ID
+		stage Stage
+		err   error
+	}
+	// tell reports an application.
+	tell struct{ report Report }
+	// event records something that happened, for people.
+	event struct {
+		owner           bundle.Owner
+		warning         bool
+		reason, message string
+	}
+	// check looks how the objects of spec.healthChecks are doing.
+	check struct {
+		owner bundle.Owner
+		app   *bundle.Application
+	}
+	// verify lists the kinds of an application again, for what the watches may have missed.
+	verify struct{ owner bundle.Owner }
+	// arm makes the timer tick at a time; zero: never.
+	arm struct{ at time.Time }
+)
+
+type action any

@@ -1,0 +1,312 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/spoke/internal/state"
+)
+
+const (
+	checkSoon = 2 * time.Second  // between looks at spec.healthChecks while they are awaited
+	checkLate = 30 * time.Second // and after that
+)
+
+// settle draws the consequences after an input: who is ready, who can start, how far the bundle has come, what to report,
+// and when to look again.
+func (m *model) settle() []action {
+	for _, owner := range m.owners {
+		m.judge(m.nodes[owner])
+	}
+	out := m.startAll()
+	out = append(out, m.checkAll()...)
+	for _, owner := range m.owners {
+		m.judge(m.nodes[owner]) // what started reads differently
+	}
+	out = append(out, m.acknowledge()...)
+	out = append(out, m.reportAll()...)
+	return append(out, m.armTimer()...)
+}
+
+// judge sets the Ready condition of a node, and the dependency that it waits for.
+func (m *model) judge(n *node) {
+	n.blockedBy = bundle.Owner{}
+	if n.app != nil && n.mark.Digest != n.entry.Digest {
+		n.blockedBy = m.blocker(n)
+	}
+	c := n.condition(m.now)
+	c.Since = n.ready.Since
+	if c.Status != n.ready.Status || c.Reason != n.ready.Reason {
+		c.Since = m.now
+	}
+	n.ready = c
+}
+
+// blocker returns the first dependency that is not ready at the digest of this bundle.
+func (m *model) blocker(n *node) bundle.Owner {
+	for _, owner := range n.app.DependsOn {
+		d := m.nodes[owner]
+		if d == nil || !d.isReady(m.now) {
+			return owner
+		}
+	}
+	return bundle.Owner{}
+}
+
+// isReady reports whether a node is ready at the digest of this bundle.
+func (n *node) isReady(now time.Time) bool {
+	return !n.gone && n.mark.Digest == n.entry.Digest && n.condition(now).Status == "True"
+}
+
+func (n *node) condition(now time.Time) Condition {
+	switch {
+	case n.gone && n.failure.reason != "":
+		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
+	case n.gone:
+		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is being deleted"}
+	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != reasonProgress:
+		return n.ready // a suspended application stays as it was
+	case n.entry.Suspended && n.mark.Digest != n.entry.Digest:
+		return Condition{Status: "Unknown", Reason: reasonSuspended, Message: "suspended before it was applied"}
+	case n.failure.reason != "":
+		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
+	case n.blockedBy != bundle.Owner{}:
+		return Condition{Status: "False", Reason: reasonDependency, Message: "waits for " + n.blockedBy.String()}
+	case n.mark.Digest != n.entry.Digest:
+		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "applies " + n.entry.Revision}
+	}
+	return n.healthCondition(now)
+}
+
+// healthCondition is the condition of a node that is applied.
+func (n *node) healthCondition(now time.Time) Condition {
+	status, text := n.awaited()
+	switch {
+	case status == health.Current:
+		return Condition{Status: "True", Reason: reasonSucceeded, Message: "Applied revision: " + n.mark.Revision}
+	case now.Before(n.healthDeadline()):
+		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "waits for health: " + text}
+	}
+	return Condition{Status: "False", Reason: reasonHealth, Message: fmt.Sprintf("not healthy after %s: %s", n.timeout(), text)}
+}
+
+func (n *node) healthDeadline() time.Time { return n.appliedAt.Add(n.timeout()) }
+
+// awaited returns the health that readiness depends on; Current when it depends on none.
+func (n *node) awaited() (health.Status, string) {
+	switch {
+	case n.app == nil:
+		return health.Current, ""
+	case n.app.Wait:
+		return n.health.Status, unwell(n)
+	case len(n.app.HealthChecks) > 0 && n.checks == "":
+		return health.Unknown, "not looked at yet"
+	case len(n.app.HealthChecks) > 0:
+		return n.checks, n.checkText
+	}
+	return health.Current, ""
+}
+
+// unwell names the worst objects in a line.
+func unwell(n *node) string {
+	const most = 3
+	text := ""
+	for i, o := range n.health.Unwell {
+		if i == most {
+			return text + fmt.Sprintf(", and %d more", n.health.InProgress+n.health.Failed-most)
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%s is %s", o.ID, o.Status)
+	}
+	if text == "" {
+		return "not looked at yet"
+	}
+	return text
+}
+
+// startAll starts what can: repairs first, for they wait for nobody.
+func (m *model) startAll() []action {
+	running := 0
+	var due []*node
+	for _, owner := range m.owners {
+		n := m.nodes[owner]
+		if n.work != idle {
+			running++
+		} else if m.due(n) {
+			due = append(due, n)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *node) int { return a.urgency() - b.urgency() })
+	var out []action
+	for _, n := range due[:min(len(due), max(0, maxRunning-running))] {
+		out = append(out, m.start(n))
+	}
+	return out
+}
+
+func (n *node) urgency() int {
+	if !n.gone && n.mark.Digest == n.entry.Digest && !n.requested() {
+		return 0
+	}
+	return 1
+}
+
+func (m *model) due(n *node) bool {
+	return n.dirty && !m.now.Before(n.retryAt) && (n.gone || !n.entry.Suspended && n.blockedBy == bundle.Owner{})
+}
+
+func (m *model) start(n *node) action {
+	n.run++
+	n.dirty = false
+	if n.gone {
+		n.work = deleting
+		return remove{n.entry.Owner, n.run, n.mark}
+	}
+	n.work = applying
+	known := n.mark.Digest == n.entry.Digest
+	kept := n.mark
+	kept.Prune, kept.DeletionPolicy, kept.ServiceAccount, kept.Suspended = n.app.Prune, n.app.DeletionPolicy, n.app.ServiceAccount, false
+	n.mark = kept
+	return start{
+		owner: n.entry.Owner, run: n.run, entry: n.entry, app: n.app,
+		// What changed goes first, alone; everything else that an operator asked for in a second run.
+		reapply:  n.requested() && (known || n.mark.Digest.IsZero()),
+		asked:    n.requested(),
+		remember: kept,
+	}
+}
+
+// success is the mark of an application after a run of s that went well.
+func (s start) success(now time.Time) state.Mark {
+	mark := s.remember
+	mark.Digest, mark.Revision, mark.At = s.entry.Digest, s.entry.Revision, now
+	if s.reapply || !s.asked {
+		mark.HandledRequest = s.entry.RequestedAt
+	}
+	return mark
+}
+
+// checkAll looks at the objects of spec.healthChecks where readiness depends on them.
+func (m *model) checkAll() []action {
+	var out []action
+	for _, owner := range m.owners {
+		n := m.nodes[owner]
+		if n.awaitsChecks() && !n.checking && !m.now.Before(n.checkAt) {
+			n.checking = true
+			out = append(out, check{owner, n.app})
+		}
+	}
+	return out
+}
+
+func (n *node) awaitsChecks() bool {
+	return n.app != nil && !n.app.Wait && len(n.app.HealthChecks) > 0 && n.mark.Digest == n.entry.Digest && !n.entry.Suspended
+}
+
+func (n *node) checkEvery(now time.Time) time.Duration {
+	if n.checks != health.Current && now.Before(n.healthDeadline()) {
+		return checkSoon
+	}
+	return checkLate
+}
+
+// acknowledge tells the hub when the bundle has come further.
+func (m *model) acknowledge() []action {
+	if m.stage < Received {
+		return nil
+	}
+	reached := Healthy
+	for _, owner := range m.owners {
+		reached = min(reached, m.nodes[owner].reached())
+	}
+	if reached <= m.stage {
+		return nil
+	}
+	m.stage = reached
+	return []action{ack{id: m.bundle, stage: reached}}
+}
+
+func (n *node) reached() Stage {
+	switch {
+	case n.gone, n.failure.reason != "":
+		return Received
+	case n.entry.Suspended:
+		return Healthy
+	case n.blockedBy != bundle.Owner{}:
+		return Applied
+	case n.mark.Digest != n.entry.Digest:
+		return Received
+	case n.ready.Status != "True":
+		return Applied
+	}
+	return Healthy
+}
+
+// reportAll tells what changed since it was last told.
+func (m *model) reportAll() []action {
+	var out []action
+	for _, owner := range m.owners {
+		n := m.nodes[owner]
+		r := Report{Owner: owner, Entry: n.entry, Mark: n.mark, Ready: n.ready, Health: n.health, Refused: n.failure.objects, Drift: n.repaired}
+		if sameReport(n.reported, r) {
+			continue
+		}
+		out = append(out, tell{r})
+		out = append(out, turn(n.reported.Ready, r)...)
+		n.reported = r
+	}
+	return out
+}
+
+// turn is the event of health that turned bad, or good again.
+func turn(was Condition, r Report) []action {
+	switch {
+	case r.Ready.Reason == was.Reason:
+	case r.Ready.Reason == reasonHealth:
+		return []action{event{owner: r.Owner, warning: true, reason: reasonHealth, message: r.Ready.Message}}
+	case was.Reason == reasonHealth && r.Ready.Status == "True":
+		return []action{event{owner: r.Owner, reason: "HealthCheckSucceeded", message: "healthy again"}}
+	}
+	return nil
+}
+
+func sameReport(a, b Report) bool {
+	return a.Owner == b.Owner && a.Entry == b.Entry && a.Mark == b.Mark && a.Ready == b.Ready && a.Drift == b.Drift &&
+		slices.Equal(a.Refused, b.Refused) && sameSummary(a.Health, b.Health)
+}
+
+// armTimer asks for a tick at the next time when something is due.
+func (m *model) armTimer() []action {
+	var next time.Time
+	soonest := func(at time.Time) {
+		if at.After(m.now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	soonest(m.retryAt)
+	for _, n := range m.nodes {
+		if n.work == idle && n.dirty {
+			soonest(n.retryAt)
+		}
+		if n.gone || n.entry.Suspended {
+			continue
+		}
+		soonest(n.verifyAt)
+		if n.awaitsChecks() && !n.checking {
+			soonest(n.checkAt)
+		}
+		if n.ready.Reason == reasonProgress && n.mark.Digest == n.entry.Digest {
+			soonest(n.healthDeadline())
+		}
+	}
+	if next.Equal(m.armed) {
+		return nil
+	}
+	m.armed = next
+	return []action{arm{next}}
+}

@@ -1,0 +1,358 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/state"
+)
+
+// firstRetry is the pause after the first failure; it doubles with each further one.
+const firstRetry = time.Second
+
+// Defaults for what an Application leaves open.
+const (
+	defaultInterval = 10 * time.Minute
+	defaultTimeout  = 5 * time.Minute
+	maxOfferRetry   = time.Minute
+)
+
+func newModel(jitter func() float64) *model {
+	return &model{jitter: jitter, nodes: map[bundle.Owner]*node{}}
+}
+
+// step lets the model take in what happened and returns what to do about it.
+func (m *model) step(in input) []action {
+	m.now = in.at()
+	var out []action
+	switch in := in.(type) {
+	case restored:
+		out = m.restore(in)
+	case offered:
+		out = m.offered(in.offer)
+	case received:
+		out = m.received(in)
+	case applied:
+		out = m.applied(in)
+	case removed:
+		out = m.removed(in)
+	case observed:
+		m.observed(in)
+	case checked:
+		m.checked(in)
+	case ticked:
+		out = m.tick()
+	}
+	return append(out, m.settle()...)
+}
+
+// restore takes up what the last process left behind. Nothing is applied for it but what was not finished.
+func (m *model) restore(in restored) []action {
+	if in.bundle == nil {
+		return nil // without a bundle nobody knows what should be deleted
+	}
+	for owner, mark := range in.marks {
+		m.nodes[owner] = &node{entry: bundle.Entry{Owner: owner}, mark: mark, gone: true}
+	}
+	for owner, summary := range in.health {
+		if m.nodes[owner] == nil {
+			m.nodes[owner] = &node{entry: bundle.Entry{Owner: owner}, gone: true}
+		}
+		m.nodes[owner].health = summary
+	}
+	out := m.adopt(in.id, in.bundle, in.apps)
+	for _, n := range m.nodes {
+		n.dirty = n.dirty || n.gone
+	}
+	for owner := range in.unclean {
+		if n := m.nodes[owner]; n != nil {
+			n.dirty = true
+		}
+	}
+	return out
+}
+
+func (m *model) offered(o Offer) []action {
+	if o.ID == m.bundle && m.stage > None {
+		m.offer = nil
+		return nil
+	}
+	m.offer, m.tries, m.retryAt = &o, 0, time.Time{}
+	return []action{receive{o}}
+}
+
+func (m *model) received(in received) []action {
+	if m.offer == nil || m.offer.ID != in.id {
+		if in.err != nil {
+			return nil // of an offer that a newer one replaced
+		}
+	} else if in.err == nil || !in.retry {
+		m.offer = nil
+	}
+	if in.err != nil {
+		return m.rejected(in)
+	}
+	return append(m.adopt(in.id, in.bundle, in.apps), ack{id: in.id, stage: Received})
+}
+
+func (m *model) rejected(in received) []action {
+	if in.retry {
+		m.tries++
+		m.retryAt = m.now.Add(m.backoff(m.tries, maxOfferRetry))
+	}
+	if in.quiet {
+		return nil
+	}
+	return []action{
+		ack{id: in.id, err: in.err},
+		event{warning: true, reason: "BundleRejected", message: in.err.Error()},
+	}
+}
+
+// adopt makes a verified bundle the one to carry out.
+func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Owner]*bundle.Application) []action {
+	m.bundle, m.stage = id, Received
+	out := []action{adopt{id, apps}}
+	named := map[bundle.Owner]bool{}
+	for _, e := range b.Applications {
+		named[e.Owner] = true
+		n := m.nodes[e.Owner]
+		if n == nil {
+			n = &node{entry: bundle.Entry{Owner: e.Owner}}
+			m.nodes[e.Owner] = n
+		}
+		out = append(out, m.update(n, e, apps[e.Owner])...)
+	}
+	for owner, n := range m.nodes {
+		if !named[owner] && !n.gone {
+			n.leave(m.now)
+			out = append(out, n.stop()...)
+		}
+	}
+	m.sort()
+	return out
+}
+
+// update gives a node its entry of a new bundle. What runs for an older digest is ended: the new one pre-empts it.
+func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []action {
+	changed := n.entry.Digest != e.Digest || n.gone
+	resumed := n.entry.Suspended && !e.Suspended
+	var out []action
+	if n.work != idle && (changed || e.Suspended) {
+		out = n.stop()
+	}
+	if changed {
+		n.failures, n.failure, n.appliedAt = 0, failure{}, time.Time{}
+		n.checks, n.checkText, n.checkAt = "", "", time.Time{}
+	}
+	if n.work == deleting {
+		n.mark.Digest = manifest.Digest{} // some of it is gone already
+	}
+	n.entry, n.app, n.gone = e, app, false
+	n.retryAt = time.Time{}
+	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.failure.reason != "" || resumed || n.requested()
+	n.current(m.now)
+	if n.verifyAt.IsZero() {
+		n.verifyAt = m.now.Add(m.spread(n.interval()))
+	}
+	if n.mark.Suspended != e.Suspended {
+		// A restart must still know it, should the application leave the bundle.
+		n.mark.Suspended = e.Suspended
+		out = append(out, remember{e.Owner, n.mark})
+	}
+	return out
+}
+
+// current notes what follows from an entry whose content is applied already: a commit that did not touch it is applied
+// too, and its health has the whole timeout from now on.
+func (n *node) current(now time.Time) {
+	if n.mark.Digest != n.entry.Digest {
+		return
+	}
+	n.mark.Revision = n.entry.Revision
+	if n.appliedAt.IsZero() {
+		n.appliedAt = now
+	}
+}
+
+// leave turns a node into one that is to be deleted.
+func (n *node) leave(now time.Time) {
+	n.gone, n.dirty, n.app = true, true, nil
+	n.failures, n.failure, n.retryAt = 0, failure{}, now
+	n.mark.Suspended = n.entry.Suspended
+}
+
+// stop ends what runs for a node.
+func (n *node) stop() []action {
+	if n.work == idle || n.stopped {
+		return nil
+	}
+	n.stopped = true
+	return []action{cancel{n.entry.Owner}}
+}
+
+// requested reports whether an operator asked for a reconciliation that was not carried out yet.
+func (n *node) requested() bool { return n.entry.RequestedAt != n.mark.HandledRequest }
+
+func (m *model) applied(in applied) []action {
+	n := m.nodes[in.owner]
+	if n == nil || n.run != in.run || n.work != applying {
+		return nil
+	}
+	n.work, n.health = idle, in.health
+	n.repaired += uint64(in.repaired)
+	if n.stopped {
+		n.stopped, n.dirty = false, true
+		return nil
+	}
+	out := m.driftEvent(in)
+	if in.failure.reason != "" {
+		m.fail(n, in.failure)
+		n.mark.HandledRequest = in.request // it was tried, which is what was asked for
+		return append(out, event{owner: in.owner, warning: true, reason: in.failure.reason, message: in.failure.message})
+	}
+	news := n.mark.Digest != in.mark.Digest
+	n.failures, n.failure, n.retryAt = 0, failure{}, time.Time{}
+	n.mark = in.mark
+	if news {
+		n.appliedAt = time.Time{}
+	}
+	n.current(m.now)
+	n.verifyAt = m.now.Add(m.spread(n.interval()))
+	n.checkAt = m.now
+	n.dirty = n.dirty || n.mark.Digest != n.entry.Digest || n.requested()
+	if news {
+		out = append(out, event{owner: in.owner, reason: reasonSucceeded, message: "Applied revision: " + in.mark.Revision})
+	}
+	return append(out, remember{in.owner, n.mark})
+}
+
+func (m *model) driftEvent(in applied) []action {
+	if in.repaired == 0 {
+		return nil
+	}
+	return []action{event{owner: in.owner, reason: "DriftRepaired", message: fmt.Sprintf("%d objects repaired", in.repaired)}}
+}
+
+func (m *model) fail(n *node, f failure) {
+	n.failures++
+	n.failure, n.dirty = f, true
+	n.retryAt = m.now.Add(m.backoff(n.failures, n.retryInterval()))
+}
+
+func (m *model) removed(in removed) []action {
+	n := m.nodes[in.owner]
+	if n == nil || n.run != in.run || n.work != deleting {
+		return nil
+	}
+	n.work = idle
+	if n.stopped {
+		// It came back into the bundle while it was being deleted; what is left of it is applied anew.
+		n.stopped, n.dirty, n.mark = false, true, state.Mark{}
+		return []action{remember{in.owner, n.mark}}
+	}
+	if in.failure.reason != "" {
+		m.fail(n, in.failure)
+		return []action{event{owner: in.owner, warning: true, reason: in.failure.reason, message: in.failure.message}}
+	}
+	delete(m.nodes, in.owner)
+	m.sort()
+	return []action{forget{in.owner}, event{owner: in.owner, reason: "Deleted", message: "left the bundle"}}
+}
+
+func (m *model) observed(in observed) {
+	n := m.nodes[in.owner]
+	if n == nil {
+		return
+	}
+	n.health = in.health
+	n.checkAt = m.now
+	if in.drift && !n.entry.Suspended && !n.gone {
+		n.dirty = true
+	}
+}
+
+func (m *model) checked(in checked) {
+	n := m.nodes[in.owner]
+	if n == nil || n.app == nil {
+		return
+	}
+	n.checking = false
+	n.checks, n.checkText = in.status, in.text
+	n.checkAt = m.now.Add(n.checkEvery(m.now))
+}
+
+// tick looks who is due. What is due for another attempt starts in settle.
+func (m *model) tick() []action {
+	var out []action
+	if m.offer != nil && !m.retryAt.IsZero() && !m.now.Before(m.retryAt) {
+		m.retryAt = time.Time{}
+		out = append(out, receive{*m.offer})
+	}
+	for _, owner := range m.owners {
+		n := m.nodes[owner]
+		if n.gone || n.entry.Suspended || n.verifyAt.IsZero() || m.now.Before(n.verifyAt) {
+			continue
+		}
+		n.verifyAt = m.now.Add(m.spread(n.interval()))
+		out = append(out, verify{owner})
+	}
+	return out
+}
+
+// backoff is the pause before the n-th retry: doubling from firstRetry to most, the upper half of it by chance.
+func (m *model) backoff(n int, most time.Duration) time.Duration {
+	d := firstRetry
+	for ; n > 1 && d < most; n-- {
+		d *= 2
+	}
+	d = min(d, max(most, firstRetry))
+	return d/2 + time.Duration(m.jitter()*float64(d/2))
+}
+
+// spread varies an interval by a tenth, so that applications do not stay in step.
+func (m *model) spread(d time.Duration) time.Duration {
+	return d - d/20 + time.Duration(m.jitter()*float64(d/10))
+}
+
+func (n *node) interval() time.Duration {
+	if n.app == nil || n.app.Interval <= 0 {
+		return defaultInterval
+	}
+	return n.app.Interval
+}
+
+func (n *node) retryInterval() time.Duration {
+	if n.app != nil && n.app.RetryInterval > 0 {
+		return n.app.RetryInterval
+	}
+	return n.interval()
+}
+
+func (n *node) timeout() time.Duration {
+	if n.app == nil || n.app.Timeout <= 0 {
+		return defaultTimeout
+	}
+	return n.app.Timeout
+}
+
+func (m *model) sort() {
+	m.owners = m.owners[:0]
+	for owner := range m.nodes {
+		m.owners = append(m.owners, owner)
+	}
+	slices.SortFunc(m.owners, compareOwners)
+}
+
+func compareOwners(a, b bundle.Owner) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+func sameSummary(a, b inventory.Summary) bool {
+	return a.Status == b.Status && a.Current == b.Current && a.InProgress == b.InProgress && a.Failed == b.Failed && slices.Equal(a.Unwell, b.Unwell)
+}
