@@ -48,6 +48,7 @@ func (h *hub) put(r store.Resource) error {
 			h.broken[r.Key.Name] = err
 			return err
 		}
+		f.Spec.Suspend = f.Spec.Suspend || r.Suspended
 		h.fleets[r.Key.Name] = f
 	}
 	return nil

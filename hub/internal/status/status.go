@@ -1,28 +1,25 @@
-// Package status says, from what the hub and the spokes found out, how every object is. It is pure: values in, values out.
+// Package status says, from what the hub and the spokes found out, how every object is: its Flux-shaped status (fold.go),
+// why it is not ready (explain.go) and what it leads to (tree.go). Facts go in, words come out: no clock, no I/O but the
+// reading of a transaction that the caller holds, in read.go. Every time in a status is one of the facts.
 package status
 
 import (
-	"encoding/json"
-	"errors"
-
-	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 )
 
 // Facts is all that is known about one resource.
 type Facts struct {
-	Resource store.Resource
+	Resource store.Resource             // only its Key is set for an object that was refused and never was one
 	Outcome  *store.Outcome             // nil: the hub has not come to it yet
 	Report   *spokev1.ApplicationReport // nil: the spoke said nothing, or it is not an application
 	Entry    *bundle.Entry              // of the cluster's plan; nil: none
-	Spoke    *store.Spoke               // of the resource's cluster, or of the Cluster itself
-	Desired  *store.Desired             // the same
-	Fetched  *store.Fetched             // for sources
-	Members  []Member                   // for Fleets: the clusters it selects
+	Spoke    *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
+	Desired  *store.Desired             // of the Cluster itself; nil: nothing published
+	Fetched  *store.Fetched             // of a source; nil: not looked at yet
+	Members  []Member                   // of a Fleet: the clusters it selects, by name
 }
 
 // Member is one cluster that a Fleet selects.
@@ -32,21 +29,26 @@ type Member struct {
 	Desired *store.Desired
 }
 
-// Read gathers the facts about one object. False when there is no such object.
-func Read(tx *store.Tx, key api.Key) (Facts, bool, error) { return Facts{}, false, nil }
+// The names of the acks in store.Spoke.Acks.
+const (
+	ackReceived = "received"
+	ackApplied  = "applied"
+	ackHealthy  = "healthy"
+)
 
-// Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's.
-func Fold(f Facts) (json.RawMessage, error) { return nil, errors.New("not there yet") }
+// acked reports whether the spoke has brought exactly this bundle to the stage.
+func acked(s *store.Spoke, d *store.Desired, stage string) bool {
+	return s != nil && d != nil && s.Acks[stage] == d.Bundle
+}
 
 // World is all that is known about the hub's own objects and those of some clusters.
 type World struct{ facts map[api.Key]Facts }
 
-// Load gathers the world of one cluster and of the hub; with cluster "", of all clusters.
-func Load(tx *store.Tx, cluster string) (*World, error) { return &World{}, nil }
-
-// Explain says what is not as it should be among the objects that key names, worst first. An empty kind, name or
-// namespace names all; an empty cluster, the whole fleet.
-func Explain(w *World, key api.Key) []*adminv1.Explanation { return nil }
-
-// Tree shows what an object leads to. False when there is no such object.
-func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) { return nil, false }
+// NewWorld returns the world of these facts.
+func NewWorld(facts ...Facts) *World {
+	w := &World{facts: map[api.Key]Facts{}}
+	for _, f := range facts {
+		w.facts[f.Resource.Key] = f
+	}
+	return w
+}

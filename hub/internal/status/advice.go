@@ -1,0 +1,34 @@
+package status
+
+// advice is what to do about a reason. Reasons that are not here explain themselves by their message.
+func advice(reason string) string { return advices[reason] }
+
+var advices = map[string]string{
+	// of the hub
+	"BuildFailed":        "Correct the files in Git; nave build kustomization shows the same error without a push. Until then the cluster keeps what it has",
+	"PathNotFound":       "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",
+	"ArtifactFailed":     "See to the source first: nave describe source git shows what the last attempt met",
+	"SourceNotReady":     "Create the source, or correct spec.sourceRef; a source that is new is fetched within moments",
+	"SourceUnstable":     "Keep the source out of what is rendered from it, or give one of the two another name",
+	"Refused":            "Correct the object where it is written",
+	"ObjectRefused":      "Correct the named object in Git; everything else goes on",
+	"ObjectConflict":     "Let one Kustomization alone hold the object",
+	"DependencyNotFound": "Create the Kustomization that dependsOn names, or correct the name",
+	"DependencyCycle":    "Take one of the named Kustomizations out of the circle",
+	"SelfRenderEndless":  "Let the Kustomization's own file in Git name the path and the source it is in",
+	"TemplateFailed":     "Set the variable in spec.vars of the Cluster, or give it a default in the Fleet's template",
+	reasonNotRegistered:  "Apply what nave cluster add prints to the cluster, and look at the logs of nave-spoke there",
+	reasonOffline:        "Look at the nave-spoke Pod in the cluster and at its way to the hub. The cluster keeps repairing what it has meanwhile",
+	reasonBundleRejected: "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
+	reasonBlocked:        "Take spec.blocked out of the Cluster to let its spoke in again",
+	reasonProgressing:    "Nothing: this should pass by itself",
+	// of sources
+	"GitOperationFailed":   "Check the URL, the reference and the network; nave reconcile source git tries at once",
+	"AuthenticationFailed": "Check the Secret that spec.secretRef names",
+	// of the spoke
+	"DependencyNotReady":   "See to what it depends on first",
+	"HealthCheckFailed":    "Look at the named objects in the cluster",
+	"ReconciliationFailed": "Look at the named objects: the cluster's API server refused them",
+	"DecryptionFailed":     "Give the cluster the Secret with the key that the file was encrypted for, or encrypt the file for its key too",
+	"PruneFailed":          "Look at the named objects: the cluster does not let them go",
+}

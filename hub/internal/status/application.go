@@ -1,0 +1,200 @@
+package status
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+// applicationVerdict joins what the hub rendered and what the spoke did with it.
+func (f Facts) applicationVerdict() verdict {
+	v := f.hubVerdict()
+	switch {
+	case f.suspended():
+		return f.suspendedVerdict(v)
+	case v.ready != isTrue:
+		return f.withLast(v)
+	case f.Resource.Key.Cluster == "":
+		v.reason, v.message = reasonSucceeded, "Applied revision: "+f.Outcome.Revision
+		return v
+	case f.Entry == nil:
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits to be planned", since: v.since}
+	case f.behind():
+		return f.behindVerdict(v)
+	}
+	return f.spokeVerdict()
+}
+
+// suspended reports whether an operator or the object says so.
+func (f Facts) suspended() bool {
+	if f.Resource.Suspended || f.Entry != nil && f.Entry.Suspended {
+		return true
+	}
+	o, err := parse(f.Resource)
+	if err != nil {
+		return false
+	}
+	spec, _ := o.Object["spec"].(map[string]any)
+	suspend, _ := spec["suspend"].(bool)
+	return suspend
+}
+
+// suspendedVerdict is the last word from before the suspension, as in Flux.
+func (f Facts) suspendedVerdict(hub verdict) verdict {
+	if f.Report != nil {
+		return f.spokeVerdict()
+	}
+	if hub.ready == isTrue && f.Resource.Key.Cluster != "" {
+		return verdict{ready: isUnknown, reason: reasonSuspended, message: "Suspended before the spoke applied it", since: hub.since}
+	}
+	return hub
+}
+
+// withLast adds what goes on running while the hub fails.
+func (f Facts) withLast(v verdict) verdict {
+	if v.ready == isFalse && f.Report != nil && f.Report.AppliedRevision != "" {
+		v.message += ". The cluster keeps " + f.Report.AppliedRevision
+	}
+	return v
+}
+
+// behind reports whether the spoke has not come to what the plan says.
+func (f Facts) behind() bool {
+	return f.Report == nil || !bytes.Equal(f.Report.Digest, f.Entry.Digest[:]) || f.Report.Revision != f.Entry.Revision
+}
+
+func (f Facts) behindVerdict(hub verdict) verdict {
+	v := verdict{ready: isUnknown, reason: reasonProgressing, since: hub.since}
+	switch s := f.Spoke; {
+	case s == nil:
+		v.reason = reasonNotRegistered
+		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has not registered yet", f.Resource.Key.Cluster)
+	case s.Rejected != "":
+		v.ready, v.reason, v.message = isFalse, reasonBundleRejected, "The spoke does not accept its bundle: "+s.Rejected
+	case !s.Connected:
+		v.reason, v.since = reasonOffline, s.Since
+		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster, stamp(s.Since))
+	default:
+		v.message = "The spoke is applying revision " + f.Entry.Revision
+	}
+	return v
+}
+
+// spokeVerdict is what the spoke said last.
+func (f Facts) spokeVerdict() verdict {
+	r := f.Report
+	v := verdict{ready: r.Ready, reason: r.Reason, message: r.Message, since: r.Since.AsTime()}
+	switch v.ready {
+	case isTrue, isFalse:
+	default:
+		v.ready = isUnknown
+	}
+	if v.reason == "" {
+		v.reason = reasonProgressing
+	}
+	if f.Spoke != nil && !f.Spoke.Connected {
+		v.message = strings.TrimSpace(v.message + " (the spoke has been offline since " + stamp(f.Spoke.Since) + ")")
+	}
+	return v
+}
+
+// applicationDetails are the fields of Flux's KustomizationStatus.
+func (f Facts) applicationDetails(c *conditions, fields map[string]any) {
+	if f.Outcome != nil && f.Outcome.Attempted != "" {
+		fields["lastAttemptedRevision"] = f.Outcome.Attempted
+	}
+	if f.Resource.Key.Cluster == "" {
+		if f.Outcome != nil && f.Outcome.Revision != "" {
+			fields["lastAppliedRevision"] = f.Outcome.Revision
+		}
+		return
+	}
+	r := f.Report
+	if r == nil {
+		return
+	}
+	if r.AppliedRevision != "" {
+		fields["lastAppliedRevision"] = r.AppliedRevision
+	}
+	fields["inventory"] = map[string]any{"entries": inventoryOf(r.Inventory)}
+	value, reason, message := healthOf(r)
+	c.set(healthyCondition, value, reason, message, r.Since.AsTime())
+}
+
+// healthOf rolls up the health of an application's objects.
+func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
+	all := r.Current + r.InProgress + r.Failed
+	switch {
+	case r.Failed > 0:
+		return isFalse, "HealthCheckFailed", fmt.Sprintf("%d of %d objects are not healthy%s", r.Failed, all, worstOf(r))
+	case r.InProgress > 0:
+		return isUnknown, reasonProgressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress, all, worstOf(r))
+	}
+	return isTrue, "Succeeded", fmt.Sprintf("%d objects are healthy", all)
+}
+
+// worstOf names the first of the objects that are not well.
+func worstOf(r *spokev1.ApplicationReport) string {
+	if len(r.Objects) == 0 {
+		return ""
+	}
+	o := r.Objects[0]
+	return strings.TrimSuffix(fmt.Sprintf(": %s is %s: %s", o.Object, o.Status, o.Message), ": ")
+}
+
+// inventoryEntry is one object as Flux's status names it.
+type inventoryEntry struct {
+	ID      string `json:"id"`
+	Version string `json:"v"`
+}
+
+// inventoryOf turns "group/version/kind namespace/name" into Flux's "namespace_name_group_kind"; colons in names, as in
+// those of RBAC, are written as two underscores.
+func inventoryOf(lines []string) []inventoryEntry {
+	entries := make([]inventoryEntry, 0, len(lines))
+	for _, line := range lines {
+		if o, ok := parseInventory(line); ok {
+			id := strings.Join([]string{o.namespace, strings.ReplaceAll(o.name, ":", "__"), o.group, o.kind}, "_")
+			entries = append(entries, inventoryEntry{ID: id, Version: o.version})
+		}
+	}
+	return entries
+}
+
+// inventoryObject is one line of a report's inventory.
+type inventoryObject struct{ group, version, kind, namespace, name string }
+
+// parseInventory reads "group/version/kind namespace/name"; the group of the core is empty, and so is the namespace of
+// objects without one.
+func parseInventory(line string) (o inventoryObject, ok bool) {
+	kind, name, ok := strings.Cut(line, " ")
+	if !ok {
+		return o, false
+	}
+	parts := strings.Split(kind, "/")
+	if len(parts) == 2 { // the core group left out
+		parts = append([]string{""}, parts...)
+	}
+	if len(parts) != 3 {
+		return o, false
+	}
+	o = inventoryObject{group: parts[0], version: parts[1], kind: parts[2], name: name}
+	if namespace, rest, both := strings.Cut(name, "/"); both {
+		o.namespace, o.name = namespace, rest
+	}
+	return o, o.name != ""
+}
+
+// String names the object as manifest.ID does: "kind.group namespace/name".
+func (o inventoryObject) String() string {
+	s := o.kind
+	if o.group != "" {
+		s += "." + o.group
+	}
+	if o.namespace != "" {
+		return s + " " + o.namespace + "/" + o.name
+	}
+	return s + " " + o.name
+}

@@ -1,0 +1,100 @@
+package status
+
+import (
+	"fmt"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// clusterVerdict is True when the cluster runs, healthy, the newest bundle there is.
+func (f Facts) clusterVerdict() verdict {
+	v := f.hubVerdict()
+	switch s, d := f.Spoke, f.Desired; {
+	case f.blocked():
+		return verdict{ready: isFalse, reason: reasonBlocked, message: "Shut out by spec.blocked", since: v.since}
+	case s != nil && s.Rejected != "":
+		return verdict{ready: isFalse, reason: reasonBundleRejected, message: "The spoke does not accept its bundle: " + s.Rejected, since: s.Since}
+	case v.ready == isFalse:
+		return v
+	case s == nil:
+		return verdict{ready: isUnknown, reason: reasonNotRegistered, message: "Its spoke has not registered yet", since: f.Resource.Created}
+	case !s.Connected:
+		return verdict{ready: isUnknown, reason: reasonOffline, message: "Its spoke is offline", since: s.Since}
+	case v.ready != isTrue || d == nil:
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits for a bundle", since: v.since}
+	default:
+		return runningVerdict(s, d)
+	}
+}
+
+// blocked reports whether operators shut the cluster out.
+func (f Facts) blocked() bool {
+	o, err := parse(f.Resource)
+	if err != nil {
+		return false
+	}
+	spec, _ := o.Object["spec"].(map[string]any)
+	blocked, _ := spec["blocked"].(bool)
+	return blocked
+}
+
+// runningVerdict is how far a connected spoke has come with its bundle.
+func runningVerdict(s *store.Spoke, d *store.Desired) verdict {
+	v := verdict{ready: isUnknown, reason: reasonProgressing, since: d.ChangedAt}
+	number := fmt.Sprintf("bundle %d", d.Bundle.Sequence)
+	switch {
+	case acked(s, d, ackHealthy):
+		v.ready, v.reason, v.message = isTrue, reasonSucceeded, "Runs "+number
+	case acked(s, d, ackApplied):
+		v.message = "Has applied " + number + "; not every application is ready yet"
+	case acked(s, d, ackReceived):
+		v.message = "Is applying " + number
+	default:
+		v.message = "Is being sent " + number
+	}
+	return v
+}
+
+// clusterDetails are what the spoke reported and what the hub wants of it.
+func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
+	s := f.Spoke
+	switch {
+	case s == nil:
+		c.set(connectedCondition, isFalse, reasonNotRegistered, "Its spoke has not registered yet", f.Resource.Created)
+	case s.Connected:
+		c.set(connectedCondition, isTrue, reasonOnline, "Its spoke is connected", s.Since)
+	default:
+		c.set(connectedCondition, isFalse, reasonOffline, "Its spoke is offline", s.Since)
+	}
+	if d := f.Desired; d != nil {
+		fields["bundle"] = bundleOf(d.Bundle)
+		fields["bundleExpires"] = stamp(d.ExpiresAt)
+	}
+	if s == nil {
+		return
+	}
+	if !s.RegisteredAt.IsZero() {
+		fields["registeredAt"] = stamp(s.RegisteredAt)
+	}
+	if !s.CertificateExpiry.IsZero() {
+		fields["certificateExpires"] = stamp(s.CertificateExpiry)
+	}
+	for name, value := range map[string]string{"version": s.Version, "kubernetesVersion": s.KubernetesVersion, "rejected": s.Rejected} {
+		if value != "" {
+			fields[name] = value
+		}
+	}
+	acks := map[string]any{}
+	for stage, id := range s.Acks {
+		acks[stage] = bundleOf(id)
+	}
+	if len(acks) > 0 {
+		fields["acks"] = acks
+	}
+}
+
+// bundleOf shows a bundle's name.
+func bundleOf(id bundle.ID) map[string]any {
+	return map[string]any{"epoch": id.Epoch, "sequence": id.Sequence, "digest": id.Digest.String()}
+}

@@ -1,0 +1,205 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+// Explain says what is not as it should be among the objects that key names, failures before waits and the oldest first.
+// An empty kind, name or namespace names all; an empty cluster, the whole fleet.
+func Explain(w *World, key api.Key) []*adminv1.Explanation {
+	var all []*adminv1.Explanation
+	worse := map[*adminv1.Explanation]bool{}
+	for _, f := range w.facts {
+		if !f.named(key) {
+			continue
+		}
+		v := f.verdict()
+		for _, e := range w.explain(f, v) {
+			worse[e] = v.ready == isFalse
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b *adminv1.Explanation) int {
+		if worse[a] != worse[b] {
+			if worse[a] {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(a.Since.AsTime().Compare(b.Since.AsTime()), cmp.Compare(pathOf(a), pathOf(b)), cmp.Compare(a.Message, b.Message))
+	})
+	return all
+}
+
+// pathOf orders explanations of the same age.
+func pathOf(e *adminv1.Explanation) string {
+	return api.Key{Cluster: e.Object.Cluster, Kind: e.Object.Kind, Namespace: e.Object.Namespace, Name: e.Object.Name}.Path()
+}
+
+// named reports whether key names the object. With a cluster, its Cluster is named too.
+func (f Facts) named(key api.Key) bool {
+	k := f.Resource.Key
+	cluster := k.Cluster
+	if k.Kind == api.ClusterKind {
+		cluster = k.Name
+	}
+	if key.Kind == api.ClusterKind && key.Cluster == "" {
+		key.Cluster = key.Name // everything of that cluster
+		key.Kind, key.Name, key.Namespace = "", "", ""
+	}
+	return (key.Cluster == "" || key.Cluster == cluster || k.Cluster == "" && key == k) &&
+		(key.Kind == "" || key.Kind == k.Kind) &&
+		(key.Namespace == "" || key.Namespace == k.Namespace) &&
+		(key.Name == "" || key.Name == k.Name)
+}
+
+// explain says why one object is not ready: nothing when it is, or when it is suspended.
+func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
+	if v.ready == isTrue || f.Resource.Key.Kind == api.KustomizationKind && f.suspended() {
+		return nil
+	}
+	e := &adminv1.Explanation{
+		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message, Advice: advice(v.reason),
+	}
+	if f.Resource.Key.Kind == api.KustomizationKind {
+		w.addWaits(f, e)
+	}
+	list := []*adminv1.Explanation{e}
+	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Outcome == nil || f.Outcome.Ready == isTrue) {
+		for _, o := range f.Report.Objects {
+			list = append(list, explainObject(f, o))
+		}
+	}
+	return list
+}
+
+// explainObject is about an object in the cluster that is not well.
+func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
+	advice := "Look at the object and its events in the cluster: kubectl describe"
+	if o.Status == "Refused" {
+		advice = "The cluster's API server does not take the object as it is in Git: correct it there, or give the spoke the rights it lacks"
+	}
+	return &adminv1.Explanation{
+		Object: keyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
+		Message: strings.TrimSuffix(o.Object+": "+o.Message, ": "),
+	}
+}
+
+// addWaits says what a Kustomization waits for: its source, or the Kustomizations it depends on.
+func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
+	if source, ok := w.source(f); ok {
+		if sv := source.verdict(); sv.ready != isTrue && f.Outcome != nil && f.Outcome.Ready != isTrue {
+			e.WaitsFor = []string{nameIn(f, source)}
+			e.Message += fmt.Sprintf(". It waits for %s, which %s", nameIn(f, source), because(sv))
+			return
+		}
+	}
+	chain := w.chain(f)
+	if len(chain) == 0 {
+		return
+	}
+	last := chain[len(chain)-1]
+	for _, link := range chain {
+		e.WaitsFor = append(e.WaitsFor, nameIn(f, link))
+	}
+	e.Message = fmt.Sprintf("It waits for %s, which %s", strings.Join(e.WaitsFor, ", which waits for "), because(last.verdict()))
+	e.Advice = "See to " + e.WaitsFor[len(e.WaitsFor)-1] + " first; the rest follows by itself"
+}
+
+// because finishes the sentence "…, which".
+func because(v verdict) string {
+	word := map[string]string{isTrue: "is ready", isFalse: "failed", isUnknown: "is not ready yet"}[v.ready]
+	if v.ready == isTrue || v.message == "" {
+		return word
+	}
+	return word + " (" + v.reason + "): " + v.message
+}
+
+// source finds the source of a Kustomization: in its graph, then in the hub.
+func (w *World) source(f Facts) (Facts, bool) {
+	o, err := parse(f.Resource)
+	if err != nil {
+		return Facts{}, false
+	}
+	ks, err := api.AsKustomization(o)
+	if err != nil {
+		return Facts{}, false
+	}
+	ref := ks.Spec.SourceRef
+	for _, cluster := range []string{f.Resource.Key.Cluster, ""} {
+		key := api.Key{Cluster: cluster, Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, ks.Namespace), Name: ref.Name}
+		if source, ok := w.facts[key]; ok {
+			return source, true
+		}
+	}
+	return Facts{}, false
+}
+
+// chain follows dependsOn from one Kustomization that is not ready to the next, to the one that all wait for. A circle
+// ends it.
+func (w *World) chain(f Facts) []Facts {
+	var chain []Facts
+	seen := map[api.Key]bool{f.Resource.Key: true}
+	for {
+		next, ok := w.blocker(f)
+		if !ok || seen[next.Resource.Key] {
+			return chain
+		}
+		seen[next.Resource.Key] = true
+		chain = append(chain, next)
+		f = next
+	}
+}
+
+// blocker is the first dependency that is not ready.
+func (w *World) blocker(f Facts) (Facts, bool) {
+	o, err := parse(f.Resource)
+	if err != nil {
+		return Facts{}, false
+	}
+	ks, err := api.AsKustomization(o)
+	if err != nil {
+		return Facts{}, false
+	}
+	for _, d := range ks.Spec.DependsOn {
+		key := api.Key{
+			Cluster: f.Resource.Key.Cluster, Kind: api.KustomizationKind, Namespace: cmp.Or(d.Namespace, ks.Namespace), Name: d.Name,
+		}
+		if dependency, ok := w.facts[key]; ok && dependency.verdict().ready != isTrue {
+			return dependency, true
+		}
+	}
+	return Facts{}, false
+}
+
+// nameIn names other as it is called from f's cluster.
+func nameIn(f, other Facts) string {
+	key := other.Resource.Key
+	if key.Cluster == f.Resource.Key.Cluster {
+		key.Cluster = ""
+		return key.String()
+	}
+	return key.String() + " of the hub"
+}
+
+func keyMessage(k api.Key) *adminv1.ObjectKey {
+	return &adminv1.ObjectKey{Cluster: k.Cluster, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
+}
+
+// keyOfPath reads what api.Key.Path writes.
+func keyOfPath(path string) (api.Key, bool) {
+	parts := strings.SplitN(path, "/", 4)
+	if len(parts) < 4 {
+		return api.Key{}, false
+	}
+	return api.Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
+}

@@ -1,0 +1,132 @@
+package status
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// verdict is the Ready condition of an object.
+type verdict struct {
+	ready, reason, message string
+	since                  time.Time
+	// stalled: nothing will change until somebody changes the object.
+	stalled bool
+}
+
+// Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's: conditions with Ready
+// first, observedGeneration, lastHandledReconcileAt, and what the kind has besides.
+func Fold(f Facts) (json.RawMessage, error) {
+	o, err := parse(f.Resource)
+	if err != nil {
+		return nil, err
+	}
+	describe(o, f.Resource)
+	fields := map[string]any{}
+	c := &conditions{}
+	if f.Outcome != nil && f.Outcome.ObservedGeneration > 0 {
+		c.generation = f.Outcome.ObservedGeneration
+		fields["observedGeneration"] = f.Outcome.ObservedGeneration
+	}
+	v := f.verdict()
+	c.set(readyCondition, v.ready, v.reason, v.message, v.since)
+	switch {
+	case v.stalled:
+		c.set(stalledCondition, isTrue, v.reason, v.message, v.since)
+	case v.ready == isUnknown && v.reason == reasonProgressing:
+		c.set(reconcilingCondition, isTrue, v.reason, v.message, v.since)
+	}
+	f.details(c, fields)
+	if handled := f.handled(); handled != "" {
+		fields["lastHandledReconcileAt"] = handled
+	}
+	fields["conditions"] = c.sorted()
+	o.Object["status"] = fields
+	data, err := manifest.Canonical(o)
+	if err != nil {
+		return nil, fmt.Errorf("write the status of %s: %w", f.Resource.Key, err)
+	}
+	return data, nil
+}
+
+// describe adds the metadata that an API server would, and what operators decided: their suspension and last request
+// show where Flux's users look for them.
+func describe(o *manifest.Object, row store.Resource) {
+	meta, ok := o.Object["metadata"].(map[string]any)
+	if !ok {
+		meta = map[string]any{}
+		o.Object["metadata"] = meta
+	}
+	meta["uid"], meta["generation"], meta["creationTimestamp"] = row.UID, row.Generation, stamp(row.Created)
+	if row.RequestedAt != "" {
+		annotations, ok := meta["annotations"].(map[string]any)
+		if !ok {
+			annotations = map[string]any{}
+			meta["annotations"] = annotations
+		}
+		annotations["reconcile.fluxcd.io/requestedAt"] = row.RequestedAt
+	}
+	if spec, ok := o.Object["spec"].(map[string]any); ok && row.Suspended {
+		spec["suspend"] = true
+	}
+}
+
+// verdict is how the object is.
+func (f Facts) verdict() verdict {
+	switch f.Resource.Key.Kind {
+	case api.ClusterKind:
+		return f.clusterVerdict()
+	case api.FleetKind:
+		return f.fleetVerdict()
+	case api.KustomizationKind:
+		return f.applicationVerdict()
+	}
+	return f.hubVerdict()
+}
+
+// details adds what only some kinds have.
+func (f Facts) details(c *conditions, fields map[string]any) {
+	switch f.Resource.Key.Kind {
+	case api.ClusterKind:
+		f.clusterDetails(c, fields)
+	case api.FleetKind:
+		f.fleetDetails(fields)
+	case api.KustomizationKind:
+		f.applicationDetails(c, fields)
+	case api.GitRepositoryKind:
+		f.sourceDetails(c, fields)
+	}
+}
+
+// hubVerdict is what the hub itself made of the object.
+func (f Facts) hubVerdict() verdict {
+	switch o := f.Outcome; {
+	case o == nil:
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to it yet", since: f.Resource.Created}
+	case o.ObservedGeneration < f.Resource.Generation && o.Ready == isTrue:
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to its newest version yet", since: o.Since}
+	default:
+		return verdict{ready: o.Ready, reason: o.Reason, message: o.Message, since: o.Since, stalled: o.Ready == isFalse && stalls[o.Reason]}
+	}
+}
+
+// stalls are the reasons that only a change of the object ends.
+var stalls = map[string]bool{"Refused": true, "DependencyCycle": true, "SelfRenderEndless": true, "TemplateFailed": true}
+
+// handled is the last request to reconcile that was carried out. For an application that is the spoke's word, unless the
+// hub's own part failed already: then there is nothing to wait for.
+func (f Facts) handled() string {
+	switch {
+	case f.Outcome == nil:
+		return ""
+	case f.Entry == nil || f.Outcome.Ready == isFalse:
+		return f.Outcome.HandledRequest
+	case f.Report == nil:
+		return ""
+	}
+	return f.Report.HandledRequest
+}

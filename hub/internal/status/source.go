@@ -1,0 +1,16 @@
+package status
+
+// sourceDetails are the fields of Flux's GitRepositoryStatus.
+func (f Facts) sourceDetails(c *conditions, fields map[string]any) {
+	if o := f.Outcome; o != nil && o.Ready == isFalse {
+		c.set(fetchFailedCondition, isTrue, o.Reason, o.Message, o.Since)
+	}
+	if f.Fetched == nil || f.Fetched.Artifact == nil {
+		return
+	}
+	a := f.Fetched.Artifact
+	fields["artifact"] = map[string]any{
+		"revision": a.Revision, "digest": a.Digest.String(), "lastUpdateTime": stamp(a.FetchedAt),
+	}
+	c.set(storedCondition, isTrue, "Succeeded", "Stored artifact for revision "+a.Revision, a.FetchedAt)
+}

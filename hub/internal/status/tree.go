@@ -1,0 +1,133 @@
+package status
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// maxDepth bounds a tree, whatever the owners of objects say.
+const maxDepth = 64
+
+// Tree shows what an object leads to: a Fleet to the roots it gives its clusters, a Cluster to its roots, a Kustomization
+// to the objects of the graph it gives and to the objects in the cluster. False when there is no such object.
+func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
+	f, ok := w.facts[key]
+	if !ok {
+		return nil, false
+	}
+	t := &tree{world: w, children: map[api.Key][]api.Key{}}
+	for k, f := range w.facts {
+		if owner := f.Resource.Owner; owner != nil {
+			t.children[*owner] = append(t.children[*owner], k)
+		}
+		if k.Cluster != "" && (f.Resource.Owner == nil || f.Resource.Owner.Kind == api.FleetKind) && len(f.Resource.Object) > 0 {
+			cluster := api.Key{Kind: api.ClusterKind, Name: k.Cluster}
+			t.roots = append(t.roots, root{cluster, k})
+		}
+	}
+	for _, list := range t.children {
+		slices.SortFunc(list, func(a, b api.Key) int { return cmp.Compare(a.Path(), b.Path()) })
+	}
+	slices.SortFunc(t.roots, func(a, b root) int { return cmp.Compare(a.key.Path(), b.key.Path()) })
+	return t.node(f, key.Cluster, 0), true
+}
+
+// tree is a world by owner.
+type tree struct {
+	world    *World
+	children map[api.Key][]api.Key
+	roots    []root
+}
+
+// root is a root of a cluster's graph.
+type root struct{ cluster, key api.Key }
+
+// node is one object of the hub and all below it. Objects of another cluster than the parent's say of which.
+func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
+	key := f.Resource.Key
+	v := f.verdict()
+	n := &adminv1.TreeNode{Object: nodeName(key, within), Status: v.ready, Message: v.message}
+	if depth >= maxDepth {
+		return n
+	}
+	for _, child := range t.below(key) {
+		n.Children = append(n.Children, t.node(t.world.facts[child], key.Cluster, depth+1))
+	}
+	n.Children = append(n.Children, inventoryNodes(f)...)
+	return n
+}
+
+// below lists the objects of the hub that an object leads to.
+func (t *tree) below(key api.Key) []api.Key {
+	if key.Kind != api.ClusterKind {
+		return t.children[key]
+	}
+	var keys []api.Key
+	for _, r := range t.roots {
+		if r.cluster == key {
+			keys = append(keys, r.key)
+		}
+	}
+	return keys
+}
+
+// nodeName is "kind.group namespace/name", with the cluster where it is another than before.
+func nodeName(key api.Key, within string) string {
+	id := manifest.ID{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+	if kind, ok := api.KindByName(key.Kind); ok {
+		id.Group = kind.Group
+	}
+	if key.Cluster == within {
+		return id.String()
+	}
+	return id.String() + " on " + key.Cluster
+}
+
+// inventoryNodes are the objects in the cluster, with their health. Those that the spoke does not name as not well are.
+func inventoryNodes(f Facts) []*adminv1.TreeNode {
+	r := f.Report
+	if r == nil {
+		return nil
+	}
+	unwell := map[string]*adminv1.TreeNode{}
+	for _, o := range r.Objects {
+		unwell[o.Object] = &adminv1.TreeNode{Object: o.Object, Status: o.Status, Message: o.Message}
+	}
+	told := len(r.Objects) < maxUnwell
+	var nodes []*adminv1.TreeNode
+	for _, line := range r.Inventory {
+		o, ok := parseInventory(line)
+		if !ok {
+			continue
+		}
+		n := unwell[o.String()]
+		delete(unwell, o.String())
+		if n == nil {
+			n = &adminv1.TreeNode{Object: o.String()}
+			if told {
+				n.Status = string(health.Current)
+			}
+		}
+		nodes = append(nodes, n)
+	}
+	return append(nodes, rest(unwell)...)
+}
+
+// maxUnwell is how many objects that are not well a spoke names. When it names that many there may be more, and nothing
+// is known of those it does not name.
+const maxUnwell = 20
+
+// rest are objects that are not well and not in the inventory: those the cluster refused.
+func rest(unwell map[string]*adminv1.TreeNode) []*adminv1.TreeNode {
+	nodes := make([]*adminv1.TreeNode, 0, len(unwell))
+	for _, n := range unwell {
+		nodes = append(nodes, n)
+	}
+	slices.SortFunc(nodes, func(a, b *adminv1.TreeNode) int { return cmp.Compare(a.Object, b.Object) })
+	return nodes
+}
