@@ -150,9 +150,10 @@ func (s *Server) secure(l net.Listener) (net.Listener, error) {
 // handler is, from outside in: count, faults, the caller's own, authentication, git.
 func (s *Server) handler(backend string) http.Handler {
 	var h http.Handler = s.authenticate(buffered(&cgi.Handler{
-		Path: backend,
-		Dir:  s.dir,
-		Env:  append(gitEnv(s.dir), "GIT_PROJECT_ROOT="+s.dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=gittest"),
+		Path:   backend,
+		Dir:    s.dir,
+		Stderr: io.Discard,
+		Env:    append(gitEnv(s.dir), "GIT_PROJECT_ROOT="+s.dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=gittest"),
 	}))
 	if s.options.Wrap != nil {
 		h = s.options.Wrap(h)

@@ -1,17 +1,128 @@
 package git
 
-import "errors"
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
 
-// What can be wrong with a fetch. Each error that Fetch returns is one of these (errors.Is), or a context's error.
-var (
-	ErrRequest            = errors.New("the source's settings cannot work")
-	ErrAuthentication     = errors.New("authentication failed")
-	ErrHostKey            = errors.New("the server is not the one that is trusted")
-	ErrRepositoryNotFound = errors.New("repository not found")
-	ErrReferenceNotFound  = errors.New("reference not found")
-	ErrUnreachable        = errors.New("the server cannot be reached")
-	ErrProtocol           = errors.New("the server's answer is not Git's")
-	ErrLimit              = errors.New("over the limit")
-	ErrTree               = errors.New("the tree is refused")
-	ErrStorage            = errors.New("the hub's disk failed")
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 )
+
+// What can be wrong with a fetch. Every error of Fetch is one of these (errors.Is) or the error of the caller's context.
+var (
+	// ErrRequest: the source's own settings cannot work, whatever the server says.
+	ErrRequest = errors.New("the source's settings cannot work")
+	// ErrAuthentication: the server refuses these credentials, or wants some.
+	ErrAuthentication = errors.New("authentication failed")
+	// ErrUntrusted: the server's host key or certificate is not trusted.
+	ErrUntrusted = errors.New("the server is not trusted")
+	// ErrRepositoryNotFound: there is no such repository, or none that these credentials may see.
+	ErrRepositoryNotFound = errors.New("repository not found")
+	// ErrReferenceNotFound: the repository has no such branch, tag, version or commit.
+	ErrReferenceNotFound = errors.New("reference not found")
+	// ErrUnreachable: no answer, or a broken one, from the server's side.
+	ErrUnreachable = errors.New("the server cannot be reached")
+	// ErrTimeout: the time limit ended the fetch.
+	ErrTimeout = errors.New("over the time limit")
+	// ErrProtocol: the answer is not what Git's protocol allows.
+	ErrProtocol = errors.New("the server's answer is not valid Git")
+	// ErrLimit: a size or count is over its limit.
+	ErrLimit = errors.New("over the limit")
+	// ErrTree: the commit's tree has an entry that is refused.
+	ErrTree = errors.New("the tree is refused")
+	// ErrStorage: the hub could not read or write its own disk.
+	ErrStorage = errors.New("the hub's storage failed")
+)
+
+// sentinels are all of the above, in the order in which an error is asked for them.
+var sentinels = []error{
+	ErrLimit, ErrRequest, ErrAuthentication, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout,
+	ErrTree, ErrStorage, ErrProtocol, ErrUnreachable,
+}
+
+// errCache says that the cache repository does not hold what it should. It never leaves the package: the cache is thrown
+// away and filled again.
+var errCache = errors.New("the cache is incomplete")
+
+// Reason returns the Flux condition reason for an error of Fetch.
+func Reason(err error) string {
+	switch {
+	case errors.Is(err, ErrAuthentication):
+		return "AuthenticationFailed"
+	case errors.Is(err, ErrStorage):
+		return "StorageOperationFailed"
+	default:
+		return "GitOperationFailed"
+	}
+}
+
+// classify gives an error of the network or of go-git the sentinel it belongs to. It is the only place that knows
+// foreign errors.
+func classify(err error) error {
+	for _, known := range sentinels {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	var (
+		certificate *tls.CertificateVerificationError
+		remote      *pktline.ErrorLine
+		unexpected  *packp.ErrUnexpectedData
+		malformed   *packfile.Error
+		network     net.Error
+		transport   *url.Error
+	)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, errCache):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	case errors.As(err, &certificate):
+		return fmt.Errorf("%w: %w; give the authority's certificate as ca.crt in the Secret of spec.secretRef", ErrUntrusted, err)
+	case errors.As(err, &remote):
+		return remoteError(remote.Text)
+	case errors.As(err, &unexpected), errors.As(err, &malformed):
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	case errors.As(err, &network), errors.As(err, &transport), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+}
+
+// finish turns what ended a fetch into the error its caller sees, with the URL and what was asked for.
+func finish(ctx, caller context.Context, req Request, err error) error {
+	if caller.Err() != nil {
+		return context.Cause(caller)
+	}
+	name := fmt.Sprintf("fetch %s at %s", Redact(req.URL), req.Ref)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w of %s (spec.timeout)", name, ErrTimeout, req.Timeout)
+	}
+	if errors.Is(err, errCache) { // twice in a row: the server does not send what it should
+		err = fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return fmt.Errorf("%s: %w", name, classify(err))
+}
+
+// Redact returns a URL without its user information, except the user name of an ssh URL.
+func Redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(a URL that cannot be read)"
+	}
+	switch {
+	case u.User == nil:
+	case u.Scheme == "ssh":
+		u.User = url.User(u.User.Username())
+	default:
+		u.User = nil
+	}
+	return u.String()
+}

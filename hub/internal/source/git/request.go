@@ -1,6 +1,13 @@
 package git
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
 	"time"
 )
 
@@ -31,13 +38,79 @@ type Reference struct {
 	Name string
 }
 
-// Limits bound one fetch. A zero field means the default beside it.
-type Limits struct {
-	Timeout    time.Duration // of the whole fetch: 60 s
-	Advertised int64         // bytes of the server's list of references: 64 MiB
-	Pack       int64         // bytes of one transfer: 512 MiB
-	Objects    int           // Git objects in one transfer: 2,000,000
-	Total      int64         // bytes of all files of the artifact: 1 GiB
-	Files      int           // files of the artifact: 100,000; the whole tree may hold ten times as many entries
-	File       int64         // bytes of one file: 64 MiB
+// String says which of the fields counts: "branch main".
+func (r Reference) String() string {
+	switch {
+	case r.Commit != "" && r.Branch != "":
+		return "commit " + r.Commit + " of branch " + r.Branch
+	case r.Commit != "":
+		return "commit " + r.Commit
+	case r.Name != "":
+		return r.Name
+	case r.SemVer != "":
+		return fmt.Sprintf("version %q", r.SemVer)
+	case r.Tag != "":
+		return "tag " + r.Tag
+	default:
+		return "branch " + r.branch()
+	}
+}
+
+// branch is the branch's name, with Flux's default.
+func (r Reference) branch() string {
+	if r.Branch == "" {
+		return "master"
+	}
+	return r.Branch
+}
+
+var fullHash = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
+
+// check refuses a request that no server could answer, and returns its address.
+func (r Request) check() (*url.URL, error) {
+	u, err := parseURL(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	if r.Ref.Commit != "" && !fullHash.MatchString(r.Ref.Commit) {
+		return nil, fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", ErrRequest, r.Ref.Commit)
+	}
+	if u.Scheme == "ssh" && len(r.Auth.Identity) == 0 {
+		return nil, fmt.Errorf("%w: an ssh URL needs a Secret with identity and known_hosts in spec.secretRef", ErrRequest)
+	}
+	if u.Scheme == "ssh" && len(r.Auth.KnownHosts) == 0 {
+		return nil, fmt.Errorf("%w: the Secret has no known_hosts, without which no ssh server is trusted (ssh-keyscan prints it)", ErrRequest)
+	}
+	return u, nil
+}
+
+// parseURL accepts http, https and ssh, and nothing that runs a program or reads the hub's own files.
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the URL cannot be read (scp-like addresses are written ssh://git@host/path)", ErrRequest)
+	}
+	switch u.Scheme {
+	case "http", "https", "ssh":
+	default:
+		return nil, fmt.Errorf("%w: the URL's scheme must be http, https or ssh (scp-like addresses are written ssh://git@host/path)", ErrRequest)
+	}
+	if u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") {
+		return nil, fmt.Errorf("%w: the URL has no host", ErrRequest)
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%w: the URL of a repository has no ? and no #", ErrRequest)
+	}
+	return u, nil
+}
+
+// cacheID names the cache of a URL and credentials: who may see one repository sees nothing of another's.
+func (r Request) cacheID() string {
+	// Strings, byte slices: marshalling them cannot fail.
+	text, _ := json.Marshal(struct {
+		URL  string
+		Auth Auth
+	}{r.URL, r.Auth})
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }

@@ -1,0 +1,219 @@
+package git
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+)
+
+// A cache is thrown away and filled anew beyond these; with depth 1 that costs one transfer of one tree.
+const (
+	maxLoose = 50_000 // objects in files of their own
+	maxPacks = 32
+	maxTips  = 4 // commits named to the server as already here
+)
+
+// repository is a bare cache repository on disk. It is used by one fetch at a time.
+type repository struct {
+	dir     string
+	objects *filesystem.Storage
+	state   state
+}
+
+// state is what the cache knows of itself, in the file state. It is written after the objects it speaks of.
+type state struct {
+	Tips  []tip `json:"tips"` // the newest last
+	Loose int   `json:"loose"`
+	Packs int   `json:"packs"`
+	Bytes int64 `json:"bytes"`
+}
+
+// tip is an object of which everything that it reaches is here; of a shallow one, without its commits' parents.
+type tip struct {
+	Object  string `json:"object"`
+	Commit  string `json:"commit"` // the object, or what the tag leads to
+	Shallow bool   `json:"shallow"`
+}
+
+// openRepository opens the cache in dir, or makes an empty one.
+func openRepository(dir string) (*repository, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	now := time.Now()
+	_ = os.Chtimes(dir, now, now) // Sweep asks when the cache was last used; a wrong answer costs a transfer
+	r := &repository{
+		dir:     dir,
+		objects: filesystem.NewStorage(osfs.New(dir, osfs.WithBoundOS()), cache.NewObjectLRU(16*cache.MiByte)),
+	}
+	text, err := os.ReadFile(r.stateFile())
+	if err != nil || json.Unmarshal(text, &r.state) != nil {
+		r.state = state{} // as good as empty
+	}
+	return r, nil
+}
+
+func (r *repository) stateFile() string { return filepath.Join(r.dir, "state") }
+
+func (r *repository) close() { _ = r.objects.Close() }
+
+// full reports whether the cache has grown so much that it is better emptied.
+func (r *repository) full(limits Limits) bool {
+	return r.state.Loose > maxLoose || r.state.Packs > maxPacks || r.state.Bytes > 2*limits.Pack
+}
+
+// save writes the state.
+func (r *repository) save() error {
+	r.state.Tips = r.state.Tips[max(0, len(r.state.Tips)-maxTips):]
+	text, err := json.Marshal(r.state)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	next := r.stateFile() + ".next"
+	if err := errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, r.stateFile())); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
+// holds reports whether all of a commit's tree is here.
+func (r *repository) holds(object plumbing.Hash) bool {
+	for _, t := range r.state.Tips {
+		if t.Object == object.String() || t.Commit == object.String() {
+			return true
+		}
+	}
+	return false
+}
+
+// read returns the content of an object of the given type, compared with its hash. Objects of more than limit bytes are
+// not read.
+func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	object, err := r.objects.EncodedObject(kind, id)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
+	}
+	if object.Size() > limit {
+		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", ErrLimit, kind, id, size(object.Size()), size(limit))
+	}
+	reader, err := object.Reader()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
+	}
+	content, err := io.ReadAll(io.LimitReader(reader, object.Size()+1))
+	if err := errors.Join(err, reader.Close()); err != nil {
+		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
+	}
+	if sum := objectHash(kind, content); sum != id {
+		return nil, fmt.Errorf("%w: %s %s has the content of %s", errCache, kind, id, sum)
+	}
+	return content, nil
+}
+
+// size returns the bytes of an object's content without reading it.
+func (r *repository) size(id plumbing.Hash) (int64, error) {
+	n, err := r.objects.EncodedObjectSize(id)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s: %w", errCache, id, err)
+	}
+	return n, nil
+}
+
+// objectHash is Git's hash of an object. Collisions made by hand are detected when objects arrive; this one only finds
+// what a disk has spoiled.
+func objectHash(kind plumbing.ObjectType, content []byte) plumbing.Hash {
+	h := newHash(kind, int64(len(content)))
+	h.Write(content)
+	return plumbing.Hash(h.Sum(nil))
+}
+
+func newHash(kind plumbing.ObjectType, size int64) hash.Hash {
+	h := sha1.New()
+	h.Write(kind.Bytes())
+	h.Write([]byte(" " + strconv.FormatInt(size, 10) + "\x00"))
+	return h
+}
+
+// commitOf follows tags from an object to a commit.
+func (r *repository) commitOf(ctx context.Context, id plumbing.Hash) (plumbing.Hash, error) {
+	for range 10 {
+		object, err := r.objects.EncodedObject(plumbing.AnyObject, id)
+		if err != nil {
+			return id, fmt.Errorf("%w: %s: %w", errCache, id, err)
+		}
+		switch object.Type() {
+		case plumbing.CommitObject:
+			return id, nil
+		case plumbing.TagObject:
+		default:
+			return id, fmt.Errorf("%w: the reference leads to a %s, not to a commit", ErrReferenceNotFound, object.Type())
+		}
+		content, err := r.read(ctx, plumbing.TagObject, id, maxHeaders)
+		if err != nil {
+			return id, err
+		}
+		if id, err = parseTag(content); err != nil {
+			return id, err
+		}
+	}
+	return id, fmt.Errorf("%w: the reference is a tag of a tag, ten times over", ErrReferenceNotFound)
+}
+
+// commit reads a commit.
+func (r *repository) commit(ctx context.Context, id plumbing.Hash) (commit, error) {
+	content, err := r.read(ctx, plumbing.CommitObject, id, maxHeaders)
+	if err != nil {
+		return commit{}, err
+	}
+	return parseCommit(content)
+}
+
+// reaches reports whether commit is from or one of its ancestors, as far as they are here.
+func (r *repository) reaches(ctx context.Context, from, wanted plumbing.Hash) (bool, error) {
+	seen := map[plumbing.Hash]bool{from: true}
+	for next := []plumbing.Hash{from}; len(next) > 0; {
+		id := next[len(next)-1]
+		next = next[:len(next)-1]
+		if id == wanted {
+			return true, nil
+		}
+		c, err := r.commit(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		for _, parent := range c.parents {
+			if !seen[parent] {
+				seen[parent] = true
+				next = append(next, parent)
+			}
+		}
+	}
+	return false, nil
+}
+
+// parseHash reads 40 hexadecimal digits.
+func parseHash(text []byte) (plumbing.Hash, bool) {
+	var h plumbing.Hash
+	if len(text) != 2*len(h) {
+		return h, false
+	}
+	_, err := hex.Decode(h[:], text)
+	return h, err == nil
+}

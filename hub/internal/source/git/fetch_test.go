@@ -1,0 +1,509 @@
+package git_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+// world is a server with one repository, and a fetcher.
+type world struct {
+	*testing.T
+	server  *gittest.Server
+	repo    *gittest.Repository
+	fetcher *git.Fetcher
+	dir     string
+}
+
+func newWorld(t *testing.T, o gittest.Options) *world {
+	t.Helper()
+	server, err := gittest.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	repo, err := server.NewRepository("fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	return &world{T: t, server: server, repo: repo, dir: dir, fetcher: git.New(dir, git.Limits{})}
+}
+
+func (w *world) commit(files map[string]string) string {
+	w.Helper()
+	return w.apply(gittest.Change{Files: files})
+}
+
+func (w *world) apply(c gittest.Change) string {
+	w.Helper()
+	hash, err := w.repo.Apply(c)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return hash
+}
+
+func (w *world) do(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) main() git.Request {
+	return git.Request{URL: w.repo.URL(), Ref: git.Reference{Branch: "main"}}
+}
+
+func (w *world) fetch(req git.Request, last *source.Artifact) source.Artifact {
+	w.Helper()
+	a, err := w.fetcher.Fetch(w.Context(), req, last)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return a
+}
+
+// fails fetches and wants this error, with these words in its message.
+func (w *world) fails(req git.Request, want error, words ...string) {
+	w.Helper()
+	_, err := w.fetcher.Fetch(w.Context(), req, nil)
+	if !errors.Is(err, want) {
+		w.Fatalf("got %v, want %v", err, want)
+	}
+	for _, s := range words {
+		if !strings.Contains(err.Error(), s) {
+			w.Errorf("the message %q does not say %q", err, s)
+		}
+	}
+}
+
+// files reads an artifact: path to content; symlinks as "-> target".
+func files(t *testing.T, a source.Artifact) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(a.Dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, _ := filepath.Rel(a.Dir, path)
+		if d.Type() == os.ModeSymlink {
+			target, err := os.Readlink(path)
+			found[name] = "-> " + target
+			return err
+		}
+		text, err := os.ReadFile(path)
+		found[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func holds(t *testing.T, a source.Artifact, want map[string]string) {
+	t.Helper()
+	got := files(t, a)
+	for name, text := range want {
+		if have, ok := got[name]; !ok || have != text {
+			t.Errorf("%s is %q, want %q", name, have, text)
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s should not be there", name)
+		}
+	}
+}
+
+func TestAnArtifactIsTheCommitsTree(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	hash := w.apply(gittest.Change{
+		Files:      map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": ""},
+		Symlinks:   map[string]string{"app/link": "../run.sh"},
+		Executable: []string{"run.sh"},
+	})
+	a := w.fetch(w.main(), nil)
+	if a.Revision != "main@sha1:"+hash {
+		t.Errorf("revision %s, want main@sha1:%s", a.Revision, hash)
+	}
+	if a.Digest.IsZero() || time.Since(a.FetchedAt) > time.Minute {
+		t.Errorf("artifact %+v", a)
+	}
+	holds(t, a, map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": "", "app/link": "-> ../run.sh"})
+	info, err := os.Stat(filepath.Join(a.Dir, "run.sh"))
+	if err != nil || info.Mode().Perm() != 0o555 {
+		t.Errorf("run.sh has mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestAnUnmovedReferenceCostsOneRequest(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	first := w.fetch(w.main(), nil)
+	before := w.server.Requests()
+	if again := w.fetch(w.main(), &first); again != first {
+		t.Errorf("got %+v, want the last artifact %+v", again, first)
+	}
+	if n := w.server.Requests() - before; n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+func TestAChangeSharesUnchangedFilesWithTheLastArtifact(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"same": "same", "other": "1", "gone": "x"})
+	first := w.fetch(w.main(), nil)
+	w.apply(gittest.Change{Files: map[string]string{"other": "2", "new": "n"}, Remove: []string{"gone"}})
+	second := w.fetch(w.main(), &first)
+	holds(t, second, map[string]string{"same": "same", "other": "2", "new": "n"})
+	holds(t, first, map[string]string{"same": "same", "other": "1", "gone": "x"})
+	if inode(t, first, "same") != inode(t, second, "same") {
+		t.Error("the unchanged file was written again")
+	}
+	if inode(t, first, "other") == inode(t, second, "other") {
+		t.Error("the changed file is shared")
+	}
+}
+
+func inode(t *testing.T, a source.Artifact, name string) uint64 {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(a.Dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Ino
+}
+
+func TestManyCommitsInARowAreFetchedOneByOne(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	tree := map[string]string{}
+	for i := range 300 {
+		tree[fmt.Sprintf("d%d/f%d", i%7, i)] = fmt.Sprint("content ", i)
+	}
+	w.commit(tree)
+	last := w.fetch(w.main(), nil)
+	for i := range 8 {
+		change := map[string]string{fmt.Sprintf("d%d/f%d", i%7, i): fmt.Sprint("changed ", i)}
+		for name, text := range change {
+			tree[name] = text
+		}
+		w.commit(change)
+		last = w.fetch(w.main(), &last)
+		holds(t, last, tree)
+	}
+}
+
+// A shallow cache must not make the server leave out what only the missing history has.
+func TestARevertBringsOldContentBack(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "one", "b": "b"})
+	w.commit(map[string]string{"a": "two"})
+	last := w.fetch(w.main(), nil)
+	w.commit(map[string]string{"a": "one"})
+	last = w.fetch(w.main(), &last)
+	holds(t, last, map[string]string{"a": "one", "b": "b"})
+}
+
+func TestAForcePushIsFollowed(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	first := w.commit(map[string]string{"a": "one"})
+	w.commit(map[string]string{"a": "two"})
+	last := w.fetch(w.main(), nil)
+	w.do(w.repo.Reset(first))
+	last = w.fetch(w.main(), &last)
+	holds(t, last, map[string]string{"a": "one"})
+	if last.Revision != "main@sha1:"+first {
+		t.Errorf("revision %s, want %s", last.Revision, first)
+	}
+}
+
+func TestEqualTreesHaveEqualDigests(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	first := w.fetch(w.main(), nil)
+	w.commit(nil)
+	second := w.fetch(w.main(), &first)
+	if first.Revision == second.Revision || first.Digest != second.Digest || first.Dir != second.Dir {
+		t.Errorf("first %+v, second %+v", first, second)
+	}
+}
+
+func TestReferencesAreNamedAsFluxNamesThem(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	one := w.commit(map[string]string{"v": "one"})
+	w.do(w.repo.AnnotatedTag("v1.0.0", "one"))
+	two := w.commit(map[string]string{"v": "two"})
+	w.do(w.repo.Tag("v1.2.0"))
+	w.do(w.repo.Tag("v2.0.0-rc.1"))
+	three := w.commit(map[string]string{"v": "three"})
+	w.do(w.repo.Tag("not-a-version"))
+	w.do(w.repo.Branch("release/1.x"))
+	four := w.commit(map[string]string{"v": "four"})
+	if _, err := w.repo.Git("push", "-q", "origin", "HEAD:refs/pull/7/head"); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		ref      git.Reference
+		revision string
+		content  string
+	}{
+		"a branch":                     {git.Reference{Branch: "main"}, "main@sha1:" + three, "three"},
+		"a branch with a slash":        {git.Reference{Branch: "release/1.x"}, "release/1.x@sha1:" + four, "four"},
+		"a lightweight tag":            {git.Reference{Tag: "v1.2.0"}, "v1.2.0@sha1:" + two, "two"},
+		"an annotated tag":             {git.Reference{Tag: "v1.0.0"}, "v1.0.0@sha1:" + one, "one"},
+		"a range":                      {git.Reference{SemVer: ">=1.0.0 <2.0.0"}, "v1.2.0@sha1:" + two, "two"},
+		"a range with pre-releases":    {git.Reference{SemVer: ">=1.0.0-0"}, "v2.0.0-rc.1@sha1:" + two, "two"},
+		"a full name":                  {git.Reference{Name: "refs/pull/7/head"}, "refs/pull/7/head@sha1:" + four, "four"},
+		"a full name of a branch":      {git.Reference{Name: "refs/heads/main"}, "refs/heads/main@sha1:" + three, "three"},
+		"a commit at a tip":            {git.Reference{Commit: four}, "sha1:" + four, "four"},
+		"a commit in the history":      {git.Reference{Commit: two}, "sha1:" + two, "two"},
+		"a commit of a branch":         {git.Reference{Commit: one, Branch: "main"}, "main@sha1:" + one, "one"},
+		"the tip's commit of a branch": {git.Reference{Commit: three, Branch: "main"}, "main@sha1:" + three, "three"},
+		"name before version":          {git.Reference{Name: "refs/heads/main", SemVer: "1.0.0"}, "refs/heads/main@sha1:" + three, "three"},
+		"version before tag":           {git.Reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
+		"tag before branch":            {git.Reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, cache := range []string{"empty", "filled"} {
+				fetcher := git.New(t.TempDir(), git.Limits{})
+				if cache == "filled" {
+					fetcher = w.fetcher
+				}
+				req := git.Request{URL: w.repo.URL(), Ref: c.ref}
+				a, err := fetcher.Fetch(t.Context(), req, nil)
+				if err != nil {
+					t.Fatalf("%s cache: %v", cache, err)
+				}
+				if a.Revision != c.revision {
+					t.Errorf("%s cache: revision %s, want %s", cache, a.Revision, c.revision)
+				}
+				holds(t, a, map[string]string{"v": c.content})
+				if again, err := fetcher.Fetch(t.Context(), req, &a); err != nil || again != a {
+					t.Errorf("%s cache: fetched again %+v, %v", cache, again, err)
+				}
+			}
+		})
+	}
+}
+
+func TestOfEqualVersionsTheNewestCommitCounts(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	commit := func(text, date string) string {
+		w.commit(map[string]string{"v": text})
+		if _, err := w.repo.Git("-c", "user.name=t", "commit", "-q", "--amend", "--no-edit", "--date", date); err != nil {
+			t.Fatal(err)
+		}
+		hash, err := w.repo.Git("rev-parse", "HEAD")
+		w.do(err)
+		return hash
+	}
+	commit("old", "2020-01-01T00:00:00Z")
+	w.do(w.repo.Tag("1.0.0+z"))
+	<-time.After(1100 * time.Millisecond) // commit dates have whole seconds
+	newest := commit("new", "2021-01-01T00:00:00Z")
+	w.do(w.repo.Tag("1.0.0+a"))
+	a := w.fetch(git.Request{URL: w.repo.URL(), Ref: git.Reference{SemVer: "1.x"}}, nil)
+	if a.Revision != "1.0.0+a@sha1:"+newest {
+		t.Errorf("revision %s", a.Revision)
+	}
+	if again := w.fetch(git.Request{URL: w.repo.URL(), Ref: git.Reference{SemVer: "1.x"}}, &a); again != a {
+		t.Errorf("fetched again %+v", again)
+	}
+}
+
+func TestACommitIsAskedForByItselfWhereTheServerAllowsIt(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.do(w.repo.Configure("uploadpack.allowReachableSHA1InWant", "true"))
+	one := w.commit(map[string]string{"a": "1"})
+	w.commit(map[string]string{"a": "2"})
+	a := w.fetch(git.Request{URL: w.repo.URL(), Ref: git.Reference{Commit: strings.ToUpper(one)}}, nil)
+	holds(t, a, map[string]string{"a": "1"})
+	w.fails(git.Request{URL: w.repo.URL(), Ref: git.Reference{Commit: strings.Repeat("1", 40)}}, git.ErrReferenceNotFound)
+}
+
+func TestWhatIsMissingIsNamedWithWhatIsThere(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	one := w.commit(map[string]string{"a": "1"})
+	w.do(w.repo.Tag("v1.0.0"))
+	w.do(w.repo.Branch("release"))
+	w.commit(map[string]string{"a": "2"})
+	two, err := w.repo.Git("rev-parse", "HEAD")
+	w.do(err)
+	for _, c := range []struct {
+		ref   git.Reference
+		want  error
+		words []string
+	}{
+		{git.Reference{Branch: "mian"}, git.ErrReferenceNotFound, []string{`branch "mian" not found; the repository has: main, release`, w.repo.URL()}},
+		{git.Reference{}, git.ErrReferenceNotFound, []string{`branch "master" not found`}},
+		{git.Reference{Tag: "v1.0"}, git.ErrReferenceNotFound, []string{`tag "v1.0" not found; the repository has: v1.0.0`}},
+		{git.Reference{Name: "refs/heads/../../config"}, git.ErrReferenceNotFound, []string{"refs/heads/main"}},
+		{git.Reference{SemVer: ">=3"}, git.ErrReferenceNotFound, []string{`">=3"`, "v1.0.0"}},
+		{git.Reference{SemVer: "what"}, git.ErrRequest, []string{"spec.ref.semver"}},
+		{git.Reference{Commit: "abc"}, git.ErrRequest, []string{"40 hexadecimal digits"}},
+		{git.Reference{Commit: strings.Repeat("1", 40)}, git.ErrReferenceNotFound, []string{"no branch and no tag leads to"}},
+		{git.Reference{Commit: two, Branch: "main"}, git.ErrReferenceNotFound, []string{two + " is not on branch main"}},
+		{git.Reference{Commit: one, Branch: "gone"}, git.ErrReferenceNotFound, []string{`branch "gone" not found`}},
+	} {
+		w.fails(git.Request{URL: w.repo.URL(), Ref: c.ref}, c.want, c.words...)
+	}
+	empty, err := w.server.NewRepository("empty")
+	w.do(err)
+	w.fails(git.Request{URL: empty.URL(), Ref: git.Reference{Branch: "main"}}, git.ErrReferenceNotFound, "the repository is empty")
+}
+
+func TestABrokenServerIsReportedAndForgivenLater(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	last := w.fetch(w.main(), nil)
+	for _, fault := range []gittest.Fault{gittest.Error, gittest.Drop} {
+		w.server.Break(fault)
+		w.fails(w.main(), git.ErrUnreachable, w.repo.URL(), "branch main")
+		w.server.Heal()
+		if again := w.fetch(w.main(), &last); again != last {
+			t.Errorf("fault %d: after healing %+v", fault, again)
+		}
+	}
+	w.fails(git.Request{URL: w.server.URL() + "/nothing.git"}, git.ErrRepositoryNotFound)
+	w.fails(git.Request{URL: "http://127.0.0.1:1/x.git"}, git.ErrUnreachable)
+}
+
+func TestAStalledServerEndsWithTheTimeLimit(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	w.server.Break(gittest.Stall)
+	req := w.main()
+	req.Timeout = 50 * time.Millisecond
+	w.fails(req, git.ErrTimeout, "50ms")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the hub ends")
+	go cancel(why)
+	if _, err := w.fetcher.Fetch(ctx, w.main(), nil); !errors.Is(err, why) {
+		t.Errorf("got %v, want the cause of the context's end", err)
+	}
+}
+
+func TestAnArtifactOfAnEarlierProcessIsVerified(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) error{
+		"not at all":             func(string) error { return nil },
+		"a file changed":         func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("2"), 0) },
+		"a file emptied":         func(dir string) error { return os.Truncate(filepath.Join(dir, "a"), 0) },
+		"a file removed":         func(dir string) error { return os.Remove(filepath.Join(dir, "a")) },
+		"a file added":           func(dir string) error { return os.WriteFile(filepath.Join(dir, "b"), nil, 0o600) },
+		"a file made executable": func(dir string) error { return os.Chmod(filepath.Join(dir, "a"), 0o755) },
+		"the index cut":          func(dir string) error { return os.Truncate(filepath.Join(dir, "..", "index"), 3) },
+		"the index gone":         func(dir string) error { return os.Remove(filepath.Join(dir, "..", "index")) },
+		"all gone":               os.RemoveAll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, gittest.Options{})
+			w.commit(map[string]string{"a": "1"})
+			last := w.fetch(w.main(), nil)
+			if err := spoil(last.Dir); err != nil {
+				t.Fatal(err)
+			}
+			w.fetcher = git.New(w.dir, git.Limits{})
+			a := w.fetch(w.main(), &last)
+			holds(t, a, map[string]string{"a": "1"})
+			if a.Digest != last.Digest || a.Dir != last.Dir {
+				t.Errorf("got %+v, want %+v", a, last)
+			}
+		})
+	}
+}
+
+func TestABrokenCacheIsFilledAgain(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1", "d/b": "2"})
+	first := w.fetch(w.main(), nil)
+	objects, err := filepath.Glob(filepath.Join(w.dir, "cache", "*", "objects", "??", "*"))
+	if err != nil || len(objects) == 0 {
+		t.Fatalf("no objects: %v", err)
+	}
+	for _, o := range objects {
+		w.do(os.Chmod(o, 0o600))
+		w.do(os.Truncate(o, 0))
+	}
+	w.commit(map[string]string{"a": "3"})
+	second := w.fetch(w.main(), &first)
+	holds(t, second, map[string]string{"a": "3", "d/b": "2"})
+}
+
+func TestSweepKeepsWhatIsWantedOrNew(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	first := w.fetch(w.main(), nil)
+	w.commit(map[string]string{"a": "2"})
+	second := w.fetch(w.main(), &first)
+	keep := func(dir string) bool { return dir == second.Dir }
+	w.do(w.fetcher.Sweep(t.Context(), keep, time.Hour))
+	holds(t, first, map[string]string{"a": "1"})
+	w.do(w.fetcher.Sweep(t.Context(), keep, 0))
+	if _, err := os.Stat(first.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the unused artifact is still there: %v", err)
+	}
+	holds(t, second, map[string]string{"a": "2"})
+	if left, _ := os.ReadDir(filepath.Join(w.dir, "tmp")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
+
+func TestHalfWrittenThingsOfAnEarlierProcessGo(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	half := filepath.Join(w.dir, "tmp", "artifact-1", "tree")
+	w.do(os.MkdirAll(half, 0o700))
+	w.fetch(w.main(), nil)
+	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("still there: %v", err)
+	}
+}
+
+func BenchmarkAOneLineChangeAmongAThousandFiles(b *testing.B) {
+	server, err := gittest.Start(gittest.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Close()
+	repo, err := server.NewRepository("fleet")
+	if err != nil {
+		b.Fatal(err)
+	}
+	tree := map[string]string{}
+	for i := range 1000 {
+		tree[fmt.Sprintf("apps/app%d/cm%d.yaml", i%50, i)] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm%d}\ndata: {a: b}\n", i)
+	}
+	if _, err := repo.Commit(tree, "one"); err != nil {
+		b.Fatal(err)
+	}
+	fetcher := git.New(b.TempDir(), git.Limits{})
+	req := git.Request{URL: repo.URL(), Ref: git.Reference{Branch: "main"}}
+	last, err := fetcher.Fetch(b.Context(), req, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		n++
+		if _, err := repo.Commit(map[string]string{"apps/app7/cm7.yaml": fmt.Sprint("a: ", n)}, "change"); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if last, err = fetcher.Fetch(b.Context(), req, &last); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

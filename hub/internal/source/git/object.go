@@ -1,0 +1,140 @@
+package git
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// maxHeaders bounds a commit or tag, message included.
+const maxHeaders = 4 << 20
+
+// commit is what a fetch needs of a commit object.
+type commit struct {
+	tree      plumbing.Hash
+	parents   []plumbing.Hash
+	committed time.Time
+}
+
+// parseCommit reads a commit object (gitformat: headers "tree", "parent"…, "author", "committer"). Only the first header of
+// each name counts, and only in that order: a second one hidden further down decides nothing.
+func parseCommit(content []byte) (commit, error) {
+	var c commit
+	rest := content
+	tree, rest, ok := hashHeader(rest, "tree")
+	if !ok {
+		return c, fmt.Errorf("%w: a commit without a tree", ErrProtocol)
+	}
+	c.tree = tree
+	for {
+		parent, next, ok := hashHeader(rest, "parent")
+		if !ok {
+			break
+		}
+		c.parents, rest = append(c.parents, parent), next
+	}
+	author, rest, _ := bytes.Cut(rest, []byte("\n"))
+	committer, _, _ := bytes.Cut(rest, []byte("\n"))
+	if !bytes.HasPrefix(author, []byte("author ")) || !bytes.HasPrefix(committer, []byte("committer ")) {
+		return c, fmt.Errorf("%w: a commit without an author or a committer", ErrProtocol)
+	}
+	c.committed = signatureTime(committer)
+	return c, nil
+}
+
+// hashHeader reads a line "name hash".
+func hashHeader(content []byte, name string) (plumbing.Hash, []byte, bool) {
+	line, rest, _ := bytes.Cut(content, []byte("\n"))
+	text, ok := bytes.CutPrefix(line, []byte(name+" "))
+	if !ok {
+		return plumbing.ZeroHash, content, false
+	}
+	id, ok := parseHash(text)
+	return id, rest, ok
+}
+
+// signatureTime reads the seconds after the > of a signature line; a wrong line has the zero time.
+func signatureTime(line []byte) time.Time {
+	end := bytes.LastIndexByte(line, '>')
+	fields := bytes.Fields(line[end+1:])
+	if end < 0 || len(fields) == 0 {
+		return time.Time{}
+	}
+	seconds, err := strconv.ParseInt(string(fields[0]), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+// parseTag reads what a tag object is a tag of.
+func parseTag(content []byte) (plumbing.Hash, error) {
+	id, _, ok := hashHeader(content, "object")
+	if !ok {
+		return id, fmt.Errorf("%w: a tag without an object", ErrProtocol)
+	}
+	return id, nil
+}
+
+// entry is one line of a tree object.
+type entry struct {
+	mode mode
+	name string
+	id   plumbing.Hash
+}
+
+// mode is the kind of a tree's entry, as Git writes it.
+type mode string
+
+const (
+	folder     mode = "40000"
+	regular    mode = "100644"
+	executable mode = "100755"
+	symlink    mode = "120000"
+	submodule  mode = "160000"
+)
+
+// parseTree reads a tree object: "mode name\0" and 20 bytes of hash for each entry.
+func parseTree(content []byte) ([]entry, error) {
+	var entries []entry
+	names := map[string]bool{}
+	for len(content) > 0 {
+		text, rest, ok := bytes.Cut(content, []byte{' '})
+		name, rest, found := bytes.Cut(rest, []byte{0})
+		if !ok || !found || len(rest) < len(plumbing.ZeroHash) {
+			return nil, fmt.Errorf("%w: a tree object is cut off", ErrProtocol)
+		}
+		m, ok := parseMode(string(text))
+		if !ok {
+			return nil, fmt.Errorf("%w: entry %q has the unknown mode %q", ErrTree, name, text)
+		}
+		if names[string(name)] {
+			return nil, fmt.Errorf("%w: entry %q is there twice", ErrTree, name)
+		}
+		names[string(name)] = true
+		entries = append(entries, entry{m, string(name), plumbing.Hash(rest[:len(plumbing.ZeroHash)])})
+		content = rest[len(plumbing.ZeroHash):]
+	}
+	return entries, nil
+}
+
+// parseMode knows the modes that Git writes now and those that it wrote long ago.
+func parseMode(text string) (mode, bool) {
+	switch text {
+	case "40000", "040000":
+		return folder, true
+	case "100644", "100664", "100600":
+		return regular, true
+	case "100755", "100775", "100700":
+		return executable, true
+	case "120000":
+		return symlink, true
+	case "160000":
+		return submodule, true
+	default:
+		return "", false
+	}
+}

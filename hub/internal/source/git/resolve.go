@@ -1,0 +1,217 @@
+package git
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+)
+
+// candidate is a commit that a reference may mean.
+type candidate struct {
+	// label is what stands before the @ of the revision; empty: nothing and no @.
+	label string
+	// want is the object to ask the server for: the commit, or the tag object that leads to it.
+	want plumbing.Hash
+	// commit is where it leads, as far as the server told; a tag that it did not peel is followed after the transfer.
+	commit plumbing.Hash
+}
+
+// revision is the name of the commit as Flux writes it (flux-semantics, GitRepository).
+func revision(label string, commit plumbing.Hash) string {
+	if label == "" {
+		return "sha1:" + commit.String()
+	}
+	return label + "@sha1:" + commit.String()
+}
+
+// choice is what a reference means, given what the server advertises.
+type choice struct {
+	// candidates are one, or several versions of equal precedence of which the newest commit counts.
+	candidates []candidate
+	// history says that the commit must be looked for in all that the candidates' wants lead to.
+	history bool
+	// onBranch says that it must be found behind the first candidate's want.
+	onBranch bool
+}
+
+// resolve finds what a reference means.
+func resolve(ref Reference, refs *packp.AdvRefs) (choice, error) {
+	switch {
+	case ref.Commit != "":
+		return resolveCommit(ref, refs)
+	case ref.Name != "":
+		return one(refs, ref.Name, ref.Name, func() error { return missing(refs, "reference", ref.Name, "") })
+	case ref.SemVer != "":
+		return resolveVersion(ref.SemVer, refs)
+	case ref.Tag != "":
+		return one(refs, "refs/tags/"+ref.Tag, ref.Tag, func() error { return missing(refs, "tag", ref.Tag, "refs/tags/") })
+	default:
+		name := ref.branch()
+		return one(refs, "refs/heads/"+name, name, func() error { return missing(refs, "branch", name, "refs/heads/") })
+	}
+}
+
+// one is the choice of a reference's full name.
+func one(refs *packp.AdvRefs, name, label string, missing func() error) (choice, error) {
+	c, ok := lookup(refs, name)
+	if !ok {
+		return choice{}, missing()
+	}
+	c.label = label
+	return choice{candidates: []candidate{c}}, nil
+}
+
+// lookup finds an advertised reference and what it leads to.
+func lookup(refs *packp.AdvRefs, name string) (candidate, bool) {
+	if name == "HEAD" && refs.Head != nil {
+		return candidate{want: *refs.Head, commit: *refs.Head}, true
+	}
+	hash, ok := refs.References[name]
+	if !ok {
+		return candidate{}, false
+	}
+	commit, peeled := refs.Peeled[name]
+	if !peeled {
+		commit = hash
+	}
+	return candidate{want: hash, commit: commit}, true
+}
+
+// resolveCommit finds a way to a commit: a reference that leads to it, the server's readiness to give any commit, or else
+// the history in which it must be.
+func resolveCommit(ref Reference, refs *packp.AdvRefs) (choice, error) {
+	commit := plumbing.NewHash(strings.ToLower(ref.Commit))
+	if ref.Branch != "" {
+		tip, ok := lookup(refs, "refs/heads/"+ref.Branch)
+		if !ok {
+			return choice{}, missing(refs, "branch", ref.Branch, "refs/heads/")
+		}
+		c := candidate{label: ref.Branch, want: tip.want, commit: commit}
+		return choice{candidates: []candidate{c}, history: tip.commit != commit, onBranch: true}, nil
+	}
+	for name := range refs.References {
+		if c, _ := lookup(refs, name); c.commit == commit {
+			return choice{candidates: []candidate{{want: c.want, commit: commit}}}, nil
+		}
+	}
+	if refs.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
+		return choice{candidates: []candidate{{want: commit, commit: commit}}}, nil
+	}
+	return everywhere(commit, refs)
+}
+
+// everywhere looks for a commit behind all branches and tags.
+func everywhere(commit plumbing.Hash, refs *packp.AdvRefs) (choice, error) {
+	found := choice{history: true}
+	for name, hash := range refs.References {
+		if strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/") {
+			found.candidates = append(found.candidates, candidate{want: hash, commit: commit})
+		}
+	}
+	if len(found.candidates) == 0 {
+		return choice{}, fmt.Errorf("%w: the repository is empty", ErrReferenceNotFound)
+	}
+	return found, nil
+}
+
+// resolveVersion finds the tags of the highest version in a range.
+func resolveVersion(text string, refs *packp.AdvRefs) (choice, error) {
+	constraint, err := semver.NewConstraint(text)
+	if err != nil {
+		return choice{}, fmt.Errorf("%w: spec.ref.semver %q is no version range: %w", ErrRequest, text, err)
+	}
+	var best *semver.Version
+	var found choice
+	for _, tag := range names(refs, "refs/tags/") {
+		v, ok := version(tag)
+		if !ok || !constraint.Check(v) || best != nil && v.LessThan(best) {
+			continue
+		}
+		if best == nil || v.GreaterThan(best) {
+			best, found.candidates = v, nil
+		}
+		c, _ := lookup(refs, "refs/tags/"+tag)
+		c.label = tag
+		found.candidates = append(found.candidates, c)
+	}
+	if best == nil {
+		return choice{}, fmt.Errorf("%w: no tag is a version in the range %q; the repository has: %s",
+			ErrReferenceNotFound, text, list(names(refs, "refs/tags/"), "tags"))
+	}
+	return found, nil
+}
+
+// version reads a tag as Flux does: a strict semantic version, with or without a v before it.
+func version(tag string) (*semver.Version, bool) {
+	if _, err := semver.StrictNewVersion(strings.TrimPrefix(tag, "v")); err != nil {
+		return nil, false
+	}
+	v, err := semver.NewVersion(tag)
+	return v, err == nil
+}
+
+// names returns the advertised references with a prefix, without it, sorted.
+func names(refs *packp.AdvRefs, prefix string) []string {
+	var found []string
+	for name := range refs.References {
+		if short, ok := strings.CutPrefix(name, prefix); ok && name != "HEAD" {
+			found = append(found, short)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// maxCompared bounds the work of finding a similar name.
+const maxCompared = 5000
+
+// missing says that a reference is not there, and what is, the most similar first.
+func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
+	if len(refs.References) == 0 {
+		return fmt.Errorf("%w: the repository is empty", ErrReferenceNotFound)
+	}
+	has := names(refs, prefix)
+	has = has[:min(len(has), maxCompared)]
+	slices.SortStableFunc(has, func(a, b string) int { return distance(a, name) - distance(b, name) })
+	plural := map[string]string{"branch": "branches", "tag": "tags", "reference": "references"}[kind]
+	return fmt.Errorf("%w: %s %q not found; the repository has: %s", ErrReferenceNotFound, kind, name, list(has, plural))
+}
+
+// list prints the first of some names.
+func list(names []string, plural string) string {
+	const most = 10
+	switch {
+	case len(names) == 0:
+		return "no " + plural
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	default:
+		return strings.Join(names, ", ")
+	}
+}
+
+// distance is the number of bytes to insert, delete or replace between two names (Levenshtein), of their first 64.
+func distance(a, b string) int {
+	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,201 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/skeema/knownhosts"
+	"golang.org/x/crypto/ssh"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+)
+
+// sshSession runs git-upload-pack on the server over one ssh connection.
+type sshSession struct {
+	conn   net.Conn
+	client *ssh.Client
+	stdin  io.WriteCloser
+	stdout io.Reader
+	stderr message
+	ended  func() bool // stops watching the context
+	limits Limits
+}
+
+func dialSSH(ctx context.Context, u *url.URL, auth Auth, limits Limits, tmp string) (*sshSession, error) {
+	signer, err := auth.signer()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	hosts, err := readKnownHosts(auth.KnownHosts, tmp)
+	if err != nil {
+		return nil, err
+	}
+	address := net.JoinHostPort(u.Hostname(), port(u))
+	conn, err := (&net.Dialer{Timeout: 20 * time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	// The end of the context closes the connection, and with it whatever waits for it.
+	s := &sshSession{conn: conn, limits: limits, ended: context.AfterFunc(ctx, func() { _ = conn.Close() })}
+	if err := s.handshake(address, user(u), signer, hosts); err != nil {
+		s.close()
+		return nil, err
+	}
+	if err := s.start(u); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// user is the name in the URL, or Git's usual one.
+func user(u *url.URL) string {
+	if u.User == nil || u.User.Username() == "" {
+		return "git"
+	}
+	return u.User.Username()
+}
+
+// readKnownHosts parses known_hosts by way of a file, because that is what its parser reads.
+func readKnownHosts(text []byte, tmp string) (*knownhosts.HostKeyDB, error) {
+	file, err := os.CreateTemp(tmp, "known-hosts-")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(text)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	hosts, err := knownhosts.NewDB(file.Name())
+	if err != nil {
+		return nil, fmt.Errorf("%w: known_hosts: %w", ErrRequest, err)
+	}
+	return hosts, nil
+}
+
+// handshake trusts the host and logs in.
+func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *knownhosts.HostKeyDB) error {
+	var asked bool // for our key; the host was trusted before that
+	config := &ssh.ClientConfig{
+		User:              user,
+		HostKeyCallback:   hosts.HostKeyCallback(),
+		HostKeyAlgorithms: hosts.HostKeyAlgorithms(address),
+		ClientVersion:     "SSH-2.0-nave",
+		Auth: []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+			asked = true
+			return []ssh.Signer{signer}, nil
+		})},
+	}
+	var revoked *xknownhosts.RevokedError
+	conn, channels, requests, err := ssh.NewClientConn(s.conn, address, config)
+	switch {
+	case err == nil:
+		s.client = ssh.NewClient(conn, channels, requests)
+		return nil
+	case knownhosts.IsHostKeyChanged(err):
+		return fmt.Errorf("%w: its host key is not the one in known_hosts (an attack, or the key was changed: compare it and update the Secret)", ErrUntrusted)
+	case knownhosts.IsHostUnknown(err):
+		return fmt.Errorf("%w: known_hosts has no key for %s (ssh-keyscan prints it)", ErrUntrusted, address)
+	case errors.As(err, &revoked):
+		return fmt.Errorf("%w: known_hosts says that its host key is revoked", ErrUntrusted)
+	case asked:
+		return fmt.Errorf("%w: the server does not accept the key %s for user %s",
+			ErrAuthentication, ssh.FingerprintSHA256(signer.PublicKey()), user)
+	default:
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+}
+
+// start runs git-upload-pack.
+func (s *sshSession) start(u *url.URL) error {
+	session, err := s.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	if s.stdin, err = session.StdinPipe(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	if s.stdout, err = session.StdoutPipe(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	session.Stderr = &s.stderr
+	path := u.Path
+	if strings.HasPrefix(path, "/~") {
+		path = path[1:]
+	}
+	if err := session.Start(service + " " + quote(path)); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+// quote makes one word for a POSIX shell, as Git's sq_quote does.
+func quote(s string) string {
+	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(s) + "'"
+}
+
+func (s *sshSession) advertise(context.Context) (*packp.AdvRefs, error) {
+	refs, err := decodeAdvertisement(s.stdout, s.limits)
+	if errors.Is(err, packp.ErrEmptyInput) {
+		return nil, s.ending()
+	}
+	return refs, err
+}
+
+// ending says why the server ended the session without a word of Git.
+func (s *sshSession) ending() error {
+	_ = s.client.Close() // the rest of stderr has come before the end of stdout, or is lost
+	if text := s.stderr.String(); text != "" {
+		return remoteError(text)
+	}
+	return fmt.Errorf("%w: it ended the session at once", ErrUnreachable)
+}
+
+func (s *sshSession) ask(_ context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
+	if err := encode(s.stdin, request, true); err != nil {
+		return nil, err
+	}
+	if err := s.stdin.Close(); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(s.stdout), nil
+}
+
+func (s *sshSession) close() {
+	s.ended()
+	if s.client != nil {
+		_ = s.client.Close()
+	}
+	_ = s.conn.Close()
+}
+
+// message keeps the beginning of what is written to it.
+type message struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (m *message) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if room := maxMessage - m.text.Len(); room > 0 {
+		m.text.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (m *message) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return strings.TrimSpace(m.text.String())
+}

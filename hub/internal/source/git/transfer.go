@@ -1,0 +1,122 @@
+package git
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+)
+
+// transfer brings what wants lead to into the cache: one commit deep, or with all of its history.
+func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRefs, wants []candidate, history bool, limits Limits, tmp string) error {
+	request := r.request(refs.Capabilities, wants, history)
+	answer, err := s.ask(ctx, request)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	response := packp.NewUploadPackResponse(request)
+	if err := response.Decode(answer); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(tmp, "pack-")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	n, err := spool(file, packStream(response, request), limits)
+	if err != nil {
+		return err
+	}
+	if err := r.install(ctx, file, n, limits); err != nil {
+		return err
+	}
+	if history { // of use once; the commit that was looked for may be behind any of the wants
+		return r.save()
+	}
+	return r.remember(ctx, wants, !request.Depth.IsZero())
+}
+
+// request asks for wants and names what is here already. What is here without its history is also named as shallow, or
+// the server would take the history for granted and leave out what only it has.
+func (r *repository) request(server *capability.List, wants []candidate, history bool) *packp.UploadPackRequest {
+	request := packp.NewUploadPackRequest()
+	supported := func(c capability.Capability, values ...string) bool {
+		return server.Supports(c) && request.Capabilities.Set(c, values...) == nil
+	}
+	if !supported(capability.Sideband64k) {
+		supported(capability.Sideband)
+	}
+	supported(capability.OFSDelta)
+	supported(capability.NoProgress)
+	supported(capability.Agent, userAgent)
+	for _, w := range wants {
+		request.Wants = append(request.Wants, w.want)
+	}
+	if history || !supported(capability.Shallow) {
+		return request // a search of the whole history is rare: it starts from nothing
+	}
+	request.Depth = packp.DepthCommits(1)
+	for _, t := range r.state.Tips {
+		commit := plumbing.NewHash(t.Commit)
+		request.Haves = append(request.Haves, commit)
+		if t.Shallow {
+			request.Shallows = append(request.Shallows, commit)
+		}
+	}
+	return request
+}
+
+// packStream returns the pack without what is wrapped around it.
+func packStream(response io.Reader, request *packp.UploadPackRequest) io.Reader {
+	switch {
+	case request.Capabilities.Supports(capability.Sideband64k):
+		return sideband.NewDemuxer(sideband.Sideband64k, response)
+	case request.Capabilities.Supports(capability.Sideband):
+		return sideband.NewDemuxer(sideband.Sideband, response)
+	default:
+		return response
+	}
+}
+
+// spool writes the pack to a file within the limit and returns its length.
+func spool(file *os.File, pack io.Reader, limits Limits) (int64, error) {
+	w := bufio.NewWriterSize(file, 64<<10)
+	n, err := io.Copy(w, bound(pack, limits.Pack, "the transfer"))
+	if err != nil {
+		return n, storageError(err)
+	}
+	if err := w.Flush(); err != nil {
+		return n, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return n, nil
+}
+
+// storageError marks what the hub's own disk did, such as being full.
+func storageError(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return err
+}
+
+// remember notes that everything behind wants is here.
+func (r *repository) remember(ctx context.Context, wants []candidate, shallow bool) error {
+	for _, w := range wants {
+		commit, err := r.commitOf(ctx, w.want)
+		if err != nil {
+			return err
+		}
+		r.state.Tips = append(r.state.Tips, tip{w.want.String(), commit.String(), shallow})
+	}
+	return r.save()
+}
