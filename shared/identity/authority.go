@@ -236,7 +236,9 @@ func checkKey(pub crypto.PublicKey) error {
 	return fmt.Errorf("a key of type %T or its size is not accepted: use ECDSA P-256, P-384 or Ed25519", pub)
 }
 
-func newSerial() (*big.Int, error) { return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)) }
+func newSerial() (*big.Int, error) {
+	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+}
 
 // equalKeys compares two public keys by their encoding.
 func equalKeys(a, b crypto.PublicKey) bool {
