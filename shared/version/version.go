@@ -4,7 +4,6 @@ package version
 import (
 	"runtime"
 	"runtime/debug"
-	"sync"
 )
 
 // Version and Commit are set with -ldflags "-X …/shared/version.Version=v1.2.3 -X …/shared/version.Commit=…". A build
@@ -30,7 +29,6 @@ func String() string {
 
 // Build returns the version ("devel" when nothing says) and the commit ("unknown" when nothing says).
 func Build() (version, commit string) {
-	recorded := sync.OnceValues(recorded)
 	v, c := recorded()
 	return first(Version, v, "devel"), first(Commit, c, "unknown")
 }

@@ -1,0 +1,47 @@
+package health
+
+import "testing"
+
+// fromBest is every status, from what nobody worries about to what needs somebody.
+var fromBest = []Status{Current, InProgress, Terminating, Unknown, NotFound, Failed}
+
+func TestWorstIsTheMoreSevereInEitherOrder(t *testing.T) {
+	for i, a := range fromBest {
+		for j, b := range fromBest {
+			if got, want := Worst(a, b), fromBest[max(i, j)]; got != want {
+				t.Errorf("Worst(%s, %s) = %s, want %s", a, b, got, want)
+			}
+		}
+	}
+}
+
+func TestRollIsCurrentOnlyWhenAllAre(t *testing.T) {
+	for want, statuses := range map[Status][]Status{
+		Current:    {Current, Current},
+		InProgress: {Current, InProgress, Current},
+		Failed:     {Unknown, Failed, InProgress},
+	} {
+		if got := Roll(statuses...); got != want {
+			t.Errorf("Roll(%v) = %s, want %s", statuses, got, want)
+		}
+	}
+	if got := Roll(); got != Current {
+		t.Errorf("Roll() = %s", got)
+	}
+}
+
+func TestAWordThatNobodyKnowsIsUnknown(t *testing.T) {
+	for _, s := range fromBest {
+		if got := Parse(string(s)); got != s {
+			t.Errorf("Parse(%q) = %s", s, got)
+		}
+	}
+	for _, word := range []string{"", "current", "Healthy"} {
+		if got := Parse(word); got != Unknown {
+			t.Errorf("Parse(%q) = %s", word, got)
+		}
+		if Severity(Status(word)) != Severity(Unknown) {
+			t.Errorf("Severity(%q) = %d", word, Severity(Status(word)))
+		}
+	}
+}
