@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/types"
@@ -23,6 +24,11 @@ func (f *fileSystem) admit(p string, data []byte) error {
 	}
 	if len(k.HelmCharts) > 0 || k.HelmGlobals != nil {
 		return fmt.Errorf("%s: helmCharts: charts are not inflated in a kustomize build; use a HelmRelease, or commit the rendered chart", local(p))
+	}
+	for _, patch := range slices.Concat(k.Patches, k.PatchesJson6902) {
+		if err := checkAliases(p, []byte(patch.Patch)); err != nil {
+			return err
+		}
 	}
 	for _, r := range references(&k) {
 		if err := f.admitReference(p, r); err != nil {
@@ -102,6 +108,9 @@ func sourcePath(file string) string {
 
 func (f *fileSystem) admitReference(p string, r reference) error {
 	if r.inline && strings.ContainsAny(r.path, "\n{") {
+		if err := checkAliases(p, []byte(r.path)); err != nil {
+			return err
+		}
 		return admitPlugin(p, []byte(r.path))
 	}
 	if isRemote(r.path) {

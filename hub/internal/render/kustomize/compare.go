@@ -76,14 +76,11 @@ func correspondence(first, second map[string]sealedFile) *tokenMap {
 // checkWhole refuses an object that holds a piece of a token.
 func checkWhole(o *manifest.Object, fieldOf func(sealed.Token) string) error {
 	return eachText(o, func(field, text string) error {
-		rest := text
+		altered := sealed.Partial(text)
 		for _, t := range sealed.Find(text) {
-			if fieldOf(t) == "" {
-				return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, ErrInspected)
-			}
-			rest = strings.ReplaceAll(rest, string(t), "")
+			altered = altered || fieldOf(t) == ""
 		}
-		if sealed.Partial(rest) {
+		if altered {
 			return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, ErrInspected)
 		}
 		return nil

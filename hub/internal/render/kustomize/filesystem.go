@@ -66,6 +66,9 @@ func (f *fileSystem) ReadFile(name string) ([]byte, error) {
 		}
 		return data, nil
 	}
+	if err := checkAliases(p, data); err != nil {
+		return nil, f.fail(err)
+	}
 	if err := admitPlugin(p, data); err != nil {
 		return nil, f.fail(err)
 	}

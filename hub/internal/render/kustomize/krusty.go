@@ -19,6 +19,9 @@ var turn = make(chan struct{}, 1)
 // loadSchema loads the built-in schema once, as a build would that needs it first.
 var loadSchema = sync.OnceFunc(func() { openapi.Schema() })
 
+// Warm loads what builds keep, ahead of the first one.
+func Warm() { loadSchema() }
+
 // krustyBuild runs kustomize over one directory. It does what Flux does: builtin plugins only, no load restrictions
 // inside of what fsys shows, order as written.
 func krustyBuild(ctx context.Context, fsys *fileSystem, dir string) (resources []*resource.Resource, err error) {

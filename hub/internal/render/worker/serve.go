@@ -32,6 +32,7 @@ func ServeWorker(stdin io.Reader, stdout io.Writer) error {
 	}
 	kustomize.Confine()
 	os.Stdout = os.Stderr
+	kustomize.Warm()
 	for {
 		request, err := readFrame(stdin, maxRequest)
 		if errors.Is(err, io.EOF) {
