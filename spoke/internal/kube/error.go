@@ -251,10 +251,13 @@ func hasCause(s *metav1.Status, cause metav1.CauseType) bool {
 	return false
 }
 
+// errNoAnswer ends a request that takes too long.
+var errNoAnswer = errors.New("no answer in time")
+
 // unanswered is the error of a request that got no answer.
 func unanswered(ctx context.Context, op, object string, err error) *Error {
 	e := &Error{Op: op, Object: object, Reason: Unreachable, Message: "the Kubernetes API does not answer: " + err.Error(), err: err}
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errNoAnswer) {
 		e.Reason, e.Message, e.err = Canceled, cause.Error(), cause
 	}
 	return e

@@ -53,7 +53,7 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 
 // once sends a request. wait is not zero when it should be sent again after that time.
 func (c *Client) once(ctx context.Context, r request) (body []byte, code int, wait time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errNoAnswer)
 	defer cancel()
 	resp, err := c.send(ctx, r)
 	if err != nil {

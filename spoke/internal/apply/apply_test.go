@@ -1,0 +1,105 @@
+package apply
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+func TestAPruneThatLooksLikeAnAccidentIsHeld(t *testing.T) {
+	for _, c := range []struct {
+		owned, gone int
+		held        bool
+	}{{1, 1, false}, {19, 19, false}, {20, 20, true}, {100, 89, false}, {100, 90, true}, {1000, 1000, true}, {1000, 0, false}} {
+		if err := DefaultGuard.Check(c.owned, c.gone); (err != nil) != c.held {
+			t.Errorf("%d of %d: %v", c.gone, c.owned, err)
+		}
+	}
+	if err := (Guard{}).Check(100, 100); err != nil {
+		t.Error("the zero guard is not off")
+	}
+}
+
+func TestObjectsGoInReverseAndNamespacesLast(t *testing.T) {
+	ids := []manifest.ID{
+		{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Name: "w"},
+		{Kind: "Namespace", Name: "shop"},
+		{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: "r"},
+		{Kind: "ConfigMap", Namespace: "shop", Name: "a"}, {Kind: "ConfigMap", Namespace: "shop", Name: "b"},
+		{Group: "example.com", Kind: "Widget", Namespace: "shop", Name: "x"},
+		{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration", Name: "v"},
+	}
+	var got []string
+	for _, wave := range waves(ids) {
+		got = append(got, wave[0].Kind)
+	}
+	if want := "ValidatingWebhookConfiguration Widget ConfigMap ClusterRole CustomResourceDefinition Namespace"; strings.Join(got, " ") != want {
+		t.Errorf("%s\nwant %s", strings.Join(got, " "), want)
+	}
+}
+
+func object(kind string, annotations map[string]any) *manifest.Object {
+	return &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "a", "namespace": "n", "annotations": annotations}}}
+}
+
+func TestAnnotationsSteerOneObject(t *testing.T) {
+	for text, want := range map[string]inventory.Mode{
+		"Override": inventory.Override, "merge": inventory.Merge, "IfNotPresent": inventory.IfNotPresent, "Ignore": inventory.Ignore, "else": inventory.Override,
+	} {
+		if got := modeOf(object("ConfigMap", map[string]any{annotationSSA: text})); got != want {
+			t.Errorf("ssa %s: %q", text, got)
+		}
+	}
+	if modeOf(object("ConfigMap", map[string]any{annotationReconc: "disabled"})) != inventory.Ignore {
+		t.Error("reconcile: disabled is applied")
+	}
+	if !forced(object("ConfigMap", map[string]any{annotationForce: "Enabled"}), false) || forced(object("ConfigMap", nil), false) {
+		t.Error("force is not what the annotation says")
+	}
+	if !kept(map[string]string{annotationPrune: "disabled"}) || kept(nil) {
+		t.Error("prune is not what the annotation says")
+	}
+}
+
+func TestWhatHoldsDataIsNeverRecreated(t *testing.T) {
+	for _, kind := range []string{"PersistentVolumeClaim", "PersistentVolume", "Namespace"} {
+		if forced(object(kind, map[string]any{annotationForce: "enabled"}), true) {
+			t.Errorf("%s", kind)
+		}
+	}
+}
+
+func TestBytesThatAreNotTheObjectOfTheBundleAreRefused(t *testing.T) {
+	id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}
+	if err := fit(object("ConfigMap", nil), id); err != nil {
+		t.Error(err)
+	}
+	encrypted := object("ConfigMap", nil)
+	encrypted.Object["sops"] = map[string]any{}
+	for name, o := range map[string]*manifest.Object{"another kind": object("Secret", nil), "ciphertext": encrypted, "nothing": nil} {
+		if err := fit(o, id); err == nil || !strings.Contains(err.Error(), "ConfigMap n/a") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNoErrorLeavesUnredacted(t *testing.T) {
+	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
+	for name, err := range map[string]error{
+		"the API server's": &kube.Error{Op: "apply", Object: "ConfigMap n/a", Reason: kube.Invalid, Message: "hunter2", Causes: []kube.Cause{{Message: "hunter2"}}},
+		"another":          errors.New("hunter2"),
+	} {
+		if got := redact(err, manifest.ID{Kind: "ConfigMap"}, hide); strings.Contains(got.Error(), "hunter2") {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	secret := &kube.Error{Reason: kube.Invalid, Message: "data[k]: Invalid value: \"hunter2\""}
+	if got := redact(secret, manifest.ID{Kind: "Secret"}, nil); strings.Contains(got.Error(), "hunter2") {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,146 @@
+package inventory
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	sharedhealth "github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+func indexed() *Index {
+	x := NewIndex()
+	x.Put(sample())
+	return x
+}
+
+func look(id manifest.ID, uid, rv, fields string) kube.Live {
+	return kube.Live{ID: identity(id, "v1"), UID: uid, ResourceVersion: rv, Managed: manifest.DigestOf([]byte(fields))}
+}
+
+func TestDriftIsToldOnceAndRememberedUntilTheRepair(t *testing.T) {
+	x := indexed()
+	if _, d, ours := x.Observe(look(web, "1", "11", "other")); d.Kind != Changed || !ours {
+		t.Fatal(d, ours)
+	}
+	if _, d, _ := x.Observe(look(web, "1", "12", "other")); d.Any() {
+		t.Error("told twice")
+	}
+	if got := x.DriftOf(apps); !slices.Equal(got, []manifest.ID{web}) || x.Drifted(web).Kind != Changed {
+		t.Error(got)
+	}
+	x.Begin(apps, web)
+	x.Abandon(web)
+	if !x.Drifted(web).Any() {
+		t.Error("a repair that failed was taken for one")
+	}
+	x.Begin(apps, web)
+	x.Commit(apps, web, Item{Version: "v1", Resource: "deployments", UID: "1", ResourceVersion: "13"})
+	if x.Drifted(web).Any() {
+		t.Error("drift after the repair")
+	}
+}
+
+func TestOurOwnWriteIsNeverDrift(t *testing.T) {
+	x := indexed()
+	x.Begin(apps, web)
+	if _, d, ours := x.Observe(look(web, "1", "11", "new fields")); d.Any() || !ours { // the watch is faster than the answer
+		t.Error(d)
+	}
+	x.Commit(apps, web, Item{Version: "v1", Resource: "deployments", UID: "1", ResourceVersion: "11", Managed: manifest.DigestOf([]byte("new fields"))})
+	if _, d, _ := x.Observe(look(web, "1", "11", "new fields")); d.Any() || len(x.TakeDoubts()) > 0 {
+		t.Error(d)
+	}
+}
+
+func TestAChangeDuringAnApplyIsLookedAtAgain(t *testing.T) {
+	for name, observe := range map[string]func(*Index){
+		"changed": func(x *Index) { x.Observe(look(web, "1", "12", "theirs")) },
+		"deleted": func(x *Index) { x.ObserveMissing(identity(web, "v1")) },
+	} {
+		x := indexed()
+		x.Begin(apps, web)
+		observe(x)
+		x.Commit(apps, web, Item{Version: "v1", Resource: "deployments", UID: "1", ResourceVersion: "11"})
+		select {
+		case <-x.Doubtful():
+		default:
+			t.Errorf("%s: nobody is told", name)
+		}
+		if got := x.TakeDoubts(); len(got) != 1 || got[0].ID() != web {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestWhatIsNotOursIsNobodysDrift(t *testing.T) {
+	x := indexed()
+	stranger := manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "stranger"}
+	if _, _, ours := x.Observe(look(stranger, "9", "9", "x")); ours {
+		t.Error("ours")
+	}
+	x.Begin(apps, stranger)
+	x.Abandon(stranger)
+	if _, _, known := x.Owner(stranger); known {
+		t.Error("an apply that did not take place left an object behind")
+	}
+}
+
+func TestTheKindsFollowTheInventories(t *testing.T) {
+	x := indexed()
+	<-x.Changed()
+	if got := x.Kinds(); len(got) != 2 { // the ClusterRole is not there yet
+		t.Errorf("%v", got)
+	}
+	other := New(more)
+	other.Items[manifest.ID{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "api"}] = Item{Version: "v1", Resource: "deployments", UID: "7"}
+	x.Put(other)
+	x.Remove(apps)
+	<-x.Changed()
+	if got := x.Kinds(); len(got) != 1 || got[0].Kind != "Deployment" {
+		t.Errorf("%v", got)
+	}
+	x.Put(other)
+	select {
+	case <-x.Changed():
+		t.Error("told of a change that is none")
+	default:
+	}
+}
+
+func TestAMovedObjectHasOneOwner(t *testing.T) {
+	x := indexed()
+	moved := New(more)
+	moved.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2"}
+	x.Put(moved)
+	without := sample()
+	delete(without.Items, conf)
+	x.Put(without)
+	if owner, _, known := x.Owner(conf); !known || owner != more {
+		t.Error(owner, known)
+	}
+}
+
+func TestHealthIsSummedUpWorstFirst(t *testing.T) {
+	x, now := indexed(), time.Now()
+	if s := x.Summarize(apps, 20); s.Status != sharedhealth.Unknown || s.InProgress != 3 {
+		t.Errorf("before anybody looked: %+v", s)
+	}
+	x.SetHealth(conf, "5", sharedhealth.Current, "", now)
+	x.SetHealth(role, "5", sharedhealth.InProgress, "", now)
+	if !x.SetHealth(web, "12", sharedhealth.Failed, "deadline exceeded", now) {
+		t.Error("no news")
+	}
+	if x.SetHealth(web, "11", sharedhealth.InProgress, "from before", now) {
+		t.Error("an old answer counted")
+	}
+	s := x.Summarize(apps, 20)
+	if s.Status != sharedhealth.Failed || s.Current != 1 || s.InProgress != 1 || s.Failed != 1 || s.Unwell[0].ID != web || len(s.Unwell) != 2 {
+		t.Errorf("%+v", s)
+	}
+	if s := x.Summarize(apps, 1); len(s.Unwell) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
