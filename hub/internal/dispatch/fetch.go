@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -131,7 +130,6 @@ func (s *Server) read(desired store.Desired, wanted []manifest.Digest) ([]blob, 
 				b.frame, b.size, err = compress(desired.Envelope)
 			} else {
 				b.frame, b.size, err = store.CompressedBlob(tx, d)
-				b.frame = bytes.Clone(b.frame)
 			}
 			if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
 				return status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", d)

@@ -1,0 +1,218 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/identity"
+)
+
+func report(name, message string) *spokev1.ApplicationReport {
+	return &spokev1.ApplicationReport{Kind: "Kustomization", Namespace: "flux-system", Name: name, Ready: "True", Message: message}
+}
+
+// reports are the stored messages by key.
+func (r *rig) reports() map[string]string {
+	r.t.Helper()
+	rows := map[string]string{}
+	must(r.t, r.store.View(func(tx *store.Tx) error {
+		return store.Reports.Scan(tx, "", func(key string, row store.Report) error {
+			var a spokev1.ApplicationReport
+			rows[key] = "?"
+			if err := proto.Unmarshal(row.Value, &a); err != nil {
+				return err
+			}
+			rows[key] = a.Message
+			return nil
+		})
+	}))
+	return rows
+}
+
+func TestAnsweredReportIsStored(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	r.cluster("b", false)
+	a, b := r.dial(identity.Cluster, "a"), r.dial(identity.Cluster, "b")
+	send := func(client spokev1.SpokeServiceClient, m *spokev1.ReportRequest) {
+		t.Helper()
+		if _, err := client.Report(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(b, &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("app", "of b")}})
+	send(a, &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("one", "1"), report("two", "2"), report("three", "3")}})
+	send(a, &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("two", "2b")}, Removed: []string{"Kustomization/flux-system/three"}})
+	want := map[string]string{
+		"a/Kustomization/flux-system/one": "1", "a/Kustomization/flux-system/two": "2b", "b/Kustomization/flux-system/app": "of b",
+	}
+	if got := r.reports(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got %v", got)
+	}
+	send(a, &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("two", "2b")}})
+	want = map[string]string{"a/Kustomization/flux-system/two": "2b", "b/Kustomization/flux-system/app": "of b"}
+	if got := r.reports(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("after a full report: %v", got)
+	}
+}
+
+func TestRepeatedReportWritesNothing(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	client := r.dial(identity.Cluster, "a")
+	m := &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("one", "1")}}
+	_, err := client.Report(t.Context(), m)
+	must(t, err)
+	w := r.store.Watch()
+	defer w.Close()
+	_, err = client.Report(t.Context(), m)
+	must(t, err)
+	if changes := w.Take(); len(changes) != 0 {
+		t.Fatalf("changed %v", changes)
+	}
+}
+
+func TestReportOfADeletedClusterBringsNothingBack(t *testing.T) {
+	r := newRig(t)
+	c, err := checkReport("gone", &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one", "1")}}, time.Now())
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	must(t, r.server.batch.report(ctx, &pendingReport{cluster: "gone", report: c, done: make(chan error, 1)}))
+	if got := r.reports(); len(got) != 0 {
+		t.Fatalf("got %v", got)
+	}
+}
+
+func TestEventsAreAboutTheCallersOwnObjects(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	client := r.dial(identity.Cluster, "a")
+	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Events: []*spokev1.Event{
+		{Kind: "Kustomization", Namespace: "flux-system", Name: "app", Type: "Warning", Reason: "Drift", Message: "put back", Time: timestamppb.Now()},
+		{Kind: "Cluster", Name: "b", Reason: "Cheat", Time: &timestamppb.Timestamp{Seconds: 1 << 40}},
+	}})
+	must(t, err)
+	if e := r.awaitEvent("Drift"); e.Object != (api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "app"}) || e.Type != "Warning" {
+		t.Fatalf("event is %+v", e)
+	}
+	if e := r.awaitEvent("Cheat"); e.Object != clusterKey("a") || e.Type != "Normal" || time.Since(e.Time) > time.Minute {
+		t.Fatalf("event is %+v", e)
+	}
+}
+
+func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
+	many := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprintf("v1/ConfigMap default/c%d", i))
+		}
+		return list
+	}
+	app := func(change func(*spokev1.ApplicationReport)) *spokev1.ReportRequest {
+		a := report("app", "")
+		change(a)
+		return &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}}
+	}
+	for name, m := range map[string]*spokev1.ReportRequest{
+		"applications":     {Applications: make([]*spokev1.ApplicationReport, maxApplications+1)},
+		"a nil":            {Applications: make([]*spokev1.ApplicationReport, 1)},
+		"events":           {Events: make([]*spokev1.Event, maxReportEvents+1)},
+		"removed":          {Removed: []string{"Kustomization/x"}},
+		"slash in a name":  app(func(a *spokev1.ApplicationReport) { a.Name = "a/b" }),
+		"no name":          app(func(a *spokev1.ApplicationReport) { a.Name = "" }),
+		"kind":             app(func(a *spokev1.ApplicationReport) { a.Kind = "../x" }),
+		"namespace":        app(func(a *spokev1.ApplicationReport) { a.Namespace = "a\nb" }),
+		"ready":            app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
+		"digest":           app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
+		"objects":          app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, maxObjects+1) }),
+		"a nil object":     app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
+		"inventory":        app(func(a *spokev1.ApplicationReport) { a.Inventory = many(maxInventory + 1) }),
+		"an event's names": {Events: []*spokev1.Event{{Kind: "Pod", Name: "a/b"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := checkReport("a", m, time.Now())
+			wantCode(t, err, codes.InvalidArgument)
+		})
+	}
+}
+
+func TestOneClusterCannotFillTheStore(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	r.update(func(tx *store.Tx) error {
+		for i := range maxApplications {
+			key := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "x", Name: fmt.Sprintf("app-%d", i)}
+			if err := store.Reports.Put(tx, key.Path(), store.Report{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	client := r.dial(identity.Cluster, "a")
+	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one-more", "")}})
+	wantCode(t, err, codes.ResourceExhausted)
+	q := newQuotas()
+	if n := q.events("a", 10*eventBurst); n != eventBurst {
+		t.Fatalf("%d events at once", n)
+	}
+	if n := q.events("a", 10); n != 0 {
+		t.Fatalf("%d events after the burst", n)
+	}
+	if n := q.events("b", 10); n != 10 {
+		t.Fatalf("%d events of another cluster", n)
+	}
+}
+
+func TestTextIsCutBetweenCharactersAndHoldsNoControls(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"short", "short"},
+		{"tab\tline\n", "tab\tline\n"},
+		{"\x1b[2Jx\x00", "\ufffd[2Jx\ufffd"},
+		{strings.Repeat("ä", 10), "äääää…"},
+	} {
+		if got := clean(c.in, 14); got != c.want {
+			t.Errorf("clean(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func FuzzCheckReport(f *testing.F) {
+	seed, _ := proto.Marshal(&spokev1.ReportRequest{
+		Full: true, Applications: []*spokev1.ApplicationReport{report("app", "ok")}, Removed: []string{"Kustomization/a/b"},
+		Events: []*spokev1.Event{{Kind: "Pod", Name: "x"}},
+	})
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m spokev1.ReportRequest
+		if proto.Unmarshal(data, &m) != nil {
+			return
+		}
+		c, err := checkReport("a", &m, time.Now())
+		if err != nil {
+			return
+		}
+		for key, row := range c.rows {
+			if strings.Count(key, "/") != 3 || !strings.HasPrefix(key, "a/") {
+				t.Fatalf("key %q", key)
+			}
+			var a spokev1.ApplicationReport
+			if err := proto.Unmarshal(row.Value, &a); err != nil {
+				t.Fatal(err)
+			}
+			if len(a.Message) > maxMessage || strings.ContainsFunc(a.Message, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+				t.Fatalf("message %q", a.Message)
+			}
+		}
+	})
+}

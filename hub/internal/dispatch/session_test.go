@@ -1,0 +1,313 @@
+package dispatch
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+func wantCode(t testing.TB, err error, want codes.Code) {
+	t.Helper()
+	if got := status.Code(err); got != want {
+		t.Fatalf("got %v (%v), want %v", got, err, want)
+	}
+}
+
+func TestChangeReachesItsSpokeAndAcksReachTheStore(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	row := r.desire("a", 1, r.application("app", `{"x":1}`))
+
+	o := c.offer()
+	if !proto.Equal(o.Bundle, writeID(row.Bundle)) || !bytes.Equal(o.Envelope, row.Envelope) || o.EnvelopeDigest != nil {
+		t.Fatalf("offer is %v", o)
+	}
+	for _, stage := range []spokev1.AckStage{1, 2, 3} {
+		c.ack(row.Bundle, stage, "")
+	}
+	r.awaitSpoke("a", "healthy ack", func(s store.Spoke) bool {
+		return s.Connected && s.Version == "v1.0.0" && s.KubernetesVersion == "v1.37.2" &&
+			s.Acks[stageReceived] == row.Bundle && s.Acks[stageApplied] == row.Bundle && s.Acks[stageHealthy] == row.Bundle
+	})
+	if n := testutil.CollectAndCount(r.server.metrics.commitToLive); n != 1 {
+		t.Fatalf("%d histograms", n)
+	}
+	if got := testutil.ToFloat64(r.server.metrics.acks.WithLabelValues(stageApplied)); got != 1 {
+		t.Fatalf("%v applied acks counted", got)
+	}
+}
+
+func TestOnlyTheNewestOfManyChangesMustBeSent(t *testing.T) {
+	m := newMailbox()
+	for n := range uint64(10) {
+		m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: n + 1}})
+	}
+	m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: 3}}) // a reader that was late
+	if o := m.take(); o == nil || o.id.Sequence != 10 {
+		t.Fatalf("took %v", o)
+	}
+	if m.take() != nil {
+		t.Fatal("took twice")
+	}
+}
+
+func TestUnchangedReconnectIsOnlyWelcomed(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	row := r.desire("a", 7, r.application("app", `{"x":1}`))
+	client := r.dial(identity.Cluster, "a")
+	c := r.hello(client, row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY)
+	m, err := c.Recv()
+	if err != nil || m.GetWelcome() == nil || proto.Size(m) > 512 {
+		t.Fatalf("got %v, %v", m, err)
+	}
+	r.awaitSpoke("a", "acks taken from hello", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle })
+	next := r.desire("a", 8, r.application("app", `{"x":2}`)) // the first offer is this, not 7
+	if o := c.offer(); !proto.Equal(o.Bundle, writeID(next.Bundle)) {
+		t.Fatalf("got %v", o)
+	}
+}
+
+func TestLargeEnvelopeIsOfferedByDigestAndFetched(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	entry := r.application("app", `{"x":1}`)
+	var entries []bundle.Entry
+	for i := range 600 {
+		e := entry
+		e.Owner.Name = fmt.Sprintf("app-%04d", i)
+		entries = append(entries, e)
+	}
+	row := r.desire("a", 1, entries...)
+	client := r.dial(identity.Cluster, "a")
+	o := r.open(client, bundle.ID{}, 0).offer()
+	digest := manifest.DigestOf(row.Envelope)
+	if len(o.Envelope) != 0 || !bytes.Equal(o.EnvelopeDigest, digest[:]) {
+		t.Fatalf("offer has %d bytes and digest %x", len(o.Envelope), o.EnvelopeDigest)
+	}
+	if got := r.fetch(client, digest)[digest]; !bytes.Equal(got, row.Envelope) {
+		t.Fatalf("fetched %d bytes of %d", len(got), len(row.Envelope))
+	}
+}
+
+func TestSpokeThatKnowsMoreThanTheHubKeepsIt(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	r.desire("a", 5, r.application("app", `{"x":1}`))
+	newer := bundle.ID{Epoch: 1, Sequence: 9, Digest: manifest.DigestOf([]byte("from before the backup"))}
+	c := r.open(r.dial(identity.Cluster, "a"), newer, spokev1.AckStage_ACK_STAGE_APPLIED)
+	r.awaitSpoke("a", "rejection", func(s store.Spoke) bool {
+		return strings.Contains(s.Rejected, "1.9") && s.Acks[stageReceived] == newer
+	})
+	if e := r.awaitEvent("HubBehind"); e.Type != "Warning" || e.Object != clusterKey("a") {
+		t.Fatalf("event is %v", e)
+	}
+	r.desire("a", 6, r.application("app", `{"x":2}`)) // still older than what the spoke has: not offered
+	row := r.desire("a", 10, r.application("app", `{"x":3}`))
+	if o := c.offer(); !proto.Equal(o.Bundle, writeID(row.Bundle)) {
+		t.Fatalf("got %v", o)
+	}
+	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
+	r.awaitSpoke("a", "rejection taken back", func(s store.Spoke) bool { return s.Rejected == "" })
+}
+
+func TestSameNumberWithOtherContentIsAFork(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	r.desire("a", 5, r.application("app", `{"x":1}`))
+	other := bundle.ID{Epoch: 1, Sequence: 5, Digest: manifest.DigestOf([]byte("another hub's"))}
+	r.open(r.dial(identity.Cluster, "a"), other, spokev1.AckStage_ACK_STAGE_APPLIED)
+	r.awaitEvent("BundleFork")
+}
+
+func TestRejectedBundleIsAnEventAndShownOnTheCluster(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	row := r.desire("a", 1)
+	c.offer()
+	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_REJECTED, "signature by an \x1b[31munknown key")
+	r.awaitSpoke("a", "rejection", func(s store.Spoke) bool { return strings.Contains(s.Rejected, "unknown key") })
+	if e := r.awaitEvent("BundleRejected"); strings.ContainsRune(e.Message, '\x1b') {
+		t.Fatalf("control characters in %q", e.Message)
+	}
+}
+
+func TestAckOfABundleNeverOfferedIsDropped(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	row := r.desire("a", 1)
+	c.offer()
+	c.ack(bundle.ID{Epoch: 9, Sequence: 99, Digest: row.Bundle.Digest}, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
+	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
+	r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool {
+		_, healthy := s.Acks[stageHealthy]
+		return s.Acks[stageReceived] == row.Bundle && !healthy
+	})
+}
+
+func TestSpokeThatLostItsStateIsNotTakenForHealthy(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	row := r.desire("a", 3)
+	r.update(func(tx *store.Tx) error {
+		return store.Spokes.Put(tx, "a", store.Spoke{Acks: map[string]bundle.ID{stageReceived: row.Bundle, stageHealthy: row.Bundle}})
+	})
+	r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	r.awaitSpoke("a", "acks gone", func(s store.Spoke) bool { return s.Connected && len(s.Acks) == 0 })
+}
+
+func TestNewerSessionTakesOver(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	client := r.dial(identity.Cluster, "a")
+	first := r.open(client, bundle.ID{}, 0)
+	second := r.open(client, bundle.ID{}, 0)
+	_, err := first.Recv()
+	wantCode(t, err, codes.Aborted)
+	row := r.desire("a", 1)
+	if o := second.offer(); !proto.Equal(o.Bundle, writeID(row.Bundle)) {
+		t.Fatalf("got %v", o)
+	}
+	r.awaitSpoke("a", "still connected", func(s store.Spoke) bool { return s.Connected })
+}
+
+func TestTwoAgentsWithOneIdentityRaiseAnAlarm(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	one, two := r.dial(identity.Cluster, "a"), r.dial(identity.Cluster, "a")
+	for range cloneTakeovers {
+		r.open(one, bundle.ID{}, 0)
+		r.open(two, bundle.ID{}, 0)
+	}
+	r.awaitEvent("DuplicateSpoke")
+}
+
+func TestDeletedOrBlockedClusterIsShutOut(t *testing.T) {
+	for name, shut := range map[string]func(r *rig){
+		"blocked": func(r *rig) { r.cluster("a", true) },
+		"deleted": func(r *rig) {
+			r.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, clusterKey("a").Path()) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			client := r.dial(identity.Cluster, "a")
+			c := r.open(client, bundle.ID{}, 0)
+			shut(r)
+			_, err := c.Recv()
+			wantCode(t, err, codes.PermissionDenied)
+			_, err = r.hello(client, bundle.ID{}, 0).Recv()
+			wantCode(t, err, codes.PermissionDenied)
+			_, err = client.Report(t.Context(), &spokev1.ReportRequest{})
+			wantCode(t, err, codes.PermissionDenied)
+			stream, err := client.Fetch(t.Context(), &spokev1.FetchRequest{})
+			must(t, err)
+			_, err = stream.Recv()
+			wantCode(t, err, codes.PermissionDenied)
+		})
+	}
+}
+
+func TestOnlyClustersMayCall(t *testing.T) {
+	r := newRig(t)
+	r.cluster("hub", false)
+	r.cluster("admin", false)
+	for role, name := range map[string]string{identity.Hub: "hub", identity.Operator: "admin"} {
+		client := r.dial(role, name)
+		_, err := r.hello(client, bundle.ID{}, 0).Recv()
+		wantCode(t, err, codes.PermissionDenied)
+		_, err = client.Report(t.Context(), &spokev1.ReportRequest{})
+		wantCode(t, err, codes.PermissionDenied)
+	}
+}
+
+func TestFirstMessageMustBeAHelloThisHubUnderstands(t *testing.T) {
+	big := strings.Repeat("x", maxSessionMessage)
+	for name, c := range map[string]struct {
+		first *spokev1.SessionRequest
+		want  codes.Code
+	}{
+		"nothing":        {&spokev1.SessionRequest{}, codes.InvalidArgument},
+		"heartbeat":      {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}, codes.InvalidArgument},
+		"no protocol":    {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{}}}, codes.FailedPrecondition},
+		"later protocol": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1 << 30}}}, codes.FailedPrecondition},
+		"too long":       {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1, Version: big}}}, codes.InvalidArgument},
+		"short digest": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{
+			Hello: &spokev1.Hello{Protocol: 1, Verified: &spokev1.BundleId{Sequence: 1, Digest: []byte{1}}},
+		}}, codes.InvalidArgument},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			stream, err := r.dial(identity.Cluster, "a").Session(t.Context())
+			must(t, err)
+			must(t, stream.Send(c.first))
+			_, err = stream.Recv()
+			wantCode(t, err, c.want)
+		})
+	}
+}
+
+func TestMessagesAfterHelloAreChecked(t *testing.T) {
+	hello := &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1}}}
+	for name, m := range map[string]*spokev1.SessionRequest{
+		"a second hello": hello,
+		"nothing":        {},
+		"unknown stage":  {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 77}}},
+		"short digest":   {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 1, Bundle: &spokev1.BundleId{Digest: []byte{1}}}}},
+		"too long":       {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 4, Reason: strings.Repeat("x", maxSessionMessage)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+			must(t, c.Send(m))
+			_, err := c.Recv()
+			wantCode(t, err, codes.InvalidArgument)
+			r.awaitSpoke("a", "disconnected", func(s store.Spoke) bool { return !s.Connected })
+		})
+	}
+}
+
+func TestStartTakesEveryoneForDisconnected(t *testing.T) {
+	s := store.OpenMemory()
+	must(t, s.Update(func(tx *store.Tx) error { return store.Spokes.Put(tx, "a", store.Spoke{Connected: true}) }))
+	must(t, New(Config{Store: s}).disconnectAll())
+	must(t, s.View(func(tx *store.Tx) error {
+		row, _, err := store.Spokes.Get(tx, "a")
+		if row.Connected || row.Since.IsZero() {
+			t.Errorf("row is %+v", row)
+		}
+		return err
+	}))
+}
+
+func TestDrainEndsSessionsAndLosesNoAck(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	row := r.desire("a", 1)
+	c.offer()
+	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
+	r.awaitSpoke("a", "ack", func(s store.Spoke) bool { return s.Acks[stageReceived] == row.Bundle })
+	r.server.Drain()
+	_, err := c.Recv()
+	wantCode(t, err, codes.Unavailable)
+	r.awaitSpoke("a", "disconnected", func(s store.Spoke) bool { return !s.Connected })
+}
