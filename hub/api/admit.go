@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,15 +93,24 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 	delete(c.Object, "status")
 	meta, errs := reduceMetadata(c, kind, scope)
 	if len(errs) > 0 {
-		return nil, errs.ToAggregate()
+		return nil, together(errs)
 	}
 	if rules.defaults != nil {
 		rules.defaults(c)
 	}
 	if errs := rules.check(c, meta); len(errs) > 0 {
-		return nil, errs.ToAggregate()
+		return nil, together(errs)
 	}
 	return c, nil
+}
+
+// together makes one error, always with the same words for the same object: an error that reads differently each time
+// would look like news to everyone who watches it.
+func together(errs field.ErrorList) error {
+	slices.SortFunc(errs, func(a, b *field.Error) int {
+		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Detail, b.Detail))
+	})
+	return errs.ToAggregate()
 }
 
 // admissible finds the kind of o and checks that it may stand in the scope.

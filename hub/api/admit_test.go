@@ -429,6 +429,21 @@ func TestAnObjectHasALargestSize(t *testing.T) {
 	refuse(t, gitRepository("url: https://x/y\nignore: "+strings.Repeat("x", api.MaxObject)), api.Hub, "bytes")
 }
 
+func TestAnErrorHasTheSameWordsEachTime(t *testing.T) {
+	text := kustomization("commonMetadata: {labels: {a: ' ', b: ' ', c: ' ', d: ' '}}\npostBuild: {substitute: {1: a, 2: b, 3: c, 4: d}}")
+	_, first := api.Admit(parse(t, text), api.ClusterGraph)
+	f := fleet(t, strings.Replace(prodFleet, "path:", "namePrefix: ${a}\n      nameSuffix: ${b}\n      targetNamespace: ${c}\n      path:", 1))
+	_, firstOfFleet := api.ExpandTemplate(f, &api.Cluster{})
+	for range 20 {
+		if _, err := api.Admit(parse(t, text), api.ClusterGraph); err.Error() != first.Error() {
+			t.Fatalf("first %v\nthen %v", first, err)
+		}
+		if _, err := api.ExpandTemplate(f, &api.Cluster{}); err.Error() != firstOfFleet.Error() {
+			t.Fatalf("first %v\nthen %v", firstOfFleet, err)
+		}
+	}
+}
+
 func TestEqualSourcesHaveOneKey(t *testing.T) {
 	key := func(spec string) string {
 		g, err := api.AsGitRepository(admit(t, gitRepository(spec), api.Hub))

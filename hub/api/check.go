@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -125,7 +124,6 @@ func checkVariables(vars map[string]string, path *field.Path) (errs field.ErrorL
 			errs = append(errs, field.Invalid(path.Key(name), name, "the name of a variable is letters, digits and _, and does not begin with a digit"))
 		}
 	}
-	slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
 	return errs
 }
 

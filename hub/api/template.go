@@ -2,6 +2,8 @@ package api
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,8 +65,8 @@ func expandValue(path string, v any, expand func(path, text string) (any, error)
 	switch v := v.(type) {
 	case map[string]any:
 		c := make(map[string]any, len(v))
-		for key, value := range v {
-			if c[key], err = expandValue(strings.TrimPrefix(path+"."+key, "."), value, expand); err != nil {
+		for _, key := range slices.Sorted(maps.Keys(v)) { // in order, so that the first error is always the same one
+			if c[key], err = expandValue(strings.TrimPrefix(path+"."+key, "."), v[key], expand); err != nil {
 				return nil, err
 			}
 		}
