@@ -542,6 +542,24 @@ func closedStores(t *testing.T, s *store.Store) {
 	late.Close()
 }
 
+func TestAWatcherFarBehindIsToldOfWholeTables(t *testing.T) {
+	s := store.OpenMemory()
+	w := s.Watch()
+	defer w.Close()
+	put(t, s, "first")
+	update(t, s, func(tx *store.Tx) error {
+		for i := range 1<<18 + 1 {
+			if err := store.Plans.Put(tx, fmt.Sprintf("%08d", i), store.Plan{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	expect(t, "changes", w.Take(), []store.Change{{Table: "outcomes"}, {Table: "plans"}})
+	put(t, s, "second")
+	expect(t, "changes", w.Take(), []store.Change{{Table: "outcomes", Key: "second"}})
+}
+
 func TestTablesHaveNamesOfTheirOwn(t *testing.T) {
 	names := []string{
 		store.Resources.Name(), store.Outcomes.Name(), store.Sources.Name(), store.Renders.Name(), store.Plans.Name(), store.Desireds.Name(),
