@@ -55,6 +55,9 @@ func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time
 			}
 			committed = append(committed, w)
 		}
+		if len(results) == 1 && results[0].cluster == "" {
+			return nil // the clusters come next, and the Fleets with them
+		}
 		return c.fleets()
 	})
 	if errors.Is(err, errSwept) {

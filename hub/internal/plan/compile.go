@@ -73,20 +73,18 @@ func (w *walked) compile(apps *compiler) error {
 
 func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, error) {
 	c := compiled{key: app.Key, entry: app.Held}
+	if app.Rendered != nil {
+		e, err := apps.encode(app)
+		if err != nil {
+			return c, err
+		}
+		c.entry.Owner = bundle.Owner{Kind: app.Key.Kind, Namespace: app.Key.Namespace, Name: app.Key.Name}
+		c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
+	}
 	c.entry.Suspended = app.Suspended
-	if app.Suspended {
-		return c, nil
+	if !app.Suspended {
+		c.entry.RequestedAt = w.requested(app.Key)
 	}
-	c.entry.RequestedAt = w.requested(app.Key)
-	if app.Rendered == nil {
-		return c, nil
-	}
-	e, err := apps.encode(app)
-	if err != nil {
-		return c, err
-	}
-	c.entry.Owner = bundle.Owner{Kind: app.Key.Kind, Namespace: app.Key.Namespace, Name: app.Key.Name}
-	c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
 	return c, nil
 }
 

@@ -51,13 +51,13 @@ func (c *writer) cluster(w *walked) error {
 		return nil
 	}
 	f := graph.Finding{Ready: true, Reason: reasonPlanned}
-	f.Message = fmt.Sprintf("%d applications from %d Fleets", len(w.entries), len(w.fleets))
+	f.Message = fmt.Sprintf("Planned %s from %s", count(len(w.entries), "application"), count(len(w.fleets), "Fleet"))
 	if len(w.fleets) == 0 {
 		f.Message = "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"
 	}
 	if failed := w.failures(); len(failed) > 0 {
 		f.Ready, f.Reason = false, reasonBuildFailed
-		f.Message = fmt.Sprintf("%d of its objects cannot be planned: %s", len(failed), abbreviate(failed))
+		f.Message = fmt.Sprintf("Failed: %s", abbreviate(failed))
 	}
 	return c.outcome(key, f, c.planner.hub.rows[key].RequestedAt)
 }
@@ -78,6 +78,14 @@ func (w *walked) failures() []string {
 	}
 	slices.Sort(failed)
 	return slices.Compact(failed)
+}
+
+// count is a number and a noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // abbreviate lists at most three names.
@@ -118,7 +126,7 @@ func (c *writer) fleets() error {
 		if key.Kind != api.FleetKind || c.refused(key) || !c.there(key) {
 			continue
 		}
-		f := graph.Finding{Ready: true, Reason: reasonSelected, Message: fmt.Sprintf("Selects %d clusters", selected[key.Name])}
+		f := graph.Finding{Ready: true, Reason: reasonSelected, Message: "Selects " + count(selected[key.Name], "cluster")}
 		if errs := failed[key.Name]; len(errs) > 0 {
 			f = graph.Finding{Reason: reasonTemplateError, Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
 				len(errs), selected[key.Name], abbreviate(slices.Compact(errs)))}

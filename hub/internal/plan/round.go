@@ -66,11 +66,11 @@ func (p *Planner) hubRound(ctx context.Context) error {
 func (p *Planner) walkAll(ctx context.Context, clusters []string) ([]*walked, error) {
 	results := make([]*walked, len(clusters))
 	apps := newCompiler()
-	group, ctx := errgroup.WithContext(ctx)
+	group, walking := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, cluster := range clusters {
 		group.Go(func() (err error) {
-			results[i], err = p.walk(ctx, cluster, apps)
+			results[i], err = p.walk(walking, cluster, apps)
 			return err
 		})
 	}

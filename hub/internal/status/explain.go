@@ -124,7 +124,8 @@ func because(v verdict) string {
 	return word + " (" + v.reason + "): " + v.message
 }
 
-// source finds the source of a Kustomization: in its graph, then in the hub.
+// source finds the source of a Kustomization where plan does: in its graph, then in the hub; for a Fleet's root, in the
+// hub first.
 func (w *World) source(f Facts) (Facts, bool) {
 	o, err := parse(f.Resource)
 	if err != nil {
@@ -135,7 +136,11 @@ func (w *World) source(f Facts) (Facts, bool) {
 		return Facts{}, false
 	}
 	ref := ks.Spec.SourceRef
-	for _, cluster := range []string{f.Resource.Key.Cluster, ""} {
+	places := []string{f.Resource.Key.Cluster, ""}
+	if owner := f.Resource.Owner; owner != nil && owner.Kind == api.FleetKind {
+		slices.Reverse(places)
+	}
+	for _, cluster := range places {
 		key := api.Key{Cluster: cluster, Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, ks.Namespace), Name: ref.Name}
 		if source, ok := w.facts[key]; ok {
 			return source, true

@@ -2,10 +2,13 @@
 // objects those render, until nothing new is found. It is a function of values: what a Kustomization renders to is asked
 // of a function that is passed in, and nothing is written.
 //
-// A walk is passes until one agrees with itself; nearly always that is the first. A pass is these steps:
+// A walk is passes until one agrees with itself; nearly always that is the first. They are needed because what is
+// rendered may give, change or take away the source of what was rendered. A pass follows the last as a reconciliation
+// follows another in Flux: what it holds is what the last pass found. A pass is these steps:
 //
 //  1. take     the roots: what Fleets give a cluster, or what operators gave the hub (walk.go)
-//  2. resolve  the source of each Kustomization found: in the graph itself first, then in the hub (source.go)
+//  2. resolve  the source of each Kustomization found: in the graph itself first, then in the hub; for a Fleet's root, in
+//     the hub first (source.go)
 //  3. expand   render those that have one, a whole level at a time, and take the objects they give (expand.go)
 //  4. hold     keep what those gave last that cannot be rendered now (hold.go)
 //

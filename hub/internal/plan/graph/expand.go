@@ -83,7 +83,7 @@ func (p *pass) absorb(work Work, result Result) {
 
 // built is the message of a build that succeeded.
 func built(r Result) string {
-	return fmt.Sprintf("Built revision %s: %d objects for the cluster, %d for the hub",
+	return fmt.Sprintf("Built revision %s (objects for the cluster: %d, for the hub: %d)",
 		r.Revision, len(r.Rendered.Payload), len(r.Rendered.Children))
 }
 

@@ -166,11 +166,10 @@ type Application struct {
 	Key           api.Key
 	Kustomization *kustomizev1.Kustomization
 	// Rendered is nil when the last Application is held.
-	Rendered *Rendered
-	Revision string
-	Held     bundle.Entry // the last one, when Rendered is nil
-	// Object and Digest let callers tell equal Applications apart from others without encoding them.
-	Object    *Object
+	Rendered  *Rendered
+	Revision  string
+	Held      bundle.Entry // the last one, when Rendered is nil
+	Object    *Object      // what Kustomization was parsed from; nil when the last Application is held
 	Suspended bool
 }
 

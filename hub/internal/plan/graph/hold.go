@@ -20,21 +20,25 @@ func (p *pass) suspend(key api.Key) {
 
 // keepLast keeps the last Application and the last children of a Kustomization.
 func (p *pass) keepLast(key api.Key, suspended bool) {
-	p.holdApplication(key, suspended)
+	if last, ok := p.lastApps[key]; ok {
+		app := *last
+		app.Suspended = suspended
+		p.apps[key] = &app
+	} else {
+		p.holdApplication(key, suspended)
+	}
 	for _, child := range p.children[key] {
-		if n, taken := p.graph.Nodes[child.Key]; taken {
-			p.conflict(key, child.Key, n.Owner)
-			continue
+		if _, taken := p.graph.Nodes[child.Key]; !taken {
+			p.add(child)
 		}
-		p.add(child)
 	}
 }
 
-// holdApplication keeps the last Application; there may be none.
+// holdApplication keeps the Application of the last walk; there may be none.
 func (p *pass) holdApplication(key api.Key, suspended bool) {
 	delete(p.apps, key)
 	if entry, ok := p.in.Entries[ownerOf(key)]; ok {
-		p.apps[key] = &Application{Key: key, Object: p.graph.Nodes[key].Object, Held: entry, Suspended: suspended}
+		p.apps[key] = &Application{Key: key, Held: entry, Suspended: suspended}
 	}
 }
 
@@ -44,7 +48,7 @@ func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
 // refuse tells an owner, and the object itself, that the object is not valid. What it was before stays, as it was.
 func (p *pass) refuse(owner, key api.Key, err error) {
 	p.problem(owner, ObjectRefused, err.Error())
-	last, was := p.in.Previous[key]
+	last, was := p.known[key]
 	if was {
 		last.Owner = &owner
 		p.keep(last)

@@ -18,30 +18,49 @@ func (p *pass) sourceOf(ks *kustomizev1.Kustomization) api.Key {
 	return api.Key{Cluster: p.in.Cluster, Kind: sourcev1.GitRepositoryKind, Namespace: ref.Namespace, Name: ref.Name}
 }
 
-// resolve finds the source of a Kustomization: in the graph, then in the hub. It returns wait when the source is not
-// there yet but was the last time.
+// resolve finds the source of a Kustomization. It returns wait when the source is not there yet but was the last time.
+//
+// The graph's own source comes before one of the hub with the same name, except for the root that a Fleet gives: that one
+// is the hub's, like the Fleet, and what the root renders cannot cut it off from where it comes from.
 func (p *pass) resolve(key api.Key, ks *kustomizev1.Kustomization) (work Work, wait bool, err error) {
 	source := p.sourceOf(ks)
 	work = Work{Key: key, Kustomization: ks, SourceName: nameOf(source)}
-	if p.unstable[source] {
-		return work, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it", errUnstable, work.SourceName)
-	}
-	object := p.graph.Nodes[source].Object
-	if object == nil {
-		if _, known := p.known[source]; known && p.patient {
-			return work, true, nil
-		}
-		p.elsewhere[source] = true
-		object = p.hubSource(source)
-	}
-	if object == nil {
-		return work, false, fmt.Errorf("%w: there is no %s%s", errNoSource, work.SourceName, p.places())
+	object, wait, err := p.find(source, p.graph.Nodes[key].Owner)
+	if wait || err != nil {
+		return work, wait, err
 	}
 	_, work.SourceKey, err = object.Repository()
 	if err == nil {
 		p.graph.Sources[work.SourceKey] = true
 	}
 	return work, false, err
+}
+
+// find returns a source for a Kustomization with this owner.
+func (p *pass) find(source api.Key, owner *api.Key) (object *Object, wait bool, err error) {
+	if owner != nil && owner.Kind == api.FleetKind {
+		if object := p.hubSource(source); object != nil {
+			return object, false, nil
+		}
+	}
+	known, was := p.known[source]
+	object = p.graph.Nodes[source].Object
+	switch {
+	case p.unstable[source]:
+		return nil, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it", errUnstable, nameOf(source))
+	case object != nil:
+		return object, false, nil
+	case was && p.patient:
+		return nil, true, nil
+	case was: // it may be given by what is rendered from it
+		p.assumed[source] = known.Object.Digest
+		return known.Object, false, nil
+	}
+	p.elsewhere[source] = true
+	if object = p.hubSource(source); object == nil {
+		return nil, false, fmt.Errorf("%w: there is no %s%s", errNoSource, nameOf(source), p.places())
+	}
+	return object, false, nil
 }
 
 func (p *pass) hubSource(key api.Key) *Object {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Bounds of a walk. Real graphs need one pass, and one turn of a Kustomization that renders itself.
@@ -18,22 +19,21 @@ const (
 
 // Walk walks the graph.
 func Walk(in Input) *Graph {
-	children := childrenOf(in.Previous)
-	known := in.Previous
+	known, apps := in.Previous, map[api.Key]*Application(nil)
 	unstable := map[api.Key]bool{}
 	for n := 1; ; n++ {
-		w := newPass(in, children, known, unstable)
-		w.run()
-		moved := w.missed()
+		p := newPass(in, known, apps, unstable)
+		p.run()
+		moved := p.missed()
 		if len(moved) == 0 || n >= 2*maxPasses {
-			return w.finish()
+			return p.finish()
 		}
 		if n >= maxPasses {
 			for _, key := range moved {
 				unstable[key] = true
 			}
 		}
-		known = w.graph.Nodes
+		known, apps = p.graph.Nodes, p.apps
 	}
 }
 
@@ -59,21 +59,23 @@ func compareKeys(a, b api.Key) int {
 // pass is one walk from the roots.
 type pass struct {
 	in       Input
-	children map[api.Key][]Node // of the last graph, by owner
-	known    map[api.Key]Node   // what an earlier pass, or the last walk, found
-	unstable map[api.Key]bool   // sources that come and go
+	known    map[api.Key]Node         // what the last pass, or the last walk, found
+	children map[api.Key][]Node       // the same by owner
+	lastApps map[api.Key]*Application // what the last pass rendered
+	unstable map[api.Key]bool         // sources that come and go
 
 	graph *Graph
 	apps  map[api.Key]*Application
 	// problems of what was rendered; the first is the reason.
 	problems map[api.Key][]problem
 
-	queue     []api.Key        // Kustomizations to expand
-	waiting   []api.Key        // Kustomizations whose source should turn up
-	patient   bool             // whether to wait at all
-	claims    []claim          // on objects that were another's
-	turns     map[api.Key]int  // how often a Kustomization changed itself
-	elsewhere map[api.Key]bool // sources that were not found in this graph
+	queue     []api.Key                   // Kustomizations to expand
+	waiting   []api.Key                   // Kustomizations whose source should turn up
+	patient   bool                        // whether to wait at all
+	claims    []claim                     // on objects that were another's
+	turns     map[api.Key]int             // how often a Kustomization changed itself
+	elsewhere map[api.Key]bool            // sources that were not found in this graph
+	assumed   map[api.Key]manifest.Digest // sources of an earlier pass that were used before they turned up in this one
 }
 
 // claim is an object that an owner gives.
@@ -84,15 +86,15 @@ type claim struct {
 
 type problem struct{ reason, message string }
 
-func newPass(in Input, children map[api.Key][]Node, known map[api.Key]Node, unstable map[api.Key]bool) *pass {
+func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, unstable map[api.Key]bool) *pass {
 	return &pass{
-		in: in, children: children, known: known, unstable: unstable,
+		in: in, known: known, children: childrenOf(known), lastApps: apps, unstable: unstable,
 		graph: &Graph{
 			Nodes: map[api.Key]Node{}, Findings: map[api.Key]Finding{},
 			Sources: map[string]bool{}, HubSources: map[string]bool{},
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
-		patient: true, turns: map[api.Key]int{}, elsewhere: map[api.Key]bool{},
+		patient: true, turns: map[api.Key]int{}, elsewhere: map[api.Key]bool{}, assumed: map[api.Key]manifest.Digest{},
 	}
 }
 
@@ -123,7 +125,7 @@ func (p *pass) run() {
 
 // takeRoot takes an object that comes from outside of the graph.
 func (p *pass) takeRoot(r Root) {
-	last, was := p.in.Previous[r.Key]
+	last, was := p.known[r.Key]
 	mine := was && r.Owner != nil && last.Owner != nil && *last.Owner == *r.Owner
 	switch {
 	case r.Object != nil && r.Owner == nil:
@@ -190,11 +192,16 @@ func (p *pass) problem(key api.Key, reason, message string) {
 	p.problems[key] = append(p.problems[key], problem{reason, message})
 }
 
-// missed are the sources that some Kustomization did not find in the graph although they are in it.
+// missed are the sources that some Kustomization was rendered from another of, or from none, than the graph has in the end.
 func (p *pass) missed() []api.Key {
 	var moved []api.Key
 	for key := range p.elsewhere {
 		if _, ok := p.graph.Nodes[key]; ok && !p.unstable[key] {
+			moved = append(moved, key)
+		}
+	}
+	for key, digest := range p.assumed {
+		if n, ok := p.graph.Nodes[key]; (!ok || n.Object.Digest != digest) && !p.unstable[key] {
 			moved = append(moved, key)
 		}
 	}

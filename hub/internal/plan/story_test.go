@@ -1,0 +1,379 @@
+package plan
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+var update = flag.Bool("update", false, "write what the stories came to into their want files")
+
+// TestStories plays testdata/*.txtar. The comment of a story is its script, one command a line:
+//
+//	apply FILE              an operator applies the objects of the file to the hub
+//	delete KEY              an operator deletes an object; KEY is a path: cluster/Kind/namespace/name
+//	fetch NAME REVISION DIR the GitRepositories whose URL ends in NAME have this tree now: the files below DIR/
+//	fail NAME MESSAGE       the last attempt to fetch failed
+//	suspend KEY, resume KEY, request KEY TOKEN
+//	plan                    one round of the planner
+//	renders N               so many trees were rendered since the last time
+//	quiet                   another round renders nothing and writes nothing; a restarted planner writes nothing
+//	want FILE               the store says what the file says
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newStory(t, archive)
+			for n, line := range strings.Split(string(archive.Comment), "\n") {
+				if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
+					t.Logf("%d: %s", n+1, line)
+					s.play(words)
+				}
+			}
+			if *update {
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// story is a hub with a planner and nothing else; its sources are what the story says.
+type story struct {
+	t       *testing.T
+	archive *txtar.Archive
+	world
+	seen int // renders, the last time
+}
+
+// world is a store, a planner over it, and a clock that moves a second with each command.
+type world struct {
+	store    *store.Store
+	planner  *Planner
+	watcher  *store.Watcher
+	renderer *counting
+	now      time.Time
+}
+
+// counting is the real renderer, counted.
+type counting struct {
+	render.InProcess
+	renders int
+}
+
+func (c *counting) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
+	c.renders++
+	return c.InProcess.Kustomize(ctx, req)
+}
+
+func newStory(t *testing.T, archive *txtar.Archive) *story {
+	s := &story{t: t, archive: archive, world: world{
+		store: store.OpenMemory(), renderer: &counting{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	}}
+	t.Cleanup(func() { s.store.Close() })
+	s.restart()
+	return s
+}
+
+// restart begins anew with what is in the store.
+func (s *story) restart() {
+	if s.watcher != nil {
+		s.watcher.Close()
+	}
+	s.watcher = s.store.Watch(store.Resources.Name(), store.Sources.Name())
+	s.planner = New(Config{
+		Store: s.store, Renderer: s.renderer, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
+	})
+	s.planner.memo.slots = make(chan struct{}, 1) // the renderer counts without a lock
+	s.must(s.planner.load())
+}
+
+func (s *story) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *story) play(words []string) {
+	s.t.Helper()
+	s.now = s.now.Add(time.Second)
+	switch args := words[1:]; words[0] {
+	case "apply":
+		s.apply(args[0])
+	case "delete":
+		s.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, args[0]) })
+	case "fetch":
+		s.fetch(args[0], args[1], args[2])
+	case "fail":
+		s.fetched(args[0], func(f *store.Fetched) { f.Error = strings.Join(args[1:], " ") })
+	case "suspend":
+		s.change(args[0], func(r *store.Resource) { r.Suspended = true })
+	case "resume":
+		s.change(args[0], func(r *store.Resource) { r.Suspended = false })
+	case "request":
+		s.change(args[0], func(r *store.Resource) { r.RequestedAt = args[1] })
+	case "plan":
+		s.round()
+	case "renders":
+		if got := fmt.Sprint(s.renderer.renders - s.seen); got != args[0] {
+			s.t.Errorf("%s renders, want %s", got, args[0])
+		}
+		s.seen = s.renderer.renders
+	case "quiet":
+		s.quiet()
+	case "want":
+		s.want(args[0])
+	default:
+		s.t.Fatalf("unknown command %s", words[0])
+	}
+}
+
+func (s *story) update(fn func(*store.Tx) error) {
+	s.t.Helper()
+	s.must(s.store.Update(fn))
+}
+
+func (s *story) change(path string, change func(*store.Resource)) {
+	s.t.Helper()
+	s.update(func(tx *store.Tx) error {
+		r, ok, err := store.Resources.Get(tx, path)
+		if err != nil || !ok {
+			return fmt.Errorf("no %s: %w", path, err)
+		}
+		change(&r)
+		return store.Resources.Put(tx, path, r)
+	})
+}
+
+// apply does what the admin service does with operators' objects.
+func (s *story) apply(file string) {
+	s.t.Helper()
+	objects, err := manifest.Parse(s.file(file))
+	s.must(err)
+	s.update(func(tx *store.Tx) error {
+		for _, o := range objects {
+			admitted, err := api.Admit(o, api.Hub)
+			if err != nil {
+				return err
+			}
+			key := keyOf(admitted)
+			data, err := manifest.Canonical(admitted)
+			if err != nil {
+				return err
+			}
+			row := store.Resource{Key: key, Object: data, UID: "operator", Generation: 1, Created: s.now}
+			if err := store.Resources.Put(tx, key.Path(), row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *story) file(name string) []byte {
+	s.t.Helper()
+	for _, f := range s.archive.Files {
+		if f.Name == name {
+			return f.Data
+		}
+	}
+	s.t.Fatalf("no file %s in the story", name)
+	return nil
+}
+
+// fetch does what the fetcher does.
+func (s *story) fetch(name, revision, dir string) {
+	s.t.Helper()
+	artifact := s.artifact(revision, dir)
+	s.fetched(name, func(f *store.Fetched) { *f = store.Fetched{Artifact: &artifact, CheckedAt: s.now} })
+}
+
+// artifact writes a tree of the story to disk.
+func (s *story) artifact(revision, dir string) source.Artifact {
+	s.t.Helper()
+	root := s.t.TempDir()
+	var all strings.Builder
+	for _, f := range s.archive.Files {
+		name, ok := strings.CutPrefix(f.Name, dir+"/")
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&all, "%s\x00%s\x00", name, f.Data)
+		s.must(os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755))
+		s.must(os.WriteFile(filepath.Join(root, name), f.Data, 0o644))
+	}
+	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(all.String())), Dir: root, FetchedAt: s.now}
+}
+
+// fetched changes the rows of the GitRepositories whose URL ends in the name.
+func (s *story) fetched(name string, change func(*store.Fetched)) {
+	s.t.Helper()
+	found := false
+	s.update(func(tx *store.Tx) error {
+		return store.Resources.Scan(tx, "", func(_ string, r store.Resource) error {
+			if r.Key.Kind != api.GitRepositoryKind {
+				return nil
+			}
+			repository, err := parse(r, api.AsGitRepository)
+			if err != nil || path.Base(repository.Spec.URL) != name {
+				return err
+			}
+			found = true
+			key := api.SourceKey(repository)
+			f, _, err := store.Sources.Get(tx, key)
+			if err != nil {
+				return err
+			}
+			change(&f)
+			return store.Sources.Put(tx, key, f)
+		})
+	})
+	if !found {
+		s.t.Fatalf("no GitRepository %s", name)
+	}
+}
+
+func (s *story) round() {
+	s.t.Helper()
+	s.must(s.planner.note(s.watcher.Take()))
+	s.must(s.planner.round(s.t.Context()))
+}
+
+// quiet proves that what is in the store is where the planner stays.
+func (s *story) quiet() {
+	s.t.Helper()
+	before := s.renderer.renders
+	all := s.store.Watch()
+	defer all.Close()
+	s.round()
+	if len(s.planner.dirty) > 0 {
+		s.t.Errorf("still to be walked: %v", s.planner.dirty)
+	}
+	if s.renderer.renders != before {
+		s.t.Errorf("a round without a change rendered %d trees", s.renderer.renders-before)
+	}
+	s.restart()
+	s.round()
+	if changes := all.Take(); len(changes) > 0 {
+		s.t.Errorf("a round without a change wrote %v", changes)
+	}
+}
+
+func (s *story) want(file string) {
+	s.t.Helper()
+	got := s.dump()
+	if *update {
+		for i, f := range s.archive.Files {
+			if f.Name == file {
+				s.archive.Files[i].Data = []byte(got)
+				return
+			}
+		}
+		s.archive.Files = append(s.archive.Files, txtar.File{Name: file, Data: []byte(got)})
+		return
+	}
+	if want := string(s.file(file)); got != want {
+		s.t.Errorf("%s: the store says\n%s\nwant\n%s", file, got, want)
+	}
+}
+
+// dump writes the store as a story shows it.
+func (s *story) dump() string {
+	var b strings.Builder
+	s.must(s.store.View(func(tx *store.Tx) error {
+		err := store.Resources.Scan(tx, "", func(path string, r store.Resource) error {
+			if r.Owner != nil {
+				fmt.Fprintf(&b, "object %s of %s, generation %d\n", path, r.Owner, r.Generation)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = store.Outcomes.Scan(tx, "", func(path string, o store.Outcome) error {
+			fmt.Fprintf(&b, "outcome %s: %s %s %q", path, o.Ready, o.Reason, o.Message)
+			if o.HandledRequest != "" {
+				fmt.Fprintf(&b, " handled %s", o.HandledRequest)
+			}
+			fmt.Fprintln(&b)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return store.Plans.Scan(tx, "", func(cluster string, p store.Plan) error {
+			fmt.Fprintf(&b, "plan %s\n", cluster)
+			for _, e := range p.Applications {
+				if err := dumpEntry(&b, tx, e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}))
+	return b.String()
+}
+
+func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {
+	fmt.Fprintf(b, "  %s at %s", e.Owner, e.Revision)
+	if e.Suspended {
+		b.WriteString(", suspended")
+	}
+	if e.RequestedAt != "" {
+		b.WriteString(", requested " + e.RequestedAt)
+	}
+	data, err := store.Blob(tx, e.Digest)
+	if err != nil {
+		return err
+	}
+	app, err := bundle.DecodeApplication(data)
+	if err != nil {
+		return err
+	}
+	for _, d := range app.DependsOn {
+		fmt.Fprintf(b, ", after %s/%s", d.Namespace, d.Name)
+	}
+	b.WriteString("\n")
+	for _, o := range app.Objects {
+		object, err := store.Blob(tx, o.Digest)
+		if err != nil {
+			return err
+		}
+		var content struct {
+			Data json.RawMessage `json:"data"`
+		}
+		if err := json.Unmarshal(object, &content); err != nil {
+			return err
+		}
+		fmt.Fprintf(b, "    %s %s\n", o.ID(), content.Data)
+	}
+	return nil
+}
