@@ -1,0 +1,582 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// rig is an admin server behind real TLS, and an operator's client.
+type rig struct {
+	adminv1.AdminServiceClient
+
+	t         *testing.T
+	store     *store.Store
+	vault     *store.Vault
+	authority *identity.Authority
+	server    *Server
+	address   string
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	authority, err := identity.LoadOrCreateAuthority(filepath.Join(dir, "ca"))
+	must(t, err)
+	vault, err := store.NewVault(filepath.Join(dir, "vault.key"))
+	must(t, err)
+	r := &rig{t: t, store: store.OpenMemory(), vault: vault, authority: authority}
+	r.server = New(Config{Store: r.store, Vault: vault, Log: telemetry.Discard(), Join: Join{
+		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443", SigningKeys: "keys", SpokeImage: "image",
+	}})
+	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))))
+	adminv1.RegisterAdminServiceServer(g, r.server)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	r.address = listener.Addr().String()
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(listener) }()
+	t.Cleanup(func() {
+		g.Stop()
+		must(t, <-ended)
+		must(t, r.store.Close())
+	})
+	r.AdminServiceClient = r.dial(r.credential(identity.Operator, "admin"))
+	return r
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCode(t *testing.T, err error, want codes.Code, words ...string) {
+	t.Helper()
+	if got := status.Code(err); got != want {
+		t.Fatalf("got %v (%v), want %v", got, err, want)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Fatalf("%q does not name %q", err, w)
+		}
+	}
+}
+
+func (r *rig) credential(role, name string) *identity.Credential {
+	r.t.Helper()
+	key, err := identity.NewKey()
+	must(r.t, err)
+	chain, err := r.authority.Issue(key.Public(), identity.ID{TrustDomain: r.authority.TrustDomain(), Role: role, Name: name}, time.Hour, nil, nil)
+	must(r.t, err)
+	c := &identity.Credential{}
+	c.Set(tls.Certificate{Certificate: chain, PrivateKey: key}, []*x509.Certificate{r.authority.Certificate()})
+	return c
+}
+
+func (r *rig) dial(c *identity.Credential) adminv1.AdminServiceClient {
+	r.t.Helper()
+	config := identity.ClientTLS(c, identity.ID{TrustDomain: r.authority.TrustDomain()})
+	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	must(r.t, err)
+	r.t.Cleanup(func() { _ = conn.Close() })
+	return adminv1.NewAdminServiceClient(conn)
+}
+
+// apply returns what was done with each object.
+func (r *rig) apply(text string) (actions []string) {
+	r.t.Helper()
+	answer, err := r.Apply(r.t.Context(), &adminv1.ApplyRequest{Manifest: []byte(text)})
+	must(r.t, err)
+	for _, o := range answer.Objects {
+		actions = append(actions, o.Key.Kind+"/"+o.Key.Name+" "+o.Action)
+	}
+	return actions
+}
+
+func (r *rig) resource(key api.Key) (row store.Resource, there bool) {
+	r.t.Helper()
+	must(r.t, r.store.View(func(tx *store.Tx) (err error) {
+		row, there, err = store.Resources.Get(tx, key.Path())
+		return err
+	}))
+	return row, there
+}
+
+func (r *rig) put(row store.Resource, object string) {
+	r.t.Helper()
+	row.Object = json.RawMessage(object)
+	must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Resources.Put(tx, row.Key.Path(), row) }))
+}
+
+const (
+	clusterA = `
+apiVersion: fleet.nave.io/v1alpha1
+kind: Cluster
+metadata: {name: a, labels: {env: prod}}
+spec: {vars: {domain: a.example.com}}
+`
+	source = `
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1m, url: "https://git.example.com/fleet.git", ref: {branch: main}}
+`
+	root = `
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: root, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: "./hub", sourceRef: {kind: GitRepository, name: fleet}}
+`
+	fleet = `
+apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: prod}
+spec:
+  clusterSelector: {matchLabels: {env: prod}}
+  template:
+    metadata: {name: root}
+    spec: {interval: 10m, prune: true, path: "./clusters/${cluster_name}", sourceRef: {kind: GitRepository, name: fleet}}
+`
+	credentialsYAML = `
+apiVersion: v1
+kind: Secret
+metadata: {name: git, namespace: flux-system}
+stringData: {username: git, password: canary-4711}
+`
+)
+
+func TestAppliedObjectIsCreatedConfiguredThenUnchanged(t *testing.T) {
+	r := newRig(t)
+	all := strings.Join([]string{clusterA, source, root, fleet}, "---")
+	want := []string{"Cluster/a created", "GitRepository/fleet created", "Kustomization/root created", "Fleet/prod created"}
+	if got := r.apply(all); !slices.Equal(got, want) {
+		t.Fatalf("got %v", got)
+	}
+	key := api.Key{Kind: "Cluster", Name: "a"}
+	first, _ := r.resource(key)
+	if first.UID == "" || first.Generation != 1 || first.Created.IsZero() || first.Owner != nil {
+		t.Fatalf("row is %+v", first)
+	}
+	if got := r.apply(clusterA); got[0] != "Cluster/a unchanged" {
+		t.Fatalf("got %v", got)
+	}
+	if got := r.apply(strings.Replace(clusterA, "env: prod", "env: dev", 1)); got[0] != "Cluster/a configured" {
+		t.Fatalf("got %v", got)
+	}
+	if row, _ := r.resource(key); row.Generation != 1 || row.UID != first.UID {
+		t.Fatalf("labels changed the generation: %+v", row)
+	}
+	r.apply(strings.Replace(clusterA, "a.example.com", "b.example.com", 1))
+	if row, _ := r.resource(key); row.Generation != 2 || row.UID != first.UID || !row.Created.Equal(first.Created) {
+		t.Fatalf("row is %+v", row)
+	}
+}
+
+func TestApplyIsAllOrNone(t *testing.T) {
+	wrong := strings.Replace(source, "interval: 1m", "intervall: 1m", 1)
+	for name, text := range map[string]string{
+		"a field that is not one":  clusterA + "---" + wrong,
+		"the same object twice":    clusterA + "---" + clusterA,
+		"a kind that is not one":   clusterA + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
+		"not supported yet":        clusterA + "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: x}\n",
+		"YAML that does not parse": clusterA + "---\nkind: [",
+		"nothing":                  "",
+		"encrypted":                clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: \"ENC[AES256_GCM,data:x,type:str]\"}\nsops: {version: 3.9.0}\n",
+		"a secret without data":    clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\n",
+		"a secret of nonsense":     clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: \"canary-4711!\"}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(text)})
+			wantCode(t, err, codes.InvalidArgument)
+			if strings.Contains(err.Error(), "canary") {
+				t.Fatalf("%v quotes a secret", err)
+			}
+			if _, there := r.resource(api.Key{Kind: "Cluster", Name: "a"}); there {
+				t.Fatal("one object was written")
+			}
+		})
+	}
+}
+
+func TestDryRunWritesNothing(t *testing.T) {
+	r := newRig(t)
+	answer, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(clusterA), DryRun: true})
+	must(t, err)
+	if answer.Objects[0].Action != actionCreated {
+		t.Fatalf("got %v", answer)
+	}
+	if _, there := r.resource(api.Key{Kind: "Cluster", Name: "a"}); there {
+		t.Fatal("it was written")
+	}
+}
+
+func TestObjectsThatComeFromGitAreChangedThere(t *testing.T) {
+	r := newRig(t)
+	owner := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	key := api.Key{Kind: "Cluster", Name: "a"}
+	r.put(store.Resource{Key: key, Owner: &owner}, `{}`)
+	_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(clusterA)})
+	wantCode(t, err, codes.FailedPrecondition, "Kustomization flux-system/root")
+	_, err = r.Delete(t.Context(), &adminv1.DeleteRequest{Key: writeKey(key)})
+	wantCode(t, err, codes.FailedPrecondition, "Kustomization flux-system/root")
+	_, err = r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: writeKey(key)})
+	must(t, err) // an operator may hold it all the same
+}
+
+func TestCredentialGoesInAndNeverComesOut(t *testing.T) {
+	r := newRig(t)
+	if got := r.apply(credentialsYAML); got[0] != "Secret/git created" {
+		t.Fatalf("got %v", got)
+	}
+	if got := r.apply(credentialsYAML); got[0] != "Secret/git unchanged" {
+		t.Fatalf("got %v", got)
+	}
+	if got := r.apply(strings.Replace(credentialsYAML, "4711", "4712", 1)); got[0] != "Secret/git configured" {
+		t.Fatalf("got %v", got)
+	}
+	key := &adminv1.ObjectKey{Kind: "secret", Namespace: "flux-system", Name: "git"}
+	one, err := r.Get(t.Context(), &adminv1.GetRequest{Key: key})
+	must(t, err)
+	list, err := r.List(t.Context(), &adminv1.ListRequest{Kind: "secrets"})
+	must(t, err)
+	for _, o := range append(list.Objects, one.Object) {
+		if bytes.Contains(o.Json, []byte("canary")) || !bytes.Contains(o.Json, []byte("password,username")) {
+			t.Fatalf("shows %s", o.Json)
+		}
+	}
+	must(t, r.store.View(func(tx *store.Tx) error {
+		row, _, err := store.Secrets.Get(tx, "flux-system/git")
+		must(t, err)
+		data, err := r.vault.Open("flux-system/git", row.Sealed)
+		if string(data["password"]) != "canary-4712" || bytes.Contains(row.Sealed, []byte("canary")) {
+			t.Errorf("vault holds %d keys", len(data))
+		}
+		return err
+	}))
+	_, err = r.Delete(t.Context(), &adminv1.DeleteRequest{Key: key})
+	must(t, err)
+	_, err = r.Get(t.Context(), &adminv1.GetRequest{Key: key})
+	wantCode(t, err, codes.NotFound)
+}
+
+func TestDeletedClusterLeavesNothingBehind(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	r.apply(strings.Replace(clusterA, "name: a,", "name: ab,", 1))
+	fill := func(tx *store.Tx, cluster string) error {
+		key := api.Key{Cluster: cluster, Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+		for _, err := range []error{
+			store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: json.RawMessage("{}")}),
+			store.Outcomes.Put(tx, key.Path(), store.Outcome{Ready: "True"}),
+			store.Reports.Put(tx, key.Path(), store.Report{}),
+			store.Plans.Put(tx, cluster, store.Plan{}),
+			store.Desireds.Put(tx, cluster, store.Desired{Bundle: bundle.ID{Sequence: 1}}),
+			store.Spokes.Put(tx, cluster, store.Spoke{Connected: true}),
+			store.JoinTokens.Put(tx, "token of "+cluster, store.JoinToken{Cluster: cluster}),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	must(t, r.store.Update(func(tx *store.Tx) error {
+		if err := fill(tx, "a"); err != nil {
+			return err
+		}
+		return fill(tx, "ab")
+	}))
+	_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: "Cluster", Name: "a"}})
+	must(t, err)
+	a, ab := r.rows("a"), r.rows("ab")
+	if len(a) != 0 || len(ab) != 8 {
+		t.Fatalf("of a: %v; of ab: %v", a, ab)
+	}
+	_, err = r.Delete(t.Context(), &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: "Cluster", Name: "a"}})
+	wantCode(t, err, codes.NotFound)
+}
+
+// rows are the rows that belong to a cluster.
+func (r *rig) rows(cluster string) (rows []string) {
+	r.t.Helper()
+	must(r.t, r.store.View(func(tx *store.Tx) error {
+		rows = slices.Concat(
+			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Outcomes, cluster+"/"), keys(r.t, tx, store.Reports, cluster+"/"),
+			equal(keys(r.t, tx, store.Plans, cluster), cluster), equal(keys(r.t, tx, store.Desireds, cluster), cluster),
+			equal(keys(r.t, tx, store.Spokes, cluster), cluster), equal(keys(r.t, tx, store.JoinTokens, "token of "), "token of "+cluster),
+			equal(keys(r.t, tx, store.Resources, "/Cluster/"), "/Cluster//"+cluster),
+		)
+		return nil
+	}))
+	return rows
+}
+
+func keys[T any](t *testing.T, tx *store.Tx, table store.Table[T], prefix string) (found []string) {
+	t.Helper()
+	must(t, table.Scan(tx, prefix, func(key string, _ T) error {
+		found = append(found, key)
+		return nil
+	}))
+	return found
+}
+
+func equal(list []string, want string) []string {
+	return slices.DeleteFunc(list, func(s string) bool { return s != want })
+}
+
+func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
+	r := newRig(t)
+	r.apply(source + "---" + root + "---" + fleet)
+	inCluster := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
+	r.put(store.Resource{Key: inCluster}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"web"}}}`)
+	own := api.Key{Cluster: "a", Kind: "GitRepository", Namespace: "apps", Name: "web"}
+	r.put(store.Resource{Key: own}, `{}`)
+	hubs := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+	other := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "other"}
+	r.put(store.Resource{Key: other}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"fleet","namespace":"flux-system"}}}`)
+	for _, c := range []struct {
+		key  api.Key
+		want api.Key
+	}{
+		{api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}, hubs},
+		{api.Key{Kind: "Fleet", Name: "prod"}, hubs},
+		{inCluster, own},
+		{other, hubs}, // the cluster's graph has none of this name
+	} {
+		answer, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(c.key), WithSource: true})
+		must(t, err)
+		if got, _ := r.resource(c.key); got.RequestedAt != answer.RequestedAt || answer.RequestedAt == "" {
+			t.Fatalf("%s: requested %q, answered %q", c.key, got.RequestedAt, answer.RequestedAt)
+		}
+		if got, _ := r.resource(c.want); got.RequestedAt != answer.RequestedAt {
+			t.Fatalf("%s: source requested %q, answered %q", c.key, got.RequestedAt, answer.RequestedAt)
+		}
+		if answer.Source.String() != writeKey(c.want).String() {
+			t.Fatalf("%s: source is %v", c.key, answer.Source)
+		}
+	}
+	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(hubs), WithSource: true})
+	wantCode(t, err, codes.InvalidArgument, "has no source")
+	r.put(store.Resource{Key: other}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"gone"}}}`)
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(other), WithSource: true})
+	wantCode(t, err, codes.FailedPrecondition, "GitRepository apps/gone")
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "none"}})
+	wantCode(t, err, codes.NotFound, "Kustomization flux-system/none")
+}
+
+func TestSuspendHoldsUntilResume(t *testing.T) {
+	r := newRig(t)
+	r.apply(source + "---" + root)
+	key := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	p := &adminv1.ObjectKey{Kind: "ks", Name: "root"}
+	_, err := r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: p})
+	must(t, err)
+	if row, _ := r.resource(key); !row.Suspended {
+		t.Fatal("not suspended")
+	}
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: p})
+	wantCode(t, err, codes.FailedPrecondition, "suspended")
+	_, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: p})
+	must(t, err)
+	if row, _ := r.resource(key); row.Suspended || row.RequestedAt == "" {
+		t.Fatalf("row is %+v", row)
+	}
+	r.apply(strings.Replace(root, "prune: true", "prune: true, suspend: true", 1))
+	_, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: p})
+	wantCode(t, err, codes.FailedPrecondition, "spec.suspend")
+}
+
+func TestJoinTokenIsToldOnceAndStoredAsADigest(t *testing.T) {
+	r := newRig(t)
+	_, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a"})
+	wantCode(t, err, codes.NotFound)
+	r.apply(clusterA)
+	answer, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a", TtlSeconds: 60})
+	must(t, err)
+	if answer.CaPin != r.authority.Pin() || answer.HubAddress != "hub.example.com:7443" || answer.TrustDomain != r.authority.TrustDomain() {
+		t.Fatalf("got %v", answer)
+	}
+	must(t, r.store.View(func(tx *store.Tx) error {
+		row, there, err := store.JoinTokens.Get(tx, manifest.DigestOf([]byte(answer.Token)).String())
+		if !there || row.Cluster != "a" || time.Until(row.ExpiresAt) > time.Minute || len(answer.Token) < 60 {
+			t.Errorf("row is %+v", row)
+		}
+		return err
+	}))
+	for _, seconds := range []int64{-1, 1 << 40} {
+		_, err = r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a", TtlSeconds: seconds})
+		wantCode(t, err, codes.InvalidArgument)
+	}
+	r.apply(strings.Replace(clusterA, "spec: {", "spec: {blocked: true, ", 1))
+	_, err = r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a"})
+	wantCode(t, err, codes.FailedPrecondition, "blocked")
+}
+
+func TestEventsAreFilteredAndTheNewestKept(t *testing.T) {
+	r := newRig(t)
+	app := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
+	must(t, r.store.Update(func(tx *store.Tx) error {
+		for i := range 10 {
+			for _, key := range []api.Key{app, {Kind: "Cluster", Name: "a"}, {Kind: "Cluster", Name: "b"}} {
+				e := store.Event{Time: time.Unix(int64(i), 0), Object: key, Type: "Normal", Reason: "Test", Message: fmt.Sprint(i)}
+				if err := store.Record(tx, e); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+	for name, c := range map[string]struct {
+		request *adminv1.ListEventsRequest
+		count   int
+		last    string
+	}{
+		"all":         {&adminv1.ListEventsRequest{AllClusters: true}, 30, "9"},
+		"a cluster":   {&adminv1.ListEventsRequest{Cluster: "a"}, 20, "9"},
+		"the hub":     {&adminv1.ListEventsRequest{}, 20, "9"},
+		"limited":     {&adminv1.ListEventsRequest{AllClusters: true, Limit: 4}, 4, "9"},
+		"an object":   {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "apps", Name: "web"}}, 10, "9"},
+		"of no kinds": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "Pod", Namespace: "apps", Name: "web"}}, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer, err := r.ListEvents(t.Context(), c.request)
+			must(t, err)
+			if len(answer.Events) != c.count || c.count > 0 && answer.Events[c.count-1].Message != c.last {
+				t.Fatalf("%d events: %v", len(answer.Events), answer.Events)
+			}
+		})
+	}
+}
+
+func TestListFindsByKindNamespaceClusterAndLabels(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA + "---" + source + "---" + root)
+	r.apply(strings.NewReplacer("name: a,", "name: b,", "env: prod", "env: dev").Replace(clusterA))
+	r.put(store.Resource{Key: api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}},
+		`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"web","namespace":"apps"},"spec":{}}`)
+	for name, c := range map[string]struct {
+		request *adminv1.ListRequest
+		want    []string
+	}{
+		"clusters":      {&adminv1.ListRequest{Kind: "clusters"}, []string{"a", "b"}},
+		"by label":      {&adminv1.ListRequest{Kind: "cluster", LabelSelector: "env in (prod)"}, []string{"a"}},
+		"of the hub":    {&adminv1.ListRequest{Kind: "ks"}, []string{"root"}},
+		"of a cluster":  {&adminv1.ListRequest{Kind: "ks", Cluster: "a"}, []string{"web"}},
+		"everywhere":    {&adminv1.ListRequest{Kind: "ks", AllClusters: true}, []string{"root", "web"}},
+		"by namespace":  {&adminv1.ListRequest{Kind: "ks", AllClusters: true, Namespace: "apps"}, []string{"web"}},
+		"nothing there": {&adminv1.ListRequest{Kind: "fleets"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer, err := r.List(t.Context(), c.request)
+			must(t, err)
+			var names []string
+			for _, o := range answer.Objects {
+				names = append(names, o.Key.Name)
+			}
+			if !slices.Equal(names, c.want) {
+				t.Fatalf("got %v", names)
+			}
+		})
+	}
+	_, err := r.List(t.Context(), &adminv1.ListRequest{Kind: "pods"})
+	wantCode(t, err, codes.InvalidArgument, `"pods"`)
+	_, err = r.List(t.Context(), &adminv1.ListRequest{Kind: "ks", LabelSelector: "a in ("})
+	wantCode(t, err, codes.InvalidArgument, "label selector")
+}
+
+func TestWatchSendsWhatIsThenWhatChanges(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	watch, err := r.Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "clusters"}})
+	must(t, err)
+	expect := func(kind adminv1.WatchType, name string) {
+		t.Helper()
+		m, err := watch.Recv()
+		if err != nil || m.Type != kind || m.Object.GetKey().GetName() != name {
+			t.Fatalf("got %v, %v; want %v %s", m, err, kind, name)
+		}
+	}
+	expect(adminv1.WatchType_WATCH_TYPE_CHANGED, "a")
+	expect(adminv1.WatchType_WATCH_TYPE_SYNCED, "")
+	r.apply(strings.Replace(clusterA, "name: a,", "name: b,", 1))
+	expect(adminv1.WatchType_WATCH_TYPE_CHANGED, "b")
+	_, err = r.Delete(ctx, &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "a"}})
+	must(t, err)
+	expect(adminv1.WatchType_WATCH_TYPE_DELETED, "a")
+	r.server.Drain()
+	_, err = watch.Recv()
+	wantCode(t, err, codes.Unavailable)
+}
+
+// TestEveryMethodRefusesWhoIsNoOperator calls each method of the client, whatever methods there are.
+func TestEveryMethodRefusesWhoIsNoOperator(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	for role, name := range map[string]string{identity.Cluster: "a", identity.Hub: "hub"} {
+		client := reflect.ValueOf(r.dial(r.credential(role, name)))
+		for i := range client.NumMethod() {
+			method := client.Type().Method(i)
+			request := reflect.New(method.Type.In(2).Elem())
+			out := client.Method(i).Call([]reflect.Value{reflect.ValueOf(t.Context()), request})
+			err, _ := out[1].Interface().(error)
+			if stream, ok := out[0].Interface().(grpc.ClientStream); ok && err == nil {
+				err = stream.RecvMsg(&adminv1.WatchResponse{})
+			}
+			if status.Code(err) != codes.PermissionDenied {
+				t.Errorf("%s as %s: %v", method.Name, role, err)
+			}
+		}
+	}
+}
+
+func TestGetNamesWhatIsMissing(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct {
+		key  *adminv1.ObjectKey
+		code codes.Code
+		word string
+	}{
+		{&adminv1.ObjectKey{Kind: "cluster", Name: "none"}, codes.NotFound, "Cluster none"},
+		{&adminv1.ObjectKey{Kind: "ks", Cluster: "a", Namespace: "x", Name: "none"}, codes.NotFound, "Kustomization x/none on a"},
+		{&adminv1.ObjectKey{Kind: "ks"}, codes.InvalidArgument, "name is missing"},
+		{&adminv1.ObjectKey{Kind: "pod", Name: "x"}, codes.InvalidArgument, "kustomizations"},
+		{nil, codes.InvalidArgument, "unknown"},
+	} {
+		_, err := r.Get(t.Context(), &adminv1.GetRequest{Key: c.key})
+		wantCode(t, err, c.code, c.word)
+	}
+	_, err := r.Tree(t.Context(), &adminv1.TreeRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "none"}})
+	wantCode(t, err, codes.NotFound)
+	answer, err := r.GetVersion(t.Context(), &adminv1.GetVersionRequest{})
+	if err != nil || answer.Protocol == 0 || answer.Version == "" {
+		t.Fatalf("version %v, %v", answer, err)
+	}
+}
