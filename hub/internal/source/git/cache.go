@@ -7,17 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 // A cache is thrown away and filled anew beyond these; with depth 1 that costs one transfer of one tree.
@@ -30,7 +24,7 @@ const (
 // repository is a bare cache repository on disk. It is used by one fetch at a time.
 type repository struct {
 	dir     string
-	objects *filesystem.Storage
+	objects *objects
 	state   state
 }
 
@@ -58,7 +52,7 @@ func openRepository(dir string) (*repository, error) {
 	_ = os.Chtimes(dir, now, now) // Sweep asks when the cache was last used; a wrong answer costs a transfer
 	r := &repository{
 		dir:     dir,
-		objects: filesystem.NewStorage(osfs.New(dir, osfs.WithBoundOS()), cache.NewObjectLRU(16*cache.MiByte)),
+		objects: &objects{dir: filepath.Join(dir, "objects")},
 	}
 	text, err := os.ReadFile(r.stateFile())
 	if err != nil || json.Unmarshal(text, &r.state) != nil {
@@ -69,7 +63,7 @@ func openRepository(dir string) (*repository, error) {
 
 func (r *repository) stateFile() string { return filepath.Join(r.dir, "state") }
 
-func (r *repository) close() { _ = r.objects.Close() }
+func (r *repository) close() { r.objects.close() }
 
 // full reports whether the cache has grown so much that it is better emptied.
 func (r *repository) full(limits Limits) bool {
@@ -100,36 +94,27 @@ func (r *repository) holds(object plumbing.Hash) bool {
 	return false
 }
 
-// read returns the content of an object of the given type, compared with its hash. Objects of more than limit bytes are
-// not read.
+// read returns the content of an object of the given kind, compared with its hash. More than limit bytes are ErrLimit.
 func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	object, err := r.objects.EncodedObject(kind, id)
+	have, content, err := r.objects.get(id)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
 	}
-	if object.Size() > limit {
-		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", ErrLimit, kind, id, size(object.Size()), size(limit))
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", ErrLimit, kind, id, size(int64(len(content))), size(limit))
 	}
-	reader, err := object.Reader()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
-	}
-	content, err := io.ReadAll(io.LimitReader(reader, object.Size()+1))
-	if err := errors.Join(err, reader.Close()); err != nil {
-		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
-	}
-	if sum := objectHash(kind, content); sum != id {
-		return nil, fmt.Errorf("%w: %s %s has the content of %s", errCache, kind, id, sum)
+	if have != kind || objectHash(kind, content) != id {
+		return nil, fmt.Errorf("%w: %s %s has another content", errCache, kind, id)
 	}
 	return content, nil
 }
 
 // size returns the bytes of an object's content without reading it.
 func (r *repository) size(id plumbing.Hash) (int64, error) {
-	n, err := r.objects.EncodedObjectSize(id)
+	n, err := r.objects.size(id)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s: %w", errCache, id, err)
 	}
@@ -139,31 +124,25 @@ func (r *repository) size(id plumbing.Hash) (int64, error) {
 // objectHash is Git's hash of an object. Collisions made by hand are detected when objects arrive; this one only finds
 // what a disk has spoiled.
 func objectHash(kind plumbing.ObjectType, content []byte) plumbing.Hash {
-	h := newHash(kind, int64(len(content)))
+	h := sha1.New()
+	h.Write(header(kind, int64(len(content))))
 	h.Write(content)
 	return plumbing.Hash(h.Sum(nil))
-}
-
-func newHash(kind plumbing.ObjectType, size int64) hash.Hash {
-	h := sha1.New()
-	h.Write(kind.Bytes())
-	h.Write([]byte(" " + strconv.FormatInt(size, 10) + "\x00"))
-	return h
 }
 
 // commitOf follows tags from an object to a commit.
 func (r *repository) commitOf(ctx context.Context, id plumbing.Hash) (plumbing.Hash, error) {
 	for range 10 {
-		object, err := r.objects.EncodedObject(plumbing.AnyObject, id)
+		kind, _, err := r.objects.get(id)
 		if err != nil {
 			return id, fmt.Errorf("%w: %s: %w", errCache, id, err)
 		}
-		switch object.Type() {
+		switch kind {
 		case plumbing.CommitObject:
 			return id, nil
 		case plumbing.TagObject:
 		default:
-			return id, fmt.Errorf("%w: the reference leads to a %s, not to a commit", ErrReferenceNotFound, object.Type())
+			return id, fmt.Errorf("%w: the reference leads to a %s, not to a commit", ErrReferenceNotFound, kind)
 		}
 		content, err := r.read(ctx, plumbing.TagObject, id, maxHeaders)
 		if err != nil {

@@ -228,7 +228,7 @@ func (r *repository) choose(ctx context.Context, choice choice) (candidate, erro
 func (r *repository) find(ctx context.Context, choice choice) (candidate, error) {
 	c := choice.candidates[0]
 	if !choice.onBranch {
-		if r.objects.HasEncodedObject(c.commit) != nil {
+		if !r.objects.has(c.commit) {
 			return c, fmt.Errorf("%w: no branch and no tag leads to commit %s", ErrReferenceNotFound, c.commit)
 		}
 		return c, nil

@@ -8,16 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
 const (
-	// fewObjects is how many are kept as files of their own, more as a pack. A fetch that needs no pack need not read the
-	// index of one, which takes go-git longer than all the rest of a small change.
-	fewObjects    = 4000
+	fewObjects    = 200 // so many are kept as files of their own, more as a pack
 	maxDeltaChain = 250 // git's own packs have 50
 )
 
@@ -35,23 +33,28 @@ func (r *repository) install(ctx context.Context, file *os.File, n int64, limits
 	if err != nil {
 		return err
 	}
-	switch {
-	case count == 0:
+	if count == 0 {
 		return nil
-	case count <= fewObjects:
-		err = r.unpack(ctx, file)
-	default:
-		err = r.index(ctx, file)
 	}
-	if err != nil {
+	if err := r.keepPack(ctx, file, count); err != nil {
 		return installError(err)
 	}
-	if r.state.Bytes += n; count <= fewObjects {
-		r.state.Loose += count
-	} else {
-		r.state.Packs++
-	}
+	r.state.Bytes += n
 	return nil
+}
+
+// keepPack indexes a pack and keeps it as it is, or each of its objects by itself when they are few.
+func (r *repository) keepPack(ctx context.Context, file *os.File, count int) error {
+	checksum, index, err := index(ctx, file)
+	if err != nil {
+		return err
+	}
+	if count > fewObjects {
+		r.state.Packs++
+		return r.adopt(file, checksum, index)
+	}
+	r.state.Loose += count
+	return r.unpack(ctx, file, index)
 }
 
 // installError blames the cache for what went wrong with a pack that inspect found whole.
@@ -166,48 +169,61 @@ func (p *prefix) target() int64 {
 	return int64(result)
 }
 
-// unpack writes each object to a file of its own.
-func (r *repository) unpack(ctx context.Context, file *os.File) error {
+// index resolves every delta of a pack and finds where each object is.
+func index(ctx context.Context, file *os.File) (checksum plumbing.Hash, index *idxfile.MemoryIndex, err error) {
 	scanner, err := scan(ctx, file)
 	if err != nil {
-		return err
-	}
-	parser, err := packfile.NewParserWithStorage(scanner, r.objects)
-	if err != nil {
-		return err
-	}
-	_, err = parser.Parse()
-	return err
-}
-
-// index keeps the pack as it is, with an index. The pack gets its name last, so that no pack is without an index.
-func (r *repository) index(ctx context.Context, file *os.File) error {
-	scanner, err := scan(ctx, file)
-	if err != nil {
-		return err
+		return checksum, nil, err
 	}
 	writer := new(idxfile.Writer)
 	parser, err := packfile.NewParser(scanner, writer)
 	if err != nil {
-		return err
+		return checksum, nil, err
 	}
-	checksum, err := parser.Parse()
+	if checksum, err = parser.Parse(); err != nil {
+		return checksum, nil, err
+	}
+	index, err = writer.Index()
+	return checksum, index, err
+}
+
+// unpack writes each object to a file of its own.
+func (r *repository) unpack(ctx context.Context, file *os.File, index *idxfile.MemoryIndex) error {
+	pack := openPack(index, file)
+	entries, err := index.EntriesByOffset()
 	if err != nil {
 		return err
 	}
-	index, err := writer.Index()
-	if err != nil {
-		return err
+	defer entries.Close()
+	for {
+		entry, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		kind, content, err := packed(pack, entry.Hash)
+		if err != nil {
+			return err
+		}
+		if err := r.objects.put(entry.Hash, kind, content); err != nil {
+			return err
+		}
 	}
+}
+
+// adopt moves the pack into the cache, after its index: no pack is without one.
+func (r *repository) adopt(file *os.File, checksum plumbing.Hash, index *idxfile.MemoryIndex) error {
 	var encoded bytes.Buffer
 	if _, err := idxfile.NewEncoder(&encoded).Encode(index); err != nil {
 		return err
 	}
-	name := filepath.Join(r.dir, "objects", "pack", "pack-"+checksum.String())
+	name := r.objects.packName(checksum)
 	if err := errors.Join(os.WriteFile(name+".idx", encoded.Bytes(), 0o600), os.Rename(file.Name(), name+".pack")); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	r.objects.Reindex()
+	r.objects.close() // to be opened again, with this one
 	return nil
 }
 

@@ -1,0 +1,198 @@
+package git
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+)
+
+// objects is where a cache keeps Git objects: a pack as it came, with its index, or a file for each object that holds
+// what Git hashes ("blob 3\0abc"), not compressed. Whoever reads an object compares it with its hash.
+type objects struct {
+	dir   string
+	packs []*packfile.Packfile // nil until one is needed
+}
+
+func (o *objects) packDir() string { return filepath.Join(o.dir, "pack") }
+
+func (o *objects) packName(checksum plumbing.Hash) string {
+	return filepath.Join(o.packDir(), "pack-"+checksum.String())
+}
+
+func (o *objects) looseName(id plumbing.Hash) string {
+	name := id.String()
+	return filepath.Join(o.dir, name[:2], name[2:])
+}
+
+// has reports whether an object is here.
+func (o *objects) has(id plumbing.Hash) bool {
+	if _, err := os.Stat(o.looseName(id)); err == nil {
+		return true
+	}
+	_, _, err := o.locate(id)
+	return err == nil
+}
+
+// get returns an object's kind and content.
+func (o *objects) get(id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
+	text, err := os.ReadFile(o.looseName(id))
+	if err == nil {
+		kind, _, content, err := cutHeader(text)
+		return kind, content, err
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return 0, nil, err
+	}
+	pack, _, err := o.locate(id)
+	if err != nil {
+		return 0, nil, err
+	}
+	return packed(pack, id)
+}
+
+// packed reads an object of a pack.
+func packed(pack *packfile.Packfile, id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
+	object, err := pack.Get(id)
+	if err != nil {
+		return 0, nil, err
+	}
+	reader, err := object.Reader()
+	if err != nil {
+		return 0, nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(reader, object.Size()+1))
+	return object.Type(), content, errors.Join(err, reader.Close())
+}
+
+// size returns the length of an object's content.
+func (o *objects) size(id plumbing.Hash) (int64, error) {
+	file, err := os.Open(o.looseName(id))
+	if errors.Is(err, os.ErrNotExist) {
+		pack, offset, err := o.locate(id)
+		if err != nil {
+			return 0, err
+		}
+		return pack.GetSizeByOffset(offset)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	start := make([]byte, 32)
+	n, err := io.ReadFull(file, start)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, err
+	}
+	_, size, _, err := cutHeader(start[:n])
+	return size, err
+}
+
+// put writes an object. A half written one is found out when it is read.
+func (o *objects) put(id plumbing.Hash, kind plumbing.ObjectType, content []byte) error {
+	text := append(header(kind, int64(len(content))), content...)
+	name := o.looseName(id)
+	err := os.WriteFile(name, text, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(name), 0o700); err == nil {
+			err = os.WriteFile(name, text, 0o600)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
+// header is what Git puts before the content of an object when it hashes it.
+func header(kind plumbing.ObjectType, size int64) []byte {
+	return fmt.Appendf(nil, "%s %d\x00", kind, size)
+}
+
+// cutHeader takes the header off, of a whole object or of its beginning.
+func cutHeader(text []byte) (kind plumbing.ObjectType, size int64, content []byte, err error) {
+	first, content, ok := bytes.Cut(text, []byte{0})
+	name, digits, _ := strings.Cut(string(first), " ")
+	if !ok {
+		return 0, 0, nil, plumbing.ErrInvalidType
+	}
+	if kind, err = plumbing.ParseObjectType(name); err != nil {
+		return 0, 0, nil, err
+	}
+	size, err = strconv.ParseInt(digits, 10, 64)
+	return kind, size, content, err
+}
+
+// locate finds an object in the packs.
+func (o *objects) locate(id plumbing.Hash) (*packfile.Packfile, int64, error) {
+	if err := o.open(); err != nil {
+		return nil, 0, err
+	}
+	for _, pack := range o.packs {
+		if offset, err := pack.FindOffset(id); err == nil {
+			return pack, offset, nil
+		}
+	}
+	return nil, 0, plumbing.ErrObjectNotFound
+}
+
+// open opens all packs and reads their indexes.
+func (o *objects) open() error {
+	if o.packs != nil {
+		return nil
+	}
+	names, err := filepath.Glob(filepath.Join(o.packDir(), "pack-*.pack"))
+	if err != nil {
+		return err
+	}
+	o.packs = []*packfile.Packfile{}
+	for _, name := range names {
+		index, err := readPackIndex(strings.TrimSuffix(name, ".pack") + ".idx")
+		if err != nil {
+			return err
+		}
+		file, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		o.packs = append(o.packs, openPack(index, file))
+	}
+	return nil
+}
+
+func openPack(index idxfile.Index, file *os.File) *packfile.Packfile {
+	return packfile.NewPackfileWithCache(index, nil, unlocked{file}, cache.NewObjectLRU(16*cache.MiByte), 0)
+}
+
+// unlocked is a file as go-git wants it. Nobody locks these.
+type unlocked struct{ *os.File }
+
+func (unlocked) Lock() error   { return nil }
+func (unlocked) Unlock() error { return nil }
+
+// readPackIndex reads an index at once: its decoder asks for a few bytes at a time.
+func readPackIndex(name string) (*idxfile.MemoryIndex, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	index := idxfile.NewMemoryIndex()
+	return index, idxfile.NewDecoder(bytes.NewReader(text)).Decode(index)
+}
+
+// close closes the packs; the next use opens them again.
+func (o *objects) close() {
+	for _, pack := range o.packs {
+		_ = pack.Close()
+	}
+	o.packs = nil
+}
