@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"strings"
 	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 const (
@@ -28,6 +32,27 @@ func (r *Redactor) String() string { return "[redactor]" }
 
 // GoString hides the values from fmt.
 func (r *Redactor) GoString() string { return r.String() }
+
+// HideData makes a Redactor hide the entries of a Secret's data and stringData, where a value may be part of something longer.
+// Other objects are left alone.
+func (r *Redactor) HideData(o *manifest.Object) {
+	if o.GroupVersionKind().GroupKind() != (schema.GroupKind{Kind: "Secret"}) {
+		return
+	}
+	for _, field := range []string{"data", "stringData"} {
+		entries, _ := o.Object[field].(map[string]any)
+		for _, entry := range entries {
+			text, ok := entry.(string)
+			if !ok {
+				continue
+			}
+			r.add(text)
+			if decoded, err := base64.StdEncoding.DecodeString(text); err == nil && field == "data" {
+				r.add(string(decoded))
+			}
+		}
+	}
+}
 
 // add makes Redact hide a value in every form in which it may show up: as it is, in base64, quoted as JSON, YAML or Go
 // quote it, and line by line.

@@ -1,0 +1,248 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/signing"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/health"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/session"
+	"github.com/navefleet/nave/spoke/internal/state"
+	"github.com/navefleet/nave/spoke/internal/watch"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const (
+	drainTimeout = 10 * time.Second // for what runs when the context ends
+	sweepDelay   = 30 * time.Second // after a new bundle, when nothing can need the old one's blobs any more
+)
+
+// Hub is the session with the hub.
+type Hub interface {
+	Offers() <-chan struct{}
+	TakeOffer() (session.Offer, bool)
+	Progress(bundle.ID, spokev1.AckStage)
+	Reject(id bundle.ID, reason string)
+	Fetch(ctx context.Context, digests []manifest.Digest, store func(d manifest.Digest, size uint64, frame []byte) error) error
+}
+
+// Cluster applies and deletes.
+type Cluster interface {
+	Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, error)
+	Delete(ctx context.Context, r apply.Removal) (*apply.ChangeSet, error)
+}
+
+// Watcher tells what changed in the cluster.
+type Watcher interface {
+	C() <-chan struct{}
+	Take() []watch.Observation
+}
+
+// Kubernetes is what the agent itself asks the API server for.
+type Kubernetes interface {
+	Secret(ctx context.Context, namespace, name string) (map[string][]byte, error)
+	List(ctx context.Context, m kube.Mapping, s kube.Scope, see func(kube.Live) error) (string, error)
+	Warm(mappings ...kube.Mapping)
+}
+
+// Reporter tells the hub.
+type Reporter interface {
+	Update(owner bundle.Owner, r *spokev1.ApplicationReport)
+	Remove(owner bundle.Owner)
+	Event(e *spokev1.Event)
+}
+
+// Config is what an Agent works with.
+type Config struct {
+	Cluster    identity.ID
+	Keyring    *signing.Keyring
+	Store      *state.Store
+	Hub        Hub
+	Applier    Cluster
+	Watcher    Watcher
+	Index      *inventory.Index
+	Kubernetes Kubernetes
+	Check      func(ctx context.Context, id bundle.ObjectIdentity) (health.Report, error)
+	Reporter   Reporter
+	Metrics    *Metrics
+	Log        *slog.Logger
+	Now        func() time.Time
+	Jitter     func() float64 // in [0,1)
+}
+
+// Agent performs what its model decides.
+type Agent struct {
+	Config
+	model  *model
+	inputs chan input
+	timer  *time.Timer
+	sweep  *time.Timer
+
+	// Of the loop's goroutine alone:
+	inventories map[bundle.Owner]*inventory.Inventory
+	cancels     map[bundle.Owner]context.CancelFunc
+	seen        map[manifest.ID]time.Time // drift that waits for its repair
+	receiving   context.CancelFunc
+	kept        map[manifest.Digest]bool // what the bundle reaches
+	draining    bool
+
+	claims   atomic.Pointer[map[manifest.ID]bundle.Owner] // who wants an object, in the current bundle
+	blobs    sync.RWMutex                                 // read: blobs are being received; write: they are swept
+	work     sync.WaitGroup
+	base     context.Context // of everything that runs; outlives the loop by drainTimeout
+	restored atomic.Bool
+}
+
+// New returns an Agent that does nothing before Restore and Run.
+func New(c Config) *Agent {
+	if c.Log == nil {
+		c.Log = telemetry.Discard()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	a := &Agent{
+		Config: c, model: newModel(c.Jitter), inputs: make(chan input),
+		inventories: map[bundle.Owner]*inventory.Inventory{}, cancels: map[bundle.Owner]context.CancelFunc{},
+		seen: map[manifest.ID]time.Time{}, kept: map[manifest.Digest]bool{},
+	}
+	a.claims.Store(&map[manifest.ID]bundle.Owner{})
+	return a
+}
+
+// Ready reports whether the agent has taken up what was on disk.
+func (a *Agent) Ready() bool { return a.restored.Load() }
+
+// Run keeps the cluster as the bundle says until the context ends. Then it starts nothing more, lets what runs end for
+// ten seconds, and returns nil. It returns an error when what is on disk cannot be read.
+func (a *Agent) Run(ctx context.Context) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	a.base = base
+	a.timer, a.sweep = stoppedTimer(), stoppedTimer()
+	defer a.timer.Stop()
+	defer a.sweep.Stop()
+	if err := a.restore(); err != nil {
+		return err
+	}
+	a.restored.Store(true)
+	for {
+		select {
+		case <-ctx.Done():
+			a.drain(cancel)
+			return nil
+		case in := <-a.inputs:
+			a.take(in)
+		case <-a.Hub.Offers():
+			if o, ok := a.Hub.TakeOffer(); ok {
+				a.take(offered{a.Now(), Offer{ID: o.ID, Envelope: o.Envelope, EnvelopeDigest: o.EnvelopeDigest}})
+			}
+		case <-a.Watcher.C():
+			a.observe()
+		case <-a.timer.C:
+			a.take(ticked{a.Now()})
+		case <-a.sweep.C:
+			a.sweepBlobs()
+		}
+	}
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// take gives an input to the model and performs what it decides.
+func (a *Agent) take(in input) {
+	if f, ok := in.(finished); ok {
+		a.settleResult(f)
+		in = f.input
+	}
+	for _, act := range a.model.step(in) {
+		a.perform(act)
+	}
+}
+
+// drain takes in the results of what still runs, so that they are on disk, and starts nothing.
+func (a *Agent) drain(cancel context.CancelFunc) {
+	a.draining = true
+	if a.receiving != nil {
+		a.receiving()
+	}
+	done := make(chan struct{})
+	go func() { a.work.Wait(); close(done) }()
+	deadline := time.NewTimer(drainTimeout)
+	defer deadline.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case in := <-a.inputs:
+			a.take(in)
+		case <-deadline.C:
+			cancel() // what runs ends with an error, and still comes in
+		}
+	}
+}
+
+// spawn runs something that comes back with an input.
+func (a *Agent) spawn(fn func() input) {
+	a.work.Go(func() { a.inputs <- fn() })
+}
+
+// observe takes the news of the watches, application by application.
+func (a *Agent) observe() {
+	now := a.Now()
+	drifted := map[bundle.Owner]bool{}
+	for _, o := range a.Watcher.Take() {
+		drifted[o.Owner] = drifted[o.Owner] || o.Drift.Any() && !o.Held()
+		if o.Drift.Any() {
+			a.noteDrift(o, now)
+		}
+	}
+	for owner, drift := range drifted {
+		a.take(observed{now: now, owner: owner, drift: drift, health: a.Index.Summarize(owner, maxUnwell)})
+	}
+}
+
+func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
+	id := o.Object.ID()
+	if _, ok := a.seen[id]; !ok {
+		a.seen[id] = now
+	}
+	a.Metrics.drifted.Inc()
+	a.Log.Info("drift", telemetry.Application(o.Owner), telemetry.Object(id), slog.String("drift", string(o.Drift.Kind)), slog.Any("by", o.Drift.By))
+	if o.Held() {
+		a.perform(event{owner: o.Owner, warning: true, reason: "DriftHeld", message: heldMessage(o)})
+	}
+}
+
+// sweepBlobs deletes blobs that the bundle does not reach, unless some are being received.
+func (a *Agent) sweepBlobs() {
+	if !a.blobs.TryLock() {
+		a.sweep.Reset(sweepDelay)
+		return
+	}
+	defer a.blobs.Unlock()
+	n, err := a.Store.Sweep(func(d manifest.Digest) bool { return a.kept[d] })
+	if err != nil {
+		a.Log.Warn("blobs not swept", telemetry.Err(err))
+	} else if n > 0 {
+		a.Log.Debug("blobs swept", telemetry.Count(n))
+	}
+}

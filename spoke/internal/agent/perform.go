@@ -1,0 +1,364 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/shared/bundle"
+	sharedhealth "github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/watch"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const maxUnwell = 20 // objects of one application in a report
+
+// perform does what the model decided. What takes time runs beside the loop.
+func (a *Agent) perform(act action) {
+	switch act := act.(type) {
+	case receive:
+		a.startReceive(act)
+	case adopt:
+		a.adopt(act)
+	case start:
+		a.startApply(act)
+	case remove:
+		a.startRemove(act)
+	case cancel:
+		if stop := a.cancels[act.owner]; stop != nil {
+			stop()
+		}
+	case remember:
+		a.warn("mark not stored", act.owner, a.Store.PutMark(act.owner, act.mark))
+	case forget:
+		a.forget(act.owner)
+	case ack:
+		a.ack(act)
+	case tell:
+		a.Reporter.Update(act.report.Owner, a.wireReport(act.report))
+		a.Metrics.ready.WithLabelValues(labels(act.report.Owner)...).Set(readiness(act.report.Ready.Status))
+	case event:
+		a.event(act)
+	case check:
+		a.startCheck(act)
+	case verify:
+		a.startVerify(act)
+	case arm:
+		a.arm(act.at)
+	}
+}
+
+func (a *Agent) warn(message string, owner bundle.Owner, err error) {
+	if err != nil {
+		a.Log.Warn(message, telemetry.Application(owner), telemetry.Err(err))
+	}
+}
+
+func (a *Agent) arm(at time.Time) {
+	a.timer.Stop()
+	if !at.IsZero() {
+		a.timer.Reset(max(0, at.Sub(a.Now())))
+	}
+}
+
+func (a *Agent) startReceive(act receive) {
+	if a.receiving != nil {
+		a.receiving()
+	}
+	if a.draining {
+		return
+	}
+	ctx, cancel := context.WithCancel(a.base)
+	a.receiving = cancel
+	last := a.model.bundle
+	a.spawn(func() input {
+		defer cancel()
+		return a.receive(ctx, act.offer, last)
+	})
+}
+
+func (a *Agent) adopt(act adopt) {
+	claims, kept := map[manifest.ID]bundle.Owner{}, map[manifest.Digest]bool{}
+	for _, d := range reached(act.apps) {
+		kept[d] = true
+	}
+	for owner, app := range act.apps {
+		for _, o := range app.Objects {
+			claims[o.ID()] = owner
+		}
+	}
+	for _, n := range a.model.nodes {
+		kept[n.entry.Digest] = true
+	}
+	a.claims.Store(&claims)
+	a.kept = kept
+	a.sweep.Reset(sweepDelay)
+	a.Metrics.sequence.Set(float64(act.id.Sequence))
+	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest), telemetry.Count(len(act.apps)))
+}
+
+func (a *Agent) claimed(id manifest.ID) (bundle.Owner, bool) {
+	owner, ok := (*a.claims.Load())[id]
+	return owner, ok
+}
+
+// begin makes the context of what runs for an application.
+func (a *Agent) begin(owner bundle.Owner) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(a.base)
+	a.cancels[owner] = cancel
+	return ctx, cancel
+}
+
+func (a *Agent) owned(owner bundle.Owner) *inventory.Inventory {
+	if v := a.inventories[owner]; v != nil {
+		return v
+	}
+	return inventory.New(owner)
+}
+
+func (a *Agent) save(v *inventory.Inventory) error {
+	data, err := v.Encode()
+	if err != nil {
+		return err
+	}
+	return a.Store.PutInventory(v.Owner, data)
+}
+
+// finished is a result with the inventory that it leaves; the loop takes the inventory before the model sees the result.
+type finished struct {
+	input
+	owner   bundle.Owner
+	changes *apply.ChangeSet
+}
+
+func (a *Agent) startApply(act start) {
+	if a.draining {
+		return
+	}
+	ctx, cancel := a.begin(act.owner)
+	previous := a.owned(act.owner)
+	a.work.Go(func() {
+		defer cancel()
+		changes, err := a.apply(ctx, act, previous)
+		result := a.applyResult(act, changes, err)
+		a.inputs <- finished{result, act.owner, changes}
+	})
+}
+
+func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Inventory) (*apply.ChangeSet, error) {
+	if err := a.Store.PutMark(act.owner, act.remember); err != nil {
+		return nil, err
+	}
+	l := newLoader(act.app, a.Store.Blob, a.Kubernetes.Secret)
+	set := apply.Set{
+		Owner: act.owner, Previous: previous, Prune: act.app.Prune, Force: act.app.Force, ServiceAccount: act.app.ServiceAccount,
+		Reapply: act.reapply, Guard: apply.DefaultGuard, Acknowledged: act.asked, Claimed: a.claimed, Save: a.save,
+	}
+	for _, ref := range act.app.Objects {
+		set.Objects = append(set.Objects, apply.Desired{
+			ObjectReference: ref,
+			Load:            func(ctx context.Context) (apply.Loaded, error) { return l.load(ctx, ref) },
+		})
+	}
+	return a.Applier.Apply(ctx, set)
+}
+
+func (a *Agent) applyResult(act start, changes *apply.ChangeSet, err error) applied {
+	now := a.Now()
+	in := applied{now: now, owner: act.owner, run: act.run, mark: act.success(now), request: act.entry.RequestedAt}
+	in.failure = failureOf(changes, err, reasonFailed)
+	if changes != nil {
+		in.repaired = len(repaired(changes))
+	}
+	in.health = a.Index.Summarize(act.owner, maxUnwell)
+	return in
+}
+
+// repaired lists the objects whose drift is gone.
+func repaired(changes *apply.ChangeSet) []manifest.ID {
+	var ids []manifest.ID
+	for _, e := range changes.Entries {
+		if e.Drift.Any() && e.Err == nil && e.Action != apply.Skipped {
+			ids = append(ids, e.Object.ID())
+		}
+	}
+	return ids
+}
+
+// failureOf puts what went wrong into words; the zero failure when nothing did.
+func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
+	var f failure
+	if changes != nil {
+		held := true
+		for _, e := range changes.Failed() {
+			held = held && e.Action == apply.Held
+			f.objects = append(f.objects, ObjectFailure{Object: e.Object.ID(), Message: e.Err.Error()})
+		}
+		if len(f.objects) > 0 {
+			f.reason, f.message = reason, changes.Err().Error()
+			if held {
+				f.reason = reasonPrune
+			}
+		}
+	}
+	if err != nil {
+		f.reason, f.message = reason, strings.TrimPrefix(err.Error()+"\n"+f.message, "\n")
+		f.message = strings.TrimSuffix(f.message, "\n")
+	}
+	return f
+}
+
+func (a *Agent) startRemove(act remove) {
+	if a.draining {
+		return
+	}
+	ctx, cancel := a.begin(act.owner)
+	r := apply.Removal{
+		Owner: act.owner, Previous: a.owned(act.owner), Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune, Timeout: defaultTimeout,
+		ServiceAccount: act.mark.ServiceAccount, Claimed: a.claimed, Save: a.save,
+	}
+	if act.mark.Suspended {
+		r.Policy = bundle.Orphan
+	}
+	a.work.Go(func() {
+		defer cancel()
+		changes, err := a.Applier.Delete(ctx, r)
+		in := removed{now: a.Now(), owner: act.owner, run: act.run, failure: failureOf(changes, err, reasonPrune)}
+		a.inputs <- finished{in, act.owner, changes}
+	})
+}
+
+// settleResult takes what an apply or a deletion leaves behind, before the model sees its result.
+func (a *Agent) settleResult(f finished) {
+	delete(a.cancels, f.owner)
+	if f.changes == nil {
+		return
+	}
+	if f.changes.Inventory != nil {
+		a.inventories[f.owner] = f.changes.Inventory
+	}
+	a.Metrics.count(f.changes)
+	now := a.Now()
+	for _, id := range repaired(f.changes) {
+		a.Metrics.repaired.Inc()
+		if since, ok := a.seen[id]; ok {
+			a.Metrics.repair.Observe(now.Sub(since).Seconds())
+			delete(a.seen, id)
+		}
+	}
+	level := slog.LevelDebug
+	if f.changes.Changed() || len(f.changes.Failed()) > 0 {
+		level = slog.LevelInfo
+	}
+	a.Log.Log(a.base, level, "applied", telemetry.Application(f.owner), telemetry.Duration(f.changes.Duration),
+		slog.Int("created", f.changes.Count(apply.Created)), slog.Int("configured", f.changes.Count(apply.Configured)),
+		slog.Int("unchanged", f.changes.Count(apply.Unchanged)), slog.Int("deleted", f.changes.Count(apply.Deleted)),
+		slog.Int("failed", len(f.changes.Failed())))
+}
+
+func (a *Agent) forget(owner bundle.Owner) {
+	for id := range a.owned(owner).Items {
+		delete(a.seen, id)
+	}
+	a.warn("state not cleaned", owner, a.Store.Forget(owner))
+	delete(a.inventories, owner)
+	a.Index.Remove(owner)
+	a.Reporter.Remove(owner)
+	a.Metrics.ready.DeleteLabelValues(labels(owner)...)
+}
+
+var wireStages = map[Stage]spokev1.AckStage{
+	None: spokev1.AckStage_ACK_STAGE_UNSPECIFIED, Received: spokev1.AckStage_ACK_STAGE_RECEIVED,
+	Applied: spokev1.AckStage_ACK_STAGE_APPLIED, Healthy: spokev1.AckStage_ACK_STAGE_HEALTHY,
+}
+
+func (a *Agent) ack(act ack) {
+	if act.err != nil {
+		a.Log.Warn("bundle rejected", telemetry.Sequence(act.id.Sequence), telemetry.Err(act.err))
+		a.Hub.Reject(act.id, act.err.Error())
+		return
+	}
+	a.Metrics.stage.Set(float64(act.stage))
+	a.Hub.Progress(act.id, wireStages[act.stage])
+}
+
+func (a *Agent) event(act event) {
+	kind := "Normal"
+	if act.warning {
+		kind = "Warning"
+	}
+	a.Reporter.Event(&spokev1.Event{
+		Time: timestamppb.New(a.Now()), Kind: act.owner.Kind, Namespace: act.owner.Namespace, Name: act.owner.Name,
+		Type: kind, Reason: act.reason, Message: act.message,
+	})
+}
+
+func heldMessage(o watch.Observation) string {
+	return fmt.Sprintf("%s was repaired too often: %s changes it again and again; the next repair is at %s",
+		o.Object.ID(), strings.Join(o.Drift.By, ", "), o.RetryAt.UTC().Format(time.RFC3339))
+}
+
+// startCheck looks at the objects of spec.healthChecks: at the index for our own, at the API server for others.
+func (a *Agent) startCheck(act check) {
+	ctx := a.base
+	a.spawn(func() input {
+		in := checked{owner: act.owner, status: sharedhealth.Current}
+		var unwell []string
+		for _, id := range act.app.HealthChecks {
+			status, text := a.look(ctx, id)
+			in.status = sharedhealth.Worst(in.status, status)
+			if status != sharedhealth.Current {
+				unwell = append(unwell, fmt.Sprintf("%s is %s%s", id.ID(), status, text))
+			}
+		}
+		in.text = strings.Join(unwell, ", ")
+		in.now = a.Now()
+		return in
+	})
+}
+
+func (a *Agent) look(ctx context.Context, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
+	if _, _, ours := a.Index.Owner(id.ID()); ours {
+		return a.Index.Health(id.ID()).Status, ""
+	}
+	r, err := a.Check(ctx, id)
+	if err != nil {
+		return sharedhealth.Unknown, ": " + err.Error()
+	}
+	return r.Status, ""
+}
+
+// startVerify lists the kinds of an application, metadata only, and makes the watcher look again at every object that is
+// not as it was left. It is the safety net for what watches may have missed.
+func (a *Agent) startVerify(act verify) {
+	v := a.owned(act.owner)
+	a.work.Go(func() {
+		found := map[manifest.ID]bool{}
+		for _, m := range v.Mappings() {
+			_, err := a.Kubernetes.List(a.base, m, kube.Scope{Selector: watch.Selector}, func(l kube.Live) error {
+				item, ours := v.Items[l.ID.ID()]
+				found[l.ID.ID()] = ours && !item.Judge(l).Any()
+				return nil
+			})
+			if err != nil {
+				a.warn("not verified", act.owner, err)
+				return
+			}
+		}
+		for id, item := range v.Items {
+			if item.UID != "" && !found[id] {
+				a.Index.Doubt(id)
+			}
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/session"
+	"github.com/navefleet/nave/spoke/internal/state"
+	"github.com/navefleet/nave/spoke/internal/trust"
+)
+
+// maxPending is how many bytes of received blobs stay in memory for the accepting transaction; more are stored before it.
+const maxPending = 4 << 20
+
+// receive verifies an offer, fetches what is missing, and stores all of it in one transaction.
+func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
+	a.blobs.RLock()
+	defer a.blobs.RUnlock()
+	in := received{id: o.ID}
+	in.bundle, in.apps, in.err = a.fetchBundle(ctx, o, last)
+	in.now = a.Now()
+	in.retry, in.quiet = recoverable(in.err)
+	return in
+}
+
+// recoverable tells errors that may go away by themselves from those of the bundle, and those that the hub knows of anyway.
+func recoverable(err error) (retry, quiet bool) {
+	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork, trust.ErrExpired, state.ErrOlder} {
+		if errors.Is(err, final) {
+			return false, false
+		}
+	}
+	for _, told := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol} {
+		if errors.Is(err, told) {
+			return true, false
+		}
+	}
+	return err != nil, true
+}
+
+func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle, map[bundle.Owner]*bundle.Application, error) {
+	c := &collector{store: a.Store, hub: a.Hub}
+	envelope := o.Envelope
+	if len(envelope) == 0 {
+		fetched, err := c.fetch(ctx, []manifest.Digest{o.EnvelopeDigest}, true)
+		if err != nil {
+			return nil, nil, err
+		}
+		envelope = fetched[o.EnvelopeDigest]
+		c.pending, c.weight = nil, 0 // it is kept as the envelope, not as a blob
+	}
+	b, id, err := trust.Open(envelope, trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: last, Now: a.Now()})
+	if err != nil {
+		return nil, nil, err
+	}
+	if id != o.ID {
+		return nil, nil, fmt.Errorf("%w: the offer names bundle %d.%d, its envelope holds %d.%d", trust.ErrMalformed, o.ID.Epoch, o.ID.Sequence, id.Epoch, id.Sequence)
+	}
+	apps, err := a.fetchContent(ctx, c, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	return b, apps, a.Store.Accept(id, envelope, c.pending)
+}
+
+// fetchContent fetches the applications that are missing, and then what these reach.
+func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (map[bundle.Owner]*bundle.Application, error) {
+	var digests []manifest.Digest
+	for _, e := range b.Applications {
+		digests = append(digests, e.Digest)
+	}
+	fresh, err := c.fetchMissing(ctx, digests, true)
+	if err != nil {
+		return nil, err
+	}
+	apps, err := a.readApplications(b, fresh)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.fetchMissing(ctx, reached(apps), false)
+	return apps, err
+}
+
+// reached lists the blobs that applications refer to.
+func reached(apps map[bundle.Owner]*bundle.Application) []manifest.Digest {
+	var digests []manifest.Digest
+	for _, app := range apps {
+		digests = append(digests, app.Digests()...)
+	}
+	return digests
+}
+
+// collector fetches blobs, verifies each, and keeps them for the accepting transaction.
+type collector struct {
+	store   *state.Store
+	hub     Hub
+	pending []state.Blob
+	weight  int
+}
+
+// fetchMissing fetches those of the digests that are not on disk. With open it returns their content.
+func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte, error) {
+	missing, err := c.store.Missing(unique(digests))
+	if err != nil || len(missing) == 0 {
+		return nil, err
+	}
+	return c.fetch(ctx, missing, open)
+}
+
+func (c *collector) fetch(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte, error) {
+	opened := map[manifest.Digest][]byte{}
+	err := c.hub.Fetch(ctx, digests, func(d manifest.Digest, size uint64, frame []byte) error {
+		blob, data, err := c.store.Check(d, size, frame)
+		if err != nil {
+			return err
+		}
+		if open {
+			opened[d] = data
+		}
+		return c.add(blob)
+	})
+	return opened, err
+}
+
+func (c *collector) add(b state.Blob) error {
+	c.pending = append(c.pending, b)
+	c.weight += b.Weight()
+	if c.weight < maxPending {
+		return nil
+	}
+	blobs := c.pending
+	c.pending, c.weight = nil, 0
+	return c.store.PutBlobs(blobs)
+}
+
+func unique(digests []manifest.Digest) []manifest.Digest {
+	seen := make(map[manifest.Digest]bool, len(digests))
+	out := digests[:0:0]
+	for _, d := range digests {
+		if !seen[d] {
+			seen[d] = true
+			out = append(out, d)
+		}
+	}
+	return out
+}

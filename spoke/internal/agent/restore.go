@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/state"
+	"github.com/navefleet/nave/spoke/internal/trust"
+)
+
+// restore takes up what the last process left on disk. It asks nobody: a spoke without a hub goes on from here.
+func (a *Agent) restore() error {
+	in := restored{now: a.Now(), unclean: map[bundle.Owner]bool{}, health: map[bundle.Owner]inventory.Summary{}}
+	var err error
+	if in.marks, err = a.Store.Marks(); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if err := a.restoreInventories(in); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	last, err := a.Store.Accepted()
+	if errors.Is(err, state.ErrNotFound) {
+		a.take(in)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	a.model.bundle = last.ID // the high-water mark holds, whatever becomes of the bundle
+	b, id, err := trust.Open(last.Envelope, trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: last.ID, Now: in.now})
+	if err == nil {
+		in.id, in.bundle = id, b
+		in.apps, err = a.readApplications(b, nil)
+	}
+	if err != nil {
+		// Nothing is carried out that cannot be trusted, and nothing is deleted. The hub's next offer heals it.
+		a.Log.Error("the bundle on disk cannot be used", telemetry.Err(err))
+		in.bundle = nil
+	}
+	a.take(in)
+	return nil
+}
+
+func (a *Agent) restoreInventories(in restored) error {
+	return a.Store.Inventories(func(owner bundle.Owner, data []byte) error {
+		v, err := inventory.Decode(data)
+		if err != nil {
+			return err
+		}
+		a.inventories[owner] = v
+		a.Kubernetes.Warm(v.Mappings()...)
+		a.Index.Put(v)
+		in.health[owner] = a.Index.Summarize(owner, maxUnwell)
+		in.unclean[owner] = unclean(v)
+		return nil
+	})
+}
+
+// unclean reports whether an apply was cut off: the objects that it was about to change have no digest.
+func unclean(v *inventory.Inventory) bool {
+	for _, item := range v.Items {
+		if item.Digest.IsZero() && item.Mode == inventory.Override || item.Digest.IsZero() && item.Mode == inventory.Merge {
+			return true
+		}
+	}
+	return false
+}
+
+// readApplications decodes the applications of a bundle, out of those just received or from disk.
+func (a *Agent) readApplications(b *bundle.Bundle, fresh map[manifest.Digest][]byte) (map[bundle.Owner]*bundle.Application, error) {
+	apps := make(map[bundle.Owner]*bundle.Application, len(b.Applications))
+	for _, e := range b.Applications {
+		data, ok := fresh[e.Digest]
+		if !ok {
+			var err error
+			if data, err = a.Store.Blob(e.Digest); err != nil {
+				return nil, fmt.Errorf("%s: %w", e.Owner, err)
+			}
+		}
+		app, err := bundle.DecodeApplication(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", e.Owner, trust.ErrMalformed, err)
+		}
+		if app.Owner != e.Owner {
+			return nil, fmt.Errorf("%s: %w: its application is that of %s", e.Owner, trust.ErrMalformed, app.Owner)
+		}
+		apps[e.Owner] = app
+	}
+	return apps, nil
+}

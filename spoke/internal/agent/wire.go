@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/apply"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const maxInventory = 5000 // lines of one report
+
+// wireReport writes a report as the hub reads it.
+func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
+	w := &spokev1.ApplicationReport{
+		Kind: r.Owner.Kind, Namespace: r.Owner.Namespace, Name: r.Owner.Name,
+		Digest: r.Entry.Digest[:], Revision: r.Entry.Revision,
+		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: r.Ready.Message, Since: timestamppb.New(r.Ready.Since),
+		Current: uint32(r.Health.Current), InProgress: uint32(r.Health.InProgress), Failed: uint32(r.Health.Failed),
+		DriftRepaired: r.Drift, HandledRequest: r.Mark.HandledRequest, Inventory: a.owned(r.Owner).Strings(maxInventory),
+	}
+	if !r.Mark.Digest.IsZero() {
+		w.AppliedDigest, w.AppliedRevision = r.Mark.Digest[:], r.Mark.Revision
+	}
+	for _, o := range r.Refused {
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused", Message: o.Message, Since: w.Since})
+	}
+	for _, o := range r.Health.Unwell {
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.ID.String(), Status: string(o.Status), Message: o.Message, Since: timestamppb.New(o.Since)})
+	}
+	return w
+}
+
+// Metrics are the numbers of an agent.
+type Metrics struct {
+	sequence prometheus.Gauge
+	stage    prometheus.Gauge
+	ready    *prometheus.GaugeVec
+	applies  *prometheus.CounterVec
+	seconds  prometheus.Histogram
+	drifted  prometheus.Counter
+	repaired prometheus.Counter
+	repair   prometheus.Histogram
+}
+
+// NewMetrics returns metrics, registered when there is a registry.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	name := func(s string) string { return prometheus.BuildFQName(telemetry.Namespace, "spoke", s) }
+	m := &Metrics{
+		sequence: prometheus.NewGauge(prometheus.GaugeOpts{Name: name("bundle_sequence"), Help: "Sequence of the accepted bundle."}),
+		stage:    prometheus.NewGauge(prometheus.GaugeOpts{Name: name("bundle_stage"), Help: "How far the accepted bundle has come: 1 received, 2 applied, 3 healthy."}),
+		ready:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("application_ready"), Help: "1 ready, 0 not, -1 not known yet."}, []string{"kind", "namespace", "name"}),
+		applies:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("objects_applied_total"), Help: "Objects by what became of them."}, []string{"action"}),
+		seconds:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("apply_seconds"), Help: "Duration of one application's apply.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
+		drifted:  prometheus.NewCounter(prometheus.CounterOpts{Name: name("drift_seen_total"), Help: "Objects seen to differ from what was applied."}),
+		repaired: prometheus.NewCounter(prometheus.CounterOpts{Name: name("drift_repaired_total"), Help: "Objects whose drift was repaired."}),
+		repair:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("drift_repair_seconds"), Help: "From drift seen to repaired.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
+	}
+	if registry != nil {
+		registry.MustRegister(m.sequence, m.stage, m.ready, m.applies, m.seconds, m.drifted, m.repaired, m.repair)
+	}
+	return m
+}
+
+func (m *Metrics) count(c *apply.ChangeSet) {
+	m.seconds.Observe(c.Duration.Seconds())
+	for _, e := range c.Entries {
+		m.applies.WithLabelValues(string(e.Action)).Inc()
+	}
+}
+
+func labels(o bundle.Owner) []string { return []string{o.Kind, o.Namespace, o.Name} }
+
+func readiness(status string) float64 {
+	switch status {
+	case "True":
+		return 1
+	case "False":
+		return 0
+	}
+	return -1
+}

@@ -1,0 +1,260 @@
+// Package report tells the hub the latest truth about each application, and what happened.
+//
+// It keeps one report for each application, the newest, and the newest 100 events; nothing grows with time. While there is
+// a session it sends what changed, after a moment in which more may come; the first report of a session is full. What
+// could not be sent stays what is to be sent.
+package report
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const (
+	maxEvents    = 100
+	maxObjects   = 20        // of one application
+	maxInventory = 5000      // lines of one application
+	maxText      = 2 << 10   // bytes of one message
+	maxRequest   = 900 << 10 // bytes of one report; the wire takes 1 MiB
+	gather       = 20 * time.Millisecond
+	firstRetry   = time.Second
+	maxRetry     = 30 * time.Second
+)
+
+// Sender is the session.
+type Sender interface {
+	Report(ctx context.Context, r *spokev1.ReportRequest) error
+}
+
+// Reporter collects and sends. Its methods are safe for concurrent use.
+type Reporter struct {
+	sender Sender
+	log    *slog.Logger
+	wake   chan struct{}
+
+	mu        sync.Mutex // guards the following
+	connected bool
+	full      bool // the next report is the first of a session
+	latest    map[bundle.Owner]*spokev1.ApplicationReport
+	changed   map[bundle.Owner]bool // to be sent, or removed
+	events    []*spokev1.Event
+}
+
+// New returns a Reporter that sends nothing before Run.
+func New(sender Sender, log *slog.Logger) *Reporter {
+	return &Reporter{
+		sender: sender, log: log, wake: make(chan struct{}, 1),
+		latest: map[bundle.Owner]*spokev1.ApplicationReport{}, changed: map[bundle.Owner]bool{},
+	}
+}
+
+// Update replaces what is told of an application. Long texts and lists are cut. The reporter keeps r.
+func (r *Reporter) Update(owner bundle.Owner, a *spokev1.ApplicationReport) {
+	trim(a)
+	r.mu.Lock()
+	r.latest[owner], r.changed[owner] = a, true
+	r.mu.Unlock()
+	r.signal()
+}
+
+// Remove tells that an application is gone.
+func (r *Reporter) Remove(owner bundle.Owner) {
+	r.mu.Lock()
+	delete(r.latest, owner)
+	r.changed[owner] = true
+	r.mu.Unlock()
+	r.signal()
+}
+
+// Event tells something that happened. Of more than 100 that wait, the oldest are dropped.
+func (r *Reporter) Event(e *spokev1.Event) {
+	e.Message = cut(e.Message)
+	r.mu.Lock()
+	r.events = append(r.events, e)
+	if extra := len(r.events) - maxEvents; extra > 0 {
+		r.events = slices.Delete(r.events, 0, extra)
+	}
+	r.mu.Unlock()
+	r.signal()
+}
+
+// Connected tells whether there is a session. A new one is told everything.
+func (r *Reporter) Connected(yes bool) {
+	r.mu.Lock()
+	r.connected, r.full = yes, yes
+	r.mu.Unlock()
+	r.signal()
+}
+
+func (r *Reporter) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends until the context ends, and returns nil then.
+func (r *Reporter) Run(ctx context.Context) error {
+	retry := firstRetry
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		}
+		if !pause(ctx, gather) {
+			return nil
+		}
+		if err := r.send(ctx); err != nil {
+			r.log.Warn("report not sent", telemetry.Err(err))
+			if !pause(ctx, retry) {
+				return nil
+			}
+			retry = min(2*retry, maxRetry)
+			r.signal()
+			continue
+		}
+		retry = firstRetry
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// send sends what changed. Without a session it does nothing: the next session asks for everything anyway.
+func (r *Reporter) send(ctx context.Context) error {
+	r.mu.Lock()
+	if !r.connected {
+		r.mu.Unlock()
+		return nil
+	}
+	batch := r.take()
+	r.mu.Unlock()
+	for i, request := range batch.split() {
+		if err := r.sender.Report(ctx, request); err != nil {
+			r.giveBack(batch, i == 0)
+			return err
+		}
+	}
+	return nil
+}
+
+// batch is what one send takes out of the reporter.
+type batch struct {
+	full         bool
+	owners       []bundle.Owner
+	applications []*spokev1.ApplicationReport
+	removed      []string
+	events       []*spokev1.Event
+}
+
+// take empties the reporter into a batch. The caller holds the lock.
+func (r *Reporter) take() batch {
+	b := batch{full: r.full, events: r.events}
+	if r.full {
+		clear(r.changed)
+		for owner := range r.latest {
+			r.changed[owner] = true
+		}
+	}
+	for owner := range r.changed {
+		b.owners = append(b.owners, owner)
+		if a := r.latest[owner]; a != nil {
+			b.applications = append(b.applications, a)
+		} else {
+			b.removed = append(b.removed, owner.Kind+"/"+owner.Namespace+"/"+owner.Name)
+		}
+	}
+	slices.SortFunc(b.applications, func(x, y *spokev1.ApplicationReport) int { return strings.Compare(key(x), key(y)) })
+	slices.Sort(b.removed)
+	r.full, r.events = false, nil
+	clear(r.changed)
+	return b
+}
+
+func key(a *spokev1.ApplicationReport) string { return a.Kind + "/" + a.Namespace + "/" + a.Name }
+
+// giveBack makes a batch that was not sent, or not all of it, due again. untouched: nothing of it went out.
+func (r *Reporter) giveBack(b batch, untouched bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, owner := range b.owners {
+		r.changed[owner] = true
+	}
+	r.full = r.connected && (r.full || b.full)
+	if !untouched {
+		return // the events went with the first message
+	}
+	r.events = append(b.events, r.events...)
+	if extra := len(r.events) - maxEvents; extra > 0 {
+		r.events = slices.Delete(r.events, 0, extra)
+	}
+}
+
+// split makes as many messages of a batch as the limit of the wire needs. Only the first is full and has the events.
+func (b batch) split() []*spokev1.ReportRequest {
+	if !b.full && len(b.owners) == 0 && len(b.events) == 0 {
+		return nil
+	}
+	current := &spokev1.ReportRequest{Full: b.full, Removed: b.removed, Events: b.events}
+	requests := []*spokev1.ReportRequest{current}
+	size := proto.Size(current)
+	for _, a := range b.applications {
+		n := proto.Size(a) + 8
+		if size+n > maxRequest && len(current.Applications) > 0 {
+			current = &spokev1.ReportRequest{}
+			requests = append(requests, current)
+			size = 0
+		}
+		current.Applications = append(current.Applications, a)
+		size += n
+	}
+	return requests
+}
+
+// trim keeps a report below the limit of a message, whatever is in it.
+func trim(a *spokev1.ApplicationReport) {
+	a.Message, a.Reason = cut(a.Message), cut(a.Reason)
+	a.Objects = a.Objects[:min(len(a.Objects), maxObjects)]
+	for _, o := range a.Objects {
+		o.Object, o.Message = cut(o.Object), cut(o.Message)
+	}
+	a.Inventory = a.Inventory[:min(len(a.Inventory), maxInventory)]
+	size := proto.Size(a)
+	for size > maxRequest/2 && len(a.Inventory) > 0 {
+		a.Inventory = a.Inventory[:len(a.Inventory)/2]
+		size = proto.Size(a)
+	}
+}
+
+// cut shortens a text at a character's boundary and takes out what is no text: a message must be valid UTF-8.
+func cut(s string) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= maxText {
+		return s
+	}
+	n := maxText - len("…")
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n] + "…"
+}

@@ -1,0 +1,73 @@
+package session
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	firstPause = time.Second
+	longPause  = 120 * time.Second
+	livedLong  = 10 * time.Second // a session this old says that hub and network are well
+)
+
+// backoff is how long to wait before the next session: full jitter over a range that doubles from 1 s to 120 s.
+type backoff struct {
+	jitter func() float64
+	failed int
+}
+
+// next returns the pause after a session that ended with err and lived so long.
+func (b *backoff) next(err error, lived time.Duration) time.Duration {
+	if lived >= livedLong {
+		b.failed = 0
+	}
+	if asked, ok := askedDelay(err); ok {
+		return min(asked, longPause) + time.Duration(b.jitter()*float64(firstPause))
+	}
+	if refused(err) {
+		// The hub does not want this cluster, or this version. Only people change that.
+		return longPause/2 + time.Duration(b.jitter()*float64(longPause/2))
+	}
+	ceiling := longPause
+	if b.failed < 7 {
+		ceiling = min(firstPause<<b.failed, longPause)
+	}
+	b.failed++
+	return time.Duration(b.jitter() * float64(ceiling))
+}
+
+// refused reports whether trying again soon is of no use.
+func refused(err error) bool {
+	if errors.Is(err, ErrIdentity) {
+		return true
+	}
+	switch status.Code(unwrapStatus(err)) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.FailedPrecondition, codes.Unimplemented:
+		return true
+	}
+	return false
+}
+
+// askedDelay returns the delay that a busy hub asked for.
+func askedDelay(err error) (time.Duration, bool) {
+	for _, detail := range status.Convert(unwrapStatus(err)).Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration(), true
+		}
+	}
+	return 0, false
+}
+
+// unwrapStatus finds the gRPC status in an error's tree.
+func unwrapStatus(err error) error {
+	var s interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &s) {
+		return s.GRPCStatus().Err()
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/state"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const (
+	maxDigests   = 4096 // of one Fetch call
+	chunkTimeout = 60 * time.Second
+)
+
+// ErrProtocol says that the hub sent something else than was asked for.
+var ErrProtocol = errors.New("the hub breaks the protocol")
+
+// Fetch asks the hub for blobs and gives each to store, in the order asked: its digest, its announced size and its zstd
+// frame, none of which is verified yet. Frames are bounded by their announced size. An error of store ends the fetch.
+func (s *Session) Fetch(ctx context.Context, digests []manifest.Digest, store func(d manifest.Digest, size uint64, frame []byte) error) error {
+	for batch := range slices.Chunk(digests, maxDigests) {
+		if err := s.fetch(ctx, batch, store); err != nil {
+			return fmt.Errorf("fetch %d blobs: %w", len(batch), err)
+		}
+	}
+	return nil
+}
+
+func (s *Session) fetch(ctx context.Context, digests []manifest.Digest, store func(manifest.Digest, uint64, []byte) error) error {
+	client := s.client.Load()
+	if client == nil {
+		return ErrDisconnected
+	}
+	request := &spokev1.FetchRequest{}
+	for _, d := range digests {
+		request.Digests = append(request.Digests, d[:])
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watchdog := time.AfterFunc(chunkTimeout, cancel)
+	defer watchdog.Stop()
+	stream, err := (*client).Fetch(ctx, request)
+	if err != nil {
+		return err
+	}
+	for _, d := range digests {
+		size, frame, err := readBlob(stream, d, watchdog)
+		if err != nil {
+			return err
+		}
+		if err := store(d, size, frame); err != nil {
+			return err
+		}
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: more blobs than asked for", ErrProtocol)
+	}
+	return nil
+}
+
+// readBlob reads the chunks of one blob.
+func readBlob(stream spokev1.SpokeService_FetchClient, want manifest.Digest, watchdog *time.Timer) (uint64, []byte, error) {
+	var size uint64
+	var frame []byte
+	for first := true; ; first = false {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return 0, nil, fmt.Errorf("%w: it ends before %s", ErrProtocol, want)
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		watchdog.Reset(chunkTimeout)
+		if first {
+			if d, err := manifest.DigestFromBytes(chunk.GetDigest()); err != nil || d != want {
+				return 0, nil, fmt.Errorf("%w: another blob than %s", ErrProtocol, want)
+			}
+			if size = chunk.GetSize(); size > state.MaxBlob {
+				return 0, nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrProtocol, want, size, state.MaxBlob)
+			}
+		} else if len(chunk.GetDigest()) > 0 || chunk.GetSize() > 0 {
+			return 0, nil, fmt.Errorf("%w: another blob begins inside of %s", ErrProtocol, want)
+		}
+		if uint64(len(frame)+len(chunk.GetData())) > state.MaxFrame(size) {
+			return 0, nil, fmt.Errorf("%w: %s is longer than announced", ErrProtocol, want)
+		}
+		frame = append(frame, chunk.GetData()...)
+		if chunk.GetLast() {
+			return size, frame, nil
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package session
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+)
+
+// The entries of an identity, as Kubernetes names them in TLS Secrets.
+const (
+	KeyEntry       = "tls.key" // the private key, PKCS#8 PEM
+	CertEntry      = "tls.crt" // the chain, leaf first, PEM
+	AuthorityEntry = "ca.crt"  // the hub's authorities, PEM
+)
+
+const (
+	registerTimeout = 30 * time.Second
+	renewRetry      = time.Minute // between attempts to renew, at least
+)
+
+// Keeper keeps a spoke's identity where a new Pod finds it again. A new one has no entries, which is no error.
+type Keeper interface {
+	Load(ctx context.Context) (map[string][]byte, error)
+	Save(ctx context.Context, entries map[string][]byte) error
+}
+
+// ErrIdentity says that this spoke has no identity and cannot get one.
+var ErrIdentity = errors.New("no identity")
+
+// establish makes sure that the credential holds a certificate that is still good.
+func (s *Session) establish(ctx context.Context) error {
+	if time.Now().Before(s.Credential.NotAfter()) {
+		return nil
+	}
+	entries, err := s.Identity.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("load the identity: %w", err)
+	}
+	if err := s.use(entries); err == nil {
+		return nil
+	} else if len(entries[CertEntry]) > 0 {
+		s.Log.Warn("the kept identity cannot be used, registering anew", telemetry.Err(err))
+	}
+	return s.register(ctx, entries)
+}
+
+// use takes an identity into the credential, if it is this cluster's and still good.
+func (s *Session) use(entries map[string][]byte) error {
+	key, err := identity.ParseKey(entries[KeyEntry])
+	if err != nil {
+		return err
+	}
+	chain, err := identity.ParseCertificates(entries[CertEntry])
+	if err != nil {
+		return err
+	}
+	authorities, err := identity.ParseCertificates(entries[AuthorityEntry])
+	if err != nil {
+		return err
+	}
+	return s.take(key, raw(chain), authorities)
+}
+
+func (s *Session) take(key crypto.Signer, chain [][]byte, authorities []*x509.Certificate) error {
+	pair, err := identity.Pair(key, chain)
+	if err != nil {
+		return err
+	}
+	id, err := identity.FromCertificate(pair.Leaf)
+	if err != nil {
+		return err
+	}
+	if id != s.Cluster {
+		return fmt.Errorf("%w: the certificate is %s, want %s", ErrIdentity, id, s.Cluster)
+	}
+	if now := time.Now(); !now.Before(pair.Leaf.NotAfter) {
+		return fmt.Errorf("%w: the certificate expired at %s", ErrIdentity, pair.Leaf.NotAfter)
+	}
+	if len(authorities) == 0 {
+		return fmt.Errorf("%w: no authority of the hub", ErrIdentity)
+	}
+	s.Credential.Set(pair, authorities)
+	return nil
+}
+
+// register trades the join token for a certificate. The key is kept before the token is shown, so that the same request can
+// be made again when the answer is lost.
+func (s *Session) register(ctx context.Context, entries map[string][]byte) error {
+	token, err := s.token()
+	if err != nil {
+		return err
+	}
+	key, err := identity.ParseKey(entries[KeyEntry])
+	if err != nil {
+		if key, err = s.newKey(ctx); err != nil {
+			return err
+		}
+	}
+	csr, err := identity.NewCSR(key)
+	if err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient("passthrough:///"+s.Hub, grpc.WithTransportCredentials(credentials.NewTLS(identity.PinnedClientTLS(s.CAPin))))
+	if err != nil {
+		return fmt.Errorf("hub %s: %w", s.Hub, err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx, &registrationv1.RegisterRequest{Token: token, Csr: csr})
+	if err != nil {
+		return fmt.Errorf("register with %s: %w", s.Hub, err)
+	}
+	s.Log.Info("registered with the hub", telemetry.Address(s.Hub), telemetry.Peer(s.Cluster))
+	return s.keep(ctx, key, answer.GetCertificate())
+}
+
+func (s *Session) token() (string, error) {
+	if s.JoinToken == nil {
+		return "", fmt.Errorf("%w and no join token: make a new manifest with `nave cluster add`", ErrIdentity)
+	}
+	token, err := s.JoinToken()
+	if err != nil {
+		return "", fmt.Errorf("%w, and the join token cannot be read: %w", ErrIdentity, err)
+	}
+	if token == "" {
+		return "", fmt.Errorf("%w and an empty join token: make a new manifest with `nave cluster add`", ErrIdentity)
+	}
+	return token, nil
+}
+
+func (s *Session) newKey(ctx context.Context) (crypto.Signer, error) {
+	key, err := identity.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	text, err := identity.MarshalKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Identity.Save(ctx, map[string][]byte{KeyEntry: text}); err != nil {
+		return nil, fmt.Errorf("keep the private key: %w", err)
+	}
+	return key, nil
+}
+
+// keep takes a certificate that the hub issued into the credential, and keeps it for the next Pod.
+func (s *Session) keep(ctx context.Context, key crypto.Signer, c *registrationv1.Certificate) error {
+	authorities := make([]*x509.Certificate, 0, len(c.GetAuthorities()))
+	for _, der := range c.GetAuthorities() {
+		authority, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("%w: an authority that the hub sent: %w", ErrIdentity, err)
+		}
+		authorities = append(authorities, authority)
+	}
+	if err := s.take(key, c.GetChain(), authorities); err != nil {
+		return err
+	}
+	text, err := identity.MarshalKey(key)
+	if err != nil {
+		return err
+	}
+	err = s.Identity.Save(ctx, map[string][]byte{
+		KeyEntry:       text,
+		CertEntry:      identity.MarshalCertificates(c.GetChain()...),
+		AuthorityEntry: identity.MarshalCertificates(c.GetAuthorities()...),
+	})
+	if err != nil {
+		return fmt.Errorf("keep the identity: %w", err)
+	}
+	return nil
+}
+
+// renew gets a new certificate for a new key over the running connection, which goes on with the old one. A failure is
+// tried again until the old one ends.
+func (s *Session) renew(ctx context.Context, conn *grpc.ClientConn) {
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	key, err := identity.NewKey()
+	var csr []byte
+	if err == nil {
+		csr, err = identity.NewCSR(key)
+	}
+	var answer *registrationv1.RenewResponse
+	if err == nil {
+		answer, err = registrationv1.NewRegistrationServiceClient(conn).Renew(ctx, &registrationv1.RenewRequest{Csr: csr})
+	}
+	if err == nil {
+		err = s.keep(ctx, key, answer.GetCertificate())
+	}
+	if err != nil {
+		s.Log.Warn("the certificate is not renewed", telemetry.Err(err), "expires", s.Credential.NotAfter())
+		return
+	}
+	s.Log.Info("certificate renewed", "expires", s.Credential.NotAfter())
+}
+
+// untilRenewal is the time to the half-life of the certificate; past it, a moment, for the last attempt failed.
+func (s *Session) untilRenewal() time.Duration {
+	if d := time.Until(s.Credential.RenewAt()); d > 0 {
+		return d
+	}
+	left := time.Until(s.Credential.NotAfter())
+	return min(renewRetry, max(left/10, time.Second)) + time.Duration(s.Jitter()*float64(time.Second))
+}
+
+func raw(certificates []*x509.Certificate) [][]byte {
+	out := make([][]byte, 0, len(certificates))
+	for _, c := range certificates {
+		out = append(out, c.Raw)
+	}
+	return out
+}

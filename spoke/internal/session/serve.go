@@ -1,0 +1,161 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const maxReason = 4 << 10 // bytes
+
+// serve takes offers and sends progress and heartbeats until the stream or the context ends. Only this goroutine sends.
+func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, stream spokev1.SpokeService_SessionClient, sent progress) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.listen(stream) }()
+	beat := time.NewTimer(s.nextBeat())
+	defer beat.Stop()
+	renew := time.NewTimer(s.untilRenewal())
+	defer renew.Stop()
+	signal(s.wake) // what happened between hello and welcome
+	for {
+		var err error
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), stream.CloseSend())
+		case <-s.wake:
+			sent, err = s.sendProgress(stream, sent)
+		case <-beat.C:
+			err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}})
+			beat.Reset(s.nextBeat())
+		case <-renew.C:
+			go func() { // a slow hub must not keep acknowledgements waiting
+				s.renew(ctx, conn)
+				renew.Reset(s.untilRenewal())
+			}()
+		}
+		if err != nil {
+			return errors.Join(<-ended, ctx.Err()) // Send's error says nothing, the receiver's does
+		}
+	}
+}
+
+// nextBeat is a minute, a fifth more or less, so that spokes do not stay in step.
+func (s *Session) nextBeat() time.Duration {
+	return heartbeat*4/5 + time.Duration(s.Jitter()*float64(heartbeat*2/5))
+}
+
+// listen puts offers into the mailbox until the stream ends.
+func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return errors.New("the hub ended the session")
+		}
+		if err != nil {
+			return err
+		}
+		if message.GetOffer() == nil {
+			continue // of a newer hub
+		}
+		offer, err := readOffer(message.GetOffer())
+		if err != nil {
+			s.Log.Warn("offer that cannot be read", telemetry.Err(err))
+			continue
+		}
+		s.mu.Lock()
+		s.offer = &offer
+		s.mu.Unlock()
+		signal(s.offers)
+	}
+}
+
+func readOffer(o *spokev1.Offer) (Offer, error) {
+	digest, err := manifest.DigestFromBytes(o.GetBundle().GetDigest())
+	if err != nil {
+		return Offer{}, fmt.Errorf("bundle: %w", err)
+	}
+	offer := Offer{
+		ID:       bundle.ID{Epoch: o.GetBundle().GetEpoch(), Sequence: o.GetBundle().GetSequence(), Digest: digest},
+		Envelope: o.GetEnvelope(),
+	}
+	if len(offer.Envelope) == 0 {
+		if offer.EnvelopeDigest, err = manifest.DigestFromBytes(o.GetEnvelopeDigest()); err != nil {
+			return Offer{}, fmt.Errorf("envelope: %w", err)
+		}
+	}
+	return offer, nil
+}
+
+// sendProgress sends what the hub does not know yet: every stage since, and a rejection.
+func (s *Session) sendProgress(stream spokev1.SpokeService_SessionClient, sent progress) (progress, error) {
+	s.mu.Lock()
+	now, rejected := s.progress, s.rejected
+	s.rejected = nil
+	s.mu.Unlock()
+	if rejected != nil {
+		if err := sendAck(stream, rejected.id, spokev1.AckStage_ACK_STAGE_REJECTED, rejected.reason); err != nil {
+			return sent, err
+		}
+	}
+	from := spokev1.AckStage_ACK_STAGE_RECEIVED
+	if now.id == sent.id {
+		from = sent.stage + 1
+	}
+	for stage := from; stage <= now.stage; stage++ {
+		if err := sendAck(stream, now.id, stage, ""); err != nil {
+			return sent, err
+		}
+	}
+	return now, nil
+}
+
+func sendAck(stream spokev1.SpokeService_SessionClient, id bundle.ID, stage spokev1.AckStage, reason string) error {
+	return stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{
+		Ack: &spokev1.Ack{Bundle: wireID(id), Stage: stage, Reason: reason},
+	}})
+}
+
+// wireID writes a bundle's name; the zero ID, for none, has no digest.
+func wireID(id bundle.ID) *spokev1.BundleId {
+	w := &spokev1.BundleId{Epoch: id.Epoch, Sequence: id.Sequence}
+	if !id.Digest.IsZero() {
+		w.Digest = id.Digest[:]
+	}
+	return w
+}
+
+// Report sends one report.
+func (s *Session) Report(ctx context.Context, r *spokev1.ReportRequest) error {
+	client := s.client.Load()
+	if client == nil {
+		return ErrDisconnected
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	_, err := (*client).Report(ctx, r)
+	return err
+}
+
+// cut shortens a text to at most n bytes, at a character's boundary.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	n -= len("…")
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n] + "…"
+}

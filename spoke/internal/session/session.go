@@ -1,0 +1,266 @@
+// Package session is the spoke's one connection to its hub: it registers, dials, says hello, takes offers, acknowledges,
+// fetches blobs and sends reports, and comes back after every loss.
+//
+// The life of a session, as in the code:
+//
+//  1. identity   from the Secret, or a new one for the join token; renewed at half-life on the running connection
+//  2. dial       mTLS 1.3; the hub is known by its SPIFFE identity
+//  3. hello      what this spoke runs; an unchanged reconnect transfers nothing more
+//  4. serve      offers come into a mailbox where the newest replaces the others; progress goes out; heartbeats
+//  5. pause      full jitter, 1 s to 120 s, shorter after a session that lived; longer when the hub refuses this cluster
+//
+// What is to be sent is kept as the latest truth, not as a queue: a lost connection loses nothing that the next hello
+// does not say.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const (
+	keepaliveTime    = 30 * time.Second
+	keepaliveTimeout = 10 * time.Second
+	heartbeat        = 60 * time.Second
+	welcomeTimeout   = 30 * time.Second
+	reportTimeout    = 30 * time.Second
+	maxMessage       = 1 << 20
+	clockWarning     = 2 * time.Minute
+)
+
+// ErrDisconnected says that there is no session with the hub now. It comes back by itself.
+var ErrDisconnected = errors.New("not connected to the hub")
+
+// Config is what a Session needs.
+type Config struct {
+	Hub         string // host:port
+	Cluster     identity.ID
+	JoinToken   func() (string, error) // read when it is needed; nil or "": none
+	CAPin       string                 // of the hub's authority, for registration
+	Identity    Keeper
+	Credential  *identity.Credential // filled by Run
+	Kubernetes  func(ctx context.Context) string
+	Version     string
+	Protocol    uint32
+	OnConnected func(bool) // after each welcome, and each loss
+	Log         *slog.Logger
+	Jitter      func() float64 // in [0,1)
+}
+
+// Offer is the newest bundle that the hub has for this cluster.
+type Offer struct {
+	ID             bundle.ID
+	Envelope       []byte // empty when it must be fetched
+	EnvelopeDigest manifest.Digest
+}
+
+// Session is the spoke's end. Its methods are safe for concurrent use.
+type Session struct {
+	Config
+	wake   chan struct{} // something to send
+	offers chan struct{} // TakeOffer has one
+	client atomic.Pointer[spokev1.SpokeServiceClient]
+	status atomic.Pointer[string] // why there is no session; nil: there is one
+
+	mu       sync.Mutex // guards the following
+	progress progress
+	rejected *rejection
+	offer    *Offer
+}
+
+// progress is what this spoke last verified, and how far it has come with it.
+type progress struct {
+	id    bundle.ID
+	stage spokev1.AckStage
+}
+
+type rejection struct {
+	id     bundle.ID
+	reason string
+}
+
+// New returns a session that does nothing before Run.
+func New(c Config) *Session {
+	if c.Log == nil {
+		c.Log = telemetry.Discard()
+	}
+	if c.OnConnected == nil {
+		c.OnConnected = func(bool) {}
+	}
+	if c.Kubernetes == nil {
+		c.Kubernetes = func(context.Context) string { return "" }
+	}
+	s := &Session{Config: c, wake: make(chan struct{}, 1), offers: make(chan struct{}, 1)}
+	s.note("not connected yet")
+	return s
+}
+
+// Offers is signalled when TakeOffer has something.
+func (s *Session) Offers() <-chan struct{} { return s.offers }
+
+// TakeOffer takes the newest offer, if there is one that was not taken.
+func (s *Session) TakeOffer() (Offer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.offer == nil {
+		return Offer{}, false
+	}
+	o := *s.offer
+	s.offer = nil
+	return o, true
+}
+
+// Progress says how far the cluster has come with its last verified bundle. The hub hears it now or with the next hello.
+func (s *Session) Progress(id bundle.ID, stage spokev1.AckStage) {
+	s.mu.Lock()
+	s.progress = progress{id, stage}
+	s.mu.Unlock()
+	signal(s.wake)
+}
+
+// Reject says that an offered bundle is not accepted, and why.
+func (s *Session) Reject(id bundle.ID, reason string) {
+	s.mu.Lock()
+	s.rejected = &rejection{id, cut(reason, maxReason)}
+	s.mu.Unlock()
+	signal(s.wake)
+}
+
+// Status returns why there is no session with the hub; empty when there is one.
+func (s *Session) Status() string {
+	if text := s.status.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+func (s *Session) note(why string) {
+	if why == "" {
+		s.status.Store(nil)
+		return
+	}
+	s.status.Store(&why)
+}
+
+// Run keeps a session until the context ends, and returns nil then.
+func (s *Session) Run(ctx context.Context) error {
+	pause := backoff{jitter: s.Jitter}
+	for ctx.Err() == nil {
+		lived, err := s.once(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		s.note(err.Error())
+		wait := pause.next(err, lived)
+		s.Log.Warn("no session with the hub", telemetry.Address(s.Hub), telemetry.Err(err), slog.Duration("retry", wait))
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// once makes one session and serves it to its end. It returns how long it lived after the welcome.
+func (s *Session) once(ctx context.Context) (time.Duration, error) {
+	if err := s.establish(ctx); err != nil {
+		return 0, err
+	}
+	conn, err := s.dial()
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	client := spokev1.NewSpokeServiceClient(conn)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, sent, err := s.greet(ctx, client)
+	if err != nil {
+		return 0, fmt.Errorf("session with %s: %w", s.Hub, err)
+	}
+	began := time.Now()
+	s.client.Store(&client)
+	s.note("")
+	s.OnConnected(true)
+	s.Log.Info("session with the hub", telemetry.Address(s.Hub))
+	err = s.serve(ctx, conn, stream, sent)
+	s.client.Store(nil)
+	s.OnConnected(false)
+	return time.Since(began), fmt.Errorf("session with %s: %w", s.Hub, err)
+}
+
+func (s *Session) dial() (*grpc.ClientConn, error) {
+	hub := identity.ID{TrustDomain: s.Cluster.TrustDomain, Role: identity.Hub}
+	conn, err := grpc.NewClient("passthrough:///"+s.Hub,
+		grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientTLS(s.Credential, hub))),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithDisableServiceConfig(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("hub %s: %w", s.Hub, err)
+	}
+	return conn, nil
+}
+
+// greet says hello and waits for the welcome. It returns what the hub knows of this spoke's progress by that.
+func (s *Session) greet(ctx context.Context, client spokev1.SpokeServiceClient) (spokev1.SpokeService_SessionClient, progress, error) {
+	kubernetes := s.Kubernetes(ctx)
+	s.mu.Lock()
+	sent := s.progress
+	s.mu.Unlock()
+	// A stream has no deadline of its own, so a watchdog ends it when no welcome comes.
+	streamCtx, cancel := context.WithCancelCause(ctx)
+	watchdog := time.AfterFunc(welcomeTimeout, func() { cancel(errors.New("no welcome")) })
+	defer watchdog.Stop()
+	stream, err := client.Session(streamCtx)
+	if err != nil {
+		return nil, sent, err
+	}
+	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
+		Protocol: s.Protocol, Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage,
+	}}})
+	// A failed Send says only that the stream is gone; Recv knows why.
+	message, recvErr := stream.Recv()
+	if recvErr != nil {
+		return nil, sent, recvErr
+	}
+	if err != nil {
+		return nil, sent, err
+	}
+	welcome := message.GetWelcome()
+	if welcome == nil {
+		return nil, sent, errors.New("the hub's first message is no welcome")
+	}
+	s.checkClock(welcome.GetNow().AsTime())
+	return stream, sent, nil
+}
+
+func (s *Session) checkClock(hub time.Time) {
+	if skew := time.Since(hub); skew.Abs() > clockWarning {
+		s.Log.Warn("the hub's clock differs", slog.Duration("skew", skew))
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
