@@ -1,0 +1,298 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// fleet is a story's files: clusters of one Fleet that all render the same tree.
+func fleet(clusters int) *txtar.Archive {
+	var hub strings.Builder
+	for i := range clusters {
+		fmt.Fprintf(&hub, "apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: c%04d}\n---\n", i)
+	}
+	hub.WriteString(`apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: all}
+spec:
+  clusterSelector: {}
+  template:
+    metadata: {name: root, namespace: flux-system}
+    spec: {interval: 10m, prune: true, path: ./root, sourceRef: {kind: GitRepository, name: fleet}}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1m, url: "https://git.example.com/fleet"}
+`)
+	archive := &txtar.Archive{Files: []txtar.File{{Name: "hub.yaml", Data: []byte(hub.String())}}}
+	for _, tree := range []string{"one", "two"} {
+		archive.Files = append(archive.Files, txtar.File{Name: tree + "/root/app.yaml", Data: []byte(
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: default}\ndata: {value: " + tree + "}\n")})
+	}
+	return archive
+}
+
+// planned is a fleet whose first tree was fetched and planned.
+func planned(t *testing.T, clusters int) *story {
+	s := newStory(t, fleet(clusters))
+	s.play([]string{"apply", "hub.yaml"})
+	s.play([]string{"plan"})
+	s.play([]string{"fetch", "fleet", "main@sha1:1", "one"})
+	s.play([]string{"plan"})
+	return s
+}
+
+func (s *story) plan(cluster string) store.Plan {
+	s.t.Helper()
+	return get(s, store.Plans, cluster)
+}
+
+func get[T any](s *story, table store.Table[T], key string) (row T) {
+	s.t.Helper()
+	s.must(s.store.View(func(tx *store.Tx) (err error) {
+		row, _, err = table.Get(tx, key)
+		return err
+	}))
+	return row
+}
+
+func TestAThousandEqualClustersCostOneRender(t *testing.T) {
+	s := planned(t, 1000)
+	s.play([]string{"renders", "1"})
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	start := time.Now()
+	s.play([]string{"plan"})
+	t.Logf("planned 1,000 clusters in %s", time.Since(start))
+	s.play([]string{"renders", "1"})
+	first, last := s.plan("c0000"), s.plan("c0999")
+	if first.Applications[0] != last.Applications[0] || first.Applications[0].Revision != "main@sha1:2" {
+		t.Errorf("plans %v and %v, want equal ones of main@sha1:2", first, last)
+	}
+}
+
+func TestAChangeWakesOnlyTheClustersThatReadIt(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	s := planned(t, 5)
+	s.planner.metrics = newMetrics(registry)
+	s.change("c0003/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
+	s.round()
+	if walks := testutil.ToFloat64(s.planner.metrics.walks); walks != 1 {
+		t.Errorf("%v graphs were walked, want 1", walks)
+	}
+	if got := s.plan("c0003").Applications[0].RequestedAt; got != "now" {
+		t.Errorf("requested %q", got)
+	}
+}
+
+// meddling lets a test act while a render is under way.
+type meddling struct {
+	render.InProcess
+	meanwhile func()
+	err       error
+}
+
+func (m *meddling) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
+	if m.meanwhile != nil {
+		m.meanwhile()
+	}
+	if m.err != nil {
+		return nil, m.err
+	}
+	return m.InProcess.Kustomize(ctx, req)
+}
+
+func TestARequestThatIsMadeDuringAWalkIsNotLost(t *testing.T) {
+	s := planned(t, 1)
+	const root = "c0000/Kustomization/flux-system/root"
+	s.planner.memo.renderer = &meddling{meanwhile: func() {
+		s.change(root, func(r *store.Resource) { r.RequestedAt, r.Suspended = "meanwhile", false })
+	}}
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	s.round()
+	if got := get(s, store.Resources, root).RequestedAt; got != "meanwhile" {
+		t.Fatalf("the commit overwrote the request with %q", got)
+	}
+	s.round()
+	if got := get(s, store.Outcomes, root).HandledRequest; got != "meanwhile" {
+		t.Errorf("handled %q", got)
+	}
+	if got := s.plan("c0000").Applications[0].RequestedAt; got != "meanwhile" {
+		t.Errorf("the plan says requested %q", got)
+	}
+}
+
+func TestAFailureOverATreeThatMovedOnIsNotTold(t *testing.T) {
+	s := planned(t, 1)
+	s.planner.memo.renderer = &meddling{err: errors.New("the tree is gone"), meanwhile: func() {
+		s.fetch("fleet", "main@sha1:3", "one")
+	}}
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	s.round()
+	if o := get(s, store.Outcomes, "c0000/Kustomization/flux-system/root"); o.Ready != "True" {
+		t.Errorf("told %s: %s", o.Reason, o.Message)
+	}
+	s.round()
+	if got := s.plan("c0000").Applications[0].Revision; got != "main@sha1:3" {
+		t.Errorf("planned %s", got)
+	}
+}
+
+func TestWhatFailsForAPassingReasonIsTriedAgain(t *testing.T) {
+	s := planned(t, 1)
+	s.planner.memo.renderer = &meddling{err: fmt.Errorf("build: %w", context.DeadlineExceeded)}
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	s.round()
+	if s.planner.retryAt.IsZero() {
+		t.Fatal("no retry is planned")
+	}
+	s.planner.memo.renderer = render.InProcess{}
+	s.now = s.now.Add(renderRetry)
+	s.planner.due()
+	s.round()
+	if got := s.plan("c0000").Applications[0].Revision; got != "main@sha1:2" {
+		t.Errorf("planned %s", got)
+	}
+}
+
+func TestASweptRenderIsRenderedAgain(t *testing.T) {
+	s := planned(t, 1)
+	s.update(func(tx *store.Tx) error {
+		return store.Renders.Scan(tx, "", func(key string, _ store.Render) error { return store.Renders.Delete(tx, key) })
+	})
+	s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
+	s.must(s.planner.note(s.watcher.Take()))
+	if err := s.planner.round(t.Context()); !errors.Is(err, errSwept) {
+		t.Fatalf("round: %v, want %v", err, errSwept)
+	}
+	s.round()
+	if got := s.renderer.renders; got != 2 {
+		t.Errorf("%d renders, want 2", got)
+	}
+	if got := s.plan("c0000").Applications[0].RequestedAt; got != "now" {
+		t.Errorf("requested %q", got)
+	}
+}
+
+func TestChangedAtIsWhenTheNewRevisionWasFetched(t *testing.T) {
+	s := planned(t, 1)
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	fetched := s.now
+	s.play([]string{"plan"})
+	if got := s.plan("c0000").ChangedAt; !got.Equal(fetched) {
+		t.Errorf("changed at %s, want %s", got, fetched)
+	}
+	s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
+	s.play([]string{"plan"})
+	if got := s.plan("c0000").ChangedAt; !got.Equal(s.now) {
+		t.Errorf("changed at %s, want the start of the round, %s", got, s.now)
+	}
+}
+
+func TestSealedFilesAreKeptAsTheyWereCommitted(t *testing.T) {
+	secrets := os.DirFS("../render/kustomize/testdata/sops")
+	data, err := fs.ReadFile(secrets, "secret.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := fleet(1)
+	archive.Files = append(archive.Files, txtar.File{Name: "one/root/secret.yaml", Data: data})
+	s := newStory(t, archive)
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan", "quiet"} {
+		s.play(strings.Fields(line))
+	}
+	s.must(s.store.View(func(tx *store.Tx) error {
+		plan, _, err := store.Plans.Get(tx, "c0000")
+		s.must(err)
+		encoded, err := store.Blob(tx, plan.Applications[0].Digest)
+		s.must(err)
+		app, err := bundle.DecodeApplication(encoded)
+		s.must(err)
+		if len(app.SealedFiles) != 1 || len(app.SealedFiles[0].Values) == 0 {
+			t.Fatalf("sealed files %v, want one with values", app.SealedFiles)
+		}
+		kept, err := store.Blob(tx, app.SealedFiles[0].Digest)
+		s.must(err)
+		if string(kept) != string(data) {
+			t.Error("the kept file is not the committed one")
+		}
+		return nil
+	}))
+}
+
+func TestRunFollowsTheStoreAndEndsWithItsContext(t *testing.T) {
+	s := newStory(t, fleet(2))
+	plans := s.store.Watch(store.Plans.Name())
+	defer plans.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	p := New(Config{Store: s.store, Renderer: render.InProcess{}, Log: slog.New(slog.DiscardHandler)})
+	go func() { done <- p.Run(ctx) }()
+	s.apply("hub.yaml")
+	await(t, plans, func() bool { return get(s, store.Plans, "c0001").ChangedAt != time.Time{} })
+	s.fetch("fleet", "main@sha1:1", "one")
+	await(t, plans, func() bool { return len(s.plan("c0001").Applications) == 1 })
+	s.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, "/Cluster//c0001") })
+	await(t, plans, func() bool { return s.plan("c0001").ChangedAt.IsZero() })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// await waits for the store to change until something is so.
+func await(t *testing.T, w *store.Watcher, so func() bool) {
+	t.Helper()
+	timeout := time.After(10 * time.Second)
+	for !so() {
+		select {
+		case <-w.C():
+		case <-timeout:
+			t.Fatal("it never came to be")
+		}
+	}
+}
+
+func TestPlansSurviveARestartOfTheProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hub.db")
+	opened, err := store.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStory(t, fleet(2))
+	s.store = opened
+	s.restart()
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan", "renders 1"} {
+		s.play(strings.Fields(line))
+	}
+	before := s.dump()
+	s.watcher.Close()
+	s.must(opened.Close())
+	if s.store, err = store.Open(path); err != nil {
+		t.Fatal(err)
+	}
+	s.watcher = nil
+	s.restart()
+	s.play([]string{"quiet"})
+	s.play([]string{"renders", "0"})
+	if after := s.dump(); after != before {
+		t.Errorf("after the restart the store says\n%s\nbefore\n%s", after, before)
+	}
+}
