@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func newApplyCommand(s *session) *cobra.Command {
+	var files []string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE",
+		Short: "Create or change objects of the hub: clusters, fleets, sources, kustomizations, secrets",
+		Args:  cobra.NoArgs,
+		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
+			manifest, err := readFiles(cmd.InOrStdin(), files)
+			if err != nil {
+				return err
+			}
+			return apply(cmd.Context(), cmd.OutOrStdout(), client, manifest, dryRun)
+		}),
+	}
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file to apply; - is standard input (repeatable)")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen, change nothing")
+	_ = cmd.MarkFlagRequired("filename")
+	return cmd
+}
+
+// readFiles joins files into one manifest of several documents.
+func readFiles(stdin io.Reader, files []string) ([]byte, error) {
+	var documents [][]byte
+	for _, file := range files {
+		var b []byte
+		var err error
+		if file == "-" {
+			b, err = io.ReadAll(stdin)
+		} else {
+			b, err = os.ReadFile(file)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+		documents = append(documents, b)
+	}
+	return bytes.Join(documents, []byte("\n---\n")), nil
+}
+
+func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, manifest []byte, dryRun bool) error {
+	answer, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: manifest, DryRun: dryRun})
+	if err != nil {
+		return err
+	}
+	suffix := ""
+	if dryRun {
+		suffix = " (dry run)"
+	}
+	for _, o := range answer.GetObjects() {
+		fmt.Fprintf(out, "%s/%s %s%s\n", strings.ToLower(o.GetKey().GetKind()), o.GetKey().GetName(), o.GetAction(), suffix)
+	}
+	return nil
+}
+
+func newDeleteCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete KIND NAME",
+		Short: "Delete an object of the hub",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key, err := s.key(args)
+			if err != nil {
+				return err
+			}
+			if _, err := client.Delete(cmd.Context(), &adminv1.DeleteRequest{Key: key}); err != nil {
+				return elsewhere(cmd.Context(), client, key, err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s deleted\n", show(key))
+			return nil
+		}),
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// root is the hub's own root in Git, as "bootstrap" is told of it.
+type root struct {
+	name, url, branch, path string
+	interval                time.Duration
+	username, passwordFile  string
+	identity, knownHosts    string
+	caFile, secret          string
+}
+
+func newBootstrapCommand(s *session) *cobra.Command {
+	var r root
+	cmd := &cobra.Command{
+		Use:   "bootstrap --url URL --path PATH",
+		Short: "Give the hub a root of its own in Git: the clusters, fleets and sources found there are its state",
+		Example: "  nave bootstrap --url https://git.example.com/fleet --branch main --path hub\n" +
+			"  nave bootstrap --url ssh://git@git.example.com/fleet --path hub --private-key-file id_ed25519 --known-hosts-file known_hosts",
+		Args: cobra.NoArgs,
+		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+			defer cancel()
+			return bootstrap(ctx, cmd.OutOrStdout(), client, s.namespace, r)
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.name, "name", "hub", "name of the GitRepository and the Kustomization")
+	f.StringVar(&r.url, "url", "", "repository: https://, http:// or ssh://")
+	f.StringVar(&r.branch, "branch", "main", "branch to follow")
+	f.StringVar(&r.path, "path", "", "folder of the repository that holds the hub's objects")
+	f.DurationVar(&r.interval, "interval", time.Minute, "how often to look for new commits")
+	f.StringVar(&r.username, "username", "git", "user name for HTTPS with --password-file")
+	f.StringVar(&r.passwordFile, "password-file", "", "file with the password or token for HTTPS")
+	f.StringVar(&r.identity, "private-key-file", "", "file with the private key for SSH")
+	f.StringVar(&r.knownHosts, "known-hosts-file", "", "file with the server's host keys for SSH")
+	f.StringVar(&r.caFile, "ca-file", "", "file with the certificate authority of the Git server")
+	f.StringVar(&r.secret, "secret-ref", "", "use the credentials of this Secret of the hub")
+	_ = cmd.MarkFlagRequired("url")
+	return cmd
+}
+
+func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace string, r root) error {
+	manifest, err := r.manifest(namespace)
+	if err != nil {
+		return err
+	}
+	if err := apply(ctx, out, client, manifest, false); err != nil {
+		return err
+	}
+	for _, kind := range []string{api.GitRepositoryKind, api.KustomizationKind} {
+		key := &adminv1.ObjectKey{Kind: kind, Namespace: namespace, Name: r.name}
+		message, err := waitFor(ctx, client, key, "")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "✔ %s: %s\n", show(key), message)
+	}
+	return nil
+}
+
+// manifest returns the objects of the root as one manifest.
+func (r root) manifest(namespace string) ([]byte, error) {
+	credentials, err := r.credentials()
+	if err != nil {
+		return nil, err
+	}
+	metadata := map[string]any{"name": r.name, "namespace": namespace}
+	source := map[string]any{"url": r.url, "interval": r.interval.String(), "ref": map[string]any{"branch": r.branch}}
+	objects := []map[string]any{
+		{"apiVersion": api.GroupSource + "/v1", "kind": api.GitRepositoryKind, "metadata": metadata, "spec": source},
+		{"apiVersion": api.GroupKustomize + "/v1", "kind": api.KustomizationKind, "metadata": metadata, "spec": map[string]any{
+			"interval": "10m", "prune": true, "path": r.path, "sourceRef": map[string]any{"kind": api.GitRepositoryKind, "name": r.name},
+		}},
+	}
+	secret := r.secret
+	if len(credentials) > 0 {
+		secret = r.name
+		objects = append(objects, map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "metadata": metadata, "stringData": credentials})
+	}
+	if secret != "" {
+		source["secretRef"] = map[string]any{"name": secret}
+	}
+	var documents [][]byte
+	for _, o := range objects {
+		b, err := yaml.Marshal(o)
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, b)
+	}
+	return bytes.Join(documents, []byte("---\n")), nil
+}
+
+// credentials reads the files that the flags name, under the keys of Flux's Git secrets.
+func (r root) credentials() (map[string]any, error) {
+	data := map[string]any{}
+	for key, file := range map[string]string{"password": r.passwordFile, "identity": r.identity, "known_hosts": r.knownHosts, "ca.crt": r.caFile} {
+		if file == "" {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if key == "password" {
+			b = bytes.TrimSpace(b)
+			data["username"] = r.username
+		}
+		data[key] = string(b)
+	}
+	if r.secret != "" && len(data) > 0 {
+		return nil, fmt.Errorf("give either --secret-ref or files with credentials")
+	}
+	return data, nil
+}

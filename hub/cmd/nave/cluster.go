@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/deploy"
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func newClusterCommand(s *session) *cobra.Command {
+	cmd := &cobra.Command{Use: "cluster", Short: "Add, list and remove clusters"}
+	cmd.AddCommand(newClusterAddCommand(s), newClusterListCommand(s), newClusterRemoveCommand(s))
+	return cmd
+}
+
+// newCluster is what "cluster add" is told of a cluster.
+type newCluster struct {
+	labels, vars map[string]string
+	ttl          time.Duration
+	hub, image   string
+}
+
+func newClusterAddCommand(s *session) *cobra.Command {
+	var n newCluster
+	cmd := &cobra.Command{
+		Use:     "add NAME",
+		Short:   "Register a cluster and print the manifest that installs its spoke",
+		Long:    "Register a cluster and print the manifest that installs its spoke.\n\nThe manifest holds a join token that works once. For a cluster that is known already only a new token is made.",
+		Example: "  nave cluster add prod-eu-1 --label env=prod | kubectl --context prod-eu-1 apply -f -",
+		Args:    cobra.ExactArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			return addCluster(cmd.Context(), cmd.OutOrStdout(), client, args[0], n)
+		}),
+	}
+	f := cmd.Flags()
+	f.StringToStringVar(&n.labels, "label", nil, "label of the cluster, key=value (repeatable)")
+	f.StringToStringVar(&n.vars, "var", nil, "variable of the cluster, name=value (repeatable)")
+	f.DurationVar(&n.ttl, "token-ttl", time.Hour, "how long the join token can be used")
+	f.StringVar(&n.hub, "hub", "", "host:port at which the spoke reaches the hub (default: as the hub advertises)")
+	f.StringVar(&n.image, "image", "", "container image of the spoke (default: as the hub says)")
+	return cmd
+}
+
+func addCluster(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, name string, n newCluster) error {
+	known, err := exists(ctx, client, api.ClusterKind, name)
+	if err != nil {
+		return err
+	}
+	if known && (len(n.labels) > 0 || len(n.vars) > 0) {
+		return fmt.Errorf("cluster %s exists: change its labels and variables where it is defined, or call without --label and --var for a new join token", name)
+	}
+	if !known {
+		if err := createCluster(ctx, client, name, n); err != nil {
+			return err
+		}
+	}
+	join, err := client.CreateJoinToken(ctx, &adminv1.CreateJoinTokenRequest{Cluster: name, TtlSeconds: int64(n.ttl.Seconds())})
+	if err != nil {
+		return err
+	}
+	if n.hub == "" {
+		n.hub = join.GetHubAddress()
+	}
+	if n.image == "" {
+		n.image = join.GetSpokeImage()
+	}
+	return printJoinManifest(out, name, join, n)
+}
+
+func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name string, n newCluster) error {
+	spec := map[string]any{}
+	if len(n.vars) > 0 {
+		spec["vars"] = n.vars
+	}
+	b, err := yaml.Marshal(map[string]any{
+		"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.ClusterKind,
+		"metadata": map[string]any{"name": name, "labels": n.labels}, "spec": spec,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = client.Apply(ctx, &adminv1.ApplyRequest{Manifest: b})
+	return err
+}
+
+const defaultImage = "ghcr.io/navefleet/nave-spoke:latest" // as deploy/spoke/deployment.yaml has it
+
+// printJoinManifest prints the spoke's base and what it needs to find and to trust this hub.
+func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinTokenResponse, n newCluster) error {
+	const namespace = "nave-system"
+	config := map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "nave-spoke", "namespace": namespace},
+		"data": map[string]any{"hub": n.hub, "cluster": name, "trust-domain": join.GetTrustDomain(), "ca-pin": join.GetCaPin(), "signing-keys.pem": join.GetSigningKeys()},
+	}
+	secret := map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "nave-join", "namespace": namespace},
+		"stringData": map[string]any{"token": join.GetToken()},
+	}
+	documents := make([]string, 0, 5)
+	for _, file := range []string{"namespace.yaml", "rbac.yaml", "deployment.yaml"} {
+		b, err := deploy.Spoke.ReadFile("spoke/" + file)
+		if err != nil {
+			return err
+		}
+		text := string(b)
+		if n.image != "" {
+			text = strings.ReplaceAll(text, defaultImage, n.image)
+		}
+		documents = append(documents, text)
+	}
+	for _, o := range []map[string]any{config, secret} {
+		b, err := yaml.Marshal(o)
+		if err != nil {
+			return err
+		}
+		documents = append(documents, string(b))
+	}
+	_, err := fmt.Fprint(out, strings.Join(documents, "---\n"))
+	return err
+}
+
+func newClusterListCommand(s *session) *cobra.Command {
+	var o getOptions
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the clusters",
+		Args:    cobra.NoArgs,
+		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
+			return s.get(cmd, []string{"clusters"}, client, o)
+		}),
+	}
+	cmd.Flags().StringVarP(&o.output, "output", "o", "wide", "json, yaml or wide")
+	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "label selector")
+	return cmd
+}
+
+func newClusterRemoveCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove NAME",
+		Aliases: []string{"rm"},
+		Short:   "Forget a cluster; its spoke is refused from then on, what runs there stays",
+		Args:    cobra.ExactArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			if _, err := client.Delete(cmd.Context(), &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: args[0]}}); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "✔ cluster %s removed\n", args[0])
+			return nil
+		}),
+	}
+}

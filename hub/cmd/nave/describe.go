@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func newDescribeCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "describe KIND NAME",
+		Short: "Show one object, its conditions and what happened to it",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key, err := s.key(args)
+			if err != nil {
+				return err
+			}
+			return describe(cmd, client, key)
+		}),
+	}
+}
+
+func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+	answer, err := client.Get(cmd.Context(), &adminv1.GetRequest{Key: key})
+	if err != nil {
+		return elsewhere(cmd.Context(), client, key, err)
+	}
+	events, err := client.ListEvents(cmd.Context(), &adminv1.ListEventsRequest{Key: key, Cluster: key.GetCluster(), Limit: 20})
+	if err != nil {
+		return err
+	}
+	var object map[string]any
+	if err := json.Unmarshal(answer.GetObject().GetJson(), &object); err != nil {
+		return fmt.Errorf("read %s: %w", show(key), err)
+	}
+	out := cmd.OutOrStdout()
+	printHead(out, key, object)
+	if err := printConditions(out, object); err != nil {
+		return err
+	}
+	if err := printSection(out, "Spec", object["spec"]); err != nil {
+		return err
+	}
+	status, _, _ := unstructured.NestedMap(object, "status")
+	delete(status, "conditions")
+	if err := printSection(out, "Status", status); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "Events:")
+	return printEvents(out, events.GetEvents(), "  ", false)
+}
+
+func printHead(out io.Writer, key *adminv1.ObjectKey, object map[string]any) {
+	fmt.Fprintf(out, "Name:       %s\n", key.GetName())
+	for _, line := range [][2]string{{"Namespace:", key.GetNamespace()}, {"Cluster:", key.GetCluster()}, {"Kind:", key.GetKind()}} {
+		if line[1] != "" {
+			fmt.Fprintf(out, "%-11s %s\n", line[0], line[1])
+		}
+	}
+	fmt.Fprintf(out, "Labels:     %s\n", labels(row{object: object}))
+}
+
+func printConditions(out io.Writer, object map[string]any) error {
+	list, _, _ := unstructured.NestedSlice(object, "status", "conditions")
+	fmt.Fprintln(out, "Conditions:")
+	for _, item := range list {
+		c, ok := item.(map[string]any)
+		if !ok {
+			continue
+		}
+		since := fmt.Sprint(c["lastTransitionTime"])
+		if t, err := time.Parse(time.RFC3339, since); err == nil {
+			since = age(t)
+		}
+		_, err := fmt.Fprintf(out, "  %-12v %-8v %-5s %v: %v\n", c["type"], c["status"], since, c["reason"], indent(fmt.Sprint(c["message"])))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indent keeps the further lines of a message below its first.
+func indent(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n      ") }
+
+func printSection(out io.Writer, title string, v any) error {
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		return err
+	}
+	text := strings.TrimSpace(string(b))
+	_, err = fmt.Fprintf(out, "%s:\n  %s\n", title, strings.ReplaceAll(text, "\n", "\n  "))
+	return err
+}
+
+func printEvents(out io.Writer, events []*adminv1.Event, margin string, named bool) error {
+	if len(events) == 0 {
+		_, err := fmt.Fprintln(out, margin+"none")
+		return err
+	}
+	for _, e := range events {
+		object := ""
+		if named {
+			object = show(e.GetObject()) + ": "
+		}
+		if _, err := fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), e.GetType(), e.GetReason(), object, oneLine(e.GetMessage())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ageOfTime(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return "-"
+	}
+	return age(t.AsTime())
+}
+
+func newEventsCommand(s *session) *cobra.Command {
+	var all bool
+	var limit int32
+	cmd := &cobra.Command{
+		Use:   "events [KIND NAME]",
+		Short: "Show what happened, oldest first",
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			request := &adminv1.ListEventsRequest{Cluster: s.cluster, AllClusters: all || s.cluster == "", Limit: limit}
+			if len(args) > 0 {
+				key, err := s.key(args)
+				if err != nil {
+					return err
+				}
+				request.Key = key
+			}
+			answer, err := client.ListEvents(cmd.Context(), request)
+			if err != nil {
+				return err
+			}
+			return printEvents(cmd.OutOrStdout(), answer.GetEvents(), "", true)
+		}),
+	}
+	cmd.Flags().BoolVarP(&all, "all", "A", false, "of the hub and all clusters")
+	cmd.Flags().Int32Var(&limit, "limit", 0, "at most this many (default 500)")
+	return cmd
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/version"
+)
+
+func newExplainCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [KIND NAME]",
+		Short: "Say why objects are not ready, since when, and on whom they wait",
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key := &adminv1.ObjectKey{Cluster: s.cluster}
+			if len(args) > 0 {
+				var err error
+				if key, err = s.key(args); err != nil {
+					return err
+				}
+			}
+			answer, err := client.Explain(cmd.Context(), &adminv1.ExplainRequest{Key: key})
+			if err != nil {
+				return elsewhere(cmd.Context(), client, key, err)
+			}
+			printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
+			return nil
+		}),
+	}
+}
+
+func printExplanations(out io.Writer, explanations []*adminv1.Explanation) {
+	if len(explanations) == 0 {
+		fmt.Fprintln(out, "✔ everything is as it should be")
+	}
+	for _, e := range explanations {
+		fmt.Fprintf(out, "✗ %s, for %s: %s\n", show(e.GetObject()), ageOfTime(e.GetSince()), e.GetReason())
+		if e.GetMessage() != "" {
+			fmt.Fprintf(out, "    %s\n", indent(e.GetMessage()))
+		}
+		if len(e.GetWaitsFor()) > 0 {
+			fmt.Fprintf(out, "    waits for: %s\n", strings.Join(e.GetWaitsFor(), " → "))
+		}
+		if e.GetAdvice() != "" {
+			fmt.Fprintf(out, "    → %s\n", indent(e.GetAdvice()))
+		}
+	}
+}
+
+func newTreeCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "tree KIND NAME",
+		Short: "Show what an object leads to, down to the objects in the cluster",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key, err := s.key(args)
+			if err != nil {
+				return err
+			}
+			answer, err := client.Tree(cmd.Context(), &adminv1.TreeRequest{Key: key})
+			if err != nil {
+				return elsewhere(cmd.Context(), client, key, err)
+			}
+			printNode(cmd.OutOrStdout(), answer.GetRoot(), "", "")
+			return nil
+		}),
+	}
+}
+
+// printNode draws a node with its own lead, and its children with the lead of what hangs below it.
+func printNode(out io.Writer, n *adminv1.TreeNode, lead, below string) {
+	line := lead + n.GetObject()
+	if n.GetStatus() != "" {
+		line += "  " + n.GetStatus()
+	}
+	if n.GetMessage() != "" {
+		line += "  " + oneLine(n.GetMessage())
+	}
+	fmt.Fprintln(out, line)
+	for i, child := range n.GetChildren() {
+		if i == len(n.GetChildren())-1 {
+			printNode(out, child, below+"└── ", below+"    ")
+		} else {
+			printNode(out, child, below+"├── ", below+"│   ")
+		}
+	}
+}
+
+func newVersionCommand(s *session) *cobra.Command {
+	var client bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Show the versions of this program and of the hub",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fmt.Fprintf(cmd.OutOrStdout(), "nave: %s\n", version.String())
+			if client {
+				return nil
+			}
+			return s.run(func(cmd *cobra.Command, _ []string, hub adminv1.AdminServiceClient) error {
+				answer, err := hub.GetVersion(cmd.Context(), &adminv1.GetVersionRequest{})
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "hub:  %s (protocol %d)\n", answer.GetVersion(), answer.GetProtocol())
+				return nil
+			})(cmd, args)
+		},
+	}
+	cmd.Flags().BoolVar(&client, "client", false, "only of this program")
+	return cmd
+}

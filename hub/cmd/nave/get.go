@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+type getOptions struct {
+	all      bool
+	output   string
+	selector string
+	watch    bool
+}
+
+func newGetCommand(s *session) *cobra.Command {
+	var o getOptions
+	cmd := &cobra.Command{
+		Use:   "get KIND [NAME]",
+		Short: "List objects of the hub and of the clusters' graphs",
+		Example: "  nave get clusters\n  nave get kustomizations -A\n  nave get sources git -A -o wide\n" +
+			"  nave get kustomization apps --cluster prod-eu-1 -o yaml",
+		Args: cobra.MinimumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			return s.get(cmd, args, client, o)
+		}),
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.all, "all-namespaces", "A", false, "in all namespaces, of the hub and all clusters")
+	f.StringVarP(&o.output, "output", "o", "", "json, yaml or wide")
+	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
+	f.BoolVarP(&o.watch, "watch", "w", false, "go on with each change")
+	return cmd
+}
+
+// get lists. Without --cluster it looks in the hub and in every cluster: whoever asks "get kustomizations" wants to see
+// the fleet's.
+func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient, o getOptions) error {
+	kind, rest, err := kindOf(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 1 {
+		return fmt.Errorf("want at most one name, got %s", strings.Join(rest, " "))
+	}
+	request := &adminv1.ListRequest{Kind: kind.Name, Cluster: s.cluster, AllClusters: s.cluster == "", LabelSelector: o.selector}
+	if kind.Namespaced && !o.all {
+		request.Namespace = s.namespace
+	}
+	var name string
+	if len(rest) == 1 {
+		name = rest[0]
+	}
+	if o.watch {
+		return watch(cmd, client, kind, &adminv1.WatchRequest{List: request, Name: name}, o.output)
+	}
+	list, err := client.List(cmd.Context(), request)
+	if err != nil {
+		return err
+	}
+	rows, err := decodeRows(list.GetObjects(), name)
+	if err != nil {
+		return err
+	}
+	if name != "" && len(rows) == 0 {
+		return fmt.Errorf("%s %s not found", kind.Name, name)
+	}
+	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, rows, o.output, name != "")
+}
+
+// row is one object of a list.
+type row struct {
+	key    *adminv1.ObjectKey
+	object map[string]any
+}
+
+func decodeRows(objects []*adminv1.Object, name string) ([]row, error) {
+	var rows []row
+	for _, o := range objects {
+		if name != "" && o.GetKey().GetName() != name {
+			continue
+		}
+		r := row{key: o.GetKey()}
+		if err := json.Unmarshal(o.GetJson(), &r.object); err != nil {
+			return nil, fmt.Errorf("read %s: %w", show(o.GetKey()), err)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+func printRows(out, errOut io.Writer, kind api.Kind, rows []row, format string, single bool) error {
+	switch format {
+	case "", "wide":
+		if len(rows) == 0 {
+			fmt.Fprintf(errOut, "No %s found.\n", kind.Plural)
+			return nil
+		}
+		return printTable(out, kind, rows, format == "wide", true)
+	case "json", "yaml":
+		return printDocument(out, kind, rows, format, single && len(rows) == 1)
+	default:
+		return fmt.Errorf("unknown output %q: want json, yaml or wide", format)
+	}
+}
+
+// printDocument prints one object, or a List of them as kubectl does.
+func printDocument(out io.Writer, kind api.Kind, rows []row, format string, single bool) error {
+	items := make([]any, 0, len(rows))
+	for _, r := range rows {
+		items = append(items, r.object)
+	}
+	var document any = map[string]any{"apiVersion": "v1", "kind": "List", "items": items}
+	if single {
+		document = rows[0].object
+	}
+	b, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return fmt.Errorf("print %s: %w", kind.Plural, err)
+	}
+	if format == "yaml" {
+		if b, err = yaml.JSONToYAML(b); err != nil {
+			return fmt.Errorf("print %s: %w", kind.Plural, err)
+		}
+	}
+	_, err = out.Write(append(bytes.TrimRight(b, "\n"), '\n'))
+	return err
+}
+
+func printTable(out io.Writer, kind api.Kind, rows []row, wide, header bool) error {
+	columns := columnsOf(kind, wide)
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	if header {
+		for _, c := range columns {
+			fmt.Fprint(w, c.name, "\t")
+		}
+		fmt.Fprintln(w)
+	}
+	for _, r := range rows {
+		for _, c := range columns {
+			fmt.Fprint(w, oneLine(c.value(r)), "\t")
+		}
+		fmt.Fprintln(w)
+	}
+	return w.Flush()
+}
+
+// oneLine keeps a message from breaking the table.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// watch prints the objects as they are, then each change, until it is interrupted.
+func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind, request *adminv1.WatchRequest, format string) error {
+	stream, err := client.Watch(cmd.Context(), request)
+	if err != nil {
+		return err
+	}
+	for first := true; ; {
+		change, err := stream.Recv()
+		if errors.Is(err, io.EOF) || cmd.Context().Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if change.GetType() == adminv1.WatchType_WATCH_TYPE_SYNCED {
+			continue
+		}
+		rows, err := decodeRows([]*adminv1.Object{change.GetObject()}, "")
+		if err != nil {
+			return err
+		}
+		if err := printChange(cmd.OutOrStdout(), kind, rows, change.GetType(), format, first); err != nil {
+			return err
+		}
+		first = false
+	}
+}
+
+func printChange(out io.Writer, kind api.Kind, rows []row, change adminv1.WatchType, format string, first bool) error {
+	if change == adminv1.WatchType_WATCH_TYPE_DELETED {
+		_, err := fmt.Fprintf(out, "%s deleted\n", show(rows[0].key))
+		return err
+	}
+	if format == "json" || format == "yaml" {
+		return printDocument(out, kind, rows, format, true)
+	}
+	return printTable(out, kind, rows, format == "wide", first)
+}
+
+// age is how long ago t was, as kubectl writes it: 5s, 3m, 2h, 4d.
+func age(t time.Time) string {
+	switch d := time.Since(t); {
+	case t.IsZero():
+		return "-"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}

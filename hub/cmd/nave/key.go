@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// kindOf reads the kind of "KIND …", "KIND/NAME" or "source git …" and returns the words after it.
+func kindOf(args []string) (api.Kind, []string, error) {
+	if len(args) == 0 {
+		return api.Kind{}, nil, fmt.Errorf("which kind? For instance: kustomizations, gitrepositories, clusters, fleets")
+	}
+	if len(args) > 1 {
+		if k, ok := api.KindByName(args[0] + " " + args[1]); ok {
+			return k, args[2:], nil
+		}
+	}
+	word, name, slash := strings.Cut(args[0], "/")
+	k, ok := api.KindByName(word)
+	if !ok {
+		return api.Kind{}, nil, fmt.Errorf("unknown kind %q: there are clusters, fleets, gitrepositories, kustomizations", args[0])
+	}
+	if slash {
+		return k, append([]string{name}, args[1:]...), nil
+	}
+	return k, args[1:], nil
+}
+
+// key reads "KIND NAME" into the key of one object.
+func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
+	kind, rest, err := kindOf(args)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) != 1 || rest[0] == "" {
+		return nil, fmt.Errorf("want one name after %s", strings.ToLower(kind.Name))
+	}
+	key := &adminv1.ObjectKey{Cluster: s.cluster, Kind: kind.Name, Name: rest[0]}
+	if kind.Namespaced {
+		key.Namespace = s.namespace
+	}
+	return key, nil
+}
+
+// show writes a key as messages show objects.
+func show(k *adminv1.ObjectKey) string {
+	return api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(), Name: k.GetName()}.String()
+}
+
+// elsewhere makes "not found" helpful: the object may be one of a cluster's graph.
+func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, err error) error {
+	if status.Code(err) != codes.NotFound || key.GetCluster() != "" {
+		return err
+	}
+	list, listErr := client.List(ctx, &adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(), AllClusters: true})
+	if listErr != nil {
+		return err
+	}
+	var clusters []string
+	for _, o := range list.GetObjects() {
+		if o.GetKey().GetName() == key.GetName() && o.GetKey().GetCluster() != "" {
+			clusters = append(clusters, o.GetKey().GetCluster())
+		}
+	}
+	if len(clusters) == 0 {
+		return err
+	}
+	const most = 5
+	more := ""
+	if len(clusters) > most {
+		more = fmt.Sprintf(" and %d more", len(clusters)-most)
+		clusters = clusters[:most]
+	}
+	return fmt.Errorf("the hub itself has no %s; clusters have: use --cluster with %s%s", show(key), strings.Join(clusters, ", "), more)
+}

@@ -1,0 +1,33 @@
+// Command nave is the operators' tool: it reads and changes what a hub knows, over the hub's admin API, and renders
+// offline what the hub would.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"google.golang.org/grpc/status"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "nave:", message(err))
+		stop()
+		os.Exit(1)
+	}
+}
+
+// message is an error as a person wants to read it: a gRPC status without its code's wrapping.
+func message(err error) string {
+	var s interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &s) {
+		return s.GRPCStatus().Message()
+	}
+	return err.Error()
+}
