@@ -1,0 +1,76 @@
+// Command nave-spoke is the agent of one cluster: it dials the hub, verifies what it is told to run, applies it, and keeps
+// it so.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/version"
+	"github.com/navefleet/nave/spoke"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "nave-spoke:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// gcPercent trades a little processor time for memory: what an apply leaves behind is collected when the heap has grown
+// by half instead of doubled. GOGC overrides it. There is no memory limit of our own, for a cluster whose inventory
+// does not fit would then collect all the time; set GOMEMLIMIT where the container's limit is known.
+const gcPercent = 50
+
+func newCommand() *cobra.Command {
+	var c spoke.Config
+	var format, level string
+	command := &cobra.Command{
+		Use:           "nave-spoke",
+		Short:         "The agent of one cluster: keeps it as the hub's signed bundle says",
+		Args:          cobra.NoArgs,
+		Version:       version.String(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), format, level)
+			if err != nil {
+				return err
+			}
+			c.Log = log
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
+			s, err := spoke.New(c)
+			if err != nil {
+				return err
+			}
+			return s.Run(cmd.Context())
+		},
+	}
+	f := command.Flags()
+	f.StringVar(&c.Hub, "hub", "", "host:port of the hub")
+	f.StringVar(&c.Cluster, "cluster", "", "name of this cluster at the hub")
+	f.StringVar(&c.TrustDomain, "trust-domain", "", "SPIFFE trust domain of the hub")
+	f.StringVar(&c.JoinTokenFile, "join-token-file", "", "file with the join token, read when there is no identity yet")
+	f.StringVar(&c.CAPin, "ca-pin", "", "sha256:… of the hub's certificate authority, for joining")
+	f.StringVar(&c.SigningKeysFile, "signing-keys", "", "file with the public keys that sign bundles, PEM")
+	f.StringVar(&c.StateDir, "state-dir", "/var/lib/nave", "folder for the last verified bundle")
+	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: the account of the Pod)")
+	f.StringVar(&c.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke, where its identity is kept")
+	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
+	f.StringVar(&c.PolicyFile, "policy", "", "file that says what bundles may do in this cluster")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return command
+}
