@@ -1,0 +1,203 @@
+package arch
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write hub/deps.txt and spoke/deps.txt anew")
+
+// below reports whether a path is a folder or inside of it.
+func below(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+// matches reports whether an import path is what a ban names.
+func matches(name, what string) bool {
+	folder, all := strings.CutSuffix(what, "/...")
+	return name == what || all && below(name, folder)
+}
+
+// layering returns what is wrong with the levels of packages.
+func layering(packages []pkg) []string {
+	var wrong []string
+	for _, p := range packages {
+		from := place(p.path)
+		if from < 0 {
+			wrong = append(wrong, fmt.Sprintf("%s has no place in the house: give it one in plan (e2e/arch/plan_test.go) and say in ARCHITECTURE.md what it is for", p.path))
+			continue
+		}
+		for _, imported := range p.imports {
+			target, ours := strings.CutPrefix(imported, module+"/")
+			if !ours || below(target, p.path) {
+				continue // its own subfolders are parts of it
+			}
+			if to := place(target); to >= from {
+				wrong = append(wrong, fmt.Sprintf("%s (%s) imports %s (%s): imports go to a lower level only. Move what both need below both, or pass it in from above",
+					p.path, plan[from].name, target, plan[to].name))
+			}
+		}
+	}
+	return wrong
+}
+
+// banned returns what packages import or use that they must not.
+func banned(packages []pkg) []string {
+	var wrong []string
+	for _, p := range packages {
+		for _, b := range bans {
+			if !slices.ContainsFunc(b.who, func(who string) bool { return "="+p.path == who || below(p.path, who) }) {
+				continue
+			}
+			for _, what := range b.what {
+				if slices.ContainsFunc(p.imports, func(name string) bool { return matches(name, what) }) || slices.Contains(p.uses, what) {
+					wrong = append(wrong, fmt.Sprintf("%s uses %s: %s", p.path, what, b.why))
+				}
+			}
+		}
+	}
+	return wrong
+}
+
+// unnamed returns packages that do not say what they are for.
+func unnamed(packages []pkg) []string {
+	var wrong []string
+	for _, p := range packages {
+		if !p.doc {
+			wrong = append(wrong, p.path+" has no package comment: say in doc.go what it is for")
+		}
+		if slices.Contains(vagueNames, path.Base(p.path)) {
+			wrong = append(wrong, p.path+": its name says nothing; name it after what it holds")
+		}
+	}
+	return wrong
+}
+
+func report(t *testing.T, wrong []string) {
+	t.Helper()
+	for _, w := range wrong {
+		t.Error(w)
+	}
+}
+
+func tree(t *testing.T) []pkg {
+	t.Helper()
+	packages, err := readTree(root(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packages
+}
+
+func TestImportsGoToALowerLevelOnly(t *testing.T) { report(t, layering(tree(t))) }
+
+func TestPackagesKeepOffWhatIsNotTheirs(t *testing.T) { report(t, banned(tree(t))) }
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) { report(t, unnamed(tree(t))) }
+
+func TestBinariesDoNotLinkWhatTheyMustNot(t *testing.T) {
+	dir := root(t)
+	for _, b := range linkBans {
+		for _, command := range b.commands {
+			t.Run(command, func(t *testing.T) {
+				for _, p := range link(t, dir, []string{command}) {
+					for _, what := range b.what {
+						if p.ImportPath == what || strings.HasPrefix(p.ImportPath, what+"/") {
+							t.Errorf("%s links %s: %s (go mod why -m tells through whom)", command, p.ImportPath, b.why)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestLinkedModulesAreTheReviewedOnes(t *testing.T) {
+	dir := root(t)
+	for _, golden := range goldens {
+		t.Run(golden.file, func(t *testing.T) {
+			got := modules(link(t, dir, golden.commands))
+			file := filepath.Join(dir, golden.file)
+			if *update {
+				if err := os.WriteFile(file, []byte(strings.Join(got, "\n")+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v: write it with go test ./e2e/arch -update", err)
+			}
+			want := strings.Fields(string(content))
+			for _, module := range got {
+				if !slices.Contains(want, module) {
+					t.Errorf("%s is linked now: if it is worth it, go test ./e2e/arch -update and commit %s", module, golden.file)
+				}
+			}
+			for _, module := range want {
+				if !slices.Contains(got, module) {
+					t.Errorf("%s is not linked any more: go test ./e2e/arch -update and commit %s", module, golden.file)
+				}
+			}
+		})
+	}
+}
+
+// modules returns the modules of packages, sorted, without our own and the standard library.
+func modules(packages []linked) []string {
+	var paths []string
+	for _, p := range packages {
+		if p.Module != nil && !p.Module.Main {
+			paths = append(paths, p.Module.Path)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func TestTheRulesCatchWhatTheyAreFor(t *testing.T) {
+	ours := func(paths ...string) (imports []string) {
+		for _, p := range paths {
+			imports = append(imports, module+"/"+p)
+		}
+		return imports
+	}
+	for name, c := range map[string]struct {
+		p     pkg
+		rule  func([]pkg) []string
+		wrong bool
+	}{
+		"down":                      {pkg{path: "hub/internal/plan", imports: ours("hub/internal/store", "shared/bundle")}, layering, false},
+		"own subfolder":             {pkg{path: "hub/internal/plan", imports: ours("hub/internal/plan/graph")}, layering, false},
+		"up":                        {pkg{path: "hub/internal/store", imports: ours("hub/internal/plan")}, layering, true},
+		"sideways":                  {pkg{path: "hub/internal/plan", imports: ours("hub/internal/publish")}, layering, true},
+		"sideways, shared":          {pkg{path: "shared/sealed", imports: ours("shared/manifest")}, layering, true},
+		"from a subfolder up":       {pkg{path: "hub/internal/plan/graph", imports: ours("hub/internal/plan")}, layering, true},
+		"to the composition root":   {pkg{path: "hub/internal/plan", imports: ours("hub")}, layering, true},
+		"a package without a level": {pkg{path: "hub/internal/newcomer"}, layering, true},
+		"a folder without a level":  {pkg{path: "tools"}, layering, true},
+		"hub to spoke":              {pkg{path: "hub/internal/admin", imports: ours("spoke/internal/trust")}, banned, true},
+		"spoke to hub":              {pkg{path: "spoke", imports: ours("hub/api")}, banned, true},
+		"sops outside of decrypt":   {pkg{path: "spoke/internal/agent", imports: []string{"github.com/getsops/sops/v3/aes"}}, banned, true},
+		"sops at the root":          {pkg{path: "spoke", imports: []string{"github.com/getsops/sops/v3"}}, banned, true},
+		"sops in decrypt":           {pkg{path: "spoke/internal/decrypt", imports: []string{"github.com/getsops/sops/v3/aes"}}, banned, false},
+		"a key in dispatch":         {pkg{path: "hub/internal/dispatch", uses: []string{"signing.LoadOrCreate"}}, banned, true},
+		"a clock in render":         {pkg{path: "hub/internal/render/kustomize", uses: []string{"time.Now"}}, banned, true},
+		"a clock in plan":           {pkg{path: "hub/internal/plan", uses: []string{"time.Now"}}, banned, false},
+		"testing in production":     {pkg{path: "shared/bundle", imports: []string{"testing"}}, banned, true},
+		"testing in e2e":            {pkg{path: "e2e/harness", imports: []string{"testing"}}, banned, false},
+		"no comment":                {pkg{path: "hub/api"}, unnamed, true},
+		"a comment":                 {pkg{path: "hub/api", doc: true}, unnamed, false},
+		"a vague name":              {pkg{path: "shared/util", doc: true}, unnamed, true},
+	} {
+		if wrong := c.rule([]pkg{c.p}); len(wrong) > 0 != c.wrong {
+			t.Errorf("%s: %q", name, wrong)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package arch
+
+import "strings"
+
+// module is the path that our own packages start with.
+const module = "github.com/navefleet/nave"
+
+// layer is packages that may import those of lower layers, and their own subfolders. Packages of one layer do not import
+// each other.
+type layer struct {
+	name     string
+	packages []string
+}
+
+// plan is the house from the bottom up. A package that is not listed belongs to the nearest listed folder above it; "=" in
+// front of a name keeps its subfolders out of that.
+var plan = []layer{
+	{"L0 the wire", []string{"proto"}},
+	{"L0 files that survive a crash, manifests inside of binaries", []string{"shared/durable", "deploy"}},
+	{"L1 shared nouns and verbs", []string{
+		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/sealed", "shared/telemetry",
+	}},
+	{"L2 bundles", []string{"shared/bundle"}},
+	{"L3 what users write, and the spoke's doors", []string{
+		"hub/api", "hub/operatorconfig", "hub/internal/source",
+		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
+	}},
+	{"L4 sources, renderers, store", []string{
+		"hub/internal/store", "hub/internal/image", "hub/internal/rollout",
+		"hub/internal/source/git", "hub/internal/source/oci", "hub/internal/source/helmrepo", "hub/internal/source/bucket",
+		"hub/internal/render/seal",
+		"spoke/internal/inventory", "spoke/internal/health",
+	}},
+	{"L4 renderers on top of sealing", []string{"hub/internal/render/kustomize", "hub/internal/render/helm"}},
+	{"L4 what stands on store and renderers", []string{
+		"hub/internal/status", "hub/internal/render", "hub/internal/render/worker",
+		"spoke/internal/watch",
+	}},
+	{"L5 the loops and the servers", []string{
+		"hub/internal/fetch", "hub/internal/plan", "hub/internal/publish", "hub/internal/automation", "hub/internal/notify",
+		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
+		"spoke/internal/apply", "spoke/internal/session", "spoke/internal/report",
+	}},
+	{"L6 the agent, the web", []string{"hub/internal/web", "spoke/internal/agent"}},
+	{"L7 composition roots", []string{"=hub", "=spoke"}},
+	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
+	{"L9 real parts for tests", []string{"e2e/gittest", "e2e/kubetest"}},
+	{"L9 the harness", []string{"e2e/harness"}},
+	{"L9 stories, benchmarks, demo, tools", []string{"=e2e", "e2e/arch", "e2e/bench", "e2e/demo", "e2e/stories"}},
+}
+
+// place returns the layer of a package (its path below the module), or -1.
+func place(path string) int {
+	for at := path; ; {
+		for i, l := range plan {
+			for _, listed := range l.packages {
+				if listed == at || at == path && listed == "="+at {
+					return i
+				}
+			}
+		}
+		up := strings.LastIndexByte(at, '/')
+		if up < 0 {
+			return -1
+		}
+		at = at[:up]
+	}
+}
+
+// ban is something that packages must not import or use themselves.
+type ban struct {
+	who  []string // folders: they and everything below
+	what []string // import paths ("/..." at the end: and everything below), or "package.Name" of what is used
+	why  string
+}
+
+var bans = []ban{
+	{[]string{"hub", "shared", "proto"}, []string{module + "/spoke/..."}, "hub and spoke share only proto/ and shared/"},
+	{[]string{"spoke", "shared", "proto"}, []string{module + "/hub/..."}, "hub and spoke share only proto/ and shared/"},
+	{[]string{"hub", "spoke", "shared", "proto"}, []string{"testing", "testing/..."}, "production code carries no test framework"},
+	{
+		[]string{"hub", "shared", "proto", "e2e", "spoke/cmd", "=spoke", "spoke/internal/agent", "spoke/internal/apply", "spoke/internal/session", "spoke/internal/report",
+			"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/state", "spoke/internal/inventory", "spoke/internal/health", "spoke/internal/watch"},
+		[]string{"github.com/getsops/sops/v3/..."}, "spoke/internal/decrypt is the only importer of sops; the hub cannot read a workload secret",
+	},
+	{[]string{"hub/internal/dispatch"}, []string{module + "/hub/internal/render/...", "signing.Signer", "signing.NewSigner", "signing.LoadOrCreate"}, "dispatch carries opaque bytes: it neither renders nor signs"},
+	{
+		[]string{"hub/internal/render/kustomize", "hub/internal/render/seal", "hub/internal/render/helm"},
+		[]string{"net", "os/exec", "http.Get", "http.Post", "http.NewRequest", "http.NewRequestWithContext", "time.Now", "time.Since", "os.Getenv", "os.LookupEnv", "os.Environ"},
+		"rendering is hermetic: no network, no clock, no environment",
+	},
+	{
+		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/plan/graph", "shared/health", "shared/manifest", "shared/bundle", "shared/sealed"},
+		[]string{"net", "os/exec", "time.Now", "time.Since", "time.Sleep", "time.After"},
+		"these decide purely: no I/O, no clock",
+	},
+}
+
+// linkBan is modules or packages that a binary must not link, through whatever imports.
+type linkBan struct {
+	commands []string
+	what     []string
+	why      string
+}
+
+var linkBans = []linkBan{
+	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave"}, []string{"github.com/getsops/sops", "filippo.io/age"}, "the hub links no SOPS code: it cannot read a workload secret"},
+	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave", "spoke/cmd/nave-spoke"}, []string{"k8s.io/client-go/kubernetes"}, "typed clients are heavy, and nothing needs them"},
+	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/go-git", "sigs.k8s.io/kustomize", "helm.sh/helm"}, "the spoke fetches and renders nothing"},
+}
+
+// vagueNames say nothing of what a package is for.
+var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base"}
+
+// goldens are the lists of the modules that the binaries link.
+var goldens = []struct {
+	file     string
+	commands []string
+}{
+	{"hub/deps.txt", []string{"hub/cmd/nave-hub", "hub/cmd/nave"}},
+	{"spoke/deps.txt", []string{"spoke/cmd/nave-spoke"}},
+}

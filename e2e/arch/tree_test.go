@@ -1,0 +1,183 @@
+package arch
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// pkg is one package of ours as its files say it, tests left out.
+type pkg struct {
+	path    string // below the module
+	doc     bool
+	imports []string
+	uses    []string // "package.Name" of what is used of imported packages, and where
+}
+
+// root returns the module's folder.
+func root(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out)))
+}
+
+// readTree parses every package of the module. It reads files itself, and not only what go list says of them: a package
+// that does not compile yet is held to the plan too, and go test sees on which files its cached result depends.
+func readTree(dir string) ([]pkg, error) {
+	packages := map[string]*pkg{}
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return skip(dir, name)
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		below, err := filepath.Rel(dir, filepath.Dir(name))
+		if err != nil {
+			return err
+		}
+		at := filepath.ToSlash(below)
+		if packages[at] == nil {
+			packages[at] = &pkg{path: at}
+		}
+		return packages[at].readFile(name)
+	})
+	var all []pkg
+	for _, p := range packages {
+		slices.Sort(p.imports)
+		p.imports = slices.Compact(p.imports)
+		slices.Sort(p.uses)
+		p.uses = slices.Compact(p.uses)
+		all = append(all, *p)
+	}
+	slices.SortFunc(all, func(a, b pkg) int { return cmp.Compare(a.path, b.path) })
+	return all, err
+}
+
+// skip leaves out what the go command leaves out: hidden folders, testdata, other modules.
+func skip(root, dir string) error {
+	if dir == root {
+		return nil
+	}
+	base := filepath.Base(dir)
+	if strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata" {
+		return filepath.SkipDir
+	}
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return cmp.Or(err, error(filepath.SkipDir))
+}
+
+// readFile adds what one file imports, uses and says of its package.
+func (p *pkg) readFile(name string) error {
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	p.doc = p.doc || saysWhatItIsFor(file)
+	names := map[string]string{} // how the file calls a package, and its own name
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return err
+		}
+		p.imports = append(p.imports, imported)
+		own := path.Base(imported)
+		names[own] = own
+		if spec.Name != nil {
+			names[spec.Name.Name] = own
+		}
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		if selector, ok := node.(*ast.SelectorExpr); ok {
+			if x, ok := selector.X.(*ast.Ident); ok && names[x.Name] != "" {
+				p.uses = append(p.uses, names[x.Name]+"."+selector.Sel.Name)
+			}
+		}
+		return true
+	})
+	return nil
+}
+
+// saysWhatItIsFor reports whether a file has the package comment. The generator of .pb.go files copies that of the .proto
+// file with an empty line after it.
+func saysWhatItIsFor(file *ast.File) bool {
+	if file.Doc != nil && strings.TrimSpace(file.Doc.Text()) != "" {
+		return true
+	}
+	return ast.IsGenerated(file) && slices.ContainsFunc(file.Comments, func(c *ast.CommentGroup) bool {
+		return c.Pos() < file.Package && strings.HasPrefix(c.Text(), "Package ")
+	})
+}
+
+// linked is one package that a binary links.
+type linked struct {
+	ImportPath string
+	Module     *struct {
+		Path string
+		Main bool
+	}
+}
+
+// link lists every package that commands link, on the platform of the images whatever this one is. It returns nothing
+// when a command does not exist yet.
+func link(t *testing.T, dir string, commands []string) []linked {
+	t.Helper()
+	arguments := []string{"list", "-e", "-deps", "-json=ImportPath,Module"}
+	for _, command := range commands {
+		if files, err := filepath.Glob(filepath.Join(dir, command, "*.go")); err != nil || len(files) == 0 {
+			t.Skipf("%s does not exist yet", command)
+		}
+		arguments = append(arguments, "./"+command)
+	}
+	list := exec.Command("go", arguments...)
+	list.Dir = dir
+	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("%v: %v", list, errorOf(err))
+	}
+	var packages []linked
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p linked
+		switch err := decoder.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return packages
+		case err != nil:
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// errorOf adds what a command wrote to its standard error.
+func errorOf(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("%w: %s", err, exit.Stderr)
+	}
+	return err
+}
