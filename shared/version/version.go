@@ -18,7 +18,7 @@ var (
 //
 // History:
 //
-//	1 (2026-10-01): Session with hello, offers, acks and heartbeats; Fetch; Report; Register and Renew.
+//	1 (2026-11-22): Session with hello, offers, acks and heartbeats; Fetch; Report; Register and Renew.
 const Protocol uint32 = 1
 
 // String returns "v1.2.3 (commit, go1.26)", as the version commands print it.
