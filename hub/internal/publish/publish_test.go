@@ -1,0 +1,323 @@
+package publish
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/signing"
+)
+
+// bench is a publisher over a store, driven by hand.
+type bench struct {
+	*testing.T
+	*Publisher
+	now time.Time
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{T: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	s := store.OpenMemory()
+	t.Cleanup(func() { s.Close() })
+	b.Publisher = New(Config{
+		Store: s, Signer: newSigner(t), TrustDomain: "nave-test", TTL: 24 * time.Hour,
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now },
+	})
+	b.useKey(b.Signer)
+	return b
+}
+
+func newSigner(t *testing.T) *signing.Signer {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signing.NewSigner(key)
+}
+
+func (b *bench) useKey(s *signing.Signer) {
+	b.T.Helper()
+	b.Signer = s
+	var err error
+	b.keyring, err = signing.NewKeyring(s.Public())
+	b.must(err)
+}
+
+func (b *bench) must(err error) {
+	b.T.Helper()
+	if err != nil {
+		b.T.Fatal(err)
+	}
+}
+
+func (b *bench) update(fn func(*store.Tx) error) {
+	b.T.Helper()
+	b.must(b.Store.Update(fn))
+}
+
+// plan writes a plan of one application that holds one object.
+func (b *bench) plan(cluster, content string) {
+	b.T.Helper()
+	b.update(func(tx *store.Tx) error {
+		entry, err := application(tx, content)
+		if err != nil {
+			return err
+		}
+		return store.Plans.Put(tx, cluster, store.Plan{Applications: []bundle.Entry{entry}, ChangedAt: b.now})
+	})
+	b.dirty[cluster] = true
+}
+
+// application puts an Application into the store.
+func application(tx *store.Tx, content string) (bundle.Entry, error) {
+	object, err := store.PutBlob(tx, []byte(content))
+	if err != nil {
+		return bundle.Entry{}, err
+	}
+	owner := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+	app := &bundle.Application{
+		Owner: owner, DeletionPolicy: bundle.MirrorPrune, Interval: time.Minute, Timeout: time.Minute, RetryInterval: time.Minute,
+		Objects: []bundle.ObjectReference{{
+			ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: "app"}, Digest: object,
+		}},
+	}
+	data, err := app.Encode()
+	if err != nil {
+		return bundle.Entry{}, err
+	}
+	digest, err := store.PutBlob(tx, data)
+	return bundle.Entry{Owner: owner, Digest: digest, Revision: "main@sha1:1"}, err
+}
+
+func (b *bench) publish() {
+	b.T.Helper()
+	b.must(b.round(b.T.Context()))
+}
+
+func (b *bench) desired(cluster string) (d store.Desired, ok bool) {
+	b.T.Helper()
+	b.must(b.Store.View(func(tx *store.Tx) (err error) {
+		d, ok, err = store.Desireds.Get(tx, cluster)
+		return err
+	}))
+	return d, ok
+}
+
+// acked is a spoke's word for the newest bundle it has.
+func (b *bench) acked(cluster string, id bundle.ID) {
+	b.T.Helper()
+	b.update(func(tx *store.Tx) error {
+		return store.Spokes.Put(tx, cluster, store.Spoke{Connected: true, Acks: map[string]bundle.ID{"received": id}})
+	})
+	b.dirty[cluster] = b.dirty[cluster] || false
+}
+
+func TestABundleSaysWhatThePlanSaysForThisClusterAlone(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "one")
+	b.publish()
+	d, ok := b.desired("east")
+	if !ok {
+		t.Fatal("nothing was published")
+	}
+	opened, err := b.open(d.Envelope)
+	b.must(err)
+	if opened.Cluster != "spiffe://nave-test/cluster/east" || opened.Epoch != b.Store.Epoch() || opened.Sequence != 1 {
+		t.Errorf("bundle %s %d %d", opened.Cluster, opened.Epoch, opened.Sequence)
+	}
+	if !opened.ExpiresAt.Equal(b.now.Add(24*time.Hour)) || !d.ExpiresAt.Equal(opened.ExpiresAt) {
+		t.Errorf("expires %s and %s", opened.ExpiresAt, d.ExpiresAt)
+	}
+	envelope, err := signing.DecodeEnvelope(d.Envelope)
+	b.must(err)
+	if d.Bundle != (bundle.ID{Epoch: opened.Epoch, Sequence: 1, Digest: manifest.DigestOf(envelope.Payload)}) {
+		t.Errorf("bundle is called %v", d.Bundle)
+	}
+}
+
+func TestABundleIsSignedAnewOnlyForAReason(t *testing.T) {
+	sameplan := func(b *bench) { b.dirty["east"] = true }
+	for _, tt := range []struct {
+		name   string
+		change func(*bench)
+		signed bool
+	}{
+		{"nothing happened", sameplan, false},
+		{"everything is looked at", func(b *bench) { b.whole = true }, false},
+		{"the plan is written again with the same applications", func(b *bench) { b.now = b.now.Add(time.Minute); b.plan("east", "one") }, false},
+		{"the applications changed", func(b *bench) { b.plan("east", "two") }, true},
+		{"a bit less than half of its time is gone", func(b *bench) { b.now = b.now.Add(12 * time.Hour); sameplan(b) }, false},
+		{"half of its time is gone", func(b *bench) { b.now = b.now.Add(12*time.Hour + time.Second); b.whole = true }, true},
+		{"the key changed", func(b *bench) { b.useKey(newSigner(b.T)); sameplan(b) }, true},
+		{"the trust domain changed", func(b *bench) { b.TrustDomain = "nave-other"; sameplan(b) }, true},
+		{"the spoke acknowledged it", func(b *bench) { d, _ := b.desired("east"); b.acked("east", d.Bundle) }, false},
+		{"the spoke has a newer one", func(b *bench) { b.acked("east", bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7}) }, true},
+		{"the spoke claims a number that leaves no room", func(b *bench) { b.acked("east", bundle.ID{Epoch: 1 << 63, Sequence: 1 << 63}) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			b.plan("east", "one")
+			b.publish()
+			before, _ := b.desired("east")
+			tt.change(b)
+			b.publish()
+			after, _ := b.desired("east")
+			if signed := after.Bundle != before.Bundle; signed != tt.signed {
+				t.Fatalf("signed anew: %v, want %v", signed, tt.signed)
+			}
+			if tt.signed && !after.Bundle.Newer(before.Bundle) {
+				t.Errorf("bundle %v follows %v", after.Bundle, before.Bundle)
+			}
+		})
+	}
+}
+
+func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "one")
+	b.publish()
+	epoch := b.Store.Epoch()
+	for _, tt := range []struct{ seen, want bundle.ID }{
+		{bundle.ID{Epoch: epoch, Sequence: 41}, bundle.ID{Epoch: epoch, Sequence: 42}},
+		{bundle.ID{Epoch: epoch + 3, Sequence: 5}, bundle.ID{Epoch: epoch + 3, Sequence: 6}},
+	} {
+		b.acked("east", tt.seen)
+		b.publish()
+		if d, _ := b.desired("east"); d.Bundle.Epoch != tt.want.Epoch || d.Bundle.Sequence != tt.want.Sequence {
+			t.Errorf("bundle %v, want %v", d.Bundle, tt.want)
+		}
+	}
+}
+
+func TestARemovedClusterHasNoBundleAndComesBackWithAHigherSequence(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "one")
+	b.publish()
+	b.plan("east", "two")
+	b.publish()
+	d, _ := b.desired("east")
+	b.acked("east", d.Bundle)
+	b.update(func(tx *store.Tx) error { return store.Plans.Delete(tx, "east") })
+	b.dirty["east"] = true
+	b.publish()
+	if _, ok := b.desired("east"); ok {
+		t.Fatal("the bundle is still there")
+	}
+	b.plan("east", "one")
+	b.publish()
+	if again, _ := b.desired("east"); !again.Bundle.Newer(d.Bundle) {
+		t.Errorf("bundle %v, the spoke has %v", again.Bundle, d.Bundle)
+	}
+}
+
+func TestManyBundlesAreOneTransaction(t *testing.T) {
+	b := newBench(t)
+	for i := range 1000 {
+		b.plan(fmt.Sprintf("c%d", i), "one")
+	}
+	watcher := b.Store.Watch(store.Desireds.Name())
+	defer watcher.Close()
+	start := time.Now()
+	b.publish()
+	t.Logf("signed 1,000 bundles in %s", time.Since(start))
+	if n := len(watcher.Take()); n != 1000 {
+		t.Errorf("%d bundles", n)
+	}
+}
+
+func TestTheSweepLeavesWhatIsReached(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "old")
+	b.publish()
+	b.plan("east", "new") // planned, not published: the old one is still served
+	var garbage, memo, forgotten manifest.Digest
+	b.update(func(tx *store.Tx) (err error) {
+		if garbage, err = store.PutBlob(tx, []byte("garbage")); err != nil {
+			return err
+		}
+		if memo, err = store.PutBlob(tx, []byte("memo")); err != nil {
+			return err
+		}
+		if forgotten, err = store.PutBlob(tx, []byte("forgotten")); err != nil {
+			return err
+		}
+		return putRenders(tx, map[string]store.Render{
+			"used":   {Value: naming(memo), UsedAt: b.now.Add(-renderKeep + time.Hour)},
+			"unused": {Value: naming(forgotten), UsedAt: b.now.Add(-renderKeep - time.Hour)},
+		})
+	})
+	b.must(b.sweep(t.Context()))
+	for _, tt := range []struct {
+		name   string
+		digest manifest.Digest
+		stays  bool
+	}{
+		{"an object of a bundle", manifest.DigestOf([]byte("old")), true},
+		{"an object of a plan", manifest.DigestOf([]byte("new")), true},
+		{"an object of a render in use", memo, true},
+		{"an object of a render long unused", forgotten, false},
+		{"what nothing names", garbage, false},
+	} {
+		b.must(b.Store.View(func(tx *store.Tx) error {
+			if stays := store.HasBlob(tx, tt.digest); stays != tt.stays {
+				t.Errorf("%s stays: %v, want %v", tt.name, stays, tt.stays)
+			}
+			return nil
+		}))
+	}
+	b.publish()
+	b.must(b.sweep(t.Context()))
+	b.must(b.Store.View(func(tx *store.Tx) error {
+		if store.HasBlob(tx, manifest.DigestOf([]byte("old"))) {
+			t.Error("an object of a bundle of the past stays")
+		}
+		_, ok, err := store.Renders.Get(tx, "unused")
+		if ok {
+			t.Error("a render long unused stays")
+		}
+		return err
+	}))
+}
+
+func naming(d manifest.Digest) json.RawMessage {
+	return fmt.Appendf(nil, `{"variants":[{"objects":[{"Digest":%q}]}]}`, d)
+}
+
+func putRenders(tx *store.Tx, rows map[string]store.Render) error {
+	for key, row := range rows {
+		if err := store.Renders.Put(tx, key, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestRunPublishesEachPlanAndEndsWithItsContext(t *testing.T) {
+	b := newBench(t)
+	p := New(Config{Store: b.Store, Signer: b.Signer, TrustDomain: "nave-test", Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	watcher := b.Store.Watch(store.Desireds.Name())
+	defer watcher.Close()
+	b.plan("east", "one")
+	<-watcher.C()
+	watcher.Take()
+	first, _ := b.desired("east")
+	b.acked("east", bundle.ID{Epoch: b.Store.Epoch(), Sequence: 9})
+	<-watcher.C()
+	if d, _ := b.desired("east"); d.Bundle.Sequence != 10 || first.Bundle.Sequence != 1 {
+		t.Errorf("sequences %d and %d", first.Bundle.Sequence, d.Bundle.Sequence)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
