@@ -139,7 +139,13 @@ func newRecorder() *recorder {
 	return &recorder{facts: map[string]string{}, links: map[string]string{}}
 }
 
-func (r *recorder) reads() Reads { return Reads{maps.Clone(r.facts), maps.Clone(r.links)} }
+func (r *recorder) reads() Reads {
+	reads := Reads{facts: maps.Clone(r.facts)}
+	if len(r.links) > 0 { // as JSON gives it back
+		reads.links = maps.Clone(r.links)
+	}
+	return reads
+}
 
 // kind records what is at a path, unless its content is recorded already.
 func (r *recorder) kind(p string, k kind) error {

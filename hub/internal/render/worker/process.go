@@ -16,7 +16,7 @@ type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stdout io.ReadCloser
-	stderr *tail
+	stderr *words
 	output int64
 	builds int
 }
@@ -31,7 +31,7 @@ func start(c *Config) (*process, error) {
 		"GOTRACEBACK=none",
 	}
 	cmd.SysProcAttr = dieWithParent()
-	p := &process{cmd: cmd, stderr: &tail{}, output: c.Output}
+	p := &process{cmd: cmd, stderr: &words{}, output: c.Output}
 	cmd.Stderr = p.stderr
 	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
@@ -48,6 +48,7 @@ func start(c *Config) (*process, error) {
 
 // ask sends a request and waits for the response. After an error the process is dead. When ctx ends, it is killed.
 func (p *process) ask(ctx context.Context, request []byte) (*response, error) {
+	p.stderr.forget()
 	disarm := context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })
 	r, err := p.roundTrip(request)
 	if disarm() && err == nil {
@@ -89,7 +90,7 @@ func (p *process) kill() error {
 // DiedError is a worker that ended in the middle of a build: most often the build needed more memory than it may have.
 type DiedError struct {
 	Cause     error
-	LastWords string // the end of what it wrote to standard error
+	LastWords string // what it wrote to standard error
 }
 
 // Error says how the worker ended.
@@ -104,28 +105,46 @@ func (e *DiedError) Error() string {
 // Unwrap returns how the worker ended.
 func (e *DiedError) Unwrap() error { return e.Cause }
 
-// tail keeps the end of what is written to it.
-type tail struct {
+// words keeps the beginning of what a worker writes to standard error during one build.
+type words struct {
 	mu   sync.Mutex
 	data []byte
 }
 
-const tailSize = 1024
+const (
+	wordsSize = 8 << 10
+	shownSize = 300
+)
 
 // Write implements io.Writer.
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.data = append(t.data, b...)
-	if over := len(t.data) - tailSize; over > 0 {
-		t.data = append(t.data[:0], t.data[over:]...)
-	}
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.data = append(w.data, b[:min(len(b), wordsSize-len(w.data))]...)
 	return len(b), nil
 }
 
-// String returns the end as one line.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(strings.Fields(string(t.data)), " ")
+// forget starts a new build.
+func (w *words) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.data = w.data[:0]
+}
+
+// deathMarks begin what Go says when it ends a process, in the order in which they tell most. Goroutines follow.
+var deathMarks = []string{"fatal error: ", "panic: ", "runtime: "}
+
+// String returns why the worker ended as one line, else what it said first.
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := string(w.data)
+	for _, mark := range deathMarks {
+		if _, after, ok := strings.Cut(text, mark); ok {
+			line, _, _ := strings.Cut(after, "\n")
+			return mark + line
+		}
+	}
+	line := strings.Join(strings.Fields(text), " ")
+	return line[:min(len(line), shownSize)]
 }

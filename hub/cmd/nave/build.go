@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/sourceignore"
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// buildSalt makes the tokens of sealed values. A hub has a salt of its own, so its tokens are others.
+const buildSalt = "nave build"
+
+// newBuildCommand returns "nave build", which needs no hub.
+func newBuildCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build what the hub would put into a bundle, without a hub",
+	}
+	cmd.AddCommand(newBuildKustomizationCommand())
+	return cmd
+}
+
+// kustomizationBuild is the flags of "nave build kustomization".
+type kustomizationBuild struct {
+	name, namespace string
+	path, file      string
+	root            string
+	ignore          []string
+	dryRun, strict  bool
+}
+
+func newBuildKustomizationCommand() *cobra.Command {
+	var b kustomizationBuild
+	cmd := &cobra.Command{
+		Use:     "kustomization NAME --path DIR --kustomization-file FILE",
+		Aliases: []string{"ks", "kustomizations"},
+		Short:   "Build a Kustomization from local files",
+		Long: `Build a Kustomization from local files, and print exactly the objects that the hub would put into the bundle,
+in the order in which they are applied, as YAML documents.
+
+The artifact is --root, else the Git work tree around --path, without what .sourceignore and Flux's defaults leave out.
+SOPS files stay encrypted: tokens stand for their values, as on the hub.`,
+		Example: `  nave build kustomization apps --path ./apps/prod --kustomization-file ./clusters/prod/apps.yaml`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b.name = args[0]
+			// As the hub, unless told otherwise; a dry run leaves variables empty that only a cluster would know.
+			if !cmd.Flags().Changed("strict-substitute") {
+				b.strict = !b.dryRun
+			}
+			cmd.SilenceUsage = true
+			return b.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&b.path, "path", "", "directory with the manifests; takes the place of spec.path")
+	flags.StringVar(&b.file, "kustomization-file", "", "file with the Kustomization (and perhaps other objects)")
+	flags.StringVar(&b.root, "root", "", "root of the artifact; default: the Git work tree that --path is in")
+	flags.StringVarP(&b.namespace, "namespace", "n", "", "namespace of the Kustomization, when the file has several of this name")
+	flags.StringSliceVar(&b.ignore, "ignore-paths", nil, "paths to leave out, as in .gitignore, separated by commas")
+	flags.BoolVar(&b.dryRun, "dry-run", false, "need no cluster; Nave never does, but variables that are not given are then empty")
+	flags.BoolVar(&b.strict, "strict-substitute", false,
+		"fail on a variable that is not given and has no default, as the hub does; default: unless --dry-run")
+	for _, required := range []string{"path", "kustomization-file"} {
+		if err := cmd.MarkFlagRequired(required); err != nil {
+			cobra.CheckErr(err)
+		}
+	}
+	return cmd
+}
+
+// run builds and prints.
+func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
+	ks, err := b.load()
+	if err != nil {
+		return err
+	}
+	root, below, err := artifactRoot(b.path, b.root)
+	if err != nil {
+		return err
+	}
+	exclude, err := ignored(root, b.ignore)
+	if err != nil {
+		return err
+	}
+	spec := kustomize.SpecOf(ks)
+	spec.Path, spec.Strict = below, b.strict
+	request := kustomize.Request{Root: root, Spec: spec, Salt: []byte(buildSalt), Exclude: exclude}
+	result, err := render.InProcess{}.Kustomize(ctx, request)
+	if err != nil {
+		return fmt.Errorf("Kustomization %s/%s: %w", ks.Namespace, ks.Name, err)
+	}
+	return printDocuments(out, result.Objects)
+}
+
+// load finds the Kustomization in its file and admits it as the hub would.
+func (b *kustomizationBuild) load() (*kustomizev1.Kustomization, error) {
+	data, err := os.ReadFile(b.file)
+	if err != nil {
+		return nil, fmt.Errorf("read the Kustomization: %w", err)
+	}
+	objects, err := manifest.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.file, err)
+	}
+	var found *manifest.Object
+	for _, o := range objects {
+		isFlux := o.GroupVersionKind().Group == kustomizev1.GroupVersion.Group && o.GetKind() == kustomizev1.KustomizationKind
+		if !isFlux || o.GetName() != b.name || b.namespace != "" && o.GetNamespace() != b.namespace {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("%s has more than one Kustomization %s; choose with --namespace", b.file, b.name)
+		}
+		found = o
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%s has no Kustomization %s (group %s)", b.file, b.name, kustomizev1.GroupVersion.Group)
+	}
+	if found.GetNamespace() == "" {
+		found.SetNamespace(api.DefaultNamespace)
+	}
+	admitted, err := api.Admit(found, api.ClusterGraph)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.file, err)
+	}
+	return api.AsKustomization(admitted)
+}
+
+// artifactRoot returns the root of the artifact and the path below it.
+func artifactRoot(dir, root string) (string, string, error) {
+	dir, err := realPath(dir)
+	if err != nil {
+		return "", "", err
+	}
+	if root == "" {
+		if root = workTree(dir); root == "" {
+			return "", "", fmt.Errorf("%s is in no Git work tree; say with --root where the artifact begins", dir)
+		}
+	}
+	if root, err = realPath(root); err != nil {
+		return "", "", err
+	}
+	below, err := filepath.Rel(root, dir)
+	if err != nil || !filepath.IsLocal(below) {
+		return "", "", fmt.Errorf("--path %s is not below --root %s", dir, root)
+	}
+	return root, filepath.ToSlash(below), nil
+}
+
+// realPath returns the absolute path with symbolic links followed.
+func realPath(p string) (string, error) {
+	abs, err := filepath.Abs(p)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+// workTree returns the Git work tree that a directory is in, or nothing.
+func workTree(dir string) string {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+// ignored returns what a source would leave out of the artifact: what .sourceignore files and the flag say, else
+// Flux's defaults; Git's own files in any case.
+func ignored(root string, flag []string) (func(string, bool) bool, error) {
+	patterns, err := sourceignore.LoadIgnorePatterns(root, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read %s files: %w", sourceignore.IgnoreFile, err)
+	}
+	patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(strings.Join(flag, "\n")), nil)...)
+	matcher := sourceignore.NewDefaultMatcher(nil, nil)
+	if len(patterns) > 0 {
+		matcher = sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), patterns...))
+	}
+	return func(path string, dir bool) bool {
+		if dir { // an artifact has files only; a directory without any is as good as absent
+			return filepath.Base(path) == ".git"
+		}
+		return matcher.Match(strings.Split(path, "/"), false)
+	}, nil
+}
+
+// printDocuments writes objects as YAML documents.
+func printDocuments(out io.Writer, objects []*manifest.Object) error {
+	for _, o := range objects {
+		text, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
+		}
+		if _, err := fmt.Fprintf(out, "---\n%s", text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package kustomize
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// growTree makes a tree that reads, lists, misses and follows.
+func growTree(t testing.TB) string {
+	root := t.TempDir()
+	for name, content := range map[string]string{
+		"apps/kustomization.yaml": "resources: [../base, linked.yaml]\n",
+		"base/kustomization.yml":  "configMapGenerator: [{name: a, files: [a.txt]}]\n",
+		"base/a.txt":              "content",
+		"files/one.yaml":          "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n",
+		"files/two.yaml":          "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two}\n",
+		"unrelated/x.yaml":        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
+		"plain/deep/one.yaml":     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n",
+	} {
+		plant(t, root, name, []byte(content))
+	}
+	if err := os.Symlink("../files/one.yaml", filepath.Join(root, "apps/linked.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("plain", filepath.Join(root, "way")); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func TestReadsNoticeWhatTheBuildWouldAndNothingElse(t *testing.T) {
+	changes := []struct {
+		name     string
+		path     string
+		change   func(root string) error
+		affected bool
+	}{
+		{"nothing", "apps", func(string) error { return nil }, false},
+		{"a file elsewhere", "apps", write("unrelated/x.yaml", "changed"), false},
+		{"a new file elsewhere", "apps", write("unrelated/y.yaml", "new"), false},
+		{"a new file beside a listed one", "apps", write("apps/new.yaml", "new"), false},
+		{"a file that is read", "apps", write("base/a.txt", "changed"), true},
+		{"a file that is read through a link", "apps", write("files/one.yaml", "kind: changed"), true},
+		{"a kustomization file", "apps", write("apps/kustomization.yaml", "resources: [../base]\n"), true},
+		{"a second kustomization file", "apps", write("apps/Kustomization", "resources: []\n"), true},
+		{"a removed file", "apps", func(root string) error { return os.Remove(filepath.Join(root, "base/a.txt")) }, true},
+		{"a new file in a directory that is built as a whole", "plain", write("plain/deep/two.yaml", "x"), true},
+		{"a new kustomization file below", "plain", write("plain/deep/kustomization.yaml", "resources: []\n"), true},
+		{"a new directory", "plain", write("plain/other/x.txt", "x"), true},
+		{"a link on the path", "way", func(root string) error {
+			if err := os.Remove(filepath.Join(root, "way")); err != nil {
+				return err
+			}
+			return os.Symlink("unrelated", filepath.Join(root, "way"))
+		}, true},
+	}
+	for _, c := range changes {
+		t.Run(c.name, func(t *testing.T) {
+			result, err := Build(t.Context(), Request{Root: growTree(t), Spec: Spec{Name: "a", Namespace: "b", Path: c.path}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := growTree(t)
+			if err := c.change(other); err != nil {
+				t.Fatal(err)
+			}
+			if result.Reads.Unchanged(other) == c.affected {
+				t.Errorf("unchanged is %t", c.affected)
+			}
+		})
+	}
+}
+
+func write(name, content string) func(string) error {
+	return func(root string) error {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(file, []byte(content), 0o600)
+	}
+}
+
+func TestReadsSurviveJSON(t *testing.T) {
+	root := growTree(t)
+	result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b", Path: "apps"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(result.Reads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Reads
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	if !back.Unchanged(root) {
+		t.Error("changed by JSON")
+	}
+	again, err := json.Marshal(back)
+	if err != nil || !bytes.Equal(data, again) {
+		t.Errorf("not canonical: %s and %s (%v)", data, again, err)
+	}
+	if (Reads{}).Unchanged(root) {
+		t.Error("the zero Reads holds of every tree")
+	}
+	if back.Unchanged(filepath.Join(root, "missing")) {
+		t.Error("unchanged in a tree that is not there")
+	}
+}
+
+func FuzzReadsDecode(f *testing.F) {
+	f.Add([]byte(`{"facts":{"/a":"-","/b":"f","/c":"dAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"links":{"/a":"/b"}}`))
+	f.Add([]byte(`{"facts":{"../a":"-"}}`))
+	f.Add([]byte(`{"facts":{"/a":""}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r Reads
+		if json.Unmarshal(data, &r) != nil {
+			return
+		}
+		first, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Reads
+		if err := json.Unmarshal(first, &back); err != nil {
+			t.Fatalf("%s: %v", first, err)
+		}
+		r.Unchanged(t.TempDir())
+	})
+}

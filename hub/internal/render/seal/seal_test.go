@@ -1,0 +1,181 @@
+package seal
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+const fixtures = "../kustomize/testdata/sops"
+
+func fixture(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(fixtures, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestSealNamesEveryLeafByDocumentPathAndType(t *testing.T) {
+	data := fixture(t, "multi.yaml")
+	out, file, err := Seal("multi.yaml", data, []byte("salt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file.Digest != manifest.DigestOf(data) || file.Format != bundle.YAML || file.Path != "multi.yaml" {
+		t.Errorf("file %+v", file)
+	}
+	want := []struct {
+		document   int
+		path, kind string
+	}{
+		{0, "stringData.a", "str"},
+		{1, "data.count", "int"}, {1, "data.ratio", "float"}, {1, "data.enabled", "bool"},
+		{1, "data.list.0", "str"}, {1, "data.list.1", "int"}, {1, "data.list.2.name", "str"}, {1, "data.list.2.value", "str"},
+	}
+	if len(file.Values) != len(want) {
+		t.Fatalf("%d values: %v", len(file.Values), file.Values)
+	}
+	for i, w := range want {
+		v := file.Values[i]
+		if v.Document != w.document || strings.Join(v.Path, ".") != w.path || v.Type != w.kind || !sealed.Token(v.Token).Valid() {
+			t.Errorf("value %d is %+v, want %v", i, v, w)
+		}
+	}
+	if bytes.Contains(out, []byte("ENC[")) || bytes.Contains(out, []byte("sops")) || bytes.Contains(out, []byte("mac:")) {
+		t.Errorf("not sealed:\n%s", out)
+	}
+	if n := len(sealed.Find(string(out))); n != len(want) {
+		t.Errorf("%d tokens in the text", n)
+	}
+}
+
+func TestSealedTextIsTheDecryptedFileWithTokensForValues(t *testing.T) {
+	for name, plain := range map[string]string{"values.yaml": "values.plain.yaml", "multi.yaml": "multi.plain.yaml"} {
+		out, _, err := Seal(name, fixture(t, name), []byte("salt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want []string
+		for line := range strings.Lines(string(out)) {
+			key, _, _ := strings.Cut(line, ": ")
+			got = append(got, strings.TrimRight(key, "\n"))
+		}
+		for line := range strings.Lines(string(fixture(t, plain))) {
+			if key, _, _ := strings.Cut(line, ": "); !strings.Contains(line, "#") {
+				want = append(want, strings.TrimRight(key, "\n"))
+			}
+		}
+		if strip(got) != strip(want) {
+			t.Errorf("%s:\n%s\nwant the shape of:\n%s", name, out, fixture(t, plain))
+		}
+	}
+}
+
+// strip leaves the keys and the indentation; a list's scalars are values.
+func strip(lines []string) string {
+	var out []string
+	for _, l := range lines {
+		if i := strings.Index(l, "- "); i >= 0 && !strings.HasSuffix(l, "name") {
+			l = l[:i] + "-"
+		}
+		out = append(out, l)
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestTokensFollowTheLeafAndNotTheRecipients(t *testing.T) {
+	first, a, err := Seal("a.yaml", fixture(t, "secret.yaml"), []byte("salt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, b, err := Seal("b.yaml", fixture(t, "secret-updatekeys.yaml"), []byte("salt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first, second) {
+		t.Error("another recipient makes another text")
+	}
+	if a.Digest == b.Digest {
+		t.Error("the files are one blob")
+	}
+	rotated, _, err := Seal("a.yaml", fixture(t, "secret-rotated.yaml"), []byte("salt"))
+	if err != nil || bytes.Equal(first, rotated) {
+		t.Errorf("another value makes the same text (%v)", err)
+	}
+}
+
+func TestFilesWithoutSOPSPassUnchanged(t *testing.T) {
+	for _, text := range []string{
+		"", "a: b\n", "sops: is a word\n", "sops: {mac: not encrypted}\n", "data:\n  sops: {mac: 'ENC[AES256_GCM,'}\n",
+		"doc: 'write ENC[AES256_GCM,data:…] for sops'\n", "not: [yaml ENC[AES256_GCM, sops\n", `{"sops": "ENC[AES256_GCM,"`,
+	} {
+		out, file, err := Seal("a.yaml", []byte(text), []byte("salt"))
+		if err != nil || file != nil || string(out) != text {
+			t.Errorf("%q: %q, %v, %v", text, out, file, err)
+		}
+	}
+}
+
+func TestWhatCannotBeSealedIsRefused(t *testing.T) {
+	leaf := "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:str]"
+	metadata := "sops:\n  mac: " + leaf + "\n"
+	for name, c := range map[string]struct {
+		data []byte
+		want error
+	}{
+		"json":            {fixture(t, "settings.json"), ErrFormat},
+		"dotenv":          {fixture(t, "app.env"), ErrFormat},
+		"ini":             {fixture(t, "app.ini"), ErrFormat},
+		"binary":          {fixture(t, "blob.bin"), ErrFormat},
+		"too large":       {append(fixture(t, "secret.yaml"), bytes.Repeat([]byte("# "), MaxSize)...), ErrTooLarge},
+		"alias":           {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), ErrMalformed},
+		"malformed leaf":  {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), ErrMalformed},
+		"unknown type":    {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata), ErrMalformed},
+		"broken document": {[]byte("a: [\nsops:\n  mac: " + leaf + "\n"), ErrMalformed},
+		"too deep":        {[]byte(strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n---\n" + metadata), ErrMalformed},
+	} {
+		_, file, err := Seal("a", c.data, []byte("salt"))
+		if !errors.Is(err, c.want) || file != nil {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func FuzzSeal(f *testing.F) {
+	for _, name := range []string{"secret.yaml", "multi.yaml", "values.yaml", "app.env", "app.ini", "settings.json", "blob.bin"} {
+		f.Add(fixture(f, name))
+	}
+	f.Add([]byte("a: &a [*a]\nsops: {mac: ENC[AES256_GCM,}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		out, file, err := Seal("a", data, []byte("salt"))
+		if err != nil || file == nil {
+			return
+		}
+		for _, v := range file.Values {
+			if !bytes.Contains(out, []byte(v.Token)) {
+				t.Errorf("token of %v is not in the text", v.Path)
+			}
+		}
+		d := yaml.NewDecoder(bytes.NewReader(out))
+		for {
+			var doc yaml.Node
+			if d.Decode(&doc) != nil {
+				return
+			}
+			if metadataIndex(root(&doc)) >= 0 {
+				t.Fatalf("metadata stayed:\n%s", out)
+			}
+		}
+	})
+}
