@@ -1,0 +1,453 @@
+package status
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// at is a time of the tests, in minutes.
+func at(minutes int) time.Time { return time.Date(2026, 1, 2, 3, minutes, 0, 0, time.UTC) }
+
+var digest = manifest.DigestOf([]byte("application"))
+
+// well is a Kustomization that runs as it should, changed by what a test wants otherwise.
+func well(change func(*Facts)) Facts { return application("apps", "", change) }
+
+func application(name, spec string, change func(*Facts)) Facts {
+	f := Facts{
+		Resource: store.Resource{
+			Key: api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: name}, UID: "uid", Generation: 2, Created: at(1),
+			Object: fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",
+				"metadata":{"name":%q,"namespace":"flux-system"},
+				"spec":{"interval":"10m0s","prune":true,"path":"./apps","sourceRef":{"kind":"GitRepository","name":"fleet"}%s}}`, name, spec),
+		},
+		Outcome: &store.Outcome{
+			ObservedGeneration: 2, Ready: "True", Reason: "BuildSucceeded", Message: "Built", Since: at(2),
+			Revision: "main@sha1:b", Attempted: "main@sha1:b", HandledRequest: "hub",
+		},
+		Entry: &bundle.Entry{Digest: digest, Revision: "main@sha1:b"},
+		Spoke: &store.Spoke{Connected: true, Since: at(1)},
+		Report: &spokev1.ApplicationReport{
+			Digest: digest[:], Revision: "main@sha1:b", AppliedRevision: "main@sha1:b", Ready: "True", Reason: "ReconciliationSucceeded",
+			Message: "Applied revision: main@sha1:b", Since: timestamppb.New(at(3)), Current: 2, HandledRequest: "spoke",
+			Inventory: []string{"apps/v1/Deployment default/web", "/v1/Namespace shop", "rbac.authorization.k8s.io/v1/ClusterRole system:web"},
+		},
+	}
+	if change != nil {
+		change(&f)
+	}
+	return f
+}
+
+func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		change  func(*Facts)
+		ready   string
+		reason  string
+		message string
+		since   time.Time
+	}{
+		{"all is well", nil, "True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(3)},
+		{"the hub has not come to it", func(f *Facts) { f.Outcome, f.Entry, f.Report = nil, nil, nil },
+			"Unknown", "Progressing", "The hub has not come to it yet", at(1)},
+		{"the hub has not come to the newest version", func(f *Facts) { f.Resource.Generation = 3 },
+			"Unknown", "Progressing", "The hub has not come to its newest version yet", at(2)},
+		{"it does not build", func(f *Facts) { f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = "False", "BuildFailed", "no" },
+			"False", "BuildFailed", "no. The cluster keeps main@sha1:b", at(2)},
+		{"it never built", func(f *Facts) {
+			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message, f.Report = "False", "BuildFailed", "no", nil
+		}, "False", "BuildFailed", "no", at(2)},
+		{"the spoke never registered", func(f *Facts) { f.Spoke, f.Report = nil, nil },
+			"Unknown", "NotRegistered", "Waits for the spoke of cluster east, which has not registered yet", at(2)},
+		{"the spoke is offline and behind", func(f *Facts) { f.Spoke.Connected, f.Report.Revision = false, "main@sha1:a" },
+			"Unknown", "Offline", "Waits for the spoke of cluster east, which has been offline since 2026-01-02T03:01:00Z", at(1)},
+		{"the spoke is offline and had applied it", func(f *Facts) { f.Spoke.Connected = false },
+			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b (the spoke has been offline since 2026-01-02T03:01:00Z)", at(3)},
+		{"the spoke is behind", func(f *Facts) { f.Report.Digest = []byte("other") },
+			"Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(2)},
+		{"the spoke rejects the bundle", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
+			"False", "BundleRejected", "The spoke does not accept its bundle: expired", at(2)},
+		{"the spoke fails", func(f *Facts) {
+			f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "HealthCheckFailed", "sick"
+		},
+			"False", "HealthCheckFailed", "sick", at(3)},
+		{"the spoke says nothing that is known", func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.Message = "", "", "" },
+			"Unknown", "Progressing", "", at(3)},
+		{"it is suspended", func(f *Facts) { f.Resource.Suspended, f.Entry.Revision = true, "main@sha1:c" },
+			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(3)},
+		{"it is the hub's own", func(f *Facts) { f.Resource.Key.Cluster, f.Entry, f.Report, f.Spoke = "", nil, nil, nil },
+			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(2)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := well(tt.change).verdict()
+			want := verdict{tt.ready, tt.reason, tt.message, tt.since, false}
+			if got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestARequestIsHandledWhenTheSpokeCarriedItOutOrTheHubFailed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Facts)
+		want   string
+	}{
+		{"carried out", nil, "spoke"},
+		{"not yet", func(f *Facts) { f.Report = nil }, ""},
+		{"the hub failed", func(f *Facts) { f.Outcome.Ready = "False" }, "hub"},
+		{"nothing for the spoke", func(f *Facts) { f.Entry = nil }, "hub"},
+		{"unseen", func(f *Facts) { f.Outcome = nil }, ""},
+	} {
+		if got := well(tt.change).handled(); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// object is a folded object, as clients read it.
+type object struct {
+	Metadata struct {
+		UID         string
+		Generation  int64
+		Annotations map[string]string
+	}
+	Spec   map[string]any
+	Status struct {
+		ObservedGeneration    int64
+		Conditions            []condition
+		LastAppliedRevision   string
+		LastAttemptedRevision string
+		Inventory             struct{ Entries []inventoryEntry }
+		Artifact              map[string]string
+		Clusters              map[string]int
+		Acks                  map[string]any
+		Bundle                map[string]any
+	}
+}
+
+func fold(t *testing.T, f Facts) object {
+	t.Helper()
+	data, err := Fold(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o object
+	if err := json.Unmarshal(data, &o); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// show lists conditions as "Type=Status/Reason".
+func show(o object) string {
+	var all []string
+	for _, c := range o.Status.Conditions {
+		all = append(all, c.Type+"="+c.Status+"/"+c.Reason)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestAFoldedKustomizationLooksLikeFluxs(t *testing.T) {
+	o := fold(t, well(func(f *Facts) { f.Resource.Suspended, f.Resource.RequestedAt = true, "token" }))
+	if o.Metadata.UID != "uid" || o.Metadata.Generation != 2 || o.Metadata.Annotations["reconcile.fluxcd.io/requestedAt"] != "token" {
+		t.Errorf("metadata %+v", o.Metadata)
+	}
+	if o.Spec["suspend"] != true {
+		t.Error("an operator's suspension does not show")
+	}
+	if o.Status.ObservedGeneration != 2 || o.Status.LastAppliedRevision != "main@sha1:b" || o.Status.LastAttemptedRevision != "main@sha1:b" {
+		t.Errorf("status %+v", o.Status)
+	}
+	want := []inventoryEntry{
+		{"default_web_apps_Deployment", "v1"}, {"_shop__Namespace", "v1"}, {"_system__web_rbac.authorization.k8s.io_ClusterRole", "v1"},
+	}
+	if !slices.Equal(o.Status.Inventory.Entries, want) {
+		t.Errorf("inventory %v, want %v", o.Status.Inventory.Entries, want)
+	}
+	if got := show(o); got != "Ready=True/ReconciliationSucceeded Healthy=True/Succeeded" {
+		t.Error(got)
+	}
+}
+
+func TestConditionsSayWhatGoesOn(t *testing.T) {
+	desired := &store.Desired{Bundle: bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}, ChangedAt: at(4)}
+	spoke := func(connected bool, stages ...string) *store.Spoke {
+		s := &store.Spoke{Connected: connected, Since: at(3), Acks: map[string]bundle.ID{}}
+		for _, stage := range stages {
+			s.Acks[stage] = desired.Bundle
+		}
+		return s
+	}
+	hubs := func(kind, spec string, change func(*Facts)) Facts {
+		f := Facts{
+			Resource: store.Resource{
+				Key: api.Key{Kind: kind, Name: "east"}, Created: at(1), Generation: 1,
+				Object: fmt.Appendf(nil, `{"metadata":{"name":"east"},"spec":{%s}}`, spec),
+			},
+			Outcome: &store.Outcome{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Desired: desired,
+		}
+		change(&f)
+		return f
+	}
+	for _, tt := range []struct {
+		name  string
+		facts Facts
+		want  string
+	}{
+		{"a build that fails", well(func(f *Facts) { f.Outcome.Ready, f.Outcome.Reason = "False", "BuildFailed" }),
+			"Ready=False/BuildFailed Healthy=True/Succeeded"},
+		{"an object that only its author can mend", well(func(f *Facts) { f.Outcome.Ready, f.Outcome.Reason, f.Report = "False", "Refused", nil }),
+			"Ready=False/Refused Stalled=True/Refused"},
+		{"work under way", well(func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.InProgress = "Unknown", "Progressing", 1 }),
+			"Ready=Unknown/Progressing Healthy=Unknown/Progressing Reconciling=True/Progressing"},
+		{"sick objects", well(func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.Failed = "False", "HealthCheckFailed", 1 }),
+			"Ready=False/HealthCheckFailed Healthy=False/HealthCheckFailed"},
+		{"a cluster without a spoke", hubs("Cluster", "", func(*Facts) {}), "Ready=Unknown/NotRegistered Connected=False/NotRegistered"},
+		{"a cluster whose spoke is gone", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(false, "received", "applied", "healthy") }),
+			"Ready=Unknown/Offline Connected=False/Offline"},
+		{"a cluster at work", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, "received") }),
+			"Ready=Unknown/Progressing Connected=True/Online Reconciling=True/Progressing"},
+		{"a cluster that is well", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, "received", "applied", "healthy") }),
+			"Ready=True/ReconciliationSucceeded Connected=True/Online"},
+		{"a cluster that refuses its bundle", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
+			"Ready=False/BundleRejected Connected=True/Online"},
+		{"a blocked cluster", hubs("Cluster", `"blocked":true`, func(f *Facts) { f.Spoke = spoke(false) }),
+			"Ready=False/Blocked Connected=False/Offline"},
+		{"a cluster with a broken graph", hubs("Cluster", "", func(f *Facts) {
+			f.Spoke, f.Outcome.Ready, f.Outcome.Reason = spoke(true, "healthy"), "False", "BuildFailed"
+		}),
+			"Ready=False/BuildFailed Connected=True/Online"},
+		{"a fleet at work", hubs("Fleet", "", func(f *Facts) { f.Members = []Member{{"a", spoke(true, "healthy"), desired}, {"b", nil, desired}} }),
+			"Ready=Unknown/Progressing Reconciling=True/Progressing"},
+		{"a fleet that is well", hubs("Fleet", "", func(f *Facts) { f.Members = []Member{{"a", spoke(true, "healthy"), desired}} }),
+			"Ready=True/ReconciliationSucceeded"},
+		{"a source that fails and keeps its artifact", hubs("GitRepository", "", func(f *Facts) {
+			f.Outcome.Ready, f.Outcome.Reason = "False", "GitOperationFailed"
+			f.Fetched = &store.Fetched{Artifact: &source.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1)}}
+		}), "Ready=False/GitOperationFailed ArtifactInStorage=True/Succeeded FetchFailed=True/GitOperationFailed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := show(fold(t, tt.facts)); got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAFleetCountsItsClusters(t *testing.T) {
+	desired := &store.Desired{Bundle: bundle.ID{Sequence: 2}}
+	o := fold(t, Facts{
+		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: []byte(`{"metadata":{"name":"prod"},"spec":{}}`)},
+		Members: []Member{
+			{"a", &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}, "healthy": {Sequence: 2}}}, desired},
+			{"b", &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}, "healthy": {Sequence: 1}}}, desired},
+			{"c", &store.Spoke{}, desired}, {"d", nil, nil},
+		},
+	})
+	if got := fmt.Sprint(o.Status.Clusters); got != "map[connected:2 ready:1 selected:4 updated:2]" {
+		t.Error(got)
+	}
+}
+
+// troubled is a world in which everything waits for infra, which is sick.
+func troubled() *World {
+	after := func(name string) string { return `,"dependsOn":[{"name":"` + name + `"}]` }
+	waiting := func(f *Facts) {
+		f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "DependencyNotReady", "waits"
+	}
+	return NewWorld(
+		application("apps", after("middle"), waiting),
+		application("middle", after("infra"), waiting),
+		application("infra", "", func(f *Facts) {
+			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Report.Since = "False", "HealthCheckFailed", "1 object is sick", timestamppb.New(at(1))
+			f.Report.Objects = []*spokev1.ObjectReport{{Object: "Deployment.apps default/web", Status: "Failed", Message: "no image", Since: timestamppb.New(at(2))}}
+		}),
+		application("fine", "", nil),
+		application("paused", "", func(f *Facts) { f.Resource.Suspended, f.Report.Ready = true, "False" }),
+		Facts{
+			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system", Name: "chart"}},
+			Outcome:  &store.Outcome{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
+		},
+	)
+}
+
+func lines(list []*adminv1.Explanation) string {
+	var b strings.Builder
+	for _, e := range list {
+		fmt.Fprintf(&b, "%s/%s %s %q", e.Object.Kind, e.Object.Name, e.Reason, e.Message)
+		if len(e.WaitsFor) > 0 {
+			fmt.Fprintf(&b, " waits for %s", strings.Join(e.WaitsFor, ", "))
+		}
+		if e.Advice == "" {
+			b.WriteString(" WITHOUT ADVICE")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func TestExplainFollowsTheChainToWhatIsSick(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		key  api.Key
+		want string
+	}{
+		{"one object", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+			`Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
+				`which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
+`},
+		{"what is well", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "fine"}, ""},
+		{"what is suspended", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "paused"}, ""},
+		{"another cluster", api.Key{Cluster: "west"}, ""},
+		{"the fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick"
+Kustomization/infra Failed "Deployment.apps default/web: no image"
+Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
+			`which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
+Kustomization/middle DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/infra
+HelmRelease/chart Refused "not supported yet"
+`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := lines(Explain(troubled(), tt.key)); got != tt.want {
+				t.Errorf("got\n%swant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestExplainNamesTheSourceThatFails(t *testing.T) {
+	w := NewWorld(
+		well(func(f *Facts) {
+			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message, f.Report = "False", "ArtifactFailed", "never fetched", nil
+		}),
+		Facts{
+			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: []byte(`{}`)},
+			Outcome:  &store.Outcome{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
+		},
+	)
+	got := lines(Explain(w, api.Key{Cluster: "east"}))
+	want := `Kustomization/apps ArtifactFailed "never fetched. It waits for GitRepository flux-system/fleet of the hub, which failed (AuthenticationFailed): wrong password" ` +
+		"waits for GitRepository flux-system/fleet of the hub\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestExplainEndsInACircle(t *testing.T) {
+	sick := func(f *Facts) { f.Report.Ready, f.Report.Reason = "False", "DependencyNotReady" }
+	w := NewWorld(
+		application("a", `,"dependsOn":[{"name":"b"}]`, sick), application("b", `,"dependsOn":[{"name":"a"}]`, sick),
+	)
+	if got := Explain(w, api.Key{}); len(got) != 2 {
+		t.Errorf("%d explanations, want 2", len(got))
+	}
+}
+
+// draw writes a tree with one line a node.
+func draw(n *adminv1.TreeNode, indent string) string {
+	s := indent + n.Object + " " + n.Status + "\n"
+	for _, c := range n.Children {
+		s += draw(c, indent+"  ")
+	}
+	return s
+}
+
+func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
+	fleet, cluster := api.Key{Kind: "Fleet", Name: "prod"}, api.Key{Kind: "Cluster", Name: "east"}
+	root := application("root", "", func(f *Facts) { f.Resource.Owner, f.Report.Inventory = &fleet, nil })
+	apps := application("apps", "", func(f *Facts) {
+		f.Resource.Owner = &root.Resource.Key
+		f.Report.Objects = []*spokev1.ObjectReport{
+			{Object: "Deployment.apps default/web", Status: "InProgress"}, {Object: "Widget.example.com default/w", Status: "Refused"},
+		}
+	})
+	w := NewWorld(root, apps,
+		Facts{Resource: store.Resource{Key: fleet, Object: []byte(`{"spec":{}}`)}, Outcome: &store.Outcome{Ready: "True"}},
+		Facts{Resource: store.Resource{Key: cluster, Object: []byte(`{"spec":{}}`)}},
+	)
+	below := `  Kustomization.kustomize.toolkit.fluxcd.io flux-system/root on east True
+    Kustomization.kustomize.toolkit.fluxcd.io flux-system/apps True
+      Deployment.apps default/web InProgress
+      Namespace shop Current
+      ClusterRole.rbac.authorization.k8s.io system:web Current
+      Widget.example.com default/w Refused
+`
+	for key, first := range map[api.Key]string{fleet: "Fleet.fleet.nave.io prod True\n", cluster: "Cluster.fleet.nave.io east Unknown\n"} {
+		n, ok := Tree(w, key)
+		if !ok {
+			t.Fatalf("no tree of %s", key)
+		}
+		if got := draw(n, ""); got != first+below {
+			t.Errorf("got\n%swant\n%s", got, first+below)
+		}
+	}
+	if _, ok := Tree(w, api.Key{Kind: "Fleet", Name: "other"}); ok {
+		t.Error("a tree of nothing")
+	}
+}
+
+func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
+	s := store.OpenMemory()
+	t.Cleanup(func() { s.Close() })
+	want := well(nil)
+	err := s.Update(func(tx *store.Tx) error {
+		value, err := proto.Marshal(want.Report)
+		if err != nil {
+			return err
+		}
+		key := want.Resource.Key.Path()
+		plan := store.Plan{Applications: []bundle.Entry{{
+			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}, Digest: digest, Revision: "main@sha1:b",
+		}}}
+		return errors.Join(
+			store.Resources.Put(tx, key, want.Resource), store.Outcomes.Put(tx, key, *want.Outcome),
+			store.Spokes.Put(tx, "east", *want.Spoke), store.Plans.Put(tx, "east", plan),
+			store.Reports.Put(tx, key, store.Report{Value: value}),
+			store.Outcomes.Put(tx, "east/HelmRelease/flux-system/chart", store.Outcome{Ready: "False", Reason: "Refused"}),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.View(func(tx *store.Tx) error {
+		f, ok, err := Read(tx, want.Resource.Key)
+		if err != nil || !ok {
+			return fmt.Errorf("read: %v %w", ok, err)
+		}
+		if got, want := f.verdict(), want.verdict(); got != want {
+			t.Errorf("read %+v, want %+v", got, want)
+		}
+		for cluster, n := range map[string]int{"": 2, "east": 2, "west": 0} {
+			w, err := Load(tx, cluster)
+			if err != nil {
+				return err
+			}
+			if len(w.facts) != n {
+				t.Errorf("the world of %q has %d facts, want %d", cluster, len(w.facts), n)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
