@@ -85,6 +85,9 @@ func (r *run) place(ctx context.Context, d Desired, o *manifest.Object) (result,
 func (r *run) put(ctx context.Context, d Desired, o *manifest.Object, item inventory.Item) (result, error) {
 	opts := kube.ApplyOptions{Force: true, Whole: wholeOf(d)}
 	applied, err := r.client.Apply(ctx, o, opts)
+	if kube.ReasonOf(err) == kube.Invalid && item.Mode == inventory.Override {
+		applied, err = r.clear(ctx, o, opts, err)
+	}
 	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.set.Force) {
 		applied, err = r.recreate(ctx, o, opts)
 	}
@@ -106,6 +109,19 @@ func (r *run) put(ctx context.Context, d Desired, o *manifest.Object, item inven
 		out.action = Unchanged
 	}
 	return out, nil
+}
+
+// clear applies again after an object was found invalid because of what kubectl added to it, such as a second port of a Service
+// without a name. If kubectl added nothing, the refusal stands.
+func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, refused error) (kube.Applied, error) {
+	live, err := r.client.Look(ctx, kube.Identify(o), false)
+	if err != nil || len(live.Adoptable) == 0 {
+		return kube.Applied{}, refused
+	}
+	if err := r.client.Adopt(ctx, live); err != nil {
+		return kube.Applied{}, err
+	}
+	return r.client.Apply(ctx, o, opts)
 }
 
 // takeOver makes the fields ours that kubectl wrote and applies again, so that those which are not desired go. This undoes

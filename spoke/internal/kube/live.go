@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -91,7 +92,7 @@ func readLive(body []byte, m Mapping, fieldManager string, whole bool) (Live, er
 
 func readWhole(body []byte, m Mapping) (*manifest.Object, error) {
 	o := &manifest.Object{}
-	if err := json.Unmarshal(body, &o.Object); err != nil {
+	if err := utiljson.Unmarshal(body, &o.Object); err != nil { // which keeps integers whole
 		return nil, fmt.Errorf("answer that is not a %s: %w", m.Kind, err)
 	}
 	o.SetManagedFields(nil)
