@@ -1,0 +1,195 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/e2e/kubetest"
+)
+
+// Fleet is one hub, its git server, and the spokes that joined it.
+type Fleet struct {
+	Dir    string
+	Git    *gittest.Server
+	Repo   *gittest.Repository // "fleet": the hub's root and everybody's state
+	Hub    *Process
+	Spokes []*Spoke
+
+	lab *Lab
+}
+
+// Spoke is the agent of one cluster.
+type Spoke struct {
+	*Process
+	Cluster *kubetest.Cluster
+	Dir     string
+}
+
+// NewFleet starts a git server and a hub.
+func (l *Lab) NewFleet(ctx context.Context, hubFlags ...string) (*Fleet, error) {
+	dir, err := os.MkdirTemp(l.Dir, "fleet-")
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{Dir: dir, lab: l}
+	if err := f.start(ctx, hubFlags); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (f *Fleet) start(ctx context.Context, hubFlags []string) (err error) {
+	if f.Git, err = gittest.Start(gittest.Options{Dir: filepath.Join(f.Dir, "git")}); err != nil {
+		return err
+	}
+	if f.Repo, err = f.Git.NewRepository("fleet"); err != nil {
+		return err
+	}
+	listen, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	http, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	f.Hub = &Process{
+		Name: "nave-hub", binary: f.lab.Binary("nave-hub"), HTTP: http, Log: filepath.Join(f.Dir, "hub.log"),
+		Args: append([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen, "--http-listen=" + http, "--advertise=" + listen, "--log-level=debug"}, hubFlags...),
+	}
+	return f.Hub.Start(ctx)
+}
+
+// Config is the path of the first operator's configuration.
+func (f *Fleet) Config() string { return filepath.Join(f.Dir, "hub", "operator.yaml") }
+
+// Nave runs the CLI as the first operator and returns its standard output; the error holds its standard error.
+func (f *Fleet) Nave(ctx context.Context, args ...string) (string, error) {
+	return f.NaveWith(ctx, nil, args...)
+}
+
+// NaveWith is Nave with something on standard input.
+func (f *Fleet) NaveWith(ctx context.Context, stdin []byte, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, f.lab.Binary("nave"), args...)
+	cmd.Env = append(os.Environ(), "NAVE_CONFIG="+f.Config())
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("nave %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// Join adds a cluster with the CLI, applies the manifest that it prints, and starts the spoke with the manifest's
+// service account and the configuration that the manifest holds.
+func (f *Fleet) Join(ctx context.Context, cluster *kubetest.Cluster, flags ...string) (*Spoke, error) {
+	manifest, err := f.Nave(ctx, append([]string{"cluster", "add", cluster.Name}, flags...)...)
+	if err != nil {
+		return nil, err
+	}
+	if err := cluster.Apply(ctx, []byte(manifest)); err != nil {
+		return nil, fmt.Errorf("apply the join manifest of %s: %w", cluster.Name, err)
+	}
+	s, err := f.newSpoke(ctx, cluster, manifest)
+	if err != nil {
+		return nil, err
+	}
+	f.Spokes = append(f.Spokes, s)
+	return s, s.Start(ctx)
+}
+
+// newSpoke makes of a join manifest the files and flags that its Deployment would give the spoke's container.
+func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifest string) (*Spoke, error) {
+	dir := filepath.Join(f.Dir, "spoke-"+cluster.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	settings, err := joinSettings(manifest)
+	if err != nil {
+		return nil, err
+	}
+	for file, key := range map[string]string{"token": "token", "signing-keys.pem": "signing-keys.pem"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(settings[key]), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := cluster.ServiceAccountKubeconfig(ctx, "nave-system", "nave-spoke", kubeconfig); err != nil {
+		return nil, err
+	}
+	http, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return &Spoke{Cluster: cluster, Dir: dir, Process: &Process{
+		Name: "nave-spoke of " + cluster.Name, binary: f.lab.Binary("nave-spoke"), HTTP: http, Log: filepath.Join(dir, "spoke.log"),
+		Args: []string{
+			"--hub=" + settings["hub"], "--cluster=" + settings["cluster"], "--trust-domain=" + settings["trust-domain"], "--ca-pin=" + settings["ca-pin"],
+			"--join-token-file=" + filepath.Join(dir, "token"), "--signing-keys=" + filepath.Join(dir, "signing-keys.pem"),
+			"--state-dir=" + filepath.Join(dir, "state"), "--kubeconfig=" + kubeconfig, "--namespace=nave-system", "--http-listen=" + http, "--log-level=debug",
+		},
+	}}, nil
+}
+
+// joinSettings collects the data of the manifest's ConfigMap and Secret.
+func joinSettings(manifest string) (map[string]string, error) {
+	settings := map[string]string{}
+	for _, document := range strings.Split(manifest, "\n---\n") {
+		var o struct {
+			Kind             string
+			Data, StringData map[string]string
+		}
+		if err := yaml.Unmarshal([]byte(document), &o); err != nil {
+			return nil, fmt.Errorf("read the join manifest: %w", err)
+		}
+		for _, m := range []map[string]string{o.Data, o.StringData} {
+			for k, v := range m {
+				settings[k] = v
+			}
+		}
+	}
+	if settings["token"] == "" || settings["hub"] == "" {
+		return nil, errors.New("the join manifest has no token or no hub address")
+	}
+	return settings, nil
+}
+
+// Bootstrap commits files and gives the hub its root in the repository's folder "hub".
+func (f *Fleet) Bootstrap(ctx context.Context, files map[string]string) error {
+	if _, err := f.Repo.Commit(files, "the fleet begins"); err != nil {
+		return err
+	}
+	_, err := f.Nave(ctx, "bootstrap", "--url="+f.Repo.URL(), "--branch=main", "--path=hub", "--interval=1h")
+	return err
+}
+
+// Sync has the hub fetch the repository now.
+func (f *Fleet) Sync(ctx context.Context) error {
+	_, err := f.Nave(ctx, "reconcile", "source", "git", "hub")
+	return err
+}
+
+// Close stops everything of the fleet; clusters keep what runs in them.
+func (f *Fleet) Close() error {
+	var errs []error
+	for _, s := range f.Spokes {
+		errs = append(errs, s.Stop())
+	}
+	if f.Hub != nil {
+		errs = append(errs, f.Hub.Stop())
+	}
+	if f.Git != nil {
+		errs = append(errs, f.Git.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,89 @@
+// Package harness runs Nave as its users do: the built binaries as processes, spokes with the service account of the
+// deploy manifest, a real git server, real clusters. The stories, the demo and the benchmarks stand on it.
+//
+//	lab, err := harness.NewLab(ctx, harness.Options{Clusters: []string{"east", "west"}})
+//	fleet, err := lab.NewFleet(ctx)                       // a hub and a git server
+//	spoke, err := fleet.Join(ctx, lab.Clusters[0], "--label=env=test")
+//	out, err := fleet.Nave(ctx, "get", "kustomizations", "-A")
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+
+	"github.com/navefleet/nave/e2e/kubetest"
+)
+
+// Options say what a Lab has.
+type Options struct {
+	Clusters []string  // names; each is a Kubernetes of its own
+	Audit    bool      // clusters write audit logs
+	Progress io.Writer // nil: standard error
+}
+
+// Lab is what fleets are tried in: built binaries and running clusters.
+type Lab struct {
+	Dir      string
+	Clusters []*kubetest.Cluster
+}
+
+// NewLab builds the binaries and starts the clusters, all at once.
+func NewLab(ctx context.Context, o Options) (*Lab, error) {
+	if o.Progress == nil {
+		o.Progress = os.Stderr
+	}
+	dir, err := os.MkdirTemp("", "nave-lab-")
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Dir: dir, Clusters: make([]*kubetest.Cluster, len(o.Clusters))}
+	errs := make([]error, len(o.Clusters)+1)
+	var wg sync.WaitGroup
+	wg.Go(func() { errs[len(o.Clusters)] = l.build(ctx) })
+	for i, name := range o.Clusters {
+		wg.Go(func() {
+			l.Clusters[i], errs[i] = kubetest.Start(ctx, kubetest.Options{Name: name, Audit: o.Audit, Progress: o.Progress})
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// Binary returns the path of nave, nave-hub or nave-spoke.
+func (l *Lab) Binary(name string) string { return filepath.Join(l.Dir, "bin", name) }
+
+// build builds what users run, without the race detector or coverage of the caller.
+func (l *Lab) build(ctx context.Context) error {
+	root, err := kubetest.Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(l.Dir, "bin")+"/",
+		"./hub/cmd/nave", "./hub/cmd/nave-hub", "./spoke/cmd/nave-spoke")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build nave: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Close stops the clusters and removes what the lab made.
+func (l *Lab) Close() error {
+	var errs []error
+	for _, c := range l.Clusters {
+		if c != nil {
+			errs = append(errs, c.Stop())
+		}
+	}
+	return errors.Join(append(errs, os.RemoveAll(l.Dir))...)
+}
