@@ -1,0 +1,180 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"math/rand"
+	"reflect"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// toy is a world small enough to be made of a few bytes: five paths that render to Kustomizations, sources and payload
+// chosen by the bytes. It makes every kind of mischief that a graph can.
+type toy struct{ bytes []byte }
+
+const toyPaths = 5
+
+// at returns one of the bytes, the same for the same place.
+func (w toy) at(place int) int {
+	if len(w.bytes) == 0 {
+		return 0
+	}
+	return int(w.bytes[place%len(w.bytes)])
+}
+
+func kustomization(name, path, source, dependency int) *Object {
+	return ParsedObject(fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
+		`"metadata":{"name":"k%d","namespace":"n"},"spec":{"interval":"10m0s","prune":true,"path":"./p%d",`+
+		`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[{"name":"k%d"}]}}`, name, path, source, dependency))
+}
+
+func repository(name, url int) *Object {
+	return ParsedObject(fmt.Appendf(nil, `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository",`+
+		`"metadata":{"name":"s%d","namespace":"n"},"spec":{"interval":"1m0s","url":"https://git.example.com/%d"}}`, name, url))
+}
+
+func keyOf(kind string, name string) api.Key {
+	return api.Key{Kind: kind, Namespace: "n", Name: name}
+}
+
+// render gives what a path holds in the tree of a source.
+func (w toy) render(works []Work) []Result {
+	var results []Result
+	for _, work := range works {
+		place := len(work.Kustomization.Spec.Path) + 7*int(work.Kustomization.Spec.Path[3]) + 31*int(work.SourceKey[len(work.SourceKey)-1])
+		if w.at(place)%7 == 0 {
+			results = append(results, Result{Revision: "r", Reason: BuildFailed, Err: errors.New("broken")})
+			continue
+		}
+		results = append(results, Result{Revision: "r", Rendered: w.rendered(place)})
+	}
+	return results
+}
+
+func (w toy) rendered(place int) *Rendered {
+	r := &Rendered{}
+	taken := map[string]bool{}
+	for i := range 3 {
+		at := func(n int) int { return w.at(place + 11*i + n) }
+		name := at(1) % toyPaths
+		k, s, c := fmt.Sprintf("k%d", name), fmt.Sprintf("s%d", at(4)%3), fmt.Sprintf("c%d", at(6)%4)
+		switch {
+		case at(0)%4 == 0 && !taken[s]:
+			r.Children = append(r.Children, Child{Key: keyOf("GitRepository", s), Object: repository(at(4)%3, at(5)%3)})
+		case at(0)%4 == 1 && !taken[c]:
+			r.Payload = append(r.Payload, bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap", Name: c}})
+		case at(0)%9 == 2 && !taken[k]:
+			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", k), Err: errors.New("not valid")})
+		case !taken[k]:
+			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", k), Object: kustomization(name, at(2)%toyPaths, at(3)%3, at(7)%toyPaths)})
+		}
+		taken[k], taken[s], taken[c] = true, true, true
+	}
+	return r
+}
+
+// input is a walk of the toy, after a last one.
+func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Input {
+	fleet := api.Key{Kind: "Fleet", Name: "f"}
+	root := keyOf("Kustomization", "k0")
+	root.Cluster = "east"
+	in := Input{
+		Cluster: "east", Roots: []Root{{Key: root, Owner: &fleet, Object: kustomization(0, 0, 0, 1)}},
+		Previous: map[api.Key]Node{}, Entries: map[bundle.Owner]bundle.Entry{}, Render: w.render,
+		HubSource: func(_, name string) *Object {
+			if name == "s2" {
+				return nil
+			}
+			return repository(int(name[1]-'0'), 9)
+		},
+		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return contents[d], nil },
+	}
+	if last == nil {
+		return in
+	}
+	in.Previous = last.Nodes
+	for _, app := range last.Applications {
+		entry := app.Held
+		if app.Rendered != nil {
+			entry = bundle.Entry{Owner: ownerOf(app.Key), Digest: manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload)), Revision: "r"}
+			contents[entry.Digest] = nil
+			for _, o := range app.Rendered.Payload {
+				contents[entry.Digest] = append(contents[entry.Digest], o.ID())
+			}
+		}
+		in.Entries[entry.Owner] = entry
+	}
+	return in
+}
+
+// outline is what of a graph the store would keep.
+func outline(g *Graph, in Input) map[string]string {
+	lines := map[string]string{}
+	for key, n := range g.Nodes {
+		lines[key.Path()] = fmt.Sprint(n.Owner, string(n.Object.JSON))
+	}
+	for _, app := range g.Applications {
+		digest := app.Held.Digest
+		if app.Rendered != nil {
+			digest = manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload))
+		}
+		lines["app "+app.Key.Path()] = digest.String()
+	}
+	return lines
+}
+
+// FuzzAWalkSettles proves that whatever renders to whatever, a walk ends, gives each object one owner, holds no object in
+// two Applications, and finds the same again after what it found.
+func FuzzAWalkSettles(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{1, 2, 3})
+	for seed := range int64(300) {
+		data := make([]byte, 97)
+		rand.New(rand.NewSource(seed)).Read(data)
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w, contents := toy{data}, map[manifest.Digest][]manifest.ID{}
+		in := w.input(nil, contents)
+		g := Walk(in)
+		check(t, g, contents)
+		for range 3 {
+			next := w.input(g, contents)
+			again := Walk(next)
+			check(t, again, contents)
+			if reflect.DeepEqual(outline(again, next), outline(g, in)) {
+				return
+			}
+			g, in = again, next
+		}
+		t.Errorf("it does not settle: %v", outline(g, in))
+	})
+}
+
+func check(t *testing.T, g *Graph, contents map[manifest.Digest][]manifest.ID) {
+	t.Helper()
+	for key, n := range g.Nodes {
+		if _, there := g.Nodes[*n.Owner]; !there && n.Owner.Kind != "Fleet" {
+			t.Errorf("%s is left by %s, which is gone", key, n.Owner)
+		}
+	}
+	holders := map[manifest.ID]api.Key{}
+	for _, app := range g.Applications {
+		if _, there := g.Nodes[app.Key]; !there {
+			t.Errorf("an application of %s, which is gone", app.Key)
+		}
+		if app.Rendered == nil {
+			continue
+		}
+		for _, o := range app.Rendered.Payload {
+			if other, taken := holders[o.ID()]; taken {
+				t.Errorf("%s is in %s and in %s", o.ID(), other, app.Key)
+			}
+			holders[o.ID()] = app.Key
+		}
+	}
+}
