@@ -69,8 +69,8 @@ func (m *model) restore(in restored) []action {
 	for _, n := range m.nodes {
 		n.dirty = n.dirty || n.gone
 	}
-	for owner := range in.unclean {
-		if n := m.nodes[owner]; n != nil {
+	for owner, cut := range in.unclean {
+		if n := m.nodes[owner]; n != nil && cut {
 			n.dirty = true
 		}
 	}
@@ -236,7 +236,7 @@ func (m *model) driftEvent(in applied) []action {
 	if in.repaired == 0 {
 		return nil
 	}
-	return []action{event{owner: in.owner, reason: "DriftRepaired", message: fmt.Sprintf("%d objects repaired", in.repaired)}}
+	return []action{event{owner: in.owner, reason: "DriftRepaired", message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
 }
 
 func (m *model) fail(n *node, f failure) {

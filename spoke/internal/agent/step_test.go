@@ -1,0 +1,295 @@
+package agent
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/state"
+)
+
+var update = flag.Bool("update", false, "write what the scripts print into them")
+
+// TestStepKeepsItsPromises plays the scripts in testdata. A script is a list of blocks: one input, "----", and the actions
+// that it leads to. Lines that start with # say what is promised. Times are seconds since the start; the jitter is always
+// one half. An application is named by a letter and has the digest that it is given as a word.
+//
+//	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
+//	restore 2 a=d2 : a=d1               the same from disk, with what was applied after the colon
+//	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
+//	applied a [fail:words] [repaired:2] [Current|InProgress|Failed]
+//	removed a [fail:words] / observed a [drift] [health] / checked a health / at 12.5
+func TestStepKeepsItsPromises(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { play(t, file) })
+	}
+}
+
+func play(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{m: newModel(func() float64 { return 0.5 }), words: map[manifest.Digest]string{}}
+	var out strings.Builder
+	for block := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
+		input, want, _ := strings.Cut(block, "----\n")
+		var commands []string
+		for line := range strings.Lines(input) {
+			if !strings.HasPrefix(line, "#") && strings.TrimSpace(line) != "" {
+				commands = append(commands, strings.TrimSpace(line))
+			}
+		}
+		var got []string
+		for _, command := range commands {
+			got = append(got, s.do(t, command)...)
+		}
+		if len(commands) > 0 && len(got) == 0 {
+			got = []string{"nothing"}
+		}
+		result := strings.Join(got, "\n")
+		if strings.TrimSpace(want) != result && !*update {
+			t.Errorf("%s\n%s\ngot:\n%s\nwant:\n%s", file, strings.TrimSpace(input), result, strings.TrimSpace(want))
+		}
+		out.WriteString(strings.TrimSuffix(input, "\n") + "\n")
+		if len(commands) > 0 {
+			out.WriteString("----\n" + result + "\n")
+		}
+		out.WriteString("\n")
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(strings.TrimSuffix(out.String(), "\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// script plays lines against a model.
+type script struct {
+	m     *model
+	now   time.Duration
+	words map[manifest.Digest]string
+	runs  map[bundle.Owner]start
+}
+
+func owner(name string) bundle.Owner {
+	return bundle.Owner{Kind: "Kustomization", Namespace: "ns", Name: name}
+}
+
+func (s *script) digest(word string) manifest.Digest {
+	d := manifest.DigestOf([]byte(word))
+	s.words[d] = word
+	return d
+}
+
+func sequence(t *testing.T, word string) bundle.ID {
+	n, err := strconv.ParseUint(word, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bundle.ID{Epoch: 1, Sequence: n, Digest: manifest.DigestOf([]byte("bundle " + word))}
+}
+
+func (s *script) do(t *testing.T, command string) []string {
+	t.Helper()
+	words := strings.Fields(command)
+	now := epoch.Add(s.now)
+	var in input
+	switch verb, rest := words[0], words[1:]; verb {
+	case "at":
+		seconds, err := strconv.ParseFloat(rest[0], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.now = time.Duration(seconds * float64(time.Second))
+		in = ticked{epoch.Add(s.now)}
+	case "bundle":
+		id := sequence(t, rest[0])
+		b, apps := s.bundle(rest[1:])
+		s.m.offer = &Offer{ID: id}
+		in = received{now: now, id: id, bundle: b, apps: apps}
+	case "restore":
+		in = s.restore(t, now, rest)
+	case "offer":
+		in = offered{now, Offer{ID: sequence(t, rest[0])}}
+	case "refuse", "retry", "quiet":
+		in = received{now: now, id: sequence(t, rest[0]), err: errors.New(strings.Join(rest[1:], " ")), retry: verb != "refuse", quiet: verb == "quiet"}
+	default:
+		in = s.result(t, now, verb, rest)
+	}
+	var out []string
+	for _, a := range s.m.step(in) {
+		out = append(out, s.show(a)...)
+	}
+	return out
+}
+
+func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundle.Application) {
+	b, apps := &bundle.Bundle{}, map[bundle.Owner]*bundle.Application{}
+	for _, word := range words {
+		name, options, _ := strings.Cut(word, "=")
+		parts := strings.Split(options, ",")
+		e := bundle.Entry{Owner: owner(name), Digest: s.digest(parts[0]), Revision: "r-" + parts[0]}
+		app := &bundle.Application{Owner: e.Owner, Prune: true, Interval: 600 * time.Second, RetryInterval: 8 * time.Second, Timeout: 60 * time.Second}
+		for _, option := range parts[1:] {
+			key, value, _ := strings.Cut(option, ":")
+			switch key {
+			case "needs":
+				app.DependsOn = append(app.DependsOn, owner(value))
+			case "wait":
+				app.Wait = true
+			case "checks":
+				app.HealthChecks = []bundle.ObjectIdentity{{Kind: "Thing", Name: value}}
+			case "suspended":
+				e.Suspended = true
+			case "asked":
+				e.RequestedAt = value
+			case "rev":
+				e.Revision = value
+			}
+		}
+		b.Applications = append(b.Applications, e)
+		apps[e.Owner] = app
+	}
+	return b, apps
+}
+
+func (s *script) restore(t *testing.T, now time.Time, words []string) input {
+	in := restored{now: now, marks: map[bundle.Owner]state.Mark{}, unclean: map[bundle.Owner]bool{}, health: map[bundle.Owner]inventory.Summary{}}
+	if words[0] == "nothing" {
+		return in
+	}
+	in.id = sequence(t, words[0])
+	var named []string
+	for i, word := range words[1:] {
+		if word == ":" {
+			for _, mark := range words[i+2:] {
+				name, digest, _ := strings.Cut(mark, "=")
+				digest, cut := strings.CutSuffix(digest, "!")
+				in.marks[owner(name)] = state.Mark{Digest: s.digest(digest), Revision: "r-" + digest, Prune: true}
+				in.unclean[owner(name)] = cut
+			}
+			break
+		}
+		named = append(named, word)
+	}
+	in.bundle, in.apps = s.bundle(named)
+	return in
+}
+
+func (s *script) result(t *testing.T, now time.Time, verb string, words []string) input {
+	o := owner(words[0])
+	n := s.m.nodes[o]
+	if n == nil {
+		t.Fatalf("%s %s: no such application", verb, words[0])
+	}
+	var f failure
+	repaired, drift := 0, false
+	sum := inventory.Summary{Status: health.Current, Current: 1}
+	status := health.Current
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, ":")
+		switch key {
+		case "fail":
+			f = failure{reason: reasonFailed, message: value}
+		case "repaired":
+			repaired, _ = strconv.Atoi(value)
+		case "drift":
+			drift = true
+		default:
+			status = health.Status(key)
+			sum = summary(status)
+		}
+	}
+	switch verb {
+	case "applied":
+		st := s.runs[o]
+		return applied{now: now, owner: o, run: st.run, mark: st.success(now), request: st.entry.RequestedAt, failure: f, repaired: repaired, health: sum}
+	case "removed":
+		return removed{now: now, owner: o, run: n.run, failure: f}
+	case "observed":
+		return observed{now: now, owner: o, drift: drift, health: sum}
+	case "checked":
+		return checked{now: now, owner: o, status: status, text: "Thing x is " + string(status)}
+	}
+	t.Fatalf("unknown verb %q", verb)
+	return nil
+}
+
+func summary(status health.Status) inventory.Summary {
+	sum := inventory.Summary{Status: status, Unwell: []inventory.ObjectHealth{{ID: manifest.ID{Kind: "Thing", Name: "x"}, Status: status}}}
+	switch status {
+	case health.Current:
+		return inventory.Summary{Status: status, Current: 1}
+	case health.Failed:
+		sum.Failed = 1
+	default:
+		sum.InProgress = 1
+	}
+	return sum
+}
+
+// show prints an action, without what the promises are not about.
+func (s *script) show(a action) []string {
+	if s.runs == nil {
+		s.runs = map[bundle.Owner]start{}
+	}
+	switch a := a.(type) {
+	case receive:
+		return []string{fmt.Sprintf("receive %d", a.offer.ID.Sequence)}
+	case start:
+		s.runs[a.owner] = a
+		line := "start " + a.owner.Name + " " + s.words[a.entry.Digest]
+		if a.reapply {
+			line += " every-object"
+		}
+		return []string{line}
+	case remove:
+		line := "remove " + a.owner.Name
+		if a.mark.Suspended {
+			line += " (suspended)"
+		}
+		return []string{line}
+	case cancel:
+		return []string{"cancel " + a.owner.Name}
+	case remember:
+		return []string{fmt.Sprintf("remember %s %s", a.owner.Name, s.words[a.mark.Digest])}
+	case forget:
+		return []string{"forget " + a.owner.Name}
+	case ack:
+		if a.err != nil {
+			return []string{fmt.Sprintf("ack %d rejected: %v", a.id.Sequence, a.err)}
+		}
+		return []string{fmt.Sprintf("ack %d %s", a.id.Sequence, []string{"none", "received", "applied", "healthy"}[a.stage])}
+	case tell:
+		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Owner.Name, a.report.Ready.Status, a.report.Ready.Reason, a.report.Ready.Message)}
+	case event:
+		return []string{fmt.Sprintf("event %s %s: %s", a.owner.Name, a.reason, a.message)}
+	case check:
+		return []string{"check " + a.owner.Name}
+	case verify:
+		return []string{"verify " + a.owner.Name}
+	case arm:
+		if a.at.IsZero() {
+			return []string{"arm never"}
+		}
+		return []string{fmt.Sprintf("arm %g", a.at.Sub(epoch).Seconds())}
+	}
+	return nil
+}
