@@ -18,9 +18,9 @@ const cacheLife = 7 * 24 * time.Hour
 
 func hexOf(d manifest.Digest) string { return hex.EncodeToString(d[:]) }
 
-// usable reports whether an artifact is on disk and whole, and if so keeps Sweep from it for a while. What this process
+// Usable reports whether an artifact is on disk and whole, and if so keeps Sweep from it for a while. What this process
 // neither wrote nor verified before is verified now.
-func (f *Fetcher) usable(ctx context.Context, a source.Artifact) bool {
+func (f *Fetcher) Usable(ctx context.Context, a source.Artifact) bool {
 	if _, err := os.Stat(indexFile(a.Dir)); err != nil {
 		return false
 	}

@@ -75,6 +75,7 @@ func classify(err error) error {
 		remote      *pktline.ErrorLine
 		unexpected  *packp.ErrUnexpectedData
 		malformed   *packfile.Error
+		operation   *net.OpError
 		network     net.Error
 		transport   *url.Error
 	)
@@ -89,7 +90,11 @@ func classify(err error) error {
 		return remoteError(remote.Text)
 	case errors.As(err, &unexpected), errors.As(err, &malformed):
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	case errors.As(err, &network), errors.As(err, &transport), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case errors.As(err, &operation): // without the port on our side, which is another one each time
+		return fmt.Errorf("%w: %s %v: %w", ErrUnreachable, operation.Op, operation.Addr, operation.Err)
+	case errors.As(err, &transport):
+		return fmt.Errorf("%w: %w", ErrUnreachable, transport.Err)
+	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	default:
 		return fmt.Errorf("%w: %w", ErrProtocol, err)

@@ -105,7 +105,7 @@ func (f *fetching) run(ctx context.Context) (source.Artifact, error) {
 	if err != nil {
 		return source.Artifact{}, err
 	}
-	if f.last != nil && !f.usable(ctx, *f.last) {
+	if f.last != nil && !f.Usable(ctx, *f.last) {
 		f.last = nil
 	}
 	for attempt := 0; ; attempt++ {
@@ -268,7 +268,7 @@ func (f *fetching) materialize(ctx context.Context, r *repository, id plumbing.H
 	index := encodeIndex(files)
 	digest := manifest.DigestOf(index)
 	dir := f.treeOf(f.id, hexOf(digest))
-	if f.usable(ctx, source.Artifact{Dir: dir, Digest: digest}) {
+	if f.Usable(ctx, source.Artifact{Dir: dir, Digest: digest}) {
 		return digest, dir, nil
 	}
 	return digest, dir, f.place(dir, func(tmp string) error {

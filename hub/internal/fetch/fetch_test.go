@@ -1,0 +1,563 @@
+package fetch_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/fetch"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// remote plays the fetcher: every URL has a revision or an error.
+type remote struct {
+	mu       sync.Mutex
+	revision map[string]string
+	fails    map[string]error
+	slow     time.Duration
+	calls    []call
+	running  int
+	most     int // that ran at once
+	swept    []string
+	damaged  map[string]bool // directories
+}
+
+type call struct {
+	at   time.Time
+	req  git.Request
+	last *source.Artifact
+}
+
+func (r *remote) Fetch(ctx context.Context, req git.Request, last *source.Artifact) (source.Artifact, error) {
+	r.mu.Lock()
+	r.calls = append(r.calls, call{time.Now(), req, last})
+	r.running++
+	r.most = max(r.most, r.running)
+	revision, err, slow := r.revision[req.URL], r.fails[req.URL], r.slow
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.running--
+		r.mu.Unlock()
+	}()
+	select {
+	case <-ctx.Done():
+		return source.Artifact{}, ctx.Err()
+	case <-time.After(slow):
+	}
+	switch {
+	case err != nil:
+		return source.Artifact{}, err
+	case last != nil && last.Revision == revision:
+		return *last, nil
+	}
+	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(revision)), Dir: "/a/" + revision, FetchedAt: time.Now().UTC()}, nil
+}
+
+func (r *remote) Usable(_ context.Context, a source.Artifact) bool { return !r.damaged[a.Dir] }
+
+func (r *remote) Sweep(_ context.Context, keep func(string) bool, _ time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, dir := range []string{"/a/one", "/a/two", "/a/three"} {
+		if !keep(dir) {
+			r.swept = append(r.swept, dir)
+		}
+	}
+	return nil
+}
+
+func (r *remote) set(url, revision string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.revision[url], r.fails[url] = revision, err
+}
+
+// count returns how many fetches there were, and forgets them.
+func (r *remote) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.calls)
+	r.calls = nil
+	return n
+}
+
+const url = "https://example.com/fleet.git"
+
+// hub is a store, a vault and a running loop.
+type hub struct {
+	*testing.T
+	store  *store.Store
+	vault  *store.Vault
+	remote *remote
+	stop   func()
+}
+
+// play runs a story in fake time.
+func play(t *testing.T, story func(h *hub)) {
+	vault, err := store.NewVault(filepath.Join(t.TempDir(), "vault.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{T: t, store: store.OpenMemory(), vault: vault, remote: &remote{
+			revision: map[string]string{url: "one"}, fails: map[string]error{}, damaged: map[string]bool{},
+		}}
+		h.start()
+		story(h)
+		h.stop()
+	})
+}
+
+// start starts a loop, as a process does that finds the store of an earlier one.
+func (h *hub) start() {
+	loop := fetch.New(fetch.Config{
+		Store: h.store, Vault: h.vault, Fetcher: h.remote, Log: telemetry.Discard(), Metrics: prometheus.NewRegistry(),
+	})
+	if err := loop.Recover(h.Context()); err != nil {
+		h.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- loop.Run(ctx) }()
+	h.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			h.Error(err)
+		}
+	}
+	synctest.Wait()
+}
+
+func (h *hub) update(change func(tx *store.Tx) error) {
+	h.Helper()
+	if err := h.store.Update(change); err != nil {
+		h.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+type option func(row *store.Resource, spec map[string]any)
+
+func every(interval string) option {
+	return func(_ *store.Resource, spec map[string]any) { spec["interval"] = interval }
+}
+func from(url string) option {
+	return func(_ *store.Resource, spec map[string]any) { spec["url"] = url }
+}
+func secret(name string) option {
+	return func(_ *store.Resource, spec map[string]any) { spec["secretRef"] = map[string]any{"name": name} }
+}
+func requested(at string) option {
+	return func(row *store.Resource, _ map[string]any) { row.RequestedAt = at }
+}
+func suspended(row *store.Resource, _ map[string]any) { row.Suspended = true }
+func generation(n int64) option {
+	return func(row *store.Resource, _ map[string]any) { row.Generation = n }
+}
+
+func key(cluster, name string) api.Key {
+	return api.Key{Cluster: cluster, Kind: api.GitRepositoryKind, Namespace: "flux-system", Name: name}
+}
+
+// put writes a GitRepository with an interval of a minute.
+func (h *hub) put(k api.Key, options ...option) {
+	h.Helper()
+	h.update(func(tx *store.Tx) error { return put(tx, k, options...) })
+}
+
+func put(tx *store.Tx, k api.Key, options ...option) error {
+	spec := map[string]any{"url": url, "interval": "1m", "ref": map[string]any{"branch": "main"}}
+	row := store.Resource{Key: k, Generation: 1}
+	for _, o := range options {
+		o(&row, spec)
+	}
+	object, err := json.Marshal(map[string]any{
+		"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+		"metadata": map[string]any{"name": k.Name, "namespace": k.Namespace}, "spec": spec,
+	})
+	if err != nil {
+		return err
+	}
+	row.Object = object
+	return store.Resources.Put(tx, k.Path(), row)
+}
+
+func (h *hub) putSecret(name string, data map[string][]byte) {
+	h.Helper()
+	sealed, err := h.vault.Seal(name, data)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.update(func(tx *store.Tx) error { return store.Secrets.Put(tx, name, store.Secret{Sealed: sealed}) })
+}
+
+func (h *hub) outcome(k api.Key) store.Outcome {
+	h.Helper()
+	var o store.Outcome
+	err := h.store.View(func(tx *store.Tx) (err error) {
+		o, _, err = store.Outcomes.Get(tx, k.Path())
+		return err
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return o
+}
+
+// sources returns all rows of sources.
+func (h *hub) sources() []store.Fetched {
+	h.Helper()
+	var rows []store.Fetched
+	err := h.store.View(func(tx *store.Tx) error {
+		return store.Sources.Scan(tx, "", func(_ string, row store.Fetched) error {
+			rows = append(rows, row)
+			return nil
+		})
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return rows
+}
+
+func (h *hub) events() []string {
+	h.Helper()
+	var texts []string
+	err := h.store.View(func(tx *store.Tx) error {
+		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
+			texts = append(texts, fmt.Sprintf("%s %s %s", e.Object.Path(), e.Type, e.Reason))
+			return nil
+		})
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return texts
+}
+
+// pass lets fake time pass.
+func (h *hub) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func (h *hub) wantFetches(n int, when string) {
+	h.Helper()
+	if got := h.remote.count(); got != n {
+		h.Errorf("%s: %d fetches, want %d", when, got, n)
+	}
+}
+
+func TestANewSourceIsFetchedAtOnceAndThenAtItsInterval(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(key("", "fleet"))
+		h.wantFetches(1, "at once")
+		if o := h.outcome(key("", "fleet")); o.Ready != "True" || o.Reason != "GitOperationSucceeded" || o.Revision != "one" || o.ObservedGeneration != 1 {
+			t.Errorf("outcome %+v", o)
+		}
+		if rows := h.sources(); len(rows) != 1 || rows[0].Artifact == nil || rows[0].Artifact.Dir != "/a/one" {
+			t.Errorf("sources %+v", rows)
+		}
+		h.pass(50 * time.Second)
+		h.wantFetches(0, "before the interval")
+		h.pass(11 * time.Second)
+		h.wantFetches(1, "after the interval")
+		h.remote.set(url, "two", nil)
+		h.pass(time.Minute)
+		if o := h.outcome(key("", "fleet")); o.Revision != "two" {
+			t.Errorf("outcome %+v", o)
+		}
+	})
+}
+
+func TestAPollThatFindsNothingNewWritesNothing(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(key("", "fleet"))
+		w := h.store.Watch()
+		defer w.Close()
+		h.pass(time.Hour)
+		if n := h.remote.count(); n < 50 {
+			t.Errorf("%d fetches in an hour", n)
+		}
+		if changes := w.Take(); len(changes) > 0 {
+			t.Errorf("written: %v", changes)
+		}
+	})
+}
+
+func TestEqualSourcesOfManyClustersShareOneFetchAndOneTransaction(t *testing.T) {
+	play(t, func(h *hub) {
+		h.update(func(tx *store.Tx) error {
+			var errs []error
+			for i := range 500 {
+				errs = append(errs, put(tx, key(fmt.Sprint("c", i), "fleet"), every(fmt.Sprintf("%dm", 2+i))))
+			}
+			return errors.Join(errs...)
+		})
+		h.wantFetches(1, "at once")
+		if rows := h.sources(); len(rows) != 1 {
+			t.Errorf("%d sources, want 1", len(rows))
+		}
+		h.remote.set(url, "two", nil)
+		h.pass(2 * time.Minute)
+		h.wantFetches(1, "after the smallest interval")
+		for _, i := range []int{0, 7, 499} {
+			if o := h.outcome(key(fmt.Sprint("c", i), "fleet")); o.Revision != "two" {
+				t.Errorf("c%d: %+v", i, o)
+			}
+		}
+		if n := len(h.events()); n != 2*32 {
+			t.Errorf("%d events, want one of each of the first 32 for each revision", n)
+		}
+		h.put(key("late", "fleet"))
+		h.wantFetches(0, "for one more of the same source")
+		if o := h.outcome(key("late", "fleet")); o.Revision != "two" || o.Ready != "True" {
+			t.Errorf("the late one: %+v", o)
+		}
+	})
+}
+
+func TestARequestIsAnsweredByAFetchThatBeganAfterIt(t *testing.T) {
+	play(t, func(h *hub) {
+		k := key("", "fleet")
+		h.put(k)
+		h.remote.slow = time.Second
+		h.put(k, requested("first"))
+		h.pass(time.Second / 2)
+		h.put(k, requested("second"))
+		h.pass(time.Second)
+		if o := h.outcome(k); o.HandledRequest != "first" {
+			t.Errorf("after the first fetch %q is handled", o.HandledRequest)
+		}
+		h.pass(time.Second)
+		if o := h.outcome(k); o.HandledRequest != "second" {
+			t.Errorf("after the second fetch %q is handled", o.HandledRequest)
+		}
+		h.wantFetches(3, "in all")
+	})
+}
+
+func TestAFailureKeepsTheArtifactAndIsTriedAgainEverLater(t *testing.T) {
+	play(t, func(h *hub) {
+		k := key("", "fleet")
+		h.put(k, every("1m"))
+		since := h.outcome(k).Since
+		h.remote.count()
+		h.remote.set(url, "", fmt.Errorf("%w: no answer", git.ErrUnreachable))
+		h.pass(time.Minute)
+		o := h.outcome(k)
+		if o.Ready != "False" || o.Reason != "GitOperationFailed" || !strings.Contains(o.Message, "no answer") || o.Revision != "one" || !o.Since.After(since) {
+			t.Errorf("outcome %+v", o)
+		}
+		if rows := h.sources(); rows[0].Artifact == nil || rows[0].Error == "" {
+			t.Errorf("sources %+v", rows)
+		}
+		h.pass(4 * time.Minute)
+		h.remote.mu.Lock()
+		calls := h.remote.calls
+		h.remote.mu.Unlock()
+		if len(calls) < 7 || len(calls) > 16 {
+			t.Errorf("%d attempts in five minutes", len(calls))
+		}
+		for i := 1; i < len(calls); i++ {
+			if wait := calls[i].at.Sub(calls[i-1].at); wait > time.Minute || wait < time.Second/2 {
+				t.Errorf("attempt %d after %v", i, wait)
+			}
+		}
+		h.remote.set(url, "two", nil)
+		h.pass(time.Minute)
+		if o := h.outcome(k); o.Ready != "True" || o.Revision != "two" {
+			t.Errorf("it did not recover: %+v", o)
+		}
+		want := []string{"NewArtifact", "GitOperationFailed", "NewArtifact"}
+		events := h.events()
+		for i := range events {
+			if len(events) != len(want) || !strings.HasSuffix(events[i], want[i]) {
+				t.Fatalf("events %q", events)
+			}
+		}
+	})
+}
+
+func TestASecretsChangeFetchesItsSourcesAtOnce(t *testing.T) {
+	play(t, func(h *hub) {
+		k := key("", "fleet")
+		h.put(k, secret("git"), every("1h"))
+		o := h.outcome(k)
+		if o.Reason != "AuthenticationFailed" || !strings.Contains(o.Message, "flux-system/git") {
+			t.Errorf("without the Secret: %+v", o)
+		}
+		h.wantFetches(0, "without the Secret")
+		h.putSecret("flux-system/git", map[string][]byte{"username": []byte("u")})
+		if o := h.outcome(k); o.Reason != "AuthenticationFailed" || !strings.Contains(o.Message, "username without password") {
+			t.Errorf("with a wrong Secret: %+v", o)
+		}
+		h.putSecret("flux-system/git", map[string][]byte{"username": []byte("u"), "password": []byte("p")})
+		h.remote.mu.Lock()
+		if n := len(h.remote.calls); n != 1 || h.remote.calls[0].req.Auth.Password != "p" {
+			t.Errorf("%d fetches", n)
+		}
+		h.remote.mu.Unlock()
+		if o := h.outcome(k); o.Ready != "True" {
+			t.Errorf("with the Secret: %+v", o)
+		}
+		h.remote.count()
+		h.putSecret("flux-system/other", map[string][]byte{"a": nil})
+		h.wantFetches(0, "after another Secret's change")
+	})
+}
+
+func TestASuspendedSourceIsNotFetchedUntilItIsResumed(t *testing.T) {
+	play(t, func(h *hub) {
+		k := key("", "fleet")
+		h.put(k, suspended)
+		h.pass(time.Hour)
+		h.wantFetches(0, "while suspended")
+		h.put(k)
+		h.wantFetches(1, "when resumed")
+		h.put(k, suspended)
+		h.remote.set(url, "two", nil)
+		h.pass(time.Hour)
+		h.wantFetches(0, "while suspended again")
+		if o := h.outcome(k); o.Revision != "one" {
+			t.Errorf("outcome %+v", o)
+		}
+	})
+}
+
+func TestAChangedSpecIsAnotherSource(t *testing.T) {
+	play(t, func(h *hub) {
+		k := key("", "fleet")
+		h.put(k)
+		h.remote.set("https://example.com/other.git", "two", nil)
+		h.put(k, from("https://example.com/other.git"), generation(2))
+		if o := h.outcome(k); o.Revision != "two" || o.ObservedGeneration != 2 {
+			t.Errorf("outcome %+v", o)
+		}
+		if rows := h.sources(); len(rows) != 1 || rows[0].Artifact.Revision != "two" {
+			t.Errorf("sources %+v", rows)
+		}
+	})
+}
+
+func TestWhatIsDeletedLeavesNothingBehind(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(key("a", "fleet"))
+		h.put(key("b", "fleet"))
+		remove := func(k api.Key) {
+			h.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, k.Path()) })
+		}
+		remove(key("a", "fleet"))
+		if rows := h.sources(); len(rows) != 1 || h.outcome(key("a", "fleet")).Ready != "" || h.outcome(key("b", "fleet")).Ready != "True" {
+			t.Errorf("after the first: %+v", rows)
+		}
+		remove(key("b", "fleet"))
+		if rows := h.sources(); len(rows) != 0 || h.outcome(key("b", "fleet")).Ready != "" {
+			t.Errorf("after the second: %+v", rows)
+		}
+		h.remote.count()
+		h.pass(time.Hour)
+		h.wantFetches(0, "after it is gone")
+	})
+}
+
+func TestWhatWasDeletedWhileTheHubWasDownLeavesNothingBehind(t *testing.T) {
+	play(t, func(h *hub) {
+		k := key("", "fleet")
+		h.put(k)
+		h.stop()
+		h.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, k.Path()) })
+		h.start()
+		if rows := h.sources(); len(rows) != 0 || h.outcome(k).Ready != "" {
+			t.Errorf("sources %+v, outcome %+v", rows, h.outcome(k))
+		}
+	})
+}
+
+func TestARestartedHubGoesOnFromItsArtifact(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(key("", "fleet"))
+		first := h.sources()[0]
+		h.stop()
+		h.remote.count()
+		h.start()
+		h.remote.mu.Lock()
+		if len(h.remote.calls) != 1 || h.remote.calls[0].last == nil || *h.remote.calls[0].last != *first.Artifact {
+			t.Errorf("calls %+v", h.remote.calls)
+		}
+		h.remote.mu.Unlock()
+		if again := h.sources()[0]; *again.Artifact != *first.Artifact {
+			t.Errorf("got %+v, want %+v", again, first)
+		}
+	})
+}
+
+func TestADamagedArtifactIsTakenBackBeforeAnybodyReadsIt(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(key("", "fleet"))
+		h.stop()
+		h.remote.damaged["/a/one"] = true
+		h.remote.set(url, "", git.ErrUnreachable)
+		h.start()
+		if row := h.sources()[0]; row.Artifact != nil || row.Error == "" {
+			t.Errorf("row %+v", row)
+		}
+	})
+}
+
+func TestFourFetchesRunAtATime(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.slow = time.Second
+		h.update(func(tx *store.Tx) error {
+			var errs []error
+			for i := range 20 {
+				errs = append(errs, put(tx, key("", fmt.Sprint("s", i)), from(fmt.Sprintf("https://example.com/%d.git", i)), every("1h")))
+			}
+			return errors.Join(errs...)
+		})
+		h.pass(10 * time.Second)
+		if h.remote.most != 4 {
+			t.Errorf("%d at once, want 4", h.remote.most)
+		}
+		h.wantFetches(20, "in all")
+	})
+}
+
+func TestUnusedArtifactsAreSwept(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(key("", "fleet"), every("1h"))
+		h.pass(11 * time.Minute)
+		h.remote.mu.Lock()
+		defer h.remote.mu.Unlock()
+		if fmt.Sprint(h.remote.swept) != "[/a/two /a/three]" {
+			t.Errorf("swept %v", h.remote.swept)
+		}
+	})
+}
+
+func TestAFetchUnderWayDoesNotOutliveTheLoop(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.slow = time.Hour
+		h.put(key("", "fleet"))
+		h.stop()
+		if h.remote.running != 0 {
+			t.Error("it still runs")
+		}
+		h.stop = func() {}
+	})
+}

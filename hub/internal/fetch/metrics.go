@@ -1,0 +1,40 @@
+package fetch
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+type metrics struct {
+	seconds  *prometheus.HistogramVec
+	failures *prometheus.CounterVec
+}
+
+// newMetrics registers the loop's metrics; with a nil registerer they only count.
+func newMetrics(r prometheus.Registerer) metrics {
+	f := promauto.With(r)
+	return metrics{
+		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "nave_source_fetch_seconds", Help: "How long one fetch of a source took, by whether it brought something new.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
+		}, []string{"result"}),
+		failures: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "nave_source_fetch_failures_total", Help: "Fetches of sources that failed, by the reason of the condition.",
+		}, []string{"reason"}),
+	}
+}
+
+// observe counts one fetch. Call it before the source has the result.
+func (m metrics) observe(r result) {
+	label := "unchanged"
+	switch {
+	case r.err != nil:
+		label = "failed"
+		m.failures.WithLabelValues(git.Reason(r.err)).Inc()
+	case !sameArtifact(r.source.row.Artifact, &r.artifact):
+		label = "new"
+	}
+	m.seconds.WithLabelValues(label).Observe(r.took.Seconds())
+}

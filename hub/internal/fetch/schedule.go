@@ -1,0 +1,181 @@
+package fetch
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+// scheduled is one source and the resources that name it.
+type scheduled struct {
+	key     string
+	request git.Request // without Auth
+	secret  string      // namespace/name of the Secret, or empty
+	members map[string]*member
+	row     store.Fetched // as in the store, but CheckedAt is kept up to date only here
+
+	next     time.Time // of the next fetch, while none is running
+	running  bool
+	again    bool // fetch at once after the one that is running
+	failures int  // since the last success
+}
+
+// member is one GitRepository.
+type member struct {
+	key        api.Key
+	generation int64
+	interval   time.Duration
+	timeout    time.Duration
+	requested  string // the last request to reconcile
+	suspended  bool
+}
+
+// requestedAt is Flux's annotation; a new value asks for a reconciliation.
+const requestedAt = "reconcile.fluxcd.io/requestedAt"
+
+// newMember reads a GitRepository.
+func newMember(row store.Resource, g *sourcev1.GitRepository) *member {
+	m := &member{
+		key:        row.Key,
+		generation: row.Generation,
+		interval:   g.Spec.Interval.Duration,
+		requested:  cmp.Or(row.RequestedAt, g.Annotations[requestedAt]),
+		suspended:  row.Suspended || g.Spec.Suspend,
+	}
+	if g.Spec.Timeout != nil {
+		m.timeout = g.Spec.Timeout.Duration
+	}
+	return m
+}
+
+// newScheduled makes the source that a GitRepository names.
+func newScheduled(key string, g *sourcev1.GitRepository) *scheduled {
+	s := &scheduled{key: key, members: map[string]*member{}}
+	s.request = git.Request{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
+	if ref := g.Spec.Reference; ref != nil {
+		s.request.Ref = git.Reference{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Commit: ref.Commit, Name: ref.Name}
+	}
+	if g.Spec.SecretRef != nil {
+		s.secret = g.Namespace + "/" + g.Spec.SecretRef.Name
+	}
+	return s
+}
+
+// active returns the members that are not suspended, in the order of their keys: the hub's own first.
+func (s *scheduled) active() []*member {
+	var found []*member
+	for _, m := range s.members {
+		if !m.suspended {
+			found = append(found, m)
+		}
+	}
+	slices.SortFunc(found, func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) })
+	return found
+}
+
+// interval is the smallest among the active members.
+func (s *scheduled) interval() time.Duration {
+	var least time.Duration
+	for _, m := range s.members {
+		if !m.suspended && (least == 0 || m.interval < least) {
+			least = m.interval
+		}
+	}
+	return max(least, leastPause)
+}
+
+// timeout is the largest among the active members; zero: the fetcher's.
+func (s *scheduled) timeout() time.Duration {
+	var most time.Duration
+	for _, m := range s.members {
+		if !m.suspended {
+			most = max(most, m.timeout)
+		}
+	}
+	return most
+}
+
+// idle reports whether there is nobody to fetch for.
+func (s *scheduled) idle() bool {
+	for _, m := range s.members {
+		if !m.suspended {
+			return false
+		}
+	}
+	return true
+}
+
+// hurry asks for a fetch at once, or right after the one that is running.
+func (s *scheduled) hurry() {
+	s.next, s.again = time.Now(), s.running
+}
+
+// plan sets the time of the next fetch after one has ended.
+func (s *scheduled) plan(failed bool) {
+	now := time.Now()
+	interval := s.interval()
+	switch {
+	case failed:
+		s.failures++
+		s.next = now.Add(backOff(s.failures, interval))
+	default:
+		s.failures = 0
+		s.next = now.Add(interval - jitter(interval/20))
+	}
+	if s.again {
+		s.again, s.next = false, now
+	}
+}
+
+// backOff is how long to wait after so many failures in a row.
+func backOff(failures int, interval time.Duration) time.Duration {
+	wait := interval
+	if shift := failures - 1; shift < 30 {
+		wait = min(interval, firstRetry<<shift)
+	}
+	return wait - jitter(wait/2)
+}
+
+// jitter is a random time below most.
+func jitter(most time.Duration) time.Duration {
+	if most <= 0 {
+		return 0
+	}
+	return rand.N(most)
+}
+
+// due returns the sources whose time has come, the longest overdue first.
+func (l *Loop) due(now time.Time) []*scheduled {
+	var found []*scheduled
+	for _, s := range l.sources {
+		if !s.running && !s.idle() && !s.next.After(now) {
+			found = append(found, s)
+		}
+	}
+	slices.SortFunc(found, func(a, b *scheduled) int { return a.next.Compare(b.next) })
+	return found
+}
+
+// next is when the loop has something to do by itself.
+func (l *Loop) next() time.Time {
+	next := l.sweepAt
+	if l.swept != nil {
+		next = time.Now().Add(sweepEvery)
+	}
+	if l.running == workers {
+		return next // a result comes before any other fetch can start
+	}
+	for _, s := range l.sources {
+		if !s.running && !s.idle() && s.next.Before(next) {
+			next = s.next
+		}
+	}
+	return next
+}
