@@ -1,0 +1,471 @@
+package session
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"maps"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const patience = 10 * time.Second
+
+// hub is a scripted far side on a real gRPC server with real TLS.
+type hub struct {
+	spokev1.UnimplementedSpokeServiceServer
+	registrationv1.UnimplementedRegistrationServiceServer
+	authority *identity.Authority
+	cluster   identity.ID
+	address   string
+	server    *grpc.Server
+
+	hellos  chan *spokev1.Hello
+	said    chan *spokev1.SessionRequest
+	offers  chan *spokev1.Offer
+	chunks  func(*spokev1.FetchRequest) []*spokev1.FetchResponse
+	refuse  func() error
+	reports chan *spokev1.ReportRequest
+
+	mu       sync.Mutex
+	tokens   []string
+	renewals int
+	ttl      time.Duration
+	lose     bool // the answer to the next registration
+}
+
+func newHub(t *testing.T) *hub {
+	t.Helper()
+	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hub{
+		authority: authority, cluster: identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Cluster, Name: "prod"},
+		hellos: make(chan *spokev1.Hello, 16), said: make(chan *spokev1.SessionRequest, 64), offers: make(chan *spokev1.Offer, 1),
+		reports: make(chan *spokev1.ReportRequest, 16), ttl: time.Hour,
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.address = listener.Addr().String()
+	h.serve(t, listener)
+	return h
+}
+
+func (h *hub) serve(t *testing.T, listener net.Listener) {
+	t.Helper()
+	key, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := h.authority.Issue(key.Public(), identity.ID{TrustDomain: h.authority.TrustDomain(), Role: identity.Hub, Name: "hub"}, time.Hour, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := identity.Pair(key, chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c identity.Credential
+	c.Set(pair, []*x509.Certificate{h.authority.Certificate()})
+	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(&c))))
+	spokev1.RegisterSpokeServiceServer(h.server, h)
+	registrationv1.RegisterRegistrationServiceServer(h.server, h)
+	go func() { _ = h.server.Serve(listener) }()
+	t.Cleanup(h.server.Stop)
+}
+
+func (h *hub) issue(csr []byte) (*registrationv1.Certificate, error) {
+	pub, err := identity.ParseCSR(csr)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	ttl := h.ttl
+	h.mu.Unlock()
+	chain, err := h.authority.Issue(pub, h.cluster, ttl, nil, nil)
+	return &registrationv1.Certificate{Chain: chain, Authorities: [][]byte{h.authority.Certificate().Raw}}, err
+}
+
+func (h *hub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*registrationv1.RegisterResponse, error) {
+	h.mu.Lock()
+	h.tokens = append(h.tokens, r.GetToken()+" "+string(manifest.DigestOf(r.GetCsr()).String()))
+	lose := h.lose
+	h.lose = false
+	h.mu.Unlock()
+	if r.GetToken() != "token" {
+		return nil, status.Error(codes.Unauthenticated, "the join token is not valid")
+	}
+	if lose {
+		return nil, status.Error(codes.Unavailable, "lost")
+	}
+	c, err := h.issue(r.GetCsr())
+	return &registrationv1.RegisterResponse{Certificate: c}, err
+}
+
+func (h *hub) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*registrationv1.RenewResponse, error) {
+	if _, err := identity.PeerID(ctx); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	h.renewals++
+	h.ttl = time.Hour
+	h.mu.Unlock()
+	c, err := h.issue(r.GetCsr())
+	return &registrationv1.RenewResponse{Certificate: c}, err
+}
+
+func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
+	id, err := identity.PeerID(stream.Context())
+	if err != nil || id != h.cluster {
+		return status.Error(codes.Unauthenticated, "who are you")
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if h.refuse != nil {
+		if err := h.refuse(); err != nil {
+			return err
+		}
+	}
+	h.hellos <- first.GetHello()
+	err = stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}})
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			h.said <- m
+		}
+	}()
+	for {
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case o, ok := <-h.offers:
+			if !ok {
+				return nil
+			}
+			if err := stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: o}}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (h *hub) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_FetchServer) error {
+	for _, c := range h.chunks(r) {
+		if err := stream.Send(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *hub) Report(_ context.Context, r *spokev1.ReportRequest) (*spokev1.ReportResponse, error) {
+	h.reports <- r
+	return &spokev1.ReportResponse{}, nil
+}
+
+// drawer keeps an identity in memory.
+type drawer struct {
+	mu      sync.Mutex
+	entries map[string][]byte
+	saves   int
+}
+
+func (d *drawer) Load(context.Context) (map[string][]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.entries), nil
+}
+
+func (d *drawer) Save(_ context.Context, entries map[string][]byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.entries = maps.Clone(entries)
+	d.saves++
+	return nil
+}
+
+func newSession(h *hub, d *drawer, change func(*Config)) *Session {
+	c := Config{
+		Hub: h.address, Cluster: h.cluster, JoinToken: func() (string, error) { return "token", nil }, CAPin: h.authority.Pin(),
+		Identity: d, Credential: &identity.Credential{}, Protocol: 1, Version: "v1", Jitter: func() float64 { return 0 },
+		Kubernetes: func(context.Context) string { return "v1.37.2" },
+	}
+	if change != nil {
+		change(&c)
+	}
+	return New(c)
+}
+
+// run runs a session until the test ends, or the returned function is called.
+func run(t *testing.T, s *Session) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func next[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("no %s", what)
+	}
+	panic("unreachable")
+}
+
+func id(sequence uint64) bundle.ID {
+	return bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf([]byte{byte(sequence)})}
+}
+
+func TestASpokeJoinsOnceAndIsTheSameSpokeAfterARestart(t *testing.T) {
+	h, d := newHub(t), &drawer{}
+	stop := run(t, newSession(h, d, nil))
+	hello := next(t, h.hellos, "hello")
+	if hello.GetProtocol() != 1 || hello.GetVersion() != "v1" || hello.GetKubernetesVersion() != "v1.37.2" || len(hello.GetVerified().GetDigest()) != 0 {
+		t.Errorf("hello: %v", hello)
+	}
+	stop()
+	again := newSession(h, d, func(c *Config) { c.JoinToken = nil })
+	again.Progress(id(7), spokev1.AckStage_ACK_STAGE_APPLIED)
+	run(t, again)
+	hello = next(t, h.hellos, "hello after the restart")
+	if hello.GetVerified().GetSequence() != 7 || hello.GetStage() != spokev1.AckStage_ACK_STAGE_APPLIED {
+		t.Errorf("hello after the restart: %v", hello)
+	}
+	if len(h.tokens) != 1 {
+		t.Errorf("registered %d times", len(h.tokens))
+	}
+}
+
+func TestALostAnswerToARegistrationIsAskedForWithTheSameKey(t *testing.T) {
+	h, d := newHub(t), &drawer{}
+	h.lose = true
+	run(t, newSession(h, d, nil))
+	next(t, h.hellos, "hello")
+	key, err := identity.ParseKey(d.entries[KeyEntry])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.tokens) != 2 || d.saves != 2 {
+		t.Errorf("%d registrations, %d saves: want the key saved once, then the certificate", len(h.tokens), d.saves)
+	}
+	if certificates, err := identity.ParseCertificates(d.entries[CertEntry]); err != nil || len(certificates) == 0 {
+		t.Errorf("kept certificate: %v", err)
+	} else if _, err := identity.Pair(key, raw(certificates)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAHubThatDoesNotHaveThePinnedAuthorityGetsNoToken(t *testing.T) {
+	h := newHub(t)
+	s := newSession(h, &drawer{}, func(c *Config) { c.CAPin = newHub(t).authority.Pin() })
+	if _, err := s.once(context.Background()); err == nil {
+		t.Error("a session with a stranger")
+	}
+	if len(h.tokens) != 0 {
+		t.Error("the token was shown")
+	}
+}
+
+func TestAnIdentityOfAnotherClusterIsNotUsed(t *testing.T) {
+	h, d := newHub(t), &drawer{}
+	stop := run(t, newSession(h, d, nil))
+	next(t, h.hellos, "hello")
+	stop()
+	other := newSession(h, d, func(c *Config) { c.Cluster.Name, c.JoinToken = "prod-2", nil })
+	if _, err := other.once(context.Background()); !errors.Is(err, ErrIdentity) {
+		t.Errorf("got %v, want ErrIdentity", err)
+	}
+}
+
+func TestACertificateIsRenewedOnTheRunningSession(t *testing.T) {
+	h, d := newHub(t), &drawer{}
+	h.ttl = 2 * time.Second
+	s := newSession(h, d, nil)
+	run(t, s)
+	next(t, h.hellos, "hello")
+	deadline := time.After(patience)
+	for time.Until(s.Credential.NotAfter()) < time.Minute {
+		select {
+		case <-deadline:
+			t.Fatal("not renewed")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_RECEIVED)
+	if a := next(t, h.said, "ack").GetAck(); a.GetBundle().GetSequence() != 1 {
+		t.Errorf("the session does not go on: %v", a)
+	}
+	if len(h.hellos) != 0 {
+		t.Error("the session was interrupted")
+	}
+}
+
+func TestEveryStageIsAcknowledgedOnce(t *testing.T) {
+	h := newHub(t)
+	s := newSession(h, &drawer{}, nil)
+	run(t, s)
+	next(t, h.hellos, "hello")
+	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_HEALTHY)
+	for _, want := range []spokev1.AckStage{spokev1.AckStage_ACK_STAGE_RECEIVED, spokev1.AckStage_ACK_STAGE_APPLIED, spokev1.AckStage_ACK_STAGE_HEALTHY} {
+		if a := next(t, h.said, "ack").GetAck(); a.GetStage() != want || a.GetBundle().GetSequence() != 1 {
+			t.Errorf("got %v, want %v", a, want)
+		}
+	}
+	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_HEALTHY)
+	s.Reject(id(2), "tampered")
+	if a := next(t, h.said, "rejection").GetAck(); a.GetStage() != spokev1.AckStage_ACK_STAGE_REJECTED || a.GetReason() != "tampered" {
+		t.Errorf("got %v, want the rejection alone", a)
+	}
+}
+
+func TestAnUnchangedReconnectSaysHelloAndNothingElse(t *testing.T) {
+	h := newHub(t)
+	s := newSession(h, &drawer{}, nil)
+	s.Progress(id(3), spokev1.AckStage_ACK_STAGE_HEALTHY)
+	run(t, s)
+	next(t, h.hellos, "hello")
+	close(h.offers) // ends the session
+	h.offers = make(chan *spokev1.Offer, 1)
+	hello := next(t, h.hellos, "second hello")
+	if n := proto.Size(hello); n > 256 {
+		t.Errorf("a hello of %d bytes", n)
+	}
+	s.Reject(id(4), "x") // comes after whatever would come by itself
+	if a := next(t, h.said, "rejection").GetAck(); a.GetStage() != spokev1.AckStage_ACK_STAGE_REJECTED {
+		t.Errorf("unasked: %v", a)
+	}
+}
+
+func TestTheNewestOfferReplacesTheOthers(t *testing.T) {
+	h := newHub(t)
+	s := newSession(h, &drawer{}, nil)
+	run(t, s)
+	next(t, h.hellos, "hello")
+	for n := uint64(1); n <= 3; n++ {
+		h.offers <- &spokev1.Offer{Bundle: wireID(id(n)), Envelope: []byte("envelope")}
+	}
+	deadline := time.After(patience)
+	for {
+		next(t, s.Offers(), "offer")
+		o, ok := s.TakeOffer()
+		if ok && o.ID == id(3) {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal("the newest offer never came")
+		default:
+		}
+	}
+	if _, ok := s.TakeOffer(); ok {
+		t.Error("an offer can be taken twice")
+	}
+}
+
+func TestBlobsAreTakenOnlyAsTheyWereAskedFor(t *testing.T) {
+	h := newHub(t)
+	connected := make(chan bool, 16)
+	s := newSession(h, &drawer{}, func(c *Config) { c.OnConnected = func(yes bool) { connected <- yes } })
+	run(t, s)
+	next(t, connected, "session")
+	a, b := manifest.DigestOf([]byte("a")), manifest.DigestOf([]byte("b"))
+	chunk := func(d *manifest.Digest, size uint64, data string, last bool) *spokev1.FetchResponse {
+		r := &spokev1.FetchResponse{Size: size, Data: []byte(data), Last: last}
+		if d != nil {
+			r.Digest = d[:]
+		}
+		return r
+	}
+	tests := map[string]struct {
+		chunks []*spokev1.FetchResponse
+		want   error
+	}{
+		"in chunks":              {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(nil, 0, "aa", true), chunk(&b, 1, "b", true)}, nil},
+		"in another order":       {[]*spokev1.FetchResponse{chunk(&b, 1, "b", true), chunk(&a, 4, "aaaa", true)}, ErrProtocol},
+		"interleaved":            {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(&b, 1, "b", true)}, ErrProtocol},
+		"one is missing":         {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true)}, ErrProtocol},
+		"one too many":           {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true), chunk(&b, 1, "b", true), chunk(&a, 4, "aaaa", true)}, ErrProtocol},
+		"longer than announced":  {[]*spokev1.FetchResponse{chunk(&a, 1, string(make([]byte, 4096)), false)}, ErrProtocol},
+		"larger than is allowed": {[]*spokev1.FetchResponse{chunk(&a, 1<<40, "a", false)}, ErrProtocol},
+		"without a digest":       {[]*spokev1.FetchResponse{chunk(nil, 1, "a", true)}, ErrProtocol},
+		"never ending":           {[]*spokev1.FetchResponse{chunk(&a, 1, "", false), chunk(nil, 0, "", false)}, ErrProtocol},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			h.chunks = func(*spokev1.FetchRequest) []*spokev1.FetchResponse { return tt.chunks }
+			var got string
+			err := s.Fetch(context.Background(), []manifest.Digest{a, b}, func(_ manifest.Digest, _ uint64, frame []byte) error {
+				got += string(frame) + " "
+				return nil
+			})
+			if !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			if tt.want == nil && got != "aaaa b " {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestWithoutASessionCallsFailAtOnce(t *testing.T) {
+	s := newSession(newHub(t), &drawer{}, nil)
+	if err := s.Fetch(context.Background(), []manifest.Digest{{}}, nil); !errors.Is(err, ErrDisconnected) {
+		t.Errorf("Fetch: %v", err)
+	}
+	if err := s.Report(context.Background(), nil); !errors.Is(err, ErrDisconnected) {
+		t.Errorf("Report: %v", err)
+	}
+}
+
+func TestARefusedClusterIsToldWhyAndComesBackSlowly(t *testing.T) {
+	h := newHub(t)
+	h.refuse = func() error { return status.Error(codes.PermissionDenied, "cluster prod is blocked") }
+	s := newSession(h, &drawer{}, nil)
+	_, err := s.once(context.Background())
+	if err == nil || status.Code(unwrapStatus(err)) != codes.PermissionDenied {
+		t.Fatalf("got %v, want PermissionDenied", err)
+	}
+	b := backoff{jitter: func() float64 { return 0 }}
+	if d := b.next(err, 0); d < longPause/2 {
+		t.Errorf("comes back after %s", d)
+	}
+}
