@@ -502,3 +502,69 @@ func TestANewerBundleEndsAnApply(t *testing.T) {
 	w.inventory = changes.Inventory
 	w.apply(configMap("a", "1") + configMap("b", "1"))
 }
+
+func TestANamespaceThatIsDeletedByHandComesBackWithEverythingInIt(t *testing.T) {
+	w := newWorld(t)
+	yaml := strings.ReplaceAll("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS}\n---\n"+configMap("a", "1"), "$NS", w.namespace+"-x")
+	w.t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", w.namespace+"-x") })
+	w.apply(yaml)
+	w.watch(func() string { return yaml })
+	before, err := w.admin.Get(t.Context(), "Namespace", "", w.namespace+"-x")
+	w.must(err)
+	w.must(w.admin.Delete(t.Context(), "Namespace", "", w.namespace+"-x"))
+	w.until("both are back", func(ctx context.Context) error {
+		ns, err := w.admin.Get(ctx, "Namespace", "", w.namespace+"-x")
+		if err != nil {
+			return err
+		}
+		if ns.GetUID() == before.GetUID() {
+			return errors.New("the old one is still going")
+		}
+		_, err = w.admin.Get(ctx, "ConfigMap", w.namespace+"-x", "a")
+		return err
+	})
+}
+
+func TestADefinitionThatIsDeletedByHandComesBackWithItsObjects(t *testing.T) {
+	w := newWorld(t)
+	yaml := `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.back.example.com}
+spec:
+  group: back.example.com
+  scope: Namespaced
+  names: {kind: Thing, plural: things, singular: thing}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+---
+apiVersion: back.example.com/v1
+kind: Thing
+metadata: {name: x, namespace: $NS}
+spec: {a: 1}
+`
+	w.apply(yaml)
+	w.watch(func() string { return yaml })
+	w.must(w.admin.Edit(t.Context(), "Thing.back.example.com", w.namespace, "x", `{"spec":{"a":2}}`))
+	spec := func(ctx context.Context) (string, error) {
+		o, err := w.admin.Get(ctx, "Thing.back.example.com", w.namespace, "x")
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprint(o.Object["spec"], o.GetUID()), nil
+	}
+	var first string
+	w.until("the edit was undone", func(ctx context.Context) (err error) {
+		if first, err = spec(ctx); err == nil && !strings.HasPrefix(first, "map[a:1]") {
+			err = errors.New(first)
+		}
+		return err
+	})
+	w.must(w.admin.Delete(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "", "things.back.example.com"))
+	w.until("the object is back", func(ctx context.Context) error {
+		now, err := spec(ctx)
+		if err == nil && (now == first || !strings.HasPrefix(now, "map[a:1]")) {
+			err = errors.New(now)
+		}
+		return err
+	})
+}

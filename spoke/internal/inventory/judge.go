@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -25,6 +26,14 @@ const (
 
 // Any reports whether there is drift.
 func (d Drift) Any() bool { return d.Kind != "" }
+
+// String says what happened and who else writes the object: "changed by kubectl-edit".
+func (d Drift) String() string {
+	if len(d.By) == 0 {
+		return string(d.Kind)
+	}
+	return string(d.Kind) + " by " + strings.Join(d.By, ", ")
+}
 
 // Judge compares an object as it was seen with what is recorded of it. The fields' values need not be known: the API server
 // takes a field away from our manager's managedFields entry as soon as anybody else changes it.

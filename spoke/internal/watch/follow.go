@@ -42,18 +42,19 @@ func newFollower(w *Watcher, m kube.Mapping) *follower {
 	return f
 }
 
-// run follows until the context ends. Failures are repeated after pauses that grow from one second to one minute.
+// run follows until the context ends. Failures are repeated after pauses that grow from one second to sixteen.
 func (f *follower) run(ctx context.Context) {
-	const brief, longest = time.Second, time.Minute
+	const brief, longest = time.Second, 16 * time.Second
 	for failures := 0; ctx.Err() == nil; {
 		started := time.Now()
 		err := f.follow(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case kube.ReasonOf(err) == kube.Expired:
+		}
+		if !resumable(err) {
 			f.version = ""
-		case err != nil:
+		}
+		if err != nil && kube.ReasonOf(err) != kube.Expired {
 			f.Log.WarnContext(ctx, "watch interrupted", telemetry.KeyObject, f.mapping.GroupVersionKind().GroupKind().String(), telemetry.KeyErr, err.Error())
 		}
 		if time.Since(started) > longest || err == nil && time.Since(started) > brief {
@@ -66,6 +67,16 @@ func (f *follower) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// resumable reports whether a watch can go on from where it was. After an answer that the kind is not served, or not to us,
+// it cannot: a CustomResourceDefinition that comes back has another history.
+func resumable(err error) bool {
+	switch kube.ReasonOf(err) {
+	case "", kube.Unreachable, kube.Unavailable, kube.Unauthorized:
+		return true
+	}
+	return false
 }
 
 // follow lists if it must, then watches until the stream ends; a stream that came to its end is no error.
@@ -103,9 +114,22 @@ func (f *follower) list(ctx context.Context) error {
 		f.see(l)
 		return nil
 	})
+	if err != nil && kube.ReasonOf(err) != kube.NoMatch { // where the kind is not served, all its objects are missing
+		return err
+	}
+	if err := f.lookForRest(ctx, seen); err != nil {
+		return err
+	}
 	if err != nil {
 		return err
 	}
+	f.version = version
+	f.synced.Store(true)
+	return nil
+}
+
+// lookForRest looks for the objects that should be there and were not seen.
+func (f *follower) lookForRest(ctx context.Context, seen map[manifest.ID]bool) error {
 	for _, id := range f.Index.Of(f.mapping) {
 		if seen[id.ID()] {
 			continue
@@ -114,8 +138,6 @@ func (f *follower) list(ctx context.Context) error {
 			return err
 		}
 	}
-	f.version = version
-	f.synced.Store(true)
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -23,3 +25,17 @@ type Observation struct {
 
 // Held reports whether the drift is to be left alone for now.
 func (o Observation) Held() bool { return !o.RetryAt.IsZero() }
+
+// String says in one line what there is to tell: "ConfigMap shop/a: drift fought by hpa, repaired again at 12:00:05",
+// "Deployment.apps shop/web: InProgress: 0/1 available".
+func (o Observation) String() string {
+	switch {
+	case o.Held():
+		return fmt.Sprintf("%s: drift fought by %s, repaired again at %s", o.Object.ID(), strings.Join(o.Drift.By, ", "), o.RetryAt.Format(time.TimeOnly))
+	case o.Drift.Any():
+		return fmt.Sprintf("%s: drift: %s", o.Object.ID(), o.Drift)
+	case o.Health.Message != "":
+		return fmt.Sprintf("%s: %s: %s", o.Object.ID(), o.Health.Status, o.Health.Message)
+	}
+	return fmt.Sprintf("%s: %s", o.Object.ID(), o.Health.Status)
+}
