@@ -79,10 +79,7 @@ func (p *Planner) settle(ctx context.Context, w *walked) {
 	for r := range w.renders {
 		r.stored()
 	}
-	if w.passing {
-		p.again[w.cluster] = true
-		p.retry(renderRetry)
-	}
+	p.putOff(w)
 	p.log.DebugContext(ctx, "planned", "cluster", w.cluster, "applications", len(w.entries), "written", len(w.written))
 }
 

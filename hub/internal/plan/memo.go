@@ -14,6 +14,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -255,8 +256,11 @@ type passingError struct{ error }
 
 func (e passingError) Unwrap() error { return e.error }
 
-// passing reports whether a render may succeed when it is tried again with the same input.
+// passing reports whether a render may succeed when it is tried again with the same input: the machine was too busy, or
+// the worker died.
 func passing(err error) bool {
 	var p passingError
-	return errors.As(err, &p) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	var died *worker.DiedError
+	return errors.As(err, &p) || errors.As(err, &died) || errors.Is(err, worker.ErrTimeout) || errors.Is(err, worker.ErrClosed) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -33,8 +33,9 @@ type Planner struct {
 	sources map[string]store.Fetched // by api.SourceKey
 	scopes  map[string]*scope        // what is known of each graph, by cluster; "" is the hub's
 	dirty   map[string]bool          // graphs to walk, by cluster
-	retryAt time.Time                // when to walk again what failed for a passing reason; zero: never
-	again   map[string]bool          // the graphs of retryAt
+	again   map[string]time.Time     // when to walk a graph again that failed for a reason that may pass
+	fails   map[string]int           // how often in a row it did
+	writeAt time.Time                // when to try again to write; zero: nothing to write
 	touched time.Time                // when the memo's rows were last marked as used
 }
 
@@ -51,7 +52,7 @@ func New(c Config) *Planner {
 		store: c.Store, log: c.Log, now: c.Now, metrics: m,
 		memo:    newMemo(c.Store, c.Renderer, m),
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
-		dirty: map[string]bool{}, again: map[string]bool{},
+		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
 	}
 }
 
@@ -59,7 +60,8 @@ func New(c Config) *Planner {
 const (
 	// commitRetry is how long to wait after the store refused a transaction, a full disk for one.
 	commitRetry = 5 * time.Second
-	// renderRetry is how long to wait after a render failed for a reason that may pass.
+	// renderRetry is how long to wait after a render failed for a reason that may pass; it doubles with each failure in a
+	// row, up to 32 times.
 	renderRetry = 30 * time.Second
 	// touchEvery is how often the rows of renders in use are marked as used; the sweep removes those unused for much longer.
 	touchEvery = 12 * time.Hour
@@ -78,7 +80,7 @@ func (p *Planner) Run(ctx context.Context) error {
 				return err
 			}
 			p.log.ErrorContext(ctx, "planning failed and will be tried again", "err", err)
-			p.retry(commitRetry)
+			p.writeAt = p.now().Add(commitRetry)
 		}
 		if err := p.wait(ctx, watcher); err != nil {
 			return err
@@ -104,29 +106,38 @@ func (p *Planner) wait(ctx context.Context, watcher *store.Watcher) error {
 
 // pause is how long nothing has to be done without a change.
 func (p *Planner) pause() time.Duration {
+	now := p.now()
 	pause := touchEvery
-	if !p.retryAt.IsZero() {
-		pause = min(pause, max(p.retryAt.Sub(p.now()), 0))
+	if !p.writeAt.IsZero() {
+		pause = min(pause, p.writeAt.Sub(now))
 	}
-	return pause
+	for _, at := range p.again {
+		pause = min(pause, at.Sub(now))
+	}
+	return max(pause, 0)
 }
 
 // due takes up again what was put off.
 func (p *Planner) due() {
-	if p.retryAt.IsZero() || p.now().Before(p.retryAt) {
-		return
+	now := p.now()
+	if !p.writeAt.After(now) {
+		p.writeAt = time.Time{}
 	}
-	for name := range p.again {
-		p.dirty[name] = true
+	for cluster, at := range p.again {
+		if !at.After(now) {
+			p.dirty[cluster] = true
+			delete(p.again, cluster)
+		}
 	}
-	clear(p.again)
-	p.retryAt = time.Time{}
 }
 
-// retry walks what is dirty, and what is in again, after a while.
-func (p *Planner) retry(after time.Duration) {
-	at := p.now().Add(after)
-	if p.retryAt.IsZero() || at.Before(p.retryAt) {
-		p.retryAt = at
+// putOff walks a graph again after a while if a render of it failed for a reason that may pass.
+func (p *Planner) putOff(w *walked) {
+	if !w.passing {
+		delete(p.fails, w.cluster)
+		delete(p.again, w.cluster)
+		return
 	}
+	p.again[w.cluster] = p.now().Add(renderRetry << min(p.fails[w.cluster], 5))
+	p.fails[w.cluster]++
 }

@@ -160,11 +160,17 @@ func TestWhatFailsForAPassingReasonIsTriedAgain(t *testing.T) {
 	s.planner.memo.renderer = &meddling{err: fmt.Errorf("build: %w", context.DeadlineExceeded)}
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
 	s.round()
-	if s.planner.retryAt.IsZero() {
-		t.Fatal("no retry is planned")
+	if pause := s.planner.pause(); pause != renderRetry {
+		t.Fatalf("the next attempt is in %s, want %s", pause, renderRetry)
+	}
+	s.now = s.now.Add(renderRetry)
+	s.planner.due()
+	s.round()
+	if pause := s.planner.pause(); pause != 2*renderRetry {
+		t.Fatalf("the one after it is in %s, want %s", pause, 2*renderRetry)
 	}
 	s.planner.memo.renderer = render.InProcess{}
-	s.now = s.now.Add(renderRetry)
+	s.now = s.now.Add(2 * renderRetry)
 	s.planner.due()
 	s.round()
 	if got := s.plan("c0000").Applications[0].Revision; got != "main@sha1:2" {
