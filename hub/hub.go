@@ -249,7 +249,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 }
 
 func (h *Hub) serveGRPC() error {
-	if err := h.grpc.Serve(h.listener); err != nil {
+	if err := h.grpc.Serve(h.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // stopped before it served
 		return fmt.Errorf("serve gRPC: %w", err)
 	}
 	return nil

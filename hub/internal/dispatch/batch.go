@@ -19,7 +19,7 @@ import (
 // about the same moment); under load one transaction follows the other at batchWindow.
 const (
 	batchQuiet  = 10 * time.Millisecond
-	batchWindow = 100 * time.Millisecond
+	batchWindow = 50 * time.Millisecond
 	batchRetry  = time.Second // after a failed transaction, usually a full disk
 )
 

@@ -8,7 +8,7 @@
 //  2. The session (session.go) sends the offer. Envelopes of at most 32 KiB travel inside it, larger ones by digest.
 //  3. The spoke fetches the blobs it lacks (fetch.go): the stored zstd frames as they are, and only those that its own
 //     desired bundle reaches (reach.go).
-//  4. Acks and reports are collected (batch.go) and written in one transaction at most every 100 ms. An ack is repeated
+//  4. Acks and reports are collected (batch.go) and written in one transaction at most every 50 ms. An ack is repeated
 //     by the next hello, so it may be lost; a report is answered when it is on disk.
 //
 // The caller's cluster is always its certificate's, never a field's. Presence and heartbeats live in memory; a hub that

@@ -41,7 +41,7 @@ func newRig(t testing.TB) *rig {
 	t.Helper()
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	must(t, err)
-	r := &rig{t: t, store: store.OpenMemory(), authority: authority, metrics: prometheus.NewRegistry()}
+	r := &rig{t: t, store: onDisk(t), authority: authority, metrics: prometheus.NewRegistry()}
 	r.server = New(Config{Store: r.store, TrustDomain: authority.TrustDomain(), Log: telemetry.Discard(), Metrics: r.metrics})
 	r.grpc = grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))), grpc.MaxRecvMsgSize(1<<20))
 	spokev1.RegisterSpokeServiceServer(r.grpc, r.server)
@@ -140,6 +140,14 @@ var signer = signing.NewSigner(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedS
 // desire makes the signed bundle of a cluster the newest one.
 func (r *rig) desire(cluster string, sequence uint64, entries ...bundle.Entry) store.Desired {
 	r.t.Helper()
+	row := r.sign(cluster, sequence, entries...)
+	r.update(func(tx *store.Tx) error { return store.Desireds.Put(tx, cluster, row) })
+	return row
+}
+
+// sign makes a bundle as publish would.
+func (r *rig) sign(cluster string, sequence uint64, entries ...bundle.Entry) store.Desired {
+	r.t.Helper()
 	id := identity.ID{TrustDomain: r.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
 	now := time.Now().UTC()
 	b := &bundle.Bundle{
@@ -149,12 +157,10 @@ func (r *rig) desire(cluster string, sequence uint64, entries ...bundle.Entry) s
 	must(r.t, err)
 	envelope, err := signer.Sign(bundle.PayloadType, payload).Encode()
 	must(r.t, err)
-	row := store.Desired{
+	return store.Desired{
 		Bundle:   bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf(payload)},
 		Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: now,
 	}
-	r.update(func(tx *store.Tx) error { return store.Desireds.Put(tx, cluster, row) })
-	return row
 }
 
 // await returns when the condition holds in the store; it looks again after each change.

@@ -155,6 +155,7 @@ func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 	switch {
 	case verified == desired.id:
 		x.observed = desired.changedAt
+		s.batch.reject(x.cluster, "") // whatever was wrong is not any more
 	case verified.Newer(desired.id):
 		s.reject(x, verified, "HubBehind", "the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+
 			": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until the hub signs a newer one")

@@ -68,13 +68,14 @@ func TestUnchangedReconnectIsOnlyWelcomed(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	row := r.desire("a", 7, r.application("app", `{"x":1}`))
+	r.update(func(tx *store.Tx) error { return store.Spokes.Put(tx, "a", store.Spoke{Rejected: "long ago"}) })
 	client := r.dial(identity.Cluster, "a")
 	c := r.hello(client, row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY)
 	m, err := c.Recv()
 	if err != nil || m.GetWelcome() == nil || proto.Size(m) > 512 {
 		t.Fatalf("got %v, %v", m, err)
 	}
-	r.awaitSpoke("a", "acks taken from hello", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle })
+	r.awaitSpoke("a", "acks taken from hello", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle && s.Rejected == "" })
 	next := r.desire("a", 8, r.application("app", `{"x":2}`)) // the first offer is this, not 7
 	if o := c.offer(); !proto.Equal(o.Bundle, writeID(next.Bundle)) {
 		t.Fatalf("got %v", o)

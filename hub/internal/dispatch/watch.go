@@ -18,7 +18,7 @@ const maxInline = 32 << 10
 func (s *Server) watch(ctx context.Context) error {
 	w := s.store.Watch(store.Desireds.Name(), store.Resources.Name())
 	defer w.Close()
-	s.refresh(s.sessions.all()) // who came before the watcher did
+	s.refresh(s.everyone()) // who came before the watcher did
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,34 +32,46 @@ func (s *Server) watch(ctx context.Context) error {
 	}
 }
 
+// concerns are the sessions that changes are about; true when the Cluster itself changed and may be shut out now.
+type concerns map[*session]bool
+
+func (s *Server) everyone() concerns {
+	all := concerns{}
+	for _, x := range s.sessions.all() {
+		all[x] = true
+	}
+	return all
+}
+
 // concerned returns the sessions that changes are about.
-func (s *Server) concerned(changes []store.Change) []*session {
-	found := map[*session]bool{}
-	var list []*session
+func (s *Server) concerned(changes []store.Change) concerns {
+	found := concerns{}
 	for _, c := range changes {
-		cluster, ok := c.Key, true
+		cluster, ok, itself := c.Key, true, c.Table == store.Resources.Name()
 		if c.Key == "" { // the whole table
-			return s.sessions.all()
+			return s.everyone()
 		}
-		if c.Table == store.Resources.Name() {
+		if itself {
 			cluster, ok = strings.CutPrefix(c.Key, clusterKey("").Path())
 		}
-		if x := s.sessions.get(cluster); ok && x != nil && !found[x] {
-			found[x] = true
-			list = append(list, x)
+		if !ok {
+			continue
+		}
+		if x := s.sessions.get(cluster); x != nil {
+			found[x] = found[x] || itself
 		}
 	}
-	return list
+	return found
 }
 
 // refresh reads the rows of the sessions' clusters, in one View.
-func (s *Server) refresh(list []*session) {
-	if len(list) == 0 {
+func (s *Server) refresh(c concerns) {
+	if len(c) == 0 {
 		return
 	}
 	err := s.store.View(func(tx *store.Tx) error {
-		for _, x := range list {
-			s.refreshOne(tx, x)
+		for x, itself := range c {
+			s.refreshOne(tx, x, itself)
 		}
 		return nil
 	})
@@ -69,9 +81,12 @@ func (s *Server) refresh(list []*session) {
 }
 
 // refreshOne offers the cluster's desired state to its session, or ends the session.
-func (s *Server) refreshOne(tx *store.Tx, x *session) {
-	err := admitted(tx, x.cluster)
+func (s *Server) refreshOne(tx *store.Tx, x *session, itself bool) {
 	var o *offer
+	var err error
+	if itself {
+		err = admitted(tx, x.cluster)
+	}
 	if err == nil {
 		o, err = readOffer(tx, x.cluster)
 	}

@@ -1,0 +1,249 @@
+package hub
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func startHub(t *testing.T) *Hub {
+	t.Helper()
+	h, err := New(Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: telemetry.Discard()})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-ended)
+	})
+	return h
+}
+
+// credential issues a certificate of the authority for a role, to be used against the hub.
+func (h *Hub) credentialFor(t *testing.T, from *identity.Authority, id identity.ID) *identity.Credential {
+	t.Helper()
+	key, err := identity.NewKey()
+	must(t, err)
+	chain, err := from.Issue(key.Public(), id, time.Hour, nil, nil)
+	must(t, err)
+	c := &identity.Credential{}
+	c.Set(tls.Certificate{Certificate: chain, PrivateKey: key}, []*x509.Certificate{h.authority.Certificate()})
+	return c
+}
+
+func (h *Hub) dial(t *testing.T, config *tls.Config) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(h.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(config)), grpc.WithMaxHeaderListSize(1<<20))
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// invoke calls a method by its path, as a stream so that any kind of method is served, and returns the status.
+func invoke(t *testing.T, conn *grpc.ClientConn, path string) codes.Code {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, path)
+	if err == nil {
+		if err = stream.SendMsg(&emptypb.Empty{}); err == nil || err == io.EOF {
+			_ = stream.CloseSend()
+			err = stream.RecvMsg(&emptypb.Empty{})
+		}
+	}
+	return status.Code(err)
+}
+
+// paths are all methods that the server has.
+func (h *Hub) paths() (paths []string) {
+	for service, info := range h.grpc.GetServiceInfo() {
+		for _, m := range info.Methods {
+			paths = append(paths, "/"+service+"/"+m.Name)
+		}
+	}
+	return paths
+}
+
+// TestEveryMethodIsRefusedToWhoMayNotCallIt asks the server for its methods, so that one that is added later is held to
+// it, too.
+func TestEveryMethodIsRefusedToWhoMayNotCallIt(t *testing.T) {
+	h := startHub(t)
+	foreign, err := identity.LoadOrCreateAuthority(t.TempDir())
+	must(t, err)
+	ours := func(role, name string) identity.ID {
+		return identity.ID{TrustDomain: h.authority.TrustDomain(), Role: role, Name: name}
+	}
+	hubID := identity.ID{TrustDomain: h.authority.TrustDomain()}
+	callers := map[string]*grpc.ClientConn{
+		"nobody":  h.dial(t, identity.PinnedClientTLS(h.authority.Pin())),
+		"spoke":   h.dial(t, identity.ClientTLS(h.credentialFor(t, h.authority, ours(identity.Cluster, "a")), hubID)),
+		"hub":     h.dial(t, identity.ClientTLS(h.credentialFor(t, h.authority, ours(identity.Hub, "hub")), hubID)),
+		"foreign": h.dial(t, identity.ClientTLS(h.credentialFor(t, foreign, identity.ID{TrustDomain: foreign.TrustDomain(), Role: identity.Operator, Name: "admin"}), hubID)),
+	}
+	may := func(caller, path string) bool {
+		switch {
+		case path == registrationv1.RegistrationService_Register_FullMethodName:
+			return caller != "foreign" // its handshake fails
+		case caller == "nobody", caller == "foreign":
+			return false
+		case strings.HasPrefix(path, "/grpc.health.v1."):
+			return true
+		}
+		return caller == "spoke" && (strings.HasPrefix(path, "/nave.spoke.v1.") || strings.HasPrefix(path, "/nave.registration.v1."))
+	}
+	paths := h.paths()
+	if len(paths) < 20 {
+		t.Fatalf("only %d methods", len(paths))
+	}
+	for caller, conn := range callers {
+		for _, path := range paths {
+			want := codes.PermissionDenied
+			switch caller {
+			case "nobody":
+				want = codes.Unauthenticated
+			case "foreign":
+				want = codes.Unavailable // the handshake fails
+			}
+			got := invoke(t, conn, path)
+			if !may(caller, path) && got != want {
+				t.Errorf("%s calls %s: %v, want %v", caller, path, got, want)
+			}
+		}
+	}
+}
+
+func TestMalformedPathsOpenNothing(t *testing.T) {
+	h := startHub(t)
+	conn := h.dial(t, identity.PinnedClientTLS(h.authority.Pin()))
+	for _, path := range []string{
+		"nave.admin.v1.AdminService/List", // CVE-2026-33186
+		"//nave.admin.v1.AdminService/List",
+		"/nave.admin.v1.AdminService//List",
+		"/nave.admin.v1.AdminService/List/",
+		"/nave.admin.v1.AdminService/NoSuchMethod",
+		"/nave.admin.v1.AdminService/",
+		"/nave.admin.v1.AdminService",
+		"/nave.registration.v1.RegistrationService/Register/../Renew",
+		"/NAVE.ADMIN.V1.AdminService/List",
+		"/no.such.Service/Method",
+		"/",
+	} {
+		if got := invoke(t, conn, path); got != codes.Unauthenticated && got != codes.Unimplemented {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+}
+
+func TestPathsWithoutARuleAreNobodys(t *testing.T) {
+	for path, want := range map[string]rule{
+		"/nave.admin.v1.AdminService/Get":                    operators,
+		"/nave.admin.v1.AdminService/AddedLater":             operators,
+		"/nave.spoke.v1.SpokeService/Session":                clusters,
+		"/nave.registration.v1.RegistrationService/Register": anyone,
+		"/nave.registration.v1.RegistrationService/Renew":    clusters,
+		"/nave.registration.v1.RegistrationService/Later":    nobody,
+		"nave.registration.v1.RegistrationService/Register":  nobody,
+		"/nave.admin.v1.AdminService/Get/x":                  nobody,
+		"/nave.admin.v1.AdminService":                        nobody,
+		"/nave.admin.v2.AdminService/Get":                    nobody,
+		"":                                                   nobody,
+	} {
+		if got := ruleOf(path); got != want {
+			t.Errorf("%q: %d, want %d", path, got, want)
+		}
+	}
+}
+
+func FuzzRuleOf(f *testing.F) {
+	f.Add("/nave.admin.v1.AdminService/Get")
+	f.Add("nave.registration.v1.RegistrationService/Register")
+	f.Fuzz(func(t *testing.T, path string) {
+		if ruleOf(path) == anyone && path != registrationv1.RegistrationService_Register_FullMethodName {
+			t.Fatalf("%q is open", path)
+		}
+	})
+}
+
+func TestHandlerThatPanicsEndsOneCallOnly(t *testing.T) {
+	g := &guard{trustDomain: "x", log: telemetry.Discard(), requests: newRequests(telemetry.NewRegistry())}
+	info := &grpc.UnaryServerInfo{FullMethod: registrationv1.RegistrationService_Register_FullMethodName}
+	_, err := g.unary(t.Context(), nil, info, func(context.Context, any) (any, error) { panic("boom") })
+	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "boom") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestHeaderBombAndLargeMessageAreRefused(t *testing.T) {
+	h := startHub(t)
+	conn := h.dial(t, identity.PinnedClientTLS(h.authority.Pin()))
+	client := registrationv1.NewRegistrationServiceClient(conn)
+	bomb := metadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("x", 2*maxHeaders))
+	if _, err := client.Register(bomb, &registrationv1.RegisterRequest{}); err == nil || status.Code(err) == codes.InvalidArgument {
+		t.Fatalf("headers: got %v", err)
+	}
+	_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: strings.Repeat("x", maxMessage+1)})
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Fatalf("message: got %v", err)
+	}
+}
+
+func TestServerCertificateIsRenewedWithoutARestart(t *testing.T) {
+	h := startHub(t)
+	serial := func() string {
+		t.Helper()
+		conn, err := tls.Dial("tcp", h.Addr().String(), identity.PinnedClientTLS(h.authority.Pin()))
+		must(t, err)
+		defer func() { _ = conn.Close() }()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	first := serial()
+	must(t, h.renewCertificate())
+	if serial() == first {
+		t.Fatal("the old certificate is still served")
+	}
+	if left := time.Until(h.credential.RenewAt()); left < serverTTL/3 || left > serverTTL*2/3 {
+		t.Fatalf("renewed in %s", left)
+	}
+}
+
+func TestCertificateNamesWhatIsAdvertised(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer func() { _ = listener.Close() }()
+	h := &Hub{listener: listener, config: Config{Advertise: []string{"hub.example.com:443", "192.0.2.1:7443", "hub.example.com:80", "nonsense"}}}
+	names, ips := h.serverNames()
+	if strings.Join(names, " ") != "localhost hub.example.com" || len(ips) != 3 || !ips[2].Equal(net.IPv4(192, 0, 2, 1)) {
+		t.Fatalf("names %v, addresses %v", names, ips)
+	}
+	if h.advertised() != "hub.example.com:443" || h.operatorAddress() != "hub.example.com:443" {
+		t.Fatalf("advertised %s", h.advertised())
+	}
+	h.config.Advertise = nil
+	if h.advertised() != listener.Addr().String() {
+		t.Fatalf("advertised %s", h.advertised())
+	}
+}

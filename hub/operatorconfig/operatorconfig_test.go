@@ -1,0 +1,115 @@
+package operatorconfig
+
+import (
+	"crypto/tls"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/shared/identity"
+)
+
+func TestWhatIsSavedIsLoadedAndIsForItsOwnerOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nave", "config")
+	c := &Config{}
+	c.Set(Context{Name: "one", Hub: "one:7443", CertificateAuthorityData: []byte("ca"), ClientCertificateData: []byte("cert"), ClientKeyData: []byte("key")})
+	c.Set(Context{Name: "two", Hub: "two:7443"})
+	c.Set(Context{Name: "two", Hub: "moved:7443"})
+	if err := c.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info.Mode(), err)
+	}
+	got, err := Load(path)
+	if err != nil || got.CurrentContext != "one" || !reflect.DeepEqual(got.Contexts[0], c.Contexts[0]) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if x, err := got.Context("two"); err != nil || x.Hub != "moved:7443" {
+		t.Fatalf("got %+v, %v", x, err)
+	}
+	if _, err := got.Context("three"); !errors.Is(err, ErrNoContext) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestFileThatIsNotAConfigurationIsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"a misspelt field": "current-contxt: x",
+		"no hub":           "contexts: [{name: a}]",
+		"twice":            "contexts: [{name: a, hub: b}, {name: a, hub: c}]",
+		"not base64":       "contexts: [{name: a, hub: b, client-key-data: '%'}]",
+		"not YAML":         "contexts: [",
+	} {
+		if _, err := Parse([]byte(text)); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestContextBecomesTLS(t *testing.T) {
+	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Operator, Name: "admin"}
+	chain, err := authority.Issue(key.Public(), id, time.Hour, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyPEM, err := identity.MarshalKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := Context{
+		Name: "a", Hub: "b", CertificateAuthorityData: identity.MarshalCertificates(authority.Certificate().Raw),
+		ClientCertificateData: identity.MarshalCertificates(chain...), ClientKeyData: keyPEM,
+	}
+	config, err := x.TLS()
+	if err != nil || config.MinVersion != tls.VersionTLS13 {
+		t.Fatalf("got %v, %v", config, err)
+	}
+	for name, spoil := range map[string]func(x *Context){
+		"authority":   func(x *Context) { x.CertificateAuthorityData = []byte("x") },
+		"certificate": func(x *Context) { x.ClientCertificateData = nil },
+		"key":         func(x *Context) { x.ClientKeyData = []byte("x") },
+	} {
+		spoilt := x
+		spoil(&spoilt)
+		if _, err := spoilt.TLS(); err == nil {
+			t.Errorf("a wrong %s is accepted", name)
+		}
+	}
+}
+
+func TestPathComesFromTheEnvironmentFirst(t *testing.T) {
+	t.Setenv(EnvPath, "/somewhere/else")
+	if path, err := DefaultPath(); err != nil || path != "/somewhere/else" {
+		t.Fatalf("got %s, %v", path, err)
+	}
+	t.Setenv(EnvPath, "")
+	t.Setenv("XDG_CONFIG_HOME", "/home/x/.config")
+	if path, err := DefaultPath(); err != nil || path != "/home/x/.config/nave/config" {
+		t.Fatalf("got %s, %v", path, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("current-context: a\ncontexts:\n- {name: a, hub: 'h:1', client-key-data: a2V5}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse(data)
+		if err == nil && len(c.Contexts) > 0 && c.Contexts[0].Name == "" {
+			t.Fatal("a context without a name")
+		}
+	})
+}
