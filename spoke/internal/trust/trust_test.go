@@ -117,7 +117,7 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 		"another payload, same signature": {reused, bundle.ID{}, ErrSignature},
 		"signed, but no bundle":           {envelope(t, signer, bundle.PayloadType, []byte("bundle")), bundle.ID{}, ErrMalformed},
 		"not an envelope":                 {[]byte("envelope"), bundle.ID{}, ErrMalformed},
-		"nothing":                         {nil, bundle.ID{}, ErrMalformed},
+		"nothing":                         {nil, bundle.ID{}, ErrSignature},
 	}
 	keyring, err := signing.NewKeyring(signer.Public())
 	if err != nil {
