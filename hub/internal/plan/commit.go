@@ -155,22 +155,23 @@ func (c *writer) write(w *walked) error {
 	return store.Plans.Put(c.tx, w.cluster, w.plan(c.start))
 }
 
-// remove deletes all that was planned for a cluster that is no more.
+// remove deletes all that was planned for a cluster that is no more, and what its spoke said of it. The identity of the
+// spoke stays: dispatch lets in nobody whose Cluster is not there, and a Cluster that left Git by mistake and comes back
+// must not cost a visit to the cluster. An operator who deletes a Cluster by hand ends the identity too (package admin).
 func (c *writer) remove(w *walked) error {
 	prefix := w.cluster + "/"
-	for key := range w.rows {
-		if err := store.Resources.Delete(c.tx, key.Path()); err != nil {
-			return err
-		}
-	}
-	err := store.Outcomes.Scan(c.tx, prefix, func(key string, _ store.Outcome) error {
-		return store.Outcomes.Delete(c.tx, key)
-	})
-	if err != nil {
-		return err
-	}
+	err := errors.Join(
+		deleteAll(c.tx, store.Resources, prefix),
+		deleteAll(c.tx, store.Outcomes, prefix),
+		deleteAll(c.tx, store.Reports, prefix),
+		store.Plans.Delete(c.tx, w.cluster),
+	)
 	delete(c.scopes, w.cluster)
-	return store.Plans.Delete(c.tx, w.cluster)
+	return err
+}
+
+func deleteAll[T any](tx *store.Tx, table store.Table[T], prefix string) error {
+	return table.Scan(tx, prefix, func(key string, _ T) error { return table.Delete(tx, key) })
 }
 
 // resources writes the nodes that have an owner, and deletes those that left.

@@ -179,6 +179,26 @@ func TestABundleIsSignedAnewOnlyForAReason(t *testing.T) {
 	}
 }
 
+func TestARefreshedBundleDoesNotCountAsAnOldChange(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "one")
+	b.publish()
+	b.now = b.now.Add(13 * time.Hour)
+	b.whole = true
+	b.publish()
+	if d, _ := b.desired("east"); !d.ChangedAt.Equal(b.now) {
+		t.Errorf("changed at %s, want %s", d.ChangedAt, b.now)
+	}
+	changed := b.now.Add(time.Second)
+	b.now = changed
+	b.plan("east", "two")
+	b.now = b.now.Add(time.Second)
+	b.publish()
+	if d, _ := b.desired("east"); !d.ChangedAt.Equal(changed) {
+		t.Errorf("changed at %s, want %s", d.ChangedAt, changed)
+	}
+}
+
 func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")

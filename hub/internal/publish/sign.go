@@ -50,6 +50,9 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 	if err != nil {
 		return nothing, err
 	}
+	if published && !plan.ChangedAt.After(last.ChangedAt) {
+		desired.ChangedAt = now // the same content in a new envelope is not a change that was made then
+	}
 	return wasSigned, store.Desireds.Put(tx, cluster, desired)
 }
 
