@@ -165,9 +165,9 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 		select {
 		case <-stream.Context().Done():
 			return nil
-		case o, ok := <-h.offers:
-			if !ok {
-				return nil
+		case o := <-h.offers:
+			if o == nil {
+				return nil // ends the session
 			}
 			if err := stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: o}}); err != nil {
 				return err
@@ -362,8 +362,7 @@ func TestAnUnchangedReconnectSaysHelloAndNothingElse(t *testing.T) {
 	s.Progress(id(3), spokev1.AckStage_ACK_STAGE_HEALTHY)
 	run(t, s)
 	next(t, h.hellos, "hello")
-	close(h.offers) // ends the session
-	h.offers = make(chan *spokev1.Offer, 1)
+	h.offers <- nil
 	hello := next(t, h.hellos, "second hello")
 	if n := proto.Size(hello); n > 256 {
 		t.Errorf("a hello of %d bytes", n)
