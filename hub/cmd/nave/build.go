@@ -100,6 +100,7 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	spec := kustomize.SpecOf(ks)
 	spec.Path, spec.Strict = below, b.strict
 	request := kustomize.Request{Root: root, Spec: spec, Salt: []byte(buildSalt), Exclude: exclude}
+	kustomize.Confine()
 	result, err := render.InProcess{}.Kustomize(ctx, request)
 	if err != nil {
 		return fmt.Errorf("Kustomization %s/%s: %w", ks.Namespace, ks.Name, err)

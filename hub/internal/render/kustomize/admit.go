@@ -117,10 +117,10 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 		return fmt.Errorf("%s: %s: %s: %w; remote bases and files are not fetched: "+
 			"commit a copy of it, or make it a source and a Kustomization of its own", local(p), r.field, r.path, ErrRemote)
 	}
-	target := clean(r.path)
-	if !path.IsAbs(r.path) {
-		target = clean(path.Join(path.Dir(p), r.path))
+	if path.IsAbs(r.path) {
+		return fmt.Errorf("%s: %s: %s: %w; write it relative to the kustomization file", local(p), r.field, r.path, ErrRemote)
 	}
+	target := clean(path.Join(path.Dir(p), r.path))
 	k, err := f.tree.kind(target)
 	switch {
 	case err != nil:

@@ -23,17 +23,21 @@ func manyFiles(t testing.TB, n int) string {
 
 func BenchmarkBuild1000Files(b *testing.B) {
 	plain := manyFiles(b, 1000)
-	listed := manyFiles(b, 1000)
+	listed, labelled := manyFiles(b, 1000), manyFiles(b, 1000)
 	var k strings.Builder
 	k.WriteString("namespace: other\nresources:\n")
 	for i := range 1000 {
 		fmt.Fprintf(&k, "- cm-%04d.yaml\n", i)
 	}
+	text := strings.Replace(k.String(), "namespace: other", "commonLabels: {a: b}", 1)
+	if err := os.WriteFile(filepath.Join(labelled, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(listed, "kustomization.yaml"), []byte(k.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	spec := Spec{Name: "apps", Namespace: "flux-system"}
-	for name, dir := range map[string]string{"plain": plain, "transformed": listed} {
+	for name, dir := range map[string]string{"plain": plain, "namespace": listed, "labels": labelled} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if _, err := Build(b.Context(), Request{Root: dir, Spec: spec}); err != nil {

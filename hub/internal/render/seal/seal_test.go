@@ -138,7 +138,7 @@ func TestWhatCannotBeSealedIsRefused(t *testing.T) {
 		"dotenv":          {fixture(t, "app.env"), ErrFormat},
 		"ini":             {fixture(t, "app.ini"), ErrFormat},
 		"binary":          {fixture(t, "blob.bin"), ErrFormat},
-		"too large":       {append(fixture(t, "secret.yaml"), bytes.Repeat([]byte("# "), MaxSize)...), ErrTooLarge},
+		"too large":       {append(fixture(t, "secret.yaml"), "# "+strings.Repeat("x", MaxSize)...), ErrTooLarge},
 		"alias":           {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), ErrMalformed},
 		"malformed leaf":  {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), ErrMalformed},
 		"unknown type":    {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata), ErrMalformed},

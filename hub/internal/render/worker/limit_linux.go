@@ -1,6 +1,12 @@
 package worker
 
-import "syscall"
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+)
 
 // rlimitData is RLIMIT_DATA: since Linux 4.7 it counts all private writable memory, and so what Go really maps, where
 // RLIMIT_AS would count address space that Go only reserves.
@@ -14,3 +20,20 @@ func limitMemory(bytes int64) error {
 
 // dieWithParent makes the kernel kill a worker whose pool's process is gone.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// residentMemory returns how much memory a process holds, in bytes; 0 when that cannot be told.
+func residentMemory(pid int) int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(data)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}

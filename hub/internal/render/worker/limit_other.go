@@ -9,3 +9,6 @@ func limitMemory(int64) error { return nil }
 
 // dieWithParent relies on the worker's standard input, which ends with the pool's process.
 func dieWithParent() *syscall.SysProcAttr { return nil }
+
+// residentMemory cannot tell here.
+func residentMemory(int) int64 { return 0 }

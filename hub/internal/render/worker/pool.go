@@ -29,6 +29,7 @@ const (
 // Errors of a pool.
 var (
 	ErrTimeout = errors.New("the build took too long")
+	ErrMemory  = errors.New("the build needs too much memory")
 	ErrClosed  = errors.New("the render pool is closed")
 )
 
@@ -40,7 +41,7 @@ type Config struct {
 	Workers int
 	// Timeout is for one build, from when a worker takes it.
 	Timeout time.Duration
-	// Memory is a hard limit on the data of one worker, in bytes (Linux only).
+	// Memory is a limit on what one worker holds, in bytes (Linux only).
 	Memory int64
 	// Output is a limit on one response, in bytes.
 	Output int64
@@ -130,7 +131,7 @@ func (p *Pool) start() (w *process, err error) {
 }
 
 // Kustomize implements render.Renderer. A build that takes too long or too much costs its worker and fails; the error
-// is then ErrTimeout, ErrOutput or a *DiedError. When ctx ends, the worker is killed.
+// is then ErrTimeout, ErrMemory, ErrOutput or a *DiedError. When ctx ends, the worker is killed.
 func (p *Pool) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
 	if req.Exclude != nil {
 		return nil, errors.New("render: Exclude cannot be sent to a worker")
@@ -168,6 +169,7 @@ func (p *Pool) ask(ctx context.Context, request []byte) (*response, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	defer context.AfterFunc(p.stop, func() { end(ErrClosed) })()
+	go p.watch(ctx, w.cmd.Process.Pid, end)
 	r, err := w.ask(ctx, request)
 	if err != nil {
 		p.config.Log.Warn("render worker lost", "pid", w.cmd.Process.Pid, "error", err)
@@ -175,6 +177,25 @@ func (p *Pool) ask(ctx context.Context, request []byte) (*response, error) {
 	}
 	p.put(w)
 	return r, nil
+}
+
+// watchEvery is how often a worker's memory is looked at while it builds.
+const watchEvery = 20 * time.Millisecond
+
+// watch ends a build whose worker holds too much memory, until ctx ends.
+func (p *Pool) watch(ctx context.Context, pid int, end context.CancelCauseFunc) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if held := residentMemory(pid); held > p.config.Memory {
+				end(fmt.Errorf("%w: %d MiB, the limit is %d; look for what makes its output large", ErrMemory, held>>20, p.config.Memory>>20))
+			}
+		}
+	}
 }
 
 // take returns an idle worker, or a new one.

@@ -20,17 +20,22 @@ const (
 	outputVariable = "NAVE_RENDER_OUTPUT"
 )
 
+// hardLimit times the limit is where the kernel refuses memory, should a worker outrun the pool that watches it. The
+// process then ends, but cannot always say why.
+const hardLimit = 2
+
 // ServeWorker is a worker process: it answers requests until standard input ends. It confines the process first: no
 // network, no environment, no more memory than the pool allows. Nothing else of the process may use standard output.
 func ServeWorker(stdin io.Reader, stdout io.Writer) error {
 	output := limitOf(outputVariable, math.MaxUint32)
 	if memory := limitOf(memoryVariable, 0); memory > 0 {
-		debug.SetMemoryLimit(memory / 4 * 3) // collect garbage harder before the hard limit ends the process
-		if err := limitMemory(memory); err != nil {
+		debug.SetMemoryLimit(memory / 4 * 3) // collect garbage harder before the pool ends the process
+		if err := limitMemory(hardLimit * memory); err != nil {
 			return fmt.Errorf("limit memory: %w", err)
 		}
 	}
 	kustomize.Confine()
+	os.Clearenv()
 	os.Stdout = os.Stderr
 	kustomize.Warm()
 	for {
