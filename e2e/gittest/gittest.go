@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -123,7 +124,7 @@ func (s *Server) listen(backend string) error {
 		}
 		s.base = "https://" + listener.Addr().String()
 	}
-	s.http = &http.Server{Handler: s.handler(backend), ReadHeaderTimeout: 10 * time.Second}
+	s.http = &http.Server{Handler: s.handler(backend), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = s.http.Serve(listener) }()
 	return nil
 }

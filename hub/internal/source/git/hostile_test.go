@@ -1,0 +1,285 @@
+package git
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"crypto/sha1"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// repositoryOf makes a cache with objects put there by hand, as no git command makes them.
+func repositoryOf(t testing.TB) *repository {
+	t.Helper()
+	r, err := openRepository(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *repository) mustPut(t testing.TB, kind plumbing.ObjectType, content []byte) plumbing.Hash {
+	t.Helper()
+	id := objectHash(kind, content)
+	if err := r.objects.put(id, kind, content); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// line is one entry of a tree object.
+func line(mode, name string, id plumbing.Hash) []byte {
+	return append([]byte(mode+" "+name+"\x00"), id[:]...)
+}
+
+func TestATreeWithAnEntryThatNoHonestTreeHasIsRefused(t *testing.T) {
+	r := repositoryOf(t)
+	blob := r.mustPut(t, plumbing.BlobObject, []byte("x"))
+	for name, c := range map[string][]byte{
+		"parent":               line("40000", "..", emptyTree),
+		"itself":               line("100644", ".", blob),
+		"slash":                line("100644", "../x", blob),
+		"absolute":             line("100644", "/etc/x", blob),
+		"empty name":           line("100644", "", blob),
+		"git folder":           line("40000", ".git", emptyTree),
+		"git in capitals":      line("40000", ".GiT", emptyTree),
+		"NTFS short name":      line("40000", "GIT~1", emptyTree),
+		"NTFS trailing dot":    line("40000", ".git. .", emptyTree),
+		"NTFS stream":          line("100644", ".git::$INDEX_ALLOCATION", blob),
+		"NTFS backslash":       line("100644", `a\.git\config`, blob),
+		"HFS invisible letter": line("40000", ".g\u200cit", emptyTree),
+		"line break":           line("100644", "a\nb", blob),
+		"escape":               line("100644", "a\x1b[2Jb", blob),
+		"C1 control":           line("100644", "a\u0085b", blob),
+		"not UTF-8":            line("100644", "a\xffb", blob),
+		"twice":                append(line("100644", "a", blob), line("120000", "a", blob)...),
+		"unknown mode":         line("060000", "device", blob),
+		"name too long":        line("100644", strings.Repeat("a", 256), blob),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, c), defaults)
+			if !errors.Is(err, ErrTree) {
+				t.Errorf("got %v, want ErrTree", err)
+			}
+		})
+	}
+	for _, name := range []string{".gitignore", ".github", "git", ".gitx", "a.git", "dev\\x2dlabel", "ünïcode", "spa ce"} {
+		if _, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, line("100644", name, blob)), defaults); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestATreeBombEndsAtTheLimit(t *testing.T) {
+	r := repositoryOf(t)
+	tree := r.mustPut(t, plumbing.TreeObject, line("100644", "f", r.mustPut(t, plumbing.BlobObject, []byte("x"))))
+	for range 10 { // 10 to the 10th files
+		var content []byte
+		for _, name := range strings.Split("0123456789", "") {
+			content = append(content, line("40000", name, tree)...)
+		}
+		tree = r.mustPut(t, plumbing.TreeObject, content)
+	}
+	limits := defaults
+	limits.Files = 1000
+	if _, err := r.list(t.Context(), tree, limits); !errors.Is(err, ErrLimit) {
+		t.Errorf("got %v, want ErrLimit", err)
+	}
+	deep := emptyTree
+	for range maxDepth + 2 {
+		deep = r.mustPut(t, plumbing.TreeObject, line("40000", "d", deep))
+	}
+	if _, err := r.list(t.Context(), deep, defaults); !errors.Is(err, ErrLimit) {
+		t.Errorf("got %v, want ErrLimit", err)
+	}
+}
+
+func TestAnObjectWithAnotherContentThanItsHashIsNotUsed(t *testing.T) {
+	r := repositoryOf(t)
+	id := objectHash(plumbing.BlobObject, []byte("right"))
+	if err := r.objects.put(id, plumbing.BlobObject, []byte("wrong")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.read(t.Context(), plumbing.BlobObject, id, 100); !errors.Is(err, errCache) {
+		t.Errorf("got %v, want errCache", err)
+	}
+}
+
+// packObject is an object of a pack made by hand.
+type packObject struct {
+	kind    byte
+	claimed uint64
+	extra   []byte // base of a delta
+	content []byte
+}
+
+// packOf makes a pack that claims to have count objects and holds these.
+func packOf(count uint32, objects ...packObject) []byte {
+	var b bytes.Buffer
+	b.WriteString("PACK")
+	_ = binary.Write(&b, binary.BigEndian, []uint32{2, count})
+	for _, o := range objects {
+		first, rest := o.kind<<4|byte(o.claimed&15), o.claimed>>4
+		for rest > 0 {
+			b.WriteByte(first | 0x80)
+			first, rest = byte(rest&0x7f), rest>>7
+		}
+		b.WriteByte(first)
+		b.Write(o.extra)
+		z := zlib.NewWriter(&b)
+		_, _ = z.Write(o.content)
+		_ = z.Close()
+	}
+	sum := sha1.Sum(b.Bytes())
+	return append(b.Bytes(), sum[:]...)
+}
+
+func install(t testing.TB, ctx context.Context, pack []byte, limits Limits) error {
+	r := repositoryOf(t)
+	file, err := os.CreateTemp(t.TempDir(), "pack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(pack); err != nil {
+		t.Fatal(err)
+	}
+	return r.install(ctx, file, int64(len(pack)), limits)
+}
+
+func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
+	bomb := bytes.Repeat([]byte{0}, 10<<20)
+	small := limitsOf(1 << 20)
+	delta := func(source, target uint64, rest ...byte) []byte {
+		return append(binary.AppendUvarint(binary.AppendUvarint(nil, source), target), rest...)
+	}
+	chain := []packObject{{kind: 3, claimed: 1, content: []byte("x")}}
+	for range maxDeltaChain + 1 { // each one on the one before it
+		d := delta(1, 1, 1, 'x')
+		chain = append(chain, packObject{kind: 6, claimed: uint64(len(d)), extra: []byte{14}, content: d})
+	}
+	for name, c := range map[string]struct {
+		pack []byte
+		want error
+	}{
+		"four billion objects claimed": {packOf(1<<32 - 1), ErrLimit},
+		"a zlib bomb":                  {packOf(1, packObject{kind: 3, claimed: uint64(len(bomb)), content: bomb}), ErrLimit},
+		"a zlib bomb that lies":        {packOf(1, packObject{kind: 3, claimed: 10, content: bomb}), ErrProtocol},
+		"a size that overflows":        {packOf(1, packObject{kind: 3, claimed: 1<<63 + 5, content: []byte("x")}), nil},
+		"many small bombs": {packOf(9, packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]},
+			packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]},
+			packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]},
+			packObject{3, 1 << 20, nil, bomb[:1<<20]}), ErrLimit},
+		"a delta to something huge": {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
+			packObject{kind: 7, claimed: uint64(len(delta(1, 1<<40))), extra: make([]byte, 20), content: delta(1, 1<<40)}), ErrLimit},
+		"a delta without sizes":  {packOf(1, packObject{kind: 7, claimed: 1, extra: make([]byte, 20), content: []byte{0x80}}), ErrLimit},
+		"a long chain of deltas": {packOf(uint32(len(chain)), chain...), nil},
+		"cut off":                {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}), nil},
+		"a wrong checksum":       {append(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")})[:30], make([]byte, 20)...), nil},
+		"nothing":                {nil, ErrUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := install(t, t.Context(), c.pack, small)
+			if err == nil || c.want != nil && !errors.Is(classify(err), c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+	if err := install(t, t.Context(), packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")}), small); err != nil {
+		t.Errorf("an honest pack: %v", err)
+	}
+}
+
+func limitsOf(n int64) Limits { return Limits{File: n, Pack: n}.or(defaults) }
+
+func TestTheFirstHeaderOfACommitCounts(t *testing.T) {
+	one, two := strings.Repeat("1", 40), strings.Repeat("2", 40)
+	c, err := parseCommit([]byte("tree " + one + "\nparent " + two + "\nauthor a <a> 1 +0\ncommitter c <c> 5 +0\ntree " + two + "\n\nhi"))
+	if err != nil || c.tree.String() != one || len(c.parents) != 1 || !c.committed.Equal(time.Unix(5, 0)) {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	for _, bad := range []string{"", "tree x\n", "parent " + one + "\n", "tree " + one + "\ntree " + two + "\nauthor a\ncommitter b"} {
+		if _, err := parseCommit([]byte(bad)); !errors.Is(err, ErrProtocol) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func FuzzParseTree(f *testing.F) {
+	f.Add(line("100644", "a", emptyTree))
+	f.Add(append(line("40000", "a", emptyTree), line("120000", "b", emptyTree)...))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		entries, err := parseTree(content)
+		if err != nil {
+			return
+		}
+		for _, e := range entries {
+			if badName(e.name) == "" && filepath.Clean("/r/"+e.name) != "/r/"+e.name {
+				t.Errorf("%q is a good name?", e.name)
+			}
+		}
+	})
+}
+
+func FuzzParseCommit(f *testing.F) {
+	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor a <a> 1 +0\ncommitter c <c> 5 +0\n\nhi"))
+	f.Fuzz(func(_ *testing.T, content []byte) {
+		_, _ = parseCommit(content)
+		_, _ = parseTag(content)
+	})
+}
+
+func FuzzIndexIsReadAsItWasWritten(f *testing.F) {
+	f.Add([]byte("100644 1 4b825dc642cb6eb9a060e54bf8d69288fbee4904\ta/b\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		files, err := decodeIndex(text)
+		if err != nil {
+			return
+		}
+		if again := encodeIndex(files); !bytes.Equal(again, text) {
+			t.Errorf("%q was read and written as %q", text, again)
+		}
+	})
+}
+
+func FuzzPack(f *testing.F) {
+	f.Add(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")}))
+	f.Add(packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}, packObject{kind: 6, claimed: 4, extra: []byte{11}, content: []byte{1, 1, 1, 'x'}}))
+	f.Fuzz(func(t *testing.T, pack []byte) {
+		_ = install(t, t.Context(), pack, limitsOf(1<<16))
+	})
+}
+
+// FuzzSymlinks asks the kernel whether a tree of symlinks leads out.
+func FuzzSymlinks(f *testing.F) {
+	f.Add("a/b/up", "../../t", "a/b/link", "up/../../x")
+	f.Add("a", "b", "b", "..")
+	f.Fuzz(func(t *testing.T, path1, target1, path2, target2 string) {
+		root := t.TempDir()
+		links := tree{}
+		for _, l := range [][2]string{{path1, target1}, {path2, target2}} {
+			if !isLocal(l[0]) || l[1] == "" || len(l[0])+len(l[1]) > 200 || strings.ContainsRune(l[1], 0) {
+				return
+			}
+			if os.MkdirAll(filepath.Join(root, path.Dir(l[0])), 0o755) != nil || os.Symlink(l[1], filepath.Join(root, l[0])) != nil {
+				return
+			}
+			links[l[0]] = l[1]
+		}
+		for from, target := range links {
+			resolved, err := filepath.EvalSymlinks(filepath.Join(root, from))
+			if err == nil && resolved != root && !strings.HasPrefix(resolved, root+"/") && links.escape(from, target) == "" {
+				t.Errorf("%v leads to %s", links, resolved)
+			}
+		}
+	})
+}

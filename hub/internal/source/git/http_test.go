@@ -1,0 +1,249 @@
+package git_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+func auth(t *testing.T, data map[string]string) git.Auth {
+	t.Helper()
+	secret := map[string][]byte{}
+	for k, v := range data {
+		secret[k] = []byte(v)
+	}
+	a, err := git.ParseAuth("https://host/x", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestHTTPCredentialsOpenTheRepositoryAndWrongOnesDoNot(t *testing.T) {
+	const secret = "s3cr3t-canary"
+	for name, c := range map[string]struct {
+		options     gittest.Options
+		good, wrong map[string]string
+	}{
+		"basic": {gittest.Options{Username: "u", Password: secret},
+			map[string]string{"username": "u", "password": secret}, map[string]string{"username": "u", "password": secret + "x"}},
+		"bearer": {gittest.Options{BearerToken: secret},
+			map[string]string{"bearerToken": secret + "\n"}, map[string]string{"bearerToken": secret + "x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, c.options)
+			w.commit(map[string]string{"a": "1"})
+			req := w.main()
+			w.fails(req, git.ErrAuthentication, "401", "spec.secretRef")
+			req.Auth = auth(t, c.wrong)
+			_, err := w.fetcher.Fetch(t.Context(), req, nil)
+			if err == nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("with wrong credentials: %v", err)
+			}
+			req.Auth = auth(t, c.good)
+			first := w.fetch(req, nil)
+			w.commit(map[string]string{"a": "2"})
+			holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
+			if wrong := git.Reason(err); wrong != "AuthenticationFailed" {
+				t.Errorf("reason %s", wrong)
+			}
+		})
+	}
+}
+
+func TestCredentialsInTheURLWorkAndAreNeverShown(t *testing.T) {
+	w := newWorld(t, gittest.Options{Username: "u", Password: "s3cr3t"})
+	w.commit(map[string]string{"a": "1"})
+	req := w.main()
+	req.URL = strings.Replace(req.URL, "://", "://u:s3cr3t@", 1)
+	w.fetch(req, nil)
+	req.Ref.Branch = "gone"
+	_, err := w.fetcher.Fetch(t.Context(), req, nil)
+	if err == nil || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestACertificateMustBeTrustedAndMayBeAskedFor(t *testing.T) {
+	w := newWorld(t, gittest.Options{ClientCertificates: true})
+	w.commit(map[string]string{"a": "1"})
+	req := w.main()
+	w.fails(req, git.ErrUntrusted, "ca.crt")
+	req.Auth = auth(t, map[string]string{"ca.crt": string(w.server.CA())})
+	w.fails(req, git.ErrUnreachable)
+	certificate, key, err := w.server.ClientCertificate()
+	w.do(err)
+	req.Auth = auth(t, map[string]string{"ca.crt": string(w.server.CA()), "tls.crt": string(certificate), "tls.key": string(key)})
+	w.fetch(req, nil)
+}
+
+// listener notes the Authorization headers that arrive.
+type listener struct {
+	mu   sync.Mutex
+	seen []string
+	next http.Handler
+}
+
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	l.seen = append(l.seen, r.Header.Get("Authorization"))
+	l.mu.Unlock()
+	l.next.ServeHTTP(w, r)
+}
+
+func TestARedirectToAnotherHostCarriesNoCredentials(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	other := &listener{}
+	target := httptest.NewServer(other)
+	defer target.Close()
+	// The other host forwards to the real repository, so that the whole fetch goes through it.
+	other.next = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			http.Error(rw, "credentials!", http.StatusTeapot)
+			return
+		}
+		forward(t, rw, r, w.server.URL())
+	})
+	home := &listener{next: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, target.URL+r.URL.RequestURI(), http.StatusMovedPermanently)
+	})}
+	origin := httptest.NewServer(home)
+	defer origin.Close()
+	for _, data := range []map[string]string{{"username": "u", "password": "p"}, {"bearerToken": "t"}} {
+		req := git.Request{URL: origin.URL + "/fleet.git", Ref: git.Reference{Branch: "main"}, Auth: auth(t, data)}
+		w.fetch(req, nil)
+	}
+	for _, header := range other.seen {
+		if header != "" {
+			t.Errorf("the other host saw %q", header)
+		}
+	}
+	if len(other.seen) != 4 || len(home.seen) != 2 || home.seen[0] == "" || home.seen[1] == "" {
+		t.Errorf("home saw %q, the other host %q", home.seen, other.seen)
+	}
+}
+
+// forward passes a request on.
+func forward(t *testing.T, rw http.ResponseWriter, r *http.Request, base string) {
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, base+r.URL.RequestURI(), r.Body)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	req.Header = r.Header
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer res.Body.Close()
+	rw.Header().Set("Content-Type", res.Header.Get("Content-Type"))
+	rw.WriteHeader(res.StatusCode)
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := res.Body.Read(buffer)
+		_, _ = rw.Write(buffer[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+func TestRedirectsThatLeadElsewhereAreRefused(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	for _, location := range []string{
+		"file:///etc/passwd", "ssh://-oProxyCommand=touch%20x/info/refs", "ext::sh -c id", "/login", "ftp://host/info/refs",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Location", location)
+			rw.WriteHeader(http.StatusFound)
+		}))
+		w.fails(git.Request{URL: server.URL + "/x.git"}, git.ErrUnreachable, "")
+		server.Close()
+	}
+	var loop *httptest.Server
+	loop = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, loop.URL+r.URL.RequestURI(), http.StatusFound)
+	}))
+	defer loop.Close()
+	w.fails(git.Request{URL: loop.URL + "/x.git"}, git.ErrUnreachable, "one time too often")
+}
+
+func TestOnlyThreeSchemesAreEverUsed(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	for _, url := range []string{
+		"file:///etc", "/etc", "ext::sh -c id", "git://host/x", "git@host:x.git", "ssh://-oProxyCommand=x/y", "http:///x", "", "https://h/x?y", "http://h/%zz",
+	} {
+		w.fails(git.Request{URL: url}, git.ErrRequest)
+	}
+}
+
+func TestAWebPageIsNoRepository(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	page := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = rw.Write([]byte("<html>"))
+	}))
+	defer page.Close()
+	w.fails(git.Request{URL: page.URL + "/x"}, git.ErrProtocol, "web page")
+}
+
+// answer serves one canned advertisement.
+func answer(t *testing.T, body string) string {
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		kind := "application/x-git-upload-pack-advertisement"
+		if r.Method == http.MethodPost {
+			kind = "application/x-git-upload-pack-result"
+		}
+		rw.Header().Set("Content-Type", kind)
+		_, _ = rw.Write([]byte(body))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/x.git"
+}
+
+func TestAServerThatDoesNotSpeakGitIsAnErrorAndNoMore(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	for _, body := range []string{
+		"", "0000", "zzzz", "0004", "001e# service=git-upload-pack\n", "001e# service=git-upload-pack\n0000",
+		"001e# service=git-upload-pack\n00000009garba", "001e# service=git-upload-pack\n0000ffff" + strings.Repeat("a", 100),
+	} {
+		if _, err := w.fetcher.Fetch(t.Context(), git.Request{URL: answer(t, body)}, nil); err == nil {
+			t.Errorf("%q was taken for Git", body)
+		}
+	}
+	w.fails(git.Request{URL: answer(t, "001cERR Repository not found")}, git.ErrRepositoryNotFound)
+}
+
+func TestSecretsThatCannotWorkAreRefusedWithTheKeysName(t *testing.T) {
+	for name, c := range map[string]struct {
+		url  string
+		data map[string]string
+		word string
+	}{
+		"no password":        {"https://h/x", map[string]string{"username": "u"}, "password"},
+		"no user":            {"https://h/x", map[string]string{"password": "p"}, "username"},
+		"both ways":          {"https://h/x", map[string]string{"username": "u", "password": "p", "bearerToken": "t"}, "bearerToken"},
+		"bad authority":      {"https://h/x", map[string]string{"ca.crt": "x"}, "ca.crt"},
+		"certificate alone":  {"https://h/x", map[string]string{"tls.crt": "x"}, "tls.key"},
+		"broken certificate": {"https://h/x", map[string]string{"tls.crt": "x", "tls.key": "y"}, "tls.crt"},
+		"no key":             {"ssh://h/x", map[string]string{"known_hosts": "x"}, "identity"},
+		"no hosts":           {"ssh://h/x", map[string]string{"identity": "x"}, "known_hosts"},
+		"broken key":         {"ssh://h/x", map[string]string{"identity": "x", "known_hosts": "x"}, "identity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := map[string][]byte{}
+			for k, v := range c.data {
+				secret[k] = []byte(v)
+			}
+			if _, err := git.ParseAuth(c.url, secret); err == nil || !strings.Contains(err.Error(), c.word) {
+				t.Errorf("got %v, want a word about %s", err, c.word)
+			}
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package git_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+// startSSH starts sshd. Without one the test is skipped, but not where everything must be tested.
+func startSSH(t *testing.T, w *world) *gittest.SSHServer {
+	t.Helper()
+	d, err := w.server.StartSSH()
+	if errors.Is(err, gittest.ErrNoSSHD) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func sshAuth(t *testing.T, d *gittest.SSHServer, data map[string]string) git.Auth {
+	t.Helper()
+	identity, err := d.Identity(data["password"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := map[string][]byte{"identity": identity, "known_hosts": d.KnownHosts()}
+	for k, v := range data {
+		secret[k] = []byte(v)
+	}
+	auth, err := git.ParseAuth("ssh://git@host/x", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth
+}
+
+func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	d := startSSH(t, w)
+	for _, passphrase := range []string{"", "open sesame"} {
+		hash := w.commit(map[string]string{"a": "1" + passphrase})
+		req := git.Request{URL: d.URL(w.repo), Ref: git.Reference{Branch: "main"}, Auth: sshAuth(t, d, map[string]string{"password": passphrase})}
+		first := w.fetch(req, nil)
+		if first.Revision != "main@sha1:"+hash {
+			t.Errorf("revision %s", first.Revision)
+		}
+		if again := w.fetch(req, &first); again != first {
+			t.Errorf("fetched again %+v", again)
+		}
+		w.commit(map[string]string{"a": "2"})
+		holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
+		w.fails(git.Request{URL: req.URL + "x", Auth: req.Auth}, git.ErrRepositoryNotFound)
+		w.fails(git.Request{URL: req.URL, Auth: req.Auth, Ref: git.Reference{Branch: "mian"}}, git.ErrReferenceNotFound, "main")
+	}
+}
+
+func TestSSHTrustsNoHostThatIsNotKnown(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	d, other := startSSH(t, w), startSSH(t, w)
+	req := git.Request{URL: d.URL(w.repo), Ref: git.Reference{Branch: "main"}}
+	req.Auth = sshAuth(t, d, map[string]string{"known_hosts": string(other.KnownHosts())})
+	w.fails(req, git.ErrUntrusted, "known_hosts has no key", d.Address())
+	_, key, _ := strings.Cut(string(other.KnownHosts()), " ")
+	req.Auth = sshAuth(t, d, map[string]string{"known_hosts": knownhosts.Normalize(d.Address()) + " " + key})
+	w.fails(req, git.ErrUntrusted, "not the one in known_hosts")
+	req.Auth = sshAuth(t, d, nil)
+	req.Auth.KnownHosts = nil
+	w.fails(req, git.ErrRequest, "known_hosts")
+	_, mine, _ := strings.Cut(string(d.KnownHosts()), " ")
+	req.Auth = sshAuth(t, d, map[string]string{"known_hosts": "@revoked * " + mine})
+	w.fails(req, git.ErrUntrusted)
+}
+
+func TestSSHRefusesAForeignKey(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	d, other := startSSH(t, w), startSSH(t, w)
+	identity, err := other.Identity("")
+	w.do(err)
+	req := git.Request{URL: d.URL(w.repo), Auth: sshAuth(t, d, map[string]string{"identity": string(identity)})}
+	w.fails(req, git.ErrAuthentication, "SHA256:")
+	req.Auth = git.Auth{}
+	w.fails(req, git.ErrRequest, "spec.secretRef")
+}
+
+// A server that accepts connections and says nothing must not hold a worker for longer than the limit.
+func TestASilentSSHServerEndsWithTheTimeLimit(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	d := startSSH(t, w)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	w.do(err)
+	defer silent.Close()
+	req := git.Request{URL: "ssh://git@" + silent.Addr().String() + "/x", Auth: sshAuth(t, d, nil), Timeout: 50 * time.Millisecond}
+	w.fails(req, git.ErrTimeout)
+}

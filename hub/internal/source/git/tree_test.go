@@ -1,0 +1,135 @@
+package git_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+func TestIgnoreRulesAreFluxs(t *testing.T) {
+	tree := map[string]string{
+		"app.yaml": "1", "image.png": "1", ".gitignore": "x", ".github/w.yaml": "1", "sub/.sops.yaml": "1", "sub/a.yaml": "1",
+		"sub/b.txt": "1", "deploy/x.yaml": "1", "deploy/y.zip": "1",
+	}
+	with := func(more map[string]string) map[string]string {
+		all := map[string]string{}
+		for _, m := range []map[string]string{tree, more} {
+			for k, v := range m {
+				all[k] = v
+			}
+		}
+		return all
+	}
+	text := func(s string) *string { return &s }
+	for name, c := range map[string]struct {
+		tree   map[string]string
+		ignore *string
+		want   string
+	}{
+		"the defaults": {tree, nil, "app.yaml deploy/x.yaml sub/a.yaml sub/b.txt"},
+		"spec.ignore replaces the defaults but not Git's own": {tree, text("*.txt"),
+			".github/w.yaml app.yaml deploy/x.yaml deploy/y.zip image.png sub/.sops.yaml sub/a.yaml"},
+		"all but a folder": {tree, text("/*\n!/deploy\n"), "deploy/x.yaml deploy/y.zip"},
+		"a .sourceignore is for its folder": {with(map[string]string{"sub/.sourceignore": "*.yaml\n"}), nil,
+			".github/w.yaml app.yaml deploy/x.yaml deploy/y.zip image.png sub/.sourceignore sub/b.txt"},
+		"spec.ignore overrules .sourceignore": {with(map[string]string{".sourceignore": "sub\n# a comment\n"}), text("!sub/a.yaml"),
+			".github/w.yaml .sourceignore app.yaml deploy/x.yaml deploy/y.zip image.png sub/a.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, gittest.Options{})
+			w.commit(c.tree)
+			req := w.main()
+			req.Ignore = c.ignore
+			got := files(t, w.fetch(req, nil))
+			want := strings.Fields(c.want)
+			for _, f := range want {
+				if _, ok := got[f]; !ok {
+					t.Errorf("%s is missing", f)
+				}
+				delete(got, f)
+			}
+			for f := range got {
+				t.Errorf("%s should be ignored", f)
+			}
+		})
+	}
+}
+
+func TestSymlinksStayInTheTree(t *testing.T) {
+	for name, c := range map[string]struct {
+		links map[string]string
+		word  string // of the error; empty: it is fine
+	}{
+		"inside":                      {map[string]string{"a/link": "../f", "b": "./a/../f", "dangling": "nowhere/x"}, ""},
+		"absolute":                    {map[string]string{"link": "/etc/passwd"}, "absolute"},
+		"out of the root":             {map[string]string{"link": "../x"}, "out of the repository"},
+		"out of the root from within": {map[string]string{"a/b/link": "../../../x"}, "out of the repository"},
+		"out by way of another": {map[string]string{"a/b/up": "../../t", "a/b/link": "up/../../x"},
+			"out of the repository"},
+		"to .git beside the tree": {map[string]string{"link": ".git/../../x"}, "out of the repository"},
+		"in a circle":             {map[string]string{"link1": "link2", "link2": "link1"}, "circle"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, gittest.Options{})
+			w.apply(gittest.Change{Files: map[string]string{"f": "1", "t/g": "1", "a/h": "1"}, Symlinks: c.links})
+			if c.word == "" {
+				w.fetch(w.main(), nil)
+				return
+			}
+			w.fails(w.main(), git.ErrTree, "link", c.word)
+			req := w.main()
+			exclude := "link*\n"
+			req.Ignore = &exclude
+			w.fetch(req, nil)
+		})
+	}
+}
+
+func TestASubmoduleHasNoContent(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	hash := w.commit(map[string]string{"a": "1"})
+	for _, args := range [][]string{
+		{"update-index", "--add", "--cacheinfo", "160000," + hash + ",module"},
+		{"commit", "-q", "-m", "module"}, {"push", "-q", "origin", "HEAD"},
+	} {
+		if _, err := w.repo.Git(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds(t, w.fetch(w.main(), nil), map[string]string{"a": "1"})
+}
+
+func TestALimitNamesWhatIsOverIt(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	tree := map[string]string{"big.bin": strings.Repeat("0123456789abcdef", 8<<10)}
+	for i := range 40 {
+		tree[fmt.Sprint("f", i)] = fmt.Sprint(i)
+	}
+	w.commit(tree)
+	for name, c := range map[string]struct {
+		limits git.Limits
+		words  []string
+	}{
+		"one file":      {git.Limits{File: 100 << 10}, []string{"128 KiB", "100 KiB"}},
+		"all files":     {git.Limits{Total: 100 << 10}, []string{"together", "100 KiB"}},
+		"files":         {git.Limits{Files: 40}, []string{"41 files", "40"}},
+		"entries":       {git.Limits{Files: 4}, []string{"40 entries"}},
+		"the transfer":  {git.Limits{Pack: 500}, []string{"transfer", "500 bytes"}},
+		"objects":       {git.Limits{Objects: 10}, []string{"43 objects", "10"}},
+		"inflated":      {git.Limits{Pack: 8 << 10}, []string{"inflates", "64 KiB"}},
+		"advertisement": {git.Limits{Advertised: 100}, []string{"references", "100 bytes"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{T: t, server: w.server, repo: w.repo, fetcher: git.New(t.TempDir(), c.limits)}
+			w.fails(w.main(), git.ErrLimit, c.words...)
+		})
+	}
+	// The way out works, and what is excluded does not count.
+	req := w.main()
+	exclude := "big.bin"
+	req.Ignore, req.Limits = &exclude, git.Limits{Total: 100 << 10}
+	w.fetch(req, nil)
+}
