@@ -103,7 +103,7 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	kustomize.Confine()
 	result, err := render.InProcess{}.Kustomize(ctx, request)
 	if err != nil {
-		return fmt.Errorf("Kustomization %s/%s: %w", ks.Namespace, ks.Name, err)
+		return fmt.Errorf("%s: %w", api.Key{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name}, err)
 	}
 	return printDocuments(out, result.Objects)
 }
