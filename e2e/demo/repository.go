@@ -149,6 +149,10 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 	if err := d.fleet.Bootstrap(ctx, files); err != nil {
 		return err
 	}
+	// So that a plain "git push" in the work tree does what the hints say.
+	if _, err := d.fleet.Repo.Git("config", "push.autoSetupRemote", "true"); err != nil {
+		return err
+	}
 	for _, c := range d.lab.Clusters {
 		d.say("nave cluster add %s, kubectl apply, and the spoke dials the hub", c.Name)
 		if err := c.Apply(ctx, fmt.Appendf(nil, keySecretYAML, d.key.identity)); err != nil {

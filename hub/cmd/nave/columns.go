@@ -30,8 +30,8 @@ func columnsOf(kind api.Kind, wide bool) []column {
 			columns = append(columns, column{"LABELS", labels}, column{"CERTIFICATE EXPIRES", field("status", "certificateExpires")})
 		}
 	case api.FleetKind:
-		columns = []column{name, ready, {"CLUSTERS", field("status", "selected")}, {"CONNECTED", field("status", "connected")},
-			{"UPDATED", field("status", "updated")}, {"HEALTHY", field("status", "ready")}, msg}
+		columns = []column{name, ready, {"CLUSTERS", field("status", "clusters", "selected")}, {"CONNECTED", field("status", "clusters", "connected")},
+			{"UPDATED", field("status", "clusters", "updated")}, {"HEALTHY", field("status", "clusters", "ready")}, msg}
 	default:
 		columns = []column{{"CLUSTER", clusterOf}, {"NAMESPACE", func(r row) string { return r.key.GetNamespace() }}, name,
 			{"REVISION", revisionOf}, {"SUSPENDED", suspendedOf}, ready, msg}

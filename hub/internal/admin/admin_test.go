@@ -360,6 +360,7 @@ func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
 	hubs := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
 	other := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "other"}
 	r.put(store.Resource{Key: other}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"fleet","namespace":"flux-system"}}}`)
+	r.fetchOnRequest("True", "")
 	for _, c := range []struct {
 		key  api.Key
 		want api.Key
@@ -388,6 +389,39 @@ func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "GitRepository apps/gone")
 	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "none"}})
 	wantCode(t, err, codes.NotFound, "Kustomization flux-system/none")
+}
+
+// fetchOnRequest plays the fetch loop: whatever source is asked for was looked at, with this outcome.
+func (r *rig) fetchOnRequest(ready, message string) {
+	w := r.store.Watch(store.Resources.Name())
+	r.t.Cleanup(w.Close)
+	go func() {
+		for range w.C() {
+			for _, change := range w.Take() {
+				if err := r.store.Update(func(tx *store.Tx) error {
+					row, there, err := store.Resources.Get(tx, change.Key)
+					if err != nil || !there || row.Key.Kind != "GitRepository" {
+						return err
+					}
+					return store.Outcomes.Put(tx, change.Key, store.Outcome{Ready: ready, Message: message, HandledRequest: row.RequestedAt})
+				}); err != nil {
+					r.t.Error(err)
+				}
+			}
+		}
+	}()
+}
+
+func TestAnObjectIsNotReconciledWithASourceThatCannotBeFetched(t *testing.T) {
+	r := newRig(t)
+	r.apply(source + "---" + root)
+	r.fetchOnRequest("False", "authentication required")
+	key := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(key), WithSource: true})
+	wantCode(t, err, codes.FailedPrecondition, "GitRepository flux-system/fleet: authentication required")
+	if row, _ := r.resource(key); row.RequestedAt != "" {
+		t.Fatalf("the object was asked for all the same, at %s", row.RequestedAt)
+	}
 }
 
 func TestSuspendHoldsUntilResume(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// Reconcile implements adminv1.AdminServiceServer. Both requests are written at once; the source's change then reaches
-// the object without being asked.
+// Reconcile implements adminv1.AdminServiceServer. With the source, the source comes first and is waited for: an object
+// asked at the same time would be handled with what its source held before.
 func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
 	who, err := s.operator(ctx)
 	if err != nil {
@@ -27,23 +27,17 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		return nil, err
 	}
 	response := &adminv1.ReconcileResponse{RequestedAt: s.now().UTC().Format(time.RFC3339Nano)}
+	if r.WithSource {
+		source, err := s.reconcileSource(ctx, key, response.RequestedAt)
+		if err != nil {
+			return nil, err
+		}
+		response.Source = writeKey(source)
+	}
 	err = s.store.Update(func(tx *store.Tx) error {
-		row, err := resource(tx, key)
+		row, err := reconcilable(tx, key)
 		if err != nil {
 			return err
-		}
-		if suspended(row) {
-			return status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first", key)
-		}
-		if r.WithSource {
-			source, err := sourceOf(tx, row)
-			if err != nil {
-				return err
-			}
-			response.Source = writeKey(source.Key)
-			if err := request(tx, source, response.RequestedAt); err != nil {
-				return err
-			}
 		}
 		return request(tx, row, response.RequestedAt)
 	})
@@ -52,6 +46,65 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 	}
 	s.did(who, "reconcile", key)
 	return response, nil
+}
+
+// reconcileSource asks for the source of an object and returns when it was looked at.
+func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (api.Key, error) {
+	w := s.store.Watch(store.Outcomes.Name()) // before the request: its outcome is not missed
+	defer w.Close()
+	var source store.Resource
+	err := s.store.Update(func(tx *store.Tx) error {
+		row, err := reconcilable(tx, key)
+		if err != nil {
+			return err
+		}
+		if source, err = sourceOf(tx, row); err != nil {
+			return err
+		}
+		if suspended(source) {
+			return status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first, or reconcile %s without its source", source.Key, key)
+		}
+		return request(tx, source, at)
+	})
+	if err != nil {
+		return api.Key{}, s.fail(err)
+	}
+	for {
+		if done, err := s.handled(source.Key, at); done || err != nil {
+			return source.Key, err
+		}
+		if err := s.waitForChange(ctx, w, 0); err != nil {
+			return api.Key{}, err
+		}
+	}
+}
+
+// handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error.
+func (s *Server) handled(key api.Key, at string) (done bool, err error) {
+	var o store.Outcome
+	err = s.store.View(func(tx *store.Tx) (err error) {
+		o, _, err = store.Outcomes.Get(tx, key.Path())
+		return err
+	})
+	if err != nil {
+		return false, s.fail(err)
+	}
+	if o.HandledRequest != at {
+		return false, nil
+	}
+	if o.Ready != "True" {
+		return true, status.Errorf(codes.FailedPrecondition, "%s: %s", key, o.Message)
+	}
+	return true, nil
+}
+
+// reconcilable returns the row of an object that is not suspended.
+func reconcilable(tx *store.Tx, key api.Key) (store.Resource, error) {
+	row, err := resource(tx, key)
+	if err == nil && suspended(row) {
+		err = status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first", key)
+	}
+	return row, err
 }
 
 func request(tx *store.Tx, row store.Resource, at string) error {
