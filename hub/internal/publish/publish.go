@@ -129,38 +129,39 @@ func (p *Publisher) round(ctx context.Context) error {
 		return nil
 	}
 	start := p.Now()
-	var signed, removed int
-	err := p.Store.Update(func(tx *store.Tx) error {
-		signed, removed = 0, 0
-		clusters, err := p.clusters(tx)
-		if err != nil {
-			return err
-		}
-		for _, cluster := range clusters {
-			did, err := p.publish(tx, cluster, start)
-			if err != nil {
-				return err
-			}
-			switch did {
-			case wasSigned:
-				signed++
-			case wasRemoved:
-				removed++
-			}
-		}
-		return nil
+	var count map[did]int
+	err := p.Store.Update(func(tx *store.Tx) (err error) {
+		count, err = p.publishAll(tx, start)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("publish bundles: %w", err)
 	}
 	clear(p.dirty)
 	p.whole = false
-	if signed+removed > 0 {
+	if signed, removed := count[wasSigned], count[wasRemoved]; signed+removed > 0 {
 		p.metrics.signed.Add(float64(signed))
 		p.metrics.rounds.Observe(p.Now().Sub(start).Seconds())
 		p.Log.InfoContext(ctx, "published bundles", "signed", signed, "removed", removed)
 	}
 	return nil
+}
+
+// publishAll publishes what has to be in one transaction, and counts what it did.
+func (p *Publisher) publishAll(tx *store.Tx, now time.Time) (map[did]int, error) {
+	clusters, err := p.clusters(tx)
+	if err != nil {
+		return nil, err
+	}
+	count := map[did]int{}
+	for _, cluster := range clusters {
+		d, err := p.publish(tx, cluster, now)
+		if err != nil {
+			return nil, fmt.Errorf("cluster %s: %w", cluster, err)
+		}
+		count[d]++
+	}
+	return count, nil
 }
 
 // listen drops the clusters whose spokes said nothing that matters here. Spokes talk a lot; this takes no write lock.

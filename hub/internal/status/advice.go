@@ -5,7 +5,8 @@ func advice(reason string) string { return advices[reason] }
 
 var advices = map[string]string{
 	// of the hub
-	"BuildFailed":        "Correct the files in Git; nave build kustomization shows the same error without a push. Until then the cluster keeps what it has",
+	"BuildFailed": "Correct the files in Git; nave build kustomization shows the same error without a push. " +
+		"Until then the cluster keeps what it has",
 	"PathNotFound":       "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",
 	"ArtifactFailed":     "See to the source first: nave describe source git shows what the last attempt met",
 	"SourceNotReady":     "Create the source, or correct spec.sourceRef; a source that is new is fetched within moments",
@@ -23,8 +24,9 @@ var advices = map[string]string{
 	reasonBlocked:        "Take spec.blocked out of the Cluster to let its spoke in again",
 	reasonProgressing:    "Nothing: this should pass by itself",
 	// of sources
-	"GitOperationFailed":   "Check the URL, the reference and the network; nave reconcile source git tries at once",
-	"AuthenticationFailed": "Check the Secret that spec.secretRef names",
+	"GitOperationFailed":     "Check the URL, the reference and the network; nave reconcile source git tries at once",
+	"AuthenticationFailed":   "Check the Secret that spec.secretRef names",
+	"StorageOperationFailed": "See to the room on the disk of the hub and to the rights on its data folder",
 	// of the spoke
 	"DependencyNotReady":   "See to what it depends on first",
 	"HealthCheckFailed":    "Look at the named objects in the cluster",
