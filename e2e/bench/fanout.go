@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/e2e/harness"
+	"github.com/navefleet/nave/e2e/kubetest"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+const (
+	fanoutSpokes = 1000
+	fanoutRounds = 9
+	setupWorkers = 16
+)
+
+// fanout commits one changed line for 1,000 clusters and waits until all have acknowledged it.
+//
+// The hub is the built binary. The spokes are scripted and live in this process: each has registered with a join token of
+// its own through RegistrationService, has its own certificate and its own mTLS connection, and says hello. Given an offer,
+// it does on the wire what nave-spoke does: it fetches the blobs that it lacks (the Application, then the changed
+// object), acknowledges received, applied and healthy, and reports. It verifies no signature and applies nothing.
+//
+//	fanout.all_ms           push done and reconciliation requested → the hub counts the last APPLIED; the median of the rounds
+//	fanout.p99_ms           the same → a spoke has sent its APPLIED; over all spokes and rounds
+//	fanout.raw_ms           a bare grpc-go server, a process of its own, sends each of 1,000 streams (as many mTLS connections,
+//	                        the same TLS configuration) one message of the bytes that a spoke received in a round, and has
+//	                        got one answer from each; the median of the rounds
+//	fanout.raw_ratio        the median of all ÷ raw, the two taking turns
+//	fanout.hub_rss_mib      resident memory of the hub after that, with all connected, settled
+//	fanout.bytes_per_spoke  what a spoke's connection carried in a round, both ways, TLS included; the median
+func fanout(ctx context.Context, w *workshop) ([]Result, error) {
+	f := &fan{workshop: w}
+	results, err := f.run(ctx)
+	return results, errors.Join(err, f.close())
+}
+
+// fan is the stand of this benchmark.
+type fan struct {
+	*workshop
+	fleet *harness.Fleet
+	hub   *operator
+	crowd *crowd
+	raw   *rawServer
+}
+
+func (f *fan) close() error {
+	var errs []error
+	if f.raw != nil {
+		errs = append(errs, f.raw.close())
+	}
+	if f.crowd != nil {
+		errs = append(errs, f.crowd.close())
+	}
+	if f.hub != nil {
+		errs = append(errs, f.hub.conn.Close())
+	}
+	if f.fleet != nil {
+		errs = append(errs, f.fleet.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (f *fan) run(ctx context.Context) ([]Result, error) {
+	if err := f.start(ctx); err != nil {
+		return nil, err
+	}
+	var latencies, all, raw, ratios, bytes []float64
+	for round := range fanoutRounds + 1 {
+		r, err := f.round(ctx, round)
+		if err != nil {
+			return nil, fmt.Errorf("round %d: %w", round, err)
+		}
+		bare, err := f.raw.broadcast(ctx, int(r.received))
+		if err != nil {
+			return nil, fmt.Errorf("bare broadcast %d: %w", round, err)
+		}
+		f.say("round %d: hub %s, bare broadcast %s, %v bytes each way per spoke %v", round, r.all.Round(time.Millisecond), bare.Round(time.Millisecond), r.received, r.sent)
+		if round == 0 {
+			continue
+		}
+		latencies = append(latencies, r.latencies...)
+		all, raw = append(all, milliseconds(r.all)), append(raw, milliseconds(bare))
+		ratios, bytes = append(ratios, float64(r.all)/float64(bare)), append(bytes, r.received+r.sent)
+	}
+	rss, err := settledMemory(ctx, f.fleet.Hub)
+	return []Result{
+		figure("fanout.p99_ms", percentile(latencies, 99), "ms"),
+		figure("fanout.all_ms", median(all), "ms"),
+		figure("fanout.raw_ms", median(raw), "ms"),
+		figure("fanout.raw_ratio", median(ratios), "ratio"),
+		figure("fanout.hub_rss_mib", rss, "MiB"),
+		figure("fanout.bytes_per_spoke", median(bytes), "bytes"),
+	}, err
+}
+
+// start brings up the hub and its clusters, the scripted spokes, and the bare server with as many connections.
+func (f *fan) start(ctx context.Context) (err error) {
+	if f.fleet, err = f.lab.NewFleet(ctx, "--log-level=info"); err != nil {
+		return err
+	}
+	files := below("apps/", tree("default", smallTree, "first"))
+	files["hub/fleet.yaml"] = fleetManifest("", true)
+	if err := f.fleet.Bootstrap(ctx, files); err != nil {
+		return err
+	}
+	if f.hub, err = newOperator(f.fleet.Config()); err != nil {
+		return err
+	}
+	started := time.Now()
+	if err := f.addClusters(ctx); err != nil {
+		return fmt.Errorf("add clusters: %w", err)
+	}
+	if f.crowd, err = f.join(ctx); err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	f.say("%d spokes registered and connected in %s", fanoutSpokes, time.Since(started).Round(time.Millisecond))
+	f.raw, err = startRaw(ctx, filepath.Join(f.fleet.Dir, "raw"))
+	return err
+}
+
+func spokeName(i int) string { return fmt.Sprintf("c%04d", i) }
+
+func (f *fan) addClusters(ctx context.Context) error {
+	var manifest strings.Builder
+	for i := range fanoutSpokes {
+		fmt.Fprintf(&manifest, "---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: %s}\n", spokeName(i))
+	}
+	_, err := f.hub.Apply(ctx, &adminv1.ApplyRequest{Manifest: []byte(manifest.String())})
+	return err
+}
+
+// join registers every spoke with a token of its own, connects it, and waits until each has carried out its first bundle.
+func (f *fan) join(ctx context.Context) (*crowd, error) {
+	c := newCrowd(ctx, fanoutSpokes)
+	g, joining := errgroup.WithContext(ctx)
+	g.SetLimit(setupWorkers)
+	for i := range fanoutSpokes {
+		g.Go(func() error {
+			join, err := f.hub.CreateJoinToken(joining, &adminv1.CreateJoinTokenRequest{Cluster: spokeName(i)})
+			if err != nil {
+				return err
+			}
+			s, err := register(joining, spokeName(i), join)
+			if err != nil {
+				return fmt.Errorf("register %s: %w", spokeName(i), err)
+			}
+			return c.add(i, s)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, c.await(ctx, "@sha1:")
+}
+
+// fanRound is what one commit took.
+type fanRound struct {
+	all            time.Duration
+	latencies      []float64 // of each spoke, milliseconds
+	received, sent float64   // bytes of a spoke, the median
+}
+
+func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
+	if err := f.settle(ctx); err != nil {
+		return r, err
+	}
+	const applied = `nave_acks_total{stage="applied"}`
+	before, err := metric(ctx, f.fleet.Hub, applied)
+	if err != nil {
+		return r, err
+	}
+	f.crowd.resetBytes()
+	content := configMap("default", 0, fmt.Sprint("round ", n))
+	commit, err := f.fleet.Repo.Apply(gittest.Change{Files: map[string]string{"apps/" + objectPath(0): content}})
+	if err != nil {
+		return r, err
+	}
+	asked := time.Now()
+	if err := f.hub.fetch(ctx); err != nil {
+		return r, err
+	}
+	if err := f.crowd.await(ctx, commit); err != nil {
+		return r, err
+	}
+	err = kubetest.Until(ctx, "every ack at the hub", func(ctx context.Context) error {
+		if now, err := metric(ctx, f.fleet.Hub, applied); err != nil || now >= before+fanoutSpokes {
+			return err
+		}
+		return errors.New("some are missing")
+	})
+	if err != nil {
+		return r, err
+	}
+	r.all = time.Since(asked)
+	if err := f.crowd.reported(ctx); err != nil {
+		return r, err
+	}
+	r.latencies = f.crowd.latencies(asked)
+	r.received, r.sent = f.crowd.medianBytes()
+	return r, nil
+}
+
+// settle lets the hub finish what the last round left to write.
+func (f *fan) settle(ctx context.Context) error {
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,138 @@
+// Bench measures Nave as its users run it: the built binaries as processes, a real API server, a real git server, real
+// mTLS. Nothing leaves loopback.
+//
+//	go run ./e2e/bench [-only NAME-PREFIX] [-json bench.json]
+//
+// It prints a line "name value unit" for each figure as it is found, and writes all of them as a list of {name, value,
+// unit}. Progress and causes go to standard error. A benchmark that fails leaves its figures out; the others go on, and
+// the exit status is 1.
+//
+// What a figure means, where its clock starts and where it stops, is said above the function that measures it. Figures
+// that compare two ways of doing the same thing take turns on the same machine in the same run, and are the median.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/navefleet/nave/e2e/harness"
+)
+
+// benchmark finds some figures together.
+type benchmark struct {
+	figures []string
+	limit   time.Duration // of one run; beyond it the benchmark failed
+	run     func(context.Context, *workshop) ([]Result, error)
+}
+
+var benchmarks = []benchmark{
+	{[]string{"apply.create_ratio", "apply.create_ms", "apply.bare_loop_ms"}, 5 * time.Minute, createRatio},
+	{[]string{"apply.noop_requests"}, 3 * time.Minute, noopRequests},
+	{[]string{"apply.change_one_ms", "commit_to_live_1000.p50_ms", "commit_to_live_1000.p99_ms"}, 5 * time.Minute, commitAmongThousand},
+	{[]string{"commit_to_live.p50_ms", "commit_to_live.p99_ms"}, 4 * time.Minute, commitInSmallTree},
+	{[]string{"drift.repair_p50_ms", "drift.repair_p99_ms"}, 4 * time.Minute, driftRepair},
+	{[]string{"spoke.rss_idle_mib", "spoke.rss_1000_mib"}, 5 * time.Minute, spokeMemory},
+	{[]string{"spoke.binary_mib"}, 3 * time.Minute, spokeBinary},
+	{[]string{"fanout.p99_ms", "fanout.all_ms", "fanout.raw_ms", "fanout.raw_ratio", "fanout.hub_rss_mib", "fanout.bytes_per_spoke"}, 5 * time.Minute, fanout},
+}
+
+// setupLimit is for building the binaries and, the first time on a machine, the control plane.
+const setupLimit = 30 * time.Minute
+
+// workshop is what the benchmarks share: built binaries, and somebody to tell how it goes.
+type workshop struct {
+	lab      *harness.Lab
+	progress io.Writer
+}
+
+func (w *workshop) say(format string, args ...any) {
+	fmt.Fprintf(w.progress, "# "+format+"\n", args...)
+}
+
+func main() {
+	only := flag.String("only", "", "measure only what starts with this name")
+	path := flag.String("json", "", "file to write the figures to")
+	raw := flag.String("raw-server", "", "serve the bare broadcast with the certificates of this folder (used by fanout)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := errors.New("bench takes no arguments, only flags")
+	switch {
+	case flag.NArg() > 0:
+	case *raw != "":
+		err = serveRaw(ctx, *raw, os.Stdin, os.Stdout)
+	default:
+		err = measure(ctx, *only, *path)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// measure runs the chosen benchmarks one after the other; what one found stays, whatever becomes of the others.
+func measure(ctx context.Context, only, path string) error {
+	chosen := choose(only)
+	if len(chosen) == 0 {
+		return fmt.Errorf("no figure starts with %q", only)
+	}
+	setup, cancel := context.WithTimeout(ctx, setupLimit)
+	defer cancel()
+	lab, err := harness.NewLab(setup, harness.Options{Progress: os.Stderr})
+	if err != nil {
+		return err
+	}
+	w := &workshop{lab: lab, progress: os.Stderr}
+	var all []Result
+	var errs []error
+	for _, b := range chosen {
+		found, err := w.measureOne(ctx, b)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", strings.Join(b.figures, ", "), err))
+		}
+		all = append(all, found...)
+	}
+	if path != "" {
+		errs = append(errs, writeJSON(path, all))
+	}
+	return errors.Join(append(errs, lab.Close())...)
+}
+
+func (w *workshop) measureOne(ctx context.Context, b benchmark) ([]Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.say("%s", strings.Join(b.figures, ", "))
+	ctx, cancel := context.WithTimeoutCause(ctx, b.limit, fmt.Errorf("not done within %s", b.limit))
+	defer cancel()
+	started := time.Now()
+	results, err := b.run(ctx, w)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	for _, r := range results {
+		fmt.Println(r)
+	}
+	w.say("took %s", time.Since(started).Round(time.Second))
+	return results, err
+}
+
+// choose returns the benchmarks that find a figure whose name starts so.
+func choose(prefix string) []benchmark {
+	var chosen []benchmark
+	for _, b := range benchmarks {
+		if slices.ContainsFunc(b.figures, func(name string) bool { return strings.HasPrefix(name, prefix) }) {
+			chosen = append(chosen, b)
+		}
+	}
+	return chosen
+}

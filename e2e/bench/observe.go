@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+
+	"github.com/navefleet/nave/e2e/harness"
+	"github.com/navefleet/nave/e2e/kubetest"
+)
+
+// sight is one ConfigMap as a watch of the API server has just shown it.
+type sight struct {
+	name    string
+	value   string // of its data's "value"
+	deleted bool
+	at      time.Time
+}
+
+// lookout watches the ConfigMaps of a namespace.
+type lookout struct {
+	watch  apiwatch.Interface
+	sights chan sight
+}
+
+// watchConfigMaps watches from now on; what is there already is not shown.
+func watchConfigMaps(ctx context.Context, c *kubetest.Cluster, namespace string) (*lookout, error) {
+	r, err := c.Resource("ConfigMap", namespace)
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("list ConfigMaps: %w", err)
+	}
+	w, err := r.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+	if err != nil {
+		return nil, fmt.Errorf("watch ConfigMaps: %w", err)
+	}
+	l := &lookout{watch: w, sights: make(chan sight, 4096)}
+	go l.run(ctx)
+	return l, nil
+}
+
+func (l *lookout) run(ctx context.Context) {
+	defer close(l.sights)
+	for e := range l.watch.ResultChan() {
+		o, ok := e.Object.(*unstructured.Unstructured)
+		if !ok {
+			return // an error of the watch
+		}
+		value, _, _ := unstructured.NestedString(o.Object, "data", "value")
+		select {
+		case l.sights <- sight{o.GetName(), value, e.Type == apiwatch.Deleted, time.Now()}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *lookout) stop() { l.watch.Stop() }
+
+// until returns the sight that is what was looked for.
+func (l *lookout) until(ctx context.Context, what string, is func(sight) bool) (sight, error) {
+	for {
+		select {
+		case s, open := <-l.sights:
+			if !open {
+				return s, fmt.Errorf("waited for %s: the watch ended", what)
+			}
+			if is(s) {
+				return s, nil
+			}
+		case <-ctx.Done():
+			return sight{}, fmt.Errorf("waited for %s: %w", what, context.Cause(ctx))
+		}
+	}
+}
+
+// all returns when n different objects have been seen, and when the last of them was.
+func (l *lookout) all(ctx context.Context, n int) (time.Time, error) {
+	seen := make(map[string]bool, n)
+	last, err := l.until(ctx, fmt.Sprintf("%d ConfigMaps", n), func(s sight) bool {
+		if !s.deleted && strings.HasPrefix(s.name, objectPrefix) {
+			seen[s.name] = true
+		}
+		return len(seen) == n
+	})
+	if err != nil {
+		return last.at, fmt.Errorf("%w (%d seen)", err, len(seen))
+	}
+	return last.at, nil
+}
+
+// metric reads a metric of a daemon; name may end with labels as the exposition format writes them. It is the sum of all
+// series of that name, 0 when there is none.
+func metric(ctx context.Context, p *harness.Process, name string) (float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err
+	}
+	return sumMetric(string(text), name), nil
+}
+
+func sumMetric(text, name string) float64 {
+	sum := 0.0
+	for line := range strings.Lines(text) {
+		rest, found := strings.CutPrefix(strings.TrimSpace(line), name)
+		if !found || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		if v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64); err == nil {
+			sum += v
+		}
+	}
+	return sum
+}
+
+// logSize is where the next line of a daemon's log will begin.
+func logSize(p *harness.Process) (int64, error) {
+	info, err := os.Stat(p.Log)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// firstLogged returns the time of the first line with this message at or after a position of a log. Logs have whole
+// milliseconds, cut: a start that is read from one is at most a millisecond too early, so what is measured from it is
+// not too short.
+func firstLogged(path string, offset int64, message string) (time.Time, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer file.Close()
+	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+		return time.Time{}, err
+	}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		stamp, rest, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
+		if strings.Contains(rest, "msg="+strconv.Quote(message)) || strings.Contains(rest, "msg="+message+" ") {
+			return time.Parse(time.RFC3339Nano, stamp)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return time.Time{}, err
+	}
+	return time.Time{}, fmt.Errorf("%s does not say %q after byte %d", path, message, offset)
+}
+
+// residentMiB reads the resident memory of a daemon from /proc.
+func residentMiB(p *harness.Process) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		return 0, fmt.Errorf("resident memory of %s: %w", p.Name, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+			kib, err := strconv.ParseFloat(f[1], 64)
+			return kib / 1024, err
+		}
+	}
+	return 0, errors.New("/proc has no VmRSS: this needs Linux")
+}
+
+// How long memory must stay as it is to be called settled, how much it may move meanwhile, and how long to wait for that.
+const (
+	settledFor   = 20
+	settledMiB   = 0.5
+	settledLimit = 90
+)
+
+// settledMemory returns the resident memory once it has stayed within half a MiB for 20 seconds. If it never does within
+// 90 seconds it returns the largest of the last 20 seconds.
+func settledMemory(ctx context.Context, p *harness.Process) (float64, error) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var window []float64
+	for range settledLimit {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+		v, err := residentMiB(p)
+		if err != nil {
+			return 0, err
+		}
+		window = append(window, v)
+		window = window[max(0, len(window)-settledFor):]
+		if len(window) == settledFor && percentile(window, 100)-percentile(window, 0) <= settledMiB {
+			break
+		}
+	}
+	return percentile(window, 100), nil
+}
