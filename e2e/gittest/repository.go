@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Repository is one bare repository of a Server and a work tree to commit from.
@@ -32,6 +33,8 @@ type Change struct {
 	Executable []string
 	// Message of the commit; empty: "change".
 	Message string
+	// Date of the commit, of author and committer; zero: now.
+	Date time.Time
 }
 
 // NewRepository makes an empty repository whose first branch is main. It is served at URL()/name.git.
@@ -103,7 +106,11 @@ func (r *Repository) Apply(c Change) (string, error) {
 	if _, err := r.run(r.work, "add", "-A", "-f"); err != nil {
 		return "", err
 	}
-	if _, err := r.run(r.work, "commit", "-q", "--allow-empty", "--no-verify", "-m", message); err != nil {
+	var env []string
+	if !c.Date.IsZero() {
+		env = []string{"GIT_AUTHOR_DATE=" + c.Date.Format(time.RFC3339), "GIT_COMMITTER_DATE=" + c.Date.Format(time.RFC3339)}
+	}
+	if _, err := r.runIn(env, r.work, "commit", "-q", "--allow-empty", "--no-verify", "-m", message); err != nil {
 		return "", err
 	}
 	if _, err := r.run(r.work, "push", "-q", "--force", "origin", "HEAD"); err != nil {
@@ -201,9 +208,13 @@ func (r *Repository) Git(args ...string) (string, error) {
 }
 
 func (r *Repository) run(dir string, args ...string) (string, error) {
+	return r.runIn(nil, dir, args...)
+}
+
+func (r *Repository) runIn(env []string, dir string, args ...string) (string, error) {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
-	cmd.Env = append(gitEnv(dir), "PATH="+os.Getenv("PATH"))
+	cmd.Env = append(append(gitEnv(dir), "PATH="+os.Getenv("PATH")), env...)
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError

@@ -21,13 +21,14 @@ import (
 
 // sshSession runs git-upload-pack on the server over one ssh connection.
 type sshSession struct {
-	conn   net.Conn
-	client *ssh.Client
-	stdin  io.WriteCloser
-	stdout io.Reader
-	stderr message
-	ended  func() bool // stops watching the context
-	limits Limits
+	conn    net.Conn
+	client  *ssh.Client
+	command *ssh.Session
+	stdin   io.WriteCloser
+	stdout  io.Reader
+	stderr  message
+	ended   func() bool // stops watching the context
+	limits  Limits
 }
 
 func dialSSH(ctx context.Context, u *url.URL, auth Auth, limits Limits, tmp string) (*sshSession, error) {
@@ -118,22 +119,22 @@ func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *k
 
 // start runs git-upload-pack.
 func (s *sshSession) start(u *url.URL) error {
-	session, err := s.client.NewSession()
-	if err != nil {
+	var err error
+	if s.command, err = s.client.NewSession(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	if s.stdin, err = session.StdinPipe(); err != nil {
+	if s.stdin, err = s.command.StdinPipe(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	if s.stdout, err = session.StdoutPipe(); err != nil {
+	if s.stdout, err = s.command.StdoutPipe(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	session.Stderr = &s.stderr
+	s.command.Stderr = &s.stderr
 	path := u.Path
 	if strings.HasPrefix(path, "/~") {
 		path = path[1:]
 	}
-	if err := session.Start(service + " " + quote(path)); err != nil {
+	if err := s.command.Start(service + " " + quote(path)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return nil
@@ -154,7 +155,7 @@ func (s *sshSession) advertise(context.Context) (*packp.AdvRefs, error) {
 
 // ending says why the server ended the session without a word of Git.
 func (s *sshSession) ending() error {
-	_ = s.client.Close() // the rest of stderr has come before the end of stdout, or is lost
+	_ = s.command.Wait() // until all of stderr is here; the end of the context ends it
 	if text := s.stderr.String(); text != "" {
 		return remoteError(text)
 	}
