@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -338,6 +340,7 @@ type rig struct {
 	watch   *farWatch
 	out     *wire
 	dir     string
+	disk    int // bytes; 0: no limit
 }
 
 func newRig(t *testing.T) *rig {
@@ -350,7 +353,7 @@ func newRig(t *testing.T) *rig {
 // start runs an agent until the test ends or the returned function is called.
 func (r *rig) start(t *testing.T) (stop func()) {
 	t.Helper()
-	store, err := state.Open(filepath.Join(r.dir, "spoke.db"))
+	store, err := state.OpenLimited(filepath.Join(r.dir, "spoke.db"), r.disk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,6 +482,40 @@ func TestABundleThatCannotBeTrustedIsRejectedAndTheOldOneStays(t *testing.T) {
 	}
 	r.hub.send(r.hub.sign(t, 10, app))
 	r.hub.expect(t, "10 received", "10 healthy")
+}
+
+func TestOnAFullDiskTheSpokeSaysSoKeepsWhatItHasAndHeals(t *testing.T) {
+	r := newRig(t)
+	r.disk = 512 << 10
+	r.start(t)
+	r.hub.send(r.hub.sign(t, 1, application("apps", r.hub.object(t, "ConfigMap", "a", nil))))
+	r.hub.expect(t, "1 received", "1 healthy")
+	noise := make([]byte, 1<<20)
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	large := r.hub.object(t, "ConfigMap", "large", map[string]any{"binaryData": map[string]any{"x": base64.StdEncoding.EncodeToString(noise)}})
+	r.hub.send(r.hub.sign(t, 2, application("apps", large)))
+	r.hub.expect(t, "2 rejected: accept bundle 1.2: the state volume is full")
+	if r.cluster.has("a") == nil {
+		t.Error("the old bundle's object is gone")
+	}
+	r.hub.send(r.hub.sign(t, 3, application("apps", r.hub.object(t, "ConfigMap", "small", nil))))
+	for {
+		select {
+		case got := <-r.hub.acks:
+			if strings.HasPrefix(got, "2 rejected") {
+				continue // tried again meanwhile
+			}
+			if got != "3 received" {
+				t.Fatalf("the hub hears %q", got)
+			}
+		case <-time.After(patience):
+			t.Fatal("it does not heal")
+		}
+		break
+	}
+	r.hub.expect(t, "3 healthy")
 }
 
 func TestALargeEnvelopeIsFetched(t *testing.T) {

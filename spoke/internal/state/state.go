@@ -62,9 +62,10 @@ type Store struct {
 
 // Open opens or creates the state file at path, mode 0600. It fails when another process has the file, or when a newer
 // version of Nave wrote it.
-func Open(path string) (*Store, error) { return open(path, 0) }
+func Open(path string) (*Store, error) { return OpenLimited(path, 0) }
 
-func open(path string, maxSize int) (*Store, error) {
+// OpenLimited is Open for a file that never grows beyond a size in bytes; what does not fit is ErrFull, as on a full disk.
+func OpenLimited(path string, maxSize int) (*Store, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:        time.Second,
 		NoFreelistSync: true, // one page less to write; the list is rebuilt on open

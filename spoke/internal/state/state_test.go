@@ -173,7 +173,7 @@ func TestSweepLeavesWhatIsKept(t *testing.T) {
 
 func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	s, err := open(path, 256<<10)
+	s, err := OpenLimited(path, 256<<10)
 	if err != nil {
 		t.Fatal(err)
 	}

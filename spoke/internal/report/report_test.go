@@ -1,0 +1,191 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+// wire keeps what was sent, and fails as often as it is told to.
+type wire struct {
+	sent []*spokev1.ReportRequest
+	fail int
+}
+
+func (w *wire) Report(_ context.Context, r *spokev1.ReportRequest) error {
+	if w.fail > 0 {
+		w.fail--
+		return errors.New("lost")
+	}
+	w.sent = append(w.sent, r)
+	return nil
+}
+
+// take returns what was sent since the last take, as words.
+func (w *wire) take() string {
+	var out []string
+	for _, r := range w.sent {
+		words := []string{}
+		if r.GetFull() {
+			words = append(words, "full")
+		}
+		for _, a := range r.GetApplications() {
+			words = append(words, a.GetName()+"="+a.GetMessage())
+		}
+		for _, name := range r.GetRemoved() {
+			words = append(words, "-"+name)
+		}
+		for _, e := range r.GetEvents() {
+			words = append(words, "!"+e.GetReason())
+		}
+		out = append(out, strings.Join(words, " "))
+	}
+	w.sent = nil
+	return strings.Join(out, " | ")
+}
+
+func owner(name string) bundle.Owner {
+	return bundle.Owner{Kind: "Kustomization", Namespace: "ns", Name: name}
+}
+
+func app(name, message string) *spokev1.ApplicationReport {
+	return &spokev1.ApplicationReport{Kind: "Kustomization", Namespace: "ns", Name: name, Message: message}
+}
+
+// within runs a test in a bubble of time; step waits until everything that can happen did.
+func within(t *testing.T, fn func(r *Reporter, w *wire, step func())) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{}
+		r := New(w, telemetry.Discard())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		fn(r, w, func() {
+			pause(ctx, maxRetry)
+			synctest.Wait()
+		})
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOnlyTheLatestTruthIsSent(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		r.Connected(true)
+		step()
+		w.take()
+		for i := range 1000 {
+			r.Update(owner("a"), app("a", fmt.Sprint(i)))
+		}
+		r.Update(owner("b"), app("b", "x"))
+		step()
+		if got, want := w.take(), "a=999 b=x"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+		r.Update(owner("b"), app("b", "y"))
+		r.Remove(owner("a"))
+		step()
+		if got, want := w.take(), "b=y -Kustomization/ns/a"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
+}
+
+func TestTheFirstReportOfASessionIsFull(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		r.Update(owner("a"), app("a", "1"))
+		r.Update(owner("gone"), app("gone", "1"))
+		r.Event(&spokev1.Event{Reason: "E"})
+		r.Remove(owner("gone"))
+		step()
+		if got := w.take(); got != "" {
+			t.Errorf("without a session, %q was sent", got)
+		}
+		r.Connected(true)
+		step()
+		if got, want := w.take(), "full a=1 !E"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+		r.Connected(false)
+		r.Connected(true)
+		step()
+		if got, want := w.take(), "full a=1"; got != want {
+			t.Errorf("after a reconnect %q, want %q", got, want)
+		}
+	})
+}
+
+func TestWhatIsLostIsSentAgain(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		w.fail = 3
+		r.Update(owner("a"), app("a", "1"))
+		r.Event(&spokev1.Event{Reason: "E"})
+		r.Connected(true)
+		step()
+		if got, want := w.take(), "full a=1 !E"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
+}
+
+func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		for i := range 200 {
+			a := app(fmt.Sprintf("app-%03d", i), strings.Repeat("ä", 1<<20))
+			for n := range 6000 {
+				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
+			}
+			for range 50 {
+				a.Objects = append(a.Objects, &spokev1.ObjectReport{Message: strings.Repeat("\xff", 1<<16)})
+			}
+			r.Update(owner(a.Name), a)
+		}
+		r.Connected(true)
+		step()
+		seen := map[string]bool{}
+		for i, m := range w.sent {
+			if n := proto.Size(m); n > 1<<20 {
+				t.Errorf("a message of %d bytes", n)
+			}
+			if m.GetFull() != (i == 0) {
+				t.Errorf("message %d: full is %v", i, m.GetFull())
+			}
+			for _, a := range m.GetApplications() {
+				seen[a.GetName()] = true
+				if !utf8.ValidString(a.GetMessage()) || len(a.GetObjects()) > maxObjects || len(a.GetInventory()) > maxInventory {
+					t.Fatalf("%s is not cut well", a.GetName())
+				}
+			}
+		}
+		if len(seen) != 200 {
+			t.Errorf("%d applications were told of", len(seen))
+		}
+	})
+}
+
+func TestEventsDoNotPileUp(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		for i := range 1000 {
+			r.Event(&spokev1.Event{Reason: fmt.Sprint(i)})
+		}
+		r.Connected(true)
+		step()
+		events := w.sent[0].GetEvents()
+		if len(events) != maxEvents || events[maxEvents-1].GetReason() != "999" {
+			t.Errorf("%d events, the last %s", len(events), events[len(events)-1].GetReason())
+		}
+	})
+}
