@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -138,13 +139,17 @@ type reference struct {
 }
 
 // sourceOf finds the source of a Kustomization, or of a Fleet's template, as plan does: in the cluster's graph first,
-// then in the hub.
+// then in the hub; the other way round for a root, whose own render must not be able to cut it off.
 func sourceOf(tx *store.Tx, row store.Resource) (store.Resource, error) {
 	ref, err := referenceOf(row)
 	if err != nil {
 		return store.Resource{}, err
 	}
-	for _, cluster := range []string{row.Key.Cluster, ""} {
+	scopes := []string{row.Key.Cluster, ""}
+	if row.Owner != nil && row.Owner.Kind == api.FleetKind {
+		slices.Reverse(scopes)
+	}
+	for _, cluster := range scopes {
 		key := api.Key{Cluster: cluster, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
 		source, there, err := store.Resources.Get(tx, key.Path())
 		if err != nil || there {
