@@ -97,7 +97,7 @@ func (f *Fetcher) take(dir string) (string, error) {
 // Sweep removes what nobody needs: artifacts whose Dir keep has refused for as long as unused in calls of this process,
 // and caches that no fetch has used for a week.
 func (f *Fetcher) Sweep(ctx context.Context, keep func(dir string) bool, unused time.Duration) error {
-	if err := f.start(); err != nil {
+	if err := f.prepare(); err != nil {
 		return err
 	}
 	homes, err := filepath.Glob(filepath.Join(f.artifactsDir("*"), "*"))

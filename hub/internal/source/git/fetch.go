@@ -23,9 +23,9 @@ import (
 type Fetcher struct {
 	dir    string
 	limits Limits
-	start  func() error // makes the directories, once
 
 	mu     sync.Mutex
+	ready  bool                     // prepare has succeeded
 	caches map[string]chan struct{} // by cache id; holds a token while in use
 	trees  map[string]*artifactUse  // by an artifact's tree
 }
@@ -42,14 +42,12 @@ func New(dir string, limits Limits) *Fetcher {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	f := &Fetcher{
+	return &Fetcher{
 		dir:    dir,
 		limits: limits.or(defaults),
 		caches: map[string]chan struct{}{},
 		trees:  map[string]*artifactUse{},
 	}
-	f.start = sync.OnceValue(f.prepare)
-	return f
 }
 
 func (f *Fetcher) tmp() string                   { return filepath.Join(f.dir, "tmp") }
@@ -59,12 +57,17 @@ func (f *Fetcher) treeOf(id, digest string) string {
 	return filepath.Join(f.artifactsDir(id), digest, treeDir)
 }
 
-// prepare empties what an earlier process left half done.
+// prepare empties, before anything else is done, what an earlier process left half done.
 func (f *Fetcher) prepare() error {
-	err := errors.Join(os.RemoveAll(f.tmp()), os.MkdirAll(f.tmp(), 0o700))
-	if err != nil {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ready {
+		return nil
+	}
+	if err := errors.Join(os.RemoveAll(f.tmp()), os.MkdirAll(f.tmp(), 0o700)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	f.ready = true
 	return nil
 }
 
@@ -79,9 +82,6 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request, last *source.Artifact)
 	req.Timeout = cmp.Or(req.Timeout, limits.Timeout)
 	limited, cancel := context.WithTimeout(ctx, req.Timeout)
 	defer cancel()
-	if err := f.start(); err != nil {
-		return source.Artifact{}, err
-	}
 	work := &fetching{Fetcher: f, req: req, limits: limits, id: req.cacheID(), last: last}
 	artifact, err := work.run(limited)
 	if err != nil {
@@ -103,6 +103,9 @@ type fetching struct {
 func (f *fetching) run(ctx context.Context) (source.Artifact, error) {
 	u, err := f.req.check()
 	if err != nil {
+		return source.Artifact{}, err
+	}
+	if err := f.prepare(); err != nil {
 		return source.Artifact{}, err
 	}
 	if f.last != nil && !f.Usable(ctx, *f.last) {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/git"
@@ -462,6 +464,43 @@ func TestHalfWrittenThingsOfAnEarlierProcessGo(t *testing.T) {
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("still there: %v", err)
 	}
+}
+
+func TestOneRepositoryIsFetchedByManyAtOnce(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "main"})
+	w.do(w.repo.Branch("release"))
+	w.commit(map[string]string{"a": "release"})
+	var group errgroup.Group
+	for i := range 12 {
+		branch := []string{"main", "release"}[i%2]
+		group.Go(func() error {
+			req := git.Request{URL: w.repo.URL(), Ref: git.Reference{Branch: branch}}
+			a, err := w.fetcher.Fetch(t.Context(), req, nil)
+			if err != nil {
+				return err
+			}
+			if text, err := os.ReadFile(filepath.Join(a.Dir, "a")); err != nil || string(text) != branch {
+				return fmt.Errorf("%s: read %q, %w", branch, text, err)
+			}
+			return nil
+		})
+	}
+	w.do(group.Wait())
+}
+
+func TestTheHubsOwnDiskIsBlamedForItsFaultsAndForgiven(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	dir := filepath.Join(t.TempDir(), "sources")
+	w.do(os.WriteFile(dir, nil, 0o600))
+	w.fetcher = git.New(dir, git.Limits{})
+	w.fails(w.main(), git.ErrStorage, w.repo.URL(), dir)
+	w.do(os.Remove(dir))
+	w.fetch(w.main(), nil)
+	w.do(os.RemoveAll(filepath.Join(dir, "cache")))
+	w.do(os.WriteFile(filepath.Join(dir, "cache"), nil, 0o600))
+	w.fails(w.main(), git.ErrStorage, filepath.Join(dir, "cache"))
 }
 
 func BenchmarkAOneLineChangeAmongAThousandFiles(b *testing.B) {
