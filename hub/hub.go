@@ -227,8 +227,17 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx)) // the parts outlive the calls that wait for them
 	defer stop()
 	g, parts := errgroup.WithContext(parts)
-	g.Go(func() error { return h.fetch.Run(parts) })
-	g.Go(func() error { return h.plan.Run(parts) })
+	g.Go(func() error {
+		// Before anything reads them; spokes are served meanwhile.
+		if err := h.fetch.Recover(parts); err != nil {
+			if parts.Err() != nil {
+				return nil // asked to end meanwhile
+			}
+			return err
+		}
+		g.Go(func() error { return h.fetch.Run(parts) })
+		return h.plan.Run(parts)
+	})
 	g.Go(func() error { return h.publish.Run(parts) })
 	g.Go(func() error { return h.dispatch.Run(parts) })
 	g.Go(func() error { return h.keepCertificate(parts) })
