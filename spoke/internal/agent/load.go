@@ -46,6 +46,11 @@ func newLoader(app *bundle.Application, blob func(manifest.Digest) ([]byte, erro
 	return l
 }
 
+// sealedError is that a sealed value of an object cannot be had.
+type sealedError struct{ error }
+
+func (e *sealedError) Unwrap() error { return e.error }
+
 // load returns the plaintext of an object. The keys are asked for, and files are decrypted, when the first object needs
 // them. No error of it holds a value.
 func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Loaded, error) {
@@ -55,10 +60,10 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 	}
 	o := &unstructured.Unstructured{}
 	if err := o.UnmarshalJSON(data); err != nil {
-		return apply.Loaded{}, fmt.Errorf("%s: blob %s is no object", ref.ID(), ref.Digest)
+		return apply.Loaded{}, fmt.Errorf("blob %s is no object", ref.Digest)
 	}
 	if got := kube.Identify(o); got != ref.ObjectIdentity {
-		return apply.Loaded{}, fmt.Errorf("%s: blob %s is %s: the bundle is inconsistent", ref.ID(), ref.Digest, got.ID())
+		return apply.Loaded{}, fmt.Errorf("blob %s is %s: the bundle is inconsistent", ref.Digest, got.ID())
 	}
 	var failed error // why a token has no value says more than that it has none
 	plain, err := sealed.ReplaceObject(o, func(t sealed.Token) (sealed.Value, bool) {
@@ -67,7 +72,7 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 		return v, err == nil
 	})
 	if failed != nil {
-		return apply.Loaded{}, fmt.Errorf("%s: %w", ref.ID(), failed)
+		return apply.Loaded{}, &sealedError{failed}
 	}
 	if err != nil {
 		return apply.Loaded{}, err

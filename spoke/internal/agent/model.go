@@ -107,6 +107,7 @@ const (
 	reasonSucceeded  = "ReconciliationSucceeded"
 	reasonFailed     = "ReconciliationFailed"
 	reasonPrune      = "PruneFailed"
+	reasonDecryption = "DecryptionFailed"
 	reasonDependency = "DependencyNotReady"
 	reasonHealth     = "HealthCheckFailed"
 	reasonProgress   = "Progressing"

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -198,17 +199,12 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 // failureOf puts what went wrong into words; the zero failure when nothing did.
 func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	var f failure
-	if changes != nil {
-		held := true
+	if changes != nil && len(changes.Failed()) > 0 {
+		f.reason, f.message = reasonOf(changes.Failed(), reason), changes.Err().Error()
 		for _, e := range changes.Failed() {
-			held = held && e.Action == apply.Held
-			f.objects = append(f.objects, ObjectFailure{Object: e.Object.ID(), Message: e.Err.Error()})
-		}
-		if len(f.objects) > 0 {
-			f.reason, f.message = reason, changes.Err().Error()
-			if held {
-				f.reason = reasonPrune
-			}
+			id := e.Object.ID()
+			message := strings.TrimPrefix(e.Err.Error(), "apply ") // what else was tried, is said
+			f.objects = append(f.objects, ObjectFailure{Object: id, Message: strings.TrimPrefix(message, id.String()+": ")})
 		}
 	}
 	if err != nil {
@@ -216,6 +212,23 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 		f.message = strings.TrimSuffix(f.message, "\n")
 	}
 	return f
+}
+
+// reasonOf is the reason that all failed entries share, if they share a special one.
+func reasonOf(failed []apply.Entry, general string) string {
+	held, sealed := true, true
+	for _, e := range failed {
+		var s *sealedError
+		held = held && e.Action == apply.Held
+		sealed = sealed && errors.As(e.Err, &s)
+	}
+	switch {
+	case held:
+		return reasonPrune
+	case sealed:
+		return reasonDecryption
+	}
+	return general
 }
 
 func (a *Agent) startRemove(act remove) {
