@@ -62,15 +62,13 @@ func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceCl
 	if err := apply(ctx, out, client, manifest, false); err != nil {
 		return err
 	}
-	for _, kind := range []string{api.GitRepositoryKind, api.KustomizationKind} {
-		key := &adminv1.ObjectKey{Kind: kind, Namespace: namespace, Name: r.name}
-		message, err := waitFor(ctx, client, key, "")
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "✔ %s: %s\n", show(key), message)
+	// What the objects say now may be of a moment ago, when there was nothing to render yet, or a wrong password.
+	key := &adminv1.ObjectKey{Kind: api.KustomizationKind, Namespace: namespace, Name: r.name}
+	asked, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: true})
+	if err != nil {
+		return err
 	}
-	return nil
+	return waitHandled(ctx, out, client, key, asked, false)
 }
 
 // manifest returns the objects of the root as one manifest.
