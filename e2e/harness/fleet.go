@@ -40,6 +40,11 @@ func (l *Lab) NewFleet(ctx context.Context, hubFlags ...string) (*Fleet, error) 
 	if err != nil {
 		return nil, err
 	}
+	return l.NewFleetIn(ctx, dir, hubFlags...)
+}
+
+// NewFleetIn is NewFleet with a folder of the caller's: git/, hub/ with hub.log beside it, and spoke-<cluster>/ below it.
+func (l *Lab) NewFleetIn(ctx context.Context, dir string, hubFlags ...string) (*Fleet, error) {
 	f := &Fleet{Dir: dir, lab: l}
 	if err := f.start(ctx, hubFlags); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -108,6 +113,33 @@ func (f *Fleet) Join(ctx context.Context, cluster *kubetest.Cluster, flags ...st
 	return s, s.Start(ctx)
 }
 
+// Rejoin adds the cluster of a spoke again, for a new join token, and gives the spoke what the new manifest holds. It does
+// not start the spoke, nor stop it.
+func (f *Fleet) Rejoin(ctx context.Context, s *Spoke, flags ...string) error {
+	manifest, err := f.Nave(ctx, append([]string{"cluster", "add", s.Cluster.Name}, flags...)...)
+	if err != nil {
+		return err
+	}
+	if err := s.Cluster.Apply(ctx, []byte(manifest)); err != nil {
+		return fmt.Errorf("apply the join manifest of %s: %w", s.Cluster.Name, err)
+	}
+	settings, err := joinSettings(manifest)
+	if err != nil {
+		return err
+	}
+	return s.mount(settings)
+}
+
+// mount writes the files of the join manifest where the kubelet would show them to the spoke.
+func (s *Spoke) mount(settings map[string]string) error {
+	for file, key := range map[string]string{"token": "token", "signing-keys.pem": "signing-keys.pem"} {
+		if err := os.WriteFile(filepath.Join(s.Dir, file), []byte(settings[key]), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // newSpoke makes of a join manifest the files and flags that its Deployment would give the spoke's container.
 func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifest string) (*Spoke, error) {
 	dir := filepath.Join(f.Dir, "spoke-"+cluster.Name)
@@ -118,10 +150,8 @@ func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifes
 	if err != nil {
 		return nil, err
 	}
-	for file, key := range map[string]string{"token": "token", "signing-keys.pem": "signing-keys.pem"} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(settings[key]), 0o600); err != nil {
-			return nil, err
-		}
+	if err := (&Spoke{Dir: dir}).mount(settings); err != nil {
+		return nil, err
 	}
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	if err := cluster.ServiceAccountKubeconfig(ctx, "nave-system", "nave-spoke", kubeconfig); err != nil {

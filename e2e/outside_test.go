@@ -1,0 +1,318 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/klauspost/compress/zstd"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/navefleet/nave/e2e/sopstest"
+)
+
+// metric compares the sum of a metric's series with a number, or keeps it in a variable.
+func metric(ctx context.Context, s *story, args []string) error {
+	if len(args) != 4 {
+		return errors.New("metric hub|CLUSTER NAME OP NUMBER | metric hub|CLUSTER NAME save VARIABLE")
+	}
+	address, err := s.httpOf(args[0])
+	if err != nil {
+		return err
+	}
+	got, err := readMetric(ctx, address, args[1])
+	if err != nil {
+		return err
+	}
+	if args[2] == "save" {
+		s.ts.Setenv(args[3], strconv.FormatFloat(got, 'f', -1, 64))
+		return nil
+	}
+	want, err := strconv.ParseFloat(args[3], 64)
+	if err != nil {
+		return err
+	}
+	holds, ok := map[string]bool{"==": got == want, "!=": got != want, "<": got < want, "<=": got <= want, ">": got > want, ">=": got >= want}[args[2]]
+	if !ok {
+		return fmt.Errorf("unknown comparison %q", args[2])
+	}
+	if !holds {
+		return fmt.Errorf("%s of %s is %v, want %s %v", args[1], args[0], got, args[2], want)
+	}
+	return nil
+}
+
+func (s *story) httpOf(name string) (string, error) {
+	if name == "hub" {
+		if s.fleet == nil {
+			return "", errNoHub
+		}
+		return s.fleet.Hub.HTTP, nil
+	}
+	spoke, err := s.spoke(name)
+	if err != nil {
+		return "", err
+	}
+	return spoke.HTTP, nil
+}
+
+// readMetric returns the sum of all series of a name; 0 when there are none yet.
+func readMetric(ctx context.Context, address, name string) (float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	var sum float64
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		series, value, ok := strings.Cut(lines.Text(), " ")
+		if i := strings.LastIndexByte(lines.Text(), ' '); ok && i > 0 {
+			series, value = lines.Text()[:i], lines.Text()[i+1:]
+		}
+		if series != name && !strings.HasPrefix(series, name+"{") {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += v
+	}
+	return sum, lines.Err()
+}
+
+// keyOf returns the story's key, made when it is first used.
+func (s *story) keyOf(args []string) (*sopstest.Key, []string, error) {
+	key, create := &s.age, sopstest.NewAge
+	if len(args) > 0 && args[0] == "-pgp" {
+		key, create, args = &s.pgp, sopstest.NewPGP, args[1:]
+	}
+	var err error
+	if *key == nil {
+		*key, err = create()
+	}
+	return *key, args, err
+}
+
+// encrypt encrypts a file for the story's key, as sops --encrypt --in-place does.
+func encrypt(_ context.Context, s *story, args []string) error {
+	key, args, err := s.keyOf(args)
+	if err != nil {
+		return err
+	}
+	if len(args) != 1 {
+		return errors.New("sops [-pgp] FILE")
+	}
+	plain, err := os.ReadFile(s.path(args[0]))
+	if err != nil {
+		return err
+	}
+	file, err := key.Encrypt(plain)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path(args[0]), file, 0o644)
+}
+
+// createKey creates the Secret with the story's private key in a cluster, and its namespace if there is none.
+func createKey(ctx context.Context, s *story, args []string) error {
+	if len(args) < 2 {
+		return errors.New("key CLUSTER [-pgp] NAMESPACE/NAME")
+	}
+	c, err := clusterOf(args[0])
+	if err != nil {
+		return err
+	}
+	key, args, err := s.keyOf(args[1:])
+	if err != nil {
+		return err
+	}
+	namespace, name, both := strings.Cut(args[0], "/")
+	if !both {
+		return fmt.Errorf("want NAMESPACE/NAME, not %q", args[0])
+	}
+	for _, o := range []map[string]any{
+		{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}},
+		{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name, "namespace": namespace}, "data": map[string]any{
+			key.Entry(): base64.StdEncoding.EncodeToString(key.Private()),
+		}},
+	} {
+		b, err := (&unstructured.Unstructured{Object: o}).MarshalJSON()
+		if err != nil {
+			return err
+		}
+		if err := c.Apply(ctx, b); err != nil {
+			return err
+		}
+	}
+	s.cleanups = append(s.cleanups, func() error { return ignoreMissing(c.Delete(context.Background(), "Secret", namespace, name)) })
+	return nil
+}
+
+// canary looks for a text in every byte that hub and spokes keep or log, that the CLI printed, and that it prints of
+// every object now. What is compressed or in base64 is looked into.
+func canary(ctx context.Context, s *story, args []string) error {
+	if s.fleet == nil {
+		return errNoHub
+	}
+	if len(args) != 1 {
+		return errors.New("canary TEXT")
+	}
+	for _, kind := range []string{"clusters", "fleets", "gitrepositories", "kustomizations"} {
+		if err := naveCommand(ctx, s, []string{"get", kind, "-A", "-o", "json"}); err != nil {
+			return err
+		}
+	}
+	for _, command := range []string{"events", "explain"} {
+		if err := naveCommand(ctx, s, []string{command}); err != nil {
+			return err
+		}
+	}
+	if holds(s.said.Bytes(), args[0]) {
+		return fmt.Errorf("the CLI printed %q", args[0])
+	}
+	return filepath.WalkDir(s.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a temporary file
+		}
+		if err == nil && (holds(b, args[0]) || holdsCompressed(b, args[0])) {
+			err = fmt.Errorf("%s holds %q", path, args[0])
+		}
+		return err
+	})
+}
+
+// holds reports whether text is in b, plainly or in base64 at any offset.
+func holds(b []byte, text string) bool {
+	if bytes.Contains(b, []byte(text)) {
+		return true
+	}
+	for shift := range 3 {
+		encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), text...))
+		inner := encoded[(shift*8+5)/6 : len(encoded)-1] // the characters that only text decides
+		if bytes.Contains(b, []byte(inner)) {
+			return true
+		}
+	}
+	return false
+}
+
+// zstdMagic begins each zstd frame.
+var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// holdsCompressed looks into every zstd frame in b.
+func holdsCompressed(b []byte, text string) bool {
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.IgnoreChecksum(true))
+	if err != nil {
+		return true
+	}
+	defer decoder.Close()
+	for {
+		i := bytes.Index(b, zstdMagic)
+		if i < 0 {
+			return false
+		}
+		if err := decoder.Reset(bytes.NewReader(b[i:])); err == nil {
+			plain, _ := io.ReadAll(decoder) // to where the frame ends and other bytes begin
+			if holds(plain, text) {
+				return true
+			}
+		}
+		b = b[i+len(zstdMagic):]
+	}
+}
+
+// objects writes a file of many ConfigMaps.
+func objects(_ context.Context, s *story, args []string) error {
+	if len(args) != 4 {
+		return errors.New("objects COUNT FILE NAMESPACE VALUE")
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: object-%03d, namespace: %s}\ndata: {value: %q}\n", i, args[2], args[3])
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path(args[1])), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(s.path(args[1]), []byte(b.String()), 0o644)
+}
+
+// disk gives the hub's data or a spoke's state a small disk of its own, fills it, and makes room again.
+func disk(_ context.Context, s *story, args []string) error {
+	if len(args) != 2 {
+		return errors.New("disk hub|CLUSTER SIZE | full | free")
+	}
+	dir := filepath.Join(s.dir, "hub")
+	if args[0] != "hub" {
+		dir = filepath.Join(s.dir, "spoke-"+args[0], "state")
+	}
+	filler := filepath.Join(dir, "filler")
+	switch args[1] {
+	case "full":
+		return fill(filler)
+	case "free":
+		return os.Remove(filler)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]); err != nil {
+		return fmt.Errorf("mount a small disk at %s: %w", dir, err)
+	}
+	s.cleanups = append(s.cleanups, func() error { return syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return nil
+}
+
+// fill writes a file until the disk is full.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
+			size /= 2 // what is left is less
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountable reports whether this process may mount a tmpfs: root in a container often may not.
+func mountable() bool {
+	dir, err := os.MkdirTemp("", "nave-disk-")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(dir)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		return false
+	}
+	return syscall.Unmount(dir, 0) == nil
+}

@@ -1,0 +1,377 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/e2e/harness"
+	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/e2e/sopstest"
+)
+
+// story is what the commands of one script share.
+type story struct {
+	tb   testing.TB
+	ts   *testscript.TestScript // of the line that runs now
+	dir  string                 // of the fleet
+	work string                 // where the script's files are
+
+	fleet        *harness.Fleet // nil before "hub start"
+	spokes       map[string]*harness.Spoke
+	repositories map[string]*gittest.Repository
+	cleanups     []func() error
+
+	age, pgp   *sopstest.Key
+	remembered map[string]string
+	said       bytes.Buffer // everything the CLI wrote
+
+	stdout, stderr bytes.Buffer // of the line that runs now
+}
+
+func newStory(tb testing.TB, dir, work string) (*story, error) {
+	s := &story{
+		tb: tb, dir: dir, work: work,
+		spokes: map[string]*harness.Spoke{}, repositories: map[string]*gittest.Repository{}, remembered: map[string]string{},
+	}
+	return s, os.MkdirAll(dir, 0o700)
+}
+
+// run runs one command with nothing written yet.
+func (s *story) run(ctx context.Context, c command, args []string) error {
+	s.stdout.Reset()
+	s.stderr.Reset()
+	return c(ctx, s, args)
+}
+
+// end stops what the story started and takes away what it made in the clusters.
+func (s *story) end() {
+	if s.tb.Failed() {
+		s.confess()
+	}
+	var errs []error
+	if s.fleet != nil {
+		errs = append(errs, s.fleet.Close())
+	}
+	for i := len(s.cleanups) - 1; i >= 0; i-- {
+		errs = append(errs, s.cleanups[i]())
+	}
+	for _, c := range lab.Clusters {
+		errs = append(errs, clean(context.Background(), c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.tb.Errorf("the end of the story: %v", err)
+	}
+}
+
+// confess shows what the daemons said last, for whoever must find out why a story failed.
+func (s *story) confess() {
+	if s.fleet == nil {
+		return
+	}
+	s.tb.Logf("the hub said last:\n%s", s.fleet.Hub.Tail())
+	for name, spoke := range s.spokes {
+		s.tb.Logf("the spoke of %s said last:\n%s", name, spoke.Tail())
+	}
+	if explained, err := s.fleet.Nave(context.Background(), "--timeout=5s", "explain"); err == nil {
+		s.tb.Logf("nave explain:\n%s", explained)
+	}
+}
+
+// path is a file of the script.
+func (s *story) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.work, filepath.FromSlash(name))
+}
+
+var errNoHub = errors.New(`there is no hub yet: "hub start" comes first`)
+
+// hubCommand starts, stops and kills the hub.
+func hubCommand(ctx context.Context, s *story, args []string) (err error) {
+	if len(args) == 0 {
+		return errors.New("hub start | stop | kill")
+	}
+	switch {
+	case args[0] == "start" && s.fleet == nil:
+		if s.fleet, err = lab.NewFleetIn(ctx, s.dir, args[1:]...); err == nil {
+			s.repositories["repo"] = s.fleet.Repo
+		}
+		return err
+	case s.fleet == nil:
+		return errNoHub
+	case args[0] == "start":
+		s.fleet.Hub.Args = append(s.fleet.Hub.Args, args[1:]...)
+		return s.fleet.Hub.Start(ctx)
+	case args[0] == "stop":
+		return s.fleet.Hub.Stop()
+	case args[0] == "kill":
+		return s.fleet.Hub.Kill()
+	}
+	return fmt.Errorf("unknown %q", args[0])
+}
+
+func clusterOf(name string) (*kubetest.Cluster, error) {
+	for _, c := range lab.Clusters {
+		if c.Name == name {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no cluster %q", name)
+}
+
+func join(ctx context.Context, s *story, args []string) error {
+	if s.fleet == nil {
+		return errNoHub
+	}
+	cluster, err := clusterOf(args[0])
+	if err != nil {
+		return err
+	}
+	s.spokes[cluster.Name], err = s.fleet.Join(ctx, cluster, args[1:]...)
+	return err
+}
+
+func (s *story) spoke(name string) (*harness.Spoke, error) {
+	if spoke := s.spokes[name]; spoke != nil {
+		return spoke, nil
+	}
+	return nil, fmt.Errorf("no spoke of %q has joined", name)
+}
+
+func rejoin(ctx context.Context, s *story, args []string) error {
+	spoke, err := s.spoke(args[0])
+	if err != nil {
+		return err
+	}
+	return s.fleet.Rejoin(ctx, spoke, args[1:]...)
+}
+
+// spoke starts, stops, kills a spoke, or makes it forget who it is: identity and state.
+func spoke(ctx context.Context, s *story, args []string) error {
+	if len(args) < 2 {
+		return errors.New("spoke CLUSTER start | stop | kill | forget")
+	}
+	p, err := s.spoke(args[0])
+	if err != nil {
+		return err
+	}
+	switch args[1] {
+	case "start":
+		p.Args = append(p.Args, args[2:]...)
+		return p.Start(ctx)
+	case "stop":
+		return p.Stop()
+	case "kill":
+		return p.Kill()
+	case "forget":
+		return errors.Join(p.Cluster.Delete(ctx, "Secret", "nave-system", "nave-spoke-identity"), os.RemoveAll(filepath.Join(p.Dir, "state")))
+	}
+	return fmt.Errorf("unknown %q", args[1])
+}
+
+// commit makes one commit that brings a repository to what the folder of its name has.
+func commit(_ context.Context, s *story, args []string) error {
+	name := "repo"
+	if len(args) > 1 && args[0] == "-to" {
+		name, args = args[1], args[2:]
+	}
+	repository := s.repositories[name]
+	if repository == nil || len(args) != 1 {
+		return fmt.Errorf("commit [-to REPOSITORY] MESSAGE; there is no repository %q, or no message", name)
+	}
+	files, err := filesBelow(s.path(name))
+	if err != nil {
+		return err
+	}
+	old, err := filesBelow(repository.WorkTree())
+	if err != nil {
+		return err
+	}
+	change := gittest.Change{Files: files, Message: args[0]}
+	for path := range old {
+		if _, kept := files[path]; !kept {
+			change.Remove = append(change.Remove, path)
+		}
+	}
+	hash, err := repository.Apply(change)
+	s.ts.Setenv("commit", hash)
+	return err
+}
+
+// filesBelow reads a folder, without .git.
+func filesBelow(dir string) (map[string]string, error) {
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.Name() == ".git":
+			return filepath.SkipDir
+		case e.IsDir():
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		below, err := filepath.Rel(dir, path)
+		files[filepath.ToSlash(below)] = string(b)
+		return err
+	})
+	return files, err
+}
+
+func gitCommand(_ context.Context, s *story, args []string) error {
+	if s.fleet == nil {
+		return errNoHub
+	}
+	faults := map[string]gittest.Fault{"error": gittest.Error, "drop": gittest.Drop, "stall": gittest.Stall}
+	switch {
+	case len(args) == 1 && args[0] == "heal":
+		s.fleet.Git.Heal()
+	case len(args) == 2 && args[0] == "break" && faults[args[1]] != gittest.None:
+		s.fleet.Git.Break(faults[args[1]])
+	default:
+		return errors.New("git break error|drop|stall | git heal")
+	}
+	return nil
+}
+
+func gitServer(_ context.Context, s *story, args []string) error {
+	options := gittest.Options{}
+	if len(args) == 3 {
+		options.Username, options.Password = args[1], args[2]
+	}
+	server, err := gittest.Start(options)
+	if err != nil {
+		return err
+	}
+	s.cleanups = append(s.cleanups, server.Close)
+	repository, err := server.NewRepository(args[0])
+	if err != nil {
+		return err
+	}
+	s.repositories[args[0]] = repository
+	s.ts.Setenv(args[0]+"_url", repository.URL())
+	return nil
+}
+
+// sshServer serves the fleet's repository over SSH as well.
+func sshServer(_ context.Context, s *story, _ []string) error {
+	if s.fleet == nil {
+		return errNoHub
+	}
+	server, err := s.fleet.Git.StartSSH()
+	if err != nil {
+		return err
+	}
+	s.cleanups = append(s.cleanups, server.Close)
+	s.ts.Setenv("ssh_url", server.URL(s.fleet.Repo))
+	identity, err := server.Identity("")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(s.path("id"), identity, 0o600), os.WriteFile(s.path("known_hosts"), server.KnownHosts(), 0o600))
+}
+
+// hasSSHD reports whether this machine can serve Git over SSH.
+func hasSSHD() bool {
+	_, err := os.Stat("/usr/sbin/sshd")
+	return err == nil
+}
+
+func bootstrap(ctx context.Context, s *story, args []string) error {
+	if s.fleet == nil {
+		return errNoHub
+	}
+	if !strings.Contains(strings.Join(args, " "), "--url") {
+		args = append([]string{"--url=" + s.fleet.Repo.URL()}, args...)
+	}
+	return naveCommand(ctx, s, append([]string{"bootstrap", "--branch=main", "--path=hub", "--interval=1h"}, args...))
+}
+
+func synchronize(ctx context.Context, s *story, _ []string) error {
+	return naveCommand(ctx, s, []string{"reconcile", "source", "git", "hub"})
+}
+
+// naveCommand runs the CLI as the first operator.
+func naveCommand(ctx context.Context, s *story, args []string) error {
+	if s.fleet == nil {
+		return errNoHub
+	}
+	out, err := s.fleet.Nave(ctx, s.absolute(args)...)
+	s.stdout.WriteString(out)
+	s.said.WriteString(out)
+	if err != nil {
+		s.stderr.WriteString(err.Error())
+		s.said.WriteString(err.Error())
+	}
+	return err
+}
+
+// absolute makes relative paths among the arguments those of the script's files.
+func (s *story) absolute(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		flag, value, isFlag := strings.Cut(a, "=")
+		if !isFlag || !strings.HasPrefix(flag, "-") {
+			flag, value = "", a
+		} else {
+			flag += "="
+		}
+		if _, err := os.Stat(s.path(value)); err == nil && value != "" && (flag != "" || i > 0 && strings.HasPrefix(args[i-1], "-")) {
+			value = s.path(value)
+		}
+		out[i] = flag + value
+	}
+	return out
+}
+
+// says runs a command and wants its standard output to match.
+func says(ctx context.Context, s *story, args []string) error {
+	if len(args) < 2 {
+		return errors.New("says REGEXP COMMAND…")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	if err != nil {
+		return err
+	}
+	c, rest, err := find(args[1:])
+	if err != nil {
+		return err
+	}
+	if err := s.run(ctx, c, rest); err != nil {
+		return err
+	}
+	if !pattern.Match(s.stdout.Bytes()) {
+		return fmt.Errorf("no match for %q in:\n%s", args[0], s.stdout.String())
+	}
+	return nil
+}
+
+func replace(_ context.Context, s *story, args []string) error {
+	if len(args) != 3 {
+		return errors.New("replace FILE OLD NEW")
+	}
+	b, err := os.ReadFile(s.path(args[0]))
+	if err != nil {
+		return err
+	}
+	text := strings.ReplaceAll(string(b), args[1], args[2])
+	if text == string(b) {
+		return fmt.Errorf("%s has no %q", args[0], args[1])
+	}
+	return os.WriteFile(s.path(args[0]), []byte(text), 0o644)
+}
