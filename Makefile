@@ -11,15 +11,15 @@ LDFLAGS := -s -w -X github.com/navefleet/nave/shared/version.Version=$(VERSION)
 GO      := go
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit race e2e lint generate generate-check tidy-check bench demo images
+.PHONY: help build test unit race e2e controlplane lint generate generate-check tidy-check bench demo images
 
 help: ## list these verbs
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 build: ## build nave, nave-hub and nave-spoke into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./hub/cmd/nave ./hub/cmd/nave-hub ./spoke/cmd/nave-spoke
 
-test: ## run everything: unit tests and, on real Kubernetes, the end-to-end stories
+test: controlplane ## run everything: unit tests and, on real Kubernetes, the end-to-end stories
 	$(GO) test -timeout 40m ./...
 
 unit: ## run the tests that need no Kubernetes
@@ -28,8 +28,11 @@ unit: ## run the tests that need no Kubernetes
 race: ## run the unit tests with the race detector
 	$(GO) test -short -race ./hub/... ./spoke/... ./shared/...
 
-e2e: ## run the end-to-end stories (E2E_PROVIDER=kind: on kind clusters)
+e2e: controlplane ## run the end-to-end stories (E2E_PROVIDER=kind: on kind clusters)
 	$(GO) test -timeout 40m ./e2e/...
+
+controlplane: ## build the Kubernetes that the tests run on; the first time takes some ten minutes
+	@[ "$(E2E_PROVIDER)" = kind ] || $(GO) run ./e2e/kubetest/prepare
 
 lint: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/staticcheck-$(STATICCHECK_VERSION) ## gofmt, vet, staticcheck, buf
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-formatted:"; echo "$$unformatted"; exit 1; }
@@ -49,10 +52,10 @@ tidy-check: ## fail if go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
 	cd e2e/controlplane && $(GO) mod tidy -diff
 
-bench: ## measure: name value unit lines, and bench.json (BENCH=name: only what starts with this name)
+bench: controlplane ## measure: name value unit lines, and bench.json (BENCH=name: only what starts with this name)
 	$(GO) run ./e2e/bench $(if $(BENCH),-only $(BENCH)) -json bench.json
 
-demo: ## a hub, two real clusters, a git server; stays until Ctrl-C (ONCE=1: play the story and exit)
+demo: controlplane ## a hub, two real clusters, a git server; stays until Ctrl-C (ONCE=1: play the story and exit)
 	$(GO) run ./e2e/demo $(if $(ONCE),-once)
 
 images: ## build the container images with docker

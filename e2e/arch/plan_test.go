@@ -46,7 +46,7 @@ var plan = []layer{
 	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
 	{"L9 real parts for tests", []string{"e2e/gittest", "e2e/kubetest", "e2e/sopstest"}},
 	{"L9 the harness", []string{"e2e/harness"}},
-	{"L9 stories, benchmarks, demo, tools", []string{"=e2e", "e2e/arch", "e2e/bench", "e2e/demo", "e2e/stories"}},
+	{"L9 stories, benchmarks, demo, tools", []string{"=e2e", "e2e/arch", "e2e/bench", "e2e/demo", "e2e/kubetest/prepare"}},
 }
 
 // place returns the layer of a package (its path below the module), or -1.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/e2e/harness"
+	"github.com/navefleet/nave/e2e/sopstest"
 )
 
 func main() {
@@ -58,7 +59,7 @@ type demo struct {
 	start time.Time
 	lab   *harness.Lab
 	fleet *harness.Fleet
-	key   ageKey
+	key   *sopstest.Key
 }
 
 func (d *demo) say(format string, args ...any) {

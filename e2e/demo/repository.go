@@ -5,64 +5,16 @@ import (
 	"fmt"
 	"time"
 
-	"filippo.io/age"
-	"github.com/getsops/sops/v3"
-	"github.com/getsops/sops/v3/aes"
-	sopsage "github.com/getsops/sops/v3/age"
-	"github.com/getsops/sops/v3/config"
-	"github.com/getsops/sops/v3/keys"
-	sopsyaml "github.com/getsops/sops/v3/stores/yaml"
-
 	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/e2e/sopstest"
 )
 
 // plaintext is the secret of the demo: it is in the clusters, and nowhere else.
 const plaintext = "correct-horse-battery-staple"
 
-// ageKey is the key that only the clusters have.
-type ageKey struct{ identity, recipient string }
-
-func newAgeKey() (ageKey, error) {
-	k, err := age.GenerateX25519Identity()
-	if err != nil {
-		return ageKey{}, err
-	}
-	return ageKey{identity: k.String(), recipient: k.Recipient().String()}, nil
-}
-
-// encrypt is "sops --encrypt --age RECIPIENT --encrypted-regex '^(data|stringData)$'".
-func (k ageKey) encrypt(document string) (string, error) {
-	store := sopsyaml.NewStore(&config.YAMLStoreConfig{})
-	branches, err := store.LoadPlainFile([]byte(document))
-	if err != nil {
-		return "", err
-	}
-	master, err := sopsage.MasterKeyFromRecipient(k.recipient)
-	if err != nil {
-		return "", err
-	}
-	tree := sops.Tree{Branches: branches, Metadata: sops.Metadata{
-		KeyGroups: []sops.KeyGroup{{keys.MasterKey(master)}}, EncryptedRegex: "^(data|stringData)$", Version: "3.13.3",
-	}}
-	dataKey, errs := tree.GenerateDataKey()
-	if len(errs) > 0 {
-		return "", fmt.Errorf("make a data key: %v", errs)
-	}
-	mac, err := tree.Encrypt(dataKey, aes.NewCipher())
-	if err != nil {
-		return "", err
-	}
-	tree.Metadata.LastModified = time.Now().UTC()
-	if tree.Metadata.MessageAuthenticationCode, err = aes.NewCipher().Encrypt(mac, dataKey, tree.Metadata.LastModified.Format(time.RFC3339)); err != nil {
-		return "", err
-	}
-	out, err := store.EmitEncryptedFile(tree)
-	return string(out), err
-}
-
 // files is the repository of the demo: the hub's root, a folder per cluster, an app with an overlay per cluster.
 func (d *demo) files() (map[string]string, error) {
-	secret, err := d.key.encrypt("apiVersion: v1\nkind: Secret\nmetadata:\n  name: app\n  namespace: app\nstringData:\n  password: " + plaintext + "\n")
+	secret, err := d.key.Encrypt([]byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: app\n  namespace: app\nstringData:\n  password: " + plaintext + "\n"))
 	if err != nil {
 		return nil, fmt.Errorf("encrypt the demo's secret: %w", err)
 	}
@@ -72,7 +24,7 @@ func (d *demo) files() (map[string]string, error) {
 		"apps/base/namespace.yaml":     "apiVersion: v1\nkind: Namespace\nmetadata: {name: app}\n",
 		"apps/base/config.yaml":        configYAML("welcome"),
 		"apps/base/deployment.yaml":    deploymentYAML,
-		"apps/base/secret.yaml":        secret,
+		"apps/base/secret.yaml":        string(secret),
 		"apps/base/extra.yaml":         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra, namespace: app}\ndata: {a: b}\n",
 	}
 	for i, c := range d.lab.Clusters {
@@ -138,7 +90,7 @@ func configYAML(greeting string) string {
 func (d *demo) setUp(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	if d.key, err = newAgeKey(); err != nil {
+	if d.key, err = sopstest.NewAge(); err != nil {
 		return err
 	}
 	files, err := d.files()
@@ -155,7 +107,7 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 	}
 	for _, c := range d.lab.Clusters {
 		d.say("nave cluster add %s, kubectl apply, and the spoke dials the hub", c.Name)
-		if err := c.Apply(ctx, fmt.Appendf(nil, keySecretYAML, d.key.identity)); err != nil {
+		if err := c.Apply(ctx, fmt.Appendf(nil, keySecretYAML, d.key.Entry(), d.key.Private())); err != nil {
 			return err
 		}
 		if _, err := d.fleet.Join(ctx, c, "--label=env=demo", "--var=domain="+c.Name+".example.com"); err != nil {
@@ -174,5 +126,5 @@ metadata: {name: flux-system}
 apiVersion: v1
 kind: Secret
 metadata: {name: sops-age, namespace: flux-system}
-stringData: {age.agekey: %s}
+stringData: {%s: %s}
 `
