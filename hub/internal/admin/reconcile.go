@@ -51,7 +51,7 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 
 // reconcileSource asks for the source of an object and returns when it was looked at.
 func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (api.Key, error) {
-	w := s.store.Watch(store.Outcomes.Name()) // before the request: its outcome is not missed
+	w := s.store.Watch(store.Outcomes.Name(), store.Resources.Name()) // before the request: its outcome is not missed
 	defer w.Close()
 	var source store.Resource
 	err := s.store.Update(func(tx *store.Tx) error {
@@ -80,23 +80,36 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 	}
 }
 
-// handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error.
+// handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error, and
+// so is a source that nobody will look at any more.
 func (s *Server) handled(key api.Key, at string) (done bool, err error) {
 	var o store.Outcome
 	err = s.store.View(func(tx *store.Tx) (err error) {
-		o, _, err = store.Outcomes.Get(tx, key.Path())
+		if o, _, err = store.Outcomes.Get(tx, key.Path()); err == nil {
+			_, err = reconcilable(tx, key)
+		}
 		return err
 	})
 	if err != nil {
 		return false, s.fail(err)
 	}
-	if o.HandledRequest != at {
+	if !notBefore(o.HandledRequest, at) {
 		return false, nil
 	}
 	if o.Ready != "True" {
 		return true, status.Errorf(codes.FailedPrecondition, "%s: %s", key, o.Message)
 	}
 	return true, nil
+}
+
+// notBefore reports whether the request that was handled is the one made at that moment, or one that overtook it.
+func notBefore(handled, at string) bool {
+	h, err := time.Parse(time.RFC3339Nano, handled)
+	if err != nil {
+		return false
+	}
+	a, err := time.Parse(time.RFC3339Nano, at)
+	return err == nil && !h.Before(a)
 }
 
 // reconcilable returns the row of an object that is not suspended.

@@ -1,0 +1,129 @@
+package admin
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
+	r := newRig(t)
+	r.apply(source + "---" + root + "---" + fleet)
+	inCluster := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
+	r.put(store.Resource{Key: inCluster}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"web"}}}`)
+	own := api.Key{Cluster: "a", Kind: "GitRepository", Namespace: "apps", Name: "web"}
+	r.put(store.Resource{Key: own}, `{}`)
+	hubs := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+	other := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "other"}
+	r.put(store.Resource{Key: other}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"fleet","namespace":"flux-system"}}}`)
+	r.fetchOnRequest("True", "")
+	for _, c := range []struct {
+		key  api.Key
+		want api.Key
+	}{
+		{api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}, hubs},
+		{api.Key{Kind: "Fleet", Name: "prod"}, hubs},
+		{inCluster, own},
+		{other, hubs}, // the cluster's graph has none of this name
+	} {
+		answer, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(c.key), WithSource: true})
+		must(t, err)
+		if got, _ := r.resource(c.key); got.RequestedAt != answer.RequestedAt || answer.RequestedAt == "" {
+			t.Fatalf("%s: requested %q, answered %q", c.key, got.RequestedAt, answer.RequestedAt)
+		}
+		if got, _ := r.resource(c.want); got.RequestedAt != answer.RequestedAt {
+			t.Fatalf("%s: source requested %q, answered %q", c.key, got.RequestedAt, answer.RequestedAt)
+		}
+		if answer.Source.String() != writeKey(c.want).String() {
+			t.Fatalf("%s: source is %v", c.key, answer.Source)
+		}
+	}
+	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(hubs), WithSource: true})
+	wantCode(t, err, codes.InvalidArgument, "has no source")
+	r.put(store.Resource{Key: other}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"gone"}}}`)
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(other), WithSource: true})
+	wantCode(t, err, codes.FailedPrecondition, "GitRepository apps/gone")
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "none"}})
+	wantCode(t, err, codes.NotFound, "Kustomization flux-system/none")
+}
+
+// fetchOnRequest plays the fetch loop: whatever source is asked for was looked at, with this outcome.
+func (r *rig) fetchOnRequest(ready, message string) {
+	w := r.store.Watch(store.Resources.Name())
+	r.t.Cleanup(w.Close)
+	go func() {
+		for range w.C() {
+			for _, change := range w.Take() {
+				if err := r.store.Update(func(tx *store.Tx) error {
+					row, there, err := store.Resources.Get(tx, change.Key)
+					if err != nil || !there || row.Key.Kind != "GitRepository" {
+						return err
+					}
+					return store.Outcomes.Put(tx, change.Key, store.Outcome{Ready: ready, Message: message, HandledRequest: row.RequestedAt})
+				}); err != nil {
+					r.t.Error(err)
+				}
+			}
+		}
+	}()
+}
+
+func TestAnObjectIsNotReconciledWithASourceThatCannotBeFetched(t *testing.T) {
+	r := newRig(t)
+	r.apply(source + "---" + root)
+	r.fetchOnRequest("False", "authentication required")
+	key := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(key), WithSource: true})
+	wantCode(t, err, codes.FailedPrecondition, "GitRepository flux-system/fleet: authentication required")
+	if row, _ := r.resource(key); row.RequestedAt != "" {
+		t.Fatalf("the object was asked for all the same, at %s", row.RequestedAt)
+	}
+}
+
+func TestNobodyWaitsForASourceThatNobodyWillLookAt(t *testing.T) {
+	key := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	sourceKey := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+	for name, c := range map[string]struct {
+		then func(tx *store.Tx, row store.Resource) error // once the source was asked for
+		want codes.Code
+	}{
+		"deleted": {func(tx *store.Tx, row store.Resource) error { return store.Resources.Delete(tx, row.Key.Path()) }, codes.NotFound},
+		"suspended": {func(tx *store.Tx, row store.Resource) error {
+			row.Suspended = true
+			return store.Resources.Put(tx, row.Key.Path(), row)
+		}, codes.FailedPrecondition},
+		"overtaken by a later request": {func(tx *store.Tx, row store.Resource) error {
+			later := time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)
+			return store.Outcomes.Put(tx, row.Key.Path(), store.Outcome{Ready: "True", HandledRequest: later})
+		}, codes.OK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.apply(source + "---" + root)
+			w := r.store.Watch(store.Resources.Name())
+			defer w.Close()
+			ended := make(chan error, 1)
+			go func() {
+				_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(key), WithSource: true})
+				ended <- err
+			}()
+			<-w.C()
+			must(t, r.store.Update(func(tx *store.Tx) error {
+				row, _, err := store.Resources.Get(tx, sourceKey.Path())
+				must(t, err)
+				return c.then(tx, row)
+			}))
+			select {
+			case err := <-ended:
+				wantCode(t, err, c.want)
+			case <-time.After(10 * time.Second):
+				t.Fatal("still waiting")
+			}
+		})
+	}
+}
