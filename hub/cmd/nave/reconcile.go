@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -104,7 +105,7 @@ func handled(o *adminv1.Object, requestedAt string) (done bool, message string, 
 	}
 	message = fmt.Sprint(ready["message"])
 	seen, _, _ := unstructured.NestedString(object, "status", "lastHandledReconcileAt")
-	if requestedAt != "" && seen != requestedAt {
+	if requestedAt != "" && !reached(seen, requestedAt) {
 		return false, message, nil
 	}
 	switch ready["status"] {
@@ -115,6 +116,16 @@ func handled(o *adminv1.Object, requestedAt string) (done bool, message string, 
 	default:
 		return false, message, nil
 	}
+}
+
+// reached reports whether a request that was handled is the one asked for, or a later one of somebody else.
+func reached(handled, requested string) bool {
+	if handled == requested {
+		return true
+	}
+	h, err := time.Parse(time.RFC3339Nano, handled)
+	r, err2 := time.Parse(time.RFC3339Nano, requested)
+	return err == nil && err2 == nil && h.After(r)
 }
 
 func newSuspendCommand(s *session) *cobra.Command {

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func TestAnObjectIsWaitedForUntilItHandledTheRequestAndIsReady(t *testing.T) {
+	const asked = "2026-01-02T03:04:05.1Z"
+	for name, c := range map[string]struct {
+		status  string
+		done    bool
+		failure string
+	}{
+		"nothing known":          {`{}`, false, ""},
+		"an earlier request":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.09Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
+		"no request yet":         {`{"conditions":[{"type":"Ready","status":"False","message":"m"}]}`, false, ""},
+		"handled, ready":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
+		"a later one, ready":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.11Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
+		"handled, still at work": {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"Unknown","message":"m"}]}`, false, ""},
+		"handled, failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, false, "path not found"},
+		"nonsense was handled":   {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			done, _, err := handled(&adminv1.Object{Json: []byte(`{"status":` + c.status + `}`)}, asked)
+			if done != c.done || (err != nil) != (c.failure != "") || err != nil && !strings.Contains(err.Error(), c.failure) {
+				t.Fatalf("done %v, error %v; want %v, %q", done, err, c.done, c.failure)
+			}
+		})
+	}
+}
