@@ -83,7 +83,8 @@ func (f *fan) run(ctx context.Context) ([]Result, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bare broadcast %d: %w", round, err)
 		}
-		f.say("round %d: hub %s, bare broadcast %s, %v bytes each way per spoke %v", round, r.all.Round(time.Millisecond), bare.Round(time.Millisecond), r.received, r.sent)
+		f.say("round %d: hub %s (published after %s), bare broadcast %s; %.0f bytes to each spoke, %.0f back", round,
+			r.all.Round(time.Millisecond), r.published.Round(time.Millisecond), bare.Round(time.Millisecond), r.received, r.sent)
 		if round == 0 {
 			continue
 		}
@@ -165,6 +166,7 @@ func (f *fan) join(ctx context.Context) (*crowd, error) {
 // fanRound is what one commit took.
 type fanRound struct {
 	all            time.Duration
+	published      time.Duration // until the hub had signed every bundle
 	latencies      []float64 // of each spoke, milliseconds
 	received, sent float64   // bytes of a spoke, the median
 }
@@ -175,6 +177,10 @@ func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
 	}
 	const applied = `nave_acks_total{stage="applied"}`
 	before, err := metric(ctx, f.fleet.Hub, applied)
+	if err != nil {
+		return r, err
+	}
+	offset, err := logSize(f.fleet.Hub)
 	if err != nil {
 		return r, err
 	}
@@ -206,7 +212,9 @@ func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
 	}
 	r.latencies = f.crowd.latencies(asked)
 	r.received, r.sent = f.crowd.medianBytes()
-	return r, nil
+	published, err := firstLogged(f.fleet.Hub.Log, offset, "published bundles")
+	r.published = published.Sub(asked)
+	return r, err
 }
 
 // settle lets the hub finish what the last round left to write.

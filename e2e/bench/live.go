@@ -51,6 +51,20 @@ func commitAmongThousand(ctx context.Context, w *workshop) ([]Result, error) {
 type commitTimes struct {
 	live  []float64 // asked → live
 	spoke []float64 // accepted by the spoke → live
+
+	// Where the time went, for those who look for it: asked → fetched → published → accepted.
+	fetched, published, accepted []float64
+}
+
+// commitTime is when the steps of one commit were done. Those of the hub and the spoke are from their logs.
+type commitTime struct{ asked, fetched, published, accepted, live time.Time }
+
+func (t *commitTimes) add(c commitTime) {
+	t.live = append(t.live, milliseconds(c.live.Sub(c.asked)))
+	t.fetched = append(t.fetched, milliseconds(c.fetched.Sub(c.asked)))
+	t.published = append(t.published, milliseconds(c.published.Sub(c.fetched)))
+	t.accepted = append(t.accepted, milliseconds(c.accepted.Sub(c.published)))
+	t.spoke = append(t.spoke, milliseconds(c.live.Sub(c.accepted)))
 }
 
 func (w *workshop) commits(ctx context.Context, objects, commits int) (commitTimes, error) {
@@ -59,6 +73,8 @@ func (w *workshop) commits(ctx context.Context, objects, commits int) (commitTim
 		return commitTimes{}, err
 	}
 	times, err := st.commitMany(ctx, objects, commits)
+	w.say("medians: fetched after %.0f ms, rendered and published after %.0f more, accepted by the spoke after %.0f, live after %.0f",
+		median(times.fetched), median(times.published), median(times.accepted), median(times.spoke))
 	return times, errors.Join(err, st.close())
 }
 
@@ -73,12 +89,12 @@ func (st *stand) commitMany(ctx context.Context, objects, commits int) (t commit
 	}
 	defer l.stop()
 	for n := range warmCommits + commits {
-		live, spoke, err := st.commitOne(ctx, l, n*7%objects, fmt.Sprint("commit ", n))
+		one, err := st.commitOne(ctx, l, n*7%objects, fmt.Sprint("commit ", n))
 		if err != nil {
 			return t, fmt.Errorf("commit %d: %w", n, err)
 		}
 		if n >= warmCommits {
-			t.live, t.spoke = append(t.live, milliseconds(live)), append(t.spoke, milliseconds(spoke))
+			t.add(one)
 		}
 		if sequence, err = st.healthy(ctx, sequence); err != nil {
 			return t, err
@@ -90,20 +106,31 @@ func (st *stand) commitMany(ctx context.Context, objects, commits int) (t commit
 	return t, nil
 }
 
-// commitOne changes the i-th object and returns how long that took to be live, and how much of it after the spoke had it.
-func (st *stand) commitOne(ctx context.Context, l *lookout, i int, value string) (live, spoke time.Duration, err error) {
-	offset, err := logSize(st.spoke.Process)
+// commitOne changes the i-th object and waits until the change is live.
+func (st *stand) commitOne(ctx context.Context, l *lookout, i int, value string) (t commitTime, err error) {
+	hubLog, err := logSize(st.fleet.Hub)
 	if err != nil {
-		return 0, 0, err
+		return t, err
 	}
-	asked, err := st.push(ctx, gittest.Change{Files: map[string]string{"apps/" + objectPath(i): configMap("bench", i, value)}})
+	spokeLog, err := logSize(st.spoke.Process)
 	if err != nil {
-		return 0, 0, err
+		return t, err
+	}
+	t.asked, err = st.push(ctx, gittest.Change{Files: map[string]string{"apps/" + objectPath(i): configMap("bench", i, value)}})
+	if err != nil {
+		return t, err
 	}
 	s, err := l.until(ctx, "the change", func(s sight) bool { return s.name == objectName(i) && s.value == value })
 	if err != nil {
-		return 0, 0, fmt.Errorf("%w\n%s", err, st.spoke.Tail())
+		return t, fmt.Errorf("%w\n%s", err, st.spoke.Tail())
 	}
-	accepted, err := firstLogged(st.spoke.Log, offset, "bundle accepted")
-	return s.at.Sub(asked), s.at.Sub(accepted), err
+	t.live = s.at
+	if t.fetched, err = firstLogged(st.fleet.Hub.Log, hubLog, "new artifact"); err != nil {
+		return t, err
+	}
+	if t.published, err = firstLogged(st.fleet.Hub.Log, hubLog, "published bundles"); err != nil {
+		return t, err
+	}
+	t.accepted, err = firstLogged(st.spoke.Log, spokeLog, "bundle accepted")
+	return t, err
 }
