@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+func TestKindsAreNamedAsKubectlAndFluxNameThem(t *testing.T) {
+	for words, want := range map[string]struct {
+		kind string
+		rest string
+	}{
+		"kustomizations":          {api.KustomizationKind, ""},
+		"ks apps":                 {api.KustomizationKind, "apps"},
+		"ks/apps":                 {api.KustomizationKind, "apps"},
+		"source git fleet":        {api.GitRepositoryKind, "fleet"},
+		"sources git":             {api.GitRepositoryKind, ""},
+		"gitrepository/fleet":     {api.GitRepositoryKind, "fleet"},
+		"clusters":                {api.ClusterKind, ""},
+		"fleet prod unexpected-2": {api.FleetKind, "prod unexpected-2"},
+	} {
+		kind, rest, err := kindOf(strings.Fields(words))
+		if err != nil || kind.Name != want.kind || strings.Join(rest, " ") != want.rest {
+			t.Errorf("%q: %s %q, %v; want %s %q", words, kind.Name, rest, err, want.kind, want.rest)
+		}
+	}
+	for _, words := range []string{"", "nonsense", "source"} {
+		if _, _, err := kindOf(strings.Fields(words)); err == nil {
+			t.Errorf("%q names a kind", words)
+		}
+	}
+}
+
+func TestAListShowsEachObjectOnOneLine(t *testing.T) {
+	rows, err := decodeRows([]*adminv1.Object{
+		{Key: &adminv1.ObjectKey{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}, Json: []byte(
+			`{"spec":{"suspend":true},"status":{"lastAppliedRevision":"main@sha1:0123456789abcdef","conditions":[{"type":"Ready","status":"False","message":"first\nsecond"}]}}`)},
+		{Key: &adminv1.ObjectKey{Kind: "Kustomization", Namespace: "flux-system", Name: "hub"}, Json: []byte(`{}`)},
+	}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, _ := api.KindByName("ks")
+	var out bytes.Buffer
+	if err := printRows(&out, &out, kind, rows, "", false); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		got = append(got, strings.Join(strings.Fields(line), " "))
+	}
+	want := []string{
+		"CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE",
+		"east flux-system apps main@sha1:01234567 True False first second",
+		"- flux-system hub - False Unknown",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestAnUnknownOutputIsRefused(t *testing.T) {
+	kind, _ := api.KindByName("ks")
+	if err := printRows(&bytes.Buffer{}, &bytes.Buffer{}, kind, nil, "xml", false); err == nil {
+		t.Fatal("xml was printed")
+	}
+}
+
+func TestTheJoinManifestHoldsAllThatASpokeNeeds(t *testing.T) {
+	join := &adminv1.CreateJoinTokenResponse{
+		Token: "token-1", CaPin: "sha256:aa", HubAddress: "hub.example.com:7443", SigningKeys: "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----\n", TrustDomain: "nave-1",
+	}
+	var out bytes.Buffer
+	if err := printJoinManifest(&out, "east", join, newCluster{hub: join.HubAddress, image: "registry.example.com/spoke:1"}); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := manifest.Parse(out.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range objects {
+		got = append(got, manifest.IDOf(o).String())
+	}
+	want := []string{
+		"Namespace nave-system", "ServiceAccount nave-system/nave-spoke", "ClusterRole.rbac.authorization.k8s.io nave-spoke",
+		"ClusterRoleBinding.rbac.authorization.k8s.io nave-spoke", "Deployment.apps nave-system/nave-spoke",
+		"ConfigMap nave-system/nave-spoke", "Secret nave-system/nave-join",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, text := range []string{"registry.example.com/spoke:1", "token-1", "sha256:aa", "hub.example.com:7443", "trust-domain: nave-1", "BEGIN PUBLIC KEY"} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("the manifest lacks %q", text)
+		}
+	}
+	if strings.Contains(out.String(), defaultImage) {
+		t.Errorf("the manifest still has the image %s", defaultImage)
+	}
+}
