@@ -167,8 +167,8 @@ func (f *fan) join(ctx context.Context) (*crowd, error) {
 type fanRound struct {
 	all            time.Duration
 	published      time.Duration // until the hub had signed every bundle
-	latencies      []float64 // of each spoke, milliseconds
-	received, sent float64   // bytes of a spoke, the median
+	latencies      []float64     // of each spoke, milliseconds
+	received, sent float64       // bytes of a spoke, the median
 }
 
 func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
