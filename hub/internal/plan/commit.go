@@ -31,7 +31,8 @@ type writer struct {
 	planner *Planner
 	tx      *store.Tx
 	start   time.Time
-	scopes  map[string]*scope // as they will be
+	scopes  map[string]*scope   // as they will be
+	renders map[*rendering]bool // put in this transaction: a thousand equal clusters share one
 }
 
 // commit writes all that came of a round, or nothing.
@@ -41,7 +42,7 @@ func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time
 	err := p.store.Update(func(tx *store.Tx) error {
 		committed = committed[:0]
 		maps.Copy(scopes, p.scopes)
-		c := &writer{planner: p, tx: tx, start: start, scopes: scopes}
+		c := &writer{planner: p, tx: tx, start: start, scopes: scopes, renders: map[*rendering]bool{}}
 		for _, w := range results {
 			moved, err := c.moved(w)
 			if err != nil {
@@ -129,10 +130,8 @@ func (c *writer) write(w *walked) error {
 	case w.gone:
 		return c.remove(w)
 	}
-	for r := range w.renders {
-		if err := r.put(c.tx, usedAt{c.start}); err != nil {
-			return err
-		}
+	if err := c.rendered(w); err != nil {
+		return err
 	}
 	if err := c.resources(w); err != nil {
 		return err
@@ -153,6 +152,20 @@ func (c *writer) write(w *walked) error {
 		}
 	}
 	return store.Plans.Put(c.tx, w.cluster, w.plan(c.start))
+}
+
+// rendered writes the renders of a walk that no other walk of the round has written.
+func (c *writer) rendered(w *walked) error {
+	for r := range w.renders {
+		if c.renders[r] {
+			continue
+		}
+		if err := r.put(c.tx, usedAt{c.start}); err != nil {
+			return err
+		}
+		c.renders[r] = true
+	}
+	return nil
 }
 
 // remove deletes all that was planned for a cluster that is no more, and what its spoke said of it. The identity of the
