@@ -3,6 +3,7 @@ package kustomize
 import (
 	"fmt"
 	"path"
+	"strings"
 )
 
 // suggest returns " (did you mean …?)" with what is nearest to a path that is not there, or nothing. It reads the
@@ -28,7 +29,13 @@ func (t *tree) suggest(p string) string {
 	if best == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (did you mean ./%s?)", local(path.Join(parent, best)))
+	better := path.Join(parent, best)
+	if whole := better + strings.TrimPrefix(p, path.Join(parent, wrong)); whole != better {
+		if k, err := t.kind(whole); err == nil && k == directory {
+			better = whole // only one name of the path is wrong
+		}
+	}
+	return fmt.Sprintf(" (did you mean ./%s?)", local(better))
 }
 
 // nearness is small for names that people take for one another: the edit distance, or 1 for one that begins the other.
