@@ -212,9 +212,8 @@ func (m *model) applied(in applied) []action {
 	}
 	out := m.driftEvent(in)
 	if in.failure.reason != "" {
-		m.fail(n, in.failure)
 		n.mark.HandledRequest = in.request // it was tried, which is what was asked for
-		return append(out, event{owner: in.owner, warning: true, reason: in.failure.reason, message: in.failure.message})
+		return append(out, m.fail(n, in.failure)...)
 	}
 	news := n.mark.Digest != in.mark.Digest
 	n.failures, n.failure, n.retryAt = 0, failure{}, time.Time{}
@@ -239,10 +238,16 @@ func (m *model) driftEvent(in applied) []action {
 	return []action{event{owner: in.owner, reason: "DriftRepaired", message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
 }
 
-func (m *model) fail(n *node, f failure) {
+// fail plans the next attempt. That it failed again as it did before is no news.
+func (m *model) fail(n *node, f failure) []action {
+	news := n.failure.reason != f.reason || n.failure.message != f.message
 	n.failures++
 	n.failure, n.dirty = f, true
 	n.retryAt = m.now.Add(m.backoff(n.failures, n.retryInterval()))
+	if !news {
+		return nil
+	}
+	return []action{event{owner: n.entry.Owner, warning: true, reason: f.reason, message: f.message}}
 }
 
 func (m *model) removed(in removed) []action {
@@ -257,8 +262,7 @@ func (m *model) removed(in removed) []action {
 		return []action{remember{in.owner, n.mark}}
 	}
 	if in.failure.reason != "" {
-		m.fail(n, in.failure)
-		return []action{event{owner: in.owner, warning: true, reason: in.failure.reason, message: in.failure.message}}
+		return m.fail(n, in.failure)
 	}
 	delete(m.nodes, in.owner)
 	m.sort()
