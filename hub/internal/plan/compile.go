@@ -103,11 +103,26 @@ func applicationOf(ks *kustomizev1.Kustomization, r *graph.Rendered) *bundle.App
 	if d := ks.Spec.Decryption; d != nil && d.SecretRef != nil {
 		app.Decryption = bundle.SecretReference{Namespace: ks.Namespace, Name: d.SecretRef.Name}
 	}
+	app.HealthChecks = healthChecks(ks, r)
+	return app
+}
+
+// healthChecks are what the readiness of the Application hangs on beside its own objects. As with Flux, wait takes the
+// place of spec.healthChecks and covers all that the Kustomization renders: its own objects, which the spoke knows, and
+// the Kustomizations among them, which are applications of their own.
+func healthChecks(ks *kustomizev1.Kustomization, r *graph.Rendered) []bundle.ObjectIdentity {
+	var checks []bundle.ObjectIdentity
+	if ks.Spec.Wait {
+		for _, child := range r.Children {
+			if k := child.Key; k.Kind == api.KustomizationKind && (k.Namespace != ks.Namespace || k.Name != ks.Name) {
+				checks = append(checks, bundle.ObjectIdentity{Group: api.GroupKustomize, Version: "v1", Kind: k.Kind, Namespace: k.Namespace, Name: k.Name})
+			}
+		}
+		return checks
+	}
 	for _, h := range ks.Spec.HealthChecks {
 		gvk := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
-		app.HealthChecks = append(app.HealthChecks, bundle.ObjectIdentity{
-			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: h.Namespace, Name: h.Name,
-		})
+		checks = append(checks, bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: h.Namespace, Name: h.Name})
 	}
-	return app
+	return checks
 }

@@ -67,6 +67,7 @@ type node struct {
 	checking  bool
 
 	blockedBy bundle.Owner // the dependency it waits for; zero: none
+	peer      bundle.Owner // the application among its health checks that is not ready; zero: none
 	ready     Condition
 	repaired  uint64
 	reported  Report

@@ -328,6 +328,9 @@ func (a *Agent) startCheck(act check) {
 		in := checked{owner: act.owner, status: sharedhealth.Current}
 		var unwell []string
 		for _, id := range act.app.HealthChecks {
+			if _, peer := peerOf(id); peer {
+				continue
+			}
 			status, text := a.look(ctx, id)
 			in.status = sharedhealth.Worst(in.status, status)
 			if status != sharedhealth.Current {

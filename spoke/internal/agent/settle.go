@@ -18,31 +18,74 @@ const (
 // settle draws the consequences after an input: who is ready, who can start, how far the bundle has come, what to report,
 // and when to look again.
 func (m *model) settle() []action {
-	for _, owner := range m.owners {
-		m.judge(m.nodes[owner])
-	}
+	m.judgeAll()
 	out := m.startAll()
 	out = append(out, m.checkAll()...)
-	for _, owner := range m.owners {
-		m.judge(m.nodes[owner]) // what started reads differently
-	}
+	m.judgeAll() // what started reads differently
 	out = append(out, m.acknowledge()...)
 	out = append(out, m.reportAll()...)
 	return append(out, m.armTimer()...)
 }
 
-// judge sets the Ready condition of a node, and the dependency that it waits for.
-func (m *model) judge(n *node) {
+// judgeAll judges until nothing changes any more: an application's word may hang on another's. A circle of them, which
+// would not end, is cut after as many rounds as a chain of all of them takes.
+func (m *model) judgeAll() {
+	for changed, round := true, 0; changed && round <= len(m.owners); round++ {
+		changed = false
+		for _, owner := range m.owners {
+			changed = m.judge(m.nodes[owner]) || changed
+		}
+	}
+}
+
+// judge sets the Ready condition of a node, and what it waits for. It reports whether the condition changed.
+func (m *model) judge(n *node) (changed bool) {
 	n.blockedBy = bundle.Owner{}
 	if n.app != nil && n.mark.Digest != n.entry.Digest {
 		n.blockedBy = m.blocker(n)
 	}
+	n.peer = m.awaitedPeer(n)
 	c := n.condition(m.now)
 	c.Since = n.ready.Since
-	if c.Status != n.ready.Status || c.Reason != n.ready.Reason {
+	if changed = c.Status != n.ready.Status || c.Reason != n.ready.Reason; changed {
 		c.Since = m.now
 	}
 	n.ready = c
+	return changed
+}
+
+// awaitedPeer returns the first application of this bundle that is named in the node's health checks and is not ready.
+func (m *model) awaitedPeer(n *node) bundle.Owner {
+	if n.app == nil {
+		return bundle.Owner{}
+	}
+	for _, id := range n.app.HealthChecks {
+		owner, ok := peerOf(id)
+		if !ok || owner == n.entry.Owner {
+			continue
+		}
+		if d := m.nodes[owner]; d == nil || d.gone || d.mark.Digest != d.entry.Digest || d.ready.Status != "True" {
+			return owner
+		}
+	}
+	return bundle.Owner{}
+}
+
+// kustomizeGroup is the API group of Flux's Kustomization.
+const kustomizeGroup = "kustomize.toolkit.fluxcd.io"
+
+// peerOf returns the application that a health check names. Flux's resources are not in the cluster: the hub renders
+// them, and how they are is this spoke's own knowledge.
+func peerOf(id bundle.ObjectIdentity) (bundle.Owner, bool) {
+	return bundle.Owner{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, id.Group == kustomizeGroup && id.Kind == "Kustomization"
+}
+
+// checksObjects reports whether health checks name objects, beside applications.
+func checksObjects(app *bundle.Application) bool {
+	return slices.ContainsFunc(app.HealthChecks, func(id bundle.ObjectIdentity) bool {
+		_, peer := peerOf(id)
+		return !peer
+	})
 }
 
 // blocker returns the first dependency that is not ready at the digest of this bundle.
@@ -100,12 +143,14 @@ func (n *node) awaited() (health.Status, string) {
 	switch {
 	case n.app == nil:
 		return health.Current, ""
-	case n.app.Wait:
+	case n.app.Wait && n.health.Status != health.Current:
 		return n.health.Status, unwell(n)
-	case len(n.app.HealthChecks) > 0 && n.checks == "":
+	case !n.app.Wait && checksObjects(n.app) && n.checks == "":
 		return health.Unknown, "not looked at yet"
-	case len(n.app.HealthChecks) > 0:
+	case !n.app.Wait && checksObjects(n.app) && n.checks != health.Current:
 		return n.checks, n.checkText
+	case n.peer != bundle.Owner{}:
+		return health.InProgress, n.peer.String() + " is not ready"
 	}
 	return health.Current, ""
 }
@@ -205,7 +250,7 @@ func (m *model) checkAll() []action {
 }
 
 func (n *node) awaitsChecks() bool {
-	return n.app != nil && !n.app.Wait && len(n.app.HealthChecks) > 0 && n.mark.Digest == n.entry.Digest && !n.entry.Suspended
+	return n.app != nil && !n.app.Wait && checksObjects(n.app) && n.mark.Digest == n.entry.Digest && !n.entry.Suspended
 }
 
 func (n *node) checkEvery(now time.Time) time.Duration {
