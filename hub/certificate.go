@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/navefleet/nave/hub/operatorconfig"
@@ -16,11 +17,16 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
+// authorityDir is the folder of the certificate authority, below the data folder.
+const authorityDir = "ca"
+
 // Lifetimes of the certificates that the hub issues for itself and for its first operator.
 const (
-	serverTTL   = 7 * 24 * time.Hour // renewed at half-life, and at every start
-	operatorTTL = 365 * 24 * time.Hour
-	renewRetry  = time.Minute
+	serverTTL  = 7 * 24 * time.Hour // renewed at half-life, and at every start
+	renewRetry = time.Minute
+
+	// DefaultOperatorTTL is the lifetime of an operator's certificate.
+	DefaultOperatorTTL = 365 * 24 * time.Hour
 )
 
 // The names in these certificates.
@@ -110,27 +116,50 @@ func (h *Hub) writeOperatorConfig() error {
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	c, err := issueOperator(h.authority, operatorName, h.operatorAddress(), DefaultOperatorTTL)
+	if err != nil {
+		return err
+	}
+	return c.Save(path)
+}
+
+// IssueOperator makes a context for one more operator, or for the first one again, from the authority in a hub's data
+// folder. Access to that folder is access to everything, so it asks nobody; a hub that runs on it is not disturbed. The
+// name is of the form of a DNS label or subdomain; address is where the hub is reached, host:port.
+func IssueOperator(dataDir, name, address string, ttl time.Duration) (*operatorconfig.Config, error) {
+	dir := filepath.Join(dataDir, authorityDir)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("find the authority of the hub: %w; is %s the data folder of a hub that was started?", err, dataDir)
+	}
+	authority, err := identity.LoadOrCreateAuthority(dir)
+	if err != nil {
+		return nil, err
+	}
+	return issueOperator(authority, name, address, ttl)
+}
+
+func issueOperator(authority *identity.Authority, name, address string, ttl time.Duration) (*operatorconfig.Config, error) {
 	key, err := identity.NewKey()
 	if err != nil {
-		return fmt.Errorf("make the operator's key: %w", err)
+		return nil, fmt.Errorf("make the operator's key: %w", err)
 	}
-	id := identity.ID{TrustDomain: h.authority.TrustDomain(), Role: identity.Operator, Name: operatorName}
-	chain, err := h.authority.Issue(key.Public(), id, operatorTTL, nil, nil)
+	id := identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Operator, Name: name}
+	chain, err := authority.Issue(key.Public(), id, ttl, nil, nil)
 	if err != nil {
-		return fmt.Errorf("issue the operator's certificate: %w", err)
+		return nil, fmt.Errorf("issue the operator's certificate: %w", err)
 	}
 	keyPEM, err := identity.MarshalKey(key)
 	if err != nil {
-		return fmt.Errorf("write the operator's key: %w", err)
+		return nil, fmt.Errorf("write the operator's key: %w", err)
 	}
 	c := &operatorconfig.Config{}
 	c.Set(operatorconfig.Context{
-		Name: contextName, Hub: h.operatorAddress(),
-		CertificateAuthorityData: identity.MarshalCertificates(h.authority.Certificate().Raw),
+		Name: contextName, Hub: address,
+		CertificateAuthorityData: identity.MarshalCertificates(authority.Certificate().Raw),
 		ClientCertificateData:    identity.MarshalCertificates(chain...),
 		ClientKeyData:            keyPEM,
 	})
-	return c.Save(path)
+	return c, nil
 }
 
 // operatorAddress is where the first operator, who has access to this machine, reaches the hub.

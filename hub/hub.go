@@ -56,7 +56,7 @@ type Config struct {
 	SpokeImage string   // the container image in join manifests
 
 	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
-	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 24h
+	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 90 days
 
 	// RenderWorker is the command that serves worker.ServeWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
@@ -144,7 +144,7 @@ func New(c Config) (h *Hub, err error) {
 	if h.store, err = store.Open(h.path("hub.db")); err != nil { // first: it keeps a second hub out
 		return h, err
 	}
-	if h.authority, err = identity.LoadOrCreateAuthority(h.path("ca")); err != nil {
+	if h.authority, err = identity.LoadOrCreateAuthority(h.path(authorityDir)); err != nil {
 		return h, err
 	}
 	if err = h.listen(); err != nil {

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub"
 	"github.com/navefleet/nave/hub/internal/render/worker"
@@ -60,7 +62,7 @@ func newCommand() *cobra.Command {
 	f.DurationVar(&c.CertificateTTL, "certificate-ttl", hub.DefaultCertificateTTL, "lifetime of spokes' certificates, renewed at half of it")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	command.AddCommand(newWorkerCommand())
+	command.AddCommand(newWorkerCommand(), newOperatorCommand())
 	return command
 }
 
@@ -88,4 +90,36 @@ func newWorkerCommand() *cobra.Command {
 			return worker.ServeWorker(os.Stdin, os.Stdout)
 		},
 	}
+}
+
+func newOperatorCommand() *cobra.Command {
+	var dataDir, name, address string
+	var ttl time.Duration
+	command := &cobra.Command{
+		Use:   "operator-config",
+		Short: "Print a configuration for nave with a new operator's certificate",
+		Long: "Print a configuration for nave with a new operator's certificate, issued from the authority in the data folder.\n" +
+			"Whoever can read that folder can do everything anyway, so it asks nobody. The hub may be running.",
+		Example: "  kubectl -n nave-hub exec nave-hub-0 -- /nave-hub operator-config --hub hub.example.com:7443 > ~/.config/nave/config",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := hub.IssueOperator(dataDir, name, address, ttl)
+			if err != nil {
+				return err
+			}
+			b, err := yaml.Marshal(c)
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(b)
+			return err
+		},
+	}
+	f := command.Flags()
+	f.StringVar(&dataDir, "data-dir", "/var/lib/nave", "the hub's data folder")
+	f.StringVar(&name, "name", "admin", "name of the operator, for the hub's log")
+	f.StringVar(&address, "hub", "", "host:port where the operator reaches the hub")
+	f.DurationVar(&ttl, "ttl", hub.DefaultOperatorTTL, "how long the certificate is valid")
+	_ = command.MarkFlagRequired("hub")
+	return command
 }
