@@ -20,7 +20,7 @@ import (
 
 const (
 	manyObjects  = 1000
-	createRounds = 5
+	createRounds = 7
 	bareWorkers  = 16
 )
 
