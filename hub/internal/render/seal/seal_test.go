@@ -156,6 +156,9 @@ func FuzzSeal(f *testing.F) {
 	for _, name := range []string{"secret.yaml", "multi.yaml", "values.yaml", "app.env", "app.ini", "settings.json", "blob.bin"} {
 		f.Add(fixture(f, name))
 	}
+	for _, name := range commented {
+		f.Add(commentedFile(f, name+".yaml"))
+	}
 	f.Add([]byte("a: &a [*a]\nsops: {mac: ENC[AES256_GCM,}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		out, file, err := Seal("a", data, []byte("salt"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,8 @@ const (
 	yamlIndent = 4
 	maxDepth   = 200
 	strTag     = "!!str"
+	// commentType is what SOPS records as the type of a comment.
+	commentType = "comment"
 )
 
 // sealYAML seals a file of any number of YAML documents. Documents are counted as SOPS counts them, from 0 and with
@@ -76,6 +79,8 @@ func (s *yamlSealer) walk(n *yaml.Node, path []string) error {
 		return s.scalar(n, path)
 	case yaml.MappingNode:
 		return s.mapping(n, path)
+	case yaml.SequenceNode:
+		dropSealedElements(n)
 	}
 	for i, c := range n.Content {
 		child := path
@@ -104,7 +109,7 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 		return nil
 	}
 	m := leafPattern.FindStringSubmatch(n.Value)
-	if m == nil || m[1] == "comment" {
+	if m == nil || m[1] == commentType { // that of a list went before
 		return s.errorf(n, path, "an encrypted value that SOPS did not write so")
 	}
 	token := sealed.New(s.salt, n.Value, path)
@@ -136,4 +141,40 @@ func dropSealedComments(n *yaml.Node) {
 		}
 		*c = strings.Join(kept, "\n")
 	}
+}
+
+// dropSealedElements drops the elements of a list that stand for a comment: where SOPS encrypts a comment of a list, it
+// writes one element more. The decrypted file has a comment there, so they do not count as indexes. A comment in the
+// clear at such an element stays, with the element after it or else the one before.
+func dropSealedElements(list *yaml.Node) {
+	var kept []*yaml.Node
+	var loose []string
+	for _, c := range list.Content {
+		if isSealedComment(c) {
+			loose = append(loose, c.HeadComment, c.LineComment, c.FootComment)
+			continue
+		}
+		c.HeadComment = joinComments(append(loose, c.HeadComment)...)
+		kept, loose = append(kept, c), nil
+	}
+	list.Content = kept
+	last := list
+	if len(kept) > 0 {
+		last = kept[len(kept)-1]
+	}
+	last.FootComment = joinComments(append([]string{last.FootComment}, loose...)...)
+}
+
+// isSealedComment reports whether an element of a list is a comment that SOPS encrypted.
+func isSealedComment(n *yaml.Node) bool {
+	if n.Kind != yaml.ScalarNode {
+		return false
+	}
+	m := leafPattern.FindStringSubmatch(n.Value)
+	return m != nil && m[1] == commentType
+}
+
+// joinComments puts comments below each other.
+func joinComments(comments ...string) string {
+	return strings.Join(slices.DeleteFunc(comments, func(c string) bool { return c == "" }), "\n")
 }
