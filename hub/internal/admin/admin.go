@@ -23,7 +23,7 @@ import (
 	"github.com/navefleet/nave/shared/version"
 )
 
-// Config is what a Server needs. Store, Vault and TrustDomain must be set.
+// Config is what a Server needs. Store, Vault and Join.TrustDomain must be set.
 type Config struct {
 	Store *store.Store
 	Vault *store.Vault

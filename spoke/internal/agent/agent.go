@@ -104,7 +104,7 @@ type Agent struct {
 	restored atomic.Bool
 }
 
-// New returns an Agent that does nothing before Restore and Run.
+// New returns an Agent that does nothing before Run.
 func New(c Config) *Agent {
 	if c.Log == nil {
 		c.Log = telemetry.Discard()

@@ -11,7 +11,7 @@
 //	accepted     "id"                     → bundle.ID as JSON: the last verified bundle, and so the high-water mark
 //	             "envelope"               → its signing.Envelope's bytes, as received
 //	blobs        SHA-256, 32 bytes        → 8 bytes big-endian length uncompressed, then the zstd frame as received
-//	applied      kind NUL namespace NUL name → Applied as JSON
+//	applied      kind NUL namespace NUL name → Mark as JSON
 //	inventories  kind NUL namespace NUL name → whatever spoke/internal/inventory writes
 //
 // Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was.
