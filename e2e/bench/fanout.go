@@ -92,6 +92,9 @@ func (f *fan) run(ctx context.Context) ([]Result, error) {
 		all, raw = append(all, milliseconds(r.all)), append(raw, milliseconds(bare))
 		ratios, bytes = append(ratios, float64(r.all)/float64(bare)), append(bytes, r.received+r.sent)
 	}
+	if err := f.sayRounds(ctx); err != nil {
+		return nil, err
+	}
 	rss, err := settledMemory(ctx, f.fleet.Hub)
 	return []Result{
 		figure("fanout.p99_ms", percentile(latencies, 99), "ms"),
@@ -215,6 +218,23 @@ func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
 	published, err := firstLogged(f.fleet.Hub.Log, offset, "published bundles")
 	r.published = published.Sub(asked)
 	return r, err
+}
+
+// sayRounds tells how long the hub planned and signed, for those who look for where the time went. The rounds in which the
+// clusters came are among them.
+func (f *fan) sayRounds(ctx context.Context) error {
+	for name, what := range map[string]string{"nave_plan_round_seconds": "planning", "nave_publish_round_seconds": "signing and writing"} {
+		sum, err := metric(ctx, f.fleet.Hub, name+"_sum")
+		if err != nil {
+			return err
+		}
+		count, err := metric(ctx, f.fleet.Hub, name+"_count")
+		if err != nil {
+			return err
+		}
+		f.say("%s took %.2f s in %.0f rounds", what, sum, count)
+	}
+	return nil
 }
 
 // settle lets the hub finish what the last round left to write.
