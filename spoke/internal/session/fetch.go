@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/state"
 
@@ -82,8 +83,8 @@ func readBlob(stream spokev1.SpokeService_FetchClient, want manifest.Digest, wat
 			if d, err := manifest.DigestFromBytes(chunk.GetDigest()); err != nil || d != want {
 				return 0, nil, fmt.Errorf("%w: another blob than %s", ErrProtocol, want)
 			}
-			if size = chunk.GetSize(); size > state.MaxBlob {
-				return 0, nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrProtocol, want, size, state.MaxBlob)
+			if size = chunk.GetSize(); size > bundle.MaxBlobBytes {
+				return 0, nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrProtocol, want, size, bundle.MaxBlobBytes)
 			}
 		} else if len(chunk.GetDigest()) > 0 || chunk.GetSize() > 0 {
 			return 0, nil, fmt.Errorf("%w: another blob begins inside of %s", ErrProtocol, want)

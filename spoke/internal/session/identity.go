@@ -118,6 +118,7 @@ func (s *Session) register(ctx context.Context, entries map[string][]byte) error
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
+	s.shown = token
 	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx, &registrationv1.RegisterRequest{Token: token, Csr: csr})
 	if err != nil {
 		return fmt.Errorf("register with %s: %w", s.Hub, err)

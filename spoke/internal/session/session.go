@@ -42,6 +42,7 @@ const (
 	reportTimeout    = 30 * time.Second
 	maxMessage       = 1 << 20
 	clockWarning     = 2 * time.Minute
+	tokenLook        = 2 * time.Second
 )
 
 // ErrDisconnected says that there is no session with the hub now. It comes back by itself.
@@ -77,6 +78,7 @@ type Session struct {
 	offers chan struct{} // TakeOffer has one
 	client atomic.Pointer[spokev1.SpokeServiceClient]
 	status atomic.Pointer[string] // why there is no session; nil: there is one
+	shown  string                 // the join token that the hub saw last, of Run's goroutine
 
 	mu       sync.Mutex // guards the following
 	progress progress
@@ -169,12 +171,29 @@ func (s *Session) Run(ctx context.Context) error {
 		s.note(err.Error())
 		wait := pause.next(err, lived)
 		s.Log.Warn("no session with the hub", telemetry.Address(s.Hub), telemetry.Err(err), slog.Duration("retry", wait))
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		s.rest(ctx, wait)
 	}
 	return nil
+}
+
+// rest waits before the next session, but not longer than until there is a new join token after one that was refused.
+func (s *Session) rest(ctx context.Context, wait time.Duration) {
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	look := time.NewTicker(tokenLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-over.C:
+			return
+		case <-look.C:
+			if token, err := s.token(); err == nil && s.shown != "" && token != s.shown {
+				return
+			}
+		}
+	}
 }
 
 // once makes one session and serves it to its end. It returns how long it lived after the welcome.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,6 +292,20 @@ func TestALostAnswerToARegistrationIsAskedForWithTheSameKey(t *testing.T) {
 	} else if _, err := identity.Pair(key, raw(certificates)); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestANewJoinTokenIsTakenUpAtOnceAfterOneThatWasRefused(t *testing.T) {
+	h := newHub(t)
+	var looked atomic.Int32
+	run(t, newSession(h, &drawer{}, func(c *Config) {
+		c.JoinToken = func() (string, error) {
+			if looked.Add(1) == 1 {
+				return "spent", nil
+			}
+			return "token", nil // a person has applied a new manifest
+		}
+	}))
+	next(t, h.hellos, "hello") // next's patience is shorter than the pause of who was refused
 }
 
 func TestAHubThatDoesNotHaveThePinnedAuthorityGetsNoToken(t *testing.T) {
