@@ -107,7 +107,7 @@ func (d *spokeDelta) apply(row *store.Spoke) {
 		acks = map[string]bundle.ID{}
 	}
 	if g := d.greeting; g != nil {
-		row.Version, row.KubernetesVersion = g.version, g.kubernetes
+		row.Version, row.KubernetesVersion, row.Refused = g.version, g.kubernetes, ""
 		maps.DeleteFunc(acks, func(_ string, id bundle.ID) bool { return id.Newer(g.verified) }) // the spoke lost its state
 		for _, stage := range g.stages {
 			acks[stage] = g.verified

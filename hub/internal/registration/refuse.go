@@ -56,15 +56,32 @@ func (s *Server) refuse(cluster string, cause error, digest string) {
 		object = api.Key{Kind: "JoinToken", Name: shorten(digest)}
 	}
 	s.log.Warn("join token refused", telemetry.Cluster(cluster), telemetry.Reason(causes[cause]))
+	message := fmt.Sprintf("a join token was refused: %v", cause)
 	err := s.store.Update(func(tx *store.Tx) error {
+		if err := remember(tx, cluster, message); err != nil {
+			return err
+		}
 		return store.Record(tx, store.Event{
 			Time: s.now().UTC(), Object: object, Type: "Warning", Reason: "RegistrationRefused",
-			Message: fmt.Sprintf("a join token was refused: %v", cause),
+			Message: message,
 		})
 	})
 	if err != nil {
 		s.log.Error("record an event", telemetry.Err(err))
 	}
+}
+
+// remember notes in the cluster's Spoke row why it does not come in. A cluster that was deleted has none.
+func remember(tx *store.Tx, cluster, message string) error {
+	if _, there, err := store.Resources.Get(tx, clusterKey(cluster).Path()); err != nil || !there {
+		return err
+	}
+	row, _, err := store.Spokes.Get(tx, cluster)
+	if err != nil {
+		return err
+	}
+	row.Refused = message
+	return store.Spokes.Put(tx, cluster, row)
 }
 
 // shorten returns enough of a digest to tell tokens apart.

@@ -265,6 +265,9 @@ func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
 			if got := strings.Join(r.events(c.object), "\n"); !strings.Contains(got, c.cause) {
 				t.Fatalf("events: %q", got)
 			}
+			if got := r.spoke("a").Refused; strings.Contains(got, c.cause) != (name == "expired" || name == "blocked") {
+				t.Fatalf("the cluster's row says: %q", got)
+			}
 		})
 	}
 }

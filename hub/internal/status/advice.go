@@ -19,6 +19,7 @@ var advices = map[string]string{
 	"SelfRenderEndless":  "Let the Kustomization's own file in Git name the path and the source it is in",
 	"TemplateFailed":     "Set the variable in spec.vars of the Cluster, or give it a default in the Fleet's template",
 	reasonNotRegistered:  "Apply what nave cluster add prints to the cluster, and look at the logs of nave-spoke there",
+	reasonTokenRefused:   "Make a new join manifest with nave cluster add, and apply it to the cluster. The cluster keeps repairing what it has meanwhile",
 	reasonOffline:        "Look at the nave-spoke Pod in the cluster and at its way to the hub. The cluster keeps repairing what it has meanwhile",
 	reasonBundleRejected: "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
 	reasonBlocked:        "Take spec.blocked out of the Cluster to let its spoke in again",

@@ -68,7 +68,7 @@ func (f Facts) behind() bool {
 func (f Facts) behindVerdict(hub verdict) verdict {
 	v := verdict{ready: isUnknown, reason: reasonProgressing, since: hub.since}
 	switch s := f.Spoke; {
-	case s == nil:
+	case !registered(s):
 		v.reason = reasonNotRegistered
 		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has not registered yet", f.Resource.Key.Cluster)
 	case s.Rejected != "":

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -17,7 +18,9 @@ func (f Facts) clusterVerdict() verdict {
 		return verdict{ready: isFalse, reason: reasonBundleRejected, message: "The spoke does not accept its bundle: " + s.Rejected, since: s.Since}
 	case v.ready == isFalse:
 		return v
-	case s == nil:
+	case s != nil && !s.Connected && s.Refused != "":
+		return verdict{ready: isFalse, reason: reasonTokenRefused, message: "Its spoke cannot register: " + s.Refused, since: since(s, f.Resource.Created)}
+	case !registered(s):
 		return verdict{ready: isUnknown, reason: reasonNotRegistered, message: "Its spoke has not registered yet", since: f.Resource.Created}
 	case !s.Connected:
 		return verdict{ready: isUnknown, reason: reasonOffline, message: "Its spoke is offline", since: s.Since}
@@ -26,6 +29,19 @@ func (f Facts) clusterVerdict() verdict {
 	default:
 		return runningVerdict(s, d)
 	}
+}
+
+// registered reports whether the spoke was ever let in.
+func registered(s *store.Spoke) bool {
+	return s != nil && (s.Connected || !s.Since.IsZero() || !s.RegisteredAt.IsZero())
+}
+
+// since is when the spoke went offline, or when its cluster was made.
+func since(s *store.Spoke, created time.Time) time.Time {
+	if s.Since.IsZero() {
+		return created
+	}
+	return s.Since
 }
 
 // blocked reports whether operators shut the cluster out.
@@ -60,7 +76,7 @@ func runningVerdict(s *store.Spoke, d *store.Desired) verdict {
 func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
 	s := f.Spoke
 	switch {
-	case s == nil:
+	case !registered(s):
 		c.set(connectedCondition, isFalse, reasonNotRegistered, "Its spoke has not registered yet", f.Resource.Created)
 	case s.Connected:
 		c.set(connectedCondition, isTrue, reasonOnline, "Its spoke is connected", s.Since)

@@ -31,6 +31,7 @@ const (
 	reasonSuspended      = "Suspended"
 	reasonNotRegistered  = "NotRegistered"
 	reasonOffline        = "Offline"
+	reasonTokenRefused   = "JoinTokenRefused"
 	reasonOnline         = "Online"
 	reasonBundleRejected = "BundleRejected"
 	reasonBlocked        = "Blocked"

@@ -224,6 +224,8 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 		{"a cluster without a spoke", hubs("Cluster", "", func(*Facts) {}), "Ready=Unknown/NotRegistered Connected=False/NotRegistered"},
 		{"a cluster whose spoke is gone", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(false, "received", "applied", "healthy") }),
 			"Ready=Unknown/Offline Connected=False/Offline"},
+		{"a cluster whose join token is refused", hubs("Cluster", "", func(f *Facts) { f.Spoke = &store.Spoke{Refused: "a join token was refused: expired"} }),
+			"Ready=False/JoinTokenRefused Connected=False/NotRegistered"},
 		{"a cluster at work", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, "received") }),
 			"Ready=Unknown/Progressing Connected=True/Online Reconciling=True/Progressing"},
 		{"a cluster that is well", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, "received", "applied", "healthy") }),

@@ -21,6 +21,8 @@ type Resource struct {
 	Owner       *api.Key        `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
 	RequestedAt string          `json:"requestedAt,omitempty"` // the last request to reconcile
 	Suspended   bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
+	Left        bool            `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
+	Outlives    bool            `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
 }
 
 // Outcome is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
@@ -76,6 +78,7 @@ type Spoke struct {
 	KubernetesVersion string               `json:"kubernetesVersion,omitempty"`
 	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each: received, applied, healthy
 	Rejected          string               `json:"rejected,omitempty"`
+	Refused           string               `json:"refused,omitempty"` // why its last join token was not accepted; until it says hello
 }
 
 // Report is a spoke's latest word on one application. Key: cluster/Kind/namespace/name. Written by dispatch.
