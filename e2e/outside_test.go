@@ -130,19 +130,27 @@ func encrypt(_ context.Context, s *story, args []string) error {
 	return os.WriteFile(s.path(args[0]), file, 0o644)
 }
 
-// createKey creates the Secret with the story's private key in a cluster, and its namespace if there is none.
+// createKey creates the Secret with the story's private key in a cluster, or with one that opens nothing, and its
+// namespace if there is none. The key is in $private_key then.
 func createKey(ctx context.Context, s *story, args []string) error {
 	if len(args) < 2 {
-		return errors.New("key CLUSTER [-pgp] NAMESPACE/NAME")
+		return errors.New("key CLUSTER [-pgp | -other] NAMESPACE/NAME")
 	}
 	c, err := clusterOf(args[0])
 	if err != nil {
 		return err
 	}
-	key, args, err := s.keyOf(args[1:])
+	var key *sopstest.Key
+	if args = args[1:]; args[0] == "-other" {
+		args = args[1:]
+		key, err = sopstest.NewAge()
+	} else {
+		key, args, err = s.keyOf(args)
+	}
 	if err != nil {
 		return err
 	}
+	s.ts.Setenv("private_key", strings.TrimSpace(string(key.Private())))
 	namespace, name, both := strings.Cut(args[0], "/")
 	if !both {
 		return fmt.Errorf("want NAMESPACE/NAME, not %q", args[0])

@@ -54,7 +54,7 @@ func init() {
 		"delete":   deleteObject,   // delete CLUSTER KIND [NAMESPACE/]NAME
 		"remember": remember,       // remember CLUSTER KIND [NAMESPACE/]NAME
 		"same":     same,           // same CLUSTER KIND [NAMESPACE/]NAME: nobody wrote to it since
-		"key":      createKey,      // key CLUSTER [-pgp] NAMESPACE/NAME: the Secret with the story's key
+		"key":      createKey,      // key CLUSTER [-pgp | -other] NAMESPACE/NAME: the Secret with the story's key
 		"contains": containsStream, // contains CLUSTER FILE: every document of the file is live, field for field
 
 		// what is seen from outside

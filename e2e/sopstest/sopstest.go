@@ -96,7 +96,8 @@ func encryptPGP(to *openpgp.Entity, plain []byte) (string, error) {
 		return "", err
 	}
 	_, err = w.Write(plain)
-	return b.String(), errors.Join(err, w.Close(), armored.Close())
+	err = errors.Join(err, w.Close(), armored.Close()) // only now the text is whole
+	return b.String(), err
 }
 
 // Encrypt returns a YAML file, of one document or several, with its data and stringData encrypted for the key.
