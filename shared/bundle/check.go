@@ -10,13 +10,6 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// Limits of what is encoded and decoded.
-const (
-	MaxBundleBytes      = 1<<20 - 1<<12 // with its envelope it fits into one message of 1 MiB
-	MaxApplicationBytes = 16 << 20
-	maxCluster          = 2048 // bytes of a SPIFFE ID
-)
-
 // check holds a bundle to what its signature promises. Both ends run it: the hub before it signs, the spoke after it
 // verified the signature.
 func (b *Bundle) check() error {

@@ -15,7 +15,8 @@ import (
 )
 
 // Encode returns the bytes of nave.bundle.v1.Bundle. Equal bundles have equal bytes, in whatever order their
-// applications are; b itself stays as it is. A bundle that DecodeBundle would refuse is refused here.
+// applications are; b itself stays as it is. A bundle that DecodeBundle would refuse is refused here; one that is over
+// its limit with a *TooLargeError.
 func (b *Bundle) Encode() ([]byte, error) {
 	sorted := *b
 	sorted.Applications = slices.SortedFunc(slices.Values(b.Applications), func(a, b Entry) int { return a.Owner.Compare(b.Owner) })
@@ -26,7 +27,7 @@ func (b *Bundle) Encode() ([]byte, error) {
 }
 
 // Encode returns the bytes of nave.bundle.v1.Application. An application that DecodeApplication would refuse is refused
-// here.
+// here; one that is over its limit with a *TooLargeError.
 func (a *Application) Encode() ([]byte, error) {
 	if err := a.check(); err != nil {
 		return nil, fmt.Errorf("encode application %s: %w", a.Owner, err)
@@ -68,8 +69,8 @@ func marshal(what string, m proto.Message, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", what, err)
 	}
-	if len(data) > limit {
-		return nil, fmt.Errorf("encode %s: %d bytes: more than %d", what, len(data), limit)
+	if err := fits(what, len(data), limit); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
 	}
 	return data, nil
 }

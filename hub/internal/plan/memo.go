@@ -23,7 +23,7 @@ import (
 
 // renderFormat is part of the key of every memoized render. Raise it when the same tree and specification would now
 // render to something else; then the old rows answer nothing any more and are swept.
-const renderFormat = 1
+const renderFormat = 2
 
 // Limits of what the memo holds.
 const (

@@ -29,13 +29,17 @@ type rendering struct {
 	blobs [][]byte // what the store has to keep then
 }
 
-// newRendering takes over the result of a render.
+// newRendering takes over the result of a render. What a spoke would not take is refused, whatever the renderer let pass:
+// written to the store it would fail the round of all clusters.
 func newRendering(key flightKey, result *kustomize.Result) (*rendering, error) {
 	r := &rendering{row: key.row, artifact: key.artifact, fresh: true}
 	r.variant = variant{Artifact: key.artifact, Reads: result.Reads}
 	for i, o := range result.Objects {
 		data, err := manifest.Canonical(o)
 		if err != nil {
+			return nil, err
+		}
+		if err := bundle.FitsObject(manifest.IDOf(o).String(), data); err != nil {
 			return nil, err
 		}
 		r.blobs = append(r.blobs, data)
@@ -48,6 +52,9 @@ func newRendering(key flightKey, result *kustomize.Result) (*rendering, error) {
 		}
 	}
 	for _, f := range result.Sealed {
+		if err := bundle.FitsSealedFile(f.Path, f.Data); err != nil {
+			return nil, err
+		}
 		r.blobs = append(r.blobs, f.Data)
 		r.variant.Sealed = append(r.variant.Sealed, f.SealedFile)
 	}

@@ -7,27 +7,26 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
-
-// MaxBlob is the largest blob in bytes, before compression.
-const MaxBlob = 64 << 20
 
 // The one compressor and decompressor: both are safe for concurrent use of their EncodeAll and DecodeAll. The options
 // are constants, so there is no error to have.
 var (
 	compressor, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true))
-	decompressor, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(MaxBlob))
+	decompressor, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(bundle.MaxBlobBytes))
 )
 
 // sizeLength is the length of the size that stands before the zstd frame of a blob.
 const sizeLength = 8
 
-// PutBlob keeps data under its digest. Data that is there already costs a look-up.
+// PutBlob keeps data under its digest. Data that is there already costs a look-up; data of more than
+// bundle.MaxBlobBytes, which no spoke would take, is refused.
 func PutBlob(tx *Tx, data []byte) (manifest.Digest, error) {
 	d := manifest.DigestOf(data)
-	if len(data) > MaxBlob {
-		return d, fmt.Errorf("blob of %d bytes: the limit is %d", len(data), MaxBlob)
+	if len(data) > bundle.MaxBlobBytes {
+		return d, &bundle.TooLargeError{What: "blob " + d.String(), Bytes: len(data), Limit: bundle.MaxBlobBytes}
 	}
 	if HasBlob(tx, d) {
 		return d, nil
@@ -95,7 +94,7 @@ func blobFrame(tx *Tx, d manifest.Digest) ([]byte, uint64, error) {
 		return nil, 0, fmt.Errorf("blob %s: %w", d, err)
 	case value == nil:
 		return nil, 0, fmt.Errorf("blob %s in the store: %w", d, ErrNotFound)
-	case len(value) < sizeLength || binary.BigEndian.Uint64(value) > MaxBlob:
+	case len(value) < sizeLength || binary.BigEndian.Uint64(value) > bundle.MaxBlobBytes:
 		return nil, 0, fmt.Errorf("blob %s in the store: %w", d, ErrDamaged)
 	}
 	return value[sizeLength:], binary.BigEndian.Uint64(value), nil

@@ -11,12 +11,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
 const (
-	// MaxBlob is the length, uncompressed, of the largest blob that a spoke takes.
-	MaxBlob = 16 << 20
 	// maxWindow bounds the memory that a frame can make the decoder use.
 	maxWindow  = 8 << 20
 	lengthSize = 8
@@ -41,10 +40,10 @@ func (b Blob) Weight() int { return len(b.frame) }
 // MaxFrame returns how long a zstd frame of size bytes can reasonably be. A receiver stops reading there.
 func MaxFrame(size uint64) uint64 { return size + size/64 + 1024 }
 
-// Check verifies that frame is exactly one blob of the announced digest and size, and returns it, also uncompressed. It
-// never writes more than size bytes and uses a bounded window, whatever the frame claims.
+// Check verifies that frame is exactly one blob of the announced digest and size, at most bundle.MaxBlobBytes, and returns
+// it, also uncompressed. It never writes more than size bytes and uses a bounded window, whatever the frame claims.
 func (s *Store) Check(digest manifest.Digest, size uint64, frame []byte) (Blob, []byte, error) {
-	if size > MaxBlob || uint64(len(frame)) > MaxFrame(size) {
+	if size > bundle.MaxBlobBytes || uint64(len(frame)) > MaxFrame(size) {
 		return Blob{}, nil, fmt.Errorf("%w: %s: %d bytes in a frame of %d are too large", ErrBlob, digest, size, len(frame))
 	}
 	data, err := s.frames.decode(frame, size)

@@ -22,6 +22,7 @@ var (
 	ErrDuplicate  = errors.New("more than one object of this name")
 	ErrIncomplete = errors.New("object without a name of its own")
 	ErrEncrypted  = errors.New("still encrypted")
+	ErrLarge      = errors.New("no Kubernetes API server takes an object of this size; split it, or keep the data outside of the cluster's objects")
 )
 
 // finish does in place what Flux does with kustomize's output: substitution, common metadata, owner labels. Then it
@@ -44,6 +45,9 @@ func finish(objects []*manifest.Object, spec *Spec) error {
 		setMetadata(o, spec)
 		if err := checkSealed(o); err != nil {
 			return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
+		}
+		if err := checkSize(o); err != nil {
+			return err
 		}
 	}
 	return checkUnique(objects)

@@ -38,6 +38,7 @@ var reasons = map[string]error{
 	"duplicate":    kustomize.ErrDuplicate,
 	"incomplete":   kustomize.ErrIncomplete,
 	"encrypted":    kustomize.ErrEncrypted,
+	"large":        kustomize.ErrLarge,
 	"substitution": kustomize.ErrSubstitution,
 	"inspected":    kustomize.ErrInspected,
 	"format":       seal.ErrFormat,

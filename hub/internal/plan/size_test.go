@@ -1,0 +1,151 @@
+package plan
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// swelling gives more than the tree says, where the path is the one to swell.
+type swelling struct {
+	render.InProcess
+	path string
+	more func(*kustomize.Result)
+}
+
+func (s *swelling) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
+	result, err := s.InProcess.Kustomize(ctx, req)
+	if err == nil && req.Spec.Path == s.path {
+		s.more(result)
+	}
+	return result, err
+}
+
+// configMap is one with some bytes of data.
+func configMap(name string, size int) *manifest.Object {
+	return &manifest.Object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "default"},
+		"data": map[string]any{"value": strings.Repeat("x", size)},
+	}}
+}
+
+const rootOfFirst = "c0000/Kustomization/flux-system/root"
+
+// pair is a fleet of two clusters, of which the first takes another path of the trees.
+func pair(t *testing.T) *story {
+	archive := fleet(2)
+	hub := string(archive.Files[0].Data)
+	hub = strings.Replace(hub, "metadata: {name: c0000}", "metadata: {name: c0000}\nspec: {vars: {path: first}}", 1)
+	hub = strings.Replace(hub, "path: ./root,", "path: './${path:=root}',", 1)
+	archive.Files[0].Data = []byte(hub)
+	for _, f := range archive.Files[1:] {
+		f.Name = strings.Replace(f.Name, "/root/", "/first/", 1)
+		archive.Files = append(archive.Files, f)
+	}
+	s := newStory(t, archive)
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan"} {
+		s.play(strings.Fields(line))
+	}
+	if a, b := s.plan("c0000"), s.plan("c0001"); len(a.Applications) != 1 || len(b.Applications) != 1 {
+		t.Fatalf("plans %v and %v", a, b)
+	}
+	return s
+}
+
+// swell makes the next renders of the first cluster's path larger, plans a new revision, and plans again.
+func (s *story) swell(revision string, more func(*kustomize.Result)) {
+	s.t.Helper()
+	s.planner.memo.renderer = &swelling{path: "./first", more: more}
+	s.play([]string{"fetch", "fleet", revision, "two"})
+	s.play([]string{"plan"})
+}
+
+// warnings are the messages of warnings about an object.
+func (s *story) warnings(key api.Key) (messages []string) {
+	s.t.Helper()
+	s.must(s.store.View(func(tx *store.Tx) error {
+		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
+			if e.Object == key && e.Type == "Warning" {
+				messages = append(messages, e.Reason+": "+e.Message)
+			}
+			return nil
+		})
+	}))
+	return messages
+}
+
+// firstAlone checks that the first cluster is held, by an object that says why, and that the second went on.
+func (s *story) firstAlone(held bundle.Entry, blamed string, revision string, words ...string) {
+	s.t.Helper()
+	if got := s.plan("c0001").Applications; len(got) != 1 || got[0].Revision != revision {
+		s.t.Errorf("the other cluster is planned as %v, want %s", got, revision)
+	}
+	if got := s.plan("c0000").Applications; len(got) != 1 || got[0] != held {
+		s.t.Errorf("the cluster is planned as %v, want %v", got, held)
+	}
+	o := get(s, store.Outcomes, blamed)
+	for _, word := range words {
+		if o.Ready != "False" || !strings.Contains(o.Reason+": "+o.Message, word) {
+			s.t.Errorf("%s says %s %s: %.400q, want %q", blamed, o.Ready, o.Reason, o.Message, word)
+		}
+	}
+	before := s.warnings(keyOfPath(blamed))
+	for _, request := range []string{"first", "second"} { // walked again, it says the same
+		s.play([]string{"request", rootOfFirst, request})
+		s.play([]string{"plan"})
+	}
+	if after := s.warnings(keyOfPath(blamed)); len(after) != len(before) || !strings.Contains(after[len(after)-1], words[0]) {
+		s.t.Errorf("warnings about %s: %.400q", blamed, after)
+	}
+	if len(s.planner.dirty) > 0 || len(s.planner.again) > 0 {
+		s.t.Errorf("to be walked again: %v, %v", s.planner.dirty, s.planner.again)
+	}
+}
+
+// healed checks that the first cluster follows again once the cause is gone.
+func (s *story) healed(blamed string) {
+	s.t.Helper()
+	s.planner.memo.renderer = s.renderer
+	s.play([]string{"fetch", "fleet", "main@sha1:9", "one"})
+	s.play([]string{"plan"})
+	if got := s.plan("c0000").Applications; len(got) != 1 || got[0].Revision != "main@sha1:9" {
+		s.t.Errorf("planned as %v", got)
+	}
+	if o := get(s, store.Outcomes, blamed); o.Ready != "True" {
+		s.t.Errorf("%s says %s: %s", blamed, o.Reason, o.Message)
+	}
+}
+
+func TestAnObjectThatNoClusterTakesHoldsItsKustomizationAlone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		more func(*kustomize.Result)
+		says string
+	}{
+		"an object": {func(r *kustomize.Result) {
+			r.Objects = append(r.Objects, configMap("large", bundle.MaxObjectBytes))
+		}, "ConfigMap default/large has 31"},
+		"a blob that the store would refuse": {func(r *kustomize.Result) {
+			r.Objects = append(r.Objects, configMap("large", bundle.MaxBlobBytes))
+		}, "ConfigMap default/large has 16"},
+		"a sealed file": {func(r *kustomize.Result) {
+			data := make([]byte, bundle.MaxSealedFileBytes+1)
+			r.Sealed = append(r.Sealed, seal.File{Data: data, SealedFile: bundle.SealedFile{Path: "a.yaml", Digest: manifest.DigestOf(data), Format: bundle.YAML}})
+		}, "sealed file a.yaml has 5242881 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := pair(t)
+			held := s.plan("c0000").Applications[0]
+			s.swell("main@sha1:2", tt.more)
+			s.firstAlone(held, rootOfFirst, "main@sha1:2", "BuildFailed", tt.says)
+			s.healed(rootOfFirst)
+		})
+	}
+}

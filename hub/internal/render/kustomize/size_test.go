@@ -1,0 +1,52 @@
+package kustomize
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+func TestAnObjectThatNoAPIServerTakesIsRefusedByName(t *testing.T) {
+	const around = 300 // more than all else in the object
+	for name, tt := range map[string]struct {
+		text    string
+		refused bool
+	}{
+		"just below":              {strings.Repeat("x", bundle.MaxObjectBytes-around), false},
+		"above":                   {strings.Repeat("x", bundle.MaxObjectBytes), true},
+		"above when written out":  {strings.Repeat("\\x01", bundle.MaxObjectBytes/6), true},
+		"not above, though close": {strings.Repeat("\\x01", bundle.MaxObjectBytes/6-around), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			plant(t, root, "small.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: small, namespace: a}\n"))
+			plant(t, root, "large.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large, namespace: a}\ndata: {x: \""+tt.text+"\"}\n"))
+			result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
+			if tt.refused {
+				var large *bundle.TooLargeError
+				if !errors.Is(err, ErrLarge) || !errors.As(err, &large) || !strings.Contains(err.Error(), "ConfigMap a/large") {
+					t.Fatalf("error %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range result.Objects {
+				if data, err := manifest.Canonical(o); err != nil || len(data) > bundle.MaxObjectBytes {
+					t.Errorf("%s has %d bytes, %v", manifest.IDOf(o), len(data), err)
+				}
+			}
+		})
+	}
+}
+
+func TestASealedFileIsNotLargerThanASpokeTakes(t *testing.T) {
+	if seal.MaxSize > bundle.MaxSealedFileBytes || bundle.MaxSealedFileBytes > bundle.MaxBlobBytes {
+		t.Errorf("%d bytes are sealed, %d allowed, %d fetched", seal.MaxSize, bundle.MaxSealedFileBytes, bundle.MaxBlobBytes)
+	}
+}
