@@ -249,6 +249,36 @@ func TestObjectsThatComeFromGitAreChangedThere(t *testing.T) {
 	must(t, err) // an operator may hold it all the same
 }
 
+func TestObjectsThatTheirOwnerLeftAreTheOperators(t *testing.T) {
+	owner := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	key := api.Key{Kind: "Cluster", Name: "a"}
+	t.Run("to be taken over", func(t *testing.T) {
+		r := newRig(t)
+		r.apply(clusterA)
+		row, _ := r.resource(key)
+		row.Owner, row.Left = &owner, true
+		r.put(row, string(row.Object))
+		if got := r.apply(clusterA); got[0] != "Cluster/a configured" {
+			t.Fatalf("got %v", got)
+		}
+		if row, _ := r.resource(key); row.Owner != nil || row.Left {
+			t.Fatalf("it is not the operator's: %+v", row)
+		}
+	})
+	t.Run("to be deleted", func(t *testing.T) {
+		r := newRig(t)
+		left := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+		owner := owner
+		owner.Cluster = "a"
+		r.put(store.Resource{Key: left, Owner: &owner, Left: true}, `{}`)
+		_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: writeKey(left)})
+		must(t, err)
+		if _, there := r.resource(left); there {
+			t.Fatal("it is still there")
+		}
+	})
+}
+
 func TestCredentialGoesInAndNeverComesOut(t *testing.T) {
 	r := newRig(t)
 	if got := r.apply(credentialsYAML); got[0] != "Secret/git created" {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -212,6 +213,7 @@ func digestOfRow(r store.Resource) manifest.Digest {
 	}
 	if r.Owner != nil {
 		b.WriteString(r.Owner.Path())
+		fmt.Fprint(&b, r.Left, r.Outlives)
 	}
 	return manifest.DigestOf(b.Bytes())
 }

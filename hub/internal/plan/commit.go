@@ -210,15 +210,17 @@ func (c *writer) resources(w *walked) error {
 }
 
 // resource writes one node. What operators say of it is taken from the row as it is now; a row that an operator applied
-// meanwhile is theirs, and the next walk finds the conflict.
+// meanwhile is theirs, and the next walk finds the conflict. One that was left and that an operator deleted meanwhile
+// does not come back.
 func (c *writer) resource(w *walked, node graph.Node) error {
 	path := node.Key.Path()
 	old, was, err := store.Resources.Get(c.tx, path)
-	if err != nil || was && old.Owner == nil {
+	if err != nil || was && old.Owner == nil || !was && node.Left {
 		return err
 	}
 	row := old
 	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object.JSON
+	row.Left, row.Outlives = node.Left, node.Outlives
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = newUID(), c.start, 1

@@ -117,7 +117,7 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	}
 	maps.Copy(fleets, h.broken)
 	for key, node := range last {
-		if node.Owner == nil || node.Owner.Kind != api.FleetKind {
+		if node.Owner == nil || node.Owner.Kind != api.FleetKind || node.Left {
 			continue
 		}
 		if err := fleets[node.Owner.Name]; err != nil {

@@ -98,7 +98,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Contents:  p.contents,
 	}
 	for key, r := range w.rows {
-		node := graph.Node{Key: key, Owner: r.Owner, Object: p.objectOf(r)}
+		node := graph.Node{Key: key, Owner: r.Owner, Object: p.objectOf(r), Left: r.Left, Outlives: r.Outlives}
 		if r.Owner == nil {
 			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})
 		} else {

@@ -311,7 +311,11 @@ func (s *story) dump() string {
 	s.must(s.store.View(func(tx *store.Tx) error {
 		err := store.Resources.Scan(tx, "", func(path string, r store.Resource) error {
 			if r.Owner != nil {
-				fmt.Fprintf(&b, "object %s of %s, generation %d\n", path, r.Owner, r.Generation)
+				left := ""
+				if r.Left {
+					left = ", left"
+				}
+				fmt.Fprintf(&b, "object %s of %s, generation %d%s\n", path, r.Owner, r.Generation, left)
 			}
 			return nil
 		})

@@ -3,6 +3,7 @@ package status
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -22,10 +23,11 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	}
 	t := &tree{world: w, children: map[api.Key][]api.Key{}}
 	for k, f := range w.facts {
-		if owner := f.Resource.Owner; owner != nil {
+		owner := f.Resource.Owner
+		if owner != nil && !f.Resource.Left {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
-		if k.Cluster != "" && (f.Resource.Owner == nil || f.Resource.Owner.Kind == api.FleetKind) && len(f.Resource.Object) > 0 {
+		if k.Cluster != "" && (owner == nil || f.Resource.Left || owner.Kind == api.FleetKind) && len(f.Resource.Object) > 0 {
 			cluster := api.Key{Kind: api.ClusterKind, Name: k.Cluster}
 			t.roots = append(t.roots, root{cluster, k})
 		}
@@ -44,7 +46,7 @@ type tree struct {
 	roots    []root
 }
 
-// root is a root of a cluster's graph.
+// root is a root of a cluster's graph: a Fleet's, or what its owner left.
 type root struct{ cluster, key api.Key }
 
 // node is one object of the hub and all below it. Objects of another cluster than the parent's say of which.
@@ -52,6 +54,9 @@ func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
 	key := f.Resource.Key
 	v := f.verdict()
 	n := &adminv1.TreeNode{Object: nodeName(key, within), Status: v.ready, Message: v.message}
+	if f.Resource.Left {
+		n.Message = strings.TrimPrefix(v.message+"; left by "+f.Resource.Owner.String(), "; ")
+	}
 	if depth >= maxDepth {
 		return n
 	}

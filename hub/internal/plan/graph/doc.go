@@ -11,11 +11,12 @@
 //     the hub first (source.go)
 //  3. expand   render those that have one, a whole level at a time, and take the objects they give (expand.go)
 //  4. hold     keep what those gave last that cannot be rendered now (hold.go)
+//  5. leave    keep what its owner gave last and does not prune (leave.go)
 //
 // and then, over the graph as it is found:
 //
-//  5. depend   what dependsOn names must be there, and must not lead back (depend.go)
-//  6. overlap  no two Applications may hold the same object (overlap.go)
+//  6. depend   what dependsOn names must be there, and must not lead back (depend.go)
+//  7. overlap  no two Applications may hold the same object (overlap.go)
 //
 // # Who owns an object
 //
@@ -25,6 +26,23 @@
 //
 // # What is held
 //
-// An object leaves when an owner that was rendered no longer gives it. It does not leave because something is broken:
+// An object leaves when an owner that was rendered no longer gives it, and prunes. It does not leave because something is broken:
 // a Kustomization that has no source, does not build, is refused or is suspended keeps its last Application and what it gave last.
+//
+// # What is left
+//
+// An object that its owner gives no more and does not prune is left, like the live object that Flux would leave in the
+// cluster: it stays as it was last, and is rendered on, from its own source. That is so
+//
+//   - when the owner has prune: false, or began to prune only in the same commit by rendering itself
+//   - when the object is annotated kustomize.toolkit.fluxcd.io/prune: disabled, reconcile: disabled or ssa: Ignore
+//   - when the owner itself is gone and orphans: deletionPolicy: Orphan, or MirrorPrune (the default) with prune: false, or
+//     suspended. With deletionPolicy Delete and WaitForTermination what it gave goes, but for what is annotated
+//
+// What was left stays left, whatever becomes of its owner and the owner's prune, until its owner gives it again, another
+// gives it (then it is that one's), or an operator deletes it or applies it as theirs.
+//
+// A Fleet has no prune. A root leaves with its Fleet, or when the Fleet does not select the cluster any more, as if somebody
+// had deleted that Kustomization: its own deletionPolicy and prune decide about what it gave, here and in the cluster. A root that
+// is annotated is left itself.
 package graph

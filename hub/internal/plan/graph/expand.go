@@ -99,6 +99,10 @@ func (p *pass) turned(work Work, result Result) bool {
 			return false
 		}
 		if p.turns[key]++; p.turns[key] > maxTurns {
+			if last, was := p.in.Previous[key]; was {
+				node.Object = last.Object // else it would be another after each walk
+				p.keep(node)
+			}
 			err := fmt.Errorf("it renders itself, and differently each time: let its own file in Git name the path and the source that the file is in")
 			p.hold(key, Result{Revision: result.Revision, Reason: SelfRenderEndless, Err: err})
 			return true

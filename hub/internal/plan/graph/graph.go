@@ -126,6 +126,10 @@ type Node struct {
 	Key    api.Key
 	Object *Object
 	Owner  *api.Key // nil: an operator's
+	// Left: the owner does not give it any more, but does not prune it either.
+	Left bool
+	// Outlives: it stays when its owner goes.
+	Outlives bool
 }
 
 // Work is one Kustomization to be rendered from one source.

@@ -48,9 +48,12 @@ func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
 // refuse tells an owner, and the object itself, that the object is not valid. What it was before stays, as it was.
 func (p *pass) refuse(owner, key api.Key, err error) {
 	p.problem(owner, ObjectRefused, err.Error())
-	last, was := p.known[key]
+	last, was := p.graph.Nodes[key]
+	if !was {
+		last, was = p.known[key]
+	}
 	if was {
-		last.Owner = &owner
+		last.Owner, last.Left = &owner, false
 		p.keep(last)
 	}
 	switch {

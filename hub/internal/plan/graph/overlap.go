@@ -31,7 +31,7 @@ func (p *pass) yield() bool {
 			holders[id] = winner
 			if p.apps[loser].Rendered != nil {
 				lost[loser] = true
-				p.problem(loser, ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: take it out of one of the two")
+				p.problem(loser, ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: "+p.wayOut(winner))
 			}
 		}
 	}
@@ -39,6 +39,14 @@ func (p *pass) yield() bool {
 		p.holdApplication(key, false)
 	}
 	return len(lost) > 0
+}
+
+// wayOut says how an object gets out of an Application that should not have it.
+func (p *pass) wayOut(holder api.Key) string {
+	if p.graph.Nodes[holder].Left {
+		return "that one is not in Git any more but was not pruned; when this one is to have the object, delete it by hand"
+	}
+	return "take it out of one of the two"
 }
 
 // loser decides between two Applications with the same object; a comes before b.

@@ -25,7 +25,7 @@ func Walk(in Input) *Graph {
 		p := newPass(in, known, apps, unstable)
 		p.run()
 		moved := p.missed()
-		if len(moved) == 0 || n >= 2*maxPasses {
+		if len(moved) == 0 && !p.restless || n >= 2*maxPasses {
 			return p.finish()
 		}
 		if n >= maxPasses {
@@ -37,11 +37,11 @@ func Walk(in Input) *Graph {
 	}
 }
 
-// childrenOf lists what each owner gave last, in a stable order.
+// childrenOf lists what each owner gave last, in a stable order; not what it left.
 func childrenOf(previous map[api.Key]Node) map[api.Key][]Node {
 	children := map[api.Key][]Node{}
 	for _, n := range previous {
-		if n.Owner != nil {
+		if n.Owner != nil && !n.Left {
 			children[*n.Owner] = append(children[*n.Owner], n)
 		}
 	}
@@ -76,6 +76,8 @@ type pass struct {
 	turns     map[api.Key]int             // how often a Kustomization changed itself
 	elsewhere map[api.Key]bool            // sources that were not found in this graph
 	assumed   map[api.Key]manifest.Digest // sources of an earlier pass that were used before they turned up in this one
+	gone      map[api.Key]bool            // what left, and is not kept
+	restless  bool                        // another pass is needed
 }
 
 // claim is an object that an owner gives.
@@ -95,6 +97,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, un
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
 		patient: true, turns: map[api.Key]int{}, elsewhere: map[api.Key]bool{}, assumed: map[api.Key]manifest.Digest{},
+		gone: map[api.Key]bool{},
 	}
 }
 
@@ -117,6 +120,7 @@ func (p *pass) run() {
 			}
 		case len(p.waiting) > 0: // nobody gives the source any more
 			p.queue, p.waiting, p.patient = p.waiting, nil, false
+		case p.leave():
 		default:
 			return
 		}
@@ -163,7 +167,11 @@ func (p *pass) settle(c claim) {
 	key := p.local(c.child.Key)
 	owner := c.owner
 	if n, ok := p.graph.Nodes[key]; ok {
-		p.conflict(owner, key, n.Owner)
+		if n.Left && !p.below(owner, key) {
+			p.takeOver(n, c)
+		} else {
+			p.conflict(owner, key, n.Owner)
+		}
 		return
 	}
 	if c.child.Err != nil {
@@ -215,6 +223,8 @@ func (p *pass) finish() *Graph {
 	for key, list := range p.problems {
 		p.tell(key, list)
 	}
+	p.tellLeft()
+	p.outlive()
 	for _, app := range p.apps {
 		p.graph.Applications = append(p.graph.Applications, *app)
 	}

@@ -1,0 +1,174 @@
+package graph
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+// leave decides about the objects of the last walk that nobody gave in this pass. False when there is nothing that can be
+// decided now. What stays is expanded and may give others.
+func (p *pass) leave() bool {
+	any := false
+	for _, key := range p.missing() {
+		stays, decided := p.stays(key)
+		if !decided {
+			continue
+		}
+		any = true
+		if !stays {
+			p.gone[key] = true
+			continue
+		}
+		n := p.in.Previous[key]
+		n.Left = true
+		p.add(n)
+	}
+	return any
+}
+
+// missing are the objects of the last walk that are not here yet, and may be.
+func (p *pass) missing() []api.Key {
+	var keys []api.Key
+	for key := range p.in.Previous {
+		if _, here := p.graph.Nodes[key]; !here && !p.gone[key] {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, compareKeys)
+	return keys
+}
+
+// stays reports whether an object that nobody gives any more stays. It is not decided as long as its owner is not.
+func (p *pass) stays(key api.Key) (stays, decided bool) {
+	last := p.in.Previous[key]
+	now, was := p.known[key]
+	if !was || now.Owner == nil {
+		now = last
+	}
+	if last.Left && now.Left {
+		return true, true
+	}
+	owner := *now.Owner
+	if _, here := p.graph.Nodes[owner]; here {
+		_, decided = p.graph.Findings[owner]
+		return last.Left || p.keeps(owner, last, was), decided
+	}
+	if _, waits := p.in.Previous[owner]; waits && !p.gone[owner] {
+		return false, false
+	}
+	return last.Left || last.Outlives || p.in.Suspended[owner], true
+}
+
+// keeps reports whether an owner that is here leaves an object alone that it does not give any more. One that is not
+// rendered in this pass holds what the last pass found.
+func (p *pass) keeps(owner api.Key, n Node, was bool) bool {
+	app := p.apps[owner]
+	if app == nil || app.Rendered == nil {
+		return was
+	}
+	return !app.Kustomization.Spec.Prune || p.turnedToPrune(owner) || protected(n.Object)
+}
+
+// turnedToPrune reports whether a Kustomization began to prune by rendering itself anew. What it gave no more in the same
+// commit left one that did not prune yet.
+func (p *pass) turnedToPrune(owner api.Key) bool {
+	last, was := p.in.Previous[owner]
+	if !was || p.turns[owner] == 0 {
+		return false
+	}
+	ks, err := last.Object.Kustomization()
+	return err == nil && !ks.Spec.Prune
+}
+
+// takeOver gives an object that was left to an owner that gives it now.
+func (p *pass) takeOver(n Node, c claim) {
+	switch {
+	case c.child.Err != nil:
+		p.refuse(c.owner, n.Key, c.child.Err)
+	case c.child.Object.Digest == n.Object.Digest:
+		n.Owner, n.Left = &c.owner, false
+		p.keep(n)
+	default: // it was expanded as it was left: what it gave as that has to be forgotten
+		p.add(Node{Key: n.Key, Object: c.child.Object, Owner: &c.owner})
+		p.restless = true
+	}
+}
+
+// below reports whether an object is there because of another, by way of any number of owners.
+func (p *pass) below(key, above api.Key) bool {
+	for key != above {
+		n, here := p.graph.Nodes[key]
+		if !here || n.Left || n.Owner == nil {
+			return false
+		}
+		key = *n.Owner
+	}
+	return true
+}
+
+// outlive notes of each object whether it stays when its owner goes: then the owner may not be there to be asked.
+func (p *pass) outlive() {
+	for key, n := range p.graph.Nodes {
+		n.Outlives = n.Owner != nil && !n.Left && (protected(n.Object) || p.orphans(*n.Owner))
+		p.graph.Nodes[key] = n
+	}
+}
+
+// orphans reports whether a Kustomization leaves alone what it gave when it is deleted itself: Flux's finalizer.
+func (p *pass) orphans(owner api.Key) bool {
+	n, here := p.graph.Nodes[owner]
+	if !here {
+		return false // a Fleet
+	}
+	ks, err := n.Object.Kustomization()
+	if err != nil || ks.Spec.Suspend || p.in.Suspended[owner] {
+		return true
+	}
+	switch ks.GetDeletionPolicy() {
+	case kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination:
+		return false
+	case kustomizev1.DeletionPolicyOrphan:
+		return true
+	}
+	return !ks.Spec.Prune
+}
+
+// protections are the annotations that keep an object from being pruned, whatever its owner says.
+var protections = map[string]string{
+	"kustomize.toolkit.fluxcd.io/prune":     "disabled",
+	"kustomize.toolkit.fluxcd.io/reconcile": "disabled",
+	"kustomize.toolkit.fluxcd.io/ssa":       "Ignore",
+}
+
+func protected(o *Object) bool {
+	var object struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(o.JSON, &object) != nil {
+		return false
+	}
+	for name, word := range protections {
+		if strings.EqualFold(object.Metadata.Annotations[name], word) {
+			return true
+		}
+	}
+	return false
+}
+
+// tellLeft says of the Kustomizations that were left how they come to be there.
+func (p *pass) tellLeft() {
+	for key, f := range p.graph.Findings {
+		if n := p.graph.Nodes[key]; n.Left && !f.Suspended {
+			f.Message += fmt.Sprintf("; %s does not give it any more and does not prune it: it stays until it is deleted by hand", nameOf(*n.Owner))
+			p.graph.Findings[key] = f
+		}
+	}
+}
