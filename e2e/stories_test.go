@@ -63,6 +63,7 @@ func init() {
 		"says":       says,       // says REGEXP COMMAND…: the command's standard output matches
 		"eventually": eventually, // eventually [DURATION] [!] COMMAND…
 	}
+	maps.Copy(commands, moreCommands)
 }
 
 func TestStories(t *testing.T) {

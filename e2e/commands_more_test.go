@@ -1,0 +1,76 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/shared/identity"
+)
+
+// moreCommands are further words of stories.
+var moreCommands = map[string]command{
+	"save":        save,        // save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE: what is at a JSONPath
+	"certificate": certificate, // certificate CLUSTER VARIABLE: when the spoke's certificate, as kept in its cluster, ends
+	"past":        past,        // past TIME: it is over
+}
+
+// save keeps the text at a JSONPath in a variable.
+func save(ctx context.Context, s *story, args []string) error {
+	t, rest, err := readTarget(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 2 {
+		return errors.New("save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE")
+	}
+	o, err := t.get(ctx)
+	if err != nil {
+		return err
+	}
+	value, err := field(o, rest[0])
+	if err == nil && value == "" {
+		err = fmt.Errorf("%s has nothing at %s", t, rest[0])
+	}
+	s.ts.Setenv(rest[1], value)
+	return err
+}
+
+// certificate reads the end of a spoke's certificate out of the Secret that the spoke keeps it in.
+func certificate(ctx context.Context, s *story, args []string) error {
+	if len(args) != 2 {
+		return errors.New("certificate CLUSTER VARIABLE")
+	}
+	c, err := clusterOf(args[0])
+	if err != nil {
+		return err
+	}
+	secret, err := target{cluster: c, kind: "Secret", namespace: ours, name: "nave-spoke-identity"}.get(ctx)
+	if err != nil {
+		return err
+	}
+	encoded, _ := secret.Object["data"].(map[string]any)["tls.crt"].(string)
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return err
+	}
+	chain, err := identity.ParseCertificates(text)
+	if err != nil {
+		return err
+	}
+	s.ts.Setenv(args[1], chain[0].NotAfter.Format(time.RFC3339Nano))
+	return nil
+}
+
+func past(_ context.Context, _ *story, args []string) error {
+	if len(args) != 1 {
+		return errors.New("past TIME")
+	}
+	end, err := time.Parse(time.RFC3339Nano, args[0])
+	if err == nil && time.Now().Before(end) {
+		err = fmt.Errorf("%s is still to come", args[0])
+	}
+	return err
+}
