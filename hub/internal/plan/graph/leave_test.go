@@ -1,0 +1,175 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// tree is what paths give: Kustomizations by name, each with the path of its name. What follows a name says more of it:
+// "-" does not prune, "!" is annotated not to be pruned, "+" has another timeout than without. A path that is missing
+// does not build.
+type tree map[string][]string
+
+func (w tree) render(works []Work) []Result {
+	var results []Result
+	for _, work := range works {
+		names, ok := w[strings.TrimPrefix(work.Kustomization.Spec.Path, "./")]
+		if !ok {
+			results = append(results, Result{Reason: BuildFailed, Err: errors.New("broken")})
+			continue
+		}
+		r := &Rendered{}
+		for _, name := range names {
+			o := named(name)
+			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", strings.TrimRight(name, "-!+")), Object: o})
+		}
+		results = append(results, Result{Revision: "r", Rendered: r})
+	}
+	return results
+}
+
+func named(name string) *Object {
+	prune, annotation, timeout := true, "no", "1m"
+	path := strings.TrimRight(name, "-!+")
+	for _, mark := range name[len(path):] {
+		switch mark {
+		case '-':
+			prune = false
+		case '!':
+			annotation = "disabled"
+		case '+':
+			timeout = "2m"
+		}
+	}
+	return ParsedObject(fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
+		`"metadata":{"name":%q,"namespace":"n","annotations":{"kustomize.toolkit.fluxcd.io/prune":%q}},`+
+		`"spec":{"interval":"10m0s","prune":%t,"timeout":%q,"path":"./%s","sourceRef":{"kind":"GitRepository","name":"s"}}}`,
+		path, annotation, prune, timeout, path))
+}
+
+// walkTrees walks one tree after the other and says what is there in the end: "name of owner", with * when it was left.
+// The root is what a Fleet gives; "" for a Fleet that selects the cluster no more.
+func walkTrees(trees ...tree) string {
+	previous := map[api.Key]Node{}
+	for _, w := range trees {
+		in := Input{
+			Cluster: "east", Previous: previous, Entries: map[bundle.Owner]bundle.Entry{}, Render: w.render,
+			HubSource: func(_, _ string) *Object { return repository(0, 0) },
+			Contents:  func(manifest.Digest) ([]manifest.ID, error) { return nil, nil },
+		}
+		fleet := api.Key{Kind: "Fleet", Name: "f"}
+		for _, root := range w[""] {
+			key := keyOf("Kustomization", strings.TrimRight(root, "-!+"))
+			key.Cluster = "east"
+			in.Roots = append(in.Roots, Root{Key: key, Owner: &fleet, Object: named(root)})
+		}
+		previous = Walk(in).Nodes
+	}
+	return describe(previous)
+}
+
+func describe(nodes map[api.Key]Node) string {
+	var lines []string
+	for _, key := range slices.SortedFunc(maps.Keys(nodes), compareKeys) {
+		n := nodes[key]
+		line := key.Name + " of " + n.Owner.Name
+		if n.Left {
+			line += "*"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, ", ")
+}
+
+func TestWhatIsNotPrunedIsLeft(t *testing.T) {
+	for name, test := range map[string]struct {
+		trees []tree
+		want  string
+	}{
+		"an owner that prunes": {[]tree{
+			{"": {"root"}, "root": {"a"}, "a": {}},
+			{"": {"root"}, "root": {}, "a": {}},
+		}, "root of f"},
+		"an owner that does not": {[]tree{
+			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
+			{"": {"root-"}, "root": {}, "a": {"b"}, "b": {}},
+		}, "a of root*, b of a, root of f"},
+		"an object that is annotated": {[]tree{
+			{"": {"root"}, "root": {"a!", "b"}, "a": {}, "b": {}},
+			{"": {"root"}, "root": {}, "a": {}, "b": {}},
+		}, "a of root*, root of f"},
+		"it does not build any more": {[]tree{
+			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
+			{"": {"root-"}, "root": {}},
+		}, "a of root*, b of a, root of f"},
+		"the owner begins to prune later": {[]tree{
+			{"": {"root-"}, "root": {"a"}, "a": {}},
+			{"": {"root-"}, "root": {}, "a": {}},
+			{"": {"root"}, "root": {}, "a": {}},
+		}, "a of root*, root of f"},
+		"the owner begins to prune by rendering itself": {[]tree{
+			{"": {"root"}, "root": {"root-", "a"}, "a": {}},
+			{"": {"root"}, "root": {"root+"}, "a": {}},
+		}, "a of root*, root of f"},
+		"the owner that renders itself prunes": {[]tree{
+			{"": {"root-"}, "root": {"root", "a"}, "a": {}},
+			{"": {"root-"}, "root": {"root"}, "a": {}},
+		}, "root of f"},
+		"it comes back": {[]tree{
+			{"": {"root-"}, "root": {"a"}, "a": {}},
+			{"": {"root-"}, "root": {}, "a": {}},
+			{"": {"root-"}, "root": {"a+"}, "a": {}},
+		}, "a of root, root of f"},
+		"it moves": {[]tree{
+			{"": {"root-"}, "root": {"a", "b"}, "a": {}, "b": {}},
+			{"": {"root-"}, "root": {"b"}, "a": {}, "b": {"a"}},
+		}, "a of b, b of root, root of f"},
+		"what was left gives what was left": {[]tree{
+			{"": {"root-"}, "root": {"a", "b"}, "a": {}, "b": {}},
+			{"": {"root-"}, "root": {}, "a": {}, "b": {"a"}},
+		}, "a of b, b of root*, root of f"},
+		"and gives it otherwise": {[]tree{
+			{"": {"root-"}, "root": {"a", "b"}, "a": {"c"}, "b": {}, "c": {}},
+			{"": {"root-"}, "root": {}, "a": {}, "b": {"a+"}, "c": {}},
+		}, "a of b, b of root*, root of f"},
+		"what was left gives what gives it": {[]tree{
+			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
+			{"": {"root-"}, "root": {}, "a": {"b"}, "b": {"a"}},
+		}, "a of root*, b of a, root of f"},
+		"the root goes, which prunes": {[]tree{
+			{"": {"root"}, "root": {"a-", "c!"}, "a": {"b"}, "b": {}, "c": {}},
+			{"a": {"b"}, "b": {}, "c": {}},
+		}, "b of a*, c of root*"},
+		"the root goes, which does not": {[]tree{
+			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
+			{"a": {"b"}, "b": {}},
+		}, "a of root*, b of a"},
+		"the root comes back": {[]tree{
+			{"": {"root-"}, "root": {"a"}, "a": {}},
+			{"a": {}},
+			{"": {"root-"}, "root": {"a"}, "a": {}},
+		}, "a of root, root of f"},
+		"an annotated root": {[]tree{
+			{"": {"root!"}, "root": {"a"}, "a": {}},
+			{"root": {"a"}, "a": {}},
+		}, "a of root, root of f*"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := walkTrees(test.trees...); got != test.want {
+				t.Errorf("got %s; want %s", got, test.want)
+			}
+			last := test.trees[len(test.trees)-1]
+			if got := walkTrees(append(test.trees, last)...); got != test.want {
+				t.Errorf("walked again: got %s; want %s", got, test.want)
+			}
+		})
+	}
+}
