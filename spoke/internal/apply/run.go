@@ -142,12 +142,23 @@ func (r *run) mark(send []int) error {
 		item.Digest = manifest.Digest{}
 		r.next.Items[d.ID()] = item
 	}
-	if err := r.save(r.next); err != nil {
+	if err := r.save(r.next); err != nil && !r.owned(send) {
 		r.next = r.prior.Clone() // nothing was sent
 		return fmt.Errorf("save the inventory before the apply: %w", err)
 	}
 	r.unsaved = true
 	return nil
+}
+
+// owned reports whether the saved inventory has all of these already. They can be sent on a full disk: after a crash the
+// watch sees that they are not as the inventory says.
+func (r *run) owned(send []int) bool {
+	for _, i := range send {
+		if r.prior.Items[r.set.Objects[i].ID()].UID == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // finish saves what became of it. Without this save the next apply sends the same objects again, which is harmless.

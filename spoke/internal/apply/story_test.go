@@ -485,6 +485,23 @@ func TestACrashAtAnyMomentLosesNoObject(t *testing.T) {
 	}
 }
 
+func TestWhatIsOwnedAlreadyIsRepairedOnAFullDisk(t *testing.T) {
+	w := newWorld(t)
+	w.apply(configMap("a", "1"))
+	saved := w.saved[len(w.saved)-1]
+	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a", `{"data":{"k":"edited"}}`))
+	s := w.set(configMap("a", "2"))
+	s.Save = func(*inventory.Inventory) error { return errors.New("disk full") }
+	changes, err := w.applier.Apply(t.Context(), s)
+	if err == nil || w.data("a", "k") != "2" || changes.Count(apply.Configured) != 1 {
+		t.Fatalf("not repaired, or not told that the disk is full: %v, %v", changes, err)
+	}
+	w.restart(saved) // and a crash before there was room
+	if changes := w.apply(configMap("a", "2")); w.data("a", "k") != "2" || len(changes.Inventory.Items) != 1 {
+		t.Error(changes)
+	}
+}
+
 func TestANewerBundleEndsAnApply(t *testing.T) {
 	w := newWorld(t)
 	newer := errors.New("a newer bundle came")
