@@ -72,7 +72,7 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 		v.reason = reasonNotRegistered
 		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has not registered yet", f.Resource.Key.Cluster)
 	case s.Rejected != "":
-		v.ready, v.reason, v.message = isFalse, reasonBundleRejected, "The spoke does not accept its bundle: "+s.Rejected
+		v.ready, v.reason, v.message = isFalse, reasonBundleRejected, sentence(s.Rejected)
 	case !s.Connected:
 		v.reason, v.since = reasonOffline, s.Since
 		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster, stamp(s.Since))

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
@@ -15,7 +16,7 @@ func (f Facts) clusterVerdict() verdict {
 	case f.blocked():
 		return verdict{ready: isFalse, reason: reasonBlocked, message: "Shut out by spec.blocked", since: v.since}
 	case s != nil && s.Rejected != "":
-		return verdict{ready: isFalse, reason: reasonBundleRejected, message: "The spoke does not accept its bundle: " + s.Rejected, since: s.Since}
+		return verdict{ready: isFalse, reason: reasonBundleRejected, message: sentence(s.Rejected), since: s.Since}
 	case v.ready == isFalse:
 		return v
 	case s != nil && !s.Connected && s.Refused != "":
@@ -35,6 +36,9 @@ func (f Facts) clusterVerdict() verdict {
 func registered(s *store.Spoke) bool {
 	return s != nil && (s.Connected || !s.Since.IsZero() || !s.RegisteredAt.IsZero())
 }
+
+// sentence begins what was noted elsewhere with a capital.
+func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // since is when the spoke went offline, or when its cluster was made.
 func since(s *store.Spoke, created time.Time) time.Time {
