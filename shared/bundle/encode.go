@@ -23,7 +23,11 @@ func (b *Bundle) Encode() ([]byte, error) {
 	if err := sorted.check(); err != nil {
 		return nil, fmt.Errorf("encode bundle: %w", err)
 	}
-	return marshal("bundle", sorted.message(), MaxBundleBytes)
+	m := sorted.message()
+	if err := fitsBundle(m); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return marshal("bundle", m, MaxBundleBytes)
 }
 
 // Encode returns the bytes of nave.bundle.v1.Application. An application that DecodeApplication would refuse is refused

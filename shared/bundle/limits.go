@@ -1,6 +1,12 @@
 package bundle
 
-import "fmt"
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
+)
 
 // The limits of what goes from a hub to a spoke, in bytes. Both ends hold to these and no others: what the hub lets pass,
 // a spoke can take. What is over a limit is refused where it is made, on the object it belongs to.
@@ -17,8 +23,12 @@ const (
 	MaxBlobBytes = 16 << 20
 )
 
-// maxCluster is how many bytes a cluster's SPIFFE ID has at most.
-const maxCluster = 2048
+const (
+	// maxCluster is how many bytes a cluster's SPIFFE ID has at most.
+	maxCluster = 2048
+	// maxEntriesBytes is of the entries of a bundle; the cluster, the numbers and the times fit into what they leave.
+	maxEntriesBytes = MaxBundleBytes - maxCluster - 256
+)
 
 // TooLargeError says that something is over its limit.
 type TooLargeError struct {
@@ -39,6 +49,17 @@ func FitsObject(name string, json []byte) error {
 // FitsSealedFile returns a *TooLargeError when a SOPS file is over its limit.
 func FitsSealedFile(path string, data []byte) error {
 	return fits("sealed file "+path, len(data), MaxSealedFileBytes)
+}
+
+// FitsBundle returns a *TooLargeError when the entries are more than one bundle holds. It is all that Encode asks of their
+// number and length, so who plans a bundle knows before it is signed.
+func FitsBundle(entries []Entry) error {
+	return fitsBundle((&Bundle{Applications: entries}).message())
+}
+
+func fitsBundle(m *bundlev1.Bundle) error {
+	list := &bundlev1.Bundle{Applications: m.Applications}
+	return fits(fmt.Sprintf("a bundle of %d applications", len(m.Applications)), proto.Size(list), maxEntriesBytes)
 }
 
 func fits(what string, size, limit int) error {

@@ -140,7 +140,7 @@ func (c *writer) write(w *walked) error {
 		return err
 	}
 	c.scopes[w.cluster] = w.scope()
-	if w.cluster == "" {
+	if w.cluster == "" || w.overfull != nil {
 		return nil
 	}
 	for _, e := range w.entries {

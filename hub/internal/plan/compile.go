@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -35,48 +36,62 @@ type compilerKey struct {
 type encoded struct {
 	digest manifest.Digest
 	data   []byte
+	err    error
 }
 
 func newCompiler() *compiler { return &compiler{done: map[compilerKey]encoded{}} }
 
-// encode returns the bytes of the Application and their digest.
-func (c *compiler) encode(app graph.Application) (encoded, error) {
+// errSplit is the way out for an Application that is too large.
+var errSplit = errors.New("split the Kustomization into several, each with a path of its own")
+
+// encode returns the bytes of the Application and their digest, or why no spoke would take it.
+func (c *compiler) encode(app graph.Application) encoded {
 	key := compilerKey{app.Rendered, app.Object.Digest}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.done[key]; ok {
-		return e, nil
+		return e
 	}
-	data, err := applicationOf(app.Kustomization, app.Rendered).Encode()
-	if err != nil {
-		return encoded{}, fmt.Errorf("encode the application of %s: %w", app.Key, err)
+	var e encoded
+	if e.data, e.err = applicationOf(app.Kustomization, app.Rendered).Encode(); e.err == nil {
+		e.digest = manifest.DigestOf(e.data)
+	} else if isTooLarge(e.err) {
+		e.err = fmt.Errorf("%w: %w", e.err, errSplit)
 	}
-	e := encoded{manifest.DigestOf(data), data}
 	c.done[key] = e
-	return e, nil
+	return e
 }
 
-// compile turns the Applications of a walk into the entries of a plan, sorted by owner. The hub's own graph has none.
-func (w *walked) compile(apps *compiler) error {
+func isTooLarge(err error) bool {
+	var large *bundle.TooLargeError
+	return errors.As(err, &large)
+}
+
+// compile turns the Applications of a walk into the entries of a plan, sorted by owner. The hub's own graph has none. It
+// reports whether there are Applications that cannot be sent: then the graph has to be walked again, with these held.
+func (w *walked) compile(apps *compiler) (again bool) {
+	w.entries = nil
 	if w.cluster == "" {
-		return nil
+		return false
 	}
 	for _, app := range w.graph.Applications {
 		c, err := w.compileOne(app, apps)
 		if err != nil {
-			return err
+			w.unfit[app.Key], again = err, true
+			continue
 		}
 		w.entries = append(w.entries, c)
 	}
-	return nil
+	w.overfull = bundle.FitsBundle(w.applications())
+	return again
 }
 
 func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, error) {
 	c := compiled{key: app.Key, entry: app.Held}
 	if app.Rendered != nil {
-		e, err := apps.encode(app)
-		if err != nil {
-			return c, err
+		e := apps.encode(app)
+		if e.err != nil {
+			return c, e.err
 		}
 		c.entry.Owner = bundle.Owner{Kind: app.Key.Kind, Namespace: app.Key.Namespace, Name: app.Key.Name}
 		c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data

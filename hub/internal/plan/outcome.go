@@ -16,6 +16,9 @@ const (
 	reasonSelected      = "Selected"
 	reasonBuildFailed   = graph.BuildFailed
 	reasonTemplateError = graph.TemplateFailed
+	// The Application of a Kustomization, or the bundle of a Cluster, is over its limit; the last one stays.
+	reasonApplicationTooLarge = "ApplicationTooLarge"
+	reasonBundleTooLarge      = "BundleTooLarge"
 )
 
 // outcomes writes what the walk found, and deletes what was said of objects that are gone.
@@ -58,6 +61,11 @@ func (c *writer) cluster(w *walked) error {
 	if failed := w.failures(); len(failed) > 0 {
 		f.Ready, f.Reason = false, reasonBuildFailed
 		f.Message = fmt.Sprintf("Failed: %s", abbreviate(failed))
+	}
+	if w.overfull != nil { // without the number of bytes, which changes with every revision and would be news each time
+		f.Ready, f.Reason = false, reasonBundleTooLarge
+		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer Kustomizations render more. "+
+			"The cluster keeps its last bundle", count(len(w.entries), "application"))
 	}
 	return c.outcome(key, f, c.planner.hub.rows[key].RequestedAt)
 }

@@ -29,6 +29,10 @@ type walked struct {
 	graph   *graph.Graph
 	fleets  map[string]error
 	entries []compiled
+	// unfit are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
+	unfit map[api.Key]error
+	// overfull is why no bundle holds all entries; then the last plan stays.
+	overfull error
 
 	mu        sync.Mutex // guards what renders at the same time write
 	renders   map[*rendering]bool
@@ -43,7 +47,7 @@ type walked struct {
 func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
 	w := &walked{
 		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*source.Artifact{},
-		written: map[api.Key]*store.Resource{},
+		written: map[api.Key]*store.Resource{}, unfit: map[api.Key]error{},
 	}
 	if cluster != "" {
 		if err := p.read(w); err != nil {
@@ -58,12 +62,14 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 			return w, nil
 		}
 	}
-	w.graph = graph.Walk(p.input(ctx, w))
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	for again := true; again; again = w.compile(apps) { // each time with one more held, nearly always once
+		w.graph = graph.Walk(p.input(ctx, w))
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 	}
 	w.blameFleets()
-	return w, w.compile(apps)
+	return w, nil
 }
 
 // blameFleets gives the Fleets what the walk found about their roots.
@@ -178,6 +184,9 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 		revision := fetched.Artifact.Revision
 		return graph.Result{Revision: revision, Reason: reasonOf(err), Err: fmt.Errorf("build of %s: %w", revision, err)}
 	}
+	if err := w.unfit[work.Key]; err != nil {
+		return graph.Result{Revision: fetched.Artifact.Revision, Reason: reasonOf(err), Err: err}
+	}
 	scope := api.ClusterGraph
 	if w.cluster == "" {
 		scope = api.Hub
@@ -199,8 +208,11 @@ func (w *walked) note(key api.Key, a *source.Artifact, r *rendering, err error) 
 
 // reasonOf is the word for a render that failed.
 func reasonOf(err error) string {
-	if errors.Is(err, kustomize.ErrNotFound) {
+	switch {
+	case errors.Is(err, kustomize.ErrNotFound):
 		return graph.PathNotFound
+	case errors.Is(err, errSplit):
+		return reasonApplicationTooLarge
 	}
 	return graph.BuildFailed
 }
@@ -241,14 +253,19 @@ func asRead(written, read store.Resource) store.Resource {
 
 // plan is the cluster's plan after the walk.
 func (w *walked) plan(start time.Time) store.Plan {
-	plan := store.Plan{ChangedAt: w.last.ChangedAt}
-	for _, c := range w.entries {
-		plan.Applications = append(plan.Applications, c.entry)
-	}
+	plan := store.Plan{ChangedAt: w.last.ChangedAt, Applications: w.applications()}
 	if !slices.Equal(plan.Applications, w.last.Applications) || plan.ChangedAt.IsZero() {
 		plan.ChangedAt = w.changedAt(start)
 	}
 	return plan
+}
+
+// applications are the entries as a bundle lists them.
+func (w *walked) applications() (list []bundle.Entry) {
+	for _, c := range w.entries {
+		list = append(list, c.entry)
+	}
+	return list
 }
 
 // changedAt is when the change was first seen: when the new revision was fetched, where it is a new revision that changed

@@ -1,9 +1,12 @@
 package plan
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -39,19 +42,23 @@ func configMap(name string, size int) *manifest.Object {
 
 const rootOfFirst = "c0000/Kustomization/flux-system/root"
 
-// pair is a fleet of two clusters, of which the first takes another path of the trees.
+// pair is a fleet of two clusters, of which the first takes another path of another source with the same trees.
 func pair(t *testing.T) *story {
 	archive := fleet(2)
 	hub := string(archive.Files[0].Data)
-	hub = strings.Replace(hub, "metadata: {name: c0000}", "metadata: {name: c0000}\nspec: {vars: {path: first}}", 1)
+	hub = strings.Replace(hub, "metadata: {name: c0000}", "metadata: {name: c0000}\nspec: {vars: {path: first, source: other}}", 1)
 	hub = strings.Replace(hub, "path: ./root,", "path: './${path:=root}',", 1)
+	hub = strings.Replace(hub, "name: fleet}}", "name: '${source:=fleet}'}}", 1)
+	hub += "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: other, namespace: flux-system}\n" +
+		"spec: {interval: 1m, url: \"https://git.example.com/other\"}\n"
 	archive.Files[0].Data = []byte(hub)
 	for _, f := range archive.Files[1:] {
-		f.Name = strings.Replace(f.Name, "/root/", "/first/", 1)
-		archive.Files = append(archive.Files, f)
+		archive.Files = append(archive.Files, txtar.File{Name: strings.Replace(f.Name, "/root/", "/first/", 1), Data: f.Data})
 	}
+	last := archive.Files[len(archive.Files)-1]
+	archive.Files = append(archive.Files, txtar.File{Name: "three/first/app.yaml", Data: append(bytes.Clone(last.Data), '\n')})
 	s := newStory(t, archive)
-	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan"} {
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "fetch other main@sha1:1 one", "plan"} {
 		s.play(strings.Fields(line))
 	}
 	if a, b := s.plan("c0000"), s.plan("c0001"); len(a.Applications) != 1 || len(b.Applications) != 1 {
@@ -61,10 +68,11 @@ func pair(t *testing.T) *story {
 }
 
 // swell makes the next renders of the first cluster's path larger, plans a new revision, and plans again.
-func (s *story) swell(revision string, more func(*kustomize.Result)) {
+func (s *story) swell(revision, tree string, more func(*kustomize.Result)) {
 	s.t.Helper()
 	s.planner.memo.renderer = &swelling{path: "./first", more: more}
 	s.play([]string{"fetch", "fleet", revision, "two"})
+	s.play([]string{"fetch", "other", revision, tree})
 	s.play([]string{"plan"})
 }
 
@@ -114,7 +122,7 @@ func (s *story) firstAlone(held bundle.Entry, blamed string, revision string, wo
 func (s *story) healed(blamed string) {
 	s.t.Helper()
 	s.planner.memo.renderer = s.renderer
-	s.play([]string{"fetch", "fleet", "main@sha1:9", "one"})
+	s.play([]string{"fetch", "other", "main@sha1:9", "one"})
 	s.play([]string{"plan"})
 	if got := s.plan("c0000").Applications; len(got) != 1 || got[0].Revision != "main@sha1:9" {
 		s.t.Errorf("planned as %v", got)
@@ -143,9 +151,76 @@ func TestAnObjectThatNoClusterTakesHoldsItsKustomizationAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := pair(t)
 			held := s.plan("c0000").Applications[0]
-			s.swell("main@sha1:2", tt.more)
+			s.swell("main@sha1:2", "two", tt.more)
 			s.firstAlone(held, rootOfFirst, "main@sha1:2", "BuildFailed", tt.says)
 			s.healed(rootOfFirst)
 		})
 	}
+}
+
+func TestAnApplicationThatIsTooLargeIsHeldAlone(t *testing.T) {
+	s := pair(t)
+	held := s.plan("c0000").Applications[0]
+	s.swell("main@sha1:2", "two", func(r *kustomize.Result) {
+		for i := range 17 {
+			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
+		}
+	})
+	s.firstAlone(held, rootOfFirst, "main@sha1:2", "ApplicationTooLarge", "application Kustomization flux-system/root has 17", "split the Kustomization")
+	s.healed(rootOfFirst)
+}
+
+func TestChildrenOfAnApplicationThatIsTooLargeStay(t *testing.T) {
+	child := func(name string) *manifest.Object {
+		return &manifest.Object{Object: map[string]any{
+			"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+			"metadata": map[string]any{"name": name, "namespace": "flux-system"},
+			"spec": map[string]any{"interval": "10m", "prune": true, "path": "./root",
+				"sourceRef": map[string]any{"kind": "GitRepository", "name": "fleet"}},
+		}}
+	}
+	s := pair(t)
+	s.swell("main@sha1:2", "two", func(r *kustomize.Result) { r.Objects = []*manifest.Object{child("old")} })
+	s.swell("main@sha1:3", "three", func(r *kustomize.Result) {
+		r.Objects = []*manifest.Object{child("new")}
+		for i := range 17 {
+			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
+		}
+	})
+	var names []string
+	for _, e := range s.plan("c0000").Applications {
+		names = append(names, e.Owner.Name+" "+e.Revision)
+	}
+	if got := strings.Join(names, ", "); got != "old main@sha1:3, root main@sha1:2" {
+		t.Errorf("planned %s", got)
+	}
+}
+
+func TestAnApplicationThatIsTooLargeIsHeldInEveryClusterThatRendersIt(t *testing.T) {
+	s := planned(t, 3)
+	s.planner.memo.renderer = &swelling{path: "./root", more: func(r *kustomize.Result) {
+		for i := range 17 {
+			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
+		}
+	}}
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	s.play([]string{"plan"})
+	for _, cluster := range []string{"c0000", "c0001", "c0002"} {
+		if o := get(s, store.Outcomes, cluster+"/Kustomization/flux-system/root"); o.Reason != reasonApplicationTooLarge {
+			t.Errorf("%s: %s", cluster, o.Reason)
+		}
+	}
+}
+
+func TestAClusterWithMoreThanABundleHoldsKeepsItsPlanAlone(t *testing.T) {
+	s := pair(t)
+	held := s.plan("c0000")
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	s.play([]string{"fetch", "other", "main@sha1:2" + strings.Repeat("x", bundle.MaxBundleBytes), "two"})
+	s.play([]string{"plan"})
+	s.firstAlone(held.Applications[0], "/Cluster//c0000", "main@sha1:2", "BundleTooLarge", "1 application", "keeps its last bundle")
+	if got := s.plan("c0000").ChangedAt; !got.Equal(held.ChangedAt) {
+		t.Errorf("the plan changed at %s", got)
+	}
+	s.healed("/Cluster//c0000")
 }

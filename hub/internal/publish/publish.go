@@ -7,6 +7,9 @@
 //
 // The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke acknowledged.
 //
+// A plan that no bundle can be made of is told as an event of its Cluster, which keeps its last bundle; the others go on.
+// The planner makes no such plan: it holds to the same limits (bundle.FitsBundle).
+//
 // The package also sweeps: what no plan, no bundle and no recent render reaches leaves the store (sweep.go).
 package publish
 
@@ -23,6 +26,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/signing"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // DefaultTTL is how long a bundle is valid. A spoke that hears nothing for that long keeps what it applied, and accepts
@@ -52,9 +56,11 @@ type Publisher struct {
 	Config
 	keyring *signing.Keyring // the signer's own key
 	metrics *metrics
-	dirty   map[string]bool // clusters to look at; false: only their spoke said something
-	whole   bool            // look at all of them
-	failed  bool            // the last round was refused by the store
+	dirty   map[string]bool   // clusters to look at; false: only their spoke said something
+	whole   bool              // look at all of them
+	failed  bool              // the last round was refused by the store
+	told    map[string]string // by cluster: the last event about a plan that no bundle can be made of
+	untold  map[string]string // the same, in the transaction under way
 }
 
 // New returns a publisher that does nothing until Run.
@@ -68,7 +74,10 @@ func New(c Config) *Publisher {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Publisher{Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true}
+	return &Publisher{
+		Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true,
+		told: map[string]string{}, untold: map[string]string{},
+	}
 }
 
 // Run publishes until ctx ends or the store is closed.
@@ -129,9 +138,9 @@ func (p *Publisher) round(ctx context.Context) error {
 		return nil
 	}
 	start := p.Now()
-	var count map[did]int
+	var done map[string]did
 	err := p.Store.Update(func(tx *store.Tx) (err error) {
-		count, err = p.publishAll(tx, start)
+		done, err = p.publishAll(tx, start)
 		return err
 	})
 	if err != nil {
@@ -139,29 +148,44 @@ func (p *Publisher) round(ctx context.Context) error {
 	}
 	clear(p.dirty)
 	p.whole = false
+	p.tell(ctx, done, start)
+	return nil
+}
+
+// tell counts and logs what a round did.
+func (p *Publisher) tell(ctx context.Context, done map[string]did, start time.Time) {
+	count := map[did]int{}
+	for cluster, d := range done {
+		count[d]++
+		if d != wasRefused {
+			delete(p.told, cluster)
+		}
+	}
+	for cluster, message := range p.untold {
+		p.told[cluster] = message
+		p.Log.WarnContext(ctx, "no bundle was made", telemetry.Cluster(cluster), telemetry.Reason(message))
+	}
 	if signed, removed := count[wasSigned], count[wasRemoved]; signed+removed > 0 {
 		p.metrics.signed.Add(float64(signed))
 		p.metrics.rounds.Observe(p.Now().Sub(start).Seconds())
 		p.Log.InfoContext(ctx, "published bundles", "signed", signed, "removed", removed)
 	}
-	return nil
 }
 
-// publishAll publishes what has to be in one transaction, and counts what it did.
-func (p *Publisher) publishAll(tx *store.Tx, now time.Time) (map[did]int, error) {
+// publishAll publishes what has to be in one transaction, and returns what it did for each cluster.
+func (p *Publisher) publishAll(tx *store.Tx, now time.Time) (map[string]did, error) {
 	clusters, err := p.clusters(tx)
 	if err != nil {
 		return nil, err
 	}
-	count := map[did]int{}
+	clear(p.untold)
+	done := make(map[string]did, len(clusters))
 	for _, cluster := range clusters {
-		d, err := p.publish(tx, cluster, now)
-		if err != nil {
+		if done[cluster], err = p.publish(tx, cluster, now); err != nil { // the store's failure, not the cluster's
 			return nil, fmt.Errorf("cluster %s: %w", cluster, err)
 		}
-		count[d]++
 	}
-	return count, nil
+	return done, nil
 }
 
 // listen drops the clusters whose spokes said nothing that matters here. Spokes talk a lot; this takes no write lock.

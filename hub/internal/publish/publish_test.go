@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -235,6 +238,55 @@ func TestARemovedClusterHasNoBundleAndComesBackWithAHigherSequence(t *testing.T)
 	if again, _ := b.desired("east"); !again.Bundle.Newer(d.Bundle) {
 		t.Errorf("bundle %v, the spoke has %v", again.Bundle, d.Bundle)
 	}
+}
+
+func TestAPlanThatNoBundleHoldsStopsItsOwnClusterOnly(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "one")
+	b.plan("west", "one")
+	b.publish()
+	east, _ := b.desired("east")
+	for range 3 { // told once
+		b.update(func(tx *store.Tx) error {
+			plan, _, err := store.Plans.Get(tx, "east")
+			plan.Applications[0].Revision = strings.Repeat("x", bundle.MaxBundleBytes)
+			return errors.Join(err, store.Plans.Put(tx, "east", plan))
+		})
+		b.dirty["east"], b.whole = true, true
+		b.plan("west", "two")
+		b.publish()
+	}
+	if d, _ := b.desired("east"); d.Bundle != east.Bundle {
+		t.Errorf("bundle %v, want the last one, %v", d.Bundle, east.Bundle)
+	}
+	if d, _ := b.desired("west"); d.Bundle.Sequence != 2 {
+		t.Errorf("the other cluster has bundle %v", d.Bundle)
+	}
+	if len(b.dirty) > 0 || b.whole || b.failed {
+		t.Error("the round is to be tried again")
+	}
+	if got := b.events("east"); len(got) != 1 || !strings.Contains(got[0], "BundleRefused: ") || !strings.Contains(got[0], "a bundle of 1 applications has 104") {
+		t.Errorf("events %q", got)
+	}
+	b.plan("east", "three")
+	b.publish()
+	if d, _ := b.desired("east"); d.Bundle.Sequence != 2 {
+		t.Errorf("once it fits the bundle is %v", d.Bundle)
+	}
+}
+
+// events are what was recorded about a cluster.
+func (b *bench) events(cluster string) (texts []string) {
+	b.T.Helper()
+	b.must(b.Store.View(func(tx *store.Tx) error {
+		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
+			if e.Object == (api.Key{Kind: api.ClusterKind, Name: cluster}) {
+				texts = append(texts, e.Reason+": "+e.Message)
+			}
+			return nil
+		})
+	}))
+	return texts
 }
 
 func TestManyBundlesAreOneTransaction(t *testing.T) {

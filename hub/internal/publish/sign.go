@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
@@ -18,6 +19,7 @@ const (
 	nothing did = iota
 	wasSigned
 	wasRemoved
+	wasRefused
 )
 
 // maxClaim bounds what a spoke may say it has seen: a number beyond it would leave no room to grow.
@@ -49,12 +51,25 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 	}
 	desired, err := p.sign(cluster, plan, p.after(last.Bundle, seen), now)
 	if err != nil {
-		return nothing, err
+		return wasRefused, p.refuse(tx, cluster, err, now)
 	}
 	if published && !plan.ChangedAt.After(last.ChangedAt) {
 		desired.ChangedAt = now // the same content in a new envelope is not a change that was made then
 	}
 	return wasSigned, store.Desireds.Put(tx, cluster, desired)
+}
+
+// refuse tells, once, that no bundle can be made of a plan. It is that cluster's matter alone, which keeps its last bundle;
+// another plan is tried as any other.
+func (p *Publisher) refuse(tx *store.Tx, cluster string, cause error, now time.Time) error {
+	message := "no bundle can be made of the plan, the last one stays: " + cause.Error()
+	if p.told[cluster] == message {
+		return nil
+	}
+	p.untold[cluster] = message
+	return store.Record(tx, store.Event{
+		Time: now, Object: api.Key{Kind: api.ClusterKind, Name: cluster}, Type: "Warning", Reason: "BundleRefused", Message: message,
+	})
 }
 
 // newest is the newest bundle that the spoke has acknowledged.
