@@ -83,7 +83,7 @@ func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) 
 		{"the spoke is behind", func(f *Facts) { f.Report.Digest = []byte("other") },
 			"Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(2)},
 		{"the spoke rejects the bundle", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
-			"False", "BundleRejected", "The spoke does not accept its bundle: expired", at(2)},
+			"False", "BundleRejected", "Expired", at(2)},
 		{"the spoke fails", func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "HealthCheckFailed", "sick"
 		},
