@@ -7,6 +7,9 @@ STATICCHECK_VERSION      := v0.8.2
 CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nave
 TOOLS   := $(CACHE)/tools
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# grpcnotrace leaves grpc's tracing pages out, whose reflection keeps the linker from dropping methods that nobody calls:
+# some 4 MiB of each binary, and 3 MiB of the spoke's memory.
+TAGS    := grpcnotrace
 LDFLAGS := -s -w -X github.com/navefleet/nave/shared/version.Version=$(VERSION)
 GO      := go
 
@@ -17,7 +20,7 @@ help: ## list these verbs
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 build: ## build nave, nave-hub and nave-spoke into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./hub/cmd/nave ./hub/cmd/nave-hub ./spoke/cmd/nave-spoke
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./hub/cmd/nave ./hub/cmd/nave-hub ./spoke/cmd/nave-spoke
 
 test: controlplane ## run everything: unit tests and, on real Kubernetes, the end-to-end stories
 	$(GO) test -timeout 40m ./...

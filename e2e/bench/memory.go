@@ -60,7 +60,7 @@ func (st *stand) keeping(ctx context.Context, n float64) error {
 	})
 }
 
-// spokeBinary is the size of nave-spoke, built with CGO_ENABLED=0, -trimpath and -ldflags "-s -w".
+// spokeBinary is the size of nave-spoke, built with CGO_ENABLED=0, -trimpath, -tags grpcnotrace and -ldflags "-s -w".
 func spokeBinary(_ context.Context, w *workshop) ([]Result, error) {
 	info, err := os.Stat(w.lab.Binary("nave-spoke"))
 	if err != nil {

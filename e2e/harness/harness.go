@@ -61,13 +61,13 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 // Binary returns the path of nave, nave-hub or nave-spoke.
 func (l *Lab) Binary(name string) string { return filepath.Join(l.Dir, "bin", name) }
 
-// build builds what users run, without the race detector or coverage of the caller.
+// build builds what users run, as make build does, without the race detector or coverage of the caller.
 func (l *Lab) build(ctx context.Context) error {
 	root, err := kubetest.Root()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(l.Dir, "bin")+"/",
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", filepath.Join(l.Dir, "bin")+"/",
 		"./hub/cmd/nave", "./hub/cmd/nave-hub", "./spoke/cmd/nave-spoke")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

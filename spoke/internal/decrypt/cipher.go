@@ -1,13 +1,14 @@
 package decrypt
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"encoding/base64"
+	"context"
 	"errors"
+	"io"
 	"regexp"
-	"strconv"
-	"time"
+
+	"github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/logging"
+	"github.com/sirupsen/logrus"
 )
 
 const keySize = 32 // AES-256
@@ -15,91 +16,52 @@ const keySize = 32 // AES-256
 // errLeaf is all that is ever said about a leaf that does not decrypt.
 var errLeaf = errors.New("not a value that this file's data key opens")
 
-var leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:(.+),iv:(.+),tag:(.+),type:(.+)\]`)
+// leafPattern is what SOPS writes for an encrypted leaf; the group is its type.
+var leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:.+,iv:.+,tag:.+,type:(.+)\]`)
 
-// openLeaf decrypts one ENC[…] text that SOPS bound to additional data. The result is a string, int, float64, bool,
-// []byte, time.Time or comment. The empty string is its own encryption.
-func openLeaf(text string, key []byte, additional string) (any, error) {
-	if text == "" {
-		return "", nil
+// The library logs what it finds odd, comments with their text among it.
+func init() {
+	logging.SetLevel(logrus.PanicLevel)
+	for _, logger := range logging.Loggers {
+		logger.SetOutput(io.Discard)
 	}
-	m := leafPattern.FindStringSubmatch(text)
-	if m == nil {
-		return nil, errLeaf
-	}
-	var parts [3][]byte
-	for i := range parts {
-		var err error
-		if parts[i], err = base64.StdEncoding.DecodeString(m[i+1]); err != nil {
-			return nil, errLeaf
-		}
-	}
-	data, iv, tag := parts[0], parts[1], parts[2]
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, errLeaf
-	}
-	if len(iv) == 0 || len(tag) != block.BlockSize() {
-		return nil, errLeaf
-	}
-	gcm, err := cipher.NewGCMWithNonceSize(block, len(iv))
-	if err != nil {
-		return nil, errLeaf
-	}
-	plain, err := gcm.Open(nil, iv, append(data, tag...), []byte(additional))
-	if err != nil {
-		return nil, errLeaf
-	}
-	return typed(plain, m[4])
 }
 
-// typed gives decrypted bytes the type SOPS recorded. SOPS does not authenticate the type, only the MAC does.
-func typed(plain []byte, kind string) (v any, err error) {
-	text := string(plain)
-	switch kind {
-	case "str":
-		return text, nil
-	case "comment":
-		return comment(text), nil
-	case "bytes":
-		return plain, nil
-	case "int":
-		v, err = strconv.Atoi(text)
-	case "float":
-		v, err = strconv.ParseFloat(text, 64)
-	case "bool":
-		v, err = strconv.ParseBool(text)
-	case "time":
-		var t time.Time
-		err = t.UnmarshalText(plain)
-		v = t
-	default:
-		err = errLeaf
+// guarded is the library's cipher, kept from its panics and from quoting values. It counts its calls, so that
+// explain can tell where the walk ended.
+type guarded struct {
+	ctx    context.Context
+	cipher sops.Cipher
+	calls  int
+	failed bool // the last call
+}
+
+// Encrypt is what this spoke never does.
+func (g *guarded) Encrypt(any, []byte, string) (string, error) { return "", errors.ErrUnsupported }
+
+// Decrypt opens one leaf. The library's cipher cannot keep a value of type bytes, so it gets those as text.
+func (g *guarded) Decrypt(text string, key []byte, additional string) (v any, err error) {
+	g.calls++
+	defer func() {
+		if recover() != nil {
+			err = errLeaf
+		}
+		if g.failed = err != nil; g.failed {
+			v = nil
+		}
+	}()
+	if g.ctx.Err() != nil {
+		return nil, g.ctx.Err()
 	}
-	if err != nil {
+	isBytes := false
+	if m := leafPattern.FindStringSubmatchIndex(text); m != nil && text[m[2]:m[3]] == "bytes" {
+		isBytes, text = true, text[:m[2]]+"str]"
+	}
+	if v, err = g.cipher.Decrypt(text, key, additional); err != nil {
 		return nil, errLeaf
+	}
+	if plain, ok := v.(string); ok && isBytes {
+		return []byte(plain), nil
 	}
 	return v, nil
-}
-
-// macBytes returns what SOPS puts into the MAC for a leaf.
-func macBytes(v any) ([]byte, error) {
-	switch v := v.(type) {
-	case string:
-		return []byte(v), nil
-	case []byte:
-		return v, nil
-	case int:
-		return []byte(strconv.Itoa(v)), nil
-	case float64:
-		return []byte(strconv.FormatFloat(v, 'f', -1, 64)), nil
-	case bool:
-		if v {
-			return []byte("True"), nil
-		}
-		return []byte("False"), nil
-	case time.Time:
-		return v.MarshalText()
-	}
-	return nil, errors.New("a scalar of a type that SOPS does not know")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-func fixture(t *testing.T, name string) []byte {
+func fixture(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {

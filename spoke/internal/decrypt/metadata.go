@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -54,25 +55,21 @@ type pgpKey struct {
 }
 
 // readMetadata reads the block of the first document, where SOPS looks for it.
-func readMetadata(docs []document) (*metadata, *rules, error) {
+func readMetadata(docs []document) (*metadata, error) {
 	if len(docs) == 0 || docs[0].metadata == nil {
-		return nil, nil, ErrNotEncrypted
+		return nil, ErrNotEncrypted
 	}
 	m := &metadata{}
 	if err := docs[0].metadata.Decode(m); err != nil {
-		return nil, nil, fmt.Errorf("%w: the sops block is not one", ErrMalformed)
+		return nil, fmt.Errorf("%w: the sops block is not one", ErrMalformed)
 	}
 	modified, err := time.Parse(time.RFC3339, m.LastModified)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: sops.lastmodified is no RFC 3339 time", ErrMalformed)
+		return nil, fmt.Errorf("%w: sops.lastmodified is no RFC 3339 time", ErrMalformed)
 	}
 	// SOPS binds the MAC to the time as it prints it.
 	m.LastModified = modified.Format(time.RFC3339)
-	r, err := newRules(m)
-	if err != nil {
-		return nil, nil, err
-	}
-	return m, r, nil
+	return m, nil
 }
 
 // groups returns the key groups; keys directly below sops are one group and win.
@@ -116,89 +113,37 @@ func printable(s string) string {
 	}, s)
 }
 
-// rules say which leaves are encrypted.
-type rules struct {
-	unencryptedSuffix, encryptedSuffix                                               string
-	unencryptedRegex, encryptedRegex, unencryptedCommentRegex, encryptedCommentRegex *regexp.Regexp
-}
-
-func newRules(m *metadata) (*rules, error) {
-	r := &rules{unencryptedSuffix: m.UnencryptedSuffix, encryptedSuffix: m.EncryptedSuffix}
+// rules returns what the library is to know: the rule that says which leaves are encrypted. SOPS allows one.
+func (m *metadata) rules() (sops.Metadata, error) {
+	r := sops.Metadata{
+		MACOnlyEncrypted: m.MACOnlyEncrypted, UnencryptedSuffix: m.UnencryptedSuffix, EncryptedSuffix: m.EncryptedSuffix,
+		UnencryptedRegex: m.UnencryptedRegex, EncryptedRegex: m.EncryptedRegex,
+		UnencryptedCommentRegex: m.UnencryptedCommentRegex, EncryptedCommentRegex: m.EncryptedCommentRegex,
+	}
 	count := 0
-	if m.UnencryptedSuffix != "" {
-		count++
+	for _, suffix := range []string{m.UnencryptedSuffix, m.EncryptedSuffix} {
+		if suffix != "" {
+			count++
+		}
 	}
-	if m.EncryptedSuffix != "" {
-		count++
-	}
-	for _, one := range []struct {
-		name, text string
-		to         **regexp.Regexp
-	}{
-		{"unencrypted_regex", m.UnencryptedRegex, &r.unencryptedRegex},
-		{"encrypted_regex", m.EncryptedRegex, &r.encryptedRegex},
-		{"unencrypted_comment_regex", m.UnencryptedCommentRegex, &r.unencryptedCommentRegex},
-		{"encrypted_comment_regex", m.EncryptedCommentRegex, &r.encryptedCommentRegex},
+	for _, rule := range []struct{ name, text string }{
+		{"unencrypted_regex", m.UnencryptedRegex}, {"encrypted_regex", m.EncryptedRegex},
+		{"unencrypted_comment_regex", m.UnencryptedCommentRegex}, {"encrypted_comment_regex", m.EncryptedCommentRegex},
 	} {
-		if one.text == "" {
+		if rule.text == "" {
 			continue
 		}
 		count++
-		re, err := regexp.Compile(one.text)
-		if err != nil {
-			return nil, fmt.Errorf("%w: sops.%s is no regular expression", ErrMalformed, one.name)
+		// The library takes one that does not compile for one that matches nothing.
+		if _, err := regexp.Compile(rule.text); err != nil {
+			return r, fmt.Errorf("%w: sops.%s is no regular expression", ErrMalformed, rule.name)
 		}
-		*one.to = re
 	}
 	if count > 1 {
-		return nil, fmt.Errorf("%w: more than one of encrypted_suffix, unencrypted_suffix, encrypted_regex, unencrypted_regex, encrypted_comment_regex, unencrypted_comment_regex", ErrMalformed)
+		return r, fmt.Errorf("%w: more than one of encrypted_suffix, unencrypted_suffix, encrypted_regex, unencrypted_regex, encrypted_comment_regex, unencrypted_comment_regex", ErrMalformed)
 	}
 	if count == 0 {
-		r.unencryptedSuffix = "_unencrypted"
+		r.UnencryptedSuffix = sops.DefaultUnencryptedSuffix
 	}
 	return r, nil
-}
-
-// encrypted reports whether the leaf at path, below the comments of stack, is encrypted. isComment: the leaf is the
-// last comment of the stack itself.
-func (r *rules) encrypted(path []string, stack [][]comment, isComment bool) bool {
-	switch {
-	case r.unencryptedSuffix != "":
-		return !anyOf(path, func(k string) bool { return strings.HasSuffix(k, r.unencryptedSuffix) })
-	case r.encryptedSuffix != "":
-		return anyOf(path, func(k string) bool { return strings.HasSuffix(k, r.encryptedSuffix) })
-	case r.unencryptedRegex != nil:
-		return !anyOf(path, r.unencryptedRegex.MatchString)
-	case r.encryptedRegex != nil:
-		return anyOf(path, r.encryptedRegex.MatchString)
-	case r.unencryptedCommentRegex != nil:
-		return !matchComments(r.unencryptedCommentRegex, stack, false)
-	default:
-		return matchComments(r.encryptedCommentRegex, stack, isComment)
-	}
-}
-
-func anyOf(path []string, match func(string) bool) bool {
-	for _, key := range path {
-		if match(key) {
-			return true
-		}
-	}
-	return false
-}
-
-// matchComments looks for a matching comment; with skipLast, the newest one does not count, for a comment does not
-// encrypt itself.
-func matchComments(re *regexp.Regexp, stack [][]comment, skipLast bool) bool {
-	for i, level := range stack {
-		for j, c := range level {
-			if skipLast && i == len(stack)-1 && j == len(level)-1 {
-				continue
-			}
-			if re.MatchString(string(c)) {
-				return true
-			}
-		}
-	}
-	return false
 }

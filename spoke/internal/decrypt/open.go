@@ -2,16 +2,15 @@ package decrypt
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/aes"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
@@ -68,7 +67,7 @@ func (p *Plaintext) HideIn(r *Redactor) {
 		case time.Time:
 			r.add(v.Format(time.RFC3339Nano))
 		default:
-			if text, err := macBytes(v); err == nil {
+			if text, err := sops.ToBytes(v); err == nil {
 				r.add(string(text))
 			}
 		}
@@ -85,7 +84,11 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys) (*
 	if err != nil {
 		return nil, err
 	}
-	m, r, err := readMetadata(docs)
+	m, err := readMetadata(docs)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := m.rules()
 	if err != nil {
 		return nil, err
 	}
@@ -93,179 +96,61 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys) (*
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{ctx: ctx, key: key, rules: r, onlyEncrypted: m.MACOnlyEncrypted, hash: sha512.New(), leaves: map[string]any{}}
-	if m.MACOnlyEncrypted {
-		// So that a MAC of this kind never equals one of the other kind. SOPS chose SHA-256("sops").
-		seed := sha256.Sum256([]byte("sops"))
-		w.hash.Write(seed[:])
+	places := scalars(docs)
+	c := &guarded{ctx: ctx, cipher: aes.NewCipher()}
+	mac, err := walk(docs, rules, key, c)
+	if err != nil {
+		return nil, explain(ctx, file, rules, c)
 	}
-	for i, doc := range docs {
-		w.document = i
-		if err := w.branch(doc.tree, place{}, nil); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.checkMAC(m); err != nil {
+	if err := checkMAC(m, key, c, mac); err != nil {
 		return nil, err
 	}
-	return &Plaintext{leaves: w.leaves}, nil
+	return &Plaintext{leaves: opened(places)}, nil
 }
 
-// walker decrypts the leaves of the documents in their order.
-type walker struct {
-	ctx           context.Context
-	key           []byte
-	rules         *rules
-	onlyEncrypted bool
-	hash          hash.Hash
-	document      int
-	leaves        map[string]any
-}
-
-// place is where a leaf is: by its keys, as the rules and the cipher see it (a list's elements share the list's
-// place), and with list indexes.
-type place struct{ keys, full []string }
-
-func (p place) key(name string) place {
-	return place{append(p.keys[:len(p.keys):len(p.keys)], name), append(p.full[:len(p.full):len(p.full)], name)}
-}
-
-func (p place) index(i int) place {
-	return place{p.keys, append(p.full[:len(p.full):len(p.full)], strconv.Itoa(i))}
-}
-
-func (w *walker) branch(b branch, at place, above [][]comment) error {
-	var active []comment
-	for _, e := range b {
-		if e.comment {
-			c, _ := e.value.(comment)
-			active = append(active, c)
-			if err := w.comment(c, at, push(above, active)); err != nil {
-				return err
-			}
-			continue
+// walk lets the library decrypt the leaves of the documents, in place, and returns the MAC it sums up. The library's
+// errors quote values, so of an error only that there is one gets out; the same goes for a panic.
+func walk(docs []document, rules sops.Metadata, key []byte, c sops.Cipher) (mac string, err error) {
+	defer func() {
+		if recover() != nil {
+			mac, err = "", errLeaf
 		}
-		if err := w.value(e.value, at.key(e.key), push(above, active)); err != nil {
-			return err
-		}
-		active = nil
+	}()
+	tree := sops.Tree{Metadata: rules}
+	for _, doc := range docs {
+		tree.Branches = append(tree.Branches, doc.tree)
 	}
-	return nil
-}
-
-func (w *walker) list(items []any, at place, above [][]comment) error {
-	var active []comment
-	n := 0
-	for _, item := range items {
-		if c, ok := item.(comment); ok {
-			active = append(active, c)
-			if err := w.comment(c, at, push(above, active)); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := w.value(item, at.index(n), push(above, active)); err != nil {
-			return err
-		}
-		if !isSealedComment(item) {
-			n++
-		}
-		active = nil
-	}
-	return nil
-}
-
-// isSealedComment recognises a comment of a list: SOPS writes it as one more element, of type comment.
-func isSealedComment(v any) bool {
-	text, _ := v.(string)
-	m := leafPattern.FindStringSubmatch(text)
-	return m != nil && m[4] == "comment"
-}
-
-func push(stack [][]comment, level []comment) [][]comment {
-	return append(stack[:len(stack):len(stack)], level)
-}
-
-func (w *walker) value(v any, at place, stack [][]comment) error {
-	switch v := v.(type) {
-	case branch:
-		return w.branch(v, at, stack)
-	case []any:
-		return w.list(v, at, stack)
-	case nil:
-		return nil
-	default:
-		if err := w.leaf(v, at, stack); err != nil {
-			return fmt.Errorf("document %d, %s: %w", w.document, strings.Join(at.full, "."), err)
-		}
-		return nil
-	}
-}
-
-func (w *walker) leaf(v any, at place, stack [][]comment) error {
-	if err := w.ctx.Err(); err != nil {
-		return err
-	}
-	if !w.rules.encrypted(at.keys, stack, false) {
-		if w.onlyEncrypted {
-			return nil
-		}
-		return w.sum(v)
-	}
-	text, ok := v.(string)
-	if !ok {
-		return errLeaf
-	}
-	plain, err := openLeaf(text, w.key, additional(at))
+	mac, err = tree.Decrypt(key, c)
 	if err != nil {
-		return err
+		return "", errLeaf
 	}
-	if _, ok := plain.(comment); !ok {
-		w.leaves[leafKey(w.document, at.full)] = plain
-	}
-	return w.sum(plain)
+	return mac, nil
 }
 
-// comment feeds the MAC with a comment that an old SOPS encrypted as a string; others are not in the MAC.
-func (w *walker) comment(c comment, at place, stack [][]comment) error {
-	if !w.rules.encrypted(at.keys, stack, true) {
-		return nil
-	}
-	plain, err := openLeaf(string(c), w.key, additional(at))
-	if err != nil {
-		return nil // it was never encrypted
-	}
-	return w.sum(plain)
-}
-
-func (w *walker) sum(v any) error {
-	if _, ok := v.(comment); ok {
-		return nil
-	}
-	b, err := macBytes(v)
-	if err != nil {
-		return err
-	}
-	w.hash.Write(b)
-	return nil
-}
-
-// additional is the data SOPS binds a leaf to: its keys, each with a colon.
-func additional(at place) string { return strings.Join(at.keys, ":") + ":" }
-
-func (w *walker) checkMAC(m *metadata) error {
+// checkMAC compares the MAC with the one in the file, which SOPS binds to the time it wrote the file.
+func checkMAC(m *metadata, key []byte, c sops.Cipher, got string) error {
 	if m.MAC == "" {
 		return fmt.Errorf("%w (the file has none)", ErrMAC)
 	}
-	want, err := openLeaf(m.MAC, w.key, m.LastModified)
+	want, err := c.Decrypt(m.MAC, key, m.LastModified)
 	if err != nil {
 		return fmt.Errorf("%w (the MAC does not decrypt)", ErrMAC)
 	}
-	got := strings.ToUpper(hex.EncodeToString(w.hash.Sum(nil)))
 	if text, ok := want.(string); !ok || subtle.ConstantTimeCompare([]byte(text), []byte(got)) != 1 {
 		return ErrMAC
 	}
 	return nil
+}
+
+// opened returns the leaves that the walk has changed. The empty string is its own encryption.
+func opened(places []leaf) map[string]any {
+	leaves := map[string]any{}
+	for _, l := range places {
+		if _, isComment := (*l.value).(sops.Comment); !isComment && l.sealed() {
+			leaves[leafKey(l.document, l.path)] = *l.value
+		}
+	}
+	return leaves
 }
 
 // leafKey makes a map key of a place. Keys may hold any character, so each carries its length.

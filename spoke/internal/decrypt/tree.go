@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
+	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -19,22 +21,9 @@ const (
 // ErrMalformed says that a file is not a YAML file that SOPS would write.
 var ErrMalformed = errors.New("malformed SOPS file")
 
-// comment is a comment's text without its "#". SOPS keeps comments as entries of the tree and encrypts them too.
-type comment string
-
-// entry is one key and its value, or a comment.
-type entry struct {
-	key     string
-	value   any // string, int, float64, bool, time.Time, nil, branch, []any; comment: the entry is one
-	comment bool
-}
-
-// branch is a mapping in the order of the file.
-type branch []entry
-
 // document is one YAML document and the metadata found in it.
 type document struct {
-	tree     branch
+	tree     sops.TreeBranch
 	metadata *yaml.Node
 }
 
@@ -86,22 +75,23 @@ func parseDocument(node *yaml.Node) (document, error) {
 // parser builds one branch. Comments go where SOPS puts them: before what they stand above or beside, in the branch
 // of their node, unless the parent has taken them.
 type parser struct {
-	out      branch
+	out      sops.TreeBranch
 	metadata *yaml.Node
 }
 
 func (p *parser) comments(texts ...string) {
 	for _, line := range commentLines(texts...) {
-		p.out = append(p.out, entry{comment: true, value: line})
+		p.out = append(p.out, sops.TreeItem{Key: line})
 	}
 }
 
-func commentLines(texts ...string) []comment {
-	var lines []comment
+// commentLines returns comments without their "#". SOPS keeps them in the tree and encrypts them too.
+func commentLines(texts ...string) []sops.Comment {
+	var lines []sops.Comment
 	for _, text := range texts {
 		for line := range strings.SplitSeq(text, "\n") {
 			if line != "" {
-				lines = append(lines, comment(line[1:]))
+				lines = append(lines, sops.Comment{Value: line[1:]})
 			}
 		}
 	}
@@ -147,7 +137,7 @@ func (p *parser) pair(key, value *yaml.Node, depth int) error {
 	if err != nil {
 		return err
 	}
-	p.out = append(p.out, entry{key: key.Value, value: v})
+	p.out = append(p.out, sops.TreeItem{Key: key.Value, Value: v})
 	if scalar {
 		p.comments(value.FootComment)
 	}
@@ -167,14 +157,22 @@ func parseValue(node *yaml.Node, commentsTaken bool, depth int) (any, error) {
 	case yaml.SequenceNode:
 		return parseList(node, commentsTaken, depth)
 	case yaml.ScalarNode:
-		var v any
-		if err := node.Decode(&v); err != nil {
-			return nil, fmt.Errorf("line %d: a scalar is not what its tag says", node.Line)
-		}
-		return v, nil
+		return parseScalar(node)
 	}
 	// SOPS writes none, and they could make a small file a very large tree.
 	return nil, fmt.Errorf("line %d: an alias", node.Line)
+}
+
+func parseScalar(node *yaml.Node) (any, error) {
+	var v any
+	if err := node.Decode(&v); err != nil {
+		return nil, fmt.Errorf("line %d: a scalar is not what its tag says", node.Line)
+	}
+	switch v.(type) {
+	case nil, string, int, float64, bool, time.Time:
+		return v, nil
+	}
+	return nil, fmt.Errorf("line %d: a scalar of a type that SOPS does not know", node.Line)
 }
 
 func parseList(node *yaml.Node, commentsTaken bool, depth int) ([]any, error) {
