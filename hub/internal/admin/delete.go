@@ -66,6 +66,7 @@ func removeCluster(tx *store.Tx, cluster string) error {
 		deleteAll(tx, store.Outcomes, graph),
 		deleteAll(tx, store.Reports, graph),
 		store.Plans.Delete(tx, cluster),
+		store.Repairs.Delete(tx, cluster),
 		store.Desireds.Delete(tx, cluster),
 		store.Spokes.Delete(tx, cluster),
 	)

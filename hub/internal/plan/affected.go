@@ -81,6 +81,8 @@ func (p *Planner) note(changes []store.Change) error {
 			switch {
 			case c.Table == store.Sources.Name():
 				err = p.noteSource(tx, c.Key)
+			case c.Table == store.Repairs.Name():
+				err = p.noteRepair(tx, c.Key)
 			case clusterOf(c.Key) == "":
 				err = p.noteHub(tx, c.Key)
 			default:
@@ -114,6 +116,15 @@ func (p *Planner) noteSource(tx *store.Tx, key string) error {
 		}
 	}
 	return nil
+}
+
+// noteRepair concerns the cluster, whose Applications are not all in the store any more.
+func (p *Planner) noteRepair(tx *store.Tx, cluster string) error {
+	_, ok, err := store.Repairs.Get(tx, cluster)
+	if ok {
+		p.dirty[cluster] = true
+	}
+	return err
 }
 
 func sameArtifact(a, b store.Fetched) bool {

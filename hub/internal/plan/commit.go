@@ -140,8 +140,11 @@ func (c *writer) write(w *walked) error {
 		return err
 	}
 	c.scopes[w.cluster] = w.scope()
-	if w.cluster == "" || w.overfull != nil {
+	if w.cluster == "" {
 		return nil
+	}
+	if err := store.Repairs.Delete(c.tx, w.cluster); err != nil || w.overfull != nil {
+		return err
 	}
 	for _, e := range w.entries {
 		if e.data == nil || store.HasBlob(c.tx, e.entry.Digest) {
@@ -178,6 +181,7 @@ func (c *writer) remove(w *walked) error {
 		deleteAll(c.tx, store.Outcomes, prefix),
 		deleteAll(c.tx, store.Reports, prefix),
 		store.Plans.Delete(c.tx, w.cluster),
+		store.Repairs.Delete(c.tx, w.cluster),
 	)
 	delete(c.scopes, w.cluster)
 	return err

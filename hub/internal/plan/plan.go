@@ -69,7 +69,7 @@ const (
 
 // Run plans until ctx ends or the store is closed.
 func (p *Planner) Run(ctx context.Context) error {
-	watcher := p.store.Watch(store.Resources.Name(), store.Sources.Name())
+	watcher := p.store.Watch(store.Resources.Name(), store.Sources.Name(), store.Repairs.Name())
 	defer watcher.Close()
 	if err := p.load(); err != nil {
 		return err

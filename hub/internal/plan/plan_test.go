@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // fleet is a story's files: clusters of one Fleet that all render the same tree.
@@ -195,6 +197,29 @@ func TestASweptRenderIsRenderedAgain(t *testing.T) {
 	if got := s.plan("c0000").Applications[0].RequestedAt; got != "now" {
 		t.Errorf("requested %q", got)
 	}
+}
+
+func TestAnApplicationThatIsMissingIsMadeAgain(t *testing.T) {
+	s := planned(t, 2)
+	before := s.plan("c0000")
+	lost := before.Applications[0].Digest
+	s.update(func(tx *store.Tx) error {
+		_, err := store.SweepBlobs(tx, func(d manifest.Digest) bool { return d != lost })
+		return errors.Join(err, store.Repairs.Put(tx, "c0000", store.Repair{Applications: []manifest.Digest{lost}}))
+	})
+	s.play([]string{"plan"})
+	s.must(s.store.View(func(tx *store.Tx) error {
+		_, err := store.Blob(tx, lost)
+		return err
+	}))
+	if got := s.plan("c0000"); !reflect.DeepEqual(got, before) {
+		t.Errorf("planned %v, want what was there: %v", got, before)
+	}
+	if got := get(s, store.Repairs, "c0000"); len(got.Applications) != 0 {
+		t.Errorf("still asked for: %v", got)
+	}
+	s.play([]string{"renders", "1"}) // the first
+	s.play([]string{"quiet"})
 }
 
 func TestChangedAtIsWhenTheNewRevisionWasFetched(t *testing.T) {

@@ -107,7 +107,7 @@ func (s *story) restart() {
 	if s.watcher != nil {
 		s.watcher.Close()
 	}
-	s.watcher = s.store.Watch(store.Resources.Name(), store.Sources.Name())
+	s.watcher = s.store.Watch(store.Resources.Name(), store.Sources.Name(), store.Repairs.Name())
 	s.planner = New(Config{
 		Store: s.store, Renderer: s.renderer, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
 	})

@@ -38,7 +38,7 @@ func PutBlob(tx *Tx, data []byte) (manifest.Digest, error) {
 	return d, nil
 }
 
-// Blob returns the data with the digest. Errors: ErrNotFound; a blob that the disk damaged is an error, too.
+// Blob returns the data with the digest. Errors: ErrNotFound; ErrDamaged when they are not what was put.
 func Blob(tx *Tx, d manifest.Digest) ([]byte, error) {
 	frame, size, err := blobFrame(tx, d)
 	if err != nil {
@@ -46,7 +46,7 @@ func Blob(tx *Tx, d manifest.Digest) ([]byte, error) {
 	}
 	data, err := decompressor.DecodeAll(frame, make([]byte, 0, size))
 	if err != nil {
-		return nil, fmt.Errorf("decompress blob %s of the store: %w", d, err)
+		return nil, fmt.Errorf("decompress blob %s of the store: %w: %w", d, ErrDamaged, err)
 	}
 	if manifest.DigestOf(data) != d {
 		return nil, fmt.Errorf("blob %s of the store: %w: its bytes have another digest", d, ErrDamaged)

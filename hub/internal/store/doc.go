@@ -35,6 +35,7 @@
 //	sources          api.SourceKey → JSON Fetched
 //	renders          digest of the inputs → JSON Render
 //	plans            cluster → JSON Plan
+//	repairs          cluster → JSON Repair
 //	desireds         cluster → JSON Desired
 //	spokes           cluster → JSON Spoke
 //	reports          cluster/Kind/namespace/name → JSON Report

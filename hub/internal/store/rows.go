@@ -60,6 +60,12 @@ type Plan struct {
 	ChangedAt time.Time `json:"changedAt"`
 }
 
+// Repair says that Applications a cluster needs are not in the store, or not as they were written: its graph has to be
+// walked again, which makes them anew. Key: the cluster's name. Written by publish, deleted by plan.
+type Repair struct {
+	Applications []manifest.Digest `json:"applications"`
+}
+
 // Desired is the newest signed bundle of one cluster. Key: the cluster's name. Written by publish.
 type Desired struct {
 	Bundle    bundle.ID `json:"bundle"`

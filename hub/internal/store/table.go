@@ -123,6 +123,7 @@ var (
 	Sources    = Table[Fetched]{"sources"}
 	Renders    = Table[Render]{"renders"}
 	Plans      = Table[Plan]{"plans"}
+	Repairs    = Table[Repair]{"repairs"}
 	Desireds   = Table[Desired]{"desireds"}
 	Spokes     = Table[Spoke]{"spokes"}
 	Reports    = Table[Report]{"reports"}

@@ -1,0 +1,115 @@
+package publish
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// spoilt is a bench over a file with two clusters' bundles and some garbage, and with what became of the Application of
+// the first. It returns the entry of that Application, and the garbage.
+func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) error) (b *bench, entry bundle.Entry, garbage manifest.Digest) {
+	b = newBench(t)
+	path := filepath.Join(t.TempDir(), "hub.db")
+	open := func() {
+		s, err := store.Open(path)
+		b.must(err)
+		b.Store = s
+	}
+	open()
+	b.plan("east", "one")
+	b.plan("west", "two")
+	b.publish()
+	b.update(func(tx *store.Tx) error {
+		plan, _, err := store.Plans.Get(tx, "east")
+		b.must(err)
+		entry = plan.Applications[0]
+		garbage, err = store.PutBlob(tx, []byte("garbage"))
+		return err
+	})
+	b.must(b.Store.Close())
+	db, err := bbolt.Open(path, 0o600, nil)
+	b.must(err)
+	b.must(db.Update(func(tx *bbolt.Tx) error { return spoil(tx.Bucket([]byte("blobs")), entry.Digest[:]) }))
+	b.must(db.Close())
+	open()
+	t.Cleanup(func() { b.Store.Close() })
+	return b, entry, garbage
+}
+
+func (b *bench) has(d manifest.Digest) (has bool) {
+	b.T.Helper()
+	b.must(b.Store.View(func(tx *store.Tx) error {
+		has = store.HasBlob(tx, d)
+		return nil
+	}))
+	return has
+}
+
+func (b *bench) repair(cluster string) (row store.Repair, ok bool) {
+	b.T.Helper()
+	b.must(b.Store.View(func(tx *store.Tx) (err error) {
+		row, ok, err = store.Repairs.Get(tx, cluster)
+		return err
+	}))
+	return row, ok
+}
+
+func TestASweepThatMeetsAnApplicationItCannotReadDeletesNothingElseAndAsksForIt(t *testing.T) {
+	for name, spoil := range map[string]func(*bbolt.Bucket, []byte) error{
+		"missing":  func(blobs *bbolt.Bucket, key []byte) error { return blobs.Delete(key) },
+		"no frame": func(blobs *bbolt.Bucket, key []byte) error { return blobs.Put(key, []byte("rubbish that is no frame")) },
+		"cut off":  func(blobs *bbolt.Bucket, key []byte) error { return blobs.Put(key, []byte{1}) },
+		"another's": func(blobs *bbolt.Bucket, key []byte) error {
+			other := manifest.DigestOf([]byte("two"))
+			return blobs.Put(key, bytes.Clone(blobs.Get(other[:])))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, entry, garbage := spoilt(t, spoil)
+			var log strings.Builder
+			b.Publisher.Log = slog.New(slog.NewTextHandler(&log, nil))
+			b.must(b.sweep(t.Context()))
+			for _, content := range []string{"one", "two", "garbage"} {
+				if !b.has(manifest.DigestOf([]byte(content))) {
+					t.Errorf("%s was swept", content)
+				}
+			}
+			if b.has(entry.Digest) {
+				t.Error("the damaged blob stands in the way of a new one")
+			}
+			if row, _ := b.repair("east"); len(row.Applications) != 1 || row.Applications[0] != entry.Digest {
+				t.Errorf("asked for %v", row)
+			}
+			if row, ok := b.repair("west"); ok {
+				t.Errorf("asked for %v of a cluster that lacks nothing", row)
+			}
+			if text := log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, entry.Digest.String()) || !strings.Contains(text, "[east]") {
+				t.Errorf("logged %s", text)
+			}
+			b.update(func(tx *store.Tx) error { // what the planner does
+				again, err := application(tx, "one")
+				if again.Digest != entry.Digest {
+					t.Errorf("made %s again, want %s", again.Digest, entry.Digest)
+				}
+				return errors.Join(err, store.Repairs.Delete(tx, "east"))
+			})
+			b.must(b.sweep(t.Context()))
+			if b.has(garbage) || !b.has(manifest.DigestOf([]byte("one"))) {
+				t.Error("the next sweep does not do what a sweep does")
+			}
+			if _, ok := b.repair("east"); ok {
+				t.Error("it asks again for what is there")
+			}
+		})
+	}
+}
