@@ -142,12 +142,17 @@ func (s *Spoke) mount(settings map[string]string) error {
 
 // newSpoke makes of a join manifest the files and flags that its Deployment would give the spoke's container.
 func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifest string) (*Spoke, error) {
-	dir := filepath.Join(f.Dir, "spoke-"+cluster.Name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	settings, err := joinSettings(manifest)
 	if err != nil {
+		return nil, err
+	}
+	return f.lab.NewSpoke(ctx, cluster, filepath.Join(f.Dir, "spoke-"+cluster.Name), settings)
+}
+
+// NewSpoke returns a spoke that is not started, with its files in dir and with what a join manifest's ConfigMap and Secret
+// hold: hub, cluster, trust-domain, ca-pin, token, signing-keys.pem. The service account of the manifest must be in the cluster.
+func (l *Lab) NewSpoke(ctx context.Context, cluster *kubetest.Cluster, dir string, settings map[string]string) (*Spoke, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := (&Spoke{Dir: dir}).mount(settings); err != nil {
@@ -162,7 +167,7 @@ func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifes
 		return nil, err
 	}
 	return &Spoke{Cluster: cluster, Dir: dir, Process: &Process{
-		Name: "nave-spoke of " + cluster.Name, binary: f.lab.Binary("nave-spoke"), HTTP: http, Log: filepath.Join(dir, "spoke.log"),
+		Name: "nave-spoke of " + cluster.Name, binary: l.Binary("nave-spoke"), HTTP: http, Log: filepath.Join(dir, "spoke.log"),
 		Args: []string{
 			"--hub=" + settings["hub"], "--cluster=" + settings["cluster"], "--trust-domain=" + settings["trust-domain"], "--ca-pin=" + settings["ca-pin"],
 			"--join-token-file=" + filepath.Join(dir, "token"), "--signing-keys=" + filepath.Join(dir, "signing-keys.pem"),
