@@ -23,7 +23,7 @@ import (
 
 // renderFormat is part of the key of every memoized render. Raise it when the same tree and specification would now
 // render to something else; then the old rows answer nothing any more and are swept.
-const renderFormat = 2
+const renderFormat = 3
 
 // Limits of what the memo holds.
 const (
@@ -59,10 +59,17 @@ type flight struct {
 	err    error
 }
 
-// row is the value of store.Renders.
-type row struct {
-	Variants []variant `json:"variants"` // newest first
+// The rows of store.Renders are of two kinds: under the digest of a specification (rowKey) the index of its variants,
+// which is small and read often, and under variantKey each variant, which is large. No variant is marked as used for the
+// last time before its index is, so that no sweep leaves an index without what it names.
+
+// index is the value of the row of a specification.
+type index struct {
+	Variants []manifest.Digest `json:"variants"` // artifacts, the newest render first
 }
+
+// variantKey is the key of the row of a variant.
+func variantKey(row string, artifact manifest.Digest) string { return row + "/" + artifact.String() }
 
 // variant is what one specification rendered to in the trees that look like this.
 type variant struct {
@@ -217,39 +224,108 @@ func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a
 	return newRendering(key, result)
 }
 
-// lookup finds the render in the store; nil when it is not there.
+// lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are; what
+// they hold is taken from memory where it can be.
 func (m *memo) lookup(key flightKey, a *source.Artifact) (found *rendering, err error) {
+	probe := kustomize.NewProbe(a.Dir)
+	defer probe.Close()
 	err = m.store.View(func(tx *store.Tx) error {
-		rendered, ok, err := readRow(tx, key.row)
-		if err != nil || !ok {
+		known, _, err := readIndex(tx, key.row)
+		if err != nil {
 			return err
 		}
-		for _, v := range rendered.Variants {
-			if v.Artifact == a.Digest || v.Reads.Unchanged(a.Dir) {
-				found, err = storedRendering(tx, key, v)
-				if errors.Is(err, store.ErrNotFound) {
-					continue // a blob of it is gone: rendering brings it back
-				}
+		for _, artifact := range known.Variants {
+			v, err := m.variant(tx, flightKey{key.row, artifact})
+			if err != nil {
 				return err
 			}
+			if v == nil || artifact != a.Digest && !probe.Unchanged(v.Reads) {
+				continue
+			}
+			found, err = storedRendering(tx, key, *v)
+			if errors.Is(err, store.ErrNotFound) {
+				continue // a blob of it is gone: rendering brings it back
+			}
+			return err
 		}
 		return nil
 	})
 	return found, err
 }
 
-// readRow reads one row of store.Renders. A value that does not parse is from another version and as good as none.
-func readRow(tx *store.Tx, key string) (row, bool, error) {
+// variant returns a variant that an index names, from memory or from the store; nil when it is in neither.
+func (m *memo) variant(tx *store.Tx, key flightKey) (*variant, error) {
+	if v := m.remembered(key); v != nil {
+		return v, nil
+	}
+	r, ok, err := store.Renders.Get(tx, variantKey(key.row, key.artifact))
+	if err != nil || !ok {
+		return nil, err
+	}
+	v := &variant{}
+	if json.Unmarshal(r.Value, v) != nil {
+		return nil, nil // of another version, and as good as none
+	}
+	return v, nil
+}
+
+// remembered returns what is in memory of a render that is done.
+func (m *memo) remembered(key flightKey) *variant {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, ok := m.flights[key]
+	if !ok {
+		return nil
+	}
+	select {
+	case <-f.done:
+		if f.result != nil {
+			return &f.result.variant
+		}
+	default:
+	}
+	return nil
+}
+
+// readIndex reads the row of a specification. A value that does not parse is from another version and as good as none.
+func readIndex(tx *store.Tx, key string) (known index, usedAt time.Time, err error) {
+	r, ok, err := store.Renders.Get(tx, key)
+	if err != nil || !ok || json.Unmarshal(r.Value, &known) != nil {
+		return index{}, time.Time{}, err
+	}
+	return known, r.UsedAt, nil
+}
+
+// touchRender marks the row of a specification, and those of its variants, as used. It reports whether the row is there.
+func touchRender(tx *store.Tx, key string, now usedAt) (bool, error) {
+	r, ok, err := store.Renders.Get(tx, key)
+	if err != nil || !ok || !now.due(r.UsedAt) {
+		return ok, err
+	}
+	var known index
+	if json.Unmarshal(r.Value, &known) != nil {
+		return true, now.touch(tx, key, r)
+	}
+	for _, artifact := range known.Variants {
+		if err := touchVariant(tx, variantKey(key, artifact), now); err != nil {
+			return true, err
+		}
+	}
+	return true, now.touch(tx, key, r)
+}
+
+// touchVariant marks the row of a variant as used, if it is there.
+func touchVariant(tx *store.Tx, key string, now usedAt) error {
 	r, ok, err := store.Renders.Get(tx, key)
 	if err != nil || !ok {
-		return row{}, false, err
+		return err
 	}
-	var v row
-	if json.Unmarshal(r.Value, &v) != nil {
-		return row{}, false, nil
-	}
-	return v, true, nil
+	r.UsedAt = now.Time
+	return store.Renders.Put(tx, key, r)
 }
+
+// due reports whether a row that was used last at that time is to be marked again.
+func (now usedAt) due(last time.Time) bool { return now.Sub(last) >= touchEvery/2 }
 
 // passingError is a failure that says nothing about the tree.
 type passingError struct{ error }

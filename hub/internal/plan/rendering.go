@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
@@ -146,27 +147,48 @@ func (r *rendering) put(tx *store.Tx, now usedAt) error {
 			return err
 		}
 	}
-	old, _, err := readRow(tx, r.row)
+	return r.putRow(tx, now)
+}
+
+// putRow writes the variant, and names it first in the index. The last one too many goes.
+func (r *rendering) putRow(tx *store.Tx, now usedAt) error {
+	if _, err := touchRender(tx, r.row, now); err != nil { // before the index gets a new time
+		return err
+	}
+	known, used, err := readIndex(tx, r.row)
 	if err != nil {
 		return err
 	}
-	variants := slices.DeleteFunc(old.Variants, func(v variant) bool { return v.Artifact == r.artifact })
-	variants = append([]variant{r.variant}, variants...)
-	value, err := json.Marshal(row{Variants: variants[:min(len(variants), maxVariants)]})
+	if used.IsZero() {
+		used = now.Time
+	}
+	variants := slices.DeleteFunc(known.Variants, func(artifact manifest.Digest) bool { return artifact == r.artifact })
+	variants = slices.Insert(variants, 0, r.artifact)
+	for _, old := range variants[min(len(variants), maxVariants):] {
+		if err := store.Renders.Delete(tx, variantKey(r.row, old)); err != nil {
+			return err
+		}
+	}
+	known.Variants = variants[:min(len(variants), maxVariants)]
+	if err := putRender(tx, variantKey(r.row, r.artifact), r.variant, now.Time); err != nil {
+		return err
+	}
+	return putRender(tx, r.row, known, used)
+}
+
+func putRender(tx *store.Tx, key string, value any, used time.Time) error {
+	data, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode render: %w", err)
 	}
-	return store.Renders.Put(tx, r.row, store.Render{Value: value, UsedAt: now.Time})
+	return store.Renders.Put(tx, key, store.Render{Value: data, UsedAt: used})
 }
 
 // check marks the row as used. errSwept when it is gone: its blobs may be gone with it.
 func (r *rendering) check(tx *store.Tx, now usedAt) error {
-	found, ok, err := store.Renders.Get(tx, r.row)
-	if err != nil {
-		return err
+	ok, err := touchRender(tx, r.row, now)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: render %s", errSwept, r.row)
 	}
-	if !ok {
-		return fmt.Errorf("%w: render %s", errSwept, r.row)
-	}
-	return now.touch(tx, r.row, found)
+	return err
 }

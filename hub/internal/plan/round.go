@@ -93,11 +93,7 @@ func (p *Planner) touch() error {
 	}
 	err := p.store.Update(func(tx *store.Tx) error {
 		for key := range keys {
-			row, ok, err := store.Renders.Get(tx, key)
-			if err == nil && ok {
-				err = now.touch(tx, key, row)
-			}
-			if err != nil {
+			if _, err := touchRender(tx, key, now); err != nil {
 				return err
 			}
 		}

@@ -92,30 +92,77 @@ func (r Reads) Paths() []string {
 // Unchanged reports whether a build of the tree at root would read exactly the same. It is false for the zero Reads,
 // and when the tree cannot be read.
 func (r Reads) Unchanged(root string) bool {
-	if r.IsZero() {
+	p := NewProbe(root)
+	defer p.Close()
+	return p.Unchanged(r)
+}
+
+// Probe compares one tree with several Reads and looks at nothing in it twice. It is for one goroutine.
+type Probe struct {
+	root string
+	tree *tree // nil: not opened yet, or not to be opened
+}
+
+// NewProbe returns a Probe of the tree at root, which is opened when it is needed.
+func NewProbe(root string) *Probe { return &Probe{root: root} }
+
+// Close ends the probe.
+func (p *Probe) Close() {
+	if p.tree != nil {
+		_ = p.tree.close()
+	}
+}
+
+// Unchanged is Reads.Unchanged for the probe's tree. What it saw before it compares first: trees that follow one another
+// mostly differ from a new one in the same file.
+func (p *Probe) Unchanged(r Reads) bool {
+	if r.IsZero() || !p.open() {
 		return false
 	}
-	t, err := openTree(context.Background(), root, nil)
-	if err != nil {
-		return false
-	}
-	defer t.close()
-	for p, target := range r.links {
-		if at, err := t.resolve(p); err != nil || at != target {
+	t := p.tree
+	for at, seen := range t.reads.facts {
+		if fact, ok := r.facts[at]; ok && contradicts(seen, fact) {
 			return false
 		}
 	}
-	for p, fact := range r.facts {
-		if !t.holds(p, fact) {
+	for at, target := range r.links {
+		if to, err := t.resolve(at); err != nil || to != target {
 			return false
 		}
-		delete(t.files, p) // the content is not needed again
+	}
+	for at, fact := range r.facts {
+		if !t.holds(at, fact) {
+			return false
+		}
+		delete(t.files, at) // the content is not needed again
 	}
 	return true
 }
 
-// holds reports whether a fact is true of the tree.
+func (p *Probe) open() bool {
+	if p.tree == nil {
+		t, err := openTree(context.Background(), p.root, nil)
+		if err != nil {
+			return false
+		}
+		p.tree = t
+	}
+	return true
+}
+
+// contradicts reports whether two facts cannot both be true of a path.
+func contradicts(a, b string) bool {
+	if len(a) == 1 || len(b) == 1 { // one says only what is there
+		return a[0] != b[0]
+	}
+	return a != b
+}
+
+// holds reports whether a fact is true of the tree. What was seen of it before is not looked at again.
 func (t *tree) holds(p, fact string) bool {
+	if covers(t.reads.facts[p], fact) {
+		return true
+	}
 	var err error
 	switch {
 	case len(fact) == 1:
@@ -125,7 +172,12 @@ func (t *tree) holds(p, fact string) bool {
 	default:
 		_, err = t.list(p)
 	}
-	return err == nil && t.reads.facts[p] == fact
+	return err == nil && covers(t.reads.facts[p], fact)
+}
+
+// covers reports whether what was seen of a path makes a fact true: it is the fact, or says more than it.
+func covers(seen, fact string) bool {
+	return seen == fact || len(fact) == 1 && strings.HasPrefix(seen, fact)
 }
 
 // recorder collects a Reads.

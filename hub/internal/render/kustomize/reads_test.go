@@ -74,6 +74,39 @@ func TestReadsNoticeWhatTheBuildWouldAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestAProbeJudgesEachOfSeveralReadsAsIfItWereTheOnlyOne(t *testing.T) {
+	trees := []string{growTree(t), growTree(t), growTree(t)}
+	for i, change := range []func(string) error{
+		write("base/a.txt", "changed"), write("plain/deep/two.yaml", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: two}\n"),
+	} {
+		if err := change(trees[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var reads []Reads
+	for _, root := range trees {
+		for _, path := range []string{"apps", "plain", "way", "files", "base"} {
+			result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b", Path: path}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reads = append(reads, result.Reads)
+		}
+	}
+	for i, root := range trees {
+		for first := range reads {
+			probe := NewProbe(root)
+			for n := range reads {
+				r := reads[(first+n)%len(reads)]
+				if got, want := probe.Unchanged(r), r.Unchanged(root); got != want {
+					t.Errorf("tree %d, reads %d after those from %d: unchanged is %t, alone %t", i, (first+n)%len(reads), first, got, want)
+				}
+			}
+			probe.Close()
+		}
+	}
+}
+
 func write(name, content string) func(string) error {
 	return func(root string) error {
 		file := filepath.Join(root, name)

@@ -1,0 +1,149 @@
+package plan
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"golang.org/x/tools/txtar"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// several is a fleet of one cluster over as many trees, the first of them "tree-0".
+func several(t *testing.T, trees int) *story {
+	archive := fleet(1)
+	for i := range trees {
+		archive.Files = append(archive.Files, txtar.File{
+			Name: fmt.Sprintf("tree-%d/root/app.yaml", i),
+			Data: fmt.Appendf(nil, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: default}\ndata: {value: tree %d}\n", i),
+		})
+	}
+	s := newStory(t, archive)
+	s.play([]string{"apply", "hub.yaml"})
+	for i := range trees {
+		s.playTree(i)
+	}
+	return s
+}
+
+// playTree makes one of the trees the newest.
+func (s *story) playTree(i int) {
+	s.play([]string{"fetch", "fleet", fmt.Sprintf("main@sha1:%d", i), fmt.Sprintf("tree-%d", i)})
+	s.play([]string{"plan"})
+}
+
+// renderRows are the times at which the rows of store.Renders were used, by key.
+func (s *story) renderRows() map[string]time.Time {
+	rows := map[string]time.Time{}
+	s.must(s.store.View(func(tx *store.Tx) error {
+		return store.Renders.Scan(tx, "", func(key string, r store.Render) error {
+			rows[key] = r.UsedAt
+			return nil
+		})
+	}))
+	return rows
+}
+
+func TestTheNewestVariantsOfARenderAreAnsweredAfterARestart(t *testing.T) {
+	s := several(t, maxVariants+1)
+	s.play([]string{"renders", fmt.Sprint(maxVariants + 1)})
+	if rows := s.renderRows(); len(rows) != 1+maxVariants {
+		t.Errorf("%d rows, want an index and %d variants", len(rows), maxVariants)
+	}
+	for i := range maxVariants {
+		s.restart()
+		s.playTree(i + 1)
+		s.play([]string{"renders", "0"})
+	}
+	s.restart()
+	s.playTree(0)
+	s.play([]string{"renders", "1"})
+}
+
+func TestATreeThatDiffersElsewhereIsAnsweredByAnyVariant(t *testing.T) {
+	s := several(t, maxVariants)
+	s.play([]string{"renders", fmt.Sprint(maxVariants)})
+	for i := range maxVariants {
+		other := fmt.Sprintf("other-%d", i)
+		s.archive.Files = append(s.archive.Files,
+			txtar.File{Name: other + "/root/app.yaml", Data: s.file(fmt.Sprintf("tree-%d/root/app.yaml", i))},
+			txtar.File{Name: other + "/elsewhere.yaml", Data: []byte("x")})
+		if i%2 == 0 {
+			s.restart()
+		}
+		s.play([]string{"fetch", "fleet", "main@sha1:9" + fmt.Sprint(i), other})
+		s.play([]string{"plan"})
+		s.play([]string{"renders", "0"})
+	}
+}
+
+func TestNoSweepTakesAVariantBeforeItsIndex(t *testing.T) {
+	s := several(t, 2)
+	for _, pause := range []time.Duration{touchEvery, time.Hour, touchEvery / 2} {
+		s.now = s.now.Add(pause)
+		s.must(s.planner.touch())
+		s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = s.now.String() })
+		s.round()
+		rows := s.renderRows()
+		for key, used := range rows {
+			index, _, _ := strings.Cut(key, "/")
+			if used.Before(rows[index]) {
+				t.Errorf("after %s the row %s was used at %s, before its index", pause, key, used)
+			}
+			if s.now.Sub(used) >= touchEvery {
+				t.Errorf("after %s the row %s is still marked as used at %s", pause, key, used)
+			}
+		}
+	}
+}
+
+// BenchmarkCommitAmongThousand is what the memo does when one of 1,000 files changed: it looks for the render, which is not
+// there, renders, and writes what came of it.
+func BenchmarkCommitAmongThousand(b *testing.B) {
+	s, err := store.Open(filepath.Join(b.TempDir(), "store"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	p := New(Config{Store: s, Renderer: render.InProcess{}, Log: slog.New(slog.DiscardHandler)})
+	root := b.TempDir()
+	for i := range 1000 {
+		plantConfigMap(b, root, i, "first")
+	}
+	ks := &kustomizev1.Kustomization{}
+	ks.Name, ks.Namespace, ks.Spec.Path = "apps", "flux-system", "./apps"
+	for n := 0; b.Loop(); n++ {
+		plantConfigMap(b, root, n*7%1000, fmt.Sprint("commit ", n))
+		a := &source.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, n))}
+		r, err := p.memo.render(b.Context(), ks, a)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Update(func(tx *store.Tx) error { return r.put(tx, usedAt{time.Now()}) }); err != nil {
+			b.Fatal(err)
+		}
+		r.stored()
+	}
+}
+
+func plantConfigMap(b *testing.B, root string, i int, value string) {
+	b.Helper()
+	name := filepath.Join(root, "apps", fmt.Sprintf("part-%02d", i/50), fmt.Sprintf("cm-%04d.yaml", i))
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	content := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm-%04d, namespace: bench}\ndata: {value: %q, payload: %s}\n",
+		i, value, strings.Repeat("x", 200))
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		b.Fatal(err)
+	}
+}
