@@ -118,8 +118,10 @@ func tell(ts *testscript.TestScript, name string, c command, neg bool, args []st
 	defer cancel()
 	start := time.Now()
 	err := s.run(ctx, c, args)
-	_, _ = ts.Stdout().Write(s.stdout.Bytes())
-	_, _ = ts.Stderr().Write(s.stderr.Bytes())
+	if s.printed { // other commands leave what the last one printed for the next line to match
+		_, _ = ts.Stdout().Write(s.stdout.Bytes())
+		_, _ = ts.Stderr().Write(s.stderr.Bytes())
+	}
 	if d := time.Since(start); d > time.Second {
 		ts.Logf("# %s took %.1fs", name, d.Seconds())
 	}

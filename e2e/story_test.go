@@ -37,6 +37,7 @@ type story struct {
 	said       bytes.Buffer // everything the CLI wrote
 
 	stdout, stderr bytes.Buffer // of the line that runs now
+	printed        bool         // by the line that runs now, if only nothing
 }
 
 func newStory(tb testing.TB, dir, work string) (*story, error) {
@@ -51,6 +52,7 @@ func newStory(tb testing.TB, dir, work string) (*story, error) {
 func (s *story) run(ctx context.Context, c command, args []string) error {
 	s.stdout.Reset()
 	s.stderr.Reset()
+	s.printed = false
 	return c(ctx, s, args)
 }
 
@@ -312,6 +314,7 @@ func naveCommand(ctx context.Context, s *story, args []string) error {
 		return errNoHub
 	}
 	out, err := s.fleet.Nave(ctx, s.absolute(args)...)
+	s.printed = true
 	s.stdout.WriteString(out)
 	s.said.WriteString(out)
 	if err != nil {
