@@ -48,13 +48,12 @@ type hub struct {
 	address   string
 	acks      chan string
 
-	mu       sync.Mutex
-	blobs    map[manifest.Digest][]byte
-	fetched  int
-	offer    *spokev1.Offer
-	changed  chan struct{} // closed when offer changes
-	reports  map[string]*spokev1.ApplicationReport
-	verified uint64
+	mu      sync.Mutex
+	blobs   map[manifest.Digest][]byte
+	fetched int
+	offer   *spokev1.Offer
+	changed chan struct{} // closed when offer changes
+	reports map[string]*spokev1.ApplicationReport
 }
 
 func newHub(t *testing.T) *hub {
