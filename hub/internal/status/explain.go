@@ -85,9 +85,10 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 // explainObject is about an object in the cluster that is not well.
 func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	advice := "Look at the object and its events in the cluster: kubectl describe"
-	if o.Status == "Refused" && f.Report.Reason == "DecryptionFailed" {
-		advice = advices[f.Report.Reason]
-	} else if o.Status == "Refused" {
+	switch reason := f.Report.Reason; {
+	case o.Status == "Refused" && (reason == "DecryptionFailed" || reason == "PruneFailed"):
+		advice = advices[reason]
+	case o.Status == "Refused":
 		advice = "The cluster's API server does not take the object as it is in Git: correct it there, or give the spoke the rights it lacks"
 	}
 	return &adminv1.Explanation{

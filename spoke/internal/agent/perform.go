@@ -199,7 +199,9 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 // failureOf puts what went wrong into words; the zero failure when nothing did.
 func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	var f failure
-	if changes != nil && len(changes.Failed()) > 0 {
+	if guard := guarded(changes); guard != nil {
+		f.reason, f.message = reasonHeld, guard.Error() // which objects would go, the hub knows; none of them was refused
+	} else if changes != nil && len(changes.Failed()) > 0 {
 		f.reason, f.message = reasonOf(changes.Failed(), reason), changes.Err().Error()
 		for _, e := range changes.Failed() {
 			id := e.Object.ID()
@@ -212,6 +214,23 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 		f.message = strings.TrimSuffix(f.message, "\n")
 	}
 	return f
+}
+
+// reasonHeld is not one of Flux: a prune waits for an operator's word.
+const reasonHeld = "PruneHeld"
+
+// guarded returns why a prune was stopped, if that is all that is wrong.
+func guarded(changes *apply.ChangeSet) *apply.GuardError {
+	if changes == nil {
+		return nil
+	}
+	var guard *apply.GuardError
+	for _, e := range changes.Failed() {
+		if !errors.As(e.Err, &guard) {
+			return nil
+		}
+	}
+	return guard
 }
 
 // reasonOf is the reason that all failed entries share, if they share a special one.

@@ -39,7 +39,7 @@ type Entry struct {
 // ChangeSet is what an apply or a removal did, object by object.
 type ChangeSet struct {
 	Owner     bundle.Owner
-	Entries   []Entry              // of the objects in the Set, in its order, then of what was pruned
+	Entries   []Entry              // of the objects in the Set, in its order, then of what was pruned, in the order of manifest.Less
 	Inventory *inventory.Inventory // what is owned now
 	Duration  time.Duration
 }

@@ -12,11 +12,18 @@ type Guard struct {
 // DefaultGuard stops a prune of twenty objects or more that are nine tenths or more of the Application.
 var DefaultGuard = Guard{Objects: 20, Percent: 90}
 
-// Check returns an error that says why and what to do, when pruning gone of owned objects must be acknowledged.
+// Check returns a *GuardError when pruning gone of owned objects must be acknowledged.
 func (g Guard) Check(owned, gone int) error {
 	if g.Percent <= 0 || gone == 0 || gone < g.Objects || gone*100 < owned*g.Percent {
 		return nil
 	}
-	return fmt.Errorf("prune held: it would delete %d of %d objects (%d %% or more needs an acknowledgement); "+
-		"bring them back in Git, or ask for a reconciliation to let them go", gone, owned, g.Percent)
+	return &GuardError{Owned: owned, Gone: gone, Percent: g.Percent}
+}
+
+// GuardError says why a prune was stopped, and what to do.
+type GuardError struct{ Owned, Gone, Percent int }
+
+func (e *GuardError) Error() string {
+	return fmt.Sprintf("prune held: it would delete %d of %d objects (%d %% or more needs an acknowledgement); "+
+		"bring them back in Git, or ask for a reconciliation to let them go", e.Gone, e.Owned, e.Percent)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,7 +72,10 @@ func (a *Applier) start(owner bundle.Owner, account string, prior *inventory.Inv
 	return r, err
 }
 
+// changes sums up. What was pruned comes in an order that is the same each time, so that the same failure reads the same.
 func (r *run) changes(started time.Time) *ChangeSet {
+	pruned := r.entries[min(len(r.set.Objects), len(r.entries)):]
+	slices.SortStableFunc(pruned, func(a, b Entry) int { return manifest.Compare(a.Object.ID(), b.Object.ID()) })
 	return &ChangeSet{Owner: r.owner, Entries: r.entries, Inventory: r.next, Duration: time.Since(started)}
 }
 
