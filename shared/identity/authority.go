@@ -165,7 +165,8 @@ func PinOf(certificate *x509.Certificate) string {
 }
 
 // Issue returns a certificate for a public key and the authority's own after it, both DER. It holds from now for ttl, or
-// to the authority's end; it begins a little earlier (a tenth of ttl, at most five minutes) for clocks that are late.
+// to the authority's end, to the second; it begins a little earlier (a tenth of ttl, at most five minutes) for clocks that
+// are late. IssuedAt tells from the certificate when that was.
 // Names and addresses are for hubs only, which alone may serve.
 func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNames []string, ips []net.IP) (chainDER [][]byte, err error) {
 	if err := a.checkIssue(pub, id, ttl, len(dnsNames)+len(ips)); err != nil {
@@ -175,7 +176,7 @@ func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNam
 	if err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
-	now := time.Now()
+	now := time.Now().Truncate(time.Second) // as certificates count time
 	end := now.Add(ttl)
 	if end.After(a.certificate.NotAfter) {
 		end = a.certificate.NotAfter
@@ -185,7 +186,7 @@ func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNam
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: id.TrustDomain, Path: "/" + id.Role + "/" + id.Name}},
 		DNSNames:              dnsNames,
 		IPAddresses:           ips,
-		NotBefore:             now.Add(-min(maxBackdate, ttl/10)),
+		NotBefore:             now.Add(-backdate(ttl.Truncate(time.Second), 10)),
 		NotAfter:              end,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           usages(id.Role),
@@ -196,6 +197,17 @@ func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNam
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
 	return [][]byte{der, a.certificate.Raw}, nil
+}
+
+// backdate is how much earlier a certificate begins than it was issued: a part of its life, in whole seconds.
+func backdate(life time.Duration, part int) time.Duration {
+	return min(maxBackdate, (life / time.Duration(part)).Truncate(time.Second))
+}
+
+// IssuedAt returns when Issue made a certificate, to the second. The time that it begins earlier than that follows from how
+// long it holds. (For one that holds less than an hour because its authority ends, the answer is some minutes early.)
+func IssuedAt(c *x509.Certificate) time.Time {
+	return c.NotBefore.Add(backdate(c.NotAfter.Sub(c.NotBefore), 11)).UTC()
 }
 
 func (a *Authority) checkIssue(pub crypto.PublicKey, id ID, ttl time.Duration, names int) error {

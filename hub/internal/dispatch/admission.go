@@ -14,13 +14,47 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // clusterKey is where the Cluster of that name is stored.
 func clusterKey(name string) api.Key { return api.Key{Kind: "Cluster", Name: name} }
 
-// admitted returns nil when the cluster exists and is not blocked, and PERMISSION_DENIED otherwise.
-func admitted(tx *store.Tx, cluster string) error {
+// admitted returns nil when the cluster exists, is not blocked, and registered when the caller's certificate was issued or
+// before; PERMISSION_DENIED otherwise. Operators see, now and then, that a certificate does not count any more.
+func (s *Server) admitted(tx *store.Tx, c caller) error {
+	if err := there(tx, c.cluster); err != nil {
+		return err
+	}
+	err := counts(tx, c)
+	if status.Code(err) == codes.PermissionDenied && s.told.due(c.cluster, time.Now()) {
+		message := status.Convert(err).Message()
+		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address), telemetry.Reason(message))
+		s.batch.event(warning(c.cluster, "CertificateRevoked", "a spoke that called from %s was refused: %s", c.address, message))
+	}
+	return err
+}
+
+// counts returns PERMISSION_DENIED for a certificate from before the cluster's registration. A cluster that an operator
+// removed, and added again, has none; one that left Git and came back still has its own.
+func counts(tx *store.Tx, c caller) error {
+	row, _, err := store.Spokes.Get(tx, c.cluster)
+	switch {
+	case err != nil:
+		return err
+	case row.RegisteredAt.IsZero():
+		return status.Errorf(codes.PermissionDenied, "cluster %[1]s has not registered since it was added: "+
+			"its spoke gets in with the manifest that `nave cluster add %[1]s` prints", c.cluster)
+	case c.issued.Before(row.RegisteredAt.Truncate(time.Second)):
+		return status.Errorf(codes.PermissionDenied, "the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
+			"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
+			c.issued.Format(time.RFC3339), c.cluster, row.RegisteredAt.UTC().Format(time.RFC3339), c.cluster)
+	}
+	return nil
+}
+
+// there returns nil when the cluster exists and is not blocked, and PERMISSION_DENIED otherwise.
+func there(tx *store.Tx, cluster string) error {
 	row, ok, err := store.Resources.Get(tx, clusterKey(cluster).Path())
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -39,9 +38,7 @@ func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 	b.ack("a", stageApplied, id(2))
 
 	b.store = store.OpenMemory()
-	must(t, b.store.Update(func(tx *store.Tx) error {
-		return store.Resources.Put(tx, clusterKey("a").Path(), store.Resource{Object: json.RawMessage("{}")})
-	}))
+	registered(t, b.store, "a")
 	must(t, b.flush())
 	must(t, b.store.View(func(tx *store.Tx) error {
 		row, _, err := store.Spokes.Get(tx, "a")
@@ -115,9 +112,7 @@ func TestABatchIsBoundedInSizeAndLeavesTheRestForTheNext(t *testing.T) {
 
 func TestWhatIsLeftIsWrittenAtTheEnd(t *testing.T) {
 	s := store.OpenMemory()
-	must(t, s.Update(func(tx *store.Tx) error {
-		return store.Resources.Put(tx, clusterKey("a").Path(), store.Resource{Object: json.RawMessage("{}")})
-	}))
+	registered(t, s, "a")
 	b := newBatch(s, telemetry.Discard())
 	b.ack("a", stageApplied, id(1))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -23,7 +23,7 @@ const (
 
 // Fetch implements spokev1.SpokeServiceServer.
 func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_FetchServer) error {
-	cluster, err := s.caller(stream.Context())
+	caller, err := s.caller(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -31,12 +31,12 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 	if err != nil {
 		return err
 	}
-	release, err := s.quotas.fetch(cluster)
+	release, err := s.quotas.fetch(caller.cluster)
 	if err != nil {
 		return err
 	}
 	defer release()
-	desired, err := s.authorise(cluster, wanted)
+	desired, err := s.authorise(caller, wanted)
 	if err != nil {
 		return err
 	}
@@ -72,9 +72,10 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 
 // authorise returns the cluster's desired row when it reaches everything that is wanted. A digest of another cluster and
 // one that does not exist get the same answer.
-func (s *Server) authorise(cluster string, wanted []manifest.Digest) (desired store.Desired, err error) {
+func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired store.Desired, err error) {
+	cluster := caller.cluster
 	err = s.store.View(func(tx *store.Tx) error {
-		if err := admitted(tx, cluster); err != nil {
+		if err := s.admitted(tx, caller); err != nil {
 			return err
 		}
 		row, ok, err := store.Desireds.Get(tx, cluster)

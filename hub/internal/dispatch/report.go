@@ -31,10 +31,11 @@ const (
 
 // Report implements spokev1.SpokeServiceServer. It returns when the report is on disk.
 func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1.ReportResponse, error) {
-	cluster, err := s.caller(ctx)
+	caller, err := s.caller(ctx)
 	if err != nil {
 		return nil, err
 	}
+	cluster := caller.cluster
 	release, err := s.quotas.report(cluster)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 	report.events = report.events[:s.quotas.events(cluster, len(report.events))]
 	changes := false
 	err = s.store.View(func(tx *store.Tx) error {
-		if err := admitted(tx, cluster); err != nil {
+		if err := s.admitted(tx, caller); err != nil {
 			return err
 		}
 		changes, err = report.changes(tx, cluster)

@@ -101,8 +101,29 @@ func (r *rig) update(fn func(tx *store.Tx) error) {
 	must(r.t, r.store.Update(fn))
 }
 
-// cluster registers a Cluster.
+// cluster adds a Cluster, or changes it, and registers its spoke, unless it has registered.
 func (r *rig) cluster(name string, blocked bool) {
+	r.t.Helper()
+	r.add(name, blocked)
+	r.spoke(name, func(row *store.Spoke) {
+		if row.RegisteredAt.IsZero() {
+			row.RegisteredAt = time.Now().Truncate(time.Second)
+		}
+	})
+}
+
+// spoke changes a cluster's Spoke row.
+func (r *rig) spoke(name string, change func(*store.Spoke)) {
+	r.t.Helper()
+	r.update(func(tx *store.Tx) error {
+		row, _, err := store.Spokes.Get(tx, name)
+		change(&row)
+		return errors.Join(err, store.Spokes.Put(tx, name, row))
+	})
+}
+
+// add adds a Cluster, or changes it.
+func (r *rig) add(name string, blocked bool) {
 	r.t.Helper()
 	object, err := json.Marshal(api.Cluster{Spec: api.ClusterSpec{Blocked: blocked}})
 	must(r.t, err)

@@ -38,6 +38,7 @@ type Server struct {
 	batch    *batch
 	reach    *reach
 	quotas   *quotas
+	told     *told
 	hellos   chan struct{} // a slot for each hello that is being answered
 
 	drainOnce sync.Once
@@ -66,6 +67,7 @@ func New(c Config) *Server {
 		sessions:    newSessions(),
 		reach:       newReach(),
 		quotas:      newQuotas(),
+		told:        newTold(),
 		hellos:      make(chan struct{}, maxHellos),
 		draining:    make(chan struct{}),
 	}
@@ -120,18 +122,26 @@ func (s *Server) sweep(ctx context.Context) error {
 				x.end(status.Error(codes.Unavailable, "no heartbeat for too long"))
 			}
 			s.quotas.sweep(now)
+			s.told.sweep(now)
 		}
 	}
 }
 
-// caller returns the cluster whose certificate the caller showed.
-func (s *Server) caller(ctx context.Context) (string, error) {
-	id, err := identity.PeerID(ctx)
+// caller is who calls, by the certificate that was shown.
+type caller struct {
+	cluster string
+	issued  time.Time // the certificate, to the second
+	address string    // where from, for people
+}
+
+// caller returns whose certificate the caller showed. Whether it counts, admitted says.
+func (s *Server) caller(ctx context.Context) (caller, error) {
+	id, issued, err := identity.Peer(ctx)
 	if err != nil {
-		return "", status.Error(codes.Unauthenticated, "show a certificate of a cluster")
+		return caller{}, status.Error(codes.Unauthenticated, "show a certificate of a cluster")
 	}
 	if id.Role != identity.Cluster || id.TrustDomain != s.trustDomain {
-		return "", status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", id)
+		return caller{}, status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", id)
 	}
-	return id.Name, nil
+	return caller{id.Name, issued, address(ctx)}, nil
 }

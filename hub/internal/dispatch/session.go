@@ -24,7 +24,7 @@ const oldestProtocol = max(1, int64(version.Protocol)-2)
 
 // Session implements spokev1.SpokeServiceServer: hello, welcome, then offers down and acks and heartbeats up.
 func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
-	cluster, err := s.caller(stream.Context())
+	caller, err := s.caller(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
 	if err != nil {
 		return err
 	}
-	x := newSession(cluster, address(stream.Context()))
+	x := newSession(caller)
 	if err := s.open(stream, x, hello); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	var desired *offer
 	var spoke store.Spoke
 	err := s.store.View(func(tx *store.Tx) (err error) {
-		if err = admitted(tx, x.cluster); err != nil {
+		if err = s.admitted(tx, x.caller); err != nil {
 			return err
 		}
 		if spoke, _, err = store.Spokes.Get(tx, x.cluster); err == nil {

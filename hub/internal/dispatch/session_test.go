@@ -68,7 +68,7 @@ func TestUnchangedReconnectIsOnlyWelcomed(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	row := r.desire("a", 7, r.application("app", `{"x":1}`))
-	r.update(func(tx *store.Tx) error { return store.Spokes.Put(tx, "a", store.Spoke{Rejected: "long ago"}) })
+	r.spoke("a", func(row *store.Spoke) { row.Rejected = "long ago" })
 	client := r.dial(identity.Cluster, "a")
 	c := r.hello(client, row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY)
 	m, err := c.Recv()
@@ -165,8 +165,8 @@ func TestSpokeThatLostItsStateIsNotTakenForHealthy(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	row := r.desire("a", 3)
-	r.update(func(tx *store.Tx) error {
-		return store.Spokes.Put(tx, "a", store.Spoke{Acks: map[string]bundle.ID{stageReceived: row.Bundle, stageHealthy: row.Bundle}})
+	r.spoke("a", func(s *store.Spoke) {
+		s.Acks = map[string]bundle.ID{stageReceived: row.Bundle, stageHealthy: row.Bundle}
 	})
 	r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
 	r.awaitSpoke("a", "acks gone", func(s store.Spoke) bool { return s.Connected && len(s.Acks) == 0 })

@@ -10,8 +10,7 @@ import (
 
 // session is the hub's side of one spoke connection. The handler goroutine sends; one more receives.
 type session struct {
-	cluster string
-	address string
+	caller
 	mailbox *mailbox
 	seen    atomic.Int64 // when something was last received, Unix nanoseconds
 
@@ -26,8 +25,8 @@ type session struct {
 	sinceLive time.Time // changes before this moment are not measured: there was no spoke yet
 }
 
-func newSession(cluster, address string) *session {
-	x := &session{cluster: cluster, address: address, mailbox: newMailbox(), ended: make(chan struct{})}
+func newSession(c caller) *session {
+	x := &session{caller: c, mailbox: newMailbox(), ended: make(chan struct{})}
 	x.touch()
 	return x
 }

@@ -87,10 +87,11 @@ func (d *spokeDelta) merge(newer *spokeDelta) {
 	maps.Copy(d.acks, newer.acks)
 }
 
-// write changes the row.
+// write changes the row. A spoke that is let in has registered; if its row says otherwise, the cluster was removed
+// meanwhile, and added again for another.
 func (d *spokeDelta) write(tx *store.Tx, cluster string) error {
 	row, _, err := store.Spokes.Get(tx, cluster)
-	if err != nil {
+	if err != nil || row.RegisteredAt.IsZero() {
 		return err
 	}
 	d.apply(&row)

@@ -14,9 +14,9 @@ import (
 const maxInline = 32 << 10
 
 // watch is the one store watcher: it reads each changed Desired once and puts it into the mailbox of its session, and
-// ends the sessions of clusters that are gone or blocked.
+// ends the sessions of clusters that are gone or blocked, or registered anew since.
 func (s *Server) watch(ctx context.Context) error {
-	w := s.store.Watch(store.Desireds.Name(), store.Resources.Name())
+	w := s.store.Watch(store.Desireds.Name(), store.Resources.Name(), store.JoinTokens.Name())
 	defer w.Close()
 	s.refresh(s.everyone()) // who came before the watcher did
 	for {
@@ -47,21 +47,37 @@ func (s *Server) everyone() concerns {
 func (s *Server) concerned(changes []store.Change) concerns {
 	found := concerns{}
 	for _, c := range changes {
-		cluster, ok, itself := c.Key, true, c.Table == store.Resources.Name()
 		if c.Key == "" { // the whole table
 			return s.everyone()
 		}
-		if itself {
-			cluster, ok = strings.CutPrefix(c.Key, clusterKey("").Path())
-		}
-		if !ok {
-			continue
-		}
+		cluster, itself := s.clusterOf(c)
 		if x := s.sessions.get(cluster); x != nil {
 			found[x] = found[x] || itself
 		}
 	}
 	return found
+}
+
+// clusterOf names the cluster that a change is about, or none. itself: who may come in for it may have changed.
+func (s *Server) clusterOf(c store.Change) (cluster string, itself bool) {
+	switch c.Table {
+	case store.Resources.Name():
+		if name, ok := strings.CutPrefix(c.Key, clusterKey("").Path()); ok {
+			return name, true
+		}
+		return "", false
+	case store.JoinTokens.Name(): // spent: a spoke registered
+		err := s.store.View(func(tx *store.Tx) error {
+			token, _, err := store.JoinTokens.Get(tx, c.Key)
+			cluster = token.Cluster
+			return err
+		})
+		if err != nil {
+			s.log.Error("read a join token", telemetry.Err(err))
+		}
+		return cluster, true
+	}
+	return c.Key, false
 }
 
 // refresh reads the rows of the sessions' clusters, in one View.
@@ -85,7 +101,7 @@ func (s *Server) refreshOne(tx *store.Tx, x *session, itself bool) {
 	var o *offer
 	var err error
 	if itself {
-		err = admitted(tx, x.cluster)
+		err = s.admitted(tx, x.caller)
 	}
 	if err == nil {
 		o, err = readOffer(tx, x.cluster)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -44,7 +45,14 @@ func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (string
 	case !s.now().Before(token.ExpiresAt):
 		return token.Cluster, errExpired
 	}
-	return token.Cluster, admitted(tx, token.Cluster)
+	if err := admitted(tx, token.Cluster); err != nil || token.UsedAt.IsZero() {
+		return token.Cluster, err
+	}
+	row, _, err := store.Spokes.Get(tx, token.Cluster)
+	if err == nil && token.UsedAt.Before(row.RegisteredAt) {
+		err = errStale
+	}
+	return token.Cluster, err
 }
 
 // admitted returns errDenied unless the cluster exists and is not blocked.
@@ -68,21 +76,21 @@ func admitted(tx *store.Tx, cluster string) error {
 
 func clusterKey(name string) api.Key { return api.Key{Kind: "Cluster", Name: name} }
 
-// issue makes the certificate of a cluster.
-func (s *Server) issue(key crypto.PublicKey, cluster string) (*registrationv1.Certificate, error) {
+// issue makes the certificate of a cluster, and says when.
+func (s *Server) issue(key crypto.PublicKey, cluster string) (*registrationv1.Certificate, time.Time, error) {
 	id := identity.ID{TrustDomain: s.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
 	chain, err := s.authority.Issue(key, id, s.ttl, nil, nil)
 	if err != nil {
 		s.log.Error("issue certificate", telemetry.Cluster(cluster), telemetry.Err(err))
-		return nil, status.Error(codes.Internal, "the hub cannot issue certificates now")
+		return nil, time.Time{}, status.Error(codes.Internal, "the hub cannot issue certificates now")
 	}
 	leaf, err := x509.ParseCertificate(chain[0])
 	if err != nil {
-		return nil, status.Error(codes.Internal, "the hub cannot issue certificates now")
+		return nil, time.Time{}, status.Error(codes.Internal, "the hub cannot issue certificates now")
 	}
 	return &registrationv1.Certificate{
 		Chain:       chain,
 		Authorities: [][]byte{s.authority.Certificate().Raw},
 		ExpiresAt:   timestamppb.New(leaf.NotAfter),
-	}, nil
+	}, identity.IssuedAt(leaf), nil
 }

@@ -19,9 +19,13 @@ var (
 	errExpired = errors.New("expired")
 	errUsed    = errors.New("already used with another key")
 	errDenied  = errors.New("its cluster is blocked or deleted")
+	errStale   = errors.New("already used, and its cluster has registered with another since")
 
 	errToken = status.Error(codes.Unauthenticated, "the join token is not valid; get a new manifest with `nave cluster add`")
 )
+
+// errRevoked: the certificate is from before the cluster registered last.
+var errRevoked = errors.New("the certificate is from before its cluster registered last")
 
 // maxToken is the longest token that is looked up, in bytes.
 const maxToken = 256
@@ -31,7 +35,7 @@ func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).Str
 
 // answer is what the caller of Register hears.
 func (s *Server) answer(cluster string, err error, digest string) error {
-	for _, cause := range []error{errUnknown, errExpired, errUsed, errDenied} {
+	for _, cause := range []error{errUnknown, errExpired, errUsed, errDenied, errStale} {
 		if errors.Is(err, cause) {
 			s.refuse(cluster, cause, digest)
 			return errToken
@@ -42,7 +46,7 @@ func (s *Server) answer(cluster string, err error, digest string) error {
 }
 
 // causes are the label values of refusals.
-var causes = map[error]string{errUnknown: "unknown", errExpired: "expired", errUsed: "used", errDenied: "denied"}
+var causes = map[error]string{errUnknown: "unknown", errExpired: "expired", errUsed: "used", errDenied: "denied", errStale: "stale"}
 
 // refuse tells the operators why a token was not accepted: on its cluster, or, for a token nobody made, under the first
 // digits of its digest.

@@ -29,11 +29,11 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	if err != nil {
 		return nil, s.answer(cluster, err, digest)
 	}
-	certificate, err := s.issue(key, cluster) // before the token is spent: what fails here can be tried again
+	certificate, issued, err := s.issue(key, cluster) // before the token is spent: what fails here can be tried again
 	if err != nil {
 		return nil, err
 	}
-	err = s.store.Update(func(tx *store.Tx) error { return s.spend(tx, digest, print, certificate) })
+	err = s.store.Update(func(tx *store.Tx) error { return s.spend(tx, digest, print, certificate, issued) })
 	if err != nil {
 		return nil, s.answer(cluster, err, digest)
 	}
@@ -42,8 +42,10 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	return &registrationv1.RegisterResponse{Certificate: certificate}, nil
 }
 
-// spend checks the token again, alone among the writers, and marks it used. Of two callers one comes second.
-func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate) error {
+// spend checks the token again, alone among the writers, and marks it used. Of two callers one comes second. The cluster
+// has registered when the first certificate for the token was issued: certificates from before do not count any more. A
+// lost answer that is asked for again is the same registration.
+func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate, issued time.Time) error {
 	cluster, err := s.check(tx, digest, key)
 	if err != nil {
 		return err
@@ -54,12 +56,12 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 	}
 	now := s.now().UTC()
 	if token.UsedAt.IsZero() {
-		token.UsedAt, token.UsedBy = now, key
+		token.UsedAt, token.UsedBy = issued, key
 	}
 	if err := store.JoinTokens.Put(tx, digest, token); err != nil {
 		return err
 	}
-	if err := s.note(tx, cluster, c, now); err != nil {
+	if err := s.note(tx, cluster, c, token.UsedAt); err != nil {
 		return err
 	}
 	return store.Record(tx, store.Event{

@@ -115,6 +115,14 @@ func (r *rig) cluster(name string, blocked bool) {
 	}))
 }
 
+// registered makes a cluster one that has registered.
+func (r *rig) registered(cluster string) {
+	r.t.Helper()
+	must(r.t, r.store.Update(func(tx *store.Tx) error {
+		return store.Spokes.Put(tx, cluster, store.Spoke{RegisteredAt: time.Now().Truncate(time.Second)})
+	}))
+}
+
 func (r *rig) token(token, cluster string) {
 	r.t.Helper()
 	must(r.t, r.store.Update(func(tx *store.Tx) error {
@@ -288,6 +296,7 @@ func TestGuessersCannotFillTheStore(t *testing.T) {
 func TestRenewalIsForTheCallersOwnNameOnly(t *testing.T) {
 	r := newRig(t)
 	r.cluster("ab", false)
+	r.registered("a")
 	key, csr := newCSR(t)
 	answer, err := r.as(identity.Cluster, "a").Renew(t.Context(), &registrationv1.RenewRequest{Csr: csr})
 	must(t, err)
@@ -310,6 +319,7 @@ func TestNobodyElseRenews(t *testing.T) {
 		_, err = r.as(role, name).Renew(t.Context(), request)
 		wantCode(t, err, codes.PermissionDenied)
 	}
+	r.registered("a")
 	client := r.as(identity.Cluster, "a")
 	r.cluster("a", true) // its certificate is still valid
 	_, err = client.Renew(t.Context(), request)

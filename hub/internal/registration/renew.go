@@ -3,6 +3,7 @@ package registration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -16,7 +17,7 @@ import (
 
 // Renew implements registrationv1.RegistrationServiceServer: the caller's own name, for a new key.
 func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*registrationv1.RenewResponse, error) {
-	id, err := identity.PeerID(ctx)
+	id, shown, err := identity.Peer(ctx)
 	if err != nil {
 		return nil, status.Error(codes.Unauthenticated, "show a certificate of a cluster")
 	}
@@ -27,15 +28,15 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.View(func(tx *store.Tx) error { return admitted(tx, id.Name) }); err != nil {
+	if err := s.store.View(func(tx *store.Tx) error { return counts(tx, id.Name, shown) }); err != nil {
 		return nil, s.refuseRenewal(id.Name, err)
 	}
-	certificate, err := s.issue(key, id.Name)
+	certificate, issued, err := s.issue(key, id.Name)
 	if err != nil {
 		return nil, err
 	}
 	err = s.store.Update(func(tx *store.Tx) error {
-		if err := admitted(tx, id.Name); err != nil {
+		if err := errors.Join(counts(tx, id.Name, shown), checkClock(tx, id.Name, issued)); err != nil {
 			return err
 		}
 		return s.note(tx, id.Name, certificate, time.Time{})
@@ -48,11 +49,44 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	return &registrationv1.RenewResponse{Certificate: certificate}, nil
 }
 
+// counts returns errDenied unless the cluster is admitted and has registered, and errRevoked for a certificate from before
+// that. A cluster that an operator removed, and added again, has not registered.
+func counts(tx *store.Tx, cluster string, issued time.Time) error {
+	if err := admitted(tx, cluster); err != nil {
+		return err
+	}
+	row, _, err := store.Spokes.Get(tx, cluster)
+	switch {
+	case err != nil:
+		return err
+	case row.RegisteredAt.IsZero():
+		return errDenied
+	case issued.Before(row.RegisteredAt.Truncate(time.Second)):
+		return errRevoked
+	}
+	return nil
+}
+
+// checkClock refuses to hand out a certificate that would not count, because the hub's clock went back beyond the
+// registration: the spoke keeps the one it has, and asks again.
+func checkClock(tx *store.Tx, cluster string, issued time.Time) error {
+	row, _, err := store.Spokes.Get(tx, cluster)
+	if err == nil && issued.Before(row.RegisteredAt.Truncate(time.Second)) {
+		return fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right", cluster, row.RegisteredAt, issued)
+	}
+	return err
+}
+
 // refuseRenewal is what the caller of Renew hears.
 func (s *Server) refuseRenewal(cluster string, err error) error {
-	if errors.Is(err, errDenied) {
+	switch {
+	case errors.Is(err, errDenied):
 		s.log.Warn("certificate not renewed", telemetry.Cluster(cluster), telemetry.Err(err))
 		return status.Errorf(codes.PermissionDenied, "cluster %s is blocked or not registered with this hub", cluster)
+	case errors.Is(err, errRevoked):
+		s.log.Warn("certificate not renewed", telemetry.Cluster(cluster), telemetry.Err(err))
+		return status.Errorf(codes.PermissionDenied, "the certificate of cluster %s is from before it registered last and does not "+
+			"count any more; to let this spoke in, get a new manifest with `nave cluster add %s`", cluster, cluster)
 	}
 	s.log.Error("renew a certificate", telemetry.Cluster(cluster), telemetry.Err(err))
 	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")

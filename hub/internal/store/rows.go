@@ -76,7 +76,7 @@ type Desired struct {
 
 // Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and dispatch.
 type Spoke struct {
-	RegisteredAt      time.Time            `json:"registeredAt"`
+	RegisteredAt      time.Time            `json:"registeredAt"` // by a join token; certificates from before do not count
 	CertificateExpiry time.Time            `json:"certificateExpiry"`
 	Connected         bool                 `json:"connected"`
 	Since             time.Time            `json:"since"` // of Connected
