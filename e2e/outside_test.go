@@ -192,6 +192,8 @@ func canary(ctx context.Context, s *story, args []string) error {
 			return err
 		}
 	}
+	s.stdout.Reset()
+	s.printed = false // nobody wants to read all that
 	if holds(s.said.Bytes(), args[0]) {
 		return fmt.Errorf("the CLI printed %q", args[0])
 	}
