@@ -130,8 +130,8 @@ func (p *Probe) Unchanged(r Reads) bool {
 			return false
 		}
 	}
-	for at, fact := range r.facts {
-		if !t.holds(at, fact) {
+	for _, at := range slices.Sorted(maps.Keys(r.facts)) { // a directory before what is in it
+		if !t.holds(at, r.facts[at]) {
 			return false
 		}
 		delete(t.files, at) // the content is not needed again

@@ -47,6 +47,12 @@ type tree struct {
 	reads   *recorder
 	files   map[string][]byte
 	total   int64
+	listed  map[string]kind // what listing a directory told of what is in it
+
+	// folder is the directory that was looked into last, kept open: files are read one directory after the other, and
+	// os.Root opens every directory on the way to each.
+	folder   *os.Root
+	folderAt string
 }
 
 func openTree(ctx context.Context, dir string, exclude func(string, bool) bool) (*tree, error) {
@@ -54,10 +60,42 @@ func openTree(ctx context.Context, dir string, exclude func(string, bool) bool) 
 	if err != nil {
 		return nil, fmt.Errorf("open artifact: %w", err)
 	}
-	return &tree{ctx: ctx, root: root, exclude: exclude, reads: newRecorder(), files: map[string][]byte{}}, nil
+	return &tree{
+		ctx: ctx, root: root, exclude: exclude, reads: newRecorder(), files: map[string][]byte{}, listed: map[string]kind{},
+	}, nil
 }
 
-func (t *tree) close() error { return t.root.Close() }
+func (t *tree) close() error {
+	t.leave()
+	return t.root.Close()
+}
+
+// leave closes the directory that is open.
+func (t *tree) leave() {
+	if t.folder != nil {
+		_ = t.folder.Close()
+	}
+	t.folder, t.folderAt = nil, ""
+}
+
+// enter returns the directory that a path is in, open; nil when it is the root or cannot be opened. What is found in it
+// by its name is what the root finds by the whole path; what is not, such as through a link out of the directory, the
+// root has to be asked for.
+func (t *tree) enter(p string) *os.Root {
+	dir := path.Dir(p)
+	if dir == "/" {
+		return nil
+	}
+	if t.folder == nil || t.folderAt != dir {
+		t.leave()
+		folder, err := t.root.OpenRoot(local(dir))
+		if err != nil {
+			return nil
+		}
+		t.folder, t.folderAt = folder, dir
+	}
+	return t.folder
+}
 
 // clean returns p rooted, with every "." and ".." resolved; none leads above the root.
 func clean(p string) string { return path.Clean("/" + p) }
@@ -75,6 +113,9 @@ func (t *tree) kind(p string) (kind, error) {
 	if err := t.ctx.Err(); err != nil {
 		return absent, err
 	}
+	if seen := t.reads.facts[p]; seen != "" {
+		return kind(seen[:1]), nil
+	}
 	k, err := t.stat(p)
 	if err != nil {
 		return absent, err
@@ -83,7 +124,10 @@ func (t *tree) kind(p string) (kind, error) {
 }
 
 func (t *tree) stat(p string) (kind, error) {
-	info, err := t.root.Stat(local(p))
+	if k, ok := t.listed[p]; ok {
+		return k, nil
+	}
+	info, err := t.info(p)
 	if err != nil {
 		return absent, t.missing(p, err)
 	}
@@ -97,6 +141,26 @@ func (t *tree) stat(p string) (kind, error) {
 		return regular, nil
 	}
 	return other, nil
+}
+
+// info is os.Root's Stat.
+func (t *tree) info(p string) (fs.FileInfo, error) {
+	if folder := t.enter(p); folder != nil {
+		if info, err := folder.Stat(path.Base(p)); err == nil {
+			return info, nil
+		}
+	}
+	return t.root.Stat(local(p))
+}
+
+// open is os.Root's Open.
+func (t *tree) open(p string) (*os.File, error) {
+	if folder := t.enter(p); folder != nil {
+		if f, err := folder.Open(path.Base(p)); err == nil {
+			return f, nil
+		}
+	}
+	return t.root.Open(local(p))
 }
 
 // excluded reports whether a path or a directory above it is to be treated as absent.
@@ -157,7 +221,7 @@ func notAFile(k kind) error {
 
 // load reads a file within the limits.
 func (t *tree) load(p string) ([]byte, error) {
-	f, err := t.root.Open(local(p))
+	f, err := t.open(p)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", local(p), err)
 	}
@@ -212,8 +276,16 @@ func (t *tree) list(p string) ([]entry, error) {
 	}
 	entries := make([]entry, 0, len(found))
 	for _, e := range found {
-		if !t.excluded(path.Join(p, e.Name()), e.IsDir()) {
-			entries = append(entries, entry{name: e.Name(), dir: e.IsDir(), link: e.Type()&fs.ModeSymlink != 0})
+		at := path.Join(p, e.Name())
+		if t.excluded(at, e.IsDir()) {
+			continue
+		}
+		entries = append(entries, entry{name: e.Name(), dir: e.IsDir(), link: e.Type()&fs.ModeSymlink != 0})
+		switch {
+		case e.IsDir():
+			t.listed[at] = directory
+		case e.Type().IsRegular():
+			t.listed[at] = regular
 		}
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
