@@ -26,8 +26,9 @@ const (
 //
 // The hub is the built binary. The spokes are scripted and live in this process: each has registered with a join token of
 // its own through RegistrationService, has its own certificate and its own mTLS connection, and says hello. Given an offer,
-// it does on the wire what nave-spoke does: it fetches the blobs that it lacks (the Application, then the changed
-// object), acknowledges received, applied and healthy, and reports. It verifies no signature and applies nothing.
+// it does on the wire what nave-spoke does: it takes the blobs that it lacks (the Application and the changed object) from
+// the offer and fetches those that are not in it, acknowledges received, applied and healthy, and reports. It verifies
+// neither signatures nor digests, and applies nothing.
 //
 //	fanout.all_ms           push done and reconciliation requested → the hub counts the last APPLIED; the median of the rounds
 //	fanout.p99_ms           the same → a spoke has sent its APPLIED; over all spokes and rounds

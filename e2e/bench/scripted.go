@@ -222,7 +222,7 @@ func (c *crowd) take(i int, s *scripted) error {
 	return nil
 }
 
-// receive opens an offer and fetches what the spoke lacks; it returns the only application.
+// receive opens an offer, takes from it what the spoke lacks and fetches the rest; it returns the only application.
 func (c *crowd) receive(s *scripted, offer *spokev1.Offer) (entry bundle.Entry, err error) {
 	envelope, err := signing.DecodeEnvelope(offer.GetEnvelope())
 	if err != nil {
@@ -236,14 +236,29 @@ func (c *crowd) receive(s *scripted, offer *spokev1.Offer) (entry bundle.Entry, 
 		return entry, nil
 	}
 	entry = b.Applications[0]
-	if err := c.fetch(s, []manifest.Digest{entry.Digest}); err != nil {
+	if err := c.obtain(s, offer, []manifest.Digest{entry.Digest}); err != nil {
 		return entry, err
 	}
 	objects, err := c.blobs.objects(entry.Digest)
 	if err != nil {
 		return entry, err
 	}
-	return entry, c.fetch(s, objects)
+	return entry, c.obtain(s, offer, objects)
+}
+
+// obtain takes those of the blobs that the spoke lacks from the offer, and fetches what is not in it.
+func (c *crowd) obtain(s *scripted, offer *spokev1.Offer, digests []manifest.Digest) error {
+	for _, b := range offer.GetBlobs() {
+		d, err := manifest.DigestFromBytes(b.GetDigest())
+		if err != nil {
+			return err
+		}
+		if slices.Contains(digests, d) && !s.have[d] {
+			s.have[d] = true
+			c.blobs.put(d, b.GetFrame())
+		}
+	}
+	return c.fetch(s, digests)
 }
 
 // fetch fetches those of the blobs that the spoke lacks.

@@ -51,6 +51,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	if id.Newer(x.known) {
 		x.known = id
 	}
+	x.mailbox.holds(id)
 	s.batch.ack(x.cluster, stage, id)
 	if stage == stageApplied && desired != nil && id == desired.id {
 		s.observe(x, desired.changedAt)

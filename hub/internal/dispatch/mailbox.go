@@ -6,13 +6,20 @@ import (
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // offer is the newest desired state of one cluster, ready to send.
 type offer struct {
-	id        bundle.ID
-	changedAt time.Time
-	message   *spokev1.SessionResponse
+	id           bundle.ID
+	changedAt    time.Time
+	applications []manifest.Digest        // of the bundle; nil when that is not read
+	message      *spokev1.SessionResponse // nil when the spoke has it
+}
+
+// names returns o without what is sent.
+func (o *offer) names() *offer {
+	return &offer{id: o.id, changedAt: o.changedAt, applications: o.applications}
 }
 
 // mailbox holds the newest offer of one session. Its zero value is not ready; use newMailbox.
@@ -23,6 +30,8 @@ type mailbox struct {
 	floor  bundle.ID // what the spoke has; only newer offers are sent
 	newest *offer    // ever put
 	taken  bool
+	sent   *offer // last taken
+	held   *offer // what the spoke verified, when it is one of these
 }
 
 func newMailbox() *mailbox { return &mailbox{signal: make(chan struct{}, 1), taken: true} }
@@ -39,6 +48,34 @@ func (m *mailbox) has(id bundle.ID) {
 	if m.newest != nil && !m.newest.id.Newer(id) {
 		m.taken = true
 	}
+}
+
+// holds says that the spoke verified id, with all that it reaches. What it holds is not sent again, so only the names of
+// it stay.
+func (m *mailbox) holds(id bundle.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held != nil && m.held.id == id {
+		return
+	}
+	if m.sent != nil && m.sent.id == id {
+		m.held = m.sent.names()
+		m.sent = m.held
+	}
+	if m.newest != nil && m.newest.id == id {
+		m.held = m.newest.names()
+		m.newest, m.taken = m.held, true
+	}
+}
+
+// known returns what the spoke holds when o is to be sent to it; nil when it needs nothing, or nobody knows what it holds.
+func (m *mailbox) known(o *offer) *offer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !o.id.Newer(m.floor) || m.newest != nil && !o.id.Newer(m.newest.id) {
+		return nil
+	}
+	return m.held
 }
 
 // put replaces what is there, unless o is not newer: two readers of the store may put in either order.
@@ -67,6 +104,7 @@ func (m *mailbox) take() *offer {
 		return nil
 	}
 	m.taken = true
+	m.sent = m.newest
 	return m.newest
 }
 

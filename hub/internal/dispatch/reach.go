@@ -56,13 +56,9 @@ func (r *reach) allows(tx *store.Tx, desired store.Desired, wanted []manifest.Di
 
 // strike takes what the bundle reaches out of left.
 func (r *reach) strike(tx *store.Tx, desired store.Desired, left map[manifest.Digest]struct{}) error {
-	envelope, err := signing.DecodeEnvelope(desired.Envelope)
+	b, err := readBundle(desired.Envelope)
 	if err != nil {
-		return fmt.Errorf("read desired envelope: %w", err)
-	}
-	b, err := bundle.DecodeBundle(envelope.Payload)
-	if err != nil {
-		return fmt.Errorf("read desired bundle: %w", err)
+		return err
 	}
 	for _, e := range b.Applications {
 		delete(left, e.Digest)
@@ -82,6 +78,19 @@ func (r *reach) strike(tx *store.Tx, desired store.Desired, left map[manifest.Di
 		}
 	}
 	return nil
+}
+
+// readBundle reads what the hub itself signed.
+func readBundle(desired []byte) (*bundle.Bundle, error) {
+	envelope, err := signing.DecodeEnvelope(desired)
+	if err != nil {
+		return nil, fmt.Errorf("read desired envelope: %w", err)
+	}
+	b, err := bundle.DecodeBundle(envelope.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("read desired bundle: %w", err)
+	}
+	return b, nil
 }
 
 // of returns what an Application lists. The map is shared; nobody writes to it.

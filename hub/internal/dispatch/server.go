@@ -37,6 +37,7 @@ type Server struct {
 	sessions *sessions
 	batch    *batch
 	reach    *reach
+	changes  *changes
 	quotas   *quotas
 	told     *told
 	hellos   chan struct{} // a slot for each hello that is being answered
@@ -71,6 +72,7 @@ func New(c Config) *Server {
 		hellos:      make(chan struct{}, maxHellos),
 		draining:    make(chan struct{}),
 	}
+	s.changes = newChanges(s.reach)
 	s.metrics = newMetrics(c.Metrics, s.sessions.count)
 	s.batch = newBatch(c.Store, c.Log)
 	return s

@@ -142,6 +142,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	if desired != nil {
 		s.compare(x, desired, verified)
 		x.mailbox.put(desired)
+		x.mailbox.holds(verified)
 	}
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{

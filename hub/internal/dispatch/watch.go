@@ -111,6 +111,7 @@ func (s *Server) refreshOne(tx *store.Tx, x *session, itself bool) {
 		return
 	}
 	if o != nil {
+		s.enclose(tx, x, o)
 		x.mailbox.put(o)
 	}
 }
@@ -122,15 +123,30 @@ func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 		return nil, err
 	}
 	message := &spokev1.Offer{Bundle: writeID(row.Bundle)}
+	o := &offer{
+		id:        row.Bundle,
+		changedAt: row.ChangedAt,
+		message:   &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: message}},
+	}
 	if len(row.Envelope) <= maxInline {
 		message.Envelope = row.Envelope
+		o.applications = applicationsOf(row.Envelope)
 	} else {
 		digest := manifest.DigestOf(row.Envelope)
 		message.EnvelopeDigest = digest[:]
 	}
-	return &offer{
-		id:        row.Bundle,
-		changedAt: row.ChangedAt,
-		message:   &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: message}},
-	}, nil
+	return o, nil
+}
+
+// applicationsOf returns the digests of the Applications of a bundle; nil when it cannot be read, which the spoke will say.
+func applicationsOf(envelope []byte) []manifest.Digest {
+	b, err := readBundle(envelope)
+	if err != nil {
+		return nil
+	}
+	digests := make([]manifest.Digest, len(b.Applications))
+	for i, e := range b.Applications {
+		digests[i] = e.Digest
+	}
+	return digests
 }

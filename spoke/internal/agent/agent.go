@@ -149,7 +149,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.take(in)
 		case <-a.Hub.Offers():
 			if o, ok := a.Hub.TakeOffer(); ok {
-				a.take(offered{a.Now(), Offer{ID: o.ID, Envelope: o.Envelope, EnvelopeDigest: o.EnvelopeDigest}})
+				a.take(offered{a.Now(), Offer(o)})
 			}
 		case <-a.Watcher.C():
 			a.observe()

@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -131,6 +132,7 @@ type Offer struct {
 	ID             bundle.ID
 	Envelope       []byte
 	EnvelopeDigest manifest.Digest
+	Blobs          []session.Blob // not verified
 }
 
 // Inputs: what can happen. Each carries the time it happened.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
 	"github.com/navefleet/nave/spoke/internal/trust"
@@ -15,7 +18,7 @@ import (
 // maxPending is how many bytes of received blobs stay in memory for the accepting transaction; more are stored before it.
 const maxPending = 4 << 20
 
-// receive verifies an offer, fetches what is missing, and stores all of it in one transaction.
+// receive verifies an offer, takes from it what is missing and fetches the rest, and stores all of it in one transaction.
 func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
 	a.blobs.RLock()
 	defer a.blobs.RUnlock()
@@ -42,7 +45,7 @@ func recoverable(err error) (retry, quiet bool) {
 }
 
 func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle, map[bundle.Owner]*bundle.Application, error) {
-	c := &collector{store: a.Store, hub: a.Hub}
+	c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
 	envelope := o.Envelope
 	if len(envelope) == 0 {
 		fetched, err := c.fetch(ctx, []manifest.Digest{o.EnvelopeDigest}, true)
@@ -59,6 +62,7 @@ func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bund
 	if id != o.ID {
 		return nil, nil, fmt.Errorf("%w: the offer names bundle %d.%d, its envelope holds %d.%d", trust.ErrMalformed, o.ID.Epoch, o.ID.Sequence, id.Epoch, id.Sequence)
 	}
+	c.enclose(o.Blobs) // only now: before this, nothing says that the bundle is the hub's
 	apps, err := a.fetchContent(ctx, c, b)
 	if err != nil {
 		return nil, nil, err
@@ -96,21 +100,63 @@ func reached(apps map[bundle.Owner]*bundle.Application) []manifest.Digest {
 	return digests
 }
 
-// collector fetches blobs, verifies each, and keeps them for the accepting transaction.
+// collector gets blobs, verifies each, and keeps them for the accepting transaction.
 type collector struct {
-	store   *state.Store
-	hub     Hub
-	pending []state.Blob
-	weight  int
+	store    *state.Store
+	hub      Hub
+	log      *slog.Logger
+	enclosed map[manifest.Digest]session.Blob // with the offer
+	pending  []state.Blob
+	weight   int
 }
 
-// fetchMissing fetches those of the digests that are not on disk. With open it returns their content.
+// fetchMissing gets those of the digests that are not on disk: what the offer encloses from there, the rest by fetching.
+// With open it returns their content.
 func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte, error) {
 	missing, err := c.store.Missing(unique(digests))
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}
-	return c.fetch(ctx, missing, open)
+	opened, missing, err := c.unpack(missing, open)
+	if err != nil || len(missing) == 0 {
+		return opened, err
+	}
+	fetched, err := c.fetch(ctx, missing, open)
+	maps.Copy(opened, fetched)
+	return opened, err
+}
+
+func (c *collector) enclose(blobs []session.Blob) {
+	c.enclosed = make(map[manifest.Digest]session.Blob, len(blobs))
+	for _, b := range blobs {
+		c.enclosed[b.Digest] = b
+	}
+}
+
+// unpack takes those of the digests that are enclosed in the offer, and returns what is still missing. An enclosed blob that
+// is not what it claims to be is left; it may yet be fetched.
+func (c *collector) unpack(missing []manifest.Digest, open bool) (opened map[manifest.Digest][]byte, left []manifest.Digest, err error) {
+	opened = map[manifest.Digest][]byte{}
+	for _, d := range missing {
+		b, ok := c.enclosed[d]
+		if !ok {
+			left = append(left, d)
+			continue
+		}
+		blob, data, err := c.store.Check(d, b.Size, b.Frame)
+		if err != nil {
+			c.log.Debug("enclosed blob not used", telemetry.Digest(d), telemetry.Err(err))
+			left = append(left, d)
+			continue
+		}
+		if open {
+			opened[d] = data
+		}
+		if err := c.add(blob); err != nil {
+			return nil, nil, err
+		}
+	}
+	return opened, left, nil
 }
 
 func (c *collector) fetch(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte, error) {

@@ -95,6 +95,11 @@ func readOffer(o *spokev1.Offer) (Offer, error) {
 			return Offer{}, fmt.Errorf("envelope: %w", err)
 		}
 	}
+	for _, b := range o.GetBlobs() {
+		if d, err := manifest.DigestFromBytes(b.GetDigest()); err == nil { // else nothing can need it
+			offer.Blobs = append(offer.Blobs, Blob{Digest: d, Size: b.GetSize(), Frame: b.GetFrame()})
+		}
+	}
 	return offer, nil
 }
 

@@ -69,6 +69,14 @@ type Offer struct {
 	ID             bundle.ID
 	Envelope       []byte // empty when it must be fetched
 	EnvelopeDigest manifest.Digest
+	Blobs          []Blob // that this spoke may lack; none of them is verified yet
+}
+
+// Blob is a blob as the hub enclosed it in an offer: its digest and length as they are claimed, and its zstd frame.
+type Blob struct {
+	Digest manifest.Digest
+	Size   uint64
+	Frame  []byte
 }
 
 // Session is the spoke's end. Its methods are safe for concurrent use.

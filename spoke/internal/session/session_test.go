@@ -414,6 +414,27 @@ func TestTheNewestOfferReplacesTheOthers(t *testing.T) {
 	}
 }
 
+func TestAnOfferBringsItsBlobsAsTheyAre(t *testing.T) {
+	h := newHub(t)
+	s := newSession(h, &drawer{}, nil)
+	run(t, s)
+	next(t, h.hellos, "hello")
+	d := manifest.DigestOf([]byte("a"))
+	h.offers <- &spokev1.Offer{Bundle: wireID(id(1)), Envelope: []byte("envelope"), Blobs: []*spokev1.Blob{
+		{Digest: []byte("no digest"), Size: 1, Frame: []byte("frame")},
+		nil,
+		{Digest: d[:], Size: 7, Frame: []byte("frame")},
+	}}
+	next(t, s.Offers(), "offer")
+	o, ok := s.TakeOffer()
+	if !ok || o.ID != id(1) || len(o.Blobs) != 1 {
+		t.Fatalf("took %v, %v", o, ok)
+	}
+	if b := o.Blobs[0]; b.Digest != d || b.Size != 7 || string(b.Frame) != "frame" {
+		t.Errorf("the blob is %v", b)
+	}
+}
+
 func TestBlobsAreTakenOnlyAsTheyWereAskedFor(t *testing.T) {
 	h := newHub(t)
 	connected := make(chan bool, 16)

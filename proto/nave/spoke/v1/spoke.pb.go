@@ -566,8 +566,12 @@ type Offer struct {
 	Envelope []byte `protobuf:"bytes,2,opt,name=envelope,proto3" json:"envelope,omitempty"`
 	// SHA-256 of the envelope's bytes, to Fetch it when it is not inline.
 	EnvelopeDigest []byte `protobuf:"bytes,3,opt,name=envelope_digest,json=envelopeDigest,proto3" json:"envelope_digest,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Blobs that the caller probably lacks, beside an inline envelope, when all of what its last acknowledged bundle did not
+	// reach is at most 16 KiB (so that the message stays under 64 KiB). The spoke uses those that its bundle reaches and that
+	// match their digest; it fetches what is missing.
+	Blobs         []*Blob `protobuf:"bytes,4,rep,name=blobs,proto3" json:"blobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Offer) Reset() {
@@ -621,6 +625,77 @@ func (x *Offer) GetEnvelopeDigest() []byte {
 	return nil
 }
 
+func (x *Offer) GetBlobs() []*Blob {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+// Blob is a whole blob inside of an offer.
+type Blob struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the uncompressed bytes.
+	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The length of the uncompressed bytes.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// One zstd frame.
+	Frame         []byte `protobuf:"bytes,3,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blob) Reset() {
+	*x = Blob{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blob) ProtoMessage() {}
+
+func (x *Blob) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blob.ProtoReflect.Descriptor instead.
+func (*Blob) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Blob) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Blob) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Blob) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
 type FetchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// SHA-256 each; at most 4,096.
@@ -631,7 +706,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +718,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +731,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{8}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FetchRequest) GetDigests() [][]byte {
@@ -682,7 +757,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +769,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +782,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{9}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FetchResponse) GetDigest() []byte {
@@ -752,7 +827,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +839,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +852,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{10}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReportRequest) GetFull() bool {
@@ -816,7 +891,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +903,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +916,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{11}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{12}
 }
 
 // ApplicationReport is the latest truth about one application. No value of a secret is in it.
@@ -879,7 +954,7 @@ type ApplicationReport struct {
 
 func (x *ApplicationReport) Reset() {
 	*x = ApplicationReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +966,7 @@ func (x *ApplicationReport) String() string {
 func (*ApplicationReport) ProtoMessage() {}
 
 func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +979,7 @@ func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationReport.ProtoReflect.Descriptor instead.
 func (*ApplicationReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{12}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ApplicationReport) GetKind() string {
@@ -1048,7 +1123,7 @@ type ObjectReport struct {
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1135,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1148,7 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{13}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ObjectReport) GetObject() string {
@@ -1121,7 +1196,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1208,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1221,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -1229,11 +1304,16 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\tHeartbeat\"Q\n" +
 	"\aWelcome\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\"}\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\xa8\x01\n" +
 	"\x05Offer\x12/\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x17.nave.spoke.v1.BundleIdR\x06bundle\x12\x1a\n" +
 	"\benvelope\x18\x02 \x01(\fR\benvelope\x12'\n" +
-	"\x0fenvelope_digest\x18\x03 \x01(\fR\x0eenvelopeDigest\"(\n" +
+	"\x0fenvelope_digest\x18\x03 \x01(\fR\x0eenvelopeDigest\x12)\n" +
+	"\x05blobs\x18\x04 \x03(\v2\x13.nave.spoke.v1.BlobR\x05blobs\"H\n" +
+	"\x04Blob\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
+	"\x05frame\x18\x03 \x01(\fR\x05frame\"(\n" +
 	"\fFetchRequest\x12\x18\n" +
 	"\adigests\x18\x01 \x03(\fR\adigests\"c\n" +
 	"\rFetchResponse\x12\x16\n" +
@@ -1305,7 +1385,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -1316,14 +1396,15 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*Heartbeat)(nil),             // 6: nave.spoke.v1.Heartbeat
 	(*Welcome)(nil),               // 7: nave.spoke.v1.Welcome
 	(*Offer)(nil),                 // 8: nave.spoke.v1.Offer
-	(*FetchRequest)(nil),          // 9: nave.spoke.v1.FetchRequest
-	(*FetchResponse)(nil),         // 10: nave.spoke.v1.FetchResponse
-	(*ReportRequest)(nil),         // 11: nave.spoke.v1.ReportRequest
-	(*ReportResponse)(nil),        // 12: nave.spoke.v1.ReportResponse
-	(*ApplicationReport)(nil),     // 13: nave.spoke.v1.ApplicationReport
-	(*ObjectReport)(nil),          // 14: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 15: nave.spoke.v1.Event
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*Blob)(nil),                  // 9: nave.spoke.v1.Blob
+	(*FetchRequest)(nil),          // 10: nave.spoke.v1.FetchRequest
+	(*FetchResponse)(nil),         // 11: nave.spoke.v1.FetchResponse
+	(*ReportRequest)(nil),         // 12: nave.spoke.v1.ReportRequest
+	(*ReportResponse)(nil),        // 13: nave.spoke.v1.ReportResponse
+	(*ApplicationReport)(nil),     // 14: nave.spoke.v1.ApplicationReport
+	(*ObjectReport)(nil),          // 15: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 16: nave.spoke.v1.Event
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -1335,25 +1416,26 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	0,  // 6: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
 	4,  // 7: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
 	0,  // 8: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	16, // 9: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	17, // 9: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
 	4,  // 10: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
-	13, // 11: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	15, // 12: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	16, // 13: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	14, // 14: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	16, // 15: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	16, // 16: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,  // 17: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	9,  // 18: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	11, // 19: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	2,  // 20: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	10, // 21: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	12, // 22: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	9,  // 11: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
+	14, // 12: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	16, // 13: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	17, // 14: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	15, // 15: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	17, // 16: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	17, // 17: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,  // 18: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	10, // 19: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	12, // 20: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	2,  // 21: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	11, // 22: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	13, // 23: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	21, // [21:24] is the sub-list for method output_type
+	18, // [18:21] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -1376,7 +1458,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

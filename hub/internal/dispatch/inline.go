@@ -1,0 +1,152 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// A small change travels inside of its offer, so that a spoke has it after one message. What a spoke lacks is what its new
+// bundle reaches and the one that it verified last does not. It is all enclosed, or nothing is: a spoke that must fetch
+// anyway fetches everything.
+const (
+	maxBlobsInline  = 16 << 10 // bytes that the blobs add to the message; with an envelope it stays under maxSessionMessage
+	maxChangeInline = 64       // Applications that came, and that went
+	maxChanges      = 256      // remembered, at most 4 MiB
+)
+
+// changes remembers what each change of Applications brings, by the digests of those that went and came: equal clusters
+// change alike, so that it is computed and read once for all of them. It belongs to the watcher's goroutine.
+type changes struct {
+	reach *reach
+	blobs map[manifest.Digest][]*spokev1.Blob // nil: too much to enclose
+}
+
+func newChanges(r *reach) *changes {
+	return &changes{reach: r, blobs: map[manifest.Digest][]*spokev1.Blob{}}
+}
+
+// enclose puts what the spoke probably lacks into an offer that is to be sent to it.
+func (s *Server) enclose(tx *store.Tx, x *session, o *offer) {
+	held := x.mailbox.known(o)
+	if held == nil || held.applications == nil || o.applications == nil {
+		return
+	}
+	blobs, err := s.changes.between(tx, held.applications, o.applications)
+	if err != nil { // the spoke will fetch them, and be told
+		s.log.Debug("blobs not enclosed", telemetry.Cluster(x.cluster), telemetry.Err(err))
+		return
+	}
+	o.message.GetOffer().Blobs = blobs
+}
+
+// between returns the blobs that a bundle of these Applications reaches and one of those before does not; none when they
+// are too many. The blobs are shared; nobody writes to them.
+func (c *changes) between(tx *store.Tx, before, now []manifest.Digest) ([]*spokev1.Blob, error) {
+	went, came := without(before, now), without(now, before)
+	if len(came) == 0 || len(came) > maxChangeInline || len(went) > maxChangeInline {
+		return nil, nil
+	}
+	key := changeKey(went, came)
+	if blobs, ok := c.blobs[key]; ok {
+		return blobs, nil
+	}
+	blobs, err := c.read(tx, went, came)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.blobs) >= maxChanges {
+		clear(c.blobs)
+	}
+	c.blobs[key] = blobs
+	return blobs, nil
+}
+
+// without returns those of the digests that are not among others, in their order.
+func without(digests, others []manifest.Digest) (left []manifest.Digest) {
+	if slices.Equal(digests, others) {
+		return nil
+	}
+	among := make(map[manifest.Digest]struct{}, len(others))
+	for _, d := range others {
+		among[d] = struct{}{}
+	}
+	for _, d := range digests {
+		if _, is := among[d]; !is {
+			left = append(left, d)
+		}
+	}
+	return left
+}
+
+func changeKey(went, came []manifest.Digest) manifest.Digest {
+	key := []byte{byte(len(went))} // at most maxChangeInline
+	for _, d := range slices.Concat(went, came) {
+		key = append(key, d[:]...)
+	}
+	return manifest.DigestOf(key)
+}
+
+// read reads the Applications that came, and of what they list what those that went did not list.
+func (c *changes) read(tx *store.Tx, went, came []manifest.Digest) ([]*spokev1.Blob, error) {
+	p := parcel{packed: map[manifest.Digest]struct{}{}}
+	for _, d := range went {
+		listed, err := c.reach.of(tx, d)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // swept: nobody knows any more what it listed, so that some of it may go twice
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read application %s: %w", d, err)
+		}
+		p.had = append(p.had, listed)
+	}
+	for _, d := range came {
+		if fits, err := p.pack(tx, d); err != nil || !fits {
+			return nil, err
+		}
+		listed, err := c.reach.of(tx, d)
+		if err != nil {
+			return nil, fmt.Errorf("read application %s: %w", d, err)
+		}
+		for object := range listed {
+			if fits, err := p.pack(tx, object); err != nil || !fits {
+				return nil, err
+			}
+		}
+	}
+	return p.blobs, nil
+}
+
+// parcel is the blobs of one change on their way into an offer.
+type parcel struct {
+	had    []map[manifest.Digest]struct{} // what is not packed
+	packed map[manifest.Digest]struct{}
+	blobs  []*spokev1.Blob
+	size   int // of the message
+}
+
+// pack adds a blob unless the spoke had it or it is packed already; false when it does not fit.
+func (p *parcel) pack(tx *store.Tx, d manifest.Digest) (fits bool, err error) {
+	for _, have := range append(p.had[:len(p.had):len(p.had)], p.packed) {
+		if _, is := have[d]; is {
+			return true, nil
+		}
+	}
+	p.packed[d] = struct{}{}
+	frame, size, err := store.CompressedBlob(tx, d)
+	if err != nil {
+		return false, fmt.Errorf("read blob %s: %w", d, err)
+	}
+	b := &spokev1.Blob{Digest: d[:], Size: size, Frame: frame}
+	p.blobs = append(p.blobs, b)
+	p.size += protowire.SizeTag(4) + protowire.SizeBytes(proto.Size(b)) // as a field of Offer
+	return p.size <= maxBlobsInline, nil
+}

@@ -1,0 +1,199 @@
+package dispatch
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+const received = spokev1.AckStage_ACK_STAGE_RECEIVED
+
+// heard waits until the hub has taken an ack, and so knows what the spoke holds.
+func (c *call) heard(r *rig, cluster string, id bundle.ID) {
+	c.t.Helper()
+	c.ack(id, received, "")
+	r.awaitSpoke(cluster, "ack", func(s store.Spoke) bool { return s.Acks[stageReceived] == id })
+}
+
+// noise is text that hardly shrinks.
+func noise(n int) string {
+	b := make([]byte, n/2)
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// wantEnclosed compares the blobs of an offer with what the digests should be.
+func wantEnclosed(t testing.TB, o *spokev1.Offer, want ...manifest.Digest) {
+	t.Helper()
+	left := map[manifest.Digest]bool{}
+	for _, d := range want {
+		left[d] = true
+	}
+	for _, b := range o.Blobs {
+		d := manifest.Digest(b.Digest)
+		if !left[d] {
+			t.Errorf("%s is enclosed, unasked or twice", d)
+		}
+		delete(left, d)
+	}
+	if len(left) > 0 {
+		t.Errorf("%d of %d blobs are not enclosed", len(left), len(want))
+	}
+	if n := proto.Size(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: o}}); n > maxSessionMessage {
+		t.Errorf("the message has %d bytes", n)
+	}
+}
+
+func TestASmallChangeTravelsInsideOfItsOffer(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	stays := r.application("stays", `{"stays":1}`)
+	first := r.desire("a", 1, r.application("app", `{"x":1}`, `{"y":1}`), stays)
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	wantEnclosed(t, c.offer()) // nobody knows what this spoke has
+	c.heard(r, "a", first.Bundle)
+
+	app := r.application("app", `{"x":2}`, `{"y":1}`)
+	second := r.desire("a", 2, app, stays)
+	o := c.offer()
+	wantEnclosed(t, o, app.Digest, manifest.DigestOf([]byte(`{"x":2}`)))
+	for _, b := range o.Blobs {
+		must(t, r.store.View(func(tx *store.Tx) error {
+			frame, size, err := store.CompressedBlob(tx, manifest.Digest(b.Digest))
+			if err == nil && (string(frame) != string(b.Frame) || size != b.Size) {
+				t.Errorf("%x is not what is stored", b.Digest)
+			}
+			return err
+		}))
+	}
+	c.heard(r, "a", second.Bundle)
+	r.desire("a", 3, app, stays) // signed anew
+	wantEnclosed(t, c.offer())
+}
+
+func TestAChangeIsMeasuredByWhatTheSpokeAcknowledged(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	first := r.desire("a", 1, r.application("app", `{"x":1}`, `{"y":1}`))
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	c.offer()
+	c.heard(r, "a", first.Bundle)
+	r.desire("a", 2, r.application("app", `{"x":2}`, `{"y":1}`))
+	c.offer() // and is lost: no ack
+	app := r.application("app", `{"x":2}`, `{"y":2}`)
+	r.desire("a", 3, app)
+	wantEnclosed(t, c.offer(), app.Digest, manifest.DigestOf([]byte(`{"x":2}`)), manifest.DigestOf([]byte(`{"y":2}`)))
+}
+
+func TestWhatAHelloVerifiedIsKnown(t *testing.T) {
+	for name, stale := range map[string]bool{"the newest": false, "an older bundle, of which the hub knows nothing": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			row := r.desire("a", 1, r.application("app", `{"x":1}`))
+			client := r.dial(identity.Cluster, "a")
+			app := r.application("app", `{"x":2}`)
+			if stale {
+				r.desire("a", 2, app)
+			}
+			c := r.open(client, row.Bundle, received)
+			if stale {
+				wantEnclosed(t, c.offer())
+				return
+			}
+			r.desire("a", 2, app)
+			wantEnclosed(t, c.offer(), app.Digest, manifest.DigestOf([]byte(`{"x":2}`)))
+		})
+	}
+}
+
+func TestAChangeThatIsNotSmallIsLeftToFetch(t *testing.T) {
+	big := make([]string, 0, 400)
+	for i := range 400 {
+		big = append(big, fmt.Sprintf(`{"n":%d,"noise":%q}`, i, noise(64)))
+	}
+	for name, objects := range map[string][]string{
+		"one large object":                  {noise(2 * maxBlobsInline)},
+		"many small objects":                big,
+		"just more than there is room for":  {noise(maxBlobsInline), noise(maxBlobsInline)},
+		"one small and one that is too big": {`{"x":2}`, noise(4 * maxBlobsInline)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			first := r.desire("a", 1, r.application("app", `{"x":1}`))
+			c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+			c.offer()
+			c.heard(r, "a", first.Bundle)
+			r.desire("a", 2, r.application("app", objects...))
+			wantEnclosed(t, c.offer())
+		})
+	}
+}
+
+func TestABlobOfAnotherClusterIsNeverEnclosed(t *testing.T) {
+	r := newRig(t)
+	calls := map[string]*call{}
+	for _, name := range []string{"a", "b"} {
+		r.cluster(name, false)
+		first := r.desire(name, 1, r.application("app", `{"shared":1}`))
+		calls[name] = r.open(r.dial(identity.Cluster, name), bundle.ID{}, 0)
+		calls[name].offer()
+		calls[name].heard(r, name, first.Bundle)
+	}
+	for _, name := range []string{"a", "b"} {
+		object := fmt.Sprintf(`{"only":%q}`, name)
+		app := r.application("app", object)
+		r.desire(name, 2, app)
+		wantEnclosed(t, calls[name].offer(), app.Digest, manifest.DigestOf([]byte(object)))
+	}
+}
+
+func TestEqualChangesAreReadOnceAndForgottenInTheEnd(t *testing.T) {
+	r := newRig(t)
+	before, after := r.application("app", `{"x":1}`), r.application("app", `{"x":2}`)
+	c := newChanges(newReach())
+	must(t, r.store.View(func(tx *store.Tx) error {
+		one, err := c.between(tx, []manifest.Digest{before.Digest}, []manifest.Digest{after.Digest})
+		must(t, err)
+		two, err := c.between(tx, []manifest.Digest{before.Digest}, []manifest.Digest{after.Digest})
+		if len(one) != 2 || len(two) != 2 || &one[0] != &two[0] {
+			t.Errorf("%d and %d blobs, not the same", len(one), len(two))
+		}
+		back, err2 := c.between(tx, []manifest.Digest{after.Digest}, []manifest.Digest{before.Digest})
+		if len(back) != 2 || &back[0] == &one[0] {
+			t.Errorf("the way back brings %d blobs", len(back))
+		}
+		for i := range 3 * maxChanges {
+			went := manifest.DigestOf([]byte{byte(i), byte(i >> 8)}) // swept long ago
+			_, err := c.between(tx, []manifest.Digest{went}, []manifest.Digest{after.Digest})
+			must(t, err)
+		}
+		if len(c.blobs) > maxChanges {
+			t.Errorf("%d changes are remembered", len(c.blobs))
+		}
+		must(t, err2)
+		return err
+	}))
+}
+
+func TestAnAckOfWhatWasNotSentYetIsTaken(t *testing.T) {
+	m := newMailbox()
+	m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: 1}, message: &spokev1.SessionResponse{}})
+	m.holds(bundle.ID{Epoch: 1, Sequence: 1})
+	if o := m.take(); o != nil {
+		t.Fatalf("took %v, which the spoke has", o)
+	}
+	if o := m.latest(); o == nil || o.id.Sequence != 1 {
+		t.Fatalf("the newest is %v", o)
+	}
+}
