@@ -207,14 +207,14 @@ func (p *Publisher) listen() error {
 	})
 }
 
-// ahead reports whether a spoke has seen a newer bundle than there is.
+// ahead reports whether a spoke has seen a newer bundle than there is, or another one of the same number.
 func ahead(tx *store.Tx, cluster string) (bool, error) {
 	last, published, err := store.Desireds.Get(tx, cluster)
 	if err != nil || !published {
 		return false, err
 	}
 	spoke, _, err := store.Spokes.Get(tx, cluster)
-	return newest(spoke).Newer(last.Bundle), err
+	return !follows(last.Bundle, newest(spoke)), err
 }
 
 // clusters names those to look at: all that have a plan or a bundle, or those that changed.

@@ -210,6 +210,7 @@ func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
 	for _, tt := range []struct{ seen, want bundle.ID }{
 		{bundle.ID{Epoch: epoch, Sequence: 41}, bundle.ID{Epoch: epoch, Sequence: 42}},
 		{bundle.ID{Epoch: epoch + 3, Sequence: 5}, bundle.ID{Epoch: epoch + 3, Sequence: 6}},
+		{bundle.ID{Epoch: epoch + 3, Sequence: 6, Digest: manifest.Digest{1}}, bundle.ID{Epoch: epoch + 3, Sequence: 7}}, // another one of that number
 	} {
 		b.acked("east", tt.seen)
 		b.publish()

@@ -46,7 +46,7 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 		return nothing, err
 	}
 	seen := newest(spoke)
-	if published && !seen.Newer(last.Bundle) && p.stands(cluster, plan, last, now) {
+	if published && follows(last.Bundle, seen) && p.stands(cluster, plan, last, now) {
 		return nothing, nil
 	}
 	desired, err := p.sign(cluster, plan, p.after(last.Bundle, seen), now)
@@ -82,6 +82,10 @@ func newest(s store.Spoke) bundle.ID {
 	}
 	return seen
 }
+
+// follows reports whether the spoke that has seen a bundle takes the last one, or has it. One that has another bundle of the
+// same number, from before its cluster was removed and added again, takes only a newer one.
+func follows(last, seen bundle.ID) bool { return last == seen || last.Newer(seen) }
 
 // after returns the epoch and sequence that follow all that the hub published and all that the spoke has seen.
 func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
