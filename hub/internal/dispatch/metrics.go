@@ -29,7 +29,7 @@ func newMetrics(r prometheus.Registerer, connected func() int) *metrics {
 		}, []string{"stage"}),
 		fetched: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nave_fetch_bytes_total",
-			Help: "Bytes of blobs sent to spokes, compressed.",
+			Help: "Bytes of blobs sent to spokes, compressed: fetched by them or enclosed in offers.",
 		}),
 	}
 	if r != nil {

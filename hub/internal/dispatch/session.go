@@ -189,6 +189,9 @@ func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) err
 			if err := stream.Send(o.message); err != nil {
 				return err
 			}
+			for _, b := range o.message.GetOffer().GetBlobs() {
+				s.metrics.fetched.Add(float64(len(b.Frame)))
+			}
 		case <-x.ended:
 			return x.err
 		case <-stream.Context().Done():
