@@ -41,6 +41,9 @@ var ErrIdentity = errors.New("no identity")
 // establish makes sure that the credential holds a certificate that is still good.
 func (s *Session) establish(ctx context.Context) error {
 	if time.Now().Before(s.Credential.NotAfter()) {
+		if s.denied {
+			s.rejoin(ctx)
+		}
 		return nil
 	}
 	entries, err := s.Identity.Load(ctx)
@@ -53,6 +56,22 @@ func (s *Session) establish(ctx context.Context) error {
 		s.Log.Warn("the kept identity cannot be used, registering anew", telemetry.Err(err))
 	}
 	return s.register(ctx, entries)
+}
+
+// rejoin shows a join token that the hub has not seen yet to a hub that refused the certificate: an operator may have
+// removed the cluster and added it again. Whatever comes of it, the identity that is there stays until there is another.
+func (s *Session) rejoin(ctx context.Context) {
+	token, err := s.token()
+	if err != nil || token == s.shown {
+		return
+	}
+	entries, err := s.Identity.Load(ctx)
+	if err == nil {
+		err = s.register(ctx, entries)
+	}
+	if err != nil {
+		s.Log.Warn("the hub refused the certificate, and the join token does not help", telemetry.Err(err))
+	}
 }
 
 // use takes an identity into the credential, if it is this cluster's and still good.

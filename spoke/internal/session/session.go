@@ -23,8 +23,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
@@ -87,6 +89,7 @@ type Session struct {
 	client atomic.Pointer[spokev1.SpokeServiceClient]
 	status atomic.Pointer[string] // why there is no session; nil: there is one
 	shown  string                 // the join token that the hub saw last, of Run's goroutine
+	denied bool                   // the hub refused the certificate the last time, of Run's goroutine
 
 	mu       sync.Mutex // guards the following
 	progress progress
@@ -177,6 +180,7 @@ func (s *Session) Run(ctx context.Context) error {
 			break
 		}
 		s.note(err.Error())
+		s.denied = status.Code(err) == codes.PermissionDenied
 		wait := pause.next(err, lived)
 		s.Log.Warn("no session with the hub", telemetry.Address(s.Hub), telemetry.Err(err), slog.Duration("retry", wait))
 		s.rest(ctx, wait)
@@ -184,7 +188,8 @@ func (s *Session) Run(ctx context.Context) error {
 	return nil
 }
 
-// rest waits before the next session, but not longer than until there is a new join token after one that was refused.
+// rest waits before the next session, but not longer than until there is a join token that the hub has not seen, after it
+// refused one or the certificate.
 func (s *Session) rest(ctx context.Context, wait time.Duration) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
@@ -197,7 +202,7 @@ func (s *Session) rest(ctx context.Context, wait time.Duration) {
 		case <-over.C:
 			return
 		case <-look.C:
-			if token, err := s.token(); err == nil && s.shown != "" && token != s.shown {
+			if token, err := s.token(); err == nil && (s.denied || s.shown != "") && token != s.shown {
 				return
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -306,6 +307,52 @@ func TestANewJoinTokenIsTakenUpAtOnceAfterOneThatWasRefused(t *testing.T) {
 		}
 	}))
 	next(t, h.hellos, "hello") // next's patience is shorter than the pause of who was refused
+}
+
+func TestANewJoinTokenIsTakenUpAfterACertificateThatWasRefused(t *testing.T) {
+	h, d := newHub(t), &drawer{}
+	var renewed atomic.Bool // a person has applied a new manifest
+	stop := run(t, newSession(h, d, nil))
+	next(t, h.hellos, "hello")
+	stop()
+	h.refuse = func() error {
+		if h.registrations("token") < 2 {
+			return status.Error(codes.PermissionDenied, "the certificate is of an earlier registration")
+		}
+		return nil
+	}
+	run(t, newSession(h, d, func(c *Config) {
+		c.JoinToken = func() (string, error) {
+			if renewed.Load() {
+				return "token", nil
+			}
+			return "spent", nil
+		}
+	}))
+	for deadline := time.After(patience); h.registrations("spent") == 0; {
+		select {
+		case <-deadline:
+			t.Fatal("the token at hand was not tried")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	renewed.Store(true)
+	next(t, h.hellos, "hello")
+	if n := h.registrations("spent"); n != 1 {
+		t.Errorf("a token that was refused was shown %d times", n)
+	}
+}
+
+// registrations counts the attempts to register with a token.
+func (h *hub) registrations(token string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, shown := range h.tokens {
+		if strings.HasPrefix(shown, token+" ") {
+			n++
+		}
+	}
+	return n
 }
 
 func TestAHubThatDoesNotHaveThePinnedAuthorityGetsNoToken(t *testing.T) {
