@@ -187,6 +187,10 @@ func (d *demo) removedIsPruned(ctx context.Context) error {
 }
 
 func (d *demo) hubStoppedDriftIsRepaired(ctx context.Context) error {
+	// What is to be 0 after the restart must have counted before it, or it would say nothing.
+	if sent, err := d.bytesSent(ctx); err != nil || sent == "0" {
+		return errors.Join(errors.New("the hub did not count the blobs that it sent"), err)
+	}
 	if err := d.fleet.Hub.Stop(); err != nil {
 		return err
 	}
@@ -236,28 +240,36 @@ func (d *demo) hubBackInSync(ctx context.Context) error {
 
 // noBlobWasSent reads the restarted hub's own count.
 func (d *demo) noBlobWasSent(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.fleet.Hub.HTTP+"/metrics", nil)
+	sent, err := d.bytesSent(ctx)
 	if err != nil {
 		return err
 	}
+	if sent != "0" {
+		return fmt.Errorf("the restarted hub sent %s bytes of blobs to spokes that had them", sent)
+	}
+	d.say("✔ and no blob was sent again")
+	return nil
+}
+
+// bytesSent is how many bytes of blobs the hub says that it sent to spokes since its start.
+func (d *demo) bytesSent(ctx context.Context) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.fleet.Hub.HTTP+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer answer.Body.Close()
 	b, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for line := range strings.Lines(string(b)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name == "nave_fetch_bytes_total" && value == "0" {
-			d.say("✔ and no blob was sent again")
-			return nil
-		}
-		if name == "nave_fetch_bytes_total" {
-			return fmt.Errorf("the restarted hub sent %s bytes of blobs to spokes that had them", value)
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == "nave_fetch_bytes_total" {
+			return value, nil
 		}
 	}
-	return errors.New("the hub has no metric nave_fetch_bytes_total")
+	return "", errors.New("the hub has no metric nave_fetch_bytes_total")
 }
