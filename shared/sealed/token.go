@@ -5,7 +5,8 @@
 // A token is one letter, the mark "0sealed0", and 26 characters of base32: lower-case letters and digits only, so that it
 // survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, so that a template
 // which takes a token apart shows: with two salts its results differ. What it could take out of the mark itself, Partial
-// sees.
+// sees, down to seven characters of it. What escapes both is a shorter piece of the mark, alone or with the first letter
+// where the two salts happen to agree on it, one time in 26: such a piece says nothing of the value.
 package sealed
 
 import (
