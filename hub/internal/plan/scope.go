@@ -102,6 +102,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Suspended: map[api.Key]bool{},
 		Render:    func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
 		Contents:  p.contents,
+		Last:      p.last,
 	}
 	for key, r := range w.rows {
 		node := graph.Node{Key: key, Owner: r.Owner, Object: p.objectOf(r), Left: r.Left, Outlives: r.Outlives}
@@ -152,6 +153,22 @@ func (p *Planner) contents(d manifest.Digest) (ids []manifest.ID, err error) {
 		return nil
 	})
 	return ids, err
+}
+
+// last returns the revision that a Kustomization was rendered from last, and the reason if its last rendering failed.
+func (p *Planner) last(key api.Key) (revision, failure string) {
+	err := p.store.View(func(tx *store.Tx) error {
+		o, _, err := store.Outcomes.Get(tx, key.Path())
+		revision = o.Revision
+		if o.Ready == "False" {
+			failure = o.Reason
+		}
+		return err
+	})
+	if err != nil {
+		return "", err.Error()
+	}
+	return revision, failure
 }
 
 // renderLevel renders what a walk asks for, all at the same time; the memo bounds what really runs.

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,11 +11,51 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// depend checks dependsOn. One that is not there is told, and the spoke waits for it; a circle would wait for ever, so
-// the last Application, from before the circle, is held.
-func (p *pass) depend() {
-	edges := map[api.Key][]api.Key{}
-	for key, n := range p.graph.Nodes {
+// Walk walks the graph. A Kustomization whose dependencies are not ready keeps its last Application and its last children.
+// That may make another graph, so Walk starts again with these Kustomizations held, until it finds no more of them.
+func Walk(in Input) *Graph {
+	in.waits = map[api.Key]problem{}
+	for {
+		p := walk(in)
+		found := p.findWaits()
+		if len(found) == 0 {
+			return p.graph
+		}
+		maps.Copy(in.waits, found)
+	}
+}
+
+// dependencies are the edges of a finished graph and the Kustomizations found to wait along them.
+type dependencies struct {
+	*pass
+	named   map[api.Key][]api.Key // by dependsOn
+	awaited map[api.Key][]api.Key // by spec.wait and spec.healthChecks: Kustomizations that readiness includes
+	found   map[api.Key]problem
+}
+
+// findWaits returns the rendered Kustomizations that may not be applied as they render now, and why: a dependency is
+// missing or not ready, or dependsOn forms a cycle.
+func (p *pass) findWaits() map[api.Key]problem {
+	d := dependencies{pass: p, named: map[api.Key][]api.Key{}, awaited: map[api.Key][]api.Key{}, found: map[api.Key]problem{}}
+	d.collect()
+	keys := slices.SortedFunc(maps.Keys(d.named), compareKeys)
+	for again := true; again; {
+		again = false
+		for _, key := range keys {
+			if _, known := d.found[key]; known || p.graph.Findings[key].Revision == "" {
+				continue // not rendered: it is held in any case
+			}
+			if pr, waits := d.problemOf(key); waits {
+				d.found[key], again = pr, true
+			}
+		}
+	}
+	return d.found
+}
+
+// collect reads the edges of the graph.
+func (d *dependencies) collect() {
+	for key, n := range d.graph.Nodes {
 		if key.Kind != kustomizev1.KustomizationKind {
 			continue
 		}
@@ -21,19 +63,102 @@ func (p *pass) depend() {
 		if err != nil {
 			continue
 		}
-		edges[key] = Dependencies(p.in.Cluster, ks)
-	}
-	for key, dependencies := range edges {
-		for _, d := range dependencies {
-			if _, ok := edges[d]; !ok {
-				p.problem(key, DependencyNotFound, "dependsOn names "+nameOf(d)+", which is not there: it waits for it")
-			}
+		d.named[key] = Dependencies(d.in.Cluster, ks)
+		if !ks.Spec.Wait {
+			d.awaited[key] = append(d.awaited[key], healthChecked(d.in.Cluster, ks)...)
 		}
-		if circle := circleOf(key, edges); circle != nil {
-			p.problem(key, DependencyCycle, "dependsOn goes in a circle: "+strings.Join(circle, " → "))
-			p.holdApplication(key, false)
+		if n.Owner != nil && !n.Left && d.waitsForChildren(*n.Owner) {
+			d.awaited[*n.Owner] = append(d.awaited[*n.Owner], key)
 		}
 	}
+	for _, list := range d.awaited {
+		slices.SortFunc(list, compareKeys)
+	}
+}
+
+// waitsForChildren reports whether an owner is a Kustomization with wait: true.
+func (d *dependencies) waitsForChildren(owner api.Key) bool {
+	n, here := d.graph.Nodes[owner]
+	if !here || owner.Kind != kustomizev1.KustomizationKind {
+		return false
+	}
+	ks, err := n.Object.Kustomization()
+	return err == nil && ks.Spec.Wait
+}
+
+// healthChecked are the Kustomizations that spec.healthChecks names.
+func healthChecked(cluster string, ks *kustomizev1.Kustomization) (keys []api.Key) {
+	for _, h := range ks.Spec.HealthChecks {
+		if h.Kind == kustomizev1.KustomizationKind && strings.HasPrefix(h.APIVersion, api.GroupKustomize+"/") {
+			keys = append(keys, api.Key{Cluster: cluster, Kind: h.Kind, Namespace: h.Namespace, Name: h.Name})
+		}
+	}
+	return keys
+}
+
+// problemOf says why a Kustomization has to wait.
+func (d *dependencies) problemOf(key api.Key) (problem, bool) {
+	if circle := circleOf(key, d.named); circle != nil {
+		return problem{DependencyCycle, "dependsOn goes in a circle: " + strings.Join(circle, " → ")}, true
+	}
+	for _, dependency := range d.named[key] {
+		if _, here := d.graph.Nodes[dependency]; !here && d.graph.Findings[dependency].Reason == "" {
+			return problem{DependencyNotFound, "dependency " + nameOf(dependency) + " does not exist; waiting for it to be created"}, true
+		}
+		if why := d.unready(key, dependency, map[api.Key]bool{}); why != "" {
+			return problem{DependencyNotReady, "dependency " + nameOf(dependency) + " is not ready: " + why}, true
+		}
+	}
+	return problem{}, false
+}
+
+// unready says why a dependency of a Kustomization is not ready as far as the hub can tell; empty when it is.
+func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) string {
+	seen[dependency] = true
+	f := d.graph.Findings[dependency]
+	pr, waits := d.found[dependency]
+	switch {
+	case waits:
+		return pr.reason
+	case f.Suspended:
+		return d.unreadySince(key, dependency)
+	case !f.Ready:
+		return f.Reason
+	}
+	for _, peer := range d.awaited[dependency] {
+		if seen[peer] {
+			continue
+		}
+		if why := d.unready(key, peer, seen); why != "" {
+			return fmt.Sprintf("it waits for %s (%s)", nameOf(peer), why)
+		}
+	}
+	return ""
+}
+
+// unreadySince says why a suspended dependency is not ready. Its last result counts, as in Flux, and of the same source it
+// has to have the revision that the Kustomization is rendered from.
+func (d *dependencies) unreadySince(key, dependency api.Key) string {
+	if d.in.Last == nil {
+		return ""
+	}
+	revision, failure := d.in.Last(dependency)
+	switch {
+	case failure != "":
+		return failure + ", and it is suspended"
+	case revision == "":
+		return "it was suspended before it was rendered"
+	case revision != d.graph.Findings[key].Revision && d.sameSource(key, dependency):
+		return "it is suspended at revision " + revision
+	}
+	return ""
+}
+
+// sameSource reports whether two Kustomizations of the graph name one source.
+func (d *dependencies) sameSource(a, b api.Key) bool {
+	x, err := d.graph.Nodes[a].Object.Kustomization()
+	y, err2 := d.graph.Nodes[b].Object.Kustomization()
+	return err == nil && err2 == nil && d.sourceOf(x) == d.sourceOf(y)
 }
 
 // Dependencies are the keys that dependsOn names; their namespace is the Kustomization's own unless it says otherwise.

@@ -15,8 +15,8 @@
 //
 // and then, over the graph as it is found:
 //
-//  6. depend   what dependsOn names must be there, and must not lead back (depend.go)
-//  7. overlap  no two Applications may hold the same object (overlap.go)
+//  6. overlap  no two Applications may hold the same object (overlap.go)
+//  7. depend   hold what dependsOn keeps waiting, and walk again (depend.go)
 //
 // # Who owns an object
 //
@@ -28,6 +28,7 @@
 //
 // An object leaves when an owner that was rendered no longer gives it, and prunes. It does not leave because something is broken:
 // a Kustomization that has no source, does not build, is refused or is suspended keeps its last Application and what it gave last.
+// So does a Kustomization whose dependencies are missing, not rendered at the revision they should have, or in a cycle.
 //
 // # What is left
 //

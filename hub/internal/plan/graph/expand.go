@@ -32,7 +32,8 @@ func (p *pass) expand(level []api.Key) {
 	}
 }
 
-// prepare makes the work of one Kustomization; false when it is suspended, waits for its source or has none.
+// prepare makes the work of one Kustomization; false when it is suspended, waits for a dependency or its source, or has
+// no source.
 func (p *pass) prepare(key api.Key) (Work, bool) {
 	ks, err := p.graph.Nodes[key].Object.Kustomization()
 	if err != nil {
@@ -41,6 +42,10 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 	}
 	if ks.Spec.Suspend || p.in.Suspended[key] {
 		p.suspend(key)
+		return Work{}, false
+	}
+	if pr, waits := p.in.waits[key]; waits {
+		p.hold(key, Result{Reason: pr.reason, Err: errors.New(pr.message)})
 		return Work{}, false
 	}
 	work, wait, err := p.resolve(key, ks)

@@ -26,13 +26,13 @@ const (
 	ObjectRefused      = "ObjectRefused"      // an object that it gives is not valid, or not for this place
 	ObjectConflict     = "ObjectConflict"     // an object that it gives is another's
 	DependencyNotFound = "DependencyNotFound" // dependsOn names what is not there
+	DependencyNotReady = "DependencyNotReady" // what dependsOn names is not what it should be
 	DependencyCycle    = "DependencyCycle"    // dependsOn leads back
 	SelfRenderEndless  = "SelfRenderEndless"  // it renders itself differently each time
 	TemplateFailed     = "TemplateFailed"     // a Fleet's template does not work for this cluster
 )
 
-// Input is what a walk starts from. Only Render and Contents may be nil-free functions with a cost; a walk calls both
-// with values only.
+// Input is what a walk starts from. Render, Contents and Last may be expensive. All other fields are plain data.
 type Input struct {
 	// Cluster is whose graph it is; empty: the hub's.
 	Cluster string
@@ -50,6 +50,11 @@ type Input struct {
 	Render func([]Work) []Result
 	// Contents names the objects in an Application of the last plan.
 	Contents func(manifest.Digest) ([]manifest.ID, error)
+	// Last returns the revision that a suspended Kustomization was rendered from last (empty: never), and the reason if its
+	// last rendering failed (empty: it did not). Nil: every suspended Kustomization is as it should be.
+	Last func(api.Key) (revision, failure string)
+
+	waits map[api.Key]problem // the Kustomizations that are held for their dependencies
 }
 
 // Root is an object that no Kustomization gives.

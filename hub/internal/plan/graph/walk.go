@@ -17,8 +17,8 @@ const (
 	maxTurns  = 5
 )
 
-// Walk walks the graph.
-func Walk(in Input) *Graph {
+// walk makes passes until one agrees with itself, and finishes the last one.
+func walk(in Input) *pass {
 	known, apps := in.Previous, map[api.Key]*Application(nil)
 	unstable := map[api.Key]bool{}
 	for n := 1; ; n++ {
@@ -26,7 +26,8 @@ func Walk(in Input) *Graph {
 		p.run()
 		moved := p.missed()
 		if len(moved) == 0 && !p.restless || n >= 2*maxPasses {
-			return p.finish()
+			p.finish()
+			return p
 		}
 		if n >= maxPasses {
 			for _, key := range moved {
@@ -217,8 +218,7 @@ func (p *pass) missed() []api.Key {
 }
 
 // finish says what remains to be said over the whole graph.
-func (p *pass) finish() *Graph {
-	p.depend()
+func (p *pass) finish() {
 	p.overlap()
 	for key, list := range p.problems {
 		p.tell(key, list)
@@ -229,7 +229,6 @@ func (p *pass) finish() *Graph {
 		p.graph.Applications = append(p.graph.Applications, *app)
 	}
 	slices.SortFunc(p.graph.Applications, func(a, b Application) int { return compareKeys(a.Key, b.Key) })
-	return p.graph
 }
 
 // tell adds problems to what was found about an object.
