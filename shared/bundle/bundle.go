@@ -19,6 +19,23 @@ type Bundle struct {
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 	Applications []Entry // sorted by Owner
+	// Pending are the applications that should be here but could not be rendered yet. The spoke neither applies nor deletes
+	// them. Sorted; disjoint from Applications and Removals.
+	Pending []Owner
+	// Incomplete reports that a parent could not be rendered, so that there may be applications the hub does not know of.
+	Incomplete bool
+	// Removals are the applications that the hub removed. The spoke deletes no other. Sorted by Owner; disjoint from
+	// Applications and Pending.
+	Removals []Removal
+}
+
+// Removal is an application that left the bundle on purpose.
+type Removal struct {
+	Owner Owner `json:"owner"`
+	// Policy is what happens to its objects; MirrorPrune: as the Application said that was applied last.
+	Policy DeletionPolicy `json:"policy"`
+	// Confirmed reports that an operator confirmed the removal: no guard holds it.
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 // ID names one signed bundle. The digest is over the bundle's bytes.
@@ -50,6 +67,8 @@ type Entry struct {
 	Revision    string          `json:"revision"`
 	Suspended   bool            `json:"suspended,omitempty"`
 	RequestedAt string          `json:"requestedAt,omitempty"`
+	// ConfirmedPrune is the digest of the set of objects whose deletion was held and then confirmed by an operator; zero: none.
+	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
 }
 
 // Application is what one Kustomization or HelmRelease renders to on one cluster.

@@ -31,8 +31,10 @@ func example() *Bundle {
 		Cluster: "spiffe://nave-1/cluster/a", Epoch: 2, Sequence: 7, IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
 		Applications: []Entry{
 			{Owner: owner("apps"), Digest: digest("apps"), Revision: "main@sha1:1", Suspended: true, RequestedAt: "now"},
-			{Owner: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1"},
+			{Owner: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held")},
 		},
+		Pending: []Owner{owner("late"), owner("later")}, Incomplete: true,
+		Removals: []Removal{{owner("gone"), WaitForTermination, true}, {owner("left"), Orphan, false}},
 	}
 }
 
@@ -121,6 +123,8 @@ func TestEqualBundlesHaveEqualBytes(t *testing.T) {
 	}
 	shuffled := example()
 	slices.Reverse(shuffled.Applications)
+	slices.Reverse(shuffled.Pending)
+	slices.Reverse(shuffled.Removals)
 	got, err := shuffled.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -193,6 +197,15 @@ func TestDecodeBundleRefuses(t *testing.T) {
 		"an owner without a namespace":  func(b *bundlev1.Bundle) { b.Applications[0].Owner.Namespace = "" },
 		"an owner listed twice":         func(b *bundlev1.Bundle) { b.Applications[0].Owner = b.Applications[1].Owner },
 		"owners that are out of order":  func(b *bundlev1.Bundle) { slices.Reverse(b.Applications) },
+		"a pending owner twice":         func(b *bundlev1.Bundle) { b.Pending[1] = b.Pending[0] },
+		"pending owners out of order":   func(b *bundlev1.Bundle) { slices.Reverse(b.Pending) },
+		"a pending application":         func(b *bundlev1.Bundle) { b.Pending = []*bundlev1.Owner{b.Applications[0].Owner} },
+		"a removed application":         func(b *bundlev1.Bundle) { b.Removals[0].Owner = b.Applications[0].Owner },
+		"a removed pending owner":       func(b *bundlev1.Bundle) { b.Removals = b.Removals[:1]; b.Removals[0].Owner = b.Pending[1] },
+		"a removal without an owner":    func(b *bundlev1.Bundle) { b.Removals[0].Owner = nil },
+		"removals out of order":         func(b *bundlev1.Bundle) { slices.Reverse(b.Removals) },
+		"an unknown deletion policy":    func(b *bundlev1.Bundle) { b.Removals[0].DeletionPolicy = 99 },
+		"a short confirmed prune":       func(b *bundlev1.Bundle) { b.Applications[1].ConfirmedPrune = []byte{1} },
 		"an entry without any contents": func(b *bundlev1.Bundle) { b.Applications[0] = &bundlev1.ApplicationEntry{} },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -25,17 +26,42 @@ func (b *Bundle) check() error {
 	case !b.ExpiresAt.After(b.IssuedAt):
 		return fmt.Errorf("expires at %s, issued at %s", b.ExpiresAt.Format(time.RFC3339), b.IssuedAt.Format(time.RFC3339))
 	}
-	for i, e := range b.Applications {
-		if err := e.check(); err != nil {
-			return fmt.Errorf("applications[%d]: %w", i, err)
-		}
-		if i > 0 {
-			if err := checkOrder(b.Applications[i-1].Owner, e.Owner); err != nil {
-				return fmt.Errorf("applications[%d]: %w", i, err)
+	return b.checkLists()
+}
+
+// checkLists holds the three lists to their order, and lets no owner stand in two of them.
+func (b *Bundle) checkLists() error {
+	listed := make(map[Owner]string, len(b.Applications)+len(b.Pending)+len(b.Removals))
+	list := func(name string, n int, owner func(int) Owner, check func(int) error) error {
+		for i := range n {
+			if err := check(i); err != nil {
+				return fmt.Errorf("%s[%d]: %w", name, i, err)
 			}
+			if i > 0 {
+				if err := checkOrder(owner(i-1), owner(i)); err != nil {
+					return fmt.Errorf("%s[%d]: %w", name, i, err)
+				}
+			}
+			if other, twice := listed[owner(i)]; twice {
+				return fmt.Errorf("%s[%d]: %s: listed in %s already", name, i, owner(i), other)
+			}
+			listed[owner(i)] = name
 		}
+		return nil
 	}
-	return nil
+	apps, removals := b.Applications, b.Removals
+	return cmp.Or(
+		list("applications", len(apps), func(i int) Owner { return apps[i].Owner }, func(i int) error { return apps[i].check() }),
+		list("pending", len(b.Pending), func(i int) Owner { return b.Pending[i] }, func(i int) error { return b.Pending[i].check() }),
+		list("removals", len(removals), func(i int) Owner { return removals[i].Owner }, func(i int) error { return removals[i].check() }),
+	)
+}
+
+func (r Removal) check() error {
+	if _, known := deletionPolicies[r.Policy]; !known {
+		return fmt.Errorf("%s: deletion policy %q is not known", r.Owner, r.Policy)
+	}
+	return r.Owner.check()
 }
 
 // checkOrder holds two owners that follow each other to their order.

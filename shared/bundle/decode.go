@@ -47,21 +47,39 @@ func decodeBundle(data []byte) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("expires at: %w", err)
 	}
-	b := &Bundle{Cluster: m.GetCluster(), Epoch: m.GetEpoch(), Sequence: m.GetSequence(), IssuedAt: issued, ExpiresAt: expires}
+	b := &Bundle{
+		Cluster: m.GetCluster(), Epoch: m.GetEpoch(), Sequence: m.GetSequence(), IssuedAt: issued, ExpiresAt: expires,
+		Incomplete: m.GetIncomplete(),
+	}
 	for i, e := range m.GetApplications() {
-		digest, err := manifest.DigestFromBytes(e.GetDigest())
+		entry, err := entryOf(e)
 		if err != nil {
 			return nil, fmt.Errorf("applications[%d]: %w", i, err)
 		}
-		b.Applications = append(b.Applications, Entry{
-			Owner:       ownerOf(e.GetOwner()),
-			Digest:      digest,
-			Revision:    e.GetRevision(),
-			Suspended:   e.GetSuspended(),
-			RequestedAt: e.GetRequestedAt(),
+		b.Applications = append(b.Applications, entry)
+	}
+	for _, o := range m.GetPending() {
+		b.Pending = append(b.Pending, ownerOf(o))
+	}
+	for _, r := range m.GetRemovals() {
+		b.Removals = append(b.Removals, Removal{
+			Owner: ownerOf(r.GetOwner()), Policy: policyOf(r.GetDeletionPolicy()), Confirmed: r.GetConfirmed(),
 		})
 	}
 	return b, b.check()
+}
+
+func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
+	e = Entry{
+		Owner: ownerOf(m.GetOwner()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
+	}
+	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
+		return e, err
+	}
+	if len(m.GetConfirmedPrune()) > 0 {
+		e.ConfirmedPrune, err = manifest.DigestFromBytes(m.GetConfirmedPrune())
+	}
+	return e, err
 }
 
 func decodeApplication(data []byte) (*Application, error) {

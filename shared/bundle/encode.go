@@ -20,6 +20,8 @@ import (
 func (b *Bundle) Encode() ([]byte, error) {
 	sorted := *b
 	sorted.Applications = slices.SortedFunc(slices.Values(b.Applications), func(a, b Entry) int { return a.Owner.Compare(b.Owner) })
+	sorted.Pending = slices.SortedFunc(slices.Values(b.Pending), Owner.Compare)
+	sorted.Removals = slices.SortedFunc(slices.Values(b.Removals), func(a, b Removal) int { return a.Owner.Compare(b.Owner) })
 	if err := sorted.check(); err != nil {
 		return nil, fmt.Errorf("encode bundle: %w", err)
 	}
@@ -86,15 +88,33 @@ func (b *Bundle) message() *bundlev1.Bundle {
 		Sequence:  b.Sequence,
 		IssuedAt:  timestamppb.New(b.IssuedAt),
 		ExpiresAt: timestamppb.New(b.ExpiresAt),
+
+		Incomplete: b.Incomplete,
 	}
 	for _, e := range b.Applications {
-		m.Applications = append(m.Applications, &bundlev1.ApplicationEntry{
-			Owner:       e.Owner.message(),
-			Digest:      e.Digest[:],
-			Revision:    e.Revision,
-			Suspended:   e.Suspended,
-			RequestedAt: e.RequestedAt,
+		m.Applications = append(m.Applications, e.message())
+	}
+	for _, o := range b.Pending {
+		m.Pending = append(m.Pending, o.message())
+	}
+	for _, r := range b.Removals {
+		m.Removals = append(m.Removals, &bundlev1.Removal{
+			Owner: r.Owner.message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
 		})
+	}
+	return m
+}
+
+func (e Entry) message() *bundlev1.ApplicationEntry {
+	m := &bundlev1.ApplicationEntry{
+		Owner:       e.Owner.message(),
+		Digest:      e.Digest[:],
+		Revision:    e.Revision,
+		Suspended:   e.Suspended,
+		RequestedAt: e.RequestedAt,
+	}
+	if !e.ConfirmedPrune.IsZero() {
+		m.ConfirmedPrune = e.ConfirmedPrune[:]
 	}
 	return m
 }

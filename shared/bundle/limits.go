@@ -51,14 +51,14 @@ func FitsSealedFile(path string, data []byte) error {
 	return fits("sealed file "+path, len(data), MaxSealedFileBytes)
 }
 
-// FitsBundle returns a *TooLargeError when the entries are more than one bundle holds. It is all that Encode asks of their
-// number and length, so who plans a bundle knows before it is signed.
-func FitsBundle(entries []Entry) error {
-	return fitsBundle((&Bundle{Applications: entries}).message())
+// FitsBundle returns a *TooLargeError when the lists of b are more than one bundle holds. It is all that Encode asks of
+// their number and length, so who plans a bundle knows before it is signed.
+func FitsBundle(b *Bundle) error {
+	return fitsBundle(b.message())
 }
 
 func fitsBundle(m *bundlev1.Bundle) error {
-	list := &bundlev1.Bundle{Applications: m.Applications}
+	list := &bundlev1.Bundle{Applications: m.Applications, Pending: m.Pending, Removals: m.Removals}
 	return fits(fmt.Sprintf("a bundle of %d applications", len(m.Applications)), proto.Size(list), maxEntriesBytes)
 }
 

@@ -15,7 +15,7 @@ func TestEntriesThatFitMakeABundleWhateverElseItSays(t *testing.T) {
 	b.Epoch, b.Sequence = 1<<64-1, 1<<64-1
 	b.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)
 	b.Applications[0].Revision = strings.Repeat("r", maxEntriesBytes-300) // a little less than all
-	for FitsBundle(b.Applications) == nil {
+	for FitsBundle(b) == nil {
 		if _, err := b.Encode(); err != nil {
 			t.Fatalf("it fits, and Encode says: %v", err)
 		}

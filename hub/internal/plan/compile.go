@@ -83,7 +83,7 @@ func (w *walked) compile(apps *compiler) (again bool) {
 		}
 		w.entries = append(w.entries, c)
 	}
-	w.overfull = bundle.FitsBundle(w.applications())
+	w.overfull = bundle.FitsBundle(&bundle.Bundle{Applications: w.applications()})
 	return again
 }
 

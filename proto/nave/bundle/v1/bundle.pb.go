@@ -273,7 +273,14 @@ type Bundle struct {
 	IssuedAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Sorted by kind, namespace, name; no two with the same owner.
-	Applications  []*ApplicationEntry `protobuf:"bytes,6,rep,name=applications,proto3" json:"applications,omitempty"`
+	Applications []*ApplicationEntry `protobuf:"bytes,6,rep,name=applications,proto3" json:"applications,omitempty"`
+	// Applications that should be here but could not be rendered yet: neither applied nor deleted. Sorted, and in no other list.
+	Pending []*Owner `protobuf:"bytes,7,rep,name=pending,proto3" json:"pending,omitempty"`
+	// A parent could not be rendered, so that there may be applications that the hub does not know of.
+	Incomplete bool `protobuf:"varint,8,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	// Applications that the hub removed. An application is deleted only if it is listed here; one that is in no list at all
+	// stays as it is. Sorted, and in no other list.
+	Removals      []*Removal `protobuf:"bytes,9,rep,name=removals,proto3" json:"removals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -350,6 +357,90 @@ func (x *Bundle) GetApplications() []*ApplicationEntry {
 	return nil
 }
 
+func (x *Bundle) GetPending() []*Owner {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
+}
+
+func (x *Bundle) GetIncomplete() bool {
+	if x != nil {
+		return x.Incomplete
+	}
+	return false
+}
+
+func (x *Bundle) GetRemovals() []*Removal {
+	if x != nil {
+		return x.Removals
+	}
+	return nil
+}
+
+// Removal is an application that left the bundle on purpose.
+type Removal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Owner *Owner                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	// What happens to its objects. MIRROR_PRUNE: as the Application said that was applied last.
+	DeletionPolicy DeletionPolicy `protobuf:"varint,2,opt,name=deletion_policy,json=deletionPolicy,proto3,enum=nave.bundle.v1.DeletionPolicy" json:"deletion_policy,omitempty"`
+	// An operator confirmed this removal: no guard holds it.
+	Confirmed     bool `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Removal) Reset() {
+	*x = Removal{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Removal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Removal) ProtoMessage() {}
+
+func (x *Removal) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Removal.ProtoReflect.Descriptor instead.
+func (*Removal) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Removal) GetOwner() *Owner {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Removal) GetDeletionPolicy() DeletionPolicy {
+	if x != nil {
+		return x.DeletionPolicy
+	}
+	return DeletionPolicy_DELETION_POLICY_UNSPECIFIED
+}
+
+func (x *Removal) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
 // ApplicationEntry is one Application of a bundle, by digest, and what of it is not content.
 type ApplicationEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -361,14 +452,17 @@ type ApplicationEntry struct {
 	// A suspended application is neither applied, nor repaired, nor pruned.
 	Suspended bool `protobuf:"varint,4,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	// Changes when an operator asks for a reconciliation; the spoke then applies every object again.
-	RequestedAt   string `protobuf:"bytes,5,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RequestedAt string `protobuf:"bytes,5,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	// The digest of a set of objects whose deletion the spoke held and an operator confirmed; the guard on prunes lets exactly
+	// that set pass.
+	ConfirmedPrune []byte `protobuf:"bytes,6,opt,name=confirmed_prune,json=confirmedPrune,proto3" json:"confirmed_prune,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApplicationEntry) Reset() {
 	*x = ApplicationEntry{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -380,7 +474,7 @@ func (x *ApplicationEntry) String() string {
 func (*ApplicationEntry) ProtoMessage() {}
 
 func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -393,7 +487,7 @@ func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationEntry.ProtoReflect.Descriptor instead.
 func (*ApplicationEntry) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ApplicationEntry) GetOwner() *Owner {
@@ -431,6 +525,13 @@ func (x *ApplicationEntry) GetRequestedAt() string {
 	return ""
 }
 
+func (x *ApplicationEntry) GetConfirmedPrune() []byte {
+	if x != nil {
+		return x.ConfirmedPrune
+	}
+	return nil
+}
+
 // Owner names the Flux resource that an Application is rendered from.
 type Owner struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -443,7 +544,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +556,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +569,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Owner) GetKind() string {
@@ -520,7 +621,7 @@ type Application struct {
 
 func (x *Application) Reset() {
 	*x = Application{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +633,7 @@ func (x *Application) String() string {
 func (*Application) ProtoMessage() {}
 
 func (x *Application) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +646,7 @@ func (x *Application) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Application.ProtoReflect.Descriptor instead.
 func (*Application) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Application) GetOwner() *Owner {
@@ -660,7 +761,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +773,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +786,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -735,7 +836,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +848,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +861,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -788,7 +889,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +901,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +914,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -845,7 +946,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +958,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +971,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -918,7 +1019,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1031,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1044,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SealedValue) GetToken() string {
@@ -987,7 +1088,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"signatures\"@\n" +
 	"\tSignature\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x8e\x02\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x94\x03\n" +
 	"\x06Bundle\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -995,13 +1096,23 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\tissued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12D\n" +
-	"\fapplications\x18\x06 \x03(\v2 .nave.bundle.v1.ApplicationEntryR\fapplications\"\xb4\x01\n" +
+	"\fapplications\x18\x06 \x03(\v2 .nave.bundle.v1.ApplicationEntryR\fapplications\x12/\n" +
+	"\apending\x18\a \x03(\v2\x15.nave.bundle.v1.OwnerR\apending\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\b \x01(\bR\n" +
+	"incomplete\x123\n" +
+	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\"\x9d\x01\n" +
+	"\aRemoval\x12+\n" +
+	"\x05owner\x18\x01 \x01(\v2\x15.nave.bundle.v1.OwnerR\x05owner\x12G\n" +
+	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xdd\x01\n" +
 	"\x10ApplicationEntry\x12+\n" +
 	"\x05owner\x18\x01 \x01(\v2\x15.nave.bundle.v1.OwnerR\x05owner\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x12\x1c\n" +
 	"\tsuspended\x18\x04 \x01(\bR\tsuspended\x12!\n" +
-	"\frequested_at\x18\x05 \x01(\tR\vrequestedAt\"M\n" +
+	"\frequested_at\x18\x05 \x01(\tR\vrequestedAt\x12'\n" +
+	"\x0fconfirmed_prune\x18\x06 \x01(\fR\x0econfirmedPrune\"M\n" +
 	"\x05Owner\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1075,48 +1186,53 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DeletionPolicy)(0),           // 0: nave.bundle.v1.DeletionPolicy
 	(SealedFormat)(0),             // 1: nave.bundle.v1.SealedFormat
 	(*Envelope)(nil),              // 2: nave.bundle.v1.Envelope
 	(*Signature)(nil),             // 3: nave.bundle.v1.Signature
 	(*Bundle)(nil),                // 4: nave.bundle.v1.Bundle
-	(*ApplicationEntry)(nil),      // 5: nave.bundle.v1.ApplicationEntry
-	(*Owner)(nil),                 // 6: nave.bundle.v1.Owner
-	(*Application)(nil),           // 7: nave.bundle.v1.Application
-	(*ObjectIdentity)(nil),        // 8: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 9: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 10: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 11: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 12: nave.bundle.v1.SealedValue
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*Removal)(nil),               // 5: nave.bundle.v1.Removal
+	(*ApplicationEntry)(nil),      // 6: nave.bundle.v1.ApplicationEntry
+	(*Owner)(nil),                 // 7: nave.bundle.v1.Owner
+	(*Application)(nil),           // 8: nave.bundle.v1.Application
+	(*ObjectIdentity)(nil),        // 9: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 10: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 11: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 12: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 13: nave.bundle.v1.SealedValue
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	3,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	13, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	13, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
-	5,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	6,  // 4: nave.bundle.v1.ApplicationEntry.owner:type_name -> nave.bundle.v1.Owner
-	6,  // 5: nave.bundle.v1.Application.owner:type_name -> nave.bundle.v1.Owner
-	9,  // 6: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	6,  // 7: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.Owner
-	14, // 8: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	14, // 9: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	14, // 10: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	10, // 11: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	11, // 12: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	8,  // 13: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
-	0,  // 14: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	8,  // 15: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 16: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	12, // 17: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	14, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	14, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	6,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	7,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.Owner
+	5,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
+	7,  // 6: nave.bundle.v1.Removal.owner:type_name -> nave.bundle.v1.Owner
+	0,  // 7: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	7,  // 8: nave.bundle.v1.ApplicationEntry.owner:type_name -> nave.bundle.v1.Owner
+	7,  // 9: nave.bundle.v1.Application.owner:type_name -> nave.bundle.v1.Owner
+	10, // 10: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	7,  // 11: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.Owner
+	15, // 12: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	15, // 13: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	15, // 14: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	11, // 15: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	12, // 16: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	9,  // 17: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	0,  // 18: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	9,  // 19: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 20: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	13, // 21: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -1130,7 +1246,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
