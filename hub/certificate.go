@@ -10,15 +10,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/operatorconfig"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
 )
-
-// authorityDir is the folder of the certificate authority, below the data folder.
-const authorityDir = "ca"
 
 // Lifetimes of the certificates that the hub issues for itself and for its first operator.
 const (
@@ -128,8 +126,12 @@ func (h *Hub) writeOperatorConfig() error {
 // name is of the form of a DNS label or subdomain; address is where the hub is reached, host:port.
 func IssueOperator(dataDir, name, address string, ttl time.Duration) (*operatorconfig.Config, error) {
 	dir := filepath.Join(dataDir, authorityDir)
-	if _, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("find the authority of the hub: %w; is %s the data folder of a hub that was started?", err, dataDir)
+	missing, err := missingFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%s is missing; is %s the data folder of a hub that was started?", strings.Join(missing, " and "), dataDir)
 	}
 	authority, err := identity.LoadOrCreateAuthority(dir)
 	if err != nil {

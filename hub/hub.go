@@ -62,6 +62,10 @@ type Config struct {
 	// with the argument render-worker. Empty: render in this process, without its limits.
 	RenderWorker []string
 
+	// NewKeys names keys to make anew when they are missing from a data folder that was used: signing.key, ca, vault.key.
+	// Without it that is an error. Whoever asks for one starts over with it; see lostKeys.
+	NewKeys []string
+
 	Log *slog.Logger // slog.Default()
 }
 
@@ -108,6 +112,8 @@ type Hub struct {
 	config     Config
 	store      *store.Store
 	authority  *identity.Authority
+	signer     *signing.Signer
+	vault      *store.Vault
 	credential *identity.Credential
 	registry   *prometheus.Registry
 	pool       *worker.Pool // nil: rendering in this process
@@ -125,8 +131,9 @@ type Hub struct {
 	serving                atomic.Bool
 }
 
-// New opens the data folder, makes what is missing in it, and listens. The caller must Run the hub, also to close it.
-// Errors: store.ErrLocked when another hub uses the folder, and those of files and sockets.
+// New opens the data folder, makes what is missing in a new one, and listens. The caller must Run the hub, also to close it.
+// Errors: store.ErrLocked when another hub uses the folder, a key that is missing in a used folder, and those of files and
+// sockets.
 func New(c Config) (h *Hub, err error) {
 	if c, err = c.withDefaults(); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
@@ -144,7 +151,7 @@ func New(c Config) (h *Hub, err error) {
 	if h.store, err = store.Open(h.path("hub.db")); err != nil { // first: it keeps a second hub out
 		return h, err
 	}
-	if h.authority, err = identity.LoadOrCreateAuthority(h.path(authorityDir)); err != nil {
+	if err = h.loadKeys(); err != nil {
 		return h, err
 	}
 	if err = h.listen(); err != nil {
@@ -173,33 +180,25 @@ func (h *Hub) listen() (err error) {
 // build makes the parts.
 func (h *Hub) build() error {
 	c := h.config
-	signer, err := signing.LoadOrCreate(h.path("signing.key"))
-	if err != nil {
-		return err
-	}
-	vault, err := store.NewVault(h.path("vault.key"))
-	if err != nil {
-		return err
-	}
 	renderer, err := h.renderer()
 	if err != nil {
 		return err
 	}
 	h.fetch = fetch.New(fetch.Config{
-		Store: h.store, Vault: vault, Fetcher: git.New(c.SourceDir, git.Limits{}), Log: c.Log, Metrics: h.registry,
+		Store: h.store, Vault: h.vault, Fetcher: git.New(c.SourceDir, git.Limits{}), Log: c.Log, Metrics: h.registry,
 	})
 	h.plan = plan.New(plan.Config{Store: h.store, Renderer: renderer, Log: c.Log, Metrics: h.registry})
 	h.publish = publish.New(publish.Config{
-		Store: h.store, Signer: signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL, Log: c.Log, Metrics: h.registry,
+		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL, Log: c.Log, Metrics: h.registry,
 	})
 	h.dispatch = dispatch.New(dispatch.Config{
 		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry,
 	})
-	h.admin = admin.New(admin.Config{Store: h.store, Vault: vault, Log: c.Log, Join: admin.Join{
+	h.admin = admin.New(admin.Config{Store: h.store, Vault: h.vault, Log: c.Log, Join: admin.Join{
 		TrustDomain: h.authority.TrustDomain(),
 		CAPin:       h.authority.Pin(),
 		Address:     h.advertised(),
-		SigningKeys: signing.MarshalPublicKeys(signer.Public()),
+		SigningKeys: signing.MarshalPublicKeys(h.signer.Public()),
 		SpokeImage:  c.SpokeImage,
 	}})
 	h.open(registration.New(registration.Config{

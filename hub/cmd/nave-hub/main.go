@@ -60,6 +60,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&c.SpokeImage, "spoke-image", "", "container image of the spoke in join manifests")
 	f.DurationVar(&c.BundleTTL, "bundle-ttl", hub.DefaultBundleTTL, "how long a signed bundle is valid without this hub")
 	f.DurationVar(&c.CertificateTTL, "certificate-ttl", hub.DefaultCertificateTTL, "lifetime of spokes' certificates, renewed at half of it")
+	f.StringArrayVar(&c.NewKeys, "new-key", nil, "make this key anew if it is missing beside a used store: signing.key, ca or vault.key; for one start only (repeatable)")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	command.AddCommand(newWorkerCommand(), newOperatorCommand())

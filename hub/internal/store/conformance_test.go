@@ -47,6 +47,7 @@ var conformance = []struct {
 	{"a missing blob is ErrNotFound", missingBlobs},
 	{"a sweep deletes what nobody keeps", sweeps},
 	{"events order by time and are trimmed per object", eventsPerObject},
+	{"a store is empty until it has a row or a blob", emptyStores},
 	{"a closed store says so", closedStores},
 }
 
@@ -133,6 +134,22 @@ func rowsReadBack(t *testing.T, s *store.Store) {
 	if s.Epoch() == 0 {
 		t.Error("the epoch is 0")
 	}
+}
+
+func emptyStores(t *testing.T, s *store.Store) {
+	empty := func() bool {
+		t.Helper()
+		empty, err := s.Empty()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return empty
+	}
+	expect(t, "a new store is empty", empty(), true)
+	update(t, s, func(tx *store.Tx) error { return store.Spokes.Put(tx, "prod", store.Spoke{}) })
+	expect(t, "a store with a row is empty", empty(), false)
+	update(t, s, func(tx *store.Tx) error { return store.Spokes.Delete(tx, "prod") })
+	expect(t, "a store without its row is empty", empty(), true)
 }
 
 func missingRows(t *testing.T, s *store.Store) {

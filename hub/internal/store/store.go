@@ -66,6 +66,25 @@ func (s *Store) Close() error {
 // Epoch numbers the history of this store: a store made anew, later, has a higher one. It never changes.
 func (s *Store) Epoch() uint64 { return s.epoch }
 
+// Empty reports whether no table has a row, and no blob was put.
+func (s *Store) Empty() (bool, error) {
+	t, err := s.engine.begin(false)
+	if err != nil {
+		return false, fmt.Errorf("view store: %w", err)
+	}
+	defer t.rollback()
+	for _, table := range buckets {
+		err := t.scan(table, "", func(string, []byte) error { return errFound })
+		if errors.Is(err, errFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("view store: %w", err)
+		}
+	}
+	return true, nil
+}
+
 // View runs fn on the state as it is now; what others commit meanwhile, fn does not see. It returns fn's error.
 // Neither View nor Update may be called from within fn.
 func (s *Store) View(fn func(*Tx) error) error {

@@ -1,0 +1,128 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/signing"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// The keys in the data folder. Config.NewKeys names them so.
+const (
+	signingKey   = "signing.key"
+	authorityDir = "ca" // a folder: ca.crt and ca.key
+	vaultKey     = "vault.key"
+)
+
+// lostKeys says, for each key, what a new one in a used data folder would break.
+var lostKeys = map[string]string{
+	signingKey: "every spoke rejects what a new key signs, until its ConfigMap has the new key (`nave cluster add NAME` prints it)",
+	authorityDir: "a new authority knows no spoke and no operator: every spoke must join again (`nave cluster add NAME`), " +
+		"and operators need new configurations (`nave-hub operator-config`)",
+	vaultKey: "no key opens the credentials in the store any more: every Secret must be applied again",
+}
+
+// loadKeys loads the keys of the data folder, and makes those that are missing: in a new folder all of them, in a used one
+// only those that Config.NewKeys names.
+func (h *Hub) loadKeys() error {
+	used, err := h.used()
+	if err != nil {
+		return err
+	}
+	for _, name := range h.config.NewKeys {
+		if lostKeys[name] == "" {
+			return fmt.Errorf("new key %q: want %s, %s or %s", name, signingKey, authorityDir, vaultKey)
+		}
+	}
+	for _, name := range []string{signingKey, authorityDir, vaultKey} {
+		if err := h.requireKey(name, used); err != nil {
+			return err
+		}
+	}
+	if h.authority, err = identity.LoadOrCreateAuthority(h.path(authorityDir)); err != nil {
+		return err
+	}
+	if h.signer, err = signing.LoadOrCreate(h.path(signingKey)); err != nil {
+		return err
+	}
+	h.vault, err = store.NewVault(h.path(vaultKey))
+	return err
+}
+
+// used reports whether a hub ran on the data folder: its store holds something, or its first operator has a configuration,
+// which is written after the keys.
+func (h *Hub) used() (bool, error) {
+	if empty, err := h.store.Empty(); err != nil || !empty {
+		return true, err
+	}
+	_, err := os.Stat(h.OperatorConfig())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return true, err
+}
+
+// requireKey returns an error when a key of a used folder is missing and nobody asked for a new one.
+func (h *Hub) requireKey(name string, used bool) error {
+	missing, err := missingFiles(h.path(name))
+	asked := slices.Contains(h.config.NewKeys, name)
+	switch {
+	case err != nil || !used:
+		return err
+	case len(missing) == 0 && asked:
+		h.config.Log.Warn("the key exists, no new one is made: remove the flag --new-key", telemetry.Path(name))
+		return nil
+	case len(missing) == 0:
+		return nil
+	case asked && name == authorityDir:
+		h.config.Log.Warn("a new authority is made in place of the lost one", telemetry.Path(name))
+		return h.discardAuthority()
+	case asked:
+		h.config.Log.Warn("a new key is made in place of the lost one", telemetry.Path(name))
+		return nil
+	}
+	return fmt.Errorf("%s is missing, but the store beside it has been used: restore it from the backup of the store. Without it %s. "+
+		"To start over with a new one, start the hub once with --new-key=%s", strings.Join(missing, " and "), lostKeys[name], name)
+}
+
+// missingFiles returns those files of a key that do not exist.
+func missingFiles(path string) ([]string, error) {
+	files := []string{path}
+	if filepath.Base(path) == authorityDir {
+		files = []string{filepath.Join(path, "ca.crt"), filepath.Join(path, "ca.key")}
+	}
+	var missing []string
+	for _, file := range files {
+		_, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, file)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return missing, nil
+}
+
+// discardAuthority moves what is left of an authority aside, and removes the configuration of the first operator, whom a new
+// authority does not admit; both are made anew.
+func (h *Hub) discardAuthority() error {
+	dir := h.path(authorityDir)
+	err := os.Rename(dir, fmt.Sprintf("%s.lost-%d", dir, time.Now().Unix()))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err = os.Remove(h.OperatorConfig())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
