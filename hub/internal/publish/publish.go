@@ -2,7 +2,7 @@
 // can verify. It alone holds the key that signs.
 //
 // A bundle is signed anew when the Applications of the plan differ from those of the last bundle, when half of its time
-// to live is gone, when the key changed, or when the spoke has seen a newer one than the hub knows of (a hub that was
+// to live is gone, when it was issued in the future (the hub's clock was ahead), when the key changed, or when the spoke has seen a newer one than the hub knows of (a hub that was
 // restored from an older copy of its store). Else it stays as it is, byte for byte. All bundles of a round are one transaction.
 //
 // The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke acknowledged.
@@ -38,6 +38,8 @@ const (
 	retryAfter = 5 * time.Second  // after the store refused a transaction, a full disk for one
 	sweepEvery = time.Hour        // and first one sweepEvery after the start
 	checkEvery = 10 * time.Minute // how often to look for bundles that need refreshing, at most
+	clockEvery = 15 * time.Second // how often to look whether the clock was set, at most
+	maxStep    = time.Minute      // a clock that is set by less changes nothing; spokes allow for more (trust.MaxSkew)
 )
 
 // Config is what a Publisher is made of.
@@ -61,6 +63,22 @@ type Publisher struct {
 	failed  bool              // the last round was refused by the store
 	told    map[string]string // by cluster: the last event about a plan that no bundle can be made of
 	untold  map[string]string // the same, in the transaction under way
+	checked moment            // when all of them were looked at
+}
+
+// moment is one instant on two clocks.
+type moment struct {
+	wall   time.Time // as Now says; it can be set
+	steady time.Time // with a monotonic reading
+}
+
+func (p *Publisher) moment() moment { return moment{p.Now().Round(0), time.Now()} }
+
+// since returns how long ago m was, and by how much the clock was set meanwhile.
+func (p *Publisher) since(m moment) (elapsed, step time.Duration) {
+	now := p.moment()
+	elapsed = now.steady.Sub(m.steady)
+	return elapsed, (now.wall.Sub(m.wall) - elapsed).Abs()
 }
 
 // New returns a publisher that does nothing until Run.
@@ -112,13 +130,14 @@ func (p *Publisher) wait(ctx context.Context, watcher *store.Watcher) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-		p.whole = true
 	case <-watcher.C():
 		for _, c := range watcher.Take() {
 			p.whole = p.whole || c.Key == ""
 			p.dirty[c.Key] = p.dirty[c.Key] || c.Table == store.Plans.Name()
 		}
 	}
+	elapsed, step := p.since(p.checked) // a busy store must not keep this from being looked at
+	p.whole = p.whole || elapsed >= p.refreshEvery() || step >= maxStep
 }
 
 // pause is how long nothing has to be done without a change.
@@ -126,8 +145,11 @@ func (p *Publisher) pause() time.Duration {
 	if p.failed {
 		return retryAfter
 	}
-	return min(checkEvery, p.TTL/8)
+	return min(clockEvery, p.refreshEvery())
 }
+
+// refreshEvery is how often all bundles are looked at.
+func (p *Publisher) refreshEvery() time.Duration { return min(checkEvery, p.TTL/8) }
 
 // round publishes what has to be. What could not be written stays to be done.
 func (p *Publisher) round(ctx context.Context) error {
@@ -138,6 +160,7 @@ func (p *Publisher) round(ctx context.Context) error {
 		return nil
 	}
 	start := p.Now()
+	checked := p.moment()
 	var done map[string]did
 	err := p.Store.Update(func(tx *store.Tx) (err error) {
 		done, err = p.publishAll(tx, start)
@@ -147,7 +170,9 @@ func (p *Publisher) round(ctx context.Context) error {
 		return fmt.Errorf("publish bundles: %w", err)
 	}
 	clear(p.dirty)
-	p.whole = false
+	if p.whole {
+		p.whole, p.checked = false, checked
+	}
 	p.tell(ctx, done, start)
 	return nil
 }

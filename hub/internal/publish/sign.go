@@ -98,7 +98,8 @@ func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
 	return next
 }
 
-// stands reports whether the last bundle still says what the plan says, in words that the spoke accepts.
+// stands reports whether the last bundle still says what the plan says, in words that the spoke accepts. A bundle that was
+// issued after now is from a clock that was ahead and has been set back: no spoke with a right clock accepts it.
 func (p *Publisher) stands(cluster string, plan store.Plan, last store.Desired, now time.Time) bool {
 	if last.ExpiresAt.Sub(now) < p.TTL/2 {
 		return false
@@ -108,7 +109,7 @@ func (p *Publisher) stands(cluster string, plan store.Plan, last store.Desired, 
 		return false
 	}
 	b, err := bundle.DecodeBundle(e.Payload)
-	if err != nil || b.Cluster != p.spiffe(cluster) || !slices.Equal(b.Applications, plan.Applications) {
+	if err != nil || b.IssuedAt.After(now.Add(maxStep)) || b.Cluster != p.spiffe(cluster) || !slices.Equal(b.Applications, plan.Applications) {
 		return false // and the signature, which costs more than all of this, does not matter any more
 	}
 	_, err = p.keyring.Verify(e, bundle.PayloadType)

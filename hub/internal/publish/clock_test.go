@@ -1,0 +1,110 @@
+package publish
+
+import (
+	"context"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/signing"
+)
+
+// TestClock sets the hub's clock while Run runs. A bundle of the wrong time is replaced by one of the right time soon after
+// the clock is right, although no plan changed.
+func TestClock(t *testing.T) {
+	for name, off := range map[string]time.Duration{"year_ahead": 365 * 24 * time.Hour, "year_behind": -365 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				var offset atomic.Int64 // of the hub's clock
+				b.Publisher.Now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+				offset.Store(int64(off))
+				b.name("east")
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- b.Publisher.Run(ctx) }()
+				synctest.Wait()
+				wrong := b.current("east")
+				if age := time.Since(wrong.IssuedAt); age.Abs() < 300*24*time.Hour {
+					t.Fatalf("the first bundle was issued at %s by a wrong clock, which it is not", wrong.IssuedAt)
+				}
+				offset.Store(0)
+				time.Sleep(clockEvery)
+				synctest.Wait()
+				right := b.current("east")
+				if age := time.Since(right.IssuedAt); age < 0 || age > clockEvery {
+					t.Errorf("%s after the clock was set right the bundle on offer is from %s, now is %s", clockEvery, right.IssuedAt, time.Now())
+				}
+				if right.Sequence <= wrong.Sequence {
+					t.Errorf("sequence %d follows %d", right.Sequence, wrong.Sequence)
+				}
+				time.Sleep(sweepEvery / 2)
+				synctest.Wait()
+				if again := b.current("east"); again.Sequence != right.Sequence {
+					t.Errorf("later the bundle was signed anew: sequence %d, was %d", again.Sequence, right.Sequence)
+				}
+				cancel()
+				b.must(<-ended)
+			})
+		})
+	}
+}
+
+// TestClock_busy_store: news of spokes that comes all the time does not keep bundles from being refreshed.
+func TestClock_busy_store(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.Publisher.Now, b.TTL = time.Now, time.Hour
+		b.name("east")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- b.Publisher.Run(ctx) }()
+		synctest.Wait()
+		first := b.current("east")
+		for i := range int(b.TTL * 3 / 4 / (clockEvery - 1)) {
+			time.Sleep(clockEvery - 1)
+			b.say("east", i)
+		}
+		synctest.Wait()
+		if b.current("east").Sequence == first.Sequence {
+			t.Error("the bundle is as it was, three quarters of its life later")
+		}
+		cancel()
+		b.must(<-ended)
+	})
+}
+
+// name writes a plan that names an application, which nobody opens: compressing it takes goroutines from outside a bubble.
+func (b *bench) name(cluster string) {
+	entry := bundle.Entry{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}, Digest: manifest.DigestOf([]byte("app"))}
+	b.update(func(tx *store.Tx) error {
+		return store.Plans.Put(tx, cluster, store.Plan{Applications: []bundle.Entry{entry}})
+	})
+}
+
+// say changes what a spoke said, which asks for no bundle.
+func (b *bench) say(cluster string, what int) {
+	d, _ := b.desired(cluster)
+	b.update(func(tx *store.Tx) error {
+		return store.Spokes.Put(tx, cluster, store.Spoke{Version: strconv.Itoa(what), Acks: map[string]bundle.ID{"received": d.Bundle}})
+	})
+}
+
+// current opens the bundle on offer.
+func (b *bench) current(cluster string) *bundle.Bundle {
+	b.T.Helper()
+	d, ok := b.desired(cluster)
+	if !ok {
+		b.T.Fatal("no bundle")
+	}
+	e, err := signing.DecodeEnvelope(d.Envelope)
+	b.must(err)
+	opened, err := bundle.DecodeBundle(e.Payload)
+	b.must(err)
+	return opened
+}
