@@ -77,8 +77,8 @@ type Config struct {
 	Reporter   Reporter
 	Metrics    *Metrics
 	Log        *slog.Logger
-	Now        func() time.Time
-	Jitter     func() float64 // in [0,1)
+	Now        func() time.Time // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
+	Jitter     func() float64   // in [0,1)
 }
 
 // Agent performs what its model decides.
@@ -149,12 +149,12 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.take(in)
 		case <-a.Hub.Offers():
 			if o, ok := a.Hub.TakeOffer(); ok {
-				a.take(offered{a.Now(), Offer(o)})
+				a.take(offered{time.Now(), Offer(o)})
 			}
 		case <-a.Watcher.C():
 			a.observe()
 		case <-a.timer.C:
-			a.take(ticked{a.Now()})
+			a.take(ticked{time.Now()})
 		case <-a.sweep.C:
 			a.sweepBlobs()
 		}
@@ -207,7 +207,7 @@ func (a *Agent) spawn(fn func() input) {
 
 // observe takes the news of the watches, application by application.
 func (a *Agent) observe() {
-	now := a.Now()
+	now := time.Now()
 	drifted := map[bundle.Owner]bool{}
 	for _, o := range a.Watcher.Take() {
 		drifted[o.Owner] = drifted[o.Owner] || o.Drift.Any() && !o.Held()

@@ -340,7 +340,8 @@ type rig struct {
 	watch   *farWatch
 	out     *wire
 	dir     string
-	disk    int // bytes; 0: no limit
+	disk    int              // bytes; 0: no limit
+	now     func() time.Time // nil: time.Now
 }
 
 func newRig(t *testing.T) *rig {
@@ -368,7 +369,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 	reporter.Connected(true)
 	a := New(Config{
 		Cluster: self, Keyring: keyring, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
-		Kubernetes: r.api, Reporter: reporter, Log: log, Jitter: func() float64 { return 0 },
+		Kubernetes: r.api, Reporter: reporter, Log: log, Now: r.now, Jitter: func() float64 { return 0 },
 		Check: func(context.Context, bundle.ObjectIdentity) (health.Report, error) { return health.Report{}, nil },
 	})
 	ctx, cancel := context.WithCancel(context.Background())

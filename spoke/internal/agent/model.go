@@ -38,6 +38,7 @@ type model struct {
 
 	offer   *Offer // being received, or waiting to be tried again
 	tries   int
+	told    bool      // the hub heard why the offer is not accepted
 	retryAt time.Time // of the offer
 
 	armed time.Time

@@ -68,7 +68,7 @@ func (a *Agent) warn(message string, owner bundle.Owner, err error) {
 func (a *Agent) arm(at time.Time) {
 	a.timer.Stop()
 	if !at.IsZero() {
-		a.timer.Reset(max(0, at.Sub(a.Now())))
+		a.timer.Reset(max(0, at.Sub(time.Now())))
 	}
 }
 
@@ -175,7 +175,7 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 }
 
 func (a *Agent) applyResult(act start, changes *apply.ChangeSet, err error) applied {
-	now := a.Now()
+	now := time.Now()
 	in := applied{now: now, owner: act.owner, run: act.run, mark: act.success(now), request: act.entry.RequestedAt}
 	in.failure = failureOf(changes, err, reasonFailed)
 	if changes != nil {
@@ -265,7 +265,7 @@ func (a *Agent) startRemove(act remove) {
 	a.work.Go(func() {
 		defer cancel()
 		changes, err := a.Applier.Delete(ctx, r)
-		in := removed{now: a.Now(), owner: act.owner, run: act.run, failure: failureOf(changes, err, reasonPrune)}
+		in := removed{now: time.Now(), owner: act.owner, run: act.run, failure: failureOf(changes, err, reasonPrune)}
 		a.inputs <- finished{in, act.owner, changes}
 	})
 }
@@ -280,7 +280,7 @@ func (a *Agent) settleResult(f finished) {
 		a.inventories[f.owner] = f.changes.Inventory
 	}
 	a.Metrics.count(f.changes)
-	now := a.Now()
+	now := time.Now()
 	for _, id := range repaired(f.changes) {
 		a.Metrics.repaired.Inc()
 		if since, ok := a.seen[id]; ok {
@@ -330,7 +330,7 @@ func (a *Agent) event(act event) {
 		kind = "Warning"
 	}
 	a.Reporter.Event(&spokev1.Event{
-		Time: timestamppb.New(a.Now()), Kind: act.owner.Kind, Namespace: act.owner.Namespace, Name: act.owner.Name,
+		Time: timestamppb.New(time.Now()), Kind: act.owner.Kind, Namespace: act.owner.Namespace, Name: act.owner.Name,
 		Type: kind, Reason: act.reason, Message: act.message,
 	})
 }
@@ -357,7 +357,7 @@ func (a *Agent) startCheck(act check) {
 			}
 		}
 		in.text = strings.Join(unwell, ", ")
-		in.now = a.Now()
+		in.now = time.Now()
 		return in
 	})
 }

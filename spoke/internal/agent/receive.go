@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -24,19 +25,19 @@ func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
 	defer a.blobs.RUnlock()
 	in := received{id: o.ID}
 	in.bundle, in.apps, in.err = a.fetchBundle(ctx, o, last)
-	in.now = a.Now()
+	in.now = time.Now()
 	in.retry, in.quiet = recoverable(in.err)
 	return in
 }
 
 // recoverable tells errors that may go away by themselves from those of the bundle, and those that the hub knows of anyway.
 func recoverable(err error) (retry, quiet bool) {
-	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork, trust.ErrExpired, state.ErrOlder} {
+	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork, state.ErrOlder} {
 		if errors.Is(err, final) {
 			return false, false
 		}
 	}
-	for _, told := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol} {
+	for _, told := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol, trust.ErrExpired, trust.ErrFuture} {
 		if errors.Is(err, told) {
 			return true, false
 		}

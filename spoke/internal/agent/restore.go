@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -14,7 +15,7 @@ import (
 
 // restore takes up what the last process left on disk. It asks nobody: a spoke without a hub goes on from here.
 func (a *Agent) restore() error {
-	in := restored{now: a.Now(), unclean: map[bundle.Owner]bool{}, health: map[bundle.Owner]inventory.Summary{}}
+	in := restored{now: time.Now(), unclean: map[bundle.Owner]bool{}, health: map[bundle.Owner]inventory.Summary{}}
 	var err error
 	if in.marks, err = a.Store.Marks(); err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -31,7 +32,7 @@ func (a *Agent) restore() error {
 		return fmt.Errorf("restore: %w", err)
 	}
 	a.model.bundle = last.ID // the high-water mark holds, whatever becomes of the bundle
-	b, id, err := trust.Open(last.Envelope, trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: last.ID, Now: in.now})
+	b, id, err := trust.Open(last.Envelope, trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: last.ID, Now: a.Now()})
 	if err == nil {
 		in.id, in.bundle = id, b
 		in.apps, err = a.readApplications(b, nil)

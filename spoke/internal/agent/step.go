@@ -82,7 +82,7 @@ func (m *model) offered(o Offer) []action {
 		m.offer = nil
 		return nil
 	}
-	m.offer, m.tries, m.retryAt = &o, 0, time.Time{}
+	m.offer, m.tries, m.told, m.retryAt = &o, 0, false, time.Time{}
 	return []action{receive{o}}
 }
 
@@ -105,9 +105,10 @@ func (m *model) rejected(in received) []action {
 		m.tries++
 		m.retryAt = m.now.Add(m.backoff(m.tries, maxOfferRetry))
 	}
-	if in.quiet {
-		return nil
+	if in.quiet || in.retry && m.told {
+		return nil // the bundle is still rejected, as the hub knows
 	}
+	m.told = true
 	return []action{
 		ack{id: in.id, err: in.err},
 		event{warning: true, reason: "BundleRejected", message: in.err.Error()},

@@ -8,7 +8,9 @@
 //  3. Do they say Bundle, and are they one?                ErrSignature (payload type), ErrMalformed
 //  4. Is it for this cluster?                              ErrCluster
 //  5. Is it newer than the last one, or the last one?      ErrOlder, ErrFork
-//  6. Was it issued by now, and has it not expired?        ErrExpired
+//  6. Was it issued by now, and has it not expired?        ErrFuture, ErrExpired
+//
+// A bundle that is refused by the last question alone may be trusted later: a clock that is wrong is set right.
 //
 // Nothing is parsed beyond the envelope before its signature was verified.
 package trust

@@ -19,6 +19,7 @@ var (
 	ErrOlder     = errors.New("older than the last verified bundle")
 	ErrFork      = errors.New("another bundle with the sequence of the last verified one: two hubs sign for this cluster, or one was restored from a backup")
 	ErrExpired   = errors.New("expired")
+	ErrFuture    = errors.New("issued in the future")
 )
 
 // MaxSkew is how far in the future a bundle may have been issued: clocks differ.
@@ -80,12 +81,14 @@ func judgeTime(b *bundle.Bundle, id bundle.ID, now time.Time) error {
 		return fmt.Errorf("bundle %s: %w: it expires before it is issued", number(id), ErrMalformed)
 	}
 	if !now.Before(b.ExpiresAt) {
-		return fmt.Errorf("bundle %s: %w at %s, now is %s: the hub did not renew it, or a clock is wrong",
+		return fmt.Errorf("bundle %s: %w at %s, and it is %s here: the hub did not renew it, or a clock is wrong: "+
+			"set the clocks of the hub and of this machine right; the bundle is tried again by itself",
 			number(id), ErrExpired, stamp(b.ExpiresAt), stamp(now))
 	}
 	if b.IssuedAt.After(now.Add(MaxSkew)) {
-		return fmt.Errorf("bundle %s: %w: issued in the future, at %s, now is %s: a clock is wrong",
-			number(id), ErrExpired, stamp(b.IssuedAt), stamp(now))
+		return fmt.Errorf("bundle %s: %w, at %s, and it is %s here: a clock is wrong: "+
+			"set the clocks of the hub and of this machine right; the bundle is tried again by itself",
+			number(id), ErrFuture, stamp(b.IssuedAt), stamp(now))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ var (
 	now  = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 	self = identity.ID{TrustDomain: "nave-0123456789abcdef", Role: identity.Cluster, Name: "prod-eu-1"}
 )
+
+const year = 365 * 24 * time.Hour
 
 func newSigner(t testing.TB, seed byte) *signing.Signer {
 	t.Helper()
@@ -110,7 +113,11 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 		"another role":                    {sign(cluster("spiffe://nave-0123456789abcdef/operator/prod-eu-1")), bundle.ID{}, ErrCluster},
 		"expired":                         {sign(expired), bundle.ID{}, ErrExpired},
 		"expires now":                     {sign(times(-time.Hour, 0)), bundle.ID{}, ErrExpired},
-		"from the far future":             {sign(times(time.Hour, 2*time.Hour)), bundle.ID{}, ErrExpired},
+		"from the far future":             {sign(times(time.Hour, 2*time.Hour)), bundle.ID{}, ErrFuture},
+		"from a clock a year ahead":       {sign(times(year, year+time.Hour)), bundle.ID{}, ErrFuture},
+		"from a clock a year behind":      {sign(times(-year, time.Hour-year)), bundle.ID{}, ErrExpired},
+		"from just within the skew":       {sign(times(MaxSkew, time.Hour)), bundle.ID{}, nil},
+		"from just beyond the skew":       {sign(times(MaxSkew+time.Second, time.Hour)), bundle.ID{}, ErrFuture},
 		"from a clock a little ahead":     {sign(times(time.Minute, time.Hour)), bundle.ID{}, nil},
 		"a stranger's signature":          {envelope(t, stranger, bundle.PayloadType, payload(t, sample(nil))), bundle.ID{}, ErrSignature},
 		"another payload type":            {envelope(t, signer, "application/json", payload(t, sample(nil))), bundle.ID{}, ErrSignature},
@@ -128,6 +135,13 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 			b, id, err := Open(tt.envelope, Inputs{Keyring: keyring, Cluster: self, Last: tt.last, Now: now})
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("got %v, want %v", err, tt.want)
+			}
+			if tt.want == ErrExpired || tt.want == ErrFuture {
+				for _, part := range []string{" at 20", "and it is 2026-06-01T12:00:00Z here", "set the clocks"} {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("the error %q lacks %q: it should name both times and the way out", err, part)
+					}
+				}
 			}
 			if (b == nil) != (tt.want != nil) || (id == bundle.ID{}) != (tt.want != nil) {
 				t.Errorf("bundle %v and ID %v with error %v", b, id, err)
