@@ -35,6 +35,8 @@ type model struct {
 	stage  Stage
 	nodes  map[bundle.Owner]*node
 	owners []bundle.Owner // keys of nodes, sorted
+	// dependents are the applications that were applied depending on one that is to be deleted.
+	dependents map[bundle.Owner][]bundle.Owner
 
 	offer   *Offer // being received, or waiting to be tried again
 	tries   int
@@ -68,7 +70,7 @@ type node struct {
 	checkAt   time.Time
 	checking  bool
 
-	blockedBy bundle.Owner // the dependency it waits for; zero: none
+	blockedBy bundle.Owner // the dependency it waits for, or the dependent that goes before it; zero: none
 	peer      bundle.Owner // the application among its health checks that is not ready; zero: none
 	ready     Condition
 	repaired  uint64
@@ -121,11 +123,19 @@ const (
 type Report struct {
 	Owner   bundle.Owner
 	Entry   bundle.Entry
-	Mark    state.Mark
+	Applied LastApplied
 	Ready   Condition
 	Health  inventory.Summary
 	Refused []ObjectFailure
 	Drift   uint64 // repaired since the start
+}
+
+// LastApplied is what was last applied as a whole.
+type LastApplied struct {
+	Digest         manifest.Digest // zero: nothing yet
+	Revision       string
+	HandledRequest string
+	At             time.Time
 }
 
 // Offer is what a hub says the cluster should run. Envelope is empty when it must be fetched.

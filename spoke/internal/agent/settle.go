@@ -30,6 +30,7 @@ func (m *model) settle() []action {
 // judgeAll judges until nothing changes any more: an application's word may hang on another's. A circle of them, which
 // would not end, is cut after as many rounds as a chain of all of them takes.
 func (m *model) judgeAll() {
+	m.dependents = m.dependentsOfGone()
 	for changed, round := true, 0; changed && round <= len(m.owners); round++ {
 		changed = false
 		for _, owner := range m.owners {
@@ -43,6 +44,9 @@ func (m *model) judge(n *node) (changed bool) {
 	n.blockedBy = bundle.Owner{}
 	if n.app != nil && n.mark.Digest != n.entry.Digest {
 		n.blockedBy = m.blocker(n)
+	}
+	if n.gone && n.work == idle {
+		n.blockedBy = m.dependent(n)
 	}
 	n.peer = m.awaitedPeer(n)
 	c := n.condition(m.now)
@@ -108,6 +112,8 @@ func (n *node) condition(now time.Time) Condition {
 	switch {
 	case n.gone && n.failure.reason != "":
 		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
+	case n.gone && n.blockedBy != bundle.Owner{}:
+		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is deleted after " + n.blockedBy.String() + ", which depends on it"}
 	case n.gone:
 		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is being deleted"}
 	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != reasonProgress:
@@ -202,7 +208,7 @@ func (n *node) urgency() int {
 }
 
 func (m *model) due(n *node) bool {
-	return n.dirty && !m.now.Before(n.retryAt) && (n.gone || !n.entry.Suspended && n.blockedBy == bundle.Owner{})
+	return n.dirty && !m.now.Before(n.retryAt) && (n.gone || !n.entry.Suspended) && n.blockedBy == bundle.Owner{}
 }
 
 func (m *model) start(n *node) action {
@@ -215,6 +221,7 @@ func (m *model) start(n *node) action {
 	n.work = applying
 	known := n.mark.Digest == n.entry.Digest
 	kept := n.mark
+	kept.DependsOn = union(kept.DependsOn, n.app.DependsOn) // until all of it is applied, it may need either
 	kept.Prune, kept.DeletionPolicy, kept.ServiceAccount, kept.Suspended = n.app.Prune, n.app.DeletionPolicy, n.app.ServiceAccount, false
 	n.mark = kept
 	return start{
@@ -297,7 +304,7 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, owner := range m.owners {
 		n := m.nodes[owner]
-		r := Report{Owner: owner, Entry: n.entry, Mark: n.mark, Ready: n.ready, Health: n.health, Refused: n.failure.objects, Drift: n.repaired}
+		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Ready: n.ready, Health: n.health, Refused: n.failure.objects, Drift: n.repaired}
 		if sameReport(n.reported, r) {
 			continue
 		}
@@ -306,6 +313,10 @@ func (m *model) reportAll() []action {
 		n.reported = r
 	}
 	return out
+}
+
+func (n *node) lastApplied() LastApplied {
+	return LastApplied{Digest: n.mark.Digest, Revision: n.mark.Revision, HandledRequest: n.mark.HandledRequest, At: n.mark.At}
 }
 
 // turn is the event of health that turned bad, or good again.
@@ -321,7 +332,7 @@ func turn(was Condition, r Report) []action {
 }
 
 func sameReport(a, b Report) bool {
-	return a.Owner == b.Owner && a.Entry == b.Entry && a.Mark == b.Mark && a.Ready == b.Ready && a.Drift == b.Drift &&
+	return a.Owner == b.Owner && a.Entry == b.Entry && a.Applied == b.Applied && a.Ready == b.Ready && a.Drift == b.Drift &&
 		slices.Equal(a.Refused, b.Refused) && sameSummary(a.Health, b.Health)
 }
 

@@ -175,7 +175,7 @@ func (n *node) current(now time.Time) {
 	if n.mark.Digest != n.entry.Digest {
 		return
 	}
-	n.mark.Revision = n.entry.Revision
+	n.mark.Revision, n.mark.DependsOn = n.entry.Revision, n.app.DependsOn
 	if n.appliedAt.IsZero() {
 		n.appliedAt = now
 	}

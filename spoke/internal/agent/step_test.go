@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 // one half. An application is named by a letter and has the digest that it is given as a word.
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
-//	restore 2 a=d2 : a=d1               the same from disk, with what was applied after the colon
+//	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [repaired:2] [Current|InProgress|Failed]
 //	removed a [fail:words] / observed a [drift] [health] / checked a health / at 12.5
@@ -185,8 +185,13 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 		if word == ":" {
 			for _, mark := range words[i+2:] {
 				name, digest, _ := strings.Cut(mark, "=")
+				digest, needs, _ := strings.Cut(digest, ",needs:")
 				digest, cut := strings.CutSuffix(digest, "!")
-				in.marks[owner(name)] = state.Mark{Digest: s.digest(digest), Revision: "r-" + digest, Prune: true}
+				m := state.Mark{Digest: s.digest(digest), Revision: "r-" + digest, Prune: true}
+				if needs != "" {
+					m.DependsOn = []bundle.Owner{owner(needs)}
+				}
+				in.marks[owner(name)] = m
 				in.unclean[owner(name)] = cut
 			}
 			break

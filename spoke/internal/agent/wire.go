@@ -20,10 +20,10 @@ func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 		Digest: r.Entry.Digest[:], Revision: r.Entry.Revision,
 		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: r.Ready.Message, Since: timestamppb.New(r.Ready.Since),
 		Current: uint32(r.Health.Current), InProgress: uint32(r.Health.InProgress), Failed: uint32(r.Health.Failed),
-		DriftRepaired: r.Drift, HandledRequest: r.Mark.HandledRequest, Inventory: a.owned(r.Owner).Strings(maxInventory),
+		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: a.owned(r.Owner).Strings(maxInventory),
 	}
-	if !r.Mark.Digest.IsZero() {
-		w.AppliedDigest, w.AppliedRevision = r.Mark.Digest[:], r.Mark.Revision
+	if !r.Applied.Digest.IsZero() {
+		w.AppliedDigest, w.AppliedRevision = r.Applied.Digest[:], r.Applied.Revision
 	}
 	for _, o := range r.Refused {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused", Message: o.Message, Since: w.Since})

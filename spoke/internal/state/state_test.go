@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ var owner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: 
 func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	s, path := newStore(t)
 	b := blob(t, s, `{"kind":"ConfigMap"}`)
-	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true}
+	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true, DependsOn: []bundle.Owner{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
 	if err := errors.Join(s.Accept(id(1, 7), []byte("envelope"), []Blob{b}), s.PutMark(owner, mark), s.PutInventory(owner, []byte("owned"))); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	if got, err := again.Blob(b.Digest()); err != nil || string(got) != `{"kind":"ConfigMap"}` {
 		t.Errorf("blob: %q, %v", got, err)
 	}
-	if marks, err := again.Marks(); err != nil || marks[owner] != mark {
+	if marks, err := again.Marks(); err != nil || !reflect.DeepEqual(marks[owner], mark) {
 		t.Errorf("marks: %+v, %v", marks, err)
 	}
 	if got, err := again.Inventory(owner); err != nil || string(got) != "owned" {
