@@ -13,7 +13,10 @@
 //  4. hold     keep what those gave last that cannot be rendered now (hold.go)
 //  5. leave    keep what its owner gave last and does not prune (leave.go)
 //
-// and then, over the graph as it is found:
+// If no pass agrees with itself, the walk starts again from the previous graph and holds what depends on the objects that
+// kept changing (unstable.go). A finding names them, and the next walk finds the same.
+//
+// And then, over the graph as it is found:
 //
 //  6. overlap  no two Applications may hold the same object (overlap.go)
 //  7. depend   hold what dependsOn keeps waiting, and walk again (depend.go)

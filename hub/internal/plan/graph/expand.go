@@ -10,6 +10,7 @@ import (
 var (
 	errNoSource = errors.New("source not found")
 	errUnstable = errors.New("source comes and goes")
+	errGraph    = errors.New("graph never settles")
 )
 
 // expand renders one level of Kustomizations and takes what they give.
@@ -46,6 +47,10 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 	}
 	if pr, waits := p.in.waits[key]; waits {
 		p.hold(key, Result{Reason: pr.reason, Err: errors.New(pr.message)})
+		return Work{}, false
+	}
+	if p.unstable.holds(key) {
+		p.hold(key, Result{Reason: GraphUnstable, Err: p.unstable.err()})
 		return Work{}, false
 	}
 	work, wait, err := p.resolve(key, ks)

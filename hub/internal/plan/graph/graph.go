@@ -21,6 +21,7 @@ const (
 	ArtifactFailed     = "ArtifactFailed"     // the source has never been fetched, and the last attempt failed
 	SourceNotReady     = "SourceNotReady"     // the source is not there, or not fetched yet
 	SourceUnstable     = "SourceUnstable"     // renders give and take away the source in turns
+	GraphUnstable      = "GraphUnstable"      // renders give and take away each other's objects in turns
 	Suspended          = "Suspended"          // on request
 	Refused            = "Refused"            // the object itself is not valid
 	ObjectRefused      = "ObjectRefused"      // an object that it gives is not valid, or not for this place

@@ -96,7 +96,7 @@ func (p *pass) takeOver(n Node, c claim) {
 		p.keep(n)
 	default: // it was expanded as it was left: what it gave as that has to be forgotten
 		p.add(Node{Key: n.Key, Object: c.child.Object, Owner: &c.owner})
-		p.restless = true
+		p.replaced = append(p.replaced, n.Key)
 	}
 }
 

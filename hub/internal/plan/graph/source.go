@@ -46,7 +46,7 @@ func (p *pass) find(source api.Key, owner *api.Key) (object *Object, wait bool, 
 	known, was := p.known[source]
 	object = p.graph.Nodes[source].Object
 	switch {
-	case p.unstable[source]:
+	case p.unstable.has(source):
 		return nil, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it", errUnstable, nameOf(source))
 	case object != nil:
 		return object, false, nil

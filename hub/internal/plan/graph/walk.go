@@ -13,29 +13,46 @@ import (
 
 // Bounds of a walk. Real graphs need one pass, and one turn of a Kustomization that renders itself.
 const (
-	maxPasses = 12
+	maxPasses = 12 // until those that change are noted, and as many until the round ends
 	maxTurns  = 5
+	maxRounds = 4
 )
 
-// walk makes passes until one agrees with itself, and finishes the last one.
+// walk makes passes until one agrees with itself, and finishes the last one. If the passes come to no agreement, walk
+// starts again from the previous graph and holds what depends on the objects that kept changing; in the last round it
+// holds every Kustomization, which always agrees.
 func walk(in Input) *pass {
-	known, apps := in.Previous, map[api.Key]*Application(nil)
-	unstable := map[api.Key]bool{}
-	for n := 1; ; n++ {
-		p := newPass(in, known, apps, unstable)
-		p.run()
-		moved := p.missed()
-		if len(moved) == 0 && !p.restless || n >= 2*maxPasses {
+	u := unstable{keys: map[api.Key]bool{}}
+	for round := 1; ; round++ {
+		u.all = round == maxRounds
+		p, moved := settle(in, u)
+		if len(moved) == 0 || u.all {
 			p.finish()
 			return p
 		}
-		if n >= maxPasses {
-			for _, key := range moved {
-				unstable[key] = true
-			}
+		for _, key := range moved {
+			u.keys[key] = true
+		}
+	}
+}
+
+// settle makes passes until one agrees with itself. If none does, it also returns the objects that kept changing during
+// the last half of the passes.
+func settle(in Input, u unstable) (p *pass, moved []api.Key) {
+	known, apps := in.Previous, map[api.Key]*Application(nil)
+	for n := 1; n <= 2*maxPasses; n++ {
+		p = newPass(in, known, apps, u)
+		p.run()
+		missed := p.missed()
+		if len(missed) == 0 {
+			return p, nil
+		}
+		if n > maxPasses {
+			moved = append(moved, missed...)
 		}
 		known, apps = p.graph.Nodes, p.apps
 	}
+	return p, moved
 }
 
 // childrenOf lists what each owner gave last, in a stable order; not what it left.
@@ -63,7 +80,7 @@ type pass struct {
 	known    map[api.Key]Node         // what the last pass, or the last walk, found
 	children map[api.Key][]Node       // the same by owner
 	lastApps map[api.Key]*Application // what the last pass rendered
-	unstable map[api.Key]bool         // sources that come and go
+	unstable unstable
 
 	graph *Graph
 	apps  map[api.Key]*Application
@@ -78,7 +95,7 @@ type pass struct {
 	elsewhere map[api.Key]bool            // sources that were not found in this graph
 	assumed   map[api.Key]manifest.Digest // sources of an earlier pass that were used before they turned up in this one
 	gone      map[api.Key]bool            // what left, and is not kept
-	restless  bool                        // another pass is needed
+	replaced  []api.Key                   // Kustomizations that were expanded as they were left, and are given otherwise
 }
 
 // claim is an object that an owner gives.
@@ -89,9 +106,9 @@ type claim struct {
 
 type problem struct{ reason, message string }
 
-func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, unstable map[api.Key]bool) *pass {
+func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u unstable) *pass {
 	return &pass{
-		in: in, known: known, children: childrenOf(known), lastApps: apps, unstable: unstable,
+		in: in, known: known, children: childrenOf(known), lastApps: apps, unstable: u,
 		graph: &Graph{
 			Nodes: map[api.Key]Node{}, Findings: map[api.Key]Finding{},
 			Sources: map[string]bool{}, HubSources: map[string]bool{},
@@ -201,20 +218,21 @@ func (p *pass) problem(key api.Key, reason, message string) {
 	p.problems[key] = append(p.problems[key], problem{reason, message})
 }
 
-// missed are the sources that some Kustomization was rendered from another of, or from none, than the graph has in the end.
+// missed are the objects that the pass was wrong about: sources that some Kustomization was rendered from another of, or
+// from none, than the graph has in the end, and Kustomizations that gave something before they changed.
 func (p *pass) missed() []api.Key {
 	var moved []api.Key
 	for key := range p.elsewhere {
-		if _, ok := p.graph.Nodes[key]; ok && !p.unstable[key] {
+		if _, ok := p.graph.Nodes[key]; ok {
 			moved = append(moved, key)
 		}
 	}
 	for key, digest := range p.assumed {
-		if n, ok := p.graph.Nodes[key]; (!ok || n.Object.Digest != digest) && !p.unstable[key] {
+		if n, ok := p.graph.Nodes[key]; !ok || n.Object.Digest != digest {
 			moved = append(moved, key)
 		}
 	}
-	return moved
+	return slices.DeleteFunc(append(moved, p.replaced...), p.unstable.has)
 }
 
 // finish says what remains to be said over the whole graph.

@@ -31,10 +31,14 @@ func kustomization(name, path, source, dependency, lenience int) *Object {
 	if lenience%5 == 1 {
 		annotations = `,"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}`
 	}
+	dependencies := ""
+	if lenience%4 == 3 { // more would hold most of what there is
+		dependencies = fmt.Sprintf(`{"name":"k%d"}`, dependency)
+	}
 	return ParsedObject(fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
 		`"metadata":{"name":"k%d","namespace":"n"%s},"spec":{"interval":"10m0s","prune":%t,"suspend":%t,"path":"./p%d",`+
-		`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[{"name":"k%d"}]}}`,
-		name, annotations, lenience%3 != 1, lenience%7 == 1, path, source, dependency))
+		`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[%s]}}`,
+		name, annotations, lenience%3 != 1, lenience%7 == 1, path, source, dependencies))
 }
 
 func repository(name, url int) *Object {
