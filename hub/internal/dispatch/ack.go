@@ -16,6 +16,8 @@ const (
 	stageApplied  = "applied"
 	stageHealthy  = "healthy"
 	stageRejected = "rejected"
+
+	stageUnoffered = "unoffered" // in the metrics only: of a bundle that was never offered
 )
 
 // stageNames are the stages that a bundle passes, in order.
@@ -28,7 +30,8 @@ var stageNames = map[spokev1.AckStage]string{
 
 const maxReason = 1024
 
-// ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped.
+// ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped, as is
+// the rejection of any but the newest offers.
 func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	id, err := readID(a.Bundle)
 	if err != nil {
@@ -39,13 +42,13 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 		return invalid("ack stage %d is unknown", a.Stage)
 	}
 	desired := x.mailbox.latest()
-	if !plausible(desired, id) && id != x.known {
-		s.log.Warn("ack for a bundle that was never offered", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence))
+	if stage == stageRejected && !x.mailbox.offered(id) || !plausible(desired, id) && id != x.known {
+		s.unoffered(x, id)
 		return nil
 	}
 	s.metrics.acks.WithLabelValues(stage).Inc()
 	if stage == stageRejected {
-		s.reject(x, id, "BundleRejected", fmt.Sprintf("the spoke refused bundle %s: %s", showID(id), clean(a.Reason, maxReason)))
+		s.reject(x, id, reasonRejected, fmt.Sprintf("the spoke refused bundle %s: %s", showID(id), clean(a.Reason, maxReason)))
 		return nil
 	}
 	if id.Newer(x.known) {
@@ -57,6 +60,14 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 		s.observe(x, desired.changedAt)
 	}
 	return nil
+}
+
+// unoffered notes an ack that is made up, or as late as if it were.
+func (s *Server) unoffered(x *session, id bundle.ID) {
+	s.metrics.acks.WithLabelValues(stageUnoffered).Inc()
+	if s.quotas.warn(x.cluster, reasonUnoffered, time.Now()) {
+		s.log.Warn("ack for a bundle that was never offered", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence))
+	}
 }
 
 // plausible reports whether the spoke can have id from this hub: it is the newest offer, or older.

@@ -27,10 +27,10 @@ func (s *Server) admitted(tx *store.Tx, c caller) error {
 		return err
 	}
 	err := counts(tx, c)
-	if status.Code(err) == codes.PermissionDenied && s.told.due(c.cluster, time.Now()) {
+	if status.Code(err) == codes.PermissionDenied && s.quotas.warn(c.cluster, reasonRevoked, time.Now()) {
 		message := status.Convert(err).Message()
 		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address), telemetry.Reason(message))
-		s.batch.event(warning(c.cluster, "CertificateRevoked", "a spoke that called from %s was refused: %s", c.address, message))
+		s.batch.event(warning(c.cluster, reasonRevoked, "a spoke that called from %s was refused: %s", c.address, message))
 	}
 	return err
 }
@@ -88,14 +88,14 @@ func (s *Server) enter(ctx context.Context) (leave func(), err error) {
 	case <-ctx.Done():
 		return nil, status.FromContextError(ctx.Err()).Err()
 	case <-patience.C:
-		return nil, comeBack()
+		return nil, comeBack(codes.Unavailable, "too many spokes call at once")
 	}
 }
 
-// comeBack is the refusal of a hub that has more callers than it can take, with google.rpc.RetryInfo.
-func comeBack() error {
+// comeBack is the refusal of a hub that is asked for more than it gives, with google.rpc.RetryInfo.
+func comeBack(code codes.Code, format string, args ...any) error {
 	delay := 5*time.Second + rand.N(25*time.Second)
-	st := status.New(codes.Unavailable, "too many spokes call at once")
+	st := status.Newf(code, format, args...)
 	if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)}); err == nil {
 		st = detailed
 	}

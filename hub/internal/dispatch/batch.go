@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,7 +100,8 @@ func (b *batch) event(e store.Event) {
 	b.signal()
 }
 
-// report hands a report over and waits until it is on disk.
+// report hands a report over and waits until it is on disk. One whose caller does not wait any more is not kept, unless it
+// is being written.
 func (b *batch) report(ctx context.Context, p *pendingReport) error {
 	b.mu.Lock()
 	b.reports = append(b.reports, p)
@@ -109,7 +111,17 @@ func (b *batch) report(ctx context.Context, p *pendingReport) error {
 	case err := <-p.done:
 		return err
 	case <-ctx.Done():
+		b.forget(p)
 		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// forget takes a report out of the queue, if it is there.
+func (b *batch) forget(p *pendingReport) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.reports, p); i >= 0 {
+		b.reports = slices.Delete(b.reports, i, i+1)
 	}
 }
 

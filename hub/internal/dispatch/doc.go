@@ -12,6 +12,9 @@
 //  4. Acks and reports are collected (batch.go) and written in one transaction at most every 50 ms. An ack is repeated
 //     by the next hello, so it may be lost; a report is answered when it is on disk.
 //
+// What one spoke may cost the hub is bounded (quota.go): calls under way, sessions and messages per second, bytes of
+// reports per second and on disk, events, and what the hub itself logs and records about a cluster.
+//
 // The caller's cluster is always its certificate's, never a field's. Presence and heartbeats live in memory; a hub that
 // starts takes everyone for disconnected until they call.
 package dispatch

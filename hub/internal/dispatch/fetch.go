@@ -55,17 +55,22 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 	return nil
 }
 
+// readDigests returns what a request asks for; INVALID_ARGUMENT for too many digests, malformed ones, or one twice.
 func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 	if n := len(r.Digests); n > maxFetchDigests {
 		return nil, invalid("%d digests: at most %d", n, maxFetchDigests)
 	}
 	wanted := make([]manifest.Digest, len(r.Digests))
+	seen := make(map[manifest.Digest]struct{}, len(r.Digests))
 	for i, b := range r.Digests {
 		d, err := manifest.DigestFromBytes(b)
 		if err != nil {
 			return nil, invalid("%v", err)
 		}
-		wanted[i] = d
+		if _, again := seen[d]; again { // one small request must not cost thousands of large blobs
+			return nil, invalid("%s is asked for twice", d)
+		}
+		seen[d], wanted[i] = struct{}{}, d
 	}
 	return wanted, nil
 }

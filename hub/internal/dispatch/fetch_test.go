@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -135,7 +136,15 @@ func TestFetchRequestsAreBounded(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
-	_, err := r.tryFetch(client, make([]manifest.Digest, maxFetchDigests+1)...)
+	many := make([]manifest.Digest, maxFetchDigests+1)
+	for i := range many {
+		many[i] = manifest.DigestOf(fmt.Append(nil, i))
+	}
+	_, err := r.tryFetch(client, many...)
+	wantCode(t, err, codes.InvalidArgument)
+	row := r.desire("a", 1)
+	twice := manifest.DigestOf(row.Envelope)
+	_, err = r.tryFetch(client, twice, twice)
 	wantCode(t, err, codes.InvalidArgument)
 	stream, err := client.Fetch(t.Context(), &spokev1.FetchRequest{Digests: [][]byte{{1, 2, 3}}})
 	must(t, err)

@@ -78,6 +78,13 @@ func (m *mailbox) known(o *offer) *offer {
 	return m.held
 }
 
+// offered reports whether id is the newest offer, or the one that was last sent.
+func (m *mailbox) offered(id bundle.ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.newest != nil && m.newest.id == id || m.sent != nil && m.sent.id == id
+}
+
 // put replaces what is there, unless o is not newer: two readers of the store may put in either order.
 func (m *mailbox) put(o *offer) {
 	m.mu.Lock()

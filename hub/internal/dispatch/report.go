@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,7 +21,8 @@ import (
 
 // Limits of a report, beyond the size of a message. Lists that are too long are refused; texts are cut.
 const (
-	maxApplications = 2000 // rows of one cluster
+	maxApplications = 2000     // rows of one cluster
+	maxReported     = 16 << 20 // bytes of these rows, as they are stored
 	maxObjects      = 20
 	maxInventory    = 5000
 	maxReportEvents = 100
@@ -36,7 +38,7 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 		return nil, err
 	}
 	cluster := caller.cluster
-	release, err := s.quotas.report(cluster)
+	release, err := s.quotas.report(cluster, proto.Size(r))
 	if err != nil {
 		return nil, err
 	}
@@ -204,43 +206,55 @@ func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
 	return objectKey(cluster, e.GetKind(), e.GetNamespace(), e.GetName())
 }
 
-// changes reports whether writing c would change anything. A report that says what is known costs no write.
+// changes reports whether writing c would change anything. A report that says what is known costs no write. If the
+// cluster would have more or longer rows than it may have, the error is RESOURCE_EXHAUSTED.
 func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
-	differ := len(c.events) > 0
+	differ, grows := len(c.events) > 0, false
 	for key, row := range c.rows {
 		old, ok, err := store.Reports.Get(tx, key)
 		if err != nil {
 			return false, err
 		}
-		if !ok && !c.full {
-			return true, c.room(tx, cluster)
-		}
 		differ = differ || !ok || !bytes.Equal(old.Value, row.Value)
+		grows = grows || !ok || len(row.Value) > len(old.Value)
 	}
 	gone, err := c.gone(tx, cluster)
+	if err == nil && grows && !c.full { // a full one leaves nothing but itself, which is one message
+		err = c.room(tx, cluster)
+	}
 	return differ || len(gone) > 0, err
 }
 
-// room returns an error when the cluster already has as many rows as it may have.
+// room returns an error when the cluster would have more or longer rows than it may have. The reports under way at the
+// same moment do not see one another, so that a cluster may get maxReports messages beyond the limit.
 func (c *checkedReport) room(tx *store.Tx, cluster string) error {
-	n := len(c.rows)
-	err := store.Reports.Scan(tx, cluster+"/", func(key string, _ store.Report) error {
+	rows, size := len(c.rows), 0
+	for _, row := range c.rows {
+		size += base64.StdEncoding.EncodedLen(len(row.Value))
+	}
+	err := store.Reports.Sizes(tx, cluster+"/", func(key string, bytes int) error {
 		if _, again := c.rows[key]; !again {
-			n++
+			rows++
+			size += bytes
 		}
 		return nil
 	})
-	if err == nil && n > maxApplications {
-		err = status.Errorf(codes.ResourceExhausted, "%d applications: at most %d; send a full report", n, maxApplications)
+	switch {
+	case err != nil:
+		return err
+	case rows > maxApplications:
+		return status.Errorf(codes.ResourceExhausted, "%d applications: at most %d; send a full report", rows, maxApplications)
+	case size > maxReported:
+		return status.Errorf(codes.ResourceExhausted, "reports of %d bytes: at most %d; send shorter inventories", size, maxReported)
 	}
-	return err
+	return nil
 }
 
 // gone are the keys of the rows that the report says, or by being full implies, are not there any more.
 func (c *checkedReport) gone(tx *store.Tx, cluster string) ([]string, error) {
 	var gone []string
 	if c.full {
-		err := store.Reports.Scan(tx, cluster+"/", func(key string, _ store.Report) error {
+		err := store.Reports.Sizes(tx, cluster+"/", func(key string, _ int) error {
 			if _, ok := c.rows[key]; !ok {
 				gone = append(gone, key)
 			}

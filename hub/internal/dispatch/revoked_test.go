@@ -169,23 +169,6 @@ func TestASecondRegistrationEndsTheOldSpokesSessionAndTellsOnce(t *testing.T) {
 	}
 }
 
-func TestPeopleAreToldNowAndThen(t *testing.T) {
-	told, now := newTold(), time.Now()
-	for _, step := range []struct {
-		cluster string
-		after   time.Duration
-		due     bool
-	}{{"a", 0, true}, {"a", 1, false}, {"b", 1, true}, {"a", tellEvery - 1, false}, {"a", tellEvery, true}, {"a", tellEvery + 1, false}} {
-		if due := told.due(step.cluster, now.Add(step.after)); due != step.due {
-			t.Errorf("%s after %s: %v", step.cluster, step.after, due)
-		}
-	}
-	told.sweep(now.Add(2*tellEvery + 1))
-	if len(told.byCluster) > 0 {
-		t.Errorf("remembers %v", told.byCluster)
-	}
-}
-
 // registered puts a Cluster that has registered into a store.
 func registered(t testing.TB, s *store.Store, cluster string) {
 	t.Helper()

@@ -39,7 +39,6 @@ type Server struct {
 	reach    *reach
 	changes  *changes
 	quotas   *quotas
-	told     *told
 	hellos   chan struct{} // a slot for each hello that is being answered
 
 	drainOnce sync.Once
@@ -68,7 +67,6 @@ func New(c Config) *Server {
 		sessions:    newSessions(),
 		reach:       newReach(),
 		quotas:      newQuotas(),
-		told:        newTold(),
 		hellos:      make(chan struct{}, maxHellos),
 		draining:    make(chan struct{}),
 	}
@@ -124,7 +122,6 @@ func (s *Server) sweep(ctx context.Context) error {
 				x.end(status.Error(codes.Unavailable, "no heartbeat for too long"))
 			}
 			s.quotas.sweep(now)
-			s.told.sweep(now)
 		}
 	}
 }

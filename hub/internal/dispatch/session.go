@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -30,6 +31,9 @@ func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
 	}
 	hello, err := s.receiveHello(stream)
 	if err != nil {
+		return err
+	}
+	if err := s.quotas.hello(caller.cluster); err != nil {
 		return err
 	}
 	x := newSession(caller)
@@ -113,8 +117,11 @@ func (s *Server) takeOver(x *session) {
 	if !cloned {
 		return
 	}
+	if !s.quotas.warn(x.cluster, reasonDuplicate, time.Now()) {
+		return
+	}
 	s.log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
-	s.batch.event(warning(x.cluster, "DuplicateSpoke",
+	s.batch.event(warning(x.cluster, reasonDuplicate,
 		"sessions replaced one another %d times within %s, last from %s and %s: a second agent may be using the identity of this cluster; if so, block the cluster and register it anew",
 		cloneTakeovers, cloneWindow, old.address, x.address))
 }
@@ -158,22 +165,26 @@ func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 		x.observed = desired.changedAt
 		s.batch.reject(x.cluster, "") // whatever was wrong is not any more
 	case verified.Newer(desired.id):
-		s.reject(x, verified, "HubBehind", "the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+
+		s.reject(x, verified, reasonBehind, "the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+
 			": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until the hub signs a newer one")
 	case !desired.id.Newer(verified):
-		s.reject(x, verified, "BundleFork", "the spoke verified bundle "+showID(verified)+", but this hub signed "+showID(desired.id)+
+		s.reject(x, verified, reasonFork, "the spoke verified bundle "+showID(verified)+", but this hub signed "+showID(desired.id)+
 			" under the same number: two hubs sign for this cluster")
 	}
 }
 
-// reject records that hub and spoke disagree about a bundle, once.
+// reject records that hub and spoke disagree about a bundle, once. A spoke that goes on disagreeing changes what its
+// cluster's row says; the log and the events hear of it at the rate of warnings.
 func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
 	if x.rejected == id {
 		return
 	}
 	x.rejected = id
-	s.log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence), telemetry.Reason(reason))
 	s.batch.reject(x.cluster, message)
+	if !s.quotas.warn(x.cluster, reason, time.Now()) {
+		return
+	}
+	s.log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence), telemetry.Reason(reason))
 	s.batch.event(warning(x.cluster, reason, "%s", message))
 }
 
@@ -202,14 +213,18 @@ func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) err
 	}
 }
 
-// receive takes acks and heartbeats until the stream ends.
+// receive takes acks and heartbeats until the stream ends. A spoke that sends more than messageRate is read no faster.
 func (s *Server) receive(stream spokev1.SpokeService_SessionServer, x *session) {
+	pace := rate.NewLimiter(messageRate, messages)
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			err = nil // the spoke is done; so are we
 		} else if err == nil {
 			if err = s.take(x, m); err == nil {
+				err = pace.Wait(stream.Context())
+			}
+			if err == nil {
 				continue
 			}
 		}

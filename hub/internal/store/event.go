@@ -1,16 +1,21 @@
 package store
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/navefleet/nave/hub/api"
 )
 
-// How many events are kept: in all, and of one object.
+// How many events are kept: in all, of one cluster, and of one object.
 const (
-	maxEvents          = 10_000
-	maxEventsPerObject = 100
+	maxEvents           = 10_000
+	maxEventsPerCluster = 1_000
+	maxEventsPerObject  = 100
+
+	eventSlack = 100 // how many leave at once when there are too many in all or of one cluster
 )
 
 // eventIndex finds the events of one object: object path, NUL, event key → nothing.
@@ -30,8 +35,10 @@ const eventCountKey = "count"
 // eventTime has a fixed width, so that keys order as times do.
 const eventTime = "2006-01-02T15:04:05.000000000Z"
 
-// Record keeps an event under a key of its own: its time (now, if it has none) and a counter. The newest 10,000 events
-// stay, and of one object the newest 100.
+// Record keeps an event under a key of its own: its time (now, if it has none) and a counter. The newest 100 of one object
+// stay, of one cluster the newest 900 to 1,000, and 9,900 to 10,000 in all: when these are too many, the oldest leave of the
+// cluster that has most. So no cluster pushes out the events of one that has fewer. The hub's own objects count as a
+// cluster.
 func Record(tx *Tx, e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -62,53 +69,132 @@ func putEvent(tx *Tx, key string, e Event) error {
 	return eventIndex.Put(tx, indexPrefix(e)+key, struct{}{})
 }
 
-// trimEvents deletes the oldest events of e's object, then of all, until the limits hold.
+// trimEvents deletes the oldest events of e's object, then of its cluster, then of the clusters that have most, until the
+// limits hold.
 func trimEvents(tx *Tx, e Event, count *eventCount) error {
-	var ofObject []string
-	err := tx.engine.scan(eventIndex.name, indexPrefix(e), func(key string, _ []byte) error {
-		ofObject = append(ofObject, strings.TrimPrefix(key, indexPrefix(e)))
-		return nil
-	})
+	listed, err := listEvents(tx, indexPrefix(e))
 	if err != nil {
 		return err
 	}
-	for _, key := range ofObject[:max(0, len(ofObject)-maxEventsPerObject)] {
-		if err := deleteEvent(tx, key, e, count); err != nil {
+	if err := deleteOldest(tx, listed, len(listed)-maxEventsPerObject, count); err != nil {
+		return err
+	}
+	if cluster := clusterOf(e.Object); cluster != "" {
+		if listed, err = listCluster(tx, cluster); err != nil {
 			return err
+		}
+		if len(listed) > maxEventsPerCluster {
+			err = deleteOldest(tx, listed, len(listed)-maxEventsPerCluster+eventSlack, count)
 		}
 	}
-	for count.Kept > maxEvents {
-		key, oldest, err := oldestEvent(tx)
-		if err != nil || key == "" {
-			return err
+	if err != nil || count.Kept <= maxEvents {
+		return err
+	}
+	return level(tx, count)
+}
+
+// clusterOf returns the cluster that an event about key belongs to; empty for the hub's own objects.
+func clusterOf(key api.Key) string {
+	if key.Cluster == "" && key.Kind == "Cluster" {
+		return key.Name
+	}
+	return key.Cluster
+}
+
+// listed is one event in the index.
+type listed struct {
+	key    string // of the event
+	prefix string // of its object in the index
+}
+
+// listEvents returns the events whose index has the prefix, by object, and the oldest first for each.
+func listEvents(tx *Tx, prefix string) (list []listed, err error) {
+	err = tx.engine.scan(eventIndex.name, prefix, func(key string, _ []byte) error {
+		if at := strings.LastIndexByte(key, 0); at >= 0 {
+			list = append(list, listed{key: key[at+1:], prefix: key[:at+1]})
 		}
-		if err := deleteEvent(tx, key, oldest, count); err != nil {
+		return nil
+	})
+	return list, err
+}
+
+// listCluster returns the events of a cluster: of the objects in it, and of its Cluster.
+func listCluster(tx *Tx, cluster string) ([]listed, error) {
+	inside, err := listEvents(tx, cluster+"/")
+	if err != nil {
+		return nil, err
+	}
+	itself, err := listEvents(tx, indexPrefix(Event{Object: api.Key{Kind: "Cluster", Name: cluster}}))
+	return append(inside, itself...), err
+}
+
+// deleteOldest deletes the n oldest of the events.
+func deleteOldest(tx *Tx, list []listed, n int, count *eventCount) error {
+	if n <= 0 {
+		return nil
+	}
+	slices.SortFunc(list, func(a, b listed) int { return strings.Compare(a.key, b.key) })
+	for _, l := range list[:min(n, len(list))] {
+		if err := deleteEvent(tx, l, count); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// errFound ends a scan at its first row.
-var errFound = errors.New("found")
-
-// oldestEvent returns the first event and its key; an empty key when there is none.
-func oldestEvent(tx *Tx) (oldest string, e Event, err error) {
-	err = tx.engine.scan(Events.name, "", func(key string, _ []byte) error {
-		oldest = key
-		return errFound
-	})
-	if oldest == "" {
-		return "", Event{}, err
+// level deletes the oldest events of the clusters that have most, so that eventSlack is free.
+func level(tx *Tx, count *eventCount) error {
+	all, err := listEvents(tx, "")
+	if err != nil {
+		return err
 	}
-	e, _, err = Events.Get(tx, oldest)
-	return oldest, e, err
+	byCluster := map[string][]listed{}
+	for _, l := range all {
+		cluster := clusterOfPrefix(l.prefix)
+		byCluster[cluster] = append(byCluster[cluster], l)
+	}
+	sizes := make([]int, 0, len(byCluster))
+	for _, list := range byCluster {
+		sizes = append(sizes, len(list))
+	}
+	share := max(1, fairShare(sizes, maxEvents-eventSlack))
+	var kept []listed
+	for _, list := range byCluster {
+		n := max(0, len(list)-share)
+		if err := deleteOldest(tx, list, n, count); err != nil {
+			return err
+		}
+		kept = append(kept, list[n:]...)
+	}
+	return deleteOldest(tx, kept, len(kept)-maxEvents+eventSlack, count) // of more clusters than events, some keep none
 }
 
-func deleteEvent(tx *Tx, key string, e Event, count *eventCount) error {
-	if err := Events.Delete(tx, key); err != nil {
+// clusterOfPrefix is clusterOf for an object's prefix in the index.
+func clusterOfPrefix(prefix string) string {
+	parts := strings.SplitN(strings.TrimSuffix(prefix, "\x00"), "/", 4) // as api.Key.Path writes them
+	if len(parts) < 4 {
+		return ""
+	}
+	return clusterOf(api.Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]})
+}
+
+// fairShare returns the largest share that each of the sizes may keep so that they come to at most total.
+func fairShare(sizes []int, total int) int {
+	slices.Sort(sizes)
+	for i, size := range sizes {
+		share := total / (len(sizes) - i)
+		if size > share {
+			return share
+		}
+		total -= size
+	}
+	return total // they all fit
+}
+
+func deleteEvent(tx *Tx, l listed, count *eventCount) error {
+	if err := Events.Delete(tx, l.key); err != nil {
 		return err
 	}
 	count.Kept--
-	return eventIndex.Delete(tx, indexPrefix(e)+key)
+	return eventIndex.Delete(tx, l.prefix+l.key)
 }

@@ -63,6 +63,9 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// errFound ends a scan at its first row.
+var errFound = errors.New("found")
+
 // Epoch numbers the history of this store: a store made anew, later, has a higher one. It never changes.
 func (s *Store) Epoch() uint64 { return s.epoch }
 

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+// record records n events about different objects of a cluster, or of the hub, from a moment on.
+func record(t *testing.T, s *Store, cluster string, n int, from time.Time) {
+	t.Helper()
+	err := s.Update(func(tx *Tx) error {
+		for i := range n {
+			key := api.Key{Cluster: cluster, Kind: "Kustomization", Namespace: "made-up", Name: fmt.Sprint(i % 977)}
+			if i%10 == 9 && cluster != "" {
+				key = api.Key{Kind: "Cluster", Name: cluster}
+			}
+			e := Event{Object: key, Time: from.Add(time.Duration(i) * time.Second), Message: fmt.Sprint(i)}
+			if err := Record(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kept counts the events by cluster, and holds the index and the counter to them.
+func kept(t *testing.T, s *Store) map[string]int {
+	t.Helper()
+	counts, total := map[string]int{}, 0
+	err := s.View(func(tx *Tx) error {
+		err := Events.Scan(tx, "", func(_ string, e Event) error {
+			counts[clusterOf(e.Object)]++
+			total++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		indexed, err := listEvents(tx, "")
+		if err != nil {
+			return err
+		}
+		count, _, err := eventCounters.Get(tx, eventCountKey)
+		if len(indexed) != total || count.Kept != total {
+			t.Errorf("%d events, %d in the index, counted %d", total, len(indexed), count.Kept)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counts
+}
+
+func TestEventShares(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	t.Run("one_flood", func(t *testing.T) {
+		s := OpenMemory()
+		record(t, s, "quiet", 20, start)
+		record(t, s, "", 150, start)
+		record(t, s, "loud", 3*maxEventsPerCluster, start.Add(time.Hour))
+		got := kept(t, s)
+		if got["quiet"] != 20 || got[""] != 150 || got["loud"] > maxEventsPerCluster || got["loud"] < maxEventsPerCluster-eventSlack {
+			t.Errorf("kept %v", got)
+		}
+	})
+	t.Run("many_floods", func(t *testing.T) {
+		s := OpenMemory()
+		record(t, s, "quiet", 20, start)
+		for i := range maxEvents/maxEventsPerCluster + 1 {
+			record(t, s, fmt.Sprint("loud-", i), maxEventsPerCluster, start.Add(time.Hour))
+		}
+		got, total := kept(t, s), 0
+		for _, n := range got {
+			total += n
+		}
+		if got["quiet"] != 20 || total > maxEvents || total < maxEvents-2*eventSlack {
+			t.Errorf("%d kept: %v", total, got)
+		}
+	})
+	t.Run("more_clusters_than_events", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("takes seconds")
+		}
+		s := OpenMemory()
+		for i := range maxEvents + 50 {
+			record(t, s, fmt.Sprint("c-", i), 1, start.Add(time.Duration(i)*time.Second))
+		}
+		if got := kept(t, s); len(got) > maxEvents || len(got) < maxEvents-eventSlack || got[fmt.Sprint("c-", maxEvents+49)] != 1 {
+			t.Errorf("%d kept", len(got))
+		}
+	})
+}
+
+func TestFairShare(t *testing.T) {
+	for name, tt := range map[string]struct {
+		sizes []int
+		total int
+		want  int
+	}{
+		"all fit":        {[]int{1, 2, 3}, 100, 94},
+		"one too many":   {[]int{10, 1, 100}, 50, 39},
+		"all too many":   {[]int{100, 100, 100}, 30, 10},
+		"none":           {nil, 10, 10},
+		"more than room": {[]int{1, 1, 1}, 2, 0},
+	} {
+		got := fairShare(slices.Clone(tt.sizes), tt.total)
+		if got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
+}
