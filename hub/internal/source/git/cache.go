@@ -33,7 +33,7 @@ type state struct {
 	Tips  []tip `json:"tips"` // the newest last
 	Loose int   `json:"loose"`
 	Packs int   `json:"packs"`
-	Bytes int64 `json:"bytes"`
+	Disk  int64 `json:"disk"` // bytes of all objects on disk, as they are kept there
 }
 
 // tip is an object of which everything that it reaches is here; of a shallow one, without its commits' parents.
@@ -65,9 +65,10 @@ func (r *repository) stateFile() string { return filepath.Join(r.dir, "state") }
 
 func (r *repository) close() { r.objects.close() }
 
-// full reports whether the cache has grown so much that it is better emptied.
+// full reports whether the cache has grown so much that it is better emptied, or was never measured.
 func (r *repository) full(limits Limits) bool {
-	return r.state.Loose > maxLoose || r.state.Packs > maxPacks || r.state.Bytes > 2*limits.Pack
+	s := r.state
+	return s.Loose > maxLoose || s.Packs > maxPacks || s.Disk > 2*limits.Pack || s.Disk == 0 && s.Loose+s.Packs > 0
 }
 
 // save writes the state.

@@ -6,12 +6,13 @@
 //  2. resolve: choose the commit that the request's branch, tag, version range, commit or full name means now. When that
 //     is the revision of the last artifact, the last artifact is the answer and nothing else happens.
 //  3. transfer: ask for what the cache repository of this URL and these credentials lacks, one commit deep where the
-//     server can do that; look the pack over within limits (pack) and keep its objects (objects, cache).
+//     server can do that; look the pack over within limits (pack, delta) and keep its objects (objects, cache).
 //  4. list: walk the commit's tree, refuse what no honest tree holds, leave out what is ignored (ignore), and refuse
 //     symlinks that lead out (links).
 //  5. checkout: write a directory beside the artifacts, hard-linking what the last artifact already has, and rename it.
 //
-// go-git reads and writes the protocol and the packs. Its remotes, its transports and their process-wide registry take no
+// go-git reads and writes the protocol and reads objects out of packs. Chains of deltas are followed here, so that an object
+// needs no more memory than three of its size. Its remotes, its transports and their process-wide registry take no
 // part: each fetch has connections of its own, bounded in bytes and ended by its context.
 //
 // On disk, below the directory given to New:

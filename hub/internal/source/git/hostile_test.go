@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func repositoryOf(t testing.TB) *repository {
 func (r *repository) mustPut(t testing.TB, kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	t.Helper()
 	id := objectHash(kind, content)
-	if err := r.objects.put(id, kind, content); err != nil {
+	if _, err := r.objects.put(id, kind, content); err != nil {
 		t.Fatal(err)
 	}
 	return id
@@ -106,7 +107,7 @@ func TestATreeBombEndsAtTheLimit(t *testing.T) {
 func TestAnObjectWithAnotherContentThanItsHashIsNotUsed(t *testing.T) {
 	r := repositoryOf(t)
 	id := objectHash(plumbing.BlobObject, []byte("right"))
-	if err := r.objects.put(id, plumbing.BlobObject, []byte("wrong")); err != nil {
+	if _, err := r.objects.put(id, plumbing.BlobObject, []byte("wrong")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.read(t.Context(), plumbing.BlobObject, id, 100); !errors.Is(err, errCache) {
@@ -125,6 +126,7 @@ type packObject struct {
 // packOf makes a pack that claims to have count objects and holds these.
 func packOf(count uint32, objects ...packObject) []byte {
 	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
 	b.WriteString("PACK")
 	_ = binary.Write(&b, binary.BigEndian, []uint32{2, count})
 	for _, o := range objects {
@@ -135,7 +137,7 @@ func packOf(count uint32, objects ...packObject) []byte {
 		}
 		b.WriteByte(first)
 		b.Write(o.extra)
-		z := zlib.NewWriter(&b)
+		z.Reset(&b)
 		_, _ = z.Write(o.content)
 		_ = z.Close()
 	}
@@ -144,7 +146,19 @@ func packOf(count uint32, objects ...packObject) []byte {
 }
 
 func install(t testing.TB, ctx context.Context, pack []byte, limits Limits) error {
-	r := repositoryOf(t)
+	t.Helper()
+	return installTo(t, ctx, repositoryOf(t), pack, limits)
+}
+
+func installIn(t testing.TB, r *repository, pack []byte, limits Limits) {
+	t.Helper()
+	if err := installTo(t, t.Context(), r, pack, limits); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func installTo(t testing.TB, ctx context.Context, r *repository, pack []byte, limits Limits) error {
+	t.Helper()
 	file, err := os.CreateTemp(t.TempDir(), "pack")
 	if err != nil {
 		t.Fatal(err)
@@ -162,10 +176,11 @@ func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
 	delta := func(source, target uint64, rest ...byte) []byte {
 		return append(binary.AppendUvarint(binary.AppendUvarint(nil, source), target), rest...)
 	}
-	chain := []packObject{{kind: 3, claimed: 1, content: []byte("x")}}
-	for range maxDeltaChain + 1 { // each one on the one before it
-		d := delta(1, 1, 1, 'x')
-		chain = append(chain, packObject{kind: 6, claimed: uint64(len(d)), extra: []byte{14}, content: d})
+	bombs := func(n byte) (objects []packObject) {
+		for i := range n {
+			objects = append(objects, packObject{3, 1 << 20, nil, append([]byte{i}, bomb[1:1<<20]...)})
+		}
+		return objects
 	}
 	for name, c := range map[string]struct {
 		pack []byte
@@ -175,14 +190,13 @@ func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
 		"a zlib bomb":                  {packOf(1, packObject{kind: 3, claimed: uint64(len(bomb)), content: bomb}), ErrLimit},
 		"a zlib bomb that lies":        {packOf(1, packObject{kind: 3, claimed: 10, content: bomb}), ErrProtocol},
 		"a size that overflows":        {packOf(1, packObject{kind: 3, claimed: 1<<63 + 5, content: []byte("x")}), nil},
-		"many small bombs": {packOf(9, packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]},
-			packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]},
-			packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]}, packObject{3, 1 << 20, nil, bomb[:1<<20]},
-			packObject{3, 1 << 20, nil, bomb[:1<<20]}), ErrLimit},
+		"many small bombs":             {packOf(9, bombs(9)...), ErrLimit},
 		"a delta to something huge": {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
 			packObject{kind: 7, claimed: uint64(len(delta(1, 1<<40))), extra: make([]byte, 20), content: delta(1, 1<<40)}), ErrLimit},
 		"a delta without sizes":  {packOf(1, packObject{kind: 7, claimed: 1, extra: make([]byte, 20), content: []byte{0x80}}), ErrLimit},
-		"a long chain of deltas": {packOf(uint32(len(chain)), chain...), nil},
+		"a delta without a base": {packOf(1, packObject{kind: 7, claimed: 4, extra: make([]byte, 20), content: delta(1, 1, 1, 'x')}), ErrProtocol},
+		"an object twice":        {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}, packObject{kind: 3, claimed: 1, content: []byte("x")}), ErrProtocol},
+		"an unknown type":        {packOf(1, packObject{kind: 5, claimed: 1, content: []byte("x")}), ErrProtocol},
 		"cut off":                {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}), nil},
 		"a wrong checksum":       {append(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")})[:30], make([]byte, 20)...), nil},
 		"nothing":                {nil, ErrUnreachable},
@@ -197,6 +211,158 @@ func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
 	if err := install(t, t.Context(), packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")}), small); err != nil {
 		t.Errorf("an honest pack: %v", err)
 	}
+}
+
+// TestObjectLimit has packs whose objects together are far from every limit.
+func TestObjectLimit(t *testing.T) {
+	const most = 1 << 10
+	limits := Limits{File: most}.or(defaults)
+	base := packObject{kind: 3, claimed: most, content: make([]byte, most)}
+	id := objectHash(plumbing.BlobObject, base.content)
+	delta := func(target int, rest []byte) packObject {
+		text := append(binary.AppendUvarint(binary.AppendUvarint(nil, most), uint64(target)), rest...)
+		return packObject{kind: 7, claimed: uint64(len(text)), extra: id[:], content: text}
+	}
+	long := bytes.Repeat([]byte{1, 'x'}, 600) // inserts 600 bytes, one by one
+	for name, c := range map[string]struct {
+		object packObject
+		fits   bool
+	}{
+		"blob_at_limit":   {packObject{kind: 3, claimed: most, content: bytes.Repeat([]byte{1}, most)}, true},
+		"blob":            {packObject{kind: 3, claimed: most + 1, content: make([]byte, most+1)}, false},
+		"tree":            {packObject{kind: 2, claimed: most + 1, content: make([]byte, most+1)}, false},
+		"two_gigabytes":   {packObject{kind: 3, claimed: 2 << 30, content: make([]byte, 4<<10)}, false},
+		"target_at_limit": {delta(most, []byte{1, 'x', 0xb0, 0xff, 3}), true}, // one byte more, one byte less of the base
+		"target":          {delta(most+1, []byte{1, 'x', 0xb0, 0, 4}), false},
+		"delta":           {delta(600, long), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := install(t, t.Context(), packOf(2, base, c.object), limits)
+			if c.fits != (err == nil) || err != nil && !(errors.Is(err, ErrLimit) && strings.Contains(err.Error(), "an object of")) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// chainOf makes a pack with a blob and n deltas, each on the one before it, of 8 bytes each. A step gets the object before
+// it and returns the next one's kind and how it names its base.
+func chainOf(n int, base func(id plumbing.Hash, distance int) (kind byte, extra []byte)) []packObject {
+	content := binary.BigEndian.AppendUint64(nil, 0)
+	objects := []packObject{{kind: 3, claimed: 8, content: content}}
+	for i := range n {
+		id := objectHash(plumbing.BlobObject, content)
+		content = binary.BigEndian.AppendUint64(nil, uint64(i+1))
+		delta := append([]byte{8, 8, 8}, content...)
+		kind, extra := base(id, len(packOf(1, objects[i]))-12-20)
+		objects = append(objects, packObject{kind: kind, claimed: uint64(len(delta)), extra: extra, content: delta})
+	}
+	return objects
+}
+
+func byHash(id plumbing.Hash, _ int) (byte, []byte) { return 7, id[:] }
+
+func byDistance(_ plumbing.Hash, distance int) (byte, []byte) { return 6, []byte{byte(distance)} }
+
+func TestDeltaChain(t *testing.T) {
+	reversed := func(objects []packObject) []packObject {
+		slices.Reverse(objects[1:])
+		return objects
+	}
+	for name, chain := range map[string]func(n int) []packObject{
+		"by_distance":      func(n int) []packObject { return chainOf(n, byDistance) },
+		"by_hash":          func(n int) []packObject { return chainOf(n, byHash) },
+		"by_hash_reversed": func(n int) []packObject { return reversed(chainOf(n, byHash)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := install(t, t.Context(), packOf(maxDeltaChain+1, chain(maxDeltaChain)...), defaults); err != nil {
+				t.Errorf("%d deltas: %v", maxDeltaChain, err)
+			}
+			err := install(t, t.Context(), packOf(maxDeltaChain+2, chain(maxDeltaChain+1)...), defaults)
+			if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "chain") {
+				t.Errorf("%d deltas: %v, want ErrLimit", maxDeltaChain+1, err)
+			}
+		})
+	}
+}
+
+// TestPackedObjects reads every object of a chain back, in both ways in which a cache keeps objects.
+func TestPackedObjects(t *testing.T) {
+	for name, n := range map[string]int{"loose": fewObjects - 1, "pack": fewObjects} {
+		t.Run(name, func(t *testing.T) {
+			r := repositoryOf(t)
+			installIn(t, r, packOf(uint32(n+1), chainOf(n, byHash)...), defaults)
+			if packs := r.state.Packs; packs != n/fewObjects {
+				t.Errorf("%d packs", packs)
+			}
+			for i := range n + 1 {
+				want := binary.BigEndian.AppendUint64(nil, uint64(i))
+				id := objectHash(plumbing.BlobObject, want)
+				got, err := r.read(t.Context(), plumbing.BlobObject, id, 8)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("object %d is %x, %v", i, got, err)
+				}
+				if n, err := r.size(id); n != 8 || err != nil {
+					t.Fatalf("object %d has the size %d, %v", i, n, err)
+				}
+			}
+		})
+	}
+}
+
+// TestCacheDisk holds what a cache counts against what is on disk, for packs that inflate a thousandfold.
+func TestCacheDisk(t *testing.T) {
+	limits := Limits{Pack: 1 << 20}.or(defaults)
+	for name, c := range map[string]struct {
+		objects, size int
+		full          bool // after nine transfers
+	}{
+		"small_objects": {60, 100, true},          // each in a block of its own
+		"large_objects": {1, fewBytes + 1, false}, // all in a small pack
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := repositoryOf(t)
+			for round := range 9 {
+				if r.full(limits) {
+					t.Fatalf("full after %d transfers", round)
+				}
+				installIn(t, r, packOf(uint32(c.objects), different(round, c.objects, c.size)...), defaults)
+				if disk := diskOf(t, r.objects.dir); r.state.Disk != disk {
+					t.Fatalf("the cache counts %d bytes, on disk are %d", r.state.Disk, disk)
+				}
+			}
+			if r.full(limits) != c.full {
+				t.Errorf("full: %v with %d bytes", !c.full, r.state.Disk)
+			}
+		})
+	}
+}
+
+// different makes blobs that differ from those of other rounds.
+func different(round, n, size int) (objects []packObject) {
+	for i := range n {
+		content := make([]byte, size)
+		binary.BigEndian.PutUint64(content, uint64(round*n+i))
+		objects = append(objects, packObject{kind: 3, claimed: uint64(size), content: content})
+	}
+	return objects
+}
+
+// diskOf returns the bytes that files below a folder take on disk.
+func diskOf(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		n += onDisk(info.Size())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func limitsOf(n int64) Limits { return Limits{File: n, Pack: n}.or(defaults) }

@@ -11,17 +11,24 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
 // objects is where a cache keeps Git objects: a pack as it came, with its index, or a file for each object that holds
 // what Git hashes ("blob 3\0abc"), not compressed. Whoever reads an object compares it with its hash.
 type objects struct {
 	dir   string
-	packs []*packfile.Packfile // nil until one is needed
+	packs []*openPack // nil until one is needed
 }
+
+// openPack is a pack with its file.
+type openPack struct {
+	*pack
+	file *os.File
+}
+
+// recentBytes is how much is kept in memory of each pack that is open.
+const recentBytes = 16 << 20
 
 func (o *objects) packDir() string { return filepath.Join(o.dir, "pack") }
 
@@ -53,25 +60,11 @@ func (o *objects) get(id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return 0, nil, err
 	}
-	pack, _, err := o.locate(id)
+	pack, offset, err := o.locate(id)
 	if err != nil {
 		return 0, nil, err
 	}
-	return packed(pack, id)
-}
-
-// packed reads an object of a pack.
-func packed(pack *packfile.Packfile, id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
-	object, err := pack.Get(id)
-	if err != nil {
-		return 0, nil, err
-	}
-	reader, err := object.Reader()
-	if err != nil {
-		return 0, nil, err
-	}
-	content, err := io.ReadAll(io.LimitReader(reader, object.Size()+1))
-	return object.Type(), content, errors.Join(err, reader.Close())
+	return pack.object(offset)
 }
 
 // size returns the length of an object's content.
@@ -82,7 +75,7 @@ func (o *objects) size(id plumbing.Hash) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return pack.GetSizeByOffset(offset)
+		return pack.size(offset)
 	}
 	if err != nil {
 		return 0, err
@@ -97,8 +90,8 @@ func (o *objects) size(id plumbing.Hash) (int64, error) {
 	return size, err
 }
 
-// put writes an object. A half written one is found out when it is read.
-func (o *objects) put(id plumbing.Hash, kind plumbing.ObjectType, content []byte) error {
+// put writes an object and returns the bytes that it takes on disk. A half written one is found out when it is read.
+func (o *objects) put(id plumbing.Hash, kind plumbing.ObjectType, content []byte) (int64, error) {
 	text := append(header(kind, int64(len(content))), content...)
 	name := o.looseName(id)
 	err := os.WriteFile(name, text, 0o600)
@@ -108,9 +101,15 @@ func (o *objects) put(id plumbing.Hash, kind plumbing.ObjectType, content []byte
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return 0, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	return nil
+	return onDisk(int64(len(text))), nil
+}
+
+// onDisk is what a file of n bytes takes of most disks, in bytes.
+func onDisk(n int64) int64 {
+	const block = 4 << 10
+	return (n + block - 1) / block * block
 }
 
 // header is what Git puts before the content of an object when it hashes it.
@@ -133,12 +132,12 @@ func cutHeader(text []byte) (kind plumbing.ObjectType, size int64, content []byt
 }
 
 // locate finds an object in the packs.
-func (o *objects) locate(id plumbing.Hash) (*packfile.Packfile, int64, error) {
+func (o *objects) locate(id plumbing.Hash) (*openPack, int64, error) {
 	if err := o.open(); err != nil {
 		return nil, 0, err
 	}
 	for _, pack := range o.packs {
-		if offset, err := pack.FindOffset(id); err == nil {
+		if offset, ok := pack.find(id); ok {
 			return pack, offset, nil
 		}
 	}
@@ -154,30 +153,32 @@ func (o *objects) open() error {
 	if err != nil {
 		return err
 	}
-	o.packs = []*packfile.Packfile{}
+	o.packs = []*openPack{}
 	for _, name := range names {
-		index, err := readPackIndex(strings.TrimSuffix(name, ".pack") + ".idx")
+		p, err := openPackFile(strings.TrimSuffix(name, ".pack"))
 		if err != nil {
 			return err
 		}
-		file, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		o.packs = append(o.packs, openPack(index, file))
+		o.packs = append(o.packs, p)
 	}
 	return nil
 }
 
-func openPack(index idxfile.Index, file *os.File) *packfile.Packfile {
-	return packfile.NewPackfileWithCache(index, nil, unlocked{file}, cache.NewObjectLRU(16*cache.MiByte), 0)
+func openPackFile(name string) (*openPack, error) {
+	index, err := readPackIndex(name + ".idx")
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(name + ".pack")
+	if err != nil {
+		return nil, err
+	}
+	find := func(id plumbing.Hash) (int64, bool) {
+		offset, err := index.FindOffset(id)
+		return offset, err == nil
+	}
+	return &openPack{newPack(file, find, newRecent(recentBytes)), file}, nil
 }
-
-// unlocked is a file as go-git wants it. Nobody locks these.
-type unlocked struct{ *os.File }
-
-func (unlocked) Lock() error   { return nil }
-func (unlocked) Unlock() error { return nil }
 
 // readPackIndex reads an index at once: its decoder asks for a few bytes at a time.
 func readPackIndex(name string) (*idxfile.MemoryIndex, error) {
@@ -191,8 +192,8 @@ func readPackIndex(name string) (*idxfile.MemoryIndex, error) {
 
 // close closes the packs; the next use opens them again.
 func (o *objects) close() {
-	for _, pack := range o.packs {
-		_ = pack.Close()
+	for _, p := range o.packs {
+		_ = p.file.Close()
 	}
 	o.packs = nil
 }

@@ -15,132 +15,129 @@ import (
 )
 
 const (
-	fewObjects    = 200 // so many are kept as files of their own, more as a pack
-	maxDeltaChain = 250 // git's own packs have 50
+	fewObjects    = 200      // at most so many objects are kept as files of their own, more as a pack
+	fewBytes      = 16 << 20 // so are at most so many inflated bytes: files of their own are not compressed
+	maxDeltaChain = 250      // git's own packs have 50
 )
 
-// install brings a spooled pack into the cache, after a look at every object's announced size.
+// install brings a spooled pack of n bytes into the cache, after a look at every object's announced size.
 func (r *repository) install(ctx context.Context, file *os.File, n int64, limits Limits) (err error) {
-	defer func() { // go-git has known packs before that its parser was not made for
+	defer func() { // go-git has known packs before that its scanner was not made for
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: the pack is malformed: %v", ErrProtocol, p)
 		}
+		err = storageError(err)
 	}()
 	if n == 0 {
 		return fmt.Errorf("%w: it ended without a pack", ErrUnreachable)
 	}
-	count, err := inspect(ctx, file, limits)
-	if err != nil {
+	c, err := survey(ctx, file, limits)
+	if err != nil || len(c.items) == 0 {
 		return err
 	}
-	if count == 0 {
-		return nil
-	}
-	if err := r.keepPack(ctx, file, count); err != nil {
-		return installError(err)
-	}
-	r.state.Bytes += n
-	return nil
-}
-
-// keepPack indexes a pack and keeps it as it is, or each of its objects by itself when they are few.
-func (r *repository) keepPack(ctx context.Context, file *os.File, count int) error {
-	checksum, index, err := index(ctx, file)
-	if err != nil {
+	content := newPack(untilDone{ctx, file}, c.find, newRecent(limits.File))
+	if err := c.resolve(content); err != nil {
 		return err
 	}
-	if count > fewObjects {
-		r.state.Packs++
-		return r.adopt(file, checksum, index)
+	if len(c.items) <= fewObjects && c.total <= fewBytes {
+		return r.unpack(c, content)
 	}
-	r.state.Loose += count
-	return r.unpack(ctx, file, index)
+	return r.adopt(c, file, n)
 }
 
-// installError blames the cache for what went wrong with a pack that inspect found whole.
-func installError(err error) error {
-	if err = storageError(err); errors.Is(err, ErrStorage) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", errCache, err)
+// contents is what a pack holds.
+type contents struct {
+	items    []item // in the order of the pack
+	checksum plumbing.Hash
+	total    int64 // inflated bytes: of the objects, and of the deltas that make them
+	offsets  map[plumbing.Hash]int64
 }
 
-// inspect reads a pack once from front to end and refuses it when an object, or all together, would be too large, before
-// anything keeps an object in memory. It returns the number of objects.
-func inspect(ctx context.Context, file *os.File, limits Limits) (int, error) {
-	scanner, err := scan(ctx, file)
-	if err != nil {
-		return 0, err
-	}
-	_, count, err := scanner.Header()
-	if err != nil {
-		return 0, err
-	}
-	if int64(count) > int64(limits.Objects) {
-		return 0, fmt.Errorf("%w: the transfer has %d objects, the limit is %d", ErrLimit, count, limits.Objects)
-	}
-	weighing := weigher{limits: limits, depth: map[int64]int{}}
-	for range count {
-		if err := weighing.next(scanner); err != nil {
-			return 0, err
-		}
-	}
-	_, err = scanner.Checksum()
-	return int(count), err
+// item is one object of a pack.
+type item struct {
+	offset     int64
+	crc        uint32
+	hash       plumbing.Hash // of a delta: zero until resolve
+	delta      bool
+	base       plumbing.Hash // of a REF_DELTA
+	baseOffset int64         // of an OFS_DELTA; otherwise zero, where no object is
+	size       int64         // of the object, inflated
 }
 
-// scan reads a pack from its beginning until ctx ends.
-func scan(ctx context.Context, file *os.File) (*packfile.Scanner, error) {
+// find returns where an object is whose hash is known.
+func (c *contents) find(id plumbing.Hash) (int64, bool) {
+	offset, ok := c.offsets[id]
+	return offset, ok
+}
+
+// survey reads a pack once from front to back and refuses it when an object, or all together, would be too large, before
+// anything keeps an object in memory.
+func survey(ctx context.Context, file *os.File, limits Limits) (*contents, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	return packfile.NewScanner(untilDone{ctx, file}), nil
-}
-
-// weigher adds up what a pack's objects will need.
-type weigher struct {
-	limits Limits
-	total  int64
-	depth  map[int64]int // of the delta chain that ends at an offset
-}
-
-func (w *weigher) next(scanner *packfile.Scanner) error {
-	header, err := scanner.NextObjectHeader()
+	scanner := packfile.NewScanner(untilDone{ctx, file})
+	_, count, err := scanner.Header()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := w.add(header.Length); err != nil {
-		return err
+	if int64(count) > int64(limits.Objects) {
+		return nil, fmt.Errorf("%w: the transfer has %d objects, the limit is %d", ErrLimit, count, limits.Objects)
 	}
-	if !header.Type.IsDelta() {
-		return w.whole(scanner, header)
+	c := &contents{offsets: map[plumbing.Hash]int64{}}
+	for range count {
+		i, err := c.next(scanner, limits)
+		if err == nil && !i.delta {
+			err = c.place(i)
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.items = append(c.items, i)
+	}
+	c.checksum, err = scanner.Checksum()
+	return c, err
+}
+
+// next passes over one object.
+func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) {
+	h, err := scanner.NextObjectHeader()
+	if err != nil {
+		return item{}, err
+	}
+	i := item{offset: h.Offset, delta: h.Type.IsDelta(), base: h.Reference, baseOffset: h.OffsetReference, size: h.Length}
+	if h.Type > plumbing.TagObject && !i.delta || h.Type == plumbing.InvalidObject {
+		return i, fmt.Errorf("%w: the pack has an object of the unknown type %d", ErrProtocol, h.Type)
+	}
+	if err := c.weigh(h.Length, limits); err != nil {
+		return i, err
 	}
 	var start prefix
-	if n, _, err := scanner.NextObject(&start); err != nil || n != header.Length {
-		return errors.Join(fmt.Errorf("%w: the pack has an object of a wrong size", ErrProtocol), err)
+	var n int64
+	if i.delta {
+		n, i.crc, err = scanner.NextObject(&start)
+	} else {
+		hasher := plumbing.NewHasher(h.Type, h.Length)
+		n, i.crc, err = scanner.NextObject(hasher)
+		i.hash = hasher.Sum()
 	}
-	if w.depth[header.Offset] = w.depth[header.OffsetReference] + 1; w.depth[header.Offset] > maxDeltaChain {
-		return fmt.Errorf("%w: the pack has a chain of more than %d deltas", ErrLimit, maxDeltaChain)
+	if err != nil || n != h.Length {
+		return i, errors.Join(fmt.Errorf("%w: the pack has an object of a wrong size", ErrProtocol), err)
 	}
-	return w.add(start.target())
+	if i.delta {
+		i.size = start.target()
+		err = c.weigh(i.size, limits)
+	}
+	return i, err
 }
 
-// whole passes over an object that is no delta.
-func (w *weigher) whole(scanner *packfile.Scanner, header *packfile.ObjectHeader) error {
-	n, _, err := scanner.NextObject(io.Discard)
-	if err == nil && n != header.Length {
-		err = fmt.Errorf("%w: the pack has an object of a wrong size", ErrProtocol)
+// weigh counts the bytes of one object or delta.
+func (c *contents) weigh(n int64, limits Limits) error {
+	if n < 0 || n > limits.File {
+		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", ErrLimit, size(n), size(limits.File))
 	}
-	return err
-}
-
-// add counts the bytes of one object.
-func (w *weigher) add(n int64) error {
-	if n < 0 || n > w.limits.File {
-		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", ErrLimit, size(n), size(w.limits.File))
-	}
-	if w.total += n; w.total > inflation*w.limits.Pack {
-		return fmt.Errorf("%w: the transfer inflates to more than %s", ErrLimit, size(inflation*w.limits.Pack))
+	if c.total += n; c.total > inflation*limits.Pack {
+		return fmt.Errorf("%w: the transfer inflates to more than %s", ErrLimit, size(inflation*limits.Pack))
 	}
 	return nil
 }
@@ -169,65 +166,61 @@ func (p *prefix) target() int64 {
 	return int64(result)
 }
 
-// index resolves every delta of a pack and finds where each object is.
-func index(ctx context.Context, file *os.File) (checksum plumbing.Hash, index *idxfile.MemoryIndex, err error) {
-	scanner, err := scan(ctx, file)
-	if err != nil {
-		return checksum, nil, err
-	}
-	writer := new(idxfile.Writer)
-	parser, err := packfile.NewParser(scanner, writer)
-	if err != nil {
-		return checksum, nil, err
-	}
-	if checksum, err = parser.Parse(); err != nil {
-		return checksum, nil, err
-	}
-	index, err = writer.Index()
-	return checksum, index, err
-}
-
 // unpack writes each object to a file of its own.
-func (r *repository) unpack(ctx context.Context, file *os.File, index *idxfile.MemoryIndex) error {
-	pack := openPack(index, file)
-	entries, err := index.EntriesByOffset()
-	if err != nil {
-		return err
-	}
-	defer entries.Close()
-	for {
-		entry, err := entries.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		kind, content, err := packed(pack, entry.Hash)
+func (r *repository) unpack(c *contents, content *pack) error {
+	for _, i := range c.items {
+		kind, text, err := content.object(i.offset)
 		if err != nil {
 			return err
 		}
-		if err := r.objects.put(entry.Hash, kind, content); err != nil {
+		n, err := r.objects.put(i.hash, kind, text)
+		if err != nil {
 			return err
 		}
+		r.state.Loose++
+		r.state.Disk += n
 	}
-}
-
-// adopt moves the pack into the cache, after its index: no pack is without one.
-func (r *repository) adopt(file *os.File, checksum plumbing.Hash, index *idxfile.MemoryIndex) error {
-	var encoded bytes.Buffer
-	if _, err := idxfile.NewEncoder(&encoded).Encode(index); err != nil {
-		return err
-	}
-	name := r.objects.packName(checksum)
-	if err := errors.Join(os.WriteFile(name+".idx", encoded.Bytes(), 0o600), os.Rename(file.Name(), name+".pack")); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	r.objects.close() // to be opened again, with this one
 	return nil
 }
 
-// untilDone reads a file until a context ends: go-git's parser knows no context.
+// adopt moves the pack into the cache, after its index: no pack is without one.
+func (r *repository) adopt(c *contents, file *os.File, n int64) error {
+	index, err := c.index()
+	if err != nil {
+		return err
+	}
+	name := r.objects.packName(c.checksum)
+	if err := errors.Join(os.WriteFile(name+".idx", index, 0o600), os.Rename(file.Name(), name+".pack")); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	r.objects.close() // to be opened again, with this one
+	r.state.Packs++
+	r.state.Disk += onDisk(n) + onDisk(int64(len(index)))
+	return nil
+}
+
+// index returns the pack's index in Git's format.
+func (c *contents) index() ([]byte, error) {
+	var w idxfile.Writer
+	if err := w.OnHeader(uint32(len(c.items))); err != nil {
+		return nil, err
+	}
+	for _, i := range c.items {
+		w.Add(i.hash, uint64(i.offset), i.crc)
+	}
+	if err := w.OnFooter(c.checksum); err != nil {
+		return nil, err
+	}
+	index, err := w.Index()
+	if err != nil {
+		return nil, err
+	}
+	var encoded bytes.Buffer
+	_, err = idxfile.NewEncoder(&encoded).Encode(index)
+	return encoded.Bytes(), err
+}
+
+// untilDone reads a file until a context ends: go-git's scanner knows no context.
 type untilDone struct {
 	ctx  context.Context
 	file *os.File

@@ -1,0 +1,206 @@
+package git
+
+import (
+	"bytes"
+	linked "container/list"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+)
+
+// resolve finds the hash of every delta, from whole objects to what is made of them. Whatever the pack's order and the
+// deltas' kind, no chain may be longer than maxDeltaChain.
+func (c *contents) resolve(content *pack) error {
+	byOffset, byHash := map[int64][]int{}, map[plumbing.Hash][]int{} // deltas, by their base
+	var next []int                                                   // objects whose deltas can be resolved now
+	for n, i := range c.items {
+		switch {
+		case !i.delta:
+			next = append(next, n)
+		case i.baseOffset != 0:
+			byOffset[i.baseOffset] = append(byOffset[i.baseOffset], n)
+		default:
+			byHash[i.base] = append(byHash[i.base], n)
+		}
+	}
+	depth, left := make([]int16, len(c.items)), len(c.items)-len(next)
+	for len(next) > 0 {
+		n := next[len(next)-1]
+		next = next[:len(next)-1]
+		base := c.items[n]
+		made := slices.Concat(byOffset[base.offset], byHash[base.hash])
+		for _, child := range made {
+			if depth[child] = depth[n] + 1; depth[child] > maxDeltaChain {
+				return fmt.Errorf("%w: the pack has a chain of more than %d deltas", ErrLimit, maxDeltaChain)
+			}
+			if err := c.identify(&c.items[child], content); err != nil {
+				return err
+			}
+		}
+		next, left = append(next, made...), left-len(made)
+	}
+	if left > 0 {
+		return fmt.Errorf("%w: the pack has %d deltas without the object that they change", ErrProtocol, left)
+	}
+	return nil
+}
+
+// identify makes the object of a delta whose base is known, and notes its hash.
+func (c *contents) identify(i *item, content *pack) error {
+	kind, text, err := content.object(i.offset)
+	if err != nil {
+		return err
+	}
+	hasher := plumbing.NewHasher(kind, int64(len(text)))
+	if _, err := hasher.Write(text); err != nil {
+		return err
+	}
+	i.hash = hasher.Sum()
+	return c.place(*i)
+}
+
+// place notes where an object is. An object that is in the pack twice is refused: its two places could make chains of
+// deltas that lead back to themselves.
+func (c *contents) place(i item) error {
+	if _, twice := c.offsets[i.hash]; twice {
+		return fmt.Errorf("%w: the pack has the object %s twice", ErrProtocol, i.hash)
+	}
+	c.offsets[i.hash] = i.offset
+	return nil
+}
+
+// pack reads objects of a pack on disk. However long a chain of deltas is, reading an object holds only one delta of it,
+// what the delta changes and what it makes.
+type pack struct {
+	scanner *packfile.Scanner
+	find    func(plumbing.Hash) (offset int64, ok bool)
+	recent  *recent
+}
+
+func newPack(file io.ReadSeeker, find func(plumbing.Hash) (int64, bool), recent *recent) *pack {
+	return &pack{packfile.NewScanner(file), find, recent}
+}
+
+// errNoBase is a delta whose base is not in its pack.
+var errNoBase = errors.New("a delta's base is missing")
+
+// object returns the kind and content of the object at an offset. The content is shared: it must not be changed.
+func (p *pack) object(offset int64) (plumbing.ObjectType, []byte, error) {
+	kind, text, deltas, err := p.root(offset)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, at := range slices.Backward(deltas) {
+		delta, err := p.inflate(at)
+		if err != nil {
+			return 0, nil, err
+		}
+		if text, err = packfile.PatchDelta(text, delta); err != nil {
+			return 0, nil, fmt.Errorf("%w: a delta of the pack: %w", ErrProtocol, err)
+		}
+		p.recent.put(at, kind, text)
+	}
+	return kind, text, nil
+}
+
+// root goes down the chain of deltas that ends at an offset, until an object that is whole or was read a while ago. It
+// returns that object and the offsets of the deltas above it, the last first.
+func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas []int64, err error) {
+	for len(deltas) <= maxDeltaChain {
+		if kind, text, ok := p.recent.get(offset); ok {
+			return kind, text, deltas, nil
+		}
+		h, err := p.scanner.SeekObjectHeader(offset)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		if !h.Type.IsDelta() {
+			text, err := p.inflate(offset)
+			p.recent.put(offset, h.Type, text)
+			return h.Type, text, deltas, err
+		}
+		deltas = append(deltas, offset)
+		if offset = h.OffsetReference; h.Type == plumbing.REFDeltaObject {
+			var ok bool
+			if offset, ok = p.find(h.Reference); !ok {
+				return 0, nil, nil, fmt.Errorf("%w: %s", errNoBase, h.Reference)
+			}
+		}
+	}
+	return 0, nil, nil, fmt.Errorf("%w: more than %d deltas on one another", errNoBase, maxDeltaChain)
+}
+
+// inflate reads what is at an offset as it was packed: an object, or a delta.
+func (p *pack) inflate(offset int64) ([]byte, error) {
+	h, err := p.scanner.SeekObjectHeader(offset)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	text.Grow(int(min(max(h.Length, 0), 1<<20) + bytes.MinRead))
+	n, _, err := p.scanner.NextObject(&text)
+	if err == nil && n != h.Length {
+		err = io.ErrUnexpectedEOF
+	}
+	return text.Bytes(), err
+}
+
+// size returns the length of the object at an offset, without making it.
+func (p *pack) size(offset int64) (int64, error) {
+	h, err := p.scanner.SeekObjectHeader(offset)
+	if err != nil {
+		return 0, err
+	}
+	if !h.Type.IsDelta() {
+		return h.Length, nil
+	}
+	var start prefix
+	_, _, err = p.scanner.NextObject(&start)
+	return start.target(), err
+}
+
+// entrySize is what remembering an object costs besides its content, in bytes.
+const entrySize = 128
+
+// recent keeps the objects of a pack that were used last, as many as have together at most limit bytes.
+type recent struct {
+	limit, held int64
+	order       linked.List // of *kept, the newest first
+	places      map[int64]*linked.Element
+}
+
+type kept struct {
+	offset int64
+	kind   plumbing.ObjectType
+	text   []byte
+}
+
+func newRecent(limit int64) *recent {
+	return &recent{limit: limit, places: map[int64]*linked.Element{}}
+}
+
+func (r *recent) get(offset int64) (plumbing.ObjectType, []byte, bool) {
+	e, ok := r.places[offset]
+	if !ok {
+		return 0, nil, false
+	}
+	r.order.MoveToFront(e)
+	k := e.Value.(*kept)
+	return k.kind, k.text, true
+}
+
+func (r *recent) put(offset int64, kind plumbing.ObjectType, text []byte) {
+	if _, ok := r.places[offset]; ok || entrySize+int64(len(text)) > r.limit {
+		return
+	}
+	r.places[offset] = r.order.PushFront(&kept{offset, kind, text})
+	for r.held += entrySize + int64(len(text)); r.held > r.limit; {
+		last := r.order.Remove(r.order.Back()).(*kept)
+		delete(r.places, last.offset)
+		r.held -= entrySize + int64(len(last.text))
+	}
+}
