@@ -203,8 +203,6 @@ func (h *hub) desire(t *testing.T, sequence uint64, text string, files ...bundle
 		Decryption: bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
 	}
 	for _, o := range objects {
-		labels := map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
-		o.SetLabels(labels)
 		data, err := manifest.Canonical(o)
 		if err != nil {
 			t.Fatal(err)

@@ -379,8 +379,8 @@ func (a *Agent) startVerify(act verify) {
 	v := a.owned(act.owner)
 	a.work.Go(func() {
 		found := map[manifest.ID]bool{}
-		for _, m := range v.Mappings() {
-			_, err := a.Kubernetes.List(a.base, m, kube.Scope{Selector: watch.Selector}, func(l kube.Live) error {
+		for _, s := range v.Selections() {
+			_, err := a.Kubernetes.List(a.base, s.Mapping, kube.Scope{Selector: s.Label}, func(l kube.Live) error {
 				item, ours := v.Items[l.ID.ID()]
 				found[l.ID.ID()] = ours && !item.Judge(l).Any()
 				return nil

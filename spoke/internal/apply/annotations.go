@@ -3,7 +3,6 @@ package apply
 import (
 	"strings"
 
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
@@ -16,12 +15,6 @@ const (
 	annotationForce  = annotationGroup + "force"     // enabled: recreate when an immutable field changes
 	annotationReconc = annotationGroup + "reconcile" // disabled: neither apply nor prune
 )
-
-// labelGroups are the prefixes of the labels /name and /namespace by which Flux's controllers mark what is theirs.
-var labelGroups = map[string]string{
-	"Kustomization": "kustomize.toolkit.fluxcd.io/",
-	"HelmRelease":   "helm.toolkit.fluxcd.io/",
-}
 
 func says(annotations map[string]string, key, word string) bool {
 	return strings.EqualFold(annotations[key], word)
@@ -55,22 +48,6 @@ func forced(o *manifest.Object, set bool) bool {
 func kept(annotations map[string]string) bool {
 	return says(annotations, annotationPrune, "disabled") || says(annotations, annotationReconc, "disabled") ||
 		says(annotations, annotationSSA, string(inventory.Ignore))
-}
-
-// markOf returns the application of the owner's kind that a live object is marked as belonging to; its name is empty for none.
-func markOf(labels map[string]string, kind string) bundle.Owner {
-	group := labelGroups[kind]
-	return bundle.Owner{Kind: kind, Namespace: labels[group+"namespace"], Name: labels[group+"name"]}
-}
-
-func marked(labels map[string]string, owner bundle.Owner) bool {
-	return markOf(labels, owner.Kind) == owner
-}
-
-// otherOwner returns the application that a live object is marked as belonging to, when it is another than owner.
-func otherOwner(labels map[string]string, owner bundle.Owner) (bundle.Owner, bool) {
-	mark := markOf(labels, owner.Kind)
-	return mark, mark.Name != "" && mark != owner
 }
 
 // expires reports whether an object is deleted by its own controller when it is done.

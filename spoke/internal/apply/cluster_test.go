@@ -148,7 +148,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// desired reads YAML documents as the hub would send them: with owner labels, in the order of apply. $NS is the test's namespace.
+// desired reads YAML documents as the hub would send them: in the order of apply. $NS is the test's namespace.
 func (w *world) desired(yaml string) []apply.Desired {
 	w.t.Helper()
 	objects, err := manifest.Parse([]byte(strings.ReplaceAll(yaml, "$NS", w.namespace)))
@@ -156,12 +156,6 @@ func (w *world) desired(yaml string) []apply.Desired {
 	manifest.ApplyOrder(objects)
 	var out []apply.Desired
 	for _, o := range objects {
-		labels := o.GetLabels()
-		if labels == nil {
-			labels = map[string]string{}
-		}
-		labels["kustomize.toolkit.fluxcd.io/name"], labels["kustomize.toolkit.fluxcd.io/namespace"] = w.owner.Name, w.owner.Namespace
-		o.SetLabels(labels)
 		data, err := manifest.Canonical(o)
 		w.must(err)
 		out = append(out, apply.Desired{

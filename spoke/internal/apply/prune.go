@@ -132,7 +132,7 @@ func lateness(id manifest.ID) int {
 	return 0
 }
 
-// deleteOne deletes one object if it is still the one we made and nothing speaks against it.
+// deleteOne deletes one object if it proves to be ours and nothing speaks against it.
 func (r *run) deleteOne(ctx context.Context, id manifest.ID, claimed claims) {
 	if err := r.stopped(ctx); err != nil {
 		r.file(id, Held, err)
@@ -152,7 +152,7 @@ func (r *run) deleteOne(ctx context.Context, id manifest.ID, claimed claims) {
 	r.file(id, action, redact(err, id, nil))
 }
 
-// remove looks at the live object, decides, and deletes it under the condition that it is still the same.
+// remove asks the local policy and the live object, and deletes the object if both allow it.
 func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 	o, item := r.prior.Identity(id), r.prior.Items[id]
 	if r.Allow != nil {
@@ -163,42 +163,25 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 	if item.Mode == inventory.Ignore {
 		return Released, nil
 	}
-	live, err := r.client.Look(ctx, o, false)
-	switch kube.ReasonOf(err) {
-	case "":
-	case kube.NotFound, kube.NoMatch:
-		return Deleted, nil
-	default:
+	decided, _, err := r.deleteSeen(ctx, o, func(live kube.Live) (verdict, error) {
+		if r.spared(id, item, live) {
+			return leaveIt, nil
+		}
+		return deleteIt, r.vacant(ctx, id)
+	})
+	switch {
+	case err != nil:
 		return Held, err
-	}
-	if r.spared(id, item, live) {
+	case decided == leaveIt:
 		return Released, nil
-	}
-	if live.Deleting {
-		return Deleted, nil
-	}
-	if err := r.vacant(ctx, id); err != nil {
-		return Held, err
-	}
-	err = r.client.Delete(ctx, o, kube.DeleteOptions{UID: live.UID})
-	if err != nil && kube.ReasonOf(err) != kube.NotFound {
-		return Held, err
 	}
 	return Deleted, nil
 }
 
-// spared reports whether a live object is to stay: it says so, it is another one than ours, or another application's.
+// spared reports whether a live object is to stay: it says so, it does not prove to be ours, or no cluster is without it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
-	if kept(live.Annotations) || item.UID != "" && item.UID != live.UID {
-		return true
-	}
-	if item.Mode == inventory.IfNotPresent && !marked(live.Labels, r.owner) { // it was there before us
-		return true
-	}
-	if _, other := otherOwner(live.Labels, r.owner); other {
-		return true
-	}
-	return id.Group == "" && id.Kind == "Namespace" && r.protected(id.Name)
+	return kept(live.Annotations) || !item.Proves(live, r.owner) ||
+		id.Group == "" && id.Kind == "Namespace" && r.protected(id.Name)
 }
 
 // protected reports whether a namespace is never deleted: the spoke's own, and those without which there is no cluster.

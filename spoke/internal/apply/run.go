@@ -198,14 +198,18 @@ func (r *run) sendOne(ctx context.Context, i int) {
 	d := r.set.Objects[i]
 	id := d.ID()
 	if err := r.stopped(ctx); err != nil {
-		r.fail(i, fmt.Errorf("%s was not sent: %w", id, err), false)
+		r.fail(i, fmt.Errorf("%s was not sent: %w", id, err))
 		return
 	}
 	r.Index.Begin(r.owner, id)
 	result, err := r.send(ctx, d)
 	if err != nil {
 		r.Index.Abandon(id)
-		r.fail(i, err, uncertain(err))
+		item, stays := r.trace(ctx, d, err)
+		r.fail(i, err)
+		if stays {
+			r.note(id, item)
+		}
 		return
 	}
 	r.Index.Commit(r.owner, id, result.item)
@@ -226,18 +230,23 @@ func (r *run) stopped(ctx context.Context) error {
 	return r.fatal
 }
 
-// fail files a refused object. What was recorded of it before stays true unless the request may have been carried out.
-func (r *run) fail(i int, err error, uncertain bool) {
+// fail files a refused object. What was recorded of it before stays true.
+func (r *run) fail(i int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.set.Objects[i]
 	id := d.ID()
 	r.entries[i].Action, r.entries[i].Err = Refused, err
 	r.refused[id] = true
-	if !uncertain {
-		r.restore(id)
-	}
+	r.restore(id)
 	r.giveUp(err)
+}
+
+// note records an object that may have been changed.
+func (r *run) note(id manifest.ID, item inventory.Item) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next.Items[id] = item
 }
 
 // giveUp stops the run after an error that every other object would get as well; the caller holds the mutex.

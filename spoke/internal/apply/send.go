@@ -40,6 +40,7 @@ func (r *run) send(ctx context.Context, d Desired) (result, error) {
 		return result{}, err
 	}
 	r.define(loaded.Object)
+	label(loaded.Object, r.owner)
 	out, err := r.place(ctx, d, loaded.Object)
 	return out, redact(err, d.ID(), loaded.Redact)
 }
@@ -66,7 +67,7 @@ func (r *run) place(ctx context.Context, d Desired, o *manifest.Object) (result,
 	switch mode {
 	case inventory.Ignore:
 		before := r.prior.Items[d.ID()]
-		item.UID, item.Resource = before.UID, before.Resource
+		item.UID, item.Resource, item.Labelled = before.UID, before.Resource, before.Labelled
 		return result{item: item, action: Skipped}, nil
 	case inventory.IfNotPresent:
 		live, err := r.client.Look(ctx, d.ObjectIdentity, wholeOf(d))
@@ -147,18 +148,14 @@ func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 // recreate deletes an object of ours, waits until it is gone, and makes it anew.
 func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error) {
 	id := kube.Identify(o)
-	live, err := r.client.Look(ctx, id, false)
+	_, live, err := r.deleteSeen(ctx, id, func(live kube.Live) (verdict, error) { return deleteIt, r.needsOwn(id.ID(), live) })
 	if err != nil {
 		return kube.Applied{}, err
 	}
-	if other, is := otherOwner(live.Labels, r.owner); is {
-		return kube.Applied{}, fmt.Errorf("%s needs to be made anew, but it belongs to %s", id.ID(), other)
-	}
-	if err := r.client.Delete(ctx, id, kube.DeleteOptions{UID: live.UID}); err != nil && kube.ReasonOf(err) != kube.NotFound {
-		return kube.Applied{}, err
-	}
-	if err := r.awaitGone(ctx, id, live.UID, recreateTimeout); err != nil {
-		return kube.Applied{}, err
+	if live.UID != "" {
+		if err := r.awaitGone(ctx, id, live.UID, recreateTimeout); err != nil {
+			return kube.Applied{}, err
+		}
 	}
 	return r.client.Apply(ctx, o, opts)
 }
@@ -184,6 +181,7 @@ func wholeOf(d Desired) bool {
 func record(item inventory.Item, live kube.Live) inventory.Item {
 	item.UID, item.ResourceVersion = live.UID, live.ResourceVersion
 	item.Managed, item.AppliedAt = live.Managed, live.AppliedAt
+	item.Labelled = live.Labels[inventory.Label] != ""
 	return item
 }
 

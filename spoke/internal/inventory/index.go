@@ -18,7 +18,7 @@ type Index struct {
 
 	mu      sync.Mutex // guards everything below
 	objects map[manifest.ID]*entry
-	kinds   map[kube.Mapping]int // how many objects of each
+	kinds   map[Selection]int    // how many objects of each
 	doubts  map[manifest.ID]bool // to be looked at again
 }
 
@@ -44,7 +44,7 @@ type observation struct {
 func NewIndex() *Index {
 	return &Index{
 		changed: make(chan struct{}, 1), doubtful: make(chan struct{}, 1),
-		objects: map[manifest.ID]*entry{}, kinds: map[kube.Mapping]int{}, doubts: map[manifest.ID]bool{},
+		objects: map[manifest.ID]*entry{}, kinds: map[Selection]int{}, doubts: map[manifest.ID]bool{},
 	}
 }
 
@@ -106,24 +106,24 @@ func (x *Index) Owner(id manifest.ID) (bundle.Owner, Item, bool) {
 	return e.owner, e.item, true
 }
 
-// Kinds returns where the API serves the kinds that the index has objects of, in no order.
-func (x *Index) Kinds() []kube.Mapping {
+// Kinds returns where the API serves the kinds that the index has objects of, and by which label, in no order.
+func (x *Index) Kinds() []Selection {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	out := make([]kube.Mapping, 0, len(x.kinds))
-	for m := range x.kinds {
-		out = append(out, m)
+	out := make([]Selection, 0, len(x.kinds))
+	for s := range x.kinds {
+		out = append(out, s)
 	}
 	return out
 }
 
-// Of returns the objects of a kind, in any version, that should be in the cluster.
-func (x *Index) Of(m kube.Mapping) []bundle.ObjectIdentity {
+// Of returns the objects of a kind, in any version, that should be in the cluster and carry the selection's label.
+func (x *Index) Of(s Selection) []bundle.ObjectIdentity {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var out []bundle.ObjectIdentity
 	for id, e := range x.objects {
-		if id.Group == m.Group && id.Kind == m.Kind && e.item.UID != "" && e.item.Mode != Ignore {
+		if id.Group == s.Group && id.Kind == s.Kind && e.item.UID != "" && e.item.Mode != Ignore && selection(id, e.item).Label == s.Label {
 			out = append(out, identity(id, e.item.Version))
 		}
 	}
@@ -263,7 +263,7 @@ func (x *Index) set(owner bundle.Owner, id manifest.ID, item Item) {
 		e = &entry{status: sharedhealth.Unknown}
 		x.objects[id] = e
 	}
-	before, after := mapping(id, e.item), mapping(id, item)
+	before, after := selection(id, e.item), selection(id, item)
 	e.owner, e.item = owner, item
 	if before != after {
 		x.count(before, -1)
@@ -273,24 +273,20 @@ func (x *Index) set(owner bundle.Owner, id manifest.ID, item Item) {
 
 func (x *Index) drop(id manifest.ID) {
 	if e := x.objects[id]; e != nil {
-		x.count(mapping(id, e.item), -1)
+		x.count(selection(id, e.item), -1)
 		delete(x.objects, id)
 	}
 }
 
-func mapping(id manifest.ID, i Item) kube.Mapping {
-	return kube.Mapping{Group: id.Group, Version: i.Version, Kind: id.Kind, Resource: i.Resource, Namespaced: id.Namespace != ""}
-}
-
 // count keeps Kinds, and signals when a kind comes or goes.
-func (x *Index) count(m kube.Mapping, by int) {
-	if m.Resource == "" {
+func (x *Index) count(s Selection, by int) {
+	if s.Resource == "" {
 		return
 	}
-	before := x.kinds[m]
-	x.kinds[m] = before + by
+	before := x.kinds[s]
+	x.kinds[s] = before + by
 	if before+by <= 0 {
-		delete(x.kinds, m)
+		delete(x.kinds, s)
 	}
 	if before == 0 || before+by <= 0 {
 		signal(x.changed)

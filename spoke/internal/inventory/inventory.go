@@ -34,6 +34,8 @@ type Item struct {
 	Mode            Mode            `json:"o,omitempty"`
 	// Expires marks an object that its own controller deletes when it is done: a Job with ttlSecondsAfterFinished.
 	Expires bool `json:"x,omitempty"`
+	// Labelled is unset for an object that a spoke from before Label applied. It is set when the object is next sent.
+	Labelled bool `json:"l,omitempty"`
 }
 
 // Inventory is the objects that one Application owns.
@@ -102,15 +104,26 @@ func (v *Inventory) line(id manifest.ID) string {
 
 // Mappings returns where the API served the kinds of the inventory, to Warm a client with after a restart.
 func (v *Inventory) Mappings() []kube.Mapping {
-	seen := map[kube.Mapping]bool{}
 	var out []kube.Mapping
+	for _, s := range v.Selections() {
+		if !slices.Contains(out, s.Mapping) {
+			out = append(out, s.Mapping)
+		}
+	}
+	return out
+}
+
+// Selections returns the kinds of the inventory, each with the label that lists of it select by.
+func (v *Inventory) Selections() []Selection {
+	seen := map[Selection]bool{}
+	var out []Selection
 	for id, item := range v.Items {
-		m := kube.Mapping{Group: id.Group, Version: item.Version, Kind: id.Kind, Resource: item.Resource, Namespaced: id.Namespace != ""}
-		if item.Resource == "" || seen[m] {
+		s := selection(id, item)
+		if s.Resource == "" || seen[s] {
 			continue
 		}
-		seen[m] = true
-		out = append(out, m)
+		seen[s] = true
+		out = append(out, s)
 	}
 	return out
 }

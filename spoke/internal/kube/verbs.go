@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -151,20 +152,21 @@ func (c *Client) Get(ctx context.Context, id bundle.ObjectIdentity) (*manifest.O
 
 // DeleteOptions says how to delete.
 type DeleteOptions struct {
-	UID        string // only if it is still this object; empty: any
-	Foreground bool   // keep the object until what it owns is gone; else dependents go in the background
-	Orphan     bool   // leave what it owns
+	UID             string // only if it is still this object; empty: any
+	ResourceVersion string // only if nobody wrote it since; empty: any
+	Foreground      bool   // keep the object until what it owns is gone; else dependents go in the background
+	Orphan          bool   // leave what it owns
 }
 
-// Delete deletes an object. Reason NotFound when it is not there, Conflict when it is another one by now.
+// Delete deletes an object. Reason NotFound when it is not there, Conflict when a condition of opts does not hold.
 func (c *Client) Delete(ctx context.Context, id bundle.ObjectIdentity, opts DeleteOptions) error {
 	r, m, err := c.on(ctx, "delete", id)
 	if err != nil {
 		return err
 	}
 	body := map[string]any{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": opts.propagation()}
-	if opts.UID != "" {
-		body["preconditions"] = map[string]any{"uid": opts.UID}
+	if conditions := opts.conditions(); len(conditions) > 0 {
+		body["preconditions"] = conditions
 	}
 	if r.body, err = json.Marshal(body); err != nil {
 		return &Error{Op: "delete", Object: r.object, Reason: Other, Message: err.Error(), err: err}
@@ -172,6 +174,12 @@ func (c *Client) Delete(ctx context.Context, id bundle.ObjectIdentity, opts Dele
 	r.method, r.contentType, r.accept = http.MethodDelete, mediaJSON, mediaMetadata
 	_, _, err = c.do(ctx, r)
 	return c.known(m, err)
+}
+
+func (o DeleteOptions) conditions() map[string]string {
+	conditions := map[string]string{"uid": o.UID, "resourceVersion": o.ResourceVersion}
+	maps.DeleteFunc(conditions, func(_, value string) bool { return value == "" })
+	return conditions
 }
 
 func (o DeleteOptions) propagation() string {

@@ -1,7 +1,8 @@
 // Package watch turns watches of the cluster into observations of what is ours: drift, and changes of health.
 //
 //  1. The set of watches follows the kinds in the inventory.Index: a kind that comes is listed and then watched, one that goes is
-//     dropped. Only objects that carry Flux's owner label are watched; kinds without health by their metadata.
+//     dropped. Only objects that carry the spoke's label (inventory.Label) are watched; kinds without health by their
+//     metadata.
 //  2. After a list, objects that the index knows and the list did not show are looked for, one by one; so nothing that happened
 //     while nobody watched (before the start, or after a 410) is missed.
 //  3. A watch that ends resumes from its last resourceVersion, one that cannot is listed again, with growing pauses.

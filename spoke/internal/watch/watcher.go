@@ -16,9 +16,6 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Selector is what an object carries to be watched: Flux's owner label.
-const Selector = "kustomize.toolkit.fluxcd.io/name"
-
 // Config is what a Watcher works with.
 type Config struct {
 	Client *kube.Client
@@ -33,7 +30,7 @@ type Watcher struct {
 	out *outbox
 
 	mu        sync.Mutex // guards everything below
-	followers map[schema.GroupKind]*follower
+	followers map[followed]*follower
 	paces     map[manifest.ID]Pace
 	held      map[manifest.ID]Observation // drift that must wait until its RetryAt
 	wake      chan struct{}               // a held observation came
@@ -48,7 +45,7 @@ func New(c Config) *Watcher {
 		c.Now = time.Now
 	}
 	return &Watcher{
-		Config: c, out: newOutbox(), followers: map[schema.GroupKind]*follower{},
+		Config: c, out: newOutbox(), followers: map[followed]*follower{},
 		paces: map[manifest.ID]Pace{}, held: map[manifest.ID]Observation{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -73,8 +70,8 @@ func (w *Watcher) Synced() bool {
 	wanted := kinds(w.Index.Kinds())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for gk := range wanted {
-		f := w.followers[gk]
+	for k := range wanted {
+		f := w.followers[k]
 		if f == nil || !f.synced.Load() {
 			return false
 		}
@@ -82,13 +79,19 @@ func (w *Watcher) Synced() bool {
 	return true
 }
 
+// followed is what one follower follows: the objects of a kind that carry a label.
+type followed struct {
+	schema.GroupKind
+	label string
+}
+
 // kinds keeps one version of each kind, since all of them show the same objects.
-func kinds(all []kube.Mapping) map[schema.GroupKind]kube.Mapping {
-	out := map[schema.GroupKind]kube.Mapping{}
-	for _, m := range all {
-		gk := m.GroupVersionKind().GroupKind()
-		if had, ok := out[gk]; !ok || m.Version < had.Version {
-			out[gk] = m
+func kinds(all []inventory.Selection) map[followed]inventory.Selection {
+	out := map[followed]inventory.Selection{}
+	for _, s := range all {
+		k := followed{s.GroupVersionKind().GroupKind(), s.Label}
+		if had, ok := out[k]; !ok || s.Version < had.Version {
+			out[k] = s
 		}
 	}
 	return out
@@ -113,18 +116,18 @@ func (w *Watcher) adjust(ctx context.Context, running *sync.WaitGroup) {
 	wanted := kinds(w.Index.Kinds())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for gk, f := range w.followers {
-		if m, ok := wanted[gk]; !ok || m != f.mapping {
+	for k, f := range w.followers {
+		if s, ok := wanted[k]; !ok || s != f.selection {
 			f.stop()
-			delete(w.followers, gk)
+			delete(w.followers, k)
 		}
 	}
-	for gk, m := range wanted {
-		if w.followers[gk] != nil {
+	for k, s := range wanted {
+		if w.followers[k] != nil {
 			continue
 		}
-		f := newFollower(w, m)
-		w.followers[gk] = f
+		f := newFollower(w, s)
+		w.followers[k] = f
 		var own context.Context
 		own, f.stop = context.WithCancel(ctx)
 		running.Go(func() { f.run(own) })

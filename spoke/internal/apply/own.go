@@ -1,0 +1,111 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// mostLooks bounds how often an object is looked at for one deletion, when somebody writes it between look and deletion.
+const mostLooks = 5
+
+// label puts the spoke's label on an object that is about to be sent. Labels that are no map are left for the API server to
+// refuse.
+func label(o *manifest.Object, owner bundle.Owner) {
+	metadata, _ := o.Object["metadata"].(map[string]any)
+	if metadata == nil {
+		return
+	}
+	labels, ok := metadata["labels"].(map[string]any)
+	if !ok && metadata["labels"] != nil {
+		return
+	}
+	if labels == nil {
+		labels = map[string]any{}
+		metadata["labels"] = labels
+	}
+	labels[inventory.Label] = inventory.LabelOf(owner)
+}
+
+// verdict is what a look at a live object decided about its deletion.
+type verdict int
+
+const (
+	deleteIt verdict = iota
+	leaveIt
+	onItsWay // somebody deleted it already, or it is gone
+)
+
+// deleteSeen looks at an object, lets judge decide, and deletes exactly what was looked at: its UID and its resourceVersion are
+// conditions of the request. If somebody wrote the object in between, it looks and decides again. If it is not known
+// whether the deletion was carried out, a look decides. It returns what was decided, and the object as it was seen last.
+func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity, judge func(kube.Live) (verdict, error)) (verdict, kube.Live, error) {
+	var refused error
+	for range mostLooks {
+		live, err := r.client.Look(ctx, id, false)
+		if reason := kube.ReasonOf(err); reason == kube.NotFound || reason == kube.NoMatch || err == nil && live.Deleting {
+			return onItsWay, live, nil
+		}
+		if err != nil {
+			return leaveIt, live, err
+		}
+		if refused != nil && kube.ReasonOf(refused) != kube.Conflict {
+			return leaveIt, live, refused // it was not carried out
+		}
+		decided, err := judge(live)
+		if err != nil || decided != deleteIt {
+			return decided, live, err
+		}
+		refused = r.client.Delete(ctx, id, kube.DeleteOptions{UID: live.UID, ResourceVersion: live.ResourceVersion})
+		switch {
+		case refused == nil, kube.ReasonOf(refused) == kube.NotFound:
+			return deleteIt, live, nil
+		case kube.ReasonOf(refused) != kube.Conflict && !uncertain(refused):
+			return leaveIt, live, refused
+		}
+	}
+	return leaveIt, kube.Live{}, refused
+}
+
+// trace looks what became of an object whose request was answered with an error that does not say. It reports whether the
+// object stays in the inventory, and as what: an object that does not prove to be ours was not applied.
+func (r *run) trace(ctx context.Context, d Desired, refused error) (item inventory.Item, stays bool) {
+	item = r.marked(d)
+	if !uncertain(refused) {
+		return item, false
+	}
+	if hopeless(refused) {
+		return item, true // who looks now gets no answer either; the next apply, or the prune, looks
+	}
+	live, err := r.client.Look(ctx, d.ObjectIdentity, false)
+	if kube.ReasonOf(err) == kube.NotFound || err == nil && !item.Proves(live, r.owner) {
+		return item, false
+	}
+	if err != nil {
+		return item, true
+	}
+	r.mapped(ctx, &item, d)
+	return record(item, live), true
+}
+
+// marked is what the inventory holds of an object while it is being sent.
+func (r *run) marked(d Desired) inventory.Item {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next.Items[d.ID()]
+}
+
+// needsOwn returns an error for a live object that may not be deleted to be made anew, because it is somebody else's.
+func (r *run) needsOwn(id manifest.ID, live kube.Live) error {
+	if r.prior.Items[id].Proves(live, r.owner) {
+		return nil
+	}
+	if other := live.Labels[inventory.Label]; other != "" {
+		return fmt.Errorf("%s must be made anew to change an immutable field, but it belongs to application %s", id, other)
+	}
+	return fmt.Errorf("%s must be made anew to change an immutable field, but it is not this spoke's: delete it by hand", id)
+}

@@ -1,0 +1,250 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// scriptedCluster is an API server with one ConfigMap, which fails as a test says.
+type scriptedCluster struct {
+	object  string   // the ConfigMap's metadata as JSON; empty: there is none
+	version int      // its resourceVersion
+	fail    []answer // to the next requests that write
+	deletes []map[string]string
+	looks   int
+}
+
+// answer is what a writing request gets. before happens first, as what others do, or as the request that is carried out all the
+// same.
+type answer struct {
+	code   int
+	before func(*scriptedCluster)
+}
+
+func (c *scriptedCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		c.looks++
+		c.show(w)
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	if len(c.fail) > 0 {
+		a := c.fail[0]
+		c.fail = c.fail[1:]
+		if a.before != nil {
+			a.before(c)
+		}
+		if a.code != 0 {
+			refuse(w, a.code)
+			return
+		}
+	}
+	if r.Method == http.MethodDelete {
+		c.remove(w, body)
+		return
+	}
+	c.apply()
+	c.show(w)
+}
+
+func (c *scriptedCluster) apply() { c.set(ownedBy(testOwner)) }
+
+func (c *scriptedCluster) set(object string) { c.object, c.version = object, c.version+1 }
+
+func (c *scriptedCluster) show(w http.ResponseWriter) {
+	if c.object == "" {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	fmt.Fprintf(w, `{"metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"%d",%s}}`, c.version, c.object)
+}
+
+func (c *scriptedCluster) remove(w http.ResponseWriter, body []byte) {
+	var options struct{ Preconditions map[string]string }
+	_ = json.Unmarshal(body, &options)
+	c.deletes = append(c.deletes, options.Preconditions)
+	if options.Preconditions["uid"] != "u" || options.Preconditions["resourceVersion"] != fmt.Sprint(c.version) {
+		refuse(w, http.StatusConflict)
+		return
+	}
+	c.object = ""
+	fmt.Fprint(w, `{}`)
+}
+
+func refuse(w http.ResponseWriter, code int) {
+	w.WriteHeader(code)
+	fmt.Fprintf(w, `{"kind":"Status","code":%d,"message":"scripted","details":{"name":"a"}}`, code)
+}
+
+func ownedBy(owner bundle.Owner) string {
+	return fmt.Sprintf(`"labels":{%q:%q},"managedFields":[{"manager":"nave-spoke","operation":"Apply","fieldsV1":{"f:data":{}}}]`, inventory.Label, inventory.LabelOf(owner))
+}
+
+const foreign = `"managedFields":[{"manager":"kubectl","operation":"Update","fieldsV1":{"f:data":{}}}]`
+
+var (
+	testOwner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	testOther = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "more"}
+	testID    = manifest.ID{Kind: "ConfigMap", Namespace: "n", Name: "a"}
+)
+
+// applierTo returns an Applier of the scripted cluster.
+func (c *scriptedCluster) applier(t *testing.T) *Applier {
+	t.Helper()
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	config := filepath.Join(t.TempDir(), "kubeconfig")
+	text := `{"apiVersion":"v1","kind":"Config","current-context":"c","clusters":[{"name":"c","cluster":{"server":"` + server.URL +
+		`"}}],"contexts":[{"name":"c","context":{"cluster":"c"}}]}`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kube.Connect(kube.Config{Kubeconfig: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Warm(kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true})
+	return New(Config{Client: client})
+}
+
+// owned is an inventory in which the ConfigMap is being applied, and nothing more is known of it.
+func owned() *inventory.Inventory {
+	v := inventory.New(testOwner)
+	v.Items[testID] = inventory.Item{Version: "v1"}
+	return v
+}
+
+func TestPruneScripted(t *testing.T) {
+	write := func(object string) func(*scriptedCluster) { return func(c *scriptedCluster) { c.set(object) } }
+	drop := func(c *scriptedCluster) { c.object = "" }
+	touch := answer{before: func(c *scriptedCluster) { c.version++ }}
+	for name, c := range map[string]struct {
+		object string
+		fail   []answer
+		want   Action
+		gone   bool
+	}{
+		"ours":                        {ownedBy(testOwner), nil, Deleted, true},
+		"foreign":                     {foreign, nil, Released, false},
+		"another_application":         {ownedBy(testOther), nil, Released, false},
+		"missing":                     {"", nil, Deleted, true},
+		"written_meanwhile":           {ownedBy(testOwner), []answer{touch, touch}, Deleted, true},
+		"written_without_end":         {ownedBy(testOwner), []answer{touch, touch, touch, touch, touch, touch}, Held, false},
+		"taken_meanwhile":             {ownedBy(testOwner), []answer{{before: write(ownedBy(testOther))}}, Released, false},
+		"replaced_meanwhile":          {ownedBy(testOwner), []answer{{before: write(foreign)}}, Released, false},
+		"webhook_down":                {ownedBy(testOwner), []answer{{code: 500}}, Held, false},
+		"answer_lost_but_carried_out": {ownedBy(testOwner), []answer{{504, drop}}, Deleted, true},
+		"deleted_meanwhile":           {ownedBy(testOwner), []answer{{before: drop}}, Deleted, true},
+		"forbidden":                   {ownedBy(testOwner), []answer{{code: 403}}, Held, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &scriptedCluster{object: c.object, version: 7, fail: c.fail}
+			changes, err := cluster.applier(t).Apply(t.Context(), Set{Owner: testOwner, Previous: owned(), Prune: true})
+			if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Action != c.want || (cluster.object == "") != c.gone {
+				t.Fatal(changes, err, cluster.object)
+			}
+			if _, stays := changes.Inventory.Items[testID]; stays != (c.want == Held) {
+				t.Errorf("in the inventory: %t", stays)
+			}
+			if cluster.looks > mostLooks+1 {
+				t.Errorf("%d looks", cluster.looks)
+			}
+			for _, conditions := range cluster.deletes {
+				if conditions["uid"] == "" || conditions["resourceVersion"] == "" {
+					t.Errorf("a deletion without conditions: %v", conditions)
+				}
+			}
+		})
+	}
+}
+
+func TestUncertainApply(t *testing.T) {
+	done := func(c *scriptedCluster) { c.apply() }
+	for name, c := range map[string]struct {
+		object string
+		fail   answer
+		stays  bool
+	}{
+		"not_carried_out":           {"", answer{code: 500}, false},
+		"carried_out":               {"", answer{504, done}, true},
+		"foreign_and_untouched":     {foreign, answer{code: 500}, false},
+		"foreign_and_taken_over":    {foreign, answer{504, done}, true},
+		"refused":                   {foreign, answer{code: 403}, false},
+		"another's_and_not_touched": {ownedBy(testOther), answer{code: 500}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &scriptedCluster{object: c.object, version: 7, fail: []answer{c.fail}}
+			o := object("ConfigMap", nil)
+			set := Set{Owner: testOwner, Prune: true, Objects: []Desired{{
+				ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o), Digest: manifest.DigestOf([]byte("a"))},
+				Load:            func(context.Context) (Loaded, error) { return Loaded{Object: o.DeepCopy()}, nil },
+			}}}
+			a := cluster.applier(t)
+			changes, err := a.Apply(t.Context(), set)
+			if err != nil || changes.Count(Refused) != 1 {
+				t.Fatal(changes, err)
+			}
+			item, stays := changes.Inventory.Items[testID]
+			if stays != c.stays || stays && (item.UID != "u" || !item.Digest.IsZero()) {
+				t.Fatalf("%t, %+v", stays, item)
+			}
+			set.Previous = changes.Inventory
+			if changes, err = a.Apply(t.Context(), set); err != nil || changes.Inventory.Items[testID].Digest.IsZero() {
+				t.Errorf("it is not sent again: %v, %v", changes, err)
+			}
+		})
+	}
+}
+
+func TestLabel(t *testing.T) {
+	value := inventory.LabelOf(testOwner)
+	for name, c := range map[string]struct{ labels, want any }{
+		"none":      {nil, map[string]any{inventory.Label: value}},
+		"some":      {map[string]any{"a": "b"}, map[string]any{"a": "b", inventory.Label: value}},
+		"pretended": {map[string]any{inventory.Label: "x"}, map[string]any{inventory.Label: value}},
+		"no_map":    {"text", "text"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := object("ConfigMap", nil)
+			o.Object["metadata"].(map[string]any)["labels"] = c.labels
+			label(o, testOwner)
+			if got := o.Object["metadata"].(map[string]any)["labels"]; fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("%v", got)
+			}
+		})
+	}
+}
+
+func TestRecreateLeavesWhatIsNotOurs(t *testing.T) {
+	for name, c := range map[string]struct {
+		object, want string
+	}{
+		"foreign":             {foreign, "delete it by hand"},
+		"another_application": {ownedBy(testOther), inventory.LabelOf(testOther)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &scriptedCluster{object: c.object, version: 7}
+			r, err := cluster.applier(t).start(testOwner, "", owned(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = r.recreate(t.Context(), object("ConfigMap", nil), kube.ApplyOptions{})
+			if err == nil || !strings.Contains(err.Error(), c.want) || len(cluster.deletes) > 0 {
+				t.Errorf("%v, %v", err, cluster.deletes)
+			}
+		})
+	}
+}

@@ -1,0 +1,119 @@
+package inventory
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+func TestLabelOf(t *testing.T) {
+	long := strings.Repeat("a", 253)
+	for name, c := range map[string]struct {
+		app  bundle.Owner
+		want string // a prefix
+	}{
+		"plain":             {apps, "Kustomization.flux-system.apps"},
+		"dotted_name":       {bundle.Owner{Kind: "HelmRelease", Namespace: "a", Name: "b.c"}, "HelmRelease.a.b.c"},
+		"long_name":         {bundle.Owner{Kind: "Kustomization", Namespace: "a", Name: long}, "Kustomization.a.aaaaaaaaaaaaaa_"},
+		"dotted_namespace":  {bundle.Owner{Kind: "HelmRelease", Namespace: "a.b", Name: "c"}, "HelmRelease.a.b.c_"},
+		"not_for_a_label":   {bundle.Owner{Kind: "Kustomization", Namespace: "a", Name: "b:ü_c"}, "Kustomization.a.b---c_"},
+		"nothing":           {bundle.Owner{}, "app_"},
+		"ends_with_a_dash":  {bundle.Owner{Kind: "K", Namespace: "n", Name: "a-"}, "K.n.a-_"},
+		"just_short_enough": {bundle.Owner{Kind: "K", Namespace: "n", Name: long[:59]}, "K.n." + long[:59]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := LabelOf(c.app)
+			if msgs := validation.IsValidLabelValue(got); len(msgs) > 0 || !strings.HasPrefix(got, c.want) {
+				t.Errorf("%q (%v), want %q…", got, msgs, c.want)
+			}
+			if whole := !strings.HasSuffix(c.want, "_"); whole != (got == c.want) {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+	if msgs := validation.IsQualifiedName(Label); len(msgs) > 0 {
+		t.Error(msgs)
+	}
+}
+
+func FuzzLabelOf(f *testing.F) {
+	f.Add("Kustomization", "flux-system", "apps", "Kustomization", "flux-system", "more")
+	f.Add("HelmRelease", "a.b", "c", "HelmRelease", "a", "b.c")
+	f.Add("K", "n", strings.Repeat("a", 253), "K", "n", strings.Repeat("a", 252))
+	f.Add("", "", "", "", "", "\x00")
+	f.Fuzz(func(t *testing.T, kind, namespace, name, kind2, namespace2, name2 string) {
+		a := bundle.Owner{Kind: kind, Namespace: namespace, Name: name}
+		b := bundle.Owner{Kind: kind2, Namespace: namespace2, Name: name2}
+		if msgs := validation.IsValidLabelValue(LabelOf(a)); len(msgs) > 0 || LabelOf(a) == "" {
+			t.Errorf("%q: %v", LabelOf(a), msgs)
+		}
+		nul := strings.ContainsRune(kind+namespace+name+kind2+namespace2+name2, 0) // no name holds one
+		if !nul && a != b && LabelOf(a) == LabelOf(b) {
+			t.Errorf("%v and %v are both %q", a, b, LabelOf(a))
+		}
+	})
+}
+
+func TestProves(t *testing.T) {
+	ours := manifest.DigestOf([]byte("ours"))
+	labels := func(pairs ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	mine := labels(Label, LabelOf(apps))
+	for name, c := range map[string]struct {
+		item Item
+		live kube.Live
+		want bool
+	}{
+		"label_and_manager":          {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"not_recorded":               {Item{}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"made_anew_by_us":            {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"label_without_manager":      {Item{UID: "u"}, kube.Live{UID: "u", Labels: mine}, false},
+		"manager_without_label":      {Item{}, kube.Live{UID: "u", Managed: ours}, false},
+		"another_application":        {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: labels(Label, LabelOf(more))}, false},
+		"neither":                    {Item{UID: "u"}, kube.Live{UID: "u"}, false},
+		"before_the_label":           {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "apps", labelBeforeNamespace, "flux-system")}, true},
+		"before_the_label_bare":      {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours}, true},
+		"before_the_label_replaced":  {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours}, false},
+		"before_the_label_another's": {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "more", labelBeforeNamespace, "flux-system")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.item.Proves(c.live, apps); got != c.want {
+				t.Errorf("%t", got)
+			}
+		})
+	}
+}
+
+func TestSelections(t *testing.T) {
+	managed := manifest.DigestOf([]byte("fields"))
+	v := New(apps)
+	v.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "1", Managed: managed}
+	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "new"}] = Item{Version: "v1", Resource: "configmaps", UID: "2", Managed: managed, Labelled: true}
+	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "found"}] = Item{Version: "v1", Resource: "configmaps", UID: "3", Mode: IfNotPresent}
+	x := NewIndex()
+	x.Put(v)
+	if got := x.Kinds(); len(got) != 2 || len(v.Mappings()) != 1 {
+		t.Fatalf("%v, %v", got, v.Mappings())
+	}
+	for _, s := range v.Selections() {
+		want := map[string]int{Label: 2, labelBefore: 1}[s.Label]
+		if got := x.Of(s); len(got) != want {
+			t.Errorf("%s: %v", s.Label, got)
+		}
+	}
+	x.Begin(apps, conf)
+	x.Commit(apps, conf, Item{Version: "v1", Resource: "configmaps", UID: "1", Managed: managed, Labelled: true})
+	if got := x.Kinds(); len(got) != 1 || got[0].Label != Label {
+		t.Errorf("after the last unlabelled object was sent: %v", got)
+	}
+}
