@@ -35,6 +35,27 @@ func TestTokensAreStableAndDependOnSaltLeafAndPath(t *testing.T) {
 	}
 }
 
+// TestSecond compares placeholders of a salt with those of its Second.
+func TestSecond(t *testing.T) {
+	s := NewSalt(salt)
+	seen := map[Token]bool{}
+	for i := range 1000 {
+		a, b := s.Token(fmt.Sprint(i), nil), s.Second().Token(fmt.Sprint(i), nil)
+		if !b.Valid() || seen[a] || seen[b] {
+			t.Fatalf("%s and %s: not valid, or not the first of their kind", a, b)
+		}
+		seen[a], seen[b] = true, true
+		for j := range Length {
+			if inMark := j >= 1 && j <= len(mark); a[j] == b[j] && !inMark {
+				t.Fatalf("%s and %s are alike at %d", a, b, j)
+			}
+		}
+	}
+	if again := s.Second().Second().Token("0", nil); again != s.Second().Token("0", nil) {
+		t.Error("the second salt of the second salt is another one")
+	}
+}
+
 func TestTokensAreSafeWhereverTemplatesPutStrings(t *testing.T) {
 	for i := range 1000 {
 		token := New(salt, fmt.Sprint(i), nil)

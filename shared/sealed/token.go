@@ -3,10 +3,10 @@
 // in their place.
 //
 // A token is one letter, the mark "0sealed0", and 26 characters of base32: lower-case letters and digits only, so that it
-// survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, so that a template
-// which takes a token apart shows: with two salts its results differ. What it could take out of the mark itself, Partial
-// sees, down to seven characters of it. What escapes both is a shorter piece of the mark, alone or with the first letter
-// where the two salts happen to agree on it, one time in 26: such a piece says nothing of the value.
+// survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, and the placeholders
+// of a salt and of its Second differ in every character but the mark. So a template that takes a placeholder apart shows:
+// with the two salts its results differ. If it takes a piece of the mark alone, Partial sees seven characters or more; a
+// shorter piece of the mark escapes, and says nothing of the value.
 package sealed
 
 import (
@@ -21,6 +21,7 @@ import (
 const (
 	mark       = "0sealed0"
 	bodyLength = 26 // 130 bits
+	alphabet   = letters + "234567"
 )
 
 // Length is the length of every token in bytes.
@@ -30,18 +31,56 @@ const Length = 1 + len(mark) + bodyLength
 type Token string
 
 // encoding is base32 in lower case. It has no 0, so that the mark never shows inside of a body.
-var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+var encoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
 
-// New makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens; another leaf,
-// path or salt gives another one. A salt is needed: HMAC-SHA256 under it is what keeps tokens of two renders apart.
-func New(salt []byte, leaf string, path []string) Token {
-	mac := hmac.New(sha256.New, salt)
+// letters are the first characters of tokens.
+const letters = "abcdefghijklmnopqrstuvwxyz"
+
+// Salt keeps the tokens of two renders apart: equal leaves at equal paths have other tokens under another salt.
+type Salt struct {
+	key    []byte
+	second bool
+}
+
+// NewSalt returns the salt with a key. The tokens of equal keys are equal.
+func NewSalt(key []byte) Salt { return Salt{key: key} }
+
+// Second returns the salt whose tokens differ from those of s in every character but the mark.
+func (s Salt) Second() Salt { return Salt{s.key, true} }
+
+// Token makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens; another
+// leaf, path or salt gives another one. HMAC-SHA256 under the salt's key is what nobody can foresee.
+func (s Salt) Token(leaf string, path []string) Token {
+	first := s.sum("", leaf, path)
+	token := []byte(letters[first[31]%26:][:1] + mark + encoding.EncodeToString(first[:17])[:bodyLength])
+	if s.second {
+		moves := s.sum("nave second build", leaf, path)
+		move(token[:1], letters, moves[31:])
+		move(token[1+len(mark):], alphabet, moves)
+	}
+	return Token(token)
+}
+
+// New makes the token of an encrypted leaf under NewSalt(key).
+func New(key []byte, leaf string, path []string) Token { return NewSalt(key).Token(leaf, path) }
+
+// sum returns the 32 bytes that a token is made of.
+func (s Salt) sum(use, leaf string, path []string) []byte {
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write([]byte(use))
 	writePart(mac, leaf)
 	for _, key := range path {
 		writePart(mac, key)
 	}
-	sum := mac.Sum(nil)
-	return Token(string('a'+sum[31]%26) + mark + encoding.EncodeToString(sum[:17])[:bodyLength])
+	return mac.Sum(nil)
+}
+
+// move changes every character of text, all of which are of the alphabet, into another one of it.
+func move(text []byte, alphabet string, by []byte) {
+	for i, c := range text {
+		step := 1 + int(by[i])%(len(alphabet)-1)
+		text[i] = alphabet[(strings.IndexByte(alphabet, c)+step)%len(alphabet)]
+	}
 }
 
 // writePart writes a part with its length before it, so that no two lists of parts are the same bytes.

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // Build builds one Kustomization. Errors name the file and the line, or the object and the field, that are to blame.
@@ -24,13 +25,14 @@ func Build(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := render(ctx, t, dir, &req.Spec, req.Salt)
+	salt := sealed.NewSalt(req.Salt)
+	first, err := render(ctx, t, dir, &req.Spec, salt)
 	if err != nil {
 		return nil, err
 	}
 	result := &Result{Objects: first.objects}
 	if len(first.sealed) > 0 {
-		second, err := render(ctx, t, dir, &req.Spec, secondSalt(req.Salt))
+		second, err := render(ctx, t, dir, &req.Spec, salt.Second())
 		if err != nil {
 			return nil, fmt.Errorf("build again with other tokens: %w", err)
 		}
@@ -67,7 +69,7 @@ type rendering struct {
 }
 
 // render runs the steps from generating the kustomization file to the finished objects.
-func render(ctx context.Context, t *tree, dir string, spec *Spec, salt []byte) (*rendering, error) {
+func render(ctx context.Context, t *tree, dir string, spec *Spec, salt sealed.Salt) (*rendering, error) {
 	fsys := newFileSystem(t, salt)
 	objects, err := accumulate(ctx, fsys, dir, spec)
 	if fsys.failed != nil {

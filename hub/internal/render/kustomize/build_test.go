@@ -125,7 +125,7 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { tr.close() })
-		fsys := newFileSystem(tr, []byte("salt"))
+		fsys := newFileSystem(tr, sealed.NewSalt([]byte("salt")))
 		k, err := generate(fsys, "/", &Spec{TargetNamespace: namespace})
 		if err != nil || !isPlain(k) {
 			return nil, nil

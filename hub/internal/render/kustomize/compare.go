@@ -3,8 +3,6 @@ package kustomize
 import (
 	"bytes"
 	"cmp"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,13 +17,6 @@ import (
 
 // ErrInspected: the build depends on what a sealed value is, which the hub does not know.
 var ErrInspected = errors.New("the build looks into an encrypted value, or takes it apart")
-
-// secondSalt returns another salt for the second build.
-func secondSalt(salt []byte) []byte {
-	h := hmac.New(sha256.New, salt)
-	h.Write([]byte("nave second build"))
-	return h.Sum(nil)
-}
 
 // compare refuses two builds with different tokens that differ in more than the tokens.
 func compare(first, second *rendering) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 var errReadOnly = errors.New("the artifact is read-only")
@@ -22,7 +23,7 @@ var errReadOnly = errors.New("the artifact is read-only")
 // is kept in failed, and is the build's.
 type fileSystem struct {
 	tree *tree
-	salt []byte
+	salt sealed.Salt
 	// overlay holds the generated kustomization file by its path.
 	overlay map[string][]byte
 	sealed  map[string]sealedFile
@@ -41,7 +42,7 @@ type sealedFile struct {
 
 var _ filesys.FileSystem = (*fileSystem)(nil)
 
-func newFileSystem(t *tree, salt []byte) *fileSystem {
+func newFileSystem(t *tree, salt sealed.Salt) *fileSystem {
 	return &fileSystem{tree: t, salt: salt, overlay: map[string][]byte{}, sealed: map[string]sealedFile{}}
 }
 
@@ -90,7 +91,7 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 		}
 		return nil, err
 	}
-	sealed, file, err := seal.Seal(local(p), data, f.salt)
+	text, file, err := seal.Seal(local(p), data, f.salt)
 	if err != nil {
 		return nil, f.fail(err)
 	}
@@ -100,8 +101,8 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 	if isKustomizationFile(p) {
 		return nil, f.fail(fmt.Errorf("%s: a kustomization file cannot be encrypted; encrypt the files that it names", local(p)))
 	}
-	f.sealed[p] = sealedFile{sealed, file}
-	return sealed, nil
+	f.sealed[p] = sealedFile{text, file}
+	return text, nil
 }
 
 // Exists implements filesys.FileSystem.

@@ -30,7 +30,7 @@ func commentedFile(t testing.TB, name string) []byte {
 func TestEncryptedCommentsDoNotCountAsElements(t *testing.T) {
 	for _, name := range commented {
 		t.Run(name, func(t *testing.T) {
-			out, file, err := Seal(name, commentedFile(t, name+".yaml"), []byte("salt"))
+			out, file, err := Seal(name, commentedFile(t, name+".yaml"), salt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func sameShape(t *testing.T, got, want any) {
 func TestAClearCommentBesideADroppedElementStays(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	const file = "list:\n  # one\n  - " + comment + " # two\n  # three\n  - x\n  # four\n  - " + comment + "\n  # five\nsops:\n  mac: " + comment + "\n"
-	out, _, err := Seal("a", []byte(file), []byte("salt"))
+	out, _, err := Seal("a", []byte(file), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestAClearCommentBesideADroppedElementStays(t *testing.T) {
 func TestAListOfNothingButEncryptedCommentsIsEmpty(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	metadata := "sops:\n  mac: " + strings.Replace(comment, "type:comment", "type:str", 1) + "\n"
-	out, file, err := Seal("a", []byte("list:\n  # clear\n  - "+comment+"\n  - "+comment+" # beside\n"+metadata), []byte("salt"))
+	out, file, err := Seal("a", []byte("list:\n  # clear\n  - "+comment+"\n  - "+comment+" # beside\n"+metadata), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestAListOfNothingButEncryptedCommentsIsEmpty(t *testing.T) {
 		"a comment and a word":  "a:\n  - " + comment + " word\n",
 		"a comment at the root": comment + "\n---\n",
 	} {
-		if _, _, err := Seal("a", []byte(text+metadata), []byte("salt")); !errors.Is(err, ErrMalformed) {
+		if _, _, err := Seal("a", []byte(text+metadata), salt); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v, want ErrMalformed", name, err)
 		}
 	}

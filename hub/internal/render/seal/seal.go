@@ -6,6 +6,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // MaxSize is the largest SOPS file that is sealed, in bytes; Flux decrypts no larger one either.
@@ -26,14 +27,14 @@ type File struct {
 }
 
 // sealers hold the formats that can be sealed. The others are known, so that they are refused and never shipped.
-var sealers = map[bundle.Format]func(data, salt []byte) ([]byte, []bundle.SealedValue, error){
+var sealers = map[bundle.Format]func(data []byte, salt sealed.Salt) ([]byte, []bundle.SealedValue, error){
 	bundle.YAML: sealYAML,
 }
 
-// Seal seals one SOPS file: sealed is the file with tokens in place of the encrypted leaves and without the sops
-// metadata; file lists every token. For a file that is not of SOPS, file is nil and sealed is data itself.
+// Seal seals one SOPS file: text is the file with tokens in place of the encrypted leaves and without the sops
+// metadata; file lists every token. For a file that is not of SOPS, file is nil and text is data itself.
 // Tokens depend on the salt, the encrypted leaves and their paths, and on nothing else.
-func Seal(path string, data, salt []byte) (sealed []byte, file *bundle.SealedFile, err error) {
+func Seal(path string, data []byte, salt sealed.Salt) (text []byte, file *bundle.SealedFile, err error) {
 	format, ok := Detect(data)
 	if !ok {
 		return data, nil, nil
@@ -45,9 +46,9 @@ func Seal(path string, data, salt []byte) (sealed []byte, file *bundle.SealedFil
 	if !ok {
 		return nil, nil, fmt.Errorf("seal %s: %w: %s; encrypt it as YAML (sops encrypt --input-type yaml --output-type yaml)", path, ErrFormat, format)
 	}
-	sealed, values, err := sealer(data, salt)
+	text, values, err := sealer(data, salt)
 	if err != nil {
 		return nil, nil, fmt.Errorf("seal %s: %w", path, err)
 	}
-	return sealed, &bundle.SealedFile{Path: path, Digest: manifest.DigestOf(data), Format: format, Values: values}, nil
+	return text, &bundle.SealedFile{Path: path, Digest: manifest.DigestOf(data), Format: format, Values: values}, nil
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
+var salt = sealed.NewSalt([]byte("salt"))
+
 const fixtures = "../kustomize/testdata/sops"
 
 func fixture(t testing.TB, name string) []byte {
@@ -28,7 +30,7 @@ func fixture(t testing.TB, name string) []byte {
 
 func TestSealNamesEveryLeafByDocumentPathAndType(t *testing.T) {
 	data := fixture(t, "multi.yaml")
-	out, file, err := Seal("multi.yaml", data, []byte("salt"))
+	out, file, err := Seal("multi.yaml", data, salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,7 @@ func TestSealNamesEveryLeafByDocumentPathAndType(t *testing.T) {
 
 func TestSealedTextIsTheDecryptedFileWithTokensForValues(t *testing.T) {
 	for name, plain := range map[string]string{"values.yaml": "values.plain.yaml", "multi.yaml": "multi.plain.yaml"} {
-		out, _, err := Seal(name, fixture(t, name), []byte("salt"))
+		out, _, err := Seal(name, fixture(t, name), salt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,11 +97,11 @@ func strip(lines []string) string {
 }
 
 func TestTokensFollowTheLeafAndNotTheRecipients(t *testing.T) {
-	first, a, err := Seal("a.yaml", fixture(t, "secret.yaml"), []byte("salt"))
+	first, a, err := Seal("a.yaml", fixture(t, "secret.yaml"), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, b, err := Seal("b.yaml", fixture(t, "secret-updatekeys.yaml"), []byte("salt"))
+	second, b, err := Seal("b.yaml", fixture(t, "secret-updatekeys.yaml"), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +111,7 @@ func TestTokensFollowTheLeafAndNotTheRecipients(t *testing.T) {
 	if a.Digest == b.Digest {
 		t.Error("the files are one blob")
 	}
-	rotated, _, err := Seal("a.yaml", fixture(t, "secret-rotated.yaml"), []byte("salt"))
+	rotated, _, err := Seal("a.yaml", fixture(t, "secret-rotated.yaml"), salt)
 	if err != nil || bytes.Equal(first, rotated) {
 		t.Errorf("another value makes the same text (%v)", err)
 	}
@@ -120,7 +122,7 @@ func TestFilesWithoutSOPSPassUnchanged(t *testing.T) {
 		"", "a: b\n", "sops: is a word\n", "sops: {mac: not encrypted}\n", "data:\n  sops: {mac: 'ENC[AES256_GCM,'}\n",
 		"doc: 'write ENC[AES256_GCM,data:…] for sops'\n", "not: [yaml ENC[AES256_GCM, sops\n", `{"sops": "ENC[AES256_GCM,"`,
 	} {
-		out, file, err := Seal("a.yaml", []byte(text), []byte("salt"))
+		out, file, err := Seal("a.yaml", []byte(text), salt)
 		if err != nil || file != nil || string(out) != text {
 			t.Errorf("%q: %q, %v, %v", text, out, file, err)
 		}
@@ -134,18 +136,26 @@ func TestWhatCannotBeSealedIsRefused(t *testing.T) {
 		data []byte
 		want error
 	}{
-		"json":            {fixture(t, "settings.json"), ErrFormat},
-		"dotenv":          {fixture(t, "app.env"), ErrFormat},
-		"ini":             {fixture(t, "app.ini"), ErrFormat},
-		"binary":          {fixture(t, "blob.bin"), ErrFormat},
-		"too large":       {append(fixture(t, "secret.yaml"), "# "+strings.Repeat("x", MaxSize)...), ErrTooLarge},
-		"alias":           {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), ErrMalformed},
-		"malformed leaf":  {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), ErrMalformed},
-		"unknown type":    {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata), ErrMalformed},
-		"broken document": {[]byte("a: [\nsops:\n  mac: " + leaf + "\n"), ErrMalformed},
-		"too deep":        {[]byte(strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n---\n" + metadata), ErrMalformed},
+		"json":                      {fixture(t, "settings.json"), ErrFormat},
+		"dotenv":                    {fixture(t, "app.env"), ErrFormat},
+		"ini":                       {fixture(t, "app.ini"), ErrFormat},
+		"binary":                    {fixture(t, "blob.bin"), ErrFormat},
+		"too large":                 {append(fixture(t, "secret.yaml"), "# "+strings.Repeat("x", MaxSize)...), ErrTooLarge},
+		"alias":                     {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), ErrMalformed},
+		"malformed leaf":            {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), ErrMalformed},
+		"unknown type":              {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata), ErrMalformed},
+		"broken document":           {[]byte("a: [\nsops:\n  mac: " + leaf + "\n"), ErrMalformed},
+		"second sops":               {[]byte("a: b\n" + metadata + metadata), ErrMalformed},
+		"sops that is not metadata": {[]byte("sops: b\n" + metadata), ErrMalformed},
+		"key twice":                 {[]byte("a: " + leaf + "\na: b\n" + metadata), ErrMalformed},
+		"key twice below":           {[]byte("data:\n  a: b\n  a: b\n" + metadata), ErrMalformed},
+		"key of a number":           {[]byte("data:\n  1: b\n" + metadata), ErrMalformed},
+		"merge key":                 {[]byte("<<: {sops: {mac: x}}\n" + metadata), ErrMalformed},
+		"list document":             {[]byte("[a]\n---\n" + metadata), ErrMalformed},
+		"list as a key":             {[]byte("[a]: b\n" + metadata), ErrMalformed},
+		"too deep":                  {[]byte("a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n" + metadata), ErrMalformed},
 	} {
-		_, file, err := Seal("a", c.data, []byte("salt"))
+		_, file, err := Seal("a", c.data, salt)
 		if !errors.Is(err, c.want) || file != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
@@ -161,7 +171,7 @@ func FuzzSeal(f *testing.F) {
 	}
 	f.Add([]byte("a: &a [*a]\nsops: {mac: ENC[AES256_GCM,}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		out, file, err := Seal("a", data, []byte("salt"))
+		out, file, err := Seal("a", data, salt)
 		if err != nil || file == nil {
 			return
 		}

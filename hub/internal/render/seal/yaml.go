@@ -20,13 +20,14 @@ const (
 	yamlIndent = 4
 	maxDepth   = 200
 	strTag     = "!!str"
+	nullTag    = "!!null"
 	// commentType is what SOPS records as the type of a comment.
 	commentType = "comment"
 )
 
 // sealYAML seals a file of any number of YAML documents. Documents are counted as SOPS counts them, from 0 and with
 // the empty ones.
-func sealYAML(data, salt []byte) ([]byte, []bundle.SealedValue, error) {
+func sealYAML(data []byte, salt sealed.Salt) ([]byte, []bundle.SealedValue, error) {
 	in := yaml.NewDecoder(bytes.NewReader(data))
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
@@ -54,17 +55,33 @@ func sealYAML(data, salt []byte) ([]byte, []bundle.SealedValue, error) {
 
 // yamlSealer puts tokens into the nodes of one file.
 type yamlSealer struct {
-	salt     []byte
+	salt     sealed.Salt
 	document int
 	values   []bundle.SealedValue
 }
 
 func (s *yamlSealer) seal(doc *yaml.Node) error {
 	n := root(doc)
+	if n != nil && n.Kind != yaml.MappingNode && n.ShortTag() != nullTag {
+		return s.errorf(n, nil, "document %d is not a mapping", s.document)
+	}
 	if i := metadataIndex(n); i >= 0 {
+		key := n.Content[i]
 		n.Content = append(n.Content[:i], n.Content[i+2:]...)
+		if hasKey(n, key.Value) {
+			return s.errorf(key, nil, "key %q appears twice; remove one of the two", key.Value)
+		}
 	}
 	return s.walk(doc, nil)
+}
+
+func hasKey(mapping *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *yamlSealer) walk(n *yaml.Node, path []string) error {
@@ -95,12 +112,29 @@ func (s *yamlSealer) walk(n *yaml.Node, path []string) error {
 }
 
 func (s *yamlSealer) mapping(n *yaml.Node, path []string) error {
+	seen := make(map[string]bool, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		dropSealedComments(n.Content[i])
-		if err := s.walk(n.Content[i+1], extend(path, n.Content[i].Value)); err != nil {
+		key := n.Content[i]
+		if err := s.key(key, path, seen); err != nil {
+			return err
+		}
+		dropSealedComments(key)
+		if err := s.walk(n.Content[i+1], extend(path, key.Value)); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// key refuses a key that a path cannot name: one that is not a string, and one that is there twice.
+func (s *yamlSealer) key(key *yaml.Node, path []string, seen map[string]bool) error {
+	if key.Kind != yaml.ScalarNode || key.ShortTag() != strTag {
+		return s.errorf(key, path, "a key is not a string; put it in quotes")
+	}
+	if seen[key.Value] {
+		return s.errorf(key, path, "key %q appears twice; remove one of the two", key.Value)
+	}
+	seen[key.Value] = true
 	return nil
 }
 
@@ -112,14 +146,18 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 	if m == nil || m[1] == commentType { // that of a list went before
 		return s.errorf(n, path, "an encrypted value that SOPS did not write so")
 	}
-	token := sealed.New(s.salt, n.Value, path)
+	token := s.salt.Token(n.Value, path)
 	s.values = append(s.values, bundle.SealedValue{Token: string(token), Document: s.document, Path: path, Type: m[1]})
 	n.Value, n.Tag, n.Style = string(token), strTag, 0
 	return nil
 }
 
 func (s *yamlSealer) errorf(n *yaml.Node, path []string, format string, args ...any) error {
-	return fmt.Errorf("%w: line %d, %s: %s", ErrMalformed, n.Line, strings.Join(path, "."), fmt.Sprintf(format, args...))
+	place := fmt.Sprintf("line %d", n.Line)
+	if len(path) > 0 {
+		place += ", " + strings.Join(path, ".")
+	}
+	return fmt.Errorf("%w: %s: %s", ErrMalformed, place, fmt.Sprintf(format, args...))
 }
 
 // extend returns path with one more element, never sharing memory with another path.

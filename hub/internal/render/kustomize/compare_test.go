@@ -1,0 +1,57 @@
+package kustomize
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+// TestCompare builds by hand what two builds gave: of a file with one encrypted value, with what each made of its
+// placeholder.
+func TestCompare(t *testing.T) {
+	salt := sealed.NewSalt([]byte("salt"))
+	first, second := string(salt.Token("ENC[x]", nil)), string(salt.Second().Token("ENC[x]", nil))
+	same := func(text string) func(string) string { return func(string) string { return text } }
+	tests := []struct {
+		name    string
+		kind    string
+		make    func(token string) string
+		refused bool
+	}{
+		{"whole", "Secret", func(token string) string { return token }, false},
+		{"inside", "ConfigMap", func(token string) string { return "https://u:" + token + "@h" }, false},
+		{"no_token", "ConfigMap", same("a"), false},
+		{"first_letter", "ConfigMap", func(token string) string { return token[:1] }, true},
+		{"last_letter", "ConfigMap", func(token string) string { return token[len(token)-1:] }, true},
+		{"letter_and_mark", "ConfigMap", func(token string) string { return token[:4] }, true},
+		{"length", "ConfigMap", func(token string) string { return strings.Repeat("x", len(token)) }, false},
+		{"piece_of_the_mark", "ConfigMap", func(token string) string { return token[1:9] }, true},
+		{"mark_in_capitals", "ConfigMap", func(token string) string { return strings.ToUpper(token[1:9]) }, true},
+		{"mark_in_base64", "Secret", func(token string) string {
+			return base64.StdEncoding.EncodeToString([]byte("a=" + token[1:9]))
+		}, true},
+		{"token_of_no_file", "ConfigMap", same(string(salt.Token("ENC[y]", nil))), true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := compare(built(tt.kind, first, tt.make), built(tt.kind, second, tt.make))
+			if refused := errors.Is(err, ErrInspected); refused != tt.refused || err != nil && !refused {
+				t.Errorf("%v, want refused: %t", err, tt.refused)
+			}
+		})
+	}
+}
+
+func built(kind, token string, text func(string) string) *rendering {
+	return &rendering{
+		objects: []*manifest.Object{{Object: map[string]any{
+			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "a"}, "data": map[string]any{"k": text(token)},
+		}}},
+		sealed: map[string]sealedFile{"/a.yaml": {file: &bundle.SealedFile{Values: []bundle.SealedValue{{Token: token}}}}},
+	}
+}
