@@ -29,8 +29,14 @@ const (
 	maxBackdate   = 5 * time.Minute // clocks of two machines may differ by so much
 )
 
+// earliest is before anybody ran Nave. Authorities hold from then on, so that one that a clock made that was ahead holds
+// when the clock is right.
+var earliest = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
+
 // Authority issues the certificates of one trust domain. It is safe for concurrent use.
 type Authority struct {
+	Now func() time.Time // nil: time.Now; set it before Issue is called
+
 	trustDomain string
 	certificate *x509.Certificate
 	key         crypto.Signer
@@ -123,13 +129,13 @@ func certify(key crypto.Signer, certificateFile string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	begin, end := authorityTimes(time.Now())
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: "Nave authority " + domain},
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: domain}},
-		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(authorityLife),
+		NotBefore:             begin,
+		NotAfter:              end,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
@@ -147,6 +153,15 @@ func certify(key crypto.Signer, certificateFile string) (*Authority, error) {
 		return nil, err
 	}
 	return &Authority{trustDomain: domain, certificate: certificate, key: key}, nil
+}
+
+// authorityTimes returns from when to when an authority holds that is made now, whatever time that is: ten years, and from
+// earliest on, at least.
+func authorityTimes(now time.Time) (begin, end time.Time) {
+	if now.Before(earliest) { // a machine without a clock, until it has asked for the time
+		return now.Add(-time.Hour), earliest.Add(authorityLife)
+	}
+	return earliest, now.Add(authorityLife)
 }
 
 // TrustDomain returns the trust domain that the authority speaks for.
@@ -167,36 +182,45 @@ func PinOf(certificate *x509.Certificate) string {
 // Issue returns a certificate for a public key and the authority's own after it, both DER. It holds from now for ttl, or
 // to the authority's end, to the second; it begins a little earlier (a tenth of ttl, at most five minutes) for clocks that
 // are late. IssuedAt tells from the certificate when that was.
-// Names and addresses are for hubs only, which alone may serve.
+// Names and addresses are for hubs only, which alone may serve. If the authority itself does not hold now, the error wraps
+// ErrTime.
 func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNames []string, ips []net.IP) (chainDER [][]byte, err error) {
-	if err := a.checkIssue(pub, id, ttl, len(dnsNames)+len(ips)); err != nil {
+	return a.issue(pub, id, ttl, &x509.Certificate{DNSNames: dnsNames, IPAddresses: ips})
+}
+
+// IssueRegistered is Issue for a cluster's spoke, with the registration that the certificate is of; see Caller.
+func (a *Authority) IssueRegistered(pub crypto.PublicKey, id ID, ttl time.Duration, registration string) (chainDER [][]byte, err error) {
+	return a.issue(pub, id, ttl, &x509.Certificate{Subject: pkix.Name{SerialNumber: registration}})
+}
+
+// issue completes and signs a certificate.
+func (a *Authority) issue(pub crypto.PublicKey, id ID, ttl time.Duration, template *x509.Certificate) (chainDER [][]byte, err error) {
+	now := a.now().Truncate(time.Second) // as certificates count time
+	if err := a.checkIssue(pub, id, ttl, len(template.DNSNames)+len(template.IPAddresses), now); err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
-	serial, err := newSerial()
-	if err != nil {
+	if template.SerialNumber, err = newSerial(); err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
-	now := time.Now().Truncate(time.Second) // as certificates count time
 	end := now.Add(ttl)
 	if end.After(a.certificate.NotAfter) {
 		end = a.certificate.NotAfter
 	}
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		URIs:                  []*url.URL{{Scheme: "spiffe", Host: id.TrustDomain, Path: "/" + id.Role + "/" + id.Name}},
-		DNSNames:              dnsNames,
-		IPAddresses:           ips,
-		NotBefore:             now.Add(-backdate(ttl.Truncate(time.Second), 10)),
-		NotAfter:              end,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           usages(id.Role),
-		BasicConstraintsValid: true,
-	}
+	template.URIs = []*url.URL{{Scheme: "spiffe", Host: id.TrustDomain, Path: "/" + id.Role + "/" + id.Name}}
+	template.NotBefore, template.NotAfter = now.Add(-backdate(ttl.Truncate(time.Second), 10)), end
+	template.KeyUsage, template.ExtKeyUsage, template.BasicConstraintsValid = x509.KeyUsageDigitalSignature, usages(id.Role), true
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, pub, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
 	return [][]byte{der, a.certificate.Raw}, nil
+}
+
+func (a *Authority) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
 }
 
 // backdate is how much earlier a certificate begins than it was issued: a part of its life, in whole seconds.
@@ -210,9 +234,12 @@ func IssuedAt(c *x509.Certificate) time.Time {
 	return c.NotBefore.Add(backdate(c.NotAfter.Sub(c.NotBefore), 11)).UTC()
 }
 
-func (a *Authority) checkIssue(pub crypto.PublicKey, id ID, ttl time.Duration, names int) error {
+func (a *Authority) checkIssue(pub crypto.PublicKey, id ID, ttl time.Duration, names int, now time.Time) error {
 	if err := id.check(); err != nil {
 		return err
+	}
+	if err := CheckTime(a.certificate, now); err != nil {
+		return fmt.Errorf("the authority: %w: set the clock of this machine right", err)
 	}
 	switch {
 	case id.TrustDomain != a.trustDomain:

@@ -3,6 +3,7 @@ package identity
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,22 @@ func (c *Credential) NotAfter() time.Time {
 		return leaf.NotAfter
 	}
 	return time.Time{}
+}
+
+// Check returns nil if there is a certificate that holds at a time, and else an error, which wraps ErrTime if there is one.
+func (c *Credential) Check(now time.Time) error {
+	leaf := c.leaf()
+	if leaf == nil {
+		return errors.New("there is no certificate")
+	}
+	return CheckTime(leaf, now)
+}
+
+// Due reports whether the certificate should be replaced at a time: it is RenewAt or later, or there is no certificate, or
+// one that has not begun, which a clock issued that was ahead.
+func (c *Credential) Due(now time.Time) bool {
+	leaf := c.leaf()
+	return leaf == nil || now.Before(leaf.NotBefore) || !now.Before(c.RenewAt())
 }
 
 // RenewAt returns when to renew the certificate: after half of its life. Zero, and so in the past: there is none.

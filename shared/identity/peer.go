@@ -13,25 +13,37 @@ import (
 // ErrNoPeer says that the other end of a connection has not shown who it is.
 var ErrNoPeer = errors.New("the peer shows no verified client certificate")
 
+// Caller is who calls, by the certificate that was shown.
+type Caller struct {
+	ID
+	// Registration is what the certificate of a cluster's spoke says it is of; see Authority.IssueRegistered. Empty: the
+	// certificate does not say.
+	Registration string
+	// IssuedAt is when the certificate was issued, to the second, by the clock of who issued it.
+	IssuedAt time.Time
+}
+
 // PeerID returns the identity at the other end of a gRPC call, from the certificate that the TLS handshake verified. There
 // is no other source of it. Without one the error wraps ErrNoPeer.
 func PeerID(ctx context.Context) (ID, error) {
-	id, _, err := Peer(ctx)
-	return id, err
+	caller, err := Peer(ctx)
+	return caller.ID, err
 }
 
-// Peer is PeerID, with the time at which the certificate was issued (see IssuedAt).
-func Peer(ctx context.Context) (id ID, issued time.Time, err error) {
+// Peer is PeerID, with what else the certificate says.
+func Peer(ctx context.Context) (Caller, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return ID{}, time.Time{}, ErrNoPeer
+		return Caller{}, ErrNoPeer
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.VerifiedChains) == 0 {
-		return ID{}, time.Time{}, ErrNoPeer
+		return Caller{}, ErrNoPeer
 	}
-	if id, err = identityOf(info.State.VerifiedChains); err != nil {
-		return ID{}, time.Time{}, fmt.Errorf("%w: %w", ErrNoPeer, err)
+	id, err := identityOf(info.State.VerifiedChains)
+	if err != nil {
+		return Caller{}, fmt.Errorf("%w: %w", ErrNoPeer, err)
 	}
-	return id, IssuedAt(info.State.VerifiedChains[0][0]), nil
+	leaf := info.State.VerifiedChains[0][0]
+	return Caller{ID: id, Registration: leaf.Subject.SerialNumber, IssuedAt: IssuedAt(leaf)}, nil
 }

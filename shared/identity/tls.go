@@ -5,10 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrPin says that the other end is not the hub whose pin a join manifest carries.
 var ErrPin = errors.New("the server's authority does not have the pinned key")
+
+// The Time of each Config here may be set; nil: time.Now.
 
 // ServerTLS is the hub's end: TLS 1.3. A client may come without a certificate (it has none before it registers); one that
 // shows a certificate must have it from an authority of c, for an identity of the authority's own trust domain. What a
@@ -31,7 +34,7 @@ func ServerTLS(c *Credential) *tls.Config {
 	inner := base.Clone()
 	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		config := inner.Clone()
-		config.ClientCAs = c.load().roots
+		config.ClientCAs, config.Time = c.load().roots, base.Time
 		return config, nil
 	}
 	return base
@@ -72,59 +75,73 @@ func identityOf(chains [][]*x509.Certificate) (ID, error) {
 // have its certificate from an authority of c and be a hub. An empty TrustDomain or Name of hub accepts any; its Role does
 // not matter. Host names play no part: a hub is known by its identity, wherever it is reached.
 func ClientTLS(c *Credential, hub ID) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		NextProtos: []string{"h2"},
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			if certificate := c.Certificate(); certificate != nil {
-				return certificate, nil
-			}
-			return new(tls.Certificate), nil
-		},
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		NextProtos:         []string{"h2"},
 		InsecureSkipVerify: true, // VerifyConnection verifies, without a host name and against the authorities of the moment
-		VerifyConnection: func(state tls.ConnectionState) error {
-			id, err := verifyHub(state, c.load().roots)
-			if err != nil {
-				return fmt.Errorf("verify the hub: %w", err)
-			}
-			if hub.TrustDomain != "" && id.TrustDomain != hub.TrustDomain || hub.Name != "" && id.Name != hub.Name {
-				return fmt.Errorf("verify the hub: it is %s, want %s", id, ID{hub.TrustDomain, Hub, hub.Name})
-			}
-			return nil
-		},
 	}
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		certificate := c.Certificate()
+		if certificate == nil {
+			return new(tls.Certificate), nil
+		}
+		if certificate.Leaf != nil {
+			return certificate, checkOwn(certificate.Leaf, clock(config))
+		}
+		return certificate, nil
+	}
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		id, err := verifyHub(state, c.load().roots, clock(config))
+		if err != nil {
+			return fmt.Errorf("verify the hub: %w", err)
+		}
+		if hub.TrustDomain != "" && id.TrustDomain != hub.TrustDomain || hub.Name != "" && id.Name != hub.Name {
+			return fmt.Errorf("verify the hub: it is %s, want %s", id, ID{hub.TrustDomain, Hub, hub.Name})
+		}
+		return nil
+	}
+	return config
+}
+
+// clock returns the time by a configuration's clock.
+func clock(c *tls.Config) time.Time {
+	if c.Time != nil {
+		return c.Time()
+	}
+	return time.Now()
 }
 
 // PinnedClientTLS is the end of a spoke that registers, and knows no more of the hub than the pin of its authority (see
 // Authority.Pin): the server must show the certificate of an authority with this key, and a hub's certificate from it.
 // A mismatch wraps ErrPin.
 func PinnedClientTLS(pin string) *tls.Config {
-	return &tls.Config{
+	config := &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         []string{"h2"},
 		InsecureSkipVerify: true, // VerifyConnection verifies, against the pinned authority
-		VerifyConnection: func(state tls.ConnectionState) error {
-			roots := x509.NewCertPool()
-			pinned := false
-			for _, certificate := range state.PeerCertificates {
-				if certificate.IsCA && pin != "" && PinOf(certificate) == pin {
-					roots.AddCert(certificate)
-					pinned = true
-				}
-			}
-			if !pinned {
-				return fmt.Errorf("verify the hub: %w: want %s", ErrPin, pin)
-			}
-			if _, err := verifyHub(state, roots); err != nil {
-				return fmt.Errorf("verify the hub: %w", err)
-			}
-			return nil
-		},
 	}
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		roots := x509.NewCertPool()
+		pinned := false
+		for _, certificate := range state.PeerCertificates {
+			if certificate.IsCA && pin != "" && PinOf(certificate) == pin {
+				roots.AddCert(certificate)
+				pinned = true
+			}
+		}
+		if !pinned {
+			return fmt.Errorf("verify the hub: %w: want %s", ErrPin, pin)
+		}
+		if _, err := verifyHub(state, roots, clock(config)); err != nil {
+			return fmt.Errorf("verify the hub: %w", err)
+		}
+		return nil
+	}
+	return config
 }
 
 // verifyHub verifies a server's certificate up to one of roots and returns the hub that it is.
-func verifyHub(state tls.ConnectionState, roots *x509.CertPool) (ID, error) {
+func verifyHub(state tls.ConnectionState, roots *x509.CertPool, now time.Time) (ID, error) {
 	if len(state.PeerCertificates) == 0 {
 		return ID{}, errors.New("it shows no certificate")
 	}
@@ -135,10 +152,11 @@ func verifyHub(state tls.ConnectionState, roots *x509.CertPool) (ID, error) {
 	chains, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
 		Roots:         roots,
 		Intermediates: intermediates,
+		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
-		return ID{}, err
+		return ID{}, explain(err, now)
 	}
 	id, err := identityOf(chains)
 	if err != nil {

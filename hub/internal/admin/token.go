@@ -39,7 +39,7 @@ func (s *Server) CreateJoinToken(ctx context.Context, r *adminv1.CreateJoinToken
 	}
 	key := api.Key{Kind: api.ClusterKind, Name: r.Cluster}
 	token, now := tokenPrefix+rand.Text()+rand.Text(), s.now().UTC() // 2 × 130 random bits, base32
-	row := store.JoinToken{Cluster: r.Cluster, ExpiresAt: now.Add(ttl)}
+	row := store.JoinToken{Cluster: r.Cluster, CreatedAt: now, ExpiresAt: now.Add(ttl)}
 	err = s.store.Update(func(tx *store.Tx) error {
 		if err := joinable(tx, key); err != nil {
 			return err

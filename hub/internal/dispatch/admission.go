@@ -20,8 +20,8 @@ import (
 // clusterKey is where the Cluster of that name is stored.
 func clusterKey(name string) api.Key { return api.Key{Kind: "Cluster", Name: name} }
 
-// admitted returns nil when the cluster exists, is not blocked, and registered when the caller's certificate was issued or
-// before; PERMISSION_DENIED otherwise. Operators see, now and then, that a certificate does not count any more.
+// admitted returns nil when the cluster exists, is not blocked, and the caller's certificate is of its registration;
+// PERMISSION_DENIED otherwise. Operators see, now and then, that a certificate does not count any more.
 func (s *Server) admitted(tx *store.Tx, c caller) error {
 	if err := there(tx, c.cluster); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (s *Server) admitted(tx *store.Tx, c caller) error {
 	return err
 }
 
-// counts returns PERMISSION_DENIED for a certificate from before the cluster's registration. A cluster that an operator
+// counts returns PERMISSION_DENIED for a certificate of another registration than the cluster's last. A cluster that an operator
 // removed, and added again, has none; one that left Git and came back still has its own.
 func counts(tx *store.Tx, c caller) error {
 	row, _, err := store.Spokes.Get(tx, c.cluster)
@@ -45,7 +45,7 @@ func counts(tx *store.Tx, c caller) error {
 	case row.RegisteredAt.IsZero():
 		return status.Errorf(codes.PermissionDenied, "cluster %[1]s has not registered since it was added: "+
 			"its spoke gets in with the manifest that `nave cluster add %[1]s` prints", c.cluster)
-	case c.issued.Before(row.RegisteredAt.Truncate(time.Second)):
+	case !row.Counts(c.registration, c.issued):
 		return status.Errorf(codes.PermissionDenied, "the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
 			"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
 			c.issued.Format(time.RFC3339), c.cluster, row.RegisteredAt.UTC().Format(time.RFC3339), c.cluster)

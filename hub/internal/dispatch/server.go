@@ -128,19 +128,20 @@ func (s *Server) sweep(ctx context.Context) error {
 
 // caller is who calls, by the certificate that was shown.
 type caller struct {
-	cluster string
-	issued  time.Time // the certificate, to the second
-	address string    // where from, for people
+	cluster      string
+	registration string    // that the certificate is of
+	issued       time.Time // the certificate, to the second
+	address      string    // where from, for people
 }
 
 // caller returns whose certificate the caller showed. Whether it counts, admitted says.
 func (s *Server) caller(ctx context.Context) (caller, error) {
-	id, issued, err := identity.Peer(ctx)
+	peer, err := identity.Peer(ctx)
 	if err != nil {
 		return caller{}, status.Error(codes.Unauthenticated, "show a certificate of a cluster")
 	}
-	if id.Role != identity.Cluster || id.TrustDomain != s.trustDomain {
-		return caller{}, status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", id)
+	if peer.Role != identity.Cluster || peer.TrustDomain != s.trustDomain {
+		return caller{}, status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", peer.ID)
 	}
-	return caller{id.Name, issued, address(ctx)}, nil
+	return caller{peer.Name, peer.Registration, peer.IssuedAt, address(ctx)}, nil
 }

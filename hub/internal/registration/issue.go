@@ -35,25 +35,46 @@ func readCSR(der []byte) (crypto.PublicKey, manifest.Digest, error) {
 // check returns the cluster that the token is for. With an error, the cluster is set if it is known.
 func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (string, error) {
 	token, ok, err := store.JoinTokens.Get(tx, digest)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
-	case !ok:
-		return "", errUnknown
-	case !token.UsedAt.IsZero() && token.UsedBy != key:
-		return token.Cluster, errUsed
-	case !s.now().Before(token.ExpiresAt):
-		return token.Cluster, errExpired
 	}
-	if err := admitted(tx, token.Cluster); err != nil || token.UsedAt.IsZero() {
+	if !ok {
+		return "", errUnknown
+	}
+	used := !token.UsedAt.IsZero()
+	if used && token.UsedBy != key {
+		return token.Cluster, errUsed
+	}
+	if err := checkToken(token, s.now()); err != nil {
+		return token.Cluster, err
+	}
+	if err := admitted(tx, token.Cluster); err != nil || !used {
 		return token.Cluster, err
 	}
 	row, _, err := store.Spokes.Get(tx, token.Cluster)
-	if err == nil && token.UsedAt.Before(row.RegisteredAt) {
+	if err == nil && !row.Counts(registrationOf(digest), token.UsedAt) {
 		err = errStale
 	}
 	return token.Cluster, err
 }
+
+// checkToken returns nil within a token's time. Before it was made by more than it was to live, a clock made it that was
+// ahead: it would live too long. The same request for a certificate may be made again all the same.
+func checkToken(token store.JoinToken, now time.Time) error {
+	life := token.ExpiresAt.Sub(token.CreatedAt)
+	switch {
+	case !now.Before(token.ExpiresAt):
+		return fmt.Errorf("%w at %s, and it is %s now", errExpired, stamp(token.ExpiresAt), stamp(now))
+	case token.UsedAt.IsZero() && !token.CreatedAt.IsZero() && now.Add(life).Before(token.CreatedAt):
+		return fmt.Errorf("%w, at %s, and it is %s now", errEarly, stamp(token.CreatedAt), stamp(now))
+	}
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// registrationOf names the registration that a join token is for, by the token's digest. A token is used once.
+func registrationOf(digest string) string { return shorten(digest) }
 
 // admitted returns errDenied unless the cluster exists and is not blocked.
 func admitted(tx *store.Tx, cluster string) error {
@@ -76,10 +97,10 @@ func admitted(tx *store.Tx, cluster string) error {
 
 func clusterKey(name string) api.Key { return api.Key{Kind: "Cluster", Name: name} }
 
-// issue makes the certificate of a cluster, and says when.
-func (s *Server) issue(key crypto.PublicKey, cluster string) (*registrationv1.Certificate, time.Time, error) {
+// issue makes the certificate of a cluster and a registration, and says when.
+func (s *Server) issue(key crypto.PublicKey, cluster, registration string) (*registrationv1.Certificate, time.Time, error) {
 	id := identity.ID{TrustDomain: s.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
-	chain, err := s.authority.Issue(key, id, s.ttl, nil, nil)
+	chain, err := s.authority.IssueRegistered(key, id, s.ttl, registration)
 	if err != nil {
 		s.log.Error("issue certificate", telemetry.Cluster(cluster), telemetry.Err(err))
 		return nil, time.Time{}, status.Error(codes.Internal, "the hub cannot issue certificates now")

@@ -17,6 +17,7 @@ import (
 var (
 	errUnknown = errors.New("unknown")
 	errExpired = errors.New("expired")
+	errEarly   = errors.New("made by a clock that was ahead")
 	errUsed    = errors.New("already used with another key")
 	errDenied  = errors.New("its cluster is blocked or deleted")
 	errStale   = errors.New("already used, and its cluster has registered with another since")
@@ -35,23 +36,33 @@ func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).Str
 
 // answer is what the caller of Register hears.
 func (s *Server) answer(cluster string, err error, digest string) error {
-	for _, cause := range []error{errUnknown, errExpired, errUsed, errDenied, errStale} {
-		if errors.Is(err, cause) {
-			s.refuse(cluster, cause, digest)
-			return errToken
-		}
+	if causeOf(err) != "" {
+		s.refuse(cluster, err, digest)
+		return errToken
 	}
 	s.log.Error("register a cluster", telemetry.Cluster(cluster), telemetry.Err(err))
 	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")
 }
 
 // causes are the label values of refusals.
-var causes = map[error]string{errUnknown: "unknown", errExpired: "expired", errUsed: "used", errDenied: "denied", errStale: "stale"}
+var causes = map[error]string{
+	errUnknown: "unknown", errExpired: "expired", errEarly: "early", errUsed: "used", errDenied: "denied", errStale: "stale",
+}
+
+// causeOf returns the label value of a refusal; empty: the error is none.
+func causeOf(err error) string {
+	for cause, label := range causes {
+		if errors.Is(err, cause) {
+			return label
+		}
+	}
+	return ""
+}
 
 // refuse tells the operators why a token was not accepted: on its cluster, or, for a token nobody made, under the first
 // digits of its digest.
 func (s *Server) refuse(cluster string, cause error, digest string) {
-	s.refused.WithLabelValues(causes[cause]).Inc()
+	s.refused.WithLabelValues(causeOf(cause)).Inc()
 	if !s.recording.Allow() {
 		return
 	}
@@ -59,8 +70,8 @@ func (s *Server) refuse(cluster string, cause error, digest string) {
 	if cluster == "" {
 		object = api.Key{Kind: "JoinToken", Name: shorten(digest)}
 	}
-	s.log.Warn("join token refused", telemetry.Cluster(cluster), telemetry.Reason(causes[cause]))
-	message := fmt.Sprintf("a join token was refused: %v", cause)
+	s.log.Warn("join token refused", telemetry.Cluster(cluster), telemetry.Reason(cause.Error()))
+	message := fmt.Sprintf("a join token was refused: %v; get a new manifest with `nave cluster add`", cause)
 	err := s.store.Update(func(tx *store.Tx) error {
 		if err := remember(tx, cluster, message); err != nil {
 			return err

@@ -29,7 +29,7 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	if err != nil {
 		return nil, s.answer(cluster, err, digest)
 	}
-	certificate, issued, err := s.issue(key, cluster) // before the token is spent: what fails here can be tried again
+	certificate, issued, err := s.issue(key, cluster, registrationOf(digest)) // before the token is spent: what fails here can be tried again
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 }
 
 // spend checks the token again, alone among the writers, and marks it used. Of two callers one comes second. The cluster
-// has registered when the first certificate for the token was issued: certificates from before do not count any more. A
-// lost answer that is asked for again is the same registration.
+// has registered with this token: certificates of other registrations do not count any more. A lost answer that is asked for
+// again is the same registration.
 func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate, issued time.Time) error {
 	cluster, err := s.check(tx, digest, key)
 	if err != nil {
@@ -61,7 +61,10 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 	if err := store.JoinTokens.Put(tx, digest, token); err != nil {
 		return err
 	}
-	if err := s.note(tx, cluster, c, token.UsedAt); err != nil {
+	err = s.note(tx, cluster, c, func(row *store.Spoke) {
+		row.RegisteredAt, row.Registration = token.UsedAt, registrationOf(digest)
+	})
+	if err != nil {
 		return err
 	}
 	return store.Record(tx, store.Event{
@@ -70,15 +73,13 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 	})
 }
 
-// note writes what a new certificate changes in the cluster's Spoke row. A zero registered leaves that field alone.
-func (s *Server) note(tx *store.Tx, cluster string, c *registrationv1.Certificate, registered time.Time) error {
+// note writes what a new certificate changes in the cluster's Spoke row, besides what change does.
+func (s *Server) note(tx *store.Tx, cluster string, c *registrationv1.Certificate, change func(*store.Spoke)) error {
 	row, _, err := store.Spokes.Get(tx, cluster)
 	if err != nil {
 		return err
 	}
-	if !registered.IsZero() {
-		row.RegisteredAt = registered
-	}
+	change(&row)
 	row.CertificateExpiry = c.ExpiresAt.AsTime()
 	return store.Spokes.Put(tx, cluster, row)
 }

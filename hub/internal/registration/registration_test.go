@@ -31,6 +31,7 @@ type rig struct {
 	store     *store.Store
 	authority *identity.Authority
 	address   string
+	server    *identity.Credential
 
 	mu  sync.Mutex
 	now time.Time
@@ -41,8 +42,12 @@ func newRig(t *testing.T) *rig {
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	must(t, err)
 	r := &rig{t: t, store: store.OpenMemory(), authority: authority, now: time.Now()}
+	authority.Now = r.clock
 	server := New(Config{Store: r.store, Authority: authority, TTL: time.Hour, Log: telemetry.Discard(), Now: r.clock})
-	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(authority, identity.Hub, "hub")))))
+	r.server = r.credential(authority, identity.Hub, "hub")
+	config := identity.ServerTLS(r.server)
+	config.Time = r.clock
+	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
 	registrationv1.RegisterRegistrationServiceServer(g, server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -90,6 +95,7 @@ func (r *rig) credential(from *identity.Authority, role, name string) *identity.
 
 func (r *rig) dial(config *tls.Config) registrationv1.RegistrationServiceClient {
 	r.t.Helper()
+	config.Time = r.clock
 	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
 	must(r.t, err)
 	r.t.Cleanup(func() { _ = conn.Close() })
@@ -257,7 +263,7 @@ func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
 		"unknown": {func(*rig) {}, "guess", api.Key{Kind: "JoinToken", Name: shorten(TokenKey("guess"))}, "unknown"},
 		"empty":   {func(*rig) {}, "", api.Key{Kind: "JoinToken", Name: "malformed"}, "unknown"},
 		"long":    {func(*rig) {}, strings.Repeat("x", maxToken+1), api.Key{Kind: "JoinToken", Name: "malformed"}, "unknown"},
-		"expired": {func(r *rig) { r.later(time.Hour) }, "secret", clusterKey("a"), "expired"},
+		"expired": {func(r *rig) { r.set(time.Hour) }, "secret", clusterKey("a"), "expired"},
 		"blocked": {func(r *rig) { r.cluster("a", true) }, "secret", clusterKey("a"), "blocked or deleted"},
 		"deleted": {func(r *rig) {
 			must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Resources.Delete(tx, clusterKey("a").Path()) }))

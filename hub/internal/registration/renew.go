@@ -17,62 +17,63 @@ import (
 
 // Renew implements registrationv1.RegistrationServiceServer: the caller's own name, for a new key.
 func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*registrationv1.RenewResponse, error) {
-	id, shown, err := identity.Peer(ctx)
+	caller, err := identity.Peer(ctx)
 	if err != nil {
 		return nil, status.Error(codes.Unauthenticated, "show a certificate of a cluster")
 	}
-	if id.Role != identity.Cluster || id.TrustDomain != s.authority.TrustDomain() {
-		return nil, status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", id)
+	if caller.Role != identity.Cluster || caller.TrustDomain != s.authority.TrustDomain() {
+		return nil, status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", caller.ID)
 	}
 	key, _, err := readCSR(r.Csr)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.View(func(tx *store.Tx) error { return counts(tx, id.Name, shown) }); err != nil {
-		return nil, s.refuseRenewal(id.Name, err)
+	if err := s.store.View(func(tx *store.Tx) error { return counts(tx, caller) }); err != nil {
+		return nil, s.refuseRenewal(caller.Name, err)
 	}
-	certificate, issued, err := s.issue(key, id.Name)
+	certificate, issued, err := s.issue(key, caller.Name, caller.Registration)
 	if err != nil {
 		return nil, err
 	}
 	err = s.store.Update(func(tx *store.Tx) error {
-		if err := errors.Join(counts(tx, id.Name, shown), checkClock(tx, id.Name, issued)); err != nil {
+		if err := errors.Join(counts(tx, caller), checkClock(tx, caller, issued)); err != nil {
 			return err
 		}
-		return s.note(tx, id.Name, certificate, time.Time{})
+		return s.note(tx, caller.Name, certificate, func(*store.Spoke) {})
 	})
 	if err != nil {
-		return nil, s.refuseRenewal(id.Name, err)
+		return nil, s.refuseRenewal(caller.Name, err)
 	}
 	s.issued.Inc()
-	s.log.Info("certificate renewed", telemetry.Cluster(id.Name))
+	s.log.Info("certificate renewed", telemetry.Cluster(caller.Name))
 	return &registrationv1.RenewResponse{Certificate: certificate}, nil
 }
 
-// counts returns errDenied unless the cluster is admitted and has registered, and errRevoked for a certificate from before
-// that. A cluster that an operator removed, and added again, has not registered.
-func counts(tx *store.Tx, cluster string, issued time.Time) error {
-	if err := admitted(tx, cluster); err != nil {
+// counts returns errDenied unless the caller's cluster is admitted and has registered, and errRevoked if the caller's
+// certificate is of another registration. A cluster that an operator removed, and added again, has not registered.
+func counts(tx *store.Tx, caller identity.Caller) error {
+	if err := admitted(tx, caller.Name); err != nil {
 		return err
 	}
-	row, _, err := store.Spokes.Get(tx, cluster)
+	row, _, err := store.Spokes.Get(tx, caller.Name)
 	switch {
 	case err != nil:
 		return err
 	case row.RegisteredAt.IsZero():
 		return errDenied
-	case issued.Before(row.RegisteredAt.Truncate(time.Second)):
+	case !row.Counts(caller.Registration, caller.IssuedAt):
 		return errRevoked
 	}
 	return nil
 }
 
-// checkClock refuses to hand out a certificate that would not count, because the hub's clock went back beyond the
-// registration: the spoke keeps the one it has, and asks again.
-func checkClock(tx *store.Tx, cluster string, issued time.Time) error {
-	row, _, err := store.Spokes.Get(tx, cluster)
-	if err == nil && issued.Before(row.RegisteredAt.Truncate(time.Second)) {
-		return fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right", cluster, row.RegisteredAt, issued)
+// checkClock refuses to hand out a certificate that would not count, because an older hub wrote down when the cluster
+// registered and no more, and the clock went back beyond that: the spoke keeps the certificate it has, and asks again.
+func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
+	row, _, err := store.Spokes.Get(tx, caller.Name)
+	if err == nil && !row.Counts(caller.Registration, issued) {
+		return fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right, or get a new manifest with `nave cluster add %[1]s`",
+			caller.Name, stamp(row.RegisteredAt), stamp(issued))
 	}
 	return err
 }

@@ -134,21 +134,3 @@ func TestALostAnswerThatIsAskedForAgainIsTheSameRegistration(t *testing.T) {
 	_, err := client.Renew(t.Context(), &registrationv1.RenewRequest{Csr: next})
 	must(t, err)
 }
-
-func TestACertificateThatWouldNotCountIsNotGiven(t *testing.T) {
-	tx := func(fn func(*store.Tx) error) error {
-		s := store.OpenMemory()
-		defer s.Close()
-		return s.Update(fn)
-	}
-	now := time.Now()
-	for ahead, refused := range map[time.Duration]bool{-time.Hour: false, 0: false, time.Hour: true} {
-		err := tx(func(tx *store.Tx) error {
-			must(t, store.Spokes.Put(tx, "a", store.Spoke{RegisteredAt: now.Add(ahead)}))
-			return checkClock(tx, "a", now)
-		})
-		if (err != nil) != refused {
-			t.Errorf("registered %s ahead: %v", ahead, err)
-		}
-	}
-}

@@ -76,7 +76,8 @@ type Desired struct {
 
 // Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and dispatch.
 type Spoke struct {
-	RegisteredAt      time.Time            `json:"registeredAt"` // by a join token; certificates from before do not count
+	RegisteredAt      time.Time            `json:"registeredAt"`           // by a join token
+	Registration      string               `json:"registration,omitempty"` // which one that was; certificates of another do not count
 	CertificateExpiry time.Time            `json:"certificateExpiry"`
 	Connected         bool                 `json:"connected"`
 	Since             time.Time            `json:"since"` // of Connected
@@ -85,6 +86,16 @@ type Spoke struct {
 	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each: received, applied, healthy
 	Rejected          string               `json:"rejected,omitempty"`
 	Refused           string               `json:"refused,omitempty"` // why its last join token was not accepted; until it says hello
+}
+
+// Counts reports whether a certificate counts that says it is of a registration and was issued at a time. It is of the
+// cluster's registration, whatever the clocks were. A row that names none is of an older hub: then a certificate counts that
+// was issued at the registration or later.
+func (s Spoke) Counts(registration string, issued time.Time) bool {
+	if s.Registration != "" {
+		return s.Registration == registration
+	}
+	return !issued.Before(s.RegisteredAt.Truncate(time.Second))
 }
 
 // Report is a spoke's latest word on one application. Key: cluster/Kind/namespace/name. Written by dispatch.
@@ -97,6 +108,7 @@ type Report struct {
 // Written by admin and registration.
 type JoinToken struct {
 	Cluster   string          `json:"cluster"`
+	CreatedAt time.Time       `json:"createdAt,omitzero"`
 	ExpiresAt time.Time       `json:"expiresAt"`
 	UsedAt    time.Time       `json:"usedAt,omitzero"`
 	UsedBy    manifest.Digest `json:"usedBy,omitzero"` // of the public key it was used for
