@@ -6,10 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -22,6 +25,10 @@ const (
 	KeyEntry       = "tls.key" // the private key, PKCS#8 PEM
 	CertEntry      = "tls.crt" // the chain, leaf first, PEM
 	AuthorityEntry = "ca.crt"  // the hub's authorities, PEM
+
+	// The key and chain before the last renewal, for when that was made by a clock that was ahead.
+	previousKeyEntry  = "previous.key"
+	previousCertEntry = "previous.crt"
 )
 
 const (
@@ -38,9 +45,9 @@ type Keeper interface {
 // ErrIdentity says that this spoke has no identity and cannot get one.
 var ErrIdentity = errors.New("no identity")
 
-// establish makes sure that the credential holds a certificate that is still good.
+// establish makes sure that the credential has a certificate that holds now.
 func (s *Session) establish(ctx context.Context) error {
-	if time.Now().Before(s.Credential.NotAfter()) {
+	if s.Credential.Check(s.Now()) == nil {
 		if s.denied {
 			s.rejoin(ctx)
 		}
@@ -50,12 +57,18 @@ func (s *Session) establish(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load the identity: %w", err)
 	}
-	if err := s.use(entries); err == nil {
+	unusable := s.use(entries)
+	if unusable == nil {
 		return nil
-	} else if len(entries[CertEntry]) > 0 {
-		s.Log.Warn("the kept identity cannot be used, registering anew", telemetry.Err(err))
 	}
-	return s.register(ctx, entries)
+	if len(entries[CertEntry]) == 0 {
+		return s.register(ctx, entries)
+	}
+	s.Log.Warn("the kept identity cannot be used, registering anew", telemetry.Err(unusable))
+	if err := s.register(ctx, entries); err != nil {
+		return fmt.Errorf("the kept identity: %w; and anew: %w", unusable, err)
+	}
+	return nil
 }
 
 // rejoin shows a join token that the hub has not seen yet to a hub that refused the certificate: an operator may have
@@ -74,17 +87,27 @@ func (s *Session) rejoin(ctx context.Context) {
 	}
 }
 
-// use takes an identity into the credential, if it is this cluster's and still good.
+// use takes an identity into the credential, if it is this cluster's and holds now: the last one, or the one before.
 func (s *Session) use(entries map[string][]byte) error {
-	key, err := identity.ParseKey(entries[KeyEntry])
+	err := s.parse(entries[KeyEntry], entries[CertEntry], entries[AuthorityEntry])
+	if errors.Is(err, identity.ErrTime) && s.parse(entries[previousKeyEntry], entries[previousCertEntry], entries[AuthorityEntry]) == nil {
+		s.Log.Warn("the last certificate cannot be used, but the one before can", telemetry.Err(err))
+		return nil
+	}
+	return err
+}
+
+// parse takes one identity of the entries.
+func (s *Session) parse(keyText, chainText, authorityText []byte) error {
+	key, err := identity.ParseKey(keyText)
 	if err != nil {
 		return err
 	}
-	chain, err := identity.ParseCertificates(entries[CertEntry])
+	chain, err := identity.ParseCertificates(chainText)
 	if err != nil {
 		return err
 	}
-	authorities, err := identity.ParseCertificates(entries[AuthorityEntry])
+	authorities, err := identity.ParseCertificates(authorityText)
 	if err != nil {
 		return err
 	}
@@ -103,8 +126,8 @@ func (s *Session) take(key crypto.Signer, chain [][]byte, authorities []*x509.Ce
 	if id != s.Cluster {
 		return fmt.Errorf("%w: the certificate is %s, want %s", ErrIdentity, id, s.Cluster)
 	}
-	if now := time.Now(); !now.Before(pair.Leaf.NotAfter) {
-		return fmt.Errorf("%w: the certificate expired at %s", ErrIdentity, pair.Leaf.NotAfter)
+	if err := identity.CheckTime(pair.Leaf, s.Now()); err != nil {
+		return fmt.Errorf("%w: a clock is wrong, or was when the certificate was issued", err)
 	}
 	if len(authorities) == 0 {
 		return fmt.Errorf("%w: no authority of the hub", ErrIdentity)
@@ -130,20 +153,24 @@ func (s *Session) register(ctx context.Context, entries map[string][]byte) error
 	if err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+s.Hub, grpc.WithTransportCredentials(credentials.NewTLS(identity.PinnedClientTLS(s.CAPin))))
+	config := identity.PinnedClientTLS(s.CAPin)
+	config.Time = s.Now
+	conn, err := grpc.NewClient("passthrough:///"+s.Hub, grpc.WithTransportCredentials(credentials.NewTLS(config)))
 	if err != nil {
 		return fmt.Errorf("hub %s: %w", s.Hub, err)
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
-	s.shown = token
 	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx, &registrationv1.RegisterRequest{Token: token, Csr: csr})
+	if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
+		s.shown = token // for all that is known
+	}
 	if err != nil {
 		return fmt.Errorf("register with %s: %w", s.Hub, err)
 	}
 	s.Log.Info("registered with the hub", telemetry.Address(s.Hub), telemetry.Peer(s.Cluster))
-	return s.keep(ctx, key, answer.GetCertificate())
+	return s.keep(ctx, key, answer.GetCertificate(), nil)
 }
 
 func (s *Session) token() (string, error) {
@@ -175,8 +202,9 @@ func (s *Session) newKey(ctx context.Context) (crypto.Signer, error) {
 	return key, nil
 }
 
-// keep takes a certificate that the hub issued into the credential, and keeps it for the next Pod.
-func (s *Session) keep(ctx context.Context, key crypto.Signer, c *registrationv1.Certificate) error {
+// keep takes a certificate that the hub issued into the credential, and keeps it for the next Pod, with the entries of the
+// previous one.
+func (s *Session) keep(ctx context.Context, key crypto.Signer, c *registrationv1.Certificate, previous map[string][]byte) error {
 	authorities := make([]*x509.Certificate, 0, len(c.GetAuthorities()))
 	for _, der := range c.GetAuthorities() {
 		authority, err := x509.ParseCertificate(der)
@@ -192,15 +220,33 @@ func (s *Session) keep(ctx context.Context, key crypto.Signer, c *registrationv1
 	if err != nil {
 		return err
 	}
-	err = s.Identity.Save(ctx, map[string][]byte{
+	entries := map[string][]byte{
 		KeyEntry:       text,
 		CertEntry:      identity.MarshalCertificates(c.GetChain()...),
 		AuthorityEntry: identity.MarshalCertificates(c.GetAuthorities()...),
-	})
-	if err != nil {
+	}
+	maps.Copy(entries, previous)
+	if err = s.Identity.Save(ctx, entries); err != nil {
 		return fmt.Errorf("keep the identity: %w", err)
 	}
 	return nil
+}
+
+// previous writes the certificate in use, and its key, as the entries of the one before the last.
+func (s *Session) previous() map[string][]byte {
+	held := s.Credential.Certificate()
+	if held == nil {
+		return nil
+	}
+	key, ok := held.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil
+	}
+	text, err := identity.MarshalKey(key)
+	if err != nil {
+		return nil
+	}
+	return map[string][]byte{previousKeyEntry: text, previousCertEntry: identity.MarshalCertificates(held.Certificate...)}
 }
 
 // renew gets a new certificate for a new key over the running connection, which goes on with the old one. A failure is
@@ -218,7 +264,7 @@ func (s *Session) renew(ctx context.Context, conn *grpc.ClientConn) {
 		answer, err = registrationv1.NewRegistrationServiceClient(conn).Renew(ctx, &registrationv1.RenewRequest{Csr: csr})
 	}
 	if err == nil {
-		err = s.keep(ctx, key, answer.GetCertificate())
+		err = s.keep(ctx, key, answer.GetCertificate(), s.previous())
 	}
 	if err != nil {
 		s.Log.Warn("the certificate is not renewed", telemetry.Err(err), "expires", s.Credential.NotAfter())
@@ -227,13 +273,18 @@ func (s *Session) renew(ctx context.Context, conn *grpc.ClientConn) {
 	s.Log.Info("certificate renewed", "expires", s.Credential.NotAfter())
 }
 
-// untilRenewal is the time to the half-life of the certificate; past it, a moment, for the last attempt failed.
+// untilRenewal is how long to wait before the next look whether the certificate is due. When it is, that is a moment, for
+// the last attempt failed.
 func (s *Session) untilRenewal() time.Duration {
-	if d := time.Until(s.Credential.RenewAt()); d > 0 {
-		return d
+	now := s.Now()
+	if !s.Credential.Due(now) {
+		return min(clockLook, s.Credential.RenewAt().Sub(now))
 	}
-	left := time.Until(s.Credential.NotAfter())
-	return min(renewRetry, max(left/10, time.Second)) + time.Duration(s.Jitter()*float64(time.Second))
+	pause := renewRetry
+	if left := s.Credential.NotAfter().Sub(now); left > 0 {
+		pause = min(renewRetry, max(left/10, time.Second))
+	}
+	return pause + time.Duration(s.Jitter()*float64(time.Second))
 }
 
 func raw(certificates []*x509.Certificate) [][]byte {

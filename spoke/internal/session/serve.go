@@ -40,6 +40,10 @@ func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, stream spoke
 			err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}})
 			beat.Reset(s.nextBeat())
 		case <-renew.C:
+			if !s.Credential.Due(s.Now()) {
+				renew.Reset(s.untilRenewal())
+				continue
+			}
 			go func() { // a slow hub must not keep acknowledgements waiting
 				s.renew(ctx, conn)
 				renew.Reset(s.untilRenewal())

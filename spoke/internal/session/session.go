@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,7 @@ const (
 	reportTimeout    = 30 * time.Second
 	maxMessage       = 1 << 20
 	clockWarning     = 2 * time.Minute
+	clockLook        = time.Minute // how often to look whether the certificate is due, for a clock can be set
 	tokenLook        = 2 * time.Second
 )
 
@@ -63,7 +65,8 @@ type Config struct {
 	Protocol    uint32
 	OnConnected func(bool) // after each welcome, and each loss
 	Log         *slog.Logger
-	Jitter      func() float64 // in [0,1)
+	Now         func() time.Time // what certificates are judged by: a clock that may be set at any moment; nil: time.Now
+	Jitter      func() float64   // in [0,1)
 }
 
 // Offer is the newest bundle that the hub has for this cluster.
@@ -88,7 +91,7 @@ type Session struct {
 	offers chan struct{} // TakeOffer has one
 	client atomic.Pointer[spokev1.SpokeServiceClient]
 	status atomic.Pointer[string] // why there is no session; nil: there is one
-	shown  string                 // the join token that the hub saw last, of Run's goroutine
+	shown  string                 // the join token that the hub answered last, of Run's goroutine
 	denied bool                   // the hub refused the certificate the last time, of Run's goroutine
 
 	mu       sync.Mutex // guards the following
@@ -112,6 +115,9 @@ type rejection struct {
 func New(c Config) *Session {
 	if c.Log == nil {
 		c.Log = telemetry.Discard()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.OnConnected == nil {
 		c.OnConnected = func(bool) {}
@@ -224,7 +230,7 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 	defer cancel()
 	stream, sent, err := s.greet(ctx, client)
 	if err != nil {
-		return 0, fmt.Errorf("session with %s: %w", s.Hub, err)
+		return 0, fmt.Errorf("session with %s: %w", s.Hub, s.explain(err))
 	}
 	began := time.Now()
 	s.client.Store(&client)
@@ -238,9 +244,10 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 }
 
 func (s *Session) dial() (*grpc.ClientConn, error) {
-	hub := identity.ID{TrustDomain: s.Cluster.TrustDomain, Role: identity.Hub}
+	config := identity.ClientTLS(s.Credential, identity.ID{TrustDomain: s.Cluster.TrustDomain, Role: identity.Hub})
+	config.Time = s.Now
 	conn, err := grpc.NewClient("passthrough:///"+s.Hub,
-		grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientTLS(s.Credential, hub))),
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
@@ -285,10 +292,25 @@ func (s *Session) greet(ctx context.Context, client spokev1.SpokeServiceClient) 
 }
 
 func (s *Session) checkClock(hub time.Time) {
-	if skew := time.Since(hub); skew.Abs() > clockWarning {
-		s.Log.Warn("the hub's clock differs", slog.Duration("skew", skew))
+	now := s.Now()
+	if skew := now.Sub(hub); skew.Abs() > clockWarning {
+		s.Log.Warn("the hub's clock differs: set it or the clock of this machine right, for bundles and certificates end by them",
+			slog.Duration("skew", skew), slog.Time("hub", hub), slog.Time("here", now.UTC()))
 	}
 }
+
+// explain adds to the alert of a hub that refuses the certificate, which says no more than that, what may be the matter.
+func (s *Session) explain(err error) error {
+	shown := s.Credential.Certificate()
+	if shown == nil || shown.Leaf == nil || !strings.Contains(err.Error(), "remote error: tls:") {
+		return err
+	}
+	return fmt.Errorf("%w: the hub does not accept the certificate of this spoke, which holds from %s to %s, and it is %s here: if a clock is wrong, "+
+		"set it right; else get a new manifest with `nave cluster add %s`",
+		err, stamp(shown.Leaf.NotBefore), stamp(shown.Leaf.NotAfter), stamp(s.Now()), s.Cluster.Name)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func signal(c chan struct{}) {
 	select {

@@ -45,12 +45,19 @@ type hub struct {
 	refuse  func() error
 	reports chan *spokev1.ReportRequest
 
-	mu       sync.Mutex
-	tokens   []string
-	renewals int
-	ttl      time.Duration
-	lose     bool // the answer to the next registration
+	mu         sync.Mutex
+	tokens     []string
+	renewals   int
+	ttl        time.Duration
+	renewedTTL time.Duration // from the first renewal on
+	lose       bool          // the answer to the next registration
+
+	off        atomic.Int64 // of its clock
+	credential identity.Credential
 }
+
+// now is the hub's clock.
+func (h *hub) now() time.Time { return time.Now().Add(time.Duration(h.off.Load())) }
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
@@ -61,8 +68,9 @@ func newHub(t *testing.T) *hub {
 	h := &hub{
 		authority: authority, cluster: identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Cluster, Name: "prod"},
 		hellos: make(chan *spokev1.Hello, 16), said: make(chan *spokev1.SessionRequest, 64), offers: make(chan *spokev1.Offer, 1),
-		reports: make(chan *spokev1.ReportRequest, 16), ttl: time.Hour,
+		reports: make(chan *spokev1.ReportRequest, 16), ttl: time.Hour, renewedTTL: time.Hour,
 	}
+	authority.Now = h.now
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +81,19 @@ func newHub(t *testing.T) *hub {
 }
 
 func (h *hub) serve(t *testing.T, listener net.Listener) {
+	t.Helper()
+	h.certify(t)
+	config := identity.ServerTLS(&h.credential)
+	config.Time = h.now
+	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
+	spokev1.RegisterSpokeServiceServer(h.server, h)
+	registrationv1.RegisterRegistrationServiceServer(h.server, h)
+	go func() { _ = h.server.Serve(listener) }()
+	t.Cleanup(h.server.Stop)
+}
+
+// certify gives the server a certificate of now by its clock.
+func (h *hub) certify(t *testing.T) {
 	t.Helper()
 	key, err := identity.NewKey()
 	if err != nil {
@@ -86,13 +107,7 @@ func (h *hub) serve(t *testing.T, listener net.Listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c identity.Credential
-	c.Set(pair, []*x509.Certificate{h.authority.Certificate()})
-	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(&c))))
-	spokev1.RegisterSpokeServiceServer(h.server, h)
-	registrationv1.RegisterRegistrationServiceServer(h.server, h)
-	go func() { _ = h.server.Serve(listener) }()
-	t.Cleanup(h.server.Stop)
+	h.credential.Set(pair, []*x509.Certificate{h.authority.Certificate()})
 }
 
 func (h *hub) issue(csr []byte) (*registrationv1.Certificate, error) {
@@ -108,8 +123,16 @@ func (h *hub) issue(csr []byte) (*registrationv1.Certificate, error) {
 }
 
 func (h *hub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*registrationv1.RegisterResponse, error) {
+	pub, err := identity.ParseCSR(r.GetCsr())
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, err
+	}
 	h.mu.Lock()
-	h.tokens = append(h.tokens, r.GetToken()+" "+string(manifest.DigestOf(r.GetCsr()).String()))
+	h.tokens = append(h.tokens, r.GetToken()+" "+manifest.DigestOf(key).String())
 	lose := h.lose
 	h.lose = false
 	h.mu.Unlock()
@@ -129,7 +152,7 @@ func (h *hub) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*regis
 	}
 	h.mu.Lock()
 	h.renewals++
-	h.ttl = time.Hour
+	h.ttl = h.renewedTTL
 	h.mu.Unlock()
 	c, err := h.issue(r.GetCsr())
 	return &registrationv1.RenewResponse{Certificate: c}, err
@@ -285,7 +308,7 @@ func TestALostAnswerToARegistrationIsAskedForWithTheSameKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(h.tokens) != 2 || d.saves != 2 {
+	if len(h.tokens) != 2 || h.tokens[0] != h.tokens[1] || d.saves != 2 {
 		t.Errorf("%d registrations, %d saves: want the key saved once, then the certificate", len(h.tokens), d.saves)
 	}
 	if certificates, err := identity.ParseCertificates(d.entries[CertEntry]); err != nil || len(certificates) == 0 {
