@@ -22,6 +22,7 @@ import (
 const (
 	serverTTL  = 7 * 24 * time.Hour // renewed at half-life, and at every start
 	renewRetry = time.Minute
+	clockLook  = 5 * time.Second // how often to look whether it must be renewed, for a clock can be set
 
 	// DefaultOperatorTTL is the lifetime of an operator's certificate.
 	DefaultOperatorTTL = 365 * 24 * time.Hour
@@ -50,23 +51,26 @@ func (h *Hub) renewCertificate() error {
 	return nil
 }
 
-// keepCertificate renews the server's certificate at half-life until ctx ends.
+// keepCertificate renews the server's certificate at half-life until ctx ends, and soon after the clock was set, if the
+// certificate does not hold by the new time. The first operator's is looked at as well.
 func (h *Hub) keepCertificate(ctx context.Context) error {
-	wait := time.Until(h.credential.RenewAt())
+	wait := clockLook
 	for {
-		t := time.NewTimer(max(wait, time.Second))
+		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return nil
 		case <-t.C:
 		}
-		if err := h.renewCertificate(); err != nil {
-			h.config.Log.Error("renew the server's certificate", telemetry.Err(err))
-			wait = renewRetry
+		wait = clockLook
+		if !h.credential.Due(h.config.Now()) {
 			continue
 		}
-		wait = time.Until(h.credential.RenewAt())
+		if err := errors.Join(h.renewCertificate(), h.writeOperatorConfig()); err != nil {
+			h.config.Log.Error("renew the server's certificate", telemetry.Err(err))
+			wait = renewRetry
+		}
 	}
 }
 
@@ -108,10 +112,12 @@ func (h *Hub) advertised() string {
 	return net.JoinHostPort("localhost", port)
 }
 
-// writeOperatorConfig makes the first operator's context, once. Who deletes the file gets a new one at the next start.
+// writeOperatorConfig makes the first operator's context, once, and anew if its certificate does not hold now: it has ended,
+// or a wrong clock issued it. Who deletes the file gets a new one at the next start.
 func (h *Hub) writeOperatorConfig() error {
 	path := h.OperatorConfig()
-	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !h.isUseless(path) {
 		return err
 	}
 	c, err := issueOperator(h.authority, operatorName, h.operatorAddress(), DefaultOperatorTTL)
@@ -119,6 +125,16 @@ func (h *Hub) writeOperatorConfig() error {
 		return err
 	}
 	return c.Save(path)
+}
+
+// isUseless reports whether a file of contexts is as the hub wrote it, with a certificate that does not hold now.
+func (h *Hub) isUseless(path string) bool {
+	c, err := operatorconfig.Load(path)
+	if err != nil || len(c.Contexts) != 1 {
+		return false // it is the operators' own now
+	}
+	chain, err := identity.ParseCertificates(c.Contexts[0].ClientCertificateData)
+	return err == nil && chain[0].CheckSignatureFrom(h.authority.Certificate()) == nil && identity.CheckTime(chain[0], h.config.Now()) != nil
 }
 
 // IssueOperator makes a context for one more operator, or for the first one again, from the authority in a hub's data

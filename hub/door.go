@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -15,7 +14,6 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
-	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -36,7 +34,7 @@ const (
 func (h *Hub) open(registration registrationv1.RegistrationServiceServer) {
 	g := &guard{trustDomain: h.authority.TrustDomain(), log: h.config.Log, requests: newRequests(h.registry)}
 	h.grpc = grpc.NewServer(append(h.limits(),
-		grpc.Creds(credentials.NewTLS(identity.ServerTLS(h.credential))),
+		grpc.Creds(h.handshakes()),
 		grpc.ChainUnaryInterceptor(g.unary),
 		grpc.ChainStreamInterceptor(g.stream),
 		grpc.UnknownServiceHandler(refuseUnknown),

@@ -66,7 +66,8 @@ type Config struct {
 	// Without it that is an error. Whoever asks for one starts over with it; see lostKeys.
 	NewKeys []string
 
-	Log *slog.Logger // slog.Default()
+	Log *slog.Logger     // slog.Default()
+	Now func() time.Time // the machine's clock, which may be set at any moment; time.Now
 }
 
 // Defaults of Config.
@@ -97,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.BundleTTL, DefaultBundleTTL)
 	setDefault(&c.CertificateTTL, DefaultCertificateTTL)
 	setDefault(&c.Log, slog.Default())
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return c, nil
 }
 
@@ -154,6 +158,7 @@ func New(c Config) (h *Hub, err error) {
 	if err = h.loadKeys(); err != nil {
 		return h, err
 	}
+	h.authority.Now = c.Now
 	if err = h.listen(); err != nil {
 		return h, err
 	}
@@ -187,14 +192,14 @@ func (h *Hub) build() error {
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Fetcher: git.New(c.SourceDir, git.Limits{}), Log: c.Log, Metrics: h.registry,
 	})
-	h.plan = plan.New(plan.Config{Store: h.store, Renderer: renderer, Log: c.Log, Metrics: h.registry})
+	h.plan = plan.New(plan.Config{Store: h.store, Renderer: renderer, Log: c.Log, Metrics: h.registry, Now: c.Now})
 	h.publish = publish.New(publish.Config{
-		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL, Log: c.Log, Metrics: h.registry,
+		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.dispatch = dispatch.New(dispatch.Config{
 		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry,
 	})
-	h.admin = admin.New(admin.Config{Store: h.store, Vault: h.vault, Log: c.Log, Join: admin.Join{
+	h.admin = admin.New(admin.Config{Store: h.store, Vault: h.vault, Log: c.Log, Now: c.Now, Join: admin.Join{
 		TrustDomain: h.authority.TrustDomain(),
 		CAPin:       h.authority.Pin(),
 		Address:     h.advertised(),
@@ -202,7 +207,7 @@ func (h *Hub) build() error {
 		SpokeImage:  c.SpokeImage,
 	}})
 	h.open(registration.New(registration.Config{
-		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry,
+		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	}))
 	return nil
 }

@@ -62,6 +62,7 @@ type Config struct {
 	HTTPListen      string // /metrics, /healthz, /readyz; 0.0.0.0:7481
 	PolicyFile      string // what bundles may do here, whatever they say; empty: everything
 	Log             *slog.Logger
+	Now             func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
 }
 
 // Spoke is one spoke. Make it with New.
@@ -175,7 +176,7 @@ func (s *Spoke) build() {
 		Hub: c.Hub, Cluster: c.id(), JoinToken: c.joinToken, CAPin: c.CAPin,
 		Identity: secretKeeper{s.client, c.Namespace}, Credential: &identity.Credential{},
 		Kubernetes: s.kubernetesVersion, Version: version.String(), Protocol: version.Protocol,
-		OnConnected: s.connected, Log: c.Log, Jitter: rand.Float64,
+		OnConnected: s.connected, Log: c.Log, Now: c.Now, Jitter: rand.Float64,
 	})
 	s.reporter = report.New(s.session, c.Log)
 	s.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
@@ -185,7 +186,7 @@ func (s *Spoke) build() {
 	s.agent = agent.New(agent.Config{
 		Cluster: c.id(), Keyring: s.keyring, Store: s.state, Hub: s.session, Applier: applier, Watcher: s.watcher, Index: index,
 		Kubernetes: s.client, Check: s.check, Reporter: s.reporter, Metrics: agent.NewMetrics(s.registry),
-		Log: c.Log, Jitter: rand.Float64,
+		Log: c.Log, Now: c.Now, Jitter: rand.Float64,
 	})
 	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: telemetry.Namespace, Subsystem: "spoke", Name: "connected", Help: "1 while there is a session with the hub.",

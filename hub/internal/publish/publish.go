@@ -38,7 +38,7 @@ const (
 	retryAfter = 5 * time.Second  // after the store refused a transaction, a full disk for one
 	sweepEvery = time.Hour        // and first one sweepEvery after the start
 	checkEvery = 10 * time.Minute // how often to look for bundles that need refreshing, at most
-	clockEvery = 15 * time.Second // how often to look whether the clock was set, at most
+	clockEvery = 5 * time.Second  // how often to look whether the clock was set, at most
 	maxStep    = time.Minute      // a clock that is set by less changes nothing; spokes allow for more (trust.MaxSkew)
 )
 
