@@ -6,7 +6,8 @@
 //
 // Layout of the state folder:
 //
-//	spoke.db   the last verified bundle with its blobs, still encrypted, and what was applied (spoke/internal/state)
+//	spoke.db          the last verified bundle with its blobs, still encrypted, and what was applied (spoke/internal/state)
+//	spoke.db.damaged  the last such file that was damaged; nothing reads it
 package spoke
 
 import (
@@ -102,7 +103,7 @@ func New(c Config) (s *Spoke, err error) {
 	if err = os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return s, err
 	}
-	if s.state, err = state.Open(filepath.Join(c.StateDir, "spoke.db")); err != nil {
+	if err = s.openState(); err != nil {
 		return s, err
 	}
 	if s.client, err = kube.Connect(kube.Config{Kubeconfig: c.Kubeconfig}); err != nil {
@@ -165,6 +166,21 @@ func (s *Spoke) readFiles() error {
 		return fmt.Errorf("policy: %w", err)
 	}
 	s.policy, err = trust.ParsePolicy(text)
+	return err
+}
+
+// openState opens the state, or a new one in place of a file that is damaged.
+func (s *Spoke) openState() (err error) {
+	path := filepath.Join(s.config.StateDir, "spoke.db")
+	s.state, err = state.Open(path)
+	if !errors.Is(err, state.ErrDamaged) {
+		return err
+	}
+	damage := err
+	var aside string
+	s.state, aside, err = state.Renew(path)
+	s.config.Log.Error("the state on disk is damaged: it was moved aside, and the spoke starts without it",
+		telemetry.Err(damage), telemetry.Path(aside))
 	return err
 }
 

@@ -38,6 +38,8 @@ type model struct {
 	// dependents are the applications that were applied depending on one that is to be deleted.
 	dependents map[bundle.Owner][]bundle.Owner
 
+	left *restored // what the last process left behind, until there is a bundle
+
 	offer   *Offer // being received, or waiting to be tried again
 	tries   int
 	told    bool      // the hub heard why the offer is not accepted

@@ -160,7 +160,7 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 	if err := a.Store.PutMark(act.owner, act.remember); err != nil {
 		return nil, err
 	}
-	l := newLoader(act.app, a.Store.Blob, a.Kubernetes.Secret)
+	l := newLoader(act.app, a.blob(ctx), a.Kubernetes.Secret)
 	set := apply.Set{
 		Owner: act.owner, Previous: previous, Prune: act.app.Prune, Force: act.app.Force, ServiceAccount: act.app.ServiceAccount,
 		Reapply: act.reapply, Guard: apply.DefaultGuard, Acknowledged: act.asked, Claimed: a.claimed, Save: a.save,

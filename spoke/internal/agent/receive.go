@@ -71,7 +71,7 @@ func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bund
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	return b, apps, a.Store.Accept(id, envelope, c.pending)
+	return b, apps, a.Store.Accept(state.Accepted{Recipient: a.Cluster.String(), ID: id, Envelope: envelope}, c.pending)
 }
 
 // fetchContent fetches the applications that are missing, and then what these reach.
@@ -90,6 +90,23 @@ func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle
 	}
 	_, err = c.fetchMissing(ctx, reached(apps), false)
 	return apps, err
+}
+
+// blob returns how the blobs of the bundle are read. One that is missing or damaged on disk is fetched again.
+func (a *Agent) blob(ctx context.Context) func(manifest.Digest) ([]byte, error) {
+	return func(d manifest.Digest) ([]byte, error) {
+		data, err := a.Store.Blob(d)
+		if !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrBlob) {
+			return data, err
+		}
+		a.Log.Warn("blob not on disk, fetching it again", telemetry.Digest(d), telemetry.Err(err))
+		c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
+		fetched, again := c.fetch(ctx, []manifest.Digest{d}, true)
+		if again != nil {
+			return nil, fmt.Errorf("%w; fetch it again: %w", err, again)
+		}
+		return fetched[d], a.Store.PutBlobs(c.pending)
+	}
 }
 
 // reached lists the blobs that applications refer to.

@@ -23,19 +23,19 @@ func (a *Agent) restore() error {
 	if err := a.restoreInventories(in); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+	if a.model.bundle, err = a.Store.Seen(a.Cluster.String()); err != nil { // the high-water mark holds, whatever becomes of the bundle
+		return fmt.Errorf("restore: %w", err)
+	}
 	last, err := a.Store.Accepted()
 	if errors.Is(err, state.ErrNotFound) {
 		a.take(in)
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	a.model.bundle = last.ID // the high-water mark holds, whatever becomes of the bundle
-	b, id, err := trust.Open(last.Envelope, trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: last.ID, Now: a.Now()})
 	if err == nil {
-		in.id, in.bundle = id, b
-		in.apps, err = a.readApplications(b, nil)
+		err = a.restoreBundle(&in, last)
+	}
+	if errors.Is(err, state.ErrDamaged) {
+		return fmt.Errorf("restore: %w", err)
 	}
 	if err != nil {
 		// Nothing is carried out that cannot be trusted, and nothing is deleted. The hub's next offer heals it.
@@ -44,6 +44,22 @@ func (a *Agent) restore() error {
 	}
 	a.take(in)
 	return nil
+}
+
+// restoreBundle verifies the last accepted bundle again, and that all it reaches is there.
+func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
+	inputs := trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: a.model.bundle, Now: a.Now()}
+	if in.bundle, in.id, err = trust.Open(last.Envelope, inputs); err != nil {
+		return err
+	}
+	if in.apps, err = a.readApplications(in.bundle, nil); err != nil {
+		return err
+	}
+	missing, err := a.Store.Missing(reached(in.apps))
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("blobs that it needs are missing, %s for one: %w", missing[0], state.ErrNotFound)
+	}
+	return err
 }
 
 func (a *Agent) restoreInventories(in restored) error {

@@ -51,30 +51,37 @@ func (m *model) step(in input) []action {
 	return append(out, m.settle()...)
 }
 
-// restore takes up what the last process left behind. Nothing is applied for it but what was not finished.
+// restore takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a bundle
+// nobody knows what should be deleted, so what was left waits for the first one.
 func (m *model) restore(in restored) []action {
+	m.left = &in
 	if in.bundle == nil {
-		return nil // without a bundle nobody knows what should be deleted
+		return nil
 	}
-	for owner, mark := range in.marks {
-		m.nodes[owner] = &node{entry: bundle.Entry{Owner: owner}, mark: mark, gone: true}
+	return m.adopt(in.id, in.bundle, in.apps)
+}
+
+// takeUp makes nodes of what the last process left behind. Those that the bundle does not name are to be deleted.
+func (m *model) takeUp() {
+	if m.left == nil {
+		return
 	}
-	for owner, summary := range in.health {
+	gone := func(owner bundle.Owner) *node {
 		if m.nodes[owner] == nil {
 			m.nodes[owner] = &node{entry: bundle.Entry{Owner: owner}, gone: true}
 		}
-		m.nodes[owner].health = summary
+		return m.nodes[owner]
 	}
-	out := m.adopt(in.id, in.bundle, in.apps)
-	for _, n := range m.nodes {
-		n.dirty = n.dirty || n.gone
+	for owner, mark := range m.left.marks {
+		gone(owner).mark = mark
 	}
-	for owner, cut := range in.unclean {
-		if n := m.nodes[owner]; n != nil && cut {
-			n.dirty = true
-		}
+	for owner, summary := range m.left.health {
+		gone(owner).health = summary
 	}
-	return out
+	for owner, cut := range m.left.unclean {
+		gone(owner).dirty = cut
+	}
+	m.left = nil
 }
 
 func (m *model) offered(o Offer) []action {
@@ -117,6 +124,7 @@ func (m *model) rejected(in received) []action {
 
 // adopt makes a verified bundle the one to carry out.
 func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Owner]*bundle.Application) []action {
+	m.takeUp()
 	m.bundle, m.stage = id, Received
 	out := []action{adopt{id, apps}}
 	named := map[bundle.Owner]bool{}
@@ -134,6 +142,7 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Owner]*bun
 			n.leave(m.now)
 			out = append(out, n.stop()...)
 		}
+		n.dirty = n.dirty || n.gone && n.work == idle
 	}
 	m.sort()
 	return out

@@ -25,7 +25,8 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 // one half. An application is named by a letter and has the digest that it is given as a word.
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
-//	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon
+//	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown digest
+//	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [repaired:2] [Current|InProgress|Failed]
 //	removed a [fail:words] / observed a [drift] [health] / checked a health / at 12.5
@@ -179,26 +180,33 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 	if words[0] == "nothing" {
 		return in
 	}
-	in.id = sequence(t, words[0])
+	if words[0] != "left" {
+		in.id = sequence(t, words[0])
+	}
 	var named []string
 	for i, word := range words[1:] {
 		if word == ":" {
-			for _, mark := range words[i+2:] {
-				name, digest, _ := strings.Cut(mark, "=")
+			for _, word := range words[i+2:] {
+				name, digest, _ := strings.Cut(word, "=")
 				digest, needs, _ := strings.Cut(digest, ",needs:")
 				digest, cut := strings.CutSuffix(digest, "!")
-				m := state.Mark{Digest: s.digest(digest), Revision: "r-" + digest, Prune: true}
-				if needs != "" {
-					m.DependsOn = []bundle.Owner{owner(needs)}
+				mark := state.Mark{Prune: true}
+				if digest != "?" {
+					mark.Digest, mark.Revision = s.digest(digest), "r-"+digest
 				}
-				in.marks[owner(name)] = m
+				if needs != "" {
+					mark.DependsOn = []bundle.Owner{owner(needs)}
+				}
+				in.marks[owner(name)] = mark
 				in.unclean[owner(name)] = cut
 			}
 			break
 		}
 		named = append(named, word)
 	}
-	in.bundle, in.apps = s.bundle(named)
+	if words[0] != "left" {
+		in.bundle, in.apps = s.bundle(named)
+	}
 	return in
 }
 

@@ -79,10 +79,11 @@ func putBlobs(tx *bolt.Tx, blobs []Blob) error {
 	return nil
 }
 
-// Blob returns the uncompressed bytes of a blob, or ErrNotFound. They are verified again: a disk may lie.
+// Blob returns the uncompressed bytes of a blob, or ErrNotFound. They are verified again: a disk may lie. A damaged blob is
+// ErrBlob, and is deleted, so that it is missing and can be fetched again.
 func (s *Store) Blob(d manifest.Digest) ([]byte, error) {
 	var row []byte
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		row = append(row, tx.Bucket(blobsBucket).Get(d[:])...)
 		return nil
 	})
@@ -93,13 +94,16 @@ func (s *Store) Blob(d manifest.Digest) ([]byte, error) {
 		return nil, fmt.Errorf("blob %s: %w", d, ErrNotFound)
 	}
 	_, data, err := s.Check(d, binary.BigEndian.Uint64(row), row[lengthSize:])
-	return data, err
+	if err != nil {
+		return nil, errors.Join(err, s.update(func(tx *bolt.Tx) error { return tx.Bucket(blobsBucket).Delete(d[:]) }))
+	}
+	return data, nil
 }
 
 // Missing returns which of the digests are not stored, in their order.
 func (s *Store) Missing(digests []manifest.Digest) ([]manifest.Digest, error) {
 	var missing []manifest.Digest
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket(blobsBucket)
 		for _, d := range digests {
 			if b.Get(d[:]) == nil {
@@ -114,7 +118,7 @@ func (s *Store) Missing(digests []manifest.Digest) ([]manifest.Digest, error) {
 // Sweep deletes the blobs that keep does not name, and returns how many those were.
 func (s *Store) Sweep(keep func(manifest.Digest) bool) (int, error) {
 	var gone [][]byte
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(blobsBucket).ForEach(func(k, _ []byte) error {
 			if d, err := manifest.DigestFromBytes(k); err != nil || !keep(d) {
 				gone = append(gone, bytes.Clone(k))

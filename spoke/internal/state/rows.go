@@ -35,7 +35,7 @@ func (s *Store) PutMark(owner bundle.Owner, m Mark) error {
 	return s.put(appliedBucket, owner, row)
 }
 
-// Marks returns all marks.
+// Marks returns all marks, or ErrDamaged.
 func (s *Store) Marks() (map[bundle.Owner]Mark, error) {
 	marks := map[bundle.Owner]Mark{}
 	err := s.scan(appliedBucket, func(owner bundle.Owner, row []byte) error {
@@ -67,7 +67,7 @@ func (s *Store) PutInventory(owner bundle.Owner, data []byte) error {
 // Inventory returns what PutInventory was last given for the owner, or ErrNotFound.
 func (s *Store) Inventory(owner bundle.Owner) ([]byte, error) {
 	var data []byte
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		data = bytes.Clone(tx.Bucket(inventoriesBucket).Get(ownerKey(owner)))
 		return nil
 	})
@@ -85,7 +85,8 @@ func (s *Store) DeleteInventory(owner bundle.Owner) error {
 	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(ownerKey(owner)) })
 }
 
-// Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data.
+// Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data. An error of fn
+// means that it cannot read the data, and is returned as ErrDamaged.
 func (s *Store) Inventories(fn func(owner bundle.Owner, data []byte) error) error {
 	return s.scan(inventoriesBucket, fn)
 }
@@ -93,7 +94,7 @@ func (s *Store) Inventories(fn func(owner bundle.Owner, data []byte) error) erro
 // put writes a row, unless it is there already: what does not change costs no fsync.
 func (s *Store) put(bucket []byte, owner bundle.Owner, row []byte) error {
 	key, same := ownerKey(owner), false
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		was := tx.Bucket(bucket).Get(key)
 		same = was != nil && bytes.Equal(was, row)
 		return nil
@@ -108,14 +109,14 @@ func (s *Store) put(bucket []byte, owner bundle.Owner, row []byte) error {
 }
 
 func (s *Store) scan(bucket []byte, fn func(bundle.Owner, []byte) error) error {
-	return s.db.View(func(tx *bolt.Tx) error {
+	return s.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucket).ForEach(func(k, v []byte) error {
 			owner, err := parseOwner(k)
 			if err == nil {
 				err = fn(owner, v)
 			}
 			if err != nil {
-				return fmt.Errorf("%s of %s: %w", bucket, owner, err)
+				return fmt.Errorf("%w: %s of %s: %w", ErrDamaged, bucket, owner, err)
 			}
 			return nil
 		})

@@ -8,20 +8,26 @@
 // Layout (version 1), buckets and keys:
 //
 //	meta         "layout"                 → the version, as decimal digits
-//	accepted     "id"                     → bundle.ID as JSON: the last verified bundle, and so the high-water mark
+//	accepted     "id"                     → bundle.ID as JSON: the last verified bundle
+//	             "recipient"              → the SPIFFE ID of the cluster that it is for
 //	             "envelope"               → its signing.Envelope's bytes, as received
+//	seen         SPIFFE ID of a cluster   → bundle.ID as JSON: the newest bundle ever verified for it, the high-water mark
 //	blobs        SHA-256, 32 bytes        → 8 bytes big-endian length uncompressed, then the zstd frame as received
 //	applied      kind NUL namespace NUL name → Mark as JSON
 //	inventories  kind NUL namespace NUL name → whatever spoke/internal/inventory writes
 //
-// Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was.
+// A spoke that moves from one hub to another and back has a recipient, and so a high-water mark, with each of them.
+//
+// Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was. A file that is
+// not whole (cut off, overwritten) is told by Open as ErrDamaged; the caller moves it aside by Renew and starts anew.
 package state
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,6 +44,8 @@ var (
 	ErrNotFound = errors.New("not in the state")
 	// ErrOlder says that a bundle is not newer than the one accepted last.
 	ErrOlder = errors.New("not newer than the last accepted bundle")
+	// ErrDamaged says that the file, or a row in it, is not what was written.
+	ErrDamaged = errors.New("the state is damaged")
 	// ErrFull says that the volume has no space left. What was stored before is intact.
 	ErrFull = errors.New("the state volume is full: enlarge it or free space on it")
 )
@@ -45,49 +53,69 @@ var (
 var (
 	metaBucket        = []byte("meta")
 	acceptedBucket    = []byte("accepted")
+	seenBucket        = []byte("seen")
 	blobsBucket       = []byte("blobs")
 	appliedBucket     = []byte("applied")
 	inventoriesBucket = []byte("inventories")
 
-	layoutKey   = []byte("layout")
-	idKey       = []byte("id")
-	envelopeKey = []byte("envelope")
+	layoutKey    = []byte("layout")
+	idKey        = []byte("id")
+	recipientKey = []byte("recipient")
+	envelopeKey  = []byte("envelope")
+
+	buckets = [][]byte{metaBucket, acceptedBucket, seenBucket, blobsBucket, appliedBucket, inventoriesBucket}
 )
 
 // Store is the spoke's state file. It is safe for concurrent use.
 type Store struct {
-	db     *bolt.DB
-	frames *decoder
+	db      *bolt.DB
+	frames  *decoder
+	damaged chan struct{} // see Damaged
+	report  sync.Once
 }
 
-// Open opens or creates the state file at path, mode 0600. It fails when another process has the file, or when a newer
-// version of Nave wrote it.
+// Open opens or creates the state file at path, mode 0600. It fails when another process has the file, when a newer version
+// of Nave wrote it, and with ErrDamaged.
 func Open(path string) (*Store, error) { return OpenLimited(path, 0) }
 
 // OpenLimited is Open for a file that never grows beyond a size in bytes; what does not fit is ErrFull, as on a full disk.
 func OpenLimited(path string, maxSize int) (*Store, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:        time.Second,
-		NoFreelistSync: true, // one page less to write; the list is rebuilt on open
-		FreelistType:   bolt.FreelistMapType,
-		MaxSize:        maxSize,
-	})
+	db, err := openFile(path, maxSize)
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open state %s: another process has it open", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", path, full(err))
 	}
-	s := &Store{db: db, frames: newDecoder()}
+	s := &Store{db: db, frames: newDecoder(), damaged: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open state %s: %w", path, err), s.Close())
 	}
 	return s, nil
 }
 
+func openFile(path string, maxSize int) (db *bolt.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	return bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:        time.Second,
+		NoFreelistSync: true, // one page less to write; the list is rebuilt on open
+		FreelistType:   bolt.FreelistMapType,
+		MaxSize:        maxSize,
+		OpenFile:       openWhole,
+	})
+}
+
 func (s *Store) prepare() error {
 	var found []byte
-	err := s.db.View(func(tx *bolt.Tx) error {
+	whole := true
+	err := s.view(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			whole = whole && tx.Bucket(name) != nil
+		}
 		if b := tx.Bucket(metaBucket); b != nil {
 			found = append(found, b.Get(layoutKey)...)
 		}
@@ -96,13 +124,13 @@ func (s *Store) prepare() error {
 	switch {
 	case err != nil:
 		return err
-	case string(found) == layout:
-		return nil
-	case found != nil:
+	case found != nil && string(found) != layout:
 		return fmt.Errorf("layout %s is from a newer version of Nave, this one knows %s: upgrade the spoke", found, layout)
+	case whole:
+		return nil
 	}
 	return s.update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{metaBucket, acceptedBucket, blobsBucket, appliedBucket, inventoriesBucket} {
+		for _, name := range buckets {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -111,13 +139,48 @@ func (s *Store) prepare() error {
 	})
 }
 
+// Renew moves a damaged file aside, in place of one that was moved there before, and opens a new one. aside is where the
+// damaged file is; empty when a full disk had no room for both.
+func Renew(path string) (s *Store, aside string, err error) {
+	aside = path + ".damaged"
+	if err := os.Rename(path, aside); err != nil {
+		return nil, "", fmt.Errorf("move the damaged state aside: %w", err)
+	}
+	if s, err = Open(path); errors.Is(err, ErrFull) && os.Remove(aside) == nil {
+		aside = ""
+		s, err = Open(path)
+	}
+	return s, aside, err
+}
+
 // Close closes the file. Calls that run end first.
 func (s *Store) Close() error {
 	s.frames.close()
 	return s.db.Close()
 }
 
-func (s *Store) update(fn func(*bolt.Tx) error) error { return full(s.db.Update(fn)) }
+// Damaged is closed when a call met a file that is not what was written. The store should be closed then, and the file renewed.
+func (s *Store) Damaged() <-chan struct{} { return s.damaged }
+
+func (s *Store) update(fn func(*bolt.Tx) error) (err error) {
+	defer s.catch(&err)
+	return full(s.db.Update(fn))
+}
+
+func (s *Store) view(fn func(*bolt.Tx) error) (err error) {
+	defer s.catch(&err)
+	return s.db.View(fn)
+}
+
+// catch makes an error of a panic: bbolt panics when the pages of its file contradict each other.
+func (s *Store) catch(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: %v", ErrDamaged, p)
+	}
+	if errors.Is(*err, ErrDamaged) {
+		s.report.Do(func() { close(s.damaged) })
+	}
+}
 
 // full says in words that a disk is full.
 func full(err error) error {
@@ -125,63 +188,6 @@ func full(err error) error {
 		return fmt.Errorf("%w (%w)", ErrFull, err)
 	}
 	return err
-}
-
-// Accepted is the last verified bundle.
-type Accepted struct {
-	ID       bundle.ID
-	Envelope []byte // as received
-}
-
-// Accepted returns the last verified bundle, or ErrNotFound.
-func (s *Store) Accepted() (Accepted, error) {
-	var a Accepted
-	err := s.db.View(func(tx *bolt.Tx) error {
-		b := tx.Bucket(acceptedBucket)
-		id := b.Get(idKey)
-		if id == nil {
-			return ErrNotFound
-		}
-		a.Envelope = append(a.Envelope, b.Get(envelopeKey)...)
-		return json.Unmarshal(id, &a.ID)
-	})
-	if err != nil {
-		return Accepted{}, fmt.Errorf("last accepted bundle: %w", err)
-	}
-	return a, nil
-}
-
-// Accept makes a verified bundle the last accepted one and stores the blobs that came with it, all in one transaction.
-// All that the bundle reaches must be stored then. It returns ErrOlder for a bundle that is not newer than the last, so
-// that no mistake elsewhere can turn time back; accepting the last one again changes nothing.
-func (s *Store) Accept(id bundle.ID, envelope []byte, blobs []Blob) error {
-	row, err := json.Marshal(id)
-	if err != nil {
-		return err
-	}
-	err = s.update(func(tx *bolt.Tx) error {
-		b := tx.Bucket(acceptedBucket)
-		if last := b.Get(idKey); last != nil {
-			var was bundle.ID
-			if err := json.Unmarshal(last, &was); err != nil {
-				return err
-			}
-			if was == id {
-				return nil
-			}
-			if !id.Newer(was) {
-				return fmt.Errorf("%w: sequence %d.%d after %d.%d", ErrOlder, id.Epoch, id.Sequence, was.Epoch, was.Sequence)
-			}
-		}
-		if err := putBlobs(tx, blobs); err != nil {
-			return err
-		}
-		return errors.Join(b.Put(idKey, row), b.Put(envelopeKey, envelope))
-	})
-	if err != nil {
-		return fmt.Errorf("accept bundle %d.%d: %w", id.Epoch, id.Sequence, err)
-	}
-	return nil
 }
 
 // ownerKey orders as bundles order their applications: NUL sorts before all that a name can hold.

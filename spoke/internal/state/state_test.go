@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,13 +50,17 @@ func id(epoch, sequence uint64) bundle.ID {
 	return bundle.ID{Epoch: epoch, Sequence: sequence, Digest: manifest.DigestOf([]byte{byte(epoch), byte(sequence)})}
 }
 
+func accepted(id bundle.ID, envelope string) Accepted {
+	return Accepted{Recipient: "spiffe://one/cluster/prod", ID: id, Envelope: []byte(envelope)}
+}
+
 var owner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 
 func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	s, path := newStore(t)
 	b := blob(t, s, `{"kind":"ConfigMap"}`)
 	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true, DependsOn: []bundle.Owner{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
-	if err := errors.Join(s.Accept(id(1, 7), []byte("envelope"), []Blob{b}), s.PutMark(owner, mark), s.PutInventory(owner, []byte("owned"))); err != nil {
+	if err := errors.Join(s.Accept(accepted(id(1, 7), "envelope"), []Blob{b}), s.PutMark(owner, mark), s.PutInventory(owner, []byte("owned"))); err != nil {
 		t.Fatal(err)
 	}
 	// A copy of the file as it is now is what a killed process leaves behind.
@@ -95,7 +100,7 @@ func TestTheSequenceNeverGoesBack(t *testing.T) {
 		id   bundle.ID
 		want error
 	}{{id(2, 4), nil}, {id(2, 5), nil}, {id(2, 5), nil}, {id(2, 4), ErrOlder}, {id(1, 9), ErrOlder}, {fork, ErrOlder}, {id(3, 1), nil}} {
-		if err := s.Accept(step.id, nil, nil); !errors.Is(err, step.want) {
+		if err := s.Accept(accepted(step.id, ""), nil); !errors.Is(err, step.want) {
 			t.Errorf("accept %v: got %v, want %v", step.id, err, step.want)
 		}
 	}
@@ -179,16 +184,16 @@ func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Accept(id(1, 1), []byte("first"), []Blob{blob(t, s, "small")}); err != nil {
+	if err := s.Accept(accepted(id(1, 1), "first"), []Blob{blob(t, s, "small")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Accept(id(1, 2), make([]byte, 1<<20), nil); !errors.Is(err, ErrFull) {
+	if err := s.Accept(accepted(id(1, 2), strings.Repeat("x", 1<<20)), nil); !errors.Is(err, ErrFull) {
 		t.Fatalf("got %v, want ErrFull", err)
 	}
 	if a, err := s.Accepted(); err != nil || a.ID != id(1, 1) || string(a.Envelope) != "first" {
 		t.Errorf("afterwards: %+v, %v", a, err)
 	}
-	if err := s.Accept(id(1, 2), []byte("fits"), nil); err != nil {
+	if err := s.Accept(accepted(id(1, 2), "fits"), nil); err != nil {
 		t.Errorf("once there is space: %v", err)
 	}
 }
