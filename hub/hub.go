@@ -32,6 +32,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/navefleet/nave/hub/internal/admin"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/dispatch"
 	"github.com/navefleet/nave/hub/internal/fetch"
 	"github.com/navefleet/nave/hub/internal/plan"
@@ -57,6 +58,11 @@ type Config struct {
 
 	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
 	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 90 days
+
+	// AllowSourceAddresses are addresses and ranges of servers that sources may name although they are denied otherwise:
+	// loopback, link-local, this machine's own and the like (hub/internal/dial).
+	AllowSourceAddresses []string
+	DenyPrivateSources   bool // deny servers in private ranges, too
 
 	// RenderWorker is the command that serves worker.ServeWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
@@ -189,8 +195,12 @@ func (h *Hub) build() error {
 	if err != nil {
 		return err
 	}
+	network, err := h.network()
+	if err != nil {
+		return err
+	}
 	h.fetch = fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Fetcher: git.New(c.SourceDir, git.Limits{}), Log: c.Log, Metrics: h.registry,
+		Store: h.store, Vault: h.vault, Fetcher: git.New(git.Config{Dir: c.SourceDir, Network: network}), Log: c.Log, Metrics: h.registry,
 	})
 	h.plan = plan.New(plan.Config{Store: h.store, Renderer: renderer, Log: c.Log, Metrics: h.registry, Now: c.Now})
 	h.publish = publish.New(publish.Config{
@@ -210,6 +220,17 @@ func (h *Hub) build() error {
 		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	}))
 	return nil
+}
+
+// network says which servers the hub dials for its users: those of sources, and not the hub itself.
+func (h *Hub) network() (dial.Policy, error) {
+	allow, err := dial.ParsePrefixes(h.config.AllowSourceAddresses)
+	return dial.Policy{
+		Allow:       allow,
+		DenyPrivate: h.config.DenyPrivateSources,
+		Own:         append([]string{h.Addr().String(), h.HTTPAddr().String()}, h.config.Advertise...),
+		Proxies:     dial.ProxiesOfEnvironment(),
+	}, err
 }
 
 // renderer returns the pool of worker processes, or this process.

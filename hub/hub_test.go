@@ -58,7 +58,7 @@ type rig struct {
 func start(t *testing.T, dir string) *rig {
 	t.Helper()
 	h, err := hub.New(hub.Config{
-		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test", Log: telemetry.Discard(),
+		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test", AllowSourceAddresses: []string{"127.0.0.0/8"}, Log: telemetry.Discard(),
 	})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -69,7 +69,8 @@ func (f *Fleet) start(ctx context.Context, hubFlags []string) (err error) {
 	}
 	f.Hub = &Process{
 		Name: "nave-hub", binary: f.lab.Binary("nave-hub"), HTTP: http, Log: filepath.Join(f.Dir, "hub.log"),
-		Args: append([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen, "--http-listen=" + http, "--advertise=" + listen, "--log-level=debug"}, hubFlags...),
+		Args: append([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen, "--http-listen=" + http, "--advertise=" + listen,
+			"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1", "--log-level=debug"}, hubFlags...),
 	}
 	return f.Hub.Start(ctx)
 }

@@ -61,6 +61,8 @@ func newCommand() *cobra.Command {
 	f.DurationVar(&c.BundleTTL, "bundle-ttl", hub.DefaultBundleTTL, "how long a signed bundle is valid without this hub")
 	f.DurationVar(&c.CertificateTTL, "certificate-ttl", hub.DefaultCertificateTTL, "lifetime of spokes' certificates, renewed at half of it")
 	f.StringArrayVar(&c.NewKeys, "new-key", nil, "make this key anew if it is missing beside a used store: signing.key, ca or vault.key; for one start only (repeatable)")
+	f.StringArrayVar(&c.AllowSourceAddresses, "allow-source-address", nil, "address or range of servers that sources may name although it is denied by default, such as 127.0.0.0/8 (repeatable)")
+	f.BoolVar(&c.DenyPrivateSources, "deny-private-sources", false, "deny sources whose server has a private address (10.0.0.0/8, fc00::/7, …)")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	command.AddCommand(newWorkerCommand(), newOperatorCommand())

@@ -3,11 +3,13 @@ package fetch_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/fetch"
 	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -35,7 +37,8 @@ func startReal(t testing.TB, o gittest.Options) (*real, *gittest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loop := fetch.New(fetch.Config{Store: rows, Fetcher: git.New(t.TempDir(), git.Limits{}), Log: telemetry.Discard()})
+	fetcher := git.New(git.Config{Dir: t.TempDir(), Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
+	loop := fetch.New(fetch.Config{Store: rows, Fetcher: fetcher, Log: telemetry.Discard()})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- loop.Run(ctx) }()

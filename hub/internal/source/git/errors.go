@@ -12,9 +12,12 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+
+	"github.com/navefleet/nave/hub/internal/dial"
 )
 
-// What can be wrong with a fetch. Every error of Fetch is one of these (errors.Is) or the error of the caller's context.
+// What can be wrong with a fetch. Every error of Fetch is one of these or dial.ErrDenied (errors.Is), or the error of the
+// caller's context.
 var (
 	// ErrRequest: the source's own settings cannot work, whatever the server says.
 	ErrRequest = errors.New("the source's settings cannot work")
@@ -40,9 +43,9 @@ var (
 	ErrStorage = errors.New("the hub's storage failed")
 )
 
-// sentinels are all of the above, in the order in which an error is asked for them.
+// sentinels are all of these, in the order in which an error is asked for them.
 var sentinels = []error{
-	ErrLimit, ErrRequest, ErrAuthentication, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout,
+	ErrLimit, dial.ErrDenied, ErrRequest, ErrAuthentication, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout,
 	ErrTree, ErrStorage, ErrProtocol, ErrUnreachable,
 }
 

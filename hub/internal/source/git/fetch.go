@@ -14,15 +14,24 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/manifest"
 )
+
+// Config is what a Fetcher is made of.
+type Config struct {
+	Dir     string      // where caches and artifacts are kept. No other process may use it
+	Limits  Limits      // fields that are zero have their defaults
+	Network dial.Policy // the servers that may be dialled
+}
 
 // Fetcher fetches Git repositories. It may be used from several goroutines; fetches of one repository with the same
 // credentials take turns.
 type Fetcher struct {
 	dir    string
 	limits Limits
+	dialer *dial.Dialer
 
 	mu     sync.Mutex
 	ready  bool                     // prepare has succeeded
@@ -36,15 +45,16 @@ type artifactUse struct {
 	unused time.Time // since when Sweep sees no use; zero: in use
 }
 
-// New returns a Fetcher that keeps its caches and artifacts below dir. No other process may use dir. Fields of limits that
-// are zero have their defaults.
-func New(dir string, limits Limits) *Fetcher {
+// New returns a Fetcher.
+func New(c Config) *Fetcher {
+	dir := c.Dir
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
 	return &Fetcher{
 		dir:    dir,
-		limits: limits.or(defaults),
+		limits: c.Limits.or(defaults),
+		dialer: dial.New(c.Network),
 		caches: map[string]chan struct{}{},
 		trees:  map[string]*artifactUse{},
 	}
@@ -112,7 +122,7 @@ func (f *fetching) run(ctx context.Context) (source.Artifact, error) {
 		f.last = nil
 	}
 	for attempt := 0; ; attempt++ {
-		s, err := dial(ctx, u, f.req.Auth, f.limits, f.tmp())
+		s, err := open(ctx, f.dialer, u, f.req.Auth, f.limits, f.tmp())
 		if err != nil {
 			return source.Artifact{}, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
@@ -25,6 +27,15 @@ type world struct {
 	repo    *gittest.Repository
 	fetcher *git.Fetcher
 	dir     string
+}
+
+// newFetcher returns a fetcher that may dial the servers of these tests.
+func newFetcher(dir string, limits git.Limits) *git.Fetcher {
+	return git.New(git.Config{Dir: dir, Limits: limits, Network: loopback()})
+}
+
+func loopback() dial.Policy {
+	return dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
 
 func newWorld(t *testing.T, o gittest.Options) *world {
@@ -39,7 +50,7 @@ func newWorld(t *testing.T, o gittest.Options) *world {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	return &world{T: t, server: server, repo: repo, dir: dir, fetcher: git.New(dir, git.Limits{})}
+	return &world{T: t, server: server, repo: repo, dir: dir, fetcher: newFetcher(dir, git.Limits{})}
 }
 
 func (w *world) commit(files map[string]string) string {
@@ -279,7 +290,7 @@ func TestReferencesAreNamedAsFluxNamesThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, cache := range []string{"empty", "filled"} {
-				fetcher := git.New(t.TempDir(), git.Limits{})
+				fetcher := newFetcher(t.TempDir(), git.Limits{})
 				if cache == "filled" {
 					fetcher = w.fetcher
 				}
@@ -409,7 +420,7 @@ func TestAnArtifactOfAnEarlierProcessIsVerified(t *testing.T) {
 			if err := spoil(last.Dir); err != nil {
 				t.Fatal(err)
 			}
-			w.fetcher = git.New(w.dir, git.Limits{})
+			w.fetcher = newFetcher(w.dir, git.Limits{})
 			a := w.fetch(w.main(), &last)
 			holds(t, a, map[string]string{"a": "1"})
 			if a.Digest != last.Digest || a.Dir != last.Dir {
@@ -494,7 +505,7 @@ func TestTheHubsOwnDiskIsBlamedForItsFaultsAndForgiven(t *testing.T) {
 	w.commit(map[string]string{"a": "1"})
 	dir := filepath.Join(t.TempDir(), "sources")
 	w.do(os.WriteFile(dir, nil, 0o600))
-	w.fetcher = git.New(dir, git.Limits{})
+	w.fetcher = newFetcher(dir, git.Limits{})
 	w.fails(w.main(), git.ErrStorage, w.repo.URL(), dir)
 	w.do(os.Remove(dir))
 	w.fetch(w.main(), nil)
@@ -520,7 +531,7 @@ func BenchmarkAOneLineChangeAmongAThousandFiles(b *testing.B) {
 	if _, err := repo.Commit(tree, "one"); err != nil {
 		b.Fatal(err)
 	}
-	fetcher := git.New(b.TempDir(), git.Limits{})
+	fetcher := newFetcher(b.TempDir(), git.Limits{})
 	req := git.Request{URL: repo.URL(), Ref: git.Reference{Branch: "main"}}
 	last, err := fetcher.Fetch(b.Context(), req, nil)
 	if err != nil {

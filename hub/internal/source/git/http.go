@@ -7,14 +7,14 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+
+	"github.com/navefleet/nave/hub/internal/dial"
 )
 
 const (
@@ -33,19 +33,13 @@ type httpSession struct {
 	limits    Limits
 }
 
-func dialHTTP(u *url.URL, auth Auth, limits Limits) (*httpSession, error) {
+func openHTTP(dialer *dial.Dialer, u *url.URL, auth Auth, limits Limits) (*httpSession, error) {
 	config, err := auth.tls()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 20 * time.Second}).DialContext,
-		TLSClientConfig:        config,
-		TLSHandshakeTimeout:    20 * time.Second,
-		ForceAttemptHTTP2:      true,
-		MaxResponseHeaderBytes: maxHeader,
-	}
+	transport := dialer.Transport(config)
+	transport.MaxResponseHeaderBytes = maxHeader
 	s := &httpSession{base: withoutUser(u), authorize: authorizer(u, auth), transport: transport, limits: limits}
 	s.client = &http.Client{Transport: transport, CheckRedirect: redirects(len(config.Certificates) > 0)}
 	return s, nil

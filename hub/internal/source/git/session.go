@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+
+	"github.com/navefleet/nave/hub/internal/dial"
 )
 
 // session is one conversation with a server's git-upload-pack.
@@ -20,12 +22,12 @@ type session interface {
 	close()
 }
 
-// dial opens a session. No global of go-git takes part: each session has a transport of its own.
-func dial(ctx context.Context, u *url.URL, auth Auth, limits Limits, tmp string) (session, error) {
+// open opens a session. No global of go-git takes part: each session has a transport of its own.
+func open(ctx context.Context, dialer *dial.Dialer, u *url.URL, auth Auth, limits Limits, tmp string) (session, error) {
 	if u.Scheme == "ssh" {
-		return dialSSH(ctx, u, auth, limits, tmp)
+		return openSSH(ctx, dialer, u, auth, limits, tmp)
 	}
-	return dialHTTP(u, auth, limits)
+	return openHTTP(dialer, u, auth, limits)
 }
 
 // decodeAdvertisement reads the list of references, which begins every session.

@@ -11,12 +11,13 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/navefleet/nave/hub/internal/dial"
 )
 
 // sshSession runs git-upload-pack on the server over one ssh connection.
@@ -31,7 +32,7 @@ type sshSession struct {
 	limits  Limits
 }
 
-func dialSSH(ctx context.Context, u *url.URL, auth Auth, limits Limits, tmp string) (*sshSession, error) {
+func openSSH(ctx context.Context, dialer *dial.Dialer, u *url.URL, auth Auth, limits Limits, tmp string) (*sshSession, error) {
 	signer, err := auth.signer()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
@@ -41,7 +42,7 @@ func dialSSH(ctx context.Context, u *url.URL, auth Auth, limits Limits, tmp stri
 		return nil, err
 	}
 	address := net.JoinHostPort(u.Hostname(), port(u))
-	conn, err := (&net.Dialer{Timeout: 20 * time.Second}).DialContext(ctx, "tcp", address)
+	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func TestALimitNamesWhatIsOverIt(t *testing.T) {
 		"advertisement": {git.Limits{Advertised: 100}, []string{"references", "100 bytes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{T: t, server: w.server, repo: w.repo, fetcher: git.New(t.TempDir(), c.limits)}
+			w := &world{T: t, server: w.server, repo: w.repo, fetcher: newFetcher(t.TempDir(), c.limits)}
 			w.fails(w.main(), git.ErrLimit, c.words...)
 		})
 	}

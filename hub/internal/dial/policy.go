@@ -1,0 +1,140 @@
+package dial
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// ErrDenied is an address that the hub does not connect to.
+var ErrDenied = errors.New("the address is denied")
+
+// Policy says which addresses are dialled. It is plain data, so that it can be sent to a confined process. The zero value
+// denies what no source should lead to and allows private ranges.
+type Policy struct {
+	// Allow opens ranges that are denied otherwise, but never the hub's own listeners.
+	Allow []netip.Prefix `json:"allow,omitempty"`
+	// DenyPrivate denies private ranges, too.
+	DenyPrivate bool `json:"denyPrivate,omitempty"`
+	// Own is where this hub is reached, as host:port: its listeners and what it advertises.
+	Own []string `json:"own,omitempty"`
+	// Proxies are dialled wherever they are.
+	Proxies Proxies `json:"proxies"`
+}
+
+// ParsePrefixes reads ranges of addresses (10.1.0.0/16) and single addresses (10.1.2.3).
+func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
+	var found []netip.Prefix
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if a, single := netip.ParseAddr(text); single == nil && a.Zone() == "" {
+			prefix, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a range of addresses such as 10.1.0.0/16", text)
+		}
+		found = append(found, prefix)
+	}
+	return found, nil
+}
+
+// class is a range of addresses and what they are.
+type class struct {
+	prefix netip.Prefix
+	name   string
+}
+
+func classes(name string, prefixes ...string) []class {
+	var found []class
+	for _, p := range prefixes {
+		found = append(found, class{netip.MustParsePrefix(p), name})
+	}
+	return found
+}
+
+// denied are ranges in which no source is.
+var denied = slices.Concat(
+	classes("a loopback address", "127.0.0.0/8", "::1/128"),
+	classes("an unspecified address", "0.0.0.0/8", "::/128"),
+	classes("a link-local address", "169.254.0.0/16", "fe80::/10"),
+	// Alibaba, Azure, Oracle; AWS, Google. The others' are link-local.
+	classes("an address of a cloud's metadata", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::/32"),
+	classes("a multicast or reserved address", "224.0.0.0/4", "240.0.0.0/4", "ff00::/8"),
+	classes("an address of a local translator", "64:ff9b:1::/48"),
+)
+
+// private are ranges that are not on the internet. Many Git servers are.
+var private = classes("a private address",
+	"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15", "fc00::/7", "fec0::/10")
+
+// refusal says what an address is that must not be dialled, or nothing. local are the addresses of this machine.
+func (p Policy) refusal(a netip.Addr, local []netip.Addr) string {
+	if !a.IsValid() || a.Zone() != "" {
+		return "an address with a zone"
+	}
+	for _, form := range forms(a) {
+		if why := p.judge(form, local); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// judge says what an address is that must not be dialled, without a look at what is embedded in it.
+func (p Policy) judge(a netip.Addr, local []netip.Addr) string {
+	contains := func(prefix netip.Prefix) bool { return prefix.Contains(a) }
+	if slices.ContainsFunc(p.Allow, contains) {
+		return ""
+	}
+	within := func(c class) bool { return contains(c.prefix) }
+	if i := slices.IndexFunc(denied, within); i >= 0 {
+		return denied[i].name
+	}
+	if slices.Contains(local, a) {
+		return "an address of the hub's own machine"
+	}
+	if i := slices.IndexFunc(private, within); i >= 0 && p.DenyPrivate {
+		return private[i].name
+	}
+	return ""
+}
+
+// Prefixes of IPv6 addresses that lead to an IPv4 address.
+var (
+	compatible = netip.MustParsePrefix("::/96")
+	translated = netip.MustParsePrefix("::ffff:0:0:0/96")
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+	teredo     = netip.MustParsePrefix("2001::/32")
+)
+
+// forms returns an address as it is dialled and the IPv4 addresses that it may lead to.
+func forms(a netip.Addr) []netip.Addr {
+	a = a.Unmap()
+	found := []netip.Addr{a}
+	if a.Is4() {
+		return found
+	}
+	b := a.As16()
+	embedded := func(i int) { found = append(found, netip.AddrFrom4([4]byte(b[i:i+4]))) }
+	switch {
+	case a.IsUnspecified() || a.IsLoopback():
+	case compatible.Contains(a), translated.Contains(a), nat64.Contains(a), isISATAP(b):
+		embedded(12)
+	case sixToFour.Contains(a):
+		embedded(2)
+	case teredo.Contains(a):
+		embedded(4)
+		for i := 12; i < 16; i++ { // the client's address is written inverted
+			b[i] = ^b[i]
+		}
+		embedded(12)
+	}
+	return found
+}
+
+// isISATAP reports whether an address's interface identifier is that of ISATAP (RFC 5214).
+func isISATAP(b [16]byte) bool {
+	return b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
+}

@@ -1,0 +1,102 @@
+package dial
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+// Proxies are the proxies for HTTP that the hub's operator has set, as in the variables of these names.
+type Proxies struct {
+	HTTP  string `json:"http,omitempty"`
+	HTTPS string `json:"https,omitempty"`
+	No    string `json:"no,omitempty"`
+}
+
+// ProxiesOfEnvironment reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+func ProxiesOfEnvironment() Proxies {
+	c := httpproxy.FromEnvironment()
+	return Proxies{HTTP: c.HTTPProxy, HTTPS: c.HTTPSProxy, No: c.NoProxy}
+}
+
+// proxyFunc returns the proxy for a URL, or nil.
+type proxyFunc func(*url.URL) (*url.URL, error)
+
+func (p Proxies) choose() proxyFunc {
+	return (&httpproxy.Config{HTTPProxy: p.HTTP, HTTPSProxy: p.HTTPS, NoProxy: p.No}).ProxyFunc()
+}
+
+// addresses returns where the proxies listen, as host:port.
+func (p Proxies) addresses() []string {
+	var found []string
+	for _, raw := range []string{p.HTTP, p.HTTPS} {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" {
+			u, err = url.Parse("http://" + raw)
+		}
+		if err == nil && u.Host != "" {
+			found = append(found, addressOf(u))
+		}
+	}
+	return found
+}
+
+// addressOf returns the host:port that a URL is dialled at.
+func addressOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	}
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// Transport returns a transport for HTTP whose connections are the Dialer's. Through a proxy, which the operator chose and
+// which is dialled wherever it is, the same addresses are denied; but where a name leads that the hub cannot resolve is
+// the proxy's decision.
+func (d *Dialer) Transport(config *tls.Config) *http.Transport {
+	return &http.Transport{
+		Proxy:               d.chooseProxy,
+		DialContext:         d.dialHTTP,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: timeout,
+		ForceAttemptHTTP2:   true,
+	}
+}
+
+// chooseProxy returns the proxy for a request. What is asked of a proxy, or where a proxy listens, is checked here;
+// everything else when it is dialled.
+func (d *Dialer) chooseProxy(r *http.Request) (*url.URL, error) {
+	proxy, err := d.proxy(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	if target := addressOf(r.URL); proxy != nil || d.isProxy(target) {
+		if _, err := d.check(r.Context(), target); err != nil && !(proxy != nil && isUnresolved(err)) {
+			return nil, err
+		}
+	}
+	return proxy, nil
+}
+
+// dialHTTP dials for the transport, which dials the proxy, if there is one, by the name that the operator gave it.
+func (d *Dialer) dialHTTP(ctx context.Context, network, address string) (net.Conn, error) {
+	if !d.isProxy(address) {
+		return d.DialContext(ctx, network, address)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return d.connect(ctx, network, address)
+}
+
+func (d *Dialer) isProxy(address string) bool {
+	return slices.ContainsFunc(d.policy.Proxies.addresses(), func(p string) bool { return strings.EqualFold(p, address) })
+}
