@@ -107,6 +107,9 @@ type listed struct {
 	prefix string // of its object in the index
 }
 
+// counter is the end of an event's key, which orders events as they were recorded.
+func (l listed) counter() string { return l.key[strings.LastIndexByte(l.key, '-')+1:] }
+
 // listEvents returns the events whose index has the prefix, by object, and the oldest first for each.
 func listEvents(tx *Tx, prefix string) (list []listed, err error) {
 	err = tx.engine.scan(eventIndex.name, prefix, func(key string, _ []byte) error {
@@ -128,12 +131,13 @@ func listCluster(tx *Tx, cluster string) ([]listed, error) {
 	return append(inside, itself...), err
 }
 
-// deleteOldest deletes the n oldest of the events.
+// deleteOldest deletes the n events that were recorded first. Their times do not count: a clock that was ahead would keep its
+// events and lose all that come after it was set right.
 func deleteOldest(tx *Tx, list []listed, n int, count *eventCount) error {
 	if n <= 0 {
 		return nil
 	}
-	slices.SortFunc(list, func(a, b listed) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(list, func(a, b listed) int { return strings.Compare(a.counter(), b.counter()) })
 	for _, l := range list[:min(n, len(list))] {
 		if err := deleteEvent(tx, l, count); err != nil {
 			return err

@@ -117,3 +117,32 @@ func TestFairShare(t *testing.T) {
 		}
 	}
 }
+
+// TestEventClock: what is recorded after a clock that was a year ahead is set right stays, and pushes out what came before.
+func TestEventClock(t *testing.T) {
+	s := OpenMemory()
+	defer s.Close()
+	key, now := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "hub"}, time.Now()
+	err := s.Update(func(tx *Tx) error {
+		for i := range 2 * maxEventsPerObject {
+			at, message := now.AddDate(1, 0, 0), "ahead"
+			if i >= maxEventsPerObject {
+				at, message = now, "right"
+			}
+			if err := Record(tx, Event{Object: key, Time: at, Message: message}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	err = s.View(func(tx *Tx) error {
+		return Events.Scan(tx, "", func(_ string, e Event) error { counts[e.Message]++; return nil })
+	})
+	if err != nil || counts["right"] != maxEventsPerObject || counts["ahead"] != 0 {
+		t.Errorf("kept %v, %v", counts, err)
+	}
+}
