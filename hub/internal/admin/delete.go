@@ -67,6 +67,7 @@ func removeCluster(tx *store.Tx, cluster string) error {
 		deleteAll(tx, store.Reports, graph),
 		store.Plans.Delete(tx, cluster),
 		store.Repairs.Delete(tx, cluster),
+		store.Confirmations.Delete(tx, store.ConfirmationKey(cluster)),
 		store.Desireds.Delete(tx, cluster),
 		store.Spokes.Delete(tx, cluster),
 	)

@@ -12,9 +12,9 @@ import (
 
 // The names of the stages in store.Spoke.Acks and in the metrics.
 const (
-	stageReceived = "received"
-	stageApplied  = "applied"
-	stageHealthy  = "healthy"
+	stageReceived = store.AckReceived
+	stageApplied  = store.AckApplied
+	stageHealthy  = store.AckHealthy
 	stageRejected = "rejected"
 
 	stageUnoffered = "unoffered" // in the metrics only: of a bundle that was never offered

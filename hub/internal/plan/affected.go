@@ -20,6 +20,7 @@ type scope struct {
 	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
 	renders    map[string]bool            // rows of store.Renders in use
 	refused    map[api.Key]bool           // hub objects that were refused and keep an earlier version
+	incomplete bool                       // there may be objects that the walk does not know of
 }
 
 // load reads the first state; every graph has to be walked.
@@ -83,6 +84,8 @@ func (p *Planner) note(changes []store.Change) error {
 				err = p.noteSource(tx, c.Key)
 			case c.Table == store.Repairs.Name():
 				err = p.noteRepair(tx, c.Key)
+			case c.Table == store.Confirmations.Name():
+				err = p.noteConfirmation(tx, c.Key)
 			case clusterOf(c.Key) == "":
 				err = p.noteHub(tx, c.Key)
 			default:
@@ -123,6 +126,15 @@ func (p *Planner) noteRepair(tx *store.Tx, cluster string) error {
 	_, ok, err := store.Repairs.Get(tx, cluster)
 	if ok {
 		p.dirty[cluster] = true
+	}
+	return err
+}
+
+// noteConfirmation concerns the graph whose removals are confirmed.
+func (p *Planner) noteConfirmation(tx *store.Tx, key string) error {
+	_, ok, err := store.Confirmations.Get(tx, key)
+	if ok {
+		p.dirty[keyOfPath(key).Name] = true
 	}
 	return err
 }
@@ -224,7 +236,7 @@ func digestOfRow(r store.Resource) manifest.Digest {
 	}
 	if r.Owner != nil {
 		b.WriteString(r.Owner.Path())
-		fmt.Fprint(&b, r.Left, r.Outlives)
+		fmt.Fprint(&b, r.Left, r.Outlives, r.Held)
 	}
 	return manifest.DigestOf(b.Bytes())
 }

@@ -139,6 +139,9 @@ func (c *writer) write(w *walked) error {
 	if err := c.outcomes(w); err != nil {
 		return err
 	}
+	if err := c.confirmed(w); err != nil {
+		return err
+	}
 	c.scopes[w.cluster] = w.scope()
 	if w.cluster == "" {
 		return nil
@@ -182,6 +185,7 @@ func (c *writer) remove(w *walked) error {
 		deleteAll(c.tx, store.Reports, prefix),
 		store.Plans.Delete(c.tx, w.cluster),
 		store.Repairs.Delete(c.tx, w.cluster),
+		store.Confirmations.Delete(c.tx, store.ConfirmationKey(w.cluster)),
 	)
 	delete(c.scopes, w.cluster)
 	return err
@@ -224,7 +228,7 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	}
 	row := old
 	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object.JSON
-	row.Left, row.Outlives = node.Left, node.Outlives
+	row.Left, row.Outlives, row.Held = node.Left, node.Outlives, node.Held
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = newUID(), c.start, 1

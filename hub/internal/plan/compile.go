@@ -83,7 +83,6 @@ func (w *walked) compile(apps *compiler) (again bool) {
 		}
 		w.entries = append(w.entries, c)
 	}
-	w.overfull = bundle.FitsBundle(&bundle.Bundle{Applications: w.applications()})
 	return again
 }
 
@@ -98,6 +97,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
 	}
 	c.entry.Suspended = app.Suspended
+	c.entry.ConfirmedPrune = w.confirmation.Prunes[app.Key.Path()]
 	if !app.Suspended {
 		c.entry.RequestedAt = w.requested(app.Key)
 	}

@@ -127,6 +127,31 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	return roots, fleets
 }
 
+// withoutClusters names the Fleets that gave a root to the graph before and select no cluster at all now. Fleets are those
+// that select the graph's cluster.
+func (h *hub) withoutClusters(last map[api.Key]graph.Node, fleets map[string]error) map[string]bool {
+	without := map[string]bool{}
+	for _, node := range last {
+		if node.Owner == nil || node.Owner.Kind != api.FleetKind || h.fleets[node.Owner.Name] == nil {
+			continue
+		}
+		name := node.Owner.Name
+		if _, selects := fleets[name]; !selects && !without[name] {
+			without[name] = !h.selectsAny(name)
+		}
+	}
+	return without
+}
+
+func (h *hub) selectsAny(fleet string) bool {
+	for _, c := range h.clusters {
+		if h.selects(fleet, c) {
+			return true
+		}
+	}
+	return false
+}
+
 // rootOf expands a Fleet's template, if the Fleet selects the cluster.
 func rootOf(f *api.Fleet, c *api.Cluster) (root graph.Root, selected bool, err error) {
 	if selected, err = f.Selects(c); err != nil || !selected {

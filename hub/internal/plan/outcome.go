@@ -55,12 +55,25 @@ func (c *writer) cluster(w *walked) error {
 	}
 	f := graph.Finding{Ready: true, Reason: reasonPlanned}
 	f.Message = fmt.Sprintf("Planned %s from %s", count(len(w.entries), "application"), count(len(w.fleets), "Fleet"))
+	if len(w.next.Undecided) > 0 {
+		f.Message += fmt.Sprintf("; %s left and stay until all is built that may give them again", count(len(w.next.Undecided), "application"))
+	}
 	if len(w.fleets) == 0 {
 		f.Message = "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"
 	}
+	held := w.held()
+	if len(held) > 0 {
+		f.Ready, f.Reason = false, graph.RemovalHeld
+		f.Message = fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
+			count(len(held), "object"), abbreviate(held), w.cluster)
+	}
 	if failed := w.failures(); len(failed) > 0 {
+		also := ""
+		if len(held) > 0 {
+			also = "; " + f.Message
+		}
 		f.Ready, f.Reason = false, reasonBuildFailed
-		f.Message = fmt.Sprintf("Failed: %s", abbreviate(failed))
+		f.Message = fmt.Sprintf("Failed: %s%s", abbreviate(failed), also)
 	}
 	if w.overfull != nil { // without the number of bytes, which changes with every revision and would be news each time
 		f.Ready, f.Reason = false, reasonBundleTooLarge
@@ -74,7 +87,7 @@ func (c *writer) cluster(w *walked) error {
 func (w *walked) failures() []string {
 	var failed []string
 	for key, f := range w.graph.Findings {
-		if !f.Ready && !f.Suspended {
+		if !f.Ready && !f.Suspended && f.Reason != graph.RemovalHeld {
 			key.Cluster = ""
 			failed = append(failed, key.String())
 		}
@@ -190,6 +203,8 @@ func readyOf(f graph.Finding) string {
 func (c *writer) event(key api.Key, old, now store.Outcome) error {
 	e := store.Event{Time: c.start, Object: key, Type: "Normal", Reason: now.Reason, Message: now.Message}
 	switch {
+	case now.Reason == graph.RemovalHeld && key.Kind != api.ClusterKind && key.Kind != api.FleetKind:
+		return nil // its Cluster tells of all of them at once
 	case now.Ready == "False" && (old.Ready != now.Ready || old.Message != now.Message):
 		e.Type = "Warning"
 	case now.Ready == "True" && old.Ready == "False":

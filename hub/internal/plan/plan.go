@@ -67,9 +67,14 @@ const (
 	touchEvery = 12 * time.Hour
 )
 
+// watched are the tables that a plan is made of.
+var watched = []string{
+	store.Resources.Name(), store.Sources.Name(), store.Repairs.Name(), store.Confirmations.Name(),
+}
+
 // Run plans until ctx ends or the store is closed.
 func (p *Planner) Run(ctx context.Context) error {
-	watcher := p.store.Watch(store.Resources.Name(), store.Sources.Name(), store.Repairs.Name())
+	watcher := p.store.Watch(watched...)
 	defer watcher.Close()
 	if err := p.load(); err != nil {
 		return err

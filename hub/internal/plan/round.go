@@ -47,8 +47,14 @@ func (p *Planner) hubRound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := p.known("").incomplete
 	if err := p.commit(ctx, results, p.now()); err != nil {
 		return err
+	}
+	if p.known("").incomplete != before {
+		for name := range p.hub.clusters {
+			p.dirty[name] = true
+		}
 	}
 	for _, w := range results {
 		for key, row := range w.written {

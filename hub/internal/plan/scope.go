@@ -21,14 +21,17 @@ import (
 
 // walked is what came of walking one graph, ready to be written.
 type walked struct {
-	cluster string
-	gone    bool // there is no such Cluster any more
-	unread  bool // its Cluster cannot be read: everything stays
-	rows    map[api.Key]store.Resource
-	last    store.Plan
-	graph   *graph.Graph
-	fleets  map[string]error
-	entries []compiled
+	cluster      string
+	gone         bool // there is no such Cluster any more
+	unread       bool // its Cluster cannot be read: everything stays
+	rows         map[api.Key]store.Resource
+	last         store.Plan
+	graph        *graph.Graph
+	fleets       map[string]error
+	entries      []compiled
+	confirmation store.Confirmation    // as it was read
+	carriedOut   map[bundle.Owner]bool // removals of the last plan that the spoke acknowledged
+	next         store.Plan            // what the walk came to
 	// unfit are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
 	unfit map[api.Key]error
 	// overfull is why no bundle holds all entries; then the last plan stays.
@@ -49,10 +52,10 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*source.Artifact{},
 		written: map[api.Key]*store.Resource{}, unfit: map[api.Key]error{},
 	}
+	if err := p.read(w); err != nil {
+		return nil, err
+	}
 	if cluster != "" {
-		if err := p.read(w); err != nil {
-			return nil, err
-		}
 		if _, ok := p.hub.rows[clusterKey(cluster)]; !ok {
 			w.gone = true
 			return w, nil
@@ -69,6 +72,10 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		}
 	}
 	w.blameFleets()
+	if cluster != "" {
+		w.next = p.nextPlan(w)
+		w.overfull = bundle.FitsBundle(bundleOf(w.next))
+	}
 	return w, nil
 }
 
@@ -81,13 +88,20 @@ func (w *walked) blameFleets() {
 	}
 }
 
-// read reads what a cluster's last walk left.
+// read reads what the last walk left, and what operators and the spoke said since. The rows of the hub are in memory.
 func (p *Planner) read(w *walked) error {
-	w.rows = map[api.Key]store.Resource{}
 	return p.store.View(func(tx *store.Tx) (err error) {
+		w.confirmation, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(w.cluster))
+		if err != nil || w.cluster == "" {
+			return err
+		}
 		if w.last, _, err = store.Plans.Get(tx, w.cluster); err != nil {
 			return err
 		}
+		if w.carriedOut, err = carriedOut(tx, w.cluster, w.last); err != nil {
+			return err
+		}
+		w.rows = map[api.Key]store.Resource{}
 		return store.Resources.Scan(tx, w.cluster+"/", func(_ string, r store.Resource) error {
 			w.rows[r.Key] = r
 			return nil
@@ -99,13 +113,13 @@ func (p *Planner) read(w *walked) error {
 func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	in := graph.Input{
 		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.Owner]bundle.Entry{},
-		Suspended: map[api.Key]bool{},
-		Render:    func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
-		Contents:  p.contents,
-		Last:      p.last,
+		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(),
+		Render:   func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
+		Contents: p.contents,
+		Last:     p.last,
 	}
 	for key, r := range w.rows {
-		node := graph.Node{Key: key, Owner: r.Owner, Object: p.objectOf(r), Left: r.Left, Outlives: r.Outlives}
+		node := graph.Node{Key: key, Owner: r.Owner, Object: p.objectOf(r), Left: r.Left, Outlives: r.Outlives, Held: r.Held}
 		if r.Owner == nil {
 			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})
 		} else {
@@ -124,6 +138,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		roots, w.fleets = p.hub.rootsOf(p.hub.clusters[w.cluster], in.Previous)
 		in.Roots = append(in.Roots, roots...)
 		in.HubSource = p.hub.source
+		in.LastCluster = p.hub.withoutClusters(in.Previous, w.fleets)
 	}
 	return in
 }
@@ -138,21 +153,27 @@ func (p *Planner) objectOf(r store.Resource) *graph.Object {
 
 // contents names the objects of an Application that is in the store.
 func (p *Planner) contents(d manifest.Digest) (ids []manifest.ID, err error) {
+	app, err := p.application(d)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range app.Objects {
+		ids = append(ids, o.ID())
+	}
+	return ids, nil
+}
+
+// application reads an Application that is in the store.
+func (p *Planner) application(d manifest.Digest) (app *bundle.Application, err error) {
 	err = p.store.View(func(tx *store.Tx) error {
 		data, err := store.Blob(tx, d)
 		if err != nil {
 			return err
 		}
-		app, err := bundle.DecodeApplication(data)
-		if err != nil {
-			return err
-		}
-		for _, o := range app.Objects {
-			ids = append(ids, o.ID())
-		}
-		return nil
+		app, err = bundle.DecodeApplication(data)
+		return err
 	})
-	return ids, err
+	return app, err
 }
 
 // last returns the revision that a Kustomization was rendered from last, and the reason if its last rendering failed.
@@ -239,6 +260,7 @@ func (w *walked) scope() *scope {
 	s := &scope{
 		sources: w.graph.Sources, hubSources: w.graph.HubSources, fleets: w.fleets,
 		rows: map[string]manifest.Digest{}, renders: map[string]bool{}, refused: map[api.Key]bool{},
+		incomplete: w.graph.Incomplete,
 	}
 	if w.cluster != "" {
 		for key, r := range w.rows {
@@ -270,8 +292,9 @@ func asRead(written, read store.Resource) store.Resource {
 
 // plan is the cluster's plan after the walk.
 func (w *walked) plan(start time.Time) store.Plan {
-	plan := store.Plan{ChangedAt: w.last.ChangedAt, Applications: w.applications()}
-	if !slices.Equal(plan.Applications, w.last.Applications) || plan.ChangedAt.IsZero() {
+	plan := w.next
+	plan.ChangedAt = w.last.ChangedAt
+	if !samePlan(plan, w.last) || plan.ChangedAt.IsZero() {
 		plan.ChangedAt = w.changedAt(start)
 	}
 	return plan

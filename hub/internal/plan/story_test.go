@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,9 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	fetch NAME REVISION DIR the GitRepositories whose URL ends in NAME have this tree now: the files below DIR/
 //	fail NAME MESSAGE       the last attempt to fetch failed
 //	suspend KEY, resume KEY, request KEY TOKEN
+//	confirm CLUSTER KEY ... an operator confirms the removal of objects of a cluster's graph; the hub's is -
+//	carryout CLUSTER        the spoke acknowledges to have applied a bundle of the plan
+//	wait DURATION           time passes
 //	plan                    one round of the planner
 //	renders N               so many trees were rendered since the last time
 //	quiet                   another round renders nothing and writes nothing; a restarted planner writes nothing
@@ -107,7 +111,7 @@ func (s *story) restart() {
 	if s.watcher != nil {
 		s.watcher.Close()
 	}
-	s.watcher = s.store.Watch(store.Resources.Name(), store.Sources.Name(), store.Repairs.Name())
+	s.watcher = s.store.Watch(watched...)
 	s.planner = New(Config{
 		Store: s.store, Renderer: s.renderer, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
 	})
@@ -140,6 +144,14 @@ func (s *story) play(words []string) {
 		s.change(args[0], func(r *store.Resource) { r.Suspended = false })
 	case "request":
 		s.change(args[0], func(r *store.Resource) { r.RequestedAt = args[1] })
+	case "confirm":
+		s.confirm(args[0], args[1:])
+	case "carryout":
+		s.carryOut(args[0])
+	case "wait":
+		wait, err := time.ParseDuration(args[0])
+		s.must(err)
+		s.now = s.now.Add(wait)
 	case "plan":
 		s.round()
 	case "renders":
@@ -170,6 +182,34 @@ func (s *story) change(path string, change func(*store.Resource)) {
 		}
 		change(&r)
 		return store.Resources.Put(tx, path, r)
+	})
+}
+
+// confirm does what the admin service does with an operator's word.
+func (s *story) confirm(cluster string, paths []string) {
+	s.t.Helper()
+	key := store.ConfirmationKey(strings.Trim(cluster, "-"))
+	c := store.Confirmation{Removals: map[string]time.Time{}}
+	for _, path := range paths {
+		c.Removals[path] = s.now
+	}
+	s.update(func(tx *store.Tx) error { return store.Confirmations.Put(tx, key, c) })
+}
+
+// carryOut does what publish and dispatch do when a bundle has been applied.
+func (s *story) carryOut(cluster string) {
+	s.t.Helper()
+	s.update(func(tx *store.Tx) error {
+		plan, _, err := store.Plans.Get(tx, cluster)
+		if err != nil {
+			return err
+		}
+		id := bundle.ID{Epoch: 1, Sequence: uint64(s.now.Unix())}
+		acks := map[string]bundle.ID{store.AckApplied: id}
+		return errors.Join(
+			store.Desireds.Put(tx, cluster, store.Desired{Bundle: id, Removals: plan.Removals}),
+			store.Spokes.Put(tx, cluster, store.Spoke{Acks: acks}),
+		)
 	})
 }
 
@@ -315,6 +355,9 @@ func (s *story) dump() string {
 				if r.Left {
 					left = ", left"
 				}
+				if r.Held {
+					left = ", removal held"
+				}
 				fmt.Fprintf(&b, "object %s of %s, generation %d%s\n", path, r.Owner, r.Generation, left)
 			}
 			return nil
@@ -340,10 +383,30 @@ func (s *story) dump() string {
 					return err
 				}
 			}
+			dumpLists(&b, p)
 			return nil
 		})
 	}))
 	return b.String()
+}
+
+func dumpLists(b *strings.Builder, p store.Plan) {
+	if p.Incomplete {
+		b.WriteString("  incomplete\n")
+	}
+	for _, o := range p.Pending {
+		fmt.Fprintf(b, "  pending %s\n", o)
+	}
+	for _, r := range p.Removals {
+		confirmed := ""
+		if r.Confirmed {
+			confirmed = ", confirmed"
+		}
+		fmt.Fprintf(b, "  removed %s: %s%s\n", r.Owner, r.Policy, confirmed)
+	}
+	for _, r := range p.Undecided {
+		fmt.Fprintf(b, "  undecided %s: %s\n", r.Owner, r.Policy)
+	}
 }
 
 func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {

@@ -109,11 +109,17 @@ func (p *Publisher) stands(cluster string, plan store.Plan, last store.Desired, 
 		return false
 	}
 	b, err := bundle.DecodeBundle(e.Payload)
-	if err != nil || b.IssuedAt.After(now.Add(maxStep)) || b.Cluster != p.spiffe(cluster) || !slices.Equal(b.Applications, plan.Applications) {
+	if err != nil || b.IssuedAt.After(now.Add(maxStep)) || b.Cluster != p.spiffe(cluster) || !says(b, plan) {
 		return false // and the signature, which costs more than all of this, does not matter any more
 	}
 	_, err = p.keyring.Verify(e, bundle.PayloadType)
 	return err == nil
+}
+
+// says reports whether a bundle lists what the plan does.
+func says(b *bundle.Bundle, plan store.Plan) bool {
+	return slices.Equal(b.Applications, plan.Applications) && slices.Equal(b.Pending, plan.Pending) &&
+		b.Incomplete == plan.Incomplete && slices.Equal(b.Removals, plan.Removals)
 }
 
 // spiffe is the name of a cluster in certificates and bundles.
@@ -125,7 +131,8 @@ func (p *Publisher) spiffe(cluster string) string {
 func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time.Time) (store.Desired, error) {
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(cluster), Epoch: id.Epoch, Sequence: id.Sequence,
-		IssuedAt: now, ExpiresAt: now.Add(p.TTL), Applications: plan.Applications,
+		IssuedAt: now, ExpiresAt: now.Add(p.TTL),
+		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,
 	}
 	payload, err := b.Encode()
 	if err != nil {
@@ -136,5 +143,5 @@ func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time
 		return store.Desired{}, err
 	}
 	id.Digest = manifest.DigestOf(payload)
-	return store.Desired{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt}, nil
+	return store.Desired{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt, Removals: plan.Removals}, nil
 }

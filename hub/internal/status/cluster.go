@@ -64,11 +64,11 @@ func runningVerdict(s *store.Spoke, d *store.Desired) verdict {
 	v := verdict{ready: isUnknown, reason: reasonProgressing, since: d.ChangedAt}
 	number := fmt.Sprintf("bundle %d", d.Bundle.Sequence)
 	switch {
-	case acked(s, d, ackHealthy):
+	case acked(s, d, store.AckHealthy):
 		v.ready, v.reason, v.message = isTrue, reasonSucceeded, "Runs "+number
-	case acked(s, d, ackApplied):
+	case acked(s, d, store.AckApplied):
 		v.message = "Has applied " + number + "; not every application is ready yet"
-	case acked(s, d, ackReceived):
+	case acked(s, d, store.AckReceived):
 		v.message = "Is applying " + number
 	default:
 		v.message = "Is being sent " + number

@@ -1,6 +1,10 @@
 package status
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/navefleet/nave/hub/internal/store"
+)
 
 // fleetCounts are how many of a Fleet's clusters have come how far.
 type fleetCounts struct {
@@ -16,10 +20,10 @@ func (f Facts) counts() (c fleetCounts) {
 		if m.Spoke != nil && m.Spoke.Connected {
 			c.Connected++
 		}
-		if acked(m.Spoke, m.Desired, ackApplied) {
+		if acked(m.Spoke, m.Desired, store.AckApplied) {
 			c.Updated++
 		}
-		if acked(m.Spoke, m.Desired, ackHealthy) {
+		if acked(m.Spoke, m.Desired, store.AckHealthy) {
 			c.Ready++
 		}
 	}

@@ -29,13 +29,6 @@ type Member struct {
 	Desired *store.Desired
 }
 
-// The names of the acks in store.Spoke.Acks.
-const (
-	ackReceived = "received"
-	ackApplied  = "applied"
-	ackHealthy  = "healthy"
-)
-
 // acked reports whether the spoke has brought exactly this bundle to the stage.
 func acked(s *store.Spoke, d *store.Desired, stage string) bool {
 	return s != nil && d != nil && s.Acks[stage] == d.Bundle

@@ -29,8 +29,8 @@ const blobTable = "blobs"
 
 // buckets are all buckets of the layout but meta.
 var buckets = []string{
-	Resources.name, Outcomes.name, Sources.name, Renders.name, Plans.name, Repairs.name, Desireds.name, Spokes.name,
-	Reports.name, JoinTokens.name, Events.name, Secrets.name, blobTable, eventIndex.name, eventCounters.name,
+	Resources.name, Outcomes.name, Sources.name, Renders.name, Plans.name, Confirmations.name, Repairs.name, Desireds.name,
+	Spokes.name, Reports.name, JoinTokens.name, Events.name, Secrets.name, blobTable, eventIndex.name, eventCounters.name,
 }
 
 // options of the file:

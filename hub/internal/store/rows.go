@@ -23,6 +23,7 @@ type Resource struct {
 	Suspended   bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
 	Left        bool            `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
 	Outlives    bool            `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
+	Held        bool            `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
 }
 
 // Outcome is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
@@ -56,8 +57,30 @@ type Render struct {
 // Plan is what one cluster should run as far as the hub can tell now. Key: the cluster's name. Written by plan.
 type Plan struct {
 	Applications []bundle.Entry `json:"applications"` // sorted by owner
+	// Pending, Incomplete and Removals are the bundle's.
+	Pending    []bundle.Owner   `json:"pending,omitempty"`
+	Incomplete bool             `json:"incomplete,omitempty"`
+	Removals   []bundle.Removal `json:"removals,omitempty"`
+	// Undecided are the applications that left while the plan was incomplete. They become Removals when it is complete and
+	// nobody has given them again.
+	Undecided []bundle.Removal `json:"undecided,omitempty"`
 	// ChangedAt is when the change that led to this plan was first seen; the start of commit → live.
 	ChangedAt time.Time `json:"changedAt"`
+}
+
+// Confirmation is an operator's word that objects of one graph may be removed, whatever guards say. Key: the path of the
+// Cluster, or of no object for the hub's own graph (ConfirmationKey). Written by admin, deleted by plan.
+type Confirmation struct {
+	// Removals are the objects, with the time of the word. The planner forgets those that are not needed after a while.
+	Removals map[string]time.Time `json:"removals,omitempty"` // by api.Key.Path()
+	// Prunes are held deletions of objects within an application that goes on, by the path of its Kustomization: the digest of
+	// the confirmed set.
+	Prunes map[string]manifest.Digest `json:"prunes,omitempty"`
+}
+
+// ConfirmationKey is the key of the Confirmation of a cluster's graph, or of the hub's for "".
+func ConfirmationKey(cluster string) string {
+	return api.Key{Kind: api.ClusterKind, Name: cluster}.Path()
 }
 
 // Repair says that Applications a cluster needs are not in the store, or not as they were written: its graph has to be
@@ -72,7 +95,16 @@ type Desired struct {
 	Envelope  []byte    `json:"envelope"` // bytes of nave.bundle.v1.Envelope
 	ExpiresAt time.Time `json:"expiresAt"`
 	ChangedAt time.Time `json:"changedAt"`
+	// Removals are those of the bundle.
+	Removals []bundle.Removal `json:"removals,omitempty"`
 }
+
+// The keys of Spoke.Acks: how far a spoke has come with a bundle.
+const (
+	AckReceived = "received" // verified and stored
+	AckApplied  = "applied"  // every application applied, every removal carried out
+	AckHealthy  = "healthy"  // every application ready
+)
 
 // Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and dispatch.
 type Spoke struct {
@@ -83,7 +115,7 @@ type Spoke struct {
 	Since             time.Time            `json:"since"` // of Connected
 	Version           string               `json:"version,omitempty"`
 	KubernetesVersion string               `json:"kubernetesVersion,omitempty"`
-	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each: received, applied, healthy
+	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each
 	Rejected          string               `json:"rejected,omitempty"`
 	Refused           string               `json:"refused,omitempty"` // why its last join token was not accepted; until it says hello
 }

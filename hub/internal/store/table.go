@@ -118,18 +118,19 @@ type Table[T any] struct{ name string }
 
 // The tables, one for each row type of rows.go.
 var (
-	Resources  = Table[Resource]{"resources"}
-	Outcomes   = Table[Outcome]{"outcomes"}
-	Sources    = Table[Fetched]{"sources"}
-	Renders    = Table[Render]{"renders"}
-	Plans      = Table[Plan]{"plans"}
-	Repairs    = Table[Repair]{"repairs"}
-	Desireds   = Table[Desired]{"desireds"}
-	Spokes     = Table[Spoke]{"spokes"}
-	Reports    = Table[Report]{"reports"}
-	JoinTokens = Table[JoinToken]{"jointokens"}
-	Events     = Table[Event]{"events"}
-	Secrets    = Table[Secret]{"secrets"}
+	Resources     = Table[Resource]{"resources"}
+	Outcomes      = Table[Outcome]{"outcomes"}
+	Sources       = Table[Fetched]{"sources"}
+	Renders       = Table[Render]{"renders"}
+	Plans         = Table[Plan]{"plans"}
+	Confirmations = Table[Confirmation]{"confirmations"}
+	Repairs       = Table[Repair]{"repairs"}
+	Desireds      = Table[Desired]{"desireds"}
+	Spokes        = Table[Spoke]{"spokes"}
+	Reports       = Table[Report]{"reports"}
+	JoinTokens    = Table[JoinToken]{"jointokens"}
+	Events        = Table[Event]{"events"}
+	Secrets       = Table[Secret]{"secrets"}
 )
 
 // Name is what Watch and Change call the table.

@@ -31,6 +31,7 @@ const (
 	DependencyCycle    = "DependencyCycle"    // dependsOn leads back
 	SelfRenderEndless  = "SelfRenderEndless"  // it renders itself differently each time
 	TemplateFailed     = "TemplateFailed"     // a Fleet's template does not work for this cluster
+	RemovalHeld        = "RemovalHeld"        // nobody gives it any more, and its removal waits for an operator's word
 )
 
 // Input is what a walk starts from. Render, Contents and Last may be expensive. All other fields are plain data.
@@ -45,6 +46,10 @@ type Input struct {
 	Entries map[bundle.Owner]bundle.Entry
 	// Suspended reports what an operator suspended, whatever its spec says.
 	Suspended map[api.Key]bool
+	// Confirmed are the objects whose removal an operator confirmed: no guard holds it.
+	Confirmed map[api.Key]bool
+	// LastCluster are the Fleets that select no cluster any more.
+	LastCluster map[string]bool
 	// HubSource returns a GitRepository of the hub; nil when there is none. For the hub's own graph it is nil.
 	HubSource func(namespace, name string) *Object
 	// Render renders a level of the graph. It returns one Result for each Work, in the same order.
@@ -136,6 +141,8 @@ type Node struct {
 	Left bool
 	// Outlives: it stays when its owner goes.
 	Outlives bool
+	// Held: nobody gives it any more, but its removal is held until an operator confirms it.
+	Held bool
 }
 
 // Work is one Kustomization to be rendered from one source.
@@ -204,4 +211,8 @@ type Graph struct {
 	Sources map[string]bool
 	// HubSources are the GitRepositories of the hub that the walk looked for, "namespace/name", found or not.
 	HubSources map[string]bool
+	// Pending are the Kustomizations that have no Application, because they were never rendered. Sorted.
+	Pending []api.Key
+	// Incomplete: there may be Kustomizations that the walk does not know of, because one that may give them was not rendered.
+	Incomplete bool
 }

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"slices"
+
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
@@ -9,6 +11,7 @@ import (
 // hold keeps what a Kustomization gave last, and says why it is not rendered.
 func (p *pass) hold(key api.Key, result Result) {
 	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision}
+	p.blind[key] = true
 	p.keepLast(key, false)
 }
 
@@ -61,5 +64,27 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 		p.hold(key, Result{Reason: Refused, Err: err})
 	default:
 		p.graph.Findings[key] = Finding{Reason: Refused, Message: err.Error()}
+	}
+}
+
+// await names the Kustomizations that have no Application, and says whether there may be others that nobody knows of: one
+// that has none may give some, and so may one that gave some before and was not rendered as it is now.
+func (p *pass) await() {
+	pending := map[api.Key]bool{}
+	for key := range p.graph.Nodes {
+		pending[key] = true
+	}
+	for key := range p.graph.Findings {
+		pending[key] = key.Cluster == p.in.Cluster // one that was refused is no node
+	}
+	for key, here := range pending {
+		if here && key.Kind == kustomizev1.KustomizationKind && p.apps[key] == nil {
+			p.graph.Pending = append(p.graph.Pending, key)
+		}
+	}
+	slices.SortFunc(p.graph.Pending, compareKeys)
+	p.graph.Incomplete = p.graph.Incomplete || len(p.graph.Pending) > 0
+	for key := range p.blind {
+		p.graph.Incomplete = p.graph.Incomplete || len(p.children[key]) > 0
 	}
 }

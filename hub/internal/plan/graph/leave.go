@@ -123,11 +123,12 @@ func (p *pass) outlive() {
 // orphans reports whether a Kustomization leaves alone what it gave when it is deleted itself: Flux's finalizer.
 func (p *pass) orphans(owner api.Key) bool {
 	n, here := p.graph.Nodes[owner]
-	if !here {
-		return false // a Fleet
-	}
+	return here && p.orphansAll(n) // else a Fleet
+}
+
+func (p *pass) orphansAll(n Node) bool {
 	ks, err := n.Object.Kustomization()
-	if err != nil || ks.Spec.Suspend || p.in.Suspended[owner] {
+	if err != nil || ks.Spec.Suspend || p.in.Suspended[n.Key] {
 		return true
 	}
 	switch ks.GetDeletionPolicy() {

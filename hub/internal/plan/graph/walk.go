@@ -96,6 +96,8 @@ type pass struct {
 	assumed   map[api.Key]manifest.Digest // sources of an earlier pass that were used before they turned up in this one
 	gone      map[api.Key]bool            // what left, and is not kept
 	replaced  []api.Key                   // Kustomizations that were expanded as they were left, and are given otherwise
+	blind     map[api.Key]bool            // Kustomizations whose children are not known as they should be now
+	guarded   bool                        // what left has been held against the guard
 }
 
 // claim is an object that an owner gives.
@@ -115,7 +117,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
 		patient: true, turns: map[api.Key]int{}, elsewhere: map[api.Key]bool{}, assumed: map[api.Key]manifest.Digest{},
-		gone: map[api.Key]bool{},
+		gone: map[api.Key]bool{}, blind: map[api.Key]bool{},
 	}
 }
 
@@ -139,6 +141,7 @@ func (p *pass) run() {
 		case len(p.waiting) > 0: // nobody gives the source any more
 			p.queue, p.waiting, p.patient = p.waiting, nil, false
 		case p.leave():
+		case p.guard():
 		default:
 			return
 		}
@@ -157,6 +160,8 @@ func (p *pass) takeRoot(r Root) {
 	case mine:
 		p.keep(last)
 		p.hold(r.Key, Result{Reason: TemplateFailed, Err: r.Err})
+	default:
+		p.graph.Incomplete = true // a root that nobody can name
 	}
 }
 
@@ -243,6 +248,7 @@ func (p *pass) finish() {
 	}
 	p.tellLeft()
 	p.outlive()
+	p.await()
 	for _, app := range p.apps {
 		p.graph.Applications = append(p.graph.Applications, *app)
 	}

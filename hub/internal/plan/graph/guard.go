@@ -1,0 +1,137 @@
+package graph
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// What one change may remove without an operator's word: less than all Applications of a cluster, and of guardFrom
+// Applications or more at most a share of one half.
+const (
+	guardFrom  = 4
+	guardShare = 2 // the inverse
+)
+
+// guard holds what left, when that is more than one change should remove by itself. What is held stays as it was last,
+// until an operator confirms its removal or somebody gives it again. False when nothing is held that is not here yet.
+func (p *pass) guard() bool {
+	if p.guarded {
+		return false
+	}
+	p.guarded = true
+	held := p.heldRemovals()
+	for _, key := range held {
+		n := p.in.Previous[key]
+		n.Held = true
+		p.keep(n)
+		if key.Kind == kustomizev1.KustomizationKind {
+			p.holdApplication(key, false)
+		}
+		p.graph.Findings[key] = Finding{Reason: RemovalHeld, Message: p.holdMessage(len(held))}
+	}
+	return len(held) > 0
+}
+
+func (p *pass) holdMessage(n int) string {
+	object := "cluster " + p.in.Cluster
+	if p.in.Cluster == "" {
+		object = "hub"
+	}
+	return fmt.Sprintf("nothing gives it any more, but its removal is held with %d in all: that is more than one change "+
+		"removes unasked; it stays as it was. Bring it back, or run: nave confirm %s", n, object)
+}
+
+// heldRemovals returns what left and has to stay, sorted. Sources stay as long as any Application that left has to.
+func (p *pass) heldRemovals() []api.Key {
+	var deciding, held []api.Key
+	fresh := false
+	for key := range p.gone {
+		if !p.decides(key) || p.in.Confirmed[key] || p.harmless(key) {
+			continue
+		}
+		deciding = append(deciding, key)
+		fresh = fresh || !p.in.Previous[key].Held
+	}
+	all := fresh && p.tooMany(deciding)
+	for _, key := range deciding {
+		if all || p.in.Previous[key].Held {
+			held = append(held, key)
+		}
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	for key := range p.gone {
+		if !p.decides(key) && !p.in.Confirmed[key] && (all || p.in.Previous[key].Held) {
+			held = append(held, key)
+		}
+	}
+	slices.SortFunc(held, compareKeys)
+	return held
+}
+
+// decides reports whether the guard counts an object: Kustomizations of a cluster, Fleets of the hub.
+func (p *pass) decides(key api.Key) bool {
+	if p.in.Cluster == "" {
+		return key.Kind == api.FleetKind
+	}
+	return key.Kind == kustomizev1.KustomizationKind
+}
+
+// harmless reports whether the removal of an object deletes nothing.
+func (p *pass) harmless(key api.Key) bool {
+	return key.Kind == kustomizev1.KustomizationKind && p.orphansAll(p.in.Previous[key])
+}
+
+// tooMany reports whether a change removes more than it should by itself: the hub's last Fleet, a Fleet's last cluster, all
+// Applications of a cluster, or more than the share. An Application counts if it loses an object: one that has none, whose
+// objects all went to others, or that leaves them in the cluster, is no loss.
+func (p *pass) tooMany(leaving []api.Key) bool {
+	if p.in.Cluster == "" {
+		return !slices.ContainsFunc(slices.Collect(maps.Keys(p.graph.Nodes)), p.decides)
+	}
+	left := map[bundle.Owner]bool{}
+	for _, key := range leaving {
+		n := p.in.Previous[key]
+		if n.Owner != nil && n.Owner.Kind == api.FleetKind && p.in.LastCluster[n.Owner.Name] {
+			return true
+		}
+		left[ownerOf(key)] = !n.Held
+	}
+	given := p.given()
+	total, lost := 0, 0
+	for owner, entry := range p.in.Entries {
+		objects, err := p.in.Contents(entry.Digest)
+		if err == nil && len(objects) == 0 || p.gone[p.keyOf(owner)] && !left[owner] {
+			continue
+		}
+		total++
+		kept := err == nil && !slices.ContainsFunc(objects, func(id manifest.ID) bool { return !given[id] })
+		if left[owner] && !kept {
+			lost++
+		}
+	}
+	return lost > 0 && (lost == total || total >= guardFrom && lost*guardShare > total)
+}
+
+func (p *pass) keyOf(owner bundle.Owner) api.Key {
+	return api.Key{Cluster: p.in.Cluster, Kind: owner.Kind, Namespace: owner.Namespace, Name: owner.Name}
+}
+
+// given are the objects of all Applications that are here.
+func (p *pass) given() map[manifest.ID]bool {
+	given := map[manifest.ID]bool{}
+	for _, app := range p.apps {
+		for _, id := range p.contents(app) {
+			given[id] = true
+		}
+	}
+	return given
+}

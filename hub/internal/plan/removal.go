@@ -1,0 +1,204 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+const (
+	// confirmationTTL is how long an operator's word on a removal stands without the removal.
+	confirmationTTL = 10 * time.Minute
+	// maxRemovals bounds the removals of a plan. A spoke that missed one keeps the application and says so.
+	maxRemovals = 4096
+)
+
+// nextPlan is what a walk came to, but for its time.
+func (p *Planner) nextPlan(w *walked) store.Plan {
+	next := store.Plan{Applications: w.applications(), Incomplete: w.graph.Incomplete || p.known("").incomplete}
+	for _, key := range w.graph.Pending {
+		next.Pending = append(next.Pending, ownerOf(key))
+	}
+	next.Removals, next.Undecided = p.departures(w, next).decide()
+	return next
+}
+
+func ownerOf(key api.Key) bundle.Owner {
+	return bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+}
+
+// bundleOf is what a bundle says of a plan.
+func bundleOf(plan store.Plan) *bundle.Bundle {
+	return &bundle.Bundle{
+		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,
+	}
+}
+
+func samePlan(a, b store.Plan) bool {
+	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) && a.Incomplete == b.Incomplete &&
+		slices.Equal(a.Removals, b.Removals)
+}
+
+// departures are the values by which the applications that left a plan are decided about.
+type departures struct {
+	last       store.Plan
+	here       map[bundle.Owner]bool // in the next plan, or pending
+	incomplete bool
+	confirmed  map[bundle.Owner]bool // by an operator
+	carriedOut map[bundle.Owner]bool // acknowledged by the spoke
+	policy     func(bundle.Entry) bundle.DeletionPolicy
+}
+
+func (p *Planner) departures(w *walked, next store.Plan) departures {
+	d := departures{
+		last: w.last, here: map[bundle.Owner]bool{}, incomplete: next.Incomplete, confirmed: map[bundle.Owner]bool{},
+		carriedOut: w.carriedOut,
+		policy:     func(e bundle.Entry) bundle.DeletionPolicy { return p.policyOf(w, e) },
+	}
+	for _, e := range next.Applications {
+		d.here[e.Owner] = true
+	}
+	for _, owner := range next.Pending {
+		d.here[owner] = true
+	}
+	for path := range w.confirmation.Removals {
+		d.confirmed[ownerOf(keyOfPath(path))] = true
+	}
+	return d
+}
+
+// decide returns the removals of the next plan, sorted, and what left but may come back when the plan is complete. A removal
+// stands until the spoke has carried it out or the application is here again. One that an operator confirmed needs not be
+// known to the hub: then the spoke knows it.
+func (d departures) decide() (removals, undecided []bundle.Removal) {
+	all := map[bundle.Owner]bundle.Removal{}
+	decided := map[bundle.Owner]bool{}
+	for _, r := range d.last.Removals {
+		all[r.Owner], decided[r.Owner] = r, true
+	}
+	for _, r := range d.last.Undecided {
+		all[r.Owner] = r
+	}
+	for _, e := range d.last.Applications {
+		if !d.here[e.Owner] {
+			all[e.Owner] = bundle.Removal{Owner: e.Owner, Policy: d.policy(e)}
+			decided[e.Owner] = false
+		}
+	}
+	for owner := range d.confirmed {
+		r, known := all[owner]
+		if !known {
+			r = bundle.Removal{Owner: owner, Policy: bundle.MirrorPrune}
+		}
+		r.Confirmed = true
+		all[owner], decided[owner] = r, true
+	}
+	for _, owner := range slices.SortedFunc(maps.Keys(all), bundle.Owner.Compare) {
+		switch {
+		case d.here[owner], decided[owner] && d.carriedOut[owner]:
+		case decided[owner] || !d.incomplete:
+			removals = append(removals, all[owner])
+		default:
+			undecided = append(undecided, all[owner])
+		}
+	}
+	return removals[:min(len(removals), maxRemovals)], undecided
+}
+
+// policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts. What
+// was suspended is left alone.
+func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
+	key := api.Key{Cluster: w.cluster, Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name}
+	if e.Suspended || w.rows[key].Suspended {
+		return bundle.Orphan
+	}
+	app, err := p.application(e.Digest)
+	switch {
+	case err != nil:
+		return bundle.MirrorPrune // the spoke remembers what it applied
+	case app.DeletionPolicy != bundle.MirrorPrune && app.DeletionPolicy != "":
+		return app.DeletionPolicy
+	case app.Prune:
+		return bundle.Delete
+	}
+	return bundle.Orphan
+}
+
+// carriedOut are the removals of a plan that the spoke has acknowledged to have carried out, with its newest bundle.
+func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Owner]bool, error) {
+	if len(plan.Removals) == 0 {
+		return nil, nil
+	}
+	desired, _, err := store.Desireds.Get(tx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	spoke, _, err := store.Spokes.Get(tx, cluster)
+	if err != nil || spoke.Acks[store.AckApplied] != desired.Bundle {
+		return nil, err
+	}
+	done := map[bundle.Owner]bool{}
+	for _, r := range desired.Removals {
+		done[r.Owner] = true
+	}
+	return done, nil
+}
+
+// confirmedKeys are the objects whose removal an operator confirmed.
+func (w *walked) confirmedKeys() map[api.Key]bool {
+	keys := map[api.Key]bool{}
+	for path := range w.confirmation.Removals {
+		keys[keyOfPath(path)] = true
+	}
+	return keys
+}
+
+// confirmed forgets the words of operators that were carried out, or that nothing came of for a while.
+func (c *writer) confirmed(w *walked) error {
+	if len(w.confirmation.Removals) == 0 && len(w.confirmation.Prunes) == 0 {
+		return nil
+	}
+	key := store.ConfirmationKey(w.cluster)
+	now, _, err := store.Confirmations.Get(c.tx, key)
+	if err != nil {
+		return err
+	}
+	for path, at := range w.confirmation.Removals {
+		if now.Removals[path].Equal(at) && w.isOver(keyOfPath(path), at, c.start) {
+			delete(now.Removals, path)
+		}
+	}
+	for path := range w.confirmation.Prunes {
+		if _, here := w.graph.Nodes[keyOfPath(path)]; !here {
+			delete(now.Prunes, path)
+		}
+	}
+	if len(now.Removals) == 0 && len(now.Prunes) == 0 {
+		return store.Confirmations.Delete(c.tx, key)
+	}
+	return store.Confirmations.Put(c.tx, key, now)
+}
+
+// isOver reports whether a confirmed removal was carried out, or has nothing to remove since a while.
+func (w *walked) isOver(key api.Key, at, now time.Time) bool {
+	removing := slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Owner == ownerOf(key) })
+	return !removing && (w.carriedOut[ownerOf(key)] || now.Sub(at) > confirmationTTL)
+}
+
+// held lists the Kustomizations whose removal is held, by name.
+func (w *walked) held() []string {
+	var held []string
+	for key, f := range w.graph.Findings {
+		if f.Reason == graph.RemovalHeld {
+			key.Cluster = ""
+			held = append(held, key.String())
+		}
+	}
+	slices.Sort(held)
+	return held
+}
