@@ -19,7 +19,7 @@ type scope struct {
 	fleets     map[string]error           // those that select the cluster, and what is wrong with their roots
 	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
 	renders    map[string]bool            // rows of store.Renders in use
-	refused    map[api.Key]bool           // hub objects that were refused and keep an earlier version
+	refused    map[api.Key]bool           // hub objects that were refused, or whose removal is held: they keep an earlier version
 	incomplete bool                       // there may be objects that the walk does not know of
 }
 

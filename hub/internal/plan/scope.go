@@ -277,7 +277,7 @@ func (w *walked) scope() *scope {
 		s.renders[r.row] = true
 	}
 	for key, f := range w.graph.Findings {
-		if f.Reason == graph.Refused && !f.Ready {
+		if (f.Reason == graph.Refused || f.Reason == graph.RemovalHeld) && !f.Ready {
 			s.refused[key] = true
 		}
 	}

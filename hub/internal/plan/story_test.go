@@ -376,6 +376,13 @@ func (s *story) dump() string {
 		if err != nil {
 			return err
 		}
+		err = store.Confirmations.Scan(tx, "", func(key string, c store.Confirmation) error {
+			fmt.Fprintf(&b, "confirmation %s: %s\n", key, strings.Join(names(c.Removals), " "))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 		return store.Plans.Scan(tx, "", func(cluster string, p store.Plan) error {
 			fmt.Fprintf(&b, "plan %s\n", cluster)
 			for _, e := range p.Applications {

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -34,18 +33,20 @@ func (p *pass) guard() bool {
 		if key.Kind == kustomizev1.KustomizationKind {
 			p.holdApplication(key, false)
 		}
-		p.graph.Findings[key] = Finding{Reason: RemovalHeld, Message: p.holdMessage(len(held))}
+		if p.decides(key) {
+			p.graph.Findings[key] = Finding{Reason: RemovalHeld, Message: p.holdMessage()}
+		}
 	}
 	return len(held) > 0
 }
 
-func (p *pass) holdMessage(n int) string {
+func (p *pass) holdMessage() string {
 	object := "cluster " + p.in.Cluster
 	if p.in.Cluster == "" {
 		object = "hub"
 	}
-	return fmt.Sprintf("nothing gives it any more, but its removal is held with %d in all: that is more than one change "+
-		"removes unasked; it stays as it was. Bring it back, or run: nave confirm %s", n, object)
+	return "no longer in Git; its removal is held, because it came with more than one change may remove unconfirmed. " +
+		"It stays as it was. Bring it back in Git, or run: nave confirm " + object
 }
 
 // heldRemovals returns what left and has to stay, sorted. Sources stay as long as any Application that left has to.
