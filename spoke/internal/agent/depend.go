@@ -11,7 +11,7 @@ func (m *model) dependentsOfGone() map[bundle.Owner][]bundle.Owner {
 	dependents := map[bundle.Owner][]bundle.Owner{}
 	for _, owner := range m.owners {
 		for _, dependency := range m.nodes[owner].mark.DependsOn {
-			if d := m.nodes[dependency]; d != nil && d.gone {
+			if d := m.nodes[dependency]; d != nil && d.standing == leaving {
 				dependents[dependency] = append(dependents[dependency], owner)
 			}
 		}

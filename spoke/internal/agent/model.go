@@ -51,9 +51,11 @@ type model struct {
 // node is one application: of the bundle, or one that left it and is not deleted yet.
 type node struct {
 	entry bundle.Entry
-	app   *bundle.Application // nil when gone
-	gone  bool
-	mark  state.Mark // what was last applied as a whole
+	app   *bundle.Application // nil unless listed
+	mark  state.Mark          // what was last applied as a whole
+
+	standing standing
+	kept     Condition // why it stays, unless it is listed or leaving
 
 	work    work   // what runs now
 	run     uint64 // which one, so that results of cancelled ones are recognised
@@ -78,6 +80,17 @@ type node struct {
 	repaired  uint64
 	reported  Report
 }
+
+// standing is what the bundle says of an application.
+type standing int
+
+const (
+	listed   standing = iota // to be applied
+	leaving                  // removed on purpose: its objects go, as its deletion policy says
+	withheld                 // removed on purpose, but it takes too much along, and no operator confirmed that
+	pending                  // not rendered yet by the hub: neither applied nor deleted
+	unlisted                 // in no list: the hub does not know of it, so it stays as it is
+)
 
 // work is what runs for a node.
 type work int
@@ -119,6 +132,12 @@ const (
 	reasonHealth     = "HealthCheckFailed"
 	reasonProgress   = "Progressing"
 	reasonSuspended  = "Suspended"
+)
+
+// The reasons of applications that are not in the bundle. Flux has no words for them.
+const (
+	reasonRemovalHeld = "RemovalHeld"
+	reasonPending     = "Pending"
 )
 
 // Report is what the hub is told of one application.

@@ -45,7 +45,7 @@ func (m *model) judge(n *node) (changed bool) {
 	if n.app != nil && n.mark.Digest != n.entry.Digest {
 		n.blockedBy = m.blocker(n)
 	}
-	if n.gone && n.work == idle {
+	if n.standing == leaving && n.work == idle {
 		n.blockedBy = m.dependent(n)
 	}
 	n.peer = m.awaitedPeer(n)
@@ -68,7 +68,7 @@ func (m *model) awaitedPeer(n *node) bundle.Owner {
 		if !ok || owner == n.entry.Owner {
 			continue
 		}
-		if d := m.nodes[owner]; d == nil || d.gone || d.mark.Digest != d.entry.Digest || d.ready.Status != "True" {
+		if d := m.nodes[owner]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest || d.ready.Status != "True" {
 			return owner
 		}
 	}
@@ -105,16 +105,18 @@ func (m *model) blocker(n *node) bundle.Owner {
 
 // isReady reports whether a node is ready at the digest of this bundle.
 func (n *node) isReady(now time.Time) bool {
-	return !n.gone && n.mark.Digest == n.entry.Digest && n.condition(now).Status == "True"
+	return n.standing == listed && n.mark.Digest == n.entry.Digest && n.condition(now).Status == "True"
 }
 
 func (n *node) condition(now time.Time) Condition {
 	switch {
-	case n.gone && n.failure.reason != "":
+	case n.standing != listed && n.standing != leaving:
+		return n.kept
+	case n.standing == leaving && n.failure.reason != "":
 		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
-	case n.gone && n.blockedBy != bundle.Owner{}:
+	case n.standing == leaving && n.blockedBy != bundle.Owner{}:
 		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is deleted after " + n.blockedBy.String() + ", which depends on it"}
-	case n.gone:
+	case n.standing == leaving:
 		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is being deleted"}
 	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != reasonProgress:
 		return n.ready // a suspended application stays as it was
@@ -201,20 +203,20 @@ func (m *model) startAll() []action {
 }
 
 func (n *node) urgency() int {
-	if !n.gone && n.mark.Digest == n.entry.Digest && !n.requested() {
+	if n.standing == listed && n.mark.Digest == n.entry.Digest && !n.requested() {
 		return 0
 	}
 	return 1
 }
 
 func (m *model) due(n *node) bool {
-	return n.dirty && !m.now.Before(n.retryAt) && (n.gone || !n.entry.Suspended) && n.blockedBy == bundle.Owner{}
+	return n.dirty && !m.now.Before(n.retryAt) && (n.standing == leaving || n.standing == listed && !n.entry.Suspended) && n.blockedBy == bundle.Owner{}
 }
 
 func (m *model) start(n *node) action {
 	n.run++
 	n.dirty = false
-	if n.gone {
+	if n.standing == leaving {
 		n.work = deleting
 		return remove{n.entry.Owner, n.run, n.mark}
 	}
@@ -285,7 +287,9 @@ func (m *model) acknowledge() []action {
 
 func (n *node) reached() Stage {
 	switch {
-	case n.gone, n.failure.reason != "":
+	case n.standing == pending, n.standing == unlisted:
+		return Applied // nothing is to be done for it, but it is not as it should be
+	case n.standing != listed, n.failure.reason != "":
 		return Received
 	case n.entry.Suspended:
 		return Healthy
@@ -301,6 +305,9 @@ func (n *node) reached() Stage {
 
 // reportAll tells what changed since it was last told.
 func (m *model) reportAll() []action {
+	if m.stage == None {
+		return nil // without a bundle there is nothing to hold them against
+	}
 	var out []action
 	for _, owner := range m.owners {
 		n := m.nodes[owner]
@@ -323,6 +330,8 @@ func (n *node) lastApplied() LastApplied {
 func turn(was Condition, r Report) []action {
 	switch {
 	case r.Ready.Reason == was.Reason:
+	case r.Ready.Reason == reasonRemovalHeld:
+		return []action{event{owner: r.Owner, warning: true, reason: reasonRemovalHeld, message: r.Ready.Message}}
 	case r.Ready.Reason == reasonHealth:
 		return []action{event{owner: r.Owner, warning: true, reason: reasonHealth, message: r.Ready.Message}}
 	case was.Reason == reasonHealth && r.Ready.Status == "True":
@@ -349,7 +358,7 @@ func (m *model) armTimer() []action {
 		if n.work == idle && n.dirty {
 			soonest(n.retryAt)
 		}
-		if n.gone || n.entry.Suspended {
+		if n.standing != listed || n.entry.Suspended {
 			continue
 		}
 		soonest(n.verifyAt)

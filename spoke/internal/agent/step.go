@@ -9,7 +9,6 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
-	"github.com/navefleet/nave/spoke/internal/state"
 )
 
 // firstRetry is the pause after the first failure; it doubles with each further one.
@@ -61,25 +60,25 @@ func (m *model) restore(in restored) []action {
 	return m.adopt(in.id, in.bundle, in.apps)
 }
 
-// takeUp makes nodes of what the last process left behind. Those that the bundle does not name are to be deleted.
+// takeUp makes nodes of what the last process left behind, for the bundle to give them their standing.
 func (m *model) takeUp() {
 	if m.left == nil {
 		return
 	}
-	gone := func(owner bundle.Owner) *node {
+	left := func(owner bundle.Owner) *node {
 		if m.nodes[owner] == nil {
-			m.nodes[owner] = &node{entry: bundle.Entry{Owner: owner}, gone: true}
+			m.nodes[owner] = &node{entry: bundle.Entry{Owner: owner}, standing: unlisted}
 		}
 		return m.nodes[owner]
 	}
 	for owner, mark := range m.left.marks {
-		gone(owner).mark = mark
+		left(owner).mark = mark
 	}
 	for owner, summary := range m.left.health {
-		gone(owner).health = summary
+		left(owner).health = summary
 	}
 	for owner, cut := range m.left.unclean {
-		gone(owner).dirty = cut
+		left(owner).dirty = cut
 	}
 	m.left = nil
 }
@@ -137,20 +136,19 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Owner]*bun
 		}
 		out = append(out, m.update(n, e, apps[e.Owner])...)
 	}
-	for owner, n := range m.nodes {
-		if !named[owner] && !n.gone {
-			n.leave(m.now)
-			out = append(out, n.stop()...)
-		}
-		n.dirty = n.dirty || n.gone && n.work == idle
-	}
 	m.sort()
+	guard := m.guard(b)
+	for _, owner := range m.owners {
+		if !named[owner] {
+			out = append(out, m.displace(m.nodes[owner], b, guard)...)
+		}
+	}
 	return out
 }
 
 // update gives a node its entry of a new bundle. What runs for an older digest is ended: the new one pre-empts it.
 func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []action {
-	changed := n.entry.Digest != e.Digest || n.gone
+	changed := n.entry.Digest != e.Digest || n.standing != listed
 	resumed := n.entry.Suspended && !e.Suspended
 	var out []action
 	if n.work != idle && (changed || e.Suspended) {
@@ -163,7 +161,8 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	if n.work == deleting {
 		n.mark.Digest = manifest.Digest{} // some of it is gone already
 	}
-	n.entry, n.app, n.gone = e, app, false
+	n.dirty = n.dirty || n.kept.Status != "" // nobody repaired it meanwhile
+	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
 	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.failure.reason != "" || resumed || n.requested()
 	n.current(m.now)
@@ -188,13 +187,6 @@ func (n *node) current(now time.Time) {
 	if n.appliedAt.IsZero() {
 		n.appliedAt = now
 	}
-}
-
-// leave turns a node into one that is to be deleted.
-func (n *node) leave(now time.Time) {
-	n.gone, n.dirty, n.app = true, true, nil
-	n.failures, n.failure, n.retryAt = 0, failure{}, now
-	n.mark.Suspended = n.entry.Suspended
 }
 
 // stop ends what runs for a node.
@@ -267,8 +259,8 @@ func (m *model) removed(in removed) []action {
 	}
 	n.work = idle
 	if n.stopped {
-		// It came back into the bundle while it was being deleted; what is left of it is applied anew.
-		n.stopped, n.dirty, n.mark = false, true, state.Mark{}
+		// It came back, or its removal is not meant any more; what is left of it is applied anew when it is listed.
+		n.stopped, n.dirty, n.mark.Digest = false, true, manifest.Digest{}
 		return []action{remember{in.owner, n.mark}}
 	}
 	if in.failure.reason != "" {
@@ -286,7 +278,7 @@ func (m *model) observed(in observed) {
 	}
 	n.health = in.health
 	n.checkAt = m.now
-	if in.drift && !n.entry.Suspended && !n.gone {
+	if in.drift && !n.entry.Suspended && n.standing == listed {
 		n.dirty = true
 	}
 }
@@ -310,7 +302,7 @@ func (m *model) tick() []action {
 	}
 	for _, owner := range m.owners {
 		n := m.nodes[owner]
-		if n.gone || n.entry.Suspended || n.verifyAt.IsZero() || m.now.Before(n.verifyAt) {
+		if n.standing != listed || n.entry.Suspended || n.verifyAt.IsZero() || m.now.Before(n.verifyAt) {
 			continue
 		}
 		n.verifyAt = m.now.Add(m.spread(n.interval()))

@@ -25,6 +25,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 // one half. An application is named by a letter and has the digest that it is given as a word.
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
+//	bundle 2 a=d2 -b ?c                 and one that was removed, and one that is pending (see list)
 //	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown digest
 //	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
@@ -144,7 +145,11 @@ func (s *script) do(t *testing.T, command string) []string {
 func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundle.Application) {
 	b, apps := &bundle.Bundle{}, map[bundle.Owner]*bundle.Application{}
 	for _, word := range words {
-		name, options, _ := strings.Cut(word, "=")
+		name, options, is := strings.Cut(word, "=")
+		if !is {
+			list(b, word)
+			continue
+		}
 		parts := strings.Split(options, ",")
 		e := bundle.Entry{Owner: owner(name), Digest: s.digest(parts[0]), Revision: "r-" + parts[0]}
 		app := &bundle.Application{Owner: e.Owner, Prune: true, Interval: 600 * time.Second, RetryInterval: 8 * time.Second, Timeout: 60 * time.Second}
@@ -173,6 +178,24 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 		apps[e.Owner] = app
 	}
 	return b, apps
+}
+
+// list adds a word that is no application: -a (removed, as it said itself), -a:Delete, -a:Delete! (confirmed), ?a (pending),
+// incomplete.
+func list(b *bundle.Bundle, word string) {
+	switch {
+	case word == "incomplete":
+		b.Incomplete = true
+	case word[0] == '?':
+		b.Pending = append(b.Pending, owner(word[1:]))
+	default:
+		word, confirmed := strings.CutSuffix(word[1:], "!")
+		name, policy, stated := strings.Cut(word, ":")
+		if !stated {
+			policy = string(bundle.MirrorPrune)
+		}
+		b.Removals = append(b.Removals, bundle.Removal{Owner: owner(name), Policy: bundle.DeletionPolicy(policy), Confirmed: confirmed})
+	}
 }
 
 func (s *script) restore(t *testing.T, now time.Time, words []string) input {
@@ -229,6 +252,8 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 			repaired, _ = strconv.Atoi(value)
 		case "drift":
 			drift = true
+		case "objects":
+			sum.Current, _ = strconv.Atoi(value)
 		default:
 			status = health.Status(key)
 			sum = summary(status)
@@ -281,6 +306,9 @@ func (s *script) show(a action) []string {
 		line := "remove " + a.owner.Name
 		if a.mark.Suspended {
 			line += " (suspended)"
+		}
+		if a.mark.DeletionPolicy != "" {
+			line += " (" + string(a.mark.DeletionPolicy) + ")"
 		}
 		return []string{line}
 	case cancel:

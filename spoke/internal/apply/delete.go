@@ -34,7 +34,7 @@ func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 
 func (r *run) removeAll(ctx context.Context, m Removal) error {
 	ids := r.prior.IDs()
-	if !m.deletes() {
+	if !m.Deletes() {
 		for _, id := range ids {
 			r.release(id)
 		}
@@ -47,8 +47,8 @@ func (r *run) removeAll(ctx context.Context, m Removal) error {
 	return errors.Join(r.fatal, r.finish())
 }
 
-// deletes reports whether the objects go.
-func (m Removal) deletes() bool {
+// Deletes reports whether the objects go.
+func (m Removal) Deletes() bool {
 	switch m.Policy {
 	case bundle.Delete, bundle.WaitForTermination:
 		return true

@@ -58,6 +58,9 @@ func (x *Index) Health(id manifest.ID) ObjectHealth {
 	return ObjectHealth{ID: id, Status: e.status, Message: e.message, Since: e.since}
 }
 
+// Objects is how many objects the summary covers.
+func (s Summary) Objects() int { return s.Current + s.InProgress + s.Failed }
+
 // Summarize folds the health of an owner's objects, at most most of the unwell ones listed.
 func (x *Index) Summarize(owner bundle.Owner, most int) Summary {
 	x.mu.Lock()
