@@ -15,6 +15,7 @@ import (
 
 	"github.com/navefleet/nave/hub"
 	"github.com/navefleet/nave/hub/internal/render/worker"
+	"github.com/navefleet/nave/shared/memory"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 )
@@ -48,6 +49,7 @@ func newCommand() *cobra.Command {
 				return err
 			}
 			c.Log = log
+			memory.SetLimit()
 			return run(cmd.Context(), c)
 		},
 	}
