@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -70,6 +71,16 @@ func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
 	}, []string{"method", "code"})
 	r.MustRegister(v)
 	return v
+}
+
+// options are those of a server whose calls the guard stands before.
+func (g *guard) options(c credentials.TransportCredentials) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(c),
+		grpc.ChainUnaryInterceptor(g.unary),
+		grpc.ChainStreamInterceptor(g.stream),
+		grpc.UnknownServiceHandler(refuseUnknown),
+	}
 }
 
 func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (response any, err error) {

@@ -74,6 +74,8 @@ type Config struct {
 
 	Log *slog.Logger     // slog.Default()
 	Now func() time.Time // the machine's clock, which may be set at any moment; time.Now
+
+	connections connections // defaultConnections
 }
 
 // Defaults of Config.
@@ -107,6 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	setDefault(&c.connections, defaultConnections)
 	return c, nil
 }
 
@@ -135,7 +138,9 @@ type Hub struct {
 	admin    *admin.Server
 
 	listener, httpListener net.Listener
-	grpc                   *grpc.Server
+	passed                 *passed      // from grpc to strangers
+	grpc                   *grpc.Server // of callers with a certificate
+	strangers              *grpc.Server // of callers without
 	http                   *http.Server
 	health                 *health.Server
 	serving                atomic.Bool
@@ -216,7 +221,7 @@ func (h *Hub) build() error {
 		SigningKeys: signing.MarshalPublicKeys(h.signer.Public()),
 		SpokeImage:  c.SpokeImage,
 	}})
-	h.open(registration.New(registration.Config{
+	h.newServers(registration.New(registration.Config{
 		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	}))
 	return nil
@@ -266,7 +271,8 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	g.Go(func() error { return h.publish.Run(parts) })
 	g.Go(func() error { return h.dispatch.Run(parts) })
 	g.Go(func() error { return h.keepCertificate(parts) })
-	g.Go(h.serveGRPC)
+	g.Go(func() error { return serveGRPC(h.grpc, h.listener) })
+	g.Go(func() error { return serveGRPC(h.strangers, h.passed) })
 	g.Go(h.serveHTTP)
 	g.Go(func() error {
 		select {
@@ -282,8 +288,8 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	return g.Wait()
 }
 
-func (h *Hub) serveGRPC() error {
-	if err := h.grpc.Serve(h.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // stopped before it served
+func serveGRPC(server *grpc.Server, listener net.Listener) error {
+	if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // stopped before it served
 		return fmt.Errorf("serve gRPC: %w", err)
 	}
 	return nil
@@ -296,21 +302,27 @@ func (h *Hub) serveHTTP() error {
 	return nil
 }
 
-// drain tells every stream to end, lets calls finish, and closes the doors.
+// drain tells every stream to end, lets calls finish, and closes the listeners.
 func (h *Hub) drain() {
 	h.config.Log.Info("hub drains")
 	h.serving.Store(false)
 	h.health.Shutdown()
 	h.dispatch.Drain()
 	h.admin.Drain()
-	hard := time.AfterFunc(drainTime, h.grpc.Stop)
-	h.grpc.GracefulStop()
-	hard.Stop()
+	stop(h.grpc, drainTime)
+	stop(h.strangers, time.Second) // a registration takes no longer; a stranger must not keep the hub
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := h.http.Shutdown(ctx); err != nil {
 		_ = h.http.Close() // a scraper that does not read
 	}
+}
+
+// stop lets the calls of a server finish for as long as that.
+func stop(server *grpc.Server, patience time.Duration) {
+	hard := time.AfterFunc(patience, server.Stop)
+	server.GracefulStop()
+	hard.Stop()
 }
 
 // close releases what New opened.

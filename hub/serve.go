@@ -1,0 +1,138 @@
+package hub
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// What one connection may cost the hub. Spokes ping every 30 s, so the hub pings none that is well.
+const (
+	maxMessage        = 1 << 20
+	maxHeaders        = 16 << 10
+	maxStreams        = 64
+	handshakeTimeout  = 10 * time.Second
+	minPing           = 20 * time.Second
+	serverPing        = time.Minute
+	serverPingTimeout = 20 * time.Second
+	readBuffer        = 4 << 10
+	writeBuffer       = 32 << 10
+
+	maxStrangerMessage = 16 << 10 // a join token and a certificate request
+	maxStrangerStreams = 2
+	strangerWindow     = 64 << 10 // bytes that the hub buffers
+)
+
+// connections says how many connections there may be at the same moment.
+type connections struct {
+	handshakes int           // that have not finished their handshake, which takes a second or so
+	grace      time.Duration // see connLimit
+	strangers  int           // without a certificate
+	life       time.Duration // of a connection without a certificate: it registers, or it never will
+	cluster    int           // of one cluster's certificates; a spoke has one
+	operator   int           // of one operator's certificates
+	http       int           // of metrics and health
+}
+
+var defaultConnections = connections{
+	handshakes: 2048, grace: 3 * time.Second, strangers: 256, life: 20 * time.Second, cluster: 16, operator: 256, http: 256,
+}
+
+// newServers makes the gRPC servers, of callers with a certificate and without, and the HTTP server.
+func (h *Hub) newServers(registration registrationv1.RegistrationServiceServer) {
+	g := &guard{trustDomain: h.authority.TrustDomain(), log: h.config.Log, requests: newRequests(h.registry)}
+	tls := h.handshakes()
+	h.grpc = grpc.NewServer(append(h.limits(), g.options(h.admit(tls))...)...)
+	h.health = health.NewServer()
+	spokev1.RegisterSpokeServiceServer(h.grpc, h.dispatch)
+	registrationv1.RegisterRegistrationServiceServer(h.grpc, registration)
+	adminv1.RegisterAdminServiceServer(h.grpc, h.admin)
+	healthv1.RegisterHealthServer(h.grpc, h.health)
+	reflection.Register(h.grpc)
+
+	h.strangers = grpc.NewServer(append(strangerLimits(), g.options(handshaken{tls})...)...)
+	registrationv1.RegisterRegistrationServiceServer(h.strangers, registration)
+
+	h.http = &http.Server{
+		Handler:        telemetry.Handler(h.registry, h.ready),
+		ReadTimeout:    5 * time.Second,
+		WriteTimeout:   30 * time.Second,
+		IdleTimeout:    time.Minute,
+		MaxHeaderBytes: maxHeaders,
+	}
+}
+
+// admit puts limits on connections around the two listeners and the handshake.
+func (h *Hub) admit(tls credentials.TransportCredentials) credentials.TransportCredentials {
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "nave_connections_refused_total", Help: "Connections refused, or closed to make room for another one, by kind.",
+	}, []string{"kind"})
+	h.registry.MustRegister(refused)
+	limit := func(kind string, b bounds) *connLimit { return newConnLimit(b, refused.WithLabelValues(kind)) }
+	c := h.config.connections
+	h.listener = limited{h.listener, limit("handshake", bounds{max: c.handshakes, grace: c.grace})}
+	h.httpListener = limited{h.httpListener, limit("http", bounds{max: c.http, grace: c.grace})}
+	h.passed = newPassed(h.listener.Addr(), c.life)
+	return &admission{
+		TransportCredentials: tls,
+		clusters:             limit("cluster", bounds{perSource: c.cluster}),
+		operators:            limit("operator", bounds{perSource: c.operator}),
+		strangers:            limit("stranger", bounds{max: c.strangers, grace: c.grace}),
+		pass:                 h.passed,
+	}
+}
+
+// limits bound what a caller can make the server spend. A spoke renews at half-life, so a connection that ends after half
+// a lifetime does not outlive the certificate it was made with.
+func (h *Hub) limits() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(writeBuffer),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: serverPing, Timeout: serverPingTimeout,
+			MaxConnectionAge: max(h.config.CertificateTTL/2, time.Minute), MaxConnectionAgeGrace: drainTime,
+		}),
+	}
+}
+
+// strangerLimits bound what a caller without a certificate can make the server spend, beside the life of its connection.
+func strangerLimits() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxStrangerMessage),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxConcurrentStreams(maxStrangerStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(readBuffer),
+		grpc.StaticStreamWindowSize(strangerWindow),
+		grpc.StaticConnWindowSize(strangerWindow),
+	}
+}
+
+// errNotServing is what /readyz says before Run and while draining.
+var errNotServing = errors.New("the hub is not serving")
+
+func (h *Hub) ready() error {
+	if !h.serving.Load() {
+		return errNotServing
+	}
+	return nil
+}
