@@ -22,7 +22,7 @@ var plan = []layer{
 	}},
 	{"L2 bundles", []string{"shared/bundle"}},
 	{"L3 what users write, and the spoke's doors", []string{
-		"hub/api", "hub/operatorconfig", "hub/internal/source", "hub/internal/dial",
+		"hub/api", "hub/operatorconfig", "hub/internal/source", "hub/internal/dial", "hub/internal/confine",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{

@@ -1,13 +1,13 @@
-// Package dial opens every connection that the hub makes because a user's object names an address: to Git servers now, to
-// registries and other sources later. A tenant who chooses the address must not reach what only the hub can reach.
+// Package dial opens every connection that the hub makes because a user's object names an address: to Git servers now,
+// to registries and other sources later. A tenant who chooses the address must not reach what only the hub can reach.
 //
-// A name is resolved, each address that it leads to is held against the Policy, and what is dialled is the address that was
-// checked, not the name: a name that leads elsewhere a moment later (DNS rebinding) gains nothing. Each redirect is a
-// new connection and passes the same check.
+// A name is resolved, each address that it leads to is held against the Policy, and what is dialled is the address that
+// was checked, not the name: a name that leads elsewhere a moment later (DNS rebinding) gains nothing. Each redirect is
+// a new connection and passes the same check.
 //
-// Denied are loopback, link-local, unspecified, multicast and reserved addresses, those of clouds' metadata, and those of
-// the hub's own machine, in every form of IPv6 that leads to an IPv4 address. Private ranges are allowed, because many Git
-// servers are in one, unless Policy.DenyPrivate. Policy.Allow opens ranges.
+// Denied are loopback, link-local, unspecified, multicast and reserved addresses, those of clouds' metadata, and those
+// of the hub's own machine, in every form of IPv6 that leads to an IPv4 address. Private ranges are allowed, because
+// many Git servers are in one, unless Policy.DenyPrivate. Policy.Allow opens ranges.
 package dial
 
 import (
@@ -61,8 +61,8 @@ func localAddresses() []netip.Addr {
 	return local
 }
 
-// DialContext connects to address, host:port, unless the policy denies it, which is ErrDenied. Other errors are those of
-// the resolver and of the connection.
+// DialContext connects to address, host:port, unless the policy denies it, which is ErrDenied. Other errors are those
+// of the resolver and of the connection.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -10,8 +10,8 @@ import (
 // ErrDenied is an address that the hub does not connect to.
 var ErrDenied = errors.New("the address is denied")
 
-// Policy says which addresses are dialled. It is plain data, so that it can be sent to a confined process. The zero value
-// denies what no source should lead to and allows private ranges.
+// Policy says which addresses are dialled. It is plain data, so that it can be sent to a confined process. The zero
+// value denies what no source should lead to and allows private ranges.
 type Policy struct {
 	// Allow opens ranges that are denied otherwise, but never the hub's own listeners.
 	Allow []netip.Prefix `json:"allow,omitempty"`

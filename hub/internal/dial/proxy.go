@@ -59,9 +59,9 @@ func addressOf(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// Transport returns a transport for HTTP whose connections are the Dialer's. Through a proxy, which the operator chose and
-// which is dialled wherever it is, the same addresses are denied; but where a name leads that the hub cannot resolve is
-// the proxy's decision.
+// Transport returns a transport for HTTP whose connections are the Dialer's. Through a proxy, which the operator chose
+// and which is dialled wherever it is, the same addresses are denied; but where a name leads that the hub cannot
+// resolve is the proxy's decision.
 func (d *Dialer) Transport(config *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:               d.chooseProxy,

@@ -12,9 +12,9 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
-	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -336,7 +336,7 @@ func (e passingError) Unwrap() error { return e.error }
 // the worker died.
 func passing(err error) bool {
 	var p passingError
-	var died *worker.DiedError
-	return errors.As(err, &p) || errors.As(err, &died) || errors.Is(err, worker.ErrTimeout) || errors.Is(err, worker.ErrClosed) ||
+	var died *confine.DiedError
+	return errors.As(err, &p) || errors.As(err, &died) || errors.Is(err, confine.ErrTimeout) || errors.Is(err, confine.ErrClosed) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

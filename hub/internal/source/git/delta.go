@@ -73,8 +73,8 @@ func (c *contents) place(i item) error {
 	return nil
 }
 
-// pack reads objects of a pack on disk. However long a chain of deltas is, reading an object holds only one delta of it,
-// what the delta changes and what it makes.
+// pack reads objects of a pack on disk. However long a chain of deltas is, reading an object holds only one delta of
+// it, what the delta changes and what it makes.
 type pack struct {
 	scanner *packfile.Scanner
 	find    func(plumbing.Hash) (offset int64, ok bool)

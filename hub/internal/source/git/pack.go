@@ -70,8 +70,8 @@ func (c *contents) find(id plumbing.Hash) (int64, bool) {
 	return offset, ok
 }
 
-// survey reads a pack once from front to back and refuses it when an object, or all together, would be too large, before
-// anything keeps an object in memory.
+// survey reads a pack once from front to back and refuses it when an object, or all together, would be too large,
+// before anything keeps an object in memory.
 func survey(ctx context.Context, file *os.File, limits Limits) (*contents, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStorage, err)

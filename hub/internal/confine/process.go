@@ -1,8 +1,7 @@
-package worker
+package confine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,73 +10,73 @@ import (
 	"sync"
 )
 
-// process is one worker process. One goroutine at a time has it.
+// process is one confined process. One goroutine at a time has it.
 type process struct {
+	config *Config
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stdout io.ReadCloser
 	stderr *words
-	output int64
-	builds int
+	served int // requests
 }
 
-// start starts a worker.
+// start starts a process.
 func start(c *Config) (*process, error) {
 	cmd := exec.Command(c.Command[0], c.Command[1:]...)
 	cmd.Dir = "/"
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		fmt.Sprintf("%s=%d", memoryVariable, c.Memory),
 		fmt.Sprintf("%s=%d", outputVariable, c.Output),
 		"GOTRACEBACK=none",
-	}
+	}, c.Env...)
 	cmd.SysProcAttr = dieWithParent()
-	p := &process{cmd: cmd, stderr: &words{}, output: c.Output}
+	p := &process{config: c, cmd: cmd, stderr: &words{}}
 	cmd.Stderr = p.stderr
 	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, fmt.Errorf("start render worker: %w", err)
+		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	if p.stdout, err = cmd.StdoutPipe(); err != nil {
-		return nil, fmt.Errorf("start render worker: %w", err)
+		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start render worker: %w", err)
+		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	return p, nil
 }
 
-// ask sends a request and waits for the response. After an error the process is dead. When ctx ends, it is killed.
-func (p *process) ask(ctx context.Context, request []byte) (*response, error) {
+// ask sends a request and waits for the content of the answer's frame. After an error the process is dead. When ctx
+// ends, it is killed.
+func (p *process) ask(ctx context.Context, request []byte) ([]byte, error) {
 	p.stderr.forget()
 	disarm := context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })
-	r, err := p.roundTrip(request)
+	content, err := p.roundTrip(request)
 	if disarm() && err == nil {
-		p.builds++
-		return r, nil
+		p.served++
+		return content, nil
 	}
 	ended := p.kill()
 	switch {
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("render worker stopped: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("%s stopped: %w", p.config.Name, context.Cause(ctx))
 	case errors.Is(err, ErrOutput):
 		return nil, err
 	}
-	return nil, &DiedError{Cause: errors.Join(err, ended), LastWords: p.stderr.String()}
+	return nil, &DiedError{
+		Name: p.config.Name, Hint: p.config.Hint, Cause: errors.Join(err, ended), LastWords: p.stderr.String(),
+	}
 }
 
-func (p *process) roundTrip(request []byte) (*response, error) {
+func (p *process) roundTrip(request []byte) ([]byte, error) {
 	if err := writeFrame(p.stdin, request); err != nil {
 		return nil, err
 	}
-	data, err := readFrame(p.stdout, p.output)
+	content, err := readFrame(p.stdout, p.config.Output)
 	if err != nil {
-		return nil, fmt.Errorf("read response: %w", err)
+		return nil, fmt.Errorf("read answer: %w", err)
 	}
-	var r response
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("decode response: %w", err)
-	}
-	return &r, nil
+	_, broken, _ := decodeAnswer(content, nil)
+	return content, broken
 }
 
 // kill ends the process and returns how it ended.
@@ -87,25 +86,27 @@ func (p *process) kill() error {
 	return p.cmd.Wait()
 }
 
-// DiedError is a worker that ended in the middle of a build: most often the build needed more memory than it may have.
+// DiedError is a process that ended in the middle of a request: most often the request needed more memory than the
+// process may have.
 type DiedError struct {
-	Cause     error
-	LastWords string // what it wrote to standard error
+	Name, Hint string // of the Config
+	Cause      error
+	LastWords  string // what the process wrote to standard error
 }
 
-// Error says how the worker ended.
+// Error says how the process ended.
 func (e *DiedError) Error() string {
-	s := "render worker died: " + strings.ReplaceAll(e.Cause.Error(), "\n", "; ")
+	s := e.Name + " died: " + strings.ReplaceAll(e.Cause.Error(), "\n", "; ")
 	if e.LastWords != "" {
 		s += ": " + e.LastWords
 	}
-	return s + " (only this build failed; a build that needs too much memory ends so: look for what makes its output large)"
+	return s + " (only this request failed; one that needs too much memory ends so: " + e.Hint + ")"
 }
 
-// Unwrap returns how the worker ended.
+// Unwrap returns how the process ended.
 func (e *DiedError) Unwrap() error { return e.Cause }
 
-// words keeps the beginning of what a worker writes to standard error during one build.
+// words keeps the beginning of what a process writes to standard error during one request.
 type words struct {
 	mu   sync.Mutex
 	data []byte
@@ -124,7 +125,7 @@ func (w *words) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// forget starts a new build.
+// forget starts a new request.
 func (w *words) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,7 +135,7 @@ func (w *words) forget() {
 // deathMarks begin what Go says when it ends a process, in the order in which they tell most. Goroutines follow.
 var deathMarks = []string{"fatal error: ", "panic: ", "runtime: "}
 
-// String returns why the worker ended as one line, else what it said first.
+// String returns why the process ended as one line, else what it said first.
 func (w *words) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

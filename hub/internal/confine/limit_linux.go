@@ -1,4 +1,4 @@
-package worker
+package confine
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ func limitMemory(bytes int64) error {
 	return syscall.Setrlimit(rlimitData, &limit)
 }
 
-// dieWithParent makes the kernel kill a worker whose pool's process is gone.
+// dieWithParent makes the kernel kill a process whose pool's process is gone.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 // residentMemory returns how much memory a process holds, in bytes; 0 when that cannot be told.

@@ -1,13 +1,13 @@
 //go:build !linux
 
-package worker
+package confine
 
 import "syscall"
 
 // limitMemory has no hard limit to set here; Go's own limit makes it collect garbage harder.
 func limitMemory(int64) error { return nil }
 
-// dieWithParent relies on the worker's standard input, which ends with the pool's process.
+// dieWithParent relies on the standard input of Serve, which ends with the pool's process.
 func dieWithParent() *syscall.SysProcAttr { return nil }
 
 // residentMemory cannot tell here.

@@ -1,0 +1,108 @@
+package confine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// The first byte of a frame that answers a request.
+const (
+	answered = 0
+	failed   = 1
+)
+
+// failure is an error on the wire.
+type failure struct {
+	Message string `json:"message"`
+	Reason  string `json:"reason,omitempty"` // a key of Config.Reasons
+}
+
+// outputReason is the reason of an answer that is too large.
+const outputReason = "confine-output"
+
+// remoteError is an error that a confined process reported.
+type remoteError struct {
+	message string
+	reason  error
+}
+
+func (e *remoteError) Error() string { return e.message }
+func (e *remoteError) Unwrap() error { return e.reason }
+
+// writeAnswer writes the frame for an answer or an error.
+func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error, limit int64) error {
+	if err == nil && int64(len(answer)) >= limit {
+		err = fmt.Errorf("%w: %d bytes, the limit is %d", ErrOutput, len(answer), limit)
+	}
+	if err == nil {
+		return writeFrame(w, []byte{answered}, answer)
+	}
+	f := failure{Message: err.Error()}
+	for name, reason := range reasons {
+		if errors.Is(err, reason) {
+			f.Reason = name
+		}
+	}
+	if errors.Is(err, ErrOutput) {
+		f.Reason = outputReason
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("encode failure: %w", err)
+	}
+	return writeFrame(w, []byte{failed}, text)
+}
+
+// decodeAnswer reads the content of a frame that answers a request. broken says that it is no answer at all.
+func decodeAnswer(content []byte, reasons map[string]error) (answer []byte, broken, err error) {
+	switch {
+	case len(content) > 0 && content[0] == answered:
+		return content[1:], nil, nil
+	case len(content) > 0 && content[0] == failed:
+		var f failure
+		if err := json.Unmarshal(content[1:], &f); err != nil {
+			return nil, fmt.Errorf("decode answer: %w", err), nil
+		}
+		if f.Reason == outputReason {
+			return nil, nil, &remoteError{f.Message, ErrOutput}
+		}
+		return nil, nil, &remoteError{f.Message, reasons[f.Reason]}
+	default:
+		return nil, errors.New("decode answer: it is neither an answer nor a failure"), nil
+	}
+}
+
+// writeFrame writes one frame, whose content is made of parts.
+func writeFrame(w io.Writer, parts ...[]byte) error {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
+	head := binary.BigEndian.AppendUint32(nil, uint32(size))
+	for _, part := range append([][]byte{head}, parts...) {
+		if _, err := w.Write(part); err != nil {
+			return fmt.Errorf("write frame: %w", err)
+		}
+	}
+	return nil
+}
+
+// readFrame reads one frame of at most limit bytes. It returns io.EOF when there is none.
+func readFrame(r io.Reader, limit int64) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	size := int64(binary.BigEndian.Uint32(head[:]))
+	if size > limit {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrOutput, size, limit)
+	}
+	payload := make([]byte, size)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return nil, fmt.Errorf("read frame: %w", err)
+	}
+	return payload, nil
+}

@@ -1,0 +1,197 @@
+package confine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	// MaxRequest is a limit on the bytes of one request.
+	MaxRequest = 32 << 20
+	// requestsPerProcess is after how many requests a process is replaced, against slow leaks in what it links.
+	requestsPerProcess = 5000
+)
+
+// Errors of a pool.
+var (
+	ErrTimeout = errors.New("it took too long")
+	ErrMemory  = errors.New("it needs too much memory")
+	ErrOutput  = errors.New("the result is too large")
+	ErrClosed  = errors.New("the pool of processes is closed")
+)
+
+// Config is how a Pool runs its processes.
+type Config struct {
+	// Name is what a process is called in messages, such as "render worker"; Hint is what a user can do when a request
+	// needs too much memory.
+	Name, Hint string
+	// Command starts a process: its main calls Serve. Required.
+	Command []string
+	// Env is the environment of a process, besides what Serve reads.
+	Env []string
+	// Workers is how many processes run at once; default: the number of CPUs.
+	Workers int
+	// Timeout is for one request, from when a process takes it.
+	Timeout time.Duration
+	// Memory is a limit on what one process holds, in bytes (Linux only).
+	Memory int64
+	// Output is a limit on one answer, in bytes.
+	Output int64
+	// Reasons are the errors that callers tell apart, so that errors.Is holds across the pipe. Serve has the same.
+	Reasons map[string]error
+	Log     *slog.Logger // nil: none
+}
+
+// Pool has requests answered in confined processes. It is safe for concurrent use.
+type Pool struct {
+	config Config
+	slots  chan struct{} // one for each request under way
+	starts chan func()   // work for the thread that starts processes
+	stop   context.Context
+	cancel context.CancelCauseFunc
+
+	mu   sync.Mutex // guards idle
+	idle []*process
+}
+
+// New returns a pool with one process that is warming up; more are started as requests need them, and all are kept.
+func New(c Config) (*Pool, error) {
+	if c.Workers <= 0 {
+		c.Workers = runtime.NumCPU()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Pool{config: c, slots: make(chan struct{}, c.Workers), starts: make(chan func())}
+	p.stop, p.cancel = context.WithCancelCause(context.Background())
+	go p.startThread()
+	first, err := p.start()
+	if err != nil {
+		p.cancel(err)
+		return nil, err
+	}
+	p.idle = []*process{first}
+	return p, nil
+}
+
+// startThread starts processes on one thread that lives as long as the pool: the kernel kills a child when the thread
+// that started it ends, not the process.
+func (p *Pool) startThread() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for {
+		select {
+		case work := <-p.starts:
+			work()
+		case <-p.stop.Done():
+			return
+		}
+	}
+}
+
+func (p *Pool) start() (w *process, err error) {
+	done := make(chan struct{})
+	select {
+	case p.starts <- func() { w, err = start(&p.config); close(done) }:
+		<-done
+		return w, err
+	case <-p.stop.Done():
+		return nil, ErrClosed
+	}
+}
+
+// Ask has one process answer a request, within the pool's time. A request that takes too long or too much costs its
+// process and fails; the error is then ErrTimeout, ErrMemory, ErrOutput or a *DiedError. When ctx ends, the process is
+// killed. An error that the process reports has its message, and is the one of Config.Reasons.
+func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
+	if len(request) > MaxRequest {
+		return nil, fmt.Errorf("%s: a request of %d bytes: the limit is %d", p.config.Name, len(request), MaxRequest)
+	}
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-p.stop.Done():
+		return nil, ErrClosed
+	}
+	w, err := p.take()
+	if err != nil {
+		return nil, err
+	}
+	tooLong := fmt.Errorf("%w (more than %s)", ErrTimeout, p.config.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, p.config.Timeout, tooLong)
+	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(p.stop, func() { end(ErrClosed) })()
+	go p.watch(ctx, w.cmd.Process.Pid, end)
+	content, err := w.ask(ctx, request)
+	if err != nil {
+		p.config.Log.Warn(p.config.Name+" lost", "pid", w.cmd.Process.Pid, "error", err)
+		return nil, err
+	}
+	p.put(w)
+	answer, _, err := decodeAnswer(content, p.config.Reasons)
+	return answer, err
+}
+
+// watchEvery is how often a process's memory is looked at while it works.
+const watchEvery = 20 * time.Millisecond
+
+// watch ends a request whose process holds too much memory, until ctx ends.
+func (p *Pool) watch(ctx context.Context, pid int, end context.CancelCauseFunc) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if held, limit := residentMemory(pid), p.config.Memory; held > limit {
+				end(fmt.Errorf("%w: %d MiB, the limit is %d; %s", ErrMemory, held>>20, limit>>20, p.config.Hint))
+			}
+		}
+	}
+}
+
+// take returns an idle process, or a new one.
+func (p *Pool) take() (*process, error) {
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		return w, nil
+	}
+	p.mu.Unlock()
+	return p.start()
+}
+
+// put keeps a process for the next request.
+func (p *Pool) put(w *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.served >= requestsPerProcess || p.stop.Err() != nil {
+		_ = w.kill()
+		return
+	}
+	p.idle = append(p.idle, w)
+}
+
+// Close ends the processes. Requests under way fail with ErrClosed.
+func (p *Pool) Close() error {
+	p.cancel(ErrClosed)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.idle {
+		_ = w.kill()
+	}
+	p.idle = nil
+	return nil
+}
