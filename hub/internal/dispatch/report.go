@@ -24,6 +24,7 @@ const (
 	maxApplications = 2000     // rows of one cluster
 	maxReported     = 16 << 20 // bytes of these rows, as they are stored
 	maxObjects      = 20
+	maxHeld         = 100 // objects of a held prune
 	maxInventory    = 5000
 	maxReportEvents = 100
 	maxMessage      = 8 << 10
@@ -146,6 +147,7 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 		o.Object, o.Status, o.Message = clean(o.Object, maxName), clean(o.Status, maxWord), clean(o.Message, maxMessage)
 		o.ProtoReflect().SetUnknown(nil)
 	}
+	cleanHeld(a.HeldPrune)
 	for i, line := range a.Inventory {
 		a.Inventory[i] = clean(line, maxName)
 	}
@@ -157,9 +159,23 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 	return key.Path(), value, nil
 }
 
+// cleanHeld cuts the names of a held prune, if there is one.
+func cleanHeld(h *spokev1.HeldPrune) {
+	if h == nil {
+		return
+	}
+	h.ProtoReflect().SetUnknown(nil)
+	for _, o := range h.Objects {
+		o.ProtoReflect().SetUnknown(nil)
+		for _, name := range []*string{&o.Group, &o.Version, &o.Kind, &o.Namespace, &o.Name} {
+			*name = clean(*name, maxWord)
+		}
+	}
+}
+
 // checkFields refuses what cannot be cut to size.
 func checkFields(a *spokev1.ApplicationReport) error {
-	for _, d := range [][]byte{a.Digest, a.AppliedDigest} {
+	for _, d := range [][]byte{a.Digest, a.AppliedDigest, a.GetHeldPrune().GetDigest()} {
 		if len(d) != 0 && len(d) != 32 {
 			return fmt.Errorf("digest of %d bytes", len(d))
 		}
@@ -169,6 +185,9 @@ func checkFields(a *spokev1.ApplicationReport) error {
 	}
 	if len(a.Objects) > maxObjects || slices.Contains(a.Objects, nil) {
 		return fmt.Errorf("%d objects: at most %d", len(a.Objects), maxObjects)
+	}
+	if held := a.GetHeldPrune().GetObjects(); len(held) > maxHeld || slices.Contains(held, nil) {
+		return fmt.Errorf("%d objects of a held prune: at most %d", len(held), maxHeld)
 	}
 	if len(a.Inventory) > maxInventory {
 		return fmt.Errorf("%d objects in the inventory: at most %d", len(a.Inventory), maxInventory)

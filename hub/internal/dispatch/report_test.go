@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 func report(name, message string) *spokev1.ApplicationReport {
@@ -125,18 +127,25 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 		return &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}}
 	}
 	for name, m := range map[string]*spokev1.ReportRequest{
-		"applications":     {Applications: make([]*spokev1.ApplicationReport, maxApplications+1)},
-		"a nil":            {Applications: make([]*spokev1.ApplicationReport, 1)},
-		"events":           {Events: make([]*spokev1.Event, maxReportEvents+1)},
-		"removed":          {Removed: []string{"Kustomization/x"}},
-		"slash in a name":  app(func(a *spokev1.ApplicationReport) { a.Name = "a/b" }),
-		"no name":          app(func(a *spokev1.ApplicationReport) { a.Name = "" }),
-		"kind":             app(func(a *spokev1.ApplicationReport) { a.Kind = "../x" }),
-		"namespace":        app(func(a *spokev1.ApplicationReport) { a.Namespace = "a\nb" }),
-		"ready":            app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
-		"digest":           app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
-		"objects":          app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, maxObjects+1) }),
-		"a nil object":     app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
+		"applications":    {Applications: make([]*spokev1.ApplicationReport, maxApplications+1)},
+		"a nil":           {Applications: make([]*spokev1.ApplicationReport, 1)},
+		"events":          {Events: make([]*spokev1.Event, maxReportEvents+1)},
+		"removed":         {Removed: []string{"Kustomization/x"}},
+		"slash in a name": app(func(a *spokev1.ApplicationReport) { a.Name = "a/b" }),
+		"no name":         app(func(a *spokev1.ApplicationReport) { a.Name = "" }),
+		"kind":            app(func(a *spokev1.ApplicationReport) { a.Kind = "../x" }),
+		"namespace":       app(func(a *spokev1.ApplicationReport) { a.Namespace = "a\nb" }),
+		"ready":           app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
+		"digest":          app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
+		"objects":         app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, maxObjects+1) }),
+		"a nil object":    app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
+		"held objects": app(func(a *spokev1.ApplicationReport) {
+			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*spokev1.ObjectIdentity{{}}, maxHeld+1)}
+		}),
+		"a nil held object": app(func(a *spokev1.ApplicationReport) {
+			a.HeldPrune = &spokev1.HeldPrune{Objects: make([]*spokev1.ObjectIdentity, 1)}
+		}),
+		"held digest":      app(func(a *spokev1.ApplicationReport) { a.HeldPrune = &spokev1.HeldPrune{Digest: []byte{1}} }),
 		"inventory":        app(func(a *spokev1.ApplicationReport) { a.Inventory = many(maxInventory + 1) }),
 		"an event's names": {Events: []*spokev1.Event{{Kind: "Pod", Name: "a/b"}}},
 	} {
@@ -144,6 +153,22 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 			_, err := checkReport("a", m, time.Now())
 			wantCode(t, err, codes.InvalidArgument)
 		})
+	}
+}
+
+func TestHeldPruneIsKeptCleaned(t *testing.T) {
+	digest := manifest.DigestOf([]byte("set"))
+	a := report("app", "")
+	a.HeldPrune = &spokev1.HeldPrune{Digest: digest[:], Total: 30, Objects: []*spokev1.ObjectIdentity{
+		{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "a\x1b[2J"},
+	}}
+	c, err := checkReport("a", &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}}, time.Now())
+	must(t, err)
+	var got spokev1.ApplicationReport
+	must(t, proto.Unmarshal(c.rows["a/Kustomization/flux-system/app"].Value, &got))
+	held := got.HeldPrune
+	if held.GetTotal() != 30 || string(held.GetDigest()) != string(digest[:]) || held.GetObjects()[0].GetName() != "a\ufffd[2J" {
+		t.Errorf("%v", held)
 	}
 }
 

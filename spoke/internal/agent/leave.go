@@ -82,7 +82,7 @@ func (m *model) guard(b *bundle.Bundle) error {
 			gone += objects
 		}
 	}
-	if apply.DefaultGuard.Check(owned, gone) == nil {
+	if !apply.DefaultGuard.Stops(owned, gone) {
 		return nil
 	}
 	return fmt.Errorf("removal held: with all that left the bundle, %d of the %d objects of this cluster would be deleted; "+

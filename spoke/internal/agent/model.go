@@ -6,6 +6,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -106,6 +107,7 @@ type failure struct {
 	reason  string
 	message string
 	objects []ObjectFailure
+	held    *apply.GuardError // the prune that waits for an operator's confirmation; nil: none
 }
 
 // ObjectFailure is one object that could not be applied or deleted. Message holds no secret.
@@ -148,7 +150,8 @@ type Report struct {
 	Ready   Condition
 	Health  inventory.Summary
 	Refused []ObjectFailure
-	Drift   uint64 // repaired since the start
+	Held    *apply.GuardError // nil: no prune is held
+	Drift   uint64            // repaired since the start
 }
 
 // LastApplied is what was last applied as a whole.
@@ -247,13 +250,15 @@ type (
 	receive struct{ offer Offer }
 	// start applies an application. remember goes to disk first.
 	start struct {
-		owner    bundle.Owner
-		run      uint64
-		entry    bundle.Entry
-		app      *bundle.Application
-		reapply  bool // every object, changed or not
-		asked    bool // an operator asked
-		remember state.Mark
+		owner   bundle.Owner
+		run     uint64
+		entry   bundle.Entry
+		app     *bundle.Application
+		reapply bool // every object, changed or not
+		asked   bool // an operator asked
+		// confirmed is the digest of the prune that an operator confirmed.
+		confirmed manifest.Digest
+		remember  state.Mark
 	}
 	// remove deletes an application that left the bundle.
 	remove struct {

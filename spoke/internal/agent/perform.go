@@ -163,7 +163,7 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 	l := newLoader(act.app, a.blob(ctx), a.Kubernetes.Secret)
 	set := apply.Set{
 		Owner: act.owner, Previous: previous, Prune: act.app.Prune, Force: act.app.Force, ServiceAccount: act.app.ServiceAccount,
-		Reapply: act.reapply, Guard: apply.DefaultGuard, Acknowledged: act.asked, Claimed: a.claimed, Save: a.save,
+		Reapply: act.reapply, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Claimed: a.claimed, Save: a.save,
 	}
 	for _, ref := range act.app.Objects {
 		set.Objects = append(set.Objects, apply.Desired{
@@ -200,7 +200,7 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	var f failure
 	if guard := guarded(changes); guard != nil {
-		f.reason, f.message = reasonHeld, guard.Error() // which objects would go, the hub knows; none of them was refused
+		f.reason, f.message, f.held = reasonHeld, guard.Error(), guard // none of the objects was refused
 	} else if changes != nil && len(changes.Failed()) > 0 {
 		f.reason, f.message = reasonOf(changes.Failed(), reason), changes.Err().Error()
 		for _, e := range changes.Failed() {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -229,10 +231,19 @@ func (m *model) start(n *node) action {
 	return start{
 		owner: n.entry.Owner, run: n.run, entry: n.entry, app: n.app,
 		// What changed goes first, alone; everything else that an operator asked for in a second run.
-		reapply:  n.requested() && (known || n.mark.Digest.IsZero()),
-		asked:    n.requested(),
+		reapply: n.requested() && (known || n.mark.Digest.IsZero()),
+		asked:   n.requested(), confirmed: n.confirmed(),
 		remember: kept,
 	}
+}
+
+// confirmed returns the digest of the prune that may be carried out although the guard holds it: the one that the bundle
+// confirms. An operator who asks for a reconciliation has seen the one that was reported.
+func (n *node) confirmed() manifest.Digest {
+	if n.requested() && n.entry.ConfirmedPrune.IsZero() {
+		return heldDigest(n.failure.held)
+	}
+	return n.entry.ConfirmedPrune
 }
 
 // success is the mark of an application after a run of s that went well.
@@ -311,7 +322,7 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, owner := range m.owners {
 		n := m.nodes[owner]
-		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Ready: n.ready, Health: n.health, Refused: n.failure.objects, Drift: n.repaired}
+		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Ready: n.ready, Health: n.health, Refused: n.failure.objects, Held: n.failure.held, Drift: n.repaired}
 		if sameReport(n.reported, r) {
 			continue
 		}
@@ -342,7 +353,15 @@ func turn(was Condition, r Report) []action {
 
 func sameReport(a, b Report) bool {
 	return a.Owner == b.Owner && a.Entry == b.Entry && a.Applied == b.Applied && a.Ready == b.Ready && a.Drift == b.Drift &&
-		slices.Equal(a.Refused, b.Refused) && sameSummary(a.Health, b.Health)
+		slices.Equal(a.Refused, b.Refused) && heldDigest(a.Held) == heldDigest(b.Held) && sameSummary(a.Health, b.Health)
+}
+
+// heldDigest is the digest of a held prune; zero for none.
+func heldDigest(held *apply.GuardError) manifest.Digest {
+	if held == nil {
+		return manifest.Digest{}
+	}
+	return held.Digest
 }
 
 // armTimer asks for a tick at the next time when something is due.

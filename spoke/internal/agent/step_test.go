@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
@@ -29,7 +30,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown digest
 //	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
-//	applied a [fail:words] [repaired:2] [Current|InProgress|Failed]
+//	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
 //	removed a [fail:words] / observed a [drift] [health] / checked a health / at 12.5
 func TestStepKeepsItsPromises(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -170,6 +171,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 				e.Suspended = true
 			case "asked":
 				e.RequestedAt = value
+			case "confirms":
+				e.ConfirmedPrune = s.digest(value)
 			case "rev":
 				e.Revision = value
 			}
@@ -248,6 +251,8 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 		switch key {
 		case "fail":
 			f = failure{reason: reasonFailed, message: value}
+		case "held":
+			f = failure{reason: reasonHeld, message: value, held: &apply.GuardError{Digest: s.digest(value)}}
 		case "repaired":
 			repaired, _ = strconv.Atoi(value)
 		case "drift":
@@ -300,6 +305,9 @@ func (s *script) show(a action) []string {
 		line := "start " + a.owner.Name + " " + s.words[a.entry.Digest]
 		if a.reapply {
 			line += " every-object"
+		}
+		if !a.confirmed.IsZero() {
+			line += " prunes " + s.words[a.confirmed]
 		}
 		return []string{line}
 	case remove:

@@ -11,7 +11,10 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-const maxInventory = 5000 // lines of one report
+const (
+	maxInventory = 5000 // lines of one report
+	maxHeld      = 100  // objects of a held prune
+)
 
 // wireReport writes a report as the hub reads it.
 func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
@@ -25,11 +28,27 @@ func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 	if !r.Applied.Digest.IsZero() {
 		w.AppliedDigest, w.AppliedRevision = r.Applied.Digest[:], r.Applied.Revision
 	}
+	w.HeldPrune = a.wireHeld(r)
 	for _, o := range r.Refused {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused", Message: o.Message, Since: w.Since})
 	}
 	for _, o := range r.Health.Unwell {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.ID.String(), Status: string(o.Status), Message: o.Message, Since: timestamppb.New(o.Since)})
+	}
+	return w
+}
+
+// wireHeld writes the prune that is held, nil when there is none.
+func (a *Agent) wireHeld(r Report) *spokev1.HeldPrune {
+	if r.Held == nil {
+		return nil
+	}
+	w := &spokev1.HeldPrune{Digest: r.Held.Digest[:], Total: uint32(len(r.Held.Objects))}
+	owned := a.owned(r.Owner)
+	for _, id := range r.Held.Objects[:min(len(r.Held.Objects), maxHeld)] {
+		w.Objects = append(w.Objects, &spokev1.ObjectIdentity{
+			Group: id.Group, Version: owned.Identity(id).Version, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name,
+		})
 	}
 	return w
 }

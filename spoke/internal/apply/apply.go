@@ -70,7 +70,8 @@ type Set struct {
 	ServiceAccount string // to impersonate, in the owner's namespace; empty: the spoke's own account
 	Reapply        bool   // send every object, changed or not
 	Guard          Guard  // the zero Guard is off; see DefaultGuard
-	Acknowledged   bool   // an operator knows what the Guard would stop
+	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest); the Guard lets exactly that pass.
+	Confirmed manifest.Digest
 	// Claimed names the application of the current bundle that wants an object; nil: nobody else wants any.
 	Claimed func(manifest.ID) (bundle.Owner, bool)
 	// Save keeps the inventory before it returns; nil: not kept. The inventory must not be changed or kept by reference.

@@ -59,5 +59,5 @@
 // Inventory is empty when everything is gone, and what is left is to be kept and tried again. A suspended application is
 // simply not applied; leave it in the index, and ignore its drift.
 //
-// A bundle that would empty the cluster is stopped by Guard, see there; an operator's request (Set.Acknowledged) lets it pass.
+// A bundle that would empty the cluster is stopped by Guard, see there; Set.Confirmed lets exactly the prune pass that an operator confirmed.
 package apply

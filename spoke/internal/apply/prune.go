@@ -20,9 +20,9 @@ func (r *run) pruneGone(ctx context.Context) {
 	if len(gone) == 0 || r.countRefused() > 0 {
 		return
 	}
-	if err := r.set.Guard.Check(len(r.prior.Items), len(gone)); err != nil && !r.set.Acknowledged {
+	if held := r.set.Guard.Check(r.prior, gone, r.set.Confirmed); held != nil {
 		for _, id := range gone {
-			r.file(id, Held, fmt.Errorf("%s: %w", id, err))
+			r.file(id, Held, fmt.Errorf("%s: %w", id, held))
 		}
 		return
 	}

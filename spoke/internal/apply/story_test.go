@@ -270,7 +270,7 @@ func TestNothingIsPrunedWhenSomethingIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnEmptyRenderIsHeldUntilSomebodyAcknowledges(t *testing.T) {
+func TestHeldPrune(t *testing.T) {
 	w := newWorld(t)
 	var yaml strings.Builder
 	for i := range 25 {
@@ -279,11 +279,21 @@ func TestAnEmptyRenderIsHeldUntilSomebodyAcknowledges(t *testing.T) {
 	w.apply(yaml.String())
 	s := w.set("")
 	s.Guard = apply.DefaultGuard
-	if changes := w.try(s); changes.Count(apply.Held) != 25 || len(w.inventory.Items) != 25 {
+	var held *apply.GuardError
+	if changes := w.try(s); changes.Count(apply.Held) != 25 || len(w.inventory.Items) != 25 || !errors.As(changes.Err(), &held) {
 		t.Fatal(changes)
 	}
-	s.Previous, s.Acknowledged = w.inventory, true
-	if changes := w.try(s); changes.Count(apply.Deleted) != 25 {
+	s.Confirmed = held.Digest
+	s.Objects = w.desired(configMap("c7", "1")) // one came back: it is another set
+	if changes := w.try(s); changes.Count(apply.Held) != 24 {
+		t.Error(changes)
+	}
+	s.Objects = nil
+	if changes := w.try(s); changes.Count(apply.Deleted) != 25 || len(w.inventory.Items) != 0 {
+		t.Error(changes)
+	}
+	w.apply(yaml.String()) // the same names again, and the confirmation still stands in the bundle
+	if changes := w.try(s); changes.Count(apply.Held) != 25 {
 		t.Error(changes)
 	}
 }

@@ -947,7 +947,9 @@ type ApplicationReport struct {
 	// The requested_at that was last carried out.
 	HandledRequest string `protobuf:"bytes,17,opt,name=handled_request,json=handledRequest,proto3" json:"handled_request,omitempty"`
 	// All objects of the inventory: group/version/kind namespace/name, at most 5,000.
-	Inventory     []string `protobuf:"bytes,18,rep,name=inventory,proto3" json:"inventory,omitempty"`
+	Inventory []string `protobuf:"bytes,18,rep,name=inventory,proto3" json:"inventory,omitempty"`
+	// A prune that looks like an accident and waits for an operator's confirmation.
+	HeldPrune     *HeldPrune `protobuf:"bytes,19,opt,name=held_prune,json=heldPrune,proto3" json:"held_prune,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1108,6 +1110,154 @@ func (x *ApplicationReport) GetInventory() []string {
 	return nil
 }
 
+func (x *ApplicationReport) GetHeldPrune() *HeldPrune {
+	if x != nil {
+		return x.HeldPrune
+	}
+	return nil
+}
+
+// HeldPrune is a set of objects that left Git and are not deleted before an operator confirms exactly them.
+type HeldPrune struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the whole set, opaque to the hub. ApplicationEntry.confirmed_prune with this digest lets the set go.
+	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The first 100 of the set, in the order of apply.
+	Objects []*ObjectIdentity `protobuf:"bytes,2,rep,name=objects,proto3" json:"objects,omitempty"`
+	// How many objects the set has.
+	Total         uint32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldPrune) Reset() {
+	*x = HeldPrune{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldPrune) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldPrune) ProtoMessage() {}
+
+func (x *HeldPrune) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
+func (*HeldPrune) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *HeldPrune) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *HeldPrune) GetObjects() []*ObjectIdentity {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *HeldPrune) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// ObjectIdentity names one object of the cluster.
+type ObjectIdentity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace     string                 `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectIdentity) Reset() {
+	*x = ObjectIdentity{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectIdentity) ProtoMessage() {}
+
+func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
+func (*ObjectIdentity) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ObjectIdentity) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ObjectIdentity) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ObjectIdentity) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ObjectIdentity) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ObjectIdentity) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // ObjectReport is one object that is not well.
 type ObjectReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1123,7 +1273,7 @@ type ObjectReport struct {
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1285,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1298,7 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ObjectReport) GetObject() string {
@@ -1196,7 +1346,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1358,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1371,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -1326,7 +1476,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\fapplications\x18\x02 \x03(\v2 .nave.spoke.v1.ApplicationReportR\fapplications\x12\x18\n" +
 	"\aremoved\x18\x03 \x03(\tR\aremoved\x12,\n" +
 	"\x06events\x18\x04 \x03(\v2\x14.nave.spoke.v1.EventR\x06events\"\x10\n" +
-	"\x0eReportResponse\"\xd1\x04\n" +
+	"\x0eReportResponse\"\x8a\x05\n" +
 	"\x11ApplicationReport\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1347,7 +1497,19 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\aobjects\x18\x0f \x03(\v2\x1b.nave.spoke.v1.ObjectReportR\aobjects\x12%\n" +
 	"\x0edrift_repaired\x18\x10 \x01(\x04R\rdriftRepaired\x12'\n" +
 	"\x0fhandled_request\x18\x11 \x01(\tR\x0ehandledRequest\x12\x1c\n" +
-	"\tinventory\x18\x12 \x03(\tR\tinventory\"\x8a\x01\n" +
+	"\tinventory\x18\x12 \x03(\tR\tinventory\x127\n" +
+	"\n" +
+	"held_prune\x18\x13 \x01(\v2\x18.nave.spoke.v1.HeldPruneR\theldPrune\"r\n" +
+	"\tHeldPrune\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x127\n" +
+	"\aobjects\x18\x02 \x03(\v2\x1d.nave.spoke.v1.ObjectIdentityR\aobjects\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\"\x86\x01\n" +
+	"\x0eObjectIdentity\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\"\x8a\x01\n" +
 	"\fObjectReport\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
@@ -1385,7 +1547,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -1402,9 +1564,11 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 12: nave.spoke.v1.ReportRequest
 	(*ReportResponse)(nil),        // 13: nave.spoke.v1.ReportResponse
 	(*ApplicationReport)(nil),     // 14: nave.spoke.v1.ApplicationReport
-	(*ObjectReport)(nil),          // 15: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 16: nave.spoke.v1.Event
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*HeldPrune)(nil),             // 15: nave.spoke.v1.HeldPrune
+	(*ObjectIdentity)(nil),        // 16: nave.spoke.v1.ObjectIdentity
+	(*ObjectReport)(nil),          // 17: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 18: nave.spoke.v1.Event
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -1416,26 +1580,28 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	0,  // 6: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
 	4,  // 7: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
 	0,  // 8: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	17, // 9: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	19, // 9: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
 	4,  // 10: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
 	9,  // 11: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
 	14, // 12: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	16, // 13: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	17, // 14: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	15, // 15: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	17, // 16: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	17, // 17: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,  // 18: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	10, // 19: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	12, // 20: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	2,  // 21: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	11, // 22: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	13, // 23: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	21, // [21:24] is the sub-list for method output_type
-	18, // [18:21] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	18, // 13: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	19, // 14: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	17, // 15: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	15, // 16: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	16, // 17: nave.spoke.v1.HeldPrune.objects:type_name -> nave.spoke.v1.ObjectIdentity
+	19, // 18: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	19, // 19: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,  // 20: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	10, // 21: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	12, // 22: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	2,  // 23: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	11, // 24: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	13, // 25: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	23, // [23:26] is the sub-list for method output_type
+	20, // [20:23] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -1458,7 +1624,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
