@@ -39,7 +39,7 @@ func (d *demo) play(ctx context.Context) error {
 // explain adds what the hub knows about a failure.
 func (d *demo) explain(ctx context.Context) error {
 	out, err := d.fleet.Nave(context.WithoutCancel(ctx), "explain")
-	if err != nil {
+	if out == "" {
 		return err
 	}
 	return errors.New("nave explain says:\n" + out)

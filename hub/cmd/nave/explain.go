@@ -14,7 +14,7 @@ import (
 func newExplainCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [KIND NAME]",
-		Short: "Say why objects are not ready, since when, and on whom they wait",
+		Short: "Say why objects are not ready, since when, and on whom they wait; exit with 1 when any is not",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{Cluster: s.cluster}
 			if len(args) > 0 {
@@ -27,15 +27,16 @@ func newExplainCommand(s *session) *cobra.Command {
 			if err != nil {
 				return elsewhere(cmd.Context(), client, key, err)
 			}
-			printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
-			return nil
+			return printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
 		}),
 	}
 }
 
-func printExplanations(out io.Writer, explanations []*adminv1.Explanation) {
+// printExplanations returns errReported when there are any.
+func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error {
 	if len(explanations) == 0 {
 		fmt.Fprintln(out, "✔ everything is as it should be")
+		return nil
 	}
 	for _, e := range explanations {
 		fmt.Fprintf(out, "✗ %s, for %s: %s\n", show(e.GetObject()), ageOfTime(e.GetSince()), e.GetReason())
@@ -49,6 +50,7 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) {
 			fmt.Fprintf(out, "    → %s\n", indent(e.GetAdvice()))
 		}
 	}
+	return errReported
 }
 
 func newTreeCommand(s *session) *cobra.Command {

@@ -17,11 +17,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "nave:", message(err))
+		if !errors.Is(err, errReported) {
+			fmt.Fprintln(os.Stderr, "nave:", message(err))
+		}
 		stop()
 		os.Exit(1)
 	}
 }
+
+// errReported ends a command with exit code 1 after the command has printed what is wrong.
+var errReported = errors.New("something is wrong, as printed")
 
 // message is an error as a person wants to read it: a gRPC status without its code's wrapping.
 func message(err error) string {

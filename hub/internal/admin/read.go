@@ -27,7 +27,7 @@ func (s *Server) Get(ctx context.Context, r *adminv1.GetRequest) (*adminv1.GetRe
 	}
 	var object *adminv1.Object
 	err = s.store.View(func(tx *store.Tx) (err error) {
-		object, err = read(tx, key)
+		object, err = read(fold.NewReader(tx), tx, key)
 		return err
 	})
 	if err == nil && object == nil {
@@ -62,7 +62,7 @@ func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.Lis
 }
 
 // read returns one object with its status; nil when there is none.
-func read(tx *store.Tx, key api.Key) (*adminv1.Object, error) {
+func read(r *fold.Reader, tx *store.Tx, key api.Key) (*adminv1.Object, error) {
 	if key.Kind == api.SecretKind {
 		row, ok, err := store.Secrets.Get(tx, secretRow(key))
 		if err != nil || !ok || key.Cluster != "" {
@@ -70,7 +70,7 @@ func read(tx *store.Tx, key api.Key) (*adminv1.Object, error) {
 		}
 		return showSecret(key, row)
 	}
-	facts, ok, err := fold.Read(tx, key)
+	facts, ok, err := r.Read(key)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -121,11 +121,12 @@ func (q *query) each(tx *store.Tx, visit func(api.Key, *adminv1.Object) error) e
 	if q.kind.Name == api.SecretKind {
 		return q.eachSecret(tx, visit)
 	}
+	reader := fold.NewReader(tx) // many facts share rows
 	return store.Resources.Scan(tx, q.prefix(), func(_ string, r store.Resource) error {
 		if !q.matches(r.Key) || !q.selects(r.Object) {
 			return nil
 		}
-		object, err := read(tx, r.Key)
+		object, err := read(reader, tx, r.Key)
 		if err != nil || object == nil {
 			return err
 		}

@@ -25,6 +25,7 @@ var advices = map[string]string{
 	reasonTokenRefused:    "Make a new join manifest with nave cluster add, and apply it to the cluster. The cluster keeps repairing what it has meanwhile",
 	reasonOffline:         "Look at the nave-spoke Pod in the cluster and at its way to the hub. The cluster keeps repairing what it has meanwhile",
 	reasonBundleRejected:  "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
+	reasonNoClusters:      "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",
 	reasonBlocked:         "Take spec.blocked out of the Cluster to let its spoke in again",
 	reasonProgressing:     "Nothing: this should pass by itself",
 	// of sources

@@ -12,6 +12,8 @@ import (
 func (f Facts) applicationVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
+	case len(f.Resource.Object) == 0 && f.Report != nil: // not in the graph any more, but in the cluster
+		return f.spokeVerdict()
 	case f.suspended():
 		return f.suspendedVerdict(v)
 	case v.ready != isTrue:
@@ -21,24 +23,32 @@ func (f Facts) applicationVerdict() verdict {
 		return v
 	case f.Entry == nil:
 		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits to be planned", since: v.since}
+	case f.Entry.Revision != f.Outcome.Revision:
+		v.ready, v.reason = isUnknown, reasonProgressing
+		v.message = fmt.Sprintf("Revision %s is built, and waits to be planned; until then the cluster keeps %s", f.Outcome.Revision, f.Entry.Revision)
+		return v
 	case f.behind():
 		return f.behindVerdict(v)
 	}
-	return f.spokeVerdict()
+	v = f.spokeVerdict()
+	if v.ready == isTrue && f.Awaited != nil {
+		return f.Awaited.waitedFor()
+	}
+	return v
+}
+
+// waitedFor is the verdict about what waits for a Kustomization to become ready.
+func (p *peer) waitedFor() verdict {
+	v := p.verdict
+	v.reason = map[string]string{isFalse: reasonHealthCheckFailed, isUnknown: reasonProgressing}[v.ready]
+	p.key.Cluster = ""
+	v.message, v.stalled = fmt.Sprintf("%s is not ready: %s: %s", p.key, p.verdict.reason, p.verdict.message), false
+	return v
 }
 
 // suspended reports whether an operator or the object says so.
 func (f Facts) suspended() bool {
-	if f.Resource.Suspended || f.Entry != nil && f.Entry.Suspended {
-		return true
-	}
-	o, err := parse(f.Resource)
-	if err != nil {
-		return false
-	}
-	spec, _ := o.Object["spec"].(map[string]any)
-	suspend, _ := spec["suspend"].(bool)
-	return suspend
+	return f.Resource.Suspended || f.Entry != nil && f.Entry.Suspended || f.spec().Suspend
 }
 
 // suspendedVerdict is the last word from before the suspension, as in Flux.

@@ -9,27 +9,44 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// clusterVerdict is True when the cluster runs, healthy, the newest bundle there is.
+// clusterVerdict is True when the cluster runs the newest bundle there is, and everything that it covers is ready. Else it
+// is the worst of what is wrong.
 func (f Facts) clusterVerdict() verdict {
-	v := f.hubVerdict()
-	switch s, d := f.Spoke, f.Desired; {
-	case f.blocked():
-		return verdict{ready: isFalse, reason: reasonBlocked, message: "Shut out by spec.blocked", since: v.since}
+	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
+	switch {
+	case own.ready == isFalse:
+		return own
+	case hub.ready == isFalse && hub.reason != reasonBuildFailed: // what does not build is covered
+		return hub
+	case covered.ready == isFalse:
+		return covered
+	case hub.ready == isFalse:
+		return hub
+	case own.ready != isTrue:
+		return own
+	case hub.ready != isTrue || f.Desired == nil:
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits for a bundle", since: hub.since}
+	case covered.ready != isTrue:
+		return covered
+	}
+	return runningVerdict(f.Spoke, f.Desired)
+}
+
+// sessionVerdict is True when the cluster's spoke is connected and takes the bundles it is sent.
+func (f Facts) sessionVerdict() verdict {
+	switch s := f.Spoke; {
+	case f.spec().Blocked:
+		return verdict{ready: isFalse, reason: reasonBlocked, message: "Shut out by spec.blocked", since: f.hubVerdict().since}
 	case s != nil && s.Rejected != "":
 		return verdict{ready: isFalse, reason: reasonBundleRejected, message: sentence(s.Rejected), since: s.Since}
-	case v.ready == isFalse:
-		return v
 	case s != nil && !s.Connected && s.Refused != "":
 		return verdict{ready: isFalse, reason: reasonTokenRefused, message: "Its spoke cannot register: " + s.Refused, since: since(s, f.Resource.Created)}
 	case !registered(s):
 		return verdict{ready: isUnknown, reason: reasonNotRegistered, message: "Its spoke has not registered yet", since: f.Resource.Created}
 	case !s.Connected:
-		return verdict{ready: isUnknown, reason: reasonOffline, message: "Its spoke is offline", since: s.Since}
-	case v.ready != isTrue || d == nil:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits for a bundle", since: v.since}
-	default:
-		return runningVerdict(s, d)
+		return verdict{ready: isUnknown, reason: reasonOffline, message: "Its spoke has been offline since " + stamp(s.Since), since: s.Since}
 	}
+	return verdict{ready: isTrue}
 }
 
 // registered reports whether the spoke was ever let in.
@@ -46,17 +63,6 @@ func since(s *store.Spoke, created time.Time) time.Time {
 		return created
 	}
 	return s.Since
-}
-
-// blocked reports whether operators shut the cluster out.
-func (f Facts) blocked() bool {
-	o, err := parse(f.Resource)
-	if err != nil {
-		return false
-	}
-	spec, _ := o.Object["spec"].(map[string]any)
-	blocked, _ := spec["blocked"].(bool)
-	return blocked
 }
 
 // runningVerdict is how far a connected spoke has come with its bundle.

@@ -35,6 +35,12 @@ const (
 	reasonOnline         = "Online"
 	reasonBundleRejected = "BundleRejected"
 	reasonBlocked        = "Blocked"
+	reasonNoClusters     = "NoClusters"
+
+	// of others, and told apart here
+	reasonBuildFailed        = "BuildFailed"
+	reasonDependencyNotReady = "DependencyNotReady"
+	reasonHealthCheckFailed  = "HealthCheckFailed"
 )
 
 // condition is metav1.Condition in the order in which it is printed.

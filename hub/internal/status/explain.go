@@ -13,13 +13,15 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// Explain says what is not as it should be among the objects that key names, failures before waits and the oldest first.
+// Explain says what is not as it should be among the objects that key names, and among those that a Cluster or Fleet leads
+// to, failures before waits and the oldest first.
 // An empty kind, name or namespace names all; an empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	var all []*adminv1.Explanation
 	worse := map[*adminv1.Explanation]bool{}
+	covered := w.covered(key)
 	for _, f := range w.facts {
-		if !f.named(key) {
+		if !f.named(key) && !covered[f.Resource.Key] {
 			continue
 		}
 		v := f.verdict()
@@ -52,14 +54,26 @@ func (f Facts) named(key api.Key) bool {
 	if k.Kind == api.ClusterKind {
 		cluster = k.Name
 	}
-	if key.Kind == api.ClusterKind && key.Cluster == "" {
-		key.Cluster = key.Name // everything of that cluster
-		key.Kind, key.Name, key.Namespace = "", "", ""
-	}
 	return (key.Cluster == "" || key.Cluster == cluster || k.Cluster == "" && key == k) &&
 		(key.Kind == "" || key.Kind == k.Kind) &&
 		(key.Namespace == "" || key.Namespace == k.Namespace) &&
 		(key.Name == "" || key.Name == k.Name)
+}
+
+// covered lists what a Cluster or Fleet leads to.
+func (w *World) covered(key api.Key) map[api.Key]bool {
+	keys := map[api.Key]bool{}
+	f := w.facts[key]
+	for _, c := range append(f.Members, f) {
+		for _, object := range c.Covered {
+			keys[object.Resource.Key] = true
+		}
+		keys[c.Resource.Key] = true
+	}
+	for source := range f.Sources {
+		keys[source] = true
+	}
+	return keys
 }
 
 // explain says why one object is not ready: nothing when it is, or when it is suspended.
@@ -99,8 +113,8 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 
 // addWaits says what a Kustomization waits for: its source, or the Kustomizations it depends on.
 func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
-	if source, ok := w.source(f); ok {
-		if sv := source.verdict(); sv.ready != isTrue && f.Outcome != nil && f.Outcome.Ready != isTrue {
+	if source, ok := w.source(f); ok && f.Outcome != nil && f.Outcome.Ready != isTrue && f.Outcome.Reason != reasonDependencyNotReady {
+		if sv := source.verdict(); sv.ready != isTrue {
 			e.WaitsFor = []string{nameIn(f, source)}
 			e.Message += fmt.Sprintf(". It waits for %s, which %s", nameIn(f, source), because(sv))
 			return
@@ -127,24 +141,9 @@ func because(v verdict) string {
 	return word + " (" + v.reason + "): " + v.message
 }
 
-// source finds the source of a Kustomization where plan does: in its graph, then in the hub; for a Fleet's root, in the
-// hub first.
+// source finds the source of a Kustomization where plan does.
 func (w *World) source(f Facts) (Facts, bool) {
-	o, err := parse(f.Resource)
-	if err != nil {
-		return Facts{}, false
-	}
-	ks, err := api.AsKustomization(o)
-	if err != nil {
-		return Facts{}, false
-	}
-	ref := ks.Spec.SourceRef
-	places := []string{f.Resource.Key.Cluster, ""}
-	if owner := f.Resource.Owner; owner != nil && owner.Kind == api.FleetKind {
-		slices.Reverse(places)
-	}
-	for _, cluster := range places {
-		key := api.Key{Cluster: cluster, Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, ks.Namespace), Name: ref.Name}
+	for _, key := range f.sourceKeys() {
 		if source, ok := w.facts[key]; ok {
 			return source, true
 		}
@@ -170,18 +169,9 @@ func (w *World) chain(f Facts) []Facts {
 
 // blocker is the first dependency that is not ready.
 func (w *World) blocker(f Facts) (Facts, bool) {
-	o, err := parse(f.Resource)
-	if err != nil {
-		return Facts{}, false
-	}
-	ks, err := api.AsKustomization(o)
-	if err != nil {
-		return Facts{}, false
-	}
-	for _, d := range ks.Spec.DependsOn {
-		key := api.Key{
-			Cluster: f.Resource.Key.Cluster, Kind: api.KustomizationKind, Namespace: cmp.Or(d.Namespace, ks.Namespace), Name: d.Name,
-		}
+	for _, d := range f.spec().DependsOn {
+		key := f.Resource.Key
+		key.Namespace, key.Name = cmp.Or(d.Namespace, key.Namespace), d.Name
 		if dependency, ok := w.facts[key]; ok && dependency.verdict().ready != isTrue {
 			return dependency, true
 		}

@@ -11,7 +11,7 @@ type fleetCounts struct {
 	Selected  int `json:"selected"`
 	Connected int `json:"connected"`
 	Updated   int `json:"updated"` // have applied their newest bundle
-	Ready     int `json:"ready"`   // run it healthy
+	Ready     int `json:"ready"`   // run all that the Fleet leads to, healthy
 }
 
 func (f Facts) counts() (c fleetCounts) {
@@ -23,32 +23,56 @@ func (f Facts) counts() (c fleetCounts) {
 		if acked(m.Spoke, m.Desired, store.AckApplied) {
 			c.Updated++
 		}
-		if acked(m.Spoke, m.Desired, store.AckHealthy) {
+		if m.memberVerdict().ready == isTrue {
 			c.Ready++
 		}
 	}
 	return c
 }
 
-// fleetVerdict is True when each of its clusters runs its newest bundle.
+// fleetVerdict is True when everything that the Fleet leads to is ready on each of its clusters. Else it is that of the
+// worst.
 func (f Facts) fleetVerdict() verdict {
 	v := f.hubVerdict()
-	if v.ready != isTrue {
+	switch {
+	case v.ready != isTrue:
 		return v
+	case len(f.Members) == 0:
+		return verdict{ready: isFalse, reason: reasonNoClusters, message: "spec.clusterSelector matches no cluster", since: v.since}
 	}
-	c := f.counts()
-	if c.Ready < c.Selected {
-		v.ready, v.reason = isUnknown, reasonProgressing
-		for _, m := range f.Members {
-			if m.Desired != nil && m.Desired.ChangedAt.After(v.since) {
-				v.since = m.Desired.ChangedAt
-			}
-		}
-	} else {
-		v.reason = reasonSucceeded
+	list := make([]finding, 0, len(f.Members)+len(f.Sources))
+	for _, m := range f.Members {
+		v := m.memberVerdict()
+		list = append(list, finding{key: m.Resource.Key, verdict: v, text: m.Resource.Key.Name + ": " + v.message})
 	}
-	v.message = fmt.Sprintf("%d of %d clusters are ready", c.Ready, c.Selected)
-	return v
+	for key, source := range f.Sources {
+		list = append(list, source.finding(key.String()))
+	}
+	count := fmt.Sprintf("%d of %d clusters are ready", f.counts().Ready, len(f.Members))
+	w, unready := worst(list)
+	if unready == 0 {
+		return verdict{ready: isTrue, reason: reasonSucceeded, message: count, since: v.since}
+	}
+	w.verdict.message = count + "; " + w.text
+	return w.verdict
+}
+
+// memberVerdict is how far a cluster has come with what a Fleet leads to there.
+func (f Facts) memberVerdict() verdict {
+	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
+	switch {
+	case own.ready == isFalse:
+		return own
+	case hub.ready == isFalse && hub.reason != reasonBuildFailed: // those that fail are covered, if they are this Fleet's
+		return hub
+	case covered.ready == isFalse:
+		return covered
+	case own.ready != isTrue:
+		return own
+	case len(f.Covered) == 0:
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "waits for its root Kustomization", since: hub.since}
+	}
+	return covered
 }
 
 func (f Facts) fleetDetails(fields map[string]any) { fields["clusters"] = f.counts() }

@@ -13,20 +13,12 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Read gathers the facts about one object. False when there is no such object.
-func Read(tx *store.Tx, key api.Key) (Facts, bool, error) {
-	row, ok, err := store.Resources.Get(tx, key.Path())
-	if err != nil || !ok {
-		return Facts{}, false, err
-	}
-	f, err := newReader(tx).facts(row)
-	return f, err == nil, err
-}
-
-// Load gathers the world of one cluster and of the hub; with cluster "", of all clusters.
+// Load gathers the world of one cluster and of the hub; with cluster "", of all clusters. The Fleets of a world of one
+// cluster are without their clusters.
 func Load(tx *store.Tx, cluster string) (*World, error) {
 	w := NewWorld()
-	r := newReader(tx)
+	r := NewReader(tx)
+	r.withoutMembers = cluster != ""
 	prefixes := []string{"/", cluster + "/"}
 	if cluster == "" {
 		prefixes = []string{""}
@@ -38,7 +30,11 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 			return err
 		})
 		if err == nil {
-			err = r.refused(w, prefix)
+			err = r.others(prefix, func(f Facts) {
+				if _, known := w.facts[f.Resource.Key]; !known {
+					w.facts[f.Resource.Key] = f
+				}
+			})
 		}
 		if err != nil {
 			return nil, err
@@ -47,16 +43,32 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 	return w, nil
 }
 
-// reader reads rows that many facts share once.
-type reader struct {
-	tx       *store.Tx
-	spokes   map[string]*store.Spoke
-	plans    map[string]map[bundle.Owner]*bundle.Entry
-	clusters []*api.Cluster // nil: not read yet
+// Reader gathers facts in one transaction. It reads rows that many facts share once. It is not safe for concurrent use.
+type Reader struct {
+	tx             *store.Tx
+	spokes         map[string]*store.Spoke
+	plans          map[string]map[bundle.Owner]*bundle.Entry
+	graphs         map[string]*clusterGraph
+	sources        map[api.Key]Facts // of the hub; zero: there is none
+	clusters       []clusterRow      // nil: not read yet
+	withoutMembers bool
 }
 
-func newReader(tx *store.Tx) *reader {
-	return &reader{tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]map[bundle.Owner]*bundle.Entry{}}
+// NewReader returns a Reader of the transaction.
+func NewReader(tx *store.Tx) *Reader {
+	return &Reader{
+		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]map[bundle.Owner]*bundle.Entry{}, graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
+	}
+}
+
+// Read gathers the facts about one object. False when there is no such object.
+func (r *Reader) Read(key api.Key) (Facts, bool, error) {
+	row, ok, err := store.Resources.Get(r.tx, key.Path())
+	if err != nil || !ok {
+		return Facts{}, false, err
+	}
+	f, err := r.facts(row)
+	return f, err == nil, err
 }
 
 // get returns a row, or nil when there is none.
@@ -68,8 +80,28 @@ func get[T any](tx *store.Tx, table store.Table[T], key string) (*T, error) {
 	return &row, nil
 }
 
-// facts gathers what is known about one row.
-func (r *reader) facts(row store.Resource) (f Facts, err error) {
+// facts gathers what is known about one row, and about what it covers.
+func (r *Reader) facts(row store.Resource) (f Facts, err error) {
+	if f, err = r.own(row); err != nil {
+		return f, err
+	}
+	switch row.Key.Kind {
+	case api.KustomizationKind:
+		err = r.await(&f)
+	case api.GitRepositoryKind:
+		err = r.fetched(&f)
+	case api.ClusterKind:
+		err = r.cover(&f)
+	case api.FleetKind:
+		if !r.withoutMembers {
+			err = r.members(&f)
+		}
+	}
+	return f, err
+}
+
+// own gathers what is known about one row alone.
+func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	f.Resource = row
 	if f.Outcome, err = get(r.tx, store.Outcomes, row.Key.Path()); err != nil {
 		return f, err
@@ -77,19 +109,15 @@ func (r *reader) facts(row store.Resource) (f Facts, err error) {
 	switch row.Key.Kind {
 	case api.KustomizationKind:
 		err = r.application(&f)
-	case api.GitRepositoryKind:
-		err = r.source(&f)
 	case api.ClusterKind:
 		if f.Spoke, err = r.spoke(row.Key.Name); err == nil {
 			f.Desired, err = get(r.tx, store.Desireds, row.Key.Name)
 		}
-	case api.FleetKind:
-		err = r.members(&f)
 	}
 	return f, err
 }
 
-func (r *reader) spoke(cluster string) (*store.Spoke, error) {
+func (r *Reader) spoke(cluster string) (*store.Spoke, error) {
 	if s, ok := r.spokes[cluster]; ok {
 		return s, nil
 	}
@@ -99,7 +127,7 @@ func (r *reader) spoke(cluster string) (*store.Spoke, error) {
 }
 
 // application adds what the plan and the spoke say.
-func (r *reader) application(f *Facts) (err error) {
+func (r *Reader) application(f *Facts) (err error) {
 	key := f.Resource.Key
 	if key.Cluster == "" {
 		return nil
@@ -112,18 +140,28 @@ func (r *reader) application(f *Facts) (err error) {
 		return err
 	}
 	f.Entry = entries[bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}]
-	report, err := get(r.tx, store.Reports, key.Path())
-	if err != nil || report == nil {
-		return err
-	}
-	f.Report = &spokev1.ApplicationReport{}
-	if err := proto.Unmarshal(report.Value, f.Report); err != nil {
-		return fmt.Errorf("read the report about %s: %w", key, err)
-	}
-	return nil
+	f.Report, err = r.report(key)
+	return err
 }
 
-func (r *reader) plan(cluster string) (map[bundle.Owner]*bundle.Entry, error) {
+// report returns what the spoke said last about an application; nil when it said nothing.
+func (r *Reader) report(key api.Key) (*spokev1.ApplicationReport, error) {
+	row, err := get(r.tx, store.Reports, key.Path())
+	if err != nil || row == nil {
+		return nil, err
+	}
+	return readReport(key, *row)
+}
+
+func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, error) {
+	report := &spokev1.ApplicationReport{}
+	if err := proto.Unmarshal(row.Value, report); err != nil {
+		return nil, fmt.Errorf("read the report about %s: %w", key, err)
+	}
+	return report, nil
+}
+
+func (r *Reader) plan(cluster string) (map[bundle.Owner]*bundle.Entry, error) {
 	if entries, ok := r.plans[cluster]; ok {
 		return entries, nil
 	}
@@ -136,7 +174,8 @@ func (r *reader) plan(cluster string) (map[bundle.Owner]*bundle.Entry, error) {
 	return entries, err
 }
 
-func (r *reader) source(f *Facts) error {
+// fetched adds what was fetched of a source.
+func (r *Reader) fetched(f *Facts) error {
 	o, err := parse(f.Resource)
 	if err != nil {
 		return err
@@ -149,40 +188,17 @@ func (r *reader) source(f *Facts) error {
 	return err
 }
 
-// members adds the clusters that a Fleet selects.
-func (r *reader) members(f *Facts) error {
-	o, err := parse(f.Resource)
-	if err != nil {
-		return err
-	}
-	fleet, err := api.AsFleet(o)
-	if err != nil {
-		return err
-	}
-	if err := r.readClusters(); err != nil {
-		return err
-	}
-	for _, c := range r.clusters {
-		if selected, err := fleet.Selects(c); err != nil || !selected {
-			continue // the Fleet's Outcome says what is wrong
-		}
-		m := Member{Name: c.Name}
-		if m.Spoke, err = r.spoke(c.Name); err != nil {
-			return err
-		}
-		if m.Desired, err = get(r.tx, store.Desireds, c.Name); err != nil {
-			return err
-		}
-		f.Members = append(f.Members, m)
-	}
-	return nil
+// clusterRow is a Cluster and its row.
+type clusterRow struct {
+	*api.Cluster
+	row store.Resource
 }
 
-func (r *reader) readClusters() error {
+func (r *Reader) readClusters() error {
 	if r.clusters != nil {
 		return nil
 	}
-	r.clusters = []*api.Cluster{}
+	r.clusters = []clusterRow{}
 	return store.Resources.Scan(r.tx, "/"+api.ClusterKind+"/", func(_ string, row store.Resource) error {
 		o, err := parse(row)
 		if err != nil {
@@ -190,20 +206,32 @@ func (r *reader) readClusters() error {
 		}
 		c, err := api.AsCluster(o)
 		if err == nil {
-			r.clusters = append(r.clusters, c)
+			r.clusters = append(r.clusters, clusterRow{c, row})
 		}
 		return err
 	})
 }
 
-// refused adds the objects that never became resources, because they are not valid.
-func (r *reader) refused(w *World, prefix string) error {
-	return store.Outcomes.Scan(r.tx, prefix, func(path string, o store.Outcome) error {
-		key, ok := keyOfPath(path)
-		if _, known := w.facts[key]; ok && !known {
-			w.facts[key] = Facts{Resource: store.Resource{Key: key}, Outcome: &o}
+// others visits what is known about objects that are no resources, among what is known about those that are: objects that
+// were refused and never became one, and applications that left the graph and that the spoke still has.
+func (r *Reader) others(prefix string, visit func(Facts)) error {
+	err := store.Outcomes.Scan(r.tx, prefix, func(path string, o store.Outcome) error {
+		if key, ok := keyOfPath(path); ok {
+			visit(Facts{Resource: store.Resource{Key: key}, Outcome: &o})
 		}
 		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return store.Reports.Scan(r.tx, prefix, func(path string, row store.Report) error {
+		key, ok := keyOfPath(path)
+		if !ok {
+			return nil
+		}
+		report, err := readReport(key, row)
+		visit(Facts{Resource: store.Resource{Key: key}, Report: report})
+		return err
 	})
 }
 

@@ -4,6 +4,10 @@
 package status
 
 import (
+	"cmp"
+	"encoding/json"
+	"strings"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -19,14 +23,65 @@ type Facts struct {
 	Spoke    *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
 	Desired  *store.Desired             // of the Cluster itself; nil: nothing published
 	Fetched  *store.Fetched             // of a source; nil: not looked at yet
-	Members  []Member                   // of a Fleet: the clusters it selects, by name
+	Awaited  *peer                      // of a Kustomization: one that its readiness includes and that is not ready; nil: none
+	Covered  []Facts                    // of a Cluster: its graph, or what a Fleet leads to there
+	Sources  map[api.Key]Facts          // of a Cluster or Fleet: the hub's sources that it is rendered from
+	Members  []Facts                    // of a Fleet: the clusters that it selects, by name
 }
 
-// Member is one cluster that a Fleet selects.
-type Member struct {
-	Name    string
-	Spoke   *store.Spoke
-	Desired *store.Desired
+// spec is what statuses need of an object's spec.
+type spec struct {
+	Suspend      bool        `json:"suspend"`
+	Blocked      bool        `json:"blocked"`
+	Wait         bool        `json:"wait"`
+	SourceRef    reference   `json:"sourceRef"`
+	DependsOn    []reference `json:"dependsOn"`
+	HealthChecks []reference `json:"healthChecks"`
+}
+
+// reference names another object.
+type reference struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Namespace  string `json:"namespace"`
+	Name       string `json:"name"`
+}
+
+// spec reads the object. It is empty for an object that cannot be read or never was a resource.
+func (f Facts) spec() spec {
+	var o struct {
+		Spec spec `json:"spec"`
+	}
+	if len(f.Resource.Object) == 0 || json.Unmarshal(f.Resource.Object, &o) != nil {
+		return spec{}
+	}
+	return o.Spec
+}
+
+// healthChecked lists the Kustomizations of the cluster among the health checks.
+func (s spec) healthChecked(cluster string) (keys []api.Key) {
+	for _, h := range s.HealthChecks {
+		if h.Kind == api.KustomizationKind && strings.HasPrefix(h.APIVersion, api.GroupKustomize+"/") {
+			keys = append(keys, api.Key{Cluster: cluster, Kind: h.Kind, Namespace: h.Namespace, Name: h.Name})
+		}
+	}
+	return keys
+}
+
+// sourceKeys lists where the source of a Kustomization may be, in the order in which it is looked for: in its graph, then
+// in the hub; for a Fleet's root, in the hub first.
+func (f Facts) sourceKeys() []api.Key {
+	key, ref := f.Resource.Key, f.spec().SourceRef
+	if key.Kind != api.KustomizationKind || ref.Name == "" {
+		return nil
+	}
+	hubs := api.Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, key.Namespace), Name: ref.Name}
+	own := hubs
+	own.Cluster = key.Cluster
+	if owner := f.Resource.Owner; owner != nil && owner.Kind == api.FleetKind {
+		return []api.Key{hubs, own}
+	}
+	return []api.Key{own, hubs}
 }
 
 // acked reports whether the spoke has brought exactly this bundle to the stage.

@@ -238,10 +238,11 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 			f.Spoke, f.Outcome.Ready, f.Outcome.Reason = spoke(true, "healthy"), "False", "BuildFailed"
 		}),
 			"Ready=False/BuildFailed Connected=True/Online"},
-		{"a fleet at work", hubs("Fleet", "", func(f *Facts) { f.Members = []Member{{"a", spoke(true, "healthy"), desired}, {"b", nil, desired}} }),
-			"Ready=Unknown/Progressing Reconciling=True/Progressing"},
-		{"a fleet that is well", hubs("Fleet", "", func(f *Facts) { f.Members = []Member{{"a", spoke(true, "healthy"), desired}} }),
+		{"a fleet with a cluster that never joined", hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil)), member("b")} }),
+			"Ready=Unknown/NotRegistered"},
+		{"a fleet that is well", hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil))} }),
 			"Ready=True/ReconciliationSucceeded"},
+		{"a fleet without clusters", hubs("Fleet", "", func(*Facts) {}), "Ready=False/NoClusters"},
 		{"a source that fails and keeps its artifact", hubs("GitRepository", "", func(f *Facts) {
 			f.Outcome.Ready, f.Outcome.Reason = "False", "GitOperationFailed"
 			f.Fetched = &store.Fetched{Artifact: &source.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1)}}
@@ -256,13 +257,14 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 }
 
 func TestAFleetCountsItsClusters(t *testing.T) {
-	desired := &store.Desired{Bundle: bundle.ID{Sequence: 2}}
+	desired, planned := &store.Desired{Bundle: bundle.ID{Sequence: 2}}, &store.Outcome{Ready: "True"}
+	connected := &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}}}
 	o := fold(t, Facts{
 		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: []byte(`{"metadata":{"name":"prod"},"spec":{}}`)},
-		Members: []Member{
-			{"a", &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}, "healthy": {Sequence: 2}}}, desired},
-			{"b", &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}, "healthy": {Sequence: 1}}}, desired},
-			{"c", &store.Spoke{}, desired}, {"d", nil, nil},
+		Members: []Facts{
+			{Outcome: planned, Spoke: connected, Desired: desired, Covered: []Facts{well(nil)}},
+			{Outcome: planned, Spoke: connected, Desired: desired, Covered: []Facts{well(func(f *Facts) { f.Report.Ready = "Unknown" })}},
+			{Spoke: &store.Spoke{}, Desired: desired}, {},
 		},
 	})
 	if got := fmt.Sprint(o.Status.Clusters); got != "map[connected:2 ready:1 selected:4 updated:2]" {
@@ -383,7 +385,7 @@ func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
 		}
 	})
 	w := NewWorld(root, apps,
-		Facts{Resource: store.Resource{Key: fleet, Object: []byte(`{"spec":{}}`)}, Outcome: &store.Outcome{Ready: "True"}},
+		Facts{Resource: store.Resource{Key: fleet, Object: []byte(`{"spec":{}}`)}, Outcome: &store.Outcome{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
 		Facts{Resource: store.Resource{Key: cluster, Object: []byte(`{"spec":{}}`)}},
 	)
 	below := `  Kustomization.kustomize.toolkit.fluxcd.io flux-system/root on east True
@@ -431,7 +433,7 @@ func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.View(func(tx *store.Tx) error {
-		f, ok, err := Read(tx, want.Resource.Key)
+		f, ok, err := NewReader(tx).Read(want.Resource.Key)
 		if err != nil || !ok {
 			return fmt.Errorf("read: %v %w", ok, err)
 		}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func TestExplainEndsWithOne(t *testing.T) {
+	wrong := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Fleet", Name: "prod"}, Reason: "PathNotFound", Message: "no such path", Advice: "Push it"}
+	for _, c := range []struct {
+		name     string
+		list     []*adminv1.Explanation
+		reported bool
+		want     string
+	}{
+		{"nothing wrong", nil, false, "✔ everything is as it should be\n"},
+		{"something wrong", []*adminv1.Explanation{wrong}, true, "✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			var out bytes.Buffer
+			if err := printExplanations(&out, c.list); errors.Is(err, errReported) != c.reported || out.String() != c.want {
+				t.Errorf("%v\n%s", err, out.String())
+			}
+		})
+	}
+}

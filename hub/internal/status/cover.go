@@ -1,0 +1,211 @@
+package status
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+// clusterGraph is what is known about the objects of one cluster: its graph, what was refused there, and what its spoke
+// still has of applications that left.
+type clusterGraph struct {
+	facts    map[api.Key]Facts
+	children map[api.Key][]api.Key // by owner
+}
+
+// graph reads the graph of a cluster once.
+func (r *Reader) graph(cluster string) (*clusterGraph, error) {
+	if g := r.graphs[cluster]; g != nil {
+		return g, nil
+	}
+	g := &clusterGraph{facts: map[api.Key]Facts{}, children: map[api.Key][]api.Key{}}
+	prefix := cluster + "/"
+	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) error {
+		f, err := r.own(row)
+		g.facts[row.Key] = f
+		if row.Owner != nil && !row.Left {
+			g.children[*row.Owner] = append(g.children[*row.Owner], row.Key)
+		}
+		return err
+	})
+	if err == nil {
+		err = r.others(prefix, func(f Facts) {
+			if _, known := g.facts[f.Resource.Key]; !known {
+				g.facts[f.Resource.Key] = f
+			}
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.link()
+	r.graphs[cluster] = g
+	return g, nil
+}
+
+// await notes which of the Kustomizations that the readiness of f includes is not ready.
+func (r *Reader) await(f *Facts) error {
+	if spec := f.spec(); f.Resource.Key.Cluster == "" || !spec.Wait && len(spec.HealthChecks) == 0 {
+		return nil
+	}
+	g, err := r.graph(f.Resource.Key.Cluster)
+	if err == nil {
+		f.Awaited = g.facts[f.Resource.Key].Awaited
+	}
+	return err
+}
+
+// link notes of each Kustomization which of those that its readiness includes is not ready, failures before waits. It
+// follows the edges backwards from what is not ready, so that its cost is that of the graph whatever the edges are.
+func (g *clusterGraph) link() {
+	awaitedBy, unready := map[api.Key][]api.Key{}, map[string][]api.Key{}
+	for key, f := range g.facts {
+		for _, peer := range g.awaits(f) {
+			awaitedBy[peer] = append(awaitedBy[peer], key)
+		}
+		ready := f.verdict().ready
+		unready[ready] = append(unready[ready], key)
+	}
+	for _, ready := range []string{isFalse, isUnknown} {
+		slices.SortFunc(unready[ready], compareKeys)
+		for queue := unready[ready]; len(queue) > 0; queue = queue[1:] {
+			for _, key := range awaitedBy[queue[0]] {
+				if f := g.facts[key]; f.Awaited == nil && f.verdict().ready == isTrue {
+					f.Awaited = &peer{queue[0], g.facts[queue[0]].verdict()}
+					g.facts[key] = f
+					queue = append(queue, key)
+				}
+			}
+		}
+	}
+}
+
+// peer is a Kustomization that another waits for, and how it is.
+type peer struct {
+	key     api.Key
+	verdict verdict
+}
+
+// awaits lists the Kustomizations that the readiness of f includes: its children if it waits, else those among its health
+// checks.
+func (g *clusterGraph) awaits(f Facts) []api.Key {
+	key := f.Resource.Key
+	if key.Kind != api.KustomizationKind {
+		return nil
+	}
+	spec := f.spec()
+	if !spec.Wait {
+		return spec.healthChecked(key.Cluster)
+	}
+	return slices.DeleteFunc(slices.Clone(g.children[key]), func(child api.Key) bool { return child.Kind != api.KustomizationKind })
+}
+
+// cover adds to a Cluster everything of its graph, and the hub's sources that it is rendered from.
+func (r *Reader) cover(f *Facts) error {
+	g, err := r.graph(f.Resource.Key.Name)
+	if err != nil {
+		return err
+	}
+	f.Sources = map[api.Key]Facts{}
+	for _, object := range g.facts {
+		f.Covered = append(f.Covered, object)
+		source, ok, err := r.sourceOf(g, object)
+		if err != nil {
+			return err
+		}
+		if ok && source.Resource.Key.Cluster == "" {
+			f.Sources[source.Resource.Key] = source
+		}
+	}
+	return nil
+}
+
+// below adds a Fleet's roots in the graph and everything that they lead to: the objects that they give, and the sources
+// that these are rendered from.
+func (r *Reader) below(fleet api.Key, g *clusterGraph, member *Facts, sources map[api.Key]Facts) error {
+	seen := map[api.Key]bool{}
+	for queue := g.children[fleet]; len(queue) > 0; queue = queue[1:] {
+		key := queue[0]
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		f := g.facts[key]
+		member.Covered = append(member.Covered, f)
+		queue = append(queue, g.children[key]...)
+		source, ok, err := r.sourceOf(g, f)
+		switch {
+		case err != nil:
+			return err
+		case ok && source.Resource.Key.Cluster == "":
+			sources[source.Resource.Key] = source
+		case ok:
+			queue = append(queue, source.Resource.Key)
+		}
+	}
+	return nil
+}
+
+// sourceOf returns the source of a Kustomization of the graph. That it is missing, the Kustomization says itself.
+func (r *Reader) sourceOf(g *clusterGraph, f Facts) (source Facts, ok bool, err error) {
+	for _, key := range f.sourceKeys() {
+		if source, ok = g.facts[key]; !ok && key.Cluster == "" {
+			source, ok, err = r.hubSource(key)
+		}
+		if ok || err != nil {
+			return source, ok, err
+		}
+	}
+	return Facts{}, false, nil
+}
+
+// hubSource reads a source of the hub once.
+func (r *Reader) hubSource(key api.Key) (source Facts, ok bool, err error) {
+	if known, read := r.sources[key]; read {
+		return known, len(known.Resource.Object) > 0, nil
+	}
+	row, ok, err := store.Resources.Get(r.tx, key.Path())
+	if err == nil && ok {
+		source, err = r.own(row)
+	}
+	r.sources[key] = source
+	return source, ok, err
+}
+
+// members adds to a Fleet the clusters that it selects, each with what the Fleet leads to there.
+func (r *Reader) members(f *Facts) error {
+	o, err := parse(f.Resource)
+	if err != nil {
+		return err
+	}
+	fleet, err := api.AsFleet(o)
+	if err != nil {
+		return err
+	}
+	if err := r.readClusters(); err != nil {
+		return err
+	}
+	f.Sources = map[api.Key]Facts{}
+	for _, c := range r.clusters {
+		if selected, err := fleet.Selects(c.Cluster); err != nil || !selected {
+			continue // the Fleet's Outcome says what is wrong
+		}
+		member, err := r.own(c.row)
+		if err != nil {
+			return err
+		}
+		g, err := r.graph(c.Name)
+		if err != nil {
+			return err
+		}
+		if err := r.below(f.Resource.Key, g, &member, f.Sources); err != nil {
+			return err
+		}
+		f.Members = append(f.Members, member)
+	}
+	return nil
+}
+
+func compareKeys(a, b api.Key) int { return cmp.Compare(a.Path(), b.Path()) }

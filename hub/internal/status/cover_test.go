@@ -1,0 +1,294 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// member is a cluster that runs its bundle, with what a Fleet leads to there; without any, one that never joined.
+func member(name string, covered ...Facts) Facts {
+	f := Facts{
+		Resource: store.Resource{Key: api.Key{Kind: "Cluster", Name: name}, Object: []byte(`{}`), Created: at(1)},
+		Outcome:  &store.Outcome{Ready: "True", Reason: "Planned", Since: at(2)}, Covered: covered,
+	}
+	if len(covered) > 0 {
+		f.Spoke = &store.Spoke{Connected: true, Since: at(1)}
+	}
+	return f
+}
+
+// fleetWorld is a store in which Fleet prod leads to root and apps on the clusters east and west, and all is well.
+type fleetWorld struct {
+	t     *testing.T
+	store *store.Store
+}
+
+var (
+	fleetKey   = api.Key{Kind: "Fleet", Name: "prod"}
+	eastKey    = api.Key{Kind: "Cluster", Name: "east"}
+	sourceKey  = api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+	rootKey    = api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	appsKey    = api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	otherKey   = api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "other"}
+	refusedKey = api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system", Name: "chart"}
+	revision   = "main@sha1:b"
+)
+
+func newFleetWorld(t *testing.T) *fleetWorld {
+	w := &fleetWorld{t, store.OpenMemory()}
+	t.Cleanup(func() { w.store.Close() })
+	w.update(func(tx *store.Tx) error {
+		return errors.Join(
+			w.put(tx, fleetKey, nil, `{"kind":"Fleet","metadata":{"name":"prod"},"spec":{"clusterSelector":{"matchLabels":{"env":"prod"}},"template":{}}}`),
+			w.put(tx, sourceKey, nil, `{"metadata":{"name":"fleet","namespace":"flux-system"},"spec":{"url":"https://git.example.com/fleet"}}`),
+			w.cluster(tx, "east"), w.cluster(tx, "west"),
+		)
+	})
+	return w
+}
+
+func (w *fleetWorld) update(fn func(*store.Tx) error) {
+	w.t.Helper()
+	if err := w.store.Update(fn); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// put writes an object that the hub made something of.
+func (w *fleetWorld) put(tx *store.Tx, key api.Key, owner *api.Key, object string) error {
+	return errors.Join(
+		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: []byte(object), Generation: 1, Created: at(1)}),
+		store.Outcomes.Put(tx, key.Path(), store.Outcome{ObservedGeneration: 1, Ready: "True", Reason: "Good", Since: at(2), Revision: revision}),
+	)
+}
+
+// cluster writes a cluster that runs its bundle healthy.
+func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
+	id := bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}
+	root, apps := rootKey, appsKey
+	root.Cluster, apps.Cluster = name, name
+	var plan store.Plan
+	for _, key := range []api.Key{apps, root} {
+		plan.Applications = append(plan.Applications, bundle.Entry{
+			Owner: bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}, Digest: digest, Revision: revision,
+		})
+	}
+	return errors.Join(
+		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil, fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
+		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1), Acks: map[string]bundle.ID{"applied": id, "healthy": id}}),
+		store.Desireds.Put(tx, name, store.Desired{Bundle: id, ChangedAt: at(3)}),
+		store.Plans.Put(tx, name, plan),
+		w.application(tx, root, &fleetKey, ""), w.application(tx, apps, &root, ""),
+	)
+}
+
+// application writes a Kustomization that its spoke reports ready.
+func (w *fleetWorld) application(tx *store.Tx, key api.Key, owner *api.Key, spec string) error {
+	object := fmt.Sprintf(`{"kind":"Kustomization","metadata":{"name":%q,"namespace":"flux-system"},
+		"spec":{"sourceRef":{"kind":"GitRepository","name":"fleet"}%s}}`, key.Name, spec)
+	return errors.Join(w.put(tx, key, owner, object), w.report(tx, key, "True", "ReconciliationSucceeded", "Applied"))
+}
+
+func (w *fleetWorld) report(tx *store.Tx, key api.Key, ready, reason, message string) error {
+	value, err := proto.Marshal(&spokev1.ApplicationReport{
+		Digest: digest[:], Revision: revision, AppliedDigest: digest[:], AppliedRevision: revision,
+		Ready: ready, Reason: reason, Message: message, Since: timestamppb.New(at(3)),
+	})
+	return errors.Join(err, store.Reports.Put(tx, key.Path(), store.Report{Value: value}))
+}
+
+// outcome makes the hub fail with an object.
+func (w *fleetWorld) outcome(tx *store.Tx, key api.Key, reason, message string) error {
+	return store.Outcomes.Put(tx, key.Path(), store.Outcome{
+		ObservedGeneration: 1, Ready: "False", Reason: reason, Message: message, Since: at(5), Revision: revision,
+	})
+}
+
+// spoke changes what is known of east's spoke.
+func (w *fleetWorld) spoke(tx *store.Tx, change func(*store.Spoke)) error {
+	row, _, err := store.Spokes.Get(tx, "east")
+	change(&row)
+	return errors.Join(err, store.Spokes.Put(tx, "east", row))
+}
+
+// ready returns "Ready Reason: message" of an object.
+func (w *fleetWorld) ready(key api.Key) (text string) {
+	w.t.Helper()
+	err := w.store.View(func(tx *store.Tx) error {
+		f, ok, err := NewReader(tx).Read(key)
+		v := f.verdict()
+		text = v.ready + " " + v.reason + ": " + v.message
+		if !ok {
+			text = "not there"
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return text
+}
+
+func TestRollUp(t *testing.T) {
+	const allWell = "True ReconciliationSucceeded: 2 of 2 clusters are ready"
+	const runs = "True ReconciliationSucceeded: Runs bundle 4"
+	for _, tt := range []struct {
+		name           string
+		change         func(w *fleetWorld, tx *store.Tx) error
+		fleet, cluster string
+	}{
+		{"all is well", func(*fleetWorld, *store.Tx) error { return nil }, allWell, runs},
+		{"root fails on the hub", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.outcome(tx, rootKey, "PathNotFound", "path ./east not found\nlong"), w.outcome(tx, eastKey, "BuildFailed", "Failed: root"))
+		}, "False PathNotFound: 1 of 2 clusters are ready; east: Kustomization flux-system/root: PathNotFound: path ./east not found",
+			"False PathNotFound: Kustomization flux-system/root: PathNotFound: path ./east not found"},
+		{"child fails on the spoke", func(w *fleetWorld, tx *store.Tx) error {
+			return w.report(tx, appsKey, "False", "HealthCheckFailed", "Deployment web is Failed")
+		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: Deployment web is Failed",
+			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: Deployment web is Failed"},
+		{"prune is held", func(w *fleetWorld, tx *store.Tx) error {
+			return w.report(tx, appsKey, "False", "PruneHeld", "it would delete 30 objects")
+		}, "False PruneHeld: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: PruneHeld: it would delete 30 objects",
+			"False PruneHeld: Kustomization flux-system/apps: PruneHeld: it would delete 30 objects"},
+		{"cause before what waits for it", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.outcome(tx, rootKey, "BuildFailed", "bad"), w.outcome(tx, appsKey, "DependencyNotReady", "root"))
+		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b (and 1 more are not ready)",
+			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b (and 1 more are not ready)"},
+		{"failure before wait", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.report(tx, rootKey, "Unknown", "Progressing", "applies"), w.report(tx, appsKey, "False", "ReconciliationFailed", "no"))
+		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more are not ready)",
+			"False ReconciliationFailed: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more are not ready)"},
+		{"at work", func(w *fleetWorld, tx *store.Tx) error {
+			return w.report(tx, appsKey, "Unknown", "Progressing", "waits for health")
+		}, "Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: waits for health",
+			"Unknown Progressing: Kustomization flux-system/apps: Progressing: waits for health"},
+		{"not in the plan yet", func(w *fleetWorld, tx *store.Tx) error { return store.Plans.Delete(tx, "east") },
+			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Waits to be planned (and 1 more are not ready)",
+			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Waits to be planned (and 1 more are not ready)"},
+		{"bundle too large", func(w *fleetWorld, tx *store.Tx) error { return w.outcome(tx, eastKey, "BundleTooLarge", "too large") },
+			"False BundleTooLarge: 1 of 2 clusters are ready; east: too large", "False BundleTooLarge: too large"},
+		{"bundle rejected", func(w *fleetWorld, tx *store.Tx) error {
+			return w.spoke(tx, func(s *store.Spoke) { s.Rejected = "the spoke refused bundle 1.5: expired" })
+		}, "False BundleRejected: 1 of 2 clusters are ready; east: The spoke refused bundle 1.5: expired",
+			"False BundleRejected: The spoke refused bundle 1.5: expired"},
+		{"spoke away", func(w *fleetWorld, tx *store.Tx) error {
+			return w.spoke(tx, func(s *store.Spoke) { s.Connected = false })
+		},
+			"Unknown Offline: 1 of 2 clusters are ready; east: Its spoke has been offline since 2026-01-02T03:01:00Z",
+			"Unknown Offline: Its spoke has been offline since 2026-01-02T03:01:00Z"},
+		{"spoke away and a failure", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.spoke(tx, func(s *store.Spoke) { s.Connected = false }), w.outcome(tx, rootKey, "BuildFailed", "bad"))
+		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b",
+			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b"},
+		{"spoke never joined", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(store.Spokes.Delete(tx, "east"), store.Reports.Delete(tx, rootKey.Path()), store.Reports.Delete(tx, appsKey.Path()))
+		}, "Unknown NotRegistered: 1 of 2 clusters are ready; east: Its spoke has not registered yet",
+			"Unknown NotRegistered: Its spoke has not registered yet"},
+		{"source fails and keeps its artifact", func(w *fleetWorld, tx *store.Tx) error {
+			return w.outcome(tx, sourceKey, "GitOperationFailed", "no route to host")
+		}, "False GitOperationFailed: 2 of 2 clusters are ready; GitRepository flux-system/fleet: GitOperationFailed: no route to host",
+			"False GitOperationFailed: GitRepository flux-system/fleet of the hub: GitOperationFailed: no route to host"},
+		{"suspended while it failed", func(w *fleetWorld, tx *store.Tx) error {
+			row, _, err := store.Resources.Get(tx, appsKey.Path())
+			row.Suspended = true
+			return errors.Join(err, store.Resources.Put(tx, appsKey.Path(), row), w.report(tx, appsKey, "False", "HealthCheckFailed", "sick"))
+		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: sick",
+			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: sick"},
+		{"object refused", func(w *fleetWorld, tx *store.Tx) error { return w.outcome(tx, refusedKey, "Refused", "not supported") },
+			allWell, "False Refused: HelmRelease flux-system/chart: Refused: not supported"}, // and, for the Fleet, its root says ObjectRefused
+		{"another Fleet's", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.application(tx, otherKey, &api.Key{Kind: "Fleet", Name: "other"}, ""), w.outcome(tx, otherKey, "BuildFailed", "bad"),
+				w.outcome(tx, eastKey, "BuildFailed", "Failed: other"))
+		}, allWell, "False BuildFailed: Kustomization flux-system/other: BuildFailed: bad. The cluster keeps main@sha1:b"},
+		{"left and not deleted", func(w *fleetWorld, tx *store.Tx) error {
+			return w.report(tx, otherKey, "False", "PruneFailed", "finalizers")
+		},
+			allWell, "False PruneFailed: Kustomization flux-system/other: PruneFailed: finalizers"},
+		{"no root yet", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(store.Resources.Delete(tx, rootKey.Path()), store.Resources.Delete(tx, appsKey.Path()),
+				store.Outcomes.Delete(tx, rootKey.Path()), store.Outcomes.Delete(tx, appsKey.Path()),
+				store.Reports.Delete(tx, rootKey.Path()), store.Reports.Delete(tx, appsKey.Path()))
+		}, "Unknown Progressing: 1 of 2 clusters are ready; east: waits for its root Kustomization", runs},
+		{"bundle on its way", func(w *fleetWorld, tx *store.Tx) error {
+			return w.spoke(tx, func(s *store.Spoke) { s.Acks = nil })
+		}, allWell, "Unknown Progressing: Is being sent bundle 4"},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			w := newFleetWorld(t)
+			w.update(func(tx *store.Tx) error { return tt.change(w, tx) })
+			if got := w.ready(fleetKey); got != tt.fleet {
+				t.Errorf("Fleet\ngot  %s\nwant %s", got, tt.fleet)
+			}
+			if got := w.ready(eastKey); got != tt.cluster {
+				t.Errorf("Cluster\ngot  %s\nwant %s", got, tt.cluster)
+			}
+		})
+	}
+}
+
+func TestAwaitedKustomizationsCount(t *testing.T) {
+	waits := func(child string) string { return "Kustomization flux-system/" + child + " is not ready: " }
+	for _, tt := range []struct {
+		name string
+		spec string // of root, which gives apps
+		want string
+	}{
+		{"on its own", "", "True ReconciliationSucceeded: Applied"},
+		{"wait", `,"wait":true`, "False HealthCheckFailed: " + waits("apps") + "BuildFailed: bad. The cluster keeps main@sha1:b"},
+		{"health check", `,"healthChecks":[{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","namespace":"flux-system","name":"apps"}]`,
+			"False HealthCheckFailed: " + waits("apps") + "BuildFailed: bad. The cluster keeps main@sha1:b"},
+		{"health check of another kind", `,"healthChecks":[{"apiVersion":"apps/v1","kind":"Deployment","namespace":"flux-system","name":"apps"}]`,
+			"True ReconciliationSucceeded: Applied"},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			w := newFleetWorld(t)
+			w.update(func(tx *store.Tx) error {
+				return errors.Join(w.application(tx, rootKey, &fleetKey, tt.spec), w.outcome(tx, appsKey, "BuildFailed", "bad"))
+			})
+			if got := w.ready(rootKey); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+			if got, want := w.ready(fleetKey), "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: BuildFailed: bad. The cluster keeps main@sha1:b"; !strings.HasPrefix(got, want) {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestAwaitedInACircle proves that Kustomizations that await each other are as ready as the worst of them.
+func TestAwaitedInACircle(t *testing.T) {
+	check := func(name string) string {
+		return `,"healthChecks":[{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","namespace":"flux-system","name":"` + name + `"}]`
+	}
+	w := newFleetWorld(t)
+	w.update(func(tx *store.Tx) error {
+		return errors.Join(w.application(tx, rootKey, &fleetKey, check("apps")), w.application(tx, appsKey, &rootKey, check("other")),
+			w.application(tx, otherKey, &rootKey, check("root")))
+	})
+	w.update(func(tx *store.Tx) error {
+		plan, _, err := store.Plans.Get(tx, "east")
+		plan.Applications = append(plan.Applications, bundle.Entry{
+			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}, Digest: digest, Revision: revision,
+		})
+		return errors.Join(err, store.Plans.Put(tx, "east", plan))
+	})
+	if got, want := w.ready(fleetKey), "True ReconciliationSucceeded: 2 of 2 clusters are ready"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	w.update(func(tx *store.Tx) error { return w.outcome(tx, otherKey, "BuildFailed", "bad") })
+	for _, key := range []api.Key{rootKey, appsKey, otherKey} {
+		if got := w.ready(key); !strings.HasPrefix(got, "False ") {
+			t.Errorf("%s: %s", key, got)
+		}
+	}
+}

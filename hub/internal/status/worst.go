@@ -1,0 +1,88 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+// finding is the verdict about an object, in words that name the object.
+type finding struct {
+	key     api.Key
+	verdict verdict
+	text    string
+	waits   bool // for another object, which says more
+}
+
+// maxRolledUp is how much of a message goes into that of what covers the object, in bytes.
+const maxRolledUp = 300
+
+// finding returns the verdict about an object that messages call by this name.
+func (f Facts) finding(name string) finding {
+	v := f.verdict()
+	message, _, _ := strings.Cut(v.message, "\n")
+	if len(message) > maxRolledUp {
+		message = strings.ToValidUTF8(message[:maxRolledUp], "") + "…"
+	}
+	return finding{
+		key: f.Resource.Key, verdict: v, text: strings.TrimSuffix(name+": "+v.reason+": "+message, ": "),
+		waits: v.reason == reasonDependencyNotReady || f.Awaited != nil && f.hubVerdict().ready == isTrue,
+	}
+}
+
+// worst returns the object that most others wait for, and how many are not ready: failures come before waits, causes
+// before those that wait for another object, the oldest first.
+func worst(list []finding) (w finding, unready int) {
+	for _, n := range list {
+		if n.verdict.ready == isTrue {
+			continue
+		}
+		if unready++; unready == 1 || n.compare(w) < 0 {
+			w = n
+		}
+	}
+	return w, unready
+}
+
+func (n finding) compare(other finding) int {
+	if order := n.rank() - other.rank(); order != 0 {
+		return order
+	}
+	if order := n.verdict.since.Compare(other.verdict.since); order != 0 {
+		return order
+	}
+	return compareKeys(n.key, other.key)
+}
+
+// rank orders verdicts that are not True.
+func (n finding) rank() int {
+	rank := 0
+	if n.verdict.ready != isFalse {
+		rank = 2
+	}
+	if n.waits {
+		rank++
+	}
+	return rank
+}
+
+// coveredVerdict is that of the worst object that a cluster covers; True when all are ready.
+func (f Facts) coveredVerdict() verdict {
+	list := make([]finding, 0, len(f.Covered)+len(f.Sources))
+	for _, c := range f.Covered {
+		list = append(list, c.finding(strings.TrimSuffix(c.Resource.Key.String(), " on "+f.Resource.Key.Name)))
+	}
+	for key, source := range f.Sources {
+		list = append(list, source.finding(key.String()+" of the hub"))
+	}
+	w, unready := worst(list)
+	if unready == 0 {
+		return verdict{ready: isTrue}
+	}
+	w.verdict.message = w.text
+	if unready > 1 {
+		w.verdict.message += fmt.Sprintf(" (and %d more are not ready)", unready-1)
+	}
+	return w.verdict
+}
