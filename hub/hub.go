@@ -64,6 +64,9 @@ type Config struct {
 	AllowSourceAddresses []string
 	DenyPrivateSources   bool // deny servers in private ranges, too
 
+	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.
+	NoCrossNamespaceRefs bool
+
 	// RenderWorker is the command that serves worker.ServeWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
 	RenderWorker []string
@@ -207,7 +210,9 @@ func (h *Hub) build() error {
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Fetcher: git.New(git.Config{Dir: c.SourceDir, Network: network}), Log: c.Log, Metrics: h.registry,
 	})
-	h.plan = plan.New(plan.Config{Store: h.store, Renderer: renderer, Log: c.Log, Metrics: h.registry, Now: c.Now})
+	h.plan = plan.New(plan.Config{
+		Store: h.store, Renderer: renderer, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Log: c.Log, Metrics: h.registry, Now: c.Now,
+	})
 	h.publish = publish.New(publish.Config{
 		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})

@@ -450,7 +450,7 @@ func TestEqualSourcesHaveOneKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return api.SourceKey(g)
+		return api.SourceKey(g, false)
 	}
 	const url = "url: https://github.com/x/y\n"
 	equal := []string{url, url + "timeout: 5s", url + "ref: {branch: master}", url + "ref: {}", url + "suspend: true"}
@@ -469,6 +469,13 @@ func TestEqualSourcesHaveOneKey(t *testing.T) {
 			t.Errorf("%q and %q are one source", spec, other)
 		}
 		seen[key(spec)] = spec
+	}
+	g, err := api.AsGitRepository(admit(t, gitRepository(url+"secretRef: {name: a}"), api.Hub))
+	if err != nil || api.SourceKey(g, true) == api.SourceKey(g, false) {
+		t.Errorf("who must be allowed to use a Secret shares the fetch of who need not: %v", err)
+	}
+	if g.Spec.SecretRef = nil; api.SourceKey(g, true) != api.SourceKey(g, false) {
+		t.Error("without a Secret there is nothing to keep apart")
 	}
 }
 

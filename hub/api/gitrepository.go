@@ -133,12 +133,14 @@ func AsGitRepository(o *manifest.Object) (*sourcev1.GitRepository, error) {
 }
 
 // SourceKey is a digest over what is fetched and with which credentials. GitRepositories with one key, of whatever
-// clusters, share one fetch.
-func SourceKey(g *sourcev1.GitRepository) string {
+// clusters, share one fetch. bound says that the Secret must be bound to the host and the namespace: that is so for all
+// but the operators' own. Who may use a Secret never shares a fetch with who may not.
+func SourceKey(g *sourcev1.GitRepository, bound bool) string {
 	identity := struct {
 		URL    string                    `json:"url"`
 		Ref    sourcev1.GitRepositoryRef `json:"ref"`
 		Secret string                    `json:"secret,omitempty"` // namespace/name
+		Bound  bool                      `json:"bound,omitempty"`
 		Ignore *string                   `json:"ignore,omitempty"`
 	}{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
 	if g.Spec.Reference != nil {
@@ -148,7 +150,7 @@ func SourceKey(g *sourcev1.GitRepository) string {
 		identity.Ref.Branch = DefaultBranch
 	}
 	if g.Spec.SecretRef != nil {
-		identity.Secret = g.Namespace + "/" + g.Spec.SecretRef.Name
+		identity.Secret, identity.Bound = g.Namespace+"/"+g.Spec.SecretRef.Name, bound
 	}
 	data, _ := json.Marshal(identity) // strings only: there is no error to have
 	return manifest.DigestOf(data).String()

@@ -47,6 +47,7 @@ func checkKustomization(o *manifest.Object, own metadata) field.ErrorList {
 	errs = append(errs, checkHealthChecks(k.Spec.HealthChecks, spec.Child("healthChecks"))...)
 	errs = append(errs, oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
 		kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan)...)
+	errs = append(errs, checkAllowed(own, k.Spec.ServiceAccountName)...)
 	return append(errs, optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"), validation.IsDNS1123Subdomain)...)
 }
 

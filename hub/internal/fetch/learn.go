@@ -212,7 +212,7 @@ func (l *Loop) place(path string, row *store.Resource) string {
 		l.Log.Error("GitRepository cannot be read", telemetry.Object(row.Key), telemetry.Err(err))
 		return ""
 	}
-	key := api.SourceKey(g)
+	key := api.SourceKey(g, row.Bound())
 	if old := l.keys[path]; old != key {
 		l.leave(path)
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -175,7 +176,7 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 		p.hub.remove(now.Key)
 	}
 	p.concern(now.Key)
-	if now.Key.Kind == sourcev1.GitRepositoryKind && !bytes.Equal(before.Object, now.Object) {
+	if now.Key.Kind == sourcev1.GitRepositoryKind && (!bytes.Equal(before.Object, now.Object) || before.Bound() != now.Bound()) {
 		for name, s := range p.scopes {
 			if s.hubSources[now.Key.Namespace+"/"+now.Key.Name] {
 				p.dirty[name] = true
@@ -237,6 +238,8 @@ func digestOfRow(r store.Resource) manifest.Digest {
 	if r.Owner != nil {
 		b.WriteString(r.Owner.Path())
 		fmt.Fprint(&b, r.Left, r.Outlives, r.Held)
+		confined, _ := json.Marshal(r.Confined) // strings only: there is no error to have
+		b.Write(confined)
 	}
 	return manifest.DigestOf(b.Bytes())
 }

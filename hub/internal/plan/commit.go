@@ -228,7 +228,7 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	}
 	row := old
 	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object.JSON
-	row.Left, row.Outlives, row.Held = node.Left, node.Outlives, node.Held
+	row.Left, row.Outlives, row.Held, row.Confined = node.Left, node.Outlives, node.Held, node.Confined
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = newUID(), c.start, 1

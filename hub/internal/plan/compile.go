@@ -31,6 +31,7 @@ type compiler struct {
 type compilerKey struct {
 	rendered *graph.Rendered
 	object   manifest.Digest
+	account  string
 }
 
 type encoded struct {
@@ -46,14 +47,14 @@ var errSplit = errors.New("split the Kustomization into several, each with a pat
 
 // encode returns the bytes of the Application and their digest, or why no spoke would take it.
 func (c *compiler) encode(app graph.Application) encoded {
-	key := compilerKey{app.Rendered, app.Object.Digest}
+	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.done[key]; ok {
 		return e
 	}
 	var e encoded
-	if e.data, e.err = applicationOf(app.Kustomization, app.Rendered).Encode(); e.err == nil {
+	if e.data, e.err = applicationOf(app).Encode(); e.err == nil {
 		e.digest = manifest.DigestOf(e.data)
 	} else if isTooLarge(e.err) {
 		e.err = fmt.Errorf("%w: %w", e.err, errSplit)
@@ -105,13 +106,14 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 }
 
 // applicationOf is what a Kustomization and its render come to.
-func applicationOf(ks *kustomizev1.Kustomization, r *graph.Rendered) *bundle.Application {
+func applicationOf(a graph.Application) *bundle.Application {
+	ks, r := a.Kustomization, a.Rendered
 	app := &bundle.Application{
 		Owner:   bundle.Owner{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name},
 		Objects: r.Payload, SealedFiles: r.Sealed,
 		Prune: ks.Spec.Prune, Wait: ks.Spec.Wait, Force: ks.Spec.Force,
 		Timeout: ks.GetTimeout(), Interval: ks.Spec.Interval.Duration, RetryInterval: ks.GetRetryInterval(),
-		ServiceAccount: ks.Spec.ServiceAccountName, DeletionPolicy: bundle.DeletionPolicy(ks.GetDeletionPolicy()),
+		ServiceAccount: a.ServiceAccount, DeletionPolicy: bundle.DeletionPolicy(ks.GetDeletionPolicy()),
 	}
 	for _, d := range graph.Dependencies("", ks) {
 		app.DependsOn = append(app.DependsOn, bundle.Owner{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name})

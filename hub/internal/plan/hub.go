@@ -80,9 +80,13 @@ func (h *hub) remove(key api.Key) {
 	}
 }
 
-// source returns a GitRepository of the hub; nil when there is none.
+// source returns a GitRepository of the hub that operators gave; nil when there is none.
 func (h *hub) source(namespace, name string) *graph.Object {
-	return h.objects[api.Key{Kind: sourcev1.GitRepositoryKind, Namespace: namespace, Name: name}]
+	key := api.Key{Kind: sourcev1.GitRepositoryKind, Namespace: namespace, Name: name}
+	if h.rows[key].Confined != nil {
+		return nil
+	}
+	return h.objects[key]
 }
 
 // fleetKey names a Fleet.

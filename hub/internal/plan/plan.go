@@ -16,9 +16,12 @@ import (
 type Config struct {
 	Store    *store.Store
 	Renderer render.Renderer
-	Log      *slog.Logger          // nil: slog.Default
-	Metrics  prometheus.Registerer // nil: none
-	Now      func() time.Time      // nil: time.Now
+	// NoCrossNamespaceRefs refuses sources of another namespace, as Flux's flag does.
+	NoCrossNamespaceRefs bool
+
+	Log     *slog.Logger          // nil: slog.Default
+	Metrics prometheus.Registerer // nil: none
+	Now     func() time.Time      // nil: time.Now
 }
 
 // Planner keeps the plans of all clusters true. Its fields belong to the goroutine of Run.
@@ -28,6 +31,7 @@ type Planner struct {
 	now     func() time.Time
 	metrics *metrics
 	memo    *memo
+	strict  bool // Config.NoCrossNamespaceRefs
 
 	hub     *hub                     // the hub's own objects
 	sources map[string]store.Fetched // by api.SourceKey
@@ -51,6 +55,7 @@ func New(c Config) *Planner {
 	return &Planner{
 		store: c.Store, log: c.Log, now: c.Now, metrics: m,
 		memo:    newMemo(c.Store, c.Renderer, m),
+		strict:  c.NoCrossNamespaceRefs,
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
 	}

@@ -113,13 +113,15 @@ func (p *Planner) read(w *walked) error {
 func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	in := graph.Input{
 		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.Owner]bundle.Entry{},
-		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(),
+		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict,
 		Render:   func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
 		Contents: p.contents,
 		Last:     p.last,
 	}
 	for key, r := range w.rows {
-		node := graph.Node{Key: key, Owner: r.Owner, Object: p.objectOf(r), Left: r.Left, Outlives: r.Outlives, Held: r.Held}
+		node := graph.Node{
+			Key: key, Owner: r.Owner, Object: p.objectOf(r), Left: r.Left, Outlives: r.Outlives, Held: r.Held, Confined: r.Confined,
+		}
 		if r.Owner == nil {
 			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})
 		} else {

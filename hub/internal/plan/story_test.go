@@ -287,7 +287,7 @@ func (s *story) fetched(name string, change func(*store.Fetched)) {
 				return err
 			}
 			found = true
-			key := api.SourceKey(repository)
+			key := api.SourceKey(repository, r.Bound())
 			f, _, err := store.Sources.Get(tx, key)
 			if err != nil {
 				return err
@@ -431,6 +431,9 @@ func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {
 	app, err := bundle.DecodeApplication(data)
 	if err != nil {
 		return err
+	}
+	if app.ServiceAccount != "" {
+		b.WriteString(", as " + app.ServiceAccount)
 	}
 	for _, d := range app.DependsOn {
 		fmt.Fprintf(b, ", after %s/%s", d.Namespace, d.Name)

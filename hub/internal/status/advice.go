@@ -14,6 +14,7 @@ var advices = map[string]string{
 	"SourceNotReady":      "Create the source, or correct spec.sourceRef; a source that is new is fetched within moments",
 	"SourceUnstable":      "Keep the source out of what is rendered from it, or give one of the two another name",
 	"GraphUnstable":       "Let one of the named objects come from a Kustomization that the others cannot change",
+	"AccessDenied":        "Do what the message says, or let an operator allow it: see docs/tenancy.md",
 	"Refused":             "Correct the object where it is written",
 	"ObjectRefused":       "Correct the named object in Git; everything else goes on",
 	"ObjectConflict":      "Let one Kustomization alone hold the object",

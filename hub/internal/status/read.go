@@ -184,7 +184,7 @@ func (r *Reader) fetched(f *Facts) error {
 	if err != nil {
 		return err
 	}
-	f.Fetched, err = get(r.tx, store.Sources, api.SourceKey(repository))
+	f.Fetched, err = get(r.tx, store.Sources, api.SourceKey(repository, f.Resource.Bound()))
 	return err
 }
 

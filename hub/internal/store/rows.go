@@ -24,7 +24,13 @@ type Resource struct {
 	Left        bool            `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
 	Outlives    bool            `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
 	Held        bool            `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
+	// Confined is what holds it: it is below a Kustomization with a service account.
+	Confined *api.Confinement `json:"confined,omitempty"`
 }
+
+// Bound reports whether a Secret of the hub must be bound to the object before the object may use it. All but the
+// operators' own objects of the hub need that.
+func (r Resource) Bound() bool { return r.Key.Cluster != "" || r.Confined != nil }
 
 // Outcome is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
 // Written by fetch (sources) and plan (all else).

@@ -8,7 +8,7 @@
 //
 //  1. take     the roots: what Fleets give a cluster, or what operators gave the hub (walk.go)
 //  2. resolve  the source of each Kustomization found: in the graph itself first, then in the hub; for a Fleet's root, in
-//     the hub first (source.go)
+//     the hub first; never one that somebody gives who may do less (source.go)
 //  3. expand   render those that have one, a whole level at a time, and take the objects they give (expand.go)
 //  4. hold     keep what those gave last that cannot be rendered now (hold.go)
 //  5. leave    keep what its owner gave last and does not prune (leave.go)
@@ -26,6 +26,11 @@
 // An object of the graph has one owner: the Kustomization that renders it, or the Fleet or operator it comes from. The one
 // that had it before keeps it, else the one that is found first; another that gives it too is told so, and all else that it gives goes on.
 // A Kustomization that gives itself is an update of itself, and is rendered again as it says now.
+//
+// # Who may what
+//
+// What a Kustomization with a service account renders runs with that account and stays in its namespace (confine.go). An
+// object below it takes no name from an operator, and no reference of an operator leads to it.
 //
 // # What is held
 //

@@ -11,6 +11,7 @@ var (
 	errNoSource = errors.New("source not found")
 	errUnstable = errors.New("source comes and goes")
 	errGraph    = errors.New("graph never settles")
+	errDenied   = errors.New("no access to")
 )
 
 // expand renders one level of Kustomizations and takes what they give.
@@ -41,15 +42,20 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 		p.hold(key, Result{Reason: Refused, Err: err})
 		return Work{}, false
 	}
+	barred := p.bar(key, ks)
 	if ks.Spec.Suspend || p.in.Suspended[key] {
 		p.suspend(key)
+		return Work{}, false
+	}
+	if barred != nil {
+		p.hold(key, Result{Reason: Refused, Err: barred})
 		return Work{}, false
 	}
 	if pr, waits := p.in.waits[key]; waits {
 		p.hold(key, Result{Reason: pr.reason, Err: errors.New(pr.message)})
 		return Work{}, false
 	}
-	if p.unstable.holds(key) {
+	if p.unstable.holds(p.graph.Nodes[key]) {
 		p.hold(key, Result{Reason: GraphUnstable, Err: p.unstable.err()})
 		return Work{}, false
 	}
@@ -59,6 +65,8 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 		p.waiting = append(p.waiting, key)
 	case errors.Is(err, errUnstable):
 		p.hold(key, Result{Reason: SourceUnstable, Err: err})
+	case errors.Is(err, errDenied):
+		p.hold(key, Result{Reason: AccessDenied, Err: err})
 	case err != nil:
 		p.hold(key, Result{Reason: SourceNotReady, Err: err})
 	}
@@ -108,16 +116,22 @@ func (p *pass) turned(work Work, result Result) bool {
 		if child.Object.Digest == node.Object.Digest {
 			return false
 		}
+		confined := p.givesInside(key)
+		if err := confined.Check(key, kustomizationOf(child)); err != nil {
+			p.problem(key, ObjectRefused, "its own object in Git: "+err.Error())
+			return false
+		}
 		if p.turns[key]++; p.turns[key] > maxTurns {
 			if last, was := p.in.Previous[key]; was {
-				node.Object = last.Object // else it would be another after each walk
+				node.Object, node.Confined = last.Object, last.Confined // else it would be another after each walk
 				p.keep(node)
+				p.rebar(key)
 			}
 			err := fmt.Errorf("it renders itself, and differently each time: let its own file in Git name the path and the source that the file is in")
 			p.hold(key, Result{Revision: result.Revision, Reason: SelfRenderEndless, Err: err})
 			return true
 		}
-		node.Object = child.Object
+		node.Object, node.Confined = child.Object, confined // what it says of itself does not free it
 		p.add(node)
 		return true
 	}

@@ -22,6 +22,7 @@ const (
 	SourceNotReady     = "SourceNotReady"     // the source is not there, or not fetched yet
 	SourceUnstable     = "SourceUnstable"     // renders give and take away the source in turns
 	GraphUnstable      = "GraphUnstable"      // renders give and take away each other's objects in turns
+	AccessDenied       = "AccessDenied"       // the source is in another namespace, which the hub does not allow
 	Suspended          = "Suspended"          // on request
 	Refused            = "Refused"            // the object itself is not valid
 	ObjectRefused      = "ObjectRefused"      // an object that it gives is not valid, or not for this place
@@ -50,6 +51,8 @@ type Input struct {
 	Confirmed map[api.Key]bool
 	// LastCluster are the Fleets that select no cluster any more.
 	LastCluster map[string]bool
+	// NoCrossNamespaceRefs refuses sources of another namespace.
+	NoCrossNamespaceRefs bool
 	// HubSource returns a GitRepository of the hub; nil when there is none. For the hub's own graph it is nil.
 	HubSource func(namespace, name string) *Object
 	// Render renders a level of the graph. It returns one Result for each Work, in the same order.
@@ -82,6 +85,7 @@ type Object struct {
 	kustomization *kustomizev1.Kustomization
 	repository    *sourcev1.GitRepository
 	sourceKey     string
+	boundKey      string
 	err           error
 }
 
@@ -108,13 +112,19 @@ func (o *Object) Kustomization() (*kustomizev1.Kustomization, error) {
 	return o.kustomization, o.err
 }
 
-// Repository returns the object as a GitRepository, and the key of the fetch that it shares with its equals.
-func (o *Object) Repository() (repository *sourcev1.GitRepository, sourceKey string, err error) {
+// SourceKey returns the key of the fetch that the object, a GitRepository, shares with its equals. See api.SourceKey for
+// bound.
+func (o *Object) SourceKey(bound bool) (string, error) {
 	o.once.Do(o.parse)
-	if o.err == nil && o.repository == nil {
-		return nil, "", fmt.Errorf("not a GitRepository: %.60s", o.JSON)
+	switch {
+	case o.err != nil:
+		return "", o.err
+	case o.repository == nil:
+		return "", fmt.Errorf("not a GitRepository: %.60s", o.JSON)
+	case bound:
+		return o.boundKey, nil
 	}
-	return o.repository, o.sourceKey, o.err
+	return o.sourceKey, nil
 }
 
 func (o *Object) parse() {
@@ -127,7 +137,7 @@ func (o *Object) parse() {
 		o.kustomization, o.err = api.AsKustomization(&m)
 	case sourcev1.GitRepositoryKind:
 		if o.repository, o.err = api.AsGitRepository(&m); o.err == nil {
-			o.sourceKey = api.SourceKey(o.repository)
+			o.sourceKey, o.boundKey = api.SourceKey(o.repository, false), api.SourceKey(o.repository, true)
 		}
 	}
 }
@@ -143,6 +153,8 @@ type Node struct {
 	Outlives bool
 	// Held: nobody gives it any more, but its removal is held until an operator confirms it.
 	Held bool
+	// Confined is what holds it: it is below a Kustomization with a service account. Nil: it is the operators'.
+	Confined *api.Confinement
 }
 
 // Work is one Kustomization to be rendered from one source.
@@ -188,6 +200,8 @@ type Application struct {
 	Held      bundle.Entry // the last one, when Rendered is nil
 	Object    *Object      // what Kustomization was parsed from; nil when the last Application is held
 	Suspended bool
+	// ServiceAccount is what it runs with; empty: as the spoke says.
+	ServiceAccount string
 }
 
 // Finding is what the walk has to say about one object.

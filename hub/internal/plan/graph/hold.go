@@ -23,7 +23,7 @@ func (p *pass) suspend(key api.Key) {
 
 // keepLast keeps the last Application and the last children of a Kustomization.
 func (p *pass) keepLast(key api.Key, suspended bool) {
-	if last, ok := p.lastApps[key]; ok {
+	if last, ok := p.lastApps[key]; ok && !p.barred[key] {
 		app := *last
 		app.Suspended = suspended
 		p.apps[key] = &app
@@ -32,7 +32,7 @@ func (p *pass) keepLast(key api.Key, suspended bool) {
 	}
 	for _, child := range p.children[key] {
 		if _, taken := p.graph.Nodes[child.Key]; !taken {
-			p.add(child)
+			p.add(p.kept(child))
 		}
 	}
 }
@@ -55,8 +55,8 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	if !was {
 		last, was = p.known[key]
 	}
-	if was {
-		last.Owner, last.Left = &owner, false
+	if was = was && p.inherits(owner, last); was {
+		last.Owner, last.Left, last.Confined = &owner, false, last.Confined.Tighter(p.givesInside(owner))
 		p.keep(last)
 	}
 	switch {

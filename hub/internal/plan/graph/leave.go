@@ -27,7 +27,7 @@ func (p *pass) leave() bool {
 		}
 		n := p.in.Previous[key]
 		n.Left = true
-		p.add(n)
+		p.add(p.kept(n))
 	}
 	return any
 }
@@ -91,11 +91,11 @@ func (p *pass) takeOver(n Node, c claim) {
 	switch {
 	case c.child.Err != nil:
 		p.refuse(c.owner, n.Key, c.child.Err)
-	case c.child.Object.Digest == n.Object.Digest:
+	case c.child.Object.Digest == n.Object.Digest && p.givesInside(c.owner).Same(n.Confined):
 		n.Owner, n.Left = &c.owner, false
 		p.keep(n)
 	default: // it was expanded as it was left: what it gave as that has to be forgotten
-		p.add(Node{Key: n.Key, Object: c.child.Object, Owner: &c.owner})
+		p.add(p.owned(n.Key, c))
 		p.replaced = append(p.replaced, n.Key)
 	}
 }

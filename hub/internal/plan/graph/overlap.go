@@ -49,8 +49,15 @@ func (p *pass) wayOut(holder api.Key) string {
 	return "take it out of one of the two"
 }
 
-// loser decides between two Applications with the same object; a comes before b.
+// loser decides between two Applications with the same object; a comes before b. A tenant's loses to the operator's.
 func (p *pass) loser(a, b api.Key, id manifest.ID) (loser, winner api.Key) {
+	of, other := p.givesInside(a), p.givesInside(b)
+	switch {
+	case of.Covers(other) && !other.Covers(of):
+		return b, a
+	case other.Covers(of) && !of.Covers(other):
+		return a, b
+	}
 	if !p.had(a, id) && p.had(b, id) {
 		return a, b
 	}

@@ -1,12 +1,14 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // sourceOf names the source of a Kustomization; its namespace is the Kustomization's own unless it says otherwise.
@@ -20,55 +22,110 @@ func (p *pass) sourceOf(ks *kustomizev1.Kustomization) api.Key {
 
 // resolve finds the source of a Kustomization. It returns wait when the source is not there yet but was the last time.
 //
-// The graph's own source comes before one of the hub with the same name, except for the root that a Fleet gives: that one
-// is the hub's, like the Fleet, and what the root renders cannot cut it off from where it comes from.
+// A reference means what stands as high as the one who wrote it, or above: an object that a tenant gives never answers the
+// reference of an operator. In that order it is looked for
+//
+//  1. in the hub, for the root that a Fleet gives: that one is the hub's, like the Fleet, and what the root renders cannot
+//     cut it off from where it comes from
+//  2. in the graph itself
+//  3. in the hub
+//  4. in the graph, among what is given with the service account that the Kustomization runs with
 func (p *pass) resolve(key api.Key, ks *kustomizev1.Kustomization) (work Work, wait bool, err error) {
-	source := p.sourceOf(ks)
+	source, node := p.sourceOf(ks), p.graph.Nodes[key]
 	work = Work{Key: key, Kustomization: ks, SourceName: nameOf(source)}
-	object, wait, err := p.find(source, p.graph.Nodes[key].Owner)
+	if p.in.NoCrossNamespaceRefs && source.Namespace != key.Namespace {
+		return work, false, fmt.Errorf("%w %s from namespace %s: the hub runs with --no-cross-namespace-refs; "+
+			"give the source in the namespace of the Kustomization", errDenied, nameOf(source), key.Namespace)
+	}
+	found, wait, err := p.find(source, node)
 	if wait || err != nil {
 		return work, wait, err
 	}
-	_, work.SourceKey, err = object.Repository()
+	work.SourceKey, err = found.Object.SourceKey(found.Key.Cluster != "" || found.Confined != nil)
 	if err == nil {
 		p.graph.Sources[work.SourceKey] = true
 	}
 	return work, false, err
 }
 
-// find returns a source for a Kustomization with this owner.
-func (p *pass) find(source api.Key, owner *api.Key) (object *Object, wait bool, err error) {
-	if owner != nil && owner.Kind == api.FleetKind {
-		if object := p.hubSource(source); object != nil {
-			return object, false, nil
+// find returns a source for a Kustomization.
+func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) {
+	if by.Owner != nil && by.Owner.Kind == api.FleetKind {
+		if found, ok := p.hubSource(source); ok {
+			return found, false, nil
 		}
 	}
-	known, was := p.known[source]
-	object = p.graph.Nodes[source].Object
-	switch {
-	case p.unstable.has(source):
-		return nil, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it", errUnstable, nameOf(source))
-	case object != nil:
-		return object, false, nil
-	case was && p.patient:
-		return nil, true, nil
-	case was: // it may be given by what is rendered from it
-		p.assumed[source] = known.Object.Digest
-		return known.Object, false, nil
+	author := sight{source: source, by: by.Confined}
+	if found, wait, err := p.see(author); err == nil || !errors.Is(err, errNoSource) {
+		return found, wait, err
 	}
-	p.elsewhere[source] = true
-	if object = p.hubSource(source); object == nil {
-		return nil, false, fmt.Errorf("%w: there is no %s%s", errNoSource, nameOf(source), p.places())
+	if found, ok := p.hubSource(source); ok {
+		return found, false, nil
 	}
-	return object, false, nil
+	if runs := p.givesInside(by.Key); !runs.Same(by.Confined) {
+		found, wait, err := p.see(sight{source: source, by: runs})
+		if err == nil || !errors.Is(err, errNoSource) {
+			return found, wait, err
+		}
+	}
+	p.lacking[by.Key] = source
+	return found, false, fmt.Errorf("%w: there is no %s%s", errNoSource, nameOf(source), p.places())
 }
 
-func (p *pass) hubSource(key api.Key) *Object {
+// sight is a source as one of some standing sees it.
+type sight struct {
+	source api.Key
+	by     *api.Confinement
+}
+
+// sightKey names a sight over passes.
+type sightKey struct{ object, by api.Key }
+
+func (s sight) key() sightKey {
+	k := sightKey{object: s.source}
+	if s.by != nil {
+		k.by = s.by.By
+	}
+	return k
+}
+
+// sees reports whether an object counts: one that is given by somebody of the same standing, or above.
+func (s sight) sees(n Node, there bool) bool { return there && n.Confined.Covers(s.by) }
+
+// see returns a source of this graph: as it is now or, when it does not turn up, as it was last.
+func (p *pass) see(s sight) (found Node, wait bool, err error) {
+	now, here := p.graph.Nodes[s.source]
+	last, was := p.known[s.source]
+	switch {
+	case p.unstable.has(s.key()):
+		return found, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it", errUnstable, nameOf(s.source))
+	case s.sees(now, here):
+		return now, false, nil
+	case s.sees(last, was) && p.patient:
+		return found, true, nil
+	case s.sees(last, was): // it may be given by what is rendered from it
+		p.assumed[s.key()] = assumption{s, last.Object.Digest}
+		return last, false, nil
+	}
+	p.elsewhere[s.key()] = s
+	return found, false, errNoSource
+}
+
+// assumption is a source of an earlier pass that was used before it turned up in this one.
+type assumption struct {
+	sight
+	digest manifest.Digest
+}
+
+// hubSource returns a source of the hub.
+func (p *pass) hubSource(key api.Key) (Node, bool) {
 	if p.in.HubSource == nil {
-		return nil
+		return Node{}, false
 	}
 	p.graph.HubSources[key.Namespace+"/"+key.Name] = true
-	return p.in.HubSource(key.Namespace, key.Name)
+	object := p.in.HubSource(key.Namespace, key.Name)
+	key.Cluster = ""
+	return Node{Key: key, Object: object}, object != nil
 }
 
 func (p *pass) places() string {

@@ -11,21 +11,28 @@ import (
 
 // unstable are the objects that kept changing in the rounds before this one.
 type unstable struct {
-	keys map[api.Key]bool // sources and Kustomizations
-	all  bool             // hold every Kustomization
+	keys    map[sightKey]bool // sources and Kustomizations
+	tenants bool              // hold every Kustomization below a service account
+	all     bool              // hold every Kustomization
 }
 
-func (u unstable) has(key api.Key) bool { return u.keys[key] }
+func (u unstable) has(key sightKey) bool { return u.keys[key] }
 
 // holds reports whether a Kustomization is held.
-func (u unstable) holds(key api.Key) bool { return u.all || u.keys[key] }
+func (u unstable) holds(n Node) bool {
+	return u.all || u.tenants && n.Confined != nil || u.keys[sightKey{object: n.Key}]
+}
 
 // err names the objects that keep changing, at most five of them.
 func (u unstable) err() error {
+	objects := map[api.Key]bool{}
+	for key := range u.keys {
+		objects[key.object] = true
+	}
 	var names []string
-	for i, key := range slices.SortedFunc(maps.Keys(u.keys), compareKeys) {
+	for i, key := range slices.SortedFunc(maps.Keys(objects), compareKeys) {
 		if i == 5 {
-			names[4] += fmt.Sprintf(" and %d more", len(u.keys)-5)
+			names[4] += fmt.Sprintf(" and %d more", len(objects)-5)
 			break
 		}
 		names = append(names, nameOf(key))

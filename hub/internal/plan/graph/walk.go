@@ -8,7 +8,6 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Bounds of a walk. Real graphs need one pass, and one turn of a Kustomization that renders itself.
@@ -19,12 +18,13 @@ const (
 )
 
 // walk makes passes until one agrees with itself, and finishes the last one. If the passes come to no agreement, walk
-// starts again from the previous graph and holds what depends on the objects that kept changing; in the last round it
-// holds every Kustomization, which always agrees.
+// starts again from the previous graph and holds what depends on the objects that kept changing; in the last round but one
+// it holds every Kustomization below a service account, so that a tenant stops nobody else, and in the last round every
+// Kustomization, which always agrees.
 func walk(in Input) *pass {
-	u := unstable{keys: map[api.Key]bool{}}
+	u := unstable{keys: map[sightKey]bool{}}
 	for round := 1; ; round++ {
-		u.all = round == maxRounds
+		u.tenants, u.all = round == maxRounds-1, round == maxRounds
 		p, moved := settle(in, u)
 		if len(moved) == 0 || u.all {
 			p.finish()
@@ -38,7 +38,7 @@ func walk(in Input) *pass {
 
 // settle makes passes until one agrees with itself. If none does, it also returns the objects that kept changing during
 // the last half of the passes.
-func settle(in Input, u unstable) (p *pass, moved []api.Key) {
+func settle(in Input, u unstable) (p *pass, moved []sightKey) {
 	known, apps := in.Previous, map[api.Key]*Application(nil)
 	for n := 1; n <= 2*maxPasses; n++ {
 		p = newPass(in, known, apps, u)
@@ -87,17 +87,19 @@ type pass struct {
 	// problems of what was rendered; the first is the reason.
 	problems map[api.Key][]problem
 
-	queue     []api.Key                   // Kustomizations to expand
-	waiting   []api.Key                   // Kustomizations whose source should turn up
-	patient   bool                        // whether to wait at all
-	claims    []claim                     // on objects that were another's
-	turns     map[api.Key]int             // how often a Kustomization changed itself
-	elsewhere map[api.Key]bool            // sources that were not found in this graph
-	assumed   map[api.Key]manifest.Digest // sources of an earlier pass that were used before they turned up in this one
-	gone      map[api.Key]bool            // what left, and is not kept
-	replaced  []api.Key                   // Kustomizations that were expanded as they were left, and are given otherwise
-	blind     map[api.Key]bool            // Kustomizations whose children are not known as they should be now
-	guarded   bool                        // what left has been held against the guard
+	queue     []api.Key          // Kustomizations to expand
+	waiting   []api.Key          // Kustomizations whose source should turn up
+	patient   bool               // whether to wait at all
+	claims    []claim            // on objects that were another's
+	turns     map[api.Key]int    // how often a Kustomization changed itself
+	elsewhere map[sightKey]sight // sources that were not found in this graph
+	assumed   map[sightKey]assumption
+	gone      map[api.Key]bool    // what left, and is not kept
+	lacking   map[api.Key]api.Key // sources of Kustomizations that were not found
+	barred    map[api.Key]bool    // Kustomizations whose rights are not known, see bar
+	replaced  []api.Key           // Kustomizations that were expanded otherwise than they are given
+	blind     map[api.Key]bool    // Kustomizations whose children are not known as they should be now
+	guarded   bool                // what left has been held against the guard
 }
 
 // claim is an object that an owner gives.
@@ -116,8 +118,8 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 			Sources: map[string]bool{}, HubSources: map[string]bool{},
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
-		patient: true, turns: map[api.Key]int{}, elsewhere: map[api.Key]bool{}, assumed: map[api.Key]manifest.Digest{},
-		gone: map[api.Key]bool{}, blind: map[api.Key]bool{},
+		patient: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
+		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, lacking: map[api.Key]api.Key{},
 	}
 }
 
@@ -175,6 +177,9 @@ func (p *pass) add(n Node) {
 
 // claim gives a child to its owner, unless it was another's; then the others come first.
 func (p *pass) claim(c claim) {
+	if !p.admits(c) {
+		return
+	}
 	key := p.local(c.child.Key)
 	if last, ok := p.known[key]; ok && last.Owner != nil && *last.Owner != c.owner {
 		if _, taken := p.graph.Nodes[key]; !taken {
@@ -190,9 +195,12 @@ func (p *pass) settle(c claim) {
 	key := p.local(c.child.Key)
 	owner := c.owner
 	if n, ok := p.graph.Nodes[key]; ok {
-		if n.Left && !p.below(owner, key) {
+		switch {
+		case p.outranks(owner, n):
+			p.displace(n, c)
+		case n.Left && !p.below(owner, key) && p.inherits(owner, n):
 			p.takeOver(n, c)
-		} else {
+		default:
 			p.conflict(owner, key, n.Owner)
 		}
 		return
@@ -201,7 +209,7 @@ func (p *pass) settle(c claim) {
 		p.refuse(owner, key, c.child.Err)
 		return
 	}
-	p.add(Node{Key: key, Object: c.child.Object, Owner: &owner})
+	p.add(p.owned(key, c))
 }
 
 // local is the key in this graph.
@@ -225,31 +233,39 @@ func (p *pass) problem(key api.Key, reason, message string) {
 
 // missed are the objects that the pass was wrong about: sources that some Kustomization was rendered from another of, or
 // from none, than the graph has in the end, and Kustomizations that gave something before they changed.
-func (p *pass) missed() []api.Key {
-	var moved []api.Key
-	for key := range p.elsewhere {
-		if _, ok := p.graph.Nodes[key]; ok {
+func (p *pass) missed() []sightKey {
+	var moved []sightKey
+	for key, s := range p.elsewhere {
+		if n, ok := p.graph.Nodes[key.object]; s.sees(n, ok) {
 			moved = append(moved, key)
 		}
 	}
-	for key, digest := range p.assumed {
-		if n, ok := p.graph.Nodes[key]; !ok || n.Object.Digest != digest {
+	for key, a := range p.assumed {
+		n, ok := p.graph.Nodes[key.object]
+		if !a.sees(n, ok) || n.Object.Digest != a.digest {
 			moved = append(moved, key)
 		}
 	}
-	return slices.DeleteFunc(append(moved, p.replaced...), p.unstable.has)
+	for _, key := range p.replaced {
+		moved = append(moved, sightKey{object: key})
+	}
+	return slices.DeleteFunc(moved, p.unstable.has)
 }
 
 // finish says what remains to be said over the whole graph.
 func (p *pass) finish() {
 	p.overlap()
+	p.tellHidden()
 	for key, list := range p.problems {
 		p.tell(key, list)
 	}
 	p.tellLeft()
 	p.outlive()
 	p.await()
-	for _, app := range p.apps {
+	for key, app := range p.apps {
+		if app.Rendered != nil {
+			app.ServiceAccount = p.graph.Nodes[key].Confined.AccountOf(app.Kustomization)
+		}
 		p.graph.Applications = append(p.graph.Applications, *app)
 	}
 	slices.SortFunc(p.graph.Applications, func(a, b Application) int { return compareKeys(a.Key, b.Key) })

@@ -1,0 +1,239 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// The annotations by which a Kustomization with a service account lets what it renders reach further. A value is a list
+// of names with commas between them; * stands for every name. An annotation counts as far as the object itself may reach,
+// so nobody allows themselves more.
+const (
+	AllowNamespaces      = GroupFleet + "/allow-namespaces"
+	AllowServiceAccounts = GroupFleet + "/allow-service-accounts"
+)
+
+// everyName in an annotation allows all names.
+const everyName = "*"
+
+// Confinement holds the objects that a Kustomization with a service account renders: they run with the account and stay
+// in its namespace, unless an operator allows more. A nil *Confinement holds nothing: it is that of what operators write.
+type Confinement struct {
+	By         Key          `json:"by"`                   // the Kustomization
+	Namespace  string       `json:"namespace"`            // its own, and the account's
+	Account    string       `json:"account"`              // the service account
+	Namespaces []string     `json:"namespaces,omitempty"` // further namespaces that are allowed
+	Accounts   []string     `json:"accounts,omitempty"`   // further service accounts that are allowed
+	Outer      *Confinement `json:"outer,omitempty"`      // what holds By itself
+}
+
+// Same reports whether two are of the same account, or both nil.
+func (c *Confinement) Same(other *Confinement) bool {
+	if c == nil || other == nil {
+		return c == other
+	}
+	return c.Namespace == other.Namespace && c.Account == other.Account
+}
+
+// Covers reports whether all that is held by inner is held by c, too: c is inner, or around it.
+func (c *Confinement) Covers(inner *Confinement) bool {
+	for ; inner != nil; inner = inner.Outer {
+		if c.Same(inner) {
+			return true
+		}
+	}
+	return c == nil
+}
+
+// Equal reports whether two hold the same.
+func (c *Confinement) Equal(other *Confinement) bool {
+	if c == nil || other == nil {
+		return c == other
+	}
+	return c.By == other.By && c.Same(other) && slices.Equal(c.Namespaces, other.Namespaces) &&
+		slices.Equal(c.Accounts, other.Accounts) && c.Outer.Equal(other.Outer)
+}
+
+// Outside returns what holds a Kustomization from outside, where c may be its own account: that is so when it was rendered
+// from its own tree.
+func (c *Confinement) Outside(key Key) *Confinement {
+	for c != nil && c.By == key {
+		c = c.Outer
+	}
+	return c
+}
+
+// Tighter returns the one of two that is inside of the other, and other when neither is.
+func (c *Confinement) Tighter(other *Confinement) *Confinement {
+	if other.Covers(c) {
+		return c
+	}
+	return other
+}
+
+// AccountOf returns the service account that a Kustomization held by c runs with: its own, or the one of c. It is empty
+// where c is nil and the Kustomization names none.
+func (c *Confinement) AccountOf(ks *kustomizev1.Kustomization) string {
+	if ks.Spec.ServiceAccountName != "" || c == nil {
+		return ks.Spec.ServiceAccountName
+	}
+	return c.Account
+}
+
+// Inside returns what holds the objects that a Kustomization renders which is itself held by c. It is c again for the
+// same account of the same namespace.
+func (c *Confinement) Inside(key Key, ks *kustomizev1.Kustomization) *Confinement {
+	account := c.AccountOf(ks)
+	if account == "" || c != nil && account == c.Account && key.Namespace == c.Namespace {
+		return c
+	}
+	return &Confinement{
+		By: key, Namespace: key.Namespace, Account: account, Outer: c,
+		Namespaces: slices.DeleteFunc(names(ks.Annotations[AllowNamespaces]), func(n string) bool { return !c.reaches(n) }),
+		Accounts:   slices.DeleteFunc(names(ks.Annotations[AllowServiceAccounts]), func(n string) bool { return !c.lends(n) }),
+	}
+}
+
+// Check returns why an object may not be among what c holds; nil when it may. ks is the object if it is a Kustomization
+// that could be read, else nil. The error names the object, each field, who confines it and the way out.
+func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
+	if c == nil {
+		return nil
+	}
+	if key.Namespace == "" {
+		return fmt.Errorf("%s has no namespace: %s; objects of the hub are for operators", named(key), c.rule())
+	}
+	var errs []error
+	if !c.reaches(key.Namespace) {
+		errs = append(errs, c.refuseNamespace("its namespace", key.Namespace))
+	}
+	if ks != nil {
+		errs = append(errs, c.checkAccounts(ks)...)
+		for _, r := range references(ks) {
+			if !c.reaches(r.namespace) {
+				errs = append(errs, c.refuseNamespace(r.field, r.namespace))
+			}
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is refused: %w", named(key), errors.Join(errs...))
+}
+
+// checkAccounts checks the accounts that a Kustomization names.
+func (c *Confinement) checkAccounts(ks *kustomizev1.Kustomization) (errs []error) {
+	refuse := func(at, name string) {
+		if !c.lends(name) {
+			errs = append(errs, fmt.Errorf("%s %q is not allowed: %s; remove it, or let an operator add it to the annotation %s of %s",
+				at, name, c.rule(), AllowServiceAccounts, named(c.By)))
+		}
+	}
+	refuse("spec.serviceAccountName", c.AccountOf(ks))
+	for _, name := range names(ks.Annotations[AllowServiceAccounts]) {
+		refuse("annotation "+AllowServiceAccounts, name)
+	}
+	return errs
+}
+
+func (c *Confinement) refuseNamespace(at, namespace string) error {
+	return fmt.Errorf("%s %q is not allowed: %s; use %q, or let an operator add it to the annotation %s of %s",
+		at, namespace, c.rule(), c.Namespace, AllowNamespaces, named(c.By))
+}
+
+// rule says what holds the object.
+func (c *Confinement) rule() string {
+	return fmt.Sprintf("what %s renders runs with its service account %q in namespace %q", named(c.By), c.Account, c.Namespace)
+}
+
+// reaches reports whether the objects may be in a namespace, and refer to it.
+func (c *Confinement) reaches(namespace string) bool {
+	return c == nil || namespace == c.Namespace || permits(c.Namespaces, namespace)
+}
+
+// lends reports whether a Kustomization among the objects may name a service account.
+func (c *Confinement) lends(account string) bool {
+	return c == nil || account == c.Account || permits(c.Accounts, account)
+}
+
+// permits reports whether a list of an annotation has the name.
+func permits(list []string, name string) bool {
+	return slices.Contains(list, name) || slices.Contains(list, everyName)
+}
+
+// named is a key as messages about one graph say it.
+func named(key Key) string {
+	key.Cluster = ""
+	return key.String()
+}
+
+// reference is a namespace that an object names beside its own.
+type reference struct{ field, namespace string }
+
+// references are the namespaces that a Kustomization names. Other references, such as decryption.secretRef, are always
+// into its own namespace.
+func references(ks *kustomizev1.Kustomization) []reference {
+	all := []reference{
+		{"spec.sourceRef.namespace", ks.Spec.SourceRef.Namespace}, {"spec.targetNamespace", ks.Spec.TargetNamespace},
+	}
+	for i, d := range ks.Spec.DependsOn {
+		all = append(all, reference{fmt.Sprintf("spec.dependsOn[%d].namespace", i), d.Namespace})
+	}
+	for i, h := range ks.Spec.HealthChecks {
+		all = append(all, reference{fmt.Sprintf("spec.healthChecks[%d].namespace", i), h.Namespace})
+	}
+	for _, namespace := range names(ks.Annotations[AllowNamespaces]) {
+		all = append(all, reference{"annotation " + AllowNamespaces, namespace})
+	}
+	return slices.DeleteFunc(all, func(r reference) bool { return r.namespace == "" })
+}
+
+// names reads the list in an annotation.
+func names(value string) (list []string) {
+	for name := range strings.SplitSeq(value, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// checkNames checks the list in an annotation.
+func checkNames(value string, at *field.Path, valid func(string) []string) (errs field.ErrorList) {
+	list := names(value)
+	if len(list) == 0 {
+		errs = append(errs, field.Required(at, "want names with commas between them"))
+	}
+	for _, name := range list {
+		errs = append(errs, optional(name, at, valid)...)
+	}
+	return errs
+}
+
+// checkAllowed checks the annotations that let what a Kustomization renders reach further.
+func checkAllowed(own metadata, serviceAccount string) (errs field.ErrorList) {
+	for name, valid := range map[string]func(string) []string{
+		AllowNamespaces: validation.IsDNS1123Label, AllowServiceAccounts: validation.IsDNS1123Subdomain,
+	} {
+		if _, set := own.Annotations[name]; !set {
+			continue
+		}
+		at := field.NewPath("metadata", "annotations").Key(name)
+		if serviceAccount == "" {
+			errs = append(errs, field.Forbidden(at, "it widens what spec.serviceAccountName confines: set that, too, or remove this"))
+		}
+		errs = append(errs, checkNames(own.Annotations[name], at, func(n string) []string {
+			if n == everyName {
+				return nil
+			}
+			return valid(n)
+		})...)
+	}
+	return errs
+}

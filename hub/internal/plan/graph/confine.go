@@ -1,0 +1,146 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+// givesInside returns what holds the objects that an owner gives; nil for a Fleet, an operator, and what runs with the
+// rights of the spoke.
+func (p *pass) givesInside(owner api.Key) *api.Confinement {
+	n, here := p.graph.Nodes[owner]
+	if !here || owner.Kind != kustomizev1.KustomizationKind {
+		return nil
+	}
+	ks, err := n.Object.Kustomization()
+	if err != nil {
+		return n.Confined
+	}
+	return n.Confined.Inside(owner, ks)
+}
+
+// admits reports whether an owner may give a child, and tells the owner if not. A child that it gave before stays as it
+// was: a new rule must not delete what runs.
+func (p *pass) admits(c claim) bool {
+	key := p.local(c.child.Key)
+	err := p.givesInside(c.owner).Check(key, kustomizationOf(c.child))
+	if err == nil {
+		return true
+	}
+	last, was := p.known[key]
+	if _, taken := p.graph.Nodes[key]; !taken && was && last.Owner != nil && *last.Owner == c.owner {
+		p.barred[key] = true
+		p.refuse(c.owner, key, err)
+	} else {
+		p.problem(c.owner, ObjectRefused, err.Error())
+	}
+	return false
+}
+
+// kustomizationOf returns the child as a Kustomization, nil when it is none or cannot be read.
+func kustomizationOf(c Child) *kustomizev1.Kustomization {
+	if c.Err != nil || c.Key.Kind != kustomizev1.KustomizationKind {
+		return nil
+	}
+	ks, err := c.Object.Kustomization()
+	if err != nil {
+		return nil
+	}
+	return ks
+}
+
+// rank is what holds the owner of an object in what it gives; of an object whose owner is gone, what held it last.
+func (p *pass) rank(n Node) *api.Confinement {
+	if _, here := p.graph.Nodes[*n.Owner]; !here && n.Owner.Kind == kustomizev1.KustomizationKind {
+		return n.Confined
+	}
+	return p.givesInside(*n.Owner)
+}
+
+// outranks reports whether an owner stands above the one that has an object: then a tenant took the operator's name.
+func (p *pass) outranks(owner api.Key, n Node) bool {
+	if n.Owner == nil {
+		return false
+	}
+	mine, other := p.givesInside(owner), p.rank(n)
+	return mine.Covers(other) && !other.Covers(mine)
+}
+
+// displace takes an object away from an owner that must not have it, and gives it to one that stands above.
+func (p *pass) displace(n Node, c claim) {
+	if c.child.Err != nil {
+		p.problem(c.owner, ObjectRefused, c.child.Err.Error())
+		return
+	}
+	p.conflict(*n.Owner, n.Key, &c.owner)
+	p.add(p.owned(n.Key, c))
+	p.replaced = append(p.replaced, n.Key) // it was expanded as the other's: what it gave as that has to be forgotten
+}
+
+// inherits reports whether an owner may have an object that nobody gives any more. What somebody above gave is not for it.
+func (p *pass) inherits(owner api.Key, n Node) bool {
+	return n.Owner != nil && p.givesInside(owner).Covers(p.rank(n))
+}
+
+// owned is the node of a child that its owner gives.
+func (p *pass) owned(key api.Key, c claim) Node {
+	return Node{Key: key, Object: c.child.Object, Owner: &c.owner, Confined: p.givesInside(c.owner)}
+}
+
+// errBarred says why a Kustomization is not rendered as long as it is not known what it may do.
+var errBarred = errors.New("what it may do has changed, and it has not been given anew since")
+
+// bar returns an error for a Kustomization that was kept although it breaks the rule that its owner gives under now, and
+// for all below it: nothing new is rendered until its owner gives it again. What runs stays.
+func (p *pass) bar(key api.Key, ks *kustomizev1.Kustomization) error {
+	n := p.graph.Nodes[key]
+	if n.Owner == nil {
+		return nil
+	}
+	outer := p.givesInside(*n.Owner)
+	switch {
+	case n.Confined.Outside(key).Equal(outer):
+	case n.Confined != nil && n.Confined.By == key: // by its own word it has no account: it must not get the owner's
+		p.barred[key] = true
+	default:
+		n.Confined = outer
+		p.keep(n)
+	}
+	if p.barred[key] || p.barred[*n.Owner] || n.Confined.Check(key, ks) != nil {
+		p.barred[key] = true
+		return fmt.Errorf("%w: see to %s, which gives it", errBarred, nameOf(*n.Owner))
+	}
+	return nil
+}
+
+// rebar is bar for one that is held anyway.
+func (p *pass) rebar(key api.Key) {
+	if ks, err := p.graph.Nodes[key].Object.Kustomization(); err != nil || p.bar(key, ks) != nil {
+		p.barred[key] = true
+	}
+}
+
+// kept is an object that its owner does not give now, as it is kept. Of a Kustomization bar decides.
+func (p *pass) kept(n Node) Node {
+	if n.Owner != nil && n.Key.Kind != kustomizev1.KustomizationKind {
+		n.Confined = n.Confined.Tighter(p.givesInside(*n.Owner))
+	}
+	return n
+}
+
+// tellHidden says of Kustomizations without a source that there is one of the name, which is not for them.
+func (p *pass) tellHidden() {
+	for key, source := range p.lacking {
+		n, there := p.graph.Nodes[source]
+		if f := p.graph.Findings[key]; there && n.Confined != nil && f.Reason == SourceNotReady {
+			f.Message = fmt.Sprintf("%s comes from %s, whose objects run with service account %q, and is for those alone: "+
+				"give the source where this Kustomization is given, or set its spec.serviceAccountName to %q",
+				nameOf(source), nameOf(*n.Owner), n.Confined.Account, n.Confined.Account)
+			p.graph.Findings[key] = f
+		}
+	}
+}
