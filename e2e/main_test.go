@@ -9,9 +9,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/navefleet/nave/e2e/harness"
@@ -37,9 +35,6 @@ func withLab(run func() int) (code int, err error) {
 	if lab, err = harness.NewLab(context.Background(), harness.Options{Clusters: []string{"east", "west"}}); err != nil {
 		return 1, err
 	}
-	if err := watchSources(); err != nil {
-		return 1, err
-	}
 	defer func() {
 		if closeErr := lab.Close(); err == nil {
 			err = closeErr
@@ -49,23 +44,6 @@ func withLab(run func() int) (code int, err error) {
 		return 1, err
 	}
 	return run(), nil
-}
-
-// watchSources looks at every source of the programs under test. The go command notes that, and does not take an old result
-// for that of changed programs, which it cannot see being built.
-func watchSources() error {
-	for _, dir := range []string{"hub", "spoke", "shared", "proto", "deploy"} {
-		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, _ fs.DirEntry, err error) error {
-			if err == nil {
-				_, err = os.Stat(path)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // needsLab skips a test that has no clusters.

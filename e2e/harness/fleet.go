@@ -124,7 +124,7 @@ func (f *Fleet) Rejoin(ctx context.Context, s *Spoke, flags ...string) error {
 	if err := s.Cluster.Apply(ctx, []byte(manifest)); err != nil {
 		return fmt.Errorf("apply the join manifest of %s: %w", s.Cluster.Name, err)
 	}
-	settings, err := joinSettings(manifest)
+	settings, err := JoinSettings(manifest)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (s *Spoke) mount(settings map[string]string) error {
 
 // newSpoke makes of a join manifest the files and flags that its Deployment would give the spoke's container.
 func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifest string) (*Spoke, error) {
-	settings, err := joinSettings(manifest)
+	settings, err := JoinSettings(manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +177,8 @@ func (l *Lab) NewSpoke(ctx context.Context, cluster *kubetest.Cluster, dir strin
 	}}, nil
 }
 
-// joinSettings collects the data of the manifest's ConfigMap and Secret.
-func joinSettings(manifest string) (map[string]string, error) {
+// JoinSettings collects the data of a join manifest's ConfigMap and Secret, for NewSpoke.
+func JoinSettings(manifest string) (map[string]string, error) {
 	settings := map[string]string{}
 	for _, document := range strings.Split(manifest, "\n---\n") {
 		var o struct {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,12 +68,32 @@ func (l *Lab) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := lookAtSources(root); err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", filepath.Join(l.Dir, "bin")+"/",
 		"./hub/cmd/nave", "./hub/cmd/nave-hub", "./spoke/cmd/nave-spoke")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build nave: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// lookAtSources looks at every source of the programs. The go command notes that, and does not take an old result of a test
+// for that of changed programs, which it cannot see being built.
+func lookAtSources(root string) error {
+	for _, dir := range []string{"hub", "spoke", "shared", "proto", "deploy"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

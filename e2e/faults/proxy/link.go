@@ -136,9 +136,10 @@ func (l *link) send(d Direction, to io.Writer, c chunk) error {
 func (p *Proxy) allowed(d Direction, data []byte) (passing []byte, last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := p.resetAt[d]; at > 0 && p.passed[d]+int64(len(data)) >= at {
-		data, last = data[:max(0, at-p.passed[d])], true
-		p.resetAt[d] = 0
+	r := &p.resets[d]
+	if r.left > 0 && p.passed[d]+int64(len(data)) >= r.at {
+		data, last = data[:max(0, r.at-p.passed[d])], true
+		r.at, r.left = r.at+r.every, r.left-1
 	}
 	p.passed[d] += int64(len(data))
 	return data, last

@@ -52,7 +52,7 @@ type Proxy struct {
 	chance  *rand.Rand
 	links   map[*link]bool
 	opened  int
-	resetAt [2]int64 // of all connections together; 0: never
+	resets  [2]resets
 	passed  [2]int64
 	waiting [2]int64
 	closed  bool
@@ -91,7 +91,7 @@ func (p *Proxy) Set(f Faults) { p.change(func() { p.faults = f }) }
 func (p *Proxy) Clear() {
 	var gone []*link
 	p.change(func() {
-		p.faults, p.resetAt = Faults{}, [2]int64{}
+		p.faults, p.resets = Faults{}, [2]resets{}
 		for l := range p.links {
 			if l.vanished {
 				gone = append(gone, l)
@@ -125,10 +125,16 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// ResetAfter resets the connection over which the n-th byte from now on passes in a direction, in the middle of whatever that
-// is.
-func (p *Proxy) ResetAfter(d Direction, n int64) {
-	p.change(func() { p.resetAt[d] = p.passed[d] + n })
+// Reset resets the connection over which the n-th byte from now on passes in a direction, in the middle of whatever that is;
+// and the connection over which the n-th byte after that passes, so many times.
+func (p *Proxy) Reset(d Direction, n int64, times int) {
+	p.change(func() { p.resets[d] = resets{at: p.passed[d] + n, every: n, left: times} })
+}
+
+// resets says when to reset connections: by the bytes that passed, of all connections together.
+type resets struct {
+	at, every int64
+	left      int
 }
 
 // Passed returns how many bytes left the proxy in a direction.

@@ -155,18 +155,20 @@ func TestProxy(t *testing.T) {
 	})
 	t.Run("reset", func(t *testing.T) {
 		p := echo(t)
-		c := dial(t, p)
-		p.ResetAfter(ToClient, 2_500)
-		_, err := c.Write(make([]byte, 10_000))
-		must(t, err)
-		got, err := io.ReadAll(c)
-		if !errors.Is(err, syscall.ECONNRESET) || len(got) > 2_500 {
-			t.Errorf("got %d bytes, %v", len(got), err)
+		p.Reset(ToClient, 2_500, 2)
+		for i := range int64(2) {
+			c := dial(t, p)
+			_, err := c.Write(make([]byte, 10_000))
+			must(t, err)
+			got, err := io.ReadAll(c)
+			if !errors.Is(err, syscall.ECONNRESET) || len(got) > 2_500 {
+				t.Errorf("got %d bytes, %v", len(got), err)
+			}
+			if passed := p.Passed(ToClient); passed != 2_500*(i+1) {
+				t.Errorf("%d bytes passed", passed)
+			}
 		}
-		if p.Passed(ToClient) != 2_500 {
-			t.Errorf("%d bytes passed", p.Passed(ToClient))
-		}
-		say(t, dial(t, p), "another connection")
+		say(t, dial(t, p), string(make([]byte, 10_000)))
 	})
 	t.Run("cut", func(t *testing.T) {
 		p := echo(t)

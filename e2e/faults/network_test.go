@@ -1,0 +1,141 @@
+package faults_test
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/e2e/faults/proxy"
+)
+
+// testNetwork spoils the line between a hub and its spokes. All share the hub, whose level is held to after the last.
+func testNetwork(t *testing.T) {
+	s := newStand(t, lab, t.TempDir())
+	before := settled(t, s.Hub)
+	t.Run("faults", func(t *testing.T) {
+		for name, fault := range map[string]func(*spoke){
+			"latency":         latency,
+			"loss":            loss,
+			"narrow":          narrow,
+			"black_hole":      blackHole,
+			"half_open":       halfOpen,
+			"reset_mid_chunk": resetMidChunk,
+			"outage":          outage,
+		} {
+			t.Run(strings.ReplaceAll(name, "_", "-"), func(t *testing.T) {
+				t.Parallel()
+				p := s.join(t, strings.ReplaceAll(name, "_", "-"), nil)
+				p.hold(func() { fault(p) })
+				must(t, p.Stop())
+			})
+		}
+	})
+	backAt(t, s.Hub, before)
+}
+
+// hold plays a fault, lifts it, and holds the spoke to what it was before: in sync, no more goroutines and memory, and the
+// object that no commit touched as it was.
+func (p *spoke) hold(fault func()) {
+	p.t.Helper()
+	before, bystander := settled(p.t, p.Process), p.version("bystander")
+	fault()
+	p.proxy.Clear()
+	p.inSync()
+	backAt(p.t, p.Process, before)
+	if now := p.version("bystander"); now != bystander {
+		p.t.Errorf("an object that no commit touched was written: it was %s, now it is %s", bystander, now)
+	}
+}
+
+// noise is a file with a ConfigMap of so many bytes that cannot be compressed.
+func (p *spoke) noise(name string, size int) string {
+	random := make([]byte, size*3/4)
+	_, _ = rand.Read(random) // never fails
+	return p.configMap(name, base64.StdEncoding.EncodeToString(random))
+}
+
+// latency: half a second each way. The commit arrives.
+func latency(p *spoke) {
+	p.proxy.Set(proxy.Faults{Latency: 500 * time.Millisecond})
+	p.push("late", nil)
+	p.arrives("late")
+	p.inSync()
+}
+
+// loss: one segment in a hundred is lost and sent again, in both directions, a second later. The commit arrives.
+func loss(p *spoke) {
+	p.proxy.Set(proxy.Faults{Loss: 0.01, Resend: time.Second})
+	passed := p.proxy.Passed(proxy.ToClient)
+	p.push("lossy", map[string]string{"noise.yaml": p.noise("noise", 500_000)})
+	p.arrives("lossy")
+	if n := p.proxy.Passed(proxy.ToClient) - passed; n < 300_000 {
+		p.t.Errorf("only %d bytes came over the line", n)
+	}
+}
+
+// narrow: 64 kbit/s. The commit arrives, late.
+func narrow(p *spoke) {
+	p.proxy.Set(proxy.Faults{Rate: 8_000})
+	files := map[string]string{}
+	for i := range 8 {
+		name := fmt.Sprintf("noise-%d", i)
+		files[name+".yaml"] = p.noise(name, 20_000)
+	}
+	start := time.Now()
+	p.push("narrow", files)
+	p.arrives("narrow")
+	if d := time.Since(start); d < 10*time.Second {
+		p.t.Errorf("it came after %s, too soon for such a line", d)
+	}
+}
+
+// blackHole: nothing passes for five seconds. The session survives, and the commit arrives after them.
+func blackHole(p *spoke) {
+	opened := p.proxy.Opened()
+	p.proxy.Set(proxy.Faults{Hold: [2]bool{true, true}})
+	p.push("black hole", nil)
+	lifted := time.AfterFunc(5*time.Second, p.proxy.Clear)
+	defer lifted.Stop()
+	p.arrives("black hole")
+	if n := p.proxy.Opened(); n != opened {
+		p.t.Errorf("%d connections were made meanwhile", n-opened)
+	}
+}
+
+// halfOpen: the other end is gone and neither hears of it. The spoke finds out by itself and calls again; the hub lets the
+// new session take over, and the commit arrives over it.
+func halfOpen(p *spoke) {
+	opened := p.proxy.Opened()
+	p.proxy.Vanish()
+	p.push("half open", nil)
+	p.arrives("half open")
+	if n := p.proxy.Opened(); n != opened+1 {
+		p.t.Errorf("%d connections were made meanwhile, want one", n-opened)
+	}
+}
+
+// resetMidChunk: the connection is reset three times in the middle of a blob. The commit arrives over the fourth.
+func resetMidChunk(p *spoke) {
+	opened := p.proxy.Opened()
+	p.proxy.Reset(proxy.ToClient, 150_000, 3)
+	p.push("reset", map[string]string{"noise.yaml": p.noise("noise", 700_000)})
+	p.arrives("reset")
+	if n := p.proxy.Opened(); n < opened+3 {
+		p.t.Errorf("%d connections were made meanwhile, want three at least", n-opened)
+	}
+}
+
+// outage: the hub cannot be reached. The spoke goes on repairing with what it has; the commit arrives once it can be.
+func outage(p *spoke) {
+	p.proxy.Set(proxy.Faults{Refuse: true})
+	p.proxy.Cut()
+	p.push("outage", nil)
+	must(p.t, p.Cluster.Edit(p.t.Context(), "ConfigMap", p.namespace(), "app", `{"data":{"value":"edited"}}`))
+	p.arrives("first")
+	p.says("connection reset by peer")
+	p.proxy.Clear()
+	p.arrives("outage")
+}

@@ -1,0 +1,250 @@
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/e2e/faults/proxy"
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/e2e/harness"
+	"github.com/navefleet/nave/e2e/kubetest"
+)
+
+const (
+	patience = 90 * time.Second       // for what must come
+	often    = 50 * time.Millisecond  // between looks at the cluster
+	seldom   = 500 * time.Millisecond // between runs of the CLI
+)
+
+// rootFleet gives each cluster the folder of its name.
+const rootFleet = `
+apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: all}
+spec:
+  clusterSelector: {matchLabels: {env: test}}
+  template:
+    metadata: {name: root, namespace: flux-system}
+    spec: {interval: 10m, retryInterval: 2s, prune: true, path: "./clusters/${cluster_name}", sourceRef: {kind: GitRepository, name: hub}}
+`
+
+// stand is a hub with its git server, for one fault or for many.
+type stand struct {
+	*harness.Fleet
+	lab *harness.Lab
+	git sync.Mutex // one commit at a time
+}
+
+// newStand starts a hub in a folder of its own.
+func newStand(t *testing.T, l *harness.Lab, dir string, hubFlags ...string) *stand {
+	t.Helper()
+	f, err := l.NewFleetIn(t.Context(), dir, hubFlags...)
+	must(t, err)
+	s := &stand{Fleet: f, lab: l}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the hub said last:\n%s", f.Hub.Tail())
+		}
+		must(t, f.Close())
+	})
+	must(t, f.Bootstrap(t.Context(), map[string]string{"hub/fleet.yaml": rootFleet}))
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually checks every so often until it is well, or fails the test.
+func eventually(t *testing.T, every time.Duration, what string, check func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("in vain: %s: %v", what, err)
+		}
+	}
+}
+
+// spoke is a spoke on a stand, with a proxy between it and the hub. Its cluster is a name at the hub and a namespace in the
+// Kubernetes that all share.
+type spoke struct {
+	*harness.Spoke
+	t     *testing.T
+	stand *stand
+	name  string
+	proxy *proxy.Proxy // between spoke and hub
+	hub   string       // where the hub is
+}
+
+// join puts a spoke on the stand, and returns when it runs its first commit. prepare, if there is one, may change the spoke
+// before it starts.
+func (s *stand) join(t *testing.T, name string, prepare func(*spoke)) *spoke {
+	t.Helper()
+	cluster := *lab.Clusters[0]
+	cluster.Name = name
+	p := &spoke{t: t, stand: s, name: name}
+	p.push("first", nil)
+	manifest, err := s.Nave(t.Context(), "cluster", "add", name, "--label=env=test")
+	must(t, err)
+	settings, err := harness.JoinSettings(manifest)
+	must(t, err)
+	p.hub = settings["hub"]
+	p.proxy, err = proxy.Listen(p.hub)
+	must(t, err)
+	t.Cleanup(func() { must(t, p.proxy.Close()) })
+	settings["hub"] = p.proxy.Addr()
+	must(t, applyManifest(t.Context(), &cluster, manifest, p.namespace()))
+	p.Spoke, err = s.lab.NewSpoke(t.Context(), &cluster, filepath.Join(s.Dir, "spoke-"+name), settings)
+	must(t, err)
+	p.Args = append(p.Args, "--namespace="+p.namespace())
+	if prepare != nil {
+		prepare(p)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the spoke of %s said last:\n%s", name, p.Tail())
+		}
+		must(t, p.Stop())
+	})
+	must(t, p.Start(t.Context()))
+	p.arrives("first")
+	p.inSync()
+	return p
+}
+
+var manifests sync.Mutex // all join manifests have the same objects
+
+// applyManifest applies what a join manifest has for every spoke, and makes a namespace for this spoke's identity.
+func applyManifest(ctx context.Context, c *kubetest.Cluster, manifest, namespace string) error {
+	manifests.Lock()
+	defer manifests.Unlock()
+	return c.Apply(ctx, []byte(manifest+"\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n"))
+}
+
+// namespace is where the spoke keeps its identity, and where what it applies is.
+func (p *spoke) namespace() string { return "faults-" + p.name }
+
+// configMap is the object that tells which commit arrived.
+func (p *spoke) configMap(name, value string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: %s}\ndata: {value: %q}\n", name, p.namespace(), value)
+}
+
+// push commits a value, and other files of the cluster's folder; an empty file is removed. The hub fetches it.
+func (p *spoke) push(value string, files map[string]string) {
+	p.t.Helper()
+	p.commit(value, files)
+	must(p.t, p.stand.Sync(p.t.Context()))
+}
+
+// commit is push without the hub's knowing.
+func (p *spoke) commit(value string, files map[string]string) {
+	p.t.Helper()
+	p.stand.git.Lock()
+	defer p.stand.git.Unlock()
+	folder := "clusters/" + p.name + "/"
+	change := map[string]string{
+		folder + "app.yaml":       p.configMap("app", value),
+		folder + "bystander.yaml": p.configMap("bystander", "the same in every commit"),
+	}
+	var remove []string
+	for name, text := range files {
+		if text == "" {
+			remove = append(remove, folder+name)
+		} else {
+			change[folder+name] = text
+		}
+	}
+	_, err := p.stand.Repo.Apply(gittest.Change{Files: change, Remove: remove, Message: p.name + ": " + value})
+	must(p.t, err)
+}
+
+// arrives waits until the cluster has a value.
+func (p *spoke) arrives(value string) {
+	p.t.Helper()
+	eventually(p.t, often, "the cluster has "+value, func(ctx context.Context) error { return p.has(ctx, "app", value) })
+}
+
+// has returns nil if a ConfigMap has a value.
+func (p *spoke) has(ctx context.Context, name, value string) error {
+	o, err := p.Cluster.Get(ctx, "ConfigMap", p.namespace(), name)
+	if err != nil {
+		return err
+	}
+	data, _ := o.Object["data"].(map[string]any)
+	if data["value"] != value {
+		return fmt.Errorf("%s has %.40v", name, data["value"])
+	}
+	return nil
+}
+
+// version is what changes when somebody writes to a ConfigMap, or makes it anew.
+func (p *spoke) version(name string) string {
+	p.t.Helper()
+	o, err := p.Cluster.Get(p.t.Context(), "ConfigMap", p.namespace(), name)
+	must(p.t, err)
+	return fmt.Sprintf("%s of %s", o.GetResourceVersion(), o.GetUID())
+}
+
+// inSync waits until the hub says that the cluster is connected, and ready at its newest bundle.
+func (p *spoke) inSync() {
+	p.t.Helper()
+	eventually(p.t, seldom, "the cluster is in sync", func(ctx context.Context) error { return p.ready(ctx) })
+}
+
+func (p *spoke) ready(ctx context.Context) error {
+	text, err := p.stand.Nave(ctx, "get", "clusters", p.name, "-o", "json")
+	if err != nil {
+		return err
+	}
+	var cluster struct {
+		Status struct {
+			Conditions []struct{ Type, Status, Reason, Message string }
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &cluster); err != nil {
+		return err
+	}
+	want := map[string]bool{"Ready": true, "Connected": true}
+	for _, c := range cluster.Status.Conditions {
+		if want[c.Type] && c.Status != "True" {
+			return fmt.Errorf("%s is %s: %s: %s", c.Type, c.Status, c.Reason, c.Message)
+		}
+		delete(want, c.Type)
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("no word about %v in %s", want, text)
+	}
+	return nil
+}
+
+// says waits until the spoke's log has a text.
+func (p *spoke) says(text string) {
+	p.t.Helper()
+	eventually(p.t, often, "the spoke says "+text, func(context.Context) error {
+		b, err := os.ReadFile(p.Log)
+		if err == nil && !strings.Contains(string(b), text) {
+			err = fmt.Errorf("its log ends with %s", p.Tail())
+		}
+		return err
+	})
+}
