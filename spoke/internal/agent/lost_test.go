@@ -7,6 +7,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -68,6 +69,38 @@ func TestLostBlobs_while_running(t *testing.T) {
 	}
 	if _, err := a.blob(t.Context())(manifest.DigestOf([]byte("unknown"))); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("a blob that the hub lacks too: %v", err)
+	}
+}
+
+// TestDamagedInventory starts with an inventory that cannot be read: its application alone is applied again, as a whole.
+func TestDamagedInventory(t *testing.T) {
+	r := newRig(t)
+	stop := r.start(t)
+	damaged, whole := application("damaged", r.hub.object(t, "ConfigMap", "a", nil)), application("whole", r.hub.object(t, "ConfigMap", "b", nil))
+	offer := r.hub.sign(t, 1, damaged, whole)
+	r.hub.send(offer)
+	r.hub.expect(t, "1 received", "1 healthy")
+	of := func(app *bundle.Application) []byte {
+		data, err := inventory.New(app.Owner).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	for name, data := range map[string][]byte{"no_json": []byte("{"), "another_format": []byte(`{"format":9}`), "another_owner": of(whole)} {
+		t.Run(name, func(t *testing.T) {
+			stop()
+			store := r.open(t)
+			if err := errors.Join(store.PutInventory(damaged.Owner, data), store.Close()); err != nil {
+				t.Fatal(err)
+			}
+			r.cluster.applies, r.cluster.live = 0, map[manifest.ID]*manifest.Object{}
+			stop = r.start(t)
+			r.hub.expect(t, "1 healthy")
+			if r.cluster.applies != 1 || r.cluster.has("a") == nil {
+				t.Errorf("%d applies", r.cluster.applies)
+			}
+		})
 	}
 }
 

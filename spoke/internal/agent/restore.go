@@ -62,11 +62,20 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 	return err
 }
 
+// restoreInventories takes up what each application owned. An inventory that cannot be read costs its application an apply
+// of every object, and no other application anything.
 func (a *Agent) restoreInventories(in restored) error {
 	return a.Store.Inventories(func(owner bundle.Owner, data []byte) error {
 		v, err := inventory.Decode(data)
+		if err == nil && v.Owner != owner {
+			err = fmt.Errorf("inventory on disk is that of %s", v.Owner)
+		}
 		if err != nil {
-			return err
+			a.Log.Error("inventory not used, every object is applied again and what left Git meanwhile stays", telemetry.Application(owner), telemetry.Err(err))
+			mark := in.marks[owner]
+			mark.Digest = manifest.Digest{}
+			in.marks[owner] = mark
+			return nil
 		}
 		a.inventories[owner] = v
 		a.Kubernetes.Warm(v.Mappings()...)

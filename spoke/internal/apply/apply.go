@@ -65,11 +65,11 @@ type Set struct {
 	Owner          bundle.Owner
 	Objects        []Desired            // in the order of bundle.Application
 	Previous       *inventory.Inventory // what the last Apply returned; nil: nothing
-	Prune          bool
-	Force          bool   // recreate objects whose immutable fields change
-	ServiceAccount string // to impersonate, in the owner's namespace; empty: the spoke's own account
-	Reapply        bool   // send every object, changed or not
-	Guard          Guard  // the zero Guard is off; see DefaultGuard
+	Prune          bool                 // delete what left the set; else it is only forgotten
+	Force          bool                 // recreate objects whose immutable fields change
+	ServiceAccount string               // to impersonate, in the owner's namespace; empty: the spoke's own account
+	Reapply        bool                 // send every object, changed or not
+	Guard          Guard                // the zero Guard is off; see DefaultGuard
 	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest); the Guard lets exactly that pass.
 	Confirmed manifest.Digest
 	// Claimed names the application of the current bundle that wants an object; nil: nobody else wants any.

@@ -171,6 +171,49 @@ func TestPruneScripted(t *testing.T) {
 	}
 }
 
+// What leaves Git leaves the inventory, if nothing will be done with it any more.
+func TestReleased(t *testing.T) {
+	missing := func(a *Applier) {
+		a.Index.ObserveMissing(bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"})
+	}
+	refused := Desired{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(object("Secret", nil))}}
+	refused.Load = func(context.Context) (Loaded, error) { return Loaded{}, fmt.Errorf("no key") }
+	for name, c := range map[string]struct {
+		set  Set
+		seen func(*Applier)
+		want Action
+	}{
+		"not_pruned":                 {Set{}, nil, Released},
+		"not_pruned_beside_refusal":  {Set{Objects: []Desired{refused}}, nil, Released},
+		"taken_over":                 {Set{Prune: true, Claimed: func(manifest.ID) (bundle.Owner, bool) { return testOther, true }}, nil, Released},
+		"missing_beside_refusal":     {Set{Prune: true, Objects: []Desired{refused}}, missing, Deleted},
+		"missing_and_guarded":        {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, missing, Deleted},
+		"there_and_guarded":          {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, nil, Held},
+		"there_beside_refusal_stays": {Set{Prune: true, Objects: []Desired{refused}}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &scriptedCluster{object: ownedBy(testOwner), version: 7}
+			a := cluster.applier(t)
+			v := inventory.New(testOwner)
+			v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7", Labelled: true}
+			a.Index.Put(v)
+			if c.seen != nil {
+				c.seen(a)
+			}
+			c.set.Owner, c.set.Previous = testOwner, v
+			changes, err := a.Apply(t.Context(), c.set)
+			if err != nil || c.want != "" && changes.Count(c.want) != 1 || cluster.looks != 0 || cluster.object == "" {
+				t.Fatal(changes, err, cluster.looks)
+			}
+			_, stays := changes.Inventory.Items[testID]
+			_, _, known := a.Index.Owner(testID)
+			if want := c.want == Held || c.want == ""; stays != want || known != want {
+				t.Errorf("in the inventory %t, in the index %t", stays, known)
+			}
+		})
+	}
+}
+
 func TestUncertainApply(t *testing.T) {
 	done := func(c *scriptedCluster) { c.apply() }
 	for name, c := range map[string]struct {

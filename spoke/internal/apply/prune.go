@@ -14,9 +14,16 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// pruneGone deletes what is recorded and not desired any more, once everything desired was applied.
-func (r *run) pruneGone(ctx context.Context) {
+// clearGone deletes what is recorded and not desired any more, once everything desired was applied. Without pruning, what is
+// gone leaves the inventory and stays in the cluster, whatever else was refused.
+func (r *run) clearGone(ctx context.Context) {
 	gone := r.gone()
+	if !r.set.Prune {
+		for _, id := range gone {
+			r.release(id)
+		}
+		return
+	}
 	if len(gone) == 0 || r.countRefused() > 0 {
 		return
 	}
@@ -29,22 +36,25 @@ func (r *run) pruneGone(ctx context.Context) {
 	r.deleteAll(ctx, gone, r.set.Claimed)
 }
 
-// gone returns what is recorded and not in the set, without what another application took over, which is just dropped.
+// gone returns what is recorded and not in the set. What another application took over, and what was seen to be missing from
+// the cluster, just leaves the inventory.
 func (r *run) gone() []manifest.ID {
 	desired := make(map[manifest.ID]bool, len(r.set.Objects))
 	for _, d := range r.set.Objects {
 		desired[d.ID()] = true
 	}
 	var out []manifest.ID
-	for id := range r.next.Items {
-		if desired[id] {
-			continue
-		}
-		if r.taken(id, r.set.Claimed) {
+	for id := range r.prior.Items {
+		switch {
+		case desired[id]:
+		case r.taken(id, r.set.Claimed):
 			r.release(id)
-			continue
+		case r.Index.Drifted(id).Kind == inventory.Missing:
+			r.Index.Forget(id)
+			r.file(id, Deleted, nil)
+		default:
+			out = append(out, id)
 		}
-		out = append(out, id)
 	}
 	return out
 }

@@ -90,8 +90,8 @@ func (r *run) applyAll(ctx context.Context) error {
 			r.awaitKinds(ctx, send)
 		}
 	}
-	if r.fatal == nil && r.set.Prune {
-		r.pruneGone(ctx)
+	if r.fatal == nil {
+		r.clearGone(ctx)
 	}
 	return errors.Join(r.fatal, r.finish())
 }

@@ -77,7 +77,8 @@ func (x *Index) Doubt(id manifest.ID) {
 	signal(x.doubtful)
 }
 
-// Put replaces what is known of the inventory's owner. Objects that another Application owned change hands. What was
+// Put replaces what is known of the inventory's owner. Objects that another Application owned change hands, unless that one
+// applied them later: an inventory names an object until the next apply finds that another Application took it over. What was
 // observed of objects that stay is kept.
 func (x *Index) Put(v *Inventory) {
 	x.mu.Lock()
@@ -88,6 +89,9 @@ func (x *Index) Put(v *Inventory) {
 		}
 	}
 	for id, item := range v.Items {
+		if e := x.objects[id]; e != nil && e.owner != v.Owner && item.before(e.item) {
+			continue
+		}
 		x.set(v.Owner, id, item)
 	}
 }

@@ -123,6 +123,30 @@ func TestAMovedObjectHasOneOwner(t *testing.T) {
 	}
 }
 
+// An inventory on disk names an object until its next apply, although another application took it over.
+func TestTakenOver(t *testing.T) {
+	stale, taken := New(more), New(apps)
+	stale.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2", ResourceVersion: "9"}
+	taken.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2", ResourceVersion: "10", Labelled: true}
+	never := New(more)
+	never.Items[conf] = Item{Version: "v1"}
+	for name, order := range map[string][]*Inventory{"stale_last": {taken, stale}, "stale_first": {stale, taken}, "never_applied": {taken, never}} {
+		t.Run(name, func(t *testing.T) {
+			x := NewIndex()
+			for _, v := range order {
+				x.Put(v)
+			}
+			if owner, item, _ := x.Owner(conf); owner != apps || !item.Labelled {
+				t.Errorf("%v, %+v", owner, item)
+			}
+			x.Remove(more)
+			if _, _, known := x.Owner(conf); !known {
+				t.Error("it left with the application that had it before")
+			}
+		})
+	}
+}
+
 func TestHealthIsSummedUpWorstFirst(t *testing.T) {
 	x, now := indexed(), time.Now()
 	if s := x.Summarize(apps, 20); s.Status != sharedhealth.Unknown || s.InProgress != 3 {

@@ -62,6 +62,12 @@ func (i Item) JudgeMissing(atWork bool) Drift {
 	return Drift{Kind: Missing}
 }
 
+// before reports whether i was recorded before other, which is of the same object: what was never seen applied, or what was
+// applied earlier.
+func (i Item) before(other Item) bool {
+	return i.UID == "" && other.UID != "" || Older(i.ResourceVersion, other.ResourceVersion)
+}
+
 // Older reports whether resourceVersion a was written before b. Since Kubernetes 1.35 resource versions of one kind are
 // decimal numbers that grow, and they always were in practice; of any other pair neither is older.
 func Older(a, b string) bool {

@@ -86,7 +86,7 @@ func (s *Store) DeleteInventory(owner bundle.Owner) error {
 }
 
 // Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data. An error of fn
-// means that it cannot read the data, and is returned as ErrDamaged.
+// is returned as ErrDamaged.
 func (s *Store) Inventories(fn func(owner bundle.Owner, data []byte) error) error {
 	return s.scan(inventoriesBucket, fn)
 }
