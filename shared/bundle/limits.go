@@ -2,13 +2,14 @@ package bundle
 
 import (
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 )
 
-// The limits of what goes from a hub to a spoke, in bytes. Both ends hold to these and no others: what the hub lets pass,
+// The limits of what goes from a hub to a spoke, in bytes unless said otherwise. Both ends hold to these and no others: what the hub lets pass,
 // a spoke can take. What is over a limit is refused where it is made, on the object it belongs to.
 const (
 	// MaxBundleBytes is of an encoded Bundle: with its envelope it fits into one message of 1 MiB.
@@ -17,8 +18,14 @@ const (
 	MaxApplicationBytes = MaxBlobBytes
 	// MaxObjectBytes is of one object's canonical JSON: an API server takes no larger request.
 	MaxObjectBytes = 3 << 20
+	// MaxObjectValues is how many values one object has at most: each takes up to some 600 bytes of a spoke's memory. The
+	// largest CustomResourceDefinitions have some 40,000.
+	MaxObjectValues = 1 << 16
 	// MaxSealedFileBytes is of one SOPS file as it was committed: Flux decrypts no larger one either.
 	MaxSealedFileBytes = 5 << 20
+	// MaxSealedFileValues is how many values a SOPS file has at most, as SealedFileValues counts them. So many encrypted
+	// ones do not fit into MaxSealedFileBytes.
+	MaxSealedFileValues = 1 << 16
 	// MaxBlobBytes is of anything that is fetched by its digest, before compression.
 	MaxBlobBytes = 16 << 20
 )
@@ -32,23 +39,32 @@ const (
 
 // TooLargeError says that something is over its limit.
 type TooLargeError struct {
-	What         string // what it is, for people: "application Kustomization flux-system/apps"
-	Bytes, Limit int
+	What        string // what it is, for people: "application Kustomization flux-system/apps"
+	Unit        string // of Size and Limit: "bytes" or "values"
+	Size, Limit int
 }
 
 // Error names the thing, its size and the limit.
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("%s has %d bytes, the limit is %d", e.What, e.Bytes, e.Limit)
+	return fmt.Sprintf("%s has %d %s, the limit is %d", e.What, e.Size, e.Unit, e.Limit)
 }
 
 // FitsObject returns a *TooLargeError when the canonical JSON of an object is over its limit.
 func FitsObject(name string, json []byte) error {
-	return fits(name, len(json), MaxObjectBytes)
+	if err := fits(name, len(json), MaxObjectBytes); err != nil {
+		return err
+	}
+	values, _ := ObjectValues(json)
+	return fitsValues(name, values, MaxObjectValues)
 }
 
-// FitsSealedFile returns a *TooLargeError when a SOPS file is over its limit.
+// FitsSealedFile returns a *TooLargeError when a SOPS file is over its limit. The path is for the message; it may be empty.
 func FitsSealedFile(path string, data []byte) error {
-	return fits("sealed file "+path, len(data), MaxSealedFileBytes)
+	name := strings.TrimSpace("sealed file " + path)
+	if err := fits(name, len(data), MaxSealedFileBytes); err != nil {
+		return err
+	}
+	return fitsValues(name, SealedFileValues(data), MaxSealedFileValues)
 }
 
 // FitsBundle returns a *TooLargeError when the lists of b are more than one bundle holds. It is all that Encode asks of
@@ -64,7 +80,14 @@ func fitsBundle(m *bundlev1.Bundle) error {
 
 func fits(what string, size, limit int) error {
 	if size > limit {
-		return &TooLargeError{What: what, Bytes: size, Limit: limit}
+		return &TooLargeError{What: what, Unit: "bytes", Size: size, Limit: limit}
+	}
+	return nil
+}
+
+func fitsValues(what string, count, limit int) error {
+	if count > limit {
+		return &TooLargeError{What: what, Unit: "values", Size: count, Limit: limit}
 	}
 	return nil
 }

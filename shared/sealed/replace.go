@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,17 +14,18 @@ import (
 // Lookup returns the value of a token, and whether there is one.
 type Lookup = func(Token) (Value, bool)
 
-// Replace returns a copy of a tree of JSON values (as unstructured objects have them) with values in the place of tokens.
+// Replace returns a tree of JSON values (as unstructured objects have them) with values in the place of tokens. The input
+// is not changed; what holds no token is shared with it.
 // A string that is a token, whole, becomes the value with its type; tokens inside of a longer string become text. Tokens
 // that value does not know stay and are returned, each once. A token in a map's key is an error: a name is no secret, and
 // the hub needs it.
 func Replace(v any, value Lookup) (any, []Token, error) {
 	r := replacer{lookup: value}
-	result, err := r.tree(v)
+	result, _, err := r.tree(v)
 	return result, r.unknown, err
 }
 
-// ReplaceObject returns a copy of an object (a manifest.Object) with values in the place of tokens, as Replace does, and
+// ReplaceObject returns an object (a manifest.Object) with values in the place of tokens, as Replace does, and
 // also inside of the base64 of a Secret's data and a ConfigMap's binaryData. A whole token there is put in as it is:
 // what was encrypted is the base64 already. Tokens that value does not know are an error, and so is a token in what names
 // the object. Errors name fields and tokens, never values.
@@ -37,9 +39,9 @@ func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Un
 	for name, field := range o.Object {
 		var err error
 		if entries, ok := field.(map[string]any); ok && name == encoded {
-			fields[name], err = r.encodedMap(entries)
+			fields[name], _, err = r.fields(entries, r.encodedEntry)
 		} else {
-			fields[name], err = r.entry(name, field)
+			fields[name], _, err = r.entry(name, field)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("put sealed values into %s %s: %s%w", o.GetKind(), o.GetName(), name, err)
@@ -87,57 +89,88 @@ func (r *replacer) value(t Token) (Value, bool) {
 	return v, ok
 }
 
-// tree copies a tree. Errors start with the path below it.
-func (r *replacer) tree(v any) (_ any, err error) {
+// tree replaces in a tree, and reports whether anything was replaced. Errors start with the path below it.
+func (r *replacer) tree(v any) (_ any, changed bool, err error) {
 	switch v := v.(type) {
 	case string:
 		return r.scalar(v)
 	case []any:
-		list := make([]any, len(v))
-		for i, item := range v {
-			if list[i], err = r.tree(item); err != nil {
-				return nil, fmt.Errorf("[%d]%w", i, err)
-			}
-		}
-		return list, nil
+		return r.list(v)
 	case map[string]any:
-		fields := make(map[string]any, len(v))
-		for name, field := range v {
-			if fields[name], err = r.entry(name, field); err != nil {
-				return nil, fmt.Errorf(".%s%w", name, err)
-			}
-		}
-		return fields, nil
+		return r.fields(v, r.entry)
 	}
-	return v, nil
+	return v, false, nil
 }
 
-// entry copies one field of a map.
-func (r *replacer) entry(name string, field any) (any, error) {
-	if len(Find(name)) > 0 {
-		return nil, fmt.Errorf(": a sealed value cannot be a key")
+func (r *replacer) list(items []any) (any, bool, error) {
+	result := items
+	changed := false
+	for i, item := range items {
+		replaced, differs, err := r.tree(item)
+		if err != nil {
+			return nil, false, fmt.Errorf("[%d]%w", i, err)
+		}
+		if !differs {
+			continue
+		}
+		if !changed {
+			result, changed = slices.Clone(items), true
+		}
+		result[i] = replaced
+	}
+	return result, changed, nil
+}
+
+// fields replaces in the fields of a map, each by replace.
+func (r *replacer) fields(fields map[string]any, replace func(string, any) (any, bool, error)) (any, bool, error) {
+	result := fields
+	changed := false
+	for name, field := range fields {
+		replaced, differs, err := replace(name, field)
+		if err != nil {
+			return nil, false, fmt.Errorf(".%s%w", name, err)
+		}
+		if !differs {
+			continue
+		}
+		if !changed {
+			result, changed = maps.Clone(fields), true
+		}
+		result[name] = replaced
+	}
+	return result, changed, nil
+}
+
+// entry replaces in one field of a map.
+func (r *replacer) entry(name string, field any) (any, bool, error) {
+	if next(name, 0) >= 0 {
+		return nil, false, fmt.Errorf(": a sealed value cannot be a key")
 	}
 	return r.tree(field)
 }
 
 // scalar replaces in one string.
-func (r *replacer) scalar(s string) (any, error) {
+func (r *replacer) scalar(s string) (any, bool, error) {
 	if !Token(s).Valid() {
-		return r.text(s)
+		text, err := r.text(s)
+		return text, text != s, err
 	}
 	v, ok := r.value(Token(s))
 	if !ok {
-		return s, nil
+		return s, false, nil
 	}
 	result, err := v.scalar()
 	if err != nil {
-		return nil, fmt.Errorf(": %w", err)
+		return nil, false, fmt.Errorf(": %w", err)
 	}
-	return result, nil
+	return result, true, nil
 }
 
 // text replaces inside of a text that must stay one.
 func (r *replacer) text(s string) (string, error) {
+	if next(s, 0) < 0 {
+		return s, nil
+	}
 	var b strings.Builder
 	err := r.pieces(s, func(piece string) { b.WriteString(piece) }, func(v Value) error {
 		text, err := v.string()
@@ -169,21 +202,13 @@ func (r *replacer) pieces(s string, keep func(string), put func(Value) error) er
 	return nil
 }
 
-// encodedMap copies a map whose entries are base64.
-func (r *replacer) encodedMap(entries map[string]any) (any, error) {
-	result := make(map[string]any, len(entries))
-	for name, entry := range entries {
-		var err error
-		if s, ok := entry.(string); ok && len(Find(s)) == 0 && len(Find(name)) == 0 {
-			result[name] = r.encoded(s)
-		} else {
-			result[name], err = r.entry(name, entry)
-		}
-		if err != nil {
-			return nil, fmt.Errorf(".%s%w", name, err)
-		}
+// encodedEntry replaces in one field of a map whose entries are base64.
+func (r *replacer) encodedEntry(name string, entry any) (any, bool, error) {
+	if s, ok := entry.(string); ok && next(s, 0) < 0 && next(name, 0) < 0 {
+		text := r.encoded(s)
+		return text, text != s, nil
 	}
-	return result, nil
+	return r.entry(name, entry)
 }
 
 // encoded replaces inside of what a base64 text encodes. Any bytes can stand there.

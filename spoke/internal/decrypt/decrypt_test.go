@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -444,4 +445,29 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("plaintext %v with error %v", p != nil, err)
 		}
 	})
+}
+
+// TestOpen_large opens files that are over a limit. Nothing of them is parsed: nobody has vouched for them yet.
+func TestOpen_large(t *testing.T) {
+	const metadata = "sops:\n    mac: ENC[AES256_GCM,data:aa,iv:aa,tag:aa,type:str]\n    lastmodified: \"2026-01-01T00:00:00Z\"\n"
+	for name, text := range map[string]string{
+		"values":   "l: [" + strings.Repeat("0,", 2_600_000) + "0]\n",
+		"comments": strings.Repeat("#\n", 2_600_000),
+		"bytes":    "a: " + strings.Repeat("a", bundle.MaxSealedFileBytes) + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := []byte(text + metadata)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Open(t.Context(), file, bundle.YAML, &Keys{})
+			runtime.ReadMemStats(&after)
+			var large *bundle.TooLargeError
+			if !errors.Is(err, ErrMalformed) || !errors.As(err, &large) {
+				t.Errorf("error %v", err)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+				t.Errorf("%d bytes of memory for it", used)
+			}
+		})
+	}
 }

@@ -10,10 +10,11 @@ import (
 
 	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/navefleet/nave/shared/bundle"
 )
 
 const (
-	maxFile      = 16 << 20 // bytes of a SOPS file
 	maxDocuments = 1000
 	maxDepth     = 200
 )
@@ -28,8 +29,8 @@ type document struct {
 }
 
 func parseYAML(data []byte) ([]document, error) {
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(data), maxFile)
+	if err := bundle.FitsSealedFile("", data); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	var docs []document
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -105,6 +106,7 @@ func (p *parser) mapping(node *yaml.Node, commentsTaken bool, depth int) error {
 	seen := make(map[string]bool, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
+		node.Content[i], node.Content[i+1] = nil, nil // what is read need not stay in memory
 		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
 			return fmt.Errorf("line %d: a key is not a string", key.Line)
 		}
@@ -185,7 +187,8 @@ func parseList(node *yaml.Node, commentsTaken bool, depth int) ([]any, error) {
 	if !commentsTaken {
 		add(node.HeadComment, node.LineComment)
 	}
-	for _, item := range node.Content {
+	for i, item := range node.Content {
+		node.Content[i] = nil // as in mapping
 		add(item.HeadComment, item.LineComment)
 		v, err := parseValue(item, true, depth+1)
 		if err != nil {

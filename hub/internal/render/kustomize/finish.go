@@ -22,7 +22,7 @@ var (
 	ErrDuplicate  = errors.New("more than one object of this name")
 	ErrIncomplete = errors.New("object without a name of its own")
 	ErrEncrypted  = errors.New("still encrypted")
-	ErrLarge      = errors.New("no Kubernetes API server takes an object of this size; split it, or keep the data outside of the cluster's objects")
+	ErrLarge      = errors.New("too large for an object of Kubernetes; split it, or keep the data outside of the cluster's objects")
 )
 
 // finish does in place what Flux does with kustomize's output: substitution, common metadata, owner labels. Then it

@@ -10,7 +10,11 @@ import (
 // expansion is how many bytes of JSON one byte of a text takes at most: \u0001.
 const expansion = 6
 
-// checkSize refuses an object that no API server takes. Nearly all are small by a glance and not written out for it.
+// atom is how many bytes JSON writes around and between values, or for a number or a word.
+const atom = 8
+
+// checkSize refuses an object that no API server or no spoke takes. Nearly all are small by a glance and not written out
+// for it: what weighs so little has no more values than bundle.MaxObjectValues either.
 func checkSize(o *manifest.Object) error {
 	if weightOf(o.Object) <= bundle.MaxObjectBytes/expansion {
 		return nil
@@ -27,7 +31,6 @@ func checkSize(o *manifest.Object) error {
 
 // weightOf is at least a sixth of how many bytes a JSON value has when it is written out.
 func weightOf(v any) int {
-	const atom = 8 // what JSON writes around and between values, and a number or a word
 	switch v := v.(type) {
 	case map[string]any:
 		n := atom

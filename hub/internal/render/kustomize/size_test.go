@@ -5,10 +5,39 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
+
+func TestObjectOfManyValues(t *testing.T) {
+	for name, tt := range map[string]struct {
+		values  int
+		refused bool
+	}{
+		"all_that_fit": {bundle.MaxObjectValues - 20, false},
+		"too_many":     {bundle.MaxObjectValues, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			plant(t, root, "a.yaml", []byte("apiVersion: example.com/v1\nkind: X\nmetadata: {name: a, namespace: a}\nspec:\n  l: ["+
+				strings.TrimSuffix(strings.Repeat("{},", tt.values), ",")+"]\n"))
+			_, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
+			if !tt.refused {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			var large *bundle.TooLargeError
+			if !errors.Is(err, ErrLarge) || !errors.As(err, &large) || large.Unit != "values" {
+				t.Fatalf("error %v", err)
+			}
+		})
+	}
+	if light := bundle.MaxObjectBytes / expansion / atom; light > bundle.MaxObjectValues {
+		t.Errorf("an object of %d values passes without being counted", light)
+	}
+}
 
 func TestAnObjectThatNoAPIServerTakesIsRefusedByName(t *testing.T) {
 	const around = 300 // more than all else in the object
@@ -42,11 +71,5 @@ func TestAnObjectThatNoAPIServerTakesIsRefusedByName(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestASealedFileIsNotLargerThanASpokeTakes(t *testing.T) {
-	if seal.MaxSize > bundle.MaxSealedFileBytes || bundle.MaxSealedFileBytes > bundle.MaxBlobBytes {
-		t.Errorf("%d bytes are sealed, %d allowed, %d fetched", seal.MaxSize, bundle.MaxSealedFileBytes, bundle.MaxBlobBytes)
 	}
 }

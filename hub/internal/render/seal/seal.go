@@ -9,9 +9,6 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// MaxSize is the largest SOPS file that is sealed, in bytes; Flux decrypts no larger one either.
-const MaxSize = 5 << 20
-
 // The reasons why a SOPS file cannot be sealed.
 var (
 	ErrFormat    = errors.New("format of the SOPS file is not supported yet")
@@ -39,8 +36,8 @@ func Seal(path string, data []byte, salt sealed.Salt) (text []byte, file *bundle
 	if !ok {
 		return data, nil, nil
 	}
-	if len(data) > MaxSize {
-		return nil, nil, fmt.Errorf("seal %s: %w: %d bytes, the limit is %d", path, ErrTooLarge, len(data), MaxSize)
+	if err := bundle.FitsSealedFile(path, data); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w; split it", ErrTooLarge, err)
 	}
 	sealer, ok := sealers[format]
 	if !ok {
