@@ -17,8 +17,8 @@ import (
 // Sizes of Fetch.
 const (
 	maxFetchDigests = 4096
-	maxChunk        = 512 << 10
-	readAhead       = 1 << 20 // bytes read from the store in one View; no View is open while a spoke takes its time
+	maxChunk        = 64 << 10 // 8 s over 64 kbit/s
+	readAhead       = 1 << 20  // bytes read from the store in one View; no View is open while a spoke takes its time
 )
 
 // Fetch implements spokev1.SpokeServiceServer.

@@ -20,7 +20,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// fetch gets blobs as a spoke does, holding the hub to chunks of at most 512 KiB and to the order asked for.
+// fetch gets blobs as a spoke does, holding the hub to chunks of at most maxChunk and to the order asked for.
 func (r *rig) fetch(client spokev1.SpokeServiceClient, wanted ...manifest.Digest) map[manifest.Digest][]byte {
 	r.t.Helper()
 	blobs, err := r.tryFetch(client, wanted...)

@@ -26,7 +26,9 @@ const (
 	maxObjects   = 20        // of one application
 	maxInventory = 5000      // lines of one application
 	maxText      = 2 << 10   // bytes of one message
-	maxRequest   = 900 << 10 // bytes of one report; the wire takes 1 MiB
+	maxReport    = 450 << 10 // bytes about one application
+	maxRequest   = 128 << 10 // bytes of one message beyond its first application: 16 s over 64 kbit/s; the wire takes 1 MiB
+	maxTotal     = 10 << 20  // bytes about all applications; the hub keeps 16 MiB of a cluster, a third more than is sent
 	gather       = 20 * time.Millisecond
 	firstRetry   = time.Second
 	maxRetry     = 30 * time.Second
@@ -47,6 +49,7 @@ type Reporter struct {
 	connected bool
 	full      bool // the next report is the first of a session
 	latest    map[bundle.Owner]*spokev1.ApplicationReport
+	size      int                   // of latest, in bytes
 	changed   map[bundle.Owner]bool // to be sent, or removed
 	events    []*spokev1.Event
 }
@@ -59,10 +62,16 @@ func New(sender Sender, log *slog.Logger) *Reporter {
 	}
 }
 
-// Update replaces what is told of an application. Long texts and lists are cut. The reporter keeps r.
+// Update replaces what is told of an application. Long texts and lists are cut, and the inventory is left out when the hub
+// would not keep so much of one cluster. The reporter keeps a.
 func (r *Reporter) Update(owner bundle.Owner, a *spokev1.ApplicationReport) {
 	trim(a)
 	r.mu.Lock()
+	r.size -= proto.Size(r.latest[owner])
+	if r.size+proto.Size(a) > maxTotal {
+		a.Inventory = nil
+	}
+	r.size += proto.Size(a)
 	r.latest[owner], r.changed[owner] = a, true
 	r.mu.Unlock()
 	r.signal()
@@ -71,6 +80,7 @@ func (r *Reporter) Update(owner bundle.Owner, a *spokev1.ApplicationReport) {
 // Remove tells that an application is gone.
 func (r *Reporter) Remove(owner bundle.Owner) {
 	r.mu.Lock()
+	r.size -= proto.Size(r.latest[owner])
 	delete(r.latest, owner)
 	r.changed[owner] = true
 	r.mu.Unlock()
@@ -149,9 +159,10 @@ func (r *Reporter) send(ctx context.Context) error {
 	}
 	batch := r.take()
 	r.mu.Unlock()
-	for i, request := range batch.split() {
+	requests := batch.split()
+	for i, request := range requests {
 		if err := r.sender.Report(ctx, request); err != nil {
-			r.giveBack(batch, i == 0)
+			r.giveBack(requests[i:])
 			return err
 		}
 	}
@@ -161,7 +172,6 @@ func (r *Reporter) send(ctx context.Context) error {
 // batch is what one send takes out of the reporter.
 type batch struct {
 	full         bool
-	owners       []bundle.Owner
 	applications []*spokev1.ApplicationReport
 	removed      []string
 	events       []*spokev1.Event
@@ -177,7 +187,6 @@ func (r *Reporter) take() batch {
 		}
 	}
 	for owner := range r.changed {
-		b.owners = append(b.owners, owner)
 		if a := r.latest[owner]; a != nil {
 			b.applications = append(b.applications, a)
 		} else {
@@ -193,18 +202,22 @@ func (r *Reporter) take() batch {
 
 func key(a *spokev1.ApplicationReport) string { return a.Kind + "/" + a.Namespace + "/" + a.Name }
 
-// giveBack makes a batch that was not sent, or not all of it, due again. untouched: nothing of it went out.
-func (r *Reporter) giveBack(b batch, untouched bool) {
+// giveBack makes messages that were not sent due again. What was sent before them stays sent, so that a long report gets on
+// over a bad line; a new session asks for everything anyway.
+func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, owner := range b.owners {
-		r.changed[owner] = true
+	for _, request := range unsent {
+		for _, a := range request.Applications {
+			r.changed[bundle.Owner{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}] = true
+		}
+		for _, owner := range request.Removed {
+			part := strings.SplitN(owner, "/", 3)
+			r.changed[bundle.Owner{Kind: part[0], Namespace: part[1], Name: part[2]}] = true
+		}
+		r.full = r.connected && (r.full || request.Full)
+		r.events = append(request.Events, r.events...)
 	}
-	r.full = r.connected && (r.full || b.full)
-	if !untouched {
-		return // the events went with the first message
-	}
-	r.events = append(b.events, r.events...)
 	if extra := len(r.events) - maxEvents; extra > 0 {
 		r.events = slices.Delete(r.events, 0, extra)
 	}
@@ -212,7 +225,7 @@ func (r *Reporter) giveBack(b batch, untouched bool) {
 
 // split makes as many messages of a batch as the limit of the wire needs. Only the first is full and has the events.
 func (b batch) split() []*spokev1.ReportRequest {
-	if !b.full && len(b.owners) == 0 && len(b.events) == 0 {
+	if !b.full && len(b.applications) == 0 && len(b.removed) == 0 && len(b.events) == 0 {
 		return nil
 	}
 	current := &spokev1.ReportRequest{Full: b.full, Removed: b.removed, Events: b.events}
@@ -240,7 +253,7 @@ func trim(a *spokev1.ApplicationReport) {
 	}
 	a.Inventory = a.Inventory[:min(len(a.Inventory), maxInventory)]
 	size := proto.Size(a)
-	for size > maxRequest/2 && len(a.Inventory) > 0 {
+	for size > maxReport && len(a.Inventory) > 0 {
 		a.Inventory = a.Inventory[:len(a.Inventory)/2]
 		size = proto.Size(a)
 	}

@@ -17,14 +17,15 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// wire keeps what was sent, and fails as often as it is told to.
+// wire keeps what was sent, and fails as often as it is told to, after so many that it takes.
 type wire struct {
-	sent []*spokev1.ReportRequest
-	fail int
+	sent      []*spokev1.ReportRequest
+	fail      int
+	failAfter int
 }
 
 func (w *wire) Report(_ context.Context, r *spokev1.ReportRequest) error {
-	if w.fail > 0 {
+	if w.fail > 0 && len(w.sent) >= w.failAfter {
 		w.fail--
 		return errors.New("lost")
 	}
@@ -139,6 +140,98 @@ func TestWhatIsLostIsSentAgain(t *testing.T) {
 			t.Errorf("sent %q, want %q", got, want)
 		}
 	})
+}
+
+// TestPartsStaySent has the wire fail in the middle of a report of many messages.
+func TestPartsStaySent(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		for i := range 20 {
+			a := app(fmt.Sprintf("app-%02d", i), "x")
+			for n := range 500 {
+				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
+			}
+			r.Update(owner(a.Name), a)
+		}
+		r.Event(&spokev1.Event{Reason: "E"})
+		w.failAfter, w.fail = 2, 3
+		r.Connected(true)
+		step()
+		times := map[string]int{}
+		full, events := 0, 0
+		for _, m := range w.sent {
+			if n := proto.Size(m); n > maxRequest {
+				t.Errorf("a message of %d bytes", n)
+			}
+			for _, a := range m.GetApplications() {
+				times[a.GetName()]++
+			}
+			if m.GetFull() {
+				full++
+			}
+			events += len(m.GetEvents())
+		}
+		if len(w.sent) < 5 || len(times) != 20 || full != 1 || events != 1 {
+			t.Errorf("%d messages about %d applications, %d of them full, %d events", len(w.sent), len(times), full, events)
+		}
+		for name, n := range times {
+			if n != 1 {
+				t.Errorf("%s was sent %d times", name, n)
+			}
+		}
+	})
+}
+
+// TestLostRemovals are due again.
+func TestLostRemovals(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		r.Update(owner("a"), app("a", "1"))
+		r.Connected(true)
+		step()
+		w.take()
+		w.fail = 2
+		r.Remove(owner("a"))
+		r.Remove(bundle.Owner{Kind: "Kustomization", Name: "b"})
+		step()
+		if got, want := w.take(), "-Kustomization//b -Kustomization/ns/a"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
+}
+
+// TestTotal keeps what is told of all applications below what the hub keeps of one cluster.
+func TestTotal(t *testing.T) {
+	r := New(&wire{}, telemetry.Discard())
+	large := func(i int) *spokev1.ApplicationReport {
+		a := app(fmt.Sprint("app-", i), "x")
+		for range maxInventory {
+			a.Inventory = append(a.Inventory, strings.Repeat("y", 70))
+		}
+		return a
+	}
+	const n = 100
+	total := func() (bytes, whole int) {
+		for _, a := range r.latest {
+			bytes += proto.Size(a)
+			if len(a.Inventory) > 0 {
+				whole++
+			}
+		}
+		return bytes, whole
+	}
+	for range 2 {
+		for i := range n {
+			r.Update(owner(fmt.Sprint("app-", i)), large(i))
+		}
+		if bytes, whole := total(); bytes > maxTotal || bytes != r.size || whole < maxTotal/maxReport-1 || len(r.latest) != n {
+			t.Fatalf("%d bytes, counted %d, %d of %d with their inventory", bytes, r.size, whole, len(r.latest))
+		}
+	}
+	for i := range n {
+		r.Remove(owner(fmt.Sprint("app-", i)))
+	}
+	if r.size != 0 {
+		t.Fatalf("%d bytes are counted of nothing", r.size)
+	}
 }
 
 func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {

@@ -15,16 +15,14 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-const (
-	maxDigests   = 4096 // of one Fetch call
-	chunkTimeout = 60 * time.Second
-)
+const maxDigests = 4096 // of one Fetch call
 
 // ErrProtocol says that the hub sent something else than was asked for.
 var ErrProtocol = errors.New("the hub breaks the protocol")
 
 // Fetch asks the hub for blobs and gives each to store, in the order asked: its digest, its announced size and its zstd
-// frame, none of which is verified yet. Frames are bounded by their announced size. An error of store ends the fetch.
+// frame, none of which is verified yet. Frames are bounded by their announced size. An error of store ends the fetch, as does
+// a connection that stalls.
 func (s *Session) Fetch(ctx context.Context, digests []manifest.Digest, store func(d manifest.Digest, size uint64, frame []byte) error) error {
 	for batch := range slices.Chunk(digests, maxDigests) {
 		if err := s.fetch(ctx, batch, store); err != nil {
@@ -35,39 +33,43 @@ func (s *Session) Fetch(ctx context.Context, digests []manifest.Digest, store fu
 }
 
 func (s *Session) fetch(ctx context.Context, digests []manifest.Digest, store func(manifest.Digest, uint64, []byte) error) error {
-	client := s.client.Load()
-	if client == nil {
+	hub := s.client.Load()
+	if hub == nil {
 		return ErrDisconnected
 	}
 	request := &spokev1.FetchRequest{}
 	for _, d := range digests {
 		request.Digests = append(request.Digests, d[:])
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	watchdog := time.AfterFunc(chunkTimeout, cancel)
+	ctx, cancel := hub.meter.watch(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(callTimeout, func() { cancel(errStalled) })
 	defer watchdog.Stop()
-	stream, err := (*client).Fetch(ctx, request)
+	stream, err := hub.Fetch(ctx, request)
 	if err != nil {
-		return err
+		return causeOf(ctx, err)
 	}
 	for _, d := range digests {
-		size, frame, err := readBlob(stream, d, watchdog)
+		size, frame, err := readBlob(stream, d, func() { watchdog.Reset(callTimeout) })
 		if err != nil {
-			return err
+			return causeOf(ctx, err)
 		}
 		if err := store(d, size, frame); err != nil {
 			return err
 		}
 	}
-	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+	_, err = stream.Recv()
+	switch {
+	case err == nil:
 		return fmt.Errorf("%w: more blobs than asked for", ErrProtocol)
+	case errors.Is(err, io.EOF):
+		return nil
 	}
-	return nil
+	return causeOf(ctx, err)
 }
 
-// readBlob reads the chunks of one blob.
-func readBlob(stream spokev1.SpokeService_FetchClient, want manifest.Digest, watchdog *time.Timer) (uint64, []byte, error) {
+// readBlob reads the chunks of one blob, and calls progress after each.
+func readBlob(stream spokev1.SpokeService_FetchClient, want manifest.Digest, progress func()) (uint64, []byte, error) {
 	var size uint64
 	var frame []byte
 	for first := true; ; first = false {
@@ -78,7 +80,7 @@ func readBlob(stream spokev1.SpokeService_FetchClient, want manifest.Digest, wat
 		if err != nil {
 			return 0, nil, err
 		}
-		watchdog.Reset(chunkTimeout)
+		progress()
 		if first {
 			if d, err := manifest.DigestFromBytes(chunk.GetDigest()); err != nil || d != want {
 				return 0, nil, fmt.Errorf("%w: another blob than %s", ErrProtocol, want)

@@ -155,7 +155,7 @@ func (s *Session) register(ctx context.Context, entries map[string][]byte) error
 	}
 	config := identity.PinnedClientTLS(s.CAPin)
 	config.Time = s.Now
-	conn, err := grpc.NewClient("passthrough:///"+s.Hub, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	conn, err := grpc.NewClient("passthrough:///"+s.Hub, append(s.network, grpc.WithTransportCredentials(credentials.NewTLS(config)))...)
 	if err != nil {
 		return fmt.Errorf("hub %s: %w", s.Hub, err)
 	}

@@ -145,16 +145,18 @@ func wireID(id bundle.ID) *spokev1.BundleId {
 	return w
 }
 
-// Report sends one report.
+// Report sends one report. It ends when the hub has it, when the connection stalls, or after callTimeout.
 func (s *Session) Report(ctx context.Context, r *spokev1.ReportRequest) error {
-	client := s.client.Load()
-	if client == nil {
+	hub := s.client.Load()
+	if hub == nil {
 		return ErrDisconnected
 	}
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := (*client).Report(ctx, r)
-	return err
+	ctx, stop := hub.meter.watch(ctx)
+	defer stop(nil)
+	_, err := hub.Report(ctx, r)
+	return causeOf(ctx, err)
 }
 
 // cut shortens a text to at most n bytes, at a character's boundary.

@@ -42,7 +42,6 @@ const (
 	keepaliveTimeout = 10 * time.Second
 	heartbeat        = 60 * time.Second
 	welcomeTimeout   = 30 * time.Second
-	reportTimeout    = 30 * time.Second
 	maxMessage       = 1 << 20
 	clockWarning     = 2 * time.Minute
 	clockLook        = time.Minute // how often to look whether the certificate is due, for a clock can be set
@@ -89,10 +88,12 @@ type Session struct {
 	Config
 	wake   chan struct{} // something to send
 	offers chan struct{} // TakeOffer has one
-	client atomic.Pointer[spokev1.SpokeServiceClient]
+	client atomic.Pointer[client]
 	status atomic.Pointer[string] // why there is no session; nil: there is one
 	shown  string                 // the join token that the hub answered last, of Run's goroutine
 	denied bool                   // the hub refused the certificate the last time, of Run's goroutine
+
+	network []grpc.DialOption // of tests
 
 	mu       sync.Mutex // guards the following
 	progress progress
@@ -220,20 +221,21 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 	if err := s.establish(ctx); err != nil {
 		return 0, err
 	}
-	conn, err := s.dial()
+	meter := &meter{}
+	conn, err := s.dial(meter)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	client := spokev1.NewSpokeServiceClient(conn)
+	hub := &client{spokev1.NewSpokeServiceClient(conn), meter}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, sent, err := s.greet(ctx, client)
+	stream, sent, err := s.greet(ctx, hub)
 	if err != nil {
 		return 0, fmt.Errorf("session with %s: %w", s.Hub, s.explain(err))
 	}
 	began := time.Now()
-	s.client.Store(&client)
+	s.client.Store(hub)
 	s.note("")
 	s.OnConnected(true)
 	s.Log.Info("session with the hub", telemetry.Address(s.Hub))
@@ -243,15 +245,15 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), fmt.Errorf("session with %s: %w", s.Hub, err)
 }
 
-func (s *Session) dial() (*grpc.ClientConn, error) {
+func (s *Session) dial(m *meter) (*grpc.ClientConn, error) {
 	config := identity.ClientTLS(s.Credential, identity.ID{TrustDomain: s.Cluster.TrustDomain, Role: identity.Hub})
 	config.Time = s.Now
-	conn, err := grpc.NewClient("passthrough:///"+s.Hub,
-		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+	conn, err := grpc.NewClient("passthrough:///"+s.Hub, append(s.network,
+		grpc.WithTransportCredentials(metered{credentials.NewTLS(config), m}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("hub %s: %w", s.Hub, err)
 	}
@@ -259,7 +261,7 @@ func (s *Session) dial() (*grpc.ClientConn, error) {
 }
 
 // greet says hello and waits for the welcome. It returns what the hub knows of this spoke's progress by that.
-func (s *Session) greet(ctx context.Context, client spokev1.SpokeServiceClient) (spokev1.SpokeService_SessionClient, progress, error) {
+func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_SessionClient, progress, error) {
 	kubernetes := s.Kubernetes(ctx)
 	s.mu.Lock()
 	sent := s.progress
@@ -268,7 +270,7 @@ func (s *Session) greet(ctx context.Context, client spokev1.SpokeServiceClient) 
 	streamCtx, cancel := context.WithCancelCause(ctx)
 	watchdog := time.AfterFunc(welcomeTimeout, func() { cancel(errors.New("no welcome")) })
 	defer watchdog.Stop()
-	stream, err := client.Session(streamCtx)
+	stream, err := hub.Session(streamCtx)
 	if err != nil {
 		return nil, sent, err
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -42,6 +43,7 @@ type hub struct {
 	said    chan *spokev1.SessionRequest
 	offers  chan *spokev1.Offer
 	chunks  func(*spokev1.FetchRequest) []*spokev1.FetchResponse
+	hang    bool // after these
 	refuse  func() error
 	reports chan *spokev1.ReportRequest
 
@@ -61,6 +63,15 @@ func (h *hub) now() time.Time { return time.Now().Add(time.Duration(h.off.Load()
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newHubOn(t, listener)
+}
+
+func newHubOn(t *testing.T, listener net.Listener) *hub {
+	t.Helper()
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -71,10 +82,6 @@ func newHub(t *testing.T) *hub {
 		reports: make(chan *spokev1.ReportRequest, 16), ttl: time.Hour, renewedTTL: time.Hour,
 	}
 	authority.Now = h.now
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	h.address = listener.Addr().String()
 	h.serve(t, listener)
 	return h
@@ -85,7 +92,8 @@ func (h *hub) serve(t *testing.T, listener net.Listener) {
 	h.certify(t)
 	config := identity.ServerTLS(&h.credential)
 	config.Time = h.now
-	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
+	pings := keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true} // as the hub's
+	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.KeepaliveEnforcementPolicy(pings))
 	spokev1.RegisterSpokeServiceServer(h.server, h)
 	registrationv1.RegisterRegistrationServiceServer(h.server, h)
 	go func() { _ = h.server.Serve(listener) }()
@@ -206,6 +214,9 @@ func (h *hub) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_FetchSe
 		if err := stream.Send(c); err != nil {
 			return err
 		}
+	}
+	if h.hang {
+		<-stream.Context().Done()
 	}
 	return nil
 }

@@ -1,0 +1,98 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+// When a call over a connection is given up. Bytes count and not messages: over 64 kbit/s a message of 512 KiB takes more
+// than a minute.
+const (
+	stallTimeout = 30 * time.Second
+	stallBytes   = 1 << 10          // in stallTimeout, both ways; pings and heartbeats are less
+	callTimeout  = 10 * time.Minute // for one message, while other calls keep the connection busy
+)
+
+// errStalled says that the connection is there, and nothing comes of it.
+var errStalled = errors.New("the connection to the hub stands still")
+
+// client is the hub of one connection.
+type client struct {
+	spokev1.SpokeServiceClient
+	meter *meter
+}
+
+// meter counts the bytes that one connection moves, both ways.
+type meter struct{ moved atomic.Int64 }
+
+// watch returns a context that ends with the cause errStalled when the connection moves fewer than stallBytes in
+// stallTimeout.
+func (m *meter) watch(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		tick := time.NewTicker(stallTimeout)
+		defer tick.Stop()
+		for last := m.moved.Load(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := m.moved.Load()
+			if now-last < stallBytes {
+				cancel(errStalled)
+			}
+			last = now
+		}
+	}()
+	return ctx, cancel
+}
+
+// causeOf returns why a call with the context failed: gRPC tells only that the context ended.
+func causeOf(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+// metered are credentials whose connections are metered. Below TLS is the one place for it that leaves gRPC its own dialler,
+// which knows proxies.
+type metered struct {
+	credentials.TransportCredentials
+	meter *meter
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (m metered) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return m.TransportCredentials.ClientHandshake(ctx, authority, meteredConn{c, m.meter})
+}
+
+// Clone implements credentials.TransportCredentials.
+func (m metered) Clone() credentials.TransportCredentials {
+	return metered{m.TransportCredentials.Clone(), m.meter}
+}
+
+type meteredConn struct {
+	net.Conn
+	meter *meter
+}
+
+func (c meteredConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.meter.moved.Add(int64(n))
+	return n, err
+}
+
+func (c meteredConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.meter.moved.Add(int64(n))
+	return n, err
+}
