@@ -66,7 +66,7 @@ func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bund
 	c.enclose(o.Blobs) // only now: before this, nothing says that the bundle is the hub's
 	apps, err := a.fetchContent(ctx, c, b)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, c.keep()) // over a line that fails again and again, the next attempt gets on from here
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -198,6 +198,11 @@ func (c *collector) add(b state.Blob) error {
 	if c.weight < maxPending {
 		return nil
 	}
+	return c.keep()
+}
+
+// keep stores what came ahead of the accepting transaction.
+func (c *collector) keep() error {
 	blobs := c.pending
 	c.pending, c.weight = nil, 0
 	return c.store.PutBlobs(blobs)

@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -59,6 +61,25 @@ func TestWhatAnOfferEnclosesIsNotFetched(t *testing.T) {
 	r.hub.expect(t, "1 received", "1 healthy")
 	if r.cluster.has("a") == nil {
 		t.Error("the object is not in the cluster")
+	}
+}
+
+// TestFetchGetsOn has the connection break in the middle of a bundle. What came before is not fetched again.
+func TestFetchGetsOn(t *testing.T) {
+	r := newRig(t)
+	r.start(t)
+	var objects []bundle.ObjectReference
+	for i := range 20 {
+		objects = append(objects, r.hub.object(t, "ConfigMap", fmt.Sprint("c", i), nil))
+	}
+	o := r.hub.sign(t, 1, application("apps", objects...))
+	r.hub.mu.Lock()
+	r.hub.breaks = 11
+	r.hub.mu.Unlock()
+	r.hub.send(o)
+	r.hub.expect(t, "1 received", "1 healthy")
+	if r.hub.fetched != 21 {
+		t.Errorf("%d blobs were fetched, want the application and 20 objects once each", r.hub.fetched)
 	}
 }
 
