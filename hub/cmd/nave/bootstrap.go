@@ -88,7 +88,12 @@ func (r root) manifest(namespace string) ([]byte, error) {
 	secret := r.secret
 	if len(credentials) > 0 {
 		secret = r.name
-		objects = append(objects, map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "metadata": metadata, "stringData": credentials})
+		host, err := api.HostOf(r.url)
+		if err != nil {
+			return nil, fmt.Errorf("--url: %w", err)
+		}
+		bound := map[string]any{"name": r.name, "namespace": namespace, "annotations": map[string]any{api.HostsAnnotation: host}}
+		objects = append(objects, map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "metadata": bound, "stringData": credentials})
 	}
 	if secret != "" {
 		source["secretRef"] = map[string]any{"name": secret}

@@ -20,8 +20,9 @@ import (
 
 // credential is a Secret that the hub itself needs.
 type credential struct {
-	data map[string][]byte
-	kind string
+	data    map[string][]byte
+	kind    string
+	binding api.Binding
 }
 
 // maxSecret is the largest credential, in bytes of data; Kubernetes' limit.
@@ -52,7 +53,11 @@ func readSecret(o *manifest.Object) (*credential, api.Key, error) {
 	if err != nil { // the error of encoding/json may quote a value; it is not passed on
 		return nil, key, fmt.Errorf("%s: data must be a map of base64 and stringData a map of text", key)
 	}
-	c := &credential{data: s.Data, kind: cmp.Or(s.Type, "Opaque")}
+	binding, err := api.ReadBinding(o.GetAnnotations())
+	if err != nil {
+		return nil, key, fmt.Errorf("%s: %w", key, err)
+	}
+	c := &credential{data: s.Data, kind: cmp.Or(s.Type, "Opaque"), binding: binding}
 	if c.data == nil {
 		c.data = map[string][]byte{}
 	}
@@ -76,7 +81,7 @@ func (s *Server) putSecret(tx *store.Tx, key api.Key, c *credential) (action str
 	if err != nil {
 		return "", err
 	}
-	if there && row.Type == c.kind && s.sealsSame(name, row, c) {
+	if there && row.Type == c.kind && row.Binding.Equal(c.binding) && s.sealsSame(name, row, c) {
 		return actionUnchanged, nil
 	}
 	action = actionConfigured
@@ -86,7 +91,7 @@ func (s *Server) putSecret(tx *store.Tx, key api.Key, c *credential) (action str
 	if row.Sealed, err = s.vault.Seal(name, c.data); err != nil {
 		return "", err
 	}
-	row.Type, row.Keys = c.kind, slices.Sorted(maps.Keys(c.data))
+	row.Type, row.Keys, row.Binding = c.kind, slices.Sorted(maps.Keys(c.data)), c.binding
 	return action, store.Secrets.Put(tx, name, row)
 }
 
@@ -98,6 +103,8 @@ func (s *Server) sealsSame(name string, row store.Secret, c *credential) bool {
 
 // showSecret returns a credential without its data.
 func showSecret(key api.Key, row store.Secret) (*adminv1.Object, error) {
+	annotations := row.Binding.Annotations()
+	annotations[keysAnnotation] = strings.Join(row.Keys, ",")
 	data, err := json.Marshal(map[string]any{
 		"apiVersion": "v1",
 		"kind":       api.SecretKind,
@@ -105,7 +112,7 @@ func showSecret(key api.Key, row store.Secret) (*adminv1.Object, error) {
 			"namespace":         key.Namespace,
 			"name":              key.Name,
 			"creationTimestamp": row.Created.UTC().Format(time.RFC3339),
-			"annotations":       map[string]string{keysAnnotation: strings.Join(row.Keys, ",")},
+			"annotations":       annotations,
 		},
 		"type": row.Type,
 	})

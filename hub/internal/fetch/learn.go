@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -176,7 +177,7 @@ func (l *Loop) relearn() error {
 // secretChanged fetches every source that uses the Secret.
 func (l *Loop) secretChanged(name string) {
 	for _, s := range l.sources {
-		if s.secret == name {
+		if slices.Contains(s.secret.rows(), name) {
 			s.hurry()
 		}
 	}
@@ -218,7 +219,7 @@ func (l *Loop) place(path string, row *store.Resource) string {
 	}
 	s := l.sources[key]
 	if s == nil {
-		s = newScheduled(key, g)
+		s = newScheduled(key, g, row.Bound())
 		l.sources[key] = s
 		s.hurry()
 	}

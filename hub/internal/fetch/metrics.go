@@ -3,8 +3,6 @@ package fetch
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-
-	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
 type metrics struct {
@@ -32,7 +30,7 @@ func (m metrics) observe(r result) {
 	switch {
 	case r.err != nil:
 		label = "failed"
-		m.failures.WithLabelValues(git.Reason(r.err)).Inc()
+		m.failures.WithLabelValues(reasonOf(r.err)).Inc()
 	case !sameArtifact(r.source.row.Artifact, &r.artifact):
 		label = "new"
 	}

@@ -17,7 +17,7 @@ import (
 type scheduled struct {
 	key     string
 	request git.Request // without Auth
-	secret  string      // namespace/name of the Secret, or empty
+	secret  secret
 	members map[string]*member
 	row     store.Fetched // as in the store, but CheckedAt is kept up to date only here
 
@@ -56,14 +56,14 @@ func newMember(row store.Resource, g *sourcev1.GitRepository) *member {
 }
 
 // newScheduled makes the source that a GitRepository names.
-func newScheduled(key string, g *sourcev1.GitRepository) *scheduled {
-	s := &scheduled{key: key, members: map[string]*member{}}
+func newScheduled(key string, g *sourcev1.GitRepository, bound bool) *scheduled {
+	s := &scheduled{key: key, members: map[string]*member{}, secret: secret{bound: bound}}
 	s.request = git.Request{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
 	if ref := g.Spec.Reference; ref != nil {
 		s.request.Ref = git.Reference{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Commit: ref.Commit, Name: ref.Name}
 	}
 	if g.Spec.SecretRef != nil {
-		s.secret = g.Namespace + "/" + g.Spec.SecretRef.Name
+		s.secret.namespace, s.secret.name = g.Namespace, g.Spec.SecretRef.Name
 	}
 	return s
 }

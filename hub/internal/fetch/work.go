@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,39 +39,14 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 }
 
 // fetch finds the credentials and fetches.
-func (l *Loop) fetch(ctx context.Context, req git.Request, secret string, last *source.Artifact) (source.Artifact, error) {
-	if secret != "" {
+func (l *Loop) fetch(ctx context.Context, req git.Request, secret secret, last *source.Artifact) (source.Artifact, error) {
+	if secret.name != "" {
 		var err error
 		if req.Auth, err = l.credentials(req.URL, secret); err != nil {
 			return source.Artifact{}, fmt.Errorf("fetch %s: %w", git.Redact(req.URL), err)
 		}
 	}
 	return l.Fetcher.Fetch(ctx, req, last)
-}
-
-// credentials opens a Secret.
-func (l *Loop) credentials(url, name string) (git.Auth, error) {
-	var row store.Secret
-	var there bool
-	err := l.Store.View(func(tx *store.Tx) (err error) {
-		row, there, err = store.Secrets.Get(tx, name)
-		return err
-	})
-	if err != nil {
-		return git.Auth{}, err
-	}
-	if !there {
-		return git.Auth{}, fmt.Errorf("%w: the hub has no Secret %s, which spec.secretRef names: give it one", git.ErrAuthentication, name)
-	}
-	data, err := l.Vault.Open(name, row.Sealed)
-	if err != nil {
-		return git.Auth{}, fmt.Errorf("%w: Secret %s: %w", git.ErrAuthentication, name, err)
-	}
-	auth, err := git.ParseAuth(url, data)
-	if err != nil {
-		return git.Auth{}, fmt.Errorf("%w: %w", git.ErrAuthentication, err)
-	}
-	return auth, nil
 }
 
 // finish writes what came of a fetch, and plans the next.
@@ -86,7 +62,10 @@ func (l *Loop) finish(r result) error {
 	if r.err == nil {
 		now.Artifact, now.Error, now.Reason = &r.artifact, "", ""
 	} else {
-		now.Error, now.Reason = r.err.Error(), git.Reason(r.err)
+		now.Error, now.Reason = r.err.Error(), reasonOf(r.err)
+	}
+	if errors.Is(r.err, errDenied) {
+		now.Artifact = nil // what these credentials brought is not for it any more
 	}
 	err := l.write(s, now, r.requests)
 	if err == nil {

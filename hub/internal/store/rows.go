@@ -167,4 +167,6 @@ type Secret struct {
 	Keys    []string  `json:"keys"`   // names of the data's keys
 	Type    string    `json:"type"`
 	Created time.Time `json:"created"`
+	// Binding is what it may be used for.
+	Binding api.Binding `json:"binding,omitzero"`
 }

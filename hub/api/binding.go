@@ -1,0 +1,131 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// The annotations that bind a Secret of the hub. A value is a list with commas between its items.
+const (
+	HostsAnnotation      = GroupFleet + "/hosts"
+	NamespacesAnnotation = GroupFleet + "/namespaces"
+)
+
+// Binding is what a Secret of the hub may be used for. The zero Binding is that of a Secret for the operators' own sources.
+type Binding struct {
+	// Hosts are the servers that it may be shown to: host, for https and ssh on their usual ports, or host:port. Empty:
+	// any server that an operator's own source names.
+	Hosts []string `json:"hosts,omitempty"`
+	// Namespaces are those whose sources may use it although no operator applied them.
+	Namespaces []string `json:"namespaces,omitempty"`
+}
+
+// ReadBinding reads the annotations of a Secret. The error names the annotation and what is wrong in it.
+func ReadBinding(annotations map[string]string) (Binding, error) {
+	var b Binding
+	var errs field.ErrorList
+	at := field.NewPath("metadata", "annotations")
+	if value, set := annotations[HostsAnnotation]; set {
+		b.Hosts = names(strings.ToLower(value))
+		errs = append(errs, checkNames(value, at.Key(HostsAnnotation), badHost)...)
+	}
+	if value, set := annotations[NamespacesAnnotation]; set {
+		b.Namespaces = names(value)
+		errs = append(errs, checkNames(value, at.Key(NamespacesAnnotation), validation.IsDNS1123Label)...)
+	}
+	if len(b.Namespaces) > 0 && len(b.Hosts) == 0 {
+		errs = append(errs, field.Required(at.Key(HostsAnnotation), "a Secret that namespaces may use is bound to the hosts it is for"))
+	}
+	return b, errs.ToAggregate()
+}
+
+// Annotations returns the annotations that ReadBinding reads.
+func (b Binding) Annotations() map[string]string {
+	annotations := map[string]string{}
+	for name, list := range map[string][]string{HostsAnnotation: b.Hosts, NamespacesAnnotation: b.Namespaces} {
+		if len(list) > 0 {
+			annotations[name] = strings.Join(list, ",")
+		}
+	}
+	return annotations
+}
+
+// Equal reports whether two bindings say the same.
+func (b Binding) Equal(other Binding) bool {
+	return slices.Equal(b.Hosts, other.Hosts) && slices.Equal(b.Namespaces, other.Namespaces)
+}
+
+// badHost says what is wrong with an item of the hosts.
+func badHost(item string) []string {
+	host, port := splitHost(strings.ToLower(item))
+	number, err := strconv.ParseUint(port, 10, 16)
+	badPort := port != "" && (err != nil || number == 0)
+	if badPort || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+		return []string{"want host or host:port, such as git.example.com or git.example.com:8443; no scheme, path or pattern"}
+	}
+	return nil
+}
+
+// splitHost takes the port off a host.
+func splitHost(item string) (host, port string) {
+	if host, port, err := net.SplitHostPort(item); err == nil && port != "" {
+		return host, port
+	}
+	return item, ""
+}
+
+// usualPorts are those that a host without a port stands for. A Secret is shown in clear text only where that is said: http
+// is none of them.
+var usualPorts = map[string]string{"https": "443", "ssh": "22"}
+
+// server is where a URL leads to.
+type server struct{ scheme, host, port string }
+
+func serverOf(address string) (server, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return server{}, errors.New("no host in the URL")
+	}
+	s := server{u.Scheme, strings.ToLower(u.Hostname()), u.Port()}
+	if s.port == "" {
+		s.port = map[string]string{"http": "80", "https": "443", "ssh": "22"}[u.Scheme]
+	}
+	if s.port == "" {
+		return server{}, fmt.Errorf("no port known for %q", u.Scheme)
+	}
+	return s, nil
+}
+
+// HostOf returns the server of a URL as the hosts annotation has to name it.
+func HostOf(address string) (string, error) {
+	s, err := serverOf(address)
+	if err != nil {
+		return "", err
+	}
+	item := s.host
+	if s.port != usualPorts[s.scheme] {
+		item = net.JoinHostPort(s.host, s.port)
+	}
+	if len(badHost(item)) > 0 {
+		return "", fmt.Errorf("%q is no host that a Secret can be bound to", item)
+	}
+	return item, nil
+}
+
+// Names reports whether the hosts have the server of a URL.
+func (b Binding) Names(address string) bool {
+	s, err := serverOf(address)
+	return err == nil && slices.ContainsFunc(b.Hosts, func(item string) bool {
+		host, port := splitHost(item)
+		return host == s.host && s.port == cmp.Or(port, usualPorts[s.scheme])
+	})
+}

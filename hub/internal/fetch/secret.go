@@ -1,0 +1,102 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+// secret is the Secret that a source names.
+type secret struct {
+	namespace, name string // name is empty: none
+	bound           bool   // it must be bound to the source; see store.Resource.Bound
+}
+
+// errDenied: the source may not use the Secret. Its reason is Flux's for access that is denied.
+var errDenied = errors.New("access denied")
+
+const reasonDenied = "AccessDenied"
+
+// reasonOf returns the Flux condition reason for an error of a fetch.
+func reasonOf(err error) string {
+	if errors.Is(err, errDenied) {
+		return reasonDenied
+	}
+	return git.Reason(err)
+}
+
+// rows are the keys of the Secrets that may be meant: the one of the source's own namespace comes before the one that the
+// operators share with namespaces.
+func (s secret) rows() []string {
+	own := s.namespace + "/" + s.name
+	if s.namespace == api.DefaultNamespace {
+		return []string{own}
+	}
+	return []string{own, api.DefaultNamespace + "/" + s.name}
+}
+
+// permits reports whether the Secret of the row may be shown to the server of the URL for the source.
+func (s secret) permits(row string, b api.Binding, url string) bool {
+	shared := row != s.rows()[0]
+	if (s.bound || shared) && !slices.Contains(b.Namespaces, s.namespace) {
+		return false
+	}
+	return len(b.Hosts) == 0 && !s.bound || b.Names(url)
+}
+
+// credentials opens the Secret that a source may use.
+func (l *Loop) credentials(url string, s secret) (git.Auth, error) {
+	name, row, err := l.find(url, s)
+	if err != nil {
+		return git.Auth{}, err
+	}
+	data, err := l.Vault.Open(name, row.Sealed)
+	if err != nil {
+		return git.Auth{}, fmt.Errorf("%w: Secret %s: %w", git.ErrAuthentication, name, err)
+	}
+	auth, err := git.ParseAuth(url, data)
+	if err != nil {
+		return git.Auth{}, fmt.Errorf("%w: %w", git.ErrAuthentication, err)
+	}
+	return auth, nil
+}
+
+// find returns the Secret that a source may use, and the key of its row. Who must be allowed to use it does not learn
+// whether there is one.
+func (l *Loop) find(url string, s secret) (name string, found store.Secret, err error) {
+	own := false
+	err = l.Store.View(func(tx *store.Tx) error {
+		for _, key := range s.rows() {
+			row, there, err := store.Secrets.Get(tx, key)
+			if err != nil {
+				return err
+			}
+			own = own || there && key == s.rows()[0]
+			if there && s.permits(key, row.Binding, url) {
+				name, found = key, row
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil || name != "" {
+		return name, found, err
+	}
+	host, err := api.HostOf(url)
+	switch {
+	case err != nil:
+		return "", found, fmt.Errorf("%w: %w", errDenied, err)
+	case s.bound:
+		return "", found, fmt.Errorf("%w: no Secret %s of the hub is bound to host %s and namespace %s; let an operator apply one to the hub "+
+			"in the namespace %s or %s, with the annotations %s: %s and %s: %s", errDenied, s.name, host, s.namespace,
+			s.namespace, api.DefaultNamespace, api.HostsAnnotation, host, api.NamespacesAnnotation, s.namespace)
+	case own:
+		return "", found, fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct spec.url",
+			errDenied, s.rows()[0], host, api.HostsAnnotation)
+	}
+	return "", found, fmt.Errorf("%w: the hub has no Secret %s, which spec.secretRef names: give it one", git.ErrAuthentication, s.rows()[0])
+}

@@ -1,0 +1,151 @@
+package fetch_test
+
+import (
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+func confined(row *store.Resource, _ map[string]any) {
+	row.Confined = &api.Confinement{Namespace: "team", Account: "team"}
+}
+
+// bind writes a Secret with a password that tells it apart, and with annotations.
+func (h *hub) bind(name, hosts, namespaces string) {
+	h.Helper()
+	annotations := map[string]string{api.HostsAnnotation: hosts, api.NamespacesAnnotation: namespaces}
+	maps.DeleteFunc(annotations, func(_, value string) bool { return value == "" })
+	binding, err := api.ReadBinding(annotations)
+	if err != nil {
+		h.Fatal(err)
+	}
+	sealed, err := h.vault.Seal(name, map[string][]byte{"username": []byte("u"), "password": []byte("of " + name)})
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.update(func(tx *store.Tx) error {
+		return store.Secrets.Put(tx, name, store.Secret{Sealed: sealed, Binding: binding})
+	})
+}
+
+// passwords are those that the fetcher was given, without repetition.
+func (h *hub) passwords() string {
+	h.remote.mu.Lock()
+	defer h.remote.mu.Unlock()
+	var seen []string
+	for _, c := range h.remote.calls {
+		if p := c.req.Auth.Password; len(seen) == 0 || seen[len(seen)-1] != p {
+			seen = append(seen, p)
+		}
+	}
+	return strings.Join(seen, ", ")
+}
+
+// TestSecret is whose source may use which Secret of the hub, and what it is told if not.
+func TestSecret(t *testing.T) {
+	type bound struct{ name, hosts, namespaces string }
+	const host = "example.com" // of url
+	const operators, east = "", "east"
+	for _, test := range []struct {
+		name      string
+		cluster   string
+		namespace string
+		secrets   []bound
+		options   []option
+		want      string // the password; empty: denied
+		told      string
+	}{
+		{"operator", operators, "team", []bound{{"team/git", "", ""}}, nil, "of team/git", ""},
+		{"operator/host", operators, "team", []bound{{"team/git", host, ""}}, nil, "of team/git", ""},
+		{"operator/another_host", operators, "team", []bound{{"team/git", "other.com", ""}}, nil, "", "Secret team/git is not bound to host example.com"},
+		{"operator/shared", operators, "team", []bound{{"flux-system/git", host, "team"}}, nil, "of flux-system/git", ""},
+		{"operator/not_shared", operators, "team", []bound{{"flux-system/git", host, ""}}, nil, "", "the hub has no Secret team/git"},
+		{"operator/own_before_shared", operators, "team", []bound{{"flux-system/git", host, "team"}, {"team/git", "", ""}}, nil, "of team/git", ""},
+
+		{"cluster", east, "team", []bound{{"team/git", host, "team"}}, nil, "of team/git", ""},
+		{"cluster/shared", east, "team", []bound{{"flux-system/git", host, "blue,team"}}, nil, "of flux-system/git", ""},
+		{"cluster/not_bound", east, "flux-system", []bound{{"flux-system/git", "", ""}}, nil, "", "no Secret git of the hub is bound to host example.com and namespace flux-system"},
+		{"cluster/no_namespace", east, "team", []bound{{"team/git", host, ""}}, nil, "", "fleet.nave.io/namespaces: team"},
+		{"cluster/another_namespace", east, "team", []bound{{"team/git", host, "blue"}, {"flux-system/git", host, "blue"}}, nil, "", "fleet.nave.io/namespaces: team"},
+		{"cluster/another_host", east, "team", []bound{{"team/git", "other.com", "team"}}, nil, "", "fleet.nave.io/hosts: example.com"},
+		{"cluster/another_port", east, "team", []bound{{"team/git", host, "team"}}, []option{from("https://example.com:8443/x")}, "", "fleet.nave.io/hosts: example.com:8443"},
+		{"cluster/clear_text", east, "team", []bound{{"team/git", host, "team"}}, []option{from("http://example.com/x")}, "", "fleet.nave.io/hosts: example.com:80"},
+		{"cluster/attacker", east, "team", []bound{{"team/git", host, "team"}}, []option{from("https://example.com@evil.org/x")}, "", "host evil.org"},
+		{"cluster/none", east, "team", nil, nil, "", "no Secret git of the hub is bound to host example.com and namespace team"},
+
+		{"tenant_of_the_hub", operators, "team", []bound{{"team/git", "", ""}}, []option{confined}, "", "no Secret git of the hub is bound"},
+		{"tenant_of_the_hub/bound", operators, "team", []bound{{"team/git", host, "team"}}, []option{confined}, "of team/git", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			play(t, func(h *hub) {
+				for _, s := range test.secrets {
+					h.bind(s.name, s.hosts, s.namespaces)
+				}
+				k := api.Key{Cluster: test.cluster, Kind: api.GitRepositoryKind, Namespace: test.namespace, Name: "x"}
+				h.put(k, append([]option{secret("git")}, test.options...)...)
+				if got := h.passwords(); got != test.want {
+					t.Errorf("password %q, want %q", got, test.want)
+				}
+				o := h.outcome(k)
+				if denied := test.want == ""; denied == (o.Ready == "True") || !strings.Contains(o.Message, test.told) {
+					t.Errorf("outcome %+v, want %q", o, test.told)
+				}
+				if test.want == "" && test.cluster == east && o.Reason != "AccessDenied" {
+					t.Errorf("reason %s", o.Reason)
+				}
+			})
+		})
+	}
+}
+
+// TestSecret_apart proves that a source without the right to a Secret gets nothing of one that has it.
+func TestSecret_apart(t *testing.T) {
+	play(t, func(h *hub) {
+		h.bind("flux-system/git", "", "")
+		operator, tenant := key("", "fleet"), key("east", "steal")
+		h.put(operator, secret("git"))
+		h.put(tenant, secret("git"))
+		if o := h.outcome(operator); o.Ready != "True" {
+			t.Errorf("operator: %+v", o)
+		}
+		if o := h.outcome(tenant); o.Ready != "False" || o.Revision != "" {
+			t.Errorf("tenant: %+v", o)
+		}
+		h.bind("flux-system/git", "example.com", "flux-system") // and at once when it is allowed
+		if o := h.outcome(tenant); o.Ready != "True" || o.Revision != "one" {
+			t.Errorf("allowed: %+v", o)
+		}
+		h.bind("flux-system/git", "", "") // and no longer
+		if o := h.outcome(tenant); o.Ready != "False" {
+			t.Errorf("withdrawn: %+v", o)
+		}
+		artifacts := 0
+		for _, row := range h.sources() {
+			if row.Artifact != nil {
+				artifacts++
+			}
+		}
+		if artifacts != 1 {
+			t.Errorf("%d sources have an artifact, want the operator's alone", artifacts)
+		}
+		h.pass(time.Minute)
+		if o := h.outcome(operator); o.Ready != "True" {
+			t.Errorf("operator afterwards: %+v", o)
+		}
+	})
+}
+
+// TestSecret_shared fetches anew when the Secret changes that the operators share.
+func TestSecret_shared(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(api.Key{Cluster: "east", Kind: api.GitRepositoryKind, Namespace: "team", Name: "x"}, secret("git"), every("1h"))
+		h.bind("flux-system/git", "example.com", "team")
+		if got := h.passwords(); got != "of flux-system/git" {
+			t.Errorf("password %q", got)
+		}
+	})
+}
