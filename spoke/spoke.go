@@ -197,7 +197,7 @@ func (s *Spoke) build() {
 	s.reporter = report.New(s.session, c.Log)
 	s.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
 	applier := apply.New(apply.Config{
-		Client: s.client, Index: index, Allow: s.policy.Allows, OwnNamespace: c.Namespace, Log: c.Log,
+		Client: s.client, Index: index, Allow: s.policy.Allows, Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
 	})
 	s.agent = agent.New(agent.Config{
 		Cluster: c.id(), Keyring: s.keyring, Store: s.state, Hub: s.session, Applier: applier, Watcher: s.watcher, Index: index,

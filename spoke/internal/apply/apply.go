@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
 // DefaultConcurrency is how many objects are sent at the same time.
@@ -20,10 +21,10 @@ type Config struct {
 	Index  *inventory.Index
 	// Allow is the cluster's local policy; nil allows everything. It is asked before an object is applied or deleted.
 	Allow func(bundle.ObjectIdentity) error
-	// OwnNamespace is where the spoke runs. It is never deleted.
-	OwnNamespace string
-	Concurrency  int // 0: DefaultConcurrency
-	Log          *slog.Logger
+	// Self is the spoke's own installation, which is neither applied nor deleted.
+	Self        trust.Self
+	Concurrency int // 0: DefaultConcurrency
+	Log         *slog.Logger
 }
 
 // Applier applies and deletes Applications. It is safe for concurrent use by different Applications.

@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/trust"
 	"github.com/navefleet/nave/spoke/internal/watch"
 )
 
@@ -138,7 +139,7 @@ func (w *world) restart(disk []byte) {
 		client.Warm(w.inventory.Mappings()...)
 		w.index.Put(w.inventory)
 	}
-	w.applier = apply.New(apply.Config{Client: client, Index: w.index, OwnNamespace: "nave-system"})
+	w.applier = apply.New(apply.Config{Client: client, Index: w.index, Self: trust.Self{Namespace: "nave-system"}})
 }
 
 func (w *world) must(err error) {

@@ -22,7 +22,7 @@
 //	    client.Warm(inv.Mappings()...)           // no discovery after a restart
 //	    index.Put(inv)
 //	}
-//	applier := apply.New(apply.Config{Client: client, Index: index, Allow: policy.Allows, OwnNamespace: …, Log: …})
+//	applier := apply.New(apply.Config{Client: client, Index: index, Allow: policy.Allows, Self: trust.Self{Namespace: …}, Log: …})
 //	watcher := watch.New(watch.Config{Client: client, Index: index, Log: …})
 //	go watcher.Run(ctx)                          // follows the kinds in the index by itself
 //

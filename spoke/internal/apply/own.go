@@ -2,12 +2,14 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
 // mostLooks bounds how often an object is looked at for one deletion, when somebody writes it between look and deletion.
@@ -90,6 +92,22 @@ func (r *run) trace(ctx context.Context, d Desired, refused error) (item invento
 	}
 	r.mapped(ctx, &item, d)
 	return record(item, live), true
+}
+
+// sparesSelf returns an error for a binding that gives the spoke its rights, as it is in the cluster or as it would be applied. The
+// live one is read with the spoke's own account: whoever may write a binding need not be allowed to read it.
+func (r *run) sparesSelf(ctx context.Context, id bundle.ObjectIdentity, desired *manifest.Object) error {
+	if !trust.IsBinding(id) || r.Self.Namespace == "" {
+		return nil
+	}
+	if err := r.Self.AllowsBinding(desired); err != nil {
+		return err
+	}
+	live, err := r.Client.Look(ctx, id, true)
+	if reason := kube.ReasonOf(err); reason == kube.NotFound || reason == kube.NoMatch {
+		return nil
+	}
+	return errors.Join(err, r.Self.AllowsBinding(live.Object))
 }
 
 // marked is what the inventory holds of an object while it is being sent.

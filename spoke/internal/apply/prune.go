@@ -3,6 +3,7 @@ package apply
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
 // clearGone deletes what is recorded and not desired any more, once everything desired was applied. Without pruning, what is
@@ -165,6 +167,9 @@ func (r *run) deleteOne(ctx context.Context, id manifest.ID, claimed claims) {
 // remove asks the local policy and the live object, and deletes the object if both allow it.
 func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 	o, item := r.prior.Identity(id), r.prior.Items[id]
+	if r.Self.Allows(o) != nil {
+		return Released, nil
+	}
 	if r.Allow != nil {
 		if err := r.Allow(o); err != nil {
 			return Held, fmt.Errorf("%s is not allowed to be deleted here: %w", id, err)
@@ -177,9 +182,11 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 		if r.spared(id, item, live) {
 			return leaveIt, nil
 		}
-		return deleteIt, r.vacant(ctx, id)
+		return deleteIt, errors.Join(r.vacant(ctx, id), r.sparesSelf(ctx, o, nil))
 	})
 	switch {
+	case errors.Is(err, trust.ErrSelf):
+		return Released, nil
 	case err != nil:
 		return Held, err
 	case decided == leaveIt:
@@ -191,13 +198,13 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 // spared reports whether a live object is to stay: it says so, it does not prove to be ours, or no cluster is without it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
 	return kept(live.Annotations) || !item.Proves(live, r.owner) ||
-		id.Group == "" && id.Kind == "Namespace" && r.protected(id.Name)
+		id.Group == "" && id.Kind == "Namespace" && protected(id.Name)
 }
 
-// protected reports whether a namespace is never deleted: the spoke's own, and those without which there is no cluster.
-func (r *run) protected(namespace string) bool {
+// protected reports whether a namespace is never deleted, because no cluster is without it.
+func protected(namespace string) bool {
 	switch namespace {
-	case r.OwnNamespace, "default", "kube-system", "kube-public", "kube-node-lease":
+	case "default", "kube-system", "kube-public", "kube-node-lease":
 		return true
 	}
 	return false

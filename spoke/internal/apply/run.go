@@ -15,6 +15,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
 // Apply brings a set into the cluster. The ChangeSet is never nil, and its inventory is what is owned afterwards, also when
@@ -109,7 +110,7 @@ func (r *run) decide() []int {
 		switch {
 		case seen[id]:
 			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.owner)
-		case known && settled(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any():
+		case known && settled(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any() && r.Self.Allows(d.ObjectIdentity) == nil:
 			r.claim(id, item)
 		default:
 			send = append(send, i)
@@ -207,8 +208,11 @@ func (r *run) sendOne(ctx context.Context, i int) {
 		r.Index.Abandon(id)
 		item, stays := r.trace(ctx, d, err)
 		r.fail(i, err)
-		if stays {
+		switch {
+		case stays:
 			r.note(id, item)
+		case errors.Is(err, trust.ErrSelf):
+			r.disown(id)
 		}
 		return
 	}
@@ -247,6 +251,16 @@ func (r *run) note(id manifest.ID, item inventory.Item) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next.Items[id] = item
+}
+
+// disown takes an object out of the inventory that an earlier version of the spoke applied, or would have.
+func (r *run) disown(id manifest.ID) {
+	if owner, _, known := r.Index.Owner(id); known && owner == r.owner {
+		r.Index.Forget(id)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.next.Items, id)
 }
 
 // giveUp stops the run after an error that every other object would get as well; the caller holds the mutex.

@@ -24,6 +24,9 @@ type result struct {
 
 // send brings one object into the cluster. Its errors are redacted and name the object.
 func (r *run) send(ctx context.Context, d Desired) (result, error) {
+	if err := r.Self.Allows(d.ObjectIdentity); err != nil {
+		return result{}, err
+	}
 	if r.Allow != nil {
 		if err := r.Allow(d.ObjectIdentity); err != nil {
 			return result{}, fmt.Errorf("%s is not allowed here: %w", d.ID(), err)
@@ -37,6 +40,9 @@ func (r *run) send(ctx context.Context, d Desired) (result, error) {
 		return result{}, fmt.Errorf("%s: %w", d.ID(), err)
 	}
 	if err := fit(loaded.Object, d.ObjectIdentity); err != nil {
+		return result{}, err
+	}
+	if err := r.sparesSelf(ctx, d.ObjectIdentity, loaded.Object); err != nil {
 		return result{}, err
 	}
 	r.define(loaded.Object)

@@ -456,18 +456,6 @@ func TestWaitForTerminationSaysWhatItWaitsFor(t *testing.T) {
 	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a", `{"metadata":{"finalizers":null}}`))
 }
 
-func TestTheSpokesOwnNamespaceIsNeverDeleted(t *testing.T) {
-	w := newWorld(t)
-	w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: nave-system}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n")
-	changes := w.apply("")
-	if changes.Count(apply.Deleted) != 1 || changes.Count(apply.Released) != 1 {
-		t.Error(changes)
-	}
-	if o, err := w.admin.Get(t.Context(), "Namespace", "", "nave-system"); err != nil || o.GetDeletionTimestamp() != nil {
-		t.Error("it was deleted", err)
-	}
-}
-
 func TestACrashAtAnyMomentLosesNoObject(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "1"))
