@@ -41,6 +41,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/hub/internal/source/git"
+	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/signing"
@@ -70,6 +71,9 @@ type Config struct {
 	// RenderWorker is the command that serves worker.ServeWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
 	RenderWorker []string
+	// FetchWorker is the command that serves the other ServeWorker, of hub/internal/source/worker. Empty: fetch in this
+	// process, without its limits.
+	FetchWorker []string
 
 	// NewKeys names keys to make anew when they are missing from a data folder that was used: signing.key, ca, vault.key.
 	// Without it that is an error. Whoever asks for one starts over with it; see lostKeys.
@@ -132,7 +136,8 @@ type Hub struct {
 	vault      *store.Vault
 	credential *identity.Credential
 	registry   *prometheus.Registry
-	pool       *worker.Pool // nil: rendering in this process
+	pool       *worker.Pool      // nil: rendering in this process
+	fetchers   *fetchworker.Pool // nil: fetching in this process
 
 	fetch    *fetch.Loop
 	plan     *plan.Planner
@@ -203,12 +208,12 @@ func (h *Hub) build() error {
 	if err != nil {
 		return err
 	}
-	network, err := h.network()
+	fetcher, err := h.fetcher()
 	if err != nil {
 		return err
 	}
 	h.fetch = fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Fetcher: git.New(git.Config{Dir: c.SourceDir, Network: network}), Log: c.Log, Metrics: h.registry,
+		Store: h.store, Vault: h.vault, Fetcher: fetcher, Log: c.Log, Metrics: h.registry,
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Renderer: renderer, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Log: c.Log, Metrics: h.registry, Now: c.Now,
@@ -230,6 +235,21 @@ func (h *Hub) build() error {
 		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	}))
 	return nil
+}
+
+// fetcher returns what fetches, in worker processes or in this one.
+func (h *Hub) fetcher() (*git.Fetcher, error) {
+	network, err := h.network()
+	if err != nil || len(h.config.FetchWorker) == 0 {
+		return git.New(git.Config{Dir: h.config.SourceDir, Network: network}), err
+	}
+	h.fetchers, err = fetchworker.New(fetchworker.Config{
+		Command: h.config.FetchWorker, Workers: fetch.Workers, Log: h.config.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return git.New(git.Config{Dir: h.config.SourceDir, Network: network, Run: h.fetchers.Git}), nil
 }
 
 // network says which servers the hub dials for its users: those of sources, and not the hub itself.
@@ -335,6 +355,9 @@ func (h *Hub) close() error {
 	var errs []error
 	if h.pool != nil {
 		errs = append(errs, h.pool.Close())
+	}
+	if h.fetchers != nil {
+		errs = append(errs, h.fetchers.Close())
 	}
 	for _, l := range []net.Listener{h.listener, h.httpListener} {
 		if l != nil {

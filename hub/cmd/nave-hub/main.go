@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/navefleet/nave/hub"
 	"github.com/navefleet/nave/hub/internal/render/worker"
+	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/shared/memory"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
@@ -29,9 +31,6 @@ func main() {
 		os.Exit(1)
 	}
 }
-
-// workerCommand is the hidden command that makes this binary a render worker.
-const workerCommand = "render-worker"
 
 func newCommand() *cobra.Command {
 	var c hub.Config
@@ -68,17 +67,22 @@ func newCommand() *cobra.Command {
 	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false, "refuse sources of another namespace than the Kustomization's, as in Flux")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	command.AddCommand(newWorkerCommand(), newOperatorCommand())
+	command.AddCommand(
+		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", worker.ServeWorker),
+		newWorkerCommand(fetchworker.Command, "Fetch what the hub asks for on standard input", fetchworker.ServeWorker),
+		newOperatorCommand(),
+	)
 	return command
 }
 
-// run starts the hub with this binary as its render worker.
+// run starts the hub with this binary as its workers.
 func run(ctx context.Context, c hub.Config) error {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program, to start render workers: %w", err)
+		return fmt.Errorf("find this program, to start workers: %w", err)
 	}
-	c.RenderWorker = []string{self, workerCommand}
+	c.RenderWorker = []string{self, worker.Command}
+	c.FetchWorker = []string{self, fetchworker.Command}
 	h, err := hub.New(c)
 	if err != nil {
 		return err
@@ -86,15 +90,14 @@ func run(ctx context.Context, c hub.Config) error {
 	return h.Run(ctx)
 }
 
-func newWorkerCommand() *cobra.Command {
+// newWorkerCommand returns a hidden command that makes this binary a worker of the hub that started it.
+func newWorkerCommand(name, short string, serve func(io.Reader, io.Writer) error) *cobra.Command {
 	return &cobra.Command{
-		Use:    workerCommand,
-		Short:  "Render what the hub asks for on standard input",
+		Use:    name,
+		Short:  short,
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return worker.ServeWorker(os.Stdin, os.Stdout)
-		},
+		RunE:   func(*cobra.Command, []string) error { return serve(os.Stdin, os.Stdout) },
 	}
 }
 

@@ -36,7 +36,7 @@ type Config struct {
 	Env []string
 	// Workers is how many processes run at once; default: the number of CPUs.
 	Workers int
-	// Timeout is for one request, from when a process takes it.
+	// Timeout is for one request, from when a process takes it. Zero: only the context of the request ends it.
 	Timeout time.Duration
 	// Memory is a limit on what one process holds, in bytes (Linux only).
 	Memory int64
@@ -124,11 +124,12 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tooLong := fmt.Errorf("%w (more than %s)", ErrTimeout, p.config.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, p.config.Timeout, tooLong)
-	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	if limit := p.config.Timeout; limit > 0 {
+		tooLong := fmt.Errorf("%w (more than %s)", ErrTimeout, limit)
+		defer time.AfterFunc(limit, func() { end(tooLong) }).Stop()
+	}
 	defer context.AfterFunc(p.stop, func() { end(ErrClosed) })()
 	go p.watch(ctx, w.cmd.Process.Pid, end)
 	content, err := w.ask(ctx, request)

@@ -33,8 +33,8 @@ type Service struct {
 // Serve is a confined process: it answers requests until standard input ends. It confines the process first to the
 // memory that the pool allows. Nothing else of the process may use standard output.
 func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
-	output := limitOf(outputVariable, math.MaxUint32)
-	if memory := limitOf(memoryVariable, 0); memory > 0 {
+	output, memory := limitOf(outputVariable, math.MaxUint32), limitOf(memoryVariable, 0)
+	if memory > 0 {
 		debug.SetMemoryLimit(memory / 4 * 3) // collect garbage harder before the pool ends the process
 		if err := limitMemory(hardLimit * memory); err != nil {
 			return fmt.Errorf("limit memory: %w", err)
@@ -55,6 +55,9 @@ func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 		answer, err := s.Answer(request)
 		if err := writeAnswer(stdout, answer, err, s.Reasons, output); err != nil {
 			return err
+		}
+		if memory > 0 && residentMemory(os.Getpid()) > memory/2 {
+			debug.FreeOSMemory() // the next request is not blamed for this one's garbage
 		}
 	}
 }

@@ -9,7 +9,8 @@
 //   - Each of them has its own Outcome. All of a source are written in one transaction, with the source's row. Where
 //     nothing changed nothing is written: a poll that finds an unmoved reference does not touch the disk.
 //   - A failure keeps the artifact. The next attempt comes after 1 s, 2 s, 4 s … up to the interval, each time up to a half
-//     less, so that a thousand sources of one broken server do not come back at once.
+//     less, so that a thousand sources of one broken server do not come back at once. Sources that failed the last time or
+//     were never fetched do not get all workers, so that slow servers do not keep the others waiting.
 //
 // Artifacts that no source has any more are removed after a while.
 package fetch

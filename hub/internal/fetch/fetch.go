@@ -14,8 +14,14 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
+// Workers is how many fetches run at a time; of them at most unproven are of sources that failed the last time or were
+// never fetched.
 const (
-	workers     = 4                // fetches at a time
+	Workers  = 6
+	unproven = 4
+)
+
+const (
 	firstRetry  = time.Second      // after a failure; doubles up to the interval
 	leastPause  = time.Second      // between two fetches of one source, whatever its interval
 	sweepEvery  = 10 * time.Minute // how often unused artifacts are looked for
@@ -51,6 +57,7 @@ type Loop struct {
 	keys    map[string]string
 	gone    leftovers
 	running int
+	trying  int // of them, unproven ones
 	results chan result
 	sweepAt time.Time
 	swept   chan struct{} // not nil while a sweep runs
@@ -67,7 +74,7 @@ func New(c Config) *Loop {
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
 		gone:    leftovers{sources: map[string]bool{}, outcomes: map[string]bool{}},
-		results: make(chan result, workers),
+		results: make(chan result, Workers),
 	}
 }
 
@@ -133,7 +140,7 @@ func (l *Loop) wait(ctx context.Context, watcher *store.Watcher) error {
 		l.swept, l.sweepAt = nil, time.Now().Add(sweepEvery)
 		return nil
 	case r := <-l.results:
-		l.running--
+		l.ended(r)
 		return l.finish(r)
 	case _, open := <-watcher.C():
 		if !open {
@@ -147,10 +154,13 @@ func (l *Loop) wait(ctx context.Context, watcher *store.Watcher) error {
 func (l *Loop) start(ctx context.Context) {
 	now := time.Now()
 	for _, s := range l.due(now) {
-		if l.running == workers {
-			break
+		if l.mustWait(s) {
+			continue
 		}
 		l.running++
+		if s.unproven() {
+			l.trying++
+		}
 		l.launch(ctx, s)
 	}
 	if l.swept == nil && !now.Before(l.sweepAt) {
@@ -158,10 +168,24 @@ func (l *Loop) start(ctx context.Context) {
 	}
 }
 
+// mustWait reports whether a source has to wait for a worker. Unproven sources, whose server may be slow, do not get all
+// workers: the other sources need not wait for them.
+func (l *Loop) mustWait(s *scheduled) bool {
+	return l.running == Workers || s.unproven() && l.trying == unproven
+}
+
+// ended takes a fetch off those that run.
+func (l *Loop) ended(r result) {
+	l.running--
+	if r.unproven {
+		l.trying--
+	}
+}
+
 // drain waits for the workers.
 func (l *Loop) drain() {
-	for ; l.running > 0; l.running-- {
-		<-l.results
+	for l.running > 0 {
+		l.ended(<-l.results)
 	}
 	if l.swept != nil {
 		<-l.swept

@@ -29,6 +29,7 @@ type remote struct {
 	revision map[string]string
 	fails    map[string]error
 	slow     time.Duration
+	slowly   map[string]time.Duration // by URL, instead of slow
 	calls    []call
 	running  int
 	most     int // that ran at once
@@ -48,6 +49,9 @@ func (r *remote) Fetch(ctx context.Context, req git.Request, last *source.Artifa
 	r.running++
 	r.most = max(r.most, r.running)
 	revision, err, slow := r.revision[req.URL], r.fails[req.URL], r.slow
+	if own, ok := r.slowly[req.URL]; ok {
+		slow = own
+	}
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
@@ -535,6 +539,38 @@ func TestFourFetchesRunAtATime(t *testing.T) {
 			t.Errorf("%d at once, want 4", h.remote.most)
 		}
 		h.wantFetches(20, "in all")
+	})
+}
+
+// TestSlowSources has ten servers that answer nothing within the time of a fetch, again and again.
+func TestSlowSources(t *testing.T) {
+	play(t, func(h *hub) {
+		good := key("", "good")
+		h.put(good, every("1h"))
+		h.pass(time.Second)
+		h.remote.mu.Lock()
+		h.remote.slowly = map[string]time.Duration{}
+		h.remote.mu.Unlock()
+		for i := range 10 {
+			slow := fmt.Sprintf("https://slow%d.example.com/x.git", i)
+			h.remote.mu.Lock()
+			h.remote.slowly[slow] = time.Minute
+			h.remote.mu.Unlock()
+			h.remote.set(slow, "", errors.New("over the time limit"))
+			h.put(key("", fmt.Sprint("slow", i)), from(slow), every("1m"))
+		}
+		for i := range 20 {
+			h.pass(17 * time.Second)
+			at := fmt.Sprint("request ", i)
+			h.put(good, every("1h"), requested(at))
+			h.pass(time.Second)
+			if o := h.outcome(good); o.HandledRequest != at {
+				t.Errorf("%s is not handled after a second: %+v", at, o)
+			}
+		}
+		if calls := h.remote.count(); calls < 30 {
+			t.Errorf("%d fetches: the slow ones wait for ever", calls)
+		}
 	})
 }
 

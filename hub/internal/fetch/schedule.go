@@ -112,6 +112,9 @@ func (s *scheduled) idle() bool {
 	return true
 }
 
+// unproven reports whether the last fetch of a source failed, or there was none.
+func (s *scheduled) unproven() bool { return s.failures > 0 || s.row.Artifact == nil }
+
 // hurry asks for a fetch at once, or right after the one that is running.
 func (s *scheduled) hurry() {
 	s.next, s.again = time.Now(), s.running
@@ -169,11 +172,9 @@ func (l *Loop) next() time.Time {
 	if l.swept != nil {
 		next = time.Now().Add(sweepEvery)
 	}
-	if l.running == workers {
-		return next // a result comes before any other fetch can start
-	}
 	for _, s := range l.sources {
-		if !s.running && !s.idle() && s.next.Before(next) {
+		// Where a source must wait, a result comes before it can start.
+		if !s.running && !s.idle() && !l.mustWait(s) && s.next.Before(next) {
 			next = s.next
 		}
 	}

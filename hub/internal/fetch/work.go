@@ -17,6 +17,7 @@ type result struct {
 	source   *scheduled
 	artifact source.Artifact
 	err      error
+	unproven bool              // the source was, when the fetch began
 	requests map[string]string // by path: the requests to reconcile that this fetch answers
 	took     time.Duration
 }
@@ -26,7 +27,7 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running = true
 	req, last, secret := s.request, s.row.Artifact, s.secret
 	req.Timeout = s.timeout()
-	r := result{source: s, requests: map[string]string{}}
+	r := result{source: s, unproven: s.unproven(), requests: map[string]string{}}
 	for path, m := range s.members {
 		r.requests[path] = m.requested
 	}

@@ -72,7 +72,10 @@ func New(c Config) (*Pool, error) {
 		Command: c.Command, Workers: c.Workers, Timeout: c.Timeout, Memory: c.Memory, Output: c.Output,
 		Reasons: reasons, Log: c.Log,
 	})
-	return &Pool{processes}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Pool{processes}, nil
 }
 
 // Kustomize implements render.Renderer. A build that takes too long or too much costs its worker and fails with an

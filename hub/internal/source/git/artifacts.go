@@ -52,30 +52,6 @@ func (f *Fetcher) mark(dir string) bool {
 	return true
 }
 
-// place lets write fill a directory beside all others and then gives it its name. Whatever has the name is broken, or it
-// would have been used.
-func (f *Fetcher) place(dir string, write func(tmp string) error) error {
-	tmp, err := os.MkdirTemp(f.tmp(), "artifact-")
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	defer os.RemoveAll(tmp)
-	if err := write(tmp); err != nil {
-		return err
-	}
-	home := filepath.Dir(dir)
-	if err := os.MkdirAll(filepath.Dir(home), 0o700); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	if err := errors.Join(os.Chmod(tmp, 0o755), f.discard(home), os.Rename(tmp, home)); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	if !f.mark(dir) {
-		return fmt.Errorf("%w: %s went away", ErrStorage, dir)
-	}
-	return nil
-}
-
 // discard removes a directory. It takes its name away first, so that nobody finds it half removed.
 func (f *Fetcher) discard(dir string) error {
 	doomed, err := f.take(dir)
@@ -160,7 +136,7 @@ func (f *Fetcher) sweepCaches(ctx context.Context) error {
 		if err != nil || time.Since(info.ModTime()) < cacheLife {
 			continue
 		}
-		unlock, err := f.lock(ctx, filepath.Base(dir))
+		unlock, err := lock(ctx, f.lockOf(filepath.Base(dir)))
 		if err != nil {
 			return err
 		}
@@ -171,21 +147,4 @@ func (f *Fetcher) sweepCaches(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// lock waits for its turn with a cache.
-func (f *Fetcher) lock(ctx context.Context, id string) (unlock func(), err error) {
-	f.mu.Lock()
-	turn, ok := f.caches[id]
-	if !ok {
-		turn = make(chan struct{}, 1)
-		f.caches[id] = turn
-	}
-	f.mu.Unlock()
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

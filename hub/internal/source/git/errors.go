@@ -39,6 +39,8 @@ var (
 	ErrLimit = errors.New("over the limit")
 	// ErrTree: the commit's tree has an entry that is refused.
 	ErrTree = errors.New("the tree is refused")
+	// ErrWorker: the process that fetched ended.
+	ErrWorker = errors.New("the fetch worker ended")
 	// ErrStorage: the hub could not read or write its own disk.
 	ErrStorage = errors.New("the hub's storage failed")
 )
@@ -104,19 +106,9 @@ func classify(err error) error {
 	}
 }
 
-// finish turns what ended a fetch into the error its caller sees, with the URL and what was asked for.
-func finish(ctx, caller context.Context, req Request, err error) error {
-	if caller.Err() != nil {
-		return context.Cause(caller)
-	}
-	name := fmt.Sprintf("fetch %s at %s", Redact(req.URL), req.Ref)
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w of %s (spec.timeout)", name, ErrTimeout, req.Timeout)
-	}
-	if errors.Is(err, errCache) { // twice in a row: the server does not send what it should
-		err = fmt.Errorf("%w: %w", ErrProtocol, err)
-	}
-	return fmt.Errorf("%s: %w", name, classify(err))
+// explain returns the error that the caller of Fetch sees, with the URL and what was asked for.
+func explain(req Request, err error) error {
+	return fmt.Errorf("fetch %s at %s: %w", Redact(req.URL), req.Ref, err)
 }
 
 // Redact returns a URL without its user information, except the user name of an ssh URL.

@@ -14,7 +14,7 @@ import (
 
 // keep returns the files that are not ignored, as Flux decides it: .sourceignore files and spec.ignore replace the default
 // exclusions, spec.ignore comes last and so may overrule, and Git's own files are excluded first in either case.
-func (r *repository) keep(ctx context.Context, files []file, ignore *string, limits Limits) ([]file, error) {
+func (r *repository) keep(ctx context.Context, files []file, ignore *string) ([]file, error) {
 	patterns, err := r.ignoreFiles(ctx, files)
 	if err != nil {
 		return nil, err

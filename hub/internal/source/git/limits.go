@@ -9,7 +9,7 @@ import (
 
 // Limits bound one fetch. A zero field means the default beside it.
 type Limits struct {
-	Timeout    time.Duration // of the whole fetch: 60 s
+	Timeout    time.Duration // of the whole fetch: 60 s; at most maxTimeout
 	Advertised int64         // bytes of the server's list of references: 64 MiB
 	Pack       int64         // bytes of one transfer: 512 MiB; the objects in it may inflate to eight times that
 	Objects    int           // Git objects in one transfer: 1,000,000
@@ -17,6 +17,9 @@ type Limits struct {
 	Files      int           // files of the artifact: 100,000; the commit's tree may hold ten times as many entries
 	File       int64         // bytes of one file: 64 MiB
 }
+
+// maxTimeout is the most that a request gets: a slow server holds a worker for so long.
+const maxTimeout = 10 * time.Minute
 
 const (
 	inflation  = 8        // inflated bytes of a transfer, as a multiple of Limits.Pack

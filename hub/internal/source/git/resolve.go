@@ -140,8 +140,9 @@ func resolveVersion(text string, refs *packp.AdvRefs) (choice, error) {
 		found.candidates = append(found.candidates, c)
 	}
 	if best == nil {
+		tags := names(refs, "refs/tags/")
 		return choice{}, fmt.Errorf("%w: no tag is a version in the range %q; the repository has: %s",
-			ErrReferenceNotFound, text, list(names(refs, "refs/tags/"), "tags"))
+			ErrReferenceNotFound, text, list(tags, len(tags), "tags"))
 	}
 	return found, nil
 }
@@ -176,20 +177,21 @@ func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
 		return fmt.Errorf("%w: the repository is empty", ErrReferenceNotFound)
 	}
 	has := names(refs, prefix)
-	has = has[:min(len(has), maxCompared)]
+	total := len(has)
+	has = has[:min(total, maxCompared)]
 	slices.SortStableFunc(has, func(a, b string) int { return distance(a, name) - distance(b, name) })
 	plural := map[string]string{"branch": "branches", "tag": "tags", "reference": "references"}[kind]
-	return fmt.Errorf("%w: %s %q not found; the repository has: %s", ErrReferenceNotFound, kind, name, list(has, plural))
+	return fmt.Errorf("%w: %s %q not found; the repository has: %s", ErrReferenceNotFound, kind, name, list(has, total, plural))
 }
 
-// list prints the first of some names.
-func list(names []string, plural string) string {
+// list prints the first of some names, of which there are total.
+func list(names []string, total int, plural string) string {
 	const most = 10
 	switch {
 	case len(names) == 0:
 		return "no " + plural
 	case len(names) > most:
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), total-most)
 	default:
 		return strings.Join(names, ", ")
 	}

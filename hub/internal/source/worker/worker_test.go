@@ -1,0 +1,249 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/dial"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+// The test binary is its own worker: the first argument says of what kind.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 2 {
+		os.Exit(m.Run())
+	}
+	switch os.Args[1] {
+	case Command:
+		if err := ServeWorker(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case "hangs":
+		_ = syscall.Pause()
+	case "dies":
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		os.Exit(3)
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// newFetcher returns a fetcher that fetches in workers of a kind and may dial the servers of these tests.
+func newFetcher(t *testing.T, c Config, kind string) *git.Fetcher {
+	t.Helper()
+	c.Command = []string{os.Args[0], kind}
+	p, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	network := dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	return git.New(git.Config{Dir: t.TempDir(), Network: network, Run: p.Git})
+}
+
+func newRepository(t *testing.T, o gittest.Options) *gittest.Repository {
+	t.Helper()
+	server, err := gittest.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	repo, err := server.NewRepository("fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repo
+}
+
+func commit(t *testing.T, repo *gittest.Repository, files map[string]string) {
+	t.Helper()
+	if _, err := repo.Commit(files, "change"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mainOf(repo *gittest.Repository) git.Request {
+	return git.Request{URL: repo.URL(), Ref: git.Reference{Branch: "main"}}
+}
+
+func fetch(t *testing.T, f *git.Fetcher, req git.Request, last *source.Artifact) source.Artifact {
+	t.Helper()
+	a, err := f.Fetch(t.Context(), req, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// fails fetches and wants one of these errors, with these words in its message.
+func fails(t *testing.T, f *git.Fetcher, req git.Request, want []error, words ...string) {
+	t.Helper()
+	_, err := f.Fetch(t.Context(), req, nil)
+	found := false
+	for _, w := range want {
+		found = found || errors.Is(err, w)
+	}
+	if !found {
+		t.Fatalf("got %v, want %v", err, want)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the message %q does not say %q", err, word)
+		}
+	}
+}
+
+func TestFetch(t *testing.T) {
+	repo := newRepository(t, gittest.Options{})
+	commit(t, repo, map[string]string{"a": "1", "d/b": "1"})
+	f := newFetcher(t, Config{}, Command)
+	first := fetch(t, f, mainOf(repo), nil)
+	if again := fetch(t, f, mainOf(repo), &first); again != first {
+		t.Errorf("unmoved: %+v, want %+v", again, first)
+	}
+	commit(t, repo, map[string]string{"a": "2"})
+	second := fetch(t, f, mainOf(repo), &first)
+	if text, err := os.ReadFile(filepath.Join(second.Dir, "a")); string(text) != "2" {
+		t.Errorf("a is %q, %v", text, err)
+	}
+	if left, _ := os.ReadDir(filepath.Join(second.Dir, "..", "..", "..", "..", "tmp")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
+
+// TestErrors has errors that must be the same through a worker as in the own process.
+func TestErrors(t *testing.T) {
+	repo := newRepository(t, gittest.Options{Username: "u", Password: "p"})
+	commit(t, repo, map[string]string{"a": "1"})
+	auth := git.Auth{Username: "u", Password: "p"}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	defer gone.Close()
+	there, here := newFetcher(t, Config{}, Command), git.New(git.Config{
+		Dir: t.TempDir(), Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	})
+	for name, c := range map[string]struct {
+		req  git.Request
+		want error
+	}{
+		"authentication": {git.Request{URL: repo.URL(), Auth: git.Auth{Username: "u", Password: "wrong"}}, git.ErrAuthentication},
+		"reference":      {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "mian"}}, git.ErrReferenceNotFound},
+		"repository":     {git.Request{URL: gone.URL + "/x.git"}, git.ErrRepositoryNotFound},
+		"denied":         {git.Request{URL: "http://169.254.169.254/x.git"}, dial.ErrDenied},
+		"limit": {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "main"}, Limits: git.Limits{Objects: 1}},
+			git.ErrLimit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, want := here.Fetch(t.Context(), c.req, nil)
+			_, got := there.Fetch(t.Context(), c.req, nil)
+			if !errors.Is(got, c.want) || !errors.Is(want, c.want) || got.Error() != want.Error() {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestReasons(t *testing.T) {
+	for name, reason := range git.Reasons {
+		if reason == nil {
+			t.Errorf("%s is no error", name)
+		}
+	}
+}
+
+func TestDeadWorker(t *testing.T) {
+	repo := newRepository(t, gittest.Options{})
+	commit(t, repo, map[string]string{"a": "1"})
+	f := newFetcher(t, Config{}, "dies")
+	fails(t, f, mainOf(repo), []error{git.ErrWorker}, repo.URL(), "branch main", "exit status 3")
+	fails(t, f, mainOf(repo), []error{git.ErrWorker}) // by another one
+}
+
+// TestHangingWorker has a worker that does not even keep the time itself.
+func TestHangingWorker(t *testing.T) {
+	repo := newRepository(t, gittest.Options{})
+	f := newFetcher(t, Config{}, "hangs")
+	req := mainOf(repo)
+	req.Timeout = time.Millisecond
+	fails(t, f, req, []error{git.ErrTimeout}, repo.URL())
+}
+
+// TestSlowServer has a server that sends a byte now and then, for ever.
+func TestSlowServer(t *testing.T) {
+	ended := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+		_, _ = w.Write([]byte("fff0")) // begins a line of nearly 64 KiB
+		for next := time.NewTicker(5 * time.Millisecond); ; {
+			select {
+			case <-next.C:
+				_, _ = w.Write([]byte("a"))
+				_ = http.NewResponseController(w).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}))
+	defer slow.Close()
+	f := newFetcher(t, Config{Workers: 1}, Command)
+	fails(t, f, git.Request{URL: slow.URL + "/x.git", Timeout: 100 * time.Millisecond}, []error{git.ErrTimeout}, "100ms", "spec.timeout")
+	<-ended // the connection goes with the fetch
+	repo := newRepository(t, gittest.Options{})
+	commit(t, repo, map[string]string{"a": "1"})
+	fetch(t, f, mainOf(repo), nil)
+}
+
+// TestCredentials looks at the worker as any process of the machine can, while it fetches with a password.
+func TestCredentials(t *testing.T) {
+	const canary = "s3cr3t-canary"
+	t.Setenv("NAVE_TEST_SECRET", canary) // of the hub
+	seen := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		seen <- password
+		for _, name := range workers(t) {
+			for _, part := range []string{"cmdline", "environ"} {
+				if text, err := os.ReadFile(filepath.Join(name, part)); err != nil || strings.Contains(string(text), canary) {
+					t.Errorf("%s of the worker: %q, %v", part, text, err)
+				}
+			}
+		}
+		http.NotFound(w, r)
+	}))
+	defer server.Close()
+	f := newFetcher(t, Config{Workers: 1}, Command)
+	req := git.Request{URL: server.URL + "/x.git", Auth: git.Auth{Username: "u", Password: canary}}
+	fails(t, f, req, []error{git.ErrRepositoryNotFound})
+	if got := <-seen; got != canary {
+		t.Errorf("the server saw the password %q", got)
+	}
+}
+
+// workers returns the folders in /proc of the workers of this test, at least one.
+func workers(t *testing.T) (found []string) {
+	t.Helper()
+	names, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, name := range names {
+		status, _ := os.ReadFile(name)
+		command, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "cmdline"))
+		if strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", os.Getpid())) && strings.Contains(string(command), Command) {
+			found = append(found, filepath.Dir(name))
+		}
+	}
+	if len(found) == 0 {
+		t.Error("no worker is running")
+	}
+	return found
+}
