@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/navefleet/nave/shared/manifest"
@@ -31,6 +32,14 @@ func (k Key) String() string {
 // Path returns the key as "cluster/Kind/namespace/name", the form that orders keys in the store.
 func (k Key) Path() string {
 	return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/")
+}
+
+// Compare orders keys by cluster, kind, namespace and name.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(
+		cmp.Compare(k.Cluster, other.Cluster), cmp.Compare(k.Kind, other.Kind),
+		cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name),
+	)
 }
 
 // KeyOf returns the key of an admitted object; cluster is empty for an object of the hub.

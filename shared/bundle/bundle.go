@@ -100,6 +100,17 @@ const (
 	Orphan             DeletionPolicy = "Orphan"
 )
 
+// PolicyOnRemoval returns what happens to the objects when the application leaves: Delete, WaitForTermination or Orphan.
+func (a *Application) PolicyOnRemoval() DeletionPolicy {
+	switch {
+	case a.DeletionPolicy != MirrorPrune && a.DeletionPolicy != "":
+		return a.DeletionPolicy
+	case a.Prune:
+		return Delete
+	}
+	return Orphan
+}
+
 // SecretReference names a Secret in the spoke's own cluster.
 type SecretReference struct{ Namespace, Name string }
 

@@ -16,6 +16,7 @@ import (
 func newApplyCommand(s *session) *cobra.Command {
 	var files []string
 	var dryRun bool
+	var agreed agreement
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Create or change objects of the hub: clusters, fleets, sources, kustomizations, secrets",
@@ -25,11 +26,18 @@ func newApplyCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if !dryRun {
+				change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}}
+				if _, err := agreed.to(cmd, client, change); err != nil {
+					return err
+				}
+			}
 			return apply(cmd.Context(), cmd.OutOrStdout(), client, manifest, dryRun)
 		}),
 	}
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file to apply; - is standard input (repeatable)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen, change nothing")
+	agreed.flag(cmd)
 	_ = cmd.MarkFlagRequired("filename")
 	return cmd
 }
@@ -53,8 +61,9 @@ func readFiles(stdin io.Reader, files []string) ([]byte, error) {
 	return bytes.Join(documents, []byte("\n---\n")), nil
 }
 
+// apply sends a manifest. The caller has agreed to what it takes away.
 func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, manifest []byte, dryRun bool) error {
-	answer, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: manifest, DryRun: dryRun})
+	answer, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: manifest, DryRun: dryRun, Confirmed: !dryRun})
 	if err != nil {
 		return err
 	}
@@ -69,20 +78,23 @@ func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient
 }
 
 func newDeleteCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	var agreed agreement
+	cmd := &cobra.Command{
 		Use:   "delete KIND NAME",
-		Short: "Delete an object of the hub",
+		Short: "Delete an object of the hub, and what it led to",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key, err := s.key(args)
 			if err != nil {
 				return err
 			}
-			if _, err := client.Delete(cmd.Context(), &adminv1.DeleteRequest{Key: key}); err != nil {
+			if err := agreed.toDelete(cmd, client, key); err != nil {
 				return elsewhere(cmd.Context(), client, key, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s deleted\n", show(key))
 			return nil
 		}),
 	}
+	agreed.flag(cmd)
+	return cmd
 }

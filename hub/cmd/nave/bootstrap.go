@@ -26,6 +26,7 @@ type root struct {
 
 func newBootstrapCommand(s *session) *cobra.Command {
 	var r root
+	var agreed agreement
 	cmd := &cobra.Command{
 		Use:   "bootstrap --url URL --path PATH",
 		Short: "Give the hub a root of its own in Git: the clusters, fleets and sources found there are its state",
@@ -33,9 +34,17 @@ func newBootstrapCommand(s *session) *cobra.Command {
 			"  nave bootstrap --url ssh://git@git.example.com/fleet --path hub --private-key-file id_ed25519 --known-hosts-file known_hosts",
 		Args: cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
+			manifest, err := r.manifest(s.namespace)
+			if err != nil {
+				return err
+			}
+			change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}}
+			if _, err := agreed.to(cmd, client, change); err != nil {
+				return err
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 			defer cancel()
-			return bootstrap(ctx, cmd.OutOrStdout(), client, s.namespace, r)
+			return bootstrap(ctx, cmd.OutOrStdout(), client, s.namespace, r.name, manifest)
 		}),
 	}
 	f := cmd.Flags()
@@ -50,20 +59,17 @@ func newBootstrapCommand(s *session) *cobra.Command {
 	f.StringVar(&r.knownHosts, "known-hosts-file", "", "file with the server's host keys for SSH")
 	f.StringVar(&r.caFile, "ca-file", "", "file with the certificate authority of the Git server")
 	f.StringVar(&r.secret, "secret-ref", "", "use the credentials of this Secret of the hub")
+	agreed.flag(cmd)
 	_ = cmd.MarkFlagRequired("url")
 	return cmd
 }
 
-func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace string, r root) error {
-	manifest, err := r.manifest(namespace)
-	if err != nil {
-		return err
-	}
+func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace, name string, manifest []byte) error {
 	if err := apply(ctx, out, client, manifest, false); err != nil {
 		return err
 	}
 	// What the objects say now may be of a moment ago, when there was nothing to render yet, or a wrong password.
-	key := &adminv1.ObjectKey{Kind: api.KustomizationKind, Namespace: namespace, Name: r.name}
+	key := &adminv1.ObjectKey{Kind: api.KustomizationKind, Namespace: namespace, Name: name}
 	asked, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: true})
 	if err != nil {
 		return err

@@ -144,17 +144,20 @@ func newClusterListCommand(s *session) *cobra.Command {
 }
 
 func newClusterRemoveCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	var agreed agreement
+	cmd := &cobra.Command{
 		Use:     "remove NAME",
 		Aliases: []string{"rm"},
 		Short:   "Forget a cluster; its spoke is refused from then on, what runs there stays",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			if _, err := client.Delete(cmd.Context(), &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: args[0]}}); err != nil {
+			if err := agreed.toDelete(cmd, client, &adminv1.ObjectKey{Kind: api.ClusterKind, Name: args[0]}); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "✔ cluster %s removed\n", args[0])
 			return nil
 		}),
 	}
+	agreed.flag(cmd)
+	return cmd
 }

@@ -39,7 +39,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&s.cluster, "cluster", "", "cluster whose graph holds the object (default: the hub's own objects)")
 	f.DurationVar(&s.timeout, "timeout", 2*time.Minute, "how long to wait")
 	root.AddCommand(
-		newBootstrapCommand(&s), newClusterCommand(&s), newApplyCommand(&s), newDeleteCommand(&s),
+		newBootstrapCommand(&s), newClusterCommand(&s), newApplyCommand(&s), newDeleteCommand(&s), newConfirmCommand(&s),
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s), newVersionCommand(&s), newBuildCommand(),
 	)

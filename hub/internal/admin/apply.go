@@ -41,6 +41,11 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 	var response *adminv1.ApplyResponse
 	err = s.store.Update(func(tx *store.Tx) error {
 		response = &adminv1.ApplyResponse{}
+		if r.Confirmed {
+			if err := s.confirmed(impactOfApply(tx, admitted)); err != nil {
+				return err
+			}
+		}
 		for _, a := range admitted {
 			action, err := s.put(tx, a)
 			if err != nil {

@@ -20,7 +20,15 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.Update(func(tx *store.Tx) error { return remove(tx, key) }); err != nil {
+	err = s.store.Update(func(tx *store.Tx) error {
+		if r.Confirmed {
+			if err := s.confirmed(impactOfDelete(tx, key)); err != nil {
+				return err
+			}
+		}
+		return remove(tx, key)
+	})
+	if err != nil {
 		return nil, s.fail(err)
 	}
 	s.did(who, "deleted", key)

@@ -118,15 +118,10 @@ func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
 		return bundle.Orphan
 	}
 	app, err := p.application(e.Digest)
-	switch {
-	case err != nil:
+	if err != nil {
 		return bundle.MirrorPrune // the spoke remembers what it applied
-	case app.DeletionPolicy != bundle.MirrorPrune && app.DeletionPolicy != "":
-		return app.DeletionPolicy
-	case app.Prune:
-		return bundle.Delete
 	}
-	return bundle.Orphan
+	return app.PolicyOnRemoval()
 }
 
 // carriedOut are the removals of a plan that the spoke has acknowledged to have carried out, with its newest bundle.

@@ -38,7 +38,7 @@ type dependencies struct {
 func (p *pass) findWaits() map[api.Key]problem {
 	d := dependencies{pass: p, named: map[api.Key][]api.Key{}, awaited: map[api.Key][]api.Key{}, found: map[api.Key]problem{}}
 	d.collect()
-	keys := slices.SortedFunc(maps.Keys(d.named), compareKeys)
+	keys := slices.SortedFunc(maps.Keys(d.named), api.Key.Compare)
 	for again := true; again; {
 		again = false
 		for _, key := range keys {
@@ -72,7 +72,7 @@ func (d *dependencies) collect() {
 		}
 	}
 	for _, list := range d.awaited {
-		slices.SortFunc(list, compareKeys)
+		slices.SortFunc(list, api.Key.Compare)
 	}
 }
 

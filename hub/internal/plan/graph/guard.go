@@ -74,7 +74,7 @@ func (p *pass) heldRemovals() []api.Key {
 			held = append(held, key)
 		}
 	}
-	slices.SortFunc(held, compareKeys)
+	slices.SortFunc(held, api.Key.Compare)
 	return held
 }
 

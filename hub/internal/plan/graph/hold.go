@@ -82,7 +82,7 @@ func (p *pass) await() {
 			p.graph.Pending = append(p.graph.Pending, key)
 		}
 	}
-	slices.SortFunc(p.graph.Pending, compareKeys)
+	slices.SortFunc(p.graph.Pending, api.Key.Compare)
 	p.graph.Incomplete = p.graph.Incomplete || len(p.graph.Pending) > 0
 	for key := range p.blind {
 		p.graph.Incomplete = p.graph.Incomplete || len(p.children[key]) > 0

@@ -40,7 +40,7 @@ func (p *pass) missing() []api.Key {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, api.Key.Compare)
 	return keys
 }
 

@@ -78,7 +78,7 @@ func walkTrees(trees ...tree) string {
 
 func describe(nodes map[api.Key]Node) string {
 	var lines []string
-	for _, key := range slices.SortedFunc(maps.Keys(nodes), compareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(nodes), api.Key.Compare) {
 		n := nodes[key]
 		line := key.Name + " of " + n.Owner.Name
 		if n.Left {

@@ -20,7 +20,7 @@ func (p *pass) overlap() {
 func (p *pass) yield() bool {
 	holders := map[manifest.ID]api.Key{}
 	lost := map[api.Key]bool{}
-	for _, key := range slices.SortedFunc(maps.Keys(p.apps), compareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(p.apps), api.Key.Compare) {
 		for _, id := range p.contents(p.apps[key]) {
 			other, taken := holders[id]
 			if !taken {

@@ -30,7 +30,7 @@ func (u unstable) err() error {
 		objects[key.object] = true
 	}
 	var names []string
-	for i, key := range slices.SortedFunc(maps.Keys(objects), compareKeys) {
+	for i, key := range slices.SortedFunc(maps.Keys(objects), api.Key.Compare) {
 		if i == 5 {
 			names[4] += fmt.Sprintf(" and %d more", len(objects)-5)
 			break

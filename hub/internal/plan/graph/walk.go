@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"cmp"
 	"slices"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -64,14 +63,9 @@ func childrenOf(previous map[api.Key]Node) map[api.Key][]Node {
 		}
 	}
 	for _, list := range children {
-		slices.SortFunc(list, func(a, b Node) int { return compareKeys(a.Key, b.Key) })
+		slices.SortFunc(list, func(a, b Node) int { return a.Key.Compare(b.Key) })
 	}
 	return children
-}
-
-func compareKeys(a, b api.Key) int {
-	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Kind, b.Kind),
-		cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // pass is one walk from the roots.
@@ -268,7 +262,7 @@ func (p *pass) finish() {
 		}
 		p.graph.Applications = append(p.graph.Applications, *app)
 	}
-	slices.SortFunc(p.graph.Applications, func(a, b Application) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(p.graph.Applications, func(a, b Application) int { return a.Key.Compare(b.Key) })
 }
 
 // tell adds problems to what was found about an object.

@@ -520,8 +520,10 @@ func (x *WatchResponse) GetObject() *Object {
 type ApplyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// YAML or JSON, any number of documents.
-	Manifest      []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	DryRun        bool   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	DryRun   bool   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// What Impact says of this change is meant: no guard holds it. What Impact cannot know is guarded all the same.
+	Confirmed     bool `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -566,6 +568,13 @@ func (x *ApplyRequest) GetManifest() []byte {
 func (x *ApplyRequest) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
+	}
+	return false
+}
+
+func (x *ApplyRequest) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
 	}
 	return false
 }
@@ -668,8 +677,10 @@ func (x *AppliedObject) GetAction() string {
 }
 
 type DeleteRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What Impact says of this deletion is meant: no guard holds it.
+	Confirmed     bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -711,6 +722,13 @@ func (x *DeleteRequest) GetKey() *ObjectKey {
 	return nil
 }
 
+func (x *DeleteRequest) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
 type DeleteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -747,6 +765,409 @@ func (*DeleteResponse) Descriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
+type ImpactRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Change:
+	//
+	//	*ImpactRequest_Delete
+	//	*ImpactRequest_Apply
+	//	*ImpactRequest_Confirm
+	Change        isImpactRequest_Change `protobuf_oneof:"change"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImpactRequest) Reset() {
+	*x = ImpactRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImpactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImpactRequest) ProtoMessage() {}
+
+func (x *ImpactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImpactRequest.ProtoReflect.Descriptor instead.
+func (*ImpactRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ImpactRequest) GetChange() isImpactRequest_Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *ImpactRequest) GetDelete() *ObjectKey {
+	if x != nil {
+		if x, ok := x.Change.(*ImpactRequest_Delete); ok {
+			return x.Delete
+		}
+	}
+	return nil
+}
+
+func (x *ImpactRequest) GetApply() []byte {
+	if x != nil {
+		if x, ok := x.Change.(*ImpactRequest_Apply); ok {
+			return x.Apply
+		}
+	}
+	return nil
+}
+
+func (x *ImpactRequest) GetConfirm() *ObjectKey {
+	if x != nil {
+		if x, ok := x.Change.(*ImpactRequest_Confirm); ok {
+			return x.Confirm
+		}
+	}
+	return nil
+}
+
+type isImpactRequest_Change interface {
+	isImpactRequest_Change()
+}
+
+type ImpactRequest_Delete struct {
+	Delete *ObjectKey `protobuf:"bytes,1,opt,name=delete,proto3,oneof"`
+}
+
+type ImpactRequest_Apply struct {
+	// YAML or JSON, as in ApplyRequest.
+	Apply []byte `protobuf:"bytes,2,opt,name=apply,proto3,oneof"`
+}
+
+type ImpactRequest_Confirm struct {
+	// What Confirm would let pass. A Cluster, a Kustomization of a cluster, or an empty key for the hub's own objects.
+	Confirm *ObjectKey `protobuf:"bytes,3,opt,name=confirm,proto3,oneof"`
+}
+
+func (*ImpactRequest_Delete) isImpactRequest_Change() {}
+
+func (*ImpactRequest_Apply) isImpactRequest_Change() {}
+
+func (*ImpactRequest_Confirm) isImpactRequest_Change() {}
+
+// ImpactResponse is what a change takes away. All lists are sorted.
+type ImpactResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Objects of the hub that go.
+	HubObjects []*ObjectKey `protobuf:"bytes,1,rep,name=hub_objects,json=hubObjects,proto3" json:"hub_objects,omitempty"`
+	// Clusters that lose applications or objects, or are forgotten.
+	Clusters []*ClusterImpact `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// Objects of the hub that render something else from now on: what that takes away cannot be told before.
+	Unknown []*ObjectKey `protobuf:"bytes,3,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// Names exactly this impact, for ConfirmRequest.
+	Digest        string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImpactResponse) Reset() {
+	*x = ImpactResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImpactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImpactResponse) ProtoMessage() {}
+
+func (x *ImpactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImpactResponse.ProtoReflect.Descriptor instead.
+func (*ImpactResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImpactResponse) GetHubObjects() []*ObjectKey {
+	if x != nil {
+		return x.HubObjects
+	}
+	return nil
+}
+
+func (x *ImpactResponse) GetClusters() []*ClusterImpact {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+func (x *ImpactResponse) GetUnknown() []*ObjectKey {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+func (x *ImpactResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+type ClusterImpact struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The Cluster itself goes: its spoke is refused from then on, and what runs there stays.
+	Forgotten     bool                 `protobuf:"varint,2,opt,name=forgotten,proto3" json:"forgotten,omitempty"`
+	Applications  []*ApplicationImpact `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterImpact) Reset() {
+	*x = ClusterImpact{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterImpact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterImpact) ProtoMessage() {}
+
+func (x *ClusterImpact) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterImpact.ProtoReflect.Descriptor instead.
+func (*ClusterImpact) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ClusterImpact) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ClusterImpact) GetForgotten() bool {
+	if x != nil {
+		return x.Forgotten
+	}
+	return false
+}
+
+func (x *ClusterImpact) GetApplications() []*ApplicationImpact {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+type ApplicationImpact struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// How many objects it has; of a held prune, how many are to be deleted.
+	Objects uint32 `protobuf:"varint,2,opt,name=objects,proto3" json:"objects,omitempty"`
+	// The objects stay in the cluster.
+	Orphaned bool `protobuf:"varint,3,opt,name=orphaned,proto3" json:"orphaned,omitempty"`
+	// The application stays; only these objects of it are to be deleted: kind.group namespace/name, at most 100.
+	Pruned        []string `protobuf:"bytes,4,rep,name=pruned,proto3" json:"pruned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplicationImpact) Reset() {
+	*x = ApplicationImpact{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplicationImpact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplicationImpact) ProtoMessage() {}
+
+func (x *ApplicationImpact) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplicationImpact.ProtoReflect.Descriptor instead.
+func (*ApplicationImpact) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ApplicationImpact) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ApplicationImpact) GetObjects() uint32 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *ApplicationImpact) GetOrphaned() bool {
+	if x != nil {
+		return x.Orphaned
+	}
+	return false
+}
+
+func (x *ApplicationImpact) GetPruned() []string {
+	if x != nil {
+		return x.Pruned
+	}
+	return nil
+}
+
+type ConfirmRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in ImpactRequest.confirm.
+	Key *ObjectKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// ImpactResponse.digest of what the caller has seen.
+	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmRequest) Reset() {
+	*x = ConfirmRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmRequest) ProtoMessage() {}
+
+func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ConfirmRequest) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ConfirmRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+type ConfirmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Impact        *ImpactResponse        `protobuf:"bytes,1,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmResponse) Reset() {
+	*x = ConfirmResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmResponse) ProtoMessage() {}
+
+func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ConfirmResponse) GetImpact() *ImpactResponse {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 type ReconcileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -758,7 +1179,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +1191,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +1204,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReconcileRequest) GetKey() *ObjectKey {
@@ -811,7 +1232,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1244,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1257,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReconcileResponse) GetRequestedAt() string {
@@ -862,7 +1283,7 @@ type SuspendRequest struct {
 
 func (x *SuspendRequest) Reset() {
 	*x = SuspendRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1295,7 @@ func (x *SuspendRequest) String() string {
 func (*SuspendRequest) ProtoMessage() {}
 
 func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1308,7 @@ func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendRequest.ProtoReflect.Descriptor instead.
 func (*SuspendRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SuspendRequest) GetKey() *ObjectKey {
@@ -905,7 +1326,7 @@ type SuspendResponse struct {
 
 func (x *SuspendResponse) Reset() {
 	*x = SuspendResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1338,7 @@ func (x *SuspendResponse) String() string {
 func (*SuspendResponse) ProtoMessage() {}
 
 func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1351,7 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 type ResumeRequest struct {
@@ -942,7 +1363,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1375,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1388,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ResumeRequest) GetKey() *ObjectKey {
@@ -985,7 +1406,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1418,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1431,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 type CreateJoinTokenRequest struct {
@@ -1024,7 +1445,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1457,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1470,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateJoinTokenRequest) GetCluster() string {
@@ -1087,7 +1508,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1520,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1533,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() string {
@@ -1178,7 +1599,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1611,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1624,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListEventsRequest) GetCluster() string {
@@ -1243,7 +1664,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1676,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1689,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1292,7 +1713,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1725,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1738,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -1364,7 +1785,7 @@ type TreeRequest struct {
 
 func (x *TreeRequest) Reset() {
 	*x = TreeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1797,7 @@ func (x *TreeRequest) String() string {
 func (*TreeRequest) ProtoMessage() {}
 
 func (x *TreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1810,7 @@ func (x *TreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
 func (*TreeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TreeRequest) GetKey() *ObjectKey {
@@ -1408,7 +1829,7 @@ type TreeResponse struct {
 
 func (x *TreeResponse) Reset() {
 	*x = TreeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1841,7 @@ func (x *TreeResponse) String() string {
 func (*TreeResponse) ProtoMessage() {}
 
 func (x *TreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1854,7 @@ func (x *TreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeResponse.ProtoReflect.Descriptor instead.
 func (*TreeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TreeResponse) GetRoot() *TreeNode {
@@ -1457,7 +1878,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1890,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1903,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TreeNode) GetObject() string {
@@ -1523,7 +1944,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1956,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1969,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExplainRequest) GetKey() *ObjectKey {
@@ -1567,7 +1988,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +2000,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +2013,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExplainResponse) GetExplanations() []*Explanation {
@@ -1620,7 +2041,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +2053,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +2066,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -1698,7 +2119,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +2131,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +2144,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 type GetVersionResponse struct {
@@ -1736,7 +2157,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +2169,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +2182,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -1809,18 +2230,45 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +
 	"\rWatchResponse\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.nave.admin.v1.WatchTypeR\x04type\x12-\n" +
-	"\x06object\x18\x02 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"C\n" +
+	"\x06object\x18\x02 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"a\n" +
 	"\fApplyRequest\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"G\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"G\n" +
 	"\rApplyResponse\x126\n" +
 	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"S\n" +
 	"\rAppliedObject\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
-	"\x06action\x18\x02 \x01(\tR\x06action\";\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\"Y\n" +
 	"\rDeleteRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x10\n" +
-	"\x0eDeleteResponse\"_\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1c\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\"\x10\n" +
+	"\x0eDeleteResponse\"\x9b\x01\n" +
+	"\rImpactRequest\x122\n" +
+	"\x06delete\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\x06delete\x12\x16\n" +
+	"\x05apply\x18\x02 \x01(\fH\x00R\x05apply\x124\n" +
+	"\aconfirm\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\aconfirmB\b\n" +
+	"\x06change\"\xd1\x01\n" +
+	"\x0eImpactResponse\x129\n" +
+	"\vhub_objects\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\n" +
+	"hubObjects\x128\n" +
+	"\bclusters\x18\x02 \x03(\v2\x1c.nave.admin.v1.ClusterImpactR\bclusters\x122\n" +
+	"\aunknown\x18\x03 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\aunknown\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\"\x8d\x01\n" +
+	"\rClusterImpact\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1c\n" +
+	"\tforgotten\x18\x02 \x01(\bR\tforgotten\x12D\n" +
+	"\fapplications\x18\x03 \x03(\v2 .nave.admin.v1.ApplicationImpactR\fapplications\"\x8d\x01\n" +
+	"\x11ApplicationImpact\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x18\n" +
+	"\aobjects\x18\x02 \x01(\rR\aobjects\x12\x1a\n" +
+	"\borphaned\x18\x03 \x01(\bR\borphaned\x12\x16\n" +
+	"\x06pruned\x18\x04 \x03(\tR\x06pruned\"T\n" +
+	"\x0eConfirmRequest\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"H\n" +
+	"\x0fConfirmResponse\x125\n" +
+	"\x06impact\x18\x01 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\"_\n" +
 	"\x10ReconcileRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1f\n" +
 	"\vwith_source\x18\x02 \x01(\bR\n" +
@@ -1890,13 +2338,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
 	"\x12WATCH_TYPE_DELETED\x10\x02\x12\x15\n" +
-	"\x11WATCH_TYPE_SYNCED\x10\x032\xd2\a\n" +
+	"\x11WATCH_TYPE_SYNCED\x10\x032\xe3\b\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
 	"\x05Watch\x12\x1b.nave.admin.v1.WatchRequest\x1a\x1c.nave.admin.v1.WatchResponse0\x01\x12B\n" +
 	"\x05Apply\x12\x1b.nave.admin.v1.ApplyRequest\x1a\x1c.nave.admin.v1.ApplyResponse\x12E\n" +
-	"\x06Delete\x12\x1c.nave.admin.v1.DeleteRequest\x1a\x1d.nave.admin.v1.DeleteResponse\x12N\n" +
+	"\x06Delete\x12\x1c.nave.admin.v1.DeleteRequest\x1a\x1d.nave.admin.v1.DeleteResponse\x12E\n" +
+	"\x06Impact\x12\x1c.nave.admin.v1.ImpactRequest\x1a\x1d.nave.admin.v1.ImpactResponse\x12H\n" +
+	"\aConfirm\x12\x1d.nave.admin.v1.ConfirmRequest\x1a\x1e.nave.admin.v1.ConfirmResponse\x12N\n" +
 	"\tReconcile\x12\x1f.nave.admin.v1.ReconcileRequest\x1a .nave.admin.v1.ReconcileResponse\x12H\n" +
 	"\aSuspend\x12\x1d.nave.admin.v1.SuspendRequest\x1a\x1e.nave.admin.v1.SuspendResponse\x12E\n" +
 	"\x06Resume\x12\x1c.nave.admin.v1.ResumeRequest\x1a\x1d.nave.admin.v1.ResumeResponse\x12`\n" +
@@ -1921,7 +2371,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                  // 0: nave.admin.v1.WatchType
 	(*ObjectKey)(nil),               // 1: nave.admin.v1.ObjectKey
@@ -1937,26 +2387,32 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*AppliedObject)(nil),           // 11: nave.admin.v1.AppliedObject
 	(*DeleteRequest)(nil),           // 12: nave.admin.v1.DeleteRequest
 	(*DeleteResponse)(nil),          // 13: nave.admin.v1.DeleteResponse
-	(*ReconcileRequest)(nil),        // 14: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),       // 15: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),          // 16: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),         // 17: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),           // 18: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),          // 19: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),  // 20: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil), // 21: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),       // 22: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),      // 23: nave.admin.v1.ListEventsResponse
-	(*Event)(nil),                   // 24: nave.admin.v1.Event
-	(*TreeRequest)(nil),             // 25: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),            // 26: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                // 27: nave.admin.v1.TreeNode
-	(*ExplainRequest)(nil),          // 28: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),         // 29: nave.admin.v1.ExplainResponse
-	(*Explanation)(nil),             // 30: nave.admin.v1.Explanation
-	(*GetVersionRequest)(nil),       // 31: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),      // 32: nave.admin.v1.GetVersionResponse
-	(*timestamppb.Timestamp)(nil),   // 33: google.protobuf.Timestamp
+	(*ImpactRequest)(nil),           // 14: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),          // 15: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),           // 16: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),       // 17: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),          // 18: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),         // 19: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),        // 20: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),       // 21: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),          // 22: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),         // 23: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),           // 24: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),          // 25: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),  // 26: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil), // 27: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),       // 28: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),      // 29: nave.admin.v1.ListEventsResponse
+	(*Event)(nil),                   // 30: nave.admin.v1.Event
+	(*TreeRequest)(nil),             // 31: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),            // 32: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                // 33: nave.admin.v1.TreeNode
+	(*ExplainRequest)(nil),          // 34: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),         // 35: nave.admin.v1.ExplainResponse
+	(*Explanation)(nil),             // 36: nave.admin.v1.Explanation
+	(*GetVersionRequest)(nil),       // 37: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),      // 38: nave.admin.v1.GetVersionResponse
+	(*timestamppb.Timestamp)(nil),   // 39: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -1969,53 +2425,66 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	11, // 7: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
 	1,  // 8: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 9: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 10: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 11: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	1,  // 12: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 13: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	33, // 14: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 15: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	24, // 16: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	33, // 17: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,  // 18: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	1,  // 19: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	27, // 20: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	27, // 21: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	1,  // 22: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	30, // 23: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	1,  // 24: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	33, // 25: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,  // 26: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 27: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 28: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 29: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 30: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 31: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	16, // 32: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	18, // 33: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	20, // 34: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	22, // 35: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	25, // 36: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	28, // 37: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	31, // 38: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 39: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 40: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 41: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 42: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 43: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 44: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	17, // 45: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	19, // 46: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	21, // 47: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	23, // 48: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	26, // 49: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	29, // 50: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	32, // 51: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	39, // [39:52] is the sub-list for method output_type
-	26, // [26:39] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	1,  // 10: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	1,  // 11: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	1,  // 12: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	16, // 13: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	1,  // 14: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	17, // 15: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	1,  // 16: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 17: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	15, // 18: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	1,  // 19: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 20: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	1,  // 21: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 22: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	39, // 23: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 24: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	30, // 25: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	39, // 26: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,  // 27: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	1,  // 28: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	33, // 29: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	33, // 30: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	1,  // 31: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	36, // 32: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	1,  // 33: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	39, // 34: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,  // 35: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 36: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 37: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 38: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 39: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 40: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 41: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 42: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 43: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 44: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 45: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 46: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 47: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 48: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	37, // 49: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 50: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 51: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 52: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 53: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 54: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 55: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 56: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 57: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 58: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 59: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 60: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 61: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 62: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 63: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	38, // 64: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	50, // [50:65] is the sub-list for method output_type
+	35, // [35:50] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -2023,13 +2492,18 @@ func file_nave_admin_v1_admin_proto_init() {
 	if File_nave_admin_v1_admin_proto != nil {
 		return
 	}
+	file_nave_admin_v1_admin_proto_msgTypes[13].OneofWrappers = []any{
+		(*ImpactRequest_Delete)(nil),
+		(*ImpactRequest_Apply)(nil),
+		(*ImpactRequest_Confirm)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

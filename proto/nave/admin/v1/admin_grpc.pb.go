@@ -27,6 +27,8 @@ const (
 	AdminService_Watch_FullMethodName           = "/nave.admin.v1.AdminService/Watch"
 	AdminService_Apply_FullMethodName           = "/nave.admin.v1.AdminService/Apply"
 	AdminService_Delete_FullMethodName          = "/nave.admin.v1.AdminService/Delete"
+	AdminService_Impact_FullMethodName          = "/nave.admin.v1.AdminService/Impact"
+	AdminService_Confirm_FullMethodName         = "/nave.admin.v1.AdminService/Confirm"
 	AdminService_Reconcile_FullMethodName       = "/nave.admin.v1.AdminService/Reconcile"
 	AdminService_Suspend_FullMethodName         = "/nave.admin.v1.AdminService/Suspend"
 	AdminService_Resume_FullMethodName          = "/nave.admin.v1.AdminService/Resume"
@@ -51,6 +53,11 @@ type AdminServiceClient interface {
 	// Apply creates or replaces objects of the hub, all or none.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
+	// Impact says what a change would take away, and changes nothing.
+	Impact(ctx context.Context, in *ImpactRequest, opts ...grpc.CallOption) (*ImpactResponse, error)
+	// Confirm lets held removals pass: those that are held now, and no others. FAILED_PRECONDITION when other removals are held
+	// than the caller has seen, or none.
+	Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error)
 	// Reconcile asks for an object to be looked at now. It returns the token that status.lastHandledReconcileAt will show.
 	Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (*ReconcileResponse, error)
 	Suspend(ctx context.Context, in *SuspendRequest, opts ...grpc.CallOption) (*SuspendResponse, error)
@@ -126,6 +133,26 @@ func (c *adminServiceClient) Delete(ctx context.Context, in *DeleteRequest, opts
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteResponse)
 	err := c.cc.Invoke(ctx, AdminService_Delete_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Impact(ctx context.Context, in *ImpactRequest, opts ...grpc.CallOption) (*ImpactResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImpactResponse)
+	err := c.cc.Invoke(ctx, AdminService_Impact_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmResponse)
+	err := c.cc.Invoke(ctx, AdminService_Confirm_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +253,11 @@ type AdminServiceServer interface {
 	// Apply creates or replaces objects of the hub, all or none.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
+	// Impact says what a change would take away, and changes nothing.
+	Impact(context.Context, *ImpactRequest) (*ImpactResponse, error)
+	// Confirm lets held removals pass: those that are held now, and no others. FAILED_PRECONDITION when other removals are held
+	// than the caller has seen, or none.
+	Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error)
 	// Reconcile asks for an object to be looked at now. It returns the token that status.lastHandledReconcileAt will show.
 	Reconcile(context.Context, *ReconcileRequest) (*ReconcileResponse, error)
 	Suspend(context.Context, *SuspendRequest) (*SuspendResponse, error)
@@ -262,6 +294,12 @@ func (UnimplementedAdminServiceServer) Apply(context.Context, *ApplyRequest) (*A
 }
 func (UnimplementedAdminServiceServer) Delete(context.Context, *DeleteRequest) (*DeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
+func (UnimplementedAdminServiceServer) Impact(context.Context, *ImpactRequest) (*ImpactResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Impact not implemented")
+}
+func (UnimplementedAdminServiceServer) Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Confirm not implemented")
 }
 func (UnimplementedAdminServiceServer) Reconcile(context.Context, *ReconcileRequest) (*ReconcileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reconcile not implemented")
@@ -387,6 +425,42 @@ func _AdminService_Delete_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).Delete(ctx, req.(*DeleteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Impact_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImpactRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Impact(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Impact_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Impact(ctx, req.(*ImpactRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Confirm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Confirm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Confirm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Confirm(ctx, req.(*ConfirmRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -557,6 +631,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Delete",
 			Handler:    _AdminService_Delete_Handler,
+		},
+		{
+			MethodName: "Impact",
+			Handler:    _AdminService_Impact_Handler,
+		},
+		{
+			MethodName: "Confirm",
+			Handler:    _AdminService_Confirm_Handler,
 		},
 		{
 			MethodName: "Reconcile",

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// How much of an impact is printed.
+const (
+	mostClusters     = 20
+	mostApplications = 10
+)
+
+// agreement is how an operator agrees to what a command takes away: by --yes, or on a terminal when asked.
+type agreement struct{ yes bool }
+
+func (a *agreement) flag(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "agree to what the command takes away, without being asked")
+}
+
+// to shows what a change takes away and returns nil when the operator agrees, or when the change takes nothing away.
+func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient, change *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
+	impact, err := client.Impact(cmd.Context(), change)
+	if err != nil || takesNothing(impact) {
+		return impact, err
+	}
+	out := cmd.ErrOrStderr()
+	printImpact(out, impact)
+	if a.yes {
+		return impact, nil
+	}
+	if !isTerminal(cmd.InOrStdin()) {
+		return nil, fmt.Errorf("nothing was changed: add --yes to agree to this")
+	}
+	fmt.Fprint(out, "Go on? [y/N] ")
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if err != nil && answer == "" {
+		return nil, fmt.Errorf("nothing was changed: no answer")
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return impact, nil
+	}
+	return nil, fmt.Errorf("nothing was changed")
+}
+
+// toDelete deletes an object when the operator agrees to what goes with it.
+func (a *agreement) toDelete(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+	if _, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: key}}); err != nil {
+		return err
+	}
+	_, err := client.Delete(cmd.Context(), &adminv1.DeleteRequest{Key: key, Confirmed: true})
+	return err
+}
+
+func isTerminal(in io.Reader) bool {
+	f, is := in.(*os.File)
+	if !is {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
+
+func takesNothing(m *adminv1.ImpactResponse) bool {
+	return len(m.GetClusters()) == 0 && len(m.GetHubObjects()) <= 1 && len(m.GetUnknown()) == 0
+}
+
+// printImpact prints what goes: objects of the hub, then the applications of each cluster with their objects.
+func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
+	fmt.Fprintln(out, "This takes away:")
+	for _, key := range m.GetHubObjects() {
+		fmt.Fprintf(out, "  %s\n", show(key))
+	}
+	for i, c := range m.GetClusters() {
+		if i == mostClusters {
+			fmt.Fprintf(out, "  and of %s more, in all %s\n", count(len(m.GetClusters())-i, "cluster"), total(m.GetClusters()))
+			break
+		}
+		printClusterImpact(out, c)
+	}
+	for _, key := range m.GetUnknown() {
+		fmt.Fprintf(out, "  whatever %s gave and does not give from now on. The hub cannot tell before it has rendered it; "+
+			"if that is too much, it is held until nave confirm\n", show(key))
+	}
+}
+
+func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
+	if c.GetForgotten() {
+		fmt.Fprintf(out, "  cluster %s: its registration. What runs there stays, without repair once its spoke is gone\n", c.GetCluster())
+		return
+	}
+	fmt.Fprintf(out, "  cluster %s: %s\n", c.GetCluster(), total([]*adminv1.ClusterImpact{c}))
+	for i, a := range c.GetApplications() {
+		if i == mostApplications {
+			fmt.Fprintf(out, "    and %s more\n", count(len(c.GetApplications())-i, "application"))
+			return
+		}
+		fmt.Fprintf(out, "    %s %s/%s: %s\n", a.GetKey().GetKind(), a.GetKey().GetNamespace(), a.GetKey().GetName(), fate(a))
+		for _, object := range a.GetPruned() {
+			fmt.Fprintf(out, "      %s\n", object)
+		}
+	}
+}
+
+// fate says what becomes of an application's objects.
+func fate(a *adminv1.ApplicationImpact) string {
+	objects := count(int(a.GetObjects()), "object")
+	switch {
+	case a.GetOrphaned():
+		return objects + ", left in the cluster"
+	case len(a.GetPruned()) > 0:
+		return "goes on without " + objects
+	}
+	return objects
+}
+
+func total(clusters []*adminv1.ClusterImpact) string {
+	applications, objects := 0, 0
+	for _, c := range clusters {
+		for _, a := range c.GetApplications() {
+			if len(a.GetPruned()) == 0 {
+				applications++
+			}
+			if !a.GetOrphaned() {
+				objects += int(a.GetObjects())
+			}
+		}
+	}
+	return count(applications, "application") + ", " + count(objects, "object") + " deleted"
+}
+
+// count is a number and a noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func newConfirmCommand(s *session) *cobra.Command {
+	var agreed agreement
+	cmd := &cobra.Command{
+		Use:   "confirm (cluster NAME | hub | kustomization NAME --cluster CLUSTER)",
+		Short: "Let held removals pass: those that are held now, and no others",
+		Long: "Let held removals pass: those that are held now, and no others.\n\n" +
+			"When one change by Git would remove more than one change should, the hub or the spoke holds the removal and goes on\n" +
+			"with everything else. This command shows what is held and, when you agree, lets exactly that pass.",
+		Example: "  nave confirm cluster prod-eu-1\n  nave confirm hub\n  nave confirm kustomization apps --cluster prod-eu-1",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key := &adminv1.ObjectKey{}
+			if len(args) != 1 || args[0] != "hub" {
+				var err error
+				if key, err = s.key(args); err != nil {
+					return err
+				}
+			}
+			return confirm(cmd, client, key, agreed)
+		}),
+	}
+	agreed.flag(cmd)
+	return cmd
+}
+
+func confirm(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, agreed agreement) error {
+	change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Confirm{Confirm: key}}
+	impact, err := agreed.to(cmd, client, change)
+	if err != nil {
+		return elsewhere(cmd.Context(), client, key, err)
+	}
+	answer, err := client.Confirm(cmd.Context(), &adminv1.ConfirmRequest{Key: key, Digest: impact.GetDigest()})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "✔ confirmed: %s\n", summary(answer.GetImpact()))
+	return nil
+}
+
+// summary counts what was confirmed.
+func summary(m *adminv1.ImpactResponse) string {
+	text := total(m.GetClusters()) + " on " + count(len(m.GetClusters()), "cluster")
+	if n := len(m.GetHubObjects()); n > 0 {
+		text = count(n, "object") + " of the hub; " + text
+	}
+	return text
+}

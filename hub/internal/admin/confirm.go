@@ -1,0 +1,190 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// reasonRemovalHeld is the spoke's word for an application that it keeps although no bundle lists it, or whose removal takes
+// too much along.
+const reasonRemovalHeld = "RemovalHeld"
+
+// Confirm implements adminv1.AdminServiceServer.
+func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*adminv1.ConfirmResponse, error) {
+	who, err := s.operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	response := &adminv1.ConfirmResponse{}
+	err = s.store.Update(func(tx *store.Tx) error {
+		i, err := impactOfConfirm(tx, r.Key)
+		if err != nil {
+			return err
+		}
+		if response.Impact, err = i.message(); err != nil {
+			return err
+		}
+		switch {
+		case i.isEmpty():
+			return status.Error(codes.FailedPrecondition, "no removal is held there: nothing was confirmed")
+		case response.Impact.Digest != r.Digest:
+			return status.Error(codes.FailedPrecondition, "other removals are held now than were shown: look again; nothing was confirmed")
+		}
+		return i.confirm(s.now().UTC())
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.did(who, "confirmed", readLoose(r.Key))
+	return response, nil
+}
+
+// confirmed writes down that an impact is meant.
+func (s *Server) confirmed(i *impact, err error) error {
+	if err != nil {
+		return err
+	}
+	return i.confirm(s.now().UTC())
+}
+
+// readLoose is the key of what is confirmed: a Cluster, an application, or the hub, which has no name.
+func readLoose(p *adminv1.ObjectKey) api.Key {
+	return api.Key{Cluster: p.GetCluster(), Kind: p.GetKind(), Namespace: p.GetNamespace(), Name: p.GetName()}
+}
+
+func (i *impact) isEmpty() bool { return len(i.gone) == 0 && len(i.prunes) == 0 }
+
+// impactOfConfirm gathers what is held: on the hub, in a cluster's graph, by its spoke.
+func impactOfConfirm(tx *store.Tx, p *adminv1.ObjectKey) (*impact, error) {
+	i, err := newImpact(tx)
+	if err != nil {
+		return nil, err
+	}
+	if p.GetKind() == "" {
+		i.heldByHub("", nil)
+		return i, nil
+	}
+	key, err := readKey(p)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case key.Kind == api.ClusterKind && key.Cluster == "":
+		if _, there := i.rows[key]; !there {
+			return nil, notFound(key)
+		}
+		i.heldByHub(key.Name, nil)
+		return i, i.heldBySpoke(key.Name, nil)
+	case key.Kind == api.KustomizationKind && key.Cluster != "":
+		i.heldByHub(key.Cluster, &key)
+		return i, i.heldBySpoke(key.Cluster, &key)
+	}
+	return nil, status.Errorf(codes.InvalidArgument,
+		"%s: removals are held of a cluster, of a Kustomization of a cluster, or of the hub", key)
+}
+
+// heldByHub adds the removals that the planner holds; of one object only, if only is set.
+func (i *impact) heldByHub(cluster string, only *api.Key) {
+	for key, row := range i.rows {
+		if row.Held && key.Cluster == cluster && (only == nil || key == *only) {
+			i.remove(key)
+		}
+	}
+}
+
+// heldBySpoke adds what the spoke of a cluster reports to hold.
+func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
+	plan, err := i.plan(cluster)
+	if err != nil {
+		return err
+	}
+	planned := map[api.Key]bool{}
+	for _, e := range plan.Applications {
+		planned[api.Key{Cluster: cluster, Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name}] = true
+	}
+	return store.Reports.Scan(i.tx, cluster+"/", func(path string, row store.Report) error {
+		var report spokev1.ApplicationReport
+		if err := proto.Unmarshal(row.Value, &report); err != nil {
+			return fmt.Errorf("read the report %s: %w", path, err)
+		}
+		key := api.Key{Cluster: cluster, Kind: report.Kind, Namespace: report.Namespace, Name: report.Name}
+		if only != nil && key != *only {
+			return nil
+		}
+		if report.Reason == reasonRemovalHeld && !planned[key] {
+			i.gone[key] = true
+			i.sizes[key] = int(report.Current + report.InProgress + report.Failed)
+		}
+		return i.heldPrune(key, report.HeldPrune)
+	})
+}
+
+// heldPrune adds the objects that a spoke keeps of an application that goes on.
+func (i *impact) heldPrune(key api.Key, m *spokev1.HeldPrune) error {
+	if m == nil {
+		return nil
+	}
+	digest, err := manifest.DigestFromBytes(m.Digest)
+	if err != nil {
+		return fmt.Errorf("read the held prune of %s: %w", key, err)
+	}
+	p := heldPrune{digest: digest, total: int(m.Total)}
+	for _, o := range m.Objects {
+		p.objects = append(p.objects, manifest.ID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}.String())
+	}
+	i.prunes[key] = p
+	return nil
+}
+
+// confirm writes down that the impact is meant.
+func (i *impact) confirm(now time.Time) error {
+	byGraph := map[string]store.Confirmation{}
+	of := func(cluster string) (c store.Confirmation, err error) {
+		c, known := byGraph[cluster]
+		if !known {
+			c, _, err = store.Confirmations.Get(i.tx, store.ConfirmationKey(cluster))
+		}
+		if c.Removals == nil {
+			c.Removals = map[string]time.Time{}
+		}
+		if c.Prunes == nil {
+			c.Prunes = map[string]manifest.Digest{}
+		}
+		byGraph[cluster] = c
+		return c, err
+	}
+	for key := range i.gone {
+		if i.gone[api.Key{Kind: api.ClusterKind, Name: key.Cluster}] {
+			continue // the cluster is forgotten: nothing is deleted there
+		}
+		c, err := of(key.Cluster)
+		if err != nil {
+			return err
+		}
+		c.Removals[key.Path()] = now
+	}
+	for key, p := range i.prunes {
+		c, err := of(key.Cluster)
+		if err != nil {
+			return err
+		}
+		c.Prunes[key.Path()] = p.digest
+	}
+	for cluster, c := range byGraph {
+		if err := store.Confirmations.Put(i.tx, store.ConfirmationKey(cluster), c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Impact implements adminv1.AdminServiceServer.
+func (s *Server) Impact(ctx context.Context, r *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	var response *adminv1.ImpactResponse
+	err := s.store.View(func(tx *store.Tx) error {
+		i, err := impactOf(tx, r)
+		if err == nil {
+			response, err = i.message()
+		}
+		return err
+	})
+	return response, s.fail(err)
+}
+
+func impactOf(tx *store.Tx, r *adminv1.ImpactRequest) (*impact, error) {
+	switch change := r.Change.(type) {
+	case *adminv1.ImpactRequest_Delete:
+		key, err := readKey(change.Delete)
+		if err != nil {
+			return nil, err
+		}
+		return impactOfDelete(tx, key)
+	case *adminv1.ImpactRequest_Apply:
+		admitted, err := admit(change.Apply)
+		if err != nil {
+			return nil, err
+		}
+		return impactOfApply(tx, admitted)
+	case *adminv1.ImpactRequest_Confirm:
+		return impactOfConfirm(tx, change.Confirm)
+	}
+	return nil, status.Error(codes.InvalidArgument, "which change? Set delete, apply or confirm")
+}
+
+// impact is what a change takes away, as far as the rows of the store tell.
+type impact struct {
+	tx       *store.Tx
+	rows     map[api.Key]store.Resource
+	children map[api.Key][]api.Key // by owner, without what the owner left
+
+	gone    map[api.Key]bool      // objects that go
+	sizes   map[api.Key]int       // objects of applications that only the spoke knows
+	prunes  map[api.Key]heldPrune // held deletions within applications that stay
+	unknown map[api.Key]bool      // what renders something else from now on
+	plans   map[string]store.Plan // by cluster, as far as they were needed
+}
+
+// heldPrune is a set of objects that a spoke does not delete without an operator's word.
+type heldPrune struct {
+	digest  manifest.Digest
+	total   int
+	objects []string
+}
+
+func newImpact(tx *store.Tx) (*impact, error) {
+	i := &impact{
+		tx: tx, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
+		sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{}, plans: map[string]store.Plan{},
+	}
+	err := store.Resources.Scan(tx, "", func(_ string, row store.Resource) error {
+		i.rows[row.Key] = row
+		if row.Owner != nil && !row.Left {
+			i.children[*row.Owner] = append(i.children[*row.Owner], row.Key)
+		}
+		return nil
+	})
+	return i, err
+}
+
+func impactOfDelete(tx *store.Tx, key api.Key) (*impact, error) {
+	i, err := newImpact(tx)
+	if err != nil {
+		return nil, err
+	}
+	if row, there := i.rows[key]; there {
+		if err := ownedElsewhere(row, "deleted"); err != nil {
+			return nil, err
+		}
+		i.remove(key)
+	}
+	return i, nil
+}
+
+// remove takes an object away with all that goes along. What outlives its owner stays, and so does what a suspended one gave.
+// What a cluster runs stays when its Cluster goes.
+func (i *impact) remove(key api.Key) {
+	if i.gone[key] {
+		return
+	}
+	i.gone[key] = true
+	if i.rows[key].Suspended {
+		return
+	}
+	for _, child := range i.children[key] {
+		if !i.rows[child].Outlives {
+			i.remove(child)
+		}
+	}
+}
+
+// impactOfApply is what objects of the hub take away when they say something else than before.
+func impactOfApply(tx *store.Tx, admitted []admittedObject) (*impact, error) {
+	i, err := newImpact(tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range admitted {
+		row, there := i.rows[a.key]
+		if !there || a.secret != nil || string(row.Object) == string(a.object) {
+			continue
+		}
+		after := row
+		after.Object = a.object
+		switch a.key.Kind {
+		case api.ClusterKind, api.FleetKind:
+			err = i.reselect(row, after)
+		default:
+			i.unknown[a.key] = !sameSpec(row.Object, a.object) && i.leadsTo(a.key)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// leadsTo reports whether anything hangs on what an object renders: children of a Kustomization, all of a source.
+func (i *impact) leadsTo(key api.Key) bool {
+	return key.Kind != api.KustomizationKind || len(i.children[key]) > 0
+}
+
+// reselect takes away the roots that a Fleet does not give to a cluster any more, when either of them changes.
+func (i *impact) reselect(before, after store.Resource) error {
+	for _, fleetRow := range i.rows {
+		if fleetRow.Key.Kind != api.FleetKind || before.Key.Kind == api.FleetKind && before.Key != fleetRow.Key {
+			continue
+		}
+		for _, root := range i.children[fleetRow.Key] {
+			clusterRow := i.rows[api.Key{Kind: api.ClusterKind, Name: root.Cluster}]
+			if before.Key.Kind == api.ClusterKind && clusterRow.Key != before.Key {
+				continue
+			}
+			fleet, cluster := fleetRow, clusterRow
+			if before.Key.Kind == api.FleetKind {
+				fleet = after
+			} else {
+				cluster = after
+			}
+			stays, err := gives(fleet, cluster, root)
+			if err != nil {
+				return err
+			}
+			if !stays {
+				i.remove(root)
+			}
+		}
+	}
+	return nil
+}
+
+// gives reports whether a Fleet gives the root to a cluster. One whose template does not work keeps what it gave.
+func gives(fleetRow, clusterRow store.Resource, root api.Key) (bool, error) {
+	fleet, err := readRow(fleetRow, api.AsFleet)
+	if err != nil {
+		return false, err
+	}
+	cluster, err := readRow(clusterRow, api.AsCluster)
+	if err != nil {
+		return false, err
+	}
+	if selected, err := fleet.Selects(cluster); err != nil || !selected {
+		return err != nil, nil
+	}
+	o, err := api.ExpandTemplate(fleet, cluster)
+	return err != nil || o.GetNamespace() == root.Namespace && o.GetName() == root.Name, nil
+}
+
+func readRow[T any](row store.Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
+	o := &manifest.Object{}
+	if err := json.Unmarshal(row.Object, &o.Object); err != nil {
+		return nil, fmt.Errorf("read %s from the store: %w", row.Key, err)
+	}
+	return as(o)
+}
+
+// message is the impact as callers see it.
+func (i *impact) message() (*adminv1.ImpactResponse, error) {
+	m := &adminv1.ImpactResponse{}
+	clusters := map[string]*adminv1.ClusterImpact{}
+	cluster := func(name string) *adminv1.ClusterImpact {
+		if clusters[name] == nil {
+			clusters[name] = &adminv1.ClusterImpact{Cluster: name}
+		}
+		return clusters[name]
+	}
+	for _, key := range sortedKeys(i.gone) {
+		switch {
+		case key.Cluster == "" && key.Kind == api.ClusterKind:
+			cluster(key.Name).Forgotten = true
+			fallthrough
+		case key.Cluster == "":
+			m.HubObjects = append(m.HubObjects, writeKey(key))
+		case key.Kind == api.KustomizationKind:
+			a, err := i.application(key)
+			if err != nil {
+				return nil, err
+			}
+			c := cluster(key.Cluster)
+			c.Applications = append(c.Applications, a)
+		}
+	}
+	for _, key := range sortedKeys(i.prunes) {
+		p := i.prunes[key]
+		c := cluster(key.Cluster)
+		c.Applications = append(c.Applications, &adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(p.total), Pruned: p.objects})
+	}
+	for _, key := range sortedKeys(i.unknown) {
+		if i.unknown[key] {
+			m.Unknown = append(m.Unknown, writeKey(key))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(clusters)) {
+		m.Clusters = append(m.Clusters, clusters[name])
+	}
+	return m, i.name(m)
+}
+
+// name gives the message the digest that names it.
+func (i *impact) name(m *adminv1.ImpactResponse) error {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	for _, key := range sortedKeys(i.prunes) { // the message lists only the first objects of a prune
+		digest := i.prunes[key].digest
+		data = append(data, digest[:]...)
+	}
+	m.Digest = manifest.DigestOf(data).String()
+	return nil
+}
+
+// application is what becomes of the objects of an application that goes.
+func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
+	m := &adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(i.sizes[key])}
+	plan, err := i.plan(key.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	owner := ownerOf(key)
+	at, planned := slices.BinarySearchFunc(plan.Applications, owner, func(e bundle.Entry, o bundle.Owner) int { return e.Owner.Compare(o) })
+	if !planned {
+		return m, nil
+	}
+	entry := plan.Applications[at]
+	data, err := store.Blob(i.tx, entry.Digest)
+	if err != nil {
+		return nil, err
+	}
+	app, err := bundle.DecodeApplication(data)
+	if err != nil {
+		return nil, err
+	}
+	m.Objects = uint32(len(app.Objects))
+	m.Orphaned = entry.Suspended || i.rows[key].Suspended || app.PolicyOnRemoval() == bundle.Orphan
+	return m, nil
+}
+
+func (i *impact) plan(cluster string) (store.Plan, error) {
+	plan, known := i.plans[cluster]
+	if known {
+		return plan, nil
+	}
+	plan, _, err := store.Plans.Get(i.tx, cluster)
+	i.plans[cluster] = plan
+	return plan, err
+}
+
+func ownerOf(key api.Key) bundle.Owner {
+	return bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+}
+
+func sortedKeys[V any](m map[api.Key]V) []api.Key {
+	return slices.SortedFunc(maps.Keys(m), api.Key.Compare)
+}
