@@ -109,6 +109,7 @@ func hubCommand(ctx context.Context, s *story, args []string) (err error) {
 	case args[0] == "start" && s.fleet == nil:
 		if s.fleet, err = lab.NewFleetIn(ctx, s.dir, args[1:]...); err == nil {
 			s.repositories["repo"] = s.fleet.Repo
+			s.ts.Setenv("repo_url", s.fleet.Repo.URL())
 		}
 		return err
 	case s.fleet == nil:

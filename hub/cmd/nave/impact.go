@@ -94,7 +94,7 @@ func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 
 func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 	if c.GetForgotten() {
-		fmt.Fprintf(out, "  cluster %s: its registration. What runs there stays, without repair once its spoke is gone\n", c.GetCluster())
+		fmt.Fprintf(out, "  cluster %s: is forgotten, and its spoke refused from then on. What runs there stays\n", c.GetCluster())
 		return
 	}
 	fmt.Fprintf(out, "  cluster %s: %s\n", c.GetCluster(), total([]*adminv1.ClusterImpact{c}))
@@ -122,6 +122,7 @@ func fate(a *adminv1.ApplicationImpact) string {
 	return objects
 }
 
+// total counts what goes. Objects that another application takes over, or that are annotated to stay, are not deleted.
 func total(clusters []*adminv1.ClusterImpact) string {
 	applications, objects := 0, 0
 	for _, c := range clusters {
@@ -134,7 +135,7 @@ func total(clusters []*adminv1.ClusterImpact) string {
 			}
 		}
 	}
-	return count(applications, "application") + ", " + count(objects, "object") + " deleted"
+	return count(applications, "application") + " with " + count(objects, "object")
 }
 
 // count is a number and a noun.

@@ -131,6 +131,9 @@ func impactOfApply(tx *store.Tx, admitted []admittedObject) (*impact, error) {
 		if !there || a.secret != nil || string(row.Object) == string(a.object) {
 			continue
 		}
+		if err := ownedElsewhere(row, "changed"); err != nil {
+			return nil, err
+		}
 		after := row
 		after.Object = a.object
 		switch a.key.Kind {
@@ -172,12 +175,32 @@ func (i *impact) reselect(before, after store.Resource) error {
 			if err != nil {
 				return err
 			}
-			if !stays {
+			if stays {
+				continue
+			}
+			if another, err := i.givenByAnother(fleetRow.Key, cluster, root); err != nil {
+				return err
+			} else if another {
+				i.unknown[root] = true
+			} else {
 				i.remove(root)
 			}
 		}
 	}
 	return nil
+}
+
+// givenByAnother reports whether another Fleet gives a root of the same name to the cluster, which then takes its place.
+func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.Key) (bool, error) {
+	for _, other := range i.rows {
+		if other.Key.Kind != api.FleetKind || other.Key == fleet {
+			continue
+		}
+		if given, err := gives(other, cluster, root); given || err != nil {
+			return given, err
+		}
+	}
+	return false, nil
 }
 
 // gives reports whether a Fleet gives the root to a cluster. One whose template does not work keeps what it gave.
@@ -219,7 +242,6 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 		switch {
 		case key.Cluster == "" && key.Kind == api.ClusterKind:
 			cluster(key.Name).Forgotten = true
-			fallthrough
 		case key.Cluster == "":
 			m.HubObjects = append(m.HubObjects, writeKey(key))
 		case key.Kind == api.KustomizationKind:

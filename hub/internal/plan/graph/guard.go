@@ -92,8 +92,8 @@ func (p *pass) harmless(key api.Key) bool {
 }
 
 // tooMany reports whether a change removes more than it should by itself: the hub's last Fleet, a Fleet's last cluster, all
-// Applications of a cluster, or more than the share. An Application counts if it loses an object: one that has none, whose
-// objects all went to others, or that leaves them in the cluster, is no loss.
+// Applications of a cluster, or more than the share. An Application counts if most of its objects go: one that has none, whose
+// objects went to others, or that leaves them in the cluster, is no loss.
 func (p *pass) tooMany(leaving []api.Key) bool {
 	if p.in.Cluster == "" {
 		return !slices.ContainsFunc(slices.Collect(maps.Keys(p.graph.Nodes)), p.decides)
@@ -114,12 +114,22 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 			continue
 		}
 		total++
-		kept := err == nil && !slices.ContainsFunc(objects, func(id manifest.ID) bool { return !given[id] })
-		if left[owner] && !kept {
+		if left[owner] && (err != nil || isLost(objects, given)) {
 			lost++
 		}
 	}
 	return lost > 0 && (lost == total || total >= guardFrom && lost*guardShare > total)
+}
+
+// isLost reports whether more of an Application's objects go than stay with others.
+func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
+	going := 0
+	for _, id := range objects {
+		if !given[id] {
+			going++
+		}
+	}
+	return going*guardShare > len(objects)
 }
 
 func (p *pass) keyOf(owner bundle.Owner) api.Key {

@@ -1,0 +1,241 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+func kustomizationKey(cluster, name string) api.Key {
+	return api.Key{Cluster: cluster, Kind: api.KustomizationKind, Namespace: "flux-system", Name: name}
+}
+
+// run puts an application of a cluster into the store, as the planner leaves it: its row and its entry with so many objects.
+func (r *rig) run(row store.Resource, objects int, prune bool) {
+	r.t.Helper()
+	row.Object = json.RawMessage(`{"kind":"Kustomization"}`)
+	app := &bundle.Application{Owner: ownerOf(row.Key), Prune: prune}
+	for i := range objects {
+		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: fmt.Sprintf("%s-%d", row.Key.Name, i)}
+		app.Objects = append(app.Objects, bundle.ObjectReference{ObjectIdentity: id, Digest: manifest.DigestOf([]byte("x"))})
+	}
+	data, err := app.Encode()
+	must(r.t, err)
+	must(r.t, r.store.Update(func(tx *store.Tx) error {
+		digest, err := store.PutBlob(tx, data)
+		if err != nil {
+			return err
+		}
+		plan, _, err := store.Plans.Get(tx, row.Key.Cluster)
+		if err != nil {
+			return err
+		}
+		plan.Applications = append(plan.Applications, bundle.Entry{Owner: app.Owner, Digest: digest})
+		if err := store.Plans.Put(tx, row.Key.Cluster, plan); err != nil {
+			return err
+		}
+		return store.Resources.Put(tx, row.Key.Path(), row)
+	}))
+}
+
+// outline writes an impact in words.
+func outline(m *adminv1.ImpactResponse) string {
+	var lines []string
+	for _, k := range m.GetHubObjects() {
+		lines = append(lines, k.GetKind()+" "+k.GetName())
+	}
+	for _, c := range m.GetClusters() {
+		if c.GetForgotten() {
+			lines = append(lines, c.GetCluster()+" forgotten")
+		}
+		for _, a := range c.GetApplications() {
+			line := fmt.Sprintf("%s/%s %d", c.GetCluster(), a.GetKey().GetName(), a.GetObjects())
+			if a.GetOrphaned() {
+				line += " orphaned"
+			}
+			if len(a.GetPruned()) > 0 {
+				line += " pruned " + strings.Join(a.GetPruned(), " ")
+			}
+			lines = append(lines, line)
+		}
+	}
+	for _, k := range m.GetUnknown() {
+		lines = append(lines, "unknown "+k.GetName())
+	}
+	return strings.Join(lines, "; ")
+}
+
+// world is a Fleet with two clusters: a runs root → app, kept and asleep; b runs root.
+func (r *rig) world() {
+	r.apply(clusterA + "---" + strings.Replace(clusterA, "name: a,", "name: b,", 1) + "---" + fleet + "---" + source + "---" + root)
+	prod := api.Key{Kind: api.FleetKind, Name: "prod"}
+	rootA := kustomizationKey("a", "root")
+	r.run(store.Resource{Key: kustomizationKey("a", "app"), Owner: &rootA}, 3, true)
+	r.run(store.Resource{Key: kustomizationKey("a", "kept"), Owner: &rootA}, 4, false)
+	r.run(store.Resource{Key: kustomizationKey("a", "left"), Owner: &rootA, Left: true}, 5, true)
+	r.run(store.Resource{Key: kustomizationKey("a", "outlives"), Owner: &rootA, Outlives: true}, 6, true)
+	r.run(store.Resource{Key: rootA, Owner: &prod}, 1, true)
+	r.run(store.Resource{Key: kustomizationKey("b", "root"), Owner: &prod}, 2, true)
+}
+
+func TestImpact(t *testing.T) {
+	relabelled := strings.Replace(clusterA, "env: prod", "env: test", 1)
+	remove := func(kind, name string) *adminv1.ImpactRequest {
+		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: &adminv1.ObjectKey{Kind: kind, Name: name}}}
+	}
+	apply := func(manifest string) *adminv1.ImpactRequest {
+		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: []byte(manifest)}}
+	}
+	for name, c := range map[string]struct {
+		change *adminv1.ImpactRequest
+		want   string
+	}{
+		"a fleet":             {remove("fleet", "prod"), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"a cluster":           {remove("cluster", "a"), "a forgotten"},
+		"a source":            {remove("gitrepository", "fleet"), "GitRepository fleet"},
+		"another label":       {apply(relabelled), "a/app 3; a/kept 4 orphaned; a/root 1"},
+		"the same label":      {apply(clusterA), ""},
+		"another variable":    {apply(strings.Replace(clusterA, "a.example.com", "b.example.com", 1)), ""},
+		"another selector":    {apply(strings.Replace(fleet, "env: prod", "env: test", 1)), "a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"another root":        {apply(strings.Replace(fleet, "name: root", "name: other", 1)), "a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"another path":        {apply(strings.Replace(fleet, "clusters/", "others/", 1)), ""},
+		"another repository":  {apply(strings.Replace(source, "fleet.git", "other.git", 1)), "unknown fleet"},
+		"what is not there":   {remove("fleet", "none"), ""},
+		"something new":       {apply(strings.Replace(clusterA, "name: a,", "name: c,", 1)), ""},
+		"a root without more": {apply(strings.Replace(root, "./hub", "./other", 1)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.world()
+			m, err := r.Impact(t.Context(), c.change)
+			must(t, err)
+			if got := outline(m); got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func (r *rig) confirmation(cluster string) (c store.Confirmation) {
+	r.t.Helper()
+	must(r.t, r.store.View(func(tx *store.Tx) (err error) {
+		c, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(cluster))
+		return err
+	}))
+	return c
+}
+
+// TestDelete/confirmed writes down what goes along, for the guard to let it pass; unconfirmed it writes nothing.
+func TestDelete(t *testing.T) {
+	for name, confirmed := range map[string]bool{"confirmed": true, "unconfirmed": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.world()
+			_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}, Confirmed: confirmed})
+			must(t, err)
+			_, app := r.confirmation("a").Removals[kustomizationKey("a", "app").Path()]
+			_, outlives := r.confirmation("a").Removals[kustomizationKey("a", "outlives").Path()]
+			_, b := r.confirmation("b").Removals[kustomizationKey("b", "root").Path()]
+			if app != confirmed || b != confirmed || outlives {
+				t.Errorf("app %t, root of b %t, outlives %t", app, b, outlives)
+			}
+		})
+	}
+}
+
+// hold makes the hub hold the removal of app, and the spoke of a hold three things: a prune, an application that it alone knows,
+// and one that is planned again.
+func (r *rig) hold() (digest manifest.Digest) {
+	digest = manifest.DigestOf([]byte("held"))
+	row, _ := r.resource(kustomizationKey("a", "app"))
+	row.Held = true
+	r.put(row, string(row.Object))
+	for _, report := range []*spokev1.ApplicationReport{
+		{Name: "kept", Reason: "PruneHeld", HeldPrune: &spokev1.HeldPrune{
+			Digest: digest[:], Total: 25, Objects: []*spokev1.ObjectIdentity{{Kind: "ConfigMap", Namespace: "default", Name: "x"}},
+		}},
+		{Name: "unknown", Reason: "RemovalHeld", Current: 7, InProgress: 1, Failed: 1},
+		{Name: "root", Reason: "RemovalHeld", Current: 1},
+	} {
+		report.Kind, report.Namespace = api.KustomizationKind, "flux-system"
+		value, err := proto.Marshal(report)
+		must(r.t, err)
+		key := kustomizationKey("a", report.Name).Path()
+		must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Reports.Put(tx, key, store.Report{Value: value}) }))
+	}
+	return digest
+}
+
+func TestConfirm(t *testing.T) {
+	cluster := &adminv1.ObjectKey{Kind: "cluster", Name: "a"}
+	one := &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "flux-system", Name: "kept"}
+	for name, c := range map[string]struct {
+		key  *adminv1.ObjectKey
+		want string
+	}{
+		"all of a cluster": {cluster, "a/app 3; a/unknown 9; a/kept 25 pruned ConfigMap default/x"},
+		"one application":  {one, "a/kept 25 pruned ConfigMap default/x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.world()
+			digest := r.hold()
+			seen, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Confirm{Confirm: c.key}})
+			must(t, err)
+			if got := outline(seen); got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+			_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: c.key, Digest: seen.GetDigest()})
+			must(t, err)
+			got := r.confirmation("a")
+			if got.Prunes[kustomizationKey("a", "kept").Path()] != digest {
+				t.Errorf("the prune is not confirmed: %v", got)
+			}
+			if _, app := got.Removals[kustomizationKey("a", "app").Path()]; app != (c.key == cluster) {
+				t.Errorf("app confirmed: %t", app)
+			}
+		})
+	}
+}
+
+func TestConfirm_refuses(t *testing.T) {
+	r := newRig(t)
+	r.world()
+	cluster := &adminv1.ObjectKey{Kind: "cluster", Name: "a"}
+	_, err := r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: cluster})
+	wantCode(t, err, codes.FailedPrecondition, "no removal is held there")
+	seen := r.hold()
+	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: cluster, Digest: seen.String()})
+	wantCode(t, err, codes.FailedPrecondition, "other removals are held now")
+	if c := r.confirmation("a"); len(c.Removals)+len(c.Prunes) > 0 {
+		t.Errorf("something was confirmed: %v", c)
+	}
+	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "none"}})
+	wantCode(t, err, codes.NotFound, "none")
+	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}})
+	wantCode(t, err, codes.InvalidArgument, "removals are held of a cluster")
+}
+
+func TestImpact_hub(t *testing.T) {
+	r := newRig(t)
+	r.world()
+	row, _ := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"})
+	row.Held = true
+	r.put(row, string(row.Object))
+	m, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Confirm{Confirm: &adminv1.ObjectKey{}}})
+	must(t, err)
+	if got, want := outline(m), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
