@@ -14,11 +14,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/navefleet/nave/e2e/harness"
 	"github.com/navefleet/nave/e2e/sopstest"
 )
 
@@ -279,49 +279,17 @@ func disk(_ context.Context, s *story, args []string) error {
 	if args[0] != "hub" {
 		dir = filepath.Join(s.dir, "spoke-"+args[0], "state")
 	}
-	filler := filepath.Join(dir, "filler")
-	switch args[1] {
-	case "full":
-		return fill(filler)
-	case "free":
-		return os.Remove(filler)
+	switch d := s.disks[args[0]]; {
+	case args[1] == "full" && d != nil:
+		return d.Fill()
+	case args[1] == "free" && d != nil:
+		return d.Free()
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]); err != nil {
-		return fmt.Errorf("mount a small disk at %s: %w", dir, err)
-	}
-	s.cleanups = append(s.cleanups, func() error { return syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return nil
-}
-
-// fill writes a file until the disk is full.
-func fill(path string) error {
-	f, err := os.Create(path)
+	d, err := harness.MountDisk(dir, args[1])
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	for size := 1 << 20; size > 0; {
-		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2 // what is left is less
-		} else if err != nil {
-			return err
-		}
-	}
+	s.disks[args[0]] = d
+	s.cleanups = append(s.cleanups, d.Unmount)
 	return nil
-}
-
-// mountable reports whether this process may mount a tmpfs: root in a container often may not.
-func mountable() bool {
-	dir, err := os.MkdirTemp("", "nave-disk-")
-	if err != nil {
-		return false
-	}
-	defer os.Remove(dir)
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		return false
-	}
-	return syscall.Unmount(dir, 0) == nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/navefleet/nave/e2e/harness"
 )
 
 // patience is how long "eventually" waits when it is not told.
@@ -77,7 +78,7 @@ func TestStories(t *testing.T) {
 		Condition: func(name string) (bool, error) {
 			switch name {
 			case "tmpfs":
-				return canMount(), nil
+				return harness.CanMount(), nil
 			case "sshd":
 				return hasSSHD(), nil
 			}
@@ -195,6 +196,3 @@ func until(ctx context.Context, check func() error) error {
 		}
 	}
 }
-
-// canMount reports whether this user can make a small disk.
-func canMount() bool { return os.Geteuid() == 0 && mountable() }

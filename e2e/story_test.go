@@ -30,6 +30,7 @@ type story struct {
 	fleet        *harness.Fleet // nil before "hub start"
 	spokes       map[string]*harness.Spoke
 	repositories map[string]*gittest.Repository
+	disks        map[string]*harness.Disk // by "hub" or the cluster
 	cleanups     []func() error
 
 	age, pgp   *sopstest.Key
@@ -43,7 +44,7 @@ type story struct {
 func newStory(tb testing.TB, dir, work string) (*story, error) {
 	s := &story{
 		tb: tb, dir: dir, work: work,
-		spokes: map[string]*harness.Spoke{}, repositories: map[string]*gittest.Repository{}, remembered: map[string]string{},
+		spokes: map[string]*harness.Spoke{}, repositories: map[string]*gittest.Repository{}, remembered: map[string]string{}, disks: map[string]*harness.Disk{},
 	}
 	return s, os.MkdirAll(dir, 0o700)
 }

@@ -6,5 +6,7 @@ func TestFaults(t *testing.T) {
 	if lab == nil {
 		t.Skip("needs Kubernetes; leave out -short")
 	}
-	t.Run("network", testNetwork)
+	t.Run("line", testLine)
+	t.Run("hub", testHubKills)
+	t.Run("disk", testDisks)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/navefleet/nave/e2e/faults/proxy"
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/e2e/harness"
@@ -93,7 +95,7 @@ type spoke struct {
 	stand *stand
 	name  string
 	proxy *proxy.Proxy // between spoke and hub
-	hub   string       // where the hub is
+	kube  *kube        // between spoke and API server; nil: nothing
 }
 
 // join puts a spoke on the stand, and returns when it runs its first commit. prepare, if there is one, may change the spoke
@@ -108,8 +110,7 @@ func (s *stand) join(t *testing.T, name string, prepare func(*spoke)) *spoke {
 	must(t, err)
 	settings, err := harness.JoinSettings(manifest)
 	must(t, err)
-	p.hub = settings["hub"]
-	p.proxy, err = proxy.Listen(p.hub)
+	p.proxy, err = proxy.Listen(settings["hub"])
 	must(t, err)
 	t.Cleanup(func() { must(t, p.proxy.Close()) })
 	settings["hub"] = p.proxy.Addr()
@@ -195,6 +196,19 @@ func (p *spoke) has(ctx context.Context, name, value string) error {
 		return fmt.Errorf("%s has %.40v", name, data["value"])
 	}
 	return nil
+}
+
+// configMaps lists the ConfigMaps of the spoke's namespace.
+func (p *spoke) configMaps() (names []string) {
+	p.t.Helper()
+	r, err := p.Cluster.Resource("ConfigMap", p.namespace())
+	must(p.t, err)
+	list, err := r.List(p.t.Context(), metav1.ListOptions{})
+	must(p.t, err)
+	for _, o := range list.Items {
+		names = append(names, o.GetName())
+	}
+	return names
 }
 
 // version is what changes when somebody writes to a ConfigMap, or makes it anew.

@@ -4,31 +4,45 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/navefleet/nave/e2e/faults/proxy"
 )
 
-// testNetwork spoils the line between a hub and its spokes. All share the hub, whose level is held to after the last.
-func testNetwork(t *testing.T) {
+// fault is one way in which something between or under a hub and a spoke fails.
+type fault struct {
+	play    func(*spoke)
+	prepare func(*spoke) // before the spoke starts; nil: nothing
+}
+
+// lineFaults are the faults that leave the hub alone, so that they can share one.
+var lineFaults = map[string]fault{
+	"latency":         {play: latency},
+	"loss":            {play: loss},
+	"narrow":          {play: narrow},
+	"black-hole":      {play: blackHole},
+	"half-open":       {play: halfOpen},
+	"reset-mid-chunk": {play: resetMidChunk},
+	"outage":          {play: outage},
+
+	"kill-before-apply": {killBeforeApply, (*spoke).interpose},
+	"kill-in-apply":     {killInApply, (*spoke).interpose},
+	"kill-in-prune":     {killInPrune, (*spoke).interpose},
+}
+
+// testLine spoils the line between a hub and its spokes, and kills spokes. All share the hub, whose level is held to after the
+// last.
+func testLine(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, lab, t.TempDir())
 	before := settled(t, s.Hub)
 	t.Run("faults", func(t *testing.T) {
-		for name, fault := range map[string]func(*spoke){
-			"latency":         latency,
-			"loss":            loss,
-			"narrow":          narrow,
-			"black_hole":      blackHole,
-			"half_open":       halfOpen,
-			"reset_mid_chunk": resetMidChunk,
-			"outage":          outage,
-		} {
-			t.Run(strings.ReplaceAll(name, "_", "-"), func(t *testing.T) {
+		for name, f := range lineFaults {
+			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				p := s.join(t, strings.ReplaceAll(name, "_", "-"), nil)
-				p.hold(func() { fault(p) })
+				p := s.join(t, name, f.prepare)
+				p.hold(func() { f.play(p) })
 				must(t, p.Stop())
 			})
 		}
@@ -133,8 +147,7 @@ func outage(p *spoke) {
 	p.proxy.Set(proxy.Faults{Refuse: true})
 	p.proxy.Cut()
 	p.push("outage", nil)
-	must(p.t, p.Cluster.Edit(p.t.Context(), "ConfigMap", p.namespace(), "app", `{"data":{"value":"edited"}}`))
-	p.arrives("first")
+	p.repairs("first")
 	p.says("connection reset by peer")
 	p.proxy.Clear()
 	p.arrives("outage")
