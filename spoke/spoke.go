@@ -25,6 +25,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
@@ -62,8 +63,10 @@ type Config struct {
 	Namespace       string // where the spoke runs and keeps its identity; nave-system
 	HTTPListen      string // /metrics, /healthz, /readyz; 0.0.0.0:7481
 	PolicyFile      string // what bundles may do here, whatever they say; empty: everything
-	Log             *slog.Logger
-	Now             func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
+	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own rights.
+	DefaultServiceAccount string
+	Log                   *slog.Logger
+	Now                   func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
 }
 
 // Spoke is one spoke. Make it with New.
@@ -129,6 +132,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if _, err := identity.ParseID(c.id().String()); err != nil {
 		return c, err
+	}
+	if account := c.DefaultServiceAccount; account != "" {
+		if problems := validation.IsDNS1123Subdomain(account); len(problems) > 0 {
+			return c, fmt.Errorf("default service account %q: %s", account, strings.Join(problems, "; "))
+		}
 	}
 	if c.Namespace == "" {
 		c.Namespace = DefaultNamespace
@@ -201,7 +209,7 @@ func (s *Spoke) build() {
 	})
 	s.agent = agent.New(agent.Config{
 		Cluster: c.id(), Keyring: s.keyring, Store: s.state, Hub: s.session, Applier: applier, Watcher: s.watcher, Index: index,
-		Kubernetes: s.client, Check: s.check, Reporter: s.reporter, Metrics: agent.NewMetrics(s.registry),
+		Kubernetes: s.client, Check: s.check, DefaultServiceAccount: c.DefaultServiceAccount, Reporter: s.reporter, Metrics: agent.NewMetrics(s.registry),
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64,
 	})
 	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -225,8 +233,15 @@ func (c Config) joinToken() (string, error) {
 
 func (s *Spoke) connected(yes bool) { s.reporter.Connected(yes) }
 
-func (s *Spoke) check(ctx context.Context, id bundle.ObjectIdentity) (health.Report, error) {
-	return health.Check(ctx, s.client, id)
+func (s *Spoke) check(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error) {
+	client := s.client
+	if account != "" {
+		var err error
+		if client, err = client.As(namespace, account); err != nil {
+			return health.Report{}, err
+		}
+	}
+	return health.Check(ctx, client, id)
 }
 
 // ready holds no matter whether there is a hub: a spoke without one goes on repairing.

@@ -73,12 +73,16 @@ type Config struct {
 	Watcher    Watcher
 	Index      *inventory.Index
 	Kubernetes Kubernetes
-	Check      func(ctx context.Context, id bundle.ObjectIdentity) (health.Report, error)
-	Reporter   Reporter
-	Metrics    *Metrics
-	Log        *slog.Logger
-	Now        func() time.Time // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
-	Jitter     func() float64   // in [0,1)
+	// Check asks how an object is doing, with the rights of a service account; with an empty account with the spoke's own.
+	Check func(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error)
+	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own rights.
+	DefaultServiceAccount string
+
+	Reporter Reporter
+	Metrics  *Metrics
+	Log      *slog.Logger
+	Now      func() time.Time // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
+	Jitter   func() float64   // in [0,1)
 }
 
 // Agent performs what its model decides.

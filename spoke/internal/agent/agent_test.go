@@ -375,7 +375,9 @@ func (r *rig) start(t *testing.T) (stop func()) {
 	a := New(Config{
 		Cluster: self, Keyring: keyring, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
 		Kubernetes: r.api, Reporter: reporter, Log: log, Now: r.now, Jitter: func() float64 { return 0 },
-		Check: func(context.Context, bundle.ObjectIdentity) (health.Report, error) { return health.Report{}, nil },
+		Check: func(context.Context, string, string, bundle.ObjectIdentity) (health.Report, error) {
+			return health.Report{}, nil
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

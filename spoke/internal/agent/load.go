@@ -133,6 +133,10 @@ func (l *loader) needKeys(ctx context.Context) error {
 	if ref.Name == "" {
 		return fmt.Errorf("%w: the Kustomization names no keys (spec.decryption.secretRef)", decrypt.ErrNoKey)
 	}
+	if l.app.ServiceAccount != "" && ref.Namespace != l.app.Owner.Namespace {
+		return fmt.Errorf("%w: keys of namespace %s are not for an application with a service account of namespace %s", decrypt.ErrNoKey,
+			ref.Namespace, l.app.Owner.Namespace)
+	}
 	data, err := l.secret(ctx, ref.Namespace, ref.Name)
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)

@@ -350,7 +350,7 @@ func (a *Agent) startCheck(act check) {
 			if _, peer := peerOf(id); peer {
 				continue
 			}
-			status, text := a.look(ctx, id)
+			status, text := a.look(ctx, act, id)
 			in.status = sharedhealth.Worst(in.status, status)
 			if status != sharedhealth.Current {
 				unwell = append(unwell, fmt.Sprintf("%s is %s%s", id.ID(), status, text))
@@ -362,11 +362,12 @@ func (a *Agent) startCheck(act check) {
 	})
 }
 
-func (a *Agent) look(ctx context.Context, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
-	if _, _, ours := a.Index.Owner(id.ID()); ours {
+// look finds the health of an object. With a service account, what others applied is looked at with the account's rights.
+func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
+	if owner, _, ours := a.Index.Owner(id.ID()); ours && (owner == act.owner || act.app.ServiceAccount == "") {
 		return a.Index.Health(id.ID()).Status, ""
 	}
-	r, err := a.Check(ctx, id)
+	r, err := a.Check(ctx, act.owner.Namespace, act.app.ServiceAccount, id)
 	if err != nil {
 		return sharedhealth.Unknown, ": " + err.Error()
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -114,6 +115,7 @@ func (a *Agent) readApplications(b *bundle.Bundle, fresh map[manifest.Digest][]b
 		if app.Owner != e.Owner {
 			return nil, fmt.Errorf("%s: %w: its application is that of %s", e.Owner, trust.ErrMalformed, app.Owner)
 		}
+		app.ServiceAccount = cmp.Or(app.ServiceAccount, a.DefaultServiceAccount)
 		apps[e.Owner] = app
 	}
 	return apps, nil

@@ -226,12 +226,14 @@ func (m *model) start(n *node) action {
 	known := n.mark.Digest == n.entry.Digest
 	kept := n.mark
 	kept.DependsOn = union(kept.DependsOn, n.app.DependsOn) // until all of it is applied, it may need either
+	kept.OtherAccount = !kept.Digest.IsZero() && n.otherAccount()
 	kept.Prune, kept.DeletionPolicy, kept.ServiceAccount, kept.Suspended = n.app.Prune, n.app.DeletionPolicy, n.app.ServiceAccount, false
 	n.mark = kept
 	return start{
 		owner: n.entry.Owner, run: n.run, entry: n.entry, app: n.app,
-		// What changed goes first, alone; everything else that an operator asked for in a second run.
-		reapply: n.requested() && (known || n.mark.Digest.IsZero()),
+		// What changed goes first, alone; everything else that an operator asked for in a second run. Another account may not
+		// be allowed what the last one applied: all of it is sent.
+		reapply: kept.OtherAccount || n.requested() && (known || n.mark.Digest.IsZero()),
 		asked:   n.requested(), confirmed: n.confirmed(),
 		remember: kept,
 	}
@@ -250,6 +252,7 @@ func (n *node) confirmed() manifest.Digest {
 func (s start) success(now time.Time) state.Mark {
 	mark := s.remember
 	mark.Digest, mark.Revision, mark.At = s.entry.Digest, s.entry.Revision, now
+	mark.OtherAccount = false
 	if s.reapply || !s.asked {
 		mark.HandledRequest = s.entry.RequestedAt
 	}

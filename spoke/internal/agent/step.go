@@ -164,7 +164,7 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	n.dirty = n.dirty || n.kept.Status != "" // nobody repaired it meanwhile
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
-	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.failure.reason != "" || resumed || n.requested()
+	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.otherAccount() || n.failure.reason != "" || resumed || n.requested()
 	n.current(m.now)
 	if n.verifyAt.IsZero() {
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
@@ -175,6 +175,11 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 		out = append(out, remember{e.Owner, n.mark})
 	}
 	return out
+}
+
+// otherAccount reports whether some of what is applied was sent with another service account.
+func (n *node) otherAccount() bool {
+	return n.mark.OtherAccount || n.app != nil && n.mark.ServiceAccount != n.app.ServiceAccount
 }
 
 // current notes what follows from an entry whose content is applied already: a commit that did not touch it is applied

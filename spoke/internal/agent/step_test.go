@@ -27,7 +27,8 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
 //	bundle 2 a=d2 -b ?c                 and one that was removed, and one that is pending (see list)
-//	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown digest
+//	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown digest,
+//	                                    or a=d1,as:x with that service account
 //	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
@@ -159,6 +160,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 			switch key {
 			case "needs":
 				app.DependsOn = append(app.DependsOn, owner(value))
+			case "as":
+				app.ServiceAccount = value
 			case "wait":
 				app.Wait = true
 			case "checks":
@@ -215,8 +218,9 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 			for _, word := range words[i+2:] {
 				name, digest, _ := strings.Cut(word, "=")
 				digest, needs, _ := strings.Cut(digest, ",needs:")
+				digest, account, _ := strings.Cut(digest, ",as:")
 				digest, cut := strings.CutSuffix(digest, "!")
-				mark := state.Mark{Prune: true}
+				mark := state.Mark{Prune: true, ServiceAccount: account}
 				if digest != "?" {
 					mark.Digest, mark.Revision = s.digest(digest), "r-"+digest
 				}
@@ -303,6 +307,9 @@ func (s *script) show(a action) []string {
 	case start:
 		s.runs[a.owner] = a
 		line := "start " + a.owner.Name + " " + s.words[a.entry.Digest]
+		if a.app.ServiceAccount != "" {
+			line += " as " + a.app.ServiceAccount
+		}
 		if a.reapply {
 			line += " every-object"
 		}
@@ -312,6 +319,9 @@ func (s *script) show(a action) []string {
 		return []string{line}
 	case remove:
 		line := "remove " + a.owner.Name
+		if a.mark.ServiceAccount != "" {
+			line += " as " + a.mark.ServiceAccount
+		}
 		if a.mark.Suspended {
 			line += " (suspended)"
 		}

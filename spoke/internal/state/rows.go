@@ -23,7 +23,8 @@ type Mark struct {
 	Prune          bool                  `json:"prune,omitempty"`
 	DeletionPolicy bundle.DeletionPolicy `json:"deletionPolicy,omitempty"`
 	ServiceAccount string                `json:"serviceAccount,omitempty"`
-	DependsOn      []bundle.Owner        `json:"dependsOn,omitempty"` // of what was applied: it is deleted before these
+	OtherAccount   bool                  `json:"otherAccount,omitempty"` // not all of it was sent with ServiceAccount yet
+	DependsOn      []bundle.Owner        `json:"dependsOn,omitempty"`    // of what was applied: it is deleted before these
 }
 
 // PutMark remembers an application's mark.

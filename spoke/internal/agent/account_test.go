@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/navefleet/nave/shared/bundle"
+	sharedhealth "github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
+	"github.com/navefleet/nave/spoke/internal/health"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+)
+
+// TestAccount_default gives Applications that name no service account the default one, and those that do their own.
+func TestAccount_default(t *testing.T) {
+	for name, test := range map[string]struct{ named, byDefault, want string }{
+		"none": {"", "", ""}, "default": {"", "tenant", "tenant"}, "named": {"team", "tenant", "team"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := application("apps")
+			app.ServiceAccount = test.named
+			data, err := app.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := bundle.Entry{Owner: app.Owner, Digest: manifest.DigestOf(data)}
+			a := New(Config{DefaultServiceAccount: test.byDefault})
+			apps, err := a.readApplications(&bundle.Bundle{Applications: []bundle.Entry{e}}, map[manifest.Digest][]byte{e.Digest: data})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := apps[app.Owner].ServiceAccount; got != test.want {
+				t.Errorf("service account %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestAccount_health looks at objects of spec.healthChecks with the rights of the account, and believes the spoke's own
+// watches only about what the account itself applied.
+func TestAccount_health(t *testing.T) {
+	mine, other := owner("a"), owner("b")
+	id := bundle.ObjectIdentity{Version: "v1", Kind: "Pod", Namespace: "shop", Name: "p"}
+	for name, test := range map[string]struct {
+		account string
+		applier bundle.Owner
+		asked   string
+	}{
+		"own_object":              {"team", mine, ""},
+		"another_ones":            {"team", other, "team"},
+		"nobody_of_ours":          {"team", bundle.Owner{}, "team"},
+		"another_ones_no_account": {"", other, ""},
+		"no_account":              {"", bundle.Owner{}, "the spoke"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := ""
+			index := inventory.NewIndex()
+			if test.applier.Name != "" {
+				v := inventory.New(test.applier)
+				v.Items[id.ID()] = inventory.Item{UID: "u", Version: "v1"}
+				index.Put(v)
+			}
+			a := New(Config{Index: index, Check: func(_ context.Context, namespace, account string, _ bundle.ObjectIdentity) (health.Report, error) {
+				if asked = account; account == "" {
+					asked = "the spoke"
+				}
+				if namespace != mine.Namespace {
+					t.Errorf("namespace %q", namespace)
+				}
+				return health.Report{Status: sharedhealth.Current}, nil
+			}})
+			a.look(t.Context(), check{mine, &bundle.Application{Owner: mine, ServiceAccount: test.account}}, id)
+			if asked != test.asked {
+				t.Errorf("asked with the rights of %q, want %q", asked, test.asked)
+			}
+		})
+	}
+}
+
+// TestAccount_keys reads keys of the application's own namespace only, where it has a service account.
+func TestAccount_keys(t *testing.T) {
+	for name, test := range map[string]struct {
+		account, namespace string
+		denied             bool
+	}{
+		"own":                  {"team", owner("a").Namespace, false},
+		"elsewhere":            {"team", "kube-system", true},
+		"elsewhere_no_account": {"", "kube-system", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read := errors.New("read")
+			app := &bundle.Application{
+				Owner: owner("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace, Name: "sops-age"},
+			}
+			l := newLoader(app, nil, func(context.Context, string, string) (map[string][]byte, error) { return nil, read })
+			err := l.needKeys(t.Context())
+			if denied := errors.Is(err, decrypt.ErrNoKey); denied != test.denied || !denied && !errors.Is(err, read) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
