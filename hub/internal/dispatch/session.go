@@ -36,7 +36,7 @@ func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
 	if err := s.quotas.hello(caller.cluster); err != nil {
 		return err
 	}
-	x := newSession(caller)
+	x := newSession(caller, clean(hello.Instance, maxFact))
 	if err := s.open(stream, x, hello); err != nil {
 		return err
 	}

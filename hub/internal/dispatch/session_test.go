@@ -2,20 +2,25 @@ package dispatch
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/version"
 )
 
 func wantCode(t testing.TB, err error, want codes.Code) {
@@ -187,15 +192,93 @@ func TestNewerSessionTakesOver(t *testing.T) {
 	r.awaitSpoke("a", "still connected", func(s store.Spoke) bool { return s.Connected })
 }
 
-func TestTwoAgentsWithOneIdentityRaiseAnAlarm(t *testing.T) {
+// TestDuplicateSpoke has sessions of one cluster replace one another. Two agents raise an alarm, one that reconnects does not.
+func TestDuplicateSpoke(t *testing.T) {
+	for name, tt := range map[string]struct {
+		one, two string // instances
+		alarm    bool
+	}{
+		"two_instances": {"x", "y", true},
+		"older_spokes":  {"", "", true},
+		"one_is_older":  {"x", "", true},
+		"reconnects":    {"x", "x", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			one, two := r.dial(identity.Cluster, "a"), r.dial(identity.Cluster, "a")
+			for range cloneTakeovers {
+				r.openAs(one, tt.one)
+				r.openAs(two, tt.two)
+			}
+			if tt.alarm {
+				r.awaitEvent(reasonDuplicate)
+				return
+			}
+			r.written()
+			if n := r.eventsOf("a"); n != 1 { // the marker
+				t.Errorf("%d events", n)
+			}
+		})
+	}
+}
+
+// openAs says hello as an instance of the spoke, and returns after the welcome.
+func (r *rig) openAs(client spokev1.SpokeServiceClient, instance string) {
+	r.t.Helper()
+	stream, err := client.Session(r.t.(*testing.T).Context())
+	must(r.t, err)
+	hello := &spokev1.Hello{Protocol: version.Protocol, Instance: instance}
+	must(r.t, stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: hello}}))
+	if m, err := stream.Recv(); err != nil || m.GetWelcome() == nil {
+		r.t.Fatalf("want welcome, got %v, %v", m, err)
+	}
+}
+
+// TestClaims has a spoke claim what is not a spoke's to say: nothing that decides what runs where changes.
+func TestClaims(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
-	one, two := r.dial(identity.Cluster, "a"), r.dial(identity.Cluster, "a")
-	for range cloneTakeovers {
-		r.open(one, bundle.ID{}, 0)
-		r.open(two, bundle.ID{}, 0)
+	r.cluster("b", false)
+	before := r.resources()
+	client := r.dial(identity.Cluster, "a")
+	c := r.open(client, bundle.ID{}, 0)
+	must(t, c.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}))
+	labels := protowire.AppendString(protowire.AppendTag(nil, 99, protowire.BytesType), "labels: {env: prod}")
+	var all []*spokev1.ApplicationReport
+	for _, key := range []api.Key{
+		{Kind: "Cluster", Name: "a"}, {Kind: "Cluster", Name: "b"}, {Kind: "Fleet", Name: "all"}, {Kind: "Kustomization", Namespace: "flux-system", Name: "root"},
+	} {
+		a := &spokev1.ApplicationReport{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Message: "labels: {env: prod}"}
+		a.ProtoReflect().SetUnknown(labels)
+		all = append(all, a)
 	}
-	r.awaitEvent("DuplicateSpoke")
+	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: all, Removed: []string{"Cluster/x/b"}})
+	must(t, err)
+	if after := r.resources(); !maps.EqualFunc(before, after, bytes.Equal) {
+		t.Errorf("objects were %s, are %s", before, after)
+	}
+	must(t, r.store.View(func(tx *store.Tx) error {
+		return store.Reports.Scan(tx, "", func(key string, row store.Report) error {
+			if !strings.HasPrefix(key, "a/") || bytes.Contains(row.Value, labels) {
+				t.Errorf("report %s: %q", key, row.Value)
+			}
+			return nil
+		})
+	}))
+}
+
+// resources are the objects of the store by key.
+func (r *rig) resources() map[string][]byte {
+	r.t.Helper()
+	all := map[string][]byte{}
+	must(r.t, r.store.View(func(tx *store.Tx) error {
+		return store.Resources.Scan(tx, "", func(key string, row store.Resource) (err error) {
+			all[key], err = json.Marshal(row)
+			return err
+		})
+	}))
+	return all
 }
 
 func TestDeletedOrBlockedClusterIsShutOut(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 // session is the hub's side of one spoke connection. The handler goroutine sends; one more receives.
 type session struct {
 	caller
-	mailbox *mailbox
-	seen    atomic.Int64 // when something was last received, Unix nanoseconds
+	instance string // of the spoke, as it says; empty for an older one
+	mailbox  *mailbox
+	seen     atomic.Int64 // when something was last received, Unix nanoseconds
 
 	once  sync.Once
 	ended chan struct{}
@@ -25,8 +26,8 @@ type session struct {
 	sinceLive time.Time // changes before this moment are not measured: there was no spoke yet
 }
 
-func newSession(c caller) *session {
-	x := &session{caller: c, mailbox: newMailbox(), ended: make(chan struct{})}
+func newSession(c caller, instance string) *session {
+	x := &session{caller: c, instance: instance, mailbox: newMailbox(), ended: make(chan struct{})}
 	x.touch()
 	return x
 }
@@ -71,8 +72,8 @@ func (s *sessions) add(x *session) (old *session, cloned bool) {
 	defer s.mu.Unlock()
 	old = s.byCluster[x.cluster]
 	s.byCluster[x.cluster] = x
-	if old == nil {
-		return nil, false
+	if old == nil || x.instance != "" && x.instance == old.instance { // one agent, whose connection was lost unnoticed
+		return old, false
 	}
 	return old, s.takenOver(x.cluster, time.Now())
 }

@@ -15,6 +15,7 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,12 +87,13 @@ type Blob struct {
 // Session is the spoke's end. Its methods are safe for concurrent use.
 type Session struct {
 	Config
-	wake   chan struct{} // something to send
-	offers chan struct{} // TakeOffer has one
-	client atomic.Pointer[client]
-	status atomic.Pointer[string] // why there is no session; nil: there is one
-	shown  string                 // the join token that the hub answered last, of Run's goroutine
-	denied bool                   // the hub refused the certificate the last time, of Run's goroutine
+	instance string        // random, of this process
+	wake     chan struct{} // something to send
+	offers   chan struct{} // TakeOffer has one
+	client   atomic.Pointer[client]
+	status   atomic.Pointer[string] // why there is no session; nil: there is one
+	shown    string                 // the join token that the hub answered last, of Run's goroutine
+	denied   bool                   // the hub refused the certificate the last time, of Run's goroutine
 
 	network []grpc.DialOption // of tests
 
@@ -126,7 +128,7 @@ func New(c Config) *Session {
 	if c.Kubernetes == nil {
 		c.Kubernetes = func(context.Context) string { return "" }
 	}
-	s := &Session{Config: c, wake: make(chan struct{}, 1), offers: make(chan struct{}, 1)}
+	s := &Session{Config: c, instance: rand.Text(), wake: make(chan struct{}, 1), offers: make(chan struct{}, 1)}
 	s.note("not connected yet")
 	return s
 }
@@ -276,6 +278,7 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 	}
 	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
 		Protocol: s.Protocol, Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage,
+		Instance: s.instance,
 	}}})
 	// A failed Send says only that the stream is gone; Recv knows why.
 	message, recvErr := stream.Recv()

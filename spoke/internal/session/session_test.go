@@ -457,9 +457,12 @@ func TestAnUnchangedReconnectSaysHelloAndNothingElse(t *testing.T) {
 	s := newSession(h, &drawer{}, nil)
 	s.Progress(id(3), spokev1.AckStage_ACK_STAGE_HEALTHY)
 	run(t, s)
-	next(t, h.hellos, "hello")
+	first := next(t, h.hellos, "hello")
 	h.offers <- nil
 	hello := next(t, h.hellos, "second hello")
+	if hello.GetInstance() == "" || hello.GetInstance() != first.GetInstance() || hello.GetInstance() == newSession(h, &drawer{}, nil).instance {
+		t.Errorf("instances %q and %q", first.GetInstance(), hello.GetInstance())
+	}
 	if n := proto.Size(hello); n > 256 {
 		t.Errorf("a hello of %d bytes", n)
 	}

@@ -276,7 +276,10 @@ type Hello struct {
 	// The last verified bundle; all zero when there is none.
 	Verified *BundleId `protobuf:"bytes,4,opt,name=verified,proto3" json:"verified,omitempty"`
 	// How far the last verified bundle has come.
-	Stage         AckStage `protobuf:"varint,5,opt,name=stage,proto3,enum=nave.spoke.v1.AckStage" json:"stage,omitempty"`
+	Stage AckStage `protobuf:"varint,5,opt,name=stage,proto3,enum=nave.spoke.v1.AckStage" json:"stage,omitempty"`
+	// Random text that this process of the spoke made when it started. A session that replaces one of the same instance is a
+	// reconnect; sessions of two instances that replace one another are two agents with one identity.
+	Instance      string `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +347,13 @@ func (x *Hello) GetStage() AckStage {
 		return x.Stage
 	}
 	return AckStage_ACK_STAGE_UNSPECIFIED
+}
+
+func (x *Hello) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 // BundleId names one signed bundle.
@@ -1436,13 +1446,14 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.nave.spoke.v1.WelcomeH\x00R\awelcome\x12,\n" +
 	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offerB\t\n" +
-	"\amessage\"\xd0\x01\n" +
+	"\amessage\"\xec\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
 	"\x12kubernetes_version\x18\x03 \x01(\tR\x11kubernetesVersion\x123\n" +
 	"\bverified\x18\x04 \x01(\v2\x17.nave.spoke.v1.BundleIdR\bverified\x12-\n" +
-	"\x05stage\x18\x05 \x01(\x0e2\x17.nave.spoke.v1.AckStageR\x05stage\"T\n" +
+	"\x05stage\x18\x05 \x01(\x0e2\x17.nave.spoke.v1.AckStageR\x05stage\x12\x1a\n" +
+	"\binstance\x18\x06 \x01(\tR\binstance\"T\n" +
 	"\bBundleId\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x16\n" +
