@@ -47,6 +47,7 @@ type farHub struct {
 	signer *signing.Signer
 	offers chan struct{}
 	acks   chan string
+	now    time.Time // of its bundles; zero: now
 
 	mu      sync.Mutex
 	offer   *session.Offer
@@ -134,7 +135,7 @@ func (h *farHub) object(t *testing.T, kind, name string, fields map[string]any) 
 }
 
 // sign makes a bundle of applications and returns the offer of it.
-func (h *farHub) sign(t *testing.T, sequence uint64, apps ...*bundle.Application) *session.Offer {
+func (h *farHub) sign(t testing.TB, sequence uint64, apps ...*bundle.Application) *session.Offer {
 	t.Helper()
 	var entries []bundle.Entry
 	for _, app := range apps {
@@ -147,11 +148,15 @@ func (h *farHub) sign(t *testing.T, sequence uint64, apps ...*bundle.Application
 	return h.signEntries(t, sequence, entries...)
 }
 
-func (h *farHub) signEntries(t *testing.T, sequence uint64, entries ...bundle.Entry) *session.Offer {
+func (h *farHub) signEntries(t testing.TB, sequence uint64, entries ...bundle.Entry) *session.Offer {
 	t.Helper()
+	now := h.now
+	if now.IsZero() {
+		now = time.Now()
+	}
 	b := &bundle.Bundle{
 		Cluster: self.String(), Epoch: 1, Sequence: sequence, Applications: entries,
-		IssuedAt: time.Now().Add(-time.Minute), ExpiresAt: time.Now().Add(time.Hour),
+		IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour),
 	}
 	payload, err := b.Encode()
 	if err != nil {

@@ -21,7 +21,7 @@ func (h *farHub) enclosed(t *testing.T, d manifest.Digest) session.Blob {
 	return session.Blob{Digest: d, Size: uint64(len(h.blobs[d])), Frame: compress(t, h.blobs[d])}
 }
 
-func compress(t *testing.T, data []byte) []byte {
+func compress(t testing.TB, data []byte) []byte {
 	t.Helper()
 	w, err := zstd.NewWriter(nil)
 	if err != nil {
