@@ -50,6 +50,13 @@ func (m *mailbox) has(id bundle.ID) {
 	}
 }
 
+// lost says that the spoke verified id once and does not have it any more: the same or a newer one is sent.
+func (m *mailbox) lost(id bundle.ID) {
+	if id.Sequence > 0 {
+		m.has(bundle.ID{Epoch: id.Epoch, Sequence: id.Sequence - 1})
+	}
+}
+
 // holds says that the spoke verified id, with all that it reaches. What it holds is not sent again, so only the names of
 // it stay.
 func (m *mailbox) holds(id bundle.ID) {

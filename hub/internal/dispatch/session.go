@@ -145,11 +145,18 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	x.sinceLive = spoke.RegisteredAt
 	s.batch.hello(x.cluster, hello, verified)
 	x.known = verified
-	x.mailbox.has(verified)
+	lost := hello.Stage == spokev1.AckStage_ACK_STAGE_UNSPECIFIED // it verified that bundle once, and has it no more
+	if lost {
+		x.mailbox.lost(verified)
+	} else {
+		x.mailbox.has(verified)
+	}
 	if desired != nil {
 		s.compare(x, desired, verified)
 		x.mailbox.put(desired)
-		x.mailbox.holds(verified)
+		if !lost {
+			x.mailbox.holds(verified)
+		}
 	}
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{

@@ -87,6 +87,35 @@ func TestUnchangedReconnectIsOnlyWelcomed(t *testing.T) {
 	}
 }
 
+// A spoke that lost its disk says what it verified last, and no stage: it is sent that bundle again, and none before it.
+func TestLostDisk(t *testing.T) {
+	for name, tt := range map[string]struct {
+		seen  uint64
+		offer uint64 // the first one; 7 is what the hub has, 8 what it has next
+	}{"older": {6, 7}, "same": {7, 7}, "newer": {8, 9}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			row := r.desire("a", 7, r.application("app", `{"x":1}`))
+			seen := bundle.ID{Epoch: row.Bundle.Epoch, Sequence: tt.seen, Digest: manifest.DigestOf([]byte("lost"))}
+			if tt.seen == row.Bundle.Sequence {
+				seen = row.Bundle
+			}
+			c := r.hello(r.dial(identity.Cluster, "a"), seen, spokev1.AckStage_ACK_STAGE_UNSPECIFIED)
+			if m, err := c.Recv(); err != nil || m.GetWelcome() == nil {
+				t.Fatalf("got %v, %v", m, err)
+			}
+			r.awaitSpoke("a", "what the publisher signs beyond", func(s store.Spoke) bool { return s.Acks[stageReceived] == seen })
+			if tt.offer > 7 {
+				r.desire("a", tt.offer, r.application("app", `{"x":2}`))
+			}
+			if o := c.offer(); o.Bundle.Sequence != tt.offer {
+				t.Errorf("offered %d, want %d", o.Bundle.Sequence, tt.offer)
+			}
+		})
+	}
+}
+
 func TestLargeEnvelopeIsOfferedByDigestAndFetched(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)

@@ -275,7 +275,8 @@ type Hello struct {
 	KubernetesVersion string `protobuf:"bytes,3,opt,name=kubernetes_version,json=kubernetesVersion,proto3" json:"kubernetes_version,omitempty"`
 	// The last verified bundle; all zero when there is none.
 	Verified *BundleId `protobuf:"bytes,4,opt,name=verified,proto3" json:"verified,omitempty"`
-	// How far the last verified bundle has come.
+	// How far the last verified bundle has come. Unspecified: the spoke verified it once and lost it with its disk; it takes
+	// the same or a newer one.
 	Stage AckStage `protobuf:"varint,5,opt,name=stage,proto3,enum=nave.spoke.v1.AckStage" json:"stage,omitempty"`
 	// Random text that this process of the spoke made when it started. A session that replaces one of the same instance is a
 	// reconnect; sessions of two instances that replace one another are two agents with one identity.
