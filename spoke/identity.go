@@ -3,19 +3,36 @@ package spoke
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/session"
 )
 
 // IdentitySecret is the Secret in the spoke's own namespace that holds its key and certificate, so that a new Pod is the
-// same spoke.
+// same spoke, and the newest bundles that it verified, so that it is not fed older ones.
 const IdentitySecret = "nave-spoke-identity"
 
 const versionTimeout = 5 * time.Second
 
-// secretKeeper keeps the identity in IdentitySecret.
+// The entries of IdentitySecret beside the identity itself.
+const (
+	settingsEntry = "settings.json" // the last settings that led to a session, so that the spoke can go on with them
+	marksEntry    = "marks.json"    // the marks
+)
+
+// These own their entry in IdentitySecret, so that each is written without the others.
+const (
+	settingsManager = kube.FieldManager + "-settings"
+	marksManager    = kube.FieldManager + "-marks"
+)
+
+// secretKeeper keeps the identity, the settings that belong to it, and the marks in IdentitySecret.
 type secretKeeper struct {
 	client    *kube.Client
 	namespace string
@@ -30,8 +47,31 @@ func (k secretKeeper) Load(ctx context.Context) (map[string][]byte, error) {
 	return entries, err
 }
 
-// Save replaces the Secret's entries.
+// Save replaces the identity.
 func (k secretKeeper) Save(ctx context.Context, entries map[string][]byte) error {
+	return k.apply(ctx, kube.FieldManager, entries)
+}
+
+// saveSettings replaces the settings.
+func (k secretKeeper) saveSettings(ctx context.Context, s settings) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return k.apply(ctx, settingsManager, map[string][]byte{settingsEntry: text})
+}
+
+// saveMarks replaces the marks.
+func (k secretKeeper) saveMarks(ctx context.Context, m marks) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return k.apply(ctx, marksManager, map[string][]byte{marksEntry: text})
+}
+
+// apply replaces the entries of one manager.
+func (k secretKeeper) apply(ctx context.Context, manager string, entries map[string][]byte) error {
 	data := make(map[string]any, len(entries))
 	for name, value := range entries {
 		data[name] = base64.StdEncoding.EncodeToString(value)
@@ -41,8 +81,53 @@ func (k secretKeeper) Save(ctx context.Context, entries map[string][]byte) error
 		"metadata": map[string]any{"namespace": k.namespace, "name": IdentitySecret},
 		"data":     data,
 	}}
-	_, err := k.client.Apply(ctx, secret, kube.ApplyOptions{Force: true})
+	_, err := k.client.Apply(ctx, secret, kube.ApplyOptions{FieldManager: manager, Force: true})
 	return err
+}
+
+// kept is what IdentitySecret holds.
+type kept struct {
+	id       identity.ID
+	known    bool      // there is an id
+	settings *settings // nil: of an earlier version
+	marks    marks
+}
+
+// readKept reads the entries of IdentitySecret. What cannot be read is left out, and is an error beside the rest.
+func readKept(entries map[string][]byte) (k kept, err error) {
+	k.id, k.known = session.Kept(entries)
+	if text := entries[settingsEntry]; text != nil {
+		s := &settings{}
+		if parseErr := json.Unmarshal(text, s); parseErr != nil {
+			err = fmt.Errorf("%s of Secret %s: %w", settingsEntry, IdentitySecret, parseErr)
+		} else {
+			k.settings = s
+		}
+	}
+	if text := entries[marksEntry]; text != nil {
+		if parseErr := json.Unmarshal(text, &k.marks); parseErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s of Secret %s: %w", marksEntry, IdentitySecret, parseErr))
+		}
+	}
+	return k, err
+}
+
+// settle returns the settings that the spoke works with: those it is given, or, while these are of a cluster that it must
+// not become, those of the cluster that it is; then the error says so.
+func (k kept) settle(given settings) (settings, error) {
+	if !k.known {
+		return given, nil
+	}
+	confused := session.Confuses(k.id, given.id(), given.Replaces)
+	if confused == nil {
+		return given, nil
+	}
+	s := given
+	if k.settings != nil {
+		s = *k.settings
+	}
+	s.Cluster, s.TrustDomain, s.Replaces, s.Policy = k.id.Name, k.id.TrustDomain, "", given.Policy
+	return s, confused
 }
 
 // kubernetesVersion asks the cluster for its version, for the hub to know; empty when it does not answer.

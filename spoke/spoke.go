@@ -1,5 +1,5 @@
-// Package spoke is the composition root of nave-spoke: a Config, New, which opens the state and makes the parts, and Run,
-// which keeps them going until its context ends. It is wiring only.
+// Package spoke is the composition root of nave-spoke: a Config, and Run, which opens the state, reads what the cluster
+// keeps of this spoke, makes the parts and keeps them going until its context ends. It is wiring only.
 //
 // The session brings offers, the agent decides and applies, the watcher tells it what the cluster did with that, the
 // reporter tells the hub. Only the agent's loop owns state; the parts know one another by the narrow interfaces they need.
@@ -21,15 +21,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
-	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/spoke/internal/agent"
@@ -42,27 +43,39 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 	"github.com/navefleet/nave/spoke/internal/trust"
 	"github.com/navefleet/nave/spoke/internal/watch"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 // Defaults of Config.
 const (
 	DefaultNamespace  = "nave-system"
 	DefaultHTTPListen = "0.0.0.0:7481"
+	DefaultLook       = 2 * time.Second
 )
 
-// Config is what a spoke is started with. The zero value of an optional field means its default.
+const (
+	firstRecall = time.Second // after the first failure to read what the cluster keeps of the spoke, doubling
+	maxRecall   = 30 * time.Second
+)
+
+// Config is what a spoke is started with. The zero value of an optional field means its default. The settings that a join
+// manifest brings are in the files of ConfigDir; a field that is set here comes before its file.
 type Config struct {
-	Hub             string // host:port. Required
-	Cluster         string // this cluster's name at the hub. Required
-	TrustDomain     string // SPIFFE trust domain of the hub. Required
-	JoinTokenFile   string // read when there is no identity yet
-	CAPin           string // sha256:… of the hub's authority, for the same
-	SigningKeysFile string // PEM PUBLIC KEY blocks: the keys that sign bundles. Required
-	StateDir        string // made 0700 when missing. Required
-	Kubeconfig      string // empty: the account of the Pod this runs in
-	Namespace       string // where the spoke runs and keeps its identity; nave-system
-	HTTPListen      string // /metrics, /healthz, /readyz; 0.0.0.0:7481
-	PolicyFile      string // what bundles may do here, whatever they say; empty: everything
+	ConfigDir       string        // where the ConfigMap nave-spoke is mounted
+	Hub             string        // host:port. Required, here or as file hub
+	Cluster         string        // this cluster's name at the hub. Required, here or as file cluster
+	TrustDomain     string        // SPIFFE trust domain of the hub. Required, here or as file trust-domain
+	CAPin           string        // sha256:… of the hub's authority, for joining; file ca-pin
+	Replaces        string        // the name that this cluster had before; file replaces
+	SigningKeysFile string        // PEM PUBLIC KEY blocks: the keys that sign bundles. Required, here or as file signing-keys.pem
+	PolicyFile      string        // what bundles may do here, whatever they say; empty: everything
+	JoinTokenFile   string        // read when there is no identity yet
+	StateDir        string        // made 0700 when missing. Required
+	Kubeconfig      string        // empty: the account of the Pod this runs in
+	Namespace       string        // where the spoke runs and keeps its identity; nave-system
+	HTTPListen      string        // /metrics, /healthz, /readyz; 0.0.0.0:7481
+	Look            time.Duration // how often the settings' files are looked at; 2 s
 	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own rights.
 	DefaultServiceAccount string
 	Log                   *slog.Logger
@@ -72,37 +85,104 @@ type Config struct {
 // Spoke is one spoke. Make it with New.
 type Spoke struct {
 	config   Config
-	keyring  *signing.Keyring
-	policy   trust.Policy
+	given    settings // by Config and files
 	state    *state.Store
 	client   *kube.Client
 	registry *prometheus.Registry
+	listener net.Listener
+	http     *http.Server
 
+	confused error                  // why the settings are not those that it was given; of Run's goroutine until parts is set
+	parts    atomic.Pointer[parts]  // nil until what the cluster keeps was read
+	awaits   atomic.Pointer[string] // what it waits for until then
+	refused  atomic.Pointer[string] // why changed settings are not used; empty: they are
+}
+
+// parts are what a spoke is made of, when it knows who it is.
+type parts struct {
 	session  *session.Session
+	marker   *marker
 	reporter *report.Reporter
 	watcher  *watch.Watcher
 	agent    *agent.Agent
 
-	listener net.Listener
-	http     *http.Server
+	connected chan struct{} // signalled when there is a session
+	unkept    *settings     // to be kept once there is a session; nil: they are
 }
 
-// New reads the files, opens the state and listens. It asks neither the hub nor the cluster. The caller must Run the
+func (p *parts) onConnected(yes bool) {
+	p.reporter.Connected(yes)
+	if yes {
+		select {
+		case p.connected <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// keepSettings keeps the settings beside the identity when they led to a session; a failure is tried again with the next one.
+func (p *parts) keepSettings(ctx context.Context, keeper secretKeeper, log *slog.Logger) error {
+	for p.unkept != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.connected:
+		}
+		if err := keeper.saveSettings(ctx, *p.unkept); err != nil {
+			log.Warn("the settings are not kept beside the identity", telemetry.Err(err))
+			continue
+		}
+		p.unkept = nil
+	}
+	return nil
+}
+
+// Run runs a spoke until ctx ends: again whenever its settings changed, and with a new state when that on disk is damaged. It
+// returns nil after a clean stop.
+func Run(ctx context.Context, c Config) error {
+	s, err := New(c)
+	for err == nil {
+		err = s.Run(ctx)
+		given := s.given
+		if changed := (*reconfigured)(nil); errors.As(err, &changed) {
+			given = changed.to
+		} else if errors.Is(err, state.ErrDamaged) {
+			if _, err := s.setAside(err); err != nil {
+				return err
+			}
+		} else {
+			break
+		}
+		s, err = open(s.config, given)
+	}
+	return err
+}
+
+// New reads the settings, opens the state and listens. It asks neither the hub nor the cluster. The caller must Run the
 // spoke, also to close it.
-func New(c Config) (s *Spoke, err error) {
-	if c, err = c.withDefaults(); err != nil {
+func New(c Config) (*Spoke, error) {
+	c, err := c.withDefaults()
+	var given settings
+	if err == nil {
+		given, err = c.load()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("start spoke: %w", err)
 	}
-	s = &Spoke{config: c, registry: telemetry.NewRegistry()}
+	return open(c, given)
+}
+
+// open is New with settings that were read.
+func open(c Config, given settings) (s *Spoke, err error) {
+	s = &Spoke{config: c, given: given, registry: telemetry.NewRegistry()}
+	s.await("not read yet")
+	s.refused.Store(new(string))
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start spoke: %w", err), s.close())
 			s = nil
 		}
 	}()
-	if err = s.readFiles(); err != nil {
-		return s, err
-	}
 	if err = os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return s, err
 	}
@@ -115,23 +195,13 @@ func New(c Config) (s *Spoke, err error) {
 	if s.listener, err = net.Listen("tcp", c.HTTPListen); err != nil {
 		return s, err
 	}
-	s.build()
+	s.http = &http.Server{Handler: telemetry.Handler(s.registry, s.ready), ReadHeaderTimeout: 10 * time.Second}
 	return s, nil
 }
 
 func (c Config) withDefaults() (Config, error) {
-	for name, value := range map[string]string{
-		"hub": c.Hub, "cluster": c.Cluster, "trust domain": c.TrustDomain, "signing keys": c.SigningKeysFile, "state folder": c.StateDir,
-	} {
-		if value == "" {
-			return c, fmt.Errorf("no %s given", name)
-		}
-	}
-	if _, _, err := net.SplitHostPort(c.Hub); err != nil {
-		return c, fmt.Errorf("hub %q: want host:port: %w", c.Hub, err)
-	}
-	if _, err := identity.ParseID(c.id().String()); err != nil {
-		return c, err
+	if c.StateDir == "" {
+		return c, errors.New("no state folder given")
 	}
 	if account := c.DefaultServiceAccount; account != "" {
 		if problems := validation.IsDNS1123Subdomain(account); len(problems) > 0 {
@@ -144,94 +214,142 @@ func (c Config) withDefaults() (Config, error) {
 	if c.HTTPListen == "" {
 		c.HTTPListen = DefaultHTTPListen
 	}
+	if c.Look <= 0 {
+		c.Look = DefaultLook
+	}
 	if c.Log == nil {
 		c.Log = telemetry.Discard()
 	}
 	return c, nil
 }
 
-// id is the identity that this spoke has, or will ask for.
-func (c Config) id() identity.ID {
-	return identity.ID{TrustDomain: c.TrustDomain, Role: identity.Cluster, Name: c.Cluster}
-}
-
-func (s *Spoke) readFiles() error {
-	text, err := os.ReadFile(s.config.SigningKeysFile)
-	if err != nil {
-		return fmt.Errorf("signing keys: %w", err)
-	}
-	keys, err := signing.ParsePublicKeys(string(text))
-	if err != nil {
-		return fmt.Errorf("signing keys %s: %w", s.config.SigningKeysFile, err)
-	}
-	if s.keyring, err = signing.NewKeyring(keys...); err != nil {
-		return fmt.Errorf("signing keys %s: %w", s.config.SigningKeysFile, err)
-	}
-	if s.config.PolicyFile == "" {
-		return nil
-	}
-	if text, err = os.ReadFile(s.config.PolicyFile); err != nil {
-		return fmt.Errorf("policy: %w", err)
-	}
-	s.policy, err = trust.ParsePolicy(text)
-	return err
-}
+func (c Config) stateFile() string { return filepath.Join(c.StateDir, "spoke.db") }
 
 // openState opens the state, or a new one in place of a file that is damaged.
 func (s *Spoke) openState() (err error) {
-	path := filepath.Join(s.config.StateDir, "spoke.db")
-	s.state, err = state.Open(path)
+	s.state, err = state.Open(s.config.stateFile())
 	if !errors.Is(err, state.ErrDamaged) {
 		return err
 	}
-	damage := err
-	var aside string
-	s.state, aside, err = state.Renew(path)
-	s.config.Log.Error("the state on disk is damaged: it was moved aside, and the spoke starts without it",
-		telemetry.Err(damage), telemetry.Path(aside))
+	aside, err := s.setAside(err)
+	if err != nil {
+		return err
+	}
+	if s.state, err = state.Open(s.config.stateFile()); errors.Is(err, state.ErrFull) && os.Remove(aside) == nil {
+		s.state, err = state.Open(s.config.stateFile()) // there is no room for both
+	}
 	return err
 }
 
+// setAside moves a damaged state aside, and returns where it is.
+func (s *Spoke) setAside(damage error) (string, error) {
+	aside, err := state.SetAside(s.config.stateFile())
+	s.config.Log.Error("the state on disk is damaged: the spoke starts without it", telemetry.Err(damage), telemetry.Path(aside))
+	return aside, err
+}
+
+// recall reads what the cluster keeps of this spoke, until it can be read, and makes the parts. A spoke that may not read it
+// goes on without; then it has no session either.
+func (s *Spoke) recall(ctx context.Context) (*parts, error) {
+	for wait := firstRecall; ; wait = min(2*wait, maxRecall) {
+		entries, err := s.keeper().Load(ctx)
+		if err == nil || !kube.Retryable(err) {
+			s.logIf("what the cluster keeps of this spoke cannot be read", err)
+			return s.takeUp(entries)
+		}
+		s.await(err.Error())
+		s.config.Log.Warn("waiting for the Kubernetes API", telemetry.Err(err), slog.Duration("retry", wait))
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// takeUp decides who the spoke is by the entries of its Secret, and makes the parts.
+func (s *Spoke) takeUp(entries map[string][]byte) (*parts, error) {
+	kept, err := readKept(entries)
+	s.logIf("something that the cluster keeps of this spoke cannot be used", err)
+	var in settings
+	if in, s.confused = kept.settle(s.given); s.confused != nil {
+		s.config.Log.Error("the settings are those of another cluster, the spoke keeps its own", telemetry.Err(s.confused))
+	}
+	rules, err := in.check()
+	if err != nil {
+		return nil, fmt.Errorf("settings of %s: %w", in.id(), err)
+	}
+	for recipient, id := range kept.marks {
+		if err := s.state.MarkSeen(recipient, id); err != nil {
+			return nil, err
+		}
+	}
+	return s.build(in, rules, kept)
+}
+
+func (s *Spoke) keeper() secretKeeper {
+	return secretKeeper{client: s.client, namespace: s.config.Namespace}
+}
+
+func (s *Spoke) logIf(what string, err error) {
+	if err != nil {
+		s.config.Log.Error(what, telemetry.Err(err))
+	}
+}
+
 // build makes the parts.
-func (s *Spoke) build() {
-	c := s.config
+func (s *Spoke) build(in settings, by rules, kept kept) (*parts, error) {
+	c, p := s.config, &parts{connected: make(chan struct{}, 1)}
+	if s.confused == nil && (kept.settings == nil || *kept.settings != in) {
+		p.unkept = &in
+	}
+	seen, err := s.state.Seen(in.id().String())
+	if err != nil {
+		return nil, err
+	}
 	index := inventory.NewIndex()
-	s.session = session.New(session.Config{
-		Hub: c.Hub, Cluster: c.id(), JoinToken: c.joinToken, CAPin: c.CAPin,
-		Identity: secretKeeper{s.client, c.Namespace}, Credential: &identity.Credential{},
+	p.session = session.New(session.Config{
+		Hub: in.Hub, Cluster: in.id(), Replaces: in.Replaces, JoinToken: s.joinToken, CAPin: in.CAPin,
+		Identity: s.keeper(), Credential: &identity.Credential{},
 		Kubernetes: s.kubernetesVersion, Version: version.String(), Protocol: version.Protocol,
-		OnConnected: s.connected, Log: c.Log, Now: c.Now, Jitter: rand.Float64,
+		OnConnected: p.onConnected, Log: c.Log, Now: c.Now, Jitter: rand.Float64,
 	})
-	s.reporter = report.New(s.session, c.Log)
-	s.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
+	p.marker = newMarker(p.session, in.id().String(), kept.marks, s.keeper().saveMarks, c.Log)
+	if seen != (bundle.ID{}) {
+		p.marker.Progress(seen, spokev1.AckStage_ACK_STAGE_UNSPECIFIED) // until the agent says how far it has come
+	}
+	p.reporter = report.New(p.session, c.Log)
+	p.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
 	applier := apply.New(apply.Config{
-		Client: s.client, Index: index, Allow: s.policy.Allows, Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
+		Client: s.client, Index: index, Allow: by.policy.Allows, Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
 	})
-	s.agent = agent.New(agent.Config{
-		Cluster: c.id(), Keyring: s.keyring, Store: s.state, Hub: s.session, Applier: applier, Watcher: s.watcher, Index: index,
-		Kubernetes: s.client, Check: s.check, DefaultServiceAccount: c.DefaultServiceAccount, Reporter: s.reporter, Metrics: agent.NewMetrics(s.registry),
+	p.agent = agent.New(agent.Config{
+		Cluster: in.id(), Keyring: by.keyring, Store: s.state, Hub: p.marker, Applier: applier, Watcher: p.watcher, Index: index,
+		Kubernetes: s.client, Check: s.check, DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Metrics: agent.NewMetrics(s.registry),
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64,
 	})
 	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: telemetry.Namespace, Subsystem: "spoke", Name: "connected", Help: "1 while there is a session with the hub.",
 	}, func() float64 {
-		if s.session.Status() == "" {
+		if p.session.Status() == "" {
 			return 1
 		}
 		return 0
 	}))
-	s.http = &http.Server{Handler: telemetry.Handler(s.registry, s.ready), ReadHeaderTimeout: 10 * time.Second}
+	return p, nil
 }
 
-func (c Config) joinToken() (string, error) {
-	if c.JoinTokenFile == "" {
+// joinToken reads the join token. One that came with the settings of another cluster is not used.
+func (s *Spoke) joinToken() (string, error) {
+	if s.confused != nil {
+		return "", s.confused
+	}
+	if s.config.JoinTokenFile == "" {
 		return "", nil
 	}
-	text, err := os.ReadFile(c.JoinTokenFile)
+	text, err := os.ReadFile(s.config.JoinTokenFile)
 	return strings.TrimSpace(string(text)), err
 }
-
-func (s *Spoke) connected(yes bool) { s.reporter.Connected(yes) }
 
 func (s *Spoke) check(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error) {
 	client := s.client
@@ -244,26 +362,40 @@ func (s *Spoke) check(ctx context.Context, namespace, account string, id bundle.
 	return health.Check(ctx, client, id)
 }
 
+func (s *Spoke) await(what string) { s.awaits.Store(&what) }
+
 // ready holds no matter whether there is a hub: a spoke without one goes on repairing.
 func (s *Spoke) ready() error {
-	if !s.agent.Ready() {
+	p := s.parts.Load()
+	if p == nil {
+		return fmt.Errorf("what the cluster keeps of this spoke: %s", *s.awaits.Load())
+	}
+	select {
+	case <-p.agent.Restored():
+	default:
 		return errors.New("the state on disk is not taken up yet")
 	}
-	return nil
+	if refused := *s.refused.Load(); refused != "" {
+		return errors.New(refused)
+	}
+	return s.confused
+}
+
+// warn tells the hub of something that an operator should look at.
+func (s *Spoke) warn(reason, message string) {
+	if p := s.parts.Load(); p != nil {
+		p.reporter.Event(&spokev1.Event{Time: timestamppb.Now(), Type: "Warning", Reason: reason, Message: message})
+	}
 }
 
 // HTTPAddr returns where /metrics, /healthz and /readyz are served.
 func (s *Spoke) HTTPAddr() string { return s.listener.Addr().String() }
 
 // Run works until ctx ends. Then it starts nothing more, lets the applies that run end for at most ten seconds, and closes
-// the state. It returns nil after a clean stop.
+// the state. It returns nil after a clean stop, *reconfigured when the settings changed, and state.ErrDamaged.
 func (s *Spoke) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
-	g, parts := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.agent.Run(parts) })
-	g.Go(func() error { return s.watcher.Run(parts) })
-	g.Go(func() error { return s.reporter.Run(parts) })
-	g.Go(func() error { return s.session.Run(parts) })
+	g, all := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -271,10 +403,51 @@ func (s *Spoke) Run(ctx context.Context) (err error) {
 		return nil
 	})
 	g.Go(func() error {
-		<-parts.Done()
+		<-all.Done()
 		return s.http.Close()
 	})
+	g.Go(func() error { return s.watchSettings(all) })
+	g.Go(func() error {
+		p, err := s.recall(all)
+		if all.Err() != nil {
+			return nil // asked to end meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		s.start(g, all, p)
+		return nil
+	})
 	return g.Wait()
+}
+
+// start runs the parts in a group.
+func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
+	s.parts.Store(p)
+	if s.confused != nil {
+		s.warn("WrongCluster", s.confused.Error())
+	}
+	g.Go(func() error { return p.agent.Run(ctx) })
+	g.Go(func() error { return p.watcher.Run(ctx) })
+	g.Go(func() error { return p.reporter.Run(ctx) })
+	g.Go(func() error { return p.marker.Run(ctx) })
+	g.Go(func() error { return p.keepSettings(ctx, s.keeper(), s.config.Log) })
+	g.Go(func() error {
+		select {
+		case <-p.agent.Restored(): // then the first hello says how far it has come
+			return p.session.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	g.Go(func() error {
+		select {
+		case <-s.state.Damaged():
+			return state.ErrDamaged
+		case <-ctx.Done():
+			return nil
+		}
+	})
 }
 
 // close closes what New opened.

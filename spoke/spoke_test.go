@@ -2,6 +2,7 @@ package spoke_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
@@ -49,6 +50,10 @@ type hub struct {
 	acks      chan string
 
 	mu      sync.Mutex
+	tokens  map[string]string // what a join token is worth: the name of a cluster; any other: prod
+	spent   []string          // the tokens that were shown
+	hello   *spokev1.Hello    // the latest
+	events  []*spokev1.Event
 	blobs   map[manifest.Digest][]byte
 	fetched int
 	offer   *spokev1.Offer
@@ -63,7 +68,7 @@ func newHub(t *testing.T) *hub {
 		t.Fatal(err)
 	}
 	h := &hub{
-		authority: authority, signer: signing.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))), acks: make(chan string, 64),
+		authority: authority, signer: signing.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))), acks: make(chan string, 64), tokens: map[string]string{},
 		blobs: map[manifest.Digest][]byte{}, changed: make(chan struct{}), reports: map[string]*spokev1.ApplicationReport{},
 	}
 	h.serve(t, "127.0.0.1:0")
@@ -106,7 +111,11 @@ func (h *hub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*r
 	if err != nil {
 		return nil, err
 	}
-	chain, err := h.authority.Issue(pub, h.id(identity.Cluster, "prod"), time.Hour, nil, nil)
+	h.mu.Lock()
+	h.spent = append(h.spent, r.GetToken())
+	name := cmp.Or(h.tokens[r.GetToken()], "prod")
+	h.mu.Unlock()
+	chain, err := h.authority.Issue(pub, h.id(identity.Cluster, name), time.Hour, nil, nil)
 	return &registrationv1.RegisterResponse{Certificate: &registrationv1.Certificate{Chain: chain, Authorities: [][]byte{h.authority.Certificate().Raw}}}, err
 }
 
@@ -115,6 +124,9 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 	if err != nil {
 		return err
 	}
+	h.mu.Lock()
+	h.hello = first.GetHello()
+	h.mu.Unlock()
 	if err := stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}}); err != nil {
 		return err
 	}
@@ -130,6 +142,9 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 		}
 	}()
 	known := first.GetHello().GetVerified().GetSequence()
+	if first.GetHello().GetStage() == spokev1.AckStage_ACK_STAGE_UNSPECIFIED {
+		known = 0 // it lost the bundle
+	}
 	for {
 		h.mu.Lock()
 		offer, changed := h.offer, h.changed
@@ -175,6 +190,7 @@ func (h *hub) Report(_ context.Context, r *spokev1.ReportRequest) (*spokev1.Repo
 	if r.GetFull() {
 		clear(h.reports)
 	}
+	h.events = append(h.events, r.GetEvents()...)
 	for _, a := range r.GetApplications() {
 		h.reports[a.GetName()] = a
 	}
@@ -217,12 +233,17 @@ func (h *hub) desire(t *testing.T, sequence uint64, text string, files ...bundle
 
 func (h *hub) sign(t *testing.T, sequence uint64, app *bundle.Application) {
 	t.Helper()
+	h.signFor(t, "prod", sequence, app)
+}
+
+func (h *hub) signFor(t *testing.T, cluster string, sequence uint64, app *bundle.Application) {
+	t.Helper()
 	data, err := app.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	payload, err := (&bundle.Bundle{
-		Cluster: h.id(identity.Cluster, "prod").String(), Epoch: 1, Sequence: sequence, IssuedAt: time.Now().Add(-time.Second), ExpiresAt: time.Now().Add(time.Hour),
+		Cluster: h.id(identity.Cluster, cluster).String(), Epoch: 1, Sequence: sequence, IssuedAt: time.Now().Add(-time.Second), ExpiresAt: time.Now().Add(time.Hour),
 		Applications: []bundle.Entry{{Owner: app.Owner, Digest: h.put(data), Revision: fmt.Sprintf("main@sha1:%d", sequence)}},
 	}).Encode()
 	if err != nil {

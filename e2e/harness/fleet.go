@@ -131,10 +131,19 @@ func (f *Fleet) Rejoin(ctx context.Context, s *Spoke, flags ...string) error {
 	return s.mount(settings)
 }
 
-// mount writes the files of the join manifest where the kubelet would show them to the spoke.
+// mount writes the files of the join manifest where the kubelet would show them to the spoke: the keys of the ConfigMap in
+// the folder config, the token of the Secret beside it.
 func (s *Spoke) mount(settings map[string]string) error {
-	for file, key := range map[string]string{"token": "token", "signing-keys.pem": "signing-keys.pem"} {
-		if err := os.WriteFile(filepath.Join(s.Dir, file), []byte(settings[key]), 0o600); err != nil {
+	config := filepath.Join(s.Dir, "config")
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		return err
+	}
+	for key, value := range settings {
+		path := filepath.Join(config, key)
+		if key == "token" {
+			path = filepath.Join(s.Dir, key)
+		}
+		if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
 			return err
 		}
 	}
@@ -170,8 +179,7 @@ func (l *Lab) NewSpoke(ctx context.Context, cluster *kubetest.Cluster, dir strin
 	return &Spoke{Cluster: cluster, Dir: dir, Process: &Process{
 		Name: "nave-spoke of " + cluster.Name, binary: l.Binary("nave-spoke"), HTTP: http, Log: filepath.Join(dir, "spoke.log"),
 		Args: []string{
-			"--hub=" + settings["hub"], "--cluster=" + settings["cluster"], "--trust-domain=" + settings["trust-domain"], "--ca-pin=" + settings["ca-pin"],
-			"--join-token-file=" + filepath.Join(dir, "token"), "--signing-keys=" + filepath.Join(dir, "signing-keys.pem"),
+			"--config-dir=" + filepath.Join(dir, "config"), "--join-token-file=" + filepath.Join(dir, "token"),
 			"--state-dir=" + filepath.Join(dir, "state"), "--kubeconfig=" + kubeconfig, "--namespace=nave-system", "--http-listen=" + http, "--log-level=debug",
 		},
 	}}, nil

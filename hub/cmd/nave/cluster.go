@@ -26,14 +26,16 @@ type newCluster struct {
 	labels, vars map[string]string
 	ttl          time.Duration
 	hub, image   string
+	replaces     string
 }
 
 func newClusterAddCommand(s *session) *cobra.Command {
 	var n newCluster
 	cmd := &cobra.Command{
-		Use:     "add NAME",
-		Short:   "Register a cluster and print the manifest that installs its spoke",
-		Long:    "Register a cluster and print the manifest that installs its spoke.\n\nThe manifest holds a join token that works once. For a cluster that is known already only a new token is made.",
+		Use:   "add NAME",
+		Short: "Register a cluster and print the manifest that installs its spoke",
+		Long: "Register a cluster and print the manifest that installs its spoke.\n\nThe manifest holds a join token that works once. For a cluster that is known already only a new token is made.\n" +
+			"A spoke that is another cluster already refuses the manifest and changes nothing, unless --replace names that cluster.",
 		Example: "  nave cluster add prod-eu-1 --label env=prod | kubectl --context prod-eu-1 apply -f -",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -45,6 +47,7 @@ func newClusterAddCommand(s *session) *cobra.Command {
 	f.StringToStringVar(&n.vars, "var", nil, "variable of the cluster, name=value (repeatable)")
 	f.DurationVar(&n.ttl, "token-ttl", time.Hour, "how long the join token can be used")
 	f.StringVar(&n.hub, "hub", "", "host:port at which the spoke reaches the hub (default: as the hub advertises)")
+	f.StringVar(&n.replaces, "replace", "", "the cluster that the spoke belongs to now: it takes the new name in place of this one")
 	f.StringVar(&n.image, "image", "", "container image of the spoke (default: as the hub says)")
 	return cmd
 }
@@ -98,7 +101,10 @@ func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinToken
 	const namespace = "nave-system"
 	config := map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "nave-spoke", "namespace": namespace},
-		"data": map[string]any{"hub": n.hub, "cluster": name, "trust-domain": join.GetTrustDomain(), "ca-pin": join.GetCaPin(), "signing-keys.pem": join.GetSigningKeys()},
+		"data": map[string]any{
+			"hub": n.hub, "cluster": name, "trust-domain": join.GetTrustDomain(), "ca-pin": join.GetCaPin(),
+			"signing-keys.pem": join.GetSigningKeys(), "replaces": n.replaces, // also when empty: an earlier word is taken back
+		},
 	}
 	secret := map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "nave-join", "namespace": namespace},

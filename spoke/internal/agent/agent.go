@@ -105,7 +105,7 @@ type Agent struct {
 	blobs    sync.RWMutex                                 // read: blobs are being received; write: they are swept
 	work     sync.WaitGroup
 	base     context.Context // of everything that runs; outlives the loop by drainTimeout
-	restored atomic.Bool
+	restored chan struct{}   // closed when what was on disk is taken up
 }
 
 // New returns an Agent that does nothing before Run.
@@ -120,7 +120,7 @@ func New(c Config) *Agent {
 		c.Metrics = NewMetrics(nil)
 	}
 	a := &Agent{
-		Config: c, model: newModel(c.Jitter), inputs: make(chan input),
+		Config: c, model: newModel(c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
 		inventories: map[bundle.Owner]*inventory.Inventory{}, cancels: map[bundle.Owner]context.CancelFunc{},
 		seen: map[manifest.ID]time.Time{}, kept: map[manifest.Digest]bool{},
 	}
@@ -128,8 +128,8 @@ func New(c Config) *Agent {
 	return a
 }
 
-// Ready reports whether the agent has taken up what was on disk.
-func (a *Agent) Ready() bool { return a.restored.Load() }
+// Restored is closed when the agent has taken up what was on disk.
+func (a *Agent) Restored() <-chan struct{} { return a.restored }
 
 // Run keeps the cluster as the bundle says until the context ends. Then it starts nothing more, lets what runs end for
 // ten seconds, and returns nil. It returns an error when what is on disk cannot be read.
@@ -143,7 +143,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.restore(); err != nil {
 		return err
 	}
-	a.restored.Store(true)
+	close(a.restored)
 	for {
 		select {
 		case <-ctx.Done():

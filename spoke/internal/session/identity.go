@@ -45,6 +45,28 @@ type Keeper interface {
 // ErrIdentity says that this spoke has no identity and cannot get one.
 var ErrIdentity = errors.New("no identity")
 
+// Kept returns whose identity entries hold, also when its certificate has expired; false when they hold none.
+func Kept(entries map[string][]byte) (identity.ID, bool) {
+	chain, err := identity.ParseCertificates(entries[CertEntry])
+	if err != nil || len(chain) == 0 {
+		return identity.ID{}, false
+	}
+	id, err := identity.FromCertificate(chain[0])
+	return id, err == nil && id.Role == identity.Cluster
+}
+
+// Confuses returns an error when a spoke that has kept an identity would become another cluster without having been told to
+// take its place. Another hub's cluster of the same name is the same cluster that moves.
+func Confuses(kept, want identity.ID, replaces string) error {
+	if kept.Name == want.Name || kept.Name == replaces {
+		return nil
+	}
+	return fmt.Errorf("%w: this is cluster %q (%s), its settings are those of cluster %q (%s); nothing was changed. "+
+		"If the settings were meant for another cluster, apply those of %q again. If this is to become %q, "+
+		"apply what `nave cluster add %s --replace %s` prints",
+		ErrIdentity, kept.Name, kept, want.Name, want, kept.Name, want.Name, want.Name, kept.Name)
+}
+
 // establish makes sure that the credential has a certificate that holds now.
 func (s *Session) establish(ctx context.Context) error {
 	if s.Credential.Check(s.Now()) == nil {
@@ -56,6 +78,11 @@ func (s *Session) establish(ctx context.Context) error {
 	entries, err := s.Identity.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("load the identity: %w", err)
+	}
+	if kept, ok := Kept(entries); ok {
+		if err := Confuses(kept, s.Cluster, s.Replaces); err != nil {
+			return err
+		}
 	}
 	unusable := s.use(entries)
 	if unusable == nil {

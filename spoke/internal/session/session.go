@@ -3,7 +3,8 @@
 //
 // The life of a session, as in the code:
 //
-//  1. identity   from the Secret, or a new one for the join token; renewed at half-life on the running connection
+//  1. identity   from the Secret, or a new one for the join token, but not that of another cluster; renewed at half-life on
+//     the running connection
 //  2. dial       mTLS 1.3; the hub is known by its SPIFFE identity
 //  3. hello      what this spoke runs; an unchanged reconnect transfers nothing more
 //  4. serve      offers come into a mailbox where the newest replaces the others; progress goes out; heartbeats
@@ -56,6 +57,7 @@ var ErrDisconnected = errors.New("not connected to the hub")
 type Config struct {
 	Hub         string // host:port
 	Cluster     identity.ID
+	Replaces    string                 // the cluster that this one takes the place of
 	JoinToken   func() (string, error) // read when it is needed; nil or "": none
 	CAPin       string                 // of the hub's authority, for registration
 	Identity    Keeper

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -327,6 +328,31 @@ func TestALostAnswerToARegistrationIsAskedForWithTheSameKey(t *testing.T) {
 	} else if _, err := identity.Pair(key, raw(certificates)); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWrongCluster(t *testing.T) {
+	h, d := newHub(t), &drawer{}
+	stop := run(t, newSession(h, d, nil))
+	next(t, h.hellos, "hello")
+	stop()
+	before, prod := d.entries, h.cluster
+	h.cluster.Name = "dev"
+	s := newSession(h, d, nil)
+	stop = run(t, s)
+	deadline := time.After(patience)
+	for !strings.Contains(s.Status(), prod.String()) || !strings.Contains(s.Status(), h.cluster.String()) {
+		select {
+		case <-deadline:
+			t.Fatalf("the status does not name both clusters: %s", s.Status())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stop()
+	if h.registrations("token") != 1 || !maps.EqualFunc(d.entries, before, bytes.Equal) {
+		t.Error("it registered as another cluster, or its identity changed")
+	}
+	run(t, newSession(h, d, func(c *Config) { c.Replaces = prod.Name }))
+	next(t, h.hellos, "hello of the cluster that took its place")
 }
 
 func TestANewJoinTokenIsTakenUpAtOnceAfterOneThatWasRefused(t *testing.T) {

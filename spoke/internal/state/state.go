@@ -19,7 +19,7 @@
 // A spoke that moves from one hub to another and back has a recipient, and so a high-water mark, with each of them.
 //
 // Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was. A file that is
-// not whole (cut off, overwritten) is told by Open as ErrDamaged; the caller moves it aside by Renew and starts anew.
+// not whole (cut off, overwritten) is told by Open as ErrDamaged; the caller sets it aside and starts anew.
 package state
 
 import (
@@ -139,18 +139,13 @@ func (s *Store) prepare() error {
 	})
 }
 
-// Renew moves a damaged file aside, in place of one that was moved there before, and opens a new one. aside is where the
-// damaged file is; empty when a full disk had no room for both.
-func Renew(path string) (s *Store, aside string, err error) {
+// SetAside moves a damaged file aside, in place of one that was moved there before, and returns where it is.
+func SetAside(path string) (aside string, err error) {
 	aside = path + ".damaged"
 	if err := os.Rename(path, aside); err != nil {
-		return nil, "", fmt.Errorf("move the damaged state aside: %w", err)
+		return "", fmt.Errorf("move the damaged state aside: %w", err)
 	}
-	if s, err = Open(path); errors.Is(err, ErrFull) && os.Remove(aside) == nil {
-		aside = ""
-		s, err = Open(path)
-	}
-	return s, aside, err
+	return aside, nil
 }
 
 // Close closes the file. Calls that run end first.
@@ -159,7 +154,7 @@ func (s *Store) Close() error {
 	return s.db.Close()
 }
 
-// Damaged is closed when a call met a file that is not what was written. The store should be closed then, and the file renewed.
+// Damaged is closed when a call met a file that is not what was written. The store should be closed then, and the file set aside.
 func (s *Store) Damaged() <-chan struct{} { return s.damaged }
 
 func (s *Store) update(fn func(*bolt.Tx) error) (err error) {

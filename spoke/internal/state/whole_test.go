@@ -119,18 +119,22 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-func TestRenew(t *testing.T) {
+func TestSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	for _, damage := range []string{"first", "second"} { // the second time replaces the file of the first
 		if err := os.WriteFile(path, []byte(damage), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, aside, err := Renew(path)
+		aside, err := SetAside(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(aside); err != nil || string(got) != damage {
 			t.Errorf("aside is %q, %v; want %q", got, err, damage)
+		}
+		s, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
 		}
 		fill(t, s)
 		if err := s.Close(); err != nil {

@@ -1,0 +1,118 @@
+package spoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/agent"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const (
+	received = spokev1.AckStage_ACK_STAGE_RECEIVED
+	applied  = spokev1.AckStage_ACK_STAGE_APPLIED
+)
+
+// deaf is a session that notes what it is to acknowledge.
+type deaf struct {
+	agent.Hub
+	acks []string
+}
+
+func (d *deaf) Progress(id bundle.ID, stage spokev1.AckStage) {
+	d.acks = append(d.acks, fmt.Sprintf("%d %d", id.Sequence, stage))
+}
+
+func number(sequence uint64) bundle.ID { return bundle.ID{Epoch: 1, Sequence: sequence} }
+
+func TestMarker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub, hold := &deaf{}, make(chan error)
+		var saved []uint64
+		save := func(_ context.Context, m marks) error {
+			if err := <-hold; err != nil {
+				return err
+			}
+			saved = append(saved, m["one"].Sequence)
+			if m["other"] != number(9) {
+				t.Error("the mark of another hub is lost")
+			}
+			return nil
+		}
+		m := newMarker(hub, "one", marks{"one": number(3), "other": number(9)}, save, telemetry.Discard())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		expect := func(what string, acks ...string) {
+			t.Helper()
+			synctest.Wait()
+			if !slices.Equal(hub.acks, acks) {
+				t.Errorf("%s: acknowledged %v, want %v", what, hub.acks, acks)
+			}
+		}
+		m.Progress(number(3), applied)
+		expect("what is saved already", "3 2")
+		m.Progress(number(4), received)
+		expect("not before it is saved", "3 2")
+		hold <- errors.New("the API server is away")
+		expect("not when it could not be saved", "3 2")
+		m.Progress(number(4), applied)
+		hold <- nil
+		expect("the latest stage, once it is saved", "3 2", "4 2")
+		m.Progress(number(5), received)
+		synctest.Wait()
+		time.Sleep(markPause)
+		synctest.Wait() // until it is being saved
+		m.Progress(number(6), received)
+		m.Progress(number(7), received)
+		hold <- nil
+		expect("a bundle that another replaced", "3 2", "4 2")
+		hold <- nil
+		expect("the newest one", "3 2", "4 2", "7 1")
+		if !slices.Equal(saved, []uint64{4, 5, 7}) {
+			t.Errorf("saved %v", saved)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSettle decides who a spoke is, where the cluster keeps nothing but the certificate.
+func TestSettle(t *testing.T) {
+	prod := settings{Hub: "hub:7443", Cluster: "prod", TrustDomain: "one", SigningKeys: "keys"}
+	id := func(domain, name string) identity.ID {
+		return identity.ID{TrustDomain: domain, Role: identity.Cluster, Name: name}
+	}
+	for name, tt := range map[string]struct {
+		kept    kept
+		given   settings
+		want    identity.ID
+		refused bool
+	}{
+		"new":           {kept{}, prod, id("one", "prod"), false},
+		"same":          {kept{known: true, id: id("one", "prod")}, prod, id("one", "prod"), false},
+		"moved":         {kept{known: true, id: id("two", "prod")}, prod, id("one", "prod"), false},
+		"other":         {kept{known: true, id: id("one", "dev")}, prod, id("one", "dev"), true},
+		"other_hub_too": {kept{known: true, id: id("two", "dev")}, prod, id("two", "dev"), true},
+		"told":          {kept{known: true, id: id("two", "dev")}, settings{Cluster: "prod", TrustDomain: "one", Replaces: "dev"}, id("one", "prod"), false},
+		"told_of_third": {kept{known: true, id: id("one", "dev")}, settings{Cluster: "prod", TrustDomain: "one", Replaces: "qa"}, id("one", "dev"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.kept.settle(tt.given)
+			if got.id() != tt.want || (err != nil) != tt.refused {
+				t.Errorf("it is %s, %v; want %s", got.id(), err, tt.want)
+			}
+		})
+	}
+}
