@@ -2,9 +2,6 @@ package dispatch
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -12,6 +9,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // invalid is the refusal of a message that the spoke must not send again as it is.
@@ -39,22 +37,5 @@ func writeID(id bundle.ID) *spokev1.BundleId {
 // showID writes a bundle's name for people.
 func showID(id bundle.ID) string { return fmt.Sprintf("%d.%d %s", id.Epoch, id.Sequence, id.Digest) }
 
-// clean makes text of a spoke safe to store and to show: no control characters (a terminal would obey them), and at
-// most limit bytes, cut between characters.
-func clean(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return utf8.RuneError
-		}
-		return r
-	}, s)
-	if len(s) <= limit {
-		return s
-	}
-	const ellipsis = "…"
-	cut := max(0, limit-len(ellipsis))
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + ellipsis
-}
+// clean makes text of a spoke safe to store and to show.
+func clean(s string, limit int) string { return telemetry.Printable(s, limit) }

@@ -3,21 +3,25 @@ package git
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
 	"github.com/navefleet/nave/hub/internal/dial"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// What can be wrong with a fetch. Every error of Fetch is one of these or dial.ErrDenied (errors.Is), or the error of the
-// caller's context.
+// What can be wrong with a fetch. Every error of Fetch is one of these or dial.ErrDenied (errors.Is), or the error of
+// the caller's context.
 var (
 	// ErrRequest: the source's own settings cannot work, whatever the server says.
 	ErrRequest = errors.New("the source's settings cannot work")
@@ -51,8 +55,8 @@ var sentinels = []error{
 	ErrTree, ErrStorage, ErrProtocol, ErrUnreachable,
 }
 
-// errCache says that the cache repository does not hold what it should. It never leaves the package: the cache is thrown
-// away and filled again.
+// errCache says that the cache repository does not hold what it should. It never leaves the package: the cache is
+// thrown away and filled again.
 var errCache = errors.New("the cache is incomplete")
 
 // Reason returns the Flux condition reason for an error of Fetch.
@@ -70,6 +74,11 @@ func Reason(err error) string {
 // classify gives an error of the network or of go-git the sentinel it belongs to. It is the only place that knows
 // foreign errors.
 func classify(err error) error {
+	otherwise := ErrProtocol
+	var transport *url.Error
+	if errors.As(err, &transport) { // it names the URL, with what is secret in it
+		err, otherwise = transport.Err, ErrUnreachable
+	}
 	for _, known := range sentinels {
 		if errors.Is(err, known) {
 			return err
@@ -82,7 +91,6 @@ func classify(err error) error {
 		malformed   *packfile.Error
 		operation   *net.OpError
 		network     net.Error
-		transport   *url.Error
 	)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, errCache):
@@ -97,21 +105,57 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	case errors.As(err, &operation): // without the port on our side, which is another one each time
 		return fmt.Errorf("%w: %s %v: %w", ErrUnreachable, operation.Op, operation.Addr, operation.Err)
-	case errors.As(err, &transport):
-		return fmt.Errorf("%w: %w", ErrUnreachable, transport.Err)
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	default:
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
+		return fmt.Errorf("%w: %w", otherwise, err)
 	}
 }
 
-// explain returns the error that the caller of Fetch sees, with the URL and what was asked for.
-func explain(req Request, err error) error {
-	return fmt.Errorf("fetch %s at %s: %w", Redact(req.URL), req.Ref, err)
+// failure is an error of Fetch. Its text can be stored and shown, whatever a server has put into it.
+type failure struct {
+	text  string
+	cause error
 }
 
-// Redact returns a URL without its user information, except the user name of an ssh URL.
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.cause }
+
+// explain returns the error that the caller of Fetch sees, with the URL and what was asked for: one line of at most
+// maxError bytes, without control characters and without the request's credentials.
+func explain(req Request, err error) error {
+	text := req.conceal(fmt.Sprintf("fetch %s at %s: %v", Redact(req.URL), req.Ref, err))
+	return &failure{telemetry.Printable(strings.Join(strings.Fields(text), " "), maxError), err}
+}
+
+// conceal replaces the request's credentials, which a server may repeat in its answer.
+func (r Request) conceal(text string) string {
+	secrets := []string{r.Auth.Password, r.Auth.BearerToken, string(r.Auth.IdentityPassword)}
+	basic := func(user, password string) string {
+		return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	}
+	if r.Auth.Password != "" {
+		secrets = append(secrets, basic(r.Auth.Username, r.Auth.Password))
+	}
+	if u, err := url.Parse(r.URL); err == nil && u.User != nil {
+		if password, ok := u.User.Password(); ok {
+			secrets = append(secrets, password, url.QueryEscape(password), basic(u.User.Username(), password))
+		}
+	}
+	for _, secret := range secrets {
+		if len(secret) >= minSecret {
+			text = strings.ReplaceAll(text, secret, "(credentials)")
+		}
+	}
+	return text
+}
+
+// quoted is a server's text within an error.
+func quoted(text string) string {
+	return strconv.Quote(telemetry.Printable(strings.TrimSpace(text), maxQuoted))
+}
+
+// Redact returns a URL without its user information, except the user name of an ssh URL, and without its query.
 func Redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -124,5 +168,6 @@ func Redact(raw string) string {
 	default:
 		u.User = nil
 	}
+	u.RawQuery, u.Fragment, u.RawFragment = "", "", ""
 	return u.String()
 }

@@ -75,7 +75,7 @@ func redirects(clientCertificate bool) func(*http.Request, []*http.Request) erro
 	return func(req *http.Request, via []*http.Request) error {
 		from, to := via[len(via)-1].URL, req.URL
 		refuse := func(why string) error {
-			return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the repository is", ErrUnreachable, Redact(to.String()), why)
+			return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the repository is", ErrUnreachable, quoted(Redact(to.String())), why)
 		}
 		switch {
 		case via[0].Method != http.MethodGet:
@@ -110,8 +110,8 @@ func left(origin *url.URL, req *http.Request, via []*http.Request) bool {
 	return !sameOrigin(origin, req.URL)
 }
 
-// sameOrigin reports whether credentials for a may be given to b: the same host, and the same scheme and port or the step
-// from plain http to https that many servers ask for.
+// sameOrigin reports whether credentials for a may be given to b: the same host, and the same scheme and port or the
+// step from plain http to https that many servers ask for.
 func sameOrigin(a, b *url.URL) bool {
 	if !strings.EqualFold(a.Hostname(), b.Hostname()) {
 		return false
@@ -194,20 +194,20 @@ func (s *httpSession) do(req *http.Request, accept string) (io.ReadCloser, *url.
 
 // check makes errors of HTTP answers that are not Git's.
 func (s *httpSession) check(res *http.Response, accept string) error {
-	switch res.StatusCode {
+	switch status := quoted(res.Status); res.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:
-		return fmt.Errorf("%w: the server answers %s; check the Secret of spec.secretRef", ErrAuthentication, res.Status)
+		return fmt.Errorf("%w: the server answers %s; check the Secret of spec.secretRef", ErrAuthentication, status)
 	case http.StatusForbidden:
-		return fmt.Errorf("%w: the server answers %s: these credentials may not read this repository", ErrAuthentication, res.Status)
+		return fmt.Errorf("%w: the server answers %s: these credentials may not read this repository", ErrAuthentication, status)
 	case http.StatusNotFound, http.StatusGone:
-		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", ErrRepositoryNotFound, res.Status)
+		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", ErrRepositoryNotFound, status)
 	default:
-		return fmt.Errorf("%w: it answers %s", ErrUnreachable, res.Status)
+		return fmt.Errorf("%w: it answers %s", ErrUnreachable, status)
 	}
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != accept {
-		return fmt.Errorf("%w: it answers with %q; is the URL that of a Git repository, not of a web page?",
-			ErrProtocol, res.Header.Get("Content-Type"))
+		return fmt.Errorf("%w: it answers with %s; is the URL that of a Git repository, not of a web page?",
+			ErrProtocol, quoted(res.Header.Get("Content-Type")))
 	}
 	return nil
 }

@@ -30,7 +30,10 @@ const (
 	maxTarget  = 4095     // bytes of a symlink's target
 	maxIgnore  = 1 << 20  // bytes of one .sourceignore
 	maxIndex   = 1 << 30  // bytes of an artifact's index
-	maxMessage = 2 << 10  // bytes of a server's message that are shown
+	maxMessage = 2 << 10  // bytes of a server's message that are read
+	maxQuoted  = 500      // bytes of a server's text that an error quotes
+	maxError   = 2 << 10  // bytes of an error's text
+	minSecret  = 4        // bytes of a credential that is looked for in an error's text
 	maxHeader  = 64 << 10 // bytes of HTTP headers
 )
 

@@ -42,22 +42,18 @@ func decodeAdvertisement(r io.Reader, limits Limits) (*packp.AdvRefs, error) {
 
 // remoteError makes an error of a server's own words. Git has no codes for them, so this one place compares text.
 func remoteError(text string) error {
-	text = strings.TrimSpace(text)
-	if len(text) > maxMessage {
-		text = text[:maxMessage]
-	}
 	for _, words := range []string{
 		"does not appear to be a git repository", "epository not found", "repository does not exist", "no such repository",
 		"could not be found", "not exist or you do not have access",
 	} {
 		if strings.Contains(text, words) {
-			return fmt.Errorf("%w, or these credentials may not see it; the server says %q", ErrRepositoryNotFound, text)
+			return fmt.Errorf("%w, or these credentials may not see it; the server says %s", ErrRepositoryNotFound, quoted(text))
 		}
 	}
 	for _, words := range []string{"not our ref", "unadvertised object"} {
 		if strings.Contains(text, words) {
-			return fmt.Errorf("%w; the server says %q", ErrReferenceNotFound, text)
+			return fmt.Errorf("%w; the server says %s", ErrReferenceNotFound, quoted(text))
 		}
 	}
-	return fmt.Errorf("%w: it says %q", ErrUnreachable, text)
+	return fmt.Errorf("%w: it says %s", ErrUnreachable, quoted(text))
 }
