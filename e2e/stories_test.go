@@ -28,7 +28,7 @@ var commands map[string]command
 func init() {
 	commands = map[string]command{
 		// the fleet
-		"hub":       hubCommand,  // hub start [FLAG…] | stop | kill
+		"hub":       hubCommand,  // hub start [FLAG…] | stop | kill | forget
 		"join":      join,        // join CLUSTER [FLAG of cluster add…]
 		"rejoin":    rejoin,      // rejoin CLUSTER [FLAG…]: a new join manifest for a spoke that is there
 		"spoke":     spoke,       // spoke CLUSTER start | stop | kill | forget

@@ -104,7 +104,7 @@ var errNoHub = errors.New(`there is no hub yet: "hub start" comes first`)
 // hubCommand starts, stops and kills the hub.
 func hubCommand(ctx context.Context, s *story, args []string) (err error) {
 	if len(args) == 0 {
-		return errors.New("hub start | stop | kill")
+		return errors.New("hub start | stop | kill | forget")
 	}
 	switch {
 	case args[0] == "start" && s.fleet == nil:
@@ -122,6 +122,8 @@ func hubCommand(ctx context.Context, s *story, args []string) (err error) {
 		return s.fleet.Hub.Stop()
 	case args[0] == "kill":
 		return s.fleet.Hub.Kill()
+	case args[0] == "forget": // the store is lost, the keys are not
+		return os.Remove(filepath.Join(s.fleet.Dir, "hub", "hub.db"))
 	}
 	return fmt.Errorf("unknown %q", args[0])
 }
