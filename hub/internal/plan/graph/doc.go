@@ -38,6 +38,9 @@
 // a Kustomization that has no source, does not build, is refused or is suspended keeps its last Application and what it gave last.
 // So does a Kustomization whose dependencies are missing, not rendered at the revision they should have, or in a cycle.
 //
+// Nor does an object leave because too much of its like leaves with it: the guard holds what one change should not remove by itself,
+// until it is given again or an operator confirms its removal (guard.go).
+//
 // # What is left
 //
 // An object that its owner gives no more and does not prune is left, like the live object that Flux would leave in the
