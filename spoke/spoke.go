@@ -78,6 +78,7 @@ type Config struct {
 	Look            time.Duration // how often the settings' files are looked at; 2 s
 	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own rights.
 	DefaultServiceAccount string
+	MemoryLimit           int64 // of this process, in bytes; 0 or math.MaxInt64: none is known
 	Log                   *slog.Logger
 	Now                   func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
 }
@@ -326,7 +327,7 @@ func (s *Spoke) build(in settings, by rules, kept kept) (*parts, error) {
 	p.agent = agent.New(agent.Config{
 		Cluster: in.id(), Keyring: by.keyring, Store: s.state, Hub: p.marker, Applier: applier, Watcher: p.watcher, Index: index,
 		Kubernetes: s.client, Check: s.check, DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Metrics: agent.NewMetrics(s.registry),
-		Log: c.Log, Now: c.Now, Jitter: rand.Float64,
+		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
 	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: telemetry.Namespace, Subsystem: "spoke", Name: "connected", Help: "1 while there is a session with the hub.",

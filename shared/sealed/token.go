@@ -18,6 +18,9 @@ import (
 	"strings"
 )
 
+// Mark is in every token.
+const Mark = mark
+
 const (
 	mark       = "0sealed0"
 	bodyLength = 26 // 130 bits

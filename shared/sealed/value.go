@@ -47,6 +47,9 @@ func (v Value) Equal(other Value) bool {
 	return v.kind == other.kind && bytes.Equal(v.text, other.text)
 }
 
+// Size returns how many bytes the value takes as text.
+func (v Value) Size() int { return len(v.text) }
+
 // redacted is what a Value shows of itself.
 const redacted = "[sealed value]"
 

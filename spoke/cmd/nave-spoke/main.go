@@ -51,7 +51,7 @@ func newCommand() *cobra.Command {
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
-			memory.SetLimit()
+			c.MemoryLimit = memory.SetLimit()
 			return spoke.Run(cmd.Context(), c)
 		},
 	}

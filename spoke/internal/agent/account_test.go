@@ -94,7 +94,8 @@ func TestAccount_keys(t *testing.T) {
 			app := &bundle.Application{
 				Owner: owner("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace, Name: "sops-age"},
 			}
-			l := newLoader(app, nil, func(context.Context, string, string) (map[string][]byte, error) { return nil, read })
+			l := newTestLoader(blobs{}, newBudget(0), app)
+			l.secret = func(context.Context, string, string) (map[string][]byte, error) { return nil, read }
 			err := l.needKeys(t.Context())
 			if denied := errors.Is(err, decrypt.ErrNoKey); denied != test.denied || !denied && !errors.Is(err, read) {
 				t.Errorf("error %v", err)

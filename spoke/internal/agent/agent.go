@@ -83,6 +83,7 @@ type Config struct {
 	Log      *slog.Logger
 	Now      func() time.Time // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
 	Jitter   func() float64   // in [0,1)
+	Memory   int64            // limit of this process in bytes; 0 or math.MaxInt64: none is known
 }
 
 // Agent performs what its model decides.
@@ -100,6 +101,11 @@ type Agent struct {
 	receiving   context.CancelFunc
 	kept        map[manifest.Digest]bool // what the bundle reaches
 	draining    bool
+	sealed      map[bundle.Owner]sealedFiles
+	learned     map[bundle.Owner]time.Time // when sealed files were last opened for the sake of a text
+
+	budget    *budget
+	redactors *redactors
 
 	claims   atomic.Pointer[map[manifest.ID]bundle.Owner] // who wants an object, in the current bundle
 	blobs    sync.RWMutex                                 // read: blobs are being received; write: they are swept
@@ -123,6 +129,8 @@ func New(c Config) *Agent {
 		Config: c, model: newModel(c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
 		inventories: map[bundle.Owner]*inventory.Inventory{}, cancels: map[bundle.Owner]context.CancelFunc{},
 		seen: map[manifest.ID]time.Time{}, kept: map[manifest.Digest]bool{},
+		sealed: map[bundle.Owner]sealedFiles{}, learned: map[bundle.Owner]time.Time{},
+		budget: newBudget(c.Memory), redactors: newRedactors(),
 	}
 	a.claims.Store(&map[manifest.ID]bundle.Owner{})
 	return a

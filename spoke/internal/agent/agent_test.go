@@ -336,6 +336,26 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.bytes.Write(p)
 }
 
+// forget drops what was recorded.
+func (w *wire) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bytes.Reset()
+}
+
+// await waits until a text was recorded.
+func (w *wire) await(t *testing.T, text string) {
+	t.Helper()
+	deadline := time.After(patience)
+	for !w.holds(text) {
+		select {
+		case <-deadline:
+			t.Fatalf("nobody is told %q", text)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 func (w *wire) holds(text string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -19,7 +19,8 @@ func TestHeldPruneReport(t *testing.T) {
 		v.Items[id] = inventory.Item{Version: "v1"}
 		held.Objects = append(held.Objects, id)
 	}
-	a := &Agent{inventories: map[bundle.Owner]*inventory.Inventory{owner("a"): v}}
+	a := New(Config{})
+	a.inventories[owner("a")] = v
 	got := a.wireReport(Report{Owner: owner("a"), Held: held}).HeldPrune
 	if got.GetTotal() != 150 || len(got.GetObjects()) != maxHeld || string(got.GetDigest()) != string(held.Digest[:]) {
 		t.Errorf("%d of %d objects, digest %x", len(got.GetObjects()), got.GetTotal(), got.GetDigest())

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -21,12 +23,17 @@ type loader struct {
 	app    *bundle.Application
 	blob   func(manifest.Digest) ([]byte, error)
 	secret func(ctx context.Context, namespace, name string) (map[string][]byte, error)
+	budget *budget
+	known  *redactors
 	tokens map[sealed.Token]place
+
+	reserving sync.Mutex // guards the following
+	reserved  func()     // gives back the memory for the files; nil: it was not taken
+	weight    int64      // bytes of the files
 
 	mu     sync.Mutex // guards the following; held while decrypting, so that nothing is decrypted twice
 	keys   *decrypt.Keys
 	opened map[int]*decrypt.Plaintext
-	redact decrypt.Redactor
 }
 
 // place is where the value of a token is.
@@ -36,8 +43,12 @@ type place struct {
 	path     []string
 }
 
-func newLoader(app *bundle.Application, blob func(manifest.Digest) ([]byte, error), secret func(context.Context, string, string) (map[string][]byte, error)) *loader {
-	l := &loader{app: app, blob: blob, secret: secret, tokens: map[sealed.Token]place{}, opened: map[int]*decrypt.Plaintext{}}
+// newLoader returns the loader of a run. The caller must close it.
+func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader {
+	l := &loader{
+		app: app, blob: a.blob(ctx), secret: a.Kubernetes.Secret, budget: a.budget, known: a.redactors,
+		tokens: map[sealed.Token]place{}, opened: map[int]*decrypt.Plaintext{},
+	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
 			l.tokens[sealed.Token(v.Token)] = place{i, v.Document, v.Path}
@@ -46,17 +57,88 @@ func newLoader(app *bundle.Application, blob func(manifest.Digest) ([]byte, erro
 	return l
 }
 
+// close ends the run: nothing is loaded any more.
+func (l *loader) close() {
+	l.reserving.Lock()
+	defer l.reserving.Unlock()
+	if l.reserved != nil {
+		l.reserved()
+	}
+}
+
 // sealedError is that a sealed value of an object cannot be had.
 type sealedError struct{ error }
 
 func (e *sealedError) Unwrap() error { return e.error }
 
-// load returns the plaintext of an object. The keys are asked for, and files are decrypted, when the first object needs
-// them. No error of it holds a value.
+// load returns the plaintext of an object when there is memory for it. The keys are asked for, and files are decrypted,
+// when the first object needs them. No error of it holds a value.
 func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Loaded, error) {
-	data, err := l.blob(ref.Digest)
+	data, cost, err := l.look(ctx, ref)
 	if err != nil {
 		return apply.Loaded{}, err
+	}
+	release, err := l.budget.take(ctx, l.budget.objects, cost)
+	if err != nil {
+		return apply.Loaded{}, err
+	}
+	loaded, err := l.replaced(ctx, ref, data)
+	if err != nil {
+		release()
+		return apply.Loaded{}, err
+	}
+	loaded.Release = release
+	return loaded, nil
+}
+
+// look reads an object to see how much memory applying it takes, and takes the memory for the sealed files if it may need
+// them. The data is nil if it is too large to be kept until then.
+func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []byte, cost int64, err error) {
+	if data, err = l.read(ctx, ref.Digest); err != nil {
+		return nil, 0, err
+	}
+	if err := bundle.FitsObject(ref.ID().String(), data); err != nil {
+		return nil, 0, err
+	}
+	cost = objectCost(data)
+	mayHoldSealed := l.mayHoldSealed(ref.ObjectIdentity, data)
+	if len(data) > keepable {
+		data = nil
+	}
+	if mayHoldSealed {
+		weight, err := l.reserve(ctx)
+		if err != nil {
+			return nil, 0, &sealedError{err}
+		}
+		cost += objectByteCost * min(weight, bundle.MaxObjectBytes)
+	}
+	return data, cost, nil
+}
+
+// read returns a blob of unknown size when there is memory to look at it.
+func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
+	done, err := l.budget.take(ctx, l.budget.objects, min(lookCost, l.budget.objects.size))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return l.blob(d)
+}
+
+// mayHoldSealed reports whether an object may hold placeholders. What is in base64 is not looked at.
+func (l *loader) mayHoldSealed(id bundle.ObjectIdentity, data []byte) bool {
+	has := func(text string) bool { return bytes.Contains(data, []byte(text)) }
+	encoded := id.Kind == "Secret" && has(`"data"`) || id.Kind == "ConfigMap" && has(`"binaryData"`)
+	return len(l.tokens) > 0 && (encoded || has(sealed.Mark))
+}
+
+// replaced returns an object with its values.
+func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data []byte) (apply.Loaded, error) {
+	if data == nil {
+		var err error
+		if data, err = l.blob(ref.Digest); err != nil {
+			return apply.Loaded{}, err
+		}
 	}
 	o := &unstructured.Unstructured{}
 	if err := o.UnmarshalJSON(data); err != nil {
@@ -66,22 +148,22 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 		return apply.Loaded{}, fmt.Errorf("blob %s is %s: the bundle is inconsistent", ref.Digest, got.ID())
 	}
 	var failed error // why a token has no value says more than that it has none
+	size, holdsSealed := len(data), false
 	plain, err := sealed.ReplaceObject(o, func(t sealed.Token) (sealed.Value, bool) {
 		v, err := l.value(ctx, t)
-		failed = cmp.Or(failed, err)
+		if size += v.Size(); err == nil && size > bundle.MaxObjectBytes {
+			err = errors.New("with its sealed values the object is larger than any API server takes")
+		}
+		holdsSealed, failed = true, cmp.Or(failed, err)
 		return v, err == nil
 	})
 	if failed != nil {
 		return apply.Loaded{}, &sealedError{failed}
 	}
-	if err != nil {
-		return apply.Loaded{}, err
+	if err != nil || len(l.app.SealedFiles) == 0 {
+		return apply.Loaded{Object: plain}, err
 	}
-	if len(l.tokens) == 0 {
-		return apply.Loaded{Object: plain}, nil
-	}
-	l.redact.HideData(plain)
-	return apply.Loaded{Object: plain, Redact: l.redact.Redact}, nil
+	return apply.Loaded{Object: plain, Sealed: holdsSealed, Redact: l.redactor(ctx, plain)}, nil
 }
 
 // value returns what a token stands for.
@@ -102,6 +184,32 @@ func (l *loader) value(ctx context.Context, t sealed.Token) (sealed.Value, error
 	return v, nil
 }
 
+// reserve takes the memory that opening the sealed files takes, and keeps it until the run ends. It returns how many bytes
+// they have. Nobody who holds memory for objects may call it.
+func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
+	l.reserving.Lock()
+	defer l.reserving.Unlock()
+	if l.reserved != nil {
+		return l.weight, nil
+	}
+	var kept, open int64
+	for _, file := range l.app.SealedFiles {
+		data, err := l.read(ctx, file.Digest)
+		if err != nil {
+			return 0, fmt.Errorf("decrypt %s: %w", file.Path, err)
+		}
+		weight += int64(len(data))
+		kept += keptCost(data)
+		open = max(open, openCost(data))
+	}
+	if l.reserved, err = l.budget.take(ctx, l.budget.files, kept+open); err != nil {
+		return 0, fmt.Errorf("to decrypt the sealed files of %s %w", l.app.Owner, err)
+	}
+	l.weight = weight
+	return weight, nil
+}
+
+// open decrypts a sealed file, once. The memory for it is reserved.
 func (l *loader) open(ctx context.Context, i int) (*decrypt.Plaintext, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +228,7 @@ func (l *loader) open(ctx context.Context, i int) (*decrypt.Plaintext, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.HideIn(&l.redact)
+	l.known.learn(file.Digest, p)
 	l.opened[i] = p
 	return p, nil
 }

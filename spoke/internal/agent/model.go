@@ -80,6 +80,7 @@ type node struct {
 	ready     Condition
 	repaired  uint64
 	reported  Report
+	retell    bool // the report, since more of it can be told
 }
 
 // standing is what the bundle says of an application.
@@ -229,6 +230,12 @@ type (
 		status health.Status
 		text   string
 	}
+	// learned is that the values of an application's sealed files are known: what was left out can be told.
+	learned struct {
+		now   time.Time
+		owner bundle.Owner
+		ok    bool
+	}
 	// ticked is the timer that the model armed.
 	ticked struct{ now time.Time }
 )
@@ -242,6 +249,7 @@ func (i applied) at() time.Time  { return i.now }
 func (i removed) at() time.Time  { return i.now }
 func (i observed) at() time.Time { return i.now }
 func (i checked) at() time.Time  { return i.now }
+func (i learned) at() time.Time  { return i.now }
 func (i ticked) at() time.Time   { return i.now }
 
 // Actions: what to do. They are performed in their order.

@@ -46,8 +46,7 @@ func (a *Agent) perform(act action) {
 	case ack:
 		a.ack(act)
 	case tell:
-		a.Reporter.Update(act.report.Owner, a.wireReport(act.report))
-		a.Metrics.ready.WithLabelValues(labels(act.report.Owner)...).Set(readiness(act.report.Ready.Status))
+		a.tell(act.report)
 	case event:
 		a.event(act)
 	case check:
@@ -102,6 +101,7 @@ func (a *Agent) adopt(act adopt) {
 		kept[n.entry.Digest] = true
 	}
 	a.claims.Store(&claims)
+	a.noteSealed(act.apps)
 	a.kept = kept
 	a.sweep.Reset(sweepDelay)
 	a.Metrics.sequence.Set(float64(act.id.Sequence))
@@ -160,10 +160,11 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 	if err := a.Store.PutMark(act.owner, act.remember); err != nil {
 		return nil, err
 	}
-	l := newLoader(act.app, a.blob(ctx), a.Kubernetes.Secret)
+	l := a.newLoader(ctx, act.app)
+	defer l.close()
 	set := apply.Set{
 		Owner: act.owner, Previous: previous, Prune: act.app.Prune, Force: act.app.Force, ServiceAccount: act.app.ServiceAccount,
-		Reapply: act.reapply, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Claimed: a.claimed, Save: a.save,
+		Reapply: act.reapply, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Claimed: a.claimed, Redact: l.redactor(ctx, nil), Save: a.save,
 	}
 	for _, ref := range act.app.Objects {
 		set.Objects = append(set.Objects, apply.Desired{
@@ -257,7 +258,7 @@ func (a *Agent) startRemove(act remove) {
 	ctx, cancel := a.begin(act.owner)
 	r := apply.Removal{
 		Owner: act.owner, Previous: a.owned(act.owner), Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune, Timeout: defaultTimeout,
-		ServiceAccount: act.mark.ServiceAccount, Claimed: a.claimed, Save: a.save,
+		ServiceAccount: act.mark.ServiceAccount, Claimed: a.claimed, Redact: a.discretion(act.owner).any, Save: a.save,
 	}
 	if act.mark.Suspended {
 		r.Policy = bundle.Orphan
@@ -304,6 +305,8 @@ func (a *Agent) forget(owner bundle.Owner) {
 	}
 	a.warn("state not cleaned", owner, a.Store.Forget(owner))
 	delete(a.inventories, owner)
+	delete(a.sealed, owner)
+	delete(a.learned, owner)
 	a.Index.Remove(owner)
 	a.Reporter.Remove(owner)
 	a.Metrics.ready.DeleteLabelValues(labels(owner)...)
@@ -331,7 +334,7 @@ func (a *Agent) event(act event) {
 	}
 	a.Reporter.Event(&spokev1.Event{
 		Time: timestamppb.New(time.Now()), Kind: act.owner.Kind, Namespace: act.owner.Namespace, Name: act.owner.Name,
-		Type: kind, Reason: act.reason, Message: act.message,
+		Type: kind, Reason: act.reason, Message: a.discretion(act.owner).text(act.message),
 	})
 }
 

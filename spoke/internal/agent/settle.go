@@ -326,9 +326,10 @@ func (m *model) reportAll() []action {
 	for _, owner := range m.owners {
 		n := m.nodes[owner]
 		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Ready: n.ready, Health: n.health, Refused: n.failure.objects, Held: n.failure.held, Drift: n.repaired}
-		if sameReport(n.reported, r) {
+		if sameReport(n.reported, r) && !n.retell {
 			continue
 		}
+		n.retell = false
 		out = append(out, tell{r})
 		out = append(out, turn(n.reported.Ready, r)...)
 		n.reported = r

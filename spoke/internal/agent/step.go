@@ -44,6 +44,10 @@ func (m *model) step(in input) []action {
 		m.observed(in)
 	case checked:
 		m.checked(in)
+	case learned:
+		if n := m.nodes[in.owner]; n != nil {
+			n.retell = in.ok
+		}
 	case ticked:
 		out = m.tick()
 	}

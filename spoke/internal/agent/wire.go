@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/inventory"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
@@ -16,12 +19,23 @@ const (
 	maxHeld      = 100  // objects of a held prune
 )
 
-// wireReport writes a report as the hub reads it.
+// tell reports an application. If a message was left out because it may quote a sealed value, it learns these.
+func (a *Agent) tell(r Report) {
+	a.Reporter.Update(r.Owner, a.wireReport(r))
+	a.Metrics.ready.WithLabelValues(labels(r.Owner)...).Set(readiness(r.Ready.Status))
+	quotes := func(o inventory.ObjectHealth) bool { return o.Message != "" }
+	if !a.discretion(r.Owner).all && slices.ContainsFunc(r.Health.Unwell, quotes) {
+		a.startLearning(r.Owner)
+	}
+}
+
+// wireReport writes a report as the hub reads it, without the values of sealed files.
 func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
+	d := a.discretion(r.Owner)
 	w := &spokev1.ApplicationReport{
 		Kind: r.Owner.Kind, Namespace: r.Owner.Namespace, Name: r.Owner.Name,
 		Digest: r.Entry.Digest[:], Revision: r.Entry.Revision,
-		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: r.Ready.Message, Since: timestamppb.New(r.Ready.Since),
+		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: d.text(r.Ready.Message), Since: timestamppb.New(r.Ready.Since),
 		Current: uint32(r.Health.Current), InProgress: uint32(r.Health.InProgress), Failed: uint32(r.Health.Failed),
 		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: a.owned(r.Owner).Strings(maxInventory),
 	}
@@ -30,10 +44,10 @@ func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 	}
 	w.HeldPrune = a.wireHeld(r)
 	for _, o := range r.Refused {
-		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused", Message: o.Message, Since: w.Since})
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused", Message: d.text(o.Message), Since: w.Since})
 	}
 	for _, o := range r.Health.Unwell {
-		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.ID.String(), Status: string(o.Status), Message: o.Message, Since: timestamppb.New(o.Since)})
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.ID.String(), Status: string(o.Status), Message: d.said(o), Since: timestamppb.New(o.Since)})
 	}
 	return w
 }

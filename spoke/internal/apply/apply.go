@@ -49,8 +49,20 @@ func New(c Config) *Applier {
 // Loaded is the plaintext of one object, for as long as it is being sent.
 type Loaded struct {
 	Object *manifest.Object
-	// Redact takes secret values out of a text; nil when the object has none. Every error about the object goes through it.
+	// Sealed: the object holds sealed values. Of what the API server finds invalid, only the fields are told.
+	Sealed bool
+	// Redact takes the application's sealed values out of a text; nil when it has none. Every error about the object goes
+	// through it, after Release.
 	Redact func(string) string
+	// Release is called when the object is not needed any more; it may be nil.
+	Release func()
+}
+
+func (l *Loaded) release() {
+	if l.Release != nil {
+		l.Release()
+	}
+	l.Object, l.Release = nil, nil
 }
 
 // Desired is one object as it should be.
@@ -75,6 +87,8 @@ type Set struct {
 	Confirmed manifest.Digest
 	// Claimed names the application of the current bundle that wants an object; nil: nobody else wants any.
 	Claimed func(manifest.ID) (bundle.Owner, bool)
+	// Redact takes the application's sealed values out of what the API server says about a deletion; nil: it has none.
+	Redact func(string) string
 	// Save keeps the inventory before it returns; nil: not kept. The inventory must not be changed or kept by reference.
 	Save func(*inventory.Inventory) error
 }
@@ -88,5 +102,6 @@ type Removal struct {
 	Timeout        time.Duration // for WaitForTermination
 	ServiceAccount string
 	Claimed        func(manifest.ID) (bundle.Owner, bool)
+	Redact         func(string) string // as of a Set
 	Save           func(*inventory.Inventory) error
 }

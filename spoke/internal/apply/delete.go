@@ -24,6 +24,7 @@ func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 	started := time.Now()
 	r, err := a.start(m.Owner, m.ServiceAccount, m.Previous, m.Save)
 	if err == nil {
+		r.hide = m.Redact
 		err = r.removeAll(ctx, m)
 	}
 	if err != nil {
@@ -71,7 +72,7 @@ func (r *run) awaitAllGone(ctx context.Context, timeout time.Duration) {
 			continue
 		}
 		if err := r.awaitGone(ctx, e.Object, uid, max(time.Until(deadline), time.Millisecond)); err != nil {
-			e.Action, e.Err = Held, err
+			e.Action, e.Err = Held, redact(err, false, r.hide)
 			if ctx.Err() != nil { // not the timeout: somebody will call again
 				r.next.Items[e.Object.ID()] = r.prior.Items[e.Object.ID()]
 			}

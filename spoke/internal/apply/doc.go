@@ -4,7 +4,7 @@
 //
 //  1. skip   what is recorded with the same digest and was not seen to drift: no request
 //  2. save   the inventory with everything that is about to change marked as such, so that a crash loses nothing
-//  3. load   the plaintext of an object, only for as long as it is being sent
+//  3. load   the plaintext of an object, when there is memory for it, and only for as long as it is being sent
 //  4. apply  one PATCH an object; kubectl's fields are taken over; an immutable field is recreated where force allows
 //  5. prune  what left, once everything was applied, in reverse order, Namespaces last
 //  6. save   the inventory as it is now

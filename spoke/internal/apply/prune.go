@@ -161,7 +161,7 @@ func (r *run) deleteOne(ctx context.Context, id manifest.ID, claimed claims) {
 	} else {
 		r.Index.Forget(id)
 	}
-	r.file(id, action, redact(err, id, nil))
+	r.file(id, action, redact(err, isSecret(id), r.hide))
 }
 
 // remove asks the local policy and the live object, and deletes the object if both allow it.

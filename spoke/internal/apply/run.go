@@ -27,7 +27,7 @@ func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 	if err != nil {
 		return r.changes(started), fmt.Errorf("apply %s: %w", s.Owner, err)
 	}
-	r.set = s
+	r.set, r.hide = s, s.Redact
 	if err := r.applyAll(ctx); err != nil {
 		return r.changes(started), fmt.Errorf("apply %s: %w", s.Owner, err)
 	}
@@ -41,6 +41,7 @@ type run struct {
 	owner  bundle.Owner
 	set    Set
 	save   func(*inventory.Inventory) error
+	hide   func(string) string  // Redact of the Set or the Removal
 	prior  *inventory.Inventory // as it was before; not changed
 
 	mu      sync.Mutex // guards everything below while objects are sent

@@ -39,6 +39,7 @@ func (r *run) send(ctx context.Context, d Desired) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("%s: %w", d.ID(), err)
 	}
+	defer loaded.release()
 	if err := fit(loaded.Object, d.ObjectIdentity); err != nil {
 		return result{}, err
 	}
@@ -48,7 +49,8 @@ func (r *run) send(ctx context.Context, d Desired) (result, error) {
 	r.define(loaded.Object)
 	label(loaded.Object, r.owner)
 	out, err := r.place(ctx, d, loaded.Object)
-	return out, redact(err, d.ID(), loaded.Redact)
+	loaded.release()
+	return out, redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)
 }
 
 // fit refuses bytes that are not the object they are signed as, since the local policy was asked about that one, and an object that is
@@ -205,12 +207,12 @@ func (r *run) noteHealth(id manifest.ID, res result) {
 		return
 	}
 	report := health.Judge(res.live)
-	r.Index.SetHealth(id, res.live.ResourceVersion, report.Status, report.Message, time.Now())
+	r.Index.SetHealth(id, res.live.ResourceVersion, report.Status, report.Reason, report.Message, time.Now())
 }
 
-// redact takes secret values out of an error before it leaves this package. What an API server says about an invalid Secret
-// is left out altogether.
-func redact(err error, id manifest.ID, hide func(string) string) error {
+// redact takes secret values out of an error before it leaves this package. With bare, what an API server says about an
+// invalid object is left out altogether. What came from the network and not from a server is told as it is.
+func redact(err error, bare bool, hide func(string) string) error {
 	if err == nil {
 		return nil
 	}
@@ -218,8 +220,13 @@ func redact(err error, id manifest.ID, hide func(string) string) error {
 		hide = func(s string) string { return s }
 	}
 	var e *kube.Error
-	if errors.As(err, &e) {
-		return e.Redacted(hide, id.Group == "" && id.Kind == "Secret")
+	switch {
+	case !errors.As(err, &e):
+		return errors.New(hide(err.Error()))
+	case e.Reason == kube.Unreachable || e.Reason == kube.Canceled:
+		return e
 	}
-	return errors.New(hide(err.Error()))
+	return e.Redacted(hide, bare)
 }
+
+func isSecret(id manifest.ID) bool { return id.Group == "" && id.Kind == "Secret" }

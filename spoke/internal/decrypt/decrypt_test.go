@@ -417,8 +417,7 @@ func TestPlaintextHasNoTextForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys, _ := ParseKeys(map[string][]byte{"k.agekey": []byte(private)})
-	var r Redactor
-	p.HideIn(&r)
+	r := p.Redactor()
 	for _, v := range []any{p, keys, &r} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 			if s := fmt.Sprintf(verb, v); strings.Contains(s, canary) || strings.Contains(s, private) {

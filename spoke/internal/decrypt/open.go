@@ -59,8 +59,9 @@ func (p *Plaintext) Value(document int, path []string) (sealed.Value, bool) {
 	return sealed.Value{}, false
 }
 
-// HideIn makes a Redactor hide all values of the file.
-func (p *Plaintext) HideIn(r *Redactor) {
+// Redactor returns a Redactor of all values of the file.
+func (p *Plaintext) Redactor() *Redactor {
+	r := &Redactor{}
 	for _, v := range p.leaves {
 		switch v := v.(type) {
 		case bool: // "true" tells nothing, and hiding it would garble every message
@@ -72,6 +73,8 @@ func (p *Plaintext) HideIn(r *Redactor) {
 			}
 		}
 	}
+	r.sort()
+	return r
 }
 
 // Open decrypts a SOPS file and checks its MAC. Errors: ErrFormat, ErrMalformed, ErrNotEncrypted, ErrNoKey, ErrMAC,

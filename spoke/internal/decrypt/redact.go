@@ -2,9 +2,9 @@ package decrypt
 
 import (
 	"encoding/base64"
-	"encoding/json"
+	"hash/maphash"
+	"slices"
 	"strings"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -13,31 +13,52 @@ import (
 
 const (
 	redacted = "[redacted]"
+	// overfull is what is left of a text when there is too much to be hidden.
+	overfull = "[redacted: the application holds too many sealed values to tell them from other text]"
 	// shortest is the length, in bytes, below which a value is too common to be hidden.
 	shortest = 3
 	// run is the length of a piece of a longer value that is hidden wherever it shows up, however the value was cut,
 	// quoted or wrapped.
 	run = 12
+	// maxPieces is how many pieces one Redactor knows, of 8 bytes each: those of some 30 KiB of values.
+	maxPieces = 1 << 18
 )
 
-// Redactor takes plaintext values out of texts, such as what an API server says about an object it refused. It is
-// safe for concurrent use; the zero Redactor hides nothing. It lives as long as the plaintext does and has no text form.
+// Redactor takes the values of one file out of texts, such as what an API server or a controller says about an object. It
+// holds no value: it knows pieces of them by their hashes, with a seed of this process. It never changes.
 type Redactor struct {
-	mu    sync.Mutex
-	forms map[string]struct{} // every way a value may be written
+	pieces []uint64      // hashes of all pieces of run bytes, sorted
+	whole  [run][]uint64 // hashes of shorter values, by their length, sorted
+	full   bool          // there was more than it can know
 }
 
-// String hides the values from fmt.
+var seed = maphash.MakeSeed()
+
+// String hides the hashes from fmt.
 func (r *Redactor) String() string { return "[redactor]" }
 
-// GoString hides the values from fmt.
+// GoString hides the hashes from fmt.
 func (r *Redactor) GoString() string { return r.String() }
 
-// HideData makes a Redactor hide the entries of a Secret's data and stringData, where a value may be part of something longer.
-// Other objects are left alone.
-func (r *Redactor) HideData(o *manifest.Object) {
+// Overfull returns a Redactor that leaves nothing of a text.
+func Overfull() *Redactor { return &Redactor{full: true} }
+
+// Size returns how many bytes of memory the Redactor takes.
+func (r *Redactor) Size() int {
+	n := len(r.pieces)
+	for _, known := range r.whole {
+		n += len(known)
+	}
+	return 8 * n
+}
+
+// DataRedactor returns a Redactor of the entries of a Secret's data and stringData, where a value may be part of something
+// longer. Of other objects it knows nothing.
+func DataRedactor(o *manifest.Object) *Redactor {
+	r := &Redactor{}
+	defer r.sort()
 	if o.GroupVersionKind().GroupKind() != (schema.GroupKind{Kind: "Secret"}) {
-		return
+		return r
 	}
 	for _, field := range []string{"data", "stringData"} {
 		entries, _ := o.Object[field].(map[string]any)
@@ -52,89 +73,92 @@ func (r *Redactor) HideData(o *manifest.Object) {
 			}
 		}
 	}
+	return r
 }
 
-// add makes Redact hide a value in every form in which it may show up: as it is, in base64, quoted as JSON, YAML or Go
-// quote it, and line by line.
+// add makes Redact hide a value in every form in which it may show up.
 func (r *Redactor) add(value string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.forms == nil {
-		r.forms = map[string]struct{}{}
-	}
-	for _, text := range append(strings.Split(value, "\n"), value) {
-		for _, form := range []string{text, strings.TrimSpace(text)} {
-			r.addForms(form)
+	for form := range forms(value) {
+		if r.full {
+			return
 		}
-	}
-	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-		if len(value) >= shortest {
-			r.forms[strings.TrimRight(encoding.EncodeToString([]byte(value)), "=")] = struct{}{}
-		}
+		r.addForm(lower(form))
 	}
 }
 
-func (r *Redactor) addForms(text string) {
-	if len(text) < shortest {
+func (r *Redactor) addForm(form string) {
+	if len(form) < shortest {
 		return
 	}
-	r.forms[text] = struct{}{}
-	r.forms[strings.ReplaceAll(text, "'", "''")] = struct{}{}
-	var plain strings.Builder
-	encoder := json.NewEncoder(&plain)
-	encoder.SetEscapeHTML(false)
-	if encoder.Encode(text) == nil {
-		r.forms[plain.String()[1:plain.Len()-2]] = struct{}{} // without quotes and line end
+	if len(form) < run {
+		r.whole[len(form)] = append(r.whole[len(form)], maphash.String(seed, form))
+		return
 	}
-	if escaped, err := json.Marshal(text); err == nil {
-		r.forms[string(escaped[1:len(escaped)-1])] = struct{}{}
+	for i := 0; i+run <= len(form) && !r.full; i++ {
+		r.pieces = append(r.pieces, maphash.String(seed, form[i:i+run]))
+		if len(r.pieces) == 2*maxPieces { // twice the same may be among them
+			r.sort()
+		}
 	}
 }
 
-// Redact returns s with every value that was added replaced by "[redacted]": values of at least three bytes as a
-// whole, and any piece of at least twelve bytes of a longer one.
-func (r *Redactor) Redact(s string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.forms) == 0 || s == "" {
-		return s
+// sort ends the adding.
+func (r *Redactor) sort() {
+	slices.Sort(r.pieces)
+	r.pieces = slices.Compact(r.pieces)
+	for n := range r.whole {
+		slices.Sort(r.whole[n])
+		r.whole[n] = slices.Compact(r.whole[n])
 	}
+	if len(r.pieces) > maxPieces {
+		r.pieces, r.full = nil, true
+	}
+	r.pieces = slices.Clip(r.pieces)
+}
+
+// Redact returns s with every value that one of the Redactors knows replaced by "[redacted]": values of at least three
+// bytes as a whole, and any piece of at least twelve bytes of a longer one, in any case of letters.
+func Redact(s string, by ...*Redactor) string {
 	hidden := make([]bool, len(s))
-	pieces := map[string][]int{}
-	for i := 0; i+run <= len(s); i++ {
-		pieces[s[i:i+run]] = append(pieces[s[i:i+run]], i)
-	}
-	for form := range r.forms {
-		if len(form) < run {
-			hideWhole(s, form, hidden)
-			continue
+	for _, r := range by {
+		if r.full && s != "" {
+			return overfull
 		}
-		for i := 0; i+run <= len(form); i++ {
-			piece := form[i : i+run]
-			for _, at := range pieces[piece] {
-				hide(hidden, at, run)
-			}
-			delete(pieces, piece)
-		}
+		r.hide(lower(s), hidden)
 	}
 	return blank(s, hidden)
 }
 
-func hideWhole(s, form string, hidden []bool) {
-	for from := 0; from < len(s); {
-		i := strings.Index(s[from:], form)
-		if i < 0 {
-			return
+// hide marks the bytes of a text that are of a value.
+func (r *Redactor) hide(s string, hidden []bool) {
+	for length, known := range r.whole {
+		hideKnown(s, length, known, hidden)
+	}
+	hideKnown(s, run, r.pieces, hidden)
+}
+
+func hideKnown(s string, length int, known []uint64, hidden []bool) {
+	if len(known) == 0 {
+		return
+	}
+	for i := 0; i+length <= len(s); i++ {
+		if _, is := slices.BinarySearch(known, maphash.String(seed, s[i:i+length])); is {
+			for j := i; j < i+length; j++ {
+				hidden[j] = true
+			}
 		}
-		hide(hidden, from+i, len(form))
-		from += i + 1
 	}
 }
 
-func hide(hidden []bool, from, n int) {
-	for i := from; i < from+n; i++ {
-		hidden[i] = true
+// lower returns a text with the letters of ASCII in lower case; no other, since these keep their length.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c - 'A' + 'a'
+		}
 	}
+	return string(b)
 }
 
 // blank writes one "[redacted]" for each stretch of hidden bytes.

@@ -13,10 +13,11 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Report is how one object is doing. Message may quote the object's status, never its spec.
+// Report is how one object is doing. Message may quote the object's status, and a controller may quote its spec there.
+// Reason is one word for it, kstatus's or the controller's; it may be empty.
 type Report struct {
-	Status  health.Status
-	Message string
+	Status          health.Status
+	Reason, Message string
 }
 
 // Assess judges a whole object.
@@ -28,7 +29,11 @@ func Assess(o *manifest.Object) Report {
 	if r.Status == status.CurrentStatus {
 		return Report{Status: health.Current} // what is well needs no words
 	}
-	return Report{Status: health.Parse(string(r.Status)), Message: r.Message}
+	report := Report{Status: health.Parse(string(r.Status)), Message: r.Message}
+	if len(r.Conditions) > 0 {
+		report.Reason = r.Conditions[0].Reason
+	}
+	return report
 }
 
 // Judge judges what is known of an object: whole if it is there, else by its metadata.

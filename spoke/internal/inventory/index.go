@@ -28,6 +28,7 @@ type entry struct {
 	item    Item
 	drift   Drift
 	status  sharedhealth.Status
+	reason  string
 	message string
 	since   time.Time
 	seen    string       // the latest resourceVersion that status is from

@@ -152,12 +152,12 @@ func TestHealthIsSummedUpWorstFirst(t *testing.T) {
 	if s := x.Summarize(apps, 20); s.Status != sharedhealth.Unknown || s.InProgress != 3 {
 		t.Errorf("before anybody looked: %+v", s)
 	}
-	x.SetHealth(conf, "5", sharedhealth.Current, "", now)
-	x.SetHealth(role, "5", sharedhealth.InProgress, "", now)
-	if !x.SetHealth(web, "12", sharedhealth.Failed, "deadline exceeded", now) {
+	x.SetHealth(conf, "5", sharedhealth.Current, "", "", now)
+	x.SetHealth(role, "5", sharedhealth.InProgress, "", "", now)
+	if !x.SetHealth(web, "12", sharedhealth.Failed, "", "deadline exceeded", now) {
 		t.Error("no news")
 	}
-	if x.SetHealth(web, "11", sharedhealth.InProgress, "from before", now) {
+	if x.SetHealth(web, "11", sharedhealth.InProgress, "", "from before", now) {
 		t.Error("an old answer counted")
 	}
 	s := x.Summarize(apps, 20)

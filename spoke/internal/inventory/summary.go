@@ -10,12 +10,12 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ObjectHealth is how one object is doing, and since when.
+// ObjectHealth is how one object is doing, and since when. Message may quote the object; Reason is one word.
 type ObjectHealth struct {
-	ID      manifest.ID
-	Status  sharedhealth.Status
-	Message string
-	Since   time.Time
+	ID              manifest.ID
+	Status          sharedhealth.Status
+	Reason, Message string
+	Since           time.Time
 }
 
 // Summary is how the objects of one Application are doing.
@@ -27,7 +27,7 @@ type Summary struct {
 
 // SetHealth notes how an object was doing at a resourceVersion (empty: now) and reports whether that is news. What is older
 // than what was noted says nothing: the answer to an apply may come after the watch has shown the object well.
-func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth.Status, message string, now time.Time) bool {
+func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth.Status, reason, message string, now time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[id]
@@ -37,13 +37,13 @@ func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth
 	if resourceVersion != "" {
 		e.seen = resourceVersion
 	}
-	if e.status == s && e.message == message {
+	if e.status == s && e.reason == reason && e.message == message {
 		return false
 	}
 	if e.status != s {
 		e.since = now
 	}
-	e.status, e.message = s, message
+	e.status, e.reason, e.message = s, reason, message
 	return true
 }
 
@@ -55,7 +55,7 @@ func (x *Index) Health(id manifest.ID) ObjectHealth {
 	if e == nil {
 		return ObjectHealth{ID: id, Status: sharedhealth.Unknown}
 	}
-	return ObjectHealth{ID: id, Status: e.status, Message: e.message, Since: e.since}
+	return ObjectHealth{ID: id, Status: e.status, Reason: e.reason, Message: e.message, Since: e.since}
 }
 
 // Objects is how many objects the summary covers.
@@ -70,7 +70,7 @@ func (x *Index) Summarize(owner bundle.Owner, most int) Summary {
 		if e.owner != owner || e.item.Mode == Ignore {
 			continue
 		}
-		sum.add(ObjectHealth{ID: id, Status: e.status, Message: e.message, Since: e.since})
+		sum.add(ObjectHealth{ID: id, Status: e.status, Reason: e.reason, Message: e.message, Since: e.since})
 	}
 	slices.SortFunc(sum.Unwell, worstFirst)
 	if len(sum.Unwell) > most {

@@ -19,7 +19,7 @@ func (w *Watcher) see(l kube.Live) {
 		return
 	}
 	report := health.Judge(l)
-	news := w.Index.SetHealth(l.ID.ID(), l.ResourceVersion, report.Status, report.Message, w.Now())
+	news := w.Index.SetHealth(l.ID.ID(), l.ResourceVersion, report.Status, report.Reason, report.Message, w.Now())
 	if news || drift.Any() {
 		w.post(Observation{Owner: owner, Object: l.ID, Drift: drift, Health: report})
 	}
@@ -36,10 +36,10 @@ func (w *Watcher) miss(id bundle.ObjectIdentity) {
 	if _, item, _ := w.Index.Owner(id.ID()); item.Expires && !drift.Any() { // it is done and has deleted itself
 		report = health.Report{Status: sharedhealth.Current}
 		if before.Status == sharedhealth.Failed {
-			report = health.Report{Status: before.Status, Message: before.Message}
+			report = health.Report{Status: before.Status, Reason: before.Reason, Message: before.Message}
 		}
 	}
-	news := w.Index.SetHealth(id.ID(), "", report.Status, report.Message, w.Now())
+	news := w.Index.SetHealth(id.ID(), "", report.Status, report.Reason, report.Message, w.Now())
 	if news || drift.Any() {
 		w.post(Observation{Owner: owner, Object: id, Drift: drift, Health: report})
 	}

@@ -1,0 +1,201 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+)
+
+const (
+	// maxKnown is how many bytes the Redactors of all files take at most.
+	maxKnown = 16 << 20
+	// learnPause is how long an application waits at least before its files are opened again for the sake of a text.
+	learnPause = time.Minute
+)
+
+// redactors keeps what takes the values of sealed files out of texts, by the files' digests. It holds no values and is
+// safe for concurrent use.
+type redactors struct {
+	mu    sync.Mutex // guards the following
+	files map[manifest.Digest]*decrypt.Redactor
+	size  int // bytes
+}
+
+func newRedactors() *redactors { return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}} }
+
+// learn keeps the Redactor of a file. When there is no room for it, it keeps one that leaves nothing of a text.
+func (r *redactors) learn(d manifest.Digest, p *decrypt.Plaintext) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.files[d] != nil {
+		return
+	}
+	fresh := p.Redactor()
+	if r.size+fresh.Size() > maxKnown {
+		fresh = decrypt.Overfull()
+	}
+	r.files[d] = fresh
+	r.size += fresh.Size()
+}
+
+// of returns the Redactors of files, and whether those of all are there.
+func (r *redactors) of(files []manifest.Digest) (known []*decrypt.Redactor, all bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range files {
+		if file := r.files[d]; file != nil {
+			known = append(known, file)
+		}
+	}
+	return known, len(known) == len(files)
+}
+
+// keep forgets all files but those.
+func (r *redactors) keep(files map[manifest.Digest]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for d, file := range r.files {
+		if !files[d] {
+			r.size -= file.Size()
+			delete(r.files, d)
+		}
+	}
+}
+
+// sealedFiles are the files that an application has now, and those that it had before: a controller may still quote them.
+type sealedFiles struct{ now, before []manifest.Digest }
+
+// noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they are
+// forgotten.
+func (a *Agent) noteSealed(apps map[bundle.Owner]*bundle.Application) {
+	for owner, app := range apps {
+		files := filesOf(app)
+		last := a.sealed[owner]
+		if !slices.Equal(files, last.now) {
+			last.before = last.now
+		}
+		a.sealed[owner] = sealedFiles{files, last.before}
+	}
+	needed := map[manifest.Digest]bool{}
+	for _, files := range a.sealed {
+		for _, d := range slices.Concat(files.now, files.before) {
+			needed[d] = true
+		}
+	}
+	a.redactors.keep(needed)
+}
+
+func filesOf(app *bundle.Application) []manifest.Digest {
+	var files []manifest.Digest
+	for _, f := range app.SealedFiles {
+		files = append(files, f.Digest)
+	}
+	return files
+}
+
+// discretion takes the sealed values of one application out of texts.
+type discretion struct {
+	known []*decrypt.Redactor
+	all   bool // it knows every value that the application has
+}
+
+// discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that left
+// the bundle before this process began, nobody knows.
+func (a *Agent) discretion(owner bundle.Owner) discretion {
+	files, told := a.sealed[owner]
+	known, all := a.redactors.of(files.now)
+	before, _ := a.redactors.of(files.before)
+	return discretion{append(known, before...), told && all}
+}
+
+// text returns a text without the values that are known.
+func (d discretion) text(s string) string { return decrypt.Redact(s, d.known...) }
+
+// said returns what others than the hub and the spoke said about an object of the application; the reason alone, or
+// nothing of it, if not all values are known.
+func (d discretion) said(o inventory.ObjectHealth) string {
+	if d.all || o.Message == "" {
+		return d.text(o.Message)
+	}
+	text := leftOut
+	if reasonWord.MatchString(o.Reason) {
+		text = o.Reason + " " + leftOut
+	}
+	return d.text(text)
+}
+
+// any returns a text of which nothing is known, but that it is about the application; it tells nothing if not all values
+// are known.
+func (d discretion) any(s string) string {
+	if d.all {
+		return d.text(s)
+	}
+	return leftOut
+}
+
+// leftOut is in the place of a text.
+const leftOut = "(the message is left out: it may quote a sealed value, and the values are not at hand to tell)"
+
+// reasonWord is what the API's conventions want a condition's reason to look like, without digits.
+var reasonWord = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
+
+// redactor returns a function that takes the application's sealed values out of a text about an object, which may be nil.
+// It opens the files that were not opened yet. Nobody who holds memory for objects may call it.
+func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) string {
+	if len(l.app.SealedFiles) == 0 {
+		return nil
+	}
+	entries := sync.OnceValue(func() *decrypt.Redactor { return decrypt.DataRedactor(o) })
+	return func(text string) string {
+		if err := l.learn(ctx); err != nil {
+			return fmt.Sprintf("(the message is left out: it may quote a sealed value; %v)", err)
+		}
+		known, _ := l.known.of(filesOf(l.app))
+		if o != nil {
+			known = append(known, entries())
+		}
+		return decrypt.Redact(text, known...)
+	}
+}
+
+// learn opens the files whose values are not known.
+func (l *loader) learn(ctx context.Context) error {
+	for i, file := range l.app.SealedFiles {
+		if _, known := l.known.of([]manifest.Digest{file.Digest}); known {
+			continue
+		}
+		if _, err := l.reserve(ctx); err != nil {
+			return err
+		}
+		if _, err := l.open(ctx, i); err != nil {
+			return fmt.Errorf("decrypt %s: %w", file.Path, err)
+		}
+	}
+	return nil
+}
+
+// startLearning opens the sealed files of an application after a restart, because there is a text that may quote them.
+func (a *Agent) startLearning(owner bundle.Owner) {
+	n := a.model.nodes[owner]
+	now := time.Now()
+	if n == nil || n.app == nil || a.draining || now.Sub(a.learned[owner]) < learnPause {
+		return
+	}
+	a.learned[owner] = now
+	app := n.app
+	a.spawn(func() input {
+		l := a.newLoader(a.base, app)
+		defer l.close()
+		err := l.learn(a.base)
+		a.warn("sealed values not known: messages about the application are left out", owner, err)
+		return learned{now: time.Now(), owner: owner, ok: err == nil}
+	})
+}
