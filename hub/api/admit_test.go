@@ -374,6 +374,8 @@ func TestNamesAreChecked(t *testing.T) {
 	refuse(t, strings.Replace(kustomization(""), ", namespace: flux-system", ", nmespace: x", 1), api.ClusterGraph, "metadata.nmespace", "unknown field")
 	refuse(t, strings.Replace(kustomization(""), "metadata: {", "metadata: {generation: x, ", 1), api.ClusterGraph, "metadata.generation", "number")
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a.b}}`, api.Hub, "metadata.name")
+	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {stopRepair: true}}`, api.Hub, "spec.stopRepair", "suspend: true")
+	admit(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {suspend: true, stopRepair: true}}`, api.Hub)
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster}`, api.Hub, "metadata.name")
 }
 

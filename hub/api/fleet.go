@@ -31,6 +31,10 @@ type ClusterSpec struct {
 	Vars map[string]string `json:"vars,omitempty"`
 	// Blocked shuts the cluster out: the hub accepts no session of its spoke.
 	Blocked bool `json:"blocked,omitempty"`
+	// Suspend freezes the cluster at its present bundle. Its spoke goes on repairing drift.
+	Suspend bool `json:"suspend,omitempty"`
+	// StopRepair makes the spoke of a suspended cluster leave drift alone, too.
+	StopRepair bool `json:"stopRepair,omitempty"`
 }
 
 // Fleet gives every cluster it selects one root Kustomization.
@@ -46,7 +50,7 @@ type FleetSpec struct {
 	ClusterSelector metav1.LabelSelector `json:"clusterSelector"`
 	// Template is the root Kustomization, with ${variables} of the cluster in any string.
 	Template Template `json:"template"`
-	// Suspend freezes the root Kustomizations of this Fleet.
+	// Suspend suspends the root Kustomizations of this Fleet and everything below them.
 	Suspend bool `json:"suspend,omitempty"`
 }
 
@@ -77,6 +81,9 @@ func checkCluster(o *manifest.Object, meta metadata) field.ErrorList {
 		return errs
 	}
 	errs = append(errs, required(meta.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)...)
+	if c.Spec.StopRepair && !c.Spec.Suspend {
+		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"), "it goes with suspend: true only: set that, or remove it"))
+	}
 	vars := specPath().Child("vars")
 	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {
 		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable), "it is the name of the Cluster, always: choose another name"))

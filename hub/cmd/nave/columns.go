@@ -24,14 +24,15 @@ func columnsOf(kind api.Kind, wide bool) []column {
 	var columns []column
 	switch kind.Name {
 	case api.ClusterKind:
-		columns = []column{name, ready, {"CONNECTED", conditionOf("Connected", "status")}, {"BUNDLE", field("status", "bundle", "sequence")},
+		columns = []column{name, ready, {"CONNECTED", conditionOf("Connected", "status")}, {"SUSPENDED", suspendedOf}, {"BUNDLE", field("status", "bundle", "sequence")},
 			{"VERSION", field("status", "version")}, {"KUBERNETES", field("status", "kubernetesVersion")}, msg}
 		if wide {
 			columns = append(columns, column{"LABELS", labels}, column{"CERTIFICATE EXPIRES", field("status", "certificateExpires")})
 		}
 	case api.FleetKind:
 		columns = []column{name, ready, {"CLUSTERS", field("status", "clusters", "selected")}, {"CONNECTED", field("status", "clusters", "connected")},
-			{"UPDATED", field("status", "clusters", "updated")}, {"HEALTHY", field("status", "clusters", "ready")}, msg}
+			{"UPDATED", field("status", "clusters", "updated")}, {"HEALTHY", field("status", "clusters", "ready")},
+			{"SUSPENDED", suspendedOf}, msg}
 	default:
 		columns = []column{{"CLUSTER", clusterOf}, {"NAMESPACE", func(r row) string { return r.key.GetNamespace() }}, name,
 			{"REVISION", revisionOf}, {"SUSPENDED", suspendedOf}, ready, msg}
@@ -85,7 +86,10 @@ func shortRevision(s string) string {
 
 func suspendedOf(r row) string {
 	suspended, _, _ := unstructured.NestedBool(r.object, "spec", "suspend")
-	return map[bool]string{true: "True", false: "False"}[suspended]
+	if c := condition(r.object, "Suspended"); suspended || c != nil && c["status"] == "True" {
+		return "True"
+	}
+	return "False"
 }
 
 func sourceOf(r row) string {

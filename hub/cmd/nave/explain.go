@@ -14,7 +14,7 @@ import (
 func newExplainCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [KIND NAME]",
-		Short: "Say why objects are not ready, since when, and on whom they wait; exit with 1 when any is not",
+		Short: "Say why objects are not ready, since when, and on whom they wait, and which are suspended; exit with 1 when any is not ready",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{Cluster: s.cluster}
 			if len(args) > 0 {
@@ -32,14 +32,23 @@ func newExplainCommand(s *session) *cobra.Command {
 	}
 }
 
-// printExplanations returns errReported when there are any.
+// suspended is the reason of what is as it is because somebody wanted it so. It is no fault.
+const suspended = "Suspended"
+
+// printExplanations returns errReported when anything is wrong.
 func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error {
 	if len(explanations) == 0 {
 		fmt.Fprintln(out, "✔ everything is as it should be")
 		return nil
 	}
+	wrong := false
 	for _, e := range explanations {
-		fmt.Fprintf(out, "✗ %s, for %s: %s\n", show(e.GetObject()), ageOfTime(e.GetSince()), e.GetReason())
+		sign := "✗"
+		if e.GetReason() == suspended {
+			sign = "‖"
+		}
+		wrong = wrong || e.GetReason() != suspended
+		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, show(e.GetObject()), ageOfTime(e.GetSince()), e.GetReason())
 		if e.GetMessage() != "" {
 			fmt.Fprintf(out, "    %s\n", indent(e.GetMessage()))
 		}
@@ -50,7 +59,11 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 			fmt.Fprintf(out, "    → %s\n", indent(e.GetAdvice()))
 		}
 	}
-	return errReported
+	if wrong {
+		return errReported
+	}
+	fmt.Fprintln(out, "✔ everything else is as it should be")
+	return nil
 }
 
 func newTreeCommand(s *session) *cobra.Command {

@@ -15,7 +15,8 @@ import (
 )
 
 func newReconcileCommand(s *session) *cobra.Command {
-	var withSource, noWait bool
+	var withSource bool
+	var w waiting
 	cmd := &cobra.Command{
 		Use:     "reconcile KIND NAME",
 		Short:   "Look at an object now, and wait for the outcome",
@@ -32,13 +33,23 @@ func newReconcileCommand(s *session) *cobra.Command {
 			if err != nil {
 				return elsewhere(ctx, client, key, err)
 			}
-			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, noWait)
+			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, !w.wanted())
 		}),
 	}
 	cmd.Flags().BoolVar(&withSource, "with-source", false, "fetch the object's source first")
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "ask, and do not wait")
+	w.addFlags(cmd)
 	return cmd
 }
+
+// waiting is whether a command waits for the outcome.
+type waiting struct{ wait, no bool }
+
+func (w *waiting) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.wait, "wait", true, "wait for the outcome, at most --timeout")
+	cmd.Flags().BoolVar(&w.no, "no-wait", false, "do not wait, as --wait=false")
+}
+
+func (w *waiting) wanted() bool { return w.wait && !w.no }
 
 // waitHandled waits for the source, if it was asked for too, and then for the object.
 func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, asked *adminv1.ReconcileResponse, noWait bool) error {
@@ -51,7 +62,7 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 		if noWait {
 			continue
 		}
-		message, err := waitFor(ctx, client, k, asked.GetRequestedAt())
+		message, err := waitFor(ctx, client, k, handling(asked.GetRequestedAt()))
 		if err != nil {
 			return err
 		}
@@ -60,8 +71,16 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 	return nil
 }
 
-// waitFor follows an object until it has handled the request and says whether it is ready.
-func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, requestedAt string) (string, error) {
+// check reports whether an object is as somebody waits for it to be, with a message; an error ends the wait.
+type check func(*adminv1.Object) (done bool, message string, err error)
+
+// handling waits until an object has handled a request and is ready.
+func handling(requestedAt string) check {
+	return func(o *adminv1.Object) (bool, string, error) { return handled(o, requestedAt) }
+}
+
+// waitFor follows an object until it is as it should be, and returns the last message about it.
+func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, is check) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := client.Watch(ctx, &adminv1.WatchRequest{
@@ -75,14 +94,14 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 		change, err := stream.Recv()
 		if err != nil {
 			if ctx.Err() != nil {
-				return "", fmt.Errorf("%s was not ready in time: %s", show(key), last)
+				return "", fmt.Errorf("%s: waited in vain: %s", show(key), last)
 			}
 			return "", err
 		}
 		if change.GetType() != adminv1.WatchType_WATCH_TYPE_CHANGED {
 			continue
 		}
-		done, message, err := handled(change.GetObject(), requestedAt)
+		done, message, err := is(change.GetObject())
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", show(key), err)
 		}
@@ -126,44 +145,6 @@ func reached(handled, requested string) bool {
 	h, err := time.Parse(time.RFC3339Nano, handled)
 	r, err2 := time.Parse(time.RFC3339Nano, requested)
 	return err == nil && err2 == nil && h.After(r)
-}
-
-func newSuspendCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use:   "suspend KIND NAME",
-		Short: "Leave an object and what it made as they are, until it is resumed",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
-			if _, err := client.Suspend(cmd.Context(), &adminv1.SuspendRequest{Key: key}); err != nil {
-				return elsewhere(cmd.Context(), client, key, err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "✔ %s suspended\n", show(key))
-			return nil
-		}),
-	}
-}
-
-func newResumeCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use:   "resume KIND NAME",
-		Short: "End a suspension",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
-			if _, err := client.Resume(cmd.Context(), &adminv1.ResumeRequest{Key: key}); err != nil {
-				return elsewhere(cmd.Context(), client, key, err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "✔ %s resumed\n", show(key))
-			return nil
-		}),
-	}
 }
 
 // exists reports whether the hub has the object.

@@ -151,6 +151,7 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 		row.Generation++
 	}
 	row.Object = a.object
+	row.NoteSuspension(s.now().UTC())
 	row.Owner, row.Left, row.Outlives, row.Confined = nil, false, false, nil // what its owner left is the operator's now
 	return action, store.Resources.Put(tx, path, row)
 }

@@ -62,7 +62,7 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 		if source, err = sourceOf(tx, row); err != nil {
 			return err
 		}
-		if suspended(source) {
+		if source.IsSuspended() {
 			return status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first, or reconcile %s without its source", source.Key, key)
 		}
 		return request(tx, source, at)
@@ -112,11 +112,18 @@ func notBefore(handled, at string) bool {
 	return err == nil && !h.Before(a)
 }
 
-// reconcilable returns the row of an object that is not suspended.
+// reconcilable returns the row of an object that is not suspended, neither itself nor with its Fleet or Cluster.
 func reconcilable(tx *store.Tx, key api.Key) (store.Resource, error) {
 	row, err := resource(tx, key)
-	if err == nil && suspended(row) {
-		err = status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first", key)
+	if err != nil {
+		return row, err
+	}
+	if row.IsSuspended() {
+		return row, status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first", key)
+	}
+	with, suspended, err := suspendedWith(tx, row)
+	if err == nil && suspended {
+		err = status.Errorf(codes.FailedPrecondition, "%s is suspended with %s: resume that first", key, with)
 	}
 	return row, err
 }
@@ -132,16 +139,6 @@ func resource(tx *store.Tx, key api.Key) (store.Resource, error) {
 		err = notFound(key)
 	}
 	return row, err
-}
-
-// suspended reports whether the spec or an operator says so.
-func suspended(row store.Resource) bool {
-	var o struct {
-		Spec struct {
-			Suspend bool `json:"suspend"`
-		} `json:"spec"`
-	}
-	return row.Suspended || json.Unmarshal(row.Object, &o) == nil && o.Spec.Suspend
 }
 
 // reference is a sourceRef.
@@ -201,50 +198,4 @@ func referenceOf(row store.Resource) (reference, error) {
 		return ref, nil
 	}
 	return reference{}, status.Errorf(codes.InvalidArgument, "a %s has no source", row.Key.Kind)
-}
-
-// Suspend implements adminv1.AdminServiceServer. It holds whatever the spec in Git says.
-func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
-	if err := s.setSuspended(ctx, r.Key, true); err != nil {
-		return nil, err
-	}
-	return &adminv1.SuspendResponse{}, nil
-}
-
-// Resume implements adminv1.AdminServiceServer. It ends what Suspend began; spec.suspend it cannot undo, and says so.
-func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
-	if err := s.setSuspended(ctx, r.Key, false); err != nil {
-		return nil, err
-	}
-	return &adminv1.ResumeResponse{}, nil
-}
-
-func (s *Server) setSuspended(ctx context.Context, p *adminv1.ObjectKey, to bool) error {
-	who, err := s.operator(ctx)
-	if err != nil {
-		return err
-	}
-	key, err := readKey(p)
-	if err != nil {
-		return err
-	}
-	err = s.store.Update(func(tx *store.Tx) error {
-		row, err := resource(tx, key)
-		if err != nil {
-			return err
-		}
-		row.Suspended = to
-		if !to && suspended(row) {
-			return status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true; change it where it was written", key)
-		}
-		if !to {
-			row.RequestedAt = s.now().UTC().Format(time.RFC3339Nano) // what happened meanwhile is made up for
-		}
-		return store.Resources.Put(tx, key.Path(), row)
-	})
-	if err != nil {
-		return s.fail(err)
-	}
-	s.did(who, map[bool]string{true: "suspend", false: "resume"}[to], key)
-	return nil
 }

@@ -235,6 +235,9 @@ func digestOfRow(r store.Resource) manifest.Digest {
 	if r.Suspended {
 		b.WriteByte(1)
 	}
+	if r.StopRepair {
+		b.WriteByte(2)
+	}
 	if r.Owner != nil {
 		b.WriteString(r.Owner.Path())
 		fmt.Fprint(&b, r.Left, r.Outlives, r.Held)

@@ -129,6 +129,8 @@ func (c *writer) write(w *walked) error {
 		return nil
 	case w.gone:
 		return c.remove(w)
+	case w.frozen:
+		return c.freeze(w)
 	}
 	if err := c.rendered(w); err != nil {
 		return err
@@ -238,6 +240,7 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	if was && sameRow(old, row) {
 		return nil
 	}
+	row.NoteSuspension(c.start)
 	w.written[node.Key] = &row
 	return store.Resources.Put(c.tx, path, row)
 }

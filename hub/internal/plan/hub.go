@@ -41,6 +41,7 @@ func (h *hub) put(r store.Resource) error {
 		if err != nil {
 			return err
 		}
+		c.Spec.Suspend, c.Spec.StopRepair = c.Spec.Suspend || r.Suspended, c.Spec.StopRepair || r.StopRepair
 		h.clusters[r.Key.Name] = c
 	case api.FleetKind:
 		f, err := parse(r, api.AsFleet)

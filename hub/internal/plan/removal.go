@@ -114,7 +114,7 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 // was suspended is left alone.
 func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
 	key := api.Key{Cluster: w.cluster, Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name}
-	if e.Suspended || w.rows[key].Suspended {
+	if w.isSuspended(key, p.hub) {
 		return bundle.Orphan
 	}
 	app, err := p.application(e.Digest)

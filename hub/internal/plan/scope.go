@@ -24,6 +24,7 @@ type walked struct {
 	cluster      string
 	gone         bool // there is no such Cluster any more
 	unread       bool // its Cluster cannot be read: everything stays
+	frozen       bool // its Cluster is suspended: its plan stays, but for what else is suspended in it
 	rows         map[api.Key]store.Resource
 	last         store.Plan
 	graph        *graph.Graph
@@ -62,6 +63,10 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		}
 		if p.hub.clusters[cluster] == nil {
 			w.unread = true
+			return w, nil
+		}
+		if p.hub.clusters[cluster].Spec.Suspend {
+			p.freeze(w)
 			return w, nil
 		}
 	}
@@ -130,6 +135,9 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		if r.Suspended {
 			in.Suspended[key] = true
 		}
+	}
+	for name, f := range p.hub.fleets {
+		in.Suspended[fleetKey(name)] = f.Spec.Suspend
 	}
 	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
 	for _, e := range w.last.Applications {

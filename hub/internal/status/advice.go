@@ -28,6 +28,7 @@ var advices = map[string]string{
 	reasonBundleRejected:  "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
 	reasonNoClusters:      "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",
 	reasonBlocked:         "Take spec.blocked out of the Cluster to let its spoke in again",
+	reasonSuspended:       "To go on: nave resume, or take suspend: true out of its spec",
 	reasonProgressing:     "Nothing: this should pass by itself",
 	// of sources
 	"GitOperationFailed":     "Check the URL, the reference and the network; nave reconcile source git tries at once",

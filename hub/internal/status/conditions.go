@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Types of conditions: Flux's, and Connected of a Cluster.
+// Types of conditions: Flux's, Connected of a Cluster, and Suspended of what is.
 const (
 	readyCondition       = "Ready"
 	reconcilingCondition = "Reconciling"
@@ -15,6 +15,7 @@ const (
 	fetchFailedCondition = "FetchFailed"
 	storedCondition      = "ArtifactInStorage"
 	connectedCondition   = "Connected"
+	suspendedCondition   = "Suspended"
 )
 
 // Values of a condition.

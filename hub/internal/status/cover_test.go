@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -50,7 +51,7 @@ func newFleetWorld(t *testing.T) *fleetWorld {
 	w.update(func(tx *store.Tx) error {
 		return errors.Join(
 			w.put(tx, fleetKey, nil, `{"kind":"Fleet","metadata":{"name":"prod"},"spec":{"clusterSelector":{"matchLabels":{"env":"prod"}},"template":{}}}`),
-			w.put(tx, sourceKey, nil, `{"metadata":{"name":"fleet","namespace":"flux-system"},"spec":{"url":"https://git.example.com/fleet"}}`),
+			w.put(tx, sourceKey, nil, `{"kind":"GitRepository","metadata":{"name":"fleet","namespace":"flux-system"},"spec":{"url":"https://git.example.com/fleet"}}`),
 			w.cluster(tx, "east"), w.cluster(tx, "west"),
 		)
 	})
@@ -85,7 +86,7 @@ func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
 	}
 	return errors.Join(
 		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil, fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
-		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1), Acks: map[string]bundle.ID{"applied": id, "healthy": id}}),
+		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1), Acks: map[string]bundle.ID{"received": id, "applied": id, "healthy": id}}),
 		store.Desireds.Put(tx, name, store.Desired{Bundle: id, ChangedAt: at(3)}),
 		store.Plans.Put(tx, name, plan),
 		w.application(tx, root, &fleetKey, ""), w.application(tx, apps, &root, ""),
@@ -291,4 +292,149 @@ func TestAwaitedInACircle(t *testing.T) {
 			t.Errorf("%s: %s", key, got)
 		}
 	}
+}
+
+// suspend makes an operator suspend an object.
+func (w *fleetWorld) suspend(tx *store.Tx, key api.Key, stopRepair bool) error {
+	row, _, err := store.Resources.Get(tx, key.Path())
+	row.Suspended, row.StopRepair, row.SuspendedAt = true, stopRepair, at(6)
+	outcome, _, err2 := store.Outcomes.Get(tx, key.Path())
+	outcome.Frozen = key.Kind == api.ClusterKind
+	return errors.Join(err, err2, store.Resources.Put(tx, key.Path(), row), store.Outcomes.Put(tx, key.Path(), outcome))
+}
+
+// inPlan suspends the entries of the plans, as the planner does.
+func (w *fleetWorld) inPlan(tx *store.Tx) error {
+	var errs []error
+	for _, cluster := range []string{"east", "west"} {
+		plan, _, err := store.Plans.Get(tx, cluster)
+		for i := range plan.Applications {
+			plan.Applications[i].Suspended = true
+		}
+		errs = append(errs, err, store.Plans.Put(tx, cluster, plan))
+	}
+	return errors.Join(errs...)
+}
+
+// push makes a newer revision of the source.
+func (w *fleetWorld) push(tx *store.Tx) error {
+	row, _, err := store.Resources.Get(tx, sourceKey.Path())
+	if err != nil {
+		return err
+	}
+	o, err := parse(row)
+	if err != nil {
+		return err
+	}
+	repository, err := api.AsGitRepository(o)
+	if err != nil {
+		return err
+	}
+	return store.Sources.Put(tx, api.SourceKey(repository, row.Bound()), store.Fetched{Artifact: &source.Artifact{Revision: "main@sha1:c", Digest: digest}})
+}
+
+func TestSuspendedStaysVisible(t *testing.T) {
+	const since = "since 2026-01-02T03:06:00Z"
+	const waits = ", main@sha1:c of GitRepository flux-system/fleet waits"
+	for _, tt := range []struct {
+		name      string
+		change    func(w *fleetWorld, tx *store.Tx) error
+		key       api.Key
+		ready     string
+		condition string // the message of Suspended
+		explained string // of the whole fleet, what is suspended
+	}{
+		{"cluster", func(w *fleetWorld, tx *store.Tx) error { return errors.Join(w.suspend(tx, eastKey, false), w.push(tx)) }, eastKey,
+			"True ReconciliationSucceeded: Suspended by an operator " + since + ", drift is repaired" + waits + "; Runs bundle 4",
+			"Suspended by an operator " + since + ", drift is repaired" + waits, "Cluster/east"},
+		{"cluster without repairs", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.suspend(tx, eastKey, true), w.inPlan(tx))
+		}, eastKey,
+			"True ReconciliationSucceeded: Suspended by an operator " + since + ", drift is not repaired; Runs bundle 4",
+			"Suspended by an operator " + since + ", drift is not repaired", "Cluster/east"},
+		{"in a cluster without repairs", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.suspend(tx, eastKey, true), w.inPlan(tx))
+		}, appsKey,
+			"True ReconciliationSucceeded: Applied", "Suspended with Cluster east " + since, "Cluster/east"},
+		{"Fleet", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.suspend(tx, fleetKey, false), w.inPlan(tx), w.push(tx))
+		}, fleetKey, "True ReconciliationSucceeded: Suspended by an operator " + since + waits + "; 2 of 2 clusters are ready",
+			"Suspended by an operator " + since + waits, "Fleet/prod"},
+		{"below a Fleet", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.suspend(tx, fleetKey, false), w.inPlan(tx))
+		}, appsKey,
+			"True ReconciliationSucceeded: Applied", "Suspended with Fleet prod " + since, "Fleet/prod"},
+		{"Fleet of a suspended cluster", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, eastKey, false) }, fleetKey,
+			"True ReconciliationSucceeded: 2 of 2 clusters are ready; suspended: east", "", "Cluster/east"},
+		{"not heard of", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.suspend(tx, appsKey, false), w.inPlan(tx), w.spoke(tx, func(s *store.Spoke) { s.Acks["received"] = bundle.ID{} }))
+		}, appsKey, "True ReconciliationSucceeded: Applied",
+			"Unknown: Suspended by an operator " + since + "; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
+		{"not published", func(w *fleetWorld, tx *store.Tx) error {
+			plan, _, err := store.Plans.Get(tx, "east")
+			plan.ChangedAt = at(9)
+			return errors.Join(err, store.Plans.Put(tx, "east", plan), w.suspend(tx, appsKey, false), w.inPlan(tx))
+		}, appsKey, "True ReconciliationSucceeded: Applied",
+			"Unknown: Suspended by an operator " + since + "; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
+		{"not planned", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, fleetKey, false) }, fleetKey,
+			"True ReconciliationSucceeded: Suspended by an operator " + since + "; 2 of 2 clusters are ready",
+			"Unknown: Suspended by an operator " + since + "; the hub has not come to it yet", "Fleet/prod"},
+		{"source", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, sourceKey, false) }, sourceKey,
+			"True Good: ", "Suspended by an operator " + since, "GitRepository/fleet"},
+		{"cluster that is away", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.suspend(tx, eastKey, false), w.spoke(tx, func(s *store.Spoke) { s.Connected = false }))
+		}, eastKey, "Unknown Offline: Suspended by an operator " + since + ", drift is repaired; Its spoke has been offline since 2026-01-02T03:01:00Z",
+			"Suspended by an operator " + since + ", drift is repaired", ""},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			w := newFleetWorld(t)
+			w.update(func(tx *store.Tx) error { return tt.change(w, tx) })
+			if got := w.ready(tt.key); got != tt.ready {
+				t.Errorf("got  %s\nwant %s", got, tt.ready)
+			}
+			if got := w.suspended(tt.key); got != tt.condition {
+				t.Errorf("condition\ngot  %s\nwant %s", got, tt.condition)
+			}
+			if got := w.explained(); got != tt.explained {
+				t.Errorf("explained %s, want %s", got, tt.explained)
+			}
+		})
+	}
+}
+
+// suspended is the message of the condition Suspended; empty when the object has none.
+func (w *fleetWorld) suspended(key api.Key) (message string) {
+	w.t.Helper()
+	err := w.store.View(func(tx *store.Tx) error {
+		f, _, err := NewReader(tx).Read(key)
+		for _, c := range fold(w.t, f).Status.Conditions {
+			if c.Type == suspendedCondition {
+				message = strings.TrimPrefix(c.Status+": "+c.Message, "True: ")
+			}
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return message
+}
+
+// explained names what nave explain lists as suspended.
+func (w *fleetWorld) explained() string {
+	w.t.Helper()
+	var names []string
+	err := w.store.View(func(tx *store.Tx) error {
+		world, err := Load(tx, "")
+		for _, e := range Explain(world, api.Key{}) {
+			if e.Reason == reasonSuspended {
+				names = append(names, e.Object.Kind+"/"+e.Object.Name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.Join(names, " ")
 }

@@ -14,30 +14,32 @@ import (
 )
 
 // Explain says what is not as it should be among the objects that key names, and among those that a Cluster or Fleet leads
-// to, failures before waits and the oldest first.
+// to: failures before waits, what is suspended last, the oldest first.
 // An empty kind, name or namespace names all; an empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	var all []*adminv1.Explanation
-	worse := map[*adminv1.Explanation]bool{}
+	rank := map[*adminv1.Explanation]int{}
 	covered := w.covered(key)
 	for _, f := range w.facts {
 		if !f.named(key) && !covered[f.Resource.Key] {
 			continue
 		}
 		v := f.verdict()
+		if f.With != nil && key != f.Resource.Key && v.ready != isFalse {
+			continue // its Fleet or Cluster is named, which is suspended
+		}
 		for _, e := range w.explain(f, v) {
-			worse[e] = v.ready == isFalse
+			switch {
+			case e.Reason == reasonSuspended:
+				rank[e] = 2
+			case v.ready != isFalse:
+				rank[e] = 1
+			}
 			all = append(all, e)
 		}
 	}
 	slices.SortFunc(all, func(a, b *adminv1.Explanation) int {
-		if worse[a] != worse[b] {
-			if worse[a] {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(a.Since.AsTime().Compare(b.Since.AsTime()), cmp.Compare(pathOf(a), pathOf(b)), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(rank[a], rank[b]), a.Since.AsTime().Compare(b.Since.AsTime()), cmp.Compare(pathOf(a), pathOf(b)), cmp.Compare(a.Message, b.Message))
 	})
 	return all
 }
@@ -76,10 +78,16 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 	return keys
 }
 
-// explain says why one object is not ready: nothing when it is, or when it is suspended.
+// explain says why one object is not ready, or that it is suspended.
 func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
-	if v.ready == isTrue || f.Resource.Key.Kind == api.KustomizationKind && f.suspended() {
+	s := f.suspension()
+	switch {
+	case s != nil && (v.ready == isTrue || v.ready == isUnknown && !f.rollsUp()):
+		return []*adminv1.Explanation{f.explainSuspension(s, v)}
+	case v.ready == isTrue:
 		return nil
+	case s != nil && !f.rollsUp():
+		v.message += ". " + s.text(f)
 	}
 	e := &adminv1.Explanation{
 		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message, Advice: advice(v.reason),
@@ -94,6 +102,22 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 		}
 	}
 	return list
+}
+
+// rollsUp reports whether the verdict about the object covers others; it names the suspension then.
+func (f Facts) rollsUp() bool {
+	return f.Resource.Key.Kind == api.ClusterKind || f.Resource.Key.Kind == api.FleetKind
+}
+
+// explainSuspension says that an object is suspended. That is no fault.
+func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation {
+	message := v.message
+	if !f.rollsUp() {
+		message = strings.TrimSuffix(s.text(f)+"; "+v.message, "; ")
+	}
+	return &adminv1.Explanation{
+		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: reasonSuspended, Message: message, Advice: advice(reasonSuspended),
+	}
 }
 
 // explainObject is about an object in the cluster that is not well.

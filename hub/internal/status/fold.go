@@ -40,6 +40,13 @@ func Fold(f Facts) (json.RawMessage, error) {
 	case v.ready == isUnknown && v.reason == reasonProgressing:
 		c.set(reconcilingCondition, isTrue, v.reason, v.message, v.since)
 	}
+	if s := f.suspension(); s != nil {
+		if ok, why := f.inForce(); ok {
+			c.set(suspendedCondition, isTrue, reasonSuspended, s.text(f), s.since)
+		} else {
+			c.set(suspendedCondition, isUnknown, reasonProgressing, s.text(f)+"; "+why, s.since)
+		}
+	}
 	f.details(c, fields)
 	if handled := f.handled(); handled != "" {
 		fields["lastHandledReconcileAt"] = handled
@@ -70,8 +77,17 @@ func describe(o *manifest.Object, row store.Resource) {
 		}
 		annotations["reconcile.fluxcd.io/requestedAt"] = row.RequestedAt
 	}
-	if spec, ok := o.Object["spec"].(map[string]any); ok && row.Suspended {
-		spec["suspend"] = true
+	if !row.Suspended {
+		return
+	}
+	spec, ok := o.Object["spec"].(map[string]any)
+	if !ok {
+		spec = map[string]any{}
+		o.Object["spec"] = spec
+	}
+	spec["suspend"] = true
+	if row.StopRepair {
+		spec["stopRepair"] = true
 	}
 }
 
@@ -79,9 +95,9 @@ func describe(o *manifest.Object, row store.Resource) {
 func (f Facts) verdict() verdict {
 	switch f.Resource.Key.Kind {
 	case api.ClusterKind:
-		return f.clusterVerdict()
+		return f.withSuspension(f.clusterVerdict())
 	case api.FleetKind:
-		return f.fleetVerdict()
+		return f.withSuspension(f.fleetVerdict())
 	case api.KustomizationKind:
 		return f.applicationVerdict()
 	}

@@ -3,6 +3,7 @@ package status
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -47,7 +48,8 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 type Reader struct {
 	tx             *store.Tx
 	spokes         map[string]*store.Spoke
-	plans          map[string]map[bundle.Owner]*bundle.Entry
+	plans          map[string]*planned
+	desireds       map[string]*store.Desired
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []clusterRow      // nil: not read yet
@@ -57,7 +59,8 @@ type Reader struct {
 // NewReader returns a Reader of the transaction.
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
-		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]map[bundle.Owner]*bundle.Entry{}, graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
+		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, desireds: map[string]*store.Desired{},
+		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
 	}
 }
 
@@ -97,6 +100,9 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 			err = r.members(&f)
 		}
 	}
+	if err == nil {
+		err = r.waiting(&f)
+	}
 	return f, err
 }
 
@@ -111,7 +117,10 @@ func (r *Reader) own(row store.Resource) (f Facts, err error) {
 		err = r.application(&f)
 	case api.ClusterKind:
 		if f.Spoke, err = r.spoke(row.Key.Name); err == nil {
-			f.Desired, err = get(r.tx, store.Desireds, row.Key.Name)
+			f.Desired, err = r.desired(row.Key.Name)
+		}
+		if err == nil {
+			err = r.planOf(&f, row.Key.Name)
 		}
 	}
 	return f, err
@@ -135,13 +144,27 @@ func (r *Reader) application(f *Facts) (err error) {
 	if f.Spoke, err = r.spoke(key.Cluster); err != nil {
 		return err
 	}
-	entries, err := r.plan(key.Cluster)
+	if f.Desired, err = r.desired(key.Cluster); err != nil {
+		return err
+	}
+	if err := r.planOf(f, key.Cluster); err != nil {
+		return err
+	}
+	if f.Report, err = r.report(key); err != nil {
+		return err
+	}
+	return r.with(f)
+}
+
+// planOf adds what the plan of a cluster says.
+func (r *Reader) planOf(f *Facts, cluster string) error {
+	p, err := r.plan(cluster)
 	if err != nil {
 		return err
 	}
-	f.Entry = entries[bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}]
-	f.Report, err = r.report(key)
-	return err
+	key := f.Resource.Key
+	f.Entry, f.PlannedAt = p.entries[bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}], p.at
+	return nil
 }
 
 // report returns what the spoke said last about an application; nil when it said nothing.
@@ -161,17 +184,33 @@ func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, erro
 	return report, nil
 }
 
-func (r *Reader) plan(cluster string) (map[bundle.Owner]*bundle.Entry, error) {
-	if entries, ok := r.plans[cluster]; ok {
-		return entries, nil
+// planned is the plan of a cluster.
+type planned struct {
+	entries map[bundle.Owner]*bundle.Entry
+	at      time.Time
+}
+
+func (r *Reader) plan(cluster string) (*planned, error) {
+	if p := r.plans[cluster]; p != nil {
+		return p, nil
 	}
 	plan, _, err := store.Plans.Get(r.tx, cluster)
-	entries := map[bundle.Owner]*bundle.Entry{}
+	p := &planned{entries: map[bundle.Owner]*bundle.Entry{}, at: plan.ChangedAt}
 	for i, e := range plan.Applications {
-		entries[e.Owner] = &plan.Applications[i]
+		p.entries[e.Owner] = &plan.Applications[i]
 	}
-	r.plans[cluster] = entries
-	return entries, err
+	r.plans[cluster] = p
+	return p, err
+}
+
+// desired returns the newest bundle of a cluster; nil when there is none.
+func (r *Reader) desired(cluster string) (*store.Desired, error) {
+	if d, ok := r.desireds[cluster]; ok {
+		return d, nil
+	}
+	d, err := get(r.tx, store.Desireds, cluster)
+	r.desireds[cluster] = d
+	return d, err
 }
 
 // fetched adds what was fetched of a source.

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -16,22 +17,26 @@ import (
 
 // Facts is all that is known about one resource.
 type Facts struct {
-	Resource store.Resource             // only its Key is set for an object that was refused and never was one
-	Outcome  *store.Outcome             // nil: the hub has not come to it yet
-	Report   *spokev1.ApplicationReport // nil: the spoke said nothing, or it is not an application
-	Entry    *bundle.Entry              // of the cluster's plan; nil: none
-	Spoke    *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
-	Desired  *store.Desired             // of the Cluster itself; nil: nothing published
-	Fetched  *store.Fetched             // of a source; nil: not looked at yet
-	Awaited  *peer                      // of a Kustomization: one that its readiness includes and that is not ready; nil: none
-	Covered  []Facts                    // of a Cluster: its graph, or what a Fleet leads to there
-	Sources  map[api.Key]Facts          // of a Cluster or Fleet: the hub's sources that it is rendered from
-	Members  []Facts                    // of a Fleet: the clusters that it selects, by name
+	Resource  store.Resource             // only its Key is set for an object that was refused and never was one
+	Outcome   *store.Outcome             // nil: the hub has not come to it yet
+	Report    *spokev1.ApplicationReport // nil: the spoke said nothing, or it is not an application
+	Entry     *bundle.Entry              // of the cluster's plan; nil: none
+	Spoke     *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
+	Desired   *store.Desired             // of the resource's cluster, or of the Cluster itself; nil: nothing published
+	PlannedAt time.Time                  // when the plan of that cluster changed last
+	Fetched   *store.Fetched             // of a source; nil: not looked at yet
+	Awaited   *peer                      // of a Kustomization: one that its readiness includes and that is not ready; nil: none
+	Covered   []Facts                    // of a Cluster: its graph, or what a Fleet leads to there
+	Sources   map[api.Key]Facts          // of a Cluster or Fleet: the hub's sources that it is rendered from
+	With      *suspension                // of a Kustomization: the Fleet or Cluster that it is suspended with; nil: none
+	Waiting   []string                   // of what is suspended: the revisions that wait for its end
+	Members   []Facts                    // of a Fleet: the clusters that it selects, by name
 }
 
 // spec is what statuses need of an object's spec.
 type spec struct {
 	Suspend      bool        `json:"suspend"`
+	StopRepair   bool        `json:"stopRepair"`
 	Blocked      bool        `json:"blocked"`
 	Wait         bool        `json:"wait"`
 	SourceRef    reference   `json:"sourceRef"`

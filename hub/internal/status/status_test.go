@@ -183,7 +183,7 @@ func TestAFoldedKustomizationLooksLikeFluxs(t *testing.T) {
 	if !slices.Equal(o.Status.Inventory.Entries, want) {
 		t.Errorf("inventory %v, want %v", o.Status.Inventory.Entries, want)
 	}
-	if got := show(o); got != "Ready=True/ReconciliationSucceeded Healthy=True/Succeeded" {
+	if got := show(o); got != "Ready=True/ReconciliationSucceeded Healthy=True/Succeeded Suspended=Unknown/Progressing" {
 		t.Error(got)
 	}
 }
@@ -286,7 +286,10 @@ func troubled() *World {
 			f.Report.Objects = []*spokev1.ObjectReport{{Object: "Deployment.apps default/web", Status: "Failed", Message: "no image", Since: timestamppb.New(at(2))}}
 		}),
 		application("fine", "", nil),
-		application("paused", "", func(f *Facts) { f.Resource.Suspended, f.Report.Ready = true, "False" }),
+		application("paused", "", func(f *Facts) { f.Resource.Suspended, f.Resource.SuspendedAt = true, at(5) }),
+		application("frozen", `,"suspend":true`, func(f *Facts) {
+			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Resource.SuspendedAt = "False", "HealthCheckFailed", "sick", at(5)
+		}),
 		Facts{
 			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system", Name: "chart"}},
 			Outcome:  &store.Outcome{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
@@ -320,14 +323,18 @@ func TestExplainFollowsTheChainToWhatIsSick(t *testing.T) {
 				`which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
 `},
 		{"what is well", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "fine"}, ""},
-		{"what is suspended", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "paused"}, ""},
+		{"what is suspended", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "paused"},
+			`Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
+`},
 		{"another cluster", api.Key{Cluster: "west"}, ""},
 		{"the fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick"
 Kustomization/infra Failed "Deployment.apps default/web: no image"
 Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
 			`which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
+Kustomization/frozen HealthCheckFailed "sick. Suspended by spec.suspend since 2026-01-02T03:05:00Z"
 Kustomization/middle DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/infra
 HelmRelease/chart Refused "not supported yet"
+Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
 `},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,6 +21,8 @@ type Resource struct {
 	Owner       *api.Key        `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
 	RequestedAt string          `json:"requestedAt,omitempty"` // the last request to reconcile
 	Suspended   bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
+	StopRepair  bool            `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
+	SuspendedAt time.Time       `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
 	Left        bool            `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
 	Outlives    bool            `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
 	Held        bool            `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
@@ -31,6 +33,26 @@ type Resource struct {
 // Bound reports whether a Secret of the hub must be bound to the object before the object may use it. All but the
 // operators' own objects of the hub need that.
 func (r Resource) Bound() bool { return r.Key.Cluster != "" || r.Confined != nil }
+
+// IsSuspended reports whether an operator or the spec suspends the object.
+func (r *Resource) IsSuspended() bool {
+	var o struct {
+		Spec struct {
+			Suspend bool `json:"suspend"`
+		} `json:"spec"`
+	}
+	return r.Suspended || json.Unmarshal(r.Object, &o) == nil && o.Spec.Suspend
+}
+
+// NoteSuspension keeps SuspendedAt: whoever writes a row calls it before, with the time of the change.
+func (r *Resource) NoteSuspension(now time.Time) {
+	switch suspended := r.IsSuspended(); {
+	case !suspended:
+		r.SuspendedAt = time.Time{}
+	case r.SuspendedAt.IsZero():
+		r.SuspendedAt = now
+	}
+}
 
 // Outcome is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
 // Written by fetch (sources) and plan (all else).
@@ -43,6 +65,7 @@ type Outcome struct {
 	Revision           string    `json:"revision,omitempty"`  // the last that succeeded
 	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
 	HandledRequest     string    `json:"handledRequest,omitempty"`
+	Frozen             bool      `json:"frozen,omitempty"` // of a Cluster: its plan stays as it is, because it is suspended
 }
 
 // Fetched is the newest artifact of one source, shared by every resource that names the same source. Key: api.SourceKey.

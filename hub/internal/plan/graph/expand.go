@@ -43,7 +43,7 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 		return Work{}, false
 	}
 	barred := p.bar(key, ks)
-	if ks.Spec.Suspend || p.in.Suspended[key] {
+	if p.isSuspended(p.graph.Nodes[key]) {
 		p.suspend(key)
 		return Work{}, false
 	}

@@ -45,7 +45,7 @@ type Input struct {
 	Previous map[api.Key]Node
 	// Entries are the cluster's last plan.
 	Entries map[bundle.Owner]bundle.Entry
-	// Suspended reports what an operator suspended, whatever its spec says.
+	// Suspended reports what an operator suspended, whatever its spec says, and which Fleets are suspended.
 	Suspended map[api.Key]bool
 	// Confirmed are the objects whose removal an operator confirmed: no guard holds it.
 	Confirmed map[api.Key]bool

@@ -21,6 +21,27 @@ func (p *pass) suspend(key api.Key) {
 	p.keepLast(key, true)
 }
 
+// isSuspended reports whether a Kustomization is suspended, itself or with the Fleet that it comes from.
+func (p *pass) isSuspended(n Node) bool {
+	if ks, err := n.Object.Kustomization(); err == nil && ks.Spec.Suspend || p.in.Suspended[n.Key] {
+		return true
+	}
+	for range len(p.graph.Nodes) + len(p.in.Previous) { // at most: owners form no circle
+		if n.Owner == nil || n.Left {
+			return false
+		}
+		if n.Owner.Kind == api.FleetKind {
+			return p.in.Suspended[*n.Owner]
+		}
+		owner, here := p.graph.Nodes[*n.Owner]
+		if !here {
+			owner = p.in.Previous[*n.Owner]
+		}
+		n = owner
+	}
+	return false
+}
+
 // keepLast keeps the last Application and the last children of a Kustomization.
 func (p *pass) keepLast(key api.Key, suspended bool) {
 	if last, ok := p.lastApps[key]; ok && !p.barred[key] {

@@ -128,7 +128,7 @@ func (p *pass) orphans(owner api.Key) bool {
 
 func (p *pass) orphansAll(n Node) bool {
 	ks, err := n.Object.Kustomization()
-	if err != nil || ks.Spec.Suspend || p.in.Suspended[n.Key] {
+	if err != nil || p.isSuspended(n) {
 		return true
 	}
 	switch ks.GetDeletionPolicy() {

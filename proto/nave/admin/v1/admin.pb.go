@@ -1275,8 +1275,10 @@ func (x *ReconcileResponse) GetSource() *ObjectKey {
 }
 
 type SuspendRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Of a Cluster: its spoke leaves drift alone, too.
+	StopRepair    bool `protobuf:"varint,2,opt,name=stop_repair,json=stopRepair,proto3" json:"stop_repair,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1318,8 +1320,17 @@ func (x *SuspendRequest) GetKey() *ObjectKey {
 	return nil
 }
 
+func (x *SuspendRequest) GetStopRepair() bool {
+	if x != nil {
+		return x.StopRepair
+	}
+	return false
+}
+
 type SuspendResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: it was suspended like this already.
+	Changed       bool `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1352,6 +1363,13 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SuspendResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
 }
 
 type ResumeRequest struct {
@@ -1399,7 +1417,13 @@ func (x *ResumeRequest) GetKey() *ObjectKey {
 }
 
 type ResumeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: it was not suspended.
+	Changed bool `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	// The request that status.lastHandledReconcileAt will show; empty when nothing changed, or nothing will happen yet.
+	RequestedAt string `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	// The Fleet or Cluster that keeps it suspended all the same.
+	SuspendedWith *ObjectKey `protobuf:"bytes,3,opt,name=suspended_with,json=suspendedWith,proto3" json:"suspended_with,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1432,6 +1456,27 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ResumeResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *ResumeResponse) GetRequestedAt() string {
+	if x != nil {
+		return x.RequestedAt
+	}
+	return ""
+}
+
+func (x *ResumeResponse) GetSuspendedWith() *ObjectKey {
+	if x != nil {
+		return x.SuspendedWith
+	}
+	return nil
 }
 
 type CreateJoinTokenRequest struct {
@@ -2275,13 +2320,19 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"withSource\"h\n" +
 	"\x11ReconcileResponse\x12!\n" +
 	"\frequested_at\x18\x01 \x01(\tR\vrequestedAt\x120\n" +
-	"\x06source\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06source\"<\n" +
+	"\x06source\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06source\"]\n" +
 	"\x0eSuspendRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x11\n" +
-	"\x0fSuspendResponse\";\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1f\n" +
+	"\vstop_repair\x18\x02 \x01(\bR\n" +
+	"stopRepair\"+\n" +
+	"\x0fSuspendResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\";\n" +
 	"\rResumeRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x10\n" +
-	"\x0eResumeResponse\"S\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x8e\x01\n" +
+	"\x0eResumeResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12!\n" +
+	"\frequested_at\x18\x02 \x01(\tR\vrequestedAt\x12?\n" +
+	"\x0esuspended_with\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\rsuspendedWith\"S\n" +
 	"\x16CreateJoinTokenRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1f\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03R\n" +
@@ -2438,53 +2489,54 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 20: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
 	1,  // 21: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 22: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	39, // 23: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 24: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	30, // 25: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	39, // 26: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,  // 27: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	1,  // 28: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	33, // 29: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	33, // 30: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	1,  // 31: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	36, // 32: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	1,  // 33: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	39, // 34: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,  // 35: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 36: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 37: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 38: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 39: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 40: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 41: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 42: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 43: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 44: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 45: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 46: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 47: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 48: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	37, // 49: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 50: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 51: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 52: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 53: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 54: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 55: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 56: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 57: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 58: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 59: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 60: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 61: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 62: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 63: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	38, // 64: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	50, // [50:65] is the sub-list for method output_type
-	35, // [35:50] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	1,  // 23: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	39, // 24: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 25: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	30, // 26: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	39, // 27: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,  // 28: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	1,  // 29: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	33, // 30: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	33, // 31: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	1,  // 32: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	36, // 33: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	1,  // 34: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	39, // 35: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,  // 36: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 37: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 38: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 39: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 40: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 41: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 42: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 43: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 44: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 45: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 46: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 47: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 48: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 49: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	37, // 50: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 51: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 52: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 53: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 54: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 55: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 56: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 57: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 58: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 59: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 60: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 61: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 62: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 63: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 64: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	38, // 65: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	51, // [51:66] is the sub-list for method output_type
+	36, // [36:51] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }

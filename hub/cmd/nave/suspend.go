@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func newSuspendCommand(s *session) *cobra.Command {
+	var stopRepair bool
+	var w waiting
+	cmd := &cobra.Command{
+		Use:   "suspend KIND NAME",
+		Short: "Leave an object and what it made as they are, until it is resumed",
+		Long: `Leave an object and what it made as they are, until it is resumed.
+
+A Kustomization is neither applied nor repaired, a source is not fetched. A Fleet is suspended with everything that it
+leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless --stop-repair is given.`,
+		Example: "  nave suspend kustomization apps --cluster prod-eu-1\n  nave suspend cluster prod-eu-1 --stop-repair",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key, err := s.key(args)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+			defer cancel()
+			answer, err := client.Suspend(ctx, &adminv1.SuspendRequest{Key: key, StopRepair: stopRepair})
+			if err != nil {
+				return elsewhere(ctx, client, key, err)
+			}
+			return suspendedNow(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
+		}),
+	}
+	w.addFlags(cmd)
+	cmd.Flags().BoolVar(&stopRepair, "stop-repair", false, "of a Cluster: its spoke does not repair drift either")
+	return cmd
+}
+
+// suspendedNow says what suspending an object changed, and waits until the suspension holds wherever it has to.
+func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, answer *adminv1.SuspendResponse, wait bool) error {
+	if !answer.GetChanged() {
+		fmt.Fprintf(out, "► %s was suspended already: nothing changed\n", show(key))
+		return nil
+	}
+	fmt.Fprintf(out, "► suspension of %s requested\n", show(key))
+	if !wait {
+		return nil
+	}
+	if _, err := waitFor(ctx, client, key, inForce); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "✔ %s suspended\n", show(key))
+	return nil
+}
+
+// inForce waits until the hub and the spokes in question know of a suspension.
+func inForce(o *adminv1.Object) (done bool, message string, err error) {
+	var object map[string]any
+	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
+		return false, "", err
+	}
+	c := condition(object, "Suspended")
+	if c == nil {
+		return false, "", errors.New("somebody resumed it meanwhile")
+	}
+	return c["status"] == "True", fmt.Sprint(c["message"]), nil
+}
+
+func newResumeCommand(s *session) *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{
+		Use:   "resume KIND NAME",
+		Short: "End a suspension, and wait for the outcome",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key, err := s.key(args)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+			defer cancel()
+			answer, err := client.Resume(ctx, &adminv1.ResumeRequest{Key: key})
+			if err != nil {
+				return elsewhere(ctx, client, key, err)
+			}
+			return resumed(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
+		}),
+	}
+	w.addFlags(cmd)
+	return cmd
+}
+
+// resumed says what resuming an object changed, and waits for what comes of it.
+func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, answer *adminv1.ResumeResponse, wait bool) error {
+	line := fmt.Sprintf("► %s was not suspended: nothing changed", show(key))
+	if answer.GetChanged() {
+		line = fmt.Sprintf("► %s resumed", show(key))
+	}
+	if with := answer.GetSuspendedWith(); with != nil {
+		line += fmt.Sprintf("; %s keeps it suspended: resume that, too", show(with))
+	}
+	fmt.Fprintln(out, line)
+	if answer.GetRequestedAt() == "" || !wait {
+		return nil
+	}
+	message, err := waitFor(ctx, client, key, handling(answer.GetRequestedAt()))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "✔ %s: %s\n", show(key), message)
+	return nil
+}

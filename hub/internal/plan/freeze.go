@@ -1,0 +1,80 @@
+package plan
+
+import (
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// freeze keeps the last plan of a suspended cluster. Its graph is not walked: what Git and the Fleets say meanwhile is
+// found when it is resumed. That something in it is suspended, or not any more, reaches the spoke all the same.
+func (p *Planner) freeze(w *walked) {
+	w.frozen, w.fleets = true, map[string]error{}
+	c := p.hub.clusters[w.cluster]
+	for name := range p.hub.fleets {
+		if p.hub.selects(name, c) {
+			w.fleets[name] = nil
+		}
+	}
+	for _, e := range w.last.Applications {
+		key := api.Key{Cluster: w.cluster, Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name}
+		e.Suspended = c.Spec.StopRepair || w.isSuspended(key, p.hub)
+		w.entries = append(w.entries, compiled{key: key, entry: e})
+	}
+	w.next = w.last
+	w.next.Applications = w.applications()
+}
+
+// isSuspended reports whether a Kustomization is suspended as its row says, itself or with the Fleet that it comes from.
+func (w *walked) isSuspended(key api.Key, h *hub) bool {
+	row := w.rows[key]
+	if row.IsSuspended() {
+		return true
+	}
+	for range w.rows { // at most: owners form no circle
+		if row.Owner == nil || row.Left {
+			return false
+		}
+		if row.Owner.Kind == api.FleetKind {
+			f := h.fleets[row.Owner.Name]
+			return f != nil && f.Spec.Suspend
+		}
+		row = w.rows[*row.Owner]
+	}
+	return false
+}
+
+// freeze writes the plan of a suspended cluster where something in it became suspended or did not stay so, and that the
+// Cluster was looked at.
+func (c *writer) freeze(w *walked) error {
+	s := *c.planner.known(w.cluster)
+	s.fleets, s.rows = w.fleets, map[string]manifest.Digest{}
+	for key, r := range w.rows {
+		s.rows[key.Path()] = digestOfRow(r)
+	}
+	c.scopes[w.cluster] = &s
+	if !w.last.ChangedAt.IsZero() { // else it was never planned
+		if err := store.Plans.Put(c.tx, w.cluster, w.plan(c.start)); err != nil {
+			return err
+		}
+	}
+	key := clusterKey(w.cluster)
+	old, was, err := store.Outcomes.Get(c.tx, key.Path())
+	if err != nil || c.refused(key) || !c.there(key) {
+		return err
+	}
+	f := graph.Finding{Ready: old.Ready == "True", Reason: old.Reason, Message: old.Message}
+	if !was {
+		f = graph.Finding{Ready: true, Reason: graph.Suspended, Message: "Suspended before it was planned"}
+	}
+	if err := c.outcome(key, f, c.planner.hub.rows[key].RequestedAt); err != nil {
+		return err
+	}
+	now, _, err := store.Outcomes.Get(c.tx, key.Path())
+	if err != nil {
+		return err
+	}
+	now.Frozen = true
+	return store.Outcomes.Put(c.tx, key.Path(), now)
+}
