@@ -34,7 +34,7 @@ func init() {
 		"spoke":     spoke,       // spoke CLUSTER start | stop | kill | forget
 		"commit":    commit,      // commit [-to REPOSITORY] MESSAGE: the repository becomes as the folder of its name
 		"git":       gitCommand,  // git break error|drop|stall | heal
-		"gitserver": gitServer,   // gitserver NAME [USER PASSWORD]: another server with a repository; sets $NAME_url
+		"gitserver": gitServer,   // gitserver NAME [USER PASSWORD]: another server with a repository; sets $NAME_url and $NAME_host
 		"sshserver": sshServer,   // sshserver: an sshd for the repository; sets $ssh_url, writes id, known_hosts
 		"bootstrap": bootstrap,   // bootstrap [FLAG…]: the hub's root is the repository's folder hub
 		"sync":      synchronize, // sync: the hub fetches the repository now

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -270,7 +271,12 @@ func gitServer(_ context.Context, s *story, args []string) error {
 		return err
 	}
 	s.repositories[args[0]] = repository
+	address, err := url.Parse(repository.URL())
+	if err != nil {
+		return err
+	}
 	s.ts.Setenv(args[0]+"_url", repository.URL())
+	s.ts.Setenv(args[0]+"_host", address.Host)
 	return nil
 }
 

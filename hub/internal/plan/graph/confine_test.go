@@ -395,3 +395,18 @@ func confined(t *testing.T, g *Graph) {
 		}
 	}
 }
+
+// TestNoCrossNamespaceRefs refuses sources of another namespace to everybody, where the hub says so.
+func TestNoCrossNamespaceRefs(t *testing.T) {
+	tree := maps.Clone(shop)
+	tree["fleet:root"] += ks("shop/across", "flux-system/fleet", "mine")
+	in := tree.input(t, nil, map[manifest.Digest][]manifest.ID{})
+	in.NoCrossNamespaceRefs = true
+	g := Walk(in)
+	lines := tenancyLines(g)
+	for _, want := range []string{infraStays, teamStays, "no shop/across", "shop/across: no access to GitRepository flux-system/fleet from namespace shop"} {
+		if problem := missing(g, lines, want); problem != "" {
+			t.Errorf("%s; there is\n%s", problem, strings.Join(lines, "\n"))
+		}
+	}
+}
