@@ -14,8 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// TestTenant lets a tenant, who may commit to a repository and has the account team of the namespace shop, try what is not
-// allowed: to be an administrator, to have the operator's credentials, to give the operator's Kustomization other content.
+// TestTenant lets a tenant, who may commit to a repository and has the account team of the namespace shop, try what
+// is not allowed: to be an administrator, to have the operator's credentials, to give the operator's Kustomization
+// other content.
 func TestTenant(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string

@@ -20,7 +20,8 @@ const (
 	NamespacesAnnotation = GroupFleet + "/namespaces"
 )
 
-// Binding is what a Secret of the hub may be used for. The zero Binding is that of a Secret for the operators' own sources.
+// Binding is what a Secret of the hub may be used for. The zero Binding is that of a Secret for the operators' own
+// sources.
 type Binding struct {
 	// Hosts are the servers that it may be shown to: host, for https and ssh on their usual ports, or host:port. Empty:
 	// any server that an operator's own source names.
@@ -43,7 +44,8 @@ func ReadBinding(annotations map[string]string) (Binding, error) {
 		errs = append(errs, checkNames(value, at.Key(NamespacesAnnotation), validation.IsDNS1123Label)...)
 	}
 	if len(b.Namespaces) > 0 && len(b.Hosts) == 0 {
-		errs = append(errs, field.Required(at.Key(HostsAnnotation), "a Secret that namespaces may use is bound to the hosts it is for"))
+		errs = append(errs, field.Required(at.Key(HostsAnnotation),
+			"a Secret that namespaces may use is bound to the hosts it is for"))
 	}
 	return b, errs.ToAggregate()
 }
@@ -70,7 +72,8 @@ func badHost(item string) []string {
 	number, err := strconv.ParseUint(port, 10, 16)
 	badPort := port != "" && (err != nil || number == 0)
 	if badPort || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-		return []string{"want host or host:port, such as git.example.com or git.example.com:8443; no scheme, path or pattern"}
+		return []string{"want host or host:port, such as git.example.com or git.example.com:8443; " +
+			"no scheme, path or pattern"}
 	}
 	return nil
 }
@@ -83,8 +86,8 @@ func splitHost(item string) (host, port string) {
 	return item, ""
 }
 
-// usualPorts are those that a host without a port stands for. A Secret is shown in clear text only where that is said: http
-// is none of them.
+// usualPorts are those that a host without a port stands for. A Secret is shown in clear text only where that is
+// said: http is none of them.
 var usualPorts = map[string]string{"https": "443", "ssh": "22"}
 
 // server is where a URL leads to.

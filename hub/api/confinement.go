@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The annotations by which a Kustomization with a service account lets what it renders reach further. A value is a list
-// of names with commas between them; * stands for every name. An annotation counts as far as the object itself may reach,
-// so nobody allows themselves more.
+// The annotations by which a Kustomization with a service account lets what it renders reach further. A value is a
+// list of names with commas between them; * stands for every name. An annotation counts as far as the object itself
+// may reach, so nobody allows themselves more.
 const (
 	AllowNamespaces      = GroupFleet + "/allow-namespaces"
 	AllowServiceAccounts = GroupFleet + "/allow-service-accounts"
@@ -22,8 +22,9 @@ const (
 // everyName in an annotation allows all names.
 const everyName = "*"
 
-// Confinement holds the objects that a Kustomization with a service account renders: they run with the account and stay
-// in its namespace, unless an operator allows more. A nil *Confinement holds nothing: it is that of what operators write.
+// Confinement holds the objects that a Kustomization with a service account renders: they run with the account and
+// stay in its namespace, unless an operator allows more. A nil *Confinement holds nothing: it is that of what
+// operators write.
 type Confinement struct {
 	By         Key          `json:"by"`                   // the Kustomization
 	Namespace  string       `json:"namespace"`            // its own, and the account's
@@ -60,8 +61,8 @@ func (c *Confinement) Equal(other *Confinement) bool {
 		slices.Equal(c.Accounts, other.Accounts) && c.Outer.Equal(other.Outer)
 }
 
-// Outside returns what holds a Kustomization from outside, where c may be its own account: that is so when it was rendered
-// from its own tree.
+// Outside returns what holds a Kustomization from outside, where c may be its own account: that is so when it was
+// rendered from its own tree.
 func (c *Confinement) Outside(key Key) *Confinement {
 	for c != nil && c.By == key {
 		c = c.Outer
@@ -95,9 +96,19 @@ func (c *Confinement) Inside(key Key, ks *kustomizev1.Kustomization) *Confinemen
 	}
 	return &Confinement{
 		By: key, Namespace: key.Namespace, Account: account, Outer: c,
-		Namespaces: slices.DeleteFunc(names(ks.Annotations[AllowNamespaces]), func(n string) bool { return !c.reaches(n) }),
-		Accounts:   slices.DeleteFunc(names(ks.Annotations[AllowServiceAccounts]), func(n string) bool { return !c.lends(n) }),
+		Namespaces: only(names(ks.Annotations[AllowNamespaces]), c.reaches),
+		Accounts:   only(names(ks.Annotations[AllowServiceAccounts]), c.lends),
 	}
+}
+
+// only returns the names that are allowed.
+func only(list []string, allowed func(string) bool) (kept []string) {
+	for _, name := range list {
+		if allowed(name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
 }
 
 // Check returns why an object may not be among what c holds; nil when it may. ks is the object if it is a Kustomization
@@ -131,8 +142,8 @@ func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
 func (c *Confinement) checkAccounts(ks *kustomizev1.Kustomization) (errs []error) {
 	refuse := func(at, name string) {
 		if !c.lends(name) {
-			errs = append(errs, fmt.Errorf("%s %q is not allowed: %s; remove it, or let an operator add it to the annotation %s of %s",
-				at, name, c.rule(), AllowServiceAccounts, named(c.By)))
+			errs = append(errs, fmt.Errorf("%s %q is not allowed: %s; remove it, or let an operator add it to "+
+				"the annotation %s of %s", at, name, c.rule(), AllowServiceAccounts, named(c.By)))
 		}
 	}
 	refuse("spec.serviceAccountName", c.AccountOf(ks))
@@ -149,7 +160,8 @@ func (c *Confinement) refuseNamespace(at, namespace string) error {
 
 // rule says what holds the object.
 func (c *Confinement) rule() string {
-	return fmt.Sprintf("what %s renders runs with its service account %q in namespace %q", named(c.By), c.Account, c.Namespace)
+	return fmt.Sprintf("what %s renders runs with its service account %q in namespace %q",
+		named(c.By), c.Account, c.Namespace)
 }
 
 // reaches reports whether the objects may be in a namespace, and refer to it.
@@ -226,7 +238,8 @@ func checkAllowed(own metadata, serviceAccount string) (errs field.ErrorList) {
 		}
 		at := field.NewPath("metadata", "annotations").Key(name)
 		if serviceAccount == "" {
-			errs = append(errs, field.Forbidden(at, "it widens what spec.serviceAccountName confines: set that, too, or remove this"))
+			errs = append(errs, field.Forbidden(at,
+				"it widens what spec.serviceAccountName confines: set that, too, or remove this"))
 		}
 		errs = append(errs, checkNames(own.Annotations[name], at, func(n string) []string {
 			if n == everyName {

@@ -29,8 +29,8 @@ func reasonOf(err error) string {
 	return git.Reason(err)
 }
 
-// rows are the keys of the Secrets that may be meant: the one of the source's own namespace comes before the one that the
-// operators share with namespaces.
+// rows are the keys of the Secrets that may be meant: the one of the source's own namespace comes before the one that
+// the operators share with namespaces.
 func (s secret) rows() []string {
 	own := s.namespace + "/" + s.name
 	if s.namespace == api.DefaultNamespace {
@@ -65,17 +65,16 @@ func (l *Loop) credentials(url string, s secret) (git.Auth, error) {
 	return auth, nil
 }
 
-// find returns the Secret that a source may use, and the key of its row. Who must be allowed to use it does not learn
-// whether there is one.
+// find returns the Secret that a source may use, and the key of its row.
 func (l *Loop) find(url string, s secret) (name string, found store.Secret, err error) {
 	own := false
 	err = l.Store.View(func(tx *store.Tx) error {
-		for _, key := range s.rows() {
+		for i, key := range s.rows() {
 			row, there, err := store.Secrets.Get(tx, key)
 			if err != nil {
 				return err
 			}
-			own = own || there && key == s.rows()[0]
+			own = own || there && i == 0
 			if there && s.permits(key, row.Binding, url) {
 				name, found = key, row
 				return nil
@@ -83,20 +82,27 @@ func (l *Loop) find(url string, s secret) (name string, found store.Secret, err 
 		}
 		return nil
 	})
-	if err != nil || name != "" {
-		return name, found, err
+	if err == nil && name == "" {
+		err = s.refusal(url, own)
 	}
+	return name, found, err
+}
+
+// refusal says why there is no Secret for a source. Who must be allowed to use it does not learn whether there is one;
+// own says that there is, in the source's namespace.
+func (s secret) refusal(url string, own bool) error {
 	host, err := api.HostOf(url)
 	switch {
 	case err != nil:
-		return "", found, fmt.Errorf("%w: %w", errDenied, err)
+		return fmt.Errorf("%w: %w", errDenied, err)
 	case s.bound:
-		return "", found, fmt.Errorf("%w: no Secret %s of the hub is bound to host %s and namespace %s; let an operator apply one to the hub "+
-			"in the namespace %s or %s, with the annotations %s: %s and %s: %s", errDenied, s.name, host, s.namespace,
+		return fmt.Errorf("%w: no Secret %s of the hub is bound to host %s and namespace %s; let an operator apply one "+
+			"to the hub in the namespace %s or %s, with the annotations %s: %s and %s: %s", errDenied, s.name, host, s.namespace,
 			s.namespace, api.DefaultNamespace, api.HostsAnnotation, host, api.NamespacesAnnotation, s.namespace)
 	case own:
-		return "", found, fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct spec.url",
+		return fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct spec.url",
 			errDenied, s.rows()[0], host, api.HostsAnnotation)
 	}
-	return "", found, fmt.Errorf("%w: the hub has no Secret %s, which spec.secretRef names: give it one", git.ErrAuthentication, s.rows()[0])
+	return fmt.Errorf("%w: the hub has no Secret %s, which spec.secretRef names: give it one", git.ErrAuthentication,
+		s.rows()[0])
 }

@@ -81,7 +81,8 @@ func (p *pass) displace(n Node, c claim) {
 	p.replaced = append(p.replaced, n.Key) // it was expanded as the other's: what it gave as that has to be forgotten
 }
 
-// inherits reports whether an owner may have an object that nobody gives any more. What somebody above gave is not for it.
+// inherits reports whether an owner may have an object that nobody gives any more. What somebody above gave is not
+// for it.
 func (p *pass) inherits(owner api.Key, n Node) bool {
 	return n.Owner != nil && p.givesInside(owner).Covers(p.rank(n))
 }
@@ -94,8 +95,8 @@ func (p *pass) owned(key api.Key, c claim) Node {
 // errBarred says why a Kustomization is not rendered as long as it is not known what it may do.
 var errBarred = errors.New("what it may do has changed, and it has not been given anew since")
 
-// bar returns an error for a Kustomization that was kept although it breaks the rule that its owner gives under now, and
-// for all below it: nothing new is rendered until its owner gives it again. What runs stays.
+// bar returns an error for a Kustomization that was kept although it breaks the rule that its owner gives under now,
+// and for all below it: nothing new is rendered until its owner gives it again. What runs stays.
 func (p *pass) bar(key api.Key, ks *kustomizev1.Kustomization) error {
 	n := p.graph.Nodes[key]
 	if n.Owner == nil {

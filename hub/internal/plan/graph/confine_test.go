@@ -95,102 +95,386 @@ func TestTenancy(t *testing.T) {
 	for name, walks := range map[string][]tenancy{
 		"operator/as committed":    {{nil, []string{"flux-system/root as - from fleet:root", infraStays, teamStays}}},
 		"operator/another account": one("fleet:root", team("serviceAccountName: other"), "shop/team as other from shop:app"),
-		"operator/across namespaces": one("fleet:root", ks("shop/team", "flux-system/fleet", "infra", asTeam+", dependsOn: [{name: root, namespace: flux-system}]"),
-			"shop/team as team from fleet:infra"),
-		"operator/own source in the tree": one("fleet:root", ks("flux-system/infra", "fleet", "infra")+repo("flux-system/fleet", "shop"),
-			"flux-system/root as - from fleet:root", "flux-system/infra as - from shop:infra"),
-		"operator/source of the tenant": one("fleet:root", ks("shop/platform", "theirs", "deep")+repo("shop/shop", "shop")+ks("shop/team", "shop", "sources", asTeam),
-			"no shop/platform", "shop/platform: no GitRepository shop/theirs"),
+		"operator/across namespaces": one(
+			"fleet:root",
+			ks(
+				"shop/team", "flux-system/fleet", "infra",
+				asTeam+", dependsOn: [{name: root, namespace: flux-system}]",
+			), "shop/team as team from fleet:infra",
+		),
+		"operator/own source in the tree": one(
+			"fleet:root", ks("flux-system/infra", "fleet", "infra")+repo("flux-system/fleet", "shop"),
+			"flux-system/root as - from fleet:root", "flux-system/infra as - from shop:infra",
+		),
+		"operator/source of the tenant": one(
+			"fleet:root",
+			ks("shop/platform", "theirs", "deep")+repo("shop/shop", "shop")+
+				ks("shop/team", "shop", "sources", asTeam), "no shop/platform",
+			"shop/platform: no GitRepository shop/theirs",
+		),
 
-		"tenant/no account":           one("shop:app", ks("shop/deep", "shop", "deep"), "shop/deep as team from shop:deep"),
-		"tenant/its account":          one("shop:app", ks("shop/deep", "shop", "deep", asTeam), "shop/deep as team from shop:deep"),
-		"tenant/another account":      one("shop:app", ks("shop/deep", "shop", "deep", "serviceAccountName: admin"), "no shop/deep", `shop/team: Kustomization shop/deep is refused: spec.serviceAccountName "admin" is not allowed: `+byTeam),
-		"tenant/another namespace":    one("shop:app", ks("flux-system/deep", "fleet", "deep"), "no flux-system/deep", `shop/team: Kustomization flux-system/deep is refused: its namespace "flux-system" is not allowed: `+byTeam),
-		"tenant/source elsewhere":     one("shop:app", ks("shop/deep", "flux-system/fleet", "infra"), "no shop/deep", `shop/team: spec.sourceRef.namespace "flux-system"`),
-		"tenant/target elsewhere":     one("shop:app", ks("shop/deep", "shop", "deep", "targetNamespace: kube-system"), "no shop/deep", `shop/team: spec.targetNamespace "kube-system"`),
-		"tenant/dependency elsewhere": one("shop:app", ks("shop/deep", "shop", "deep", "dependsOn: [{name: infra, namespace: flux-system}]"), "no shop/deep", `shop/team: spec.dependsOn[0].namespace "flux-system"`),
-		"tenant/health elsewhere": one("shop:app", ks("shop/deep", "shop", "deep", "healthChecks: [{apiVersion: v1, kind: Secret, name: x, namespace: kube-system}]"),
-			"no shop/deep", `shop/team: spec.healthChecks[0].namespace "kube-system"`),
-		"tenant/allows itself": one("shop:app", ks("shop/deep", "shop", "deep", asTeam, anywhere), "no shop/deep",
-			`shop/team: annotation fleet.nave.io/allow-namespaces "*"`, `shop/team: annotation fleet.nave.io/allow-service-accounts "*"`),
-		"tenant/the rest goes on": one("shop:app", ks("flux-system/deep", "shop", "deep")+ks("shop/mine", "shop", "mine")+object("ConfigMap", "app"),
-			teamStays, "shop/mine as team from shop:mine"),
-		"tenant/two below": {{files{"shop:app": ks("shop/a", "shop", "a"), "shop:a": ks("shop/b", "shop", "b"), "shop:b": ks("shop/deep", "shop", "deep")},
-			[]string{"shop/deep as team from shop:deep"}}},
-		"tenant/its sources": one("shop:app", repo("shop/more", "shop")+ks("shop/mine", "more", "mine"), "shop/mine as team from shop:mine"),
+		"tenant/no account":  one("shop:app", ks("shop/deep", "shop", "deep"), "shop/deep as team from shop:deep"),
+		"tenant/its account": one("shop:app", ks("shop/deep", "shop", "deep", asTeam), "shop/deep as team from shop:deep"),
+		"tenant/another account": one(
+			"shop:app", ks("shop/deep", "shop", "deep", "serviceAccountName: admin"), "no shop/deep",
+			`shop/team: Kustomization shop/deep is refused: spec.serviceAccountName "admin" is not allowed: `+byTeam,
+		),
+		"tenant/another namespace": one(
+			"shop:app", ks("flux-system/deep", "fleet", "deep"), "no flux-system/deep",
+			`shop/team: Kustomization flux-system/deep is refused: its namespace "flux-system" is not allowed: `+
+				byTeam,
+		),
+		"tenant/source elsewhere": one(
+			"shop:app", ks("shop/deep", "flux-system/fleet", "infra"), "no shop/deep",
+			`shop/team: spec.sourceRef.namespace "flux-system"`,
+		),
+		"tenant/target elsewhere": one(
+			"shop:app", ks("shop/deep", "shop", "deep", "targetNamespace: kube-system"), "no shop/deep",
+			`shop/team: spec.targetNamespace "kube-system"`,
+		),
+		"tenant/dependency elsewhere": one(
+			"shop:app", ks("shop/deep", "shop", "deep", "dependsOn: [{name: infra, namespace: flux-system}]"),
+			"no shop/deep", `shop/team: spec.dependsOn[0].namespace "flux-system"`,
+		),
+		"tenant/health elsewhere": one(
+			"shop:app",
+			ks(
+				"shop/deep", "shop", "deep",
+				"healthChecks: [{apiVersion: v1, kind: Secret, name: x, namespace: kube-system}]",
+			), "no shop/deep", `shop/team: spec.healthChecks[0].namespace "kube-system"`,
+		),
+		"tenant/allows itself": one(
+			"shop:app", ks("shop/deep", "shop", "deep", asTeam, anywhere), "no shop/deep",
+			`shop/team: annotation fleet.nave.io/allow-namespaces "*"`,
+			`shop/team: annotation fleet.nave.io/allow-service-accounts "*"`,
+		),
+		"tenant/the rest goes on": one(
+			"shop:app",
+			ks("flux-system/deep", "shop", "deep")+ks("shop/mine", "shop", "mine")+object("ConfigMap", "app"),
+			teamStays, "shop/mine as team from shop:mine",
+		),
+		"tenant/two below": {
+			{
+				files{
+					"shop:app": ks("shop/a", "shop", "a"), "shop:a": ks("shop/b", "shop", "b"),
+					"shop:b": ks("shop/deep", "shop", "deep"),
+				},
+				[]string{"shop/deep as team from shop:deep"},
+			},
+		},
+		"tenant/its sources": one(
+			"shop:app", repo("shop/more", "shop")+ks("shop/mine", "more", "mine"),
+			"shop/mine as team from shop:mine",
+		),
 
-		"itself/without account":          one("shop:app", ks("shop/team", "shop", "deep", ""), "shop/team as team from shop:deep"),
-		"itself/another account":          one("shop:app", ks("shop/team", "shop", "app", "serviceAccountName: admin")+object("ConfigMap", "x"), teamStays, `shop/team: its own object in Git: Kustomization shop/team is refused: spec.serviceAccountName "admin"`),
-		"itself/allowed":                  one("shop:app", ks("shop/team", "shop", "app", asTeam, anywhere), teamStays, "shop/team: its own object in Git"),
-		"itself/what is below":            {{files{"shop:app": ks("shop/team", "shop", "next"), "shop:next": ks("shop/team", "shop", "next") + ks("shop/deep", "shop", "deep")}, []string{"shop/team as team from shop:next", "shop/deep as team from shop:deep"}}},
-		"itself/its owner is broken":      {{files{"shop:app": ks("shop/team", "shop", "next"), "shop:next": ks("shop/team", "shop", "next") + ks("shop/deep", "shop", "deep")}, nil}, {files{"fleet:root": "broken"}, []string{"shop/team as team from shop:next", "shop/deep as team from shop:deep"}}},
-		"itself/given by two":             {{files{"fleet:root": ks("flux-system/a", "fleet", "a") + ks("flux-system/b", "fleet", "b") + repo("shop/shop", "shop"), "fleet:a": ks("shop/team", "shop", "app", asTeam), "fleet:b": ks("shop/team", "shop", "app", asTeam), "shop:app": ks("shop/team", "shop", "mine")}, []string{"shop/team as team from shop:mine", "flux-system/b: comes from Kustomization flux-system/a"}}},
-		"itself/a platform Kustomization": one("fleet:root", ks("flux-system/root", "fleet", "root", "timeout: 1m")+ks("flux-system/infra", "fleet", "infra"), infraStays),
+		"itself/without account": one("shop:app", ks("shop/team", "shop", "deep", ""), "shop/team as team from shop:deep"),
+		"itself/another account": one(
+			"shop:app", ks("shop/team", "shop", "app", "serviceAccountName: admin")+object("ConfigMap", "x"),
+			teamStays,
+			`shop/team: its own object in Git: Kustomization shop/team is refused: spec.serviceAccountName "admin"`,
+		),
+		"itself/allowed": one(
+			"shop:app", ks("shop/team", "shop", "app", asTeam, anywhere), teamStays,
+			"shop/team: its own object in Git",
+		),
+		"itself/what is below": {
+			{
+				files{
+					"shop:app":  ks("shop/team", "shop", "next"),
+					"shop:next": ks("shop/team", "shop", "next") + ks("shop/deep", "shop", "deep"),
+				},
+				[]string{"shop/team as team from shop:next", "shop/deep as team from shop:deep"},
+			},
+		},
+		"itself/its owner is broken": {
+			{
+				files{
+					"shop:app":  ks("shop/team", "shop", "next"),
+					"shop:next": ks("shop/team", "shop", "next") + ks("shop/deep", "shop", "deep"),
+				},
+				nil,
+			},
+			{
+				files{"fleet:root": "broken"},
+				[]string{"shop/team as team from shop:next", "shop/deep as team from shop:deep"},
+			},
+		},
+		"itself/given by two": {
+			{
+				files{
+					"fleet:root": ks("flux-system/a", "fleet", "a") + ks("flux-system/b", "fleet", "b") +
+						repo("shop/shop", "shop"), "fleet:a": ks("shop/team", "shop", "app", asTeam),
+					"fleet:b": ks("shop/team", "shop", "app", asTeam), "shop:app": ks("shop/team", "shop", "mine"),
+				},
+				[]string{
+					"shop/team as team from shop:mine", "flux-system/b: comes from Kustomization flux-system/a",
+				},
+			},
+		},
+		"itself/a platform Kustomization": one(
+			"fleet:root",
+			ks("flux-system/root", "fleet", "root", "timeout: 1m")+ks("flux-system/infra", "fleet", "infra"),
+			infraStays,
+		),
 
-		"shadow/source elsewhere":       one("shop:app", repo("flux-system/fleet", "shop"), infraStays, `shop/team: GitRepository flux-system/fleet is refused: its namespace "flux-system"`),
-		"shadow/source beside":          {{files{"fleet:root": same, "shop:app": repo("flux-system/fleet", "shop") + ks("flux-system/mine", "fleet", "mine")}, []string{infraStays, "flux-system/mine as team from shop:mine"}}},
-		"shadow/source of its own root": {{files{"hub": shop["hub"] + repo("shop/shop", "shop"), "fleet:root": ks("shop/team", "shop", "app", asTeam), "shop:app": repo("shop/shop", "other"), "other:app": object("ConfigMap", "other")}, []string{teamStays}}},
-		"shadow/source that is not there": {{files{"fleet:root": same + ks("flux-system/later", "later", "deep"), "shop:app": repo("flux-system/later", "shop")},
-			[]string{"no flux-system/later", `flux-system/later: GitRepository flux-system/later comes from Kustomization flux-system/team, whose objects run with service account "team"`}}},
-		"shadow/source for the account": {{files{"fleet:root": same + ks("flux-system/later", "later", "deep", asTeam), "shop:app": repo("flux-system/later", "shop")},
-			[]string{"flux-system/later as team from shop:deep"}}},
+		"shadow/source elsewhere": one(
+			"shop:app", repo("flux-system/fleet", "shop"), infraStays,
+			`shop/team: GitRepository flux-system/fleet is refused: its namespace "flux-system"`,
+		),
+		"shadow/source beside": {
+			{
+				files{
+					"fleet:root": same,
+					"shop:app":   repo("flux-system/fleet", "shop") + ks("flux-system/mine", "fleet", "mine"),
+				},
+				[]string{infraStays, "flux-system/mine as team from shop:mine"},
+			},
+		},
+		"shadow/source of its own root": {
+			{
+				files{
+					"hub":        shop["hub"] + repo("shop/shop", "shop"),
+					"fleet:root": ks("shop/team", "shop", "app", asTeam), "shop:app": repo("shop/shop", "other"),
+					"other:app": object("ConfigMap", "other"),
+				},
+				[]string{teamStays},
+			},
+		},
+		"shadow/source that is not there": {
+			{
+				files{
+					"fleet:root": same + ks("flux-system/later", "later", "deep"),
+					"shop:app":   repo("flux-system/later", "shop"),
+				},
+				[]string{
+					"no flux-system/later",
+					`flux-system/later: GitRepository flux-system/later comes from Kustomization flux-system/team, whose objects run with service account "team"`,
+				},
+			},
+		},
+		"shadow/source for the account": {
+			{
+				files{
+					"fleet:root": same + ks("flux-system/later", "later", "deep", asTeam),
+					"shop:app":   repo("flux-system/later", "shop"),
+				},
+				[]string{"flux-system/later as team from shop:deep"},
+			},
+		},
 		"shadow/comes and goes": {
 			{files{"fleet:root": same}, []string{infraStays}},
 			{files{"shop:app": repo("flux-system/fleet", "shop")}, []string{infraStays}},
 			{files{"shop:app": object("ConfigMap", "app")}, []string{infraStays}},
 		},
-		"shadow/name": {{files{"fleet:root": same, "shop:app": ks("flux-system/infra", "shop", "infra")},
-			[]string{infraStays, "flux-system/team: Kustomization flux-system/infra on east comes from Kustomization flux-system/root on east already"}}},
+		"shadow/name": {
+			{
+				files{"fleet:root": same, "shop:app": ks("flux-system/infra", "shop", "infra")},
+				[]string{
+					infraStays,
+					"flux-system/team: Kustomization flux-system/infra on east comes from Kustomization flux-system/root on east already",
+				},
+			},
+		},
 		"shadow/name taken first": {
-			{files{"fleet:root": strings.Replace(same, "infra", "other", 1), "shop:app": ks("flux-system/infra", "shop", "infra")}, []string{"flux-system/infra as team from shop:infra"}},
-			{files{"fleet:root": same}, []string{infraStays, "flux-system/team: comes from Kustomization flux-system/root on east already"}},
+			{
+				files{
+					"fleet:root": strings.Replace(same, "infra", "other", 1),
+					"shop:app":   ks("flux-system/infra", "shop", "infra"),
+				},
+				[]string{"flux-system/infra as team from shop:infra"},
+			},
+			{
+				files{"fleet:root": same},
+				[]string{infraStays, "flux-system/team: comes from Kustomization flux-system/root on east already"},
+			},
 		},
 		"shadow/name that left": {
 			{files{"fleet:root": same}, []string{infraStays}},
-			{files{"fleet:root": strings.Replace(same, "name: infra", "name: other", 1), "shop:app": ks("flux-system/infra", "shop", "infra")}, []string{"flux-system/infra as team from shop:infra"}},
+			{
+				files{
+					"fleet:root": strings.Replace(same, "name: infra", "name: other", 1),
+					"shop:app":   ks("flux-system/infra", "shop", "infra"),
+				},
+				[]string{"flux-system/infra as team from shop:infra"},
+			},
 		},
-		"shadow/payload": {{files{"fleet:root": same, "shop:app": ks("flux-system/a", "shop", "infra"), "shop:infra": object("ConfigMap", "infra")},
-			[]string{infraStays, "no flux-system/a", "flux-system/a: ConfigMap infra comes from Kustomization flux-system/infra already"}}},
+		"shadow/payload": {
+			{
+				files{
+					"fleet:root": same, "shop:app": ks("flux-system/a", "shop", "infra"),
+					"shop:infra": object("ConfigMap", "infra"),
+				},
+				[]string{
+					infraStays, "no flux-system/a",
+					"flux-system/a: ConfigMap infra comes from Kustomization flux-system/infra already",
+				},
+			},
+		},
 		"shadow/payload taken first": {
-			{files{"shop:app": object("ConfigMap", "infra"), "fleet:infra": object("ConfigMap", "other")}, []string{infraStays, teamStays}},
-			{files{"fleet:infra": object("ConfigMap", "infra")}, []string{infraStays, "shop/team: ConfigMap infra comes from Kustomization flux-system/infra already"}},
+			{
+				files{"shop:app": object("ConfigMap", "infra"), "fleet:infra": object("ConfigMap", "other")},
+				[]string{infraStays, teamStays},
+			},
+			{
+				files{"fleet:infra": object("ConfigMap", "infra")},
+				[]string{
+					infraStays, "shop/team: ConfigMap infra comes from Kustomization flux-system/infra already",
+				},
+			},
 		},
 
-		"allowed/namespace":        {{files{"fleet:root": team(asTeam, "fleet.nave.io/allow-namespaces: 'blue, green'"), "shop:app": ks("green/mine", "shop/shop", "mine") + ks("red/mine", "shop/shop", "mine")}, []string{"green/mine as team from shop:mine", "no red/mine", `shop/team: its namespace "red"`}}},
-		"allowed/not back":         {{files{"fleet:root": team(asTeam, "fleet.nave.io/allow-namespaces: green"), "shop:app": ks("green/mine", "shop/shop", "mine"), "shop:mine": ks("shop/deep", "shop", "deep")}, []string{"no shop/deep", `green/mine: Kustomization shop/deep is refused: its namespace "shop" is not allowed: what Kustomization green/mine renders`}}},
-		"allowed/account":          {{files{"fleet:root": team(asTeam, "fleet.nave.io/allow-service-accounts: admin"), "shop:app": ks("shop/mine", "shop", "mine", "serviceAccountName: admin"), "shop:mine": ks("shop/deep", "shop", "deep")}, []string{"shop/mine as admin from shop:mine", "shop/deep as admin from shop:deep"}}},
-		"allowed/narrower below":   {{files{"fleet:root": team(asTeam, "fleet.nave.io/allow-service-accounts: admin"), "shop:app": ks("shop/mine", "shop", "mine", "serviceAccountName: admin"), "shop:mine": ks("shop/deep", "shop", "deep", asTeam)}, []string{"no shop/deep", `shop/mine: spec.serviceAccountName "team" is not allowed`}}},
-		"allowed/everything":       {{files{"fleet": root("serviceAccountName: platform", anywhere), "shop:app": ks("flux-system/deep", "shop", "deep")}, []string{"flux-system/root as platform from fleet:root", "flux-system/infra as platform from fleet:infra", teamStays, "no flux-system/deep"}}},
-		"allowed/nothing":          {{files{"fleet": root("serviceAccountName: platform")}, []string{"flux-system/infra as platform from fleet:infra", "no shop/team", `flux-system/root: its namespace "shop" is not allowed`}}},
-		"allowed/root over shadow": {{files{"fleet": root("serviceAccountName: platform", anywhere), "fleet:root": same, "shop:app": repo("flux-system/fleet", "shop") + ks("flux-system/infra", "shop", "infra")}, []string{"flux-system/infra as platform from fleet:infra", "flux-system/team as team from shop:app"}}},
+		"allowed/namespace": {
+			{
+				files{
+					"fleet:root": team(asTeam, "fleet.nave.io/allow-namespaces: 'blue, green'"),
+					"shop:app":   ks("green/mine", "shop/shop", "mine") + ks("red/mine", "shop/shop", "mine"),
+				},
+				[]string{"green/mine as team from shop:mine", "no red/mine", `shop/team: its namespace "red"`},
+			},
+		},
+		"allowed/not back": {
+			{
+				files{
+					"fleet:root": team(asTeam, "fleet.nave.io/allow-namespaces: green"),
+					"shop:app":   ks("green/mine", "shop/shop", "mine"), "shop:mine": ks("shop/deep", "shop", "deep"),
+				},
+				[]string{
+					"no shop/deep",
+					`green/mine: Kustomization shop/deep is refused: its namespace "shop" is not allowed: what Kustomization green/mine renders`,
+				},
+			},
+		},
+		"allowed/account": {
+			{
+				files{
+					"fleet:root": team(asTeam, "fleet.nave.io/allow-service-accounts: admin"),
+					"shop:app":   ks("shop/mine", "shop", "mine", "serviceAccountName: admin"),
+					"shop:mine":  ks("shop/deep", "shop", "deep"),
+				},
+				[]string{"shop/mine as admin from shop:mine", "shop/deep as admin from shop:deep"},
+			},
+		},
+		"allowed/narrower below": {
+			{
+				files{
+					"fleet:root": team(asTeam, "fleet.nave.io/allow-service-accounts: admin"),
+					"shop:app":   ks("shop/mine", "shop", "mine", "serviceAccountName: admin"),
+					"shop:mine":  ks("shop/deep", "shop", "deep", asTeam),
+				},
+				[]string{"no shop/deep", `shop/mine: spec.serviceAccountName "team" is not allowed`},
+			},
+		},
+		"allowed/everything": {
+			{
+				files{
+					"fleet":    root("serviceAccountName: platform", anywhere),
+					"shop:app": ks("flux-system/deep", "shop", "deep"),
+				},
+				[]string{
+					"flux-system/root as platform from fleet:root",
+					"flux-system/infra as platform from fleet:infra", teamStays, "no flux-system/deep",
+				},
+			},
+		},
+		"allowed/nothing": {
+			{
+				files{"fleet": root("serviceAccountName: platform")},
+				[]string{
+					"flux-system/infra as platform from fleet:infra", "no shop/team",
+					`flux-system/root: its namespace "shop" is not allowed`,
+				},
+			},
+		},
+		"allowed/root over shadow": {
+			{
+				files{
+					"fleet": root("serviceAccountName: platform", anywhere), "fleet:root": same,
+					"shop:app": repo("flux-system/fleet", "shop") + ks("flux-system/infra", "shop", "infra"),
+				},
+				[]string{"flux-system/infra as platform from fleet:infra", "flux-system/team as team from shop:app"},
+			},
+		},
 		"allowed/withdrawn": {
-			{files{"fleet:root": team(asTeam, "fleet.nave.io/allow-namespaces: green"), "shop:app": ks("green/mine", "shop/shop", "mine"), "shop:mine": repo("green/own", "shop") + ks("green/deep", "own", "deep")}, []string{"green/deep as team from shop:deep"}},
-			{files{"fleet:root": team(asTeam)}, []string{"green/mine held", "green/deep held", `shop/team: its namespace "green" is not allowed`, "green/deep: what it may do has changed"}},
+			{
+				files{
+					"fleet:root": team(asTeam, "fleet.nave.io/allow-namespaces: green"),
+					"shop:app":   ks("green/mine", "shop/shop", "mine"),
+					"shop:mine":  repo("green/own", "shop") + ks("green/deep", "own", "deep"),
+				},
+				[]string{"green/deep as team from shop:deep"},
+			},
+			{
+				files{"fleet:root": team(asTeam)},
+				[]string{
+					"green/mine held", "green/deep held", `shop/team: its namespace "green" is not allowed`,
+					"green/deep: what it may do has changed",
+				},
+			},
 		},
 
 		"later/account": {
-			{files{"fleet:root": team(""), "shop:app": ks("shop/deep", "shop", "deep")}, []string{"shop/deep as - from shop:deep"}},
-			{files{"fleet:root": team(asTeam)}, []string{"shop/team as team from shop:app", "shop/deep as team from shop:deep"}},
+			{
+				files{"fleet:root": team(""), "shop:app": ks("shop/deep", "shop", "deep")},
+				[]string{"shop/deep as - from shop:deep"},
+			},
+			{
+				files{"fleet:root": team(asTeam)},
+				[]string{"shop/team as team from shop:app", "shop/deep as team from shop:deep"},
+			},
 		},
 		"later/account while it is broken": {
-			{files{"fleet:root": team(""), "shop:app": ks("shop/deep", "shop", "deep") + ks("flux-system/out", "shop/shop", "out") + repo("flux-system/fleet", "shop"), "shop:out": ks("flux-system/further", "shop/shop", "mine")},
-				[]string{"shop/deep as - from shop:deep", "flux-system/further as - from shop:mine"}},
-			{files{"fleet:root": team(asTeam), "shop:app": "broken"},
-				[]string{"shop/deep as team from shop:deep", "flux-system/out held", "flux-system/further held", "flux-system/further: see to Kustomization flux-system/out", infraStays}},
-			{files{"shop:app": ks("shop/deep", "shop", "deep")}, []string{"shop/deep as team from shop:deep", "no flux-system/out", "no flux-system/further"}},
+			{
+				files{
+					"fleet:root": team(""),
+					"shop:app": ks("shop/deep", "shop", "deep") + ks("flux-system/out", "shop/shop", "out") +
+						repo("flux-system/fleet", "shop"), "shop:out": ks("flux-system/further", "shop/shop", "mine"),
+				},
+				[]string{"shop/deep as - from shop:deep", "flux-system/further as - from shop:mine"},
+			},
+			{
+				files{"fleet:root": team(asTeam), "shop:app": "broken"},
+				[]string{
+					"shop/deep as team from shop:deep", "flux-system/out held", "flux-system/further held",
+					"flux-system/further: see to Kustomization flux-system/out", infraStays,
+				},
+			},
+			{
+				files{"shop:app": ks("shop/deep", "shop", "deep")},
+				[]string{"shop/deep as team from shop:deep", "no flux-system/out", "no flux-system/further"},
+			},
 		},
 		"later/account of what breaks the rule": {
-			{files{"fleet:root": team(""), "shop:app": ks("flux-system/out", "shop/shop", "out") + repo("flux-system/fleet", "shop"), "shop:out": ks("flux-system/further", "shop/shop", "deep")},
-				[]string{"flux-system/further as - from shop:deep", "flux-system/infra as - from shop:infra"}},
-			{files{"fleet:root": team(asTeam)},
-				[]string{"flux-system/out held", "flux-system/further held", `shop/team: Kustomization flux-system/out is refused`, infraStays}},
+			{
+				files{
+					"fleet:root": team(""),
+					"shop:app":   ks("flux-system/out", "shop/shop", "out") + repo("flux-system/fleet", "shop"),
+					"shop:out":   ks("flux-system/further", "shop/shop", "deep"),
+				},
+				[]string{"flux-system/further as - from shop:deep", "flux-system/infra as - from shop:infra"},
+			},
+			{
+				files{"fleet:root": team(asTeam)},
+				[]string{
+					"flux-system/out held", "flux-system/further held",
+					`shop/team: Kustomization flux-system/out is refused`, infraStays,
+				},
+			},
 		},
 		"later/another account": {
 			{files{"shop:app": ks("shop/deep", "shop", "deep")}, []string{"shop/deep as team from shop:deep"}},
-			{files{"fleet:root": team("serviceAccountName: other"), "shop:app": "broken"}, []string{"shop/deep as other from shop:deep"}},
+			{
+				files{"fleet:root": team("serviceAccountName: other"), "shop:app": "broken"},
+				[]string{"shop/deep as other from shop:deep"},
+			},
 		},
 		"later/what was left": {
-			{files{"fleet:root": strings.ReplaceAll(team(asTeam), "prune: true", "prune: false"), "shop:app": ks("shop/deep", "shop", "deep")}, []string{"shop/deep as team from shop:deep"}},
+			{
+				files{
+					"fleet:root": strings.ReplaceAll(team(asTeam), "prune: true", "prune: false"),
+					"shop:app":   ks("shop/deep", "shop", "deep"),
+				},
+				[]string{"shop/deep as team from shop:deep"},
+			},
 			{files{"shop:app": object("ConfigMap", "app")}, []string{"shop/deep as team from shop:deep"}},
 		},
 	} {

@@ -22,11 +22,11 @@ func (p *pass) sourceOf(ks *kustomizev1.Kustomization) api.Key {
 
 // resolve finds the source of a Kustomization. It returns wait when the source is not there yet but was the last time.
 //
-// A reference means what stands as high as the one who wrote it, or above: an object that a tenant gives never answers the
-// reference of an operator. In that order it is looked for
+// A reference means what stands as high as the one who wrote it, or above: an object that a tenant gives never answers
+// the reference of an operator. In that order it is looked for
 //
-//  1. in the hub, for the root that a Fleet gives: that one is the hub's, like the Fleet, and what the root renders cannot
-//     cut it off from where it comes from
+//  1. in the hub, for the root that a Fleet gives: that one is the hub's, like the Fleet, and what the root renders
+//     cannot cut it off from where it comes from
 //  2. in the graph itself
 //  3. in the hub
 //  4. in the graph, among what is given with the service account that the Kustomization runs with
