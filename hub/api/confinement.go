@@ -118,7 +118,7 @@ func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
 		return nil
 	}
 	if key.Namespace == "" {
-		return fmt.Errorf("%s has no namespace: %s; objects of the hub are for operators", named(key), c.rule())
+		return fmt.Errorf("%s has no namespace: %s; objects of the hub are for operators", key.Local(), c.rule())
 	}
 	var errs []error
 	if !c.reaches(key.Namespace) {
@@ -135,7 +135,7 @@ func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s is refused: %w", named(key), errors.Join(errs...))
+	return fmt.Errorf("%s is refused: %w", key.Local(), errors.Join(errs...))
 }
 
 // checkAccounts checks the accounts that a Kustomization names.
@@ -143,7 +143,7 @@ func (c *Confinement) checkAccounts(ks *kustomizev1.Kustomization) (errs []error
 	refuse := func(at, name string) {
 		if !c.lends(name) {
 			errs = append(errs, fmt.Errorf("%s %q is not allowed: %s; remove it, or let an operator add it to "+
-				"the annotation %s of %s", at, name, c.rule(), AllowServiceAccounts, named(c.By)))
+				"the annotation %s of %s", at, name, c.rule(), AllowServiceAccounts, c.By.Local()))
 		}
 	}
 	refuse("spec.serviceAccountName", c.AccountOf(ks))
@@ -155,13 +155,13 @@ func (c *Confinement) checkAccounts(ks *kustomizev1.Kustomization) (errs []error
 
 func (c *Confinement) refuseNamespace(at, namespace string) error {
 	return fmt.Errorf("%s %q is not allowed: %s; use %q, or let an operator add it to the annotation %s of %s",
-		at, namespace, c.rule(), c.Namespace, AllowNamespaces, named(c.By))
+		at, namespace, c.rule(), c.Namespace, AllowNamespaces, c.By.Local())
 }
 
 // rule says what holds the object.
 func (c *Confinement) rule() string {
 	return fmt.Sprintf("what %s renders runs with its service account %q in namespace %q",
-		named(c.By), c.Account, c.Namespace)
+		c.By.Local(), c.Account, c.Namespace)
 }
 
 // reaches reports whether the objects may be in a namespace, and refer to it.
@@ -177,12 +177,6 @@ func (c *Confinement) lends(account string) bool {
 // permits reports whether a list of an annotation has the name.
 func permits(list []string, name string) bool {
 	return slices.Contains(list, name) || slices.Contains(list, everyName)
-}
-
-// named is a key as messages about one graph say it.
-func named(key Key) string {
-	key.Cluster = ""
-	return key.String()
 }
 
 // reference is a namespace that an object names beside its own.

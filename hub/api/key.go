@@ -29,6 +29,12 @@ func (k Key) String() string {
 	return s
 }
 
+// Local returns the key as messages about one graph say it: without the cluster.
+func (k Key) Local() string {
+	k.Cluster = ""
+	return k.String()
+}
+
 // Path returns the key as "cluster/Kind/namespace/name", the form that orders keys in the store.
 func (k Key) Path() string {
 	return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/")

@@ -48,6 +48,11 @@ func Fold(f Facts) (json.RawMessage, error) {
 		}
 	}
 	f.details(c, fields)
+	if confined := f.Resource.Confined; confined != nil {
+		fields["confined"] = map[string]any{
+			"by": confined.By.Local(), "namespace": confined.Namespace, "serviceAccountName": confined.Account,
+		}
+	}
 	if handled := f.handled(); handled != "" {
 		fields["lastHandledReconcileAt"] = handled
 	}
