@@ -25,6 +25,7 @@ type scriptedCluster struct {
 	fail    []answer // to the next requests that write
 	deletes []map[string]string
 	looks   int
+	users   map[string]string // who wrote last, by method
 }
 
 // answer is what a writing request gets. before happens first, as what others do, or as the request that is carried out all the
@@ -40,6 +41,10 @@ func (c *scriptedCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.show(w)
 		return
 	}
+	if c.users == nil {
+		c.users = map[string]string{}
+	}
+	c.users[r.Method] = r.Header.Get("Impersonate-User")
 	body, _ := io.ReadAll(r.Body)
 	if len(c.fail) > 0 {
 		a := c.fail[0]
@@ -287,6 +292,49 @@ func TestRecreateLeavesWhatIsNotOurs(t *testing.T) {
 			_, err = r.recreate(t.Context(), object("ConfigMap", nil), kube.ApplyOptions{})
 			if err == nil || !strings.Contains(err.Error(), c.want) || len(cluster.deletes) > 0 {
 				t.Errorf("%v, %v", err, cluster.deletes)
+			}
+		})
+	}
+}
+
+// Every request that writes is made as the account that was asked for, and none is made for an account that cannot be.
+func TestImpersonated(t *testing.T) {
+	for name, c := range map[string]struct {
+		namespace, account, user string
+		refused                  bool
+	}{
+		"account":      {"team", "deployer", "system:serviceaccount:team:deployer", false},
+		"own":          {"team", "", "", false},
+		"no_namespace": {"", "deployer", "", true},
+		"blank":        {"team", " ", "", true},
+		"colon":        {"team", "a:b", "", true},
+		"newline":      {"team", "a\nImpersonate-Group: system:masters", "", true},
+		"path":         {"team", "../admin", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &scriptedCluster{}
+			a, owner := cluster.applier(t), bundle.Owner{Kind: "Kustomization", Namespace: c.namespace, Name: "apps"}
+			o := object("ConfigMap", nil)
+			set := Set{Owner: owner, ServiceAccount: c.account, Objects: []Desired{{
+				ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o)},
+				Load:            func(context.Context) (Loaded, error) { return Loaded{Object: o.DeepCopy()}, nil },
+			}}}
+			changes, err := a.Apply(t.Context(), set)
+			cluster.set(ownedBy(owner))
+			removed, errDelete := a.Delete(t.Context(), Removal{Owner: owner, Previous: changes.Inventory, Policy: bundle.Delete, ServiceAccount: c.account})
+			if c.refused {
+				if err == nil || errDelete == nil || len(cluster.users) > 0 {
+					t.Errorf("%v, %v, written by %q", err, errDelete, cluster.users)
+				}
+				return
+			}
+			if err != nil || errDelete != nil || removed.Count(Deleted) != 1 || len(cluster.users) != 2 {
+				t.Fatal(changes, removed, err, errDelete, cluster.users)
+			}
+			for method, user := range cluster.users {
+				if user != c.user {
+					t.Errorf("%s by %q", method, user)
+				}
 			}
 		})
 	}

@@ -43,23 +43,25 @@ webhooks:
   namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: $NS}}
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [` + operations + `]}]
 `)
-	probe := func(want bool) func(context.Context) error {
-		return func(ctx context.Context) error {
-			err := w.admin.Apply(ctx, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: probe, namespace: "+w.namespace+"}"))
-			if err == nil {
-				err = w.admin.Delete(ctx, "ConfigMap", w.namespace, "probe")
-			}
-			if (err != nil) != want {
-				return fmt.Errorf("the webhook is not as expected: %v", err)
-			}
-			return nil
-		}
-	}
-	w.until("the webhook is asked", probe(true))
+	w.until("the webhook is asked", w.probe(false))
 	return func() {
 		w.t.Helper()
 		w.must(w.admin.Delete(w.t.Context(), "ValidatingWebhookConfiguration.admissionregistration.k8s.io", "", name))
-		w.until("the webhook is forgotten", probe(false))
+		w.until("the webhook is forgotten", w.probe(true))
+	}
+}
+
+// probe makes and deletes a ConfigMap. The check that it returns fails unless that goes well just if want says so.
+func (w *world) probe(want bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := w.admin.Apply(ctx, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: probe, namespace: "+w.namespace+"}"))
+		if err == nil {
+			err = w.admin.Delete(ctx, "ConfigMap", w.namespace, "probe")
+		}
+		if (err == nil) != want {
+			return fmt.Errorf("requests go well: %t, %v", err == nil, err)
+		}
+		return nil
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
@@ -208,57 +207,4 @@ func protected(namespace string) bool {
 		return true
 	}
 	return false
-}
-
-// vacant returns an error for a CustomResourceDefinition that still has objects: all of them, whoever made them, would
-// go with it.
-func (r *run) vacant(ctx context.Context, id manifest.ID) error {
-	if !isDefinition(id) {
-		return nil
-	}
-	o, err := r.client.Get(ctx, r.prior.Identity(id))
-	if err != nil {
-		return err
-	}
-	for _, gvk := range servedKinds(definedKindOf(o), o) {
-		m, err := r.client.Mapping(ctx, gvk)
-		if kube.ReasonOf(err) == kube.NoMatch {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		return r.noneLeft(ctx, m, id) // every served version shows the same objects
-	}
-	return nil
-}
-
-// noneLeft returns an error if there is an object of the kind.
-func (r *run) noneLeft(ctx context.Context, m kube.Mapping, crd manifest.ID) error {
-	var left error
-	_, err := r.client.List(ctx, m, kube.Scope{}, func(l kube.Live) error {
-		left = fmt.Errorf("%s is kept: %s and perhaps more would be deleted with it; delete them first", crd, l.ID.ID())
-		return left
-	})
-	return cmp.Or(left, err)
-}
-
-func definedKindOf(o *manifest.Object) schema.GroupKind {
-	gk, _ := definedKind(o)
-	return gk
-}
-
-// servedKinds returns the kind in each version that a CustomResourceDefinition serves.
-func servedKinds(gk schema.GroupKind, o *manifest.Object) []schema.GroupVersionKind {
-	spec, _ := o.Object["spec"].(map[string]any)
-	versions, _ := spec["versions"].([]any)
-	var out []schema.GroupVersionKind
-	for _, v := range versions {
-		version, _ := v.(map[string]any)
-		name, _ := version["name"].(string)
-		if served, _ := version["served"].(bool); served && name != "" {
-			out = append(out, gk.WithVersion(name))
-		}
-	}
-	return out
 }

@@ -115,6 +115,15 @@ func ReasonOf(err error) Reason {
 	return Other
 }
 
+// CodeOf returns the HTTP status of the answer in err's tree, 0 if there is none.
+func CodeOf(err error) int {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}
+
 // Retryable reports whether err is a request's error that may well be gone in a moment.
 func Retryable(err error) bool {
 	var e *Error

@@ -1,0 +1,165 @@
+package apply
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// vacant returns an error for an object that would take others with it that are to stay: a CustomResourceDefinition with objects,
+// whoever made them, and a Namespace in which there is something that somebody put there on purpose.
+func (r *run) vacant(ctx context.Context, id manifest.ID) error {
+	switch {
+	case isDefinition(id):
+		return r.vacantDefinition(ctx, id)
+	case id.Group == "" && id.Kind == "Namespace":
+		return r.vacantNamespace(ctx, id)
+	}
+	return nil
+}
+
+func (r *run) vacantDefinition(ctx context.Context, id manifest.ID) error {
+	o, err := r.client.Get(ctx, r.prior.Identity(id))
+	if err != nil {
+		return err
+	}
+	if !established(o) {
+		return nil // nothing can have been made of it
+	}
+	gk, _ := definedKind(o)
+	r.client.Invalidate(gk.Group)
+	for _, gvk := range servedKinds(gk, o) {
+		m, err := r.client.Mapping(ctx, gvk)
+		if err != nil {
+			return fmt.Errorf("%s is kept, because its objects cannot be seen: %w", id, err)
+		}
+		return r.noneLeft(ctx, m, id) // every served version shows the same objects
+	}
+	return fmt.Errorf("%s is kept: no version of it is served, so that its objects cannot be seen; serve one, or delete it by hand", id)
+}
+
+// noneLeft returns an error if there is an object of the kind.
+func (r *run) noneLeft(ctx context.Context, m kube.Mapping, crd manifest.ID) error {
+	var left error
+	_, err := r.client.List(ctx, m, kube.Scope{}, func(l kube.Live) error {
+		left = fmt.Errorf("%s is kept: %s and perhaps more would be deleted with it; delete them first", crd, l.ID.ID())
+		return left
+	})
+	return cmp.Or(left, err)
+}
+
+// established reports whether objects can have been made of a CustomResourceDefinition.
+func established(crd *manifest.Object) bool {
+	status, _ := crd.Object["status"].(map[string]any)
+	conditions, _ := status["conditions"].([]any)
+	return slices.ContainsFunc(conditions, func(c any) bool {
+		condition, _ := c.(map[string]any)
+		return condition["type"] == "Established" && condition["status"] == "True"
+	})
+}
+
+// servedKinds returns the kind in each version that a CustomResourceDefinition serves.
+func servedKinds(gk schema.GroupKind, o *manifest.Object) []schema.GroupVersionKind {
+	spec, _ := o.Object["spec"].(map[string]any)
+	versions, _ := spec["versions"].([]any)
+	var out []schema.GroupVersionKind
+	for _, v := range versions {
+		version, _ := v.(map[string]any)
+		name, _ := version["name"].(string)
+		if served, _ := version["served"].(bool); served && name != "" {
+			out = append(out, gk.WithVersion(name))
+		}
+	}
+	return out
+}
+
+// vacantNamespace lists every kind in the namespace with the spoke's own account, because whoever may delete a Namespace need not
+// be allowed to see all that is in it.
+func (r *run) vacantNamespace(ctx context.Context, id manifest.ID) error {
+	kinds, err := r.Client.Namespaced(ctx)
+	if err != nil {
+		return fmt.Errorf("%s is kept, because it cannot be seen what is in it: %w", id, err)
+	}
+	desired := make(map[manifest.ID]bool, len(r.set.Objects))
+	for _, d := range r.set.Objects {
+		desired[d.ID()] = true
+	}
+	for _, m := range kinds {
+		if m.Kind == "Event" {
+			continue
+		}
+		var left error
+		_, err := r.Client.List(ctx, m, kube.Scope{Namespace: id.Name}, func(l kube.Live) error {
+			if by := r.purpose(l, desired); by != "" {
+				left = fmt.Errorf("%s is kept: %s (%s) and perhaps more would be deleted with it; delete them first, "+
+					"or delete the Namespace by hand", id, l.ID.ID(), by)
+			}
+			return left
+		})
+		if left != nil {
+			return left
+		}
+		if err != nil && !unlisted(err) {
+			return fmt.Errorf("%s is kept, because it cannot be seen what is in it: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// unlisted reports whether a list failed because there is nothing of that kind to list.
+func unlisted(err error) bool {
+	reason := kube.ReasonOf(err)
+	return reason == kube.NoMatch || reason == kube.NotFound || kube.CodeOf(err) == http.StatusMethodNotAllowed
+}
+
+// purpose says on whose behalf an object is in a namespace that is about to be deleted; empty if it goes with the namespace. What
+// controllers made goes; what an Application, a person or a tool for deployments put there does not.
+func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
+	id := l.ID.ID()
+	mark := l.Labels[inventory.Label]
+	switch {
+	case l.Deleting, madeByKubernetes(id):
+		return ""
+	case desired[id]:
+		return "still in Git"
+	case kept(l.Annotations):
+		return "its annotations say to keep it"
+	case l.Managed.IsZero():
+		return deployer(l)
+	case mark != "" && mark != inventory.LabelOf(r.owner):
+		return "of application " + mark
+	case mark == "":
+		if owner, _, known := r.Index.Owner(id); known && owner != r.owner {
+			return "of application " + owner.String()
+		}
+	}
+	return ""
+}
+
+// madeByKubernetes reports whether every namespace has the object.
+func madeByKubernetes(id manifest.ID) bool {
+	return id.Group == "" && (id.Kind == "ServiceAccount" && id.Name == "default" || id.Kind == "ConfigMap" && id.Name == "kube-root-ca.crt")
+}
+
+// deployers begin the names of the field managers of tools that people deploy with.
+var deployers = []string{"helm", "kustomize-controller", "argocd", "terraform", "pulumi"}
+
+// deployer returns who wrote an object on a person's behalf, empty if nobody did.
+func deployer(l kube.Live) string {
+	for _, manager := range l.Others {
+		is := func(tool string) bool { return strings.HasPrefix(strings.ToLower(manager), tool) }
+		if slices.Contains(l.Adoptable, manager) || slices.ContainsFunc(deployers, is) {
+			return "put there by " + manager
+		}
+	}
+	return ""
+}

@@ -1,0 +1,148 @@
+package apply_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+func TestNamespaceInUse(t *testing.T) {
+	const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: $NS-x}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: example.com/web:1}]}}
+---
+`
+	inside := strings.NewReplacer("$NS", "$NS-x")
+	for name, c := range map[string]struct {
+		stays func(w *world, namespace string) // makes what stays in the namespace
+		want  string                           // empty: the namespace goes
+	}{
+		"nothing_else": {nil, ""},
+		"by_hand": {func(w *world, namespace string) {
+			w.byHand(inside.Replace(configMap("theirs", "1")))
+		}, "ConfigMap .*/theirs (put there by kubectl"},
+		"helm": {func(w *world, namespace string) {
+			w.as("helm", inside.Replace(configMap("theirs", "1")))
+		}, "put there by helm"},
+		"a_controller": {func(w *world, namespace string) {
+			w.as("some-controller", inside.Replace(configMap("made", "1")))
+		}, ""},
+		"another_application": {func(w *world, namespace string) {
+			other := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}
+			changes, err := w.applier.Apply(w.t.Context(), apply.Set{Owner: other, Objects: w.desired(inside.Replace(configMap("theirs", "1")))})
+			w.must(err)
+			w.must(changes.Err())
+		}, "of application Kustomization.flux-system.other"},
+		"kept": {func(w *world, namespace string) {
+			w.must(w.admin.Edit(w.t.Context(), "ConfigMap", namespace, "a", `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}}}`))
+		}, "annotations say to keep it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			namespace := w.namespace + "-x"
+			t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", namespace) })
+			w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n---\n" + inside.Replace(configMap("a", "1")) + deployment)
+			w.until("the Deployment's Pods are there and every namespace has its own", func(ctx context.Context) error {
+				_, err := w.admin.Get(ctx, "ConfigMap", namespace, "kube-root-ca.crt")
+				return err
+			})
+			if c.stays != nil {
+				c.stays(w, namespace)
+			}
+			changes := w.try(w.set(""))
+			if c.want == "" {
+				if changes.Err() != nil || len(w.inventory.Items) != 0 {
+					t.Error(changes)
+				}
+				return
+			}
+			before, after, _ := strings.Cut(c.want, ".*")
+			if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), before) || !strings.Contains(changes.Err().Error(), after) {
+				t.Fatal(changes)
+			}
+			if ns, err := w.admin.Get(t.Context(), "Namespace", "", namespace); err != nil || ns.GetDeletionTimestamp() != nil {
+				t.Error("the namespace is going", err)
+			}
+		})
+	}
+}
+
+// A Namespace that leaves Git while something in it stays in Git is kept.
+func TestNamespaceStillWanted(t *testing.T) {
+	w := newWorld(t)
+	in := strings.ReplaceAll(configMap("a", "1"), "$NS", "$NS-x")
+	t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", w.namespace+"-x") })
+	w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n---\n" + in)
+	if changes := w.try(w.set(in)); changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), "a (still in Git)") {
+		t.Error(changes)
+	}
+}
+
+// as applies YAML under another field manager.
+func (w *world) as(manager, yaml string) {
+	w.t.Helper()
+	for _, d := range w.desired(yaml) {
+		loaded, err := d.Load(w.t.Context())
+		w.must(err)
+		_, err = w.client.Apply(w.t.Context(), loaded.Object, kube.ApplyOptions{FieldManager: manager})
+		w.must(err)
+	}
+}
+
+// A CustomResourceDefinition whose objects cannot be seen is kept.
+func TestDefinitionUnserved(t *testing.T) {
+	w := newWorld(t)
+	crd := func(served string) string {
+		return `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: lamps.unserved.example.com}
+spec:
+  group: unserved.example.com
+  scope: Namespaced
+  names: {kind: Lamp, plural: lamps, singular: lamp}
+  versions: [{name: v1, served: ` + served + `, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+---
+`
+	}
+	w.apply(crd("true"))
+	w.until("the kind is served", func(ctx context.Context) error {
+		return w.admin.Apply(ctx, []byte("apiVersion: unserved.example.com/v1\nkind: Lamp\nmetadata: {name: by-hand, namespace: "+w.namespace+"}"))
+	})
+	definition := bundle.ObjectIdentity{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition", Name: "lamps.unserved.example.com"}
+	lamp := bundle.ObjectIdentity{Group: "unserved.example.com", Version: "v1", Kind: "Lamp", Namespace: w.namespace, Name: "by-hand"}
+	w.apply(crd("false"))
+	w.until("the version is not served", func(ctx context.Context) error {
+		if _, err := w.client.Look(ctx, lamp, false); kube.ReasonOf(err) != kube.NoMatch {
+			return fmt.Errorf("it is: %v", err)
+		}
+		return nil
+	})
+	changes := w.try(w.set(""))
+	if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), "no version of it is served") {
+		t.Fatal(changes)
+	}
+	w.apply(crd("true"))
+	w.until("the version is served again", func(ctx context.Context) error {
+		w.client.Invalidate("unserved.example.com")
+		_, err := w.client.Look(ctx, lamp, false)
+		return err
+	})
+	w.must(w.admin.Delete(t.Context(), "Lamp.unserved.example.com", w.namespace, "by-hand"))
+	if w.apply(""); len(w.inventory.Items) != 0 {
+		t.Error(w.inventory.IDs())
+	}
+	if _, err := w.client.Look(t.Context(), definition, false); kube.ReasonOf(err) != kube.NotFound && err != nil {
+		t.Error(err)
+	}
+}

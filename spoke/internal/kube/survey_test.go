@@ -1,0 +1,52 @@
+package kube
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+)
+
+const discovery = `{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","items":[
+	{"metadata":{"name":"apps"},"versions":[
+		{"version":"v1","freshness":"Current","resources":[
+			{"resource":"deployments","responseKind":{"group":"apps","version":"v1","kind":"Deployment"},"scope":"Namespaced","verbs":["get","list"],
+				"subresources":[{"subresource":"scale","verbs":["get"]}]},
+			{"resource":"clusterthings","responseKind":{"kind":"ClusterThing"},"scope":"Cluster","verbs":["list"]},
+			{"resource":"reviews","responseKind":{"kind":"Review"},"scope":"Namespaced","verbs":["create"]},
+			{"resource":"../secrets","responseKind":{"kind":"Path"},"scope":"Namespaced","verbs":["list"]}]},
+		{"version":"v1beta1","resources":[
+			{"resource":"deployments","responseKind":{"kind":"Deployment"},"scope":"Namespaced","verbs":["list"]},
+			{"resource":"olds","responseKind":{"kind":"Old"},"scope":"Namespaced","verbs":["list"]}]}]},
+	{"metadata":{"name":"metrics.example.com"},"versions":[{"version":"v1","freshness":"Stale"}]}]}`
+
+func TestNamespaced(t *testing.T) {
+	c, s := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api" {
+			fmt.Fprint(w, `{"items":[{"metadata":{},"versions":[{"version":"v1","resources":[
+				{"resource":"configmaps","responseKind":{"version":"v1","kind":"ConfigMap"},"scope":"Namespaced","verbs":["list"]}]}]}]}`)
+			return
+		}
+		fmt.Fprint(w, discovery)
+	})
+	got, err := c.Namespaced(t.Context())
+	want := []Mapping{
+		{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true},
+		{Group: "apps", Version: "v1", Kind: "Deployment", Resource: "deployments", Namespaced: true},
+		{Group: "apps", Version: "v1beta1", Kind: "Old", Resource: "olds", Namespaced: true},
+	}
+	if err != nil || !slices.Equal(got, want) || s.requests() != "GET /api\nGET /apis" {
+		t.Errorf("%v, %v\n%s", got, err, s.requests())
+	}
+}
+
+func TestNamespacedRefused(t *testing.T) {
+	for name, code := range map[string]int{"forbidden": 403, "not_acceptable": 406, "down": 500} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+			if got, err := c.Namespaced(t.Context()); err == nil {
+				t.Errorf("%v", got)
+			}
+		})
+	}
+}
