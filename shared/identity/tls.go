@@ -145,15 +145,10 @@ func verifyHub(state tls.ConnectionState, roots *x509.CertPool, now time.Time) (
 	if len(state.PeerCertificates) == 0 {
 		return ID{}, errors.New("it shows no certificate")
 	}
-	intermediates := x509.NewCertPool()
-	for _, certificate := range state.PeerCertificates[1:] {
-		intermediates.AddCert(certificate)
-	}
-	chains, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots:         roots,
-		Intermediates: intermediates,
-		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	chains, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{ // an authority signs leaves only
+		Roots:       roots,
+		CurrentTime: now,
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
 		return ID{}, explain(err, now)

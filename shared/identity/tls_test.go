@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,41 +107,100 @@ func TestSpokesAndHubKnowEachOther(t *testing.T) {
 }
 
 // trustOnly is a credential that trusts and shows nothing.
-func trustOnly(a *Authority) *Credential {
+func trustOnly(trusted ...*Authority) *Credential {
 	c := new(Credential)
-	c.Set(tls.Certificate{}, authorities(a, nil))
+	c.Set(tls.Certificate{}, authorities(nil, trusted))
 	return c
 }
 
+// TestAClientRefusesWhoeverIsNotItsHub has a client that shows no certificate, so that only its own checks can fail.
 func TestAClientRefusesWhoeverIsNotItsHub(t *testing.T) {
 	a, foreign := newAuthority(t), newAuthority(t)
-	spoke := credentialOf(t, a, Cluster, "a")
 	want := ID{a.TrustDomain(), Hub, "hub"}
+	anyHub, ourHub, ofBoth := ClientTLS(trustOnly(a), ID{}), ClientTLS(trustOnly(a), want), ClientTLS(trustOnly(a, foreign), want)
+	pinned := PinnedClientTLS(a.Pin())
+	server, ended := x509.ExtKeyUsageServerAuth, -time.Minute
 	for name, c := range map[string]struct {
 		server *Credential
 		client *tls.Config
 	}{
-		"another authority's hub":            {credentialOf(t, foreign, Hub, "hub"), ClientTLS(spoke, want)},
-		"another authority's, any accepted":  {credentialOf(t, foreign, Hub, "hub"), ClientTLS(spoke, ID{})},
-		"a spoke that serves":                {credentialOf(t, a, Cluster, "hub"), ClientTLS(spoke, ID{})},
-		"an operator that serves":            {credentialOf(t, a, Operator, "hub"), ClientTLS(spoke, ID{})},
-		"a spoke that serves, to a new one":  {credentialOf(t, a, Cluster, "hub"), PinnedClientTLS(a.Pin())},
-		"a hub of another name":              {credentialOf(t, a, Hub, "other"), ClientTLS(spoke, want)},
-		"a hub of another trust domain":      {credentialOf(t, foreign, Hub, "hub"), ClientTLS(credentialOf(t, a, Cluster, "a", a, foreign), want)},
-		"another authority's, by pin":        {credentialOf(t, foreign, Hub, "hub"), PinnedClientTLS(a.Pin())},
-		"no pin":                             {credentialOf(t, a, Hub, "hub"), PinnedClientTLS("")},
-		"nobody trusted":                     {credentialOf(t, a, Hub, "hub"), ClientTLS(new(Credential), ID{})},
-		"a hub without a certificate":        {new(Credential), ClientTLS(spoke, ID{})},
-		"a leaf that shows a pinned CA":      {impostor(t, foreign, a), PinnedClientTLS(a.Pin())},
-		"a hub in another's trust domain":    {smuggled(t, foreign, ID{a.TrustDomain(), Hub, "hub"}), ClientTLS(credentialOf(t, a, Cluster, "a", a, foreign), want)},
-		"a certificate for clients only":     {serving(t, a, x509.ExtKeyUsageClientAuth, time.Hour), ClientTLS(spoke, ID{})},
-		"a hub whose certificate has ended":  {serving(t, a, x509.ExtKeyUsageServerAuth, -time.Minute), ClientTLS(spoke, ID{})},
-		"the same, to a spoke that joins":    {serving(t, a, x509.ExtKeyUsageServerAuth, -time.Minute), PinnedClientTLS(a.Pin())},
-		"an authority that serves by itself": {selfServing(a), PinnedClientTLS(a.Pin())},
+		"another_authority":                {credentialOf(t, foreign, Hub, "hub"), ourHub},
+		"another_authority_any_accepted":   {credentialOf(t, foreign, Hub, "hub"), anyHub},
+		"another_authority_pinned":         {credentialOf(t, foreign, Hub, "hub"), pinned},
+		"spoke":                            {credentialOf(t, a, Cluster, "hub"), anyHub},
+		"spoke_pinned":                     {credentialOf(t, a, Cluster, "hub"), pinned},
+		"operator":                         {credentialOf(t, a, Operator, "hub"), anyHub},
+		"spoke_that_may_serve":             {serving(t, a, "/cluster/hub", server, time.Hour), anyHub},
+		"spoke_that_may_serve_pinned":      {serving(t, a, "/cluster/hub", server, time.Hour), pinned},
+		"operator_that_may_serve":          {serving(t, a, "/operator/hub", server, time.Hour), anyHub},
+		"operator_that_may_serve_pinned":   {serving(t, a, "/operator/hub", server, time.Hour), pinned},
+		"role_that_nobody_has":             {serving(t, a, "/hubs/hub", server, time.Hour), anyHub},
+		"hub_of_another_name":              {credentialOf(t, a, Hub, "other"), ourHub},
+		"hub_of_another_trust_domain":      {credentialOf(t, foreign, Hub, "hub"), ofBoth},
+		"hub_in_anothers_trust_domain":     {smuggled(t, foreign, want), ofBoth},
+		"hub_in_anothers_trust_domain_any": {smuggled(t, foreign, want), ClientTLS(trustOnly(a, foreign), ID{})},
+		"no_pin":                           {credentialOf(t, a, Hub, "hub"), PinnedClientTLS("")},
+		"nobody_trusted":                   {credentialOf(t, a, Hub, "hub"), ClientTLS(new(Credential), ID{})},
+		"leaf_that_shows_a_pinned_CA":      {impostor(t, foreign, a), pinned},
+		"for_clients_only":                 {serving(t, a, "/hub/hub", x509.ExtKeyUsageClientAuth, time.Hour), anyHub},
+		"for_clients_only_pinned":          {serving(t, a, "/hub/hub", x509.ExtKeyUsageClientAuth, time.Hour), pinned},
+		"ended":                            {serving(t, a, "/hub/hub", server, ended), anyHub},
+		"ended_pinned":                     {serving(t, a, "/hub/hub", server, ended), pinned},
+		"authority_that_serves":            {selfServing(a), anyHub},
+		"authority_that_serves_pinned":     {selfServing(a), pinned},
 	} {
-		if err := talk(listen(t, ServerTLS(c.server)), c.client); err == nil {
-			t.Errorf("%s is let in", name)
+		t.Run(name, func(t *testing.T) {
+			address := listen(t, ServerTLS(c.server))
+			if err := talk(address, c.client); err == nil {
+				t.Error("is let in")
+			}
+			whoever := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}, InsecureSkipVerify: true}
+			if err := talk(address, whoever); err != nil {
+				t.Errorf("the server itself does not serve: %v", err)
+			}
+		})
+	}
+	if err := talk(listen(t, ServerTLS(new(Credential))), anyHub); err == nil {
+		t.Error("a hub without a certificate is let in")
+	}
+}
+
+// TestTLS12 has a server and a client that speak nothing newer.
+func TestTLS12(t *testing.T) {
+	a := newAuthority(t)
+	old := func(c *tls.Config) *tls.Config {
+		c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+		return c
+	}
+	hub := credentialOf(t, a, Hub, "hub")
+	server := listen(t, old(&tls.Config{Certificates: []tls.Certificate{*hub.Certificate()}, NextProtos: []string{"h2"}}))
+	for name, config := range map[string]*tls.Config{"known": ClientTLS(trustOnly(a), ID{}), "pinned": PinnedClientTLS(a.Pin())} {
+		if err := talk(server, config); err == nil {
+			t.Errorf("%s: an old hub is let in", name)
 		}
+		if err := talk(server, old(config)); err != nil { // it is the version alone
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := talk(listen(t, ServerTLS(hub)), old(ClientTLS(credentialOf(t, a, Cluster, "a"), ID{}))); err == nil {
+		t.Error("an old client is let in")
+	}
+}
+
+// TestWithoutTheHandshake holds the checks to what the configurations of TLS leave them nothing of.
+func TestWithoutTheHandshake(t *testing.T) {
+	a := newAuthority(t)
+	leaf := certificateOf(t, a, Cluster, "a").Leaf
+	if err := verifyClient(tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}); err == nil {
+		t.Error("a client certificate that was not verified is let in")
+	}
+	if err := verifyClient(tls.ConnectionState{}); err != nil {
+		t.Errorf("a client without a certificate: %v", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(a.Certificate())
+	if id, err := verifyHub(tls.ConnectionState{}, roots, time.Now()); err == nil {
+		t.Errorf("a server without a certificate is %s", id)
 	}
 }
 
@@ -171,12 +231,12 @@ func smuggled(t *testing.T, a *Authority, id ID) *Credential {
 	return credentialFor(t, key, chain, a)
 }
 
-// serving is a hub's certificate of one use that ends after left.
-func serving(t *testing.T, a *Authority, use x509.ExtKeyUsage, left time.Duration) *Credential {
+// serving is a certificate of a role and name, and of one use, that ends after left.
+func serving(t *testing.T, a *Authority, path string, use x509.ExtKeyUsage, left time.Duration) *Credential {
 	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		URIs:         []*url.URL{{Scheme: "spiffe", Host: a.TrustDomain(), Path: "/hub/hub"}},
+		URIs:         []*url.URL{{Scheme: "spiffe", Host: a.TrustDomain(), Path: path}},
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(left),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
@@ -201,32 +261,47 @@ func credentialFor(t *testing.T, key crypto.Signer, chain [][]byte, a *Authority
 }
 
 func TestAPinMismatchIsErrPin(t *testing.T) {
-	a := newAuthority(t)
-	address := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub")))
+	hub := credentialOf(t, newAuthority(t), Hub, "hub")
+	address := listen(t, ServerTLS(hub))
 	if err := talk(address, PinnedClientTLS(newAuthority(t).Pin())); !errors.Is(err, ErrPin) {
 		t.Errorf("%v, want ErrPin", err)
+	}
+	if err := talk(address, PinnedClientTLS(PinOf(hub.Certificate().Leaf))); !errors.Is(err, ErrPin) {
+		t.Errorf("the pin of a key that is no authority's: %v, want ErrPin", err)
 	}
 }
 
 func TestAHubRefusesForeignCertificates(t *testing.T) {
 	a, foreign := newAuthority(t), newAuthority(t)
-	address := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub")))
-	ended := serving(t, a, x509.ExtKeyUsageClientAuth, -time.Minute)
-	for name, client := range map[string]*Credential{
-		"another authority's spoke":       credentialOf(t, foreign, Cluster, "a", a),
-		"another authority's operator":    credentialOf(t, foreign, Operator, "admin", a),
-		"a certificate that has ended":    ended,
-		"a self-signed one of our domain": selfSigned(t, a),
-	} {
-		if err := talk(address, ClientTLS(client, ID{})); err == nil {
-			t.Errorf("%s is let in", name)
-		}
-	}
+	ours := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub")))
 	both := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub", a, foreign)))
-	intruder := smuggled(t, foreign, ID{a.TrustDomain(), Cluster, "a"})
-	intruder.Set(*intruder.Certificate(), authorities(a, nil))
-	if err := talk(both, ClientTLS(intruder, ID{})); err == nil {
-		t.Error("an authority speaks for another one's trust domain")
+	client := x509.ExtKeyUsageClientAuth
+	for name, c := range map[string]struct {
+		address string
+		client  *Credential
+	}{
+		"another_authoritys_spoke":    {ours, credentialOf(t, foreign, Cluster, "a")},
+		"another_authoritys_operator": {ours, credentialOf(t, foreign, Operator, "admin")},
+		"ended":                       {ours, serving(t, a, "/cluster/a", client, -time.Minute)},
+		"for_servers_only":            {ours, serving(t, a, "/cluster/a", x509.ExtKeyUsageServerAuth, time.Hour)},
+		"role_that_nobody_has":        {ours, serving(t, a, "/clusters/a", client, time.Hour)},
+		"name_of_two_parts":           {ours, serving(t, a, "/cluster/a/b", client, time.Hour)},
+		"authority":                   {ours, selfServing(a)},
+		"self_signed":                 {ours, selfSigned(t, a)},
+		"anothers_trust_domain":       {both, smuggled(t, foreign, ID{a.TrustDomain(), Cluster, "a"})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := ClientTLS(trustOnly(a), ID{})
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return c.client.Certificate(), nil // whatever our own clients would say to it
+			}
+			if err := talk(c.address, config); err == nil || !strings.Contains(err.Error(), "remote error") {
+				t.Errorf("want the hub to refuse, got %v", err)
+			}
+		})
+	}
+	if err := talk(both, ClientTLS(credentialOf(t, foreign, Cluster, "a", a), ID{})); err != nil {
+		t.Errorf("a spoke of an authority that is trusted: %v", err)
 	}
 }
 
@@ -247,16 +322,6 @@ func selfSigned(t *testing.T, a *Authority) *Credential {
 		t.Fatal(err)
 	}
 	return credentialFor(t, key, [][]byte{der}, a)
-}
-
-func TestOldTLSIsRefused(t *testing.T) {
-	a := newAuthority(t)
-	address := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub")))
-	config := ClientTLS(credentialOf(t, a, Cluster, "a"), ID{})
-	config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	if err := talk(address, config); err == nil {
-		t.Error("TLS 1.2 is let in")
-	}
 }
 
 func TestCredentialsChangeWithoutARestart(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/e2e/level"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -42,6 +43,19 @@ func (r *rig) count() *atomic.Int64 {
 	n := &atomic.Int64{}
 	r.server.log = slog.New(countLines{slog.DiscardHandler, n})
 	return n
+}
+
+// attack gives do a client of the cluster, and holds the hub to having nothing left of it when the client has gone.
+func (r *rig) attack(cluster string, do func(client spokev1.SpokeServiceClient)) {
+	r.t.Helper()
+	conn := r.connect(identity.Cluster, cluster)
+	client := spokev1.NewSpokeServiceClient(conn)
+	_, err := client.Report(context.Background(), &spokev1.ReportRequest{}) // what is made once is there
+	must(r.t, err)
+	before := level.Take()
+	do(client)
+	must(r.t, conn.Close())
+	must(r.t, before.Return(20*time.Second))
 }
 
 // eventsOf counts the events about the Cluster of that name.
@@ -77,18 +91,19 @@ func TestHostileAcks(t *testing.T) {
 		"the_same_rejection":              {func(d bundle.ID, _ int) bundle.ID { return d }, spokev1.AckStage_ACK_STAGE_REJECTED, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			r := newRig(t)
 			r.cluster("a", false)
 			row := r.desire("a", 1000)
 			lines := r.count()
-			c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
-			c.offer()
-			for i := range n {
-				c.ack(tt.bundle(row.Bundle, i), tt.stage, strings.Repeat("x", 4096))
-			}
-			c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
-			r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle && s.Rejected == "" })
+			r.attack("a", func(client spokev1.SpokeServiceClient) {
+				c := r.open(client, bundle.ID{}, 0)
+				c.offer()
+				for i := range n {
+					c.ack(tt.bundle(row.Bundle, i), tt.stage, strings.Repeat("x", 4096))
+				}
+				c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
+				r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle && s.Rejected == "" })
+			})
 			if got := lines.Load(); got < 1 || got > int64(tt.lines) {
 				t.Errorf("%d lines in the log, want 1 to %d", got, tt.lines)
 			}
@@ -144,17 +159,18 @@ func TestHostileHellos(t *testing.T) {
 	r.cluster("b", false)
 	r.desire("a", 5)
 	lines := r.count()
-	client := r.dial(identity.Cluster, "a")
-	var err error
-	for n := range 2 * helloBurst {
-		if _, err = r.hello(client, madeUp(9, n), 0).Recv(); err != nil { // each claims another bundle, newer than the hub's
-			break
+	r.attack("a", func(client spokev1.SpokeServiceClient) {
+		var err error
+		for n := range 2 * helloBurst {
+			if _, err = r.hello(client, madeUp(9, n), 0).Recv(); err != nil { // each claims another bundle, newer than the hub's
+				break
+			}
 		}
-	}
-	wantCode(t, err, codes.Unavailable)
-	if !asksToWait(err) {
-		t.Errorf("it does not say when to come back: %v", err)
-	}
+		wantCode(t, err, codes.Unavailable)
+		if !asksToWait(err) {
+			t.Errorf("it does not say when to come back: %v", err)
+		}
+	})
 	r.written()
 	// HubBehind and DuplicateSpoke
 	if n, logged := r.eventsOf("a"), lines.Load(); n > 2*warningBurst+1 || logged > 2*warningBurst {
@@ -186,23 +202,25 @@ func TestHostileReports(t *testing.T) {
 	t.Run("bytes_kept", func(t *testing.T) {
 		r := newRig(t)
 		r.cluster("a", false)
-		client := r.dial(identity.Cluster, "a")
-		var err error
-		sent := 0
-		for ; err == nil && sent < 40; sent++ {
-			a := report(fmt.Sprint("made-up-", sent), "")
-			a.Inventory = inventory()
-			_, err = client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}})
-		}
-		wantCode(t, err, codes.ResourceExhausted)
-		if sent < 10 {
-			t.Errorf("refused after %d", sent)
-		}
+		r.attack("a", func(client spokev1.SpokeServiceClient) {
+			var err error
+			sent := 0
+			for ; err == nil && sent < 40; sent++ {
+				a := report(fmt.Sprint("made-up-", sent), "")
+				a.Inventory = inventory()
+				_, err = client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}})
+			}
+			wantCode(t, err, codes.ResourceExhausted)
+			if sent < 10 {
+				t.Errorf("refused after %d", sent)
+			}
+		})
 		if n := r.stored("a"); n > maxReported {
 			t.Errorf("%d bytes are kept", n)
 		}
 		// What the cluster has may change and shrink.
-		_, err = client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("made-up-0", "short")}})
+		client := r.dial(identity.Cluster, "a")
+		_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("made-up-0", "short")}})
 		must(t, err)
 		_, err = client.Report(t.Context(), &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("app", "")}})
 		must(t, err)

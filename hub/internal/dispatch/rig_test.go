@@ -89,11 +89,16 @@ func (r *rig) credential(role, name string) *identity.Credential {
 // dial connects as somebody.
 func (r *rig) dial(role, name string) spokev1.SpokeServiceClient {
 	r.t.Helper()
+	return spokev1.NewSpokeServiceClient(r.connect(role, name))
+}
+
+func (r *rig) connect(role, name string) *grpc.ClientConn {
+	r.t.Helper()
 	config := identity.ClientTLS(r.credential(role, name), identity.ID{TrustDomain: r.authority.TrustDomain()})
 	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
 	must(r.t, err)
 	r.t.Cleanup(func() { _ = conn.Close() })
-	return spokev1.NewSpokeServiceClient(conn)
+	return conn
 }
 
 func (r *rig) update(fn func(tx *store.Tx) error) {
