@@ -126,7 +126,7 @@ func New(c Config) *Agent {
 		c.Metrics = NewMetrics(nil)
 	}
 	a := &Agent{
-		Config: c, model: newModel(c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
+		Config: c, model: newModel(c.Cluster.Name, c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
 		inventories: map[bundle.Owner]*inventory.Inventory{}, cancels: map[bundle.Owner]context.CancelFunc{},
 		seen: map[manifest.ID]time.Time{}, kept: map[manifest.Digest]bool{},
 		sealed: map[bundle.Owner]sealedFiles{}, learned: map[bundle.Owner]time.Time{},

@@ -34,7 +34,7 @@ func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 	default:
 		n.standing = unlisted
 		n.kept = Condition{Status: "False", Reason: reasonRemovalHeld, Message: "not in the bundle, and not removed by the hub, " +
-			"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster"}
+			"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " + m.cluster}
 	}
 	if n.standing == was && n.app == nil && (was == leaving || wasKept.Status != "") {
 		return nil
@@ -86,5 +86,5 @@ func (m *model) guard(b *bundle.Bundle) error {
 		return nil
 	}
 	return fmt.Errorf("removal held: with all that left the bundle, %d of the %d objects of this cluster would be deleted; "+
-		"bring it back in Git, or run: nave confirm cluster", gone, owned)
+		"bring it back in Git, or run: nave confirm cluster %s", gone, owned, m.cluster)
 }

@@ -29,7 +29,8 @@ const maxRunning = 8
 
 // model is everything that the agent decides by.
 type model struct {
-	jitter func() float64 // in [0,1); injected
+	cluster string         // its name, for messages
+	jitter  func() float64 // in [0,1); injected
 
 	now    time.Time // of the latest input
 	bundle bundle.ID

@@ -21,8 +21,8 @@ const (
 	maxOfferRetry   = time.Minute
 )
 
-func newModel(jitter func() float64) *model {
-	return &model{jitter: jitter, nodes: map[bundle.Owner]*node{}}
+func newModel(cluster string, jitter func() float64) *model {
+	return &model{cluster: cluster, jitter: jitter, nodes: map[bundle.Owner]*node{}}
 }
 
 // step lets the model take in what happened and returns what to do about it.

@@ -48,7 +48,7 @@ func play(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{m: newModel(func() float64 { return 0.5 }), words: map[manifest.Digest]string{}}
+	s := &script{m: newModel("east", func() float64 { return 0.5 }), words: map[manifest.Digest]string{}}
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
 		input, want, _ := strings.Cut(block, "----\n")
