@@ -11,10 +11,10 @@ import (
 // tab, invisible ones and those that turn the direction of text are replaced by U+FFFD.
 func Printable(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) {
-			return r
+		if Unprintable(r) {
+			return utf8.RuneError
 		}
-		return utf8.RuneError
+		return r
 	}, s)
 	if len(s) <= limit {
 		return s
@@ -25,4 +25,10 @@ func Printable(s string, limit int) string {
 		cut--
 	}
 	return s[:cut] + ellipsis
+}
+
+// Unprintable reports whether a terminal obeys a character, whether it turns the direction of text, or whether a reader
+// does not see it. A line break and a tab are printable.
+func Unprintable(r rune) bool {
+	return r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co)
 }

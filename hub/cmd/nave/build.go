@@ -13,7 +13,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -211,7 +210,7 @@ func ignored(root string, flag []string) (func(string, bool) bool, error) {
 // printDocuments writes objects as YAML documents.
 func printDocuments(out io.Writer, objects []*manifest.Object) error {
 	for _, o := range objects {
-		text, err := yaml.Marshal(o.Object)
+		text, err := yamlText(o.Object)
 		if err != nil {
 			return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -94,11 +95,17 @@ func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name 
 	return err
 }
 
+// imageName is what may stand in a manifest in the place of an image.
+var imageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+
 const defaultImage = "ghcr.io/navefleet/nave-spoke:latest" // as deploy/spoke/deployment.yaml has it
 
 // printJoinManifest prints the spoke's base and what it needs to find and to trust this hub.
 func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinTokenResponse, n newCluster) error {
 	const namespace = "nave-system"
+	if n.image != "" && !imageName.MatchString(n.image) {
+		return fmt.Errorf("the spoke's image %q is not the name of one: give it with --image", n.image)
+	}
 	config := map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "nave-spoke", "namespace": namespace},
 		"data": map[string]any{
@@ -123,11 +130,11 @@ func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinToken
 		documents = append(documents, text)
 	}
 	for _, o := range []map[string]any{config, secret} {
-		b, err := yaml.Marshal(o)
+		text, err := yamlText(o)
 		if err != nil {
 			return err
 		}
-		documents = append(documents, string(b))
+		documents = append(documents, text)
 	}
 	_, err := fmt.Fprint(out, strings.Join(documents, "---\n"))
 	return err

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -61,13 +60,13 @@ func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv
 }
 
 func printHead(out io.Writer, key *adminv1.ObjectKey, object map[string]any) {
-	fmt.Fprintf(out, "Name:       %s\n", key.GetName())
+	fmt.Fprintf(out, "Name:       %s\n", oneLine(key.GetName()))
 	for _, line := range [][2]string{{"Namespace:", key.GetNamespace()}, {"Cluster:", key.GetCluster()}, {"Kind:", key.GetKind()}} {
 		if line[1] != "" {
-			fmt.Fprintf(out, "%-11s %s\n", line[0], line[1])
+			fmt.Fprintf(out, "%-11s %s\n", line[0], oneLine(line[1]))
 		}
 	}
-	fmt.Fprintf(out, "Labels:     %s\n", labels(row{object: object}))
+	fmt.Fprintf(out, "Labels:     %s\n", oneLine(labels(row{object: object})))
 }
 
 func printConditions(out io.Writer, object map[string]any) error {
@@ -81,8 +80,10 @@ func printConditions(out io.Writer, object map[string]any) error {
 		since := fmt.Sprint(c["lastTransitionTime"])
 		if t, err := time.Parse(time.RFC3339, since); err == nil {
 			since = age(t)
+		} else {
+			since = oneLine(since)
 		}
-		_, err := fmt.Fprintf(out, "  %-12v %-8v %-5s %v: %v\n", c["type"], c["status"], since, c["reason"], indent(fmt.Sprint(c["message"])))
+		_, err := fmt.Fprintf(out, "  %-12v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]), indent(fmt.Sprint(c["message"])))
 		if err != nil {
 			return err
 		}
@@ -90,15 +91,15 @@ func printConditions(out io.Writer, object map[string]any) error {
 	return nil
 }
 
-// indent keeps the further lines of a message below its first.
-func indent(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n      ") }
+// word returns a field that should be one word.
+func word(v any) string { return oneLine(fmt.Sprint(v)) }
 
 func printSection(out io.Writer, title string, v any) error {
-	b, err := yaml.Marshal(v)
+	text, err := yamlText(v)
 	if err != nil {
 		return err
 	}
-	text := strings.TrimSpace(string(b))
+	text = strings.TrimSpace(text)
 	_, err = fmt.Fprintf(out, "%s:\n  %s\n", title, strings.ReplaceAll(text, "\n", "\n  "))
 	return err
 }
@@ -113,7 +114,7 @@ func printEvents(out io.Writer, events []*adminv1.Event, margin string, named bo
 		if named {
 			object = show(e.GetObject()) + ": "
 		}
-		if _, err := fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), e.GetType(), e.GetReason(), object, oneLine(e.GetMessage())); err != nil {
+		if _, err := fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()), oneLine(e.GetReason()), object, oneLine(e.GetMessage())); err != nil {
 			return err
 		}
 	}

@@ -48,12 +48,12 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 			sign = "‖"
 		}
 		wrong = wrong || e.GetReason() != suspended
-		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, show(e.GetObject()), ageOfTime(e.GetSince()), e.GetReason())
+		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, show(e.GetObject()), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
 		if e.GetMessage() != "" {
 			fmt.Fprintf(out, "    %s\n", indent(e.GetMessage()))
 		}
 		if len(e.GetWaitsFor()) > 0 {
-			fmt.Fprintf(out, "    waits for: %s\n", strings.Join(e.GetWaitsFor(), " → "))
+			fmt.Fprintf(out, "    waits for: %s\n", oneLine(strings.Join(e.GetWaitsFor(), " → ")))
 		}
 		if e.GetAdvice() != "" {
 			fmt.Fprintf(out, "    → %s\n", indent(e.GetAdvice()))
@@ -88,9 +88,9 @@ func newTreeCommand(s *session) *cobra.Command {
 
 // printNode draws a node with its own lead, and its children with the lead of what hangs below it.
 func printNode(out io.Writer, n *adminv1.TreeNode, lead, below string) {
-	line := lead + n.GetObject()
+	line := lead + oneLine(n.GetObject())
 	if n.GetStatus() != "" {
-		line += "  " + n.GetStatus()
+		line += "  " + oneLine(n.GetStatus())
 	}
 	if n.GetMessage() != "" {
 		line += "  " + oneLine(n.GetMessage())
@@ -121,7 +121,7 @@ func newVersionCommand(s *session) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "hub:  %s (protocol %d)\n", answer.GetVersion(), answer.GetProtocol())
+				fmt.Fprintf(cmd.OutOrStdout(), "hub:  %s (protocol %d)\n", oneLine(answer.GetVersion()), answer.GetProtocol())
 				return nil
 			})(cmd, args)
 		},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -125,16 +123,15 @@ func printDocument(out io.Writer, kind api.Kind, rows []row, format string, sing
 	if single {
 		document = rows[0].object
 	}
-	b, err := json.MarshalIndent(document, "", "  ")
+	write := jsonText
+	if format == "yaml" {
+		write = yamlText
+	}
+	text, err := write(document)
 	if err != nil {
 		return fmt.Errorf("print %s: %w", kind.Plural, err)
 	}
-	if format == "yaml" {
-		if b, err = yaml.JSONToYAML(b); err != nil {
-			return fmt.Errorf("print %s: %w", kind.Plural, err)
-		}
-	}
-	_, err = out.Write(append(bytes.TrimRight(b, "\n"), '\n'))
+	_, err = fmt.Fprintln(out, strings.TrimRight(text, "\n"))
 	return err
 }
 
@@ -155,9 +152,6 @@ func printTable(out io.Writer, kind api.Kind, rows []row, wide, header bool) err
 	}
 	return w.Flush()
 }
-
-// oneLine keeps a message from breaking the table.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // watch prints the objects as they are, then each change, until it is interrupted.
 func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind, request *adminv1.WatchRequest, format string) error {

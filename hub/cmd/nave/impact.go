@@ -94,18 +94,19 @@ func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 
 func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 	if c.GetForgotten() {
-		fmt.Fprintf(out, "  cluster %s: is forgotten, and its spoke refused from then on. What runs there stays\n", c.GetCluster())
+		fmt.Fprintf(out, "  cluster %s: is forgotten, and its spoke refused from then on. What runs there stays\n", oneLine(c.GetCluster()))
 		return
 	}
-	fmt.Fprintf(out, "  cluster %s: %s\n", c.GetCluster(), total([]*adminv1.ClusterImpact{c}))
+	fmt.Fprintf(out, "  cluster %s: %s\n", oneLine(c.GetCluster()), total([]*adminv1.ClusterImpact{c}))
 	for i, a := range c.GetApplications() {
 		if i == mostApplications {
 			fmt.Fprintf(out, "    and %s more\n", count(len(c.GetApplications())-i, "application"))
 			return
 		}
-		fmt.Fprintf(out, "    %s %s/%s: %s\n", a.GetKey().GetKind(), a.GetKey().GetNamespace(), a.GetKey().GetName(), fate(a))
+		name := a.GetKey().GetKind() + " " + a.GetKey().GetNamespace() + "/" + a.GetKey().GetName()
+		fmt.Fprintf(out, "    %s: %s\n", oneLine(name), fate(a))
 		for _, object := range a.GetPruned() {
-			fmt.Fprintf(out, "      %s\n", object)
+			fmt.Fprintf(out, "      %s\n", oneLine(object))
 		}
 	}
 }

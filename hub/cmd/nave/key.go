@@ -51,7 +51,7 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 
 // show writes a key as messages show objects.
 func show(k *adminv1.ObjectKey) string {
-	return api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(), Name: k.GetName()}.String()
+	return oneLine(api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(), Name: k.GetName()}.String())
 }
 
 // elsewhere makes "not found" helpful: the object may be one of a cluster's graph.

@@ -66,7 +66,7 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "✔ %s: %s\n", show(k), message)
+		fmt.Fprintf(out, "✔ %s: %s\n", show(k), indent(message))
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Reason is why a request failed, in the words that the spoke decides by.
@@ -150,11 +152,7 @@ func refusal(op, object string, code int, body []byte) *Error {
 // plain keeps what a person may want of a body that is not a Status, as proxies send them.
 func plain(body []byte) string {
 	const most = 200
-	s := strings.Join(strings.Fields(string(body)), " ")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
+	return telemetry.Printable(strings.Join(strings.Fields(string(body)), " "), most)
 }
 
 func classify(code int, s *metav1.Status) Reason {

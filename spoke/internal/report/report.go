@@ -259,15 +259,5 @@ func trim(a *spokev1.ApplicationReport) {
 	}
 }
 
-// cut shortens a text at a character's boundary and takes out what is no text: a message must be valid UTF-8.
-func cut(s string) string {
-	s = strings.ToValidUTF8(s, "�")
-	if len(s) <= maxText {
-		return s
-	}
-	n := maxText - len("…")
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n] + "…"
-}
+// cut makes a text fit for a report.
+func cut(s string) string { return telemetry.Printable(s, maxText) }

@@ -52,12 +52,3 @@ func TestAHubDecidesWhenSpokesComeBack(t *testing.T) {
 		}
 	}
 }
-
-func TestTextsAreCutBetweenCharacters(t *testing.T) {
-	if got := cut("äöü", 5); got != "ä…" {
-		t.Errorf("got %q", got)
-	}
-	if got := cut("short", 5); got != "short" {
-		t.Errorf("got %q", got)
-	}
-}

@@ -158,15 +158,3 @@ func (s *Session) Report(ctx context.Context, r *spokev1.ReportRequest) error {
 	_, err := hub.Report(ctx, r)
 	return causeOf(ctx, err)
 }
-
-// cut shortens a text to at most n bytes, at a character's boundary.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	n -= len("…")
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n] + "…"
-}

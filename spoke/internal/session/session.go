@@ -161,7 +161,7 @@ func (s *Session) Progress(id bundle.ID, stage spokev1.AckStage) {
 // Reject says that an offered bundle is not accepted, and why.
 func (s *Session) Reject(id bundle.ID, reason string) {
 	s.mu.Lock()
-	s.rejected = &rejection{id, cut(reason, maxReason)}
+	s.rejected = &rejection{id, telemetry.Printable(reason, maxReason)}
 	s.mu.Unlock()
 	signal(s.wake)
 }

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+const (
+	// hostile is a text that a terminal would obey, and that would show a line which nobody wrote.
+	hostile = "a\x1b[2J\x1b]0;t\x07b\u202ec\u0085d\u200be\x7f\U000e0041f\r\n" + forged + "\n"
+	forged  = "✔ forged"
+)
+
+// hostileObject is an object of a hub with hostile texts, also in keys.
+var hostileObject = map[string]any{
+	"apiVersion": "v1", "kind": hostile,
+	"metadata": map[string]any{"name": hostile, "labels": map[string]any{hostile: hostile}},
+	"spec":     map[string]any{"url": hostile, "plain\u202e": "x\u202ey", "block": "one\ntwo \u2066\n", "list": []any{hostile, true, nil}},
+	"status": map[string]any{"lastAppliedRevision": hostile, "version": hostile, "conditions": []any{
+		map[string]any{"type": "Ready", "status": "False", "reason": hostile, "message": hostile, "lastTransitionTime": hostile},
+	}},
+}
+
+// hostileHub answers each call with hostile texts in every field, or with an error of them.
+type hostileHub struct {
+	adminv1.UnimplementedAdminServiceServer
+	refuses bool
+}
+
+// answer fills a message.
+func (h *hostileHub) answer(m proto.Message) error {
+	if h.refuses {
+		return status.Error(codes.Internal, hostile)
+	}
+	fill(m.ProtoReflect(), 3)
+	return nil
+}
+
+// fill sets every field of a message, down to some depth.
+func fill(m protoreflect.Message, depth int) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		switch {
+		case f.IsMap() || f.Kind() == protoreflect.BoolKind:
+		case f.Name() == "json":
+			data, _ := json.Marshal(hostileObject)
+			m.Set(f, protoreflect.ValueOfBytes(data))
+		case f.IsList() && f.Kind() == protoreflect.StringKind:
+			m.Mutable(f).List().Append(protoreflect.ValueOfString(hostile))
+		case f.IsList() && f.Kind() == protoreflect.MessageKind && depth > 0:
+			fill(m.Mutable(f).List().AppendMutable().Message(), depth-1)
+		case f.Kind() == protoreflect.MessageKind && !f.IsList() && depth > 0 && f.Message().Name() != "Timestamp":
+			fill(m.Mutable(f).Message(), depth-1)
+		case f.Kind() == protoreflect.StringKind && !f.IsList():
+			m.Set(f, protoreflect.ValueOfString(hostile))
+		}
+	}
+}
+
+func unary[Q, A any, P interface {
+	*A
+	proto.Message
+}](h *hostileHub, _ *Q) (*A, error) {
+	answer := P(new(A))
+	err := h.answer(answer)
+	return answer, err
+}
+
+func (h *hostileHub) Get(_ context.Context, q *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	return unary[adminv1.GetRequest, adminv1.GetResponse](h, q)
+}
+
+func (h *hostileHub) List(_ context.Context, q *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	return unary[adminv1.ListRequest, adminv1.ListResponse](h, q)
+}
+
+func (h *hostileHub) Apply(_ context.Context, q *adminv1.ApplyRequest) (*adminv1.ApplyResponse, error) {
+	return unary[adminv1.ApplyRequest, adminv1.ApplyResponse](h, q)
+}
+
+func (h *hostileHub) Delete(_ context.Context, q *adminv1.DeleteRequest) (*adminv1.DeleteResponse, error) {
+	return unary[adminv1.DeleteRequest, adminv1.DeleteResponse](h, q)
+}
+
+func (h *hostileHub) Impact(_ context.Context, q *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
+	return unary[adminv1.ImpactRequest, adminv1.ImpactResponse](h, q)
+}
+
+func (h *hostileHub) Reconcile(_ context.Context, q *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
+	return unary[adminv1.ReconcileRequest, adminv1.ReconcileResponse](h, q)
+}
+
+func (h *hostileHub) CreateJoinToken(_ context.Context, q *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
+	return unary[adminv1.CreateJoinTokenRequest, adminv1.CreateJoinTokenResponse](h, q)
+}
+
+func (h *hostileHub) ListEvents(_ context.Context, q *adminv1.ListEventsRequest) (*adminv1.ListEventsResponse, error) {
+	return unary[adminv1.ListEventsRequest, adminv1.ListEventsResponse](h, q)
+}
+
+func (h *hostileHub) Tree(_ context.Context, q *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
+	return unary[adminv1.TreeRequest, adminv1.TreeResponse](h, q)
+}
+
+func (h *hostileHub) Explain(_ context.Context, q *adminv1.ExplainRequest) (*adminv1.ExplainResponse, error) {
+	return unary[adminv1.ExplainRequest, adminv1.ExplainResponse](h, q)
+}
+
+func (h *hostileHub) GetVersion(_ context.Context, q *adminv1.GetVersionRequest) (*adminv1.GetVersionResponse, error) {
+	return unary[adminv1.GetVersionRequest, adminv1.GetVersionResponse](h, q)
+}
+
+func (h *hostileHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {
+	m := &adminv1.WatchResponse{}
+	if err := h.answer(m); err != nil {
+		return err
+	}
+	m.Type = adminv1.WatchType_WATCH_TYPE_CHANGED
+	if err := stream.Send(m); err != nil {
+		return err
+	}
+	m.Type = adminv1.WatchType_WATCH_TYPE_DELETED
+	return stream.Send(m)
+}
+
+// serve starts a hostile hub and returns the file of an operator of it.
+func serve(t *testing.T, h *hostileHub) string {
+	t.Helper()
+	dir := t.TempDir()
+	authority, err := identity.LoadOrCreateAuthority(filepath.Join(dir, "ca"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Hub, Name: "hub"}
+	chain, err := authority.Issue(key.Public(), id, time.Hour, []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential := &identity.Credential{}
+	credential.Set(tls.Certificate{Certificate: chain, PrivateKey: key}, []*x509.Certificate{authority.Certificate()})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(credential))))
+	adminv1.RegisterAdminServiceServer(server, h)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	config, err := hub.IssueOperator(dir, "admin", listener.Addr().String(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config")
+	if err := config.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// nave runs a command as the program does, and returns all that it prints.
+func nave(t *testing.T, config string, args ...string) (out, errOut string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	root, fail := program(&stdout, &stderr)
+	root.SetArgs(append(args, "--config="+config, "--timeout=10s"))
+	if err := root.ExecuteContext(t.Context()); err != nil && !errors.Is(err, errReported) {
+		fail(err)
+	}
+	return stdout.String(), stderr.String()
+}
+
+// commandsOfTest are all commands that print what a hub says.
+var commandsOfTest = map[string][]string{
+	"get": {"get", "kustomizations", "-A"}, "get_clusters": {"get", "clusters", "-o", "wide"}, "get_fleets": {"get", "fleets"},
+	"get_sources": {"get", "gitrepositories", "-A", "-o", "wide"}, "get_json": {"get", "kustomizations", "-o", "json"},
+	"get_yaml": {"get", "kustomizations", "-o", "yaml"}, "watch": {"get", "kustomizations", "-w"}, "watch_json": {"get", "kustomizations", "-w", "-o", "json"},
+	"describe": {"describe", "kustomization", "a"}, "tree": {"tree", "kustomization", "a"}, "events": {"events"}, "explain": {"explain"},
+	"version": {"version"}, "reconcile": {"reconcile", "kustomization", "a", "--with-source"}, "reconcile_no_wait": {"reconcile", "kustomization", "a", "--no-wait"},
+	"delete": {"delete", "fleet", "a", "--yes"}, "suspend": {"suspend", "kustomization", "a"}, "confirm": {"confirm", "hub", "--yes"},
+	"cluster_add": {"cluster", "add", "a"}, "cluster_add_image": {"cluster", "add", "a", "--image=spoke:1"}, "cluster_list": {"cluster", "list"}, "cluster_remove": {"cluster", "remove", "a", "--yes"},
+	"apply":   {"apply", "--yes", "-f", "testdata/fleet.yaml"},
+	"missing": {"get", "fleets", hostile}, "unknown": {"get", hostile}, "flag": {"get", "--" + hostile},
+}
+
+// TestOutput runs every command against a hub that answers with hostile texts, and one that refuses with them.
+func TestOutput(t *testing.T) {
+	for name, refuses := range map[string]bool{"answers": false, "refuses": true} {
+		t.Run(name, func(t *testing.T) {
+			config := serve(t, &hostileHub{refuses: refuses})
+			for name, args := range commandsOfTest {
+				t.Run(name, func(t *testing.T) {
+					out, errOut := nave(t, config, args...)
+					if out+errOut == "" {
+						t.Error("it prints nothing")
+					}
+					checkVisible(t, out+errOut)
+				})
+			}
+		})
+	}
+}
+
+// checkVisible looks for what a terminal obeys and for lines that nobody wrote.
+func checkVisible(t *testing.T, text string) {
+	t.Helper()
+	if i := strings.IndexFunc(text, telemetry.Unprintable); i >= 0 || !utf8.ValidString(text) {
+		t.Errorf("byte %d of %q", i, text)
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, forged) {
+			t.Errorf("a line that nobody wrote in %q", text)
+		}
+	}
+}
+
+// TestOutput_documents reads back what -o json and yaml print.
+func TestOutput_documents(t *testing.T) {
+	config := serve(t, &hostileHub{})
+	for _, format := range []string{"json", "yaml"} {
+		t.Run(format, func(t *testing.T) {
+			out, errOut := nave(t, config, "get", "kustomizations", "-o", format)
+			var list struct{ Items []map[string]any }
+			read := func(data []byte, to any) error { return yaml.Unmarshal(data, to) }
+			if format == "json" {
+				read = json.Unmarshal
+			}
+			if err := read([]byte(out), &list); err != nil || len(list.Items) != 1 {
+				t.Fatalf("%v: %q\n%s", err, out, errOut)
+			}
+			if !reflect.DeepEqual(list.Items[0], hostileObject) {
+				t.Errorf("%q, want %q", list.Items[0], hostileObject)
+			}
+		})
+	}
+}
+
+// TestOutput_onePlace holds that the command prints nothing past its writers.
+func TestOutput_onePlace(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, way := range []string{"os.Std" + "out", "os.Std" + "err", "fmt.Print" + "ln(", "fmt.Print" + "f(", "fmt.Print" + "("} {
+			if uses := strings.Count(string(text), way); uses > 0 && !(file == "main.go" && uses == 1 && strings.HasPrefix(way, "os.")) {
+				t.Errorf("%s uses %s", file, way)
+			}
+		}
+	}
+}
+
+func TestVisible(t *testing.T) {
+	var out bytes.Buffer
+	v := &visible{out: &out}
+	for _, b := range []byte("grün\t\x1b[0m 東京\u202e\xff.\n") { // one byte at a time
+		if n, err := v.Write([]byte{b}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	_, _ = v.Write([]byte("\xe6\x9d"))
+	v.flush()
+	if want := "grün\t\\u001b[0m 東京\\u202e\ufffd.\n\ufffd"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
