@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,9 +11,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/manifest"
 )
-
-// cacheLife is for how long a cache stays that no fetch uses.
-const cacheLife = 7 * 24 * time.Hour
 
 func hexOf(d manifest.Digest) string { return hex.EncodeToString(d[:]) }
 
@@ -68,83 +64,4 @@ func (f *Fetcher) take(dir string) (string, error) {
 		return doomed, err
 	}
 	return doomed, nil
-}
-
-// Sweep removes what nobody needs: artifacts whose Dir keep has refused for as long as unused in calls of this process,
-// and caches that no fetch has used for a week.
-func (f *Fetcher) Sweep(ctx context.Context, keep func(dir string) bool, unused time.Duration) error {
-	if err := f.prepare(); err != nil {
-		return err
-	}
-	homes, err := filepath.Glob(filepath.Join(f.artifactsDir("*"), "*"))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	for _, home := range homes {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		dir := filepath.Join(home, treeDir)
-		if err := f.sweepArtifact(home, keep(dir), unused); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-	}
-	return f.sweepCaches(ctx)
-}
-
-// sweepArtifact removes one artifact if it has been unused for long enough. It loses its name under the lock that mark
-// takes, so that no fetch returns it after that.
-func (f *Fetcher) sweepArtifact(home string, kept bool, unused time.Duration) error {
-	f.mu.Lock()
-	if !f.expired(filepath.Join(home, treeDir), kept, unused) {
-		f.mu.Unlock()
-		return nil
-	}
-	doomed, err := f.take(home)
-	f.mu.Unlock()
-	return errors.Join(err, os.RemoveAll(doomed))
-}
-
-// expired reports whether an artifact has been unused for long enough, and if so forgets it. The caller holds the lock.
-func (f *Fetcher) expired(dir string, kept bool, unused time.Duration) bool {
-	use, ok := f.trees[dir]
-	if !ok {
-		use = &artifactUse{}
-		f.trees[dir] = use
-	}
-	switch {
-	case kept:
-		use.unused = time.Time{}
-		return false
-	case use.unused.IsZero():
-		use.unused = time.Now()
-	}
-	if time.Since(use.unused) < unused {
-		return false
-	}
-	delete(f.trees, dir)
-	return true
-}
-
-func (f *Fetcher) sweepCaches(ctx context.Context) error {
-	dirs, err := filepath.Glob(f.cacheDir("*"))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	for _, dir := range dirs {
-		info, err := os.Stat(dir)
-		if err != nil || time.Since(info.ModTime()) < cacheLife {
-			continue
-		}
-		unlock, err := lock(ctx, f.lockOf(filepath.Base(dir)))
-		if err != nil {
-			return err
-		}
-		err = f.discard(dir)
-		unlock()
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-	}
-	return nil
 }

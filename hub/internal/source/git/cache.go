@@ -53,15 +53,21 @@ func openRepository(dir string) (*repository, error) {
 	r := &repository{
 		dir:     dir,
 		objects: &objects{dir: filepath.Join(dir, "objects")},
-	}
-	text, err := os.ReadFile(r.stateFile())
-	if err != nil || json.Unmarshal(text, &r.state) != nil {
-		r.state = state{} // as good as empty
+		state:   readState(dir),
 	}
 	return r, nil
 }
 
-func (r *repository) stateFile() string { return filepath.Join(r.dir, "state") }
+func stateFile(dir string) string { return filepath.Join(dir, "state") }
+
+// readState returns what the cache in dir knows of itself; one that cannot be read is as good as empty.
+func readState(dir string) (s state) {
+	text, err := os.ReadFile(stateFile(dir))
+	if err != nil || json.Unmarshal(text, &s) != nil {
+		return state{}
+	}
+	return s
+}
 
 func (r *repository) close() { r.objects.close() }
 
@@ -78,8 +84,8 @@ func (r *repository) save() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	next := r.stateFile() + ".next"
-	if err := errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, r.stateFile())); err != nil {
+	next := stateFile(r.dir) + ".next"
+	if err := errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, stateFile(r.dir))); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	return nil

@@ -466,6 +466,73 @@ func TestSweepKeepsWhatIsWantedOrNew(t *testing.T) {
 	}
 }
 
+// TestBrokenPack has a cache whose pack or index was spoiled.
+func TestBrokenPack(t *testing.T) {
+	tree := map[string]string{}
+	for i := range 250 { // enough for a pack
+		tree[fmt.Sprint("f", i)] = fmt.Sprint("content ", i)
+	}
+	for name, spoil := range map[string]struct {
+		file string
+		size int64
+	}{
+		"no_index": {"*.idx", 0}, "short_index": {"*.idx", 500}, "index_of_one_version": {"*.idx", 8},
+		"no_pack": {"*.pack", 0}, "short_pack": {"*.pack", 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, gittest.Options{})
+			w.commit(tree)
+			w.fetch(w.main(), nil)
+			found, err := filepath.Glob(filepath.Join(w.dir, "cache", "*", "objects", "pack", spoil.file))
+			if err != nil || len(found) != 1 {
+				t.Fatalf("found %v, %v", found, err)
+			}
+			w.do(os.Chmod(found[0], 0o600))
+			w.do(os.Truncate(found[0], spoil.size))
+			w.commit(map[string]string{"f0": "changed"})
+			if a := w.fetch(w.main(), nil); files(t, a)["f0"] != "changed" || len(files(t, a)) != len(tree) {
+				t.Errorf("the artifact has %d files", len(files(t, a)))
+			}
+		})
+	}
+}
+
+// TestCacheLimit has caches of three repositories and room for one.
+func TestCacheLimit(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.fetcher = newFetcher(w.dir, git.Limits{Caches: 30 << 10}) // each takes six blocks of 4 KiB
+	var requests []git.Request
+	for i := range 3 {
+		repo, err := w.server.NewRepository(fmt.Sprint("r", i))
+		w.do(err)
+		_, err = repo.Commit(map[string]string{"a": fmt.Sprint(i), "b/c": "c"}, "change")
+		w.do(err)
+		requests = append(requests, git.Request{URL: repo.URL(), Ref: git.Reference{Branch: "main"}})
+	}
+	caches := func() []string {
+		found, err := filepath.Glob(filepath.Join(w.dir, "cache", "*"))
+		w.do(err)
+		return found
+	}
+	for _, req := range requests {
+		w.fetch(req, nil)
+	}
+	for _, dir := range caches() {
+		earlier := time.Now().Add(-time.Minute)
+		w.do(os.Chtimes(dir, earlier, earlier))
+	}
+	last := w.fetch(requests[2], nil)
+	keep := func(string) bool { return true }
+	w.do(w.fetcher.Sweep(t.Context(), keep, time.Hour))
+	id := filepath.Base(filepath.Dir(filepath.Dir(last.Dir)))
+	if left := caches(); len(left) != 1 || filepath.Base(left[0]) != id {
+		t.Errorf("left are %v, want that of %s", left, id)
+	}
+	for i, req := range requests { // nothing is lost
+		holds(t, w.fetch(req, nil), map[string]string{"a": fmt.Sprint(i), "b/c": "c"})
+	}
+}
+
 func TestHalfWrittenThingsOfAnEarlierProcessGo(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})

@@ -63,6 +63,10 @@ func TestATreeWithAnEntryThatNoHonestTreeHasIsRefused(t *testing.T) {
 		"C1 control":           line("100644", "a\u0085b", blob),
 		"not UTF-8":            line("100644", "a\xffb", blob),
 		"twice":                append(line("100644", "a", blob), line("120000", "a", blob)...),
+		"link and folder":      append(line("120000", "a", blob), line("40000", "a", emptyTree)...),
+		"linked modules":       line("120000", ".gitmodules", blob),
+		"linked MODULES":       line("120000", ".GitModules .", blob),
+		"linked short modules": line("120000", "gitmod~1", blob),
 		"unknown mode":         line("060000", "device", blob),
 		"name too long":        line("100644", strings.Repeat("a", 256), blob),
 	} {

@@ -12,8 +12,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// keep returns the files that are not ignored, as Flux decides it: .sourceignore files and spec.ignore replace the default
-// exclusions, spec.ignore comes last and so may overrule, and Git's own files are excluded first in either case.
+// keep returns the files that are not ignored, as Flux decides it: .sourceignore files and spec.ignore replace the
+// default exclusions, spec.ignore comes last and so may overrule, and Git's own files are excluded first in either
+// case.
 func (r *repository) keep(ctx context.Context, files []file, ignore *string) ([]file, error) {
 	patterns, err := r.ignoreFiles(ctx, files)
 	if err != nil {
@@ -27,11 +28,20 @@ func (r *repository) keep(ctx context.Context, files []file, ignore *string) ([]
 		matcher := sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), patterns...))
 		ignored = func(name string) bool { return matcher.Match(strings.Split(name, "/"), false) }
 	}
-	return slices.DeleteFunc(slices.Clone(files), func(f file) bool { return ignored(f.path) }), nil
+	var kept []file
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !ignored(f.path) {
+			kept = append(kept, f)
+		}
+	}
+	return kept, nil
 }
 
-// byDefault returns whether a path is excluded by default. The default patterns name files and folders wherever they are,
-// so each folder needs to be asked about only once.
+// byDefault returns whether a path is excluded by default. The default patterns name files and folders wherever they
+// are, so each folder needs to be asked about only once.
 func byDefault() func(string) bool {
 	matcher := sourceignore.NewDefaultMatcher(nil, nil)
 	folders := map[string]bool{".": false}

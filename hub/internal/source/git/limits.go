@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Limits bound one fetch. A zero field means the default beside it.
+// Limits bound one fetch, and Caches all of them. A zero field means the default beside it.
 type Limits struct {
 	Timeout    time.Duration // of the whole fetch: 60 s; at most maxTimeout
 	Advertised int64         // bytes of the server's list of references: 64 MiB
@@ -16,6 +16,7 @@ type Limits struct {
 	Total      int64         // bytes of all files of the artifact: 1 GiB
 	Files      int           // files of the artifact: 100,000; the commit's tree may hold ten times as many entries
 	File       int64         // bytes of one file: 64 MiB
+	Caches     int64         // bytes on disk of the caches of all repositories, which Sweep keeps: 16 GiB
 }
 
 // maxTimeout is the most that a request gets: a slow server holds a worker for so long.
@@ -45,6 +46,7 @@ var defaults = Limits{
 	Total:      1 << 30,
 	Files:      100_000,
 	File:       64 << 20,
+	Caches:     16 << 30,
 }
 
 // or returns l with other's values where l has none.
@@ -57,6 +59,7 @@ func (l Limits) or(other Limits) Limits {
 		Total:      cmp.Or(l.Total, other.Total),
 		Files:      cmp.Or(l.Files, other.Files),
 		File:       cmp.Or(l.File, other.File),
+		Caches:     cmp.Or(l.Caches, other.Caches),
 	}
 }
 

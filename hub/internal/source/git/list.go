@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -66,7 +67,11 @@ func (l *lister) walk(ctx context.Context, tree plumbing.Hash, dir string, depth
 }
 
 func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) error {
-	if why := badName(e.name); why != "" {
+	why := badName(e.name)
+	if why == "" && e.mode == symlink && isWayToWrite(e.name, ".gitmodules", "gitmod~1") {
+		why = "is a symlink instead of a list of submodules"
+	}
+	if why != "" {
 		return fmt.Errorf("%w: entry %q in folder %q %s", ErrTree, e.name, dir, why)
 	}
 	full := path.Join(dir, e.name)
@@ -84,8 +89,8 @@ func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) erro
 	}
 }
 
-// badName says why a name is refused, or nothing. Git itself refuses to make entries with these names; a tree that has one
-// was made to write where it should not.
+// badName says why a name is refused, or nothing. Git itself refuses to make entries with these names; a tree that has
+// one was made to write where it should not.
 func badName(name string) string {
 	switch {
 	case name == "":
@@ -100,21 +105,21 @@ func badName(name string) string {
 		return "has a name that is not UTF-8"
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return "has a control character in its name"
-	case isDotGit(name):
+	case isWayToWrite(name, ".git", "git~1"):
 		return "is a way to write .git"
 	default:
 		return ""
 	}
 }
 
-// isDotGit reports whether some file system takes a name for .git: any case; NTFS drops trailing dots and spaces, has
-// streams behind a colon and the short name git~1, and takes a backslash for a slash; HFS+ drops invisible characters.
-func isDotGit(name string) bool {
+// isWayToWrite reports whether some file system takes a name for one of these names: any case; NTFS drops trailing dots
+// and spaces, has streams behind a colon and short names such as git~1, and takes a backslash for a slash; HFS+ drops
+// invisible characters.
+func isWayToWrite(name string, names ...string) bool {
 	for part := range strings.SplitSeq(name, `\`) {
 		part, _, _ = strings.Cut(part, ":")
 		part = strings.Map(dropInvisible, part)
-		part = strings.ToLower(strings.TrimRight(part, ". "))
-		if part == ".git" || part == "git~1" {
+		if slices.Contains(names, strings.ToLower(strings.TrimRight(part, ". "))) {
 			return true
 		}
 	}

@@ -88,18 +88,48 @@ func TestSymlinksStayInTheTree(t *testing.T) {
 	}
 }
 
-func TestASubmoduleHasNoContent(t *testing.T) {
+// TestSubmodules has a submodule whose address and path would do harm if anybody followed them.
+func TestSubmodules(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
-	hash := w.commit(map[string]string{"a": "1"})
+	modules := "[submodule \"--upload-pack=touch x\"]\n\tpath = ../../outside\n\turl = " + w.server.URL() + "/other.git\n\tupdate = !touch x\n"
+	hash := w.commit(map[string]string{"a": "1", ".gitmodules": modules})
+	w.addEntry("160000", hash, "module")
+	before := w.server.Requests()
+	everything := "" // not even Git's own files are asked for more than once
+	req := w.main()
+	req.Ignore = &everything
+	holds(t, w.fetch(req, nil), map[string]string{"a": "1"})
+	if n := w.server.Requests() - before; n != 2 {
+		t.Errorf("%d requests, want the references and one transfer", n)
+	}
+}
+
+// addEntry commits an entry of a mode that no file of a work tree has.
+func (w *world) addEntry(mode, hash, name string) {
+	w.Helper()
 	for _, args := range [][]string{
-		{"update-index", "--add", "--cacheinfo", "160000," + hash + ",module"},
-		{"commit", "-q", "-m", "module"}, {"push", "-q", "origin", "HEAD"},
+		{"update-index", "--add", "--cacheinfo", mode + "," + hash + "," + name},
+		{"commit", "-q", "-m", name}, {"push", "-q", "origin", "HEAD"},
 	} {
 		if _, err := w.repo.Git(args...); err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 	}
-	holds(t, w.fetch(w.main(), nil), map[string]string{"a": "1"})
+}
+
+// TestLFS has a pointer of Git LFS: it is the file, and nothing is asked for what it points to.
+func TestLFS(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("1", 64) + "\nsize 2147483648\n"
+	w.commit(map[string]string{"big.yaml": pointer, ".gitattributes": "*.yaml filter=lfs\n", ".lfsconfig": "[lfs]\n\turl = " + w.server.URL() + "/lfs\n"})
+	before := w.server.Requests()
+	a := w.fetch(w.main(), nil)
+	if got := files(t, a)["big.yaml"]; got != pointer {
+		t.Errorf("the file is %q", got)
+	}
+	if n := w.server.Requests() - before; n != 2 {
+		t.Errorf("%d requests, want the references and one transfer", n)
+	}
 }
 
 func TestALimitNamesWhatIsOverIt(t *testing.T) {

@@ -1,0 +1,191 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+)
+
+// pkt is a line of Git's protocol.
+func pkt(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
+
+const oneID, twoID = "1111111111111111111111111111111111111111", "2222222222222222222222222222222222222222"
+
+// FuzzAdvertisement has the list of references of a hostile server, for every way to name a commit.
+func FuzzAdvertisement(f *testing.F) {
+	begin := pkt("# service=git-upload-pack\n") + "0000"
+	for _, lines := range []string{
+		begin + pkt(oneID+" HEAD\x00multi_ack side-band-64k ofs-delta shallow agent=git/2.40 symref=HEAD:refs/heads/main\n") +
+			pkt(oneID+" refs/heads/main\n") + pkt(twoID+" refs/tags/v1.0.0\n") + pkt(oneID+" refs/tags/v1.0.0^{}\n") + "0000",
+		begin + pkt(strings.Repeat("0", 40)+" capabilities^{}\x00agent=x\n") + "0000",
+		begin + pkt(oneID+" refs/heads/../../config\x00\n") + pkt("shallow "+twoID) + "0000",
+		begin + pkt(oneID+" refs/heads/main\x00allow-reachable-sha1-in-want=x =\x00\n"),
+		begin + pkt("ERR Repository not found"),
+		"0000", "", "0004", "fff0", "000000000000",
+	} {
+		f.Add([]byte(lines))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		refs, err := decodeAdvertisement(bytes.NewReader(text), Limits{Advertised: 1 << 16})
+		if err != nil {
+			_ = classify(err)
+			return
+		}
+		for _, ref := range []Reference{
+			{}, {Branch: "main"}, {Tag: "v1.0.0"}, {SemVer: ">=1.0.0-0"}, {Name: "HEAD"}, {Commit: oneID}, {Commit: twoID, Branch: "main"},
+		} {
+			choice, err := resolve(ref, refs)
+			if (err == nil) != (len(choice.candidates) > 0) || err != nil && !errors.Is(err, ErrReferenceNotFound) {
+				t.Errorf("%s: %d candidates, %v", ref, len(choice.candidates), err)
+			}
+		}
+	})
+}
+
+// scripted is a session whose server answers with these bytes.
+type scripted struct{ answer []byte }
+
+func (s scripted) advertise(context.Context) (*packp.AdvRefs, error) { return packp.NewAdvRefs(), nil }
+func (s scripted) ask(context.Context, *packp.UploadPackRequest) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(s.answer)), nil
+}
+func (s scripted) close() {}
+
+// FuzzUploadPack has the answer of a hostile server to a request, in every form that a pack may come in.
+func FuzzUploadPack(f *testing.F) {
+	var objects []packObject
+	blob := packObject{kind: 3, claimed: 1, content: []byte("x")}
+	tree := line("100644", "a", objectHash(plumbing.BlobObject, blob.content))
+	treeID := objectHash(plumbing.TreeObject, tree)
+	commit := []byte("tree " + treeID.String() + "\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx")
+	objects = append(objects, blob, packObject{kind: 2, claimed: uint64(len(tree)), content: tree},
+		packObject{kind: 1, claimed: uint64(len(commit)), content: commit})
+	pack := string(packOf(3, objects...))
+	want := objectHash(plumbing.CommitObject, commit)
+	for _, answer := range []string{
+		pkt("NAK\n") + pack,
+		pkt("NAK\n") + pkt("\x02counting\n") + pkt("\x01"+pack[:20]) + pkt("\x01"+pack[20:]) + "0000",
+		pkt("shallow "+want.String()) + "0000" + pkt("NAK\n") + pkt("\x01"+pack) + "0000",
+		pkt("shallow "+want.String()) + pkt("unshallow "+oneID) + "0000" + pkt("ACK "+oneID+" ready\n") + pkt("ACK "+oneID+"\n") + pack,
+		pkt("NAK\n") + pkt("\x03fatal: no\n"), pkt("ERR upload-pack: not our ref"), pkt("NAK\n"), "0000", "",
+	} {
+		f.Add([]byte(answer), true, true)
+		f.Add([]byte(answer), false, false)
+	}
+	f.Fuzz(func(t *testing.T, answer []byte, sideband, shallow bool) {
+		refs := packp.NewAdvRefs()
+		for c, on := range map[capability.Capability]bool{capability.Sideband64k: sideband, capability.Shallow: shallow} {
+			if on {
+				_ = refs.Capabilities.Set(c)
+			}
+		}
+		r := repositoryOf(t)
+		c := candidate{want: want, commit: want}
+		err := r.transfer(t.Context(), scripted{answer}, refs, []candidate{c}, false, limitsOf(1<<16), t.TempDir())
+		if err != nil {
+			_ = classify(err)
+			return
+		}
+		if kind, _, err := r.objects.get(want); kind != plumbing.CommitObject || err != nil {
+			t.Errorf("the transfer succeeded without the commit: %v", err)
+		}
+	})
+}
+
+// TestReferenceNames has names of references that are paths out of every folder: they name nothing on disk.
+func TestReferenceNames(t *testing.T) {
+	blob := packObject{kind: 3, claimed: 1, content: []byte("x")}
+	tree := line("100644", "a", objectHash(plumbing.BlobObject, blob.content))
+	commit := []byte("tree " + objectHash(plumbing.TreeObject, tree).String() + "\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx")
+	id := objectHash(plumbing.CommitObject, commit)
+	pack := packOf(3, blob, packObject{kind: 2, claimed: uint64(len(tree)), content: tree},
+		packObject{kind: 1, claimed: uint64(len(commit)), content: commit})
+	for name, branch := range map[string]string{"outside": "../../config", "absolute": "/etc/x", "git_folder": ".git/config"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			f := New(Config{Dir: filepath.Join(dir, "in"), Run: func(ctx context.Context, j Job) (Result, error) {
+				refs := packp.NewAdvRefs()
+				refs.References["refs/heads/"+branch] = id
+				return (&fetching{Job: j}).attempt(ctx, advertised{scripted{append([]byte(pkt("NAK\n")), pack...)}, refs})
+			}})
+			a, err := f.Fetch(t.Context(), Request{URL: "http://host/x", Ref: Reference{Branch: branch}}, nil)
+			if err != nil || a.Revision != branch+"@sha1:"+id.String() || !strings.HasPrefix(a.Dir, filepath.Join(dir, "in")+"/") {
+				t.Errorf("artifact %+v, %v", a, err)
+			}
+			if left, _ := os.ReadDir(dir); len(left) != 1 {
+				t.Errorf("written outside: %v", left)
+			}
+		})
+	}
+}
+
+// advertised is a scripted session with references.
+type advertised struct {
+	scripted
+	refs *packp.AdvRefs
+}
+
+func (a advertised) advertise(context.Context) (*packp.AdvRefs, error) { return a.refs, nil }
+
+// FuzzSourceIgnore has the .sourceignore of a hostile repository at its root, and one in a folder.
+func FuzzSourceIgnore(f *testing.F) {
+	f.Add("/*\n!/deploy\n", "*.yaml")
+	f.Add("# comment\n\\#x\n**/a/**\n!**\n[a-", "\xff\x00")
+	f.Add(strings.Repeat("**/", 50)+"x", strings.Repeat("!", 50))
+	names := []string{"a", "app.yaml", "deploy/x.yaml", "deploy/sub/y.txt", strings.Repeat("d/", 20) + "x", "sp ace/é"}
+	f.Fuzz(func(t *testing.T, root, inner string) {
+		r := repositoryOf(t)
+		var files []file
+		for _, name := range names {
+			files = append(files, file{path: name, mode: regular})
+		}
+		for name, text := range map[string]string{".sourceignore": root, "deploy/.sourceignore": inner} {
+			files = append(files, file{path: name, mode: regular, id: r.mustPut(t, plumbing.BlobObject, []byte(text))})
+		}
+		kept, err := r.keep(t.Context(), files, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := -1
+		for _, k := range kept {
+			at := slices.IndexFunc(files, func(f file) bool { return f == k })
+			if at <= last {
+				t.Errorf("%q is new or out of order", k.path)
+			}
+			last = at
+		}
+		if again, _ := r.keep(t.Context(), files, nil); !slices.Equal(again, kept) {
+			t.Errorf("kept %v, then %v", kept, again)
+		}
+	})
+}
+
+func TestSourceIgnoreIsALink(t *testing.T) {
+	r := repositoryOf(t)
+	target := r.mustPut(t, plumbing.BlobObject, []byte("*"))
+	files := []file{{path: ".sourceignore", mode: symlink, id: target}, {path: "a", mode: regular}}
+	if kept, err := r.keep(t.Context(), files, nil); err != nil || !slices.Contains(kept, files[1]) {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+}
+
+func TestSourceIgnoreLimit(t *testing.T) {
+	r := repositoryOf(t)
+	large := r.mustPut(t, plumbing.BlobObject, bytes.Repeat([]byte("x\n"), maxIgnore/2+1))
+	_, err := r.keep(t.Context(), []file{{path: path.Join("a", ".sourceignore"), mode: regular, id: large}}, nil)
+	if !errors.Is(err, ErrLimit) {
+		t.Errorf("got %v, want ErrLimit", err)
+	}
+}
