@@ -20,7 +20,7 @@ const (
 
 // nextPlan is what a walk came to, but for its time.
 func (p *Planner) nextPlan(w *walked) store.Plan {
-	next := store.Plan{Applications: w.applications(), Incomplete: w.graph.Incomplete || p.known("").incomplete}
+	next := store.Plan{Applications: w.applications(), Incomplete: len(w.graph.Blind) > 0 || p.known("").incomplete}
 	for _, key := range w.graph.Pending {
 		next.Pending = append(next.Pending, ownerOf(key))
 	}
@@ -30,6 +30,10 @@ func (p *Planner) nextPlan(w *walked) store.Plan {
 
 func ownerOf(key api.Key) bundle.Owner {
 	return bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+}
+
+func (w *walked) keyOf(owner bundle.Owner) api.Key {
+	return api.Key{Cluster: w.cluster, Kind: owner.Kind, Namespace: owner.Namespace, Name: owner.Name}
 }
 
 // bundleOf is what a bundle says of a plan.
@@ -47,16 +51,17 @@ func samePlan(a, b store.Plan) bool {
 // departures are the values by which the applications that left a plan are decided about.
 type departures struct {
 	last       store.Plan
-	here       map[bundle.Owner]bool // in the next plan, or pending
-	incomplete bool
-	confirmed  map[bundle.Owner]bool // by an operator
-	carriedOut map[bundle.Owner]bool // acknowledged by the spoke
+	here       map[bundle.Owner]bool   // in the next plan, or pending
+	mayReturn  func(bundle.Owner) bool // something that could not be rendered may give it
+	confirmed  map[bundle.Owner]bool   // by an operator
+	carriedOut map[bundle.Owner]bool   // acknowledged by the spoke
 	policy     func(bundle.Entry) bundle.DeletionPolicy
 }
 
 func (p *Planner) departures(w *walked, next store.Plan) departures {
 	d := departures{
-		last: w.last, here: map[bundle.Owner]bool{}, incomplete: next.Incomplete, confirmed: map[bundle.Owner]bool{},
+		last: w.last, here: map[bundle.Owner]bool{}, confirmed: map[bundle.Owner]bool{},
+		mayReturn:  func(o bundle.Owner) bool { return p.known("").incomplete || w.graph.MayGive(w.keyOf(o)) },
 		carriedOut: w.carriedOut,
 		policy:     func(e bundle.Entry) bundle.DeletionPolicy { return p.policyOf(w, e) },
 	}
@@ -101,7 +106,7 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 	for _, owner := range slices.SortedFunc(maps.Keys(all), bundle.Owner.Compare) {
 		switch {
 		case d.here[owner], decided[owner] && d.carriedOut[owner]:
-		case decided[owner] || !d.incomplete:
+		case decided[owner] || !d.mayReturn(owner):
 			removals = append(removals, all[owner])
 		default:
 			undecided = append(undecided, all[owner])
@@ -113,8 +118,7 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 // policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts. What
 // was suspended is left alone.
 func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
-	key := api.Key{Cluster: w.cluster, Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name}
-	if w.isSuspended(key, p.hub) {
+	if w.isSuspended(w.keyOf(e.Owner), p.hub) {
 		return bundle.Orphan
 	}
 	app, err := p.application(e.Digest)

@@ -270,7 +270,7 @@ func (w *walked) scope() *scope {
 	s := &scope{
 		sources: w.graph.Sources, hubSources: w.graph.HubSources, fleets: w.fleets,
 		rows: map[string]manifest.Digest{}, renders: map[string]bool{}, refused: map[api.Key]bool{},
-		incomplete: w.graph.Incomplete,
+		incomplete: len(w.graph.Blind) > 0,
 	}
 	if w.cluster != "" {
 		for key, r := range w.rows {

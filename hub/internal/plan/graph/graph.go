@@ -227,6 +227,7 @@ type Graph struct {
 	HubSources map[string]bool
 	// Pending are the Kustomizations that have no Application, because they were never rendered. Sorted.
 	Pending []api.Key
-	// Incomplete: there may be Kustomizations that the walk does not know of, because one that may give them was not rendered.
-	Incomplete bool
+	// Blind is what holds the Kustomizations that were not rendered as they are now, each once: they may give objects that
+	// the walk does not know of. Nil stands for one that may give anything.
+	Blind []*api.Confinement
 }

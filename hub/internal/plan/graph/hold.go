@@ -72,12 +72,13 @@ func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
 // refuse tells an owner, and the object itself, that the object is not valid. What it was before stays, as it was.
 func (p *pass) refuse(owner, key api.Key, err error) {
 	p.problem(owner, ObjectRefused, err.Error())
+	p.refusers[key] = owner
 	last, was := p.graph.Nodes[key]
 	if !was {
 		last, was = p.known[key]
 	}
 	if was = was && p.inherits(owner, last); was {
-		last.Owner, last.Left, last.Confined = &owner, false, last.Confined.Tighter(p.givesInside(owner))
+		last.Owner, last.Left, last.Held, last.Confined = &owner, false, false, last.Confined.Tighter(p.givesInside(owner))
 		p.keep(last)
 	}
 	switch {
@@ -88,8 +89,8 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	}
 }
 
-// await names the Kustomizations that have no Application, and says whether there may be others that nobody knows of: one
-// that has none may give some, and so may one that gave some before and was not rendered as it is now.
+// await names the Kustomizations that have no Application, and what holds those that may give objects nobody knows of: one that
+// has no Application may, and so may one that gave some before and was not rendered as it is now.
 func (p *pass) await() {
 	pending := map[api.Key]bool{}
 	for key := range p.graph.Nodes {
@@ -101,11 +102,32 @@ func (p *pass) await() {
 	for key, here := range pending {
 		if here && key.Kind == kustomizev1.KustomizationKind && p.apps[key] == nil {
 			p.graph.Pending = append(p.graph.Pending, key)
+			p.notSeen(p.mayGiveInside(key))
 		}
 	}
 	slices.SortFunc(p.graph.Pending, api.Key.Compare)
-	p.graph.Incomplete = p.graph.Incomplete || len(p.graph.Pending) > 0
 	for key := range p.blind {
-		p.graph.Incomplete = p.graph.Incomplete || len(p.children[key]) > 0
+		if len(p.children[key]) > 0 {
+			p.notSeen(p.mayGiveInside(key))
+		}
 	}
+}
+
+// mayGiveInside is what holds all that a Kustomization may give. One that was refused is held as its owner's objects are.
+func (p *pass) mayGiveInside(key api.Key) *api.Confinement {
+	if _, here := p.graph.Nodes[key]; here {
+		return p.givesInside(key)
+	}
+	return p.givesInside(p.refusers[key])
+}
+
+func (p *pass) notSeen(c *api.Confinement) {
+	if !slices.ContainsFunc(p.graph.Blind, c.Equal) {
+		p.graph.Blind = append(p.graph.Blind, c)
+	}
+}
+
+// MayGive reports whether a Kustomization that was not rendered may give the object.
+func (g *Graph) MayGive(key api.Key) bool {
+	return slices.ContainsFunc(g.Blind, func(c *api.Confinement) bool { return c.Check(key, nil) == nil })
 }

@@ -93,6 +93,7 @@ type pass struct {
 	barred    map[api.Key]bool    // Kustomizations whose rights are not known, see bar
 	replaced  []api.Key           // Kustomizations that were expanded otherwise than they are given
 	blind     map[api.Key]bool    // Kustomizations whose children are not known as they should be now
+	refusers  map[api.Key]api.Key // who gives what was refused
 	guarded   bool                // what left has been held against the guard
 }
 
@@ -113,7 +114,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
 		patient: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
-		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, lacking: map[api.Key]api.Key{},
+		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{}, lacking: map[api.Key]api.Key{},
 	}
 }
 
@@ -157,7 +158,7 @@ func (p *pass) takeRoot(r Root) {
 		p.keep(last)
 		p.hold(r.Key, Result{Reason: TemplateFailed, Err: r.Err})
 	default:
-		p.graph.Incomplete = true // a root that nobody can name
+		p.notSeen(nil) // a root that nobody can name
 	}
 }
 
