@@ -20,7 +20,7 @@ var errKnown = errors.New("known")
 var reasons = map[string]error{"known": errKnown}
 
 // held keeps what a request allocates.
-var held []byte
+var held [][]byte
 
 // echo answers a request with itself, and does what some requests ask for.
 func echo(request []byte) ([]byte, error) {
@@ -36,9 +36,16 @@ func echo(request []byte) ([]byte, error) {
 			return nil, err
 		}
 		return make([]byte, size), nil
-	case "memory":
-		for i := 0; ; i++ {
-			held = append(held, bytes.Repeat([]byte{byte(i)}, 1<<20)...)
+	case "memory", "memory-and-wait":
+		var most int
+		if _, err := fmt.Sscan(n, &most); err != nil {
+			return nil, err
+		}
+		for i := range most {
+			held = append(held, bytes.Repeat([]byte{byte(i)}, 1<<20))
+		}
+		if what == "memory-and-wait" {
+			_ = syscall.Pause()
 		}
 	case "panic":
 		panic("something broke")
@@ -191,6 +198,7 @@ func TestOutputLimit(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p := newPool(t, Config{Output: 2000}, "echo")
+	pid := p.idle[0].cmd.Process.Pid
 	if got, err := p.Ask(t.Context(), []byte("bytes 1999")); len(got) != 1999 || err != nil {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
@@ -198,16 +206,19 @@ func TestOutputLimit(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p.answers(t, "the next")
+	if p.idle[0].cmd.Process.Pid != pid {
+		t.Error("the process was replaced")
+	}
 }
 
+// TestMemoryLimit has a process that holds more than it may, but less than the kernel refuses.
 func TestMemoryLimit(t *testing.T) {
 	if dieWithParent() == nil {
-		t.Skip("no hard limit on this system")
+		t.Skip("no limit on memory on this system")
 	}
 	p := newPool(t, Config{Memory: 100 << 20}, "echo")
-	_, err := p.Ask(t.Context(), []byte("memory"))
-	var died *DiedError // it may outrun the watch
-	if !errors.Is(err, ErrMemory) && !errors.As(err, &died) || !strings.Contains(err.Error(), "memory") {
+	_, err := p.Ask(t.Context(), []byte("memory-and-wait 130"))
+	if !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "the limit is 100; ask for less") {
 		t.Fatalf("got %v", err)
 	}
 	p.answers(t, "the next")
@@ -223,7 +234,7 @@ func TestHardLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.ask(t.Context(), []byte("memory"))
+	_, err = w.ask(t.Context(), []byte("memory 400"))
 	var died *DiedError
 	if !errors.As(err, &died) || !strings.Contains(err.Error(), "memory") {
 		t.Fatalf("got %v", err)

@@ -401,6 +401,28 @@ func TestAStalledServerEndsWithTheTimeLimit(t *testing.T) {
 	}
 }
 
+// TestTimeouts asks what time a job gets.
+func TestTimeouts(t *testing.T) {
+	for name, c := range map[string]struct{ asked, want time.Duration }{
+		"default":  {0, time.Minute},
+		"less":     {time.Second, time.Second},
+		"more":     {10 * time.Minute, 10 * time.Minute},
+		"too_much": {24 * time.Hour, 10 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got time.Duration
+			f := git.New(git.Config{Dir: t.TempDir(), Run: func(_ context.Context, j git.Job) (git.Result, error) {
+				got = j.Request.Timeout
+				return git.Result{}, git.ErrUnreachable
+			}})
+			_, err := f.Fetch(t.Context(), git.Request{URL: "https://host/x", Timeout: c.asked}, nil)
+			if got != c.want || !errors.Is(err, git.ErrUnreachable) {
+				t.Errorf("the job gets %s, want %s; %v", got, c.want, err)
+			}
+		})
+	}
+}
+
 func TestAnArtifactOfAnEarlierProcessIsVerified(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"not at all":             func(string) error { return nil },

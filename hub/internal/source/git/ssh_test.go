@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
@@ -93,6 +94,20 @@ func TestSSHRefusesAForeignKey(t *testing.T) {
 	w.fails(req, git.ErrAuthentication, "SHA256:")
 	req.Auth = git.Auth{}
 	w.fails(req, git.ErrRequest, "spec.secretRef")
+}
+
+// TestDeniedServers has servers on loopback, which is not open here.
+func TestDeniedServers(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"a": "1"})
+	d := startSSH(t, w)
+	w.fetcher = git.New(git.Config{Dir: w.dir})
+	before := w.server.Requests()
+	w.fails(w.main(), dial.ErrDenied, "a loopback address", "--allow-source-address")
+	w.fails(git.Request{URL: d.URL(w.repo), Auth: sshAuth(t, d, nil)}, dial.ErrDenied, "a loopback address")
+	if n := w.server.Requests() - before; n != 0 {
+		t.Errorf("%d requests", n)
+	}
 }
 
 // A server that accepts connections and says nothing must not hold a worker for longer than the limit.
