@@ -69,7 +69,7 @@ func hubFull(p *spoke) {
 		files[name+".yaml"] = p.noise(name, 700_000)
 	}
 	p.commit("hub_full", files)
-	if err := p.stand.Sync(p.t.Context()); err == nil {
+	if _, err := p.stand.Nave(p.t.Context(), "--timeout=5s", "reconcile", "source", "git", "hub"); err == nil {
 		p.t.Log("the hub had room for the source")
 	}
 	p.repairs("spoke_full")

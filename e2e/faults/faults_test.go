@@ -7,6 +7,8 @@ func TestFaults(t *testing.T) {
 		t.Skip("needs Kubernetes; leave out -short")
 	}
 	t.Run("line", testLine)
+	t.Run("narrow_blob", testNarrowBlob)
 	t.Run("hub", testHubKills)
 	t.Run("disk", testDisks)
+	t.Run("clock", testClocks)
 }

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -45,6 +46,25 @@ func testLine(t *testing.T) {
 				p.hold(func() { f.play(p) })
 				must(t, p.Stop())
 			})
+		}
+	})
+	backAt(t, s.Hub, before)
+}
+
+// testNarrowBlob: 64 kbit/s, over which one object takes more than a minute. The commit arrives, over the same connection. The
+// hub is one of its own: what others commit would be offered meanwhile.
+func testNarrowBlob(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, lab, t.TempDir())
+	p := s.join(t, "narrow-blob", nil)
+	before := settled(t, s.Hub)
+	p.hold(func() {
+		opened := p.proxy.Opened()
+		p.proxy.Set(proxy.Faults{Rate: 8_000})
+		p.push("one blob", map[string]string{"noise.yaml": p.noise("noise", 700_000)})
+		eventuallyIn(t, 2*patience, often, "the cluster has one blob", func(ctx context.Context) error { return p.has(ctx, "app", "one blob") })
+		if n := p.proxy.Opened(); n != opened {
+			t.Errorf("%d connections were made meanwhile", n-opened)
 		}
 	})
 	backAt(t, s.Hub, before)

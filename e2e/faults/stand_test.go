@@ -40,7 +40,6 @@ spec:
 // stand is a hub with its git server, for one fault or for many.
 type stand struct {
 	*harness.Fleet
-	lab *harness.Lab
 	git sync.Mutex // one commit at a time
 }
 
@@ -49,7 +48,7 @@ func newStand(t *testing.T, l *harness.Lab, dir string, hubFlags ...string) *sta
 	t.Helper()
 	f, err := l.NewFleetIn(t.Context(), dir, hubFlags...)
 	must(t, err)
-	s := &stand{Fleet: f, lab: l}
+	s := &stand{Fleet: f}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the hub said last:\n%s", f.Hub.Tail())
@@ -70,7 +69,12 @@ func must(t *testing.T, err error) {
 // eventually checks every so often until it is well, or fails the test.
 func eventually(t *testing.T, every time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	eventuallyIn(t, patience, every, what, check)
+}
+
+func eventuallyIn(t *testing.T, limit, every time.Duration, what string, check func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -87,8 +91,8 @@ func eventually(t *testing.T, every time.Duration, what string, check func(ctx c
 	}
 }
 
-// spoke is a spoke on a stand, with a proxy between it and the hub. Its cluster is a name at the hub and a namespace in the
-// Kubernetes that all share.
+// spoke is a spoke on a stand, with a proxy between it and the hub. Its cluster is a name at the hub and two namespaces in
+// the Kubernetes that all share.
 type spoke struct {
 	*harness.Spoke
 	t     *testing.T
@@ -102,22 +106,9 @@ type spoke struct {
 // before it starts.
 func (s *stand) join(t *testing.T, name string, prepare func(*spoke)) *spoke {
 	t.Helper()
-	cluster := *lab.Clusters[0]
-	cluster.Name = name
 	p := &spoke{t: t, stand: s, name: name}
-	p.push("first", nil)
-	manifest, err := s.Nave(t.Context(), "cluster", "add", name, "--label=env=test")
-	must(t, err)
-	settings, err := harness.JoinSettings(manifest)
-	must(t, err)
-	p.proxy, err = proxy.Listen(settings["hub"])
-	must(t, err)
-	t.Cleanup(func() { must(t, p.proxy.Close()) })
-	settings["hub"] = p.proxy.Addr()
-	must(t, applyManifest(t.Context(), &cluster, manifest, p.namespace()))
-	p.Spoke, err = s.lab.NewSpoke(t.Context(), &cluster, filepath.Join(s.Dir, "spoke-"+name), settings)
-	must(t, err)
-	p.Args = append(p.Args, "--namespace="+p.namespace())
+	p.prepare()
+	p.Args = append(p.Args, "--namespace="+p.own())
 	if prepare != nil {
 		prepare(p)
 	}
@@ -133,17 +124,45 @@ func (s *stand) join(t *testing.T, name string, prepare func(*spoke)) *spoke {
 	return p
 }
 
-var manifests sync.Mutex // all join manifests have the same objects
-
-// applyManifest applies what a join manifest has for every spoke, and makes a namespace for this spoke's identity.
-func applyManifest(ctx context.Context, c *kubetest.Cluster, manifest, namespace string) error {
-	manifests.Lock()
-	defer manifests.Unlock()
-	return c.Apply(ctx, []byte(manifest+"\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n"))
+// prepare makes the first commit, adds the cluster to the hub, and makes a spoke of its manifest, which reaches the hub through
+// a proxy. It returns what the manifest holds.
+func (p *spoke) prepare() (settings map[string]string) {
+	p.t.Helper()
+	ctx := p.t.Context()
+	cluster := *lab.Clusters[0]
+	cluster.Name = p.name
+	p.push("first", nil)
+	manifest, err := p.stand.Nave(ctx, "cluster", "add", p.name, "--label=env=test")
+	must(p.t, err)
+	settings, err = harness.JoinSettings(manifest)
+	must(p.t, err)
+	p.proxy, err = proxy.Listen(settings["hub"])
+	must(p.t, err)
+	p.t.Cleanup(func() { must(p.t, p.proxy.Close()) })
+	settings["hub"] = p.proxy.Addr()
+	must(p.t, applyManifest(ctx, &cluster, manifest, p.namespace(), p.own()))
+	p.Spoke, err = p.stand.Lab.NewSpoke(ctx, &cluster, filepath.Join(p.stand.Dir, "spoke-"+p.name), settings)
+	must(p.t, err)
+	return settings
 }
 
-// namespace is where the spoke keeps its identity, and where what it applies is.
+var manifests sync.Mutex // all join manifests have the same objects
+
+// applyManifest applies what a join manifest has for every spoke, and makes namespaces.
+func applyManifest(ctx context.Context, c *kubetest.Cluster, manifest string, namespaces ...string) error {
+	manifests.Lock()
+	defer manifests.Unlock()
+	for _, name := range namespaces {
+		manifest += "\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + "}\n"
+	}
+	return c.Apply(ctx, []byte(manifest))
+}
+
+// namespace is where what the spoke applies is.
 func (p *spoke) namespace() string { return "faults-" + p.name }
+
+// own is the namespace where the spoke keeps its identity, which no bundle may touch.
+func (p *spoke) own() string { return "spoke-" + p.name }
 
 // configMap is the object that tells which commit arrived.
 func (p *spoke) configMap(name, value string) string {

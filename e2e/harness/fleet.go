@@ -24,7 +24,7 @@ type Fleet struct {
 	Hub    *Process
 	Spokes []*Spoke
 
-	lab *Lab
+	Lab *Lab // what it runs in
 }
 
 // Spoke is the agent of one cluster.
@@ -45,7 +45,7 @@ func (l *Lab) NewFleet(ctx context.Context, hubFlags ...string) (*Fleet, error) 
 
 // NewFleetIn is NewFleet with a folder of the caller's: git/, hub/ with hub.log beside it, and spoke-<cluster>/ below it.
 func (l *Lab) NewFleetIn(ctx context.Context, dir string, hubFlags ...string) (*Fleet, error) {
-	f := &Fleet{Dir: dir, lab: l}
+	f := &Fleet{Dir: dir, Lab: l}
 	if err := f.start(ctx, hubFlags); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -68,7 +68,7 @@ func (f *Fleet) start(ctx context.Context, hubFlags []string) (err error) {
 		return err
 	}
 	f.Hub = &Process{
-		Name: "nave-hub", binary: f.lab.Binary("nave-hub"), HTTP: http, Log: filepath.Join(f.Dir, "hub.log"),
+		Name: "nave-hub", binary: f.Lab.Binary("nave-hub"), HTTP: http, Log: filepath.Join(f.Dir, "hub.log"),
 		Args: append([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen, "--http-listen=" + http, "--advertise=" + listen,
 			"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1", "--log-level=debug"}, hubFlags...),
 	}
@@ -85,7 +85,7 @@ func (f *Fleet) Nave(ctx context.Context, args ...string) (string, error) {
 
 // NaveWith is Nave with something on standard input.
 func (f *Fleet) NaveWith(ctx context.Context, stdin []byte, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, f.lab.Binary("nave"), args...)
+	cmd := exec.CommandContext(ctx, f.Lab.Binary("nave"), args...)
 	cmd.Env = append(os.Environ(), "NAVE_CONFIG="+f.Config())
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
@@ -156,7 +156,7 @@ func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifes
 	if err != nil {
 		return nil, err
 	}
-	return f.lab.NewSpoke(ctx, cluster, filepath.Join(f.Dir, "spoke-"+cluster.Name), settings)
+	return f.Lab.NewSpoke(ctx, cluster, filepath.Join(f.Dir, "spoke-"+cluster.Name), settings)
 }
 
 // NewSpoke returns a spoke that is not started, with its files in dir and with what a join manifest's ConfigMap and Secret
