@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/grpc/codes"
@@ -41,7 +42,7 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 		return err
 	}
 	for len(wanted) > 0 {
-		blobs, err := s.read(desired, wanted)
+		blobs, err := s.read(caller.cluster, desired, wanted)
 		if err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired sto
 
 // readFailed logs what is the hub's own trouble and hides it from the caller.
 func (s *Server) readFailed(cluster string, err error) error {
-	if _, ok := status.FromError(err); !ok {
+	if _, ok := status.FromError(err); !ok && s.quotas.warn(cluster, reasonUnread, time.Now()) {
 		s.log.Error("read blobs for a spoke", telemetry.Cluster(cluster), telemetry.Err(err))
 	}
 	return refusal(err)
@@ -124,7 +125,7 @@ type blob struct {
 }
 
 // read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
-func (s *Server) read(desired store.Desired, wanted []manifest.Digest) ([]blob, error) {
+func (s *Server) read(cluster string, desired store.Desired, wanted []manifest.Digest) ([]blob, error) {
 	envelope := manifest.DigestOf(desired.Envelope)
 	var blobs []blob
 	err := s.store.View(func(tx *store.Tx) error {
@@ -151,7 +152,7 @@ func (s *Server) read(desired store.Desired, wanted []manifest.Digest) ([]blob, 
 		return nil
 	})
 	if err != nil {
-		return nil, s.readFailed("", err)
+		return nil, s.readFailed(cluster, err)
 	}
 	return blobs, nil
 }

@@ -33,7 +33,7 @@ const (
 	revokedInterval = time.Hour // of reasonRevoked, and none more at once: a refused spoke calls again and again
 )
 
-// The reasons of these warnings. All are events but the last one, which is only logged.
+// The reasons of these warnings. All are events but the last two, which are only logged.
 const (
 	reasonRevoked   = "CertificateRevoked"
 	reasonDuplicate = "DuplicateSpoke"
@@ -41,6 +41,7 @@ const (
 	reasonBehind    = "HubBehind"
 	reasonFork      = "BundleFork"
 	reasonUnoffered = "AckUnoffered"
+	reasonUnread    = "BlobsUnread"
 )
 
 // quotas counts what each cluster uses. Clusters that use nothing are forgotten. The warnings of the hub have quotas of

@@ -3,6 +3,7 @@ package registration
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,6 +25,9 @@ var (
 
 	errToken = status.Error(codes.Unauthenticated, "the join token is not valid; get a new manifest with `nave cluster add`")
 )
+
+// errTooOften is for a spoke that asks for certificate after certificate.
+var errTooOften = status.Error(codes.ResourceExhausted, "certificates for this cluster are asked for too often; try again later")
 
 // errRevoked: the certificate is from before the cluster registered last.
 var errRevoked = errors.New("the certificate is from before its cluster registered last")
@@ -59,19 +63,23 @@ func causeOf(err error) string {
 	return ""
 }
 
-// refuse tells the operators why a token was not accepted: on its cluster, or, for a token nobody made, under the first
-// digits of its digest.
+// unknownTokens is what events about tokens that nobody made are about: one object, of which the store keeps so many events
+// and no more. Whoever guesses pushes out no others.
+var unknownTokens = api.Key{Kind: "JoinToken", Name: "unknown"}
+
+// refuse tells the operators why a token was not accepted, with the first digits of its digest: on its cluster, or on
+// unknownTokens.
 func (s *Server) refuse(cluster string, cause error, digest string) {
 	s.refused.WithLabelValues(causeOf(cause)).Inc()
-	if !s.recording.Allow() {
+	if !s.recording.allow(cluster, time.Now()) {
 		return
 	}
 	object := clusterKey(cluster)
 	if cluster == "" {
-		object = api.Key{Kind: "JoinToken", Name: shorten(digest)}
+		object = unknownTokens
 	}
 	s.log.Warn("join token refused", telemetry.Cluster(cluster), telemetry.Reason(cause.Error()))
-	message := fmt.Sprintf("a join token was refused: %v; get a new manifest with `nave cluster add`", cause)
+	message := fmt.Sprintf("join token %s was refused: %v; get a new manifest with `nave cluster add`", shorten(digest), cause)
 	err := s.store.Update(func(tx *store.Tx) error {
 		if err := remember(tx, cluster, message); err != nil {
 			return err

@@ -29,6 +29,9 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	if err != nil {
 		return nil, s.answer(cluster, err, digest)
 	}
+	if !s.issuing.allow(cluster, time.Now()) {
+		return nil, errTooOften
+	}
 	certificate, issued, err := s.issue(key, cluster, registrationOf(digest)) // before the token is spent: what fails here can be tried again
 	if err != nil {
 		return nil, err

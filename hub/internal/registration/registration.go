@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
@@ -41,20 +40,15 @@ type Server struct {
 	now       func() time.Time
 	issued    prometheus.Counter
 	refused   *prometheus.CounterVec
-	recording *rate.Limiter // of refusals: anyone may call Register
+	issuing   *paces
+	recording *paces // of refusals; beyond it, they are only counted
 }
-
-// A refusal is recorded as an event at this rate; beyond it, it is only counted.
-const (
-	recordRate  = 0.2 // per second
-	recordBurst = 20
-)
 
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{
 		store: c.Store, authority: c.Authority, ttl: c.TTL, log: c.Log, now: c.Now,
-		recording: rate.NewLimiter(recordRate, recordBurst),
+		issuing: newPaces(issueRate, issueBurst), recording: newPaces(recordRate, recordBurst),
 		issued: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nave_certificates_issued_total", Help: "Certificates issued to clusters.",
 		}),

@@ -6,9 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/e2e/level"
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
@@ -32,6 +36,7 @@ type rig struct {
 	authority *identity.Authority
 	address   string
 	server    *identity.Credential
+	service   *Server
 
 	mu  sync.Mutex
 	now time.Time
@@ -44,6 +49,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, store: store.OpenMemory(), authority: authority, now: time.Now()}
 	authority.Now = r.clock
 	server := New(Config{Store: r.store, Authority: authority, TTL: time.Hour, Log: telemetry.Discard(), Now: r.clock})
+	r.service = server
 	r.server = r.credential(authority, identity.Hub, "hub")
 	config := identity.ServerTLS(r.server)
 	config.Time = r.clock
@@ -68,6 +74,26 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// countLines counts what is logged.
+type countLines struct {
+	slog.Handler
+	n *atomic.Int64
+}
+
+func (countLines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c countLines) Handle(context.Context, slog.Record) error {
+	c.n.Add(1)
+	return nil
+}
+
+// count makes the service's log one that is counted.
+func (r *rig) count() *atomic.Int64 {
+	n := &atomic.Int64{}
+	r.service.log = slog.New(countLines{slog.DiscardHandler, n})
+	return n
 }
 
 func (r *rig) clock() time.Time {
@@ -260,9 +286,9 @@ func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
 		object  api.Key
 		cause   string
 	}{
-		"unknown": {func(*rig) {}, "guess", api.Key{Kind: "JoinToken", Name: shorten(TokenKey("guess"))}, "unknown"},
-		"empty":   {func(*rig) {}, "", api.Key{Kind: "JoinToken", Name: "malformed"}, "unknown"},
-		"long":    {func(*rig) {}, strings.Repeat("x", maxToken+1), api.Key{Kind: "JoinToken", Name: "malformed"}, "unknown"},
+		"unknown": {func(*rig) {}, "guess", unknownTokens, shorten(TokenKey("guess")) + " was refused: unknown"},
+		"empty":   {func(*rig) {}, "", unknownTokens, "malformed was refused: unknown"},
+		"long":    {func(*rig) {}, strings.Repeat("x", maxToken+1), unknownTokens, "malformed was refused: unknown"},
 		"expired": {func(r *rig) { r.set(time.Hour) }, "secret", clusterKey("a"), "expired"},
 		"blocked": {func(r *rig) { r.cluster("a", true) }, "secret", clusterKey("a"), "blocked or deleted"},
 		"deleted": {func(r *rig) {
@@ -286,16 +312,105 @@ func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
 	}
 }
 
-func TestGuessersCannotFillTheStore(t *testing.T) {
-	r := newRig(t)
-	client := r.stranger()
-	_, csr := newCSR(t)
-	for range 3 * recordBurst {
-		_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: "guess", Csr: csr})
-		refused(t, err)
+// TestFloods has one caller ask more often than a caller should. It is heard at a bounded rate, nothing is left of it, and
+// what concerns others is recorded all the same.
+func TestFloods(t *testing.T) {
+	for name, tt := range map[string]struct {
+		call  func(r *rig) func() error
+		about api.Key
+		lines int // of the log
+	}{
+		"guesses": {func(r *rig) func() error {
+			client, n := r.stranger(), 0
+			return func() error {
+				n++
+				_, csr := newCSR(t)
+				_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: fmt.Sprint("guess-", n), Csr: csr})
+				return err
+			}
+		}, unknownTokens, recordBurst},
+		"expired_token": {func(r *rig) func() error {
+			must(t, r.store.Update(func(tx *store.Tx) error {
+				return store.JoinTokens.Put(tx, TokenKey("secret"), store.JoinToken{Cluster: "a", ExpiresAt: r.clock()})
+			}))
+			client := r.stranger()
+			_, csr := newCSR(t)
+			return func() error {
+				_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: "secret", Csr: csr})
+				return err
+			}
+		}, clusterKey("a"), recordBurst},
+		"the_same_registration": {func(r *rig) func() error {
+			r.token("secret", "a")
+			client := r.stranger()
+			_, csr := newCSR(t)
+			return func() error {
+				_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: "secret", Csr: csr})
+				return err
+			}
+		}, clusterKey("a"), issueBurst},
+		"renewals": {func(r *rig) func() error {
+			r.registered("a")
+			client := r.as(identity.Cluster, "a")
+			_, csr := newCSR(t)
+			return func() error {
+				_, err := client.Renew(t.Context(), &registrationv1.RenewRequest{Csr: csr})
+				return err
+			}
+		}, clusterKey("a"), issueBurst},
+		"renewals_of_a_blocked_cluster": {func(r *rig) func() error {
+			r.registered("a")
+			r.cluster("a", true)
+			client := r.as(identity.Cluster, "a")
+			_, csr := newCSR(t)
+			return func() error {
+				_, err := client.Renew(t.Context(), &registrationv1.RenewRequest{Csr: csr})
+				return err
+			}
+		}, clusterKey("a"), issueBurst},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			lines := r.count()
+			call := tt.call(r)
+			_ = call()
+			before := level.Take()
+			for range 3 * recordBurst {
+				if err := call(); status.Code(err) == codes.Unavailable || status.Code(err) == codes.Internal {
+					t.Fatal(err)
+				}
+			}
+			must(t, before.Return(20*time.Second))
+			if n := len(r.events(tt.about)); n > tt.lines+2 {
+				t.Errorf("%d events", n)
+			}
+			if n := int(lines.Load()); n < 1 || n > tt.lines+2 {
+				t.Errorf("%d lines in the log", n)
+			}
+			r.cluster("b", false)
+			r.token("of b", "b")
+			r.cluster("b", true)
+			_, csr := newCSR(t)
+			_, err := r.stranger().Register(t.Context(), &registrationv1.RegisterRequest{Token: "of b", Csr: csr})
+			refused(t, err)
+			if n := len(r.events(clusterKey("b"))); n != 1 {
+				t.Errorf("%d events about another cluster", n)
+			}
+		})
 	}
-	if n := len(r.events(api.Key{Kind: "JoinToken", Name: shorten(TokenKey("guess"))})); n > recordBurst+2 {
-		t.Fatalf("%d events", n)
+}
+
+func TestPacesForget(t *testing.T) {
+	p, now := newPaces(1, 1), time.Now()
+	p.allow("busy", now.Add(time.Hour))
+	for i := range 3 * maxPaces {
+		p.allow(fmt.Sprint(i), now.Add(time.Duration(i)*time.Second))
+	}
+	if n := len(p.byCluster); n > maxPaces {
+		t.Errorf("%d are remembered", n)
+	}
+	if p.allow("busy", now.Add(time.Hour)) {
+		t.Error("one that is not at rest is forgotten")
 	}
 }
 

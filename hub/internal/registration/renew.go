@@ -28,6 +28,9 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	if err != nil {
 		return nil, err
 	}
+	if !s.issuing.allow(caller.Name, time.Now()) {
+		return nil, errTooOften
+	}
 	if err := s.store.View(func(tx *store.Tx) error { return counts(tx, caller) }); err != nil {
 		return nil, s.refuseRenewal(caller.Name, err)
 	}
