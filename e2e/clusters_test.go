@@ -78,10 +78,20 @@ func clean(ctx context.Context, c *kubetest.Cluster) error {
 		}
 	}
 	return errors.Join(
+		cleanInventories(ctx, c),
 		ignoreMissing(c.Delete(ctx, "Secret", ours, "nave-spoke-identity")),
 		ignoreMissing(c.Delete(ctx, "Secret", ours, "nave-join")),
 		ignoreMissing(c.Delete(ctx, "Deployment.apps", ours, "nave-spoke")),
 	)
+}
+
+// cleanInventories takes away what a spoke keeps of what it owns.
+func cleanInventories(ctx context.Context, c *kubetest.Cluster) error {
+	r, err := c.Resource("ConfigMap", ours)
+	if err != nil {
+		return err
+	}
+	return r.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "fleet.nave.io/inventory"})
 }
 
 func ignoreMissing(err error) error {

@@ -30,8 +30,8 @@ func init() {
 		// the fleet
 		"hub":       hubCommand,  // hub start [FLAG…] | stop | kill | forget
 		"join":      join,        // join CLUSTER [FLAG of cluster add…]
-		"rejoin":    rejoin,      // rejoin CLUSTER [FLAG…]: a new join manifest for a spoke that is there
-		"spoke":     spoke,       // spoke CLUSTER start | stop | kill | forget
+		"rejoin":    rejoin,      // rejoin CLUSTER [as NAME] [FLAG…]: a new join manifest for a spoke that is there, or one of another cluster
+		"spoke":     spoke,       // spoke CLUSTER start | stop | kill | wipe | spoil | forget
 		"commit":    commit,      // commit [-to REPOSITORY] MESSAGE: the repository becomes as the folder of its name
 		"git":       gitCommand,  // git break error|drop|stall | heal
 		"gitserver": gitServer,   // gitserver NAME [USER PASSWORD]: another server with a repository; sets $NAME_url and $NAME_host

@@ -162,13 +162,16 @@ func rejoin(ctx context.Context, s *story, args []string) error {
 	if err != nil {
 		return err
 	}
+	if len(args) > 2 && args[1] == "as" {
+		return s.fleet.RejoinAs(ctx, spoke, args[2], args[3:]...)
+	}
 	return s.fleet.Rejoin(ctx, spoke, args[1:]...)
 }
 
-// spoke starts, stops, kills a spoke, or makes it forget who it is: identity and state.
+// spoke starts, stops, kills a spoke, takes its disk away or spoils it, or makes it forget who it is: identity and state.
 func spoke(ctx context.Context, s *story, args []string) error {
 	if len(args) < 2 {
-		return errors.New("spoke CLUSTER start | stop | kill | forget")
+		return errors.New("spoke CLUSTER start | stop | kill | wipe | spoil | forget")
 	}
 	p, err := s.spoke(args[0])
 	if err != nil {
@@ -182,10 +185,27 @@ func spoke(ctx context.Context, s *story, args []string) error {
 		return p.Stop()
 	case "kill":
 		return p.Kill()
+	case "wipe":
+		return os.RemoveAll(filepath.Join(p.Dir, "state"))
+	case "spoil":
+		return spoil(filepath.Join(p.Dir, "state", "spoke.db"))
 	case "forget":
 		return errors.Join(p.Cluster.Delete(ctx, "Secret", "nave-system", "nave-spoke-identity"), os.RemoveAll(filepath.Join(p.Dir, "state")))
 	}
 	return fmt.Errorf("unknown %q", args[1])
+}
+
+// spoil overwrites the middle of a file and cuts its end off.
+func spoil(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	middle := data[len(data)/4 : len(data)/2]
+	for i := range middle {
+		middle[i] = byte(7 * i)
+	}
+	return os.WriteFile(path, data[:len(data)/2], 0o600)
 }
 
 // commit makes one commit that brings a repository to what the folder of its name has.

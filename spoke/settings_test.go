@@ -154,18 +154,29 @@ func (r *rig) offer(h *hub, cluster string, sequence uint64, value string) {
 
 func (h *hub) offerConfigMap(t *testing.T, cluster string, sequence uint64, value string) {
 	t.Helper()
-	o := &manifest.Object{Object: map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "app", "namespace": "shop"}, "data": map[string]any{"k": value},
-	}}
-	data, err := manifest.Canonical(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.signFor(t, cluster, sequence, &bundle.Application{
-		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}, Prune: true, Interval: time.Hour,
+	h.signFor(t, cluster, sequence, h.configMaps(t, "apps", value, "app"))
+}
+
+// configMaps is an application of ConfigMaps with one value.
+func (h *hub) configMaps(t *testing.T, app, value string, names ...string) *bundle.Application {
+	t.Helper()
+	a := &bundle.Application{
+		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: app}, Prune: true, Interval: time.Hour,
 		RetryInterval: time.Second, Timeout: time.Minute, DeletionPolicy: bundle.MirrorPrune,
-		Objects: []bundle.ObjectReference{{Digest: h.put(data), ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "app"}}},
-	})
+	}
+	for _, name := range names {
+		o := &manifest.Object{Object: map[string]any{
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "shop"}, "data": map[string]any{"k": value},
+		}}
+		data, err := manifest.Canonical(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Objects = append(a.Objects, bundle.ObjectReference{
+			Digest: h.put(data), ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: name},
+		})
+	}
+	return a
 }
 
 // heard waits until the hub heard a word of the spoke.

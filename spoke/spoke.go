@@ -38,6 +38,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/ledger"
 	"github.com/navefleet/nave/spoke/internal/report"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -55,8 +56,9 @@ const (
 )
 
 const (
-	firstRecall = time.Second // after the first failure to read what the cluster keeps of the spoke, doubling
-	maxRecall   = 30 * time.Second
+	firstRecall  = time.Second // after the first failure to read what the cluster keeps of the spoke, doubling
+	maxRecall    = 30 * time.Second
+	flushTimeout = 5 * time.Second // at the end, for what the cluster is to keep
 )
 
 // Config is what a spoke is started with. The zero value of an optional field means its default. The settings that a join
@@ -106,6 +108,7 @@ type parts struct {
 	reporter *report.Reporter
 	watcher  *watch.Watcher
 	agent    *agent.Agent
+	ledger   *ledger.Ledger
 
 	connected chan struct{} // signalled when there is a session
 	unkept    *settings     // to be kept once there is a session; nil: they are
@@ -252,11 +255,16 @@ func (s *Spoke) setAside(damage error) (string, error) {
 // recall reads what the cluster keeps of this spoke, until it can be read, and makes the parts. A spoke that may not read it
 // goes on without; then it has no session either.
 func (s *Spoke) recall(ctx context.Context) (*parts, error) {
+	book := ledger.New(ledger.Config{Client: s.client, Namespace: s.config.Namespace, Disk: s.state, Log: s.config.Log})
 	for wait := firstRecall; ; wait = min(2*wait, maxRecall) {
 		entries, err := s.keeper().Load(ctx)
+		var pages map[bundle.Owner]ledger.Page
+		if err == nil {
+			pages, err = book.Read(ctx)
+		}
 		if err == nil || !kube.Retryable(err) {
 			s.logIf("what the cluster keeps of this spoke cannot be read", err)
-			return s.takeUp(entries)
+			return s.takeUp(entries, book, pages)
 		}
 		s.await(err.Error())
 		s.config.Log.Warn("waiting for the Kubernetes API", telemetry.Err(err), slog.Duration("retry", wait))
@@ -268,24 +276,23 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	}
 }
 
-// takeUp decides who the spoke is by the entries of its Secret, and makes the parts.
-func (s *Spoke) takeUp(entries map[string][]byte) (*parts, error) {
+// takeUp decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the parts.
+// pages is nil when they could not be read.
+func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) (*parts, error) {
 	kept, err := readKept(entries)
 	s.logIf("something that the cluster keeps of this spoke cannot be used", err)
 	var in settings
 	if in, s.confused = kept.settle(s.given); s.confused != nil {
-		s.config.Log.Error("the settings are those of another cluster, the spoke keeps its own", telemetry.Err(s.confused))
+		s.config.Log.Error("the spoke keeps its own settings", telemetry.Err(s.confused))
 	}
-	rules, err := in.check()
+	by, err := in.check()
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", in.id(), err)
 	}
-	for recipient, id := range kept.marks {
-		if err := s.state.MarkSeen(recipient, id); err != nil {
-			return nil, err
-		}
+	if err := s.seed(kept.marks, book, pages); err != nil {
+		return nil, err
 	}
-	return s.build(in, rules, kept)
+	return s.build(in, by, kept, book)
 }
 
 func (s *Spoke) keeper() secretKeeper {
@@ -299,8 +306,8 @@ func (s *Spoke) logIf(what string, err error) {
 }
 
 // build makes the parts.
-func (s *Spoke) build(in settings, by rules, kept kept) (*parts, error) {
-	c, p := s.config, &parts{connected: make(chan struct{}, 1)}
+func (s *Spoke) build(in settings, by rules, kept kept, book *ledger.Ledger) (*parts, error) {
+	c, p := s.config, &parts{ledger: book, connected: make(chan struct{}, 1)}
 	if s.confused == nil && (kept.settings == nil || *kept.settings != in) {
 		p.unkept = &in
 	}
@@ -325,7 +332,7 @@ func (s *Spoke) build(in settings, by rules, kept kept) (*parts, error) {
 		Client: s.client, Index: index, Allow: by.policy.Allows, Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
 	})
 	p.agent = agent.New(agent.Config{
-		Cluster: in.id(), Keyring: by.keyring, Store: s.state, Hub: p.marker, Applier: applier, Watcher: p.watcher, Index: index,
+		Cluster: in.id(), Keyring: by.keyring, Store: s.state, Ledger: book, Hub: p.marker, Applier: applier, Watcher: p.watcher, Index: index,
 		Kubernetes: s.client, Check: s.check, DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Metrics: agent.NewMetrics(s.registry),
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
@@ -396,6 +403,7 @@ func (s *Spoke) HTTPAddr() string { return s.listener.Addr().String() }
 // the state. It returns nil after a clean stop, *reconfigured when the settings changed, and state.ErrDamaged.
 func (s *Spoke) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
+	defer s.flush()
 	g, all := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -432,6 +440,7 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	g.Go(func() error { return p.watcher.Run(ctx) })
 	g.Go(func() error { return p.reporter.Run(ctx) })
 	g.Go(func() error { return p.marker.Run(ctx) })
+	g.Go(func() error { return p.ledger.Run(ctx) })
 	g.Go(func() error { return p.keepSettings(ctx, s.keeper(), s.config.Log) })
 	g.Go(func() error {
 		select {
@@ -449,6 +458,17 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 			return nil
 		}
 	})
+}
+
+// flush writes what the applies that ended last left behind into the cluster.
+func (s *Spoke) flush() {
+	p := s.parts.Load()
+	if p == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	s.logIf("inventories not kept in the cluster", p.ledger.Flush(ctx))
 }
 
 // close closes what New opened.

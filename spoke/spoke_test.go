@@ -236,16 +236,23 @@ func (h *hub) sign(t *testing.T, sequence uint64, app *bundle.Application) {
 	h.signFor(t, "prod", sequence, app)
 }
 
-func (h *hub) signFor(t *testing.T, cluster string, sequence uint64, app *bundle.Application) {
+func (h *hub) signFor(t *testing.T, cluster string, sequence uint64, apps ...*bundle.Application) {
 	t.Helper()
-	data, err := app.Encode()
-	if err != nil {
-		t.Fatal(err)
+	h.signAll(t, &bundle.Bundle{Cluster: h.id(identity.Cluster, cluster).String(), Sequence: sequence}, apps...)
+}
+
+// signAll signs and offers a bundle of applications.
+func (h *hub) signAll(t *testing.T, b *bundle.Bundle, apps ...*bundle.Application) {
+	t.Helper()
+	b.Epoch, b.IssuedAt, b.ExpiresAt = 1, time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+	for _, app := range apps {
+		data, err := app.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Applications = append(b.Applications, bundle.Entry{Owner: app.Owner, Digest: h.put(data), Revision: fmt.Sprintf("main@sha1:%d", b.Sequence)})
 	}
-	payload, err := (&bundle.Bundle{
-		Cluster: h.id(identity.Cluster, cluster).String(), Epoch: 1, Sequence: sequence, IssuedAt: time.Now().Add(-time.Second), ExpiresAt: time.Now().Add(time.Hour),
-		Applications: []bundle.Entry{{Owner: app.Owner, Digest: h.put(data), Revision: fmt.Sprintf("main@sha1:%d", sequence)}},
-	}).Encode()
+	payload, err := b.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +263,7 @@ func (h *hub) signFor(t *testing.T, cluster string, sequence uint64, app *bundle
 	digest := manifest.DigestOf(payload)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.offer = &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: 1, Sequence: sequence, Digest: digest[:]}, Envelope: envelope}
+	h.offer = &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: 1, Sequence: b.Sequence, Digest: digest[:]}, Envelope: envelope}
 	close(h.changed)
 	h.changed = make(chan struct{})
 }

@@ -39,7 +39,7 @@ var plan = []layer{
 	{"L5 the loops and the servers", []string{
 		"hub/internal/fetch", "hub/internal/plan", "hub/internal/publish", "hub/internal/automation", "hub/internal/notify",
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
-		"spoke/internal/apply", "spoke/internal/session", "spoke/internal/report",
+		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
 	}},
 	{"L6 the agent, the web", []string{"hub/internal/web", "spoke/internal/agent"}},
 	{"L7 composition roots", []string{"=hub", "=spoke"}},
@@ -80,7 +80,7 @@ var bans = []ban{
 	{[]string{"hub", "spoke", "shared", "proto"}, []string{"testing", "testing/..."}, "production code carries no test framework"},
 	{
 		[]string{"hub", "shared", "proto", "e2e/arch", "e2e/bench", "e2e/demo", "e2e/gittest", "e2e/harness", "e2e/kubetest", "spoke/cmd", "=spoke", "spoke/internal/agent", "spoke/internal/apply", "spoke/internal/session", "spoke/internal/report",
-			"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/state", "spoke/internal/inventory", "spoke/internal/health", "spoke/internal/watch"},
+			"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/state", "spoke/internal/inventory", "spoke/internal/ledger", "spoke/internal/health", "spoke/internal/watch"},
 		[]string{"github.com/getsops/sops/v3/..."}, "spoke/internal/decrypt is the only importer of sops, and e2e/sopstest encrypts for tests; the hub cannot read a workload secret",
 	},
 	{[]string{"hub/internal/dispatch"}, []string{module + "/hub/internal/render/...", "signing.Signer", "signing.NewSigner", "signing.LoadOrCreate"}, "dispatch carries opaque bytes: it neither renders nor signs"},

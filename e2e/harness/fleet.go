@@ -117,7 +117,12 @@ func (f *Fleet) Join(ctx context.Context, cluster *kubetest.Cluster, flags ...st
 // Rejoin adds the cluster of a spoke again, for a new join token, and gives the spoke what the new manifest holds. It does
 // not start the spoke, nor stop it.
 func (f *Fleet) Rejoin(ctx context.Context, s *Spoke, flags ...string) error {
-	manifest, err := f.Nave(ctx, append([]string{"cluster", "add", s.Cluster.Name}, flags...)...)
+	return f.RejoinAs(ctx, s, s.Cluster.Name, flags...)
+}
+
+// RejoinAs is Rejoin with the manifest of a cluster of another name.
+func (f *Fleet) RejoinAs(ctx context.Context, s *Spoke, name string, flags ...string) error {
+	manifest, err := f.Nave(ctx, append([]string{"cluster", "add", name}, flags...)...)
 	if err != nil {
 		return err
 	}

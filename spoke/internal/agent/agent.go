@@ -63,11 +63,25 @@ type Reporter interface {
 	Event(e *spokev1.Event)
 }
 
+// Ledger keeps what the state holds of applications where the loss of the disk does not reach it.
+type Ledger interface {
+	Mark(owner bundle.Owner, m state.Mark)
+	Save(v *inventory.Inventory)
+	Forget(owner bundle.Owner)
+}
+
+type noLedger struct{}
+
+func (noLedger) Mark(bundle.Owner, state.Mark) {}
+func (noLedger) Save(*inventory.Inventory)     {}
+func (noLedger) Forget(bundle.Owner)           {}
+
 // Config is what an Agent works with.
 type Config struct {
 	Cluster    identity.ID
 	Keyring    *signing.Keyring
 	Store      *state.Store
+	Ledger     Ledger // nil: none
 	Hub        Hub
 	Applier    Cluster
 	Watcher    Watcher
@@ -124,6 +138,9 @@ func New(c Config) *Agent {
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
+	}
+	if c.Ledger == nil {
+		c.Ledger = noLedger{}
 	}
 	a := &Agent{
 		Config: c, model: newModel(c.Cluster.Name, c.Jitter), inputs: make(chan input), restored: make(chan struct{}),

@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/state"
 	"github.com/navefleet/nave/spoke/internal/watch"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -40,7 +41,7 @@ func (a *Agent) perform(act action) {
 			stop()
 		}
 	case remember:
-		a.warn("mark not stored", act.owner, a.Store.PutMark(act.owner, act.mark))
+		a.warn("mark not stored", act.owner, a.putMark(act.owner, act.mark))
 	case forget:
 		a.forget(act.owner)
 	case ack:
@@ -129,10 +130,21 @@ func (a *Agent) owned(owner bundle.Owner) *inventory.Inventory {
 
 func (a *Agent) save(v *inventory.Inventory) error {
 	data, err := v.Encode()
-	if err != nil {
-		return err
+	if err == nil {
+		err = a.Store.PutInventory(v.Owner, data)
 	}
-	return a.Store.PutInventory(v.Owner, data)
+	if err == nil {
+		a.Ledger.Save(v)
+	}
+	return err
+}
+
+func (a *Agent) putMark(owner bundle.Owner, m state.Mark) error {
+	err := a.Store.PutMark(owner, m)
+	if err == nil {
+		a.Ledger.Mark(owner, m)
+	}
+	return err
 }
 
 // finished is a result with the inventory that it leaves; the loop takes the inventory before the model sees the result.
@@ -157,7 +169,7 @@ func (a *Agent) startApply(act start) {
 }
 
 func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Inventory) (*apply.ChangeSet, error) {
-	if err := a.Store.PutMark(act.owner, act.remember); err != nil {
+	if err := a.putMark(act.owner, act.remember); err != nil {
 		return nil, err
 	}
 	l := a.newLoader(ctx, act.app)
@@ -304,6 +316,7 @@ func (a *Agent) forget(owner bundle.Owner) {
 		delete(a.seen, id)
 	}
 	a.warn("state not cleaned", owner, a.Store.Forget(owner))
+	a.Ledger.Forget(owner)
 	delete(a.inventories, owner)
 	delete(a.sealed, owner)
 	delete(a.learned, owner)

@@ -21,6 +21,9 @@ func (a *Agent) restore() error {
 	if in.marks, err = a.Store.Marks(); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+	for owner, mark := range in.marks {
+		a.Ledger.Mark(owner, mark)
+	}
 	if err := a.restoreInventories(in); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
@@ -79,6 +82,7 @@ func (a *Agent) restoreInventories(in restored) error {
 			return nil
 		}
 		a.inventories[owner] = v
+		a.Ledger.Save(v)
 		a.Kubernetes.Warm(v.Mappings()...)
 		a.Index.Put(v)
 		in.health[owner] = a.Index.Summarize(owner, maxUnwell)

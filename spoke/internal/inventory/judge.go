@@ -45,6 +45,8 @@ func (i Item) Judge(l kube.Live) Drift {
 		return Drift{}
 	case l.UID != i.UID:
 		return Drift{Kind: Replaced, By: l.Others}
+	case i.Managed.IsZero() && i.ResourceVersion == "":
+		return Drift{} // taken from the cluster after the loss of the disk, which says nothing of fields
 	case l.Managed != i.Managed:
 		return Drift{Kind: Changed, By: l.Others}
 	case i.Mode == Override && len(l.Adoptable) > 0:

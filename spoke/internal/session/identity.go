@@ -42,8 +42,12 @@ type Keeper interface {
 	Save(ctx context.Context, entries map[string][]byte) error
 }
 
-// ErrIdentity says that this spoke has no identity and cannot get one.
-var ErrIdentity = errors.New("no identity")
+var (
+	// ErrIdentity says that this spoke has no identity and cannot get one.
+	ErrIdentity = errors.New("no identity")
+	// ErrCluster says that a spoke must not become the cluster that its settings name.
+	ErrCluster = errors.New("the settings are of another cluster")
+)
 
 // Kept returns whose identity entries hold, also when its certificate has expired; false when they hold none.
 func Kept(entries map[string][]byte) (identity.ID, bool) {
@@ -61,10 +65,9 @@ func Confuses(kept, want identity.ID, replaces string) error {
 	if kept.Name == want.Name || kept.Name == replaces {
 		return nil
 	}
-	return fmt.Errorf("%w: this is cluster %q (%s), its settings are those of cluster %q (%s); nothing was changed. "+
-		"If the settings were meant for another cluster, apply those of %q again. If this is to become %q, "+
-		"apply what `nave cluster add %s --replace %s` prints",
-		ErrIdentity, kept.Name, kept, want.Name, want, kept.Name, want.Name, want.Name, kept.Name)
+	return fmt.Errorf("%w: this is %q (%s), they name %q (%s); nothing was changed. If they were meant for another cluster, "+
+		"apply what `nave cluster add %s` prints here again. If this is to become %q, apply what `nave cluster add %s --replace %s` prints",
+		ErrCluster, kept.Name, kept, want.Name, want, kept.Name, want.Name, want.Name, kept.Name)
 }
 
 // establish makes sure that the credential has a certificate that holds now.

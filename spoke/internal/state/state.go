@@ -8,6 +8,7 @@
 // Layout (version 1), buckets and keys:
 //
 //	meta         "layout"                 → the version, as decimal digits
+//	             "seeded"                 → "yes" when the file knows all that the spoke owns; see Seed
 //	accepted     "id"                     → bundle.ID as JSON: the last verified bundle
 //	             "recipient"              → the SPIFFE ID of the cluster that it is for
 //	             "envelope"               → its signing.Envelope's bytes, as received

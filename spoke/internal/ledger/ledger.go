@@ -1,0 +1,305 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/state"
+)
+
+const (
+	manager      = kube.FieldManager + "-inventory"
+	pause        = time.Second // in which changes come together
+	maxPause     = time.Minute // after failures, doubling
+	aheadTimeout = 10 * time.Second
+)
+
+// Kubernetes is what a Ledger asks of the API server.
+type Kubernetes interface {
+	Apply(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error)
+	Delete(ctx context.Context, id bundle.ObjectIdentity, opts kube.DeleteOptions) error
+	List(ctx context.Context, m kube.Mapping, s kube.Scope, see func(kube.Live) error) (string, error)
+}
+
+// Disk returns the inventories that the pages are copies of, encoded; state.ErrNotFound for none.
+type Disk interface {
+	Inventory(owner bundle.Owner) ([]byte, error)
+}
+
+// Config is what a Ledger works with.
+type Config struct {
+	Client    Kubernetes
+	Namespace string
+	Disk      Disk
+	Log       *slog.Logger
+}
+
+// Ledger keeps pages. Its methods are safe for concurrent use.
+type Ledger struct {
+	Config
+	wake chan struct{}
+
+	mu    sync.Mutex // guards the following, and of each page all but what says otherwise
+	read  bool       // the cluster's pages are known
+	pages map[bundle.Owner]*page
+}
+
+// page is the page of one application.
+type page struct {
+	owner     bundle.Owner
+	mark      state.Mark
+	print     uint64 // of the inventory
+	dirty     bool   // it is to be written
+	forgotten bool   // it is to be deleted
+
+	writing sync.Mutex                   // held while it is being written
+	written map[string][sha256.Size]byte // guarded by writing: what the ConfigMaps hold
+}
+
+// New returns a ledger that writes nothing before Read: it would overwrite what it does not know.
+func New(c Config) *Ledger {
+	return &Ledger{Config: c, wake: make(chan struct{}, 1), pages: map[bundle.Owner]*page{}}
+}
+
+// page returns an application's page; the caller holds the mutex.
+func (l *Ledger) page(owner bundle.Owner) *page {
+	p := l.pages[owner]
+	if p == nil {
+		p = &page{owner: owner, written: map[string][sha256.Size]byte{}}
+		l.pages[owner] = p
+	}
+	return p
+}
+
+// Mark keeps what must be known to delete an application.
+func (l *Ledger) Mark(owner bundle.Owner, m state.Mark) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.read {
+		return
+	}
+	p := l.page(owner)
+	if m = bareMark(m); p.forgotten || !sameMark(p.mark, m) {
+		p.mark, p.forgotten = m, false
+		l.spoil(p)
+	}
+}
+
+// Save keeps an inventory that is on disk. If objects are in it that may not be in the cluster yet, it is kept when Save
+// returns; a failure is logged and tried again, because the disk holds the inventory as well.
+func (l *Ledger) Save(v *inventory.Inventory) {
+	p, changed := l.change(v)
+	if !changed || !awaits(v) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), aheadTimeout)
+	defer cancel()
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if err := l.write(ctx, p, v); err != nil {
+		l.Log.Warn("inventory not kept in the cluster before the apply", telemetry.Application(v.Owner), telemetry.Err(err))
+		l.again(p)
+	}
+}
+
+// change notes an inventory, and reports whether its page is to be written.
+func (l *Ledger) change(v *inventory.Inventory) (*page, bool) {
+	print := fingerprint(v)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.read {
+		return nil, false
+	}
+	p := l.page(v.Owner)
+	if p.print == print && !p.forgotten {
+		return p, false
+	}
+	p.print, p.forgotten = print, false
+	l.spoil(p)
+	return p, true
+}
+
+// awaits reports whether an object of an inventory is about to be made.
+func awaits(v *inventory.Inventory) bool {
+	for _, item := range v.Items {
+		if item.UID == "" && item.Mode != inventory.Ignore {
+			return true
+		}
+	}
+	return false
+}
+
+// Forget deletes an application's page.
+func (l *Ledger) Forget(owner bundle.Owner) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.read {
+		return
+	}
+	p := l.page(owner)
+	p.forgotten = true
+	l.spoil(p)
+}
+
+// spoil makes a page one that is to be written; the caller holds the mutex.
+func (l *Ledger) spoil(p *page) {
+	p.dirty = true
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// again makes a page that could not be written one that is to be written.
+func (l *Ledger) again(p *page) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spoil(p)
+}
+
+// Run writes what changed until ctx ends, and returns nil then.
+func (l *Ledger) Run(ctx context.Context) error {
+	wait := pause
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		if err := l.Flush(ctx); err == nil {
+			wait = pause
+		} else if ctx.Err() == nil {
+			wait = min(2*wait, maxPause)
+			l.Log.Warn("inventories not kept in the cluster", telemetry.Err(err), slog.Duration("retry", wait))
+		}
+	}
+}
+
+// Flush writes what changed now.
+func (l *Ledger) Flush(ctx context.Context) error {
+	var errs []error
+	for _, p := range l.dirty() {
+		if err := l.renew(ctx, p); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.owner, err))
+			l.again(p)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Ledger) dirty() []*page {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []*page
+	for _, p := range l.pages {
+		if p.dirty {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// renew makes a page what is on disk.
+func (l *Ledger) renew(ctx context.Context, p *page) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	v := inventory.New(p.owner)
+	data, err := l.Disk.Inventory(p.owner)
+	if err == nil {
+		v, err = inventory.Decode(data)
+	}
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	return l.write(ctx, p, v)
+}
+
+// write makes a page hold an inventory; the caller holds writing. Nothing is deleted before all is written.
+func (l *Ledger) write(ctx context.Context, p *page, v *inventory.Inventory) error {
+	mark, forgotten := l.begin(p)
+	next := parts{}
+	if !forgotten {
+		var err error
+		if next, err = encode(mark, v); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		if err := l.writePart(ctx, p, name, next[name]); err != nil {
+			return err
+		}
+	}
+	for name := range p.written {
+		if _, stays := next[name]; stays {
+			continue
+		}
+		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: l.Namespace, Name: name}
+		if err := l.Client.Delete(ctx, id, kube.DeleteOptions{}); err != nil && kube.ReasonOf(err) != kube.NotFound {
+			return err
+		}
+		delete(p.written, name)
+	}
+	l.end(p)
+	return nil
+}
+
+// begin returns what is to be written beside the inventory. What changes from here on is another change.
+func (l *Ledger) begin(p *page) (state.Mark, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.dirty = false
+	return p.mark, p.forgotten
+}
+
+// end drops the page of a forgotten application.
+func (l *Ledger) end(p *page) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.forgotten && !p.dirty {
+		delete(l.pages, p.owner)
+	}
+}
+
+// writePart writes one ConfigMap unless it holds the same already.
+func (l *Ledger) writePart(ctx context.Context, p *page, name string, data map[string]string) error {
+	sum := sumOf(data)
+	if was, there := p.written[name]; there && was == sum {
+		return nil
+	}
+	_, err := l.Client.Apply(ctx, configMap(l.Namespace, name, p.owner, data), kube.ApplyOptions{FieldManager: manager, Force: true})
+	if err == nil {
+		p.written[name] = sum
+	}
+	return err
+}
+
+func sumOf(data map[string]string) [sha256.Size]byte {
+	return sha256.Sum256([]byte(data[markKey] + "\x00" + data[inventoryKey]))
+}
+
+func sameMark(a, b state.Mark) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}

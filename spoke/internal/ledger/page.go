@@ -1,0 +1,158 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"hash/maphash"
+	"strconv"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/state"
+)
+
+const (
+	layout       = "1"
+	layoutLabel  = "fleet.nave.io/inventory"
+	namePrefix   = "nave-inventory-"
+	markKey      = "mark.json"
+	inventoryKey = "inventory.json"
+
+	// maxPart is how many bytes of objects a ConfigMap takes; the API server takes 1 MiB of all.
+	maxPart = 512 << 10
+)
+
+// bareItem returns what a page holds of an item.
+func bareItem(i inventory.Item) inventory.Item {
+	return inventory.Item{Version: i.Version, Resource: i.Resource, UID: i.UID, Mode: i.Mode, Expires: i.Expires, Labelled: i.Labelled}
+}
+
+// bareMark returns what a page holds of a mark. Without a digest everything is applied again.
+func bareMark(m state.Mark) state.Mark {
+	return state.Mark{
+		Suspended: m.Suspended, Prune: m.Prune, DeletionPolicy: m.DeletionPolicy, ServiceAccount: m.ServiceAccount,
+		OtherAccount: m.OtherAccount, DependsOn: m.DependsOn,
+	}
+}
+
+var seed = maphash.MakeSeed()
+
+// fingerprint is equal for inventories of which a page holds the same, and differs for others but for chance. It costs a
+// fraction of their encoding.
+func fingerprint(v *inventory.Inventory) (sum uint64) {
+	type row struct {
+		id   manifest.ID
+		item inventory.Item
+	}
+	for id, item := range v.Items {
+		sum += maphash.Comparable(seed, row{id, bareItem(item)})
+	}
+	return sum + uint64(len(v.Items))
+}
+
+// parts are the data of the ConfigMaps of a page, by their names.
+type parts map[string]map[string]string
+
+// encode returns the ConfigMaps of a page; none for an application without objects, for there is nothing to delete.
+func encode(m state.Mark, v *inventory.Inventory) (parts, error) {
+	if len(v.Items) == 0 {
+		return parts{}, nil
+	}
+	mark, err := json.Marshal(bareMark(m))
+	if err != nil {
+		return nil, fmt.Errorf("mark of %s: %w", v.Owner, err)
+	}
+	for n := 1; ; n *= 2 {
+		out, fits, err := divide(v, mark, n)
+		if fits || err != nil {
+			return out, err
+		}
+	}
+}
+
+// divide spreads an inventory over n ConfigMaps, and reports whether each is small enough.
+func divide(v *inventory.Inventory, mark []byte, n int) (out parts, fits bool, err error) {
+	divided := make([]*inventory.Inventory, n)
+	for i := range divided {
+		divided[i] = inventory.New(v.Owner)
+	}
+	for id, item := range v.Items {
+		divided[place(id, n)].Items[id] = bareItem(item)
+	}
+	out = parts{}
+	for i, part := range divided {
+		data, err := part.Encode()
+		if err != nil {
+			return nil, false, err
+		}
+		if len(data) > maxPart && n < len(v.Items) {
+			return nil, false, nil
+		}
+		out[partName(v.Owner, n, i)] = map[string]string{markKey: string(mark), inventoryKey: string(data)}
+	}
+	return out, true, nil
+}
+
+// place returns which of n ConfigMaps an object is in.
+func place(id manifest.ID, n int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id.String()))
+	return int(h.Sum32()) % n
+}
+
+func partName(owner bundle.Owner, n, i int) string {
+	sum := sha256.Sum256([]byte(owner.Kind + "\x00" + owner.Namespace + "\x00" + owner.Name))
+	return namePrefix + hex.EncodeToString(sum[:10]) + "-" + strconv.Itoa(n) + "-" + strconv.Itoa(i)
+}
+
+// configMap returns the ConfigMap of a part.
+func configMap(namespace, name string, owner bundle.Owner, data map[string]string) *manifest.Object {
+	fields := make(map[string]any, len(data))
+	for k, v := range data {
+		fields[k] = v
+	}
+	return &manifest.Object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{
+			"namespace": namespace, "name": name, "labels": map[string]any{layoutLabel: layout},
+			"annotations": map[string]any{"fleet.nave.io/inventory-of": owner.String()},
+		},
+		"data": fields,
+	}}
+}
+
+// Page is what the cluster keeps of one application.
+type Page struct {
+	Mark      state.Mark
+	Inventory *inventory.Inventory
+}
+
+// merge adds a ConfigMap to the pages.
+func merge(pages map[bundle.Owner]Page, o *manifest.Object) (bundle.Owner, error) {
+	data := dataOf(o)
+	if got := o.GetLabels()[layoutLabel]; got != layout {
+		return bundle.Owner{}, fmt.Errorf("ConfigMap %s has layout %q: this spoke reads %s", o.GetName(), got, layout)
+	}
+	v, err := inventory.Decode([]byte(data[inventoryKey]))
+	if err != nil {
+		return bundle.Owner{}, fmt.Errorf("ConfigMap %s: %w", o.GetName(), err)
+	}
+	page, known := pages[v.Owner]
+	if !known {
+		page.Inventory = inventory.New(v.Owner)
+	}
+	if err := json.Unmarshal([]byte(data[markKey]), &page.Mark); err != nil {
+		return bundle.Owner{}, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Owner, err)
+	}
+	for id, item := range v.Items {
+		if old, twice := page.Inventory.Items[id]; !twice || old.UID == "" {
+			page.Inventory.Items[id] = item
+		}
+	}
+	pages[v.Owner] = page
+	return v.Owner, nil
+}

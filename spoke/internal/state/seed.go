@@ -1,0 +1,45 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+var seededKey = []byte("seeded")
+
+// Seeded reports whether Seed was called on this file: what the spoke owns is on this disk.
+func (s *Store) Seeded() (yes bool, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		yes = tx.Bucket(metaBucket).Get(seededKey) != nil
+		return nil
+	})
+	return yes, err
+}
+
+// Seed puts what is known of applications from elsewhere on a disk that does not know it, in one transaction: inventories in
+// place of those that there are, and marks of applications that have none.
+func (s *Store) Seed(marks map[bundle.Owner]Mark, inventories map[bundle.Owner][]byte) error {
+	err := s.update(func(tx *bolt.Tx) error {
+		var errs []error
+		for owner, m := range marks {
+			if tx.Bucket(appliedBucket).Get(ownerKey(owner)) != nil {
+				continue
+			}
+			row, err := json.Marshal(m)
+			errs = append(errs, err, tx.Bucket(appliedBucket).Put(ownerKey(owner), row))
+		}
+		for owner, data := range inventories {
+			errs = append(errs, tx.Bucket(inventoriesBucket).Put(ownerKey(owner), data))
+		}
+		return errors.Join(append(errs, tx.Bucket(metaBucket).Put(seededKey, []byte("yes")))...)
+	})
+	if err != nil {
+		return fmt.Errorf("take up what the cluster keeps: %w", err)
+	}
+	return nil
+}
