@@ -432,8 +432,8 @@ func TestAnIdentityOfAnotherClusterIsNotUsed(t *testing.T) {
 	next(t, h.hellos, "hello")
 	stop()
 	other := newSession(h, d, func(c *Config) { c.Cluster.Name, c.JoinToken = "prod-2", nil })
-	if _, err := other.once(context.Background()); !errors.Is(err, ErrIdentity) {
-		t.Errorf("got %v, want ErrIdentity", err)
+	if _, err := other.once(context.Background()); !errors.Is(err, ErrCluster) {
+		t.Errorf("got %v, want ErrCluster", err)
 	}
 }
 
