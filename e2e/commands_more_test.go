@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/identity"
@@ -15,6 +16,7 @@ var moreCommands = map[string]command{
 	"save":        save,        // save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE: what is at a JSONPath
 	"certificate": certificate, // certificate CLUSTER VARIABLE: when the spoke's certificate, as kept in its cluster, ends
 	"past":        past,        // past TIME: it is over
+	"status":      editStatus,  // status CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH: what its controller says of it
 }
 
 // save keeps the text at a JSONPath in a variable.
@@ -36,6 +38,15 @@ func save(ctx context.Context, s *story, args []string) error {
 	}
 	s.ts.Setenv(rest[1], value)
 	return err
+}
+
+// editStatus writes the status of an object.
+func editStatus(ctx context.Context, _ *story, args []string) error {
+	t, patch, err := readTarget(args)
+	if err != nil {
+		return err
+	}
+	return t.cluster.EditStatus(ctx, t.kind, t.namespace, t.name, strings.Join(patch, " "))
 }
 
 // certificate reads the end of a spoke's certificate out of the Secret that the spoke keeps it in.

@@ -97,6 +97,16 @@ func (c *client) Edit(ctx context.Context, kind, namespace, name, patch string) 
 	return err
 }
 
+// EditStatus changes the status of one object by a JSON merge patch, as its controller does.
+func (c *client) EditStatus(ctx context.Context, kind, namespace, name, patch string) error {
+	r, err := c.Resource(kind, namespace)
+	if err != nil {
+		return err
+	}
+	_, err = r.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "controller"}, "status")
+	return err
+}
+
 // Apply applies every document of a manifest, as kubectl apply --server-side does.
 func (c *client) Apply(ctx context.Context, manifest []byte) error {
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
