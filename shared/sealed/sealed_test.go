@@ -299,3 +299,48 @@ func FuzzFind(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReplaceObject puts values into objects of any kind. What comes out holds no token that has a value, what goes in is
+// not changed, and no error holds a value.
+func FuzzReplaceObject(f *testing.F) {
+	known := string(token("text"))
+	for _, text := range []string{
+		`{"kind":"Secret","metadata":{"name":"a"},"data":{"k":"` + known + `","l":"` + encode("x", known) + `"}}`,
+		`{"kind":"ConfigMap","binaryData":{"k":"` + encode(known, known) + `"},"data":{"k":"a` + known + `"}}`,
+		`{"kind":"` + known + `"}`, `{"spec":[{"` + known + `":1}]}`, `{"spec":{"k":"` + string(token("bytes")) + `"}}`, `{"spec":"` + string(token("stranger")) + `"}`,
+		`{"kind":"Secret","data":null}`, `{"kind":"Secret","data":["` + known + `"]}`, `{"kind":"Secret","data":{"k":{"a":"` + encode(known) + `"}}}`, `{}`,
+		`{"spec":"` + known[:20] + known + `"}`, `{"metadata":{"name":1,"namespace":["a"]}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	const secret = "it's: s3cret\n"
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o := &unstructured.Unstructured{}
+		if json.Unmarshal(data, &o.Object) != nil || o.Object == nil {
+			return
+		}
+		before := o.DeepCopy()
+		got, err := ReplaceObject(o, lookup)
+		if !reflect.DeepEqual(o, before) {
+			t.Fatalf("%s: the input was changed", data)
+		}
+		if err != nil {
+			if got != nil || strings.Contains(err.Error(), secret) && !bytes.Contains(data, []byte("s3cret")) {
+				t.Fatalf("%s: %v, %v", data, got, err)
+			}
+			return
+		}
+		text, err := json.Marshal(got.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, left := range Find(string(text)) {
+			if left == token("int") { // what the value of another token looks like
+				continue
+			}
+			if _, ok := lookup(left); ok {
+				t.Errorf("%s: token %s is left in %s", data, left, text)
+			}
+		}
+	})
+}

@@ -3,6 +3,7 @@ package decrypt
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -470,3 +471,39 @@ func TestOpen_large(t *testing.T) {
 		})
 	}
 }
+
+// FuzzParseKeys reads entries of a decryption Secret. No error quotes what is in them.
+func FuzzParseKeys(f *testing.F) {
+	private, _ := newAge(f)
+	f.Add("a.agekey", []byte(private))
+	f.Add("a.agekey", []byte(private+"\r\n# comment\n"+strings.ToLower(private)))
+	f.Add("a.agekey", []byte("AGE-SECRET-KEY-1"+strings.Repeat("Q", 58)))
+	f.Add("a.agekey", []byte("AGE-PLUGIN-YUBIKEY-1QQQ"))
+	f.Add("a.asc", []byte("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nxVgEZ\n=AAAA\n-----END PGP PRIVATE KEY BLOCK-----\n"))
+	f.Add("a.asc", []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n"+base64.StdEncoding.EncodeToString([]byte{0x99, 0, 1, 4})+"\n-----END PGP PUBLIC KEY BLOCK-----\n"))
+	f.Add("a.txt", []byte("anything"))
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		keys, err := ParseKeys(map[string][]byte{name: data})
+		if (keys == nil) == (err == nil) {
+			t.Fatalf("keys %v with error %v", keys != nil, err)
+		}
+		if err == nil {
+			if len(keys.age) == 0 && len(keys.pgp) == 0 {
+				t.Error("no keys, and no error")
+			}
+			return
+		}
+		const piece = 12
+		said := strings.ReplaceAll(err.Error(), name, "")
+		for i := 0; i+piece <= len(data); i++ {
+			if strings.Contains(said, string(data[i:i+piece])) && !strings.Contains(allMessages, string(data[i:i+piece])) {
+				t.Fatalf("the error %q quotes %q", err, data[i:i+piece])
+			}
+		}
+	})
+}
+
+// allMessages are what ParseKeys says, whatever is in the Secret.
+const allMessages = "no key opens it: the Secret has no entry that ends in .agekey or .asc; entry : not a list of age identities " +
+	"(lines of AGE-SECRET-KEY-1… or AGE-SECRET-KEY-PQ-1…); not an armored OpenPGP key; OpenPGP key has a passphrase; export it without one; " +
+	"holds no OpenPGP private key"
