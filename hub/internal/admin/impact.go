@@ -305,8 +305,10 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 		return nil, err
 	}
 	m.Objects = uint32(len(app.Objects))
-	m.Orphaned = entry.Suspended || i.rows[key].Suspended || app.PolicyOnRemoval() == bundle.Orphan
-	return m, nil
+	row := i.rows[key]
+	_, suspended, err := suspendedWithFleet(i.tx, row)
+	m.Orphaned = suspended || row.IsSuspended() || app.PolicyOnRemoval() == bundle.Orphan
+	return m, err
 }
 
 func (i *impact) plan(cluster string) (store.Plan, error) {

@@ -104,17 +104,21 @@ func suspendedWith(tx *store.Tx, row store.Resource) (with api.Key, suspended bo
 	if err != nil || there && owner.IsSuspended() {
 		return cluster, err == nil, err
 	}
-	owner = row
+	return suspendedWithFleet(tx, row)
+}
+
+// suspendedWithFleet returns the Fleet that an object comes from, if it is suspended.
+func suspendedWithFleet(tx *store.Tx, row store.Resource) (fleet api.Key, suspended bool, err error) {
 	for range maxOwners {
-		if owner.Owner == nil || owner.Left {
+		if row.Owner == nil || row.Left {
 			break
 		}
-		key := *owner.Owner
-		if owner, there, err = store.Resources.Get(tx, key.Path()); err != nil || !there {
+		key, there := *row.Owner, false
+		if row, there, err = store.Resources.Get(tx, key.Path()); err != nil || !there {
 			return api.Key{}, false, err
 		}
 		if key.Kind == api.FleetKind {
-			return key, owner.IsSuspended(), nil
+			return key, row.IsSuspended(), nil
 		}
 	}
 	return api.Key{}, false, nil
