@@ -69,6 +69,9 @@ type Entry struct {
 	RequestedAt string          `json:"requestedAt,omitempty"`
 	// ConfirmedPrune is the digest of the set of objects whose deletion was held and then confirmed by an operator; zero: none.
 	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
+	// Parent is the application that gives this one, where it or one above it depends on others; zero: none. Before it was
+	// ever applied, this one waits for what they depend on.
+	Parent Owner `json:"parent,omitzero"`
 }
 
 // Application is what one Kustomization or HelmRelease renders to on one cluster.

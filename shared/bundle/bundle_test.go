@@ -31,7 +31,7 @@ func example() *Bundle {
 		Cluster: "spiffe://nave-1/cluster/a", Epoch: 2, Sequence: 7, IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
 		Applications: []Entry{
 			{Owner: owner("apps"), Digest: digest("apps"), Revision: "main@sha1:1", Suspended: true, RequestedAt: "now"},
-			{Owner: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held")},
+			{Owner: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held"), Parent: owner("apps")},
 		},
 		Pending: []Owner{owner("late"), owner("later")}, Incomplete: true,
 		Removals: []Removal{{owner("gone"), WaitForTermination, true}, {owner("left"), Orphan, false}},
@@ -205,6 +205,9 @@ func TestDecodeBundleRefuses(t *testing.T) {
 		"a removal without an owner":    func(b *bundlev1.Bundle) { b.Removals[0].Owner = nil },
 		"removals out of order":         func(b *bundlev1.Bundle) { slices.Reverse(b.Removals) },
 		"an unknown deletion policy":    func(b *bundlev1.Bundle) { b.Removals[0].DeletionPolicy = 99 },
+		"an empty parent":               func(b *bundlev1.Bundle) { b.Applications[1].Parent = &bundlev1.Owner{} },
+		"half a parent":                 func(b *bundlev1.Bundle) { b.Applications[1].Parent.Namespace = "" },
+		"its own parent":                func(b *bundlev1.Bundle) { b.Applications[1].Parent = b.Applications[1].Owner },
 		"a short confirmed prune":       func(b *bundlev1.Bundle) { b.Applications[1].ConfirmedPrune = []byte{1} },
 		"an entry without any contents": func(b *bundlev1.Bundle) { b.Applications[0] = &bundlev1.ApplicationEntry{} },
 	} {

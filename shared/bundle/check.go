@@ -82,6 +82,15 @@ func (e Entry) check() error {
 	if e.Digest.IsZero() {
 		return fmt.Errorf("%s: no digest", e.Owner)
 	}
+	if e.Parent == (Owner{}) {
+		return nil
+	}
+	if err := e.Parent.check(); err != nil {
+		return fmt.Errorf("%s: parent: %w", e.Owner, err)
+	}
+	if e.Parent == e.Owner {
+		return fmt.Errorf("%s: it is its own parent", e.Owner)
+	}
 	return nil
 }
 

@@ -76,6 +76,11 @@ func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
 	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
 		return e, err
 	}
+	if m.GetParent() != nil {
+		if e.Parent = ownerOf(m.GetParent()); e.Parent == (Owner{}) {
+			return e, errors.New("an empty parent")
+		}
+	}
 	if len(m.GetConfirmedPrune()) > 0 {
 		e.ConfirmedPrune, err = manifest.DigestFromBytes(m.GetConfirmedPrune())
 	}

@@ -116,6 +116,9 @@ func (e Entry) message() *bundlev1.ApplicationEntry {
 	if !e.ConfirmedPrune.IsZero() {
 		m.ConfirmedPrune = e.ConfirmedPrune[:]
 	}
+	if e.Parent != (Owner{}) {
+		m.Parent = e.Parent.message()
+	}
 	return m
 }
 

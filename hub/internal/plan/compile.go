@@ -97,12 +97,19 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		c.entry.Owner = bundle.Owner{Kind: app.Key.Kind, Namespace: app.Key.Namespace, Name: app.Key.Name}
 		c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
 	}
-	c.entry.Suspended = app.Suspended
+	c.entry.Suspended, c.entry.Parent = app.Suspended, ownerOfParent(w.graph.Parent(app.Key))
 	c.entry.ConfirmedPrune = w.confirmation.Prunes[app.Key.Path()]
 	if !app.Suspended {
 		c.entry.RequestedAt = w.requested(app.Key)
 	}
 	return c, nil
+}
+
+func ownerOfParent(key api.Key, ok bool) bundle.Owner {
+	if !ok {
+		return bundle.Owner{}
+	}
+	return ownerOf(key)
 }
 
 // applicationOf is what a Kustomization and its render come to.

@@ -421,6 +421,9 @@ func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {
 	if e.Suspended {
 		b.WriteString(", suspended")
 	}
+	if e.Parent != (bundle.Owner{}) {
+		fmt.Fprintf(b, ", first after those of %s/%s", e.Parent.Namespace, e.Parent.Name)
+	}
 	if e.RequestedAt != "" {
 		b.WriteString(", requested " + e.RequestedAt)
 	}

@@ -43,6 +43,22 @@ func (m *model) needs(a, b bundle.Owner, seen map[bundle.Owner]bool) bool {
 	return slices.ContainsFunc(n.mark.DependsOn, func(next bundle.Owner) bool { return m.needs(next, b, seen) })
 }
 
+// blockerAbove returns the first dependency that is not ready of those above an application.
+func (m *model) blockerAbove(n *node) bundle.Owner {
+	above := n
+	for range m.nodes { // at most: whatever the bundle says of parents
+		if above = m.nodes[above.entry.Parent]; above == nil || above.app == nil {
+			break
+		}
+		for _, owner := range above.app.DependsOn {
+			if owner != n.entry.Owner && !m.isReady(owner) {
+				return owner
+			}
+		}
+	}
+	return bundle.Owner{}
+}
+
 // union returns the owners of both lists, each once.
 func union(a, b []bundle.Owner) []bundle.Owner {
 	all := slices.Clone(a)

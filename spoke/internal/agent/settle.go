@@ -94,15 +94,23 @@ func checksObjects(app *bundle.Application) bool {
 	})
 }
 
-// blocker returns the first dependency that is not ready at the digest of this bundle.
+// blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for the
+// dependencies of those that give it, too.
 func (m *model) blocker(n *node) bundle.Owner {
 	for _, owner := range n.app.DependsOn {
-		d := m.nodes[owner]
-		if d == nil || !d.isReady(m.now) {
+		if !m.isReady(owner) {
 			return owner
 		}
 	}
-	return bundle.Owner{}
+	if !n.mark.Digest.IsZero() {
+		return bundle.Owner{}
+	}
+	return m.blockerAbove(n)
+}
+
+func (m *model) isReady(owner bundle.Owner) bool {
+	n := m.nodes[owner]
+	return n != nil && n.isReady(m.now)
 }
 
 // isReady reports whether a node is ready at the digest of this bundle.

@@ -164,6 +164,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 				app.ServiceAccount = value
 			case "wait":
 				app.Wait = true
+			case "parent":
+				e.Parent = owner(value)
 			case "checks":
 				app.HealthChecks = []bundle.ObjectIdentity{{Kind: "Thing", Name: value}}
 			case "peer":

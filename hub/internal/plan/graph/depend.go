@@ -202,3 +202,29 @@ func way(start, last api.Key, from map[api.Key]api.Key) []string {
 	slices.Reverse(names)
 	return names
 }
+
+// Parent returns the Kustomization that gives another one, if it or one above it depends on others. With Flux the other one
+// would not exist before these are ready.
+func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
+	n := g.Nodes[key]
+	if !n.hasParent() {
+		return api.Key{}, false
+	}
+	parent = *n.Owner
+	for range g.Nodes { // at most: owners form no circle
+		if n = g.Nodes[*n.Owner]; n.Object == nil {
+			break
+		}
+		if ks, err := n.Object.Kustomization(); err == nil && len(ks.Spec.DependsOn) > 0 {
+			return parent, true
+		}
+		if !n.hasParent() {
+			break
+		}
+	}
+	return api.Key{}, false
+}
+
+func (n Node) hasParent() bool {
+	return n.Owner != nil && !n.Left && n.Owner.Kind == kustomizev1.KustomizationKind
+}

@@ -456,8 +456,11 @@ type ApplicationEntry struct {
 	// The digest of a set of objects whose deletion the spoke held and an operator confirmed; the guard on prunes lets exactly
 	// that set pass.
 	ConfirmedPrune []byte `protobuf:"bytes,6,opt,name=confirmed_prune,json=confirmedPrune,proto3" json:"confirmed_prune,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The application that gives this one, where it or one above it depends on others: before it was ever applied, this one
+	// waits for what they depend on.
+	Parent        *Owner `protobuf:"bytes,7,opt,name=parent,proto3" json:"parent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplicationEntry) Reset() {
@@ -528,6 +531,13 @@ func (x *ApplicationEntry) GetRequestedAt() string {
 func (x *ApplicationEntry) GetConfirmedPrune() []byte {
 	if x != nil {
 		return x.ConfirmedPrune
+	}
+	return nil
+}
+
+func (x *ApplicationEntry) GetParent() *Owner {
+	if x != nil {
+		return x.Parent
 	}
 	return nil
 }
@@ -1105,14 +1115,15 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aRemoval\x12+\n" +
 	"\x05owner\x18\x01 \x01(\v2\x15.nave.bundle.v1.OwnerR\x05owner\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xdd\x01\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\x8c\x02\n" +
 	"\x10ApplicationEntry\x12+\n" +
 	"\x05owner\x18\x01 \x01(\v2\x15.nave.bundle.v1.OwnerR\x05owner\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x12\x1c\n" +
 	"\tsuspended\x18\x04 \x01(\bR\tsuspended\x12!\n" +
 	"\frequested_at\x18\x05 \x01(\tR\vrequestedAt\x12'\n" +
-	"\x0fconfirmed_prune\x18\x06 \x01(\fR\x0econfirmedPrune\"M\n" +
+	"\x0fconfirmed_prune\x18\x06 \x01(\fR\x0econfirmedPrune\x12-\n" +
+	"\x06parent\x18\a \x01(\v2\x15.nave.bundle.v1.OwnerR\x06parent\"M\n" +
 	"\x05Owner\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1215,24 +1226,25 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	7,  // 6: nave.bundle.v1.Removal.owner:type_name -> nave.bundle.v1.Owner
 	0,  // 7: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
 	7,  // 8: nave.bundle.v1.ApplicationEntry.owner:type_name -> nave.bundle.v1.Owner
-	7,  // 9: nave.bundle.v1.Application.owner:type_name -> nave.bundle.v1.Owner
-	10, // 10: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	7,  // 11: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.Owner
-	15, // 12: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	15, // 13: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	15, // 14: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	11, // 15: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	12, // 16: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	9,  // 17: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
-	0,  // 18: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	9,  // 19: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 20: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	13, // 21: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	7,  // 9: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.Owner
+	7,  // 10: nave.bundle.v1.Application.owner:type_name -> nave.bundle.v1.Owner
+	10, // 11: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	7,  // 12: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.Owner
+	15, // 13: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	15, // 14: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	15, // 15: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	11, // 16: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	12, // 17: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	9,  // 18: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	0,  // 19: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	9,  // 20: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 21: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	13, // 22: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
