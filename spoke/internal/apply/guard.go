@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -27,15 +28,41 @@ func (g Guard) Stops(owned, gone int) bool {
 // Check returns a *GuardError if the prune of gone objects of an inventory must be confirmed, and confirmed is not the digest of
 // exactly this prune.
 func (g Guard) Check(owned *inventory.Inventory, gone []manifest.ID, confirmed manifest.Digest) *GuardError {
-	if !g.Stops(len(owned.Items), len(gone)) {
+	had := countOwned(owned)
+	if !g.Stops(had, len(gone)) {
 		return nil
 	}
-	held := &GuardError{Owned: len(owned.Items), Percent: g.Percent, Objects: slices.SortedFunc(slices.Values(gone), manifest.Compare)}
+	held := &GuardError{Owned: max(had, len(gone)), Percent: g.Percent, Objects: slices.SortedFunc(slices.Values(gone), manifest.Compare)}
 	held.Digest = digestOf(owned, held.Objects)
 	if held.Digest == confirmed {
 		return nil
 	}
 	return held
+}
+
+// countOwned returns the number of objects that the share of a prune is taken of: those that there were when the guard first
+// stopped it. A retry finds the new objects in the inventory, and they must not let the old ones go.
+func countOwned(v *inventory.Inventory) int { return cmp.Or(v.Guarded, len(v.Items)) }
+
+// foresee notes in the inventory, before anything is sent, that the guard stops the prune of this run, or does not any more.
+func (r *run) foresee() {
+	desired := r.desired()
+	gone := 0
+	for id := range r.prior.Items {
+		if !desired[id] && !r.taken(id, r.set.Claimed) {
+			gone++
+		}
+	}
+	had := countOwned(r.prior)
+	if !r.set.Prune || !r.set.Guard.Stops(had, gone) {
+		had = 0
+	}
+	r.guarded(had)
+}
+
+func (r *run) guarded(had int) {
+	r.unsaved = r.unsaved || r.next.Guarded != had
+	r.next.Guarded = had
 }
 
 // digestOf returns the digest of a set of objects in order: SHA-256 of their names and UIDs as JSON. The UIDs are part of

@@ -219,6 +219,46 @@ func TestReleased(t *testing.T) {
 	}
 }
 
+// TestHeldPrune_of_a_moved_path exchanges the one object of an application for another. The prune is held, and stays held when
+// the new object is in the inventory, which makes the old one half of it; so it does if the new object was refused at first.
+func TestHeldPrune_of_a_moved_path(t *testing.T) {
+	other := object("ConfigMap", nil)
+	other.SetName("b")
+	moved := Desired{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(other), Digest: manifest.DigestOf([]byte("b"))}}
+	moved.Load = func(context.Context) (Loaded, error) { return Loaded{}, fmt.Errorf("no key") }
+	cluster := &scriptedCluster{object: ownedBy(testOwner), version: 7}
+	a := cluster.applier(t)
+	v := inventory.New(testOwner)
+	v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7", Labelled: true}
+	a.Index.Put(v)
+	set := Set{Owner: testOwner, Prune: true, Guard: Guard{Objects: 1, Percent: 90}, Objects: []Desired{moved}, Previous: v}
+	apply := func() *ChangeSet {
+		changes, err := a.Apply(t.Context(), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := changes.Inventory.Encode()
+		if set.Previous, err = inventory.Decode(data); err != nil { // as after a restart
+			t.Fatal(err)
+		}
+		return changes
+	}
+	apply()
+	set.Previous.Items[moved.ID()] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "v", Digest: moved.Digest, Labelled: true}
+	for range 2 {
+		if changes := apply(); changes.Count(Held) != 1 {
+			t.Fatalf("not held: %v", changes)
+		}
+	}
+	set.Objects = append(set.Objects, Desired{ObjectReference: bundle.ObjectReference{
+		ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}, Digest: manifest.DigestOf([]byte("a")),
+	}, Load: moved.Load})
+	apply()
+	if set.Previous.Guarded != 0 {
+		t.Error("it came back, and counts as held")
+	}
+}
+
 func TestUncertainApply(t *testing.T) {
 	done := func(c *scriptedCluster) { c.apply() }
 	for name, c := range map[string]struct {

@@ -25,7 +25,7 @@ func (r *run) clearGone(ctx context.Context) {
 		}
 		return
 	}
-	if len(gone) == 0 || r.countRefused() > 0 {
+	if r.countRefused() > 0 {
 		return
 	}
 	if held := r.set.Guard.Check(r.prior, gone, r.set.Confirmed); held != nil {
@@ -34,16 +34,14 @@ func (r *run) clearGone(ctx context.Context) {
 		}
 		return
 	}
+	r.guarded(0)
 	r.deleteAll(ctx, gone, r.set.Claimed)
 }
 
 // gone returns what is recorded and not in the set. What another application took over, and what was seen to be missing from
 // the cluster, just leaves the inventory.
 func (r *run) gone() []manifest.ID {
-	desired := make(map[manifest.ID]bool, len(r.set.Objects))
-	for _, d := range r.set.Objects {
-		desired[d.ID()] = true
-	}
+	desired := r.desired()
 	var out []manifest.ID
 	for id := range r.prior.Items {
 		switch {
@@ -58,6 +56,15 @@ func (r *run) gone() []manifest.ID {
 		}
 	}
 	return out
+}
+
+// desired are the objects of the set.
+func (r *run) desired() map[manifest.ID]bool {
+	desired := make(map[manifest.ID]bool, len(r.set.Objects))
+	for _, d := range r.set.Objects {
+		desired[d.ID()] = true
+	}
+	return desired
 }
 
 func (r *run) countRefused() int {

@@ -83,6 +83,7 @@ func (r *run) changes(started time.Time) *ChangeSet {
 
 func (r *run) applyAll(ctx context.Context) error {
 	send := r.decide()
+	r.foresee()
 	if err := r.mark(send); err != nil {
 		return err
 	}

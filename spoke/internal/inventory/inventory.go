@@ -42,6 +42,9 @@ type Item struct {
 type Inventory struct {
 	Owner bundle.Owner
 	Items map[manifest.ID]Item
+	// Guarded is how many objects there were when a prune began that must be confirmed and was not carried out; 0: there is
+	// none. Objects that are applied meanwhile do not make that prune a smaller share.
+	Guarded int
 }
 
 // New returns an empty inventory.
@@ -51,7 +54,7 @@ func New(owner bundle.Owner) *Inventory {
 
 // Clone returns a copy that shares nothing.
 func (v *Inventory) Clone() *Inventory {
-	c := &Inventory{Owner: v.Owner, Items: make(map[manifest.ID]Item, len(v.Items))}
+	c := &Inventory{Owner: v.Owner, Items: make(map[manifest.ID]Item, len(v.Items)), Guarded: v.Guarded}
 	for id, item := range v.Items {
 		c.Items[id] = item
 	}
@@ -130,9 +133,10 @@ func (v *Inventory) Selections() []Selection {
 
 // encoded is the layout of Encode. Format grows when a reader of the old one could not understand the new one.
 type encoded struct {
-	Format int           `json:"format"`
-	Owner  bundle.Owner  `json:"owner"`
-	Items  []encodedItem `json:"items"`
+	Format  int           `json:"format"`
+	Owner   bundle.Owner  `json:"owner"`
+	Items   []encodedItem `json:"items"`
+	Guarded int           `json:"guarded,omitempty"`
 }
 
 type encodedItem struct {
@@ -147,7 +151,7 @@ const format = 1
 
 // Encode returns the bytes to keep on disk: JSON, equal for equal inventories.
 func (v *Inventory) Encode() ([]byte, error) {
-	e := encoded{Format: format, Owner: v.Owner, Items: make([]encodedItem, 0, len(v.Items))}
+	e := encoded{Format: format, Owner: v.Owner, Items: make([]encodedItem, 0, len(v.Items)), Guarded: v.Guarded}
 	for _, id := range v.IDs() {
 		e.Items = append(e.Items, encodedItem{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name, Item: v.Items[id]})
 	}
@@ -167,7 +171,7 @@ func Decode(data []byte) (*Inventory, error) {
 	if e.Format != format {
 		return nil, fmt.Errorf("inventory of %s on disk has format %d: this spoke reads %d", e.Owner, e.Format, format)
 	}
-	v := &Inventory{Owner: e.Owner, Items: make(map[manifest.ID]Item, len(e.Items))}
+	v := &Inventory{Owner: e.Owner, Items: make(map[manifest.ID]Item, len(e.Items)), Guarded: e.Guarded}
 	for _, i := range e.Items {
 		id := manifest.ID{Group: i.Group, Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
 		if i.Kind == "" || i.Name == "" || i.Version == "" {
