@@ -211,27 +211,38 @@ func TestStrangersEnd(t *testing.T) {
 	}
 }
 
-// TestStrangerStreams opens more streams than one without a certificate may have.
-func TestStrangerStreams(t *testing.T) {
+// TestStreams opens more streams than a connection may have.
+func TestStreams(t *testing.T) {
 	h := startHub(t)
-	p := h.raw(t, here, h.strangerTLS())
-	_, err := io.WriteString(p.Conn, http2.ClientPreface)
-	must(t, err)
-	must(t, p.WriteSettings())
-	for range maxStrangerStreams + 1 {
-		_, err := p.call(registerPath)
-		must(t, err)
-	}
-	must(t, p.SetReadDeadline(time.Now().Add(patience)))
-	for {
-		frame, err := p.ReadFrame()
-		must(t, err)
-		if reset, ok := frame.(*http2.RSTStreamFrame); ok {
-			if reset.ErrCode != http2.ErrCodeRefusedStream || reset.StreamID != 2*maxStrangerStreams+1 {
-				t.Errorf("stream %d ends with %s", reset.StreamID, reset.ErrCode)
+	for name, tt := range map[string]struct {
+		config *tls.Config
+		path   string
+		max    uint32
+	}{
+		"stranger": {h.strangerTLS(), registerPath, maxStrangerStreams},
+		"spoke":    {h.spokeTLS(t, "a"), spokev1.SpokeService_Report_FullMethodName, maxStreams},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := h.raw(t, here, tt.config)
+			_, err := io.WriteString(p.Conn, http2.ClientPreface)
+			must(t, err)
+			must(t, p.WriteSettings())
+			for range tt.max + 1 {
+				_, err := p.call(tt.path)
+				must(t, err)
 			}
-			return
-		}
+			must(t, p.SetReadDeadline(time.Now().Add(patience)))
+			for {
+				frame, err := p.ReadFrame()
+				must(t, err)
+				if reset, ok := frame.(*http2.RSTStreamFrame); ok {
+					if reset.ErrCode != http2.ErrCodeRefusedStream || reset.StreamID != 2*tt.max+1 {
+						t.Errorf("stream %d ends with %s", reset.StreamID, reset.ErrCode)
+					}
+					return
+				}
+			}
+		})
 	}
 }
 

@@ -19,11 +19,12 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// What one connection may cost the hub. Spokes ping every 30 s, so the hub pings none that is well.
+// What one connection may cost the hub. Spokes ping every 30 s, so the hub pings none that is well. What a cluster can make
+// the hub hold of calls that it does not finish is a message in each stream of each connection: 64 MiB.
 const (
 	maxMessage        = 1 << 20
 	maxHeaders        = 16 << 10
-	maxStreams        = 64
+	maxStreams        = 16
 	handshakeTimeout  = 10 * time.Second
 	minPing           = 20 * time.Second
 	serverPing        = time.Minute
@@ -48,7 +49,7 @@ type connections struct {
 }
 
 var defaultConnections = connections{
-	handshakes: 2048, grace: 3 * time.Second, strangers: 256, life: 20 * time.Second, cluster: 16, operator: 256, http: 256,
+	handshakes: 2048, grace: 3 * time.Second, strangers: 256, life: 20 * time.Second, cluster: 4, operator: 256, http: 256,
 }
 
 // newServers makes the gRPC servers, of callers with a certificate and without, and the HTTP server.
