@@ -68,7 +68,7 @@ func (a *Agent) warn(message string, owner bundle.Owner, err error) {
 func (a *Agent) arm(at time.Time) {
 	a.timer.Stop()
 	if !at.IsZero() {
-		a.timer.Reset(max(0, at.Sub(time.Now())))
+		a.timer.Reset(max(0, time.Until(at)))
 	}
 }
 

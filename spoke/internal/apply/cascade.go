@@ -37,14 +37,15 @@ func (r *run) vacantDefinition(ctx context.Context, id manifest.ID) error {
 	}
 	gk, _ := definedKind(o)
 	r.client.Invalidate(gk.Group)
-	for _, gvk := range servedKinds(gk, o) {
-		m, err := r.client.Mapping(ctx, gvk)
-		if err != nil {
-			return fmt.Errorf("%s is kept, because its objects cannot be seen: %w", id, err)
-		}
-		return r.noneLeft(ctx, m, id) // every served version shows the same objects
+	served := servedKinds(gk, o)
+	if len(served) == 0 {
+		return fmt.Errorf("%s is kept: no version of it is served, so that its objects cannot be seen; serve one, or delete it by hand", id)
 	}
-	return fmt.Errorf("%s is kept: no version of it is served, so that its objects cannot be seen; serve one, or delete it by hand", id)
+	m, err := r.client.Mapping(ctx, served[0]) // every served version shows the same objects
+	if err != nil {
+		return fmt.Errorf("%s is kept, because its objects cannot be seen: %w", id, err)
+	}
+	return r.noneLeft(ctx, m, id)
 }
 
 // noneLeft returns an error if there is an object of the kind.
