@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,6 +151,7 @@ func New(c Config) *Agent {
 		sealed: map[bundle.Owner]sealedFiles{}, learned: map[bundle.Owner]time.Time{},
 		budget: newBudget(c.Memory), redactors: newRedactors(),
 	}
+	a.model.owned = func(owner bundle.Owner) []manifest.ID { return slices.Collect(maps.Keys(a.owned(owner).Items)) }
 	a.claims.Store(&map[manifest.ID]bundle.Owner{})
 	return a
 }

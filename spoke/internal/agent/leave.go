@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -13,30 +14,12 @@ import (
 // displace gives a node that is not an application of the bundle its standing. It is deleted only if the bundle lists it as
 // removed.
 func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
-	removal, removed := removalOf(b, n.entry.Owner)
+	removal, _ := removalOf(b, n.entry.Owner)
 	was, wasKept := n.standing, n.kept
-	n.kept = Condition{}
-	switch {
-	case removed && (guard != nil || was == withheld) && !removal.Confirmed && deletes(removal, n.mark):
-		n.standing, n.kept = withheld, wasKept
-		if guard != nil {
-			n.kept = Condition{Status: "False", Reason: reasonRemovalHeld, Message: guard.Error()}
-		}
-	case removed:
-		n.standing = leaving
-	case slices.Contains(b.Pending, n.entry.Owner):
-		n.standing = pending
-		n.kept = Condition{Status: "Unknown", Reason: reasonPending, Message: "the hub could not render it yet; what runs stays as it is"}
-	case b.Incomplete:
-		n.standing = unlisted
-		n.kept = Condition{Status: "Unknown", Reason: reasonPending, Message: "the hub does not know yet whether it belongs here, " +
-			"because something that may give it could not be rendered; what runs stays as it is"}
-	default:
-		n.standing = unlisted
-		n.kept = Condition{Status: "False", Reason: reasonRemovalHeld, Message: "not in the bundle, and not removed by the hub, " +
-			"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " + m.cluster}
-	}
-	if n.standing == was && n.app == nil && (was == leaving || wasKept.Status != "") {
+	n.standing, n.kept = m.standingOf(n, b, guard)
+	withheldBefore := n.mark.Withheld
+	n.mark.Withheld = n.standing == withheld // a restart must not forget it
+	if n.standing == was && n.app == nil && (was == leaving && goesAs(removal, n.mark) || wasKept.Status != "") {
 		return nil
 	}
 	out := n.stop()
@@ -46,10 +29,42 @@ func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 	n.app = nil
 	n.failures, n.failure, n.retryAt = 0, failure{}, m.now
 	n.mark.Suspended = n.entry.Suspended || n.mark.Suspended
-	if n.dirty = n.standing == leaving; n.dirty && removal.Policy != bundle.MirrorPrune {
+	if n.dirty = n.standing == leaving; n.dirty && !goesAs(removal, n.mark) {
 		n.mark.DeletionPolicy, n.mark.Suspended = removal.Policy, false
 	}
+	if n.mark.Withheld != withheldBefore {
+		out = append(out, remember{n.entry.Owner, n.mark})
+	}
 	return out
+}
+
+// standingOf returns the standing that a bundle gives to an application that it does not list to be applied, and why the
+// application stays. A removal that was withheld stays so until an operator confirms it.
+func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Condition) {
+	removal, removed := removalOf(b, n.entry.Owner)
+	switch {
+	case removed && (guard != nil || n.standing == withheld) && !removal.Confirmed && deletes(removal, n.mark):
+		if guard == nil && n.kept.Status != "" {
+			return withheld, n.kept
+		}
+		guard = cmp.Or(guard, fmt.Errorf("removal held: it came with more than may be deleted unconfirmed; "+
+			"bring it back in Git, or run: nave confirm cluster %s", m.cluster))
+		return withheld, Condition{Status: "False", Reason: reasonRemovalHeld, Message: guard.Error()}
+	case removed:
+		return leaving, Condition{}
+	case slices.Contains(b.Pending, n.entry.Owner):
+		return pending, Condition{Status: "Unknown", Reason: reasonPending, Message: "the hub could not render it yet; what runs stays as it is"}
+	case b.Incomplete:
+		return unlisted, Condition{Status: "Unknown", Reason: reasonPending, Message: "the hub does not know yet whether it belongs here, " +
+			"because something that may give it could not be rendered; what runs stays as it is"}
+	}
+	return unlisted, Condition{Status: "False", Reason: reasonRemovalHeld, Message: "not in the bundle, and not removed by the hub, " +
+		"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " + m.cluster}
+}
+
+// goesAs reports whether an application with this mark is deleted as the removal says.
+func goesAs(r bundle.Removal, mark state.Mark) bool {
+	return r.Policy == bundle.MirrorPrune || r.Policy == mark.DeletionPolicy && !mark.Suspended
 }
 
 func removalOf(b *bundle.Bundle, owner bundle.Owner) (bundle.Removal, bool) {
@@ -72,14 +87,19 @@ func deletes(r bundle.Removal, mark state.Mark) bool {
 }
 
 // guard returns why the removals of a bundle that no operator confirmed are held; nil if they may pass. It counts the
-// objects of all applications together: what looks like an accident for one application does so for a cluster.
-func (m *model) guard(b *bundle.Bundle) error {
+// objects of all applications together: what looks like an accident for one application does so for a cluster. Objects that
+// the bundle gives to another application do not go.
+func (m *model) guard(b *bundle.Bundle, apps map[bundle.Owner]*bundle.Application) error {
+	if len(b.Removals) == 0 {
+		return nil
+	}
+	claimed := claimsOf(apps)
 	owned, gone := 0, 0
 	for owner, n := range m.nodes {
 		objects := n.health.Objects()
 		owned += objects
 		if r, removed := removalOf(b, owner); removed && !r.Confirmed && n.work != deleting && deletes(r, n.mark) {
-			gone += objects
+			gone += max(0, objects-m.countTaken(owner, claimed))
 		}
 	}
 	if !apply.DefaultGuard.Stops(owned, gone) {
@@ -87,4 +107,26 @@ func (m *model) guard(b *bundle.Bundle) error {
 	}
 	return fmt.Errorf("removal held: with all that left the bundle, %d of the %d objects of this cluster would be deleted; "+
 		"bring it back in Git, or run: nave confirm cluster %s", gone, owned, m.cluster)
+}
+
+// countTaken counts the objects of an application that others claim.
+func (m *model) countTaken(owner bundle.Owner, claimed map[manifest.ID]bundle.Owner) int {
+	taken := 0
+	for _, id := range m.owned(owner) {
+		if _, is := claimed[id]; is {
+			taken++
+		}
+	}
+	return taken
+}
+
+// claimsOf returns which application of a bundle wants each object.
+func claimsOf(apps map[bundle.Owner]*bundle.Application) map[manifest.ID]bundle.Owner {
+	claims := map[manifest.ID]bundle.Owner{}
+	for owner, app := range apps {
+		for _, o := range app.Objects {
+			claims[o.ID()] = owner
+		}
+	}
+	return claims
 }

@@ -31,6 +31,8 @@ const maxRunning = 8
 type model struct {
 	cluster string         // its name, for messages
 	jitter  func() float64 // in [0,1); injected
+	// owned returns the objects in the inventory of an application; injected.
+	owned func(bundle.Owner) []manifest.ID
 
 	now    time.Time // of the latest input
 	bundle bundle.ID

@@ -89,14 +89,9 @@ func (a *Agent) startReceive(act receive) {
 }
 
 func (a *Agent) adopt(act adopt) {
-	claims, kept := map[manifest.ID]bundle.Owner{}, map[manifest.Digest]bool{}
+	claims, kept := claimsOf(act.apps), map[manifest.Digest]bool{}
 	for _, d := range reached(act.apps) {
 		kept[d] = true
-	}
-	for owner, app := range act.apps {
-		for _, o := range app.Objects {
-			claims[o.ID()] = owner
-		}
 	}
 	for _, n := range a.model.nodes {
 		kept[n.entry.Digest] = true

@@ -22,7 +22,8 @@ const (
 )
 
 func newModel(cluster string, jitter func() float64) *model {
-	return &model{cluster: cluster, jitter: jitter, nodes: map[bundle.Owner]*node{}}
+	none := func(bundle.Owner) []manifest.ID { return nil }
+	return &model{cluster: cluster, jitter: jitter, owned: none, nodes: map[bundle.Owner]*node{}}
 }
 
 // step lets the model take in what happened and returns what to do about it.
@@ -76,7 +77,10 @@ func (m *model) takeUp() {
 		return m.nodes[owner]
 	}
 	for owner, mark := range m.left.marks {
-		left(owner).mark = mark
+		n := left(owner)
+		if n.mark = mark; mark.Withheld {
+			n.standing = withheld
+		}
 	}
 	for owner, summary := range m.left.health {
 		left(owner).health = summary
@@ -141,7 +145,7 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Owner]*bun
 		out = append(out, m.update(n, e, apps[e.Owner])...)
 	}
 	m.sort()
-	guard := m.guard(b)
+	guard := m.guard(b, apps)
 	for _, owner := range m.owners {
 		if !named[owner] {
 			out = append(out, m.displace(m.nodes[owner], b, guard)...)
@@ -173,9 +177,9 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	if n.verifyAt.IsZero() {
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
 	}
-	if n.mark.Suspended != e.Suspended {
+	if n.mark.Suspended != e.Suspended || n.mark.Withheld {
 		// A restart must still know it, should the application leave the bundle.
-		n.mark.Suspended = e.Suspended
+		n.mark.Suspended, n.mark.Withheld = e.Suspended, false
 		out = append(out, remember{e.Owner, n.mark})
 	}
 	return out

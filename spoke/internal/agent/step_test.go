@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
 //	bundle 2 a=d2 -b ?c                 and one that was removed, and one that is pending (see list)
 //	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown digest,
-//	                                    or a=d1,as:x with that service account
+//	                                    or a=d1,as:x with that service account, or a=d1,withheld
 //	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
@@ -221,8 +221,9 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 				name, digest, _ := strings.Cut(word, "=")
 				digest, needs, _ := strings.Cut(digest, ",needs:")
 				digest, account, _ := strings.Cut(digest, ",as:")
+				digest, held := strings.CutSuffix(digest, ",withheld")
 				digest, cut := strings.CutSuffix(digest, "!")
-				mark := state.Mark{Prune: true, ServiceAccount: account}
+				mark := state.Mark{Prune: true, ServiceAccount: account, Withheld: held}
 				if digest != "?" {
 					mark.Digest, mark.Revision = s.digest(digest), "r-"+digest
 				}
@@ -334,7 +335,11 @@ func (s *script) show(a action) []string {
 	case cancel:
 		return []string{"cancel " + a.owner.Name}
 	case remember:
-		return []string{fmt.Sprintf("remember %s %s", a.owner.Name, s.words[a.mark.Digest])}
+		line := fmt.Sprintf("remember %s %s", a.owner.Name, s.words[a.mark.Digest])
+		if a.mark.Withheld {
+			line += " withheld"
+		}
+		return []string{line}
 	case forget:
 		return []string{"forget " + a.owner.Name}
 	case ack:
@@ -357,4 +362,27 @@ func (s *script) show(a action) []string {
 		return []string{fmt.Sprintf("arm %g", a.at.Sub(epoch).Seconds())}
 	}
 	return nil
+}
+
+// TestGuard_of_a_rename removes an application of many objects. Objects that another application of the bundle takes over do not
+// count as deleted.
+func TestGuard_of_a_rename(t *testing.T) {
+	var ids []manifest.ID
+	taker := &bundle.Application{Owner: owner("b")}
+	for i := range 30 {
+		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: strconv.Itoa(i)}
+		ids = append(ids, id.ID())
+		taker.Objects = append(taker.Objects, bundle.ObjectReference{ObjectIdentity: id})
+	}
+	m := newModel("east", func() float64 { return 0.5 })
+	m.owned = func(bundle.Owner) []manifest.ID { return ids }
+	m.nodes[owner("a")] = &node{entry: bundle.Entry{Owner: owner("a")}, mark: state.Mark{Prune: true}, health: inventory.Summary{Current: 30}}
+	b := &bundle.Bundle{Removals: []bundle.Removal{{Owner: owner("a"), Policy: bundle.Delete}}}
+	for taken, held := range map[int]bool{0: true, 3: true, 4: false, 30: false} { // of 30, 27 are nine tenths
+		part := *taker
+		part.Objects = taker.Objects[:taken]
+		if err := m.guard(b, map[bundle.Owner]*bundle.Application{part.Owner: &part}); (err != nil) != held {
+			t.Errorf("with %d objects taken over: %v", taken, err)
+		}
+	}
 }

@@ -25,6 +25,7 @@ type Mark struct {
 	ServiceAccount string                `json:"serviceAccount,omitempty"`
 	OtherAccount   bool                  `json:"otherAccount,omitempty"` // not all of it was sent with ServiceAccount yet
 	DependsOn      []bundle.Owner        `json:"dependsOn,omitempty"`    // of what was applied: it is deleted before these
+	Withheld       bool                  `json:"withheld,omitempty"`     // its removal waits for an operator's confirmation
 }
 
 // PutMark remembers an application's mark.
