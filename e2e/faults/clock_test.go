@@ -133,10 +133,9 @@ func newMachines(t *testing.T, name string) *machines {
 	_, err = f.Nave(t.Context(), "bootstrap", "--url="+repository.URL(), "--branch=main", "--path=hub", "--interval=2s")
 	must(t, err)
 	m.spoke = &spoke{t: t, stand: &stand{Fleet: f}, name: name}
-	settings := m.spoke.prepare()
+	m.spoke.prepare()
 	s, err := naveSpoke.New(naveSpoke.Config{
-		Hub: settings["hub"], Cluster: name, TrustDomain: settings["trust-domain"], CAPin: settings["ca-pin"],
-		JoinTokenFile: filepath.Join(m.Dir, "token"), SigningKeysFile: filepath.Join(m.Dir, "signing-keys.pem"), StateDir: filepath.Join(m.Dir, "state"),
+		ConfigDir: filepath.Join(m.Dir, "config"), JoinTokenFile: filepath.Join(m.Dir, "token"), StateDir: filepath.Join(m.Dir, "state"),
 		Kubeconfig: filepath.Join(m.Dir, "kubeconfig"), Namespace: m.own(), HTTPListen: "127.0.0.1:0",
 		Now: m.spokeClock.now, Log: slog.New(slog.NewTextHandler(&m.spokeLog, nil)),
 	})

@@ -11,4 +11,5 @@ func TestFaults(t *testing.T) {
 	t.Run("hub", testHubKills)
 	t.Run("disk", testDisks)
 	t.Run("clock", testClocks)
+	t.Run("older", testOlder)
 }

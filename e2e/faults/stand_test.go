@@ -125,8 +125,8 @@ func (s *stand) join(t *testing.T, name string, prepare func(*spoke)) *spoke {
 }
 
 // prepare makes the first commit, adds the cluster to the hub, and makes a spoke of its manifest, which reaches the hub through
-// a proxy. It returns what the manifest holds.
-func (p *spoke) prepare() (settings map[string]string) {
+// a proxy.
+func (p *spoke) prepare() {
 	p.t.Helper()
 	ctx := p.t.Context()
 	cluster := *lab.Clusters[0]
@@ -134,7 +134,7 @@ func (p *spoke) prepare() (settings map[string]string) {
 	p.push("first", nil)
 	manifest, err := p.stand.Nave(ctx, "cluster", "add", p.name, "--label=env=test")
 	must(p.t, err)
-	settings, err = harness.JoinSettings(manifest)
+	settings, err := harness.JoinSettings(manifest)
 	must(p.t, err)
 	p.proxy, err = proxy.Listen(settings["hub"])
 	must(p.t, err)
@@ -143,7 +143,6 @@ func (p *spoke) prepare() (settings map[string]string) {
 	must(p.t, applyManifest(ctx, &cluster, manifest, p.namespace(), p.own()))
 	p.Spoke, err = p.stand.Lab.NewSpoke(ctx, &cluster, filepath.Join(p.stand.Dir, "spoke-"+p.name), settings)
 	must(p.t, err)
-	return settings
 }
 
 var manifests sync.Mutex // all join manifests have the same objects

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -69,8 +70,8 @@ func (f *Fleet) start(ctx context.Context, hubFlags []string) (err error) {
 	}
 	f.Hub = &Process{
 		Name: "nave-hub", binary: f.Lab.Binary("nave-hub"), HTTP: http, Log: filepath.Join(f.Dir, "hub.log"),
-		Args: append([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen, "--http-listen=" + http, "--advertise=" + listen,
-			"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1", "--log-level=debug"}, hubFlags...),
+		Args: slices.Concat([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen, "--http-listen=" + http, "--advertise=" + listen,
+			"--log-level=debug"}, f.Lab.HubFlags, hubFlags),
 	}
 	return f.Hub.Start(ctx)
 }

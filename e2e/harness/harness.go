@@ -32,6 +32,7 @@ type Options struct {
 type Lab struct {
 	Dir      string
 	Clusters []*kubetest.Cluster
+	HubFlags []string // of every hub
 }
 
 // NewLab builds the binaries and starts the clusters, all at once.
@@ -43,7 +44,10 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Clusters: make([]*kubetest.Cluster, len(o.Clusters))}
+	l := &Lab{
+		Dir: dir, Clusters: make([]*kubetest.Cluster, len(o.Clusters)),
+		HubFlags: []string{"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1"}, // where Git servers of tests are
+	}
 	errs := make([]error, len(o.Clusters)+1)
 	var wg sync.WaitGroup
 	wg.Go(func() { errs[len(o.Clusters)] = l.build(ctx) })
