@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 )
@@ -31,6 +33,7 @@ func (c *Client) Namespaced(ctx context.Context) ([]Mapping, error) {
 
 func readNamespaced(body []byte) ([]Mapping, error) {
 	var list struct {
+		Kind  string
 		Items []struct {
 			Metadata struct{ Name string }
 			Versions []struct {
@@ -45,6 +48,9 @@ func readNamespaced(body []byte) ([]Mapping, error) {
 	}
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, err
+	}
+	if list.Kind != "APIGroupDiscoveryList" {
+		return nil, fmt.Errorf("the API server answers with a %s: it cannot list all kinds at once (Kubernetes 1.27 and later can)", cmp.Or(list.Kind, "body without kind"))
 	}
 	var out []Mapping
 	for _, group := range list.Items {

@@ -23,7 +23,7 @@ const discovery = `{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8
 func TestNamespaced(t *testing.T) {
 	c, s := scripted(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api" {
-			fmt.Fprint(w, `{"items":[{"metadata":{},"versions":[{"version":"v1","resources":[
+			fmt.Fprint(w, `{"kind":"APIGroupDiscoveryList","items":[{"metadata":{},"versions":[{"version":"v1","resources":[
 				{"resource":"configmaps","responseKind":{"version":"v1","kind":"ConfigMap"},"scope":"Namespaced","verbs":["list"]}]}]}]}`)
 			return
 		}
@@ -41,9 +41,14 @@ func TestNamespaced(t *testing.T) {
 }
 
 func TestNamespacedRefused(t *testing.T) {
-	for name, code := range map[string]int{"forbidden": 403, "not_acceptable": 406, "down": 500} {
+	for name, answer := range map[string]struct {
+		code int
+		body string
+	}{
+		"forbidden": {403, ""}, "not_acceptable": {406, ""}, "down": {500, ""}, "too_old": {200, `{"kind":"APIGroupList","groups":[]}`}, "no_json": {200, "x"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			c, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+			c, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(answer.code); fmt.Fprint(w, answer.body) })
 			if got, err := c.Namespaced(t.Context()); err == nil {
 				t.Errorf("%v", got)
 			}
