@@ -39,6 +39,6 @@ var advices = map[string]string{
 	"HealthCheckFailed":    "Look at the named objects in the cluster",
 	"ReconciliationFailed": "Look at the named objects: the cluster's API server refused them",
 	"DecryptionFailed":     "Give the cluster the Secret with the key that the file was encrypted for, or encrypt the file for its key too",
-	"PruneHeld":            "Bring the objects back in Git, or let them go: nave reconcile kustomization",
+	"PruneHeld":            "Bring the objects back in Git, or let them go: nave confirm kustomization",
 	"PruneFailed":          "Look at the named objects: the cluster does not let them go",
 }

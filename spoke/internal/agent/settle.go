@@ -242,18 +242,9 @@ func (m *model) start(n *node) action {
 		// What changed goes first, alone; everything else that an operator asked for in a second run. Another account may not
 		// be allowed what the last one applied: all of it is sent.
 		reapply: kept.OtherAccount || n.requested() && (known || n.mark.Digest.IsZero()),
-		asked:   n.requested(), confirmed: n.confirmed(),
+		asked:   n.requested(), confirmed: n.entry.ConfirmedPrune,
 		remember: kept,
 	}
-}
-
-// confirmed returns the digest of the prune that may be carried out although the guard holds it: the one that the bundle
-// confirms. An operator who asks for a reconciliation has seen the one that was reported.
-func (n *node) confirmed() manifest.Digest {
-	if n.requested() && n.entry.ConfirmedPrune.IsZero() {
-		return heldDigest(n.failure.held)
-	}
-	return n.entry.ConfirmedPrune
 }
 
 // success is the mark of an application after a run of s that went well.

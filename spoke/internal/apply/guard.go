@@ -89,5 +89,5 @@ type GuardError struct {
 
 func (e *GuardError) Error() string {
 	return fmt.Sprintf("prune held: it would delete %d of %d objects (%d %% or more must be confirmed); "+
-		"bring them back in Git, or confirm the prune %s", len(e.Objects), e.Owned, e.Percent, e.Digest)
+		"bring them back in Git, or let them go: nave confirm kustomization", len(e.Objects), e.Owned, e.Percent)
 }
