@@ -142,14 +142,16 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 	}
 	fsys, _ = open()
 	resources, fullErr := krustyBuild(t.Context(), fsys, "/")
+	if fullErr == nil {
+		full, fullErr = toObjects(resources)
+	}
 	if (plainErr == nil) != (fullErr == nil) && fsys.failed == nil {
 		return nil, nil, fmt.Errorf("plain: %v, kustomize: %v", plainErr, fullErr)
 	}
 	if plainErr != nil {
 		return nil, nil, errNotPlain
 	}
-	full, err = toObjects(resources)
-	return plain, full, err
+	return plain, full, nil
 }
 
 func TestConcurrentBuildsDoNotDisturbEachOther(t *testing.T) {
