@@ -18,8 +18,8 @@ const DefaultTimeout = 5 * time.Minute
 
 // Delete takes an application out of the cluster as its deletion policy says. The ChangeSet is never nil; what could not be
 // deleted stays in its inventory, for the next Delete. Objects that another application wants are left to it. With
-// WaitForTermination it returns when the objects are gone; those that are not after the timeout are reported as Held, and
-// are out of the inventory all the same, as in Flux.
+// WaitForTermination it returns when the objects are gone; those that are not after the timeout are reported as Held and
+// stay in the inventory: unlike in Flux, what this application depended on must not go before they are really gone.
 func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 	started := time.Now()
 	r, err := a.start(m.Owner, m.ServiceAccount, m.Previous, m.Save)
@@ -73,9 +73,7 @@ func (r *run) awaitAllGone(ctx context.Context, timeout time.Duration) {
 		}
 		if err := r.awaitGone(ctx, e.Object, uid, max(time.Until(deadline), time.Millisecond)); err != nil {
 			e.Action, e.Err = Held, redact(err, false, r.hide)
-			if ctx.Err() != nil { // not the timeout: somebody will call again
-				r.next.Items[e.Object.ID()] = r.prior.Items[e.Object.ID()]
-			}
+			r.next.Items[e.Object.ID()] = r.prior.Items[e.Object.ID()] // for the next Delete to wait on
 		}
 	}
 }
