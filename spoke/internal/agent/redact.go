@@ -58,6 +58,20 @@ func (r *redactors) of(files []manifest.Digest) (known []*decrypt.Redactor, all 
 	return known, len(known) == len(files)
 }
 
+// others returns the Redactors of all other files that can be told apart from text: an object may hear of values that
+// another application brought.
+func (r *redactors) others(files []manifest.Digest) []*decrypt.Redactor {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var others []*decrypt.Redactor
+	for d, file := range r.files {
+		if !file.IsOverfull() && !slices.Contains(files, d) {
+			others = append(others, file)
+		}
+	}
+	return others
+}
+
 // keep forgets all files but those.
 func (r *redactors) keep(files map[manifest.Digest]bool) {
 	r.mu.Lock()
@@ -70,7 +84,7 @@ func (r *redactors) keep(files map[manifest.Digest]bool) {
 	}
 }
 
-// sealedFiles are the files that an application has now, and those that it had before: a controller may still quote them.
+// sealedFiles are the files that an application has now, and those that it had before, which a controller may still quote.
 type sealedFiles struct{ now, before []manifest.Digest }
 
 // noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they are
@@ -101,10 +115,10 @@ func filesOf(app *bundle.Application) []manifest.Digest {
 	return files
 }
 
-// discretion takes the sealed values of one application out of texts.
+// discretion takes sealed values out of texts about one application.
 type discretion struct {
-	known []*decrypt.Redactor
-	all   bool // it knows every value that the application has
+	known []*decrypt.Redactor // of the application, and of the others as far as they are known
+	all   bool                // every value of the application is known
 }
 
 // discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that left
@@ -112,8 +126,7 @@ type discretion struct {
 func (a *Agent) discretion(owner bundle.Owner) discretion {
 	files, told := a.sealed[owner]
 	known, all := a.redactors.of(files.now)
-	before, _ := a.redactors.of(files.before)
-	return discretion{append(known, before...), told && all}
+	return discretion{append(known, a.redactors.others(files.now)...), told && all}
 }
 
 // text returns a text without the values that are known.
@@ -158,7 +171,9 @@ func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) 
 		if err := l.learn(ctx); err != nil {
 			return fmt.Sprintf("(the message is left out: it may quote a sealed value; %v)", err)
 		}
-		known, _ := l.known.of(filesOf(l.app))
+		files := filesOf(l.app)
+		known, _ := l.known.of(files)
+		known = append(known, l.known.others(files)...)
 		if o != nil {
 			known = append(known, entries())
 		}

@@ -95,6 +95,23 @@ func TestRotatedValue(t *testing.T) {
 	}
 }
 
+// TestOtherApplication lets a controller quote a value that another application brought into the cluster.
+func TestOtherApplication(t *testing.T) {
+	a := New(Config{})
+	file, large := manifest.DigestOf([]byte("file")), manifest.DigestOf([]byte("large"))
+	a.redactors.files[file], a.redactors.files[large] = redactorOf(t, canary), decrypt.Overfull()
+	a.noteSealed(map[bundle.Owner]*bundle.Application{
+		owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, owner("b"): {}, owner("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
+	})
+	o := inventory.ObjectHealth{Status: health.Failed, Message: "no login with " + canary}
+	if got := a.discretion(owner("b")).said(o); got != "no login with [redacted]" {
+		t.Errorf("%q", got)
+	}
+	if got := a.discretion(owner("c")).said(o); strings.Contains(got, "login") {
+		t.Errorf("%q", got)
+	}
+}
+
 func redactorOf(t *testing.T, value string) *decrypt.Redactor {
 	t.Helper()
 	return decrypt.DataRedactor(&manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "stringData": map[string]any{"a": value}}})

@@ -124,25 +124,39 @@ func Redact(s string, by ...*Redactor) string {
 		if r.full && s != "" {
 			return overfull
 		}
-		r.hide(lower(s), hidden)
+	}
+	text := lower(s)
+	for length := shortest; length <= run; length++ {
+		hide(text, length, by, hidden)
 	}
 	return blank(s, hidden)
 }
 
-// hide marks the bytes of a text that are of a value.
-func (r *Redactor) hide(s string, hidden []bool) {
-	for length, known := range r.whole {
-		hideKnown(s, length, known, hidden)
+// IsOverfull reports whether the Redactor leaves nothing of a text.
+func (r *Redactor) IsOverfull() bool { return r.full }
+
+// known returns the hashes of pieces of so many bytes.
+func (r *Redactor) known(length int) []uint64 {
+	if length == run {
+		return r.pieces
 	}
-	hideKnown(s, run, r.pieces, hidden)
+	return r.whole[length]
 }
 
-func hideKnown(s string, length int, known []uint64, hidden []bool) {
-	if len(known) == 0 {
+// hide marks the pieces of so many bytes that one of the Redactors knows.
+func hide(text string, length int, by []*Redactor, hidden []bool) {
+	var sets [][]uint64
+	for _, r := range by {
+		if known := r.known(length); len(known) > 0 {
+			sets = append(sets, known)
+		}
+	}
+	if len(sets) == 0 {
 		return
 	}
-	for i := 0; i+length <= len(s); i++ {
-		if _, is := slices.BinarySearch(known, maphash.String(seed, s[i:i+length])); is {
+	for i := 0; i+length <= len(text); i++ {
+		sum := maphash.String(seed, text[i:i+length])
+		if slices.ContainsFunc(sets, func(known []uint64) bool { _, is := slices.BinarySearch(known, sum); return is }) {
 			for j := i; j < i+length; j++ {
 				hidden[j] = true
 			}
