@@ -98,11 +98,15 @@ func TestHostileAcks(t *testing.T) {
 			r.attack("a", func(client spokev1.SpokeServiceClient) {
 				c := r.open(client, bundle.ID{}, 0)
 				c.offer()
+				began := time.Now()
 				for i := range n {
 					c.ack(tt.bundle(row.Bundle, i), tt.stage, strings.Repeat("x", 4096))
 				}
 				c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
 				r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle && s.Rejected == "" })
+				if took, least := time.Since(began), (n-messages)*time.Second/messageRate*9/10; took < least {
+					t.Errorf("%d messages were read in %s, want %s", n, took, least)
+				}
 			})
 			if got := lines.Load(); got < 1 || got > int64(tt.lines) {
 				t.Errorf("%d lines in the log, want 1 to %d", got, tt.lines)
