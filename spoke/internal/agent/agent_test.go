@@ -370,13 +370,15 @@ type rig struct {
 	watch   *farWatch
 	out     *wire
 	dir     string
-	disk    int              // bytes; 0: no limit
+	disk    int // bytes; 0: no limit
+	keys    []ed25519.PublicKey
 	now     func() time.Time // nil: time.Now
 }
 
 func newRig(t *testing.T) *rig {
+	hub := newFarHub()
 	return &rig{
-		hub: newFarHub(), cluster: &farCluster{live: map[manifest.ID]*manifest.Object{}}, api: &farAPI{secrets: map[string]map[string][]byte{}},
+		hub: hub, keys: []ed25519.PublicKey{hub.signer.Public()}, cluster: &farCluster{live: map[manifest.ID]*manifest.Object{}}, api: &farAPI{secrets: map[string]map[string][]byte{}},
 		watch: &farWatch{c: make(chan struct{}, 16)}, out: &wire{}, dir: t.TempDir(),
 	}
 }
@@ -388,7 +390,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyring, err := signing.NewKeyring(r.hub.signer.Public())
+	keyring, err := signing.NewKeyring(r.keys...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,9 @@ func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
 	in.bundle, in.apps, in.err = a.fetchBundle(ctx, o, last)
 	in.now = time.Now()
 	in.retry, in.quiet = recoverable(in.err)
+	if in.quiet && in.err != nil && ctx.Err() == nil {
+		a.Log.Info("bundle not received yet, tried again", telemetry.Sequence(o.ID.Sequence), telemetry.Err(in.err))
+	}
 	return in
 }
 

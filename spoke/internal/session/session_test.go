@@ -43,6 +43,8 @@ type hub struct {
 	hellos  chan *spokev1.Hello
 	said    chan *spokev1.SessionRequest
 	offers  chan *spokev1.Offer
+	first   *spokev1.SessionResponse      // instead of the welcome; nil: the welcome
+	others  chan *spokev1.SessionResponse // messages of any kind
 	chunks  func(*spokev1.FetchRequest) []*spokev1.FetchResponse
 	hang    bool // after these
 	refuse  func() error
@@ -79,7 +81,7 @@ func newHubOn(t *testing.T, listener net.Listener) *hub {
 	}
 	h := &hub{
 		authority: authority, cluster: identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Cluster, Name: "prod"},
-		hellos: make(chan *spokev1.Hello, 16), said: make(chan *spokev1.SessionRequest, 64), offers: make(chan *spokev1.Offer, 1),
+		hellos: make(chan *spokev1.Hello, 16), said: make(chan *spokev1.SessionRequest, 64), offers: make(chan *spokev1.Offer, 1), others: make(chan *spokev1.SessionResponse),
 		reports: make(chan *spokev1.ReportRequest, 16), ttl: time.Hour, renewedTTL: time.Hour,
 	}
 	authority.Now = h.now
@@ -182,8 +184,11 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 		}
 	}
 	h.hellos <- first.GetHello()
-	err = stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}})
-	if err != nil {
+	answer := h.first
+	if answer == nil {
+		answer = welcome()
+	}
+	if err = stream.Send(answer); err != nil {
 		return err
 	}
 	go func() {
@@ -199,6 +204,10 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 		select {
 		case <-stream.Context().Done():
 			return nil
+		case m := <-h.others:
+			if err := stream.Send(m); err != nil {
+				return err
+			}
 		case o := <-h.offers:
 			if o == nil {
 				return nil // ends the session
@@ -208,6 +217,10 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 			}
 		}
 	}
+}
+
+func welcome() *spokev1.SessionResponse {
+	return &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}}
 }
 
 func (h *hub) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_FetchServer) error {
