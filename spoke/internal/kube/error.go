@@ -42,18 +42,34 @@ type Error struct {
 	Op      string // apply, get, list, delete, watch, adopt, discover
 	Object  string // what the request was about, as manifest.ID prints it
 	Reason  Reason
-	Message string  // the API server's, or the network's
+	Message string  // the API server's, or the network's, whole
 	Causes  []Cause // of Invalid and Conflict, where the API server names them
 	Code    int     // HTTP status; 0 when there was no answer
 
-	err error
+	page bool // Message is no Status of an API server, as proxies send them
+	err  error
 }
 
 // Cause is one field that the API server did not like.
 type Cause struct{ Type, Field, Message string }
 
-// Error returns "apply Deployment.apps shop/web: <the API server's words>".
-func (e *Error) Error() string { return e.Op + " " + e.Object + ": " + e.Message }
+// Error returns "apply Deployment.apps shop/web: <the API server's words>", of bounded length.
+func (e *Error) Error() string { return e.Op + " " + e.Object + ": " + e.shown(e.Message) }
+
+// What is shown of an answer. Webhooks and proxies may say anything at any length.
+const (
+	maxMessage = 4 << 10 // bytes
+	maxPage    = 200     // bytes of an answer that is no Status
+	maxCauses  = 32
+)
+
+// shown cuts what was said to what a person may want of it. It comes after redaction, which finds whole values only.
+func (e *Error) shown(message string) string {
+	if e.page {
+		return fmt.Sprintf("HTTP %d: %s", e.Code, telemetry.Printable(strings.Join(strings.Fields(message), " "), maxPage))
+	}
+	return telemetry.Printable(message, maxMessage)
+}
 
 // Unwrap returns the network's or the context's error, when there is one.
 func (e *Error) Unwrap() error { return e.err }
@@ -80,14 +96,14 @@ func (e *Error) Redacted(redact func(string) string, bare bool) *Error {
 	if c.Reason != Canceled {
 		c.err = nil // its text may repeat the message
 	}
-	c.Causes = make([]Cause, len(e.Causes))
-	for i, cause := range e.Causes {
-		c.Causes[i] = Cause{Type: cause.Type, Field: redact(cause.Field), Message: redact(cause.Message)}
+	c.Causes = make([]Cause, min(len(e.Causes), maxCauses))
+	for i, cause := range e.Causes[:len(c.Causes)] {
+		c.Causes[i] = Cause{Type: redact(cause.Type), Field: redact(cause.Field), Message: redact(cause.Message)}
 		if bare {
 			c.Causes[i].Message = ""
 		}
 	}
-	c.Message = redact(e.Message)
+	c.Message, c.page = e.shown(redact(e.Message)), false
 	if bare && (c.Reason == Invalid || c.Reason == Immutable) {
 		c.Message = c.bareMessage()
 	}
@@ -137,7 +153,7 @@ func refusal(op, object string, code int, body []byte) *Error {
 	e := &Error{Op: op, Object: object, Code: code}
 	var s metav1.Status
 	if json.Unmarshal(body, &s) != nil || s.Kind != "Status" {
-		s = metav1.Status{Message: fmt.Sprintf("HTTP %d: %s", code, plain(body))}
+		s, e.page = metav1.Status{Message: string(body)}, true
 	}
 	e.Message = s.Message
 	if s.Details != nil {
@@ -147,12 +163,6 @@ func refusal(op, object string, code int, body []byte) *Error {
 	}
 	e.Reason = classify(code, &s)
 	return e
-}
-
-// plain keeps what a person may want of a body that is not a Status, as proxies send them.
-func plain(body []byte) string {
-	const most = 200
-	return telemetry.Printable(strings.Join(strings.Fields(string(body)), " "), most)
 }
 
 func classify(code int, s *metav1.Status) Reason {

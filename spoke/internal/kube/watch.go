@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -97,6 +98,7 @@ type Stream struct {
 	mapping Mapping
 	whole   bool
 	body    io.ReadCloser
+	room    *io.LimitedReader // how much of the body the event being read may still take
 	events  *json.Decoder
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -126,7 +128,15 @@ func (c *Client) Watch(ctx context.Context, m Mapping, s Scope, resourceVersion 
 		body, _ := readAll(resp) // an answer that breaks off still has its code
 		return nil, c.known(m, refusal(r.op, r.object, resp.StatusCode, body))
 	}
-	return &Stream{mapping: m, whole: s.Whole, body: resp.Body, events: json.NewDecoder(resp.Body), ctx: ctx, cancel: cancel, object: r.object}, nil
+	return newStream(ctx, cancel, m, s.Whole, resp.Body), nil
+}
+
+func newStream(ctx context.Context, cancel context.CancelFunc, m Mapping, whole bool, body io.ReadCloser) *Stream {
+	room := &io.LimitedReader{R: body}
+	return &Stream{
+		mapping: m, whole: whole, body: body, room: room, events: json.NewDecoder(room),
+		ctx: ctx, cancel: cancel, object: m.GroupVersionKind().GroupKind().String(),
+	}
 }
 
 // Next waits for the next event. io.EOF means that the watch came to its end; reason Expired that it cannot be resumed.
@@ -135,11 +145,9 @@ func (s *Stream) Next() (Event, error) {
 		Type   EventType       `json:"type"`
 		Object json.RawMessage `json:"object"`
 	}
+	s.room.N = maxBody
 	if err := s.events.Decode(&e); err != nil {
-		if errors.Is(err, io.EOF) {
-			return Event{}, io.EOF
-		}
-		return Event{}, unanswered(s.ctx, "watch", s.object, err)
+		return Event{}, s.ended(err)
 	}
 	switch e.Type {
 	case Added, Modified, Deleted, Bookmark:
@@ -147,6 +155,17 @@ func (s *Stream) Next() (Event, error) {
 		return Event{Type: e.Type, Live: live}, wrong("watch", s.object, err)
 	}
 	return Event{}, s.failure(e.Object)
+}
+
+// ended is why no event can be read any more.
+func (s *Stream) ended(err error) error {
+	switch {
+	case s.room.N <= 0:
+		return wrong("watch", s.object, fmt.Errorf("event of more than %d MiB", maxBody>>20))
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	}
+	return unanswered(s.ctx, "watch", s.object, err)
 }
 
 // failure reads the Status of an ERROR event.
