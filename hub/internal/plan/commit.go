@@ -81,6 +81,9 @@ func (p *Planner) settle(ctx context.Context, w *walked) {
 		r.stored()
 	}
 	p.putOff(w)
+	if at, later := p.again[w.cluster]; !w.wordsUntil.IsZero() && (!later || w.wordsUntil.Before(at)) {
+		p.again[w.cluster] = w.wordsUntil
+	}
 	p.log.DebugContext(ctx, "planned", "cluster", w.cluster, "applications", len(w.entries), "written", len(w.written))
 }
 

@@ -1,14 +1,20 @@
 package plan
 
 import (
+	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 const (
@@ -71,8 +77,10 @@ func (p *Planner) departures(w *walked, next store.Plan) departures {
 	for _, owner := range next.Pending {
 		d.here[owner] = true
 	}
-	for path := range w.confirmation.Removals {
-		d.confirmed[ownerOf(keyOfPath(path))] = true
+	for key := range w.confirmedKeys() {
+		if key.Kind == api.KustomizationKind { // sources have no application
+			d.confirmed[ownerOf(key)] = true
+		}
 	}
 	return d
 }
@@ -157,9 +165,36 @@ func (w *walked) confirmedKeys() map[api.Key]bool {
 	return keys
 }
 
-// confirmed forgets the words of operators that were carried out, or that nothing came of for a while.
+// readPrunes sorts the words on prunes out that are over: the spoke holds no such prune any more, and has applied the
+// application as a whole. A later prune of the same objects needs a word of its own.
+func (w *walked) readPrunes(tx *store.Tx) error {
+	w.pruned = map[string]manifest.Digest{}
+	for path, digest := range w.confirmation.Prunes {
+		row, reported, err := store.Reports.Get(tx, path)
+		if err != nil {
+			return err
+		}
+		var report spokev1.ApplicationReport
+		if err := proto.Unmarshal(row.Value, &report); err != nil {
+			return fmt.Errorf("read the report %s: %w", path, err)
+		}
+		owner := ownerOf(keyOfPath(path))
+		applied := slices.ContainsFunc(w.last.Applications, func(e bundle.Entry) bool {
+			return e.Owner == owner && bytes.Equal(e.Digest[:], report.GetAppliedDigest())
+		})
+		if reported && applied && !bytes.Equal(report.GetHeldPrune().GetDigest(), digest[:]) {
+			w.pruned[path] = digest
+			delete(w.confirmation.Prunes, path)
+		}
+	}
+	return nil
+}
+
+// confirmed forgets the words of operators that were carried out, whose objects came back, or that nothing came of for a while.
+// A word is not good for a second removal.
 func (c *writer) confirmed(w *walked) error {
-	if len(w.confirmation.Removals) == 0 && len(w.confirmation.Prunes) == 0 {
+	w.wordsUntil = time.Time{}
+	if len(w.confirmation.Removals) == 0 && len(w.confirmation.Prunes) == 0 && len(w.pruned) == 0 {
 		return nil
 	}
 	key := store.ConfirmationKey(w.cluster)
@@ -168,12 +203,16 @@ func (c *writer) confirmed(w *walked) error {
 		return err
 	}
 	for path, at := range w.confirmation.Removals {
-		if now.Removals[path].Equal(at) && w.isOver(keyOfPath(path), at, c.start) {
+		switch until := at.Add(confirmationTTL); {
+		case !now.Removals[path].Equal(at) || w.overfull != nil: // given again meanwhile, or the plan is not written
+		case w.isGone(keyOfPath(path)), w.isBack(keyOfPath(path)), !c.start.Before(until):
 			delete(now.Removals, path)
+		case w.wordsUntil.IsZero() || until.Before(w.wordsUntil):
+			w.wordsUntil = until
 		}
 	}
-	for path := range w.confirmation.Prunes {
-		if _, here := w.graph.Nodes[keyOfPath(path)]; !here {
+	for path, digest := range now.Prunes {
+		if _, here := w.graph.Nodes[keyOfPath(path)]; !here || w.pruned[path] == digest {
 			delete(now.Prunes, path)
 		}
 	}
@@ -183,10 +222,20 @@ func (c *writer) confirmed(w *walked) error {
 	return store.Confirmations.Put(c.tx, key, now)
 }
 
-// isOver reports whether a confirmed removal was carried out, or has nothing to remove since a while.
-func (w *walked) isOver(key api.Key, at, now time.Time) bool {
-	removing := slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Owner == ownerOf(key) })
-	return !removing && (w.carriedOut[ownerOf(key)] || now.Sub(at) > confirmationTTL)
+// isGone reports whether an object is not here any more, and the plan says so for good: what is confirmed there needs no other
+// word.
+func (w *walked) isGone(key api.Key) bool {
+	if _, here := w.graph.Nodes[key]; here {
+		return false
+	}
+	return key.Cluster == "" || key.Kind != api.KustomizationKind ||
+		slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Owner == ownerOf(key) })
+}
+
+// isBack reports whether an object whose removal was held is given again.
+func (w *walked) isBack(key api.Key) bool {
+	n, here := w.graph.Nodes[key]
+	return here && !n.Held && w.rows[key].Held
 }
 
 // held lists the Kustomizations whose removal is held, by name.

@@ -30,9 +30,11 @@ type walked struct {
 	graph        *graph.Graph
 	fleets       map[string]error
 	entries      []compiled
-	confirmation store.Confirmation    // as it was read
-	carriedOut   map[bundle.Owner]bool // removals of the last plan that the spoke acknowledged
-	next         store.Plan            // what the walk came to
+	confirmation store.Confirmation         // as it was read, without the words on prunes that are over
+	pruned       map[string]manifest.Digest // words on prunes that are over
+	wordsUntil   time.Time                  // when the first of the words on removals is over that stand; zero: none stands
+	carriedOut   map[bundle.Owner]bool      // removals of the last plan that the spoke acknowledged
+	next         store.Plan                 // what the walk came to
 	// unfit are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
 	unfit map[api.Key]error
 	// overfull is why no bundle holds all entries; then the last plan stays.
@@ -101,6 +103,9 @@ func (p *Planner) read(w *walked) error {
 			return err
 		}
 		if w.last, _, err = store.Plans.Get(tx, w.cluster); err != nil {
+			return err
+		}
+		if err = w.readPrunes(tx); err != nil {
 			return err
 		}
 		if w.carriedOut, err = carriedOut(tx, w.cluster, w.last); err != nil {

@@ -42,7 +42,8 @@ func (p *pass) isSuspended(n Node) bool {
 	return false
 }
 
-// keepLast keeps the last Application and the last children of a Kustomization.
+// keepLast keeps the last Application and the last children of a Kustomization; not those that it did not give any more, whose
+// removal is held.
 func (p *pass) keepLast(key api.Key, suspended bool) {
 	if last, ok := p.lastApps[key]; ok && !p.barred[key] {
 		app := *last
@@ -52,7 +53,7 @@ func (p *pass) keepLast(key api.Key, suspended bool) {
 		p.holdApplication(key, suspended)
 	}
 	for _, child := range p.children[key] {
-		if _, taken := p.graph.Nodes[child.Key]; !taken {
+		if _, taken := p.graph.Nodes[child.Key]; !taken && !child.Held {
 			p.add(p.kept(child))
 		}
 	}

@@ -54,6 +54,9 @@ func (p *pass) stays(key api.Key) (stays, decided bool) {
 	if last.Left && now.Left {
 		return true, true
 	}
+	if last.Held && now.Held {
+		return false, true // it had left before; the guard keeps it
+	}
 	owner := *now.Owner
 	if _, here := p.graph.Nodes[owner]; here {
 		_, decided = p.graph.Findings[owner]
