@@ -36,6 +36,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/dispatch"
 	"github.com/navefleet/nave/hub/internal/fetch"
 	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/publish"
 	"github.com/navefleet/nave/hub/internal/registration"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -67,6 +68,9 @@ type Config struct {
 
 	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.
 	NoCrossNamespaceRefs bool
+	// Guard is what one change by Git may remove from a cluster unconfirmed: of Guard.Applications or more at most
+	// Guard.Percent, and never all. Zero: 50 % of 4 or more.
+	Guard graph.Guard
 
 	// RenderWorker is the command that serves worker.ServeWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
@@ -99,6 +103,9 @@ const drainTime = 10 * time.Second
 
 // withDefaults returns c with every field set.
 func (c Config) withDefaults() (Config, error) {
+	if err := c.Guard.Check(); err != nil {
+		return c, err
+	}
 	if c.DataDir == "" {
 		return c, errors.New("the data folder is not set")
 	}
@@ -216,7 +223,7 @@ func (h *Hub) build() error {
 		Store: h.store, Vault: h.vault, Fetcher: fetcher, Log: c.Log, Metrics: h.registry,
 	})
 	h.plan = plan.New(plan.Config{
-		Store: h.store, Renderer: renderer, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Log: c.Log, Metrics: h.registry, Now: c.Now,
+		Store: h.store, Renderer: renderer, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Guard: c.Guard, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.publish = publish.New(publish.Config{
 		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,

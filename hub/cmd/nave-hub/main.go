@@ -64,6 +64,9 @@ func newCommand() *cobra.Command {
 	f.StringArrayVar(&c.NewKeys, "new-key", nil, "make this key anew if it is missing beside a used store: signing.key, ca or vault.key; for one start only (repeatable)")
 	f.StringArrayVar(&c.AllowSourceAddresses, "allow-source-address", nil, "address or range of servers that sources may name although it is denied by default, such as 127.0.0.0/8 (repeatable)")
 	f.BoolVar(&c.DenyPrivateSources, "deny-private-sources", false, "deny sources whose server has a private address (10.0.0.0/8, fc00::/7, …)")
+	f.IntVar(&c.Guard.Applications, "guard-applications", 4, "the least number of applications of a cluster of which --guard-percent is counted")
+	f.IntVar(&c.Guard.Percent, "guard-percent", 50, "how many of a cluster's applications one change in Git may remove without nave confirm, in percent; "+
+		"the removal of all is always held")
 	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false, "refuse sources of another namespace than the Kustomization's, as in Flux")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/store"
 )
@@ -18,6 +19,8 @@ type Config struct {
 	Renderer render.Renderer
 	// NoCrossNamespaceRefs refuses sources of another namespace, as Flux's flag does.
 	NoCrossNamespaceRefs bool
+	// Guard is what one change may remove unconfirmed; zero: graph.DefaultGuard.
+	Guard graph.Guard
 
 	Log     *slog.Logger          // nil: slog.Default
 	Metrics prometheus.Registerer // nil: none
@@ -32,6 +35,7 @@ type Planner struct {
 	metrics *metrics
 	memo    *memo
 	strict  bool // Config.NoCrossNamespaceRefs
+	guard   graph.Guard
 
 	hub     *hub                     // the hub's own objects
 	sources map[string]store.Fetched // by api.SourceKey
@@ -56,6 +60,7 @@ func New(c Config) *Planner {
 		store: c.Store, log: c.Log, now: c.Now, metrics: m,
 		memo:    newMemo(c.Store, c.Renderer, m),
 		strict:  c.NoCrossNamespaceRefs,
+		guard:   c.Guard,
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
 	}

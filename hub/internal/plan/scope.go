@@ -123,7 +123,7 @@ func (p *Planner) read(w *walked) error {
 func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	in := graph.Input{
 		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.Owner]bundle.Entry{},
-		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict,
+		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict, Guard: p.guard,
 		Render:   func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
 		Contents: p.contents,
 		Last:     p.last,

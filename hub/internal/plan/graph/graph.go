@@ -53,6 +53,8 @@ type Input struct {
 	LastCluster map[string]bool
 	// NoCrossNamespaceRefs refuses sources of another namespace.
 	NoCrossNamespaceRefs bool
+	// Guard is what may be removed unconfirmed; zero: DefaultGuard.
+	Guard Guard
 	// HubSource returns a GitRepository of the hub; nil when there is none. For the hub's own graph it is nil.
 	HubSource func(namespace, name string) *Object
 	// Render renders a level of the graph. It returns one Result for each Work, in the same order.

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -11,12 +12,31 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// What one change may remove without an operator's word: less than all Applications of a cluster, and of guardFrom
-// Applications or more at most a share of one half.
-const (
-	guardFrom  = 4
-	guardShare = 2 // the inverse
-)
+// Guard is what one change may remove from a cluster without an operator's word: less than all of its Applications, and of
+// so many Applications or more at most this share.
+type Guard struct {
+	Applications int // the least number of Applications of which a share is counted
+	Percent      int // the share that may go
+}
+
+// DefaultGuard lets half of four Applications or more go.
+var DefaultGuard = Guard{Applications: 4, Percent: 50}
+
+// Check returns why no planner can go by the guard; nil if one can. The zero Guard is DefaultGuard.
+func (g Guard) Check() error {
+	if g != (Guard{}) && (g.Applications < 1 || g.Percent < 0 || g.Percent > 100) {
+		return fmt.Errorf("guard: %d %% of %d applications: want 0 to 100 %% of 1 or more", g.Percent, g.Applications)
+	}
+	return nil
+}
+
+// holds reports whether the loss of so many of all Applications is too much.
+func (g Guard) holds(lost, total int) bool {
+	if g == (Guard{}) {
+		g = DefaultGuard
+	}
+	return lost > 0 && (lost == total || total >= g.Applications && lost*100 > total*g.Percent)
+}
 
 // guard holds what left, when that is more than one change should remove by itself. What is held stays as it was last,
 // until an operator confirms its removal or somebody gives it again. False when nothing is held that is not here yet.
@@ -118,7 +138,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 			lost++
 		}
 	}
-	return lost > 0 && (lost == total || total >= guardFrom && lost*guardShare > total)
+	return p.in.Guard.holds(lost, total)
 }
 
 // isLost reports whether more of an Application's objects go than stay with others.
@@ -129,7 +149,7 @@ func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 			going++
 		}
 	}
-	return going*guardShare > len(objects)
+	return going*2 > len(objects)
 }
 
 func (p *pass) keyOf(owner bundle.Owner) api.Key {
