@@ -211,7 +211,7 @@ func (c *writer) resources(w *walked) error {
 		}
 	}
 	for key, old := range w.rows {
-		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil {
+		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.overfull != nil { // the last plan stays, and what it was made of
 			continue
 		}
 		w.written[key] = nil

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -359,5 +360,58 @@ func TestPruneWord(t *testing.T) {
 		if stands != step.stands || (entry().ConfirmedPrune == word) != step.stands {
 			t.Errorf("%s: stands %t, in the plan %s", step.name, stands, entry().ConfirmedPrune)
 		}
+	}
+}
+
+// TestUnwalkedHub plans a cluster while nothing is known of the hub's own graph yet: what left may be given by a Fleet to come.
+func TestUnwalkedHub(t *testing.T) {
+	h := newHistory(t)
+	h.commit([2]bool{}, [2][]string{historyNames, nil})
+	h.plan()
+	delete(h.planner.scopes, "")
+	h.commit([2]bool{}, [2][]string{historyNames[1:], nil})
+	h.round()
+	plan := get(h.story, store.Plans, "east")
+	if !plan.Incomplete || len(plan.Removals) != 0 || len(plan.Undecided) != 1 {
+		t.Errorf("incomplete %t, removed %v, undecided %v", plan.Incomplete, plan.Removals, plan.Undecided)
+	}
+}
+
+// TestSuspendedInAnOverfullBundle suspends an application that leaves with a bundle that is too large. When a bundle can be made again,
+// it is still known that the application was suspended.
+func TestSuspendedInAnOverfullBundle(t *testing.T) {
+	h := newHistory(t)
+	h.commit([2]bool{}, [2][]string{historyNames, nil})
+	h.plan()
+	h.change("east/Kustomization/flux-system/a", func(r *store.Resource) { r.Suspended = true })
+	h.commit([2]bool{}, [2][]string{historyNames[1:], nil})
+	dir := fmt.Sprint("rev", h.revision)
+	h.fetch("fleet", "main@sha1:"+strings.Repeat("x", bundle.MaxBundleBytes), dir)
+	h.round()
+	if removals := get(h.story, store.Plans, "east").Removals; len(removals) != 0 {
+		t.Fatalf("removed with a bundle that is too large: %v", removals)
+	}
+	h.fetch("fleet", "main@sha1:3", dir)
+	h.round()
+	want := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "a"}, Policy: bundle.Orphan}
+	if removals := get(h.story, store.Plans, "east").Removals; len(removals) != 1 || removals[0] != want {
+		t.Errorf("removed %v, want %v", removals, want)
+	}
+}
+
+// TestBoundRemovals has more removals than a plan may: those that the spoke still reports stay, wherever they sort.
+func TestBoundRemovals(t *testing.T) {
+	h := newHistory(t)
+	var removals []bundle.Removal
+	for i := range maxRemovals + 10 {
+		removals = append(removals, bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "n", Name: fmt.Sprintf("%05d", i)}})
+	}
+	last := removals[len(removals)-1]
+	h.update(func(tx *store.Tx) error {
+		return store.Reports.Put(tx, "east/Kustomization/n/"+last.Owner.Name, store.Report{})
+	})
+	got := h.planner.bound("east", removals)
+	if len(got) != maxRemovals || got[len(got)-1] != last || !slices.IsSortedFunc(got, func(a, b bundle.Removal) int { return a.Owner.Compare(b.Owner) }) {
+		t.Errorf("%d removals, the last is %s", len(got), got[len(got)-1].Owner)
 	}
 }

@@ -26,12 +26,48 @@ const (
 
 // nextPlan is what a walk came to, but for its time.
 func (p *Planner) nextPlan(w *walked) store.Plan {
-	next := store.Plan{Applications: w.applications(), Incomplete: len(w.graph.Blind) > 0 || p.known("").incomplete}
+	next := store.Plan{Applications: w.applications(), Incomplete: len(w.graph.Blind) > 0 || p.hubIncomplete()}
 	for _, key := range w.graph.Pending {
 		next.Pending = append(next.Pending, ownerOf(key))
 	}
 	next.Removals, next.Undecided = p.departures(w, next).decide()
+	next.Removals = p.bound(w.cluster, next.Removals)
 	return next
+}
+
+// hubIncomplete reports whether the hub's own graph may give Fleets and Clusters that nobody knows of; so it may until its first
+// walk is written.
+func (p *Planner) hubIncomplete() bool {
+	s := p.scopes[""]
+	return s == nil || s.incomplete
+}
+
+// bound keeps at most maxRemovals, first those of applications that the spoke reports: the others it has carried out, most
+// likely, and could not acknowledge because something else in its cluster fails.
+func (p *Planner) bound(cluster string, removals []bundle.Removal) []bundle.Removal {
+	over := len(removals) - maxRemovals
+	if over <= 0 {
+		return removals
+	}
+	err := p.store.View(func(tx *store.Tx) error {
+		reported := map[bundle.Owner]bool{}
+		err := store.Reports.Sizes(tx, cluster+"/", func(path string, _ int) error {
+			reported[ownerOf(keyOfPath(path))] = true
+			return nil
+		})
+		removals = slices.DeleteFunc(removals, func(r bundle.Removal) bool {
+			drop := over > 0 && !reported[r.Owner]
+			if drop {
+				over--
+			}
+			return drop
+		})
+		return err
+	})
+	if err != nil {
+		p.log.Error("cannot tell which removals are carried out", "cluster", cluster, "err", err)
+	}
+	return removals[:min(len(removals), maxRemovals)]
 }
 
 func ownerOf(key api.Key) bundle.Owner {
@@ -67,7 +103,7 @@ type departures struct {
 func (p *Planner) departures(w *walked, next store.Plan) departures {
 	d := departures{
 		last: w.last, here: map[bundle.Owner]bool{}, confirmed: map[bundle.Owner]bool{},
-		mayReturn:  func(o bundle.Owner) bool { return p.known("").incomplete || w.graph.MayGive(w.keyOf(o)) },
+		mayReturn:  func(o bundle.Owner) bool { return p.hubIncomplete() || w.graph.MayGive(w.keyOf(o)) },
 		carriedOut: w.carriedOut,
 		policy:     func(e bundle.Entry) bundle.DeletionPolicy { return p.policyOf(w, e) },
 	}
@@ -120,7 +156,7 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 			undecided = append(undecided, all[owner])
 		}
 	}
-	return removals[:min(len(removals), maxRemovals)], undecided
+	return removals, undecided
 }
 
 // policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts. What

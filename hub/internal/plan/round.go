@@ -47,11 +47,11 @@ func (p *Planner) hubRound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before := p.known("").incomplete
+	before := p.hubIncomplete()
 	if err := p.commit(ctx, results, p.now()); err != nil {
 		return err
 	}
-	if p.known("").incomplete != before {
+	if p.hubIncomplete() != before {
 		for name := range p.hub.clusters {
 			p.dirty[name] = true
 		}
