@@ -162,6 +162,9 @@ func (c *writer) write(w *walked) error {
 			return err
 		}
 	}
+	if err := c.withdrawn(w); err != nil {
+		return err
+	}
 	return store.Plans.Put(c.tx, w.cluster, w.plan(c.start))
 }
 

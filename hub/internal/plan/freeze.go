@@ -54,6 +54,9 @@ func (c *writer) freeze(w *walked) error {
 		s.rows[key.Path()] = digestOfRow(r)
 	}
 	c.scopes[w.cluster] = &s
+	if err := c.withdrawn(w); err != nil {
+		return err
+	}
 	if !w.last.ChangedAt.IsZero() { // else it was never planned
 		if err := store.Plans.Put(c.tx, w.cluster, w.plan(c.start)); err != nil {
 			return err

@@ -35,6 +35,18 @@ func (p *Planner) nextPlan(w *walked) store.Plan {
 	return next
 }
 
+// withdrawn drops the removals that package publish took out of the plan during the walk.
+func (c *writer) withdrawn(w *walked) error {
+	if len(w.last.Removals) == 0 {
+		return nil
+	}
+	now, _, err := store.Plans.Get(c.tx, w.cluster)
+	w.next.Removals = slices.DeleteFunc(slices.Clone(w.next.Removals), func(r bundle.Removal) bool {
+		return slices.Contains(w.last.Removals, r) && !slices.Contains(now.Removals, r)
+	})
+	return err
+}
+
 // hubIncomplete reports whether the hub's own graph may give Fleets and Clusters that nobody knows of; so it may until its first
 // walk is written.
 func (p *Planner) hubIncomplete() bool {

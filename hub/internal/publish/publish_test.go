@@ -224,6 +224,36 @@ func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
 	}
 }
 
+// TestRestoredRemovals has a store that is an older copy: its spoke has seen bundles that it does not know of. What was to be
+// removed then is in no bundle, for it may have come back since.
+func TestRestoredRemovals(t *testing.T) {
+	removal := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "old"}, Policy: bundle.Delete}
+	for name, ahead := range map[string]uint64{"restored": 5, "not_restored": 0} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.plan("east", "one")
+			b.publish()
+			first, _ := b.desired("east")
+			b.update(func(tx *store.Tx) error {
+				plan, _, err := store.Plans.Get(tx, "east")
+				plan.Removals = []bundle.Removal{removal}
+				return errors.Join(err, store.Plans.Put(tx, "east", plan))
+			})
+			b.dirty["east"] = true
+			seen := first.Bundle
+			if ahead > 0 {
+				seen = bundle.ID{Epoch: seen.Epoch, Sequence: seen.Sequence + ahead}
+			}
+			b.acked("east", seen)
+			b.publish()
+			d, _ := b.desired("east")
+			if listed := len(d.Removals) == 1; listed != (ahead == 0) || d.Bundle.Sequence != seen.Sequence+1 {
+				t.Errorf("bundle %v removes %v", d.Bundle, d.Removals)
+			}
+		})
+	}
+}
+
 func TestARemovedClusterHasNoBundleAndComesBackWithAHigherSequence(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")

@@ -46,6 +46,11 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 		return nothing, err
 	}
 	seen := newest(spoke)
+	if !follows(last.Bundle, seen) && len(plan.Removals) > 0 {
+		if plan, err = withdraw(tx, cluster, plan); err != nil {
+			return nothing, err
+		}
+	}
 	if published && follows(last.Bundle, seen) && p.stands(cluster, plan, last, now) {
 		return nothing, nil
 	}
@@ -57,6 +62,13 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 		desired.ChangedAt = now // the same content in a new envelope is not a change that was made then
 	}
 	return wasSigned, store.Desireds.Put(tx, cluster, desired)
+}
+
+// withdraw takes the removals out of a plan. The spoke has seen bundles that this store does not know of: the store is an older
+// copy, and what was to be removed then may have come back since. The spoke keeps what is in no list, and an operator decides.
+func withdraw(tx *store.Tx, cluster string, plan store.Plan) (store.Plan, error) {
+	plan.Removals = nil
+	return plan, store.Plans.Put(tx, cluster, plan)
 }
 
 // refuse tells, once, that no bundle can be made of a plan. It is that cluster's matter alone, which keeps its last bundle;
