@@ -226,11 +226,13 @@ func TestLedger(t *testing.T) {
 			}
 		}
 
-		mark.Suspended = true
+		mark.Suspended, mark.Withheld = true, true
 		r.Mark(apps, mark)
-		r.save(items(2))
+		pruned := items(2)
+		pruned.Guarded = 30
+		r.save(pruned)
 		r.expect("an object was pruned, the application suspended", "", "apply")
-		if page := r.read()[apps]; len(page.Inventory.Items) != 1 || !page.Mark.Suspended {
+		if page := r.read()[apps]; len(page.Inventory.Items) != 1 || page.Inventory.Guarded != 30 || !page.Mark.Suspended || !page.Mark.Withheld {
 			t.Errorf("the cluster keeps %+v", page)
 		}
 		delete(r.far.disk, apps)

@@ -35,7 +35,7 @@ func bareItem(i inventory.Item) inventory.Item {
 func bareMark(m state.Mark) state.Mark {
 	return state.Mark{
 		Suspended: m.Suspended, Prune: m.Prune, DeletionPolicy: m.DeletionPolicy, ServiceAccount: m.ServiceAccount,
-		OtherAccount: m.OtherAccount, DependsOn: m.DependsOn,
+		OtherAccount: m.OtherAccount, DependsOn: m.DependsOn, Withheld: m.Withheld,
 	}
 }
 
@@ -51,7 +51,7 @@ func fingerprint(v *inventory.Inventory) (sum uint64) {
 	for id, item := range v.Items {
 		sum += maphash.Comparable(seed, row{id, bareItem(item)})
 	}
-	return sum + uint64(len(v.Items))
+	return sum + maphash.Comparable(seed, [2]int{len(v.Items), v.Guarded})
 }
 
 // parts are the data of the ConfigMaps of a page, by their names.
@@ -79,6 +79,7 @@ func divide(v *inventory.Inventory, mark []byte, n int) (out parts, fits bool, e
 	divided := make([]*inventory.Inventory, n)
 	for i := range divided {
 		divided[i] = inventory.New(v.Owner)
+		divided[i].Guarded = v.Guarded
 	}
 	for id, item := range v.Items {
 		divided[place(id, n)].Items[id] = bareItem(item)
@@ -148,6 +149,7 @@ func merge(pages map[bundle.Owner]Page, o *manifest.Object) (bundle.Owner, error
 	if err := json.Unmarshal([]byte(data[markKey]), &page.Mark); err != nil {
 		return bundle.Owner{}, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Owner, err)
 	}
+	page.Inventory.Guarded = max(page.Inventory.Guarded, v.Guarded)
 	for id, item := range v.Items {
 		if old, twice := page.Inventory.Items[id]; !twice || old.UID == "" {
 			page.Inventory.Items[id] = item
