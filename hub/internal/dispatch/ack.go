@@ -56,6 +56,9 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	}
 	x.mailbox.holds(id)
 	s.batch.ack(x.cluster, stage, id)
+	if !x.rejected.Newer(id) { // a word about an older bundle does not take it back
+		s.batch.reject(x.cluster, "")
+	}
 	if stage == stageApplied && desired != nil && id == desired.id {
 		s.observe(x, desired.changedAt)
 	}

@@ -181,6 +181,28 @@ func TestRejectedBundleIsAnEventAndShownOnTheCluster(t *testing.T) {
 	}
 }
 
+// TestRejectionStays: news of the bundle that runs does not take back that a newer one was refused; its own does.
+func TestRejectionStays(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	first := r.desire("a", 1)
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	c.offer()
+	c.ack(first.Bundle, spokev1.AckStage_ACK_STAGE_APPLIED, "")
+	second := r.desire("a", 2)
+	c.offer()
+	c.ack(second.Bundle, spokev1.AckStage_ACK_STAGE_REJECTED, "the disk is full")
+	c.ack(first.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
+	r.awaitSpoke("a", "the older bundle's health", func(s store.Spoke) bool {
+		if s.Acks[stageHealthy] == first.Bundle && s.Rejected == "" {
+			t.Fatal("the rejection is taken back")
+		}
+		return s.Acks[stageHealthy] == first.Bundle
+	})
+	c.ack(second.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
+	r.awaitSpoke("a", "the rejection taken back", func(s store.Spoke) bool { return s.Rejected == "" })
+}
+
 func TestAckOfABundleNeverOfferedIsDropped(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)

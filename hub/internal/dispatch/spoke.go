@@ -58,14 +58,12 @@ func stagesUpTo(stage spokev1.AckStage, verified bundle.ID) []string {
 	return passed
 }
 
-// ack notes a stage; an accepted bundle takes an older rejection back.
+// ack notes a stage.
 func (d *spokeDelta) ack(stage string, id bundle.ID) {
 	if d.acks == nil {
 		d.acks = map[string]bundle.ID{}
 	}
 	d.acks[stage] = id
-	none := ""
-	d.rejected = &none
 }
 
 // merge lets newer overrule d.
