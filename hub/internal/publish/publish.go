@@ -2,8 +2,9 @@
 // can verify. It alone holds the key that signs.
 //
 // A bundle is signed anew when the Applications of the plan differ from those of the last bundle, when half of its time
-// to live is gone, when it was issued in the future (the hub's clock was ahead), when the key changed, or when the spoke has seen a newer one than the hub knows of (a hub that was
-// restored from an older copy of its store). Else it stays as it is, byte for byte. All bundles of a round are one transaction.
+// to live is gone, when it was issued in the future (the hub's clock was ahead), when the key changed, or when the spoke has
+// seen a newer one than the hub knows of (a hub that was restored from an older copy of its store). Else it stays as it is,
+// byte for byte. All bundles of a round are one transaction.
 //
 // The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke acknowledged.
 //
