@@ -40,6 +40,9 @@ type Config struct {
 	Timeout time.Duration
 	// Memory is a limit on what one process holds, in bytes (Linux only).
 	Memory int64
+	// Together is a limit on what all processes at work hold, in bytes: beyond it the one that holds most is ended.
+	// Zero: none.
+	Together int64
 	// Output is a limit on one answer, in bytes.
 	Output int64
 	// Reasons are the errors that callers tell apart, so that errors.Is holds across the pipe. Serve has the same.
@@ -55,8 +58,9 @@ type Pool struct {
 	stop   context.Context
 	cancel context.CancelCauseFunc
 
-	mu   sync.Mutex // guards idle
+	mu   sync.Mutex // guards idle and busy
 	idle []*process
+	busy map[*process]int64 // bytes that each held when it was looked at last
 }
 
 // New returns a pool with one process that is warming up; more are started as requests need them, and all are kept.
@@ -67,7 +71,9 @@ func New(c Config) (*Pool, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{config: c, slots: make(chan struct{}, c.Workers), starts: make(chan func())}
+	p := &Pool{
+		config: c, slots: make(chan struct{}, c.Workers), starts: make(chan func()), busy: map[*process]int64{},
+	}
 	p.stop, p.cancel = context.WithCancelCause(context.Background())
 	go p.startThread()
 	first, err := p.start()
@@ -131,7 +137,8 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 		defer time.AfterFunc(limit, func() { end(tooLong) }).Stop()
 	}
 	defer context.AfterFunc(p.stop, func() { end(ErrClosed) })()
-	go p.watch(ctx, w.cmd.Process.Pid, end)
+	defer p.leave(w)
+	go p.watch(ctx, w, end)
 	content, err := w.ask(ctx, request)
 	if err != nil {
 		p.config.Log.Warn(p.config.Name+" lost", "pid", w.cmd.Process.Pid, "error", err)
@@ -146,7 +153,7 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 const watchEvery = 20 * time.Millisecond
 
 // watch ends a request whose process holds too much memory, until ctx ends.
-func (p *Pool) watch(ctx context.Context, pid int, end context.CancelCauseFunc) {
+func (p *Pool) watch(ctx context.Context, w *process, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
@@ -154,24 +161,68 @@ func (p *Pool) watch(ctx context.Context, pid int, end context.CancelCauseFunc) 
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if held, limit := residentMemory(pid), p.config.Memory; held > limit {
-				end(fmt.Errorf("%w: %d MiB, the limit is %d; %s", ErrMemory, held>>20, limit>>20, p.config.Hint))
+			if err := p.weigh(w, residentMemory(w.cmd.Process.Pid)); err != nil {
+				end(err)
 			}
 		}
 	}
 }
 
-// take returns an idle process, or a new one.
-func (p *Pool) take() (*process, error) {
+// weigh notes how much a process at work holds, and says if that is too much.
+func (p *Pool) weigh(w *process, held int64) error {
+	if limit := p.config.Memory; held > limit {
+		return fmt.Errorf("%w: %d MiB, the limit is %d; %s", ErrMemory, held>>20, limit>>20, p.config.Hint)
+	}
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		w := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
+	defer p.mu.Unlock()
+	if _, busy := p.busy[w]; !busy {
+		return nil // it has just ended
+	}
+	p.busy[w] = held
+	var all, most int64
+	for _, n := range p.busy {
+		all, most = all+n, max(most, n)
+	}
+	if limit := p.config.Together; limit > 0 && all > limit && held == most {
+		return fmt.Errorf("%w: %d MiB, and all processes together hold %d of at most %d; %s",
+			ErrMemory, held>>20, all>>20, limit>>20, p.config.Hint)
+	}
+	return nil
+}
+
+// leave takes a process off those at work.
+func (p *Pool) leave(w *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.busy, w)
+}
+
+// take returns an idle process, or a new one. It is at work until leave.
+func (p *Pool) take() (*process, error) {
+	if w := p.takeIdle(); w != nil {
 		return w, nil
 	}
-	p.mu.Unlock()
-	return p.start()
+	w, err := p.start()
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy[w] = 0
+	return w, nil
+}
+
+func (p *Pool) takeIdle() *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	w := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	p.busy[w] = 0
+	return w
 }
 
 // put keeps a process for the next request.

@@ -40,6 +40,7 @@ func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 			return fmt.Errorf("limit memory: %w", err)
 		}
 	}
+	dieFirst()
 	os.Stdout = os.Stderr
 	if s.Prepare != nil {
 		s.Prepare()
@@ -56,7 +57,7 @@ func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 		if err := writeAnswer(stdout, answer, err, s.Reasons, output); err != nil {
 			return err
 		}
-		if memory > 0 && residentMemory(os.Getpid()) > memory/2 {
+		if memory > 0 && residentMemory(os.Getpid()) > memory/4 {
 			debug.FreeOSMemory() // the next request is not blamed for this one's garbage
 		}
 	}

@@ -16,7 +16,7 @@ type Limits struct {
 	Total      int64         // bytes of all files of the artifact: 1 GiB
 	Files      int           // files of the artifact: 100,000; the commit's tree may hold ten times as many entries
 	File       int64         // bytes of one file: 64 MiB
-	Caches     int64         // bytes on disk of the caches of all repositories, which Sweep keeps: 16 GiB
+	Caches     int64         // bytes on disk of the caches of all repositories, which Sweep keeps: 4 GiB
 }
 
 // maxTimeout is the most that a request gets: a slow server holds a worker for so long.
@@ -46,7 +46,7 @@ var defaults = Limits{
 	Total:      1 << 30,
 	Files:      100_000,
 	File:       64 << 20,
-	Caches:     16 << 30,
+	Caches:     4 << 30,
 }
 
 // or returns l with other's values where l has none.

@@ -20,7 +20,7 @@ import (
 const Command = "fetch-worker"
 
 const (
-	defaultMemory = 1 << 30
+	defaultMemory = 1 << 30 // bytes, of one worker and of all that are at work
 	maxOutput     = 1 << 20 // bytes of one answer: an artifact's name or an error
 	// grace is how much longer than a fetch's own time a worker may take to say that the time is over.
 	grace = 2 * time.Second
@@ -30,7 +30,7 @@ const (
 type Config struct {
 	Command []string // starts a worker; default: this binary with the argument Command
 	Workers int      // how many run at once: as many as CPUs
-	Memory  int64    // bytes that one worker may hold (Linux only): 1 GiB
+	Memory  int64    // bytes that one worker may hold, and all at work together (Linux only): 1 GiB
 	Log     *slog.Logger
 }
 
@@ -51,7 +51,7 @@ func New(c Config) (*Pool, error) {
 	}
 	processes, err := confine.New(confine.Config{
 		Name: "fetch worker", Hint: "the repository has too large objects or too many of them",
-		Command: c.Command, Env: environment(), Workers: c.Workers, Memory: c.Memory, Output: maxOutput,
+		Command: c.Command, Env: environment(), Workers: c.Workers, Memory: c.Memory, Together: c.Memory, Output: maxOutput,
 		Reasons: git.Reasons, Log: c.Log,
 	})
 	if err != nil {

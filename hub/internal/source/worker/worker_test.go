@@ -247,3 +247,40 @@ func workers(t *testing.T) (found []string) {
 	}
 	return found
 }
+
+func BenchmarkFetch(b *testing.B) {
+	server, err := gittest.Start(gittest.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Close()
+	repo, err := server.NewRepository("fleet")
+	if err != nil {
+		b.Fatal(err)
+	}
+	network := dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	p, err := New(Config{Command: []string{os.Args[0], Command}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	for name, c := range map[string]git.Config{
+		"worker": {Dir: b.TempDir(), Network: network, Run: p.Git}, "own_process": {Dir: b.TempDir(), Network: network},
+	} {
+		b.Run(name, func(b *testing.B) {
+			f, n := git.New(c), 0
+			var last source.Artifact
+			for b.Loop() {
+				b.StopTimer()
+				n++
+				if _, err := repo.Commit(map[string]string{"a": fmt.Sprint(name, n)}, "change"); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				if last, err = f.Fetch(b.Context(), mainOf(repo), &last); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
