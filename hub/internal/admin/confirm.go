@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -67,13 +68,12 @@ func (i *impact) isEmpty() bool { return len(i.gone) == 0 && len(i.prunes) == 0 
 
 // impactOfConfirm gathers what is held: on the hub, in a cluster's graph, by its spoke.
 func impactOfConfirm(tx *store.Tx, p *adminv1.ObjectKey) (*impact, error) {
-	i, err := newImpact(tx)
-	if err != nil {
-		return nil, err
-	}
 	if p.GetKind() == "" {
-		i.heldByHub("", nil)
-		return i, nil
+		i, err := newImpact(tx, "")
+		if err == nil {
+			i.heldByHub("", nil)
+		}
+		return i, err
 	}
 	key, err := readKey(p)
 	if err != nil {
@@ -81,17 +81,25 @@ func impactOfConfirm(tx *store.Tx, p *adminv1.ObjectKey) (*impact, error) {
 	}
 	switch {
 	case key.Kind == api.ClusterKind && key.Cluster == "":
-		if _, there := i.rows[key]; !there {
-			return nil, notFound(key)
+		if _, there, err := store.Resources.Get(tx, key.Path()); err != nil || !there {
+			return nil, cmp.Or(err, notFound(key))
 		}
-		i.heldByHub(key.Name, nil)
-		return i, i.heldBySpoke(key.Name, nil)
+		return heldOf(tx, key.Name, nil)
 	case key.Kind == api.KustomizationKind && key.Cluster != "":
-		i.heldByHub(key.Cluster, &key)
-		return i, i.heldBySpoke(key.Cluster, &key)
+		return heldOf(tx, key.Cluster, &key)
 	}
 	return nil, status.Errorf(codes.InvalidArgument,
 		"%s: removals are held of a cluster, of a Kustomization of a cluster, or of the hub", key)
+}
+
+// heldOf gathers what is held of a cluster; of one object only, if only is set.
+func heldOf(tx *store.Tx, cluster string, only *api.Key) (*impact, error) {
+	i, err := newImpact(tx, cluster+"/")
+	if err != nil {
+		return nil, err
+	}
+	i.heldByHub(cluster, only)
+	return i, i.heldBySpoke(cluster, only)
 }
 
 // heldByHub adds the removals that the planner holds; of one object only, if only is set.

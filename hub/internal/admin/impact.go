@@ -59,6 +59,8 @@ type impact struct {
 	tx       *store.Tx
 	rows     map[api.Key]store.Resource
 	children map[api.Key][]api.Key // by owner, without what the owner left
+	fleets   []store.Resource
+	parsed   map[string]any // Clusters and Fleets by their JSON
 
 	gone    map[api.Key]bool      // objects that go
 	sizes   map[api.Key]int       // objects of applications that only the spoke knows
@@ -74,13 +76,17 @@ type heldPrune struct {
 	objects []string
 }
 
-func newImpact(tx *store.Tx) (*impact, error) {
+// newImpact reads the rows of one graph, "cluster/", or with "" all.
+func newImpact(tx *store.Tx, graph string) (*impact, error) {
 	i := &impact{
 		tx: tx, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
-		sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{}, plans: map[string]store.Plan{},
+		sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{}, plans: map[string]store.Plan{}, parsed: map[string]any{},
 	}
-	err := store.Resources.Scan(tx, "", func(_ string, row store.Resource) error {
+	err := store.Resources.Scan(tx, graph, func(_ string, row store.Resource) error {
 		i.rows[row.Key] = row
+		if row.Key.Kind == api.FleetKind {
+			i.fleets = append(i.fleets, row)
+		}
 		if row.Owner != nil && !row.Left {
 			i.children[*row.Owner] = append(i.children[*row.Owner], row.Key)
 		}
@@ -90,7 +96,7 @@ func newImpact(tx *store.Tx) (*impact, error) {
 }
 
 func impactOfDelete(tx *store.Tx, key api.Key) (*impact, error) {
-	i, err := newImpact(tx)
+	i, err := newImpact(tx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +128,7 @@ func (i *impact) remove(key api.Key) {
 
 // impactOfApply is what objects of the hub take away when they say something else than before.
 func impactOfApply(tx *store.Tx, admitted []admittedObject) (*impact, error) {
-	i, err := newImpact(tx)
+	i, err := newImpact(tx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +162,8 @@ func (i *impact) leadsTo(key api.Key) bool {
 
 // reselect takes away the roots that a Fleet does not give to a cluster any more, when either of them changes.
 func (i *impact) reselect(before, after store.Resource) error {
-	for _, fleetRow := range i.rows {
-		if fleetRow.Key.Kind != api.FleetKind || before.Key.Kind == api.FleetKind && before.Key != fleetRow.Key {
+	for _, fleetRow := range i.fleets {
+		if before.Key.Kind == api.FleetKind && before.Key != fleetRow.Key {
 			continue
 		}
 		for _, root := range i.children[fleetRow.Key] {
@@ -171,7 +177,7 @@ func (i *impact) reselect(before, after store.Resource) error {
 			} else {
 				cluster = after
 			}
-			stays, err := gives(fleet, cluster, root)
+			stays, err := i.gives(fleet, cluster, root)
 			if err != nil {
 				return err
 			}
@@ -192,11 +198,11 @@ func (i *impact) reselect(before, after store.Resource) error {
 
 // givenByAnother reports whether another Fleet gives a root of the same name to the cluster, which then takes its place.
 func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.Key) (bool, error) {
-	for _, other := range i.rows {
-		if other.Key.Kind != api.FleetKind || other.Key == fleet {
+	for _, other := range i.fleets {
+		if other.Key == fleet {
 			continue
 		}
-		if given, err := gives(other, cluster, root); given || err != nil {
+		if given, err := i.gives(other, cluster, root); given || err != nil {
 			return given, err
 		}
 	}
@@ -204,12 +210,12 @@ func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.
 }
 
 // gives reports whether a Fleet gives the root to a cluster. One whose template does not work keeps what it gave.
-func gives(fleetRow, clusterRow store.Resource, root api.Key) (bool, error) {
-	fleet, err := readRow(fleetRow, api.AsFleet)
+func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool, error) {
+	fleet, err := readRow(i, fleetRow, api.AsFleet)
 	if err != nil {
 		return false, err
 	}
-	cluster, err := readRow(clusterRow, api.AsCluster)
+	cluster, err := readRow(i, clusterRow, api.AsCluster)
 	if err != nil {
 		return false, err
 	}
@@ -220,12 +226,20 @@ func gives(fleetRow, clusterRow store.Resource, root api.Key) (bool, error) {
 	return err != nil || o.GetNamespace() == root.Namespace && o.GetName() == root.Name, nil
 }
 
-func readRow[T any](row store.Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
+// readRow returns the object of a row, parsed once for each text.
+func readRow[T any](i *impact, row store.Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
+	if noun, is := i.parsed[string(row.Object)].(*T); is {
+		return noun, nil
+	}
 	o := &manifest.Object{}
 	if err := json.Unmarshal(row.Object, &o.Object); err != nil {
 		return nil, fmt.Errorf("read %s from the store: %w", row.Key, err)
 	}
-	return as(o)
+	noun, err := as(o)
+	if err == nil {
+		i.parsed[string(row.Object)] = noun
+	}
+	return noun, err
 }
 
 // message is the impact as callers see it.

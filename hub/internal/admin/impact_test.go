@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -237,5 +238,40 @@ func TestImpact_hub(t *testing.T) {
 	must(t, err)
 	if got, want := outline(m), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// BenchmarkImpact takes a Fleet with a root of two objects away from ten thousand clusters.
+func BenchmarkImpact(b *testing.B) {
+	const clusters = 10_000
+	s := store.OpenMemory()
+	defer s.Close()
+	prod := api.Key{Kind: api.FleetKind, Name: "prod"}
+	row := func(key api.Key, text string) store.Resource {
+		admitted, err := admit([]byte(text))
+		must(b, err)
+		return store.Resource{Key: key, Object: admitted[0].object}
+	}
+	must(b, s.Update(func(tx *store.Tx) error {
+		for i := range clusters {
+			name := fmt.Sprintf("c%05d", i)
+			cluster := row(api.Key{Kind: api.ClusterKind, Name: name}, strings.Replace(clusterA, "name: a,", "name: "+name+",", 1))
+			root := store.Resource{Key: kustomizationKey(name, "root"), Owner: &prod, Object: json.RawMessage(`{"kind":"Kustomization"}`)}
+			if err := errors.Join(store.Resources.Put(tx, cluster.Key.Path(), cluster), store.Resources.Put(tx, root.Key.Path(), root)); err != nil {
+				return err
+			}
+		}
+		return store.Resources.Put(tx, prod.Path(), row(prod, fleet))
+	}))
+	admitted, err := admit([]byte(strings.Replace(fleet, "env: prod", "env: test", 1)))
+	must(b, err)
+	for b.Loop() {
+		must(b, s.View(func(tx *store.Tx) error {
+			i, err := impactOfApply(tx, admitted)
+			if err == nil && len(i.gone) != clusters {
+				err = fmt.Errorf("%d roots go, want %d", len(i.gone), clusters)
+			}
+			return err
+		}))
 	}
 }
