@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	markDelay    = 100 * time.Millisecond // for the objects of the bundle to be written first
 	markPause    = 200 * time.Millisecond // between two writes, at least
 	markRetry    = time.Second            // after the first failure, doubling
 	maxMarkRetry = time.Minute
@@ -24,8 +25,8 @@ const (
 type marks map[string]bundle.ID
 
 // marker is a session that acknowledges a bundle only when the high-water mark is where the loss of the disk does not reach
-// it: whatever the hub was told of, the cluster never goes back behind. The bundle is on disk and being applied meanwhile,
-// so a change that goes live waits for nothing here.
+// it: whatever the hub was told of, the cluster never goes back behind. The bundle is on disk and is applied meanwhile, so a
+// change that goes live waits for nothing here.
 type marker struct {
 	agent.Hub // the session
 	recipient string
@@ -78,6 +79,7 @@ func (m *marker) Run(ctx context.Context) error {
 			return nil
 		case <-m.wake:
 		}
+		m.yield(ctx)
 		pause := markPause
 		if err := m.raise(ctx); err != nil && ctx.Err() == nil {
 			m.log.Warn("the high-water mark is not saved, bundles are not acknowledged until it is", telemetry.Err(err))
@@ -92,6 +94,28 @@ func (m *marker) Run(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// yield waits until what waits to be acknowledged was applied, but not long: the API server has one disk for the objects and
+// for the mark.
+func (m *marker) yield(ctx context.Context) {
+	late := time.NewTimer(markDelay)
+	defer late.Stop()
+	for m.applying() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-late.C:
+			return
+		case <-m.wake:
+		}
+	}
+}
+
+func (m *marker) applying() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.waiting != nil && m.waiting.stage == spokev1.AckStage_ACK_STAGE_RECEIVED
 }
 
 // raise saves the mark of the acknowledgement that waits, and passes the latest one for the same bundle on.

@@ -70,7 +70,7 @@ func TestMarker(t *testing.T) {
 		expect("the latest stage, once it is saved", "3 2", "4 2")
 		m.Progress(number(5), received)
 		synctest.Wait()
-		time.Sleep(markPause)
+		time.Sleep(markPause + markDelay)
 		synctest.Wait() // until it is being saved
 		m.Progress(number(6), received)
 		m.Progress(number(7), received)
@@ -78,7 +78,17 @@ func TestMarker(t *testing.T) {
 		expect("a bundle that another replaced", "3 2", "4 2")
 		hold <- nil
 		expect("the newest one", "3 2", "4 2", "7 1")
-		if !slices.Equal(saved, []uint64{4, 5, 7}) {
+		time.Sleep(markPause)
+		m.Progress(number(8), received)
+		before := time.Now()
+		time.Sleep(markDelay / 2)
+		m.Progress(number(8), applied)
+		hold <- nil
+		expect("what is applied", "3 2", "4 2", "7 1", "8 2")
+		if waited := time.Since(before); waited != markDelay/2 {
+			t.Errorf("it was saved after %s", waited)
+		}
+		if !slices.Equal(saved, []uint64{4, 5, 7, 8}) {
 			t.Errorf("saved %v", saved)
 		}
 		cancel()
