@@ -89,7 +89,8 @@ func TestTheJoinManifestHoldsAllThatASpokeNeeds(t *testing.T) {
 	}
 	want := []string{
 		"Namespace nave-system", "ServiceAccount nave-system/nave-spoke", "ClusterRole.rbac.authorization.k8s.io nave-spoke",
-		"ClusterRoleBinding.rbac.authorization.k8s.io nave-spoke", "Deployment.apps nave-system/nave-spoke",
+		"ClusterRoleBinding.rbac.authorization.k8s.io nave-spoke", "Role.rbac.authorization.k8s.io nave-system/nave-spoke",
+		"RoleBinding.rbac.authorization.k8s.io nave-system/nave-spoke", "Deployment.apps nave-system/nave-spoke",
 		"ConfigMap nave-system/nave-spoke", "Secret nave-system/nave-join",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
