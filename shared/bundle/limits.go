@@ -9,8 +9,8 @@ import (
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 )
 
-// The limits of what goes from a hub to a spoke, in bytes unless said otherwise. Both ends hold to these and no others: what the hub lets pass,
-// a spoke can take. What is over a limit is refused where it is made, on the object it belongs to.
+// The limits of what goes from a hub to a spoke, in bytes unless said otherwise. Both ends hold to these and no others:
+// what the hub lets pass, a spoke can take. What is over a limit is refused where it is made, on the object it belongs to.
 const (
 	// MaxBundleBytes is of an encoded Bundle: with its envelope it fits into one message of 1 MiB.
 	MaxBundleBytes = 1<<20 - 1<<12
@@ -18,8 +18,8 @@ const (
 	MaxApplicationBytes = MaxBlobBytes
 	// MaxObjectBytes is of one object's canonical JSON: an API server takes no larger request.
 	MaxObjectBytes = 3 << 20
-	// MaxObjectValues is how many values one object has at most: each takes up to some 600 bytes of a spoke's memory. The
-	// largest CustomResourceDefinitions have some 40,000.
+	// MaxObjectValues is how many values one object has at most: each takes up to some 600 bytes of a spoke's memory. An
+	// object of 1.5 MiB, which is what etcd takes, has so many if each is written in 24 bytes.
 	MaxObjectValues = 1 << 16
 	// MaxSealedFileBytes is of one SOPS file as it was committed: Flux decrypts no larger one either.
 	MaxSealedFileBytes = 5 << 20
