@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strings"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -39,6 +40,31 @@ func (k Key) Local() string {
 func (k Key) Path() string {
 	return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/")
 }
+
+// ParsePath returns the key whose Path is given; false if there is none.
+func ParsePath(path string) (Key, bool) {
+	parts := strings.SplitN(path, "/", 4)
+	if len(parts) < 4 {
+		return Key{}, false
+	}
+	return Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
+}
+
+// Application returns the name of the Application that the object, a Kustomization, is rendered to.
+func (k Key) Application() bundle.Owner {
+	return bundle.Owner{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
+}
+
+// ApplicationKey returns the key of the object that an Application of a cluster is rendered from.
+func ApplicationKey(cluster string, o bundle.Owner) Key {
+	return Key{Cluster: cluster, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+}
+
+// ClusterKey returns the key of a Cluster.
+func ClusterKey(name string) Key { return Key{Kind: ClusterKind, Name: name} }
+
+// FleetKey returns the key of a Fleet.
+func FleetKey(name string) Key { return Key{Kind: FleetKind, Name: name} }
 
 // Compare orders keys by cluster, kind, namespace and name.
 func (k Key) Compare(other Key) int {

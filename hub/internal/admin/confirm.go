@@ -119,7 +119,7 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 	}
 	planned := map[api.Key]bool{}
 	for _, e := range plan.Applications {
-		planned[api.Key{Cluster: cluster, Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name}] = true
+		planned[api.ApplicationKey(cluster, e.Owner)] = true
 	}
 	return store.Reports.Scan(i.tx, cluster+"/", func(path string, row store.Report) error {
 		var report spokev1.ApplicationReport
@@ -173,7 +173,7 @@ func (i *impact) confirm(now time.Time) error {
 		return c, err
 	}
 	for key := range i.gone {
-		if i.gone[api.Key{Kind: api.ClusterKind, Name: key.Cluster}] {
+		if i.gone[api.ClusterKey(key.Cluster)] {
 			continue // the cluster is forgotten: nothing is deleted there
 		}
 		c, err := of(key.Cluster)

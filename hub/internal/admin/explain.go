@@ -50,7 +50,7 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
 	if r.Key == nil {
 		return func(k api.Key) bool {
-			return r.AllClusters || k.Cluster == r.Cluster || r.Cluster != "" && k == api.Key{Kind: api.ClusterKind, Name: r.Cluster}
+			return r.AllClusters || k.Cluster == r.Cluster || r.Cluster != "" && k == api.ClusterKey(r.Cluster)
 		}, nil
 	}
 	want := api.Key{Cluster: r.Key.Cluster, Kind: r.Key.Kind, Namespace: r.Key.Namespace, Name: r.Key.Name}

@@ -167,7 +167,7 @@ func (i *impact) reselect(before, after store.Resource) error {
 			continue
 		}
 		for _, root := range i.children[fleetRow.Key] {
-			clusterRow := i.rows[api.Key{Kind: api.ClusterKind, Name: root.Cluster}]
+			clusterRow := i.rows[api.ClusterKey(root.Cluster)]
 			if before.Key.Kind == api.ClusterKind && clusterRow.Key != before.Key {
 				continue
 			}
@@ -304,7 +304,7 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner := ownerOf(key)
+	owner := key.Application()
 	at, planned := slices.BinarySearchFunc(plan.Applications, owner, func(e bundle.Entry, o bundle.Owner) int { return e.Owner.Compare(o) })
 	if !planned {
 		return m, nil
@@ -333,10 +333,6 @@ func (i *impact) plan(cluster string) (store.Plan, error) {
 	plan, _, err := store.Plans.Get(i.tx, cluster)
 	i.plans[cluster] = plan
 	return plan, err
-}
-
-func ownerOf(key api.Key) bundle.Owner {
-	return bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
 }
 
 func sortedKeys[V any](m map[api.Key]V) []api.Key {

@@ -26,7 +26,7 @@ func kustomizationKey(cluster, name string) api.Key {
 func (r *rig) run(row store.Resource, objects int, prune bool) {
 	r.t.Helper()
 	row.Object = json.RawMessage(`{"kind":"Kustomization"}`)
-	app := &bundle.Application{Owner: ownerOf(row.Key), Prune: prune}
+	app := &bundle.Application{Owner: row.Key.Application(), Prune: prune}
 	for i := range objects {
 		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: fmt.Sprintf("%s-%d", row.Key.Name, i)}
 		app.Objects = append(app.Objects, bundle.ObjectReference{ObjectIdentity: id, Digest: manifest.DigestOf([]byte("x"))})

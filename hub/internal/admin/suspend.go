@@ -99,7 +99,7 @@ func suspendedWith(tx *store.Tx, row store.Resource) (with api.Key, suspended bo
 	if row.Key.Kind != api.KustomizationKind || row.Key.Cluster == "" {
 		return api.Key{}, false, nil
 	}
-	cluster := api.Key{Kind: api.ClusterKind, Name: row.Key.Cluster}
+	cluster := api.ClusterKey(row.Key.Cluster)
 	owner, there, err := store.Resources.Get(tx, cluster.Path())
 	if err != nil || there && owner.IsSuspended() {
 		return cluster, err == nil, err

@@ -37,7 +37,7 @@ func (s *Server) CreateJoinToken(ctx context.Context, r *adminv1.CreateJoinToken
 	if err != nil {
 		return nil, err
 	}
-	key := api.Key{Kind: api.ClusterKind, Name: r.Cluster}
+	key := api.ClusterKey(r.Cluster)
 	token, now := tokenPrefix+rand.Text()+rand.Text(), s.now().UTC() // 2 × 130 random bits, base32
 	row := store.JoinToken{Cluster: r.Cluster, CreatedAt: now, ExpiresAt: now.Add(ttl)}
 	err = s.store.Update(func(tx *store.Tx) error {

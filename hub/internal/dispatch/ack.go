@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -92,7 +93,7 @@ func (s *Server) observe(x *session, changedAt time.Time) {
 func warning(cluster, reason, format string, args ...any) store.Event {
 	return store.Event{
 		Time:    time.Now().UTC(),
-		Object:  clusterKey(cluster),
+		Object:  api.ClusterKey(cluster),
 		Type:    "Warning",
 		Reason:  reason,
 		Message: fmt.Sprintf(format, args...),

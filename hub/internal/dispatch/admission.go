@@ -18,8 +18,6 @@ import (
 )
 
 // clusterKey is where the Cluster of that name is stored.
-func clusterKey(name string) api.Key { return api.Key{Kind: "Cluster", Name: name} }
-
 // admitted returns nil when the cluster exists, is not blocked, and the caller's certificate is of its registration;
 // PERMISSION_DENIED otherwise. Operators see, now and then, that a certificate does not count any more.
 func (s *Server) admitted(tx *store.Tx, c caller) error {
@@ -55,7 +53,7 @@ func counts(tx *store.Tx, c caller) error {
 
 // there returns nil when the cluster exists and is not blocked, and PERMISSION_DENIED otherwise.
 func there(tx *store.Tx, cluster string) error {
-	row, ok, err := store.Resources.Get(tx, clusterKey(cluster).Path())
+	row, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -235,7 +236,7 @@ func (l load) write(tx *store.Tx) error {
 		if ok, known := there[cluster]; known {
 			return ok, nil
 		}
-		_, ok, err := store.Resources.Get(tx, clusterKey(cluster).Path())
+		_, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
 		there[cluster] = ok
 		return ok, err
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -141,7 +142,7 @@ func checkStored(t *testing.T, s *store.Store) {
 			t.Errorf("the other cluster's spoke is %+v", b)
 		}
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
-			if e.Object != clusterKey("a") {
+			if e.Object != api.ClusterKey("a") {
 				t.Errorf("event about %s", e.Object)
 			}
 			short(e.Message, maxReason+512)

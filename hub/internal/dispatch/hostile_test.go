@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/e2e/level"
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -63,7 +64,7 @@ func (r *rig) eventsOf(cluster string) (n int) {
 	r.t.Helper()
 	must(r.t, r.store.View(func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
-			if e.Object == clusterKey(cluster) {
+			if e.Object == api.ClusterKey(cluster) {
 				n++
 			}
 			return nil

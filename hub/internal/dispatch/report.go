@@ -219,8 +219,8 @@ func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.
 
 // eventKey is what an event is about: an object of the cluster, or the cluster itself.
 func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
-	if kind := e.GetKind(); kind == "" || kind == clusterKey("").Kind {
-		return clusterKey(cluster), nil
+	if kind := e.GetKind(); kind == "" || kind == api.ClusterKind {
+		return api.ClusterKey(cluster), nil
 	}
 	return objectKey(cluster, e.GetKind(), e.GetNamespace(), e.GetName())
 }

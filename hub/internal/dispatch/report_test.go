@@ -109,7 +109,7 @@ func TestEventsAreAboutTheCallersOwnObjects(t *testing.T) {
 	if e := r.awaitEvent("Drift"); e.Object != (api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "app"}) || e.Type != "Warning" {
 		t.Fatalf("event is %+v", e)
 	}
-	if e := r.awaitEvent("Cheat"); e.Object != clusterKey("a") || e.Type != "Normal" || time.Since(e.Time) > time.Minute {
+	if e := r.awaitEvent("Cheat"); e.Object != api.ClusterKey("a") || e.Type != "Normal" || time.Since(e.Time) > time.Minute {
 		t.Fatalf("event is %+v", e)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -99,7 +100,7 @@ func TestAClusterThatIsRemovedAndAddedAgainLetsNobodyInUntilATokenIsUsed(t *test
 	c := r.open(client, bundle.ID{}, 0)
 	r.update(func(tx *store.Tx) error { // what an operator's delete and apply do, before anybody looks
 		must(t, store.Spokes.Delete(tx, "a"))
-		return store.Resources.Delete(tx, clusterKey("a").Path())
+		return store.Resources.Delete(tx, api.ClusterKey("a").Path())
 	})
 	r.add("a", false)
 	_, err := c.Recv()
@@ -128,7 +129,7 @@ func TestAClusterThatLeftGitAndCameBackStillHasItsSpoke(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client, _ := r.spokeOf("a")
-	r.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, clusterKey("a").Path()) })
+	r.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, api.ClusterKey("a").Path()) })
 	for _, err := range r.calls(client) {
 		wantCode(t, err, codes.PermissionDenied)
 	}
@@ -151,7 +152,7 @@ func TestASecondRegistrationEndsTheOldSpokesSessionAndTellsOnce(t *testing.T) {
 			wantCode(t, err, codes.PermissionDenied)
 		}
 	}
-	if e := r.awaitEvent("CertificateRevoked"); e.Type != "Warning" || e.Object != clusterKey("a") || !strings.Contains(e.Message, "127.0.0.1") {
+	if e := r.awaitEvent("CertificateRevoked"); e.Type != "Warning" || e.Object != api.ClusterKey("a") || !strings.Contains(e.Message, "127.0.0.1") {
 		t.Errorf("event is %v", e)
 	}
 	r.written()
@@ -174,6 +175,6 @@ func registered(t testing.TB, s *store.Store, cluster string) {
 	t.Helper()
 	must(t, s.Update(func(tx *store.Tx) error {
 		must(t, store.Spokes.Put(tx, cluster, store.Spoke{RegisteredAt: time.Now()}))
-		return store.Resources.Put(tx, clusterKey(cluster).Path(), store.Resource{Object: []byte("{}")})
+		return store.Resources.Put(tx, api.ClusterKey(cluster).Path(), store.Resource{Object: []byte("{}")})
 	}))
 }

@@ -132,7 +132,7 @@ func (r *rig) add(name string, blocked bool) {
 	r.t.Helper()
 	object, err := json.Marshal(api.Cluster{Spec: api.ClusterSpec{Blocked: blocked}})
 	must(r.t, err)
-	key := clusterKey(name)
+	key := api.ClusterKey(name)
 	r.update(func(tx *store.Tx) error {
 		return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: object})
 	})

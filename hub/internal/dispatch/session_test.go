@@ -147,7 +147,7 @@ func TestSpokeThatKnowsMoreThanTheHubKeepsIt(t *testing.T) {
 	r.awaitSpoke("a", "rejection", func(s store.Spoke) bool {
 		return strings.Contains(s.Rejected, "1.9") && s.Acks[stageReceived] == newer
 	})
-	if e := r.awaitEvent("HubBehind"); e.Type != "Warning" || e.Object != clusterKey("a") {
+	if e := r.awaitEvent("HubBehind"); e.Type != "Warning" || e.Object != api.ClusterKey("a") {
 		t.Fatalf("event is %v", e)
 	}
 	r.desire("a", 6, r.application("app", `{"x":2}`)) // still older than what the spoke has: not offered
@@ -336,7 +336,7 @@ func TestDeletedOrBlockedClusterIsShutOut(t *testing.T) {
 	for name, shut := range map[string]func(r *rig){
 		"blocked": func(r *rig) { r.cluster("a", true) },
 		"deleted": func(r *rig) {
-			r.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, clusterKey("a").Path()) })
+			r.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, api.ClusterKey("a").Path()) })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/manifest"
@@ -62,7 +63,7 @@ func (s *Server) concerned(changes []store.Change) concerns {
 func (s *Server) clusterOf(c store.Change) (cluster string, itself bool) {
 	switch c.Table {
 	case store.Resources.Name():
-		if name, ok := strings.CutPrefix(c.Key, clusterKey("").Path()); ok {
+		if name, ok := strings.CutPrefix(c.Key, api.ClusterKey("").Path()); ok {
 			return name, true
 		}
 		return "", false

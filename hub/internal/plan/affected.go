@@ -135,7 +135,7 @@ func (p *Planner) noteRepair(tx *store.Tx, cluster string) error {
 func (p *Planner) noteConfirmation(tx *store.Tx, key string) error {
 	_, ok, err := store.Confirmations.Get(tx, key)
 	if ok {
-		p.dirty[keyOfPath(key).Name] = true
+		p.dirty[pathKey(key).Name] = true
 	}
 	return err
 }
@@ -154,7 +154,7 @@ func (p *Planner) noteHub(tx *store.Tx, path string) error {
 		return err
 	}
 	if !ok {
-		now.Key = keyOfPath(path)
+		now.Key = pathKey(path)
 	}
 	if p.changeHub(now, ok) {
 		p.dirty[""] = true
@@ -247,11 +247,8 @@ func digestOfRow(r store.Resource) manifest.Digest {
 	return manifest.DigestOf(b.Bytes())
 }
 
-// keyOfPath reads what api.Key.Path writes.
-func keyOfPath(path string) api.Key {
-	parts := strings.SplitN(path, "/", 4)
-	if len(parts) < 4 {
-		return api.Key{}
-	}
-	return api.Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}
+// pathKey returns the key of a path that a row has; zero for any other.
+func pathKey(path string) api.Key {
+	key, _ := api.ParsePath(path)
+	return key
 }

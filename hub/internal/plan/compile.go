@@ -94,7 +94,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		if e.err != nil {
 			return c, e.err
 		}
-		c.entry.Owner = bundle.Owner{Kind: app.Key.Kind, Namespace: app.Key.Namespace, Name: app.Key.Name}
+		c.entry.Owner = app.Key.Application()
 		c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
 	}
 	c.entry.Suspended, c.entry.Parent = app.Suspended, ownerOfParent(w.graph.Parent(app.Key))
@@ -109,7 +109,7 @@ func ownerOfParent(key api.Key, ok bool) bundle.Owner {
 	if !ok {
 		return bundle.Owner{}
 	}
-	return ownerOf(key)
+	return key.Application()
 }
 
 // applicationOf is what a Kustomization and its render come to.

@@ -18,7 +18,7 @@ func (p *Planner) freeze(w *walked) {
 		}
 	}
 	for _, e := range w.last.Applications {
-		key := api.Key{Cluster: w.cluster, Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name}
+		key := w.keyOf(e.Owner)
 		e.Suspended = c.Spec.StopRepair || w.isSuspended(key, p.hub)
 		w.entries = append(w.entries, compiled{key: key, entry: e})
 	}
@@ -62,7 +62,7 @@ func (c *writer) freeze(w *walked) error {
 			return err
 		}
 	}
-	key := clusterKey(w.cluster)
+	key := api.ClusterKey(w.cluster)
 	old, was, err := store.Outcomes.Get(c.tx, key.Path())
 	if err != nil || c.refused(key) || !c.there(key) {
 		return err

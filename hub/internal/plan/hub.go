@@ -90,12 +90,6 @@ func (h *hub) source(namespace, name string) *graph.Object {
 	return h.objects[key]
 }
 
-// fleetKey names a Fleet.
-func fleetKey(name string) api.Key { return api.Key{Kind: api.FleetKind, Name: name} }
-
-// clusterKey names a Cluster.
-func clusterKey(name string) api.Key { return api.Key{Kind: api.ClusterKind, Name: name} }
-
 // selects reports whether a Fleet may give something to a cluster.
 func (h *hub) selects(fleet string, c *api.Cluster) bool {
 	f, ok := h.fleets[fleet]
@@ -166,7 +160,7 @@ func rootOf(f *api.Fleet, c *api.Cluster) (root graph.Root, selected bool, err e
 	if err != nil {
 		return root, true, err
 	}
-	owner := fleetKey(f.Name)
+	owner := api.FleetKey(f.Name)
 	root = graph.Root{Key: keyOf(o), Owner: &owner}
 	root.Key.Cluster = c.Name
 	root.Object, err = graph.NewObject(o)

@@ -32,7 +32,7 @@ func (c *writer) outcomes(w *walked) error {
 		}
 	}
 	err := store.Outcomes.Scan(c.tx, w.cluster+"/", func(path string, _ store.Outcome) error {
-		if _, found := w.graph.Findings[keyOfPath(path)]; found {
+		if _, found := w.graph.Findings[pathKey(path)]; found {
 			return nil
 		}
 		_, there, err := store.Resources.Get(c.tx, path)
@@ -49,7 +49,7 @@ func (c *writer) outcomes(w *walked) error {
 
 // cluster says how the planning of a cluster went.
 func (c *writer) cluster(w *walked) error {
-	key := clusterKey(w.cluster)
+	key := api.ClusterKey(w.cluster)
 	if c.refused(key) || !c.there(key) {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (w *walked) failures() []string {
 	}
 	for name, err := range w.fleets {
 		if err != nil {
-			failed = append(failed, fleetKey(name).String())
+			failed = append(failed, api.FleetKey(name).String())
 		}
 	}
 	slices.Sort(failed)

@@ -15,6 +15,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 const (
@@ -28,7 +29,7 @@ const (
 func (p *Planner) nextPlan(w *walked) store.Plan {
 	next := store.Plan{Applications: w.applications(), Incomplete: len(w.graph.Blind) > 0 || p.hubIncomplete()}
 	for _, key := range w.graph.Pending {
-		next.Pending = append(next.Pending, ownerOf(key))
+		next.Pending = append(next.Pending, key.Application())
 	}
 	next.Removals, next.Undecided = p.departures(w, next).decide()
 	next.Removals = p.bound(w.cluster, next.Removals)
@@ -64,7 +65,7 @@ func (p *Planner) bound(cluster string, removals []bundle.Removal) []bundle.Remo
 	err := p.store.View(func(tx *store.Tx) error {
 		reported := map[bundle.Owner]bool{}
 		err := store.Reports.Sizes(tx, cluster+"/", func(path string, _ int) error {
-			reported[ownerOf(keyOfPath(path))] = true
+			reported[pathKey(path).Application()] = true
 			return nil
 		})
 		removals = slices.DeleteFunc(removals, func(r bundle.Removal) bool {
@@ -77,18 +78,12 @@ func (p *Planner) bound(cluster string, removals []bundle.Removal) []bundle.Remo
 		return err
 	})
 	if err != nil {
-		p.log.Error("cannot tell which removals are carried out", "cluster", cluster, "err", err)
+		p.log.Error("cannot tell which removals are carried out", telemetry.Cluster(cluster), telemetry.Err(err))
 	}
 	return removals[:min(len(removals), maxRemovals)]
 }
 
-func ownerOf(key api.Key) bundle.Owner {
-	return bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
-}
-
-func (w *walked) keyOf(owner bundle.Owner) api.Key {
-	return api.Key{Cluster: w.cluster, Kind: owner.Kind, Namespace: owner.Namespace, Name: owner.Name}
-}
+func (w *walked) keyOf(owner bundle.Owner) api.Key { return api.ApplicationKey(w.cluster, owner) }
 
 // bundleOf is what a bundle says of a plan.
 func bundleOf(plan store.Plan) *bundle.Bundle {
@@ -127,7 +122,7 @@ func (p *Planner) departures(w *walked, next store.Plan) departures {
 	}
 	for key := range w.confirmedKeys() {
 		if key.Kind == api.KustomizationKind { // sources have no application
-			d.confirmed[ownerOf(key)] = true
+			d.confirmed[key.Application()] = true
 		}
 	}
 	return d
@@ -208,7 +203,7 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Owner
 func (w *walked) confirmedKeys() map[api.Key]bool {
 	keys := map[api.Key]bool{}
 	for path := range w.confirmation.Removals {
-		keys[keyOfPath(path)] = true
+		keys[pathKey(path)] = true
 	}
 	return keys
 }
@@ -226,7 +221,7 @@ func (w *walked) readPrunes(tx *store.Tx) error {
 		if err := proto.Unmarshal(row.Value, &report); err != nil {
 			return fmt.Errorf("read the report %s: %w", path, err)
 		}
-		owner := ownerOf(keyOfPath(path))
+		owner := pathKey(path).Application()
 		applied := slices.ContainsFunc(w.last.Applications, func(e bundle.Entry) bool {
 			return e.Owner == owner && bytes.Equal(e.Digest[:], report.GetAppliedDigest())
 		})
@@ -253,14 +248,14 @@ func (c *writer) confirmed(w *walked) error {
 	for path, at := range w.confirmation.Removals {
 		switch until := at.Add(confirmationTTL); {
 		case !now.Removals[path].Equal(at) || w.overfull != nil: // given again meanwhile, or the plan is not written
-		case w.isGone(keyOfPath(path)), w.isBack(keyOfPath(path)), !c.start.Before(until):
+		case w.isGone(pathKey(path)), w.isBack(pathKey(path)), !c.start.Before(until):
 			delete(now.Removals, path)
 		case w.wordsUntil.IsZero() || until.Before(w.wordsUntil):
 			w.wordsUntil = until
 		}
 	}
 	for path, digest := range now.Prunes {
-		if _, here := w.graph.Nodes[keyOfPath(path)]; !here || w.pruned[path] == digest {
+		if _, here := w.graph.Nodes[pathKey(path)]; !here || w.pruned[path] == digest {
 			delete(now.Prunes, path)
 		}
 	}
@@ -277,7 +272,7 @@ func (w *walked) isGone(key api.Key) bool {
 		return false
 	}
 	return key.Cluster == "" || key.Kind != api.KustomizationKind ||
-		slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Owner == ownerOf(key) })
+		slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Owner == key.Application() })
 }
 
 // isBack reports whether an object whose removal was held is given again.

@@ -59,7 +59,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		return nil, err
 	}
 	if cluster != "" {
-		if _, ok := p.hub.rows[clusterKey(cluster)]; !ok {
+		if _, ok := p.hub.rows[api.ClusterKey(cluster)]; !ok {
 			w.gone = true
 			return w, nil
 		}
@@ -142,7 +142,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		}
 	}
 	for name, f := range p.hub.fleets {
-		in.Suspended[fleetKey(name)] = f.Spec.Suspend
+		in.Suspended[api.FleetKey(name)] = f.Spec.Suspend
 	}
 	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
 	for _, e := range w.last.Applications {

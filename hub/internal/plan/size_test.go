@@ -105,12 +105,12 @@ func (s *story) firstAlone(held bundle.Entry, blamed string, revision string, wo
 			s.t.Errorf("%s says %s %s: %.400q, want %q", blamed, o.Ready, o.Reason, o.Message, word)
 		}
 	}
-	before := s.warnings(keyOfPath(blamed))
+	before := s.warnings(pathKey(blamed))
 	for _, request := range []string{"first", "second"} { // walked again, it says the same
 		s.play([]string{"request", rootOfFirst, request})
 		s.play([]string{"plan"})
 	}
-	if after := s.warnings(keyOfPath(blamed)); len(after) != len(before) || !strings.Contains(after[len(after)-1], words[0]) {
+	if after := s.warnings(pathKey(blamed)); len(after) != len(before) || !strings.Contains(after[len(after)-1], words[0]) {
 		s.t.Errorf("warnings about %s: %.400q", blamed, after)
 	}
 	if len(s.planner.dirty) > 0 || len(s.planner.again) > 0 {

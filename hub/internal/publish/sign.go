@@ -80,7 +80,7 @@ func (p *Publisher) refuse(tx *store.Tx, cluster string, cause error, now time.T
 	}
 	p.untold[cluster] = message
 	return store.Record(tx, store.Event{
-		Time: now, Object: api.Key{Kind: api.ClusterKind, Name: cluster}, Type: "Warning", Reason: "BundleRefused", Message: message,
+		Time: now, Object: api.ClusterKey(cluster), Type: "Warning", Reason: "BundleRefused", Message: message,
 	})
 }
 

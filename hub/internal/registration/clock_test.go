@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
@@ -165,7 +166,7 @@ func TestClock_token(t *testing.T) {
 				return
 			}
 			refused(t, err)
-			got := strings.Join(r.events(clusterKey("a")), "\n")
+			got := strings.Join(r.events(api.ClusterKey("a")), "\n")
 			for _, part := range []string{tt.refuse, ", and it is " + stamp(r.clock()) + " now", "nave cluster add"} {
 				if !strings.Contains(got, part) {
 					t.Errorf("the event %q lacks %q", got, part)

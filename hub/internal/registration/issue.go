@@ -78,7 +78,7 @@ func registrationOf(digest string) string { return shorten(digest) }
 
 // admitted returns errDenied unless the cluster exists and is not blocked.
 func admitted(tx *store.Tx, cluster string) error {
-	row, ok, err := store.Resources.Get(tx, clusterKey(cluster).Path())
+	row, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
 	if err != nil {
 		return err
 	}
@@ -94,8 +94,6 @@ func admitted(tx *store.Tx, cluster string) error {
 	}
 	return nil
 }
-
-func clusterKey(name string) api.Key { return api.Key{Kind: "Cluster", Name: name} }
 
 // issue makes the certificate of a cluster and a registration, and says when.
 func (s *Server) issue(key crypto.PublicKey, cluster, registration string) (*registrationv1.Certificate, time.Time, error) {

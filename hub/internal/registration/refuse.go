@@ -74,7 +74,7 @@ func (s *Server) refuse(cluster string, cause error, digest string) {
 	if !s.recording.allow(cluster, time.Now()) {
 		return
 	}
-	object := clusterKey(cluster)
+	object := api.ClusterKey(cluster)
 	if cluster == "" {
 		object = unknownTokens
 	}
@@ -96,7 +96,7 @@ func (s *Server) refuse(cluster string, cause error, digest string) {
 
 // remember notes in the cluster's Spoke row why it does not come in. A cluster that was deleted has none.
 func remember(tx *store.Tx, cluster, message string) error {
-	if _, there, err := store.Resources.Get(tx, clusterKey(cluster).Path()); err != nil || !there {
+	if _, there, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path()); err != nil || !there {
 		return err
 	}
 	row, _, err := store.Spokes.Get(tx, cluster)

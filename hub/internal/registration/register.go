@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/manifest"
@@ -71,7 +72,7 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 		return err
 	}
 	return store.Record(tx, store.Event{
-		Time: now, Object: clusterKey(cluster), Type: "Normal", Reason: "Registered",
+		Time: now, Object: api.ClusterKey(cluster), Type: "Normal", Reason: "Registered",
 		Message: "a spoke registered with key " + key.String(),
 	})
 }

@@ -143,7 +143,7 @@ func (r *rig) cluster(name string, blocked bool) {
 	object, err := json.Marshal(api.Cluster{Spec: api.ClusterSpec{Blocked: blocked}})
 	must(r.t, err)
 	must(r.t, r.store.Update(func(tx *store.Tx) error {
-		return store.Resources.Put(tx, clusterKey(name).Path(), store.Resource{Key: clusterKey(name), Object: object})
+		return store.Resources.Put(tx, api.ClusterKey(name).Path(), store.Resource{Key: api.ClusterKey(name), Object: object})
 	}))
 }
 
@@ -248,7 +248,7 @@ func TestTokenWorksOnceButItsLostAnswerCanBeHadAgain(t *testing.T) {
 	_, other := newCSR(t)
 	_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: "secret", Csr: other})
 	refused(t, err)
-	if got := strings.Join(r.events(clusterKey("a")), "\n"); !strings.Contains(got, "already used with another key") {
+	if got := strings.Join(r.events(api.ClusterKey("a")), "\n"); !strings.Contains(got, "already used with another key") {
 		t.Fatalf("events: %s", got)
 	}
 }
@@ -289,11 +289,11 @@ func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
 		"unknown": {func(*rig) {}, "guess", unknownTokens, shorten(TokenKey("guess")) + " was refused: unknown"},
 		"empty":   {func(*rig) {}, "", unknownTokens, "malformed was refused: unknown"},
 		"long":    {func(*rig) {}, strings.Repeat("x", maxToken+1), unknownTokens, "malformed was refused: unknown"},
-		"expired": {func(r *rig) { r.set(time.Hour) }, "secret", clusterKey("a"), "expired"},
-		"blocked": {func(r *rig) { r.cluster("a", true) }, "secret", clusterKey("a"), "blocked or deleted"},
+		"expired": {func(r *rig) { r.set(time.Hour) }, "secret", api.ClusterKey("a"), "expired"},
+		"blocked": {func(r *rig) { r.cluster("a", true) }, "secret", api.ClusterKey("a"), "blocked or deleted"},
 		"deleted": {func(r *rig) {
-			must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Resources.Delete(tx, clusterKey("a").Path()) }))
-		}, "secret", clusterKey("a"), "blocked or deleted"},
+			must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Resources.Delete(tx, api.ClusterKey("a").Path()) }))
+		}, "secret", api.ClusterKey("a"), "blocked or deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -339,7 +339,7 @@ func TestFloods(t *testing.T) {
 				_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: "secret", Csr: csr})
 				return err
 			}
-		}, clusterKey("a"), recordBurst},
+		}, api.ClusterKey("a"), recordBurst},
 		"the_same_registration": {func(r *rig) func() error {
 			r.token("secret", "a")
 			client := r.stranger()
@@ -348,7 +348,7 @@ func TestFloods(t *testing.T) {
 				_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: "secret", Csr: csr})
 				return err
 			}
-		}, clusterKey("a"), issueBurst},
+		}, api.ClusterKey("a"), issueBurst},
 		"renewals": {func(r *rig) func() error {
 			r.registered("a")
 			client := r.as(identity.Cluster, "a")
@@ -357,7 +357,7 @@ func TestFloods(t *testing.T) {
 				_, err := client.Renew(t.Context(), &registrationv1.RenewRequest{Csr: csr})
 				return err
 			}
-		}, clusterKey("a"), issueBurst},
+		}, api.ClusterKey("a"), issueBurst},
 		"renewals_of_a_blocked_cluster": {func(r *rig) func() error {
 			r.registered("a")
 			r.cluster("a", true)
@@ -367,7 +367,7 @@ func TestFloods(t *testing.T) {
 				_, err := client.Renew(t.Context(), &registrationv1.RenewRequest{Csr: csr})
 				return err
 			}
-		}, clusterKey("a"), issueBurst},
+		}, api.ClusterKey("a"), issueBurst},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -393,7 +393,7 @@ func TestFloods(t *testing.T) {
 			_, csr := newCSR(t)
 			_, err := r.stranger().Register(t.Context(), &registrationv1.RegisterRequest{Token: "of b", Csr: csr})
 			refused(t, err)
-			if n := len(r.events(clusterKey("b"))); n != 1 {
+			if n := len(r.events(api.ClusterKey("b"))); n != 1 {
 				t.Errorf("%d events about another cluster", n)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
@@ -114,7 +115,7 @@ func TestRegisteringAnewEndsWhatTheFirstTokenGave(t *testing.T) {
 	wantCode(t, renew(old), codes.PermissionDenied)
 	_, err := r.stranger().Register(t.Context(), &registrationv1.RegisterRequest{Token: "first", Csr: csr})
 	refused(t, err)
-	if got := strings.Join(r.events(clusterKey("a")), "\n"); !strings.Contains(got, "registered with another since") {
+	if got := strings.Join(r.events(api.ClusterKey("a")), "\n"); !strings.Contains(got, "registered with another since") {
 		t.Errorf("events: %s", got)
 	}
 }

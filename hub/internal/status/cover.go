@@ -1,7 +1,6 @@
 package status
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
@@ -69,7 +68,7 @@ func (g *clusterGraph) link() {
 		unready[ready] = append(unready[ready], key)
 	}
 	for _, ready := range []string{isFalse, isUnknown} {
-		slices.SortFunc(unready[ready], compareKeys)
+		slices.SortFunc(unready[ready], api.Key.Compare)
 		for queue := unready[ready]; len(queue) > 0; queue = queue[1:] {
 			for _, key := range awaitedBy[queue[0]] {
 				if f := g.facts[key]; f.Awaited == nil && f.verdict().ready == isTrue {
@@ -207,5 +206,3 @@ func (r *Reader) members(f *Facts) error {
 	}
 	return nil
 }
-
-func compareKeys(a, b api.Key) int { return cmp.Compare(a.Path(), b.Path()) }

@@ -81,7 +81,7 @@ func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
 	var plan store.Plan
 	for _, key := range []api.Key{apps, root} {
 		plan.Applications = append(plan.Applications, bundle.Entry{
-			Owner: bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}, Digest: digest, Revision: revision,
+			Owner: key.Application(), Digest: digest, Revision: revision,
 		})
 	}
 	return errors.Join(

@@ -216,12 +216,3 @@ func nameIn(f, other Facts) string {
 func keyMessage(k api.Key) *adminv1.ObjectKey {
 	return &adminv1.ObjectKey{Cluster: k.Cluster, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
 }
-
-// keyOfPath reads what api.Key.Path writes.
-func keyOfPath(path string) (api.Key, bool) {
-	parts := strings.SplitN(path, "/", 4)
-	if len(parts) < 4 {
-		return api.Key{}, false
-	}
-	return api.Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
-}

@@ -162,8 +162,7 @@ func (r *Reader) planOf(f *Facts, cluster string) error {
 	if err != nil {
 		return err
 	}
-	key := f.Resource.Key
-	f.Entry, f.PlannedAt = p.entries[bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}], p.at
+	f.Entry, f.PlannedAt = p.entries[f.Resource.Key.Application()], p.at
 	return nil
 }
 
@@ -255,7 +254,7 @@ func (r *Reader) readClusters() error {
 // were refused and never became one, and applications that left the graph and that the spoke still has.
 func (r *Reader) others(prefix string, visit func(Facts)) error {
 	err := store.Outcomes.Scan(r.tx, prefix, func(path string, o store.Outcome) error {
-		if key, ok := keyOfPath(path); ok {
+		if key, ok := api.ParsePath(path); ok {
 			visit(Facts{Resource: store.Resource{Key: key}, Outcome: &o})
 		}
 		return nil
@@ -264,7 +263,7 @@ func (r *Reader) others(prefix string, visit func(Facts)) error {
 		return err
 	}
 	return store.Reports.Scan(r.tx, prefix, func(path string, row store.Report) error {
-		key, ok := keyOfPath(path)
+		key, ok := api.ParsePath(path)
 		if !ok {
 			return nil
 		}

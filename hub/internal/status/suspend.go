@@ -97,7 +97,7 @@ func (r *Reader) with(f *Facts) error {
 	if f.Entry == nil || !f.Entry.Suspended || f.Resource.IsSuspended() {
 		return nil
 	}
-	cluster := api.Key{Kind: api.ClusterKind, Name: f.Resource.Key.Cluster}
+	cluster := api.ClusterKey(f.Resource.Key.Cluster)
 	row, ok, err := store.Resources.Get(r.tx, cluster.Path())
 	if err != nil {
 		return err

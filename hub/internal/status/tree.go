@@ -28,7 +28,7 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
 		if k.Cluster != "" && (owner == nil || f.Resource.Left || owner.Kind == api.FleetKind) && len(f.Resource.Object) > 0 {
-			cluster := api.Key{Kind: api.ClusterKind, Name: k.Cluster}
+			cluster := api.ClusterKey(k.Cluster)
 			t.roots = append(t.roots, root{cluster, k})
 		}
 	}

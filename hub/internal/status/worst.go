@@ -52,7 +52,7 @@ func (n finding) compare(other finding) int {
 	if order := n.verdict.since.Compare(other.verdict.since); order != 0 {
 		return order
 	}
-	return compareKeys(n.key, other.key)
+	return n.key.Compare(other.key)
 }
 
 // rank orders verdicts that are not True.

@@ -95,7 +95,7 @@ func trimEvents(tx *Tx, e Event, count *eventCount) error {
 
 // clusterOf returns the cluster that an event about key belongs to; empty for the hub's own objects.
 func clusterOf(key api.Key) string {
-	if key.Cluster == "" && key.Kind == "Cluster" {
+	if key.Cluster == "" && key.Kind == api.ClusterKind {
 		return key.Name
 	}
 	return key.Cluster
@@ -127,7 +127,7 @@ func listCluster(tx *Tx, cluster string) ([]listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	itself, err := listEvents(tx, indexPrefix(Event{Object: api.Key{Kind: "Cluster", Name: cluster}}))
+	itself, err := listEvents(tx, indexPrefix(Event{Object: api.ClusterKey(cluster)}))
 	return append(inside, itself...), err
 }
 
@@ -175,11 +175,8 @@ func level(tx *Tx, count *eventCount) error {
 
 // clusterOfPrefix is clusterOf for an object's prefix in the index.
 func clusterOfPrefix(prefix string) string {
-	parts := strings.SplitN(strings.TrimSuffix(prefix, "\x00"), "/", 4) // as api.Key.Path writes them
-	if len(parts) < 4 {
-		return ""
-	}
-	return clusterOf(api.Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]})
+	key, _ := api.ParsePath(strings.TrimSuffix(prefix, "\x00"))
+	return clusterOf(key)
 }
 
 // fairShare returns the largest share that each of the sizes may keep so that they come to at most total.

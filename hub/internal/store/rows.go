@@ -109,7 +109,7 @@ type Confirmation struct {
 
 // ConfirmationKey is the key of the Confirmation of a cluster's graph, or of the hub's for "".
 func ConfirmationKey(cluster string) string {
-	return api.Key{Kind: api.ClusterKind, Name: cluster}.Path()
+	return api.ClusterKey(cluster).Path()
 }
 
 // Repair says that Applications a cluster needs are not in the store, or not as they were written: its graph has to be

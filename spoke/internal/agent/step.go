@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -365,11 +364,7 @@ func (m *model) sort() {
 	for owner := range m.nodes {
 		m.owners = append(m.owners, owner)
 	}
-	slices.SortFunc(m.owners, compareOwners)
-}
-
-func compareOwners(a, b bundle.Owner) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	slices.SortFunc(m.owners, bundle.Owner.Compare)
 }
 
 func sameSummary(a, b inventory.Summary) bool {

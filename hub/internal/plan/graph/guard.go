@@ -124,7 +124,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 		if n.Owner != nil && n.Owner.Kind == api.FleetKind && p.in.LastCluster[n.Owner.Name] {
 			return true
 		}
-		left[ownerOf(key)] = !n.Held
+		left[key.Application()] = !n.Held
 	}
 	given := p.given()
 	total, lost := 0, 0
@@ -152,9 +152,7 @@ func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 	return going*2 > len(objects)
 }
 
-func (p *pass) keyOf(owner bundle.Owner) api.Key {
-	return api.Key{Cluster: p.in.Cluster, Kind: owner.Kind, Namespace: owner.Namespace, Name: owner.Name}
-}
+func (p *pass) keyOf(owner bundle.Owner) api.Key { return api.ApplicationKey(p.in.Cluster, owner) }
 
 // given are the objects of all Applications that are here.
 func (p *pass) given() map[manifest.ID]bool {

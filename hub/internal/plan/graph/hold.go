@@ -62,7 +62,7 @@ func (p *pass) keepLast(key api.Key, suspended bool) {
 // holdApplication keeps the Application of the last walk; there may be none.
 func (p *pass) holdApplication(key api.Key, suspended bool) {
 	delete(p.apps, key)
-	if entry, ok := p.in.Entries[ownerOf(key)]; ok {
+	if entry, ok := p.in.Entries[key.Application()]; ok {
 		p.apps[key] = &Application{Key: key, Held: entry, Suspended: suspended}
 	}
 }

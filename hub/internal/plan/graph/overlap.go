@@ -66,7 +66,7 @@ func (p *pass) loser(a, b api.Key, id manifest.ID) (loser, winner api.Key) {
 
 // had reports whether the object is in the last Application.
 func (p *pass) had(key api.Key, id manifest.ID) bool {
-	entry, ok := p.in.Entries[ownerOf(key)]
+	entry, ok := p.in.Entries[key.Application()]
 	if !ok {
 		return false
 	}

@@ -6,7 +6,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/shared/bundle"
 )
 
 // Bounds of a walk. Real graphs need one pass, and one turn of a Kustomization that renders itself.
@@ -281,9 +280,4 @@ func (p *pass) tell(key api.Key, list []problem) {
 		f.Message += "; " + more.message
 	}
 	p.graph.Findings[key] = f
-}
-
-// ownerOf names the Application of a Kustomization.
-func ownerOf(key api.Key) bundle.Owner {
-	return bundle.Owner{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
 }

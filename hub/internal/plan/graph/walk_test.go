@@ -109,7 +109,7 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 	for _, app := range last.Applications {
 		entry := app.Held
 		if app.Rendered != nil {
-			entry = bundle.Entry{Owner: ownerOf(app.Key), Digest: manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload)), Revision: "r"}
+			entry = bundle.Entry{Owner: app.Key.Application(), Digest: manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload)), Revision: "r"}
 			contents[entry.Digest] = nil
 			for _, o := range app.Rendered.Payload {
 				contents[entry.Digest] = append(contents[entry.Digest], o.ID())
