@@ -26,13 +26,13 @@ func newApplyCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			request := &adminv1.ApplyRequest{Manifest: manifest, DryRun: dryRun}
 			if !dryRun {
-				change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}}
-				if _, err := agreed.to(cmd, client, change); err != nil {
+				if request, err = agreed.toApply(cmd, client, manifest); err != nil {
 					return err
 				}
 			}
-			return apply(cmd.Context(), cmd.OutOrStdout(), client, manifest, dryRun)
+			return apply(cmd.Context(), cmd.OutOrStdout(), client, request)
 		}),
 	}
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file to apply; - is standard input (repeatable)")
@@ -62,13 +62,13 @@ func readFiles(stdin io.Reader, files []string) ([]byte, error) {
 }
 
 // apply sends a manifest. The caller has agreed to what it takes away.
-func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, manifest []byte, dryRun bool) error {
-	answer, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: manifest, DryRun: dryRun, Confirmed: !dryRun})
+func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, request *adminv1.ApplyRequest) error {
+	answer, err := client.Apply(ctx, request)
 	if err != nil {
 		return err
 	}
 	suffix := ""
-	if dryRun {
+	if request.GetDryRun() {
 		suffix = " (dry run)"
 	}
 	for _, o := range answer.GetObjects() {

@@ -38,13 +38,13 @@ func newBootstrapCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}}
-			if _, err := agreed.to(cmd, client, change); err != nil {
+			request, err := agreed.toApply(cmd, client, manifest)
+			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 			defer cancel()
-			return bootstrap(ctx, cmd.OutOrStdout(), client, s.namespace, r.name, manifest)
+			return bootstrap(ctx, cmd.OutOrStdout(), client, s.namespace, r.name, request)
 		}),
 	}
 	f := cmd.Flags()
@@ -64,8 +64,8 @@ func newBootstrapCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace, name string, manifest []byte) error {
-	if err := apply(ctx, out, client, manifest, false); err != nil {
+func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace, name string, request *adminv1.ApplyRequest) error {
+	if err := apply(ctx, out, client, request); err != nil {
 		return err
 	}
 	// What the objects say now may be of a moment ago, when there was nothing to render yet, or a wrong password.

@@ -51,13 +51,28 @@ func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient, ch
 	return nil, fmt.Errorf("nothing was changed")
 }
 
+// seen is the digest of what the operator has seen; empty with --yes, which agrees to whatever it is by then.
+func (a *agreement) seen(impact *adminv1.ImpactResponse) string {
+	if a.yes {
+		return ""
+	}
+	return impact.GetDigest()
+}
+
 // toDelete deletes an object when the operator agrees to what goes with it.
 func (a *agreement) toDelete(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
-	if _, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: key}}); err != nil {
+	impact, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: key}})
+	if err != nil {
 		return err
 	}
-	_, err := client.Delete(cmd.Context(), &adminv1.DeleteRequest{Key: key, Confirmed: true})
+	_, err = client.Delete(cmd.Context(), &adminv1.DeleteRequest{Key: key, Confirmed: true, Digest: a.seen(impact)})
 	return err
+}
+
+// toApply returns the request to apply a manifest when the operator agrees to what it takes away.
+func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient, manifest []byte) (*adminv1.ApplyRequest, error) {
+	impact, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}})
+	return &adminv1.ApplyRequest{Manifest: manifest, Confirmed: true, Digest: a.seen(impact)}, err
 }
 
 func isTerminal(in io.Reader) bool {

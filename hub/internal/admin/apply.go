@@ -42,7 +42,11 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 	err = s.store.Update(func(tx *store.Tx) error {
 		response = &adminv1.ApplyResponse{}
 		if r.Confirmed {
-			if err := s.confirmed(impactOfApply(tx, admitted)); err != nil {
+			i, err := impactOfApply(tx, admitted)
+			if err != nil {
+				return err
+			}
+			if err := s.confirmed(i, r.Digest); err != nil {
 				return err
 			}
 		}

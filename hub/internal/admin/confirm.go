@@ -51,10 +51,17 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 	return response, nil
 }
 
-// confirmed writes down that an impact is meant.
-func (s *Server) confirmed(i *impact, err error) error {
+// confirmed writes down that an impact is meant, if it is the one that was shown; seen is that one's digest, or empty.
+func (s *Server) confirmed(i *impact, seen string) error {
+	if seen == "" {
+		return i.confirm(s.now().UTC())
+	}
+	now, err := i.message()
 	if err != nil {
 		return err
+	}
+	if seen != now.Digest {
+		return status.Error(codes.FailedPrecondition, "it takes away something else now than was shown: look again; nothing was changed")
 	}
 	return i.confirm(s.now().UTC())
 }

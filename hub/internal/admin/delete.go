@@ -22,7 +22,11 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 	}
 	err = s.store.Update(func(tx *store.Tx) error {
 		if r.Confirmed {
-			if err := s.confirmed(impactOfDelete(tx, key)); err != nil {
+			i, err := impactOfDelete(tx, key)
+			if err != nil {
+				return err
+			}
+			if err := s.confirmed(i, r.Digest); err != nil {
 				return err
 			}
 		}

@@ -155,6 +155,38 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestChanged has something else taken away by the time of the change than was shown: nothing is changed.
+func TestChanged(t *testing.T) {
+	for name, other := range map[string]bool{"as_shown": false, "otherwise": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.world()
+			key := &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}
+			relabelled := []byte(strings.Replace(fleet, "env: prod", "env: test", 1))
+			remove, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: key}})
+			must(t, err)
+			change, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: relabelled}})
+			must(t, err)
+			if other {
+				rootA := kustomizationKey("a", "root")
+				r.run(store.Resource{Key: kustomizationKey("a", "since"), Owner: &rootA}, 9, true)
+			}
+			_, applied := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: relabelled, Confirmed: true, Digest: change.GetDigest(), DryRun: true})
+			_, deleted := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: key, Confirmed: true, Digest: remove.GetDigest()})
+			if !other {
+				must(t, applied)
+				must(t, deleted)
+				return
+			}
+			wantCode(t, applied, codes.FailedPrecondition, "something else now")
+			wantCode(t, deleted, codes.FailedPrecondition, "something else now")
+			if _, there := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"}); !there || len(r.confirmation("a").Removals) > 0 {
+				t.Error("it was deleted or confirmed all the same")
+			}
+		})
+	}
+}
+
 // hold makes the hub hold the removal of app, and the spoke of a hold three things: a prune, an application that it alone knows,
 // and one that is planned again.
 func (r *rig) hold() (digest manifest.Digest) {

@@ -523,7 +523,9 @@ type ApplyRequest struct {
 	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	DryRun   bool   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// What Impact says of this change is meant: no guard holds it. What Impact cannot know is guarded all the same.
-	Confirmed     bool `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Confirmed bool `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// ImpactResponse.digest, as in DeleteRequest.
+	Digest        string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -577,6 +579,13 @@ func (x *ApplyRequest) GetConfirmed() bool {
 		return x.Confirmed
 	}
 	return false
+}
+
+func (x *ApplyRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
 }
 
 type ApplyResponse struct {
@@ -680,7 +689,10 @@ type DeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// What Impact says of this deletion is meant: no guard holds it.
-	Confirmed     bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Confirmed bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// ImpactResponse.digest of what the caller has seen. If the deletion takes away something else by now, nothing is done. Empty: not
+	// compared.
+	Digest        string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -727,6 +739,13 @@ func (x *DeleteRequest) GetConfirmed() bool {
 		return x.Confirmed
 	}
 	return false
+}
+
+func (x *DeleteRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
 }
 
 type DeleteResponse struct {
@@ -2275,19 +2294,21 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +
 	"\rWatchResponse\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.nave.admin.v1.WatchTypeR\x04type\x12-\n" +
-	"\x06object\x18\x02 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"a\n" +
+	"\x06object\x18\x02 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"y\n" +
 	"\fApplyRequest\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"G\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\"G\n" +
 	"\rApplyResponse\x126\n" +
 	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"S\n" +
 	"\rAppliedObject\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
-	"\x06action\x18\x02 \x01(\tR\x06action\"Y\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\"q\n" +
 	"\rDeleteRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1c\n" +
-	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\"\x10\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\"\x10\n" +
 	"\x0eDeleteResponse\"\x9b\x01\n" +
 	"\rImpactRequest\x122\n" +
 	"\x06delete\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\x06delete\x12\x16\n" +
