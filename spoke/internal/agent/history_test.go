@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/state"
+)
+
+// history plays a model with a cluster: what was applied is there until it is deleted.
+type history struct {
+	t      *testing.T
+	random *rand.Rand
+	m      *model
+	bundle *bundle.Bundle
+	apps   map[bundle.Owner]*bundle.Application
+	id     bundle.ID
+
+	marks   map[bundle.Owner]state.Mark // on disk
+	there   map[bundle.Owner]bool       // in the cluster
+	held    map[bundle.Owner]bool       // more than may go at once, since it was listed last
+	starts  []start
+	removes []remove
+	log     []string
+}
+
+const historyObjects = 10 // of each application
+
+func (h *history) take(actions []action) {
+	h.t.Helper()
+	for _, a := range actions {
+		switch a := a.(type) {
+		case start:
+			h.marks[a.owner], h.there[a.owner] = a.remember, true
+			h.starts = append(h.starts, a)
+		case remove:
+			r, listed := removalOf(h.bundle, a.owner)
+			if !listed || h.held[a.owner] && !r.Confirmed {
+				h.t.Fatalf("%s is deleted: listed %t, held %t\n%s", a.owner.Name, listed, h.held[a.owner], strings.Join(h.log, "\n"))
+			}
+			h.removes = append(h.removes, a)
+		case remember:
+			h.marks[a.owner] = a.mark
+		case forget:
+			delete(h.marks, a.owner)
+			delete(h.there, a.owner)
+		}
+	}
+}
+
+// offer makes another bundle: it lists some applications, and others as removed, pending or not at all.
+func (h *history) offer(quiet bool) {
+	h.t.Helper()
+	h.id.Sequence++
+	b, apps := &bundle.Bundle{Incomplete: !quiet && h.random.IntN(4) == 0}, map[bundle.Owner]*bundle.Application{}
+	gone, objects, count := []bundle.Owner{}, 0, 0
+	for _, name := range []string{"a", "b", "c", "d"} {
+		o := owner(name)
+		n := h.m.nodes[o]
+		if n != nil {
+			count += n.health.Objects()
+		}
+		switch choice := h.random.IntN(8); {
+		case choice < 3:
+			app := &bundle.Application{Owner: o, Prune: true}
+			b.Applications, apps[o] = append(b.Applications, bundle.Entry{Owner: o, Digest: manifest.DigestOf([]byte(name))}), app
+			delete(h.held, o)
+		case choice < 6 || quiet:
+			r := bundle.Removal{Owner: o, Policy: bundle.Delete, Confirmed: h.random.IntN(4) == 0}
+			b.Removals = append(b.Removals, r)
+			if !r.Confirmed && n != nil && n.work != deleting {
+				gone = append(gone, o)
+				objects += n.health.Objects()
+			}
+		case choice == 6:
+			b.Pending = append(b.Pending, o)
+			delete(h.held, o) // given again
+		default:
+			delete(h.held, o)
+		}
+	}
+	if objects >= 20 && objects*100 >= count*90 {
+		for _, o := range gone {
+			h.held[o] = true
+		}
+	}
+	h.log = append(h.log, fmt.Sprintf("bundle %v removed %v pending %v incomplete %t", b.Applications, b.Removals, b.Pending, b.Incomplete))
+	h.bundle, h.apps, h.m.offer = b, apps, &Offer{ID: h.id}
+	h.take(h.m.step(received{now: epoch, id: h.id, bundle: b, apps: apps}))
+}
+
+// finish ends what runs.
+func (h *history) finish() {
+	for len(h.starts)+len(h.removes) > 0 {
+		starts, removes := h.starts, h.removes
+		h.starts, h.removes = nil, nil
+		for _, s := range starts {
+			sum := inventory.Summary{Status: health.Current, Current: historyObjects}
+			h.take(h.m.step(applied{now: epoch, owner: s.owner, run: s.run, mark: s.success(epoch), health: sum}))
+		}
+		for _, r := range removes {
+			h.take(h.m.step(removed{now: epoch, owner: r.owner, run: r.run}))
+		}
+	}
+}
+
+// restart begins anew with what is on disk.
+func (h *history) restart() {
+	h.log = append(h.log, "restart")
+	h.m, h.starts, h.removes = newModel("east", func() float64 { return 0.5 }), nil, nil
+	in := restored{now: epoch, id: h.id, bundle: h.bundle, apps: h.apps, marks: h.marks, health: map[bundle.Owner]inventory.Summary{}}
+	for o := range h.there {
+		in.health[o] = inventory.Summary{Status: health.Current, Current: historyObjects}
+	}
+	h.take(h.m.step(in))
+}
+
+// TestHistories plays random bundles and restarts: only what a bundle lists as removed is deleted, what is held only with a word, and
+// in the end everything that is not listed is gone or named as held.
+func TestHistories(t *testing.T) {
+	for seed := range uint64(300) {
+		h := &history{
+			t: t, random: rand.New(rand.NewPCG(seed, 1)), m: newModel("east", func() float64 { return 0.5 }), id: bundle.ID{Epoch: 1},
+			marks: map[bundle.Owner]state.Mark{}, there: map[bundle.Owner]bool{}, held: map[bundle.Owner]bool{},
+		}
+		for range 30 {
+			h.offer(false)
+			if h.random.IntN(3) > 0 {
+				h.finish()
+			}
+			if h.random.IntN(4) == 0 {
+				h.restart()
+			}
+		}
+		h.offer(true)
+		h.finish()
+		for o := range h.there {
+			n := h.m.nodes[o]
+			if n == nil || n.standing != listed && n.ready.Reason != reasonRemovalHeld {
+				t.Fatalf("seed %d: %s is left: %+v\n%s", seed, o.Name, n, strings.Join(h.log, "\n"))
+			}
+		}
+	}
+}
