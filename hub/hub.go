@@ -10,7 +10,7 @@
 //	ca/            ca.crt, ca.key: the authority of hub, clusters and operators; its trust domain
 //	signing.key    signs bundles
 //	vault.key      encrypts credentials in the store
-//	operator.yaml  the first operator's context for the CLI; written once
+//	operator.yaml  the first operator's context for the CLI; written once, and anew when its certificate does not hold
 //	sources/       caches and artifacts; may be deleted while the hub is stopped
 package hub
 
