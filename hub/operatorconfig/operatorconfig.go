@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -55,6 +56,10 @@ func DefaultPath() (string, error) {
 // Load reads the file at path. Unknown fields are an error: a misspelt one would otherwise be ignored.
 func Load(path string) (*Config, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read operator configuration: %w; nave-hub operator-config prints one, and a hub keeps its first "+
+			"as operator.yaml in its --data-dir; name another file with --config or %s", err, EnvPath)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read operator configuration: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,4 +113,14 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("a context without a name")
 		}
 	})
+}
+
+func TestLoad_missing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	_, err := Load(path)
+	for _, want := range []string{path, "nave-hub operator-config", "operator.yaml", "--config"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not name %s: %v", want, err)
+		}
+	}
 }

@@ -59,7 +59,7 @@ func addCluster(ctx context.Context, out io.Writer, client adminv1.AdminServiceC
 		return err
 	}
 	if known && (len(n.labels) > 0 || len(n.vars) > 0) {
-		return fmt.Errorf("cluster %s exists: change its labels and variables where it is defined, or call without --label and --var for a new join token", name)
+		return fmt.Errorf("cluster %s exists: change its labels and variables where it is defined (in Git, or nave apply), or call without --label and --var for a new join token", name)
 	}
 	if !known {
 		if err := createCluster(ctx, client, name, n); err != nil {

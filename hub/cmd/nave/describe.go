@@ -83,7 +83,7 @@ func printConditions(out io.Writer, object map[string]any) error {
 		} else {
 			since = oneLine(since)
 		}
-		_, err := fmt.Fprintf(out, "  %-12v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]), indent(fmt.Sprint(c["message"])))
+		_, err := fmt.Fprintf(out, "  %-17v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]), indent(fmt.Sprint(c["message"])))
 		if err != nil {
 			return err
 		}

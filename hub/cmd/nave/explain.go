@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/version"
 )
@@ -27,10 +28,23 @@ func newExplainCommand(s *session) *cobra.Command {
 			if err != nil {
 				return elsewhere(cmd.Context(), client, key, err)
 			}
+			if len(args) == 0 && s.cluster == "" && len(answer.GetExplanations()) == 0 {
+				list, err := client.List(cmd.Context(), &adminv1.ListRequest{Kind: api.ClusterKind})
+				if err != nil {
+					return err
+				}
+				if len(list.GetObjects()) == 0 {
+					fmt.Fprintln(cmd.OutOrStdout(), noClusters)
+					return nil
+				}
+			}
 			return printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
 		}),
 	}
 }
+
+// noClusters is what there is to say of a hub that has nothing to be wrong.
+const noClusters = "nothing is wrong, but the hub has no clusters: nave cluster add registers one, and nave bootstrap gives the hub its Git"
 
 // suspended is the reason of what is as it is because somebody wanted it so. It is no fault.
 const suspended = "Suspended"

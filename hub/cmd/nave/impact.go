@@ -42,7 +42,7 @@ func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient, ch
 	fmt.Fprint(out, "Go on? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && answer == "" {
-		return nil, fmt.Errorf("nothing was changed: no answer")
+		return nil, fmt.Errorf("nothing was changed: no answer; add --yes to agree without being asked")
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
@@ -75,13 +75,18 @@ func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClien
 	return &adminv1.ApplyRequest{Manifest: manifest, Confirmed: true, Digest: a.seen(impact)}, err
 }
 
+// isTerminal reports whether a person may answer at the other end. Nobody does on /dev/null, which is a device, too.
 func isTerminal(in io.Reader) bool {
 	f, is := in.(*os.File)
 	if !is {
 		return false
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // standard input has a name of its own, whatever it is
+	return err != nil || !os.SameFile(info, null)
 }
 
 func takesNothing(m *adminv1.ImpactResponse) bool {

@@ -25,7 +25,7 @@ func kindOf(args []string) (api.Kind, []string, error) {
 	word, name, slash := strings.Cut(args[0], "/")
 	k, ok := api.KindByName(word)
 	if !ok {
-		return api.Kind{}, nil, fmt.Errorf("unknown kind %q: there are clusters, fleets, gitrepositories, kustomizations", args[0])
+		return api.Kind{}, nil, fmt.Errorf("unknown kind %q: there are clusters, fleets, gitrepositories, kustomizations, secrets", args[0])
 	}
 	if slash {
 		return k, append([]string{name}, args[1:]...), nil

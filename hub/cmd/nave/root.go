@@ -43,7 +43,25 @@ func newCommand() *cobra.Command {
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s), newVersionCommand(&s), newBuildCommand(),
 	)
+	for _, command := range root.Commands() {
+		helpWithArgs(command)
+	}
 	return root
+}
+
+// helpWithArgs adds the usage of a command and of those below it to what they say of a wrong number of arguments.
+func helpWithArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, below := range c.Commands() {
+		helpWithArgs(below)
+	}
 }
 
 // dial connects to the hub of the chosen context.

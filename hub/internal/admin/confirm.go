@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -20,6 +21,9 @@ import (
 // reasonRemovalHeld is the spoke's word for an application that it keeps although no bundle lists it, or whose removal takes
 // too much along.
 const reasonRemovalHeld = "RemovalHeld"
+
+// reasonRemovalConfirmed is the reason of the event that says what an operator let go.
+const reasonRemovalConfirmed = "RemovalConfirmed"
 
 // Confirm implements adminv1.AdminServiceServer.
 func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*adminv1.ConfirmResponse, error) {
@@ -201,5 +205,48 @@ func (i *impact) confirm(now time.Time) error {
 			return err
 		}
 	}
+	return i.record(now)
+}
+
+// record writes an event for each cluster that loses something: what an operator agreed to, by name.
+func (i *impact) record(now time.Time) error {
+	m, err := i.message()
+	if err != nil {
+		return err
+	}
+	for _, c := range m.GetClusters() {
+		if c.GetForgotten() {
+			continue // no one can look at its events any more
+		}
+		e := store.Event{
+			Time: now, Object: api.Key{Kind: api.ClusterKind, Name: c.GetCluster()}, Type: "Normal",
+			Reason: reasonRemovalConfirmed, Message: "an operator let go of " + describeLoss(c.GetApplications()),
+		}
+		if err := store.Record(i.tx, e); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// describeLoss names what goes, three applications at most.
+func describeLoss(applications []*adminv1.ApplicationImpact) string {
+	const most = 3
+	var words []string
+	for n, a := range applications {
+		if n == most {
+			words = append(words, fmt.Sprintf("and %d more", len(applications)-most))
+			break
+		}
+		what := "%s (%d objects)"
+		switch {
+		case a.GetOrphaned():
+			what = "%s (%d objects, left in the cluster)"
+		case len(a.GetPruned()) > 0:
+			what = "%[2]d objects of %[1]s"
+		}
+		k := a.GetKey()
+		words = append(words, fmt.Sprintf(what, k.GetKind()+" "+k.GetNamespace()+"/"+k.GetName(), a.GetObjects()))
+	}
+	return strings.Join(words, ", ")
 }

@@ -210,15 +210,29 @@ func (r *rig) hold() (digest manifest.Digest) {
 	return digest
 }
 
+// eventOf returns the message of the event about an object, "" if there is none.
+func (r *rig) eventOf(key api.Key, reason string) (message string) {
+	answer, err := r.ListEvents(r.t.Context(), &adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Kind: key.Kind, Name: key.Name}, Limit: 20})
+	must(r.t, err)
+	for _, e := range answer.GetEvents() {
+		if e.GetReason() == reason {
+			message = e.GetMessage()
+		}
+	}
+	return message
+}
+
 func TestConfirm(t *testing.T) {
 	cluster := &adminv1.ObjectKey{Kind: "cluster", Name: "a"}
 	one := &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "flux-system", Name: "kept"}
 	for name, c := range map[string]struct {
-		key  *adminv1.ObjectKey
-		want string
+		key         *adminv1.ObjectKey
+		want, event string
 	}{
-		"all of a cluster": {cluster, "a/app 3; a/unknown 9; a/kept 25 pruned ConfigMap default/x"},
-		"one application":  {one, "a/kept 25 pruned ConfigMap default/x"},
+		"all of a cluster": {cluster, "a/app 3; a/unknown 9; a/kept 25 pruned ConfigMap default/x",
+			"an operator let go of Kustomization flux-system/app (3 objects), Kustomization flux-system/unknown (9 objects), " +
+				"25 objects of Kustomization flux-system/kept"},
+		"one application": {one, "a/kept 25 pruned ConfigMap default/x", "an operator let go of 25 objects of Kustomization flux-system/kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -237,6 +251,9 @@ func TestConfirm(t *testing.T) {
 			}
 			if _, app := got.Removals[kustomizationKey("a", "app").Path()]; app != (c.key == cluster) {
 				t.Errorf("app confirmed: %t", app)
+			}
+			if got := r.eventOf(api.Key{Kind: api.ClusterKind, Name: "a"}, "RemovalConfirmed"); got != c.event {
+				t.Errorf("event %q, want %q", got, c.event)
 			}
 		})
 	}

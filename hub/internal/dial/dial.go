@@ -97,7 +97,8 @@ func (d *Dialer) check(ctx context.Context, address string) ([]string, error) {
 		why = cmp.Or(why, refused)
 	}
 	if len(targets) == 0 {
-		return nil, fmt.Errorf("%w: %s leads to %s (the hub's flag --allow-source-address opens ranges)", ErrDenied, host, why)
+		return nil, fmt.Errorf("%w: %s leads to %s; "+
+			"the hub's flag --allow-source-address allows an address or a range, such as 127.0.0.0/8", ErrDenied, host, why)
 	}
 	return targets, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/source/git"
@@ -96,9 +97,9 @@ func (s secret) refusal(url string, own bool) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", errDenied, err)
 	case s.bound:
-		return fmt.Errorf("%w: no Secret %s of the hub is bound to host %s and namespace %s; let an operator apply one "+
-			"to the hub in the namespace %s or %s, with the annotations %s: %s and %s: %s", errDenied, s.name, host, s.namespace,
-			s.namespace, api.DefaultNamespace, api.HostsAnnotation, host, api.NamespacesAnnotation, s.namespace)
+		return fmt.Errorf("%w: no Secret %s of the hub is bound to host %s and namespace %s; let an operator apply "+
+			"the Secret %s to the hub, with the annotations %s: %s and %s: %s", errDenied, s.name, host, s.namespace,
+			strings.Join(s.rows(), " or "), api.HostsAnnotation, host, api.NamespacesAnnotation, s.namespace)
 	case own:
 		return fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct spec.url",
 			errDenied, s.rows()[0], host, api.HostsAnnotation)

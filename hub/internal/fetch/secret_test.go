@@ -68,14 +68,14 @@ func TestSecret(t *testing.T) {
 
 		{"cluster", east, "team", []bound{{"team/git", host, "team"}}, nil, "of team/git", ""},
 		{"cluster/shared", east, "team", []bound{{"flux-system/git", host, "blue,team"}}, nil, "of flux-system/git", ""},
-		{"cluster/not_bound", east, "flux-system", []bound{{"flux-system/git", "", ""}}, nil, "", "no Secret git of the hub is bound to host example.com and namespace flux-system"},
+		{"cluster/not_bound", east, "flux-system", []bound{{"flux-system/git", "", ""}}, nil, "", "let an operator apply the Secret flux-system/git to the hub"},
 		{"cluster/no_namespace", east, "team", []bound{{"team/git", host, ""}}, nil, "", "fleet.nave.io/namespaces: team"},
 		{"cluster/another_namespace", east, "team", []bound{{"team/git", host, "blue"}, {"flux-system/git", host, "blue"}}, nil, "", "fleet.nave.io/namespaces: team"},
 		{"cluster/another_host", east, "team", []bound{{"team/git", "other.com", "team"}}, nil, "", "fleet.nave.io/hosts: example.com"},
 		{"cluster/another_port", east, "team", []bound{{"team/git", host, "team"}}, []option{from("https://example.com:8443/x")}, "", "fleet.nave.io/hosts: example.com:8443"},
 		{"cluster/clear_text", east, "team", []bound{{"team/git", host, "team"}}, []option{from("http://example.com/x")}, "", "fleet.nave.io/hosts: example.com:80"},
 		{"cluster/attacker", east, "team", []bound{{"team/git", host, "team"}}, []option{from("https://example.com@evil.org/x")}, "", "host evil.org"},
-		{"cluster/none", east, "team", nil, nil, "", "no Secret git of the hub is bound to host example.com and namespace team"},
+		{"cluster/none", east, "team", nil, nil, "", "let an operator apply the Secret team/git or flux-system/git to the hub"},
 
 		{"tenant_of_the_hub", operators, "team", []bound{{"team/git", "", ""}}, []option{confined}, "", "no Secret git of the hub is bound"},
 		{"tenant_of_the_hub/bound", operators, "team", []bound{{"team/git", host, "team"}}, []option{confined}, "of team/git", ""},

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,10 +24,12 @@ const (
 
 // outcomes writes what the walk found, and deletes what was said of objects that are gone.
 func (c *writer) outcomes(w *walked) error {
+	held := w.heldByOwner()
 	for key, f := range w.graph.Findings {
 		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Kind == api.GitRepositoryKind {
 			continue // a Fleet's, told by fleets; a source's, told by fetch
 		}
+		f.Held = held[key]
 		if err := c.outcome(key, f, w.requested(key)); err != nil {
 			return err
 		}
@@ -65,14 +68,14 @@ func (c *writer) cluster(w *walked) error {
 	if len(held) > 0 {
 		f.Ready, f.Reason = false, graph.RemovalHeld
 		f.Message = fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
-			count(len(held), "object"), abbreviate(held), w.cluster)
+			count(len(held), "Kustomization"), abbreviate(held), w.cluster)
 	}
-	if failed := w.failures(); len(failed) > 0 {
+	if failed, reason := w.failures(); len(failed) > 0 {
 		also := ""
 		if len(held) > 0 {
 			also = "; " + f.Message
 		}
-		f.Ready, f.Reason = false, reasonBuildFailed
+		f.Ready, f.Reason = false, reason
 		f.Message = fmt.Sprintf("Failed: %s%s", abbreviate(failed), also)
 	}
 	if w.overfull != nil { // without the number of bytes, which changes with every revision and would be news each time
@@ -83,22 +86,22 @@ func (c *writer) cluster(w *walked) error {
 	return c.outcome(key, f, c.planner.hub.rows[key].RequestedAt)
 }
 
-// failures names what failed in the graph and the Fleets that fail on this cluster, in order.
-func (w *walked) failures() []string {
-	var failed []string
+// failures names what failed in the graph and says why Fleets fail on this cluster, each in order, with the reason for all.
+func (w *walked) failures() (failed []string, reason string) {
+	reason = reasonTemplateError
 	for key, f := range w.graph.Findings {
-		if !f.Ready && !f.Suspended && f.Reason != graph.RemovalHeld {
+		if !f.Ready && !f.Suspended && f.Reason != graph.RemovalHeld && key.Kind != api.FleetKind {
 			key.Cluster = ""
-			failed = append(failed, key.String())
-		}
-	}
-	for name, err := range w.fleets {
-		if err != nil {
-			failed = append(failed, api.FleetKey(name).String())
+			failed, reason = append(failed, key.String()), reasonBuildFailed
 		}
 	}
 	slices.Sort(failed)
-	return slices.Compact(failed)
+	for _, name := range slices.Sorted(maps.Keys(w.fleets)) {
+		if err := w.fleets[name]; err != nil {
+			failed = append(failed, err.Error())
+		}
+	}
+	return failed, reason
 }
 
 // count is a number and a noun.
@@ -172,7 +175,7 @@ func (c *writer) outcome(key api.Key, f graph.Finding, requested string) error {
 	}
 	o := store.Outcome{
 		ObservedGeneration: row.Generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message, Since: c.start,
-		Revision: f.Revision, Attempted: f.Attempted, HandledRequest: requested,
+		Revision: f.Revision, Attempted: f.Attempted, HandledRequest: requested, Held: f.Held,
 	}
 	if o.Revision == "" {
 		o.Revision = old.Revision

@@ -293,3 +293,14 @@ func (w *walked) held() []string {
 	slices.Sort(held)
 	return held
 }
+
+// heldByOwner counts the objects whose removal is held, by what gave them last.
+func (w *walked) heldByOwner() map[api.Key]int {
+	held := map[api.Key]int{}
+	for key, n := range w.graph.Nodes {
+		if n.Held && n.Owner != nil && w.graph.Findings[key].Reason == graph.RemovalHeld {
+			held[*n.Owner]++
+		}
+	}
+	return held
+}

@@ -367,6 +367,9 @@ func (s *story) dump() string {
 		}
 		err = store.Outcomes.Scan(tx, "", func(path string, o store.Outcome) error {
 			fmt.Fprintf(&b, "outcome %s: %s %s %q", path, o.Ready, o.Reason, o.Message)
+			if o.Held > 0 {
+				fmt.Fprintf(&b, " held %d", o.Held)
+			}
 			if o.HandledRequest != "" {
 				fmt.Fprintf(&b, " handled %s", o.HandledRequest)
 			}

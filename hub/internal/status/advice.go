@@ -10,7 +10,7 @@ var advices = map[string]string{
 	"ApplicationTooLarge": "Split the Kustomization into several, each with a path of its own. Until then the cluster keeps what it has",
 	"BundleTooLarge":      "Let fewer Kustomizations of this cluster render more. Until then the cluster keeps its last bundle",
 	"PathNotFound":        "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",
-	"ArtifactFailed":      "See to the source first: nave describe source git shows what the last attempt met",
+	"ArtifactFailed":      "See to the source first: nave describe source git NAME shows what the last attempt met",
 	"SourceNotReady":      "Create the source, or correct spec.sourceRef; a source that is new is fetched within moments",
 	"SourceUnstable":      "Keep the source out of what is rendered from it, or give one of the two another name",
 	"GraphUnstable":       "Let one of the named objects come from a Kustomization that the others cannot change",
@@ -31,7 +31,7 @@ var advices = map[string]string{
 	reasonSuspended:       "To go on: nave resume, or take suspend: true out of its spec",
 	reasonProgressing:     "Nothing: this should pass by itself",
 	// of sources
-	"GitOperationFailed":     "Check the URL, the reference and the network; nave reconcile source git tries at once",
+	"GitOperationFailed":     "Check the URL, the reference and the network; nave reconcile source git NAME tries at once",
 	"AuthenticationFailed":   "Check the Secret that spec.secretRef names",
 	"StorageOperationFailed": "See to the room on the disk of the hub and to the rights on its data folder",
 	// of the spoke

@@ -8,8 +8,23 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// applicationVerdict joins what the hub rendered and what the spoke did with it.
+// applicationVerdict is the verdict about an application. One that is ready names removals that are held: what left its
+// tree is still there.
 func (f Facts) applicationVerdict() verdict {
+	v := f.appliedVerdict()
+	if v.ready != isTrue || f.Outcome == nil || f.Outcome.Held == 0 {
+		return v
+	}
+	object := "hub"
+	if cluster := f.Resource.Key.Cluster; cluster != "" {
+		object = "cluster " + cluster
+	}
+	v.message += fmt.Sprintf("; the removal of %d that it gave before is held: nave confirm %s shows what would go", f.Outcome.Held, object)
+	return v
+}
+
+// appliedVerdict joins what the hub rendered and what the spoke did with it.
+func (f Facts) appliedVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
 	case len(f.Resource.Object) == 0 && f.Report != nil: // not in the graph any more, but in the cluster

@@ -140,7 +140,10 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 	if source, ok := w.source(f); ok && f.Outcome != nil && f.Outcome.Ready != isTrue && f.Outcome.Reason != reasonDependencyNotReady {
 		if sv := source.verdict(); sv.ready != isTrue {
 			e.WaitsFor = []string{nameIn(f, source)}
-			e.Message += fmt.Sprintf(". It waits for %s, which %s", nameIn(f, source), because(sv))
+			if sv.message == "" || !strings.Contains(e.Message, sv.message) { // a failed fetch is quoted there already
+				e.Message += fmt.Sprintf(". It waits for %s, which %s", nameIn(f, source), because(sv))
+			}
+			e.Advice = "See to the source first: " + command("describe", source.Resource.Key) + " shows what the last attempt met"
 			return
 		}
 	}
@@ -211,6 +214,18 @@ func nameIn(f, other Facts) string {
 		return key.String()
 	}
 	return key.String() + " of the hub"
+}
+
+// command is a command of nave about an object, as an operator types it.
+func command(verb string, k api.Key) string {
+	words := []string{"nave", verb, strings.ToLower(k.Kind), k.Name}
+	if k.Namespace != "" && k.Namespace != api.DefaultNamespace {
+		words = append(words, "-n", k.Namespace)
+	}
+	if k.Cluster != "" {
+		words = append(words, "--cluster", k.Cluster)
+	}
+	return strings.Join(words, " ")
 }
 
 func keyMessage(k api.Key) *adminv1.ObjectKey {

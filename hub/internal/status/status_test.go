@@ -345,6 +345,29 @@ Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:
 	}
 }
 
+func TestExplain_once(t *testing.T) {
+	w := NewWorld(
+		well(func(f *Facts) {
+			f.Outcome.Ready, f.Outcome.Reason, f.Report = "False", "ArtifactFailed", nil
+			f.Outcome.Message = "GitRepository flux-system/fleet has not been fetched: wrong password"
+		}),
+		Facts{
+			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: []byte(`{}`)},
+			Outcome:  &store.Outcome{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
+		},
+	)
+	if got := lines(Explain(w, api.Key{Cluster: "east"})); strings.Count(got, "wrong password") != 1 {
+		t.Errorf("the cause is told several times: %s", got)
+	}
+}
+
+func TestVerdict_held(t *testing.T) {
+	f := well(func(f *Facts) { f.Outcome.Held = 3 })
+	if v := f.verdict(); v.ready != isTrue || !strings.Contains(v.message, "the removal of 3 that it gave before is held: nave confirm cluster east") {
+		t.Errorf("%s %s", v.ready, v.message)
+	}
+}
+
 func TestExplainNamesTheSourceThatFails(t *testing.T) {
 	w := NewWorld(
 		well(func(f *Facts) {
@@ -355,7 +378,11 @@ func TestExplainNamesTheSourceThatFails(t *testing.T) {
 			Outcome:  &store.Outcome{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
-	got := lines(Explain(w, api.Key{Cluster: "east"}))
+	list := Explain(w, api.Key{Cluster: "east"})
+	got := lines(list)
+	if advice := list[0].Advice; !strings.Contains(advice, "nave describe gitrepository fleet shows") {
+		t.Errorf("the advice does not name the source: %s", advice)
+	}
 	want := `Kustomization/apps ArtifactFailed "never fetched. It waits for GitRepository flux-system/fleet of the hub, which failed (AuthenticationFailed): wrong password" ` +
 		"waits for GitRepository flux-system/fleet of the hub\n"
 	if got != want {

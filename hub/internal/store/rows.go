@@ -66,6 +66,7 @@ type Outcome struct {
 	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
 	HandledRequest     string    `json:"handledRequest,omitempty"`
 	Frozen             bool      `json:"frozen,omitempty"` // of a Cluster: its plan stays as it is, because it is suspended
+	Held               int       `json:"held,omitempty"`   // of a Kustomization: objects that it gave and whose removal is held
 }
 
 // Fetched is the newest artifact of one source, shared by every resource that names the same source. Key: api.SourceKey.

@@ -215,6 +215,8 @@ type Finding struct {
 	Attempted string
 	// Suspended leaves all that was said before.
 	Suspended bool
+	// Held counts the objects that a Kustomization gave and whose removal is held.
+	Held int
 }
 
 // Graph is the result of a walk.
