@@ -35,6 +35,7 @@
 //	sources          api.SourceKey → JSON Fetched
 //	renders          digest of the inputs → JSON Render
 //	plans            cluster → JSON Plan
+//	confirmations    api.Key.Path of the Cluster → JSON Confirmation; of one without a name: the hub's own
 //	repairs          cluster → JSON Repair
 //	desireds         cluster → JSON Desired
 //	spokes           cluster → JSON Spoke
