@@ -14,22 +14,9 @@ import (
 // what the cluster has seen; on any other only what the disk cannot read. What such another disk does not know is not owned
 // any more, so the cluster forgets it.
 func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) error {
-	current, err := s.state.Seeded()
-	if err != nil {
+	current, err := s.raiseSeen(seen)
+	if err != nil || pages == nil { // without pages it is tried again at the next start
 		return err
-	}
-	for recipient, id := range seen {
-		was, err := s.state.Seen(recipient)
-		if err == nil && id.Newer(was) {
-			current = false
-			err = s.state.MarkSeen(recipient, id)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if pages == nil {
-		return nil // tried again at the next start
 	}
 	known, err := s.state.Marks()
 	if err != nil {
@@ -60,6 +47,22 @@ func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Owner]led
 		s.config.Log.Info("inventories taken from the cluster", telemetry.Count(len(inventories)))
 	}
 	return s.state.Seed(newMarks, inventories)
+}
+
+// raiseSeen raises the high-water marks on disk to those that the cluster keeps. It reports whether the disk is current: seeded
+// before, and not older than what the cluster has seen.
+func (s *Spoke) raiseSeen(seen marks) (current bool, err error) {
+	current, err = s.state.Seeded()
+	for recipient, id := range seen {
+		if err != nil {
+			return false, err
+		}
+		var was bundle.ID
+		if was, err = s.state.Seen(recipient); err == nil && id.Newer(was) {
+			current, err = false, s.state.MarkSeen(recipient, id)
+		}
+	}
+	return current, err
 }
 
 // onDisk returns an application's inventory, nil when there is none, and whether it can be read.

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -231,11 +229,7 @@ func readRow[T any](i *impact, row store.Resource, as func(*manifest.Object) (*T
 	if noun, is := i.parsed[string(row.Object)].(*T); is {
 		return noun, nil
 	}
-	o := &manifest.Object{}
-	if err := json.Unmarshal(row.Object, &o.Object); err != nil {
-		return nil, fmt.Errorf("read %s from the store: %w", row.Key, err)
-	}
-	noun, err := as(o)
+	noun, err := store.Decode(row, as)
 	if err == nil {
 		i.parsed[string(row.Object)] = noun
 	}

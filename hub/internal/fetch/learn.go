@@ -1,15 +1,11 @@
 package fetch
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -208,7 +204,7 @@ func (l *Loop) resourceChanged(path string, touched map[string]bool) error {
 // place puts a GitRepository under its source, and asks for a fetch where it needs one: when the source is new or has
 // nothing to give, when a reconciliation was requested, or when it is no longer suspended. It returns the source's key.
 func (l *Loop) place(path string, row *store.Resource) string {
-	g, err := decode(row.Object)
+	g, err := store.Decode(*row, api.AsGitRepository)
 	if err != nil { // admission let it through; say so rather than to go on without a word
 		l.Log.Error("GitRepository cannot be read", telemetry.Object(row.Key), telemetry.Err(err))
 		return ""
@@ -256,13 +252,4 @@ func (l *Loop) leave(path string) {
 		delete(l.sources, key)
 		l.gone.sources[key] = true
 	}
-}
-
-// decode reads the object of a resource.
-func decode(object json.RawMessage) (*sourcev1.GitRepository, error) {
-	var o manifest.Object
-	if err := json.Unmarshal(object, &o.Object); err != nil {
-		return nil, err
-	}
-	return api.AsGitRepository(&o)
 }

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -11,7 +9,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // hub is the hub's own objects, parsed. It follows the store by way of put and remove.
@@ -37,14 +34,14 @@ func (h *hub) put(r store.Resource) error {
 	h.rows[r.Key], h.objects[r.Key] = r, graph.ParsedObject(r.Object)
 	switch r.Key.Kind {
 	case api.ClusterKind:
-		c, err := parse(r, api.AsCluster)
+		c, err := store.Decode(r, api.AsCluster)
 		if err != nil {
 			return err
 		}
 		c.Spec.Suspend, c.Spec.StopRepair = c.Spec.Suspend || r.Suspended, c.Spec.StopRepair || r.StopRepair
 		h.clusters[r.Key.Name] = c
 	case api.FleetKind:
-		f, err := parse(r, api.AsFleet)
+		f, err := store.Decode(r, api.AsFleet)
 		if err != nil {
 			h.broken[r.Key.Name] = err
 			return err
@@ -53,20 +50,6 @@ func (h *hub) put(r store.Resource) error {
 		h.fleets[r.Key.Name] = f
 	}
 	return nil
-}
-
-// parse turns a stored object into a noun.
-func parse[T any](r store.Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
-	o := &manifest.Object{}
-	err := json.Unmarshal(r.Object, &o.Object)
-	if err != nil {
-		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
-	}
-	noun, err := as(o)
-	if err != nil {
-		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
-	}
-	return noun, nil
 }
 
 func (h *hub) remove(key api.Key) {

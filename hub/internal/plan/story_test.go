@@ -282,7 +282,7 @@ func (s *story) fetched(name string, change func(*store.Fetched)) {
 			if r.Key.Kind != api.GitRepositoryKind {
 				return nil
 			}
-			repository, err := parse(r, api.AsGitRepository)
+			repository, err := store.Decode(r, api.AsGitRepository)
 			if err != nil || path.Base(repository.Spec.URL) != name {
 				return err
 			}

@@ -175,11 +175,7 @@ func (r *Reader) hubSource(key api.Key) (source Facts, ok bool, err error) {
 
 // members adds to a Fleet the clusters that it selects, each with what the Fleet leads to there.
 func (r *Reader) members(f *Facts) error {
-	o, err := parse(f.Resource)
-	if err != nil {
-		return err
-	}
-	fleet, err := api.AsFleet(o)
+	fleet, err := store.Decode(f.Resource, api.AsFleet)
 	if err != nil {
 		return err
 	}

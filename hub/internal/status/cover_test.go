@@ -322,11 +322,7 @@ func (w *fleetWorld) push(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	o, err := parse(row)
-	if err != nil {
-		return err
-	}
-	repository, err := api.AsGitRepository(o)
+	repository, err := store.Decode(row, api.AsGitRepository)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type verdict struct {
 // Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's: conditions with Ready
 // first, observedGeneration, lastHandledReconcileAt, and what the kind has besides.
 func Fold(f Facts) (json.RawMessage, error) {
-	o, err := parse(f.Resource)
+	o, err := f.Resource.Parse()
 	if err != nil {
 		return nil, err
 	}

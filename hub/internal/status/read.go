@@ -1,7 +1,6 @@
 package status
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Load gathers the world of one cluster and of the hub; with cluster "", of all clusters. The Fleets of a world of one
@@ -214,11 +212,7 @@ func (r *Reader) desired(cluster string) (*store.Desired, error) {
 
 // fetched adds what was fetched of a source.
 func (r *Reader) fetched(f *Facts) error {
-	o, err := parse(f.Resource)
-	if err != nil {
-		return err
-	}
-	repository, err := api.AsGitRepository(o)
+	repository, err := store.Decode(f.Resource, api.AsGitRepository)
 	if err != nil {
 		return err
 	}
@@ -238,11 +232,7 @@ func (r *Reader) readClusters() error {
 	}
 	r.clusters = []clusterRow{}
 	return store.Resources.Scan(r.tx, "/"+api.ClusterKind+"/", func(_ string, row store.Resource) error {
-		o, err := parse(row)
-		if err != nil {
-			return err
-		}
-		c, err := api.AsCluster(o)
+		c, err := store.Decode(row, api.AsCluster)
 		if err == nil {
 			r.clusters = append(r.clusters, clusterRow{c, row})
 		}
@@ -271,13 +261,4 @@ func (r *Reader) others(prefix string, visit func(Facts)) error {
 		visit(Facts{Resource: store.Resource{Key: key}, Report: report})
 		return err
 	})
-}
-
-// parse returns a stored object as JSON values.
-func parse(row store.Resource) (*manifest.Object, error) {
-	o := &manifest.Object{}
-	if err := json.Unmarshal(row.Object, &o.Object); err != nil {
-		return nil, fmt.Errorf("read %s from the store: %w", row.Key, err)
-	}
-	return o, nil
 }

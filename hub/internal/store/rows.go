@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -28,6 +29,29 @@ type Resource struct {
 	Held        bool            `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
 	// Confined is what holds it: it is below a Kustomization with a service account.
 	Confined *api.Confinement `json:"confined,omitempty"`
+}
+
+// Parse returns the object as JSON values. The error names the object.
+func (r Resource) Parse() (*manifest.Object, error) {
+	o := &manifest.Object{}
+	if err := json.Unmarshal(r.Object, &o.Object); err != nil {
+		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
+	}
+	return o, nil
+}
+
+// Decode returns the object of a row as a value of its kind; as is api.AsCluster or another function of api for the kind. The
+// error names the object.
+func Decode[T any](r Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
+	o, err := r.Parse()
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := as(o)
+	if err != nil {
+		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
+	}
+	return decoded, nil
 }
 
 // Bound reports whether a Secret of the hub must be bound to the object before the object may use it. All but the
