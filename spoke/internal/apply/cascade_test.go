@@ -146,3 +146,41 @@ spec:
 		t.Error(err)
 	}
 }
+
+// An object is pruned although the version that it was applied in is not served any more.
+func TestPruneInAnotherVersion(t *testing.T) {
+	w := newWorld(t)
+	crd := func(v1beta1 string) string {
+		const schema = "schema: {openAPIV3Schema: {type: object}}"
+		return `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: bulbs.moved.example.com}
+spec:
+  group: moved.example.com
+  scope: Namespaced
+  names: {kind: Bulb, plural: bulbs, singular: bulb}
+  versions: [{name: v1, served: true, storage: true, ` + schema + `}, {name: v1beta1, served: ` + v1beta1 + `, storage: false, ` + schema + `}]
+---
+`
+	}
+	w.apply(crd("true") + "apiVersion: moved.example.com/v1beta1\nkind: Bulb\nmetadata: {name: x, namespace: $NS}\n")
+	bulb := bundle.ObjectIdentity{Group: "moved.example.com", Version: "v1", Kind: "Bulb", Namespace: w.namespace, Name: "x"}
+	w.must(w.admin.Edit(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "", "bulbs.moved.example.com",
+		`{"spec":{"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}},{"name":"v1beta1","served":false,"storage":false,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}`))
+	w.until("v1beta1 is not served", func(ctx context.Context) error {
+		old := bulb
+		old.Version = "v1beta1"
+		if _, err := w.client.Look(ctx, old, false); kube.ReasonOf(err) != kube.NoMatch {
+			return fmt.Errorf("it is: %v", err)
+		}
+		return nil
+	})
+	if changes := w.apply(crd("false")); changes.Count(apply.Deleted) != 1 {
+		t.Error(changes)
+	}
+	if _, err := w.client.Look(t.Context(), bulb, false); kube.ReasonOf(err) != kube.NotFound {
+		t.Errorf("it is still there: %v", err)
+	}
+	w.apply("")
+}

@@ -49,6 +49,9 @@ func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity, judge fu
 	var refused error
 	for range mostLooks {
 		live, err := r.client.Look(ctx, id, false)
+		if kube.ReasonOf(err) == kube.NoMatch {
+			live, err = r.lookElsewhere(ctx, &id)
+		}
 		if reason := kube.ReasonOf(err); reason == kube.NotFound || reason == kube.NoMatch || err == nil && live.Deleting {
 			return onItsWay, live, nil
 		}
@@ -71,6 +74,16 @@ func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity, judge fu
 		}
 	}
 	return leaveIt, kube.Live{}, refused
+}
+
+// lookElsewhere looks at an object whose recorded version is not served, in a version that is, and notes that one.
+func (r *run) lookElsewhere(ctx context.Context, id *bundle.ObjectIdentity) (kube.Live, error) {
+	m, err := r.client.AnyVersion(ctx, id.ID().GroupKind())
+	if err != nil {
+		return kube.Live{}, err
+	}
+	id.Version = m.Version
+	return r.client.Look(ctx, *id, false)
 }
 
 // trace looks what became of an object whose request was answered with an error that does not say. It reports whether the

@@ -93,6 +93,30 @@ func (c *Client) discover(ctx context.Context, gv schema.GroupVersion, s *served
 	return nil
 }
 
+// AnyVersion returns where the API serves a kind in whichever version, the preferred one first. It is for objects whose recorded
+// version is not served any more. A kind that is served in no version is an *Error with reason NoMatch.
+func (c *Client) AnyVersion(ctx context.Context, gk schema.GroupKind) (Mapping, error) {
+	if gk.Group == "" {
+		return c.Mapping(ctx, gk.WithVersion("v1"))
+	}
+	spoke := &Client{connection: c.connection}
+	body, _, err := spoke.do(ctx, request{op: "discover", object: gk.Group, method: http.MethodGet, path: "/apis/" + gk.Group, accept: mediaJSON})
+	if err != nil {
+		return Mapping{}, err
+	}
+	var group metav1.APIGroup
+	if err := json.Unmarshal(body, &group); err != nil {
+		return Mapping{}, wrong("discover", gk.Group, err)
+	}
+	for _, v := range append([]metav1.GroupVersionForDiscovery{group.PreferredVersion}, group.Versions...) {
+		m, err := c.Mapping(ctx, gk.WithVersion(v.Version))
+		if ReasonOf(err) != NoMatch {
+			return m, err
+		}
+	}
+	return Mapping{}, noMatch(gk.WithVersion(group.PreferredVersion.Version))
+}
+
 // Warm makes mappings known without asking for them, as an inventory remembers them over a restart.
 func (c *Client) Warm(mappings ...Mapping) {
 	for _, m := range mappings {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 const discovery = `{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","items":[
@@ -53,5 +55,28 @@ func TestNamespacedRefused(t *testing.T) {
 				t.Errorf("%v", got)
 			}
 		})
+	}
+}
+
+func TestAnyVersion(t *testing.T) {
+	c, s := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/apis/example.com":
+			fmt.Fprint(w, `{"kind":"APIGroup","name":"example.com","preferredVersion":{"version":"v2"},"versions":[{"version":"v2"},{"version":"v1"}]}`)
+		case "/apis/example.com/v1":
+			fmt.Fprint(w, `{"kind":"APIResourceList","resources":[{"name":"widgets","kind":"Widget","namespaced":true}]}`)
+		case "/apis/example.com/v2":
+			fmt.Fprint(w, `{"kind":"APIResourceList","resources":[]}`)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	if m, err := c.AnyVersion(t.Context(), schema.GroupKind{Group: "example.com", Kind: "Widget"}); err != nil || m.Version != "v1" || m.Resource != "widgets" {
+		t.Errorf("%+v, %v\n%s", m, err, s.requests())
+	}
+	for _, gk := range []schema.GroupKind{{Group: "example.com", Kind: "Gone"}, {Group: "gone.example.com", Kind: "Widget"}, {Kind: "Gone"}} {
+		if m, err := c.AnyVersion(t.Context(), gk); ReasonOf(err) != NoMatch {
+			t.Errorf("%v: %+v, %v", gk, m, err)
+		}
 	}
 }
