@@ -118,7 +118,7 @@ func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
 		return nil
 	}
 	if key.Namespace == "" {
-		return fmt.Errorf("%s has no namespace: %s; objects of the hub are for operators", key.Local(), c.rule())
+		return fmt.Errorf("%s is refused: %s; objects of the hub are for operators", key.Local(), c.rule())
 	}
 	var errs []error
 	if !c.reaches(key.Namespace) {

@@ -162,7 +162,10 @@ func newClusterRemoveCommand(s *session) *cobra.Command {
 		Use:     "remove NAME",
 		Aliases: []string{"rm"},
 		Short:   "Forget a cluster; its spoke is refused from then on, what runs there stays",
-		Args:    cobra.ExactArgs(1),
+		Long: "Forget a cluster, with its labels and variables. Its spoke is refused from then on; what runs there stays, and the spoke\n" +
+			"goes on repairing it. nave cluster add of the same name takes the cluster back. To take out the spoke as well, delete\n" +
+			"the namespace nave-system and the ClusterRole and the ClusterRoleBinding nave-spoke in the cluster.",
+		Args: cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if err := agreed.toDelete(cmd, client, &adminv1.ObjectKey{Kind: api.ClusterKind, Name: args[0]}); err != nil {
 				return err

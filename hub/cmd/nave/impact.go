@@ -114,7 +114,8 @@ func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 
 func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 	if c.GetForgotten() {
-		fmt.Fprintf(out, "  cluster %s: is forgotten, and its spoke refused from then on. What runs there stays\n", oneLine(c.GetCluster()))
+		fmt.Fprintf(out, "  cluster %s: is forgotten with its labels and variables, and its spoke refused from then on. "+
+			"What runs there stays, the spoke too\n", oneLine(c.GetCluster()))
 		return
 	}
 	fmt.Fprintf(out, "  cluster %s: %s\n", oneLine(c.GetCluster()), total([]*adminv1.ClusterImpact{c}))

@@ -77,10 +77,14 @@ func (f Facts) suspendedVerdict(hub verdict) verdict {
 	return hub
 }
 
-// withLast adds what goes on running while the hub fails.
+// withLast adds to what the hub refuses how the rest is in the cluster: what fails there, or what goes on running.
 func (f Facts) withLast(v verdict) verdict {
-	if v.ready == isFalse && f.Report != nil && f.Report.AppliedRevision != "" {
-		v.message += ". The cluster keeps " + f.Report.AppliedRevision
+	switch r := f.Report; {
+	case v.ready != isFalse || r == nil:
+	case f.Entry != nil && !f.behind() && r.Ready == isFalse && r.Reason != v.reason:
+		v.message += fmt.Sprintf(". In the cluster: %s: %s", r.Reason, r.Message)
+	case r.AppliedRevision != "":
+		v.message += ". The cluster keeps " + r.AppliedRevision
 	}
 	return v
 }
@@ -156,6 +160,12 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 		return isFalse, "HealthCheckFailed", fmt.Sprintf("%d of %d objects are not healthy%s", r.Failed, all, worstOf(r))
 	case r.InProgress > 0:
 		return isUnknown, reasonProgressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress, all, worstOf(r))
+	}
+	if all == 0 && r.Ready == isFalse {
+		return isUnknown, r.Reason, "no object was applied"
+	}
+	if all == 1 {
+		return isTrue, "Succeeded", "1 object is healthy"
 	}
 	return isTrue, "Succeeded", fmt.Sprintf("%d objects are healthy", all)
 }

@@ -361,6 +361,36 @@ func TestExplain_once(t *testing.T) {
 	}
 }
 
+func TestHealth(t *testing.T) {
+	for name, c := range map[string]struct {
+		report *spokev1.ApplicationReport
+		want   string
+	}{
+		"one":     {&spokev1.ApplicationReport{Ready: isTrue, Current: 1}, "True Succeeded 1 object is healthy"},
+		"two":     {&spokev1.ApplicationReport{Ready: isTrue, Current: 2}, "True Succeeded 2 objects are healthy"},
+		"empty":   {&spokev1.ApplicationReport{Ready: isTrue}, "True Succeeded 0 objects are healthy"},
+		"refused": {&spokev1.ApplicationReport{Ready: isFalse, Reason: "ReconciliationFailed"}, "Unknown ReconciliationFailed no object was applied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value, reason, message := healthOf(c.report)
+			if got := value + " " + reason + " " + message; got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestVerdict_refused_twice: the hub refuses one object of an application, and the cluster the others.
+func TestVerdict_refused_twice(t *testing.T) {
+	f := well(func(f *Facts) {
+		f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = isFalse, "ObjectRefused", "Fleet evil is refused"
+		f.Report.Ready, f.Report.Reason, f.Report.Message = isFalse, "ReconciliationFailed", "web is forbidden"
+	})
+	if got, want := f.verdict().message, "Fleet evil is refused. In the cluster: ReconciliationFailed: web is forbidden"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestVerdict_held(t *testing.T) {
 	f := well(func(f *Facts) { f.Outcome.Held = 3 })
 	if v := f.verdict(); v.ready != isTrue || !strings.Contains(v.message, "the removal of 3 that it gave before is held: nave confirm cluster east") {
