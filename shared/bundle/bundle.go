@@ -60,6 +60,10 @@ type Owner struct {
 // String returns "Kind namespace/name".
 func (o Owner) String() string { return o.Kind + " " + o.Namespace + "/" + o.Name }
 
+// Key returns kind, namespace and name with NULs between them. No two owners have the same key, and keys order as Compare
+// does, because NUL sorts before all that a name can hold.
+func (o Owner) Key() string { return o.Kind + "\x00" + o.Namespace + "\x00" + o.Name }
+
 // Entry is one Application of a bundle, by digest, and what of it is not content.
 type Entry struct {
 	Owner       Owner           `json:"owner"`

@@ -34,7 +34,7 @@ func LabelOf(app bundle.Owner) string {
 	if len(plain) <= maxLabel && isLabel(plain) && !strings.Contains(app.Kind+app.Namespace, ".") {
 		return plain
 	}
-	sum := sha256.Sum256([]byte(app.Kind + "\x00" + app.Namespace + "\x00" + app.Name))
+	sum := sha256.Sum256([]byte(app.Key()))
 	cut := strings.TrimLeft(strings.Map(labelled, plain), ".-")
 	return cmp.Or(cut[:min(len(cut), maxLabel-labelHash-1)], "app") + "_" + hex.EncodeToString(sum[:labelHash/2])
 }

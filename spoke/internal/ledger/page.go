@@ -106,7 +106,7 @@ func place(id manifest.ID, n int) int {
 }
 
 func partName(owner bundle.Owner, n, i int) string {
-	sum := sha256.Sum256([]byte(owner.Kind + "\x00" + owner.Namespace + "\x00" + owner.Name))
+	sum := sha256.Sum256([]byte(owner.Key()))
 	return namePrefix + hex.EncodeToString(sum[:10]) + "-" + strconv.Itoa(n) + "-" + strconv.Itoa(i)
 }
 

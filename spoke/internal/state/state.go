@@ -186,10 +186,7 @@ func full(err error) error {
 	return err
 }
 
-// ownerKey orders as bundles order their applications: NUL sorts before all that a name can hold.
-func ownerKey(o bundle.Owner) []byte {
-	return []byte(o.Kind + "\x00" + o.Namespace + "\x00" + o.Name)
-}
+func ownerKey(o bundle.Owner) []byte { return []byte(o.Key()) }
 
 func parseOwner(key []byte) (bundle.Owner, error) {
 	parts := strings.Split(string(key), "\x00")
