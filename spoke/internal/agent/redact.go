@@ -40,7 +40,7 @@ func (r *redactors) learn(d manifest.Digest, p *decrypt.Plaintext) {
 	}
 	fresh := p.Redactor()
 	if r.size+fresh.Size() > maxKnown {
-		fresh = decrypt.Overfull()
+		fresh = decrypt.HideAll()
 	}
 	r.files[d] = fresh
 	r.size += fresh.Size()
@@ -65,7 +65,7 @@ func (r *redactors) others(files []manifest.Digest) []*decrypt.Redactor {
 	defer r.mu.Unlock()
 	var others []*decrypt.Redactor
 	for d, file := range r.files {
-		if !file.IsOverfull() && !slices.Contains(files, d) {
+		if !file.HidesAll() && !slices.Contains(files, d) {
 			others = append(others, file)
 		}
 	}

@@ -99,7 +99,7 @@ func TestRotatedValue(t *testing.T) {
 func TestOtherApplication(t *testing.T) {
 	a := New(Config{})
 	file, large := manifest.DigestOf([]byte("file")), manifest.DigestOf([]byte("large"))
-	a.redactors.files[file], a.redactors.files[large] = redactorOf(t, canary), decrypt.Overfull()
+	a.redactors.files[file], a.redactors.files[large] = redactorOf(t, canary), decrypt.HideAll()
 	a.noteSealed(map[bundle.Owner]*bundle.Application{
 		owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, owner("b"): {}, owner("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
 	})

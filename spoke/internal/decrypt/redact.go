@@ -13,8 +13,8 @@ import (
 
 const (
 	redacted = "[redacted]"
-	// overfull is what is left of a text when there is too much to be hidden.
-	overfull = "[redacted: the application holds too many sealed values to tell them from other text]"
+	// tooMuchHidden is what is left of a text when there is too much to be hidden.
+	tooMuchHidden = "[redacted: the application holds too many sealed values to tell them from other text]"
 	// shortest is the length, in bytes, below which a value is too common to be hidden.
 	shortest = 3
 	// run is the length of a piece of a longer value that is hidden wherever it shows up, however the value was cut,
@@ -40,8 +40,8 @@ func (r *Redactor) String() string { return "[redactor]" }
 // GoString hides the hashes from fmt.
 func (r *Redactor) GoString() string { return r.String() }
 
-// Overfull returns a Redactor that leaves nothing of a text.
-func Overfull() *Redactor { return &Redactor{full: true} }
+// HideAll returns a Redactor that leaves nothing of a text.
+func HideAll() *Redactor { return &Redactor{full: true} }
 
 // Size returns how many bytes of memory the Redactor takes.
 func (r *Redactor) Size() int {
@@ -122,7 +122,7 @@ func Redact(s string, by ...*Redactor) string {
 	hidden := make([]bool, len(s))
 	for _, r := range by {
 		if r.full && s != "" {
-			return overfull
+			return tooMuchHidden
 		}
 	}
 	text := lower(s)
@@ -132,8 +132,8 @@ func Redact(s string, by ...*Redactor) string {
 	return blank(s, hidden)
 }
 
-// IsOverfull reports whether the Redactor leaves nothing of a text.
-func (r *Redactor) IsOverfull() bool { return r.full }
+// HidesAll reports whether the Redactor leaves nothing of a text.
+func (r *Redactor) HidesAll() bool { return r.full }
 
 // known returns the hashes of pieces of so many bytes.
 func (r *Redactor) known(length int) []uint64 {

@@ -84,7 +84,7 @@ func TestRedact_full(t *testing.T) {
 	for i := 0; b.Len() < maxPieces; i++ {
 		fmt.Fprintf(&b, "%x,", i*i)
 	}
-	if got := Redact("anything", redactorOf(b.String())); got != overfull {
+	if got := Redact("anything", redactorOf(b.String())); got != tooMuchHidden {
 		t.Errorf("%q", got)
 	}
 	if got := Redact("", redactorOf(b.String())); got != "" {
