@@ -21,10 +21,10 @@ import (
 // admitted returns nil when the cluster exists, is not blocked, and the caller's certificate is of its registration;
 // PERMISSION_DENIED otherwise. Operators see, now and then, that a certificate does not count any more.
 func (s *Server) admitted(tx *store.Tx, c caller) error {
-	if err := there(tx, c.cluster); err != nil {
+	if err := requireActiveCluster(tx, c.cluster); err != nil {
 		return err
 	}
-	err := counts(tx, c)
+	err := checkNotRevoked(tx, c)
 	if status.Code(err) == codes.PermissionDenied && s.quotas.warn(c.cluster, reasonRevoked, time.Now()) {
 		message := status.Convert(err).Message()
 		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address), telemetry.Reason(message))
@@ -33,9 +33,9 @@ func (s *Server) admitted(tx *store.Tx, c caller) error {
 	return err
 }
 
-// counts returns PERMISSION_DENIED for a certificate of another registration than the cluster's last. A cluster that an operator
-// removed, and added again, has none; one that left Git and came back still has its own.
-func counts(tx *store.Tx, c caller) error {
+// checkNotRevoked returns PERMISSION_DENIED for a certificate of another registration than the cluster's last. A cluster
+// that an operator removed, and added again, has none; one that left Git and came back still has its own.
+func checkNotRevoked(tx *store.Tx, c caller) error {
 	row, _, err := store.Spokes.Get(tx, c.cluster)
 	switch {
 	case err != nil:
@@ -51,8 +51,8 @@ func counts(tx *store.Tx, c caller) error {
 	return nil
 }
 
-// there returns nil when the cluster exists and is not blocked, and PERMISSION_DENIED otherwise.
-func there(tx *store.Tx, cluster string) error {
+// requireActiveCluster returns nil when the cluster exists and is not blocked, and PERMISSION_DENIED otherwise.
+func requireActiveCluster(tx *store.Tx, cluster string) error {
 	row, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
 	if err != nil {
 		return err

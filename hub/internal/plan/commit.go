@@ -151,7 +151,7 @@ func (c *writer) write(w *walked) error {
 	if w.cluster == "" {
 		return nil
 	}
-	if err := store.Repairs.Delete(c.tx, w.cluster); err != nil || w.overfull != nil {
+	if err := store.Repairs.Delete(c.tx, w.cluster); err != nil || w.bundleTooLarge != nil {
 		return err
 	}
 	for _, e := range w.entries {
@@ -214,7 +214,7 @@ func (c *writer) resources(w *walked) error {
 		}
 	}
 	for key, old := range w.rows {
-		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.overfull != nil { // the last plan stays, and what it was made of
+		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.bundleTooLarge != nil { // the last plan stays, and what it was made of
 			continue
 		}
 		w.written[key] = nil

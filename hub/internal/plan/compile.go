@@ -78,8 +78,8 @@ func (w *walked) compile(apps *compiler) (again bool) {
 	for _, app := range w.graph.Applications {
 		c, err := w.compileOne(app, apps)
 		if err != nil {
-			again = again || w.unfit[app.Key] == nil // one that is held already is not held better by another walk
-			w.unfit[app.Key] = err
+			again = again || w.tooLarge[app.Key] == nil // one that is held already is not held better by another walk
+			w.tooLarge[app.Key] = err
 			continue
 		}
 		w.entries = append(w.entries, c)

@@ -78,7 +78,7 @@ func (c *writer) cluster(w *walked) error {
 		f.Ready, f.Reason = false, reason
 		f.Message = fmt.Sprintf("Failed: %s%s", abbreviate(failed), also)
 	}
-	if w.overfull != nil { // without the number of bytes, which changes with every revision and would be news each time
+	if w.bundleTooLarge != nil { // without the number of bytes, which changes with every revision and would be news each time
 		f.Ready, f.Reason = false, reasonBundleTooLarge
 		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer Kustomizations render more. "+
 			"The cluster keeps its last bundle", count(len(w.entries), "application"))

@@ -35,10 +35,10 @@ type walked struct {
 	wordsUntil   time.Time                  // when the first of the words on removals is over that stand; zero: none stands
 	carriedOut   map[bundle.Owner]bool      // removals of the last plan that the spoke acknowledged
 	next         store.Plan                 // what the walk came to
-	// unfit are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
-	unfit map[api.Key]error
-	// overfull is why no bundle holds all entries; then the last plan stays.
-	overfull error
+	// tooLarge are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
+	tooLarge map[api.Key]error
+	// bundleTooLarge is why no bundle holds all entries; then the last plan stays.
+	bundleTooLarge error
 
 	mu        sync.Mutex // guards what renders at the same time write
 	renders   map[*rendering]bool
@@ -53,7 +53,7 @@ type walked struct {
 func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
 	w := &walked{
 		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*source.Artifact{},
-		written: map[api.Key]*store.Resource{}, unfit: map[api.Key]error{},
+		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 	}
 	if err := p.read(w); err != nil {
 		return nil, err
@@ -78,16 +78,16 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 			return nil, err
 		}
 	}
-	w.blameFleets()
+	w.attributeFindings()
 	if cluster != "" {
 		w.next = p.nextPlan(w)
-		w.overfull = bundle.FitsBundle(bundleOf(w.next))
+		w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next))
 	}
 	return w, nil
 }
 
-// blameFleets gives the Fleets what the walk found about their roots.
-func (w *walked) blameFleets() {
+// attributeFindings gives the Fleets what the walk found about their roots.
+func (w *walked) attributeFindings() {
 	for key, f := range w.graph.Findings {
 		if key.Kind == api.FleetKind && key.Cluster != w.cluster {
 			w.fleets[key.Name] = errors.New(f.Message)
@@ -237,7 +237,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 		revision := fetched.Artifact.Revision
 		return graph.Result{Revision: revision, Reason: reasonOf(err), Err: fmt.Errorf("build of %s: %w", revision, err)}
 	}
-	if err := w.unfit[work.Key]; err != nil {
+	if err := w.tooLarge[work.Key]; err != nil {
 		return graph.Result{Revision: fetched.Artifact.Revision, Reason: reasonOf(err), Err: err}
 	}
 	scope := api.ClusterGraph

@@ -48,7 +48,7 @@ func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (string
 	if err := checkToken(token, s.now()); err != nil {
 		return token.Cluster, err
 	}
-	if err := admitted(tx, token.Cluster); err != nil || !used {
+	if err := requireActiveCluster(tx, token.Cluster); err != nil || !used {
 		return token.Cluster, err
 	}
 	row, _, err := store.Spokes.Get(tx, token.Cluster)
@@ -76,8 +76,8 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // registrationOf names the registration that a join token is for, by the token's digest. A token is used once.
 func registrationOf(digest string) string { return shorten(digest) }
 
-// admitted returns errDenied unless the cluster exists and is not blocked.
-func admitted(tx *store.Tx, cluster string) error {
+// requireActiveCluster returns errDenied unless the cluster exists and is not blocked.
+func requireActiveCluster(tx *store.Tx, cluster string) error {
 	row, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	if !s.issuing.allow(caller.Name, time.Now()) {
 		return nil, errTooOften
 	}
-	if err := s.store.View(func(tx *store.Tx) error { return counts(tx, caller) }); err != nil {
+	if err := s.store.View(func(tx *store.Tx) error { return checkNotRevoked(tx, caller) }); err != nil {
 		return nil, s.refuseRenewal(caller.Name, err)
 	}
 	certificate, issued, err := s.issue(key, caller.Name, caller.Registration)
@@ -39,7 +39,7 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 		return nil, err
 	}
 	err = s.store.Update(func(tx *store.Tx) error {
-		if err := errors.Join(counts(tx, caller), checkClock(tx, caller, issued)); err != nil {
+		if err := errors.Join(checkNotRevoked(tx, caller), checkClock(tx, caller, issued)); err != nil {
 			return err
 		}
 		return s.note(tx, caller.Name, certificate, func(*store.Spoke) {})
@@ -52,10 +52,10 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	return &registrationv1.RenewResponse{Certificate: certificate}, nil
 }
 
-// counts returns errDenied unless the caller's cluster is admitted and has registered, and errRevoked if the caller's
-// certificate is of another registration. A cluster that an operator removed, and added again, has not registered.
-func counts(tx *store.Tx, caller identity.Caller) error {
-	if err := admitted(tx, caller.Name); err != nil {
+// checkNotRevoked returns errDenied unless the caller's cluster is active and has registered, and errRevoked if the
+// caller's certificate is of another registration. A cluster that an operator removed, and added again, has not registered.
+func checkNotRevoked(tx *store.Tx, caller identity.Caller) error {
+	if err := requireActiveCluster(tx, caller.Name); err != nil {
 		return err
 	}
 	row, _, err := store.Spokes.Get(tx, caller.Name)
