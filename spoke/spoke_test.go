@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/navefleet/nave/e2e/kubetest"
 	"github.com/navefleet/nave/shared/bundle"
@@ -488,9 +489,13 @@ func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	kept := keptInventories(t, admin)
+	if !strings.Contains(kept, `"n":"a"`) {
+		t.Errorf("the cluster keeps no inventory: %s", kept)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for name, text := range map[string]string{"state": string(state), "logs": logs.b.String(), "reports": fmt.Sprint(h.reports)} {
+	for name, text := range map[string]string{"state": string(state), "logs": logs.b.String(), "reports": fmt.Sprint(h.reports), "cluster's inventories": kept} {
 		if strings.Contains(text, canary) {
 			t.Errorf("the secret is in the %s", name)
 		}
@@ -498,6 +503,24 @@ func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
 	if !slices.Contains(h.reports["apps"].GetInventory(), "v1/ConfigMap shop/a") {
 		t.Errorf("inventory: %v", h.reports["apps"].GetInventory())
 	}
+}
+
+// keptInventories returns the ConfigMaps in which the spoke keeps what it owns, as one text.
+func keptInventories(t *testing.T, c *kubetest.Cluster) string {
+	t.Helper()
+	r, err := c.Resource("ConfigMap", "nave-system")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := r.List(t.Context(), metav1.ListOptions{LabelSelector: "fleet.nave.io/inventory"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, o := range list.Items {
+		fmt.Fprintln(&text, o.Object)
+	}
+	return text.String()
 }
 
 func get(t *testing.T, s *spoke.Spoke, path string) string {
