@@ -16,11 +16,8 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
-
-// reasonRemovalHeld is the spoke's word for an application that it keeps although no bundle lists it, or whose removal takes
-// too much along.
-const reasonRemovalHeld = "RemovalHeld"
 
 // reasonRemovalConfirmed is the reason of the event that says what an operator let go.
 const reasonRemovalConfirmed = "RemovalConfirmed"
@@ -141,7 +138,7 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 		if only != nil && key != *only {
 			return nil
 		}
-		if report.Reason == reasonRemovalHeld && !planned[key] {
+		if report.Reason == reporting.RemovalHeld && !planned[key] {
 			i.gone[key] = true
 			i.sizes[key] = int(report.Current + report.InProgress + report.Failed)
 		}

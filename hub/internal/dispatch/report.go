@@ -17,16 +17,13 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // Limits of a report, beyond the size of a message. Lists that are too long are refused; texts are cut.
 const (
 	maxApplications = 2000     // rows of one cluster
 	maxReported     = 16 << 20 // bytes of these rows, as they are stored
-	maxObjects      = 20
-	maxHeld         = 100 // objects of a held prune
-	maxInventory    = 5000
-	maxReportEvents = 100
 	maxMessage      = 8 << 10
 	maxWord         = 256
 	maxName         = 512
@@ -101,8 +98,8 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 	if n := len(r.Applications) + len(r.Removed); n > maxApplications {
 		return nil, invalid("%d applications: at most %d", n, maxApplications)
 	}
-	if n := len(r.Events); n > maxReportEvents {
-		return nil, invalid("%d events: at most %d", n, maxReportEvents)
+	if n := len(r.Events); n > reporting.MaxEvents {
+		return nil, invalid("%d events: at most %d", n, reporting.MaxEvents)
 	}
 	c := &checkedReport{full: r.Full, rows: make(map[string]store.Report, len(r.Applications)), size: proto.Size(r)}
 	for _, a := range r.Applications {
@@ -183,14 +180,14 @@ func checkFields(a *spokev1.ApplicationReport) error {
 	if !slices.Contains([]string{"True", "False", "Unknown", ""}, a.Ready) {
 		return fmt.Errorf("ready is %q", clean(a.Ready, maxWord))
 	}
-	if len(a.Objects) > maxObjects || slices.Contains(a.Objects, nil) {
-		return fmt.Errorf("%d objects: at most %d", len(a.Objects), maxObjects)
+	if len(a.Objects) > reporting.MaxObjects || slices.Contains(a.Objects, nil) {
+		return fmt.Errorf("%d objects: at most %d", len(a.Objects), reporting.MaxObjects)
 	}
-	if held := a.GetHeldPrune().GetObjects(); len(held) > maxHeld || slices.Contains(held, nil) {
-		return fmt.Errorf("%d objects of a held prune: at most %d", len(held), maxHeld)
+	if held := a.GetHeldPrune().GetObjects(); len(held) > reporting.MaxHeld || slices.Contains(held, nil) {
+		return fmt.Errorf("%d objects of a held prune: at most %d", len(held), reporting.MaxHeld)
 	}
-	if len(a.Inventory) > maxInventory {
-		return fmt.Errorf("%d objects in the inventory: at most %d", len(a.Inventory), maxInventory)
+	if len(a.Inventory) > reporting.MaxInventory {
+		return fmt.Errorf("%d objects in the inventory: at most %d", len(a.Inventory), reporting.MaxInventory)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 func report(name, message string) *spokev1.ApplicationReport {
@@ -129,7 +130,7 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 	for name, m := range map[string]*spokev1.ReportRequest{
 		"applications":    {Applications: make([]*spokev1.ApplicationReport, maxApplications+1)},
 		"a nil":           {Applications: make([]*spokev1.ApplicationReport, 1)},
-		"events":          {Events: make([]*spokev1.Event, maxReportEvents+1)},
+		"events":          {Events: make([]*spokev1.Event, reporting.MaxEvents+1)},
 		"removed":         {Removed: []string{"Kustomization/x"}},
 		"slash in a name": app(func(a *spokev1.ApplicationReport) { a.Name = "a/b" }),
 		"no name":         app(func(a *spokev1.ApplicationReport) { a.Name = "" }),
@@ -137,16 +138,16 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 		"namespace":       app(func(a *spokev1.ApplicationReport) { a.Namespace = "a\nb" }),
 		"ready":           app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
 		"digest":          app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
-		"objects":         app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, maxObjects+1) }),
+		"objects":         app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, reporting.MaxObjects+1) }),
 		"a nil object":    app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
 		"held objects": app(func(a *spokev1.ApplicationReport) {
-			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*spokev1.ObjectIdentity{{}}, maxHeld+1)}
+			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*spokev1.ObjectIdentity{{}}, reporting.MaxHeld+1)}
 		}),
 		"a nil held object": app(func(a *spokev1.ApplicationReport) {
 			a.HeldPrune = &spokev1.HeldPrune{Objects: make([]*spokev1.ObjectIdentity, 1)}
 		}),
 		"held digest":      app(func(a *spokev1.ApplicationReport) { a.HeldPrune = &spokev1.HeldPrune{Digest: []byte{1}} }),
-		"inventory":        app(func(a *spokev1.ApplicationReport) { a.Inventory = many(maxInventory + 1) }),
+		"inventory":        app(func(a *spokev1.ApplicationReport) { a.Inventory = many(reporting.MaxInventory + 1) }),
 		"an event's names": {Events: []*spokev1.Event{{Kind: "Pod", Name: "a/b"}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // maxDepth bounds a tree, whatever the owners of objects say.
@@ -103,7 +104,7 @@ func inventoryNodes(f Facts) []*adminv1.TreeNode {
 	for _, o := range r.Objects {
 		unwell[o.Object] = &adminv1.TreeNode{Object: o.Object, Status: o.Status, Message: o.Message}
 	}
-	told := len(r.Objects) < maxUnwell
+	told := len(r.Objects) < reporting.MaxObjects // with that many there may be more, of which nothing is known
 	var nodes []*adminv1.TreeNode
 	for _, line := range r.Inventory {
 		o, ok := parseInventory(line)
@@ -122,10 +123,6 @@ func inventoryNodes(f Facts) []*adminv1.TreeNode {
 	}
 	return append(nodes, rest(unwell)...)
 }
-
-// maxUnwell is how many objects that are not well a spoke names. When it names that many there may be more, and nothing
-// is known of those it does not name.
-const maxUnwell = 20
 
 // rest are objects that are not well and not in the inventory: those the cluster refused.
 func rest(unwell map[string]*adminv1.TreeNode) []*adminv1.TreeNode {

@@ -12,6 +12,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/apply"
@@ -248,7 +249,7 @@ func (a *Agent) observe() {
 		}
 	}
 	for owner, drift := range drifted {
-		a.take(observed{now: now, owner: owner, drift: drift, health: a.Index.Summarize(owner, maxUnwell)})
+		a.take(observed{now: now, owner: owner, drift: drift, health: a.Index.Summarize(owner, reporting.MaxObjects)})
 	}
 }
 

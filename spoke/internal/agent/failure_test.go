@@ -7,6 +7,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
@@ -22,7 +23,7 @@ func TestHeldPruneReport(t *testing.T) {
 	a := New(Config{})
 	a.inventories[owner("a")] = v
 	got := a.wireReport(Report{Owner: owner("a"), Held: held}).HeldPrune
-	if got.GetTotal() != 150 || len(got.GetObjects()) != maxHeld || string(got.GetDigest()) != string(held.Digest[:]) {
+	if got.GetTotal() != 150 || len(got.GetObjects()) != reporting.MaxHeld || string(got.GetDigest()) != string(held.Digest[:]) {
 		t.Errorf("%d of %d objects, digest %x", len(got.GetObjects()), got.GetTotal(), got.GetDigest())
 	}
 	if o := got.GetObjects()[1]; o.GetVersion() != "v1" || o.GetName() != "1" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
@@ -49,7 +50,7 @@ func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Co
 		}
 		guard = cmp.Or(guard, fmt.Errorf("removal held: it came with more than may be deleted unconfirmed; "+
 			"bring it back in Git, or run: nave confirm cluster %s", m.cluster))
-		return withheld, Condition{Status: "False", Reason: reasonRemovalHeld, Message: guard.Error()}
+		return withheld, Condition{Status: "False", Reason: reporting.RemovalHeld, Message: guard.Error()}
 	case removed:
 		return leaving, Condition{}
 	case slices.Contains(b.Pending, n.entry.Owner):
@@ -58,7 +59,7 @@ func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Co
 		return unlisted, Condition{Status: "Unknown", Reason: reasonPending, Message: "the hub does not know yet whether it belongs here, " +
 			"because something that may give it could not be rendered; what runs stays as it is"}
 	}
-	return unlisted, Condition{Status: "False", Reason: reasonRemovalHeld, Message: "not in the bundle, and not removed by the hub, " +
+	return unlisted, Condition{Status: "False", Reason: reporting.RemovalHeld, Message: "not in the bundle, and not removed by the hub, " +
 		"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " + m.cluster}
 }
 

@@ -140,11 +140,8 @@ const (
 	reasonSuspended  = "Suspended"
 )
 
-// The reasons of applications that are not in the bundle. Flux has no words for them.
-const (
-	reasonRemovalHeld = "RemovalHeld"
-	reasonPending     = "Pending"
-)
+// reasonPending, beside reporting.RemovalHeld, is of applications that are not in the bundle. Flux has no words for them.
+const reasonPending = "Pending"
 
 // Report is what the hub is told of one application.
 type Report struct {

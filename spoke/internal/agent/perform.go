@@ -13,6 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
@@ -22,8 +23,6 @@ import (
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
-
-const maxUnwell = 20 // objects of one application in a report
 
 // perform does what the model decided. What takes time runs beside the loop.
 func (a *Agent) perform(act action) {
@@ -189,7 +188,7 @@ func (a *Agent) applyResult(act start, changes *apply.ChangeSet, err error) appl
 	if changes != nil {
 		in.repaired = len(repaired(changes))
 	}
-	in.health = a.Index.Summarize(act.owner, maxUnwell)
+	in.health = a.Index.Summarize(act.owner, reporting.MaxObjects)
 	return in
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -85,7 +86,7 @@ func (a *Agent) restoreInventories(in restored) error {
 		a.Ledger.Save(v)
 		a.Kubernetes.Warm(v.Mappings()...)
 		a.Index.Put(v)
-		in.health[owner] = a.Index.Summarize(owner, maxUnwell)
+		in.health[owner] = a.Index.Summarize(owner, reporting.MaxObjects)
 		in.unclean[owner] = unclean(v)
 		return nil
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
@@ -344,8 +345,8 @@ func (n *node) lastApplied() LastApplied {
 func turn(was Condition, r Report) []action {
 	switch {
 	case r.Ready.Reason == was.Reason:
-	case r.Ready.Reason == reasonRemovalHeld:
-		return []action{event{owner: r.Owner, warning: true, reason: reasonRemovalHeld, message: r.Ready.Message}}
+	case r.Ready.Reason == reporting.RemovalHeld:
+		return []action{event{owner: r.Owner, warning: true, reason: reporting.RemovalHeld, message: r.Ready.Message}}
 	case r.Ready.Reason == reasonHealth:
 		return []action{event{owner: r.Owner, warning: true, reason: reasonHealth, message: r.Ready.Message}}
 	case was.Reason == reasonHealth && r.Ready.Status == "True":

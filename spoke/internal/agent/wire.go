@@ -7,16 +7,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
-)
-
-const (
-	maxInventory = 5000 // lines of one report
-	maxHeld      = 100  // objects of a held prune
 )
 
 // tell reports an application. If a message was left out because it may quote a sealed value, it learns these.
@@ -37,7 +33,7 @@ func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 		Digest: r.Entry.Digest[:], Revision: r.Entry.Revision,
 		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: d.text(r.Ready.Message), Since: timestamppb.New(r.Ready.Since),
 		Current: uint32(r.Health.Current), InProgress: uint32(r.Health.InProgress), Failed: uint32(r.Health.Failed),
-		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: a.owned(r.Owner).Strings(maxInventory),
+		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: a.owned(r.Owner).Strings(reporting.MaxInventory),
 	}
 	if !r.Applied.Digest.IsZero() {
 		w.AppliedDigest, w.AppliedRevision = r.Applied.Digest[:], r.Applied.Revision
@@ -59,7 +55,7 @@ func (a *Agent) wireHeld(r Report) *spokev1.HeldPrune {
 	}
 	w := &spokev1.HeldPrune{Digest: r.Held.Digest[:], Total: uint32(len(r.Held.Objects))}
 	owned := a.owned(r.Owner)
-	for _, id := range r.Held.Objects[:min(len(r.Held.Objects), maxHeld)] {
+	for _, id := range r.Held.Objects[:min(len(r.Held.Objects), reporting.MaxHeld)] {
 		w.Objects = append(w.Objects, &spokev1.ObjectIdentity{
 			Group: id.Group, Version: owned.Identity(id).Version, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name,
 		})

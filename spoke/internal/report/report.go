@@ -16,22 +16,20 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 const (
-	maxEvents    = 100
-	maxObjects   = 20        // of one application
-	maxInventory = 5000      // lines of one application
-	maxText      = 2 << 10   // bytes of one message
-	maxReport    = 450 << 10 // bytes about one application
-	maxRequest   = 128 << 10 // bytes of one message beyond its first application: 16 s over 64 kbit/s; the wire takes 1 MiB
-	maxTotal     = 10 << 20  // bytes about all applications; the hub keeps 16 MiB of a cluster, a third more than is sent
-	gather       = 20 * time.Millisecond
-	firstRetry   = time.Second
-	maxRetry     = 30 * time.Second
+	maxText    = 2 << 10   // bytes of one message
+	maxReport  = 450 << 10 // bytes about one application
+	maxRequest = 128 << 10 // bytes of one message beyond its first application: 16 s over 64 kbit/s; the wire takes 1 MiB
+	maxTotal   = 10 << 20  // bytes about all applications; the hub keeps 16 MiB of a cluster, a third more than is sent
+	gather     = 20 * time.Millisecond
+	firstRetry = time.Second
+	maxRetry   = 30 * time.Second
 )
 
 // Sender is the session.
@@ -92,7 +90,7 @@ func (r *Reporter) Event(e *spokev1.Event) {
 	e.Message = cut(e.Message)
 	r.mu.Lock()
 	r.events = append(r.events, e)
-	if extra := len(r.events) - maxEvents; extra > 0 {
+	if extra := len(r.events) - reporting.MaxEvents; extra > 0 {
 		r.events = slices.Delete(r.events, 0, extra)
 	}
 	r.mu.Unlock()
@@ -218,7 +216,7 @@ func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 		r.full = r.connected && (r.full || request.Full)
 		r.events = append(request.Events, r.events...)
 	}
-	if extra := len(r.events) - maxEvents; extra > 0 {
+	if extra := len(r.events) - reporting.MaxEvents; extra > 0 {
 		r.events = slices.Delete(r.events, 0, extra)
 	}
 }
@@ -247,11 +245,11 @@ func (b batch) split() []*spokev1.ReportRequest {
 // trim keeps a report below the limit of a message, whatever is in it.
 func trim(a *spokev1.ApplicationReport) {
 	a.Message, a.Reason = cut(a.Message), cut(a.Reason)
-	a.Objects = a.Objects[:min(len(a.Objects), maxObjects)]
+	a.Objects = a.Objects[:min(len(a.Objects), reporting.MaxObjects)]
 	for _, o := range a.Objects {
 		o.Object, o.Message = cut(o.Object), cut(o.Message)
 	}
-	a.Inventory = a.Inventory[:min(len(a.Inventory), maxInventory)]
+	a.Inventory = a.Inventory[:min(len(a.Inventory), reporting.MaxInventory)]
 	size := proto.Size(a)
 	for size > maxReport && len(a.Inventory) > 0 {
 		a.Inventory = a.Inventory[:len(a.Inventory)/2]

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -203,7 +204,7 @@ func TestTotal(t *testing.T) {
 	r := New(&wire{}, telemetry.Discard())
 	large := func(i int) *spokev1.ApplicationReport {
 		a := app(fmt.Sprint("app-", i), "x")
-		for range maxInventory {
+		for range reporting.MaxInventory {
 			a.Inventory = append(a.Inventory, strings.Repeat("y", 70))
 		}
 		return a
@@ -258,7 +259,7 @@ func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
 			}
 			for _, a := range m.GetApplications() {
 				seen[a.GetName()] = true
-				if !utf8.ValidString(a.GetMessage()) || len(a.GetObjects()) > maxObjects || len(a.GetInventory()) > maxInventory {
+				if !utf8.ValidString(a.GetMessage()) || len(a.GetObjects()) > reporting.MaxObjects || len(a.GetInventory()) > reporting.MaxInventory {
 					t.Fatalf("%s is not cut well", a.GetName())
 				}
 			}
@@ -277,7 +278,7 @@ func TestEventsDoNotPileUp(t *testing.T) {
 		r.Connected(true)
 		step()
 		events := w.sent[0].GetEvents()
-		if len(events) != maxEvents || events[maxEvents-1].GetReason() != "999" {
+		if len(events) != reporting.MaxEvents || events[reporting.MaxEvents-1].GetReason() != "999" {
 			t.Errorf("%d events, the last %s", len(events), events[len(events)-1].GetReason())
 		}
 	})
