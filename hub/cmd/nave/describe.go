@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func printHead(out io.Writer, key *adminv1.ObjectKey, object map[string]any) {
 			fmt.Fprintf(out, "%-11s %s\n", line[0], oneLine(line[1]))
 		}
 	}
-	fmt.Fprintf(out, "Labels:     %s\n", oneLine(labels(row{object: object})))
+	fmt.Fprintf(out, "Labels:     %s\n", cmp.Or(oneLine(labels(row{object: object})), "none"))
 }
 
 func printConditions(out io.Writer, object map[string]any) error {

@@ -35,10 +35,11 @@ var advices = map[string]string{
 	"AuthenticationFailed":   "Check the Secret that spec.secretRef names",
 	"StorageOperationFailed": "See to the room on the disk of the hub and to the rights on its data folder",
 	// of the spoke
-	"DependencyNotReady":   "See to what it depends on first",
-	"HealthCheckFailed":    "Look at the named objects in the cluster",
-	"ReconciliationFailed": "Look at the named objects: the cluster's API server refused them",
-	"DecryptionFailed":     "Give the cluster the Secret with the key that the file was encrypted for, or encrypt the file for its key too",
-	"PruneHeld":            "Bring the objects back in Git, or let them go: nave confirm kustomization",
-	"PruneFailed":          "Look at the named objects: the cluster does not let them go",
+	"DependencyNotReady": "See to what it depends on first",
+	"HealthCheckFailed":  "Look at the named objects in the cluster",
+	"ReconciliationFailed": "Look at the named objects: the cluster's API server refused them. If they are forbidden: see whether the service account " +
+		"of the Kustomization exists, and what it may do",
+	"DecryptionFailed": "Give the cluster the Secret with the key that the file was encrypted for, or encrypt the file for its key too",
+	"PruneHeld":        "Bring the objects back in Git, or let them go: nave confirm kustomization",
+	"PruneFailed":      "Look at the named objects: the cluster does not let them go",
 }

@@ -127,7 +127,8 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	case o.Status == "Refused" && (reason == "DecryptionFailed" || reason == "PruneFailed"):
 		advice = advices[reason]
 	case o.Status == "Refused":
-		advice = "The cluster's API server does not take the object as it is in Git: correct it there, or give the spoke the rights it lacks"
+		advice = "The cluster's API server does not take the object as it is in Git: correct it there; " +
+			"if it is forbidden, see whether the service account of the Kustomization exists, and give it (or the spoke) the rights it lacks"
 	}
 	return &adminv1.Explanation{
 		Object: keyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
