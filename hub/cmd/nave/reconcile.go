@@ -22,23 +22,30 @@ func newReconcileCommand(s *session) *cobra.Command {
 		Short:   "Look at an object now, and wait for the outcome",
 		Example: "  nave reconcile source git fleet\n  nave reconcile kustomization apps --cluster prod-eu-1 --with-source",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
-			defer cancel()
+		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			answer, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: withSource})
 			if err != nil {
 				return elsewhere(ctx, client, key, err)
 			}
-			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, !w.wanted())
+			return waitHandled(ctx, out, client, key, answer, !w.wanted())
 		}),
 	}
 	cmd.Flags().BoolVar(&withSource, "with-source", false, "fetch the object's source first")
 	w.addFlags(cmd)
 	return cmd
+}
+
+// runKey is run for a command about one object. The context ends after --timeout.
+func (s *session) runKey(do func(context.Context, io.Writer, adminv1.AdminServiceClient, *adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
+	return s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+		key, err := s.key(args)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+		defer cancel()
+		return do(ctx, cmd.OutOrStdout(), client, key)
+	})
 }
 
 // waiting is whether a command waits for the outcome.

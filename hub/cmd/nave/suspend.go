@@ -24,18 +24,12 @@ A Kustomization is neither applied nor repaired, a source is not fetched. A Flee
 leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless --stop-repair is given.`,
 		Example: "  nave suspend kustomization apps --cluster prod-eu-1\n  nave suspend cluster prod-eu-1 --stop-repair",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
-			defer cancel()
+		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			answer, err := client.Suspend(ctx, &adminv1.SuspendRequest{Key: key, StopRepair: stopRepair})
 			if err != nil {
 				return elsewhere(ctx, client, key, err)
 			}
-			return suspendedNow(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
+			return suspendedNow(ctx, out, client, key, answer, w.wanted())
 		}),
 	}
 	w.addFlags(cmd)
@@ -79,18 +73,12 @@ func newResumeCommand(s *session) *cobra.Command {
 		Use:   "resume KIND NAME",
 		Short: "End a suspension, and wait for the outcome",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
-			defer cancel()
+		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			answer, err := client.Resume(ctx, &adminv1.ResumeRequest{Key: key})
 			if err != nil {
 				return elsewhere(ctx, client, key, err)
 			}
-			return resumed(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
+			return resumed(ctx, out, client, key, answer, w.wanted())
 		}),
 	}
 	w.addFlags(cmd)
@@ -114,6 +102,6 @@ func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClie
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "✔ %s: %s\n", show(key), message)
+	fmt.Fprintf(out, "✔ %s: %s\n", show(key), indent(message))
 	return nil
 }
