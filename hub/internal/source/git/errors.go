@@ -16,7 +16,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
-	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -49,12 +48,6 @@ var (
 	ErrStorage = errors.New("the hub's storage failed")
 )
 
-// sentinels are all of these, in the order in which an error is asked for them.
-var sentinels = []error{
-	ErrLimit, dial.ErrDenied, ErrRequest, ErrAuthentication, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout,
-	ErrTree, ErrStorage, ErrProtocol, ErrUnreachable,
-}
-
 // errCache says that the cache repository does not hold what it should. It never leaves the package: the cache is
 // thrown away and filled again.
 var errCache = errors.New("the cache is incomplete")
@@ -79,7 +72,7 @@ func classify(err error) error {
 	if errors.As(err, &transport) { // it names the URL, with what is secret in it
 		err, otherwise = transport.Err, ErrUnreachable
 	}
-	for _, known := range sentinels {
+	for _, known := range Reasons {
 		if errors.Is(err, known) {
 			return err
 		}

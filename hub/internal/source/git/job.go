@@ -37,7 +37,7 @@ type Result struct {
 	Written  bool // the artifact was written by this job, and not found
 }
 
-// Reasons are the errors of Run by names that another process can send.
+// Reasons are all errors of Run, by names that another process can send.
 var Reasons = map[string]error{
 	"limit": ErrLimit, "denied": dial.ErrDenied, "request": ErrRequest, "authentication": ErrAuthentication,
 	"untrusted": ErrUntrusted, "repository": ErrRepositoryNotFound, "reference": ErrReferenceNotFound,

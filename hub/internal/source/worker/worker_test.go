@@ -3,11 +3,13 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,10 +156,15 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestReasons wants every error of a fetch to cross the pipe; ErrWorker is of this side.
 func TestReasons(t *testing.T) {
-	for name, reason := range git.Reasons {
-		if reason == nil {
-			t.Errorf("%s is no error", name)
+	sent := slices.Collect(maps.Values(git.Reasons))
+	for _, reason := range []error{
+		git.ErrRequest, git.ErrAuthentication, git.ErrUntrusted, git.ErrRepositoryNotFound, git.ErrReferenceNotFound, git.ErrUnreachable,
+		git.ErrTimeout, git.ErrProtocol, git.ErrLimit, git.ErrTree, git.ErrStorage, dial.ErrDenied,
+	} {
+		if !slices.Contains(sent, reason) {
+			t.Errorf("%q is not sent", reason)
 		}
 	}
 }
