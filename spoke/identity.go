@@ -112,23 +112,36 @@ func readKept(entries map[string][]byte) (k kept, err error) {
 	return k, err
 }
 
-// settle returns the settings that the spoke works with: those it is given, or, while these are of a cluster that it must
-// not become, those of the cluster that it is; then the error says so.
-func (k kept) settle(given settings) (settings, error) {
-	if !k.known {
-		return given, nil
-	}
-	confused := session.Confuses(k.id, given.id(), given.Replaces)
-	if confused == nil {
-		return given, nil
-	}
-	s := given
-	if k.settings != nil {
-		s = *k.settings
-	}
-	s.Cluster, s.TrustDomain, s.Replaces, s.Policy = k.id.Name, k.id.TrustDomain, "", given.Policy
-	return s, confused
+// role is who a spoke is, and who it is to be.
+type role struct {
+	settings          // it works with these
+	next     settings // it registers with these, to work with them then; equal to settings when there is nothing to do
+	confused error    // why it works with other settings than it was given
 }
+
+// settle decides by what is kept and what is given. A spoke that has an identity keeps it, with its settings, until it has
+// the one that it is to have; while the settings are of a cluster that it must not become, it keeps it for good.
+func (k kept) settle(given settings) role {
+	r := role{settings: given, next: given}
+	if !k.known || k.id == given.id() {
+		return r
+	}
+	r.confused = session.Confuses(k.id, given.id(), given.Replaces)
+	if r.confused == nil && k.settings == nil {
+		return r // of an earlier version: nothing to go on with
+	}
+	if k.settings != nil {
+		r.settings = *k.settings
+	}
+	r.Cluster, r.TrustDomain, r.Replaces, r.Policy = k.id.Name, k.id.TrustDomain, "", given.Policy
+	if r.confused != nil {
+		r.next = r.settings
+	}
+	return r
+}
+
+// moves reports whether the spoke is to become another one.
+func (r role) moves() bool { return r.next != r.settings }
 
 // kubernetesVersion asks the cluster for its version, for the hub to know; empty when it does not answer.
 func (s *Spoke) kubernetesVersion(ctx context.Context) string {

@@ -98,30 +98,41 @@ func TestMarker(t *testing.T) {
 	})
 }
 
-// TestSettle decides who a spoke is, where the cluster keeps nothing but the certificate.
+// TestSettle decides who a spoke is.
 func TestSettle(t *testing.T) {
-	prod := settings{Hub: "hub:7443", Cluster: "prod", TrustDomain: "one", SigningKeys: "keys"}
 	id := func(domain, name string) identity.ID {
 		return identity.ID{TrustDomain: domain, Role: identity.Cluster, Name: name}
 	}
+	is := func(domain, name string) kept {
+		return kept{known: true, id: id(domain, name), settings: &settings{Hub: domain + ":7443", Cluster: name, TrustDomain: domain}}
+	}
+	bare := func(domain, name string) kept { return kept{known: true, id: id(domain, name)} } // of an earlier version
+	prod := settings{Hub: "one:7443", Cluster: "prod", TrustDomain: "one", Policy: "policy"}
+	told := func(old string) settings { s := prod; s.Replaces = old; return s }
 	for name, tt := range map[string]struct {
-		kept    kept
-		given   settings
-		want    identity.ID
-		refused bool
+		kept     kept
+		given    settings
+		hub      string
+		is, next identity.ID
+		confused bool
 	}{
-		"new":           {kept{}, prod, id("one", "prod"), false},
-		"same":          {kept{known: true, id: id("one", "prod")}, prod, id("one", "prod"), false},
-		"moved":         {kept{known: true, id: id("two", "prod")}, prod, id("one", "prod"), false},
-		"other":         {kept{known: true, id: id("one", "dev")}, prod, id("one", "dev"), true},
-		"other_hub_too": {kept{known: true, id: id("two", "dev")}, prod, id("two", "dev"), true},
-		"told":          {kept{known: true, id: id("two", "dev")}, settings{Cluster: "prod", TrustDomain: "one", Replaces: "dev"}, id("one", "prod"), false},
-		"told_of_third": {kept{known: true, id: id("one", "dev")}, settings{Cluster: "prod", TrustDomain: "one", Replaces: "qa"}, id("one", "dev"), true},
+		"new":           {kept{}, prod, "one:7443", id("one", "prod"), id("one", "prod"), false},
+		"same":          {is("one", "prod"), prod, "one:7443", id("one", "prod"), id("one", "prod"), false},
+		"moves":         {is("two", "prod"), prod, "two:7443", id("two", "prod"), id("one", "prod"), false},
+		"moves_bare":    {bare("two", "prod"), prod, "one:7443", id("one", "prod"), id("one", "prod"), false},
+		"other":         {is("one", "dev"), prod, "one:7443", id("one", "dev"), id("one", "dev"), true},
+		"other_bare":    {bare("one", "dev"), prod, "one:7443", id("one", "dev"), id("one", "dev"), true},
+		"other_hub_too": {is("two", "dev"), prod, "two:7443", id("two", "dev"), id("two", "dev"), true},
+		"told":          {is("two", "dev"), told("dev"), "two:7443", id("two", "dev"), id("one", "prod"), false},
+		"told_of_third": {is("one", "dev"), told("qa"), "one:7443", id("one", "dev"), id("one", "dev"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := tt.kept.settle(tt.given)
-			if got.id() != tt.want || (err != nil) != tt.refused {
-				t.Errorf("it is %s, %v; want %s", got.id(), err, tt.want)
+			got := tt.kept.settle(tt.given)
+			if got.id() != tt.is || got.next.id() != tt.next || got.Hub != tt.hub || (got.confused != nil) != tt.confused {
+				t.Errorf("it is %s at %s, to be %s, %v; want %s at %s, to be %s", got.id(), got.Hub, got.next.id(), got.confused, tt.is, tt.hub, tt.next)
+			}
+			if got.moves() != (tt.is != tt.next) || got.Policy != "policy" {
+				t.Errorf("it moves: %v, with policy %q", got.moves(), got.Policy)
 			}
 		})
 	}

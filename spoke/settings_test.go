@@ -2,6 +2,7 @@ package spoke_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -84,7 +85,7 @@ func (r *rig) join(h *hub, cluster, token, replaces string) {
 		r.t.Fatal(err)
 	}
 	h.mu.Lock()
-	h.tokens[token] = cluster
+	h.tokens[token] = cmp.Or(h.tokens[token], cluster)
 	h.mu.Unlock()
 	r.write(map[string]string{
 		"hub": h.address + "\n", "cluster": cluster, "trust-domain": h.authority.TrustDomain(), "ca-pin": h.authority.Pin(),
@@ -321,6 +322,28 @@ func TestMovedHub(t *testing.T) {
 		t.Errorf("the hub hears that bundle %d was seen, want 5", got)
 	}
 	r.offer(first, "prod", 6, "first 6")
+	r.awaitReady("ok")
+}
+
+// TestMovedHub_refused moves a cluster to a hub that does not take it: it stays with its own until the other one does.
+func TestMovedHub_refused(t *testing.T) {
+	first, second, r := newHub(t), newHub(t), newRig(t)
+	r.join(first, "prod", "token-1", "")
+	r.start()
+	r.offer(first, "prod", 1, "one")
+	r.await("its settings are kept", func() bool {
+		return r.api.get("secrets", "nave-system", spoke.IdentitySecret, "settings.json") != ""
+	})
+	second.tokens["token-2"] = refused
+	r.join(second, "prod", "token-2", "")
+	r.awaitReady("is to become " + second.id(identity.Cluster, "prod").String())
+	r.awaitReady("the join token is not valid")
+	r.offer(first, "prod", 2, "two")
+	if len(first.spent) != 1 {
+		t.Errorf("its own hub was shown %v", first.spent)
+	}
+	r.join(second, "prod", "token-3", "")
+	r.offer(second, "prod", 1, "of the second")
 	r.awaitReady("ok")
 }
 

@@ -95,10 +95,9 @@ type Spoke struct {
 	listener net.Listener
 	http     *http.Server
 
-	confused error                  // why the settings are not those that it was given; of Run's goroutine until parts is set
-	parts    atomic.Pointer[parts]  // nil until what the cluster keeps was read
-	awaits   atomic.Pointer[string] // what it waits for until then
-	refused  atomic.Pointer[string] // why changed settings are not used; empty: they are
+	parts   atomic.Pointer[parts]  // nil until what the cluster keeps was read
+	awaits  atomic.Pointer[string] // what it waits for until then
+	refused atomic.Pointer[string] // why changed settings are not used; empty: they are
 }
 
 // parts are what a spoke is made of, when it knows who it is.
@@ -110,8 +109,10 @@ type parts struct {
 	agent    *agent.Agent
 	ledger   *ledger.Ledger
 
-	connected chan struct{} // signalled when there is a session
-	unkept    *settings     // to be kept once there is a session; nil: they are
+	role      role
+	enrolment *session.Session // with the hub that the spoke moves to; nil: it stays
+	connected chan struct{}    // signalled when there is a session
+	unkept    *settings        // to be kept once there is a session; nil: they are
 }
 
 func (p *parts) onConnected(yes bool) {
@@ -281,10 +282,8 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) (*parts, error) {
 	kept, err := readKept(entries)
 	s.logIf("something that the cluster keeps of this spoke cannot be used", err)
-	var in settings
-	if in, s.confused = kept.settle(s.given); s.confused != nil {
-		s.config.Log.Error("the spoke keeps its own settings", telemetry.Err(s.confused))
-	}
+	in := kept.settle(s.given)
+	s.logIf("the spoke keeps its own settings", in.confused)
 	by, err := in.check()
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", in.id(), err)
@@ -306,22 +305,20 @@ func (s *Spoke) logIf(what string, err error) {
 }
 
 // build makes the parts.
-func (s *Spoke) build(in settings, by rules, kept kept, book *ledger.Ledger) (*parts, error) {
-	c, p := s.config, &parts{ledger: book, connected: make(chan struct{}, 1)}
-	if s.confused == nil && (kept.settings == nil || *kept.settings != in) {
-		p.unkept = &in
+func (s *Spoke) build(in role, by rules, kept kept, book *ledger.Ledger) (*parts, error) {
+	c, p := s.config, &parts{role: in, ledger: book, connected: make(chan struct{}, 1)}
+	if in.confused == nil && (kept.settings == nil || *kept.settings != in.settings) {
+		p.unkept = &in.settings
 	}
 	seen, err := s.state.Seen(in.id().String())
 	if err != nil {
 		return nil, err
 	}
 	index := inventory.NewIndex()
-	p.session = session.New(session.Config{
-		Hub: in.Hub, Cluster: in.id(), Replaces: in.Replaces, JoinToken: s.joinToken, CAPin: in.CAPin,
-		Identity: s.keeper(), Credential: &identity.Credential{},
-		Kubernetes: s.kubernetesVersion, Version: version.String(), Protocol: version.Protocol,
-		OnConnected: p.onConnected, Log: c.Log, Now: c.Now, Jitter: rand.Float64,
-	})
+	p.session = s.session(in.settings, s.joinToken(in), p.onConnected)
+	if in.moves() {
+		p.enrolment = s.session(in.next, s.readToken, nil)
+	}
 	p.marker = newMarker(p.session, in.id().String(), kept.marks, s.keeper().saveMarks, c.Log)
 	if seen != (bundle.ID{}) {
 		p.marker.Progress(seen, spokev1.AckStage_ACK_STAGE_UNSPECIFIED) // until the agent says how far it has come
@@ -347,11 +344,27 @@ func (s *Spoke) build(in settings, by rules, kept kept, book *ledger.Ledger) (*p
 	return p, nil
 }
 
-// joinToken reads the join token. One that came with the settings of another cluster is not used.
-func (s *Spoke) joinToken() (string, error) {
-	if s.confused != nil {
-		return "", s.confused
+// session returns a session with a hub.
+func (s *Spoke) session(in settings, token func() (string, error), onConnected func(bool)) *session.Session {
+	return session.New(session.Config{
+		Hub: in.Hub, Cluster: in.id(), Replaces: in.Replaces, JoinToken: token, CAPin: in.CAPin,
+		Identity: s.keeper(), Credential: &identity.Credential{},
+		Kubernetes: s.kubernetesVersion, Version: version.String(), Protocol: version.Protocol,
+		OnConnected: onConnected, Log: s.config.Log, Now: s.config.Now, Jitter: rand.Float64,
+	})
+}
+
+// joinToken returns how the join token is read for the identity that the spoke has: not at all while it is for another.
+func (s *Spoke) joinToken(in role) func() (string, error) {
+	if in.confused == nil && !in.moves() {
+		return s.readToken
 	}
+	return func() (string, error) {
+		return "", fmt.Errorf("the join token is for %s, not for %s", s.given.id(), in.id())
+	}
+}
+
+func (s *Spoke) readToken() (string, error) {
 	if s.config.JoinTokenFile == "" {
 		return "", nil
 	}
@@ -386,7 +399,10 @@ func (s *Spoke) ready() error {
 	if refused := *s.refused.Load(); refused != "" {
 		return errors.New(refused)
 	}
-	return s.confused
+	if p.enrolment != nil {
+		return fmt.Errorf("%s is to become %s at %s: %s", p.role.id(), p.role.next.id(), p.role.next.Hub, p.enrolment.Status())
+	}
+	return p.role.confused
 }
 
 // warn tells the hub of something that an operator should look at.
@@ -433,8 +449,16 @@ func (s *Spoke) Run(ctx context.Context) (err error) {
 // start runs the parts in a group.
 func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	s.parts.Store(p)
-	if s.confused != nil {
-		s.warn("WrongCluster", s.confused.Error())
+	if p.role.confused != nil {
+		s.warn("WrongCluster", p.role.confused.Error())
+	}
+	if p.enrolment != nil {
+		g.Go(func() error {
+			if err := p.enrolment.Enroll(ctx); err != nil || ctx.Err() != nil {
+				return err
+			}
+			return &reconfigured{s.given} // to start anew with the identity that there is now
+		})
 	}
 	g.Go(func() error { return p.agent.Run(ctx) })
 	g.Go(func() error { return p.watcher.Run(ctx) })

@@ -23,6 +23,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -39,6 +40,9 @@ import (
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
+
+// refused is what a join token is worth that registers nobody.
+const refused = "refused"
 
 // hub is a scripted far side on real TLS. It signs for real, registers, offers, and hands out blobs.
 type hub struct {
@@ -116,6 +120,9 @@ func (h *hub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*r
 	h.spent = append(h.spent, r.GetToken())
 	name := cmp.Or(h.tokens[r.GetToken()], "prod")
 	h.mu.Unlock()
+	if name == refused {
+		return nil, status.Error(codes.Unauthenticated, "the join token is not valid")
+	}
 	chain, err := h.authority.Issue(pub, h.id(identity.Cluster, name), time.Hour, nil, nil)
 	return &registrationv1.RegisterResponse{Certificate: &registrationv1.Certificate{Chain: chain, Authorities: [][]byte{h.authority.Certificate().Raw}}}, err
 }

@@ -184,11 +184,23 @@ func (s *Session) note(why string) {
 
 // Run keeps a session until the context ends, and returns nil then.
 func (s *Session) Run(ctx context.Context) error {
+	s.repeat(ctx, s.once)
+	return nil
+}
+
+// Enroll registers with the hub, until there is an identity or the context ends, and returns nil then. It makes no session.
+func (s *Session) Enroll(ctx context.Context) error {
+	s.repeat(ctx, func(ctx context.Context) (time.Duration, error) { return 0, s.establish(ctx) })
+	return nil
+}
+
+// repeat makes attempts, with pauses, until one has no error or the context ends.
+func (s *Session) repeat(ctx context.Context, attempt func(context.Context) (time.Duration, error)) {
 	pause := backoff{jitter: s.Jitter}
 	for ctx.Err() == nil {
-		lived, err := s.once(ctx)
-		if ctx.Err() != nil {
-			break
+		lived, err := attempt(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
 		}
 		s.note(err.Error())
 		s.denied = status.Code(err) == codes.PermissionDenied
@@ -196,7 +208,6 @@ func (s *Session) Run(ctx context.Context) error {
 		s.Log.Warn("no session with the hub", telemetry.Address(s.Hub), telemetry.Err(err), slog.Duration("retry", wait))
 		s.rest(ctx, wait)
 	}
-	return nil
 }
 
 // rest waits before the next session, but not longer than until there is a join token that the hub has not seen, after it
