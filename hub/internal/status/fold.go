@@ -40,13 +40,7 @@ func Fold(f Facts) (json.RawMessage, error) {
 	case v.ready == isUnknown && v.reason == reasonProgressing:
 		c.set(reconcilingCondition, isTrue, v.reason, v.message, v.since)
 	}
-	if s := f.suspension(); s != nil {
-		if ok, why := f.inForce(); ok {
-			c.set(suspendedCondition, isTrue, reasonSuspended, s.text(f), s.since)
-		} else {
-			c.set(suspendedCondition, isUnknown, reasonProgressing, s.text(f)+"; "+why, s.since)
-		}
-	}
+	f.setSuspended(c)
 	f.details(c, fields)
 	if confined := f.Resource.Confined; confined != nil {
 		fields["confined"] = map[string]any{
@@ -63,6 +57,19 @@ func Fold(f Facts) (json.RawMessage, error) {
 		return nil, fmt.Errorf("write the status of %s: %w", f.Resource.Key, err)
 	}
 	return data, nil
+}
+
+// setSuspended sets the condition Suspended of an object that is: Unknown until the suspension is in force.
+func (f Facts) setSuspended(c *conditions) {
+	s := f.suspension()
+	if s == nil {
+		return
+	}
+	if ok, why := f.inForce(); !ok {
+		c.set(suspendedCondition, isUnknown, reasonProgressing, s.text(f)+"; "+why, s.since)
+		return
+	}
+	c.set(suspendedCondition, isTrue, reasonSuspended, s.text(f), s.since)
 }
 
 // describe adds the metadata that an API server would, and what operators decided: their suspension and last request
