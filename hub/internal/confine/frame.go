@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 )
 
 // The first byte of a frame that answers a request.
@@ -41,8 +43,8 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error
 		return writeFrame(w, []byte{answered}, answer)
 	}
 	f := failure{Message: err.Error()}
-	for name, reason := range reasons {
-		if errors.Is(err, reason) {
+	for _, name := range slices.Sorted(maps.Keys(reasons)) { // an error of two reasons has the same one each time
+		if errors.Is(err, reasons[name]) {
 			f.Reason = name
 		}
 	}
