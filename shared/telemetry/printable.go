@@ -10,6 +10,7 @@ import (
 // characters, and without what a terminal obeys or a reader does not see. Control characters other than line break and
 // tab, invisible ones and those that turn the direction of text are replaced by U+FFFD.
 func Printable(s string, limit int) string {
+	s = begin(s, 2*limit) // more than limit is left of it, whatever is replaced: a character has at most 4 bytes, U+FFFD has 3
 	s = strings.Map(func(r rune) rune {
 		if Unprintable(r) {
 			return utf8.RuneError
@@ -20,15 +21,26 @@ func Printable(s string, limit int) string {
 		return s
 	}
 	const ellipsis = "…"
-	cut := max(0, limit-len(ellipsis))
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
+	return begin(s, limit-len(ellipsis)) + ellipsis
+}
+
+// begin returns at most the first n bytes, cut between characters.
+func begin(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return s[:cut] + ellipsis
+	n = max(0, n)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // Unprintable reports whether a terminal obeys a character, whether it turns the direction of text, or whether a reader
 // does not see it. A line break and a tab are printable.
 func Unprintable(r rune) bool {
+	if ' ' <= r && r <= '~' {
+		return false // nearly always
+	}
 	return r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co)
 }
