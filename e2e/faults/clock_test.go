@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -49,7 +50,8 @@ func (p *page) after(n int) string {
 }
 
 // testClocks sets the clock of one machine wrong by a year. No process can be given a clock of its own, so hub and spoke run
-// in this one, each with the clock that their Config takes; their goroutines are counted by a label, their memory is not.
+// in this one, each with the clock that their Config takes. Their goroutines are counted by a label. Their memory is that of the
+// process, which the machines of the other clocks share: the bound leaves room for those.
 func testClocks(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]struct{ hub, spoke time.Duration }{
@@ -61,7 +63,7 @@ func testClocks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachines(t, name)
-			before := m.goroutines()
+			before, memory := m.goroutines(), heap()
 			bystander := m.version("bystander")
 			m.hubClock.set(off.hub)
 			m.spokeClock.set(off.spoke)
@@ -74,6 +76,9 @@ func testClocks(t *testing.T) {
 				if n := m.goroutines(); n > before+moreGoroutines {
 					return fmt.Errorf("there are %d", n)
 				}
+				if now := heap(); now > memory+moreHeap {
+					return fmt.Errorf("the heap has %d MiB, it had %d", now>>20, memory>>20)
+				}
 				return nil
 			})
 			if now := m.version("bystander"); now != bystander {
@@ -81,6 +86,17 @@ func testClocks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// moreHeap is what the machines of all clocks may take, in bytes.
+const moreHeap = 96 << 20
+
+// heap is how many bytes of this process are in use.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // wrongClock commits while a clock is wrong. The spoke refuses the bundle, and keeps repairing with the last one; when the
