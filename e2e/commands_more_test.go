@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ var moreCommands = map[string]command{
 	"save":        save,        // save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE: what is at a JSONPath
 	"certificate": certificate, // certificate CLUSTER VARIABLE: when the spoke's certificate, as kept in its cluster, ends
 	"past":        past,        // past TIME: it is over
+	"denied":      denied,      // denied CLUSTER FILE: an admission policy refuses what is in the file
 	"status":      editStatus,  // status CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH: what its controller says of it
 }
 
@@ -38,6 +40,28 @@ func save(ctx context.Context, s *story, args []string) error {
 	}
 	s.ts.Setenv(rest[1], value)
 	return err
+}
+
+// denied wants an admission policy to refuse a file. A policy is in force some time after it was created, not at once.
+func denied(ctx context.Context, s *story, args []string) error {
+	if len(args) != 2 {
+		return errors.New("denied CLUSTER FILE")
+	}
+	c, err := clusterOf(args[0])
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(s.path(args[1]))
+	if err != nil {
+		return err
+	}
+	switch err := c.DryRun(ctx, b); {
+	case err == nil:
+		return fmt.Errorf("%s is let through", args[1])
+	case !strings.Contains(err.Error(), "denied request"):
+		return err
+	}
+	return nil
 }
 
 // editStatus writes the status of an object.

@@ -109,6 +109,15 @@ func (c *client) EditStatus(ctx context.Context, kind, namespace, name, patch st
 
 // Apply applies every document of a manifest, as kubectl apply --server-side does.
 func (c *client) Apply(ctx context.Context, manifest []byte) error {
+	return c.apply(ctx, manifest, metav1.ApplyOptions{FieldManager: "kubectl", Force: true})
+}
+
+// DryRun is Apply with --dry-run=server: admission judges every document, and nothing is stored.
+func (c *client) DryRun(ctx context.Context, manifest []byte) error {
+	return c.apply(ctx, manifest, metav1.ApplyOptions{FieldManager: "kubectl", Force: true, DryRun: []string{metav1.DryRunAll}})
+}
+
+func (c *client) apply(ctx context.Context, manifest []byte, options metav1.ApplyOptions) error {
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
 	for {
 		o := &unstructured.Unstructured{}
@@ -120,18 +129,18 @@ func (c *client) Apply(ctx context.Context, manifest []byte) error {
 		if len(o.Object) == 0 {
 			continue
 		}
-		if err := c.applyObject(ctx, o); err != nil {
+		if err := c.applyObject(ctx, o, options); err != nil {
 			return fmt.Errorf("apply %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
 		}
 	}
 }
 
-func (c *client) applyObject(ctx context.Context, o *unstructured.Unstructured) error {
+func (c *client) applyObject(ctx context.Context, o *unstructured.Unstructured, options metav1.ApplyOptions) error {
 	r, err := c.Resource(o.GroupVersionKind().GroupKind().String(), o.GetNamespace())
 	if err != nil {
 		return err
 	}
-	_, err = r.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "kubectl", Force: true})
+	_, err = r.Apply(ctx, o.GetName(), o, options)
 	return err
 }
 
