@@ -22,8 +22,8 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// Every admin call is for operators of this hub: not for strangers, not for another hub's operators, not for spokes. And
-// what spokes call is not for operators.
+// Every admin call is for operators of this hub: not for strangers, not for another hub's operators, not for spokes.
+// And what spokes call is not for operators.
 func TestEveryAdminCallIsForThisHubsOperatorsOnly(t *testing.T) {
 	needsLab(t)
 	ctx := t.Context()
@@ -60,7 +60,8 @@ func TestEveryAdminCallIsForThisHubsOperatorsOnly(t *testing.T) {
 		}
 	}
 	for _, method := range admin {
-		if got := call(ctx, t, address, operator, method); oneOf(got, []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.Unavailable}) {
+		if got := call(ctx, t, address, operator, method); oneOf(got,
+			[]codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.Unavailable}) {
 			t.Errorf("an operator is refused %s: %s", method, got)
 		}
 	}
@@ -77,7 +78,8 @@ func TestTheToolSaysWhyAHubDoesNotHearIt(t *testing.T) {
 	config.Contexts[0].ClientCertificateData, config.Contexts[0].ClientKeyData = foreign.Contexts[0].ClientCertificateData, foreign.Contexts[0].ClientKeyData
 	path := t.TempDir() + "/config"
 	must(t, config.Save(path))
-	for _, args := range [][]string{{"get", "clusters"}, {"cluster", "add", "east"}, {"delete", "fleet", "all"}, {"version"}} {
+	for _, args := range [][]string{{"get", "clusters"}, {"cluster", "add", "east"}, {"delete", "fleet", "all"},
+		{"version"}} {
 		out, err := fleet.Nave(t.Context(), append([]string{"--config=" + path, "--timeout=10s"}, args...)...)
 		if err == nil || !strings.Contains(err.Error(), "verify the hub: it is spiffe://") {
 			t.Errorf("nave %s: %q, %v: want to hear whose hub that is", strings.Join(args, " "), out, err)

@@ -22,12 +22,13 @@ import (
 	"github.com/navefleet/nave/e2e/kubetest"
 )
 
-// ours is where spokes live; it stays between stories, without what a spoke keeps there. So does flux-system, where most
-// stories have their Kustomizations and so their keys.
+// ours is where spokes live; it stays between stories, without what a spoke keeps there. So does flux-system, where
+// most stories have their Kustomizations and so their keys.
 const ours = "nave-system"
 
 // swept are the kinds that stories leave outside of namespaces, with what was there before any story.
-var swept = map[string]map[string]bool{"Namespace": {ours: true, "flux-system": true}, "CustomResourceDefinition.apiextensions.k8s.io": {}}
+var swept = map[string]map[string]bool{"Namespace": {ours: true, "flux-system": true},
+	"CustomResourceDefinition.apiextensions.k8s.io": {}}
 
 // learnBaseline notes what a new cluster has.
 func learnBaseline(ctx context.Context) error {

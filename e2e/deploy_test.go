@@ -80,7 +80,8 @@ func build(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(root, dir))
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(),
+		filepath.Join(root, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,8 @@ func build(t *testing.T, dir string) string {
 	return string(manifest)
 }
 
-// applyAll applies a manifest as kubectl apply --server-side does: a field that the API server does not know is an error.
+// applyAll applies a manifest as kubectl apply --server-side does: a field that the API server does not know is an
+// error.
 func applyAll(ctx context.Context, t *testing.T, c *kubetest.Cluster, manifest string) {
 	t.Helper()
 	if err := c.Apply(ctx, []byte(manifest)); err != nil {
@@ -100,7 +102,8 @@ func applyAll(ctx context.Context, t *testing.T, c *kubetest.Cluster, manifest s
 }
 
 // runs waits until the one Pod of a workload's newest template is ready, and returns the workload.
-func runs(ctx context.Context, t *testing.T, c *kubetest.Cluster, kind, namespace, name string) (o *unstructured.Unstructured) {
+func runs(ctx context.Context, t *testing.T, c *kubetest.Cluster, kind, namespace,
+	name string) (o *unstructured.Unstructured) {
 	t.Helper()
 	err := kubetest.Until(ctx, kind+" "+name+" ready", func(ctx context.Context) (err error) {
 		if o, err = c.Get(ctx, kind, namespace, name); err != nil {
@@ -205,8 +208,10 @@ func warnings(ctx context.Context, c *kubetest.Cluster, namespace string) string
 func refersToWhatIsThere(ctx context.Context, t *testing.T, c *kubetest.Cluster, o *unstructured.Unstructured) {
 	t.Helper()
 	for kind, paths := range map[string][2]string{
-		"ConfigMap": {".spec.template.spec.volumes[*].configMap.name", ".spec.template.spec.containers[*].env[*].valueFrom.configMapKeyRef.key"},
-		"Secret":    {".spec.template.spec.volumes[*].secret.secretName", ".spec.template.spec.containers[*].env[*].valueFrom.secretKeyRef.key"},
+		"ConfigMap": {".spec.template.spec.volumes[*].configMap.name",
+			".spec.template.spec.containers[*].env[*].valueFrom.configMapKeyRef.key"},
+		"Secret": {".spec.template.spec.volumes[*].secret.secretName",
+			".spec.template.spec.containers[*].env[*].valueFrom.secretKeyRef.key"},
 	} {
 		name, err := field(o, paths[0])
 		if err != nil || name == "" {

@@ -43,7 +43,8 @@ func metric(ctx context.Context, s *story, args []string) error {
 	if err != nil {
 		return err
 	}
-	holds, ok := map[string]bool{"==": got == want, "!=": got != want, "<": got < want, "<=": got <= want, ">": got > want, ">=": got >= want}[args[2]]
+	holds, ok := map[string]bool{"==": got == want, "!=": got != want, "<": got < want, "<=": got <= want, ">": got > want,
+		">=": got >= want}[args[2]]
 	if !ok {
 		return fmt.Errorf("unknown comparison %q", args[2])
 	}
@@ -157,9 +158,10 @@ func createKey(ctx context.Context, s *story, args []string) error {
 	}
 	for _, o := range []map[string]any{
 		{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}},
-		{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name, "namespace": namespace}, "data": map[string]any{
-			key.Entry(): base64.StdEncoding.EncodeToString(key.Private()),
-		}},
+		{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name, "namespace": namespace},
+			"data": map[string]any{
+				key.Entry(): base64.StdEncoding.EncodeToString(key.Private()),
+			}},
 	} {
 		b, err := (&unstructured.Unstructured{Object: o}).MarshalJSON()
 		if err != nil {
@@ -169,7 +171,10 @@ func createKey(ctx context.Context, s *story, args []string) error {
 			return err
 		}
 	}
-	s.cleanups = append(s.cleanups, func() error { return ignoreMissing(c.Delete(context.Background(), "Secret", namespace, name)) })
+	s.cleanups = append(s.cleanups, func() error {
+		return ignoreMissing(c.Delete(context.Background(), "Secret", namespace,
+			name))
+	})
 	return nil
 }
 
@@ -231,7 +236,8 @@ var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
 // holdsCompressed looks into every zstd frame in b.
 func holdsCompressed(b []byte, text string) bool {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.IgnoreChecksum(true))
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20),
+		zstd.IgnoreChecksum(true))
 	if err != nil {
 		return true
 	}
@@ -262,7 +268,8 @@ func objects(_ context.Context, s *story, args []string) error {
 	}
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: object-%03d, namespace: %s}\ndata: {value: %q}\n", i, args[2], args[3])
+		fmt.Fprintf(&b, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: object-%03d, namespace: %s}\ndata: {value: "+
+			"%q}\n", i, args[2], args[3])
 	}
 	if err := os.MkdirAll(filepath.Dir(s.path(args[1])), 0o755); err != nil {
 		return err

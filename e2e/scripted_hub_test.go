@@ -63,7 +63,8 @@ func newScriptedHub(tb testing.TB, cluster string) *scriptedHub {
 	h.address = listener.Addr().String()
 	key, err := identity.NewKey()
 	must(tb, err)
-	chain, err := authority.Issue(key.Public(), identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Hub, Name: "hub"}, time.Hour, nil, nil)
+	chain, err := authority.Issue(key.Public(), identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Hub,
+		Name: "hub"}, time.Hour, nil, nil)
 	must(tb, err)
 	pair, err := identity.Pair(key, chain)
 	must(tb, err)
@@ -118,7 +119,8 @@ func (h *scriptedHub) spoke(ctx context.Context, cluster *kubetest.Cluster) *har
 }
 
 // Register implements registrationv1.RegistrationServiceServer.
-func (h *scriptedHub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*registrationv1.RegisterResponse, error) {
+func (h *scriptedHub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*registrationv1.RegisterResponse,
+	error) {
 	if r.GetToken() != joinToken {
 		return nil, status.Error(codes.Unauthenticated, "another token")
 	}
@@ -182,7 +184,8 @@ func (h *scriptedHub) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService
 		if b == nil {
 			return status.Errorf(codes.NotFound, "no blob %s", digest)
 		}
-		if err := stream.Send(&spokev1.FetchResponse{Digest: d, Size: uint64(len(b)), Data: encoder.EncodeAll(b, nil), Last: true}); err != nil {
+		if err := stream.Send(&spokev1.FetchResponse{Digest: d, Size: uint64(len(b)), Data: encoder.EncodeAll(b, nil),
+			Last: true}); err != nil {
 			return err
 		}
 	}
@@ -209,15 +212,18 @@ func (h *scriptedHub) bundle(sequence uint64, yaml string) *bundle.Bundle {
 	objects, err := manifest.Parse([]byte(yaml))
 	must(h.tb, err)
 	manifest.ApplyOrder(objects)
-	app := &bundle.Application{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}, Prune: true}
+	app := &bundle.Application{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
+		Prune: true}
 	for _, o := range objects {
-		o.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": "app", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"})
+		o.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": "app",
+			"kustomize.toolkit.fluxcd.io/namespace": "flux-system"})
 		b, err := manifest.Canonical(o)
 		must(h.tb, err)
 		gvk := o.GroupVersionKind()
 		app.Objects = append(app.Objects, bundle.ObjectReference{
-			ObjectIdentity: bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: o.GetNamespace(), Name: o.GetName()},
-			Digest:         h.put(b),
+			ObjectIdentity: bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind,
+				Namespace: o.GetNamespace(), Name: o.GetName()},
+			Digest: h.put(b),
 		})
 	}
 	encoded, err := app.Encode()
@@ -225,7 +231,8 @@ func (h *scriptedHub) bundle(sequence uint64, yaml string) *bundle.Bundle {
 	now := time.Now()
 	return &bundle.Bundle{
 		Cluster: h.cluster.String(), Epoch: 1, Sequence: sequence, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
-		Applications: []bundle.Entry{{Owner: app.Owner, Digest: h.put(encoded), Revision: fmt.Sprintf("main@sha1:%d", sequence)}},
+		Applications: []bundle.Entry{{Owner: app.Owner, Digest: h.put(encoded),
+			Revision: fmt.Sprintf("main@sha1:%d", sequence)}},
 	}
 }
 
@@ -241,7 +248,8 @@ func (h *scriptedHub) envelope(by *signing.Signer, b *bundle.Bundle) (bundle.ID,
 
 // offer offers an envelope under a name.
 func (h *scriptedHub) offer(id bundle.ID, envelope []byte) {
-	h.offers <- &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: id.Epoch, Sequence: id.Sequence, Digest: id.Digest[:]}, Envelope: envelope}
+	h.offers <- &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: id.Epoch, Sequence: id.Sequence, Digest: id.Digest[:]},
+		Envelope: envelope}
 }
 
 // waitAck returns the first acknowledgement of a bundle at one of these stages.

@@ -28,13 +28,15 @@ var commands map[string]command
 func init() {
 	commands = map[string]command{
 		// the fleet
-		"hub":       hubCommand,  // hub start [FLAG…] | stop | kill | forget
-		"join":      join,        // join CLUSTER [FLAG of cluster add…]
-		"rejoin":    rejoin,      // rejoin CLUSTER [as NAME] [FLAG…]: a new join manifest for a spoke that is there, or one of another cluster
-		"spoke":     spoke,       // spoke CLUSTER start | stop | kill | wipe | spoil | forget
-		"commit":    commit,      // commit [-to REPOSITORY] MESSAGE: the repository becomes as the folder of its name
-		"git":       gitCommand,  // git break error|drop|stall | heal
-		"gitserver": gitServer,   // gitserver NAME [USER PASSWORD]: another server with a repository; sets $NAME_url and $NAME_host
+		"hub":  hubCommand, // hub start [FLAG…] | stop | kill | forget
+		"join": join,       // join CLUSTER [FLAG of cluster add…]
+		// rejoin CLUSTER [as NAME] [FLAG…]: a new join manifest for a spoke that is there, or one of another cluster
+		"rejoin": rejoin,
+		"spoke":  spoke,      // spoke CLUSTER start | stop | kill | wipe | spoil | forget
+		"commit": commit,     // commit [-to REPOSITORY] MESSAGE: the repository becomes as the folder of its name
+		"git":    gitCommand, // git break error|drop|stall | heal
+		// gitserver NAME [USER PASSWORD]: another server with a repository; sets $NAME_url and $NAME_host
+		"gitserver": gitServer,
 		"sshserver": sshServer,   // sshserver: an sshd for the repository; sets $ssh_url, writes id, known_hosts
 		"bootstrap": bootstrap,   // bootstrap [FLAG…]: the hub's root is the repository's folder hub
 		"sync":      synchronize, // sync: the hub fetches the repository now
@@ -141,7 +143,8 @@ func find(args []string) (command, []string, error) {
 	}
 	c, ok := commands[args[0]]
 	if !ok {
-		return nil, nil, fmt.Errorf("unknown command %q: there are %s", args[0], strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
+		return nil, nil, fmt.Errorf("unknown command %q: there are %s", args[0],
+			strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
 	}
 	return c, args[1:], nil
 }

@@ -168,7 +168,8 @@ func rejoin(ctx context.Context, s *story, args []string) error {
 	return s.fleet.Rejoin(ctx, spoke, args[1:]...)
 }
 
-// spoke starts, stops, kills a spoke, takes its disk away or spoils it, or makes it forget who it is: identity and state.
+// spoke starts, stops, kills a spoke, takes its disk away or spoils it, or makes it forget who it is: identity and
+// state.
 func spoke(ctx context.Context, s *story, args []string) error {
 	if len(args) < 2 {
 		return errors.New("spoke CLUSTER start | stop | kill | wipe | spoil | forget")
@@ -190,7 +191,8 @@ func spoke(ctx context.Context, s *story, args []string) error {
 	case "spoil":
 		return spoil(filepath.Join(p.Dir, "state", "spoke.db"))
 	case "forget":
-		return errors.Join(p.Cluster.Delete(ctx, "Secret", "nave-system", "nave-spoke-identity"), os.RemoveAll(filepath.Join(p.Dir, "state")))
+		return errors.Join(p.Cluster.Delete(ctx, "Secret", "nave-system", "nave-spoke-identity"),
+			os.RemoveAll(filepath.Join(p.Dir, "state")))
 	}
 	return fmt.Errorf("unknown %q", args[1])
 }
@@ -315,7 +317,8 @@ func sshServer(_ context.Context, s *story, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(s.path("id"), identity, 0o600), os.WriteFile(s.path("known_hosts"), server.KnownHosts(), 0o600))
+	return errors.Join(os.WriteFile(s.path("id"), identity, 0o600),
+		os.WriteFile(s.path("known_hosts"), server.KnownHosts(), 0o600))
 }
 
 // hasSSHD reports whether this machine can serve Git over SSH. Where CI=true it must.
@@ -364,7 +367,8 @@ func (s *story) absolute(args []string) []string {
 		} else {
 			flag += "="
 		}
-		if _, err := os.Stat(s.path(value)); err == nil && value != "" && (flag != "" || i > 0 && strings.HasPrefix(args[i-1], "-")) {
+		if _, err := os.Stat(s.path(value)); err == nil && value != "" &&
+			(flag != "" || i > 0 && strings.HasPrefix(args[i-1], "-")) {
 			value = s.path(value)
 		}
 		out[i] = flag + value

@@ -50,7 +50,8 @@ func TestASpokeRunsOnlyWhatItsHubSignedForItAndNothingOlder(t *testing.T) {
 			envelope[i+len("main@sha1:")] = '7'
 			return id, envelope
 		}, "not signed by a trusted key"},
-		{"another signer's", func() (bundle.ID, []byte) { return h.envelope(newSigner(t), h.bundle(6, value("evil"))) }, "not signed by a trusted key"},
+		{"another signer's", func() (bundle.ID, []byte) { return h.envelope(newSigner(t), h.bundle(6, value("evil"))) },
+			"not signed by a trusted key"},
 		{"no envelope", func() (bundle.ID, []byte) {
 			id, _ := foreign(func(*bundle.Bundle) {})
 			return id, []byte("nonsense")
@@ -65,8 +66,12 @@ func TestASpokeRunsOnlyWhatItsHubSignedForItAndNothingOlder(t *testing.T) {
 				b.Cluster = identity.ID{TrustDomain: "nave-0000000000000000", Role: identity.Cluster, Name: "east"}.String()
 			})
 		}, "for another cluster"},
-		{"an older sequence", func() (bundle.ID, []byte) { return foreign(func(b *bundle.Bundle) { b.Sequence = 4 }) }, "older"},
-		{"the same sequence with other content", func() (bundle.ID, []byte) { return foreign(func(b *bundle.Bundle) { b.Sequence = 5 }) }, "two hubs sign"},
+		{"an older sequence", func() (bundle.ID, []byte) { return foreign(func(b *bundle.Bundle) { b.Sequence = 4 }) },
+			"older"},
+		{"the same sequence with other content", func() (bundle.ID,
+			[]byte) {
+			return foreign(func(b *bundle.Bundle) { b.Sequence = 5 })
+		}, "two hubs sign"},
 		{"one that expired", func() (bundle.ID, []byte) {
 			return foreign(func(b *bundle.Bundle) {
 				b.IssuedAt, b.ExpiresAt = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
@@ -81,7 +86,8 @@ func TestASpokeRunsOnlyWhatItsHubSignedForItAndNothingOlder(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			id, envelope := tt.make()
 			h.offer(id, envelope)
-			if a := h.waitAck(ctx, id, applied, rejected); a.GetStage() != rejected || !strings.Contains(a.GetReason(), tt.want) {
+			if a := h.waitAck(ctx, id, applied, rejected); a.GetStage() != rejected ||
+				!strings.Contains(a.GetReason(), tt.want) {
 				t.Errorf("got %s %q, want it rejected: %s", a.GetStage(), a.GetReason(), tt.want)
 			}
 			o, err := east.Get(ctx, "ConfigMap", "trust", "app")

@@ -51,8 +51,8 @@ func (h *admission) ServerHandshake(accepted net.Conn) (net.Conn, credentials.Au
 	return nil, nil, credentials.ErrConnDispatched
 }
 
-// passed is a listener of connections that another server has made its handshake with. Each is closed when it is older than
-// life, whatever it does.
+// passed is a listener of connections that another server has made its handshake with. Each is closed when it is older
+// than life, whatever it does.
 type passed struct {
 	address net.Addr
 	life    time.Duration

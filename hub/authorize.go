@@ -83,7 +83,8 @@ func (g *guard) options(c credentials.TransportCredentials) []grpc.ServerOption 
 	}
 }
 
-func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (response any, err error) {
+func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo,
+	handle grpc.UnaryHandler) (response any, err error) {
 	defer func() { g.finish(info.FullMethod, recover(), &err) }()
 	if err := g.authorize(ctx, info.FullMethod); err != nil {
 		return nil, err
@@ -91,7 +92,8 @@ func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerIn
 	return handle(ctx, request)
 }
 
-func (g *guard) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+func (g *guard) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
+	handle grpc.StreamHandler) (err error) {
 	defer func() { g.finish(info.FullMethod, recover(), &err) }()
 	if err := g.authorize(stream.Context(), info.FullMethod); err != nil {
 		return err
@@ -122,7 +124,8 @@ func (g *guard) authorize(ctx context.Context, method string) error {
 // finish counts the call, and keeps a bug in one handler from ending the hub.
 func (g *guard) finish(method string, panicked any, err *error) {
 	if panicked != nil {
-		g.log.Error("handler panicked", slog.String("method", method), slog.Any("panic", panicked), slog.String("stack", string(debug.Stack())))
+		g.log.Error("handler panicked", slog.String("method", method), slog.Any("panic", panicked),
+			slog.String("stack", string(debug.Stack())))
 		*err = status.Error(codes.Internal, "the hub failed on this call")
 	}
 	if ruleOf(method) == nobody {

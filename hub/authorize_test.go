@@ -36,7 +36,8 @@ func startHub(t *testing.T) *Hub {
 
 func startHubWith(t *testing.T, c connections) *Hub {
 	t.Helper()
-	h, err := New(Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: telemetry.Discard(), connections: c})
+	h, err := New(Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: telemetry.Discard(),
+		connections: c})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -62,7 +63,8 @@ func (h *Hub) credentialFor(t *testing.T, from *identity.Authority, id identity.
 
 func (h *Hub) dial(t *testing.T, config *tls.Config) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(h.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(config)), grpc.WithMaxHeaderListSize(1<<20))
+	conn, err := grpc.NewClient(h.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithMaxHeaderListSize(1<<20))
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
@@ -108,7 +110,8 @@ func TestEveryMethodIsRefusedToWhoMayNotCallIt(t *testing.T) {
 		"spoke":    h.dial(t, identity.ClientTLS(h.credentialFor(t, h.authority, ours(identity.Cluster, "a")), hubID)),
 		"hub":      h.dial(t, identity.ClientTLS(h.credentialFor(t, h.authority, ours(identity.Hub, "hub")), hubID)),
 		"operator": h.dial(t, identity.ClientTLS(h.credentialFor(t, h.authority, ours(identity.Operator, "admin")), hubID)),
-		"foreign":  h.dial(t, identity.ClientTLS(h.credentialFor(t, foreign, identity.ID{TrustDomain: foreign.TrustDomain(), Role: identity.Operator, Name: "admin"}), hubID)),
+		"foreign": h.dial(t, identity.ClientTLS(h.credentialFor(t, foreign,
+			identity.ID{TrustDomain: foreign.TrustDomain(), Role: identity.Operator, Name: "admin"}), hubID)),
 	}
 	may := func(caller, path string) bool {
 		switch {
@@ -121,7 +124,8 @@ func TestEveryMethodIsRefusedToWhoMayNotCallIt(t *testing.T) {
 		case caller == "operator":
 			return strings.HasPrefix(path, "/nave.admin.v1.") || strings.HasPrefix(path, "/grpc.reflection.")
 		}
-		return caller == "spoke" && (strings.HasPrefix(path, "/nave.spoke.v1.") || strings.HasPrefix(path, "/nave.registration.v1."))
+		return caller == "spoke" && (strings.HasPrefix(path, "/nave.spoke.v1.") ||
+			strings.HasPrefix(path, "/nave.registration.v1."))
 	}
 	paths := h.paths()
 	if len(paths) < 20 {
@@ -176,7 +180,8 @@ func TestMalformedPathsOpenNothing(t *testing.T) {
 		for _, path := range h.paths() {
 			for _, path := range append(malformed(path), "/no.such.Service/Method", "/") {
 				got := invoke(t, conn, path)
-				if got != codes.Unauthenticated && got != codes.Unimplemented && (got != codes.PermissionDenied || caller == "nobody") {
+				if got != codes.Unauthenticated && got != codes.Unimplemented &&
+					(got != codes.PermissionDenied || caller == "nobody") {
 					t.Errorf("%s calls %q: %v", caller, path, got)
 				}
 			}
@@ -228,7 +233,8 @@ func TestHeaderBombAndLargeMessageAreRefused(t *testing.T) {
 	conn := h.dial(t, identity.PinnedClientTLS(h.authority.Pin()))
 	client := registrationv1.NewRegistrationServiceClient(conn)
 	bomb := metadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("x", 2*maxHeaders))
-	if _, err := client.Register(bomb, &registrationv1.RegisterRequest{}); err == nil || status.Code(err) == codes.InvalidArgument {
+	if _, err := client.Register(bomb, &registrationv1.RegisterRequest{}); err == nil ||
+		status.Code(err) == codes.InvalidArgument {
 		t.Fatalf("headers: got %v", err)
 	}
 	_, err := client.Register(t.Context(), &registrationv1.RegisterRequest{Token: strings.Repeat("x", maxMessage+1)})
@@ -260,7 +266,8 @@ func TestCertificateNamesWhatIsAdvertised(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer func() { _ = listener.Close() }()
-	h := &Hub{listener: listener, config: Config{Advertise: []string{"hub.example.com:443", "192.0.2.1:7443", "hub.example.com:80", "nonsense"}}}
+	h := &Hub{listener: listener, config: Config{Advertise: []string{"hub.example.com:443", "192.0.2.1:7443",
+		"hub.example.com:80", "nonsense"}}}
 	names, ips := h.serverNames()
 	if strings.Join(names, " ") != "localhost hub.example.com" || len(ips) != 3 || !ips[2].Equal(net.IPv4(192, 0, 2, 1)) {
 		t.Fatalf("names %v, addresses %v", names, ips)

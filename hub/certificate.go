@@ -112,8 +112,8 @@ func (h *Hub) advertised() string {
 	return net.JoinHostPort("localhost", port)
 }
 
-// writeOperatorConfig makes the first operator's context, once, and anew if its certificate does not hold now: it has ended,
-// or a wrong clock issued it. Who deletes the file gets a new one at the next start.
+// writeOperatorConfig makes the first operator's context, once, and anew if its certificate does not hold now: it has
+// ended, or a wrong clock issued it. Who deletes the file gets a new one at the next start.
 func (h *Hub) writeOperatorConfig() error {
 	path := h.OperatorConfig()
 	_, err := os.Stat(path)
@@ -134,7 +134,8 @@ func (h *Hub) isUseless(path string) bool {
 		return false // it is the operators' own now
 	}
 	chain, err := identity.ParseCertificates(c.Contexts[0].ClientCertificateData)
-	return err == nil && chain[0].CheckSignatureFrom(h.authority.Certificate()) == nil && identity.CheckTime(chain[0], h.config.Now()) != nil
+	return err == nil && chain[0].CheckSignatureFrom(h.authority.Certificate()) == nil &&
+		identity.CheckTime(chain[0], h.config.Now()) != nil
 }
 
 // IssueOperator makes a context for one more operator, or for the first one again, from the authority in a hub's data
@@ -147,7 +148,8 @@ func IssueOperator(dataDir, name, address string, ttl time.Duration) (*operatorc
 		return nil, err
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("%s is missing; is %s the data folder of a hub that was started?", strings.Join(missing, " and "), dataDir)
+		return nil, fmt.Errorf("%s is missing; is %s the data folder of a hub that was started?",
+			strings.Join(missing, " and "), dataDir)
 	}
 	authority, err := identity.LoadOrCreateAuthority(dir)
 	if err != nil {
@@ -156,7 +158,8 @@ func IssueOperator(dataDir, name, address string, ttl time.Duration) (*operatorc
 	return issueOperator(authority, name, address, ttl)
 }
 
-func issueOperator(authority *identity.Authority, name, address string, ttl time.Duration) (*operatorconfig.Config, error) {
+func issueOperator(authority *identity.Authority, name, address string, ttl time.Duration) (*operatorconfig.Config,
+	error) {
 	key, err := identity.NewKey()
 	if err != nil {
 		return nil, fmt.Errorf("make the operator's key: %w", err)

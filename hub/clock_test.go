@@ -86,8 +86,8 @@ func askUntil(t *testing.T, h *hub.Hub, what string, good func(error) bool) {
 	t.Fatalf("%s: in vain: the last answer is %v", what, err)
 }
 
-// TestClock starts a hub for the first time with a clock that is wrong. Callers with a right clock are refused, and hear both
-// times. Soon after the clock is right they are let in, by certificates of the right time, without a restart.
+// TestClock starts a hub for the first time with a clock that is wrong. Callers with a right clock are refused, and
+// hear both times. Soon after the clock is right they are let in, by certificates of the right time, without a restart.
 func TestClock(t *testing.T) {
 	for name, off := range map[string]time.Duration{"year_ahead": year, "year_behind": -year} {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +99,8 @@ func TestClock(t *testing.T) {
 			if err == nil {
 				t.Fatal("a hub of another time is believed")
 			}
-			for _, part := range []string{"it holds from 20", time.Now().UTC().Format("2006-01-02T"), "set the clock of the hub or of this machine right"} {
+			for _, part := range []string{"it holds from 20", time.Now().UTC().Format("2006-01-02T"),
+				"set the clock of the hub or of this machine right"} {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("the error lacks %q: %v", part, err)
 				}
@@ -116,8 +117,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClock_set sets the clock of a hub that runs. While it is wrong, callers whose certificates are good are refused, and the
-// hub's log names both times; when it is right they are let in again.
+// TestClock_set sets the clock of a hub that runs. While it is wrong, callers whose certificates are good are refused,
+// and the hub's log names both times; when it is right they are let in again.
 func TestClock_set(t *testing.T) {
 	for name, off := range map[string]time.Duration{"year_ahead": year + 24*time.Hour, "year_behind": -year} {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +131,8 @@ func TestClock_set(t *testing.T) {
 			if err := ask(t, h); err == nil {
 				t.Fatal("a certificate is believed that does not hold by this clock")
 			}
-			if wrong := c.now().UTC().Format("2006-01-02T"); !log.has("a certificate is refused") || !log.has("and it is "+wrong) {
+			if wrong := c.now().UTC().Format("2006-01-02T"); !log.has("a certificate is refused") ||
+				!log.has("and it is "+wrong) {
 				t.Errorf("the hub's log does not name its own time, %s…:\n%s", wrong, log.text.String())
 			}
 			askUntil(t, h, "for a certificate of the wrong time", func(err error) bool {

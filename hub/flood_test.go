@@ -147,13 +147,15 @@ func (p *rawPeer) call(path string) (uint32, error) {
 	p.stream += 2
 	p.block.Reset()
 	for _, f := range [][2]string{
-		{":method", "POST"}, {":scheme", "https"}, {":path", path}, {":authority", "hub"}, {"content-type", "application/grpc"}, {"te", "trailers"},
+		{":method", "POST"}, {":scheme", "https"}, {":path", path}, {":authority", "hub"}, {"content-type",
+			"application/grpc"}, {"te", "trailers"},
 	} {
 		if err := p.headers.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 			return 0, err
 		}
 	}
-	return stream, p.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: p.block.Bytes(), EndHeaders: true})
+	return stream, p.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: p.block.Bytes(),
+		EndHeaders: true})
 }
 
 const registerPath = registrationv1.RegistrationService_Register_FullMethodName
@@ -443,7 +445,8 @@ func TestHTTPFloods(t *testing.T) {
 	for range 40 {
 		dial(there)
 	}
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: dialer(here).DialContext, DisableKeepAlives: true}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: dialer(here).DialContext,
+		DisableKeepAlives: true}}
 	answer, err := client.Get("http://" + h.HTTPAddr().String() + "/healthz")
 	must(t, err)
 	_ = answer.Body.Close()

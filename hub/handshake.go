@@ -20,8 +20,8 @@ const (
 	handshakeLogBurst = 10
 )
 
-// handshakes is the hub's end of TLS. It tells the hub's operators what the caller hears only as an alert: that a certificate
-// does not hold by the hub's clock.
+// handshakes is the hub's end of TLS. It tells the hub's operators what the caller hears only as an alert: that a
+// certificate does not hold by the hub's clock.
 type handshakes struct {
 	credentials.TransportCredentials
 	now     func() time.Time
@@ -44,7 +44,8 @@ func (h *handshakes) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthIn
 	var refused *tls.CertificateVerificationError
 	if errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0 && h.logging.Allow() {
 		if cause := identity.CheckTime(refused.UnverifiedCertificates[0], h.now()); cause != nil {
-			h.log.Warn("a certificate is refused: set the clock of this hub right if it is wrong; an ended certificate has to be replaced",
+			h.log.Warn("a certificate is refused: set the clock of this hub right if it is wrong; an ended certificate has to "+
+				"be replaced",
 				telemetry.Address(raw.RemoteAddr().String()), telemetry.Err(cause))
 		}
 	}

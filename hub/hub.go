@@ -161,9 +161,9 @@ type Hub struct {
 	serving                atomic.Bool
 }
 
-// New opens the data folder, makes what is missing in a new one, and listens. The caller must Run the hub, also to close it.
-// Errors: store.ErrLocked when another hub uses the folder, a key that is missing in a used folder, and those of files and
-// sockets.
+// New opens the data folder, makes what is missing in a new one, and listens. The caller must Run the hub, also to
+// close it. Errors: store.ErrLocked when another hub uses the folder, a key that is missing in a used folder, and those
+// of files and sockets.
 func New(c Config) (h *Hub, err error) {
 	if c, err = c.withDefaults(); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
@@ -283,7 +283,8 @@ func (h *Hub) renderer() (render.Renderer, error) {
 	return pool, nil
 }
 
-// Run serves until ctx ends, then drains for at most ten seconds and closes the hub. It returns nil after a clean drain.
+// Run serves until ctx ends, then drains for at most ten seconds and closes the hub. It returns nil after a clean
+// drain.
 func (h *Hub) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, h.close()) }()
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx)) // the parts outlive the calls that wait for them

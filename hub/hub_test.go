@@ -142,7 +142,8 @@ func TestCommitReachesTheSpokeSigned(t *testing.T) {
 		t.Helper()
 		_, err := repository.Commit(map[string]string{
 			"clusters/a/kustomization.yaml": "resources: [config.yaml]\n",
-			"clusters/a/config.yaml":        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: default}\ndata: {key: " + value + "}\n",
+			"clusters/a/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: default}\ndata: " +
+				"{key: " + value + "}\n",
 		}, "set "+value)
 		must(t, err)
 	}
@@ -171,14 +172,16 @@ spec:
 	}
 	commit("two")
 	_, err = r.admin().Reconcile(t.Context(), &adminv1.ReconcileRequest{
-		Key: &adminv1.ObjectKey{Kind: "Kustomization", Cluster: "a", Namespace: "flux-system", Name: "root"}, WithSource: true,
+		Key: &adminv1.ObjectKey{Kind: "Kustomization", Cluster: "a", Namespace: "flux-system",
+			Name: "root"}, WithSource: true,
 	})
 	must(t, err)
 	last := spoke.await("two")
 
 	must(t, r.stop()) // nothing is forgotten
 	metrics := start(t, filepath.Dir(r.OperatorConfig()))
-	answer, err := metrics.admin().Get(t.Context(), &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "a"}})
+	answer, err := metrics.admin().Get(t.Context(),
+		&adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "a"}})
 	must(t, err)
 	if !bytes.Contains(answer.Object.Json, []byte(`"kind":"Cluster"`)) || last.Sequence < 2 {
 		t.Fatalf("cluster is %s", answer.Object.Json)

@@ -25,14 +25,16 @@ const (
 
 // lostKeys says, for each key, what a new one in a used data folder would break.
 var lostKeys = map[string]string{
-	signingKey: "every spoke rejects what a new key signs, until its ConfigMap has the new key (`nave cluster add NAME` prints it)",
-	authorityDir: "a new authority knows no spoke and no operator: every spoke must join again (`nave cluster add NAME`), " +
+	signingKey: "every spoke rejects what a new key signs, until its ConfigMap has the new key (`nave cluster add NAME` " +
+		"prints it)",
+	authorityDir: "a new authority knows no spoke and no operator: every spoke must join again (`nave cluster add " +
+		"NAME`), " +
 		"and operators need new configurations (`nave-hub operator-config`)",
 	vaultKey: "no key opens the credentials in the store any more: every Secret must be applied again",
 }
 
-// loadKeys loads the keys of the data folder, and makes those that are missing: in a new folder all of them, in a used one
-// only those that Config.NewKeys names.
+// loadKeys loads the keys of the data folder, and makes those that are missing: in a new folder all of them, in a used
+// one only those that Config.NewKeys names.
 func (h *Hub) loadKeys() error {
 	used, err := h.used()
 	if err != nil {
@@ -58,8 +60,8 @@ func (h *Hub) loadKeys() error {
 	return err
 }
 
-// used reports whether a hub ran on the data folder: its store holds something, or its first operator has a configuration,
-// which is written after the keys.
+// used reports whether a hub ran on the data folder: its store holds something, or its first operator has a
+// configuration, which is written after the keys.
 func (h *Hub) used() (bool, error) {
 	if empty, err := h.store.Empty(); err != nil || !empty {
 		return true, err
@@ -90,8 +92,10 @@ func (h *Hub) requireKey(name string, used bool) error {
 		h.config.Log.Warn("a new key is made in place of the lost one", telemetry.Path(name))
 		return nil
 	}
-	return fmt.Errorf("%s is missing, but the store beside it has been used: restore it from the backup of the store. Without it %s. "+
-		"To start over with a new one, start the hub once with --new-key=%s", strings.Join(missing, " and "), lostKeys[name], name)
+	return fmt.Errorf("%s is missing, but the store beside it has been used: restore it from the backup of the store. "+
+		"Without it %s. "+
+		"To start over with a new one, start the hub once with --new-key=%s", strings.Join(missing,
+		" and "), lostKeys[name], name)
 }
 
 // missingFiles returns those files of a key that do not exist.
@@ -112,8 +116,8 @@ func missingFiles(path string) ([]string, error) {
 	return missing, nil
 }
 
-// discardAuthority moves what is left of an authority aside, and removes the configuration of the first operator, whom a new
-// authority does not admit; both are made anew.
+// discardAuthority moves what is left of an authority aside, and removes the configuration of the first operator, whom
+// a new authority does not admit; both are made anew.
 func (h *Hub) discardAuthority() error {
 	dir := h.path(authorityDir)
 	err := os.Rename(dir, fmt.Sprintf("%s.lost-%d", dir, time.Now().Unix()))

@@ -11,9 +11,9 @@ import (
 )
 
 // connLimit bounds how many connections of one kind are open at the same moment. If there is no room for a new one, the
-// oldest connection of a source that has more than the new one's source is closed. If no source has more, the oldest of the
-// new one's own source is closed, provided it is older than grace. Else the new one is refused. So one source keeps no other
-// out, and connections that do nothing do not keep out those of the same source for longer than grace.
+// oldest connection of a source that has more than the new one's source is closed. If no source has more, the oldest of
+// the new one's own source is closed, provided it is older than grace. Else the new one is refused. So one source keeps
+// no other out, and connections that do nothing do not keep out those of the same source for longer than grace.
 type connLimit struct {
 	bounds
 	refused prometheus.Counter
@@ -39,7 +39,8 @@ type place struct {
 }
 
 func newConnLimit(b bounds, refused prometheus.Counter) *connLimit {
-	return &connLimit{bounds: b, refused: refused, order: list.New(), places: map[*conn]*list.Element{}, counts: map[string]int{}}
+	return &connLimit{bounds: b, refused: refused, order: list.New(), places: map[*conn]*list.Element{},
+		counts: map[string]int{}}
 }
 
 // add counts a connection of a source, and closes another one if it must. It returns false when there is no room.
@@ -70,8 +71,8 @@ func (l *connLimit) insert(c *conn, source string, now time.Time) (replaced *con
 	return replaced, true
 }
 
-// replaceable returns the connection that one of the source may replace; nil when there is none. crowded: only one of its
-// own source. The caller holds mu.
+// replaceable returns the connection that one of the source may replace; nil when there is none. crowded: only one of
+// its own source. The caller holds mu.
 func (l *connLimit) replaceable(source string, crowded bool, now time.Time) *conn {
 	own := l.counts[source]
 	largest := crowded || 2*own >= len(l.places) // no other source has more, or it does not matter

@@ -21,8 +21,8 @@ func (w *wire) Close() error {
 	return nil
 }
 
-// TestConnLimit lets connections come in order, one second apart: "a3" is the third of source a. A word with "-" before it
-// ends that connection.
+// TestConnLimit lets connections come in order, one second apart: "a3" is the third of source a. A word with "-" before
+// it ends that connection.
 func TestConnLimit(t *testing.T) {
 	for name, tt := range map[string]struct {
 		bounds bounds
@@ -30,20 +30,27 @@ func TestConnLimit(t *testing.T) {
 		stay   string // in order
 		no     int    // were refused or closed
 	}{
-		"room":                       {bounds{max: 3}, []string{"a1", "b1", "a2"}, "[a1 b1 a2]", 0},
-		"own_oldest":                 {bounds{max: 2}, []string{"a1", "a2", "a3"}, "[a2 a3]", 1},
-		"own_oldest_is_too_young":    {bounds{max: 2, grace: time.Minute}, []string{"a1", "a2", "a3"}, "[a1 a2]", 1},
-		"own_oldest_is_old_enough":   {bounds{max: 2, grace: 2 * time.Second}, []string{"a1", "a2", "a3"}, "[a2 a3]", 1},
-		"another_source_has_more":    {bounds{max: 3, grace: time.Minute}, []string{"a1", "a2", "a3", "b1"}, "[a2 a3 b1]", 1},
-		"down_to_an_equal_share":     {bounds{max: 4, grace: time.Minute}, []string{"a1", "a2", "a3", "a4", "b1", "b2", "b3", "b4"}, "[a3 a4 b1 b2]", 4},
-		"many_sources":               {bounds{max: 3, grace: time.Minute}, []string{"a1", "b1", "c1", "d1", "e1"}, "[c1 d1 e1]", 2},
-		"the_largest_gets_no_more":   {bounds{max: 3, grace: time.Minute}, []string{"b1", "a1", "a2", "a3"}, "[b1 a1 a2]", 1},
-		"largest_of_three":           {bounds{max: 4, grace: time.Minute}, []string{"b1", "a1", "a2", "a3", "c1", "b2", "c2", "c3"}, "[a3 c1 b2 c2]", 4},
-		"per_source":                 {bounds{perSource: 2}, []string{"a1", "b1", "a2", "a3", "b2", "c1"}, "[b1 a2 a3 b2 c1]", 1},
-		"per_source_spares_others":   {bounds{max: 5, perSource: 1}, []string{"a1", "b1", "b2"}, "[a1 b2]", 1},
-		"those_that_end_make_room":   {bounds{max: 2, grace: time.Minute}, []string{"a1", "a2", "-a1", "a3", "-a3", "a4"}, "[a2 a4]", 0},
-		"what_ended_does_not_count":  {bounds{max: 3, grace: time.Minute}, []string{"a1", "a2", "-a2", "b1", "b2", "a3"}, "[a1 b2 a3]", 1},
-		"ending_twice_counts_it_out": {bounds{max: 2, grace: time.Minute}, []string{"a1", "-a1", "-a1", "b1", "b2", "b3"}, "[b1 b2]", 1},
+		"room":                     {bounds{max: 3}, []string{"a1", "b1", "a2"}, "[a1 b1 a2]", 0},
+		"own_oldest":               {bounds{max: 2}, []string{"a1", "a2", "a3"}, "[a2 a3]", 1},
+		"own_oldest_is_too_young":  {bounds{max: 2, grace: time.Minute}, []string{"a1", "a2", "a3"}, "[a1 a2]", 1},
+		"own_oldest_is_old_enough": {bounds{max: 2, grace: 2 * time.Second}, []string{"a1", "a2", "a3"}, "[a2 a3]", 1},
+		"another_source_has_more":  {bounds{max: 3, grace: time.Minute}, []string{"a1", "a2", "a3", "b1"}, "[a2 a3 b1]", 1},
+		"down_to_an_equal_share": {bounds{max: 4, grace: time.Minute},
+			[]string{"a1", "a2", "a3", "a4", "b1", "b2", "b3", "b4"}, "[a3 a4 b1 b2]", 4},
+		"many_sources": {bounds{max: 3, grace: time.Minute}, []string{"a1", "b1", "c1", "d1", "e1"},
+			"[c1 d1 e1]", 2},
+		"the_largest_gets_no_more": {bounds{max: 3, grace: time.Minute}, []string{"b1", "a1", "a2", "a3"}, "[b1 a1 a2]", 1},
+		"largest_of_three": {bounds{max: 4, grace: time.Minute},
+			[]string{"b1", "a1", "a2", "a3", "c1", "b2", "c2", "c3"}, "[a3 c1 b2 c2]", 4},
+		"per_source": {bounds{perSource: 2}, []string{"a1", "b1", "a2", "a3", "b2", "c1"},
+			"[b1 a2 a3 b2 c1]", 1},
+		"per_source_spares_others": {bounds{max: 5, perSource: 1}, []string{"a1", "b1", "b2"}, "[a1 b2]", 1},
+		"those_that_end_make_room": {bounds{max: 2, grace: time.Minute}, []string{"a1", "a2", "-a1", "a3", "-a3", "a4"},
+			"[a2 a4]", 0},
+		"what_ended_does_not_count": {bounds{max: 3, grace: time.Minute}, []string{"a1", "a2", "-a2", "b1", "b2", "a3"},
+			"[a1 b2 a3]", 1},
+		"ending_twice_counts_it_out": {bounds{max: 2, grace: time.Minute}, []string{"a1", "-a1", "-a1", "b1", "b2", "b3"},
+			"[b1 b2]", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := prometheus.NewCounter(prometheus.CounterOpts{Name: "x"})

@@ -19,8 +19,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// What one connection may cost the hub. Spokes ping every 30 s, so the hub pings none that is well. What a cluster can make
-// the hub hold of calls that it does not finish is a message in each stream of each connection: 64 MiB.
+// What one connection may cost the hub. Spokes ping every 30 s, so the hub pings none that is well. What a cluster can
+// make the hub hold of calls that it does not finish is a message in each stream of each connection: 64 MiB.
 const (
 	maxMessage        = 1 << 20
 	maxHeaders        = 16 << 10
@@ -96,8 +96,8 @@ func (h *Hub) admit(tls credentials.TransportCredentials) credentials.TransportC
 	}
 }
 
-// limits bound what a caller can make the server spend. A spoke renews at half-life, so a connection that ends after half
-// a lifetime does not outlive the certificate it was made with.
+// limits bound what a caller can make the server spend. A spoke renews at half-life, so a connection that ends after
+// half a lifetime does not outlive the certificate it was made with.
 func (h *Hub) limits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -114,7 +114,8 @@ func (h *Hub) limits() []grpc.ServerOption {
 	}
 }
 
-// strangerLimits bound what a caller without a certificate can make the server spend, beside the life of its connection.
+// strangerLimits bound what a caller without a certificate can make the server spend, beside the life of its
+// connection.
 func strangerLimits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxStrangerMessage),

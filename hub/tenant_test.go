@@ -56,13 +56,15 @@ data: {key: of-the-operator}
 	conn, token := r.join("a")
 	apps := newSpoke(t, conn, token).applications("Kustomization shop/escape", "Kustomization flux-system/infra")
 	for name, want := range map[string]string{
-		"Kustomization flux-system/root": "", "Kustomization flux-system/infra": "", "Kustomization shop/team": "team", "Kustomization shop/escape": "team",
+		"Kustomization flux-system/root": "", "Kustomization flux-system/infra": "", "Kustomization " +
+			"shop/team": "team", "Kustomization shop/escape": "team",
 	} {
 		if got := apps[name]; got == nil || got.ServiceAccount != want {
 			t.Errorf("%s is %+v, want service account %q", name, got, want)
 		}
 	}
-	if infra := apps["Kustomization flux-system/infra"]; infra != nil && (len(infra.Objects) != 1 || infra.Objects[0].Kind != "ConfigMap") {
+	if infra := apps["Kustomization flux-system/infra"]; infra != nil &&
+		(len(infra.Objects) != 1 || infra.Objects[0].Kind != "ConfigMap") {
 		t.Errorf("the operator's Kustomization has %+v", infra.Objects)
 	}
 	for _, source := range []string{"private", "steal"} {

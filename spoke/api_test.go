@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// api is a scripted API server on loopback: it keeps Secrets and ConfigMaps, applies them for several field managers, and
-// watches nothing.
+// api is a scripted API server on loopback: it keeps Secrets and ConfigMaps, applies them for several field managers,
+// and watches nothing.
 type api struct {
 	kubeconfig string
 
@@ -92,7 +92,8 @@ func (a *api) handle(r *http.Request) (int, any) {
 		a.written = append(a.written, path)
 		return a.apply(path, r)
 	}
-	return http.StatusNotFound, map[string]any{"kind": "Status", "reason": "NotFound", "code": 404, "message": r.URL.Path + " not found", "details": map[string]any{"name": "x", "kind": "x"}}
+	return http.StatusNotFound, map[string]any{"kind": "Status", "reason": "NotFound", "code": 404,
+		"message": r.URL.Path + " not found", "details": map[string]any{"name": "x", "kind": "x"}}
 }
 
 func (a *api) list(path, selector string) any {
@@ -100,11 +101,13 @@ func (a *api) list(path, selector string) any {
 	label, value, _ := strings.Cut(selector, "=")
 	for at, o := range a.objects {
 		labels, _ := o.object["metadata"].(map[string]any)["labels"].(map[string]any)
-		if got, there := labels[label]; strings.HasPrefix(at, path+"/") && (label == "" || there && (value == "" || got == value)) {
+		if got, there := labels[label]; strings.HasPrefix(at, path+"/") &&
+			(label == "" || there && (value == "" || got == value)) {
 			items = append(items, o.object)
 		}
 	}
-	return map[string]any{"kind": "List", "metadata": map[string]any{"resourceVersion": fmt.Sprint(a.version)}, "items": items}
+	return map[string]any{"kind": "List", "metadata": map[string]any{"resourceVersion": fmt.Sprint(a.version)},
+		"items": items}
 }
 
 // apply is server-side apply, as far as data goes: what a manager does not give any more is gone, if it was its own.
@@ -117,7 +120,8 @@ func (a *api) apply(path string, r *http.Request) (int, any) {
 	a.version++
 	if was == nil {
 		code = http.StatusCreated
-		was = &stored{object: map[string]any{"metadata": map[string]any{"uid": fmt.Sprint("uid-", a.version)}}, owners: map[string]string{}}
+		was = &stored{object: map[string]any{"metadata": map[string]any{"uid": fmt.Sprint("uid-", a.version)}},
+			owners: map[string]string{}}
 	}
 	data, _ := was.object["data"].(map[string]any)
 	given, _ := o["data"].(map[string]any)

@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/session"
 )
 
-// IdentitySecret is the Secret in the spoke's own namespace that holds its key and certificate, so that a new Pod is the
-// same spoke, and the newest bundles that it verified, so that it is not fed older ones.
+// IdentitySecret is the Secret in the spoke's own namespace that holds its key and certificate, so that a new Pod is
+// the same spoke, and the newest bundles that it verified, so that it is not fed older ones.
 const IdentitySecret = "nave-spoke-identity"
 
 const versionTimeout = 5 * time.Second
@@ -119,8 +119,8 @@ type role struct {
 	confused error    // why it works with other settings than it was given
 }
 
-// settle decides by what is kept and what is given. A spoke that has an identity keeps it, with its settings, until it has
-// the one that it is to have; while the settings are of a cluster that it must not become, it keeps it for good.
+// settle decides by what is kept and what is given. A spoke that has an identity keeps it, with its settings, until it
+// has the one that it is to have; while the settings are of a cluster that it must not become, it keeps it for good.
 func (k kept) settle(given settings) role {
 	r := role{settings: given, next: given}
 	if !k.known || k.id == given.id() {

@@ -24,9 +24,9 @@ const (
 // marks are the newest bundles that were verified, by the SPIFFE ID of the cluster that they are for.
 type marks map[string]bundle.ID
 
-// marker is a session that acknowledges a bundle only when the high-water mark is where the loss of the disk does not reach
-// it: whatever the hub was told of, the cluster never goes back behind. The bundle is on disk and is applied meanwhile, so a
-// change that goes live waits for nothing here.
+// marker is a session that acknowledges a bundle only when the high-water mark is where the loss of the disk does not
+// reach it: whatever the hub was told of, the cluster never goes back behind. The bundle is on disk and is applied
+// meanwhile, so a change that goes live waits for nothing here.
 type marker struct {
 	agent.Hub // the session
 	recipient string
@@ -44,7 +44,8 @@ type ack struct {
 	stage spokev1.AckStage
 }
 
-func newMarker(hub agent.Hub, recipient string, saved marks, save func(context.Context, marks) error, log *slog.Logger) *marker {
+func newMarker(hub agent.Hub, recipient string, saved marks, save func(context.Context, marks) error,
+	log *slog.Logger) *marker {
 	m := &marker{Hub: hub, recipient: recipient, save: save, log: log, wake: make(chan struct{}, 1), marks: marks{}}
 	maps.Copy(m.marks, saved)
 	return m
@@ -96,8 +97,8 @@ func (m *marker) Run(ctx context.Context) error {
 	}
 }
 
-// yield waits until what waits to be acknowledged was applied, but not long: the API server has one disk for the objects and
-// for the mark.
+// yield waits until what waits to be acknowledged was applied, but not long: the API server has one disk for the
+// objects and for the mark.
 func (m *marker) yield(ctx context.Context) {
 	late := time.NewTimer(markDelay)
 	defer late.Stop()

@@ -104,7 +104,8 @@ func TestSettle(t *testing.T) {
 		return identity.ID{TrustDomain: domain, Role: identity.Cluster, Name: name}
 	}
 	is := func(domain, name string) kept {
-		return kept{known: true, id: id(domain, name), settings: &settings{Hub: domain + ":7443", Cluster: name, TrustDomain: domain}}
+		return kept{known: true, id: id(domain, name),
+			settings: &settings{Hub: domain + ":7443", Cluster: name, TrustDomain: domain}}
 	}
 	bare := func(domain, name string) kept { return kept{known: true, id: id(domain, name)} } // of an earlier version
 	prod := settings{Hub: "one:7443", Cluster: "prod", TrustDomain: "one", Policy: "policy"}
@@ -129,7 +130,8 @@ func TestSettle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := tt.kept.settle(tt.given)
 			if got.id() != tt.is || got.next.id() != tt.next || got.Hub != tt.hub || (got.confused != nil) != tt.confused {
-				t.Errorf("it is %s at %s, to be %s, %v; want %s at %s, to be %s", got.id(), got.Hub, got.next.id(), got.confused, tt.is, tt.hub, tt.next)
+				t.Errorf("it is %s at %s, to be %s, %v; want %s at %s, to be %s", got.id(), got.Hub, got.next.id(), got.confused,
+					tt.is, tt.hub, tt.next)
 			}
 			if got.moves() != (tt.is != tt.next) || got.Policy != "policy" {
 				t.Errorf("it moves: %v, with policy %q", got.moves(), got.Policy)

@@ -10,9 +10,9 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is older than
-// what the cluster has seen; on any other only what the disk cannot read. What such another disk does not know is not owned
-// any more, so the cluster forgets it.
+// seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is
+// older than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not
+// know is not owned any more, so the cluster forgets it.
 func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) error {
 	current, err := s.raiseSeen(seen)
 	if err != nil || pages == nil { // without pages it is tried again at the next start
@@ -49,8 +49,8 @@ func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Owner]led
 	return s.state.Seed(newMarks, inventories)
 }
 
-// raiseSeen raises the high-water marks on disk to those that the cluster keeps. It reports whether the disk is current: seeded
-// before, and not older than what the cluster has seen.
+// raiseSeen raises the high-water marks on disk to those that the cluster keeps. It reports whether the disk is
+// current: seeded before, and not older than what the cluster has seen.
 func (s *Spoke) raiseSeen(seen marks) (current bool, err error) {
 	current, err = s.state.Seeded()
 	for recipient, id := range seen {

@@ -65,7 +65,8 @@ func TestLostDisk_prune(t *testing.T) {
 	})
 	r.wipe()
 	h.signAll(t, &bundle.Bundle{
-		Cluster: h.id(identity.Cluster, "prod").String(), Sequence: 2, Removals: []bundle.Removal{{Owner: gone.Owner, Policy: bundle.MirrorPrune}},
+		Cluster: h.id(identity.Cluster, "prod").String(), Sequence: 2, Removals: []bundle.Removal{{Owner: gone.Owner,
+			Policy: bundle.MirrorPrune}},
 	}, h.configMaps(t, "apps", "one", "a"))
 	r.start()
 	h.heard(t, "2 healthy")
@@ -145,7 +146,8 @@ func TestLostDisk_requests(t *testing.T) {
 	}
 }
 
-// TestLostDisk_forbidden starts a spoke that may not read ConfigMaps: it works, and takes up the inventories when it may.
+// TestLostDisk_forbidden starts a spoke that may not read ConfigMaps: it works, and takes up the inventories when it
+// may.
 func TestLostDisk_forbidden(t *testing.T) {
 	h, r := newHub(t), newRig(t)
 	r.join(h, "prod", "token", "")
@@ -200,7 +202,8 @@ func TestLostDisk_old(t *testing.T) {
 	}
 	h.signAll(t, &bundle.Bundle{
 		Cluster: h.id(identity.Cluster, "prod").String(), Sequence: 3,
-		Removals: []bundle.Removal{{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "more"}, Policy: bundle.Delete}},
+		Removals: []bundle.Removal{{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "more"},
+			Policy: bundle.Delete}},
 	}, h.configMaps(t, "apps", "one", "a"))
 	r.start()
 	h.heard(t, "3 healthy")

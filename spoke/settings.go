@@ -41,8 +41,9 @@ func (c Config) load() (settings, error) {
 	return s, errors.Join(err, checkErr)
 }
 
-// readSettings reads the settings: a field of the Config, or else the file of the settings folder, which has the names of
-// the keys in the ConfigMap nave-spoke. A missing file is an empty setting, except for signing keys and policy that are named.
+// readSettings reads the settings: a field of the Config, or else the file of the settings folder, which has the names
+// of the keys in the ConfigMap nave-spoke. A missing file is an empty setting, except for signing keys and policy that
+// are named.
 func (c Config) readSettings() (s settings, err error) {
 	read := func(path string, required bool) string {
 		text, readErr := os.ReadFile(path)
@@ -58,7 +59,8 @@ func (c Config) readSettings() (s settings, err error) {
 		return strings.TrimSpace(read(filepath.Join(c.ConfigDir, file), false))
 	}
 	s = settings{
-		Hub: setting(c.Hub, "hub"), Cluster: setting(c.Cluster, "cluster"), TrustDomain: setting(c.TrustDomain, "trust-domain"),
+		Hub: setting(c.Hub, "hub"), Cluster: setting(c.Cluster, "cluster"), TrustDomain: setting(c.TrustDomain,
+			"trust-domain"),
 		CAPin: setting(c.CAPin, "ca-pin"), Replaces: setting(c.Replaces, "replaces"),
 	}
 	if c.SigningKeysFile != "" {
@@ -115,9 +117,9 @@ type reconfigured struct{ to settings }
 
 func (*reconfigured) Error() string { return "the settings changed" }
 
-// watchSettings looks at the settings until ctx ends, and returns *reconfigured when they changed and can be used. Settings
-// that cannot be used are reported, and the spoke keeps those that it has. A change counts once it has stood for a whole
-// look: files of a ConfigMap do not change all at the same moment.
+// watchSettings looks at the settings until ctx ends, and returns *reconfigured when they changed and can be used.
+// Settings that cannot be used are reported, and the spoke keeps those that it has. A change counts once it has stood
+// for a whole look: files of a ConfigMap do not change all at the same moment.
 func (s *Spoke) watchSettings(ctx context.Context) error {
 	tick := time.NewTicker(s.config.Look)
 	defer tick.Stop()

@@ -48,7 +48,8 @@ func newRig(t *testing.T) *rig {
 	}
 	r := &rig{t: t, api: newAPI(t), logs: &wire{}, stop: func() {}, files: map[string]string{}}
 	r.config = spoke.Config{
-		ConfigDir: filepath.Join(dir, "config"), JoinTokenFile: filepath.Join(dir, "token"), StateDir: filepath.Join(dir, "state"),
+		ConfigDir: filepath.Join(dir, "config"), JoinTokenFile: filepath.Join(dir, "token"), StateDir: filepath.Join(dir,
+			"state"),
 		Kubeconfig: r.api.kubeconfig, HTTPListen: listener.Addr().String(), Look: 5 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(r.logs, nil)),
 	}
@@ -150,7 +151,8 @@ func (r *rig) awaitReady(want string) {
 func (r *rig) offer(h *hub, cluster string, sequence uint64, value string) {
 	r.t.Helper()
 	h.offerConfigMap(r.t, cluster, sequence, value)
-	r.await(fmt.Sprintf("bundle %d of %s is live", sequence, cluster), func() bool { return r.api.get("configmaps", "shop", "app", "k") == value })
+	r.await(fmt.Sprintf("bundle %d of %s is live", sequence, cluster),
+		func() bool { return r.api.get("configmaps", "shop", "app", "k") == value })
 }
 
 func (h *hub) offerConfigMap(t *testing.T, cluster string, sequence uint64, value string) {
@@ -167,14 +169,16 @@ func (h *hub) configMaps(t *testing.T, app, value string, names ...string) *bund
 	}
 	for _, name := range names {
 		o := &manifest.Object{Object: map[string]any{
-			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "shop"}, "data": map[string]any{"k": value},
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name,
+				"namespace": "shop"}, "data": map[string]any{"k": value},
 		}}
 		data, err := manifest.Canonical(o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a.Objects = append(a.Objects, bundle.ObjectReference{
-			Digest: h.put(data), ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: name},
+			Digest: h.put(data), ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop",
+				Name: name},
 		})
 	}
 	return a
@@ -228,7 +232,10 @@ func TestSettings(t *testing.T) {
 	h.offerConfigMap(t, "prod", 3, "three")
 	h.heard(t, "3 rejected")
 	r.write(map[string]string{"signing-keys.pem": keys})
-	r.await("the bundle by the new key is live", func() bool { return r.api.get("configmaps", "shop", "app", "k") == "three" })
+	r.await("the bundle by the new key is live", func() bool {
+		return r.api.get("configmaps", "shop", "app",
+			"k") == "three"
+	})
 	r.awaitReady("ok")
 
 	// A key that was taken away is not believed any more.
@@ -252,7 +259,8 @@ func TestSettings_policy(t *testing.T) {
 	h.offerConfigMap(t, "prod", 1, "one")
 	h.heard(t, "1 received")
 	r.write(map[string]string{"policy.yaml": "namespaces: [shop]\n"})
-	r.await("what the new policy allows is live", func() bool { return r.api.get("configmaps", "shop", "app", "k") == "one" })
+	r.await("what the new policy allows is live",
+		func() bool { return r.api.get("configmaps", "shop", "app", "k") == "one" })
 	r.write(map[string]string{"policy.yaml": "nonsense: [shop]\n"})
 	r.awaitReady("policy: ")
 	r.write(map[string]string{"policy.yaml": "\n"}) // cut off by whoever writes it
@@ -282,7 +290,8 @@ func TestWrongCluster(t *testing.T) {
 				r.start()
 			}
 			r.awaitReady("`nave cluster add dev --replace prod`")
-			if text := r.ready(); !strings.Contains(text, h.id(identity.Cluster, "prod").String()) || !strings.Contains(text, other.id(identity.Cluster, "dev").String()) {
+			if text := r.ready(); !strings.Contains(text, h.id(identity.Cluster, "prod").String()) ||
+				!strings.Contains(text, other.id(identity.Cluster, "dev").String()) {
 				t.Errorf("it does not name both: %s", text)
 			}
 			r.await("its own hub hears of it", func() bool { return h.event("WrongCluster") })

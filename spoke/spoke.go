@@ -2,7 +2,8 @@
 // keeps of this spoke, makes the parts and keeps them going until its context ends. It is wiring only.
 //
 // The session brings offers, the agent decides and applies, the watcher tells it what the cluster did with that, the
-// reporter tells the hub. Only the agent's loop owns state; the parts know one another by the narrow interfaces they need.
+// reporter tells the hub. Only the agent's loop owns state; the parts know one another by the narrow interfaces they
+// need.
 //
 // Layout of the state folder:
 //
@@ -61,16 +62,17 @@ const (
 	flushTimeout = 5 * time.Second // at the end, for what the cluster is to keep
 )
 
-// Config is what a spoke is started with. The zero value of an optional field means its default. The settings that a join
-// manifest brings are in the files of ConfigDir; a field that is set here comes before its file.
+// Config is what a spoke is started with. The zero value of an optional field means its default. The settings that a
+// join manifest brings are in the files of ConfigDir; a field that is set here comes before its file.
 type Config struct {
-	ConfigDir       string        // where the ConfigMap nave-spoke is mounted
-	Hub             string        // host:port. Required, here or as file hub
-	Cluster         string        // this cluster's name at the hub. Required, here or as file cluster
-	TrustDomain     string        // SPIFFE trust domain of the hub. Required, here or as file trust-domain
-	CAPin           string        // sha256:… of the hub's authority, for joining; file ca-pin
-	Replaces        string        // the name that this cluster had before; file replaces
-	SigningKeysFile string        // PEM PUBLIC KEY blocks: the keys that sign bundles. Required, here or as file signing-keys.pem
+	ConfigDir   string // where the ConfigMap nave-spoke is mounted
+	Hub         string // host:port. Required, here or as file hub
+	Cluster     string // this cluster's name at the hub. Required, here or as file cluster
+	TrustDomain string // SPIFFE trust domain of the hub. Required, here or as file trust-domain
+	CAPin       string // sha256:… of the hub's authority, for joining; file ca-pin
+	Replaces    string // the name that this cluster had before; file replaces
+	// PEM PUBLIC KEY blocks: the keys that sign bundles. Required, here or as file signing-keys.pem
+	SigningKeysFile string
 	PolicyFile      string        // what bundles may do here, whatever they say; empty: everything
 	JoinTokenFile   string        // read when there is no identity yet
 	StateDir        string        // made 0700 when missing. Required
@@ -78,7 +80,8 @@ type Config struct {
 	Namespace       string        // where the spoke runs and keeps its identity; nave-system
 	HTTPListen      string        // /metrics, /healthz, /readyz; 0.0.0.0:7481
 	Look            time.Duration // how often the settings' files are looked at; 2 s
-	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own rights.
+	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own
+	// rights.
 	DefaultServiceAccount string
 	MemoryLimit           int64 // of this process, in bytes; 0 or math.MaxInt64: none is known
 	Log                   *slog.Logger
@@ -125,7 +128,8 @@ func (p *parts) onConnected(yes bool) {
 	}
 }
 
-// keepSettings keeps the settings beside the identity when they led to a session; a failure is tried again with the next one.
+// keepSettings keeps the settings beside the identity when they led to a session; a failure is tried again with the
+// next one.
 func (p *parts) keepSettings(ctx context.Context, keeper secretKeeper, log *slog.Logger) error {
 	for p.unkept != nil {
 		select {
@@ -142,8 +146,8 @@ func (p *parts) keepSettings(ctx context.Context, keeper secretKeeper, log *slog
 	return nil
 }
 
-// Run runs a spoke until ctx ends: again whenever its settings changed, and with a new state when that on disk is damaged. It
-// returns nil after a clean stop.
+// Run runs a spoke until ctx ends: again whenever its settings changed, and with a new state when that on disk is
+// damaged. It returns nil after a clean stop.
 func Run(ctx context.Context, c Config) error {
 	s, err := New(c)
 	for err == nil {
@@ -249,12 +253,13 @@ func (s *Spoke) openState() (err error) {
 // setAside moves a damaged state aside, and returns where it is.
 func (s *Spoke) setAside(damage error) (string, error) {
 	aside, err := state.SetAside(s.config.stateFile())
-	s.config.Log.Error("the state on disk is damaged: the spoke starts without it", telemetry.Err(damage), telemetry.Path(aside))
+	s.config.Log.Error("the state on disk is damaged: the spoke starts without it", telemetry.Err(damage),
+		telemetry.Path(aside))
 	return aside, err
 }
 
-// recall reads what the cluster keeps of this spoke, until it can be read, and makes the parts. A spoke that may not read it
-// goes on without; then it has no session either.
+// recall reads what the cluster keeps of this spoke, until it can be read, and makes the parts. A spoke that may not
+// read it goes on without; then it has no session either.
 func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	book := ledger.New(ledger.Config{Client: s.client, Namespace: s.config.Namespace, Disk: s.state, Log: s.config.Log})
 	for wait := firstRecall; ; wait = min(2*wait, maxRecall) {
@@ -277,9 +282,10 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	}
 }
 
-// takeUp decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the parts.
-// pages is nil when they could not be read.
-func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) (*parts, error) {
+// takeUp decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the
+// parts. pages is nil when they could not be read.
+func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) (*parts,
+	error) {
 	kept, err := readKept(entries)
 	s.logIf("something that the cluster keeps of this spoke cannot be used", err)
 	in := kept.settle(s.given)
@@ -334,7 +340,8 @@ func (s *Spoke) build(in role, by rules, kept kept, book *ledger.Ledger) (*parts
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
 	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: telemetry.Namespace, Subsystem: "spoke", Name: "connected", Help: "1 while there is a session with the hub.",
+		Namespace: telemetry.Namespace, Subsystem: "spoke", Name: "connected", Help: "1 while there is a session with the " +
+			"hub.",
 	}, func() float64 {
 		if p.session.Status() == "" {
 			return 1
@@ -400,7 +407,8 @@ func (s *Spoke) ready() error {
 		return errors.New(refused)
 	}
 	if p.enrolment != nil {
-		return fmt.Errorf("%s is to become %s at %s: %s", p.role.id(), p.role.next.id(), p.role.next.Hub, p.enrolment.Status())
+		return fmt.Errorf("%s is to become %s at %s: %s", p.role.id(), p.role.next.id(), p.role.next.Hub,
+			p.enrolment.Status())
 	}
 	return p.role.confused
 }
@@ -415,8 +423,8 @@ func (s *Spoke) warn(reason, message string) {
 // HTTPAddr returns where /metrics, /healthz and /readyz are served.
 func (s *Spoke) HTTPAddr() string { return s.listener.Addr().String() }
 
-// Run works until ctx ends. Then it starts nothing more, lets the applies that run end for at most ten seconds, and closes
-// the state. It returns nil after a clean stop, *reconfigured when the settings changed, and state.ErrDamaged.
+// Run works until ctx ends. Then it starts nothing more, lets the applies that run end for at most ten seconds, and
+// closes the state. It returns nil after a clean stop, *reconfigured when the settings changed, and state.ErrDamaged.
 func (s *Spoke) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	defer s.flush()

@@ -73,7 +73,8 @@ func newHub(t *testing.T) *hub {
 		t.Fatal(err)
 	}
 	h := &hub{
-		authority: authority, signer: signing.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))), acks: make(chan string, 64), tokens: map[string]string{},
+		authority: authority, signer: signing.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3},
+			32))), acks: make(chan string, 64), tokens: map[string]string{},
 		blobs: map[manifest.Digest][]byte{}, changed: make(chan struct{}), reports: map[string]*spokev1.ApplicationReport{},
 	}
 	h.serve(t, "127.0.0.1:0")
@@ -124,7 +125,8 @@ func (h *hub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*r
 		return nil, status.Error(codes.Unauthenticated, "the join token is not valid")
 	}
 	chain, err := h.authority.Issue(pub, h.id(identity.Cluster, name), time.Hour, nil, nil)
-	return &registrationv1.RegisterResponse{Certificate: &registrationv1.Certificate{Chain: chain, Authorities: [][]byte{h.authority.Certificate().Raw}}}, err
+	return &registrationv1.RegisterResponse{Certificate: &registrationv1.Certificate{Chain: chain,
+		Authorities: [][]byte{h.authority.Certificate().Raw}}}, err
 }
 
 func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
@@ -145,7 +147,8 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 				return
 			}
 			if a := m.GetAck(); a != nil {
-				h.acks <- fmt.Sprintf("%d %s %s", a.GetBundle().GetSequence(), strings.ToLower(strings.TrimPrefix(a.GetStage().String(), "ACK_STAGE_")), a.GetReason())
+				h.acks <- fmt.Sprintf("%d %s %s", a.GetBundle().GetSequence(),
+					strings.ToLower(strings.TrimPrefix(a.GetStage().String(), "ACK_STAGE_")), a.GetReason())
 			}
 		}
 	}()
@@ -185,7 +188,8 @@ func (h *hub) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_FetchSe
 		}
 		data := h.blobs[d]
 		h.fetched++
-		if err := stream.Send(&spokev1.FetchResponse{Digest: raw, Size: uint64(len(data)), Data: w.EncodeAll(data, nil), Last: true}); err != nil {
+		if err := stream.Send(&spokev1.FetchResponse{Digest: raw, Size: uint64(len(data)), Data: w.EncodeAll(data, nil),
+			Last: true}); err != nil {
 			return err
 		}
 	}
@@ -222,7 +226,8 @@ func (h *hub) desire(t *testing.T, sequence uint64, text string, files ...bundle
 	}
 	manifest.ApplyOrder(objects)
 	app := &bundle.Application{
-		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}, Prune: true, Wait: true, Interval: time.Hour,
+		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+			Name: "apps"}, Prune: true, Wait: true, Interval: time.Hour,
 		RetryInterval: time.Second, Timeout: time.Minute, DeletionPolicy: bundle.MirrorPrune, SealedFiles: files,
 		Decryption: bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
 	}
@@ -258,7 +263,8 @@ func (h *hub) signAll(t *testing.T, b *bundle.Bundle, apps ...*bundle.Applicatio
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Applications = append(b.Applications, bundle.Entry{Owner: app.Owner, Digest: h.put(data), Revision: fmt.Sprintf("main@sha1:%d", b.Sequence)})
+		b.Applications = append(b.Applications, bundle.Entry{Owner: app.Owner, Digest: h.put(data),
+			Revision: fmt.Sprintf("main@sha1:%d", b.Sequence)})
 	}
 	payload, err := b.Encode()
 	if err != nil {
@@ -271,7 +277,8 @@ func (h *hub) signAll(t *testing.T, b *bundle.Bundle, apps ...*bundle.Applicatio
 	digest := manifest.DigestOf(payload)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.offer = &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: 1, Sequence: b.Sequence, Digest: digest[:]}, Envelope: envelope}
+	h.offer = &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: 1, Sequence: b.Sequence, Digest: digest[:]},
+		Envelope: envelope}
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
@@ -379,7 +386,8 @@ func until(t *testing.T, c *kubetest.Cluster, kind, name, key, want string) {
 }
 
 func configMap(name, value string) string {
-	return fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: shop}\ndata: {k: %q}\n", name, value)
+	return fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: shop}\ndata: {k: %q}\n",
+		name, value)
 }
 
 // wire records logs.
@@ -410,7 +418,8 @@ func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
 	err = errors.Join(
 		os.WriteFile(keys, []byte(signing.MarshalPublicKeys(h.signer.Public())), 0o600),
 		os.WriteFile(token, []byte("token\n"), 0o600),
-		admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: sops-age, namespace: flux-system}\ndata: {a.agekey: "+base64.StdEncoding.EncodeToString(agekey)+"}\n")),
+		admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: sops-age, namespace: "+
+			"flux-system}\ndata: {a.agekey: "+base64.StdEncoding.EncodeToString(agekey)+"}\n")),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -434,8 +443,10 @@ func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	sealedToken := string(sealed.New([]byte("salt"), "ENC[…]", []string{"stringData", "password"}))
-	file := bundle.SealedFile{Path: "db.yaml", Digest: h.put(sops), Format: bundle.YAML, Values: []bundle.SealedValue{{Token: sealedToken, Path: []string{"stringData", "password"}, Type: "str"}}}
-	secret := "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: " + sealedToken + "}\n"
+	file := bundle.SealedFile{Path: "db.yaml", Digest: h.put(sops), Format: bundle.YAML,
+		Values: []bundle.SealedValue{{Token: sealedToken, Path: []string{"stringData", "password"}, Type: "str"}}}
+	secret := "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: " +
+		sealedToken + "}\n"
 	h.desire(t, 1, configMap("a", "one")+configMap("b", "one")+secret, file)
 	h.expect(t, "1 received", "1 applied", "1 healthy")
 	until(t, admin, "ConfigMap", "a", "k", "one")
@@ -458,7 +469,8 @@ func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
 	until(t, admin, "ConfigMap", "b", "k", "-")
 	until(t, admin, "Secret", "db", "password", "-")
 	metrics := get(t, s, "/metrics")
-	for _, want := range []string{"nave_spoke_bundle_sequence 3", "nave_spoke_bundle_stage 3", "nave_spoke_drift_repaired_total 2", "nave_spoke_connected 1"} {
+	for _, want := range []string{"nave_spoke_bundle_sequence 3", "nave_spoke_bundle_stage 3",
+		"nave_spoke_drift_repaired_total 2", "nave_spoke_connected 1"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %q in the metrics", want)
 		}
@@ -502,7 +514,8 @@ func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for name, text := range map[string]string{"state": string(state), "logs": logs.b.String(), "reports": fmt.Sprint(h.reports), "cluster's inventories": kept} {
+	for name, text := range map[string]string{"state": string(state), "logs": logs.b.String(),
+		"reports": fmt.Sprint(h.reports), "cluster's inventories": kept} {
 		if strings.Contains(text, canary) {
 			t.Errorf("the secret is in the %s", name)
 		}
@@ -546,7 +559,8 @@ func get(t *testing.T, s *spoke.Spoke, path string) string {
 
 func TestASpokeSaysWhatItWasNotGiven(t *testing.T) {
 	dir := t.TempDir()
-	whole := spoke.Config{Hub: "hub:7443", Cluster: "prod", TrustDomain: "nave-0123456789abcdef", SigningKeysFile: filepath.Join(dir, "none"), StateDir: dir}
+	whole := spoke.Config{Hub: "hub:7443", Cluster: "prod", TrustDomain: "nave-0123456789abcdef",
+		SigningKeysFile: filepath.Join(dir, "none"), StateDir: dir}
 	tests := map[string]struct {
 		change func(*spoke.Config)
 		want   string

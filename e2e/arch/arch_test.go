@@ -30,7 +30,8 @@ func layering(packages []pkg) []string {
 	for _, p := range packages {
 		from := place(p.path)
 		if from < 0 {
-			wrong = append(wrong, fmt.Sprintf("%s has no place in the house: give it one in plan (e2e/arch/plan_test.go) and say in ARCHITECTURE.md what it is for", p.path))
+			wrong = append(wrong, fmt.Sprintf("%s has no place in the house: give it one in plan (e2e/arch/plan_test.go) and "+
+				"say in ARCHITECTURE.md what it is for", p.path))
 			continue
 		}
 		for _, imported := range p.imports {
@@ -39,7 +40,8 @@ func layering(packages []pkg) []string {
 				continue // its own subfolders are parts of it
 			}
 			if to := place(target); to >= from {
-				wrong = append(wrong, fmt.Sprintf("%s (%s) imports %s (%s): imports go to a lower level only. Move what both need below both, or pass it in from above",
+				wrong = append(wrong, fmt.Sprintf("%s (%s) imports %s (%s): imports go to a lower level only. Move what both "+
+					"need below both, or pass it in from above",
 					p.path, plan[from].name, target, plan[to].name))
 			}
 		}
@@ -56,7 +58,8 @@ func banned(packages []pkg) []string {
 				continue
 			}
 			for _, what := range b.what {
-				if slices.ContainsFunc(p.imports, func(name string) bool { return matches(name, what) }) || slices.Contains(p.uses, what) {
+				if slices.ContainsFunc(p.imports, func(name string) bool { return matches(name, what) }) ||
+					slices.Contains(p.uses, what) {
 					wrong = append(wrong, fmt.Sprintf("%s uses %s: %s", p.path, what, b.why))
 				}
 			}
@@ -173,28 +176,34 @@ func TestTheRulesCatchWhatTheyAreFor(t *testing.T) {
 		rule  func([]pkg) []string
 		wrong bool
 	}{
-		"down":                      {pkg{path: "hub/internal/plan", imports: ours("hub/internal/store", "shared/bundle")}, layering, false},
-		"own subfolder":             {pkg{path: "hub/internal/plan", imports: ours("hub/internal/plan/graph")}, layering, false},
-		"up":                        {pkg{path: "hub/internal/store", imports: ours("hub/internal/plan")}, layering, true},
-		"sideways":                  {pkg{path: "hub/internal/plan", imports: ours("hub/internal/publish")}, layering, true},
-		"sideways, shared":          {pkg{path: "shared/sealed", imports: ours("shared/manifest")}, layering, true},
-		"from a subfolder up":       {pkg{path: "hub/internal/plan/graph", imports: ours("hub/internal/plan")}, layering, true},
+		"down": {pkg{path: "hub/internal/plan", imports: ours("hub/internal/store", "shared/bundle")},
+			layering, false},
+		"own subfolder": {pkg{path: "hub/internal/plan", imports: ours("hub/internal/plan/graph")},
+			layering, false},
+		"up":               {pkg{path: "hub/internal/store", imports: ours("hub/internal/plan")}, layering, true},
+		"sideways":         {pkg{path: "hub/internal/plan", imports: ours("hub/internal/publish")}, layering, true},
+		"sideways, shared": {pkg{path: "shared/sealed", imports: ours("shared/manifest")}, layering, true},
+		"from a subfolder up": {pkg{path: "hub/internal/plan/graph", imports: ours("hub/internal/plan")},
+			layering, true},
 		"to the composition root":   {pkg{path: "hub/internal/plan", imports: ours("hub")}, layering, true},
 		"a package without a level": {pkg{path: "hub/internal/newcomer"}, layering, true},
 		"a folder without a level":  {pkg{path: "tools"}, layering, true},
 		"hub to spoke":              {pkg{path: "hub/internal/admin", imports: ours("spoke/internal/trust")}, banned, true},
 		"spoke to hub":              {pkg{path: "spoke", imports: ours("hub/api")}, banned, true},
-		"sops outside of decrypt":   {pkg{path: "spoke/internal/agent", imports: []string{"github.com/getsops/sops/v3/aes"}}, banned, true},
-		"sops at the root":          {pkg{path: "spoke", imports: []string{"github.com/getsops/sops/v3"}}, banned, true},
-		"sops in decrypt":           {pkg{path: "spoke/internal/decrypt", imports: []string{"github.com/getsops/sops/v3/aes"}}, banned, false},
-		"a key in dispatch":         {pkg{path: "hub/internal/dispatch", uses: []string{"signing.LoadOrCreate"}}, banned, true},
-		"a clock in render":         {pkg{path: "hub/internal/render/kustomize", uses: []string{"time.Now"}}, banned, true},
-		"a clock in plan":           {pkg{path: "hub/internal/plan", uses: []string{"time.Now"}}, banned, false},
-		"testing in production":     {pkg{path: "shared/bundle", imports: []string{"testing"}}, banned, true},
-		"testing in e2e":            {pkg{path: "e2e/harness", imports: []string{"testing"}}, banned, false},
-		"no comment":                {pkg{path: "hub/api"}, unnamed, true},
-		"a comment":                 {pkg{path: "hub/api", doc: true}, unnamed, false},
-		"a vague name":              {pkg{path: "shared/util", doc: true}, unnamed, true},
+		"sops outside of decrypt": {pkg{path: "spoke/internal/agent", imports: []string{"github.com/getsops/sops/v3/aes"}},
+			banned, true},
+		"sops at the root": {pkg{path: "spoke", imports: []string{"github.com/getsops/sops/v3"}}, banned, true},
+		"sops in decrypt": {pkg{path: "spoke/internal/decrypt",
+			imports: []string{"github.com/getsops/sops/v3/aes"}}, banned, false},
+		"a key in dispatch": {pkg{path: "hub/internal/dispatch", uses: []string{"signing.LoadOrCreate"}},
+			banned, true},
+		"a clock in render":     {pkg{path: "hub/internal/render/kustomize", uses: []string{"time.Now"}}, banned, true},
+		"a clock in plan":       {pkg{path: "hub/internal/plan", uses: []string{"time.Now"}}, banned, false},
+		"testing in production": {pkg{path: "shared/bundle", imports: []string{"testing"}}, banned, true},
+		"testing in e2e":        {pkg{path: "e2e/harness", imports: []string{"testing"}}, banned, false},
+		"no comment":            {pkg{path: "hub/api"}, unnamed, true},
+		"a comment":             {pkg{path: "hub/api", doc: true}, unnamed, false},
+		"a vague name":          {pkg{path: "shared/util", doc: true}, unnamed, true},
 	} {
 		if wrong := c.rule([]pkg{c.p}); len(wrong) > 0 != c.wrong {
 			t.Errorf("%s: %q", name, wrong)

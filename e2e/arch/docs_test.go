@@ -12,8 +12,8 @@ import (
 // testName is a test as documents name it.
 var testName = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
 
-// TestDocs: every test that a document under docs/design names is there. A name may be the beginning of several, as -run takes
-// it.
+// TestDocs: every test that a document under docs/design names is there. A name may be the beginning of several, as
+// -run takes it.
 func TestDocs(t *testing.T) {
 	root, there := root(t), []string{}
 	declared := regexp.MustCompile(`(?m)^func (\w+)\(`)

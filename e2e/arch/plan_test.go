@@ -5,15 +5,15 @@ import "strings"
 // module is the path that our own packages start with.
 const module = "github.com/navefleet/nave"
 
-// layer is packages that may import those of lower layers, and their own subfolders. Packages of one layer do not import
-// each other.
+// layer is packages that may import those of lower layers, and their own subfolders. Packages of one layer do not
+// import each other.
 type layer struct {
 	name     string
 	packages []string
 }
 
-// plan is the house from the bottom up. A package that is not listed belongs to the nearest listed folder above it; "=" in
-// front of a name keeps its subfolders out of that.
+// plan is the house from the bottom up. A package that is not listed belongs to the nearest listed folder above it; "="
+// in front of a name keeps its subfolders out of that.
 var plan = []layer{
 	{"L0 the wire", []string{"proto"}},
 	{"L0 files that survive a crash, manifests inside of binaries", []string{"shared/durable", "deploy"}},
@@ -46,7 +46,8 @@ var plan = []layer{
 	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
 	{"L9 real parts for tests", []string{"e2e/gittest", "e2e/kubetest", "e2e/level", "e2e/sopstest", "e2e/faults/proxy"}},
 	{"L9 the harness", []string{"e2e/harness"}},
-	{"L9 stories, benchmarks, demo, tools", []string{"=e2e", "e2e/arch", "e2e/bench", "e2e/demo", "=e2e/faults", "e2e/kubetest/prepare"}},
+	{"L9 stories, benchmarks, demo, tools", []string{"=e2e", "e2e/arch", "e2e/bench", "e2e/demo", "=e2e/faults",
+		"e2e/kubetest/prepare"}},
 }
 
 // place returns the layer of a package (its path below the module), or -1.
@@ -77,20 +78,26 @@ type ban struct {
 var bans = []ban{
 	{[]string{"hub", "shared", "proto"}, []string{module + "/spoke/..."}, "hub and spoke share only proto/ and shared/"},
 	{[]string{"spoke", "shared", "proto"}, []string{module + "/hub/..."}, "hub and spoke share only proto/ and shared/"},
-	{[]string{"hub", "spoke", "shared", "proto"}, []string{"testing", "testing/..."}, "production code carries no test framework"},
+	{[]string{"hub", "spoke", "shared", "proto"}, []string{"testing", "testing/..."},
+		"production code carries no test framework"},
 	{
-		[]string{"hub", "shared", "proto", "e2e/arch", "e2e/bench", "e2e/demo", "e2e/gittest", "e2e/harness", "e2e/kubetest", "spoke/cmd", "=spoke", "spoke/internal/agent", "spoke/internal/apply", "spoke/internal/session", "spoke/internal/report",
+		[]string{"hub", "shared", "proto", "e2e/arch", "e2e/bench", "e2e/demo", "e2e/gittest", "e2e/harness", "e2e/kubetest",
+			"spoke/cmd", "=spoke", "spoke/internal/agent", "spoke/internal/apply", "spoke/internal/session", "spoke/internal/report",
 			"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/state", "spoke/internal/inventory", "spoke/internal/ledger", "spoke/internal/health", "spoke/internal/watch"},
-		[]string{"github.com/getsops/sops/v3/..."}, "spoke/internal/decrypt is the only importer of sops, and e2e/sopstest encrypts for tests; the hub cannot read a workload secret",
+		[]string{"github.com/getsops/sops/v3/..."}, "spoke/internal/decrypt is the only importer of sops, and e2e/sopstest " +
+			"encrypts for tests; the hub cannot read a workload secret",
 	},
-	{[]string{"hub/internal/dispatch"}, []string{module + "/hub/internal/render/...", "signing.Signer", "signing.NewSigner", "signing.LoadOrCreate"}, "dispatch carries opaque bytes: it neither renders nor signs"},
+	{[]string{"hub/internal/dispatch"}, []string{module + "/hub/internal/render/...", "signing.Signer",
+		"signing.NewSigner", "signing.LoadOrCreate"}, "dispatch carries opaque bytes: it neither renders nor signs"},
 	{
 		[]string{"hub/internal/render/kustomize", "hub/internal/render/seal", "hub/internal/render/helm"},
-		[]string{"net", "os/exec", "http.Get", "http.Post", "http.NewRequest", "http.NewRequestWithContext", "time.Now", "time.Since", "os.Getenv", "os.LookupEnv", "os.Environ"},
+		[]string{"net", "os/exec", "http.Get", "http.Post", "http.NewRequest", "http.NewRequestWithContext", "time.Now",
+			"time.Since", "os.Getenv", "os.LookupEnv", "os.Environ"},
 		"rendering is hermetic: no network, no clock, no environment",
 	},
 	{
-		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/plan/graph", "shared/health", "shared/manifest", "shared/bundle", "shared/sealed"},
+		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/plan/graph",
+			"shared/health", "shared/manifest", "shared/bundle", "shared/sealed"},
 		[]string{"net", "os/exec", "time.Now", "time.Since", "time.Sleep", "time.After"},
 		"these decide purely: no I/O, no clock",
 	},
@@ -104,9 +111,12 @@ type linkBan struct {
 }
 
 var linkBans = []linkBan{
-	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave"}, []string{"github.com/getsops/sops", "filippo.io/age"}, "the hub links no SOPS code: it cannot read a workload secret"},
-	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave", "spoke/cmd/nave-spoke"}, []string{"k8s.io/client-go/kubernetes"}, "typed clients are heavy, and nothing needs them"},
-	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/go-git", "sigs.k8s.io/kustomize", "helm.sh/helm"}, "the spoke fetches and renders nothing"},
+	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave"}, []string{"github.com/getsops/sops", "filippo.io/age"},
+		"the hub links no SOPS code: it cannot read a workload secret"},
+	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave", "spoke/cmd/nave-spoke"}, []string{"k8s.io/client-go/kubernetes"},
+		"typed clients are heavy, and nothing needs them"},
+	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/go-git", "sigs.k8s.io/kustomize", "helm.sh/helm"},
+		"the spoke fetches and renders nothing"},
 }
 
 // vagueNames say nothing of what a package is for.

@@ -122,8 +122,8 @@ func (p *pkg) readFile(name string) error {
 	return nil
 }
 
-// saysWhatItIsFor reports whether a file has the package comment. The generator of .pb.go files copies that of the .proto
-// file with an empty line after it.
+// saysWhatItIsFor reports whether a file has the package comment. The generator of .pb.go files copies that of the
+// .proto file with an empty line after it.
 func saysWhatItIsFor(file *ast.File) bool {
 	if file.Doc != nil && strings.TrimSpace(file.Doc.Text()) != "" {
 		return true

@@ -26,14 +26,14 @@ const (
 
 // createRatio creates 1,000 ConfigMaps through the spoke and by a bare loop, in turn, on one API server.
 //
-// Through the spoke: from the hub's log line that the bundle is published, until a watch has shown the last object. In it
-// are the offer, the fetch of 1,001 blobs over mTLS, the verification, the spoke's transactions on disk (bundle and
+// Through the spoke: from the hub's log line that the bundle is published, until a watch has shown the last object. In
+// it are the offer, the fetch of 1,001 blobs over mTLS, the verification, the spoke's transactions on disk (bundle and
 // inventory), every request, and the spoke's own watch of what it applies. Not in it: git, rendering, signing.
 //
-// The bare loop: from before the first request until a watch has shown the last object. 16 workers apply objects that are
-// in memory already, with client-go's dynamic client, no client-side rate limit, the spoke's own service account, and
-// force. It keeps no state, looks at no answer and watches nothing. Its objects carry labels of the same length as the
-// owner labels on the spoke's.
+// The bare loop: from before the first request until a watch has shown the last object. 16 workers apply objects that
+// are in memory already, with client-go's dynamic client, no client-side rate limit, the spoke's own service account,
+// and force. It keeps no state, looks at no answer and watches nothing. Its objects carry labels of the same length as
+// the owner labels on the spoke's.
 //
 // A round of each warms up the API server and is not counted. Who goes first changes from round to round.
 func createRatio(ctx context.Context, w *workshop) ([]Result, error) {
@@ -55,7 +55,8 @@ func createRatio(ctx context.Context, w *workshop) ([]Result, error) {
 		if round == 0 {
 			continue
 		}
-		ratios, ours, bare = append(ratios, float64(a)/float64(b)), append(ours, milliseconds(a)), append(bare, milliseconds(b))
+		ratios, ours, bare = append(ratios, float64(a)/float64(b)), append(ours, milliseconds(a)), append(bare,
+			milliseconds(b))
 	}
 	return []Result{
 		figure("apply.create_ratio", median(ratios), "ratio"),
@@ -110,7 +111,8 @@ func (st *stand) createBySpoke(ctx context.Context, namespace string) (time.Dura
 	return live.Sub(published), err
 }
 
-// until1000 returns when the last of the many objects was seen, kube-root-ca.crt not among them: the watch began after it.
+// until1000 returns when the last of the many objects was seen, kube-root-ca.crt not among them: the watch began after
+// it.
 func (l *lookout) until1000(ctx context.Context) (time.Time, error) { return l.all(ctx, manyObjects) }
 
 func below(prefix string, files map[string]string) map[string]string {
@@ -154,7 +156,8 @@ func applyAll(ctx context.Context, r dynamic.ResourceInterface, namespace string
 	g.SetLimit(bareWorkers)
 	for i := range manyObjects {
 		o := parsed(namespace, i, "created")
-		o.SetLabels(map[string]string{"kustomize.example.fluxcd.io/name": "apps", "kustomize.example.fluxcd.io/namespace": "flux-system"})
+		o.SetLabels(map[string]string{"kustomize.example.fluxcd.io/name": "apps",
+			"kustomize.example.fluxcd.io/namespace": "flux-system"})
 		g.Go(func() error {
 			_, err := r.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "bare", Force: true})
 			return err
@@ -166,10 +169,10 @@ func applyAll(ctx context.Context, r dynamic.ResourceInterface, namespace string
 // spokeAccount is how the audit log names the spoke.
 const spokeAccount = "system:serviceaccount:nave-system:nave-spoke"
 
-// noopRequests counts what a spoke asks the API server, by the server's audit log, from one quiet point to the next, while
-// it is given the same content again: commits that change the tree, but nothing of what is rendered, give it a new
-// revision, so the hub signs a new bundle each time and the spoke carries it out. 1,000 objects are kept. Requests that
-// stay open (watches) began before and are not counted; one that would be opened anew is.
+// noopRequests counts what a spoke asks the API server, by the server's audit log, from one quiet point to the next,
+// while it is given the same content again: commits that change the tree, but nothing of what is rendered, give it a
+// new revision, so the hub signs a new bundle each time and the spoke carries it out. 1,000 objects are kept. Requests
+// that stay open (watches) began before and are not counted; one that would be opened anew is.
 //
 // Not in it: the safety net, one metadata-only list for each kind, once in the interval of a Kustomization; and
 // `nave reconcile kustomization`, by which an operator asks for every object to be applied again.
@@ -200,7 +203,8 @@ func (st *stand) noop(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for i := range times {
-		if _, err := st.push(ctx, gittest.Change{Files: map[string]string{"README.md": strings.Repeat("again\n", i+1)}}); err != nil {
+		if _, err := st.push(ctx, gittest.Change{Files: map[string]string{"README.md": strings.Repeat("again\n",
+			i+1)}}); err != nil {
 			return nil, err
 		}
 		if sequence, err = st.healthy(ctx, sequence); err != nil {

@@ -12,8 +12,8 @@ const (
 	driftTimes   = 100
 )
 
-// driftRepair edits and deletes objects by hand, in turn, each another one of 200 ConfigMaps: from before the request that
-// does the damage is sent, until a watch of the API server shows the object as it should be.
+// driftRepair edits and deletes objects by hand, in turn, each another one of 200 ConfigMaps: from before the request
+// that does the damage is sent, until a watch of the API server shows the object as it should be.
 func driftRepair(ctx context.Context, w *workshop) ([]Result, error) {
 	st, err := w.newStand(ctx, setting{spaces: []string{"bench"}, files: tree("bench", driftObjects, "desired")})
 	if err != nil {

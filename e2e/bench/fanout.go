@@ -24,11 +24,11 @@ const (
 
 // fanout commits one changed line for 1,000 clusters and waits until all have acknowledged it.
 //
-// The hub is the built binary. The spokes are scripted and live in this process: each has registered with a join token of
-// its own through RegistrationService, has its own certificate and its own mTLS connection, and says hello. Given an offer,
-// it does on the wire what nave-spoke does: it takes the blobs that it lacks (the Application and the changed object) from
-// the offer and fetches those that are not in it, acknowledges received, applied and healthy, and reports. It verifies
-// neither signatures nor digests, and applies nothing.
+// The hub is the built binary. The spokes are scripted and live in this process: each has registered with a join token
+// of its own through RegistrationService, has its own certificate and its own mTLS connection, and says hello. Given an
+// offer, it does on the wire what nave-spoke does: it takes the blobs that it lacks (the Application and the changed
+// object) from the offer and fetches those that are not in it, acknowledges received, applied and healthy, and reports.
+// It verifies neither signatures nor digests, and applies nothing.
 //
 //	fanout.all_ms           push done and reconciliation requested → the hub counts the last APPLIED; the median of the rounds
 //	fanout.p99_ms           the same → a spoke has sent its APPLIED; over all spokes and rounds
@@ -143,7 +143,8 @@ func (f *fan) addClusters(ctx context.Context) error {
 	return err
 }
 
-// join registers every spoke with a token of its own, connects it, and waits until each has carried out its first bundle.
+// join registers every spoke with a token of its own, connects it, and waits until each has carried out its first
+// bundle.
 func (f *fan) join(ctx context.Context) (*crowd, error) {
 	c := newCrowd(ctx, fanoutSpokes)
 	g, joining := errgroup.WithContext(ctx)
@@ -234,10 +235,11 @@ func (f *fan) bare(ctx context.Context, bytes int) (time.Duration, error) {
 	return time.Duration(median(samples)), nil
 }
 
-// sayRounds tells how long the hub planned and signed, for those who look for where the time went. The rounds in which the
-// clusters came are among them.
+// sayRounds tells how long the hub planned and signed, for those who look for where the time went. The rounds in which
+// the clusters came are among them.
 func (f *fan) sayRounds(ctx context.Context) error {
-	for name, what := range map[string]string{"nave_plan_round_seconds": "planning", "nave_publish_round_seconds": "signing and writing"} {
+	for name, what := range map[string]string{"nave_plan_round_seconds": "planning",
+		"nave_publish_round_seconds": "signing and writing"} {
 		sum, err := metric(ctx, f.fleet.Hub, name+"_sum")
 		if err != nil {
 			return err

@@ -17,8 +17,8 @@ const (
 )
 
 // commitInSmallTree measures a commit that changes one line of one of five ConfigMaps: from the moment the push is done
-// and a reconciliation of the GitRepository is requested at the hub, until a watch of the API server shows the new value.
-// In it: the request, git's fetch over HTTP, rendering, signing, the hub's transactions, dispatch, the spoke's
+// and a reconciliation of the GitRepository is requested at the hub, until a watch of the API server shows the new
+// value. In it: the request, git's fetch over HTTP, rendering, signing, the hub's transactions, dispatch, the spoke's
 // verification and transactions, the apply. Not in it: the start of a CLI process, for the request comes over a
 // connection that is open, as a webhook's would.
 func commitInSmallTree(ctx context.Context, w *workshop) ([]Result, error) {
@@ -32,9 +32,9 @@ func commitInSmallTree(ctx context.Context, w *workshop) ([]Result, error) {
 	}, nil
 }
 
-// commitAmongThousand measures the same among 1,000 ConfigMaps in as many files; each commit changes another one. With it
-// apply.change_one_ms: from the spoke's log line that it accepted the bundle (verified, and on disk with its blobs) until
-// the watch shows the new value; the median.
+// commitAmongThousand measures the same among 1,000 ConfigMaps in as many files; each commit changes another one. With
+// it apply.change_one_ms: from the spoke's log line that it accepted the bundle (verified, and on disk with its blobs)
+// until the watch shows the new value; the median.
 func commitAmongThousand(ctx context.Context, w *workshop) ([]Result, error) {
 	times, err := w.commits(ctx, manyObjects, manyCommits)
 	if err != nil {
@@ -73,7 +73,8 @@ func (w *workshop) commits(ctx context.Context, objects, commits int) (commitTim
 		return commitTimes{}, err
 	}
 	times, err := st.commitMany(ctx, objects, commits)
-	w.say("medians: fetched after %.0f ms, rendered and published after %.0f more, accepted by the spoke after %.0f, live after %.0f",
+	w.say("medians: fetched after %.0f ms, rendered and published after %.0f more, accepted by the spoke after %.0f, "+
+		"live after %.0f",
 		median(times.fetched), median(times.published), median(times.accepted), median(times.spoke))
 	return times, errors.Join(err, st.close())
 }
@@ -116,7 +117,8 @@ func (st *stand) commitOne(ctx context.Context, l *lookout, i int, value string)
 	if err != nil {
 		return t, err
 	}
-	t.asked, err = st.push(ctx, gittest.Change{Files: map[string]string{"apps/" + objectPath(i): configMap("bench", i, value)}})
+	t.asked, err = st.push(ctx, gittest.Change{Files: map[string]string{"apps/" +
+		objectPath(i): configMap("bench", i, value)}})
 	if err != nil {
 		return t, err
 	}

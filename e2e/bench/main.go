@@ -37,12 +37,14 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{[]string{"apply.create_ratio", "apply.create_ms", "apply.bare_loop_ms"}, 5 * time.Minute, createRatio},
 	{[]string{"apply.noop_requests"}, 3 * time.Minute, noopRequests},
-	{[]string{"apply.change_one_ms", "commit_to_live_1000.p50_ms", "commit_to_live_1000.p99_ms"}, 5 * time.Minute, commitAmongThousand},
+	{[]string{"apply.change_one_ms", "commit_to_live_1000.p50_ms", "commit_to_live_1000.p99_ms"}, 5 * time.Minute,
+		commitAmongThousand},
 	{[]string{"commit_to_live.p50_ms", "commit_to_live.p99_ms"}, 4 * time.Minute, commitInSmallTree},
 	{[]string{"drift.repair_p50_ms", "drift.repair_p99_ms"}, 4 * time.Minute, driftRepair},
 	{[]string{"spoke.rss_idle_mib", "spoke.rss_1000_mib"}, 5 * time.Minute, spokeMemory},
 	{[]string{"spoke.binary_mib"}, 3 * time.Minute, spokeBinary},
-	{[]string{"fanout.p99_ms", "fanout.all_ms", "fanout.raw_ms", "fanout.raw_ratio", "fanout.hub_rss_mib", "fanout.bytes_per_spoke"}, 5 * time.Minute, fanout},
+	{[]string{"fanout.p99_ms", "fanout.all_ms", "fanout.raw_ms", "fanout.raw_ratio", "fanout.hub_rss_mib",
+		"fanout.bytes_per_spoke"}, 5 * time.Minute, fanout},
 }
 
 // setupLimit is for building the binaries and, the first time on a machine, the control plane.

@@ -9,11 +9,12 @@ import (
 	"github.com/navefleet/nave/e2e/kubetest"
 )
 
-// spokeMemory measures the resident memory (VmRSS) of nave-spoke, once it stays the same: connected, with no bundle; and
-// with 1,000 ConfigMaps that it has just applied and now keeps. It is one process, the second figure bears the traces
-// of the work before it.
+// spokeMemory measures the resident memory (VmRSS) of nave-spoke, once it stays the same: connected, with no bundle;
+// and with 1,000 ConfigMaps that it has just applied and now keeps. It is one process, the second figure bears the
+// traces of the work before it.
 func spokeMemory(ctx context.Context, w *workshop) ([]Result, error) {
-	st, err := w.newStand(ctx, setting{selector: "{matchLabels: {bench: later}}", spaces: []string{"bench"}, files: tree("bench", manyObjects, "kept")})
+	st, err := w.newStand(ctx, setting{selector: "{matchLabels: {bench: later}}", spaces: []string{"bench"},
+		files: tree("bench", manyObjects, "kept")})
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,8 @@ func (st *stand) memory(ctx context.Context) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := st.push(ctx, gittest.Change{Files: map[string]string{"hub/fleet.yaml": fleetManifest("", true)}}); err != nil {
+	if _, err := st.push(ctx, gittest.Change{Files: map[string]string{"hub/fleet.yaml": fleetManifest("",
+		true)}}); err != nil {
 		return nil, err
 	}
 	if err := st.keeping(ctx, manyObjects); err != nil {

@@ -103,8 +103,8 @@ func (l *lookout) all(ctx context.Context, n int) (time.Time, error) {
 	return last.at, nil
 }
 
-// metric reads a metric of a daemon; name may end with labels as the exposition format writes them. It is the sum of all
-// series of that name, 0 when there is none.
+// metric reads a metric of a daemon; name may end with labels as the exposition format writes them. It is the sum of
+// all series of that name, 0 when there is none.
 func metric(ctx context.Context, p *harness.Process, name string) (float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+"/metrics", nil)
 	if err != nil {
@@ -187,15 +187,16 @@ func residentMiB(p *harness.Process) (float64, error) {
 	return 0, errors.New("/proc has no VmRSS: this needs Linux")
 }
 
-// How long memory must stay as it is to be called settled, how much it may move meanwhile, and how long to wait for that.
+// How long memory must stay as it is to be called settled, how much it may move meanwhile, and how long to wait for
+// that.
 const (
 	settledFor   = 20
 	settledMiB   = 0.5
 	settledLimit = 90
 )
 
-// settledMemory returns the resident memory once it has stayed within half a MiB for 20 seconds. If it never does within
-// 90 seconds it returns the largest of the last 20 seconds.
+// settledMemory returns the resident memory once it has stayed within half a MiB for 20 seconds. If it never does
+// within 90 seconds it returns the largest of the last 20 seconds.
 func settledMemory(ctx context.Context, p *harness.Process) (float64, error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -192,7 +192,8 @@ func serveRaw(ctx context.Context, dir string, in io.Reader, out io.Writer) erro
 	credential := &identity.Credential{}
 	credential.Set(pair, trusted(authority))
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(credential))))
-	b := &broadcaster{joined: make(chan chan *spokev1.SessionResponse, fanoutSpokes), acked: make(chan struct{}, fanoutSpokes)}
+	b := &broadcaster{joined: make(chan chan *spokev1.SessionResponse, fanoutSpokes),
+		acked: make(chan struct{}, fanoutSpokes)}
 	spokev1.RegisterSpokeServiceServer(server, b)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

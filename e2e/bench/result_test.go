@@ -67,7 +67,8 @@ func TestAMedianIsTheMiddle(t *testing.T) {
 }
 
 func TestFiguresAreRoundedToThreeDigits(t *testing.T) {
-	for value, want := range map[float64]float64{1.23456: 1.23, 12.3456: 12.3, 123.456: 123, 1234.56: 1235, 0.12345: 0.123, 0: 0, -1.2345: -1.23} {
+	for value, want := range map[float64]float64{1.23456: 1.23, 12.3456: 12.3, 123.456: 123, 1234.56: 1235, 0.12345: 0.123,
+		0: 0, -1.2345: -1.23} {
 		if got := rounded(value); got != want {
 			t.Errorf("%v is rounded to %v, want %v", value, got, want)
 		}
@@ -145,11 +146,13 @@ func TestNoFigureIsFoundTwiceAndEveryBenchmarkHasALimit(t *testing.T) {
 func TestTimesAreReadFromTheLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	first := "time=2026-01-02T03:04:05.006Z level=INFO msg=\"bundle accepted\" sequence=1\n"
-	second := "time=2026-01-02T03:04:06.007Z level=INFO msg=other\ntime=2026-01-02T03:04:07.008Z level=INFO msg=\"bundle accepted\" sequence=2\n"
+	second := "time=2026-01-02T03:04:06.007Z level=INFO msg=other\ntime=2026-01-02T03:04:07.008Z level=INFO " +
+		"msg=\"bundle accepted\" sequence=2\n"
 	if err := os.WriteFile(path, []byte(first+second), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for offset, want := range map[int64]string{0: "2026-01-02T03:04:05.006Z", int64(len(first)): "2026-01-02T03:04:07.008Z"} {
+	for offset, want := range map[int64]string{0: "2026-01-02T03:04:05.006Z",
+		int64(len(first)): "2026-01-02T03:04:07.008Z"} {
 		got, err := firstLogged(path, offset, "bundle accepted")
 		if err != nil {
 			t.Fatal(err)

@@ -74,12 +74,14 @@ func register(ctx context.Context, name string, join *adminv1.CreateJoinTokenRes
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+join.GetHubAddress(), grpc.WithTransportCredentials(credentials.NewTLS(identity.PinnedClientTLS(join.GetCaPin()))))
+	conn, err := grpc.NewClient("passthrough:///"+join.GetHubAddress(),
+		grpc.WithTransportCredentials(credentials.NewTLS(identity.PinnedClientTLS(join.GetCaPin()))))
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx, &registrationv1.RegisterRequest{Token: join.GetToken(), Csr: csr})
+	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx,
+		&registrationv1.RegisterRequest{Token: join.GetToken(), Csr: csr})
 	if err != nil {
 		return nil, err
 	}
@@ -106,14 +108,17 @@ func parseAuthorities(ders [][]byte) (authorities []*x509.Certificate, err error
 }
 
 // dialScripted makes a spoke with a connection of its own, set up as nave-spoke's is.
-func dialScripted(name, address, domain string, pair tls.Certificate, authorities []*x509.Certificate) (*scripted, error) {
+func dialScripted(name, address, domain string, pair tls.Certificate, authorities []*x509.Certificate) (*scripted,
+	error) {
 	credential := &identity.Credential{}
 	credential.Set(pair, authorities)
 	s := &scripted{name: name, bytes: &traffic{}, have: map[manifest.Digest]bool{}}
 	var err error
 	s.conn, err = grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientTLS(credential, identity.ID{TrustDomain: domain, Role: identity.Hub}))),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientTLS(credential,
+			identity.ID{TrustDomain: domain, Role: identity.Hub}))),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second,
+			PermitWithoutStream: true}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)

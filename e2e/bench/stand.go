@@ -107,8 +107,8 @@ spec:
 `, selector, prune)
 }
 
-// operator speaks to the hub as the first operator. The connection stays open, so that a request costs what the hub makes
-// it cost, and not the start of a process.
+// operator speaks to the hub as the first operator. The connection stays open, so that a request costs what the hub
+// makes it cost, and not the start of a process.
 type operator struct {
 	adminv1.AdminServiceClient
 
@@ -137,14 +137,16 @@ func newOperator(config string) (*operator, error) {
 
 // fetch asks the hub to look at the repository now; it returns when the hub has taken the request in.
 func (o *operator) fetch(ctx context.Context) error {
-	_, err := o.Reconcile(ctx, &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository", Namespace: "flux-system", Name: "hub"}})
+	_, err := o.Reconcile(ctx, &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository",
+		Namespace: "flux-system", Name: "hub"}})
 	if err != nil {
 		return fmt.Errorf("request a reconciliation: %w", err)
 	}
 	return nil
 }
 
-// push commits, pushes, and asks the hub to look; it returns when the push was done and the request was about to be sent.
+// push commits, pushes, and asks the hub to look; it returns when the push was done and the request was about to be
+// sent.
 func (st *stand) push(ctx context.Context, c gittest.Change) (time.Time, error) {
 	if _, err := st.fleet.Repo.Apply(c); err != nil {
 		return time.Time{}, err
@@ -172,8 +174,8 @@ func (st *stand) healthy(ctx context.Context, after float64) (sequence float64, 
 	return sequence, err
 }
 
-// rest lets a moment pass whose length is chance, so that what is measured does not keep step with the timers of what is
-// being measured.
+// rest lets a moment pass whose length is chance, so that what is measured does not keep step with the timers of what
+// is being measured.
 func rest(ctx context.Context) error {
 	select {
 	case <-time.After(100*time.Millisecond + rand.N(200*time.Millisecond)):
@@ -194,7 +196,8 @@ var payload = strings.Repeat("0123456789abcdef", 16)
 
 // configMap is the i-th object of a tree with the value that makes it differ.
 func configMap(namespace string, i int, value string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n  value: %q\n  payload: %s\n",
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n  value: %q\n  "+
+		"payload: %s\n",
 		objectName(i), namespace, value, payload)
 }
 
@@ -225,7 +228,8 @@ func (st *stand) clear(ctx context.Context, namespace string) error {
 
 // parsed is configMap as an object.
 func parsed(namespace string, i int, value string) *unstructured.Unstructured {
-	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{"value": value, "payload": payload}}}
+	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"data": map[string]any{"value": value, "payload": payload}}}
 	o.SetName(objectName(i))
 	o.SetNamespace(namespace)
 	return o

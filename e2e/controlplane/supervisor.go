@@ -157,9 +157,11 @@ func (c *cluster) start(ctx, processes context.Context) error {
 		return err
 	}
 	c.run(processes, "kube-controller-manager", c.controllerManagerFlags()...)
-	c.run(processes, "kube-scheduler", "--kubeconfig="+c.path("scheduler.kubeconfig"), "--leader-elect=false", "--secure-port=0",
+	c.run(processes, "kube-scheduler", "--kubeconfig="+c.path("scheduler.kubeconfig"), "--leader-elect=false",
+		"--secure-port=0",
 		"--authentication-kubeconfig="+c.path("scheduler.kubeconfig"), "--authorization-kubeconfig="+c.path("scheduler.kubeconfig"))
-	c.run(processes, "kwok", "--kubeconfig="+c.path("kwok.kubeconfig"), "--config="+c.path("stages.yaml"), "--manage-all-nodes=true",
+	c.run(processes, "kwok", "--kubeconfig="+c.path("kwok.kubeconfig"), "--config="+c.path("stages.yaml"),
+		"--manage-all-nodes=true",
 		"--node-ip=127.0.0.1", "--cidr=10.244.0.0/16", "--node-lease-duration-seconds=40")
 	return c.waitForNodes(ctx)
 }
@@ -168,7 +170,8 @@ func (c *cluster) writeConfiguration() (err error) {
 	if c.ca, err = newAuthority(c.path("pki")); err != nil {
 		return err
 	}
-	if err := errors.Join(c.ca.issue("apiserver", "kube-apiserver"), c.ca.issue("service-account", "service-account")); err != nil {
+	if err := errors.Join(c.ca.issue("apiserver", "kube-apiserver"),
+		c.ca.issue("service-account", "service-account")); err != nil {
 		return err
 	}
 	for file, user := range map[string][]string{
@@ -184,7 +187,8 @@ func (c *cluster) writeConfiguration() (err error) {
 	stages := strings.Join([]string{nodefast.DefaultNodeInit, nodelease.DefaultNodeHeartbeatWithLease,
 		podfast.DefaultPodReady, podfast.DefaultPodComplete, podfast.DefaultPodDelete}, "\n---\n")
 	policy := "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"
-	return errors.Join(os.WriteFile(c.path("stages.yaml"), []byte(stages), 0o600), os.WriteFile(c.path("audit.yaml"), []byte(policy), 0o600))
+	return errors.Join(os.WriteFile(c.path("stages.yaml"), []byte(stages), 0o600),
+		os.WriteFile(c.path("audit.yaml"), []byte(policy), 0o600))
 }
 
 func (c *cluster) apiserverFlags(port int) []string {
@@ -285,8 +289,10 @@ func (c *cluster) waitForNodes(ctx context.Context) error {
 		return err
 	}
 	for i := range c.nodes {
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i+1), Labels: map[string]string{"kubernetes.io/os": "linux"}}}
-		if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i+1),
+			Labels: map[string]string{"kubernetes.io/os": "linux"}}}
+		if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil &&
+			!apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create %s: %w", node.Name, err)
 		}
 	}

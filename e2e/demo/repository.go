@@ -14,18 +14,21 @@ const plaintext = "correct-horse-battery-staple"
 
 // files is the repository of the demo: the hub's root, a folder per cluster, an app with an overlay per cluster.
 func (d *demo) files() (map[string]string, error) {
-	secret, err := d.key.Encrypt([]byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: app\n  namespace: app\nstringData:\n  password: " + plaintext + "\n"))
+	secret, err := d.key.Encrypt([]byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: app\n  namespace: " +
+		"app\nstringData:\n  password: " + plaintext + "\n"))
 	if err != nil {
 		return nil, fmt.Errorf("encrypt the demo's secret: %w", err)
 	}
 	files := map[string]string{
-		"hub/fleet.yaml":               fleetYAML,
-		"apps/base/kustomization.yaml": "resources: [namespace.yaml, config.yaml, deployment.yaml, secret.yaml, extra.yaml]\n",
-		"apps/base/namespace.yaml":     "apiVersion: v1\nkind: Namespace\nmetadata: {name: app}\n",
-		"apps/base/config.yaml":        configYAML("welcome"),
-		"apps/base/deployment.yaml":    deploymentYAML,
-		"apps/base/secret.yaml":        string(secret),
-		"apps/base/extra.yaml":         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra, namespace: app}\ndata: {a: b}\n",
+		"hub/fleet.yaml": fleetYAML,
+		"apps/base/kustomization.yaml": "resources: [namespace.yaml, config.yaml, deployment.yaml, secret.yaml, " +
+			"extra.yaml]\n",
+		"apps/base/namespace.yaml":  "apiVersion: v1\nkind: Namespace\nmetadata: {name: app}\n",
+		"apps/base/config.yaml":     configYAML("welcome"),
+		"apps/base/deployment.yaml": deploymentYAML,
+		"apps/base/secret.yaml":     string(secret),
+		"apps/base/extra.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra, namespace: app}\ndata: " +
+			"{a: b}\n",
 	}
 	for i, c := range d.lab.Clusters {
 		files["clusters/"+c.Name+"/app.yaml"] = fmt.Sprintf(kustomizationYAML, c.Name)
@@ -83,7 +86,8 @@ spec:
 `
 
 func configYAML(greeting string) string {
-	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: app}\ndata:\n  greeting: " + greeting + " to ${cluster_name}\n"
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: app}\ndata:\n  greeting: " + greeting +
+		" to ${cluster_name}\n"
 }
 
 // setUp joins the clusters, gives them the key, and gives the hub its root.
@@ -114,9 +118,10 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return d.everywhere(ctx, "the app is live and its Deployment is ready", func(ctx context.Context, c *kubetest.Cluster) error {
-		return ready(ctx, c)
-	})
+	return d.everywhere(ctx, "the app is live and its Deployment is ready",
+		func(ctx context.Context, c *kubetest.Cluster) error {
+			return ready(ctx, c)
+		})
 }
 
 const keySecretYAML = `apiVersion: v1

@@ -46,7 +46,8 @@ func (d *demo) explain(ctx context.Context) error {
 }
 
 // everywhere waits until check holds on every cluster.
-func (d *demo) everywhere(ctx context.Context, what string, check func(context.Context, *kubetest.Cluster) error) error {
+func (d *demo) everywhere(ctx context.Context, what string,
+	check func(context.Context, *kubetest.Cluster) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	begin := time.Now()
@@ -96,7 +97,8 @@ func (d *demo) commitIsLive(ctx context.Context) error {
 }
 
 func (d *demo) changedLineIsLive(ctx context.Context) error {
-	if _, err := d.fleet.Repo.Commit(map[string]string{"apps/base/config.yaml": configYAML("hello")}, "say hello"); err != nil {
+	if _, err := d.fleet.Repo.Commit(map[string]string{"apps/base/config.yaml": configYAML("hello")},
+		"say hello"); err != nil {
 		return err
 	}
 	if err := d.fleet.Sync(ctx); err != nil {
@@ -107,9 +109,10 @@ func (d *demo) changedLineIsLive(ctx context.Context) error {
 
 func (d *demo) secretIsInTheClustersOnly(ctx context.Context) error {
 	encoded := base64.StdEncoding.EncodeToString([]byte(plaintext))
-	err := d.everywhere(ctx, "the secret is decrypted in the clusters", func(ctx context.Context, c *kubetest.Cluster) error {
-		return hasData(ctx, c, "Secret", "app", "password", encoded)
-	})
+	err := d.everywhere(ctx, "the secret is decrypted in the clusters",
+		func(ctx context.Context, c *kubetest.Cluster) error {
+			return hasData(ctx, c, "Secret", "app", "password", encoded)
+		})
 	if err != nil {
 		return err
 	}
@@ -221,17 +224,18 @@ func (d *demo) hubBackInSync(ctx context.Context) error {
 	if err := d.fleet.Hub.Start(ctx); err != nil {
 		return err
 	}
-	err := d.everywhere(ctx, "the hub is back and the clusters are in sync", func(ctx context.Context, c *kubetest.Cluster) error {
-		out, err := d.fleet.Nave(ctx, "get", "cluster", c.Name)
-		if err != nil {
-			return err
-		}
-		lines := strings.Split(strings.TrimSpace(out), "\n")
-		if f := strings.Fields(lines[len(lines)-1]); len(f) < 3 || f[1] != "True" || f[2] != "True" {
-			return fmt.Errorf("nave get cluster says: %s", lines[len(lines)-1])
-		}
-		return nil
-	})
+	err := d.everywhere(ctx, "the hub is back and the clusters are in sync",
+		func(ctx context.Context, c *kubetest.Cluster) error {
+			out, err := d.fleet.Nave(ctx, "get", "cluster", c.Name)
+			if err != nil {
+				return err
+			}
+			lines := strings.Split(strings.TrimSpace(out), "\n")
+			if f := strings.Fields(lines[len(lines)-1]); len(f) < 3 || f[1] != "True" || f[2] != "True" {
+				return fmt.Errorf("nave get cluster says: %s", lines[len(lines)-1])
+			}
+			return nil
+		})
 	if err != nil {
 		return err
 	}

@@ -49,9 +49,9 @@ func (p *page) after(n int) string {
 	return p.text.String()[n:]
 }
 
-// testClocks sets the clock of one machine wrong by a year. No process can be given a clock of its own, so hub and spoke run
-// in this one, each with the clock that their Config takes. Their goroutines are counted by a label. Their memory is that of the
-// process, which the machines of the other clocks share: the bound leaves room for those.
+// testClocks sets the clock of one machine wrong by a year. No process can be given a clock of its own, so hub and
+// spoke run in this one, each with the clock that their Config takes. Their goroutines are counted by a label. Their
+// memory is that of the process, which the machines of the other clocks share: the bound leaves room for those.
 func testClocks(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]struct{ hub, spoke time.Duration }{
@@ -99,18 +99,20 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// wrongClock commits while a clock is wrong. The spoke refuses the bundle, and keeps repairing with the last one; when the
-// connection is lost, each end refuses the other. Every refusal names both times.
+// wrongClock commits while a clock is wrong. The spoke refuses the bundle, and keeps repairing with the last one; when
+// the connection is lost, each end refuses the other. Every refusal names both times.
 func (m *machines) wrongClock(hubIsWrong bool) {
 	m.t.Helper()
 	here := func(c *clock) string { return "and it is " + c.now().UTC().Format("2006-01-02T") }
 	m.commit("wrong clock", nil)
-	m.logs(&m.spokeLog, 0, "bundle", "rejected", here(&m.spokeClock), "set the clocks of the hub and of this machine right")
+	m.logs(&m.spokeLog, 0, "bundle", "rejected", here(&m.spokeClock),
+		"set the clocks of the hub and of this machine right")
 	m.repairs("first")
 	if hubIsWrong {
 		eventually(m.t, seldom, "operators are refused", func(ctx context.Context) error {
 			_, err := m.stand.Nave(ctx, "get", "clusters")
-			if err == nil || !strings.Contains(err.Error(), "it holds from 20") || !strings.Contains(err.Error(), "set the clock") {
+			if err == nil || !strings.Contains(err.Error(), "it holds from 20") ||
+				!strings.Contains(err.Error(), "set the clock") {
 				return fmt.Errorf("they hear: %v", err)
 			}
 			return nil
@@ -118,7 +120,8 @@ func (m *machines) wrongClock(hubIsWrong bool) {
 	}
 	seen := len(m.spokeLog.after(0))
 	m.proxy.Cut()
-	m.logs(&m.spokeLog, seen, "no session with the hub", "it holds from 20", here(&m.spokeClock), "set the clock of the hub or of this machine right")
+	m.logs(&m.spokeLog, seen, "no session with the hub", "it holds from 20", here(&m.spokeClock),
+		"set the clock of the hub or of this machine right")
 }
 
 // machines are a hub and a spoke in this process, with a clock each.
@@ -151,7 +154,8 @@ func newMachines(t *testing.T, name string) *machines {
 	m.spoke = &spoke{t: t, stand: &stand{Fleet: f}, name: name}
 	m.spoke.prepare()
 	s, err := naveSpoke.New(naveSpoke.Config{
-		ConfigDir: filepath.Join(m.Dir, "config"), JoinTokenFile: filepath.Join(m.Dir, "token"), StateDir: filepath.Join(m.Dir, "state"),
+		ConfigDir: filepath.Join(m.Dir, "config"), JoinTokenFile: filepath.Join(m.Dir,
+			"token"), StateDir: filepath.Join(m.Dir, "state"),
 		Kubeconfig: filepath.Join(m.Dir, "kubeconfig"), Namespace: m.own(), HTTPListen: "127.0.0.1:0",
 		Now: m.spokeClock.now, Log: slog.New(slog.NewTextHandler(&m.spokeLog, nil)),
 	})

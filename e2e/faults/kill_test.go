@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/e2e/faults/proxy"
 )
 
-// killBeforeApply: the spoke dies between accepting a bundle and the first request for it. What it accepted is on its disk:
-// started again it carries that out, although the hub cannot be reached.
+// killBeforeApply: the spoke dies between accepting a bundle and the first request for it. What it accepted is on its
+// disk: started again it carries that out, although the hub cannot be reached.
 func killBeforeApply(p *spoke) {
 	p.kube.plan(kill{method: "PATCH", nth: 1})
 	p.push("accepted", nil)
@@ -24,8 +24,8 @@ func killBeforeApply(p *spoke) {
 	p.arrives("accepted")
 }
 
-// killInApply: the spoke dies in the middle of an apply, after a request whose answer it never gets. Started again it ends
-// what it began.
+// killInApply: the spoke dies in the middle of an apply, after a request whose answer it never gets. Started again it
+// ends what it began.
 func killInApply(p *spoke) {
 	const objects = 60
 	many := map[string]string{}
@@ -36,7 +36,8 @@ func killInApply(p *spoke) {
 	p.kube.plan(kill{method: "PATCH", nth: objects / 2, after: true})
 	p.push("applied", many)
 	p.kube.await()
-	if n := p.objects(); n < objects/2-2 || n > objects/2 { // the two others of the commit may be among those that were sent
+	if n := p.objects(); n < objects/2-2 || n > objects/2 {
+		// the two others of the commit may be among those that were sent
 		p.t.Errorf("the spoke did not die in the middle: there are %d objects", n)
 	}
 	must(p.t, p.Start(p.t.Context()))
@@ -44,7 +45,8 @@ func killInApply(p *spoke) {
 	p.counts(objects)
 }
 
-// killInPrune: the spoke dies in the middle of deleting what left Git. Started again it deletes the rest, and nothing else.
+// killInPrune: the spoke dies in the middle of deleting what left Git. Started again it deletes the rest, and nothing
+// else.
 func killInPrune(p *spoke) {
 	const objects, leaving = 40, 15
 	many, none := map[string]string{}, map[string]string{}
@@ -113,8 +115,8 @@ func testHubKills(t *testing.T) {
 	backAt(t, s.Hub, before)
 }
 
-// killBeforeSend: the hub dies after it signed a bundle, and before the spoke has any of it. Started again it offers the
-// bundle.
+// killBeforeSend: the hub dies after it signed a bundle, and before the spoke has any of it. Started again it offers
+// the bundle.
 func killBeforeSend(p *spoke) {
 	signed := p.metric("nave_bundles_signed_total")
 	p.proxy.Set(proxy.Faults{Hold: [2]bool{proxy.ToClient: true}})

@@ -15,7 +15,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// kube stands between a spoke and its API server, counts the requests for ConfigMaps, and can kill the spoke at one of them.
+// kube stands between a spoke and its API server, counts the requests for ConfigMaps, and can kill the spoke at one of
+// them.
 type kube struct {
 	spoke  *spoke
 	server *http.Server

@@ -32,8 +32,8 @@ var lineFaults = map[string]fault{
 	"kill-in-prune":     {killInPrune, (*spoke).interpose},
 }
 
-// testLine spoils the line between a hub and its spokes, and kills spokes. All share the hub, whose level is held to after the
-// last.
+// testLine spoils the line between a hub and its spokes, and kills spokes. All share the hub, whose level is held to
+// after the last.
 func testLine(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, lab, t.TempDir())
@@ -51,8 +51,8 @@ func testLine(t *testing.T) {
 	backAt(t, s.Hub, before)
 }
 
-// testNarrowBlob: 64 kbit/s, over which one object takes more than a minute. The commit arrives, over the same connection. The
-// hub is one of its own: what others commit would be offered meanwhile.
+// testNarrowBlob: 64 kbit/s, over which one object takes more than a minute. The commit arrives, over the same
+// connection. The hub is one of its own: what others commit would be offered meanwhile.
 func testNarrowBlob(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, lab, t.TempDir())
@@ -62,7 +62,8 @@ func testNarrowBlob(t *testing.T) {
 		opened := p.proxy.Opened()
 		p.proxy.Set(proxy.Faults{Rate: 8_000})
 		p.push("one blob", map[string]string{"noise.yaml": p.noise("noise", 700_000)})
-		eventuallyIn(t, 2*patience, often, "the cluster has one blob", func(ctx context.Context) error { return p.has(ctx, "app", "one blob") })
+		eventuallyIn(t, 2*patience, often, "the cluster has one blob",
+			func(ctx context.Context) error { return p.has(ctx, "app", "one blob") })
 		if n := p.proxy.Opened(); n != opened {
 			t.Errorf("%d connections were made meanwhile", n-opened)
 		}
@@ -70,8 +71,8 @@ func testNarrowBlob(t *testing.T) {
 	backAt(t, s.Hub, before)
 }
 
-// hold plays a fault, lifts it, and holds the spoke to what it was before: in sync, no more goroutines and memory, and the
-// object that no commit touched as it was.
+// hold plays a fault, lifts it, and holds the spoke to what it was before: in sync, no more goroutines and memory, and
+// the object that no commit touched as it was.
 func (p *spoke) hold(fault func()) {
 	p.t.Helper()
 	before, bystander := settled(p.t, p.Process), p.version("bystander")
@@ -139,8 +140,8 @@ func blackHole(p *spoke) {
 	}
 }
 
-// halfOpen: the other end is gone and neither hears of it. The spoke finds out by itself and calls again; the hub lets the
-// new session take over, and the commit arrives over it.
+// halfOpen: the other end is gone and neither hears of it. The spoke finds out by itself and calls again; the hub lets
+// the new session take over, and the commit arrives over it.
 func halfOpen(p *spoke) {
 	opened := p.proxy.Opened()
 	p.proxy.Vanish()

@@ -1,5 +1,5 @@
-// Package faults_test is the fault matrix: a real hub, real spokes, real Kubernetes and real Git, with something between them
-// or under them that fails. Each fault is a subtest of TestFaults, which
+// Package faults_test is the fault matrix: a real hub, real spokes, real Kubernetes and real Git, with something
+// between them or under them that fails. Each fault is a subtest of TestFaults, which
 //
 //  1. injects the fault,
 //  2. pushes a commit,
@@ -8,8 +8,8 @@
 //  5. waits until hub and cluster are in sync, and
 //  6. holds goroutines and resident memory of both daemons to what they were before.
 //
-// Faults run side by side, each with a spoke of its own, in a cluster that they share and, where the hub itself is well, with
-// one hub. Run one with: go test ./e2e/faults -run TestFaults/NAME -v
+// Faults run side by side, each with a spoke of its own, in a cluster that they share and, where the hub itself is
+// well, with one hub. Run one with: go test ./e2e/faults -run TestFaults/NAME -v
 package faults_test
 
 import (

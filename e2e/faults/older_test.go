@@ -20,8 +20,8 @@ const older = "af66291a5a3a18eb0233ac2fe53b4e25cba98a5d"
 // programs are those that users run.
 var programs = []string{"nave", "nave-hub", "nave-spoke"}
 
-// testOlder runs an older spoke with the hub of today, and a spoke of today with an older hub. Either is then brought to the
-// version of the other, in place, with what it has on its disk.
+// testOlder runs an older spoke with the hub of today, and a spoke of today with an older hub. Either is then brought
+// to the version of the other, in place, with what it has on its disk.
 func testOlder(t *testing.T) {
 	t.Parallel()
 	bin := buildOlder(t)
@@ -69,7 +69,8 @@ func (p *spoke) spellOut() {
 	p.Args = args
 }
 
-// commitAndHold changes the programs that run, and then commits: the commit arrives, and what it does not touch stays as it is.
+// commitAndHold changes the programs that run, and then commits: the commit arrives, and what it does not touch stays
+// as it is.
 func (p *spoke) commitAndHold(t *testing.T, value string, change func()) {
 	t.Helper()
 	bystander := p.version("bystander")
@@ -116,14 +117,15 @@ func use(t *testing.T, l *harness.Lab, bin string, names ...string) {
 	}
 }
 
-// buildOlder returns the folder with the older programs, which stays in the user's cache. A checkout without its history has
-// none; in CI that is an error.
+// buildOlder returns the folder with the older programs, which stays in the user's cache. A checkout without its
+// history has none; in CI that is an error.
 func buildOlder(t *testing.T) (bin string) {
 	t.Helper()
 	root, err := kubetest.Root()
 	must(t, err)
 	if out, err := exec.Command("git", "-C", root, "cat-file", "-e", older+"^{commit}").CombinedOutput(); err != nil {
-		missing := fmt.Sprintf("commit %s is not in this clone, so there are no older programs to run; fetch the whole history: %s", older, out)
+		missing := fmt.Sprintf("commit %s is not in this clone, so there are no older programs to run; fetch the whole "+
+			"history: %s", older, out)
 		if os.Getenv("CI") == "true" {
 			t.Fatal(missing)
 		}

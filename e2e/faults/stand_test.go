@@ -91,8 +91,8 @@ func eventuallyIn(t *testing.T, limit, every time.Duration, what string, check f
 	}
 }
 
-// spoke is a spoke on a stand, with a proxy between it and the hub. Its cluster is a name at the hub and two namespaces in
-// the Kubernetes that all share.
+// spoke is a spoke on a stand, with a proxy between it and the hub. Its cluster is a name at the hub and two namespaces
+// in the Kubernetes that all share.
 type spoke struct {
 	*harness.Spoke
 	t     *testing.T
@@ -102,8 +102,8 @@ type spoke struct {
 	kube  *kube        // between spoke and API server; nil: nothing
 }
 
-// join puts a spoke on the stand, and returns when it runs its first commit. prepare, if there is one, may change the spoke
-// before it starts.
+// join puts a spoke on the stand, and returns when it runs its first commit. prepare, if there is one, may change the
+// spoke before it starts.
 func (s *stand) join(t *testing.T, name string, prepare func(*spoke)) *spoke {
 	t.Helper()
 	p := &spoke{t: t, stand: s, name: name}
@@ -124,8 +124,8 @@ func (s *stand) join(t *testing.T, name string, prepare func(*spoke)) *spoke {
 	return p
 }
 
-// prepare makes the first commit, adds the cluster to the hub, and makes a spoke of its manifest, which reaches the hub through
-// a proxy.
+// prepare makes the first commit, adds the cluster to the hub, and makes a spoke of its manifest, which reaches the hub
+// through a proxy.
 func (p *spoke) prepare() {
 	p.t.Helper()
 	ctx := p.t.Context()
@@ -165,7 +165,8 @@ func (p *spoke) own() string { return "spoke-" + p.name }
 
 // configMap is the object that tells which commit arrived.
 func (p *spoke) configMap(name, value string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: %s}\ndata: {value: %q}\n", name, p.namespace(), value)
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: %s}\ndata: {value: %q}\n", name,
+		p.namespace(), value)
 }
 
 // push commits a value, and other files of the cluster's folder; an empty file is removed. The hub fetches it.

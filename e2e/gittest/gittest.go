@@ -6,7 +6,8 @@
 //	hash, err := repo.Commit(map[string]string{"app.yaml": "…"}, "add the app")
 //	fetch(repo.URL())
 //
-// Every commit is made in a work tree of the repository's own and pushed, so a hash that Commit returned can be fetched.
+// Every commit is made in a work tree of the repository's own and pushed, so a hash that Commit returned can be
+// fetched.
 package gittest
 
 import (
@@ -124,7 +125,8 @@ func (s *Server) listen(backend string) error {
 		}
 		s.base = "https://" + listener.Addr().String()
 	}
-	s.http = &http.Server{Handler: s.handler(backend), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	s.http = &http.Server{Handler: s.handler(backend), ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = s.http.Serve(listener) }()
 	return nil
 }

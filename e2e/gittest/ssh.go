@@ -137,7 +137,8 @@ func (d *SSHServer) config() string {
 	host, port, _ := net.SplitHostPort(d.address)
 	return strings.Join([]string{
 		"ListenAddress " + host, "Port " + port, "HostKey " + d.path("host_key"), "PidFile none",
-		"AuthorizedKeysFile " + d.path("authorized_keys"), "AuthenticationMethods publickey", "PermitRootLogin prohibit-password",
+		"AuthorizedKeysFile " + d.path("authorized_keys"), "AuthenticationMethods publickey", "PermitRootLogin " +
+			"prohibit-password",
 		"StrictModes no", "UsePAM no", "DisableForwarding yes", "PermitTTY no", "LogLevel VERBOSE",
 		`ForceCommand git-shell -c "$SSH_ORIGINAL_COMMAND"`, "",
 	}, "\n")

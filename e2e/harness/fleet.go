@@ -44,7 +44,8 @@ func (l *Lab) NewFleet(ctx context.Context, hubFlags ...string) (*Fleet, error) 
 	return l.NewFleetIn(ctx, dir, hubFlags...)
 }
 
-// NewFleetIn is NewFleet with a folder of the caller's: git/, hub/ with hub.log beside it, and spoke-<cluster>/ below it.
+// NewFleetIn is NewFleet with a folder of the caller's: git/, hub/ with hub.log beside it, and spoke-<cluster>/ below
+// it.
 func (l *Lab) NewFleetIn(ctx context.Context, dir string, hubFlags ...string) (*Fleet, error) {
 	f := &Fleet{Dir: dir, Lab: l}
 	if err := f.start(ctx, hubFlags); err != nil {
@@ -70,7 +71,8 @@ func (f *Fleet) start(ctx context.Context, hubFlags []string) (err error) {
 	}
 	f.Hub = &Process{
 		Name: "nave-hub", binary: f.Lab.Binary("nave-hub"), HTTP: http, Log: filepath.Join(f.Dir, "hub.log"),
-		Args: slices.Concat([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen, "--http-listen=" + http, "--advertise=" + listen,
+		Args: slices.Concat([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen,
+			"--http-listen=" + http, "--advertise=" + listen,
 			"--log-level=debug"}, f.Lab.HubFlags, hubFlags),
 	}
 	return f.Hub.Start(ctx)
@@ -115,8 +117,8 @@ func (f *Fleet) Join(ctx context.Context, cluster *kubetest.Cluster, flags ...st
 	return s, s.Start(ctx)
 }
 
-// Rejoin adds the cluster of a spoke again, for a new join token, and gives the spoke what the new manifest holds. It does
-// not start the spoke, nor stop it.
+// Rejoin adds the cluster of a spoke again, for a new join token, and gives the spoke what the new manifest holds. It
+// does not start the spoke, nor stop it.
 func (f *Fleet) Rejoin(ctx context.Context, s *Spoke, flags ...string) error {
 	return f.RejoinAs(ctx, s, s.Cluster.Name, flags...)
 }
@@ -137,8 +139,8 @@ func (f *Fleet) RejoinAs(ctx context.Context, s *Spoke, name string, flags ...st
 	return s.mount(settings)
 }
 
-// mount writes the files of the join manifest where the kubelet would show them to the spoke: the keys of the ConfigMap in
-// the folder config, the token of the Secret beside it.
+// mount writes the files of the join manifest where the kubelet would show them to the spoke: the keys of the ConfigMap
+// in the folder config, the token of the Secret beside it.
 func (s *Spoke) mount(settings map[string]string) error {
 	config := filepath.Join(s.Dir, "config")
 	if err := os.MkdirAll(config, 0o700); err != nil {
@@ -165,9 +167,11 @@ func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifes
 	return f.Lab.NewSpoke(ctx, cluster, filepath.Join(f.Dir, "spoke-"+cluster.Name), settings)
 }
 
-// NewSpoke returns a spoke that is not started, with its files in dir and with what a join manifest's ConfigMap and Secret
-// hold: hub, cluster, trust-domain, ca-pin, token, signing-keys.pem. The service account of the manifest must be in the cluster.
-func (l *Lab) NewSpoke(ctx context.Context, cluster *kubetest.Cluster, dir string, settings map[string]string) (*Spoke, error) {
+// NewSpoke returns a spoke that is not started, with its files in dir and with what a join manifest's ConfigMap and
+// Secret hold: hub, cluster, trust-domain, ca-pin, token, signing-keys.pem. The service account of the manifest must be
+// in the cluster.
+func (l *Lab) NewSpoke(ctx context.Context, cluster *kubetest.Cluster, dir string, settings map[string]string) (*Spoke,
+	error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -183,10 +187,12 @@ func (l *Lab) NewSpoke(ctx context.Context, cluster *kubetest.Cluster, dir strin
 		return nil, err
 	}
 	return &Spoke{Cluster: cluster, Dir: dir, Process: &Process{
-		Name: "nave-spoke of " + cluster.Name, binary: l.Binary("nave-spoke"), HTTP: http, Log: filepath.Join(dir, "spoke.log"),
+		Name: "nave-spoke of " + cluster.Name, binary: l.Binary("nave-spoke"), HTTP: http, Log: filepath.Join(dir,
+			"spoke.log"),
 		Args: []string{
 			"--config-dir=" + filepath.Join(dir, "config"), "--join-token-file=" + filepath.Join(dir, "token"),
-			"--state-dir=" + filepath.Join(dir, "state"), "--kubeconfig=" + kubeconfig, "--namespace=nave-system", "--http-listen=" + http, "--log-level=debug",
+			"--state-dir=" + filepath.Join(dir, "state"), "--kubeconfig=" +
+				kubeconfig, "--namespace=nave-system", "--http-listen=" + http, "--log-level=debug",
 		},
 	}}, nil
 }

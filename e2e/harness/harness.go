@@ -46,7 +46,8 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 	}
 	l := &Lab{
 		Dir: dir, Clusters: make([]*kubetest.Cluster, len(o.Clusters)),
-		HubFlags: []string{"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1"}, // where Git servers of tests are
+		// where Git servers of tests are
+		HubFlags: []string{"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1"},
 	}
 	errs := make([]error, len(o.Clusters)+1)
 	var wg sync.WaitGroup
@@ -75,7 +76,8 @@ func (l *Lab) build(ctx context.Context) error {
 	if err := lookAtSources(root); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", filepath.Join(l.Dir, "bin")+"/",
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o",
+		filepath.Join(l.Dir, "bin")+"/",
 		"./hub/cmd/nave", "./hub/cmd/nave-hub", "./spoke/cmd/nave-spoke")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -85,8 +87,8 @@ func (l *Lab) build(ctx context.Context) error {
 	return nil
 }
 
-// lookAtSources looks at every source of the programs. The go command notes that, and does not take an old result of a test
-// for that of changed programs, which it cannot see being built.
+// lookAtSources looks at every source of the programs. The go command notes that, and does not take an old result of a
+// test for that of changed programs, which it cannot see being built.
 func lookAtSources(root string) error {
 	for _, dir := range []string{"hub", "spoke", "shared", "proto", "deploy"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {

@@ -105,7 +105,8 @@ func (p *Process) probe(ctx context.Context) error {
 	return nil
 }
 
-// Stop asks the daemon to end (SIGTERM) and waits until it has, at most 20 seconds; then it is killed, which is an error.
+// Stop asks the daemon to end (SIGTERM) and waits until it has, at most 20 seconds; then it is killed, which is an
+// error.
 func (p *Process) Stop() error {
 	return p.end(syscall.SIGTERM)
 }

@@ -97,12 +97,14 @@ func lock(path string) (unlock func(), err error) {
 }
 
 func build(ctx context.Context, module, binary string, progress io.Writer) error {
-	fmt.Fprintln(progress, "building the test control plane (Kubernetes "+kubernetesVersion+"); the first time takes about ten minutes on two cores")
+	fmt.Fprintln(progress, "building the test control plane (Kubernetes "+kubernetesVersion+"); the first time takes "+
+		"about ten minutes on two cores")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go tell(ctx, progress, time.Now())
 	const version = "k8s.io/component-base/version."
-	ldflags := fmt.Sprintf("-s -w -X %sgitVersion=%s -X %sgitMajor=1 -X %sgitMinor=37", version, kubernetesVersion, version, version)
+	ldflags := fmt.Sprintf("-s -w -X %sgitVersion=%s -X %sgitMajor=1 -X %sgitMinor=37", version, kubernetesVersion,
+		version, version)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", ldflags, "-o", binary+".new", ".")
 	cmd.Dir = module
 	// CGO would put a C compiler among the requirements; -race of the caller must not leak into this build.

@@ -103,7 +103,8 @@ func (c *client) EditStatus(ctx context.Context, kind, namespace, name, patch st
 	if err != nil {
 		return err
 	}
-	_, err = r.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "controller"}, "status")
+	_, err = r.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "controller"},
+		"status")
 	return err
 }
 
@@ -114,7 +115,8 @@ func (c *client) Apply(ctx context.Context, manifest []byte) error {
 
 // DryRun is Apply with --dry-run=server: admission judges every document, and nothing is stored.
 func (c *client) DryRun(ctx context.Context, manifest []byte) error {
-	return c.apply(ctx, manifest, metav1.ApplyOptions{FieldManager: "kubectl", Force: true, DryRun: []string{metav1.DryRunAll}})
+	return c.apply(ctx, manifest, metav1.ApplyOptions{FieldManager: "kubectl", Force: true,
+		DryRun: []string{metav1.DryRunAll}})
 }
 
 func (c *client) apply(ctx context.Context, manifest []byte, options metav1.ApplyOptions) error {
@@ -152,7 +154,8 @@ func (c *client) ServiceAccountKubeconfig(ctx context.Context, namespace, name, 
 	}
 	config := map[string]any{
 		"apiVersion": "v1", "kind": "Config", "current-context": "c",
-		"clusters": []any{map[string]any{"name": "c", "cluster": map[string]any{"server": c.config.Host, "certificate-authority-data": c.config.CAData}}},
+		"clusters": []any{map[string]any{"name": "c",
+			"cluster": map[string]any{"server": c.config.Host, "certificate-authority-data": c.config.CAData}}},
 		"users":    []any{map[string]any{"name": "u", "user": map[string]any{"token": token}}},
 		"contexts": []any{map[string]any{"name": "c", "context": map[string]any{"cluster": "c", "user": "u"}}},
 	}

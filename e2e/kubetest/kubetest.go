@@ -72,7 +72,8 @@ func startEmbedded(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(binary, "up", "--dir", dir, fmt.Sprintf("--nodes=%d", max(o.Nodes, 1)), fmt.Sprintf("--audit=%t", o.Audit))
+	cmd := exec.Command(binary, "up", "--dir", dir, fmt.Sprintf("--nodes=%d", max(o.Nodes, 1)),
+		fmt.Sprintf("--audit=%t", o.Audit))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C at the terminal is its starter's to handle

@@ -94,7 +94,8 @@ func refusesAServiceAccountWithoutRoles(t *testing.T, c *kubetest.Cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = d.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).List(t.Context(), metav1.ListOptions{})
+	_, err = d.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).List(t.Context(),
+		metav1.ListOptions{})
 	if !apierrors.IsForbidden(err) {
 		t.Fatalf("list secrets as a service account without roles: %v, want forbidden", err)
 	}

@@ -32,8 +32,8 @@ func Take() Level {
 // String returns "12 goroutines, 3456 KiB".
 func (l Level) String() string { return fmt.Sprintf("%d goroutines, %d KiB", l.goroutines, l.heap>>10) }
 
-// Return waits until the level is l again, but for a little. If it is not within patience, the error says what the level is
-// and where goroutines stand.
+// Return waits until the level is l again, but for a little. If it is not within patience, the error says what the
+// level is and where goroutines stand.
 func (l Level) Return(patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	for {

@@ -54,13 +54,14 @@ func NewAge() (*Key, error) {
 		return nil, err
 	}
 	recipient := id.Recipient().String()
-	return &Key{entry: "identity.agekey", private: []byte(id.String()), recipient: recipient, wrap: func(dataKey []byte) (keys.MasterKey, error) {
-		m, err := sopsage.MasterKeyFromRecipient(recipient)
-		if err != nil {
-			return nil, err
-		}
-		return m, m.Encrypt(dataKey)
-	}}, nil
+	return &Key{entry: "identity.agekey", private: []byte(id.String()), recipient: recipient,
+		wrap: func(dataKey []byte) (keys.MasterKey, error) {
+			m, err := sopsage.MasterKeyFromRecipient(recipient)
+			if err != nil {
+				return nil, err
+			}
+			return m, m.Encrypt(dataKey)
+		}}, nil
 }
 
 // NewPGP makes an OpenPGP key without a passphrase. The gpg command is not needed.
@@ -78,11 +79,12 @@ func NewPGP() (*Key, error) {
 		return nil, err
 	}
 	fingerprint := fmt.Sprintf("%X", entity.PrimaryKey.Fingerprint)
-	return &Key{entry: "private.asc", private: private.Bytes(), recipient: fingerprint, wrap: func(dataKey []byte) (keys.MasterKey, error) {
-		m := pgp.NewMasterKeyFromFingerprint(fingerprint)
-		m.EncryptedKey, err = encryptPGP(entity, dataKey)
-		return m, err
-	}}, nil
+	return &Key{entry: "private.asc", private: private.Bytes(), recipient: fingerprint,
+		wrap: func(dataKey []byte) (keys.MasterKey, error) {
+			m := pgp.NewMasterKeyFromFingerprint(fingerprint)
+			m.EncryptedKey, err = encryptPGP(entity, dataKey)
+			return m, err
+		}}, nil
 }
 
 func encryptPGP(to *openpgp.Entity, plain []byte) (string, error) {
@@ -123,7 +125,8 @@ func (k *Key) Encrypt(plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree.Metadata.MessageAuthenticationCode, err = cipher.Encrypt(mac, dataKey, tree.Metadata.LastModified.Format(time.RFC3339))
+	tree.Metadata.MessageAuthenticationCode, err = cipher.Encrypt(mac, dataKey,
+		tree.Metadata.LastModified.Format(time.RFC3339))
 	if err != nil {
 		return nil, err
 	}

@@ -15,11 +15,13 @@ func TestWhatIsEncryptedIsReadableForItsKeyOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		file, err := key.Encrypt([]byte("kind: Secret\nstringData:\n    a: secret-value\n---\nkind: Secret\ndata:\n    b: secret-value\n"))
+		file, err := key.Encrypt([]byte("kind: Secret\nstringData:\n    a: secret-value\n---\nkind: Secret\ndata:\n    b: " +
+			"secret-value\n"))
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		if bytes.Contains(file, []byte("secret-value")) || bytes.Count(file, []byte("ENC[")) < 2 || !bytes.Contains(file, []byte(key.Recipient())) {
+		if bytes.Contains(file, []byte("secret-value")) || bytes.Count(file, []byte("ENC[")) < 2 ||
+			!bytes.Contains(file, []byte(key.Recipient())) {
 			t.Errorf("%s: %s", name, file)
 		}
 	}
@@ -34,7 +36,8 @@ func TestPrivateKeysAreWhatFluxTakes(t *testing.T) {
 	if _, err := age.ParseIdentities(bytes.NewReader(a.Private())); err != nil {
 		t.Error(err)
 	}
-	if ring, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(p.Private())); err != nil || len(ring) != 1 || ring[0].PrivateKey == nil {
+	if ring, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(p.Private())); err != nil || len(ring) != 1 ||
+		ring[0].PrivateKey == nil {
 		t.Errorf("%v, %v", ring, err)
 	}
 }

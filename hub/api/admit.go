@@ -125,9 +125,11 @@ func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 		return kind, fmt.Errorf("kind %s of %s is %w: take it out until it is", gvk.Kind, gvk.Group, ErrUnsupported)
 	case gvk.Version != kind.Version && !slices.Contains(kind.old, gvk.Version):
 		versions := append([]string{kind.Version}, kind.old...)
-		return kind, fmt.Errorf("apiVersion %s is unknown: %s has %s", o.GetAPIVersion(), gvk.Group, strings.Join(versions, ", "))
+		return kind, fmt.Errorf("apiVersion %s is unknown: %s has %s", o.GetAPIVersion(), gvk.Group,
+			strings.Join(versions, ", "))
 	case rules.hubOnly && scope == ClusterGraph:
-		return kind, fmt.Errorf("a %s is an object of the hub: put it into the hub's own root or nave apply it, not into what a cluster runs", gvk.Kind)
+		return kind, fmt.Errorf("a %s is an object of the hub: put it into the hub's own root or nave apply it, not into "+
+			"what a cluster runs", gvk.Kind)
 	}
 	return kind, nil
 }
@@ -149,7 +151,8 @@ func clone(o *manifest.Object) (*manifest.Object, error) {
 }
 
 // reduceMetadata checks the metadata and leaves of it what users decide. What only an API server writes (uid,
-// resourceVersion, …) goes, so that a cluster's export can be applied as it is. A field that no API server knows is an error.
+// resourceVersion, …) goes, so that a cluster's export can be applied as it is. A field that no API server knows is an
+// error.
 func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) (metadata, field.ErrorList) {
 	path := field.NewPath("metadata")
 	full, errs := decode[metav1.ObjectMeta](o.Object["metadata"], path)

@@ -66,12 +66,14 @@ func same(t testing.TB, gotValue any, wantYAML string) {
 
 // gitRepository is a v1 object with the spec lines added; it has url and interval.
 func gitRepository(spec string) string {
-	return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: fleet, namespace: flux-system}\nspec:\n  interval: 1m\n" + indent(spec)
+	return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: fleet, namespace: " +
+		"flux-system}\nspec:\n  interval: 1m\n" + indent(spec)
 }
 
 // kustomization is a v1 object with the spec lines added; it has what is required.
 func kustomization(spec string) string {
-	return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\nspec:\n" +
+	return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: " +
+		"flux-system}\nspec:\n" +
 		"  interval: 10m\n  prune: true\n  sourceRef: {kind: GitRepository, name: fleet}\n" + indent(spec)
 }
 
@@ -168,8 +170,10 @@ func TestFieldsOfOldVersionsAreUnknownInTheCurrentOne(t *testing.T) {
 }
 
 func TestOldPatchesOfAWrongShapeAreRefused(t *testing.T) {
-	for _, field := range []string{"patchesStrategicMerge: {a: b}", "patchesStrategicMerge: [text]", "patchesJson6902: [{patch: []}]", "patchesJson6902: [3]"} {
-		refuse(t, strings.Replace(kustomization(field), "/v1\n", "/v1beta2\n", 1), api.ClusterGraph, strings.Split(field, ":")[0])
+	for _, field := range []string{"patchesStrategicMerge: {a: b}", "patchesStrategicMerge: [text]",
+		"patchesJson6902: [{patch: []}]", "patchesJson6902: [3]"} {
+		refuse(t, strings.Replace(kustomization(field), "/v1\n", "/v1beta2\n", 1), api.ClusterGraph,
+			strings.Split(field, ":")[0])
 	}
 }
 
@@ -179,13 +183,15 @@ func TestAnOldGitRepositoryGetsDefaultsAndLosesItsLibrary(t *testing.T) {
 		if version == "v1" {
 			implementation = "suspend: false"
 		}
-		text := strings.Replace(gitRepository("url: https://github.com/stefanprodan/podinfo\nref: {branch: master}\n"+implementation), "/v1\n", "/"+version+"\n", 1)
+		text := strings.Replace(gitRepository("url: https://github.com/stefanprodan/podinfo\nref: {branch: "+
+			"master}\n"+implementation), "/v1\n", "/"+version+"\n", 1)
 		o := admit(t, text, api.Hub)
 		g, err := api.AsGitRepository(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.GetAPIVersion() != "source.toolkit.fluxcd.io/v1" || g.Spec.Timeout.Duration.String() != "1m0s" || g.Spec.Reference.Branch != "master" {
+		if o.GetAPIVersion() != "source.toolkit.fluxcd.io/v1" || g.Spec.Timeout.Duration.String() != "1m0s" ||
+			g.Spec.Reference.Branch != "master" {
 			t.Errorf("%s: %+v", version, o.Object)
 		}
 	}
@@ -241,7 +247,8 @@ ignore: |
 func TestWhatCannotBeCarriedOutIsRefusedByFieldWithTheWayOut(t *testing.T) {
 	for _, c := range []struct{ spec, field, wayOut string }{
 		{"kubeConfig: {secretRef: {name: k}}", "spec.kubeConfig", "Fleet"},
-		{"postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}]}", "spec.postBuild.substituteFrom", "postBuild.substitute"},
+		{"postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}]}", "spec.postBuild.substituteFrom",
+			"postBuild.substitute"},
 		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'true'}]", "spec.healthCheckExprs", "not supported yet"},
 		{"dependsOn: [{name: a}, {name: b, readyExpr: 'true'}]", "spec.dependsOn[1].readyExpr", "not supported yet"},
 		{"buildMetadata: [originAnnotations]", "spec.buildMetadata", "kustomization file"},
@@ -303,13 +310,15 @@ func TestSourcesOfOtherKindsAreRefused(t *testing.T) {
 		return strings.Replace(kustomization(""), "{kind: GitRepository, name: fleet}", ref, 1)
 	}
 	for _, kind := range []string{"OCIRepository", "Bucket", "ExternalArtifact"} {
-		refuse(t, source("{kind: "+kind+", name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "not supported yet", "GitRepository")
+		refuse(t, source("{kind: "+kind+", name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "not supported yet",
+			"GitRepository")
 	}
 	refuse(t, source("{kind: Git, name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "GitRepository")
 	refuse(t, source("{kind: GitRepository}"), api.ClusterGraph, "spec.sourceRef.name")
 	refuse(t, source("{kind: GitRepository, name: a, namespace: A}"), api.ClusterGraph, "spec.sourceRef.namespace")
 	refuse(t, source("{kind: GitRepository, name: a, apiVersion: apps/v1}"), api.ClusterGraph, "spec.sourceRef.apiVersion")
-	admit(t, source("{kind: GitRepository, name: a, apiVersion: source.toolkit.fluxcd.io/v1beta2, namespace: b}"), api.ClusterGraph)
+	admit(t, source("{kind: GitRepository, name: a, apiVersion: source.toolkit.fluxcd.io/v1beta2, namespace: b}"),
+		api.ClusterGraph)
 }
 
 func TestGitRepositoriesAreRefusedByField(t *testing.T) {
@@ -369,10 +378,14 @@ func TestNamesAreChecked(t *testing.T) {
 	for _, name := range []string{`""`, "A", "a_b", "../x", "a/b", strings.Repeat("a", 254)} {
 		refuse(t, strings.Replace(kustomization(""), "name: apps", "name: "+name, 1), api.ClusterGraph, "metadata.name")
 	}
-	refuse(t, strings.Replace(kustomization(""), "namespace: flux-system", "namespace: a.b", 1), api.ClusterGraph, "metadata.namespace")
-	refuse(t, strings.Replace(kustomization(""), ", namespace: flux-system", ", labels: {a: 'b c'}, namespace: x", 1), api.ClusterGraph, "metadata.labels")
-	refuse(t, strings.Replace(kustomization(""), ", namespace: flux-system", ", nmespace: x", 1), api.ClusterGraph, "metadata.nmespace", "unknown field")
-	refuse(t, strings.Replace(kustomization(""), "metadata: {", "metadata: {generation: x, ", 1), api.ClusterGraph, "metadata.generation", "number")
+	refuse(t, strings.Replace(kustomization(""), "namespace: flux-system", "namespace: a.b", 1), api.ClusterGraph,
+		"metadata.namespace")
+	refuse(t, strings.Replace(kustomization(""), ", namespace: flux-system", ", labels: {a: 'b c'}, namespace: x", 1),
+		api.ClusterGraph, "metadata.labels")
+	refuse(t, strings.Replace(kustomization(""), ", namespace: flux-system", ", nmespace: x", 1), api.ClusterGraph,
+		"metadata.nmespace", "unknown field")
+	refuse(t, strings.Replace(kustomization(""), "metadata: {", "metadata: {generation: x, ", 1), api.ClusterGraph,
+		"metadata.generation", "number")
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a.b}}`, api.Hub, "metadata.name")
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {stopRepair: true}}`, api.Hub, "spec.stopRepair", "suspend: true")
 	admit(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {suspend: true, stopRepair: true}}`, api.Hub)
@@ -393,7 +406,8 @@ func TestANamespaceIsGivenByTheHubAndAskedOfAClustersGraph(t *testing.T) {
 
 func TestKindsAreKnownByGroup(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
-		"source.toolkit.fluxcd.io/v1beta2":       {"OCIRepository", "Bucket", "HelmRepository", "HelmChart", "ExternalArtifact"},
+		"source.toolkit.fluxcd.io/v1beta2": {"OCIRepository", "Bucket", "HelmRepository", "HelmChart",
+			"ExternalArtifact"},
 		"helm.toolkit.fluxcd.io/v2beta1":         {"HelmRelease"},
 		"image.toolkit.fluxcd.io/v1":             {"ImageRepository", "ImagePolicy", "ImageUpdateAutomation"},
 		"notification.toolkit.fluxcd.io/v1beta3": {"Alert", "Provider", "Receiver"},
@@ -407,7 +421,8 @@ func TestKindsAreKnownByGroup(t *testing.T) {
 			}
 		}
 	}
-	for _, payload := range []string{"v1/Secret", "apps/v1/Deployment", "infra.contrib.fluxcd.io/v1alpha2/Terraform", "kustomize.config.k8s.io/v1beta1/Kustomization"} {
+	for _, payload := range []string{"v1/Secret", "apps/v1/Deployment", "infra.contrib.fluxcd.io/v1alpha2/Terraform",
+		"kustomize.config.k8s.io/v1beta1/Kustomization"} {
 		i := strings.LastIndex(payload, "/")
 		o := parse(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {name: a}}", payload[:i], payload[i+1:]))
 		if _, err := api.Admit(o, api.Hub); api.Known(o) || err == nil {
@@ -432,9 +447,11 @@ func TestAnObjectHasALargestSize(t *testing.T) {
 }
 
 func TestAnErrorHasTheSameWordsEachTime(t *testing.T) {
-	text := kustomization("commonMetadata: {labels: {a: ' ', b: ' ', c: ' ', d: ' '}}\npostBuild: {substitute: {1: a, 2: b, 3: c, 4: d}}")
+	text := kustomization("commonMetadata: {labels: {a: ' ', b: ' ', c: ' ', d: ' '}}\npostBuild: {substitute: {1: a, " +
+		"2: b, 3: c, 4: d}}")
 	_, first := api.Admit(parse(t, text), api.ClusterGraph)
-	f := fleet(t, strings.Replace(prodFleet, "path:", "namePrefix: ${a}\n      nameSuffix: ${b}\n      targetNamespace: ${c}\n      path:", 1))
+	f := fleet(t, strings.Replace(prodFleet, "path:",
+		"namePrefix: ${a}\n      nameSuffix: ${b}\n      targetNamespace: ${c}\n      path:", 1))
 	_, firstOfFleet := api.ExpandTemplate(f, &api.Cluster{})
 	for range 20 {
 		if _, err := api.Admit(parse(t, text), api.ClusterGraph); err.Error() != first.Error() {
@@ -462,7 +479,8 @@ func TestEqualSourcesHaveOneKey(t *testing.T) {
 		}
 	}
 	different := []string{
-		url, "url: https://github.com/x/z", url + "ref: {branch: main}", url + "ref: {tag: main}", url + "secretRef: {name: a}",
+		url, "url: https://github.com/x/z", url + "ref: {branch: main}", url + "ref: {tag: main}", url +
+			"secretRef: {name: a}",
 		url + "secretRef: {name: b}", url + "ignore: ''", url + "ignore: x",
 	}
 	seen := map[string]string{}

@@ -74,7 +74,8 @@ func TestBinding_annotations(t *testing.T) {
 
 // FuzzBinding proves that the host that HostOf names for a URL is accepted, and binds to that URL.
 func FuzzBinding(f *testing.F) {
-	for _, seed := range []string{"https://a.b/c", "http://a", "ssh://git@a:2222/x", "https://[::1]:8/x", "https://A.b:443"} {
+	for _, seed := range []string{"https://a.b/c", "http://a", "ssh://git@a:2222/x", "https://[::1]:8/x",
+		"https://A.b:443"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, url string) {

@@ -55,7 +55,8 @@ func checkDurations(o *manifest.Object, names ...string) (errs field.ErrorList) 
 		s, _ := v.(string)
 		d, err := time.ParseDuration(s)
 		if err != nil || d <= 0 || !durationPattern.MatchString(s) {
-			errs = append(errs, field.Invalid(specPath().Child(name), v, "want a duration above zero, such as 30s, 10m or 1h30m"))
+			errs = append(errs, field.Invalid(specPath().Child(name), v,
+				"want a duration above zero, such as 30s, 10m or 1h30m"))
 		}
 	}
 	return errs
@@ -121,7 +122,8 @@ var variableName = regexp.MustCompile(`^[_A-Za-z][_A-Za-z0-9]*$`)
 func checkVariables(vars map[string]string, path *field.Path) (errs field.ErrorList) {
 	for name := range vars {
 		if !variableName.MatchString(name) {
-			errs = append(errs, field.Invalid(path.Key(name), name, "the name of a variable is letters, digits and _, and does not begin with a digit"))
+			errs = append(errs, field.Invalid(path.Key(name), name,
+				"the name of a variable is letters, digits and _, and does not begin with a digit"))
 		}
 	}
 	return errs

@@ -14,7 +14,8 @@ func TestAllowAnnotations(t *testing.T) {
 	}
 	const account = "serviceAccountName: team"
 	for name, annotation := range map[string]string{
-		"namespaces": api.AllowNamespaces + ": 'a, b'", "every namespace": api.AllowNamespaces + ": '*'", "accounts": api.AllowServiceAccounts + ": a.b",
+		"namespaces": api.AllowNamespaces + ": 'a, b'", "every namespace": api.AllowNamespaces +
+			": '*'", "accounts": api.AllowServiceAccounts + ": a.b",
 	} {
 		t.Run(name, func(t *testing.T) {
 			admit(t, with(annotation, account), api.ClusterGraph)
@@ -22,10 +23,12 @@ func TestAllowAnnotations(t *testing.T) {
 		})
 	}
 	for name, annotation := range map[string]string{
-		"no name": api.AllowNamespaces + ": ' ,'", "pattern": api.AllowNamespaces + ": 'team-*'", "bad name": api.AllowServiceAccounts + ": a/b",
+		"no name": api.AllowNamespaces + ": ' ,'", "pattern": api.AllowNamespaces +
+			": 'team-*'", "bad name": api.AllowServiceAccounts + ": a/b",
 	} {
 		t.Run(name, func(t *testing.T) {
-			refuse(t, with(annotation, account), api.ClusterGraph, "metadata.annotations["+strings.SplitN(annotation, ":", 2)[0]+"]")
+			refuse(t, with(annotation, account), api.ClusterGraph,
+				"metadata.annotations["+strings.SplitN(annotation, ":", 2)[0]+"]")
 		})
 	}
 }

@@ -57,7 +57,8 @@ type FleetSpec struct {
 // Template is a Kustomization before its variables are known.
 type Template struct {
 	Metadata TemplateMetadata `json:"metadata"`
-	// Spec is a KustomizationSpec. It stays JSON because a ${variable} may stand where the type wants a number or a duration.
+	// Spec is a KustomizationSpec. It stays JSON because a ${variable} may stand where the type wants a number or a
+	// duration.
 	Spec json.RawMessage `json:"spec"`
 }
 
@@ -82,11 +83,13 @@ func checkCluster(o *manifest.Object, meta metadata) field.ErrorList {
 	}
 	errs = append(errs, required(meta.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)...)
 	if c.Spec.StopRepair && !c.Spec.Suspend {
-		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"), "it goes with suspend: true only: set that, or remove it"))
+		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"),
+			"it goes with suspend: true only: set that, or remove it"))
 	}
 	vars := specPath().Child("vars")
 	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {
-		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable), "it is the name of the Cluster, always: choose another name"))
+		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable),
+			"it is the name of the Cluster, always: choose another name"))
 	}
 	return append(errs, checkVariables(c.Spec.Vars, vars)...)
 }

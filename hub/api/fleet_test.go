@@ -109,7 +109,8 @@ func TestWhatAVariableMakesOfTheTemplateIsChecked(t *testing.T) {
 	_, err := api.ExpandTemplate(escape, cluster(t, `
 metadata: {name: a}
 spec: {vars: {region: ../../secrets, domain: x, prune: "true"}}`))
-	if err == nil || !strings.Contains(err.Error(), "metadata.labels") && !strings.Contains(err.Error(), "leaves the source") {
+	if err == nil || !strings.Contains(err.Error(), "metadata.labels") &&
+		!strings.Contains(err.Error(), "leaves the source") {
 		t.Errorf("a variable leads out of the source: %v", err)
 	}
 }
@@ -160,9 +161,12 @@ func TestFleetsAreRefusedByField(t *testing.T) {
 			refuse(t, strings.Replace(prodFleet, c.old, c.with, 1), api.Hub, "Fleet prod", c.field, c.why)
 		})
 	}
-	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}}}", api.Hub, "spec.template")
-	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}, template: {metadata: {name: a}, spec: [1]}}}", api.Hub, "want a map")
-	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}, template: {metadata: {name: a}}}}", api.Hub, "spec.template")
+	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}}}",
+		api.Hub, "spec.template")
+	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}, "+
+		"template: {metadata: {name: a}, spec: [1]}}}", api.Hub, "want a map")
+	refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}, "+
+		"template: {metadata: {name: a}}}}", api.Hub, "spec.template")
 }
 
 func TestClustersAreRefusedByField(t *testing.T) {
@@ -175,7 +179,8 @@ func TestClustersAreRefusedByField(t *testing.T) {
 		"{blocked: 'yes'}":              "spec.blocked",
 		"{labels: {a: b}}":              "spec.labels",
 	} {
-		refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: "+spec+"}", api.Hub, "Cluster a", field)
+		refuse(t, "{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: "+spec+"}", api.Hub,
+			"Cluster a", field)
 	}
 	if c := cluster(t, "metadata: {name: a}\nspec: {blocked: true}"); !c.Spec.Blocked {
 		t.Error("not blocked")
@@ -186,18 +191,22 @@ func TestKindsAreFoundByWhatPeopleType(t *testing.T) {
 	for name, want := range map[string]string{
 		"ks": "Kustomization", "kustomization": "Kustomization", "Kustomizations": "Kustomization", "KUSTOMIZATION": "Kustomization",
 		"kustomizations.kustomize.toolkit.fluxcd.io": "Kustomization",
-		"gitrepo": "GitRepository", "gitrepository": "GitRepository", "gitrepositories": "GitRepository", "source git": "GitRepository",
+		"gitrepo": "GitRepository", "gitrepository": "GitRepository", "gitrepositories": "GitRepository", "source " +
+			"git": "GitRepository",
 		"sources git": "GitRepository", "source-git": "GitRepository", "Sources  Git": "GitRepository",
 		"cluster": "Cluster", "clusters": "Cluster", "fleet": "Fleet", "fleets": "Fleet", "secrets": "Secret",
-		"hr": "HelmRelease", "helmreleases": "HelmRelease", "source helm": "HelmRepository", "sources oci": "OCIRepository", "source chart": "HelmChart",
-		"image policies": "ImagePolicy", "images policy": "ImagePolicy", "image update": "ImageUpdateAutomation", "image repositories": "ImageRepository",
+		"hr": "HelmRelease", "helmreleases": "HelmRelease", "source helm": "HelmRepository", "sources " +
+			"oci": "OCIRepository", "source chart": "HelmChart",
+		"image policies": "ImagePolicy", "images policy": "ImagePolicy", "image update": "ImageUpdateAutomation", "image " +
+			"repositories": "ImageRepository",
 		"alert-provider": "Provider", "alert-providers": "Provider", "receivers": "Receiver", "sources bucket": "Bucket",
 	} {
 		if k, ok := api.KindByName(name); !ok || k.Name != want {
 			t.Errorf("%q is %q %v, want %s", name, k.Name, ok, want)
 		}
 	}
-	for _, name := range []string{"", " ", "pods", "git", "source", "source git x", "kustomizations.apps", ".", "." + api.GroupFleet} {
+	for _, name := range []string{"", " ", "pods", "git", "source", "source git x", "kustomizations.apps", ".",
+		"." + api.GroupFleet} {
 		if k, ok := api.KindByName(name); ok {
 			t.Errorf("%q is %s", name, k.Name)
 		}

@@ -22,8 +22,10 @@ const DefaultBranch = "master"
 var gitRepositoryRefused = []refused{
 	{"verify", "the verification of commit signatures is not supported yet: remove it, or keep this repository with Flux"},
 	{"proxySecretRef", "proxies are not supported yet: set HTTPS_PROXY for the hub, or give a url that needs none"},
-	{"include", "including other sources is not supported yet: give each part a GitRepository and a Kustomization of its own"},
-	{"sparseCheckout", "sparse checkouts are not supported yet: remove it, the whole tree gives the same objects; or name what to leave out in spec.ignore"},
+	{"include", "including other sources is not supported yet: give each part a GitRepository and a Kustomization of " +
+		"its own"},
+	{"sparseCheckout", "sparse checkouts are not supported yet: remove it, the whole tree gives the same objects; or " +
+		"name what to leave out in spec.ignore"},
 	{"recurseSubmodules", "submodules are not supported yet: give each repository a GitRepository of its own"},
 	{"serviceAccountName", "cloud identities are not supported yet: name a Secret in spec.secretRef"},
 	{"accessFrom", "Flux never carried it out, and neither does Nave: remove it"},
@@ -60,7 +62,8 @@ func checkGitRepository(o *manifest.Object, _ metadata) field.ErrorList {
 	spec := specPath()
 	errs = append(errs, checkURL(g.Spec.URL, spec.Child("url"))...)
 	if g.Spec.SecretRef != nil {
-		errs = append(errs, required(g.Spec.SecretRef.Name, spec.Child("secretRef", "name"), validation.IsDNS1123Subdomain)...)
+		errs = append(errs, required(g.Spec.SecretRef.Name, spec.Child("secretRef", "name"),
+			validation.IsDNS1123Subdomain)...)
 	}
 	return append(errs, checkReference(g.Spec.Reference, spec.Child("ref"))...)
 }
@@ -99,11 +102,13 @@ func checkReference(ref *sourcev1.GitRepositoryRef, path *field.Path) (errs fiel
 		errs = append(errs, optional(value, path.Child(name), badReferenceName)...)
 	}
 	if n := ref.Name; n != "" && n != "HEAD" && !strings.HasPrefix(n, "refs/") {
-		errs = append(errs, field.Invalid(path.Child("name"), n, "want the whole name, such as refs/heads/main or refs/pull/1/head"))
+		errs = append(errs, field.Invalid(path.Child("name"), n,
+			"want the whole name, such as refs/heads/main or refs/pull/1/head"))
 	}
 	if ref.SemVer != "" {
 		if _, err := semver.NewConstraint(ref.SemVer); err != nil {
-			errs = append(errs, field.Invalid(path.Child("semver"), ref.SemVer, "want a range such as >=1.0.0 <2.0.0: "+err.Error()))
+			errs = append(errs, field.Invalid(path.Child("semver"), ref.SemVer,
+				"want a range such as >=1.0.0 <2.0.0: "+err.Error()))
 		}
 	}
 	if ref.Commit != "" {
@@ -117,7 +122,8 @@ func checkReference(ref *sourcev1.GitRepositoryRef, path *field.Path) (errs fiel
 // badReferenceName says what is wrong with the name of a branch or tag, by the rules of git-check-ref-format(1).
 func badReferenceName(name string) []string {
 	bad := strings.ContainsFunc(name, func(r rune) bool { return isControlOrSpace(r) || strings.ContainsRune(`~^:?*[\`, r) }) ||
-		strings.Contains(name, "..") || strings.Contains(name, "@{") || name == "@" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, ".")
+		strings.Contains(name, "..") || strings.Contains(name, "@{") || name == "@" || strings.HasPrefix(name, "-") ||
+		strings.HasSuffix(name, ".")
 	for part := range strings.SplitSeq(name, "/") {
 		bad = bad || part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock")
 	}

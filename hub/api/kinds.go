@@ -58,24 +58,35 @@ var kinds = []Kind{
 	},
 	{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true},
 
-	{Name: "OCIRepository", Plural: "ocirepositories", Short: "ocirepo", Group: GroupSource, Version: "v1", Namespaced: true, words: []string{"source oci"}},
-	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Namespaced: true, words: []string{"source bucket"}},
-	{Name: "HelmRepository", Plural: "helmrepositories", Short: "helmrepo", Group: GroupSource, Version: "v1", Namespaced: true, words: []string{"source helm"}},
-	{Name: "HelmChart", Plural: "helmcharts", Short: "hc", Group: GroupSource, Version: "v1", Namespaced: true, words: []string{"source chart"}},
-	{Name: "ExternalArtifact", Plural: "externalartifacts", Short: "ea", Group: GroupSource, Version: "v1", Namespaced: true, words: []string{"source external"}},
-	{Name: "ArtifactGenerator", Plural: "artifactgenerators", Short: "ag", Group: groupExtensions, Version: "v1beta1", Namespaced: true, words: []string{"artifact generator"}},
+	{Name: "OCIRepository", Plural: "ocirepositories", Short: "ocirepo", Group: GroupSource, Version: "v1",
+		Namespaced: true, words: []string{"source oci"}},
+	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Namespaced: true,
+		words: []string{"source bucket"}},
+	{Name: "HelmRepository", Plural: "helmrepositories", Short: "helmrepo", Group: GroupSource, Version: "v1",
+		Namespaced: true, words: []string{"source helm"}},
+	{Name: "HelmChart", Plural: "helmcharts", Short: "hc", Group: GroupSource, Version: "v1", Namespaced: true,
+		words: []string{"source chart"}},
+	{Name: "ExternalArtifact", Plural: "externalartifacts", Short: "ea", Group: GroupSource, Version: "v1",
+		Namespaced: true, words: []string{"source external"}},
+	{Name: "ArtifactGenerator", Plural: "artifactgenerators", Short: "ag", Group: groupExtensions, Version: "v1beta1",
+		Namespaced: true, words: []string{"artifact generator"}},
 	{Name: "HelmRelease", Plural: "helmreleases", Short: "hr", Group: groupHelm, Version: "v2", Namespaced: true},
-	{Name: "ImageRepository", Plural: "imagerepositories", Short: "imgrepo", Group: groupImage, Version: "v1", Namespaced: true, words: []string{"image repository"}},
-	{Name: "ImagePolicy", Plural: "imagepolicies", Short: "imgpol", Group: groupImage, Version: "v1", Namespaced: true, words: []string{"image policy"}},
-	{Name: "ImageUpdateAutomation", Plural: "imageupdateautomations", Short: "iua", Group: groupImage, Version: "v1", Namespaced: true, words: []string{"image update"}},
+	{Name: "ImageRepository", Plural: "imagerepositories", Short: "imgrepo", Group: groupImage, Version: "v1",
+		Namespaced: true, words: []string{"image repository"}},
+	{Name: "ImagePolicy", Plural: "imagepolicies", Short: "imgpol", Group: groupImage, Version: "v1", Namespaced: true,
+		words: []string{"image policy"}},
+	{Name: "ImageUpdateAutomation", Plural: "imageupdateautomations", Short: "iua", Group: groupImage, Version: "v1",
+		Namespaced: true, words: []string{"image update"}},
 	{Name: "Alert", Plural: "alerts", Group: groupNotification, Version: "v1beta3", Namespaced: true},
-	{Name: "Provider", Plural: "providers", Group: groupNotification, Version: "v1beta3", Namespaced: true, words: []string{"alert provider"}},
+	{Name: "Provider", Plural: "providers", Group: groupNotification, Version: "v1beta3", Namespaced: true,
+		words: []string{"alert provider"}},
 	{Name: "Receiver", Plural: "receivers", Group: groupNotification, Version: "v1", Namespaced: true},
 }
 
 // groups are the API groups whose objects are the hub's, whatever their kind. An unknown kind of theirs is refused, not
 // sent to a cluster where nobody reads it.
-var groups = []string{GroupFleet, GroupSource, GroupKustomize, groupHelm, groupImage, groupNotification, groupExtensions}
+var groups = []string{GroupFleet, GroupSource, GroupKustomize, groupHelm, groupImage, groupNotification,
+	groupExtensions}
 
 // Known reports whether o is of a group whose objects extend the graph and are not sent to a cluster. Admit may refuse
 // it all the same.

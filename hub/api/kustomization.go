@@ -18,8 +18,10 @@ import (
 
 // kustomizationRefused are the fields that are not carried out.
 var kustomizationRefused = []refused{
-	{"kubeConfig", "the hub holds no credentials of clusters: remove it, register the cluster (nave cluster add) and select it with a Fleet"},
-	{"healthCheckExprs", "health expressions are not supported yet: remove it; objects are judged by their conditions, as kstatus does"},
+	{"kubeConfig", "the hub holds no credentials of clusters: remove it, register the cluster (nave cluster add) and " +
+		"select it with a Fleet"},
+	{"healthCheckExprs", "health expressions are not supported yet: remove it; objects are judged by their conditions, " +
+		"as kstatus does"},
 	{"buildMetadata", "build metadata is not supported yet: set buildMetadata in the kustomization file instead"},
 	{"ignore", "ignoring fields is not supported yet: leave them out of the manifest, then whoever sets them owns them"},
 }
@@ -48,7 +50,8 @@ func checkKustomization(o *manifest.Object, own metadata) field.ErrorList {
 	errs = append(errs, oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
 		kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan)...)
 	errs = append(errs, checkAllowed(own, k.Spec.ServiceAccountName)...)
-	return append(errs, optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"), validation.IsDNS1123Subdomain)...)
+	return append(errs, optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"),
+		validation.IsDNS1123Subdomain)...)
 }
 
 func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Path) field.ErrorList {
@@ -126,7 +129,8 @@ func checkPostBuild(p *kustomizev1.PostBuild, at *field.Path) field.ErrorList {
 	errs := checkVariables(p.Substitute, at.Child("substitute"))
 	if len(p.SubstituteFrom) > 0 {
 		errs = append(errs, field.Forbidden(at.Child("substituteFrom"),
-			"variables from ConfigMaps and Secrets are not supported yet: give them in postBuild.substitute, per cluster with spec.vars of the Cluster and a Fleet's template"))
+			"variables from ConfigMaps and Secrets are not supported yet: give them in postBuild.substitute, per cluster with "+
+				"spec.vars of the Cluster and a Fleet's template"))
 	}
 	return append(errs, oneOf(string(p.SubstituteStrategy), at.Child("substituteStrategy"),
 		string(kustomizev1.SubstituteStrategyWithVariables), string(kustomizev1.SubstituteStrategyAlways))...)
@@ -142,7 +146,8 @@ func checkDecryption(d *kustomizev1.Decryption, at *field.Path) field.ErrorList 
 	}
 	if d.ServiceAccountName != "" {
 		errs = append(errs, field.Forbidden(at.Child("serviceAccountName"),
-			"keys in a cloud's KMS are not supported yet: encrypt for an age or OpenPGP key and name the Secret with it in decryption.secretRef"))
+			"keys in a cloud's KMS are not supported yet: encrypt for an age or OpenPGP key and name the Secret with it in "+
+				"decryption.secretRef"))
 	}
 	if d.SecretRef != nil {
 		errs = append(errs, required(d.SecretRef.Name, at.Child("secretRef", "name"), validation.IsDNS1123Subdomain)...)
@@ -156,7 +161,8 @@ func checkDependsOn(list []meta.DependencyReference, own metadata, at *field.Pat
 		errs = append(errs, optional(d.Namespace, at.Index(i).Child("namespace"), validation.IsDNS1123Label)...)
 		if d.ReadyExpr != "" {
 			errs = append(errs, field.Forbidden(at.Index(i).Child("readyExpr"),
-				"expressions are not supported yet: remove it, then the dependency counts as ready when its Ready condition is True"))
+				"expressions are not supported yet: remove it, then the dependency counts as ready when its Ready condition is "+
+					"True"))
 		}
 		if d.Name == own.Name && (d.Namespace == "" || d.Namespace == own.Namespace) {
 			errs = append(errs, field.Invalid(at.Index(i), d.Name, "it would wait for itself: remove it"))
@@ -171,7 +177,8 @@ func checkHealthChecks(list []meta.NamespacedObjectKindReference, at *field.Path
 		errs = append(errs, required(h.Name, at.Index(i).Child("name"), anything)...)
 		errs = append(errs, optional(h.Namespace, at.Index(i).Child("namespace"), validation.IsDNS1123Label)...)
 		if _, err := schema.ParseGroupVersion(h.APIVersion); err != nil {
-			errs = append(errs, field.Invalid(at.Index(i).Child("apiVersion"), h.APIVersion, "want group/version, such as apps/v1"))
+			errs = append(errs, field.Invalid(at.Index(i).Child("apiVersion"), h.APIVersion,
+				"want group/version, such as apps/v1"))
 		}
 	}
 	return errs

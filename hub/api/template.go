@@ -109,7 +109,8 @@ func expandText(text string, c *Cluster) (string, error) {
 	case err == nil:
 		return expanded, nil
 	case unset != "": // the evaluation ends at the first one without a default, so it is the last that was asked for
-		return "", fmt.Errorf("variable %q is not set: set it in spec.vars of Cluster %s, or write ${%s:-default}", unset, c.Name, unset)
+		return "", fmt.Errorf("variable %q is not set: set it in spec.vars of Cluster %s, or write ${%s:-default}", unset,
+			c.Name, unset)
 	}
 	return "", fmt.Errorf("%q: %w", text, err)
 }

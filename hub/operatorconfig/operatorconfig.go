@@ -57,7 +57,8 @@ func DefaultPath() (string, error) {
 func Load(path string) (*Config, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read operator configuration: %w; nave-hub operator-config prints one, and a hub keeps its first "+
+		return nil, fmt.Errorf("read operator configuration: %w; nave-hub operator-config prints one, and a hub keeps its "+
+			"first "+
 			"as operator.yaml in its --data-dir; name another file with --config or %s", err, EnvPath)
 	}
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 func TestWhatIsSavedIsLoadedAndIsForItsOwnerOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nave", "config")
 	c := &Config{}
-	c.Set(Context{Name: "one", Hub: "one:7443", CertificateAuthorityData: []byte("ca"), ClientCertificateData: []byte("cert"), ClientKeyData: []byte("key")})
+	c.Set(Context{Name: "one", Hub: "one:7443", CertificateAuthorityData: []byte("ca"),
+		ClientCertificateData: []byte("cert"), ClientKeyData: []byte("key")})
 	c.Set(Context{Name: "two", Hub: "two:7443"})
 	c.Set(Context{Name: "two", Hub: "moved:7443"})
 	if err := c.Save(path); err != nil {

@@ -19,8 +19,8 @@ type Bundle struct {
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 	Applications []Entry // sorted by Owner
-	// Pending are the applications that should be here but could not be rendered yet. The spoke neither applies nor deletes
-	// them. Sorted; disjoint from Applications and Removals.
+	// Pending are the applications that should be here but could not be rendered yet. The spoke neither applies nor
+	// deletes them. Sorted; disjoint from Applications and Removals.
 	Pending []Owner
 	// Incomplete reports that a parent could not be rendered, so that there may be applications the hub does not know of.
 	Incomplete bool
@@ -60,8 +60,8 @@ type Owner struct {
 // String returns "Kind namespace/name".
 func (o Owner) String() string { return o.Kind + " " + o.Namespace + "/" + o.Name }
 
-// Key returns kind, namespace and name with NULs between them. No two owners have the same key, and keys order as Compare
-// does, because NUL sorts before all that a name can hold.
+// Key returns kind, namespace and name with NULs between them. No two owners have the same key, and keys order as
+// Compare does, because NUL sorts before all that a name can hold.
 func (o Owner) Key() string { return o.Kind + "\x00" + o.Namespace + "\x00" + o.Name }
 
 // Entry is one Application of a bundle, by digest, and what of it is not content.
@@ -71,7 +71,8 @@ type Entry struct {
 	Revision    string          `json:"revision"`
 	Suspended   bool            `json:"suspended,omitempty"`
 	RequestedAt string          `json:"requestedAt,omitempty"`
-	// ConfirmedPrune is the digest of the set of objects whose deletion was held and then confirmed by an operator; zero: none.
+	// ConfirmedPrune is the digest of the set of objects whose deletion was held and then confirmed by an operator; zero:
+	// none.
 	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
 	// Parent is the application that gives this one, where it or one above it depends on others; zero: none. Before it was
 	// ever applied, this one waits for what they depend on.
@@ -107,7 +108,8 @@ const (
 	Orphan             DeletionPolicy = "Orphan"
 )
 
-// PolicyOnRemoval returns what happens to the objects when the application leaves: Delete, WaitForTermination or Orphan.
+// PolicyOnRemoval returns what happens to the objects when the application leaves: Delete, WaitForTermination or
+// Orphan.
 func (a *Application) PolicyOnRemoval() DeletionPolicy {
 	switch {
 	case a.DeletionPolicy != MirrorPrune && a.DeletionPolicy != "":

@@ -31,7 +31,8 @@ func example() *Bundle {
 		Cluster: "spiffe://nave-1/cluster/a", Epoch: 2, Sequence: 7, IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
 		Applications: []Entry{
 			{Owner: owner("apps"), Digest: digest("apps"), Revision: "main@sha1:1", Suspended: true, RequestedAt: "now"},
-			{Owner: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held"), Parent: owner("apps")},
+			{Owner: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held"),
+				Parent: owner("apps")},
 		},
 		Pending: []Owner{owner("late"), owner("later")}, Incomplete: true,
 		Removals: []Removal{{owner("gone"), WaitForTermination, true}, {owner("left"), Orphan, false}},
@@ -78,7 +79,8 @@ func TestABundleSurvivesItsBytes(t *testing.T) {
 }
 
 func TestAnApplicationSurvivesItsBytes(t *testing.T) {
-	for name, a := range map[string]*Application{"full": exampleApplication(), "bare": {Owner: owner("a"), DeletionPolicy: MirrorPrune}} {
+	for name, a := range map[string]*Application{"full": exampleApplication(),
+		"bare": {Owner: owner("a"), DeletionPolicy: MirrorPrune}} {
 		data, err := a.Encode()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -139,7 +141,8 @@ func TestEqualBundlesHaveEqualBytes(t *testing.T) {
 
 func TestDigestsAreEveryBlobOnce(t *testing.T) {
 	a := exampleApplication()
-	a.Objects = append(a.Objects, ObjectReference{ObjectIdentity{Version: "v1", Kind: "Namespace", Name: "same"}, digest("namespace")})
+	a.Objects = append(a.Objects, ObjectReference{ObjectIdentity{Version: "v1", Kind: "Namespace", Name: "same"},
+		digest("namespace")})
 	want := []manifest.Digest{digest("namespace"), digest("deployment"), digest("file")}
 	if got := a.Digests(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -253,7 +256,10 @@ func TestDecodeApplicationRefuses(t *testing.T) {
 		"keys without a name":             func(a *bundlev1.Application) { a.Decryption.Name = "" },
 		"a negative timeout":              func(a *bundlev1.Application) { a.Timeout = durationpb.New(-time.Second) },
 		"a duration of 10,000 years":      func(a *bundlev1.Application) { a.Interval = &durationpb.Duration{Seconds: 315_000_000_000} },
-		"a duration that is none":         func(a *bundlev1.Application) { a.Interval = &durationpb.Duration{Seconds: 1, Nanos: -1} },
+		"a duration that is none": func(a *bundlev1.Application) {
+			a.Interval = &durationpb.Duration{Seconds: 1,
+				Nanos: -1}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := wireApplication(t)

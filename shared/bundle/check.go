@@ -51,9 +51,12 @@ func (b *Bundle) checkLists() error {
 	}
 	apps, removals := b.Applications, b.Removals
 	return cmp.Or(
-		list("applications", len(apps), func(i int) Owner { return apps[i].Owner }, func(i int) error { return apps[i].check() }),
-		list("pending", len(b.Pending), func(i int) Owner { return b.Pending[i] }, func(i int) error { return b.Pending[i].check() }),
-		list("removals", len(removals), func(i int) Owner { return removals[i].Owner }, func(i int) error { return removals[i].check() }),
+		list("applications", len(apps), func(i int) Owner { return apps[i].Owner },
+			func(i int) error { return apps[i].check() }),
+		list("pending", len(b.Pending), func(i int) Owner { return b.Pending[i] },
+			func(i int) error { return b.Pending[i].check() }),
+		list("removals", len(removals), func(i int) Owner { return removals[i].Owner },
+			func(i int) error { return removals[i].check() }),
 	)
 }
 

@@ -214,7 +214,8 @@ func ownerOf(o *bundlev1.Owner) Owner {
 }
 
 func identityOf(o *bundlev1.ObjectIdentity) ObjectIdentity {
-	return ObjectIdentity{Group: o.GetGroup(), Version: o.GetVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+	return ObjectIdentity{Group: o.GetGroup(), Version: o.GetVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(),
+		Name: o.GetName()}
 }
 
 // policyOf returns the word for a policy that refuseUnknown has let in.

@@ -19,9 +19,11 @@ import (
 // its limit with a *TooLargeError.
 func (b *Bundle) Encode() ([]byte, error) {
 	sorted := *b
-	sorted.Applications = slices.SortedFunc(slices.Values(b.Applications), func(a, b Entry) int { return a.Owner.Compare(b.Owner) })
+	sorted.Applications = slices.SortedFunc(slices.Values(b.Applications),
+		func(a, b Entry) int { return a.Owner.Compare(b.Owner) })
 	sorted.Pending = slices.SortedFunc(slices.Values(b.Pending), Owner.Compare)
-	sorted.Removals = slices.SortedFunc(slices.Values(b.Removals), func(a, b Removal) int { return a.Owner.Compare(b.Owner) })
+	sorted.Removals = slices.SortedFunc(slices.Values(b.Removals),
+		func(a, b Removal) int { return a.Owner.Compare(b.Owner) })
 	if err := sorted.check(); err != nil {
 		return nil, fmt.Errorf("encode bundle: %w", err)
 	}
@@ -163,7 +165,8 @@ func (o ObjectIdentity) message() *bundlev1.ObjectIdentity {
 func (f SealedFile) message() *bundlev1.SealedFile {
 	m := &bundlev1.SealedFile{Path: f.Path, Digest: f.Digest[:], Format: formats[f.Format]}
 	for _, v := range f.Values {
-		m.Values = append(m.Values, &bundlev1.SealedValue{Token: v.Token, Document: uint32(v.Document), Path: v.Path, Type: v.Type})
+		m.Values = append(m.Values, &bundlev1.SealedValue{Token: v.Token, Document: uint32(v.Document), Path: v.Path,
+			Type: v.Type})
 	}
 	return m
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // The limits of what goes from a hub to a spoke, in bytes unless said otherwise. Both ends hold to these and no others:
-// what the hub lets pass, a spoke can take. What is over a limit is refused where it is made, on the object it belongs to.
+// what the hub lets pass, a spoke can take. What is over a limit is refused where it is made, on the object it belongs
+// to.
 const (
 	// MaxBundleBytes is of an encoded Bundle: with its envelope it fits into one message of 1 MiB.
 	MaxBundleBytes = 1<<20 - 1<<12
@@ -58,7 +59,8 @@ func FitsObject(name string, json []byte) error {
 	return fitsValues(name, values, MaxObjectValues)
 }
 
-// FitsSealedFile returns a *TooLargeError when a SOPS file is over its limit. The path is for the message; it may be empty.
+// FitsSealedFile returns a *TooLargeError when a SOPS file is over its limit. The path is for the message; it may be
+// empty.
 func FitsSealedFile(path string, data []byte) error {
 	name := strings.TrimSpace("sealed file " + path)
 	if err := fits(name, len(data), MaxSealedFileBytes); err != nil {

@@ -39,7 +39,8 @@ func TestABundleFitsIntoAnEnvelope(t *testing.T) {
 
 func TestEverythingThatIsFetchedIsABlob(t *testing.T) {
 	for name, limit := range map[string]int{
-		"envelope": signing.MaxEnvelopeBytes, "application": MaxApplicationBytes, "object": MaxObjectBytes, "sealed file": MaxSealedFileBytes,
+		"envelope": signing.MaxEnvelopeBytes, "application": MaxApplicationBytes, "object": MaxObjectBytes, "sealed " +
+			"file": MaxSealedFileBytes,
 	} {
 		if limit > MaxBlobBytes {
 			t.Errorf("%s: %d bytes", name, limit)

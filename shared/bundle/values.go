@@ -2,8 +2,8 @@ package bundle
 
 import "bytes"
 
-// ObjectValues counts the values of a JSON text: texts, numbers, words, lists and maps; and of them the maps that are not
-// empty, which take most memory. A text that is not JSON has some count as well.
+// ObjectValues counts the values of a JSON text: texts, numbers, words, lists and maps; and of them the maps that are
+// not empty, which take most memory. A text that is not JSON has some count as well.
 func ObjectValues(json []byte) (values, maps int) {
 	values = 1
 	for i := 0; i < len(json); i++ {
@@ -45,8 +45,9 @@ func skipSpace(json []byte, i int) int {
 // leafMark begins an encrypted leaf of SOPS, which is one value whatever is in it.
 var leafMark = []byte("ENC[AES256_GCM,")
 
-// SealedFileValues returns how many values, or values with their keys, a YAML text has at most. It counts the characters
-// that can begin one, wherever they stand, so a text in the clear with many of them counts for more than it is.
+// SealedFileValues returns how many values, or values with their keys, a YAML text has at most. It counts the
+// characters that can begin one, wherever they stand, so a text in the clear with many of them counts for more than it
+// is.
 func SealedFileValues(yaml []byte) int {
 	values := 1
 	for i := 0; i < len(yaml); i++ {

@@ -102,12 +102,14 @@ func TestSealedFileValues(t *testing.T) {
 	}
 }
 
-// FuzzSealedFileValues holds the count against the nodes that the YAML parser makes: a value has at most a key and the map
-// that a pair in a list stands for beside it.
+// FuzzSealedFileValues holds the count against the nodes that the YAML parser makes: a value has at most a key and the
+// map that a pair in a list stands for beside it.
 func FuzzSealedFileValues(f *testing.F) {
 	for _, text := range []string{
-		"a: b\n", "- - - a\n", "[[[[0,0]]]]", "{a,b,c}", "[a: b, \"c\":d]", "? a\n? b\n", "a:\n b:\n  c:\n", "[a :b]", "{a,b :c}", "#a\n#b\n",
-		"a: ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]\n", "[ENC[AES256_GCM,0,0,0,0,0]]", "a: |\n  x\n", "---\n...\n---\n", "&a [*a,*a]", "[*a:b,*a:b]", "[&a:b,&a:b]", "[!a:b,!a:b]",
+		"a: b\n", "- - - a\n", "[[[[0,0]]]]", "{a,b,c}", "[a: b, \"c\":d]", "? a\n? b\n", "a:\n b:\n  c:\n", "[a " +
+			":b]", "{a,b :c}", "#a\n#b\n",
+		"a: ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]\n", "[ENC[AES256_GCM,0,0,0,0,0]]", "a: |\n  " +
+			"x\n", "---\n...\n---\n", "&a [*a,*a]", "[*a:b,*a:b]", "[&a:b,&a:b]", "[!a:b,!a:b]",
 	} {
 		f.Add([]byte(text))
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // WriteFile replaces the file at path with data, whole or not at all: after it returns nil the data is on the disk, and
-// a crash at any moment leaves either the old file or the new one. The file gets mode perm, whatever the umask; a folder
-// that is missing is made with mode 0700.
+// a crash at any moment leaves either the old file or the new one. The file gets mode perm, whatever the umask; a
+// folder that is missing is made with mode 0700.
 func WriteFile(path string, data []byte, perm os.FileMode) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

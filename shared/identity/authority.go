@@ -29,8 +29,8 @@ const (
 	maxBackdate   = 5 * time.Minute // clocks of two machines may differ by so much
 )
 
-// earliest is before anybody ran Nave. Authorities hold from then on, so that one that a clock made that was ahead holds
-// when the clock is right.
+// earliest is before anybody ran Nave. Authorities hold from then on, so that one that a clock made that was ahead
+// holds when the clock is right.
 var earliest = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // Authority issues the certificates of one trust domain. It is safe for concurrent use.
@@ -42,10 +42,10 @@ type Authority struct {
 	key         crypto.Signer
 }
 
-// LoadOrCreateAuthority returns the authority that a folder keeps in ca.key and ca.crt (both mode 0600, the folder 0700).
-// An empty folder gets a new one: an ECDSA P-256 key and a trust domain of its own, "nave-" and 16 hexadecimal digits. The
-// key is written first, so that a crash in between leaves a key that the next start makes a certificate for. A
-// certificate without its key is an error: issuing from another key would cut off every spoke.
+// LoadOrCreateAuthority returns the authority that a folder keeps in ca.key and ca.crt (both mode 0600, the folder
+// 0700). An empty folder gets a new one: an ECDSA P-256 key and a trust domain of its own, "nave-" and 16 hexadecimal
+// digits. The key is written first, so that a crash in between leaves a key that the next start makes a certificate
+// for. A certificate without its key is an error: issuing from another key would cut off every spoke.
 func LoadOrCreateAuthority(dir string) (*Authority, error) {
 	a, err := loadOrCreate(filepath.Join(dir, "ca.key"), filepath.Join(dir, "ca.crt"))
 	if err != nil {
@@ -73,7 +73,8 @@ func loadOrCreate(keyFile, certificateFile string) (*Authority, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case hasCertificate:
-		return nil, errors.New("ca.crt is there and ca.key is not: restore the key from a backup, or remove ca.crt to begin anew (every spoke must then join again)")
+		return nil, errors.New("ca.crt is there and ca.key is not: restore the key from a backup, or remove ca.crt to " +
+			"begin anew (every spoke must then join again)")
 	}
 	signer, err := writeNewKey(keyFile)
 	if err != nil {
@@ -155,8 +156,8 @@ func certify(key crypto.Signer, certificateFile string) (*Authority, error) {
 	return &Authority{trustDomain: domain, certificate: certificate, key: key}, nil
 }
 
-// authorityTimes returns from when to when an authority holds that is made now, whatever time that is: ten years, and from
-// earliest on, at least.
+// authorityTimes returns from when to when an authority holds that is made now, whatever time that is: ten years, and
+// from earliest on, at least.
 func authorityTimes(now time.Time) (begin, end time.Time) {
 	if now.Before(earliest) { // a machine without a clock, until it has asked for the time
 		return now.Add(-time.Hour), earliest.Add(authorityLife)
@@ -179,22 +180,24 @@ func PinOf(certificate *x509.Certificate) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Issue returns a certificate for a public key and the authority's own after it, both DER. It holds from now for ttl, or
-// to the authority's end, to the second; it begins a little earlier (a tenth of ttl, at most five minutes) for clocks that
-// are late. IssuedAt tells from the certificate when that was.
-// Names and addresses are for hubs only, which alone may serve. If the authority itself does not hold now, the error wraps
-// ErrTime.
-func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNames []string, ips []net.IP) (chainDER [][]byte, err error) {
+// Issue returns a certificate for a public key and the authority's own after it, both DER. It holds from now for ttl,
+// or to the authority's end, to the second; it begins a little earlier (a tenth of ttl, at most five minutes) for
+// clocks that are late. IssuedAt tells from the certificate when that was. Names and addresses are for hubs only, which
+// alone may serve. If the authority itself does not hold now, the error wraps ErrTime.
+func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNames []string,
+	ips []net.IP) (chainDER [][]byte, err error) {
 	return a.issue(pub, id, ttl, &x509.Certificate{DNSNames: dnsNames, IPAddresses: ips})
 }
 
 // IssueRegistered is Issue for a cluster's spoke, with the registration that the certificate is of; see Caller.
-func (a *Authority) IssueRegistered(pub crypto.PublicKey, id ID, ttl time.Duration, registration string) (chainDER [][]byte, err error) {
+func (a *Authority) IssueRegistered(pub crypto.PublicKey, id ID, ttl time.Duration,
+	registration string) (chainDER [][]byte, err error) {
 	return a.issue(pub, id, ttl, &x509.Certificate{Subject: pkix.Name{SerialNumber: registration}})
 }
 
 // issue completes and signs a certificate.
-func (a *Authority) issue(pub crypto.PublicKey, id ID, ttl time.Duration, template *x509.Certificate) (chainDER [][]byte, err error) {
+func (a *Authority) issue(pub crypto.PublicKey, id ID, ttl time.Duration,
+	template *x509.Certificate) (chainDER [][]byte, err error) {
 	now := a.now().Truncate(time.Second) // as certificates count time
 	if err := a.checkIssue(pub, id, ttl, len(template.DNSNames)+len(template.IPAddresses), now); err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
@@ -228,8 +231,9 @@ func backdate(life time.Duration, part int) time.Duration {
 	return min(maxBackdate, (life / time.Duration(part)).Truncate(time.Second))
 }
 
-// IssuedAt returns when Issue made a certificate, to the second. The time that it begins earlier than that follows from how
-// long it holds. (For one that holds less than an hour because its authority ends, the answer is some minutes early.)
+// IssuedAt returns when Issue made a certificate, to the second. The time that it begins earlier than that follows from
+// how long it holds. (For one that holds less than an hour because its authority ends, the answer is some minutes
+// early.)
 func IssuedAt(c *x509.Certificate) time.Time {
 	return c.NotBefore.Add(backdate(c.NotAfter.Sub(c.NotBefore), 11)).UTC()
 }

@@ -47,7 +47,8 @@ func TestAnAuthorityIsMadeOnceAndKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !first.Certificate().Equal(second.Certificate()) || first.Pin() != second.Pin() || first.TrustDomain() != second.TrustDomain() {
+	if !first.Certificate().Equal(second.Certificate()) || first.Pin() != second.Pin() ||
+		first.TrustDomain() != second.TrustDomain() {
 		t.Error("the second start has another authority")
 	}
 	if !regexp.MustCompile(`^nave-[0-9a-f]{16}$`).MatchString(first.TrustDomain()) {
@@ -102,9 +103,12 @@ func TestAnAuthorityThatIsNotWholeIsAnErrorAndStays(t *testing.T) {
 		"another key": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "ca.key"), read(other, "ca.key"), 0o600)
 		},
-		"an empty key":        func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.key"), nil, 0o600) },
-		"an empty authority":  func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.crt"), nil, 0o600) },
-		"a key as authority":  func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.crt"), read(dir, "ca.key"), 0o600) },
+		"an empty key":       func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.key"), nil, 0o600) },
+		"an empty authority": func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.crt"), nil, 0o600) },
+		"a key as authority": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "ca.crt"), read(dir, "ca.key"),
+				0o600)
+		},
 		"a key that is a dir": func(dir string) error { return replaceByFolder(filepath.Join(dir, "ca.key")) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +145,8 @@ func TestIssueMakesCertificatesForOneIdentityAndOneUse(t *testing.T) {
 		ips   []net.IP
 		uses  []x509.ExtKeyUsage
 	}{
-		{ID{a.TrustDomain(), Hub, "hub"}, []string{"hub.example.com"}, []net.IP{net.IPv4(127, 0, 0, 1)}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}},
+		{ID{a.TrustDomain(), Hub, "hub"}, []string{"hub.example.com"}, []net.IP{net.IPv4(127, 0, 0, 1)},
+			[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}},
 		{ID{a.TrustDomain(), Cluster, "prod-eu-1"}, nil, nil, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
 		{ID{a.TrustDomain(), Operator, "admin"}, nil, nil, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
 	} {
@@ -258,16 +263,17 @@ func TestParseCSRRefuses(t *testing.T) {
 	forged[len(forged)-1] ^= 1
 	other := &url.URL{Scheme: "spiffe", Host: "td", Path: "/cluster/other"}
 	for name, der := range map[string][]byte{
-		"nothing":                 nil,
-		"garbage":                 []byte("hello"),
-		"a forged signature":      forged,
-		"bytes after it":          append(request(&x509.CertificateRequest{}, key), 0),
-		"an RSA key":              request(&x509.CertificateRequest{}, weak),
-		"a P-521 key":             request(&x509.CertificateRequest{}, p521),
-		"a common name":           request(&x509.CertificateRequest{Subject: pkix.Name{CommonName: "a"}}, key),
-		"another cluster's name":  request(&x509.CertificateRequest{URIs: []*url.URL{other}}, key),
-		"host names":              request(&x509.CertificateRequest{DNSNames: []string{"hub"}}, key),
-		"being an authority":      request(&x509.CertificateRequest{ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}}}, key),
+		"nothing":                nil,
+		"garbage":                []byte("hello"),
+		"a forged signature":     forged,
+		"bytes after it":         append(request(&x509.CertificateRequest{}, key), 0),
+		"an RSA key":             request(&x509.CertificateRequest{}, weak),
+		"a P-521 key":            request(&x509.CertificateRequest{}, p521),
+		"a common name":          request(&x509.CertificateRequest{Subject: pkix.Name{CommonName: "a"}}, key),
+		"another cluster's name": request(&x509.CertificateRequest{URIs: []*url.URL{other}}, key),
+		"host names":             request(&x509.CertificateRequest{DNSNames: []string{"hub"}}, key),
+		"being an authority": request(&x509.CertificateRequest{ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29,
+			19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}}}, key),
 		"more bytes than allowed": make([]byte, MaxCSRBytes+1),
 	} {
 		if pub, err := ParseCSR(der); err == nil || pub != nil {
@@ -294,12 +300,14 @@ func TestKeysAndCertificatesSurviveTheirPEM(t *testing.T) {
 	if err != nil || len(certificates) != 2 || !slices.Equal(certificates[0].Raw, chain[0]) {
 		t.Errorf("certificates: %v, %v", certificates, err)
 	}
-	for name, text := range map[string]string{"nothing": "", "garbage": "hello", "a key": string(text), "garbage after": string(MarshalCertificates(chain...)) + "x"} {
+	for name, text := range map[string]string{"nothing": "", "garbage": "hello", "a key": string(text),
+		"garbage after": string(MarshalCertificates(chain...)) + "x"} {
 		if c, err := ParseCertificates([]byte(text)); err == nil {
 			t.Errorf("certificates from %s: %v", name, c)
 		}
 	}
-	for name, text := range map[string]string{"nothing": "", "garbage": "hello", "a certificate": string(MarshalCertificates(chain[0])), "two keys": string(text) + string(text)} {
+	for name, text := range map[string]string{"nothing": "", "garbage": "hello",
+		"a certificate": string(MarshalCertificates(chain[0])), "two keys": string(text) + string(text)} {
 		if k, err := ParseKey([]byte(text)); err == nil {
 			t.Errorf("a key from %s: %v", name, k)
 		}

@@ -13,7 +13,8 @@ var ErrTime = errors.New("the certificate does not hold now")
 // CheckTime returns nil if a certificate holds at a time, and else an error with both times that wraps ErrTime.
 func CheckTime(c *x509.Certificate, now time.Time) error {
 	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
-		return fmt.Errorf("%w: it holds from %s to %s, and it is %s here", ErrTime, stamp(c.NotBefore), stamp(c.NotAfter), stamp(now))
+		return fmt.Errorf("%w: it holds from %s to %s, and it is %s here", ErrTime, stamp(c.NotBefore), stamp(c.NotAfter),
+			stamp(now))
 	}
 	return nil
 }

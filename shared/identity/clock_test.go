@@ -46,7 +46,8 @@ func TestClock_issue(t *testing.T) {
 			a.Now = func() time.Time { return tt.now }
 			chain, err := a.Issue(newKey(t).Public(), ID{a.TrustDomain(), Cluster, "a"}, time.Hour, nil, nil)
 			if tt.bad {
-				if !errors.Is(err, ErrTime) || !strings.Contains(err.Error(), stamp(tt.now)) || !strings.Contains(err.Error(), "set the clock") {
+				if !errors.Is(err, ErrTime) || !strings.Contains(err.Error(), stamp(tt.now)) ||
+					!strings.Contains(err.Error(), "set the clock") {
 					t.Errorf("got %v", err)
 				}
 				return
@@ -65,7 +66,8 @@ func TestClock_issue(t *testing.T) {
 	}
 }
 
-// TestClock_handshake: an end whose clock is wrong, or whose certificate is of a wrong clock, is refused, and says both times.
+// TestClock_handshake: an end whose clock is wrong, or whose certificate is of a wrong clock, is refused, and says both
+// times.
 func TestClock_handshake(t *testing.T) {
 	a := newAuthority(t)
 	at := func(off time.Duration) func() time.Time { return func() time.Time { return time.Now().Add(off) } }
@@ -79,14 +81,18 @@ func TestClock_handshake(t *testing.T) {
 		serverCert, ownCert time.Duration // clocks that issued the certificates
 		want, also          string
 	}{
-		"right":                   {},
-		"server_cert_year_ahead":  {serverCert: year, want: "verify the hub", also: "set the clock of the hub or of this machine"},
-		"server_cert_year_behind": {serverCert: -year, want: "verify the hub", also: "set the clock of the hub or of this machine"},
-		"client_clock_ahead":      {client: year, want: "verify the hub", also: "set the clock of the hub or of this machine"},
-		"client_clock_behind":     {client: -year, want: "verify the hub", also: "set the clock of the hub or of this machine"},
-		"own_cert_year_ahead":     {ownCert: year, want: "own certificate", also: "nave-hub operator-config"},
-		"own_cert_year_behind":    {ownCert: -year, want: "own certificate", also: "nave-hub operator-config"},
-		"both_clocks_ahead":       {server: year, client: year, serverCert: year, ownCert: year},
+		"right": {},
+		"server_cert_year_ahead": {serverCert: year, want: "verify the hub",
+			also: "set the clock of the hub or of this machine"},
+		"server_cert_year_behind": {serverCert: -year, want: "verify the hub",
+			also: "set the clock of the hub or of this machine"},
+		"client_clock_ahead": {client: year, want: "verify the hub",
+			also: "set the clock of the hub or of this machine"},
+		"client_clock_behind": {client: -year, want: "verify the hub",
+			also: "set the clock of the hub or of this machine"},
+		"own_cert_year_ahead":  {ownCert: year, want: "own certificate", also: "nave-hub operator-config"},
+		"own_cert_year_behind": {ownCert: -year, want: "own certificate", also: "nave-hub operator-config"},
+		"both_clocks_ahead":    {server: year, client: year, serverCert: year, ownCert: year},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := ServerTLS(of(tt.serverCert, Hub, "hub"))
@@ -104,7 +110,8 @@ func TestClock_handshake(t *testing.T) {
 					}
 					continue
 				}
-				for _, part := range []string{tt.want, tt.also, "it holds from 20", "and it is " + client.Time().UTC().Format("2006-01-02T")} {
+				for _, part := range []string{tt.want, tt.also, "it holds from 20",
+					"and it is " + client.Time().UTC().Format("2006-01-02T")} {
 					if err == nil || !strings.Contains(err.Error(), part) {
 						t.Errorf("%s: the error lacks %q: %v", which, part, err)
 					}
@@ -126,7 +133,8 @@ func TestClock_due(t *testing.T) {
 		off        time.Duration
 		due, holds bool
 	}{
-		"now": {0, false, true}, "minutes_behind": {-4 * time.Minute, false, true}, "half": {30 * time.Minute, true, true}, "ended": {2 * time.Hour, true, false},
+		"now": {0, false, true}, "minutes_behind": {-4 * time.Minute, false, true}, "half": {30 * time.Minute, true,
+			true}, "ended": {2 * time.Hour, true, false},
 		"year_behind": {-year, true, false}, "year_ahead": {year, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -66,7 +66,8 @@ func (c *Credential) NotAfter() time.Time {
 	return time.Time{}
 }
 
-// Check returns nil if there is a certificate that holds at a time, and else an error, which wraps ErrTime if there is one.
+// Check returns nil if there is a certificate that holds at a time, and else an error, which wraps ErrTime if there is
+// one.
 func (c *Credential) Check(now time.Time) error {
 	leaf := c.leaf()
 	if leaf == nil {
@@ -75,8 +76,8 @@ func (c *Credential) Check(now time.Time) error {
 	return CheckTime(leaf, now)
 }
 
-// Due reports whether the certificate should be replaced at a time: it is RenewAt or later, or there is no certificate, or
-// one that has not begun, which a clock issued that was ahead.
+// Due reports whether the certificate should be replaced at a time: it is RenewAt or later, or there is no certificate,
+// or one that has not begun, which a clock issued that was ahead.
 func (c *Credential) Due(now time.Time) bool {
 	leaf := c.leaf()
 	return leaf == nil || now.Before(leaf.NotBefore) || !now.Before(c.RenewAt())

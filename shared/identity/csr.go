@@ -11,8 +11,8 @@ import (
 // MaxCSRBytes limits a certificate request. One of NewCSR has about 220 bytes.
 const MaxCSRBytes = 8 << 10
 
-// NewCSR returns a certificate request (DER, PKCS#10) for a key. It names nobody: the hub decides who the certificate is
-// for, by the join token or by the certificate that is renewed.
+// NewCSR returns a certificate request (DER, PKCS#10) for a key. It names nobody: the hub decides who the certificate
+// is for, by the join token or by the certificate that is renewed.
 func NewCSR(key crypto.Signer) ([]byte, error) {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -21,8 +21,8 @@ func NewCSR(key crypto.Signer) ([]byte, error) {
 	return der, nil
 }
 
-// ParseCSR returns the public key of a certificate request (DER) whose sender has the private key (ECDSA P-256 or P-384,
-// or Ed25519). A request that asks for a name or an extension is refused: the hub would not grant it.
+// ParseCSR returns the public key of a certificate request (DER) whose sender has the private key (ECDSA P-256 or
+// P-384, or Ed25519). A request that asks for a name or an extension is refused: the hub would not grant it.
 func ParseCSR(der []byte) (crypto.PublicKey, error) {
 	if len(der) > MaxCSRBytes {
 		return nil, fmt.Errorf("certificate request of %d bytes: more than %d", len(der), MaxCSRBytes)

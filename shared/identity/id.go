@@ -1,8 +1,9 @@
-// Package identity is who is who in a fleet: SPIFFE IDs in X.509 certificates, the hub's own authority that issues them,
-// and TLS for both ends, whose certificates change without a restart.
+// Package identity is who is who in a fleet: SPIFFE IDs in X.509 certificates, the hub's own authority that issues
+// them, and TLS for both ends, whose certificates change without a restart.
 //
 // An identity is the structured ID in the one URI SAN of a verified certificate. It is compared as a whole, never by a
-// prefix, and nothing that a message says replaces it. See https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md.
+// prefix, and nothing that a message says replaces it. See
+// https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md.
 package identity
 
 import (
@@ -34,8 +35,8 @@ const scheme = "spiffe://"
 // String returns the SPIFFE ID.
 func (id ID) String() string { return scheme + id.TrustDomain + "/" + id.Role + "/" + id.Name }
 
-// ParseID reads what String writes, of a known role, with a name that is a DNS-1123 subdomain. There is one way to write
-// an ID: other case, escapes, ports, queries and trailing slashes or dots are refused.
+// ParseID reads what String writes, of a known role, with a name that is a DNS-1123 subdomain. There is one way to
+// write an ID: other case, escapes, ports, queries and trailing slashes or dots are refused.
 func ParseID(s string) (ID, error) {
 	rest, ok := strings.CutPrefix(s, scheme)
 	parts := strings.Split(rest, "/")

@@ -17,7 +17,8 @@ func TestACertificateTellsWhenItWasIssued(t *testing.T) {
 	}
 	for _, ttl := range []time.Duration{
 		time.Second, 9 * time.Second, 10 * time.Second, 1999 * time.Millisecond, 119 * time.Second, 10 * time.Minute,
-		50*time.Minute - 1, 50 * time.Minute, 54*time.Minute + 59*time.Second, 55 * time.Minute, time.Hour, 24 * time.Hour, 90 * 24 * time.Hour,
+		50*time.Minute - 1, 50 * time.Minute, 54*time.Minute +
+			59*time.Second, 55 * time.Minute, time.Hour, 24 * time.Hour, 90 * 24 * time.Hour,
 	} {
 		before := time.Now().Truncate(time.Second)
 		chain, err := a.Issue(key.Public(), ID{TrustDomain: a.TrustDomain(), Role: Cluster, Name: "a"}, ttl, nil, nil)

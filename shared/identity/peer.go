@@ -23,8 +23,8 @@ type Caller struct {
 	IssuedAt time.Time
 }
 
-// PeerID returns the identity at the other end of a gRPC call, from the certificate that the TLS handshake verified. There
-// is no other source of it. Without one the error wraps ErrNoPeer.
+// PeerID returns the identity at the other end of a gRPC call, from the certificate that the TLS handshake verified.
+// There is no other source of it. Without one the error wraps ErrNoPeer.
 func PeerID(ctx context.Context) (ID, error) {
 	caller, err := Peer(ctx)
 	return caller.ID, err

@@ -13,9 +13,9 @@ var ErrPin = errors.New("the server's authority does not have the pinned key")
 
 // The Time of each Config here may be set; nil: time.Now.
 
-// ServerTLS is the hub's end: TLS 1.3. A client may come without a certificate (it has none before it registers); one that
-// shows a certificate must have it from an authority of c, for an identity of the authority's own trust domain. What a
-// client without one may do is not decided here but by PeerID.
+// ServerTLS is the hub's end: TLS 1.3. A client may come without a certificate (it has none before it registers); one
+// that shows a certificate must have it from an authority of c, for an identity of the authority's own trust domain.
+// What a client without one may do is not decided here but by PeerID.
 func ServerTLS(c *Credential) *tls.Config {
 	base := &tls.Config{
 		MinVersion: tls.VersionTLS13,
@@ -71,9 +71,9 @@ func identityOf(chains [][]*x509.Certificate) (ID, error) {
 	return id, nil
 }
 
-// ClientTLS is the end of a spoke or an operator: TLS 1.3, showing the certificate of c if there is one. The server must
-// have its certificate from an authority of c and be a hub. An empty TrustDomain or Name of hub accepts any; its Role does
-// not matter. Host names play no part: a hub is known by its identity, wherever it is reached.
+// ClientTLS is the end of a spoke or an operator: TLS 1.3, showing the certificate of c if there is one. The server
+// must have its certificate from an authority of c and be a hub. An empty TrustDomain or Name of hub accepts any; its
+// Role does not matter. Host names play no part: a hub is known by its identity, wherever it is reached.
 func ClientTLS(c *Credential, hub ID) *tls.Config {
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS13,

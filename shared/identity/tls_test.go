@@ -117,7 +117,8 @@ func trustOnly(trusted ...*Authority) *Credential {
 func TestAClientRefusesWhoeverIsNotItsHub(t *testing.T) {
 	a, foreign := newAuthority(t), newAuthority(t)
 	want := ID{a.TrustDomain(), Hub, "hub"}
-	anyHub, ourHub, ofBoth := ClientTLS(trustOnly(a), ID{}), ClientTLS(trustOnly(a), want), ClientTLS(trustOnly(a, foreign), want)
+	anyHub, ourHub, ofBoth := ClientTLS(trustOnly(a), ID{}), ClientTLS(trustOnly(a),
+		want), ClientTLS(trustOnly(a, foreign), want)
 	pinned := PinnedClientTLS(a.Pin())
 	server, ended := x509.ExtKeyUsageServerAuth, -time.Minute
 	for name, c := range map[string]struct {
@@ -174,7 +175,8 @@ func TestTLS12(t *testing.T) {
 	}
 	hub := credentialOf(t, a, Hub, "hub")
 	server := listen(t, old(&tls.Config{Certificates: []tls.Certificate{*hub.Certificate()}, NextProtos: []string{"h2"}}))
-	for name, config := range map[string]*tls.Config{"known": ClientTLS(trustOnly(a), ID{}), "pinned": PinnedClientTLS(a.Pin())} {
+	for name, config := range map[string]*tls.Config{"known": ClientTLS(trustOnly(a), ID{}),
+		"pinned": PinnedClientTLS(a.Pin())} {
 		if err := talk(server, config); err == nil {
 			t.Errorf("%s: an old hub is let in", name)
 		}

@@ -49,7 +49,8 @@ func TestDigestSurvivesTextAndBytes(t *testing.T) {
 
 func TestParseDigestRefusesWhatStringDoesNotWrite(t *testing.T) {
 	good := DigestOf(nil).String()
-	for _, s := range []string{"", "sha256:", good[:len(good)-1], good + "0", "sha512:" + good[7:], "SHA256:" + good[7:], "sha256:E" + good[8:], "sha256:g" + good[8:]} {
+	for _, s := range []string{"", "sha256:", good[:len(good)-1], good + "0", "sha512:" + good[7:], "SHA256:" + good[7:],
+		"sha256:E" + good[8:], "sha256:g" + good[8:]} {
 		if d, err := ParseDigest(s); err == nil {
 			t.Errorf("%q is taken for %v", s, d)
 		}

@@ -37,10 +37,10 @@ func (e *ParseError) Error() string {
 // Unwrap returns the cause.
 func (e *ParseError) Unwrap() error { return e.Err }
 
-// Parse reads Kubernetes objects from YAML (any number of documents) or from one JSON value. Scalars mean what they mean
-// to kubectl and Flux (YAML 1.1: a plain yes is true); whole numbers become int64, others float64. The items of Lists
-// take the place of their List; documents without content are left out. Duplicate keys, tags that JSON has no value for,
-// objects without apiVersion, kind or name, and whatever exceeds the limits make a *ParseError.
+// Parse reads Kubernetes objects from YAML (any number of documents) or from one JSON value. Scalars mean what they
+// mean to kubectl and Flux (YAML 1.1: a plain yes is true); whole numbers become int64, others float64. The items of
+// Lists take the place of their List; documents without content are left out. Duplicate keys, tags that JSON has no
+// value for, objects without apiVersion, kind or name, and whatever exceeds the limits make a *ParseError.
 func Parse(data []byte) ([]*Object, error) {
 	if len(data) > MaxBytes {
 		return nil, &ParseError{Err: fmt.Errorf("%d bytes of manifests: more than %d", len(data), MaxBytes)}
@@ -126,8 +126,8 @@ func checkType(o *Object) error {
 	return nil
 }
 
-// checkMetadata makes sure that the accessors of unstructured objects see what is written: they take a field of the wrong
-// type for one that is not there, and writing a label would then lose the others.
+// checkMetadata makes sure that the accessors of unstructured objects see what is written: they take a field of the
+// wrong type for one that is not there, and writing a label would then lose the others.
 func checkMetadata(o *Object) error {
 	metadata, ok := o.Object["metadata"].(map[string]any)
 	if !ok {

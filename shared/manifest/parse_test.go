@@ -97,7 +97,8 @@ func TestParseMakesKeysStrings(t *testing.T) {
 }
 
 func TestParseResolvesAliasesAndMergeKeys(t *testing.T) {
-	objects, err := Parse([]byte(configMap + "base: &b {x: 1, y: {z: 2}}\nother: &o {x: 9, w: 4}\ncopy: *b\nmerged:\n  x: 3\n  <<: [*b, *o]\n"))
+	objects, err := Parse([]byte(configMap + "base: &b {x: 1, y: {z: 2}}\nother: &o {x: 9, w: 4}\ncopy: *b\nmerged:\n  " +
+		"x: 3\n  <<: [*b, *o]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,36 +116,42 @@ func TestParseResolvesAliasesAndMergeKeys(t *testing.T) {
 func TestParseRefusesWithDocumentAndLine(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
 	for level := 'b'; level < 'i'; level++ {
-		bomb += fmt.Sprintf("%c: &%c [%s]\n", level, level, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", level-1), 10), ","))
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", level, level,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", level-1), 10), ","))
 	}
 	for name, c := range map[string]struct {
 		stream         string
 		document, line int
 		says           string
 	}{
-		"duplicate key":            {configMap + "data:\n  a: 1\n  a: 2\n", 1, 7, `duplicate key "a"`},
-		"duplicate key in json":    {`{"apiVersion":"v1","kind":"ConfigMap","kind":"Secret","metadata":{"name":"a"}}`, 1, 0, `duplicate field "kind"`},
-		"duplicate merge":          {configMap + "a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", 1, 8, "duplicate key"},
-		"syntax":                   {configMap + "---\na: [\n", 2, 6, ""},
-		"bad indentation":          {"a: 1\n b: 2\n", 1, 2, ""},
-		"alias bomb":               {configMap + bomb, 1, 0, "aliases expand"},
-		"endless alias":            {configMap + "a: &a [*a]\n", 1, 0, "inside each other"},
-		"unknown alias":            {configMap + "a: *nobody\n", 1, 0, "nobody"},
-		"deep yaml":                {configMap + "a: " + strings.Repeat("[", 300) + strings.Repeat("]", 300) + "\n", 1, 5, "inside each other"},
-		"deep json":                {`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, 1, 0, "inside each other"},
-		"not a map":                {configMap + "---\n- a\n", 2, 6, "a Kubernetes object is a map"},
-		"scalar":                   {"hello\n", 1, 1, "a Kubernetes object is a map"},
-		"no apiVersion":            {"kind: ConfigMap\nmetadata: {name: a}\n", 1, 1, "apiVersion is missing"},
-		"no kind":                  {"apiVersion: v1\nmetadata: {name: a}\n", 1, 1, "kind is missing"},
-		"kind is a number":         {"apiVersion: v1\nkind: 7\nmetadata: {name: a}\n", 1, 1, "kind is a number"},
-		"apiVersion with slashes":  {"apiVersion: a/b/c\nkind: X\nmetadata: {name: a}\n", 1, 1, "apiVersion"},
-		"no metadata":              {"apiVersion: v1\nkind: ConfigMap\n", 1, 1, "metadata is missing"},
-		"no name":                  {"\n\napiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", 1, 3, "metadata.name is missing"},
-		"generated name":           {"apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: a-}\n", 1, 1, "generateName"},
-		"name is a number":         {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 1}\n", 1, 1, "metadata.name is a number"},
-		"label is a boolean":       {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {on: yes}}\n", 1, 1, "metadata.labels"},
-		"annotations are a list":   {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: [b]}\n", 1, 1, "metadata.annotations"},
-		"item without a kind":      {"apiVersion: v1\nkind: List\nitems: [{apiVersion: v1}]\n", 1, 1, "items[0]: kind is missing"},
+		"duplicate key":         {configMap + "data:\n  a: 1\n  a: 2\n", 1, 7, `duplicate key "a"`},
+		"duplicate key in json": {`{"apiVersion":"v1","kind":"ConfigMap","kind":"Secret","metadata":{"name":"a"}}`, 1, 0, `duplicate field "kind"`},
+		"duplicate merge":       {configMap + "a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", 1, 8, "duplicate key"},
+		"syntax":                {configMap + "---\na: [\n", 2, 6, ""},
+		"bad indentation":       {"a: 1\n b: 2\n", 1, 2, ""},
+		"alias bomb":            {configMap + bomb, 1, 0, "aliases expand"},
+		"endless alias":         {configMap + "a: &a [*a]\n", 1, 0, "inside each other"},
+		"unknown alias":         {configMap + "a: *nobody\n", 1, 0, "nobody"},
+		"deep yaml": {configMap + "a: " + strings.Repeat("[", 300) + strings.Repeat("]", 300) + "\n", 1, 5,
+			"inside each other"},
+		"deep json":               {`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, 1, 0, "inside each other"},
+		"not a map":               {configMap + "---\n- a\n", 2, 6, "a Kubernetes object is a map"},
+		"scalar":                  {"hello\n", 1, 1, "a Kubernetes object is a map"},
+		"no apiVersion":           {"kind: ConfigMap\nmetadata: {name: a}\n", 1, 1, "apiVersion is missing"},
+		"no kind":                 {"apiVersion: v1\nmetadata: {name: a}\n", 1, 1, "kind is missing"},
+		"kind is a number":        {"apiVersion: v1\nkind: 7\nmetadata: {name: a}\n", 1, 1, "kind is a number"},
+		"apiVersion with slashes": {"apiVersion: a/b/c\nkind: X\nmetadata: {name: a}\n", 1, 1, "apiVersion"},
+		"no metadata":             {"apiVersion: v1\nkind: ConfigMap\n", 1, 1, "metadata is missing"},
+		"no name":                 {"\n\napiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", 1, 3, "metadata.name is missing"},
+		"generated name":          {"apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: a-}\n", 1, 1, "generateName"},
+		"name is a number": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 1}\n", 1, 1,
+			"metadata.name is a number"},
+		"label is a boolean": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {on: yes}}\n", 1, 1,
+			"metadata.labels"},
+		"annotations are a list": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: [b]}\n", 1, 1,
+			"metadata.annotations"},
+		"item without a kind": {"apiVersion: v1\nkind: List\nitems: [{apiVersion: v1}]\n", 1, 1,
+			"items[0]: kind is missing"},
 		"not a number":             {configMap + "a: .nan\n", 1, 5, "not a JSON number"},
 		"infinity":                 {configMap + "a: -.inf\n", 1, 5, "not a JSON number"},
 		"foreign tag":              {configMap + "a: !ruby/object x\n", 1, 5, "!ruby/object"},
@@ -204,7 +211,8 @@ func TestParseOfCanonicalBytesGivesThemBack(t *testing.T) {
 }
 
 func TestIsEncryptedLooksForTheMetadataOfSOPS(t *testing.T) {
-	for stream, want := range map[string]bool{configMap: false, configMap + "sops: {mac: x}\n": true, configMap + "data: {sops: x}\n": false} {
+	for stream, want := range map[string]bool{configMap: false, configMap + "sops: {mac: x}\n": true,
+		configMap + "data: {sops: x}\n": false} {
 		objects, err := Parse([]byte(stream))
 		if err != nil {
 			t.Fatal(err)
@@ -240,8 +248,10 @@ func FuzzParse(f *testing.F) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	document := "---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: d\n  labels: {a: b, c: d}\nspec:\n  replicas: 3\n" +
-		"  template:\n    spec:\n      containers:\n      - name: c\n        image: i:v1\n        ports: [{containerPort: 80}]\n"
+	document := "---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: d\n  labels: {a: b, c: d}\nspec:\n  " +
+		"replicas: 3\n" +
+		"  template:\n    spec:\n      containers:\n      - name: c\n        image: i:v1\n        ports: [{containerPort: " +
+		"80}]\n"
 	stream := []byte(strings.Repeat(document, 500))
 	b.SetBytes(int64(len(stream)))
 	for b.Loop() {

@@ -267,7 +267,8 @@ func text(node *yaml.Node) any {
 
 // plain makes booleans and numbers.
 func plain(node *yaml.Node) (any, error) {
-	if n, err := strconv.ParseInt(node.Value, 10, 64); err == nil && (node.Value[0] != '0' || n == 0) && node.Tag == "!!int" {
+	if n, err := strconv.ParseInt(node.Value, 10, 64); err == nil && (node.Value[0] != '0' || n == 0) &&
+		node.Tag == "!!int" {
 		return n, nil // the usual case, without reflection
 	}
 	var value any
@@ -289,7 +290,8 @@ func plain(node *yaml.Node) (any, error) {
 	return nil, at(node, "%q is not a JSON value", node.Value)
 }
 
-// number makes whole numbers int64, whichever way they are written: in JSON, and so in a digest, 1.0 and 1 are the same.
+// number makes whole numbers int64, whichever way they are written: in JSON, and so in a digest, 1.0 and 1 are the
+// same.
 func number(node *yaml.Node, f float64) (any, error) {
 	const exact = 1 << 53
 	switch {

@@ -47,9 +47,9 @@ func cgroupLimit(root fs.FS) (int64, bool) {
 	return smallest, smallest < unlimited
 }
 
-// limitFiles returns the files that limit the cgroup of a line of /proc/self/cgroup, "number:controllers:path": its own,
-// and those of the groups above it. In a container the path may be the host's, which is not there; the container's own
-// group is then the root.
+// limitFiles returns the files that limit the cgroup of a line of /proc/self/cgroup, "number:controllers:path": its
+// own, and those of the groups above it. In a container the path may be the host's, which is not there; the container's
+// own group is then the root.
 func limitFiles(line string) []string {
 	parts := strings.SplitN(line, ":", 3)
 	if len(parts) != 3 {

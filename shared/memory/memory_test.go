@@ -40,10 +40,13 @@ func TestSetLimit(t *testing.T) {
 		{"v1_no_limit", map[string]string{
 			"proc/self/cgroup": "5:memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
 		}, "", math.MaxInt64},
-		{"v2_no_limit", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, "", math.MaxInt64},
+		{"v2_no_limit", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, "",
+			math.MaxInt64},
 		{"no_cgroups", nil, "", math.MaxInt64},
-		{"nonsense", map[string]string{"proc/self/cgroup": "0\n:::\n0::/\n", "sys/fs/cgroup/memory.max": "-1\n"}, "", math.MaxInt64},
-		{"GOMEMLIMIT", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "268435456\n"}, "off", math.MaxInt64},
+		{"nonsense", map[string]string{"proc/self/cgroup": "0\n:::\n0::/\n", "sys/fs/cgroup/memory.max": "-1\n"}, "",
+			math.MaxInt64},
+		{"GOMEMLIMIT", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "268435456\n"}, "off",
+			math.MaxInt64},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

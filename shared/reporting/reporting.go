@@ -1,5 +1,6 @@
-// Package reporting is what a spoke that reports and its hub agree on: how long the lists of an application's report may be,
-// and the reasons that the hub acts on. The spoke cuts its lists to these limits; the hub refuses a report with longer ones.
+// Package reporting is what a spoke that reports and its hub agree on: how long the lists of an application's report
+// may be, and the reasons that the hub acts on. The spoke cuts its lists to these limits; the hub refuses a report with
+// longer ones.
 package reporting
 
 // The most entries that the lists of a report have; all but MaxEvents are of one application.
@@ -10,6 +11,6 @@ const (
 	MaxEvents    = 100  // events of one report
 )
 
-// RemovalHeld is the reason of an application that the spoke keeps although no bundle lists it, or because its removal takes
-// too much along. An operator may confirm the removal.
+// RemovalHeld is the reason of an application that the spoke keeps although no bundle lists it, or because its removal
+// takes too much along. An operator may confirm the removal.
 const RemovalHeld = "RemovalHeld"

@@ -14,20 +14,19 @@ import (
 // Lookup returns the value of a token, and whether there is one.
 type Lookup = func(Token) (Value, bool)
 
-// Replace returns a tree of JSON values (as unstructured objects have them) with values in the place of tokens. The input
-// is not changed; what holds no token is shared with it.
-// A string that is a token, whole, becomes the value with its type; tokens inside of a longer string become text. Tokens
-// that value does not know stay and are returned, each once. A token in a map's key is an error: a name is no secret, and
-// the hub needs it.
+// Replace returns a tree of JSON values (as unstructured objects have them) with values in the place of tokens. The
+// input is not changed; what holds no token is shared with it. A string that is a token, whole, becomes the value with
+// its type; tokens inside of a longer string become text. Tokens that value does not know stay and are returned, each
+// once. A token in a map's key is an error: a name is no secret, and the hub needs it.
 func Replace(v any, value Lookup) (any, []Token, error) {
 	r := replacer{lookup: value}
 	result, _, err := r.tree(v)
 	return result, r.unknown, err
 }
 
-// ReplaceObject returns an object (a manifest.Object) with values in the place of tokens, as Replace does, and
-// also inside of the base64 of a Secret's data and a ConfigMap's binaryData. A whole token there is put in as it is:
-// what was encrypted is the base64 already. Tokens that value does not know are an error, and so is a token in what names
+// ReplaceObject returns an object (a manifest.Object) with values in the place of tokens, as Replace does, and also
+// inside of the base64 of a Secret's data and a ConfigMap's binaryData. A whole token there is put in as it is: what
+// was encrypted is the base64 already. Tokens that value does not know are an error, and so is a token in what names
 // the object. Errors name fields and tokens, never values.
 func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Unstructured, error) {
 	if err := checkName(o); err != nil {
@@ -183,8 +182,8 @@ func (r *replacer) text(s string) (string, error) {
 	return b.String(), nil
 }
 
-// pieces cuts s at its tokens: keep gets what stays, put what comes in the place of a token. What was put in is not looked
-// at again.
+// pieces cuts s at its tokens: keep gets what stays, put what comes in the place of a token. What was put in is not
+// looked at again.
 func (r *replacer) pieces(s string, keep func(string), put func(Value) error) error {
 	rest := 0
 	for i := next(s, 0); i >= 0; i = next(s, i+Length) {

@@ -118,7 +118,8 @@ func TestPartialSeesTokensThatWereTakenApart(t *testing.T) {
 func lookup(t Token) (Value, bool) {
 	values := map[Token]Value{
 		token("text"): Text("it's: s3cret\n"), token("int"): Integer(42), token("float"): Float(1.5), token("bool"): Boolean(true),
-		token("bytes"): Bytes([]byte{0xff, 0}), token("looks like a token"): Text(string(token("int"))), token("base64"): Text("aGVsbG8="),
+		token("bytes"): Bytes([]byte{0xff, 0}), token("looks like a " +
+			"token"): Text(string(token("int"))), token("base64"): Text("aGVsbG8="),
 	}
 	v, ok := values[t]
 	return v, ok
@@ -230,7 +231,8 @@ func TestReplaceObjectFailsWithoutShowingValues(t *testing.T) {
 		"token in the name":     object("Secret", "a"+string(token("text")), nil),
 		"token in a data key":   object("Secret", "a", map[string]any{string(token("text")): encode("x")}),
 		"token in a config key": object("ConfigMap", "a", map[string]any{string(token("text")): "x"}),
-		"bytes in a text":       object("ConfigMap", "a", map[string]any{"k": string(token("bytes")), "l": string(token("text"))}),
+		"bytes in a text": object("ConfigMap", "a",
+			map[string]any{"k": string(token("bytes")), "l": string(token("text"))}),
 	} {
 		got, err := ReplaceObject(o, lookup)
 		if err == nil || got != nil {
@@ -300,8 +302,8 @@ func FuzzFind(f *testing.F) {
 	})
 }
 
-// FuzzReplaceObject puts values into objects of any kind. What comes out holds no token that has a value, what goes in is
-// not changed, and no error holds a value.
+// FuzzReplaceObject puts values into objects of any kind. What comes out holds no token that has a value, what goes in
+// is not changed, and no error holds a value.
 func FuzzReplaceObject(f *testing.F) {
 	known := string(token("text"))
 	for _, text := range []string{

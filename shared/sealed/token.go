@@ -1,12 +1,12 @@
 // Package sealed is the tokens that stand for values which the hub must not see. The hub makes them from encrypted
-// leaves, templates carry them as ordinary strings, and the spoke finds them in the rendered objects and puts the values
-// in their place.
+// leaves, templates carry them as ordinary strings, and the spoke finds them in the rendered objects and puts the
+// values in their place.
 //
-// A token is one letter, the mark "0sealed0", and 26 characters of base32: lower-case letters and digits only, so that it
-// survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, and the placeholders
-// of a salt and of its Second differ in every character but the mark. So a template that takes a placeholder apart shows:
-// with the two salts its results differ. If it takes a piece of the mark alone, Partial sees seven characters or more; a
-// shorter piece of the mark escapes, and says nothing of the value.
+// A token is one letter, the mark "0sealed0", and 26 characters of base32: lower-case letters and digits only, so that
+// it survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, and the
+// placeholders of a salt and of its Second differ in every character but the mark. So a template that takes a
+// placeholder apart shows: with the two salts its results differ. If it takes a piece of the mark alone, Partial sees
+// seven characters or more; a shorter piece of the mark escapes, and says nothing of the value.
 package sealed
 
 import (

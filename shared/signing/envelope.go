@@ -30,8 +30,8 @@ func (e *Envelope) Encode() ([]byte, error) {
 	return data, nil
 }
 
-// DecodeEnvelope reads the bytes of an envelope. It says nothing about the signatures; unknown fields are refused because
-// nothing signs them.
+// DecodeEnvelope reads the bytes of an envelope. It says nothing about the signatures; unknown fields are refused
+// because nothing signs them.
 func DecodeEnvelope(data []byte) (*Envelope, error) {
 	if len(data) > MaxEnvelopeBytes {
 		return nil, fmt.Errorf("decode envelope: %d bytes: more than %d", len(data), MaxEnvelopeBytes)

@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/shared/durable"
 )
 
-// LoadOrCreate returns a signer with the private key in a PEM file (PKCS#8, Ed25519). When there is no such file it makes
-// a key and writes it, mode 0600; a file that is there and not a key is an error and stays as it is.
+// LoadOrCreate returns a signer with the private key in a PEM file (PKCS#8, Ed25519). When there is no such file it
+// makes a key and writes it, mode 0600; a file that is there and not a key is an error and stays as it is.
 func LoadOrCreate(path string) (*Signer, error) {
 	text, err := os.ReadFile(path)
 	switch {

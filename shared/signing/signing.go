@@ -1,9 +1,9 @@
 // Package signing signs opaque bytes and verifies them: DSSE (https://github.com/secure-systems-lab/dsse) with Ed25519.
 //
-// What is verified is what is used: Keyring.Verify returns the payload, and nothing may parse one that did not come from
-// there. The payload's type is signed with it, so that bytes signed for one use are not taken for another. Key ids are
-// hints for people and decide nothing; every key of the ring is tried. Keys rotate by a ring of several: add the new key
-// to the ring of every spoke, sign with it, then remove the old one.
+// What is verified is what is used: Keyring.Verify returns the payload, and nothing may parse one that did not come
+// from there. The payload's type is signed with it, so that bytes signed for one use are not taken for another. Key ids
+// are hints for people and decide nothing; every key of the ring is tried. Keys rotate by a ring of several: add the
+// new key to the ring of every spoke, sign with it, then remove the old one.
 package signing
 
 import (

@@ -96,16 +96,18 @@ func TestVerifyRefuses(t *testing.T) {
 			*e = *stranger.Sign(e.PayloadType, e.Payload)
 			e.Signatures[0].KeyID = KeyID(s.Public())
 		}, ErrUntrusted},
-		"no signatures":            {func(e *Envelope) { e.Signatures = nil }, ErrUntrusted},
-		"an empty signature":       {func(e *Envelope) { e.Signatures[0].Value = nil }, ErrUntrusted},
-		"a cut-off signature":      {func(e *Envelope) { e.Signatures[0].Value = e.Signatures[0].Value[:63] }, ErrUntrusted},
-		"a longer signature":       {func(e *Envelope) { e.Signatures[0].Value = append(e.Signatures[0].Value, 0) }, ErrUntrusted},
-		"a changed signature":      {func(e *Envelope) { e.Signatures[0].Value[0] ^= 1 }, ErrUntrusted},
-		"a changed payload":        {func(e *Envelope) { e.Payload = []byte("stale") }, ErrUntrusted},
-		"an empty payload":         {func(e *Envelope) { e.Payload = nil }, ErrUntrusted},
-		"another payload type":     {func(e *Envelope) { e.PayloadType = "application/vnd.other" }, ErrPayloadType},
-		"no payload type":          {func(e *Envelope) { e.PayloadType = "" }, ErrPayloadType},
-		"a type signed as another": {func(e *Envelope) { e.Signatures = s.Sign("other", e.Payload).Signatures }, ErrUntrusted},
+		"no signatures":       {func(e *Envelope) { e.Signatures = nil }, ErrUntrusted},
+		"an empty signature":  {func(e *Envelope) { e.Signatures[0].Value = nil }, ErrUntrusted},
+		"a cut-off signature": {func(e *Envelope) { e.Signatures[0].Value = e.Signatures[0].Value[:63] }, ErrUntrusted},
+		"a longer signature": {func(e *Envelope) { e.Signatures[0].Value = append(e.Signatures[0].Value, 0) },
+			ErrUntrusted},
+		"a changed signature":  {func(e *Envelope) { e.Signatures[0].Value[0] ^= 1 }, ErrUntrusted},
+		"a changed payload":    {func(e *Envelope) { e.Payload = []byte("stale") }, ErrUntrusted},
+		"an empty payload":     {func(e *Envelope) { e.Payload = nil }, ErrUntrusted},
+		"another payload type": {func(e *Envelope) { e.PayloadType = "application/vnd.other" }, ErrPayloadType},
+		"no payload type":      {func(e *Envelope) { e.PayloadType = "" }, ErrPayloadType},
+		"a type signed as another": {func(e *Envelope) { e.Signatures = s.Sign("other", e.Payload).Signatures },
+			ErrUntrusted},
 		"a signature over the bare payload": {func(e *Envelope) {
 			e.Signatures[0].Value = ed25519.Sign(s.key, e.Payload)
 		}, ErrUntrusted},
@@ -113,7 +115,8 @@ func TestVerifyRefuses(t *testing.T) {
 			*e = *s.Sign(payloadType+" 5 s", []byte("tate"))
 			e.PayloadType, e.Payload = payloadType, []byte("state")
 		}, ErrUntrusted},
-		"the same signature twice": {func(e *Envelope) { e.Signatures = append(e.Signatures, e.Signatures[0]) }, ErrUntrusted},
+		"the same signature twice": {func(e *Envelope) { e.Signatures = append(e.Signatures, e.Signatures[0]) },
+			ErrUntrusted},
 		"two signatures with one key id": {func(e *Envelope) {
 			other := stranger.Sign(e.PayloadType, e.Payload).Signatures[0]
 			other.KeyID = e.Signatures[0].KeyID
@@ -252,7 +255,8 @@ func TestLoadOrCreateNeverReplacesWhatIsThere(t *testing.T) {
 		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	}
 	for name, content := range map[string][]byte{
-		"empty": nil, "garbage": []byte("hello"), "another type of key": block(wrong), "two keys": append(block(key), block(key)...),
+		"empty": nil, "garbage": []byte("hello"), "another type of key": block(wrong), "two keys": append(block(key),
+			block(key)...),
 		"broken": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}),
 	} {
 		path := filepath.Join(t.TempDir(), "signing.key")

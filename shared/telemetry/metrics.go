@@ -21,8 +21,8 @@ func NewRegistry() *prometheus.Registry {
 	return registry
 }
 
-// Handler serves /metrics from the registry, /healthz (200 as long as the process answers) and /readyz (200, or 503 with
-// the error that ready returns).
+// Handler serves /metrics from the registry, /healthz (200 as long as the process answers) and /readyz (200, or 503
+// with the error that ready returns).
 func Handler(registry *prometheus.Registry, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))

@@ -10,7 +10,8 @@ import (
 // characters, and without what a terminal obeys or a reader does not see. Control characters other than line break and
 // tab, invisible ones and those that turn the direction of text are replaced by U+FFFD.
 func Printable(s string, limit int) string {
-	s = begin(s, 2*limit) // more than limit is left of it, whatever is replaced: a character has at most 4 bytes, U+FFFD has 3
+	// more than limit is left of it, whatever is replaced: a character has at most 4 bytes, U+FFFD has 3
+	s = begin(s, 2*limit)
 	s = strings.Map(func(r rune) rune {
 		if Unprintable(r) {
 			return utf8.RuneError

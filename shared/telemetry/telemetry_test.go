@@ -23,14 +23,16 @@ func TestAttributesAreWrittenUnderTheirKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.Debug("message", Cluster("a"), Object(name("o")), Application(name("p")), Revision("main@sha1:1"), Digest(name("d")),
+	log.Debug("message", Cluster("a"), Object(name("o")), Application(name("p")), Revision("main@sha1:1"),
+		Digest(name("d")),
 		Sequence(7), Peer(name("q")), Address("127.0.0.1:1"), Path("/x"), Reason("r"), Count(3), Duration(time.Second), Err(errors.New("broken")))
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{
-		"msg": "message", KeyCluster: "a", KeyObject: "name o", KeyOwner: "name p", KeyRevision: "main@sha1:1", KeyDigest: "name d",
+		"msg": "message", KeyCluster: "a", KeyObject: "name o", KeyOwner: "name " +
+			"p", KeyRevision: "main@sha1:1", KeyDigest: "name d",
 		KeySequence: 7.0, KeyPeer: "name q", KeyAddress: "127.0.0.1:1", KeyPath: "/x", KeyReason: "r", KeyCount: 3.0, KeyDuration: 1e9, KeyErr: "broken",
 	} {
 		if line[key] != want {
@@ -57,7 +59,8 @@ func TestNothingIsWrittenAsNothing(t *testing.T) {
 }
 
 func TestNewLoggerNamesTheWordsItKnows(t *testing.T) {
-	for _, c := range []struct{ format, level, says string }{{"xml", "info", "json or text"}, {"json", "loud", "debug, info, warn or error"}} {
+	for _, c := range []struct{ format, level, says string }{{"xml", "info", "json or text"},
+		{"json", "loud", "debug, info, warn or error"}} {
 		if _, err := NewLogger(io.Discard, c.format, c.level); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s, %s: %v", c.format, c.level, err)
 		}
@@ -89,7 +92,8 @@ func TestHandlerServesMetricsAndProbes(t *testing.T) {
 	expect("/healthz", "200 ok")
 	expect("/readyz", "503 store is opening")
 	expect("/other", "404")
-	if metrics, err := get("/metrics"); err != nil || !strings.Contains(metrics, "go_goroutines") || !strings.Contains(metrics, "process_resident_memory_bytes") {
+	if metrics, err := get("/metrics"); err != nil || !strings.Contains(metrics, "go_goroutines") ||
+		!strings.Contains(metrics, "process_resident_memory_bytes") {
 		t.Errorf("/metrics: %.80q, %v", metrics, err)
 	}
 }

@@ -132,7 +132,8 @@ func (l *link) send(d Direction, to io.Writer, c chunk) error {
 	return nil
 }
 
-// allowed counts bytes as passed, and returns those that do, which are the last if the connection is to be reset after them.
+// allowed counts bytes as passed, and returns those that do, which are the last if the connection is to be reset after
+// them.
 func (p *Proxy) allowed(d Direction, data []byte) (passing []byte, last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

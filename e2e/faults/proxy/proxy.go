@@ -1,13 +1,13 @@
-// Package proxy forwards TCP connections on loopback and spoils them: latency, loss, a narrow line, black holes, peers that
-// vanish, resets in the middle of a message.
+// Package proxy forwards TCP connections on loopback and spoils them: latency, loss, a narrow line, black holes, peers
+// that vanish, resets in the middle of a message.
 //
 //	p, err := proxy.Listen(target)
 //	p.SetLatency(500 * time.Millisecond) // from now on, for connections that are open too
 //	p.Clear()                            // everything passes again
 //
-// A fault holds from the moment it is set. Loss is played as TCP shows it to whoever reads: a segment that was lost arrives
-// late, and all behind it with it. The toxiproxy module was looked at: it resets and stops connections only as a whole or
-// after a time, tells no test what passed, and brings an HTTP API, a router and a logger along.
+// A fault holds from the moment it is set. Loss is played as TCP shows it to whoever reads: a segment that was lost
+// arrives late, and all behind it with it. The toxiproxy module was looked at: it resets and stops connections only as
+// a whole or after a time, tells no test what passed, and brings an HTTP API, a router and a logger along.
 package proxy
 
 import (
@@ -125,8 +125,8 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Reset resets the connection over which the n-th byte from now on passes in a direction, in the middle of whatever that is;
-// and the connection over which the n-th byte after that passes, so many times.
+// Reset resets the connection over which the n-th byte from now on passes in a direction, in the middle of whatever
+// that is; and the connection over which the n-th byte after that passes, so many times.
 func (p *Proxy) Reset(d Direction, n int64, times int) {
 	p.change(func() { p.resets[d] = resets{at: p.passed[d] + n, every: n, left: times} })
 }

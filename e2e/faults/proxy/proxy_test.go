@@ -92,7 +92,8 @@ func TestProxy(t *testing.T) {
 			t.Errorf("after the goodbye came %q, %v", rest, err)
 		}
 		if p.Passed(ToTarget) != 5 || p.Passed(ToClient) != 5 || p.Waiting(ToTarget) != 0 || p.Opened() != 1 {
-			t.Errorf("passed %d and %d, %d are waiting, of %d", p.Passed(ToTarget), p.Passed(ToClient), p.Waiting(ToTarget), p.Opened())
+			t.Errorf("passed %d and %d, %d are waiting, of %d", p.Passed(ToTarget), p.Passed(ToClient), p.Waiting(ToTarget),
+				p.Opened())
 		}
 	})
 	t.Run("latency", func(t *testing.T) {

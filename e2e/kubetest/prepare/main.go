@@ -1,5 +1,5 @@
-// Command prepare builds the test control plane if the cache has none yet, and prints where it is. The tests would build
-// it too, but "go test" shows nobody their progress.
+// Command prepare builds the test control plane if the cache has none yet, and prints where it is. The tests would
+// build it too, but "go test" shows nobody their progress.
 package main
 
 import (

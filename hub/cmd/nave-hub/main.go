@@ -57,17 +57,26 @@ func newCommand() *cobra.Command {
 	f.StringVar(&c.SourceDir, "source-dir", "", "folder for caches and artifacts of sources (default <data-dir>/sources)")
 	f.StringVar(&c.Listen, "listen", hub.DefaultListen, "address for spokes and operators: gRPC with mutual TLS")
 	f.StringVar(&c.HTTPListen, "http-listen", hub.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
-	f.StringArrayVar(&c.Advertise, "advertise", nil, "host:port where this hub is reached (repeatable; the first goes into join manifests)")
+	f.StringArrayVar(&c.Advertise, "advertise", nil,
+		"host:port where this hub is reached (repeatable; the first goes into join manifests)")
 	f.StringVar(&c.SpokeImage, "spoke-image", "", "container image of the spoke in join manifests")
 	f.DurationVar(&c.BundleTTL, "bundle-ttl", hub.DefaultBundleTTL, "how long a signed bundle is valid without this hub")
-	f.DurationVar(&c.CertificateTTL, "certificate-ttl", hub.DefaultCertificateTTL, "lifetime of spokes' certificates, renewed at half of it")
-	f.StringArrayVar(&c.NewKeys, "new-key", nil, "make this key anew if it is missing beside a used store: signing.key, ca or vault.key; for one start only (repeatable)")
-	f.StringArrayVar(&c.AllowSourceAddresses, "allow-source-address", nil, "address or range of servers that sources may name although it is denied by default, such as 127.0.0.0/8 (repeatable)")
-	f.BoolVar(&c.DenyPrivateSources, "deny-private-sources", false, "deny sources whose server has a private address (10.0.0.0/8, fc00::/7, …)")
-	f.IntVar(&c.Guard.Applications, "guard-applications", 4, "the least number of applications of a cluster of which --guard-percent is counted")
-	f.IntVar(&c.Guard.Percent, "guard-percent", 50, "how many of a cluster's applications one change in Git may remove without nave confirm, in percent; "+
-		"the removal of all is always held")
-	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false, "refuse sources of another namespace than the Kustomization's, as in Flux")
+	f.DurationVar(&c.CertificateTTL, "certificate-ttl", hub.DefaultCertificateTTL,
+		"lifetime of spokes' certificates, renewed at half of it")
+	f.StringArrayVar(&c.NewKeys, "new-key", nil, "make this key anew if it is missing beside a used store: signing.key, "+
+		"ca or vault.key; for one start only (repeatable)")
+	f.StringArrayVar(&c.AllowSourceAddresses, "allow-source-address", nil,
+		"address or range of servers that sources may name although it is denied by default, such as 127.0.0.0/8 "+
+			"(repeatable)")
+	f.BoolVar(&c.DenyPrivateSources, "deny-private-sources", false,
+		"deny sources whose server has a private address (10.0.0.0/8, fc00::/7, …)")
+	f.IntVar(&c.Guard.Applications, "guard-applications", 4,
+		"the least number of applications of a cluster of which --guard-percent is counted")
+	f.IntVar(&c.Guard.Percent, "guard-percent", 50,
+		"how many of a cluster's applications one change in Git may remove without nave confirm, in percent; "+
+			"the removal of all is always held")
+	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false,
+		"refuse sources of another namespace than the Kustomization's, as in Flux")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	command.AddCommand(
@@ -110,10 +119,12 @@ func newOperatorCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "operator-config",
 		Short: "Print a configuration for nave with a new operator's certificate",
-		Long: "Print a configuration for nave with a new operator's certificate, issued from the authority in the data folder.\n" +
+		Long: "Print a configuration for nave with a new operator's certificate, issued from the authority in the data " +
+			"folder.\n" +
 			"Whoever can read that folder can do everything anyway, so it asks nobody. The hub may be running.",
-		Example: "  kubectl -n nave-hub exec nave-hub-0 -- /nave-hub operator-config --hub hub.example.com:7443 > ~/.config/nave/config",
-		Args:    cobra.NoArgs,
+		Example: "  kubectl -n nave-hub exec nave-hub-0 -- /nave-hub operator-config --hub hub.example.com:7443 > " +
+			"~/.config/nave/config",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := hub.IssueOperator(dataDir, name, address, ttl)
 			if err != nil {

@@ -72,7 +72,8 @@ func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient
 		suffix = " (dry run)"
 	}
 	for _, o := range answer.GetObjects() {
-		fmt.Fprintf(out, "%s/%s %s%s\n", oneLine(strings.ToLower(o.GetKey().GetKind())), oneLine(o.GetKey().GetName()), oneLine(o.GetAction()), suffix)
+		fmt.Fprintf(out, "%s/%s %s%s\n", oneLine(strings.ToLower(o.GetKey().GetKind())), oneLine(o.GetKey().GetName()),
+			oneLine(o.GetAction()), suffix)
 	}
 	return nil
 }

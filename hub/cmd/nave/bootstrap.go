@@ -31,7 +31,8 @@ func newBootstrapCommand(s *session) *cobra.Command {
 		Use:   "bootstrap --url URL --path PATH",
 		Short: "Give the hub a root of its own in Git: the clusters, fleets and sources found there are its state",
 		Example: "  nave bootstrap --url https://git.example.com/fleet --branch main --path hub\n" +
-			"  nave bootstrap --url ssh://git@git.example.com/fleet --path hub --private-key-file id_ed25519 --known-hosts-file known_hosts",
+			"  nave bootstrap --url ssh://git@git.example.com/fleet --path hub --private-key-file id_ed25519 " +
+			"--known-hosts-file known_hosts",
 		Args: cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
 			manifest, err := r.manifest(s.namespace)
@@ -64,7 +65,8 @@ func newBootstrapCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace, name string, request *adminv1.ApplyRequest) error {
+func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace, name string,
+	request *adminv1.ApplyRequest) error {
 	if err := apply(ctx, out, client, request); err != nil {
 		return err
 	}
@@ -87,9 +89,11 @@ func (r root) manifest(namespace string) ([]byte, error) {
 	source := map[string]any{"url": r.url, "interval": r.interval.String(), "ref": map[string]any{"branch": r.branch}}
 	objects := []map[string]any{
 		{"apiVersion": api.GroupSource + "/v1", "kind": api.GitRepositoryKind, "metadata": metadata, "spec": source},
-		{"apiVersion": api.GroupKustomize + "/v1", "kind": api.KustomizationKind, "metadata": metadata, "spec": map[string]any{
-			"interval": "10m", "prune": true, "path": r.path, "sourceRef": map[string]any{"kind": api.GitRepositoryKind, "name": r.name},
-		}},
+		{"apiVersion": api.GroupKustomize + "/v1", "kind": api.KustomizationKind, "metadata": metadata,
+			"spec": map[string]any{
+				"interval": "10m", "prune": true, "path": r.path, "sourceRef": map[string]any{"kind": api.GitRepositoryKind,
+					"name": r.name},
+			}},
 	}
 	secret := r.secret
 	if len(credentials) > 0 {
@@ -98,8 +102,10 @@ func (r root) manifest(namespace string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--url: %w", err)
 		}
-		bound := map[string]any{"name": r.name, "namespace": namespace, "annotations": map[string]any{api.HostsAnnotation: host}}
-		objects = append(objects, map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "metadata": bound, "stringData": credentials})
+		bound := map[string]any{"name": r.name, "namespace": namespace,
+			"annotations": map[string]any{api.HostsAnnotation: host}}
+		objects = append(objects, map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "metadata": bound,
+			"stringData": credentials})
 	}
 	if secret != "" {
 		source["secretRef"] = map[string]any{"name": secret}
@@ -118,7 +124,8 @@ func (r root) manifest(namespace string) ([]byte, error) {
 // credentials reads the files that the flags name, under the keys of Flux's Git secrets.
 func (r root) credentials() (map[string]any, error) {
 	data := map[string]any{}
-	for key, file := range map[string]string{"password": r.passwordFile, "identity": r.identity, "known_hosts": r.knownHosts, "ca.crt": r.caFile} {
+	for key, file := range map[string]string{"password": r.passwordFile, "identity": r.identity,
+		"known_hosts": r.knownHosts, "ca.crt": r.caFile} {
 		if file == "" {
 			continue
 		}

@@ -69,9 +69,11 @@ SOPS files stay encrypted: tokens stand for their values, as on the hub.`,
 	flags.StringVar(&b.path, "path", "", "directory with the manifests; takes the place of spec.path")
 	flags.StringVar(&b.file, "kustomization-file", "", "file with the Kustomization (and perhaps other objects)")
 	flags.StringVar(&b.root, "root", "", "root of the artifact; default: the Git work tree that --path is in")
-	flags.StringVarP(&b.namespace, "namespace", "n", "", "namespace of the Kustomization, when the file has several of this name")
+	flags.StringVarP(&b.namespace, "namespace", "n", "",
+		"namespace of the Kustomization, when the file has several of this name")
 	flags.StringSliceVar(&b.ignore, "ignore-paths", nil, "paths to leave out, as in .gitignore, separated by commas")
-	flags.BoolVar(&b.dryRun, "dry-run", false, "need no cluster; Nave never does, but variables that are not given are then empty")
+	flags.BoolVar(&b.dryRun, "dry-run", false, "need no cluster; Nave never does, but variables that are not given are "+
+		"then empty")
 	flags.BoolVar(&b.strict, "strict-substitute", false,
 		"fail on a variable that is not given and has no default, as the hub does; default: unless --dry-run")
 	for _, required := range []string{"path", "kustomization-file"} {

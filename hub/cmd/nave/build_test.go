@@ -22,7 +22,8 @@ func workspace(t *testing.T, files map[string]string) string {
 			"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n",
 		"apps/prod/kustomization.yaml": "resources: [../base]\n",
 		"apps/base/kustomization.yaml": "resources: [settings.yaml]\n",
-		"apps/base/settings.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {size: '${size}'}\n",
+		"apps/base/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {size: " +
+			"'${size}'}\n",
 	}
 	for name, content := range files {
 		all[name] = content
@@ -53,7 +54,8 @@ func buildWith(t *testing.T, args ...string) (string, error) {
 
 func TestBuildPrintsTheObjectsOfTheWorkTreeAsDocuments(t *testing.T) {
 	root := workspace(t, nil)
-	out, err := buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file", filepath.Join(root, "clusters/prod/apps.yaml"))
+	out, err := buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file",
+		filepath.Join(root, "clusters/prod/apps.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +72,13 @@ func TestBuildPrintsTheObjectsOfTheWorkTreeAsDocuments(t *testing.T) {
 func TestBuildStaysInTheArtifact(t *testing.T) {
 	root := workspace(t, nil)
 	file := filepath.Join(root, "clusters/prod/apps.yaml")
-	_, err := buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file", file, "--root", filepath.Join(root, "apps/prod"))
+	_, err := buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file", file, "--root",
+		filepath.Join(root, "apps/prod"))
 	if err == nil {
 		t.Error("built with a base above the root")
 	}
-	_, err = buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file", file, "--root", filepath.Join(root, "clusters"))
+	_, err = buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file", file, "--root",
+		filepath.Join(root, "clusters"))
 	if err == nil || !strings.Contains(err.Error(), "is not below --root") {
 		t.Errorf("error %v", err)
 	}
@@ -89,7 +93,8 @@ func TestBuildLeavesOutWhatASourceWould(t *testing.T) {
 		".sourceignore":              "draft.yaml\n.github/\n",
 		"plain/late.yaml":            extra,
 	})
-	out, err := buildWith(t, "apps", "--path", filepath.Join(root, "plain"), "--kustomization-file", filepath.Join(root, "clusters/prod/apps.yaml"),
+	out, err := buildWith(t, "apps", "--path", filepath.Join(root, "plain"), "--kustomization-file",
+		filepath.Join(root, "clusters/prod/apps.yaml"),
 		"--ignore-paths", "late.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +105,10 @@ func TestBuildLeavesOutWhatASourceWould(t *testing.T) {
 }
 
 func TestBuildIsStrictAboutVariablesUnlessADryRun(t *testing.T) {
-	root := workspace(t, map[string]string{"apps/base/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {size: 'x${unknown}'}\n"})
-	args := []string{"apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file", filepath.Join(root, "clusters/prod/apps.yaml")}
+	root := workspace(t, map[string]string{"apps/base/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: " +
+		"{name: settings}\ndata: {size: 'x${unknown}'}\n"})
+	args := []string{"apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file",
+		filepath.Join(root, "clusters/prod/apps.yaml")}
 	for _, c := range []struct {
 		flags []string
 		fails bool
@@ -123,8 +130,10 @@ func TestBuildIsStrictAboutVariablesUnlessADryRun(t *testing.T) {
 
 func TestBuildNamesWhatIsWrongWithTheKustomizationFile(t *testing.T) {
 	root := workspace(t, map[string]string{
-		"refused.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\n" +
-			"spec: {interval: 10m, prune: true, sourceRef: {kind: GitRepository, name: fleet}, kubeConfig: {secretRef: {name: x}}}\n",
+		"refused.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, " +
+			"namespace: flux-system}\n" +
+			"spec: {interval: 10m, prune: true, sourceRef: {kind: GitRepository, name: fleet}, kubeConfig: {secretRef: {name: " +
+			"x}}}\n",
 	})
 	dir := filepath.Join(root, "apps/prod")
 	for _, c := range []struct{ name, file, want string }{
@@ -137,7 +146,8 @@ func TestBuildNamesWhatIsWrongWithTheKustomizationFile(t *testing.T) {
 			t.Errorf("%s in %s: %v, printed %q", c.name, c.file, err, out)
 		}
 	}
-	if _, err := buildWith(t, "apps", "--path", t.TempDir(), "--kustomization-file", filepath.Join(root, "clusters/prod/apps.yaml")); err == nil ||
+	if _, err := buildWith(t, "apps", "--path", t.TempDir(), "--kustomization-file",
+		filepath.Join(root, "clusters/prod/apps.yaml")); err == nil ||
 		!strings.Contains(err.Error(), "--root") {
 		t.Errorf("error %v", err)
 	}

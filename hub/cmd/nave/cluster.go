@@ -35,8 +35,10 @@ func newClusterAddCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Register a cluster and print the manifest that installs its spoke",
-		Long: "Register a cluster and print the manifest that installs its spoke.\n\nThe manifest holds a join token that works once. For a cluster that is known already only a new token is made.\n" +
-			"A spoke that is another cluster already refuses the manifest and changes nothing, unless --replace names that cluster.",
+		Long: "Register a cluster and print the manifest that installs its spoke.\n\nThe manifest holds a join token that " +
+			"works once. For a cluster that is known already only a new token is made.\n" +
+			"A spoke that is another cluster already refuses the manifest and changes nothing, unless --replace names that " +
+			"cluster.",
 		Example: "  nave cluster add prod-eu-1 --label env=prod | kubectl --context prod-eu-1 apply -f -",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -48,25 +50,29 @@ func newClusterAddCommand(s *session) *cobra.Command {
 	f.StringToStringVar(&n.vars, "var", nil, "variable of the cluster, name=value (repeatable)")
 	f.DurationVar(&n.ttl, "token-ttl", time.Hour, "how long the join token can be used")
 	f.StringVar(&n.hub, "hub", "", "host:port at which the spoke reaches the hub (default: as the hub advertises)")
-	f.StringVar(&n.replaces, "replace", "", "the cluster that the spoke belongs to now: it takes the new name in place of this one")
+	f.StringVar(&n.replaces, "replace", "", "the cluster that the spoke belongs to now: it takes the new name in place "+
+		"of this one")
 	f.StringVar(&n.image, "image", "", "container image of the spoke (default: as the hub says)")
 	return cmd
 }
 
-func addCluster(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, name string, n newCluster) error {
+func addCluster(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, name string,
+	n newCluster) error {
 	known, err := exists(ctx, client, api.ClusterKind, name)
 	if err != nil {
 		return err
 	}
 	if known && (len(n.labels) > 0 || len(n.vars) > 0) {
-		return fmt.Errorf("cluster %s exists: change its labels and variables where it is defined (in Git, or nave apply), or call without --label and --var for a new join token", name)
+		return fmt.Errorf("cluster %s exists: change its labels and variables where it is defined (in Git, or nave apply), "+
+			"or call without --label and --var for a new join token", name)
 	}
 	if !known {
 		if err := createCluster(ctx, client, name, n); err != nil {
 			return err
 		}
 	}
-	join, err := client.CreateJoinToken(ctx, &adminv1.CreateJoinTokenRequest{Cluster: name, TtlSeconds: int64(n.ttl.Seconds())})
+	join, err := client.CreateJoinToken(ctx, &adminv1.CreateJoinTokenRequest{Cluster: name,
+		TtlSeconds: int64(n.ttl.Seconds())})
 	if err != nil {
 		return err
 	}
@@ -162,8 +168,10 @@ func newClusterRemoveCommand(s *session) *cobra.Command {
 		Use:     "remove NAME",
 		Aliases: []string{"rm"},
 		Short:   "Forget a cluster; its spoke is refused from then on, what runs there stays",
-		Long: "Forget a cluster, with its labels and variables. Its spoke is refused from then on; what runs there stays, and the spoke\n" +
-			"goes on repairing it. nave cluster add of the same name takes the cluster back. To take out the spoke as well, delete\n" +
+		Long: "Forget a cluster, with its labels and variables. Its spoke is refused from then on; what runs there stays, " +
+			"and the spoke\n" +
+			"goes on repairing it. nave cluster add of the same name takes the cluster back. To take out the spoke as well, " +
+			"delete\n" +
 			"the namespace nave-system and the ClusterRole and the ClusterRoleBinding nave-spoke in the cluster.",
 		Args: cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {

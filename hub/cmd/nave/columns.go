@@ -24,13 +24,16 @@ func columnsOf(kind api.Kind, wide bool) []column {
 	var columns []column
 	switch kind.Name {
 	case api.ClusterKind:
-		columns = []column{name, ready, {"CONNECTED", conditionOf("Connected", "status")}, {"SUSPENDED", suspendedOf}, {"BUNDLE", field("status", "bundle", "sequence")},
+		columns = []column{name, ready, {"CONNECTED", conditionOf("Connected", "status")}, {"SUSPENDED", suspendedOf},
+			{"BUNDLE", field("status", "bundle", "sequence")},
 			{"VERSION", field("status", "version")}, {"KUBERNETES", field("status", "kubernetesVersion")}, msg}
 		if wide {
-			columns = append(columns, column{"LABELS", labels}, column{"CERTIFICATE EXPIRES", field("status", "certificateExpires")})
+			columns = append(columns, column{"LABELS", labels},
+				column{"CERTIFICATE EXPIRES", field("status", "certificateExpires")})
 		}
 	case api.FleetKind:
-		columns = []column{name, ready, {"CLUSTERS", field("status", "clusters", "selected")}, {"CONNECTED", field("status", "clusters", "connected")},
+		columns = []column{name, ready, {"CLUSTERS", field("status", "clusters", "selected")},
+			{"CONNECTED", field("status", "clusters", "connected")},
 			{"UPDATED", field("status", "clusters", "updated")}, {"HEALTHY", field("status", "clusters", "ready")},
 			{"SUSPENDED", suspendedOf}, msg}
 	default:
@@ -66,7 +69,8 @@ func clusterOf(r row) string {
 
 // revisionOf is what is applied, or for a source what was fetched, with a shortened commit.
 func revisionOf(r row) string {
-	for _, path := range [][]string{{"status", "lastAppliedRevision"}, {"status", "artifact", "revision"}, {"status", "lastAttemptedRevision"}} {
+	for _, path := range [][]string{{"status", "lastAppliedRevision"}, {"status", "artifact", "revision"},
+		{"status", "lastAttemptedRevision"}} {
 		if s, ok, _ := unstructured.NestedString(r.object, path...); ok && s != "" {
 			return shortRevision(s)
 		}

@@ -35,7 +35,8 @@ func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv
 	if err != nil {
 		return elsewhere(cmd.Context(), client, key, err)
 	}
-	events, err := client.ListEvents(cmd.Context(), &adminv1.ListEventsRequest{Key: key, Cluster: key.GetCluster(), Limit: 20})
+	events, err := client.ListEvents(cmd.Context(),
+		&adminv1.ListEventsRequest{Key: key, Cluster: key.GetCluster(), Limit: 20})
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,8 @@ func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv
 
 func printHead(out io.Writer, key *adminv1.ObjectKey, object map[string]any) {
 	fmt.Fprintf(out, "Name:       %s\n", oneLine(key.GetName()))
-	for _, line := range [][2]string{{"Namespace:", key.GetNamespace()}, {"Cluster:", key.GetCluster()}, {"Kind:", key.GetKind()}} {
+	for _, line := range [][2]string{{"Namespace:", key.GetNamespace()}, {"Cluster:", key.GetCluster()},
+		{"Kind:", key.GetKind()}} {
 		if line[1] != "" {
 			fmt.Fprintf(out, "%-11s %s\n", line[0], oneLine(line[1]))
 		}
@@ -84,7 +86,8 @@ func printConditions(out io.Writer, object map[string]any) error {
 		} else {
 			since = oneLine(since)
 		}
-		_, err := fmt.Fprintf(out, "  %-17v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]), indent(fmt.Sprint(c["message"])))
+		_, err := fmt.Fprintf(out, "  %-17v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]),
+			indent(fmt.Sprint(c["message"])))
 		if err != nil {
 			return err
 		}
@@ -115,7 +118,8 @@ func printEvents(out io.Writer, events []*adminv1.Event, margin string, named bo
 		if named {
 			object = show(e.GetObject()) + ": "
 		}
-		if _, err := fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()), oneLine(e.GetReason()), object, oneLine(e.GetMessage())); err != nil {
+		if _, err := fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()),
+			oneLine(e.GetReason()), object, oneLine(e.GetMessage())); err != nil {
 			return err
 		}
 	}

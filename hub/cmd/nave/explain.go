@@ -14,8 +14,9 @@ import (
 
 func newExplainCommand(s *session) *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain [KIND NAME]",
-		Short: "Say why objects are not ready, since when, and on whom they wait, and which are suspended; exit with 1 when any is not ready",
+		Use: "explain [KIND NAME]",
+		Short: "Say why objects are not ready, since when, and on whom they wait, and which are suspended; exit with 1 " +
+			"when any is not ready",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{Cluster: s.cluster}
 			if len(args) > 0 {
@@ -44,7 +45,8 @@ func newExplainCommand(s *session) *cobra.Command {
 }
 
 // noClusters is what there is to say of a hub that has nothing to be wrong.
-const noClusters = "nothing is wrong, but the hub has no clusters: nave cluster add registers one, and nave bootstrap gives the hub its Git"
+const noClusters = "nothing is wrong, but the hub has no clusters: nave cluster add registers one, and nave " +
+	"bootstrap gives the hub its Git"
 
 // suspended is the reason of what is as it is because somebody wanted it so. It is no fault.
 const suspended = "Suspended"

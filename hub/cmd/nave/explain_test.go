@@ -10,8 +10,10 @@ import (
 )
 
 func TestExplainEndsWithOne(t *testing.T) {
-	wrong := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Fleet", Name: "prod"}, Reason: "PathNotFound", Message: "no such path", Advice: "Push it"}
-	paused := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Cluster", Name: "east"}, Reason: "Suspended", Message: "Suspended by an operator"}
+	wrong := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Fleet", Name: "prod"}, Reason: "PathNotFound",
+		Message: "no such path", Advice: "Push it"}
+	paused := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Cluster", Name: "east"}, Reason: "Suspended",
+		Message: "Suspended by an operator"}
 	for _, c := range []struct {
 		name     string
 		list     []*adminv1.Explanation
@@ -19,11 +21,13 @@ func TestExplainEndsWithOne(t *testing.T) {
 		want     string
 	}{
 		{"nothing wrong", nil, false, "✔ everything is as it should be\n"},
-		{"something wrong", []*adminv1.Explanation{wrong}, true, "✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
+		{"something wrong", []*adminv1.Explanation{wrong}, true,
+			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
 		{"suspended", []*adminv1.Explanation{paused}, false,
 			"‖ Cluster east, for -: Suspended\n    Suspended by an operator\n✔ everything else is as it should be\n"},
 		{"suspended and wrong", []*adminv1.Explanation{wrong, paused}, true,
-			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n‖ Cluster east, for -: Suspended\n    Suspended by an operator\n"},
+			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n‖ Cluster east, for -: Suspended\n    " +
+				"Suspended by an operator\n"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			var out bytes.Buffer

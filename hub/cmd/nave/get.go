@@ -52,7 +52,8 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	if len(rest) > 1 {
 		return fmt.Errorf("want at most one name, got %s", strings.Join(rest, " "))
 	}
-	request := &adminv1.ListRequest{Kind: kind.Name, Cluster: s.cluster, AllClusters: s.cluster == "", LabelSelector: o.selector}
+	request := &adminv1.ListRequest{Kind: kind.Name, Cluster: s.cluster, AllClusters: s.cluster == "",
+		LabelSelector: o.selector}
 	if kind.Namespaced && !o.all {
 		request.Namespace = s.namespace
 	}
@@ -154,7 +155,8 @@ func printTable(out io.Writer, kind api.Kind, rows []row, wide, header bool) err
 }
 
 // watch prints the objects as they are, then each change, until it is interrupted.
-func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind, request *adminv1.WatchRequest, format string) error {
+func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind, request *adminv1.WatchRequest,
+	format string) error {
 	stream, err := client.Watch(cmd.Context(), request)
 	if err != nil {
 		return err

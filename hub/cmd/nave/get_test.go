@@ -38,8 +38,9 @@ func TestKindsAreNamedAsKubectlAndFluxNameThem(t *testing.T) {
 
 func TestAListShowsEachObjectOnOneLine(t *testing.T) {
 	rows, err := decodeRows([]*adminv1.Object{
-		{Key: &adminv1.ObjectKey{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}, Json: []byte(
-			`{"spec":{"suspend":true},"status":{"lastAppliedRevision":"main@sha1:0123456789abcdef","conditions":[{"type":"Ready","status":"False","message":"first\nsecond"}]}}`)},
+		{Key: &adminv1.ObjectKey{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+			Json: []byte(
+				`{"spec":{"suspend":true},"status":{"lastAppliedRevision":"main@sha1:0123456789abcdef","conditions":[{"type":"Ready","status":"False","message":"first\nsecond"}]}}`)},
 		{Key: &adminv1.ObjectKey{Kind: "Kustomization", Namespace: "flux-system", Name: "hub"}, Json: []byte(`{}`)},
 	}, "")
 	if err != nil {
@@ -73,10 +74,12 @@ func TestAnUnknownOutputIsRefused(t *testing.T) {
 
 func TestTheJoinManifestHoldsAllThatASpokeNeeds(t *testing.T) {
 	join := &adminv1.CreateJoinTokenResponse{
-		Token: "token-1", CaPin: "sha256:aa", HubAddress: "hub.example.com:7443", SigningKeys: "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----\n", TrustDomain: "nave-1",
+		Token: "token-1", CaPin: "sha256:aa", HubAddress: "hub.example.com:7443", SigningKeys: "-----BEGIN PUBLIC " +
+			"KEY-----\nx\n-----END PUBLIC KEY-----\n", TrustDomain: "nave-1",
 	}
 	var out bytes.Buffer
-	if err := printJoinManifest(&out, "east", join, newCluster{hub: join.HubAddress, image: "registry.example.com/spoke:1"}); err != nil {
+	if err := printJoinManifest(&out, "east", join,
+		newCluster{hub: join.HubAddress, image: "registry.example.com/spoke:1"}); err != nil {
 		t.Fatal(err)
 	}
 	objects, err := manifest.Parse(out.Bytes())
@@ -96,7 +99,8 @@ func TestTheJoinManifestHoldsAllThatASpokeNeeds(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	for _, text := range []string{"registry.example.com/spoke:1", "token-1", "sha256:aa", "hub.example.com:7443", "trust-domain: nave-1", "BEGIN PUBLIC KEY"} {
+	for _, text := range []string{"registry.example.com/spoke:1", "token-1", "sha256:aa", "hub.example.com:7443",
+		"trust-domain: nave-1", "BEGIN PUBLIC KEY"} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("the manifest lacks %q", text)
 		}

@@ -26,7 +26,8 @@ func (a *agreement) flag(cmd *cobra.Command) {
 }
 
 // to shows what a change takes away and returns nil when the operator agrees, or when the change takes nothing away.
-func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient, change *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
+func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
+	change *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
 	impact, err := client.Impact(cmd.Context(), change)
 	if err != nil || takesNothing(impact) {
 		return impact, err
@@ -70,7 +71,8 @@ func (a *agreement) toDelete(cmd *cobra.Command, client adminv1.AdminServiceClie
 }
 
 // toApply returns the request to apply a manifest when the operator agrees to what it takes away.
-func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient, manifest []byte) (*adminv1.ApplyRequest, error) {
+func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient,
+	manifest []byte) (*adminv1.ApplyRequest, error) {
 	impact, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}})
 	return &adminv1.ApplyRequest{Manifest: manifest, Confirmed: true, Digest: a.seen(impact)}, err
 }
@@ -174,10 +176,12 @@ func newConfirmCommand(s *session) *cobra.Command {
 		Use:   "confirm (cluster NAME | hub | kustomization NAME --cluster CLUSTER)",
 		Short: "Let held removals pass: those that are held now, and no others",
 		Long: "Let held removals pass: those that are held now, and no others.\n\n" +
-			"When one change by Git would remove more than one change should, the hub or the spoke holds the removal and goes on\n" +
+			"When one change by Git would remove more than one change should, the hub or the spoke holds the removal and goes " +
+			"on\n" +
 			"with everything else. This command shows what is held and, when you agree, lets exactly that pass.",
-		Example: "  nave confirm cluster prod-eu-1\n  nave confirm hub\n  nave confirm kustomization apps --cluster prod-eu-1",
-		Args:    cobra.MinimumNArgs(1),
+		Example: "  nave confirm cluster prod-eu-1\n  nave confirm hub\n  nave confirm kustomization apps --cluster " +
+			"prod-eu-1",
+		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{}
 			if len(args) != 1 || args[0] != "hub" {

@@ -25,7 +25,8 @@ func kindOf(args []string) (api.Kind, []string, error) {
 	word, name, slash := strings.Cut(args[0], "/")
 	k, ok := api.KindByName(word)
 	if !ok {
-		return api.Kind{}, nil, fmt.Errorf("unknown kind %q: there are clusters, fleets, gitrepositories, kustomizations, secrets", args[0])
+		return api.Kind{}, nil, fmt.Errorf("unknown kind %q: there are clusters, fleets, gitrepositories, kustomizations, "+
+			"secrets", args[0])
 	}
 	if slash {
 		return k, append([]string{name}, args[1:]...), nil
@@ -51,7 +52,8 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 
 // show writes a key as messages show objects.
 func show(k *adminv1.ObjectKey) string {
-	return oneLine(api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(), Name: k.GetName()}.String())
+	return oneLine(api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(),
+		Name: k.GetName()}.String())
 }
 
 // elsewhere makes "not found" helpful: the object may be one of a cluster's graph.
@@ -59,7 +61,8 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 	if status.Code(err) != codes.NotFound || key.GetCluster() != "" {
 		return err
 	}
-	list, listErr := client.List(ctx, &adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(), AllClusters: true})
+	list, listErr := client.List(ctx, &adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(),
+		AllClusters: true})
 	if listErr != nil {
 		return err
 	}
@@ -78,5 +81,6 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 		more = fmt.Sprintf(" and %d more", len(clusters)-most)
 		clusters = clusters[:most]
 	}
-	return fmt.Errorf("the hub itself has no %s; clusters have: use --cluster with %s%s", show(key), strings.Join(clusters, ", "), more)
+	return fmt.Errorf("the hub itself has no %s; clusters have: use --cluster with %s%s", show(key),
+		strings.Join(clusters, ", "), more)
 }

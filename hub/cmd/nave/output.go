@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// program returns the command with its output, and a function that prints the error that it ends with. Both pass through
-// visible writers: nothing that comes from a hub, a file or a cluster reaches the terminal in another way.
+// program returns the command with its output, and a function that prints the error that it ends with. Both pass
+// through visible writers: nothing that comes from a hub, a file or a cluster reaches the terminal in another way.
 func program(out, errOut io.Writer) (*cobra.Command, func(error)) {
 	root := newCommand()
 	stdout, stderr := &visible{out: out}, &visible{out: errOut}
@@ -60,8 +60,8 @@ func (v *visible) flush() {
 	}
 }
 
-// escaped returns a text with an escape in the place of each character that is not to be printed, and with U+FFFD in the
-// place of what is not UTF-8.
+// escaped returns a text with an escape in the place of each character that is not to be printed, and with U+FFFD in
+// the place of what is not UTF-8.
 func escaped(s string, escape func(rune) string) string {
 	s = strings.ToValidUTF8(s, string(utf8.RuneError))
 	if !strings.ContainsFunc(s, telemetry.Unprintable) {

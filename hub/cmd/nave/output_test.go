@@ -41,9 +41,11 @@ const (
 var hostileObject = map[string]any{
 	"apiVersion": "v1", "kind": hostile,
 	"metadata": map[string]any{"name": hostile, "labels": map[string]any{hostile: hostile}},
-	"spec":     map[string]any{"url": hostile, "plain\u202e": "x\u202ey", "block": "one\ntwo \u2066\n", "list": []any{hostile, true, nil}},
+	"spec": map[string]any{"url": hostile, "plain\u202e": "x\u202ey", "block": "one\ntwo \u2066\n",
+		"list": []any{hostile, true, nil}},
 	"status": map[string]any{"lastAppliedRevision": hostile, "version": hostile, "conditions": []any{
-		map[string]any{"type": "Ready", "status": "False", "reason": hostile, "message": hostile, "lastTransitionTime": hostile},
+		map[string]any{"type": "Ready", "status": "False", "reason": hostile, "message": hostile,
+			"lastTransitionTime": hostile},
 	}},
 }
 
@@ -117,7 +119,8 @@ func (h *hostileHub) Reconcile(_ context.Context, q *adminv1.ReconcileRequest) (
 	return unary[adminv1.ReconcileRequest, adminv1.ReconcileResponse](h, q)
 }
 
-func (h *hostileHub) CreateJoinToken(_ context.Context, q *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
+func (h *hostileHub) CreateJoinToken(_ context.Context,
+	q *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
 	return unary[adminv1.CreateJoinTokenRequest, adminv1.CreateJoinTokenResponse](h, q)
 }
 
@@ -202,13 +205,19 @@ func nave(t *testing.T, config string, args ...string) (out, errOut string) {
 
 // commandsOfTest are all commands that print what a hub says.
 var commandsOfTest = map[string][]string{
-	"get": {"get", "kustomizations", "-A"}, "get_clusters": {"get", "clusters", "-o", "wide"}, "get_fleets": {"get", "fleets"},
+	"get": {"get", "kustomizations", "-A"}, "get_clusters": {"get", "clusters", "-o", "wide"}, "get_fleets": {"get",
+		"fleets"},
 	"get_sources": {"get", "gitrepositories", "-A", "-o", "wide"}, "get_json": {"get", "kustomizations", "-o", "json"},
-	"get_yaml": {"get", "kustomizations", "-o", "yaml"}, "watch": {"get", "kustomizations", "-w"}, "watch_json": {"get", "kustomizations", "-w", "-o", "json"},
-	"describe": {"describe", "kustomization", "a"}, "tree": {"tree", "kustomization", "a"}, "events": {"events"}, "explain": {"explain"},
-	"version": {"version"}, "reconcile": {"reconcile", "kustomization", "a", "--with-source"}, "reconcile_no_wait": {"reconcile", "kustomization", "a", "--no-wait"},
-	"delete": {"delete", "fleet", "a", "--yes"}, "suspend": {"suspend", "kustomization", "a"}, "confirm": {"confirm", "hub", "--yes"},
-	"cluster_add": {"cluster", "add", "a"}, "cluster_add_image": {"cluster", "add", "a", "--image=spoke:1"}, "cluster_list": {"cluster", "list"}, "cluster_remove": {"cluster", "remove", "a", "--yes"},
+	"get_yaml": {"get", "kustomizations", "-o", "yaml"}, "watch": {"get", "kustomizations", "-w"}, "watch_json": {"get",
+		"kustomizations", "-w", "-o", "json"},
+	"describe": {"describe", "kustomization", "a"}, "tree": {"tree", "kustomization",
+		"a"}, "events": {"events"}, "explain": {"explain"},
+	"version": {"version"}, "reconcile": {"reconcile", "kustomization", "a",
+		"--with-source"}, "reconcile_no_wait": {"reconcile", "kustomization", "a", "--no-wait"},
+	"delete": {"delete", "fleet", "a", "--yes"}, "suspend": {"suspend", "kustomization", "a"}, "confirm": {"confirm",
+		"hub", "--yes"},
+	"cluster_add": {"cluster", "add", "a"}, "cluster_add_image": {"cluster", "add", "a",
+		"--image=spoke:1"}, "cluster_list": {"cluster", "list"}, "cluster_remove": {"cluster", "remove", "a", "--yes"},
 	"apply":   {"apply", "--yes", "-f", "testdata/fleet.yaml"},
 	"missing": {"get", "fleets", hostile}, "unknown": {"get", hostile}, "flag": {"get", "--" + hostile},
 }
@@ -276,8 +285,10 @@ func TestOutput_onePlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, way := range []string{"os.Std" + "out", "os.Std" + "err", "fmt.Print" + "ln(", "fmt.Print" + "f(", "fmt.Print" + "("} {
-			if uses := strings.Count(string(text), way); uses > 0 && !(file == "main.go" && uses == 1 && strings.HasPrefix(way, "os.")) {
+		for _, way := range []string{"os.Std" + "out", "os.Std" + "err", "fmt.Print" + "ln(", "fmt.Print" + "f(",
+			"fmt.Print" + "("} {
+			if uses := strings.Count(string(text), way); uses > 0 &&
+				!(file == "main.go" && uses == 1 && strings.HasPrefix(way, "os.")) {
 				t.Errorf("%s uses %s", file, way)
 			}
 		}

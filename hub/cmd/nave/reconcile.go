@@ -22,7 +22,8 @@ func newReconcileCommand(s *session) *cobra.Command {
 		Short:   "Look at an object now, and wait for the outcome",
 		Example: "  nave reconcile source git fleet\n  nave reconcile kustomization apps --cluster prod-eu-1 --with-source",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
+			key *adminv1.ObjectKey) error {
 			answer, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: withSource})
 			if err != nil {
 				return elsewhere(ctx, client, key, err)
@@ -36,7 +37,8 @@ func newReconcileCommand(s *session) *cobra.Command {
 }
 
 // runKey is run for a command about one object. The context ends after --timeout.
-func (s *session) runKey(do func(context.Context, io.Writer, adminv1.AdminServiceClient, *adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
+func (s *session) runKey(do func(context.Context, io.Writer, adminv1.AdminServiceClient,
+	*adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
 	return s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 		key, err := s.key(args)
 		if err != nil {
@@ -59,7 +61,8 @@ func (w *waiting) addFlags(cmd *cobra.Command) {
 func (w *waiting) wanted() bool { return w.wait && !w.no }
 
 // waitHandled waits for the source, if it was asked for too, and then for the object.
-func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, asked *adminv1.ReconcileResponse, noWait bool) error {
+func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+	asked *adminv1.ReconcileResponse, noWait bool) error {
 	keys := []*adminv1.ObjectKey{key}
 	if asked.GetSource() != nil {
 		keys = []*adminv1.ObjectKey{asked.GetSource(), key}
@@ -91,7 +94,8 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := client.Watch(ctx, &adminv1.WatchRequest{
-		List: &adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(), Cluster: key.GetCluster()}, Name: key.GetName(),
+		List: &adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(),
+			Cluster: key.GetCluster()}, Name: key.GetName(),
 	})
 	if err != nil {
 		return "", err

@@ -94,7 +94,8 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 }
 
 // run wraps a command that needs the hub.
-func (s *session) run(do func(*cobra.Command, []string, adminv1.AdminServiceClient) error) func(*cobra.Command, []string) error {
+func (s *session) run(do func(*cobra.Command, []string, adminv1.AdminServiceClient) error) func(*cobra.Command,
+	[]string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		client, done, err := s.dial()
 		if err != nil {

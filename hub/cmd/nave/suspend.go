@@ -24,7 +24,8 @@ A Kustomization is neither applied nor repaired, a source is not fetched. A Flee
 leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless --stop-repair is given.`,
 		Example: "  nave suspend kustomization apps --cluster prod-eu-1\n  nave suspend cluster prod-eu-1 --stop-repair",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
+			key *adminv1.ObjectKey) error {
 			answer, err := client.Suspend(ctx, &adminv1.SuspendRequest{Key: key, StopRepair: stopRepair})
 			if err != nil {
 				return elsewhere(ctx, client, key, err)
@@ -38,7 +39,8 @@ leads to. A Cluster stays at its present bundle, and its spoke goes on repairing
 }
 
 // suspendedNow says what suspending an object changed, and waits until the suspension holds wherever it has to.
-func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, answer *adminv1.SuspendResponse, wait bool) error {
+func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+	answer *adminv1.SuspendResponse, wait bool) error {
 	if !answer.GetChanged() {
 		fmt.Fprintf(out, "► %s was suspended already: nothing changed\n", show(key))
 		return nil
@@ -73,7 +75,8 @@ func newResumeCommand(s *session) *cobra.Command {
 		Use:   "resume KIND NAME",
 		Short: "End a suspension, and wait for the outcome",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
+			key *adminv1.ObjectKey) error {
 			answer, err := client.Resume(ctx, &adminv1.ResumeRequest{Key: key})
 			if err != nil {
 				return elsewhere(ctx, client, key, err)
@@ -86,7 +89,8 @@ func newResumeCommand(s *session) *cobra.Command {
 }
 
 // resumed says what resuming an object changed, and waits for what comes of it.
-func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, answer *adminv1.ResumeResponse, wait bool) error {
+func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+	answer *adminv1.ResumeResponse, wait bool) error {
 	line := fmt.Sprintf("► %s was not suspended: nothing changed", show(key))
 	if answer.GetChanged() {
 		line = fmt.Sprintf("► %s resumed", show(key))

@@ -1,8 +1,9 @@
 // Package admin is the door for operators and their tools: it reads the store through the pure folds of package status,
 // and changes what operators may change: objects without an owner, credentials, requests, suspensions and join tokens.
 //
-// An object that comes from Git, or from a Fleet, is refused with the name of its owner: changed here, it would be changed
-// back. Credentials go into the vault and never come out. Every change is logged with the name in the caller's certificate.
+// An object that comes from Git, or from a Fleet, is refused with the name of its owner: changed here, it would be
+// changed back. Credentials go into the vault and never come out. Every change is logged with the name in the caller's
+// certificate.
 package admin
 
 import (

@@ -91,7 +91,8 @@ func (r *rig) credential(role, name string) *identity.Credential {
 	r.t.Helper()
 	key, err := identity.NewKey()
 	must(r.t, err)
-	chain, err := r.authority.Issue(key.Public(), identity.ID{TrustDomain: r.authority.TrustDomain(), Role: role, Name: name}, time.Hour, nil, nil)
+	chain, err := r.authority.Issue(key.Public(),
+		identity.ID{TrustDomain: r.authority.TrustDomain(), Role: role, Name: name}, time.Hour, nil, nil)
 	must(r.t, err)
 	c := &identity.Credential{}
 	c.Set(tls.Certificate{Certificate: chain, PrivateKey: key}, []*x509.Certificate{r.authority.Certificate()})
@@ -173,7 +174,8 @@ stringData: {username: git, password: canary-4711}
 func TestAppliedObjectIsCreatedConfiguredThenUnchanged(t *testing.T) {
 	r := newRig(t)
 	all := strings.Join([]string{clusterA, source, root, fleet}, "---")
-	want := []string{"Cluster/a created", "GitRepository/fleet created", "Kustomization/root created", "Fleet/prod created"}
+	want := []string{"Cluster/a created", "GitRepository/fleet created", "Kustomization/root created",
+		"Fleet/prod created"}
 	if got := r.apply(all); !slices.Equal(got, want) {
 		t.Fatalf("got %v", got)
 	}
@@ -200,15 +202,18 @@ func TestAppliedObjectIsCreatedConfiguredThenUnchanged(t *testing.T) {
 func TestApplyIsAllOrNone(t *testing.T) {
 	wrong := strings.Replace(source, "interval: 1m", "intervall: 1m", 1)
 	for name, text := range map[string]string{
-		"a field that is not one":  clusterA + "---" + wrong,
-		"the same object twice":    clusterA + "---" + clusterA,
-		"a kind that is not one":   clusterA + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
-		"not supported yet":        clusterA + "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: x}\n",
+		"a field that is not one": clusterA + "---" + wrong,
+		"the same object twice":   clusterA + "---" + clusterA,
+		"a kind that is not one":  clusterA + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
+		"not supported yet": clusterA + "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: " +
+			"{name: x}\n",
 		"YAML that does not parse": clusterA + "---\nkind: [",
 		"nothing":                  "",
-		"encrypted":                clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: \"ENC[AES256_GCM,data:x,type:str]\"}\nsops: {version: 3.9.0}\n",
-		"a secret without data":    clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\n",
-		"a secret of nonsense":     clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: \"canary-4711!\"}\n",
+		"encrypted": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: " +
+			"\"ENC[AES256_GCM,data:x,type:str]\"}\nsops: {version: 3.9.0}\n",
+		"a secret without data": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\n",
+		"a secret of nonsense": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: " +
+			"\"canary-4711!\"}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -357,9 +362,11 @@ func (r *rig) rows(cluster string) (rows []string) {
 	r.t.Helper()
 	must(r.t, r.store.View(func(tx *store.Tx) error {
 		rows = slices.Concat(
-			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Outcomes, cluster+"/"), keys(r.t, tx, store.Reports, cluster+"/"),
+			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Outcomes, cluster+"/"), keys(r.t, tx, store.Reports,
+				cluster+"/"),
 			equal(keys(r.t, tx, store.Plans, cluster), cluster), equal(keys(r.t, tx, store.Desireds, cluster), cluster),
-			equal(keys(r.t, tx, store.Spokes, cluster), cluster), equal(keys(r.t, tx, store.JoinTokens, "token of "), "token of "+cluster),
+			equal(keys(r.t, tx, store.Spokes, cluster), cluster), equal(keys(r.t, tx, store.JoinTokens, "token of "),
+				"token of "+cluster),
 			equal(keys(r.t, tx, store.Resources, "/Cluster/"), "/Cluster//"+cluster),
 		)
 		return nil
@@ -409,7 +416,8 @@ func TestJoinTokenIsToldOnceAndStoredAsADigest(t *testing.T) {
 	r.apply(clusterA)
 	answer, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a", TtlSeconds: 60})
 	must(t, err)
-	if answer.CaPin != r.authority.Pin() || answer.HubAddress != "hub.example.com:7443" || answer.TrustDomain != r.authority.TrustDomain() {
+	if answer.CaPin != r.authority.Pin() || answer.HubAddress != "hub.example.com:7443" ||
+		answer.TrustDomain != r.authority.TrustDomain() {
 		t.Fatalf("got %v", answer)
 	}
 	must(t, r.store.View(func(tx *store.Tx) error {
@@ -447,12 +455,14 @@ func TestEventsAreFilteredAndTheNewestKept(t *testing.T) {
 		count   int
 		last    string
 	}{
-		"all":         {&adminv1.ListEventsRequest{AllClusters: true}, 30, "9"},
-		"a cluster":   {&adminv1.ListEventsRequest{Cluster: "a"}, 20, "9"},
-		"the hub":     {&adminv1.ListEventsRequest{}, 20, "9"},
-		"limited":     {&adminv1.ListEventsRequest{AllClusters: true, Limit: 4}, 4, "9"},
-		"an object":   {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "apps", Name: "web"}}, 10, "9"},
-		"of no kinds": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "Pod", Namespace: "apps", Name: "web"}}, 0, ""},
+		"all":       {&adminv1.ListEventsRequest{AllClusters: true}, 30, "9"},
+		"a cluster": {&adminv1.ListEventsRequest{Cluster: "a"}, 20, "9"},
+		"the hub":   {&adminv1.ListEventsRequest{}, 20, "9"},
+		"limited":   {&adminv1.ListEventsRequest{AllClusters: true, Limit: 4}, 4, "9"},
+		"an object": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "apps",
+			Name: "web"}}, 10, "9"},
+		"of no kinds": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "Pod", Namespace: "apps",
+			Name: "web"}}, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer, err := r.ListEvents(t.Context(), c.request)
@@ -555,7 +565,8 @@ func TestGetNamesWhatIsMissing(t *testing.T) {
 		word string
 	}{
 		{&adminv1.ObjectKey{Kind: "cluster", Name: "none"}, codes.NotFound, "Cluster none"},
-		{&adminv1.ObjectKey{Kind: "ks", Cluster: "a", Namespace: "x", Name: "none"}, codes.NotFound, "Kustomization x/none on a"},
+		{&adminv1.ObjectKey{Kind: "ks", Cluster: "a", Namespace: "x", Name: "none"}, codes.NotFound,
+			"Kustomization x/none on a"},
 		{&adminv1.ObjectKey{Kind: "ks"}, codes.InvalidArgument, "name is missing"},
 		{&adminv1.ObjectKey{Kind: "pod", Name: "x"}, codes.InvalidArgument, "kustomizations"},
 		{nil, codes.InvalidArgument, "unknown"},

@@ -27,8 +27,8 @@ const (
 // errDryRun undoes the transaction of a dry run.
 var errDryRun = errors.New("dry run")
 
-// Apply implements adminv1.AdminServiceServer: every object is admitted before one is written, and all are written in one
-// transaction.
+// Apply implements adminv1.AdminServiceServer: every object is admitted before one is written, and all are written in
+// one transaction.
 func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.ApplyResponse, error) {
 	who, err := s.operator(ctx)
 	if err != nil {
@@ -115,7 +115,8 @@ func admit(data []byte) ([]admittedObject, error) {
 
 func admitOne(o *manifest.Object) (admittedObject, error) {
 	if manifest.IsEncrypted(o) {
-		return admittedObject{}, fmt.Errorf("%s is encrypted with SOPS: the hub has no keys; decrypt it first, or leave it in Git for a cluster", manifest.IDOf(o))
+		return admittedObject{}, fmt.Errorf("%s is encrypted with SOPS: the hub has no keys; decrypt it first, or leave it "+
+			"in Git for a cluster", manifest.IDOf(o))
 	}
 	if o.GetKind() == api.SecretKind && o.GetAPIVersion() == "v1" {
 		secret, key, err := readSecret(o)

@@ -41,7 +41,8 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 		case i.isEmpty():
 			return status.Error(codes.FailedPrecondition, "no removal is held there: nothing was confirmed")
 		case response.Impact.Digest != r.Digest:
-			return status.Error(codes.FailedPrecondition, "other removals are held now than were shown: look again; nothing was confirmed")
+			return status.Error(codes.FailedPrecondition,
+				"other removals are held now than were shown: look again; nothing was confirmed")
 		}
 		return i.confirm(s.now().UTC())
 	})
@@ -62,7 +63,8 @@ func (s *Server) confirmed(i *impact, seen string) error {
 		return err
 	}
 	if seen != now.Digest {
-		return status.Error(codes.FailedPrecondition, "it takes away something else now than was shown: look again; nothing was changed")
+		return status.Error(codes.FailedPrecondition,
+			"it takes away something else now than was shown: look again; nothing was changed")
 	}
 	return i.confirm(s.now().UTC())
 }
@@ -157,7 +159,8 @@ func (i *impact) heldPrune(key api.Key, m *spokev1.HeldPrune) error {
 	}
 	p := heldPrune{digest: digest, total: int(m.Total)}
 	for _, o := range m.Objects {
-		p.objects = append(p.objects, manifest.ID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}.String())
+		p.objects = append(p.objects, manifest.ID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace,
+			Name: o.Name}.String())
 	}
 	i.prunes[key] = p
 	return nil

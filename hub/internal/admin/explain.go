@@ -45,8 +45,8 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	return &adminv1.ListEventsResponse{Events: events[max(0, len(events)-limit):]}, nil
 }
 
-// readEventFilter returns which objects' events are wanted. Events are about payload, too, so any kind may be asked for;
-// the events of a cluster include those about the Cluster itself.
+// readEventFilter returns which objects' events are wanted. Events are about payload, too, so any kind may be asked
+// for; the events of a cluster include those about the Cluster itself.
 func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
 	if r.Key == nil {
 		return func(k api.Key) bool {

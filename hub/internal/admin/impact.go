@@ -107,8 +107,8 @@ func impactOfDelete(tx *store.Tx, key api.Key) (*impact, error) {
 	return i, nil
 }
 
-// remove takes an object away with all that goes along. What outlives its owner stays, and so does what a suspended one gave.
-// What a cluster runs stays when its Cluster goes.
+// remove takes an object away with all that goes along. What outlives its owner stays, and so does what a suspended one
+// gave. What a cluster runs stays when its Cluster goes.
 func (i *impact) remove(key api.Key) {
 	if i.gone[key] {
 		return
@@ -194,7 +194,8 @@ func (i *impact) reselect(before, after store.Resource) error {
 	return nil
 }
 
-// givenByAnother reports whether another Fleet gives a root of the same name to the cluster, which then takes its place.
+// givenByAnother reports whether another Fleet gives a root of the same name to the cluster, which then takes its
+// place.
 func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.Key) (bool, error) {
 	for _, other := range i.fleets {
 		if other.Key == fleet {
@@ -264,7 +265,8 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 	for _, key := range sortedKeys(i.prunes) {
 		p := i.prunes[key]
 		c := cluster(key.Cluster)
-		c.Applications = append(c.Applications, &adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(p.total), Pruned: p.objects})
+		c.Applications = append(c.Applications, &adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(p.total),
+			Pruned: p.objects})
 	}
 	for _, key := range sortedKeys(i.unknown) {
 		if i.unknown[key] {
@@ -299,7 +301,8 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 		return nil, err
 	}
 	owner := key.Application()
-	at, planned := slices.BinarySearchFunc(plan.Applications, owner, func(e bundle.Entry, o bundle.Owner) int { return e.Owner.Compare(o) })
+	at, planned := slices.BinarySearchFunc(plan.Applications, owner,
+		func(e bundle.Entry, o bundle.Owner) int { return e.Owner.Compare(o) })
 	if !planned {
 		return m, nil
 	}

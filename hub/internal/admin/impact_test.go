@@ -22,13 +22,15 @@ func kustomizationKey(cluster, name string) api.Key {
 	return api.Key{Cluster: cluster, Kind: api.KustomizationKind, Namespace: "flux-system", Name: name}
 }
 
-// run puts an application of a cluster into the store, as the planner leaves it: its row and its entry with so many objects.
+// run puts an application of a cluster into the store, as the planner leaves it: its row and its entry with so many
+// objects.
 func (r *rig) run(row store.Resource, objects int, prune bool) {
 	r.t.Helper()
 	row.Object = json.RawMessage(`{"kind":"Kustomization"}`)
 	app := &bundle.Application{Owner: row.Key.Application(), Prune: prune}
 	for i := range objects {
-		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: fmt.Sprintf("%s-%d", row.Key.Name, i)}
+		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
+			Name: fmt.Sprintf("%s-%d", row.Key.Name, i)}
 		app.Objects = append(app.Objects, bundle.ObjectReference{ObjectIdentity: id, Digest: manifest.DigestOf([]byte("x"))})
 	}
 	data, err := app.Encode()
@@ -79,7 +81,8 @@ func outline(m *adminv1.ImpactResponse) string {
 
 // world is a Fleet with two clusters: a runs root → app, kept and asleep; b runs root.
 func (r *rig) world() {
-	r.apply(clusterA + "---" + strings.Replace(clusterA, "name: a,", "name: b,", 1) + "---" + fleet + "---" + source + "---" + root)
+	r.apply(clusterA + "---" + strings.Replace(clusterA, "name: a,", "name: b,", 1) + "---" + fleet + "---" + source +
+		"---" + root)
 	prod := api.Key{Kind: api.FleetKind, Name: "prod"}
 	rootA := kustomizationKey("a", "root")
 	r.run(store.Resource{Key: kustomizationKey("a", "app"), Owner: &rootA}, 3, true)
@@ -93,7 +96,8 @@ func (r *rig) world() {
 func TestImpact(t *testing.T) {
 	relabelled := strings.Replace(clusterA, "env: prod", "env: test", 1)
 	remove := func(kind, name string) *adminv1.ImpactRequest {
-		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: &adminv1.ObjectKey{Kind: kind, Name: name}}}
+		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: &adminv1.ObjectKey{Kind: kind,
+			Name: name}}}
 	}
 	apply := func(manifest string) *adminv1.ImpactRequest {
 		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: []byte(manifest)}}
@@ -102,14 +106,16 @@ func TestImpact(t *testing.T) {
 		change *adminv1.ImpactRequest
 		want   string
 	}{
-		"a fleet":             {remove("fleet", "prod"), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
-		"a cluster":           {remove("cluster", "a"), "a forgotten"},
-		"a source":            {remove("gitrepository", "fleet"), "GitRepository fleet"},
-		"another label":       {apply(relabelled), "a/app 3; a/kept 4 orphaned; a/root 1"},
-		"the same label":      {apply(clusterA), ""},
-		"another variable":    {apply(strings.Replace(clusterA, "a.example.com", "b.example.com", 1)), ""},
-		"another selector":    {apply(strings.Replace(fleet, "env: prod", "env: test", 1)), "a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
-		"another root":        {apply(strings.Replace(fleet, "name: root", "name: other", 1)), "a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"a fleet":          {remove("fleet", "prod"), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"a cluster":        {remove("cluster", "a"), "a forgotten"},
+		"a source":         {remove("gitrepository", "fleet"), "GitRepository fleet"},
+		"another label":    {apply(relabelled), "a/app 3; a/kept 4 orphaned; a/root 1"},
+		"the same label":   {apply(clusterA), ""},
+		"another variable": {apply(strings.Replace(clusterA, "a.example.com", "b.example.com", 1)), ""},
+		"another selector": {apply(strings.Replace(fleet, "env: prod", "env: test", 1)),
+			"a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"another root": {apply(strings.Replace(fleet, "name: root", "name: other", 1)),
+			"a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
 		"another path":        {apply(strings.Replace(fleet, "clusters/", "others/", 1)), ""},
 		"another repository":  {apply(strings.Replace(source, "fleet.git", "other.git", 1)), "unknown fleet"},
 		"what is not there":   {remove("fleet", "none"), ""},
@@ -143,7 +149,8 @@ func TestDelete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.world()
-			_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}, Confirmed: confirmed})
+			_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: "fleet", Name: "prod"},
+				Confirmed: confirmed})
 			must(t, err)
 			_, app := r.confirmation("a").Removals[kustomizationKey("a", "app").Path()]
 			_, outlives := r.confirmation("a").Removals[kustomizationKey("a", "outlives").Path()]
@@ -171,7 +178,8 @@ func TestChanged(t *testing.T) {
 				rootA := kustomizationKey("a", "root")
 				r.run(store.Resource{Key: kustomizationKey("a", "since"), Owner: &rootA}, 9, true)
 			}
-			_, applied := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: relabelled, Confirmed: true, Digest: change.GetDigest(), DryRun: true})
+			_, applied := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: relabelled, Confirmed: true,
+				Digest: change.GetDigest(), DryRun: true})
 			_, deleted := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: key, Confirmed: true, Digest: remove.GetDigest()})
 			if !other {
 				must(t, applied)
@@ -180,15 +188,16 @@ func TestChanged(t *testing.T) {
 			}
 			wantCode(t, applied, codes.FailedPrecondition, "something else now")
 			wantCode(t, deleted, codes.FailedPrecondition, "something else now")
-			if _, there := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"}); !there || len(r.confirmation("a").Removals) > 0 {
+			if _, there := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"}); !there ||
+				len(r.confirmation("a").Removals) > 0 {
 				t.Error("it was deleted or confirmed all the same")
 			}
 		})
 	}
 }
 
-// hold makes the hub hold the removal of app, and the spoke of a hold three things: a prune, an application that it alone knows,
-// and one that is planned again.
+// hold makes the hub hold the removal of app, and the spoke of a hold three things: a prune, an application that it
+// alone knows, and one that is planned again.
 func (r *rig) hold() (digest manifest.Digest) {
 	digest = manifest.DigestOf([]byte("held"))
 	row, _ := r.resource(kustomizationKey("a", "app"))
@@ -196,7 +205,8 @@ func (r *rig) hold() (digest manifest.Digest) {
 	r.put(row, string(row.Object))
 	for _, report := range []*spokev1.ApplicationReport{
 		{Name: "kept", Reason: "PruneHeld", HeldPrune: &spokev1.HeldPrune{
-			Digest: digest[:], Total: 25, Objects: []*spokev1.ObjectIdentity{{Kind: "ConfigMap", Namespace: "default", Name: "x"}},
+			Digest: digest[:], Total: 25, Objects: []*spokev1.ObjectIdentity{{Kind: "ConfigMap", Namespace: "default",
+				Name: "x"}},
 		}},
 		{Name: "unknown", Reason: "RemovalHeld", Current: 7, InProgress: 1, Failed: 1},
 		{Name: "root", Reason: "RemovalHeld", Current: 1},
@@ -212,7 +222,8 @@ func (r *rig) hold() (digest manifest.Digest) {
 
 // eventOf returns the message of the event about an object, "" if there is none.
 func (r *rig) eventOf(key api.Key, reason string) (message string) {
-	answer, err := r.ListEvents(r.t.Context(), &adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Kind: key.Kind, Name: key.Name}, Limit: 20})
+	answer, err := r.ListEvents(r.t.Context(), &adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Kind: key.Kind,
+		Name: key.Name}, Limit: 20})
 	must(r.t, err)
 	for _, e := range answer.GetEvents() {
 		if e.GetReason() == reason {
@@ -232,7 +243,8 @@ func TestConfirm(t *testing.T) {
 		"all of a cluster": {cluster, "a/app 3; a/unknown 9; a/kept 25 pruned ConfigMap default/x",
 			"an operator let go of Kustomization flux-system/app (3 objects), Kustomization flux-system/unknown (9 objects), " +
 				"25 objects of Kustomization flux-system/kept"},
-		"one application": {one, "a/kept 25 pruned ConfigMap default/x", "an operator let go of 25 objects of Kustomization flux-system/kept"},
+		"one application": {one, "a/kept 25 pruned ConfigMap default/x",
+			"an operator let go of 25 objects of Kustomization flux-system/kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -304,9 +316,11 @@ func BenchmarkImpact(b *testing.B) {
 	must(b, s.Update(func(tx *store.Tx) error {
 		for i := range clusters {
 			name := fmt.Sprintf("c%05d", i)
-			cluster := row(api.Key{Kind: api.ClusterKind, Name: name}, strings.Replace(clusterA, "name: a,", "name: "+name+",", 1))
+			cluster := row(api.Key{Kind: api.ClusterKind, Name: name},
+				strings.Replace(clusterA, "name: a,", "name: "+name+",", 1))
 			root := store.Resource{Key: kustomizationKey(name, "root"), Owner: &prod, Object: json.RawMessage(`{"kind":"Kustomization"}`)}
-			if err := errors.Join(store.Resources.Put(tx, cluster.Key.Path(), cluster), store.Resources.Put(tx, root.Key.Path(), root)); err != nil {
+			if err := errors.Join(store.Resources.Put(tx, cluster.Key.Path(), cluster),
+				store.Resources.Put(tx, root.Key.Path(), root)); err != nil {
 				return err
 			}
 		}

@@ -38,7 +38,8 @@ func readKind(word string) (api.Kind, error) {
 	for _, k := range api.Kinds() {
 		names = append(names, k.Plural)
 	}
-	return api.Kind{}, status.Errorf(codes.InvalidArgument, "kind %q is unknown; the hub knows %s", word, strings.Join(names, ", "))
+	return api.Kind{}, status.Errorf(codes.InvalidArgument, "kind %q is unknown; the hub knows %s", word,
+		strings.Join(names, ", "))
 }
 
 func writeKey(k api.Key) *adminv1.ObjectKey {

@@ -63,7 +63,8 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 			return err
 		}
 		if source.IsSuspended() {
-			return status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first, or reconcile %s without its source", source.Key, key)
+			return status.Errorf(codes.FailedPrecondition,
+				"%s is suspended: resume it first, or reconcile %s without its source", source.Key, key)
 		}
 		return request(tx, source, at)
 	})
@@ -80,8 +81,8 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 	}
 }
 
-// handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error, and
-// so is a source that nobody will look at any more.
+// handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error,
+// and so is a source that nobody will look at any more.
 func (s *Server) handled(key api.Key, at string) (done bool, err error) {
 	var o store.Outcome
 	err = s.store.View(func(tx *store.Tx) (err error) {
@@ -166,7 +167,8 @@ func sourceOf(tx *store.Tx, row store.Resource) (store.Resource, error) {
 			return source, err
 		}
 	}
-	return store.Resource{}, status.Errorf(codes.FailedPrecondition, "%s: its source %s %s/%s is not there", row.Key, ref.Kind, ref.Namespace, ref.Name)
+	return store.Resource{}, status.Errorf(codes.FailedPrecondition, "%s: its source %s %s/%s is not there", row.Key,
+		ref.Kind, ref.Namespace, ref.Name)
 }
 
 func referenceOf(row store.Resource) (reference, error) {

@@ -64,7 +64,8 @@ func (r *rig) fetchOnRequest(ready, message string) {
 					if err != nil || !there || row.Key.Kind != "GitRepository" {
 						return err
 					}
-					return store.Outcomes.Put(tx, change.Key, store.Outcome{Ready: ready, Message: message, HandledRequest: row.RequestedAt})
+					return store.Outcomes.Put(tx, change.Key,
+						store.Outcome{Ready: ready, Message: message, HandledRequest: row.RequestedAt})
 				}); err != nil {
 					r.t.Error(err)
 				}
@@ -92,7 +93,8 @@ func TestNobodyWaitsForASourceThatNobodyWillLookAt(t *testing.T) {
 		then func(tx *store.Tx, row store.Resource) error // once the source was asked for
 		want codes.Code
 	}{
-		"deleted": {func(tx *store.Tx, row store.Resource) error { return store.Resources.Delete(tx, row.Key.Path()) }, codes.NotFound},
+		"deleted": {func(tx *store.Tx, row store.Resource) error { return store.Resources.Delete(tx, row.Key.Path()) },
+			codes.NotFound},
 		"suspended": {func(tx *store.Tx, row store.Resource) error {
 			row.Suspended = true
 			return store.Resources.Put(tx, row.Key.Path(), row)

@@ -29,13 +29,16 @@ func TestSecretBinding(t *testing.T) {
 		if got := r.apply(step.text); got[0] != "Secret/git "+step.action {
 			t.Errorf("got %v, want %s", got, step.action)
 		}
-		one, err := r.Get(t.Context(), &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: "secret", Namespace: "flux-system", Name: "git"}})
+		one, err := r.Get(t.Context(), &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: "secret", Namespace: "flux-system",
+			Name: "git"}})
 		must(t, err)
-		if !bytes.Contains(one.Object.Json, []byte(step.shown)) || step.shown == "" && bytes.Contains(one.Object.Json, []byte("hosts")) {
+		if !bytes.Contains(one.Object.Json, []byte(step.shown)) || step.shown == "" &&
+			bytes.Contains(one.Object.Json, []byte("hosts")) {
 			t.Errorf("after %s it shows %s, want %s", step.action, one.Object.Json, step.shown)
 		}
 	}
-	for name, annotations := range map[string]string{"scheme": api.HostsAnnotation + ": 'https://x'", "no_hosts": namespaces} {
+	for name, annotations := range map[string]string{"scheme": api.HostsAnnotation + ": 'https://x'",
+		"no_hosts": namespaces} {
 		_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(bind(annotations))})
 		wantCode(t, err, codes.InvalidArgument)
 		if !strings.Contains(err.Error(), "Secret flux-system/git: metadata.annotations[") {

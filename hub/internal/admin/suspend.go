@@ -17,7 +17,8 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 	response := &adminv1.SuspendResponse{}
 	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
 		if r.StopRepair && row.Key.Kind != api.ClusterKind {
-			return false, status.Errorf(codes.InvalidArgument, "only a Cluster is repaired while it is suspended: suspend %s without stopping repairs", row.Key)
+			return false, status.Errorf(codes.InvalidArgument,
+				"only a Cluster is repaired while it is suspended: suspend %s without stopping repairs", row.Key)
 		}
 		if row.Suspended && row.StopRepair == r.StopRepair {
 			return false, nil
@@ -49,7 +50,8 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		}
 		row.Suspended, row.StopRepair, response.Changed = false, false, true
 		if row.IsSuspended() {
-			return false, status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true; change it where it was written", row.Key)
+			return false, status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true; change it where it was written",
+				row.Key)
 		}
 		row.RequestedAt = s.now().UTC().Format(time.RFC3339Nano) // what happened meanwhile is made up for
 		row.NoteSuspension(s.now().UTC())
@@ -65,7 +67,8 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 }
 
 // suspension changes the row of an object that can be suspended, and logs it if that changed something.
-func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb string, change func(*store.Tx, store.Resource) (bool, error)) error {
+func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb string,
+	change func(*store.Tx, store.Resource) (bool, error)) error {
 	who, err := s.operator(ctx)
 	if err != nil {
 		return err
@@ -75,7 +78,8 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 		return err
 	}
 	if key.Kind == api.SecretKind {
-		return status.Errorf(codes.InvalidArgument, "a %s cannot be suspended: Clusters, Fleets, sources and Kustomizations can", key.Kind)
+		return status.Errorf(codes.InvalidArgument, "a %s cannot be suspended: Clusters, Fleets, sources and "+
+			"Kustomizations can", key.Kind)
 	}
 	changed := false
 	err = s.store.Update(func(tx *store.Tx) error {

@@ -51,7 +51,8 @@ func TestSuspendACluster(t *testing.T) {
 	answer, err := r.Resume(t.Context(), &adminv1.ResumeRequest{Key: writeKey(key)})
 	must(t, err)
 	row, _ := r.resource(key)
-	if !answer.Changed || answer.RequestedAt == "" || answer.RequestedAt != row.RequestedAt || row.StopRepair || !row.SuspendedAt.IsZero() {
+	if !answer.Changed || answer.RequestedAt == "" || answer.RequestedAt != row.RequestedAt || row.StopRepair ||
+		!row.SuspendedAt.IsZero() {
 		t.Fatalf("answer %v, row %+v", answer, row)
 	}
 	answer, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: writeKey(key)})
@@ -96,9 +97,12 @@ func TestWhatCannotBeSuspended(t *testing.T) {
 		code    codes.Code
 		words   string
 	}{
-		"secret":      {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "Secret", Name: "x"}}, codes.InvalidArgument, "cannot be suspended"},
-		"none":        {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "Fleet", Name: "x"}}, codes.NotFound, "Fleet x"},
-		"stop repair": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "root"}, StopRepair: true}, codes.InvalidArgument, "Cluster"},
+		"secret": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "Secret", Name: "x"}}, codes.InvalidArgument,
+			"cannot be suspended"},
+		"none": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "Fleet", Name: "x"}}, codes.NotFound,
+			"Fleet x"},
+		"stop repair": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "root"}, StopRepair: true},
+			codes.InvalidArgument, "Cluster"},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			_, err := r.Suspend(t.Context(), c.request)

@@ -28,7 +28,8 @@ const (
 const tokenPrefix = "nave-join-"
 
 // CreateJoinToken implements adminv1.AdminServiceServer. The token is returned once and stored as a digest.
-func (s *Server) CreateJoinToken(ctx context.Context, r *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
+func (s *Server) CreateJoinToken(ctx context.Context,
+	r *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
 	who, err := s.operator(ctx)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,8 @@ func (s *Server) CreateJoinToken(ctx context.Context, r *adminv1.CreateJoinToken
 
 func tokenTTL(seconds int64) (time.Duration, error) {
 	if seconds < 0 || seconds > int64(maxTokenTTL/time.Second) {
-		return 0, status.Errorf(codes.InvalidArgument, "ttl of %d seconds: want at most %d", seconds, int64(maxTokenTTL/time.Second))
+		return 0, status.Errorf(codes.InvalidArgument, "ttl of %d seconds: want at most %d", seconds,
+			int64(maxTokenTTL/time.Second))
 	}
 	if seconds == 0 {
 		return defaultTokenTTL, nil

@@ -103,7 +103,8 @@ func newPool(t testing.TB, c Config, kind string) *Pool {
 	c.Name, c.Hint, c.Reasons = "test worker", "ask for less", reasons
 	c.Command = []string{os.Args[0], kind}
 	c.Workers = max(c.Workers, 1)
-	for limit, otherwise := range map[*int64]int64{&c.Memory: 1 << 30, &c.Output: 1 << 20, (*int64)(&c.Timeout): int64(time.Minute)} {
+	for limit, otherwise := range map[*int64]int64{&c.Memory: 1 << 30, &c.Output: 1 << 20,
+		(*int64)(&c.Timeout): int64(time.Minute)} {
 		if *limit == 0 {
 			*limit = otherwise
 		}
@@ -133,7 +134,8 @@ func TestAsk(t *testing.T) {
 	if !errors.Is(err, errKnown) || err.Error() != "it known" {
 		t.Errorf("got %v", err)
 	}
-	if _, err := p.Ask(t.Context(), []byte("fail-otherwise")); err == nil || errors.Is(err, errKnown) || err.Error() != "unknown" {
+	if _, err := p.Ask(t.Context(), []byte("fail-otherwise")); err == nil || errors.Is(err, errKnown) ||
+		err.Error() != "unknown" {
 		t.Errorf("got %v", err)
 	}
 	if _, err := p.Ask(t.Context(), make([]byte, MaxRequest+1)); err == nil {
@@ -202,7 +204,8 @@ func TestOutputLimit(t *testing.T) {
 	if got, err := p.Ask(t.Context(), []byte("bytes 1999")); len(got) != 1999 || err != nil {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
-	if _, err := p.Ask(t.Context(), []byte("bytes 2000")); !errors.Is(err, ErrOutput) || !strings.Contains(err.Error(), "2000") {
+	if _, err := p.Ask(t.Context(), []byte("bytes 2000")); !errors.Is(err, ErrOutput) ||
+		!strings.Contains(err.Error(), "2000") {
 		t.Errorf("got %v", err)
 	}
 	p.answers(t, "the next")

@@ -211,7 +211,8 @@ func TestRebinding(t *testing.T) {
 	n := names{"git.example": {{"192.0.2.1"}, {"127.0.0.1"}}}
 	var seen dials
 	d := dialer(Policy{}, n, seen.connect)
-	if _, err := d.DialContext(t.Context(), "tcp", "git.example:443"); !errors.Is(err, errSilent) || seen.seen[0] != "192.0.2.1:443" {
+	if _, err := d.DialContext(t.Context(), "tcp", "git.example:443"); !errors.Is(err, errSilent) ||
+		seen.seen[0] != "192.0.2.1:443" {
 		t.Errorf("dialled %v: %v", seen.seen, err)
 	}
 	if _, err := d.DialContext(t.Context(), "tcp", "git.example:443"); !errors.Is(err, ErrDenied) || len(seen.seen) != 1 {
@@ -243,13 +244,14 @@ func TestRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
-		d := dialer(Policy{}, names{"git.example": {{"2001:db8::1", "192.0.2.1"}}}, func(ctx context.Context, _, address string) (net.Conn, error) {
-			if address == "192.0.2.1:443" {
-				return here, nil
-			}
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
+		d := dialer(Policy{}, names{"git.example": {{"2001:db8::1", "192.0.2.1"}}},
+			func(ctx context.Context, _, address string) (net.Conn, error) {
+				if address == "192.0.2.1:443" {
+					return here, nil
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
 		start := time.Now()
 		conn, err := d.DialContext(t.Context(), "tcp", "git.example:443")
 		if conn != here || err != nil || time.Since(start) != headStart {

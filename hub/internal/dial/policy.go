@@ -59,7 +59,8 @@ var denied = slices.Concat(
 	classes("an unspecified address", "0.0.0.0/8", "::/128"),
 	classes("a link-local address", "169.254.0.0/16", "fe80::/10"),
 	// Alibaba, Azure, Oracle; AWS, Google. The others' are link-local.
-	classes("an address of a cloud's metadata", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::/32"),
+	classes("an address of a cloud's metadata", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.0/24", "fd00:ec2::/32",
+		"fd20:ce::/32"),
 	classes("a multicast or reserved address", "224.0.0.0/4", "240.0.0.0/4", "ff00::/8"),
 	classes("an address of a local translator", "64:ff9b:1::/48"),
 )

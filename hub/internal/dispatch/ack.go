@@ -31,8 +31,8 @@ var stageNames = map[spokev1.AckStage]string{
 
 const maxReason = 1024
 
-// ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped, as is
-// the rejection of any but the newest offers.
+// ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped, as
+// is the rejection of any but the newest offers.
 func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	id, err := readID(a.Bundle)
 	if err != nil {
@@ -49,7 +49,8 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	}
 	s.metrics.acks.WithLabelValues(stage).Inc()
 	if stage == stageRejected {
-		s.reject(x, id, reasonRejected, fmt.Sprintf("the spoke refused bundle %s: %s", showID(id), clean(a.Reason, maxReason)))
+		s.reject(x, id, reasonRejected, fmt.Sprintf("the spoke refused bundle %s: %s", showID(id),
+			clean(a.Reason, maxReason)))
 		return nil
 	}
 	if id.Newer(x.known) {

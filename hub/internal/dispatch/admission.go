@@ -27,14 +27,15 @@ func (s *Server) admitted(tx *store.Tx, c caller) error {
 	err := checkNotRevoked(tx, c)
 	if status.Code(err) == codes.PermissionDenied && s.quotas.warn(c.cluster, reasonRevoked, time.Now()) {
 		message := status.Convert(err).Message()
-		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address), telemetry.Reason(message))
+		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address),
+			telemetry.Reason(message))
 		s.batch.event(warning(c.cluster, reasonRevoked, "a spoke that called from %s was refused: %s", c.address, message))
 	}
 	return err
 }
 
-// checkNotRevoked returns PERMISSION_DENIED for a certificate of another registration than the cluster's last. A cluster
-// that an operator removed, and added again, has none; one that left Git and came back still has its own.
+// checkNotRevoked returns PERMISSION_DENIED for a certificate of another registration than the cluster's last. A
+// cluster that an operator removed, and added again, has none; one that left Git and came back still has its own.
 func checkNotRevoked(tx *store.Tx, c caller) error {
 	row, _, err := store.Spokes.Get(tx, c.cluster)
 	switch {
@@ -44,8 +45,9 @@ func checkNotRevoked(tx *store.Tx, c caller) error {
 		return status.Errorf(codes.PermissionDenied, "cluster %[1]s has not registered since it was added: "+
 			"its spoke gets in with the manifest that `nave cluster add %[1]s` prints", c.cluster)
 	case !row.Counts(c.registration, c.issued):
-		return status.Errorf(codes.PermissionDenied, "the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
-			"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
+		return status.Errorf(codes.PermissionDenied,
+			"the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
+				"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
 			c.issued.Format(time.RFC3339), c.cluster, row.RegisteredAt.UTC().Format(time.RFC3339), c.cluster)
 	}
 	return nil

@@ -17,8 +17,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// When batches are written. A batch that comes after a quiet time waits only for its like (a change reaches all spokes at
-// about the same moment); under load one transaction follows the other at batchWindow.
+// When batches are written. A batch that comes after a quiet time waits only for its like (a change reaches all spokes
+// at about the same moment); under load one transaction follows the other at batchWindow.
 const (
 	batchQuiet  = 10 * time.Millisecond
 	batchWindow = 50 * time.Millisecond
@@ -101,8 +101,8 @@ func (b *batch) event(e store.Event) {
 	b.signal()
 }
 
-// report hands a report over and waits until it is on disk. One whose caller does not wait any more is not kept, unless it
-// is being written.
+// report hands a report over and waits until it is on disk. One whose caller does not wait any more is not kept, unless
+// it is being written.
 func (b *batch) report(ctx context.Context, p *pendingReport) error {
 	b.mu.Lock()
 	b.reports = append(b.reports, p)

@@ -100,7 +100,8 @@ func TestDeltasMergeAsIfEachHadBeenWritten(t *testing.T) {
 func TestABatchIsBoundedInSizeAndLeavesTheRestForTheNext(t *testing.T) {
 	b := newBatch(store.OpenMemory(), telemetry.Discard())
 	for range 3 {
-		b.reports = append(b.reports, &pendingReport{report: &checkedReport{size: maxBatchBytes / 2}, done: make(chan error, 1)})
+		b.reports = append(b.reports, &pendingReport{report: &checkedReport{size: maxBatchBytes / 2},
+			done: make(chan error, 1)})
 	}
 	if l := b.pick(); len(l.reports) != 2 || b.empty() {
 		t.Fatalf("picked %d", len(l.reports))

@@ -1,5 +1,5 @@
-// Package dispatch carries desired state to the spokes and their word back. It knows bytes, digests and rows; it renders
-// nothing and signs nothing.
+// Package dispatch carries desired state to the spokes and their word back. It knows bytes, digests and rows; it
+// renders nothing and signs nothing.
 //
 // The way of a change:
 //

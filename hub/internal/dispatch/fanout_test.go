@@ -71,7 +71,8 @@ func (r *rig) fanOut(calls []*call, sequence uint64) {
 	}
 	r.update(func(tx *store.Tx) error {
 		for i := range calls {
-			row := store.Desired{Bundle: bundle.ID{Epoch: 1, Sequence: sequence}, Envelope: make([]byte, 1024), ChangedAt: time.Now()}
+			row := store.Desired{Bundle: bundle.ID{Epoch: 1, Sequence: sequence}, Envelope: make([]byte, 1024),
+				ChangedAt: time.Now()}
 			row.Bundle.Digest[0] = 1
 			if err := store.Desireds.Put(tx, fmt.Sprintf("c%04d", i), row); err != nil {
 				return err
@@ -156,7 +157,8 @@ func (r *raw) broadcast(calls []*call) {
 	r.mu.Lock()
 	for _, down := range r.down {
 		id := bundle.ID{Epoch: 1, Sequence: 1}
-		down <- &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: writeID(id), Envelope: make([]byte, 1024)}}}
+		down <- &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: writeID(id),
+			Envelope: make([]byte, 1024)}}}
 	}
 	r.mu.Unlock()
 	for range calls {

@@ -76,8 +76,8 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 	return wanted, nil
 }
 
-// authorise returns the cluster's desired row when it reaches everything that is wanted. A digest of another cluster and
-// one that does not exist get the same answer.
+// authorise returns the cluster's desired row when it reaches everything that is wanted. A digest of another cluster
+// and one that does not exist get the same answer.
 func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired store.Desired, err error) {
 	cluster := caller.cluster
 	err = s.store.View(func(tx *store.Tx) error {

@@ -28,7 +28,8 @@ func (r *rig) fetch(client spokev1.SpokeServiceClient, wanted ...manifest.Digest
 	return blobs
 }
 
-func (r *rig) tryFetch(client spokev1.SpokeServiceClient, wanted ...manifest.Digest) (map[manifest.Digest][]byte, error) {
+func (r *rig) tryFetch(client spokev1.SpokeServiceClient, wanted ...manifest.Digest) (map[manifest.Digest][]byte,
+	error) {
 	r.t.Helper()
 	request := &spokev1.FetchRequest{}
 	for _, d := range wanted {
@@ -157,7 +158,8 @@ func TestReachIsCachedWithinItsBound(t *testing.T) {
 	c.max = 10
 	digest := func(n byte) manifest.Digest { return manifest.DigestOf([]byte{n}) }
 	for n := range byte(20) {
-		c.keep(&reachable{application: digest(n), digests: map[manifest.Digest]struct{}{digest(n + 100): {}, digest(n + 200): {}}})
+		c.keep(&reachable{application: digest(n), digests: map[manifest.Digest]struct{}{digest(n + 100): {},
+			digest(n + 200): {}}})
 	}
 	if c.size > c.max || len(c.entries) != c.recent.Len() || c.recent.Len() != 3 {
 		t.Fatalf("%d digests in %d entries", c.size, c.recent.Len())

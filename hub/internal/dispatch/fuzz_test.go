@@ -61,19 +61,23 @@ func helloOf(h *spokev1.Hello) *spokev1.SessionRequest {
 }
 
 func ackOf(id bundle.ID, stage spokev1.AckStage, reason string) *spokev1.SessionRequest {
-	return &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Bundle: writeID(id), Stage: stage, Reason: reason}}}
+	return &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Bundle: writeID(id),
+		Stage: stage, Reason: reason}}}
 }
 
-// FuzzSession is a session of cluster a from its first byte to what is in the store: nothing is said of another cluster,
-// every text is bounded and fit for a terminal, and the error is one of a spoke that must not say this again.
+// FuzzSession is a session of cluster a from its first byte to what is in the store: nothing is said of another
+// cluster, every text is bounded and fit for a terminal, and the error is one of a spoke that must not say this again.
 func FuzzSession(f *testing.F) {
 	desired := id(5)
 	beat := &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}
 	plain := helloOf(&spokev1.Hello{Protocol: 1})
-	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: "v1", Verified: writeID(desired), Stage: 3, Instance: "x"}), beat))
+	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: "v1", Verified: writeID(desired), Stage: 3,
+		Instance: "x"}), beat))
 	f.Add(pack(plain, ackOf(desired, 1, ""), ackOf(desired, 2, ""), ackOf(desired, 3, "")))
-	f.Add(pack(plain, ackOf(desired, 4, "no\x1b[31m "+strings.Repeat("ä", maxReason)), ackOf(id(4), 4, ""), ackOf(id(9), 2, "")))
-	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: strings.Repeat("\x1b", 1000), Verified: writeID(id(9)), Stage: 77}), plain))
+	f.Add(pack(plain, ackOf(desired, 4, "no\x1b[31m "+strings.Repeat("ä", maxReason)), ackOf(id(4), 4, ""),
+		ackOf(id(9), 2, "")))
+	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: strings.Repeat("\x1b", 1000), Verified: writeID(id(9)),
+		Stage: 77}), plain))
 	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Verified: &spokev1.BundleId{Sequence: 5, Digest: []byte{1}}})))
 	f.Add(pack(&spokev1.SessionRequest{}, plain))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -123,7 +127,8 @@ func (s *Server) converse(stream *sink, messages []*spokev1.SessionRequest) erro
 func checkStored(t *testing.T, s *store.Store) {
 	t.Helper()
 	short := func(text string, limit int) {
-		if len(text) > limit || strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+		if len(text) > limit || strings.ContainsFunc(text,
+			func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
 			t.Errorf("text of %d bytes: %q", len(text), text)
 		}
 	}

@@ -77,8 +77,8 @@ func madeUp(sequence uint64, n int) bundle.ID {
 	return bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf(fmt.Append(nil, n))}
 }
 
-// TestHostileAcks sends more acks than a session may send at once, of every kind that a spoke can make up, and then a true
-// one, which must count.
+// TestHostileAcks sends more acks than a session may send at once, of every kind that a spoke can make up, and then a
+// true one, which must count.
 func TestHostileAcks(t *testing.T) {
 	const n = 3 * messages / 2 // the pace makes this some seconds
 	for name, tt := range map[string]struct {
@@ -86,10 +86,14 @@ func TestHostileAcks(t *testing.T) {
 		stage  spokev1.AckStage
 		lines  int
 	}{
-		"rejections_of_the_newest_number": {func(d bundle.ID, n int) bundle.ID { return madeUp(d.Sequence, n) }, spokev1.AckStage_ACK_STAGE_REJECTED, warningBurst},
-		"rejections_of_older_bundles":     {func(_ bundle.ID, n int) bundle.ID { return madeUp(1, n) }, spokev1.AckStage_ACK_STAGE_REJECTED, warningBurst},
-		"acks_of_later_bundles":           {func(_ bundle.ID, n int) bundle.ID { return madeUp(1e6, n) }, spokev1.AckStage_ACK_STAGE_APPLIED, warningBurst},
-		"the_same_rejection":              {func(d bundle.ID, _ int) bundle.ID { return d }, spokev1.AckStage_ACK_STAGE_REJECTED, 1},
+		"rejections_of_the_newest_number": {func(d bundle.ID, n int) bundle.ID { return madeUp(d.Sequence, n) },
+			spokev1.AckStage_ACK_STAGE_REJECTED, warningBurst},
+		"rejections_of_older_bundles": {func(_ bundle.ID, n int) bundle.ID { return madeUp(1, n) },
+			spokev1.AckStage_ACK_STAGE_REJECTED, warningBurst},
+		"acks_of_later_bundles": {func(_ bundle.ID, n int) bundle.ID { return madeUp(1e6, n) },
+			spokev1.AckStage_ACK_STAGE_APPLIED, warningBurst},
+		"the_same_rejection": {func(d bundle.ID, _ int) bundle.ID { return d },
+			spokev1.AckStage_ACK_STAGE_REJECTED, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -104,7 +108,10 @@ func TestHostileAcks(t *testing.T) {
 					c.ack(tt.bundle(row.Bundle, i), tt.stage, strings.Repeat("x", 4096))
 				}
 				c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
-				r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle && s.Rejected == "" })
+				r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool {
+					return s.Acks[stageHealthy] == row.Bundle &&
+						s.Rejected == ""
+				})
 				if took, least := time.Since(began), (n-messages)*time.Second/messageRate*9/10; took < least {
 					t.Errorf("%d messages were read in %s, want %s", n, took, least)
 				}
@@ -130,7 +137,10 @@ func TestHostileRejections(t *testing.T) {
 		row := r.desire("a", n+1)
 		c.offer()
 		c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_REJECTED, "no")
-		r.awaitSpoke("a", "the newest rejection", func(s store.Spoke) bool { return strings.Contains(s.Rejected, showID(row.Bundle)) })
+		r.awaitSpoke("a", "the newest rejection", func(s store.Spoke) bool {
+			return strings.Contains(s.Rejected,
+				showID(row.Bundle))
+		})
 	}
 	if n, logged := r.eventsOf("a"), lines.Load(); n != warningBurst || logged != warningBurst {
 		t.Errorf("%d events and %d lines, want %d", n, logged, warningBurst)
@@ -227,7 +237,8 @@ func TestHostileReports(t *testing.T) {
 		client := r.dial(identity.Cluster, "a")
 		_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("made-up-0", "short")}})
 		must(t, err)
-		_, err = client.Report(t.Context(), &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("app", "")}})
+		_, err = client.Report(t.Context(), &spokev1.ReportRequest{Full: true,
+			Applications: []*spokev1.ApplicationReport{report("app", "")}})
 		must(t, err)
 	})
 	t.Run("bytes_per_second", func(t *testing.T) {
@@ -294,7 +305,8 @@ func TestWarningQuotas(t *testing.T) {
 	}{
 		{"a", reasonRevoked, 0, true}, {"a", reasonRevoked, 1, false}, {"b", reasonRevoked, 1, true},
 		{"a", reasonRejected, 2, true},
-		{"a", reasonRevoked, revokedInterval - 1, false}, {"a", reasonRevoked, revokedInterval, true}, {"a", reasonRevoked, revokedInterval + 1, false},
+		{"a", reasonRevoked, revokedInterval - 1, false}, {"a", reasonRevoked, revokedInterval, true}, {"a", reasonRevoked,
+			revokedInterval + 1, false},
 	} {
 		if due := q.warn(step.cluster, step.reason, now.Add(step.after)); due != step.due {
 			t.Errorf("%d: %s of %s after %s: %v", i, step.reason, step.cluster, step.after, due)

@@ -14,13 +14,14 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// A small change travels inside of its offer, so that a spoke has it after one message. What a spoke lacks is what its new
-// bundle reaches and the one that it verified last does not. It is all enclosed, or nothing is: a spoke that must fetch
-// anyway fetches everything.
+// A small change travels inside of its offer, so that a spoke has it after one message. What a spoke lacks is what its
+// new bundle reaches and the one that it verified last does not. It is all enclosed, or nothing is: a spoke that must
+// fetch anyway fetches everything.
 const (
-	maxBlobsInline  = 16 << 10 // bytes that the blobs add to the message; with an envelope it stays under maxSessionMessage
-	maxChangeInline = 64       // Applications that came, and that went
-	maxChanges      = 256      // remembered, at most 4 MiB
+	// bytes that the blobs add to the message; with an envelope it stays under maxSessionMessage
+	maxBlobsInline  = 16 << 10
+	maxChangeInline = 64  // Applications that came, and that went
+	maxChanges      = 256 // remembered, at most 4 MiB
 )
 
 // changes remembers what each change of Applications brings, by the digests of those that went and came: equal clusters
@@ -48,8 +49,8 @@ func (s *Server) enclose(tx *store.Tx, x *session, o *offer) {
 	o.message.GetOffer().Blobs = blobs
 }
 
-// between returns the blobs that a bundle of these Applications reaches and one of those before does not; none when they
-// are too many. The blobs are shared; nobody writes to them.
+// between returns the blobs that a bundle of these Applications reaches and one of those before does not; none when
+// they are too many. The blobs are shared; nobody writes to them.
 func (c *changes) between(tx *store.Tx, before, now []manifest.Digest) ([]*spokev1.Blob, error) {
 	went, came := without(before, now), without(now, before)
 	if len(came) == 0 || len(came) > maxChangeInline || len(went) > maxChangeInline {

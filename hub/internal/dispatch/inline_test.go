@@ -95,7 +95,8 @@ func TestAChangeIsMeasuredByWhatTheSpokeAcknowledged(t *testing.T) {
 }
 
 func TestWhatAHelloVerifiedIsKnown(t *testing.T) {
-	for name, stale := range map[string]bool{"the newest": false, "an older bundle, of which the hub knows nothing": true} {
+	for name, stale := range map[string]bool{"the newest": false,
+		"an older bundle, of which the hub knows nothing": true} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.cluster("a", false)

@@ -57,8 +57,8 @@ func (m *mailbox) lost(id bundle.ID) {
 	}
 }
 
-// holds says that the spoke verified id, with all that it reaches. What it holds is not sent again, so only the names of
-// it stay.
+// holds says that the spoke verified id, with all that it reaches. What it holds is not sent again, so only the names
+// of it stay.
 func (m *mailbox) holds(id bundle.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,7 +75,8 @@ func (m *mailbox) holds(id bundle.ID) {
 	}
 }
 
-// known returns what the spoke holds when o is to be sent to it; nil when it needs nothing, or nobody knows what it holds.
+// known returns what the spoke holds when o is to be sent to it; nil when it needs nothing, or nobody knows what it
+// holds.
 func (m *mailbox) known(o *offer) *offer {
 	m.mu.Lock()
 	defer m.mu.Unlock()

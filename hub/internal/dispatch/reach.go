@@ -35,7 +35,8 @@ func newReach() *reach {
 }
 
 // allows returns the first digest that the bundle does not reach; ok when it reaches all of them.
-func (r *reach) allows(tx *store.Tx, desired store.Desired, wanted []manifest.Digest) (missing manifest.Digest, ok bool, err error) {
+func (r *reach) allows(tx *store.Tx, desired store.Desired, wanted []manifest.Digest) (missing manifest.Digest, ok bool,
+	err error) {
 	left := make(map[manifest.Digest]struct{}, len(wanted))
 	for _, d := range wanted {
 		left[d] = struct{}{}

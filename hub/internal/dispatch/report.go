@@ -259,9 +259,11 @@ func (c *checkedReport) room(tx *store.Tx, cluster string) error {
 	case err != nil:
 		return err
 	case rows > maxApplications:
-		return status.Errorf(codes.ResourceExhausted, "%d applications: at most %d; send a full report", rows, maxApplications)
+		return status.Errorf(codes.ResourceExhausted, "%d applications: at most %d; send a full report", rows,
+			maxApplications)
 	case size > maxReported:
-		return status.Errorf(codes.ResourceExhausted, "reports of %d bytes: at most %d; send shorter inventories", size, maxReported)
+		return status.Errorf(codes.ResourceExhausted, "reports of %d bytes: at most %d; send shorter inventories", size,
+			maxReported)
 	}
 	return nil
 }

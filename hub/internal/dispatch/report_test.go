@@ -22,7 +22,8 @@ import (
 )
 
 func report(name, message string) *spokev1.ApplicationReport {
-	return &spokev1.ApplicationReport{Kind: "Kustomization", Namespace: "flux-system", Name: name, Ready: "True", Message: message}
+	return &spokev1.ApplicationReport{Kind: "Kustomization", Namespace: "flux-system", Name: name, Ready: "True",
+		Message: message}
 }
 
 // reports are the stored messages by key.
@@ -55,8 +56,10 @@ func TestAnsweredReportIsStored(t *testing.T) {
 		}
 	}
 	send(b, &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("app", "of b")}})
-	send(a, &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("one", "1"), report("two", "2"), report("three", "3")}})
-	send(a, &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("two", "2b")}, Removed: []string{"Kustomization/flux-system/three"}})
+	send(a, &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("one", "1"),
+		report("two", "2"), report("three", "3")}})
+	send(a, &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("two", "2b")},
+		Removed: []string{"Kustomization/flux-system/three"}})
 	want := map[string]string{
 		"a/Kustomization/flux-system/one": "1", "a/Kustomization/flux-system/two": "2b", "b/Kustomization/flux-system/app": "of b",
 	}
@@ -88,7 +91,8 @@ func TestRepeatedReportWritesNothing(t *testing.T) {
 
 func TestReportOfADeletedClusterBringsNothingBack(t *testing.T) {
 	r := newRig(t)
-	c, err := checkReport("gone", &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one", "1")}}, time.Now())
+	c, err := checkReport("gone", &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one", "1")}},
+		time.Now())
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -103,14 +107,17 @@ func TestEventsAreAboutTheCallersOwnObjects(t *testing.T) {
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
 	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Events: []*spokev1.Event{
-		{Kind: "Kustomization", Namespace: "flux-system", Name: "app", Type: "Warning", Reason: "Drift", Message: "put back", Time: timestamppb.Now()},
+		{Kind: "Kustomization", Namespace: "flux-system", Name: "app", Type: "Warning", Reason: "Drift", Message: "put back",
+			Time: timestamppb.Now()},
 		{Kind: "Cluster", Name: "b", Reason: "Cheat", Time: &timestamppb.Timestamp{Seconds: 1 << 40}},
 	}})
 	must(t, err)
-	if e := r.awaitEvent("Drift"); e.Object != (api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "app"}) || e.Type != "Warning" {
+	if e := r.awaitEvent("Drift"); e.Object != (api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system",
+		Name: "app"}) || e.Type != "Warning" {
 		t.Fatalf("event is %+v", e)
 	}
-	if e := r.awaitEvent("Cheat"); e.Object != api.ClusterKey("a") || e.Type != "Normal" || time.Since(e.Time) > time.Minute {
+	if e := r.awaitEvent("Cheat"); e.Object != api.ClusterKey("a") || e.Type != "Normal" ||
+		time.Since(e.Time) > time.Minute {
 		t.Fatalf("event is %+v", e)
 	}
 }
@@ -138,8 +145,11 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 		"namespace":       app(func(a *spokev1.ApplicationReport) { a.Namespace = "a\nb" }),
 		"ready":           app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
 		"digest":          app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
-		"objects":         app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, reporting.MaxObjects+1) }),
-		"a nil object":    app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
+		"objects": app(func(a *spokev1.ApplicationReport) {
+			a.Objects = make([]*spokev1.ObjectReport,
+				reporting.MaxObjects+1)
+		}),
+		"a nil object": app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
 		"held objects": app(func(a *spokev1.ApplicationReport) {
 			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*spokev1.ObjectIdentity{{}}, reporting.MaxHeld+1)}
 		}),
@@ -168,7 +178,8 @@ func TestHeldPruneIsKeptCleaned(t *testing.T) {
 	var got spokev1.ApplicationReport
 	must(t, proto.Unmarshal(c.rows["a/Kustomization/flux-system/app"].Value, &got))
 	held := got.HeldPrune
-	if held.GetTotal() != 30 || string(held.GetDigest()) != string(digest[:]) || held.GetObjects()[0].GetName() != "a\ufffd[2J" {
+	if held.GetTotal() != 30 || string(held.GetDigest()) != string(digest[:]) ||
+		held.GetObjects()[0].GetName() != "a\ufffd[2J" {
 		t.Errorf("%v", held)
 	}
 }
@@ -236,7 +247,8 @@ func FuzzCheckReport(f *testing.F) {
 			if err := proto.Unmarshal(row.Value, &a); err != nil {
 				t.Fatal(err)
 			}
-			if len(a.Message) > maxMessage || strings.ContainsFunc(a.Message, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+			if len(a.Message) > maxMessage || strings.ContainsFunc(a.Message,
+				func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
 				t.Fatalf("message %q", a.Message)
 			}
 		}

@@ -152,7 +152,8 @@ func TestASecondRegistrationEndsTheOldSpokesSessionAndTellsOnce(t *testing.T) {
 			wantCode(t, err, codes.PermissionDenied)
 		}
 	}
-	if e := r.awaitEvent("CertificateRevoked"); e.Type != "Warning" || e.Object != api.ClusterKey("a") || !strings.Contains(e.Message, "127.0.0.1") {
+	if e := r.awaitEvent("CertificateRevoked"); e.Type != "Warning" || e.Object != api.ClusterKey("a") ||
+		!strings.Contains(e.Message, "127.0.0.1") {
 		t.Errorf("event is %v", e)
 	}
 	r.written()

@@ -44,8 +44,10 @@ func newRig(t testing.TB) *rig {
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	must(t, err)
 	r := &rig{t: t, store: onDisk(t), authority: authority, metrics: prometheus.NewRegistry()}
-	r.server = New(Config{Store: r.store, TrustDomain: authority.TrustDomain(), Log: telemetry.Discard(), Metrics: r.metrics})
-	r.grpc = grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))), grpc.MaxRecvMsgSize(1<<20))
+	r.server = New(Config{Store: r.store, TrustDomain: authority.TrustDomain(), Log: telemetry.Discard(),
+		Metrics: r.metrics})
+	r.grpc = grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))),
+		grpc.MaxRecvMsgSize(1<<20))
 	spokev1.RegisterSpokeServiceServer(r.grpc, r.server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -79,7 +81,8 @@ func (r *rig) credential(role, name string) *identity.Credential {
 	r.t.Helper()
 	key, err := identity.NewKey()
 	must(r.t, err)
-	chain, err := r.authority.Issue(key.Public(), identity.ID{TrustDomain: r.authority.TrustDomain(), Role: role, Name: name}, time.Hour, nil, nil)
+	chain, err := r.authority.Issue(key.Public(),
+		identity.ID{TrustDomain: r.authority.TrustDomain(), Role: role, Name: name}, time.Hour, nil, nil)
 	must(r.t, err)
 	c := &identity.Credential{}
 	c.Set(tls.Certificate{Certificate: chain, PrivateKey: key}, []*x509.Certificate{r.authority.Certificate()})
@@ -149,7 +152,8 @@ func (r *rig) application(name string, objects ...string) bundle.Entry {
 			if err != nil {
 				return err
 			}
-			id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: fmt.Sprintf("%s-%d", name, i)}
+			id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
+				Name: fmt.Sprintf("%s-%d", name, i)}
 			a.Objects = append(a.Objects, bundle.ObjectReference{ObjectIdentity: id, Digest: d})
 		}
 		data, err := a.Encode()

@@ -83,7 +83,8 @@ func checkHello(m *spokev1.SessionRequest) (*spokev1.Hello, error) {
 		return nil, invalid("a message of a session has at most %d bytes", maxSessionMessage)
 	case hello.Protocol > version.Protocol || int64(hello.Protocol) < oldestProtocol:
 		return nil, status.Errorf(codes.FailedPrecondition,
-			"spoke speaks protocol %d, this hub %d to %d: bring them to the same version", hello.Protocol, oldestProtocol, version.Protocol)
+			"spoke speaks protocol %d, this hub %d to %d: bring them to the same "+
+				"version", hello.Protocol, oldestProtocol, version.Protocol)
 	}
 	return hello, nil
 }
@@ -122,12 +123,14 @@ func (s *Server) takeOver(x *session) {
 	}
 	s.log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
 	s.batch.event(warning(x.cluster, reasonDuplicate,
-		"sessions replaced one another %d times within %s, last from %s and %s: a second agent may be using the identity of this cluster; if so, block the cluster and register it anew",
+		"sessions replaced one another %d times within %s, last from %s and %s: a second agent may be using the identity "+
+			"of this cluster; if so, block the cluster and register it anew",
 		cloneTakeovers, cloneWindow, old.address, x.address))
 }
 
 // greet reads the cluster's rows, sends Welcome, and puts what the spoke lacks into the mailbox.
-func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, hello *spokev1.Hello, verified bundle.ID) error {
+func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, hello *spokev1.Hello,
+	verified bundle.ID) error {
 	var desired *offer
 	var spoke store.Spoke
 	err := s.store.View(func(tx *store.Tx) (err error) {
@@ -172,10 +175,13 @@ func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 		x.observed = desired.changedAt
 		s.batch.reject(x.cluster, "") // whatever was wrong is not any more
 	case verified.Newer(desired.id):
-		s.reject(x, verified, reasonBehind, "the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+
-			": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until the hub signs a newer one")
+		s.reject(x, verified, reasonBehind, "the spoke verified bundle "+showID(verified)+", but this hub's newest is "+
+			""+showID(desired.id)+
+			": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until "+
+			"the hub signs a newer one")
 	case !desired.id.Newer(verified):
-		s.reject(x, verified, reasonFork, "the spoke verified bundle "+showID(verified)+", but this hub signed "+showID(desired.id)+
+		s.reject(x, verified, reasonFork, "the spoke verified bundle "+showID(verified)+", but this hub signed "+
+			""+showID(desired.id)+
 			" under the same number: two hubs sign for this cluster")
 	}
 }
@@ -191,7 +197,8 @@ func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
 	if !s.quotas.warn(x.cluster, reason, time.Now()) {
 		return
 	}
-	s.log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence), telemetry.Reason(reason))
+	s.log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence),
+		telemetry.Reason(reason))
 	s.batch.event(warning(x.cluster, reason, "%s", message))
 }
 

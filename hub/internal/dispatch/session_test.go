@@ -80,14 +80,18 @@ func TestUnchangedReconnectIsOnlyWelcomed(t *testing.T) {
 	if err != nil || m.GetWelcome() == nil || proto.Size(m) > 512 {
 		t.Fatalf("got %v, %v", m, err)
 	}
-	r.awaitSpoke("a", "acks taken from hello", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle && s.Rejected == "" })
+	r.awaitSpoke("a", "acks taken from hello", func(s store.Spoke) bool {
+		return s.Acks[stageHealthy] == row.Bundle &&
+			s.Rejected == ""
+	})
 	next := r.desire("a", 8, r.application("app", `{"x":2}`)) // the first offer is this, not 7
 	if o := c.offer(); !proto.Equal(o.Bundle, writeID(next.Bundle)) {
 		t.Fatalf("got %v", o)
 	}
 }
 
-// A spoke that lost its disk says what it verified last, and no stage: it is sent that bundle again, and none before it.
+// A spoke that lost its disk says what it verified last, and no stage: it is sent that bundle again, and none before
+// it.
 func TestLostDisk(t *testing.T) {
 	for name, tt := range map[string]struct {
 		seen  uint64
@@ -105,7 +109,8 @@ func TestLostDisk(t *testing.T) {
 			if m, err := c.Recv(); err != nil || m.GetWelcome() == nil {
 				t.Fatalf("got %v, %v", m, err)
 			}
-			r.awaitSpoke("a", "what the publisher signs beyond", func(s store.Spoke) bool { return s.Acks[stageReceived] == seen })
+			r.awaitSpoke("a", "what the publisher signs beyond",
+				func(s store.Spoke) bool { return s.Acks[stageReceived] == seen })
 			if tt.offer > 7 {
 				r.desire("a", tt.offer, r.application("app", `{"x":2}`))
 			}
@@ -243,7 +248,8 @@ func TestNewerSessionTakesOver(t *testing.T) {
 	r.awaitSpoke("a", "still connected", func(s store.Spoke) bool { return s.Connected })
 }
 
-// TestDuplicateSpoke has sessions of one cluster replace one another. Two agents raise an alarm, one that reconnects does not.
+// TestDuplicateSpoke has sessions of one cluster replace one another. Two agents raise an alarm, one that reconnects
+// does not.
 func TestDuplicateSpoke(t *testing.T) {
 	for name, tt := range map[string]struct {
 		one, two string // instances
@@ -298,9 +304,11 @@ func TestClaims(t *testing.T) {
 	labels := protowire.AppendString(protowire.AppendTag(nil, 99, protowire.BytesType), "labels: {env: prod}")
 	var all []*spokev1.ApplicationReport
 	for _, key := range []api.Key{
-		{Kind: "Cluster", Name: "a"}, {Kind: "Cluster", Name: "b"}, {Kind: "Fleet", Name: "all"}, {Kind: "Kustomization", Namespace: "flux-system", Name: "root"},
+		{Kind: "Cluster", Name: "a"}, {Kind: "Cluster", Name: "b"}, {Kind: "Fleet", Name: "all"}, {Kind: "Kustomization",
+			Namespace: "flux-system", Name: "root"},
 	} {
-		a := &spokev1.ApplicationReport{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, Message: "labels: {env: prod}"}
+		a := &spokev1.ApplicationReport{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name,
+			Message: "labels: {env: prod}"}
 		a.ProtoReflect().SetUnknown(labels)
 		all = append(all, a)
 	}
@@ -378,11 +386,14 @@ func TestFirstMessageMustBeAHelloThisHubUnderstands(t *testing.T) {
 		first *spokev1.SessionRequest
 		want  codes.Code
 	}{
-		"nothing":        {&spokev1.SessionRequest{}, codes.InvalidArgument},
-		"heartbeat":      {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}, codes.InvalidArgument},
-		"no protocol":    {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{}}}, codes.FailedPrecondition},
+		"nothing": {&spokev1.SessionRequest{}, codes.InvalidArgument},
+		"heartbeat": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}},
+			codes.InvalidArgument},
+		"no protocol": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{}}},
+			codes.FailedPrecondition},
 		"later protocol": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1 << 30}}}, codes.FailedPrecondition},
-		"too long":       {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1, Version: big}}}, codes.InvalidArgument},
+		"too long": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1,
+			Version: big}}}, codes.InvalidArgument},
 		"short digest": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{
 			Hello: &spokev1.Hello{Protocol: 1, Verified: &spokev1.BundleId{Sequence: 1, Digest: []byte{1}}},
 		}}, codes.InvalidArgument},
@@ -405,8 +416,10 @@ func TestMessagesAfterHelloAreChecked(t *testing.T) {
 		"a second hello": hello,
 		"nothing":        {},
 		"unknown stage":  {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 77}}},
-		"short digest":   {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 1, Bundle: &spokev1.BundleId{Digest: []byte{1}}}}},
-		"too long":       {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 4, Reason: strings.Repeat("x", maxSessionMessage)}}},
+		"short digest": {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 1,
+			Bundle: &spokev1.BundleId{Digest: []byte{1}}}}},
+		"too long": {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 4,
+			Reason: strings.Repeat("x", maxSessionMessage)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

@@ -139,7 +139,8 @@ func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 	return o, nil
 }
 
-// applicationsOf returns the digests of the Applications of a bundle; nil when it cannot be read, which the spoke will say.
+// applicationsOf returns the digests of the Applications of a bundle; nil when it cannot be read, which the spoke will
+// say.
 func applicationsOf(envelope []byte) []manifest.Digest {
 	b, err := readBundle(envelope)
 	if err != nil {

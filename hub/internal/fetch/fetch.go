@@ -107,8 +107,8 @@ func (l *Loop) Recover(ctx context.Context) error {
 	return nil
 }
 
-// Run fetches until ctx ends, and then waits for the fetches under way to end, too. It returns the error of the store, if
-// that is what ended it.
+// Run fetches until ctx ends, and then waits for the fetches under way to end, too. It returns the error of the store,
+// if that is what ended it.
 func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.drain()
@@ -168,8 +168,8 @@ func (l *Loop) start(ctx context.Context) {
 	}
 }
 
-// mustWait reports whether a source has to wait for a worker. Unproven sources, whose server may be slow, do not get all
-// workers: the other sources need not wait for them.
+// mustWait reports whether a source has to wait for a worker. Unproven sources, whose server may be slow, do not get
+// all workers: the other sources need not wait for them.
 func (l *Loop) mustWait(s *scheduled) bool {
 	return l.running == Workers || s.unproven() && l.trying == unproven
 }

@@ -69,7 +69,8 @@ func (r *remote) Fetch(ctx context.Context, req git.Request, last *source.Artifa
 	case last != nil && last.Revision == revision:
 		return *last, nil
 	}
-	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(revision)), Dir: "/a/" + revision, FetchedAt: time.Now().UTC()}, nil
+	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(revision)), Dir: "/a/" + revision,
+		FetchedAt: time.Now().UTC()}, nil
 }
 
 func (r *remote) Usable(_ context.Context, a source.Artifact) bool { return !r.damaged[a.Dir] }
@@ -271,7 +272,8 @@ func TestANewSourceIsFetchedAtOnceAndThenAtItsInterval(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		h.wantFetches(1, "at once")
-		if o := h.outcome(key("", "fleet")); o.Ready != "True" || o.Reason != "GitOperationSucceeded" || o.Revision != "one" || o.ObservedGeneration != 1 {
+		if o := h.outcome(key("", "fleet")); o.Ready != "True" || o.Reason != "GitOperationSucceeded" ||
+			o.Revision != "one" || o.ObservedGeneration != 1 {
 			t.Errorf("outcome %+v", o)
 		}
 		if rows := h.sources(); len(rows) != 1 || rows[0].Artifact == nil || rows[0].Artifact.Dir != "/a/one" {
@@ -365,7 +367,8 @@ func TestAFailureKeepsTheArtifactAndIsTriedAgainEverLater(t *testing.T) {
 		h.remote.set(url, "", fmt.Errorf("%w: no answer", git.ErrUnreachable))
 		h.pass(time.Minute)
 		o := h.outcome(k)
-		if o.Ready != "False" || o.Reason != "GitOperationFailed" || !strings.Contains(o.Message, "no answer") || o.Revision != "one" || !o.Since.After(since) {
+		if o.Ready != "False" || o.Reason != "GitOperationFailed" || !strings.Contains(o.Message, "no answer") ||
+			o.Revision != "one" || !o.Since.After(since) {
 			t.Errorf("outcome %+v", o)
 		}
 		if rows := h.sources(); rows[0].Artifact == nil || rows[0].Error == "" {
@@ -408,7 +411,8 @@ func TestASecretsChangeFetchesItsSourcesAtOnce(t *testing.T) {
 		}
 		h.wantFetches(0, "without the Secret")
 		h.putSecret("flux-system/git", map[string][]byte{"username": []byte("u")})
-		if o := h.outcome(k); o.Reason != "AuthenticationFailed" || !strings.Contains(o.Message, "username without password") {
+		if o := h.outcome(k); o.Reason != "AuthenticationFailed" ||
+			!strings.Contains(o.Message, "username without password") {
 			t.Errorf("with a wrong Secret: %+v", o)
 		}
 		h.putSecret("flux-system/git", map[string][]byte{"username": []byte("u"), "password": []byte("p")})
@@ -467,7 +471,8 @@ func TestWhatIsDeletedLeavesNothingBehind(t *testing.T) {
 			h.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, k.Path()) })
 		}
 		remove(key("a", "fleet"))
-		if rows := h.sources(); len(rows) != 1 || h.outcome(key("a", "fleet")).Ready != "" || h.outcome(key("b", "fleet")).Ready != "True" {
+		if rows := h.sources(); len(rows) != 1 || h.outcome(key("a", "fleet")).Ready != "" ||
+			h.outcome(key("b", "fleet")).Ready != "True" {
 			t.Errorf("after the first: %+v", rows)
 		}
 		remove(key("b", "fleet"))
@@ -530,7 +535,8 @@ func TestFourFetchesRunAtATime(t *testing.T) {
 		h.update(func(tx *store.Tx) error {
 			var errs []error
 			for i := range 20 {
-				errs = append(errs, put(tx, key("", fmt.Sprint("s", i)), from(fmt.Sprintf("https://example.com/%d.git", i)), every("1h")))
+				errs = append(errs, put(tx, key("", fmt.Sprint("s", i)), from(fmt.Sprintf("https://example.com/%d.git", i)),
+					every("1h")))
 			}
 			return errors.Join(errs...)
 		})

@@ -37,7 +37,8 @@ func startReal(t testing.TB, o gittest.Options) (*real, *gittest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fetcher := git.New(git.Config{Dir: t.TempDir(), Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
+	fetcher := git.New(git.Config{Dir: t.TempDir(),
+		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	loop := fetch.New(fetch.Config{Store: rows, Fetcher: fetcher, Log: telemetry.Discard()})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)

@@ -60,7 +60,8 @@ func newScheduled(key string, g *sourcev1.GitRepository, bound bool) *scheduled 
 	s := &scheduled{key: key, members: map[string]*member{}, secret: secret{bound: bound}}
 	s.request = git.Request{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
 	if ref := g.Spec.Reference; ref != nil {
-		s.request.Ref = git.Reference{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Commit: ref.Commit, Name: ref.Name}
+		s.request.Ref = git.Reference{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Commit: ref.Commit,
+			Name: ref.Name}
 	}
 	if g.Spec.SecretRef != nil {
 		s.secret.namespace, s.secret.name = g.Namespace, g.Spec.SecretRef.Name

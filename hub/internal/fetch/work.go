@@ -40,7 +40,8 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 }
 
 // fetch finds the credentials and fetches.
-func (l *Loop) fetch(ctx context.Context, req git.Request, secret secret, last *source.Artifact) (source.Artifact, error) {
+func (l *Loop) fetch(ctx context.Context, req git.Request, secret secret, last *source.Artifact) (source.Artifact,
+	error) {
 	if secret.name != "" {
 		var err error
 		if req.Auth, err = l.credentials(req.URL, secret); err != nil {

@@ -20,8 +20,9 @@ type scope struct {
 	fleets     map[string]error           // those that select the cluster, and what is wrong with their roots
 	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
 	renders    map[string]bool            // rows of store.Renders in use
-	refused    map[api.Key]bool           // hub objects that were refused, or whose removal is held: they keep an earlier version
-	incomplete bool                       // there may be objects that the walk does not know of
+	// hub objects that were refused, or whose removal is held: they keep an earlier version
+	refused    map[api.Key]bool
+	incomplete bool // there may be objects that the walk does not know of
 }
 
 // load reads the first state; every graph has to be walked.
@@ -60,7 +61,8 @@ func (p *Planner) load() error {
 // take puts a row into the hub, and says so when it cannot be read.
 func (p *Planner) take(r store.Resource) {
 	if err := p.hub.put(r); err != nil {
-		p.log.Error("an object of the store cannot be read and is passed over: apply it again", "object", r.Key.String(), "err", err)
+		p.log.Error("an object of the store cannot be read and is passed over: apply it again", "object", r.Key.String(),
+			"err", err)
 	}
 }
 
@@ -176,7 +178,8 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 		p.hub.remove(now.Key)
 	}
 	p.concern(now.Key)
-	if now.Key.Kind == sourcev1.GitRepositoryKind && (!bytes.Equal(before.Object, now.Object) || before.Bound() != now.Bound()) {
+	if now.Key.Kind == sourcev1.GitRepositoryKind &&
+		(!bytes.Equal(before.Object, now.Object) || before.Bound() != now.Bound()) {
 		for name, s := range p.scopes {
 			if s.hubSources[now.Key.Namespace+"/"+now.Key.Name] {
 				p.dirty[name] = true

@@ -183,8 +183,9 @@ func (c *writer) rendered(w *walked) error {
 }
 
 // remove deletes all that was planned for a cluster that is no more, and what its spoke said of it. The identity of the
-// spoke stays: dispatch lets in nobody whose Cluster is not there, and a Cluster that left Git by mistake and comes back
-// must not cost a visit to the cluster. An operator who deletes a Cluster by hand ends the identity too (package admin).
+// spoke stays: dispatch lets in nobody whose Cluster is not there, and a Cluster that left Git by mistake and comes
+// back must not cost a visit to the cluster. An operator who deletes a Cluster by hand ends the identity too (package
+// admin).
 func (c *writer) remove(w *walked) error {
 	prefix := w.cluster + "/"
 	err := errors.Join(
@@ -214,7 +215,8 @@ func (c *writer) resources(w *walked) error {
 		}
 	}
 	for key, old := range w.rows {
-		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.bundleTooLarge != nil { // the last plan stays, and what it was made of
+		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.bundleTooLarge != nil {
+			// the last plan stays, and what it was made of
 			continue
 		}
 		w.written[key] = nil

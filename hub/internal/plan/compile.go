@@ -68,8 +68,9 @@ func isTooLarge(err error) bool {
 	return errors.As(err, &large)
 }
 
-// compile turns the Applications of a walk into the entries of a plan, sorted by owner. The hub's own graph has none. It
-// reports whether there are Applications that cannot be sent: then the graph has to be walked again, with these held.
+// compile turns the Applications of a walk into the entries of a plan, sorted by owner. The hub's own graph has none.
+// It reports whether there are Applications that cannot be sent: then the graph has to be walked again, with these
+// held.
 func (w *walked) compile(apps *compiler) (again bool) {
 	w.entries = nil
 	if w.cluster == "" {
@@ -140,14 +141,16 @@ func healthChecks(ks *kustomizev1.Kustomization, r *graph.Rendered) []bundle.Obj
 	if ks.Spec.Wait {
 		for _, child := range r.Children {
 			if k := child.Key; k.Kind == api.KustomizationKind && (k.Namespace != ks.Namespace || k.Name != ks.Name) {
-				checks = append(checks, bundle.ObjectIdentity{Group: api.GroupKustomize, Version: "v1", Kind: k.Kind, Namespace: k.Namespace, Name: k.Name})
+				checks = append(checks, bundle.ObjectIdentity{Group: api.GroupKustomize, Version: "v1", Kind: k.Kind,
+					Namespace: k.Namespace, Name: k.Name})
 			}
 		}
 		return checks
 	}
 	for _, h := range ks.Spec.HealthChecks {
 		gvk := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
-		checks = append(checks, bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: h.Namespace, Name: h.Name})
+		checks = append(checks, bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind,
+			Namespace: h.Namespace, Name: h.Name})
 	}
 	return checks
 }

@@ -26,7 +26,8 @@ func (p *Planner) freeze(w *walked) {
 	w.next.Applications = w.applications()
 }
 
-// isSuspended reports whether a Kustomization is suspended as its row says, itself or with the Fleet that it comes from.
+// isSuspended reports whether a Kustomization is suspended as its row says, itself or with the Fleet that it comes
+// from.
 func (w *walked) isSuspended(key api.Key, h *hub) bool {
 	row := w.rows[key]
 	if row.IsSuspended() {

@@ -17,8 +17,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// history is a story with one cluster, whose root gives two sides that give a changing set of applications each, and a spoke
-// that does what bundles say.
+// history is a story with one cluster, whose root gives two sides that give a changing set of applications each, and a
+// spoke that does what bundles say.
 type history struct {
 	*story
 	revision int
@@ -80,7 +80,8 @@ func (h *history) commit(broken [2]bool, sides [2][]string) {
 	h.revision++
 	dir := fmt.Sprint("rev", h.revision)
 	h.broken = broken
-	files := map[string]string{"root/0.yaml": historyKustomization("side0", "sides/0"), "root/1.yaml": historyKustomization("side1", "sides/1")}
+	files := map[string]string{"root/0.yaml": historyKustomization("side0", "sides/0"),
+		"root/1.yaml": historyKustomization("side1", "sides/1")}
 	for side, apps := range sides {
 		at := fmt.Sprintf("sides/%d/", side)
 		files[at+"README.md"] = "side"
@@ -88,7 +89,8 @@ func (h *history) commit(broken [2]bool, sides [2][]string) {
 		for _, app := range apps {
 			h.given[side][app] = true
 			files[at+app+".yaml"] = historyKustomization(app, "apps/"+app)
-			files["apps/"+app+"/cm.yaml"] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: default}\n", app)
+			files["apps/"+app+"/cm.yaml"] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: "+
+				"default}\n", app)
 		}
 		if broken[side] {
 			files[at+"broken.yaml"] = "kind: [\n"
@@ -100,11 +102,13 @@ func (h *history) commit(broken [2]bool, sides [2][]string) {
 }
 
 func historyKustomization(name, path string) string {
-	return fmt.Sprintf("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: %s, namespace: flux-system}\n"+
+	return fmt.Sprintf("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: %s, "+
+		"namespace: flux-system}\n"+
 		"spec: {interval: 10m, prune: true, path: %s, sourceRef: {kind: GitRepository, name: fleet}}\n", name, path)
 }
 
-// gives reports whether an application is given as far as all is rendered: a side that is broken goes on giving what it gave.
+// gives reports whether an application is given as far as all is rendered: a side that is broken goes on giving what it
+// gave.
 func (h *history) gives(app string) bool { return h.selected && (h.last[0][app] || h.last[1][app]) }
 
 // isApplication tells the applications with objects from those that only lead to them.
@@ -267,8 +271,8 @@ func (h *history) settled() {
 	}
 }
 
-// TestHistories plays random histories: nothing is removed that Git did not leave out in a tree that was rendered as a whole, nothing
-// that the guard holds without a word, and in the end everything that left is gone or held.
+// TestHistories plays random histories: nothing is removed that Git did not leave out in a tree that was rendered as a
+// whole, nothing that the guard holds without a word, and in the end everything that left is gone or held.
 func TestHistories(t *testing.T) {
 	seeds := uint64(50)
 	if testing.Short() {
@@ -326,8 +330,8 @@ func (h *history) happens(random *rand.Rand, some func() [2][]string) {
 	}
 }
 
-// TestPruneWord follows a word on a prune: it stands while the spoke holds the prune or has not come so far yet, and is forgotten
-// when the application was applied as a whole.
+// TestPruneWord follows a word on a prune: it stands while the spoke holds the prune or has not come so far yet, and is
+// forgotten when the application was applied as a whole.
 func TestPruneWord(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{{"a"}, nil})
@@ -342,7 +346,8 @@ func TestPruneWord(t *testing.T) {
 	applied, before := entry().Digest, manifest.DigestOf([]byte("before"))
 	put(&spokev1.ApplicationReport{AppliedDigest: before[:], HeldPrune: &spokev1.HeldPrune{Digest: word[:]}})
 	h.update(func(tx *store.Tx) error {
-		return store.Confirmations.Put(tx, store.ConfirmationKey("east"), store.Confirmation{Prunes: map[string]manifest.Digest{path: word}})
+		return store.Confirmations.Put(tx, store.ConfirmationKey("east"),
+			store.Confirmation{Prunes: map[string]manifest.Digest{path: word}})
 	})
 	for _, step := range []struct {
 		name   string
@@ -363,7 +368,8 @@ func TestPruneWord(t *testing.T) {
 	}
 }
 
-// TestUnwalkedHub plans a cluster while nothing is known of the hub's own graph yet: what left may be given by a Fleet to come.
+// TestUnwalkedHub plans a cluster while nothing is known of the hub's own graph yet: what left may be given by a Fleet
+// to come.
 func TestUnwalkedHub(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{historyNames, nil})
@@ -377,8 +383,8 @@ func TestUnwalkedHub(t *testing.T) {
 	}
 }
 
-// TestSuspendedInAnOverfullBundle suspends an application that leaves with a bundle that is too large. When a bundle can be made again,
-// it is still known that the application was suspended.
+// TestSuspendedInAnOverfullBundle suspends an application that leaves with a bundle that is too large. When a bundle
+// can be made again, it is still known that the application was suspended.
 func TestSuspendedInAnOverfullBundle(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{historyNames, nil})
@@ -393,7 +399,8 @@ func TestSuspendedInAnOverfullBundle(t *testing.T) {
 	}
 	h.fetch("fleet", "main@sha1:3", dir)
 	h.round()
-	want := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "a"}, Policy: bundle.Orphan}
+	want := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "a"},
+		Policy: bundle.Orphan}
 	if removals := get(h.story, store.Plans, "east").Removals; len(removals) != 1 || removals[0] != want {
 		t.Errorf("removed %v, want %v", removals, want)
 	}
@@ -404,14 +411,16 @@ func TestBoundRemovals(t *testing.T) {
 	h := newHistory(t)
 	var removals []bundle.Removal
 	for i := range maxRemovals + 10 {
-		removals = append(removals, bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "n", Name: fmt.Sprintf("%05d", i)}})
+		removals = append(removals, bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "n",
+			Name: fmt.Sprintf("%05d", i)}})
 	}
 	last := removals[len(removals)-1]
 	h.update(func(tx *store.Tx) error {
 		return store.Reports.Put(tx, "east/Kustomization/n/"+last.Owner.Name, store.Report{})
 	})
 	got := h.planner.bound("east", removals)
-	if len(got) != maxRemovals || got[len(got)-1] != last || !slices.IsSortedFunc(got, func(a, b bundle.Removal) int { return a.Owner.Compare(b.Owner) }) {
+	if len(got) != maxRemovals || got[len(got)-1] != last ||
+		!slices.IsSortedFunc(got, func(a, b bundle.Removal) int { return a.Owner.Compare(b.Owner) }) {
 		t.Errorf("%d removals, the last is %s", len(got), got[len(got)-1].Owner)
 	}
 }

@@ -84,8 +84,8 @@ func (h *hub) selects(fleet string, c *api.Cluster) bool {
 }
 
 // rootsOf returns the roots that the Fleets give to a cluster, by the names of the Fleets, and what each Fleet that
-// selects it has to complain about: nil for nothing. A Fleet that cannot say what it gives now goes on giving what is in
-// last, the graph as it was.
+// selects it has to complain about: nil for nothing. A Fleet that cannot say what it gives now goes on giving what is
+// in last, the graph as it was.
 func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []graph.Root, fleets map[string]error) {
 	fleets = map[string]error{}
 	for _, name := range slices.Sorted(maps.Keys(h.fleets)) {
@@ -109,8 +109,8 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	return roots, fleets
 }
 
-// withoutClusters names the Fleets that gave a root to the graph before and select no cluster at all now. Fleets are those
-// that select the graph's cluster.
+// withoutClusters names the Fleets that gave a root to the graph before and select no cluster at all now. Fleets are
+// those that select the graph's cluster.
 func (h *hub) withoutClusters(last map[api.Key]graph.Node, fleets map[string]error) map[string]bool {
 	without := map[string]bool{}
 	for _, node := range last {

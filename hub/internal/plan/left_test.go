@@ -8,7 +8,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack: the walk read the object, and its commit comes after the deletion.
+// TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack: the walk read the object, and its commit comes after the
+// deletion.
 func TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack(t *testing.T) {
 	archive, err := txtar.ParseFile("testdata/left.txtar")
 	if err != nil {

@@ -60,8 +60,8 @@ type flight struct {
 }
 
 // The rows of store.Renders are of two kinds: under the digest of a specification (rowKey) the index of its variants,
-// which is small and read often, and under variantKey each variant, which is large. No variant is marked as used for the
-// last time before its index is, so that no sweep leaves an index without what it names.
+// which is small and read often, and under variantKey each variant, which is large. No variant is marked as used for
+// the last time before its index is, so that no sweep leaves an index without what it names.
 
 // index is the value of the row of a specification.
 type index struct {
@@ -224,8 +224,8 @@ func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a
 	return newRendering(key, result)
 }
 
-// lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are; what
-// they hold is taken from memory where it can be.
+// lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are;
+// what they hold is taken from memory where it can be.
 func (m *memo) lookup(key flightKey, a *source.Artifact) (found *rendering, err error) {
 	probe := kustomize.NewProbe(a.Dir)
 	defer probe.Close()
@@ -296,7 +296,8 @@ func readIndex(tx *store.Tx, key string) (known index, usedAt time.Time, err err
 	return known, r.UsedAt, nil
 }
 
-// touchRender marks the row of a specification, and those of its variants, as used. It reports whether the row is there.
+// touchRender marks the row of a specification, and those of its variants, as used. It reports whether the row is
+// there.
 func touchRender(tx *store.Tx, key string, now usedAt) (bool, error) {
 	r, ok, err := store.Renders.Get(tx, key)
 	if err != nil || !ok || !now.due(r.UsedAt) {
@@ -337,6 +338,7 @@ func (e passingError) Unwrap() error { return e.error }
 func passing(err error) bool {
 	var p passingError
 	var died *confine.DiedError
-	return errors.As(err, &p) || errors.As(err, &died) || errors.Is(err, confine.ErrTimeout) || errors.Is(err, confine.ErrClosed) ||
+	return errors.As(err, &p) || errors.As(err, &died) || errors.Is(err, confine.ErrTimeout) ||
+		errors.Is(err, confine.ErrClosed) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

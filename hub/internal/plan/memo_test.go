@@ -24,7 +24,8 @@ func several(t *testing.T, trees int) *story {
 	for i := range trees {
 		archive.Files = append(archive.Files, txtar.File{
 			Name: fmt.Sprintf("tree-%d/root/app.yaml", i),
-			Data: fmt.Appendf(nil, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: default}\ndata: {value: tree %d}\n", i),
+			Data: fmt.Appendf(nil, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: default}\ndata: {value: "+
+				"tree %d}\n", i),
 		})
 	}
 	s := newStory(t, archive)
@@ -106,8 +107,8 @@ func TestNoSweepTakesAVariantBeforeItsIndex(t *testing.T) {
 	}
 }
 
-// BenchmarkCommitAmongThousand is what the memo does when one of 1,000 files changed: it looks for the render, which is not
-// there, renders, and writes what came of it.
+// BenchmarkCommitAmongThousand is what the memo does when one of 1,000 files changed: it looks for the render, which is
+// not there, renders, and writes what came of it.
 func BenchmarkCommitAmongThousand(b *testing.B) {
 	s, err := store.Open(filepath.Join(b.TempDir(), "store"))
 	if err != nil {
@@ -141,7 +142,8 @@ func plantConfigMap(b *testing.B, root string, i int, value string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		b.Fatal(err)
 	}
-	content := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm-%04d, namespace: bench}\ndata: {value: %q, payload: %s}\n",
+	content := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm-%04d, namespace: bench}\ndata: {value: "+
+		"%q, payload: %s}\n",
 		i, value, strings.Repeat("x", 200))
 	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 		b.Fatal(err)

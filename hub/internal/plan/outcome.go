@@ -59,7 +59,8 @@ func (c *writer) cluster(w *walked) error {
 	f := graph.Finding{Ready: true, Reason: reasonPlanned}
 	f.Message = fmt.Sprintf("Planned %s from %s", count(len(w.entries), "application"), count(len(w.fleets), "Fleet"))
 	if len(w.next.Undecided) > 0 {
-		f.Message += fmt.Sprintf("; %s left and stay until all is built that may give them again", count(len(w.next.Undecided), "application"))
+		f.Message += fmt.Sprintf("; %s left and stay until all is built that may give them again",
+			count(len(w.next.Undecided), "application"))
 	}
 	if len(w.fleets) == 0 {
 		f.Message = "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"
@@ -78,7 +79,8 @@ func (c *writer) cluster(w *walked) error {
 		f.Ready, f.Reason = false, reason
 		f.Message = fmt.Sprintf("Failed: %s%s", abbreviate(failed), also)
 	}
-	if w.bundleTooLarge != nil { // without the number of bytes, which changes with every revision and would be news each time
+	if w.bundleTooLarge != nil {
+		// without the number of bytes, which changes with every revision and would be news each time
 		f.Ready, f.Reason = false, reasonBundleTooLarge
 		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer Kustomizations render more. "+
 			"The cluster keeps its last bundle", count(len(w.entries), "application"))
@@ -86,7 +88,8 @@ func (c *writer) cluster(w *walked) error {
 	return c.outcome(key, f, c.planner.hub.rows[key].RequestedAt)
 }
 
-// failures names what failed in the graph and says why Fleets fail on this cluster, each in order, with the reason for all.
+// failures names what failed in the graph and says why Fleets fail on this cluster, each in order, with the reason for
+// all.
 func (w *walked) failures() (failed []string, reason string) {
 	reason = reasonTemplateError
 	for key, f := range w.graph.Findings {

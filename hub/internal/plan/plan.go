@@ -73,7 +73,8 @@ const (
 	// renderRetry is how long to wait after a render failed for a reason that may pass; it doubles with each failure in a
 	// row, up to 32 times.
 	renderRetry = 30 * time.Second
-	// touchEvery is how often the rows of renders in use are marked as used; the sweep removes those unused for much longer.
+	// touchEvery is how often the rows of renders in use are marked as used; the sweep removes those unused for much
+	// longer.
 	touchEvery = 12 * time.Hour
 )
 

@@ -48,15 +48,15 @@ func (c *writer) withdrawn(w *walked) error {
 	return err
 }
 
-// hubIncomplete reports whether the hub's own graph may give Fleets and Clusters that nobody knows of; so it may until its first
-// walk is written.
+// hubIncomplete reports whether the hub's own graph may give Fleets and Clusters that nobody knows of; so it may until
+// its first walk is written.
 func (p *Planner) hubIncomplete() bool {
 	s := p.scopes[""]
 	return s == nil || s.incomplete
 }
 
-// bound keeps at most maxRemovals, first those of applications that the spoke reports: the others it has carried out, most
-// likely, and could not acknowledge because something else in its cluster fails.
+// bound keeps at most maxRemovals, first those of applications that the spoke reports: the others it has carried out,
+// most likely, and could not acknowledge because something else in its cluster fails.
 func (p *Planner) bound(cluster string, removals []bundle.Removal) []bundle.Removal {
 	over := len(removals) - maxRemovals
 	if over <= 0 {
@@ -93,7 +93,8 @@ func bundleOf(plan store.Plan) *bundle.Bundle {
 }
 
 func samePlan(a, b store.Plan) bool {
-	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) && a.Incomplete == b.Incomplete &&
+	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) &&
+		a.Incomplete == b.Incomplete &&
 		slices.Equal(a.Removals, b.Removals)
 }
 
@@ -128,9 +129,9 @@ func (p *Planner) departures(w *walked, next store.Plan) departures {
 	return d
 }
 
-// decide returns the removals of the next plan, sorted, and what left but may come back when the plan is complete. A removal
-// stands until the spoke has carried it out or the application is here again. One that an operator confirmed needs not be
-// known to the hub: then the spoke knows it.
+// decide returns the removals of the next plan, sorted, and what left but may come back when the plan is complete. A
+// removal stands until the spoke has carried it out or the application is here again. One that an operator confirmed
+// needs not be known to the hub: then the spoke knows it.
 func (d departures) decide() (removals, undecided []bundle.Removal) {
 	all := map[bundle.Owner]bundle.Removal{}
 	decided := map[bundle.Owner]bool{}
@@ -166,8 +167,8 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 	return removals, undecided
 }
 
-// policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts. What
-// was suspended is left alone.
+// policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts.
+// What was suspended is left alone.
 func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
 	if w.isSuspended(w.keyOf(e.Owner), p.hub) {
 		return bundle.Orphan
@@ -233,8 +234,8 @@ func (w *walked) readPrunes(tx *store.Tx) error {
 	return nil
 }
 
-// confirmed forgets the words of operators that were carried out, whose objects came back, or that nothing came of for a while.
-// A word is not good for a second removal.
+// confirmed forgets the words of operators that were carried out, whose objects came back, or that nothing came of for
+// a while. A word is not good for a second removal.
 func (c *writer) confirmed(w *walked) error {
 	w.wordsUntil = time.Time{}
 	if len(w.confirmation.Removals) == 0 && len(w.confirmation.Prunes) == 0 && len(w.pruned) == 0 {
@@ -265,8 +266,8 @@ func (c *writer) confirmed(w *walked) error {
 	return store.Confirmations.Put(c.tx, key, now)
 }
 
-// isGone reports whether an object is not here any more, and the plan says so for good: what is confirmed there needs no other
-// word.
+// isGone reports whether an object is not here any more, and the plan says so for good: what is confirmed there needs
+// no other word.
 func (w *walked) isGone(key api.Key) bool {
 	if _, here := w.graph.Nodes[key]; here {
 		return false

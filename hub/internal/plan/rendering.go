@@ -30,8 +30,8 @@ type rendering struct {
 	blobs [][]byte // what the store has to keep then
 }
 
-// newRendering takes over the result of a render. What a spoke would not take is refused, whatever the renderer let pass:
-// written to the store it would fail the round of all clusters.
+// newRendering takes over the result of a render. What a spoke would not take is refused, whatever the renderer let
+// pass: written to the store it would fail the round of all clusters.
 func newRendering(key flightKey, result *kustomize.Result) (*rendering, error) {
 	r := &rendering{row: key.row, artifact: key.artifact, fresh: true}
 	r.variant = variant{Artifact: key.artifact, Reads: result.Reads}

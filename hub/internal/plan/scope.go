@@ -32,9 +32,10 @@ type walked struct {
 	entries      []compiled
 	confirmation store.Confirmation         // as it was read, without the words on prunes that are over
 	pruned       map[string]manifest.Digest // words on prunes that are over
-	wordsUntil   time.Time                  // when the first of the words on removals is over that stand; zero: none stands
-	carriedOut   map[bundle.Owner]bool      // removals of the last plan that the spoke acknowledged
-	next         store.Plan                 // what the walk came to
+	// when the first of the words on removals is over that stand; zero: none stands
+	wordsUntil time.Time
+	carriedOut map[bundle.Owner]bool // removals of the last plan that the spoke acknowledged
+	next       store.Plan            // what the walk came to
 	// tooLarge are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
 	tooLarge map[api.Key]error
 	// bundleTooLarge is why no bundle holds all entries; then the last plan stays.
@@ -227,7 +228,8 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	fetched := p.sources[work.SourceKey]
 	switch {
 	case fetched.Artifact == nil && fetched.Error != "":
-		return graph.Result{Reason: graph.ArtifactFailed, Err: fmt.Errorf("%s has not been fetched: %s", work.SourceName, fetched.Error)}
+		return graph.Result{Reason: graph.ArtifactFailed,
+			Err: fmt.Errorf("%s has not been fetched: %s", work.SourceName, fetched.Error)}
 	case fetched.Artifact == nil:
 		return graph.Result{Reason: graph.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
@@ -299,7 +301,8 @@ func (w *walked) scope() *scope {
 	return s
 }
 
-// asRead is a written row with what operators had said when the walk began. What they said since concerns the next walk.
+// asRead is a written row with what operators had said when the walk began. What they said since concerns the next
+// walk.
 func asRead(written, read store.Resource) store.Resource {
 	written.RequestedAt, written.Suspended = read.RequestedAt, read.Suspended
 	return written
@@ -323,8 +326,8 @@ func (w *walked) applications() (list []bundle.Entry) {
 	return list
 }
 
-// changedAt is when the change was first seen: when the new revision was fetched, where it is a new revision that changed
-// an Application, else the start of the round.
+// changedAt is when the change was first seen: when the new revision was fetched, where it is a new revision that
+// changed an Application, else the start of the round.
 func (w *walked) changedAt(start time.Time) time.Time {
 	last := map[bundle.Owner]bundle.Entry{}
 	for _, e := range w.last.Applications {
@@ -334,7 +337,8 @@ func (w *walked) changedAt(start time.Time) time.Time {
 	for _, c := range w.entries {
 		old, was := last[c.entry.Owner]
 		a := w.artifacts[c.key]
-		if was && a != nil && old.Revision != c.entry.Revision && a.FetchedAt.After(w.last.ChangedAt) && a.FetchedAt.Before(first) {
+		if was && a != nil && old.Revision != c.entry.Revision && a.FetchedAt.After(w.last.ChangedAt) &&
+			a.FetchedAt.Before(first) {
 			first = a.FetchedAt
 		}
 	}

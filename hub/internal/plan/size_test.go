@@ -46,19 +46,23 @@ const rootOfFirst = "c0000/Kustomization/flux-system/root"
 func pair(t *testing.T) *story {
 	archive := fleet(2)
 	hub := string(archive.Files[0].Data)
-	hub = strings.Replace(hub, "metadata: {name: c0000}", "metadata: {name: c0000}\nspec: {vars: {path: first, source: other}}", 1)
+	hub = strings.Replace(hub, "metadata: {name: c0000}",
+		"metadata: {name: c0000}\nspec: {vars: {path: first, source: other}}", 1)
 	hub = strings.Replace(hub, "path: ./root,", "path: './${path:=root}',", 1)
 	hub = strings.Replace(hub, "name: fleet}}", "name: '${source:=fleet}'}}", 1)
-	hub += "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: other, namespace: flux-system}\n" +
+	hub += "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: other, namespace: " +
+		"flux-system}\n" +
 		"spec: {interval: 1m, url: \"https://git.example.com/other\"}\n"
 	archive.Files[0].Data = []byte(hub)
 	for _, f := range archive.Files[1:] {
 		archive.Files = append(archive.Files, txtar.File{Name: strings.Replace(f.Name, "/root/", "/first/", 1), Data: f.Data})
 	}
 	last := archive.Files[len(archive.Files)-1]
-	archive.Files = append(archive.Files, txtar.File{Name: "three/first/app.yaml", Data: append(bytes.Clone(last.Data), '\n')})
+	archive.Files = append(archive.Files, txtar.File{Name: "three/first/app.yaml",
+		Data: append(bytes.Clone(last.Data), '\n')})
 	s := newStory(t, archive)
-	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "fetch other main@sha1:1 one", "plan"} {
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "fetch other main@sha1:1 one",
+		"plan"} {
 		s.play(strings.Fields(line))
 	}
 	if a, b := s.plan("c0000"), s.plan("c0001"); len(a.Applications) != 1 || len(b.Applications) != 1 {
@@ -110,7 +114,8 @@ func (s *story) firstAlone(held bundle.Entry, blamed string, revision string, wo
 		s.play([]string{"request", rootOfFirst, request})
 		s.play([]string{"plan"})
 	}
-	if after := s.warnings(pathKey(blamed)); len(after) != len(before) || !strings.Contains(after[len(after)-1], words[0]) {
+	if after := s.warnings(pathKey(blamed)); len(after) != len(before) ||
+		!strings.Contains(after[len(after)-1], words[0]) {
 		s.t.Errorf("warnings about %s: %.400q", blamed, after)
 	}
 	if len(s.planner.dirty) > 0 || len(s.planner.again) > 0 {
@@ -145,7 +150,8 @@ func TestAnObjectThatNoClusterTakesHoldsItsKustomizationAlone(t *testing.T) {
 		}, "ConfigMap default/large has 16"},
 		"a sealed file": {func(r *kustomize.Result) {
 			data := make([]byte, bundle.MaxSealedFileBytes+1)
-			r.Sealed = append(r.Sealed, seal.File{Data: data, SealedFile: bundle.SealedFile{Path: "a.yaml", Digest: manifest.DigestOf(data), Format: bundle.YAML}})
+			r.Sealed = append(r.Sealed, seal.File{Data: data,
+				SealedFile: bundle.SealedFile{Path: "a.yaml", Digest: manifest.DigestOf(data), Format: bundle.YAML}})
 		}, "sealed file a.yaml has 5242881 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +172,8 @@ func TestAnApplicationThatIsTooLargeIsHeldAlone(t *testing.T) {
 			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
 		}
 	})
-	s.firstAlone(held, rootOfFirst, "main@sha1:2", "ApplicationTooLarge", "application Kustomization flux-system/root has 17", "split the Kustomization")
+	s.firstAlone(held, rootOfFirst, "main@sha1:2", "ApplicationTooLarge",
+		"application Kustomization flux-system/root has 17", "split the Kustomization")
 	s.healed(rootOfFirst)
 }
 
@@ -218,7 +225,8 @@ func TestAClusterWithMoreThanABundleHoldsKeepsItsPlanAlone(t *testing.T) {
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
 	s.play([]string{"fetch", "other", "main@sha1:2" + strings.Repeat("x", bundle.MaxBundleBytes), "two"})
 	s.play([]string{"plan"})
-	s.firstAlone(held.Applications[0], "/Cluster//c0000", "main@sha1:2", "BundleTooLarge", "1 application", "keeps its last bundle")
+	s.firstAlone(held.Applications[0], "/Cluster//c0000", "main@sha1:2", "BundleTooLarge", "1 application",
+		"keeps its last bundle")
 	if got := s.plan("c0000").ChangedAt; !got.Equal(held.ChangedAt) {
 		t.Errorf("the plan changed at %s", got)
 	}

@@ -270,7 +270,8 @@ func (s *story) artifact(revision, dir string) source.Artifact {
 		s.must(os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755))
 		s.must(os.WriteFile(filepath.Join(root, name), f.Data, 0o644))
 	}
-	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(all.String())), Dir: root, FetchedAt: s.now}
+	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(all.String())), Dir: root,
+		FetchedAt: s.now}
 }
 
 // fetched changes the rows of the GitRepositories whose URL ends in the name.

@@ -14,10 +14,11 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// TestClock sets the hub's clock while Run runs. A bundle of the wrong time is replaced by one of the right time soon after
-// the clock is right, although no plan changed.
+// TestClock sets the hub's clock while Run runs. A bundle of the wrong time is replaced by one of the right time soon
+// after the clock is right, although no plan changed.
 func TestClock(t *testing.T) {
-	for name, off := range map[string]time.Duration{"year_ahead": 365 * 24 * time.Hour, "year_behind": -365 * 24 * time.Hour} {
+	for name, off := range map[string]time.Duration{"year_ahead": 365 * 24 * time.Hour,
+		"year_behind": -365 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
@@ -38,7 +39,8 @@ func TestClock(t *testing.T) {
 				synctest.Wait()
 				right := b.current("east")
 				if age := time.Since(right.IssuedAt); age < 0 || age > clockEvery {
-					t.Errorf("%s after the clock was set right the bundle on offer is from %s, now is %s", clockEvery, right.IssuedAt, time.Now())
+					t.Errorf("%s after the clock was set right the bundle on offer is from %s, now is %s", clockEvery, right.IssuedAt,
+						time.Now())
 				}
 				if right.Sequence <= wrong.Sequence {
 					t.Errorf("sequence %d follows %d", right.Sequence, wrong.Sequence)
@@ -79,9 +81,11 @@ func TestClock_busy_store(t *testing.T) {
 	})
 }
 
-// name writes a plan that names an application, which nobody opens: compressing it takes goroutines from outside a bubble.
+// name writes a plan that names an application, which nobody opens: compressing it takes goroutines from outside a
+// bubble.
 func (b *bench) name(cluster string) {
-	entry := bundle.Entry{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}, Digest: manifest.DigestOf([]byte("app"))}
+	entry := bundle.Entry{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
+		Digest: manifest.DigestOf([]byte("app"))}
 	b.update(func(tx *store.Tx) error {
 		return store.Plans.Put(tx, cluster, store.Plan{Applications: []bundle.Entry{entry}})
 	})
@@ -91,7 +95,8 @@ func (b *bench) name(cluster string) {
 func (b *bench) say(cluster string, what int) {
 	d, _ := b.desired(cluster)
 	b.update(func(tx *store.Tx) error {
-		return store.Spokes.Put(tx, cluster, store.Spoke{Version: strconv.Itoa(what), Acks: map[string]bundle.ID{"received": d.Bundle}})
+		return store.Spokes.Put(tx, cluster, store.Spoke{Version: strconv.Itoa(what),
+			Acks: map[string]bundle.ID{"received": d.Bundle}})
 	})
 }
 

@@ -2,14 +2,15 @@
 // can verify. It alone holds the key that signs.
 //
 // A bundle is signed anew when the Applications of the plan differ from those of the last bundle, when half of its time
-// to live is gone, when it was issued in the future (the hub's clock was ahead), when the key changed, or when the spoke has
-// seen a newer one than the hub knows of (a hub that was restored from an older copy of its store). Else it stays as it is,
-// byte for byte. All bundles of a round are one transaction.
+// to live is gone, when it was issued in the future (the hub's clock was ahead), when the key changed, or when the
+// spoke has seen a newer one than the hub knows of (a hub that was restored from an older copy of its store). Else it
+// stays as it is, byte for byte. All bundles of a round are one transaction.
 //
-// The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke acknowledged.
+// The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke
+// acknowledged.
 //
-// A plan that no bundle can be made of is told as an event of its Cluster, which keeps its last bundle; the others go on.
-// The planner makes no such plan: it holds to the same limits (bundle.FitsBundle).
+// A plan that no bundle can be made of is told as an event of its Cluster, which keeps its last bundle; the others go
+// on. The planner makes no such plan: it holds to the same limits (bundle.FitsBundle).
 //
 // The package also sweeps: what no plan, no bundle and no recent render reaches leaves the store (sweep.go).
 package publish

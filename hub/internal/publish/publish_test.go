@@ -88,7 +88,8 @@ func application(tx *store.Tx, content string) (bundle.Entry, error) {
 	app := &bundle.Application{
 		Owner: owner, DeletionPolicy: bundle.MirrorPrune, Interval: time.Minute, Timeout: time.Minute, RetryInterval: time.Minute,
 		Objects: []bundle.ObjectReference{{
-			ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: "app"}, Digest: object,
+			ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
+				Name: "app"}, Digest: object,
 		}},
 	}
 	data, err := app.Encode()
@@ -154,9 +155,11 @@ func TestABundleIsSignedAnewOnlyForAReason(t *testing.T) {
 	}{
 		{"nothing happened", sameplan, false},
 		{"everything is looked at", func(b *bench) { b.whole = true }, false},
-		{"the plan is written again with the same applications", func(b *bench) { b.now = b.now.Add(time.Minute); b.plan("east", "one") }, false},
+		{"the plan is written again with the same applications",
+			func(b *bench) { b.now = b.now.Add(time.Minute); b.plan("east", "one") }, false},
 		{"the applications changed", func(b *bench) { b.plan("east", "two") }, true},
-		{"a bit less than half of its time is gone", func(b *bench) { b.now = b.now.Add(12 * time.Hour); sameplan(b) }, false},
+		{"a bit less than half of its time is gone",
+			func(b *bench) { b.now = b.now.Add(12 * time.Hour); sameplan(b) }, false},
 		{"half of its time is gone", func(b *bench) { b.now = b.now.Add(12*time.Hour + time.Second); b.whole = true }, true},
 		{"it was issued a little after now", func(b *bench) { b.now = b.now.Add(-maxStep); b.whole = true }, false},
 		{"it was issued in the future", func(b *bench) { b.now = b.now.Add(-maxStep - time.Second); b.whole = true }, true},
@@ -165,8 +168,12 @@ func TestABundleIsSignedAnewOnlyForAReason(t *testing.T) {
 		{"the key changed", func(b *bench) { b.useKey(newSigner(b.T)); sameplan(b) }, true},
 		{"the trust domain changed", func(b *bench) { b.TrustDomain = "nave-other"; sameplan(b) }, true},
 		{"the spoke acknowledged it", func(b *bench) { d, _ := b.desired("east"); b.acked("east", d.Bundle) }, false},
-		{"the spoke has a newer one", func(b *bench) { b.acked("east", bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7}) }, true},
-		{"the spoke claims a number that leaves no room", func(b *bench) { b.acked("east", bundle.ID{Epoch: 1 << 63, Sequence: 1 << 63}) }, false},
+		{"the spoke has a newer one", func(b *bench) {
+			b.acked("east",
+				bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7})
+		}, true},
+		{"the spoke claims a number that leaves no room",
+			func(b *bench) { b.acked("east", bundle.ID{Epoch: 1 << 63, Sequence: 1 << 63}) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
@@ -214,7 +221,8 @@ func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
 	for _, tt := range []struct{ seen, want bundle.ID }{
 		{bundle.ID{Epoch: epoch, Sequence: 41}, bundle.ID{Epoch: epoch, Sequence: 42}},
 		{bundle.ID{Epoch: epoch + 3, Sequence: 5}, bundle.ID{Epoch: epoch + 3, Sequence: 6}},
-		{bundle.ID{Epoch: epoch + 3, Sequence: 6, Digest: manifest.Digest{1}}, bundle.ID{Epoch: epoch + 3, Sequence: 7}}, // another one of that number
+		// another one of that number
+		{bundle.ID{Epoch: epoch + 3, Sequence: 6, Digest: manifest.Digest{1}}, bundle.ID{Epoch: epoch + 3, Sequence: 7}},
 	} {
 		b.acked("east", tt.seen)
 		b.publish()
@@ -224,10 +232,11 @@ func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
 	}
 }
 
-// TestRestoredRemovals has a store that is an older copy: its spoke has seen bundles that it does not know of. What was to be
-// removed then is in no bundle, for it may have come back since.
+// TestRestoredRemovals has a store that is an older copy: its spoke has seen bundles that it does not know of. What was
+// to be removed then is in no bundle, for it may have come back since.
 func TestRestoredRemovals(t *testing.T) {
-	removal := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "old"}, Policy: bundle.Delete}
+	removal := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "old"},
+		Policy: bundle.Delete}
 	for name, ahead := range map[string]uint64{"restored": 5, "not_restored": 0} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -300,7 +309,8 @@ func TestAPlanThatNoBundleHoldsStopsItsOwnClusterOnly(t *testing.T) {
 	if len(b.dirty) > 0 || b.whole || b.failed {
 		t.Error("the round is to be tried again")
 	}
-	if got := b.events("east"); len(got) != 1 || !strings.Contains(got[0], "BundleRefused: ") || !strings.Contains(got[0], "a bundle of 1 applications has 104") {
+	if got := b.events("east"); len(got) != 1 || !strings.Contains(got[0], "BundleRefused: ") ||
+		!strings.Contains(got[0], "a bundle of 1 applications has 104") {
 		t.Errorf("events %q", got)
 	}
 	b.plan("east", "three")

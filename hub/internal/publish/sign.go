@@ -64,15 +64,16 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 	return wasSigned, store.Desireds.Put(tx, cluster, desired)
 }
 
-// withdraw takes the removals out of a plan. The spoke has seen bundles that this store does not know of: the store is an older
-// copy, and what was to be removed then may have come back since. The spoke keeps what is in no list, and an operator decides.
+// withdraw takes the removals out of a plan. The spoke has seen bundles that this store does not know of: the store is
+// an older copy, and what was to be removed then may have come back since. The spoke keeps what is in no list, and an
+// operator decides.
 func withdraw(tx *store.Tx, cluster string, plan store.Plan) (store.Plan, error) {
 	plan.Removals = nil
 	return plan, store.Plans.Put(tx, cluster, plan)
 }
 
-// refuse tells, once, that no bundle can be made of a plan. It is that cluster's matter alone, which keeps its last bundle;
-// another plan is tried as any other.
+// refuse tells, once, that no bundle can be made of a plan. It is that cluster's matter alone, which keeps its last
+// bundle; another plan is tried as any other.
 func (p *Publisher) refuse(tx *store.Tx, cluster string, cause error, now time.Time) error {
 	message := "no bundle can be made of the plan, the last one stays: " + cause.Error()
 	if p.told[cluster] == message {
@@ -95,8 +96,8 @@ func newest(s store.Spoke) bundle.ID {
 	return seen
 }
 
-// follows reports whether the spoke that has seen a bundle takes the last one, or has it. One that has another bundle of the
-// same number, from before its cluster was removed and added again, takes only a newer one.
+// follows reports whether the spoke that has seen a bundle takes the last one, or has it. One that has another bundle
+// of the same number, from before its cluster was removed and added again, takes only a newer one.
 func follows(last, seen bundle.ID) bool { return last == seen || last.Newer(seen) }
 
 // after returns the epoch and sequence that follow all that the hub published and all that the spoke has seen.
@@ -110,8 +111,8 @@ func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
 	return next
 }
 
-// stands reports whether the last bundle still says what the plan says, in words that the spoke accepts. A bundle that was
-// issued after now is from a clock that was ahead and has been set back: no spoke with a right clock accepts it.
+// stands reports whether the last bundle still says what the plan says, in words that the spoke accepts. A bundle that
+// was issued after now is from a clock that was ahead and has been set back: no spoke with a right clock accepts it.
 func (p *Publisher) stands(cluster string, plan store.Plan, last store.Desired, now time.Time) bool {
 	if last.ExpiresAt.Sub(now) < p.TTL/2 {
 		return false
@@ -155,5 +156,6 @@ func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time
 		return store.Desired{}, err
 	}
 	id.Digest = manifest.DigestOf(payload)
-	return store.Desired{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt, Removals: plan.Removals}, nil
+	return store.Desired{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt,
+		Removals: plan.Removals}, nil
 }

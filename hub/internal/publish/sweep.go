@@ -88,7 +88,8 @@ func (r *reach) keep(d manifest.Digest) bool {
 // repair asks the planner for what cannot be read.
 func (r *reach) repair() error {
 	for cluster, needed := range r.needed {
-		row := store.Repair{Applications: slices.SortedFunc(maps.Keys(needed), func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })}
+		row := store.Repair{Applications: slices.SortedFunc(maps.Keys(needed),
+			func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })}
 		if err := store.Repairs.Put(r.tx, cluster, row); err != nil {
 			return err
 		}
@@ -117,8 +118,8 @@ func (r *reach) renders(keep func(store.Render) bool) error {
 	})
 }
 
-// named reaches every digest that stands anywhere in a JSON value. What a render remembers is the planner's own; that it
-// names blobs by their digests is all that has to be known here. A name too many keeps a blob too long, no more.
+// named reaches every digest that stands anywhere in a JSON value. What a render remembers is the planner's own; that
+// it names blobs by their digests is all that has to be known here. A name too many keeps a blob too long, no more.
 func (r *reach) named(value json.RawMessage) error {
 	var v any
 	if err := json.Unmarshal(value, &v); err != nil {
@@ -146,7 +147,10 @@ func (r *reach) walk(v any) {
 }
 
 func (r *reach) plans() error {
-	return store.Plans.Scan(r.tx, "", func(cluster string, plan store.Plan) error { return r.entries(cluster, plan.Applications) })
+	return store.Plans.Scan(r.tx, "", func(cluster string,
+		plan store.Plan) error {
+		return r.entries(cluster, plan.Applications)
+	})
 }
 
 // bundles reaches what spokes may still fetch.

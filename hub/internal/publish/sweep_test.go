@@ -17,7 +17,8 @@ import (
 
 // spoilt is a bench over a file with two clusters' bundles and some garbage, and with what became of the Application of
 // the first. It returns the entry of that Application, and the garbage.
-func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) error) (b *bench, entry bundle.Entry, garbage manifest.Digest) {
+func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) error) (b *bench, entry bundle.Entry,
+	garbage manifest.Digest) {
 	b = newBench(t)
 	path := filepath.Join(t.TempDir(), "hub.db")
 	open := func() {
@@ -93,7 +94,8 @@ func TestASweepThatMeetsAnApplicationItCannotReadDeletesNothingElseAndAsksForIt(
 			if row, ok := b.repair("west"); ok {
 				t.Errorf("asked for %v of a cluster that lacks nothing", row)
 			}
-			if text := log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, entry.Digest.String()) || !strings.Contains(text, "[east]") {
+			if text := log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, entry.Digest.String()) ||
+				!strings.Contains(text, "[east]") {
 				t.Errorf("logged %s", text)
 			}
 			b.update(func(tx *store.Tx) error { // what the planner does

@@ -53,16 +53,19 @@ func (r *rig) register(token string, s *spoke) (*spoke, error) {
 func (s *spoke) renew() error {
 	s.t.Helper()
 	c := &identity.Credential{}
-	c.Set(tls.Certificate{Certificate: s.certificate.Chain, PrivateKey: s.key}, []*x509.Certificate{s.authority.Certificate()})
+	c.Set(tls.Certificate{Certificate: s.certificate.Chain, PrivateKey: s.key},
+		[]*x509.Certificate{s.authority.Certificate()})
 	key, csr := newCSR(s.t)
-	answer, err := s.dial(identity.ClientTLS(c, identity.ID{TrustDomain: s.authority.TrustDomain()})).Renew(s.t.Context(), &registrationv1.RenewRequest{Csr: csr})
+	answer, err := s.dial(identity.ClientTLS(c, identity.ID{TrustDomain: s.authority.TrustDomain()})).Renew(s.t.Context(),
+		&registrationv1.RenewRequest{Csr: csr})
 	if err == nil {
 		s.key, s.certificate = key, answer.Certificate
 	}
 	return err
 }
 
-// TestClock_registration: a spoke that registered while the clocks were wrong gets in, and is renewed, when they are right.
+// TestClock_registration: a spoke that registered while the clocks were wrong gets in, and is renewed, when they are
+// right.
 func TestClock_registration(t *testing.T) {
 	for name, off := range map[string]time.Duration{
 		"minutes_ahead": 4 * time.Minute, "minutes_behind": -4 * time.Minute, "year_ahead": year, "right": 0,
@@ -92,8 +95,8 @@ func TestClock_registration(t *testing.T) {
 	}
 }
 
-// TestClock_reregistration: what a second token ends stays ended, although the clock was ahead when the first was used, so
-// that the older certificate has the later date.
+// TestClock_reregistration: what a second token ends stays ended, although the clock was ahead when the first was used,
+// so that the older certificate has the later date.
 func TestClock_reregistration(t *testing.T) {
 	r := newRig(t)
 	r.token("first", "a")
@@ -110,8 +113,8 @@ func TestClock_reregistration(t *testing.T) {
 	refused(t, err)
 }
 
-// TestClock_older_hub: where an older hub wrote down only when the cluster registered, a certificate counts from then on.
-// None is given that would not count.
+// TestClock_older_hub: where an older hub wrote down only when the cluster registered, a certificate counts from then
+// on. None is given that would not count.
 func TestClock_older_hub(t *testing.T) {
 	for name, tt := range map[string]struct {
 		registered time.Duration // from now
@@ -119,9 +122,11 @@ func TestClock_older_hub(t *testing.T) {
 		want       codes.Code
 		says       string
 	}{
-		"registered_before":        {registered: -time.Hour, want: codes.OK},
-		"registered_after":         {registered: time.Minute, want: codes.PermissionDenied, says: "before it registered last"},
-		"clock_went_back":          {registered: time.Minute, later: 2 * time.Minute, want: codes.Unavailable, says: "try again"},
+		"registered_before": {registered: -time.Hour, want: codes.OK},
+		"registered_after": {registered: time.Minute, want: codes.PermissionDenied,
+			says: "before it registered last"},
+		"clock_went_back": {registered: time.Minute, later: 2 * time.Minute, want: codes.Unavailable,
+			says: "try again"},
 		"clock_went_back_a_little": {registered: 0, later: time.Minute, want: codes.OK},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +147,8 @@ func TestClock_older_hub(t *testing.T) {
 	}
 }
 
-// TestClock_token: a join token holds for as long as it was made for, however the clock was set. Operators see both times.
+// TestClock_token: a join token holds for as long as it was made for, however the clock was set. Operators see both
+// times.
 func TestClock_token(t *testing.T) {
 	for name, tt := range map[string]struct {
 		off    time.Duration // of the clock that makes the token; it is to hold for an hour
@@ -158,7 +164,8 @@ func TestClock_token(t *testing.T) {
 			r := newRig(t)
 			made := r.clock().Add(tt.off)
 			must(t, r.store.Update(func(tx *store.Tx) error {
-				return store.JoinTokens.Put(tx, TokenKey("secret"), store.JoinToken{Cluster: "a", CreatedAt: made, ExpiresAt: made.Add(time.Hour)})
+				return store.JoinTokens.Put(tx, TokenKey("secret"),
+					store.JoinToken{Cluster: "a", CreatedAt: made, ExpiresAt: made.Add(time.Hour)})
 			}))
 			_, err := r.register("secret", nil)
 			if tt.refuse == "" {

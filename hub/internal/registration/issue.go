@@ -58,8 +58,8 @@ func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (string
 	return token.Cluster, err
 }
 
-// checkToken returns nil within a token's time. Before it was made by more than it was to live, a clock made it that was
-// ahead: it would live too long. The same request for a certificate may be made again all the same.
+// checkToken returns nil within a token's time. Before it was made by more than it was to live, a clock made it that
+// was ahead: it would live too long. The same request for a certificate may be made again all the same.
 func checkToken(token store.JoinToken, now time.Time) error {
 	life := token.ExpiresAt.Sub(token.CreatedAt)
 	switch {
@@ -96,7 +96,8 @@ func requireActiveCluster(tx *store.Tx, cluster string) error {
 }
 
 // issue makes the certificate of a cluster and a registration, and says when.
-func (s *Server) issue(key crypto.PublicKey, cluster, registration string) (*registrationv1.Certificate, time.Time, error) {
+func (s *Server) issue(key crypto.PublicKey, cluster, registration string) (*registrationv1.Certificate, time.Time,
+	error) {
 	id := identity.ID{TrustDomain: s.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
 	chain, err := s.authority.IssueRegistered(key, id, s.ttl, registration)
 	if err != nil {

@@ -23,11 +23,13 @@ var (
 	errDenied  = errors.New("its cluster is blocked or deleted")
 	errStale   = errors.New("already used, and its cluster has registered with another since")
 
-	errToken = status.Error(codes.Unauthenticated, "the join token is not valid; get a new manifest with `nave cluster add`")
+	errToken = status.Error(codes.Unauthenticated,
+		"the join token is not valid; get a new manifest with `nave cluster add`")
 )
 
 // errTooOften is for a spoke that asks for certificate after certificate.
-var errTooOften = status.Error(codes.ResourceExhausted, "certificates for this cluster are asked for too often; try again later")
+var errTooOften = status.Error(codes.ResourceExhausted,
+	"certificates for this cluster are asked for too often; try again later")
 
 // errRevoked: the certificate is from before the cluster registered last.
 var errRevoked = errors.New("the certificate is from before its cluster registered last")
@@ -63,8 +65,8 @@ func causeOf(err error) string {
 	return ""
 }
 
-// unknownTokens is what events about tokens that nobody made are about: one object, of which the store keeps so many events
-// and no more. Whoever guesses pushes out no others.
+// unknownTokens is what events about tokens that nobody made are about: one object, of which the store keeps so many
+// events and no more. Whoever guesses pushes out no others.
 var unknownTokens = api.Key{Kind: "JoinToken", Name: "unknown"}
 
 // refuse tells the operators why a token was not accepted, with the first digits of its digest: on its cluster, or on
@@ -79,7 +81,8 @@ func (s *Server) refuse(cluster string, cause error, digest string) {
 		object = unknownTokens
 	}
 	s.log.Warn("join token refused", telemetry.Cluster(cluster), telemetry.Reason(cause.Error()))
-	message := fmt.Sprintf("join token %s was refused: %v; get a new manifest with `nave cluster add`", shorten(digest), cause)
+	message := fmt.Sprintf("join token %s was refused: %v; get a new manifest with `nave cluster add`",
+		shorten(digest), cause)
 	err := s.store.Update(func(tx *store.Tx) error {
 		if err := remember(tx, cluster, message); err != nil {
 			return err

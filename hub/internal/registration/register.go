@@ -12,7 +12,8 @@ import (
 )
 
 // Register implements registrationv1.RegistrationServiceServer.
-func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest) (*registrationv1.RegisterResponse, error) {
+func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest) (*registrationv1.RegisterResponse,
+	error) {
 	key, print, err := readCSR(r.Csr)
 	if err != nil {
 		return nil, err
@@ -33,7 +34,8 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	if !s.issuing.allow(cluster, time.Now()) {
 		return nil, errTooOften
 	}
-	certificate, issued, err := s.issue(key, cluster, registrationOf(digest)) // before the token is spent: what fails here can be tried again
+	// before the token is spent: what fails here can be tried again
+	certificate, issued, err := s.issue(key, cluster, registrationOf(digest))
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +48,11 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	return &registrationv1.RegisterResponse{Certificate: certificate}, nil
 }
 
-// spend checks the token again, alone among the writers, and marks it used. Of two callers one comes second. The cluster
-// has registered with this token: certificates of other registrations do not count any more. A lost answer that is asked for
-// again is the same registration.
-func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate, issued time.Time) error {
+// spend checks the token again, alone among the writers, and marks it used. Of two callers one comes second. The
+// cluster has registered with this token: certificates of other registrations do not count any more. A lost answer that
+// is asked for again is the same registration.
+func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate,
+	issued time.Time) error {
 	cluster, err := s.check(tx, digest, key)
 	if err != nil {
 		return err

@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// DefaultTTL is how long a cluster's certificate is valid unless Config says otherwise.
-// It is renewed at half-life, so this much outage of hub or spoke is survived without joining again: a blocked or removed
-// cluster is refused whatever its certificate says, so that a short life would guard little.
+// DefaultTTL is how long a cluster's certificate is valid unless Config says otherwise. It is renewed at half-life, so
+// this much outage of hub or spoke is survived without joining again: a blocked or removed cluster is refused whatever
+// its certificate says, so that a short life would guard little.
 const DefaultTTL = 90 * 24 * time.Hour
 
 // Config is what a Server needs. Store and Authority must be set.

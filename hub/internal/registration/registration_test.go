@@ -112,7 +112,8 @@ func (r *rig) credential(from *identity.Authority, role, name string) *identity.
 	r.t.Helper()
 	key, err := identity.NewKey()
 	must(r.t, err)
-	chain, err := from.Issue(key.Public(), identity.ID{TrustDomain: from.TrustDomain(), Role: role, Name: name}, time.Hour, nil, nil)
+	chain, err := from.Issue(key.Public(), identity.ID{TrustDomain: from.TrustDomain(), Role: role, Name: name}, time.Hour,
+		nil, nil)
 	must(r.t, err)
 	c := &identity.Credential{}
 	c.Set(tls.Certificate{Certificate: chain, PrivateKey: key}, []*x509.Certificate{r.authority.Certificate()})
@@ -135,7 +136,8 @@ func (r *rig) stranger() registrationv1.RegistrationServiceClient {
 
 func (r *rig) as(role, name string) registrationv1.RegistrationServiceClient {
 	r.t.Helper()
-	return r.dial(identity.ClientTLS(r.credential(r.authority, role, name), identity.ID{TrustDomain: r.authority.TrustDomain()}))
+	return r.dial(identity.ClientTLS(r.credential(r.authority, role, name),
+		identity.ID{TrustDomain: r.authority.TrustDomain()}))
 }
 
 func (r *rig) cluster(name string, blocked bool) {
@@ -158,7 +160,8 @@ func (r *rig) registered(cluster string) {
 func (r *rig) token(token, cluster string) {
 	r.t.Helper()
 	must(r.t, r.store.Update(func(tx *store.Tx) error {
-		return store.JoinTokens.Put(tx, TokenKey(token), store.JoinToken{Cluster: cluster, ExpiresAt: r.clock().Add(time.Hour)})
+		return store.JoinTokens.Put(tx, TokenKey(token),
+			store.JoinToken{Cluster: cluster, ExpiresAt: r.clock().Add(time.Hour)})
 	}))
 }
 
@@ -227,7 +230,8 @@ func TestTokenGivesTheCertificateOfItsCluster(t *testing.T) {
 	answer, err := r.stranger().Register(t.Context(), &registrationv1.RegisterRequest{Token: "secret", Csr: csr})
 	must(t, err)
 	r.holds(answer.Certificate, "a", key)
-	if row := r.spoke("a"); row.RegisteredAt.IsZero() || !row.CertificateExpiry.Equal(answer.Certificate.ExpiresAt.AsTime()) {
+	if row := r.spoke("a"); row.RegisteredAt.IsZero() ||
+		!row.CertificateExpiry.Equal(answer.Certificate.ExpiresAt.AsTime()) {
 		t.Fatalf("spoke is %+v", row)
 	}
 	if len(answer.Certificate.Authorities) != 1 {
@@ -312,8 +316,8 @@ func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
 	}
 }
 
-// TestFloods has one caller ask more often than a caller should. It is heard at a bounded rate, nothing is left of it, and
-// what concerns others is recorded all the same.
+// TestFloods has one caller ask more often than a caller should. It is heard at a bounded rate, nothing is left of it,
+// and what concerns others is recorded all the same.
 func TestFloods(t *testing.T) {
 	for name, tt := range map[string]struct {
 		call  func(r *rig) func() error
@@ -436,7 +440,8 @@ func TestNobodyElseRenews(t *testing.T) {
 	request := &registrationv1.RenewRequest{Csr: csr}
 	_, err := r.stranger().Renew(t.Context(), request)
 	wantCode(t, err, codes.Unauthenticated)
-	for role, name := range map[string]string{identity.Operator: "admin", identity.Hub: "hub", identity.Cluster: "unknown"} {
+	for role, name := range map[string]string{identity.Operator: "admin", identity.Hub: "hub",
+		identity.Cluster: "unknown"} {
 		_, err = r.as(role, name).Renew(t.Context(), request)
 		wantCode(t, err, codes.PermissionDenied)
 	}

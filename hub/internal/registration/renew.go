@@ -53,7 +53,8 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 }
 
 // checkNotRevoked returns errDenied unless the caller's cluster is active and has registered, and errRevoked if the
-// caller's certificate is of another registration. A cluster that an operator removed, and added again, has not registered.
+// caller's certificate is of another registration. A cluster that an operator removed, and added again, has not
+// registered.
 func checkNotRevoked(tx *store.Tx, caller identity.Caller) error {
 	if err := requireActiveCluster(tx, caller.Name); err != nil {
 		return err
@@ -75,7 +76,8 @@ func checkNotRevoked(tx *store.Tx, caller identity.Caller) error {
 func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
 	row, _, err := store.Spokes.Get(tx, caller.Name)
 	if err == nil && !row.Counts(caller.Registration, issued) {
-		return fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right, or get a new manifest with `nave cluster add %[1]s`",
+		return fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right, or get a new "+
+			"manifest with `nave cluster add %[1]s`",
 			caller.Name, stamp(row.RegisteredAt), stamp(issued))
 	}
 	return err
@@ -89,8 +91,9 @@ func (s *Server) refuseRenewal(cluster string, err error) error {
 		return status.Errorf(codes.PermissionDenied, "cluster %s is blocked or not registered with this hub", cluster)
 	case errors.Is(err, errRevoked):
 		s.log.Warn("certificate not renewed", telemetry.Cluster(cluster), telemetry.Err(err))
-		return status.Errorf(codes.PermissionDenied, "the certificate of cluster %s is from before it registered last and does not "+
-			"count any more; to let this spoke in, get a new manifest with `nave cluster add %s`", cluster, cluster)
+		return status.Errorf(codes.PermissionDenied,
+			"the certificate of cluster %s is from before it registered last and does not "+
+				"count any more; to let this spoke in, get a new manifest with `nave cluster add %s`", cluster, cluster)
 	}
 	s.log.Error("renew a certificate", telemetry.Cluster(cluster), telemetry.Err(err))
 	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")

@@ -23,11 +23,13 @@ func (r *rig) join(token string, key crypto.Signer, csr []byte) registrationv1.R
 	answer, err := r.stranger().Register(r.t.Context(), &registrationv1.RegisterRequest{Token: token, Csr: csr})
 	must(r.t, err)
 	c := &identity.Credential{}
-	c.Set(tls.Certificate{Certificate: answer.Certificate.Chain, PrivateKey: key}, []*x509.Certificate{r.authority.Certificate()})
+	c.Set(tls.Certificate{Certificate: answer.Certificate.Chain, PrivateKey: key},
+		[]*x509.Certificate{r.authority.Certificate()})
 	return r.dial(identity.ClientTLS(c, identity.ID{TrustDomain: r.authority.TrustDomain()}))
 }
 
-// past moves all that was registered and spent so far into the past: registrations within one second are one to a certificate.
+// past moves all that was registered and spent so far into the past: registrations within one second are one to a
+// certificate.
 func (r *rig) past(cluster string, by time.Duration) {
 	r.t.Helper()
 	must(r.t, r.store.Update(func(tx *store.Tx) error {
@@ -52,11 +54,13 @@ func TestACertificateIsRenewedFromTheRegistrationOn(t *testing.T) {
 		want       codes.Code
 		says       string
 	}{
-		"issued at the registration":          {want: codes.OK},
-		"issued after it":                     {registered: -48 * time.Hour, want: codes.OK},
-		"issued before it":                    {registered: 2 * time.Second, want: codes.PermissionDenied, says: "before it registered last"},
-		"issued before it, and valid by then": {registered: 4 * time.Minute, want: codes.PermissionDenied, says: "before it registered last"},
-		"of a cluster that did not register":  {none: true, want: codes.PermissionDenied, says: "not registered"},
+		"issued at the registration": {want: codes.OK},
+		"issued after it":            {registered: -48 * time.Hour, want: codes.OK},
+		"issued before it": {registered: 2 * time.Second, want: codes.PermissionDenied,
+			says: "before it registered last"},
+		"issued before it, and valid by then": {registered: 4 * time.Minute, want: codes.PermissionDenied,
+			says: "before it registered last"},
+		"of a cluster that did not register": {none: true, want: codes.PermissionDenied, says: "not registered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

@@ -19,7 +19,8 @@ func (f Facts) applicationVerdict() verdict {
 	if cluster := f.Resource.Key.Cluster; cluster != "" {
 		object = "cluster " + cluster
 	}
-	v.message += fmt.Sprintf("; the removal of %d that it gave before is held: nave confirm %s shows what would go", f.Outcome.Held, object)
+	v.message += fmt.Sprintf("; the removal of %d that it gave before is held: nave confirm %s shows what would go",
+		f.Outcome.Held, object)
 	return v
 }
 
@@ -40,7 +41,8 @@ func (f Facts) appliedVerdict() verdict {
 		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits to be planned", since: v.since}
 	case f.Entry.Revision != f.Outcome.Revision:
 		v.ready, v.reason = isUnknown, reasonProgressing
-		v.message = fmt.Sprintf("Revision %s is built, and waits to be planned; until then the cluster keeps %s", f.Outcome.Revision, f.Entry.Revision)
+		v.message = fmt.Sprintf("Revision %s is built, and waits to be planned; until then the cluster keeps %s",
+			f.Outcome.Revision, f.Entry.Revision)
 		return v
 	case f.behind():
 		return f.behindVerdict(v)
@@ -72,7 +74,8 @@ func (f Facts) suspendedVerdict(hub verdict) verdict {
 		return f.spokeVerdict()
 	}
 	if hub.ready == isTrue && f.Resource.Key.Cluster != "" {
-		return verdict{ready: isUnknown, reason: reasonSuspended, message: "Suspended before the spoke applied it", since: hub.since}
+		return verdict{ready: isUnknown, reason: reasonSuspended, message: "Suspended before the spoke applied it",
+			since: hub.since}
 	}
 	return hub
 }
@@ -104,7 +107,8 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 		v.ready, v.reason, v.message = isFalse, reasonBundleRejected, sentence(s.Rejected)
 	case !s.Connected:
 		v.reason, v.since = reasonOffline, s.Since
-		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster, stamp(s.Since))
+		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster,
+			stamp(s.Since))
 	default:
 		v.message = "The spoke is applying revision " + f.Entry.Revision
 	}
@@ -159,7 +163,8 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	case r.Failed > 0:
 		return isFalse, "HealthCheckFailed", fmt.Sprintf("%d of %d objects are not healthy%s", r.Failed, all, worstOf(r))
 	case r.InProgress > 0:
-		return isUnknown, reasonProgressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress, all, worstOf(r))
+		return isUnknown, reasonProgressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress, all,
+			worstOf(r))
 	}
 	if all == 0 && r.Ready == isFalse {
 		return isUnknown, r.Reason, "no object was applied"

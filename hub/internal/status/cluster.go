@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// clusterVerdict is True when the cluster runs the newest bundle there is, and everything that it covers is ready. Else it
-// is the worst of what is wrong.
+// clusterVerdict is True when the cluster runs the newest bundle there is, and everything that it covers is ready. Else
+// it is the worst of what is wrong.
 func (f Facts) clusterVerdict() verdict {
 	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
 	switch {
@@ -36,15 +36,19 @@ func (f Facts) clusterVerdict() verdict {
 func (f Facts) sessionVerdict() verdict {
 	switch s := f.Spoke; {
 	case f.spec().Blocked:
-		return verdict{ready: isFalse, reason: reasonBlocked, message: "Shut out by spec.blocked", since: f.hubVerdict().since}
+		return verdict{ready: isFalse, reason: reasonBlocked, message: "Shut out by spec.blocked",
+			since: f.hubVerdict().since}
 	case s != nil && s.Rejected != "":
 		return verdict{ready: isFalse, reason: reasonBundleRejected, message: sentence(s.Rejected), since: s.Since}
 	case s != nil && !s.Connected && s.Refused != "":
-		return verdict{ready: isFalse, reason: reasonTokenRefused, message: "Its spoke cannot register: " + s.Refused, since: since(s, f.Resource.Created)}
+		return verdict{ready: isFalse, reason: reasonTokenRefused, message: "Its spoke cannot register: " + s.Refused,
+			since: since(s, f.Resource.Created)}
 	case !registered(s):
-		return verdict{ready: isUnknown, reason: reasonNotRegistered, message: "Its spoke has not registered yet", since: f.Resource.Created}
+		return verdict{ready: isUnknown, reason: reasonNotRegistered, message: "Its spoke has not registered yet",
+			since: f.Resource.Created}
 	case !s.Connected:
-		return verdict{ready: isUnknown, reason: reasonOffline, message: "Its spoke has been offline since " + stamp(s.Since), since: s.Since}
+		return verdict{ready: isUnknown, reason: reasonOffline, message: "Its spoke has been offline since " + stamp(s.Since),
+			since: s.Since}
 	}
 	return verdict{ready: isTrue}
 }
@@ -106,7 +110,8 @@ func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
 	if !s.CertificateExpiry.IsZero() {
 		fields["certificateExpires"] = stamp(s.CertificateExpiry)
 	}
-	for name, value := range map[string]string{"version": s.Version, "kubernetesVersion": s.KubernetesVersion, "rejected": s.Rejected} {
+	for name, value := range map[string]string{"version": s.Version, "kubernetesVersion": s.KubernetesVersion,
+		"rejected": s.Rejected} {
 		if value != "" {
 			fields[name] = value
 		}

@@ -87,8 +87,8 @@ type peer struct {
 	verdict verdict
 }
 
-// awaits lists the Kustomizations that the readiness of f includes: its children if it waits, else those among its health
-// checks.
+// awaits lists the Kustomizations that the readiness of f includes: its children if it waits, else those among its
+// health checks.
 func (g *clusterGraph) awaits(f Facts) []api.Key {
 	key := f.Resource.Key
 	if key.Kind != api.KustomizationKind {
@@ -98,7 +98,8 @@ func (g *clusterGraph) awaits(f Facts) []api.Key {
 	if !spec.Wait {
 		return spec.healthChecked(key.Cluster)
 	}
-	return slices.DeleteFunc(slices.Clone(g.children[key]), func(child api.Key) bool { return child.Kind != api.KustomizationKind })
+	return slices.DeleteFunc(slices.Clone(g.children[key]),
+		func(child api.Key) bool { return child.Kind != api.KustomizationKind })
 }
 
 // cover adds to a Cluster everything of its graph, and the hub's sources that it is rendered from.

@@ -68,8 +68,10 @@ func (w *fleetWorld) update(fn func(*store.Tx) error) {
 // put writes an object that the hub made something of.
 func (w *fleetWorld) put(tx *store.Tx, key api.Key, owner *api.Key, object string) error {
 	return errors.Join(
-		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: []byte(object), Generation: 1, Created: at(1)}),
-		store.Outcomes.Put(tx, key.Path(), store.Outcome{ObservedGeneration: 1, Ready: "True", Reason: "Good", Since: at(2), Revision: revision}),
+		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: []byte(object), Generation: 1,
+			Created: at(1)}),
+		store.Outcomes.Put(tx, key.Path(), store.Outcome{ObservedGeneration: 1, Ready: "True", Reason: "Good", Since: at(2),
+			Revision: revision}),
 	)
 }
 
@@ -86,7 +88,8 @@ func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
 	}
 	return errors.Join(
 		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil, fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
-		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1), Acks: map[string]bundle.ID{"received": id, "applied": id, "healthy": id}}),
+		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1),
+			Acks: map[string]bundle.ID{"received": id, "applied": id, "healthy": id}}),
 		store.Desireds.Put(tx, name, store.Desired{Bundle: id, ChangedAt: at(3)}),
 		store.Plans.Put(tx, name, plan),
 		w.application(tx, root, &fleetKey, ""), w.application(tx, apps, &root, ""),
@@ -150,33 +153,47 @@ func TestRollUp(t *testing.T) {
 	}{
 		{"all is well", func(*fleetWorld, *store.Tx) error { return nil }, allWell, runs},
 		{"root fails on the hub", func(w *fleetWorld, tx *store.Tx) error {
-			return errors.Join(w.outcome(tx, rootKey, "PathNotFound", "path ./east not found\nlong"), w.outcome(tx, eastKey, "BuildFailed", "Failed: root"))
-		}, "False PathNotFound: 1 of 2 clusters are ready; east: Kustomization flux-system/root: PathNotFound: path ./east not found",
+			return errors.Join(w.outcome(tx, rootKey, "PathNotFound", "path ./east not found\nlong"),
+				w.outcome(tx, eastKey, "BuildFailed", "Failed: root"))
+		}, "False PathNotFound: 1 of 2 clusters are ready; east: Kustomization flux-system/root: PathNotFound: path ./east " +
+			"not found",
 			"False PathNotFound: Kustomization flux-system/root: PathNotFound: path ./east not found"},
 		{"child fails on the spoke", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "False", "HealthCheckFailed", "Deployment web is Failed")
-		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: Deployment web is Failed",
+		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: " +
+			"Deployment web is Failed",
 			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: Deployment web is Failed"},
 		{"prune is held", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "False", "PruneHeld", "it would delete 30 objects")
-		}, "False PruneHeld: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: PruneHeld: it would delete 30 objects",
+		}, "False PruneHeld: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: PruneHeld: it would delete " +
+			"30 objects",
 			"False PruneHeld: Kustomization flux-system/apps: PruneHeld: it would delete 30 objects"},
 		{"cause before what waits for it", func(w *fleetWorld, tx *store.Tx) error {
-			return errors.Join(w.outcome(tx, rootKey, "BuildFailed", "bad"), w.outcome(tx, appsKey, "DependencyNotReady", "root"))
-		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b (and 1 more are not ready)",
-			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b (and 1 more are not ready)"},
+			return errors.Join(w.outcome(tx, rootKey, "BuildFailed", "bad"),
+				w.outcome(tx, appsKey, "DependencyNotReady", "root"))
+		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The " +
+			"cluster keeps main@sha1:b (and 1 more are not ready)",
+			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b (and 1 more " +
+				"are not ready)"},
 		{"failure before wait", func(w *fleetWorld, tx *store.Tx) error {
-			return errors.Join(w.report(tx, rootKey, "Unknown", "Progressing", "applies"), w.report(tx, appsKey, "False", "ReconciliationFailed", "no"))
-		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more are not ready)",
+			return errors.Join(w.report(tx, rootKey, "Unknown", "Progressing", "applies"),
+				w.report(tx, appsKey, "False", "ReconciliationFailed", "no"))
+		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: " +
+			"ReconciliationFailed: no (and 1 more are not ready)",
 			"False ReconciliationFailed: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more are not ready)"},
 		{"at work", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "Unknown", "Progressing", "waits for health")
-		}, "Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: waits for health",
+		}, "Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: waits for " +
+			"health",
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: waits for health"},
 		{"not in the plan yet", func(w *fleetWorld, tx *store.Tx) error { return store.Plans.Delete(tx, "east") },
-			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Waits to be planned (and 1 more are not ready)",
+			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Waits to be " +
+				"planned (and 1 more are not ready)",
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Waits to be planned (and 1 more are not ready)"},
-		{"bundle too large", func(w *fleetWorld, tx *store.Tx) error { return w.outcome(tx, eastKey, "BundleTooLarge", "too large") },
+		{"bundle too large", func(w *fleetWorld, tx *store.Tx) error {
+			return w.outcome(tx, eastKey, "BundleTooLarge",
+				"too large")
+		},
 			"False BundleTooLarge: 1 of 2 clusters are ready; east: too large", "False BundleTooLarge: too large"},
 		{"bundle rejected", func(w *fleetWorld, tx *store.Tx) error {
 			return w.spoke(tx, func(s *store.Spoke) { s.Rejected = "the spoke refused bundle 1.5: expired" })
@@ -188,27 +205,38 @@ func TestRollUp(t *testing.T) {
 			"Unknown Offline: 1 of 2 clusters are ready; east: Its spoke has been offline since 2026-01-02T03:01:00Z",
 			"Unknown Offline: Its spoke has been offline since 2026-01-02T03:01:00Z"},
 		{"spoke away and a failure", func(w *fleetWorld, tx *store.Tx) error {
-			return errors.Join(w.spoke(tx, func(s *store.Spoke) { s.Connected = false }), w.outcome(tx, rootKey, "BuildFailed", "bad"))
-		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b",
+			return errors.Join(w.spoke(tx, func(s *store.Spoke) { s.Connected = false }),
+				w.outcome(tx, rootKey, "BuildFailed", "bad"))
+		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The " +
+			"cluster keeps main@sha1:b",
 			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b"},
 		{"spoke never joined", func(w *fleetWorld, tx *store.Tx) error {
-			return errors.Join(store.Spokes.Delete(tx, "east"), store.Reports.Delete(tx, rootKey.Path()), store.Reports.Delete(tx, appsKey.Path()))
+			return errors.Join(store.Spokes.Delete(tx, "east"), store.Reports.Delete(tx, rootKey.Path()),
+				store.Reports.Delete(tx, appsKey.Path()))
 		}, "Unknown NotRegistered: 1 of 2 clusters are ready; east: Its spoke has not registered yet",
 			"Unknown NotRegistered: Its spoke has not registered yet"},
 		{"source fails and keeps its artifact", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, sourceKey, "GitOperationFailed", "no route to host")
-		}, "False GitOperationFailed: 2 of 2 clusters are ready; GitRepository flux-system/fleet: GitOperationFailed: no route to host",
+		}, "False GitOperationFailed: 2 of 2 clusters are ready; GitRepository flux-system/fleet: GitOperationFailed: no " +
+			"route to host",
 			"False GitOperationFailed: GitRepository flux-system/fleet of the hub: GitOperationFailed: no route to host"},
 		{"suspended while it failed", func(w *fleetWorld, tx *store.Tx) error {
 			row, _, err := store.Resources.Get(tx, appsKey.Path())
 			row.Suspended = true
-			return errors.Join(err, store.Resources.Put(tx, appsKey.Path(), row), w.report(tx, appsKey, "False", "HealthCheckFailed", "sick"))
-		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: sick",
+			return errors.Join(err, store.Resources.Put(tx, appsKey.Path(), row),
+				w.report(tx, appsKey, "False", "HealthCheckFailed", "sick"))
+		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: " +
+			"sick",
 			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: sick"},
-		{"object refused", func(w *fleetWorld, tx *store.Tx) error { return w.outcome(tx, refusedKey, "Refused", "not supported") },
-			allWell, "False Refused: HelmRelease flux-system/chart: Refused: not supported"}, // and, for the Fleet, its root says ObjectRefused
+		{"object refused", func(w *fleetWorld, tx *store.Tx) error {
+			return w.outcome(tx, refusedKey, "Refused",
+				"not supported")
+		},
+			// and, for the Fleet, its root says ObjectRefused
+			allWell, "False Refused: HelmRelease flux-system/chart: Refused: not supported"},
 		{"another Fleet's", func(w *fleetWorld, tx *store.Tx) error {
-			return errors.Join(w.application(tx, otherKey, &api.Key{Kind: "Fleet", Name: "other"}, ""), w.outcome(tx, otherKey, "BuildFailed", "bad"),
+			return errors.Join(w.application(tx, otherKey, &api.Key{Kind: "Fleet", Name: "other"}, ""),
+				w.outcome(tx, otherKey, "BuildFailed", "bad"),
 				w.outcome(tx, eastKey, "BuildFailed", "Failed: other"))
 		}, allWell, "False BuildFailed: Kustomization flux-system/other: BuildFailed: bad. The cluster keeps main@sha1:b"},
 		{"left and not deleted", func(w *fleetWorld, tx *store.Tx) error {
@@ -259,7 +287,8 @@ func TestAwaitedKustomizationsCount(t *testing.T) {
 			if got := w.ready(rootKey); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
-			if got, want := w.ready(fleetKey), "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: BuildFailed: bad. The cluster keeps main@sha1:b"; !strings.HasPrefix(got, want) {
+			if got, want := w.ready(fleetKey), "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization "+
+				"flux-system/apps: BuildFailed: bad. The cluster keeps main@sha1:b"; !strings.HasPrefix(got, want) {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		})
@@ -273,13 +302,15 @@ func TestAwaitedInACircle(t *testing.T) {
 	}
 	w := newFleetWorld(t)
 	w.update(func(tx *store.Tx) error {
-		return errors.Join(w.application(tx, rootKey, &fleetKey, check("apps")), w.application(tx, appsKey, &rootKey, check("other")),
+		return errors.Join(w.application(tx, rootKey, &fleetKey, check("apps")),
+			w.application(tx, appsKey, &rootKey, check("other")),
 			w.application(tx, otherKey, &rootKey, check("root")))
 	})
 	w.update(func(tx *store.Tx) error {
 		plan, _, err := store.Plans.Get(tx, "east")
 		plan.Applications = append(plan.Applications, bundle.Entry{
-			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}, Digest: digest, Revision: revision,
+			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+				Name: "other"}, Digest: digest, Revision: revision,
 		})
 		return errors.Join(err, store.Plans.Put(tx, "east", plan))
 	})
@@ -326,7 +357,8 @@ func (w *fleetWorld) push(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	return store.Sources.Put(tx, api.SourceKey(repository, row.Bound()), store.Fetched{Artifact: &source.Artifact{Revision: "main@sha1:c", Digest: digest}})
+	return store.Sources.Put(tx, api.SourceKey(repository, row.Bound()),
+		store.Fetched{Artifact: &source.Artifact{Revision: "main@sha1:c", Digest: digest}})
 }
 
 func TestSuspendedStaysVisible(t *testing.T) {
@@ -340,8 +372,10 @@ func TestSuspendedStaysVisible(t *testing.T) {
 		condition string // the message of Suspended
 		explained string // of the whole fleet, what is suspended
 	}{
-		{"cluster", func(w *fleetWorld, tx *store.Tx) error { return errors.Join(w.suspend(tx, eastKey, false), w.push(tx)) }, eastKey,
-			"True ReconciliationSucceeded: Suspended by an operator " + since + ", drift is repaired" + waits + "; Runs bundle 4",
+		{"cluster", func(w *fleetWorld, tx *store.Tx) error { return errors.Join(w.suspend(tx, eastKey, false), w.push(tx)) },
+			eastKey,
+			"True ReconciliationSucceeded: Suspended by an operator " + since + ", drift is repaired" + waits +
+				"; Runs bundle 4",
 			"Suspended by an operator " + since + ", drift is repaired" + waits, "Cluster/east"},
 		{"cluster without repairs", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, eastKey, true), w.inPlan(tx))
@@ -354,24 +388,29 @@ func TestSuspendedStaysVisible(t *testing.T) {
 			"True ReconciliationSucceeded: Applied", "Suspended with Cluster east " + since, "Cluster/east"},
 		{"Fleet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, fleetKey, false), w.inPlan(tx), w.push(tx))
-		}, fleetKey, "True ReconciliationSucceeded: Suspended by an operator " + since + waits + "; 2 of 2 clusters are ready",
+		}, fleetKey, "True ReconciliationSucceeded: Suspended by an operator " + since + waits +
+			"; 2 of 2 clusters are ready",
 			"Suspended by an operator " + since + waits, "Fleet/prod"},
 		{"below a Fleet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, fleetKey, false), w.inPlan(tx))
 		}, appsKey,
 			"True ReconciliationSucceeded: Applied", "Suspended with Fleet prod " + since, "Fleet/prod"},
-		{"Fleet of a suspended cluster", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, eastKey, false) }, fleetKey,
+		{"Fleet of a suspended cluster", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, eastKey, false) },
+			fleetKey,
 			"True ReconciliationSucceeded: 2 of 2 clusters are ready; suspended: east", "", "Cluster/east"},
 		{"not heard of", func(w *fleetWorld, tx *store.Tx) error {
-			return errors.Join(w.suspend(tx, appsKey, false), w.inPlan(tx), w.spoke(tx, func(s *store.Spoke) { s.Acks["received"] = bundle.ID{} }))
+			return errors.Join(w.suspend(tx, appsKey, false), w.inPlan(tx),
+				w.spoke(tx, func(s *store.Spoke) { s.Acks["received"] = bundle.ID{} }))
 		}, appsKey, "True ReconciliationSucceeded: Applied",
-			"Unknown: Suspended by an operator " + since + "; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
+			"Unknown: Suspended by an operator " + since +
+				"; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
 		{"not published", func(w *fleetWorld, tx *store.Tx) error {
 			plan, _, err := store.Plans.Get(tx, "east")
 			plan.ChangedAt = at(9)
 			return errors.Join(err, store.Plans.Put(tx, "east", plan), w.suspend(tx, appsKey, false), w.inPlan(tx))
 		}, appsKey, "True ReconciliationSucceeded: Applied",
-			"Unknown: Suspended by an operator " + since + "; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
+			"Unknown: Suspended by an operator " + since +
+				"; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
 		{"not planned", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, fleetKey, false) }, fleetKey,
 			"True ReconciliationSucceeded: Suspended by an operator " + since + "; 2 of 2 clusters are ready",
 			"Unknown: Suspended by an operator " + since + "; the hub has not come to it yet", "Fleet/prod"},
@@ -379,7 +418,8 @@ func TestSuspendedStaysVisible(t *testing.T) {
 			"True Good: ", "Suspended by an operator " + since, "GitRepository/fleet"},
 		{"cluster that is away", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, eastKey, false), w.spoke(tx, func(s *store.Spoke) { s.Connected = false }))
-		}, eastKey, "Unknown Offline: Suspended by an operator " + since + ", drift is repaired; Its spoke has been offline since 2026-01-02T03:01:00Z",
+		}, eastKey, "Unknown Offline: Suspended by an operator " + since +
+			", drift is repaired; Its spoke has been offline since 2026-01-02T03:01:00Z",
 			"Suspended by an operator " + since + ", drift is repaired", ""},
 	} {
 		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// Explain says what is not as it should be among the objects that key names, and among those that a Cluster or Fleet leads
-// to: failures before waits, what is suspended last, the oldest first.
-// An empty kind, name or namespace names all; an empty cluster, the whole fleet.
+// Explain says what is not as it should be among the objects that key names, and among those that a Cluster or Fleet
+// leads to: failures before waits, what is suspended last, the oldest first. An empty kind, name or namespace names
+// all; an empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	var all []*adminv1.Explanation
 	rank := map[*adminv1.Explanation]int{}
@@ -39,14 +39,16 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 		}
 	}
 	slices.SortFunc(all, func(a, b *adminv1.Explanation) int {
-		return cmp.Or(cmp.Compare(rank[a], rank[b]), a.Since.AsTime().Compare(b.Since.AsTime()), cmp.Compare(pathOf(a), pathOf(b)), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(rank[a], rank[b]), a.Since.AsTime().Compare(b.Since.AsTime()),
+			cmp.Compare(pathOf(a), pathOf(b)), cmp.Compare(a.Message, b.Message))
 	})
 	return all
 }
 
 // pathOf orders explanations of the same age.
 func pathOf(e *adminv1.Explanation) string {
-	return api.Key{Cluster: e.Object.Cluster, Kind: e.Object.Kind, Namespace: e.Object.Namespace, Name: e.Object.Name}.Path()
+	return api.Key{Cluster: e.Object.Cluster, Kind: e.Object.Kind, Namespace: e.Object.Namespace,
+		Name: e.Object.Name}.Path()
 }
 
 // named reports whether key names the object. With a cluster, its Cluster is named too.
@@ -128,7 +130,8 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 		advice = advices[reason]
 	case o.Status == "Refused":
 		advice = "The cluster's API server does not take the object as it is in Git: correct it there; " +
-			"if it is forbidden, see whether the service account of the Kustomization exists, and give it (or the spoke) the rights it lacks"
+			"if it is forbidden, see whether the service account of the Kustomization exists, and give it (or the spoke) the " +
+			"rights it lacks"
 	}
 	return &adminv1.Explanation{
 		Object: keyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
@@ -138,13 +141,15 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 
 // addWaits says what a Kustomization waits for: its source, or the Kustomizations it depends on.
 func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
-	if source, ok := w.source(f); ok && f.Outcome != nil && f.Outcome.Ready != isTrue && f.Outcome.Reason != reasonDependencyNotReady {
+	if source, ok := w.source(f); ok && f.Outcome != nil && f.Outcome.Ready != isTrue &&
+		f.Outcome.Reason != reasonDependencyNotReady {
 		if sv := source.verdict(); sv.ready != isTrue {
 			e.WaitsFor = []string{nameIn(f, source)}
 			if sv.message == "" || !strings.Contains(e.Message, sv.message) { // a failed fetch is quoted there already
 				e.Message += fmt.Sprintf(". It waits for %s, which %s", nameIn(f, source), because(sv))
 			}
-			e.Advice = "See to the source first: " + command("describe", source.Resource.Key) + " shows what the last attempt met"
+			e.Advice = "See to the source first: " + command("describe", source.Resource.Key) +
+				" shows what the last attempt met"
 			return
 		}
 	}
@@ -156,7 +161,8 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 	for _, link := range chain {
 		e.WaitsFor = append(e.WaitsFor, nameIn(f, link))
 	}
-	e.Message = fmt.Sprintf("It waits for %s, which %s", strings.Join(e.WaitsFor, ", which waits for "), because(last.verdict()))
+	e.Message = fmt.Sprintf("It waits for %s, which %s", strings.Join(e.WaitsFor, ", which waits for "),
+		because(last.verdict()))
 	e.Advice = "See to " + e.WaitsFor[len(e.WaitsFor)-1] + " first; the rest follows by itself"
 }
 

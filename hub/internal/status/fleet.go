@@ -38,7 +38,8 @@ func (f Facts) fleetVerdict() verdict {
 	case v.ready != isTrue:
 		return v
 	case len(f.Members) == 0:
-		return verdict{ready: isFalse, reason: reasonNoClusters, message: "spec.clusterSelector matches no cluster", since: v.since}
+		return verdict{ready: isFalse, reason: reasonNoClusters, message: "spec.clusterSelector matches no cluster",
+			since: v.since}
 	}
 	list := make([]finding, 0, len(f.Members)+len(f.Sources))
 	for _, m := range f.Members {
@@ -70,7 +71,8 @@ func (f Facts) memberVerdict() verdict {
 	case own.ready != isTrue:
 		return own
 	case len(f.Covered) == 0:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "waits for its root Kustomization", since: hub.since}
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "waits for its root Kustomization",
+			since: hub.since}
 	}
 	return covered
 }

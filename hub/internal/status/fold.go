@@ -18,8 +18,8 @@ type verdict struct {
 	stalled bool
 }
 
-// Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's: conditions with Ready
-// first, observedGeneration, lastHandledReconcileAt, and what the kind has besides.
+// Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's: conditions with
+// Ready first, observedGeneration, lastHandledReconcileAt, and what the kind has besides.
 func Fold(f Facts) (json.RawMessage, error) {
 	o, err := f.Resource.Parse()
 	if err != nil {
@@ -134,19 +134,23 @@ func (f Facts) details(c *conditions, fields map[string]any) {
 func (f Facts) hubVerdict() verdict {
 	switch o := f.Outcome; {
 	case o == nil:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to it yet", since: f.Resource.Created}
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to it yet",
+			since: f.Resource.Created}
 	case o.ObservedGeneration < f.Resource.Generation && o.Ready == isTrue:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to its newest version yet", since: o.Since}
+		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to its newest version yet",
+			since: o.Since}
 	default:
-		return verdict{ready: o.Ready, reason: o.Reason, message: o.Message, since: o.Since, stalled: o.Ready == isFalse && stalls[o.Reason]}
+		return verdict{ready: o.Ready, reason: o.Reason, message: o.Message, since: o.Since, stalled: o.Ready == isFalse &&
+			stalls[o.Reason]}
 	}
 }
 
 // stalls are the reasons that only a change of the object ends.
-var stalls = map[string]bool{"Refused": true, "DependencyCycle": true, "SelfRenderEndless": true, "TemplateFailed": true}
+var stalls = map[string]bool{"Refused": true, "DependencyCycle": true, "SelfRenderEndless": true,
+	"TemplateFailed": true}
 
-// handled is the last request to reconcile that was carried out. For an application that is the spoke's word, unless the
-// hub's own part failed already: then there is nothing to wait for.
+// handled is the last request to reconcile that was carried out. For an application that is the spoke's word, unless
+// the hub's own part failed already: then there is nothing to wait for.
 func (f Facts) handled() string {
 	switch {
 	case f.Outcome == nil:

@@ -240,8 +240,8 @@ func (r *Reader) readClusters() error {
 	})
 }
 
-// others visits what is known about objects that are no resources, among what is known about those that are: objects that
-// were refused and never became one, and applications that left the graph and that the spoke still has.
+// others visits what is known about objects that are no resources, among what is known about those that are: objects
+// that were refused and never became one, and applications that left the graph and that the spoke still has.
 func (r *Reader) others(prefix string, visit func(Facts)) error {
 	err := store.Outcomes.Scan(r.tx, prefix, func(path string, o store.Outcome) error {
 		if key, ok := api.ParsePath(path); ok {

@@ -1,6 +1,6 @@
-// Package status says, from what the hub and the spokes found out, how every object is: its Flux-shaped status (fold.go),
-// why it is not ready (explain.go) and what it leads to (tree.go). Facts go in, words come out: no clock, no I/O but the
-// reading of a transaction that the caller holds, in read.go. Every time in a status is one of the facts.
+// Package status says, from what the hub and the spokes found out, how every object is: its Flux-shaped status
+// (fold.go), why it is not ready (explain.go) and what it leads to (tree.go). Facts go in, words come out: no clock, no
+// I/O but the reading of a transaction that the caller holds, in read.go. Every time in a status is one of the facts.
 package status
 
 import (
@@ -25,12 +25,13 @@ type Facts struct {
 	Desired   *store.Desired             // of the resource's cluster, or of the Cluster itself; nil: nothing published
 	PlannedAt time.Time                  // when the plan of that cluster changed last
 	Fetched   *store.Fetched             // of a source; nil: not looked at yet
-	Awaited   *peer                      // of a Kustomization: one that its readiness includes and that is not ready; nil: none
-	Covered   []Facts                    // of a Cluster: its graph, or what a Fleet leads to there
-	Sources   map[api.Key]Facts          // of a Cluster or Fleet: the hub's sources that it is rendered from
-	With      *suspension                // of a Kustomization: the Fleet or Cluster that it is suspended with; nil: none
-	Waiting   []string                   // of what is suspended: the revisions that wait for its end
-	Members   []Facts                    // of a Fleet: the clusters that it selects, by name
+	// of a Kustomization: one that its readiness includes and that is not ready; nil: none
+	Awaited *peer
+	Covered []Facts           // of a Cluster: its graph, or what a Fleet leads to there
+	Sources map[api.Key]Facts // of a Cluster or Fleet: the hub's sources that it is rendered from
+	With    *suspension       // of a Kustomization: the Fleet or Cluster that it is suspended with; nil: none
+	Waiting []string          // of what is suspended: the revisions that wait for its end
+	Members []Facts           // of a Fleet: the clusters that it selects, by name
 }
 
 // spec is what statuses need of an object's spec.
@@ -73,8 +74,8 @@ func (s spec) healthChecked(cluster string) (keys []api.Key) {
 	return keys
 }
 
-// sourceKeys lists where the source of a Kustomization may be, in the order in which it is looked for: in its graph, then
-// in the hub; for a Fleet's root, in the hub first.
+// sourceKeys lists where the source of a Kustomization may be, in the order in which it is looked for: in its graph,
+// then in the hub; for a Fleet's root, in the hub first.
 func (f Facts) sourceKeys() []api.Key {
 	key, ref := f.Resource.Key, f.spec().SourceRef
 	if key.Kind != api.KustomizationKind || ref.Name == "" {

@@ -32,7 +32,8 @@ func well(change func(*Facts)) Facts { return application("apps", "", change) }
 func application(name, spec string, change func(*Facts)) Facts {
 	f := Facts{
 		Resource: store.Resource{
-			Key: api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: name}, UID: "uid", Generation: 2, Created: at(1),
+			Key: api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system",
+				Name: name}, UID: "uid", Generation: 2, Created: at(1),
 			Object: fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",
 				"metadata":{"name":%q,"namespace":"flux-system"},
 				"spec":{"interval":"10m0s","prune":true,"path":"./apps","sourceRef":{"kind":"GitRepository","name":"fleet"}%s}}`, name, spec),
@@ -46,7 +47,8 @@ func application(name, spec string, change func(*Facts)) Facts {
 		Report: &spokev1.ApplicationReport{
 			Digest: digest[:], Revision: "main@sha1:b", AppliedRevision: "main@sha1:b", Ready: "True", Reason: "ReconciliationSucceeded",
 			Message: "Applied revision: main@sha1:b", Since: timestamppb.New(at(3)), Current: 2, HandledRequest: "spoke",
-			Inventory: []string{"apps/v1/Deployment default/web", "/v1/Namespace shop", "rbac.authorization.k8s.io/v1/ClusterRole system:web"},
+			Inventory: []string{"apps/v1/Deployment default/web", "/v1/Namespace shop",
+				"rbac.authorization.k8s.io/v1/ClusterRole system:web"},
 		},
 	}
 	if change != nil {
@@ -69,7 +71,10 @@ func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) 
 			"Unknown", "Progressing", "The hub has not come to it yet", at(1)},
 		{"the hub has not come to the newest version", func(f *Facts) { f.Resource.Generation = 3 },
 			"Unknown", "Progressing", "The hub has not come to its newest version yet", at(2)},
-		{"it does not build", func(f *Facts) { f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = "False", "BuildFailed", "no" },
+		{"it does not build", func(f *Facts) {
+			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = "False",
+				"BuildFailed", "no"
+		},
 			"False", "BuildFailed", "no. The cluster keeps main@sha1:b", at(2)},
 		{"it never built", func(f *Facts) {
 			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message, f.Report = "False", "BuildFailed", "no", nil
@@ -77,9 +82,11 @@ func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) 
 		{"the spoke never registered", func(f *Facts) { f.Spoke, f.Report = nil, nil },
 			"Unknown", "NotRegistered", "Waits for the spoke of cluster east, which has not registered yet", at(2)},
 		{"the spoke is offline and behind", func(f *Facts) { f.Spoke.Connected, f.Report.Revision = false, "main@sha1:a" },
-			"Unknown", "Offline", "Waits for the spoke of cluster east, which has been offline since 2026-01-02T03:01:00Z", at(1)},
+			"Unknown", "Offline", "Waits for the spoke of cluster east, which has been offline since " +
+				"2026-01-02T03:01:00Z", at(1)},
 		{"the spoke is offline and had applied it", func(f *Facts) { f.Spoke.Connected = false },
-			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b (the spoke has been offline since 2026-01-02T03:01:00Z)", at(3)},
+			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b (the spoke has been offline since " +
+				"2026-01-02T03:01:00Z)", at(3)},
 		{"the spoke is behind", func(f *Facts) { f.Report.Digest = []byte("other") },
 			"Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(2)},
 		{"the spoke rejects the bundle", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
@@ -88,7 +95,10 @@ func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) 
 			f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "HealthCheckFailed", "sick"
 		},
 			"False", "HealthCheckFailed", "sick", at(3)},
-		{"the spoke says nothing that is known", func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.Message = "", "", "" },
+		{"the spoke says nothing that is known", func(f *Facts) {
+			f.Report.Ready, f.Report.Reason, f.Report.Message = "",
+				"", ""
+		},
 			"Unknown", "Progressing", "", at(3)},
 		{"it is suspended", func(f *Facts) { f.Resource.Suspended, f.Entry.Revision = true, "main@sha1:c" },
 			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(3)},
@@ -168,17 +178,20 @@ func show(o object) string {
 
 func TestAFoldedKustomizationLooksLikeFluxs(t *testing.T) {
 	o := fold(t, well(func(f *Facts) { f.Resource.Suspended, f.Resource.RequestedAt = true, "token" }))
-	if o.Metadata.UID != "uid" || o.Metadata.Generation != 2 || o.Metadata.Annotations["reconcile.fluxcd.io/requestedAt"] != "token" {
+	if o.Metadata.UID != "uid" || o.Metadata.Generation != 2 ||
+		o.Metadata.Annotations["reconcile.fluxcd.io/requestedAt"] != "token" {
 		t.Errorf("metadata %+v", o.Metadata)
 	}
 	if o.Spec["suspend"] != true {
 		t.Error("an operator's suspension does not show")
 	}
-	if o.Status.ObservedGeneration != 2 || o.Status.LastAppliedRevision != "main@sha1:b" || o.Status.LastAttemptedRevision != "main@sha1:b" {
+	if o.Status.ObservedGeneration != 2 || o.Status.LastAppliedRevision != "main@sha1:b" ||
+		o.Status.LastAttemptedRevision != "main@sha1:b" {
 		t.Errorf("status %+v", o.Status)
 	}
 	want := []inventoryEntry{
-		{"default_web_apps_Deployment", "v1"}, {"_shop__Namespace", "v1"}, {"_system__web_rbac.authorization.k8s.io_ClusterRole", "v1"},
+		{"default_web_apps_Deployment", "v1"}, {"_shop__Namespace",
+			"v1"}, {"_system__web_rbac.authorization.k8s.io_ClusterRole", "v1"},
 	}
 	if !slices.Equal(o.Status.Inventory.Entries, want) {
 		t.Errorf("inventory %v, want %v", o.Status.Inventory.Entries, want)
@@ -215,22 +228,36 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 	}{
 		{"a build that fails", well(func(f *Facts) { f.Outcome.Ready, f.Outcome.Reason = "False", "BuildFailed" }),
 			"Ready=False/BuildFailed Healthy=True/Succeeded"},
-		{"an object that only its author can mend", well(func(f *Facts) { f.Outcome.Ready, f.Outcome.Reason, f.Report = "False", "Refused", nil }),
+		{"an object that only its author can mend", well(func(f *Facts) {
+			f.Outcome.Ready, f.Outcome.Reason,
+				f.Report = "False", "Refused", nil
+		}),
 			"Ready=False/Refused Stalled=True/Refused"},
-		{"work under way", well(func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.InProgress = "Unknown", "Progressing", 1 }),
+		{"work under way", well(func(f *Facts) {
+			f.Report.Ready, f.Report.Reason, f.Report.InProgress = "Unknown",
+				"Progressing", 1
+		}),
 			"Ready=Unknown/Progressing Healthy=Unknown/Progressing Reconciling=True/Progressing"},
-		{"sick objects", well(func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.Failed = "False", "HealthCheckFailed", 1 }),
+		{"sick objects", well(func(f *Facts) {
+			f.Report.Ready, f.Report.Reason, f.Report.Failed = "False",
+				"HealthCheckFailed", 1
+		}),
 			"Ready=False/HealthCheckFailed Healthy=False/HealthCheckFailed"},
-		{"a cluster without a spoke", hubs("Cluster", "", func(*Facts) {}), "Ready=Unknown/NotRegistered Connected=False/NotRegistered"},
-		{"a cluster whose spoke is gone", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(false, "received", "applied", "healthy") }),
+		{"a cluster without a spoke", hubs("Cluster", "", func(*Facts) {}),
+			"Ready=Unknown/NotRegistered Connected=False/NotRegistered"},
+		{"a cluster whose spoke is gone", hubs("Cluster", "",
+			func(f *Facts) { f.Spoke = spoke(false, "received", "applied", "healthy") }),
 			"Ready=Unknown/Offline Connected=False/Offline"},
-		{"a cluster whose join token is refused", hubs("Cluster", "", func(f *Facts) { f.Spoke = &store.Spoke{Refused: "a join token was refused: expired"} }),
+		{"a cluster whose join token is refused", hubs("Cluster", "",
+			func(f *Facts) { f.Spoke = &store.Spoke{Refused: "a join token was refused: expired"} }),
 			"Ready=False/JoinTokenRefused Connected=False/NotRegistered"},
 		{"a cluster at work", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, "received") }),
 			"Ready=Unknown/Progressing Connected=True/Online Reconciling=True/Progressing"},
-		{"a cluster that is well", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, "received", "applied", "healthy") }),
+		{"a cluster that is well", hubs("Cluster", "",
+			func(f *Facts) { f.Spoke = spoke(true, "received", "applied", "healthy") }),
 			"Ready=True/ReconciliationSucceeded Connected=True/Online"},
-		{"a cluster that refuses its bundle", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
+		{"a cluster that refuses its bundle", hubs("Cluster", "",
+			func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
 			"Ready=False/BundleRejected Connected=True/Online"},
 		{"a blocked cluster", hubs("Cluster", `"blocked":true`, func(f *Facts) { f.Spoke = spoke(false) }),
 			"Ready=False/Blocked Connected=False/Offline"},
@@ -238,7 +265,8 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 			f.Spoke, f.Outcome.Ready, f.Outcome.Reason = spoke(true, "healthy"), "False", "BuildFailed"
 		}),
 			"Ready=False/BuildFailed Connected=True/Online"},
-		{"a fleet with a cluster that never joined", hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil)), member("b")} }),
+		{"a fleet with a cluster that never joined",
+			hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil)), member("b")} }),
 			"Ready=Unknown/NotRegistered"},
 		{"a fleet that is well", hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil))} }),
 			"Ready=True/ReconciliationSucceeded"},
@@ -263,7 +291,8 @@ func TestAFleetCountsItsClusters(t *testing.T) {
 		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: []byte(`{"metadata":{"name":"prod"},"spec":{}}`)},
 		Members: []Facts{
 			{Outcome: planned, Spoke: connected, Desired: desired, Covered: []Facts{well(nil)}},
-			{Outcome: planned, Spoke: connected, Desired: desired, Covered: []Facts{well(func(f *Facts) { f.Report.Ready = "Unknown" })}},
+			{Outcome: planned, Spoke: connected, Desired: desired,
+				Covered: []Facts{well(func(f *Facts) { f.Report.Ready = "Unknown" })}},
 			{Spoke: &store.Spoke{}, Desired: desired}, {},
 		},
 	})
@@ -282,8 +311,10 @@ func troubled() *World {
 		application("apps", after("middle"), waiting),
 		application("middle", after("infra"), waiting),
 		application("infra", "", func(f *Facts) {
-			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Report.Since = "False", "HealthCheckFailed", "1 object is sick", timestamppb.New(at(1))
-			f.Report.Objects = []*spokev1.ObjectReport{{Object: "Deployment.apps default/web", Status: "Failed", Message: "no image", Since: timestamppb.New(at(2))}}
+			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Report.Since = "False", "HealthCheckFailed", "1 object is "+
+				"sick", timestamppb.New(at(1))
+			f.Report.Objects = []*spokev1.ObjectReport{{Object: "Deployment.apps default/web", Status: "Failed",
+				Message: "no image", Since: timestamppb.New(at(2))}}
 		}),
 		application("fine", "", nil),
 		application("paused", "", func(f *Facts) { f.Resource.Suspended, f.Resource.SuspendedAt = true, at(5) }),
@@ -291,8 +322,9 @@ func troubled() *World {
 			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Resource.SuspendedAt = "False", "HealthCheckFailed", "sick", at(5)
 		}),
 		Facts{
-			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system", Name: "chart"}},
-			Outcome:  &store.Outcome{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
+			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system",
+				Name: "chart"}},
+			Outcome: &store.Outcome{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
 		},
 	)
 }
@@ -366,10 +398,11 @@ func TestHealth(t *testing.T) {
 		report *spokev1.ApplicationReport
 		want   string
 	}{
-		"one":     {&spokev1.ApplicationReport{Ready: isTrue, Current: 1}, "True Succeeded 1 object is healthy"},
-		"two":     {&spokev1.ApplicationReport{Ready: isTrue, Current: 2}, "True Succeeded 2 objects are healthy"},
-		"empty":   {&spokev1.ApplicationReport{Ready: isTrue}, "True Succeeded 0 objects are healthy"},
-		"refused": {&spokev1.ApplicationReport{Ready: isFalse, Reason: "ReconciliationFailed"}, "Unknown ReconciliationFailed no object was applied"},
+		"one":   {&spokev1.ApplicationReport{Ready: isTrue, Current: 1}, "True Succeeded 1 object is healthy"},
+		"two":   {&spokev1.ApplicationReport{Ready: isTrue, Current: 2}, "True Succeeded 2 objects are healthy"},
+		"empty": {&spokev1.ApplicationReport{Ready: isTrue}, "True Succeeded 0 objects are healthy"},
+		"refused": {&spokev1.ApplicationReport{Ready: isFalse, Reason: "ReconciliationFailed"},
+			"Unknown ReconciliationFailed no object was applied"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, reason, message := healthOf(c.report)
@@ -386,14 +419,16 @@ func TestVerdict_refused_twice(t *testing.T) {
 		f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = isFalse, "ObjectRefused", "Fleet evil is refused"
 		f.Report.Ready, f.Report.Reason, f.Report.Message = isFalse, "ReconciliationFailed", "web is forbidden"
 	})
-	if got, want := f.verdict().message, "Fleet evil is refused. In the cluster: ReconciliationFailed: web is forbidden"; got != want {
+	if got, want := f.verdict().message, "Fleet evil is refused. In the cluster: ReconciliationFailed: web is "+
+		"forbidden"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestVerdict_held(t *testing.T) {
 	f := well(func(f *Facts) { f.Outcome.Held = 3 })
-	if v := f.verdict(); v.ready != isTrue || !strings.Contains(v.message, "the removal of 3 that it gave before is held: nave confirm cluster east") {
+	if v := f.verdict(); v.ready != isTrue || !strings.Contains(v.message,
+		"the removal of 3 that it gave before is held: nave confirm cluster east") {
 		t.Errorf("%s %s", v.ready, v.message)
 	}
 }
@@ -445,7 +480,8 @@ func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
 	apps := application("apps", "", func(f *Facts) {
 		f.Resource.Owner = &root.Resource.Key
 		f.Report.Objects = []*spokev1.ObjectReport{
-			{Object: "Deployment.apps default/web", Status: "InProgress"}, {Object: "Widget.example.com default/w", Status: "Refused"},
+			{Object: "Deployment.apps default/web", Status: "InProgress"}, {Object: "Widget.example.com default/w",
+				Status: "Refused"},
 		}
 	})
 	w := NewWorld(root, apps,
@@ -459,7 +495,8 @@ func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
       ClusterRole.rbac.authorization.k8s.io system:web Current
       Widget.example.com default/w Refused
 `
-	for key, first := range map[api.Key]string{fleet: "Fleet.fleet.nave.io prod True\n", cluster: "Cluster.fleet.nave.io east Unknown\n"} {
+	for key, first := range map[api.Key]string{fleet: "Fleet.fleet.nave.io prod True\n",
+		cluster: "Cluster.fleet.nave.io east Unknown\n"} {
 		n, ok := Tree(w, key)
 		if !ok {
 			t.Fatalf("no tree of %s", key)
@@ -484,7 +521,8 @@ func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
 		}
 		key := want.Resource.Key.Path()
 		plan := store.Plan{Applications: []bundle.Entry{{
-			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}, Digest: digest, Revision: "main@sha1:b",
+			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+				Name: "apps"}, Digest: digest, Revision: "main@sha1:b",
 		}}}
 		return errors.Join(
 			store.Resources.Put(tx, key, want.Resource), store.Outcomes.Put(tx, key, *want.Outcome),

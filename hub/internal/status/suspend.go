@@ -52,8 +52,8 @@ func (s *suspension) text(f Facts) string {
 	return text
 }
 
-// inForce reports whether the suspension holds wherever it has to: on the hub, and on the spokes that would go on otherwise.
-// Else why says who does not know of it yet.
+// inForce reports whether the suspension holds wherever it has to: on the hub, and on the spokes that would go on
+// otherwise. Else why says who does not know of it yet.
 func (f Facts) inForce() (ok bool, why string) {
 	switch key := f.Resource.Key; {
 	case key.Kind == api.KustomizationKind && key.Cluster != "" && f.Entry != nil:
@@ -87,7 +87,8 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 	case f.Desired != nil && !f.Desired.ChangedAt.Before(f.PlannedAt) && acked(f.Spoke, f.Desired, store.AckReceived):
 		return true, ""
 	case !f.Spoke.Connected:
-		return false, fmt.Sprintf("the spoke of cluster %s has not heard of it: it has been offline since %s", cluster, stamp(f.Spoke.Since))
+		return false, fmt.Sprintf("the spoke of cluster %s has not heard of it: it has been offline since %s", cluster,
+			stamp(f.Spoke.Since))
 	}
 	return false, fmt.Sprintf("the spoke of cluster %s has not heard of it yet", cluster)
 }

@@ -15,8 +15,9 @@ import (
 // maxDepth bounds a tree, whatever the owners of objects say.
 const maxDepth = 64
 
-// Tree shows what an object leads to: a Fleet to the roots it gives its clusters, a Cluster to its roots, a Kustomization
-// to the objects of the graph it gives and to the objects in the cluster. False when there is no such object.
+// Tree shows what an object leads to: a Fleet to the roots it gives its clusters, a Cluster to its roots, a
+// Kustomization to the objects of the graph it gives and to the objects in the cluster. False when there is no such
+// object.
 func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	f, ok := w.facts[key]
 	if !ok {

@@ -26,7 +26,8 @@ const sizeLength = 8
 func PutBlob(tx *Tx, data []byte) (manifest.Digest, error) {
 	d := manifest.DigestOf(data)
 	if len(data) > bundle.MaxBlobBytes {
-		return d, &bundle.TooLargeError{What: "blob " + d.String(), Unit: "bytes", Size: len(data), Limit: bundle.MaxBlobBytes}
+		return d, &bundle.TooLargeError{What: "blob " + d.String(), Unit: "bytes", Size: len(data),
+			Limit: bundle.MaxBlobBytes}
 	}
 	if HasBlob(tx, d) {
 		return d, nil

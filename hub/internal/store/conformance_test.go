@@ -354,7 +354,8 @@ func watchersWake(t *testing.T, s *store.Store) {
 		return err
 	})
 	<-w.C()
-	expect(t, "changes", w.Take(), []store.Change{{"outcomes", "a"}, {"outcomes", "b"}, {"outcomes", "old"}, {"plans", "a"}})
+	expect(t, "changes", w.Take(), []store.Change{{"outcomes", "a"}, {"outcomes", "b"}, {"outcomes", "old"},
+		{"plans", "a"}})
 	expect(t, "the second take", len(w.Take()), 0)
 }
 

@@ -9,9 +9,9 @@
 //		s.View(func(tx *store.Tx) error { … })
 //	}
 //
-// View sees one state, however long it takes. Update writes all or nothing, one after the other, and is on disk before it
-// returns and before any watcher wakes. A watcher holds the names of changed rows, not their history: state, not events.
-// Writing what is there already is no change; an Update without a change touches no disk.
+// View sees one state, however long it takes. Update writes all or nothing, one after the other, and is on disk before
+// it returns and before any watcher wakes. A watcher holds the names of changed rows, not their history: state, not
+// events. Writing what is there already is no change; an Update without a change touches no disk.
 //
 // Open keeps the store in one file of bbolt; OpenMemory keeps it in memory. One suite of tests runs over both.
 //

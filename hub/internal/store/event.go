@@ -35,10 +35,10 @@ const eventCountKey = "count"
 // eventTime has a fixed width, so that keys order as times do.
 const eventTime = "2006-01-02T15:04:05.000000000Z"
 
-// Record keeps an event under a key of its own: its time (now, if it has none) and a counter. The newest 100 of one object
-// stay, of one cluster the newest 900 to 1,000, and 9,900 to 10,000 in all: when these are too many, the oldest leave of the
-// cluster that has most. So no cluster pushes out the events of one that has fewer. The hub's own objects count as a
-// cluster.
+// Record keeps an event under a key of its own: its time (now, if it has none) and a counter. The newest 100 of one
+// object stay, of one cluster the newest 900 to 1,000, and 9,900 to 10,000 in all: when these are too many, the oldest
+// leave of the cluster that has most. So no cluster pushes out the events of one that has fewer. The hub's own objects
+// count as a cluster.
 func Record(tx *Tx, e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -69,8 +69,8 @@ func putEvent(tx *Tx, key string, e Event) error {
 	return eventIndex.Put(tx, indexPrefix(e)+key, struct{}{})
 }
 
-// trimEvents deletes the oldest events of e's object, then of its cluster, then of the clusters that have most, until the
-// limits hold.
+// trimEvents deletes the oldest events of e's object, then of its cluster, then of the clusters that have most, until
+// the limits hold.
 func trimEvents(tx *Tx, e Event, count *eventCount) error {
 	listed, err := listEvents(tx, indexPrefix(e))
 	if err != nil {
@@ -131,8 +131,8 @@ func listCluster(tx *Tx, cluster string) ([]listed, error) {
 	return append(inside, itself...), err
 }
 
-// deleteOldest deletes the n events that were recorded first. Their times do not count: a clock that was ahead would keep its
-// events and lose all that come after it was set right.
+// deleteOldest deletes the n events that were recorded first. Their times do not count: a clock that was ahead would
+// keep its events and lose all that come after it was set right.
 func deleteOldest(tx *Tx, list []listed, n int, count *eventCount) error {
 	if n <= 0 {
 		return nil

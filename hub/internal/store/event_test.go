@@ -67,7 +67,8 @@ func TestEventShares(t *testing.T) {
 		record(t, s, "", 150, start)
 		record(t, s, "loud", 3*maxEventsPerCluster, start.Add(time.Hour))
 		got := kept(t, s)
-		if got["quiet"] != 20 || got[""] != 150 || got["loud"] > maxEventsPerCluster || got["loud"] < maxEventsPerCluster-eventSlack {
+		if got["quiet"] != 20 || got[""] != 150 || got["loud"] > maxEventsPerCluster ||
+			got["loud"] < maxEventsPerCluster-eventSlack {
 			t.Errorf("kept %v", got)
 		}
 	})
@@ -93,7 +94,8 @@ func TestEventShares(t *testing.T) {
 		for i := range maxEvents + 50 {
 			record(t, s, fmt.Sprint("c-", i), 1, start.Add(time.Duration(i)*time.Second))
 		}
-		if got := kept(t, s); len(got) > maxEvents || len(got) < maxEvents-eventSlack || got[fmt.Sprint("c-", maxEvents+49)] != 1 {
+		if got := kept(t, s); len(got) > maxEvents || len(got) < maxEvents-eventSlack ||
+			got[fmt.Sprint("c-", maxEvents+49)] != 1 {
 			t.Errorf("%d kept", len(got))
 		}
 	})
@@ -118,7 +120,8 @@ func TestFairShare(t *testing.T) {
 	}
 }
 
-// TestEventClock: what is recorded after a clock that was a year ahead is set right stays, and pushes out what came before.
+// TestEventClock: what is recorded after a clock that was a year ahead is set right stays, and pushes out what came
+// before.
 func TestEventClock(t *testing.T) {
 	s := OpenMemory()
 	defer s.Close()

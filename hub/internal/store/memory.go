@@ -19,7 +19,8 @@ type entry struct {
 	value []byte
 }
 
-// memory is the engine in memory. A committed table is never changed, only replaced, so a reader keeps what it began with.
+// memory is the engine in memory. A committed table is never changed, only replaced, so a reader keeps what it began
+// with.
 type memory struct {
 	mu     sync.Mutex
 	tables map[string][]entry // sorted by key; nil: closed

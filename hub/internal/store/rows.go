@@ -40,8 +40,8 @@ func (r Resource) Parse() (*manifest.Object, error) {
 	return o, nil
 }
 
-// Decode returns the object of a row as a value of its kind; as is api.AsCluster or another function of api for the kind. The
-// error names the object.
+// Decode returns the object of a row as a value of its kind; as is api.AsCluster or another function of api for the
+// kind. The error names the object.
 func Decode[T any](r Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
 	o, err := r.Parse()
 	if err != nil {
@@ -93,8 +93,8 @@ type Outcome struct {
 	Held               int       `json:"held,omitempty"`   // of a Kustomization: objects that it gave and whose removal is held
 }
 
-// Fetched is the newest artifact of one source, shared by every resource that names the same source. Key: api.SourceKey.
-// Written by fetch.
+// Fetched is the newest artifact of one source, shared by every resource that names the same source. Key:
+// api.SourceKey. Written by fetch.
 type Fetched struct {
 	Artifact  *source.Artifact `json:"artifact,omitempty"` // nil: never fetched
 	CheckedAt time.Time        `json:"checkedAt"`
@@ -102,7 +102,8 @@ type Fetched struct {
 	Reason    string           `json:"reason,omitempty"`
 }
 
-// Render is one memoized render: given equal inputs, the result is this. Key: the digest of the inputs. Written by plan.
+// Render is one memoized render: given equal inputs, the result is this. Key: the digest of the inputs. Written by
+// plan.
 type Render struct {
 	Value  json.RawMessage `json:"value"` // the planner's own
 	UsedAt time.Time       `json:"usedAt"`
@@ -122,13 +123,13 @@ type Plan struct {
 	ChangedAt time.Time `json:"changedAt"`
 }
 
-// Confirmation is an operator's word that objects of one graph may be removed, whatever guards say. Key: the path of the
-// Cluster, or of no object for the hub's own graph (ConfirmationKey). Written by admin, deleted by plan.
+// Confirmation is an operator's word that objects of one graph may be removed, whatever guards say. Key: the path of
+// the Cluster, or of no object for the hub's own graph (ConfirmationKey). Written by admin, deleted by plan.
 type Confirmation struct {
 	// Removals are the objects, with the time of the word. The planner forgets those that are not needed after a while.
 	Removals map[string]time.Time `json:"removals,omitempty"` // by api.Key.Path()
-	// Prunes are held deletions of objects within an application that goes on, by the path of its Kustomization: the digest of
-	// the confirmed set.
+	// Prunes are held deletions of objects within an application that goes on, by the path of its Kustomization: the
+	// digest of the confirmed set.
 	Prunes map[string]manifest.Digest `json:"prunes,omitempty"`
 }
 
@@ -160,7 +161,8 @@ const (
 	AckHealthy  = "healthy"  // every application ready
 )
 
-// Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and dispatch.
+// Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and
+// dispatch.
 type Spoke struct {
 	RegisteredAt      time.Time            `json:"registeredAt"`           // by a join token
 	Registration      string               `json:"registration,omitempty"` // which one that was; certificates of another do not count
@@ -175,8 +177,8 @@ type Spoke struct {
 }
 
 // Counts reports whether a certificate counts that says it is of a registration and was issued at a time. It is of the
-// cluster's registration, whatever the clocks were. A row that names none is of an older hub: then a certificate counts that
-// was issued at the registration or later.
+// cluster's registration, whatever the clocks were. A row that names none is of an older hub: then a certificate counts
+// that was issued at the registration or later.
 func (s Spoke) Counts(registration string, issued time.Time) bool {
 	if s.Registration != "" {
 		return s.Registration == registration

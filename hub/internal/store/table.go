@@ -175,8 +175,8 @@ func (t Table[T]) Scan(tx *Tx, prefix string, fn func(key string, row T) error) 
 	})
 }
 
-// Sizes calls fn for each row whose key has the prefix, in the order of the keys, with the length of the row on disk, until
-// fn returns an error, which it returns. No row is read.
+// Sizes calls fn for each row whose key has the prefix, in the order of the keys, with the length of the row on disk,
+// until fn returns an error, which it returns. No row is read.
 func (t Table[T]) Sizes(tx *Tx, prefix string, fn func(key string, bytes int) error) error {
 	return tx.scan(t.name, prefix, func(key string, value []byte) error { return fn(key, len(value)) })
 }

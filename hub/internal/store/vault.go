@@ -16,7 +16,8 @@ import (
 const keyLength = 32
 
 // ErrVaultKey: a credential was sealed with another key, under another name, or was changed.
-var ErrVaultKey = errors.New("the vault's key does not open it: restore the key file that was made with this store, or give the credential again")
+var ErrVaultKey = errors.New("the vault's key does not open it: restore the key file that was made with this store, " +
+	"or give the credential again")
 
 // Vault encrypts the credentials that the hub itself needs, so that a copy of the store alone gives none away. It is
 // safe for concurrent use.
@@ -93,7 +94,8 @@ func syncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Seal encrypts the data of the Secret with the name (namespace/name, the key of its row). It opens under this name only.
+// Seal encrypts the data of the Secret with the name (namespace/name, the key of its row). It opens under this name
+// only.
 func (v *Vault) Seal(name string, data map[string][]byte) ([]byte, error) {
 	plain, err := json.Marshal(data)
 	if err != nil {

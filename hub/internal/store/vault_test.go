@@ -21,7 +21,8 @@ func vault(t *testing.T, file string) *store.Vault {
 
 func TestAVaultOpensWhatItSealedAlsoAfterARestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "vault.key")
-	sealed, err := vault(t, file).Seal("flux-system/git", map[string][]byte{"password": []byte("canary"), "bytes": {0, 255}})
+	sealed, err := vault(t, file).Seal("flux-system/git",
+		map[string][]byte{"password": []byte("canary"), "bytes": {0, 255}})
 	if err != nil {
 		t.Fatal(err)
 	}

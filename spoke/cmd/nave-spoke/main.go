@@ -1,5 +1,5 @@
-// Command nave-spoke is the agent of one cluster: it dials the hub, verifies what it is told to run, applies it, and keeps
-// it so.
+// Command nave-spoke is the agent of one cluster: it dials the hub, verifies what it is told to run, applies it, and
+// keeps it so.
 package main
 
 import (
@@ -29,7 +29,8 @@ func main() {
 }
 
 // gcPercent trades a little processor time for memory: what an apply leaves behind is collected when the heap has grown
-// by half instead of doubled. With 1,000 objects it takes 35 MiB instead of 37 and a tenth more time. GOGC overrides it.
+// by half instead of doubled. With 1,000 objects it takes 35 MiB instead of 37 and a tenth more time. GOGC overrides
+// it.
 const gcPercent = 50
 
 func newCommand() *cobra.Command {
@@ -56,20 +57,24 @@ func newCommand() *cobra.Command {
 		},
 	}
 	f := command.Flags()
-	f.StringVar(&c.ConfigDir, "config-dir", "", "folder with the settings of the join manifest, one file each: hub, cluster, trust-domain, ca-pin, replaces, signing-keys.pem")
+	f.StringVar(&c.ConfigDir, "config-dir", "", "folder with the settings of the join manifest, one file each: hub, "+
+		"cluster, trust-domain, ca-pin, replaces, signing-keys.pem")
 	f.StringVar(&c.Hub, "hub", "", "host:port of the hub (default: the file of --config-dir, as for the next five)")
 	f.StringVar(&c.Cluster, "cluster", "", "name of this cluster at the hub")
 	f.StringVar(&c.TrustDomain, "trust-domain", "", "SPIFFE trust domain of the hub")
 	f.StringVar(&c.CAPin, "ca-pin", "", "sha256:… of the hub's certificate authority, for joining")
 	f.StringVar(&c.Replaces, "replaces", "", "name that this cluster had before, to become the one of --cluster")
-	f.StringVar(&c.SigningKeysFile, "signing-keys", "", "file with the public keys that sign bundles, PEM; read again when it changes")
-	f.StringVar(&c.PolicyFile, "policy", "", "file that says what bundles may do in this cluster; read again when it changes")
+	f.StringVar(&c.SigningKeysFile, "signing-keys", "",
+		"file with the public keys that sign bundles, PEM; read again when it changes")
+	f.StringVar(&c.PolicyFile, "policy", "", "file that says what bundles may do in this cluster; read again when it "+
+		"changes")
 	f.StringVar(&c.JoinTokenFile, "join-token-file", "", "file with the join token, read when there is no identity yet")
 	f.StringVar(&c.StateDir, "state-dir", "/var/lib/nave", "folder for the last verified bundle")
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: the account of the Pod)")
 	f.StringVar(&c.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke, where its identity is kept")
 	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
-	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "", "service account for Kustomizations that name none, in the namespace of each (default: the spoke's own rights)")
+	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "",
+		"service account for Kustomizations that name none, in the namespace of each (default: the spoke's own rights)")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return command

@@ -27,7 +27,8 @@ func TestAccount_default(t *testing.T) {
 			}
 			e := bundle.Entry{Owner: app.Owner, Digest: manifest.DigestOf(data)}
 			a := New(Config{DefaultServiceAccount: test.byDefault})
-			apps, err := a.readApplications(&bundle.Bundle{Applications: []bundle.Entry{e}}, map[manifest.Digest][]byte{e.Digest: data})
+			apps, err := a.readApplications(&bundle.Bundle{Applications: []bundle.Entry{e}},
+				map[manifest.Digest][]byte{e.Digest: data})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +63,8 @@ func TestAccount_health(t *testing.T) {
 				v.Items[id.ID()] = inventory.Item{UID: "u", Version: "v1"}
 				index.Put(v)
 			}
-			a := New(Config{Index: index, Check: func(_ context.Context, namespace, account string, _ bundle.ObjectIdentity) (health.Report, error) {
+			a := New(Config{Index: index, Check: func(_ context.Context, namespace, account string,
+				_ bundle.ObjectIdentity) (health.Report, error) {
 				if asked = account; account == "" {
 					asked = "the spoke"
 				}
@@ -92,7 +94,8 @@ func TestAccount_keys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			read := errors.New("read")
 			app := &bundle.Application{
-				Owner: owner("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace, Name: "sops-age"},
+				Owner: owner("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace,
+					Name: "sops-age"},
 			}
 			l := newTestLoader(blobs{}, newBudget(0), app)
 			l.secret = func(context.Context, string, string) (map[string][]byte, error) { return nil, read }

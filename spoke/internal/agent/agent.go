@@ -37,7 +37,8 @@ type Hub interface {
 	TakeOffer() (session.Offer, bool)
 	Progress(bundle.ID, spokev1.AckStage)
 	Reject(id bundle.ID, reason string)
-	Fetch(ctx context.Context, digests []manifest.Digest, store func(d manifest.Digest, size uint64, frame []byte) error) error
+	Fetch(ctx context.Context, digests []manifest.Digest,
+		store func(d manifest.Digest, size uint64, frame []byte) error) error
 }
 
 // Cluster applies and deletes.
@@ -92,7 +93,8 @@ type Config struct {
 	Kubernetes Kubernetes
 	// Check asks how an object is doing, with the rights of a service account; with an empty account with the spoke's own.
 	Check func(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error)
-	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own rights.
+	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own
+	// rights.
 	DefaultServiceAccount string
 
 	Reporter Reporter
@@ -259,7 +261,8 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 		a.seen[id] = now
 	}
 	a.Metrics.drifted.Inc()
-	a.Log.Info("drift", telemetry.Application(o.Owner), telemetry.Object(id), slog.String("drift", string(o.Drift.Kind)), slog.Any("by", o.Drift.By))
+	a.Log.Info("drift", telemetry.Application(o.Owner), telemetry.Object(id), slog.String("drift", string(o.Drift.Kind)),
+		slog.Any("by", o.Drift.By))
 	if o.Held() {
 		a.perform(event{owner: o.Owner, warning: true, reason: "DriftHeld", message: heldMessage(o)})
 	}

@@ -85,7 +85,8 @@ func (h *farHub) Reject(id bundle.ID, reason string) {
 	h.acks <- fmt.Sprintf("%d rejected: %s", id.Sequence, reason)
 }
 
-func (h *farHub) Fetch(_ context.Context, digests []manifest.Digest, store func(manifest.Digest, uint64, []byte) error) error {
+func (h *farHub) Fetch(_ context.Context, digests []manifest.Digest,
+	store func(manifest.Digest, uint64, []byte) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.broken {
@@ -123,7 +124,8 @@ func (h *farHub) put(data []byte) manifest.Digest {
 // object makes a blob of an object and returns its reference.
 func (h *farHub) object(t *testing.T, kind, name string, fields map[string]any) bundle.ObjectReference {
 	t.Helper()
-	o := &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"namespace": "shop", "name": name}}}
+	o := &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": kind,
+		"metadata": map[string]any{"namespace": "shop", "name": name}}}
 	for k, v := range fields {
 		o.Object[k] = v
 	}
@@ -166,7 +168,8 @@ func (h *farHub) signEntries(t testing.TB, sequence uint64, entries ...bundle.En
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &session.Offer{ID: bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf(payload)}, Envelope: envelope}
+	return &session.Offer{ID: bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf(payload)},
+		Envelope: envelope}
 }
 
 func (h *farHub) send(o *session.Offer) {
@@ -229,7 +232,8 @@ func (c *farCluster) Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, 
 	changes := &apply.ChangeSet{Owner: s.Owner, Inventory: inventory.New(s.Owner)}
 	for _, d := range s.Objects {
 		changes.Entries = append(changes.Entries, c.one(ctx, d))
-		changes.Inventory.Items[d.ID()] = inventory.Item{Version: d.Version, Resource: strings.ToLower(d.Kind) + "s", UID: "1", Digest: d.Digest}
+		changes.Inventory.Items[d.ID()] = inventory.Item{Version: d.Version, Resource: strings.ToLower(d.Kind) + "s",
+			UID: "1", Digest: d.Digest}
 	}
 	c.index.Put(changes.Inventory)
 	return changes, s.Save(changes.Inventory)
@@ -286,7 +290,8 @@ func (f *farAPI) Secret(_ context.Context, namespace, name string) (map[string][
 	if s := f.secrets[namespace+"/"+name]; s != nil {
 		return s, nil
 	}
-	return nil, &kube.Error{Op: "get", Object: "Secret " + namespace + "/" + name, Reason: kube.NotFound, Message: "not found"}
+	return nil, &kube.Error{Op: "get", Object: "Secret " + namespace + "/" + name, Reason: kube.NotFound,
+		Message: "not found"}
 }
 func (f *farAPI) List(context.Context, kube.Mapping, kube.Scope, func(kube.Live) error) (string, error) {
 	return "", nil
@@ -450,7 +455,8 @@ func TestABundleIsStoredAppliedAndTakenUpAfterARestartWithoutAnyWork(t *testing.
 		t.Errorf("after the restart: %d applies, %d blobs fetched", r.cluster.applies-applies, r.hub.fetched-fetched)
 	}
 	owner := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
-	r.watch.see(watch.Observation{Owner: owner, Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "a"}, Drift: inventory.Drift{Kind: inventory.Missing}})
+	r.watch.see(watch.Observation{Owner: owner, Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
+		Namespace: "shop", Name: "a"}, Drift: inventory.Drift{Kind: inventory.Missing}})
 	deadline := time.After(patience)
 	for {
 		r.cluster.mu.Lock()
@@ -509,7 +515,8 @@ func TestABundleThatCannotBeTrustedIsRejectedAndTheOldOneStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.hub.send(r.hub.signEntries(t, 9, bundle.Entry{
-		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}, Digest: r.hub.put(data), Revision: "main",
+		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+			Name: "other"}, Digest: r.hub.put(data), Revision: "main",
 	}))
 	r.hub.expect(t, "9 rejected")
 	if r.cluster.has("a") == nil || r.cluster.has("b") != nil {
@@ -529,7 +536,8 @@ func TestOnAFullDiskTheSpokeSaysSoKeepsWhatItHasAndHeals(t *testing.T) {
 	if _, err := rand.Read(noise); err != nil {
 		t.Fatal(err)
 	}
-	large := r.hub.object(t, "ConfigMap", "large", map[string]any{"binaryData": map[string]any{"x": base64.StdEncoding.EncodeToString(noise)}})
+	large := r.hub.object(t, "ConfigMap", "large",
+		map[string]any{"binaryData": map[string]any{"x": base64.StdEncoding.EncodeToString(noise)}})
 	r.hub.send(r.hub.sign(t, 2, application("apps", large)))
 	r.hub.expect(t, "2 rejected: accept bundle 1.2: the state volume is full")
 	if r.cluster.has("a") == nil {
@@ -609,12 +617,14 @@ func TestWhatRunsWhenTheSpokeStopsIsRemembered(t *testing.T) {
 func sealedApplication(t *testing.T, r *rig, file []byte) *bundle.Application {
 	t.Helper()
 	token := sealed.New([]byte("salt"), "ENC[…]", []string{"stringData", "password"})
-	secret := r.hub.object(t, "Secret", "db", map[string]any{"stringData": map[string]any{"password": string(token), "url": "postgres://app:" + string(token) + "@db"}})
+	secret := r.hub.object(t, "Secret", "db", map[string]any{"stringData": map[string]any{"password": string(token),
+		"url": "postgres://app:" + string(token) + "@db"}})
 	app := application("apps", r.hub.object(t, "ConfigMap", "a", nil), secret)
 	app.Decryption = bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"}
-	app.SealedFiles = []bundle.SealedFile{{Path: "db.yaml", Digest: r.hub.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{
-		{Token: string(token), Path: []string{"stringData", "password"}, Type: "str"},
-	}}}
+	app.SealedFiles = []bundle.SealedFile{{Path: "db.yaml", Digest: r.hub.put(file), Format: bundle.YAML,
+		Values: []bundle.SealedValue{
+			{Token: string(token), Path: []string{"stringData", "password"}, Type: "str"},
+		}}}
 	return app
 }
 
@@ -679,7 +689,8 @@ func TestASecretReachesTheClusterAndNothingElse(t *testing.T) {
 func TestASecretThatNoKeyOpensFailsAloneAndHealsWhenTheKeyComes(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
-	r.hub.send(r.hub.sign(t, 1, sealedApplication(t, r, fixture(t, "secret.sops.yaml")), application("other", r.hub.object(t, "ConfigMap", "b", nil))))
+	r.hub.send(r.hub.sign(t, 1, sealedApplication(t, r, fixture(t, "secret.sops.yaml")),
+		application("other", r.hub.object(t, "ConfigMap", "b", nil))))
 	r.hub.expect(t, "1 received")
 	deadline := time.After(patience)
 	for r.cluster.has("a") == nil || r.cluster.has("b") == nil || !r.out.holds("Secret flux-system/sops-age") {

@@ -40,8 +40,8 @@ const (
 	keepable = 64 << 10
 )
 
-// budget is how much memory loads may take at a time. Whoever holds objects asks for nothing more, and whoever holds files
-// asks for objects only, so all of them get on.
+// budget is how much memory loads may take at a time. Whoever holds objects asks for nothing more, and whoever holds
+// files asks for objects only, so all of them get on.
 type budget struct {
 	limit   int64
 	objects pool
@@ -53,7 +53,8 @@ func newBudget(limit int64) *budget {
 	if limit <= 0 || limit == math.MaxInt64 {
 		limit = assumedMemory
 	}
-	return &budget{limit: limit, objects: newPool(limit / 100 * objectsPercent), files: newPool(limit / 100 * filesPercent)}
+	return &budget{limit: limit, objects: newPool(limit / 100 * objectsPercent),
+		files: newPool(limit / 100 * filesPercent)}
 }
 
 // pool is bytes that are handed out.
@@ -70,11 +71,13 @@ type memoryError struct{ need, have, limit int64 }
 // Error says how much is missing and what to do.
 func (e *memoryError) Error() string {
 	const mib = 1 << 20
-	return fmt.Sprintf("needs some %d MiB of memory, and nave-spoke gives %d of its %d MiB to it: raise its memory limit, or split it",
+	return fmt.Sprintf("needs some %d MiB of memory, and nave-spoke gives %d of its %d MiB to it: raise its memory "+
+		"limit, or split it",
 		e.need/mib+1, e.have/mib, e.limit/mib)
 }
 
-// take waits for bytes. The caller gives them back with the returned function. A *memoryError says that they never come.
+// take waits for bytes. The caller gives them back with the returned function. A *memoryError says that they never
+// come.
 func (b *budget) take(ctx context.Context, p pool, n int64) (func(), error) {
 	if n > p.size {
 		return nil, &memoryError{n, p.size, b.limit}

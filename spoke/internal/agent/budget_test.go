@@ -183,13 +183,16 @@ func TestLoad_tooLarge(t *testing.T) {
 	many := []byte(`{"apiVersion":"example.com/v1","kind":"X","metadata":{"name":"many"},"spec":[` + strings.Repeat("0,", bundle.MaxObjectValues) + `0]}`)
 	b := blobs{}
 	app := &bundle.Application{SealedFiles: []bundle.SealedFile{{
-		Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Token: sealedToken, Type: "str"}},
+		Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Token: sealedToken,
+			Type: "str"}},
 	}}}
 	l := newTestLoader(b, newBudget(32*mib), app)
 	defer l.close()
 	for _, tt := range []struct{ name, data, want string }{
-		{"object", string(largest()), "of memory, and nave-spoke gives 11 of its 32 MiB to it: raise its memory limit, or split it"},
-		{"sealed_file", string(secret), "of memory, and nave-spoke gives 8 of its 32 MiB to it: raise its memory limit, or split it"},
+		{"object", string(largest()), "of memory, and nave-spoke gives 11 of its 32 MiB to it: raise its memory limit, or " +
+			"split it"},
+		{"sealed_file", string(secret), "of memory, and nave-spoke gives 8 of its 32 MiB to it: raise its memory limit, or " +
+			"split it"},
 		{"values", string(many), "values, the limit is 65536"},
 		{"small", string(small), ""},
 	} {
@@ -224,7 +227,8 @@ func TestLoad_grows(t *testing.T) {
 	app := &bundle.Application{
 		Decryption: bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
 		SealedFiles: []bundle.SealedFile{{
-			Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Token: token, Path: []string{"stringData", "a"}, Type: "str"}},
+			Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Token: token,
+				Path: []string{"stringData", "a"}, Type: "str"}},
 		}},
 	}
 	l := newTestLoader(b, newBudget(0), app)
@@ -240,7 +244,8 @@ func TestLoad_grows(t *testing.T) {
 	} else {
 		loaded.Release()
 	}
-	if _, err := l.load(t.Context(), object(40)); err == nil || !strings.Contains(err.Error(), "larger than any API server takes") {
+	if _, err := l.load(t.Context(), object(40)); err == nil ||
+		!strings.Contains(err.Error(), "larger than any API server takes") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -259,8 +264,10 @@ func TestCost(t *testing.T) {
 		t.Run("object_of_"+name, func(t *testing.T) { checkObjectCost(t, unit) })
 	}
 	for name, file := range map[string]string{
-		"numbers": "l: [" + strings.Repeat("0,", 60_000) + "0]\n", "maps": "l: [" + strings.Repeat("{a: 0},", 20_000) + "0]\n",
-		"pairs": "l: [" + strings.Repeat("a: 0,", 30_000) + "0]\n", "nested": "l:\n" + strings.Repeat(strings.Repeat("- ", 50)+"0\n", 1_200),
+		"numbers": "l: [" + strings.Repeat("0,", 60_000) + "0]\n", "maps": "l: [" +
+			strings.Repeat("{a: 0},", 20_000) + "0]\n",
+		"pairs": "l: [" + strings.Repeat("a: 0,", 30_000) + "0]\n", "nested": "l:\n" +
+			strings.Repeat(strings.Repeat("- ", 50)+"0\n", 1_200),
 		"comments": strings.Repeat("#\n", 60_000) + "a: b\n", "text": "a: " + strings.Repeat("x", 2<<20) + "\n",
 	} {
 		t.Run("file_of_"+name, func(t *testing.T) { checkFileCost(t, []byte(file)) })

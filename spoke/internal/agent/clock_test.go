@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestClock offers a bundle to a spoke whose clock is wrong. The bundle is rejected once, with both times, and is applied
-// when the clock is right, although the hub does not offer it again.
+// TestClock offers a bundle to a spoke whose clock is wrong. The bundle is rejected once, with both times, and is
+// applied when the clock is right, although the hub does not offer it again.
 func TestClock(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	for name, tt := range map[string]struct {

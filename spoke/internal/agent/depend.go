@@ -6,7 +6,8 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// dependentsOfGone lists, for each application that is to be deleted, the applications that were applied depending on it.
+// dependentsOfGone lists, for each application that is to be deleted, the applications that were applied depending on
+// it.
 func (m *model) dependentsOfGone() map[bundle.Owner][]bundle.Owner {
 	dependents := map[bundle.Owner][]bundle.Owner{}
 	for _, owner := range m.owners {

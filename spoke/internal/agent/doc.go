@@ -1,8 +1,8 @@
 // Package agent keeps a cluster as its last verified bundle says.
 //
-// One goroutine owns all state. It turns what happens into inputs, gives them to step, and performs the actions that step
-// returns; work that takes time runs in goroutines that come back with another input. step is a pure function: no I/O, no
-// clock, no chance. Inputs carry the time, and the random source is injected.
+// One goroutine owns all state. It turns what happens into inputs, gives them to step, and performs the actions that
+// step returns; work that takes time runs in goroutines that come back with another input. step is a pure function: no
+// I/O, no clock, no chance. Inputs carry the time, and the random source is injected.
 //
 // The way of a bundle, as in the code:
 //

@@ -23,7 +23,8 @@ func TestHeldPruneReport(t *testing.T) {
 	a := New(Config{})
 	a.inventories[owner("a")] = v
 	got := a.wireReport(Report{Owner: owner("a"), Held: held}).HeldPrune
-	if got.GetTotal() != 150 || len(got.GetObjects()) != reporting.MaxHeld || string(got.GetDigest()) != string(held.Digest[:]) {
+	if got.GetTotal() != 150 || len(got.GetObjects()) != reporting.MaxHeld ||
+		string(got.GetDigest()) != string(held.Digest[:]) {
 		t.Errorf("%d of %d objects, digest %x", len(got.GetObjects()), got.GetTotal(), got.GetDigest())
 	}
 	if o := got.GetObjects()[1]; o.GetVersion() != "v1" || o.GetName() != "1" {
@@ -41,7 +42,8 @@ func TestAHeldPruneIsOneFailureAndNoObjectsFault(t *testing.T) {
 		return apply.Entry{Object: id, Action: apply.Held, Err: fmt.Errorf("%s: %w", id.ID(), guard)}
 	}
 	changes := &apply.ChangeSet{Entries: []apply.Entry{held("a"), held("b")}}
-	if f := failureOf(changes, nil, reasonFailed); f.reason != "PruneHeld" || f.message != guard.Error() || f.held != guard || len(f.objects) != 0 {
+	if f := failureOf(changes, nil, reasonFailed); f.reason != "PruneHeld" || f.message != guard.Error() ||
+		f.held != guard || len(f.objects) != 0 {
 		t.Errorf("%+v", f)
 	}
 	stuck := held("c")

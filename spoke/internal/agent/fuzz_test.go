@@ -23,7 +23,8 @@ type echoHub struct {
 	blobs []session.Blob
 }
 
-func (h *echoHub) Fetch(_ context.Context, digests []manifest.Digest, store func(manifest.Digest, uint64, []byte) error) error {
+func (h *echoHub) Fetch(_ context.Context, digests []manifest.Digest,
+	store func(manifest.Digest, uint64, []byte) error) error {
 	for i, d := range digests {
 		if i >= len(h.blobs) {
 			return session.ErrDisconnected
@@ -45,7 +46,8 @@ func offerOf(data []byte) (*session.Offer, bool) {
 	if err != nil {
 		return nil, false
 	}
-	o := &session.Offer{ID: bundle.ID{Epoch: m.Bundle.Epoch, Sequence: m.Bundle.Sequence, Digest: digest}, Envelope: m.Envelope}
+	o := &session.Offer{ID: bundle.ID{Epoch: m.Bundle.Epoch, Sequence: m.Bundle.Sequence, Digest: digest},
+		Envelope: m.Envelope}
 	for _, b := range m.Blobs {
 		if d, err := manifest.DigestFromBytes(b.GetDigest()); err == nil {
 			o.Blobs = append(o.Blobs, session.Blob{Digest: d, Size: b.GetSize(), Frame: b.GetFrame()})
@@ -54,22 +56,25 @@ func offerOf(data []byte) (*session.Offer, bool) {
 	return o, true
 }
 
-// FuzzReceive takes an offer with its blobs from the wire to the disk. Only a bundle that the hub signed is accepted, with all
-// that it reaches, and nothing of another one is kept.
+// FuzzReceive takes an offer with its blobs from the wire to the disk. Only a bundle that the hub signed is accepted,
+// with all that it reaches, and nothing of another one is kept.
 func FuzzReceive(f *testing.F) {
 	hub := newFarHub()
 	hub.now = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC) // each process of the fuzzer must sign the same
-	object, err := manifest.Canonical(&manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"namespace": "shop", "name": "a"}}})
+	object, err := manifest.Canonical(&manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"namespace": "shop", "name": "a"}}})
 	if err != nil {
 		f.Fatal(err)
 	}
-	ref := bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "a"}, Digest: hub.put(object)}
+	ref := bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
+		Namespace: "shop", Name: "a"}, Digest: hub.put(object)}
 	app, err := application("apps", ref).Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
 	good := hub.sign(f, 1, application("apps", ref))
-	wire := &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: good.ID.Epoch, Sequence: good.ID.Sequence, Digest: good.ID.Digest[:]}, Envelope: good.Envelope}
+	wire := &spokev1.Offer{Bundle: &spokev1.BundleId{Epoch: good.ID.Epoch, Sequence: good.ID.Sequence,
+		Digest: good.ID.Digest[:]}, Envelope: good.Envelope}
 	for _, data := range [][]byte{app, object} {
 		d := manifest.DigestOf(data)
 		wire.Blobs = append(wire.Blobs, &spokev1.Blob{Digest: d[:], Size: uint64(len(data)), Frame: compress(f, data)})
@@ -104,7 +109,8 @@ func FuzzReceive(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		a := New(Config{Cluster: self, Keyring: keyring, Store: store, Hub: &echoHub{hub, o.Blobs}, Now: func() time.Time { return hub.now }, Jitter: func() float64 { return 0 }})
+		a := New(Config{Cluster: self, Keyring: keyring, Store: store, Hub: &echoHub{hub, o.Blobs},
+			Now: func() time.Time { return hub.now }, Jitter: func() float64 { return 0 }})
 		in := a.receive(t.Context(), Offer(*o), bundle.ID{})
 		missing, err := store.Missing([]manifest.Digest{manifest.DigestOf(app), manifest.DigestOf(object)})
 		if err != nil {

@@ -43,7 +43,8 @@ func (h *history) take(actions []action) {
 		case remove:
 			r, listed := removalOf(h.bundle, a.owner)
 			if !listed || h.held[a.owner] && !r.Confirmed {
-				h.t.Fatalf("%s is deleted: listed %t, held %t\n%s", a.owner.Name, listed, h.held[a.owner], strings.Join(h.log, "\n"))
+				h.t.Fatalf("%s is deleted: listed %t, held %t\n%s", a.owner.Name, listed, h.held[a.owner],
+					strings.Join(h.log, "\n"))
 			}
 			h.removes = append(h.removes, a)
 		case remember:
@@ -70,7 +71,8 @@ func (h *history) offer(quiet bool) {
 		switch choice := h.random.IntN(8); {
 		case choice < 3:
 			app := &bundle.Application{Owner: o, Prune: true}
-			b.Applications, apps[o] = append(b.Applications, bundle.Entry{Owner: o, Digest: manifest.DigestOf([]byte(name))}), app
+			b.Applications, apps[o] = append(b.Applications,
+				bundle.Entry{Owner: o, Digest: manifest.DigestOf([]byte(name))}), app
 			delete(h.held, o)
 		case choice < 6 || quiet:
 			r := bundle.Removal{Owner: o, Policy: bundle.Delete, Confirmed: h.random.IntN(4) == 0}
@@ -91,7 +93,8 @@ func (h *history) offer(quiet bool) {
 			h.held[o] = true
 		}
 	}
-	h.log = append(h.log, fmt.Sprintf("bundle %v removed %v pending %v incomplete %t", b.Applications, b.Removals, b.Pending, b.Incomplete))
+	h.log = append(h.log, fmt.Sprintf("bundle %v removed %v pending %v incomplete %t", b.Applications, b.Removals,
+		b.Pending, b.Incomplete))
 	h.bundle, h.apps, h.m.offer = b, apps, &Offer{ID: h.id}
 	h.take(h.m.step(received{now: epoch, id: h.id, bundle: b, apps: apps}))
 }
@@ -115,19 +118,21 @@ func (h *history) finish() {
 func (h *history) restart() {
 	h.log = append(h.log, "restart")
 	h.m, h.starts, h.removes = newModel("east", func() float64 { return 0.5 }), nil, nil
-	in := restored{now: epoch, id: h.id, bundle: h.bundle, apps: h.apps, marks: h.marks, health: map[bundle.Owner]inventory.Summary{}}
+	in := restored{now: epoch, id: h.id, bundle: h.bundle, apps: h.apps, marks: h.marks,
+		health: map[bundle.Owner]inventory.Summary{}}
 	for o := range h.there {
 		in.health[o] = inventory.Summary{Status: health.Current, Current: historyObjects}
 	}
 	h.take(h.m.step(in))
 }
 
-// TestHistories plays random bundles and restarts: only what a bundle lists as removed is deleted, what is held only with a word, and
-// in the end everything that is not listed is gone or named as held.
+// TestHistories plays random bundles and restarts: only what a bundle lists as removed is deleted, what is held only
+// with a word, and in the end everything that is not listed is gone or named as held.
 func TestHistories(t *testing.T) {
 	for seed := range uint64(300) {
 		h := &history{
-			t: t, random: rand.New(rand.NewPCG(seed, 1)), m: newModel("east", func() float64 { return 0.5 }), id: bundle.ID{Epoch: 1},
+			t: t, random: rand.New(rand.NewPCG(seed, 1)), m: newModel("east",
+				func() float64 { return 0.5 }), id: bundle.ID{Epoch: 1},
 			marks: map[bundle.Owner]state.Mark{}, there: map[bundle.Owner]bool{}, held: map[bundle.Owner]bool{},
 		}
 		for range 30 {

@@ -10,8 +10,8 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// TestMissingBlob: a bundle of which the hub has not everything is not accepted, and not a part of it is applied. It is tried
-// again by itself.
+// TestMissingBlob: a bundle of which the hub has not everything is not accepted, and not a part of it is applied. It is
+// tried again by itself.
 func TestMissingBlob(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
@@ -31,8 +31,9 @@ func TestMissingBlob(t *testing.T) {
 	r.hub.expect(t, "1 received", "1 healthy")
 }
 
-// TestRevokedKey: a key that was taken out of the spoke's ring ends what it signed. The bundle on the disk is not carried out any
-// more and nothing is deleted for it; an offer that the key signed is refused; one that another key of the ring signed is taken.
+// TestRevokedKey: a key that was taken out of the spoke's ring ends what it signed. The bundle on the disk is not
+// carried out any more and nothing is deleted for it; an offer that the key signed is refused; one that another key of
+// the ring signed is taken.
 func TestRevokedKey(t *testing.T) {
 	r := newRig(t)
 	revoked := r.hub.signer
@@ -68,7 +69,8 @@ func TestSwappedApplication(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.hub.send(r.hub.signEntries(t, 1, bundle.Entry{Owner: one.Owner, Digest: r.hub.put(data), Revision: "main@sha1:0123"}))
+	r.hub.send(r.hub.signEntries(t, 1, bundle.Entry{Owner: one.Owner, Digest: r.hub.put(data),
+		Revision: "main@sha1:0123"}))
 	r.hub.expect(t, "1 rejected: Kustomization flux-system/one: malformed")
 	if r.cluster.has("b") != nil {
 		t.Error("something of it was applied")

@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// displace gives a node that is not an application of the bundle its standing. It is deleted only if the bundle lists it as
-// removed.
+// displace gives a node that is not an application of the bundle its standing. It is deleted only if the bundle lists
+// it as removed.
 func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 	removal, _ := removalOf(b, n.entry.Owner)
 	was, wasKept := n.standing, n.kept
@@ -39,8 +39,8 @@ func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 	return out
 }
 
-// standingOf returns the standing that a bundle gives to an application that it does not list to be applied, and why the
-// application stays. A removal that was withheld stays so until an operator confirms it.
+// standingOf returns the standing that a bundle gives to an application that it does not list to be applied, and why
+// the application stays. A removal that was withheld stays so until an operator confirms it.
 func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Condition) {
 	removal, removed := removalOf(b, n.entry.Owner)
 	switch {
@@ -54,13 +54,17 @@ func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Co
 	case removed:
 		return leaving, Condition{}
 	case slices.Contains(b.Pending, n.entry.Owner):
-		return pending, Condition{Status: "Unknown", Reason: reasonPending, Message: "the hub could not render it yet; what runs stays as it is"}
+		return pending, Condition{Status: "Unknown", Reason: reasonPending,
+			Message: "the hub could not render it yet; what runs stays as it is"}
 	case b.Incomplete:
-		return unlisted, Condition{Status: "Unknown", Reason: reasonPending, Message: "the hub does not know yet whether it belongs here, " +
-			"because something that may give it could not be rendered; what runs stays as it is"}
+		return unlisted, Condition{Status: "Unknown", Reason: reasonPending,
+			Message: "the hub does not know yet whether it belongs here, " +
+				"because something that may give it could not be rendered; what runs stays as it is"}
 	}
-	return unlisted, Condition{Status: "False", Reason: reporting.RemovalHeld, Message: "not in the bundle, and not removed by the hub, " +
-		"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " + m.cluster}
+	return unlisted, Condition{Status: "False", Reason: reporting.RemovalHeld,
+		Message: "not in the bundle, and not removed by the hub, " +
+			"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " +
+			m.cluster}
 }
 
 // goesAs reports whether an application with this mark is deleted as the removal says.
@@ -69,7 +73,8 @@ func goesAs(r bundle.Removal, mark state.Mark) bool {
 }
 
 func removalOf(b *bundle.Bundle, owner bundle.Owner) (bundle.Removal, bool) {
-	at, found := slices.BinarySearchFunc(b.Removals, owner, func(r bundle.Removal, o bundle.Owner) int { return r.Owner.Compare(o) })
+	at, found := slices.BinarySearchFunc(b.Removals, owner,
+		func(r bundle.Removal, o bundle.Owner) int { return r.Owner.Compare(o) })
 	if !found {
 		return bundle.Removal{}, false
 	}
@@ -88,8 +93,8 @@ func deletes(r bundle.Removal, mark state.Mark) bool {
 }
 
 // guard returns why the removals of a bundle that no operator confirmed are held; nil if they may pass. It counts the
-// objects of all applications together: what looks like an accident for one application does so for a cluster. Objects that
-// the bundle gives to another application do not go.
+// objects of all applications together: what looks like an accident for one application does so for a cluster. Objects
+// that the bundle gives to another application do not go.
 func (m *model) guard(b *bundle.Bundle, apps map[bundle.Owner]*bundle.Application) error {
 	if len(b.Removals) == 0 {
 		return nil
@@ -106,7 +111,8 @@ func (m *model) guard(b *bundle.Bundle, apps map[bundle.Owner]*bundle.Applicatio
 	if !apply.DefaultGuard.Stops(owned, gone) {
 		return nil
 	}
-	return fmt.Errorf("removal held: with all that left the bundle, %d of the %d objects of this cluster would be deleted; "+
+	return fmt.Errorf("removal held: with all that left the bundle, %d of the %d objects of this cluster would be "+
+		"deleted; "+
 		"bring it back in Git, or run: nave confirm cluster %s", gone, owned, m.cluster)
 }
 

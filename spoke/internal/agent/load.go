@@ -91,8 +91,8 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 	return loaded, nil
 }
 
-// look reads an object to see how much memory applying it takes, and takes the memory for the sealed files if it may need
-// them. The data is nil if it is too large to be kept until then.
+// look reads an object to see how much memory applying it takes, and takes the memory for the sealed files if it may
+// need them. The data is nil if it is too large to be kept until then.
 func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []byte, cost int64, err error) {
 	if data, err = l.read(ctx, ref.Digest); err != nil {
 		return nil, 0, err
@@ -179,13 +179,14 @@ func (l *loader) value(ctx context.Context, t sealed.Token) (sealed.Value, error
 	}
 	v, ok := plain.Value(at.document, at.path)
 	if !ok {
-		return sealed.Value{}, fmt.Errorf("decrypt %s: document %d has no encrypted value at %q", file.Path, at.document, at.path)
+		return sealed.Value{}, fmt.Errorf("decrypt %s: document %d has no encrypted value at %q", file.Path, at.document,
+			at.path)
 	}
 	return v, nil
 }
 
-// reserve takes the memory that opening the sealed files takes, and keeps it until the run ends. It returns how many bytes
-// they have. Nobody who holds memory for objects may call it.
+// reserve takes the memory that opening the sealed files takes, and keeps it until the run ends. It returns how many
+// bytes they have. Nobody who holds memory for objects may call it.
 func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 	l.reserving.Lock()
 	defer l.reserving.Unlock()
@@ -242,7 +243,8 @@ func (l *loader) needKeys(ctx context.Context) error {
 		return fmt.Errorf("%w: the Kustomization names no keys (spec.decryption.secretRef)", decrypt.ErrNoKey)
 	}
 	if l.app.ServiceAccount != "" && ref.Namespace != l.app.Owner.Namespace {
-		return fmt.Errorf("%w: keys of namespace %s are not for an application with a service account of namespace %s", decrypt.ErrNoKey,
+		return fmt.Errorf("%w: keys of namespace %s are not for an application with a service account of namespace %s",
+			decrypt.ErrNoKey,
 			ref.Namespace, l.app.Owner.Namespace)
 	}
 	data, err := l.secret(ctx, ref.Namespace, ref.Name)

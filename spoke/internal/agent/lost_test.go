@@ -21,8 +21,8 @@ func (r *rig) open(t *testing.T) *state.Store {
 	return store
 }
 
-// TestLostBlobs takes blobs of the bundle off the disk. The agent takes the same bundle from the hub again, and goes on from
-// what it had applied.
+// TestLostBlobs takes blobs of the bundle off the disk. The agent takes the same bundle from the hub again, and goes on
+// from what it had applied.
 func TestLostBlobs(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
@@ -72,11 +72,13 @@ func TestLostBlobs_while_running(t *testing.T) {
 	}
 }
 
-// TestDamagedInventory starts with an inventory that cannot be read: its application alone is applied again, as a whole.
+// TestDamagedInventory starts with an inventory that cannot be read: its application alone is applied again, as a
+// whole.
 func TestDamagedInventory(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
-	damaged, whole := application("damaged", r.hub.object(t, "ConfigMap", "a", nil)), application("whole", r.hub.object(t, "ConfigMap", "b", nil))
+	damaged, whole := application("damaged", r.hub.object(t, "ConfigMap", "a", nil)), application("whole",
+		r.hub.object(t, "ConfigMap", "b", nil))
 	offer := r.hub.sign(t, 1, damaged, whole)
 	r.hub.send(offer)
 	r.hub.expect(t, "1 received", "1 healthy")
@@ -120,11 +122,13 @@ func TestLostDisk(t *testing.T) {
 	r.hub.expect(t, "5 received", "5 healthy")
 }
 
-// TestMovedHub starts on the disk of another cluster's identity: its bundle is not carried out, and its numbers do not count.
+// TestMovedHub starts on the disk of another cluster's identity: its bundle is not carried out, and its numbers do not
+// count.
 func TestMovedHub(t *testing.T) {
 	r := newRig(t)
 	store := r.open(t)
-	other := state.Accepted{Recipient: "spiffe://other/cluster/prod", ID: bundle.ID{Epoch: 9, Sequence: 9}, Envelope: []byte("of another hub")}
+	other := state.Accepted{Recipient: "spiffe://other/cluster/prod", ID: bundle.ID{Epoch: 9, Sequence: 9},
+		Envelope: []byte("of another hub")}
 	if err := errors.Join(store.Accept(other, nil), store.Close()); err != nil {
 		t.Fatal(err)
 	}

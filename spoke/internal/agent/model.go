@@ -140,7 +140,8 @@ const (
 	reasonSuspended  = "Suspended"
 )
 
-// reasonPending, beside reporting.RemovalHeld, is of applications that are not in the bundle. Flux has no words for them.
+// reasonPending, beside reporting.RemovalHeld, is of applications that are not in the bundle. Flux has no words for
+// them.
 const reasonPending = "Pending"
 
 // Report is what the hub is told of one application.

@@ -100,7 +100,8 @@ func (a *Agent) adopt(act adopt) {
 	a.kept = kept
 	a.sweep.Reset(sweepDelay)
 	a.Metrics.sequence.Set(float64(act.id.Sequence))
-	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest), telemetry.Count(len(act.apps)))
+	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),
+		telemetry.Count(len(act.apps)))
 }
 
 func (a *Agent) claimed(id manifest.ID) (bundle.Owner, bool) {
@@ -141,7 +142,8 @@ func (a *Agent) putMark(owner bundle.Owner, m state.Mark) error {
 	return err
 }
 
-// finished is a result with the inventory that it leaves; the loop takes the inventory before the model sees the result.
+// finished is a result with the inventory that it leaves; the loop takes the inventory before the model sees the
+// result.
 type finished struct {
 	input
 	owner   bundle.Owner
@@ -170,7 +172,8 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 	defer l.close()
 	set := apply.Set{
 		Owner: act.owner, Previous: previous, Prune: act.app.Prune, Force: act.app.Force, ServiceAccount: act.app.ServiceAccount,
-		Reapply: act.reapply, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Claimed: a.claimed, Redact: l.redactor(ctx, nil), Save: a.save,
+		Reapply: act.reapply, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Claimed: a.claimed, Redact: l.redactor(ctx,
+			nil), Save: a.save,
 	}
 	for _, ref := range act.app.Objects {
 		set.Objects = append(set.Objects, apply.Desired{
@@ -372,7 +375,8 @@ func (a *Agent) startCheck(act check) {
 	})
 }
 
-// look finds the health of an object. With a service account, what others applied is looked at with the account's rights.
+// look finds the health of an object. With a service account, what others applied is looked at with the account's
+// rights.
 func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
 	if owner, _, ours := a.Index.Owner(id.ID()); ours && (owner == act.owner || act.app.ServiceAccount == "") {
 		return a.Index.Health(id.ID()).Status, ""
@@ -384,8 +388,8 @@ func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (
 	return r.Status, ""
 }
 
-// startVerify lists the kinds of an application, metadata only, and makes the watcher look again at every object that is
-// not as it was left. It is the safety net for what watches may have missed.
+// startVerify lists the kinds of an application, metadata only, and makes the watcher look again at every object that
+// is not as it was left. It is the safety net for what watches may have missed.
 func (a *Agent) startVerify(act verify) {
 	v := a.owned(act.owner)
 	a.work.Go(func() {

@@ -16,10 +16,12 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// maxPending is how many bytes of received blobs stay in memory for the accepting transaction; more are stored before it.
+// maxPending is how many bytes of received blobs stay in memory for the accepting transaction; more are stored before
+// it.
 const maxPending = 4 << 20
 
-// receive verifies an offer, takes from it what is missing and fetches the rest, and stores all of it in one transaction.
+// receive verifies an offer, takes from it what is missing and fetches the rest, and stores all of it in one
+// transaction.
 func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
 	a.blobs.RLock()
 	defer a.blobs.RUnlock()
@@ -33,9 +35,11 @@ func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
 	return in
 }
 
-// recoverable tells errors that may go away by themselves from those of the bundle, and those that the hub knows of anyway.
+// recoverable tells errors that may go away by themselves from those of the bundle, and those that the hub knows of
+// anyway.
 func recoverable(err error) (retry, quiet bool) {
-	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork, state.ErrOlder} {
+	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork,
+		state.ErrOlder} {
 		if errors.Is(err, final) {
 			return false, false
 		}
@@ -48,7 +52,8 @@ func recoverable(err error) (retry, quiet bool) {
 	return err != nil, true
 }
 
-func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle, map[bundle.Owner]*bundle.Application, error) {
+func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle,
+	map[bundle.Owner]*bundle.Application, error) {
 	c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
 	envelope := o.Envelope
 	if len(envelope) == 0 {
@@ -64,12 +69,14 @@ func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bund
 		return nil, nil, err
 	}
 	if id != o.ID {
-		return nil, nil, fmt.Errorf("%w: the offer names bundle %d.%d, its envelope holds %d.%d", trust.ErrMalformed, o.ID.Epoch, o.ID.Sequence, id.Epoch, id.Sequence)
+		return nil, nil, fmt.Errorf("%w: the offer names bundle %d.%d, its envelope holds %d.%d", trust.ErrMalformed,
+			o.ID.Epoch, o.ID.Sequence, id.Epoch, id.Sequence)
 	}
 	c.enclose(o.Blobs) // only now: before this, nothing says that the bundle is the hub's
 	apps, err := a.fetchContent(ctx, c, b)
 	if err != nil {
-		return nil, nil, errors.Join(err, c.keep()) // over a line that fails again and again, the next attempt gets on from here
+		// over a line that fails again and again, the next attempt gets on from here
+		return nil, nil, errors.Join(err, c.keep())
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -78,7 +85,8 @@ func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bund
 }
 
 // fetchContent fetches the applications that are missing, and then what these reach.
-func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (map[bundle.Owner]*bundle.Application, error) {
+func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (map[bundle.Owner]*bundle.Application,
+	error) {
 	var digests []manifest.Digest
 	for _, e := range b.Applications {
 		digests = append(digests, e.Digest)
@@ -131,9 +139,10 @@ type collector struct {
 	weight   int
 }
 
-// fetchMissing gets those of the digests that are not on disk: what the offer encloses from there, the rest by fetching.
-// With open it returns their content.
-func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte, error) {
+// fetchMissing gets those of the digests that are not on disk: what the offer encloses from there, the rest by
+// fetching. With open it returns their content.
+func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte,
+	error) {
 	missing, err := c.store.Missing(unique(digests))
 	if err != nil || len(missing) == 0 {
 		return nil, err
@@ -154,9 +163,10 @@ func (c *collector) enclose(blobs []session.Blob) {
 	}
 }
 
-// unpack takes those of the digests that are enclosed in the offer, and returns what is still missing. An enclosed blob that
-// is not what it claims to be is left; it may yet be fetched.
-func (c *collector) unpack(missing []manifest.Digest, open bool) (opened map[manifest.Digest][]byte, left []manifest.Digest, err error) {
+// unpack takes those of the digests that are enclosed in the offer, and returns what is still missing. An enclosed blob
+// that is not what it claims to be is left; it may yet be fetched.
+func (c *collector) unpack(missing []manifest.Digest, open bool) (opened map[manifest.Digest][]byte,
+	left []manifest.Digest, err error) {
 	opened = map[manifest.Digest][]byte{}
 	for _, d := range missing {
 		b, ok := c.enclosed[d]
@@ -180,7 +190,8 @@ func (c *collector) unpack(missing []manifest.Digest, open bool) (opened map[man
 	return opened, left, nil
 }
 
-func (c *collector) fetch(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte, error) {
+func (c *collector) fetch(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte,
+	error) {
 	opened := map[manifest.Digest][]byte{}
 	err := c.hub.Fetch(ctx, digests, func(d manifest.Digest, size uint64, frame []byte) error {
 		blob, data, err := c.store.Check(d, size, frame)

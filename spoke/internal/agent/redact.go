@@ -84,11 +84,12 @@ func (r *redactors) keep(files map[manifest.Digest]bool) {
 	}
 }
 
-// sealedFiles are the files that an application has now, and those that it had before, which a controller may still quote.
+// sealedFiles are the files that an application has now, and those that it had before, which a controller may still
+// quote.
 type sealedFiles struct{ now, before []manifest.Digest }
 
-// noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they are
-// forgotten.
+// noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they
+// are forgotten.
 func (a *Agent) noteSealed(apps map[bundle.Owner]*bundle.Application) {
 	for owner, app := range apps {
 		files := filesOf(app)
@@ -121,8 +122,8 @@ type discretion struct {
 	all   bool                // every value of the application is known
 }
 
-// discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that left
-// the bundle before this process began, nobody knows.
+// discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that
+// left the bundle before this process began, nobody knows.
 func (a *Agent) discretion(owner bundle.Owner) discretion {
 	files, told := a.sealed[owner]
 	known, all := a.redactors.of(files.now)
@@ -145,8 +146,8 @@ func (d discretion) said(o inventory.ObjectHealth) string {
 	return d.text(text)
 }
 
-// any returns a text of which nothing is known, but that it is about the application; it tells nothing if not all values
-// are known.
+// any returns a text of which nothing is known, but that it is about the application; it tells nothing if not all
+// values are known.
 func (d discretion) any(s string) string {
 	if d.all {
 		return d.text(s)
@@ -160,8 +161,8 @@ const leftOut = "(the message is left out: it may quote a sealed value, and the 
 // reasonWord is what the API's conventions want a condition's reason to look like, without digits.
 var reasonWord = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
 
-// redactor returns a function that takes the application's sealed values out of a text about an object, which may be nil.
-// It opens the files that were not opened yet. Nobody who holds memory for objects may call it.
+// redactor returns a function that takes the application's sealed values out of a text about an object, which may be
+// nil. It opens the files that were not opened yet. Nobody who holds memory for objects may call it.
 func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) string {
 	if len(l.app.SealedFiles) == 0 {
 		return nil

@@ -23,8 +23,8 @@ func (r *rig) say(kind, name, reason, message string) {
 	r.watch.see(watch.Observation{Owner: owner("apps"), Object: id})
 }
 
-// TestConditionMessage lets controllers quote a sealed value in what they say of the object that holds it, and of another
-// one of the application.
+// TestConditionMessage lets controllers quote a sealed value in what they say of the object that holds it, and of
+// another one of the application.
 func TestConditionMessage(t *testing.T) {
 	r := newRig(t)
 	r.api.secrets["flux-system/sops-age"] = map[string][]byte{"identity.agekey": fixture(t, "secret.agekey")}
@@ -114,7 +114,8 @@ func TestOtherApplication(t *testing.T) {
 
 func redactorOf(t *testing.T, value string) *decrypt.Redactor {
 	t.Helper()
-	return decrypt.DataRedactor(&manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "stringData": map[string]any{"a": value}}})
+	return decrypt.DataRedactor(&manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Secret",
+		"stringData": map[string]any{"a": value}}})
 }
 
 func TestDiscretion(t *testing.T) {
@@ -145,12 +146,14 @@ func TestDiscretion(t *testing.T) {
 	}
 }
 
-// TestRefusal_unopened refuses an object without sealed values in an application that has some, before any file was opened.
+// TestRefusal_unopened refuses an object without sealed values in an application that has some, before any file was
+// opened.
 func TestRefusal_unopened(t *testing.T) {
 	b := blobs{}
 	app := &bundle.Application{
-		Decryption:  bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
-		SealedFiles: []bundle.SealedFile{{Path: "db.yaml", Digest: b.put(fixture(t, "secret.sops.yaml")), Format: bundle.YAML}},
+		Decryption: bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
+		SealedFiles: []bundle.SealedFile{{Path: "db.yaml", Digest: b.put(fixture(t, "secret.sops.yaml")),
+			Format: bundle.YAML}},
 	}
 	l := newTestLoader(b, newBudget(0), app)
 	defer l.close()
@@ -161,10 +164,12 @@ func TestRefusal_unopened(t *testing.T) {
 	}
 	loaded.Release()
 	const words = "denied: the password is " + canary
-	if got := loaded.Redact(words); strings.Contains(got, canary) || !strings.Contains(got, "left out") || !strings.Contains(got, "keys: ") {
+	if got := loaded.Redact(words); strings.Contains(got, canary) || !strings.Contains(got, "left out") ||
+		!strings.Contains(got, "keys: ") {
 		t.Errorf("without a key: %q", got)
 	}
-	l.secret = (&farAPI{secrets: map[string]map[string][]byte{"flux-system/sops-age": {"a.agekey": fixture(t, "secret.agekey")}}}).Secret
+	l.secret = (&farAPI{secrets: map[string]map[string][]byte{"flux-system/sops-age": {"a.agekey": fixture(t,
+		"secret.agekey")}}}).Secret
 	if got := loaded.Redact(words); got != "denied: the password is [redacted]" {
 		t.Errorf("with the key: %q", got)
 	}

@@ -28,7 +28,8 @@ func (a *Agent) restore() error {
 	if err := a.restoreInventories(in); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if a.model.bundle, err = a.Store.Seen(a.Cluster.String()); err != nil { // the high-water mark holds, whatever becomes of the bundle
+	if a.model.bundle, err = a.Store.Seen(a.Cluster.String()); err != nil {
+		// the high-water mark holds, whatever becomes of the bundle
 		return fmt.Errorf("restore: %w", err)
 	}
 	last, err := a.Store.Accepted()
@@ -67,8 +68,8 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 	return err
 }
 
-// restoreInventories takes up what each application owned. An inventory that cannot be read costs its application an apply
-// of every object, and no other application anything.
+// restoreInventories takes up what each application owned. An inventory that cannot be read costs its application an
+// apply of every object, and no other application anything.
 func (a *Agent) restoreInventories(in restored) error {
 	return a.Store.Inventories(func(owner bundle.Owner, data []byte) error {
 		v, err := inventory.Decode(data)
@@ -76,7 +77,8 @@ func (a *Agent) restoreInventories(in restored) error {
 			err = fmt.Errorf("inventory on disk is that of %s", v.Owner)
 		}
 		if err != nil {
-			a.Log.Error("inventory not used, every object is applied again and what left Git meanwhile stays", telemetry.Application(owner), telemetry.Err(err))
+			a.Log.Error("inventory not used, every object is applied again and what left Git meanwhile stays",
+				telemetry.Application(owner), telemetry.Err(err))
 			mark := in.marks[owner]
 			mark.Digest = manifest.Digest{}
 			in.marks[owner] = mark
@@ -103,7 +105,8 @@ func unclean(v *inventory.Inventory) bool {
 }
 
 // readApplications decodes the applications of a bundle, out of those just received or from disk.
-func (a *Agent) readApplications(b *bundle.Bundle, fresh map[manifest.Digest][]byte) (map[bundle.Owner]*bundle.Application, error) {
+func (a *Agent) readApplications(b *bundle.Bundle,
+	fresh map[manifest.Digest][]byte) (map[bundle.Owner]*bundle.Application, error) {
 	apps := make(map[bundle.Owner]*bundle.Application, len(b.Applications))
 	for _, e := range b.Applications {
 		data, ok := fresh[e.Digest]

@@ -18,8 +18,8 @@ const (
 	checkLate = 30 * time.Second // and after that
 )
 
-// settle draws the consequences after an input: who is ready, who can start, how far the bundle has come, what to report,
-// and when to look again.
+// settle draws the consequences after an input: who is ready, who can start, how far the bundle has come, what to
+// report, and when to look again.
 func (m *model) settle() []action {
 	m.judgeAll()
 	out := m.startAll()
@@ -71,7 +71,8 @@ func (m *model) awaitedPeer(n *node) bundle.Owner {
 		if !ok || owner == n.entry.Owner {
 			continue
 		}
-		if d := m.nodes[owner]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest || d.ready.Status != "True" {
+		if d := m.nodes[owner]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
+			d.ready.Status != "True" {
 			return owner
 		}
 	}
@@ -84,7 +85,8 @@ const kustomizeGroup = "kustomize.toolkit.fluxcd.io"
 // peerOf returns the application that a health check names. Flux's resources are not in the cluster: the hub renders
 // them, and how they are is this spoke's own knowledge.
 func peerOf(id bundle.ObjectIdentity) (bundle.Owner, bool) {
-	return bundle.Owner{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, id.Group == kustomizeGroup && id.Kind == "Kustomization"
+	return bundle.Owner{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, id.Group == kustomizeGroup &&
+		id.Kind == "Kustomization"
 }
 
 // checksObjects reports whether health checks name objects, beside applications.
@@ -95,8 +97,8 @@ func checksObjects(app *bundle.Application) bool {
 	})
 }
 
-// blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for the
-// dependencies of those that give it, too.
+// blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for
+// the dependencies of those that give it, too.
 func (m *model) blocker(n *node) bundle.Owner {
 	for _, owner := range n.app.DependsOn {
 		if !m.isReady(owner) {
@@ -126,7 +128,8 @@ func (n *node) condition(now time.Time) Condition {
 	case n.standing == leaving && n.failure.reason != "":
 		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
 	case n.standing == leaving && n.blockedBy != bundle.Owner{}:
-		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is deleted after " + n.blockedBy.String() + ", which depends on it"}
+		return Condition{Status: "Unknown", Reason: reasonProgress,
+			Message: "left the bundle, is deleted after " + n.blockedBy.String() + ", which depends on it"}
 	case n.standing == leaving:
 		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is being deleted"}
 	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != reasonProgress:
@@ -152,7 +155,8 @@ func (n *node) healthCondition(now time.Time) Condition {
 	case now.Before(n.healthDeadline()):
 		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "waits for health: " + text}
 	}
-	return Condition{Status: "False", Reason: reasonHealth, Message: fmt.Sprintf("not healthy after %s: %s", n.timeout(), text)}
+	return Condition{Status: "False", Reason: reasonHealth,
+		Message: fmt.Sprintf("not healthy after %s: %s", n.timeout(), text)}
 }
 
 func (n *node) healthDeadline() time.Time { return n.appliedAt.Add(n.timeout()) }
@@ -221,7 +225,8 @@ func (n *node) urgency() int {
 }
 
 func (m *model) due(n *node) bool {
-	return n.dirty && !m.now.Before(n.retryAt) && (n.standing == leaving || n.standing == listed && !n.entry.Suspended) && n.blockedBy == bundle.Owner{}
+	return n.dirty && !m.now.Before(n.retryAt) && (n.standing == leaving || n.standing == listed && !n.entry.Suspended) &&
+		n.blockedBy == bundle.Owner{}
 }
 
 func (m *model) start(n *node) action {
@@ -325,7 +330,8 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, owner := range m.owners {
 		n := m.nodes[owner]
-		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Ready: n.ready, Health: n.health, Refused: n.failure.objects, Held: n.failure.held, Drift: n.repaired}
+		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Ready: n.ready, Health: n.health,
+			Refused: n.failure.objects, Held: n.failure.held, Drift: n.repaired}
 		if sameReport(n.reported, r) && !n.retell {
 			continue
 		}
@@ -338,7 +344,8 @@ func (m *model) reportAll() []action {
 }
 
 func (n *node) lastApplied() LastApplied {
-	return LastApplied{Digest: n.mark.Digest, Revision: n.mark.Revision, HandledRequest: n.mark.HandledRequest, At: n.mark.At}
+	return LastApplied{Digest: n.mark.Digest, Revision: n.mark.Revision, HandledRequest: n.mark.HandledRequest,
+		At: n.mark.At}
 }
 
 // turn is the event of health that turned bad, or good again.
@@ -356,7 +363,8 @@ func turn(was Condition, r Report) []action {
 }
 
 func sameReport(a, b Report) bool {
-	return a.Owner == b.Owner && a.Entry == b.Entry && a.Applied == b.Applied && a.Ready == b.Ready && a.Drift == b.Drift &&
+	return a.Owner == b.Owner && a.Entry == b.Entry && a.Applied == b.Applied && a.Ready == b.Ready &&
+		a.Drift == b.Drift &&
 		slices.Equal(a.Refused, b.Refused) && heldDigest(a.Held) == heldDigest(b.Held) && sameSummary(a.Health, b.Health)
 }
 

@@ -54,8 +54,8 @@ func (m *model) step(in input) []action {
 	return append(out, m.settle()...)
 }
 
-// restore takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a bundle
-// nobody knows what should be deleted, so what was left waits for the first one.
+// restore takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a
+// bundle nobody knows what should be deleted, so what was left waits for the first one.
 func (m *model) restore(in restored) []action {
 	m.left = &in
 	if in.bundle == nil {
@@ -171,7 +171,8 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	n.dirty = n.dirty || n.kept.Status != "" // nobody repaired it meanwhile
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
-	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.otherAccount() || n.failure.reason != "" || resumed || n.requested()
+	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.otherAccount() || n.failure.reason != "" || resumed ||
+		n.requested()
 	n.current(m.now)
 	if n.verifyAt.IsZero() {
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
@@ -249,7 +250,8 @@ func (m *model) driftEvent(in applied) []action {
 	if in.repaired == 0 {
 		return nil
 	}
-	return []action{event{owner: in.owner, reason: "DriftRepaired", message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
+	return []action{event{owner: in.owner, reason: "DriftRepaired",
+		message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
 }
 
 // fail plans the next attempt. That it failed again as it did before is no news.
@@ -368,5 +370,6 @@ func (m *model) sort() {
 }
 
 func sameSummary(a, b inventory.Summary) bool {
-	return a.Status == b.Status && a.Current == b.Current && a.InProgress == b.InProgress && a.Failed == b.Failed && slices.Equal(a.Unwell, b.Unwell)
+	return a.Status == b.Status && a.Current == b.Current && a.InProgress == b.InProgress && a.Failed == b.Failed &&
+		slices.Equal(a.Unwell, b.Unwell)
 }

@@ -21,9 +21,9 @@ import (
 
 var update = flag.Bool("update", false, "write what the scripts print into them")
 
-// TestStepKeepsItsPromises plays the scripts in testdata. A script is a list of blocks: one input, "----", and the actions
-// that it leads to. Lines that start with # say what is promised. Times are seconds since the start; the jitter is always
-// one half. An application is named by a letter and has the digest that it is given as a word.
+// TestStepKeepsItsPromises plays the scripts in testdata. A script is a list of blocks: one input, "----", and the
+// actions that it leads to. Lines that start with # say what is promised. Times are seconds since the start; the jitter
+// is always one half. An application is named by a letter and has the digest that it is given as a word.
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
 //	bundle 2 a=d2 -b ?c                 and one that was removed, and one that is pending (see list)
@@ -133,7 +133,8 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "offer":
 		in = offered{now, Offer{ID: sequence(t, rest[0])}}
 	case "refuse", "retry", "quiet":
-		in = received{now: now, id: sequence(t, rest[0]), err: errors.New(strings.Join(rest[1:], " ")), retry: verb != "refuse", quiet: verb == "quiet"}
+		in = received{now: now, id: sequence(t, rest[0]), err: errors.New(strings.Join(rest[1:], " ")),
+			retry: verb != "refuse", quiet: verb == "quiet"}
 	default:
 		in = s.result(t, now, verb, rest)
 	}
@@ -154,7 +155,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 		}
 		parts := strings.Split(options, ",")
 		e := bundle.Entry{Owner: owner(name), Digest: s.digest(parts[0]), Revision: "r-" + parts[0]}
-		app := &bundle.Application{Owner: e.Owner, Prune: true, Interval: 600 * time.Second, RetryInterval: 8 * time.Second, Timeout: 60 * time.Second}
+		app := &bundle.Application{Owner: e.Owner, Prune: true, Interval: 600 * time.Second, RetryInterval: 8 * time.Second,
+			Timeout: 60 * time.Second}
 		for _, option := range parts[1:] {
 			key, value, _ := strings.Cut(option, ":")
 			switch key {
@@ -188,8 +190,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 	return b, apps
 }
 
-// list adds a word that is no application: -a (removed, as it said itself), -a:Delete, -a:Delete! (confirmed), ?a (pending),
-// incomplete.
+// list adds a word that is no application: -a (removed, as it said itself), -a:Delete, -a:Delete! (confirmed), ?a
+// (pending), incomplete.
 func list(b *bundle.Bundle, word string) {
 	switch {
 	case word == "incomplete":
@@ -202,12 +204,14 @@ func list(b *bundle.Bundle, word string) {
 		if !stated {
 			policy = string(bundle.MirrorPrune)
 		}
-		b.Removals = append(b.Removals, bundle.Removal{Owner: owner(name), Policy: bundle.DeletionPolicy(policy), Confirmed: confirmed})
+		b.Removals = append(b.Removals, bundle.Removal{Owner: owner(name), Policy: bundle.DeletionPolicy(policy),
+			Confirmed: confirmed})
 	}
 }
 
 func (s *script) restore(t *testing.T, now time.Time, words []string) input {
-	in := restored{now: now, marks: map[bundle.Owner]state.Mark{}, unclean: map[bundle.Owner]bool{}, health: map[bundle.Owner]inventory.Summary{}}
+	in := restored{now: now, marks: map[bundle.Owner]state.Mark{}, unclean: map[bundle.Owner]bool{},
+		health: map[bundle.Owner]inventory.Summary{}}
 	if words[0] == "nothing" {
 		return in
 	}
@@ -274,7 +278,8 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 	switch verb {
 	case "applied":
 		st := s.runs[o]
-		return applied{now: now, owner: o, run: st.run, mark: st.success(now), request: st.entry.RequestedAt, failure: f, repaired: repaired, health: sum}
+		return applied{now: now, owner: o, run: st.run, mark: st.success(now), request: st.entry.RequestedAt, failure: f,
+			repaired: repaired, health: sum}
 	case "removed":
 		return removed{now: now, owner: o, run: n.run, failure: f}
 	case "observed":
@@ -287,7 +292,8 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 }
 
 func summary(status health.Status) inventory.Summary {
-	sum := inventory.Summary{Status: status, Unwell: []inventory.ObjectHealth{{ID: manifest.ID{Kind: "Thing", Name: "x"}, Status: status}}}
+	sum := inventory.Summary{Status: status, Unwell: []inventory.ObjectHealth{{ID: manifest.ID{Kind: "Thing", Name: "x"},
+		Status: status}}}
 	switch status {
 	case health.Current:
 		return inventory.Summary{Status: status, Current: 1}
@@ -348,7 +354,8 @@ func (s *script) show(a action) []string {
 		}
 		return []string{fmt.Sprintf("ack %d %s", a.id.Sequence, []string{"none", "received", "applied", "healthy"}[a.stage])}
 	case tell:
-		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Owner.Name, a.report.Ready.Status, a.report.Ready.Reason, a.report.Ready.Message)}
+		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Owner.Name, a.report.Ready.Status, a.report.Ready.Reason,
+			a.report.Ready.Message)}
 	case event:
 		return []string{fmt.Sprintf("event %s %s: %s", a.owner.Name, a.reason, a.message)}
 	case check:
@@ -364,8 +371,8 @@ func (s *script) show(a action) []string {
 	return nil
 }
 
-// TestGuard_of_a_rename removes an application of many objects. Objects that another application of the bundle takes over do not
-// count as deleted.
+// TestGuard_of_a_rename removes an application of many objects. Objects that another application of the bundle takes
+// over do not count as deleted.
 func TestGuard_of_a_rename(t *testing.T) {
 	var ids []manifest.ID
 	taker := &bundle.Application{Owner: owner("b")}
@@ -376,7 +383,8 @@ func TestGuard_of_a_rename(t *testing.T) {
 	}
 	m := newModel("east", func() float64 { return 0.5 })
 	m.owned = func(bundle.Owner) []manifest.ID { return ids }
-	m.nodes[owner("a")] = &node{entry: bundle.Entry{Owner: owner("a")}, mark: state.Mark{Prune: true}, health: inventory.Summary{Current: 30}}
+	m.nodes[owner("a")] = &node{entry: bundle.Entry{Owner: owner("a")}, mark: state.Mark{Prune: true},
+		health: inventory.Summary{Current: 30}}
 	b := &bundle.Bundle{Removals: []bundle.Removal{{Owner: owner("a"), Policy: bundle.Delete}}}
 	for taken, held := range map[int]bool{0: true, 3: true, 4: false, 30: false} { // of 30, 27 are nine tenths
 		part := *taker

@@ -40,10 +40,12 @@ func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 	}
 	w.HeldPrune = a.wireHeld(r)
 	for _, o := range r.Refused {
-		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused", Message: d.text(o.Message), Since: w.Since})
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused",
+			Message: d.text(o.Message), Since: w.Since})
 	}
 	for _, o := range r.Health.Unwell {
-		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.ID.String(), Status: string(o.Status), Message: d.said(o), Since: timestamppb.New(o.Since)})
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.ID.String(), Status: string(o.Status),
+			Message: d.said(o), Since: timestamppb.New(o.Since)})
 	}
 	return w
 }
@@ -79,14 +81,22 @@ type Metrics struct {
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	name := func(s string) string { return prometheus.BuildFQName(telemetry.Namespace, "spoke", s) }
 	m := &Metrics{
-		sequence: prometheus.NewGauge(prometheus.GaugeOpts{Name: name("bundle_sequence"), Help: "Sequence of the accepted bundle."}),
-		stage:    prometheus.NewGauge(prometheus.GaugeOpts{Name: name("bundle_stage"), Help: "How far the accepted bundle has come: 1 received, 2 applied, 3 healthy."}),
-		ready:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("application_ready"), Help: "1 ready, 0 not, -1 not known yet."}, []string{"kind", "namespace", "name"}),
-		applies:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("objects_applied_total"), Help: "Objects by what became of them."}, []string{"action"}),
-		seconds:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("apply_seconds"), Help: "Duration of one application's apply.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
-		drifted:  prometheus.NewCounter(prometheus.CounterOpts{Name: name("drift_seen_total"), Help: "Objects seen to differ from what was applied."}),
-		repaired: prometheus.NewCounter(prometheus.CounterOpts{Name: name("drift_repaired_total"), Help: "Objects whose drift was repaired."}),
-		repair:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("drift_repair_seconds"), Help: "From drift seen to repaired.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
+		sequence: prometheus.NewGauge(prometheus.GaugeOpts{Name: name("bundle_sequence"),
+			Help: "Sequence of the accepted bundle."}),
+		stage: prometheus.NewGauge(prometheus.GaugeOpts{Name: name("bundle_stage"),
+			Help: "How far the accepted bundle has come: 1 received, 2 applied, 3 healthy."}),
+		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("application_ready"),
+			Help: "1 ready, 0 not, -1 not known yet."}, []string{"kind", "namespace", "name"}),
+		applies: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("objects_applied_total"),
+			Help: "Objects by what became of them."}, []string{"action"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("apply_seconds"),
+			Help: "Duration of one application's apply.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
+		drifted: prometheus.NewCounter(prometheus.CounterOpts{Name: name("drift_seen_total"),
+			Help: "Objects seen to differ from what was applied."}),
+		repaired: prometheus.NewCounter(prometheus.CounterOpts{Name: name("drift_repaired_total"),
+			Help: "Objects whose drift was repaired."}),
+		repair: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("drift_repair_seconds"),
+			Help: "From drift seen to repaired.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
 	}
 	if registry != nil {
 		registry.MustRegister(m.sequence, m.stage, m.ready, m.applies, m.seconds, m.drifted, m.repaired, m.repair)

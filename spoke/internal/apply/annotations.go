@@ -34,8 +34,8 @@ func modeOf(o *manifest.Object) inventory.Mode {
 	return inventory.Override
 }
 
-// forced reports whether the object may be deleted and made anew when an immutable field changes. What would take data or
-// other objects with it may not, whatever the annotation says.
+// forced reports whether the object may be deleted and made anew when an immutable field changes. What would take data
+// or other objects with it may not, whatever the annotation says.
 func forced(o *manifest.Object, set bool) bool {
 	switch o.GroupVersionKind().GroupKind().String() {
 	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":

@@ -83,7 +83,8 @@ type Set struct {
 	ServiceAccount string               // to impersonate, in the owner's namespace; empty: the spoke's own account
 	Reapply        bool                 // send every object, changed or not
 	Guard          Guard                // the zero Guard is off; see DefaultGuard
-	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest); the Guard lets exactly that pass.
+	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest); the Guard lets exactly that
+	// pass.
 	Confirmed manifest.Digest
 	// Claimed names the application of the current bundle that wants an object; nil: nobody else wants any.
 	Claimed func(manifest.ID) (bundle.Owner, bool)

@@ -17,7 +17,8 @@ func TestGuard(t *testing.T) {
 	for _, c := range []struct {
 		owned, gone int
 		held        bool
-	}{{1, 1, false}, {19, 19, false}, {20, 20, true}, {100, 89, false}, {100, 90, true}, {1000, 1000, true}, {1000, 0, false}} {
+	}{{1, 1, false}, {19, 19, false}, {20, 20, true}, {100, 89, false}, {100, 90, true}, {1000, 1000, true}, {1000, 0,
+		false}} {
 		v, ids := numbered(c.owned)
 		held := DefaultGuard.Check(v, ids[:c.gone], manifest.Digest{})
 		if (held != nil) != c.held {
@@ -38,7 +39,8 @@ func TestGuardDigest(t *testing.T) {
 	held := DefaultGuard.Check(v, ids[:29], manifest.Digest{})
 	shuffled := slices.Clone(ids[:29])
 	slices.Reverse(shuffled)
-	if again := DefaultGuard.Check(v, shuffled, manifest.Digest{}); again.Digest != held.Digest || !slices.Equal(again.Objects, held.Objects) {
+	if again := DefaultGuard.Check(v, shuffled, manifest.Digest{}); again.Digest != held.Digest ||
+		!slices.Equal(again.Objects, held.Objects) {
 		t.Error("the digest depends on the order")
 	}
 	for name, other := range map[string]*GuardError{
@@ -84,13 +86,15 @@ func TestObjectsGoInReverseAndNamespacesLast(t *testing.T) {
 	for _, wave := range waves(ids) {
 		got = append(got, wave[0].Kind)
 	}
-	if want := "ValidatingWebhookConfiguration Widget ConfigMap ClusterRole CustomResourceDefinition Namespace"; strings.Join(got, " ") != want {
+	if want := "ValidatingWebhookConfiguration Widget ConfigMap ClusterRole CustomResourceDefinition " +
+		"Namespace"; strings.Join(got, " ") != want {
 		t.Errorf("%s\nwant %s", strings.Join(got, " "), want)
 	}
 }
 
 func object(kind string, annotations map[string]any) *manifest.Object {
-	return &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "a", "namespace": "n", "annotations": annotations}}}
+	return &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": kind,
+		"metadata": map[string]any{"name": "a", "namespace": "n", "annotations": annotations}}}
 }
 
 func TestAnnotationsSteerOneObject(t *testing.T) {
@@ -104,7 +108,8 @@ func TestAnnotationsSteerOneObject(t *testing.T) {
 	if modeOf(object("ConfigMap", map[string]any{annotationReconc: "disabled"})) != inventory.Ignore {
 		t.Error("reconcile: disabled is applied")
 	}
-	if !forced(object("ConfigMap", map[string]any{annotationForce: "Enabled"}), false) || forced(object("ConfigMap", nil), false) {
+	if !forced(object("ConfigMap", map[string]any{annotationForce: "Enabled"}), false) ||
+		forced(object("ConfigMap", nil), false) {
 		t.Error("force is not what the annotation says")
 	}
 	if !kept(map[string]string{annotationPrune: "disabled"}) || kept(nil) {
@@ -127,7 +132,8 @@ func TestBytesThatAreNotTheObjectOfTheBundleAreRefused(t *testing.T) {
 	}
 	encrypted := object("ConfigMap", nil)
 	encrypted.Object["sops"] = map[string]any{}
-	for name, o := range map[string]*manifest.Object{"another kind": object("Secret", nil), "ciphertext": encrypted, "nothing": nil} {
+	for name, o := range map[string]*manifest.Object{"another kind": object("Secret", nil), "ciphertext": encrypted,
+		"nothing": nil} {
 		if err := fit(o, id); err == nil || !strings.Contains(err.Error(), "ConfigMap n/a") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -137,8 +143,9 @@ func TestBytesThatAreNotTheObjectOfTheBundleAreRefused(t *testing.T) {
 func TestNoErrorLeavesUnredacted(t *testing.T) {
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
 	for name, err := range map[string]error{
-		"the API server's": &kube.Error{Op: "apply", Object: "ConfigMap n/a", Reason: kube.Invalid, Message: "hunter2", Causes: []kube.Cause{{Message: "hunter2"}}},
-		"another":          errors.New("hunter2"),
+		"the API server's": &kube.Error{Op: "apply", Object: "ConfigMap n/a", Reason: kube.Invalid, Message: "hunter2",
+			Causes: []kube.Cause{{Message: "hunter2"}}},
+		"another": errors.New("hunter2"),
 	} {
 		if got := redact(err, false, hide); strings.Contains(got.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, got)

@@ -14,7 +14,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TestAThousandObjectsCostLittleMoreThanABareLoop prints what `make bench` measures with the whole agent, as a first look.
+// TestAThousandObjectsCostLittleMoreThanABareLoop prints what `make bench` measures with the whole agent, as a first
+// look.
 func TestAThousandObjectsCostLittleMoreThanABareLoop(t *testing.T) {
 	w := newWorld(t)
 	const objects, workers = 1000, 16
@@ -54,7 +55,8 @@ func (w *world) bareLoop(yaml string, workers int) time.Duration {
 	for range workers {
 		wg.Go(func() {
 			for o := range work {
-				if _, err := r.Apply(context.Background(), o.GetName(), o, metav1.ApplyOptions{FieldManager: "bare", Force: true}); err != nil {
+				if _, err := r.Apply(context.Background(), o.GetName(), o,
+					metav1.ApplyOptions{FieldManager: "bare", Force: true}); err != nil {
 					w.t.Error(err)
 				}
 			}

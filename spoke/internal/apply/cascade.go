@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// vacant returns an error for an object that would take others with it that are to stay: a CustomResourceDefinition with objects,
-// whoever made them, and a Namespace in which there is something that somebody put there on purpose.
+// vacant returns an error for an object that would take others with it that are to stay: a CustomResourceDefinition
+// with objects, whoever made them, and a Namespace in which there is something that somebody put there on purpose.
 func (r *run) vacant(ctx context.Context, id manifest.ID) error {
 	switch {
 	case isDefinition(id):
@@ -39,7 +39,8 @@ func (r *run) vacantDefinition(ctx context.Context, id manifest.ID) error {
 	r.client.Invalidate(gk.Group)
 	served := servedKinds(gk, o)
 	if len(served) == 0 {
-		return fmt.Errorf("%s is kept: no version of it is served, so that its objects cannot be seen; serve one, or delete it by hand", id)
+		return fmt.Errorf("%s is kept: no version of it is served, so that its objects cannot be seen; serve one, or "+
+			"delete it by hand", id)
 	}
 	m, err := r.client.Mapping(ctx, served[0]) // every served version shows the same objects
 	if err != nil {
@@ -83,8 +84,8 @@ func servedKinds(gk schema.GroupKind, o *manifest.Object) []schema.GroupVersionK
 	return out
 }
 
-// vacantNamespace lists every kind in the namespace with the spoke's own account, because whoever may delete a Namespace need not
-// be allowed to see all that is in it.
+// vacantNamespace lists every kind in the namespace with the spoke's own account, because whoever may delete a
+// Namespace need not be allowed to see all that is in it.
 func (r *run) vacantNamespace(ctx context.Context, id manifest.ID) error {
 	kinds, err := r.Client.Namespaced(ctx)
 	if err != nil {
@@ -122,8 +123,8 @@ func unlisted(err error) bool {
 	return reason == kube.NoMatch || reason == kube.NotFound || kube.CodeOf(err) == http.StatusMethodNotAllowed
 }
 
-// purpose says on whose behalf an object is in a namespace that is about to be deleted; empty if it goes with the namespace. What
-// controllers made goes; what an Application, a person or a tool for deployments put there does not.
+// purpose says on whose behalf an object is in a namespace that is about to be deleted; empty if it goes with the
+// namespace. What controllers made goes; what an Application, a person or a tool for deployments put there does not.
 func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 	id := l.ID.ID()
 	mark := l.Labels[inventory.Label]
@@ -148,7 +149,8 @@ func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 
 // madeByKubernetes reports whether every namespace has the object.
 func madeByKubernetes(id manifest.ID) bool {
-	return id.Group == "" && (id.Kind == "ServiceAccount" && id.Name == "default" || id.Kind == "ConfigMap" && id.Name == "kube-root-ca.crt")
+	return id.Group == "" && (id.Kind == "ServiceAccount" && id.Name == "default" || id.Kind == "ConfigMap" &&
+		id.Name == "kube-root-ca.crt")
 }
 
 // deployers begin the names of the field managers of tools that people deploy with.

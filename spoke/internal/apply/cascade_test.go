@@ -39,7 +39,8 @@ spec:
 		}, ""},
 		"another_application": {func(w *world, namespace string) {
 			other := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}
-			changes, err := w.applier.Apply(w.t.Context(), apply.Set{Owner: other, Objects: w.desired(inside.Replace(configMap("theirs", "1")))})
+			changes, err := w.applier.Apply(w.t.Context(),
+				apply.Set{Owner: other, Objects: w.desired(inside.Replace(configMap("theirs", "1")))})
 			w.must(err)
 			w.must(changes.Err())
 		}, "of application Kustomization.flux-system.other"},
@@ -51,7 +52,8 @@ spec:
 			w := newWorld(t)
 			namespace := w.namespace + "-x"
 			t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", namespace) })
-			w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n---\n" + inside.Replace(configMap("a", "1")) + deployment)
+			w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n---\n" + inside.Replace(configMap("a", "1")) +
+				deployment)
 			w.until("the Deployment's Pods are there and every namespace has its own", func(ctx context.Context) error {
 				_, err := w.admin.Get(ctx, "ConfigMap", namespace, "kube-root-ca.crt")
 				return err
@@ -67,7 +69,8 @@ spec:
 				return
 			}
 			before, after, _ := strings.Cut(c.want, ".*")
-			if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), before) || !strings.Contains(changes.Err().Error(), after) {
+			if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), before) ||
+				!strings.Contains(changes.Err().Error(), after) {
 				t.Fatal(changes)
 			}
 			if ns, err := w.admin.Get(t.Context(), "Namespace", "", namespace); err != nil || ns.GetDeletionTimestamp() != nil {
@@ -83,7 +86,8 @@ func TestNamespaceStillWanted(t *testing.T) {
 	in := strings.ReplaceAll(configMap("a", "1"), "$NS", "$NS-x")
 	t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", w.namespace+"-x") })
 	w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n---\n" + in)
-	if changes := w.try(w.set(in)); changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), "a (still in Git)") {
+	if changes := w.try(w.set(in)); changes.Count(apply.Held) != 1 ||
+		!strings.Contains(changes.Err().Error(), "a (still in Git)") {
 		t.Error(changes)
 	}
 }
@@ -117,10 +121,13 @@ spec:
 	}
 	w.apply(crd("true"))
 	w.until("the kind is served", func(ctx context.Context) error {
-		return w.admin.Apply(ctx, []byte("apiVersion: unserved.example.com/v1\nkind: Lamp\nmetadata: {name: by-hand, namespace: "+w.namespace+"}"))
+		return w.admin.Apply(ctx, []byte("apiVersion: unserved.example.com/v1\nkind: Lamp\nmetadata: {name: by-hand, "+
+			"namespace: "+w.namespace+"}"))
 	})
-	definition := bundle.ObjectIdentity{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition", Name: "lamps.unserved.example.com"}
-	lamp := bundle.ObjectIdentity{Group: "unserved.example.com", Version: "v1", Kind: "Lamp", Namespace: w.namespace, Name: "by-hand"}
+	definition := bundle.ObjectIdentity{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition",
+		Name: "lamps.unserved.example.com"}
+	lamp := bundle.ObjectIdentity{Group: "unserved.example.com", Version: "v1", Kind: "Lamp", Namespace: w.namespace,
+		Name: "by-hand"}
 	w.apply(crd("false"))
 	w.until("the version is not served", func(ctx context.Context) error {
 		if _, err := w.client.Look(ctx, lamp, false); kube.ReasonOf(err) != kube.NoMatch {
@@ -165,7 +172,8 @@ spec:
 `
 	}
 	w.apply(crd("true") + "apiVersion: moved.example.com/v1beta1\nkind: Bulb\nmetadata: {name: x, namespace: $NS}\n")
-	bulb := bundle.ObjectIdentity{Group: "moved.example.com", Version: "v1", Kind: "Bulb", Namespace: w.namespace, Name: "x"}
+	bulb := bundle.ObjectIdentity{Group: "moved.example.com", Version: "v1", Kind: "Bulb", Namespace: w.namespace,
+		Name: "x"}
 	w.must(w.admin.Edit(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "", "bulbs.moved.example.com",
 		`{"spec":{"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}},{"name":"v1beta1","served":false,"storage":false,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}`))
 	w.until("v1beta1 is not served", func(ctx context.Context) error {

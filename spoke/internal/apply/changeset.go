@@ -38,8 +38,9 @@ type Entry struct {
 
 // ChangeSet is what an apply or a removal did, object by object.
 type ChangeSet struct {
-	Owner     bundle.Owner
-	Entries   []Entry              // of the objects in the Set, in its order, then of what was pruned, in the order of manifest.Less
+	Owner bundle.Owner
+	// of the objects in the Set, in its order, then of what was pruned, in the order of manifest.Less
+	Entries   []Entry
 	Inventory *inventory.Inventory // what is owned now
 	Duration  time.Duration
 }
@@ -101,6 +102,7 @@ func (c *ChangeSet) String() string {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%s: %d objects, %d unchanged, %s", c.Owner, len(c.Entries), c.Count(Unchanged), c.Duration.Round(time.Millisecond))
+	fmt.Fprintf(&b, "%s: %d objects, %d unchanged, %s", c.Owner, len(c.Entries), c.Count(Unchanged),
+		c.Duration.Round(time.Millisecond))
 	return b.String()
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/watch"
 )
 
-// The tests of this package share one real cluster, in which the spoke has the rights of its manifest and no more: it may neither
-// update, nor do anything as admin.
+// The tests of this package share one real cluster, in which the spoke has the rights of its manifest and no more: it
+// may neither update, nor do anything as admin.
 var shared struct {
 	once    sync.Once
 	cluster *kubetest.Cluster
@@ -283,5 +283,6 @@ func (w *world) wantData(name, key, want string) {
 }
 
 func configMap(name, value string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: $NS}\ndata: {k: %q}\n---\n", name, value)
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: $NS}\ndata: {k: %q}\n---\n",
+		name, value)
 }

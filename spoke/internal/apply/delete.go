@@ -16,10 +16,11 @@ type claims = func(manifest.ID) (bundle.Owner, bool)
 // DefaultTimeout is how long WaitForTermination waits when the application says nothing.
 const DefaultTimeout = 5 * time.Minute
 
-// Delete takes an application out of the cluster as its deletion policy says. The ChangeSet is never nil; what could not be
-// deleted stays in its inventory, for the next Delete. Objects that another application wants are left to it. With
-// WaitForTermination it returns when the objects are gone; those that are not after the timeout are reported as Held and
-// stay in the inventory: unlike in Flux, what this application depended on must not go before they are really gone.
+// Delete takes an application out of the cluster as its deletion policy says. The ChangeSet is never nil; what could
+// not be deleted stays in its inventory, for the next Delete. Objects that another application wants are left to it.
+// With WaitForTermination it returns when the objects are gone; those that are not after the timeout are reported as
+// Held and stay in the inventory: unlike in Flux, what this application depended on must not go before they are really
+// gone.
 func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 	started := time.Now()
 	r, err := a.start(m.Owner, m.ServiceAccount, m.Previous, m.Save)

@@ -37,9 +37,9 @@
 //	})
 //	inv = changes.Inventory                      // valid whether or not err is nil
 //
-// err is for the whole: the context ended, the state cannot be written, the account cannot be impersonated, the API server
-// is away. What is wrong with single objects is in changes.Entries; changes.Err() joins it, changes.Retryable() tells
-// whether to try again soon. The index needs no Put after an Apply or a Delete; they keep it.
+// err is for the whole: the context ended, the state cannot be written, the account cannot be impersonated, the API
+// server is away. What is wrong with single objects is in changes.Entries; changes.Err() joins it, changes.Retryable()
+// tells whether to try again soon. The index needs no Put after an Apply or a Delete; they keep it.
 //
 // Drift and health:
 //
@@ -56,8 +56,9 @@
 // inventory.Strings lists it. Objects of spec.healthChecks that are not the application's own: health.Check.
 //
 // When an application leaves the bundle: applier.Delete with its last inventory and deletion policy; its ChangeSet's
-// Inventory is empty when everything is gone, and what is left is to be kept and tried again. A suspended application is
-// simply not applied; leave it in the index, and ignore its drift.
+// Inventory is empty when everything is gone, and what is left is to be kept and tried again. A suspended application
+// is simply not applied; leave it in the index, and ignore its drift.
 //
-// A bundle that would empty the cluster is stopped by Guard, see there; Set.Confirmed lets exactly the prune pass that an operator confirmed.
+// A bundle that would empty the cluster is stopped by Guard, see there; Set.Confirmed lets exactly the prune pass that
+// an operator confirmed.
 package apply

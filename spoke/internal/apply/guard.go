@@ -10,8 +10,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// Guard stops a prune that looks like an accident: a moved path, an empty render. It holds the objects that would go until an
-// operator confirms exactly them, or Git brings them back. The zero Guard stops nothing.
+// Guard stops a prune that looks like an accident: a moved path, an empty render. It holds the objects that would go
+// until an operator confirms exactly them, or Git brings them back. The zero Guard stops nothing.
 type Guard struct {
 	Objects int // a prune of fewer objects is never stopped
 	Percent int // a prune of at least this share of what is owned is stopped
@@ -25,14 +25,15 @@ func (g Guard) Stops(owned, gone int) bool {
 	return g.Percent > 0 && gone > 0 && gone >= g.Objects && gone*100 >= owned*g.Percent
 }
 
-// Check returns a *GuardError if the prune of gone objects of an inventory must be confirmed, and confirmed is not the digest of
-// exactly this prune.
+// Check returns a *GuardError if the prune of gone objects of an inventory must be confirmed, and confirmed is not the
+// digest of exactly this prune.
 func (g Guard) Check(owned *inventory.Inventory, gone []manifest.ID, confirmed manifest.Digest) *GuardError {
 	had := countOwned(owned)
 	if !g.Stops(had, len(gone)) {
 		return nil
 	}
-	held := &GuardError{Owned: max(had, len(gone)), Percent: g.Percent, Objects: slices.SortedFunc(slices.Values(gone), manifest.Compare)}
+	held := &GuardError{Owned: max(had, len(gone)), Percent: g.Percent,
+		Objects: slices.SortedFunc(slices.Values(gone), manifest.Compare)}
 	held.Digest = digestOf(owned, held.Objects)
 	if held.Digest == confirmed {
 		return nil
@@ -40,11 +41,12 @@ func (g Guard) Check(owned *inventory.Inventory, gone []manifest.ID, confirmed m
 	return held
 }
 
-// countOwned returns the number of objects that the share of a prune is taken of: those that there were when the guard first
-// stopped it. A retry finds the new objects in the inventory, and they must not let the old ones go.
+// countOwned returns the number of objects that the share of a prune is taken of: those that there were when the guard
+// first stopped it. A retry finds the new objects in the inventory, and they must not let the old ones go.
 func countOwned(v *inventory.Inventory) int { return cmp.Or(v.Guarded, len(v.Items)) }
 
-// foresee notes in the inventory, before anything is sent, that the guard stops the prune of this run, or does not any more.
+// foresee notes in the inventory, before anything is sent, that the guard stops the prune of this run, or does not any
+// more.
 func (r *run) foresee() {
 	desired := r.desired()
 	gone := 0
@@ -65,8 +67,8 @@ func (r *run) guarded(had int) {
 	r.next.Guarded = had
 }
 
-// digestOf returns the digest of a set of objects in order: SHA-256 of their names and UIDs as JSON. The UIDs are part of
-// it, so that a confirmation does not hold for objects that were made anew under the same names.
+// digestOf returns the digest of a set of objects in order: SHA-256 of their names and UIDs as JSON. The UIDs are part
+// of it, so that a confirmation does not hold for objects that were made anew under the same names.
 func digestOf(owned *inventory.Inventory, ids []manifest.ID) manifest.Digest {
 	type object struct {
 		manifest.ID

@@ -50,7 +50,8 @@ func (r *run) awaitKinds(ctx context.Context, send []int) {
 	used := map[schema.GroupKind]schema.GroupVersionKind{}
 	for _, i := range send {
 		o := r.set.Objects[i].ObjectIdentity
-		used[schema.GroupKind{Group: o.Group, Kind: o.Kind}] = schema.GroupVersionKind{Group: o.Group, Version: o.Version, Kind: o.Kind}
+		used[schema.GroupKind{Group: o.Group, Kind: o.Kind}] = schema.GroupVersionKind{Group: o.Group, Version: o.Version,
+			Kind: o.Kind}
 	}
 	for gk, crd := range r.defined {
 		r.client.Invalidate(gk.Group)
@@ -68,10 +69,11 @@ func (r *run) awaitKinds(ctx context.Context, send []int) {
 	}
 }
 
-// awaitServed waits until a definition is established and the API serves its kind. When it does not come, its objects are
-// sent all the same and say themselves what is wrong.
+// awaitServed waits until a definition is established and the API serves its kind. When it does not come, its objects
+// are sent all the same and say themselves what is wrong.
 func (r *run) awaitServed(ctx context.Context, crd bundle.ObjectIdentity, gvk schema.GroupVersionKind) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, establishTimeout, fmt.Errorf("not established after %s", establishTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, establishTimeout,
+		fmt.Errorf("not established after %s", establishTimeout))
 	defer cancel()
 	for {
 		live, err := r.client.Look(ctx, crd, true)
@@ -133,7 +135,8 @@ func stillThere(err error, id bundle.ObjectIdentity, timeout time.Duration, fina
 		return err
 	}
 	if len(finalizers) > 0 {
-		return fmt.Errorf("%s is still there %s after it was deleted: it waits for finalizers %v", id.ID(), timeout, finalizers)
+		return fmt.Errorf("%s is still there %s after it was deleted: it waits for finalizers %v", id.ID(), timeout,
+			finalizers)
 	}
 	return fmt.Errorf("%s is still there %s after it was deleted: %w", id.ID(), timeout, err)
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// mostLooks bounds how often an object is looked at for one deletion, when somebody writes it between look and deletion.
+// mostLooks bounds how often an object is looked at for one deletion, when somebody writes it between look and
+// deletion.
 const mostLooks = 5
 
-// label puts the spoke's label on an object that is about to be sent. Labels that are no map are left for the API server to
-// refuse.
+// label puts the spoke's label on an object that is about to be sent. Labels that are no map are left for the API
+// server to refuse.
 func label(o *manifest.Object, owner bundle.Owner) {
 	metadata, _ := o.Object["metadata"].(map[string]any)
 	if metadata == nil {
@@ -42,10 +43,12 @@ const (
 	onItsWay // somebody deleted it already, or it is gone
 )
 
-// deleteSeen looks at an object, lets judge decide, and deletes exactly what was looked at: its UID and its resourceVersion are
-// conditions of the request. If somebody wrote the object in between, it looks and decides again. If it is not known
-// whether the deletion was carried out, a look decides. It returns what was decided, and the object as it was seen last.
-func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity, judge func(kube.Live) (verdict, error)) (verdict, kube.Live, error) {
+// deleteSeen looks at an object, lets judge decide, and deletes exactly what was looked at: its UID and its
+// resourceVersion are conditions of the request. If somebody wrote the object in between, it looks and decides again.
+// If it is not known whether the deletion was carried out, a look decides. It returns what was decided, and the object
+// as it was seen last.
+func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity,
+	judge func(kube.Live) (verdict, error)) (verdict, kube.Live, error) {
 	var refused error
 	for range mostLooks {
 		live, err := r.client.Look(ctx, id, false)
@@ -86,8 +89,8 @@ func (r *run) lookElsewhere(ctx context.Context, id *bundle.ObjectIdentity) (kub
 	return r.client.Look(ctx, *id, false)
 }
 
-// trace looks what became of an object whose request was answered with an error that does not say. It reports whether the
-// object stays in the inventory, and as what: an object that does not prove to be ours was not applied.
+// trace looks what became of an object whose request was answered with an error that does not say. It reports whether
+// the object stays in the inventory, and as what: an object that does not prove to be ours was not applied.
 func (r *run) trace(ctx context.Context, d Desired, refused error) (item inventory.Item, stays bool) {
 	item = r.marked(d)
 	if !uncertain(refused) {
@@ -107,8 +110,9 @@ func (r *run) trace(ctx context.Context, d Desired, refused error) (item invento
 	return record(item, live), true
 }
 
-// sparesSelf returns an error for a binding that gives the spoke its rights, as it is in the cluster or as it would be applied. The
-// live one is read with the spoke's own account: whoever may write a binding need not be allowed to read it.
+// sparesSelf returns an error for a binding that gives the spoke its rights, as it is in the cluster or as it would be
+// applied. The live one is read with the spoke's own account: whoever may write a binding need not be allowed to read
+// it.
 func (r *run) sparesSelf(ctx context.Context, id bundle.ObjectIdentity, desired *manifest.Object) error {
 	if !trust.IsBinding(id) || r.Self.Namespace == "" {
 		return nil
@@ -138,5 +142,6 @@ func (r *run) needsOwn(id manifest.ID, live kube.Live) error {
 	if other := live.Labels[inventory.Label]; other != "" {
 		return fmt.Errorf("%s must be made anew to change an immutable field, but it belongs to application %s", id, other)
 	}
-	return fmt.Errorf("%s must be made anew to change an immutable field, but it is not this spoke's: delete it by hand", id)
+	return fmt.Errorf("%s must be made anew to change an immutable field, but it is not this spoke's: delete it by "+
+		"hand", id)
 }

@@ -28,8 +28,8 @@ type scriptedCluster struct {
 	users   map[string]string // who wrote last, by method
 }
 
-// answer is what a writing request gets. before happens first, as what others do, or as the request that is carried out all the
-// same.
+// answer is what a writing request gets. before happens first, as what others do, or as the request that is carried out
+// all the same.
 type answer struct {
 	code   int
 	before func(*scriptedCluster)
@@ -158,7 +158,8 @@ func TestPruneScripted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7, fail: c.fail}
 			changes, err := cluster.applier(t).Apply(t.Context(), Set{Owner: testOwner, Previous: owned(), Prune: true})
-			if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Action != c.want || (cluster.object == "") != c.gone {
+			if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Action != c.want ||
+				(cluster.object == "") != c.gone {
 				t.Fatal(changes, err, cluster.object)
 			}
 			if _, stays := changes.Inventory.Items[testID]; stays != (c.want == Held) {
@@ -188,9 +189,10 @@ func TestReleased(t *testing.T) {
 		seen func(*Applier)
 		want Action
 	}{
-		"not_pruned":                 {Set{}, nil, Released},
-		"not_pruned_beside_refusal":  {Set{Objects: []Desired{refused}}, nil, Released},
-		"taken_over":                 {Set{Prune: true, Claimed: func(manifest.ID) (bundle.Owner, bool) { return testOther, true }}, nil, Released},
+		"not_pruned":                {Set{}, nil, Released},
+		"not_pruned_beside_refusal": {Set{Objects: []Desired{refused}}, nil, Released},
+		"taken_over": {Set{Prune: true,
+			Claimed: func(manifest.ID) (bundle.Owner, bool) { return testOther, true }}, nil, Released},
 		"missing_beside_refusal":     {Set{Prune: true, Objects: []Desired{refused}}, missing, Deleted},
 		"missing_and_guarded":        {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, missing, Deleted},
 		"there_and_guarded":          {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, nil, Held},
@@ -200,7 +202,8 @@ func TestReleased(t *testing.T) {
 			cluster := &scriptedCluster{object: ownedBy(testOwner), version: 7}
 			a := cluster.applier(t)
 			v := inventory.New(testOwner)
-			v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7", Labelled: true}
+			v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7",
+				Labelled: true}
 			a.Index.Put(v)
 			if c.seen != nil {
 				c.seen(a)
@@ -219,19 +222,22 @@ func TestReleased(t *testing.T) {
 	}
 }
 
-// TestHeldPrune_of_a_moved_path exchanges the one object of an application for another. The prune is held, and stays held when
-// the new object is in the inventory, which makes the old one half of it; so it does if the new object was refused at first.
+// TestHeldPrune_of_a_moved_path exchanges the one object of an application for another. The prune is held, and stays
+// held when the new object is in the inventory, which makes the old one half of it; so it does if the new object was
+// refused at first.
 func TestHeldPrune_of_a_moved_path(t *testing.T) {
 	other := object("ConfigMap", nil)
 	other.SetName("b")
-	moved := Desired{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(other), Digest: manifest.DigestOf([]byte("b"))}}
+	moved := Desired{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(other),
+		Digest: manifest.DigestOf([]byte("b"))}}
 	moved.Load = func(context.Context) (Loaded, error) { return Loaded{}, fmt.Errorf("no key") }
 	cluster := &scriptedCluster{object: ownedBy(testOwner), version: 7}
 	a := cluster.applier(t)
 	v := inventory.New(testOwner)
 	v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7", Labelled: true}
 	a.Index.Put(v)
-	set := Set{Owner: testOwner, Prune: true, Guard: Guard{Objects: 1, Percent: 90}, Objects: []Desired{moved}, Previous: v}
+	set := Set{Owner: testOwner, Prune: true, Guard: Guard{Objects: 1, Percent: 90}, Objects: []Desired{moved},
+		Previous: v}
 	apply := func() *ChangeSet {
 		changes, err := a.Apply(t.Context(), set)
 		if err != nil {
@@ -244,14 +250,16 @@ func TestHeldPrune_of_a_moved_path(t *testing.T) {
 		return changes
 	}
 	apply()
-	set.Previous.Items[moved.ID()] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "v", Digest: moved.Digest, Labelled: true}
+	set.Previous.Items[moved.ID()] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "v", Digest: moved.Digest,
+		Labelled: true}
 	for range 2 {
 		if changes := apply(); changes.Count(Held) != 1 {
 			t.Fatalf("not held: %v", changes)
 		}
 	}
 	set.Objects = append(set.Objects, Desired{ObjectReference: bundle.ObjectReference{
-		ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}, Digest: manifest.DigestOf([]byte("a")),
+		ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n",
+			Name: "a"}, Digest: manifest.DigestOf([]byte("a")),
 	}, Load: moved.Load})
 	apply()
 	if set.Previous.Guarded != 0 {
@@ -361,7 +369,8 @@ func TestImpersonated(t *testing.T) {
 			}}}
 			changes, err := a.Apply(t.Context(), set)
 			cluster.set(ownedBy(owner))
-			removed, errDelete := a.Delete(t.Context(), Removal{Owner: owner, Previous: changes.Inventory, Policy: bundle.Delete, ServiceAccount: c.account})
+			removed, errDelete := a.Delete(t.Context(),
+				Removal{Owner: owner, Previous: changes.Inventory, Policy: bundle.Delete, ServiceAccount: c.account})
 			if c.refused {
 				if err == nil || errDelete == nil || len(cluster.users) > 0 {
 					t.Errorf("%v, %v, written by %q", err, errDelete, cluster.users)

@@ -15,7 +15,8 @@ import (
 
 // live looks at one ConfigMap of the test's namespace.
 func (w *world) live(name string) (kube.Live, error) {
-	return w.client.Look(w.t.Context(), bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: w.namespace, Name: name}, false)
+	return w.client.Look(w.t.Context(), bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: w.namespace,
+		Name: name}, false)
 }
 
 // byHand applies YAML as somebody else. $NS is the test's namespace.
@@ -24,8 +25,8 @@ func (w *world) byHand(yaml string) {
 	w.must(w.admin.Apply(w.t.Context(), []byte(strings.ReplaceAll(yaml, "$NS", w.namespace))))
 }
 
-// brokenWebhook makes the API server ask a webhook that is down before it carries out operations on ConfigMaps of the test's
-// namespace, until the returned function is called.
+// brokenWebhook makes the API server ask a webhook that is down before it carries out operations on ConfigMaps of the
+// test's namespace, until the returned function is called.
 func (w *world) brokenWebhook(operations string) (mend func()) {
 	w.t.Helper()
 	name := w.namespace + "-hook"
@@ -54,7 +55,8 @@ webhooks:
 // probe makes and deletes a ConfigMap. The check that it returns fails unless that goes well just if want says so.
 func (w *world) probe(want bool) func(context.Context) error {
 	return func(ctx context.Context) error {
-		err := w.admin.Apply(ctx, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: probe, namespace: "+w.namespace+"}"))
+		err := w.admin.Apply(ctx, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: probe, namespace: "+
+			""+w.namespace+"}"))
 		if err == nil {
 			err = w.admin.Delete(ctx, "ConfigMap", w.namespace, "probe")
 		}
@@ -95,14 +97,16 @@ func TestPruneForeign(t *testing.T) {
 			interrupt(w, configMap("precious", "git"))
 			changes := w.apply("") // the commit is reverted
 			after, err := w.live("precious")
-			if err != nil || after.UID != before.UID || w.data("precious", "k") != "somebody else's" || len(w.inventory.Items) != 0 {
+			if err != nil || after.UID != before.UID || w.data("precious", "k") != "somebody else's" ||
+				len(w.inventory.Items) != 0 {
 				t.Errorf("%v, %v", changes, err)
 			}
 		})
 	}
 }
 
-// An object that a spoke from before the label applied is watched, pruned, and labelled when it is next sent, and not before.
+// An object that a spoke from before the label applied is watched, pruned, and labelled when it is next sent, and not
+// before.
 func TestBeforeTheLabel(t *testing.T) {
 	w := newWorld(t)
 	yaml := configMap("kept", "1") + configMap("changed", "1") + configMap("pruned", "1")
@@ -110,7 +114,8 @@ func TestBeforeTheLabel(t *testing.T) {
 	for _, d := range w.desired(yaml) {
 		loaded, err := d.Load(t.Context())
 		w.must(err)
-		loaded.Object.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": w.owner.Name, "kustomize.toolkit.fluxcd.io/namespace": w.owner.Namespace})
+		loaded.Object.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": w.owner.Name,
+			"kustomize.toolkit.fluxcd.io/namespace": w.owner.Namespace})
 		applied, err := w.client.Apply(t.Context(), loaded.Object, kube.ApplyOptions{Force: true})
 		w.must(err)
 		old.Items[d.ID()] = inventory.Item{
@@ -150,7 +155,8 @@ func TestPruneCopy(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "1"))
 	w.must(w.admin.Delete(t.Context(), "ConfigMap", w.namespace, "a"))
-	w.byHand(strings.Replace(configMap("a", "copied"), "namespace: $NS", "namespace: $NS, labels: {"+inventory.Label+": "+inventory.LabelOf(w.owner)+"}", 1))
+	w.byHand(strings.Replace(configMap("a", "copied"), "namespace: $NS",
+		"namespace: $NS, labels: {"+inventory.Label+": "+inventory.LabelOf(w.owner)+"}", 1))
 	if changes := w.apply(""); changes.Count(apply.Released) != 1 || w.data("a", "k") != "copied" {
 		t.Error(changes)
 	}
@@ -162,7 +168,8 @@ func TestForceLeavesForeign(t *testing.T) {
 	s := w.set(configMap("a", "git"))
 	s.Force = true
 	changes := w.try(s)
-	if changes.Count(apply.Refused) != 1 || !strings.Contains(changes.Err().Error(), "delete it by hand") || w.data("a", "k") != "theirs" {
+	if changes.Count(apply.Refused) != 1 || !strings.Contains(changes.Err().Error(), "delete it by hand") ||
+		w.data("a", "k") != "theirs" {
 		t.Error(changes)
 	}
 }

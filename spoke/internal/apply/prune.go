@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// clearGone deletes what is recorded and not desired any more, once everything desired was applied. Without pruning, what is
-// gone leaves the inventory and stays in the cluster, whatever else was refused.
+// clearGone deletes what is recorded and not desired any more, once everything desired was applied. Without pruning,
+// what is gone leaves the inventory and stays in the cluster, whatever else was refused.
 func (r *run) clearGone(ctx context.Context) {
 	gone := r.gone()
 	if !r.set.Prune {
@@ -38,8 +38,8 @@ func (r *run) clearGone(ctx context.Context) {
 	r.deleteAll(ctx, gone, r.set.Claimed)
 }
 
-// gone returns what is recorded and not in the set. What another application took over, and what was seen to be missing from
-// the cluster, just leaves the inventory.
+// gone returns what is recorded and not in the set. What another application took over, and what was seen to be missing
+// from the cluster, just leaves the inventory.
 func (r *run) gone() []manifest.ID {
 	desired := r.desired()
 	var out []manifest.ID
@@ -123,8 +123,8 @@ func (r *run) deleteAll(ctx context.Context, ids []manifest.ID, claimed claims) 
 	}
 }
 
-// waves sorts objects for deletion: the reverse of the order of apply, then CustomResourceDefinitions, then Namespaces, each
-// kind a wave.
+// waves sorts objects for deletion: the reverse of the order of apply, then CustomResourceDefinitions, then Namespaces,
+// each kind a wave.
 func waves(ids []manifest.ID) [][]manifest.ID {
 	sorted := slices.Clone(ids)
 	slices.SortFunc(sorted, func(a, b manifest.ID) int {
@@ -201,7 +201,8 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 	return Deleted, nil
 }
 
-// spared reports whether a live object is to stay: it says so, it does not prove to be ours, or no cluster is without it.
+// spared reports whether a live object is to stay: it says so, it does not prove to be ours, or no cluster is without
+// it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
 	return kept(live.Annotations) || !item.Proves(live, r.owner) ||
 		id.Group == "" && id.Kind == "Namespace" && protected(id.Name)

@@ -19,7 +19,8 @@ import (
 // quotingServer is an API server with one object, of which a webhook tells all when it refuses a request.
 func quotingServer(t *testing.T, owner bundle.Owner) *kube.Client {
 	t.Helper()
-	mine := map[string]any{"manager": kube.FieldManager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": map[string]any{"f:spec": map[string]any{}}}
+	mine := map[string]any{"manager": kube.FieldManager, "operation": "Apply", "fieldsType": "FieldsV1",
+		"fieldsV1": map[string]any{"f:spec": map[string]any{}}}
 	answers := map[string]any{
 		"/apis/example.com/v1": map[string]any{"kind": "APIResourceList", "resources": []any{
 			map[string]any{"name": "xs", "kind": "X", "namespaced": true, "verbs": []any{"get", "delete"}},
@@ -42,7 +43,8 @@ func quotingServer(t *testing.T, owner bundle.Owner) *kube.Client {
 	}))
 	t.Cleanup(server.Close)
 	config := filepath.Join(t.TempDir(), "kubeconfig")
-	text := "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: " + server.URL + "}}]\n" +
+	text := "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: " + server.URL +
+		"}}]\n" +
 		"contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -62,7 +64,8 @@ func TestRefusalQuotes(t *testing.T) {
 	owned := inventory.New(owner)
 	owned.Items[id.ID()] = inventory.Item{Version: "v1", Resource: "xs", UID: "1", Digest: manifest.DigestOf([]byte("a"))}
 	load := func() Loaded {
-		o := &manifest.Object{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "X", "metadata": map[string]any{"namespace": "n", "name": "a"}}}
+		o := &manifest.Object{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "X",
+			"metadata": map[string]any{"namespace": "n", "name": "a"}}}
 		return Loaded{Object: o, Redact: hide}
 	}
 	for name, run := range map[string]func(*Applier) (*ChangeSet, error){

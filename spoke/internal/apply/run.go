@@ -18,9 +18,10 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// Apply brings a set into the cluster. The ChangeSet is never nil, and its inventory is what is owned afterwards, also when
-// err is not nil: then the whole could not go on, because the context ended (a newer bundle came), the API server is away,
-// the state could not be written or the account cannot be impersonated. Objects that were refused are in the entries.
+// Apply brings a set into the cluster. The ChangeSet is never nil, and its inventory is what is owned afterwards, also
+// when err is not nil: then the whole could not go on, because the context ended (a newer bundle came), the API server
+// is away, the state could not be written or the account cannot be impersonated. Objects that were refused are in the
+// entries.
 func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 	started := time.Now()
 	r, err := a.start(s.Owner, s.ServiceAccount, s.Previous, s.Save)
@@ -54,7 +55,8 @@ type run struct {
 	fatal   error                                      // why nothing more is sent
 }
 
-func (a *Applier) start(owner bundle.Owner, account string, prior *inventory.Inventory, save func(*inventory.Inventory) error) (*run, error) {
+func (a *Applier) start(owner bundle.Owner, account string, prior *inventory.Inventory,
+	save func(*inventory.Inventory) error) (*run, error) {
 	if prior == nil {
 		prior = inventory.New(owner)
 	}
@@ -74,7 +76,8 @@ func (a *Applier) start(owner bundle.Owner, account string, prior *inventory.Inv
 	return r, err
 }
 
-// changes sums up. What was pruned comes in an order that is the same each time, so that the same failure reads the same.
+// changes sums up. What was pruned comes in an order that is the same each time, so that the same failure reads the
+// same.
 func (r *run) changes(started time.Time) *ChangeSet {
 	pruned := r.entries[min(len(r.set.Objects), len(r.entries)):]
 	slices.SortStableFunc(pruned, func(a, b Entry) int { return manifest.Compare(a.Object.ID(), b.Object.ID()) })
@@ -99,8 +102,8 @@ func (r *run) applyAll(ctx context.Context) error {
 	return errors.Join(r.fatal, r.finish())
 }
 
-// decide makes the entries and returns the indexes of the objects to send. An object that is recorded with the same digest
-// and was not seen to drift costs nothing.
+// decide makes the entries and returns the indexes of the objects to send. An object that is recorded with the same
+// digest and was not seen to drift costs nothing.
 func (r *run) decide() []int {
 	r.entries = make([]Entry, len(r.set.Objects))
 	seen := make(map[manifest.ID]bool, len(r.set.Objects))
@@ -112,7 +115,8 @@ func (r *run) decide() []int {
 		switch {
 		case seen[id]:
 			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.owner)
-		case known && settled(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any() && r.Self.Allows(d.ObjectIdentity) == nil:
+		case known && settled(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any() &&
+			r.Self.Allows(d.ObjectIdentity) == nil:
 			r.claim(id, item)
 		default:
 			send = append(send, i)
@@ -134,8 +138,8 @@ func (r *run) claim(id manifest.ID, item inventory.Item) {
 	r.Index.Commit(r.owner, id, item)
 }
 
-// mark saves the inventory with everything that is about to be sent marked as to be sent again, so that after a crash no
-// object is lost and none is taken for unchanged that may not be.
+// mark saves the inventory with everything that is about to be sent marked as to be sent again, so that after a crash
+// no object is lost and none is taken for unchanged that may not be.
 func (r *run) mark(send []int) error {
 	if len(send) == 0 {
 		return nil
@@ -157,8 +161,8 @@ func (r *run) mark(send []int) error {
 	return nil
 }
 
-// owned reports whether the saved inventory has all of these already. They can be sent on a full disk: after a crash the
-// watch sees that they are not as the inventory says.
+// owned reports whether the saved inventory has all of these already. They can be sent on a full disk: after a crash
+// the watch sees that they are not as the inventory says.
 func (r *run) owned(send []int) bool {
 	for _, i := range send {
 		if r.prior.Items[r.set.Objects[i].ID()].UID == "" {

@@ -96,7 +96,8 @@ func TestSelf(t *testing.T) {
 	w.byHand(cutBinding)
 	before := w.state(ownObjects)
 	n := len(before)
-	for name, s := range map[string]apply.Set{"applied": w.set(ownObjects + configMap("a", "1")), "adopted_with_force": w.set(ownObjects)} {
+	for name, s := range map[string]apply.Set{"applied": w.set(ownObjects + configMap("a", "1")),
+		"adopted_with_force": w.set(ownObjects)} {
 		s.Force, s.Reapply = true, true
 		changes := w.try(s)
 		if changes.Count(apply.Refused) != n || len(w.inventory.Items) > 1 || len(changes.Failed()) != n {
@@ -127,14 +128,16 @@ func TestSelfAdoptedBefore(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			v.Items[d.ID()] = inventory.Item{Version: d.Version, UID: live.UID, ResourceVersion: live.ResourceVersion, Digest: d.Digest, Labelled: true}
+			v.Items[d.ID()] = inventory.Item{Version: d.Version, UID: live.UID, ResourceVersion: live.ResourceVersion,
+				Digest: d.Digest, Labelled: true}
 		}
 		return v
 	}
 	before := w.state(ownObjects)
 	for name, take := range map[string]func(*inventory.Inventory) (*apply.ChangeSet, error){
 		"unchanged": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
-			return w.applier.Apply(t.Context(), apply.Set{Owner: w.owner, Objects: w.desired(ownObjects), Previous: v, Prune: true})
+			return w.applier.Apply(t.Context(), apply.Set{Owner: w.owner, Objects: w.desired(ownObjects), Previous: v,
+				Prune: true})
 		},
 		"pruned": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
 			return w.applier.Apply(t.Context(), apply.Set{Owner: w.owner, Previous: v, Prune: true})
@@ -168,7 +171,8 @@ func TestSelfAdoptedBefore(t *testing.T) {
 // A binding that proves to be ours and meanwhile gives the spoke its rights stays.
 func TestSelfBindingPruned(t *testing.T) {
 	w := newWorld(t)
-	binding := strings.Replace(cutBinding, "kind: ServiceAccount, name: nave-spoke, namespace: nave-system", "kind: User, name: somebody", 1)
+	binding := strings.Replace(cutBinding, "kind: ServiceAccount, name: nave-spoke, namespace: nave-system",
+		"kind: User, name: somebody", 1)
 	w.apply(binding)
 	w.must(w.admin.Edit(t.Context(), "RoleBinding.rbac.authorization.k8s.io", w.namespace, "cuts",
 		`{"subjects":[{"kind":"ServiceAccount","name":"nave-spoke","namespace":"nave-system"}]}`))

@@ -53,8 +53,8 @@ func (r *run) send(ctx context.Context, d Desired) (result, error) {
 	return out, redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)
 }
 
-// fit refuses bytes that are not the object they are signed as, since the local policy was asked about that one, and an object that is
-// still encrypted.
+// fit refuses bytes that are not the object they are signed as, since the local policy was asked about that one, and an
+// object that is still encrypted.
 func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 	if o == nil {
 		return fmt.Errorf("%s: there is no object", id.ID())
@@ -120,9 +120,10 @@ func (r *run) put(ctx context.Context, d Desired, o *manifest.Object, item inven
 	return out, nil
 }
 
-// clear applies again after an object was found invalid because of what kubectl added to it, such as a second port of a Service
-// without a name. If kubectl added nothing, the refusal stands.
-func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, refused error) (kube.Applied, error) {
+// clear applies again after an object was found invalid because of what kubectl added to it, such as a second port of a
+// Service without a name. If kubectl added nothing, the refusal stands.
+func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, refused error) (kube.Applied,
+	error) {
 	live, err := r.client.Look(ctx, kube.Identify(o), false)
 	if err != nil || len(live.Adoptable) == 0 {
 		return kube.Applied{}, refused
@@ -133,9 +134,10 @@ func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOpti
 	return r.client.Apply(ctx, o, opts)
 }
 
-// takeOver makes the fields ours that kubectl wrote and applies again, so that those which are not desired go. This undoes
-// `kubectl edit` and `kubectl apply` as Flux does.
-func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, applied kube.Applied) (kube.Applied, error) {
+// takeOver makes the fields ours that kubectl wrote and applies again, so that those which are not desired go. This
+// undoes `kubectl edit` and `kubectl apply` as Flux does.
+func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions,
+	applied kube.Applied) (kube.Applied, error) {
 	const most = 3 // somebody else may write between the two requests
 	for attempt := 1; ; attempt++ {
 		err := r.client.Adopt(ctx, applied.Live)
@@ -156,7 +158,10 @@ func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 // recreate deletes an object of ours, waits until it is gone, and makes it anew.
 func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error) {
 	id := kube.Identify(o)
-	_, live, err := r.deleteSeen(ctx, id, func(live kube.Live) (verdict, error) { return deleteIt, r.needsOwn(id.ID(), live) })
+	_, live, err := r.deleteSeen(ctx, id, func(live kube.Live) (verdict, error) {
+		return deleteIt,
+			r.needsOwn(id.ID(), live)
+	})
 	if err != nil {
 		return kube.Applied{}, err
 	}
@@ -178,7 +183,8 @@ func (r *run) same(d Desired, after inventory.Item) bool {
 	if before.ResourceVersion == after.ResourceVersion {
 		return true
 	}
-	return before.Digest == after.Digest && before.Managed == after.Managed && before.AppliedAt.Equal(after.AppliedAt) && !r.Index.Drifted(d.ID()).Any()
+	return before.Digest == after.Digest && before.Managed == after.Managed && before.AppliedAt.Equal(after.AppliedAt) &&
+		!r.Index.Drifted(d.ID()).Any()
 }
 
 func wholeOf(d Desired) bool {

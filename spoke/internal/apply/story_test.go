@@ -152,7 +152,8 @@ func TestWhatIsChangedByHandIsRepaired(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if ports := fmt.Sprint(o.Object["spec"].(map[string]any)["ports"]); strings.Contains(ports, "81") || !strings.Contains(ports, "80") {
+		if ports := fmt.Sprint(o.Object["spec"].(map[string]any)["ports"]); strings.Contains(ports, "81") ||
+			!strings.Contains(ports, "80") {
 			return errors.New(ports)
 		}
 		return nil
@@ -230,11 +231,13 @@ spec:
 		}
 		return nil
 	})
-	r, err := health.Check(t.Context(), w.client, bundle.ObjectIdentity{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: w.namespace, Name: "web"})
+	r, err := health.Check(t.Context(), w.client,
+		bundle.ObjectIdentity{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: w.namespace, Name: "web"})
 	if err != nil || r.Status != sharedhealth.Current {
 		t.Error(r, err)
 	}
-	r, err = health.Check(t.Context(), w.client, bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: w.namespace, Name: "nowhere"})
+	r, err = health.Check(t.Context(), w.client, bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
+		Namespace: w.namespace, Name: "nowhere"})
 	if err != nil || r.Status != sharedhealth.NotFound {
 		t.Error(r, err)
 	}
@@ -242,10 +245,12 @@ spec:
 
 func TestWhatLeavesGitIsPrunedAndNothingElse(t *testing.T) {
 	w := newWorld(t)
-	keep := strings.Replace(configMap("keep", "1"), "namespace: $NS", "namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}", 1)
+	keep := strings.Replace(configMap("keep", "1"), "namespace: $NS",
+		"namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}", 1)
 	w.apply(configMap("stays", "1") + configMap("goes", "1") + configMap("moves", "1") + configMap("replaced", "1") + keep)
 	w.must(w.admin.Delete(t.Context(), "ConfigMap", w.namespace, "replaced"))
-	w.must(w.admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: replaced, namespace: "+w.namespace+"}")))
+	w.must(w.admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: replaced, namespace: "+
+		""+w.namespace+"}")))
 	s := w.set(configMap("stays", "1"))
 	s.Claimed = func(id manifest.ID) (bundle.Owner, bool) {
 		return bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}, id.Name == "moves"
@@ -280,7 +285,8 @@ func TestHeldPrune(t *testing.T) {
 	s := w.set("")
 	s.Guard = apply.DefaultGuard
 	var held *apply.GuardError
-	if changes := w.try(s); changes.Count(apply.Held) != 25 || len(w.inventory.Items) != 25 || !errors.As(changes.Err(), &held) {
+	if changes := w.try(s); changes.Count(apply.Held) != 25 || len(w.inventory.Items) != 25 ||
+		!errors.As(changes.Err(), &held) {
 		t.Fatal(changes)
 	}
 	s.Confirmed = held.Digest
@@ -323,7 +329,8 @@ spec: {accessModes: [%s], resources: {requests: {storage: 1Gi}}}
 	s := w.set(yaml("2", "ReadWriteMany"))
 	s.Force = true
 	changes = w.try(s)
-	if changes.Count(apply.Created) != 1 || changes.Count(apply.Refused) != 1 || changes.Failed()[0].Object.Kind != "PersistentVolumeClaim" {
+	if changes.Count(apply.Created) != 1 || changes.Count(apply.Refused) != 1 ||
+		changes.Failed()[0].Object.Kind != "PersistentVolumeClaim" {
 		t.Error(changes)
 	}
 	w.wantData("fixed", "k", "2")
@@ -331,9 +338,11 @@ spec: {accessModes: [%s], resources: {requests: {storage: 1Gi}}}
 
 func TestWhatKubectlMadeIsTakenOver(t *testing.T) {
 	w := newWorld(t)
-	w.must(w.admin.Apply(t.Context(), []byte(strings.ReplaceAll(strings.Replace(configMap("a", "0"), "\ndata: {", "\ndata: {theirs: x, ", 1), "$NS", w.namespace))))
+	w.must(w.admin.Apply(t.Context(), []byte(strings.ReplaceAll(strings.Replace(configMap("a", "0"), "\ndata: {",
+		"\ndata: {theirs: x, ", 1), "$NS", w.namespace))))
 	merge := func(s string) string {
-		return strings.Replace(s, "namespace: $NS", "namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}", 1)
+		return strings.Replace(s, "namespace: $NS", "namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/ssa: "+
+			"Merge}", 1)
 	}
 	w.apply(merge(configMap("a", "1")))
 	if w.data("a", "k") != "1" || w.data("a", "theirs") != "x" {
@@ -348,12 +357,15 @@ func TestWhatKubectlMadeIsTakenOver(t *testing.T) {
 func TestAnnotationsKeepTheSpokeAway(t *testing.T) {
 	w := newWorld(t)
 	with := func(name, annotation, value string) string {
-		return strings.Replace(configMap(name, value), "namespace: $NS", "namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/"+annotation+"}", 1)
+		return strings.Replace(configMap(name, value), "namespace: $NS",
+			"namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/"+annotation+"}", 1)
 	}
 	w.must(w.admin.Apply(t.Context(), []byte(strings.ReplaceAll(configMap("there", "by hand"), "$NS", w.namespace))))
-	yaml := with("there", "ssa: IfNotPresent", "1") + with("missing", "ssa: IfNotPresent", "1") + with("ignored", "ssa: Ignore", "1") + with("left", "reconcile: disabled", "1")
+	yaml := with("there", "ssa: IfNotPresent", "1") + with("missing", "ssa: IfNotPresent", "1") +
+		with("ignored", "ssa: Ignore", "1") + with("left", "reconcile: disabled", "1")
 	changes := w.apply(yaml)
-	if changes.Count(apply.Created) != 1 || changes.Count(apply.Skipped) != 2 || w.data("there", "k") != "by hand" || w.data("missing", "k") != "1" {
+	if changes.Count(apply.Created) != 1 || changes.Count(apply.Skipped) != 2 || w.data("there", "k") != "by hand" ||
+		w.data("missing", "k") != "1" {
 		t.Error(changes)
 	}
 	if n := w.apply(yaml).Count(apply.Unchanged); n != 4 {
@@ -384,10 +396,12 @@ metadata: {name: deployer, namespace: $NS}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: deployer}
 subjects: [{kind: ServiceAccount, name: deployer, namespace: $NS}]
 `, "$NS", w.namespace))))
-	s := w.set(configMap("a", "1") + "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: $NS}\n---\n" + "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: elsewhere, namespace: default}\n")
+	s := w.set(configMap("a", "1") + "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: $NS}\n---\n" +
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: elsewhere, namespace: default}\n")
 	s.ServiceAccount = "deployer"
 	changes := w.try(s)
-	if changes.Count(apply.Created) != 1 || changes.Count(apply.Refused) != 2 || kube.ReasonOf(changes.Failed()[0].Err) != kube.Forbidden {
+	if changes.Count(apply.Created) != 1 || changes.Count(apply.Refused) != 2 ||
+		kube.ReasonOf(changes.Failed()[0].Err) != kube.Forbidden {
 		t.Error(changes)
 	}
 	s = w.set(configMap("a", "2"))
@@ -414,8 +428,10 @@ func TestTheLocalPolicyIsAskedFirst(t *testing.T) {
 
 func TestASecretsValueIsInNoError(t *testing.T) {
 	w := newWorld(t)
-	changes := w.try(w.set("apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: $NS}\nstringData: {k: {nested: hunter2}}\n---\n" +
-		"apiVersion: v1\nkind: Secret\nmetadata: {name: t, namespace: $NS}\ntype: kubernetes.io/tls\ndata: {tls.crt: aHVudGVyMg==}\n---\n" +
+	changes := w.try(w.set("apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: $NS}\nstringData: {k: {nested: " +
+		"hunter2}}\n---\n" +
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: t, namespace: $NS}\ntype: kubernetes.io/tls\ndata: {tls.crt: " +
+		"aHVudGVyMg==}\n---\n" +
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: u, namespace: $NS}\ndata: {k: hunter2}\n"))
 	if changes.Count(apply.Refused) != 3 {
 		t.Fatal(changes)
@@ -430,12 +446,14 @@ func TestASecretsValueIsInNoError(t *testing.T) {
 
 func TestDeletionPoliciesDoWhatTheySay(t *testing.T) {
 	for policy, want := range map[bundle.DeletionPolicy]struct{ prune, gone bool }{
-		bundle.MirrorPrune: {true, true}, "": {false, false}, bundle.Delete: {false, true}, bundle.Orphan: {true, false}, bundle.WaitForTermination: {false, true},
+		bundle.MirrorPrune: {true, true}, "": {false, false}, bundle.Delete: {false, true}, bundle.Orphan: {true,
+			false}, bundle.WaitForTermination: {false, true},
 	} {
 		t.Run("policy"+string(policy), func(t *testing.T) {
 			w := newWorld(t)
 			w.apply(configMap("a", "1"))
-			changes, err := w.applier.Delete(t.Context(), apply.Removal{Owner: w.owner, Previous: w.inventory, Policy: policy, Prune: want.prune, Save: w.save})
+			changes, err := w.applier.Delete(t.Context(),
+				apply.Removal{Owner: w.owner, Previous: w.inventory, Policy: policy, Prune: want.prune, Save: w.save})
 			if err != nil || len(changes.Inventory.Items) != 0 || len(w.index.Kinds()) != 0 {
 				t.Error(changes, err)
 			}
@@ -449,10 +467,12 @@ func TestDeletionPoliciesDoWhatTheySay(t *testing.T) {
 func TestWaitForTerminationSaysWhatItWaitsFor(t *testing.T) {
 	w := newWorld(t)
 	w.apply(strings.Replace(configMap("a", "1"), "namespace: $NS", "namespace: $NS, finalizers: [example.com/stuck]", 1))
-	removal := apply.Removal{Owner: w.owner, Previous: w.inventory, Policy: bundle.WaitForTermination, Timeout: 300 * time.Millisecond}
+	removal := apply.Removal{Owner: w.owner, Previous: w.inventory, Policy: bundle.WaitForTermination,
+		Timeout: 300 * time.Millisecond}
 	for range 2 { // the next attempt waits on: it is really gone, or it is not
 		changes, err := w.applier.Delete(t.Context(), removal)
-		if err != nil || changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), "example.com/stuck") || len(changes.Inventory.Items) != 1 {
+		if err != nil || changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), "example.com/stuck") ||
+			len(changes.Inventory.Items) != 1 {
 			t.Fatal(changes, err)
 		}
 		removal.Previous = changes.Inventory
@@ -528,7 +548,8 @@ func TestANewerBundleEndsAnApply(t *testing.T) {
 
 func TestANamespaceThatIsDeletedByHandComesBackWithEverythingInIt(t *testing.T) {
 	w := newWorld(t)
-	yaml := strings.ReplaceAll("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS}\n---\n"+configMap("a", "1"), "$NS", w.namespace+"-x")
+	yaml := strings.ReplaceAll("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS}\n---\n"+configMap("a", "1"), "$NS",
+		w.namespace+"-x")
 	w.t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", w.namespace+"-x") })
 	w.apply(yaml)
 	w.watch(func() string { return yaml })

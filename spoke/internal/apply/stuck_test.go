@@ -35,8 +35,8 @@ func TestFinalizerStuck(t *testing.T) {
 	w.wantData("a", "k", "2")
 }
 
-// admissionPolicy makes the API server deny operations on the ConfigMap "denied" of the test's namespace, until the returned
-// function is called.
+// admissionPolicy makes the API server deny operations on the ConfigMap "denied" of the test's namespace, until the
+// returned function is called.
 func (w *world) admissionPolicy(operations string) (lift func()) {
 	w.t.Helper()
 	name := w.namespace + "-policy"
@@ -71,7 +71,8 @@ func TestDeniedApply(t *testing.T) {
 	yaml := configMap("denied", "1") + configMap("b", "1")
 	changes := w.try(w.set(yaml))
 	if changes.Count(apply.Created) != 1 || kube.ReasonOf(changes.Err()) != kube.Denied || changes.Retryable() ||
-		!strings.Contains(changes.Err().Error(), "the rules say no") || !strings.Contains(changes.Err().Error(), w.namespace+"/denied") {
+		!strings.Contains(changes.Err().Error(), "the rules say no") ||
+		!strings.Contains(changes.Err().Error(), w.namespace+"/denied") {
 		t.Error(changes)
 	}
 	if len(w.inventory.Items) != 1 {
@@ -97,7 +98,8 @@ func TestDeniedPrune(t *testing.T) {
 			w.apply(configMap("denied", "1"))
 			lift := c.block(w)
 			changes := w.try(w.set(""))
-			if changes.Count(apply.Held) != 1 || kube.ReasonOf(changes.Err()) != c.reason || len(w.inventory.Items) != 1 || w.data("denied", "k") != "1" {
+			if changes.Count(apply.Held) != 1 || kube.ReasonOf(changes.Err()) != c.reason || len(w.inventory.Items) != 1 ||
+				w.data("denied", "k") != "1" {
 				t.Error(changes, kube.ReasonOf(changes.Err()))
 			}
 			lift()

@@ -23,7 +23,8 @@ func BenchmarkOpen(b *testing.B) {
 		b.Fatal(err)
 	}
 	for name, rule := range map[string]string{"suffix": "", "regex": "^(data|stringData)$"} {
-		file := encrypt(b, plain.String(), sops.Metadata{EncryptedRegex: rule, KeyGroups: []sops.KeyGroup{{ageMaster(b, public, dataKey)}}})
+		file := encrypt(b, plain.String(), sops.Metadata{EncryptedRegex: rule,
+			KeyGroups: []sops.KeyGroup{{ageMaster(b, public, dataKey)}}})
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(file)))
 			b.ReportAllocs()

@@ -215,7 +215,8 @@ func TestEveryKindOfLeafIsReadAsSOPSWroteIt(t *testing.T) {
 			t.Errorf("document %d, %s: not what was encrypted (found: %v)", tt.document, tt.path, ok)
 		}
 	}
-	for _, path := range []string{"metadata labels_unencrypted tier", "stringData", "stringData nothing", "list 9", "sops mac", ""} {
+	for _, path := range []string{"metadata labels_unencrypted tier", "stringData", "stringData nothing", "list 9",
+		"sops mac", ""} {
 		if _, ok := p.Value(0, strings.Split(path, " ")); ok {
 			t.Errorf("%q is a secret, but was not encrypted", path)
 		}
@@ -299,7 +300,8 @@ const canary = "c4n4ry-hunter2-c4n4ry"
 
 func TestAFileThatWasChangedByHandHasNoPlaintextAndNoErrorTellsAValue(t *testing.T) {
 	private, public := newAge(t)
-	plain := "apiVersion: v1\nkind_unencrypted: Secret\ndata:\n    a: " + canary + "\n    b: other-" + canary + "\n    n: 12345\nlist:\n    - " + canary + "-1\n"
+	plain := "apiVersion: v1\nkind_unencrypted: Secret\ndata:\n    a: " + canary + "\n    b: other-" + canary +
+		"\n    n: 12345\nlist:\n    - " + canary + "-1\n"
 	file := string(encrypt(t, plain, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}}))
 	lines := strings.Split(file, "\n")
 	line := func(prefix string) string {
@@ -321,21 +323,25 @@ func TestAFileThatWasChangedByHandHasNoPlaintextAndNoErrorTellsAValue(t *testing
 		"a value in the clear":         {strings.Replace(file, a, "    a: "+canary, 1), errLeaf},
 		"a number in the clear":        {strings.Replace(file, a, "    a: 42", 1), errLeaf},
 		"an encrypted value removed":   {strings.Replace(file, a+"\n", "", 1), ErrMAC},
-		"two values swapped":           {strings.NewReplacer(a, strings.Replace(b, "b:", "a:", 1), b, strings.Replace(a, "a:", "b:", 1)).Replace(file), errLeaf},
-		"a key renamed":                {strings.Replace(file, a, strings.Replace(a, "a:", "c:", 1), 1), errLeaf},
-		"lines in another order":       {strings.Replace(strings.Replace(file, a+"\n", "", 1), b, b+"\n"+a, 1), ErrMAC},
-		"an unknown type":              {strings.Replace(file, a, strings.Replace(a, "type:str", "type:blob", 1), 1), errLeaf},
-		"no mac":                       {strings.Replace(file, line("mac:"), "    mac: \"\"", 1), ErrMAC},
-		"another mac":                  {strings.Replace(file, line("mac:"), "    mac: "+canary, 1), ErrMAC},
-		"another time":                 {strings.Replace(file, "2026-05-04", "2026-05-05", 1), ErrMAC},
-		"no time":                      {strings.Replace(file, line("lastmodified:"), "    x: y", 1), ErrMalformed},
-		"rules that leave it in clear": {strings.Replace(file, line("mac:"), "    encrypted_regex: ^nothing$\n"+line("mac:"), 1), ErrMalformed},
-		"the mac of encrypted only":    {strings.Replace(file, line("mac:"), "    mac_only_encrypted: true\n"+line("mac:"), 1), ErrMAC},
-		"no metadata":                  {"a: " + canary, ErrNotEncrypted},
-		"not yaml":                     {"a: [" + canary, ErrMalformed},
-		"an alias":                     {"x: &x " + canary + "\ny: *x\n" + file, ErrMalformed},
-		"a key twice":                  {"data: {}\n" + file, ErrMalformed},
-		"a list":                       {"- " + canary, ErrMalformed},
+		"two values swapped": {strings.NewReplacer(a, strings.Replace(b, "b:", "a:", 1), b,
+			strings.Replace(a, "a:", "b:", 1)).Replace(file), errLeaf},
+		"a key renamed":          {strings.Replace(file, a, strings.Replace(a, "a:", "c:", 1), 1), errLeaf},
+		"lines in another order": {strings.Replace(strings.Replace(file, a+"\n", "", 1), b, b+"\n"+a, 1), ErrMAC},
+		"an unknown type": {strings.Replace(file, a, strings.Replace(a, "type:str", "type:blob", 1), 1),
+			errLeaf},
+		"no mac":       {strings.Replace(file, line("mac:"), "    mac: \"\"", 1), ErrMAC},
+		"another mac":  {strings.Replace(file, line("mac:"), "    mac: "+canary, 1), ErrMAC},
+		"another time": {strings.Replace(file, "2026-05-04", "2026-05-05", 1), ErrMAC},
+		"no time":      {strings.Replace(file, line("lastmodified:"), "    x: y", 1), ErrMalformed},
+		"rules that leave it in clear": {strings.Replace(file, line("mac:"), "    encrypted_regex: ^nothing$\n"+line("mac:"),
+			1), ErrMalformed},
+		"the mac of encrypted only": {strings.Replace(file, line("mac:"), "    mac_only_encrypted: true\n"+line("mac:"),
+			1), ErrMAC},
+		"no metadata": {"a: " + canary, ErrNotEncrypted},
+		"not yaml":    {"a: [" + canary, ErrMalformed},
+		"an alias":    {"x: &x " + canary + "\ny: *x\n" + file, ErrMalformed},
+		"a key twice": {"data: {}\n" + file, ErrMalformed},
+		"a list":      {"- " + canary, ErrMalformed},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -357,7 +363,8 @@ func TestALeafOfTypeBytesIsRead(t *testing.T) {
 	// sops itself panics on it, for it uses the value as a map key.
 	private, public := newAge(t)
 	file := encrypt(t, "data: abc\n", sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}})
-	p, err := openString(t, bytes.Replace(file, []byte("type:str"), []byte("type:bytes"), 1), map[string][]byte{"id.agekey": []byte(private)})
+	p, err := openString(t, bytes.Replace(file, []byte("type:str"), []byte("type:bytes"), 1),
+		map[string][]byte{"id.agekey": []byte(private)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +376,8 @@ func TestALeafOfTypeBytesIsRead(t *testing.T) {
 func TestAForeignKeyIsNamedByItsRecipientOnly(t *testing.T) {
 	_, public := newAge(t)
 	entity := newPGP(t)
-	file := encrypt(t, "a: "+canary, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey), pgpMaster(t, entity, dataKey)}}})
+	file := encrypt(t, "a: "+canary, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey),
+		pgpMaster(t, entity, dataKey)}}})
 	_, err := openString(t, file, map[string][]byte{"k.agekey": []byte(first(newAge(t)))})
 	if !errors.Is(err, ErrNoKey) {
 		t.Fatalf("got %v, want ErrNoKey", err)
@@ -425,7 +433,8 @@ func TestPlaintextHasNoTextForm(t *testing.T) {
 				t.Errorf("%T with %s tells it", v, verb)
 			}
 		}
-		if b, err := json.Marshal(v); err == nil && (bytes.Contains(b, []byte(canary)) || bytes.Contains(b, []byte(private))) {
+		if b, err := json.Marshal(v); err == nil && (bytes.Contains(b, []byte(canary)) ||
+			bytes.Contains(b, []byte(private))) {
 			t.Errorf("%T as JSON tells it", v)
 		}
 	}
@@ -449,7 +458,8 @@ func FuzzOpen(f *testing.F) {
 
 // TestOpen_large opens files that are over a limit. Nothing of them is parsed: nobody has vouched for them yet.
 func TestOpen_large(t *testing.T) {
-	const metadata = "sops:\n    mac: ENC[AES256_GCM,data:aa,iv:aa,tag:aa,type:str]\n    lastmodified: \"2026-01-01T00:00:00Z\"\n"
+	const metadata = "sops:\n    mac: ENC[AES256_GCM,data:aa,iv:aa,tag:aa,type:str]\n    lastmodified: " +
+		"\"2026-01-01T00:00:00Z\"\n"
 	for name, text := range map[string]string{
 		"values":   "l: [" + strings.Repeat("0,", 2_600_000) + "0]\n",
 		"comments": strings.Repeat("#\n", 2_600_000),
@@ -480,7 +490,8 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add("a.agekey", []byte("AGE-SECRET-KEY-1"+strings.Repeat("Q", 58)))
 	f.Add("a.agekey", []byte("AGE-PLUGIN-YUBIKEY-1QQQ"))
 	f.Add("a.asc", []byte("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nxVgEZ\n=AAAA\n-----END PGP PRIVATE KEY BLOCK-----\n"))
-	f.Add("a.asc", []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n"+base64.StdEncoding.EncodeToString([]byte{0x99, 0, 1, 4})+"\n-----END PGP PUBLIC KEY BLOCK-----\n"))
+	f.Add("a.asc", []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n"+base64.StdEncoding.EncodeToString([]byte{0x99, 0, 1,
+		4})+"\n-----END PGP PUBLIC KEY BLOCK-----\n"))
 	f.Add("a.txt", []byte("anything"))
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		keys, err := ParseKeys(map[string][]byte{name: data})
@@ -504,6 +515,8 @@ func FuzzParseKeys(f *testing.F) {
 }
 
 // allMessages are what ParseKeys says, whatever is in the Secret.
-const allMessages = "no key opens it: the Secret has no entry that ends in .agekey or .asc; entry : not a list of age identities " +
-	"(lines of AGE-SECRET-KEY-1… or AGE-SECRET-KEY-PQ-1…); not an armored OpenPGP key; OpenPGP key has a passphrase; export it without one; " +
+const allMessages = "no key opens it: the Secret has no entry that ends in .agekey or .asc; entry : not a list of " +
+	"age identities " +
+	"(lines of AGE-SECRET-KEY-1… or AGE-SECRET-KEY-PQ-1…); not an armored OpenPGP key; OpenPGP key has a passphrase; " +
+	"export it without one; " +
 	"holds no OpenPGP private key"

@@ -10,8 +10,8 @@ import (
 	"github.com/getsops/sops/v3"
 )
 
-// explain says where a walk failed. The library's own error names no place and quotes values. So the file is walked once
-// more with a mark in place of each scalar and a cipher that writes down the marks it is asked to open.
+// explain says where a walk failed. The library's own error names no place and quotes values. So the file is walked
+// once more with a mark in place of each scalar and a cipher that writes down the marks it is asked to open.
 func explain(ctx context.Context, file []byte, rules sops.Metadata, c *guarded) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -11,7 +11,8 @@ import (
 
 func TestAnErrorNamesTheLeafThatDoesNotOpen(t *testing.T) {
 	private, public := newAge(t)
-	const plain = "clear_unencrypted: 1\nlist:\n    # a comment\n    - a\n    - n: 7\n      m: x\n---\nlast:\n    - - " + canary + "\n"
+	const plain = "clear_unencrypted: 1\nlist:\n    # a comment\n    - a\n    - n: 7\n      m: x\n---\nlast:\n    - - " +
+		canary + "\n"
 	file := string(encrypt(t, plain, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}}))
 	line := func(holds string) string {
 		for l := range strings.Lines(file) {
@@ -26,12 +27,16 @@ func TestAnErrorNamesTheLeafThatDoesNotOpen(t *testing.T) {
 	for name, tt := range map[string]struct{ from, to, want string }{
 		"a number in the clear": {line("m: ENC"), before(line("m: ENC")) + "12345\n", "document 0, list.1.m: "},
 		"a text in the clear":   {line("m: ENC"), before(line("m: ENC")) + canary + "\n", "document 0, list.1.m: "},
-		"another leaf's value":  {line("- - ENC"), before(line("- - ENC")) + strings.TrimPrefix(line("m: ENC"), before(line("m: ENC"))), "document 1, last.0.0: "},
-		"a changed value":       {line("- - ENC"), strings.Replace(line("- - ENC"), "data:", "data:AAAA", 1), "document 1, last.0.0: "},
+		"another leaf's value": {line("- - ENC"), before(line("- - ENC")) +
+			strings.TrimPrefix(line("m: ENC"), before(line("m: ENC"))), "document 1, last.0.0: "},
+		"a changed value": {line("- - ENC"), strings.Replace(line("- - ENC"), "data:", "data:AAAA", 1),
+			"document 1, last.0.0: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := openString(t, []byte(strings.Replace(file, tt.from, tt.to, 1)), map[string][]byte{"id.agekey": []byte(private)})
-			if !errors.Is(err, errLeaf) || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "ENC[") {
+			_, err := openString(t, []byte(strings.Replace(file, tt.from, tt.to, 1)),
+				map[string][]byte{"id.agekey": []byte(private)})
+			if !errors.Is(err, errLeaf) || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), canary) ||
+				strings.Contains(err.Error(), "ENC[") {
 				t.Errorf("got %v, want one that begins with %q", err, tt.want)
 			}
 		})

@@ -106,7 +106,8 @@ func TestTheFilesThatTheHubSealsAreOpenedHere(t *testing.T) {
 		})
 	}
 	for _, name := range []string{"secret-whole.yaml", "secret-rotated.yaml", "secret-updatekeys.yaml", "patch.yaml"} {
-		_, err := openString(t, fixture(t, name), map[string][]byte{"a.agekey": fixture(t, "age.key"), "b.agekey": fixture(t, "other.key")})
+		_, err := openString(t, fixture(t, name), map[string][]byte{"a.agekey": fixture(t, "age.key"),
+			"b.agekey": fixture(t, "other.key")})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -121,8 +122,10 @@ func TestAFormatThatIsNotReadYetIsRefusedByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, format := range map[string]bundle.Format{"settings.json": bundle.JSON, "app.env": bundle.Dotenv, "app.ini": bundle.INI, "blob.bin": bundle.Binary} {
-		if _, err := Open(t.Context(), fixture(t, file), format, keys); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), string(format)) {
+	for file, format := range map[string]bundle.Format{"settings.json": bundle.JSON, "app.env": bundle.Dotenv,
+		"app.ini": bundle.INI, "blob.bin": bundle.Binary} {
+		if _, err := Open(t.Context(), fixture(t, file), format, keys); !errors.Is(err, ErrFormat) ||
+			!strings.Contains(err.Error(), string(format)) {
 			t.Errorf("%s: got %v, want ErrFormat that names it", file, err)
 		}
 	}

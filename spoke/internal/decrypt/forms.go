@@ -11,8 +11,8 @@ import (
 )
 
 // forms yields every way in which a value may be written: as it is, trimmed, line by line, each of them quoted as YAML,
-// JSON or Go do it, escaped for a URL, and in hexadecimal; and in base64, also where the value is only a part of what was
-// encoded. Some are yielded twice.
+// JSON or Go do it, escaped for a URL, and in hexadecimal; and in base64, also where the value is only a part of what
+// was encoded. Some are yielded twice.
 func forms(value string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, text := range texts(value) {
@@ -72,8 +72,8 @@ func jsonForm(text string, escapeHTML bool) string {
 
 func unquoted(s string) string { return s[1 : len(s)-1] }
 
-// base64Form returns a value in base64 with so many other bytes (0, 1 or 2, and any number of threes) before it, and the
-// part of it that the value alone decides, whatever follows.
+// base64Form returns a value in base64 with so many other bytes (0, 1 or 2, and any number of threes) before it, and
+// the part of it that the value alone decides, whatever follows.
 func base64Form(encoding *base64.Encoding, value string, before int) (first, last int, encoded string) {
 	encoded = encoding.EncodeToString(append(make([]byte, before), value...))
 	last = (before + len(value)) * 8 / 6

@@ -59,7 +59,8 @@ func (k *Keys) add(name string, data []byte) error {
 		ids, err := age.ParseIdentities(bytes.NewReader(bytes.ReplaceAll(data, []byte("\r"), nil)))
 		if err != nil {
 			// age quotes the line it cannot read, which may be most of a key.
-			return fmt.Errorf("entry %s: not a list of age identities (lines of AGE-SECRET-KEY-1… or AGE-SECRET-KEY-PQ-1…)", name)
+			return fmt.Errorf("entry %s: not a list of age identities (lines of AGE-SECRET-KEY-1… or "+
+				"AGE-SECRET-KEY-PQ-1…)", name)
 		}
 		k.age = append(k.age, ids...)
 	case strings.HasSuffix(name, ".asc"):
@@ -81,7 +82,8 @@ func (k *Keys) addPGP(name, text string) error {
 				continue
 			}
 			if entity.PrivateKey.Encrypted {
-				return fmt.Errorf("entry %s: OpenPGP key %X has a passphrase; export it without one", name, entity.PrimaryKey.Fingerprint)
+				return fmt.Errorf("entry %s: OpenPGP key %X has a passphrase; export it without one", name,
+					entity.PrimaryKey.Fingerprint)
 			}
 			found = true
 			k.pgp = append(k.pgp, entity)
@@ -140,7 +142,8 @@ func noKey(missing []string, have, need, groups int) error {
 		who = "nobody"
 	}
 	if groups > 1 {
-		return fmt.Errorf("%w: %d of the %d key groups needed could be opened; the others are encrypted for %s", ErrNoKey, have, need, who)
+		return fmt.Errorf("%w: %d of the %d key groups needed could be opened; the others are encrypted for %s", ErrNoKey,
+			have, need, who)
 	}
 	return fmt.Errorf("%w: it is encrypted for %s", ErrNoKey, who)
 }

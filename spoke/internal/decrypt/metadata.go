@@ -92,7 +92,8 @@ func (g keyGroup) recipients() []string {
 	for _, foreign := range []struct {
 		name string
 		keys []yaml.Node
-	}{{"AWS KMS", g.KMS}, {"GCP KMS", g.GCPKMS}, {"Azure Key Vault", g.AzureKV}, {"HashiCorp Vault", g.Vault}, {"Huawei KMS", g.HuaweiKM}} {
+	}{{"AWS KMS", g.KMS}, {"GCP KMS", g.GCPKMS}, {"Azure Key Vault", g.AzureKV}, {"HashiCorp Vault",
+		g.Vault}, {"Huawei KMS", g.HuaweiKM}} {
 		for range foreign.keys {
 			names = append(names, foreign.name+" (which this spoke cannot ask)")
 		}
@@ -140,7 +141,8 @@ func (m *metadata) rules() (sops.Metadata, error) {
 		}
 	}
 	if count > 1 {
-		return r, fmt.Errorf("%w: more than one of encrypted_suffix, unencrypted_suffix, encrypted_regex, unencrypted_regex, encrypted_comment_regex, unencrypted_comment_regex", ErrMalformed)
+		return r, fmt.Errorf("%w: more than one of encrypted_suffix, unencrypted_suffix, encrypted_regex, "+
+			"unencrypted_regex, encrypted_comment_regex, unencrypted_comment_regex", ErrMalformed)
 	}
 	if count == 0 {
 		r.UnencryptedSuffix = sops.DefaultUnencryptedSuffix

@@ -24,8 +24,8 @@ const (
 	maxPieces = 1 << 18
 )
 
-// Redactor takes the values of one file out of texts, such as what an API server or a controller says about an object. It
-// holds no value: it knows pieces of them by their hashes, with a seed of this process. It never changes.
+// Redactor takes the values of one file out of texts, such as what an API server or a controller says about an object.
+// It holds no value: it knows pieces of them by their hashes, with a seed of this process. It never changes.
 type Redactor struct {
 	pieces []uint64      // hashes of all pieces of run bytes, sorted
 	whole  [run][]uint64 // hashes of shorter values, by their length, sorted
@@ -52,8 +52,8 @@ func (r *Redactor) Size() int {
 	return 8 * n
 }
 
-// DataRedactor returns a Redactor of the entries of a Secret's data and stringData, where a value may be part of something
-// longer. Of other objects it knows nothing.
+// DataRedactor returns a Redactor of the entries of a Secret's data and stringData, where a value may be part of
+// something longer. Of other objects it knows nothing.
 func DataRedactor(o *manifest.Object) *Redactor {
 	r := &Redactor{}
 	defer r.sort()

@@ -69,7 +69,8 @@ func TestRedact_base64(t *testing.T) {
 	r := redactorOf(canary)
 	for before := range 4 {
 		for after := range 3 {
-			encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("<", before) + canary + strings.Repeat(">", after)))
+			encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("<", before) + canary +
+				strings.Repeat(">", after)))
 			got := Redact(encoded, r)
 			if rest := strings.ReplaceAll(got, redacted, ""); !strings.Contains(got, redacted) || len(rest) > 10 {
 				t.Errorf("%d bytes before, %d after: %q", before, after, got)

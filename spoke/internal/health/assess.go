@@ -54,8 +54,8 @@ func waitsFor(finalizers []string) string {
 	return fmt.Sprintf("being deleted; waits for finalizers %v", finalizers)
 }
 
-// Check asks the API server how an object is doing that no watch covers, such as one of spec.healthChecks. An object that
-// is not there, or whose kind is not, is NotFound and no error.
+// Check asks the API server how an object is doing that no watch covers, such as one of spec.healthChecks. An object
+// that is not there, or whose kind is not, is NotFound and no error.
 func Check(ctx context.Context, c *kube.Client, id bundle.ObjectIdentity) (Report, error) {
 	live, err := c.Look(ctx, id, !MetadataOnly(schema.GroupKind{Group: id.Group, Kind: id.Kind}))
 	switch kube.ReasonOf(err) {
@@ -69,16 +69,19 @@ func Check(ctx context.Context, c *kube.Client, id bundle.ObjectIdentity) (Repor
 
 // statusless are the built-in kinds whose existence is their health.
 var statusless = map[string][]string{
-	"":                             {"ConfigMap", "Secret", "ServiceAccount", "Namespace", "LimitRange", "PodTemplate", "Endpoints", "Event"},
-	"rbac.authorization.k8s.io":    {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"},
-	"networking.k8s.io":            {"NetworkPolicy", "IngressClass"},
-	"scheduling.k8s.io":            {"PriorityClass"},
-	"storage.k8s.io":               {"StorageClass", "CSIDriver", "CSINode", "CSIStorageCapacity", "VolumeAttributesClass"},
-	"node.k8s.io":                  {"RuntimeClass"},
-	"coordination.k8s.io":          {"Lease"},
-	"discovery.k8s.io":             {"EndpointSlice"},
-	"apps":                         {"ControllerRevision"},
-	"admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
+	"": {"ConfigMap", "Secret", "ServiceAccount", "Namespace", "LimitRange", "PodTemplate",
+		"Endpoints", "Event"},
+	"rbac.authorization.k8s.io": {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"},
+	"networking.k8s.io":         {"NetworkPolicy", "IngressClass"},
+	"scheduling.k8s.io":         {"PriorityClass"},
+	"storage.k8s.io": {"StorageClass", "CSIDriver", "CSINode", "CSIStorageCapacity",
+		"VolumeAttributesClass"},
+	"node.k8s.io":         {"RuntimeClass"},
+	"coordination.k8s.io": {"Lease"},
+	"discovery.k8s.io":    {"EndpointSlice"},
+	"apps":                {"ControllerRevision"},
+	"admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+		"ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
 }
 
 var metadataOnly = func() map[schema.GroupKind]bool {
@@ -91,6 +94,6 @@ var metadataOnly = func() map[schema.GroupKind]bool {
 	return set
 }()
 
-// MetadataOnly reports whether a kind has no health beyond being there, so that nothing but its metadata need be read. It also keeps
-// the data of Secrets and ConfigMaps out of every answer.
+// MetadataOnly reports whether a kind has no health beyond being there, so that nothing but its metadata need be read.
+// It also keeps the data of Secrets and ConfigMaps out of every answer.
 func MetadataOnly(gk schema.GroupKind) bool { return metadataOnly[gk] }

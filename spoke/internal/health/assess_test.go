@@ -24,14 +24,22 @@ func TestObjectsAreAssessedInWordsOfKstatus(t *testing.T) {
 		name, yaml string
 		want       health.Status
 	}{
-		{"a Deployment that rolls out", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 2}, spec: {replicas: 1}, status: {observedGeneration: 1}}", health.InProgress},
-		{"a Deployment that gave up", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 1}, spec: {replicas: 1}, status: {observedGeneration: 1, conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}]}}", health.Failed},
-		{"a Job that failed", "{apiVersion: batch/v1, kind: Job, metadata: {name: a}, status: {conditions: [{type: Failed, status: 'True'}]}}", health.Failed},
+		{"a Deployment that rolls out", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 2}, spec: " +
+			"{replicas: 1}, status: {observedGeneration: 1}}", health.InProgress},
+		{"a Deployment that gave up", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 1}, spec: " +
+			"{replicas: 1}, status: {observedGeneration: 1, conditions: [{type: Progressing, status: 'False', reason: " +
+			"ProgressDeadlineExceeded}]}}", health.Failed},
+		{"a Job that failed", "{apiVersion: batch/v1, kind: Job, metadata: {name: a}, status: {conditions: [{type: Failed, " +
+			"status: 'True'}]}}", health.Failed},
 		{"a custom object without status", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}}", health.Current},
-		{"a custom object that is not ready", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: {conditions: [{type: Ready, status: 'False', message: later}]}}", health.InProgress},
-		{"a custom object that stalled", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: {conditions: [{type: Stalled, status: 'True', message: stuck}]}}", health.Failed},
-		{"an object being deleted", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, deletionTimestamp: '2026-01-01T00:00:00Z'}}", health.Terminating},
-		{"a status of another shape", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, status: {conditions: 1}}", health.Unknown},
+		{"a custom object that is not ready", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
+			"{conditions: [{type: Ready, status: 'False', message: later}]}}", health.InProgress},
+		{"a custom object that stalled", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
+			"{conditions: [{type: Stalled, status: 'True', message: stuck}]}}", health.Failed},
+		{"an object being deleted", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, deletionTimestamp: " +
+			"'2026-01-01T00:00:00Z'}}", health.Terminating},
+		{"a status of another shape", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, status: {conditions: 1}}",
+			health.Unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Assess(parse(t, c.yaml))
@@ -49,12 +57,14 @@ func TestMetadataIsEnoughForKindsWithoutHealth(t *testing.T) {
 	if r := Judge(kube.Live{}); r.Status != health.Current {
 		t.Errorf("%+v", r)
 	}
-	if r := Judge(kube.Live{Deleting: true, Finalizers: []string{"a/b"}}); r.Status != health.Terminating || r.Message == "" {
+	if r := Judge(kube.Live{Deleting: true, Finalizers: []string{"a/b"}}); r.Status != health.Terminating ||
+		r.Message == "" {
 		t.Errorf("%+v", r)
 	}
 	for gk, want := range map[schema.GroupKind]bool{
 		{Kind: "Secret"}: true, {Kind: "ConfigMap"}: true, {Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}: true,
-		{Group: "apps", Kind: "Deployment"}: false, {Group: "example.com", Kind: "Secret"}: false, {Kind: "PersistentVolumeClaim"}: false,
+		{Group: "apps", Kind: "Deployment"}: false, {Group: "example.com",
+			Kind: "Secret"}: false, {Kind: "PersistentVolumeClaim"}: false,
 	} {
 		if MetadataOnly(gk) != want {
 			t.Errorf("%s: %t", gk, !want)

@@ -55,8 +55,8 @@ func (x *Index) Changed() <-chan struct{} { return x.changed }
 // Doubtful is signalled when TakeDoubts has something to return.
 func (x *Index) Doubtful() <-chan struct{} { return x.doubtful }
 
-// TakeDoubts returns the objects that seemed to change while they were being applied. Somebody has to look at them again,
-// because nobody knows which came first.
+// TakeDoubts returns the objects that seemed to change while they were being applied. Somebody has to look at them
+// again, because nobody knows which came first.
 func (x *Index) TakeDoubts() []bundle.ObjectIdentity {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -78,9 +78,9 @@ func (x *Index) Doubt(id manifest.ID) {
 	signal(x.doubtful)
 }
 
-// Put replaces what is known of the inventory's owner. Objects that another Application owned change hands, unless that one
-// applied them later: an inventory names an object until the next apply finds that another Application took it over. What was
-// observed of objects that stay is kept.
+// Put replaces what is known of the inventory's owner. Objects that another Application owned change hands, unless that
+// one applied them later: an inventory names an object until the next apply finds that another Application took it
+// over. What was observed of objects that stay is kept.
 func (x *Index) Put(v *Inventory) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -128,14 +128,16 @@ func (x *Index) Of(s Selection) []bundle.ObjectIdentity {
 	defer x.mu.Unlock()
 	var out []bundle.ObjectIdentity
 	for id, e := range x.objects {
-		if id.Group == s.Group && id.Kind == s.Kind && e.item.UID != "" && e.item.Mode != Ignore && selection(id, e.item).Label == s.Label {
+		if id.Group == s.Group && id.Kind == s.Kind && e.item.UID != "" && e.item.Mode != Ignore &&
+			selection(id, e.item).Label == s.Label {
 			out = append(out, identity(id, e.item.Version))
 		}
 	}
 	return out
 }
 
-// Begin says that an object is about to be applied or deleted. Every Begin is followed by one Commit, Abandon or Forget.
+// Begin says that an object is about to be applied or deleted. Every Begin is followed by one Commit, Abandon or
+// Forget.
 func (x *Index) Begin(owner bundle.Owner, id manifest.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -46,10 +46,12 @@ func TestDriftIsToldOnceAndRememberedUntilTheRepair(t *testing.T) {
 func TestOurOwnWriteIsNeverDrift(t *testing.T) {
 	x := indexed()
 	x.Begin(apps, web)
-	if _, d, ours := x.Observe(look(web, "1", "11", "new fields")); d.Any() || !ours { // the watch is faster than the answer
+	if _, d, ours := x.Observe(look(web, "1", "11", "new fields")); d.Any() || !ours {
+		// the watch is faster than the answer
 		t.Error(d)
 	}
-	x.Commit(apps, web, Item{Version: "v1", Resource: "deployments", UID: "1", ResourceVersion: "11", Managed: manifest.DigestOf([]byte("new fields"))})
+	x.Commit(apps, web, Item{Version: "v1", Resource: "deployments", UID: "1", ResourceVersion: "11",
+		Managed: manifest.DigestOf([]byte("new fields"))})
 	if _, d, _ := x.Observe(look(web, "1", "11", "new fields")); d.Any() || len(x.TakeDoubts()) > 0 {
 		t.Error(d)
 	}
@@ -95,7 +97,8 @@ func TestTheKindsFollowTheInventories(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	other := New(more)
-	other.Items[manifest.ID{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "api"}] = Item{Version: "v1", Resource: "deployments", UID: "7"}
+	other.Items[manifest.ID{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "api"}] = Item{Version: "v1",
+		Resource: "deployments", UID: "7"}
 	x.Put(other)
 	x.Remove(apps)
 	<-x.Changed()
@@ -130,7 +133,8 @@ func TestTakenOver(t *testing.T) {
 	taken.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2", ResourceVersion: "10", Labelled: true}
 	never := New(more)
 	never.Items[conf] = Item{Version: "v1"}
-	for name, order := range map[string][]*Inventory{"stale_last": {taken, stale}, "stale_first": {stale, taken}, "never_applied": {taken, never}} {
+	for name, order := range map[string][]*Inventory{"stale_last": {taken, stale}, "stale_first": {stale, taken},
+		"never_applied": {taken, never}} {
 		t.Run(name, func(t *testing.T) {
 			x := NewIndex()
 			for _, v := range order {
@@ -161,7 +165,8 @@ func TestHealthIsSummedUpWorstFirst(t *testing.T) {
 		t.Error("an old answer counted")
 	}
 	s := x.Summarize(apps, 20)
-	if s.Status != sharedhealth.Failed || s.Current != 1 || s.InProgress != 1 || s.Failed != 1 || s.Unwell[0].ID != web || len(s.Unwell) != 2 {
+	if s.Status != sharedhealth.Failed || s.Current != 1 || s.InProgress != 1 || s.Failed != 1 || s.Unwell[0].ID != web ||
+		len(s.Unwell) != 2 {
 		t.Errorf("%+v", s)
 	}
 	if s := x.Summarize(apps, 1); len(s.Unwell) != 1 {

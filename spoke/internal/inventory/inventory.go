@@ -42,8 +42,8 @@ type Item struct {
 type Inventory struct {
 	Owner bundle.Owner
 	Items map[manifest.ID]Item
-	// Guarded is how many objects there were when a prune began that must be confirmed and was not carried out; 0: there is
-	// none. Objects that are applied meanwhile do not make that prune a smaller share.
+	// Guarded is how many objects there were when a prune began that must be confirmed and was not carried out; 0: there
+	// is none. Objects that are applied meanwhile do not make that prune a smaller share.
 	Guarded int
 }
 
@@ -80,7 +80,8 @@ func identity(id manifest.ID, version string) bundle.ObjectIdentity {
 	return bundle.ObjectIdentity{Group: id.Group, Version: version, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 }
 
-// Strings returns "group/version/kind namespace/name" of every object, sorted, for reports; at most limit of them, 0 means all.
+// Strings returns "group/version/kind namespace/name" of every object, sorted, for reports; at most limit of them, 0
+// means all.
 func (v *Inventory) Strings(limit int) []string {
 	ids := v.IDs()
 	if limit > 0 && len(ids) > limit {
@@ -153,7 +154,8 @@ const format = 1
 func (v *Inventory) Encode() ([]byte, error) {
 	e := encoded{Format: format, Owner: v.Owner, Items: make([]encodedItem, 0, len(v.Items)), Guarded: v.Guarded}
 	for _, id := range v.IDs() {
-		e.Items = append(e.Items, encodedItem{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name, Item: v.Items[id]})
+		e.Items = append(e.Items, encodedItem{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name,
+			Item: v.Items[id]})
 	}
 	data, err := json.Marshal(e)
 	if err != nil {

@@ -22,7 +22,8 @@ var (
 
 func sample() *Inventory {
 	v := New(apps)
-	v.Items[web] = Item{Version: "v1", Resource: "deployments", UID: "1", ResourceVersion: "10", Digest: manifest.DigestOf([]byte("web")),
+	v.Items[web] = Item{Version: "v1", Resource: "deployments", UID: "1", ResourceVersion: "10",
+		Digest:  manifest.DigestOf([]byte("web")),
 		Managed: manifest.DigestOf([]byte("fields")), AppliedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	v.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2", Mode: Merge}
 	v.Items[role] = Item{Version: "v1"} // about to be made
@@ -77,14 +78,16 @@ func FuzzAnInventoryIsReadOrRefused(f *testing.F) {
 
 func TestAnInventoryIsListedForReports(t *testing.T) {
 	v := sample()
-	want := []string{"apps/v1/Deployment shop/web", "rbac.authorization.k8s.io/v1/ClusterRole a:b", "v1/ConfigMap shop/conf"}
+	want := []string{"apps/v1/Deployment shop/web", "rbac.authorization.k8s.io/v1/ClusterRole a:b",
+		"v1/ConfigMap shop/conf"}
 	if got := v.Strings(0); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 	if got := v.Strings(2); len(got) != 2 {
 		t.Errorf("%q", got)
 	}
-	if got := v.Mappings(); len(got) != 2 || !slices.Contains(got, kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true}) {
+	if got := v.Mappings(); len(got) != 2 || !slices.Contains(got,
+		kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true}) {
 		t.Errorf("%v", got)
 	}
 }

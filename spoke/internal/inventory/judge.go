@@ -35,8 +35,8 @@ func (d Drift) String() string {
 	return string(d.Kind) + " by " + strings.Join(d.By, ", ")
 }
 
-// Judge compares an object as it was seen with what is recorded of it. The fields' values need not be known: the API server
-// takes a field away from our manager's managedFields entry as soon as anybody else changes it.
+// Judge compares an object as it was seen with what is recorded of it. The fields' values need not be known: the API
+// server takes a field away from our manager's managedFields entry as soon as anybody else changes it.
 func (i Item) Judge(l kube.Live) Drift {
 	switch {
 	case i.Mode == Ignore || i.Mode == IfNotPresent || i.UID == "":
@@ -55,8 +55,8 @@ func (i Item) Judge(l kube.Live) Drift {
 	return Drift{}
 }
 
-// JudgeMissing is Judge for an object that is not there. One that deletes itself when it is done is missed only if it was
-// seen at work until then.
+// JudgeMissing is Judge for an object that is not there. One that deletes itself when it is done is missed only if it
+// was seen at work until then.
 func (i Item) JudgeMissing(atWork bool) Drift {
 	if i.Mode == Ignore || i.UID == "" || i.Expires && !atWork {
 		return Drift{}
@@ -64,8 +64,8 @@ func (i Item) JudgeMissing(atWork bool) Drift {
 	return Drift{Kind: Missing}
 }
 
-// before reports whether i was recorded before other, which is of the same object: what was never seen applied, or what was
-// applied earlier.
+// before reports whether i was recorded before other, which is of the same object: what was never seen applied, or what
+// was applied earlier.
 func (i Item) before(other Item) bool {
 	return i.UID == "" && other.UID != "" || Older(i.ResourceVersion, other.ResourceVersion)
 }

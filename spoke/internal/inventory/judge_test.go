@@ -18,18 +18,24 @@ func TestWhatIsDrift(t *testing.T) {
 		want DriftKind
 	}{
 		{"as it was", item, kube.Live{UID: "u", ResourceVersion: "10", Managed: ours}, ""},
-		{"only others' fields moved", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours, Others: []string{"hpa"}}, ""},
+		{"only others' fields moved", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours,
+			Others: []string{"hpa"}}, ""},
 		{"a field of ours has another owner", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, Changed},
 		{"managedFields were stripped", item, kube.Live{UID: "u", ResourceVersion: "12"}, Changed},
 		{"a look from before the apply", item, kube.Live{UID: "u", ResourceVersion: "9", Managed: theirs}, ""},
 		{"made anew by others", item, kube.Live{UID: "v", ResourceVersion: "12", Managed: ours}, Replaced},
-		{"kubectl added a field", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours, Adoptable: []string{"kubectl-edit"}}, Changed},
-		{"kubectl added a field, and may", in(Merge), kube.Live{UID: "u", ResourceVersion: "12", Managed: ours, Adoptable: []string{"kubectl-edit"}}, ""},
-		{"a field of ours changed under Merge", in(Merge), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, Changed},
-		{"changed, and made only if missing", in(IfNotPresent), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
+		{"kubectl added a field", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours,
+			Adoptable: []string{"kubectl-edit"}}, Changed},
+		{"kubectl added a field, and may", in(Merge),
+			kube.Live{UID: "u", ResourceVersion: "12", Managed: ours, Adoptable: []string{"kubectl-edit"}}, ""},
+		{"a field of ours changed under Merge", in(Merge), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs},
+			Changed},
+		{"changed, and made only if missing", in(IfNotPresent),
+			kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
 		{"changed, and ignored", in(Ignore), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
 		{"not known to be made", Item{}, kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
-		{"resource versions that are no numbers", Item{UID: "u", ResourceVersion: "b", Managed: ours}, kube.Live{UID: "u", ResourceVersion: "a", Managed: theirs}, Changed},
+		{"resource versions that are no numbers", Item{UID: "u", ResourceVersion: "b", Managed: ours},
+			kube.Live{UID: "u", ResourceVersion: "a", Managed: theirs}, Changed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.item.Judge(c.live); got.Kind != c.want {

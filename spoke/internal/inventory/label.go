@@ -11,8 +11,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Label is the label that the spoke puts on every object that it applies. Its value names the Application, see LabelOf. The
-// watches select by it, and together with the field manager it proves on a live object whose the object is.
+// Label is the label that the spoke puts on every object that it applies. Its value names the Application, see LabelOf.
+// The watches select by it, and together with the field manager it proves on a live object whose the object is.
 const Label = "fleet.nave.io/application"
 
 // The labels of Flux by which a spoke from before Label knew its objects. The hub still renders them.
@@ -56,9 +56,9 @@ func alphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// Proves reports whether a live object proves that this spoke applied it for the Application: our field manager owns fields
-// of it, and its Label names the Application. An object without Label is from a spoke before Label; it must be the recorded
-// one and not be marked as another Kustomization's.
+// Proves reports whether a live object proves that this spoke applied it for the Application: our field manager owns
+// fields of it, and its Label names the Application. An object without Label is from a spoke before Label; it must be
+// the recorded one and not be marked as another Kustomization's.
 func (i Item) Proves(l kube.Live, app bundle.Owner) bool {
 	if l.Managed.IsZero() {
 		return false
@@ -78,7 +78,8 @@ type Selection struct {
 
 // selection returns where an object is watched. What this spoke did not apply (IfNotPresent) has neither label.
 func selection(id manifest.ID, i Item) Selection {
-	s := Selection{kube.Mapping{Group: id.Group, Version: i.Version, Kind: id.Kind, Resource: i.Resource, Namespaced: id.Namespace != ""}, Label}
+	s := Selection{kube.Mapping{Group: id.Group, Version: i.Version, Kind: id.Kind, Resource: i.Resource,
+		Namespaced: id.Namespace != ""}, Label}
 	if !i.Labelled && !i.Managed.IsZero() {
 		s.Label = labelBefore
 	}

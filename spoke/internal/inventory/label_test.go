@@ -17,9 +17,10 @@ func TestLabelOf(t *testing.T) {
 		app  bundle.Owner
 		want string // a prefix
 	}{
-		"plain":             {apps, "Kustomization.flux-system.apps"},
-		"dotted_name":       {bundle.Owner{Kind: "HelmRelease", Namespace: "a", Name: "b.c"}, "HelmRelease.a.b.c"},
-		"long_name":         {bundle.Owner{Kind: "Kustomization", Namespace: "a", Name: long}, "Kustomization.a.aaaaaaaaaaaaaa_"},
+		"plain":       {apps, "Kustomization.flux-system.apps"},
+		"dotted_name": {bundle.Owner{Kind: "HelmRelease", Namespace: "a", Name: "b.c"}, "HelmRelease.a.b.c"},
+		"long_name": {bundle.Owner{Kind: "Kustomization", Namespace: "a", Name: long},
+			"Kustomization.a.aaaaaaaaaaaaaa_"},
 		"dotted_namespace":  {bundle.Owner{Kind: "HelmRelease", Namespace: "a.b", Name: "c"}, "HelmRelease.a.b.c_"},
 		"not_for_a_label":   {bundle.Owner{Kind: "Kustomization", Namespace: "a", Name: "b:ü_c"}, "Kustomization.a.b---c_"},
 		"nothing":           {bundle.Owner{}, "app_"},
@@ -74,17 +75,20 @@ func TestProves(t *testing.T) {
 		live kube.Live
 		want bool
 	}{
-		"label_and_manager":          {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
-		"not_recorded":               {Item{}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
-		"made_anew_by_us":            {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
-		"label_without_manager":      {Item{UID: "u"}, kube.Live{UID: "u", Labels: mine}, false},
-		"manager_without_label":      {Item{}, kube.Live{UID: "u", Managed: ours}, false},
-		"another_application":        {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: labels(Label, LabelOf(more))}, false},
-		"neither":                    {Item{UID: "u"}, kube.Live{UID: "u"}, false},
-		"before_the_label":           {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "apps", labelBeforeNamespace, "flux-system")}, true},
-		"before_the_label_bare":      {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours}, true},
-		"before_the_label_replaced":  {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours}, false},
-		"before_the_label_another's": {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "more", labelBeforeNamespace, "flux-system")}, false},
+		"label_and_manager":     {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"not_recorded":          {Item{}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"made_anew_by_us":       {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"label_without_manager": {Item{UID: "u"}, kube.Live{UID: "u", Labels: mine}, false},
+		"manager_without_label": {Item{}, kube.Live{UID: "u", Managed: ours}, false},
+		"another_application": {Item{UID: "u"},
+			kube.Live{UID: "u", Managed: ours, Labels: labels(Label, LabelOf(more))}, false},
+		"neither": {Item{UID: "u"}, kube.Live{UID: "u"}, false},
+		"before_the_label": {Item{UID: "u"},
+			kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "apps", labelBeforeNamespace, "flux-system")}, true},
+		"before_the_label_bare":     {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours}, true},
+		"before_the_label_replaced": {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours}, false},
+		"before_the_label_another's": {Item{UID: "u"},
+			kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "more", labelBeforeNamespace, "flux-system")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.item.Proves(c.live, apps); got != c.want {
@@ -98,8 +102,10 @@ func TestSelections(t *testing.T) {
 	managed := manifest.DigestOf([]byte("fields"))
 	v := New(apps)
 	v.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "1", Managed: managed}
-	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "new"}] = Item{Version: "v1", Resource: "configmaps", UID: "2", Managed: managed, Labelled: true}
-	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "found"}] = Item{Version: "v1", Resource: "configmaps", UID: "3", Mode: IfNotPresent}
+	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "new"}] = Item{Version: "v1", Resource: "configmaps",
+		UID: "2", Managed: managed, Labelled: true}
+	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "found"}] = Item{Version: "v1", Resource: "configmaps",
+		UID: "3", Mode: IfNotPresent}
 	x := NewIndex()
 	x.Put(v)
 	if got := x.Kinds(); len(got) != 2 || len(v.Mappings()) != 1 {

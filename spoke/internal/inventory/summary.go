@@ -25,9 +25,10 @@ type Summary struct {
 	Unwell                      []ObjectHealth      // what is not Current, the worst first
 }
 
-// SetHealth notes how an object was doing at a resourceVersion (empty: now) and reports whether that is news. What is older
-// than what was noted says nothing: the answer to an apply may come after the watch has shown the object well.
-func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth.Status, reason, message string, now time.Time) bool {
+// SetHealth notes how an object was doing at a resourceVersion (empty: now) and reports whether that is news. What is
+// older than what was noted says nothing: the answer to an apply may come after the watch has shown the object well.
+func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth.Status, reason, message string,
+	now time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[id]

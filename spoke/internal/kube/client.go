@@ -115,10 +115,12 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 // impossible name is an error: it must never fall back to the spoke's own, wider rights.
 func (c *Client) As(namespace, serviceAccount string) (*Client, error) {
 	if msgs := validation.IsDNS1123Label(namespace); len(msgs) > 0 {
-		return nil, fmt.Errorf("impersonate ServiceAccount %q of namespace %q: namespace: %s", serviceAccount, namespace, strings.Join(msgs, ", "))
+		return nil, fmt.Errorf("impersonate ServiceAccount %q of namespace %q: namespace: %s", serviceAccount, namespace,
+			strings.Join(msgs, ", "))
 	}
 	if msgs := validation.IsDNS1123Subdomain(serviceAccount); len(msgs) > 0 {
-		return nil, fmt.Errorf("impersonate ServiceAccount %q of namespace %q: name: %s", serviceAccount, namespace, strings.Join(msgs, ", "))
+		return nil, fmt.Errorf("impersonate ServiceAccount %q of namespace %q: name: %s", serviceAccount, namespace,
+			strings.Join(msgs, ", "))
 	}
 	return &Client{connection: c.connection, user: "system:serviceaccount:" + namespace + ":" + serviceAccount}, nil
 }

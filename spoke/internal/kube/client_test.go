@@ -60,7 +60,8 @@ func scripted(t *testing.T, next func(http.ResponseWriter, *http.Request)) (*Cli
 }
 
 func configMap(name string) *manifest.Object {
-	return &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"namespace": "n", "name": name}}}
+	return &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"namespace": "n", "name": name}}}
 }
 
 func echo(w http.ResponseWriter, _ *http.Request) {
@@ -96,8 +97,10 @@ func TestAWarmedClientDiscoversNothing(t *testing.T) {
 func TestAnUnknownKindIsNoMatchAndAskedForOnceInAWhile(t *testing.T) {
 	c, s := scripted(t, http.NotFound)
 	for range 5 {
-		_, err := c.Look(t.Context(), bundle.ObjectIdentity{Group: "example.com", Version: "v1", Kind: "Widget", Name: "w"}, false)
-		if ReasonOf(err) != NoMatch || !strings.Contains(err.Error(), "CustomResourceDefinition") || !strings.HasPrefix(err.Error(), "get Widget.example.com w: ") {
+		_, err := c.Look(t.Context(), bundle.ObjectIdentity{Group: "example.com", Version: "v1", Kind: "Widget",
+			Name: "w"}, false)
+		if ReasonOf(err) != NoMatch || !strings.Contains(err.Error(), "CustomResourceDefinition") ||
+			!strings.HasPrefix(err.Error(), "get Widget.example.com w: ") {
 			t.Fatal(err)
 		}
 	}
@@ -151,7 +154,8 @@ func TestImpersonationIsOfAServiceAccountOrRefused(t *testing.T) {
 	if s.user[0] != "" || s.user[1] != "system:serviceaccount:team:deployer" {
 		t.Errorf("users %q: discovery is the spoke's own, the apply is the account's", s.user)
 	}
-	for _, bad := range [][2]string{{"", "x"}, {"x", ""}, {"", ""}, {"a:b", "c"}, {"a", "b:c"}, {"a", "b\nX: y"}, {"kube-system:admin", "x"}} {
+	for _, bad := range [][2]string{{"", "x"}, {"x", ""}, {"", ""}, {"a:b", "c"}, {"a", "b:c"}, {"a", "b\nX: y"},
+		{"kube-system:admin", "x"}} {
 		if as, err := c.As(bad[0], bad[1]); err == nil || as != nil {
 			t.Errorf("%q was not refused", bad)
 		}
@@ -229,7 +233,8 @@ func TestNoMoreRequestsAtATimeThanAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var now, most int
-		c := &Client{connection: &connection{slots: make(chan struct{}, 2), timeout: time.Minute, kinds: newKinds(), limit: unlimited{}, base: mustURL(t)}}
+		c := &Client{connection: &connection{slots: make(chan struct{}, 2), timeout: time.Minute, kinds: newKinds(),
+			limit: unlimited{}, base: mustURL(t)}}
 		c.http = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			mu.Lock()
 			now++
@@ -255,7 +260,8 @@ func TestNoMoreRequestsAtATimeThanAllowed(t *testing.T) {
 
 func TestAnAnswerThatNeverComesIsUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &Client{connection: &connection{slots: make(chan struct{}, 2), timeout: time.Minute, kinds: newKinds(), limit: unlimited{}, base: mustURL(t)}}
+		c := &Client{connection: &connection{slots: make(chan struct{}, 2), timeout: time.Minute, kinds: newKinds(),
+			limit: unlimited{}, base: mustURL(t)}}
 		c.http = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()

@@ -20,11 +20,12 @@ type Reason string
 
 // The reasons.
 const (
-	NotFound     Reason = "NotFound"     // the object, or the namespace it would be in
-	NoMatch      Reason = "NoMatch"      // the API does not serve the kind
-	Invalid      Reason = "Invalid"      // the object breaks the schema or a rule of the API server
-	Immutable    Reason = "Immutable"    // as Invalid, and only because fields changed that cannot change
-	Conflict     Reason = "Conflict"     // somebody else was faster, a precondition does not hold, or a field has another owner
+	NotFound  Reason = "NotFound"  // the object, or the namespace it would be in
+	NoMatch   Reason = "NoMatch"   // the API does not serve the kind
+	Invalid   Reason = "Invalid"   // the object breaks the schema or a rule of the API server
+	Immutable Reason = "Immutable" // as Invalid, and only because fields changed that cannot change
+	// somebody else was faster, a precondition does not hold, or a field has another owner
+	Conflict     Reason = "Conflict"
 	Forbidden    Reason = "Forbidden"    // RBAC
 	Denied       Reason = "Denied"       // an admission webhook or policy said no
 	Unauthorized Reason = "Unauthorized" // the API server does not know us
@@ -74,8 +75,9 @@ func (e *Error) shown(message string) string {
 // Unwrap returns the network's or the context's error, when there is one.
 func (e *Error) Unwrap() error { return e.err }
 
-// Retryable reports whether the same request may well succeed in a moment, without a change of what is desired. An error that
-// is not retryable can still heal from outside (an RBAC rule, a webhook), so it is tried again at the retry interval.
+// Retryable reports whether the same request may well succeed in a moment, without a change of what is desired. An
+// error that is not retryable can still heal from outside (an RBAC rule, a webhook), so it is tried again at the retry
+// interval.
 func (e *Error) Retryable() bool {
 	switch e.Reason {
 	case NotFound, NoMatch, Conflict, Terminating, Expired, Unavailable, Unreachable, Canceled:
@@ -89,8 +91,9 @@ func (e *Error) Uncertain() bool {
 	return e.Reason == Unreachable || e.Reason == Unavailable || e.Reason == Canceled
 }
 
-// Redacted returns the error with redact applied to everything that the API server said. bare also leaves out every text that
-// quotes values, for objects that are secret as a whole; what remains names the fields and what kind of fault each has.
+// Redacted returns the error with redact applied to everything that the API server said. bare also leaves out every
+// text that quotes values, for objects that are secret as a whole; what remains names the fields and what kind of fault
+// each has.
 func (e *Error) Redacted(redact func(string) string, bare bool) *Error {
 	c := *e
 	if c.Reason != Canceled {
@@ -215,8 +218,8 @@ func denied(message string) bool {
 		strings.Contains(message, "ValidatingAdmissionPolicy '") && strings.Contains(message, "denied request")
 }
 
-// untypable recognises a patch that does not fit the schema: a field that is not declared, or of another type. The API server
-// answers it with an internal error although it is the object that is wrong.
+// untypable recognises a patch that does not fit the schema: a field that is not declared, or of another type. The API
+// server answers it with an internal error although it is the object that is wrong.
 func untypable(message string) bool {
 	return strings.Contains(message, "failed to create typed patch object")
 }
@@ -273,7 +276,8 @@ var errNoAnswer = errors.New("no answer in time")
 
 // unanswered is the error of a request that got no answer.
 func unanswered(ctx context.Context, op, object string, err error) *Error {
-	e := &Error{Op: op, Object: object, Reason: Unreachable, Message: "the Kubernetes API does not answer: " + err.Error(), err: err}
+	e := &Error{Op: op, Object: object, Reason: Unreachable, Message: "the Kubernetes API does not answer: " + err.Error(),
+		err: err}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errNoAnswer) {
 		e.Reason, e.Message, e.err = Canceled, cause.Error(), cause
 	}

@@ -52,7 +52,8 @@ func TestARedactedErrorHoldsNoValue(t *testing.T) {
 		"details":{"causes":[{"reason":"FieldValueInvalid","field":"data[k]","message":"Invalid value: \"hunter2\": no"}]}}`))
 	err.err = errors.New("hunter2")
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
-	for name, got := range map[string]*Error{"hidden": err.Redacted(hide, false), "bare": err.Redacted(func(s string) string { return s }, true)} {
+	for name, got := range map[string]*Error{"hidden": err.Redacted(hide, false),
+		"bare": err.Redacted(func(s string) string { return s }, true)} {
 		text, _ := json.Marshal(got)
 		if whole := got.Error() + string(text); strings.Contains(whole, "hunter2") || errors.Unwrap(got) != nil {
 			t.Errorf("%s: %s", name, whole)

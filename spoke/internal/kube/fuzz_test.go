@@ -15,8 +15,8 @@ var reasons = []Reason{
 	NotFound, NoMatch, Invalid, Immutable, Conflict, Forbidden, Denied, Unauthorized, Terminating, Exists, Expired, Unavailable, Other,
 }
 
-// FuzzRefusal holds that any answer becomes an error of bounded length with a known reason, and that nothing that the API
-// server said gets past a redactor.
+// FuzzRefusal holds that any answer becomes an error of bounded length with a known reason, and that nothing that the
+// API server said gets past a redactor.
 func FuzzRefusal(f *testing.F) {
 	for code, body := range map[int]string{
 		200: ``, 404: `404 page not found`, 502: `<html>Bad Gateway</html>`, 409: `{"kind":"Status","code":409,"message":"x"}`,
@@ -43,7 +43,8 @@ func FuzzRefusal(f *testing.F) {
 		for _, bare := range []bool{false, true} {
 			hidden := err.Redacted(func(string) string { return "#" }, bare)
 			for _, text := range append(texts(hidden), hidden.Message) {
-				if strings.Trim(text, "#:, ") != "" && !strings.HasPrefix(text, "the API server finds it invalid") && !strings.HasPrefix(text, "HTTP ") {
+				if strings.Trim(text, "#:, ") != "" && !strings.HasPrefix(text, "the API server finds it invalid") &&
+					!strings.HasPrefix(text, "HTTP ") {
 					t.Errorf("bare %t: %q was not redacted", bare, text)
 				}
 			}
@@ -65,7 +66,8 @@ func TestRedactedBeforeCut(t *testing.T) {
 	status, _ := json.Marshal(map[string]any{"kind": "Status", "message": "Invalid value: " + secret})
 	for name, body := range map[string][]byte{"status": status, "page": []byte("<html>" + secret)} {
 		t.Run(name, func(t *testing.T) {
-			if text := refusal("apply", "ConfigMap a/b", 409, body).Redacted(hide, false).Error(); strings.Contains(text, "hunter2") {
+			if text := refusal("apply", "ConfigMap a/b", 409, body).Redacted(hide, false).Error(); strings.Contains(text,
+				"hunter2") {
 				t.Errorf("%.200s", text)
 			}
 		})

@@ -75,7 +75,8 @@ func readLive(body []byte, m Mapping, fieldManager string, whole bool) (Live, er
 		return Live{}, fmt.Errorf("answer that is not a %s: %w", m.Kind, err)
 	}
 	live := Live{
-		ID:  bundle.ObjectIdentity{Group: m.Group, Version: m.Version, Kind: m.Kind, Namespace: p.Metadata.Namespace, Name: p.Metadata.Name},
+		ID: bundle.ObjectIdentity{Group: m.Group, Version: m.Version, Kind: m.Kind, Namespace: p.Metadata.Namespace,
+			Name: p.Metadata.Name},
 		UID: p.Metadata.UID, ResourceVersion: p.Metadata.ResourceVersion,
 		Deleting: p.Metadata.DeletionTimestamp != nil, Finalizers: p.Metadata.Finalizers,
 		Labels: p.Metadata.Labels, Annotations: p.Metadata.Annotations,
@@ -127,8 +128,9 @@ func (m manager) at() time.Time {
 	return *m.Time
 }
 
-// adoptable reports whether the entry was written by hand, as Flux's kustomize-controller sees it: by kubectl, or before
-// there were managers. A restart asked for with kubectl is left alone: undoing it at once would roll the Pods back half-way.
+// adoptable reports whether the entry was written by hand, as Flux's kustomize-controller sees it: by kubectl, or
+// before there were managers. A restart asked for with kubectl is left alone: undoing it at once would roll the Pods
+// back half-way.
 func (m manager) adoptable() bool {
 	if m.Subresource != "" || m.Manager == "kubectl-rollout" {
 		return false
@@ -143,8 +145,8 @@ func appendNew(list []string, s string) []string {
 	return append(list, s)
 }
 
-// hashFields hashes a field set by its canonical JSON: the API server writes the same set with its keys in another order
-// depending on whether the kind is built in and on how the object was asked for.
+// hashFields hashes a field set by its canonical JSON: the API server writes the same set with its keys in another
+// order depending on whether the kind is built in and on how the object was asked for.
 func hashFields(fields json.RawMessage) manifest.Digest {
 	var tree any
 	if json.Unmarshal(fields, &tree) != nil {

@@ -24,7 +24,8 @@ func TestALiveObjectKeepsWhatDecisionsNeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "b", Name: "a"}); l.ID != want || l.UID != "u" || l.ResourceVersion != "7" {
+	if want := (bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "b", Name: "a"}); l.ID != want ||
+		l.UID != "u" || l.ResourceVersion != "7" {
 		t.Errorf("%+v", l)
 	}
 	if want := hashFields(json.RawMessage(`{"f:data":{"f:x":{},"f:y":{}}}`)); l.Managed != want {

@@ -23,7 +23,8 @@ type kinds struct {
 	groups map[schema.GroupVersion]*served
 }
 
-// served is what is known of one group and version. Its mutex is held while asking, so that many askers cost one request.
+// served is what is known of one group and version. Its mutex is held while asking, so that many askers cost one
+// request.
 type served struct {
 	mu    sync.Mutex
 	kinds map[string]Mapping
@@ -71,7 +72,8 @@ func noMatch(gvk schema.GroupVersionKind) *Error {
 // discover asks for all kinds of a group and version. A group that does not exist has no kinds, which is no error.
 func (c *Client) discover(ctx context.Context, gv schema.GroupVersion, s *served) error {
 	spoke := &Client{connection: c.connection} // discovery is the spoke's own business, whomever this client impersonates
-	body, _, err := spoke.do(ctx, request{op: "discover", object: gv.String(), method: http.MethodGet, path: groupPath(gv), accept: mediaJSON})
+	body, _, err := spoke.do(ctx, request{op: "discover", object: gv.String(), method: http.MethodGet, path: groupPath(gv),
+		accept: mediaJSON})
 	if err != nil && ReasonOf(err) != NoMatch && ReasonOf(err) != NotFound {
 		return err
 	}
@@ -88,19 +90,21 @@ func (c *Client) discover(ctx context.Context, gv schema.GroupVersion, s *served
 		if _, twice := s.kinds[r.Kind]; twice || strings.Contains(r.Name, "/") { // a subresource
 			continue
 		}
-		s.kinds[r.Kind] = Mapping{Group: gv.Group, Version: gv.Version, Kind: r.Kind, Resource: r.Name, Namespaced: r.Namespaced}
+		s.kinds[r.Kind] = Mapping{Group: gv.Group, Version: gv.Version, Kind: r.Kind, Resource: r.Name,
+			Namespaced: r.Namespaced}
 	}
 	return nil
 }
 
-// AnyVersion returns where the API serves a kind in whichever version, the preferred one first. It is for objects whose recorded
-// version is not served any more. A kind that is served in no version is an *Error with reason NoMatch.
+// AnyVersion returns where the API serves a kind in whichever version, the preferred one first. It is for objects whose
+// recorded version is not served any more. A kind that is served in no version is an *Error with reason NoMatch.
 func (c *Client) AnyVersion(ctx context.Context, gk schema.GroupKind) (Mapping, error) {
 	if gk.Group == "" {
 		return c.Mapping(ctx, gk.WithVersion("v1"))
 	}
 	spoke := &Client{connection: c.connection}
-	body, _, err := spoke.do(ctx, request{op: "discover", object: gk.Group, method: http.MethodGet, path: "/apis/" + gk.Group, accept: mediaJSON})
+	body, _, err := spoke.do(ctx, request{op: "discover", object: gk.Group, method: http.MethodGet,
+		path: "/apis/" + gk.Group, accept: mediaJSON})
 	if err != nil {
 		return Mapping{}, err
 	}
@@ -127,8 +131,8 @@ func (c *Client) Warm(mappings ...Mapping) {
 	}
 }
 
-// Invalidate forgets all kinds of a group: one of its CustomResourceDefinitions was just applied or deleted, or a path that was
-// known is not served any more.
+// Invalidate forgets all kinds of a group: one of its CustomResourceDefinitions was just applied or deleted, or a path
+// that was known is not served any more.
 func (c *Client) Invalidate(group string) {
 	c.kinds.mu.Lock()
 	defer c.kinds.mu.Unlock()

@@ -32,7 +32,8 @@ type request struct {
 	body        []byte
 }
 
-// do sends a request and returns the body of a successful answer, and its code. A 429, and a 503 that says when to come back, is sent again.
+// do sends a request and returns the body of a successful answer, and its code. A 429, and a 503 that says when to come
+// back, is sent again.
 func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -67,7 +68,8 @@ func (c *Client) once(ctx context.Context, r request) (body []byte, code int, wa
 	if resp.StatusCode < 300 {
 		return body, resp.StatusCode, 0, nil
 	}
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "" {
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable &&
+		resp.Header.Get("Retry-After") != "" {
 		wait = backoff(resp.Header)
 	}
 	return nil, resp.StatusCode, wait, refusal(r.op, r.object, resp.StatusCode, body)

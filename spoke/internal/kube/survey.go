@@ -13,12 +13,13 @@ import (
 const mediaDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList," +
 	"application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
 
-// Namespaced returns every kind of object that can be listed in a namespace, each once, in the version that the API server
-// prefers. Kinds of an aggregated API server that does not answer are left out.
+// Namespaced returns every kind of object that can be listed in a namespace, each once, in the version that the API
+// server prefers. Kinds of an aggregated API server that does not answer are left out.
 func (c *Client) Namespaced(ctx context.Context) ([]Mapping, error) {
 	var out []Mapping
 	for _, path := range []string{"/api", "/apis"} {
-		body, _, err := c.do(ctx, request{op: "discover", object: path, method: http.MethodGet, path: path, accept: mediaDiscovery})
+		body, _, err := c.do(ctx, request{op: "discover", object: path, method: http.MethodGet, path: path,
+			accept: mediaDiscovery})
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +51,8 @@ func readNamespaced(body []byte) ([]Mapping, error) {
 		return nil, err
 	}
 	if list.Kind != "APIGroupDiscoveryList" {
-		return nil, fmt.Errorf("the API server answers with a %s: it cannot list all kinds at once (Kubernetes 1.27 and later can)", cmp.Or(list.Kind, "body without kind"))
+		return nil, fmt.Errorf("the API server answers with a %s: it cannot list all kinds at once (Kubernetes 1.27 and "+
+			"later can)", cmp.Or(list.Kind, "body without kind"))
 	}
 	var out []Mapping
 	for _, group := range list.Items {
@@ -61,7 +63,8 @@ func readNamespaced(body []byte) ([]Mapping, error) {
 					continue
 				}
 				seen[r.Resource] = true
-				out = append(out, Mapping{Group: group.Metadata.Name, Version: version.Version, Kind: r.ResponseKind.Kind, Resource: r.Resource, Namespaced: true})
+				out = append(out, Mapping{Group: group.Metadata.Name, Version: version.Version, Kind: r.ResponseKind.Kind,
+					Resource: r.Resource, Namespaced: true})
 			}
 		}
 	}

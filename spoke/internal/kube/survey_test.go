@@ -50,7 +50,11 @@ func TestNamespacedRefused(t *testing.T) {
 		"forbidden": {403, ""}, "not_acceptable": {406, ""}, "down": {500, ""}, "too_old": {200, `{"kind":"APIGroupList","groups":[]}`}, "no_json": {200, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(answer.code); fmt.Fprint(w, answer.body) })
+			c, _ := scripted(t, func(w http.ResponseWriter,
+				_ *http.Request) {
+				w.WriteHeader(answer.code)
+				fmt.Fprint(w, answer.body)
+			})
 			if got, err := c.Namespaced(t.Context()); err == nil {
 				t.Errorf("%v", got)
 			}
@@ -71,10 +75,12 @@ func TestAnyVersion(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	})
-	if m, err := c.AnyVersion(t.Context(), schema.GroupKind{Group: "example.com", Kind: "Widget"}); err != nil || m.Version != "v1" || m.Resource != "widgets" {
+	if m, err := c.AnyVersion(t.Context(), schema.GroupKind{Group: "example.com", Kind: "Widget"}); err != nil ||
+		m.Version != "v1" || m.Resource != "widgets" {
 		t.Errorf("%+v, %v\n%s", m, err, s.requests())
 	}
-	for _, gk := range []schema.GroupKind{{Group: "example.com", Kind: "Gone"}, {Group: "gone.example.com", Kind: "Widget"}, {Kind: "Gone"}} {
+	for _, gk := range []schema.GroupKind{{Group: "example.com", Kind: "Gone"},
+		{Group: "gone.example.com", Kind: "Widget"}, {Kind: "Gone"}} {
 		if m, err := c.AnyVersion(t.Context(), gk); ReasonOf(err) != NoMatch {
 			t.Errorf("%v: %+v, %v", gk, m, err)
 		}

@@ -39,7 +39,8 @@ func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOption
 		return Applied{}, err
 	}
 	if r.body, err = encode(o); err != nil {
-		return Applied{}, &Error{Op: "apply", Object: r.object, Reason: Invalid, Message: "cannot be written as JSON", err: err}
+		return Applied{}, &Error{Op: "apply", Object: r.object, Reason: Invalid, Message: "cannot be written as JSON",
+			err: err}
 	}
 	ours := opts.manager()
 	r.method, r.contentType, r.accept = http.MethodPatch, mediaApply, accept(opts.Whole)
@@ -65,8 +66,8 @@ func (o ApplyOptions) manager() string {
 	return o.FieldManager
 }
 
-// Adopt makes our manager the owner of all fields that live's adoptable managers own, so that the next apply removes those
-// which are not desired. A Conflict means that the object changed since live was read.
+// Adopt makes our manager the owner of all fields that live's adoptable managers own, so that the next apply removes
+// those which are not desired. A Conflict means that the object changed since live was read.
 func (c *Client) Adopt(ctx context.Context, live Live) error {
 	r, m, err := c.on(ctx, "adopt", live.ID)
 	if err != nil {
@@ -214,7 +215,8 @@ func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string
 
 // ServerVersion returns the version of the API server, as "v1.37.2".
 func (c *Client) ServerVersion(ctx context.Context) (string, error) {
-	body, _, err := c.do(ctx, request{op: "get", object: "/version", method: http.MethodGet, path: "/version", accept: mediaJSON})
+	body, _, err := c.do(ctx, request{op: "get", object: "/version", method: http.MethodGet, path: "/version",
+		accept: mediaJSON})
 	if err != nil {
 		return "", err
 	}
@@ -228,7 +230,8 @@ func (c *Client) ServerVersion(ctx context.Context) (string, error) {
 // Identify names an object with its version.
 func Identify(o *manifest.Object) bundle.ObjectIdentity {
 	gvk := o.GroupVersionKind()
-	return bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+	return bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: o.GetNamespace(),
+		Name: o.GetName()}
 }
 
 // on begins a request about one object: finds its kind and checks that its namespace fits.
@@ -245,8 +248,8 @@ func (c *Client) on(ctx context.Context, op string, id bundle.ObjectIdentity) (r
 	return r, m, nil
 }
 
-// misplaced says what keeps the name from being a place in the API. A name is a path segment, so it is checked before it
-// becomes part of a path that another object could be reached by.
+// misplaced says what keeps the name from being a place in the API. A name is a path segment, so it is checked before
+// it becomes part of a path that another object could be reached by.
 func (m Mapping) misplaced(id bundle.ObjectIdentity) string {
 	switch {
 	case !segment(id.Name):

@@ -28,8 +28,10 @@ type Scope struct {
 }
 
 // List calls see for every object in the scope, a page at a time, and returns the resourceVersion to watch from.
-func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) error) (resourceVersion string, err error) {
-	r := request{op: "list", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet, path: m.collection(s.Namespace), accept: mediaMetadatas}
+func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) error) (resourceVersion string,
+	err error) {
+	r := request{op: "list", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet,
+		path: m.collection(s.Namespace), accept: mediaMetadatas}
 	if s.Whole {
 		r.accept = mediaJSON
 	}
@@ -105,10 +107,11 @@ type Stream struct {
 	object  string
 }
 
-// Watch opens a watch from a resourceVersion on. It ends by itself after some minutes; the caller then opens it again from
-// the last resourceVersion that it saw. The caller closes the stream.
+// Watch opens a watch from a resourceVersion on. It ends by itself after some minutes; the caller then opens it again
+// from the last resourceVersion that it saw. The caller closes the stream.
 func (c *Client) Watch(ctx context.Context, m Mapping, s Scope, resourceVersion string) (*Stream, error) {
-	r := request{op: "watch", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet, path: m.collection(s.Namespace), accept: accept(s.Whole)}
+	r := request{op: "watch", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet,
+		path: m.collection(s.Namespace), accept: accept(s.Whole)}
 	r.query = url.Values{
 		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {resourceVersion},
 		"timeoutSeconds": {strconv.Itoa(int(watchFor / time.Second))},

@@ -98,8 +98,8 @@ func (l *Ledger) Mark(owner bundle.Owner, m state.Mark) {
 	}
 }
 
-// Save keeps an inventory that is on disk. If objects are in it that may not be in the cluster yet, it is kept when Save
-// returns; a failure is logged and tried again, because the disk holds the inventory as well.
+// Save keeps an inventory that is on disk. If objects are in it that may not be in the cluster yet, it is kept when
+// Save returns; a failure is logged and tried again, because the disk holds the inventory as well.
 func (l *Ledger) Save(v *inventory.Inventory) {
 	p, changed := l.change(v)
 	if !changed || !awaits(v) {
@@ -287,7 +287,8 @@ func (l *Ledger) writePart(ctx context.Context, p *page, name string, data map[s
 	if was, there := p.written[name]; there && was == sum {
 		return nil
 	}
-	_, err := l.Client.Apply(ctx, configMap(l.Namespace, name, p.owner, data), kube.ApplyOptions{FieldManager: manager, Force: true})
+	_, err := l.Client.Apply(ctx, configMap(l.Namespace, name, p.owner, data),
+		kube.ApplyOptions{FieldManager: manager, Force: true})
 	if err == nil {
 		p.written[name] = sum
 	}

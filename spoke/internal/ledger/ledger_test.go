@@ -189,7 +189,8 @@ func items(names ...int) *inventory.Inventory {
 	v := inventory.New(apps)
 	for _, i := range names {
 		v.Items[object(i)] = inventory.Item{
-			Version: "v1", Resource: "configmaps", UID: fmt.Sprint("uid-", i), ResourceVersion: "7", Labelled: true, AppliedAt: time.Unix(1, 0),
+			Version: "v1", Resource: "configmaps", UID: fmt.Sprint("uid-",
+				i), ResourceVersion: "7", Labelled: true, AppliedAt: time.Unix(1, 0),
 			Digest: manifest.DigestOf([]byte("desired")), Managed: manifest.DigestOf([]byte("fields")),
 		}
 	}
@@ -199,13 +200,15 @@ func items(names ...int) *inventory.Inventory {
 func TestLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newFar())
-		mark := state.Mark{Prune: true, DeletionPolicy: bundle.MirrorPrune, ServiceAccount: "app", Digest: manifest.DigestOf([]byte("d"))}
+		mark := state.Mark{Prune: true, DeletionPolicy: bundle.MirrorPrune, ServiceAccount: "app",
+			Digest: manifest.DigestOf([]byte("d"))}
 		r.Mark(apps, mark)
 		ahead := items(1)
 		ahead.Items[object(2)] = inventory.Item{Version: "v1"}
 		r.save(ahead)
 		r.expect("an object is about to be added", "apply", "")
-		if page := r.read()[apps]; len(page.Inventory.Items) != 2 || page.Mark.ServiceAccount != "app" || !page.Mark.Prune || !page.Mark.Digest.IsZero() {
+		if page := r.read()[apps]; len(page.Inventory.Items) != 2 || page.Mark.ServiceAccount != "app" || !page.Mark.Prune ||
+			!page.Mark.Digest.IsZero() {
 			t.Errorf("before the apply the cluster keeps %+v", page)
 		}
 
@@ -221,7 +224,8 @@ func TestLedger(t *testing.T) {
 		r.Mark(apps, mark)
 		r.expect("contents changed", "", "")
 		for _, item := range r.read()[apps].Inventory.Items {
-			if item.UID == "" || item.ResourceVersion != "" || !item.Digest.IsZero() || !item.Managed.IsZero() || !item.AppliedAt.IsZero() {
+			if item.UID == "" || item.ResourceVersion != "" || !item.Digest.IsZero() || !item.Managed.IsZero() ||
+				!item.AppliedAt.IsZero() {
 				t.Errorf("the cluster keeps %+v", item)
 			}
 		}
@@ -232,7 +236,8 @@ func TestLedger(t *testing.T) {
 		pruned.Guarded = 30
 		r.save(pruned)
 		r.expect("an object was pruned, the application suspended", "", "apply")
-		if page := r.read()[apps]; len(page.Inventory.Items) != 1 || page.Inventory.Guarded != 30 || !page.Mark.Suspended || !page.Mark.Withheld {
+		if page := r.read()[apps]; len(page.Inventory.Items) != 1 || page.Inventory.Guarded != 30 || !page.Mark.Suspended ||
+			!page.Mark.Withheld {
 			t.Errorf("the cluster keeps %+v", page)
 		}
 		delete(r.far.disk, apps)

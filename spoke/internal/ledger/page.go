@@ -28,7 +28,8 @@ const (
 
 // bareItem returns what a page holds of an item.
 func bareItem(i inventory.Item) inventory.Item {
-	return inventory.Item{Version: i.Version, Resource: i.Resource, UID: i.UID, Mode: i.Mode, Expires: i.Expires, Labelled: i.Labelled}
+	return inventory.Item{Version: i.Version, Resource: i.Resource, UID: i.UID, Mode: i.Mode, Expires: i.Expires,
+		Labelled: i.Labelled}
 }
 
 // bareMark returns what a page holds of a mark. Without a digest everything is applied again.
@@ -41,8 +42,8 @@ func bareMark(m state.Mark) state.Mark {
 
 var seed = maphash.MakeSeed()
 
-// fingerprint is equal for inventories of which a page holds the same, and differs for others but for chance. It costs a
-// fraction of their encoding.
+// fingerprint is equal for inventories of which a page holds the same, and differs for others but for chance. It costs
+// a fraction of their encoding.
 func fingerprint(v *inventory.Inventory) (sum uint64) {
 	type row struct {
 		id   manifest.ID

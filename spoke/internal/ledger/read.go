@@ -12,8 +12,8 @@ import (
 
 var configMaps = kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true}
 
-// Read reads all pages from the cluster, in place of those that the ledger knows. A ConfigMap that cannot be read is logged
-// and left out.
+// Read reads all pages from the cluster, in place of those that the ledger knows. A ConfigMap that cannot be read is
+// logged and left out.
 func (l *Ledger) Read(ctx context.Context) (map[bundle.Owner]Page, error) {
 	pages, written := map[bundle.Owner]Page{}, map[string]bundle.Owner{}
 	found := map[string]map[string]string{}

@@ -1,8 +1,8 @@
 // Package report tells the hub the latest truth about each application, and what happened.
 //
-// It keeps one report for each application, the newest, and the newest 100 events; nothing grows with time. While there is
-// a session it sends what changed, after a moment in which more may come; the first report of a session is full. What
-// could not be sent stays what is to be sent.
+// It keeps one report for each application, the newest, and the newest 100 events; nothing grows with time. While there
+// is a session it sends what changed, after a moment in which more may come; the first report of a session is full.
+// What could not be sent stays what is to be sent.
 package report
 
 import (
@@ -60,8 +60,8 @@ func New(sender Sender, log *slog.Logger) *Reporter {
 	}
 }
 
-// Update replaces what is told of an application. Long texts and lists are cut, and the inventory is left out when the hub
-// would not keep so much of one cluster. The reporter keeps a.
+// Update replaces what is told of an application. Long texts and lists are cut, and the inventory is left out when the
+// hub would not keep so much of one cluster. The reporter keeps a.
 func (r *Reporter) Update(owner bundle.Owner, a *spokev1.ApplicationReport) {
 	trim(a)
 	r.mu.Lock()
@@ -200,8 +200,8 @@ func (r *Reporter) take() batch {
 
 func key(a *spokev1.ApplicationReport) string { return a.Kind + "/" + a.Namespace + "/" + a.Name }
 
-// giveBack makes messages that were not sent due again. What was sent before them stays sent, so that a long report gets on
-// over a bad line; a new session asks for everything anyway.
+// giveBack makes messages that were not sent due again. What was sent before them stays sent, so that a long report
+// gets on over a bad line; a new session asks for everything anyway.
 func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

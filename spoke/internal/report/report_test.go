@@ -149,7 +149,8 @@ func TestPartsStaySent(t *testing.T) {
 		for i := range 20 {
 			a := app(fmt.Sprintf("app-%02d", i), "x")
 			for n := range 500 {
-				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
+				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap "+
+					"a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
 			}
 			r.Update(owner(a.Name), a)
 		}
@@ -223,7 +224,8 @@ func TestTotal(t *testing.T) {
 		for i := range n {
 			r.Update(owner(fmt.Sprint("app-", i)), large(i))
 		}
-		if bytes, whole := total(); bytes > maxTotal || bytes != r.size || whole < maxTotal/maxReport-1 || len(r.latest) != n {
+		if bytes, whole := total(); bytes > maxTotal || bytes != r.size || whole < maxTotal/maxReport-1 ||
+			len(r.latest) != n {
 			t.Fatalf("%d bytes, counted %d, %d of %d with their inventory", bytes, r.size, whole, len(r.latest))
 		}
 	}
@@ -240,7 +242,8 @@ func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
 		for i := range 200 {
 			a := app(fmt.Sprintf("app-%03d", i), strings.Repeat("ä", 1<<20))
 			for n := range 6000 {
-				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
+				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap "+
+					"a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
 			}
 			for range 50 {
 				a.Objects = append(a.Objects, &spokev1.ObjectReport{Message: strings.Repeat("\xff", 1<<16)})
@@ -259,7 +262,8 @@ func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
 			}
 			for _, a := range m.GetApplications() {
 				seen[a.GetName()] = true
-				if !utf8.ValidString(a.GetMessage()) || len(a.GetObjects()) > reporting.MaxObjects || len(a.GetInventory()) > reporting.MaxInventory {
+				if !utf8.ValidString(a.GetMessage()) || len(a.GetObjects()) > reporting.MaxObjects ||
+					len(a.GetInventory()) > reporting.MaxInventory {
 					t.Fatalf("%s is not cut well", a.GetName())
 				}
 			}

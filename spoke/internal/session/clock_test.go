@@ -69,8 +69,8 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// TestClock sets the clock of either side wrong. While they differ there is no session and the reason is clear; nothing that
-// the spoke has is lost; when they are right there is a session, without anybody's doing.
+// TestClock sets the clock of either side wrong. While they differ there is no session and the reason is clear; nothing
+// that the spoke has is lost; when they are right there is a session, without anybody's doing.
 func TestClock(t *testing.T) {
 	for name, off := range map[string]struct{ hub, spoke time.Duration }{
 		"hub_year_ahead":    {hub: year},
@@ -113,8 +113,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClock_hub_judges: a hub whose clock went wrong while its own certificate is still good refuses the spoke's by an alert,
-// which says little; the spoke says more.
+// TestClock_hub_judges: a hub whose clock went wrong while its own certificate is still good refuses the spoke's by an
+// alert, which says little; the spoke says more.
 func TestClock_hub_judges(t *testing.T) {
 	f := newFleet(t)
 	stop := run(t, f.session())
@@ -136,8 +136,8 @@ func TestClock_hub_judges(t *testing.T) {
 	next(t, f.hellos, "hello with the right clock")
 }
 
-// TestClock_renewal: a certificate that a hub issues whose clock is wrong does not replace the one that is good. The next
-// attempt, with the clock right, does.
+// TestClock_renewal: a certificate that a hub issues whose clock is wrong does not replace the one that is good. The
+// next attempt, with the clock right, does.
 func TestClock_renewal(t *testing.T) {
 	for name, off := range map[string]time.Duration{"hub_year_ahead": year, "hub_year_behind": -year} {
 		t.Run(name, func(t *testing.T) {
@@ -162,8 +162,8 @@ func TestClock_renewal(t *testing.T) {
 	}
 }
 
-// TestClock_both_ahead: hub and spoke are ahead, as machines of one host may be. A certificate that was issued then has not
-// begun when both are right; the one before, or the same join token, lets the spoke in.
+// TestClock_both_ahead: hub and spoke are ahead, as machines of one host may be. A certificate that was issued then has
+// not begun when both are right; the one before, or the same join token, lets the spoke in.
 func TestClock_both_ahead(t *testing.T) {
 	t.Run("renewed", func(t *testing.T) {
 		const ahead, life = 20 * time.Second, 30 * time.Second
@@ -203,8 +203,8 @@ func TestClock_both_ahead(t *testing.T) {
 	})
 }
 
-// TestClock_look: however a clock was set, and however long a machine was suspended, the certificate is looked at within a
-// minute, and a hub is not asked again and again by a spoke whose clock is wrong.
+// TestClock_look: however a clock was set, and however long a machine was suspended, the certificate is looked at
+// within a minute, and a hub is not asked again and again by a spoke whose clock is wrong.
 func TestClock_look(t *testing.T) {
 	f := newFleet(t)
 	f.ttl = 90 * 24 * time.Hour

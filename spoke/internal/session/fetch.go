@@ -21,9 +21,10 @@ const maxDigests = 4096 // of one Fetch call
 var ErrProtocol = errors.New("the hub breaks the protocol")
 
 // Fetch asks the hub for blobs and gives each to store, in the order asked: its digest, its announced size and its zstd
-// frame, none of which is verified yet. Frames are bounded by their announced size. An error of store ends the fetch, as does
-// a connection that stalls.
-func (s *Session) Fetch(ctx context.Context, digests []manifest.Digest, store func(d manifest.Digest, size uint64, frame []byte) error) error {
+// frame, none of which is verified yet. Frames are bounded by their announced size. An error of store ends the fetch,
+// as does a connection that stalls.
+func (s *Session) Fetch(ctx context.Context, digests []manifest.Digest,
+	store func(d manifest.Digest, size uint64, frame []byte) error) error {
 	for batch := range slices.Chunk(digests, maxDigests) {
 		if err := s.fetch(ctx, batch, store); err != nil {
 			return fmt.Errorf("fetch %d blobs: %w", len(batch), err)
@@ -32,7 +33,8 @@ func (s *Session) Fetch(ctx context.Context, digests []manifest.Digest, store fu
 	return nil
 }
 
-func (s *Session) fetch(ctx context.Context, digests []manifest.Digest, store func(manifest.Digest, uint64, []byte) error) error {
+func (s *Session) fetch(ctx context.Context, digests []manifest.Digest,
+	store func(manifest.Digest, uint64, []byte) error) error {
 	hub := s.client.Load()
 	if hub == nil {
 		return ErrDisconnected

@@ -17,12 +17,13 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// FuzzOffer reads what a hub sends in a session. What is taken has a bundle, an envelope or its digest, and no more blobs
-// than were sent.
+// FuzzOffer reads what a hub sends in a session. What is taken has a bundle, an envelope or its digest, and no more
+// blobs than were sent.
 func FuzzOffer(f *testing.F) {
 	d := manifest.DigestOf([]byte("a"))
 	for _, o := range []*spokev1.Offer{
-		{Bundle: wireID(id(1)), Envelope: []byte("envelope"), Blobs: []*spokev1.Blob{{Digest: d[:], Size: 1, Frame: []byte("frame")}, {Digest: []byte("short")}, {}}},
+		{Bundle: wireID(id(1)), Envelope: []byte("envelope"),
+			Blobs: []*spokev1.Blob{{Digest: d[:], Size: 1, Frame: []byte("frame")}, {Digest: []byte("short")}, {}}},
 		{Bundle: wireID(id(1)), EnvelopeDigest: d[:]},
 		{Bundle: wireID(id(1)), EnvelopeDigest: []byte("short")},
 		{Bundle: wireID(bundle.ID{})},

@@ -59,14 +59,16 @@ func Kept(entries map[string][]byte) (identity.ID, bool) {
 	return id, err == nil && id.Role == identity.Cluster
 }
 
-// Confuses returns an error when a spoke that has kept an identity would become another cluster without having been told to
-// take its place. Another hub's cluster of the same name is the same cluster that moves.
+// Confuses returns an error when a spoke that has kept an identity would become another cluster without having been
+// told to take its place. Another hub's cluster of the same name is the same cluster that moves.
 func Confuses(kept, want identity.ID, replaces string) error {
 	if kept.Name == want.Name || kept.Name == replaces {
 		return nil
 	}
-	return fmt.Errorf("%w: this is %q (%s), they name %q (%s); nothing was changed. If they were meant for another cluster, "+
-		"apply what `nave cluster add %s` prints here again. If this is to become %q, apply what `nave cluster add %s --replace %s` prints",
+	return fmt.Errorf("%w: this is %q (%s), they name %q (%s); nothing was changed. If they were meant for another "+
+		"cluster, "+
+		"apply what `nave cluster add %s` prints here again. If this is to become %q, apply what `nave cluster add %s "+
+		"--replace %s` prints",
 		ErrCluster, kept.Name, kept, want.Name, want, kept.Name, want.Name, want.Name, kept.Name)
 }
 
@@ -102,7 +104,8 @@ func (s *Session) establish(ctx context.Context) error {
 }
 
 // rejoin shows a join token that the hub has not seen yet to a hub that refused the certificate: an operator may have
-// removed the cluster and added it again. Whatever comes of it, the identity that is there stays until there is another.
+// removed the cluster and added it again. Whatever comes of it, the identity that is there stays until there is
+// another.
 func (s *Session) rejoin(ctx context.Context) {
 	token, err := s.token()
 	if err != nil || token == s.shown {
@@ -120,7 +123,8 @@ func (s *Session) rejoin(ctx context.Context) {
 // use takes an identity into the credential, if it is this cluster's and holds now: the last one, or the one before.
 func (s *Session) use(entries map[string][]byte) error {
 	err := s.parse(entries[KeyEntry], entries[CertEntry], entries[AuthorityEntry])
-	if errors.Is(err, identity.ErrTime) && s.parse(entries[previousKeyEntry], entries[previousCertEntry], entries[AuthorityEntry]) == nil {
+	if errors.Is(err, identity.ErrTime) && s.parse(entries[previousKeyEntry], entries[previousCertEntry],
+		entries[AuthorityEntry]) == nil {
 		s.Log.Warn("the last certificate cannot be used, but the one before can", telemetry.Err(err))
 		return nil
 	}
@@ -166,8 +170,8 @@ func (s *Session) take(key crypto.Signer, chain [][]byte, authorities []*x509.Ce
 	return nil
 }
 
-// register trades the join token for a certificate. The key is kept before the token is shown, so that the same request can
-// be made again when the answer is lost.
+// register trades the join token for a certificate. The key is kept before the token is shown, so that the same request
+// can be made again when the answer is lost.
 func (s *Session) register(ctx context.Context, entries map[string][]byte) error {
 	token, err := s.token()
 	if err != nil {
@@ -185,14 +189,16 @@ func (s *Session) register(ctx context.Context, entries map[string][]byte) error
 	}
 	config := identity.PinnedClientTLS(s.CAPin)
 	config.Time = s.Now
-	conn, err := grpc.NewClient("passthrough:///"+s.Hub, append(s.network, grpc.WithTransportCredentials(credentials.NewTLS(config)))...)
+	conn, err := grpc.NewClient("passthrough:///"+s.Hub,
+		append(s.network, grpc.WithTransportCredentials(credentials.NewTLS(config)))...)
 	if err != nil {
 		return fmt.Errorf("hub %s: %w", s.Hub, err)
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
-	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx, &registrationv1.RegisterRequest{Token: token, Csr: csr})
+	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx,
+		&registrationv1.RegisterRequest{Token: token, Csr: csr})
 	if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
 		s.shown = token // for all that is known
 	}
@@ -232,9 +238,10 @@ func (s *Session) newKey(ctx context.Context) (crypto.Signer, error) {
 	return key, nil
 }
 
-// keep takes a certificate that the hub issued into the credential, and keeps it for the next Pod, with the entries of the
-// previous one.
-func (s *Session) keep(ctx context.Context, key crypto.Signer, c *registrationv1.Certificate, previous map[string][]byte) error {
+// keep takes a certificate that the hub issued into the credential, and keeps it for the next Pod, with the entries of
+// the previous one.
+func (s *Session) keep(ctx context.Context, key crypto.Signer, c *registrationv1.Certificate,
+	previous map[string][]byte) error {
 	authorities := make([]*x509.Certificate, 0, len(c.GetAuthorities()))
 	for _, der := range c.GetAuthorities() {
 		authority, err := x509.ParseCertificate(der)
@@ -303,8 +310,8 @@ func (s *Session) renew(ctx context.Context, conn *grpc.ClientConn) {
 	s.Log.Info("certificate renewed", "expires", s.Credential.NotAfter())
 }
 
-// untilRenewal is how long to wait before the next look whether the certificate is due. When it is, that is a moment, for
-// the last attempt failed.
+// untilRenewal is how long to wait before the next look whether the certificate is due. When it is, that is a moment,
+// for the last attempt failed.
 func (s *Session) untilRenewal() time.Duration {
 	now := s.Now()
 	if !s.Credential.Due(now) {

@@ -9,7 +9,8 @@ import (
 )
 
 func offerOf(n uint64) *spokev1.SessionResponse {
-	return &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: wireID(id(n)), Envelope: []byte("envelope")}}}
+	return &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: wireID(id(n)),
+		Envelope: []byte("envelope")}}}
 }
 
 // unknown is a message of a kind that only a newer hub knows.
@@ -19,10 +20,11 @@ func unknown() *spokev1.SessionResponse {
 	return m
 }
 
-// TestOrder_first: a session begins with the welcome. A hub that says anything else first gets no session, and nothing of what
-// it says is taken.
+// TestOrder_first: a session begins with the welcome. A hub that says anything else first gets no session, and nothing
+// of what it says is taken.
 func TestOrder_first(t *testing.T) {
-	for name, first := range map[string]*spokev1.SessionResponse{"offer": offerOf(1), "unknown": unknown(), "nothing": {}} {
+	for name, first := range map[string]*spokev1.SessionResponse{"offer": offerOf(1), "unknown": unknown(),
+		"nothing": {}} {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t)
 			h.first = first

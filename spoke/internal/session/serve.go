@@ -19,7 +19,8 @@ import (
 const maxReason = 4 << 10 // bytes
 
 // serve takes offers and sends progress and heartbeats until the stream or the context ends. Only this goroutine sends.
-func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, stream spokev1.SpokeService_SessionClient, sent progress) error {
+func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, stream spokev1.SpokeService_SessionClient,
+	sent progress) error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.listen(stream) }()
 	beat := time.NewTimer(s.nextBeat())

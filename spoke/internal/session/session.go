@@ -1,5 +1,5 @@
-// Package session is the spoke's one connection to its hub: it registers, dials, says hello, takes offers, acknowledges,
-// fetches blobs and sends reports, and comes back after every loss.
+// Package session is the spoke's one connection to its hub: it registers, dials, says hello, takes offers,
+// acknowledges, fetches blobs and sends reports, and comes back after every loss.
 //
 // The life of a session, as in the code:
 //
@@ -150,7 +150,8 @@ func (s *Session) TakeOffer() (Offer, bool) {
 	return o, true
 }
 
-// Progress says how far the cluster has come with its last verified bundle. The hub hears it now or with the next hello.
+// Progress says how far the cluster has come with its last verified bundle. The hub hears it now or with the next
+// hello.
 func (s *Session) Progress(id bundle.ID, stage spokev1.AckStage) {
 	s.mu.Lock()
 	s.progress = progress{id, stage}
@@ -188,7 +189,8 @@ func (s *Session) Run(ctx context.Context) error {
 	return nil
 }
 
-// Enroll registers with the hub, until there is an identity or the context ends, and returns nil then. It makes no session.
+// Enroll registers with the hub, until there is an identity or the context ends, and returns nil then. It makes no
+// session.
 func (s *Session) Enroll(ctx context.Context) error {
 	s.repeat(ctx, func(ctx context.Context) (time.Duration, error) { return 0, s.establish(ctx) })
 	return nil
@@ -210,8 +212,8 @@ func (s *Session) repeat(ctx context.Context, attempt func(context.Context) (tim
 	}
 }
 
-// rest waits before the next session, but not longer than until there is a join token that the hub has not seen, after it
-// refused one or the certificate.
+// rest waits before the next session, but not longer than until there is a join token that the hub has not seen, after
+// it refused one or the certificate.
 func (s *Session) rest(ctx context.Context, wait time.Duration) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
@@ -265,7 +267,8 @@ func (s *Session) dial(m *meter) (*grpc.ClientConn, error) {
 	config.Time = s.Now
 	conn, err := grpc.NewClient("passthrough:///"+s.Hub, append(s.network,
 		grpc.WithTransportCredentials(metered{credentials.NewTLS(config), m}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout,
+			PermitWithoutStream: true}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
 	)...)
@@ -312,18 +315,21 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 func (s *Session) checkClock(hub time.Time) {
 	now := s.Now()
 	if skew := now.Sub(hub); skew.Abs() > clockWarning {
-		s.Log.Warn("the hub's clock differs: set it or the clock of this machine right, for bundles and certificates end by them",
+		s.Log.Warn("the hub's clock differs: set it or the clock of this machine right, for bundles and certificates end "+
+			"by them",
 			slog.Duration("skew", skew), slog.Time("hub", hub), slog.Time("here", now.UTC()))
 	}
 }
 
-// explain adds to the alert of a hub that refuses the certificate, which says no more than that, what may be the matter.
+// explain adds to the alert of a hub that refuses the certificate, which says no more than that, what may be the
+// matter.
 func (s *Session) explain(err error) error {
 	shown := s.Credential.Certificate()
 	if shown == nil || shown.Leaf == nil || !strings.Contains(err.Error(), "remote error: tls:") {
 		return err
 	}
-	return fmt.Errorf("%w: the hub does not accept the certificate of this spoke, which holds from %s to %s, and it is %s here: if a clock is wrong, "+
+	return fmt.Errorf("%w: the hub does not accept the certificate of this spoke, which holds from %s to %s, and it is "+
+		"%s here: if a clock is wrong, "+
 		"set it right; else get a new manifest with `nave cluster add %s`",
 		err, stamp(shown.Leaf.NotBefore), stamp(shown.Leaf.NotAfter), stamp(s.Now()), s.Cluster.Name)
 }

@@ -80,8 +80,10 @@ func newHubOn(t *testing.T, listener net.Listener) *hub {
 		t.Fatal(err)
 	}
 	h := &hub{
-		authority: authority, cluster: identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Cluster, Name: "prod"},
-		hellos: make(chan *spokev1.Hello, 16), said: make(chan *spokev1.SessionRequest, 64), offers: make(chan *spokev1.Offer, 1), others: make(chan *spokev1.SessionResponse),
+		authority: authority, cluster: identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Cluster,
+			Name: "prod"},
+		hellos: make(chan *spokev1.Hello, 16), said: make(chan *spokev1.SessionRequest, 64), offers: make(chan *spokev1.Offer,
+			1), others: make(chan *spokev1.SessionResponse),
 		reports: make(chan *spokev1.ReportRequest, 16), ttl: time.Hour, renewedTTL: time.Hour,
 	}
 	authority.Now = h.now
@@ -110,7 +112,8 @@ func (h *hub) certify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := h.authority.Issue(key.Public(), identity.ID{TrustDomain: h.authority.TrustDomain(), Role: identity.Hub, Name: "hub"}, time.Hour, nil, nil)
+	chain, err := h.authority.Issue(key.Public(),
+		identity.ID{TrustDomain: h.authority.TrustDomain(), Role: identity.Hub, Name: "hub"}, time.Hour, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +266,10 @@ func (d *drawer) Save(_ context.Context, entries map[string][]byte) error {
 
 func newSession(h *hub, d *drawer, change func(*Config)) *Session {
 	c := Config{
-		Hub: h.address, Cluster: h.cluster, JoinToken: func() (string, error) { return "token", nil }, CAPin: h.authority.Pin(),
+		Hub: h.address, Cluster: h.cluster, JoinToken: func() (string, error) {
+			return "token",
+				nil
+		}, CAPin: h.authority.Pin(),
 		Identity: d, Credential: &identity.Credential{}, Protocol: 1, Version: "v1", Jitter: func() float64 { return 0 },
 		Kubernetes: func(context.Context) string { return "v1.37.2" },
 	}
@@ -308,7 +314,8 @@ func TestASpokeJoinsOnceAndIsTheSameSpokeAfterARestart(t *testing.T) {
 	h, d := newHub(t), &drawer{}
 	stop := run(t, newSession(h, d, nil))
 	hello := next(t, h.hellos, "hello")
-	if hello.GetProtocol() != 1 || hello.GetVersion() != "v1" || hello.GetKubernetesVersion() != "v1.37.2" || len(hello.GetVerified().GetDigest()) != 0 {
+	if hello.GetProtocol() != 1 || hello.GetVersion() != "v1" || hello.GetKubernetesVersion() != "v1.37.2" ||
+		len(hello.GetVerified().GetDigest()) != 0 {
 		t.Errorf("hello: %v", hello)
 	}
 	stop()
@@ -479,14 +486,16 @@ func TestEveryStageIsAcknowledgedOnce(t *testing.T) {
 	run(t, s)
 	next(t, h.hellos, "hello")
 	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_HEALTHY)
-	for _, want := range []spokev1.AckStage{spokev1.AckStage_ACK_STAGE_RECEIVED, spokev1.AckStage_ACK_STAGE_APPLIED, spokev1.AckStage_ACK_STAGE_HEALTHY} {
+	for _, want := range []spokev1.AckStage{spokev1.AckStage_ACK_STAGE_RECEIVED, spokev1.AckStage_ACK_STAGE_APPLIED,
+		spokev1.AckStage_ACK_STAGE_HEALTHY} {
 		if a := next(t, h.said, "ack").GetAck(); a.GetStage() != want || a.GetBundle().GetSequence() != 1 {
 			t.Errorf("got %v, want %v", a, want)
 		}
 	}
 	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_HEALTHY)
 	s.Reject(id(2), "tampered")
-	if a := next(t, h.said, "rejection").GetAck(); a.GetStage() != spokev1.AckStage_ACK_STAGE_REJECTED || a.GetReason() != "tampered" {
+	if a := next(t, h.said, "rejection").GetAck(); a.GetStage() != spokev1.AckStage_ACK_STAGE_REJECTED ||
+		a.GetReason() != "tampered" {
 		t.Errorf("got %v, want the rejection alone", a)
 	}
 }
@@ -499,7 +508,8 @@ func TestAnUnchangedReconnectSaysHelloAndNothingElse(t *testing.T) {
 	first := next(t, h.hellos, "hello")
 	h.offers <- nil
 	hello := next(t, h.hellos, "second hello")
-	if hello.GetInstance() == "" || hello.GetInstance() != first.GetInstance() || hello.GetInstance() == newSession(h, &drawer{}, nil).instance {
+	if hello.GetInstance() == "" || hello.GetInstance() != first.GetInstance() ||
+		hello.GetInstance() == newSession(h, &drawer{}, nil).instance {
 		t.Errorf("instances %q and %q", first.GetInstance(), hello.GetInstance())
 	}
 	if n := proto.Size(hello); n > 256 {
@@ -576,11 +586,14 @@ func TestBlobsAreTakenOnlyAsTheyWereAskedFor(t *testing.T) {
 		chunks []*spokev1.FetchResponse
 		want   error
 	}{
-		"in chunks":              {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(nil, 0, "aa", true), chunk(&b, 1, "b", true)}, nil},
-		"in another order":       {[]*spokev1.FetchResponse{chunk(&b, 1, "b", true), chunk(&a, 4, "aaaa", true)}, ErrProtocol},
-		"interleaved":            {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(&b, 1, "b", true)}, ErrProtocol},
-		"one is missing":         {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true)}, ErrProtocol},
-		"one too many":           {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true), chunk(&b, 1, "b", true), chunk(&a, 4, "aaaa", true)}, ErrProtocol},
+		"in chunks": {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(nil, 0, "aa", true),
+			chunk(&b, 1, "b", true)}, nil},
+		"in another order": {[]*spokev1.FetchResponse{chunk(&b, 1, "b", true), chunk(&a, 4, "aaaa", true)},
+			ErrProtocol},
+		"interleaved":    {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(&b, 1, "b", true)}, ErrProtocol},
+		"one is missing": {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true)}, ErrProtocol},
+		"one too many": {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true), chunk(&b, 1, "b", true),
+			chunk(&a, 4, "aaaa", true)}, ErrProtocol},
 		"longer than announced":  {[]*spokev1.FetchResponse{chunk(&a, 1, string(make([]byte, 4096)), false)}, ErrProtocol},
 		"larger than is allowed": {[]*spokev1.FetchResponse{chunk(&a, 1<<40, "a", false)}, ErrProtocol},
 		"without a digest":       {[]*spokev1.FetchResponse{chunk(nil, 1, "a", true)}, ErrProtocol},

@@ -12,8 +12,8 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// When a call over a connection is given up. Bytes count and not messages: over 64 kbit/s a message of 512 KiB takes more
-// than a minute.
+// When a call over a connection is given up. Bytes count and not messages: over 64 kbit/s a message of 512 KiB takes
+// more than a minute.
 const (
 	stallTimeout = 30 * time.Second
 	stallBytes   = 1 << 10          // in stallTimeout, both ways; pings and heartbeats are less
@@ -63,15 +63,16 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// metered are credentials whose connections are metered. Below TLS is the one place for it that leaves gRPC its own dialler,
-// which knows proxies.
+// metered are credentials whose connections are metered. Below TLS is the one place for it that leaves gRPC its own
+// dialler, which knows proxies.
 type metered struct {
 	credentials.TransportCredentials
 	meter *meter
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
-func (m metered) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (m metered) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo,
+	error) {
 	return m.TransportCredentials.ClientHandshake(ctx, authority, meteredConn{c, m.meter})
 }
 

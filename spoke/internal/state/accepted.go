@@ -36,10 +36,10 @@ func (s *Store) Accepted() (Accepted, error) {
 	return a, nil
 }
 
-// Accept makes a verified bundle the last accepted one, and the newest seen for its recipient, and stores the blobs that
-// came with it, all in one transaction. All that the bundle reaches must be stored then. It returns ErrOlder for a bundle
-// that is not newer than the newest seen for the recipient, so that no mistake elsewhere can turn time back; the newest one
-// is accepted again.
+// Accept makes a verified bundle the last accepted one, and the newest seen for its recipient, and stores the blobs
+// that came with it, all in one transaction. All that the bundle reaches must be stored then. It returns ErrOlder for a
+// bundle that is not newer than the newest seen for the recipient, so that no mistake elsewhere can turn time back; the
+// newest one is accepted again.
 func (s *Store) Accept(a Accepted, blobs []Blob) error {
 	row, err := json.Marshal(a.ID)
 	if err != nil {

@@ -28,7 +28,8 @@ func TestSeen(t *testing.T) {
 		recipient string
 		id        bundle.ID
 		want      error
-	}{{one, id(5, 9), nil}, {other, id(1, 3), nil}, {one, id(5, 8), ErrOlder}, {other, id(1, 2), ErrOlder}, {one, id(5, 9), nil}, {one, id(5, 10), nil}} {
+	}{{one, id(5, 9), nil}, {other, id(1, 3), nil}, {one, id(5, 8), ErrOlder}, {other, id(1, 2), ErrOlder}, {one, id(5, 9),
+		nil}, {one, id(5, 10), nil}} {
 		if err := s.Accept(Accepted{Recipient: step.recipient, ID: step.id}, nil); !errors.Is(err, step.want) {
 			t.Errorf("accept %v for %s: got %v, want %v", step.id, step.recipient, err, step.want)
 		}

@@ -40,8 +40,9 @@ func (b Blob) Weight() int { return len(b.frame) }
 // MaxFrame returns how long a zstd frame of size bytes can reasonably be. A receiver stops reading there.
 func MaxFrame(size uint64) uint64 { return size + size/64 + 1024 }
 
-// Check verifies that frame is exactly one blob of the announced digest and size, at most bundle.MaxBlobBytes, and returns
-// it, also uncompressed. It never writes more than size bytes and uses a bounded window, whatever the frame claims.
+// Check verifies that frame is exactly one blob of the announced digest and size, at most bundle.MaxBlobBytes, and
+// returns it, also uncompressed. It never writes more than size bytes and uses a bounded window, whatever the frame
+// claims.
 func (s *Store) Check(digest manifest.Digest, size uint64, frame []byte) (Blob, []byte, error) {
 	if size > bundle.MaxBlobBytes || uint64(len(frame)) > MaxFrame(size) {
 		return Blob{}, nil, fmt.Errorf("%w: %s: %d bytes in a frame of %d are too large", ErrBlob, digest, size, len(frame))
@@ -56,7 +57,8 @@ func (s *Store) Check(digest manifest.Digest, size uint64, frame []byte) (Blob, 
 	return Blob{digest: digest, size: size, frame: frame}, data, nil
 }
 
-// PutBlobs stores blobs ahead of the bundle that needs them. Blobs that no accepted bundle reaches go with the next Sweep.
+// PutBlobs stores blobs ahead of the bundle that needs them. Blobs that no accepted bundle reaches go with the next
+// Sweep.
 func (s *Store) PutBlobs(blobs []Blob) error {
 	if len(blobs) == 0 {
 		return nil
@@ -79,8 +81,8 @@ func putBlobs(tx *bolt.Tx, blobs []Blob) error {
 	return nil
 }
 
-// Blob returns the uncompressed bytes of a blob, or ErrNotFound. They are verified again: a disk may lie. A damaged blob is
-// ErrBlob, and is deleted, so that it is missing and can be fetched again.
+// Blob returns the uncompressed bytes of a blob, or ErrNotFound. They are verified again: a disk may lie. A damaged
+// blob is ErrBlob, and is deleted, so that it is missing and can be fetched again.
 func (s *Store) Blob(d manifest.Digest) ([]byte, error) {
 	var row []byte
 	err := s.view(func(tx *bolt.Tx) error {
@@ -155,7 +157,8 @@ func (d *decoder) decode(frame []byte, size uint64) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.zstd == nil {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, err
 		}

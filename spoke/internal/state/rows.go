@@ -87,8 +87,8 @@ func (s *Store) DeleteInventory(owner bundle.Owner) error {
 	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(ownerKey(owner)) })
 }
 
-// Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data. An error of fn
-// is returned as ErrDamaged.
+// Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data. An error
+// of fn is returned as ErrDamaged.
 func (s *Store) Inventories(fn func(owner bundle.Owner, data []byte) error) error {
 	return s.scan(inventoriesBucket, fn)
 }

@@ -1,6 +1,6 @@
-// Package state is what a spoke remembers on disk: the last verified envelope, the blobs it reaches, still encrypted and
-// as they were received, and how far the cluster has come. With it a spoke goes on repairing when the hub is gone, and
-// knows after a restart what it has done. How far a bundle has come follows from the marks.
+// Package state is what a spoke remembers on disk: the last verified envelope, the blobs it reaches, still encrypted
+// and as they were received, and how far the cluster has come. With it a spoke goes on repairing when the hub is gone,
+// and knows after a restart what it has done. How far a bundle has come follows from the marks.
 //
 // It is one bbolt file, and every change is one transaction that is on disk when the call returns. kill -9 is safe at
 // any moment: what a call did not return for is either there as a whole or not at all.
@@ -19,8 +19,8 @@
 //
 // A spoke that moves from one hub to another and back has a recipient, and so a high-water mark, with each of them.
 //
-// Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was. A file that is
-// not whole (cut off, overwritten) is told by Open as ErrDamaged; the caller sets it aside and starts anew.
+// Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was. A file
+// that is not whole (cut off, overwritten) is told by Open as ErrDamaged; the caller sets it aside and starts anew.
 package state
 
 import (
@@ -75,11 +75,12 @@ type Store struct {
 	report  sync.Once
 }
 
-// Open opens or creates the state file at path, mode 0600. It fails when another process has the file, when a newer version
-// of Nave wrote it, and with ErrDamaged.
+// Open opens or creates the state file at path, mode 0600. It fails when another process has the file, when a newer
+// version of Nave wrote it, and with ErrDamaged.
 func Open(path string) (*Store, error) { return OpenLimited(path, 0) }
 
-// OpenLimited is Open for a file that never grows beyond a size in bytes; what does not fit is ErrFull, as on a full disk.
+// OpenLimited is Open for a file that never grows beyond a size in bytes; what does not fit is ErrFull, as on a full
+// disk.
 func OpenLimited(path string, maxSize int) (*Store, error) {
 	db, err := openFile(path, maxSize)
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -155,7 +156,8 @@ func (s *Store) Close() error {
 	return s.db.Close()
 }
 
-// Damaged is closed when a call met a file that is not what was written. The store should be closed then, and the file set aside.
+// Damaged is closed when a call met a file that is not what was written. The store should be closed then, and the file
+// set aside.
 func (s *Store) Damaged() <-chan struct{} { return s.damaged }
 
 func (s *Store) update(fn func(*bolt.Tx) error) (err error) {

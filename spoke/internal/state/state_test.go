@@ -59,8 +59,10 @@ var owner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: 
 func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	s, path := newStore(t)
 	b := blob(t, s, `{"kind":"ConfigMap"}`)
-	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true, DependsOn: []bundle.Owner{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
-	if err := errors.Join(s.Accept(accepted(id(1, 7), "envelope"), []Blob{b}), s.PutMark(owner, mark), s.PutInventory(owner, []byte("owned"))); err != nil {
+	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true,
+		DependsOn: []bundle.Owner{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
+	if err := errors.Join(s.Accept(accepted(id(1, 7), "envelope"), []Blob{b}), s.PutMark(owner, mark),
+		s.PutInventory(owner, []byte("owned"))); err != nil {
 		t.Fatal(err)
 	}
 	// A copy of the file as it is now is what a killed process leaves behind.
@@ -99,7 +101,8 @@ func TestTheSequenceNeverGoesBack(t *testing.T) {
 	for _, step := range []struct {
 		id   bundle.ID
 		want error
-	}{{id(2, 4), nil}, {id(2, 5), nil}, {id(2, 5), nil}, {id(2, 4), ErrOlder}, {id(1, 9), ErrOlder}, {fork, ErrOlder}, {id(3, 1), nil}} {
+	}{{id(2, 4), nil}, {id(2, 5), nil}, {id(2, 5), nil}, {id(2, 4), ErrOlder}, {id(1, 9), ErrOlder}, {fork,
+		ErrOlder}, {id(3, 1), nil}} {
 		if err := s.Accept(accepted(step.id, ""), nil); !errors.Is(err, step.want) {
 			t.Errorf("accept %v: got %v, want %v", step.id, err, step.want)
 		}
@@ -201,7 +204,8 @@ func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
 func TestForgettingAnApplicationForgetsAllOfIt(t *testing.T) {
 	s, _ := newStore(t)
 	other := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps2"}
-	if err := errors.Join(s.PutInventory(owner, []byte("a")), s.PutMark(owner, Mark{}), s.PutInventory(other, []byte("b")), s.Forget(owner)); err != nil {
+	if err := errors.Join(s.PutInventory(owner, []byte("a")), s.PutMark(owner, Mark{}), s.PutInventory(other, []byte("b")),
+		s.Forget(owner)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Inventory(owner); !errors.Is(err, ErrNotFound) {

@@ -14,8 +14,8 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// bbolt maps its file into memory and follows the numbers in it. In a file that is cut off or overwritten they lead nowhere,
-// and the process dies. So the file is walked before bbolt has it, by the layout of bbolt's pages (version 2):
+// bbolt maps its file into memory and follows the numbers in it. In a file that is cut off or overwritten they lead
+// nowhere, and the process dies. So the file is walked before bbolt has it, by the layout of bbolt's pages (version 2):
 //
 //	page      number (8 bytes), flags (2), count of elements (2), pages that follow as part of this one (4), elements
 //	meta      magic (4), version (4), page size (4), flags (4), root bucket (16), free list (8), end (8), transaction (8), sum (8)
@@ -39,7 +39,8 @@ const (
 
 var order = binary.NativeEndian
 
-// openWhole opens a file for bbolt: locked, for nobody must write it meanwhile, and not damaged as far as its structure goes.
+// openWhole opens a file for bbolt: locked, for nobody must write it meanwhile, and not damaged as far as its structure
+// goes.
 func openWhole(path string, flag int, perm os.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flag, perm)
 	if err != nil {
@@ -124,7 +125,8 @@ func (w *walk) metaAt(at uint64) ([]byte, bool) {
 	}
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
-	return b, order.Uint32(b) == boltMagic && order.Uint32(b[4:]) == boltVersion && order.Uint64(b[metaSize-8:]) == sum.Sum64()
+	return b, order.Uint32(b) == boltMagic && order.Uint32(b[4:]) == boltVersion &&
+		order.Uint64(b[metaSize-8:]) == sum.Sum64()
 }
 
 // tree walks a page and what it refers to. Its keys are in order, not before low, and before high unless that is nil.

@@ -153,7 +153,8 @@ func TestDamaged_rows(t *testing.T) {
 		row := bytes.Clone(tx.Bucket(blobsBucket).Get(b.digest[:]))
 		row[len(row)-1]++
 		return errors.Join(tx.Bucket(blobsBucket).Put(b.digest[:], row), tx.Bucket(acceptedBucket).Put(idKey, []byte("{")),
-			tx.Bucket(appliedBucket).Put(ownerKey(owner), []byte("{")), tx.Bucket(inventoriesBucket).Put([]byte("no owner"), nil))
+			tx.Bucket(appliedBucket).Put(ownerKey(owner),
+				[]byte("{")), tx.Bucket(inventoriesBucket).Put([]byte("no owner"), nil))
 	})
 	if err != nil {
 		t.Fatal(err)

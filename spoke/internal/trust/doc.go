@@ -1,5 +1,5 @@
-// Package trust decides whether bytes that came from outside are a Bundle that this spoke may carry out, and which objects
-// of it. Both are functions of values: no I/O, no clock.
+// Package trust decides whether bytes that came from outside are a Bundle that this spoke may carry out, and which
+// objects of it. Both are functions of values: no I/O, no clock.
 //
 // Open asks, in this order, and the first "no" is the answer:
 //

@@ -17,9 +17,10 @@ var (
 	ErrSignature = errors.New("not signed by a trusted key")
 	ErrCluster   = errors.New("for another cluster")
 	ErrOlder     = errors.New("older than the last verified bundle")
-	ErrFork      = errors.New("another bundle with the sequence of the last verified one: two hubs sign for this cluster, or one was restored from a backup")
-	ErrExpired   = errors.New("expired")
-	ErrFuture    = errors.New("issued in the future")
+	ErrFork      = errors.New("another bundle with the sequence of the last verified one: two hubs sign for this " +
+		"cluster, or one was restored from a backup")
+	ErrExpired = errors.New("expired")
+	ErrFuture  = errors.New("issued in the future")
 )
 
 // MaxSkew is how far in the future a bundle may have been issued: clocks differ.
@@ -33,9 +34,9 @@ type Inputs struct {
 	Now     time.Time
 }
 
-// Open returns the Bundle in an encoded envelope, and its ID, if it can be trusted. An envelope whose bundle is the last
-// verified one is opened again, also after it expired: it is what the cluster runs, and a spoke goes on
-// repairing when its hub is gone.
+// Open returns the Bundle in an encoded envelope, and its ID, if it can be trusted. An envelope whose bundle is the
+// last verified one is opened again, also after it expired: it is what the cluster runs, and a spoke goes on repairing
+// when its hub is gone.
 func Open(envelope []byte, in Inputs) (*bundle.Bundle, bundle.ID, error) {
 	e, err := signing.DecodeEnvelope(envelope)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // ErrPolicy says that the local policy does not allow an object.
 var ErrPolicy = errors.New("not allowed by the spoke's local policy")
 
-// Policy is what a cluster's owner lets a hub do, whatever it signs. It is a file on the spoke that no bundle can change;
-// the zero Policy allows everything.
+// Policy is what a cluster's owner lets a hub do, whatever it signs. It is a file on the spoke that no bundle can
+// change; the zero Policy allows everything.
 type Policy struct {
 	// Namespaces are the namespaces that objects may be in: names or path.Match patterns. Empty: all.
 	Namespaces []string `json:"namespaces,omitempty"`

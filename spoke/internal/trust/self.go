@@ -19,14 +19,15 @@ const crdSuffix = ".fleet.nave.io"
 // ErrSelf says that an object belongs to the spoke itself.
 var ErrSelf = errors.New("it belongs to the spoke itself, which no bundle changes")
 
-// Self is the spoke as its cluster sees it. No bundle applies, adopts or deletes what Self refuses, with or without a policy
-// file. An upgrade of the spoke by a bundle would have to be an exception here; today whoever installs the spoke upgrades it.
+// Self is the spoke as its cluster sees it. No bundle applies, adopts or deletes what Self refuses, with or without a
+// policy file. An upgrade of the spoke by a bundle would have to be an exception here; today whoever installs the spoke
+// upgrades it.
 type Self struct {
 	Namespace string // where the spoke runs; empty: nothing is refused
 }
 
-// Allows returns nil, or ErrSelf with the reason, for an object by its name. Kinds are compared in any group and names in any
-// case, because aggregated API servers serve the same objects under other groups.
+// Allows returns nil, or ErrSelf with the reason, for an object by its name. Kinds are compared in any group and names
+// in any case, because aggregated API servers serve the same objects under other groups.
 func (s Self) Allows(o bundle.ObjectIdentity) error {
 	switch {
 	case s.Namespace == "":
@@ -58,8 +59,8 @@ func IsBinding(o bundle.ObjectIdentity) bool {
 	return strings.EqualFold(o.Kind, "RoleBinding") || strings.EqualFold(o.Kind, "ClusterRoleBinding")
 }
 
-// AllowsBinding returns nil, or ErrSelf if the binding gives rights to the spoke's service account: by its name, as a user, or
-// as all service accounts of its namespace.
+// AllowsBinding returns nil, or ErrSelf if the binding gives rights to the spoke's service account: by its name, as a
+// user, or as all service accounts of its namespace.
 func (s Self) AllowsBinding(o *manifest.Object) error {
 	if s.Namespace == "" || o == nil {
 		return nil
@@ -69,7 +70,8 @@ func (s Self) AllowsBinding(o *manifest.Object) error {
 		return nil
 	}
 	gvk := o.GroupVersionKind()
-	return s.refuse(bundle.ObjectIdentity{Group: gvk.Group, Kind: gvk.Kind, Namespace: o.GetNamespace(), Name: o.GetName()},
+	return s.refuse(bundle.ObjectIdentity{Group: gvk.Group, Kind: gvk.Kind, Namespace: o.GetNamespace(),
+		Name: o.GetName()},
 		fmt.Sprintf("it binds ServiceAccount %s/%s; bind another account", s.Namespace, Account))
 }
 

@@ -107,24 +107,30 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 		"an older sequence":               {sign(nil), idOf(sequence(3, 9)), ErrOlder},
 		"an older epoch":                  {sign(sequence(2, 100)), idOf(nil), ErrOlder},
 		"the same sequence, other digest": {sign(times(-time.Minute, time.Hour)), idOf(nil), ErrFork},
-		"another cluster":                 {sign(cluster("spiffe://nave-0123456789abcdef/cluster/prod-eu-2")), bundle.ID{}, ErrCluster},
-		"a longer name":                   {sign(cluster(self.String() + "0")), bundle.ID{}, ErrCluster},
-		"another trust domain":            {sign(cluster("spiffe://nave-fedcba9876543210/cluster/prod-eu-1")), bundle.ID{}, ErrCluster},
-		"another role":                    {sign(cluster("spiffe://nave-0123456789abcdef/operator/prod-eu-1")), bundle.ID{}, ErrCluster},
-		"expired":                         {sign(expired), bundle.ID{}, ErrExpired},
-		"expires now":                     {sign(times(-time.Hour, 0)), bundle.ID{}, ErrExpired},
-		"from the far future":             {sign(times(time.Hour, 2*time.Hour)), bundle.ID{}, ErrFuture},
-		"from a clock a year ahead":       {sign(times(year, year+time.Hour)), bundle.ID{}, ErrFuture},
-		"from a clock a year behind":      {sign(times(-year, time.Hour-year)), bundle.ID{}, ErrExpired},
-		"from just within the skew":       {sign(times(MaxSkew, time.Hour)), bundle.ID{}, nil},
-		"from just beyond the skew":       {sign(times(MaxSkew+time.Second, time.Hour)), bundle.ID{}, ErrFuture},
-		"from a clock a little ahead":     {sign(times(time.Minute, time.Hour)), bundle.ID{}, nil},
-		"a stranger's signature":          {envelope(t, stranger, bundle.PayloadType, payload(t, sample(nil))), bundle.ID{}, ErrSignature},
-		"another payload type":            {envelope(t, signer, "application/json", payload(t, sample(nil))), bundle.ID{}, ErrSignature},
+		"another cluster": {sign(cluster("spiffe://nave-0123456789abcdef/cluster/prod-eu-2")), bundle.ID{},
+			ErrCluster},
+		"a longer name": {sign(cluster(self.String() + "0")), bundle.ID{}, ErrCluster},
+		"another trust domain": {sign(cluster("spiffe://nave-fedcba9876543210/cluster/prod-eu-1")), bundle.ID{},
+			ErrCluster},
+		"another role": {sign(cluster("spiffe://nave-0123456789abcdef/operator/prod-eu-1")), bundle.ID{},
+			ErrCluster},
+		"expired":                     {sign(expired), bundle.ID{}, ErrExpired},
+		"expires now":                 {sign(times(-time.Hour, 0)), bundle.ID{}, ErrExpired},
+		"from the far future":         {sign(times(time.Hour, 2*time.Hour)), bundle.ID{}, ErrFuture},
+		"from a clock a year ahead":   {sign(times(year, year+time.Hour)), bundle.ID{}, ErrFuture},
+		"from a clock a year behind":  {sign(times(-year, time.Hour-year)), bundle.ID{}, ErrExpired},
+		"from just within the skew":   {sign(times(MaxSkew, time.Hour)), bundle.ID{}, nil},
+		"from just beyond the skew":   {sign(times(MaxSkew+time.Second, time.Hour)), bundle.ID{}, ErrFuture},
+		"from a clock a little ahead": {sign(times(time.Minute, time.Hour)), bundle.ID{}, nil},
+		"a stranger's signature": {envelope(t, stranger, bundle.PayloadType, payload(t, sample(nil))), bundle.ID{},
+			ErrSignature},
+		"another payload type": {envelope(t, signer, "application/json", payload(t, sample(nil))), bundle.ID{},
+			ErrSignature},
 		"another payload, same signature": {reused, bundle.ID{}, ErrSignature},
-		"signed, but no bundle":           {envelope(t, signer, bundle.PayloadType, []byte("bundle")), bundle.ID{}, ErrMalformed},
-		"not an envelope":                 {[]byte("envelope"), bundle.ID{}, ErrMalformed},
-		"nothing":                         {nil, bundle.ID{}, ErrSignature},
+		"signed, but no bundle": {envelope(t, signer, bundle.PayloadType, []byte("bundle")), bundle.ID{},
+			ErrMalformed},
+		"not an envelope": {[]byte("envelope"), bundle.ID{}, ErrMalformed},
+		"nothing":         {nil, bundle.ID{}, ErrSignature},
 	}
 	keyring, err := signing.NewKeyring(signer.Public())
 	if err != nil {
@@ -156,7 +162,8 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 }
 
 func TestThePolicyFileIsKeptWhateverABundleSays(t *testing.T) {
-	policy, err := ParsePolicy([]byte("namespaces: [shop, team-*]\ndeniedKinds: [RoleBinding.rbac.authorization.k8s.io]\nclusterScoped: false\nprotected: ['Secret/shop/vault-*']\n"))
+	policy, err := ParsePolicy([]byte("namespaces: [shop, team-*]\ndeniedKinds: " +
+		"[RoleBinding.rbac.authorization.k8s.io]\nclusterScoped: false\nprotected: ['Secret/shop/vault-*']\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +176,8 @@ func TestThePolicyFileIsKeptWhateverABundleSays(t *testing.T) {
 		{bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: "shop", Name: "vault-1"}, false},
 		{bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "kube-system", Name: "a"}, false},
 		{bundle.ObjectIdentity{Version: "v1", Kind: "Namespace", Name: "shop"}, false},
-		{bundle.ObjectIdentity{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding", Namespace: "shop", Name: "a"}, false},
+		{bundle.ObjectIdentity{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding", Namespace: "shop",
+			Name: "a"}, false},
 	}
 	for _, tt := range tests {
 		err := policy.Allows(tt.object)
@@ -181,7 +189,8 @@ func TestThePolicyFileIsKeptWhateverABundleSays(t *testing.T) {
 		}
 	}
 	kinds := Policy{Kinds: []string{"ConfigMap", "*.apps"}}
-	if err := kinds.Allows(bundle.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "a", Name: "b"}); err != nil {
+	if err := kinds.Allows(bundle.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "a",
+		Name: "b"}); err != nil {
 		t.Error(err)
 	}
 	if err := kinds.Allows(bundle.ObjectIdentity{Kind: "Secret", Namespace: "a", Name: "b"}); err == nil {
@@ -190,7 +199,8 @@ func TestThePolicyFileIsKeptWhateverABundleSays(t *testing.T) {
 }
 
 func TestAPolicyFileThatCannotBeKeptIsRefused(t *testing.T) {
-	for _, text := range []string{"namespace: [a]", "namespaces: ['[']", "namespaces: ['']", "protected: [Secret]", "- a", "clusterScoped: maybe"} {
+	for _, text := range []string{"namespace: [a]", "namespaces: ['[']", "namespaces: ['']", "protected: [Secret]", "- a",
+		"clusterScoped: maybe"} {
 		if _, err := ParsePolicy([]byte(text)); err == nil {
 			t.Errorf("%q is taken for a policy", text)
 		}

@@ -56,7 +56,8 @@ func (f *follower) run(ctx context.Context) {
 			f.version = ""
 		}
 		if err != nil && kube.ReasonOf(err) != kube.Expired {
-			f.Log.WarnContext(ctx, "watch interrupted", telemetry.KeyObject, f.selection.GroupVersionKind().GroupKind().String(), telemetry.KeyErr, err.Error())
+			f.Log.WarnContext(ctx, "watch interrupted", telemetry.KeyObject, f.selection.GroupVersionKind().GroupKind().String(),
+				telemetry.KeyErr, err.Error())
 		}
 		if time.Since(started) > longest || err == nil && time.Since(started) > brief {
 			failures = 0
@@ -70,8 +71,8 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// resumable reports whether a watch can go on from where it was. After an answer that the kind is not served, or not to us,
-// it cannot: a CustomResourceDefinition that comes back has another history.
+// resumable reports whether a watch can go on from where it was. After an answer that the kind is not served, or not to
+// us, it cannot: a CustomResourceDefinition that comes back has another history.
 func resumable(err error) bool {
 	switch kube.ReasonOf(err) {
 	case "", kube.Unreachable, kube.Unavailable, kube.Unauthorized:

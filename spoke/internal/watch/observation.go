@@ -31,7 +31,8 @@ func (o Observation) Held() bool { return !o.RetryAt.IsZero() }
 func (o Observation) String() string {
 	switch {
 	case o.Held():
-		return fmt.Sprintf("%s: drift fought by %s, repaired again at %s", o.Object.ID(), strings.Join(o.Drift.By, ", "), o.RetryAt.Format(time.TimeOnly))
+		return fmt.Sprintf("%s: drift fought by %s, repaired again at %s", o.Object.ID(), strings.Join(o.Drift.By, ", "),
+			o.RetryAt.Format(time.TimeOnly))
 	case o.Drift.Any():
 		return fmt.Sprintf("%s: drift: %s", o.Object.ID(), o.Drift)
 	case o.Health.Message != "":

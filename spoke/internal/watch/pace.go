@@ -9,8 +9,8 @@ const (
 	longestPause = 5 * time.Minute
 )
 
-// Pace decides when an object that drifted may be repaired, so that two controllers that disagree do not keep an API server
-// busy. It is a value: no clock, no I/O. The zero Pace is of an object that never drifted.
+// Pace decides when an object that drifted may be repaired, so that two controllers that disagree do not keep an API
+// server busy. It is a value: no clock, no I/O. The zero Pace is of an object that never drifted.
 type Pace struct {
 	repairs []time.Time // the latest, at most burst
 	step    int         // how many pauses in a row

@@ -21,8 +21,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// cluster is an API server with ConfigMaps that does as the test says: it forgets its history, ends watches, loses objects
-// while nobody watches.
+// cluster is an API server with ConfigMaps that does as the test says: it forgets its history, ends watches, loses
+// objects while nobody watches.
 type cluster struct {
 	mu      sync.Mutex
 	objects map[string]string // name → metadata as JSON
@@ -125,7 +125,8 @@ func start(t *testing.T) (*cluster, *Watcher, *inventory.Index) {
 	v := inventory.New(owner)
 	for _, name := range []string{"a", "b", "c"} {
 		c.set(name, live(name, "10", fields))
-		v.Items[id(name)] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "10", Managed: managed(t)}
+		v.Items[id(name)] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "10",
+			Managed: managed(t)}
 	}
 	x.Put(v)
 	server := httptest.NewServer(c)
@@ -167,11 +168,15 @@ func connect(t *testing.T, url string) *kube.Client {
 // managed is the hash that the client computes of fields.
 func managed(t *testing.T) manifest.Digest {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, live("a", "10", fields)) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		fmt.Fprint(w, live("a", "10", fields))
+	}))
 	defer server.Close()
 	c := connect(t, server.URL)
 	c.Warm(kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true})
-	l, err := c.Look(t.Context(), bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}, false)
+	l, err := c.Look(t.Context(), bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n",
+		Name: "a"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +227,8 @@ func TestEventsBecomeDriftOnlyWhenSomethingOfOursChanged(t *testing.T) {
 	events <- `{"type":"MODIFIED","object":` + live("stranger", "12", `{}`) + `}`
 	events <- `{"type":"MODIFIED","object":` + live("b", "13", `{}`) + `}`
 	o := await(t, w, "b", func(o Observation) bool { return o.Drift.Any() })
-	if o.Owner != owner || o.Drift.Kind != inventory.Changed || len(o.Drift.By) != 1 || o.Drift.By[0] != "rival" || o.Held() {
+	if o.Owner != owner || o.Drift.Kind != inventory.Changed || len(o.Drift.By) != 1 || o.Drift.By[0] != "rival" ||
+		o.Held() {
 		t.Errorf("%+v", o)
 	}
 	if x.Drifted(id("a")).Any() || !x.Drifted(id("b")).Any() {
@@ -322,7 +328,8 @@ func TestAnObjectThatIsFoughtOverIsHeldAndToldWhoFights(t *testing.T) {
 	drift := func() Observation {
 		x.Begin(owner, id("a"))
 		x.Commit(owner, id("a"), inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "10"})
-		w.see(kube.Live{ID: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}, UID: "u", ResourceVersion: "11", Managed: manifest.DigestOf([]byte("x")), Others: []string{"rival"}})
+		w.see(kube.Live{ID: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}, UID: "u",
+			ResourceVersion: "11", Managed: manifest.DigestOf([]byte("x")), Others: []string{"rival"}})
 		return w.Take()[0]
 	}
 	for range burst {
@@ -350,7 +357,8 @@ func TestAnObjectThatIsFoughtOverIsHeldAndToldWhoFights(t *testing.T) {
 
 func TestDriftThatNobodyTookYetIsNotLostBehindNewsOfHealth(t *testing.T) {
 	b := newOutbox()
-	o := Observation{Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}, Drift: inventory.Drift{Kind: inventory.Changed}}
+	o := Observation{Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"},
+		Drift: inventory.Drift{Kind: inventory.Changed}}
 	b.put(o)
 	b.put(Observation{Object: o.Object, Health: health.Report{Status: sharedhealth.Current}})
 	if got := b.take(); len(got) != 1 || !got[0].Drift.Any() || got[0].Health.Status != sharedhealth.Current {

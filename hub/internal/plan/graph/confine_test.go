@@ -17,8 +17,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ks is a Kustomization as YAML: its namespace/name, its source as [namespace/]name, its path, further fields of its spec,
-// and annotations.
+// ks is a Kustomization as YAML: its namespace/name, its source as [namespace/]name, its path, further fields of its
+// spec, and annotations.
 func ks(name, source, path string, more ...string) string {
 	namespace, name, _ := strings.Cut(name, "/")
 	if ns, s, ok := strings.Cut(source, "/"); ok {
@@ -27,13 +27,15 @@ func ks(name, source, path string, more ...string) string {
 	more = append(more, "", "")
 	return fmt.Sprintf("---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\n"+
 		"metadata: {name: %s, namespace: %s, annotations: {%s}}\n"+
-		"spec: {interval: 1h, prune: true, path: %s, sourceRef: {kind: GitRepository, name: %s}, %s}\n", name, namespace, more[1], path, source, more[0])
+		"spec: {interval: 1h, prune: true, path: %s, sourceRef: {kind: GitRepository, name: %s}, "+
+		"%s}\n", name, namespace, more[1], path, source, more[0])
 }
 
 // repo is a GitRepository as YAML: its namespace/name and the repository.
 func repo(name, repository string) string {
 	namespace, name, _ := strings.Cut(name, "/")
-	return fmt.Sprintf("---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: %s, namespace: %s}\n"+
+	return fmt.Sprintf("---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: %s, "+
+		"namespace: %s}\n"+
 		"spec: {interval: 1h, url: \"https://git.example.com/%s\"}\n", name, namespace, repository)
 }
 
@@ -42,7 +44,8 @@ func object(kind, name string) string {
 	return fmt.Sprintf("---\napiVersion: v1\nkind: %s\nmetadata: {name: %s}\n", kind, name)
 }
 
-// files are what everybody committed: "repository:path" → YAML. "hub" has the hub's sources, "fleet" the root of a Fleet.
+// files are what everybody committed: "repository:path" → YAML. "hub" has the hub's sources, "fleet" the root of a
+// Fleet.
 type files map[string]string
 
 // The account of the tenant, and the annotations that let a Kustomization's objects reach everything.
@@ -54,9 +57,10 @@ const (
 // shop is a cluster on which the operators' tree, repository fleet, gives a tenant, repository shop, the namespace shop
 // and its account team.
 var shop = files{
-	"hub":         repo("flux-system/fleet", "fleet"),
-	"fleet":       ks("flux-system/root", "fleet", "root"),
-	"fleet:root":  ks("flux-system/infra", "fleet", "infra") + repo("shop/shop", "shop") + ks("shop/team", "shop", "app", asTeam),
+	"hub":   repo("flux-system/fleet", "fleet"),
+	"fleet": ks("flux-system/root", "fleet", "root"),
+	"fleet:root": ks("flux-system/infra", "fleet", "infra") + repo("shop/shop", "shop") +
+		ks("shop/team", "shop", "app", asTeam),
 	"fleet:infra": object("ConfigMap", "infra"),
 	"shop:app":    object("ConfigMap", "app"),
 	"shop:deep":   object("ClusterRole", "deep"),
@@ -90,7 +94,8 @@ func TestTenancy(t *testing.T) {
 		return ks("flux-system/infra", "fleet", "infra") + repo("shop/shop", "shop") + ks("shop/team", "shop", "app", more...)
 	}
 	same := func(more ...string) string { // the tenant shares the operators' namespace
-		return ks("flux-system/infra", "fleet", "infra") + repo("flux-system/shop", "shop") + ks("flux-system/team", "shop", "app", asTeam)
+		return ks("flux-system/infra", "fleet", "infra") + repo("flux-system/shop", "shop") +
+			ks("flux-system/team", "shop", "app", asTeam)
 	}()
 	for name, walks := range map[string][]tenancy{
 		"operator/as committed":    {{nil, []string{"flux-system/root as - from fleet:root", infraStays, teamStays}}},
@@ -271,7 +276,8 @@ func TestTenancy(t *testing.T) {
 				files{"fleet:root": same, "shop:app": ks("flux-system/infra", "shop", "infra")},
 				[]string{
 					infraStays,
-					"flux-system/team: Kustomization flux-system/infra on east comes from Kustomization flux-system/root on east already",
+					"flux-system/team: Kustomization flux-system/infra on east comes from Kustomization flux-system/root on east " +
+						"already",
 				},
 			},
 		},
@@ -589,7 +595,8 @@ func (f files) children(t *testing.T, name string) *Rendered {
 	r := &Rendered{}
 	for _, o := range objects {
 		if !api.Known(o) {
-			r.Payload = append(r.Payload, bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: o.GetKind(), Name: o.GetName()}})
+			r.Payload = append(r.Payload, bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: o.GetKind(),
+				Name: o.GetName()}})
 			continue
 		}
 		child := Child{Key: api.KeyOf("", o)}
@@ -602,7 +609,8 @@ func (f files) children(t *testing.T, name string) *Rendered {
 	return r
 }
 
-// guarded is the toy with service accounts: a Kustomization of a path has one, by the toy's bytes, and some are refused.
+// guarded is the toy with service accounts: a Kustomization of a path has one, by the toy's bytes, and some are
+// refused.
 type guarded struct{ toy }
 
 func (w guarded) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Input {
@@ -614,7 +622,8 @@ func (w guarded) input(last *Graph, contents map[manifest.Digest][]manifest.ID) 
 				continue
 			}
 			for j, c := range r.Rendered.Children {
-				if n := w.at(60 + len(c.Key.Name) + 3*i + 7*j + int(c.Key.Name[1])); c.Object != nil && c.Key.Kind == "Kustomization" && n%3 == 0 {
+				if n := w.at(60 + len(c.Key.Name) + 3*i + 7*j + int(c.Key.Name[1])); c.Object != nil &&
+					c.Key.Kind == "Kustomization" && n%3 == 0 {
 					text := strings.Replace(string(c.Object.JSON), `"prune"`, fmt.Sprintf(`"serviceAccountName":"a%d","prune"`, n%2), 1)
 					r.Rendered.Children[j].Object = ParsedObject([]byte(text))
 				}
@@ -688,7 +697,8 @@ func TestNoCrossNamespaceRefs(t *testing.T) {
 	in.NoCrossNamespaceRefs = true
 	g := Walk(in)
 	lines := tenancyLines(g)
-	for _, want := range []string{infraStays, teamStays, "no shop/across", "shop/across: no access to GitRepository flux-system/fleet from namespace shop"} {
+	for _, want := range []string{infraStays, teamStays, "no shop/across",
+		"shop/across: no access to GitRepository flux-system/fleet from namespace shop"} {
 		if problem := missing(g, lines, want); problem != "" {
 			t.Errorf("%s; there is\n%s", problem, strings.Join(lines, "\n"))
 		}

@@ -11,8 +11,9 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// Walk walks the graph. A Kustomization whose dependencies are not ready keeps its last Application and its last children.
-// That may make another graph, so Walk starts again with these Kustomizations held, until it finds no more of them.
+// Walk walks the graph. A Kustomization whose dependencies are not ready keeps its last Application and its last
+// children. That may make another graph, so Walk starts again with these Kustomizations held, until it finds no more of
+// them.
 func Walk(in Input) *Graph {
 	in.waits = map[api.Key]problem{}
 	for {
@@ -36,7 +37,8 @@ type dependencies struct {
 // findWaits returns the rendered Kustomizations that may not be applied as they render now, and why: a dependency is
 // missing or not ready, or dependsOn forms a cycle.
 func (p *pass) findWaits() map[api.Key]problem {
-	d := dependencies{pass: p, named: map[api.Key][]api.Key{}, awaited: map[api.Key][]api.Key{}, found: map[api.Key]problem{}}
+	d := dependencies{pass: p, named: map[api.Key][]api.Key{}, awaited: map[api.Key][]api.Key{},
+		found: map[api.Key]problem{}}
 	d.collect()
 	keys := slices.SortedFunc(maps.Keys(d.named), api.Key.Compare)
 	for again := true; again; {
@@ -103,7 +105,8 @@ func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	}
 	for _, dependency := range d.named[key] {
 		if _, here := d.graph.Nodes[dependency]; !here && d.graph.Findings[dependency].Reason == "" {
-			return problem{DependencyNotFound, "dependency " + nameOf(dependency) + " does not exist; waiting for it to be created"}, true
+			return problem{DependencyNotFound, "dependency " + nameOf(dependency) +
+				" does not exist; waiting for it to be created"}, true
 		}
 		if why := d.unready(key, dependency, map[api.Key]bool{}); why != "" {
 			return problem{DependencyNotReady, "dependency " + nameOf(dependency) + " is not ready: " + why}, true
@@ -136,8 +139,8 @@ func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) s
 	return ""
 }
 
-// unreadySince says why a suspended dependency is not ready. Its last result counts, as in Flux, and of the same source it
-// has to have the revision that the Kustomization is rendered from.
+// unreadySince says why a suspended dependency is not ready. Its last result counts, as in Flux, and of the same source
+// it has to have the revision that the Kustomization is rendered from.
 func (d *dependencies) unreadySince(key, dependency api.Key) string {
 	if d.in.Last == nil {
 		return ""
@@ -203,8 +206,8 @@ func way(start, last api.Key, from map[api.Key]api.Key) []string {
 	return names
 }
 
-// Parent returns the Kustomization that gives another one, if it or one above it depends on others. With Flux the other one
-// would not exist before these are ready.
+// Parent returns the Kustomization that gives another one, if it or one above it depends on others. With Flux the other
+// one would not exist before these are ready.
 func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
 	n := g.Nodes[key]
 	if !n.hasParent() {

@@ -127,7 +127,8 @@ func (p *pass) turned(work Work, result Result) bool {
 				p.keep(node)
 				p.rebar(key)
 			}
-			err := fmt.Errorf("it renders itself, and differently each time: let its own file in Git name the path and the source that the file is in")
+			err := fmt.Errorf("it renders itself, and differently each time: let its own file in Git name the path and the " +
+				"source that the file is in")
 			p.hold(key, Result{Revision: result.Revision, Reason: SelfRenderEndless, Err: err})
 			return true
 		}
@@ -145,7 +146,8 @@ func (p *pass) refusePayload(key api.Key, r *Rendered) {
 			p.problem(key, ObjectRefused, fmt.Sprintf("and %d more", len(r.Payload)-i))
 			return
 		}
-		p.problem(key, ObjectRefused, o.ID().String()+" is not for the hub: only Clusters, Fleets, sources and Kustomizations are; "+
+		p.problem(key, ObjectRefused, o.ID().String()+" is not for the hub: only Clusters, Fleets, sources and "+
+			"Kustomizations are; "+
 			"objects for clusters belong below the path of a Fleet")
 	}
 }

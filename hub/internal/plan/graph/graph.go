@@ -61,8 +61,8 @@ type Input struct {
 	Render func([]Work) []Result
 	// Contents names the objects in an Application of the last plan.
 	Contents func(manifest.Digest) ([]manifest.ID, error)
-	// Last returns the revision that a suspended Kustomization was rendered from last (empty: never), and the reason if its
-	// last rendering failed (empty: it did not). Nil: every suspended Kustomization is as it should be.
+	// Last returns the revision that a suspended Kustomization was rendered from last (empty: never), and the reason if
+	// its last rendering failed (empty: it did not). Nil: every suspended Kustomization is as it should be.
 	Last func(api.Key) (revision, failure string)
 
 	waits map[api.Key]problem // the Kustomizations that are held for their dependencies
@@ -114,8 +114,8 @@ func (o *Object) Kustomization() (*kustomizev1.Kustomization, error) {
 	return o.kustomization, o.err
 }
 
-// SourceKey returns the key of the fetch that the object, a GitRepository, shares with its equals. See api.SourceKey for
-// bound.
+// SourceKey returns the key of the fetch that the object, a GitRepository, shares with its equals. See api.SourceKey
+// for bound.
 func (o *Object) SourceKey(bound bool) (string, error) {
 	o.once.Do(o.parse)
 	switch {

@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Guard is what one change may remove from a cluster without an operator's word: less than all of its Applications, and of
-// so many Applications or more at most this share.
+// Guard is what one change may remove from a cluster without an operator's word: less than all of its Applications, and
+// of so many Applications or more at most this share.
 type Guard struct {
 	Applications int // the least number of Applications of which a share is counted
 	Percent      int // the share that may go
@@ -111,9 +111,9 @@ func (p *pass) harmless(key api.Key) bool {
 	return key.Kind == kustomizev1.KustomizationKind && p.orphansAll(p.in.Previous[key])
 }
 
-// tooMany reports whether a change removes more than it should by itself: the hub's last Fleet, a Fleet's last cluster, all
-// Applications of a cluster, or more than the share. An Application counts if most of its objects go: one that has none, whose
-// objects went to others, or that leaves them in the cluster, is no loss.
+// tooMany reports whether a change removes more than it should by itself: the hub's last Fleet, a Fleet's last cluster,
+// all Applications of a cluster, or more than the share. An Application counts if most of its objects go: one that has
+// none, whose objects went to others, or that leaves them in the cluster, is no loss.
 func (p *pass) tooMany(leaving []api.Key) bool {
 	if p.in.Cluster == "" {
 		return !slices.ContainsFunc(slices.Collect(maps.Keys(p.graph.Nodes)), p.decides)

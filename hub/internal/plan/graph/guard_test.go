@@ -29,7 +29,8 @@ func TestGuard(t *testing.T) {
 }
 
 func TestGuard_check(t *testing.T) {
-	for _, g := range []Guard{{Applications: 0, Percent: 50}, {Applications: 4, Percent: -1}, {Applications: 4, Percent: 101}} {
+	for _, g := range []Guard{{Applications: 0, Percent: 50}, {Applications: 4, Percent: -1},
+		{Applications: 4, Percent: 101}} {
 		if g.Check() == nil {
 			t.Errorf("%+v passes", g)
 		}

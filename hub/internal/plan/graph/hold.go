@@ -42,8 +42,8 @@ func (p *pass) isSuspended(n Node) bool {
 	return false
 }
 
-// keepLast keeps the last Application and the last children of a Kustomization; not those that it did not give any more, whose
-// removal is held.
+// keepLast keeps the last Application and the last children of a Kustomization; not those that it did not give any
+// more, whose removal is held.
 func (p *pass) keepLast(key api.Key, suspended bool) {
 	if last, ok := p.lastApps[key]; ok && !p.barred[key] {
 		app := *last
@@ -90,8 +90,8 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	}
 }
 
-// await names the Kustomizations that have no Application, and what holds those that may give objects nobody knows of: one that
-// has no Application may, and so may one that gave some before and was not rendered as it is now.
+// await names the Kustomizations that have no Application, and what holds those that may give objects nobody knows of:
+// one that has no Application may, and so may one that gave some before and was not rendered as it is now.
 func (p *pass) await() {
 	pending := map[api.Key]bool{}
 	for key := range p.graph.Nodes {
@@ -114,7 +114,8 @@ func (p *pass) await() {
 	}
 }
 
-// mayGiveInside is what holds all that a Kustomization may give. One that was refused is held as its owner's objects are.
+// mayGiveInside is what holds all that a Kustomization may give. One that was refused is held as its owner's objects
+// are.
 func (p *pass) mayGiveInside(key api.Key) *api.Confinement {
 	if _, here := p.graph.Nodes[key]; here {
 		return p.givesInside(key)

@@ -11,8 +11,8 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// leave decides about the objects of the last walk that nobody gave in this pass. False when there is nothing that can be
-// decided now. What stays is expanded and may give others.
+// leave decides about the objects of the last walk that nobody gave in this pass. False when there is nothing that can
+// be decided now. What stays is expanded and may give others.
 func (p *pass) leave() bool {
 	any := false
 	for _, key := range p.missing() {
@@ -78,8 +78,8 @@ func (p *pass) keeps(owner api.Key, n Node, was bool) bool {
 	return !app.Kustomization.Spec.Prune || p.turnedToPrune(owner) || protected(n.Object)
 }
 
-// turnedToPrune reports whether a Kustomization began to prune by rendering itself anew. What it gave no more in the same
-// commit left one that did not prune yet.
+// turnedToPrune reports whether a Kustomization began to prune by rendering itself anew. What it gave no more in the
+// same commit left one that did not prune yet.
 func (p *pass) turnedToPrune(owner api.Key) bool {
 	last, was := p.in.Previous[owner]
 	if !was || p.turns[owner] == 0 {
@@ -171,7 +171,8 @@ func protected(o *Object) bool {
 func (p *pass) tellLeft() {
 	for key, f := range p.graph.Findings {
 		if n := p.graph.Nodes[key]; n.Left && !f.Suspended {
-			f.Message += fmt.Sprintf("; %s does not give it any more and does not prune it: it stays until it is deleted by hand", nameOf(*n.Owner))
+			f.Message += fmt.Sprintf("; %s does not give it any more and does not prune it: it stays until it is deleted by "+
+				"hand", nameOf(*n.Owner))
 			p.graph.Findings[key] = f
 		}
 	}

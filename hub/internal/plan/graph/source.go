@@ -98,7 +98,8 @@ func (p *pass) see(s sight) (found Node, wait bool, err error) {
 	last, was := p.known[s.source]
 	switch {
 	case p.unstable.has(s.key()):
-		return found, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it", errUnstable, nameOf(s.source))
+		return found, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it",
+			errUnstable, nameOf(s.source))
 	case s.sees(now, here):
 		return now, false, nil
 	case s.sees(last, was) && p.patient:

@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TestUnstable walks worlds whose passes never agree. The walk ends, a finding names the objects that keep changing, and
-// the next walk finds the same.
+// TestUnstable walks worlds whose passes never agree. The walk ends, a finding names the objects that keep changing,
+// and the next walk finds the same.
 func TestUnstable(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -21,7 +21,8 @@ func TestUnstable(t *testing.T) {
 		named  []string // in its message
 	}{
 		{"sources", "10B\x04810XB0.C\"002", "10B\x04810XB0.C\"002", "k4", SourceUnstable, []string{"GitRepository n/s1"}},
-		{"left_and_given", ";TNi^G>adkvr>R", "TNi^G>adkvr>R;", "k2", GraphUnstable, []string{"GitRepository n/s2", "Kustomization n/k2"}},
+		{"left_and_given", ";TNi^G>adkvr>R", "TNi^G>adkvr>R;", "k2", GraphUnstable,
+			[]string{"GitRepository n/s2", "Kustomization n/k2"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,9 +16,9 @@ const (
 )
 
 // walk makes passes until one agrees with itself, and finishes the last one. If the passes come to no agreement, walk
-// starts again from the previous graph and holds what depends on the objects that kept changing; in the last round but one
-// it holds every Kustomization below a service account, so that a tenant stops nobody else, and in the last round every
-// Kustomization, which always agrees.
+// starts again from the previous graph and holds what depends on the objects that kept changing; in the last round but
+// one it holds every Kustomization below a service account, so that a tenant stops nobody else, and in the last round
+// every Kustomization, which always agrees.
 func walk(in Input) *pass {
 	u := unstable{keys: map[sightKey]bool{}}
 	for round := 1; ; round++ {
@@ -225,8 +225,8 @@ func (p *pass) problem(key api.Key, reason, message string) {
 	p.problems[key] = append(p.problems[key], problem{reason, message})
 }
 
-// missed are the objects that the pass was wrong about: sources that some Kustomization was rendered from another of, or
-// from none, than the graph has in the end, and Kustomizations that gave something before they changed.
+// missed are the objects that the pass was wrong about: sources that some Kustomization was rendered from another of,
+// or from none, than the graph has in the end, and Kustomizations that gave something before they changed.
 func (p *pass) missed() []sightKey {
 	var moved []sightKey
 	for key, s := range p.elsewhere {

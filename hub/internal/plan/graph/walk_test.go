@@ -54,7 +54,8 @@ func keyOf(kind string, name string) api.Key {
 func (w toy) render(works []Work) []Result {
 	var results []Result
 	for _, work := range works {
-		place := len(work.Kustomization.Spec.Path) + 7*int(work.Kustomization.Spec.Path[3]) + 31*int(work.SourceKey[len(work.SourceKey)-1])
+		place := len(work.Kustomization.Spec.Path) + 7*int(work.Kustomization.Spec.Path[3]) +
+			31*int(work.SourceKey[len(work.SourceKey)-1])
 		if w.at(place)%7 == 0 {
 			results = append(results, Result{Revision: "r", Reason: BuildFailed, Err: errors.New("broken")})
 			continue
@@ -75,11 +76,13 @@ func (w toy) rendered(place int) *Rendered {
 		case at(0)%4 == 0 && !taken[s]:
 			r.Children = append(r.Children, Child{Key: keyOf("GitRepository", s), Object: repository(at(4)%3, at(5)%3)})
 		case at(0)%4 == 1 && !taken[c]:
-			r.Payload = append(r.Payload, bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap", Name: c}})
+			r.Payload = append(r.Payload, bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap",
+				Name: c}})
 		case at(0)%9 == 2 && !taken[k]:
 			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", k), Err: errors.New("not valid")})
 		case !taken[k]:
-			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", k), Object: kustomization(name, at(2)%toyPaths, at(3)%3, at(7)%toyPaths, at(8))})
+			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", k),
+				Object: kustomization(name, at(2)%toyPaths, at(3)%3, at(7)%toyPaths, at(8))})
 		}
 		taken[k], taken[s], taken[c] = true, true, true
 	}
@@ -109,7 +112,8 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 	for _, app := range last.Applications {
 		entry := app.Held
 		if app.Rendered != nil {
-			entry = bundle.Entry{Owner: app.Key.Application(), Digest: manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload)), Revision: "r"}
+			entry = bundle.Entry{Owner: app.Key.Application(),
+				Digest: manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload)), Revision: "r"}
 			contents[entry.Digest] = nil
 			for _, o := range app.Rendered.Payload {
 				contents[entry.Digest] = append(contents[entry.Digest], o.ID())
@@ -136,8 +140,9 @@ func outline(g *Graph, in Input) map[string]string {
 	return lines
 }
 
-// FuzzAWalkSettles proves that whatever renders to whatever, a walk ends, gives each object one owner, holds no object in
-// two Applications, and finds the same again after what it found. Then the world becomes another, and it settles again.
+// FuzzAWalkSettles proves that whatever renders to whatever, a walk ends, gives each object one owner, holds no object
+// in two Applications, and finds the same again after what it found. Then the world becomes another, and it settles
+// again.
 func FuzzAWalkSettles(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 2, 3})

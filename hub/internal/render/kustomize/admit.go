@@ -23,7 +23,8 @@ func (f *fileSystem) admit(p string, data []byte) error {
 		f.setsOpenAPI = true
 	}
 	if len(k.HelmCharts) > 0 || k.HelmGlobals != nil {
-		return fmt.Errorf("%s: helmCharts: charts are not inflated in a kustomize build; use a HelmRelease, or commit the rendered chart", local(p))
+		return fmt.Errorf("%s: helmCharts: charts are not inflated in a kustomize build; use a HelmRelease, or commit the "+
+			"rendered chart", local(p))
 	}
 	//lint:ignore SA1019 repositories still use the old fields, and kustomize still reads them
 	for _, patch := range slices.Concat(k.Patches, k.PatchesJson6902) {
@@ -154,7 +155,8 @@ func (f *fileSystem) admitBase(p string, r reference, target string) error {
 
 var (
 	// remotePrefixes begin what kustomize takes for a Git repository or a URL.
-	remotePrefixes = []string{"git::", "gh:", "ssh://", "https://", "http://", "file://", "git@", "github.com:", "github.com/"}
+	remotePrefixes = []string{"git::", "gh:", "ssh://", "https://", "http://", "file://", "git@", "github.com:",
+		"github.com/"}
 	// scpStyle is user@host:path, and user@host/path.
 	scpStyle = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]*@`)
 )

@@ -12,7 +12,8 @@ import (
 func manyFiles(t testing.TB, n int) string {
 	dir := t.TempDir()
 	for i := range n {
-		content := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm-%04d\n  namespace: default\n  labels:\n    app: demo\n"+
+		content := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm-%04d\n  namespace: default\n  "+
+			"labels:\n    app: demo\n"+
 			"data:\n  key: \"value-%d\"\n  other: |\n    some text\n    more text\n", i, i)
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("cm-%04d.yaml", i)), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

@@ -108,6 +108,7 @@ func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) (
 
 // isPlain reports whether a kustomization does nothing but list resources and set their namespace.
 func isPlain(k *types.Kustomization) bool {
-	plain := &types.Kustomization{TypeMeta: k.TypeMeta, MetaData: k.MetaData, Resources: k.Resources, Namespace: k.Namespace}
+	plain := &types.Kustomization{TypeMeta: k.TypeMeta, MetaData: k.MetaData, Resources: k.Resources,
+		Namespace: k.Namespace}
 	return len(k.Resources) > 0 && k.Kind == types.KustomizationKind && reflect.DeepEqual(k, plain)
 }

@@ -23,7 +23,8 @@ import (
 
 func build(t testing.TB, root string, salt string) *Result {
 	t.Helper()
-	result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "apps", Namespace: "flux-system"}, Salt: []byte(salt)})
+	result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "apps", Namespace: "flux-system"},
+		Salt: []byte(salt)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,8 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 		return nil, nil, errNotPlain
 	}
 	plain, plainErr := plainBuild(fsys, "/", k)
-	if errors.Is(plainErr, errNotPlain) || errors.Is(plainErr, ErrDuplicate) { // kustomize allows other versions; finish does not
+	if errors.Is(plainErr, errNotPlain) || errors.Is(plainErr, ErrDuplicate) {
+		// kustomize allows other versions; finish does not
 		return nil, nil, errNotPlain
 	}
 	fsys, _ = open()
@@ -156,9 +158,12 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 
 func TestConcurrentBuildsDoNotDisturbEachOther(t *testing.T) {
 	custom := t.TempDir()
-	plant(t, custom, "kustomization.yaml", []byte("resources: [w.yaml]\nopenapi: {path: schema.json}\npatches: [{path: p.yaml}]\n"))
-	plant(t, custom, "w.yaml", []byte("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {parts: [{name: a, size: 1}]}\n"))
-	plant(t, custom, "p.yaml", []byte("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {parts: [{name: b, size: 2}]}\n"))
+	plant(t, custom, "kustomization.yaml", []byte("resources: [w.yaml]\nopenapi: {path: schema.json}\npatches: [{path: "+
+		"p.yaml}]\n"))
+	plant(t, custom, "w.yaml", []byte("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {parts: "+
+		"[{name: a, size: 1}]}\n"))
+	plant(t, custom, "p.yaml", []byte("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {parts: "+
+		"[{name: b, size: 2}]}\n"))
 	plant(t, custom, "schema.json", []byte(`{"definitions": {"com.example.v1.Widget": {
 		"x-kubernetes-group-version-kind": [{"group": "example.com", "kind": "Widget", "version": "v1"}],
 		"properties": {"spec": {"properties": {"parts": {"type": "array", "x-kubernetes-patch-merge-key": "name",
@@ -197,10 +202,12 @@ func TestNothingRemoteIsEverAskedFor(t *testing.T) {
 	defer server.Close()
 	for _, kustomization := range []string{
 		"resources: [%s/a.yaml]", "resources: [git::%s/a]", "components: [%s/c]", "bases: [%s/b]",
-		"patches: [{path: %s/p.yaml}]", "patchesStrategicMerge: [%s/p.yaml]", "patchesJson6902: [{path: %s/p.yaml, target: {kind: A, version: v1, name: a}}]",
+		"patches: [{path: %s/p.yaml}]", "patchesStrategicMerge: [%s/p.yaml]", "patchesJson6902: [{path: %s/p.yaml, target: " +
+			"{kind: A, version: v1, name: a}}]",
 		"configurations: [%s/c.yaml]", "crds: [%s/c.yaml]", "openapi: {path: %s/o.json}", "replacements: [{path: %s/r.yaml}]",
 		"generators: [%s/g.yaml]", "transformers: [%s/t.yaml]", "validators: [%s/v.yaml]",
-		"configMapGenerator: [{name: a, files: [%s/f]}]", "configMapGenerator: [{name: a, envs: [%s/f]}]", "secretGenerator: [{name: a, env: %s/f}]",
+		"configMapGenerator: [{name: a, files: [%s/f]}]", "configMapGenerator: [{name: a, envs: " +
+			"[%s/f]}]", "secretGenerator: [{name: a, env: %s/f}]",
 		"secretGenerator: [{name: a, files: [k=%s/f]}]",
 	} {
 		root := t.TempDir()

@@ -123,7 +123,8 @@ func (m *tokenMap) compare(a, b *manifest.Object) error {
 	if bytes.Equal(wantA, wantB) {
 		return nil
 	}
-	return fmt.Errorf("%s: %w (encrypted values: %s)", manifest.IDOf(a), ErrInspected, strings.Join(slices.Sorted(maps.Values(m.from)), ", "))
+	return fmt.Errorf("%s: %w (encrypted values: %s)", manifest.IDOf(a), ErrInspected,
+		strings.Join(slices.Sorted(maps.Values(m.from)), ", "))
 }
 
 // normal returns an object's canonical bytes with base64 in one form: kustomize folds long lines.

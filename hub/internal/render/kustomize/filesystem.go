@@ -99,7 +99,8 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 		return data, nil
 	}
 	if isKustomizationFile(p) {
-		return nil, f.fail(fmt.Errorf("%s: a kustomization file cannot be encrypted; encrypt the files that it names", local(p)))
+		return nil, f.fail(fmt.Errorf("%s: a kustomization file cannot be encrypted; encrypt the files that it names",
+			local(p)))
 	}
 	f.sealed[p] = sealedFile{text, file}
 	return text, nil

@@ -22,7 +22,8 @@ var (
 	ErrDuplicate  = errors.New("more than one object of this name")
 	ErrIncomplete = errors.New("object without a name of its own")
 	ErrEncrypted  = errors.New("still encrypted")
-	ErrLarge      = errors.New("too large for an object of Kubernetes; split it, or keep the data outside of the cluster's objects")
+	ErrLarge      = errors.New("too large for an object of Kubernetes; split it, or keep the data outside of the " +
+		"cluster's objects")
 )
 
 // finish does in place what Flux does with kustomize's output: substitution, common metadata, owner labels. Then it
@@ -86,7 +87,8 @@ func checkNamed(o *manifest.Object) error {
 	case o.GetAPIVersion() == "":
 		return fmt.Errorf("%s %q: %w: apiVersion is missing", o.GetKind(), o.GetName(), ErrIncomplete)
 	case o.GetName() == "" && o.GetGenerateName() != "":
-		return fmt.Errorf("%s %s: %w: generateName cannot be used, give it a name", o.GetKind(), o.GetGenerateName(), ErrIncomplete)
+		return fmt.Errorf("%s %s: %w: generateName cannot be used, give it a name", o.GetKind(), o.GetGenerateName(),
+			ErrIncomplete)
 	case o.GetName() == "":
 		return fmt.Errorf("%s: %w: metadata.name is missing", o.GetKind(), ErrIncomplete)
 	}
@@ -142,7 +144,8 @@ func checkSealed(o *manifest.Object) error {
 	return eachText(o, func(field, text string) error {
 		switch {
 		case seal.IsLeaf(text):
-			return fmt.Errorf("%s: %w: an encrypted value outside of a SOPS file; encrypt the whole file with sops", field, ErrEncrypted)
+			return fmt.Errorf("%s: %w: an encrypted value outside of a SOPS file; encrypt the whole file with sops", field,
+				ErrEncrypted)
 		case isSecret && strings.Contains(text, "ENC[AES256_GCM,") && isSOPSFile(text):
 			return fmt.Errorf("%s: %w: a SOPS file inside of an object; name the file in a secretGenerator", field, ErrEncrypted)
 		}
@@ -158,7 +161,8 @@ func isSOPSFile(text string) bool {
 // eachText calls fn for every text in an object with the name of its field; what a Secret's data and a ConfigMap's
 // binaryData hold is decoded first, where it is base64.
 func eachText(o *manifest.Object, fn func(field, text string) error) error {
-	return mapTexts(o.Object, "", binaryFields(o), func(field, text string) (string, error) { return text, fn(field, text) })
+	return mapTexts(o.Object, "", binaryFields(o),
+		func(field, text string) (string, error) { return text, fn(field, text) })
 }
 
 // binaryFields returns the fields of an object whose values are base64.

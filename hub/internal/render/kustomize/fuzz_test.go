@@ -17,14 +17,21 @@ import (
 // FuzzAdmit admits kustomization files. What one names that is admitted is a file or a directory of the tree.
 func FuzzAdmit(f *testing.F) {
 	for _, text := range []string{
-		"resources: [a.yaml, ../base, \"../../etc/passwd\", /etc/passwd]\n", "resources: [\"https://169.254.169.254/base.yaml\"]\n",
-		"resources: [\"http://[::ffff:169.254.169.254]/x\", \"git::ssh://a/b\", \"user@host:a/b\", \"HTTPS://a\", \"file:///a\", \"gh:a/b\"]\n",
+		"resources: [a.yaml, ../base, \"../../etc/passwd\", /etc/passwd]\n", "resources: " +
+			"[\"https://169.254.169.254/base.yaml\"]\n",
+		"resources: [\"http://[::ffff:169.254.169.254]/x\", \"git::ssh://a/b\", \"user@host:a/b\", \"HTTPS://a\", " +
+			"\"file:///a\", \"gh:a/b\"]\n",
 		"configMapGenerator: [{name: a, files: [\"x=../../../etc/passwd\", a.yaml], envs: [a.env], env: a.env}]\n",
-		"secretGenerator: [{name: a, files: [\"k=https://a?b=c\"]}]\n", "helmCharts: [{name: a}]\n", "helmChartInflationGenerator: [{chartName: a}]\n",
-		"helmGlobals: {chartHome: ../charts}\n", "bases: [../base]\n", "components: [.]\n", "patchesStrategicMerge: [\"a: &a [*a]\\n\", a.yaml]\n",
-		"patches: [{path: a.yaml}, {patch: \"x0: &x0 [l]\\nx1: [*x0]\\n\"}]\n", "patchesJson6902: [{path: ../a.yaml, target: {kind: A}}]\n",
-		"replacements: [{path: r.yaml}]\n", "openapi: {path: schema.json}\n", "crds: [\"a\\0b\"]\n", "configurations: [link]\n", "resources: a\n", "{", "",
-		"transformers: [\"apiVersion: builtin\\nkind: PatchTransformer\\nmetadata: {name: t}\\npath: https://a/b\\n\"]\n", "generators: [{}]\n", "validators: [\"{\"]\n",
+		"secretGenerator: [{name: a, files: [\"k=https://a?b=c\"]}]\n", "helmCharts: [{name: " +
+			"a}]\n", "helmChartInflationGenerator: [{chartName: a}]\n",
+		"helmGlobals: {chartHome: ../charts}\n", "bases: [../base]\n", "components: [.]\n", "patchesStrategicMerge: [\"a: " +
+			"&a [*a]\\n\", a.yaml]\n",
+		"patches: [{path: a.yaml}, {patch: \"x0: &x0 [l]\\nx1: [*x0]\\n\"}]\n", "patchesJson6902: [{path: ../a.yaml, " +
+			"target: {kind: A}}]\n",
+		"replacements: [{path: r.yaml}]\n", "openapi: {path: schema.json}\n", "crds: [\"a\\0b\"]\n", "configurations: " +
+			"[link]\n", "resources: a\n", "{", "",
+		"transformers: [\"apiVersion: builtin\\nkind: PatchTransformer\\nmetadata: {name: t}\\npath: " +
+			"https://a/b\\n\"]\n", "generators: [{}]\n", "validators: [\"{\"]\n",
 	} {
 		f.Add([]byte(text))
 	}
@@ -67,7 +74,8 @@ func FuzzAliases(f *testing.F) {
 		bomb += "x" + next + ": &x" + next + " [" + strings.TrimSuffix(strings.Repeat("*x"+name+", ", 10), ", ") + "]\n"
 	}
 	for _, text := range []string{
-		bomb, "a: &a [*a]\n", "a: &a b\nc: *a\n", "a: &a {<<: *a}\n", "<<: [*a, *b]\n", "a: &a [l]\n---\nb: *a\n", "- &a b\n- *a\n-\n  *a\n", "{a: &a b,c: *a}", "a: &a\n  b: c\n? *a\n: d\n", "",
+		bomb, "a: &a [*a]\n", "a: &a b\nc: *a\n", "a: &a {<<: *a}\n", "<<: [*a, *b]\n", "a: &a [l]\n---\nb: *a\n", "- &a " +
+			"b\n- *a\n-\n  *a\n", "{a: &a b,c: *a}", "a: &a\n  b: c\n? *a\n: d\n", "",
 	} {
 		f.Add([]byte(text))
 	}
@@ -124,7 +132,8 @@ func FuzzSubstitute(f *testing.F) {
 	} {
 		f.Add(text)
 	}
-	v, err := newVariables(&Spec{Substitute: map[string]string{"a": "abcabc", "b": "*", "list": "[1, 2]", "quote": "\"", "empty": ""}})
+	v, err := newVariables(&Spec{Substitute: map[string]string{"a": "abcabc", "b": "*", "list": "[1, 2]", "quote": "\"",
+		"empty": ""}})
 	if err != nil {
 		f.Fatal(err)
 	}

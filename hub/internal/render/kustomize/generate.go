@@ -32,7 +32,8 @@ func generate(fsys *fileSystem, dir string, spec *Spec) (*types.Kustomization, e
 
 // findOrMake returns the directory's kustomization and the path of its file.
 func findOrMake(fsys *fileSystem, dir string) (*types.Kustomization, string, error) {
-	k := &types.Kustomization{TypeMeta: types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind}}
+	k := &types.Kustomization{TypeMeta: types.TypeMeta{APIVersion: types.KustomizationVersion,
+		Kind: types.KustomizationKind}}
 	for _, name := range kustomizationNames() {
 		file := path.Join(dir, name)
 		if !fsys.is(file, regular) {
@@ -90,7 +91,8 @@ func manifests(fsys *fileSystem, dir string) (found []string, err error) {
 }
 
 func isBase(fsys *fileSystem, dir string) bool {
-	return slices.ContainsFunc(kustomizationNames(), func(name string) bool { return fsys.is(path.Join(dir, name), regular) })
+	return slices.ContainsFunc(kustomizationNames(),
+		func(name string) bool { return fsys.is(path.Join(dir, name), regular) })
 }
 
 func isManifest(name string) bool {

@@ -41,11 +41,14 @@ func TestDocuments(t *testing.T) {
 // TestRemote names something remote in every field that names files, in every form that kustomize would fetch.
 func TestRemote(t *testing.T) {
 	for field, text := range map[string]string{
-		"resources": "resources: [%q]", "bases": "bases: [%q]", "components": "components: [%q]", "crds": "crds: [%q]", "configurations": "configurations: [%q]",
-		"generators": "generators: [%q]", "transformers": "transformers: [%q]", "validators": "validators: [%q]", "openapi": "openapi: {path: %q}",
+		"resources": "resources: [%q]", "bases": "bases: [%q]", "components": "components: [%q]", "crds": "crds: " +
+			"[%q]", "configurations": "configurations: [%q]",
+		"generators": "generators: [%q]", "transformers": "transformers: [%q]", "validators": "validators: " +
+			"[%q]", "openapi": "openapi: {path: %q}",
 		"patches": "patches: [{path: %q}]", "patchesJson6902": "patchesJson6902: [{path: %q, target: {kind: A}}]",
 		"patchesStrategicMerge": "patchesStrategicMerge: [%q]", "replacements": "replacements: [{path: %q}]",
-		"configMapGenerator": "configMapGenerator: [{name: a, files: [%q]}]", "envs": "secretGenerator: [{name: a, envs: [%q]}]", "env": "configMapGenerator: [{name: a, env: %q}]",
+		"configMapGenerator": "configMapGenerator: [{name: a, files: [%q]}]", "envs": "secretGenerator: [{name: a, envs: " +
+			"[%q]}]", "env": "configMapGenerator: [{name: a, env: %q}]",
 	} {
 		t.Run(field, func(t *testing.T) {
 			for _, address := range []string{

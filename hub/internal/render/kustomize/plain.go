@@ -58,7 +58,8 @@ func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manife
 	return all, checkUnique(all)
 }
 
-// isPlainObject reports whether kustomize would change nothing in an object but its namespace. (A Namespace it renames.)
+// isPlainObject reports whether kustomize would change nothing in an object but its namespace. (A Namespace it
+// renames.)
 func isPlainObject(o *manifest.Object, namespace string) bool {
 	return plainKinds[o.GetKind()] && !hasBuildAnnotation(o) && (namespace == "" || o.GetKind() != "Namespace")
 }
@@ -66,7 +67,8 @@ func isPlainObject(o *manifest.Object, namespace string) bool {
 // hasBuildAnnotation reports whether an object has an annotation that kustomize takes for its own.
 func hasBuildAnnotation(o *manifest.Object) bool {
 	for key := range o.GetAnnotations() {
-		if prefix, _, _ := strings.Cut(key, "/"); strings.HasSuffix(prefix, "config.kubernetes.io") || prefix == "config.k8s.io" {
+		if prefix, _, _ := strings.Cut(key, "/"); strings.HasSuffix(prefix, "config.kubernetes.io") ||
+			prefix == "config.k8s.io" {
 			return true
 		}
 	}

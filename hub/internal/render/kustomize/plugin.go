@@ -85,9 +85,9 @@ type noNetwork struct{}
 
 func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) { return nil, errNoNetwork }
 
-// Confine takes HTTP and the search path for programs from this process, for good: it is for a process that does nothing
-// else any more. Build refuses what is remote before kustomize sees it, but the configuration of a plugin may come out
-// of a build of its own, where a patch can still put in a URL; then this holds.
+// Confine takes HTTP and the search path for programs from this process, for good: it is for a process that does
+// nothing else any more. Build refuses what is remote before kustomize sees it, but the configuration of a plugin may
+// come out of a build of its own, where a patch can still put in a URL; then this holds.
 func Confine() {
 	http.DefaultTransport = noNetwork{}
 	http.DefaultClient = &http.Client{Transport: noNetwork{}}

@@ -113,8 +113,8 @@ func (p *Probe) Close() {
 	}
 }
 
-// Unchanged is Reads.Unchanged for the probe's tree. What it saw before it compares first: trees that follow one another
-// mostly differ from a new one in the same file.
+// Unchanged is Reads.Unchanged for the probe's tree. What it saw before it compares first: trees that follow one
+// another mostly differ from a new one in the same file.
 func (p *Probe) Unchanged(r Reads) bool {
 	if r.IsZero() || !p.open() {
 		return false

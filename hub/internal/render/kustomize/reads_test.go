@@ -77,7 +77,8 @@ func TestReadsNoticeWhatTheBuildWouldAndNothingElse(t *testing.T) {
 func TestAProbeJudgesEachOfSeveralReadsAsIfItWereTheOnlyOne(t *testing.T) {
 	trees := []string{growTree(t), growTree(t), growTree(t)}
 	for i, change := range []func(string) error{
-		write("base/a.txt", "changed"), write("plain/deep/two.yaml", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: two}\n"),
+		write("base/a.txt", "changed"), write("plain/deep/two.yaml",
+			"kind: ConfigMap\napiVersion: v1\nmetadata: {name: two}\n"),
 	} {
 		if err := change(trees[i]); err != nil {
 			t.Fatal(err)
@@ -99,7 +100,8 @@ func TestAProbeJudgesEachOfSeveralReadsAsIfItWereTheOnlyOne(t *testing.T) {
 			for n := range reads {
 				r := reads[(first+n)%len(reads)]
 				if got, want := probe.Unchanged(r), r.Unchanged(root); got != want {
-					t.Errorf("tree %d, reads %d after those from %d: unchanged is %t, alone %t", i, (first+n)%len(reads), first, got, want)
+					t.Errorf("tree %d, reads %d after those from %d: unchanged is %t, alone %t", i, (first+n)%len(reads), first,
+						got, want)
 				}
 			}
 			probe.Close()

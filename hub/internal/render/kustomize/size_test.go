@@ -19,7 +19,8 @@ func TestObjectOfManyValues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			plant(t, root, "a.yaml", []byte("apiVersion: example.com/v1\nkind: X\nmetadata: {name: a, namespace: a}\nspec:\n  l: ["+
+			plant(t, root, "a.yaml", []byte("apiVersion: example.com/v1\nkind: X\nmetadata: {name: a, namespace: a}\nspec:\n  "+
+				"l: ["+
 				strings.TrimSuffix(strings.Repeat("{},", tt.values), ",")+"]\n"))
 			_, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
 			if !tt.refused {
@@ -53,7 +54,8 @@ func TestAnObjectThatNoAPIServerTakesIsRefusedByName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			plant(t, root, "small.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: small, namespace: a}\n"))
-			plant(t, root, "large.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large, namespace: a}\ndata: {x: \""+tt.text+"\"}\n"))
+			plant(t, root, "large.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large, namespace: "+
+				"a}\ndata: {x: \""+tt.text+"\"}\n"))
 			result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
 			if tt.refused {
 				var large *bundle.TooLargeError

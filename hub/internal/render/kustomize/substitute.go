@@ -36,7 +36,8 @@ func newVariables(spec *Spec) (*variables, error) {
 	v.on = len(spec.Substitute) > 0 || spec.SubstituteAlways
 	for _, name := range slices.Sorted(maps.Keys(spec.Substitute)) {
 		if !variableName.MatchString(name) {
-			return nil, fmt.Errorf("postBuild.substitute: %q: %w: a variable's name is letters, digits and _, and begins with no digit", name, ErrSubstitution)
+			return nil, fmt.Errorf("postBuild.substitute: %q: %w: a variable's name is letters, digits and _, and begins with "+
+				"no digit", name, ErrSubstitution)
 		}
 		v.values[name] = strings.ReplaceAll(spec.Substitute[name], "\n", "")
 	}
@@ -103,7 +104,8 @@ func (v *variables) culprit(o *manifest.Object) string {
 	if len(fields) > shown {
 		fields, more = fields[:shown], ", …"
 	}
-	return fmt.Sprintf(" (in %s%s; give the variable in postBuild.substitute, give it a default as ${name:-default}, write $${…} for a literal "+
+	return fmt.Sprintf(" (in %s%s; give the variable in postBuild.substitute, give it a default as ${name:-default}, "+
+		"write $${…} for a literal "+
 		"${…}, or annotate the object with %s: %s)", strings.Join(fields, ", "), more, SubstituteKey, disabled)
 }
 

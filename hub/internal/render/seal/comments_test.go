@@ -14,8 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// commented are files of testdata, encrypted by SOPS itself, with comments in lists and maps. The .paths file beside each
-// lists its values: document, type, path. spoke/internal/decrypt holds copies of all of them, and opens the same paths.
+// commented are files of testdata, encrypted by SOPS itself, with comments in lists and maps. The .paths file beside
+// each lists its values: document, type, path. spoke/internal/decrypt holds copies of all of them, and opens the same
+// paths.
 var commented = []string{"comments", "marked"}
 
 func commentedFile(t testing.TB, name string) []byte {
@@ -90,7 +91,8 @@ func sameShape(t *testing.T, got, want any) {
 
 func TestAClearCommentBesideADroppedElementStays(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
-	const file = "list:\n  # one\n  - " + comment + " # two\n  # three\n  - x\n  # four\n  - " + comment + "\n  # five\nsops:\n  mac: " + comment + "\n"
+	const file = "list:\n  # one\n  - " + comment + " # two\n  # three\n  - x\n  # four\n  - " + comment +
+		"\n  # five\nsops:\n  mac: " + comment + "\n"
 	out, _, err := Seal("a", []byte(file), salt)
 	if err != nil {
 		t.Fatal(err)

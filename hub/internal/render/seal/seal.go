@@ -41,7 +41,8 @@ func Seal(path string, data []byte, salt sealed.Salt) (text []byte, file *bundle
 	}
 	sealer, ok := sealers[format]
 	if !ok {
-		return nil, nil, fmt.Errorf("seal %s: %w: %s; encrypt it as YAML (sops encrypt --input-type yaml --output-type yaml)", path, ErrFormat, format)
+		return nil, nil, fmt.Errorf("seal %s: %w: %s; encrypt it as YAML (sops encrypt --input-type yaml --output-type yaml)",
+			path, ErrFormat, format)
 	}
 	text, values, err := sealer(data, salt)
 	if err != nil {

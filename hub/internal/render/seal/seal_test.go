@@ -50,7 +50,8 @@ func TestSealNamesEveryLeafByDocumentPathAndType(t *testing.T) {
 	}
 	for i, w := range want {
 		v := file.Values[i]
-		if v.Document != w.document || strings.Join(v.Path, ".") != w.path || v.Type != w.kind || !sealed.Token(v.Token).Valid() {
+		if v.Document != w.document || strings.Join(v.Path, ".") != w.path || v.Type != w.kind ||
+			!sealed.Token(v.Token).Valid() {
 			t.Errorf("value %d is %+v, want %v", i, v, w)
 		}
 	}
@@ -136,15 +137,18 @@ func TestWhatCannotBeSealedIsRefused(t *testing.T) {
 		data []byte
 		want error
 	}{
-		"json":                      {fixture(t, "settings.json"), ErrFormat},
-		"dotenv":                    {fixture(t, "app.env"), ErrFormat},
-		"ini":                       {fixture(t, "app.ini"), ErrFormat},
-		"binary":                    {fixture(t, "blob.bin"), ErrFormat},
-		"too large":                 {append(fixture(t, "secret.yaml"), "# "+strings.Repeat("x", bundle.MaxSealedFileBytes)...), ErrTooLarge},
-		"too many values":           {[]byte("a: [" + strings.Repeat("0,", bundle.MaxSealedFileValues) + "0]\n" + metadata), ErrTooLarge},
-		"alias":                     {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), ErrMalformed},
-		"malformed leaf":            {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), ErrMalformed},
-		"unknown type":              {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata), ErrMalformed},
+		"json":   {fixture(t, "settings.json"), ErrFormat},
+		"dotenv": {fixture(t, "app.env"), ErrFormat},
+		"ini":    {fixture(t, "app.ini"), ErrFormat},
+		"binary": {fixture(t, "blob.bin"), ErrFormat},
+		"too large": {append(fixture(t, "secret.yaml"),
+			"# "+strings.Repeat("x", bundle.MaxSealedFileBytes)...), ErrTooLarge},
+		"too many values": {[]byte("a: [" + strings.Repeat("0,", bundle.MaxSealedFileValues) + "0]\n" + metadata),
+			ErrTooLarge},
+		"alias":          {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), ErrMalformed},
+		"malformed leaf": {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), ErrMalformed},
+		"unknown type": {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata),
+			ErrMalformed},
 		"broken document":           {[]byte("a: [\nsops:\n  mac: " + leaf + "\n"), ErrMalformed},
 		"second sops":               {[]byte("a: b\n" + metadata + metadata), ErrMalformed},
 		"sops that is not metadata": {[]byte("sops: b\n" + metadata), ErrMalformed},
@@ -154,7 +158,8 @@ func TestWhatCannotBeSealedIsRefused(t *testing.T) {
 		"merge key":                 {[]byte("<<: {sops: {mac: x}}\n" + metadata), ErrMalformed},
 		"list document":             {[]byte("[a]\n---\n" + metadata), ErrMalformed},
 		"list as a key":             {[]byte("[a]: b\n" + metadata), ErrMalformed},
-		"too deep":                  {[]byte("a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n" + metadata), ErrMalformed},
+		"too deep": {[]byte("a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n" + metadata),
+			ErrMalformed},
 	} {
 		_, file, err := Seal("a", c.data, salt)
 		if !errors.Is(err, c.want) || file != nil {
@@ -164,7 +169,8 @@ func TestWhatCannotBeSealedIsRefused(t *testing.T) {
 }
 
 func FuzzSeal(f *testing.F) {
-	for _, name := range []string{"secret.yaml", "multi.yaml", "values.yaml", "app.env", "app.ini", "settings.json", "blob.bin"} {
+	for _, name := range []string{"secret.yaml", "multi.yaml", "values.yaml", "app.env", "app.ini", "settings.json",
+		"blob.bin"} {
 		f.Add(fixture(f, name))
 	}
 	for _, name := range commented {

@@ -27,7 +27,8 @@ func TestGrowth(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := p.Kustomize(t.Context(), tree(t, files))
 			var died *confine.DiedError
-			stopped := errors.Is(err, confine.ErrMemory) || errors.Is(err, confine.ErrTimeout) || errors.Is(err, confine.ErrOutput)
+			stopped := errors.Is(err, confine.ErrMemory) || errors.Is(err, confine.ErrTimeout) ||
+				errors.Is(err, confine.ErrOutput)
 			if !stopped && !errors.As(err, &died) && !errors.Is(err, kustomize.ErrLarge) && !errors.Is(err, kustomize.ErrLimit) {
 				t.Errorf("error %v", err)
 			}
@@ -56,7 +57,8 @@ func diamond() map[string]string {
 	const levels = 24
 	for i := 1; i <= levels; i++ {
 		for _, side := range []string{"l", "r"} {
-			files[fmt.Sprintf("%s%d/kustomization.yaml", side, i)] = fmt.Sprintf("namePrefix: %s-\nresources: [../b%d]\n", side, i-1)
+			files[fmt.Sprintf("%s%d/kustomization.yaml", side, i)] = fmt.Sprintf("namePrefix: %s-\nresources: [../b%d]\n",
+				side, i-1)
 		}
 		files[fmt.Sprintf("b%d/kustomization.yaml", i)] = fmt.Sprintf("resources: [../l%d, ../r%d]\n", i, i)
 	}
@@ -74,7 +76,8 @@ func doubling() map[string]string {
 		}
 		for part := range 10 {
 			fmt.Fprintf(&replacements, "- source: {kind: ConfigMap, fieldPath: data.k%d}\n"+
-				"  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.k%d], options: {delimiter: \",\", index: %d}}]\n", i-1, i, 9-part)
+				"  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.k%d], options: {delimiter: \",\", index: "+
+				"%d}}]\n", i-1, i, 9-part)
 		}
 	}
 	return map[string]string{

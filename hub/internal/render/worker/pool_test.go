@@ -65,7 +65,8 @@ func tree(t testing.TB, files map[string]string) kustomize.Request {
 			t.Fatal(err)
 		}
 	}
-	return kustomize.Request{Root: root, Spec: kustomize.Spec{Name: "apps", Namespace: "flux-system"}, Salt: []byte("salt")}
+	return kustomize.Request{Root: root, Spec: kustomize.Spec{Name: "apps", Namespace: "flux-system"},
+		Salt: []byte("salt")}
 }
 
 func object(name string) string {
@@ -78,7 +79,8 @@ func TestAWorkerGivesWhatTheProcessItselfGives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := tree(t, map[string]string{"a.yaml": object("a"), "secret.yaml": string(secret), "n.yaml": "apiVersion: x/v1\nkind: N\nmetadata: {name: n}\nspec: {i: 3, f: 1.5, b: true, n: null, l: [1, a]}\n"})
+	req := tree(t, map[string]string{"a.yaml": object("a"), "secret.yaml": string(secret),
+		"n.yaml": "apiVersion: x/v1\nkind: N\nmetadata: {name: n}\nspec: {i: 3, f: 1.5, b: true, n: null, l: [1, a]}\n"})
 	want, err := render.InProcess{}.Kustomize(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +106,8 @@ func TestABuildErrorIsTheSameAcrossThePipe(t *testing.T) {
 
 func TestAResponseOverTheLimitIsRefused(t *testing.T) {
 	p := newPool(t, Config{Workers: 1, Output: 2000}, Command)
-	large := tree(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: " + strings.Repeat("x", 4000) + "\n"})
+	large := tree(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: " +
+		strings.Repeat("x", 4000) + "\n"})
 	if _, err := p.Kustomize(t.Context(), large); !errors.Is(err, confine.ErrOutput) {
 		t.Errorf("error %v", err)
 	}
@@ -147,8 +150,9 @@ func TestAWorkerHasNoNetworkWhateverTheTreeMakesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string]string{
-		"kustomization.yaml": "resources: [t.yaml]\npatches:\n- target: {kind: PatchTransformer}\n  patch: |\n    - {op: replace, path: /path, value: \"" + server.URL + "/p.yaml\"}\n",
-		"t.yaml":             "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: t}\npath: ../a.yaml\n",
+		"kustomization.yaml": "resources: [t.yaml]\npatches:\n- target: {kind: PatchTransformer}\n  patch: |\n    - {op: " +
+			"replace, path: /path, value: \"" + server.URL + "/p.yaml\"}\n",
+		"t.yaml": "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: t}\npath: ../a.yaml\n",
 	} {
 		if err := os.WriteFile(filepath.Join(plugin, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -187,7 +191,8 @@ func TestAWorkerEndsWhenStandardInputEnds(t *testing.T) {
 func BenchmarkWarmBuild1000Files(b *testing.B) {
 	files := map[string]string{}
 	for i := range 1000 {
-		files[fmt.Sprintf("cm-%04d.yaml", i)] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm-%04d\n  namespace: default\ndata:\n  key: \"value-%d\"\n  other: |\n    some text\n    more text\n", i, i)
+		files[fmt.Sprintf("cm-%04d.yaml", i)] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm-%04d\n "+
+			" namespace: default\ndata:\n  key: \"value-%d\"\n  other: |\n    some text\n    more text\n", i, i)
 	}
 	req := tree(b, files)
 	p := newPool(b, Config{Workers: 1}, Command)

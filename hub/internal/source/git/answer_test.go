@@ -44,7 +44,8 @@ func FuzzAdvertisement(f *testing.F) {
 			return
 		}
 		for _, ref := range []Reference{
-			{}, {Branch: "main"}, {Tag: "v1.0.0"}, {SemVer: ">=1.0.0-0"}, {Name: "HEAD"}, {Commit: oneID}, {Commit: twoID, Branch: "main"},
+			{}, {Branch: "main"}, {Tag: "v1.0.0"}, {SemVer: ">=1.0.0-0"}, {Name: "HEAD"}, {Commit: oneID}, {Commit: twoID,
+				Branch: "main"},
 		} {
 			choice, err := resolve(ref, refs)
 			if (err == nil) != (len(choice.candidates) > 0) || err != nil && !errors.Is(err, ErrReferenceNotFound) {
@@ -78,7 +79,8 @@ func FuzzUploadPack(f *testing.F) {
 		pkt("NAK\n") + pack,
 		pkt("NAK\n") + pkt("\x02counting\n") + pkt("\x01"+pack[:20]) + pkt("\x01"+pack[20:]) + "0000",
 		pkt("shallow "+want.String()) + "0000" + pkt("NAK\n") + pkt("\x01"+pack) + "0000",
-		pkt("shallow "+want.String()) + pkt("unshallow "+oneID) + "0000" + pkt("ACK "+oneID+" ready\n") + pkt("ACK "+oneID+"\n") + pack,
+		pkt("shallow "+want.String()) + pkt("unshallow "+oneID) + "0000" + pkt("ACK "+oneID+" ready\n") +
+			pkt("ACK "+oneID+"\n") + pack,
 		pkt("NAK\n") + pkt("\x03fatal: no\n"), pkt("ERR upload-pack: not our ref"), pkt("NAK\n"), "0000", "",
 	} {
 		f.Add([]byte(answer), true, true)
@@ -108,11 +110,13 @@ func FuzzUploadPack(f *testing.F) {
 func TestReferenceNames(t *testing.T) {
 	blob := packObject{kind: 3, claimed: 1, content: []byte("x")}
 	tree := line("100644", "a", objectHash(plumbing.BlobObject, blob.content))
-	commit := []byte("tree " + objectHash(plumbing.TreeObject, tree).String() + "\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx")
+	commit := []byte("tree " + objectHash(plumbing.TreeObject, tree).String() +
+		"\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx")
 	id := objectHash(plumbing.CommitObject, commit)
 	pack := packOf(3, blob, packObject{kind: 2, claimed: uint64(len(tree)), content: tree},
 		packObject{kind: 1, claimed: uint64(len(commit)), content: commit})
-	for name, branch := range map[string]string{"outside": "../../config", "absolute": "/etc/x", "git_folder": ".git/config"} {
+	for name, branch := range map[string]string{"outside": "../../config", "absolute": "/etc/x",
+		"git_folder": ".git/config"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			f := New(Config{Dir: filepath.Join(dir, "in"), Run: func(ctx context.Context, j Job) (Result, error) {
@@ -121,7 +125,8 @@ func TestReferenceNames(t *testing.T) {
 				return (&fetching{Job: j}).attempt(ctx, advertised{scripted{append([]byte(pkt("NAK\n")), pack...)}, refs})
 			}})
 			a, err := f.Fetch(t.Context(), Request{URL: "http://host/x", Ref: Reference{Branch: branch}}, nil)
-			if err != nil || a.Revision != branch+"@sha1:"+id.String() || !strings.HasPrefix(a.Dir, filepath.Join(dir, "in")+"/") {
+			if err != nil || a.Revision != branch+"@sha1:"+id.String() ||
+				!strings.HasPrefix(a.Dir, filepath.Join(dir, "in")+"/") {
 				t.Errorf("artifact %+v, %v", a, err)
 			}
 			if left, _ := os.ReadDir(dir); len(left) != 1 {

@@ -30,8 +30,8 @@ func (Auth) String() string { return "(credentials)" }
 // GoString keeps credentials out of messages.
 func (Auth) GoString() string { return "(credentials)" }
 
-// ParseAuth reads the data of a Secret with Flux's keys: username and password, or bearerToken, with ca.crt, tls.crt and
-// tls.key for https; identity, known_hosts and password for ssh. Its errors are ErrRequest and name the key.
+// ParseAuth reads the data of a Secret with Flux's keys: username and password, or bearerToken, with ca.crt, tls.crt
+// and tls.key for https; identity, known_hosts and password for ssh. Its errors are ErrRequest and name the key.
 func ParseAuth(url string, data map[string][]byte) (Auth, error) {
 	u, err := parseURL(url)
 	if err != nil {

@@ -102,7 +102,8 @@ func (r *repository) holds(object plumbing.Hash) bool {
 }
 
 // read returns the content of an object of the given kind, compared with its hash. More than limit bytes are ErrLimit.
-func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte, error) {
+func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte,
+	error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -111,7 +112,8 @@ func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plum
 		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
 	}
 	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", ErrLimit, kind, id, size(int64(len(content))), size(limit))
+		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", ErrLimit, kind, id, size(int64(len(content))),
+			size(limit))
 	}
 	if have != kind || objectHash(kind, content) != id {
 		return nil, fmt.Errorf("%w: %s %s has another content", errCache, kind, id)

@@ -22,7 +22,8 @@ func indexFile(dir string) string { return filepath.Join(filepath.Dir(dir), "ind
 // measure fills in the sizes of files and holds them against the limits.
 func (r *repository) measure(files []file, last previous, limits Limits) error {
 	if len(files) > limits.Files {
-		return fmt.Errorf("%w: the tree has %d files, the limit is %d; exclude some in .sourceignore", ErrLimit, len(files), limits.Files)
+		return fmt.Errorf("%w: the tree has %d files, the limit is %d; exclude some in .sourceignore", ErrLimit, len(files),
+			limits.Files)
 	}
 	var total int64
 	for i := range files {
@@ -36,10 +37,12 @@ func (r *repository) measure(files []file, last previous, limits Limits) error {
 			}
 		}
 		if f.size > limits.File {
-			return fmt.Errorf("%w: %s has %s, the limit is %s; exclude it in .sourceignore", ErrLimit, f.path, size(f.size), size(limits.File))
+			return fmt.Errorf("%w: %s has %s, the limit is %s; exclude it in .sourceignore", ErrLimit, f.path, size(f.size),
+				size(limits.File))
 		}
 		if total += f.size; total > limits.Total {
-			return fmt.Errorf("%w: the files have together more than %s; exclude some in .sourceignore", ErrLimit, size(limits.Total))
+			return fmt.Errorf("%w: the files have together more than %s; exclude some in .sourceignore", ErrLimit,
+				size(limits.Total))
 		}
 	}
 	return nil
@@ -54,10 +57,12 @@ type writer struct {
 	limits     Limits
 }
 
-// checkOut writes files and their index below dir, which is new and empty. Symlinks come last: nothing is written through
-// one.
-func (r *repository) checkOut(ctx context.Context, dir string, files []file, links tree, index []byte, last previous, limits Limits) error {
-	w := &writer{repository: r, dir: filepath.Join(dir, treeDir), last: last, made: map[string]bool{"": true}, limits: limits}
+// checkOut writes files and their index below dir, which is new and empty. Symlinks come last: nothing is written
+// through one.
+func (r *repository) checkOut(ctx context.Context, dir string, files []file, links tree, index []byte, last previous,
+	limits Limits) error {
+	w := &writer{repository: r, dir: filepath.Join(dir, treeDir), last: last, made: map[string]bool{"": true},
+		limits: limits}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
@@ -169,7 +174,8 @@ func verifyFile(dir string, f file) error {
 			return err
 		}
 		text = []byte(target)
-	case f.mode != symlink && info.Mode().IsRegular() && (info.Mode().Perm()&0o100 != 0) == (f.mode == executable) && info.Size() == f.size:
+	case f.mode != symlink && info.Mode().IsRegular() && (info.Mode().Perm()&0o100 != 0) == (f.mode == executable) &&
+		info.Size() == f.size:
 		if text, err = os.ReadFile(name); err != nil {
 			return err
 		}

@@ -91,7 +91,8 @@ func classify(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
 	case errors.As(err, &certificate):
-		return fmt.Errorf("%w: %w; give the authority's certificate as ca.crt in the Secret of spec.secretRef", ErrUntrusted, err)
+		return fmt.Errorf("%w: %w; give the authority's certificate as ca.crt in the Secret of spec.secretRef",
+			ErrUntrusted, err)
 	case errors.As(err, &remote):
 		return remoteError(remote.Text)
 	case errors.As(err, &unexpected), errors.As(err, &malformed):

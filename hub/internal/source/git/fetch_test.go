@@ -154,7 +154,8 @@ func TestAnArtifactIsTheCommitsTree(t *testing.T) {
 	if a.Digest.IsZero() || time.Since(a.FetchedAt) > time.Minute {
 		t.Errorf("artifact %+v", a)
 	}
-	holds(t, a, map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": "", "app/link": "-> ../run.sh"})
+	holds(t, a, map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": "",
+		"app/link": "-> ../run.sh"})
 	info, err := os.Stat(filepath.Join(a.Dir, "run.sh"))
 	if err != nil || info.Mode().Perm() != 0o555 {
 		t.Errorf("run.sh has mode %v, %v", info.Mode(), err)
@@ -284,9 +285,10 @@ func TestReferencesAreNamedAsFluxNamesThem(t *testing.T) {
 		"a commit in the history":      {git.Reference{Commit: two}, "sha1:" + two, "two"},
 		"a commit of a branch":         {git.Reference{Commit: one, Branch: "main"}, "main@sha1:" + one, "one"},
 		"the tip's commit of a branch": {git.Reference{Commit: three, Branch: "main"}, "main@sha1:" + three, "three"},
-		"name before version":          {git.Reference{Name: "refs/heads/main", SemVer: "1.0.0"}, "refs/heads/main@sha1:" + three, "three"},
-		"version before tag":           {git.Reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
-		"tag before branch":            {git.Reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
+		"name before version": {git.Reference{Name: "refs/heads/main", SemVer: "1.0.0"},
+			"refs/heads/main@sha1:" + three, "three"},
+		"version before tag": {git.Reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
+		"tag before branch":  {git.Reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, cache := range []string{"empty", "filled"} {
@@ -367,7 +369,8 @@ func TestWhatIsMissingIsNamedWithWhatIsThere(t *testing.T) {
 	}
 	empty, err := w.server.NewRepository("empty")
 	w.do(err)
-	w.fails(git.Request{URL: empty.URL(), Ref: git.Reference{Branch: "main"}}, git.ErrReferenceNotFound, "the repository is empty")
+	w.fails(git.Request{URL: empty.URL(), Ref: git.Reference{Branch: "main"}}, git.ErrReferenceNotFound,
+		"the repository is empty")
 }
 
 func TestABrokenServerIsReportedAndForgivenLater(t *testing.T) {
@@ -615,7 +618,8 @@ func BenchmarkAOneLineChangeAmongAThousandFiles(b *testing.B) {
 	}
 	tree := map[string]string{}
 	for i := range 1000 {
-		tree[fmt.Sprintf("apps/app%d/cm%d.yaml", i%50, i)] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm%d}\ndata: {a: b}\n", i)
+		tree[fmt.Sprintf("apps/app%d/cm%d.yaml", i%50,
+			i)] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm%d}\ndata: {a: b}\n", i)
 	}
 	if _, err := repo.Commit(tree, "one"); err != nil {
 		b.Fatal(err)

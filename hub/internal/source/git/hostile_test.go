@@ -78,7 +78,8 @@ func TestATreeWithAnEntryThatNoHonestTreeHasIsRefused(t *testing.T) {
 		})
 	}
 	for _, name := range []string{".gitignore", ".github", "git", ".gitx", "a.git", "dev\\x2dlabel", "ünïcode", "spa ce"} {
-		if _, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, line("100644", name, blob)), defaults); err != nil {
+		if _, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, line("100644", name, blob)),
+			defaults); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -196,14 +197,19 @@ func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
 		"a size that overflows":        {packOf(1, packObject{kind: 3, claimed: 1<<63 + 5, content: []byte("x")}), nil},
 		"many small bombs":             {packOf(9, bombs(9)...), ErrLimit},
 		"a delta to something huge": {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
-			packObject{kind: 7, claimed: uint64(len(delta(1, 1<<40))), extra: make([]byte, 20), content: delta(1, 1<<40)}), ErrLimit},
-		"a delta without sizes":  {packOf(1, packObject{kind: 7, claimed: 1, extra: make([]byte, 20), content: []byte{0x80}}), ErrLimit},
-		"a delta without a base": {packOf(1, packObject{kind: 7, claimed: 4, extra: make([]byte, 20), content: delta(1, 1, 1, 'x')}), ErrProtocol},
-		"an object twice":        {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}, packObject{kind: 3, claimed: 1, content: []byte("x")}), ErrProtocol},
-		"an unknown type":        {packOf(1, packObject{kind: 5, claimed: 1, content: []byte("x")}), ErrProtocol},
-		"cut off":                {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}), nil},
-		"a wrong checksum":       {append(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")})[:30], make([]byte, 20)...), nil},
-		"nothing":                {nil, ErrUnreachable},
+			packObject{kind: 7, claimed: uint64(len(delta(1, 1<<40))), extra: make([]byte, 20),
+				content: delta(1, 1<<40)}), ErrLimit},
+		"a delta without sizes": {packOf(1, packObject{kind: 7, claimed: 1, extra: make([]byte, 20), content: []byte{0x80}}),
+			ErrLimit},
+		"a delta without a base": {packOf(1, packObject{kind: 7, claimed: 4, extra: make([]byte, 20),
+			content: delta(1, 1, 1, 'x')}), ErrProtocol},
+		"an object twice": {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
+			packObject{kind: 3, claimed: 1, content: []byte("x")}), ErrProtocol},
+		"an unknown type": {packOf(1, packObject{kind: 5, claimed: 1, content: []byte("x")}), ErrProtocol},
+		"cut off":         {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}), nil},
+		"a wrong checksum": {append(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")})[:30],
+			make([]byte, 20)...), nil},
+		"nothing": {nil, ErrUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := install(t, t.Context(), c.pack, small)
@@ -212,7 +218,8 @@ func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
 			}
 		})
 	}
-	if err := install(t, t.Context(), packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")}), small); err != nil {
+	if err := install(t, t.Context(), packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")}),
+		small); err != nil {
 		t.Errorf("an honest pack: %v", err)
 	}
 }
@@ -242,15 +249,16 @@ func TestObjectLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := install(t, t.Context(), packOf(2, base, c.object), limits)
-			if c.fits != (err == nil) || err != nil && !(errors.Is(err, ErrLimit) && strings.Contains(err.Error(), "an object of")) {
+			if c.fits != (err == nil) || err != nil && !(errors.Is(err, ErrLimit) &&
+				strings.Contains(err.Error(), "an object of")) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
 }
 
-// chainOf makes a pack with a blob and n deltas, each on the one before it, of 8 bytes each. A step gets the object before
-// it and returns the next one's kind and how it names its base.
+// chainOf makes a pack with a blob and n deltas, each on the one before it, of 8 bytes each. A step gets the object
+// before it and returns the next one's kind and how it names its base.
 func chainOf(n int, base func(id plumbing.Hash, distance int) (kind byte, extra []byte)) []packObject {
 	content := binary.BigEndian.AppendUint64(nil, 0)
 	objects := []packObject{{kind: 3, claimed: 8, content: content}}
@@ -373,11 +381,13 @@ func limitsOf(n int64) Limits { return Limits{File: n, Pack: n}.or(defaults) }
 
 func TestTheFirstHeaderOfACommitCounts(t *testing.T) {
 	one, two := strings.Repeat("1", 40), strings.Repeat("2", 40)
-	c, err := parseCommit([]byte("tree " + one + "\nparent " + two + "\nauthor a <a> 1 +0\ncommitter c <c> 5 +0\ntree " + two + "\n\nhi"))
+	c, err := parseCommit([]byte("tree " + one + "\nparent " + two + "\nauthor a <a> 1 +0\ncommitter c <c> 5 +0\ntree " +
+		two + "\n\nhi"))
 	if err != nil || c.tree.String() != one || len(c.parents) != 1 || !c.committed.Equal(time.Unix(5, 0)) {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	for _, bad := range []string{"", "tree x\n", "parent " + one + "\n", "tree " + one + "\ntree " + two + "\nauthor a\ncommitter b"} {
+	for _, bad := range []string{"", "tree x\n", "parent " + one + "\n",
+		"tree " + one + "\ntree " + two + "\nauthor a\ncommitter b"} {
 		if _, err := parseCommit([]byte(bad)); !errors.Is(err, ErrProtocol) {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -423,7 +433,8 @@ func FuzzIndexIsReadAsItWasWritten(f *testing.F) {
 
 func FuzzPack(f *testing.F) {
 	f.Add(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")}))
-	f.Add(packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}, packObject{kind: 6, claimed: 4, extra: []byte{11}, content: []byte{1, 1, 1, 'x'}}))
+	f.Add(packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
+		packObject{kind: 6, claimed: 4, extra: []byte{11}, content: []byte{1, 1, 1, 'x'}}))
 	f.Fuzz(func(t *testing.T, pack []byte) {
 		_ = install(t, t.Context(), pack, limitsOf(1<<16))
 	})
@@ -440,7 +451,8 @@ func FuzzSymlinks(f *testing.F) {
 			if !isLocal(l[0]) || l[1] == "" || len(l[0])+len(l[1]) > 200 || strings.ContainsRune(l[1], 0) {
 				return
 			}
-			if os.MkdirAll(filepath.Join(root, path.Dir(l[0])), 0o755) != nil || os.Symlink(l[1], filepath.Join(root, l[0])) != nil {
+			if os.MkdirAll(filepath.Join(root, path.Dir(l[0])), 0o755) != nil ||
+				os.Symlink(l[1], filepath.Join(root, l[0])) != nil {
 				return
 			}
 			links[l[0]] = l[1]

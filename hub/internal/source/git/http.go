@@ -75,7 +75,8 @@ func redirects(clientCertificate bool) func(*http.Request, []*http.Request) erro
 	return func(req *http.Request, via []*http.Request) error {
 		from, to := via[len(via)-1].URL, req.URL
 		refuse := func(why string) error {
-			return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the repository is", ErrUnreachable, quoted(Redact(to.String())), why)
+			return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the repository is", ErrUnreachable,
+				quoted(Redact(to.String())), why)
 		}
 		switch {
 		case via[0].Method != http.MethodGet:
@@ -199,7 +200,8 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w: the server answers %s; check the Secret of spec.secretRef", ErrAuthentication, status)
 	case http.StatusForbidden:
-		return fmt.Errorf("%w: the server answers %s: these credentials may not read this repository", ErrAuthentication, status)
+		return fmt.Errorf("%w: the server answers %s: these credentials may not read this repository",
+			ErrAuthentication, status)
 	case http.StatusNotFound, http.StatusGone:
 		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", ErrRepositoryNotFound, status)
 	default:

@@ -31,7 +31,8 @@ func TestHTTPCredentialsOpenTheRepositoryAndWrongOnesDoNot(t *testing.T) {
 		good, wrong map[string]string
 	}{
 		"basic": {gittest.Options{Username: "u", Password: secret},
-			map[string]string{"username": "u", "password": secret}, map[string]string{"username": "u", "password": secret + "x"}},
+			map[string]string{"username": "u", "password": secret}, map[string]string{"username": "u",
+				"password": secret + "x"}},
 		"bearer": {gittest.Options{BearerToken: secret},
 			map[string]string{"bearerToken": secret + "\n"}, map[string]string{"bearerToken": secret + "x"}},
 	} {
@@ -78,7 +79,8 @@ func TestACertificateMustBeTrustedAndMayBeAskedFor(t *testing.T) {
 	w.fails(req, git.ErrUnreachable)
 	certificate, key, err := w.server.ClientCertificate()
 	w.do(err)
-	req.Auth = auth(t, map[string]string{"ca.crt": string(w.server.CA()), "tls.crt": string(certificate), "tls.key": string(key)})
+	req.Auth = auth(t, map[string]string{"ca.crt": string(w.server.CA()), "tls.crt": string(certificate),
+		"tls.key": string(key)})
 	w.fetch(req, nil)
 }
 
@@ -226,9 +228,10 @@ func TestSecretsThatCannotWorkAreRefusedWithTheKeysName(t *testing.T) {
 		data map[string]string
 		word string
 	}{
-		"no password":        {"https://h/x", map[string]string{"username": "u"}, "password"},
-		"no user":            {"https://h/x", map[string]string{"password": "p"}, "username"},
-		"both ways":          {"https://h/x", map[string]string{"username": "u", "password": "p", "bearerToken": "t"}, "bearerToken"},
+		"no password": {"https://h/x", map[string]string{"username": "u"}, "password"},
+		"no user":     {"https://h/x", map[string]string{"password": "p"}, "username"},
+		"both ways": {"https://h/x", map[string]string{"username": "u", "password": "p", "bearerToken": "t"},
+			"bearerToken"},
 		"bad authority":      {"https://h/x", map[string]string{"ca.crt": "x"}, "ca.crt"},
 		"certificate alone":  {"https://h/x", map[string]string{"tls.crt": "x"}, "tls.key"},
 		"broken certificate": {"https://h/x", map[string]string{"tls.crt": "x", "tls.key": "y"}, "tls.crt"},

@@ -151,7 +151,8 @@ func (f *fetching) openCache() (*repository, error) {
 }
 
 // complete transfers what the cache lacks of the candidates.
-func (r *repository) complete(ctx context.Context, s session, refs *packp.AdvRefs, choice choice, limits Limits, tmp string) error {
+func (r *repository) complete(ctx context.Context, s session, refs *packp.AdvRefs, choice choice, limits Limits,
+	tmp string) error {
 	if choice.history {
 		return r.transfer(ctx, s, refs, choice.candidates, true, limits, tmp)
 	}
@@ -202,7 +203,8 @@ func (r *repository) find(ctx context.Context, choice choice) (candidate, error)
 }
 
 // materialize makes the artifact of a commit, unless it is there already, and returns its digest.
-func (f *fetching) materialize(ctx context.Context, r *repository, id plumbing.Hash) (digest manifest.Digest, written bool, err error) {
+func (f *fetching) materialize(ctx context.Context, r *repository, id plumbing.Hash) (digest manifest.Digest,
+	written bool, err error) {
 	c, err := r.commit(ctx, id)
 	if err != nil {
 		return digest, false, err

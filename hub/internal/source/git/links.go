@@ -35,14 +35,15 @@ func (r *repository) checkLinks(ctx context.Context, files []file) (tree, error)
 			return nil, err
 		}
 		if why := links.escape(from, target); why != "" {
-			return nil, fmt.Errorf("%w: symlink %s to %q %s; change it or exclude it in .sourceignore", ErrTree, from, target, why)
+			return nil, fmt.Errorf("%w: symlink %s to %q %s; change it or exclude it in .sourceignore", ErrTree, from,
+				target, why)
 		}
 	}
 	return links, nil
 }
 
-// escape says in what way the symlink at from leads out of the tree, or nothing. It goes the way that the kernel would go:
-// .. is the parent of where the links before it led, not of what is written.
+// escape says in what way the symlink at from leads out of the tree, or nothing. It goes the way that the kernel would
+// go: .. is the parent of where the links before it led, not of what is written.
 func (t tree) escape(from, target string) string {
 	if target == "" || strings.ContainsRune(target, 0) {
 		return "has no valid target"

@@ -19,8 +19,8 @@ type commit struct {
 	committed time.Time
 }
 
-// parseCommit reads a commit object (gitformat: headers "tree", "parent"…, "author", "committer"). Only the first header of
-// each name counts, and only in that order: a second one hidden further down decides nothing.
+// parseCommit reads a commit object (gitformat: headers "tree", "parent"…, "author", "committer"). Only the first
+// header of each name counts, and only in that order: a second one hidden further down decides nothing.
 func parseCommit(content []byte) (commit, error) {
 	var c commit
 	rest := content

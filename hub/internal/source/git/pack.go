@@ -134,7 +134,8 @@ func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) 
 // weigh counts the bytes of one object or delta.
 func (c *contents) weigh(n int64, limits Limits) error {
 	if n < 0 || n > limits.File {
-		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", ErrLimit, size(n), size(limits.File))
+		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", ErrLimit, size(n),
+			size(limits.File))
 	}
 	if c.total += n; c.total > inflation*limits.Pack {
 		return fmt.Errorf("%w: the transfer inflates to more than %s", ErrLimit, size(inflation*limits.Pack))

@@ -26,8 +26,8 @@ type Request struct {
 	Limits Limits
 }
 
-// Reference names a commit as spec.ref of a GitRepository does. Commit wins over Name, Name over SemVer, SemVer over Tag,
-// Tag over Branch; with none of them it is the branch master.
+// Reference names a commit as spec.ref of a GitRepository does. Commit wins over Name, Name over SemVer, SemVer over
+// Tag, Tag over Branch; with none of them it is the branch master.
 type Reference struct {
 	Branch string
 	Tag    string
@@ -73,13 +73,15 @@ func (r Request) check() (*url.URL, error) {
 		return nil, err
 	}
 	if r.Ref.Commit != "" && !fullHash.MatchString(r.Ref.Commit) {
-		return nil, fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", ErrRequest, r.Ref.Commit)
+		return nil, fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", ErrRequest,
+			r.Ref.Commit)
 	}
 	if u.Scheme == "ssh" && len(r.Auth.Identity) == 0 {
 		return nil, fmt.Errorf("%w: an ssh URL needs a Secret with identity and known_hosts in spec.secretRef", ErrRequest)
 	}
 	if u.Scheme == "ssh" && len(r.Auth.KnownHosts) == 0 {
-		return nil, fmt.Errorf("%w: the Secret has no known_hosts, without which no ssh server is trusted (ssh-keyscan prints it)", ErrRequest)
+		return nil, fmt.Errorf("%w: the Secret has no known_hosts, without which no ssh server is trusted (ssh-keyscan "+
+			"prints it)", ErrRequest)
 	}
 	return u, nil
 }
@@ -93,7 +95,8 @@ func parseURL(raw string) (*url.URL, error) {
 	switch u.Scheme {
 	case "http", "https", "ssh":
 	default:
-		return nil, fmt.Errorf("%w: the URL's scheme must be http, https or ssh (scp-like addresses are written ssh://git@host/path)", ErrRequest)
+		return nil, fmt.Errorf("%w: the URL's scheme must be http, https or ssh (scp-like addresses are written "+
+			"ssh://git@host/path)", ErrRequest)
 	}
 	if u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") {
 		return nil, fmt.Errorf("%w: the URL has no host", ErrRequest)

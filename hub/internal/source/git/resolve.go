@@ -82,8 +82,8 @@ func lookup(refs *packp.AdvRefs, name string) (candidate, bool) {
 	return candidate{want: hash, commit: commit}, true
 }
 
-// resolveCommit finds a way to a commit: a reference that leads to it, the server's readiness to give any commit, or else
-// the history in which it must be.
+// resolveCommit finds a way to a commit: a reference that leads to it, the server's readiness to give any commit, or
+// else the history in which it must be.
 func resolveCommit(ref Reference, refs *packp.AdvRefs) (choice, error) {
 	commit := plumbing.NewHash(strings.ToLower(ref.Commit))
 	if ref.Branch != "" {
@@ -181,7 +181,8 @@ func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
 	has = has[:min(total, maxCompared)]
 	slices.SortStableFunc(has, func(a, b string) int { return distance(a, name) - distance(b, name) })
 	plural := map[string]string{"branch": "branches", "tag": "tags", "reference": "references"}[kind]
-	return fmt.Errorf("%w: %s %q not found; the repository has: %s", ErrReferenceNotFound, kind, name, list(has, total, plural))
+	return fmt.Errorf("%w: %s %q not found; the repository has: %s", ErrReferenceNotFound, kind, name,
+		list(has, total, plural))
 }
 
 // list prints the first of some names, of which there are total.

@@ -32,7 +32,8 @@ type sshSession struct {
 	limits  Limits
 }
 
-func openSSH(ctx context.Context, dialer *dial.Dialer, u *url.URL, auth Auth, limits Limits, tmp string) (*sshSession, error) {
+func openSSH(ctx context.Context, dialer *dial.Dialer, u *url.URL, auth Auth, limits Limits, tmp string) (*sshSession,
+	error) {
 	signer, err := auth.signer()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
@@ -105,7 +106,8 @@ func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *k
 		s.client = ssh.NewClient(conn, channels, requests)
 		return nil
 	case knownhosts.IsHostKeyChanged(err):
-		return fmt.Errorf("%w: its host key is not the one in known_hosts (an attack, or the key was changed: compare it and update the Secret)", ErrUntrusted)
+		return fmt.Errorf("%w: its host key is not the one in known_hosts (an attack, or the key was changed: compare it "+
+			"and update the Secret)", ErrUntrusted)
 	case knownhosts.IsHostUnknown(err):
 		return fmt.Errorf("%w: known_hosts has no key for %s (ssh-keyscan prints it)", ErrUntrusted, address)
 	case errors.As(err, &revoked):

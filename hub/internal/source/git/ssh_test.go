@@ -51,7 +51,8 @@ func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
 	d := startSSH(t, w)
 	for _, passphrase := range []string{"", "open sesame"} {
 		hash := w.commit(map[string]string{"a": "1" + passphrase})
-		req := git.Request{URL: d.URL(w.repo), Ref: git.Reference{Branch: "main"}, Auth: sshAuth(t, d, map[string]string{"password": passphrase})}
+		req := git.Request{URL: d.URL(w.repo), Ref: git.Reference{Branch: "main"},
+			Auth: sshAuth(t, d, map[string]string{"password": passphrase})}
 		first := w.fetch(req, nil)
 		if first.Revision != "main@sha1:"+hash {
 			t.Errorf("revision %s", first.Revision)
@@ -62,7 +63,8 @@ func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
 		w.commit(map[string]string{"a": "2"})
 		holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
 		w.fails(git.Request{URL: req.URL + "x", Auth: req.Auth}, git.ErrRepositoryNotFound)
-		w.fails(git.Request{URL: req.URL, Auth: req.Auth, Ref: git.Reference{Branch: "mian"}}, git.ErrReferenceNotFound, "main")
+		w.fails(git.Request{URL: req.URL, Auth: req.Auth, Ref: git.Reference{Branch: "mian"}},
+			git.ErrReferenceNotFound, "main")
 	}
 }
 
@@ -117,6 +119,7 @@ func TestASilentSSHServerEndsWithTheTimeLimit(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	w.do(err)
 	defer silent.Close()
-	req := git.Request{URL: "ssh://git@" + silent.Addr().String() + "/x", Auth: sshAuth(t, d, nil), Timeout: 50 * time.Millisecond}
+	req := git.Request{URL: "ssh://git@" + silent.Addr().String() + "/x", Auth: sshAuth(t, d, nil),
+		Timeout: 50 * time.Millisecond}
 	w.fails(req, git.ErrTimeout)
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // transfer brings what wants lead to into the cache: one commit deep, or with all of its history.
-func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRefs, wants []candidate, history bool, limits Limits, tmp string) error {
+func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRefs, wants []candidate, history bool,
+	limits Limits, tmp string) error {
 	request := r.request(refs.Capabilities, wants, history)
 	answer, err := s.ask(ctx, request)
 	if err != nil {

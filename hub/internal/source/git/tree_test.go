@@ -35,7 +35,8 @@ func TestIgnoreRulesAreFluxs(t *testing.T) {
 		"all but a folder": {tree, text("/*\n!/deploy\n"), "deploy/x.yaml deploy/y.zip"},
 		"a .sourceignore is for its folder": {with(map[string]string{"sub/.sourceignore": "*.yaml\n"}), nil,
 			".github/w.yaml app.yaml deploy/x.yaml deploy/y.zip image.png sub/.sourceignore sub/b.txt"},
-		"spec.ignore overrules .sourceignore": {with(map[string]string{".sourceignore": "sub\n# a comment\n"}), text("!sub/a.yaml"),
+		"spec.ignore overrules .sourceignore": {with(map[string]string{".sourceignore": "sub\n# a comment\n"}),
+			text("!sub/a.yaml"),
 			".github/w.yaml .sourceignore app.yaml deploy/x.yaml deploy/y.zip image.png sub/a.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +92,8 @@ func TestSymlinksStayInTheTree(t *testing.T) {
 // TestSubmodules has a submodule whose address and path would do harm if anybody followed them.
 func TestSubmodules(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
-	modules := "[submodule \"--upload-pack=touch x\"]\n\tpath = ../../outside\n\turl = " + w.server.URL() + "/other.git\n\tupdate = !touch x\n"
+	modules := "[submodule \"--upload-pack=touch x\"]\n\tpath = ../../outside\n\turl = " + w.server.URL() +
+		"/other.git\n\tupdate = !touch x\n"
 	hash := w.commit(map[string]string{"a": "1", ".gitmodules": modules})
 	w.addEntry("160000", hash, "module")
 	before := w.server.Requests()
@@ -121,7 +123,8 @@ func (w *world) addEntry(mode, hash, name string) {
 func TestLFS(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("1", 64) + "\nsize 2147483648\n"
-	w.commit(map[string]string{"big.yaml": pointer, ".gitattributes": "*.yaml filter=lfs\n", ".lfsconfig": "[lfs]\n\turl = " + w.server.URL() + "/lfs\n"})
+	w.commit(map[string]string{"big.yaml": pointer, ".gitattributes": "*.yaml filter=lfs\n",
+		".lfsconfig": "[lfs]\n\turl = " + w.server.URL() + "/lfs\n"})
 	before := w.server.Requests()
 	a := w.fetch(w.main(), nil)
 	if got := files(t, a)["big.yaml"]; got != pointer {

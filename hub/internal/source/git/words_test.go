@@ -21,7 +21,8 @@ import (
 )
 
 // forged is what a server says to be taken for somebody else by whoever reads the status.
-const forged = "\x1b]0;title\x07\x1b[2J\x1b[1;1H\u202eydaer si toor\u202c\u200b\u009b1mKustomization flux-system/root is Ready"
+const forged = "\x1b]0;title\x07\x1b[2J\x1b[1;1H\u202eydaer si toor\u202c\u200b\u009b1mKustomization " +
+	"flux-system/root is Ready"
 
 // endless is more than anybody wants to read.
 var endless = forged + strings.Repeat(" and so on", 7000)
@@ -73,7 +74,8 @@ func TestServerWords(t *testing.T) {
 		"header":           raw("HTTP/1.1 200 OK\r\n" + forged + "\r\n\r\n"),
 		"content_type":     raw("HTTP/1.1 200 OK\r\nContent-Type: " + endless[:40_000] + "\r\nContent-Length: 0\r\n\r\n"),
 		"redirect":         raw("HTTP/1.1 302 Found\r\nLocation: /" + endless[:40_000] + "\r\nContent-Length: 0\r\n\r\n"),
-		"redirect_query":   raw("HTTP/1.1 302 Found\r\nLocation: http://u:canary@h/login?token=canary#canary\r\nContent-Length: 0\r\n\r\n"),
+		"redirect_query": raw("HTTP/1.1 302 Found\r\nLocation: " +
+			"http://u:canary@h/login?token=canary#canary\r\nContent-Length: 0\r\n\r\n"),
 		"error_line":       smart(pktLine("ERR "+endless[:60_000]), ""),
 		"error_line_found": smart(pktLine("ERR Repository not found "+forged), ""),
 		"references":       smart(advertisement(append([]string{main}, tags...)...), ""),
@@ -91,7 +93,8 @@ func TestServerWords(t *testing.T) {
 			if name == "references" {
 				branch = "mian"
 			}
-			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(), git.Request{URL: server.URL + "/x.git", Ref: git.Reference{Branch: branch}}, nil)
+			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(),
+				git.Request{URL: server.URL + "/x.git", Ref: git.Reference{Branch: branch}}, nil)
 			isFit(t, err)
 		})
 	}

@@ -77,7 +77,8 @@ func (p *pack) addBombs(n, size int) {
 		delta = append(append(delta, 8), mark...)
 		for at := 8; at < size; { // copies the rest of the base
 			length := min(size-at, 0xffffff)
-			delta = append(delta, 0xff, byte(at), byte(at>>8), byte(at>>16), byte(at>>24), byte(length), byte(length>>8), byte(length>>16))
+			delta = append(delta, 0xff, byte(at), byte(at>>8), byte(at>>16), byte(at>>24), byte(length), byte(length>>8),
+				byte(length>>16))
 			at += length
 		}
 		p.add(refDeltaKind, base, delta)

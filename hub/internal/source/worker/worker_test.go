@@ -139,11 +139,14 @@ func TestErrors(t *testing.T) {
 		req  git.Request
 		want error
 	}{
-		"authentication": {git.Request{URL: repo.URL(), Auth: git.Auth{Username: "u", Password: "wrong"}}, git.ErrAuthentication},
-		"reference":      {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "mian"}}, git.ErrReferenceNotFound},
-		"repository":     {git.Request{URL: gone.URL + "/x.git"}, git.ErrRepositoryNotFound},
-		"denied":         {git.Request{URL: "http://169.254.169.254/x.git"}, dial.ErrDenied},
-		"limit": {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "main"}, Limits: git.Limits{Objects: 1}},
+		"authentication": {git.Request{URL: repo.URL(), Auth: git.Auth{Username: "u", Password: "wrong"}},
+			git.ErrAuthentication},
+		"reference": {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "mian"}},
+			git.ErrReferenceNotFound},
+		"repository": {git.Request{URL: gone.URL + "/x.git"}, git.ErrRepositoryNotFound},
+		"denied":     {git.Request{URL: "http://169.254.169.254/x.git"}, dial.ErrDenied},
+		"limit": {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "main"},
+			Limits: git.Limits{Objects: 1}},
 			git.ErrLimit},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +208,8 @@ func TestSlowServer(t *testing.T) {
 	}))
 	defer slow.Close()
 	f := newFetcher(t, Config{Workers: 1}, Command)
-	fails(t, f, git.Request{URL: slow.URL + "/x.git", Timeout: 100 * time.Millisecond}, []error{git.ErrTimeout}, "100ms", "spec.timeout")
+	fails(t, f, git.Request{URL: slow.URL + "/x.git", Timeout: 100 * time.Millisecond}, []error{git.ErrTimeout}, "100ms",
+		"spec.timeout")
 	<-ended // the connection goes with the fetch
 	repo := newRepository(t, gittest.Options{})
 	commit(t, repo, map[string]string{"a": "1"})
@@ -245,7 +249,8 @@ func workers(t *testing.T) (found []string) {
 	for _, name := range names {
 		status, _ := os.ReadFile(name)
 		command, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "cmdline"))
-		if strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", os.Getpid())) && strings.Contains(string(command), Command) {
+		if strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", os.Getpid())) &&
+			strings.Contains(string(command), Command) {
 			found = append(found, filepath.Dir(name))
 		}
 	}
