@@ -212,7 +212,7 @@ func (h *scriptedHub) bundle(sequence uint64, yaml string) *bundle.Bundle {
 	objects, err := manifest.Parse([]byte(yaml))
 	must(h.tb, err)
 	manifest.ApplyOrder(objects)
-	app := &bundle.Application{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
+	app := &bundle.Application{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
 		Prune: true}
 	for _, o := range objects {
 		o.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": "app",
@@ -231,7 +231,7 @@ func (h *scriptedHub) bundle(sequence uint64, yaml string) *bundle.Bundle {
 	now := time.Now()
 	return &bundle.Bundle{
 		Cluster: h.cluster.String(), Epoch: 1, Sequence: sequence, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
-		Applications: []bundle.Entry{{Owner: app.Owner, Digest: h.put(encoded),
+		Applications: []bundle.Entry{{Name: app.Name, Digest: h.put(encoded),
 			Revision: fmt.Sprintf("main@sha1:%d", sequence)}},
 	}
 }

@@ -169,7 +169,7 @@ func (s *spoke) applications(names ...string) map[string]*bundle.Application {
 		must(s.t, err)
 		apps := map[string]*bundle.Application{}
 		for _, e := range b.Applications {
-			apps[e.Owner.String()], err = bundle.DecodeApplication(s.fetch(e.Digest))
+			apps[e.Name.String()], err = bundle.DecodeApplication(s.fetch(e.Digest))
 			must(s.t, err)
 		}
 		if !slices.ContainsFunc(names, func(name string) bool { return apps[name] == nil }) {

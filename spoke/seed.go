@@ -13,7 +13,7 @@ import (
 // seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is
 // older than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not
 // know is not owned any more, so the cluster forgets it.
-func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) error {
+func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.ApplicationName]ledger.Page) error {
 	current, err := s.raiseSeen(seen)
 	if err != nil || pages == nil { // without pages it is tried again at the next start
 		return err
@@ -22,7 +22,7 @@ func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Owner]led
 	if err != nil {
 		return err
 	}
-	newMarks, inventories := map[bundle.Owner]state.Mark{}, map[bundle.Owner][]byte{}
+	newMarks, inventories := map[bundle.ApplicationName]state.Mark{}, map[bundle.ApplicationName][]byte{}
 	for owner, page := range pages {
 		v, readable, err := s.onDisk(owner)
 		if err != nil {
@@ -66,7 +66,7 @@ func (s *Spoke) raiseSeen(seen marks) (current bool, err error) {
 }
 
 // onDisk returns an application's inventory, nil when there is none, and whether it can be read.
-func (s *Spoke) onDisk(owner bundle.Owner) (v *inventory.Inventory, readable bool, err error) {
+func (s *Spoke) onDisk(owner bundle.ApplicationName) (v *inventory.Inventory, readable bool, err error) {
 	data, err := s.state.Inventory(owner)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil, true, nil

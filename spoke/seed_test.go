@@ -65,7 +65,7 @@ func TestLostDisk_prune(t *testing.T) {
 	})
 	r.wipe()
 	h.signAll(t, &bundle.Bundle{
-		Cluster: h.id(identity.Cluster, "prod").String(), Sequence: 2, Removals: []bundle.Removal{{Owner: gone.Owner,
+		Cluster: h.id(identity.Cluster, "prod").String(), Sequence: 2, Removals: []bundle.Removal{{Name: gone.Name,
 			Policy: bundle.MirrorPrune}},
 	}, h.configMaps(t, "apps", "one", "a"))
 	r.start()
@@ -202,7 +202,7 @@ func TestLostDisk_old(t *testing.T) {
 	}
 	h.signAll(t, &bundle.Bundle{
 		Cluster: h.id(identity.Cluster, "prod").String(), Sequence: 3,
-		Removals: []bundle.Removal{{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "more"},
+		Removals: []bundle.Removal{{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "more"},
 			Policy: bundle.Delete}},
 	}, h.configMaps(t, "apps", "one", "a"))
 	r.start()

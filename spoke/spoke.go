@@ -264,7 +264,7 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	book := ledger.New(ledger.Config{Client: s.client, Namespace: s.config.Namespace, Disk: s.state, Log: s.config.Log})
 	for wait := firstRecall; ; wait = min(2*wait, maxRecall) {
 		entries, err := s.keeper().Load(ctx)
-		var pages map[bundle.Owner]ledger.Page
+		var pages map[bundle.ApplicationName]ledger.Page
 		if err == nil {
 			pages, err = book.Read(ctx)
 		}
@@ -284,7 +284,7 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 
 // takeUp decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the
 // parts. pages is nil when they could not be read.
-func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger, pages map[bundle.Owner]ledger.Page) (*parts,
+func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger, pages map[bundle.ApplicationName]ledger.Page) (*parts,
 	error) {
 	kept, err := readKept(entries)
 	s.logIf("something that the cluster keeps of this spoke cannot be used", err)

@@ -226,7 +226,7 @@ func (h *hub) desire(t *testing.T, sequence uint64, text string, files ...bundle
 	}
 	manifest.ApplyOrder(objects)
 	app := &bundle.Application{
-		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+		Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
 			Name: "apps"}, Prune: true, Wait: true, Interval: time.Hour,
 		RetryInterval: time.Second, Timeout: time.Minute, DeletionPolicy: bundle.MirrorPrune, SealedFiles: files,
 		Decryption: bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
@@ -263,7 +263,7 @@ func (h *hub) signAll(t *testing.T, b *bundle.Bundle, apps ...*bundle.Applicatio
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Applications = append(b.Applications, bundle.Entry{Owner: app.Owner, Digest: h.put(data),
+		b.Applications = append(b.Applications, bundle.Entry{Name: app.Name, Digest: h.put(data),
 			Revision: fmt.Sprintf("main@sha1:%d", b.Sequence)})
 	}
 	payload, err := b.Encode()

@@ -309,7 +309,7 @@ func (c *crowd) report(s *scripted, e bundle.Entry) error {
 		return c.ctx.Err()
 	}
 	r := &spokev1.ApplicationReport{
-		Kind: e.Owner.Kind, Namespace: e.Owner.Namespace, Name: e.Owner.Name, Digest: e.Digest[:], Revision: e.Revision,
+		Kind: e.Name.Kind, Namespace: e.Name.Namespace, Name: e.Name.Name, Digest: e.Digest[:], Revision: e.Revision,
 		AppliedDigest: e.Digest[:], AppliedRevision: e.Revision, Ready: "True", Reason: "ReconciliationSucceeded",
 		Message: "Applied revision: " + e.Revision, Since: timestamppb.Now(), Current: smallTree,
 	}

@@ -51,12 +51,12 @@ func ParsePath(path string) (Key, bool) {
 }
 
 // Application returns the name of the Application that the object, a Kustomization, is rendered to.
-func (k Key) Application() bundle.Owner {
-	return bundle.Owner{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
+func (k Key) Application() bundle.ApplicationName {
+	return bundle.ApplicationName{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
 }
 
 // ApplicationKey returns the key of the object that an Application of a cluster is rendered from.
-func ApplicationKey(cluster string, o bundle.Owner) Key {
+func ApplicationKey(cluster string, o bundle.ApplicationName) Key {
 	return Key{Cluster: cluster, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
 }
 

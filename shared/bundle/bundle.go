@@ -21,7 +21,7 @@ type Bundle struct {
 	Applications []Entry // sorted by Owner
 	// Pending are the applications that should be here but could not be rendered yet. The spoke neither applies nor
 	// deletes them. Sorted; disjoint from Applications and Removals.
-	Pending []Owner
+	Pending []ApplicationName
 	// Incomplete reports that a parent could not be rendered, so that there may be applications the hub does not know of.
 	Incomplete bool
 	// Removals are the applications that the hub removed. The spoke deletes no other. Sorted by Owner; disjoint from
@@ -31,7 +31,7 @@ type Bundle struct {
 
 // Removal is an application that left the bundle on purpose.
 type Removal struct {
-	Owner Owner `json:"owner"`
+	Name ApplicationName `json:"owner"`
 	// Policy is what happens to its objects; MirrorPrune: as the Application said that was applied last.
 	Policy DeletionPolicy `json:"policy"`
 	// Confirmed reports that an operator confirmed the removal: no guard holds it.
@@ -50,23 +50,23 @@ func (id ID) Newer(other ID) bool {
 	return id.Epoch > other.Epoch || id.Epoch == other.Epoch && id.Sequence > other.Sequence
 }
 
-// Owner names the Flux resource that an Application is rendered from.
-type Owner struct {
+// ApplicationName names the Flux resource that an Application is rendered from.
+type ApplicationName struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 }
 
 // String returns "Kind namespace/name".
-func (o Owner) String() string { return o.Kind + " " + o.Namespace + "/" + o.Name }
+func (o ApplicationName) String() string { return o.Kind + " " + o.Namespace + "/" + o.Name }
 
 // Key returns kind, namespace and name with NULs between them. No two owners have the same key, and keys order as
 // Compare does, because NUL sorts before all that a name can hold.
-func (o Owner) Key() string { return o.Kind + "\x00" + o.Namespace + "\x00" + o.Name }
+func (o ApplicationName) Key() string { return o.Kind + "\x00" + o.Namespace + "\x00" + o.Name }
 
 // Entry is one Application of a bundle, by digest, and what of it is not content.
 type Entry struct {
-	Owner       Owner           `json:"owner"`
+	Name        ApplicationName `json:"owner"`
 	Digest      manifest.Digest `json:"digest"`
 	Revision    string          `json:"revision"`
 	Suspended   bool            `json:"suspended,omitempty"`
@@ -76,14 +76,14 @@ type Entry struct {
 	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
 	// Parent is the application that gives this one, where it or one above it depends on others; zero: none. Before it was
 	// ever applied, this one waits for what they depend on.
-	Parent Owner `json:"parent,omitzero"`
+	Parent ApplicationName `json:"parent,omitzero"`
 }
 
 // Application is what one Kustomization or HelmRelease renders to on one cluster.
 type Application struct {
-	Owner          Owner
+	Name           ApplicationName
 	Objects        []ObjectReference // in the order in which they are applied
-	DependsOn      []Owner
+	DependsOn      []ApplicationName
 	Prune          bool
 	Wait           bool
 	Force          bool

@@ -21,8 +21,8 @@ var issued = time.Date(2026, 10, 1, 12, 0, 0, 5, time.UTC)
 
 func digest(s string) manifest.Digest { return manifest.DigestOf([]byte(s)) }
 
-func owner(name string) Owner {
-	return Owner{Kind: "Kustomization", Namespace: "flux-system", Name: name}
+func owner(name string) ApplicationName {
+	return ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: name}
 }
 
 // example is a bundle with every field set.
@@ -30,11 +30,11 @@ func example() *Bundle {
 	return &Bundle{
 		Cluster: "spiffe://nave-1/cluster/a", Epoch: 2, Sequence: 7, IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
 		Applications: []Entry{
-			{Owner: owner("apps"), Digest: digest("apps"), Revision: "main@sha1:1", Suspended: true, RequestedAt: "now"},
-			{Owner: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held"),
+			{Name: owner("apps"), Digest: digest("apps"), Revision: "main@sha1:1", Suspended: true, RequestedAt: "now"},
+			{Name: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held"),
 				Parent: owner("apps")},
 		},
-		Pending: []Owner{owner("late"), owner("later")}, Incomplete: true,
+		Pending: []ApplicationName{owner("late"), owner("later")}, Incomplete: true,
 		Removals: []Removal{{owner("gone"), WaitForTermination, true}, {owner("left"), Orphan, false}},
 	}
 }
@@ -44,12 +44,12 @@ func exampleApplication() *Application {
 	token := func(s string) string { return string(sealed.New([]byte("salt"), s, nil)) }
 	deployment := ObjectIdentity{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "prod", Name: "web"}
 	return &Application{
-		Owner: owner("apps"),
+		Name: owner("apps"),
 		Objects: []ObjectReference{
 			{ObjectIdentity{Version: "v1", Kind: "Namespace", Name: "prod"}, digest("namespace")},
 			{deployment, digest("deployment")},
 		},
-		DependsOn: []Owner{owner("infra")},
+		DependsOn: []ApplicationName{owner("infra")},
 		Prune:     true, Wait: true, Force: true,
 		Timeout: time.Minute, Interval: 10 * time.Minute, RetryInterval: time.Second + time.Millisecond,
 		ServiceAccount: "deployer", Decryption: SecretReference{Namespace: "flux-system", Name: "sops-age"},
@@ -80,7 +80,7 @@ func TestABundleSurvivesItsBytes(t *testing.T) {
 
 func TestAnApplicationSurvivesItsBytes(t *testing.T) {
 	for name, a := range map[string]*Application{"full": exampleApplication(),
-		"bare": {Owner: owner("a"), DeletionPolicy: MirrorPrune}} {
+		"bare": {Name: owner("a"), DeletionPolicy: MirrorPrune}} {
 		data, err := a.Encode()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -134,7 +134,7 @@ func TestEqualBundlesHaveEqualBytes(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Error("the order of the applications changes the bytes")
 	}
-	if shuffled.Applications[0].Owner != owner("infra") {
+	if shuffled.Applications[0].Name != owner("infra") {
 		t.Error("Encode sorted its receiver")
 	}
 }

@@ -31,8 +31,8 @@ func (b *Bundle) check() error {
 
 // checkLists holds the three lists to their order, and lets no owner stand in two of them.
 func (b *Bundle) checkLists() error {
-	listed := make(map[Owner]string, len(b.Applications)+len(b.Pending)+len(b.Removals))
-	list := func(name string, n int, owner func(int) Owner, check func(int) error) error {
+	listed := make(map[ApplicationName]string, len(b.Applications)+len(b.Pending)+len(b.Removals))
+	list := func(name string, n int, owner func(int) ApplicationName, check func(int) error) error {
 		for i := range n {
 			if err := check(i); err != nil {
 				return fmt.Errorf("%s[%d]: %w", name, i, err)
@@ -51,24 +51,24 @@ func (b *Bundle) checkLists() error {
 	}
 	apps, removals := b.Applications, b.Removals
 	return cmp.Or(
-		list("applications", len(apps), func(i int) Owner { return apps[i].Owner },
+		list("applications", len(apps), func(i int) ApplicationName { return apps[i].Name },
 			func(i int) error { return apps[i].check() }),
-		list("pending", len(b.Pending), func(i int) Owner { return b.Pending[i] },
+		list("pending", len(b.Pending), func(i int) ApplicationName { return b.Pending[i] },
 			func(i int) error { return b.Pending[i].check() }),
-		list("removals", len(removals), func(i int) Owner { return removals[i].Owner },
+		list("removals", len(removals), func(i int) ApplicationName { return removals[i].Name },
 			func(i int) error { return removals[i].check() }),
 	)
 }
 
 func (r Removal) check() error {
 	if _, known := deletionPolicies[r.Policy]; !known {
-		return fmt.Errorf("%s: deletion policy %q is not known", r.Owner, r.Policy)
+		return fmt.Errorf("%s: deletion policy %q is not known", r.Name, r.Policy)
 	}
-	return r.Owner.check()
+	return r.Name.check()
 }
 
 // checkOrder holds two owners that follow each other to their order.
-func checkOrder(before, after Owner) error {
+func checkOrder(before, after ApplicationName) error {
 	switch order := before.Compare(after); {
 	case order == 0:
 		return fmt.Errorf("%s: listed twice", after)
@@ -79,25 +79,25 @@ func checkOrder(before, after Owner) error {
 }
 
 func (e Entry) check() error {
-	if err := e.Owner.check(); err != nil {
+	if err := e.Name.check(); err != nil {
 		return err
 	}
 	if e.Digest.IsZero() {
-		return fmt.Errorf("%s: no digest", e.Owner)
+		return fmt.Errorf("%s: no digest", e.Name)
 	}
-	if e.Parent == (Owner{}) {
+	if e.Parent == (ApplicationName{}) {
 		return nil
 	}
 	if err := e.Parent.check(); err != nil {
-		return fmt.Errorf("%s: parent: %w", e.Owner, err)
+		return fmt.Errorf("%s: parent: %w", e.Name, err)
 	}
-	if e.Parent == e.Owner {
-		return fmt.Errorf("%s: it is its own parent", e.Owner)
+	if e.Parent == e.Name {
+		return fmt.Errorf("%s: it is its own parent", e.Name)
 	}
 	return nil
 }
 
-func (o Owner) check() error {
+func (o ApplicationName) check() error {
 	if o.Kind == "" || o.Namespace == "" || o.Name == "" {
 		return fmt.Errorf("owner %q: kind, namespace and name are needed", o)
 	}
@@ -106,7 +106,7 @@ func (o Owner) check() error {
 
 // check holds an application to what the spoke relies on.
 func (a *Application) check() error {
-	if err := a.Owner.check(); err != nil {
+	if err := a.Name.check(); err != nil {
 		return err
 	}
 	for _, owner := range a.DependsOn {
@@ -173,7 +173,7 @@ func (a *Application) checkSealed() error {
 }
 
 func (v SealedValue) check() error {
-	if !sealed.Token(v.Token).Valid() {
+	if !sealed.Placeholder(v.Token).Valid() {
 		return fmt.Errorf("token %q is malformed", v.Token)
 	}
 	if v.Document < 0 || v.Document > math.MaxInt32 {

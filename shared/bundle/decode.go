@@ -63,7 +63,7 @@ func decodeBundle(data []byte) (*Bundle, error) {
 	}
 	for _, r := range m.GetRemovals() {
 		b.Removals = append(b.Removals, Removal{
-			Owner: ownerOf(r.GetOwner()), Policy: policyOf(r.GetDeletionPolicy()), Confirmed: r.GetConfirmed(),
+			Name: ownerOf(r.GetOwner()), Policy: policyOf(r.GetDeletionPolicy()), Confirmed: r.GetConfirmed(),
 		})
 	}
 	return b, b.check()
@@ -71,13 +71,13 @@ func decodeBundle(data []byte) (*Bundle, error) {
 
 func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
 	e = Entry{
-		Owner: ownerOf(m.GetOwner()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
+		Name: ownerOf(m.GetOwner()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
 	}
 	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
 		return e, err
 	}
 	if m.GetParent() != nil {
-		if e.Parent = ownerOf(m.GetParent()); e.Parent == (Owner{}) {
+		if e.Parent = ownerOf(m.GetParent()); e.Parent == (ApplicationName{}) {
 			return e, errors.New("an empty parent")
 		}
 	}
@@ -93,7 +93,7 @@ func decodeApplication(data []byte) (*Application, error) {
 		return nil, err
 	}
 	a := &Application{
-		Owner:          ownerOf(m.GetOwner()),
+		Name:           ownerOf(m.GetOwner()),
 		Prune:          m.GetPrune(),
 		Wait:           m.GetWait(),
 		Force:          m.GetForce(),
@@ -209,8 +209,8 @@ func timeOf(t *timestamppb.Timestamp) (time.Time, error) {
 	return t.AsTime(), t.CheckValid()
 }
 
-func ownerOf(o *bundlev1.Owner) Owner {
-	return Owner{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+func ownerOf(o *bundlev1.Owner) ApplicationName {
+	return ApplicationName{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
 func identityOf(o *bundlev1.ObjectIdentity) ObjectIdentity {

@@ -20,10 +20,10 @@ import (
 func (b *Bundle) Encode() ([]byte, error) {
 	sorted := *b
 	sorted.Applications = slices.SortedFunc(slices.Values(b.Applications),
-		func(a, b Entry) int { return a.Owner.Compare(b.Owner) })
-	sorted.Pending = slices.SortedFunc(slices.Values(b.Pending), Owner.Compare)
+		func(a, b Entry) int { return a.Name.Compare(b.Name) })
+	sorted.Pending = slices.SortedFunc(slices.Values(b.Pending), ApplicationName.Compare)
 	sorted.Removals = slices.SortedFunc(slices.Values(b.Removals),
-		func(a, b Removal) int { return a.Owner.Compare(b.Owner) })
+		func(a, b Removal) int { return a.Name.Compare(b.Name) })
 	if err := sorted.check(); err != nil {
 		return nil, fmt.Errorf("encode bundle: %w", err)
 	}
@@ -38,9 +38,9 @@ func (b *Bundle) Encode() ([]byte, error) {
 // here; one that is over its limit with a *TooLargeError.
 func (a *Application) Encode() ([]byte, error) {
 	if err := a.check(); err != nil {
-		return nil, fmt.Errorf("encode application %s: %w", a.Owner, err)
+		return nil, fmt.Errorf("encode application %s: %w", a.Name, err)
 	}
-	return marshal("application "+a.Owner.String(), a.message(), MaxApplicationBytes)
+	return marshal("application "+a.Name.String(), a.message(), MaxApplicationBytes)
 }
 
 // Digests returns the digest of every blob that the application needs, objects and sealed files, each once.
@@ -63,7 +63,7 @@ func (a *Application) Digests() []manifest.Digest {
 }
 
 // Compare orders owners by kind, namespace and name.
-func (o Owner) Compare(other Owner) int {
+func (o ApplicationName) Compare(other ApplicationName) int {
 	return cmp.Or(
 		cmp.Compare(o.Kind, other.Kind),
 		cmp.Compare(o.Namespace, other.Namespace),
@@ -101,7 +101,7 @@ func (b *Bundle) message() *bundlev1.Bundle {
 	}
 	for _, r := range b.Removals {
 		m.Removals = append(m.Removals, &bundlev1.Removal{
-			Owner: r.Owner.message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
+			Owner: r.Name.message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
 		})
 	}
 	return m
@@ -109,7 +109,7 @@ func (b *Bundle) message() *bundlev1.Bundle {
 
 func (e Entry) message() *bundlev1.ApplicationEntry {
 	m := &bundlev1.ApplicationEntry{
-		Owner:       e.Owner.message(),
+		Owner:       e.Name.message(),
 		Digest:      e.Digest[:],
 		Revision:    e.Revision,
 		Suspended:   e.Suspended,
@@ -118,19 +118,19 @@ func (e Entry) message() *bundlev1.ApplicationEntry {
 	if !e.ConfirmedPrune.IsZero() {
 		m.ConfirmedPrune = e.ConfirmedPrune[:]
 	}
-	if e.Parent != (Owner{}) {
+	if e.Parent != (ApplicationName{}) {
 		m.Parent = e.Parent.message()
 	}
 	return m
 }
 
-func (o Owner) message() *bundlev1.Owner {
+func (o ApplicationName) message() *bundlev1.Owner {
 	return &bundlev1.Owner{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
 }
 
 func (a *Application) message() *bundlev1.Application {
 	m := &bundlev1.Application{
-		Owner:          a.Owner.message(),
+		Owner:          a.Name.message(),
 		Prune:          a.Prune,
 		Wait:           a.Wait,
 		Force:          a.Force,

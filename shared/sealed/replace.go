@@ -12,13 +12,13 @@ import (
 )
 
 // Lookup returns the value of a token, and whether there is one.
-type Lookup = func(Token) (Value, bool)
+type Lookup = func(Placeholder) (Value, bool)
 
 // Replace returns a tree of JSON values (as unstructured objects have them) with values in the place of tokens. The
 // input is not changed; what holds no token is shared with it. A string that is a token, whole, becomes the value with
 // its type; tokens inside of a longer string become text. Tokens that value does not know stay and are returned, each
 // once. A token in a map's key is an error: a name is no secret, and the hub needs it.
-func Replace(v any, value Lookup) (any, []Token, error) {
+func Replace(v any, value Lookup) (any, []Placeholder, error) {
 	r := replacer{lookup: value}
 	result, _, err := r.tree(v)
 	return result, r.unknown, err
@@ -76,11 +76,11 @@ func base64Field(o *unstructured.Unstructured) string {
 // replacer replaces and remembers the tokens that have no value.
 type replacer struct {
 	lookup  Lookup
-	unknown []Token
+	unknown []Placeholder
 }
 
 // value looks a token up.
-func (r *replacer) value(t Token) (Value, bool) {
+func (r *replacer) value(t Placeholder) (Value, bool) {
 	v, ok := r.lookup(t)
 	if !ok && !slices.Contains(r.unknown, t) {
 		r.unknown = append(r.unknown, t)
@@ -150,11 +150,11 @@ func (r *replacer) entry(name string, field any) (any, bool, error) {
 
 // scalar replaces in one string.
 func (r *replacer) scalar(s string) (any, bool, error) {
-	if !Token(s).Valid() {
+	if !Placeholder(s).Valid() {
 		text, err := r.text(s)
 		return text, text != s, err
 	}
-	v, ok := r.value(Token(s))
+	v, ok := r.value(Placeholder(s))
 	if !ok {
 		return s, false, nil
 	}
@@ -187,7 +187,7 @@ func (r *replacer) text(s string) (string, error) {
 func (r *replacer) pieces(s string, keep func(string), put func(Value) error) error {
 	rest := 0
 	for i := next(s, 0); i >= 0; i = next(s, i+Length) {
-		v, ok := r.value(Token(s[i : i+Length]))
+		v, ok := r.value(Placeholder(s[i : i+Length]))
 		if !ok {
 			continue
 		}

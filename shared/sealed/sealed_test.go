@@ -15,14 +15,14 @@ import (
 
 var salt = []byte("a salt")
 
-func token(leaf string) Token { return New(salt, leaf, []string{"stringData", leaf}) }
+func token(leaf string) Placeholder { return New(salt, leaf, []string{"stringData", leaf}) }
 
 func TestTokensAreStableAndDependOnSaltLeafAndPath(t *testing.T) {
 	base := New(salt, "ENC[x]", []string{"a", "b"})
 	if again := New(salt, "ENC[x]", []string{"a", "b"}); again != base {
 		t.Errorf("%s and %s for equal input", base, again)
 	}
-	for name, other := range map[string]Token{
+	for name, other := range map[string]Placeholder{
 		"salt":         New([]byte("other"), "ENC[x]", []string{"a", "b"}),
 		"leaf":         New(salt, "ENC[y]", []string{"a", "b"}),
 		"path":         New(salt, "ENC[x]", []string{"a", "c"}),
@@ -38,9 +38,9 @@ func TestTokensAreStableAndDependOnSaltLeafAndPath(t *testing.T) {
 // TestSecond compares placeholders of a salt with those of its Second.
 func TestSecond(t *testing.T) {
 	s := NewSalt(salt)
-	seen := map[Token]bool{}
+	seen := map[Placeholder]bool{}
 	for i := range 1000 {
-		a, b := s.Token(fmt.Sprint(i), nil), s.Second().Token(fmt.Sprint(i), nil)
+		a, b := s.Placeholder(fmt.Sprint(i), nil), s.Second().Placeholder(fmt.Sprint(i), nil)
 		if !b.Valid() || seen[a] || seen[b] {
 			t.Fatalf("%s and %s: not valid, or not the first of their kind", a, b)
 		}
@@ -51,7 +51,7 @@ func TestSecond(t *testing.T) {
 			}
 		}
 	}
-	if again := s.Second().Second().Token("0", nil); again != s.Second().Token("0", nil) {
+	if again := s.Second().Second().Placeholder("0", nil); again != s.Second().Placeholder("0", nil) {
 		t.Error("the second salt of the second salt is another one")
 	}
 }
@@ -72,7 +72,7 @@ func TestTokensAreSafeWhereverTemplatesPutStrings(t *testing.T) {
 
 func TestFindSeesTokensWhereverTheyStand(t *testing.T) {
 	a, b := token("a"), token("b")
-	for text, want := range map[string][]Token{
+	for text, want := range map[string][]Placeholder{
 		"":                                    nil,
 		"nothing here, not even 0sealed0":     nil,
 		string(a):                             {a},
@@ -115,8 +115,8 @@ func TestPartialSeesTokensThatWereTakenApart(t *testing.T) {
 }
 
 // lookup knows the tokens that these tests use.
-func lookup(t Token) (Value, bool) {
-	values := map[Token]Value{
+func lookup(t Placeholder) (Value, bool) {
+	values := map[Placeholder]Value{
 		token("text"): Text("it's: s3cret\n"), token("int"): Integer(42), token("float"): Float(1.5), token("bool"): Boolean(true),
 		token("bytes"): Bytes([]byte{0xff, 0}), token("looks like a " +
 			"token"): Text(string(token("int"))), token("base64"): Text("aGVsbG8="),
@@ -160,7 +160,7 @@ func TestReplaceReturnsTokensThatHaveNoValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(unknown, []Token{stranger, other}) {
+	if !reflect.DeepEqual(unknown, []Placeholder{stranger, other}) {
 		t.Errorf("unknown: %v", unknown)
 	}
 	if want := []any{string(stranger), "x" + string(stranger) + string(other)}; !reflect.DeepEqual(got, want) {
@@ -289,7 +289,7 @@ func FuzzFind(f *testing.F) {
 				t.Fatalf("%q is no token of %q", found, s)
 			}
 		}
-		replaced, unknown, err := Replace(s, func(Token) (Value, bool) { return Text(""), true })
+		replaced, unknown, err := Replace(s, func(Placeholder) (Value, bool) { return Text(""), true })
 		if err != nil || len(unknown) > 0 {
 			t.Fatal(unknown, err)
 		}

@@ -30,8 +30,8 @@ const (
 // Length is the length of every token in bytes.
 const Length = 1 + len(mark) + bodyLength
 
-// Token stands for one encrypted leaf.
-type Token string
+// Placeholder stands for one encrypted leaf.
+type Placeholder string
 
 // encoding is base32 in lower case. It has no 0, so that the mark never shows inside of a body.
 var encoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
@@ -51,9 +51,9 @@ func NewSalt(key []byte) Salt { return Salt{key: key} }
 // Second returns the salt whose tokens differ from those of s in every character but the mark.
 func (s Salt) Second() Salt { return Salt{s.key, true} }
 
-// Token makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens; another
+// Placeholder makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens; another
 // leaf, path or salt gives another one. HMAC-SHA256 under the salt's key is what nobody can foresee.
-func (s Salt) Token(leaf string, path []string) Token {
+func (s Salt) Placeholder(leaf string, path []string) Placeholder {
 	first := s.sum("", leaf, path)
 	token := []byte(letters[first[31]%26:][:1] + mark + encoding.EncodeToString(first[:17])[:bodyLength])
 	if s.second {
@@ -61,11 +61,13 @@ func (s Salt) Token(leaf string, path []string) Token {
 		move(token[:1], letters, moves[31:])
 		move(token[1+len(mark):], alphabet, moves)
 	}
-	return Token(token)
+	return Placeholder(token)
 }
 
 // New makes the token of an encrypted leaf under NewSalt(key).
-func New(key []byte, leaf string, path []string) Token { return NewSalt(key).Token(leaf, path) }
+func New(key []byte, leaf string, path []string) Placeholder {
+	return NewSalt(key).Placeholder(leaf, path)
+}
 
 // sum returns the 32 bytes that a token is made of.
 func (s Salt) sum(use, leaf string, path []string) []byte {
@@ -93,7 +95,7 @@ func writePart(h hash.Hash, part string) {
 }
 
 // Valid reports whether t is shaped like what New makes.
-func (t Token) Valid() bool { return len(t) == Length && tokenAt(string(t), 0) }
+func (t Placeholder) Valid() bool { return len(t) == Length && tokenAt(string(t), 0) }
 
 // tokenAt reports whether a token starts at s[i].
 func tokenAt(s string, i int) bool {
@@ -123,11 +125,11 @@ func next(s string, from int) int {
 }
 
 // Find returns the tokens in a text, in the order in which they first appear, each once.
-func Find(s string) []Token {
-	var tokens []Token
-	seen := map[Token]bool{}
+func Find(s string) []Placeholder {
+	var tokens []Placeholder
+	seen := map[Placeholder]bool{}
 	for i := next(s, 0); i >= 0; i = next(s, i+Length) {
-		if t := Token(s[i : i+Length]); !seen[t] {
+		if t := Placeholder(s[i : i+Length]); !seen[t] {
 			seen[t] = true
 			tokens = append(tokens, t)
 		}

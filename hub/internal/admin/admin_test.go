@@ -261,12 +261,12 @@ func TestObjectsThatTheirOwnerLeftAreTheOperators(t *testing.T) {
 		r := newRig(t)
 		r.apply(clusterA)
 		row, _ := r.resource(key)
-		row.Owner, row.Left = &owner, true
+		row.Owner, row.Orphaned = &owner, true
 		r.put(row, string(row.Object))
 		if got := r.apply(clusterA); got[0] != "Cluster/a configured" {
 			t.Fatalf("got %v", got)
 		}
-		if row, _ := r.resource(key); row.Owner != nil || row.Left {
+		if row, _ := r.resource(key); row.Owner != nil || row.Orphaned {
 			t.Fatalf("it is not the operator's: %+v", row)
 		}
 	})
@@ -275,7 +275,7 @@ func TestObjectsThatTheirOwnerLeftAreTheOperators(t *testing.T) {
 		left := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 		owner := owner
 		owner.Cluster = "a"
-		r.put(store.Resource{Key: left, Owner: &owner, Left: true}, `{}`)
+		r.put(store.Resource{Key: left, Owner: &owner, Orphaned: true}, `{}`)
 		_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: writeKey(left)})
 		must(t, err)
 		if _, there := r.resource(left); there {
@@ -328,10 +328,10 @@ func TestDeletedClusterLeavesNothingBehind(t *testing.T) {
 		key := api.Key{Cluster: cluster, Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 		for _, err := range []error{
 			store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: json.RawMessage("{}")}),
-			store.Outcomes.Put(tx, key.Path(), store.Outcome{Ready: "True"}),
+			store.Conditions.Put(tx, key.Path(), store.Condition{Ready: "True"}),
 			store.Reports.Put(tx, key.Path(), store.Report{}),
 			store.Plans.Put(tx, cluster, store.Plan{}),
-			store.Desireds.Put(tx, cluster, store.Desired{Bundle: bundle.ID{Sequence: 1}}),
+			store.SignedBundles.Put(tx, cluster, store.SignedBundle{Bundle: bundle.ID{Sequence: 1}}),
 			store.Spokes.Put(tx, cluster, store.Spoke{Connected: true}),
 			store.JoinTokens.Put(tx, "token of "+cluster, store.JoinToken{Cluster: cluster}),
 		} {
@@ -362,9 +362,9 @@ func (r *rig) rows(cluster string) (rows []string) {
 	r.t.Helper()
 	must(r.t, r.store.View(func(tx *store.Tx) error {
 		rows = slices.Concat(
-			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Outcomes, cluster+"/"), keys(r.t, tx, store.Reports,
+			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Conditions, cluster+"/"), keys(r.t, tx, store.Reports,
 				cluster+"/"),
-			equal(keys(r.t, tx, store.Plans, cluster), cluster), equal(keys(r.t, tx, store.Desireds, cluster), cluster),
+			equal(keys(r.t, tx, store.Plans, cluster), cluster), equal(keys(r.t, tx, store.SignedBundles, cluster), cluster),
 			equal(keys(r.t, tx, store.Spokes, cluster), cluster), equal(keys(r.t, tx, store.JoinTokens, "token of "),
 				"token of "+cluster),
 			equal(keys(r.t, tx, store.Resources, "/Cluster/"), "/Cluster//"+cluster),

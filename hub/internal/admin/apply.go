@@ -144,7 +144,7 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	if err := ownedElsewhere(row, "changed"); err != nil {
 		return "", err
 	}
-	if there && !row.Left && bytes.Equal(row.Object, a.object) {
+	if there && !row.Orphaned && bytes.Equal(row.Object, a.object) {
 		return actionUnchanged, nil
 	}
 	action = actionConfigured
@@ -157,13 +157,13 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	}
 	row.Object = a.object
 	row.NoteSuspension(s.now().UTC())
-	row.Owner, row.Left, row.Outlives, row.Confined = nil, false, false, nil // what its owner left is the operator's now
+	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false, nil // what its owner left is the operator's now
 	return action, store.Resources.Put(tx, path, row)
 }
 
 // ownedElsewhere refuses to touch an object that does not belong to the operators. One that its owner left does.
 func ownedElsewhere(row store.Resource, verb string) error {
-	if row.Owner == nil || row.Left {
+	if row.Owner == nil || row.Orphaned {
 		return nil
 	}
 	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there", row.Key, row.Owner, verb)

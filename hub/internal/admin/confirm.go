@@ -129,7 +129,7 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 	}
 	planned := map[api.Key]bool{}
 	for _, e := range plan.Applications {
-		planned[api.ApplicationKey(cluster, e.Owner)] = true
+		planned[api.ApplicationKey(cluster, e.Name)] = true
 	}
 	return store.Reports.Scan(i.tx, cluster+"/", func(path string, row store.Report) error {
 		var report spokev1.ApplicationReport

@@ -63,7 +63,7 @@ func remove(tx *store.Tx, key api.Key) error {
 			return err
 		}
 	}
-	if err := store.Outcomes.Delete(tx, key.Path()); err != nil {
+	if err := store.Conditions.Delete(tx, key.Path()); err != nil {
 		return err
 	}
 	return store.Resources.Delete(tx, key.Path())
@@ -75,12 +75,12 @@ func removeCluster(tx *store.Tx, cluster string) error {
 	graph := cluster + "/"
 	err := errors.Join(
 		deleteAll(tx, store.Resources, graph),
-		deleteAll(tx, store.Outcomes, graph),
+		deleteAll(tx, store.Conditions, graph),
 		deleteAll(tx, store.Reports, graph),
 		store.Plans.Delete(tx, cluster),
 		store.Repairs.Delete(tx, cluster),
 		store.Confirmations.Delete(tx, store.ConfirmationKey(cluster)),
-		store.Desireds.Delete(tx, cluster),
+		store.SignedBundles.Delete(tx, cluster),
 		store.Spokes.Delete(tx, cluster),
 	)
 	if err != nil {

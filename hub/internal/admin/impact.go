@@ -85,7 +85,7 @@ func newImpact(tx *store.Tx, graph string) (*impact, error) {
 		if row.Key.Kind == api.FleetKind {
 			i.fleets = append(i.fleets, row)
 		}
-		if row.Owner != nil && !row.Left {
+		if row.Owner != nil && !row.Orphaned {
 			i.children[*row.Owner] = append(i.children[*row.Owner], row.Key)
 		}
 		return nil
@@ -118,7 +118,7 @@ func (i *impact) remove(key api.Key) {
 		return
 	}
 	for _, child := range i.children[key] {
-		if !i.rows[child].Outlives {
+		if !i.rows[child].OrphanOnDelete {
 			i.remove(child)
 		}
 	}
@@ -302,7 +302,7 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	}
 	owner := key.Application()
 	at, planned := slices.BinarySearchFunc(plan.Applications, owner,
-		func(e bundle.Entry, o bundle.Owner) int { return e.Owner.Compare(o) })
+		func(e bundle.Entry, o bundle.ApplicationName) int { return e.Name.Compare(o) })
 	if !planned {
 		return m, nil
 	}

@@ -27,7 +27,7 @@ func kustomizationKey(cluster, name string) api.Key {
 func (r *rig) run(row store.Resource, objects int, prune bool) {
 	r.t.Helper()
 	row.Object = json.RawMessage(`{"kind":"Kustomization"}`)
-	app := &bundle.Application{Owner: row.Key.Application(), Prune: prune}
+	app := &bundle.Application{Name: row.Key.Application(), Prune: prune}
 	for i := range objects {
 		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
 			Name: fmt.Sprintf("%s-%d", row.Key.Name, i)}
@@ -44,7 +44,7 @@ func (r *rig) run(row store.Resource, objects int, prune bool) {
 		if err != nil {
 			return err
 		}
-		plan.Applications = append(plan.Applications, bundle.Entry{Owner: app.Owner, Digest: digest})
+		plan.Applications = append(plan.Applications, bundle.Entry{Name: app.Name, Digest: digest})
 		if err := store.Plans.Put(tx, row.Key.Cluster, plan); err != nil {
 			return err
 		}
@@ -87,8 +87,8 @@ func (r *rig) world() {
 	rootA := kustomizationKey("a", "root")
 	r.run(store.Resource{Key: kustomizationKey("a", "app"), Owner: &rootA}, 3, true)
 	r.run(store.Resource{Key: kustomizationKey("a", "kept"), Owner: &rootA}, 4, false)
-	r.run(store.Resource{Key: kustomizationKey("a", "left"), Owner: &rootA, Left: true}, 5, true)
-	r.run(store.Resource{Key: kustomizationKey("a", "outlives"), Owner: &rootA, Outlives: true}, 6, true)
+	r.run(store.Resource{Key: kustomizationKey("a", "left"), Owner: &rootA, Orphaned: true}, 5, true)
+	r.run(store.Resource{Key: kustomizationKey("a", "outlives"), Owner: &rootA, OrphanOnDelete: true}, 6, true)
 	r.run(store.Resource{Key: rootA, Owner: &prod}, 1, true)
 	r.run(store.Resource{Key: kustomizationKey("b", "root"), Owner: &prod}, 2, true)
 }

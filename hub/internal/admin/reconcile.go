@@ -51,7 +51,7 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 
 // reconcileSource asks for the source of an object and returns when it was looked at.
 func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (api.Key, error) {
-	w := s.store.Watch(store.Outcomes.Name(), store.Resources.Name()) // before the request: its outcome is not missed
+	w := s.store.Watch(store.Conditions.Name(), store.Resources.Name()) // before the request: its outcome is not missed
 	defer w.Close()
 	var source store.Resource
 	err := s.store.Update(func(tx *store.Tx) error {
@@ -84,9 +84,9 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 // handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error,
 // and so is a source that nobody will look at any more.
 func (s *Server) handled(key api.Key, at string) (done bool, err error) {
-	var o store.Outcome
+	var o store.Condition
 	err = s.store.View(func(tx *store.Tx) (err error) {
-		if o, _, err = store.Outcomes.Get(tx, key.Path()); err == nil {
+		if o, _, err = store.Conditions.Get(tx, key.Path()); err == nil {
 			_, err = reconcilable(tx, key)
 		}
 		return err

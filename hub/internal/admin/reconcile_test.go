@@ -64,8 +64,8 @@ func (r *rig) fetchOnRequest(ready, message string) {
 					if err != nil || !there || row.Key.Kind != "GitRepository" {
 						return err
 					}
-					return store.Outcomes.Put(tx, change.Key,
-						store.Outcome{Ready: ready, Message: message, HandledRequest: row.RequestedAt})
+					return store.Conditions.Put(tx, change.Key,
+						store.Condition{Ready: ready, Message: message, HandledRequest: row.RequestedAt})
 				}); err != nil {
 					r.t.Error(err)
 				}
@@ -101,7 +101,7 @@ func TestNobodyWaitsForASourceThatNobodyWillLookAt(t *testing.T) {
 		}, codes.FailedPrecondition},
 		"overtaken by a later request": {func(tx *store.Tx, row store.Resource) error {
 			later := time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)
-			return store.Outcomes.Put(tx, row.Key.Path(), store.Outcome{Ready: "True", HandledRequest: later})
+			return store.Conditions.Put(tx, row.Key.Path(), store.Condition{Ready: "True", HandledRequest: later})
 		}, codes.OK},
 	} {
 		t.Run(name, func(t *testing.T) {

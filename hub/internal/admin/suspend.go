@@ -114,7 +114,7 @@ func suspendedWith(tx *store.Tx, row store.Resource) (with api.Key, suspended bo
 // suspendedWithFleet returns the Fleet that an object comes from, if it is suspended.
 func suspendedWithFleet(tx *store.Tx, row store.Resource) (fleet api.Key, suspended bool, err error) {
 	for range maxOwners {
-		if row.Owner == nil || row.Left {
+		if row.Owner == nil || row.Orphaned {
 			break
 		}
 		key, there := *row.Owner, false

@@ -132,7 +132,7 @@ func TestCommitToLiveIsMeasuredOncePerChange(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
-	live := func(row store.Desired) {
+	live := func(row store.SignedBundle) {
 		t.Helper()
 		c.offer()
 		c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_APPLIED, "")
@@ -144,7 +144,7 @@ func TestCommitToLiveIsMeasuredOncePerChange(t *testing.T) {
 	live(first)
 	again := r.sign("a", 2) // signed anew for its time to live: the change is the same
 	again.ChangedAt = first.ChangedAt
-	r.update(func(tx *store.Tx) error { return store.Desireds.Put(tx, "a", again) })
+	r.update(func(tx *store.Tx) error { return store.SignedBundles.Put(tx, "a", again) })
 	live(again)
 	live(r.desire("a", 3))
 	families, err := r.metrics.Gather()

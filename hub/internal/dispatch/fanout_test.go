@@ -71,10 +71,10 @@ func (r *rig) fanOut(calls []*call, sequence uint64) {
 	}
 	r.update(func(tx *store.Tx) error {
 		for i := range calls {
-			row := store.Desired{Bundle: bundle.ID{Epoch: 1, Sequence: sequence}, Envelope: make([]byte, 1024),
+			row := store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: sequence}, Envelope: make([]byte, 1024),
 				ChangedAt: time.Now()}
 			row.Bundle.Digest[0] = 1
-			if err := store.Desireds.Put(tx, fmt.Sprintf("c%04d", i), row); err != nil {
+			if err := store.SignedBundles.Put(tx, fmt.Sprintf("c%04d", i), row); err != nil {
 				return err
 			}
 		}

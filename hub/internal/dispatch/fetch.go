@@ -78,13 +78,13 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 
 // authorise returns the cluster's desired row when it reaches everything that is wanted. A digest of another cluster
 // and one that does not exist get the same answer.
-func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired store.Desired, err error) {
+func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired store.SignedBundle, err error) {
 	cluster := caller.cluster
 	err = s.store.View(func(tx *store.Tx) error {
 		if err := s.admitted(tx, caller); err != nil {
 			return err
 		}
-		row, ok, err := store.Desireds.Get(tx, cluster)
+		row, ok, err := store.SignedBundles.Get(tx, cluster)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired sto
 		return nil
 	})
 	if err != nil {
-		return store.Desired{}, s.readFailed(cluster, err)
+		return store.SignedBundle{}, s.readFailed(cluster, err)
 	}
 	return desired, nil
 }
@@ -125,7 +125,7 @@ type blob struct {
 }
 
 // read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
-func (s *Server) read(cluster string, desired store.Desired, wanted []manifest.Digest) ([]blob, error) {
+func (s *Server) read(cluster string, desired store.SignedBundle, wanted []manifest.Digest) ([]blob, error) {
 	envelope := manifest.DigestOf(desired.Envelope)
 	var blobs []blob
 	err := s.store.View(func(tx *store.Tx) error {

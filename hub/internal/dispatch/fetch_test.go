@@ -128,7 +128,7 @@ func TestBlobsOfAnOlderBundleAreNotServed(t *testing.T) {
 	r.desire("a", 2, r.application("app", `{"new":1}`))
 	_, err := r.tryFetch(client, manifest.DigestOf([]byte(`{"old":1}`)))
 	wantCode(t, err, codes.NotFound)
-	r.update(func(tx *store.Tx) error { return store.Desireds.Delete(tx, "a") })
+	r.update(func(tx *store.Tx) error { return store.SignedBundles.Delete(tx, "a") })
 	_, err = r.tryFetch(client, manifest.DigestOf([]byte(`{"new":1}`)))
 	wantCode(t, err, codes.NotFound)
 }

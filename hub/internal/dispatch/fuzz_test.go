@@ -90,7 +90,7 @@ func FuzzSession(f *testing.F) {
 			registered(t, s.store, cluster)
 		}
 		must(t, s.store.Update(func(tx *store.Tx) error {
-			return store.Desireds.Put(tx, "a", store.Desired{Bundle: desired, Envelope: []byte("opaque")})
+			return store.SignedBundles.Put(tx, "a", store.SignedBundle{Bundle: desired, Envelope: []byte("opaque")})
 		}))
 		err := s.converse(&sink{ctx: t.Context()}, messages)
 		if code := status.Code(err); err != nil && code != codes.InvalidArgument && code != codes.FailedPrecondition {

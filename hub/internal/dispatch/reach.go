@@ -35,7 +35,7 @@ func newReach() *reach {
 }
 
 // allows returns the first digest that the bundle does not reach; ok when it reaches all of them.
-func (r *reach) allows(tx *store.Tx, desired store.Desired, wanted []manifest.Digest) (missing manifest.Digest, ok bool,
+func (r *reach) allows(tx *store.Tx, desired store.SignedBundle, wanted []manifest.Digest) (missing manifest.Digest, ok bool,
 	err error) {
 	left := make(map[manifest.Digest]struct{}, len(wanted))
 	for _, d := range wanted {
@@ -56,7 +56,7 @@ func (r *reach) allows(tx *store.Tx, desired store.Desired, wanted []manifest.Di
 }
 
 // strike takes what the bundle reaches out of left.
-func (r *reach) strike(tx *store.Tx, desired store.Desired, left map[manifest.Digest]struct{}) error {
+func (r *reach) strike(tx *store.Tx, desired store.SignedBundle, left map[manifest.Digest]struct{}) error {
 	b, err := readBundle(desired.Envelope)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (r *reach) strike(tx *store.Tx, desired store.Desired, left map[manifest.Di
 		}
 		digests, err := r.of(tx, e.Digest)
 		if err != nil {
-			return fmt.Errorf("read application %s: %w", e.Owner, err)
+			return fmt.Errorf("read application %s: %w", e.Name, err)
 		}
 		for d := range left {
 			if _, is := digests[d]; is {

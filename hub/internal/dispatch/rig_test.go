@@ -144,7 +144,7 @@ func (r *rig) add(name string, blocked bool) {
 // application stores one with its objects, and returns its entry.
 func (r *rig) application(name string, objects ...string) bundle.Entry {
 	r.t.Helper()
-	a := &bundle.Application{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: name}}
+	a := &bundle.Application{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: name}}
 	var entry bundle.Entry
 	r.update(func(tx *store.Tx) error {
 		for i, o := range objects {
@@ -161,7 +161,7 @@ func (r *rig) application(name string, objects ...string) bundle.Entry {
 			return err
 		}
 		d, err := store.PutBlob(tx, data)
-		entry = bundle.Entry{Owner: a.Owner, Digest: d, Revision: "main@sha1:0123"}
+		entry = bundle.Entry{Name: a.Name, Digest: d, Revision: "main@sha1:0123"}
 		return err
 	})
 	return entry
@@ -170,15 +170,15 @@ func (r *rig) application(name string, objects ...string) bundle.Entry {
 var signer = signing.NewSigner(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 
 // desire makes the signed bundle of a cluster the newest one.
-func (r *rig) desire(cluster string, sequence uint64, entries ...bundle.Entry) store.Desired {
+func (r *rig) desire(cluster string, sequence uint64, entries ...bundle.Entry) store.SignedBundle {
 	r.t.Helper()
 	row := r.sign(cluster, sequence, entries...)
-	r.update(func(tx *store.Tx) error { return store.Desireds.Put(tx, cluster, row) })
+	r.update(func(tx *store.Tx) error { return store.SignedBundles.Put(tx, cluster, row) })
 	return row
 }
 
 // sign makes a bundle as publish would.
-func (r *rig) sign(cluster string, sequence uint64, entries ...bundle.Entry) store.Desired {
+func (r *rig) sign(cluster string, sequence uint64, entries ...bundle.Entry) store.SignedBundle {
 	r.t.Helper()
 	id := identity.ID{TrustDomain: r.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
 	now := time.Now().UTC()
@@ -189,7 +189,7 @@ func (r *rig) sign(cluster string, sequence uint64, entries ...bundle.Entry) sto
 	must(r.t, err)
 	envelope, err := signer.Sign(bundle.PayloadType, payload).Encode()
 	must(r.t, err)
-	return store.Desired{
+	return store.SignedBundle{
 		Bundle:   bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf(payload)},
 		Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: now,
 	}

@@ -128,7 +128,7 @@ func TestLargeEnvelopeIsOfferedByDigestAndFetched(t *testing.T) {
 	var entries []bundle.Entry
 	for i := range 600 {
 		e := entry
-		e.Owner.Name = fmt.Sprintf("app-%04d", i)
+		e.Name.Name = fmt.Sprintf("app-%04d", i)
 		entries = append(entries, e)
 	}
 	row := r.desire("a", 1, entries...)

@@ -17,7 +17,7 @@ const maxInline = 32 << 10
 // watch is the one store watcher: it reads each changed Desired once and puts it into the mailbox of its session, and
 // ends the sessions of clusters that are gone or blocked, or registered anew since.
 func (s *Server) watch(ctx context.Context) error {
-	w := s.store.Watch(store.Desireds.Name(), store.Resources.Name(), store.JoinTokens.Name())
+	w := s.store.Watch(store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
 	defer w.Close()
 	s.refresh(s.everyone()) // who came before the watcher did
 	for {
@@ -119,7 +119,7 @@ func (s *Server) refreshOne(tx *store.Tx, x *session, itself bool) {
 
 // readOffer makes the offer of a cluster from its row; nil when nothing is desired yet.
 func readOffer(tx *store.Tx, cluster string) (*offer, error) {
-	row, ok, err := store.Desireds.Get(tx, cluster)
+	row, ok, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -211,11 +211,11 @@ func (h *hub) putSecret(name string, data map[string][]byte) {
 	h.update(func(tx *store.Tx) error { return store.Secrets.Put(tx, name, store.Secret{Sealed: sealed}) })
 }
 
-func (h *hub) outcome(k api.Key) store.Outcome {
+func (h *hub) outcome(k api.Key) store.Condition {
 	h.Helper()
-	var o store.Outcome
+	var o store.Condition
 	err := h.store.View(func(tx *store.Tx) (err error) {
-		o, _, err = store.Outcomes.Get(tx, k.Path())
+		o, _, err = store.Conditions.Get(tx, k.Path())
 		return err
 	})
 	if err != nil {

@@ -63,7 +63,7 @@ func (l *Loop) findGone(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	return store.Outcomes.Scan(tx, "", func(path string, _ store.Outcome) error {
+	return store.Conditions.Scan(tx, "", func(path string, _ store.Condition) error {
 		l.gone.outcomes[path] = isRepository(path)
 		return nil
 	})
@@ -84,7 +84,7 @@ func (l *Loop) forget() error {
 		}
 		for path, is := range l.gone.outcomes {
 			if is && l.keys[path] == "" {
-				if err := store.Outcomes.Delete(tx, path); err != nil {
+				if err := store.Conditions.Delete(tx, path); err != nil {
 					return err
 				}
 			}

@@ -45,7 +45,7 @@ func outcome(tx *store.Tx, m *member, now store.Fetched, at time.Time, handled s
 	if err != nil || !there || row.Generation != m.generation {
 		return err // a change that the loop will learn of
 	}
-	old, _, err := store.Outcomes.Get(tx, path)
+	old, _, err := store.Conditions.Get(tx, path)
 	if err != nil {
 		return err
 	}
@@ -56,14 +56,14 @@ func outcome(tx *store.Tx, m *member, now store.Fetched, at time.Time, handled s
 	if asked {
 		next.HandledRequest = handled
 	}
-	if err := store.Outcomes.Put(tx, path, next); err != nil || !tell {
+	if err := store.Conditions.Put(tx, path, next); err != nil || !tell {
 		return err
 	}
 	return event(tx, m, old, next, at)
 }
 
 // fold says what a row of a source means for a resource that names it.
-func fold(now store.Fetched, old store.Outcome, generation int64) store.Outcome {
+func fold(now store.Fetched, old store.Condition, generation int64) store.Condition {
 	next := old
 	next.ObservedGeneration = generation
 	if now.Artifact != nil {
@@ -79,7 +79,7 @@ func fold(now store.Fetched, old store.Outcome, generation int64) store.Outcome 
 }
 
 // event tells people of a new revision, of a failure and of its end.
-func event(tx *store.Tx, m *member, old, now store.Outcome, at time.Time) error {
+func event(tx *store.Tx, m *member, old, now store.Condition, at time.Time) error {
 	e := store.Event{Time: at, Object: m.key, Type: "Normal", Reason: "NewArtifact", Message: now.Message}
 	switch {
 	case now.Ready == "False" && now.Message != old.Message:

@@ -66,19 +66,19 @@ func (r *real) commit(text string) string {
 }
 
 // request asks for a reconciliation and waits until it is handled.
-func (r *real) request(at string) store.Outcome {
+func (r *real) request(at string) store.Condition {
 	r.Helper()
 	k := key("", "fleet")
-	w := r.store.Watch(store.Outcomes.Name())
+	w := r.store.Watch(store.Conditions.Name())
 	defer w.Close()
 	err := r.store.Update(func(tx *store.Tx) error { return put(tx, k, from(r.repo.URL()), every("1h"), requested(at)) })
 	if err != nil {
 		r.Fatal(err)
 	}
 	for {
-		var o store.Outcome
+		var o store.Condition
 		err := r.store.View(func(tx *store.Tx) (err error) {
-			o, _, err = store.Outcomes.Get(tx, k.Path())
+			o, _, err = store.Conditions.Get(tx, k.Path())
 			return err
 		})
 		if err != nil {

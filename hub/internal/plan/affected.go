@@ -243,7 +243,7 @@ func digestOfRow(r store.Resource) manifest.Digest {
 	}
 	if r.Owner != nil {
 		b.WriteString(r.Owner.Path())
-		fmt.Fprint(&b, r.Left, r.Outlives, r.Held)
+		fmt.Fprint(&b, r.Orphaned, r.OrphanOnDelete, r.Held)
 		confined, _ := json.Marshal(r.Confined) // strings only: there is no error to have
 		b.Write(confined)
 	}

@@ -190,7 +190,7 @@ func (c *writer) remove(w *walked) error {
 	prefix := w.cluster + "/"
 	err := errors.Join(
 		deleteAll(c.tx, store.Resources, prefix),
-		deleteAll(c.tx, store.Outcomes, prefix),
+		deleteAll(c.tx, store.Conditions, prefix),
 		deleteAll(c.tx, store.Reports, prefix),
 		store.Plans.Delete(c.tx, w.cluster),
 		store.Repairs.Delete(c.tx, w.cluster),
@@ -233,12 +233,12 @@ func (c *writer) resources(w *walked) error {
 func (c *writer) resource(w *walked, node graph.Node) error {
 	path := node.Key.Path()
 	old, was, err := store.Resources.Get(c.tx, path)
-	if err != nil || was && old.Owner == nil || !was && node.Left {
+	if err != nil || was && old.Owner == nil || !was && node.Orphaned {
 		return err
 	}
 	row := old
 	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object.JSON
-	row.Left, row.Outlives, row.Held, row.Confined = node.Left, node.Outlives, node.Held, node.Confined
+	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = newUID(), c.start, 1

@@ -95,7 +95,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		if e.err != nil {
 			return c, e.err
 		}
-		c.entry.Owner = app.Key.Application()
+		c.entry.Name = app.Key.Application()
 		c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
 	}
 	c.entry.Suspended, c.entry.Parent = app.Suspended, ownerOfParent(w.graph.Parent(app.Key))
@@ -106,9 +106,9 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 	return c, nil
 }
 
-func ownerOfParent(key api.Key, ok bool) bundle.Owner {
+func ownerOfParent(key api.Key, ok bool) bundle.ApplicationName {
 	if !ok {
-		return bundle.Owner{}
+		return bundle.ApplicationName{}
 	}
 	return key.Application()
 }
@@ -117,14 +117,14 @@ func ownerOfParent(key api.Key, ok bool) bundle.Owner {
 func applicationOf(a graph.Application) *bundle.Application {
 	ks, r := a.Kustomization, a.Rendered
 	app := &bundle.Application{
-		Owner:   bundle.Owner{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name},
+		Name:    bundle.ApplicationName{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name},
 		Objects: r.Payload, SealedFiles: r.Sealed,
 		Prune: ks.Spec.Prune, Wait: ks.Spec.Wait, Force: ks.Spec.Force,
 		Timeout: ks.GetTimeout(), Interval: ks.Spec.Interval.Duration, RetryInterval: ks.GetRetryInterval(),
 		ServiceAccount: a.ServiceAccount, DeletionPolicy: bundle.DeletionPolicy(ks.GetDeletionPolicy()),
 	}
 	for _, d := range graph.Dependencies("", ks) {
-		app.DependsOn = append(app.DependsOn, bundle.Owner{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name})
+		app.DependsOn = append(app.DependsOn, bundle.ApplicationName{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name})
 	}
 	if d := ks.Spec.Decryption; d != nil && d.SecretRef != nil {
 		app.Decryption = bundle.SecretReference{Namespace: ks.Namespace, Name: d.SecretRef.Name}

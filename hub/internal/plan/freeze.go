@@ -18,7 +18,7 @@ func (p *Planner) freeze(w *walked) {
 		}
 	}
 	for _, e := range w.last.Applications {
-		key := w.keyOf(e.Owner)
+		key := w.keyOf(e.Name)
 		e.Suspended = c.Spec.StopRepair || w.isSuspended(key, p.hub)
 		w.entries = append(w.entries, compiled{key: key, entry: e})
 	}
@@ -34,7 +34,7 @@ func (w *walked) isSuspended(key api.Key, h *hub) bool {
 		return true
 	}
 	for range w.rows { // at most: owners form no circle
-		if row.Owner == nil || row.Left {
+		if row.Owner == nil || row.Orphaned {
 			return false
 		}
 		if row.Owner.Kind == api.FleetKind {
@@ -64,7 +64,7 @@ func (c *writer) freeze(w *walked) error {
 		}
 	}
 	key := api.ClusterKey(w.cluster)
-	old, was, err := store.Outcomes.Get(c.tx, key.Path())
+	old, was, err := store.Conditions.Get(c.tx, key.Path())
 	if err != nil || c.refused(key) || !c.there(key) {
 		return err
 	}
@@ -75,10 +75,10 @@ func (c *writer) freeze(w *walked) error {
 	if err := c.outcome(key, f, c.planner.hub.rows[key].RequestedAt); err != nil {
 		return err
 	}
-	now, _, err := store.Outcomes.Get(c.tx, key.Path())
+	now, _, err := store.Conditions.Get(c.tx, key.Path())
 	if err != nil {
 		return err
 	}
 	now.Frozen = true
-	return store.Outcomes.Put(c.tx, key.Path(), now)
+	return store.Conditions.Put(c.tx, key.Path(), now)
 }

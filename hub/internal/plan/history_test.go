@@ -170,8 +170,8 @@ const guardFromFour = 4
 
 func (h *history) applications(p store.Plan) (names []string) {
 	for _, e := range p.Applications {
-		if isApplication(e.Owner.Name) {
-			names = append(names, e.Owner.Name)
+		if isApplication(e.Name.Name) {
+			names = append(names, e.Name.Name)
 		}
 	}
 	return names
@@ -181,7 +181,7 @@ func (h *history) applications(p store.Plan) (names []string) {
 func (h *history) check() {
 	h.t.Helper()
 	for _, r := range get(h.story, store.Plans, "east").Removals {
-		switch name := r.Owner.Name; {
+		switch name := r.Name.Name; {
 		case !isApplication(name):
 		case h.gives(name):
 			h.fail("%s is removed, and Git gives it", name)
@@ -206,14 +206,14 @@ func (h *history) carry(acknowledged bool) {
 		h.running[app] = true
 	}
 	for _, r := range plan.Removals {
-		delete(h.running, r.Owner.Name)
+		delete(h.running, r.Name.Name)
 	}
 	if acknowledged {
 		h.carryOut("east")
 		return
 	}
 	h.update(func(tx *store.Tx) error { // published, and received at most
-		return store.Desireds.Put(tx, "east", store.Desired{
+		return store.SignedBundles.Put(tx, "east", store.SignedBundle{
 			Bundle: bundle.ID{Epoch: 1, Sequence: uint64(h.now.Unix())}, Removals: plan.Removals,
 		})
 	})
@@ -399,7 +399,7 @@ func TestSuspendedInAnOverfullBundle(t *testing.T) {
 	}
 	h.fetch("fleet", "main@sha1:3", dir)
 	h.round()
-	want := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "a"},
+	want := bundle.Removal{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "a"},
 		Policy: bundle.Orphan}
 	if removals := get(h.story, store.Plans, "east").Removals; len(removals) != 1 || removals[0] != want {
 		t.Errorf("removed %v, want %v", removals, want)
@@ -411,16 +411,16 @@ func TestBoundRemovals(t *testing.T) {
 	h := newHistory(t)
 	var removals []bundle.Removal
 	for i := range maxRemovals + 10 {
-		removals = append(removals, bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "n",
+		removals = append(removals, bundle.Removal{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "n",
 			Name: fmt.Sprintf("%05d", i)}})
 	}
 	last := removals[len(removals)-1]
 	h.update(func(tx *store.Tx) error {
-		return store.Reports.Put(tx, "east/Kustomization/n/"+last.Owner.Name, store.Report{})
+		return store.Reports.Put(tx, "east/Kustomization/n/"+last.Name.Name, store.Report{})
 	})
 	got := h.planner.bound("east", removals)
 	if len(got) != maxRemovals || got[len(got)-1] != last ||
-		!slices.IsSortedFunc(got, func(a, b bundle.Removal) int { return a.Owner.Compare(b.Owner) }) {
-		t.Errorf("%d removals, the last is %s", len(got), got[len(got)-1].Owner)
+		!slices.IsSortedFunc(got, func(a, b bundle.Removal) int { return a.Name.Compare(b.Name) }) {
+		t.Errorf("%d removals, the last is %s", len(got), got[len(got)-1].Name)
 	}
 }

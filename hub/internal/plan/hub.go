@@ -99,7 +99,7 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	}
 	maps.Copy(fleets, h.broken)
 	for key, node := range last {
-		if node.Owner == nil || node.Owner.Kind != api.FleetKind || node.Left {
+		if node.Owner == nil || node.Owner.Kind != api.FleetKind || node.Orphaned {
 			continue
 		}
 		if err := fleets[node.Owner.Name]; err != nil {

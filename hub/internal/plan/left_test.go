@@ -35,8 +35,8 @@ func TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack(t *testing.T) {
 		}
 		plan, _, err := store.Plans.Get(tx, "east")
 		for _, e := range plan.Applications {
-			if e.Owner.Name == "noted" {
-				t.Errorf("the plan has %s", e.Owner)
+			if e.Name.Name == "noted" {
+				t.Errorf("the plan has %s", e.Name)
 			}
 		}
 		return err

@@ -34,7 +34,7 @@ func (c *writer) outcomes(w *walked) error {
 			return err
 		}
 	}
-	err := store.Outcomes.Scan(c.tx, w.cluster+"/", func(path string, _ store.Outcome) error {
+	err := store.Conditions.Scan(c.tx, w.cluster+"/", func(path string, _ store.Condition) error {
 		if _, found := w.graph.Findings[pathKey(path)]; found {
 			return nil
 		}
@@ -42,7 +42,7 @@ func (c *writer) outcomes(w *walked) error {
 		if err != nil || there {
 			return err
 		}
-		return store.Outcomes.Delete(c.tx, path)
+		return store.Conditions.Delete(c.tx, path)
 	})
 	if err != nil || w.cluster == "" {
 		return err
@@ -172,11 +172,11 @@ func (c *writer) outcome(key api.Key, f graph.Finding, requested string) error {
 	if err != nil {
 		return err
 	}
-	old, was, err := store.Outcomes.Get(c.tx, path)
+	old, was, err := store.Conditions.Get(c.tx, path)
 	if err != nil || f.Suspended && was {
 		return err
 	}
-	o := store.Outcome{
+	o := store.Condition{
 		ObservedGeneration: row.Generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message, Since: c.start,
 		Revision: f.Revision, Attempted: f.Attempted, HandledRequest: requested, Held: f.Held,
 	}
@@ -189,7 +189,7 @@ func (c *writer) outcome(key api.Key, f graph.Finding, requested string) error {
 	if was && old.Ready == o.Ready && old.Reason == o.Reason {
 		o.Since = old.Since
 	}
-	if err := store.Outcomes.Put(c.tx, path, o); err != nil {
+	if err := store.Conditions.Put(c.tx, path, o); err != nil {
 		return err
 	}
 	return c.event(key, old, o)
@@ -206,7 +206,7 @@ func readyOf(f graph.Finding) string {
 }
 
 // event tells people when something starts to fail, fails in another way, or works again.
-func (c *writer) event(key api.Key, old, now store.Outcome) error {
+func (c *writer) event(key api.Key, old, now store.Condition) error {
 	e := store.Event{Time: c.start, Object: key, Type: "Normal", Reason: now.Reason, Message: now.Message}
 	switch {
 	case now.Reason == graph.RemovalHeld && key.Kind != api.ClusterKind && key.Kind != api.FleetKind:

@@ -133,7 +133,7 @@ func TestARequestThatIsMadeDuringAWalkIsNotLost(t *testing.T) {
 		t.Fatalf("the commit overwrote the request with %q", got)
 	}
 	s.round()
-	if got := get(s, store.Outcomes, root).HandledRequest; got != "meanwhile" {
+	if got := get(s, store.Conditions, root).HandledRequest; got != "meanwhile" {
 		t.Errorf("handled %q", got)
 	}
 	if got := s.plan("c0000").Applications[0].RequestedAt; got != "meanwhile" {
@@ -148,7 +148,7 @@ func TestAFailureOverATreeThatMovedOnIsNotTold(t *testing.T) {
 	}}
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
 	s.round()
-	if o := get(s, store.Outcomes, "c0000/Kustomization/flux-system/root"); o.Ready != "True" {
+	if o := get(s, store.Conditions, "c0000/Kustomization/flux-system/root"); o.Ready != "True" {
 		t.Errorf("told %s: %s", o.Reason, o.Message)
 	}
 	s.round()

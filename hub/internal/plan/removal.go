@@ -63,13 +63,13 @@ func (p *Planner) bound(cluster string, removals []bundle.Removal) []bundle.Remo
 		return removals
 	}
 	err := p.store.View(func(tx *store.Tx) error {
-		reported := map[bundle.Owner]bool{}
+		reported := map[bundle.ApplicationName]bool{}
 		err := store.Reports.Sizes(tx, cluster+"/", func(path string, _ int) error {
 			reported[pathKey(path).Application()] = true
 			return nil
 		})
 		removals = slices.DeleteFunc(removals, func(r bundle.Removal) bool {
-			drop := over > 0 && !reported[r.Owner]
+			drop := over > 0 && !reported[r.Name]
 			if drop {
 				over--
 			}
@@ -83,7 +83,9 @@ func (p *Planner) bound(cluster string, removals []bundle.Removal) []bundle.Remo
 	return removals[:min(len(removals), maxRemovals)]
 }
 
-func (w *walked) keyOf(owner bundle.Owner) api.Key { return api.ApplicationKey(w.cluster, owner) }
+func (w *walked) keyOf(owner bundle.ApplicationName) api.Key {
+	return api.ApplicationKey(w.cluster, owner)
+}
 
 // bundleOf is what a bundle says of a plan.
 func bundleOf(plan store.Plan) *bundle.Bundle {
@@ -101,22 +103,22 @@ func samePlan(a, b store.Plan) bool {
 // departures are the values by which the applications that left a plan are decided about.
 type departures struct {
 	last       store.Plan
-	here       map[bundle.Owner]bool   // in the next plan, or pending
-	mayReturn  func(bundle.Owner) bool // something that could not be rendered may give it
-	confirmed  map[bundle.Owner]bool   // by an operator
-	carriedOut map[bundle.Owner]bool   // acknowledged by the spoke
+	here       map[bundle.ApplicationName]bool   // in the next plan, or pending
+	mayReturn  func(bundle.ApplicationName) bool // something that could not be rendered may give it
+	confirmed  map[bundle.ApplicationName]bool   // by an operator
+	carriedOut map[bundle.ApplicationName]bool   // acknowledged by the spoke
 	policy     func(bundle.Entry) bundle.DeletionPolicy
 }
 
 func (p *Planner) departures(w *walked, next store.Plan) departures {
 	d := departures{
-		last: w.last, here: map[bundle.Owner]bool{}, confirmed: map[bundle.Owner]bool{},
-		mayReturn:  func(o bundle.Owner) bool { return p.hubIncomplete() || w.graph.MayGive(w.keyOf(o)) },
+		last: w.last, here: map[bundle.ApplicationName]bool{}, confirmed: map[bundle.ApplicationName]bool{},
+		mayReturn:  func(o bundle.ApplicationName) bool { return p.hubIncomplete() || w.graph.MayGive(w.keyOf(o)) },
 		carriedOut: w.carriedOut,
 		policy:     func(e bundle.Entry) bundle.DeletionPolicy { return p.policyOf(w, e) },
 	}
 	for _, e := range next.Applications {
-		d.here[e.Owner] = true
+		d.here[e.Name] = true
 	}
 	for _, owner := range next.Pending {
 		d.here[owner] = true
@@ -133,29 +135,29 @@ func (p *Planner) departures(w *walked, next store.Plan) departures {
 // removal stands until the spoke has carried it out or the application is here again. One that an operator confirmed
 // needs not be known to the hub: then the spoke knows it.
 func (d departures) decide() (removals, undecided []bundle.Removal) {
-	all := map[bundle.Owner]bundle.Removal{}
-	decided := map[bundle.Owner]bool{}
+	all := map[bundle.ApplicationName]bundle.Removal{}
+	decided := map[bundle.ApplicationName]bool{}
 	for _, r := range d.last.Removals {
-		all[r.Owner], decided[r.Owner] = r, true
+		all[r.Name], decided[r.Name] = r, true
 	}
 	for _, r := range d.last.Undecided {
-		all[r.Owner] = r
+		all[r.Name] = r
 	}
 	for _, e := range d.last.Applications {
-		if !d.here[e.Owner] {
-			all[e.Owner] = bundle.Removal{Owner: e.Owner, Policy: d.policy(e)}
-			decided[e.Owner] = false
+		if !d.here[e.Name] {
+			all[e.Name] = bundle.Removal{Name: e.Name, Policy: d.policy(e)}
+			decided[e.Name] = false
 		}
 	}
 	for owner := range d.confirmed {
 		r, known := all[owner]
 		if !known {
-			r = bundle.Removal{Owner: owner, Policy: bundle.MirrorPrune}
+			r = bundle.Removal{Name: owner, Policy: bundle.MirrorPrune}
 		}
 		r.Confirmed = true
 		all[owner], decided[owner] = r, true
 	}
-	for _, owner := range slices.SortedFunc(maps.Keys(all), bundle.Owner.Compare) {
+	for _, owner := range slices.SortedFunc(maps.Keys(all), bundle.ApplicationName.Compare) {
 		switch {
 		case d.here[owner], decided[owner] && d.carriedOut[owner]:
 		case decided[owner] || !d.mayReturn(owner):
@@ -170,7 +172,7 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 // policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts.
 // What was suspended is left alone.
 func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
-	if w.isSuspended(w.keyOf(e.Owner), p.hub) {
+	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan
 	}
 	app, err := p.application(e.Digest)
@@ -181,11 +183,11 @@ func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
 }
 
 // carriedOut are the removals of a plan that the spoke has acknowledged to have carried out, with its newest bundle.
-func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Owner]bool, error) {
+func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.ApplicationName]bool, error) {
 	if len(plan.Removals) == 0 {
 		return nil, nil
 	}
-	desired, _, err := store.Desireds.Get(tx, cluster)
+	desired, _, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -193,9 +195,9 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Owner
 	if err != nil || spoke.Acks[store.AckApplied] != desired.Bundle {
 		return nil, err
 	}
-	done := map[bundle.Owner]bool{}
+	done := map[bundle.ApplicationName]bool{}
 	for _, r := range desired.Removals {
-		done[r.Owner] = true
+		done[r.Name] = true
 	}
 	return done, nil
 }
@@ -224,7 +226,7 @@ func (w *walked) readPrunes(tx *store.Tx) error {
 		}
 		owner := pathKey(path).Application()
 		applied := slices.ContainsFunc(w.last.Applications, func(e bundle.Entry) bool {
-			return e.Owner == owner && bytes.Equal(e.Digest[:], report.GetAppliedDigest())
+			return e.Name == owner && bytes.Equal(e.Digest[:], report.GetAppliedDigest())
 		})
 		if reported && applied && !bytes.Equal(report.GetHeldPrune().GetDigest(), digest[:]) {
 			w.pruned[path] = digest
@@ -273,7 +275,7 @@ func (w *walked) isGone(key api.Key) bool {
 		return false
 	}
 	return key.Cluster == "" || key.Kind != api.KustomizationKind ||
-		slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Owner == key.Application() })
+		slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Name == key.Application() })
 }
 
 // isBack reports whether an object whose removal was held is given again.

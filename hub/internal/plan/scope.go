@@ -34,8 +34,8 @@ type walked struct {
 	pruned       map[string]manifest.Digest // words on prunes that are over
 	// when the first of the words on removals is over that stand; zero: none stands
 	wordsUntil time.Time
-	carriedOut map[bundle.Owner]bool // removals of the last plan that the spoke acknowledged
-	next       store.Plan            // what the walk came to
+	carriedOut map[bundle.ApplicationName]bool // removals of the last plan that the spoke acknowledged
+	next       store.Plan                      // what the walk came to
 	// tooLarge are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
 	tooLarge map[api.Key]error
 	// bundleTooLarge is why no bundle holds all entries; then the last plan stays.
@@ -123,7 +123,7 @@ func (p *Planner) read(w *walked) error {
 // input makes the values that the walk is a function of.
 func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	in := graph.Input{
-		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.Owner]bundle.Entry{},
+		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.ApplicationName]bundle.Entry{},
 		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict, Guard: p.guard,
 		Render:   func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
 		Contents: p.contents,
@@ -131,7 +131,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	}
 	for key, r := range w.rows {
 		node := graph.Node{
-			Key: key, Owner: r.Owner, Object: p.objectOf(r), Left: r.Left, Outlives: r.Outlives, Held: r.Held, Confined: r.Confined,
+			Key: key, Owner: r.Owner, Object: p.objectOf(r), Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete, Held: r.Held, Confined: r.Confined,
 		}
 		if r.Owner == nil {
 			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})
@@ -147,7 +147,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	}
 	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
 	for _, e := range w.last.Applications {
-		in.Entries[e.Owner] = e
+		in.Entries[e.Name] = e
 	}
 	if w.cluster != "" {
 		var roots []graph.Root
@@ -195,7 +195,7 @@ func (p *Planner) application(d manifest.Digest) (app *bundle.Application, err e
 // last returns the revision that a Kustomization was rendered from last, and the reason if its last rendering failed.
 func (p *Planner) last(key api.Key) (revision, failure string) {
 	err := p.store.View(func(tx *store.Tx) error {
-		o, _, err := store.Outcomes.Get(tx, key.Path())
+		o, _, err := store.Conditions.Get(tx, key.Path())
 		revision = o.Revision
 		if o.Ready == "False" {
 			failure = o.Reason
@@ -329,13 +329,13 @@ func (w *walked) applications() (list []bundle.Entry) {
 // changedAt is when the change was first seen: when the new revision was fetched, where it is a new revision that
 // changed an Application, else the start of the round.
 func (w *walked) changedAt(start time.Time) time.Time {
-	last := map[bundle.Owner]bundle.Entry{}
+	last := map[bundle.ApplicationName]bundle.Entry{}
 	for _, e := range w.last.Applications {
-		last[e.Owner] = e
+		last[e.Name] = e
 	}
 	first := start
 	for _, c := range w.entries {
-		old, was := last[c.entry.Owner]
+		old, was := last[c.entry.Name]
 		a := w.artifacts[c.key]
 		if was && a != nil && old.Revision != c.entry.Revision && a.FetchedAt.After(w.last.ChangedAt) &&
 			a.FetchedAt.Before(first) {

@@ -103,7 +103,7 @@ func (s *story) firstAlone(held bundle.Entry, blamed string, revision string, wo
 	if got := s.plan("c0000").Applications; len(got) != 1 || got[0] != held {
 		s.t.Errorf("the cluster is planned as %v, want %v", got, held)
 	}
-	o := get(s, store.Outcomes, blamed)
+	o := get(s, store.Conditions, blamed)
 	for _, word := range words {
 		if o.Ready != "False" || !strings.Contains(o.Reason+": "+o.Message, word) {
 			s.t.Errorf("%s says %s %s: %.400q, want %q", blamed, o.Ready, o.Reason, o.Message, word)
@@ -132,7 +132,7 @@ func (s *story) healed(blamed string) {
 	if got := s.plan("c0000").Applications; len(got) != 1 || got[0].Revision != "main@sha1:9" {
 		s.t.Errorf("planned as %v", got)
 	}
-	if o := get(s, store.Outcomes, blamed); o.Ready != "True" {
+	if o := get(s, store.Conditions, blamed); o.Ready != "True" {
 		s.t.Errorf("%s says %s: %s", blamed, o.Reason, o.Message)
 	}
 }
@@ -196,7 +196,7 @@ func TestChildrenOfAnApplicationThatIsTooLargeStay(t *testing.T) {
 	})
 	var names []string
 	for _, e := range s.plan("c0000").Applications {
-		names = append(names, e.Owner.Name+" "+e.Revision)
+		names = append(names, e.Name.Name+" "+e.Revision)
 	}
 	if got := strings.Join(names, ", "); got != "old main@sha1:3, root main@sha1:2" {
 		t.Errorf("planned %s", got)
@@ -213,7 +213,7 @@ func TestAnApplicationThatIsTooLargeIsHeldInEveryClusterThatRendersIt(t *testing
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
 	s.play([]string{"plan"})
 	for _, cluster := range []string{"c0000", "c0001", "c0002"} {
-		if o := get(s, store.Outcomes, cluster+"/Kustomization/flux-system/root"); o.Reason != reasonApplicationTooLarge {
+		if o := get(s, store.Conditions, cluster+"/Kustomization/flux-system/root"); o.Reason != reasonApplicationTooLarge {
 			t.Errorf("%s: %s", cluster, o.Reason)
 		}
 	}

@@ -207,7 +207,7 @@ func (s *story) carryOut(cluster string) {
 		id := bundle.ID{Epoch: 1, Sequence: uint64(s.now.Unix())}
 		acks := map[string]bundle.ID{store.AckApplied: id}
 		return errors.Join(
-			store.Desireds.Put(tx, cluster, store.Desired{Bundle: id, Removals: plan.Removals}),
+			store.SignedBundles.Put(tx, cluster, store.SignedBundle{Bundle: id, Removals: plan.Removals}),
 			store.Spokes.Put(tx, cluster, store.Spoke{Acks: acks}),
 		)
 	})
@@ -353,7 +353,7 @@ func (s *story) dump() string {
 		err := store.Resources.Scan(tx, "", func(path string, r store.Resource) error {
 			if r.Owner != nil {
 				left := ""
-				if r.Left {
+				if r.Orphaned {
 					left = ", left"
 				}
 				if r.Held {
@@ -366,7 +366,7 @@ func (s *story) dump() string {
 		if err != nil {
 			return err
 		}
-		err = store.Outcomes.Scan(tx, "", func(path string, o store.Outcome) error {
+		err = store.Conditions.Scan(tx, "", func(path string, o store.Condition) error {
 			fmt.Fprintf(&b, "outcome %s: %s %s %q", path, o.Ready, o.Reason, o.Message)
 			if o.Held > 0 {
 				fmt.Fprintf(&b, " held %d", o.Held)
@@ -413,19 +413,19 @@ func dumpLists(b *strings.Builder, p store.Plan) {
 		if r.Confirmed {
 			confirmed = ", confirmed"
 		}
-		fmt.Fprintf(b, "  removed %s: %s%s\n", r.Owner, r.Policy, confirmed)
+		fmt.Fprintf(b, "  removed %s: %s%s\n", r.Name, r.Policy, confirmed)
 	}
 	for _, r := range p.Undecided {
-		fmt.Fprintf(b, "  undecided %s: %s\n", r.Owner, r.Policy)
+		fmt.Fprintf(b, "  undecided %s: %s\n", r.Name, r.Policy)
 	}
 }
 
 func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {
-	fmt.Fprintf(b, "  %s at %s", e.Owner, e.Revision)
+	fmt.Fprintf(b, "  %s at %s", e.Name, e.Revision)
 	if e.Suspended {
 		b.WriteString(", suspended")
 	}
-	if e.Parent != (bundle.Owner{}) {
+	if e.Parent != (bundle.ApplicationName{}) {
 		fmt.Fprintf(b, ", first after those of %s/%s", e.Parent.Namespace, e.Parent.Name)
 	}
 	if e.RequestedAt != "" {

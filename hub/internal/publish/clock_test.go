@@ -84,7 +84,7 @@ func TestClock_busy_store(t *testing.T) {
 // name writes a plan that names an application, which nobody opens: compressing it takes goroutines from outside a
 // bubble.
 func (b *bench) name(cluster string) {
-	entry := bundle.Entry{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
+	entry := bundle.Entry{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
 		Digest: manifest.DigestOf([]byte("app"))}
 	b.update(func(tx *store.Tx) error {
 		return store.Plans.Put(tx, cluster, store.Plan{Applications: []bundle.Entry{entry}})

@@ -236,7 +236,7 @@ func (p *Publisher) listen() error {
 
 // ahead reports whether a spoke has seen a newer bundle than there is, or another one of the same number.
 func ahead(tx *store.Tx, cluster string) (bool, error) {
-	last, published, err := store.Desireds.Get(tx, cluster)
+	last, published, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil || !published {
 		return false, err
 	}
@@ -257,7 +257,7 @@ func (p *Publisher) clusters(tx *store.Tx) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = store.Desireds.Scan(tx, "", func(cluster string, _ store.Desired) error {
+	err = store.SignedBundles.Scan(tx, "", func(cluster string, _ store.SignedBundle) error {
 		all[cluster] = true
 		return nil
 	})

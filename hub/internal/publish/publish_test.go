@@ -84,9 +84,9 @@ func application(tx *store.Tx, content string) (bundle.Entry, error) {
 	if err != nil {
 		return bundle.Entry{}, err
 	}
-	owner := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+	owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
 	app := &bundle.Application{
-		Owner: owner, DeletionPolicy: bundle.MirrorPrune, Interval: time.Minute, Timeout: time.Minute, RetryInterval: time.Minute,
+		Name: owner, DeletionPolicy: bundle.MirrorPrune, Interval: time.Minute, Timeout: time.Minute, RetryInterval: time.Minute,
 		Objects: []bundle.ObjectReference{{
 			ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
 				Name: "app"}, Digest: object,
@@ -97,7 +97,7 @@ func application(tx *store.Tx, content string) (bundle.Entry, error) {
 		return bundle.Entry{}, err
 	}
 	digest, err := store.PutBlob(tx, data)
-	return bundle.Entry{Owner: owner, Digest: digest, Revision: "main@sha1:1"}, err
+	return bundle.Entry{Name: owner, Digest: digest, Revision: "main@sha1:1"}, err
 }
 
 func (b *bench) publish() {
@@ -105,10 +105,10 @@ func (b *bench) publish() {
 	b.must(b.round(b.T.Context()))
 }
 
-func (b *bench) desired(cluster string) (d store.Desired, ok bool) {
+func (b *bench) desired(cluster string) (d store.SignedBundle, ok bool) {
 	b.T.Helper()
 	b.must(b.Store.View(func(tx *store.Tx) (err error) {
-		d, ok, err = store.Desireds.Get(tx, cluster)
+		d, ok, err = store.SignedBundles.Get(tx, cluster)
 		return err
 	}))
 	return d, ok
@@ -235,7 +235,7 @@ func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
 // TestRestoredRemovals has a store that is an older copy: its spoke has seen bundles that it does not know of. What was
 // to be removed then is in no bundle, for it may have come back since.
 func TestRestoredRemovals(t *testing.T) {
-	removal := bundle.Removal{Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "old"},
+	removal := bundle.Removal{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "old"},
 		Policy: bundle.Delete}
 	for name, ahead := range map[string]uint64{"restored": 5, "not_restored": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestManyBundlesAreOneTransaction(t *testing.T) {
 	for i := range 1000 {
 		b.plan(fmt.Sprintf("c%d", i), "one")
 	}
-	watcher := b.Store.Watch(store.Desireds.Name())
+	watcher := b.Store.Watch(store.SignedBundles.Name())
 	defer watcher.Close()
 	start := time.Now()
 	b.publish()
@@ -422,7 +422,7 @@ func TestRunPublishesEachPlanAndEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	watcher := b.Store.Watch(store.Desireds.Name())
+	watcher := b.Store.Watch(store.SignedBundles.Name())
 	defer watcher.Close()
 	b.plan("east", "one")
 	<-watcher.C()

@@ -31,7 +31,7 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 	if err != nil {
 		return nothing, err
 	}
-	last, published, err := store.Desireds.Get(tx, cluster)
+	last, published, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil {
 		return nothing, err
 	}
@@ -39,7 +39,7 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 		if !published {
 			return nothing, nil
 		}
-		return wasRemoved, store.Desireds.Delete(tx, cluster)
+		return wasRemoved, store.SignedBundles.Delete(tx, cluster)
 	}
 	spoke, _, err := store.Spokes.Get(tx, cluster)
 	if err != nil {
@@ -61,7 +61,7 @@ func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, e
 	if published && !plan.ChangedAt.After(last.ChangedAt) {
 		desired.ChangedAt = now // the same content in a new envelope is not a change that was made then
 	}
-	return wasSigned, store.Desireds.Put(tx, cluster, desired)
+	return wasSigned, store.SignedBundles.Put(tx, cluster, desired)
 }
 
 // withdraw takes the removals out of a plan. The spoke has seen bundles that this store does not know of: the store is
@@ -113,7 +113,7 @@ func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
 
 // stands reports whether the last bundle still says what the plan says, in words that the spoke accepts. A bundle that
 // was issued after now is from a clock that was ahead and has been set back: no spoke with a right clock accepts it.
-func (p *Publisher) stands(cluster string, plan store.Plan, last store.Desired, now time.Time) bool {
+func (p *Publisher) stands(cluster string, plan store.Plan, last store.SignedBundle, now time.Time) bool {
 	if last.ExpiresAt.Sub(now) < p.TTL/2 {
 		return false
 	}
@@ -141,7 +141,7 @@ func (p *Publisher) spiffe(cluster string) string {
 }
 
 // sign makes a bundle of the plan.
-func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time.Time) (store.Desired, error) {
+func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time.Time) (store.SignedBundle, error) {
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(cluster), Epoch: id.Epoch, Sequence: id.Sequence,
 		IssuedAt: now, ExpiresAt: now.Add(p.TTL),
@@ -149,13 +149,13 @@ func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time
 	}
 	payload, err := b.Encode()
 	if err != nil {
-		return store.Desired{}, err
+		return store.SignedBundle{}, err
 	}
 	envelope, err := p.Signer.Sign(bundle.PayloadType, payload).Encode()
 	if err != nil {
-		return store.Desired{}, err
+		return store.SignedBundle{}, err
 	}
 	id.Digest = manifest.DigestOf(payload)
-	return store.Desired{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt,
+	return store.SignedBundle{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt,
 		Removals: plan.Removals}, nil
 }

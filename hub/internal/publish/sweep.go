@@ -155,7 +155,7 @@ func (r *reach) plans() error {
 
 // bundles reaches what spokes may still fetch.
 func (r *reach) bundles(p *Publisher) error {
-	return store.Desireds.Scan(r.tx, "", func(cluster string, d store.Desired) error {
+	return store.SignedBundles.Scan(r.tx, "", func(cluster string, d store.SignedBundle) error {
 		b, err := p.open(d.Envelope)
 		if err != nil {
 			p.Log.Warn("a bundle cannot be read and will be signed again", "cluster", cluster, "err", err)
@@ -191,14 +191,14 @@ func (r *reach) application(e bundle.Entry) error {
 	r.read[e.Digest], r.reached[e.Digest] = true, true
 	data, err := store.Blob(r.tx, e.Digest)
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDamaged) {
-		return fmt.Errorf("read the application of %s: %w", e.Owner, err)
+		return fmt.Errorf("read the application of %s: %w", e.Name, err)
 	}
 	var app *bundle.Application
 	if err == nil {
 		app, err = bundle.DecodeApplication(data)
 	}
 	if err != nil {
-		r.unread[e.Digest] = fmt.Errorf("read the application of %s: %w", e.Owner, err)
+		r.unread[e.Digest] = fmt.Errorf("read the application of %s: %w", e.Name, err)
 		return nil
 	}
 	for _, d := range app.Digests() {

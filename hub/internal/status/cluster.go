@@ -70,7 +70,7 @@ func since(s *store.Spoke, created time.Time) time.Time {
 }
 
 // runningVerdict is how far a connected spoke has come with its bundle.
-func runningVerdict(s *store.Spoke, d *store.Desired) verdict {
+func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 	v := verdict{ready: isUnknown, reason: reasonProgressing, since: d.ChangedAt}
 	number := fmt.Sprintf("bundle %d", d.Bundle.Sequence)
 	switch {

@@ -24,7 +24,7 @@ func (r *Reader) graph(cluster string) (*clusterGraph, error) {
 	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) error {
 		f, err := r.own(row)
 		g.facts[row.Key] = f
-		if row.Owner != nil && !row.Left {
+		if row.Owner != nil && !row.Orphaned {
 			g.children[*row.Owner] = append(g.children[*row.Owner], row.Key)
 		}
 		return err

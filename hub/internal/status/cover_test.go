@@ -20,7 +20,7 @@ import (
 func member(name string, covered ...Facts) Facts {
 	f := Facts{
 		Resource: store.Resource{Key: api.Key{Kind: "Cluster", Name: name}, Object: []byte(`{}`), Created: at(1)},
-		Outcome:  &store.Outcome{Ready: "True", Reason: "Planned", Since: at(2)}, Covered: covered,
+		Outcome:  &store.Condition{Ready: "True", Reason: "Planned", Since: at(2)}, Covered: covered,
 	}
 	if len(covered) > 0 {
 		f.Spoke = &store.Spoke{Connected: true, Since: at(1)}
@@ -70,7 +70,7 @@ func (w *fleetWorld) put(tx *store.Tx, key api.Key, owner *api.Key, object strin
 	return errors.Join(
 		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: []byte(object), Generation: 1,
 			Created: at(1)}),
-		store.Outcomes.Put(tx, key.Path(), store.Outcome{ObservedGeneration: 1, Ready: "True", Reason: "Good", Since: at(2),
+		store.Conditions.Put(tx, key.Path(), store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Good", Since: at(2),
 			Revision: revision}),
 	)
 }
@@ -83,14 +83,14 @@ func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
 	var plan store.Plan
 	for _, key := range []api.Key{apps, root} {
 		plan.Applications = append(plan.Applications, bundle.Entry{
-			Owner: key.Application(), Digest: digest, Revision: revision,
+			Name: key.Application(), Digest: digest, Revision: revision,
 		})
 	}
 	return errors.Join(
 		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil, fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
 		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1),
 			Acks: map[string]bundle.ID{"received": id, "applied": id, "healthy": id}}),
-		store.Desireds.Put(tx, name, store.Desired{Bundle: id, ChangedAt: at(3)}),
+		store.SignedBundles.Put(tx, name, store.SignedBundle{Bundle: id, ChangedAt: at(3)}),
 		store.Plans.Put(tx, name, plan),
 		w.application(tx, root, &fleetKey, ""), w.application(tx, apps, &root, ""),
 	)
@@ -113,7 +113,7 @@ func (w *fleetWorld) report(tx *store.Tx, key api.Key, ready, reason, message st
 
 // outcome makes the hub fail with an object.
 func (w *fleetWorld) outcome(tx *store.Tx, key api.Key, reason, message string) error {
-	return store.Outcomes.Put(tx, key.Path(), store.Outcome{
+	return store.Conditions.Put(tx, key.Path(), store.Condition{
 		ObservedGeneration: 1, Ready: "False", Reason: reason, Message: message, Since: at(5), Revision: revision,
 	})
 }
@@ -245,7 +245,7 @@ func TestRollUp(t *testing.T) {
 			allWell, "False PruneFailed: Kustomization flux-system/other: PruneFailed: finalizers"},
 		{"no root yet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(store.Resources.Delete(tx, rootKey.Path()), store.Resources.Delete(tx, appsKey.Path()),
-				store.Outcomes.Delete(tx, rootKey.Path()), store.Outcomes.Delete(tx, appsKey.Path()),
+				store.Conditions.Delete(tx, rootKey.Path()), store.Conditions.Delete(tx, appsKey.Path()),
 				store.Reports.Delete(tx, rootKey.Path()), store.Reports.Delete(tx, appsKey.Path()))
 		}, "Unknown Progressing: 1 of 2 clusters are ready; east: waits for its root Kustomization", runs},
 		{"bundle on its way", func(w *fleetWorld, tx *store.Tx) error {
@@ -309,7 +309,7 @@ func TestAwaitedInACircle(t *testing.T) {
 	w.update(func(tx *store.Tx) error {
 		plan, _, err := store.Plans.Get(tx, "east")
 		plan.Applications = append(plan.Applications, bundle.Entry{
-			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+			Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
 				Name: "other"}, Digest: digest, Revision: revision,
 		})
 		return errors.Join(err, store.Plans.Put(tx, "east", plan))
@@ -329,9 +329,9 @@ func TestAwaitedInACircle(t *testing.T) {
 func (w *fleetWorld) suspend(tx *store.Tx, key api.Key, stopRepair bool) error {
 	row, _, err := store.Resources.Get(tx, key.Path())
 	row.Suspended, row.StopRepair, row.SuspendedAt = true, stopRepair, at(6)
-	outcome, _, err2 := store.Outcomes.Get(tx, key.Path())
+	outcome, _, err2 := store.Conditions.Get(tx, key.Path())
 	outcome.Frozen = key.Kind == api.ClusterKind
-	return errors.Join(err, err2, store.Resources.Put(tx, key.Path(), row), store.Outcomes.Put(tx, key.Path(), outcome))
+	return errors.Join(err, err2, store.Resources.Put(tx, key.Path(), row), store.Conditions.Put(tx, key.Path(), outcome))
 }
 
 // inPlan suspends the entries of the plans, as the planner does.

@@ -47,7 +47,7 @@ type Reader struct {
 	tx             *store.Tx
 	spokes         map[string]*store.Spoke
 	plans          map[string]*planned
-	desireds       map[string]*store.Desired
+	desireds       map[string]*store.SignedBundle
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []clusterRow      // nil: not read yet
@@ -57,7 +57,7 @@ type Reader struct {
 // NewReader returns a Reader of the transaction.
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
-		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, desireds: map[string]*store.Desired{},
+		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, desireds: map[string]*store.SignedBundle{},
 		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
 	}
 }
@@ -107,7 +107,7 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 // own gathers what is known about one row alone.
 func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	f.Resource = row
-	if f.Outcome, err = get(r.tx, store.Outcomes, row.Key.Path()); err != nil {
+	if f.Outcome, err = get(r.tx, store.Conditions, row.Key.Path()); err != nil {
 		return f, err
 	}
 	switch row.Key.Kind {
@@ -183,7 +183,7 @@ func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, erro
 
 // planned is the plan of a cluster.
 type planned struct {
-	entries map[bundle.Owner]*bundle.Entry
+	entries map[bundle.ApplicationName]*bundle.Entry
 	at      time.Time
 }
 
@@ -192,20 +192,20 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 		return p, nil
 	}
 	plan, _, err := store.Plans.Get(r.tx, cluster)
-	p := &planned{entries: map[bundle.Owner]*bundle.Entry{}, at: plan.ChangedAt}
+	p := &planned{entries: map[bundle.ApplicationName]*bundle.Entry{}, at: plan.ChangedAt}
 	for i, e := range plan.Applications {
-		p.entries[e.Owner] = &plan.Applications[i]
+		p.entries[e.Name] = &plan.Applications[i]
 	}
 	r.plans[cluster] = p
 	return p, err
 }
 
 // desired returns the newest bundle of a cluster; nil when there is none.
-func (r *Reader) desired(cluster string) (*store.Desired, error) {
+func (r *Reader) desired(cluster string) (*store.SignedBundle, error) {
 	if d, ok := r.desireds[cluster]; ok {
 		return d, nil
 	}
-	d, err := get(r.tx, store.Desireds, cluster)
+	d, err := get(r.tx, store.SignedBundles, cluster)
 	r.desireds[cluster] = d
 	return d, err
 }
@@ -243,7 +243,7 @@ func (r *Reader) readClusters() error {
 // others visits what is known about objects that are no resources, among what is known about those that are: objects
 // that were refused and never became one, and applications that left the graph and that the spoke still has.
 func (r *Reader) others(prefix string, visit func(Facts)) error {
-	err := store.Outcomes.Scan(r.tx, prefix, func(path string, o store.Outcome) error {
+	err := store.Conditions.Scan(r.tx, prefix, func(path string, o store.Condition) error {
 		if key, ok := api.ParsePath(path); ok {
 			visit(Facts{Resource: store.Resource{Key: key}, Outcome: &o})
 		}

@@ -18,11 +18,11 @@ import (
 // Facts is all that is known about one resource.
 type Facts struct {
 	Resource  store.Resource             // only its Key is set for an object that was refused and never was one
-	Outcome   *store.Outcome             // nil: the hub has not come to it yet
+	Outcome   *store.Condition           // nil: the hub has not come to it yet
 	Report    *spokev1.ApplicationReport // nil: the spoke said nothing, or it is not an application
 	Entry     *bundle.Entry              // of the cluster's plan; nil: none
 	Spoke     *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
-	Desired   *store.Desired             // of the resource's cluster, or of the Cluster itself; nil: nothing published
+	Desired   *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: nothing published
 	PlannedAt time.Time                  // when the plan of that cluster changed last
 	Fetched   *store.Fetched             // of a source; nil: not looked at yet
 	// of a Kustomization: one that its readiness includes and that is not ready; nil: none
@@ -91,7 +91,7 @@ func (f Facts) sourceKeys() []api.Key {
 }
 
 // acked reports whether the spoke has brought exactly this bundle to the stage.
-func acked(s *store.Spoke, d *store.Desired, stage string) bool {
+func acked(s *store.Spoke, d *store.SignedBundle, stage string) bool {
 	return s != nil && d != nil && s.Acks[stage] == d.Bundle
 }
 

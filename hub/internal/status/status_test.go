@@ -38,7 +38,7 @@ func application(name, spec string, change func(*Facts)) Facts {
 				"metadata":{"name":%q,"namespace":"flux-system"},
 				"spec":{"interval":"10m0s","prune":true,"path":"./apps","sourceRef":{"kind":"GitRepository","name":"fleet"}%s}}`, name, spec),
 		},
-		Outcome: &store.Outcome{
+		Outcome: &store.Condition{
 			ObservedGeneration: 2, Ready: "True", Reason: "BuildSucceeded", Message: "Built", Since: at(2),
 			Revision: "main@sha1:b", Attempted: "main@sha1:b", HandledRequest: "hub",
 		},
@@ -202,7 +202,7 @@ func TestAFoldedKustomizationLooksLikeFluxs(t *testing.T) {
 }
 
 func TestConditionsSayWhatGoesOn(t *testing.T) {
-	desired := &store.Desired{Bundle: bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}, ChangedAt: at(4)}
+	desired := &store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}, ChangedAt: at(4)}
 	spoke := func(connected bool, stages ...string) *store.Spoke {
 		s := &store.Spoke{Connected: connected, Since: at(3), Acks: map[string]bundle.ID{}}
 		for _, stage := range stages {
@@ -216,7 +216,7 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 				Key: api.Key{Kind: kind, Name: "east"}, Created: at(1), Generation: 1,
 				Object: fmt.Appendf(nil, `{"metadata":{"name":"east"},"spec":{%s}}`, spec),
 			},
-			Outcome: &store.Outcome{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Desired: desired,
+			Outcome: &store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Desired: desired,
 		}
 		change(&f)
 		return f
@@ -285,7 +285,7 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 }
 
 func TestAFleetCountsItsClusters(t *testing.T) {
-	desired, planned := &store.Desired{Bundle: bundle.ID{Sequence: 2}}, &store.Outcome{Ready: "True"}
+	desired, planned := &store.SignedBundle{Bundle: bundle.ID{Sequence: 2}}, &store.Condition{Ready: "True"}
 	connected := &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}}}
 	o := fold(t, Facts{
 		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: []byte(`{"metadata":{"name":"prod"},"spec":{}}`)},
@@ -324,7 +324,7 @@ func troubled() *World {
 		Facts{
 			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system",
 				Name: "chart"}},
-			Outcome: &store.Outcome{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
+			Outcome: &store.Condition{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
 		},
 	)
 }
@@ -385,7 +385,7 @@ func TestExplain_once(t *testing.T) {
 		}),
 		Facts{
 			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: []byte(`{}`)},
-			Outcome:  &store.Outcome{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
+			Outcome:  &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
 	if got := lines(Explain(w, api.Key{Cluster: "east"})); strings.Count(got, "wrong password") != 1 {
@@ -440,7 +440,7 @@ func TestExplainNamesTheSourceThatFails(t *testing.T) {
 		}),
 		Facts{
 			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: []byte(`{}`)},
-			Outcome:  &store.Outcome{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
+			Outcome:  &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
 	list := Explain(w, api.Key{Cluster: "east"})
@@ -485,7 +485,7 @@ func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
 		}
 	})
 	w := NewWorld(root, apps,
-		Facts{Resource: store.Resource{Key: fleet, Object: []byte(`{"spec":{}}`)}, Outcome: &store.Outcome{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
+		Facts{Resource: store.Resource{Key: fleet, Object: []byte(`{"spec":{}}`)}, Outcome: &store.Condition{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
 		Facts{Resource: store.Resource{Key: cluster, Object: []byte(`{"spec":{}}`)}},
 	)
 	below := `  Kustomization.kustomize.toolkit.fluxcd.io flux-system/root on east True
@@ -521,14 +521,14 @@ func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
 		}
 		key := want.Resource.Key.Path()
 		plan := store.Plan{Applications: []bundle.Entry{{
-			Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+			Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
 				Name: "apps"}, Digest: digest, Revision: "main@sha1:b",
 		}}}
 		return errors.Join(
-			store.Resources.Put(tx, key, want.Resource), store.Outcomes.Put(tx, key, *want.Outcome),
+			store.Resources.Put(tx, key, want.Resource), store.Conditions.Put(tx, key, *want.Outcome),
 			store.Spokes.Put(tx, "east", *want.Spoke), store.Plans.Put(tx, "east", plan),
 			store.Reports.Put(tx, key, store.Report{Value: value}),
-			store.Outcomes.Put(tx, "east/HelmRelease/flux-system/chart", store.Outcome{Ready: "False", Reason: "Refused"}),
+			store.Conditions.Put(tx, "east/HelmRelease/flux-system/chart", store.Condition{Ready: "False", Reason: "Refused"}),
 		)
 	})
 	if err != nil {

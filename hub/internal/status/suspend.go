@@ -108,7 +108,7 @@ func (r *Reader) with(f *Facts) error {
 		return nil
 	}
 	row = f.Resource
-	for depth := 0; row.Owner != nil && !row.Left && depth < maxDepth; depth++ {
+	for depth := 0; row.Owner != nil && !row.Orphaned && depth < maxDepth; depth++ {
 		key := *row.Owner
 		if row, ok, err = store.Resources.Get(r.tx, key.Path()); err != nil || !ok {
 			return err

@@ -26,10 +26,10 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	t := &tree{world: w, children: map[api.Key][]api.Key{}}
 	for k, f := range w.facts {
 		owner := f.Resource.Owner
-		if owner != nil && !f.Resource.Left {
+		if owner != nil && !f.Resource.Orphaned {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
-		if k.Cluster != "" && (owner == nil || f.Resource.Left || owner.Kind == api.FleetKind) && len(f.Resource.Object) > 0 {
+		if k.Cluster != "" && (owner == nil || f.Resource.Orphaned || owner.Kind == api.FleetKind) && len(f.Resource.Object) > 0 {
 			cluster := api.ClusterKey(k.Cluster)
 			t.roots = append(t.roots, root{cluster, k})
 		}
@@ -56,7 +56,7 @@ func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
 	key := f.Resource.Key
 	v := f.verdict()
 	n := &adminv1.TreeNode{Object: nodeName(key, within), Status: v.ready, Message: v.message}
-	if f.Resource.Left {
+	if f.Resource.Orphaned {
 		n.Message = strings.TrimPrefix(v.message+"; left by "+f.Resource.Owner.String(), "; ")
 	}
 	if depth >= maxDepth {

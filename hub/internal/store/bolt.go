@@ -29,7 +29,7 @@ const blobTable = "blobs"
 
 // buckets are all buckets of the layout but meta.
 var buckets = []string{
-	Resources.name, Outcomes.name, Sources.name, Renders.name, Plans.name, Confirmations.name, Repairs.name, Desireds.name,
+	Resources.name, Conditions.name, Sources.name, Renders.name, Plans.name, Confirmations.name, Repairs.name, SignedBundles.name,
 	Spokes.name, Reports.name, JoinTokens.name, Events.name, Secrets.name, blobTable, eventIndex.name, eventCounters.name,
 }
 

@@ -95,7 +95,7 @@ func put(t *testing.T, s *store.Store, keys ...string) {
 	t.Helper()
 	update(t, s, func(tx *store.Tx) error {
 		for _, k := range keys {
-			if err := store.Outcomes.Put(tx, k, store.Outcome{Reason: k}); err != nil {
+			if err := store.Conditions.Put(tx, k, store.Condition{Reason: k}); err != nil {
 				return err
 			}
 		}
@@ -106,7 +106,7 @@ func put(t *testing.T, s *store.Store, keys ...string) {
 func keys(t *testing.T, s *store.Store, prefix string) (all []string) {
 	t.Helper()
 	view(t, s, func(tx *store.Tx) error {
-		return store.Outcomes.Scan(tx, prefix, func(key string, _ store.Outcome) error {
+		return store.Conditions.Scan(tx, prefix, func(key string, _ store.Condition) error {
 			all = append(all, key)
 			return nil
 		})
@@ -122,12 +122,12 @@ func expect(t *testing.T, what string, got, want any) {
 }
 
 func rowsReadBack(t *testing.T, s *store.Store) {
-	row := store.Desired{Envelope: []byte{0, 1, 255}, ExpiresAt: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)}
+	row := store.SignedBundle{Envelope: []byte{0, 1, 255}, ExpiresAt: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)}
 	row.Bundle.Sequence = 1 << 60
 	row.Bundle.Digest = manifest.DigestOf([]byte("x"))
-	update(t, s, func(tx *store.Tx) error { return store.Desireds.Put(tx, "prod", row) })
+	update(t, s, func(tx *store.Tx) error { return store.SignedBundles.Put(tx, "prod", row) })
 	view(t, s, func(tx *store.Tx) error {
-		got, ok, err := store.Desireds.Get(tx, "prod")
+		got, ok, err := store.SignedBundles.Get(tx, "prod")
 		expect(t, "row", fmt.Sprintf("%+v %v", got, ok), fmt.Sprintf("%+v true", row))
 		return err
 	})
@@ -171,15 +171,15 @@ func scansMayWrite(t *testing.T, s *store.Store) {
 	put(t, s, "a", "b", "c", "d")
 	var seen []string
 	update(t, s, func(tx *store.Tx) error {
-		return store.Outcomes.Scan(tx, "", func(key string, row store.Outcome) error {
+		return store.Conditions.Scan(tx, "", func(key string, row store.Condition) error {
 			seen = append(seen, key)
 			if key == "a" {
-				if err := store.Outcomes.Delete(tx, "c"); err != nil {
+				if err := store.Conditions.Delete(tx, "c"); err != nil {
 					return err
 				}
 			}
 			row.Message = "seen"
-			return errors.Join(store.Outcomes.Put(tx, key, row), store.Outcomes.Put(tx, key+"2", row))
+			return errors.Join(store.Conditions.Put(tx, key, row), store.Conditions.Put(tx, key+"2", row))
 		})
 	})
 	expect(t, "seen", seen, []string{"a", "b", "d"})
@@ -191,7 +191,7 @@ func scansEnd(t *testing.T, s *store.Store) {
 	stop := errors.New("stop")
 	visits := 0
 	err := s.View(func(tx *store.Tx) error {
-		return store.Outcomes.Scan(tx, "", func(string, store.Outcome) error {
+		return store.Conditions.Scan(tx, "", func(string, store.Condition) error {
 			visits++
 			return stop
 		})
@@ -209,7 +209,7 @@ func failedUpdates(t *testing.T, s *store.Store) {
 		if _, err := store.PutBlob(tx, []byte("gone")); err != nil {
 			return err
 		}
-		return errors.Join(store.Outcomes.Put(tx, "new", store.Outcome{}), store.Outcomes.Delete(tx, "kept"), reason)
+		return errors.Join(store.Conditions.Put(tx, "new", store.Condition{}), store.Conditions.Delete(tx, "kept"), reason)
 	})
 	expect(t, "error", errors.Is(err, reason), true)
 	expect(t, "left", keys(t, s, ""), []string{"kept"})
@@ -220,7 +220,7 @@ func panickedUpdates(t *testing.T, s *store.Store) {
 	func() {
 		defer func() { _ = recover() }()
 		_ = s.Update(func(tx *store.Tx) error {
-			if err := store.Outcomes.Put(tx, "x", store.Outcome{}); err != nil {
+			if err := store.Conditions.Put(tx, "x", store.Condition{}); err != nil {
 				return err
 			}
 			panic("a bug")
@@ -236,15 +236,15 @@ func viewsAreStable(t *testing.T, s *store.Store) {
 		done := make(chan error)
 		go func() {
 			done <- s.Update(func(tx *store.Tx) error {
-				return errors.Join(store.Outcomes.Delete(tx, "b"), store.Outcomes.Put(tx, "a", store.Outcome{Reason: "new"}))
+				return errors.Join(store.Conditions.Delete(tx, "b"), store.Conditions.Put(tx, "a", store.Condition{Reason: "new"}))
 			})
 		}()
 		if err := <-done; err != nil {
 			return err
 		}
-		a, _, err := store.Outcomes.Get(tx, "a")
+		a, _, err := store.Conditions.Get(tx, "a")
 		expect(t, "a", a.Reason, "a")
-		_, ok, err2 := store.Outcomes.Get(tx, "b")
+		_, ok, err2 := store.Conditions.Get(tx, "b")
 		expect(t, "b is there", ok, true)
 		return errors.Join(err, err2)
 	})
@@ -252,9 +252,9 @@ func viewsAreStable(t *testing.T, s *store.Store) {
 }
 
 func viewsCannotWrite(t *testing.T, s *store.Store) {
-	err := s.View(func(tx *store.Tx) error { return store.Outcomes.Put(tx, "a", store.Outcome{}) })
+	err := s.View(func(tx *store.Tx) error { return store.Conditions.Put(tx, "a", store.Condition{}) })
 	expect(t, "put", errors.Is(err, store.ErrReadOnly), true)
-	err = s.View(func(tx *store.Tx) error { return store.Outcomes.Delete(tx, "a") })
+	err = s.View(func(tx *store.Tx) error { return store.Conditions.Delete(tx, "a") })
 	expect(t, "delete", errors.Is(err, store.ErrReadOnly), true)
 	err = s.View(func(tx *store.Tx) error { return store.Record(tx, store.Event{}) })
 	expect(t, "record", errors.Is(err, store.ErrReadOnly), true)
@@ -264,20 +264,20 @@ func viewsCannotWrite(t *testing.T, s *store.Store) {
 
 func transactionsEnd(t *testing.T, s *store.Store) {
 	var kept *store.Tx
-	update(t, s, func(tx *store.Tx) error { kept = tx; return store.Outcomes.Put(tx, "a", store.Outcome{}) })
-	_, _, err := store.Outcomes.Get(kept, "a")
+	update(t, s, func(tx *store.Tx) error { kept = tx; return store.Conditions.Put(tx, "a", store.Condition{}) })
+	_, _, err := store.Conditions.Get(kept, "a")
 	expect(t, "get", errors.Is(err, store.ErrClosed), true)
-	expect(t, "put", errors.Is(store.Outcomes.Put(kept, "a", store.Outcome{}), store.ErrClosed), true)
-	expect(t, "scan", errors.Is(store.Outcomes.Scan(kept, "", nil), store.ErrClosed), true)
+	expect(t, "put", errors.Is(store.Conditions.Put(kept, "a", store.Condition{}), store.ErrClosed), true)
+	expect(t, "scan", errors.Is(store.Conditions.Scan(kept, "", nil), store.ErrClosed), true)
 	expect(t, "blob", store.HasBlob(kept, manifest.Digest{}), false)
 }
 
 func updatesSeeThemselves(t *testing.T, s *store.Store) {
 	update(t, s, func(tx *store.Tx) error {
-		if err := store.Outcomes.Put(tx, "a", store.Outcome{Reason: "new"}); err != nil {
+		if err := store.Conditions.Put(tx, "a", store.Condition{Reason: "new"}); err != nil {
 			return err
 		}
-		row, ok, err := store.Outcomes.Get(tx, "a")
+		row, ok, err := store.Conditions.Get(tx, "a")
 		expect(t, "row", fmt.Sprint(row.Reason, ok), "newtrue")
 		return err
 	})
@@ -290,16 +290,16 @@ func concurrentUpdates(t *testing.T, s *store.Store) {
 		all.Go(func() {
 			for range rounds {
 				_ = s.Update(func(tx *store.Tx) error {
-					row, _, err := store.Outcomes.Get(tx, "count")
+					row, _, err := store.Conditions.Get(tx, "count")
 					row.ObservedGeneration++
-					return errors.Join(err, store.Outcomes.Put(tx, "count", row))
+					return errors.Join(err, store.Conditions.Put(tx, "count", row))
 				})
 			}
 		})
 	}
 	all.Wait()
 	view(t, s, func(tx *store.Tx) error {
-		row, _, err := store.Outcomes.Get(tx, "count")
+		row, _, err := store.Conditions.Get(tx, "count")
 		expect(t, "count", row.ObservedGeneration, writers*rounds)
 		return err
 	})
@@ -307,7 +307,7 @@ func concurrentUpdates(t *testing.T, s *store.Store) {
 
 func keyLimits(t *testing.T, s *store.Store) {
 	for _, key := range []string{"", strings.Repeat("x", 40_000)} {
-		if err := s.Update(func(tx *store.Tx) error { return store.Outcomes.Put(tx, key, store.Outcome{}) }); err == nil {
+		if err := s.Update(func(tx *store.Tx) error { return store.Conditions.Put(tx, key, store.Condition{}) }); err == nil {
 			t.Errorf("a key of %d bytes was taken", len(key))
 		}
 	}
@@ -318,7 +318,7 @@ func equalPuts(t *testing.T, s *store.Store) {
 	w := s.Watch()
 	defer w.Close()
 	put(t, s, "a")
-	update(t, s, func(tx *store.Tx) error { return store.Outcomes.Delete(tx, "not there") })
+	update(t, s, func(tx *store.Tx) error { return store.Conditions.Delete(tx, "not there") })
 	select {
 	case <-w.C():
 		t.Error("woken for an equal put")
@@ -333,8 +333,8 @@ func changedBack(t *testing.T, s *store.Store) {
 	defer w.Close()
 	update(t, s, func(tx *store.Tx) error {
 		return errors.Join(
-			store.Outcomes.Put(tx, "a", store.Outcome{Reason: "other"}), store.Outcomes.Put(tx, "a", store.Outcome{Reason: "a"}),
-			store.Outcomes.Put(tx, "b", store.Outcome{}), store.Outcomes.Delete(tx, "b"))
+			store.Conditions.Put(tx, "a", store.Condition{Reason: "other"}), store.Conditions.Put(tx, "a", store.Condition{Reason: "a"}),
+			store.Conditions.Put(tx, "b", store.Condition{}), store.Conditions.Delete(tx, "b"))
 	})
 	expect(t, "changes", len(w.Take()), 0)
 }
@@ -344,8 +344,8 @@ func watchersWake(t *testing.T, s *store.Store) {
 	w := s.Watch()
 	defer w.Close()
 	update(t, s, func(tx *store.Tx) error {
-		err := errors.Join(store.Outcomes.Put(tx, "b", store.Outcome{}), store.Outcomes.Put(tx, "a", store.Outcome{}),
-			store.Outcomes.Delete(tx, "old"), store.Plans.Put(tx, "a", store.Plan{}))
+		err := errors.Join(store.Conditions.Put(tx, "b", store.Condition{}), store.Conditions.Put(tx, "a", store.Condition{}),
+			store.Conditions.Delete(tx, "old"), store.Plans.Put(tx, "a", store.Plan{}))
 		select {
 		case <-w.C():
 			t.Error("woken before the commit")
@@ -360,11 +360,11 @@ func watchersWake(t *testing.T, s *store.Store) {
 }
 
 func watchersAreBounded(t *testing.T, s *store.Store) {
-	w := s.Watch(store.Outcomes.Name())
+	w := s.Watch(store.Conditions.Name())
 	defer w.Close()
 	for i := range 50 {
 		update(t, s, func(tx *store.Tx) error {
-			return store.Outcomes.Put(tx, "a", store.Outcome{ObservedGeneration: int64(i + 1)})
+			return store.Conditions.Put(tx, "a", store.Condition{ObservedGeneration: int64(i + 1)})
 		})
 	}
 	<-w.C()
@@ -403,11 +403,11 @@ func watchThenView(t *testing.T, s *store.Store) {
 	go func() {
 		for i := range rows {
 			_ = s.Update(func(tx *store.Tx) error {
-				return store.Outcomes.Put(tx, fmt.Sprintf("%02d", i), store.Outcome{})
+				return store.Conditions.Put(tx, fmt.Sprintf("%02d", i), store.Condition{})
 			})
 		}
 	}()
-	w := s.Watch(store.Outcomes.Name())
+	w := s.Watch(store.Conditions.Name())
 	defer w.Close()
 	seen := map[string]bool{}
 	for _, k := range keys(t, s, "") {
@@ -582,7 +582,7 @@ func TestAWatcherFarBehindIsToldOfWholeTables(t *testing.T) {
 
 func TestTablesHaveNamesOfTheirOwn(t *testing.T) {
 	names := []string{
-		store.Resources.Name(), store.Outcomes.Name(), store.Sources.Name(), store.Renders.Name(), store.Plans.Name(), store.Desireds.Name(),
+		store.Resources.Name(), store.Conditions.Name(), store.Sources.Name(), store.Renders.Name(), store.Plans.Name(), store.SignedBundles.Name(),
 		store.Spokes.Name(), store.Reports.Name(), store.JoinTokens.Name(), store.Events.Name(), store.Secrets.Name(),
 	}
 	slices.Sort(names)

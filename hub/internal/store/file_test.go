@@ -53,7 +53,7 @@ func writeForever(path string) error {
 	for i := next(s); err == nil; i++ {
 		err = s.Update(func(tx *store.Tx) error {
 			_, err := store.PutBlob(tx, []byte(fmt.Sprint("blob ", i)))
-			return errors.Join(err, store.Outcomes.Put(tx, rowKey(i), store.Outcome{ObservedGeneration: int64(i)}))
+			return errors.Join(err, store.Conditions.Put(tx, rowKey(i), store.Condition{ObservedGeneration: int64(i)}))
 		})
 		if err == nil {
 			fmt.Println(i)
@@ -65,7 +65,7 @@ func writeForever(path string) error {
 // next is the number of rows.
 func next(s *store.Store) (n int) {
 	_ = s.View(func(tx *store.Tx) error {
-		return store.Outcomes.Scan(tx, "", func(string, store.Outcome) error { n++; return nil })
+		return store.Conditions.Scan(tx, "", func(string, store.Condition) error { n++; return nil })
 	})
 	return n
 }
@@ -79,7 +79,7 @@ func TestKillingTheProcessLosesNoCommittedRow(t *testing.T) {
 		s := open(t, path)
 		view(t, s, func(tx *store.Tx) error {
 			for i := range committed + 1 {
-				row, ok, err := store.Outcomes.Get(tx, rowKey(i))
+				row, ok, err := store.Conditions.Get(tx, rowKey(i))
 				if err != nil || !ok || row.ObservedGeneration != int64(i) {
 					t.Fatalf("row %d of %d: %v %v %v", i, committed, row, ok, err)
 				}
@@ -155,11 +155,11 @@ func limitFiles(size uint64) error {
 }
 
 func putSmall(key string) func(tx *store.Tx) error {
-	return func(tx *store.Tx) error { return store.Outcomes.Put(tx, key, store.Outcome{}) }
+	return func(tx *store.Tx) error { return store.Conditions.Put(tx, key, store.Condition{}) }
 }
 
 func putLarge(tx *store.Tx) error {
-	return store.Desireds.Put(tx, "large", store.Desired{Envelope: make([]byte, 1<<20)})
+	return store.SignedBundles.Put(tx, "large", store.SignedBundle{Envelope: make([]byte, 1<<20)})
 }
 
 func TestAFullDiskIsAClearErrorAndTheStoreStaysUsable(t *testing.T) {
@@ -171,7 +171,7 @@ func TestAFullDiskIsAClearErrorAndTheStoreStaysUsable(t *testing.T) {
 	defer s.Close()
 	expect(t, "rows", keys(t, s, ""), []string{"after", "before", "during"})
 	view(t, s, func(tx *store.Tx) error {
-		large, _, err := store.Desireds.Get(tx, "large")
+		large, _, err := store.SignedBundles.Get(tx, "large")
 		expect(t, "large", len(large.Envelope), 1<<20)
 		return err
 	})
@@ -207,7 +207,7 @@ func TestAnUpdateWithoutChangeDoesNotTouchTheFile(t *testing.T) {
 	}
 	put(t, s, "a")
 	update(t, s, func(tx *store.Tx) error {
-		return errors.Join(store.Outcomes.Put(tx, "b", store.Outcome{}), store.Outcomes.Delete(tx, "b"))
+		return errors.Join(store.Conditions.Put(tx, "b", store.Condition{}), store.Conditions.Delete(tx, "b"))
 	})
 	after, err := os.ReadFile(path)
 	if err != nil {

@@ -14,19 +14,19 @@ import (
 // Resource is an object that users wrote: by hand, in the hub's root, or in a cluster's graph. Key: api.Key.Path().
 // Written by admin (objects without an owner) and plan (objects with one). Secrets are not here but in Secrets.
 type Resource struct {
-	Key         api.Key         `json:"key"`
-	Object      json.RawMessage `json:"object"` // converted to the current apiVersion, without status
-	UID         string          `json:"uid"`
-	Generation  int64           `json:"generation"` // grows when the spec changes
-	Created     time.Time       `json:"created"`
-	Owner       *api.Key        `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
-	RequestedAt string          `json:"requestedAt,omitempty"` // the last request to reconcile
-	Suspended   bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
-	StopRepair  bool            `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
-	SuspendedAt time.Time       `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
-	Left        bool            `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
-	Outlives    bool            `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
-	Held        bool            `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
+	Key            api.Key         `json:"key"`
+	Object         json.RawMessage `json:"object"` // converted to the current apiVersion, without status
+	UID            string          `json:"uid"`
+	Generation     int64           `json:"generation"` // grows when the spec changes
+	Created        time.Time       `json:"created"`
+	Owner          *api.Key        `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
+	RequestedAt    string          `json:"requestedAt,omitempty"` // the last request to reconcile
+	Suspended      bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
+	StopRepair     bool            `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
+	SuspendedAt    time.Time       `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
+	Orphaned       bool            `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
+	OrphanOnDelete bool            `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
+	Held           bool            `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
 	// Confined is what holds it: it is below a Kustomization with a service account.
 	Confined *api.Confinement `json:"confined,omitempty"`
 }
@@ -78,9 +78,9 @@ func (r *Resource) NoteSuspension(now time.Time) {
 	}
 }
 
-// Outcome is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
+// Condition is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
 // Written by fetch (sources) and plan (all else).
-type Outcome struct {
+type Condition struct {
 	ObservedGeneration int64     `json:"observedGeneration"`
 	Ready              string    `json:"ready"` // True, False, Unknown
 	Reason             string    `json:"reason"`
@@ -113,9 +113,9 @@ type Render struct {
 type Plan struct {
 	Applications []bundle.Entry `json:"applications"` // sorted by owner
 	// Pending, Incomplete and Removals are the bundle's.
-	Pending    []bundle.Owner   `json:"pending,omitempty"`
-	Incomplete bool             `json:"incomplete,omitempty"`
-	Removals   []bundle.Removal `json:"removals,omitempty"`
+	Pending    []bundle.ApplicationName `json:"pending,omitempty"`
+	Incomplete bool                     `json:"incomplete,omitempty"`
+	Removals   []bundle.Removal         `json:"removals,omitempty"`
 	// Undecided are the applications that left while the plan was incomplete. They become Removals when it is complete and
 	// nobody has given them again.
 	Undecided []bundle.Removal `json:"undecided,omitempty"`
@@ -144,8 +144,8 @@ type Repair struct {
 	Applications []manifest.Digest `json:"applications"`
 }
 
-// Desired is the newest signed bundle of one cluster. Key: the cluster's name. Written by publish.
-type Desired struct {
+// SignedBundle is the newest signed bundle of one cluster. Key: the cluster's name. Written by publish.
+type SignedBundle struct {
 	Bundle    bundle.ID `json:"bundle"`
 	Envelope  []byte    `json:"envelope"` // bytes of nave.bundle.v1.Envelope
 	ExpiresAt time.Time `json:"expiresAt"`

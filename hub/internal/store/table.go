@@ -119,13 +119,13 @@ type Table[T any] struct{ name string }
 // The tables, one for each row type of rows.go.
 var (
 	Resources     = Table[Resource]{"resources"}
-	Outcomes      = Table[Outcome]{"outcomes"}
+	Conditions    = Table[Condition]{"outcomes"}
 	Sources       = Table[Fetched]{"sources"}
 	Renders       = Table[Render]{"renders"}
 	Plans         = Table[Plan]{"plans"}
 	Confirmations = Table[Confirmation]{"confirmations"}
 	Repairs       = Table[Repair]{"repairs"}
-	Desireds      = Table[Desired]{"desireds"}
+	SignedBundles = Table[SignedBundle]{"desireds"}
 	Spokes        = Table[Spoke]{"spokes"}
 	Reports       = Table[Report]{"reports"}
 	JoinTokens    = Table[JoinToken]{"jointokens"}

@@ -25,14 +25,14 @@ func TestAccount_default(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := bundle.Entry{Owner: app.Owner, Digest: manifest.DigestOf(data)}
+			e := bundle.Entry{Name: app.Name, Digest: manifest.DigestOf(data)}
 			a := New(Config{DefaultServiceAccount: test.byDefault})
 			apps, err := a.readApplications(&bundle.Bundle{Applications: []bundle.Entry{e}},
 				map[manifest.Digest][]byte{e.Digest: data})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := apps[app.Owner].ServiceAccount; got != test.want {
+			if got := apps[app.Name].ServiceAccount; got != test.want {
 				t.Errorf("service account %q, want %q", got, test.want)
 			}
 		})
@@ -46,14 +46,14 @@ func TestAccount_health(t *testing.T) {
 	id := bundle.ObjectIdentity{Version: "v1", Kind: "Pod", Namespace: "shop", Name: "p"}
 	for name, test := range map[string]struct {
 		account string
-		applier bundle.Owner
+		applier bundle.ApplicationName
 		asked   string
 	}{
 		"own_object":              {"team", mine, ""},
 		"another_ones":            {"team", other, "team"},
-		"nobody_of_ours":          {"team", bundle.Owner{}, "team"},
+		"nobody_of_ours":          {"team", bundle.ApplicationName{}, "team"},
 		"another_ones_no_account": {"", other, ""},
-		"no_account":              {"", bundle.Owner{}, "the spoke"},
+		"no_account":              {"", bundle.ApplicationName{}, "the spoke"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := ""
@@ -73,7 +73,7 @@ func TestAccount_health(t *testing.T) {
 				}
 				return health.Report{Status: sharedhealth.Current}, nil
 			}})
-			a.look(t.Context(), check{mine, &bundle.Application{Owner: mine, ServiceAccount: test.account}}, id)
+			a.look(t.Context(), check{mine, &bundle.Application{Name: mine, ServiceAccount: test.account}}, id)
 			if asked != test.asked {
 				t.Errorf("asked with the rights of %q, want %q", asked, test.asked)
 			}
@@ -94,7 +94,7 @@ func TestAccount_keys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			read := errors.New("read")
 			app := &bundle.Application{
-				Owner: owner("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace,
+				Name: owner("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace,
 					Name: "sops-age"},
 			}
 			l := newTestLoader(blobs{}, newBudget(0), app)

@@ -62,23 +62,23 @@ type Kubernetes interface {
 
 // Reporter tells the hub.
 type Reporter interface {
-	Update(owner bundle.Owner, r *spokev1.ApplicationReport)
-	Remove(owner bundle.Owner)
+	Update(owner bundle.ApplicationName, r *spokev1.ApplicationReport)
+	Remove(owner bundle.ApplicationName)
 	Event(e *spokev1.Event)
 }
 
 // Ledger keeps what the state holds of applications where the loss of the disk does not reach it.
 type Ledger interface {
-	Mark(owner bundle.Owner, m state.Mark)
+	Mark(owner bundle.ApplicationName, m state.Mark)
 	Save(v *inventory.Inventory)
-	Forget(owner bundle.Owner)
+	Forget(owner bundle.ApplicationName)
 }
 
 type noLedger struct{}
 
-func (noLedger) Mark(bundle.Owner, state.Mark) {}
-func (noLedger) Save(*inventory.Inventory)     {}
-func (noLedger) Forget(bundle.Owner)           {}
+func (noLedger) Mark(bundle.ApplicationName, state.Mark) {}
+func (noLedger) Save(*inventory.Inventory)               {}
+func (noLedger) Forget(bundle.ApplicationName)           {}
 
 // Config is what an Agent works with.
 type Config struct {
@@ -114,20 +114,20 @@ type Agent struct {
 	sweep  *time.Timer
 
 	// Of the loop's goroutine alone:
-	inventories map[bundle.Owner]*inventory.Inventory
-	cancels     map[bundle.Owner]context.CancelFunc
+	inventories map[bundle.ApplicationName]*inventory.Inventory
+	cancels     map[bundle.ApplicationName]context.CancelFunc
 	seen        map[manifest.ID]time.Time // drift that waits for its repair
 	receiving   context.CancelFunc
 	kept        map[manifest.Digest]bool // what the bundle reaches
 	draining    bool
-	sealed      map[bundle.Owner]sealedFiles
-	learned     map[bundle.Owner]time.Time // when sealed files were last opened for the sake of a text
+	sealed      map[bundle.ApplicationName]sealedFiles
+	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened for the sake of a text
 
 	budget    *budget
 	redactors *redactors
 
-	claims   atomic.Pointer[map[manifest.ID]bundle.Owner] // who wants an object, in the current bundle
-	blobs    sync.RWMutex                                 // read: blobs are being received; write: they are swept
+	claims   atomic.Pointer[map[manifest.ID]bundle.ApplicationName] // who wants an object, in the current bundle
+	blobs    sync.RWMutex                                           // read: blobs are being received; write: they are swept
 	work     sync.WaitGroup
 	base     context.Context // of everything that runs; outlives the loop by drainTimeout
 	restored chan struct{}   // closed when what was on disk is taken up
@@ -149,13 +149,15 @@ func New(c Config) *Agent {
 	}
 	a := &Agent{
 		Config: c, model: newModel(c.Cluster.Name, c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
-		inventories: map[bundle.Owner]*inventory.Inventory{}, cancels: map[bundle.Owner]context.CancelFunc{},
+		inventories: map[bundle.ApplicationName]*inventory.Inventory{}, cancels: map[bundle.ApplicationName]context.CancelFunc{},
 		seen: map[manifest.ID]time.Time{}, kept: map[manifest.Digest]bool{},
-		sealed: map[bundle.Owner]sealedFiles{}, learned: map[bundle.Owner]time.Time{},
+		sealed: map[bundle.ApplicationName]sealedFiles{}, learned: map[bundle.ApplicationName]time.Time{},
 		budget: newBudget(c.Memory), redactors: newRedactors(),
 	}
-	a.model.owned = func(owner bundle.Owner) []manifest.ID { return slices.Collect(maps.Keys(a.owned(owner).Items)) }
-	a.claims.Store(&map[manifest.ID]bundle.Owner{})
+	a.model.owned = func(owner bundle.ApplicationName) []manifest.ID {
+		return slices.Collect(maps.Keys(a.owned(owner).Items))
+	}
+	a.claims.Store(&map[manifest.ID]bundle.ApplicationName{})
 	return a
 }
 
@@ -243,7 +245,7 @@ func (a *Agent) spawn(fn func() input) {
 // observe takes the news of the watches, application by application.
 func (a *Agent) observe() {
 	now := time.Now()
-	drifted := map[bundle.Owner]bool{}
+	drifted := map[bundle.ApplicationName]bool{}
 	for _, o := range a.Watcher.Take() {
 		drifted[o.Owner] = drifted[o.Owner] || o.Drift.Any() && !o.Held()
 		if o.Drift.Any() {

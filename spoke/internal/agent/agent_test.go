@@ -145,7 +145,7 @@ func (h *farHub) sign(t testing.TB, sequence uint64, apps ...*bundle.Application
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries = append(entries, bundle.Entry{Owner: app.Owner, Digest: h.put(data), Revision: "main@sha1:0123"})
+		entries = append(entries, bundle.Entry{Name: app.Name, Digest: h.put(data), Revision: "main@sha1:0123"})
 	}
 	return h.signEntries(t, sequence, entries...)
 }
@@ -433,7 +433,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 func application(name string, objects ...bundle.ObjectReference) *bundle.Application {
 	slices.SortFunc(objects, func(a, b bundle.ObjectReference) int { return strings.Compare(a.Name, b.Name) })
 	return &bundle.Application{
-		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: name}, Objects: objects,
+		Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: name}, Objects: objects,
 		Prune: true, Interval: time.Hour, RetryInterval: time.Hour, Timeout: time.Minute, DeletionPolicy: bundle.MirrorPrune,
 	}
 }
@@ -454,7 +454,7 @@ func TestABundleIsStoredAppliedAndTakenUpAfterARestartWithoutAnyWork(t *testing.
 	if r.cluster.applies != applies || r.hub.fetched != fetched {
 		t.Errorf("after the restart: %d applies, %d blobs fetched", r.cluster.applies-applies, r.hub.fetched-fetched)
 	}
-	owner := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 	r.watch.see(watch.Observation{Owner: owner, Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
 		Namespace: "shop", Name: "a"}, Drift: inventory.Drift{Kind: inventory.Missing}})
 	deadline := time.After(patience)
@@ -509,13 +509,13 @@ func TestABundleThatCannotBeTrustedIsRejectedAndTheOldOneStays(t *testing.T) {
 	r.hub.send(mixed)
 	r.hub.expect(t, "8 rejected")
 	other := application("other", r.hub.object(t, "ConfigMap", "b", nil))
-	other.Owner.Name = "apps" // the bundle calls "other" what says "apps" of itself
+	other.Name.Name = "apps" // the bundle calls "other" what says "apps" of itself
 	data, err := other.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.hub.send(r.hub.signEntries(t, 9, bundle.Entry{
-		Owner: bundle.Owner{Kind: "Kustomization", Namespace: "flux-system",
+		Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
 			Name: "other"}, Digest: r.hub.put(data), Revision: "main",
 	}))
 	r.hub.expect(t, "9 rejected")

@@ -8,8 +8,8 @@ import (
 
 // dependentsOfGone lists, for each application that is to be deleted, the applications that were applied depending on
 // it.
-func (m *model) dependentsOfGone() map[bundle.Owner][]bundle.Owner {
-	dependents := map[bundle.Owner][]bundle.Owner{}
+func (m *model) dependentsOfGone() map[bundle.ApplicationName][]bundle.ApplicationName {
+	dependents := map[bundle.ApplicationName][]bundle.ApplicationName{}
 	for _, owner := range m.owners {
 		for _, dependency := range m.nodes[owner].mark.DependsOn {
 			if d := m.nodes[dependency]; d != nil && d.standing == leaving {
@@ -22,17 +22,17 @@ func (m *model) dependentsOfGone() map[bundle.Owner][]bundle.Owner {
 
 // dependent returns an application that has to be gone before n is deleted; zero when there is none. Applications that
 // depend on each other in a circle do not wait for each other.
-func (m *model) dependent(n *node) bundle.Owner {
-	for _, owner := range m.dependents[n.entry.Owner] {
-		if !m.needs(n.entry.Owner, owner, map[bundle.Owner]bool{}) {
+func (m *model) dependent(n *node) bundle.ApplicationName {
+	for _, owner := range m.dependents[n.entry.Name] {
+		if !m.needs(n.entry.Name, owner, map[bundle.ApplicationName]bool{}) {
 			return owner
 		}
 	}
-	return bundle.Owner{}
+	return bundle.ApplicationName{}
 }
 
 // needs reports whether a was applied depending on b, directly or by way of others. Each application depends on itself.
-func (m *model) needs(a, b bundle.Owner, seen map[bundle.Owner]bool) bool {
+func (m *model) needs(a, b bundle.ApplicationName, seen map[bundle.ApplicationName]bool) bool {
 	if a == b {
 		return true
 	}
@@ -41,27 +41,27 @@ func (m *model) needs(a, b bundle.Owner, seen map[bundle.Owner]bool) bool {
 		return false
 	}
 	seen[a] = true
-	return slices.ContainsFunc(n.mark.DependsOn, func(next bundle.Owner) bool { return m.needs(next, b, seen) })
+	return slices.ContainsFunc(n.mark.DependsOn, func(next bundle.ApplicationName) bool { return m.needs(next, b, seen) })
 }
 
 // blockerAbove returns the first dependency that is not ready of those above an application.
-func (m *model) blockerAbove(n *node) bundle.Owner {
+func (m *model) blockerAbove(n *node) bundle.ApplicationName {
 	above := n
 	for range m.nodes { // at most: whatever the bundle says of parents
 		if above = m.nodes[above.entry.Parent]; above == nil || above.app == nil {
 			break
 		}
 		for _, owner := range above.app.DependsOn {
-			if owner != n.entry.Owner && !m.isReady(owner) {
+			if owner != n.entry.Name && !m.isReady(owner) {
 				return owner
 			}
 		}
 	}
-	return bundle.Owner{}
+	return bundle.ApplicationName{}
 }
 
 // union returns the owners of both lists, each once.
-func union(a, b []bundle.Owner) []bundle.Owner {
+func union(a, b []bundle.ApplicationName) []bundle.ApplicationName {
 	all := slices.Clone(a)
 	for _, owner := range b {
 		if !slices.Contains(all, owner) {

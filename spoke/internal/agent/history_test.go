@@ -20,12 +20,12 @@ type history struct {
 	random *rand.Rand
 	m      *model
 	bundle *bundle.Bundle
-	apps   map[bundle.Owner]*bundle.Application
+	apps   map[bundle.ApplicationName]*bundle.Application
 	id     bundle.ID
 
-	marks   map[bundle.Owner]state.Mark // on disk
-	there   map[bundle.Owner]bool       // in the cluster
-	held    map[bundle.Owner]bool       // more than may go at once, since it was listed last
+	marks   map[bundle.ApplicationName]state.Mark // on disk
+	there   map[bundle.ApplicationName]bool       // in the cluster
+	held    map[bundle.ApplicationName]bool       // more than may go at once, since it was listed last
 	starts  []start
 	removes []remove
 	log     []string
@@ -60,8 +60,8 @@ func (h *history) take(actions []action) {
 func (h *history) offer(quiet bool) {
 	h.t.Helper()
 	h.id.Sequence++
-	b, apps := &bundle.Bundle{Incomplete: !quiet && h.random.IntN(4) == 0}, map[bundle.Owner]*bundle.Application{}
-	gone, objects, count := []bundle.Owner{}, 0, 0
+	b, apps := &bundle.Bundle{Incomplete: !quiet && h.random.IntN(4) == 0}, map[bundle.ApplicationName]*bundle.Application{}
+	gone, objects, count := []bundle.ApplicationName{}, 0, 0
 	for _, name := range []string{"a", "b", "c", "d"} {
 		o := owner(name)
 		n := h.m.nodes[o]
@@ -70,12 +70,12 @@ func (h *history) offer(quiet bool) {
 		}
 		switch choice := h.random.IntN(8); {
 		case choice < 3:
-			app := &bundle.Application{Owner: o, Prune: true}
+			app := &bundle.Application{Name: o, Prune: true}
 			b.Applications, apps[o] = append(b.Applications,
-				bundle.Entry{Owner: o, Digest: manifest.DigestOf([]byte(name))}), app
+				bundle.Entry{Name: o, Digest: manifest.DigestOf([]byte(name))}), app
 			delete(h.held, o)
 		case choice < 6 || quiet:
-			r := bundle.Removal{Owner: o, Policy: bundle.Delete, Confirmed: h.random.IntN(4) == 0}
+			r := bundle.Removal{Name: o, Policy: bundle.Delete, Confirmed: h.random.IntN(4) == 0}
 			b.Removals = append(b.Removals, r)
 			if !r.Confirmed && n != nil && n.work != deleting {
 				gone = append(gone, o)
@@ -119,7 +119,7 @@ func (h *history) restart() {
 	h.log = append(h.log, "restart")
 	h.m, h.starts, h.removes = newModel("east", func() float64 { return 0.5 }), nil, nil
 	in := restored{now: epoch, id: h.id, bundle: h.bundle, apps: h.apps, marks: h.marks,
-		health: map[bundle.Owner]inventory.Summary{}}
+		health: map[bundle.ApplicationName]inventory.Summary{}}
 	for o := range h.there {
 		in.health[o] = inventory.Summary{Status: health.Current, Current: historyObjects}
 	}
@@ -133,7 +133,7 @@ func TestHistories(t *testing.T) {
 		h := &history{
 			t: t, random: rand.New(rand.NewPCG(seed, 1)), m: newModel("east",
 				func() float64 { return 0.5 }), id: bundle.ID{Epoch: 1},
-			marks: map[bundle.Owner]state.Mark{}, there: map[bundle.Owner]bool{}, held: map[bundle.Owner]bool{},
+			marks: map[bundle.ApplicationName]state.Mark{}, there: map[bundle.ApplicationName]bool{}, held: map[bundle.ApplicationName]bool{},
 		}
 		for range 30 {
 			h.offer(false)

@@ -69,7 +69,7 @@ func TestSwappedApplication(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.hub.send(r.hub.signEntries(t, 1, bundle.Entry{Owner: one.Owner, Digest: r.hub.put(data),
+	r.hub.send(r.hub.signEntries(t, 1, bundle.Entry{Name: one.Name, Digest: r.hub.put(data),
 		Revision: "main@sha1:0123"}))
 	r.hub.expect(t, "1 rejected: Kustomization flux-system/one: malformed")
 	if r.cluster.has("b") != nil {

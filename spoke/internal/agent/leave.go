@@ -15,7 +15,7 @@ import (
 // displace gives a node that is not an application of the bundle its standing. It is deleted only if the bundle lists
 // it as removed.
 func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
-	removal, _ := removalOf(b, n.entry.Owner)
+	removal, _ := removalOf(b, n.entry.Name)
 	was, wasKept := n.standing, n.kept
 	n.standing, n.kept = m.standingOf(n, b, guard)
 	withheldBefore := n.mark.Withheld
@@ -34,7 +34,7 @@ func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 		n.mark.DeletionPolicy, n.mark.Suspended = removal.Policy, false
 	}
 	if n.mark.Withheld != withheldBefore {
-		out = append(out, remember{n.entry.Owner, n.mark})
+		out = append(out, remember{n.entry.Name, n.mark})
 	}
 	return out
 }
@@ -42,7 +42,7 @@ func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 // standingOf returns the standing that a bundle gives to an application that it does not list to be applied, and why
 // the application stays. A removal that was withheld stays so until an operator confirms it.
 func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Condition) {
-	removal, removed := removalOf(b, n.entry.Owner)
+	removal, removed := removalOf(b, n.entry.Name)
 	switch {
 	case removed && (guard != nil || n.standing == withheld) && !removal.Confirmed && deletes(removal, n.mark):
 		if guard == nil && n.kept.Status != "" {
@@ -53,7 +53,7 @@ func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Co
 		return withheld, Condition{Status: "False", Reason: reporting.RemovalHeld, Message: guard.Error()}
 	case removed:
 		return leaving, Condition{}
-	case slices.Contains(b.Pending, n.entry.Owner):
+	case slices.Contains(b.Pending, n.entry.Name):
 		return pending, Condition{Status: "Unknown", Reason: reasonPending,
 			Message: "the hub could not render it yet; what runs stays as it is"}
 	case b.Incomplete:
@@ -72,9 +72,9 @@ func goesAs(r bundle.Removal, mark state.Mark) bool {
 	return r.Policy == bundle.MirrorPrune || r.Policy == mark.DeletionPolicy && !mark.Suspended
 }
 
-func removalOf(b *bundle.Bundle, owner bundle.Owner) (bundle.Removal, bool) {
+func removalOf(b *bundle.Bundle, owner bundle.ApplicationName) (bundle.Removal, bool) {
 	at, found := slices.BinarySearchFunc(b.Removals, owner,
-		func(r bundle.Removal, o bundle.Owner) int { return r.Owner.Compare(o) })
+		func(r bundle.Removal, o bundle.ApplicationName) int { return r.Name.Compare(o) })
 	if !found {
 		return bundle.Removal{}, false
 	}
@@ -95,7 +95,7 @@ func deletes(r bundle.Removal, mark state.Mark) bool {
 // guard returns why the removals of a bundle that no operator confirmed are held; nil if they may pass. It counts the
 // objects of all applications together: what looks like an accident for one application does so for a cluster. Objects
 // that the bundle gives to another application do not go.
-func (m *model) guard(b *bundle.Bundle, apps map[bundle.Owner]*bundle.Application) error {
+func (m *model) guard(b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.Application) error {
 	if len(b.Removals) == 0 {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (m *model) guard(b *bundle.Bundle, apps map[bundle.Owner]*bundle.Applicatio
 }
 
 // countTaken counts the objects of an application that others claim.
-func (m *model) countTaken(owner bundle.Owner, claimed map[manifest.ID]bundle.Owner) int {
+func (m *model) countTaken(owner bundle.ApplicationName, claimed map[manifest.ID]bundle.ApplicationName) int {
 	taken := 0
 	for _, id := range m.owned(owner) {
 		if _, is := claimed[id]; is {
@@ -128,8 +128,8 @@ func (m *model) countTaken(owner bundle.Owner, claimed map[manifest.ID]bundle.Ow
 }
 
 // claimsOf returns which application of a bundle wants each object.
-func claimsOf(apps map[bundle.Owner]*bundle.Application) map[manifest.ID]bundle.Owner {
-	claims := map[manifest.ID]bundle.Owner{}
+func claimsOf(apps map[bundle.ApplicationName]*bundle.Application) map[manifest.ID]bundle.ApplicationName {
+	claims := map[manifest.ID]bundle.ApplicationName{}
 	for owner, app := range apps {
 		for _, o := range app.Objects {
 			claims[o.ID()] = owner

@@ -25,7 +25,7 @@ type loader struct {
 	secret func(ctx context.Context, namespace, name string) (map[string][]byte, error)
 	budget *budget
 	known  *redactors
-	tokens map[sealed.Token]place
+	tokens map[sealed.Placeholder]place
 
 	reserving sync.Mutex // guards the following
 	reserved  func()     // gives back the memory for the files; nil: it was not taken
@@ -47,11 +47,11 @@ type place struct {
 func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader {
 	l := &loader{
 		app: app, blob: a.blob(ctx), secret: a.Kubernetes.Secret, budget: a.budget, known: a.redactors,
-		tokens: map[sealed.Token]place{}, opened: map[int]*decrypt.Plaintext{},
+		tokens: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
-			l.tokens[sealed.Token(v.Token)] = place{i, v.Document, v.Path}
+			l.tokens[sealed.Placeholder(v.Token)] = place{i, v.Document, v.Path}
 		}
 	}
 	return l
@@ -149,7 +149,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	}
 	var failed error // why a token has no value says more than that it has none
 	size, holdsSealed := len(data), false
-	plain, err := sealed.ReplaceObject(o, func(t sealed.Token) (sealed.Value, bool) {
+	plain, err := sealed.ReplaceObject(o, func(t sealed.Placeholder) (sealed.Value, bool) {
 		v, err := l.value(ctx, t)
 		if size += v.Size(); err == nil && size > bundle.MaxObjectBytes {
 			err = errors.New("with its sealed values the object is larger than any API server takes")
@@ -167,7 +167,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 }
 
 // value returns what a token stands for.
-func (l *loader) value(ctx context.Context, t sealed.Token) (sealed.Value, error) {
+func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value, error) {
 	at, ok := l.tokens[t]
 	if !ok {
 		return sealed.Value{}, fmt.Errorf("no sealed file of the application has token %s", t)
@@ -204,7 +204,7 @@ func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 		open = max(open, openCost(data))
 	}
 	if l.reserved, err = l.budget.take(ctx, l.budget.files, kept+open); err != nil {
-		return 0, fmt.Errorf("to decrypt the sealed files of %s %w", l.app.Owner, err)
+		return 0, fmt.Errorf("to decrypt the sealed files of %s %w", l.app.Name, err)
 	}
 	l.weight = weight
 	return weight, nil
@@ -242,10 +242,10 @@ func (l *loader) needKeys(ctx context.Context) error {
 	if ref.Name == "" {
 		return fmt.Errorf("%w: the Kustomization names no keys (spec.decryption.secretRef)", decrypt.ErrNoKey)
 	}
-	if l.app.ServiceAccount != "" && ref.Namespace != l.app.Owner.Namespace {
+	if l.app.ServiceAccount != "" && ref.Namespace != l.app.Name.Namespace {
 		return fmt.Errorf("%w: keys of namespace %s are not for an application with a service account of namespace %s",
 			decrypt.ErrNoKey,
-			ref.Namespace, l.app.Owner.Namespace)
+			ref.Namespace, l.app.Name.Namespace)
 	}
 	data, err := l.secret(ctx, ref.Namespace, ref.Name)
 	if err != nil {

@@ -83,7 +83,7 @@ func TestDamagedInventory(t *testing.T) {
 	r.hub.send(offer)
 	r.hub.expect(t, "1 received", "1 healthy")
 	of := func(app *bundle.Application) []byte {
-		data, err := inventory.New(app.Owner).Encode()
+		data, err := inventory.New(app.Name).Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestDamagedInventory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			stop()
 			store := r.open(t)
-			if err := errors.Join(store.PutInventory(damaged.Owner, data), store.Close()); err != nil {
+			if err := errors.Join(store.PutInventory(damaged.Name, data), store.Close()); err != nil {
 				t.Fatal(err)
 			}
 			r.cluster.applies, r.cluster.live = 0, map[manifest.ID]*manifest.Object{}

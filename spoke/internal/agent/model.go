@@ -32,15 +32,15 @@ type model struct {
 	cluster string         // its name, for messages
 	jitter  func() float64 // in [0,1); injected
 	// owned returns the objects in the inventory of an application; injected.
-	owned func(bundle.Owner) []manifest.ID
+	owned func(bundle.ApplicationName) []manifest.ID
 
 	now    time.Time // of the latest input
 	bundle bundle.ID
 	stage  Stage
-	nodes  map[bundle.Owner]*node
-	owners []bundle.Owner // keys of nodes, sorted
+	nodes  map[bundle.ApplicationName]*node
+	owners []bundle.ApplicationName // keys of nodes, sorted
 	// dependents are the applications that were applied depending on one that is to be deleted.
-	dependents map[bundle.Owner][]bundle.Owner
+	dependents map[bundle.ApplicationName][]bundle.ApplicationName
 
 	left *restored // what the last process left behind, until there is a bundle
 
@@ -78,8 +78,8 @@ type node struct {
 	checkAt   time.Time
 	checking  bool
 
-	blockedBy bundle.Owner // the dependency it waits for, or the dependent that goes before it; zero: none
-	peer      bundle.Owner // the application among its health checks that is not ready; zero: none
+	blockedBy bundle.ApplicationName // the dependency it waits for, or the dependent that goes before it; zero: none
+	peer      bundle.ApplicationName // the application among its health checks that is not ready; zero: none
 	ready     Condition
 	repaired  uint64
 	reported  Report
@@ -146,7 +146,7 @@ const reasonPending = "Pending"
 
 // Report is what the hub is told of one application.
 type Report struct {
-	Owner   bundle.Owner
+	Owner   bundle.ApplicationName
 	Entry   bundle.Entry
 	Applied LastApplied
 	Ready   Condition
@@ -179,10 +179,10 @@ type (
 		now     time.Time
 		id      bundle.ID
 		bundle  *bundle.Bundle
-		apps    map[bundle.Owner]*bundle.Application
-		marks   map[bundle.Owner]state.Mark
-		unclean map[bundle.Owner]bool              // an apply was cut off
-		health  map[bundle.Owner]inventory.Summary // of each that has an inventory
+		apps    map[bundle.ApplicationName]*bundle.Application
+		marks   map[bundle.ApplicationName]state.Mark
+		unclean map[bundle.ApplicationName]bool              // an apply was cut off
+		health  map[bundle.ApplicationName]inventory.Summary // of each that has an inventory
 	}
 	// offered is a new offer of the hub.
 	offered struct {
@@ -194,7 +194,7 @@ type (
 		now    time.Time
 		id     bundle.ID
 		bundle *bundle.Bundle
-		apps   map[bundle.Owner]*bundle.Application
+		apps   map[bundle.ApplicationName]*bundle.Application
 		err    error
 		retry  bool // err may go away by itself
 		quiet  bool // err is the connection's, not the bundle's
@@ -202,7 +202,7 @@ type (
 	// applied is the end of an apply.
 	applied struct {
 		now      time.Time
-		owner    bundle.Owner
+		owner    bundle.ApplicationName
 		run      uint64
 		mark     state.Mark // what it would be, with success
 		request  string     // the operator's request that was tried
@@ -213,28 +213,28 @@ type (
 	// removed is the end of a deletion.
 	removed struct {
 		now     time.Time
-		owner   bundle.Owner
+		owner   bundle.ApplicationName
 		run     uint64
 		failure failure
 	}
 	// observed is news from the watches about an application.
 	observed struct {
 		now    time.Time
-		owner  bundle.Owner
+		owner  bundle.ApplicationName
 		drift  bool
 		health inventory.Summary
 	}
 	// checked is how the objects of spec.healthChecks are doing.
 	checked struct {
 		now    time.Time
-		owner  bundle.Owner
+		owner  bundle.ApplicationName
 		status health.Status
 		text   string
 	}
 	// learned is that the values of an application's sealed files are known: what was left out can be told.
 	learned struct {
 		now   time.Time
-		owner bundle.Owner
+		owner bundle.ApplicationName
 		ok    bool
 	}
 	// ticked is the timer that the model armed.
@@ -259,7 +259,7 @@ type (
 	receive struct{ offer Offer }
 	// start applies an application. remember goes to disk first.
 	start struct {
-		owner   bundle.Owner
+		owner   bundle.ApplicationName
 		run     uint64
 		entry   bundle.Entry
 		app     *bundle.Application
@@ -271,23 +271,23 @@ type (
 	}
 	// remove deletes an application that left the bundle.
 	remove struct {
-		owner bundle.Owner
+		owner bundle.ApplicationName
 		run   uint64
 		mark  state.Mark
 	}
 	// cancel ends what runs for an application. Its result still comes.
-	cancel struct{ owner bundle.Owner }
+	cancel struct{ owner bundle.ApplicationName }
 	// remember puts a mark on disk.
 	remember struct {
-		owner bundle.Owner
+		owner bundle.ApplicationName
 		mark  state.Mark
 	}
 	// forget drops what is on disk of an application that is gone.
-	forget struct{ owner bundle.Owner }
+	forget struct{ owner bundle.ApplicationName }
 	// adopt makes a bundle's objects the ones that nobody prunes, and its blobs the ones that are kept.
 	adopt struct {
 		id   bundle.ID
-		apps map[bundle.Owner]*bundle.Application
+		apps map[bundle.ApplicationName]*bundle.Application
 	}
 	// ack tells the hub how far a bundle has come; err: that it was rejected.
 	ack struct {
@@ -299,17 +299,17 @@ type (
 	tell struct{ report Report }
 	// event records something that happened, for people.
 	event struct {
-		owner           bundle.Owner
+		owner           bundle.ApplicationName
 		warning         bool
 		reason, message string
 	}
 	// check looks how the objects of spec.healthChecks are doing.
 	check struct {
-		owner bundle.Owner
+		owner bundle.ApplicationName
 		app   *bundle.Application
 	}
 	// verify lists the kinds of an application again, for what the watches may have missed.
-	verify struct{ owner bundle.Owner }
+	verify struct{ owner bundle.ApplicationName }
 	// arm makes the timer tick at a time; zero: never.
 	arm struct{ at time.Time }
 )

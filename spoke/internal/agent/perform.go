@@ -58,7 +58,7 @@ func (a *Agent) perform(act action) {
 	}
 }
 
-func (a *Agent) warn(message string, owner bundle.Owner, err error) {
+func (a *Agent) warn(message string, owner bundle.ApplicationName, err error) {
 	if err != nil {
 		a.Log.Warn(message, telemetry.Application(owner), telemetry.Err(err))
 	}
@@ -104,19 +104,19 @@ func (a *Agent) adopt(act adopt) {
 		telemetry.Count(len(act.apps)))
 }
 
-func (a *Agent) claimed(id manifest.ID) (bundle.Owner, bool) {
+func (a *Agent) claimed(id manifest.ID) (bundle.ApplicationName, bool) {
 	owner, ok := (*a.claims.Load())[id]
 	return owner, ok
 }
 
 // begin makes the context of what runs for an application.
-func (a *Agent) begin(owner bundle.Owner) (context.Context, context.CancelFunc) {
+func (a *Agent) begin(owner bundle.ApplicationName) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(a.base)
 	a.cancels[owner] = cancel
 	return ctx, cancel
 }
 
-func (a *Agent) owned(owner bundle.Owner) *inventory.Inventory {
+func (a *Agent) owned(owner bundle.ApplicationName) *inventory.Inventory {
 	if v := a.inventories[owner]; v != nil {
 		return v
 	}
@@ -134,7 +134,7 @@ func (a *Agent) save(v *inventory.Inventory) error {
 	return err
 }
 
-func (a *Agent) putMark(owner bundle.Owner, m state.Mark) error {
+func (a *Agent) putMark(owner bundle.ApplicationName, m state.Mark) error {
 	err := a.Store.PutMark(owner, m)
 	if err == nil {
 		a.Ledger.Mark(owner, m)
@@ -146,7 +146,7 @@ func (a *Agent) putMark(owner bundle.Owner, m state.Mark) error {
 // result.
 type finished struct {
 	input
-	owner   bundle.Owner
+	owner   bundle.ApplicationName
 	changes *apply.ChangeSet
 }
 
@@ -308,7 +308,7 @@ func (a *Agent) settleResult(f finished) {
 		slog.Int("failed", len(f.changes.Failed())))
 }
 
-func (a *Agent) forget(owner bundle.Owner) {
+func (a *Agent) forget(owner bundle.ApplicationName) {
 	for id := range a.owned(owner).Items {
 		delete(a.seen, id)
 	}

@@ -53,7 +53,7 @@ func recoverable(err error) (retry, quiet bool) {
 }
 
 func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle,
-	map[bundle.Owner]*bundle.Application, error) {
+	map[bundle.ApplicationName]*bundle.Application, error) {
 	c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
 	envelope := o.Envelope
 	if len(envelope) == 0 {
@@ -85,7 +85,7 @@ func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bund
 }
 
 // fetchContent fetches the applications that are missing, and then what these reach.
-func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (map[bundle.Owner]*bundle.Application,
+func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (map[bundle.ApplicationName]*bundle.Application,
 	error) {
 	var digests []manifest.Digest
 	for _, e := range b.Applications {
@@ -121,7 +121,7 @@ func (a *Agent) blob(ctx context.Context) func(manifest.Digest) ([]byte, error) 
 }
 
 // reached lists the blobs that applications refer to.
-func reached(apps map[bundle.Owner]*bundle.Application) []manifest.Digest {
+func reached(apps map[bundle.ApplicationName]*bundle.Application) []manifest.Digest {
 	var digests []manifest.Digest
 	for _, app := range apps {
 		digests = append(digests, app.Digests()...)

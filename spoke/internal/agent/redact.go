@@ -90,7 +90,7 @@ type sealedFiles struct{ now, before []manifest.Digest }
 
 // noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they
 // are forgotten.
-func (a *Agent) noteSealed(apps map[bundle.Owner]*bundle.Application) {
+func (a *Agent) noteSealed(apps map[bundle.ApplicationName]*bundle.Application) {
 	for owner, app := range apps {
 		files := filesOf(app)
 		last := a.sealed[owner]
@@ -124,7 +124,7 @@ type discretion struct {
 
 // discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that
 // left the bundle before this process began, nobody knows.
-func (a *Agent) discretion(owner bundle.Owner) discretion {
+func (a *Agent) discretion(owner bundle.ApplicationName) discretion {
 	files, told := a.sealed[owner]
 	known, all := a.redactors.of(files.now)
 	return discretion{append(known, a.redactors.others(files.now)...), told && all}
@@ -199,7 +199,7 @@ func (l *loader) learn(ctx context.Context) error {
 }
 
 // startLearning opens the sealed files of an application after a restart, because there is a text that may quote them.
-func (a *Agent) startLearning(owner bundle.Owner) {
+func (a *Agent) startLearning(owner bundle.ApplicationName) {
 	n := a.model.nodes[owner]
 	now := time.Now()
 	if n == nil || n.app == nil || a.draining || now.Sub(a.learned[owner]) < learnPause {

@@ -30,7 +30,7 @@ func TestConditionMessage(t *testing.T) {
 	r.api.secrets["flux-system/sops-age"] = map[string][]byte{"identity.agekey": fixture(t, "secret.agekey")}
 	stop := r.start(t)
 	app := sealedApplication(t, r, fixture(t, "secret.sops.yaml"))
-	app.Owner = owner("apps")
+	app.Name = owner("apps")
 	r.hub.send(r.hub.sign(t, 1, app))
 	r.hub.expect(t, "1 received", "1 healthy")
 	quoted, _ := json.Marshal("\t" + canary)
@@ -83,13 +83,13 @@ func TestRotatedValue(t *testing.T) {
 	a := New(Config{})
 	old, now := manifest.DigestOf([]byte("old")), manifest.DigestOf([]byte("now"))
 	a.redactors.files[old] = redactorOf(t, canary)
-	a.noteSealed(map[bundle.Owner]*bundle.Application{owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: old}}}})
-	a.noteSealed(map[bundle.Owner]*bundle.Application{owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: now}}}})
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: old}}}})
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: now}}}})
 	if d := a.discretion(owner("a")); d.all || d.text(canary) != "[redacted]" {
 		t.Errorf("%t, %q", d.all, d.text(canary))
 	}
-	a.noteSealed(map[bundle.Owner]*bundle.Application{owner("a"): {}})
-	a.noteSealed(map[bundle.Owner]*bundle.Application{owner("b"): {}})
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("a"): {}})
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("b"): {}})
 	if d := a.discretion(owner("a")); !d.all || len(a.redactors.files) != 0 {
 		t.Errorf("%t, %d files", d.all, len(a.redactors.files))
 	}
@@ -100,7 +100,7 @@ func TestOtherApplication(t *testing.T) {
 	a := New(Config{})
 	file, large := manifest.DigestOf([]byte("file")), manifest.DigestOf([]byte("large"))
 	a.redactors.files[file], a.redactors.files[large] = redactorOf(t, canary), decrypt.HideAll()
-	a.noteSealed(map[bundle.Owner]*bundle.Application{
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{
 		owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, owner("b"): {}, owner("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
 	})
 	o := inventory.ObjectHealth{Status: health.Failed, Message: "no login with " + canary}

@@ -17,7 +17,7 @@ import (
 
 // restore takes up what the last process left on disk. It asks nobody: a spoke without a hub goes on from here.
 func (a *Agent) restore() error {
-	in := restored{now: time.Now(), unclean: map[bundle.Owner]bool{}, health: map[bundle.Owner]inventory.Summary{}}
+	in := restored{now: time.Now(), unclean: map[bundle.ApplicationName]bool{}, health: map[bundle.ApplicationName]inventory.Summary{}}
 	var err error
 	if in.marks, err = a.Store.Marks(); err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -71,7 +71,7 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 // restoreInventories takes up what each application owned. An inventory that cannot be read costs its application an
 // apply of every object, and no other application anything.
 func (a *Agent) restoreInventories(in restored) error {
-	return a.Store.Inventories(func(owner bundle.Owner, data []byte) error {
+	return a.Store.Inventories(func(owner bundle.ApplicationName, data []byte) error {
 		v, err := inventory.Decode(data)
 		if err == nil && v.Owner != owner {
 			err = fmt.Errorf("inventory on disk is that of %s", v.Owner)
@@ -106,25 +106,25 @@ func unclean(v *inventory.Inventory) bool {
 
 // readApplications decodes the applications of a bundle, out of those just received or from disk.
 func (a *Agent) readApplications(b *bundle.Bundle,
-	fresh map[manifest.Digest][]byte) (map[bundle.Owner]*bundle.Application, error) {
-	apps := make(map[bundle.Owner]*bundle.Application, len(b.Applications))
+	fresh map[manifest.Digest][]byte) (map[bundle.ApplicationName]*bundle.Application, error) {
+	apps := make(map[bundle.ApplicationName]*bundle.Application, len(b.Applications))
 	for _, e := range b.Applications {
 		data, ok := fresh[e.Digest]
 		if !ok {
 			var err error
 			if data, err = a.Store.Blob(e.Digest); err != nil {
-				return nil, fmt.Errorf("%s: %w", e.Owner, err)
+				return nil, fmt.Errorf("%s: %w", e.Name, err)
 			}
 		}
 		app, err := bundle.DecodeApplication(data)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w: %w", e.Owner, trust.ErrMalformed, err)
+			return nil, fmt.Errorf("%s: %w: %w", e.Name, trust.ErrMalformed, err)
 		}
-		if app.Owner != e.Owner {
-			return nil, fmt.Errorf("%s: %w: its application is that of %s", e.Owner, trust.ErrMalformed, app.Owner)
+		if app.Name != e.Name {
+			return nil, fmt.Errorf("%s: %w: its application is that of %s", e.Name, trust.ErrMalformed, app.Name)
 		}
 		app.ServiceAccount = cmp.Or(app.ServiceAccount, a.DefaultServiceAccount)
-		apps[e.Owner] = app
+		apps[e.Name] = app
 	}
 	return apps, nil
 }

@@ -44,7 +44,7 @@ func (m *model) judgeAll() {
 
 // judge sets the Ready condition of a node, and what it waits for. It reports whether the condition changed.
 func (m *model) judge(n *node) (changed bool) {
-	n.blockedBy = bundle.Owner{}
+	n.blockedBy = bundle.ApplicationName{}
 	if n.app != nil && n.mark.Digest != n.entry.Digest {
 		n.blockedBy = m.blocker(n)
 	}
@@ -62,13 +62,13 @@ func (m *model) judge(n *node) (changed bool) {
 }
 
 // awaitedPeer returns the first application of this bundle that is named in the node's health checks and is not ready.
-func (m *model) awaitedPeer(n *node) bundle.Owner {
+func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
 	if n.app == nil {
-		return bundle.Owner{}
+		return bundle.ApplicationName{}
 	}
 	for _, id := range n.app.HealthChecks {
 		owner, ok := peerOf(id)
-		if !ok || owner == n.entry.Owner {
+		if !ok || owner == n.entry.Name {
 			continue
 		}
 		if d := m.nodes[owner]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
@@ -76,7 +76,7 @@ func (m *model) awaitedPeer(n *node) bundle.Owner {
 			return owner
 		}
 	}
-	return bundle.Owner{}
+	return bundle.ApplicationName{}
 }
 
 // kustomizeGroup is the API group of Flux's Kustomization.
@@ -84,8 +84,8 @@ const kustomizeGroup = "kustomize.toolkit.fluxcd.io"
 
 // peerOf returns the application that a health check names. Flux's resources are not in the cluster: the hub renders
 // them, and how they are is this spoke's own knowledge.
-func peerOf(id bundle.ObjectIdentity) (bundle.Owner, bool) {
-	return bundle.Owner{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, id.Group == kustomizeGroup &&
+func peerOf(id bundle.ObjectIdentity) (bundle.ApplicationName, bool) {
+	return bundle.ApplicationName{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, id.Group == kustomizeGroup &&
 		id.Kind == "Kustomization"
 }
 
@@ -99,19 +99,19 @@ func checksObjects(app *bundle.Application) bool {
 
 // blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for
 // the dependencies of those that give it, too.
-func (m *model) blocker(n *node) bundle.Owner {
+func (m *model) blocker(n *node) bundle.ApplicationName {
 	for _, owner := range n.app.DependsOn {
 		if !m.isReady(owner) {
 			return owner
 		}
 	}
 	if !n.mark.Digest.IsZero() {
-		return bundle.Owner{}
+		return bundle.ApplicationName{}
 	}
 	return m.blockerAbove(n)
 }
 
-func (m *model) isReady(owner bundle.Owner) bool {
+func (m *model) isReady(owner bundle.ApplicationName) bool {
 	n := m.nodes[owner]
 	return n != nil && n.isReady(m.now)
 }
@@ -127,7 +127,7 @@ func (n *node) condition(now time.Time) Condition {
 		return n.kept
 	case n.standing == leaving && n.failure.reason != "":
 		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
-	case n.standing == leaving && n.blockedBy != bundle.Owner{}:
+	case n.standing == leaving && n.blockedBy != bundle.ApplicationName{}:
 		return Condition{Status: "Unknown", Reason: reasonProgress,
 			Message: "left the bundle, is deleted after " + n.blockedBy.String() + ", which depends on it"}
 	case n.standing == leaving:
@@ -138,7 +138,7 @@ func (n *node) condition(now time.Time) Condition {
 		return Condition{Status: "Unknown", Reason: reasonSuspended, Message: "suspended before it was applied"}
 	case n.failure.reason != "":
 		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
-	case n.blockedBy != bundle.Owner{}:
+	case n.blockedBy != bundle.ApplicationName{}:
 		return Condition{Status: "False", Reason: reasonDependency, Message: "waits for " + n.blockedBy.String()}
 	case n.mark.Digest != n.entry.Digest:
 		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "applies " + n.entry.Revision}
@@ -172,7 +172,7 @@ func (n *node) awaited() (health.Status, string) {
 		return health.Unknown, "not looked at yet"
 	case !n.app.Wait && checksObjects(n.app) && n.checks != health.Current:
 		return n.checks, n.checkText
-	case n.peer != bundle.Owner{}:
+	case n.peer != bundle.ApplicationName{}:
 		return health.InProgress, n.peer.String() + " is not ready"
 	}
 	return health.Current, ""
@@ -226,7 +226,7 @@ func (n *node) urgency() int {
 
 func (m *model) due(n *node) bool {
 	return n.dirty && !m.now.Before(n.retryAt) && (n.standing == leaving || n.standing == listed && !n.entry.Suspended) &&
-		n.blockedBy == bundle.Owner{}
+		n.blockedBy == bundle.ApplicationName{}
 }
 
 func (m *model) start(n *node) action {
@@ -234,7 +234,7 @@ func (m *model) start(n *node) action {
 	n.dirty = false
 	if n.standing == leaving {
 		n.work = deleting
-		return remove{n.entry.Owner, n.run, n.mark}
+		return remove{n.entry.Name, n.run, n.mark}
 	}
 	n.work = applying
 	known := n.mark.Digest == n.entry.Digest
@@ -244,7 +244,7 @@ func (m *model) start(n *node) action {
 	kept.Prune, kept.DeletionPolicy, kept.ServiceAccount, kept.Suspended = n.app.Prune, n.app.DeletionPolicy, n.app.ServiceAccount, false
 	n.mark = kept
 	return start{
-		owner: n.entry.Owner, run: n.run, entry: n.entry, app: n.app,
+		owner: n.entry.Name, run: n.run, entry: n.entry, app: n.app,
 		// What changed goes first, alone; everything else that an operator asked for in a second run. Another account may not
 		// be allowed what the last one applied: all of it is sent.
 		reapply: kept.OtherAccount || n.requested() && (known || n.mark.Digest.IsZero()),
@@ -312,7 +312,7 @@ func (n *node) reached() Stage {
 		return Received
 	case n.entry.Suspended:
 		return Healthy
-	case n.blockedBy != bundle.Owner{}:
+	case n.blockedBy != bundle.ApplicationName{}:
 		return Applied
 	case n.mark.Digest != n.entry.Digest:
 		return Received

@@ -21,8 +21,8 @@ const (
 )
 
 func newModel(cluster string, jitter func() float64) *model {
-	none := func(bundle.Owner) []manifest.ID { return nil }
-	return &model{cluster: cluster, jitter: jitter, owned: none, nodes: map[bundle.Owner]*node{}}
+	none := func(bundle.ApplicationName) []manifest.ID { return nil }
+	return &model{cluster: cluster, jitter: jitter, owned: none, nodes: map[bundle.ApplicationName]*node{}}
 }
 
 // step lets the model take in what happened and returns what to do about it.
@@ -69,9 +69,9 @@ func (m *model) takeUp() {
 	if m.left == nil {
 		return
 	}
-	left := func(owner bundle.Owner) *node {
+	left := func(owner bundle.ApplicationName) *node {
 		if m.nodes[owner] == nil {
-			m.nodes[owner] = &node{entry: bundle.Entry{Owner: owner}, standing: unlisted}
+			m.nodes[owner] = &node{entry: bundle.Entry{Name: owner}, standing: unlisted}
 		}
 		return m.nodes[owner]
 	}
@@ -129,19 +129,19 @@ func (m *model) rejected(in received) []action {
 }
 
 // adopt makes a verified bundle the one to carry out.
-func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Owner]*bundle.Application) []action {
+func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.Application) []action {
 	m.takeUp()
 	m.bundle, m.stage = id, Received
 	out := []action{adopt{id, apps}}
-	named := map[bundle.Owner]bool{}
+	named := map[bundle.ApplicationName]bool{}
 	for _, e := range b.Applications {
-		named[e.Owner] = true
-		n := m.nodes[e.Owner]
+		named[e.Name] = true
+		n := m.nodes[e.Name]
 		if n == nil {
-			n = &node{entry: bundle.Entry{Owner: e.Owner}}
-			m.nodes[e.Owner] = n
+			n = &node{entry: bundle.Entry{Name: e.Name}}
+			m.nodes[e.Name] = n
 		}
-		out = append(out, m.update(n, e, apps[e.Owner])...)
+		out = append(out, m.update(n, e, apps[e.Name])...)
 	}
 	m.sort()
 	guard := m.guard(b, apps)
@@ -180,7 +180,7 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	if n.mark.Suspended != e.Suspended || n.mark.Withheld {
 		// A restart must still know it, should the application leave the bundle.
 		n.mark.Suspended, n.mark.Withheld = e.Suspended, false
-		out = append(out, remember{e.Owner, n.mark})
+		out = append(out, remember{e.Name, n.mark})
 	}
 	return out
 }
@@ -208,7 +208,7 @@ func (n *node) stop() []action {
 		return nil
 	}
 	n.stopped = true
-	return []action{cancel{n.entry.Owner}}
+	return []action{cancel{n.entry.Name}}
 }
 
 // requested reports whether an operator asked for a reconciliation that was not carried out yet.
@@ -263,7 +263,7 @@ func (m *model) fail(n *node, f failure) []action {
 	if !news {
 		return nil
 	}
-	return []action{event{owner: n.entry.Owner, warning: true, reason: f.reason, message: f.message}}
+	return []action{event{owner: n.entry.Name, warning: true, reason: f.reason, message: f.message}}
 }
 
 func (m *model) removed(in removed) []action {
@@ -366,7 +366,7 @@ func (m *model) sort() {
 	for owner := range m.nodes {
 		m.owners = append(m.owners, owner)
 	}
-	slices.SortFunc(m.owners, bundle.Owner.Compare)
+	slices.SortFunc(m.owners, bundle.ApplicationName.Compare)
 }
 
 func sameSummary(a, b inventory.Summary) bool {

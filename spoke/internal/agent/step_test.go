@@ -89,11 +89,11 @@ type script struct {
 	m     *model
 	now   time.Duration
 	words map[manifest.Digest]string
-	runs  map[bundle.Owner]start
+	runs  map[bundle.ApplicationName]start
 }
 
-func owner(name string) bundle.Owner {
-	return bundle.Owner{Kind: "Kustomization", Namespace: "ns", Name: name}
+func owner(name string) bundle.ApplicationName {
+	return bundle.ApplicationName{Kind: "Kustomization", Namespace: "ns", Name: name}
 }
 
 func (s *script) digest(word string) manifest.Digest {
@@ -145,8 +145,8 @@ func (s *script) do(t *testing.T, command string) []string {
 	return out
 }
 
-func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundle.Application) {
-	b, apps := &bundle.Bundle{}, map[bundle.Owner]*bundle.Application{}
+func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.ApplicationName]*bundle.Application) {
+	b, apps := &bundle.Bundle{}, map[bundle.ApplicationName]*bundle.Application{}
 	for _, word := range words {
 		name, options, is := strings.Cut(word, "=")
 		if !is {
@@ -154,8 +154,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 			continue
 		}
 		parts := strings.Split(options, ",")
-		e := bundle.Entry{Owner: owner(name), Digest: s.digest(parts[0]), Revision: "r-" + parts[0]}
-		app := &bundle.Application{Owner: e.Owner, Prune: true, Interval: 600 * time.Second, RetryInterval: 8 * time.Second,
+		e := bundle.Entry{Name: owner(name), Digest: s.digest(parts[0]), Revision: "r-" + parts[0]}
+		app := &bundle.Application{Name: e.Name, Prune: true, Interval: 600 * time.Second, RetryInterval: 8 * time.Second,
 			Timeout: 60 * time.Second}
 		for _, option := range parts[1:] {
 			key, value, _ := strings.Cut(option, ":")
@@ -185,7 +185,7 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.Owner]*bundl
 			}
 		}
 		b.Applications = append(b.Applications, e)
-		apps[e.Owner] = app
+		apps[e.Name] = app
 	}
 	return b, apps
 }
@@ -204,14 +204,14 @@ func list(b *bundle.Bundle, word string) {
 		if !stated {
 			policy = string(bundle.MirrorPrune)
 		}
-		b.Removals = append(b.Removals, bundle.Removal{Owner: owner(name), Policy: bundle.DeletionPolicy(policy),
+		b.Removals = append(b.Removals, bundle.Removal{Name: owner(name), Policy: bundle.DeletionPolicy(policy),
 			Confirmed: confirmed})
 	}
 }
 
 func (s *script) restore(t *testing.T, now time.Time, words []string) input {
-	in := restored{now: now, marks: map[bundle.Owner]state.Mark{}, unclean: map[bundle.Owner]bool{},
-		health: map[bundle.Owner]inventory.Summary{}}
+	in := restored{now: now, marks: map[bundle.ApplicationName]state.Mark{}, unclean: map[bundle.ApplicationName]bool{},
+		health: map[bundle.ApplicationName]inventory.Summary{}}
 	if words[0] == "nothing" {
 		return in
 	}
@@ -232,7 +232,7 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 					mark.Digest, mark.Revision = s.digest(digest), "r-"+digest
 				}
 				if needs != "" {
-					mark.DependsOn = []bundle.Owner{owner(needs)}
+					mark.DependsOn = []bundle.ApplicationName{owner(needs)}
 				}
 				in.marks[owner(name)] = mark
 				in.unclean[owner(name)] = cut
@@ -308,7 +308,7 @@ func summary(status health.Status) inventory.Summary {
 // show prints an action, without what the promises are not about.
 func (s *script) show(a action) []string {
 	if s.runs == nil {
-		s.runs = map[bundle.Owner]start{}
+		s.runs = map[bundle.ApplicationName]start{}
 	}
 	switch a := a.(type) {
 	case receive:
@@ -375,21 +375,21 @@ func (s *script) show(a action) []string {
 // over do not count as deleted.
 func TestGuard_of_a_rename(t *testing.T) {
 	var ids []manifest.ID
-	taker := &bundle.Application{Owner: owner("b")}
+	taker := &bundle.Application{Name: owner("b")}
 	for i := range 30 {
 		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: strconv.Itoa(i)}
 		ids = append(ids, id.ID())
 		taker.Objects = append(taker.Objects, bundle.ObjectReference{ObjectIdentity: id})
 	}
 	m := newModel("east", func() float64 { return 0.5 })
-	m.owned = func(bundle.Owner) []manifest.ID { return ids }
-	m.nodes[owner("a")] = &node{entry: bundle.Entry{Owner: owner("a")}, mark: state.Mark{Prune: true},
+	m.owned = func(bundle.ApplicationName) []manifest.ID { return ids }
+	m.nodes[owner("a")] = &node{entry: bundle.Entry{Name: owner("a")}, mark: state.Mark{Prune: true},
 		health: inventory.Summary{Current: 30}}
-	b := &bundle.Bundle{Removals: []bundle.Removal{{Owner: owner("a"), Policy: bundle.Delete}}}
+	b := &bundle.Bundle{Removals: []bundle.Removal{{Name: owner("a"), Policy: bundle.Delete}}}
 	for taken, held := range map[int]bool{0: true, 3: true, 4: false, 30: false} { // of 30, 27 are nine tenths
 		part := *taker
 		part.Objects = taker.Objects[:taken]
-		if err := m.guard(b, map[bundle.Owner]*bundle.Application{part.Owner: &part}); (err != nil) != held {
+		if err := m.guard(b, map[bundle.ApplicationName]*bundle.Application{part.Name: &part}); (err != nil) != held {
 			t.Errorf("with %d objects taken over: %v", taken, err)
 		}
 	}

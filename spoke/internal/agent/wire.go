@@ -111,7 +111,7 @@ func (m *Metrics) count(c *apply.ChangeSet) {
 	}
 }
 
-func labels(o bundle.Owner) []string { return []string{o.Kind, o.Namespace, o.Name} }
+func labels(o bundle.ApplicationName) []string { return []string{o.Kind, o.Namespace, o.Name} }
 
 func readiness(status string) float64 {
 	switch status {

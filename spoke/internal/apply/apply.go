@@ -75,7 +75,7 @@ type Desired struct {
 
 // Set is one Application to apply.
 type Set struct {
-	Owner          bundle.Owner
+	Owner          bundle.ApplicationName
 	Objects        []Desired            // in the order of bundle.Application
 	Previous       *inventory.Inventory // what the last Apply returned; nil: nothing
 	Prune          bool                 // delete what left the set; else it is only forgotten
@@ -87,7 +87,7 @@ type Set struct {
 	// pass.
 	Confirmed manifest.Digest
 	// Claimed names the application of the current bundle that wants an object; nil: nobody else wants any.
-	Claimed func(manifest.ID) (bundle.Owner, bool)
+	Claimed func(manifest.ID) (bundle.ApplicationName, bool)
 	// Redact takes the application's sealed values out of what the API server says about a deletion; nil: it has none.
 	Redact func(string) string
 	// Save keeps the inventory before it returns; nil: not kept. The inventory must not be changed or kept by reference.
@@ -96,13 +96,13 @@ type Set struct {
 
 // Removal is one Application that left the bundle.
 type Removal struct {
-	Owner          bundle.Owner
+	Owner          bundle.ApplicationName
 	Previous       *inventory.Inventory
 	Policy         bundle.DeletionPolicy
 	Prune          bool          // for MirrorPrune
 	Timeout        time.Duration // for WaitForTermination
 	ServiceAccount string
-	Claimed        func(manifest.ID) (bundle.Owner, bool)
+	Claimed        func(manifest.ID) (bundle.ApplicationName, bool)
 	Redact         func(string) string // as of a Set
 	Save           func(*inventory.Inventory) error
 }

@@ -38,7 +38,7 @@ spec:
 			w.as("some-controller", inside.Replace(configMap("made", "1")))
 		}, ""},
 		"another_application": {func(w *world, namespace string) {
-			other := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}
+			other := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}
 			changes, err := w.applier.Apply(w.t.Context(),
 				apply.Set{Owner: other, Objects: w.desired(inside.Replace(configMap("theirs", "1")))})
 			w.must(err)

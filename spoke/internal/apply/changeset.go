@@ -38,7 +38,7 @@ type Entry struct {
 
 // ChangeSet is what an apply or a removal did, object by object.
 type ChangeSet struct {
-	Owner bundle.Owner
+	Owner bundle.ApplicationName
 	// of the objects in the Set, in its order, then of what was pruned, in the order of manifest.Less
 	Entries   []Entry
 	Inventory *inventory.Inventory // what is owned now

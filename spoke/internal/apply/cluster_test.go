@@ -86,7 +86,7 @@ type world struct {
 	t         *testing.T
 	admin     *kubetest.Cluster
 	namespace string
-	owner     bundle.Owner
+	owner     bundle.ApplicationName
 	client    *kube.Client
 	index     *inventory.Index
 	applier   *apply.Applier
@@ -106,7 +106,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(shared.err)
 	}
 	w := &world{t: t, admin: shared.cluster, namespace: namespaceFor(t)}
-	w.owner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: w.namespace}
+	w.owner = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: w.namespace}
 	w.restart(nil)
 	w.must(w.admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+w.namespace+"}")))
 	t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", w.namespace) })

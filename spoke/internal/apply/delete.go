@@ -11,7 +11,7 @@ import (
 )
 
 // claims names the application of the current bundle that wants an object.
-type claims = func(manifest.ID) (bundle.Owner, bool)
+type claims = func(manifest.ID) (bundle.ApplicationName, bool)
 
 // DefaultTimeout is how long WaitForTermination waits when the application says nothing.
 const DefaultTimeout = 5 * time.Minute

@@ -18,7 +18,7 @@ const mostLooks = 5
 
 // label puts the spoke's label on an object that is about to be sent. Labels that are no map are left for the API
 // server to refuse.
-func label(o *manifest.Object, owner bundle.Owner) {
+func label(o *manifest.Object, owner bundle.ApplicationName) {
 	metadata, _ := o.Object["metadata"].(map[string]any)
 	if metadata == nil {
 		return

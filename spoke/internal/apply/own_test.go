@@ -94,15 +94,15 @@ func refuse(w http.ResponseWriter, code int) {
 	fmt.Fprintf(w, `{"kind":"Status","code":%d,"message":"scripted","details":{"name":"a"}}`, code)
 }
 
-func ownedBy(owner bundle.Owner) string {
+func ownedBy(owner bundle.ApplicationName) string {
 	return fmt.Sprintf(`"labels":{%q:%q},"managedFields":[{"manager":"nave-spoke","operation":"Apply","fieldsV1":{"f:data":{}}}]`, inventory.Label, inventory.LabelOf(owner))
 }
 
 const foreign = `"managedFields":[{"manager":"kubectl","operation":"Update","fieldsV1":{"f:data":{}}}]`
 
 var (
-	testOwner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
-	testOther = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "more"}
+	testOwner = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	testOther = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "more"}
 	testID    = manifest.ID{Kind: "ConfigMap", Namespace: "n", Name: "a"}
 )
 
@@ -192,7 +192,7 @@ func TestReleased(t *testing.T) {
 		"not_pruned":                {Set{}, nil, Released},
 		"not_pruned_beside_refusal": {Set{Objects: []Desired{refused}}, nil, Released},
 		"taken_over": {Set{Prune: true,
-			Claimed: func(manifest.ID) (bundle.Owner, bool) { return testOther, true }}, nil, Released},
+			Claimed: func(manifest.ID) (bundle.ApplicationName, bool) { return testOther, true }}, nil, Released},
 		"missing_beside_refusal":     {Set{Prune: true, Objects: []Desired{refused}}, missing, Deleted},
 		"missing_and_guarded":        {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, missing, Deleted},
 		"there_and_guarded":          {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, nil, Held},
@@ -361,7 +361,7 @@ func TestImpersonated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{}
-			a, owner := cluster.applier(t), bundle.Owner{Kind: "Kustomization", Namespace: c.namespace, Name: "apps"}
+			a, owner := cluster.applier(t), bundle.ApplicationName{Kind: "Kustomization", Namespace: c.namespace, Name: "apps"}
 			o := object("ConfigMap", nil)
 			set := Set{Owner: owner, ServiceAccount: c.account, Objects: []Desired{{
 				ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o)},

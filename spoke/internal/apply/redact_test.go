@@ -17,7 +17,7 @@ import (
 )
 
 // quotingServer is an API server with one object, of which a webhook tells all when it refuses a request.
-func quotingServer(t *testing.T, owner bundle.Owner) *kube.Client {
+func quotingServer(t *testing.T, owner bundle.ApplicationName) *kube.Client {
 	t.Helper()
 	mine := map[string]any{"manager": kube.FieldManager, "operation": "Apply", "fieldsType": "FieldsV1",
 		"fieldsV1": map[string]any{"f:spec": map[string]any{}}}
@@ -60,7 +60,7 @@ func quotingServer(t *testing.T, owner bundle.Owner) *kube.Client {
 func TestRefusalQuotes(t *testing.T) {
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
 	id := bundle.ObjectIdentity{Group: "example.com", Version: "v1", Kind: "X", Namespace: "n", Name: "a"}
-	owner := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "a"}
+	owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "a"}
 	owned := inventory.New(owner)
 	owned.Items[id.ID()] = inventory.Item{Version: "v1", Resource: "xs", UID: "1", Digest: manifest.DigestOf([]byte("a"))}
 	load := func() Loaded {
@@ -89,7 +89,7 @@ func TestRefusalQuotes(t *testing.T) {
 	}
 }
 
-func setOf(owner bundle.Owner, id bundle.ObjectIdentity, load func() Loaded) Set {
+func setOf(owner bundle.ApplicationName, id bundle.ObjectIdentity, load func() Loaded) Set {
 	return Set{Owner: owner, Objects: []Desired{{
 		ObjectReference: bundle.ObjectReference{ObjectIdentity: id, Digest: manifest.DigestOf([]byte("a"))},
 		Load:            func(context.Context) (Loaded, error) { return load(), nil },

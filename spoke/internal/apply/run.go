@@ -39,7 +39,7 @@ func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 type run struct {
 	*Applier
 	client *kube.Client
-	owner  bundle.Owner
+	owner  bundle.ApplicationName
 	set    Set
 	save   func(*inventory.Inventory) error
 	hide   func(string) string  // Redact of the Set or the Removal
@@ -55,7 +55,7 @@ type run struct {
 	fatal   error                                      // why nothing more is sent
 }
 
-func (a *Applier) start(owner bundle.Owner, account string, prior *inventory.Inventory,
+func (a *Applier) start(owner bundle.ApplicationName, account string, prior *inventory.Inventory,
 	save func(*inventory.Inventory) error) (*run, error) {
 	if prior == nil {
 		prior = inventory.New(owner)

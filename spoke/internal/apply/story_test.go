@@ -252,8 +252,8 @@ func TestWhatLeavesGitIsPrunedAndNothingElse(t *testing.T) {
 	w.must(w.admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: replaced, namespace: "+
 		""+w.namespace+"}")))
 	s := w.set(configMap("stays", "1"))
-	s.Claimed = func(id manifest.ID) (bundle.Owner, bool) {
-		return bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}, id.Name == "moves"
+	s.Claimed = func(id manifest.ID) (bundle.ApplicationName, bool) {
+		return bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}, id.Name == "moves"
 	}
 	changes := w.try(s)
 	if changes.Count(apply.Deleted) != 1 || changes.Count(apply.Released) != 3 || len(w.inventory.Items) != 1 {

@@ -24,7 +24,7 @@ type Index struct {
 
 // entry is one object of ours. Health comes with the latest observation; drift stays until the object is applied again.
 type entry struct {
-	owner   bundle.Owner
+	owner   bundle.ApplicationName
 	item    Item
 	drift   Drift
 	status  sharedhealth.Status
@@ -98,15 +98,15 @@ func (x *Index) Put(v *Inventory) {
 }
 
 // Remove forgets an owner and all its objects.
-func (x *Index) Remove(owner bundle.Owner) { x.Put(New(owner)) }
+func (x *Index) Remove(owner bundle.ApplicationName) { x.Put(New(owner)) }
 
 // Owner returns which Application owns an object, and what is recorded of it.
-func (x *Index) Owner(id manifest.ID) (bundle.Owner, Item, bool) {
+func (x *Index) Owner(id manifest.ID) (bundle.ApplicationName, Item, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[id]
 	if e == nil {
-		return bundle.Owner{}, Item{}, false
+		return bundle.ApplicationName{}, Item{}, false
 	}
 	return e.owner, e.item, true
 }
@@ -138,7 +138,7 @@ func (x *Index) Of(s Selection) []bundle.ObjectIdentity {
 
 // Begin says that an object is about to be applied or deleted. Every Begin is followed by one Commit, Abandon or
 // Forget.
-func (x *Index) Begin(owner bundle.Owner, id manifest.ID) {
+func (x *Index) Begin(owner bundle.ApplicationName, id manifest.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[id]
@@ -151,7 +151,7 @@ func (x *Index) Begin(owner bundle.Owner, id manifest.ID) {
 
 // Commit records an object that was applied and clears its drift. An observation that came meanwhile and shows a change
 // makes the object doubtful.
-func (x *Index) Commit(owner bundle.Owner, id manifest.ID, item Item) {
+func (x *Index) Commit(owner bundle.ApplicationName, id manifest.ID, item Item) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.set(owner, id, item)
@@ -199,21 +199,21 @@ func (x *Index) settle(id manifest.ID, e *entry) {
 
 // Observe judges what a watch saw of an object. ours is false for an object that the index does not know. Drift is
 // returned once, when it is first seen, and stays noted until the object is applied.
-func (x *Index) Observe(l kube.Live) (owner bundle.Owner, d Drift, ours bool) {
+func (x *Index) Observe(l kube.Live) (owner bundle.ApplicationName, d Drift, ours bool) {
 	return x.observe(observation{live: l})
 }
 
 // ObserveMissing is Observe for an object that is not in the cluster.
-func (x *Index) ObserveMissing(id bundle.ObjectIdentity) (owner bundle.Owner, d Drift, ours bool) {
+func (x *Index) ObserveMissing(id bundle.ObjectIdentity) (owner bundle.ApplicationName, d Drift, ours bool) {
 	return x.observe(observation{live: kube.Live{ID: id}, missing: true})
 }
 
-func (x *Index) observe(o observation) (bundle.Owner, Drift, bool) {
+func (x *Index) observe(o observation) (bundle.ApplicationName, Drift, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[o.live.ID.ID()]
 	if e == nil {
-		return bundle.Owner{}, Drift{}, false
+		return bundle.ApplicationName{}, Drift{}, false
 	}
 	if e.busy > 0 {
 		o.live.Object, o.live.Annotations, o.live.Labels = nil, nil, nil
@@ -250,7 +250,7 @@ func (x *Index) Drifted(id manifest.ID) Drift {
 }
 
 // DriftOf returns the objects of an owner that differ, in the order in which they are applied.
-func (x *Index) DriftOf(owner bundle.Owner) []manifest.ID {
+func (x *Index) DriftOf(owner bundle.ApplicationName) []manifest.ID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var out []manifest.ID
@@ -264,7 +264,7 @@ func (x *Index) DriftOf(owner bundle.Owner) []manifest.ID {
 }
 
 // set stores an item; the caller holds the mutex.
-func (x *Index) set(owner bundle.Owner, id manifest.ID, item Item) {
+func (x *Index) set(owner bundle.ApplicationName, id manifest.ID, item Item) {
 	e := x.objects[id]
 	if e == nil {
 		e = &entry{status: sharedhealth.Unknown}

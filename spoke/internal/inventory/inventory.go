@@ -40,7 +40,7 @@ type Item struct {
 
 // Inventory is the objects that one Application owns.
 type Inventory struct {
-	Owner bundle.Owner
+	Owner bundle.ApplicationName
 	Items map[manifest.ID]Item
 	// Guarded is how many objects there were when a prune began that must be confirmed and was not carried out; 0: there
 	// is none. Objects that are applied meanwhile do not make that prune a smaller share.
@@ -48,7 +48,7 @@ type Inventory struct {
 }
 
 // New returns an empty inventory.
-func New(owner bundle.Owner) *Inventory {
+func New(owner bundle.ApplicationName) *Inventory {
 	return &Inventory{Owner: owner, Items: map[manifest.ID]Item{}}
 }
 
@@ -134,10 +134,10 @@ func (v *Inventory) Selections() []Selection {
 
 // encoded is the layout of Encode. Format grows when a reader of the old one could not understand the new one.
 type encoded struct {
-	Format  int           `json:"format"`
-	Owner   bundle.Owner  `json:"owner"`
-	Items   []encodedItem `json:"items"`
-	Guarded int           `json:"guarded,omitempty"`
+	Format  int                    `json:"format"`
+	Owner   bundle.ApplicationName `json:"owner"`
+	Items   []encodedItem          `json:"items"`
+	Guarded int                    `json:"guarded,omitempty"`
 }
 
 type encodedItem struct {

@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	apps = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
-	more = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "more"}
+	apps = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	more = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "more"}
 	web  = manifest.ID{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "web"}
 	conf = manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "conf"}
 	role = manifest.ID{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: "a:b"}

@@ -29,7 +29,7 @@ const (
 // LabelOf returns the value of Label for an Application: Kind.namespace.name, which no other Application has, since
 // neither a kind nor a namespace holds a dot. What is too long for a label, or holds what a label must not, is cut and
 // ends in "_" and a hash of the whole name; no name in Kubernetes holds "_", so that the two forms never meet.
-func LabelOf(app bundle.Owner) string {
+func LabelOf(app bundle.ApplicationName) string {
 	plain := app.Kind + "." + app.Namespace + "." + app.Name
 	if len(plain) <= maxLabel && isLabel(plain) && !strings.Contains(app.Kind+app.Namespace, ".") {
 		return plain
@@ -59,7 +59,7 @@ func alphanumeric(c byte) bool {
 // Proves reports whether a live object proves that this spoke applied it for the Application: our field manager owns
 // fields of it, and its Label names the Application. An object without Label is from a spoke before Label; it must be
 // the recorded one and not be marked as another Kustomization's.
-func (i Item) Proves(l kube.Live, app bundle.Owner) bool {
+func (i Item) Proves(l kube.Live, app bundle.ApplicationName) bool {
 	if l.Managed.IsZero() {
 		return false
 	}

@@ -14,18 +14,18 @@ import (
 func TestLabelOf(t *testing.T) {
 	long := strings.Repeat("a", 253)
 	for name, c := range map[string]struct {
-		app  bundle.Owner
+		app  bundle.ApplicationName
 		want string // a prefix
 	}{
 		"plain":       {apps, "Kustomization.flux-system.apps"},
-		"dotted_name": {bundle.Owner{Kind: "HelmRelease", Namespace: "a", Name: "b.c"}, "HelmRelease.a.b.c"},
-		"long_name": {bundle.Owner{Kind: "Kustomization", Namespace: "a", Name: long},
+		"dotted_name": {bundle.ApplicationName{Kind: "HelmRelease", Namespace: "a", Name: "b.c"}, "HelmRelease.a.b.c"},
+		"long_name": {bundle.ApplicationName{Kind: "Kustomization", Namespace: "a", Name: long},
 			"Kustomization.a.aaaaaaaaaaaaaa_"},
-		"dotted_namespace":  {bundle.Owner{Kind: "HelmRelease", Namespace: "a.b", Name: "c"}, "HelmRelease.a.b.c_"},
-		"not_for_a_label":   {bundle.Owner{Kind: "Kustomization", Namespace: "a", Name: "b:ü_c"}, "Kustomization.a.b---c_"},
-		"nothing":           {bundle.Owner{}, "app_"},
-		"ends_with_a_dash":  {bundle.Owner{Kind: "K", Namespace: "n", Name: "a-"}, "K.n.a-_"},
-		"just_short_enough": {bundle.Owner{Kind: "K", Namespace: "n", Name: long[:59]}, "K.n." + long[:59]},
+		"dotted_namespace":  {bundle.ApplicationName{Kind: "HelmRelease", Namespace: "a.b", Name: "c"}, "HelmRelease.a.b.c_"},
+		"not_for_a_label":   {bundle.ApplicationName{Kind: "Kustomization", Namespace: "a", Name: "b:ü_c"}, "Kustomization.a.b---c_"},
+		"nothing":           {bundle.ApplicationName{}, "app_"},
+		"ends_with_a_dash":  {bundle.ApplicationName{Kind: "K", Namespace: "n", Name: "a-"}, "K.n.a-_"},
+		"just_short_enough": {bundle.ApplicationName{Kind: "K", Namespace: "n", Name: long[:59]}, "K.n." + long[:59]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := LabelOf(c.app)
@@ -48,8 +48,8 @@ func FuzzLabelOf(f *testing.F) {
 	f.Add("K", "n", strings.Repeat("a", 253), "K", "n", strings.Repeat("a", 252))
 	f.Add("", "", "", "", "", "\x00")
 	f.Fuzz(func(t *testing.T, kind, namespace, name, kind2, namespace2, name2 string) {
-		a := bundle.Owner{Kind: kind, Namespace: namespace, Name: name}
-		b := bundle.Owner{Kind: kind2, Namespace: namespace2, Name: name2}
+		a := bundle.ApplicationName{Kind: kind, Namespace: namespace, Name: name}
+		b := bundle.ApplicationName{Kind: kind2, Namespace: namespace2, Name: name2}
 		if msgs := validation.IsValidLabelValue(LabelOf(a)); len(msgs) > 0 || LabelOf(a) == "" {
 			t.Errorf("%q: %v", LabelOf(a), msgs)
 		}

@@ -63,7 +63,7 @@ func (x *Index) Health(id manifest.ID) ObjectHealth {
 func (s Summary) Objects() int { return s.Current + s.InProgress + s.Failed }
 
 // Summarize folds the health of an owner's objects, at most most of the unwell ones listed.
-func (x *Index) Summarize(owner bundle.Owner, most int) Summary {
+func (x *Index) Summarize(owner bundle.ApplicationName, most int) Summary {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	sum := Summary{Status: sharedhealth.Current}

@@ -36,7 +36,7 @@ type Kubernetes interface {
 
 // Disk returns the inventories that the pages are copies of, encoded; state.ErrNotFound for none.
 type Disk interface {
-	Inventory(owner bundle.Owner) ([]byte, error)
+	Inventory(owner bundle.ApplicationName) ([]byte, error)
 }
 
 // Config is what a Ledger works with.
@@ -54,12 +54,12 @@ type Ledger struct {
 
 	mu    sync.Mutex // guards the following, and of each page all but what says otherwise
 	read  bool       // the cluster's pages are known
-	pages map[bundle.Owner]*page
+	pages map[bundle.ApplicationName]*page
 }
 
 // page is the page of one application.
 type page struct {
-	owner     bundle.Owner
+	owner     bundle.ApplicationName
 	mark      state.Mark
 	print     uint64 // of the inventory
 	dirty     bool   // it is to be written
@@ -71,11 +71,11 @@ type page struct {
 
 // New returns a ledger that writes nothing before Read: it would overwrite what it does not know.
 func New(c Config) *Ledger {
-	return &Ledger{Config: c, wake: make(chan struct{}, 1), pages: map[bundle.Owner]*page{}}
+	return &Ledger{Config: c, wake: make(chan struct{}, 1), pages: map[bundle.ApplicationName]*page{}}
 }
 
 // page returns an application's page; the caller holds the mutex.
-func (l *Ledger) page(owner bundle.Owner) *page {
+func (l *Ledger) page(owner bundle.ApplicationName) *page {
 	p := l.pages[owner]
 	if p == nil {
 		p = &page{owner: owner, written: map[string][sha256.Size]byte{}}
@@ -85,7 +85,7 @@ func (l *Ledger) page(owner bundle.Owner) *page {
 }
 
 // Mark keeps what must be known to delete an application.
-func (l *Ledger) Mark(owner bundle.Owner, m state.Mark) {
+func (l *Ledger) Mark(owner bundle.ApplicationName, m state.Mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.read {
@@ -143,7 +143,7 @@ func awaits(v *inventory.Inventory) bool {
 }
 
 // Forget deletes an application's page.
-func (l *Ledger) Forget(owner bundle.Owner) {
+func (l *Ledger) Forget(owner bundle.ApplicationName) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.read {

@@ -19,19 +19,19 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-var apps = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+var apps = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 
 // far is an API server that keeps ConfigMaps, and a disk that keeps inventories.
 type far struct {
 	mu       sync.Mutex
 	maps     map[string]*manifest.Object
-	disk     map[bundle.Owner][]byte
+	disk     map[bundle.ApplicationName][]byte
 	requests []string
 	down     bool
 }
 
 func newFar() *far {
-	return &far{maps: map[string]*manifest.Object{}, disk: map[bundle.Owner][]byte{}}
+	return &far{maps: map[string]*manifest.Object{}, disk: map[bundle.ApplicationName][]byte{}}
 }
 
 func (f *far) do(request string) error {
@@ -82,7 +82,7 @@ func (f *far) List(_ context.Context, _ kube.Mapping, s kube.Scope, see func(kub
 	return "", nil
 }
 
-func (f *far) Inventory(owner bundle.Owner) ([]byte, error) {
+func (f *far) Inventory(owner bundle.ApplicationName) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if data := f.disk[owner]; data != nil {
@@ -170,7 +170,7 @@ func (r *rig) expect(what, now, later string) {
 }
 
 // read returns what another process would read.
-func (r *rig) read() map[bundle.Owner]Page {
+func (r *rig) read() map[bundle.ApplicationName]Page {
 	r.t.Helper()
 	pages, err := r.far.ledger().Read(r.t.Context())
 	if err != nil {
@@ -382,7 +382,7 @@ func FuzzMerge(f *testing.F) {
 	f.Add("", `{"format":1,"owner":{},"items":[{"k":"A","n":"b","v":"v1"}]}`)
 	f.Add("[]", `{"format":9}`)
 	f.Fuzz(func(t *testing.T, mark, text string) {
-		pages := map[bundle.Owner]Page{}
+		pages := map[bundle.ApplicationName]Page{}
 		o := configMap("nave-system", "x", apps, map[string]string{markKey: mark, inventoryKey: text})
 		if owner, err := merge(pages, o); err == nil && pages[owner].Inventory == nil {
 			t.Error("a page without an inventory")

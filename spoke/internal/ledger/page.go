@@ -106,13 +106,13 @@ func place(id manifest.ID, n int) int {
 	return int(h.Sum32()) % n
 }
 
-func partName(owner bundle.Owner, n, i int) string {
+func partName(owner bundle.ApplicationName, n, i int) string {
 	sum := sha256.Sum256([]byte(owner.Key()))
 	return namePrefix + hex.EncodeToString(sum[:10]) + "-" + strconv.Itoa(n) + "-" + strconv.Itoa(i)
 }
 
 // configMap returns the ConfigMap of a part.
-func configMap(namespace, name string, owner bundle.Owner, data map[string]string) *manifest.Object {
+func configMap(namespace, name string, owner bundle.ApplicationName, data map[string]string) *manifest.Object {
 	fields := make(map[string]any, len(data))
 	for k, v := range data {
 		fields[k] = v
@@ -134,21 +134,21 @@ type Page struct {
 }
 
 // merge adds a ConfigMap to the pages.
-func merge(pages map[bundle.Owner]Page, o *manifest.Object) (bundle.Owner, error) {
+func merge(pages map[bundle.ApplicationName]Page, o *manifest.Object) (bundle.ApplicationName, error) {
 	data := dataOf(o)
 	if got := o.GetLabels()[layoutLabel]; got != layout {
-		return bundle.Owner{}, fmt.Errorf("ConfigMap %s has layout %q: this spoke reads %s", o.GetName(), got, layout)
+		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s has layout %q: this spoke reads %s", o.GetName(), got, layout)
 	}
 	v, err := inventory.Decode([]byte(data[inventoryKey]))
 	if err != nil {
-		return bundle.Owner{}, fmt.Errorf("ConfigMap %s: %w", o.GetName(), err)
+		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s: %w", o.GetName(), err)
 	}
 	page, known := pages[v.Owner]
 	if !known {
 		page.Inventory = inventory.New(v.Owner)
 	}
 	if err := json.Unmarshal([]byte(data[markKey]), &page.Mark); err != nil {
-		return bundle.Owner{}, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Owner, err)
+		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Owner, err)
 	}
 	page.Inventory.Guarded = max(page.Inventory.Guarded, v.Guarded)
 	for id, item := range v.Items {

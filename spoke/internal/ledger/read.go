@@ -14,8 +14,8 @@ var configMaps = kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "confi
 
 // Read reads all pages from the cluster, in place of those that the ledger knows. A ConfigMap that cannot be read is
 // logged and left out.
-func (l *Ledger) Read(ctx context.Context) (map[bundle.Owner]Page, error) {
-	pages, written := map[bundle.Owner]Page{}, map[string]bundle.Owner{}
+func (l *Ledger) Read(ctx context.Context) (map[bundle.ApplicationName]Page, error) {
+	pages, written := map[bundle.ApplicationName]Page{}, map[string]bundle.ApplicationName{}
 	found := map[string]map[string]string{}
 	scope := kube.Scope{Namespace: l.Namespace, Selector: layoutLabel, Whole: true}
 	_, err := l.Client.List(ctx, configMaps, scope, func(live kube.Live) error {

@@ -46,9 +46,9 @@ type Reporter struct {
 	mu        sync.Mutex // guards the following
 	connected bool
 	full      bool // the next report is the first of a session
-	latest    map[bundle.Owner]*spokev1.ApplicationReport
-	size      int                   // of latest, in bytes
-	changed   map[bundle.Owner]bool // to be sent, or removed
+	latest    map[bundle.ApplicationName]*spokev1.ApplicationReport
+	size      int                             // of latest, in bytes
+	changed   map[bundle.ApplicationName]bool // to be sent, or removed
 	events    []*spokev1.Event
 }
 
@@ -56,13 +56,13 @@ type Reporter struct {
 func New(sender Sender, log *slog.Logger) *Reporter {
 	return &Reporter{
 		sender: sender, log: log, wake: make(chan struct{}, 1),
-		latest: map[bundle.Owner]*spokev1.ApplicationReport{}, changed: map[bundle.Owner]bool{},
+		latest: map[bundle.ApplicationName]*spokev1.ApplicationReport{}, changed: map[bundle.ApplicationName]bool{},
 	}
 }
 
 // Update replaces what is told of an application. Long texts and lists are cut, and the inventory is left out when the
 // hub would not keep so much of one cluster. The reporter keeps a.
-func (r *Reporter) Update(owner bundle.Owner, a *spokev1.ApplicationReport) {
+func (r *Reporter) Update(owner bundle.ApplicationName, a *spokev1.ApplicationReport) {
 	trim(a)
 	r.mu.Lock()
 	r.size -= proto.Size(r.latest[owner])
@@ -76,7 +76,7 @@ func (r *Reporter) Update(owner bundle.Owner, a *spokev1.ApplicationReport) {
 }
 
 // Remove tells that an application is gone.
-func (r *Reporter) Remove(owner bundle.Owner) {
+func (r *Reporter) Remove(owner bundle.ApplicationName) {
 	r.mu.Lock()
 	r.size -= proto.Size(r.latest[owner])
 	delete(r.latest, owner)
@@ -207,11 +207,11 @@ func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 	defer r.mu.Unlock()
 	for _, request := range unsent {
 		for _, a := range request.Applications {
-			r.changed[bundle.Owner{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}] = true
+			r.changed[bundle.ApplicationName{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}] = true
 		}
 		for _, owner := range request.Removed {
 			part := strings.SplitN(owner, "/", 3)
-			r.changed[bundle.Owner{Kind: part[0], Namespace: part[1], Name: part[2]}] = true
+			r.changed[bundle.ApplicationName{Kind: part[0], Namespace: part[1], Name: part[2]}] = true
 		}
 		r.full = r.connected && (r.full || request.Full)
 		r.events = append(request.Events, r.events...)

@@ -57,8 +57,8 @@ func (w *wire) take() string {
 	return strings.Join(out, " | ")
 }
 
-func owner(name string) bundle.Owner {
-	return bundle.Owner{Kind: "Kustomization", Namespace: "ns", Name: name}
+func owner(name string) bundle.ApplicationName {
+	return bundle.ApplicationName{Kind: "Kustomization", Namespace: "ns", Name: name}
 }
 
 func app(name, message string) *spokev1.ApplicationReport {
@@ -192,7 +192,7 @@ func TestLostRemovals(t *testing.T) {
 		w.take()
 		w.fail = 2
 		r.Remove(owner("a"))
-		r.Remove(bundle.Owner{Kind: "Kustomization", Name: "b"})
+		r.Remove(bundle.ApplicationName{Kind: "Kustomization", Name: "b"})
 		step()
 		if got, want := w.take(), "-Kustomization//b -Kustomization/ns/a"; got != want {
 			t.Errorf("sent %q, want %q", got, want)

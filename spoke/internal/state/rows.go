@@ -15,21 +15,21 @@ import (
 // Mark is what was last applied of one application as a whole, and what must be known to delete it when it is gone
 // from the bundle.
 type Mark struct {
-	Digest         manifest.Digest       `json:"digest"`
-	Revision       string                `json:"revision"`
-	HandledRequest string                `json:"handledRequest,omitempty"`
-	At             time.Time             `json:"at"`
-	Suspended      bool                  `json:"suspended,omitempty"`
-	Prune          bool                  `json:"prune,omitempty"`
-	DeletionPolicy bundle.DeletionPolicy `json:"deletionPolicy,omitempty"`
-	ServiceAccount string                `json:"serviceAccount,omitempty"`
-	OtherAccount   bool                  `json:"otherAccount,omitempty"` // not all of it was sent with ServiceAccount yet
-	DependsOn      []bundle.Owner        `json:"dependsOn,omitempty"`    // of what was applied: it is deleted before these
-	Withheld       bool                  `json:"withheld,omitempty"`     // its removal waits for an operator's confirmation
+	Digest         manifest.Digest          `json:"digest"`
+	Revision       string                   `json:"revision"`
+	HandledRequest string                   `json:"handledRequest,omitempty"`
+	At             time.Time                `json:"at"`
+	Suspended      bool                     `json:"suspended,omitempty"`
+	Prune          bool                     `json:"prune,omitempty"`
+	DeletionPolicy bundle.DeletionPolicy    `json:"deletionPolicy,omitempty"`
+	ServiceAccount string                   `json:"serviceAccount,omitempty"`
+	OtherAccount   bool                     `json:"otherAccount,omitempty"` // not all of it was sent with ServiceAccount yet
+	DependsOn      []bundle.ApplicationName `json:"dependsOn,omitempty"`    // of what was applied: it is deleted before these
+	Withheld       bool                     `json:"withheld,omitempty"`     // its removal waits for an operator's confirmation
 }
 
 // PutMark remembers an application's mark.
-func (s *Store) PutMark(owner bundle.Owner, m Mark) error {
+func (s *Store) PutMark(owner bundle.ApplicationName, m Mark) error {
 	row, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -38,9 +38,9 @@ func (s *Store) PutMark(owner bundle.Owner, m Mark) error {
 }
 
 // Marks returns all marks, or ErrDamaged.
-func (s *Store) Marks() (map[bundle.Owner]Mark, error) {
-	marks := map[bundle.Owner]Mark{}
-	err := s.scan(appliedBucket, func(owner bundle.Owner, row []byte) error {
+func (s *Store) Marks() (map[bundle.ApplicationName]Mark, error) {
+	marks := map[bundle.ApplicationName]Mark{}
+	err := s.scan(appliedBucket, func(owner bundle.ApplicationName, row []byte) error {
 		var m Mark
 		if err := json.Unmarshal(row, &m); err != nil {
 			return err
@@ -52,7 +52,7 @@ func (s *Store) Marks() (map[bundle.Owner]Mark, error) {
 }
 
 // Forget deletes what is known of an application: its mark and its inventory.
-func (s *Store) Forget(owner bundle.Owner) error {
+func (s *Store) Forget(owner bundle.ApplicationName) error {
 	return s.update(func(tx *bolt.Tx) error {
 		if err := tx.Bucket(appliedBucket).Delete(ownerKey(owner)); err != nil {
 			return err
@@ -62,12 +62,12 @@ func (s *Store) Forget(owner bundle.Owner) error {
 }
 
 // PutInventory remembers what an application owns, as bytes that only the inventory package reads.
-func (s *Store) PutInventory(owner bundle.Owner, data []byte) error {
+func (s *Store) PutInventory(owner bundle.ApplicationName, data []byte) error {
 	return s.put(inventoriesBucket, owner, data)
 }
 
 // Inventory returns what PutInventory was last given for the owner, or ErrNotFound.
-func (s *Store) Inventory(owner bundle.Owner) ([]byte, error) {
+func (s *Store) Inventory(owner bundle.ApplicationName) ([]byte, error) {
 	var data []byte
 	err := s.view(func(tx *bolt.Tx) error {
 		data = bytes.Clone(tx.Bucket(inventoriesBucket).Get(ownerKey(owner)))
@@ -83,18 +83,18 @@ func (s *Store) Inventory(owner bundle.Owner) ([]byte, error) {
 }
 
 // DeleteInventory forgets the owner's inventory; it is no error when there is none.
-func (s *Store) DeleteInventory(owner bundle.Owner) error {
+func (s *Store) DeleteInventory(owner bundle.ApplicationName) error {
 	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(ownerKey(owner)) })
 }
 
 // Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data. An error
 // of fn is returned as ErrDamaged.
-func (s *Store) Inventories(fn func(owner bundle.Owner, data []byte) error) error {
+func (s *Store) Inventories(fn func(owner bundle.ApplicationName, data []byte) error) error {
 	return s.scan(inventoriesBucket, fn)
 }
 
 // put writes a row, unless it is there already: what does not change costs no fsync.
-func (s *Store) put(bucket []byte, owner bundle.Owner, row []byte) error {
+func (s *Store) put(bucket []byte, owner bundle.ApplicationName, row []byte) error {
 	key, same := ownerKey(owner), false
 	err := s.view(func(tx *bolt.Tx) error {
 		was := tx.Bucket(bucket).Get(key)
@@ -110,7 +110,7 @@ func (s *Store) put(bucket []byte, owner bundle.Owner, row []byte) error {
 	return nil
 }
 
-func (s *Store) scan(bucket []byte, fn func(bundle.Owner, []byte) error) error {
+func (s *Store) scan(bucket []byte, fn func(bundle.ApplicationName, []byte) error) error {
 	return s.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucket).ForEach(func(k, v []byte) error {
 			owner, err := parseOwner(k)

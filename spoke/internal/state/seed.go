@@ -23,7 +23,7 @@ func (s *Store) Seeded() (yes bool, err error) {
 
 // Seed puts what is known of applications from elsewhere on a disk that does not know it, in one transaction:
 // inventories in place of those that there are, and marks of applications that have none.
-func (s *Store) Seed(marks map[bundle.Owner]Mark, inventories map[bundle.Owner][]byte) error {
+func (s *Store) Seed(marks map[bundle.ApplicationName]Mark, inventories map[bundle.ApplicationName][]byte) error {
 	err := s.update(func(tx *bolt.Tx) error {
 		var errs []error
 		for owner, m := range marks {

@@ -188,12 +188,12 @@ func full(err error) error {
 	return err
 }
 
-func ownerKey(o bundle.Owner) []byte { return []byte(o.Key()) }
+func ownerKey(o bundle.ApplicationName) []byte { return []byte(o.Key()) }
 
-func parseOwner(key []byte) (bundle.Owner, error) {
+func parseOwner(key []byte) (bundle.ApplicationName, error) {
 	parts := strings.Split(string(key), "\x00")
 	if len(parts) != 3 {
-		return bundle.Owner{}, fmt.Errorf("owner key %q: want three parts", key)
+		return bundle.ApplicationName{}, fmt.Errorf("owner key %q: want three parts", key)
 	}
-	return bundle.Owner{Kind: parts[0], Namespace: parts[1], Name: parts[2]}, nil
+	return bundle.ApplicationName{Kind: parts[0], Namespace: parts[1], Name: parts[2]}, nil
 }

@@ -54,13 +54,13 @@ func accepted(id bundle.ID, envelope string) Accepted {
 	return Accepted{Recipient: "spiffe://one/cluster/prod", ID: id, Envelope: []byte(envelope)}
 }
 
-var owner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+var owner = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 
 func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	s, path := newStore(t)
 	b := blob(t, s, `{"kind":"ConfigMap"}`)
 	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true,
-		DependsOn: []bundle.Owner{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
+		DependsOn: []bundle.ApplicationName{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
 	if err := errors.Join(s.Accept(accepted(id(1, 7), "envelope"), []Blob{b}), s.PutMark(owner, mark),
 		s.PutInventory(owner, []byte("owned"))); err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
 
 func TestForgettingAnApplicationForgetsAllOfIt(t *testing.T) {
 	s, _ := newStore(t)
-	other := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps2"}
+	other := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps2"}
 	if err := errors.Join(s.PutInventory(owner, []byte("a")), s.PutMark(owner, Mark{}), s.PutInventory(other, []byte("b")),
 		s.Forget(owner)); err != nil {
 		t.Fatal(err)
@@ -211,8 +211,8 @@ func TestForgettingAnApplicationForgetsAllOfIt(t *testing.T) {
 	if _, err := s.Inventory(owner); !errors.Is(err, ErrNotFound) {
 		t.Errorf("inventory: %v", err)
 	}
-	var owners []bundle.Owner
-	err := s.Inventories(func(o bundle.Owner, _ []byte) error { owners = append(owners, o); return nil })
+	var owners []bundle.ApplicationName
+	err := s.Inventories(func(o bundle.ApplicationName, _ []byte) error { owners = append(owners, o); return nil })
 	if err != nil || len(owners) != 1 || owners[0] != other {
 		t.Errorf("left: %v, %v", owners, err)
 	}

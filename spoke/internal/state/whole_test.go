@@ -27,7 +27,7 @@ func fill(t testing.TB, s *Store) {
 	err := s.Accept(accepted(id(1, 7), "envelope"), blobs)
 	err = errors.Join(err, s.update(func(tx *bolt.Tx) (err error) {
 		for i := range 60 {
-			owner := bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: fmt.Sprintf("app-%03d", i)}
+			owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: fmt.Sprintf("app-%03d", i)}
 			err = errors.Join(err, tx.Bucket(inventoriesBucket).Put(ownerKey(owner), bytes.Repeat([]byte("x"), 100)))
 		}
 		return err
@@ -57,7 +57,7 @@ func readAll(s *Store) {
 	_, _ = s.Accepted()
 	_, _ = s.Seen(one)
 	_, _ = s.Marks()
-	_ = s.Inventories(func(bundle.Owner, []byte) error { return nil })
+	_ = s.Inventories(func(bundle.ApplicationName, []byte) error { return nil })
 	_ = s.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(blobsBucket).ForEach(func(k, _ []byte) error { return nil })
 	})
@@ -162,7 +162,7 @@ func TestDamaged_rows(t *testing.T) {
 	_, accepted := s.Accepted()
 	_, marks := s.Marks()
 	for what, err := range map[string]error{
-		"accepted": accepted, "marks": marks, "inventories": s.Inventories(func(bundle.Owner, []byte) error { return nil }),
+		"accepted": accepted, "marks": marks, "inventories": s.Inventories(func(bundle.ApplicationName, []byte) error { return nil }),
 	} {
 		if !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: got %v, want %v", what, err, ErrDamaged)

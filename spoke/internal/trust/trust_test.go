@@ -30,7 +30,7 @@ func sample(change func(*bundle.Bundle)) *bundle.Bundle {
 	b := &bundle.Bundle{
 		Cluster: self.String(), Epoch: 3, Sequence: 8, IssuedAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour),
 		Applications: []bundle.Entry{{
-			Owner:    bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+			Name:     bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
 			Digest:   manifest.DigestOf([]byte("application")),
 			Revision: "main@sha1:0123",
 		}},

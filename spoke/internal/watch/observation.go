@@ -12,7 +12,7 @@ import (
 
 // Observation is news of one object of ours.
 type Observation struct {
-	Owner  bundle.Owner
+	Owner  bundle.ApplicationName
 	Object bundle.ObjectIdentity
 	// Drift is how it differs from what was applied; zero when it does not, or when that was told before.
 	Drift inventory.Drift

@@ -113,7 +113,7 @@ func live(name, rv, fields string) string {
 		{"manager":"nave-spoke","operation":"Apply","fieldsType":"FieldsV1","fieldsV1":%s},{"manager":"rival","operation":"Update","fieldsType":"FieldsV1","fieldsV1":{}}]}}`, name, rv, fields)
 }
 
-var owner = bundle.Owner{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+var owner = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 
 func id(name string) manifest.ID { return manifest.ID{Kind: "ConfigMap", Namespace: "n", Name: name} }
 

@@ -670,7 +670,7 @@ func confined(t *testing.T, g *Graph) {
 	for key, n := range g.Nodes {
 		owner, here := g.Nodes[*n.Owner]
 		barred := !g.Findings[key].Ready && n.Confined != nil && n.Confined.By == key // it is not rendered
-		if !here || n.Left || barred {
+		if !here || n.Orphaned || barred {
 			continue
 		}
 		ks, err := owner.Object.Kustomization()

@@ -69,7 +69,7 @@ func (d *dependencies) collect() {
 		if !ks.Spec.Wait {
 			d.awaited[key] = append(d.awaited[key], healthChecked(d.in.Cluster, ks)...)
 		}
-		if n.Owner != nil && !n.Left && d.waitsForChildren(*n.Owner) {
+		if n.Owner != nil && !n.Orphaned && d.waitsForChildren(*n.Owner) {
 			d.awaited[*n.Owner] = append(d.awaited[*n.Owner], key)
 		}
 	}
@@ -229,5 +229,5 @@ func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
 }
 
 func (n Node) hasParent() bool {
-	return n.Owner != nil && !n.Left && n.Owner.Kind == kustomizev1.KustomizationKind
+	return n.Owner != nil && !n.Orphaned && n.Owner.Kind == kustomizev1.KustomizationKind
 }

@@ -44,7 +44,7 @@ type Input struct {
 	// Previous is the graph as it was last, with the roots that had an owner.
 	Previous map[api.Key]Node
 	// Entries are the cluster's last plan.
-	Entries map[bundle.Owner]bundle.Entry
+	Entries map[bundle.ApplicationName]bundle.Entry
 	// Suspended reports what an operator suspended, whatever its spec says, and which Fleets are suspended.
 	Suspended map[api.Key]bool
 	// Confirmed are the objects whose removal an operator confirmed: no guard holds it.
@@ -149,10 +149,10 @@ type Node struct {
 	Key    api.Key
 	Object *Object
 	Owner  *api.Key // nil: an operator's
-	// Left: the owner does not give it any more, but does not prune it either.
-	Left bool
-	// Outlives: it stays when its owner goes.
-	Outlives bool
+	// Orphaned: the owner does not give it any more, but does not prune it either.
+	Orphaned bool
+	// OrphanOnDelete: it stays when its owner goes.
+	OrphanOnDelete bool
 	// Held: nobody gives it any more, but its removal is held until an operator confirms it.
 	Held bool
 	// Confined is what holds it: it is below a Kustomization with a service account. Nil: it is the operators'.

@@ -118,7 +118,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 	if p.in.Cluster == "" {
 		return !slices.ContainsFunc(slices.Collect(maps.Keys(p.graph.Nodes)), p.decides)
 	}
-	left := map[bundle.Owner]bool{}
+	left := map[bundle.ApplicationName]bool{}
 	for _, key := range leaving {
 		n := p.in.Previous[key]
 		if n.Owner != nil && n.Owner.Kind == api.FleetKind && p.in.LastCluster[n.Owner.Name] {
@@ -152,7 +152,9 @@ func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 	return going*2 > len(objects)
 }
 
-func (p *pass) keyOf(owner bundle.Owner) api.Key { return api.ApplicationKey(p.in.Cluster, owner) }
+func (p *pass) keyOf(owner bundle.ApplicationName) api.Key {
+	return api.ApplicationKey(p.in.Cluster, owner)
+}
 
 // given are the objects of all Applications that are here.
 func (p *pass) given() map[manifest.ID]bool {

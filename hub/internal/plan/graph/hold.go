@@ -27,7 +27,7 @@ func (p *pass) isSuspended(n Node) bool {
 		return true
 	}
 	for range len(p.graph.Nodes) + len(p.in.Previous) { // at most: owners form no circle
-		if n.Owner == nil || n.Left {
+		if n.Owner == nil || n.Orphaned {
 			return false
 		}
 		if n.Owner.Kind == api.FleetKind {
@@ -79,7 +79,7 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 		last, was = p.known[key]
 	}
 	if was = was && p.inherits(owner, last); was {
-		last.Owner, last.Left, last.Held, last.Confined = &owner, false, false, last.Confined.Tighter(p.givesInside(owner))
+		last.Owner, last.Orphaned, last.Held, last.Confined = &owner, false, false, last.Confined.Tighter(p.givesInside(owner))
 		p.keep(last)
 	}
 	switch {

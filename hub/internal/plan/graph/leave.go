@@ -26,7 +26,7 @@ func (p *pass) leave() bool {
 			continue
 		}
 		n := p.in.Previous[key]
-		n.Left = true
+		n.Orphaned = true
 		p.add(p.kept(n))
 	}
 	return any
@@ -51,7 +51,7 @@ func (p *pass) stays(key api.Key) (stays, decided bool) {
 	if !was || now.Owner == nil {
 		now = last
 	}
-	if last.Left && now.Left {
+	if last.Orphaned && now.Orphaned {
 		return true, true
 	}
 	if last.Held && now.Held {
@@ -60,12 +60,12 @@ func (p *pass) stays(key api.Key) (stays, decided bool) {
 	owner := *now.Owner
 	if _, here := p.graph.Nodes[owner]; here {
 		_, decided = p.graph.Findings[owner]
-		return last.Left || p.keeps(owner, last, was), decided
+		return last.Orphaned || p.keeps(owner, last, was), decided
 	}
 	if _, waits := p.in.Previous[owner]; waits && !p.gone[owner] {
 		return false, false
 	}
-	return last.Left || last.Outlives || p.in.Suspended[owner], true
+	return last.Orphaned || last.OrphanOnDelete || p.in.Suspended[owner], true
 }
 
 // keeps reports whether an owner that is here leaves an object alone that it does not give any more. One that is not
@@ -95,7 +95,7 @@ func (p *pass) takeOver(n Node, c claim) {
 	case c.child.Err != nil:
 		p.refuse(c.owner, n.Key, c.child.Err)
 	case c.child.Object.Digest == n.Object.Digest && p.givesInside(c.owner).Same(n.Confined):
-		n.Owner, n.Left = &c.owner, false
+		n.Owner, n.Orphaned = &c.owner, false
 		p.keep(n)
 	default: // it was expanded as it was left: what it gave as that has to be forgotten
 		p.add(p.owned(n.Key, c))
@@ -107,7 +107,7 @@ func (p *pass) takeOver(n Node, c claim) {
 func (p *pass) below(key, above api.Key) bool {
 	for key != above {
 		n, here := p.graph.Nodes[key]
-		if !here || n.Left || n.Owner == nil {
+		if !here || n.Orphaned || n.Owner == nil {
 			return false
 		}
 		key = *n.Owner
@@ -118,7 +118,7 @@ func (p *pass) below(key, above api.Key) bool {
 // outlive notes of each object whether it stays when its owner goes: then the owner may not be there to be asked.
 func (p *pass) outlive() {
 	for key, n := range p.graph.Nodes {
-		n.Outlives = n.Owner != nil && !n.Left && (protected(n.Object) || p.orphans(*n.Owner))
+		n.OrphanOnDelete = n.Owner != nil && !n.Orphaned && (protected(n.Object) || p.orphans(*n.Owner))
 		p.graph.Nodes[key] = n
 	}
 }
@@ -170,7 +170,7 @@ func protected(o *Object) bool {
 // tellLeft says of the Kustomizations that were left how they come to be there.
 func (p *pass) tellLeft() {
 	for key, f := range p.graph.Findings {
-		if n := p.graph.Nodes[key]; n.Left && !f.Suspended {
+		if n := p.graph.Nodes[key]; n.Orphaned && !f.Suspended {
 			f.Message += fmt.Sprintf("; %s does not give it any more and does not prune it: it stays until it is deleted by "+
 				"hand", nameOf(*n.Owner))
 			p.graph.Findings[key] = f

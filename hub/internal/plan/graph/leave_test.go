@@ -61,7 +61,7 @@ func walkTrees(trees ...tree) string {
 	previous := map[api.Key]Node{}
 	for _, w := range trees {
 		in := Input{
-			Cluster: "east", Previous: previous, Entries: map[bundle.Owner]bundle.Entry{}, Render: w.render,
+			Cluster: "east", Previous: previous, Entries: map[bundle.ApplicationName]bundle.Entry{}, Render: w.render,
 			HubSource: func(_, _ string) *Object { return repository(0, 0) },
 			Contents:  func(manifest.Digest) ([]manifest.ID, error) { return nil, nil },
 		}
@@ -81,7 +81,7 @@ func describe(nodes map[api.Key]Node) string {
 	for _, key := range slices.SortedFunc(maps.Keys(nodes), api.Key.Compare) {
 		n := nodes[key]
 		line := key.Name + " of " + n.Owner.Name
-		if n.Left {
+		if n.Orphaned {
 			line += "*"
 		}
 		lines = append(lines, line)

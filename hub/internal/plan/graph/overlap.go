@@ -43,7 +43,7 @@ func (p *pass) yield() bool {
 
 // wayOut says how an object gets out of an Application that should not have it.
 func (p *pass) wayOut(holder api.Key) string {
-	if p.graph.Nodes[holder].Left {
+	if p.graph.Nodes[holder].Orphaned {
 		return "that one is not in Git any more but was not pruned; when this one is to have the object, delete it by hand"
 	}
 	return "take it out of one of the two"

@@ -57,7 +57,7 @@ func settle(in Input, u unstable) (p *pass, moved []sightKey) {
 func childrenOf(previous map[api.Key]Node) map[api.Key][]Node {
 	children := map[api.Key][]Node{}
 	for _, n := range previous {
-		if n.Owner != nil && !n.Left {
+		if n.Owner != nil && !n.Orphaned {
 			children[*n.Owner] = append(children[*n.Owner], n)
 		}
 	}
@@ -192,7 +192,7 @@ func (p *pass) settle(c claim) {
 		switch {
 		case p.outranks(owner, n):
 			p.displace(n, c)
-		case n.Left && !p.below(owner, key) && p.inherits(owner, n):
+		case n.Orphaned && !p.below(owner, key) && p.inherits(owner, n):
 			p.takeOver(n, c)
 		default:
 			p.conflict(owner, key, n.Owner)

@@ -96,7 +96,7 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 	root.Cluster = "east"
 	in := Input{
 		Cluster: "east", Roots: []Root{{Key: root, Owner: &fleet, Object: kustomization(0, 0, 0, 1, w.at(50))}},
-		Previous: map[api.Key]Node{}, Entries: map[bundle.Owner]bundle.Entry{}, Render: w.render,
+		Previous: map[api.Key]Node{}, Entries: map[bundle.ApplicationName]bundle.Entry{}, Render: w.render,
 		HubSource: func(_, name string) *Object {
 			if name == "s2" {
 				return nil
@@ -112,14 +112,14 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 	for _, app := range last.Applications {
 		entry := app.Held
 		if app.Rendered != nil {
-			entry = bundle.Entry{Owner: app.Key.Application(),
+			entry = bundle.Entry{Name: app.Key.Application(),
 				Digest: manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload)), Revision: "r"}
 			contents[entry.Digest] = nil
 			for _, o := range app.Rendered.Payload {
 				contents[entry.Digest] = append(contents[entry.Digest], o.ID())
 			}
 		}
-		in.Entries[entry.Owner] = entry
+		in.Entries[entry.Name] = entry
 	}
 	return in
 }
@@ -128,7 +128,7 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 func outline(g *Graph, in Input) map[string]string {
 	lines := map[string]string{}
 	for key, n := range g.Nodes {
-		lines[key.Path()] = fmt.Sprint(n.Owner, n.Left, n.Outlives, string(n.Object.JSON))
+		lines[key.Path()] = fmt.Sprint(n.Owner, n.Orphaned, n.OrphanOnDelete, string(n.Object.JSON))
 	}
 	for _, app := range g.Applications {
 		digest := app.Held.Digest
@@ -181,7 +181,7 @@ func settles(t *testing.T, w toy, last *Graph, contents map[manifest.Digest][]ma
 func check(t *testing.T, g *Graph, contents map[manifest.Digest][]manifest.ID) {
 	t.Helper()
 	for key, n := range g.Nodes {
-		for steps := 0; !n.Left && n.Owner.Kind != "Fleet"; steps++ {
+		for steps := 0; !n.Orphaned && n.Owner.Kind != "Fleet"; steps++ {
 			owner, there := g.Nodes[*n.Owner]
 			if !there || steps > len(g.Nodes) {
 				t.Errorf("%s hangs on %s, which is gone or hangs on it", key, n.Owner)

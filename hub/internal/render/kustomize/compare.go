@@ -47,7 +47,7 @@ type tokenMap struct {
 	from  map[string]string // token of the first build → "file: path", for messages
 }
 
-func (m *tokenMap) fieldOf(t sealed.Token) string { return m.from[string(t)] }
+func (m *tokenMap) fieldOf(t sealed.Placeholder) string { return m.from[string(t)] }
 
 func correspondence(first, second map[string]sealedFile) *tokenMap {
 	m := &tokenMap{first: map[string]string{}, names: map[string]string{}, from: map[string]string{}}
@@ -65,7 +65,7 @@ func correspondence(first, second map[string]sealedFile) *tokenMap {
 }
 
 // checkWhole refuses an object that holds a piece of a token.
-func checkWhole(o *manifest.Object, fieldOf func(sealed.Token) string) error {
+func checkWhole(o *manifest.Object, fieldOf func(sealed.Placeholder) string) error {
 	return eachText(o, func(field, text string) error {
 		altered := sealed.Partial(text)
 		for _, t := range sealed.Find(text) {

@@ -15,7 +15,7 @@ import (
 // placeholder.
 func TestCompare(t *testing.T) {
 	salt := sealed.NewSalt([]byte("salt"))
-	first, second := string(salt.Token("ENC[x]", nil)), string(salt.Second().Token("ENC[x]", nil))
+	first, second := string(salt.Placeholder("ENC[x]", nil)), string(salt.Second().Placeholder("ENC[x]", nil))
 	same := func(text string) func(string) string { return func(string) string { return text } }
 	tests := []struct {
 		name    string
@@ -35,7 +35,7 @@ func TestCompare(t *testing.T) {
 		{"mark_in_base64", "Secret", func(token string) string {
 			return base64.StdEncoding.EncodeToString([]byte("a=" + token[1:9]))
 		}, true},
-		{"token_of_no_file", "ConfigMap", same(string(salt.Token("ENC[y]", nil))), true},
+		{"token_of_no_file", "ConfigMap", same(string(salt.Placeholder("ENC[y]", nil))), true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func sameShape(t *testing.T, got, want any) {
 			sameShape(t, got[i], v)
 		}
 	default:
-		if text, _ := got.(string); got != want && !sealed.Token(text).Valid() {
+		if text, _ := got.(string); got != want && !sealed.Placeholder(text).Valid() {
 			t.Errorf("%v is neither %v nor a token", got, want)
 		}
 	}

@@ -51,7 +51,7 @@ func TestSealNamesEveryLeafByDocumentPathAndType(t *testing.T) {
 	for i, w := range want {
 		v := file.Values[i]
 		if v.Document != w.document || strings.Join(v.Path, ".") != w.path || v.Type != w.kind ||
-			!sealed.Token(v.Token).Valid() {
+			!sealed.Placeholder(v.Token).Valid() {
 			t.Errorf("value %d is %+v, want %v", i, v, w)
 		}
 	}

@@ -146,7 +146,7 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 	if m == nil || m[1] == commentType { // that of a list went before
 		return s.errorf(n, path, "an encrypted value that SOPS did not write so")
 	}
-	token := s.salt.Token(n.Value, path)
+	token := s.salt.Placeholder(n.Value, path)
 	s.values = append(s.values, bundle.SealedValue{Token: string(token), Document: s.document, Path: path, Type: m[1]})
 	n.Value, n.Tag, n.Style = string(token), strTag, 0
 	return nil
