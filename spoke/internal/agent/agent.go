@@ -118,7 +118,6 @@ type Agent struct {
 	cancels     map[bundle.ApplicationName]context.CancelFunc
 	seen        map[manifest.ID]time.Time // drift that waits for its repair
 	receiving   context.CancelFunc
-	kept        map[manifest.Digest]bool // what the bundle reaches
 	draining    bool
 	sealed      map[bundle.ApplicationName]sealedFiles
 	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened for the sake of a text
@@ -150,7 +149,7 @@ func New(c Config) *Agent {
 	a := &Agent{
 		Config: c, model: newModel(c.Cluster.Name, c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
 		inventories: map[bundle.ApplicationName]*inventory.Inventory{}, cancels: map[bundle.ApplicationName]context.CancelFunc{},
-		seen: map[manifest.ID]time.Time{}, kept: map[manifest.Digest]bool{},
+		seen:   map[manifest.ID]time.Time{},
 		sealed: map[bundle.ApplicationName]sealedFiles{}, learned: map[bundle.ApplicationName]time.Time{},
 		budget: newBudget(c.Memory), redactors: newRedactors(),
 	}
@@ -270,17 +269,50 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 	}
 }
 
-// sweepBlobs deletes blobs that the bundle does not reach, unless some are being received.
+// sweepBlobs deletes the blobs that nothing needs, unless some are being received.
 func (a *Agent) sweepBlobs() {
 	if !a.blobs.TryLock() {
 		a.sweep.Reset(sweepDelay)
 		return
 	}
 	defer a.blobs.Unlock()
-	n, err := a.Store.Sweep(func(d manifest.Digest) bool { return a.kept[d] })
+	needed := a.neededBlobs()
+	n, err := a.Store.Sweep(func(d manifest.Digest) bool { return needed[d] })
 	if err != nil {
 		a.Log.Warn("blobs not swept", telemetry.Err(err))
 	} else if n > 0 {
 		a.Log.Debug("blobs swept", telemetry.Count(n))
 	}
+}
+
+// neededBlobs returns the blobs of the bundle, and of what was last healthy of each application.
+func (a *Agent) neededBlobs() map[manifest.Digest]bool {
+	needed := map[manifest.Digest]bool{}
+	need := func(app *bundle.Application) {
+		for _, d := range app.Digests() {
+			needed[d] = true
+		}
+	}
+	for owner, n := range a.model.nodes {
+		needed[n.entry.Digest] = true
+		if n.app != nil {
+			need(n.app)
+		}
+		healthy := n.mark.HealthyDigest
+		if healthy.IsZero() || n.app != nil && healthy == n.entry.Digest {
+			continue
+		}
+		needed[healthy] = true
+		data, err := a.Store.Blob(healthy)
+		var app *bundle.Application
+		if err == nil {
+			app, err = bundle.DecodeApplication(data)
+		}
+		if err != nil {
+			a.warn("the objects that were last healthy are not kept", owner, err)
+			continue
+		}
+		need(app)
+	}
+	return needed
 }

@@ -33,9 +33,7 @@ func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 	if n.dirty = n.standing == leaving; n.dirty && !goesAs(removal, n.mark) {
 		n.mark.DeletionPolicy, n.mark.Suspended = removal.Policy, false
 	}
-	if n.mark.Withheld != withheldBefore {
-		out = append(out, remember{n.entry.Name, n.mark})
-	}
+	n.unsaved = n.unsaved || n.mark.Withheld != withheldBefore
 	return out
 }
 

@@ -57,6 +57,8 @@ type node struct {
 	entry bundle.Entry
 	app   *bundle.Application // nil unless listed
 	mark  state.Mark          // what was last applied as a whole
+	// unsaved is set while the mark on disk is an older one.
+	unsaved bool
 
 	standing standing
 	kept     Condition // why it stays, unless it is listed or leaving
@@ -149,6 +151,7 @@ type Report struct {
 	Owner   bundle.ApplicationName
 	Entry   bundle.Entry
 	Applied LastApplied
+	Healthy LastHealthy
 	Ready   Condition
 	Health  inventory.Summary
 	Refused []ObjectFailure
@@ -162,6 +165,12 @@ type LastApplied struct {
 	Revision       string
 	HandledRequest string
 	At             time.Time
+}
+
+// LastHealthy is what was last ready.
+type LastHealthy struct {
+	Digest   manifest.Digest // zero: nothing yet
+	Revision string
 }
 
 // Offer is what a hub says the cluster should run. Envelope is empty when it must be fetched.
@@ -282,6 +291,8 @@ type (
 		owner bundle.ApplicationName
 		mark  state.Mark
 	}
+	// sweep deletes, after a while, the blobs that nothing needs any more.
+	sweep struct{}
 	// forget drops what is on disk of an application that is gone.
 	forget struct{ owner bundle.ApplicationName }
 	// adopt makes a bundle's objects the ones that nobody prunes, and its blobs the ones that are kept.

@@ -41,6 +41,8 @@ func (a *Agent) perform(act action) {
 		}
 	case remember:
 		a.warn("mark not stored", act.owner, a.putMark(act.owner, act.mark))
+	case sweep:
+		a.sweep.Reset(sweepDelay)
 	case forget:
 		a.forget(act.owner)
 	case ack:
@@ -88,16 +90,9 @@ func (a *Agent) startReceive(act receive) {
 }
 
 func (a *Agent) adopt(act adopt) {
-	claims, kept := claimsOf(act.apps), map[manifest.Digest]bool{}
-	for _, d := range reached(act.apps) {
-		kept[d] = true
-	}
-	for _, n := range a.model.nodes {
-		kept[n.entry.Digest] = true
-	}
+	claims := claimsOf(act.apps)
 	a.claims.Store(&claims)
 	a.noteSealed(act.apps)
-	a.kept = kept
 	a.sweep.Reset(sweepDelay)
 	a.Metrics.sequence.Set(float64(act.id.Sequence))
 	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),

@@ -22,7 +22,8 @@ const (
 // report, and when to look again.
 func (m *model) settle() []action {
 	m.judgeAll()
-	out := m.startAll()
+	out := m.rememberAll()
+	out = append(out, m.startAll()...)
 	out = append(out, m.checkAll()...)
 	m.judgeAll() // what started reads differently
 	out = append(out, m.acknowledge()...)
@@ -59,6 +60,38 @@ func (m *model) judge(n *node) (changed bool) {
 	}
 	n.ready = c
 	return changed
+}
+
+// rememberAll puts the marks that changed on disk, with what is healthy now. A digest that was healthy and is replaced
+// leaves blobs that nothing needs.
+func (m *model) rememberAll() []action {
+	var out []action
+	replaced := false
+	for _, owner := range m.owners {
+		n := m.nodes[owner]
+		if n.isReady(m.now) {
+			replaced = n.becomeHealthy() || replaced
+		}
+		if n.unsaved {
+			n.unsaved = false
+			out = append(out, remember{owner, n.mark})
+		}
+	}
+	if replaced {
+		out = append(out, sweep{})
+	}
+	return out
+}
+
+// becomeHealthy notes that what is applied is ready, and reports whether another digest was that before.
+func (n *node) becomeHealthy() (replaced bool) {
+	was := n.mark.HealthyDigest
+	n.mark.HealthyDigest, n.mark.HealthyRevision = n.mark.Digest, n.mark.Revision
+	if was == n.mark.Digest {
+		return false
+	}
+	n.unsaved = true
+	return !was.IsZero()
 }
 
 // awaitedPeer returns the first application of this bundle that is named in the node's health checks and is not ready.
@@ -330,7 +363,7 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, owner := range m.owners {
 		n := m.nodes[owner]
-		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Ready: n.ready, Health: n.health,
+		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Healthy: n.lastHealthy(), Ready: n.ready, Health: n.health,
 			Refused: n.failure.objects, Held: n.failure.held, Drift: n.repaired}
 		if sameReport(n.reported, r) && !n.retell {
 			continue
@@ -348,6 +381,10 @@ func (n *node) lastApplied() LastApplied {
 		At: n.mark.At}
 }
 
+func (n *node) lastHealthy() LastHealthy {
+	return LastHealthy{Digest: n.mark.HealthyDigest, Revision: n.mark.HealthyRevision}
+}
+
 // turn is the event of health that turned bad, or good again.
 func turn(was Condition, r Report) []action {
 	switch {
@@ -363,7 +400,7 @@ func turn(was Condition, r Report) []action {
 }
 
 func sameReport(a, b Report) bool {
-	return a.Owner == b.Owner && a.Entry == b.Entry && a.Applied == b.Applied && a.Ready == b.Ready &&
+	return a.Owner == b.Owner && a.Entry == b.Entry && a.Applied == b.Applied && a.Healthy == b.Healthy && a.Ready == b.Ready &&
 		a.Drift == b.Drift &&
 		slices.Equal(a.Refused, b.Refused) && heldDigest(a.Held) == heldDigest(b.Held) && sameSummary(a.Health, b.Health)
 }

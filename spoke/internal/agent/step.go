@@ -179,8 +179,7 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	}
 	if n.mark.Suspended != e.Suspended || n.mark.Withheld {
 		// A restart must still know it, should the application leave the bundle.
-		n.mark.Suspended, n.mark.Withheld = e.Suspended, false
-		out = append(out, remember{e.Name, n.mark})
+		n.mark.Suspended, n.mark.Withheld, n.unsaved = e.Suspended, false, true
 	}
 	return out
 }
@@ -232,7 +231,8 @@ func (m *model) applied(in applied) []action {
 	}
 	news := n.mark.Digest != in.mark.Digest
 	n.failures, n.failure, n.retryAt = 0, failure{}, time.Time{}
-	n.mark = in.mark
+	in.mark.HealthyDigest, in.mark.HealthyRevision = n.mark.HealthyDigest, n.mark.HealthyRevision
+	n.mark, n.unsaved = in.mark, true
 	if news {
 		n.appliedAt = time.Time{}
 	}
@@ -243,7 +243,7 @@ func (m *model) applied(in applied) []action {
 	if news {
 		out = append(out, event{owner: in.owner, reason: reasonSucceeded, message: "Applied revision: " + in.mark.Revision})
 	}
-	return append(out, remember{in.owner, n.mark})
+	return out
 }
 
 func (m *model) driftEvent(in applied) []action {
@@ -274,8 +274,8 @@ func (m *model) removed(in removed) []action {
 	n.work = idle
 	if n.stopped {
 		// It came back, or its removal is not meant any more; what is left of it is applied anew when it is listed.
-		n.stopped, n.dirty, n.mark.Digest = false, true, manifest.Digest{}
-		return []action{remember{in.owner, n.mark}}
+		n.stopped, n.dirty, n.mark.Digest, n.unsaved = false, true, manifest.Digest{}, true
+		return nil
 	}
 	if in.failure.reason != "" {
 		return m.fail(n, in.failure)

@@ -342,10 +342,15 @@ func (s *script) show(a action) []string {
 		return []string{"cancel " + a.owner.Name}
 	case remember:
 		line := fmt.Sprintf("remember %s %s", a.owner.Name, s.words[a.mark.Digest])
+		if healthy := a.mark.HealthyDigest; !healthy.IsZero() && healthy != a.mark.Digest {
+			line += " (last healthy " + s.words[healthy] + ")"
+		}
 		if a.mark.Withheld {
 			line += " withheld"
 		}
 		return []string{line}
+	case sweep:
+		return []string{"sweep"}
 	case forget:
 		return []string{"forget " + a.owner.Name}
 	case ack:

@@ -26,6 +26,10 @@ type Mark struct {
 	OtherAccount   bool                     `json:"otherAccount,omitempty"` // not all of it was sent with ServiceAccount yet
 	DependsOn      []bundle.ApplicationName `json:"dependsOn,omitempty"`    // of what was applied: it is deleted before these
 	Withheld       bool                     `json:"withheld,omitempty"`     // its removal waits for an operator's confirmation
+	// HealthyDigest is the digest at which the application was last ready, and HealthyRevision its revision; zero and
+	// empty if the application never was. The digest's blobs are kept until another digest replaces it.
+	HealthyDigest   manifest.Digest `json:"healthyDigest,omitzero"`
+	HealthyRevision string          `json:"healthyRevision,omitempty"`
 }
 
 // PutMark remembers an application's mark.
