@@ -35,7 +35,9 @@ const (
 // and force. It keeps no state, looks at no answer and watches nothing. Its objects carry labels of the same length as
 // the owner labels on the spoke's.
 //
-// A round of each warms up the API server and is not counted. Who goes first changes from round to round.
+// A round of each warms up the API server and is not counted. Who goes first changes from round to round. After a round
+// its objects leave the tree first, without being pruned, and are then deleted: the spoke never has one of them to
+// repair, and the benchmark fails if the spoke repaired any.
 func createRatio(ctx context.Context, w *workshop) ([]Result, error) {
 	var spaces []string
 	for round := range createRounds + 1 {
@@ -55,8 +57,11 @@ func createRatio(ctx context.Context, w *workshop) ([]Result, error) {
 		if round == 0 {
 			continue
 		}
-		ratios, ours, bare = append(ratios, float64(a)/float64(b)), append(ours, milliseconds(a)), append(bare,
-			milliseconds(b))
+		ratios = append(ratios, float64(a)/float64(b))
+		ours, bare = append(ours, milliseconds(a)), append(bare, milliseconds(b))
+	}
+	if err := st.undisturbed(ctx); err != nil {
+		return nil, errors.Join(err, st.close())
 	}
 	return []Result{
 		figure("apply.create_ratio", median(ratios), "ratio"),
@@ -66,6 +71,15 @@ func createRatio(ctx context.Context, w *workshop) ([]Result, error) {
 }
 
 func createSpace(who string, round int) string { return fmt.Sprintf("create-%s-%d", who, round) }
+
+// undisturbed returns an error if the spoke repaired an object: the figures would count the repairs.
+func (st *stand) undisturbed(ctx context.Context) error {
+	repaired, err := metric(ctx, st.spoke.Process, "nave_spoke_drift_repaired_total")
+	if err == nil && repaired > 0 {
+		err = fmt.Errorf("the spoke repaired %v objects meanwhile: the benchmark disturbed itself", repaired)
+	}
+	return err
+}
 
 // createRound lets both create, and removes what they made.
 func (st *stand) createRound(ctx context.Context, round int) (ours, bare time.Duration, err error) {
@@ -78,7 +92,24 @@ func (st *stand) createRound(ctx context.Context, round int) (ours, bare time.Du
 			return 0, 0, err
 		}
 	}
+	if err := st.leave(ctx); err != nil {
+		return 0, 0, err
+	}
 	return ours, bare, errors.Join(st.clear(ctx, createSpace("nave", round)), st.clear(ctx, createSpace("bare", round)))
+}
+
+// leave takes the objects of the round out of the tree and returns when the spoke no longer owns them.
+func (st *stand) leave(ctx context.Context) error {
+	before, err := st.healthy(ctx, 0)
+	if err != nil {
+		return err
+	}
+	change := gittest.Change{Remove: []string{"apps"}, Files: below("apps/", tree("default", 1, "first"))}
+	if _, err := st.push(ctx, change); err != nil {
+		return err
+	}
+	_, err = st.healthy(ctx, before)
+	return err
 }
 
 func (st *stand) createBySpoke(ctx context.Context, namespace string) (time.Duration, error) {

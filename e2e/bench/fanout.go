@@ -36,7 +36,7 @@ const (
 //	                        the same TLS configuration) one message of the bytes that a spoke received in a round, and has
 //	                        got one answer from each; the median of three each round, and of the rounds
 //	fanout.raw_ratio        the median of all ÷ raw, the two taking turns
-//	fanout.hub_rss_mib      resident memory of the hub after that, with all connected, settled
+//	fanout.hub_rss_mib      resident memory of the hub and its workers after that, with all connected, settled
 //	fanout.bytes_per_spoke  what a spoke's connection carried in a round, both ways, TLS included; the median
 func fanout(ctx context.Context, w *workshop) ([]Result, error) {
 	f := &fan{workshop: w}
@@ -96,13 +96,13 @@ func (f *fan) run(ctx context.Context) ([]Result, error) {
 	if err := f.sayRounds(ctx); err != nil {
 		return nil, err
 	}
-	rss, err := settledMemory(ctx, f.fleet.Hub)
+	memory, err := settledMemory(ctx, f.fleet.Hub)
 	return []Result{
 		figure("fanout.p99_ms", percentile(latencies, 99), "ms"),
 		figure("fanout.all_ms", median(all), "ms"),
 		figure("fanout.raw_ms", median(raw), "ms"),
 		figure("fanout.raw_ratio", median(ratios), "ratio"),
-		figure("fanout.hub_rss_mib", rss, "MiB"),
+		figure("fanout.hub_rss_mib", memory.resident, "MiB"),
 		figure("fanout.bytes_per_spoke", median(bytes), "bytes"),
 	}, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -170,52 +169,4 @@ func firstLogged(path string, offset int64, message string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return time.Time{}, fmt.Errorf("%s does not say %q after byte %d", path, message, offset)
-}
-
-// residentMiB reads the resident memory of a daemon from /proc.
-func residentMiB(p *harness.Process) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
-	if err != nil {
-		return 0, fmt.Errorf("resident memory of %s: %w", p.Name, err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
-			kib, err := strconv.ParseFloat(f[1], 64)
-			return kib / 1024, err
-		}
-	}
-	return 0, errors.New("/proc has no VmRSS: this needs Linux")
-}
-
-// How long memory must stay as it is to be called settled, how much it may move meanwhile, and how long to wait for
-// that.
-const (
-	settledFor   = 20
-	settledMiB   = 0.5
-	settledLimit = 90
-)
-
-// settledMemory returns the resident memory once it has stayed within half a MiB for 20 seconds. If it never does
-// within 90 seconds it returns the largest of the last 20 seconds.
-func settledMemory(ctx context.Context, p *harness.Process) (float64, error) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var window []float64
-	for range settledLimit {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
-		}
-		v, err := residentMiB(p)
-		if err != nil {
-			return 0, err
-		}
-		window = append(window, v)
-		window = window[max(0, len(window)-settledFor):]
-		if len(window) == settledFor && percentile(window, 100)-percentile(window, 0) <= settledMiB {
-			break
-		}
-	}
-	return percentile(window, 100), nil
 }

@@ -20,7 +20,7 @@ func hundred() []float64 {
 	return samples
 }
 
-func TestAPercentileIsAMeasuredSampleOfTheNearestRank(t *testing.T) {
+func TestPercentile(t *testing.T) {
 	for _, test := range []struct {
 		samples []float64
 		p, want float64
@@ -43,7 +43,7 @@ func TestAPercentileIsAMeasuredSampleOfTheNearestRank(t *testing.T) {
 	}
 }
 
-func TestPercentilesLeaveTheSamplesInTheirOrder(t *testing.T) {
+func TestPercentileKeepsOrder(t *testing.T) {
 	samples := []float64{3, 1, 2}
 	percentile(samples, 50)
 	median(samples)
@@ -52,7 +52,7 @@ func TestPercentilesLeaveTheSamplesInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestAMedianIsTheMiddle(t *testing.T) {
+func TestMedian(t *testing.T) {
 	for _, test := range []struct {
 		samples []float64
 		want    float64
@@ -66,7 +66,7 @@ func TestAMedianIsTheMiddle(t *testing.T) {
 	}
 }
 
-func TestFiguresAreRoundedToThreeDigits(t *testing.T) {
+func TestRounded(t *testing.T) {
 	for value, want := range map[float64]float64{1.23456: 1.23, 12.3456: 12.3, 123.456: 123, 1234.56: 1235, 0.12345: 0.123,
 		0: 0, -1.2345: -1.23} {
 		if got := rounded(value); got != want {
@@ -75,7 +75,7 @@ func TestFiguresAreRoundedToThreeDigits(t *testing.T) {
 	}
 }
 
-func TestALineIsNameValueUnit(t *testing.T) {
+func TestResultString(t *testing.T) {
 	for _, test := range []struct {
 		result Result
 		want   string
@@ -90,7 +90,7 @@ func TestALineIsNameValueUnit(t *testing.T) {
 	}
 }
 
-func TestTheFileIsAListOfNameValueUnit(t *testing.T) {
+func TestWriteJSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bench.json")
 	for _, results := range [][]Result{{{"a", 1.5, "ms"}, {"b", 0, "requests"}}, {}} {
 		if err := writeJSON(path, results); err != nil {
@@ -116,7 +116,7 @@ func TestTheFileIsAListOfNameValueUnit(t *testing.T) {
 	}
 }
 
-func TestAPrefixChoosesWhatFindsAFigureOfThatName(t *testing.T) {
+func TestChoose(t *testing.T) {
 	if got := len(choose("")); got != len(benchmarks) {
 		t.Errorf("no prefix chooses %d benchmarks, want all %d", got, len(benchmarks))
 	}
@@ -128,7 +128,7 @@ func TestAPrefixChoosesWhatFindsAFigureOfThatName(t *testing.T) {
 	}
 }
 
-func TestNoFigureIsFoundTwiceAndEveryBenchmarkHasALimit(t *testing.T) {
+func TestBenchmarks(t *testing.T) {
 	seen := map[string]bool{}
 	for _, b := range benchmarks {
 		if b.limit <= 0 || b.limit > 10*time.Minute {
@@ -143,7 +143,7 @@ func TestNoFigureIsFoundTwiceAndEveryBenchmarkHasALimit(t *testing.T) {
 	}
 }
 
-func TestTimesAreReadFromTheLog(t *testing.T) {
+func TestFirstLogged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	first := "time=2026-01-02T03:04:05.006Z level=INFO msg=\"bundle accepted\" sequence=1\n"
 	second := "time=2026-01-02T03:04:06.007Z level=INFO msg=other\ntime=2026-01-02T03:04:07.008Z level=INFO " +
@@ -166,7 +166,7 @@ func TestTimesAreReadFromTheLog(t *testing.T) {
 	}
 }
 
-func TestAMetricIsTheSumOfItsMatchingSeries(t *testing.T) {
+func TestSumMetric(t *testing.T) {
 	const text = "# HELP a x\na 1\nb{stage=\"applied\"} 3\nb{stage=\"received\"} 4\nbb 7\n"
 	for _, test := range []struct {
 		name string
