@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,7 +64,7 @@ func (h *Hub) loadKeys() error {
 // used reports whether a hub ran on the data folder: its store holds something, or its first operator has a
 // configuration, which is written after the keys.
 func (h *Hub) used() (bool, error) {
-	if empty, err := h.store.Empty(); err != nil || !empty {
+	if empty, err := h.store.Empty(context.Background()); err != nil || !empty {
 		return true, err
 	}
 	_, err := os.Stat(h.OperatorConfig())

@@ -97,6 +97,9 @@ func (s *Server) fail(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
 	}
+	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
+		return ended.Err()
+	}
 	s.log.Error("serve an operator", telemetry.Err(err))
 	if errors.Is(err, store.ErrFull) {
 		return status.Error(codes.ResourceExhausted, "the hub's disk is full: nothing was changed")

@@ -121,7 +121,7 @@ func (r *rig) apply(text string) (actions []string) {
 
 func (r *rig) resource(key api.Key) (row store.Resource, there bool) {
 	r.t.Helper()
-	must(r.t, r.store.View(func(tx *store.Tx) (err error) {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) (err error) {
 		row, there, err = store.Resources.Get(tx, key.Path())
 		return err
 	}))
@@ -131,7 +131,9 @@ func (r *rig) resource(key api.Key) (row store.Resource, there bool) {
 func (r *rig) put(row store.Resource, object string) {
 	r.t.Helper()
 	row.Object = json.RawMessage(object)
-	must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Resources.Put(tx, row.Key.Path(), row) }))
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
+		return store.Resources.Put(tx, row.Key.Path(), row)
+	}))
 }
 
 const (
@@ -305,7 +307,7 @@ func TestCredentialGoesInAndNeverComesOut(t *testing.T) {
 			t.Fatalf("shows %s", o.Json)
 		}
 	}
-	must(t, r.store.View(func(tx *store.Tx) error {
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Secrets.Get(tx, "flux-system/git")
 		must(t, err)
 		data, err := r.vault.Open("flux-system/git", row.Sealed)
@@ -341,7 +343,7 @@ func TestDeletedClusterLeavesNothingBehind(t *testing.T) {
 		}
 		return nil
 	}
-	must(t, r.store.Update(func(tx *store.Tx) error {
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 		if err := fill(tx, "a"); err != nil {
 			return err
 		}
@@ -360,7 +362,7 @@ func TestDeletedClusterLeavesNothingBehind(t *testing.T) {
 // rows are the rows that belong to a cluster.
 func (r *rig) rows(cluster string) (rows []string) {
 	r.t.Helper()
-	must(r.t, r.store.View(func(tx *store.Tx) error {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		rows = slices.Concat(
 			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Conditions, cluster+"/"), keys(r.t, tx, store.Reports,
 				cluster+"/"),
@@ -420,7 +422,7 @@ func TestJoinTokenIsToldOnceAndStoredAsADigest(t *testing.T) {
 		answer.TrustDomain != r.authority.TrustDomain() {
 		t.Fatalf("got %v", answer)
 	}
-	must(t, r.store.View(func(tx *store.Tx) error {
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 		row, there, err := store.JoinTokens.Get(tx, manifest.DigestOf([]byte(answer.Token)).String())
 		if !there || row.Cluster != "a" || time.Until(row.ExpiresAt) > time.Minute || len(answer.Token) < 60 {
 			t.Errorf("row is %+v", row)
@@ -439,7 +441,7 @@ func TestJoinTokenIsToldOnceAndStoredAsADigest(t *testing.T) {
 func TestEventsAreFilteredAndTheNewestKept(t *testing.T) {
 	r := newRig(t)
 	app := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
-	must(t, r.store.Update(func(tx *store.Tx) error {
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 		for i := range 10 {
 			for _, key := range []api.Key{app, {Kind: "Cluster", Name: "a"}, {Kind: "Cluster", Name: "b"}} {
 				e := store.Event{Time: time.Unix(int64(i), 0), Object: key, Type: "Normal", Reason: "Test", Message: fmt.Sprint(i)}

@@ -39,7 +39,7 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 		return nil, err
 	}
 	var response *adminv1.ApplyResponse
-	err = s.store.Update(func(tx *store.Tx) error {
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		response = &adminv1.ApplyResponse{}
 		if r.Confirmed {
 			i, err := impactOfApply(tx, admitted)

@@ -29,7 +29,7 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 		return nil, err
 	}
 	response := &adminv1.ConfirmResponse{}
-	err = s.store.Update(func(tx *store.Tx) error {
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		i, err := impactOfConfirm(tx, r.Key)
 		if err != nil {
 			return err

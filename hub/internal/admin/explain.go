@@ -31,7 +31,7 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	}
 	limit := min(int(cmp.Or(max(r.Limit, 0), defaultEvents)), maxEvents)
 	var events []*adminv1.Event
-	err = s.store.View(func(tx *store.Tx) error {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if wanted(e.Object) {
 				events = append(events, showEvent(e))
@@ -82,7 +82,7 @@ func (s *Server) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.Tre
 	if err != nil {
 		return nil, err
 	}
-	world, err := s.load(worldOf(key))
+	world, err := s.load(ctx, worldOf(key))
 	if err != nil {
 		return nil, err
 	}
@@ -115,15 +115,15 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 		}
 		key.Kind = kind.Name
 	}
-	world, err := s.load(worldOf(key))
+	world, err := s.load(ctx, worldOf(key))
 	if err != nil {
 		return nil, err
 	}
 	return &adminv1.ExplainResponse{Explanations: fold.Explain(world, key)}, nil
 }
 
-func (s *Server) load(cluster string) (world *fold.World, err error) {
-	err = s.store.View(func(tx *store.Tx) (err error) {
+func (s *Server) load(ctx context.Context, cluster string) (world *fold.World, err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
 		world, err = fold.Load(tx, cluster)
 		return err
 	})

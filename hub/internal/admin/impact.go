@@ -22,7 +22,7 @@ func (s *Server) Impact(ctx context.Context, r *adminv1.ImpactRequest) (*adminv1
 		return nil, err
 	}
 	var response *adminv1.ImpactResponse
-	err := s.store.View(func(tx *store.Tx) error {
+	err := s.store.View(ctx, func(tx *store.Tx) error {
 		i, err := impactOf(tx, r)
 		if err == nil {
 			response, err = i.message()

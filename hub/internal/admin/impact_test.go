@@ -35,7 +35,7 @@ func (r *rig) run(row store.Resource, objects int, prune bool) {
 	}
 	data, err := app.Encode()
 	must(r.t, err)
-	must(r.t, r.store.Update(func(tx *store.Tx) error {
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 		digest, err := store.PutBlob(tx, data)
 		if err != nil {
 			return err
@@ -136,7 +136,7 @@ func TestImpact(t *testing.T) {
 
 func (r *rig) confirmation(cluster string) (c store.Confirmation) {
 	r.t.Helper()
-	must(r.t, r.store.View(func(tx *store.Tx) (err error) {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) (err error) {
 		c, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(cluster))
 		return err
 	}))
@@ -215,7 +215,9 @@ func (r *rig) hold() (digest manifest.Digest) {
 		value, err := proto.Marshal(report)
 		must(r.t, err)
 		key := kustomizationKey("a", report.Name).Path()
-		must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Reports.Put(tx, key, store.Report{Value: value}) }))
+		must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
+			return store.Reports.Put(tx, key, store.Report{Value: value})
+		}))
 	}
 	return digest
 }
@@ -313,7 +315,7 @@ func BenchmarkImpact(b *testing.B) {
 		must(b, err)
 		return store.Resource{Key: key, Object: admitted[0].object}
 	}
-	must(b, s.Update(func(tx *store.Tx) error {
+	must(b, s.Update(b.Context(), func(tx *store.Tx) error {
 		for i := range clusters {
 			name := fmt.Sprintf("c%05d", i)
 			cluster := row(api.Key{Kind: api.ClusterKind, Name: name},
@@ -329,7 +331,7 @@ func BenchmarkImpact(b *testing.B) {
 	admitted, err := admit([]byte(strings.Replace(fleet, "env: prod", "env: test", 1)))
 	must(b, err)
 	for b.Loop() {
-		must(b, s.View(func(tx *store.Tx) error {
+		must(b, s.View(b.Context(), func(tx *store.Tx) error {
 			i, err := impactOfApply(tx, admitted)
 			if err == nil && len(i.gone) != clusters {
 				err = fmt.Errorf("%d roots go, want %d", len(i.gone), clusters)

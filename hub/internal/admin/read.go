@@ -26,7 +26,7 @@ func (s *Server) Get(ctx context.Context, r *adminv1.GetRequest) (*adminv1.GetRe
 		return nil, err
 	}
 	var object *adminv1.Object
-	err = s.store.View(func(tx *store.Tx) (err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
 		object, err = read(fold.NewReader(tx), tx, key)
 		return err
 	})
@@ -49,7 +49,7 @@ func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.Lis
 		return nil, err
 	}
 	response := &adminv1.ListResponse{}
-	err = s.store.View(func(tx *store.Tx) error {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
 		return q.each(tx, func(_ api.Key, o *adminv1.Object) error {
 			response.Objects = append(response.Objects, o)
 			return nil

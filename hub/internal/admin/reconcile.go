@@ -35,7 +35,7 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		}
 		response.Source = writeKey(source)
 	}
-	err = s.store.Update(func(tx *store.Tx) error {
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		row, err := reconcilable(tx, key)
 		if err != nil {
 			return err
@@ -51,10 +51,10 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 
 // reconcileSource asks for the source of an object and returns when it was looked at.
 func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (api.Key, error) {
-	w := s.store.Watch(store.Conditions.Name(), store.Resources.Name()) // before the request: its outcome is not missed
+	w := s.store.Watch(ctx, store.Conditions.Name(), store.Resources.Name()) // before the request: none is missed
 	defer w.Close()
 	var source store.Resource
-	err := s.store.Update(func(tx *store.Tx) error {
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		row, err := reconcilable(tx, key)
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 		return api.Key{}, s.fail(err)
 	}
 	for {
-		if done, err := s.handled(source.Key, at); done || err != nil {
+		if done, err := s.handled(ctx, source.Key, at); done || err != nil {
 			return source.Key, err
 		}
 		if err := s.waitForChange(ctx, w, 0); err != nil {
@@ -83,9 +83,9 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 
 // handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error,
 // and so is a source that nobody will look at any more.
-func (s *Server) handled(key api.Key, at string) (done bool, err error) {
+func (s *Server) handled(ctx context.Context, key api.Key, at string) (done bool, err error) {
 	var o store.Condition
-	err = s.store.View(func(tx *store.Tx) (err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
 		if o, _, err = store.Conditions.Get(tx, key.Path()); err == nil {
 			_, err = reconcilable(tx, key)
 		}

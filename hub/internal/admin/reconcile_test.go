@@ -54,12 +54,12 @@ func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
 
 // fetchOnRequest plays the fetch loop: whatever source is asked for was looked at, with this outcome.
 func (r *rig) fetchOnRequest(ready, message string) {
-	w := r.store.Watch(store.Resources.Name())
+	w := r.store.Watch(r.t.Context(), store.Resources.Name())
 	r.t.Cleanup(w.Close)
 	go func() {
 		for range w.C() {
 			for _, change := range w.Take() {
-				if err := r.store.Update(func(tx *store.Tx) error {
+				if err := r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 					row, there, err := store.Resources.Get(tx, change.Key)
 					if err != nil || !there || row.Key.Kind != "GitRepository" {
 						return err
@@ -107,7 +107,7 @@ func TestNobodyWaitsForASourceThatNobodyWillLookAt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.apply(source + "---" + root)
-			w := r.store.Watch(store.Resources.Name())
+			w := r.store.Watch(t.Context(), store.Resources.Name())
 			defer w.Close()
 			ended := make(chan error, 1)
 			go func() {
@@ -115,7 +115,7 @@ func TestNobodyWaitsForASourceThatNobodyWillLookAt(t *testing.T) {
 				ended <- err
 			}()
 			<-w.C()
-			must(t, r.store.Update(func(tx *store.Tx) error {
+			must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 				row, _, err := store.Resources.Get(tx, sourceKey.Path())
 				must(t, err)
 				return c.then(tx, row)

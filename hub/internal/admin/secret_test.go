@@ -45,7 +45,7 @@ func TestSecretBinding(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	must(t, r.store.View(func(tx *store.Tx) error {
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Secrets.Get(tx, "flux-system/git")
 		if !row.Binding.Equal(api.Binding{}) {
 			t.Errorf("bound to %+v", row.Binding)

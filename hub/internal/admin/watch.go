@@ -41,10 +41,10 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if q.name != "" && !q.allClusters {
 		pause = watchOne
 	}
-	w := s.store.Watch(watched...) // before the first View: nothing is missed between the two
+	w := s.store.Watch(stream.Context(), watched...) // before the first View: nothing is missed between the two
 	defer w.Close()
 	view := &watchView{query: q, sent: map[api.Key]manifest.Digest{}, send: stream.Send}
-	if err := s.refresh(view); err != nil {
+	if err := s.refresh(stream.Context(), view); err != nil {
 		return err
 	}
 	if err := stream.Send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_SYNCED}); err != nil {
@@ -54,7 +54,7 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 		if err := s.waitForChange(stream.Context(), w, pause); err != nil {
 			return err
 		}
-		if err := s.refresh(view); err != nil {
+		if err := s.refresh(stream.Context(), view); err != nil {
 			return err
 		}
 	}
@@ -64,12 +64,14 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 func (s *Server) waitForChange(ctx context.Context, w *store.Watcher, pause time.Duration) error {
 	select {
 	case _, open := <-w.C():
-		if !open {
+		if !open && ctx.Err() == nil {
 			return status.Error(codes.Unavailable, "the hub is stopping")
 		}
 	case <-s.draining:
 		return status.Error(codes.Unavailable, "the hub is stopping")
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	t := time.NewTimer(pause)
@@ -90,10 +92,10 @@ type watchView struct {
 }
 
 // refresh sends what differs from what was sent.
-func (s *Server) refresh(v *watchView) error {
+func (s *Server) refresh(ctx context.Context, v *watchView) error {
 	var changed []*adminv1.Object
 	there := map[api.Key]bool{}
-	err := s.store.View(func(tx *store.Tx) error { // nothing is sent in here: a slow reader must not hold a View
+	err := s.store.View(ctx, func(tx *store.Tx) error { // nothing is sent in here: a slow reader must not hold a View
 		return v.query.each(tx, func(key api.Key, o *adminv1.Object) error {
 			there[key] = true
 			if digest := manifest.DigestOf(o.Json); v.sent[key] != digest {

@@ -129,15 +129,16 @@ func (b *batch) forget(p *pendingReport) {
 // run writes batches until ctx ends, and then what is left.
 func (b *batch) run(ctx context.Context) error {
 	var last time.Time
+	write := context.WithoutCancel(ctx)
 	for {
 		select {
 		case <-ctx.Done():
-			b.last()
+			b.last(write)
 			return nil
 		case <-b.wake:
 		}
 		b.pause(ctx, max(batchQuiet, batchWindow-time.Since(last)))
-		if err := b.flush(); err != nil {
+		if err := b.flush(write); err != nil {
 			b.log.Error("write what spokes said", telemetry.Err(err))
 			b.pause(ctx, batchRetry)
 			b.signal()
@@ -156,10 +157,11 @@ func (b *batch) pause(ctx context.Context, d time.Duration) {
 }
 
 // last writes everything that is left, in as many transactions as it takes.
-func (b *batch) last() {
-	deadline := time.Now().Add(flushTimeout)
-	for !b.empty() && time.Now().Before(deadline) {
-		if err := b.flush(); err != nil {
+func (b *batch) last(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	for !b.empty() && ctx.Err() == nil {
+		if err := b.flush(ctx); err != nil {
 			b.log.Error("write what spokes said at the end", telemetry.Err(err))
 			return
 		}
@@ -215,9 +217,9 @@ func (b *batch) restore(l load) {
 }
 
 // flush writes one transaction.
-func (b *batch) flush() error {
+func (b *batch) flush(ctx context.Context) error {
 	l := b.pick()
-	err := b.store.Update(l.write)
+	err := b.store.Update(ctx, l.write)
 	answer := error(nil)
 	if err != nil {
 		b.restore(l)

@@ -30,7 +30,7 @@ func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 	b.event(warning("a", "Test", "kept"))
 	p := &pendingReport{cluster: "a", report: &checkedReport{}, done: make(chan error, 1)}
 	b.reports = append(b.reports, p)
-	if err := b.flush(); err == nil {
+	if err := b.flush(t.Context()); err == nil {
 		t.Fatal("a closed store took the batch")
 	}
 	wantCode(t, <-p.done, codes.Unavailable)
@@ -39,8 +39,8 @@ func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 
 	b.store = store.OpenMemory()
 	registered(t, b.store, "a")
-	must(t, b.flush())
-	must(t, b.store.View(func(tx *store.Tx) error {
+	must(t, b.flush(t.Context()))
+	must(t, b.store.View(t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Spokes.Get(tx, "a")
 		if row.Version != "v1" || !row.Connected || row.Acks[stageReceived] != id(3) || row.Acks[stageApplied] != id(2) {
 			t.Errorf("row is %+v", row)
@@ -119,7 +119,7 @@ func TestWhatIsLeftIsWrittenAtTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	must(t, b.run(ctx))
-	must(t, s.View(func(tx *store.Tx) error {
+	must(t, s.View(t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Spokes.Get(tx, "a")
 		if row.Acks[stageApplied] != id(1) {
 			t.Errorf("row is %+v", row)

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -37,12 +38,12 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 		return err
 	}
 	defer release()
-	desired, err := s.authorise(caller, wanted)
+	desired, err := s.authorise(stream.Context(), caller, wanted)
 	if err != nil {
 		return err
 	}
 	for len(wanted) > 0 {
-		blobs, err := s.read(caller.cluster, desired, wanted)
+		blobs, err := s.read(stream.Context(), caller.cluster, desired, wanted)
 		if err != nil {
 			return err
 		}
@@ -78,9 +79,10 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 
 // authorise returns the cluster's desired row when it reaches everything that is wanted. A digest of another cluster
 // and one that does not exist get the same answer.
-func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired store.SignedBundle, err error) {
+func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest.Digest) (desired store.SignedBundle,
+	err error) {
 	cluster := caller.cluster
-	err = s.store.View(func(tx *store.Tx) error {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
 		if err := s.admitted(tx, caller); err != nil {
 			return err
 		}
@@ -111,10 +113,11 @@ func (s *Server) authorise(caller caller, wanted []manifest.Digest) (desired sto
 
 // readFailed logs what is the hub's own trouble and hides it from the caller.
 func (s *Server) readFailed(cluster string, err error) error {
-	if _, ok := status.FromError(err); !ok && s.quotas.warn(cluster, reasonUnread, time.Now()) {
+	answer := refusal(err)
+	if status.Code(answer) == codes.Unavailable && s.quotas.warn(cluster, reasonUnread, time.Now()) {
 		s.log.Error("read blobs for a spoke", telemetry.Cluster(cluster), telemetry.Err(err))
 	}
-	return refusal(err)
+	return answer
 }
 
 // blob is one blob on its way: a zstd frame and the length of what is in it.
@@ -125,10 +128,11 @@ type blob struct {
 }
 
 // read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
-func (s *Server) read(cluster string, desired store.SignedBundle, wanted []manifest.Digest) ([]blob, error) {
+func (s *Server) read(ctx context.Context, cluster string, desired store.SignedBundle, wanted []manifest.Digest) (
+	[]blob, error) {
 	envelope := manifest.DigestOf(desired.Envelope)
 	var blobs []blob
-	err := s.store.View(func(tx *store.Tx) error {
+	err := s.store.View(ctx, func(tx *store.Tx) error {
 		total := 0
 		for _, d := range wanted {
 			b := blob{digest: d}

@@ -89,14 +89,14 @@ func FuzzSession(f *testing.F) {
 		for _, cluster := range []string{"a", "b"} {
 			registered(t, s.store, cluster)
 		}
-		must(t, s.store.Update(func(tx *store.Tx) error {
+		must(t, s.store.Update(t.Context(), func(tx *store.Tx) error {
 			return store.SignedBundles.Put(tx, "a", store.SignedBundle{Bundle: desired, Envelope: []byte("opaque")})
 		}))
 		err := s.converse(&sink{ctx: t.Context()}, messages)
 		if code := status.Code(err); err != nil && code != codes.InvalidArgument && code != codes.FailedPrecondition {
 			t.Errorf("the session ends with %v", err)
 		}
-		must(t, s.batch.flush())
+		must(t, s.batch.flush(t.Context()))
 		checkStored(t, s.store)
 		if n := s.sessions.count(); n != 0 {
 			t.Errorf("%d sessions stay", n)
@@ -132,7 +132,7 @@ func checkStored(t *testing.T, s *store.Store) {
 			t.Errorf("text of %d bytes: %q", len(text), text)
 		}
 	}
-	must(t, s.View(func(tx *store.Tx) error {
+	must(t, s.View(t.Context(), func(tx *store.Tx) error {
 		a, _, err := store.Spokes.Get(tx, "a")
 		must(t, err)
 		short(a.Version, maxFact)

@@ -62,7 +62,7 @@ func (r *rig) attack(cluster string, do func(client spokev1.SpokeServiceClient))
 // eventsOf counts the events about the Cluster of that name.
 func (r *rig) eventsOf(cluster string) (n int) {
 	r.t.Helper()
-	must(r.t, r.store.View(func(tx *store.Tx) error {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Object == api.ClusterKey(cluster) {
 				n++
@@ -287,7 +287,7 @@ func TestHostileReports(t *testing.T) {
 // stored is how many bytes the rows of a cluster's reports have.
 func (r *rig) stored(cluster string) (n int) {
 	r.t.Helper()
-	must(r.t, r.store.View(func(tx *store.Tx) error {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		return store.Reports.Sizes(tx, cluster+"/", func(_ string, bytes int) error {
 			n += bytes
 			return nil

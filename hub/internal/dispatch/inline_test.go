@@ -67,7 +67,7 @@ func TestASmallChangeTravelsInsideOfItsOffer(t *testing.T) {
 	o := c.offer()
 	wantEnclosed(t, o, app.Digest, manifest.DigestOf([]byte(`{"x":2}`)))
 	for _, b := range o.Blobs {
-		must(t, r.store.View(func(tx *store.Tx) error {
+		must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 			frame, size, err := store.CompressedBlob(tx, manifest.Digest(b.Digest))
 			if err == nil && (string(frame) != string(b.Frame) || size != b.Size) {
 				t.Errorf("%x is not what is stored", b.Digest)
@@ -163,7 +163,7 @@ func TestEqualChangesAreReadOnceAndForgottenInTheEnd(t *testing.T) {
 	r := newRig(t)
 	before, after := r.application("app", `{"x":1}`), r.application("app", `{"x":2}`)
 	c := newChanges(newReach())
-	must(t, r.store.View(func(tx *store.Tx) error {
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 		one, err := c.between(tx, []manifest.Digest{before.Digest}, []manifest.Digest{after.Digest})
 		must(t, err)
 		two, err := c.between(tx, []manifest.Digest{before.Digest}, []manifest.Digest{after.Digest})

@@ -47,7 +47,7 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 	}
 	report.events = report.events[:s.quotas.events(cluster, len(report.events))]
 	changes := false
-	err = s.store.View(func(tx *store.Tx) error {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
 		if err := s.admitted(tx, caller); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func report(name, message string) *spokev1.ApplicationReport {
 func (r *rig) reports() map[string]string {
 	r.t.Helper()
 	rows := map[string]string{}
-	must(r.t, r.store.View(func(tx *store.Tx) error {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		return store.Reports.Scan(tx, "", func(key string, row store.Report) error {
 			var a spokev1.ApplicationReport
 			rows[key] = "?"
@@ -80,7 +80,7 @@ func TestRepeatedReportWritesNothing(t *testing.T) {
 	m := &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("one", "1")}}
 	_, err := client.Report(t.Context(), m)
 	must(t, err)
-	w := r.store.Watch()
+	w := r.store.Watch(t.Context())
 	defer w.Close()
 	_, err = client.Report(t.Context(), m)
 	must(t, err)

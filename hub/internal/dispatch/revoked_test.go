@@ -112,7 +112,7 @@ func TestAClusterThatIsRemovedAndAddedAgainLetsNobodyInUntilATokenIsUsed(t *test
 		}
 	}
 	r.written()
-	must(t, r.store.View(func(tx *store.Tx) error {
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 		row, there, err := store.Spokes.Get(tx, "a")
 		if there {
 			t.Errorf("the old spoke left %+v to the new cluster", row)
@@ -158,7 +158,7 @@ func TestASecondRegistrationEndsTheOldSpokesSessionAndTellsOnce(t *testing.T) {
 	}
 	r.written()
 	n := 0
-	must(t, r.store.View(func(tx *store.Tx) error {
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Reason == "CertificateRevoked" {
 				n++
@@ -174,7 +174,7 @@ func TestASecondRegistrationEndsTheOldSpokesSessionAndTellsOnce(t *testing.T) {
 // registered puts a Cluster that has registered into a store.
 func registered(t testing.TB, s *store.Store, cluster string) {
 	t.Helper()
-	must(t, s.Update(func(tx *store.Tx) error {
+	must(t, s.Update(t.Context(), func(tx *store.Tx) error {
 		must(t, store.Spokes.Put(tx, cluster, store.Spoke{RegisteredAt: time.Now()}))
 		return store.Resources.Put(tx, api.ClusterKey(cluster).Path(), store.Resource{Object: []byte("{}")})
 	}))

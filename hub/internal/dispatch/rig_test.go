@@ -106,7 +106,7 @@ func (r *rig) connect(role, name string) *grpc.ClientConn {
 
 func (r *rig) update(fn func(tx *store.Tx) error) {
 	r.t.Helper()
-	must(r.t, r.store.Update(fn))
+	must(r.t, r.store.Update(r.t.Context(), fn))
 }
 
 // cluster adds a Cluster, or changes it, and registers its spoke, unless it has registered.
@@ -198,12 +198,12 @@ func (r *rig) sign(cluster string, sequence uint64, entries ...bundle.Entry) sto
 // await returns when the condition holds in the store; it looks again after each change.
 func (r *rig) await(what string, holds func(tx *store.Tx) (bool, error)) {
 	r.t.Helper()
-	w := r.store.Watch()
+	w := r.store.Watch(r.t.Context())
 	defer w.Close()
 	deadline := time.After(10 * time.Second)
 	for {
 		done := false
-		must(r.t, r.store.View(func(tx *store.Tx) (err error) {
+		must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) (err error) {
 			done, err = holds(tx)
 			return err
 		}))

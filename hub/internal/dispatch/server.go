@@ -79,7 +79,7 @@ func New(c Config) *Server {
 // Run watches the store, writes batches and sweeps silent sessions until ctx ends; then it writes what is left and
 // returns nil. Stop the gRPC server first: reports are answered by Run.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.disconnectAll(); err != nil {
+	if err := s.disconnectAll(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("dispatch: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -96,9 +96,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
 // disconnectAll starts from what is true after a start: nobody is connected.
-func (s *Server) disconnectAll() error {
+func (s *Server) disconnectAll(ctx context.Context) error {
 	now := time.Now().UTC()
-	return s.store.Update(func(tx *store.Tx) error {
+	return s.store.Update(ctx, func(tx *store.Tx) error {
 		return store.Spokes.Scan(tx, "", func(cluster string, row store.Spoke) error {
 			if !row.Connected || s.sessions.get(cluster) != nil {
 				return nil

@@ -133,7 +133,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	verified bundle.ID) error {
 	var desired *offer
 	var spoke store.Spoke
-	err := s.store.View(func(tx *store.Tx) (err error) {
+	err := s.store.View(stream.Context(), func(tx *store.Tx) (err error) {
 		if err = s.admitted(tx, x.caller); err != nil {
 			return err
 		}
@@ -272,10 +272,13 @@ func (s *Server) close(x *session) {
 	}
 }
 
-// refusal keeps the status of an error that has one; any other is the hub's own trouble.
+// refusal keeps the status of an error that has one, and of a context that ended; any other is the hub's own trouble.
 func refusal(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
+	}
+	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
+		return ended.Err()
 	}
 	return status.Error(codes.Unavailable, "the hub cannot read its store")
 }

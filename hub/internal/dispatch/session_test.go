@@ -317,7 +317,7 @@ func TestClaims(t *testing.T) {
 	if after := r.resources(); !maps.EqualFunc(before, after, bytes.Equal) {
 		t.Errorf("objects were %s, are %s", before, after)
 	}
-	must(t, r.store.View(func(tx *store.Tx) error {
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
 		return store.Reports.Scan(tx, "", func(key string, row store.Report) error {
 			if !strings.HasPrefix(key, "a/") || bytes.Contains(row.Value, labels) {
 				t.Errorf("report %s: %q", key, row.Value)
@@ -331,7 +331,7 @@ func TestClaims(t *testing.T) {
 func (r *rig) resources() map[string][]byte {
 	r.t.Helper()
 	all := map[string][]byte{}
-	must(r.t, r.store.View(func(tx *store.Tx) error {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		return store.Resources.Scan(tx, "", func(key string, row store.Resource) (err error) {
 			all[key], err = json.Marshal(row)
 			return err
@@ -435,9 +435,11 @@ func TestMessagesAfterHelloAreChecked(t *testing.T) {
 
 func TestStartTakesEveryoneForDisconnected(t *testing.T) {
 	s := store.OpenMemory()
-	must(t, s.Update(func(tx *store.Tx) error { return store.Spokes.Put(tx, "a", store.Spoke{Connected: true}) }))
-	must(t, New(Config{Store: s}).disconnectAll())
-	must(t, s.View(func(tx *store.Tx) error {
+	must(t, s.Update(t.Context(), func(tx *store.Tx) error {
+		return store.Spokes.Put(tx, "a", store.Spoke{Connected: true})
+	}))
+	must(t, New(Config{Store: s}).disconnectAll(t.Context()))
+	must(t, s.View(t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Spokes.Get(tx, "a")
 		if row.Connected || row.Since.IsZero() {
 			t.Errorf("row is %+v", row)

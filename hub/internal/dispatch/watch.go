@@ -17,18 +17,18 @@ const maxInline = 32 << 10
 // watch is the one store watcher: it reads each changed Desired once and puts it into the mailbox of its session, and
 // ends the sessions of clusters that are gone or blocked, or registered anew since.
 func (s *Server) watch(ctx context.Context) error {
-	w := s.store.Watch(store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
+	w := s.store.Watch(ctx, store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
 	defer w.Close()
-	s.refresh(s.everyone()) // who came before the watcher did
+	s.refresh(ctx, s.everyone()) // who came before the watcher did
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case _, open := <-w.C():
-			if !open {
+			if !open && ctx.Err() == nil {
 				return store.ErrClosed
 			}
-			s.refresh(s.concerned(w.Take()))
+			s.refresh(ctx, s.concerned(ctx, w.Take()))
 		}
 	}
 }
@@ -45,13 +45,13 @@ func (s *Server) everyone() concerns {
 }
 
 // concerned returns the sessions that changes are about.
-func (s *Server) concerned(changes []store.Change) concerns {
+func (s *Server) concerned(ctx context.Context, changes []store.Change) concerns {
 	found := concerns{}
 	for _, c := range changes {
 		if c.Key == "" { // the whole table
 			return s.everyone()
 		}
-		cluster, itself := s.clusterOf(c)
+		cluster, itself := s.clusterOf(ctx, c)
 		if x := s.sessions.get(cluster); x != nil {
 			found[x] = found[x] || itself
 		}
@@ -60,7 +60,7 @@ func (s *Server) concerned(changes []store.Change) concerns {
 }
 
 // clusterOf names the cluster that a change is about, or none. itself: who may come in for it may have changed.
-func (s *Server) clusterOf(c store.Change) (cluster string, itself bool) {
+func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string, itself bool) {
 	switch c.Table {
 	case store.Resources.Name():
 		if name, ok := strings.CutPrefix(c.Key, api.ClusterKey("").Path()); ok {
@@ -68,7 +68,7 @@ func (s *Server) clusterOf(c store.Change) (cluster string, itself bool) {
 		}
 		return "", false
 	case store.JoinTokens.Name(): // spent: a spoke registered
-		err := s.store.View(func(tx *store.Tx) error {
+		err := s.store.View(ctx, func(tx *store.Tx) error {
 			token, _, err := store.JoinTokens.Get(tx, c.Key)
 			cluster = token.Cluster
 			return err
@@ -82,11 +82,11 @@ func (s *Server) clusterOf(c store.Change) (cluster string, itself bool) {
 }
 
 // refresh reads the rows of the sessions' clusters, in one View.
-func (s *Server) refresh(c concerns) {
+func (s *Server) refresh(ctx context.Context, c concerns) {
 	if len(c) == 0 {
 		return
 	}
-	err := s.store.View(func(tx *store.Tx) error {
+	err := s.store.View(ctx, func(tx *store.Tx) error {
 		for x, itself := range c {
 			s.refreshOne(tx, x, itself)
 		}

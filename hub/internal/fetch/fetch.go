@@ -82,7 +82,7 @@ func New(c Config) *Loop {
 // spoil what was written last. Call it before anything reads artifacts. It reads every artifact once.
 func (l *Loop) Recover(ctx context.Context) error {
 	rows := map[string]store.Fetched{}
-	err := l.Store.View(func(tx *store.Tx) error {
+	err := l.Store.View(ctx, func(tx *store.Tx) error {
 		return store.Sources.Scan(tx, "", func(key string, row store.Fetched) error {
 			rows[key] = row
 			return nil
@@ -100,7 +100,7 @@ func (l *Loop) Recover(ctx context.Context) error {
 		}
 		l.Log.Warn("artifact is damaged or gone and will be fetched again", telemetry.Revision(row.Artifact.Revision))
 		row.Artifact = nil
-		if err := l.Store.Update(func(tx *store.Tx) error { return store.Sources.Put(tx, key, row) }); err != nil {
+		if err := l.Store.Update(ctx, func(tx *store.Tx) error { return store.Sources.Put(tx, key, row) }); err != nil {
 			return err
 		}
 	}
@@ -113,18 +113,26 @@ func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.drain()
 	defer cancel()
-	watcher := l.Store.Watch(store.Resources.Name(), store.Secrets.Name())
+	watcher := l.Store.Watch(ctx, store.Resources.Name(), store.Secrets.Name())
 	defer watcher.Close()
-	if err := l.load(); err != nil {
-		return err
+	if err := l.load(ctx); err != nil {
+		return unlessEnded(ctx, err)
 	}
 	l.sweepAt = time.Now().Add(sweepEvery)
 	for {
 		l.start(ctx)
 		if err := l.wait(ctx, watcher); err != nil || ctx.Err() != nil {
-			return err
+			return unlessEnded(ctx, err)
 		}
 	}
+}
+
+// unlessEnded returns err, or nil if ctx has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // wait waits for the next thing to happen, and does what it asks for.
@@ -141,12 +149,12 @@ func (l *Loop) wait(ctx context.Context, watcher *store.Watcher) error {
 		return nil
 	case r := <-l.results:
 		l.ended(r)
-		return l.finish(r)
+		return l.finish(ctx, r)
 	case _, open := <-watcher.C():
 		if !open {
 			return store.ErrClosed
 		}
-		return l.learn(watcher.Take())
+		return l.learn(ctx, watcher.Take())
 	}
 }
 

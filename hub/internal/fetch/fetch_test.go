@@ -150,7 +150,7 @@ func (h *hub) start() {
 
 func (h *hub) update(change func(tx *store.Tx) error) {
 	h.Helper()
-	if err := h.store.Update(change); err != nil {
+	if err := h.store.Update(h.Context(), change); err != nil {
 		h.Fatal(err)
 	}
 	synctest.Wait()
@@ -214,7 +214,7 @@ func (h *hub) putSecret(name string, data map[string][]byte) {
 func (h *hub) outcome(k api.Key) store.Condition {
 	h.Helper()
 	var o store.Condition
-	err := h.store.View(func(tx *store.Tx) (err error) {
+	err := h.store.View(h.Context(), func(tx *store.Tx) (err error) {
 		o, _, err = store.Conditions.Get(tx, k.Path())
 		return err
 	})
@@ -228,7 +228,7 @@ func (h *hub) outcome(k api.Key) store.Condition {
 func (h *hub) sources() []store.Fetched {
 	h.Helper()
 	var rows []store.Fetched
-	err := h.store.View(func(tx *store.Tx) error {
+	err := h.store.View(h.Context(), func(tx *store.Tx) error {
 		return store.Sources.Scan(tx, "", func(_ string, row store.Fetched) error {
 			rows = append(rows, row)
 			return nil
@@ -243,7 +243,7 @@ func (h *hub) sources() []store.Fetched {
 func (h *hub) events() []string {
 	h.Helper()
 	var texts []string
-	err := h.store.View(func(tx *store.Tx) error {
+	err := h.store.View(h.Context(), func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			texts = append(texts, fmt.Sprintf("%s %s %s", e.Object.Path(), e.Type, e.Reason))
 			return nil
@@ -294,7 +294,7 @@ func TestANewSourceIsFetchedAtOnceAndThenAtItsInterval(t *testing.T) {
 func TestAPollThatFindsNothingNewWritesNothing(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
-		w := h.store.Watch()
+		w := h.store.Watch(h.Context())
 		defer w.Close()
 		h.pass(time.Hour)
 		if n := h.remote.count(); n < 50 {

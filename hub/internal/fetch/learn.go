@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -10,15 +11,15 @@ import (
 )
 
 // load reads the whole state at the start: every source, due at once, and what is left of sources that are gone.
-func (l *Loop) load() error {
-	rows, err := l.readAll()
+func (l *Loop) load(ctx context.Context) error {
+	rows, err := l.readAll(ctx)
 	if err != nil {
 		return err
 	}
 	for path, row := range rows {
 		l.place(path, &row)
 	}
-	err = l.Store.View(func(tx *store.Tx) error {
+	err = l.Store.View(ctx, func(tx *store.Tx) error {
 		if err := l.findGone(tx); err != nil {
 			return err
 		}
@@ -32,12 +33,12 @@ func (l *Loop) load() error {
 	if err != nil {
 		return err
 	}
-	return l.forget()
+	return l.forget(ctx)
 }
 
-func (l *Loop) readAll() (map[string]store.Resource, error) {
+func (l *Loop) readAll(ctx context.Context) (map[string]store.Resource, error) {
 	rows := map[string]store.Resource{}
-	err := l.Store.View(func(tx *store.Tx) error {
+	err := l.Store.View(ctx, func(tx *store.Tx) error {
 		return store.Resources.Scan(tx, "", func(path string, row store.Resource) error {
 			if row.Key.Kind == api.GitRepositoryKind {
 				rows[path] = row
@@ -70,11 +71,11 @@ func (l *Loop) findGone(tx *store.Tx) error {
 }
 
 // forget deletes what is gone, and is not back. What cannot be deleted now is tried again with the next change.
-func (l *Loop) forget() error {
+func (l *Loop) forget(ctx context.Context) error {
 	if len(l.gone.sources)+len(l.gone.outcomes) == 0 {
 		return nil
 	}
-	err := l.Store.Update(func(tx *store.Tx) error {
+	err := l.Store.Update(ctx, func(tx *store.Tx) error {
 		for key := range l.gone.sources {
 			if l.sources[key] == nil {
 				if err := store.Sources.Delete(tx, key); err != nil {
@@ -114,60 +115,60 @@ func isRepository(path string) bool {
 }
 
 // learn takes in what changed in the store.
-func (l *Loop) learn(changes []store.Change) error {
+func (l *Loop) learn(ctx context.Context, changes []store.Change) error {
 	touched := map[string]bool{} // sources whose members need their outcomes
 	for _, c := range changes {
 		var err error
 		switch {
 		case c.Key == "":
-			return l.relearn()
+			return l.relearn(ctx)
 		case c.Table == store.Secrets.Name():
 			l.secretChanged(c.Key)
 		case isRepository(c.Key):
-			err = l.resourceChanged(c.Key, touched)
+			err = l.resourceChanged(ctx, c.Key, touched)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return l.settleAll(touched)
+	return l.settleAll(ctx, touched)
 }
 
 // settleAll writes the outcomes of sources whose members changed, and deletes what is gone.
-func (l *Loop) settleAll(touched map[string]bool) error {
+func (l *Loop) settleAll(ctx context.Context, touched map[string]bool) error {
 	for key := range touched {
 		if s := l.sources[key]; s != nil {
-			if err := l.tolerate(l.settle(s), "outcomes could not be written"); err != nil {
+			if err := l.tolerate(l.settle(ctx, s), "outcomes could not be written"); err != nil {
 				return err
 			}
 		}
 	}
-	return l.forget()
+	return l.forget(ctx)
 }
 
 // relearn reads everything anew, after more changes than a watcher keeps.
-func (l *Loop) relearn() error {
-	rows, err := l.readAll()
+func (l *Loop) relearn(ctx context.Context) error {
+	rows, err := l.readAll(ctx)
 	if err != nil {
 		return err
 	}
 	touched := map[string]bool{}
 	for path := range l.keys {
 		if _, there := rows[path]; !there {
-			if err := l.resourceChanged(path, touched); err != nil {
+			if err := l.resourceChanged(ctx, path, touched); err != nil {
 				return err
 			}
 		}
 	}
 	for path := range rows {
-		if err := l.resourceChanged(path, touched); err != nil {
+		if err := l.resourceChanged(ctx, path, touched); err != nil {
 			return err
 		}
 	}
 	for _, s := range l.sources {
 		s.hurry()
 	}
-	return l.settleAll(touched)
+	return l.settleAll(ctx, touched)
 }
 
 // secretChanged fetches every source that uses the Secret.
@@ -180,10 +181,10 @@ func (l *Loop) secretChanged(name string) {
 }
 
 // resourceChanged moves a GitRepository to where it belongs now.
-func (l *Loop) resourceChanged(path string, touched map[string]bool) error {
+func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[string]bool) error {
 	var row store.Resource
 	var there bool
-	err := l.Store.View(func(tx *store.Tx) (err error) {
+	err := l.Store.View(ctx, func(tx *store.Tx) (err error) {
 		row, there, err = store.Resources.Get(tx, path)
 		return err
 	})

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -12,9 +13,9 @@ const reasonSucceeded = "GitOperationSucceeded"
 
 // write puts a source's row and its members' outcomes into the store, in one transaction. The row is left alone unless
 // the artifact or the error changed: that a source was looked at is no news.
-func (l *Loop) write(s *scheduled, now store.Fetched, requests map[string]string) error {
+func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, requests map[string]string) error {
 	at := time.Now().UTC()
-	return l.Store.Update(func(tx *store.Tx) error {
+	return l.Store.Update(ctx, func(tx *store.Tx) error {
 		if !sameArtifact(s.row.Artifact, now.Artifact) || s.row.Error != now.Error || s.row.Reason != now.Reason {
 			if err := store.Sources.Put(tx, s.key, now); err != nil {
 				return err
@@ -31,11 +32,11 @@ func (l *Loop) write(s *scheduled, now store.Fetched, requests map[string]string
 }
 
 // settle writes the outcomes of a source's members from what is known, without a fetch: somebody joined.
-func (l *Loop) settle(s *scheduled) error {
+func (l *Loop) settle(ctx context.Context, s *scheduled) error {
 	if s.row.Artifact == nil && s.row.Error == "" {
 		return nil // a first fetch is on its way
 	}
-	return l.write(s, s.row, nil)
+	return l.write(ctx, s, s.row, nil)
 }
 
 // outcome writes one member's outcome, and an event where it is news. With asked, the request handled was answered.

@@ -69,15 +69,17 @@ func (r *real) commit(text string) string {
 func (r *real) request(at string) store.Condition {
 	r.Helper()
 	k := key("", "fleet")
-	w := r.store.Watch(store.Conditions.Name())
+	w := r.store.Watch(r.Context(), store.Conditions.Name())
 	defer w.Close()
-	err := r.store.Update(func(tx *store.Tx) error { return put(tx, k, from(r.repo.URL()), every("1h"), requested(at)) })
+	err := r.store.Update(r.Context(), func(tx *store.Tx) error {
+		return put(tx, k, from(r.repo.URL()), every("1h"), requested(at))
+	})
 	if err != nil {
 		r.Fatal(err)
 	}
 	for {
 		var o store.Condition
-		err := r.store.View(func(tx *store.Tx) (err error) {
+		err := r.store.View(r.Context(), func(tx *store.Tx) (err error) {
 			o, _, err = store.Conditions.Get(tx, k.Path())
 			return err
 		})

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,8 +51,8 @@ func (s secret) permits(row string, b api.Binding, url string) bool {
 }
 
 // credentials opens the Secret that a source may use.
-func (l *Loop) credentials(url string, s secret) (git.Auth, error) {
-	name, row, err := l.find(url, s)
+func (l *Loop) credentials(ctx context.Context, url string, s secret) (git.Auth, error) {
+	name, row, err := l.find(ctx, url, s)
 	if err != nil {
 		return git.Auth{}, err
 	}
@@ -67,9 +68,9 @@ func (l *Loop) credentials(url string, s secret) (git.Auth, error) {
 }
 
 // find returns the Secret that a source may use, and the key of its row.
-func (l *Loop) find(url string, s secret) (name string, found store.Secret, err error) {
+func (l *Loop) find(ctx context.Context, url string, s secret) (name string, found store.Secret, err error) {
 	own := false
-	err = l.Store.View(func(tx *store.Tx) error {
+	err = l.Store.View(ctx, func(tx *store.Tx) error {
 		for i, key := range s.rows() {
 			row, there, err := store.Secrets.Get(tx, key)
 			if err != nil {

@@ -44,7 +44,7 @@ func (l *Loop) fetch(ctx context.Context, req git.Request, secret secret, last *
 	error) {
 	if secret.name != "" {
 		var err error
-		if req.Auth, err = l.credentials(req.URL, secret); err != nil {
+		if req.Auth, err = l.credentials(ctx, req.URL, secret); err != nil {
 			return source.Artifact{}, fmt.Errorf("fetch %s: %w", git.Redact(req.URL), err)
 		}
 	}
@@ -52,7 +52,7 @@ func (l *Loop) fetch(ctx context.Context, req git.Request, secret secret, last *
 }
 
 // finish writes what came of a fetch, and plans the next.
-func (l *Loop) finish(r result) error {
+func (l *Loop) finish(ctx context.Context, r result) error {
 	s := r.source
 	s.running = false
 	if l.sources[s.key] != s {
@@ -69,7 +69,7 @@ func (l *Loop) finish(r result) error {
 	if errors.Is(r.err, errDenied) {
 		now.Artifact = nil // what these credentials brought is not for it any more
 	}
-	err := l.write(s, now, r.requests)
+	err := l.write(ctx, s, now, r.requests)
 	if err == nil {
 		l.tell(s, now, r.err)
 		s.row = now

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -26,11 +27,11 @@ type scope struct {
 }
 
 // load reads the first state; every graph has to be walked.
-func (p *Planner) load() error {
+func (p *Planner) load(ctx context.Context) error {
 	p.hub = newHub()
 	clear(p.sources)
 	p.dirty[""] = true
-	return p.store.View(func(tx *store.Tx) error {
+	return p.store.View(ctx, func(tx *store.Tx) error {
 		err := store.Resources.Scan(tx, "", func(key string, r store.Resource) error {
 			p.dirty[clusterOf(key)] = true
 			if r.Key.Cluster == "" {
@@ -73,13 +74,13 @@ func clusterOf(path string) string {
 }
 
 // note finds the graphs that changes concern.
-func (p *Planner) note(changes []store.Change) error {
+func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 	for _, c := range changes {
 		if c.Key == "" { // too many to name
-			return p.load()
+			return p.load(ctx)
 		}
 	}
-	return p.store.View(func(tx *store.Tx) error {
+	return p.store.View(ctx, func(tx *store.Tx) error {
 		for _, c := range changes {
 			var err error
 			switch {

@@ -39,7 +39,7 @@ type writer struct {
 func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time) error {
 	var committed []*walked
 	scopes := map[string]*scope{}
-	err := p.store.Update(func(tx *store.Tx) error {
+	err := p.store.Update(ctx, func(tx *store.Tx) error {
 		committed = committed[:0]
 		maps.Copy(scopes, p.scopes)
 		c := &writer{planner: p, tx: tx, start: start, scopes: scopes, renders: map[*rendering]bool{}}
@@ -155,10 +155,14 @@ func (c *writer) write(w *walked) error {
 		return err
 	}
 	for _, e := range w.entries {
-		if e.data == nil || store.HasBlob(c.tx, e.entry.Digest) {
+		if e.data == nil {
 			continue
 		}
-		if _, err := store.PutBlob(c.tx, e.data); err != nil {
+		has, err := store.HasBlob(c.tx, e.entry.Digest)
+		if err == nil && !has {
+			_, err = store.PutBlob(c.tx, e.data)
+		}
+		if err != nil {
 			return err
 		}
 	}

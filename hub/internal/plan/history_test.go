@@ -242,7 +242,7 @@ func (h *history) word(one bool) {
 
 func (h *history) rows() map[string]store.Resource {
 	rows := map[string]store.Resource{}
-	h.must(h.store.View(func(tx *store.Tx) error {
+	h.must(h.store.View(h.t.Context(), func(tx *store.Tx) error {
 		return store.Resources.Scan(tx, "east/", func(path string, r store.Resource) error {
 			rows[path] = r
 			return nil
@@ -418,7 +418,7 @@ func TestBoundRemovals(t *testing.T) {
 	h.update(func(tx *store.Tx) error {
 		return store.Reports.Put(tx, "east/Kustomization/n/"+last.Name.Name, store.Report{})
 	})
-	got := h.planner.bound("east", removals)
+	got := h.planner.bound(t.Context(), "east", removals)
 	if len(got) != maxRemovals || got[len(got)-1] != last ||
 		!slices.IsSortedFunc(got, func(a, b bundle.Removal) int { return a.Name.Compare(b.Name) }) {
 		t.Errorf("%d removals, the last is %s", len(got), got[len(got)-1].Name)

@@ -22,14 +22,14 @@ func TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack(t *testing.T) {
 	} {
 		s.play(command)
 	}
-	s.must(s.planner.note(s.watcher.Take()))
+	s.must(s.planner.note(t.Context(), s.watcher.Take()))
 	walked, err := s.planner.walkAll(t.Context(), []string{"east"})
 	s.must(err)
 	const noted = "east/Kustomization/flux-system/noted"
 	s.play([]string{"delete", noted})
 	s.must(s.planner.commit(t.Context(), walked, s.now))
 	s.round()
-	s.must(s.store.View(func(tx *store.Tx) error {
+	s.must(s.store.View(t.Context(), func(tx *store.Tx) error {
 		if _, there, err := store.Resources.Get(tx, noted); there || err != nil {
 			t.Errorf("it is there: %v, %v", there, err)
 		}

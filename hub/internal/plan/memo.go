@@ -205,7 +205,7 @@ func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	stored, err := m.lookup(key, a)
+	stored, err := m.lookup(ctx, key, a)
 	if err != nil {
 		return nil, passingError{err}
 	}
@@ -226,10 +226,10 @@ func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a
 
 // lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are;
 // what they hold is taken from memory where it can be.
-func (m *memo) lookup(key flightKey, a *source.Artifact) (found *rendering, err error) {
+func (m *memo) lookup(ctx context.Context, key flightKey, a *source.Artifact) (found *rendering, err error) {
 	probe := kustomize.NewProbe(a.Dir)
 	defer probe.Close()
-	err = m.store.View(func(tx *store.Tx) error {
+	err = m.store.View(ctx, func(tx *store.Tx) error {
 		known, _, err := readIndex(tx, key.row)
 		if err != nil {
 			return err

@@ -45,7 +45,7 @@ func (s *story) playTree(i int) {
 // renderRows are the times at which the rows of store.Renders were used, by key.
 func (s *story) renderRows() map[string]time.Time {
 	rows := map[string]time.Time{}
-	s.must(s.store.View(func(tx *store.Tx) error {
+	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) error {
 		return store.Renders.Scan(tx, "", func(key string, r store.Render) error {
 			rows[key] = r.UsedAt
 			return nil
@@ -91,7 +91,7 @@ func TestNoSweepTakesAVariantBeforeItsIndex(t *testing.T) {
 	s := several(t, 2)
 	for _, pause := range []time.Duration{touchEvery, time.Hour, touchEvery / 2} {
 		s.now = s.now.Add(pause)
-		s.must(s.planner.touch())
+		s.must(s.planner.touch(t.Context()))
 		s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = s.now.String() })
 		s.round()
 		rows := s.renderRows()
@@ -129,7 +129,7 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := s.Update(func(tx *store.Tx) error { return r.put(tx, usedAt{time.Now()}) }); err != nil {
+		if err := s.Update(b.Context(), func(tx *store.Tx) error { return r.put(tx, usedAt{time.Now()}) }); err != nil {
 			b.Fatal(err)
 		}
 		r.stored()

@@ -85,10 +85,10 @@ var watched = []string{
 
 // Run plans until ctx ends or the store is closed.
 func (p *Planner) Run(ctx context.Context) error {
-	watcher := p.store.Watch(watched...)
+	watcher := p.store.Watch(ctx, watched...)
 	defer watcher.Close()
-	if err := p.load(); err != nil {
-		return err
+	if err := p.load(ctx); err != nil {
+		return unlessEnded(ctx, err)
 	}
 	for ctx.Err() == nil {
 		if err := p.round(ctx); err != nil && ctx.Err() == nil {
@@ -99,10 +99,18 @@ func (p *Planner) Run(ctx context.Context) error {
 			p.writeAt = p.now().Add(commitRetry)
 		}
 		if err := p.wait(ctx, watcher); err != nil {
-			return err
+			return unlessEnded(ctx, err)
 		}
 	}
 	return nil
+}
+
+// unlessEnded returns err, or nil if ctx has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // wait returns when there may be something to do.
@@ -116,7 +124,7 @@ func (p *Planner) wait(ctx context.Context, watcher *store.Watcher) error {
 		p.due()
 		return nil
 	case <-watcher.C():
-		return p.note(watcher.Take())
+		return p.note(ctx, watcher.Take())
 	}
 }
 

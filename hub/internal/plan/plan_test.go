@@ -69,7 +69,7 @@ func (s *story) plan(cluster string) store.Plan {
 
 func get[T any](s *story, table store.Table[T], key string) (row T) {
 	s.t.Helper()
-	s.must(s.store.View(func(tx *store.Tx) (err error) {
+	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) (err error) {
 		row, _, err = table.Get(tx, key)
 		return err
 	}))
@@ -186,7 +186,7 @@ func TestASweptRenderIsRenderedAgain(t *testing.T) {
 		return store.Renders.Scan(tx, "", func(key string, _ store.Render) error { return store.Renders.Delete(tx, key) })
 	})
 	s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
-	s.must(s.planner.note(s.watcher.Take()))
+	s.must(s.planner.note(t.Context(), s.watcher.Take()))
 	if err := s.planner.round(t.Context()); !errors.Is(err, errSwept) {
 		t.Fatalf("round: %v, want %v", err, errSwept)
 	}
@@ -208,7 +208,7 @@ func TestAnApplicationThatIsMissingIsMadeAgain(t *testing.T) {
 		return errors.Join(err, store.Repairs.Put(tx, "c0000", store.Repair{Applications: []manifest.Digest{lost}}))
 	})
 	s.play([]string{"plan"})
-	s.must(s.store.View(func(tx *store.Tx) error {
+	s.must(s.store.View(t.Context(), func(tx *store.Tx) error {
 		_, err := store.Blob(tx, lost)
 		return err
 	}))
@@ -249,7 +249,7 @@ func TestSealedFilesAreKeptAsTheyWereCommitted(t *testing.T) {
 	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan", "quiet"} {
 		s.play(strings.Fields(line))
 	}
-	s.must(s.store.View(func(tx *store.Tx) error {
+	s.must(s.store.View(t.Context(), func(tx *store.Tx) error {
 		plan, _, err := store.Plans.Get(tx, "c0000")
 		s.must(err)
 		encoded, err := store.Blob(tx, plan.Applications[0].Digest)
@@ -270,7 +270,7 @@ func TestSealedFilesAreKeptAsTheyWereCommitted(t *testing.T) {
 
 func TestRunFollowsTheStoreAndEndsWithItsContext(t *testing.T) {
 	s := newStory(t, fleet(2))
-	plans := s.store.Watch(store.Plans.Name())
+	plans := s.store.Watch(t.Context(), store.Plans.Name())
 	defer plans.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

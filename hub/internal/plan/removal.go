@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,13 +27,13 @@ const (
 )
 
 // nextPlan is what a walk came to, but for its time.
-func (p *Planner) nextPlan(w *walked) store.Plan {
+func (p *Planner) nextPlan(ctx context.Context, w *walked) store.Plan {
 	next := store.Plan{Applications: w.applications(), Incomplete: len(w.graph.Blind) > 0 || p.hubIncomplete()}
 	for _, key := range w.graph.Pending {
 		next.Pending = append(next.Pending, key.Application())
 	}
-	next.Removals, next.Undecided = p.departures(w, next).decide()
-	next.Removals = p.bound(w.cluster, next.Removals)
+	next.Removals, next.Undecided = p.departures(ctx, w, next).decide()
+	next.Removals = p.bound(ctx, w.cluster, next.Removals)
 	return next
 }
 
@@ -57,12 +58,12 @@ func (p *Planner) hubIncomplete() bool {
 
 // bound keeps at most maxRemovals, first those of applications that the spoke reports: the others it has carried out,
 // most likely, and could not acknowledge because something else in its cluster fails.
-func (p *Planner) bound(cluster string, removals []bundle.Removal) []bundle.Removal {
+func (p *Planner) bound(ctx context.Context, cluster string, removals []bundle.Removal) []bundle.Removal {
 	over := len(removals) - maxRemovals
 	if over <= 0 {
 		return removals
 	}
-	err := p.store.View(func(tx *store.Tx) error {
+	err := p.store.View(ctx, func(tx *store.Tx) error {
 		reported := map[bundle.ApplicationName]bool{}
 		err := store.Reports.Sizes(tx, cluster+"/", func(path string, _ int) error {
 			reported[pathKey(path).Application()] = true
@@ -110,12 +111,12 @@ type departures struct {
 	policy     func(bundle.Entry) bundle.DeletionPolicy
 }
 
-func (p *Planner) departures(w *walked, next store.Plan) departures {
+func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) departures {
 	d := departures{
 		last: w.last, here: map[bundle.ApplicationName]bool{}, confirmed: map[bundle.ApplicationName]bool{},
 		mayReturn:  func(o bundle.ApplicationName) bool { return p.hubIncomplete() || w.graph.MayGive(w.keyOf(o)) },
 		carriedOut: w.carriedOut,
-		policy:     func(e bundle.Entry) bundle.DeletionPolicy { return p.policyOf(w, e) },
+		policy:     func(e bundle.Entry) bundle.DeletionPolicy { return p.policyOf(ctx, w, e) },
 	}
 	for _, e := range next.Applications {
 		d.here[e.Name] = true
@@ -171,11 +172,11 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 
 // policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts.
 // What was suspended is left alone.
-func (p *Planner) policyOf(w *walked, e bundle.Entry) bundle.DeletionPolicy {
+func (p *Planner) policyOf(ctx context.Context, w *walked, e bundle.Entry) bundle.DeletionPolicy {
 	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan
 	}
-	app, err := p.application(e.Digest)
+	app, err := p.application(ctx, e.Digest)
 	if err != nil {
 		return bundle.MirrorPrune // the spoke remembers what it applied
 	}

@@ -29,7 +29,7 @@ func (p *Planner) round(ctx context.Context) error {
 	if err := p.commit(ctx, results, start); err != nil {
 		return err
 	}
-	if err := p.touch(); err != nil {
+	if err := p.touch(ctx); err != nil {
 		return err
 	}
 	if len(results) > 0 {
@@ -88,7 +88,7 @@ func (p *Planner) walkAll(ctx context.Context, clusters []string) ([]*walked, er
 }
 
 // touch marks the renders in use as used, now and then, so that the sweep leaves them.
-func (p *Planner) touch() error {
+func (p *Planner) touch(ctx context.Context) error {
 	now := usedAt{p.now()}
 	if now.Sub(p.touched) < touchEvery {
 		return nil
@@ -97,7 +97,7 @@ func (p *Planner) touch() error {
 	for _, s := range p.scopes {
 		maps.Copy(keys, s.renders)
 	}
-	err := p.store.Update(func(tx *store.Tx) error {
+	err := p.store.Update(ctx, func(tx *store.Tx) error {
 		for key := range keys {
 			if _, err := touchRender(tx, key, now); err != nil {
 				return err

@@ -56,7 +56,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*source.Artifact{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 	}
-	if err := p.read(w); err != nil {
+	if err := p.read(ctx, w); err != nil {
 		return nil, err
 	}
 	if cluster != "" {
@@ -81,7 +81,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 	}
 	w.attributeFindings()
 	if cluster != "" {
-		w.next = p.nextPlan(w)
+		w.next = p.nextPlan(ctx, w)
 		w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next))
 	}
 	return w, nil
@@ -97,8 +97,8 @@ func (w *walked) attributeFindings() {
 }
 
 // read reads what the last walk left, and what operators and the spoke said since. The rows of the hub are in memory.
-func (p *Planner) read(w *walked) error {
-	return p.store.View(func(tx *store.Tx) (err error) {
+func (p *Planner) read(ctx context.Context, w *walked) error {
+	return p.store.View(ctx, func(tx *store.Tx) (err error) {
 		w.confirmation, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(w.cluster))
 		if err != nil || w.cluster == "" {
 			return err
@@ -126,8 +126,8 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.ApplicationName]bundle.Entry{},
 		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict, Guard: p.guard,
 		Render:   func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
-		Contents: p.contents,
-		Last:     p.last,
+		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, d) },
+		Last:     func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
 	}
 	for key, r := range w.rows {
 		node := graph.Node{
@@ -168,8 +168,8 @@ func (p *Planner) objectOf(r store.Resource) *graph.Object {
 }
 
 // contents names the objects of an Application that is in the store.
-func (p *Planner) contents(d manifest.Digest) (ids []manifest.ID, err error) {
-	app, err := p.application(d)
+func (p *Planner) contents(ctx context.Context, d manifest.Digest) (ids []manifest.ID, err error) {
+	app, err := p.application(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -180,8 +180,8 @@ func (p *Planner) contents(d manifest.Digest) (ids []manifest.ID, err error) {
 }
 
 // application reads an Application that is in the store.
-func (p *Planner) application(d manifest.Digest) (app *bundle.Application, err error) {
-	err = p.store.View(func(tx *store.Tx) error {
+func (p *Planner) application(ctx context.Context, d manifest.Digest) (app *bundle.Application, err error) {
+	err = p.store.View(ctx, func(tx *store.Tx) error {
 		data, err := store.Blob(tx, d)
 		if err != nil {
 			return err
@@ -193,8 +193,8 @@ func (p *Planner) application(d manifest.Digest) (app *bundle.Application, err e
 }
 
 // last returns the revision that a Kustomization was rendered from last, and the reason if its last rendering failed.
-func (p *Planner) last(key api.Key) (revision, failure string) {
-	err := p.store.View(func(tx *store.Tx) error {
+func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure string) {
+	err := p.store.View(ctx, func(tx *store.Tx) error {
 		o, _, err := store.Conditions.Get(tx, key.Path())
 		revision = o.Revision
 		if o.Ready == "False" {

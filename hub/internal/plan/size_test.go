@@ -83,7 +83,7 @@ func (s *story) swell(revision, tree string, more func(*kustomize.Result)) {
 // warnings are the messages of warnings about an object.
 func (s *story) warnings(key api.Key) (messages []string) {
 	s.t.Helper()
-	s.must(s.store.View(func(tx *store.Tx) error {
+	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Object == key && e.Type == "Warning" {
 				messages = append(messages, e.Reason+": "+e.Message)

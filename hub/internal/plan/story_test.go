@@ -111,12 +111,12 @@ func (s *story) restart() {
 	if s.watcher != nil {
 		s.watcher.Close()
 	}
-	s.watcher = s.store.Watch(watched...)
+	s.watcher = s.store.Watch(s.t.Context(), watched...)
 	s.planner = New(Config{
 		Store: s.store, Renderer: s.renderer, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
 	})
 	s.planner.memo.slots = make(chan struct{}, 1) // the renderer counts without a lock
-	s.must(s.planner.load())
+	s.must(s.planner.load(s.t.Context()))
 }
 
 func (s *story) must(err error) {
@@ -170,7 +170,7 @@ func (s *story) play(words []string) {
 
 func (s *story) update(fn func(*store.Tx) error) {
 	s.t.Helper()
-	s.must(s.store.Update(fn))
+	s.must(s.store.Update(s.t.Context(), fn))
 }
 
 func (s *story) change(path string, change func(*store.Resource)) {
@@ -304,7 +304,7 @@ func (s *story) fetched(name string, change func(*store.Fetched)) {
 
 func (s *story) round() {
 	s.t.Helper()
-	s.must(s.planner.note(s.watcher.Take()))
+	s.must(s.planner.note(s.t.Context(), s.watcher.Take()))
 	s.must(s.planner.round(s.t.Context()))
 }
 
@@ -312,7 +312,7 @@ func (s *story) round() {
 func (s *story) quiet() {
 	s.t.Helper()
 	before := s.renderer.renders
-	all := s.store.Watch()
+	all := s.store.Watch(s.t.Context())
 	defer all.Close()
 	s.round()
 	if len(s.planner.dirty) > 0 {
@@ -349,7 +349,7 @@ func (s *story) want(file string) {
 // dump writes the store as a story shows it.
 func (s *story) dump() string {
 	var b strings.Builder
-	s.must(s.store.View(func(tx *store.Tx) error {
+	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) error {
 		err := store.Resources.Scan(tx, "", func(path string, r store.Resource) error {
 			if r.Owner != nil {
 				left := ""

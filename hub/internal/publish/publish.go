@@ -105,7 +105,7 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 	if p.keyring, err = signing.NewKeyring(p.Signer.Public()); err != nil {
 		return fmt.Errorf("keyring of the signing key: %w", err)
 	}
-	watcher := p.Store.Watch(store.Plans.Name(), store.Spokes.Name())
+	watcher := p.Store.Watch(ctx, store.Plans.Name(), store.Spokes.Name())
 	defer watcher.Close()
 	swept := p.Now()
 	for ctx.Err() == nil {
@@ -117,7 +117,7 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 		if errors.Is(err, store.ErrClosed) && ctx.Err() == nil {
 			return err
 		}
-		if p.failed = err != nil; p.failed {
+		if p.failed = err != nil && ctx.Err() == nil; p.failed {
 			p.Log.ErrorContext(ctx, "publishing failed and will be tried again", "err", err)
 		}
 		p.wait(ctx, watcher)
@@ -155,7 +155,7 @@ func (p *Publisher) refreshEvery() time.Duration { return min(checkEvery, p.TTL/
 
 // round publishes what has to be. What could not be written stays to be done.
 func (p *Publisher) round(ctx context.Context) error {
-	if err := p.listen(); err != nil {
+	if err := p.listen(ctx); err != nil {
 		return err
 	}
 	if len(p.dirty) == 0 && !p.whole {
@@ -164,7 +164,7 @@ func (p *Publisher) round(ctx context.Context) error {
 	start := p.Now()
 	checked := p.moment()
 	var done map[string]did
-	err := p.Store.Update(func(tx *store.Tx) (err error) {
+	err := p.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		done, err = p.publishAll(tx, start)
 		return err
 	})
@@ -216,8 +216,8 @@ func (p *Publisher) publishAll(tx *store.Tx, now time.Time) (map[string]did, err
 }
 
 // listen drops the clusters whose spokes said nothing that matters here. Spokes talk a lot; this takes no write lock.
-func (p *Publisher) listen() error {
-	return p.Store.View(func(tx *store.Tx) error {
+func (p *Publisher) listen(ctx context.Context) error {
+	return p.Store.View(ctx, func(tx *store.Tx) error {
 		for cluster, planned := range p.dirty {
 			if planned {
 				continue

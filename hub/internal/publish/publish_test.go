@@ -62,7 +62,7 @@ func (b *bench) must(err error) {
 
 func (b *bench) update(fn func(*store.Tx) error) {
 	b.T.Helper()
-	b.must(b.Store.Update(fn))
+	b.must(b.Store.Update(b.T.Context(), fn))
 }
 
 // plan writes a plan of one application that holds one object.
@@ -107,7 +107,7 @@ func (b *bench) publish() {
 
 func (b *bench) desired(cluster string) (d store.SignedBundle, ok bool) {
 	b.T.Helper()
-	b.must(b.Store.View(func(tx *store.Tx) (err error) {
+	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) (err error) {
 		d, ok, err = store.SignedBundles.Get(tx, cluster)
 		return err
 	}))
@@ -323,7 +323,7 @@ func TestAPlanThatNoBundleHoldsStopsItsOwnClusterOnly(t *testing.T) {
 // events are what was recorded about a cluster.
 func (b *bench) events(cluster string) (texts []string) {
 	b.T.Helper()
-	b.must(b.Store.View(func(tx *store.Tx) error {
+	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Object == (api.Key{Kind: api.ClusterKind, Name: cluster}) {
 				texts = append(texts, e.Reason+": "+e.Message)
@@ -339,7 +339,7 @@ func TestManyBundlesAreOneTransaction(t *testing.T) {
 	for i := range 1000 {
 		b.plan(fmt.Sprintf("c%d", i), "one")
 	}
-	watcher := b.Store.Watch(store.SignedBundles.Name())
+	watcher := b.Store.Watch(t.Context(), store.SignedBundles.Name())
 	defer watcher.Close()
 	start := time.Now()
 	b.publish()
@@ -382,17 +382,18 @@ func TestTheSweepLeavesWhatIsReached(t *testing.T) {
 		{"an object of a render long unused", forgotten, false},
 		{"what nothing names", garbage, false},
 	} {
-		b.must(b.Store.View(func(tx *store.Tx) error {
-			if stays := store.HasBlob(tx, tt.digest); stays != tt.stays {
+		b.must(b.Store.View(t.Context(), func(tx *store.Tx) error {
+			stays, err := store.HasBlob(tx, tt.digest)
+			if stays != tt.stays {
 				t.Errorf("%s stays: %v, want %v", tt.name, stays, tt.stays)
 			}
-			return nil
+			return err
 		}))
 	}
 	b.publish()
 	b.must(b.sweep(t.Context()))
-	b.must(b.Store.View(func(tx *store.Tx) error {
-		if store.HasBlob(tx, manifest.DigestOf([]byte("old"))) {
+	b.must(b.Store.View(t.Context(), func(tx *store.Tx) error {
+		if has, err := store.HasBlob(tx, manifest.DigestOf([]byte("old"))); has || err != nil {
 			t.Error("an object of a bundle of the past stays")
 		}
 		_, ok, err := store.Renders.Get(tx, "unused")
@@ -422,7 +423,7 @@ func TestRunPublishesEachPlanAndEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	watcher := b.Store.Watch(store.SignedBundles.Name())
+	watcher := b.Store.Watch(ctx, store.SignedBundles.Name())
 	defer watcher.Close()
 	b.plan("east", "one")
 	<-watcher.C()

@@ -29,7 +29,7 @@ const renderKeep = 7 * 24 * time.Hour
 func (p *Publisher) sweep(ctx context.Context) error {
 	var blobs int
 	var r reach
-	err := p.Store.Update(func(tx *store.Tx) error {
+	err := p.Store.Update(ctx, func(tx *store.Tx) error {
 		r = newReach(tx)
 		for _, step := range []func() error{
 			func() error {

@@ -49,16 +49,16 @@ func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) er
 
 func (b *bench) has(d manifest.Digest) (has bool) {
 	b.T.Helper()
-	b.must(b.Store.View(func(tx *store.Tx) error {
-		has = store.HasBlob(tx, d)
-		return nil
+	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) (err error) {
+		has, err = store.HasBlob(tx, d)
+		return err
 	}))
 	return has
 }
 
 func (b *bench) repair(cluster string) (row store.Repair, ok bool) {
 	b.T.Helper()
-	b.must(b.Store.View(func(tx *store.Tx) (err error) {
+	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) (err error) {
 		row, ok, err = store.Repairs.Get(tx, cluster)
 		return err
 	}))

@@ -131,7 +131,7 @@ func TestClock_older_hub(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			must(t, r.store.Update(func(tx *store.Tx) error {
+			must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 				return store.Spokes.Put(tx, "a", store.Spoke{RegisteredAt: r.clock().Add(tt.registered).Truncate(time.Second)})
 			}))
 			r.set(tt.later)
@@ -163,7 +163,7 @@ func TestClock_token(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			made := r.clock().Add(tt.off)
-			must(t, r.store.Update(func(tx *store.Tx) error {
+			must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 				return store.JoinTokens.Put(tx, TokenKey("secret"),
 					store.JoinToken{Cluster: "a", CreatedAt: made, ExpiresAt: made.Add(time.Hour)})
 			}))

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -41,9 +42,9 @@ const maxToken = 256
 func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).String() }
 
 // answer is what the caller of Register hears.
-func (s *Server) answer(cluster string, err error, digest string) error {
+func (s *Server) answer(ctx context.Context, cluster string, err error, digest string) error {
 	if causeOf(err) != "" {
-		s.refuse(cluster, err, digest)
+		s.refuse(ctx, cluster, err, digest)
 		return errToken
 	}
 	s.log.Error("register a cluster", telemetry.Cluster(cluster), telemetry.Err(err))
@@ -71,7 +72,7 @@ var unknownTokens = api.Key{Kind: "JoinToken", Name: "unknown"}
 
 // refuse tells the operators why a token was not accepted, with the first digits of its digest: on its cluster, or on
 // unknownTokens.
-func (s *Server) refuse(cluster string, cause error, digest string) {
+func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest string) {
 	s.refused.WithLabelValues(causeOf(cause)).Inc()
 	if !s.recording.allow(cluster, time.Now()) {
 		return
@@ -83,7 +84,7 @@ func (s *Server) refuse(cluster string, cause error, digest string) {
 	s.log.Warn("join token refused", telemetry.Cluster(cluster), telemetry.Reason(cause.Error()))
 	message := fmt.Sprintf("join token %s was refused: %v; get a new manifest with `nave cluster add`",
 		shorten(digest), cause)
-	err := s.store.Update(func(tx *store.Tx) error {
+	err := s.store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := remember(tx, cluster, message); err != nil {
 			return err
 		}

@@ -19,17 +19,17 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 		return nil, err
 	}
 	if r.Token == "" || len(r.Token) > maxToken {
-		s.refuse("", errUnknown, "")
+		s.refuse(ctx, "", errUnknown, "")
 		return nil, errToken
 	}
 	digest := TokenKey(r.Token)
 	var cluster string
-	err = s.store.View(func(tx *store.Tx) (err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
 		cluster, err = s.check(tx, digest, print)
 		return err
 	})
 	if err != nil {
-		return nil, s.answer(cluster, err, digest)
+		return nil, s.answer(ctx, cluster, err, digest)
 	}
 	if !s.issuing.allow(cluster, time.Now()) {
 		return nil, errTooOften
@@ -39,9 +39,9 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	if err != nil {
 		return nil, err
 	}
-	err = s.store.Update(func(tx *store.Tx) error { return s.spend(tx, digest, print, certificate, issued) })
+	err = s.store.Update(ctx, func(tx *store.Tx) error { return s.spend(tx, digest, print, certificate, issued) })
 	if err != nil {
-		return nil, s.answer(cluster, err, digest)
+		return nil, s.answer(ctx, cluster, err, digest)
 	}
 	s.issued.Inc()
 	s.log.Info("cluster registered", telemetry.Cluster(cluster))

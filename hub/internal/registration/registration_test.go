@@ -144,7 +144,7 @@ func (r *rig) cluster(name string, blocked bool) {
 	r.t.Helper()
 	object, err := json.Marshal(api.Cluster{Spec: api.ClusterSpec{Blocked: blocked}})
 	must(r.t, err)
-	must(r.t, r.store.Update(func(tx *store.Tx) error {
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 		return store.Resources.Put(tx, api.ClusterKey(name).Path(), store.Resource{Key: api.ClusterKey(name), Object: object})
 	}))
 }
@@ -152,14 +152,14 @@ func (r *rig) cluster(name string, blocked bool) {
 // registered makes a cluster one that has registered.
 func (r *rig) registered(cluster string) {
 	r.t.Helper()
-	must(r.t, r.store.Update(func(tx *store.Tx) error {
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 		return store.Spokes.Put(tx, cluster, store.Spoke{RegisteredAt: time.Now().Truncate(time.Second)})
 	}))
 }
 
 func (r *rig) token(token, cluster string) {
 	r.t.Helper()
-	must(r.t, r.store.Update(func(tx *store.Tx) error {
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 		return store.JoinTokens.Put(tx, TokenKey(token),
 			store.JoinToken{Cluster: cluster, ExpiresAt: r.clock().Add(time.Hour)})
 	}))
@@ -168,7 +168,7 @@ func (r *rig) token(token, cluster string) {
 // events are the reasons and messages of all events about a key.
 func (r *rig) events(key api.Key) (texts []string) {
 	r.t.Helper()
-	must(r.t, r.store.View(func(tx *store.Tx) error {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Object == key {
 				texts = append(texts, e.Reason+": "+e.Message)
@@ -181,7 +181,7 @@ func (r *rig) events(key api.Key) (texts []string) {
 
 func (r *rig) spoke(cluster string) (row store.Spoke) {
 	r.t.Helper()
-	must(r.t, r.store.View(func(tx *store.Tx) (err error) {
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) (err error) {
 		row, _, err = store.Spokes.Get(tx, cluster)
 		return err
 	}))
@@ -296,7 +296,9 @@ func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
 		"expired": {func(r *rig) { r.set(time.Hour) }, "secret", api.ClusterKey("a"), "expired"},
 		"blocked": {func(r *rig) { r.cluster("a", true) }, "secret", api.ClusterKey("a"), "blocked or deleted"},
 		"deleted": {func(r *rig) {
-			must(r.t, r.store.Update(func(tx *store.Tx) error { return store.Resources.Delete(tx, api.ClusterKey("a").Path()) }))
+			must(r.t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+				return store.Resources.Delete(tx, api.ClusterKey("a").Path())
+			}))
 		}, "secret", api.ClusterKey("a"), "blocked or deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -334,7 +336,7 @@ func TestFloods(t *testing.T) {
 			}
 		}, unknownTokens, recordBurst},
 		"expired_token": {func(r *rig) func() error {
-			must(t, r.store.Update(func(tx *store.Tx) error {
+			must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 				return store.JoinTokens.Put(tx, TokenKey("secret"), store.JoinToken{Cluster: "a", ExpiresAt: r.clock()})
 			}))
 			client := r.stranger()

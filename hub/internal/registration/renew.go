@@ -31,14 +31,14 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	if !s.issuing.allow(caller.Name, time.Now()) {
 		return nil, errTooOften
 	}
-	if err := s.store.View(func(tx *store.Tx) error { return checkNotRevoked(tx, caller) }); err != nil {
+	if err := s.store.View(ctx, func(tx *store.Tx) error { return checkNotRevoked(tx, caller) }); err != nil {
 		return nil, s.refuseRenewal(caller.Name, err)
 	}
 	certificate, issued, err := s.issue(key, caller.Name, caller.Registration)
 	if err != nil {
 		return nil, err
 	}
-	err = s.store.Update(func(tx *store.Tx) error {
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		if err := errors.Join(checkNotRevoked(tx, caller), checkClock(tx, caller, issued)); err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func (r *rig) join(token string, key crypto.Signer, csr []byte) registrationv1.R
 // certificate.
 func (r *rig) past(cluster string, by time.Duration) {
 	r.t.Helper()
-	must(r.t, r.store.Update(func(tx *store.Tx) error {
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Spokes.Get(tx, cluster)
 		must(r.t, err)
 		row.RegisteredAt = row.RegisteredAt.Add(-by)
@@ -66,7 +66,7 @@ func TestACertificateIsRenewedFromTheRegistrationOn(t *testing.T) {
 			r := newRig(t)
 			client := r.as(identity.Cluster, "a")
 			if !tt.none {
-				must(t, r.store.Update(func(tx *store.Tx) error {
+				must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 					// to the second, as certificates count time; Register writes it so
 					at := identity.IssuedAt(r.leaf(identity.Cluster, "a")).Add(tt.registered)
 					return store.Spokes.Put(tx, "a", store.Spoke{RegisteredAt: at})
@@ -110,7 +110,7 @@ func TestRegisteringAnewEndsWhatTheFirstTokenGave(t *testing.T) {
 		t.Fatalf("registered at %s", row.RegisteredAt)
 	}
 	must(t, renew(fresh))
-	must(t, r.store.Update(func(tx *store.Tx) error { // had it been a second later
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error { // had it been a second later
 		row, _, err := store.Spokes.Get(tx, "a")
 		row.RegisteredAt = row.RegisteredAt.Add(time.Second)
 		must(t, store.Spokes.Put(tx, "a", row))

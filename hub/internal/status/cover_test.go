@@ -60,7 +60,7 @@ func newFleetWorld(t *testing.T) *fleetWorld {
 
 func (w *fleetWorld) update(fn func(*store.Tx) error) {
 	w.t.Helper()
-	if err := w.store.Update(fn); err != nil {
+	if err := w.store.Update(w.t.Context(), fn); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -128,7 +128,7 @@ func (w *fleetWorld) spoke(tx *store.Tx, change func(*store.Spoke)) error {
 // ready returns "Ready Reason: message" of an object.
 func (w *fleetWorld) ready(key api.Key) (text string) {
 	w.t.Helper()
-	err := w.store.View(func(tx *store.Tx) error {
+	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
 		f, ok, err := NewReader(tx).Read(key)
 		v := f.verdict()
 		text = v.ready + " " + v.reason + ": " + v.message
@@ -441,7 +441,7 @@ func TestSuspendedStaysVisible(t *testing.T) {
 // suspended is the message of the condition Suspended; empty when the object has none.
 func (w *fleetWorld) suspended(key api.Key) (message string) {
 	w.t.Helper()
-	err := w.store.View(func(tx *store.Tx) error {
+	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
 		f, _, err := NewReader(tx).Read(key)
 		for _, c := range fold(w.t, f).Status.Conditions {
 			if c.Type == suspendedCondition {
@@ -460,7 +460,7 @@ func (w *fleetWorld) suspended(key api.Key) (message string) {
 func (w *fleetWorld) explained() string {
 	w.t.Helper()
 	var names []string
-	err := w.store.View(func(tx *store.Tx) error {
+	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
 		world, err := Load(tx, "")
 		for _, e := range Explain(world, api.Key{}) {
 			if e.Reason == reasonSuspended {

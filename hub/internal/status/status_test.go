@@ -514,7 +514,7 @@ func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
 	s := store.OpenMemory()
 	t.Cleanup(func() { s.Close() })
 	want := well(nil)
-	err := s.Update(func(tx *store.Tx) error {
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
 		value, err := proto.Marshal(want.Report)
 		if err != nil {
 			return err
@@ -534,7 +534,7 @@ func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.View(func(tx *store.Tx) error {
+	err = s.View(t.Context(), func(tx *store.Tx) error {
 		f, ok, err := NewReader(tx).Read(want.Resource.Key)
 		if err != nil || !ok {
 			return fmt.Errorf("read: %v %w", ok, err)

@@ -29,8 +29,8 @@ func PutBlob(tx *Tx, data []byte) (manifest.Digest, error) {
 		return d, &bundle.TooLargeError{What: "blob " + d.String(), Unit: "bytes", Size: len(data),
 			Limit: bundle.MaxBlobBytes}
 	}
-	if HasBlob(tx, d) {
-		return d, nil
+	if has, err := HasBlob(tx, d); err != nil || has {
+		return d, err
 	}
 	value := binary.BigEndian.AppendUint64(make([]byte, 0, sizeLength+len(data)/2), uint64(len(data)))
 	if err := tx.put(blobTable, blobKey(d), compressor.EncodeAll(data, value)); err != nil {
@@ -63,9 +63,12 @@ func CompressedBlob(tx *Tx, d manifest.Digest) (frame []byte, size uint64, err e
 }
 
 // HasBlob reports whether there is data with the digest.
-func HasBlob(tx *Tx, d manifest.Digest) bool {
+func HasBlob(tx *Tx, d manifest.Digest) (bool, error) {
 	value, err := tx.get(blobTable, blobKey(d))
-	return err == nil && value != nil
+	if err != nil {
+		return false, fmt.Errorf("blob %s: %w", d, err)
+	}
+	return value != nil, nil
 }
 
 // SweepBlobs deletes the blobs that keep does not want and returns how many.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func Open(path string) (*Store, error) {
 	}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, translate(err)), db.Close())
 	}
-	return &Store{engine: &bolt{db: db}, epoch: epoch}, nil
+	return newStore(&bolt{db: db}, epoch), nil
 }
 
 // prepare makes the buckets of a new file, checks the layout of an old one, and returns the epoch.
@@ -103,7 +104,7 @@ func putNumber(b *bbolt.Bucket, key string, n uint64) error {
 // bolt is the engine in a file.
 type bolt struct{ db *bbolt.DB }
 
-func (b *bolt) begin(writable bool) (engineTx, error) {
+func (b *bolt) begin(_ context.Context, writable bool) (engineTx, error) {
 	tx, err := b.db.Begin(writable)
 	if err != nil {
 		return nil, translate(err)
@@ -118,7 +119,7 @@ type boltTx struct{ tx *bbolt.Tx }
 
 func (t *boltTx) bucket(table string) *bbolt.Bucket { return t.tx.Bucket([]byte(table)) }
 
-func (t *boltTx) get(table, key string) []byte { return t.bucket(table).Get([]byte(key)) }
+func (t *boltTx) get(table, key string) ([]byte, error) { return t.bucket(table).Get([]byte(key)), nil }
 
 func (t *boltTx) put(table, key string, value []byte) error {
 	return t.bucket(table).Put([]byte(key), value)

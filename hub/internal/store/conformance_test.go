@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -49,6 +50,7 @@ var conformance = []struct {
 	{"events order by time and are trimmed per object", eventsPerObject},
 	{"a store is empty until it has a row or a blob", emptyStores},
 	{"a closed store says so", closedStores},
+	{"ended_context", endedContexts},
 }
 
 func TestStore(t *testing.T) {
@@ -78,16 +80,40 @@ func open(t *testing.T, path string) *store.Store {
 
 func update(t *testing.T, s *store.Store, fn func(tx *store.Tx) error) {
 	t.Helper()
-	if err := s.Update(fn); err != nil {
+	if err := s.Update(t.Context(), fn); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func view(t *testing.T, s *store.Store, fn func(tx *store.Tx) error) {
 	t.Helper()
-	if err := s.View(fn); err != nil {
+	if err := s.View(t.Context(), fn); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// endedContexts: neither the wait for another writer nor a watcher outlives its context.
+func endedContexts(t *testing.T, s *store.Store) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	ran := func(*store.Tx) error { t.Error("the function ran"); return nil }
+	expect(t, "view", errors.Is(s.View(ended, ran), context.Canceled), true)
+	expect(t, "update", errors.Is(s.Update(ended, ran), context.Canceled), true)
+	_, open := <-s.Watch(ended).C()
+	expect(t, "watcher open", open, false)
+
+	waiting, cancel := context.WithCancel(t.Context())
+	w, answer := s.Watch(waiting), make(chan error)
+	update(t, s, func(tx *store.Tx) error { // the other writer
+		go func() { answer <- s.Update(waiting, ran) }()
+		cancel()
+		expect(t, "wait", errors.Is(<-answer, context.Canceled), true)
+		return nil
+	})
+	_, open = <-w.C()
+	expect(t, "watcher open", open, false)
+	put(t, s, "a")
+	expect(t, "changes", len(w.Take()), 0)
 }
 
 // put writes outcomes whose reason is their key, for tests that care about keys only.
@@ -139,7 +165,7 @@ func rowsReadBack(t *testing.T, s *store.Store) {
 func emptyStores(t *testing.T, s *store.Store) {
 	empty := func() bool {
 		t.Helper()
-		empty, err := s.Empty()
+		empty, err := s.Empty(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +216,7 @@ func scansEnd(t *testing.T, s *store.Store) {
 	put(t, s, "a", "b")
 	stop := errors.New("stop")
 	visits := 0
-	err := s.View(func(tx *store.Tx) error {
+	err := s.View(t.Context(), func(tx *store.Tx) error {
 		return store.Conditions.Scan(tx, "", func(string, store.Condition) error {
 			visits++
 			return stop
@@ -202,10 +228,10 @@ func scansEnd(t *testing.T, s *store.Store) {
 
 func failedUpdates(t *testing.T, s *store.Store) {
 	put(t, s, "kept")
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	defer w.Close()
 	reason := errors.New("no")
-	err := s.Update(func(tx *store.Tx) error {
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
 		if _, err := store.PutBlob(tx, []byte("gone")); err != nil {
 			return err
 		}
@@ -219,7 +245,7 @@ func failedUpdates(t *testing.T, s *store.Store) {
 func panickedUpdates(t *testing.T, s *store.Store) {
 	func() {
 		defer func() { _ = recover() }()
-		_ = s.Update(func(tx *store.Tx) error {
+		_ = s.Update(t.Context(), func(tx *store.Tx) error {
 			if err := store.Conditions.Put(tx, "x", store.Condition{}); err != nil {
 				return err
 			}
@@ -235,7 +261,7 @@ func viewsAreStable(t *testing.T, s *store.Store) {
 	view(t, s, func(tx *store.Tx) error {
 		done := make(chan error)
 		go func() {
-			done <- s.Update(func(tx *store.Tx) error {
+			done <- s.Update(t.Context(), func(tx *store.Tx) error {
 				return errors.Join(store.Conditions.Delete(tx, "b"), store.Conditions.Put(tx, "a", store.Condition{Reason: "new"}))
 			})
 		}()
@@ -252,13 +278,13 @@ func viewsAreStable(t *testing.T, s *store.Store) {
 }
 
 func viewsCannotWrite(t *testing.T, s *store.Store) {
-	err := s.View(func(tx *store.Tx) error { return store.Conditions.Put(tx, "a", store.Condition{}) })
+	err := s.View(t.Context(), func(tx *store.Tx) error { return store.Conditions.Put(tx, "a", store.Condition{}) })
 	expect(t, "put", errors.Is(err, store.ErrReadOnly), true)
-	err = s.View(func(tx *store.Tx) error { return store.Conditions.Delete(tx, "a") })
+	err = s.View(t.Context(), func(tx *store.Tx) error { return store.Conditions.Delete(tx, "a") })
 	expect(t, "delete", errors.Is(err, store.ErrReadOnly), true)
-	err = s.View(func(tx *store.Tx) error { return store.Record(tx, store.Event{}) })
+	err = s.View(t.Context(), func(tx *store.Tx) error { return store.Record(tx, store.Event{}) })
 	expect(t, "record", errors.Is(err, store.ErrReadOnly), true)
-	err = s.View(func(tx *store.Tx) error { _, err := store.PutBlob(tx, nil); return err })
+	err = s.View(t.Context(), func(tx *store.Tx) error { _, err := store.PutBlob(tx, nil); return err })
 	expect(t, "blob", errors.Is(err, store.ErrReadOnly), true)
 }
 
@@ -269,7 +295,15 @@ func transactionsEnd(t *testing.T, s *store.Store) {
 	expect(t, "get", errors.Is(err, store.ErrClosed), true)
 	expect(t, "put", errors.Is(store.Conditions.Put(kept, "a", store.Condition{}), store.ErrClosed), true)
 	expect(t, "scan", errors.Is(store.Conditions.Scan(kept, "", nil), store.ErrClosed), true)
-	expect(t, "blob", store.HasBlob(kept, manifest.Digest{}), false)
+	_, err = store.HasBlob(kept, manifest.Digest{})
+	expect(t, "blob", errors.Is(err, store.ErrClosed), true)
+}
+
+func has(t *testing.T, tx *store.Tx, d manifest.Digest) bool {
+	t.Helper()
+	has, err := store.HasBlob(tx, d)
+	expect(t, "HasBlob", err, nil)
+	return has
 }
 
 func updatesSeeThemselves(t *testing.T, s *store.Store) {
@@ -289,7 +323,7 @@ func concurrentUpdates(t *testing.T, s *store.Store) {
 	for range writers {
 		all.Go(func() {
 			for range rounds {
-				_ = s.Update(func(tx *store.Tx) error {
+				_ = s.Update(t.Context(), func(tx *store.Tx) error {
 					row, _, err := store.Conditions.Get(tx, "count")
 					row.ObservedGeneration++
 					return errors.Join(err, store.Conditions.Put(tx, "count", row))
@@ -307,7 +341,10 @@ func concurrentUpdates(t *testing.T, s *store.Store) {
 
 func keyLimits(t *testing.T, s *store.Store) {
 	for _, key := range []string{"", strings.Repeat("x", 40_000)} {
-		if err := s.Update(func(tx *store.Tx) error { return store.Conditions.Put(tx, key, store.Condition{}) }); err == nil {
+		err := s.Update(t.Context(), func(tx *store.Tx) error {
+			return store.Conditions.Put(tx, key, store.Condition{})
+		})
+		if err == nil {
 			t.Errorf("a key of %d bytes was taken", len(key))
 		}
 	}
@@ -315,7 +352,7 @@ func keyLimits(t *testing.T, s *store.Store) {
 
 func equalPuts(t *testing.T, s *store.Store) {
 	put(t, s, "a")
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	defer w.Close()
 	put(t, s, "a")
 	update(t, s, func(tx *store.Tx) error { return store.Conditions.Delete(tx, "not there") })
@@ -329,7 +366,7 @@ func equalPuts(t *testing.T, s *store.Store) {
 
 func changedBack(t *testing.T, s *store.Store) {
 	put(t, s, "a")
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	defer w.Close()
 	update(t, s, func(tx *store.Tx) error {
 		return errors.Join(
@@ -341,7 +378,7 @@ func changedBack(t *testing.T, s *store.Store) {
 
 func watchersWake(t *testing.T, s *store.Store) {
 	put(t, s, "old")
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	defer w.Close()
 	update(t, s, func(tx *store.Tx) error {
 		err := errors.Join(store.Conditions.Put(tx, "b", store.Condition{}), store.Conditions.Put(tx, "a", store.Condition{}),
@@ -360,7 +397,7 @@ func watchersWake(t *testing.T, s *store.Store) {
 }
 
 func watchersAreBounded(t *testing.T, s *store.Store) {
-	w := s.Watch(store.Conditions.Name())
+	w := s.Watch(t.Context(), store.Conditions.Name())
 	defer w.Close()
 	for i := range 50 {
 		update(t, s, func(tx *store.Tx) error {
@@ -377,7 +414,7 @@ func watchersAreBounded(t *testing.T, s *store.Store) {
 }
 
 func watchersOfTables(t *testing.T, s *store.Store) {
-	w := s.Watch(store.Plans.Name(), store.Spokes.Name())
+	w := s.Watch(t.Context(), store.Plans.Name(), store.Spokes.Name())
 	defer w.Close()
 	put(t, s, "a")
 	update(t, s, func(tx *store.Tx) error { return store.Spokes.Put(tx, "a", store.Spoke{}) })
@@ -386,7 +423,7 @@ func watchersOfTables(t *testing.T, s *store.Store) {
 }
 
 func watchersClose(t *testing.T, s *store.Store) {
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	put(t, s, "a")
 	w.Close()
 	w.Close()
@@ -402,12 +439,12 @@ func watchThenView(t *testing.T, s *store.Store) {
 	const rows = 50
 	go func() {
 		for i := range rows {
-			_ = s.Update(func(tx *store.Tx) error {
+			_ = s.Update(t.Context(), func(tx *store.Tx) error {
 				return store.Conditions.Put(tx, fmt.Sprintf("%02d", i), store.Condition{})
 			})
 		}
 	}()
-	w := s.Watch(store.Conditions.Name())
+	w := s.Watch(t.Context(), store.Conditions.Name())
 	defer w.Close()
 	seen := map[string]bool{}
 	for _, k := range keys(t, s, "") {
@@ -423,7 +460,7 @@ func watchThenView(t *testing.T, s *store.Store) {
 
 func blobs(t *testing.T, s *store.Store) {
 	data := bytes.Repeat([]byte("all work and no play "), 1000)
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	defer w.Close()
 	for range 2 {
 		update(t, s, func(tx *store.Tx) error {
@@ -437,7 +474,7 @@ func blobs(t *testing.T, s *store.Store) {
 		d := manifest.DigestOf(data)
 		got, err := store.Blob(tx, d)
 		expect(t, "equal", bytes.Equal(got, data), true)
-		expect(t, "has", store.HasBlob(tx, d), true)
+		expect(t, "has", has(t, tx, d), true)
 		frame, size, err2 := store.CompressedBlob(tx, d)
 		expect(t, "size", size, len(data))
 		expect(t, "compressed", len(frame) < len(data)/10, true)
@@ -460,7 +497,7 @@ func missingBlobs(t *testing.T, s *store.Store) {
 		expect(t, "blob", errors.Is(err, store.ErrNotFound), true)
 		_, _, err = store.CompressedBlob(tx, manifest.DigestOf([]byte("x")))
 		expect(t, "compressed", errors.Is(err, store.ErrNotFound), true)
-		expect(t, "has", store.HasBlob(tx, manifest.DigestOf([]byte("x"))), false)
+		expect(t, "has", has(t, tx, manifest.DigestOf([]byte("x"))), false)
 		return nil
 	})
 }
@@ -481,8 +518,8 @@ func sweeps(t *testing.T, s *store.Store) {
 		return err
 	})
 	view(t, s, func(tx *store.Tx) error {
-		expect(t, "kept", store.HasBlob(tx, keep), true)
-		expect(t, "a", store.HasBlob(tx, manifest.DigestOf([]byte("a"))), false)
+		expect(t, "kept", has(t, tx, keep), true)
+		expect(t, "a", has(t, tx, manifest.DigestOf([]byte("a"))), false)
 		return nil
 	})
 }
@@ -545,7 +582,7 @@ func TestTheNewestTenThousandEventsStay(t *testing.T) {
 }
 
 func closedStores(t *testing.T, s *store.Store) {
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -553,9 +590,9 @@ func closedStores(t *testing.T, s *store.Store) {
 		t.Error("the watcher is open")
 	}
 	nothing := func(*store.Tx) error { return nil }
-	expect(t, "view", errors.Is(s.View(nothing), store.ErrClosed), true)
-	expect(t, "update", errors.Is(s.Update(nothing), store.ErrClosed), true)
-	late := s.Watch()
+	expect(t, "view", errors.Is(s.View(t.Context(), nothing), store.ErrClosed), true)
+	expect(t, "update", errors.Is(s.Update(t.Context(), nothing), store.ErrClosed), true)
+	late := s.Watch(t.Context())
 	if _, ok := <-late.C(); ok {
 		t.Error("a watcher of a closed store is open")
 	}
@@ -564,7 +601,7 @@ func closedStores(t *testing.T, s *store.Store) {
 
 func TestAWatcherFarBehindIsToldOfWholeTables(t *testing.T) {
 	s := store.OpenMemory()
-	w := s.Watch()
+	w := s.Watch(t.Context())
 	defer w.Close()
 	put(t, s, "first")
 	update(t, s, func(tx *store.Tx) error {

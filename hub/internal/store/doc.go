@@ -1,12 +1,12 @@
 // Package store is the hub's state, and the switchboard that its loops meet in: one writes rows, another watches them,
 // and neither knows of the other.
 //
-//	w := s.Watch(store.Plans.Name()) // 1. from here on no change is missed
+//	w := s.Watch(ctx, store.Plans.Name()) // 1. from here on no change is missed
 //	defer w.Close()
-//	s.View(func(tx *store.Tx) error { … })   // 2. read what there is
+//	s.View(ctx, func(tx *store.Tx) error { … })   // 2. read what there is
 //	for range w.C() {                        // 3. and then what changes
 //		changes := w.Take()
-//		s.View(func(tx *store.Tx) error { … })
+//		s.View(ctx, func(tx *store.Tx) error { … })
 //	}
 //
 // View sees one state, however long it takes. Update writes all or nothing, one after the other, and is on disk before

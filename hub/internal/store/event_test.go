@@ -12,7 +12,7 @@ import (
 // record records n events about different objects of a cluster, or of the hub, from a moment on.
 func record(t *testing.T, s *Store, cluster string, n int, from time.Time) {
 	t.Helper()
-	err := s.Update(func(tx *Tx) error {
+	err := s.Update(t.Context(), func(tx *Tx) error {
 		for i := range n {
 			key := api.Key{Cluster: cluster, Kind: "Kustomization", Namespace: "made-up", Name: fmt.Sprint(i % 977)}
 			if i%10 == 9 && cluster != "" {
@@ -34,7 +34,7 @@ func record(t *testing.T, s *Store, cluster string, n int, from time.Time) {
 func kept(t *testing.T, s *Store) map[string]int {
 	t.Helper()
 	counts, total := map[string]int{}, 0
-	err := s.View(func(tx *Tx) error {
+	err := s.View(t.Context(), func(tx *Tx) error {
 		err := Events.Scan(tx, "", func(_ string, e Event) error {
 			counts[clusterOf(e.Object)]++
 			total++
@@ -126,7 +126,7 @@ func TestEventClock(t *testing.T) {
 	s := OpenMemory()
 	defer s.Close()
 	key, now := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "hub"}, time.Now()
-	err := s.Update(func(tx *Tx) error {
+	err := s.Update(t.Context(), func(tx *Tx) error {
 		for i := range 2 * maxEventsPerObject {
 			at, message := now.AddDate(1, 0, 0), "ahead"
 			if i >= maxEventsPerObject {
@@ -142,7 +142,7 @@ func TestEventClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	counts := map[string]int{}
-	err = s.View(func(tx *Tx) error {
+	err = s.View(t.Context(), func(tx *Tx) error {
 		return Events.Scan(tx, "", func(_ string, e Event) error { counts[e.Message]++; return nil })
 	})
 	if err != nil || counts["right"] != maxEventsPerObject || counts["ahead"] != 0 {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -27,9 +28,9 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "writer":
-		exitWith(writeForever(path))
+		exitWith(writeForever(context.Background(), path))
 	case "full":
-		exitWith(fillTheDisk(path))
+		exitWith(fillTheDisk(context.Background(), path))
 	}
 }
 
@@ -48,10 +49,10 @@ func child(part, path string) *exec.Cmd {
 }
 
 // writeForever commits a row and a blob at a time, and says so after each commit.
-func writeForever(path string) error {
+func writeForever(ctx context.Context, path string) error {
 	s, err := store.Open(path)
-	for i := next(s); err == nil; i++ {
-		err = s.Update(func(tx *store.Tx) error {
+	for i := next(ctx, s); err == nil; i++ {
+		err = s.Update(ctx, func(tx *store.Tx) error {
 			_, err := store.PutBlob(tx, []byte(fmt.Sprint("blob ", i)))
 			return errors.Join(err, store.Conditions.Put(tx, rowKey(i), store.Condition{ObservedGeneration: int64(i)}))
 		})
@@ -63,8 +64,8 @@ func writeForever(path string) error {
 }
 
 // next is the number of rows.
-func next(s *store.Store) (n int) {
-	_ = s.View(func(tx *store.Tx) error {
+func next(ctx context.Context, s *store.Store) (n int) {
+	_ = s.View(ctx, func(tx *store.Tx) error {
 		return store.Conditions.Scan(tx, "", func(string, store.Condition) error { n++; return nil })
 	})
 	return n
@@ -117,29 +118,29 @@ func killWhileWriting(t *testing.T, path string, commits int) (last int) {
 }
 
 // fillTheDisk lets the kernel refuse a larger file, as a full disk would, and then makes room again.
-func fillTheDisk(path string) error {
+func fillTheDisk(ctx context.Context, path string) error {
 	signal.Ignore(syscall.SIGXFSZ)
 	s, err := store.Open(path)
 	if err != nil {
 		return err
 	}
-	w := s.Watch()
-	if err := errors.Join(s.Update(putSmall("before")), limitFiles(256<<10)); err != nil {
+	w := s.Watch(ctx)
+	if err := errors.Join(s.Update(ctx, putSmall("before")), limitFiles(256<<10)); err != nil {
 		return err
 	}
 	w.Take()
 	for range 3 {
-		if err := s.Update(putLarge); !errors.Is(err, store.ErrFull) {
+		if err := s.Update(ctx, putLarge); !errors.Is(err, store.ErrFull) {
 			return fmt.Errorf("the large update: got %v, want ErrFull", err)
 		}
 	}
 	if n := len(w.Take()); n != 0 {
 		return fmt.Errorf("watchers heard of %d changes that are not there", n)
 	}
-	if err := s.Update(putSmall("during")); err != nil {
+	if err := s.Update(ctx, putSmall("during")); err != nil {
 		return fmt.Errorf("a small update while the disk is full: %w", err)
 	}
-	if err := errors.Join(limitFiles(1<<40), s.Update(putLarge), s.Update(putSmall("after"))); err != nil {
+	if err := errors.Join(limitFiles(1<<40), s.Update(ctx, putLarge), s.Update(ctx, putSmall("after"))); err != nil {
 		return fmt.Errorf("when there is room again: %w", err)
 	}
 	return s.Close()
@@ -264,7 +265,7 @@ func BenchmarkUpdateOfOneRow(b *testing.B) {
 	}
 	defer s.Close()
 	for i := 0; b.Loop(); i++ {
-		if err := s.Update(putSmall(rowKey(i))); err != nil {
+		if err := s.Update(b.Context(), putSmall(rowKey(i))); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -277,7 +278,7 @@ func BenchmarkUpdateOfAThousandBlobs(b *testing.B) {
 	}
 	defer s.Close()
 	for n := 0; b.Loop(); n++ {
-		err := s.Update(func(tx *store.Tx) error {
+		err := s.Update(b.Context(), func(tx *store.Tx) error {
 			for i := range 1000 {
 				object := fmt.Sprintf(`{"apiVersion":"v1","data":{"k":"%d of %d"},"kind":"ConfigMap","metadata":{"labels":{"kustomize.toolkit.fluxcd.io/name":"apps"},"name":"c-%d","namespace":"default"}}`, i, n, i)
 				if _, err := store.PutBlob(tx, []byte(object)); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 // OpenMemory returns a new store that lives as long as the process, for tests and for trying things out.
 func OpenMemory() *Store {
-	return &Store{engine: &memory{tables: map[string][]entry{}}, epoch: newEpoch()}
+	return newStore(&memory{tables: map[string][]entry{}}, newEpoch())
 }
 
 // entry is one row.
@@ -26,7 +27,7 @@ type memory struct {
 	tables map[string][]entry // sorted by key; nil: closed
 }
 
-func (m *memory) begin(writable bool) (engineTx, error) {
+func (m *memory) begin(_ context.Context, writable bool) (engineTx, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tables == nil {
@@ -57,12 +58,12 @@ func find(rows []entry, key string) (int, bool) {
 	return slices.BinarySearchFunc(rows, key, func(e entry, key string) int { return cmp.Compare(e.key, key) })
 }
 
-func (t *memoryTx) get(table, key string) []byte {
+func (t *memoryTx) get(table, key string) ([]byte, error) {
 	rows := t.tables[table]
 	if i, ok := find(rows, key); ok {
-		return rows[i].value
+		return rows[i].value, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // writable returns a table that may be changed in place.

@@ -24,7 +24,7 @@ func TestTheStoreKeepsNoBlobThatASpokeWouldNotTake(t *testing.T) {
 		expect(t, "the largest reads back", bytes.Equal(got, data[:bundle.MaxBlobBytes]), true)
 		return err
 	})
-	err := s.Update(func(tx *store.Tx) error { _, err := store.PutBlob(tx, data); return err })
+	err := s.Update(t.Context(), func(tx *store.Tx) error { _, err := store.PutBlob(tx, data); return err })
 	var large *bundle.TooLargeError
 	expect(t, "one byte more is refused", errors.As(err, &large), true)
 }

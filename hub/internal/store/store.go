@@ -1,9 +1,9 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"sync"
 )
 
 // Errors of the store, to be told apart with errors.Is.
@@ -28,22 +28,26 @@ type Store struct {
 	engine engine
 	epoch  uint64
 
-	writing  sync.Mutex // held by the one Update that runs
+	writing  chan struct{} // capacity 1: full while an Update runs
 	watchers watchers
+}
+
+func newStore(e engine, epoch uint64) *Store {
+	return &Store{engine: e, epoch: epoch, writing: make(chan struct{}, 1)}
 }
 
 // engine keeps tables of key → value in transactions. The two engines differ in nothing that a caller can see, except
 // that one of them remembers.
 type engine interface {
 	// begin starts a transaction. There is at most one writable one at a time; readers see the state at their begin.
-	begin(writable bool) (engineTx, error)
+	begin(ctx context.Context, writable bool) (engineTx, error)
 	close() error
 }
 
 // engineTx is one transaction of an engine. Values handed out stay valid until it ends; values handed in must stay
 // unchanged until then.
 type engineTx interface {
-	get(table, key string) []byte // nil: no such row
+	get(table, key string) ([]byte, error) // nil: no such row
 	put(table, key string, value []byte) error
 	delete(table, key string) error
 	// scan visits the keys with the prefix in order. The visitor must not write.
@@ -54,8 +58,8 @@ type engineTx interface {
 
 // Close ends all watchers, waits for the transactions under way and closes the file.
 func (s *Store) Close() error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
 	s.watchers.closeAll()
 	if err := s.engine.close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
@@ -70,8 +74,8 @@ var errFound = errors.New("found")
 func (s *Store) Epoch() uint64 { return s.epoch }
 
 // Empty reports whether no table has a row, and no blob was put.
-func (s *Store) Empty() (bool, error) {
-	t, err := s.engine.begin(false)
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	t, err := s.engine.begin(ctx, false)
 	if err != nil {
 		return false, fmt.Errorf("view store: %w", err)
 	}
@@ -88,10 +92,13 @@ func (s *Store) Empty() (bool, error) {
 	return true, nil
 }
 
-// View runs fn on the state as it is now; what others commit meanwhile, fn does not see. It returns fn's error.
-// Neither View nor Update may be called from within fn.
-func (s *Store) View(fn func(*Tx) error) error {
-	t, err := s.engine.begin(false)
+// View runs fn on the state as it is now; fn does not see later commits. View returns fn's error, or the error of ctx
+// if ctx ended before fn ran. fn must not call View or Update, and may run more than once.
+func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("view store: %w", err)
+	}
+	t, err := s.engine.begin(ctx, false)
 	if err != nil {
 		return fmt.Errorf("view store: %w", err)
 	}
@@ -100,13 +107,17 @@ func (s *Store) View(fn func(*Tx) error) error {
 	return fn(tx)
 }
 
-// Update runs fn alone among the writers. If it returns nil, all it wrote is on disk when Update returns, and then the
-// watchers wake; if fn returns an error, nothing is written and Update returns that error. An fn that changed nothing
-// writes nothing. Errors of the commit: ErrFull, ErrClosed, or those of the file; nothing was written then either.
-func (s *Store) Update(fn func(*Tx) error) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	t, err := s.engine.begin(true)
+// Update runs fn alone among the writers. If fn returns nil, its writes are on disk when Update returns, and then the
+// watchers wake. If fn returns an error, Update writes nothing and returns that error. An fn that changed nothing
+// writes nothing. If ctx ends while Update waits for another writer, Update returns the error of ctx. Errors of the commit:
+// ErrFull, ErrClosed, or those of the file; nothing was written then. fn must not call View or Update, and may run more
+// than once.
+func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
+	if err := s.lock(ctx); err != nil {
+		return fmt.Errorf("update store: %w", err)
+	}
+	defer func() { <-s.writing }()
+	t, err := s.engine.begin(ctx, true)
 	if err != nil {
 		return fmt.Errorf("update store: %w", err)
 	}
@@ -115,13 +126,26 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	if err := fn(tx); err != nil {
 		return err
 	}
-	changes := tx.changes()
-	if len(changes) == 0 {
-		return nil
+	changes, err := tx.changes()
+	if err != nil || len(changes) == 0 {
+		return err
 	}
 	if err := t.commit(); err != nil {
 		return fmt.Errorf("commit to store: %w", err)
 	}
 	s.watchers.wake(changes)
 	return nil
+}
+
+// lock waits until no other Update runs, or returns the error of ctx.
+func (s *Store) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.writing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

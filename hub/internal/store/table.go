@@ -19,22 +19,25 @@ func (tx *Tx) end() {
 }
 
 // changes are the rows that are not what they were before the transaction.
-func (tx *Tx) changes() []Change {
+func (tx *Tx) changes() ([]Change, error) {
 	var changed []Change
 	for c, old := range tx.before {
-		now := tx.engine.get(c.Table, c.Key)
+		now, err := tx.engine.get(c.Table, c.Key)
+		if err != nil {
+			return nil, err
+		}
 		if (now == nil) != (old == nil) || !bytes.Equal(now, old) {
 			changed = append(changed, c)
 		}
 	}
-	return changed
+	return changed, nil
 }
 
 func (tx *Tx) get(table, key string) ([]byte, error) {
 	if tx.engine == nil {
 		return nil, ErrClosed
 	}
-	return tx.engine.get(table, key), nil
+	return tx.engine.get(table, key)
 }
 
 // put writes a row unless it is equal already.
@@ -42,9 +45,9 @@ func (tx *Tx) put(table, key string, value []byte) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	old := tx.engine.get(table, key)
-	if old != nil && bytes.Equal(old, value) {
-		return nil
+	old, err := tx.engine.get(table, key)
+	if err != nil || old != nil && bytes.Equal(old, value) {
+		return err
 	}
 	tx.remember(table, key, old)
 	return tx.engine.put(table, key, value)
@@ -55,9 +58,9 @@ func (tx *Tx) delete(table, key string) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	old := tx.engine.get(table, key)
-	if old == nil {
-		return nil
+	old, err := tx.engine.get(table, key)
+	if err != nil || old == nil {
+		return err
 	}
 	tx.remember(table, key, old)
 	return tx.engine.delete(table, key)
@@ -104,10 +107,12 @@ func (tx *Tx) scan(table, prefix string, visit func(key string, value []byte) er
 		return err
 	}
 	for _, key := range keys {
-		if value := tx.engine.get(table, key); value != nil {
-			if err := visit(key, value); err != nil {
-				return err
-			}
+		value, err := tx.engine.get(table, key)
+		if err == nil && value != nil {
+			err = visit(key, value)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

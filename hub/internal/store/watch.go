@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 )
@@ -19,27 +20,31 @@ type Watcher struct {
 	all    *watchers
 	tables map[string]bool
 	signal chan struct{}
+	unbind func() bool // from the context of Watch
 
 	mu      sync.Mutex
 	pending map[Change]struct{} // nil: closed
 }
 
-// Watch starts to collect changes of the tables, of all tables when none is named. Call it before the View that reads
-// the first state; then no change is lost between the two.
-func (s *Store) Watch(tables ...string) *Watcher {
+// Watch starts to collect changes of the tables, or of all tables if none is named, until ctx ends. Call Watch before
+// the View that reads the first state; then no change is lost between the two.
+func (s *Store) Watch(ctx context.Context, tables ...string) *Watcher {
 	w := &Watcher{
 		all: &s.watchers, tables: map[string]bool{}, signal: make(chan struct{}, 1), pending: map[Change]struct{}{},
 	}
 	for _, t := range tables {
 		w.tables[t] = true
 	}
-	if !s.watchers.add(w) {
+	open := s.watchers.add(w)
+	w.unbind = context.AfterFunc(ctx, w.stop)
+	if !open {
 		w.Close()
 	}
 	return w
 }
 
-// C receives when there is something to Take. It is closed when the watcher or the store is.
+// C receives when there is something to Take. It is closed when the watcher or the store is closed, or the context of
+// Watch ends.
 func (w *Watcher) C() <-chan struct{} { return w.signal }
 
 // Take returns the changes since the last Take, each once, sorted by table and key; none when there were none.
@@ -62,6 +67,11 @@ func (w *Watcher) Take() []Change {
 
 // Close stops the watcher and closes C. Further calls do nothing.
 func (w *Watcher) Close() {
+	w.unbind()
+	w.stop()
+}
+
+func (w *Watcher) stop() {
 	w.all.remove(w)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -155,6 +165,6 @@ func (ws *watchers) closeAll() {
 	ws.closed = true
 	ws.mu.Unlock()
 	for _, w := range ws.list() {
-		w.Close()
+		w.stop()
 	}
 }
