@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -149,5 +150,5 @@ func (s *Spoke) refuse(err error) {
 		return
 	}
 	s.config.Log.Error("new settings cannot be used, the spoke keeps those that it has", telemetry.Err(err))
-	s.warn("SettingsRefused", text)
+	s.warn(condition.SettingsRefused, text)
 }

@@ -31,6 +31,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
@@ -416,7 +417,7 @@ func (s *Spoke) ready() error {
 // warn tells the hub of something that an operator should look at.
 func (s *Spoke) warn(reason, message string) {
 	if p := s.parts.Load(); p != nil {
-		p.reporter.Event(&spokev1.Event{Time: timestamppb.Now(), Type: "Warning", Reason: reason, Message: message})
+		p.reporter.Event(&spokev1.Event{Time: timestamppb.Now(), Type: condition.Warning, Reason: reason, Message: message})
 	}
 }
 
@@ -458,7 +459,7 @@ func (s *Spoke) Run(ctx context.Context) (err error) {
 func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	s.parts.Store(p)
 	if p.role.confused != nil {
-		s.warn("WrongCluster", p.role.confused.Error())
+		s.warn(condition.WrongCluster, p.role.confused.Error())
 	}
 	if p.enrolment != nil {
 		g.Go(func() error {

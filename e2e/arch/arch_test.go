@@ -82,6 +82,27 @@ func unnamed(packages []pkg) []string {
 	return wrong
 }
 
+// spelled lists the words of shared/condition that hub and spoke spell themselves.
+func spelled(packages []pkg) (wrong []string) {
+	var vocabulary []string
+	for _, p := range packages {
+		if p.path == "shared/condition" {
+			vocabulary = p.words
+		}
+	}
+	for _, p := range packages {
+		if !below(p.path, "hub") && !below(p.path, "spoke") {
+			continue
+		}
+		for _, w := range p.words {
+			if slices.Contains(vocabulary, w) {
+				wrong = append(wrong, fmt.Sprintf("%s spells %q: use the constant of shared/condition", p.path, w))
+			}
+		}
+	}
+	return wrong
+}
+
 func report(t *testing.T, wrong []string) {
 	t.Helper()
 	for _, w := range wrong {
@@ -103,6 +124,8 @@ func TestImportsGoToALowerLevelOnly(t *testing.T) { report(t, layering(tree(t)))
 func TestPackagesKeepOffWhatIsNotTheirs(t *testing.T) { report(t, banned(tree(t))) }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) { report(t, unnamed(tree(t))) }
+
+func TestConditionWords(t *testing.T) { report(t, spelled(tree(t))) }
 
 func TestBinariesDoNotLinkWhatTheyMustNot(t *testing.T) {
 	dir := root(t)
@@ -203,9 +226,12 @@ func TestTheRulesCatchWhatTheyAreFor(t *testing.T) {
 		"testing in e2e":        {pkg{path: "e2e/harness", imports: []string{"testing"}}, banned, false},
 		"no comment":            {pkg{path: "hub/api"}, unnamed, true},
 		"a comment":             {pkg{path: "hub/api", doc: true}, unnamed, false},
+		"a condition's word":    {pkg{path: "hub/internal/plan", words: []string{"Ready"}}, spelled, true},
+		"another word":          {pkg{path: "hub/internal/plan", words: []string{"ready"}}, spelled, false},
 		"a vague name":          {pkg{path: "shared/util", doc: true}, unnamed, true},
 	} {
-		if wrong := c.rule([]pkg{c.p}); len(wrong) > 0 != c.wrong {
+		vocabulary := pkg{path: "shared/condition", doc: true, words: []string{"Ready"}}
+		if wrong := c.rule([]pkg{vocabulary, c.p}); len(wrong) > 0 != c.wrong {
 			t.Errorf("%s: %q", name, wrong)
 		}
 	}

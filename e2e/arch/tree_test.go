@@ -27,6 +27,7 @@ type pkg struct {
 	doc     bool
 	imports []string
 	uses    []string // "package.Name" of what is used of imported packages, and where
+	words   []string // the string literals of its code, unquoted
 }
 
 // root returns the module's folder.
@@ -112,6 +113,11 @@ func (p *pkg) readFile(name string) error {
 		}
 	}
 	ast.Inspect(file, func(node ast.Node) bool {
+		if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			if word, err := strconv.Unquote(literal.Value); err == nil {
+				p.words = append(p.words, word)
+			}
+		}
 		if selector, ok := node.(*ast.SelectorExpr); ok {
 			if x, ok := selector.X.(*ast.Ident); ok && names[x.Name] != "" {
 				p.uses = append(p.uses, names[x.Name]+"."+selector.Sel.Name)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -162,7 +163,7 @@ func checkDependsOn(list []meta.DependencyReference, own metadata, at *field.Pat
 		if d.ReadyExpr != "" {
 			errs = append(errs, field.Forbidden(at.Index(i).Child("readyExpr"),
 				"expressions are not supported yet: remove it, then the dependency counts as ready when its Ready condition is "+
-					"True"))
+					condition.True))
 		}
 		if d.Name == own.Name && (d.Namespace == "" || d.Namespace == own.Namespace) {
 			errs = append(errs, field.Invalid(at.Index(i), d.Name, "it would wait for itself: remove it"))

@@ -1,5 +1,5 @@
 // Package reporting is what a spoke that reports and its hub agree on: how long the lists of an application's report
-// may be, and the reasons that the hub acts on. The spoke cuts its lists to these limits; the hub refuses a report with
+// may be. The spoke cuts its lists to these limits; the hub refuses a report with
 // longer ones.
 package reporting
 
@@ -10,7 +10,3 @@ const (
 	MaxHeld      = 100  // objects of a held prune
 	MaxEvents    = 100  // events of one report
 )
-
-// RemovalHeld is the reason of an application that the spoke keeps although no bundle lists it, or because its removal
-// takes too much along. An operator may confirm the removal.
-const RemovalHeld = "RemovalHeld"

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // column is one column of a table: its heading, and its text for an object.
@@ -24,7 +25,7 @@ func columnsOf(kind api.Kind, wide bool) []column {
 	var columns []column
 	switch kind.Name {
 	case api.ClusterKind:
-		columns = []column{name, ready, {"CONNECTED", conditionOf("Connected", "status")}, {"SUSPENDED", suspendedOf},
+		columns = []column{name, ready, {"CONNECTED", conditionOf(condition.Connected, "status")}, {"SUSPENDED", suspendedOf},
 			{"BUNDLE", field("status", "bundle", "sequence")},
 			{"VERSION", field("status", "version")}, {"KUBERNETES", field("status", "kubernetesVersion")}, msg}
 		if wide {
@@ -90,10 +91,10 @@ func shortRevision(s string) string {
 
 func suspendedOf(r row) string {
 	suspended, _, _ := unstructured.NestedBool(r.object, "spec", "suspend")
-	if c := condition(r.object, "Suspended"); suspended || c != nil && c["status"] == "True" {
-		return "True"
+	if c := conditionIn(r.object, condition.Suspended); suspended || c != nil && c["status"] == condition.True {
+		return condition.True
 	}
-	return "False"
+	return condition.False
 }
 
 func sourceOf(r row) string {
@@ -124,22 +125,23 @@ func ageOf(r row) string {
 	return age(t)
 }
 
-func readyOf(part string) func(row) string { return conditionOf("Ready", part) }
+func readyOf(part string) func(row) string { return conditionOf(condition.Ready, part) }
 
 // conditionOf returns one field of a condition of the object's status.
 func conditionOf(kind, part string) func(row) string {
 	return func(r row) string {
-		if c := condition(r.object, kind); c != nil {
+		if c := conditionIn(r.object, kind); c != nil {
 			return fmt.Sprint(c[part])
 		}
 		if part == "status" {
-			return "Unknown"
+			return condition.Unknown
 		}
 		return ""
 	}
 }
 
-func condition(object map[string]any, kind string) map[string]any {
+// conditionIn returns the condition of a type; nil if the status has none.
+func conditionIn(object map[string]any, kind string) map[string]any {
 	list, _, _ := unstructured.NestedSlice(object, "status", "conditions")
 	for _, item := range list {
 		if c, ok := item.(map[string]any); ok && c["type"] == kind {

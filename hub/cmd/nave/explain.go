@@ -9,6 +9,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/version"
 )
 
@@ -48,9 +49,6 @@ func newExplainCommand(s *session) *cobra.Command {
 const noClusters = "nothing is wrong, but the hub has no clusters: nave cluster add registers one, and nave " +
 	"bootstrap gives the hub its Git"
 
-// suspended is the reason of what is as it is because somebody wanted it so. It is no fault.
-const suspended = "Suspended"
-
 // printExplanations returns errReported when anything is wrong.
 func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error {
 	if len(explanations) == 0 {
@@ -60,10 +58,10 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 	wrong := false
 	for _, e := range explanations {
 		sign := "✗"
-		if e.GetReason() == suspended {
+		if e.GetReason() == condition.Suspended {
 			sign = "‖"
 		}
-		wrong = wrong || e.GetReason() != suspended
+		wrong = wrong || e.GetReason() != condition.Suspended
 		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, show(e.GetObject()), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
 		if e.GetMessage() != "" {
 			fmt.Fprintf(out, "    %s\n", indent(e.GetMessage()))

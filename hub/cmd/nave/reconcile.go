@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 func newReconcileCommand(s *session) *cobra.Command {
@@ -129,7 +130,7 @@ func handled(o *adminv1.Object, requestedAt string) (done bool, message string, 
 	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
 		return false, "", err
 	}
-	ready := condition(object, "Ready")
+	ready := conditionIn(object, condition.Ready)
 	if ready == nil {
 		return false, "it has no Ready condition yet", nil
 	}
@@ -139,9 +140,9 @@ func handled(o *adminv1.Object, requestedAt string) (done bool, message string, 
 		return false, message, nil
 	}
 	switch ready["status"] {
-	case "True":
+	case condition.True:
 		return true, message, nil
-	case "False":
+	case condition.False:
 		return false, message, errors.New(message)
 	default:
 		return false, message, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 func newSuspendCommand(s *session) *cobra.Command {
@@ -62,11 +63,11 @@ func inForce(o *adminv1.Object) (done bool, message string, err error) {
 	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
 		return false, "", err
 	}
-	c := condition(object, "Suspended")
+	c := conditionIn(object, condition.Suspended)
 	if c == nil {
 		return false, "", errors.New("somebody resumed it meanwhile")
 	}
-	return c["status"] == "True", fmt.Sprint(c["message"]), nil
+	return c["status"] == condition.True, fmt.Sprint(c["message"]), nil
 }
 
 func newResumeCommand(s *session) *cobra.Command {

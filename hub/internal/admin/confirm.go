@@ -15,12 +15,11 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/reporting"
 )
 
-// reasonRemovalConfirmed is the reason of the event that says what an operator let go.
-const reasonRemovalConfirmed = "RemovalConfirmed"
+// condition.RemovalConfirmed is the reason of the event that says what an operator let go.
 
 // Confirm implements adminv1.AdminServiceServer.
 func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*adminv1.ConfirmResponse, error) {
@@ -140,7 +139,7 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 		if only != nil && key != *only {
 			return nil
 		}
-		if report.Reason == reporting.RemovalHeld && !planned[key] {
+		if report.Reason == condition.RemovalHeld && !planned[key] {
 			i.gone[key] = true
 			i.sizes[key] = int(report.Current + report.InProgress + report.Failed)
 		}
@@ -219,8 +218,8 @@ func (i *impact) record(now time.Time) error {
 			continue // no one can look at its events any more
 		}
 		e := store.Event{
-			Time: now, Object: api.Key{Kind: api.ClusterKind, Name: c.GetCluster()}, Type: "Normal",
-			Reason: reasonRemovalConfirmed, Message: "an operator let go of " + describeLoss(c.GetApplications()),
+			Time: now, Object: api.Key{Kind: api.ClusterKind, Name: c.GetCluster()}, Type: condition.Normal,
+			Reason: condition.RemovalConfirmed, Message: "an operator let go of " + describeLoss(c.GetApplications()),
 		}
 		if err := store.Record(i.tx, e); err != nil {
 			return err

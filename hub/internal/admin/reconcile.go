@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // Reconcile implements adminv1.AdminServiceServer. With the source, the source comes first and is waited for: an object
@@ -97,7 +98,7 @@ func (s *Server) handled(ctx context.Context, key api.Key, at string) (done bool
 	if !notBefore(o.HandledRequest, at) {
 		return false, nil
 	}
-	if o.Ready != "True" {
+	if o.Ready != condition.True {
 		return true, status.Errorf(codes.FailedPrecondition, "%s: %s", key, o.Message)
 	}
 	return true, nil

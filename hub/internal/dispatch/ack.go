@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -49,7 +50,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	}
 	s.metrics.acks.WithLabelValues(stage).Inc()
 	if stage == stageRejected {
-		s.reject(x, id, reasonRejected, fmt.Sprintf("the spoke refused bundle %s: %s", showID(id),
+		s.reject(x, id, condition.BundleRejected, fmt.Sprintf("the spoke refused bundle %s: %s", showID(id),
 			clean(a.Reason, maxReason)))
 		return nil
 	}
@@ -70,7 +71,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 // unoffered notes an ack that is made up, or as late as if it were.
 func (s *Server) unoffered(x *session, id bundle.ID) {
 	s.metrics.acks.WithLabelValues(stageUnoffered).Inc()
-	if s.quotas.warn(x.cluster, reasonUnoffered, time.Now()) {
+	if s.quotas.warn(x.cluster, condition.AckUnoffered, time.Now()) {
 		s.log.Warn("ack for a bundle that was never offered", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence))
 	}
 }
@@ -95,7 +96,7 @@ func warning(cluster, reason, format string, args ...any) store.Event {
 	return store.Event{
 		Time:    time.Now().UTC(),
 		Object:  api.ClusterKey(cluster),
-		Type:    "Warning",
+		Type:    condition.Warning,
 		Reason:  reason,
 		Message: fmt.Sprintf(format, args...),
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -25,11 +26,12 @@ func (s *Server) admitted(tx *store.Tx, c caller) error {
 		return err
 	}
 	err := checkNotRevoked(tx, c)
-	if status.Code(err) == codes.PermissionDenied && s.quotas.warn(c.cluster, reasonRevoked, time.Now()) {
+	if status.Code(err) == codes.PermissionDenied && s.quotas.warn(c.cluster, condition.CertificateRevoked, time.Now()) {
 		message := status.Convert(err).Message()
 		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address),
 			telemetry.Reason(message))
-		s.batch.event(warning(c.cluster, reasonRevoked, "a spoke that called from %s was refused: %s", c.address, message))
+		s.batch.event(warning(c.cluster, condition.CertificateRevoked, "a spoke that called from %s was refused: %s",
+			c.address, message))
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -114,7 +115,7 @@ func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest
 // readFailed logs what is the hub's own trouble and hides it from the caller.
 func (s *Server) readFailed(cluster string, err error) error {
 	answer := refusal(err)
-	if status.Code(answer) == codes.Unavailable && s.quotas.warn(cluster, reasonUnread, time.Now()) {
+	if status.Code(answer) == codes.Unavailable && s.quotas.warn(cluster, condition.BlobsUnread, time.Now()) {
 		s.log.Error("read blobs for a spoke", telemetry.Cluster(cluster), telemetry.Err(err))
 	}
 	return answer

@@ -21,6 +21,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -303,9 +304,11 @@ func TestWarningQuotas(t *testing.T) {
 		after           time.Duration
 		due             bool
 	}{
-		{"a", reasonRevoked, 0, true}, {"a", reasonRevoked, 1, false}, {"b", reasonRevoked, 1, true},
-		{"a", reasonRejected, 2, true},
-		{"a", reasonRevoked, revokedInterval - 1, false}, {"a", reasonRevoked, revokedInterval, true}, {"a", reasonRevoked,
+		{"a", condition.CertificateRevoked, 0, true}, {"a", condition.CertificateRevoked, 1, false}, {"b",
+			condition.CertificateRevoked, 1, true},
+		{"a", condition.BundleRejected, 2, true},
+		{"a", condition.CertificateRevoked, revokedInterval - 1, false}, {"a", condition.CertificateRevoked, revokedInterval,
+			true}, {"a", condition.CertificateRevoked,
 			revokedInterval + 1, false},
 	} {
 		if due := q.warn(step.cluster, step.reason, now.Add(step.after)); due != step.due {

@@ -7,6 +7,8 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // What one cluster may ask for, whatever its spoke has become.
@@ -30,18 +32,7 @@ const (
 const (
 	warningBurst    = 5
 	warningInterval = time.Minute
-	revokedInterval = time.Hour // of reasonRevoked, and none more at once: a refused spoke calls again and again
-)
-
-// The reasons of these warnings. All are events but the last two, which are only logged.
-const (
-	reasonRevoked   = "CertificateRevoked"
-	reasonDuplicate = "DuplicateSpoke"
-	reasonRejected  = "BundleRejected"
-	reasonBehind    = "HubBehind"
-	reasonFork      = "BundleFork"
-	reasonUnoffered = "AckUnoffered"
-	reasonUnread    = "BlobsUnread"
+	revokedInterval = time.Hour // of condition.CertificateRevoked, one at once: a refused spoke calls again and again
 )
 
 // quotas counts what each cluster uses. Clusters that use nothing are forgotten. The warnings of the hub have quotas of
@@ -145,7 +136,7 @@ func (q *quotas) warn(cluster, reason string, now time.Time) bool {
 	w := u.warnings[reason]
 	if w == nil {
 		w = rate.NewLimiter(rate.Every(warningInterval), warningBurst)
-		if reason == reasonRevoked {
+		if reason == condition.CertificateRevoked {
 			w = rate.NewLimiter(rate.Every(revokedInterval), 1)
 		}
 		u.warnings[reason] = w

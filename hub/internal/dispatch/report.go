@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/reporting"
 )
 
@@ -177,7 +178,7 @@ func checkFields(a *spokev1.ApplicationReport) error {
 			return fmt.Errorf("digest of %d bytes", len(d))
 		}
 	}
-	if !slices.Contains([]string{"True", "False", "Unknown", ""}, a.Ready) {
+	if !slices.Contains([]string{condition.True, condition.False, condition.Unknown, ""}, a.Ready) {
 		return fmt.Errorf("ready is %q", clean(a.Ready, maxWord))
 	}
 	if len(a.Objects) > reporting.MaxObjects || slices.Contains(a.Objects, nil) {
@@ -200,12 +201,12 @@ func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.
 		if err != nil {
 			return nil, err
 		}
-		at, kind := e.GetTime().AsTime(), "Normal"
+		at, kind := e.GetTime().AsTime(), condition.Normal
 		if at.After(now) || now.Sub(at) > 24*time.Hour {
 			at = now
 		}
-		if e.Type == "Warning" {
-			kind = "Warning"
+		if e.Type == condition.Warning {
+			kind = condition.Warning
 		}
 		events = append(events, store.Event{
 			Time: at, Object: key, Type: kind, Reason: clean(e.Reason, maxWord), Message: clean(e.Message, maxMessage),

@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 )
@@ -118,11 +119,11 @@ func (s *Server) takeOver(x *session) {
 	if !cloned {
 		return
 	}
-	if !s.quotas.warn(x.cluster, reasonDuplicate, time.Now()) {
+	if !s.quotas.warn(x.cluster, condition.DuplicateSpoke, time.Now()) {
 		return
 	}
 	s.log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
-	s.batch.event(warning(x.cluster, reasonDuplicate,
+	s.batch.event(warning(x.cluster, condition.DuplicateSpoke,
 		"sessions replaced one another %d times within %s, last from %s and %s: a second agent may be using the identity "+
 			"of this cluster; if so, block the cluster and register it anew",
 		cloneTakeovers, cloneWindow, old.address, x.address))
@@ -175,12 +176,13 @@ func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 		x.observed = desired.changedAt
 		s.batch.reject(x.cluster, "") // whatever was wrong is not any more
 	case verified.Newer(desired.id):
-		s.reject(x, verified, reasonBehind, "the spoke verified bundle "+showID(verified)+", but this hub's newest is "+
-			""+showID(desired.id)+
-			": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until "+
-			"the hub signs a newer one")
+		s.reject(x, verified, condition.HubBehind,
+			"the spoke verified bundle "+showID(verified)+", but this hub's newest is "+
+				""+showID(desired.id)+
+				": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until "+
+				"the hub signs a newer one")
 	case !desired.id.Newer(verified):
-		s.reject(x, verified, reasonFork, "the spoke verified bundle "+showID(verified)+", but this hub signed "+
+		s.reject(x, verified, condition.BundleFork, "the spoke verified bundle "+showID(verified)+", but this hub signed "+
 			""+showID(desired.id)+
 			" under the same number: two hubs sign for this cluster")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/version"
@@ -269,7 +270,7 @@ func TestDuplicateSpoke(t *testing.T) {
 				r.openAs(two, tt.two)
 			}
 			if tt.alarm {
-				r.awaitEvent(reasonDuplicate)
+				r.awaitEvent(condition.DuplicateSpoke)
 				return
 			}
 			r.written()

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 )
 
-// reasonSucceeded is the reason of a source that is ready.
-const reasonSucceeded = "GitOperationSucceeded"
+// condition.GitOperationSucceeded is the reason of a source that is ready.
 
 // write puts a source's row and its members' outcomes into the store, in one transaction. The row is left alone unless
 // the artifact or the error changed: that a source was looked at is no news.
@@ -71,23 +71,23 @@ func fold(now store.Fetched, old store.Condition, generation int64) store.Condit
 		next.Revision, next.Attempted = now.Artifact.Revision, now.Artifact.Revision
 	}
 	if now.Error != "" {
-		next.Ready, next.Reason, next.Message = "False", now.Reason, now.Error
+		next.Ready, next.Reason, next.Message = condition.False, now.Reason, now.Error
 		return next
 	}
-	next.Ready, next.Reason = "True", reasonSucceeded
+	next.Ready, next.Reason = condition.True, condition.GitOperationSucceeded
 	next.Message = fmt.Sprintf("stored artifact for revision '%s'", next.Revision)
 	return next
 }
 
 // event tells people of a new revision, of a failure and of its end.
 func event(tx *store.Tx, m *member, old, now store.Condition, at time.Time) error {
-	e := store.Event{Time: at, Object: m.key, Type: "Normal", Reason: "NewArtifact", Message: now.Message}
+	e := store.Event{Time: at, Object: m.key, Type: condition.Normal, Reason: condition.NewArtifact, Message: now.Message}
 	switch {
-	case now.Ready == "False" && now.Message != old.Message:
-		e.Type, e.Reason = "Warning", now.Reason
-	case now.Ready == "True" && now.Revision != old.Revision:
-	case now.Ready == "True" && old.Ready == "False":
-		e.Reason = reasonSucceeded
+	case now.Ready == condition.False && now.Message != old.Message:
+		e.Type, e.Reason = condition.Warning, now.Reason
+	case now.Ready == condition.True && now.Revision != old.Revision:
+	case now.Ready == condition.True && old.Ready == condition.False:
+		e.Reason = condition.GitOperationSucceeded
 	default:
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // secret is the Secret that a source names.
@@ -21,12 +22,10 @@ type secret struct {
 // errDenied: the source may not use the Secret. Its reason is Flux's for access that is denied.
 var errDenied = errors.New("access denied")
 
-const reasonDenied = "AccessDenied"
-
 // reasonOf returns the Flux condition reason for an error of a fetch.
 func reasonOf(err error) string {
 	if errors.Is(err, errDenied) {
-		return reasonDenied
+		return condition.AccessDenied
 	}
 	return git.Reason(err)
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -68,9 +69,9 @@ func (c *writer) freeze(w *walked) error {
 	if err != nil || c.refused(key) || !c.there(key) {
 		return err
 	}
-	f := graph.Finding{Ready: old.Ready == "True", Reason: old.Reason, Message: old.Message}
+	f := graph.Finding{Ready: old.Ready == condition.True, Reason: old.Reason, Message: old.Message}
 	if !was {
-		f = graph.Finding{Ready: true, Reason: graph.Suspended, Message: "Suspended before it was planned"}
+		f = graph.Finding{Ready: true, Reason: condition.Suspended, Message: "Suspended before it was planned"}
 	}
 	if err := c.outcome(key, f, c.planner.hub.rows[key].RequestedAt); err != nil {
 		return err

@@ -9,17 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
-)
-
-// Reasons of Clusters and Fleets.
-const (
-	reasonPlanned       = "Planned"
-	reasonSelected      = "Selected"
-	reasonBuildFailed   = graph.BuildFailed
-	reasonTemplateError = graph.TemplateFailed
-	// The Application of a Kustomization, or the bundle of a Cluster, is over its limit; the last one stays.
-	reasonApplicationTooLarge = "ApplicationTooLarge"
-	reasonBundleTooLarge      = "BundleTooLarge"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // outcomes writes what the walk found, and deletes what was said of objects that are gone.
@@ -56,7 +46,7 @@ func (c *writer) cluster(w *walked) error {
 	if c.refused(key) || !c.there(key) {
 		return nil
 	}
-	f := graph.Finding{Ready: true, Reason: reasonPlanned}
+	f := graph.Finding{Ready: true, Reason: condition.Planned}
 	f.Message = fmt.Sprintf("Planned %s from %s", count(len(w.entries), "application"), count(len(w.fleets), "Fleet"))
 	if len(w.next.Undecided) > 0 {
 		f.Message += fmt.Sprintf("; %s left and stay until all is built that may give them again",
@@ -67,7 +57,7 @@ func (c *writer) cluster(w *walked) error {
 	}
 	held := w.held()
 	if len(held) > 0 {
-		f.Ready, f.Reason = false, graph.RemovalHeld
+		f.Ready, f.Reason = false, condition.RemovalHeld
 		f.Message = fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
 			count(len(held), "Kustomization"), abbreviate(held), w.cluster)
 	}
@@ -81,7 +71,7 @@ func (c *writer) cluster(w *walked) error {
 	}
 	if w.bundleTooLarge != nil {
 		// without the number of bytes, which changes with every revision and would be news each time
-		f.Ready, f.Reason = false, reasonBundleTooLarge
+		f.Ready, f.Reason = false, condition.BundleTooLarge
 		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer Kustomizations render more. "+
 			"The cluster keeps its last bundle", count(len(w.entries), "application"))
 	}
@@ -91,11 +81,11 @@ func (c *writer) cluster(w *walked) error {
 // failures names what failed in the graph and says why Fleets fail on this cluster, each in order, with the reason for
 // all.
 func (w *walked) failures() (failed []string, reason string) {
-	reason = reasonTemplateError
+	reason = condition.TemplateFailed
 	for key, f := range w.graph.Findings {
-		if !f.Ready && !f.Suspended && f.Reason != graph.RemovalHeld && key.Kind != api.FleetKind {
+		if !f.Ready && !f.Suspended && f.Reason != condition.RemovalHeld && key.Kind != api.FleetKind {
 			key.Cluster = ""
-			failed, reason = append(failed, key.String()), reasonBuildFailed
+			failed, reason = append(failed, key.String()), condition.BuildFailed
 		}
 	}
 	slices.Sort(failed)
@@ -153,9 +143,10 @@ func (c *writer) fleets() error {
 		if key.Kind != api.FleetKind || c.refused(key) || !c.there(key) {
 			continue
 		}
-		f := graph.Finding{Ready: true, Reason: reasonSelected, Message: "Selects " + count(selected[key.Name], "cluster")}
+		f := graph.Finding{Ready: true, Reason: condition.Selected, Message: "Selects " + count(selected[key.Name],
+			"cluster")}
 		if errs := failed[key.Name]; len(errs) > 0 {
-			f = graph.Finding{Reason: reasonTemplateError, Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
+			f = graph.Finding{Reason: condition.TemplateFailed, Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
 				len(errs), selected[key.Name], abbreviate(slices.Compact(errs)))}
 		}
 		if err := c.outcome(key, f, row.RequestedAt); err != nil {
@@ -198,22 +189,22 @@ func (c *writer) outcome(key api.Key, f graph.Finding, requested string) error {
 func readyOf(f graph.Finding) string {
 	switch {
 	case f.Suspended:
-		return "Unknown"
+		return condition.Unknown
 	case f.Ready:
-		return "True"
+		return condition.True
 	}
-	return "False"
+	return condition.False
 }
 
 // event tells people when something starts to fail, fails in another way, or works again.
 func (c *writer) event(key api.Key, old, now store.Condition) error {
-	e := store.Event{Time: c.start, Object: key, Type: "Normal", Reason: now.Reason, Message: now.Message}
+	e := store.Event{Time: c.start, Object: key, Type: condition.Normal, Reason: now.Reason, Message: now.Message}
 	switch {
-	case now.Reason == graph.RemovalHeld && key.Kind != api.ClusterKind && key.Kind != api.FleetKind:
+	case now.Reason == condition.RemovalHeld && key.Kind != api.ClusterKind && key.Kind != api.FleetKind:
 		return nil // its Cluster tells of all of them at once
-	case now.Ready == "False" && (old.Ready != now.Ready || old.Message != now.Message):
-		e.Type = "Warning"
-	case now.Ready == "True" && old.Ready == "False":
+	case now.Ready == condition.False && (old.Ready != now.Ready || old.Message != now.Message):
+		e.Type = condition.Warning
+	case now.Ready == condition.True && old.Ready == condition.False:
 	default:
 		return nil
 	}

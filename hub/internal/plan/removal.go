@@ -11,10 +11,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -289,7 +289,7 @@ func (w *walked) isBack(key api.Key) bool {
 func (w *walked) held() []string {
 	var held []string
 	for key, f := range w.graph.Findings {
-		if f.Reason == graph.RemovalHeld {
+		if f.Reason == condition.RemovalHeld {
 			key.Cluster = ""
 			held = append(held, key.String())
 		}
@@ -302,7 +302,7 @@ func (w *walked) held() []string {
 func (w *walked) heldByOwner() map[api.Key]int {
 	held := map[api.Key]int{}
 	for key, n := range w.graph.Nodes {
-		if n.Held && n.Owner != nil && w.graph.Findings[key].Reason == graph.RemovalHeld {
+		if n.Held && n.Owner != nil && w.graph.Findings[key].Reason == condition.RemovalHeld {
 			held[*n.Owner]++
 		}
 	}

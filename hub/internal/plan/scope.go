@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -197,7 +198,7 @@ func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure stri
 	err := p.store.View(ctx, func(tx *store.Tx) error {
 		o, _, err := store.Conditions.Get(tx, key.Path())
 		revision = o.Revision
-		if o.Ready == "False" {
+		if o.Ready == condition.False {
 			failure = o.Reason
 		}
 		return err
@@ -228,10 +229,10 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	fetched := p.sources[work.SourceKey]
 	switch {
 	case fetched.Artifact == nil && fetched.Error != "":
-		return graph.Result{Reason: graph.ArtifactFailed,
+		return graph.Result{Reason: condition.ArtifactFailed,
 			Err: fmt.Errorf("%s has not been fetched: %s", work.SourceName, fetched.Error)}
 	case fetched.Artifact == nil:
-		return graph.Result{Reason: graph.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
+		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
 	r, err := p.memo.render(ctx, work.Kustomization, fetched.Artifact)
 	w.note(work.Key, fetched.Artifact, r, err)
@@ -265,11 +266,11 @@ func (w *walked) note(key api.Key, a *source.Artifact, r *rendering, err error) 
 func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, kustomize.ErrNotFound):
-		return graph.PathNotFound
+		return condition.PathNotFound
 	case errors.Is(err, errSplit):
-		return reasonApplicationTooLarge
+		return condition.ApplicationTooLarge
 	}
-	return graph.BuildFailed
+	return condition.BuildFailed
 }
 
 // scope returns what has to be remembered of the walk.
@@ -294,7 +295,7 @@ func (w *walked) scope() *scope {
 		s.renders[r.row] = true
 	}
 	for key, f := range w.graph.Findings {
-		if (f.Reason == graph.Refused || f.Reason == graph.RemovalHeld) && !f.Ready {
+		if (f.Reason == condition.Refused || f.Reason == condition.RemovalHeld) && !f.Ready {
 			s.refused[key] = true
 		}
 	}

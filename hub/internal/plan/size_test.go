@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -213,7 +214,8 @@ func TestAnApplicationThatIsTooLargeIsHeldInEveryClusterThatRendersIt(t *testing
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
 	s.play([]string{"plan"})
 	for _, cluster := range []string{"c0000", "c0001", "c0002"} {
-		if o := get(s, store.Conditions, cluster+"/Kustomization/flux-system/root"); o.Reason != reasonApplicationTooLarge {
+		if o := get(s, store.Conditions,
+			cluster+"/Kustomization/flux-system/root"); o.Reason != condition.ApplicationTooLarge {
 			t.Errorf("%s: %s", cluster, o.Reason)
 		}
 	}

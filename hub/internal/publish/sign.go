@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
@@ -81,7 +82,8 @@ func (p *Publisher) refuse(tx *store.Tx, cluster string, cause error, now time.T
 	}
 	p.untold[cluster] = message
 	return store.Record(tx, store.Event{
-		Time: now, Object: api.ClusterKey(cluster), Type: "Warning", Reason: "BundleRefused", Message: message,
+		Time: now, Object: api.ClusterKey(cluster), Type: condition.Warning, Reason: condition.BundleRefused,
+		Message: message,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -89,7 +90,7 @@ func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest
 			return err
 		}
 		return store.Record(tx, store.Event{
-			Time: s.now().UTC(), Object: object, Type: "Warning", Reason: "RegistrationRefused",
+			Time: s.now().UTC(), Object: object, Type: condition.Warning, Reason: condition.RegistrationRefused,
 			Message: message,
 		})
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -75,7 +76,7 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 		return err
 	}
 	return store.Record(tx, store.Event{
-		Time: now, Object: api.ClusterKey(cluster), Type: "Normal", Reason: "Registered",
+		Time: now, Object: api.ClusterKey(cluster), Type: condition.Normal, Reason: condition.Registered,
 		Message: "a spoke registered with key " + key.String(),
 	})
 }

@@ -6,13 +6,14 @@ import (
 	"strings"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // applicationVerdict is the verdict about an application. One that is ready names removals that are held: what left its
 // tree is still there.
 func (f Facts) applicationVerdict() verdict {
 	v := f.appliedVerdict()
-	if v.ready != isTrue || f.Outcome == nil || f.Outcome.Held == 0 {
+	if v.ready != condition.True || f.Outcome == nil || f.Outcome.Held == 0 {
 		return v
 	}
 	object := "hub"
@@ -32,15 +33,15 @@ func (f Facts) appliedVerdict() verdict {
 		return f.spokeVerdict()
 	case f.suspended():
 		return f.suspendedVerdict(v)
-	case v.ready != isTrue:
+	case v.ready != condition.True:
 		return f.withLast(v)
 	case f.Resource.Key.Cluster == "":
-		v.reason, v.message = reasonSucceeded, "Applied revision: "+f.Outcome.Revision
+		v.reason, v.message = condition.ReconciliationSucceeded, "Applied revision: "+f.Outcome.Revision
 		return v
 	case f.Entry == nil:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits to be planned", since: v.since}
+		return pending(condition.Progressing, "Waits to be planned", v.since)
 	case f.Entry.Revision != f.Outcome.Revision:
-		v.ready, v.reason = isUnknown, reasonProgressing
+		v.ready, v.reason = condition.Unknown, condition.Progressing
 		v.message = fmt.Sprintf("Revision %s is built, and waits to be planned; until then the cluster keeps %s",
 			f.Outcome.Revision, f.Entry.Revision)
 		return v
@@ -48,7 +49,7 @@ func (f Facts) appliedVerdict() verdict {
 		return f.behindVerdict(v)
 	}
 	v = f.spokeVerdict()
-	if v.ready == isTrue && f.Awaited != nil {
+	if v.ready == condition.True && f.Awaited != nil {
 		return f.Awaited.waitedFor()
 	}
 	return v
@@ -57,7 +58,8 @@ func (f Facts) appliedVerdict() verdict {
 // waitedFor is the verdict about what waits for a Kustomization to become ready.
 func (p *peer) waitedFor() verdict {
 	v := p.verdict
-	v.reason = map[string]string{isFalse: reasonHealthCheckFailed, isUnknown: reasonProgressing}[v.ready]
+	v.reason = map[string]string{condition.False: condition.HealthCheckFailed,
+		condition.Unknown: condition.Progressing}[v.ready]
 	p.key.Cluster = ""
 	v.message, v.stalled = fmt.Sprintf("%s is not ready: %s: %s", p.key, p.verdict.reason, p.verdict.message), false
 	return v
@@ -73,9 +75,8 @@ func (f Facts) suspendedVerdict(hub verdict) verdict {
 	if f.Report != nil {
 		return f.spokeVerdict()
 	}
-	if hub.ready == isTrue && f.Resource.Key.Cluster != "" {
-		return verdict{ready: isUnknown, reason: reasonSuspended, message: "Suspended before the spoke applied it",
-			since: hub.since}
+	if hub.ready == condition.True && f.Resource.Key.Cluster != "" {
+		return pending(condition.Suspended, "Suspended before the spoke applied it", hub.since)
 	}
 	return hub
 }
@@ -83,8 +84,8 @@ func (f Facts) suspendedVerdict(hub verdict) verdict {
 // withLast adds to what the hub refuses how the rest is in the cluster: what fails there, or what goes on running.
 func (f Facts) withLast(v verdict) verdict {
 	switch r := f.Report; {
-	case v.ready != isFalse || r == nil:
-	case f.Entry != nil && !f.behind() && r.Ready == isFalse && r.Reason != v.reason:
+	case v.ready != condition.False || r == nil:
+	case f.Entry != nil && !f.behind() && r.Ready == condition.False && r.Reason != v.reason:
 		v.message += fmt.Sprintf(". In the cluster: %s: %s", r.Reason, r.Message)
 	case r.AppliedRevision != "":
 		v.message += ". The cluster keeps " + r.AppliedRevision
@@ -98,15 +99,15 @@ func (f Facts) behind() bool {
 }
 
 func (f Facts) behindVerdict(hub verdict) verdict {
-	v := verdict{ready: isUnknown, reason: reasonProgressing, since: hub.since}
+	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: hub.since}
 	switch s := f.Spoke; {
 	case !registered(s):
-		v.reason = reasonNotRegistered
+		v.reason = condition.NotRegistered
 		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has not registered yet", f.Resource.Key.Cluster)
 	case s.Rejected != "":
-		v.ready, v.reason, v.message = isFalse, reasonBundleRejected, sentence(s.Rejected)
+		v.ready, v.reason, v.message = condition.False, condition.BundleRejected, sentence(s.Rejected)
 	case !s.Connected:
-		v.reason, v.since = reasonOffline, s.Since
+		v.reason, v.since = condition.Offline, s.Since
 		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster,
 			stamp(s.Since))
 	default:
@@ -120,12 +121,12 @@ func (f Facts) spokeVerdict() verdict {
 	r := f.Report
 	v := verdict{ready: r.Ready, reason: r.Reason, message: r.Message, since: r.Since.AsTime()}
 	switch v.ready {
-	case isTrue, isFalse:
+	case condition.True, condition.False:
 	default:
-		v.ready = isUnknown
+		v.ready = condition.Unknown
 	}
 	if v.reason == "" {
-		v.reason = reasonProgressing
+		v.reason = condition.Progressing
 	}
 	if f.Spoke != nil && !f.Spoke.Connected {
 		v.message = strings.TrimSpace(v.message + " (the spoke has been offline since " + stamp(f.Spoke.Since) + ")")
@@ -153,7 +154,7 @@ func (f Facts) applicationDetails(c *conditions, fields map[string]any) {
 	}
 	fields["inventory"] = map[string]any{"entries": inventoryOf(r.Inventory)}
 	value, reason, message := healthOf(r)
-	c.set(healthyCondition, value, reason, message, r.Since.AsTime())
+	c.set(condition.Healthy, value, reason, message, r.Since.AsTime())
 }
 
 // healthOf rolls up the health of an application's objects.
@@ -161,18 +162,20 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	all := r.Current + r.InProgress + r.Failed
 	switch {
 	case r.Failed > 0:
-		return isFalse, "HealthCheckFailed", fmt.Sprintf("%d of %d objects are not healthy%s", r.Failed, all, worstOf(r))
+		return condition.False, condition.HealthCheckFailed, fmt.Sprintf("%d of %d objects are not healthy%s", r.Failed, all,
+			worstOf(r))
 	case r.InProgress > 0:
-		return isUnknown, reasonProgressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress, all,
+		return condition.Unknown, condition.Progressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress,
+			all,
 			worstOf(r))
 	}
-	if all == 0 && r.Ready == isFalse {
-		return isUnknown, r.Reason, "no object was applied"
+	if all == 0 && r.Ready == condition.False {
+		return condition.Unknown, r.Reason, "no object was applied"
 	}
 	if all == 1 {
-		return isTrue, "Succeeded", "1 object is healthy"
+		return condition.True, condition.Succeeded, "1 object is healthy"
 	}
-	return isTrue, "Succeeded", fmt.Sprintf("%d objects are healthy", all)
+	return condition.True, condition.Succeeded, fmt.Sprintf("%d objects are healthy", all)
 }
 
 // worstOf names the first of the objects that are not well.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // clusterVerdict is True when the cluster runs the newest bundle there is, and everything that it covers is ready. Else
@@ -14,19 +15,19 @@ import (
 func (f Facts) clusterVerdict() verdict {
 	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
 	switch {
-	case own.ready == isFalse:
+	case own.ready == condition.False:
 		return own
-	case hub.ready == isFalse && hub.reason != reasonBuildFailed: // what does not build is covered
+	case hub.ready == condition.False && hub.reason != condition.BuildFailed: // what does not build is covered
 		return hub
-	case covered.ready == isFalse:
+	case covered.ready == condition.False:
 		return covered
-	case hub.ready == isFalse:
+	case hub.ready == condition.False:
 		return hub
-	case own.ready != isTrue:
+	case own.ready != condition.True:
 		return own
-	case hub.ready != isTrue || f.Desired == nil:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "Waits for a bundle", since: hub.since}
-	case covered.ready != isTrue:
+	case hub.ready != condition.True || f.Desired == nil:
+		return pending(condition.Progressing, "Waits for a bundle", hub.since)
+	case covered.ready != condition.True:
 		return covered
 	}
 	return runningVerdict(f.Spoke, f.Desired)
@@ -36,21 +37,17 @@ func (f Facts) clusterVerdict() verdict {
 func (f Facts) sessionVerdict() verdict {
 	switch s := f.Spoke; {
 	case f.spec().Blocked:
-		return verdict{ready: isFalse, reason: reasonBlocked, message: "Shut out by spec.blocked",
-			since: f.hubVerdict().since}
+		return failing(condition.Blocked, "Shut out by spec.blocked", f.hubVerdict().since)
 	case s != nil && s.Rejected != "":
-		return verdict{ready: isFalse, reason: reasonBundleRejected, message: sentence(s.Rejected), since: s.Since}
+		return failing(condition.BundleRejected, sentence(s.Rejected), s.Since)
 	case s != nil && !s.Connected && s.Refused != "":
-		return verdict{ready: isFalse, reason: reasonTokenRefused, message: "Its spoke cannot register: " + s.Refused,
-			since: since(s, f.Resource.Created)}
+		return failing(condition.JoinTokenRefused, "Its spoke cannot register: "+s.Refused, since(s, f.Resource.Created))
 	case !registered(s):
-		return verdict{ready: isUnknown, reason: reasonNotRegistered, message: "Its spoke has not registered yet",
-			since: f.Resource.Created}
+		return pending(condition.NotRegistered, "Its spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:
-		return verdict{ready: isUnknown, reason: reasonOffline, message: "Its spoke has been offline since " + stamp(s.Since),
-			since: s.Since}
+		return pending(condition.Offline, "Its spoke has been offline since "+stamp(s.Since), s.Since)
 	}
-	return verdict{ready: isTrue}
+	return verdict{ready: condition.True}
 }
 
 // registered reports whether the spoke was ever let in.
@@ -71,11 +68,11 @@ func since(s *store.Spoke, created time.Time) time.Time {
 
 // runningVerdict is how far a connected spoke has come with its bundle.
 func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
-	v := verdict{ready: isUnknown, reason: reasonProgressing, since: d.ChangedAt}
+	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: d.ChangedAt}
 	number := fmt.Sprintf("bundle %d", d.Bundle.Sequence)
 	switch {
 	case acked(s, d, store.AckHealthy):
-		v.ready, v.reason, v.message = isTrue, reasonSucceeded, "Runs "+number
+		v.ready, v.reason, v.message = condition.True, condition.ReconciliationSucceeded, "Runs "+number
 	case acked(s, d, store.AckApplied):
 		v.message = "Has applied " + number + "; not every application is ready yet"
 	case acked(s, d, store.AckReceived):
@@ -91,11 +88,12 @@ func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
 	s := f.Spoke
 	switch {
 	case !registered(s):
-		c.set(connectedCondition, isFalse, reasonNotRegistered, "Its spoke has not registered yet", f.Resource.Created)
+		c.set(condition.Connected, condition.False, condition.NotRegistered, "Its spoke has not registered yet",
+			f.Resource.Created)
 	case s.Connected:
-		c.set(connectedCondition, isTrue, reasonOnline, "Its spoke is connected", s.Since)
+		c.set(condition.Connected, condition.True, condition.Online, "Its spoke is connected", s.Since)
 	default:
-		c.set(connectedCondition, isFalse, reasonOffline, "Its spoke is offline", s.Since)
+		c.set(condition.Connected, condition.False, condition.Offline, "Its spoke is offline", s.Since)
 	}
 	if d := f.Desired; d != nil {
 		fields["bundle"] = bundleOf(d.Bundle)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // clusterGraph is what is known about the objects of one cluster: its graph, what was refused there, and what its spoke
@@ -67,11 +68,11 @@ func (g *clusterGraph) link() {
 		ready := f.verdict().ready
 		unready[ready] = append(unready[ready], key)
 	}
-	for _, ready := range []string{isFalse, isUnknown} {
+	for _, ready := range []string{condition.False, condition.Unknown} {
 		slices.SortFunc(unready[ready], api.Key.Compare)
 		for queue := unready[ready]; len(queue) > 0; queue = queue[1:] {
 			for _, key := range awaitedBy[queue[0]] {
-				if f := g.facts[key]; f.Awaited == nil && f.verdict().ready == isTrue {
+				if f := g.facts[key]; f.Awaited == nil && f.verdict().ready == condition.True {
 					f.Awaited = &peer{queue[0], g.facts[queue[0]].verdict()}
 					g.facts[key] = f
 					queue = append(queue, key)

@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // member is a cluster that runs its bundle, with what a Fleet leads to there; without any, one that never joined.
@@ -444,8 +445,8 @@ func (w *fleetWorld) suspended(key api.Key) (message string) {
 	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
 		f, _, err := NewReader(tx).Read(key)
 		for _, c := range fold(w.t, f).Status.Conditions {
-			if c.Type == suspendedCondition {
-				message = strings.TrimPrefix(c.Status+": "+c.Message, "True: ")
+			if c.Type == condition.Suspended {
+				message = strings.TrimPrefix(string(c.Status)+": "+c.Message, "True: ")
 			}
 		}
 		return err
@@ -463,7 +464,7 @@ func (w *fleetWorld) explained() string {
 	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
 		world, err := Load(tx, "")
 		for _, e := range Explain(world, api.Key{}) {
-			if e.Reason == reasonSuspended {
+			if e.Reason == condition.Suspended {
 				names = append(names, e.Object.Kind+"/"+e.Object.Name)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // Explain says what is not as it should be among the objects that key names, and among those that a Cluster or Fleet
@@ -25,14 +26,14 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 			continue
 		}
 		v := f.verdict()
-		if f.With != nil && key != f.Resource.Key && v.ready != isFalse {
+		if f.With != nil && key != f.Resource.Key && v.ready != condition.False {
 			continue // its Fleet or Cluster is named, which is suspended
 		}
 		for _, e := range w.explain(f, v) {
 			switch {
-			case e.Reason == reasonSuspended:
+			case e.Reason == condition.Suspended:
 				rank[e] = 2
-			case v.ready != isFalse:
+			case v.ready != condition.False:
 				rank[e] = 1
 			}
 			all = append(all, e)
@@ -84,9 +85,9 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	s := f.suspension()
 	switch {
-	case s != nil && (v.ready == isTrue || v.ready == isUnknown && !f.rollsUp()):
+	case s != nil && (v.ready == condition.True || v.ready == condition.Unknown && !f.rollsUp()):
 		return []*adminv1.Explanation{f.explainSuspension(s, v)}
-	case v.ready == isTrue:
+	case v.ready == condition.True:
 		return nil
 	case s != nil && !f.rollsUp():
 		v.message += ". " + s.text(f)
@@ -98,7 +99,7 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 		w.addWaits(f, e)
 	}
 	list := []*adminv1.Explanation{e}
-	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Outcome == nil || f.Outcome.Ready == isTrue) {
+	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Outcome == nil || f.Outcome.Ready == condition.True) {
 		for _, o := range f.Report.Objects {
 			list = append(list, explainObject(f, o))
 		}
@@ -118,7 +119,8 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 		message = strings.TrimSuffix(s.text(f)+"; "+v.message, "; ")
 	}
 	return &adminv1.Explanation{
-		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: reasonSuspended, Message: message, Advice: advice(reasonSuspended),
+		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended, Message: message,
+		Advice: advice(condition.Suspended),
 	}
 }
 
@@ -126,9 +128,9 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	advice := "Look at the object and its events in the cluster: kubectl describe"
 	switch reason := f.Report.Reason; {
-	case o.Status == "Refused" && (reason == "DecryptionFailed" || reason == "PruneFailed"):
+	case o.Status == condition.Refused && (reason == condition.DecryptionFailed || reason == condition.PruneFailed):
 		advice = advices[reason]
-	case o.Status == "Refused":
+	case o.Status == condition.Refused:
 		advice = "The cluster's API server does not take the object as it is in Git: correct it there; " +
 			"if it is forbidden, see whether the service account of the Kustomization exists, and give it (or the spoke) the " +
 			"rights it lacks"
@@ -141,9 +143,9 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 
 // addWaits says what a Kustomization waits for: its source, or the Kustomizations it depends on.
 func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
-	if source, ok := w.source(f); ok && f.Outcome != nil && f.Outcome.Ready != isTrue &&
-		f.Outcome.Reason != reasonDependencyNotReady {
-		if sv := source.verdict(); sv.ready != isTrue {
+	if source, ok := w.source(f); ok && f.Outcome != nil && f.Outcome.Ready != condition.True &&
+		f.Outcome.Reason != condition.DependencyNotReady {
+		if sv := source.verdict(); sv.ready != condition.True {
 			e.WaitsFor = []string{nameIn(f, source)}
 			if sv.message == "" || !strings.Contains(e.Message, sv.message) { // a failed fetch is quoted there already
 				e.Message += fmt.Sprintf(". It waits for %s, which %s", nameIn(f, source), because(sv))
@@ -168,8 +170,9 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 
 // because finishes the sentence "…, which".
 func because(v verdict) string {
-	word := map[string]string{isTrue: "is ready", isFalse: "failed", isUnknown: "is not ready yet"}[v.ready]
-	if v.ready == isTrue || v.message == "" {
+	word := map[string]string{condition.True: "is ready", condition.False: "failed",
+		condition.Unknown: "is not ready yet"}[v.ready]
+	if v.ready == condition.True || v.message == "" {
 		return word
 	}
 	return word + " (" + v.reason + "): " + v.message
@@ -206,7 +209,7 @@ func (w *World) blocker(f Facts) (Facts, bool) {
 	for _, d := range f.spec().DependsOn {
 		key := f.Resource.Key
 		key.Namespace, key.Name = cmp.Or(d.Namespace, key.Namespace), d.Name
-		if dependency, ok := w.facts[key]; ok && dependency.verdict().ready != isTrue {
+		if dependency, ok := w.facts[key]; ok && dependency.verdict().ready != condition.True {
 			return dependency, true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // fleetCounts are how many of a Fleet's clusters have come how far.
@@ -23,7 +24,7 @@ func (f Facts) counts() (c fleetCounts) {
 		if acked(m.Spoke, m.Desired, store.AckApplied) {
 			c.Updated++
 		}
-		if m.memberVerdict().ready == isTrue {
+		if m.memberVerdict().ready == condition.True {
 			c.Ready++
 		}
 	}
@@ -35,11 +36,10 @@ func (f Facts) counts() (c fleetCounts) {
 func (f Facts) fleetVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
-	case v.ready != isTrue:
+	case v.ready != condition.True:
 		return v
 	case len(f.Members) == 0:
-		return verdict{ready: isFalse, reason: reasonNoClusters, message: "spec.clusterSelector matches no cluster",
-			since: v.since}
+		return failing(condition.NoClusters, "spec.clusterSelector matches no cluster", v.since)
 	}
 	list := make([]finding, 0, len(f.Members)+len(f.Sources))
 	for _, m := range f.Members {
@@ -52,7 +52,7 @@ func (f Facts) fleetVerdict() verdict {
 	count := fmt.Sprintf("%d of %d clusters are ready", f.counts().Ready, len(f.Members))
 	w, unready := worst(list)
 	if unready == 0 {
-		return verdict{ready: isTrue, reason: reasonSucceeded, message: count, since: v.since}
+		return verdict{ready: condition.True, reason: condition.ReconciliationSucceeded, message: count, since: v.since}
 	}
 	w.verdict.message = count + "; " + w.text
 	return w.verdict
@@ -62,17 +62,17 @@ func (f Facts) fleetVerdict() verdict {
 func (f Facts) memberVerdict() verdict {
 	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
 	switch {
-	case own.ready == isFalse:
+	case own.ready == condition.False:
 		return own
-	case hub.ready == isFalse && hub.reason != reasonBuildFailed: // those that fail are covered, if they are this Fleet's
+	case hub.ready == condition.False &&
+		hub.reason != condition.BuildFailed: // those that fail are covered, if they are this Fleet's
 		return hub
-	case covered.ready == isFalse:
+	case covered.ready == condition.False:
 		return covered
-	case own.ready != isTrue:
+	case own.ready != condition.True:
 		return own
 	case len(f.Covered) == 0:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "waits for its root Kustomization",
-			since: hub.since}
+		return pending(condition.Progressing, "waits for its root Kustomization", hub.since)
 	}
 	return covered
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -16,6 +17,16 @@ type verdict struct {
 	since                  time.Time
 	// stalled: nothing will change until somebody changes the object.
 	stalled bool
+}
+
+// failing is the verdict about what does not become ready by itself.
+func failing(reason, message string, since time.Time) verdict {
+	return verdict{ready: condition.False, reason: reason, message: message, since: since}
+}
+
+// pending is the verdict about what is on its way, or not known.
+func pending(reason, message string, since time.Time) verdict {
+	return verdict{ready: condition.Unknown, reason: reason, message: message, since: since}
 }
 
 // Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's: conditions with
@@ -33,12 +44,12 @@ func Fold(f Facts) (json.RawMessage, error) {
 		fields["observedGeneration"] = f.Outcome.ObservedGeneration
 	}
 	v := f.verdict()
-	c.set(readyCondition, v.ready, v.reason, v.message, v.since)
+	c.set(condition.Ready, v.ready, v.reason, v.message, v.since)
 	switch {
 	case v.stalled:
-		c.set(stalledCondition, isTrue, v.reason, v.message, v.since)
-	case v.ready == isUnknown && v.reason == reasonProgressing:
-		c.set(reconcilingCondition, isTrue, v.reason, v.message, v.since)
+		c.set(condition.Stalled, condition.True, v.reason, v.message, v.since)
+	case v.ready == condition.Unknown && v.reason == condition.Progressing:
+		c.set(condition.Reconciling, condition.True, v.reason, v.message, v.since)
 	}
 	f.setSuspended(c)
 	f.details(c, fields)
@@ -66,10 +77,10 @@ func (f Facts) setSuspended(c *conditions) {
 		return
 	}
 	if ok, why := f.inForce(); !ok {
-		c.set(suspendedCondition, isUnknown, reasonProgressing, s.text(f)+"; "+why, s.since)
+		c.set(condition.Suspended, condition.Unknown, condition.Progressing, s.text(f)+"; "+why, s.since)
 		return
 	}
-	c.set(suspendedCondition, isTrue, reasonSuspended, s.text(f), s.since)
+	c.set(condition.Suspended, condition.True, condition.Suspended, s.text(f), s.since)
 }
 
 // describe adds the metadata that an API server would, and what operators decided: their suspension and last request
@@ -134,20 +145,21 @@ func (f Facts) details(c *conditions, fields map[string]any) {
 func (f Facts) hubVerdict() verdict {
 	switch o := f.Outcome; {
 	case o == nil:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to it yet",
-			since: f.Resource.Created}
-	case o.ObservedGeneration < f.Resource.Generation && o.Ready == isTrue:
-		return verdict{ready: isUnknown, reason: reasonProgressing, message: "The hub has not come to its newest version yet",
-			since: o.Since}
+		return pending(condition.Progressing, "The hub has not come to it yet", f.Resource.Created)
+	case o.ObservedGeneration < f.Resource.Generation && o.Ready == condition.True:
+		return pending(condition.Progressing, "The hub has not come to its newest version yet", o.Since)
 	default:
-		return verdict{ready: o.Ready, reason: o.Reason, message: o.Message, since: o.Since, stalled: o.Ready == isFalse &&
-			stalls[o.Reason]}
+		return verdict{ready: o.Ready, reason: o.Reason, message: o.Message, since: o.Since,
+			stalled: o.Ready == condition.False &&
+				stalls[o.Reason]}
 	}
 }
 
 // stalls are the reasons that only a change of the object ends.
-var stalls = map[string]bool{"Refused": true, "DependencyCycle": true, "SelfRenderEndless": true,
-	"TemplateFailed": true}
+var stalls = map[string]bool{
+	condition.Refused: true, condition.DependencyCycle: true, condition.SelfRenderEndless: true,
+	condition.TemplateFailed: true,
+}
 
 // handled is the last request to reconcile that was carried out. For an application that is the spoke's word, unless
 // the hub's own part failed already: then there is nothing to wait for.
@@ -155,7 +167,7 @@ func (f Facts) handled() string {
 	switch {
 	case f.Outcome == nil:
 		return ""
-	case f.Entry == nil || f.Outcome.Ready == isFalse:
+	case f.Entry == nil || f.Outcome.Ready == condition.False:
 		return f.Outcome.HandledRequest
 	case f.Report == nil:
 		return ""

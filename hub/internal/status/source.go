@@ -1,9 +1,11 @@
 package status
 
+import "github.com/navefleet/nave/shared/condition"
+
 // sourceDetails are the fields of Flux's GitRepositoryStatus.
 func (f Facts) sourceDetails(c *conditions, fields map[string]any) {
-	if o := f.Outcome; o != nil && o.Ready == isFalse {
-		c.set(fetchFailedCondition, isTrue, o.Reason, o.Message, o.Since)
+	if o := f.Outcome; o != nil && o.Ready == condition.False {
+		c.set(condition.FetchFailed, condition.True, o.Reason, o.Message, o.Since)
 	}
 	if f.Fetched == nil || f.Fetched.Artifact == nil {
 		return
@@ -12,5 +14,6 @@ func (f Facts) sourceDetails(c *conditions, fields map[string]any) {
 	fields["artifact"] = map[string]any{
 		"revision": a.Revision, "digest": a.Digest.String(), "lastUpdateTime": stamp(a.FetchedAt),
 	}
-	c.set(storedCondition, isTrue, "Succeeded", "Stored artifact for revision "+a.Revision, a.FetchedAt)
+	c.set(condition.ArtifactInStorage, condition.True, condition.Succeeded, "Stored artifact for revision "+a.Revision,
+		a.FetchedAt)
 }

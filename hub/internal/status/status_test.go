@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/source"
@@ -18,6 +19,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -143,7 +145,7 @@ type object struct {
 	Spec   map[string]any
 	Status struct {
 		ObservedGeneration    int64
-		Conditions            []condition
+		Conditions            []metav1.Condition
 		LastAppliedRevision   string
 		LastAttemptedRevision string
 		Inventory             struct{ Entries []inventoryEntry }
@@ -171,7 +173,7 @@ func fold(t *testing.T, f Facts) object {
 func show(o object) string {
 	var all []string
 	for _, c := range o.Status.Conditions {
-		all = append(all, c.Type+"="+c.Status+"/"+c.Reason)
+		all = append(all, c.Type+"="+string(c.Status)+"/"+c.Reason)
 	}
 	return strings.Join(all, " ")
 }
@@ -398,10 +400,10 @@ func TestHealth(t *testing.T) {
 		report *spokev1.ApplicationReport
 		want   string
 	}{
-		"one":   {&spokev1.ApplicationReport{Ready: isTrue, Current: 1}, "True Succeeded 1 object is healthy"},
-		"two":   {&spokev1.ApplicationReport{Ready: isTrue, Current: 2}, "True Succeeded 2 objects are healthy"},
-		"empty": {&spokev1.ApplicationReport{Ready: isTrue}, "True Succeeded 0 objects are healthy"},
-		"refused": {&spokev1.ApplicationReport{Ready: isFalse, Reason: "ReconciliationFailed"},
+		"one":   {&spokev1.ApplicationReport{Ready: condition.True, Current: 1}, "True Succeeded 1 object is healthy"},
+		"two":   {&spokev1.ApplicationReport{Ready: condition.True, Current: 2}, "True Succeeded 2 objects are healthy"},
+		"empty": {&spokev1.ApplicationReport{Ready: condition.True}, "True Succeeded 0 objects are healthy"},
+		"refused": {&spokev1.ApplicationReport{Ready: condition.False, Reason: "ReconciliationFailed"},
 			"Unknown ReconciliationFailed no object was applied"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -416,8 +418,8 @@ func TestHealth(t *testing.T) {
 // TestVerdict_refused_twice: the hub refuses one object of an application, and the cluster the others.
 func TestVerdict_refused_twice(t *testing.T) {
 	f := well(func(f *Facts) {
-		f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = isFalse, "ObjectRefused", "Fleet evil is refused"
-		f.Report.Ready, f.Report.Reason, f.Report.Message = isFalse, "ReconciliationFailed", "web is forbidden"
+		f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = condition.False, "ObjectRefused", "Fleet evil is refused"
+		f.Report.Ready, f.Report.Reason, f.Report.Message = condition.False, "ReconciliationFailed", "web is forbidden"
 	})
 	if got, want := f.verdict().message, "Fleet evil is refused. In the cluster: ReconciliationFailed: web is "+
 		"forbidden"; got != want {
@@ -427,7 +429,7 @@ func TestVerdict_refused_twice(t *testing.T) {
 
 func TestVerdict_held(t *testing.T) {
 	f := well(func(f *Facts) { f.Outcome.Held = 3 })
-	if v := f.verdict(); v.ready != isTrue || !strings.Contains(v.message,
+	if v := f.verdict(); v.ready != condition.True || !strings.Contains(v.message,
 		"the removal of 3 that it gave before is held: nave confirm cluster east") {
 		t.Errorf("%s %s", v.ready, v.message)
 	}

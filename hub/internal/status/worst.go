@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // finding is the verdict about an object, in words that name the object.
@@ -27,7 +28,7 @@ func (f Facts) finding(name string) finding {
 	}
 	return finding{
 		key: f.Resource.Key, verdict: v, text: strings.TrimSuffix(name+": "+v.reason+": "+message, ": "),
-		waits: v.reason == reasonDependencyNotReady || f.Awaited != nil && f.hubVerdict().ready == isTrue,
+		waits: v.reason == condition.DependencyNotReady || f.Awaited != nil && f.hubVerdict().ready == condition.True,
 	}
 }
 
@@ -35,7 +36,7 @@ func (f Facts) finding(name string) finding {
 // before those that wait for another object, the oldest first.
 func worst(list []finding) (w finding, unready int) {
 	for _, n := range list {
-		if n.verdict.ready == isTrue {
+		if n.verdict.ready == condition.True {
 			continue
 		}
 		if unready++; unready == 1 || n.compare(w) < 0 {
@@ -58,7 +59,7 @@ func (n finding) compare(other finding) int {
 // rank orders verdicts that are not True.
 func (n finding) rank() int {
 	rank := 0
-	if n.verdict.ready != isFalse {
+	if n.verdict.ready != condition.False {
 		rank = 2
 	}
 	if n.waits {
@@ -78,7 +79,7 @@ func (f Facts) coveredVerdict() verdict {
 	}
 	w, unready := worst(list)
 	if unready == 0 {
-		return verdict{ready: isTrue}
+		return verdict{ready: condition.True}
 	}
 	w.verdict.message = w.text
 	if unready > 1 {

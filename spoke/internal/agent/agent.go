@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
@@ -265,7 +266,7 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 	a.Log.Info("drift", telemetry.Application(o.Owner), telemetry.Object(id), slog.String("drift", string(o.Drift.Kind)),
 		slog.Any("by", o.Drift.By))
 	if o.Held() {
-		a.perform(event{owner: o.Owner, warning: true, reason: "DriftHeld", message: heldMessage(o)})
+		a.perform(event{owner: o.Owner, warning: true, reason: condition.DriftHeld, message: heldMessage(o)})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
@@ -42,17 +43,19 @@ func TestAHeldPruneIsOneFailureAndNoObjectsFault(t *testing.T) {
 		return apply.Entry{Object: id, Action: apply.Held, Err: fmt.Errorf("%s: %w", id.ID(), guard)}
 	}
 	changes := &apply.ChangeSet{Entries: []apply.Entry{held("a"), held("b")}}
-	if f := failureOf(changes, nil, reasonFailed); f.reason != "PruneHeld" || f.message != guard.Error() ||
+	if f := failureOf(changes, nil, condition.ReconciliationFailed); f.reason != "PruneHeld" ||
+		f.message != guard.Error() ||
 		f.held != guard || len(f.objects) != 0 {
 		t.Errorf("%+v", f)
 	}
 	stuck := held("c")
 	stuck.Err = errors.New("ConfigMap shop/c: has a finalizer")
 	changes.Entries = append(changes.Entries, stuck)
-	if f := failureOf(changes, nil, reasonFailed); f.reason != "PruneFailed" || f.held != nil || len(f.objects) != 3 {
+	if f := failureOf(changes, nil, condition.ReconciliationFailed); f.reason != "PruneFailed" || f.held != nil ||
+		len(f.objects) != 3 {
 		t.Errorf("beside another failure: %+v", f)
 	}
-	if f := failureOf(nil, nil, reasonFailed); f.reason != "" || f.message != "" {
+	if f := failureOf(nil, nil, condition.ReconciliationFailed); f.reason != "" || f.message != "" {
 		t.Errorf("without any: %+v", f)
 	}
 }

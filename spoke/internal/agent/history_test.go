@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
@@ -148,7 +148,7 @@ func TestHistories(t *testing.T) {
 		h.finish()
 		for o := range h.there {
 			n := h.m.nodes[o]
-			if n == nil || n.standing != listed && n.ready.Reason != reporting.RemovalHeld {
+			if n == nil || n.standing != listed && n.ready.Reason != condition.RemovalHeld {
 				t.Fatalf("seed %d: %s is left: %+v\n%s", seed, o.Name, n, strings.Join(h.log, "\n"))
 			}
 		}

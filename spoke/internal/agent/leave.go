@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
@@ -48,18 +48,18 @@ func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Co
 		}
 		guard = cmp.Or(guard, fmt.Errorf("removal held: it came with more than may be deleted unconfirmed; "+
 			"bring it back in Git, or run: nave confirm cluster %s", m.cluster))
-		return withheld, Condition{Status: "False", Reason: reporting.RemovalHeld, Message: guard.Error()}
+		return withheld, Condition{Status: condition.False, Reason: condition.RemovalHeld, Message: guard.Error()}
 	case removed:
 		return leaving, Condition{}
 	case slices.Contains(b.Pending, n.entry.Name):
-		return pending, Condition{Status: "Unknown", Reason: reasonPending,
+		return pending, Condition{Status: condition.Unknown, Reason: condition.Pending,
 			Message: "the hub could not render it yet; what runs stays as it is"}
 	case b.Incomplete:
-		return unlisted, Condition{Status: "Unknown", Reason: reasonPending,
+		return unlisted, Condition{Status: condition.Unknown, Reason: condition.Pending,
 			Message: "the hub does not know yet whether it belongs here, " +
 				"because something that may give it could not be rendered; what runs stays as it is"}
 	}
-	return unlisted, Condition{Status: "False", Reason: reporting.RemovalHeld,
+	return unlisted, Condition{Status: condition.False, Reason: condition.RemovalHeld,
 		Message: "not in the bundle, and not removed by the hub, " +
 			"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " +
 			m.cluster}

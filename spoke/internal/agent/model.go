@@ -130,22 +130,6 @@ type Condition struct {
 	Since   time.Time
 }
 
-// The reasons of Condition, in Flux's words.
-const (
-	reasonSucceeded  = "ReconciliationSucceeded"
-	reasonFailed     = "ReconciliationFailed"
-	reasonPrune      = "PruneFailed"
-	reasonDecryption = "DecryptionFailed"
-	reasonDependency = "DependencyNotReady"
-	reasonHealth     = "HealthCheckFailed"
-	reasonProgress   = "Progressing"
-	reasonSuspended  = "Suspended"
-)
-
-// reasonPending, beside reporting.RemovalHeld, is of applications that are not in the bundle. Flux has no words for
-// them.
-const reasonPending = "Pending"
-
 // Report is what the hub is told of one application.
 type Report struct {
 	Owner   bundle.ApplicationName

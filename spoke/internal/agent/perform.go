@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
@@ -182,7 +183,7 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 func (a *Agent) applyResult(act start, changes *apply.ChangeSet, err error) applied {
 	now := time.Now()
 	in := applied{now: now, owner: act.owner, run: act.run, mark: act.success(now), request: act.entry.RequestedAt}
-	in.failure = failureOf(changes, err, reasonFailed)
+	in.failure = failureOf(changes, err, condition.ReconciliationFailed)
 	if changes != nil {
 		in.repaired = len(repaired(changes))
 	}
@@ -205,7 +206,7 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	var f failure
 	if guard := guarded(changes); guard != nil {
-		f.reason, f.message, f.held = reasonHeld, guard.Error(), guard // none of the objects was refused
+		f.reason, f.message, f.held = condition.PruneHeld, guard.Error(), guard // none of the objects was refused
 	} else if changes != nil && len(changes.Failed()) > 0 {
 		f.reason, f.message = reasonOf(changes.Failed(), reason), changes.Err().Error()
 		for _, e := range changes.Failed() {
@@ -220,9 +221,6 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	}
 	return f
 }
-
-// reasonHeld is not one of Flux: a prune waits for an operator's word.
-const reasonHeld = "PruneHeld"
 
 // guarded returns why a prune was stopped, if that is all that is wrong.
 func guarded(changes *apply.ChangeSet) *apply.GuardError {
@@ -248,9 +246,9 @@ func reasonOf(failed []apply.Entry, general string) string {
 	}
 	switch {
 	case held:
-		return reasonPrune
+		return condition.PruneFailed
 	case sealed:
-		return reasonDecryption
+		return condition.DecryptionFailed
 	}
 	return general
 }
@@ -270,7 +268,8 @@ func (a *Agent) startRemove(act remove) {
 	a.work.Go(func() {
 		defer cancel()
 		changes, err := a.Applier.Delete(ctx, r)
-		in := removed{now: time.Now(), owner: act.owner, run: act.run, failure: failureOf(changes, err, reasonPrune)}
+		in := removed{now: time.Now(), owner: act.owner, run: act.run, failure: failureOf(changes, err,
+			condition.PruneFailed)}
 		a.inputs <- finished{in, act.owner, changes}
 	})
 }
@@ -333,9 +332,9 @@ func (a *Agent) ack(act ack) {
 }
 
 func (a *Agent) event(act event) {
-	kind := "Normal"
+	kind := condition.Normal
 	if act.warning {
-		kind = "Warning"
+		kind = condition.Warning
 	}
 	a.Reporter.Event(&spokev1.Event{
 		Time: timestamppb.New(time.Now()), Kind: act.owner.Kind, Namespace: act.owner.Namespace, Name: act.owner.Name,

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
@@ -105,7 +105,7 @@ func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
 			continue
 		}
 		if d := m.nodes[owner]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
-			d.ready.Status != "True" {
+			d.ready.Status != condition.True {
 			return owner
 		}
 	}
@@ -151,7 +151,7 @@ func (m *model) isReady(owner bundle.ApplicationName) bool {
 
 // isReady reports whether a node is ready at the digest of this bundle.
 func (n *node) isReady(now time.Time) bool {
-	return n.standing == listed && n.mark.Digest == n.entry.Digest && n.condition(now).Status == "True"
+	return n.standing == listed && n.mark.Digest == n.entry.Digest && n.condition(now).Status == condition.True
 }
 
 func (n *node) condition(now time.Time) Condition {
@@ -159,22 +159,24 @@ func (n *node) condition(now time.Time) Condition {
 	case n.standing != listed && n.standing != leaving:
 		return n.kept
 	case n.standing == leaving && n.failure.reason != "":
-		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
+		return Condition{Status: condition.False, Reason: n.failure.reason, Message: n.failure.message}
 	case n.standing == leaving && n.blockedBy != bundle.ApplicationName{}:
-		return Condition{Status: "Unknown", Reason: reasonProgress,
+		return Condition{Status: condition.Unknown, Reason: condition.Progressing,
 			Message: "left the bundle, is deleted after " + n.blockedBy.String() + ", which depends on it"}
 	case n.standing == leaving:
-		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "left the bundle, is being deleted"}
-	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != reasonProgress:
+		return Condition{Status: condition.Unknown, Reason: condition.Progressing,
+			Message: "left the bundle, is being deleted"}
+	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != condition.Progressing:
 		return n.ready // a suspended application stays as it was
 	case n.entry.Suspended && n.mark.Digest != n.entry.Digest:
-		return Condition{Status: "Unknown", Reason: reasonSuspended, Message: "suspended before it was applied"}
+		return Condition{Status: condition.Unknown, Reason: condition.Suspended, Message: "suspended before it was applied"}
 	case n.failure.reason != "":
-		return Condition{Status: "False", Reason: n.failure.reason, Message: n.failure.message}
+		return Condition{Status: condition.False, Reason: n.failure.reason, Message: n.failure.message}
 	case n.blockedBy != bundle.ApplicationName{}:
-		return Condition{Status: "False", Reason: reasonDependency, Message: "waits for " + n.blockedBy.String()}
+		return Condition{Status: condition.False, Reason: condition.DependencyNotReady, Message: "waits for " +
+			n.blockedBy.String()}
 	case n.mark.Digest != n.entry.Digest:
-		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "applies " + n.entry.Revision}
+		return Condition{Status: condition.Unknown, Reason: condition.Progressing, Message: "applies " + n.entry.Revision}
 	}
 	return n.healthCondition(now)
 }
@@ -184,11 +186,12 @@ func (n *node) healthCondition(now time.Time) Condition {
 	status, text := n.awaited()
 	switch {
 	case status == health.Current:
-		return Condition{Status: "True", Reason: reasonSucceeded, Message: "Applied revision: " + n.mark.Revision}
+		return Condition{Status: condition.True, Reason: condition.ReconciliationSucceeded, Message: "Applied revision: " +
+			n.mark.Revision}
 	case now.Before(n.healthDeadline()):
-		return Condition{Status: "Unknown", Reason: reasonProgress, Message: "waits for health: " + text}
+		return Condition{Status: condition.Unknown, Reason: condition.Progressing, Message: "waits for health: " + text}
 	}
-	return Condition{Status: "False", Reason: reasonHealth,
+	return Condition{Status: condition.False, Reason: condition.HealthCheckFailed,
 		Message: fmt.Sprintf("not healthy after %s: %s", n.timeout(), text)}
 }
 
@@ -349,7 +352,7 @@ func (n *node) reached() Stage {
 		return Applied
 	case n.mark.Digest != n.entry.Digest:
 		return Received
-	case n.ready.Status != "True":
+	case n.ready.Status != condition.True:
 		return Applied
 	}
 	return Healthy
@@ -389,12 +392,12 @@ func (n *node) lastHealthy() LastHealthy {
 func turn(was Condition, r Report) []action {
 	switch {
 	case r.Ready.Reason == was.Reason:
-	case r.Ready.Reason == reporting.RemovalHeld:
-		return []action{event{owner: r.Owner, warning: true, reason: reporting.RemovalHeld, message: r.Ready.Message}}
-	case r.Ready.Reason == reasonHealth:
-		return []action{event{owner: r.Owner, warning: true, reason: reasonHealth, message: r.Ready.Message}}
-	case was.Reason == reasonHealth && r.Ready.Status == "True":
-		return []action{event{owner: r.Owner, reason: "HealthCheckSucceeded", message: "healthy again"}}
+	case r.Ready.Reason == condition.RemovalHeld:
+		return []action{event{owner: r.Owner, warning: true, reason: condition.RemovalHeld, message: r.Ready.Message}}
+	case r.Ready.Reason == condition.HealthCheckFailed:
+		return []action{event{owner: r.Owner, warning: true, reason: condition.HealthCheckFailed, message: r.Ready.Message}}
+	case was.Reason == condition.HealthCheckFailed && r.Ready.Status == condition.True:
+		return []action{event{owner: r.Owner, reason: condition.HealthCheckSucceeded, message: "healthy again"}}
 	}
 	return nil
 }
@@ -433,7 +436,7 @@ func (m *model) armTimer() []action {
 		if n.awaitsChecks() && !n.checking {
 			soonest(n.checkAt)
 		}
-		if n.ready.Reason == reasonProgress && n.mark.Digest == n.entry.Digest {
+		if n.ready.Reason == condition.Progressing && n.mark.Digest == n.entry.Digest {
 			soonest(n.healthDeadline())
 		}
 	}

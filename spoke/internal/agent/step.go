@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
@@ -124,7 +125,7 @@ func (m *model) rejected(in received) []action {
 	m.told = true
 	return []action{
 		ack{id: in.id, err: in.err},
-		event{warning: true, reason: "BundleRejected", message: in.err.Error()},
+		event{warning: true, reason: condition.BundleRejected, message: in.err.Error()},
 	}
 }
 
@@ -241,7 +242,8 @@ func (m *model) applied(in applied) []action {
 	n.checkAt = m.now
 	n.dirty = n.dirty || n.mark.Digest != n.entry.Digest || n.requested()
 	if news {
-		out = append(out, event{owner: in.owner, reason: reasonSucceeded, message: "Applied revision: " + in.mark.Revision})
+		out = append(out, event{owner: in.owner, reason: condition.ReconciliationSucceeded, message: "Applied revision: " +
+			in.mark.Revision})
 	}
 	return out
 }
@@ -250,7 +252,7 @@ func (m *model) driftEvent(in applied) []action {
 	if in.repaired == 0 {
 		return nil
 	}
-	return []action{event{owner: in.owner, reason: "DriftRepaired",
+	return []action{event{owner: in.owner, reason: condition.DriftRepaired,
 		message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
 }
 
@@ -282,7 +284,7 @@ func (m *model) removed(in removed) []action {
 	}
 	delete(m.nodes, in.owner)
 	m.sort()
-	return []action{forget{in.owner}, event{owner: in.owner, reason: "Deleted", message: "left the bundle"}}
+	return []action{forget{in.owner}, event{owner: in.owner, reason: condition.Deleted, message: "left the bundle"}}
 }
 
 func (m *model) observed(in observed) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
@@ -261,9 +262,9 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 		key, value, _ := strings.Cut(word, ":")
 		switch key {
 		case "fail":
-			f = failure{reason: reasonFailed, message: value}
+			f = failure{reason: condition.ReconciliationFailed, message: value}
 		case "held":
-			f = failure{reason: reasonHeld, message: value, held: &apply.GuardError{Digest: s.digest(value)}}
+			f = failure{reason: condition.PruneHeld, message: value, held: &apply.GuardError{Digest: s.digest(value)}}
 		case "repaired":
 			repaired, _ = strconv.Atoi(value)
 		case "drift":

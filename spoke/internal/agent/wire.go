@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/apply"
@@ -40,7 +41,7 @@ func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 	}
 	w.HeldPrune = a.wireHeld(r)
 	for _, o := range r.Refused {
-		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: "Refused",
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: condition.Refused,
 			Message: d.text(o.Message), Since: w.Since})
 	}
 	for _, o := range r.Health.Unwell {
@@ -115,9 +116,9 @@ func labels(o bundle.ApplicationName) []string { return []string{o.Kind, o.Names
 
 func readiness(status string) float64 {
 	switch status {
-	case "True":
+	case condition.True:
 		return 1
-	case "False":
+	case condition.False:
 		return 0
 	}
 	return -1

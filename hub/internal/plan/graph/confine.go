@@ -7,6 +7,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // givesInside returns what holds the objects that an owner gives; nil for a Fleet, an operator, and what runs with the
@@ -36,7 +37,7 @@ func (p *pass) admits(c claim) bool {
 		p.barred[key] = true
 		p.refuse(c.owner, key, err)
 	} else {
-		p.problem(c.owner, ObjectRefused, err.Error())
+		p.problem(c.owner, condition.ObjectRefused, err.Error())
 	}
 	return false
 }
@@ -73,7 +74,7 @@ func (p *pass) outranks(owner api.Key, n Node) bool {
 // displace takes an object away from an owner that must not have it, and gives it to one that stands above.
 func (p *pass) displace(n Node, c claim) {
 	if c.child.Err != nil {
-		p.problem(c.owner, ObjectRefused, c.child.Err.Error())
+		p.problem(c.owner, condition.ObjectRefused, c.child.Err.Error())
 		return
 	}
 	p.conflict(*n.Owner, n.Key, &c.owner)
@@ -137,7 +138,7 @@ func (p *pass) kept(n Node) Node {
 func (p *pass) tellHidden() {
 	for key, source := range p.lacking {
 		n, there := p.graph.Nodes[source]
-		if f := p.graph.Findings[key]; there && n.Confined != nil && f.Reason == SourceNotReady {
+		if f := p.graph.Findings[key]; there && n.Confined != nil && f.Reason == condition.SourceNotReady {
 			f.Message = fmt.Sprintf("%s comes from %s, whose objects run with service account %q, and is for those alone: "+
 				"give the source where this Kustomization is given, or set its spec.serviceAccountName to %q",
 				nameOf(source), nameOf(*n.Owner), n.Confined.Account, n.Confined.Account)

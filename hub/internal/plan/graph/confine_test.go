@@ -14,6 +14,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -582,7 +583,7 @@ func (f files) render(t *testing.T, work Work) Result {
 		}
 		return Result{Revision: name, Rendered: f.children(t, name)}
 	}
-	return Result{Reason: BuildFailed, Err: errors.New("broken")}
+	return Result{Reason: condition.BuildFailed, Err: errors.New("broken")}
 }
 
 // children parses a file.

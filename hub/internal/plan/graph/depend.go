@@ -9,6 +9,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // Walk walks the graph. A Kustomization whose dependencies are not ready keeps its last Application and its last
@@ -101,15 +102,15 @@ func healthChecked(cluster string, ks *kustomizev1.Kustomization) (keys []api.Ke
 // problemOf says why a Kustomization has to wait.
 func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	if circle := circleOf(key, d.named); circle != nil {
-		return problem{DependencyCycle, "dependsOn goes in a circle: " + strings.Join(circle, " → ")}, true
+		return problem{condition.DependencyCycle, "dependsOn goes in a circle: " + strings.Join(circle, " → ")}, true
 	}
 	for _, dependency := range d.named[key] {
 		if _, here := d.graph.Nodes[dependency]; !here && d.graph.Findings[dependency].Reason == "" {
-			return problem{DependencyNotFound, "dependency " + nameOf(dependency) +
+			return problem{condition.DependencyNotFound, "dependency " + nameOf(dependency) +
 				" does not exist; waiting for it to be created"}, true
 		}
 		if why := d.unready(key, dependency, map[api.Key]bool{}); why != "" {
-			return problem{DependencyNotReady, "dependency " + nameOf(dependency) + " is not ready: " + why}, true
+			return problem{condition.DependencyNotReady, "dependency " + nameOf(dependency) + " is not ready: " + why}, true
 		}
 	}
 	return problem{}, false

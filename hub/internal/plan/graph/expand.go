@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 var (
@@ -39,7 +40,7 @@ func (p *pass) expand(level []api.Key) {
 func (p *pass) prepare(key api.Key) (Work, bool) {
 	ks, err := p.graph.Nodes[key].Object.Kustomization()
 	if err != nil {
-		p.hold(key, Result{Reason: Refused, Err: err})
+		p.hold(key, Result{Reason: condition.Refused, Err: err})
 		return Work{}, false
 	}
 	barred := p.bar(key, ks)
@@ -48,7 +49,7 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 		return Work{}, false
 	}
 	if barred != nil {
-		p.hold(key, Result{Reason: Refused, Err: barred})
+		p.hold(key, Result{Reason: condition.Refused, Err: barred})
 		return Work{}, false
 	}
 	if pr, waits := p.in.waits[key]; waits {
@@ -56,7 +57,7 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 		return Work{}, false
 	}
 	if p.unstable.holds(p.graph.Nodes[key]) {
-		p.hold(key, Result{Reason: GraphUnstable, Err: p.unstable.err()})
+		p.hold(key, Result{Reason: condition.GraphUnstable, Err: p.unstable.err()})
 		return Work{}, false
 	}
 	work, wait, err := p.resolve(key, ks)
@@ -64,11 +65,11 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 	case wait:
 		p.waiting = append(p.waiting, key)
 	case errors.Is(err, errUnstable):
-		p.hold(key, Result{Reason: SourceUnstable, Err: err})
+		p.hold(key, Result{Reason: condition.SourceUnstable, Err: err})
 	case errors.Is(err, errDenied):
-		p.hold(key, Result{Reason: AccessDenied, Err: err})
+		p.hold(key, Result{Reason: condition.AccessDenied, Err: err})
 	case err != nil:
-		p.hold(key, Result{Reason: SourceNotReady, Err: err})
+		p.hold(key, Result{Reason: condition.SourceNotReady, Err: err})
 	}
 	return work, err == nil && !wait
 }
@@ -81,7 +82,7 @@ func (p *pass) absorb(work Work, result Result) {
 	key := work.Key
 	object := p.graph.Nodes[key].Object
 	p.graph.Findings[key] = Finding{
-		Ready: true, Reason: BuildSucceeded, Revision: result.Revision, Attempted: result.Revision,
+		Ready: true, Reason: condition.BuildSucceeded, Revision: result.Revision, Attempted: result.Revision,
 		Message: built(result),
 	}
 	p.apps[key] = &Application{
@@ -94,7 +95,7 @@ func (p *pass) absorb(work Work, result Result) {
 		if p.local(child.Key) != key {
 			p.claim(claim{key, child})
 		} else if child.Err != nil {
-			p.problem(key, ObjectRefused, "its own object in Git: "+child.Err.Error())
+			p.problem(key, condition.ObjectRefused, "its own object in Git: "+child.Err.Error())
 		}
 	}
 }
@@ -118,7 +119,7 @@ func (p *pass) turned(work Work, result Result) bool {
 		}
 		confined := p.givesInside(key)
 		if err := confined.Check(key, kustomizationOf(child)); err != nil {
-			p.problem(key, ObjectRefused, "its own object in Git: "+err.Error())
+			p.problem(key, condition.ObjectRefused, "its own object in Git: "+err.Error())
 			return false
 		}
 		if p.turns[key]++; p.turns[key] > maxTurns {
@@ -129,7 +130,7 @@ func (p *pass) turned(work Work, result Result) bool {
 			}
 			err := fmt.Errorf("it renders itself, and differently each time: let its own file in Git name the path and the " +
 				"source that the file is in")
-			p.hold(key, Result{Revision: result.Revision, Reason: SelfRenderEndless, Err: err})
+			p.hold(key, Result{Revision: result.Revision, Reason: condition.SelfRenderEndless, Err: err})
 			return true
 		}
 		node.Object, node.Confined = child.Object, confined // what it says of itself does not free it
@@ -143,10 +144,10 @@ func (p *pass) turned(work Work, result Result) bool {
 func (p *pass) refusePayload(key api.Key, r *Rendered) {
 	for i, o := range r.Payload {
 		if i == 3 {
-			p.problem(key, ObjectRefused, fmt.Sprintf("and %d more", len(r.Payload)-i))
+			p.problem(key, condition.ObjectRefused, fmt.Sprintf("and %d more", len(r.Payload)-i))
 			return
 		}
-		p.problem(key, ObjectRefused, o.ID().String()+" is not for the hub: only Clusters, Fleets, sources and "+
+		p.problem(key, condition.ObjectRefused, o.ID().String()+" is not for the hub: only Clusters, Fleets, sources and "+
 			"Kustomizations are; "+
 			"objects for clusters belong below the path of a Fleet")
 	}

@@ -13,28 +13,6 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Reasons of a Finding. Where Flux has a word for it, it is Flux's.
-const (
-	BuildSucceeded     = "BuildSucceeded"
-	BuildFailed        = "BuildFailed"
-	PathNotFound       = "PathNotFound"
-	ArtifactFailed     = "ArtifactFailed"     // the source has never been fetched, and the last attempt failed
-	SourceNotReady     = "SourceNotReady"     // the source is not there, or not fetched yet
-	SourceUnstable     = "SourceUnstable"     // renders give and take away the source in turns
-	GraphUnstable      = "GraphUnstable"      // renders give and take away each other's objects in turns
-	AccessDenied       = "AccessDenied"       // the source is in another namespace, which the hub does not allow
-	Suspended          = "Suspended"          // on request
-	Refused            = "Refused"            // the object itself is not valid
-	ObjectRefused      = "ObjectRefused"      // an object that it gives is not valid, or not for this place
-	ObjectConflict     = "ObjectConflict"     // an object that it gives is another's
-	DependencyNotFound = "DependencyNotFound" // dependsOn names what is not there
-	DependencyNotReady = "DependencyNotReady" // what dependsOn names is not what it should be
-	DependencyCycle    = "DependencyCycle"    // dependsOn leads back
-	SelfRenderEndless  = "SelfRenderEndless"  // it renders itself differently each time
-	TemplateFailed     = "TemplateFailed"     // a Fleet's template does not work for this cluster
-	RemovalHeld        = "RemovalHeld"        // nobody gives it any more, and its removal waits for an operator's word
-)
-
 // Input is what a walk starts from. Render, Contents and Last may be expensive. All other fields are plain data.
 type Input struct {
 	// Cluster is whose graph it is; empty: the hub's.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -54,7 +55,7 @@ func (p *pass) guard() bool {
 			p.holdApplication(key, false)
 		}
 		if p.decides(key) {
-			p.graph.Findings[key] = Finding{Reason: RemovalHeld, Message: p.holdMessage()}
+			p.graph.Findings[key] = Finding{Reason: condition.RemovalHeld, Message: p.holdMessage()}
 		}
 	}
 	return len(held) > 0

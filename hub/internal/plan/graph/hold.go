@@ -6,6 +6,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // hold keeps what a Kustomization gave last, and says why it is not rendered.
@@ -17,7 +18,7 @@ func (p *pass) hold(key api.Key, result Result) {
 
 // suspend keeps what a Kustomization gave last, because somebody asked for it.
 func (p *pass) suspend(key api.Key) {
-	p.graph.Findings[key] = Finding{Suspended: true, Reason: Suspended, Message: "Suspended"}
+	p.graph.Findings[key] = Finding{Suspended: true, Reason: condition.Suspended, Message: condition.Suspended}
 	p.keepLast(key, true)
 }
 
@@ -72,7 +73,7 @@ func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
 
 // refuse tells an owner, and the object itself, that the object is not valid. What it was before stays, as it was.
 func (p *pass) refuse(owner, key api.Key, err error) {
-	p.problem(owner, ObjectRefused, err.Error())
+	p.problem(owner, condition.ObjectRefused, err.Error())
 	p.refusers[key] = owner
 	last, was := p.graph.Nodes[key]
 	if !was {
@@ -84,9 +85,9 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	}
 	switch {
 	case was && key.Kind == kustomizev1.KustomizationKind:
-		p.hold(key, Result{Reason: Refused, Err: err})
+		p.hold(key, Result{Reason: condition.Refused, Err: err})
 	default:
-		p.graph.Findings[key] = Finding{Reason: Refused, Message: err.Error()}
+		p.graph.Findings[key] = Finding{Reason: condition.Refused, Message: err.Error()}
 	}
 }
 

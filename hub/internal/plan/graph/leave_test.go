@@ -10,6 +10,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -23,7 +24,7 @@ func (w tree) render(works []Work) []Result {
 	for _, work := range works {
 		names, ok := w[strings.TrimPrefix(work.Kustomization.Spec.Path, "./")]
 		if !ok {
-			results = append(results, Result{Reason: BuildFailed, Err: errors.New("broken")})
+			results = append(results, Result{Reason: condition.BuildFailed, Err: errors.New("broken")})
 			continue
 		}
 		r := &Rendered{}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -31,7 +32,7 @@ func (p *pass) yield() bool {
 			holders[id] = winner
 			if p.apps[loser].Rendered != nil {
 				lost[loser] = true
-				p.problem(loser, ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: "+p.wayOut(winner))
+				p.problem(loser, condition.ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: "+p.wayOut(winner))
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -20,8 +21,9 @@ func TestUnstable(t *testing.T) {
 		reason string
 		named  []string // in its message
 	}{
-		{"sources", "10B\x04810XB0.C\"002", "10B\x04810XB0.C\"002", "k4", SourceUnstable, []string{"GitRepository n/s1"}},
-		{"left_and_given", ";TNi^G>adkvr>R", "TNi^G>adkvr>R;", "k2", GraphUnstable,
+		{"sources", "10B\x04810XB0.C\"002", "10B\x04810XB0.C\"002", "k4", condition.SourceUnstable,
+			[]string{"GitRepository n/s1"}},
+		{"left_and_given", ";TNi^G>adkvr>R", "TNi^G>adkvr>R;", "k2", condition.GraphUnstable,
 			[]string{"GitRepository n/s2", "Kustomization n/k2"}},
 	}
 	for _, tt := range tests {
@@ -63,7 +65,7 @@ func TestUnstable_always(t *testing.T) {
 		return results
 	}
 	g := Walk(in)
-	wantFinding(t, g, "k0", GraphUnstable, []string{"GitRepository n/s", " and 31 more"})
+	wantFinding(t, g, "k0", condition.GraphUnstable, []string{"GitRepository n/s", " and 31 more"})
 	if most := 2 * maxPasses * maxRounds; passes > most {
 		t.Errorf("%d passes, want at most %d", passes, most)
 	}

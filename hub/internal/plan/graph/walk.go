@@ -6,6 +6,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // Bounds of a walk. Real graphs need one pass, and one turn of a Kustomization that renders itself.
@@ -155,7 +156,7 @@ func (p *pass) takeRoot(r Root) {
 		p.claim(claim{*r.Owner, Child{Key: r.Key, Object: r.Object}})
 	case mine:
 		p.keep(last)
-		p.hold(r.Key, Result{Reason: TemplateFailed, Err: r.Err})
+		p.hold(r.Key, Result{Reason: condition.TemplateFailed, Err: r.Err})
 	default:
 		p.notSeen(nil) // a root that nobody can name
 	}
@@ -218,7 +219,7 @@ func (p *pass) conflict(owner, key api.Key, other *api.Key) {
 	if other != nil {
 		from = "comes from " + other.String() + " already: take it out of one of the two"
 	}
-	p.problem(owner, ObjectConflict, key.String()+" "+from)
+	p.problem(owner, condition.ObjectConflict, key.String()+" "+from)
 }
 
 func (p *pass) problem(key api.Key, reason, message string) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -57,7 +58,7 @@ func (w toy) render(works []Work) []Result {
 		place := len(work.Kustomization.Spec.Path) + 7*int(work.Kustomization.Spec.Path[3]) +
 			31*int(work.SourceKey[len(work.SourceKey)-1])
 		if w.at(place)%7 == 0 {
-			results = append(results, Result{Revision: "r", Reason: BuildFailed, Err: errors.New("broken")})
+			results = append(results, Result{Revision: "r", Reason: condition.BuildFailed, Err: errors.New("broken")})
 			continue
 		}
 		results = append(results, Result{Revision: "r", Rendered: w.rendered(place)})

@@ -16,6 +16,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -56,11 +57,11 @@ var errCache = errors.New("the cache is incomplete")
 func Reason(err error) string {
 	switch {
 	case errors.Is(err, ErrAuthentication):
-		return "AuthenticationFailed"
+		return condition.AuthenticationFailed
 	case errors.Is(err, ErrStorage):
-		return "StorageOperationFailed"
+		return condition.StorageOperationFailed
 	default:
-		return "GitOperationFailed"
+		return condition.GitOperationFailed
 	}
 }
 

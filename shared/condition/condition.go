@@ -1,0 +1,115 @@
+// Package condition is the vocabulary of statuses that hub, spoke and CLI share: the types and statuses of conditions,
+// their reasons, and the types and reasons of events. If Flux has a word for a state, the word is Flux's, so that
+// scripts written for Flux read Nave's objects too. Words that people or scripts see do not change their meaning.
+package condition
+
+// Types of conditions.
+const (
+	Ready             = "Ready"
+	Reconciling       = "Reconciling"       // with Ready Unknown: the object is being worked on
+	Stalled           = "Stalled"           // with Ready False: only a change of the object ends the failure
+	Healthy           = "Healthy"           // of an application: its objects in the cluster
+	FetchFailed       = "FetchFailed"       // of a source
+	ArtifactInStorage = "ArtifactInStorage" // of a source: there is an artifact to render from
+	Connected         = "Connected"         // of a Cluster: its spoke has a session
+	Suspended         = "Suspended"         // Unknown until the suspension is in force everywhere; also a reason
+)
+
+// Statuses of conditions.
+const (
+	True    = "True"
+	False   = "False"
+	Unknown = "Unknown"
+)
+
+// Types of events.
+const (
+	Normal  = "Normal"
+	Warning = "Warning"
+)
+
+// Reasons that hub and spoke share.
+const (
+	Progressing             = "Progressing"             // expected to pass without an operator
+	ReconciliationSucceeded = "ReconciliationSucceeded" // the cluster runs the revision; also an event of the spoke
+	DependencyNotReady      = "DependencyNotReady"      // a Kustomization of dependsOn is not ready
+	HealthCheckFailed       = "HealthCheckFailed"       // an awaited object is unhealthy
+	BundleRejected          = "BundleRejected"          // the spoke refused a bundle; also an event
+	RemovalHeld             = "RemovalHeld"             // no source lists the objects; their removal needs confirmation
+	DecryptionFailed        = "DecryptionFailed"        // the spoke has no key for a SOPS file
+	PruneFailed             = "PruneFailed"             // the cluster did not delete an object
+)
+
+// Reasons of sources.
+const (
+	GitOperationSucceeded  = "GitOperationSucceeded"
+	GitOperationFailed     = "GitOperationFailed"
+	AuthenticationFailed   = "AuthenticationFailed"
+	StorageOperationFailed = "StorageOperationFailed" // of the hub's disk
+	Succeeded              = "Succeeded"              // of ArtifactInStorage
+	NewArtifact            = "NewArtifact"            // event: a new revision was fetched
+)
+
+// Reasons of Kustomizations that the hub decides.
+const (
+	BuildSucceeded      = "BuildSucceeded"
+	BuildFailed         = "BuildFailed"
+	PathNotFound        = "PathNotFound"
+	ArtifactFailed      = "ArtifactFailed"      // the source was never fetched, and the last attempt failed
+	SourceNotReady      = "SourceNotReady"      // the source does not exist, or was not fetched yet
+	SourceUnstable      = "SourceUnstable"      // renders add and remove the source in turns
+	GraphUnstable       = "GraphUnstable"       // renders add and remove each other's objects in turns
+	AccessDenied        = "AccessDenied"        // the hub does not allow the reference to another namespace, or the Secret
+	Refused             = "Refused"             // the object itself is not valid; also the status of a refused object
+	ObjectRefused       = "ObjectRefused"       // a rendered object is not valid, or not allowed there
+	ObjectConflict      = "ObjectConflict"      // a rendered object belongs to another owner
+	DependencyNotFound  = "DependencyNotFound"  // dependsOn names a Kustomization that does not exist
+	DependencyCycle     = "DependencyCycle"     // dependsOn leads back to the Kustomization
+	SelfRenderEndless   = "SelfRenderEndless"   // the Kustomization renders itself differently each time
+	ApplicationTooLarge = "ApplicationTooLarge" // the last Application stays
+)
+
+// Reasons of Clusters and Fleets.
+const (
+	Planned          = "Planned"
+	Selected         = "Selected"
+	NoClusters       = "NoClusters"       // the Fleet selects no cluster
+	TemplateFailed   = "TemplateFailed"   // the Fleet's template does not work for a cluster
+	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays
+	Blocked          = "Blocked"          // by spec.blocked
+	NotRegistered    = "NotRegistered"    // no spoke has registered yet
+	JoinTokenRefused = "JoinTokenRefused" // the spoke cannot register
+	Offline          = "Offline"          // the spoke has no session
+	Online           = "Online"           // of Connected
+)
+
+// Reasons of applications that the spoke decides.
+const (
+	ReconciliationFailed = "ReconciliationFailed" // the API server refused objects
+	PruneHeld            = "PruneHeld"            // a prune needs confirmation
+	Pending              = "Pending"              // the bundle does not list the application
+)
+
+// Reasons of events that the hub records.
+const (
+	Registered          = "Registered"
+	RegistrationRefused = "RegistrationRefused"
+	RemovalConfirmed    = "RemovalConfirmed"
+	BundleRefused       = "BundleRefused"      // no bundle can be made of the plan
+	CertificateRevoked  = "CertificateRevoked" // a spoke calls with a revoked certificate
+	DuplicateSpoke      = "DuplicateSpoke"     // two spokes call as one cluster
+	HubBehind           = "HubBehind"          // the spoke has a newer bundle than the hub
+	BundleFork          = "BundleFork"         // the spoke has another bundle of the same sequence
+	AckUnoffered        = "AckUnoffered"       // the spoke acknowledged a bundle that was not offered
+	BlobsUnread         = "BlobsUnread"        // the hub could not read blobs that a spoke fetches
+)
+
+// Reasons of events that the spoke records.
+const (
+	HealthCheckSucceeded = "HealthCheckSucceeded"
+	DriftRepaired        = "DriftRepaired"
+	DriftHeld            = "DriftHeld" // an object was repaired too often; the next repair is delayed
+	Deleted              = "Deleted"
+	SettingsRefused      = "SettingsRefused"
+	WrongCluster         = "WrongCluster" // the spoke's state is that of another cluster
+)
