@@ -74,7 +74,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&c.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke, where its identity is kept")
 	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
 	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "",
-		"service account for Kustomizations that name none, in the namespace of each (default: the spoke's own rights)")
+		"service account for applications that name none, in the namespace of each (default: the spoke's own rights)")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return command

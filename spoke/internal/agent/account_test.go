@@ -73,7 +73,7 @@ func TestAccount_health(t *testing.T) {
 				}
 				return health.Report{Status: sharedhealth.Current}, nil
 			}})
-			a.look(t.Context(), check{mine, &bundle.Application{Name: mine, ServiceAccount: test.account}}, id)
+			a.look(t.Context(), check{owner: mine, account: test.account}, id)
 			if asked != test.asked {
 				t.Errorf("asked with the rights of %q, want %q", asked, test.asked)
 			}

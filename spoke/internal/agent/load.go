@@ -240,7 +240,7 @@ func (l *loader) needKeys(ctx context.Context) error {
 	}
 	ref := l.app.Decryption
 	if ref.Name == "" {
-		return fmt.Errorf("%w: the Kustomization names no keys (spec.decryption.secretRef)", decrypt.ErrNoKey)
+		return fmt.Errorf("%w: %s names no keys (spec.decryption.secretRef)", decrypt.ErrNoKey, l.app.Name)
 	}
 	if l.app.ServiceAccount != "" && ref.Namespace != l.app.Name.Namespace {
 		return fmt.Errorf("%w: keys of namespace %s are not for an application with a service account of namespace %s",

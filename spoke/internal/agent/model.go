@@ -56,7 +56,11 @@ type model struct {
 type node struct {
 	entry bundle.Entry
 	app   *bundle.Application // nil unless listed
-	mark  state.Mark          // what was last applied as a whole
+	// peers and objects are what the health checks of the application name: applications of the bundle, and what is in
+	// the cluster.
+	peers   []bundle.ApplicationName
+	objects []bundle.ObjectIdentity
+	mark    state.Mark // what was last applied as a whole
 	// unsaved is set while the mark on disk is an older one.
 	unsaved bool
 
@@ -298,10 +302,11 @@ type (
 		warning         bool
 		reason, message string
 	}
-	// check looks how the objects of spec.healthChecks are doing.
+	// check looks how objects are doing that health depends on, with the rights of a service account.
 	check struct {
-		owner bundle.ApplicationName
-		app   *bundle.Application
+		owner   bundle.ApplicationName
+		account string // empty: the spoke's own rights
+		objects []bundle.ObjectIdentity
 	}
 	// verify lists the kinds of an application again, for what the watches may have missed.
 	verify struct{ owner bundle.ApplicationName }

@@ -353,10 +353,7 @@ func (a *Agent) startCheck(act check) {
 	a.spawn(func() input {
 		in := checked{owner: act.owner, status: sharedhealth.Current}
 		var unwell []string
-		for _, id := range act.app.HealthChecks {
-			if _, peer := peerOf(id); peer {
-				continue
-			}
+		for _, id := range act.objects {
 			status, text := a.look(ctx, act, id)
 			in.status = sharedhealth.Worst(in.status, status)
 			if status != sharedhealth.Current {
@@ -372,10 +369,10 @@ func (a *Agent) startCheck(act check) {
 // look finds the health of an object. With a service account, what others applied is looked at with the account's
 // rights.
 func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
-	if owner, _, ours := a.Index.Owner(id.ID()); ours && (owner == act.owner || act.app.ServiceAccount == "") {
+	if owner, _, ours := a.Index.Owner(id.ID()); ours && (owner == act.owner || act.account == "") {
 		return a.Index.Health(id.ID()).Status, ""
 	}
-	r, err := a.Check(ctx, act.owner.Namespace, act.app.ServiceAccount, id)
+	r, err := a.Check(ctx, act.owner.Namespace, act.account, id)
 	if err != nil {
 		return sharedhealth.Unknown, ": " + err.Error()
 	}
@@ -388,8 +385,8 @@ func (a *Agent) startVerify(act verify) {
 	v := a.owned(act.owner)
 	a.work.Go(func() {
 		found := map[manifest.ID]bool{}
-		for _, s := range v.Selections() {
-			_, err := a.Kubernetes.List(a.base, s.Mapping, kube.Scope{Selector: s.Label}, func(l kube.Live) error {
+		for _, m := range v.Mappings() {
+			_, err := a.Kubernetes.List(a.base, m, kube.Scope{Selector: inventory.Label}, func(l kube.Live) error {
 				item, ours := v.Items[l.ID.ID()]
 				found[l.ID.ID()] = ours && !item.Judge(l).Any()
 				return nil

@@ -94,10 +94,12 @@ func (a *Agent) restoreInventories(in restored) error {
 	})
 }
 
-// unclean reports whether an apply was cut off: the objects that it was about to change have no digest.
+// unclean reports whether an apply was cut off, so that the objects that it was about to change have no digest, or
+// whether an object lacks the label that watches select by.
 func unclean(v *inventory.Inventory) bool {
 	for _, item := range v.Items {
-		if item.Digest.IsZero() && item.Mode == inventory.Override || item.Digest.IsZero() && item.Mode == inventory.Merge {
+		sent := item.Mode == inventory.Override || item.Mode == inventory.Merge
+		if sent && item.Digest.IsZero() || item.LacksLabel() {
 			return true
 		}
 	}

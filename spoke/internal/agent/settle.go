@@ -96,38 +96,13 @@ func (n *node) becomeHealthy() (replaced bool) {
 
 // awaitedPeer returns the first application of this bundle that is named in the node's health checks and is not ready.
 func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
-	if n.app == nil {
-		return bundle.ApplicationName{}
-	}
-	for _, id := range n.app.HealthChecks {
-		owner, ok := peerOf(id)
-		if !ok || owner == n.entry.Name {
-			continue
-		}
+	for _, owner := range n.peers {
 		if d := m.nodes[owner]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
 			d.ready.Status != condition.True {
 			return owner
 		}
 	}
 	return bundle.ApplicationName{}
-}
-
-// kustomizeGroup is the API group of Flux's Kustomization.
-const kustomizeGroup = "kustomize.toolkit.fluxcd.io"
-
-// peerOf returns the application that a health check names. Flux's resources are not in the cluster: the hub renders
-// them, and how they are is this spoke's own knowledge.
-func peerOf(id bundle.ObjectIdentity) (bundle.ApplicationName, bool) {
-	return bundle.ApplicationName{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, id.Group == kustomizeGroup &&
-		id.Kind == "Kustomization"
-}
-
-// checksObjects reports whether health checks name objects, beside applications.
-func checksObjects(app *bundle.Application) bool {
-	return slices.ContainsFunc(app.HealthChecks, func(id bundle.ObjectIdentity) bool {
-		_, peer := peerOf(id)
-		return !peer
-	})
 }
 
 // blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for
@@ -204,9 +179,9 @@ func (n *node) awaited() (health.Status, string) {
 		return health.Current, ""
 	case n.app.Wait && n.health.Status != health.Current:
 		return n.health.Status, unwell(n)
-	case !n.app.Wait && checksObjects(n.app) && n.checks == "":
+	case !n.app.Wait && len(n.objects) > 0 && n.checks == "":
 		return health.Unknown, "not looked at yet"
-	case !n.app.Wait && checksObjects(n.app) && n.checks != health.Current:
+	case !n.app.Wait && len(n.objects) > 0 && n.checks != health.Current:
 		return n.checks, n.checkText
 	case n.peer != bundle.ApplicationName{}:
 		return health.InProgress, n.peer.String() + " is not ready"
@@ -307,14 +282,14 @@ func (m *model) checkAll() []action {
 		n := m.nodes[owner]
 		if n.awaitsChecks() && !n.checking && !m.now.Before(n.checkAt) {
 			n.checking = true
-			out = append(out, check{owner, n.app})
+			out = append(out, check{owner, n.app.ServiceAccount, n.objects})
 		}
 	}
 	return out
 }
 
 func (n *node) awaitsChecks() bool {
-	return n.app != nil && !n.app.Wait && checksObjects(n.app) && n.mark.Digest == n.entry.Digest && !n.entry.Suspended
+	return n.app != nil && !n.app.Wait && len(n.objects) > 0 && n.mark.Digest == n.entry.Digest && !n.entry.Suspended
 }
 
 func (n *node) checkEvery(now time.Time) time.Duration {

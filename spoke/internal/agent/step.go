@@ -151,7 +151,27 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Applicatio
 			out = append(out, m.displace(m.nodes[owner], b, guard)...)
 		}
 	}
+	for _, n := range m.nodes {
+		m.divideChecks(n)
+	}
 	return out
+}
+
+// divideChecks divides the health checks of a node. Of an application of this bundle, how it is doing is this spoke's own
+// knowledge: the resource that it is rendered from need not be in the cluster.
+func (m *model) divideChecks(n *node) {
+	n.peers, n.objects = nil, nil
+	if n.app == nil {
+		return
+	}
+	for _, id := range n.app.HealthChecks {
+		peer := bundle.ApplicationName{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
+		if m.nodes[peer] == nil {
+			n.objects = append(n.objects, id)
+		} else if peer != n.entry.Name {
+			n.peers = append(n.peers, peer)
+		}
+	}
 }
 
 // update gives a node its entry of a new bundle. What runs for an older digest is ended: the new one pre-empts it.

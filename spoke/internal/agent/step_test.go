@@ -173,7 +173,7 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.ApplicationN
 				app.HealthChecks = []bundle.ObjectIdentity{{Kind: "Thing", Name: value}}
 			case "peer":
 				app.HealthChecks = append(app.HealthChecks, bundle.ObjectIdentity{
-					Group: kustomizeGroup, Version: "v1", Kind: owner(value).Kind, Namespace: owner(value).Namespace, Name: value,
+					Group: "example.org", Version: "v1", Kind: owner(value).Kind, Namespace: owner(value).Namespace, Name: value,
 				})
 			case "suspended":
 				e.Suspended = true

@@ -126,8 +126,10 @@ func (r *run) decide() []int {
 	return send
 }
 
-// settled reports whether it is known what became of the object when it was last sent.
-func settled(i inventory.Item) bool { return i.UID != "" || i.Mode == inventory.Ignore }
+// settled reports whether it is known what became of the object when it was last sent, and it was sent with the label.
+func settled(i inventory.Item) bool {
+	return (i.UID != "" || i.Mode == inventory.Ignore) && !i.LacksLabel()
+}
 
 // claim makes sure that the index knows an unchanged object as ours.
 func (r *run) claim(id manifest.ID, item inventory.Item) {

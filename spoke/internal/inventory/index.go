@@ -1,9 +1,12 @@
 package inventory
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
@@ -18,7 +21,7 @@ type Index struct {
 
 	mu      sync.Mutex // guards everything below
 	objects map[manifest.ID]*entry
-	kinds   map[Selection]int    // how many objects of each
+	kinds   map[kube.Mapping]int // how many objects of each
 	doubts  map[manifest.ID]bool // to be looked at again
 }
 
@@ -45,7 +48,7 @@ type observation struct {
 func NewIndex() *Index {
 	return &Index{
 		changed: make(chan struct{}, 1), doubtful: make(chan struct{}, 1),
-		objects: map[manifest.ID]*entry{}, kinds: map[Selection]int{}, doubts: map[manifest.ID]bool{},
+		objects: map[manifest.ID]*entry{}, kinds: map[kube.Mapping]int{}, doubts: map[manifest.ID]bool{},
 	}
 }
 
@@ -111,25 +114,20 @@ func (x *Index) Owner(id manifest.ID) (bundle.ApplicationName, Item, bool) {
 	return e.owner, e.item, true
 }
 
-// Kinds returns where the API serves the kinds that the index has objects of, and by which label, in no order.
-func (x *Index) Kinds() []Selection {
+// Kinds returns where the API serves the kinds that the index has objects of, in no order.
+func (x *Index) Kinds() []kube.Mapping {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	out := make([]Selection, 0, len(x.kinds))
-	for s := range x.kinds {
-		out = append(out, s)
-	}
-	return out
+	return slices.Collect(maps.Keys(x.kinds))
 }
 
-// Of returns the objects of a kind, in any version, that should be in the cluster and carry the selection's label.
-func (x *Index) Of(s Selection) []bundle.ObjectIdentity {
+// Of returns the objects of a kind, in any version, that should be in the cluster.
+func (x *Index) Of(gk schema.GroupKind) []bundle.ObjectIdentity {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var out []bundle.ObjectIdentity
 	for id, e := range x.objects {
-		if id.Group == s.Group && id.Kind == s.Kind && e.item.UID != "" && e.item.Mode != Ignore &&
-			selection(id, e.item).Label == s.Label {
+		if id.GroupKind() == gk && e.item.UID != "" && e.item.Mode != Ignore {
 			out = append(out, identity(id, e.item.Version))
 		}
 	}
@@ -270,7 +268,7 @@ func (x *Index) set(owner bundle.ApplicationName, id manifest.ID, item Item) {
 		e = &entry{status: sharedhealth.Unknown}
 		x.objects[id] = e
 	}
-	before, after := selection(id, e.item), selection(id, item)
+	before, after := mapping(id, e.item), mapping(id, item)
 	e.owner, e.item = owner, item
 	if before != after {
 		x.count(before, -1)
@@ -280,20 +278,20 @@ func (x *Index) set(owner bundle.ApplicationName, id manifest.ID, item Item) {
 
 func (x *Index) drop(id manifest.ID) {
 	if e := x.objects[id]; e != nil {
-		x.count(selection(id, e.item), -1)
+		x.count(mapping(id, e.item), -1)
 		delete(x.objects, id)
 	}
 }
 
 // count keeps Kinds, and signals when a kind comes or goes.
-func (x *Index) count(s Selection, by int) {
-	if s.Resource == "" {
+func (x *Index) count(m kube.Mapping, by int) {
+	if m.Resource == "" {
 		return
 	}
-	before := x.kinds[s]
-	x.kinds[s] = before + by
+	before := x.kinds[m]
+	x.kinds[m] = before + by
 	if before+by <= 0 {
-		delete(x.kinds, s)
+		delete(x.kinds, m)
 	}
 	if before == 0 || before+by <= 0 {
 		signal(x.changed)

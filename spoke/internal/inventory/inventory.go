@@ -34,7 +34,7 @@ type Item struct {
 	Mode            Mode            `json:"o,omitempty"`
 	// Expires marks an object that its own controller deletes when it is done: a Job with ttlSecondsAfterFinished.
 	Expires bool `json:"x,omitempty"`
-	// Labelled is unset for an object that a spoke from before Label applied. It is set when the object is next sent.
+	// Labelled reports that the object carries Label. See LacksLabel.
 	Labelled bool `json:"l,omitempty"`
 }
 
@@ -106,30 +106,24 @@ func (v *Inventory) line(id manifest.ID) string {
 	return s + id.Name
 }
 
-// Mappings returns where the API served the kinds of the inventory, to Warm a client with after a restart.
+// Mappings returns where the API served the kinds of the inventory, each once, in no order.
 func (v *Inventory) Mappings() []kube.Mapping {
+	seen := map[kube.Mapping]bool{}
 	var out []kube.Mapping
-	for _, s := range v.Selections() {
-		if !slices.Contains(out, s.Mapping) {
-			out = append(out, s.Mapping)
+	for id, item := range v.Items {
+		m := mapping(id, item)
+		if m.Resource == "" || seen[m] {
+			continue
 		}
+		seen[m] = true
+		out = append(out, m)
 	}
 	return out
 }
 
-// Selections returns the kinds of the inventory, each with the label that lists of it select by.
-func (v *Inventory) Selections() []Selection {
-	seen := map[Selection]bool{}
-	var out []Selection
-	for id, item := range v.Items {
-		s := selection(id, item)
-		if s.Resource == "" || seen[s] {
-			continue
-		}
-		seen[s] = true
-		out = append(out, s)
-	}
-	return out
+func mapping(id manifest.ID, i Item) kube.Mapping {
+	return kube.Mapping{Group: id.Group, Version: i.Version, Kind: id.Kind, Resource: i.Resource,
+		Namespaced: id.Namespace != ""}
 }
 
 // encoded is the layout of Encode. Format grows when a reader of the old one could not understand the new one.

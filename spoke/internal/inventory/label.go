@@ -7,19 +7,12 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
 // Label is the label that the spoke puts on every object that it applies. Its value names the Application, see LabelOf.
 // The watches select by it, and together with the field manager it proves on a live object whose the object is.
 const Label = "fleet.nave.io/application"
-
-// The labels of Flux by which a spoke from before Label knew its objects. The hub still renders them.
-const (
-	labelBefore          = "kustomize.toolkit.fluxcd.io/name"
-	labelBeforeNamespace = "kustomize.toolkit.fluxcd.io/namespace"
-)
 
 const (
 	maxLabel  = 63 // characters of a label's value in Kubernetes
@@ -57,8 +50,7 @@ func alphanumeric(c byte) bool {
 }
 
 // Proves reports whether a live object proves that this spoke applied it for the Application: our field manager owns
-// fields of it, and its Label names the Application. An object without Label is from a spoke before Label; it must be
-// the recorded one and not be marked as another Kustomization's.
+// fields of it, and its Label names the Application. An object without Label must be the recorded one.
 func (i Item) Proves(l kube.Live, app bundle.ApplicationName) bool {
 	if l.Managed.IsZero() {
 		return false
@@ -66,22 +58,11 @@ func (i Item) Proves(l kube.Live, app bundle.ApplicationName) bool {
 	if value := l.Labels[Label]; value != "" {
 		return value == LabelOf(app)
 	}
-	return i.UID != "" && i.UID == l.UID && (l.Labels[labelBefore] == "" ||
-		l.Labels[labelBefore] == app.Name && l.Labels[labelBeforeNamespace] == app.Namespace)
+	return i.UID != "" && i.UID == l.UID
 }
 
-// Selection is one kind as it is watched: where the API serves it, and the label that its objects carry.
-type Selection struct {
-	kube.Mapping
-	Label string
-}
-
-// selection returns where an object is watched. What this spoke did not apply (IfNotPresent) has neither label.
-func selection(id manifest.ID, i Item) Selection {
-	s := Selection{kube.Mapping{Group: id.Group, Version: i.Version, Kind: id.Kind, Resource: i.Resource,
-		Namespaced: id.Namespace != ""}, Label}
-	if !i.Labelled && !i.Managed.IsZero() {
-		s.Label = labelBefore
-	}
-	return s
+// LacksLabel reports whether the object was applied by a spoke that did not put Label on, so that no watch shows it. It
+// must be sent again.
+func (i Item) LacksLabel() bool {
+	return !i.Labelled && !i.Managed.IsZero() && (i.Mode == Override || i.Mode == Merge)
 }

@@ -62,33 +62,21 @@ func FuzzLabelOf(f *testing.F) {
 
 func TestProves(t *testing.T) {
 	ours := manifest.DigestOf([]byte("ours"))
-	labels := func(pairs ...string) map[string]string {
-		m := map[string]string{}
-		for i := 0; i < len(pairs); i += 2 {
-			m[pairs[i]] = pairs[i+1]
-		}
-		return m
-	}
-	mine := labels(Label, LabelOf(apps))
+	mine, another := map[string]string{Label: LabelOf(apps)}, map[string]string{Label: LabelOf(more)}
 	for name, c := range map[string]struct {
 		item Item
 		live kube.Live
 		want bool
 	}{
-		"label_and_manager":     {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
-		"not_recorded":          {Item{}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
-		"made_anew_by_us":       {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
-		"label_without_manager": {Item{UID: "u"}, kube.Live{UID: "u", Labels: mine}, false},
-		"manager_without_label": {Item{}, kube.Live{UID: "u", Managed: ours}, false},
-		"another_application": {Item{UID: "u"},
-			kube.Live{UID: "u", Managed: ours, Labels: labels(Label, LabelOf(more))}, false},
-		"neither": {Item{UID: "u"}, kube.Live{UID: "u"}, false},
-		"before_the_label": {Item{UID: "u"},
-			kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "apps", labelBeforeNamespace, "flux-system")}, true},
-		"before_the_label_bare":     {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours}, true},
+		"label_and_manager":         {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"not_recorded":              {Item{}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"made_anew_by_us":           {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours, Labels: mine}, true},
+		"label_without_manager":     {Item{UID: "u"}, kube.Live{UID: "u", Labels: mine}, false},
+		"manager_without_label":     {Item{}, kube.Live{UID: "u", Managed: ours}, false},
+		"another_application":       {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours, Labels: another}, false},
+		"neither":                   {Item{UID: "u"}, kube.Live{UID: "u"}, false},
+		"before_the_label":          {Item{UID: "u"}, kube.Live{UID: "u", Managed: ours}, true},
 		"before_the_label_replaced": {Item{UID: "t"}, kube.Live{UID: "u", Managed: ours}, false},
-		"before_the_label_another's": {Item{UID: "u"},
-			kube.Live{UID: "u", Managed: ours, Labels: labels(labelBefore, "more", labelBeforeNamespace, "flux-system")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.item.Proves(c.live, apps); got != c.want {
@@ -98,28 +86,23 @@ func TestProves(t *testing.T) {
 	}
 }
 
-func TestSelections(t *testing.T) {
+func TestLacksLabel(t *testing.T) {
 	managed := manifest.DigestOf([]byte("fields"))
-	v := New(apps)
-	v.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "1", Managed: managed}
-	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "new"}] = Item{Version: "v1", Resource: "configmaps",
-		UID: "2", Managed: managed, Labelled: true}
-	v.Items[manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "found"}] = Item{Version: "v1", Resource: "configmaps",
-		UID: "3", Mode: IfNotPresent}
-	x := NewIndex()
-	x.Put(v)
-	if got := x.Kinds(); len(got) != 2 || len(v.Mappings()) != 1 {
-		t.Fatalf("%v, %v", got, v.Mappings())
-	}
-	for _, s := range v.Selections() {
-		want := map[string]int{Label: 2, labelBefore: 1}[s.Label]
-		if got := x.Of(s); len(got) != want {
-			t.Errorf("%s: %v", s.Label, got)
-		}
-	}
-	x.Begin(apps, conf)
-	x.Commit(apps, conf, Item{Version: "v1", Resource: "configmaps", UID: "1", Managed: managed, Labelled: true})
-	if got := x.Kinds(); len(got) != 1 || got[0].Label != Label {
-		t.Errorf("after the last unlabelled object was sent: %v", got)
+	for name, c := range map[string]struct {
+		item Item
+		want bool
+	}{
+		"labelled":         {Item{Managed: managed, Labelled: true}, false},
+		"before_the_label": {Item{Managed: managed}, true},
+		"merged":           {Item{Managed: managed, Mode: Merge}, true},
+		"found":            {Item{Mode: IfNotPresent}, false}, // not ours to label
+		"left_alone":       {Item{Managed: managed, Mode: Ignore}, false},
+		"from_a_page":      {Item{}, false}, // without a digest it is sent anyway
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.item.LacksLabel(); got != c.want {
+				t.Errorf("%t", got)
+			}
+		})
 	}
 }

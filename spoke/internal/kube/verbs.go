@@ -257,7 +257,7 @@ func (m Mapping) misplaced(id bundle.ObjectIdentity) string {
 	case id.Namespace != "" && !segment(id.Namespace):
 		return fmt.Sprintf("the namespace %q is not one that Kubernetes allows", id.Namespace)
 	case m.Namespaced && id.Namespace == "":
-		return fmt.Sprintf("a %s needs metadata.namespace, or the Kustomization a spec.targetNamespace", m.Kind)
+		return fmt.Sprintf("a %s needs metadata.namespace, or its application a target namespace", m.Kind)
 	case !m.Namespaced && id.Namespace != "":
 		return fmt.Sprintf("a %s belongs to the cluster: remove metadata.namespace %q", m.Kind, id.Namespace)
 	}

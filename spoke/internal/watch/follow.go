@@ -24,20 +24,20 @@ const (
 // follower lists and watches one kind.
 type follower struct {
 	*Watcher
-	selection inventory.Selection
-	scope     kube.Scope
-	stop      context.CancelFunc
-	synced    atomic.Bool
-	version   string // resourceVersion to watch from; empty: list first
+	mapping kube.Mapping
+	scope   kube.Scope
+	stop    context.CancelFunc
+	synced  atomic.Bool
+	version string // resourceVersion to watch from; empty: list first
 }
 
-func newFollower(w *Watcher, s inventory.Selection) *follower {
-	f := &follower{Watcher: w, selection: s, scope: kube.Scope{Selector: s.Label}}
-	if health.MetadataOnly(s.GroupVersionKind().GroupKind()) {
+func newFollower(w *Watcher, m kube.Mapping) *follower {
+	f := &follower{Watcher: w, mapping: m, scope: kube.Scope{Selector: inventory.Label}}
+	if health.MetadataOnly(m.GroupVersionKind().GroupKind()) {
 		return f
 	}
 	f.scope.Whole, f.scope.Page = true, pageOfWhole
-	if s.Kind == "CustomResourceDefinition" {
+	if m.Kind == "CustomResourceDefinition" {
 		f.scope.Page = pageOfDefinitions
 	}
 	return f
@@ -56,7 +56,7 @@ func (f *follower) run(ctx context.Context) {
 			f.version = ""
 		}
 		if err != nil && kube.ReasonOf(err) != kube.Expired {
-			f.Log.WarnContext(ctx, "watch interrupted", telemetry.KeyObject, f.selection.GroupVersionKind().GroupKind().String(),
+			f.Log.WarnContext(ctx, "watch interrupted", telemetry.KeyObject, f.mapping.GroupVersionKind().GroupKind().String(),
 				telemetry.KeyErr, err.Error())
 		}
 		if time.Since(started) > longest || err == nil && time.Since(started) > brief {
@@ -88,7 +88,7 @@ func (f *follower) follow(ctx context.Context) error {
 			return err
 		}
 	}
-	stream, err := f.Client.Watch(ctx, f.selection.Mapping, f.scope, f.version)
+	stream, err := f.Client.Watch(ctx, f.mapping, f.scope, f.version)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (f *follower) follow(ctx context.Context) error {
 // list sees every object of the kind, then looks for those that should be there and were not shown.
 func (f *follower) list(ctx context.Context) error {
 	seen := map[manifest.ID]bool{}
-	version, err := f.Client.List(ctx, f.selection.Mapping, f.scope, func(l kube.Live) error {
+	version, err := f.Client.List(ctx, f.mapping, f.scope, func(l kube.Live) error {
 		seen[l.ID.ID()] = true
 		f.see(l)
 		return nil
@@ -132,7 +132,7 @@ func (f *follower) list(ctx context.Context) error {
 
 // lookForRest looks for the objects that should be there and were not seen.
 func (f *follower) lookForRest(ctx context.Context, seen map[manifest.ID]bool) error {
-	for _, id := range f.Index.Of(f.selection) {
+	for _, id := range f.Index.Of(f.mapping.GroupVersionKind().GroupKind()) {
 		if seen[id.ID()] {
 			continue
 		}

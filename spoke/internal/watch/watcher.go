@@ -30,7 +30,7 @@ type Watcher struct {
 	out *outbox
 
 	mu        sync.Mutex // guards everything below
-	followers map[followed]*follower
+	followers map[schema.GroupKind]*follower
 	paces     map[manifest.ID]Pace
 	held      map[manifest.ID]Observation // drift that must wait until its RetryAt
 	wake      chan struct{}               // a held observation came
@@ -45,7 +45,7 @@ func New(c Config) *Watcher {
 		c.Now = time.Now
 	}
 	return &Watcher{
-		Config: c, out: newOutbox(), followers: map[followed]*follower{},
+		Config: c, out: newOutbox(), followers: map[schema.GroupKind]*follower{},
 		paces: map[manifest.ID]Pace{}, held: map[manifest.ID]Observation{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -79,19 +79,13 @@ func (w *Watcher) Synced() bool {
 	return true
 }
 
-// followed is what one follower follows: the objects of a kind that carry a label.
-type followed struct {
-	schema.GroupKind
-	label string
-}
-
 // kinds keeps one version of each kind, since all of them show the same objects.
-func kinds(all []inventory.Selection) map[followed]inventory.Selection {
-	out := map[followed]inventory.Selection{}
-	for _, s := range all {
-		k := followed{s.GroupVersionKind().GroupKind(), s.Label}
-		if had, ok := out[k]; !ok || s.Version < had.Version {
-			out[k] = s
+func kinds(all []kube.Mapping) map[schema.GroupKind]kube.Mapping {
+	out := map[schema.GroupKind]kube.Mapping{}
+	for _, m := range all {
+		gk := m.GroupVersionKind().GroupKind()
+		if had, ok := out[gk]; !ok || m.Version < had.Version {
+			out[gk] = m
 		}
 	}
 	return out
@@ -117,16 +111,16 @@ func (w *Watcher) adjust(ctx context.Context, running *sync.WaitGroup) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for k, f := range w.followers {
-		if s, ok := wanted[k]; !ok || s != f.selection {
+		if m, ok := wanted[k]; !ok || m != f.mapping {
 			f.stop()
 			delete(w.followers, k)
 		}
 	}
-	for k, s := range wanted {
+	for k, m := range wanted {
 		if w.followers[k] != nil {
 			continue
 		}
-		f := newFollower(w, s)
+		f := newFollower(w, m)
 		w.followers[k] = f
 		var own context.Context
 		own, f.stop = context.WithCancel(ctx)
