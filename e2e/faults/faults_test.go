@@ -12,4 +12,5 @@ func TestFaults(t *testing.T) {
 	t.Run("disk", testDisks)
 	t.Run("clock", testClocks)
 	t.Run("older", testOlder)
+	t.Run("upgrade", testUpgrade)
 }

@@ -24,7 +24,7 @@ var programs = []string{"nave", "nave-hub", "nave-spoke"}
 // to the version of the other, in place, with what it has on its disk.
 func testOlder(t *testing.T) {
 	t.Parallel()
-	bin := buildOlder(t)
+	bin := buildOlder(t, older)
 	t.Run("spoke", func(t *testing.T) {
 		t.Parallel()
 		l := mixedLab(t)
@@ -117,15 +117,15 @@ func use(t *testing.T, l *harness.Lab, bin string, names ...string) {
 	}
 }
 
-// buildOlder returns the folder with the older programs, which stays in the user's cache. A checkout without its
+// buildOlder returns the folder with the programs of a commit, which stays in the user's cache. A checkout without its
 // history has none; in CI that is an error.
-func buildOlder(t *testing.T) (bin string) {
+func buildOlder(t *testing.T, commit string) (bin string) {
 	t.Helper()
 	root, err := kubetest.Root()
 	must(t, err)
-	if out, err := exec.Command("git", "-C", root, "cat-file", "-e", older+"^{commit}").CombinedOutput(); err != nil {
+	if out, err := exec.Command("git", "-C", root, "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
 		missing := fmt.Sprintf("commit %s is not in this clone, so there are no older programs to run; fetch the whole "+
-			"history: %s", older, out)
+			"history: %s", commit, out)
 		if os.Getenv("CI") == "true" {
 			t.Fatal(missing)
 		}
@@ -133,7 +133,7 @@ func buildOlder(t *testing.T) (bin string) {
 	}
 	cache, err := os.UserCacheDir()
 	must(t, err)
-	dir := filepath.Join(cache, "nave", "older", older)
+	dir := filepath.Join(cache, "nave", "older", commit)
 	must(t, os.MkdirAll(dir, 0o755))
 	lock, err := os.Create(filepath.Join(dir, "lock"))
 	must(t, err)
@@ -141,19 +141,19 @@ func buildOlder(t *testing.T) (bin string) {
 	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)) // other checkouts use the same cache
 	bin = filepath.Join(dir, "bin")
 	if _, err := os.Stat(bin); err != nil {
-		must(t, buildAt(t.Context(), root, t.TempDir(), bin))
+		must(t, buildAt(t.Context(), root, commit, t.TempDir(), bin))
 	}
 	return bin
 }
 
-// buildAt takes the older sources out of a repository and builds their programs.
-func buildAt(ctx context.Context, root, sources, bin string) error {
+// buildAt takes the sources of a commit out of a repository and builds their programs.
+func buildAt(ctx context.Context, root, commit, sources, bin string) error {
 	script := `git -C "$1" archive "$2" | tar -x -C "$3" && cd "$3" && go build -trimpath -tags grpcnotrace -ldflags '-s -w' -o "$4.new/" ` +
 		`./hub/cmd/nave ./hub/cmd/nave-hub ./spoke/cmd/nave-spoke && mv "$4.new" "$4"`
-	cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", script, "build", root, older, sources, bin)
+	cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", script, "build", root, commit, sources, bin)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the programs of %s: %w\n%s", older, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("build the programs of %s: %w\n%s", commit, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }
