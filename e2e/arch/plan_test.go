@@ -34,7 +34,8 @@ var plan = []layer{
 	}},
 	{"L4 renderers on top of sealing", []string{"hub/internal/render/kustomize", "hub/internal/render/helm"}},
 	{"L4 what stands on store and renderers", []string{
-		"hub/internal/status", "hub/internal/render", "hub/internal/render/worker", "hub/internal/source/worker",
+		"hub/internal/loop", "hub/internal/status",
+		"hub/internal/render", "hub/internal/render/worker", "hub/internal/source/worker",
 		"spoke/internal/watch",
 	}},
 	{"L5 the loops and the servers", []string{

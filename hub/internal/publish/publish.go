@@ -17,7 +17,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/internal/loop"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -37,7 +37,6 @@ const DefaultTTL = 30 * 24 * time.Hour
 
 // Times of the loop.
 const (
-	retryAfter = 5 * time.Second  // after the store refused a transaction, a full disk for one
 	sweepEvery = time.Hour        // and first one sweepEvery after the start
 	checkEvery = 10 * time.Minute // how often to look for bundles that need refreshing, at most
 	clockEvery = 5 * time.Second  // how often to look whether the clock was set, at most
@@ -62,10 +61,10 @@ type Publisher struct {
 	metrics *metrics
 	dirty   map[string]bool   // clusters to look at; false: only their spoke said something
 	whole   bool              // look at all of them
-	failed  bool              // the last round was refused by the store
 	told    map[string]string // by cluster: the last event about a plan that no bundle can be made of
 	untold  map[string]string // the same, in the transaction under way
 	checked moment            // when all of them were looked at
+	swept   time.Time         // when the store was swept last, or the start
 }
 
 // moment is one instant on two clocks.
@@ -105,49 +104,35 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 	if p.keyring, err = signing.NewKeyring(p.Signer.Public()); err != nil {
 		return fmt.Errorf("keyring of the signing key: %w", err)
 	}
-	watcher := p.Store.Watch(ctx, store.Plans.Name(), store.Spokes.Name())
-	defer watcher.Close()
-	swept := p.Now()
-	for ctx.Err() == nil {
-		err := p.round(ctx)
-		if err == nil && p.Now().Sub(swept) >= sweepEvery {
-			swept = p.Now()
-			err = p.sweep(ctx)
-		}
-		if errors.Is(err, store.ErrClosed) && ctx.Err() == nil {
-			return err
-		}
-		if p.failed = err != nil && ctx.Err() == nil; p.failed {
-			p.Log.ErrorContext(ctx, "publishing failed and will be tried again", "err", err)
-		}
-		p.wait(ctx, watcher)
+	p.swept = p.Now()
+	return loop.Loop{
+		Name: "publish", Store: p.Store, Tables: []string{store.Plans.Name(), store.Spokes.Name()}, Log: p.Log,
+		Note: p.note, Work: p.work,
+	}.Run(ctx)
+}
+
+// note marks the clusters whose plan or spoke changed.
+func (p *Publisher) note(_ context.Context, changes []store.Change) error {
+	for _, c := range changes {
+		p.whole = p.whole || c.Key == ""
+		p.dirty[c.Key] = p.dirty[c.Key] || c.Table == store.Plans.Name()
 	}
 	return nil
 }
 
-// wait returns when there may be something to do.
-func (p *Publisher) wait(ctx context.Context, watcher *store.Watcher) {
-	timer := time.NewTimer(p.pause())
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-watcher.C():
-		for _, c := range watcher.Take() {
-			p.whole = p.whole || c.Key == ""
-			p.dirty[c.Key] = p.dirty[c.Key] || c.Table == store.Plans.Name()
-		}
-	}
+// work publishes and sweeps, and returns when to look at the clock again.
+func (p *Publisher) work(ctx context.Context) (time.Duration, error) {
 	elapsed, step := p.since(p.checked) // a busy store must not keep this from being looked at
 	p.whole = p.whole || elapsed >= p.refreshEvery() || step >= maxStep
-}
-
-// pause is how long nothing has to be done without a change.
-func (p *Publisher) pause() time.Duration {
-	if p.failed {
-		return retryAfter
+	if err := p.round(ctx); err != nil {
+		return 0, err
 	}
-	return min(clockEvery, p.refreshEvery())
+	pause := min(clockEvery, p.refreshEvery())
+	if p.Now().Sub(p.swept) < sweepEvery {
+		return pause, nil
+	}
+	p.swept = p.Now()
+	return pause, p.sweep(ctx)
 }
 
 // refreshEvery is how often all bundles are looked at.

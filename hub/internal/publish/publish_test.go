@@ -306,7 +306,7 @@ func TestAPlanThatNoBundleHoldsStopsItsOwnClusterOnly(t *testing.T) {
 	if d, _ := b.desired("west"); d.Bundle.Sequence != 2 {
 		t.Errorf("the other cluster has bundle %v", d.Bundle)
 	}
-	if len(b.dirty) > 0 || b.whole || b.failed {
+	if len(b.dirty) > 0 || b.whole {
 		t.Error("the round is to be tried again")
 	}
 	if got := b.events("east"); len(got) != 1 || !strings.Contains(got[0], "BundleRefused: ") ||

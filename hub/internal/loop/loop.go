@@ -1,0 +1,119 @@
+// Package loop is the frame of the hub's loops: it watches tables, reads the first state, hands over changes, and tries
+// again after an error. No change is lost: the watch begins before the first read, and changes whose handling failed
+// are handed over again, together with those that came since.
+package loop
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// DefaultRetry is how long a loop waits after an error, of a full disk for example.
+const DefaultRetry = 5 * time.Second
+
+// Loop is one loop over the store. All its functions run in the goroutine of Run, which owns their state.
+type Loop struct {
+	Name   string // for the log: what the loop does
+	Store  *store.Store
+	Tables []string      // whose changes concern the loop
+	Log    *slog.Logger  // nil: slog.Default
+	Retry  time.Duration // 0: DefaultRetry
+
+	// Load reads the first state; nil: none is needed. After an error Load is called again.
+	Load func(context.Context) error
+	// Note takes in which rows changed. After an error Note is called again with the same changes and newer ones.
+	Note func(context.Context, []store.Change) error
+	// Work does what is to be done, and returns how long nothing needs to be done unless rows change.
+	Work func(context.Context) (time.Duration, error)
+	// Results carries what other goroutines hand back to the loop; nil: none do. Each is called once.
+	Results <-chan func(context.Context) error
+}
+
+// Run drives the loop until ctx ends, and then returns nil. If the store is closed before, Run returns store.ErrClosed.
+// Any other error is logged, and what failed is tried again after Retry.
+func (l Loop) Run(ctx context.Context) error {
+	l.Log, l.Retry = cmp.Or(l.Log, slog.Default()), cmp.Or(l.Retry, DefaultRetry)
+	t := turns{Loop: l, loaded: l.Load == nil, watcher: l.Store.Watch(ctx, l.Tables...)}
+	defer t.watcher.Close()
+	for {
+		err := t.turn(ctx)
+		for err != nil && ctx.Err() == nil {
+			if errors.Is(err, store.ErrClosed) {
+				return err
+			}
+			l.Log.ErrorContext(ctx, "a loop failed and will try again", "loop", l.Name, telemetry.Err(err))
+			err = t.wait(ctx, l.Retry, nil) // changes stay with the watcher meanwhile
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// turns is a running Loop.
+type turns struct {
+	Loop
+	loaded  bool
+	watcher *store.Watcher
+	changes []store.Change // not noted yet
+}
+
+// turn does all that is to be done, and returns when there may be more.
+func (t *turns) turn(ctx context.Context) error {
+	if !t.loaded {
+		if err := t.Load(ctx); err != nil {
+			return err
+		}
+		t.loaded = true
+	}
+	if t.take(); len(t.changes) > 0 {
+		if err := t.Note(ctx, t.changes); err != nil {
+			return err
+		}
+		t.changes = nil
+	}
+	pause, err := t.Work(ctx)
+	if err != nil {
+		return err
+	}
+	return t.wait(ctx, pause, t.watcher.C())
+}
+
+// take adds the newest changes, each once.
+func (t *turns) take() {
+	select {
+	case <-t.watcher.C(): // of what is taken now
+	default:
+	}
+	t.changes = append(t.changes, t.watcher.Take()...)
+	slices.SortFunc(t.changes, func(a, b store.Change) int {
+		return cmp.Or(strings.Compare(a.Table, b.Table), strings.Compare(a.Key, b.Key))
+	})
+	t.changes = slices.Compact(t.changes)
+}
+
+// wait returns after a while, or sooner when rows changed, a result came or ctx ended. Its error is that of the result,
+// or store.ErrClosed.
+func (t *turns) wait(ctx context.Context, pause time.Duration, changed <-chan struct{}) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case result := <-t.Results:
+		return result(ctx)
+	case _, open := <-changed:
+		if !open {
+			return store.ErrClosed
+		}
+	}
+	return nil
+}
