@@ -2,7 +2,7 @@
 BUF_VERSION              := v1.75.0
 PROTOC_GEN_GO_VERSION    := v1.36.12
 PROTOC_GEN_GRPC_VERSION  := v1.6.2
-STATICCHECK_VERSION      := v0.8.2
+GOLANGCI_LINT_VERSION    := v2.12.0
 
 CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nave
 TOOLS   := $(CACHE)/tools
@@ -37,10 +37,8 @@ e2e: controlplane ## run the end-to-end stories (E2E_PROVIDER=kind: on kind clus
 controlplane: ## build the Kubernetes that the tests run on; the first time takes some ten minutes
 	@[ "$(E2E_PROVIDER)" = kind ] || $(GO) run ./e2e/kubetest/prepare
 
-lint: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/staticcheck-$(STATICCHECK_VERSION) ## gofmt, vet, staticcheck, buf
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-formatted:"; echo "$$unformatted"; exit 1; }
-	$(GO) vet ./...
-	$(TOOLS)/staticcheck-$(STATICCHECK_VERSION) ./...
+lint: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## golangci-lint (gofmt, vet, staticcheck and more: .golangci.yml), buf
+	$(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) run ./...
 	$(TOOLS)/buf-$(BUF_VERSION) lint
 	@if git rev-parse -q --verify origin/main >/dev/null 2>&1; then $(TOOLS)/buf-$(BUF_VERSION) breaking --against '.git#ref=origin/main'; fi
 
@@ -67,8 +65,8 @@ images: ## build the container images with docker
 
 $(TOOLS)/buf-$(BUF_VERSION):
 	$(call install,github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION),buf)
-$(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
-	$(call install,honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION),staticcheck)
+$(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION),golangci-lint)
 $(TOOLS)/protoc-gen-go: $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)
 	ln -sf $< $@
 $(TOOLS)/protoc-gen-go-grpc: $(TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GRPC_VERSION)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -77,7 +78,7 @@ func invoke(t *testing.T, conn *grpc.ClientConn, path string) codes.Code {
 	defer cancel()
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, path)
 	if err == nil {
-		if err = stream.SendMsg(&emptypb.Empty{}); err == nil || err == io.EOF {
+		if err = stream.SendMsg(&emptypb.Empty{}); err == nil || errors.Is(err, io.EOF) {
 			_ = stream.CloseSend()
 			err = stream.RecvMsg(&emptypb.Empty{})
 		}

@@ -89,7 +89,7 @@ func skip(root, dir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return cmp.Or(err, error(filepath.SkipDir))
+	return cmp.Or(err, filepath.SkipDir)
 }
 
 // readFile adds what one file imports, uses and says of its package.

@@ -81,7 +81,7 @@ spec:
     spec:
       containers:
         - name: web
-          image: registry.example.com/web:1.0.0
+          image: registry.k8s.io/pause:3.10
           env: [{name: HOST, value: "web.${domain}"}]
 `
 

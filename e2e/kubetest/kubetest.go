@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // Options say what kind of cluster to start.
@@ -144,7 +146,7 @@ func startKind(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := "nave-" + o.Name
+	name := fmt.Sprintf("nave-%s-%d", o.Name, os.Getpid()) // no cluster of somebody else has this name
 	kubeconfig := filepath.Join(dir, "kind.kubeconfig")
 	kind := func(ctx context.Context, args ...string) error {
 		cmd := exec.CommandContext(ctx, "kind", append(args, "--name", name, "--kubeconfig", kubeconfig)...)
@@ -155,5 +157,9 @@ func startKind(ctx context.Context, o Options) (*Cluster, error) {
 	if err := kind(ctx, "create", "cluster", "--wait", "120s"); err != nil {
 		return nil, errors.Join(fmt.Errorf("kind create cluster %s (is Docker running?): %w", name, err), stop())
 	}
-	return &Cluster{Name: o.Name, Kubeconfig: kubeconfig, stop: stop}, nil
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return &Cluster{Name: o.Name, Server: config.Host, Kubeconfig: kubeconfig, stop: stop}, nil
 }

@@ -244,7 +244,7 @@ func TestNoMoreRequestsAtATimeThanAllowed(t *testing.T) {
 			mu.Lock()
 			now--
 			mu.Unlock()
-			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"metadata":{}}`))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"metadata":{}}`))}, nil
 		})}
 		c.Warm(configMaps)
 		var wg sync.WaitGroup

@@ -271,6 +271,7 @@ func segment(name string) bool {
 
 // about makes an error of finding a kind one of the object that needed it.
 func about(op, object string, err error) error {
+	//nolint:errorlint // an error that wraps another says more and stays as it is
 	if e, ok := err.(*Error); ok {
 		copied := *e
 		copied.Op, copied.Object = op, object

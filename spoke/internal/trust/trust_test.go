@@ -142,7 +142,7 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("got %v, want %v", err, tt.want)
 			}
-			if tt.want == ErrExpired || tt.want == ErrFuture {
+			if errors.Is(tt.want, ErrExpired) || errors.Is(tt.want, ErrFuture) {
 				for _, part := range []string{" at 20", "and it is 2026-06-01T12:00:00Z here", "set the clocks"} {
 					if !strings.Contains(err.Error(), part) {
 						t.Errorf("the error %q lacks %q: it should name both times and the way out", err, part)

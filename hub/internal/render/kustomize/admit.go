@@ -26,7 +26,7 @@ func (f *fileSystem) admit(p string, data []byte) error {
 		return fmt.Errorf("%s: helmCharts: charts are not inflated in a kustomize build; use a HelmRelease, or commit the "+
 			"rendered chart", local(p))
 	}
-	//lint:ignore SA1019 repositories still use the old fields, and kustomize still reads them
+	//nolint:staticcheck // repositories still use the old fields, and kustomize still reads them
 	for _, patch := range slices.Concat(k.Patches, k.PatchesJson6902) {
 		if err := checkAliases(p, []byte(patch.Patch)); err != nil {
 			return err
@@ -70,11 +70,11 @@ func references(k *types.Kustomization) []reference {
 	for _, p := range k.Patches {
 		add("patches.path", reference{}, p.Path)
 	}
-	//lint:ignore SA1019 see admit
+	//nolint:staticcheck // see admit
 	for _, p := range k.PatchesJson6902 {
 		add("patchesJson6902.path", reference{}, p.Path)
 	}
-	//lint:ignore SA1019 see admit
+	//nolint:staticcheck // see admit
 	for _, p := range k.PatchesStrategicMerge {
 		add("patchesStrategicMerge", reference{inline: true}, string(p))
 	}
