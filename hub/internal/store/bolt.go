@@ -28,18 +28,12 @@ const (
 // blobTable is the bucket of the blobs.
 const blobTable = "blobs"
 
-// buckets are all buckets of the layout but meta.
-var buckets = []string{
-	Resources.name, Conditions.name, Sources.name, Renders.name, Plans.name, Confirmations.name, Repairs.name, SignedBundles.name,
-	Spokes.name, Reports.name, JoinTokens.name, Events.name, Secrets.name, blobTable, eventIndex.name, eventCounters.name,
-}
-
-// options of the file:
+// boltOptions are those of the file:
 //   - Every commit is synced. A hub that forgets a sequence it has signed would be refused by its spokes.
 //   - The free list is a hash map and is not written with every commit: after a sweep of many blobs it is large, and each
 //     small commit would carry it. The price is that opening the file walks its pages once; etcd chose the same.
 //   - The map is large from the start (it costs address space, not memory), because growing it waits for all readers.
-func options() *bbolt.Options {
+func boltOptions() *bbolt.Options {
 	return &bbolt.Options{
 		Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 		InitialMmapSize: 1 << 30, NoStatistics: true,
@@ -48,8 +42,8 @@ func options() *bbolt.Options {
 
 // Open opens the store in the file at path, or makes it, readable by its owner only. The folder must exist. Errors:
 // ErrLocked after one second, ErrLayout, ErrFull, those of the file.
-func Open(path string) (*Store, error) {
-	db, err := bbolt.Open(path, 0o600, options())
+func Open(path string, options ...Option) (*Store, error) {
+	db, err := bbolt.Open(path, 0o600, boltOptions())
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, translate(err))
 	}
@@ -60,7 +54,11 @@ func Open(path string) (*Store, error) {
 	}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, translate(err)), db.Close())
 	}
-	return newStore(&bolt{db: db}, epoch), nil
+	e := &bolt{db: db}
+	if err := reindex(context.Background(), e); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
+	}
+	return newStore(e, epoch, options), nil
 }
 
 // prepare makes the buckets of a new file, checks the layout of an old one, and returns the epoch.
@@ -79,7 +77,7 @@ func prepare(tx *bbolt.Tx) (epoch uint64, err error) {
 		epoch = newEpoch()
 		err = putNumber(meta, epochKey, epoch)
 	}
-	for _, name := range buckets {
+	for _, name := range names() {
 		if err == nil {
 			_, err = tx.CreateBucketIfNotExists([]byte(name))
 		}
@@ -127,9 +125,9 @@ func (t *boltTx) put(table, key string, value []byte) error {
 
 func (t *boltTx) delete(table, key string) error { return t.bucket(table).Delete([]byte(key)) }
 
-func (t *boltTx) scan(table, prefix string, visit func(key string, value []byte) error) error {
+func (t *boltTx) scan(table, prefix, after string, visit func(key string, value []byte) error) error {
 	p, c := []byte(prefix), t.bucket(table).Cursor()
-	for k, v := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
+	for k, v := c.Seek([]byte(startOf(prefix, after))); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
 		if err := visit(string(k), v); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,39 +23,48 @@ var conformance = []struct {
 	name string
 	test func(t *testing.T, s *store.Store)
 }{
-	{"a row reads back as it was written", rowsReadBack},
-	{"a row that is not there is not found, without error", missingRows},
-	{"a scan goes over one prefix in the order of keys", scansInOrder},
-	{"a scan in an update may write what it scans", scansMayWrite},
-	{"a scan ends with the visitor's error", scansEnd},
-	{"an update that fails leaves no trace and wakes nobody", failedUpdates},
-	{"an update that panics leaves the store usable", panickedUpdates},
-	{"a view sees one state however long it takes", viewsAreStable},
-	{"a view cannot write", viewsCannotWrite},
-	{"a transaction is over when its function returns", transactionsEnd},
-	{"an update reads what it wrote", updatesSeeThemselves},
-	{"concurrent updates lose nothing", concurrentUpdates},
-	{"keys have limits", keyLimits},
-	{"an equal put is no change", equalPuts},
-	{"what is changed and changed back is no change", changedBack},
-	{"a watcher learns of every change after the commit", watchersWake},
-	{"a watcher holds a row once however often it changes", watchersAreBounded},
-	{"a watcher of some tables does not hear of others", watchersOfTables},
-	{"a closed watcher is silent, and closing twice is safe", watchersClose},
-	{"no change is lost between watch and view", watchThenView},
-	{"blobs are kept once, compressed, under their digest", blobs},
-	{"a missing blob is ErrNotFound", missingBlobs},
-	{"a sweep deletes what nobody keeps", sweeps},
-	{"events order by time and are trimmed per object", eventsPerObject},
-	{"a store is empty until it has a row or a blob", emptyStores},
-	{"a closed store says so", closedStores},
+	{"rows_read_back", rowsReadBack},
+	{"missing_rows", missingRows},
+	{"scan_order", scansInOrder},
+	{"scan_writes", scansMayWrite},
+	{"scan_ends", scansEnd},
+	{"failed_update", failedUpdates},
+	{"panic_in_update", panickedUpdates},
+	{"stable_view", viewsAreStable},
+	{"read_only_view", viewsCannotWrite},
+	{"transaction_ends", transactionsEnd},
+	{"update_reads_itself", updatesSeeThemselves},
+	{"concurrent_updates", concurrentUpdates},
+	{"key_limits", keyLimits},
+	{"equal_put", equalPuts},
+	{"changed_back", changedBack},
+	{"watcher_wakes", watchersWake},
+	{"watcher_is_bounded", watchersAreBounded},
+	{"watcher_of_tables", watchersOfTables},
+	{"watcher_closes", watchersClose},
+	{"watch_then_view", watchThenView},
+	{"blobs", blobs},
+	{"missing_blobs", missingBlobs},
+	{"sweep", sweeps},
+	{"events_of_object", eventsPerObject},
+	{"empty", emptyStores},
+	{"closed", closedStores},
 	{"ended_context", endedContexts},
+	{"pages", pages},
+	{"index_by_kind", indexByKind},
+	{"delete_graph", deleteGraph},
+	{"delete_cluster", deleteCluster},
+	{"active_cluster", activeCluster},
 }
 
 func TestStore(t *testing.T) {
 	engines := map[string]func(t *testing.T) *store.Store{
-		"memory": func(*testing.T) *store.Store { return store.OpenMemory() },
-		"file":   func(t *testing.T) *store.Store { return open(t, filepath.Join(t.TempDir(), "hub.db")) },
+		"memory":       func(*testing.T) *store.Store { return store.OpenMemory() },
+		"memory_twice": func(*testing.T) *store.Store { return store.OpenMemory(store.Twice) },
+		"file":         func(t *testing.T) *store.Store { return open(t, filepath.Join(t.TempDir(), "hub.db")) },
+		"file_twice": func(t *testing.T) *store.Store {
+			return open(t, filepath.Join(t.TempDir(), "hub.db"), store.Twice)
+		},
 	}
 	for name, engine := range engines {
 		for _, c := range conformance {
@@ -69,9 +77,9 @@ func TestStore(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, path string) *store.Store {
+func open(t *testing.T, path string, options ...store.Option) *store.Store {
 	t.Helper()
-	s, err := store.Open(path)
+	s, err := store.Open(path, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +140,7 @@ func put(t *testing.T, s *store.Store, keys ...string) {
 func keys(t *testing.T, s *store.Store, prefix string) (all []string) {
 	t.Helper()
 	view(t, s, func(tx *store.Tx) error {
+		all = nil
 		return store.Conditions.Scan(tx, prefix, func(key string, _ store.Condition) error {
 			all = append(all, key)
 			return nil
@@ -197,6 +206,7 @@ func scansMayWrite(t *testing.T, s *store.Store) {
 	put(t, s, "a", "b", "c", "d")
 	var seen []string
 	update(t, s, func(tx *store.Tx) error {
+		seen = nil
 		return store.Conditions.Scan(tx, "", func(key string, row store.Condition) error {
 			seen = append(seen, key)
 			if key == "a" {
@@ -258,8 +268,13 @@ func panickedUpdates(t *testing.T, s *store.Store) {
 
 func viewsAreStable(t *testing.T, s *store.Store) {
 	put(t, s, "a", "b")
+	state := func(tx *store.Tx) string {
+		a, _, err := store.Conditions.Get(tx, "a")
+		_, ok, err2 := store.Conditions.Get(tx, "b")
+		return fmt.Sprint(a.Reason, ok, err, err2)
+	}
 	view(t, s, func(tx *store.Tx) error {
-		done := make(chan error)
+		before, done := state(tx), make(chan error)
 		go func() {
 			done <- s.Update(t.Context(), func(tx *store.Tx) error {
 				return errors.Join(store.Conditions.Delete(tx, "b"), store.Conditions.Put(tx, "a", store.Condition{Reason: "new"}))
@@ -268,11 +283,8 @@ func viewsAreStable(t *testing.T, s *store.Store) {
 		if err := <-done; err != nil {
 			return err
 		}
-		a, _, err := store.Conditions.Get(tx, "a")
-		expect(t, "a", a.Reason, "a")
-		_, ok, err2 := store.Conditions.Get(tx, "b")
-		expect(t, "b is there", ok, true)
-		return errors.Join(err, err2)
+		expect(t, "state", state(tx), before)
+		return nil
 	})
 	expect(t, "afterwards", keys(t, s, ""), []string{"a"})
 }
@@ -545,6 +557,7 @@ func eventsPerObject(t *testing.T, s *store.Store) {
 
 func messages(t *testing.T, s *store.Store) (all []string) {
 	view(t, s, func(tx *store.Tx) error {
+		all = nil
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			all = append(all, e.Message)
 			return nil
@@ -615,13 +628,4 @@ func TestAWatcherFarBehindIsToldOfWholeTables(t *testing.T) {
 	expect(t, "changes", w.Take(), []store.Change{{Table: "outcomes"}, {Table: "plans"}})
 	put(t, s, "second")
 	expect(t, "changes", w.Take(), []store.Change{{Table: "outcomes", Key: "second"}})
-}
-
-func TestTablesHaveNamesOfTheirOwn(t *testing.T) {
-	names := []string{
-		store.Resources.Name(), store.Conditions.Name(), store.Sources.Name(), store.Renders.Name(), store.Plans.Name(), store.SignedBundles.Name(),
-		store.Spokes.Name(), store.Reports.Name(), store.JoinTokens.Name(), store.Events.Name(), store.Secrets.Name(),
-	}
-	slices.Sort(names)
-	expect(t, "names", len(slices.Compact(names)), 11)
 }

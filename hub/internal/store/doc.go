@@ -28,6 +28,7 @@
 //
 // Layout: 1
 //
+//	resources.bykind Kind/cluster/namespace/name → 1     the index of resources
 //	meta             layout → 8 bytes, big-endian       the number above
 //	                 epoch  → 8 bytes, big-endian       Store.Epoch
 //	resources        api.Key.Path → JSON Resource

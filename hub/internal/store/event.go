@@ -19,10 +19,10 @@ const (
 )
 
 // eventIndex finds the events of one object: object path, NUL, event key → nothing.
-var eventIndex = Table[struct{}]{"events.byobject"}
+var eventIndex = newTable[struct{}]("events.byobject", ofHub)
 
 // eventCounters is one row that spares counting.
-var eventCounters = Table[eventCount]{"events.count"}
+var eventCounters = newTable[eventCount]("events.count", ofHub)
 
 // eventCount counts the events there are and those there ever were.
 type eventCount struct {
@@ -112,7 +112,7 @@ func (l listed) counter() string { return l.key[strings.LastIndexByte(l.key, '-'
 
 // listEvents returns the events whose index has the prefix, by object, and the oldest first for each.
 func listEvents(tx *Tx, prefix string) (list []listed, err error) {
-	err = tx.engine.scan(eventIndex.name, prefix, func(key string, _ []byte) error {
+	err = tx.engine.scan(eventIndex.name, prefix, "", func(key string, _ []byte) error {
 		if at := strings.LastIndexByte(key, 0); at >= 0 {
 			list = append(list, listed{key: key[at+1:], prefix: key[:at+1]})
 		}

@@ -10,8 +10,8 @@ import (
 )
 
 // OpenMemory returns a new store that lives as long as the process, for tests and for trying things out.
-func OpenMemory() *Store {
-	return newStore(&memory{tables: map[string][]entry{}}, newEpoch())
+func OpenMemory(options ...Option) *Store {
+	return newStore(&memory{tables: map[string][]entry{}}, newEpoch(), options)
 }
 
 // entry is one row.
@@ -93,9 +93,9 @@ func (t *memoryTx) delete(table, key string) error {
 	return nil
 }
 
-func (t *memoryTx) scan(table, prefix string, visit func(key string, value []byte) error) error {
+func (t *memoryTx) scan(table, prefix, after string, visit func(key string, value []byte) error) error {
 	rows := t.tables[table]
-	from, _ := find(rows, prefix)
+	from, _ := find(rows, startOf(prefix, after))
 	for _, e := range rows[from:] {
 		if !strings.HasPrefix(e.key, prefix) {
 			return nil

@@ -27,13 +27,25 @@ var (
 type Store struct {
 	engine engine
 	epoch  uint64
+	twice  bool
 
 	writing  chan struct{} // capacity 1: full while an Update runs
 	watchers watchers
 }
 
-func newStore(e engine, epoch uint64) *Store {
-	return &Store{engine: e, epoch: epoch, writing: make(chan struct{}, 1)}
+// Option changes how a store works.
+type Option func(*Store)
+
+// Twice runs every function that View and Update are given twice, as an engine may that has to try again, and keeps
+// only what the second run wrote. It is for tests: a function that counts on running once fails with it.
+func Twice(s *Store) { s.twice = true }
+
+func newStore(e engine, epoch uint64, options []Option) *Store {
+	s := &Store{engine: e, epoch: epoch, writing: make(chan struct{}, 1)}
+	for _, o := range options {
+		o(s)
+	}
+	return s
 }
 
 // engine keeps tables of key → value in transactions. The two engines differ in nothing that a caller can see, except
@@ -50,10 +62,18 @@ type engineTx interface {
 	get(table, key string) ([]byte, error) // nil: no such row
 	put(table, key string, value []byte) error
 	delete(table, key string) error
-	// scan visits the keys with the prefix in order. The visitor must not write.
-	scan(table, prefix string, visit func(key string, value []byte) error) error
+	// scan visits the keys that have the prefix and come after the key after, in order. The visitor must not write.
+	scan(table, prefix, after string, visit func(key string, value []byte) error) error
 	commit() error
 	rollback()
+}
+
+// startOf returns the least key that may have the prefix and come after the key after.
+func startOf(prefix, after string) string {
+	if after < prefix {
+		return prefix
+	}
+	return after + "\x00"
 }
 
 // Close ends all watchers, waits for the transactions under way and closes the file.
@@ -73,15 +93,15 @@ var errFound = errors.New("found")
 // Epoch numbers the history of this store: a store made anew, later, has a higher one. It never changes.
 func (s *Store) Epoch() uint64 { return s.epoch }
 
-// Empty reports whether no table has a row, and no blob was put.
+// Empty reports whether no table has a row and no blob was put.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	t, err := s.engine.begin(ctx, false)
 	if err != nil {
 		return false, fmt.Errorf("view store: %w", err)
 	}
 	defer t.rollback()
-	for _, table := range buckets {
-		err := t.scan(table, "", func(string, []byte) error { return errFound })
+	for _, table := range names() {
+		err := t.scan(table, "", "", func(string, []byte) error { return errFound })
 		if errors.Is(err, errFound) {
 			return false, nil
 		}
@@ -98,6 +118,15 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("view store: %w", err)
 	}
+	if s.twice {
+		if err := s.view(ctx, fn); err != nil {
+			return err
+		}
+	}
+	return s.view(ctx, fn)
+}
+
+func (s *Store) view(ctx context.Context, fn func(*Tx) error) error {
 	t, err := s.engine.begin(ctx, false)
 	if err != nil {
 		return fmt.Errorf("view store: %w", err)
@@ -117,13 +146,23 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 		return fmt.Errorf("update store: %w", err)
 	}
 	defer func() { <-s.writing }()
+	if s.twice {
+		if err := s.update(ctx, fn, false); err != nil {
+			return err
+		}
+	}
+	return s.update(ctx, fn, true)
+}
+
+// update runs fn, and commits what it wrote or drops it.
+func (s *Store) update(ctx context.Context, fn func(*Tx) error, commit bool) error {
 	t, err := s.engine.begin(ctx, true)
 	if err != nil {
 		return fmt.Errorf("update store: %w", err)
 	}
 	tx := &Tx{engine: t, before: map[Change][]byte{}}
 	defer tx.end()
-	if err := fn(tx); err != nil {
+	if err := fn(tx); err != nil || !commit {
 		return err
 	}
 	changes, err := tx.changes()

@@ -1,142 +1,80 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 )
 
-// Tx is one transaction. It is used by one goroutine, and only until the function it was given to returns.
-type Tx struct {
-	engine engineTx          // nil: over
-	before map[Change][]byte // what each written row was before, nil for none; the map is nil in a View
-}
-
-// end makes the transaction unusable. What was not committed is undone.
-func (tx *Tx) end() {
-	tx.engine.rollback()
-	tx.engine = nil
-}
-
-// changes are the rows that are not what they were before the transaction.
-func (tx *Tx) changes() ([]Change, error) {
-	var changed []Change
-	for c, old := range tx.before {
-		now, err := tx.engine.get(c.Table, c.Key)
-		if err != nil {
-			return nil, err
-		}
-		if (now == nil) != (old == nil) || !bytes.Equal(now, old) {
-			changed = append(changed, c)
-		}
-	}
-	return changed, nil
-}
-
-func (tx *Tx) get(table, key string) ([]byte, error) {
-	if tx.engine == nil {
-		return nil, ErrClosed
-	}
-	return tx.engine.get(table, key)
-}
-
-// put writes a row unless it is equal already.
-func (tx *Tx) put(table, key string, value []byte) error {
-	if err := tx.writable(key); err != nil {
-		return err
-	}
-	old, err := tx.engine.get(table, key)
-	if err != nil || old != nil && bytes.Equal(old, value) {
-		return err
-	}
-	tx.remember(table, key, old)
-	return tx.engine.put(table, key, value)
-}
-
-// delete removes a row if it is there.
-func (tx *Tx) delete(table, key string) error {
-	if err := tx.writable(key); err != nil {
-		return err
-	}
-	old, err := tx.engine.get(table, key)
-	if err != nil || old == nil {
-		return err
-	}
-	tx.remember(table, key, old)
-	return tx.engine.delete(table, key)
-}
-
-// maxKey is the longest key in bytes; bbolt's own limit is the same.
-const maxKey = 32768
-
-func (tx *Tx) writable(key string) error {
-	switch {
-	case tx.engine == nil:
-		return ErrClosed
-	case tx.before == nil:
-		return ErrReadOnly
-	case key == "" || len(key) > maxKey:
-		return fmt.Errorf("key of %d bytes: want 1 to %d", len(key), maxKey)
-	}
-	return nil
-}
-
-// remember keeps what a row was when the transaction began.
-func (tx *Tx) remember(table, key string, old []byte) {
-	c := Change{Table: table, Key: key}
-	if _, ok := tx.before[c]; !ok {
-		tx.before[c] = bytes.Clone(old)
-	}
-}
-
-// scan visits the rows with the prefix in the order of their keys. In an Update, visit may write: it is given the rows
-// that were there when the scan began and still are.
-func (tx *Tx) scan(table, prefix string, visit func(key string, value []byte) error) error {
-	if tx.engine == nil {
-		return ErrClosed
-	}
-	if tx.before == nil {
-		return tx.engine.scan(table, prefix, visit)
-	}
-	var keys []string
-	err := tx.engine.scan(table, prefix, func(key string, _ []byte) error {
-		keys = append(keys, key)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		value, err := tx.engine.get(table, key)
-		if err == nil && value != nil {
-			err = visit(key, value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Table is rows of one type under string keys. Rows are JSON on disk; what a method returns is a copy.
-type Table[T any] struct{ name string }
-
-// The tables, one for each row type of rows.go.
+// The tables, one for each row type of rows.go. A table that is declared here needs no other line: the buckets of the
+// file, Empty and the deletion of a cluster's rows are derived from these declarations. doc.go shows the keys.
 var (
-	Resources     = Table[Resource]{"resources"}
-	Conditions    = Table[Condition]{"outcomes"}
-	Sources       = Table[Fetched]{"sources"}
-	Renders       = Table[Render]{"renders"}
-	Plans         = Table[Plan]{"plans"}
-	Confirmations = Table[Confirmation]{"confirmations"}
-	Repairs       = Table[Repair]{"repairs"}
-	SignedBundles = Table[SignedBundle]{"desireds"}
-	Spokes        = Table[Spoke]{"spokes"}
-	Reports       = Table[Report]{"reports"}
-	JoinTokens    = Table[JoinToken]{"jointokens"}
-	Events        = Table[Event]{"events"}
-	Secrets       = Table[Secret]{"secrets"}
+	Resources     = newTable[Resource]("resources", ofGraph)
+	Conditions    = newTable[Condition]("outcomes", ofGraph)
+	Sources       = newTable[Fetched]("sources", ofHub)
+	Renders       = newTable[Render]("renders", ofHub)
+	Plans         = newTable[Plan]("plans", ofPlan)
+	Confirmations = newTable[Confirmation]("confirmations", ofHub)
+	Repairs       = newTable[Repair]("repairs", ofPlan)
+	SignedBundles = newTable[SignedBundle]("desireds", ofSpoke)
+	Spokes        = newTable[Spoke]("spokes", ofSpoke)
+	Reports       = newTable[Report]("reports", ofGraph)
+	JoinTokens    = newTable[JoinToken]("jointokens", ofHub)
+	Events        = newTable[Event]("events", ofHub)
+	Secrets       = newTable[Secret]("secrets", ofHub)
 )
+
+// ResourcesByKind lists the resources of one kind in all clusters; its keys are "Kind/cluster/namespace/name".
+//
+//	rows, next, err := store.ResourcesByKind.Page(tx, kind+"/", after, 500)
+var ResourcesByKind = newIndex(Resources, "resources.bykind", swapKind)
+
+// membership says which rows of a table belong to a cluster, and when they are deleted.
+type membership int
+
+const (
+	ofHub   membership = iota // none
+	ofGraph                   // keys begin with "cluster/"; deleted with the cluster's graph
+	ofPlan                    // the key is the cluster's name; deleted with the cluster's graph
+	ofSpoke                   // the key is the cluster's name; deleted with the Cluster
+)
+
+// layoutTable is one table as the engines know it.
+type layoutTable struct {
+	name    string
+	of      membership
+	indexes []layoutIndex
+}
+
+// layoutIndex lists the keys of a table in another order. swap turns a key of the table into one of the index, and
+// back.
+type layoutIndex struct {
+	name string
+	swap func(key string) string
+}
+
+// tables are all tables but the indexes and the blobs, in the order of their declaration.
+var tables []*layoutTable
+
+// names returns the name of every bucket that holds rows, indexes or blobs.
+func names() []string {
+	all := []string{blobTable}
+	for _, t := range tables {
+		all = append(all, t.name)
+		for _, i := range t.indexes {
+			all = append(all, i.name)
+		}
+	}
+	return all
+}
+
+// Table is rows of one type under string keys. Rows are JSON on disk; a method returns copies.
+type Table[T any] struct{ *layoutTable }
+
+func newTable[T any](name string, of membership) Table[T] {
+	t := &layoutTable{name: name, of: of}
+	tables = append(tables, t)
+	return Table[T]{t}
+}
 
 // Name is what Watch and Change call the table.
 func (t Table[T]) Name() string { return t.name }
@@ -178,6 +116,31 @@ func (t Table[T]) Scan(tx *Tx, prefix string, fn func(key string, row T) error) 
 		}
 		return fn(key, row)
 	})
+}
+
+// Row is a row of a table and its key.
+type Row[T any] struct {
+	Key   string
+	Value T
+}
+
+// Page returns at most limit rows whose keys have the prefix and come after the key after, in the order of the keys.
+// Pass next as after to read the next page; next is empty if no rows are left. Each page may be read in a View of its
+// own: a long list then holds no transaction open.
+func (t Table[T]) Page(tx *Tx, prefix, after string, limit int) (rows []Row[T], next string, err error) {
+	err = tx.page(t.name, prefix, after, limit+1, func(key string, value []byte) error {
+		if len(rows) == limit {
+			next = rows[limit-1].Key
+			return nil
+		}
+		row := Row[T]{Key: key}
+		if err := json.Unmarshal(value, &row.Value); err != nil {
+			return t.wrap("decode", key, err)
+		}
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, next, err
 }
 
 // Sizes calls fn for each row whose key has the prefix, in the order of the keys, with the length of the row on disk,

@@ -1,0 +1,95 @@
+package store_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// putClusters writes a row of every table that has rows of a cluster, for east and for eastern.
+func putClusters(t *testing.T, s *store.Store) {
+	t.Helper()
+	update(t, s, func(tx *store.Tx) (err error) {
+		for _, c := range []string{"east", "eastern"} {
+			path := api.Key{Cluster: c, Kind: "Kustomization", Namespace: "apps", Name: "web"}.Path()
+			err = errors.Join(err,
+				store.Resources.Put(tx, api.ClusterKey(c).Path(), store.Resource{Key: api.ClusterKey(c)}),
+				store.Resources.Put(tx, path, store.Resource{}), store.Conditions.Put(tx, path, store.Condition{}),
+				store.Reports.Put(tx, path, store.Report{}), store.Plans.Put(tx, c, store.Plan{}),
+				store.Repairs.Put(tx, c, store.Repair{}), store.SignedBundles.Put(tx, c, store.SignedBundle{}),
+				store.Confirmations.Put(tx, store.ConfirmationKey(c), store.Confirmation{}),
+				store.Spokes.Put(tx, c, store.Spoke{}),
+				store.JoinTokens.Put(tx, manifest.DigestOf([]byte(c)).String(), store.JoinToken{Cluster: c}))
+		}
+		return err
+	})
+}
+
+// rowsOf returns the tables that still have a row of east; those of eastern must all be there.
+func rowsOf(t *testing.T, s *store.Store) (left []string) {
+	t.Helper()
+	w := s.Watch(t.Context())
+	defer w.Close()
+	found := map[string]bool{}
+	putClusters(t, s) // what is there already is no change
+	for _, c := range w.Take() {
+		found[c.Table] = true
+		if c.Key == api.ClusterKey("eastern").Path() || c.Key == "eastern" {
+			t.Errorf("%s of another cluster is gone", c.Table)
+		}
+	}
+	for _, table := range []string{"resources", "outcomes", "reports", "plans", "repairs", "confirmations", "desireds",
+		"spokes", "jointokens"} {
+		if !found[table] {
+			left = append(left, table)
+		}
+	}
+	return left
+}
+
+func deleteGraph(t *testing.T, s *store.Store) {
+	putClusters(t, s)
+	update(t, s, func(tx *store.Tx) error { return store.DeleteGraph(tx, "east") })
+	view(t, s, func(tx *store.Tx) error {
+		_, ok, err := store.Resources.Get(tx, api.ClusterKey("east").Path())
+		expect(t, "the Cluster stays", ok, true)
+		return err
+	})
+	expect(t, "left", rowsOf(t, s), []string{"desireds", "spokes", "jointokens"})
+}
+
+func deleteCluster(t *testing.T, s *store.Store) {
+	putClusters(t, s)
+	update(t, s, func(tx *store.Tx) error { return store.DeleteCluster(tx, "east") })
+	expect(t, "left", len(rowsOf(t, s)), 0)
+}
+
+func activeCluster(t *testing.T, s *store.Store) {
+	for name, tt := range map[string]struct {
+		spec string // empty: no Cluster
+		want error
+	}{
+		"none":    {"", store.ErrNoCluster},
+		"active":  {`{}`, nil},
+		"blocked": {`{"blocked":true}`, store.ErrBlocked},
+	} {
+		update(t, s, func(tx *store.Tx) error {
+			key := api.ClusterKey("east")
+			if tt.spec == "" {
+				return store.Resources.Delete(tx, key.Path())
+			}
+			object := `{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"east"},"spec":` + tt.spec + `}`
+			return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: json.RawMessage(object)})
+		})
+		view(t, s, func(tx *store.Tx) error {
+			if err := store.RequireActiveCluster(tx, "east"); !errors.Is(err, tt.want) {
+				t.Errorf("%s: got %v, want %v", name, err, tt.want)
+			}
+			return nil
+		})
+	}
+}
