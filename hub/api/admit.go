@@ -33,29 +33,6 @@ const MaxObject = 1_500_000
 // ErrUnsupported: the kind is known, but nothing carries it out yet.
 var ErrUnsupported = errors.New("not supported yet")
 
-// admission is what admits the objects of one kind.
-type admission struct {
-	convert  func(o *manifest.Object)                                // from an older version; may be nil
-	defaults func(o *manifest.Object)                                // may be nil
-	check    func(o *manifest.Object, meta metadata) field.ErrorList // nil: the kind is refused
-	hubOnly  bool
-}
-
-// admissionOf returns what admits the objects of the kind; the zero admission refuses them.
-func admissionOf(kind string) admission {
-	switch kind {
-	case ClusterKind:
-		return admission{check: checkCluster, hubOnly: true}
-	case FleetKind:
-		return admission{check: checkFleet, hubOnly: true}
-	case GitRepositoryKind:
-		return admission{convert: convertGitRepository, defaults: defaultGitRepository, check: checkGitRepository}
-	case KustomizationKind:
-		return admission{convert: convertKustomization, check: checkKustomization}
-	}
-	return admission{}
-}
-
 // metadata is what counts of an object's metadata.
 type metadata struct {
 	Name        string            `json:"name"`
@@ -67,13 +44,12 @@ type metadata struct {
 // Admit returns o as it is stored and worked with: in the current version, with defaults, without status, each field
 // checked. o itself is not changed. The error names the object and each field that must change; it is ErrUnsupported
 // for a kind that nothing carries out yet.
-func Admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
+func Admit(o *manifest.Object, scope Scope) (*Object, error) {
 	admitted, err := admit(o, scope)
 	if err != nil {
-		key := Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
-		return nil, fmt.Errorf("%s: %w", key, err)
+		return nil, fmt.Errorf("%s: %w", KeyOf("", o), err)
 	}
-	return admitted, nil
+	return newObject(admitted)
 }
 
 func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
@@ -81,24 +57,22 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := admissionOf(kind.Name)
 	c, err := clone(o)
 	if err != nil {
 		return nil, err
 	}
-	if rules.convert != nil && o.GroupVersionKind().Version != kind.Version {
-		rules.convert(c)
+	if kind.Convert != nil && o.GroupVersionKind().Version != kind.Version {
+		kind.Convert(c)
 	}
 	c.SetAPIVersion(kind.Group + "/" + kind.Version)
 	delete(c.Object, "status")
-	meta, errs := reduceMetadata(c, kind, scope)
-	if len(errs) > 0 {
+	if errs := reduceMetadata(c, kind, scope); len(errs) > 0 {
 		return nil, together(errs)
 	}
-	if rules.defaults != nil {
-		rules.defaults(c)
+	if kind.Default != nil {
+		kind.Default(c)
 	}
-	if errs := rules.check(c, meta); len(errs) > 0 {
+	if errs := kind.Check(c); len(errs) > 0 {
 		return nil, together(errs)
 	}
 	return c, nil
@@ -117,17 +91,16 @@ func together(errs field.ErrorList) error {
 func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 	gvk := o.GroupVersionKind()
 	kind, ok := kindOf(o)
-	rules := admissionOf(kind.Name)
 	switch {
 	case !ok || kind.Group == "":
 		return kind, fmt.Errorf("kind %s of %s is not one that the hub knows", gvk.Kind, o.GetAPIVersion())
-	case rules.check == nil:
+	case !kind.Supported():
 		return kind, fmt.Errorf("kind %s of %s is %w: take it out until it is", gvk.Kind, gvk.Group, ErrUnsupported)
-	case gvk.Version != kind.Version && !slices.Contains(kind.old, gvk.Version):
-		versions := append([]string{kind.Version}, kind.old...)
+	case gvk.Version != kind.Version && !slices.Contains(kind.Older, gvk.Version):
+		versions := append([]string{kind.Version}, kind.Older...)
 		return kind, fmt.Errorf("apiVersion %s is unknown: %s has %s", o.GetAPIVersion(), gvk.Group,
 			strings.Join(versions, ", "))
-	case rules.hubOnly && scope == ClusterGraph:
+	case !kind.Namespaced && scope == ClusterGraph:
 		return kind, fmt.Errorf("a %s is an object of the hub: put it into the hub's own root or nave apply it, not into "+
 			"what a cluster runs", gvk.Kind)
 	}
@@ -153,11 +126,11 @@ func clone(o *manifest.Object) (*manifest.Object, error) {
 // reduceMetadata checks the metadata and leaves of it what users decide. What only an API server writes (uid,
 // resourceVersion, …) goes, so that a cluster's export can be applied as it is. A field that no API server knows is an
 // error.
-func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) (metadata, field.ErrorList) {
+func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) field.ErrorList {
 	path := field.NewPath("metadata")
 	full, errs := decode[metav1.ObjectMeta](o.Object["metadata"], path)
 	if len(errs) > 0 {
-		return metadata{}, errs
+		return errs
 	}
 	meta := metadata{Name: full.Name, Namespace: full.Namespace, Labels: full.Labels, Annotations: full.Annotations}
 	switch {
@@ -166,9 +139,8 @@ func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) (metadata, field
 	case meta.Namespace == "" && scope == Hub:
 		meta.Namespace = DefaultNamespace
 	}
-	errs = checkMetadata(meta, kind, path)
 	o.Object["metadata"] = meta.tree()
-	return meta, errs
+	return checkMetadata(meta, kind, path)
 }
 
 // tree returns the metadata as JSON values.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub/api"
@@ -23,13 +25,23 @@ func parse(t testing.TB, text string) *manifest.Object {
 	return o
 }
 
-func admit(t testing.TB, text string, scope api.Scope) *manifest.Object {
+func admit(t testing.TB, text string, scope api.Scope) *api.Object {
 	t.Helper()
 	o, err := api.Admit(parse(t, text), scope)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// sourceView admits a source and returns its view.
+func sourceView(t testing.TB, text string) *api.Source {
+	t.Helper()
+	s, err := admit(t, text, api.Hub).Source()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // refuse expects an error that has all the words.
@@ -117,7 +129,7 @@ func TestAnExportOfAnOldFluxBecomesTheCurrentVersionWithoutWhatTheServerAdded(t 
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, o.Object, `
+	same(t, o.JSON, `
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
 metadata: {name: flux-system, namespace: flux-system, labels: {team: platform}}
@@ -149,7 +161,7 @@ patchesJson6902:
   patch:
   - {op: add, path: /data/x, value: 7}
 `), "/v1\n", "/"+version+"\n", 1), api.ClusterGraph)
-		k, err := api.AsKustomization(o)
+		k, err := api.Decode[kustomizev1.Kustomization](o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,13 +198,13 @@ func TestAnOldGitRepositoryGetsDefaultsAndLosesItsLibrary(t *testing.T) {
 		text := strings.Replace(gitRepository("url: https://github.com/stefanprodan/podinfo\nref: {branch: "+
 			"master}\n"+implementation), "/v1\n", "/"+version+"\n", 1)
 		o := admit(t, text, api.Hub)
-		g, err := api.AsGitRepository(o)
+		g, err := api.Decode[sourcev1.GitRepository](o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.GetAPIVersion() != "source.toolkit.fluxcd.io/v1" || g.Spec.Timeout.Duration.String() != "1m0s" ||
+		if g.APIVersion != "source.toolkit.fluxcd.io/v1" || g.Spec.Timeout.Duration.String() != "1m0s" ||
 			g.Spec.Reference.Branch != "master" {
-			t.Errorf("%s: %+v", version, o.Object)
+			t.Errorf("%s: %s", version, o.JSON)
 		}
 	}
 }
@@ -227,7 +239,7 @@ postBuild:
   substituteStrategy: Always
 decryption: {provider: sops, secretRef: {name: sops-age}}
 `)
-	same(t, admit(t, text, api.ClusterGraph).Object, text)
+	same(t, admit(t, text, api.ClusterGraph).JSON, text)
 	text = gitRepository(`
 url: ssh://git@github.com/navefleet/fleet
 provider: generic
@@ -240,7 +252,7 @@ ignore: |
   /*
   !/apps
 `)
-	same(t, admit(t, text, api.Hub).Object, text)
+	same(t, admit(t, text, api.Hub).JSON, text)
 }
 
 // Each row is one thing that must not get in, and words of the message.
@@ -394,12 +406,12 @@ func TestNamesAreChecked(t *testing.T) {
 
 func TestANamespaceIsGivenByTheHubAndAskedOfAClustersGraph(t *testing.T) {
 	text := strings.Replace(kustomization(""), ", namespace: flux-system", "", 1)
-	if ns := admit(t, text, api.Hub).GetNamespace(); ns != api.DefaultNamespace {
+	if ns := admit(t, text, api.Hub).Key.Namespace; ns != api.DefaultNamespace {
 		t.Errorf("namespace %q", ns)
 	}
 	refuse(t, text, api.ClusterGraph, "metadata.namespace")
 	cluster := admit(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a, namespace: from-kustomize}}`, api.Hub)
-	if ns := cluster.GetNamespace(); ns != "" {
+	if ns := cluster.Key.Namespace; ns != "" {
 		t.Errorf("a Cluster has the namespace %q", ns)
 	}
 }
@@ -465,11 +477,7 @@ func TestAnErrorHasTheSameWordsEachTime(t *testing.T) {
 
 func TestEqualSourcesHaveOneKey(t *testing.T) {
 	key := func(spec string) string {
-		g, err := api.AsGitRepository(admit(t, gitRepository(spec), api.Hub))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return api.SourceKey(g, false)
+		return sourceView(t, gitRepository(spec)).FetchKey(false)
 	}
 	const url = "url: https://github.com/x/y\n"
 	equal := []string{url, url + "timeout: 5s", url + "ref: {branch: master}", url + "ref: {}", url + "suspend: true"}
@@ -490,11 +498,10 @@ func TestEqualSourcesHaveOneKey(t *testing.T) {
 		}
 		seen[key(spec)] = spec
 	}
-	g, err := api.AsGitRepository(admit(t, gitRepository(url+"secretRef: {name: a}"), api.Hub))
-	if err != nil || api.SourceKey(g, true) == api.SourceKey(g, false) {
-		t.Errorf("who must be allowed to use a Secret shares the fetch of who need not: %v", err)
+	if s := sourceView(t, gitRepository(url+"secretRef: {name: a}")); s.FetchKey(true) == s.FetchKey(false) {
+		t.Error("who must be allowed to use a Secret shares the fetch of who need not")
 	}
-	if g.Spec.SecretRef = nil; api.SourceKey(g, true) != api.SourceKey(g, false) {
+	if s := sourceView(t, gitRepository(url)); s.FetchKey(true) != s.FetchKey(false) {
 		t.Error("without a Secret there is nothing to keep apart")
 	}
 }
@@ -515,14 +522,16 @@ func FuzzAdmitNeverPanicsAndWhatItAdmitsStaysAdmitted(f *testing.F) {
 		if err != nil {
 			return
 		}
-		twice, err := api.Admit(once, api.Hub)
+		admitted, err := once.Parse()
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice, err := api.Admit(admitted, api.Hub)
 		if err != nil {
 			t.Fatalf("an admitted object is refused: %v", err)
 		}
-		a, err1 := manifest.Canonical(once)
-		b, err2 := manifest.Canonical(twice)
-		if string(a) != string(b) || err1 != nil || err2 != nil {
-			t.Fatalf("admitting again changes it: %s, then %s", a, b)
+		if string(once.JSON) != string(twice.JSON) {
+			t.Fatalf("admitting again changes it: %s, then %s", once.JSON, twice.JSON)
 		}
 	})
 }

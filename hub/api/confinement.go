@@ -223,11 +223,11 @@ func checkNames(value string, at *field.Path, valid func(string) []string) (errs
 }
 
 // checkAllowed checks the annotations that let what a Kustomization renders reach further.
-func checkAllowed(own metadata, serviceAccount string) (errs field.ErrorList) {
+func checkAllowed(annotations map[string]string, serviceAccount string) (errs field.ErrorList) {
 	for name, valid := range map[string]func(string) []string{
 		AllowNamespaces: validation.IsDNS1123Label, AllowServiceAccounts: validation.IsDNS1123Subdomain,
 	} {
-		if _, set := own.Annotations[name]; !set {
+		if _, set := annotations[name]; !set {
 			continue
 		}
 		at := field.NewPath("metadata", "annotations").Key(name)
@@ -235,7 +235,7 @@ func checkAllowed(own metadata, serviceAccount string) (errs field.ErrorList) {
 			errs = append(errs, field.Forbidden(at,
 				"it widens what spec.serviceAccountName confines: set that, too, or remove this"))
 		}
-		errs = append(errs, checkNames(own.Annotations[name], at, func(n string) []string {
+		errs = append(errs, checkNames(annotations[name], at, func(n string) []string {
 			if n == everyName {
 				return nil
 			}

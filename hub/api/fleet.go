@@ -1,40 +1,29 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// The API group and version of Nave's own kinds.
-const (
-	GroupFleet = "fleet.nave.io"
-	Version    = "v1alpha1"
-)
+// FleetKind is the kind of Fleets.
+const FleetKind = "Fleet"
 
-// Cluster is a registered cluster: what operators say about it. What a spoke reports is in its status only.
-type Cluster struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata"`
-	Spec              ClusterSpec `json:"spec,omitzero"`
-}
-
-// ClusterSpec is what operators decide about a cluster.
-type ClusterSpec struct {
-	// Vars are the variables that a Fleet's template may use as ${name}. Names match [_A-Za-z][_A-Za-z0-9]*.
-	Vars map[string]string `json:"vars,omitempty"`
-	// Blocked shuts the cluster out: the hub accepts no session of its spoke.
-	Blocked bool `json:"blocked,omitempty"`
-	// Suspend freezes the cluster at its present bundle. Its spoke goes on repairing drift.
-	Suspend bool `json:"suspend,omitempty"`
-	// StopRepair makes the spoke of a suspended cluster leave drift alone, too.
-	StopRepair bool `json:"stopRepair,omitempty"`
+var fleetKind = Kind{
+	Name: FleetKind, Plural: "fleets", Group: GroupFleet, Version: Version, Role: FleetRole, Check: checkFleet,
+	Columns: []Column{
+		nameColumn, readyColumn, {Name: "CLUSTERS", Value: fieldOf("status", "clusters", "selected")},
+		{Name: "CONNECTED", Value: fieldOf("status", "clusters", "connected")},
+		{Name: "UPDATED", Value: fieldOf("status", "clusters", "updated")},
+		{Name: "HEALTHY", Value: fieldOf("status", "clusters", "ready")},
+		suspendedColumn, messageColumn,
+	},
 }
 
 // Fleet gives every cluster it selects one root Kustomization.
@@ -75,27 +64,8 @@ var fleetRefused = []refused{
 	{"rollout", "not supported yet: remove it; a change goes to all selected clusters at once"},
 }
 
-// checkCluster checks a Cluster. Its name is part of certificates and paths, so it is one DNS label.
-func checkCluster(o *manifest.Object, meta metadata) field.ErrorList {
-	c, errs := decode[Cluster](o.Object, nil)
-	if len(errs) > 0 {
-		return errs
-	}
-	errs = append(errs, required(meta.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)...)
-	if c.Spec.StopRepair && !c.Spec.Suspend {
-		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"),
-			"it goes with suspend: true only: set that, or remove it"))
-	}
-	vars := specPath().Child("vars")
-	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {
-		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable),
-			"it is the name of the Cluster, always: choose another name"))
-	}
-	return append(errs, checkVariables(c.Spec.Vars, vars)...)
-}
-
 // checkFleet checks a Fleet, its template with samples for what the variables stand for.
-func checkFleet(o *manifest.Object, _ metadata) field.ErrorList {
+func checkFleet(o *manifest.Object) field.ErrorList {
 	errs := checkRequired(o, "template")
 	errs = append(errs, checkRefused(o, fleetRefused)...)
 	if v, ok := specField(o, "clusterSelector"); !ok || v == nil {
@@ -117,7 +87,21 @@ func checkFleet(o *manifest.Object, _ metadata) field.ErrorList {
 	return errs
 }
 
-func (f *Fleet) key() Key { return Key{Kind: FleetKind, Name: f.Name} }
+func (f *Fleet) key() Key { return FleetKey(f.Name) }
+
+// sourceReference returns the key of the source that the template names, without a cluster; false if that cannot be
+// told before its variables are known.
+func (f *Fleet) sourceReference() (Key, bool) {
+	var spec struct {
+		SourceRef struct{ Kind, Namespace, Name string } `json:"sourceRef"`
+	}
+	if err := json.Unmarshal(f.Spec.Template.Spec, &spec); err != nil {
+		return Key{}, false
+	}
+	ref := spec.SourceRef
+	namespace := cmp.Or(ref.Namespace, f.Spec.Template.Metadata.Namespace, DefaultNamespace)
+	return Key{Kind: ref.Kind, Namespace: namespace, Name: ref.Name}, true
+}
 
 // Selects reports whether the cluster's labels match. The error says what is wrong with the selector.
 func (f *Fleet) Selects(c *Cluster) (bool, error) {
@@ -127,9 +111,6 @@ func (f *Fleet) Selects(c *Cluster) (bool, error) {
 	}
 	return selector.Matches(labels.Set(c.Labels)), nil
 }
-
-// AsCluster returns an admitted Cluster.
-func AsCluster(o *manifest.Object) (*Cluster, error) { return as[Cluster](o, ClusterKind) }
 
 // AsFleet returns an admitted Fleet.
 func AsFleet(o *manifest.Object) (*Fleet, error) { return as[Fleet](o, FleetKind) }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
 	"github.com/navefleet/nave/hub/api"
 )
 
@@ -26,7 +28,7 @@ spec:
 
 func fleet(t *testing.T, text string) *api.Fleet {
 	t.Helper()
-	f, err := api.AsFleet(admit(t, text, api.Hub))
+	f, err := admit(t, text, api.Hub).Fleet()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +37,7 @@ func fleet(t *testing.T, text string) *api.Fleet {
 
 func cluster(t *testing.T, text string) *api.Cluster {
 	t.Helper()
-	c, err := api.AsCluster(admit(t, "apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\n"+text, api.Hub))
+	c, err := admit(t, "apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\n"+text, api.Hub).Cluster()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +54,7 @@ func TestATemplateBecomesTheRootKustomizationOfACluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, o.Object, `
+	same(t, o.JSON, `
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
 metadata: {name: root, namespace: flux-system, labels: {region: eu}}
@@ -74,7 +76,7 @@ spec: {vars: {domain: "007", region: "true", prune: "false"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := api.AsKustomization(o)
+	k, err := api.Decode[kustomizev1.Kustomization](o)
 	if err != nil || k.Spec.Path != "007" || k.Spec.Prune || k.Labels["region"] != "true" {
 		t.Errorf("%+v %v", k, err)
 	}
@@ -120,7 +122,7 @@ func TestASuspendedFleetSuspendsItsRoots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k, err := api.AsKustomization(o); err != nil || !k.Spec.Suspend {
+	if k, err := api.Decode[kustomizev1.Kustomization](o); err != nil || !k.Spec.Suspend {
 		t.Errorf("not suspended: %v", err)
 	}
 }

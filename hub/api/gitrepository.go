@@ -15,6 +15,16 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
+// GitRepositoryKind is the kind of GitRepositories.
+const GitRepositoryKind = "GitRepository"
+
+var gitRepository = Kind{
+	Name: GitRepositoryKind, Plural: "gitrepositories", Short: "gitrepo", Group: GroupSource, Version: "v1",
+	Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Words: []string{"source git"}, Role: SourceRole,
+	Convert: convertGitRepository, Default: defaultGitRepository, Check: checkGitRepository,
+	Source: sourceOfGitRepository,
+}
+
 // DefaultBranch is what a GitRepository without a reference follows, as in Flux.
 const DefaultBranch = "master"
 
@@ -44,7 +54,7 @@ func defaultGitRepository(o *manifest.Object) {
 	}
 }
 
-func checkGitRepository(o *manifest.Object, _ metadata) field.ErrorList {
+func checkGitRepository(o *manifest.Object) field.ErrorList {
 	errs := checkRequired(o, "url", "interval")
 	errs = append(errs, checkRefused(o, gitRepositoryRefused)...)
 	errs = append(errs, checkDurations(o, "interval", "timeout")...)
@@ -138,15 +148,22 @@ func AsGitRepository(o *manifest.Object) (*sourcev1.GitRepository, error) {
 	return as[sourcev1.GitRepository](o, GitRepositoryKind)
 }
 
-// SourceKey is a digest over what is fetched and with which credentials. GitRepositories with one key, of whatever
-// clusters, share one fetch. bound says that the Secret must be bound to the host and the namespace: that is so for all
-// but the operators' own. Who may use a Secret never shares a fetch with who may not.
-func SourceKey(g *sourcev1.GitRepository, bound bool) string {
+// sourceOfGitRepository returns the view of a GitRepository.
+func sourceOfGitRepository(o *Object) (*Source, error) {
+	g, err := Decode[sourcev1.GitRepository](o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{URL: g.Spec.URL, Interval: g.Spec.Interval.Duration}
+	if g.Spec.Timeout != nil {
+		s.Timeout = g.Spec.Timeout.Duration
+	}
+	if g.Spec.SecretRef != nil {
+		s.Secrets = []SecretReference{{Field: "spec.secretRef", Name: g.Spec.SecretRef.Name}}
+	}
 	identity := struct {
 		URL    string                    `json:"url"`
 		Ref    sourcev1.GitRepositoryRef `json:"ref"`
-		Secret string                    `json:"secret,omitempty"` // namespace/name
-		Bound  bool                      `json:"bound,omitempty"`
 		Ignore *string                   `json:"ignore,omitempty"`
 	}{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
 	if g.Spec.Reference != nil {
@@ -155,9 +172,21 @@ func SourceKey(g *sourcev1.GitRepository, bound bool) string {
 	if identity.Ref == (sourcev1.GitRepositoryRef{}) {
 		identity.Ref.Branch = DefaultBranch
 	}
-	if g.Spec.SecretRef != nil {
-		identity.Secret, identity.Bound = g.Namespace+"/"+g.Spec.SecretRef.Name, bound
+	s.Identity = identity
+	return s, nil
+}
+
+// SourceKey is the FetchKey of a GitRepository.
+//
+// Deprecated: use Object.Source.
+func SourceKey(g *sourcev1.GitRepository, bound bool) string {
+	data, err := json.Marshal(g)
+	if err != nil {
+		return ""
 	}
-	data, _ := json.Marshal(identity) // strings only: there is no error to have
-	return manifest.DigestOf(data).String()
+	s, err := StoredObject(Key{Kind: GitRepositoryKind, Namespace: g.Namespace, Name: g.Name}, data).Source()
+	if err != nil {
+		return ""
+	}
+	return s.FetchKey(bound)
 }

@@ -41,13 +41,24 @@ func (k Key) Path() string {
 	return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/")
 }
 
-// ParsePath returns the key whose Path is given; false if there is none.
-func ParsePath(path string) (Key, bool) {
+// ParseKey returns the key whose Path is given; false if there is none.
+func ParseKey(path string) (Key, bool) {
 	parts := strings.SplitN(path, "/", 4)
 	if len(parts) < 4 {
 		return Key{}, false
 	}
 	return Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
+}
+
+// ParsePath is ParseKey.
+//
+// Deprecated: use ParseKey.
+func ParsePath(path string) (Key, bool) { return ParseKey(path) }
+
+// Role returns the role of the key's kind.
+func (k Key) Role() Role {
+	kind, _ := kindNamed(k.Kind)
+	return kind.Role
 }
 
 // Application returns the name of the Application that the object, a Kustomization, is rendered to.

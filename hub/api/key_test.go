@@ -2,7 +2,7 @@ package api
 
 import "testing"
 
-func TestParsePath(t *testing.T) {
+func TestParseKey(t *testing.T) {
 	for name, key := range map[string]Key{
 		"hub":     {Kind: GitRepositoryKind, Namespace: "default", Name: "fleet"},
 		"cluster": {Cluster: "prod", Kind: KustomizationKind, Namespace: "apps", Name: "web"},
@@ -10,12 +10,12 @@ func TestParsePath(t *testing.T) {
 		"slash":   {Cluster: "prod", Kind: "ClusterRole", Name: "a/b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, ok := ParsePath(key.Path()); !ok || got != key {
+			if got, ok := ParseKey(key.Path()); !ok || got != key {
 				t.Errorf("%q: got %+v, %v", key.Path(), got, ok)
 			}
 		})
 	}
-	if got, ok := ParsePath("prod/Kustomization/apps"); ok || got != (Key{}) {
+	if got, ok := ParseKey("prod/Kustomization/apps"); ok || got != (Key{}) {
 		t.Errorf("a path without a name: got %+v, %v", got, ok)
 	}
 }

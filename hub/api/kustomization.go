@@ -1,11 +1,15 @@
 package api
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/apis/meta"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -13,9 +17,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
+
+// KustomizationKind is the kind of Kustomizations.
+const KustomizationKind = "Kustomization"
+
+var kustomization = Kind{
+	Name: KustomizationKind, Plural: "kustomizations", Short: "ks", Group: GroupKustomize, Version: "v1",
+	Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Role: RenderableRole,
+	Convert: convertKustomization, Check: checkKustomization, Renderable: renderableOfKustomization,
+}
 
 // kustomizationRefused are the fields that are not carried out.
 var kustomizationRefused = []refused{
@@ -30,7 +44,7 @@ var kustomizationRefused = []refused{
 // maxAffix is the longest namePrefix or nameSuffix in bytes.
 const maxAffix = 200
 
-func checkKustomization(o *manifest.Object, own metadata) field.ErrorList {
+func checkKustomization(o *manifest.Object) field.ErrorList {
 	errs := checkRequired(o, "interval", "prune", "sourceRef")
 	errs = append(errs, checkRefused(o, kustomizationRefused)...)
 	errs = append(errs, checkDurations(o, "interval", "retryInterval", "timeout")...)
@@ -46,26 +60,28 @@ func checkKustomization(o *manifest.Object, own metadata) field.ErrorList {
 	errs = append(errs, checkBuild(&k.Spec, spec)...)
 	errs = append(errs, checkPostBuild(k.Spec.PostBuild, spec.Child("postBuild"))...)
 	errs = append(errs, checkDecryption(k.Spec.Decryption, spec.Child("decryption"))...)
-	errs = append(errs, checkDependsOn(k.Spec.DependsOn, own, spec.Child("dependsOn"))...)
+	errs = append(errs, checkDependsOn(k, spec.Child("dependsOn"))...)
 	errs = append(errs, checkHealthChecks(k.Spec.HealthChecks, spec.Child("healthChecks"))...)
 	errs = append(errs, oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
 		kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan)...)
-	errs = append(errs, checkAllowed(own, k.Spec.ServiceAccountName)...)
+	errs = append(errs, checkAllowed(k.Annotations, k.Spec.ServiceAccountName)...)
 	return append(errs, optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"),
 		validation.IsDNS1123Subdomain)...)
 }
 
+// checkSourceRef checks the reference to a source, of any kind that is one.
 func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	switch ref.Kind {
-	case GitRepositoryKind:
-	case "OCIRepository", "Bucket", "ExternalArtifact":
-		errs = append(errs, field.Forbidden(at.Child("kind"), ref.Kind+" is not supported yet: use a GitRepository"))
-	default:
-		errs = append(errs, field.NotSupported(at.Child("kind"), ref.Kind, []string{GitRepositoryKind}))
-	}
-	if ref.APIVersion != "" && schema.FromAPIVersionAndKind(ref.APIVersion, "").Group != GroupSource {
-		errs = append(errs, field.Invalid(at.Child("apiVersion"), ref.APIVersion, "want "+GroupSource+"/v1, or nothing"))
+	supported := supportedOf(SourceRole)
+	switch kind, _ := kindNamed(ref.Kind); {
+	case kind.Role != SourceRole:
+		errs = append(errs, field.NotSupported(at.Child("kind"), ref.Kind, supported))
+	case !kind.Supported():
+		errs = append(errs, field.Forbidden(at.Child("kind"),
+			ref.Kind+" is not supported yet: use a "+strings.Join(supported, " or ")))
+	case ref.APIVersion != "" && schema.FromAPIVersionAndKind(ref.APIVersion, "").Group != kind.Group:
+		errs = append(errs, field.Invalid(at.Child("apiVersion"), ref.APIVersion,
+			"want "+kind.Group+"/"+kind.Version+", or nothing"))
 	}
 	errs = append(errs, required(ref.Name, at.Child("name"), validation.IsDNS1123Subdomain)...)
 	return append(errs, optional(ref.Namespace, at.Child("namespace"), validation.IsDNS1123Label)...)
@@ -156,8 +172,8 @@ func checkDecryption(d *kustomizev1.Decryption, at *field.Path) field.ErrorList 
 	return errs
 }
 
-func checkDependsOn(list []meta.DependencyReference, own metadata, at *field.Path) (errs field.ErrorList) {
-	for i, d := range list {
+func checkDependsOn(k *kustomizev1.Kustomization, at *field.Path) (errs field.ErrorList) {
+	for i, d := range k.Spec.DependsOn {
 		errs = append(errs, required(d.Name, at.Index(i).Child("name"), validation.IsDNS1123Subdomain)...)
 		errs = append(errs, optional(d.Namespace, at.Index(i).Child("namespace"), validation.IsDNS1123Label)...)
 		if d.ReadyExpr != "" {
@@ -165,7 +181,7 @@ func checkDependsOn(list []meta.DependencyReference, own metadata, at *field.Pat
 				"expressions are not supported yet: remove it, then the dependency counts as ready when its Ready condition is "+
 					condition.True))
 		}
-		if d.Name == own.Name && (d.Namespace == "" || d.Namespace == own.Namespace) {
+		if d.Name == k.Name && (d.Namespace == "" || d.Namespace == k.Namespace) {
 			errs = append(errs, field.Invalid(at.Index(i), d.Name, "it would wait for itself: remove it"))
 		}
 	}
@@ -183,6 +199,164 @@ func checkHealthChecks(list []meta.NamespacedObjectKindReference, at *field.Path
 		}
 	}
 	return errs
+}
+
+// renderableOfKustomization returns the view of a Kustomization.
+func renderableOfKustomization(o *Object) (*Renderable, error) {
+	k, err := Decode[kustomizev1.Kustomization](o)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := json.Marshal(BuildOf(k))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", o.Key, err)
+	}
+	ref := k.Spec.SourceRef
+	r := &Renderable{
+		Source:   Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, k.Namespace), Name: ref.Name},
+		Renderer: "kustomize", Spec: spec,
+		Interval: k.Spec.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout(),
+		Prune: k.Spec.Prune, Wait: k.Spec.Wait, Force: k.Spec.Force,
+		DeletionPolicy: bundle.DeletionPolicy(k.GetDeletionPolicy()), ServiceAccount: k.Spec.ServiceAccountName,
+		Namespaces: namespacesOf(k),
+	}
+	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
+		r.Decryption = bundle.SecretReference{Namespace: k.Namespace, Name: d.SecretRef.Name}
+	}
+	for _, d := range k.Spec.DependsOn {
+		key := Key{Kind: KustomizationKind, Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name}
+		if !slices.Contains(r.DependsOn, key) {
+			r.DependsOn = append(r.DependsOn, key)
+		}
+	}
+	for _, h := range k.Spec.HealthChecks {
+		gvk := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
+		r.HealthChecks = append(r.HealthChecks, bundle.ObjectIdentity{
+			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: h.Namespace, Name: h.Name,
+		})
+	}
+	return r, nil
+}
+
+// namespacesOf returns the namespaces that a Kustomization names. Other references, such as decryption.secretRef, are
+// always into its own namespace.
+func namespacesOf(k *kustomizev1.Kustomization) []NamespaceReference {
+	all := []NamespaceReference{
+		{"spec.sourceRef.namespace", k.Spec.SourceRef.Namespace}, {"spec.targetNamespace", k.Spec.TargetNamespace},
+	}
+	for i, d := range k.Spec.DependsOn {
+		all = append(all, NamespaceReference{fmt.Sprintf("spec.dependsOn[%d].namespace", i), d.Namespace})
+	}
+	for i, h := range k.Spec.HealthChecks {
+		all = append(all, NamespaceReference{fmt.Sprintf("spec.healthChecks[%d].namespace", i), h.Namespace})
+	}
+	return slices.DeleteFunc(all, func(r NamespaceReference) bool { return r.Namespace == "" })
+}
+
+// Build is what a Kustomization says about its build: the Spec that the renderer kustomize is given.
+type Build struct {
+	// Name and Namespace are the Kustomization's own: the values of Flux's owner labels.
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Path is below the artifact's root; empty is the root.
+	Path                    string                      `json:"path,omitempty"`
+	TargetNamespace         string                      `json:"targetNamespace,omitempty"`
+	NamePrefix              string                      `json:"namePrefix,omitempty"`
+	NameSuffix              string                      `json:"nameSuffix,omitempty"`
+	Patches                 []fluxkustomize.Patch       `json:"patches,omitempty"`
+	Images                  []fluxkustomize.Image       `json:"images,omitempty"`
+	Components              []string                    `json:"components,omitempty"`
+	IgnoreMissingComponents bool                        `json:"ignoreMissingComponents,omitempty"`
+	CommonMetadata          *kustomizev1.CommonMetadata `json:"commonMetadata,omitempty"`
+	Substitute              map[string]string           `json:"substitute,omitempty"`
+	// SubstituteAlways is Flux's substituteStrategy Always: substitute although no variable is given.
+	SubstituteAlways bool `json:"substituteAlways,omitempty"`
+	// Strict makes a variable that is not given and has no default an error, as Flux does since 2.9.
+	Strict bool `json:"strict,omitempty"`
+}
+
+// BuildOf returns what a Kustomization says about its build. Strict is set, as in Flux since 2.9.
+func BuildOf(k *kustomizev1.Kustomization) Build {
+	b := Build{
+		Name: k.Name, Namespace: k.Namespace, Path: k.Spec.Path,
+		TargetNamespace: k.Spec.TargetNamespace, NamePrefix: k.Spec.NamePrefix, NameSuffix: k.Spec.NameSuffix,
+		Patches: k.Spec.Patches, Images: k.Spec.Images,
+		Components: k.Spec.Components, IgnoreMissingComponents: k.Spec.IgnoreMissingComponents,
+		CommonMetadata: k.Spec.CommonMetadata, Strict: true,
+	}
+	if p := k.Spec.PostBuild; p != nil {
+		b.Substitute = p.Substitute
+		b.SubstituteAlways = p.SubstituteStrategy == kustomizev1.SubstituteStrategyAlways
+	}
+	return b
+}
+
+// convertKustomization turns v1beta1 and v1beta2 into v1: the three kinds of patches become one, in the order in which
+// kustomize applies them, and validation goes, because objects are always validated by the API server.
+func convertKustomization(o *manifest.Object) {
+	spec, ok := o.Object["spec"].(map[string]any)
+	if !ok {
+		return
+	}
+	delete(spec, "validation")
+	merges, mergesFit := strategicMerges(spec["patchesStrategicMerge"])
+	patches, patchesFit := list(spec["patches"])
+	operations, operationsFit := jsonPatches(spec["patchesJson6902"])
+	if !mergesFit || !patchesFit || !operationsFit {
+		return // what does not fit stays as it is, and is refused as an unknown field or a wrong type
+	}
+	delete(spec, "patchesStrategicMerge")
+	delete(spec, "patchesJson6902")
+	if all := append(append(merges, patches...), operations...); len(all) > 0 {
+		spec["patches"] = all
+	}
+}
+
+// list returns a list, which may be missing.
+func list(v any) (items []any, ok bool) {
+	if v == nil {
+		return nil, true
+	}
+	items, ok = v.([]any)
+	return items, ok
+}
+
+// strategicMerges turns the items of patchesStrategicMerge, which are objects, into patches.
+func strategicMerges(v any) (patches []any, ok bool) {
+	items, ok := list(v)
+	for _, item := range items {
+		text, isText := asText(item)
+		ok = ok && isText
+		patches = append(patches, map[string]any{"patch": text})
+	}
+	return patches, ok
+}
+
+// jsonPatches turns the items of patchesJson6902, which have a target and a list of operations, into patches.
+func jsonPatches(v any) (patches []any, ok bool) {
+	items, ok := list(v)
+	for _, item := range items {
+		entry, isMap := item.(map[string]any)
+		text, isText := asText(entry["patch"])
+		ok = ok && isMap && isText && entry["target"] != nil
+		patch := map[string]any{}
+		for k, value := range entry {
+			patch[k] = value
+		}
+		patch["patch"] = text
+		patches = append(patches, patch)
+	}
+	return patches, ok
+}
+
+// asText returns a map or list as JSON, which is YAML, too.
+func asText(v any) (string, bool) {
+	switch v.(type) {
+	case map[string]any, []any:
+		data, err := json.Marshal(v)
+		return string(data), err == nil
+	}
+	return "", false
 }
 
 // AsKustomization returns an admitted Kustomization as Flux's type.

@@ -19,17 +19,18 @@ const ClusterNameVariable = "cluster_name"
 // ExpandTemplate returns the root Kustomization that the Fleet gives to the cluster, admitted. ${cluster_name} and the
 // cluster's spec.vars are replaced in every string of the template, with Flux's syntax: ${name}, ${name:-default}, and
 // $$ for a plain $. A variable that is not set and has no default is an error that names it.
-func ExpandTemplate(f *Fleet, c *Cluster) (*manifest.Object, error) {
-	o, err := expandTemplate(f, func(path, text string) (any, error) {
+func ExpandTemplate(f *Fleet, c *Cluster) (*Object, error) {
+	tree, err := expandTemplate(f, func(path, text string) (any, error) {
 		expanded, err := expandText(text, c)
 		if err != nil {
 			return nil, err
 		}
 		return typed(path, expanded), nil
 	})
-	if err == nil {
-		o, err = Admit(o, ClusterGraph)
+	if err != nil {
+		return nil, fmt.Errorf("%s on cluster %s: spec.template: %w", f.key(), c.Name, err)
 	}
+	o, err := Admit(tree, ClusterGraph)
 	if err != nil {
 		return nil, fmt.Errorf("%s on cluster %s: spec.template: %w", f.key(), c.Name, err)
 	}

@@ -140,7 +140,7 @@ func (b *kustomizationBuild) load() (*kustomizev1.Kustomization, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.file, err)
 	}
-	return api.AsKustomization(admitted)
+	return api.Decode[kustomizev1.Kustomization](admitted)
 }
 
 // artifactRoot returns the root of the artifact and the path below it.

@@ -126,9 +126,7 @@ func admitOne(o *manifest.Object) (admittedObject, error) {
 	if err != nil {
 		return admittedObject{}, err
 	}
-	data, err := manifest.Canonical(c)
-	key := api.Key{Kind: c.GetKind(), Namespace: c.GetNamespace(), Name: c.GetName()}
-	return admittedObject{key: key, object: data}, err
+	return admittedObject{key: c.Key, object: c.JSON}, nil
 }
 
 // put writes one object and says what that changed.

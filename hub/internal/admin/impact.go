@@ -222,7 +222,7 @@ func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool,
 		return err != nil, nil
 	}
 	o, err := api.ExpandTemplate(fleet, cluster)
-	return err != nil || o.GetNamespace() == root.Namespace && o.GetName() == root.Name, nil
+	return err != nil || o.Key.Namespace == root.Namespace && o.Key.Name == root.Name, nil
 }
 
 // readRow returns the object of a row, parsed once for each text.

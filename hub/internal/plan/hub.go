@@ -144,8 +144,7 @@ func rootOf(f *api.Fleet, c *api.Cluster) (root graph.Root, selected bool, err e
 		return root, true, err
 	}
 	owner := api.FleetKey(f.Name)
-	root = graph.Root{Key: keyOf(o), Owner: &owner}
+	root = graph.Root{Key: o.Key, Owner: &owner, Object: graph.ParsedObject(o.JSON)}
 	root.Key.Cluster = c.Name
-	root.Object, err = graph.NewObject(o)
-	return root, true, err
+	return root, true, nil
 }

@@ -109,8 +109,7 @@ func child(o *manifest.Object, scope api.Scope) graph.Child {
 	if err != nil {
 		return graph.Child{Key: keyOf(o), Err: err}
 	}
-	object, err := graph.NewObject(admitted)
-	return graph.Child{Key: keyOf(admitted), Object: object, Err: err}
+	return graph.Child{Key: admitted.Key, Object: graph.ParsedObject(admitted.JSON)}
 }
 
 // keyOf names an object; objects of kinds without namespaces have none, whatever they say.

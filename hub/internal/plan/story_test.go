@@ -224,12 +224,8 @@ func (s *story) apply(file string) {
 			if err != nil {
 				return err
 			}
-			key := keyOf(admitted)
-			data, err := manifest.Canonical(admitted)
-			if err != nil {
-				return err
-			}
-			row := store.Resource{Key: key, Object: data, UID: "operator", Generation: 1, Created: s.now}
+			key := admitted.Key
+			row := store.Resource{Key: key, Object: admitted.JSON, UID: "operator", Generation: 1, Created: s.now}
 			if err := store.Resources.Put(tx, key.Path(), row); err != nil {
 				return err
 			}

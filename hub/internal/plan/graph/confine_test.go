@@ -603,7 +603,7 @@ func (f files) children(t *testing.T, name string) *Rendered {
 		child := Child{Key: api.KeyOf("", o)}
 		admitted, err := api.Admit(o, api.ClusterGraph)
 		if child.Err = err; err == nil {
-			child.Object, child.Err = NewObject(admitted)
+			child.Object = ParsedObject(admitted.JSON)
 		}
 		r.Children = append(r.Children, child)
 	}

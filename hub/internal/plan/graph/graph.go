@@ -69,15 +69,6 @@ type Object struct {
 	err           error
 }
 
-// NewObject returns the object with the canonical bytes of o.
-func NewObject(o *manifest.Object) (*Object, error) {
-	data, err := manifest.Canonical(o)
-	if err != nil {
-		return nil, err
-	}
-	return ParsedObject(data), nil
-}
-
 // ParsedObject returns the object that was stored as data.
 func ParsedObject(data []byte) *Object {
 	return &Object{JSON: data, Digest: manifest.DigestOf(data)}

@@ -1,10 +1,9 @@
 package kustomize
 
 import (
-	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
-
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -23,42 +22,10 @@ type Request struct {
 }
 
 // Spec is what a Kustomization says about its build.
-type Spec struct {
-	// Name and Namespace are the Kustomization's own: the values of Flux's owner labels.
-	Name      string `json:"name"`
-	Namespace string `json:"namespace"`
-	// Path is below the artifact's root; empty is the root.
-	Path                    string                      `json:"path,omitempty"`
-	TargetNamespace         string                      `json:"targetNamespace,omitempty"`
-	NamePrefix              string                      `json:"namePrefix,omitempty"`
-	NameSuffix              string                      `json:"nameSuffix,omitempty"`
-	Patches                 []fluxkustomize.Patch       `json:"patches,omitempty"`
-	Images                  []fluxkustomize.Image       `json:"images,omitempty"`
-	Components              []string                    `json:"components,omitempty"`
-	IgnoreMissingComponents bool                        `json:"ignoreMissingComponents,omitempty"`
-	CommonMetadata          *kustomizev1.CommonMetadata `json:"commonMetadata,omitempty"`
-	Substitute              map[string]string           `json:"substitute,omitempty"`
-	// SubstituteAlways is Flux's substituteStrategy Always: substitute although no variable is given.
-	SubstituteAlways bool `json:"substituteAlways,omitempty"`
-	// Strict makes a variable that is not given and has no default an error, as Flux does since 2.9.
-	Strict bool `json:"strict,omitempty"`
-}
+type Spec = api.Build
 
-// SpecOf returns what a Kustomization says about its build. Strict is set, as in Flux since 2.9.
-func SpecOf(ks *kustomizev1.Kustomization) Spec {
-	s := Spec{
-		Name: ks.Name, Namespace: ks.Namespace, Path: ks.Spec.Path,
-		TargetNamespace: ks.Spec.TargetNamespace, NamePrefix: ks.Spec.NamePrefix, NameSuffix: ks.Spec.NameSuffix,
-		Patches: ks.Spec.Patches, Images: ks.Spec.Images,
-		Components: ks.Spec.Components, IgnoreMissingComponents: ks.Spec.IgnoreMissingComponents,
-		CommonMetadata: ks.Spec.CommonMetadata, Strict: true,
-	}
-	if p := ks.Spec.PostBuild; p != nil {
-		s.Substitute = p.Substitute
-		s.SubstituteAlways = p.SubstituteStrategy == kustomizev1.SubstituteStrategyAlways
-	}
-	return s
-}
+// SpecOf returns what a Kustomization says about its build.
+func SpecOf(ks *kustomizev1.Kustomization) Spec { return api.BuildOf(ks) }
 
 // Result is what a build gives.
 type Result struct {

@@ -1,0 +1,72 @@
+package api
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// The API group and version of Nave's own kinds.
+const (
+	GroupFleet = "fleet.nave.io"
+	Version    = "v1alpha1"
+)
+
+// ClusterKind is the kind of Clusters.
+const ClusterKind = "Cluster"
+
+var clusterKind = Kind{
+	Name: ClusterKind, Plural: "clusters", Group: GroupFleet, Version: Version, Role: ClusterRole, Check: checkCluster,
+	Columns: []Column{
+		nameColumn, readyColumn, {Name: "CONNECTED", Value: conditionOf(condition.Connected, "status")}, suspendedColumn,
+		{Name: "BUNDLE", Value: fieldOf("status", "bundle", "sequence")},
+		{Name: "VERSION", Value: fieldOf("status", "version")},
+		{Name: "KUBERNETES", Value: fieldOf("status", "kubernetesVersion")}, messageColumn,
+		{Name: "LABELS", Wide: true, Value: labelsOf},
+		{Name: "CERTIFICATE EXPIRES", Wide: true, Value: fieldOf("status", "certificateExpires")},
+	},
+}
+
+// Cluster is a registered cluster: what operators say about it. What a spoke reports is in its status only.
+type Cluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              ClusterSpec `json:"spec,omitzero"`
+}
+
+// ClusterSpec is what operators decide about a cluster.
+type ClusterSpec struct {
+	// Vars are the variables that a Fleet's template may use as ${name}. Names match [_A-Za-z][_A-Za-z0-9]*.
+	Vars map[string]string `json:"vars,omitempty"`
+	// Blocked shuts the cluster out: the hub accepts no session of its spoke.
+	Blocked bool `json:"blocked,omitempty"`
+	// Suspend freezes the cluster at its present bundle. Its spoke goes on repairing drift.
+	Suspend bool `json:"suspend,omitempty"`
+	// StopRepair makes the spoke of a suspended cluster leave drift alone, too.
+	StopRepair bool `json:"stopRepair,omitempty"`
+}
+
+// checkCluster checks a Cluster. Its name is part of certificates and paths, so it is one DNS label.
+func checkCluster(o *manifest.Object) field.ErrorList {
+	c, errs := decode[Cluster](o.Object, nil)
+	if len(errs) > 0 {
+		return errs
+	}
+	errs = append(errs, required(c.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)...)
+	if c.Spec.StopRepair && !c.Spec.Suspend {
+		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"),
+			"it goes with suspend: true only: set that, or remove it"))
+	}
+	vars := specPath().Child("vars")
+	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {
+		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable),
+			"it is the name of the Cluster, always: choose another name"))
+	}
+	return append(errs, checkVariables(c.Spec.Vars, vars)...)
+}
+
+// AsCluster returns an admitted Cluster.
+func AsCluster(o *manifest.Object) (*Cluster, error) { return as[Cluster](o, ClusterKind) }

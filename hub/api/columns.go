@@ -1,0 +1,117 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// Column is one column of a list of objects.
+type Column struct {
+	Name string
+	Wide bool // only printed when more is asked for
+	// Value returns the text for an object with its status.
+	Value func(object map[string]any) string
+}
+
+// The columns that several kinds have.
+var (
+	nameColumn      = Column{Name: "NAME", Value: fieldOf("metadata", "name")}
+	readyColumn     = Column{Name: "READY", Value: conditionOf(condition.Ready, "status")}
+	messageColumn   = Column{Name: "MESSAGE", Value: conditionOf(condition.Ready, "message")}
+	suspendedColumn = Column{Name: "SUSPENDED", Value: suspendedOf}
+)
+
+// columnsOfRole returns the columns of a kind that has none of its own.
+func columnsOfRole(role Role) []Column {
+	source := sourceOf
+	if role == SourceRole {
+		source = fieldOf("spec", "url")
+	}
+	return []Column{nameColumn, {Name: "REVISION", Value: revisionOf}, suspendedColumn, readyColumn, messageColumn,
+		{Name: "SOURCE", Wide: true, Value: source}}
+}
+
+// fieldOf returns the text at a path of the object.
+func fieldOf(path ...string) func(map[string]any) string {
+	return func(object map[string]any) string {
+		v, ok, _ := unstructured.NestedFieldNoCopy(object, path...)
+		if !ok || v == nil {
+			return "-"
+		}
+		return fmt.Sprint(v)
+	}
+}
+
+// revisionOf returns the revision that is applied, or that was fetched of a source, with a shortened commit.
+func revisionOf(object map[string]any) string {
+	for _, path := range [][]string{{"status", "lastAppliedRevision"}, {"status", "artifact", "revision"},
+		{"status", "lastAttemptedRevision"}} {
+		if s, ok, _ := unstructured.NestedString(object, path...); ok && s != "" {
+			return shortRevision(s)
+		}
+	}
+	return "-"
+}
+
+// shortRevision turns main@sha1:<40 digits> into main@sha1:<8 digits>.
+func shortRevision(s string) string {
+	const shown = 8
+	i := strings.LastIndex(s, ":")
+	if i < 0 || len(s)-i-1 <= shown {
+		return s
+	}
+	return s[:i+1+shown]
+}
+
+func suspendedOf(object map[string]any) string {
+	suspended, _, _ := unstructured.NestedBool(object, "spec", "suspend")
+	if c := findCondition(object, condition.Suspended); suspended || c != nil && c["status"] == condition.True {
+		return condition.True
+	}
+	return condition.False
+}
+
+// sourceOf returns the source of a renderable and the path in it.
+func sourceOf(object map[string]any) string {
+	name, _, _ := unstructured.NestedString(object, "spec", "sourceRef", "name")
+	path, _, _ := unstructured.NestedString(object, "spec", "path")
+	return name + ":" + path
+}
+
+func labelsOf(object map[string]any) string {
+	m, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
+	pairs := make([]string, 0, len(m))
+	for k, v := range m {
+		pairs = append(pairs, k+"="+v)
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, ",")
+}
+
+// conditionOf returns one field of a condition of the object's status.
+func conditionOf(kind, part string) func(map[string]any) string {
+	return func(object map[string]any) string {
+		if c := findCondition(object, kind); c != nil {
+			return fmt.Sprint(c[part])
+		}
+		if part == "status" {
+			return condition.Unknown
+		}
+		return ""
+	}
+}
+
+func findCondition(object map[string]any, kind string) map[string]any {
+	list, _, _ := unstructured.NestedSlice(object, "status", "conditions")
+	for _, item := range list {
+		if c, ok := item.(map[string]any); ok && c["type"] == kind {
+			return c
+		}
+	}
+	return nil
+}

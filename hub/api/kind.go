@@ -1,0 +1,193 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Role is what the objects of a kind are to the hub. It says which view they have.
+type Role int
+
+// The roles.
+const (
+	NoRole           Role = iota
+	ClusterRole           // a Cluster: what bundles are for
+	FleetRole             // a Fleet: it gives roots to Clusters
+	SourceRole            // where state comes from; its view is Source
+	RenderableRole        // it is rendered to an Application; its view is Renderable
+	ImageRole             // it reads or updates images
+	NotificationRole      // it tells others, or is told
+)
+
+// Kind is one kind of object that the hub knows: all that is said of the kind, and what no other package says.
+type Kind struct {
+	Name       string // GitRepository
+	Plural     string // gitrepositories
+	Short      string // gitrepo; empty: none
+	Group      string
+	Version    string   // the one that is stored; older ones are converted
+	Older      []string // versions that are converted
+	Namespaced bool     // kinds without namespaces are the hub's own: no cluster's graph has them
+	Words      []string // the two-word forms of the flux command line, singular
+	Role       Role
+
+	// Convert turns an object of an older version into the stored one; nil: they differ in nothing.
+	Convert func(o *manifest.Object)
+	// Default sets defaults; nil: there are none.
+	Default func(o *manifest.Object)
+	// Check returns what is wrong with an object, whose metadata is valid; nil: nothing carries out the kind yet, and its
+	// objects are refused.
+	Check func(o *manifest.Object) field.ErrorList
+
+	// Source returns the view of an admitted object of a SourceRole.
+	Source func(o *Object) (*Source, error)
+	// Renderable returns the view of an admitted object of a RenderableRole.
+	Renderable func(o *Object) (*Renderable, error)
+
+	// Columns are what lists print of an object, after where it is; nil: those of the role.
+	Columns []Column
+}
+
+// Supported reports whether the hub carries out the objects of the kind.
+func (k Kind) Supported() bool { return k.Check != nil }
+
+// The API groups of Flux.
+const (
+	GroupSource       = "source.toolkit.fluxcd.io"
+	GroupKustomize    = "kustomize.toolkit.fluxcd.io"
+	groupHelm         = "helm.toolkit.fluxcd.io"
+	groupImage        = "image.toolkit.fluxcd.io"
+	groupNotification = "notification.toolkit.fluxcd.io"
+	groupExtensions   = "source.extensions.fluxcd.io"
+)
+
+// kinds are all kinds, those that Admit accepts first, and byName the same by name.
+var (
+	kinds  []Kind
+	byName = map[string]Kind{}
+)
+
+func init() {
+	for _, k := range slices.Concat([]Kind{clusterKind, fleetKind, gitRepository, kustomization, secret}, unsupported) {
+		Register(k)
+	}
+}
+
+// Register adds a kind. Only an init function may call it. It panics if the name is taken.
+func Register(k Kind) {
+	if _, taken := byName[k.Name]; taken {
+		panic("api: kind " + k.Name + " is registered twice")
+	}
+	if k.Columns == nil {
+		k.Columns = columnsOfRole(k.Role)
+	}
+	kinds, byName[k.Name] = append(kinds, k), k
+}
+
+// kindNamed returns the kind of that name; each name belongs to one group.
+func kindNamed(name string) (Kind, bool) {
+	k, ok := byName[name]
+	return k, ok
+}
+
+// kindOf finds the kind of an object by its group and kind.
+func kindOf(o *manifest.Object) (Kind, bool) {
+	gk := o.GroupVersionKind().GroupKind()
+	k, ok := kindNamed(gk.Kind)
+	return k, ok && k.Group == gk.Group
+}
+
+// Known reports whether o is of a group whose objects extend the graph and are not sent to a cluster. Admit may refuse
+// it all the same: an unknown kind of such a group is not sent to a cluster where nobody reads it.
+func Known(o *manifest.Object) bool {
+	group := o.GroupVersionKind().Group
+	return group != "" && slices.ContainsFunc(kinds, func(k Kind) bool { return k.Group == group })
+}
+
+// Kinds returns all kinds that have a name on the command line, the accepted ones first.
+func Kinds() []Kind { return slices.Clone(kinds) }
+
+// KindByName finds a kind by what people type: its name, its plural or short name, in any case, also with its group
+// ("kustomizations.kustomize.toolkit.fluxcd.io"), or flux's two words ("source git", "sources git", "source-git").
+func KindByName(s string) (Kind, bool) {
+	if k, ok := kindNamed(s); ok {
+		return k, true
+	}
+	name := strings.Join(strings.Fields(strings.ToLower(s)), " ")
+	for _, k := range kinds {
+		if name != "" && k.called(name) {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// called reports whether name, in lower case, is one of the kind's.
+func (k Kind) called(name string) bool {
+	for _, own := range []string{strings.ToLower(k.Name), k.Plural, k.Short} {
+		if own != "" && (name == own || k.Group != "" && name == own+"."+k.Group) {
+			return true
+		}
+	}
+	name = strings.ReplaceAll(name, "-", " ")
+	for _, w := range k.Words {
+		first, second, _ := strings.Cut(w, " ")
+		for _, form := range []string{w, first + "s " + second, w + "s", plural(w)} {
+			if name == form {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// plural of the words that end in y.
+func plural(w string) string {
+	if stem, ok := strings.CutSuffix(w, "y"); ok {
+		return stem + "ies"
+	}
+	return w
+}
+
+// supportedOf returns the names of the supported kinds of a role.
+func supportedOf(role Role) (names []string) {
+	for _, k := range kinds {
+		if k.Role == role && k.Supported() {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// Identity returns how Kubernetes names the object.
+func (k Key) Identity() bundle.ObjectIdentity {
+	kind, _ := kindNamed(k.Kind)
+	return bundle.ObjectIdentity{
+		Group: kind.Group, Version: kind.Version, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name,
+	}
+}
+
+// String returns the role as messages say it.
+func (r Role) String() string {
+	switch r {
+	case ClusterRole:
+		return "cluster"
+	case FleetRole:
+		return "fleet"
+	case SourceRole:
+		return "source"
+	case RenderableRole:
+		return "application"
+	case ImageRole:
+		return "image"
+	case NotificationRole:
+		return "notification"
+	}
+	return fmt.Sprintf("role %d", int(r))
+}

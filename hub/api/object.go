@@ -1,0 +1,152 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	kjson "sigs.k8s.io/json"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Object is one admitted object. Its views are decoded at most once, and shared by everyone who has the Object. An
+// Object is never changed, and is safe for concurrent use.
+type Object struct {
+	// Key has no cluster: equal objects of many clusters are one Object.
+	Key    Key
+	JSON   json.RawMessage // canonical
+	Digest manifest.Digest // of JSON
+
+	headOnce sync.Once
+	head     head
+	viewOnce sync.Once
+	view     any // by the role of the kind: *Source, *Renderable, *Cluster or *Fleet
+	err      error
+}
+
+// head is the part of an object that all kinds share.
+type head struct {
+	Metadata metadata `json:"metadata"`
+	Spec     struct {
+		Suspend bool `json:"suspend"`
+	} `json:"spec"`
+}
+
+// newObject returns an object that was admitted.
+func newObject(o *manifest.Object) (*Object, error) {
+	data, err := manifest.Canonical(o)
+	if err != nil {
+		return nil, err
+	}
+	return StoredObject(KeyOf("", o), data), nil
+}
+
+// StoredObject returns an object that was admitted and stored under the key. JSON is not checked again.
+func StoredObject(key Key, data []byte) *Object {
+	key.Cluster = ""
+	return &Object{Key: key, JSON: data, Digest: manifest.DigestOf(data)}
+}
+
+// Decode returns the object as a T, which is a Go type of its kind. The error names the object.
+func Decode[T any](o *Object) (*T, error) {
+	into := new(T)
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(o.JSON, into); err != nil {
+		return nil, fmt.Errorf("read %s: %w", o.Key, err)
+	}
+	return into, nil
+}
+
+// Parse returns the object as JSON values, which belong to the caller.
+func (o *Object) Parse() (*manifest.Object, error) {
+	m := &manifest.Object{}
+	if err := json.Unmarshal(o.JSON, &m.Object); err != nil {
+		return nil, fmt.Errorf("read %s: %w", o.Key, err)
+	}
+	return m, nil
+}
+
+// Source returns the view of a source. The error says that the object is none, or cannot be read.
+func (o *Object) Source() (*Source, error) { return viewOf[Source](o) }
+
+// Renderable returns the view of a renderable object. The error says that the object is none, or cannot be read.
+func (o *Object) Renderable() (*Renderable, error) { return viewOf[Renderable](o) }
+
+// Cluster returns the object as a Cluster. The error says that the object is none, or cannot be read.
+func (o *Object) Cluster() (*Cluster, error) { return viewOf[Cluster](o) }
+
+// Fleet returns the object as a Fleet. The error says that the object is none, or cannot be read.
+func (o *Object) Fleet() (*Fleet, error) { return viewOf[Fleet](o) }
+
+func viewOf[T any](o *Object) (*T, error) {
+	o.viewOnce.Do(func() { o.view, o.err = decodeView(o) })
+	if o.err != nil {
+		return nil, o.err
+	}
+	if view, ok := o.view.(*T); ok {
+		return view, nil
+	}
+	return nil, fmt.Errorf("%s is not a %T", o.Key, *new(T))
+}
+
+// decodeView returns what the role of the object's kind needs.
+func decodeView(o *Object) (any, error) {
+	kind, _ := kindNamed(o.Key.Kind)
+	if !kind.Supported() {
+		return nil, fmt.Errorf("%s is %w", o.Key, ErrUnsupported)
+	}
+	switch kind.Role {
+	case SourceRole:
+		s, err := kind.Source(o)
+		if err != nil {
+			return nil, err
+		}
+		return s, s.identify(o.Key)
+	case RenderableRole:
+		r, err := kind.Renderable(o)
+		if err != nil {
+			return nil, err
+		}
+		r.allow(o.Annotations())
+		return r, nil
+	case ClusterRole:
+		return Decode[Cluster](o)
+	case FleetRole:
+		return Decode[Fleet](o)
+	}
+	return nil, nil
+}
+
+// read returns the head. It is empty if the object cannot be read.
+func (o *Object) read() *head {
+	o.headOnce.Do(func() {
+		if json.Unmarshal(o.JSON, &o.head) != nil {
+			o.head = head{}
+		}
+	})
+	return &o.head
+}
+
+// Labels returns the labels, which must not be changed.
+func (o *Object) Labels() map[string]string { return o.read().Metadata.Labels }
+
+// Annotations returns the annotations, which must not be changed.
+func (o *Object) Annotations() map[string]string { return o.read().Metadata.Annotations }
+
+// RequestedAt returns the request to reconcile in the object's annotations; empty: none.
+func (o *Object) RequestedAt() string { return o.Annotations()[manifest.RequestedAtAnnotation] }
+
+// Suspended reports whether the object's spec suspends it.
+func (o *Object) Suspended() bool { return o.read().Spec.Suspend }
+
+// SourceReference returns the key of the source that the object, or a Fleet's template, names, without a cluster; false
+// for kinds that have none. SourceKeys says where that source may be.
+func (o *Object) SourceReference() (Key, bool) {
+	if r, err := o.Renderable(); err == nil {
+		return r.Source, true
+	}
+	if f, err := o.Fleet(); err == nil {
+		return f.sourceReference()
+	}
+	return Key{}, false
+}

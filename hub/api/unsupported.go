@@ -1,0 +1,38 @@
+package api
+
+// secret is known by name only: credentials of the hub go to its vault, and Secrets of a cluster are payload.
+var secret = Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true}
+
+// SecretKind is the kind of Kubernetes' Secrets.
+const SecretKind = "Secret"
+
+// unsupported are the kinds of Flux that nothing carries out yet. A kind that is built leaves this list for a file of
+// its own.
+var unsupported = []Kind{
+	{Name: "OCIRepository", Plural: "ocirepositories", Short: "ocirepo", Group: GroupSource, Version: "v1",
+		Namespaced: true, Words: []string{"source oci"}, Role: SourceRole},
+	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Namespaced: true,
+		Words: []string{"source bucket"}, Role: SourceRole},
+	{Name: "HelmRepository", Plural: "helmrepositories", Short: "helmrepo", Group: GroupSource, Version: "v1",
+		Namespaced: true, Words: []string{"source helm"}, Role: SourceRole},
+	{Name: "HelmChart", Plural: "helmcharts", Short: "hc", Group: GroupSource, Version: "v1", Namespaced: true,
+		Words: []string{"source chart"}, Role: SourceRole},
+	{Name: "ExternalArtifact", Plural: "externalartifacts", Short: "ea", Group: GroupSource, Version: "v1",
+		Namespaced: true, Words: []string{"source external"}, Role: SourceRole},
+	{Name: "ArtifactGenerator", Plural: "artifactgenerators", Short: "ag", Group: groupExtensions, Version: "v1beta1",
+		Namespaced: true, Words: []string{"artifact generator"}, Role: SourceRole},
+	{Name: "HelmRelease", Plural: "helmreleases", Short: "hr", Group: groupHelm, Version: "v2", Namespaced: true,
+		Role: RenderableRole},
+	{Name: "ImageRepository", Plural: "imagerepositories", Short: "imgrepo", Group: groupImage, Version: "v1",
+		Namespaced: true, Words: []string{"image repository"}, Role: ImageRole},
+	{Name: "ImagePolicy", Plural: "imagepolicies", Short: "imgpol", Group: groupImage, Version: "v1", Namespaced: true,
+		Words: []string{"image policy"}, Role: ImageRole},
+	{Name: "ImageUpdateAutomation", Plural: "imageupdateautomations", Short: "iua", Group: groupImage, Version: "v1",
+		Namespaced: true, Words: []string{"image update"}, Role: ImageRole},
+	{Name: "Alert", Plural: "alerts", Group: groupNotification, Version: "v1beta3", Namespaced: true,
+		Role: NotificationRole},
+	{Name: "Provider", Plural: "providers", Group: groupNotification, Version: "v1beta3", Namespaced: true,
+		Words: []string{"alert provider"}, Role: NotificationRole},
+	{Name: "Receiver", Plural: "receivers", Group: groupNotification, Version: "v1", Namespaced: true,
+		Role: NotificationRole},
+}

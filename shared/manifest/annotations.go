@@ -1,0 +1,26 @@
+package manifest
+
+import "strings"
+
+// The annotations of Flux that hub and spoke read.
+const (
+	// RequestedAtAnnotation: a new value asks for a reconciliation.
+	RequestedAtAnnotation = "reconcile.fluxcd.io/requestedAt"
+
+	PruneAnnotation     = "kustomize.toolkit.fluxcd.io/prune"     // disabled: never delete
+	ReconcileAnnotation = "kustomize.toolkit.fluxcd.io/reconcile" // disabled: neither apply nor delete
+	SSAAnnotation       = "kustomize.toolkit.fluxcd.io/ssa"       // Override, Merge, IfNotPresent, Ignore
+	ForceAnnotation     = "kustomize.toolkit.fluxcd.io/force"     // enabled: recreate when an immutable field changes
+)
+
+// HasAnnotation reports whether an annotation has the value, in any case of its letters.
+func HasAnnotation(annotations map[string]string, name, value string) bool {
+	return strings.EqualFold(annotations[name], value)
+}
+
+// IsPruneDisabled reports whether annotations keep an object from being deleted when it leaves Git.
+func IsPruneDisabled(annotations map[string]string) bool {
+	return HasAnnotation(annotations, PruneAnnotation, "disabled") ||
+		HasAnnotation(annotations, ReconcileAnnotation, "disabled") ||
+		HasAnnotation(annotations, SSAAnnotation, "Ignore")
+}
