@@ -19,7 +19,7 @@ var plan = []layer{
 	{"L0 files that survive a crash, manifests inside of binaries", []string{"shared/durable", "deploy"}},
 	{"L1 shared nouns and verbs", []string{
 		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/condition",
-		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting",
+		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
 	}},
 	{"L2 bundles", []string{"shared/bundle"}},
 	{"L3 what users write, and the spoke's doors", []string{

@@ -11,6 +11,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -19,6 +20,7 @@ const (
 	establishTimeout = 60 * time.Second // as Flux
 	recreateTimeout  = 60 * time.Second
 	pollFast         = 50 * time.Millisecond
+	pollSlow         = 2 * time.Second
 )
 
 // define notes the kind that a CustomResourceDefinition brings.
@@ -83,7 +85,7 @@ func (r *run) awaitServed(ctx context.Context, crd bundle.ObjectIdentity, gvk sc
 				return nil
 			}
 		}
-		if err := pause(ctx, pollFast); err != nil {
+		if err := wait.For(ctx, pollFast); err != nil {
 			return err
 		}
 	}
@@ -112,7 +114,7 @@ func (r *run) awaitGone(ctx context.Context, id bundle.ObjectIdentity, uid strin
 	until, cancel := context.WithTimeoutCause(ctx, timeout, errStillThere)
 	defer cancel()
 	var finalizers []string
-	for wait := pollFast; ; wait = min(2*wait, 2*time.Second) {
+	for pauses := (wait.Backoff{First: pollFast, Most: pollSlow}); ; {
 		live, err := r.client.Look(until, id, false)
 		switch {
 		case kube.ReasonOf(err) == kube.NotFound || kube.ReasonOf(err) == kube.NoMatch, err == nil && live.UID != uid:
@@ -122,7 +124,7 @@ func (r *run) awaitGone(ctx context.Context, id bundle.ObjectIdentity, uid strin
 		case until.Err() == nil && !kube.Retryable(err):
 			return err
 		}
-		if err := pause(until, wait); err != nil {
+		if err := wait.For(until, pauses.Next()); err != nil {
 			return stillThere(err, id, timeout, finalizers)
 		}
 	}
@@ -139,16 +141,4 @@ func stillThere(err error, id bundle.ObjectIdentity, timeout time.Duration, fina
 			finalizers)
 	}
 	return fmt.Errorf("%s is still there %s after it was deleted: %w", id.ID(), timeout, err)
-}
-
-// pause waits, or returns why the context ended.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

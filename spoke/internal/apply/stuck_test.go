@@ -13,8 +13,8 @@ import (
 // An object that waits for a finalizer is out of the inventory, and comes back whole when it is wanted again.
 func TestFinalizerStuck(t *testing.T) {
 	w := newWorld(t)
-	stuck := strings.Replace(configMap("a", "1"), "namespace: $NS", "namespace: $NS, finalizers: [example.com/stuck]", 1)
-	w.apply(stuck)
+	w.apply(configMap("a", "1"))
+	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a", `{"metadata":{"finalizers":["example.com/stuck"]}}`))
 	first, err := w.live("a")
 	w.must(err)
 	if changes := w.apply(""); changes.Count(apply.Deleted) != 1 || len(w.inventory.Items) != 0 {

@@ -11,13 +11,14 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
 // Index is all inventories of the spoke, by object. It is safe for concurrent use.
 type Index struct {
-	changed  chan struct{}
-	doubtful chan struct{}
+	changed  wait.Signal
+	doubtful wait.Signal
 
 	mu      sync.Mutex // guards everything below
 	objects map[manifest.ID]*entry
@@ -47,7 +48,7 @@ type observation struct {
 // NewIndex returns an index of nothing.
 func NewIndex() *Index {
 	return &Index{
-		changed: make(chan struct{}, 1), doubtful: make(chan struct{}, 1),
+		changed: wait.NewSignal(), doubtful: wait.NewSignal(),
 		objects: map[manifest.ID]*entry{}, kinds: map[kube.Mapping]int{}, doubts: map[manifest.ID]bool{},
 	}
 }
@@ -78,7 +79,7 @@ func (x *Index) Doubt(id manifest.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.doubts[id] = true
-	signal(x.doubtful)
+	x.doubtful.Raise()
 }
 
 // Put replaces what is known of the inventory's owner. Objects that another Application owned change hands, unless that
@@ -191,7 +192,7 @@ func (x *Index) settle(id manifest.ID, e *entry) {
 	e.waiting = nil
 	if late.missing || e.item.Judge(late.live).Any() {
 		x.doubts[id] = true
-		signal(x.doubtful)
+		x.doubtful.Raise()
 	}
 }
 
@@ -294,13 +295,6 @@ func (x *Index) count(m kube.Mapping, by int) {
 		delete(x.kinds, m)
 	}
 	if before == 0 || before+by <= 0 {
-		signal(x.changed)
-	}
-}
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // it is signalled already
+		x.changed.Raise()
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/navefleet/nave/shared/wait"
 )
 
 const (
@@ -42,18 +44,18 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 		return nil, 0, unanswered(ctx, r.op, r.object, ctx.Err())
 	}
 	for attempt := 0; ; attempt++ {
-		body, code, wait, err := c.once(ctx, r)
-		if err == nil || wait == 0 || attempt == maxRetries {
+		body, code, pause, err := c.once(ctx, r)
+		if err == nil || pause == 0 || attempt == maxRetries {
 			return body, code, err
 		}
-		if !sleep(ctx, max(wait, 100*time.Millisecond<<attempt)) {
+		if wait.For(ctx, max(pause, 100*time.Millisecond<<attempt)) != nil {
 			return nil, 0, err
 		}
 	}
 }
 
-// once sends a request. wait is not zero when it should be sent again after that time.
-func (c *Client) once(ctx context.Context, r request) (body []byte, code int, wait time.Duration, err error) {
+// once sends a request. pause is not zero when it should be sent again after that time.
+func (c *Client) once(ctx context.Context, r request) (body []byte, code int, pause time.Duration, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errNoAnswer)
 	defer cancel()
 	resp, err := c.send(ctx, r)
@@ -70,9 +72,9 @@ func (c *Client) once(ctx context.Context, r request) (body []byte, code int, wa
 	}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable &&
 		resp.Header.Get("Retry-After") != "" {
-		wait = backoff(resp.Header)
+		pause = backoff(resp.Header)
 	}
-	return nil, resp.StatusCode, wait, refusal(r.op, r.object, resp.StatusCode, body)
+	return nil, resp.StatusCode, pause, refusal(r.op, r.object, resp.StatusCode, body)
 }
 
 // send waits for the rate limit, sends, and returns whatever the API server answers; the caller closes the body.
@@ -129,15 +131,4 @@ func readAll(resp *http.Response) ([]byte, error) {
 		err = fmt.Errorf("answer of more than %d MiB", maxBody>>20)
 	}
 	return b.Bytes(), err
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

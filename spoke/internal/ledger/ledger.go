@@ -15,6 +15,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -50,7 +51,7 @@ type Config struct {
 // Ledger keeps pages. Its methods are safe for concurrent use.
 type Ledger struct {
 	Config
-	wake chan struct{}
+	wake wait.Signal
 
 	mu    sync.Mutex // guards the following, and of each page all but what says otherwise
 	read  bool       // the cluster's pages are known
@@ -71,7 +72,7 @@ type page struct {
 
 // New returns a ledger that writes nothing before Read: it would overwrite what it does not know.
 func New(c Config) *Ledger {
-	return &Ledger{Config: c, wake: make(chan struct{}, 1), pages: map[bundle.ApplicationName]*page{}}
+	return &Ledger{Config: c, wake: wait.NewSignal(), pages: map[bundle.ApplicationName]*page{}}
 }
 
 // page returns an application's page; the caller holds the mutex.
@@ -157,10 +158,7 @@ func (l *Ledger) Forget(owner bundle.ApplicationName) {
 // spoil makes a page one that is to be written; the caller holds the mutex.
 func (l *Ledger) spoil(p *page) {
 	p.dirty = true
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.wake.Raise()
 }
 
 // again makes a page that could not be written one that is to be written.
@@ -172,23 +170,20 @@ func (l *Ledger) again(p *page) {
 
 // Run writes what changed until ctx ends, and returns nil then.
 func (l *Ledger) Run(ctx context.Context) error {
-	wait := pause
+	pauses := wait.Backoff{First: pause, Most: maxPause}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-l.wake:
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, pauses.Next()) != nil {
 			return nil
-		case <-time.After(wait):
 		}
 		if err := l.Flush(ctx); err == nil {
-			wait = pause
+			pauses.Reset()
 		} else if ctx.Err() == nil {
-			wait = min(2*wait, maxPause)
-			l.Log.Warn("inventories not kept in the cluster", telemetry.Err(err), slog.Duration("retry", wait))
+			l.Log.Warn("inventories not kept in the cluster, tried again", telemetry.Err(err))
 		}
 	}
 }

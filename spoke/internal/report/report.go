@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
@@ -41,7 +42,7 @@ type Sender interface {
 type Reporter struct {
 	sender Sender
 	log    *slog.Logger
-	wake   chan struct{}
+	wake   wait.Signal
 
 	mu        sync.Mutex // guards the following
 	connected bool
@@ -55,7 +56,7 @@ type Reporter struct {
 // New returns a Reporter that sends nothing before Run.
 func New(sender Sender, log *slog.Logger) *Reporter {
 	return &Reporter{
-		sender: sender, log: log, wake: make(chan struct{}, 1),
+		sender: sender, log: log, wake: wait.NewSignal(),
 		latest: map[bundle.ApplicationName]*spokev1.ApplicationReport{}, changed: map[bundle.ApplicationName]bool{},
 	}
 }
@@ -72,7 +73,7 @@ func (r *Reporter) Update(owner bundle.ApplicationName, a *spokev1.ApplicationRe
 	r.size += proto.Size(a)
 	r.latest[owner], r.changed[owner] = a, true
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Raise()
 }
 
 // Remove tells that an application is gone.
@@ -82,7 +83,7 @@ func (r *Reporter) Remove(owner bundle.ApplicationName) {
 	delete(r.latest, owner)
 	r.changed[owner] = true
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Raise()
 }
 
 // Event tells something that happened. Of more than 100 that wait, the oldest are dropped.
@@ -94,7 +95,7 @@ func (r *Reporter) Event(e *spokev1.Event) {
 		r.events = slices.Delete(r.events, 0, extra)
 	}
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Raise()
 }
 
 // Connected tells whether there is a session. A new one is told everything.
@@ -102,49 +103,31 @@ func (r *Reporter) Connected(yes bool) {
 	r.mu.Lock()
 	r.connected, r.full = yes, yes
 	r.mu.Unlock()
-	r.signal()
-}
-
-func (r *Reporter) signal() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wake.Raise()
 }
 
 // Run sends until the context ends, and returns nil then.
 func (r *Reporter) Run(ctx context.Context) error {
-	retry := firstRetry
+	retry := wait.Backoff{First: firstRetry, Most: maxRetry}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-r.wake:
 		}
-		if !pause(ctx, gather) {
+		if wait.For(ctx, gather) != nil {
 			return nil
 		}
-		if err := r.send(ctx); err != nil {
-			r.log.Warn("report not sent", telemetry.Err(err))
-			if !pause(ctx, retry) {
-				return nil
-			}
-			retry = min(2*retry, maxRetry)
-			r.signal()
+		if err := r.send(ctx); err == nil {
+			retry.Reset()
 			continue
+		} else {
+			r.log.Warn("report not sent", telemetry.Err(err))
 		}
-		retry = firstRetry
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+		if wait.For(ctx, retry.Next()) != nil {
+			return nil
+		}
+		r.wake.Raise()
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
@@ -74,7 +75,7 @@ func within(t *testing.T, fn func(r *Reporter, w *wire, step func())) {
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
 		fn(r, w, func() {
-			pause(ctx, maxRetry)
+			_ = wait.For(ctx, maxRetry)
 			synctest.Wait()
 		})
 		cancel()

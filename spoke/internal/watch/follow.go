@@ -10,6 +10,7 @@ import (
 
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -65,7 +66,7 @@ func (f *follower) run(ctx context.Context) {
 		}
 		pause := min(brief<<min(failures, 6), longest)
 		failures++
-		if !wait(ctx, pause/2+rand.N(pause)) {
+		if wait.For(ctx, pause/2+rand.N(pause)) != nil {
 			return
 		}
 	}

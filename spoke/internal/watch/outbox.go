@@ -5,18 +5,19 @@ import (
 	"sync"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // outbox holds the latest observation of each object until somebody takes it.
 type outbox struct {
-	signal chan struct{}
+	signal wait.Signal
 
 	mu      sync.Mutex // guards waiting
 	waiting map[manifest.ID]Observation
 }
 
 func newOutbox() *outbox {
-	return &outbox{signal: make(chan struct{}, 1), waiting: map[manifest.ID]Observation{}}
+	return &outbox{signal: wait.NewSignal(), waiting: map[manifest.ID]Observation{}}
 }
 
 // put replaces what waits for the same object, without losing drift that was not taken yet.
@@ -28,10 +29,7 @@ func (b *outbox) put(o Observation) {
 		o.Drift, o.RetryAt = old.Drift, old.RetryAt
 	}
 	b.waiting[id] = o
-	select {
-	case b.signal <- struct{}{}:
-	default: // it is signalled already
-	}
+	b.signal.Raise()
 }
 
 func (b *outbox) take() []Observation {

@@ -84,10 +84,7 @@ func (w *Watcher) pace(o Observation) time.Time {
 	}
 	o.RetryAt = at
 	w.held[id] = o
-	select {
-	case w.wake <- struct{}{}:
-	default: // it is signalled already
-	}
+	w.wake.Raise()
 	return at
 }
 

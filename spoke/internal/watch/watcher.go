@@ -12,6 +12,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -33,7 +34,7 @@ type Watcher struct {
 	followers map[schema.GroupKind]*follower
 	paces     map[manifest.ID]Pace
 	held      map[manifest.ID]Observation // drift that must wait until its RetryAt
-	wake      chan struct{}               // a held observation came
+	wake      wait.Signal                 // a held observation came
 }
 
 // New returns a Watcher that does nothing before Run.
@@ -46,7 +47,7 @@ func New(c Config) *Watcher {
 	}
 	return &Watcher{
 		Config: c, out: newOutbox(), followers: map[schema.GroupKind]*follower{},
-		paces: map[manifest.ID]Pace{}, held: map[manifest.ID]Observation{}, wake: make(chan struct{}, 1),
+		paces: map[manifest.ID]Pace{}, held: map[manifest.ID]Observation{}, wake: wait.NewSignal(),
 	}
 }
 
@@ -143,23 +144,11 @@ func (w *Watcher) lookAgain(ctx context.Context) {
 				failed = append(failed, id)
 			}
 		}
-		if len(failed) > 0 && !wait(ctx, later) {
+		if len(failed) > 0 && wait.For(ctx, later) != nil {
 			return
 		}
 		for _, id := range failed {
 			w.Index.Doubt(id.ID())
 		}
-	}
-}
-
-// wait waits, and reports whether the context goes on.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
