@@ -32,6 +32,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/navefleet/nave/hub/internal/admin"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/dispatch"
 	"github.com/navefleet/nave/hub/internal/fetch"
@@ -41,7 +42,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/registration"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/worker"
-	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/source"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/identity"
@@ -86,7 +87,8 @@ type Config struct {
 	Log *slog.Logger     // slog.Default()
 	Now func() time.Time // the machine's clock, which may be set at any moment; time.Now
 
-	connections connections // defaultConnections
+	connections connections          // defaultConnections
+	fetchers    fetchworker.Fetchers // what fetches without FetchWorker; of all kinds
 }
 
 // Defaults of Config.
@@ -124,6 +126,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	setDefault(&c.connections, defaultConnections)
+	if c.fetchers == nil {
+		c.fetchers = fetchworker.All()
+	}
 	return c, nil
 }
 
@@ -219,8 +224,13 @@ func (h *Hub) build() error {
 	if err != nil {
 		return err
 	}
+	network, err := h.network()
+	if err != nil {
+		return err
+	}
 	h.fetch = fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Fetcher: fetcher, Log: c.Log, Metrics: h.registry,
+		Store: h.store, Vault: h.vault, Artifacts: artifact.New(c.SourceDir, 0), Fetcher: fetcher, Network: network,
+		Log: c.Log, Metrics: h.registry,
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Renderer: renderer, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Guard: c.Guard, Log: c.Log, Metrics: h.registry, Now: c.Now,
@@ -245,18 +255,15 @@ func (h *Hub) build() error {
 }
 
 // fetcher returns what fetches, in worker processes or in this one.
-func (h *Hub) fetcher() (*git.Fetcher, error) {
-	network, err := h.network()
-	if err != nil || len(h.config.FetchWorker) == 0 {
-		return git.New(git.Config{Dir: h.config.SourceDir, Network: network}), err
+func (h *Hub) fetcher() (source.Fetcher, error) {
+	if len(h.config.FetchWorker) == 0 {
+		return h.config.fetchers, nil
 	}
+	var err error
 	h.fetchers, err = fetchworker.New(fetchworker.Config{
 		Command: h.config.FetchWorker, Workers: fetch.Workers, Log: h.config.Log,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return git.New(git.Config{Dir: h.config.SourceDir, Network: network, Run: h.fetchers.Git}), nil
+	return h.fetchers, err
 }
 
 // network says which servers the hub dials for its users: those of sources, and not the hub itself.

@@ -23,16 +23,18 @@ var plan = []layer{
 	}},
 	{"L2 bundles", []string{"shared/bundle"}},
 	{"L3 what users write, and the spoke's doors", []string{
-		"hub/api", "hub/operatorconfig", "hub/internal/source", "hub/internal/dial", "hub/internal/confine",
+		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{
-		"hub/internal/store", "hub/internal/image", "hub/internal/rollout",
-		"hub/internal/source/git", "hub/internal/source/oci", "hub/internal/source/helmrepo", "hub/internal/source/bucket",
+		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "=hub/internal/source",
 		"hub/internal/render/seal",
 		"spoke/internal/inventory", "spoke/internal/health",
 	}},
-	{"L4 renderers on top of sealing", []string{"hub/internal/render/kustomize", "hub/internal/render/helm"}},
+	{"L4 fetchers, renderers on top of sealing", []string{
+		"hub/internal/source/git", "hub/internal/source/oci", "hub/internal/source/helmrepo", "hub/internal/source/bucket",
+		"hub/internal/render/kustomize", "hub/internal/render/helm",
+	}},
 	{"L4 what stands on store and renderers", []string{
 		"hub/internal/loop", "hub/internal/status",
 		"hub/internal/render", "hub/internal/render/worker", "hub/internal/source/worker",

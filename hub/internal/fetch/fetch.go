@@ -8,8 +8,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -29,23 +30,15 @@ const (
 	maxTold     = 32               // resources of one source that get an event about it
 )
 
-// Fetcher is what fetches; git.Fetcher is one.
-type Fetcher interface {
-	// Fetch returns the artifact that req means now; last is what it returned for an equal request before.
-	Fetch(ctx context.Context, req git.Request, last *source.Artifact) (source.Artifact, error)
-	// Usable reports whether an artifact is on disk and whole.
-	Usable(ctx context.Context, a source.Artifact) bool
-	// Sweep removes the artifacts that keep has refused for as long as unused.
-	Sweep(ctx context.Context, keep func(dir string) bool, unused time.Duration) error
-}
-
 // Config is what a Loop is made of.
 type Config struct {
-	Store   *store.Store
-	Vault   *store.Vault
-	Fetcher Fetcher
-	Log     *slog.Logger          // nil: slog.Default
-	Metrics prometheus.Registerer // nil: none
+	Store     *store.Store
+	Vault     *store.Vault
+	Artifacts *artifact.Store
+	Fetcher   source.Fetcher        // of every kind
+	Network   dial.Policy           // the servers that fetches may dial
+	Log       *slog.Logger          // nil: slog.Default
+	Metrics   prometheus.Registerer // nil: none
 }
 
 // Loop keeps the store's sources fetched. Its fields belong to the goroutine of Run.
@@ -92,7 +85,7 @@ func (l *Loop) Recover(ctx context.Context) error {
 		return err
 	}
 	for key, row := range rows {
-		if row.Artifact == nil || l.Fetcher.Usable(ctx, *row.Artifact) {
+		if row.Artifact == nil || l.Artifacts.Usable(ctx, *row.Artifact) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -212,7 +205,7 @@ func (l *Loop) sweep(ctx context.Context) {
 	l.swept = done
 	go func() {
 		defer close(done)
-		err := l.Fetcher.Sweep(ctx, func(dir string) bool { return used[dir] }, sweepUnused)
+		err := l.Artifacts.Sweep(ctx, func(dir string) bool { return used[dir] }, sweepUnused)
 		if err != nil && ctx.Err() == nil {
 			l.Log.Warn("unused artifacts could not be removed", telemetry.Err(err))
 		}

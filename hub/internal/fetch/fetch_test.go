@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,15 +16,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/fetch"
 	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// remote plays the fetcher: every URL has a revision or an error.
+// remote plays the fetcher: every URL has a revision or an error. It writes real artifacts.
 type remote struct {
 	mu       sync.Mutex
 	revision map[string]string
@@ -33,26 +33,24 @@ type remote struct {
 	calls    []call
 	running  int
 	most     int // that ran at once
-	swept    []string
-	damaged  map[string]bool // directories
 }
 
 type call struct {
 	at   time.Time
-	req  git.Request
-	last *source.Artifact
+	auth source.Auth
+	last *artifact.Artifact
 }
 
-func (r *remote) Fetch(ctx context.Context, req git.Request, last *source.Artifact) (source.Artifact, error) {
-	r.mu.Lock()
-	r.calls = append(r.calls, call{time.Now(), req, last})
-	r.running++
-	r.most = max(r.most, r.running)
-	revision, err, slow := r.revision[req.URL], r.fails[req.URL], r.slow
-	if own, ok := r.slowly[req.URL]; ok {
-		slow = own
+func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifact, error) {
+	auth, err := source.ReadHTTPAuth(req.Secret)
+	if err != nil {
+		return artifact.Artifact{}, fmt.Errorf("%w: %w", source.ErrAuthentication, err)
 	}
-	r.mu.Unlock()
+	var object struct{ Spec struct{ URL string } }
+	if err := json.Unmarshal(req.Object, &object); err != nil {
+		return artifact.Artifact{}, err
+	}
+	revision, err, slow := r.begin(object.Spec.URL, call{time.Now(), auth, req.Last})
 	defer func() {
 		r.mu.Lock()
 		r.running--
@@ -60,31 +58,39 @@ func (r *remote) Fetch(ctx context.Context, req git.Request, last *source.Artifa
 	}()
 	select {
 	case <-ctx.Done():
-		return source.Artifact{}, ctx.Err()
+		return artifact.Artifact{}, ctx.Err()
 	case <-time.After(slow):
 	}
 	switch {
 	case err != nil:
-		return source.Artifact{}, err
-	case last != nil && last.Revision == revision:
-		return *last, nil
+		return artifact.Artifact{}, err
+	case req.Last != nil && req.Last.Revision == revision:
+		return *req.Last, nil
 	}
-	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(revision)), Dir: "/a/" + revision,
-		FetchedAt: time.Now().UTC()}, nil
+	return req.Workspace.Put(ctx, "00", artifact.Tree{Revision: revision, Contents: text(revision), Files: []artifact.File{
+		{Path: "revision", Mode: artifact.Regular, Content: artifact.IdentifyContent([]byte(revision))},
+	}}, req.Last)
 }
 
-func (r *remote) Usable(_ context.Context, a source.Artifact) bool { return !r.damaged[a.Dir] }
-
-func (r *remote) Sweep(_ context.Context, keep func(string) bool, _ time.Duration) error {
+// begin notes a call and returns what comes of it.
+func (r *remote) begin(url string, c call) (revision string, err error, slow time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, dir := range []string{"/a/one", "/a/two", "/a/three"} {
-		if !keep(dir) {
-			r.swept = append(r.swept, dir)
-		}
+	r.calls = append(r.calls, c)
+	r.running++
+	r.most = max(r.most, r.running)
+	if own, ok := r.slowly[url]; ok {
+		return r.revision[url], r.fails[url], own
 	}
-	return nil
+	return r.revision[url], r.fails[url], r.slow
 }
+
+// text is the content of all files of a tree.
+type text string
+
+func (t text) Size(artifact.File) (int64, error) { return int64(len(t)), nil }
+
+func (t text) Read(context.Context, artifact.File, int64) ([]byte, error) { return []byte(t), nil }
 
 func (r *remote) set(url, revision string, err error) {
 	r.mu.Lock()
@@ -108,6 +114,7 @@ type hub struct {
 	*testing.T
 	store  *store.Store
 	vault  *store.Vault
+	dir    string // of artifacts
 	remote *remote
 	stop   func()
 }
@@ -119,8 +126,8 @@ func play(t *testing.T, story func(h *hub)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		h := &hub{T: t, store: store.OpenMemory(), vault: vault, remote: &remote{
-			revision: map[string]string{url: "one"}, fails: map[string]error{}, damaged: map[string]bool{},
+		h := &hub{T: t, store: store.OpenMemory(), vault: vault, dir: t.TempDir(), remote: &remote{
+			revision: map[string]string{url: "one"}, fails: map[string]error{},
 		}}
 		h.start()
 		story(h)
@@ -131,7 +138,8 @@ func play(t *testing.T, story func(h *hub)) {
 // start starts a loop, as a process does that finds the store of an earlier one.
 func (h *hub) start() {
 	loop := fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Fetcher: h.remote, Log: telemetry.Discard(), Metrics: prometheus.NewRegistry(),
+		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir, 0), Fetcher: h.remote,
+		Log: telemetry.Discard(), Metrics: prometheus.NewRegistry(),
 	})
 	if err := loop.Recover(h.Context()); err != nil {
 		h.Fatal(err)
@@ -276,7 +284,7 @@ func TestANewSourceIsFetchedAtOnceAndThenAtItsInterval(t *testing.T) {
 			o.Revision != "one" || o.ObservedGeneration != 1 {
 			t.Errorf("outcome %+v", o)
 		}
-		if rows := h.sources(); len(rows) != 1 || rows[0].Artifact == nil || rows[0].Artifact.Dir != "/a/one" {
+		if rows := h.sources(); len(rows) != 1 || rows[0].Artifact == nil || rows[0].Artifact.Revision != "one" {
 			t.Errorf("sources %+v", rows)
 		}
 		h.pass(50 * time.Second)
@@ -364,10 +372,10 @@ func TestAFailureKeepsTheArtifactAndIsTriedAgainEverLater(t *testing.T) {
 		h.put(k, every("1m"))
 		since := h.outcome(k).Since
 		h.remote.count()
-		h.remote.set(url, "", fmt.Errorf("%w: no answer", git.ErrUnreachable))
+		h.remote.set(url, "", fmt.Errorf("%w: no answer", source.ErrUnreachable))
 		h.pass(time.Minute)
 		o := h.outcome(k)
-		if o.Ready != "False" || o.Reason != "GitOperationFailed" || !strings.Contains(o.Message, "no answer") ||
+		if o.Ready != "False" || o.Reason != "GitOperationFailed" || o.Message != "fetch "+url+": the server cannot be reached: no answer" ||
 			o.Revision != "one" || !o.Since.After(since) {
 			t.Errorf("outcome %+v", o)
 		}
@@ -417,7 +425,7 @@ func TestASecretsChangeFetchesItsSourcesAtOnce(t *testing.T) {
 		}
 		h.putSecret("flux-system/git", map[string][]byte{"username": []byte("u"), "password": []byte("p")})
 		h.remote.mu.Lock()
-		if n := len(h.remote.calls); n != 1 || h.remote.calls[0].req.Auth.Password != "p" {
+		if n := len(h.remote.calls); n != 1 || h.remote.calls[0].auth.Password != "p" {
 			t.Errorf("%d fetches", n)
 		}
 		h.remote.mu.Unlock()
@@ -520,8 +528,10 @@ func TestADamagedArtifactIsTakenBackBeforeAnybodyReadsIt(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		h.stop()
-		h.remote.damaged["/a/one"] = true
-		h.remote.set(url, "", git.ErrUnreachable)
+		if err := os.RemoveAll(h.sources()[0].Artifact.Dir); err != nil {
+			t.Fatal(err)
+		}
+		h.remote.set(url, "", source.ErrUnreachable)
 		h.start()
 		if row := h.sources()[0]; row.Artifact != nil || row.Error == "" {
 			t.Errorf("row %+v", row)
@@ -582,12 +592,19 @@ func TestSlowSources(t *testing.T) {
 
 func TestUnusedArtifactsAreSwept(t *testing.T) {
 	play(t, func(h *hub) {
-		h.put(key("", "fleet"), every("1h"))
-		h.pass(11 * time.Minute)
-		h.remote.mu.Lock()
-		defer h.remote.mu.Unlock()
-		if fmt.Sprint(h.remote.swept) != "[/a/two /a/three]" {
-			t.Errorf("swept %v", h.remote.swept)
+		h.put(key("", "fleet"), every("1m"))
+		first := h.sources()[0].Artifact.Dir
+		h.remote.set(url, "two", nil)
+		h.pass(9 * time.Minute)
+		if _, err := os.Stat(first); err != nil {
+			t.Errorf("a render may still read it: %v", err)
+		}
+		h.pass(22 * time.Minute)
+		if _, err := os.Stat(first); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the unused artifact is still there: %v", err)
+		}
+		if _, err := os.Stat(h.sources()[0].Artifact.Dir); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -216,7 +216,7 @@ func (l *Loop) place(path string, row *store.Resource) string {
 	}
 	s := l.sources[key]
 	if s == nil {
-		s = newScheduled(key, g, row.Bound())
+		s = newScheduled(key, g, row)
 		l.sources[key] = s
 		s.hurry()
 	}

@@ -3,6 +3,9 @@ package fetch
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 type metrics struct {
@@ -30,7 +33,7 @@ func (m metrics) observe(r result) {
 	switch {
 	case r.err != nil:
 		label = "failed"
-		m.failures.WithLabelValues(reasonOf(r.err)).Inc()
+		m.failures.WithLabelValues(source.Reason(r.err, condition.GitOperationFailed)).Inc()
 	case !sameArtifact(r.source.row.Artifact, &r.artifact):
 		label = "new"
 	}

@@ -9,8 +9,6 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// condition.GitOperationSucceeded is the reason of a source that is ready.
-
 // write puts a source's row and its members' outcomes into the store, in one transaction. The row is left alone unless
 // the artifact or the error changed: that a source was looked at is no news.
 func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, requests map[string]string) error {

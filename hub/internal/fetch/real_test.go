@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/fetch"
 	"github.com/navefleet/nave/hub/internal/source/git"
@@ -37,9 +38,10 @@ func startReal(t testing.TB, o gittest.Options) (*real, *gittest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fetcher := git.New(git.Config{Dir: t.TempDir(),
-		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
-	loop := fetch.New(fetch.Config{Store: rows, Fetcher: fetcher, Log: telemetry.Discard()})
+	loop := fetch.New(fetch.Config{
+		Store: rows, Artifacts: artifact.New(t.TempDir(), 0), Fetcher: git.Fetcher{}, Log: telemetry.Discard(),
+		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- loop.Run(ctx) }()

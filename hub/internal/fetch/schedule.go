@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"cmp"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -9,14 +10,16 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
 // scheduled is one source and the resources that name it.
 type scheduled struct {
 	key     string
-	request git.Request // without Auth
+	kind    string
+	object  json.RawMessage // of one member; equal keys have equal objects as far as a fetch reads them
+	address string          // of the server, with what is secret in it
 	secret  secret
 	members map[string]*member
 	row     store.Fetched // as in the store, but CheckedAt is kept up to date only here
@@ -56,17 +59,18 @@ func newMember(row store.Resource, g *sourcev1.GitRepository) *member {
 }
 
 // newScheduled makes the source that a GitRepository names.
-func newScheduled(key string, g *sourcev1.GitRepository, bound bool) *scheduled {
-	s := &scheduled{key: key, members: map[string]*member{}, secret: secret{bound: bound}}
-	s.request = git.Request{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
-	if ref := g.Spec.Reference; ref != nil {
-		s.request.Ref = git.Reference{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Commit: ref.Commit,
-			Name: ref.Name}
-	}
+func newScheduled(key string, g *sourcev1.GitRepository, row *store.Resource) *scheduled {
+	s := &scheduled{key: key, members: map[string]*member{}, secret: secret{bound: row.Bound()}}
+	s.kind, s.object, s.address = row.Key.Kind, row.Object, g.Spec.URL
 	if g.Spec.SecretRef != nil {
 		s.secret.namespace, s.secret.name = g.Namespace, g.Spec.SecretRef.Name
 	}
 	return s
+}
+
+// request returns the next fetch, without its credentials.
+func (s *scheduled) request() source.Request {
+	return source.Request{Kind: s.kind, Object: s.object, Timeout: s.timeout()}
 }
 
 // active returns the members that are not suspended, in the order of their keys: the hub's own first.

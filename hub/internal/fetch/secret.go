@@ -2,32 +2,19 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/condition"
 )
 
 // secret is the Secret that a source names.
 type secret struct {
 	namespace, name string // name is empty: none
 	bound           bool   // it must be bound to the source; see store.Resource.Bound
-}
-
-// errDenied: the source may not use the Secret. Its reason is Flux's for access that is denied.
-var errDenied = errors.New("access denied")
-
-// reasonOf returns the Flux condition reason for an error of a fetch.
-func reasonOf(err error) string {
-	if errors.Is(err, errDenied) {
-		return condition.AccessDenied
-	}
-	return git.Reason(err)
 }
 
 // rows are the keys of the Secrets that may be meant: the one of the source's own namespace comes before the one that
@@ -50,20 +37,16 @@ func (s secret) permits(row string, b api.Binding, url string) bool {
 }
 
 // credentials opens the Secret that a source may use.
-func (l *Loop) credentials(ctx context.Context, url string, s secret) (git.Auth, error) {
+func (l *Loop) credentials(ctx context.Context, url string, s secret) (map[string][]byte, error) {
 	name, row, err := l.find(ctx, url, s)
 	if err != nil {
-		return git.Auth{}, err
+		return nil, err
 	}
 	data, err := l.Vault.Open(name, row.Sealed)
 	if err != nil {
-		return git.Auth{}, fmt.Errorf("%w: Secret %s: %w", git.ErrAuthentication, name, err)
+		return nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
 	}
-	auth, err := git.ParseAuth(url, data)
-	if err != nil {
-		return git.Auth{}, fmt.Errorf("%w: %w", git.ErrAuthentication, err)
-	}
-	return auth, nil
+	return data, nil
 }
 
 // find returns the Secret that a source may use, and the key of its row.
@@ -95,15 +78,15 @@ func (s secret) refusal(url string, own bool) error {
 	host, err := api.HostOf(url)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", errDenied, err)
+		return fmt.Errorf("%w: %w", source.ErrAccess, err)
 	case s.bound:
 		return fmt.Errorf("%w: no Secret %s of the hub is bound to host %s and namespace %s; let an operator apply "+
-			"the Secret %s to the hub, with the annotations %s: %s and %s: %s", errDenied, s.name, host, s.namespace,
+			"the Secret %s to the hub, with the annotations %s: %s and %s: %s", source.ErrAccess, s.name, host, s.namespace,
 			strings.Join(s.rows(), " or "), api.HostsAnnotation, host, api.NamespacesAnnotation, s.namespace)
 	case own:
 		return fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct spec.url",
-			errDenied, s.rows()[0], host, api.HostsAnnotation)
+			source.ErrAccess, s.rows()[0], host, api.HostsAnnotation)
 	}
-	return fmt.Errorf("%w: the hub has no Secret %s, which spec.secretRef names: give it one", git.ErrAuthentication,
+	return fmt.Errorf("%w: the hub has no Secret %s, which spec.secretRef names: give it one", source.ErrAuthentication,
 		s.rows()[0])
 }

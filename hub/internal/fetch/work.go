@@ -3,19 +3,19 @@ package fetch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // result is what came of one fetch.
 type result struct {
 	source   *scheduled
-	artifact source.Artifact
+	artifact artifact.Artifact
 	err      error
 	unproven bool              // the source was, when the fetch began
 	requests map[string]string // by path: the requests to reconcile that this fetch answers
@@ -25,30 +25,41 @@ type result struct {
 // launch starts a fetch in a goroutine of its own.
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running = true
-	req, last, secret := s.request, s.row.Artifact, s.secret
-	req.Timeout = s.timeout()
+	req, last, secret := s.request(), s.row.Artifact, s.secret
+	req.Network = l.Network
 	r := result{source: s, unproven: s.unproven(), requests: map[string]string{}}
 	for path, m := range s.members {
 		r.requests[path] = m.requested
 	}
 	go func() {
 		start := time.Now()
-		r.artifact, r.err = l.fetch(ctx, req, secret, last)
+		r.artifact, r.err = l.fetch(ctx, s.address, req, secret, last)
 		r.took = time.Since(start)
 		l.results <- r
 	}()
 }
 
 // fetch finds the credentials and fetches.
-func (l *Loop) fetch(ctx context.Context, req git.Request, secret secret, last *source.Artifact) (source.Artifact,
-	error) {
+func (l *Loop) fetch(ctx context.Context, address string, req source.Request, secret secret,
+	last *artifact.Artifact) (a artifact.Artifact, err error) {
 	if secret.name != "" {
-		var err error
-		if req.Auth, err = l.credentials(ctx, req.URL, secret); err != nil {
-			return source.Artifact{}, fmt.Errorf("fetch %s: %w", git.Redact(req.URL), err)
-		}
+		req.Secret, err = l.credentials(ctx, address, secret)
 	}
-	return l.Fetcher.Fetch(ctx, req, last)
+	if err == nil {
+		a, err = l.make(ctx, req, last)
+	}
+	if err != nil {
+		err = source.Explain("fetch "+source.Redact(address), err)
+	}
+	return a, err
+}
+
+// make has the fetcher make an artifact.
+func (l *Loop) make(ctx context.Context, req source.Request, last *artifact.Artifact) (artifact.Artifact, error) {
+	return l.Artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+		req.Workspace, req.Last = w, last
+		return l.Fetcher.Fetch(ctx, req)
+	})
 }
 
 // finish writes what came of a fetch, and plans the next.
@@ -64,9 +75,9 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	if r.err == nil {
 		now.Artifact, now.Error, now.Reason = &r.artifact, "", ""
 	} else {
-		now.Error, now.Reason = r.err.Error(), reasonOf(r.err)
+		now.Error, now.Reason = r.err.Error(), source.Reason(r.err, condition.GitOperationFailed)
 	}
-	if errors.Is(r.err, errDenied) {
+	if errors.Is(r.err, source.ErrAccess) {
 		now.Artifact = nil // what these credentials brought is not for it any more
 	}
 	err := l.write(ctx, s, now, r.requests)
@@ -80,7 +91,7 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 
 // tell logs what is new about a source.
 func (l *Loop) tell(s *scheduled, now store.Fetched, err error) {
-	address := telemetry.Address(git.Redact(s.request.URL))
+	address := telemetry.Address(source.Redact(s.address))
 	switch {
 	case now.Error != "" && now.Error != s.row.Error:
 		l.Log.Warn("fetch failed", address, telemetry.Reason(now.Reason), telemetry.Err(err))
@@ -89,6 +100,6 @@ func (l *Loop) tell(s *scheduled, now store.Fetched, err error) {
 	}
 }
 
-func sameArtifact(a, b *source.Artifact) bool {
+func sameArtifact(a, b *artifact.Artifact) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }

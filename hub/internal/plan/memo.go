@@ -12,10 +12,10 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
-	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -89,7 +89,7 @@ func newMemo(s *store.Store, r render.Renderer, m *metrics) *memo {
 }
 
 // render returns what the Kustomization renders to in the artifact, or why it does not.
-func (m *memo) render(ctx context.Context, ks *kustomizev1.Kustomization, a *source.Artifact) (*rendering, error) {
+func (m *memo) render(ctx context.Context, ks *kustomizev1.Kustomization, a *artifact.Artifact) (*rendering, error) {
 	spec := kustomize.SpecOf(ks)
 	name, err := m.rowKey(spec)
 	if err != nil {
@@ -198,7 +198,7 @@ func (m *memo) forget(r *rendering) {
 }
 
 // answer finds the render in the store, or does it.
-func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a *source.Artifact) (*rendering, error) {
+func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a *artifact.Artifact) (*rendering, error) {
 	select {
 	case m.slots <- struct{}{}:
 		defer func() { <-m.slots }()
@@ -226,7 +226,7 @@ func (m *memo) answer(ctx context.Context, key flightKey, spec kustomize.Spec, a
 
 // lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are;
 // what they hold is taken from memory where it can be.
-func (m *memo) lookup(ctx context.Context, key flightKey, a *source.Artifact) (found *rendering, err error) {
+func (m *memo) lookup(ctx context.Context, key flightKey, a *artifact.Artifact) (found *rendering, err error) {
 	probe := kustomize.NewProbe(a.Dir)
 	defer probe.Close()
 	err = m.store.View(ctx, func(tx *store.Tx) error {

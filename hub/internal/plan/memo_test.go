@@ -12,8 +12,8 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"golang.org/x/tools/txtar"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/render"
-	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -124,7 +124,7 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 	ks.Name, ks.Namespace, ks.Spec.Path = "apps", "flux-system", "./apps"
 	for n := 0; b.Loop(); n++ {
 		plantConfigMap(b, root, n*7%1000, fmt.Sprint("commit ", n))
-		a := &source.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, n))}
+		a := &artifact.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, n))}
 		r, err := p.memo.render(b.Context(), ks, a)
 		if err != nil {
 			b.Fatal(err)

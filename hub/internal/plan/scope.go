@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
-	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -44,7 +44,7 @@ type walked struct {
 
 	mu        sync.Mutex // guards what renders at the same time write
 	renders   map[*rendering]bool
-	artifacts map[api.Key]*source.Artifact
+	artifacts map[api.Key]*artifact.Artifact
 	passing   bool // a render failed for a reason that may pass
 
 	// written are the rows that the commit wrote; nil for those it deleted.
@@ -54,7 +54,7 @@ type walked struct {
 // walk walks the graph of one cluster, or the hub's.
 func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
 	w := &walked{
-		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*source.Artifact{},
+		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 	}
 	if err := p.read(ctx, w); err != nil {
@@ -251,7 +251,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 }
 
 // note remembers what a render used and gave.
-func (w *walked) note(key api.Key, a *source.Artifact, r *rendering, err error) {
+func (w *walked) note(key api.Key, a *artifact.Artifact, r *rendering, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.artifacts[key] = a

@@ -17,9 +17,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
-	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -253,7 +253,7 @@ func (s *story) fetch(name, revision, dir string) {
 }
 
 // artifact writes a tree of the story to disk.
-func (s *story) artifact(revision, dir string) source.Artifact {
+func (s *story) artifact(revision, dir string) artifact.Artifact {
 	s.t.Helper()
 	root := s.t.TempDir()
 	var all strings.Builder
@@ -266,7 +266,7 @@ func (s *story) artifact(revision, dir string) source.Artifact {
 		s.must(os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755))
 		s.must(os.WriteFile(filepath.Join(root, name), f.Data, 0o644))
 	}
-	return source.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(all.String())), Dir: root,
+	return artifact.Artifact{Revision: revision, Digest: manifest.DigestOf([]byte(all.String())), Dir: root,
 		FetchedAt: s.now}
 }
 

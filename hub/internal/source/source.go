@@ -1,21 +1,41 @@
-// Package source is where state comes from: a Source has a Revision, and fetching it gives an Artifact, one immutable
-// tree on disk. The packages below it fetch from one kind of source each.
+// Package source says how state is fetched: a Fetcher makes an artifact.Artifact of a Request. Each package below this
+// one fetches one kind of source; source/worker runs the fetchers in confined processes.
 package source
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
 	"time"
 
-	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
 )
 
-// Artifact is one immutable fetched tree.
-type Artifact struct {
-	// Revision names the tree as Flux does: main@sha1:…, v1.2.3@sha1:…, sha1:….
-	Revision string `json:"revision"`
-	// Digest is over the paths, modes and contents of the tree. Equal trees of different revisions have equal digests.
-	Digest manifest.Digest `json:"digest"`
-	// Dir is the tree's absolute path.
-	Dir string `json:"dir"`
-	// FetchedAt is when this revision was first seen.
-	FetchedAt time.Time `json:"fetchedAt"`
+// Fetcher fetches one kind of source. It may be used from several goroutines.
+type Fetcher interface {
+	// Fetch returns the artifact that r.Object means now. While its revision has not moved, that is r.Last, and only the
+	// server's list of revisions was read. Errors are those of this package, dial.ErrDenied, artifact.ErrLimit,
+	// artifact.ErrTree and artifact.ErrStorage, made by Explain; or the cause of ctx's end.
+	Fetch(ctx context.Context, r Request) (artifact.Artifact, error)
 }
+
+// Request is one fetch as plain data: it can be carried out by another process, and holds credentials.
+type Request struct {
+	Object    json.RawMessage    `json:"object"`           // the source, as admitted
+	Kind      string             `json:"kind"`             // of Object
+	Secret    map[string][]byte  `json:"secret,omitempty"` // the data of the Secret that Object names; nil: it names none
+	Last      *artifact.Artifact `json:"last,omitempty"`   // what an equal request gave before, whole; or nil
+	Timeout   time.Duration      `json:"timeout"`          // of the whole fetch; see TimeLimit
+	Network   dial.Policy        `json:"network"`          // the servers that may be dialled
+	Workspace artifact.Workspace `json:"workspace"`
+}
+
+// Limits on the time of a fetch: a slow server holds a worker for so long.
+const (
+	defaultTimeout = time.Minute
+	maxTimeout     = 10 * time.Minute
+)
+
+// TimeLimit returns how long the fetch may take: Timeout, or a minute without one, and at most ten minutes.
+func (r Request) TimeLimit() time.Duration { return min(cmp.Or(r.Timeout, defaultTimeout), maxTimeout) }

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -359,7 +359,7 @@ func (w *fleetWorld) push(tx *store.Tx) error {
 		return err
 	}
 	return store.Sources.Put(tx, api.SourceKey(repository, row.Bound()),
-		store.Fetched{Artifact: &source.Artifact{Revision: "main@sha1:c", Digest: digest}})
+		store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:c", Digest: digest}})
 }
 
 func TestSuspendedStaysVisible(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -275,7 +275,7 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 		{"a fleet without clusters", hubs("Fleet", "", func(*Facts) {}), "Ready=False/NoClusters"},
 		{"a source that fails and keeps its artifact", hubs("GitRepository", "", func(f *Facts) {
 			f.Outcome.Ready, f.Outcome.Reason = "False", "GitOperationFailed"
-			f.Fetched = &store.Fetched{Artifact: &source.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1)}}
+			f.Fetched = &store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1)}}
 		}), "Ready=False/GitOperationFailed ArtifactInStorage=True/Succeeded FetchFailed=True/GitOperationFailed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -96,10 +96,10 @@ type Condition struct {
 // Fetched is the newest artifact of one source, shared by every resource that names the same source. Key:
 // api.SourceKey. Written by fetch.
 type Fetched struct {
-	Artifact  *source.Artifact `json:"artifact,omitempty"` // nil: never fetched
-	CheckedAt time.Time        `json:"checkedAt"`
-	Error     string           `json:"error,omitempty"` // why the last attempt failed; the artifact stays
-	Reason    string           `json:"reason,omitempty"`
+	Artifact  *artifact.Artifact `json:"artifact,omitempty"` // nil: never fetched
+	CheckedAt time.Time          `json:"checkedAt"`
+	Error     string             `json:"error,omitempty"` // why the last attempt failed; the artifact stays
+	Reason    string             `json:"reason,omitempty"`
 }
 
 // Render is one memoized render: given equal inputs, the result is this. Key: the digest of the inputs. Written by

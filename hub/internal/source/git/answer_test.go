@@ -7,15 +7,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // pkt is a line of Git's protocol.
@@ -43,12 +44,12 @@ func FuzzAdvertisement(f *testing.F) {
 			_ = classify(err)
 			return
 		}
-		for _, ref := range []Reference{
+		for _, ref := range []reference{
 			{}, {Branch: "main"}, {Tag: "v1.0.0"}, {SemVer: ">=1.0.0-0"}, {Name: "HEAD"}, {Commit: oneID}, {Commit: twoID,
 				Branch: "main"},
 		} {
 			choice, err := resolve(ref, refs)
-			if (err == nil) != (len(choice.candidates) > 0) || err != nil && !errors.Is(err, ErrReferenceNotFound) {
+			if (err == nil) != (len(choice.candidates) > 0) || err != nil && !errors.Is(err, source.ErrReferenceNotFound) {
 				t.Errorf("%s: %d candidates, %v", ref, len(choice.candidates), err)
 			}
 		}
@@ -119,12 +120,15 @@ func TestReferenceNames(t *testing.T) {
 		"git_folder": ".git/config"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			f := New(Config{Dir: filepath.Join(dir, "in"), Run: func(ctx context.Context, j Job) (Result, error) {
-				refs := packp.NewAdvRefs()
-				refs.References["refs/heads/"+branch] = id
-				return (&fetching{Job: j}).attempt(ctx, advertised{scripted{append([]byte(pkt("NAK\n")), pack...)}, refs})
-			}})
-			a, err := f.Fetch(t.Context(), Request{URL: "http://host/x", Ref: Reference{Branch: branch}}, nil)
+			refs := packp.NewAdvRefs()
+			refs.References["refs/heads/"+branch] = id
+			answer := advertised{scripted{append([]byte(pkt("NAK\n")), pack...)}, refs}
+			a, err := artifact.New(filepath.Join(dir, "in"), 0).Make(t.Context(), nil,
+				func(w artifact.Workspace, _ *artifact.Artifact) (artifact.Artifact, error) {
+					f := &fetching{Request: source.Request{Workspace: w}, id: "00", limits: defaults}
+					f.spec.Ref.Branch = branch
+					return f.attempt(t.Context(), answer)
+				})
 			if err != nil || a.Revision != branch+"@sha1:"+id.String() ||
 				!strings.HasPrefix(a.Dir, filepath.Join(dir, "in")+"/") {
 				t.Errorf("artifact %+v, %v", a, err)
@@ -143,54 +147,3 @@ type advertised struct {
 }
 
 func (a advertised) advertise(context.Context) (*packp.AdvRefs, error) { return a.refs, nil }
-
-// FuzzSourceIgnore has the .sourceignore of a hostile repository at its root, and one in a folder.
-func FuzzSourceIgnore(f *testing.F) {
-	f.Add("/*\n!/deploy\n", "*.yaml")
-	f.Add("# comment\n\\#x\n**/a/**\n!**\n[a-", "\xff\x00")
-	f.Add(strings.Repeat("**/", 50)+"x", strings.Repeat("!", 50))
-	names := []string{"a", "app.yaml", "deploy/x.yaml", "deploy/sub/y.txt", strings.Repeat("d/", 20) + "x", "sp ace/é"}
-	f.Fuzz(func(t *testing.T, root, inner string) {
-		r := repositoryOf(t)
-		var files []file
-		for _, name := range names {
-			files = append(files, file{path: name, mode: regular})
-		}
-		for name, text := range map[string]string{".sourceignore": root, "deploy/.sourceignore": inner} {
-			files = append(files, file{path: name, mode: regular, id: r.mustPut(t, plumbing.BlobObject, []byte(text))})
-		}
-		kept, err := r.keep(t.Context(), files, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		last := -1
-		for _, k := range kept {
-			at := slices.IndexFunc(files, func(f file) bool { return f == k })
-			if at <= last {
-				t.Errorf("%q is new or out of order", k.path)
-			}
-			last = at
-		}
-		if again, _ := r.keep(t.Context(), files, nil); !slices.Equal(again, kept) {
-			t.Errorf("kept %v, then %v", kept, again)
-		}
-	})
-}
-
-func TestSourceIgnoreIsALink(t *testing.T) {
-	r := repositoryOf(t)
-	target := r.mustPut(t, plumbing.BlobObject, []byte("*"))
-	files := []file{{path: ".sourceignore", mode: symlink, id: target}, {path: "a", mode: regular}}
-	if kept, err := r.keep(t.Context(), files, nil); err != nil || !slices.Contains(kept, files[1]) {
-		t.Errorf("kept %v, %v", kept, err)
-	}
-}
-
-func TestSourceIgnoreLimit(t *testing.T) {
-	r := repositoryOf(t)
-	large := r.mustPut(t, plumbing.BlobObject, bytes.Repeat([]byte("x\n"), maxIgnore/2+1))
-	_, err := r.keep(t.Context(), []file{{path: path.Join("a", ".sourceignore"), mode: regular, id: large}}, nil)
-	if !errors.Is(err, ErrLimit) {
-		t.Errorf("got %v, want ErrLimit", err)
-	}
-}

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // A cache is thrown away and filled anew beyond these; with depth 1 that costs one transfer of one tree.
@@ -46,7 +49,7 @@ type tip struct {
 // openRepository opens the cache in dir, or makes an empty one.
 func openRepository(dir string) (*repository, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	now := time.Now()
 	_ = os.Chtimes(dir, now, now) // Sweep asks when the cache was last used; a wrong answer costs a transfer
@@ -82,11 +85,11 @@ func (r *repository) save() error {
 	r.state.Tips = r.state.Tips[max(0, len(r.state.Tips)-maxTips):]
 	text, err := json.Marshal(r.state)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	next := stateFile(r.dir) + ".next"
 	if err := errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, stateFile(r.dir))); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	return nil
 }
@@ -101,7 +104,7 @@ func (r *repository) holds(object plumbing.Hash) bool {
 	return false
 }
 
-// read returns the content of an object of the given kind, compared with its hash. More than limit bytes are ErrLimit.
+// read returns the content of an object of the given kind, compared with its hash. More than limit bytes are artifact.ErrLimit.
 func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte,
 	error) {
 	if err := ctx.Err(); err != nil {
@@ -112,8 +115,8 @@ func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plum
 		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
 	}
 	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", ErrLimit, kind, id, size(int64(len(content))),
-			size(limit))
+		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", artifact.ErrLimit, kind, id, artifact.FormatSize(int64(len(content))),
+			artifact.FormatSize(limit))
 	}
 	if have != kind || objectHash(kind, content) != id {
 		return nil, fmt.Errorf("%w: %s %s has another content", errCache, kind, id)
@@ -151,7 +154,7 @@ func (r *repository) commitOf(ctx context.Context, id plumbing.Hash) (plumbing.H
 			return id, nil
 		case plumbing.TagObject:
 		default:
-			return id, fmt.Errorf("%w: the reference leads to a %s, not to a commit", ErrReferenceNotFound, kind)
+			return id, fmt.Errorf("%w: the reference leads to a %s, not to a commit", source.ErrReferenceNotFound, kind)
 		}
 		content, err := r.read(ctx, plumbing.TagObject, id, maxHeaders)
 		if err != nil {
@@ -161,7 +164,7 @@ func (r *repository) commitOf(ctx context.Context, id plumbing.Hash) (plumbing.H
 			return id, err
 		}
 	}
-	return id, fmt.Errorf("%w: the reference is a tag of a tag, ten times over", ErrReferenceNotFound)
+	return id, fmt.Errorf("%w: the reference is a tag of a tag, ten times over", source.ErrReferenceNotFound)
 }
 
 // commit reads a commit.

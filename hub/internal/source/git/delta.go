@@ -10,6 +10,9 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // resolve finds the hash of every delta, from whole objects to what is made of them. Whatever the pack's order and the
@@ -35,7 +38,7 @@ func (c *contents) resolve(content *pack) error {
 		made := slices.Concat(byOffset[base.offset], byHash[base.hash])
 		for _, child := range made {
 			if depth[child] = depth[n] + 1; depth[child] > maxDeltaChain {
-				return fmt.Errorf("%w: the pack has a chain of more than %d deltas", ErrLimit, maxDeltaChain)
+				return fmt.Errorf("%w: the pack has a chain of more than %d deltas", artifact.ErrLimit, maxDeltaChain)
 			}
 			if err := c.identify(&c.items[child], content); err != nil {
 				return err
@@ -44,7 +47,7 @@ func (c *contents) resolve(content *pack) error {
 		next, left = append(next, made...), left-len(made)
 	}
 	if left > 0 {
-		return fmt.Errorf("%w: the pack has %d deltas without the object that they change", ErrProtocol, left)
+		return fmt.Errorf("%w: the pack has %d deltas without the object that they change", source.ErrProtocol, left)
 	}
 	return nil
 }
@@ -67,7 +70,7 @@ func (c *contents) identify(i *item, content *pack) error {
 // deltas that lead back to themselves.
 func (c *contents) place(i item) error {
 	if _, twice := c.offsets[i.hash]; twice {
-		return fmt.Errorf("%w: the pack has the object %s twice", ErrProtocol, i.hash)
+		return fmt.Errorf("%w: the pack has the object %s twice", source.ErrProtocol, i.hash)
 	}
 	c.offsets[i.hash] = i.offset
 	return nil
@@ -100,7 +103,7 @@ func (p *pack) object(offset int64) (plumbing.ObjectType, []byte, error) {
 			return 0, nil, err
 		}
 		if text, err = packfile.PatchDelta(text, delta); err != nil {
-			return 0, nil, fmt.Errorf("%w: a delta of the pack: %w", ErrProtocol, err)
+			return 0, nil, fmt.Errorf("%w: a delta of the pack: %w", source.ErrProtocol, err)
 		}
 		p.recent.put(at, kind, text)
 	}

@@ -1,157 +1,212 @@
 package git
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
-	"path/filepath"
-	"sync"
+	"slices"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// Config is what a Fetcher is made of.
-type Config struct {
-	Dir     string      // where caches and artifacts are kept. No other Fetcher may use it
-	Limits  Limits      // fields that are zero have their defaults
-	Network dial.Policy // the servers that may be dialled
-	// Run runs a job, usually in a confined process. Nil: in this process.
-	Run func(context.Context, Job) (Result, error)
-}
-
-// Fetcher fetches Git repositories. It may be used from several goroutines; fetches of one repository with the same
-// credentials take turns.
+// Fetcher fetches GitRepositories. Limits that are zero have their defaults.
 type Fetcher struct {
-	Config
-
-	mu    sync.Mutex
-	ready bool                    // prepare has succeeded
-	trees map[string]*artifactUse // by an artifact's tree
-
-	repairs sync.Mutex // held while an artifact may be discarded because it is damaged
+	Limits Limits
 }
 
-// artifactUse is what this process knows of an artifact on disk.
-type artifactUse struct {
-	whole  bool      // written or verified by this process
-	unused time.Time // since when Sweep sees no use; zero: in use
-}
+var _ source.Fetcher = Fetcher{}
 
-// New returns a Fetcher.
-func New(c Config) *Fetcher {
-	if abs, err := filepath.Abs(c.Dir); err == nil {
-		c.Dir = abs
-	}
-	c.Limits = c.Limits.or(defaults)
-	if c.Run == nil {
-		c.Run = func(ctx context.Context, j Job) (Result, error) { return j.Run(ctx) }
-	}
-	return &Fetcher{Config: c, trees: map[string]*artifactUse{}}
-}
-
-func (f *Fetcher) tmp() string                   { return filepath.Join(f.Dir, "tmp") }
-func (f *Fetcher) locks() string                 { return filepath.Join(f.Dir, "locks") }
-func (f *Fetcher) lockOf(id string) string       { return filepath.Join(f.locks(), id) }
-func (f *Fetcher) cacheDir(id string) string     { return filepath.Join(f.Dir, "cache", id) }
-func (f *Fetcher) artifactsDir(id string) string { return filepath.Join(f.Dir, "artifacts", id) }
-
-// prepare removes, before anything else is done, what an earlier process left half done.
-func (f *Fetcher) prepare() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.ready {
-		return nil
-	}
-	for _, dir := range []string{f.tmp(), f.locks()} {
-		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-	}
-	f.ready = true
-	return nil
-}
-
-// Fetch returns the artifact that req means now. last is the artifact that an equal request gave before, or nil; while
-// the reference has not moved, it is the answer, and nothing but the server's list of references was read. An artifact
-// from an earlier process is compared with its digest first.
-//
-// The errors are those of this package, with the URL (without credentials), the reference, the cause and a way out; or
-// the cause of ctx's end.
-func (f *Fetcher) Fetch(ctx context.Context, req Request, last *source.Artifact) (source.Artifact, error) {
-	artifact, err := f.fetch(ctx, req, last)
+// Fetch implements source.Fetcher. Its errors name the reference, the cause and the way out.
+func (f Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	g := &fetching{Request: r, limits: f.Limits.or(defaults), dialer: dial.New(r.Network)}
+	limited, cancel := context.WithTimeout(ctx, r.TimeLimit())
+	defer cancel()
+	a, err := g.run(limited)
 	switch {
 	case err == nil:
-		return artifact, nil
+		return a, nil
 	case ctx.Err() != nil:
-		return source.Artifact{}, context.Cause(ctx)
+		return artifact.Artifact{}, context.Cause(ctx)
+	case limited.Err() != nil:
+		err = fmt.Errorf("%w of %s (spec.timeout)", source.ErrTimeout, r.TimeLimit())
+	case errors.Is(err, errCache): // twice in a row: the server does not send what it should
+		err = fmt.Errorf("%w: %w", source.ErrProtocol, err)
 	default:
-		return source.Artifact{}, explain(req, err)
+		err = classify(err)
 	}
+	return artifact.Artifact{}, source.Explain(g.spec.Ref.String(), err, g.auth, authOf(g.url))
 }
 
-// fetch fetches, and once more when the artifact that is already there turns out to be damaged.
-func (f *Fetcher) fetch(ctx context.Context, req Request, last *source.Artifact) (source.Artifact, error) {
-	if _, err := req.check(); err != nil {
-		return source.Artifact{}, err
+// fetching is one fetch.
+type fetching struct {
+	source.Request
+	spec   spec
+	url    *url.URL // of spec; nil: it cannot be read
+	auth   source.Auth
+	id     string // of the cache
+	limits Limits
+	dialer *dial.Dialer
+}
+
+// run fetches, and once more with an empty cache if the cache turned out to be broken.
+func (f *fetching) run(ctx context.Context) (artifact.Artifact, error) {
+	if err := f.decode(); err != nil {
+		return artifact.Artifact{}, err
 	}
-	if err := f.prepare(); err != nil {
-		return source.Artifact{}, err
-	}
-	if last != nil && !f.Usable(ctx, *last) {
-		last = nil
-	}
-	for range 2 {
-		result, err := f.work(ctx, req, last)
+	for attempt := 0; ; attempt++ {
+		s, err := open(ctx, f)
 		if err != nil {
-			return source.Artifact{}, err
+			return artifact.Artifact{}, err
 		}
-		if result.Unmoved && last != nil {
-			return *last, nil
-		}
-		a := source.Artifact{Revision: result.Revision, Digest: result.Digest, FetchedAt: time.Now().UTC()}
-		a.Dir = filepath.Join(f.artifactsDir(req.cacheID()), hexOf(a.Digest), treeDir)
-		if whole, err := f.adopt(ctx, a, result.Written); err != nil || whole {
+		a, err := f.attempt(ctx, s)
+		s.close()
+		if attempt > 0 || !errors.Is(err, errCache) || ctx.Err() != nil {
 			return a, err
 		}
 	}
-	return source.Artifact{}, fmt.Errorf("%w: the artifact was damaged as soon as it was written", ErrStorage)
 }
 
-// work runs the job of a request, in a folder that goes with it however the job ends.
-func (f *Fetcher) work(ctx context.Context, req Request, last *source.Artifact) (Result, error) {
-	limits := req.Limits.or(f.Limits)
-	req.Timeout = min(cmp.Or(req.Timeout, limits.Timeout), maxTimeout)
-	tmp, err := os.MkdirTemp(f.tmp(), "fetch-")
+// attempt goes from the server's references to the artifact.
+func (f *fetching) attempt(ctx context.Context, s session) (artifact.Artifact, error) {
+	refs, err := s.advertise(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrStorage, err)
+		return artifact.Artifact{}, err
 	}
-	defer os.RemoveAll(tmp)
-	id := req.cacheID()
-	return f.Run(ctx, Job{
-		Request: req, Limits: limits, Network: f.Network, Last: last,
-		Cache: f.cacheDir(id), Lock: f.lockOf(id), Artifacts: f.artifactsDir(id), Tmp: tmp,
-	})
+	choice, err := resolve(f.spec.Ref, refs)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	if c := choice.candidates; (len(c) == 1 || choice.history) && f.isLast(revision(c[0].label, c[0].commit)) {
+		return *f.Last, nil
+	}
+	unlock, err := f.Workspace.Lock(ctx, f.id)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	defer unlock()
+	a, err := f.update(ctx, s, refs, choice)
+	if errors.Is(err, errCache) {
+		if err := os.RemoveAll(f.Workspace.CacheDir(f.id)); err != nil {
+			return a, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		}
+	}
+	return a, err
 }
 
-// adopt takes note of an artifact that a job wrote or found. A damaged one is discarded, and adopt returns false.
-func (f *Fetcher) adopt(ctx context.Context, a source.Artifact, written bool) (bool, error) {
-	if written && f.mark(a.Dir) {
-		return true, nil
+// isLast reports whether the last artifact has this revision.
+func (f *fetching) isLast(revision string) bool { return f.Last != nil && f.Last.Revision == revision }
+
+// update brings the commit into the cache and its tree into an artifact.
+func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, choice choice) (artifact.Artifact,
+	error) {
+	r, err := f.openCache()
+	if err != nil {
+		return artifact.Artifact{}, err
 	}
-	f.repairs.Lock()
-	defer f.repairs.Unlock()
-	if f.Usable(ctx, a) {
-		return true, nil
+	defer r.close()
+	if err := r.complete(ctx, s, refs, choice, f.limits, f.Workspace.Tmp); err != nil {
+		return artifact.Artifact{}, err
 	}
-	if ctx.Err() != nil {
-		return false, ctx.Err()
+	chosen, err := r.choose(ctx, choice)
+	if err != nil {
+		return artifact.Artifact{}, err
 	}
-	if err := f.discard(filepath.Dir(a.Dir)); err != nil {
-		return false, fmt.Errorf("%w: %w", ErrStorage, err)
+	name := revision(chosen.label, chosen.commit)
+	if f.isLast(name) {
+		return *f.Last, nil
 	}
-	return false, nil
+	commit, err := r.commit(ctx, chosen.commit)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	files, err := r.list(ctx, commit.tree, f.limits)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	return f.Workspace.Put(ctx, f.id, artifact.Tree{
+		Revision: name, Files: files, Contents: r, Ignore: f.spec.Ignore, Limits: f.limits.Limits,
+	}, f.Last)
+}
+
+// openCache opens the cache repository, emptied if it has become too large.
+func (f *fetching) openCache() (*repository, error) {
+	r, err := openRepository(f.Workspace.CacheDir(f.id))
+	if err != nil || !r.full(f.limits) {
+		return r, err
+	}
+	r.close()
+	if err := os.RemoveAll(r.dir); err != nil {
+		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+	}
+	return openRepository(r.dir)
+}
+
+// complete transfers what the cache lacks of the candidates.
+func (r *repository) complete(ctx context.Context, s session, refs *packp.AdvRefs, choice choice, limits Limits,
+	tmp string) error {
+	if choice.history {
+		return r.transfer(ctx, s, refs, choice.candidates, true, limits, tmp)
+	}
+	lacking := slices.DeleteFunc(slices.Clone(choice.candidates), func(c candidate) bool { return r.holds(c.want) })
+	if len(lacking) == 0 {
+		return nil
+	}
+	return r.transfer(ctx, s, refs, lacking, false, limits, tmp)
+}
+
+// choose picks the commit among the candidates, all of which are in the cache.
+func (r *repository) choose(ctx context.Context, choice choice) (candidate, error) {
+	if choice.history {
+		return r.find(ctx, choice)
+	}
+	var newest candidate
+	var when time.Time
+	for i, c := range choice.candidates {
+		var err error
+		if c.commit, err = r.commitOf(ctx, c.want); err != nil {
+			return c, err
+		}
+		made, err := r.commit(ctx, c.commit)
+		if err != nil {
+			return c, err
+		}
+		if i == 0 || !made.committed.Before(when) {
+			newest, when = c, made.committed
+		}
+	}
+	return newest, nil
+}
+
+// find looks for a commit in the history that was transferred.
+func (r *repository) find(ctx context.Context, choice choice) (candidate, error) {
+	c := choice.candidates[0]
+	if !choice.onBranch {
+		if !r.objects.has(c.commit) {
+			return c, fmt.Errorf("%w: no branch and no tag leads to commit %s", source.ErrReferenceNotFound, c.commit)
+		}
+		return c, nil
+	}
+	found, err := r.reaches(ctx, c.want, c.commit)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: commit %s is not on branch %s", source.ErrReferenceNotFound, c.commit, c.label)
+	}
+	return c, err
+}
+
+// Size implements artifact.Contents.
+func (r *repository) Size(f artifact.File) (int64, error) {
+	return r.size(plumbing.NewHash(string(f.Content)))
+}
+
+// Read implements artifact.Contents.
+func (r *repository) Read(ctx context.Context, f artifact.File, limit int64) ([]byte, error) {
+	return r.read(ctx, plumbing.BlobObject, plumbing.NewHash(string(f.Content)), limit)
 }

@@ -2,6 +2,7 @@ package git_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/git"
@@ -25,17 +27,58 @@ type world struct {
 	*testing.T
 	server  *gittest.Server
 	repo    *gittest.Repository
-	fetcher *git.Fetcher
+	fetcher fetcher
 	dir     string
 }
 
-// newFetcher returns a fetcher that may dial the servers of these tests.
-func newFetcher(dir string, limits git.Limits) *git.Fetcher {
-	return git.New(git.Config{Dir: dir, Limits: limits, Network: loopback()})
+// fetcher fetches into a folder as the hub does.
+type fetcher struct {
+	artifacts *artifact.Store
+	network   dial.Policy
+	git.Fetcher
 }
 
-func loopback() dial.Policy {
-	return dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+// newFetcher returns a fetcher that may dial the servers of these tests.
+func newFetcher(dir string, limits git.Limits) fetcher {
+	return fetcher{
+		artifacts: artifact.New(dir, 0), Fetcher: git.Fetcher{Limits: limits},
+		network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	}
+}
+
+// request is what the tests say of a GitRepository, and its Secret.
+type request struct {
+	URL     string            `json:"url"`
+	Ref     reference         `json:"ref"`
+	Ignore  *string           `json:"ignore"`
+	Secret  map[string]string `json:"-"`
+	Timeout time.Duration     `json:"-"`
+}
+
+type reference struct {
+	Branch string `json:"branch,omitempty"`
+	Tag    string `json:"tag,omitempty"`
+	SemVer string `json:"semver,omitempty"`
+	Commit string `json:"commit,omitempty"`
+	Name   string `json:"name,omitempty"`
+}
+
+func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact) (artifact.Artifact, error) {
+	object, err := json.Marshal(map[string]any{"spec": req})
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	r := source.Request{Kind: "GitRepository", Object: object, Timeout: req.Timeout, Network: f.network}
+	for k, v := range req.Secret {
+		if r.Secret == nil {
+			r.Secret = map[string][]byte{}
+		}
+		r.Secret[k] = []byte(v)
+	}
+	return f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+		r.Workspace, r.Last = w, last
+		return f.Fetcher.Fetch(ctx, r)
+	})
 }
 
 func newWorld(t *testing.T, o gittest.Options) *world {
@@ -74,11 +117,11 @@ func (w *world) do(err error) {
 	}
 }
 
-func (w *world) main() git.Request {
-	return git.Request{URL: w.repo.URL(), Ref: git.Reference{Branch: "main"}}
+func (w *world) main() request {
+	return request{URL: w.repo.URL(), Ref: reference{Branch: "main"}}
 }
 
-func (w *world) fetch(req git.Request, last *source.Artifact) source.Artifact {
+func (w *world) fetch(req request, last *artifact.Artifact) artifact.Artifact {
 	w.Helper()
 	a, err := w.fetcher.Fetch(w.Context(), req, last)
 	if err != nil {
@@ -88,7 +131,7 @@ func (w *world) fetch(req git.Request, last *source.Artifact) source.Artifact {
 }
 
 // fails fetches and wants this error, with these words in its message.
-func (w *world) fails(req git.Request, want error, words ...string) {
+func (w *world) fails(req request, want error, words ...string) {
 	w.Helper()
 	_, err := w.fetcher.Fetch(w.Context(), req, nil)
 	if !errors.Is(err, want) {
@@ -102,7 +145,7 @@ func (w *world) fails(req git.Request, want error, words ...string) {
 }
 
 // files reads an artifact: path to content; symlinks as "-> target".
-func files(t *testing.T, a source.Artifact) map[string]string {
+func files(t *testing.T, a artifact.Artifact) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(a.Dir, func(path string, d os.DirEntry, err error) error {
@@ -125,7 +168,7 @@ func files(t *testing.T, a source.Artifact) map[string]string {
 	return found
 }
 
-func holds(t *testing.T, a source.Artifact, want map[string]string) {
+func holds(t *testing.T, a artifact.Artifact, want map[string]string) {
 	t.Helper()
 	got := files(t, a)
 	for name, text := range want {
@@ -191,7 +234,7 @@ func TestAChangeSharesUnchangedFilesWithTheLastArtifact(t *testing.T) {
 	}
 }
 
-func inode(t *testing.T, a source.Artifact, name string) uint64 {
+func inode(t *testing.T, a artifact.Artifact, name string) uint64 {
 	t.Helper()
 	info, err := os.Stat(filepath.Join(a.Dir, name))
 	if err != nil {
@@ -269,26 +312,26 @@ func TestReferencesAreNamedAsFluxNamesThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		ref      git.Reference
+		ref      reference
 		revision string
 		content  string
 	}{
-		"a branch":                     {git.Reference{Branch: "main"}, "main@sha1:" + three, "three"},
-		"a branch with a slash":        {git.Reference{Branch: "release/1.x"}, "release/1.x@sha1:" + four, "four"},
-		"a lightweight tag":            {git.Reference{Tag: "v1.2.0"}, "v1.2.0@sha1:" + two, "two"},
-		"an annotated tag":             {git.Reference{Tag: "v1.0.0"}, "v1.0.0@sha1:" + one, "one"},
-		"a range":                      {git.Reference{SemVer: ">=1.0.0 <2.0.0"}, "v1.2.0@sha1:" + two, "two"},
-		"a range with pre-releases":    {git.Reference{SemVer: ">=1.0.0-0"}, "v2.0.0-rc.1@sha1:" + two, "two"},
-		"a full name":                  {git.Reference{Name: "refs/pull/7/head"}, "refs/pull/7/head@sha1:" + four, "four"},
-		"a full name of a branch":      {git.Reference{Name: "refs/heads/main"}, "refs/heads/main@sha1:" + three, "three"},
-		"a commit at a tip":            {git.Reference{Commit: four}, "sha1:" + four, "four"},
-		"a commit in the history":      {git.Reference{Commit: two}, "sha1:" + two, "two"},
-		"a commit of a branch":         {git.Reference{Commit: one, Branch: "main"}, "main@sha1:" + one, "one"},
-		"the tip's commit of a branch": {git.Reference{Commit: three, Branch: "main"}, "main@sha1:" + three, "three"},
-		"name before version": {git.Reference{Name: "refs/heads/main", SemVer: "1.0.0"},
+		"a branch":                     {reference{Branch: "main"}, "main@sha1:" + three, "three"},
+		"a branch with a slash":        {reference{Branch: "release/1.x"}, "release/1.x@sha1:" + four, "four"},
+		"a lightweight tag":            {reference{Tag: "v1.2.0"}, "v1.2.0@sha1:" + two, "two"},
+		"an annotated tag":             {reference{Tag: "v1.0.0"}, "v1.0.0@sha1:" + one, "one"},
+		"a range":                      {reference{SemVer: ">=1.0.0 <2.0.0"}, "v1.2.0@sha1:" + two, "two"},
+		"a range with pre-releases":    {reference{SemVer: ">=1.0.0-0"}, "v2.0.0-rc.1@sha1:" + two, "two"},
+		"a full name":                  {reference{Name: "refs/pull/7/head"}, "refs/pull/7/head@sha1:" + four, "four"},
+		"a full name of a branch":      {reference{Name: "refs/heads/main"}, "refs/heads/main@sha1:" + three, "three"},
+		"a commit at a tip":            {reference{Commit: four}, "sha1:" + four, "four"},
+		"a commit in the history":      {reference{Commit: two}, "sha1:" + two, "two"},
+		"a commit of a branch":         {reference{Commit: one, Branch: "main"}, "main@sha1:" + one, "one"},
+		"the tip's commit of a branch": {reference{Commit: three, Branch: "main"}, "main@sha1:" + three, "three"},
+		"name before version": {reference{Name: "refs/heads/main", SemVer: "1.0.0"},
 			"refs/heads/main@sha1:" + three, "three"},
-		"version before tag": {git.Reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
-		"tag before branch":  {git.Reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
+		"version before tag": {reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
+		"tag before branch":  {reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, cache := range []string{"empty", "filled"} {
@@ -296,7 +339,7 @@ func TestReferencesAreNamedAsFluxNamesThem(t *testing.T) {
 				if cache == "filled" {
 					fetcher = w.fetcher
 				}
-				req := git.Request{URL: w.repo.URL(), Ref: c.ref}
+				req := request{URL: w.repo.URL(), Ref: c.ref}
 				a, err := fetcher.Fetch(t.Context(), req, nil)
 				if err != nil {
 					t.Fatalf("%s cache: %v", cache, err)
@@ -322,11 +365,11 @@ func TestOfEqualVersionsTheNewestCommitCounts(t *testing.T) {
 	w.do(w.repo.Tag("1.0.0+a"))
 	commit("old", 2020)
 	w.do(w.repo.Tag("1.0.0+z"))
-	a := w.fetch(git.Request{URL: w.repo.URL(), Ref: git.Reference{SemVer: "1.x"}}, nil)
+	a := w.fetch(request{URL: w.repo.URL(), Ref: reference{SemVer: "1.x"}}, nil)
 	if a.Revision != "1.0.0+a@sha1:"+newest {
 		t.Errorf("revision %s", a.Revision)
 	}
-	if again := w.fetch(git.Request{URL: w.repo.URL(), Ref: git.Reference{SemVer: "1.x"}}, &a); again != a {
+	if again := w.fetch(request{URL: w.repo.URL(), Ref: reference{SemVer: "1.x"}}, &a); again != a {
 		t.Errorf("fetched again %+v", again)
 	}
 }
@@ -336,9 +379,9 @@ func TestACommitIsAskedForByItselfWhereTheServerAllowsIt(t *testing.T) {
 	w.do(w.repo.Configure("uploadpack.allowReachableSHA1InWant", "true"))
 	one := w.commit(map[string]string{"a": "1"})
 	w.commit(map[string]string{"a": "2"})
-	a := w.fetch(git.Request{URL: w.repo.URL(), Ref: git.Reference{Commit: strings.ToUpper(one)}}, nil)
+	a := w.fetch(request{URL: w.repo.URL(), Ref: reference{Commit: strings.ToUpper(one)}}, nil)
 	holds(t, a, map[string]string{"a": "1"})
-	w.fails(git.Request{URL: w.repo.URL(), Ref: git.Reference{Commit: strings.Repeat("1", 40)}}, git.ErrReferenceNotFound)
+	w.fails(request{URL: w.repo.URL(), Ref: reference{Commit: strings.Repeat("1", 40)}}, source.ErrReferenceNotFound)
 }
 
 func TestWhatIsMissingIsNamedWithWhatIsThere(t *testing.T) {
@@ -350,26 +393,26 @@ func TestWhatIsMissingIsNamedWithWhatIsThere(t *testing.T) {
 	two, err := w.repo.Git("rev-parse", "HEAD")
 	w.do(err)
 	for _, c := range []struct {
-		ref   git.Reference
+		ref   reference
 		want  error
 		words []string
 	}{
-		{git.Reference{Branch: "mian"}, git.ErrReferenceNotFound, []string{`branch "mian" not found; the repository has: main, release`, w.repo.URL()}},
-		{git.Reference{}, git.ErrReferenceNotFound, []string{`branch "master" not found`}},
-		{git.Reference{Tag: "v1.0"}, git.ErrReferenceNotFound, []string{`tag "v1.0" not found; the repository has: v1.0.0`}},
-		{git.Reference{Name: "refs/heads/../../config"}, git.ErrReferenceNotFound, []string{"refs/heads/main"}},
-		{git.Reference{SemVer: ">=3"}, git.ErrReferenceNotFound, []string{`">=3"`, "v1.0.0"}},
-		{git.Reference{SemVer: "what"}, git.ErrRequest, []string{"spec.ref.semver"}},
-		{git.Reference{Commit: "abc"}, git.ErrRequest, []string{"40 hexadecimal digits"}},
-		{git.Reference{Commit: strings.Repeat("1", 40)}, git.ErrReferenceNotFound, []string{"no branch and no tag leads to"}},
-		{git.Reference{Commit: two, Branch: "main"}, git.ErrReferenceNotFound, []string{two + " is not on branch main"}},
-		{git.Reference{Commit: one, Branch: "gone"}, git.ErrReferenceNotFound, []string{`branch "gone" not found`}},
+		{reference{Branch: "mian"}, source.ErrReferenceNotFound, []string{`branch "mian" not found; the repository has: main, release`}},
+		{reference{}, source.ErrReferenceNotFound, []string{`branch "master" not found`}},
+		{reference{Tag: "v1.0"}, source.ErrReferenceNotFound, []string{`tag "v1.0" not found; the repository has: v1.0.0`}},
+		{reference{Name: "refs/heads/../../config"}, source.ErrReferenceNotFound, []string{"refs/heads/main"}},
+		{reference{SemVer: ">=3"}, source.ErrReferenceNotFound, []string{`">=3"`, "v1.0.0"}},
+		{reference{SemVer: "what"}, source.ErrRequest, []string{"spec.ref.semver"}},
+		{reference{Commit: "abc"}, source.ErrRequest, []string{"40 hexadecimal digits"}},
+		{reference{Commit: strings.Repeat("1", 40)}, source.ErrReferenceNotFound, []string{"no branch and no tag leads to"}},
+		{reference{Commit: two, Branch: "main"}, source.ErrReferenceNotFound, []string{two + " is not on branch main"}},
+		{reference{Commit: one, Branch: "gone"}, source.ErrReferenceNotFound, []string{`branch "gone" not found`}},
 	} {
-		w.fails(git.Request{URL: w.repo.URL(), Ref: c.ref}, c.want, c.words...)
+		w.fails(request{URL: w.repo.URL(), Ref: c.ref}, c.want, c.words...)
 	}
 	empty, err := w.server.NewRepository("empty")
 	w.do(err)
-	w.fails(git.Request{URL: empty.URL(), Ref: git.Reference{Branch: "main"}}, git.ErrReferenceNotFound,
+	w.fails(request{URL: empty.URL(), Ref: reference{Branch: "main"}}, source.ErrReferenceNotFound,
 		"the repository is empty")
 }
 
@@ -379,14 +422,14 @@ func TestABrokenServerIsReportedAndForgivenLater(t *testing.T) {
 	last := w.fetch(w.main(), nil)
 	for _, fault := range []gittest.Fault{gittest.Error, gittest.Drop} {
 		w.server.Break(fault)
-		w.fails(w.main(), git.ErrUnreachable, w.repo.URL(), "branch main")
+		w.fails(w.main(), source.ErrUnreachable, "branch main")
 		w.server.Heal()
 		if again := w.fetch(w.main(), &last); again != last {
 			t.Errorf("fault %d: after healing %+v", fault, again)
 		}
 	}
-	w.fails(git.Request{URL: w.server.URL() + "/nothing.git"}, git.ErrRepositoryNotFound)
-	w.fails(git.Request{URL: "http://127.0.0.1:1/x.git"}, git.ErrUnreachable)
+	w.fails(request{URL: w.server.URL() + "/nothing.git"}, source.ErrRepositoryNotFound)
+	w.fails(request{URL: "http://127.0.0.1:1/x.git"}, source.ErrUnreachable)
 }
 
 func TestAStalledServerEndsWithTheTimeLimit(t *testing.T) {
@@ -395,34 +438,12 @@ func TestAStalledServerEndsWithTheTimeLimit(t *testing.T) {
 	w.server.Break(gittest.Stall)
 	req := w.main()
 	req.Timeout = 50 * time.Millisecond
-	w.fails(req, git.ErrTimeout, "50ms")
+	w.fails(req, source.ErrTimeout, "50ms")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the hub ends")
 	go cancel(why)
 	if _, err := w.fetcher.Fetch(ctx, w.main(), nil); !errors.Is(err, why) {
 		t.Errorf("got %v, want the cause of the context's end", err)
-	}
-}
-
-// TestTimeouts asks what time a job gets.
-func TestTimeouts(t *testing.T) {
-	for name, c := range map[string]struct{ asked, want time.Duration }{
-		"default":  {0, time.Minute},
-		"less":     {time.Second, time.Second},
-		"more":     {10 * time.Minute, 10 * time.Minute},
-		"too_much": {24 * time.Hour, 10 * time.Minute},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var got time.Duration
-			f := git.New(git.Config{Dir: t.TempDir(), Run: func(_ context.Context, j git.Job) (git.Result, error) {
-				got = j.Request.Timeout
-				return git.Result{}, git.ErrUnreachable
-			}})
-			_, err := f.Fetch(t.Context(), git.Request{URL: "https://host/x", Timeout: c.asked}, nil)
-			if got != c.want || !errors.Is(err, git.ErrUnreachable) {
-				t.Errorf("the job gets %s, want %s; %v", got, c.want, err)
-			}
-		})
 	}
 }
 
@@ -479,9 +500,9 @@ func TestSweepKeepsWhatIsWantedOrNew(t *testing.T) {
 	w.commit(map[string]string{"a": "2"})
 	second := w.fetch(w.main(), &first)
 	keep := func(dir string) bool { return dir == second.Dir }
-	w.do(w.fetcher.Sweep(t.Context(), keep, time.Hour))
+	w.do(w.fetcher.artifacts.Sweep(t.Context(), keep, time.Hour))
 	holds(t, first, map[string]string{"a": "1"})
-	w.do(w.fetcher.Sweep(t.Context(), keep, 0))
+	w.do(w.fetcher.artifacts.Sweep(t.Context(), keep, 0))
 	if _, err := os.Stat(first.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the unused artifact is still there: %v", err)
 	}
@@ -525,14 +546,14 @@ func TestBrokenPack(t *testing.T) {
 // TestCacheLimit has caches of three repositories and room for one.
 func TestCacheLimit(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
-	w.fetcher = newFetcher(w.dir, git.Limits{Caches: 30 << 10}) // each takes six blocks of 4 KiB
-	var requests []git.Request
+	w.fetcher.artifacts = artifact.New(w.dir, 30<<10) // each takes six blocks of 4 KiB
+	var requests []request
 	for i := range 3 {
 		repo, err := w.server.NewRepository(fmt.Sprint("r", i))
 		w.do(err)
 		_, err = repo.Commit(map[string]string{"a": fmt.Sprint(i), "b/c": "c"}, "change")
 		w.do(err)
-		requests = append(requests, git.Request{URL: repo.URL(), Ref: git.Reference{Branch: "main"}})
+		requests = append(requests, request{URL: repo.URL(), Ref: reference{Branch: "main"}})
 	}
 	caches := func() []string {
 		found, err := filepath.Glob(filepath.Join(w.dir, "cache", "*"))
@@ -548,7 +569,7 @@ func TestCacheLimit(t *testing.T) {
 	}
 	last := w.fetch(requests[2], nil)
 	keep := func(string) bool { return true }
-	w.do(w.fetcher.Sweep(t.Context(), keep, time.Hour))
+	w.do(w.fetcher.artifacts.Sweep(t.Context(), keep, time.Hour))
 	id := filepath.Base(filepath.Dir(filepath.Dir(last.Dir)))
 	if left := caches(); len(left) != 1 || filepath.Base(left[0]) != id {
 		t.Errorf("left are %v, want that of %s", left, id)
@@ -578,7 +599,7 @@ func TestOneRepositoryIsFetchedByManyAtOnce(t *testing.T) {
 	for i := range 12 {
 		branch := []string{"main", "release"}[i%2]
 		group.Go(func() error {
-			req := git.Request{URL: w.repo.URL(), Ref: git.Reference{Branch: branch}}
+			req := request{URL: w.repo.URL(), Ref: reference{Branch: branch}}
 			a, err := w.fetcher.Fetch(t.Context(), req, nil)
 			if err != nil {
 				return err
@@ -598,12 +619,12 @@ func TestTheHubsOwnDiskIsBlamedForItsFaultsAndForgiven(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sources")
 	w.do(os.WriteFile(dir, nil, 0o600))
 	w.fetcher = newFetcher(dir, git.Limits{})
-	w.fails(w.main(), git.ErrStorage, w.repo.URL(), dir)
+	w.fails(w.main(), artifact.ErrStorage, dir)
 	w.do(os.Remove(dir))
 	w.fetch(w.main(), nil)
 	w.do(os.RemoveAll(filepath.Join(dir, "cache")))
 	w.do(os.WriteFile(filepath.Join(dir, "cache"), nil, 0o600))
-	w.fails(w.main(), git.ErrStorage, filepath.Join(dir, "cache"))
+	w.fails(w.main(), artifact.ErrStorage, filepath.Join(dir, "cache"))
 }
 
 func BenchmarkAOneLineChangeAmongAThousandFiles(b *testing.B) {
@@ -625,7 +646,7 @@ func BenchmarkAOneLineChangeAmongAThousandFiles(b *testing.B) {
 		b.Fatal(err)
 	}
 	fetcher := newFetcher(b.TempDir(), git.Limits{})
-	req := git.Request{URL: repo.URL(), Ref: git.Reference{Branch: "main"}}
+	req := request{URL: repo.URL(), Ref: reference{Branch: "main"}}
 	last, err := fetcher.Fetch(b.Context(), req, nil)
 	if err != nil {
 		b.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,9 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // repositoryOf makes a cache with objects put there by hand, as no git command makes them.
@@ -72,7 +74,7 @@ func TestATreeWithAnEntryThatNoHonestTreeHasIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, c), defaults)
-			if !errors.Is(err, ErrTree) {
+			if !errors.Is(err, artifact.ErrTree) {
 				t.Errorf("got %v, want ErrTree", err)
 			}
 		})
@@ -97,14 +99,14 @@ func TestATreeBombEndsAtTheLimit(t *testing.T) {
 	}
 	limits := defaults
 	limits.Files = 1000
-	if _, err := r.list(t.Context(), tree, limits); !errors.Is(err, ErrLimit) {
+	if _, err := r.list(t.Context(), tree, limits); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 	deep := emptyTree
-	for range maxDepth + 2 {
+	for range artifact.MaxDepth + 2 {
 		deep = r.mustPut(t, plumbing.TreeObject, line("40000", "d", deep))
 	}
-	if _, err := r.list(t.Context(), deep, defaults); !errors.Is(err, ErrLimit) {
+	if _, err := r.list(t.Context(), deep, defaults); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 }
@@ -191,25 +193,25 @@ func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
 		pack []byte
 		want error
 	}{
-		"four billion objects claimed": {packOf(1<<32 - 1), ErrLimit},
-		"a zlib bomb":                  {packOf(1, packObject{kind: 3, claimed: uint64(len(bomb)), content: bomb}), ErrLimit},
-		"a zlib bomb that lies":        {packOf(1, packObject{kind: 3, claimed: 10, content: bomb}), ErrProtocol},
+		"four billion objects claimed": {packOf(1<<32 - 1), artifact.ErrLimit},
+		"a zlib bomb":                  {packOf(1, packObject{kind: 3, claimed: uint64(len(bomb)), content: bomb}), artifact.ErrLimit},
+		"a zlib bomb that lies":        {packOf(1, packObject{kind: 3, claimed: 10, content: bomb}), source.ErrProtocol},
 		"a size that overflows":        {packOf(1, packObject{kind: 3, claimed: 1<<63 + 5, content: []byte("x")}), nil},
-		"many small bombs":             {packOf(9, bombs(9)...), ErrLimit},
+		"many small bombs":             {packOf(9, bombs(9)...), artifact.ErrLimit},
 		"a delta to something huge": {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
 			packObject{kind: 7, claimed: uint64(len(delta(1, 1<<40))), extra: make([]byte, 20),
-				content: delta(1, 1<<40)}), ErrLimit},
+				content: delta(1, 1<<40)}), artifact.ErrLimit},
 		"a delta without sizes": {packOf(1, packObject{kind: 7, claimed: 1, extra: make([]byte, 20), content: []byte{0x80}}),
-			ErrLimit},
+			artifact.ErrLimit},
 		"a delta without a base": {packOf(1, packObject{kind: 7, claimed: 4, extra: make([]byte, 20),
-			content: delta(1, 1, 1, 'x')}), ErrProtocol},
+			content: delta(1, 1, 1, 'x')}), source.ErrProtocol},
 		"an object twice": {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
-			packObject{kind: 3, claimed: 1, content: []byte("x")}), ErrProtocol},
-		"an unknown type": {packOf(1, packObject{kind: 5, claimed: 1, content: []byte("x")}), ErrProtocol},
+			packObject{kind: 3, claimed: 1, content: []byte("x")}), source.ErrProtocol},
+		"an unknown type": {packOf(1, packObject{kind: 5, claimed: 1, content: []byte("x")}), source.ErrProtocol},
 		"cut off":         {packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")}), nil},
 		"a wrong checksum": {append(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")})[:30],
 			make([]byte, 20)...), nil},
-		"nothing": {nil, ErrUnreachable},
+		"nothing": {nil, source.ErrUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := install(t, t.Context(), c.pack, small)
@@ -227,7 +229,7 @@ func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
 // TestObjectLimit has packs whose objects together are far from every limit.
 func TestObjectLimit(t *testing.T) {
 	const most = 1 << 10
-	limits := Limits{File: most}.or(defaults)
+	limits := Limits{Limits: artifact.Limits{File: most}}.or(defaults)
 	base := packObject{kind: 3, claimed: most, content: make([]byte, most)}
 	id := objectHash(plumbing.BlobObject, base.content)
 	delta := func(target int, rest []byte) packObject {
@@ -249,7 +251,7 @@ func TestObjectLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := install(t, t.Context(), packOf(2, base, c.object), limits)
-			if c.fits != (err == nil) || err != nil && !(errors.Is(err, ErrLimit) &&
+			if c.fits != (err == nil) || err != nil && !(errors.Is(err, artifact.ErrLimit) &&
 				strings.Contains(err.Error(), "an object of")) {
 				t.Errorf("got %v", err)
 			}
@@ -291,7 +293,7 @@ func TestDeltaChain(t *testing.T) {
 				t.Errorf("%d deltas: %v", maxDeltaChain, err)
 			}
 			err := install(t, t.Context(), packOf(maxDeltaChain+2, chain(maxDeltaChain+1)...), defaults)
-			if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "chain") {
+			if !errors.Is(err, artifact.ErrLimit) || !strings.Contains(err.Error(), "chain") {
 				t.Errorf("%d deltas: %v, want ErrLimit", maxDeltaChain+1, err)
 			}
 		})
@@ -377,7 +379,7 @@ func diskOf(t *testing.T, dir string) (n int64) {
 	return n
 }
 
-func limitsOf(n int64) Limits { return Limits{File: n, Pack: n}.or(defaults) }
+func limitsOf(n int64) Limits { return Limits{Limits: artifact.Limits{File: n}, Pack: n}.or(defaults) }
 
 func TestTheFirstHeaderOfACommitCounts(t *testing.T) {
 	one, two := strings.Repeat("1", 40), strings.Repeat("2", 40)
@@ -388,7 +390,7 @@ func TestTheFirstHeaderOfACommitCounts(t *testing.T) {
 	}
 	for _, bad := range []string{"", "tree x\n", "parent " + one + "\n",
 		"tree " + one + "\ntree " + two + "\nauthor a\ncommitter b"} {
-		if _, err := parseCommit([]byte(bad)); !errors.Is(err, ErrProtocol) {
+		if _, err := parseCommit([]byte(bad)); !errors.Is(err, source.ErrProtocol) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -403,7 +405,7 @@ func FuzzParseTree(f *testing.F) {
 			return
 		}
 		for _, e := range entries {
-			if badName(e.name) == "" && filepath.Clean("/r/"+e.name) != "/r/"+e.name {
+			if artifact.BadName(e.name) == "" && filepath.Clean("/r/"+e.name) != "/r/"+e.name {
 				t.Errorf("%q is a good name?", e.name)
 			}
 		}
@@ -418,50 +420,11 @@ func FuzzParseCommit(f *testing.F) {
 	})
 }
 
-func FuzzIndexIsReadAsItWasWritten(f *testing.F) {
-	f.Add([]byte("100644 1 4b825dc642cb6eb9a060e54bf8d69288fbee4904\ta/b\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		files, err := decodeIndex(text)
-		if err != nil {
-			return
-		}
-		if again := encodeIndex(files); !bytes.Equal(again, text) {
-			t.Errorf("%q was read and written as %q", text, again)
-		}
-	})
-}
-
 func FuzzPack(f *testing.F) {
 	f.Add(packOf(1, packObject{kind: 3, claimed: 1, content: []byte("x")}))
 	f.Add(packOf(2, packObject{kind: 3, claimed: 1, content: []byte("x")},
 		packObject{kind: 6, claimed: 4, extra: []byte{11}, content: []byte{1, 1, 1, 'x'}}))
 	f.Fuzz(func(t *testing.T, pack []byte) {
 		_ = install(t, t.Context(), pack, limitsOf(1<<16))
-	})
-}
-
-// FuzzSymlinks asks the kernel whether a tree of symlinks leads out.
-func FuzzSymlinks(f *testing.F) {
-	f.Add("a/b/up", "../../t", "a/b/link", "up/../../x")
-	f.Add("a", "b", "b", "..")
-	f.Fuzz(func(t *testing.T, path1, target1, path2, target2 string) {
-		root := t.TempDir()
-		links := tree{}
-		for _, l := range [][2]string{{path1, target1}, {path2, target2}} {
-			if !isLocal(l[0]) || l[1] == "" || len(l[0])+len(l[1]) > 200 || strings.ContainsRune(l[1], 0) {
-				return
-			}
-			if os.MkdirAll(filepath.Join(root, path.Dir(l[0])), 0o755) != nil ||
-				os.Symlink(l[1], filepath.Join(root, l[0])) != nil {
-				return
-			}
-			links[l[0]] = l[1]
-		}
-		for from, target := range links {
-			resolved, err := filepath.EvalSymlinks(filepath.Join(root, from))
-			if err == nil && resolved != root && !strings.HasPrefix(resolved, root+"/") && links.escape(from, target) == "" {
-				t.Errorf("%v leads to %s", links, resolved)
-			}
-		}
 	})
 }

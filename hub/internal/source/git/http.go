@@ -14,7 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
-	"github.com/navefleet/nave/hub/internal/dial"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 const (
@@ -33,14 +33,15 @@ type httpSession struct {
 	limits    Limits
 }
 
-func openHTTP(dialer *dial.Dialer, u *url.URL, auth Auth, limits Limits) (*httpSession, error) {
-	config, err := auth.tls()
+func openHTTP(f *fetching) (*httpSession, error) {
+	config, err := f.auth.TLS()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
-	transport := dialer.Transport(config)
+	transport := f.dialer.Transport(config)
 	transport.MaxResponseHeaderBytes = maxHeader
-	s := &httpSession{base: withoutUser(u), authorize: authorizer(u, auth), transport: transport, limits: limits}
+	s := &httpSession{base: withoutUser(f.url), authorize: authorizer(f.url, f.auth), transport: transport,
+		limits: f.limits}
 	s.client = &http.Client{Transport: transport, CheckRedirect: redirects(len(config.Certificates) > 0)}
 	return s, nil
 }
@@ -53,17 +54,15 @@ func withoutUser(u *url.URL) *url.URL {
 }
 
 // authorizer returns what puts the credentials into a request: those of the Secret, else those in the URL.
-func authorizer(u *url.URL, auth Auth) func(*http.Request) {
-	user, password := auth.Username, auth.Password
-	if user == "" && auth.BearerToken == "" && u.User != nil {
-		user = u.User.Username()
-		password, _ = u.User.Password()
+func authorizer(u *url.URL, auth source.Auth) func(*http.Request) {
+	if auth.Username == "" && auth.BearerToken == "" {
+		auth = authOf(u)
 	}
 	switch {
 	case auth.BearerToken != "":
 		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+auth.BearerToken) }
-	case user != "" || password != "":
-		return func(r *http.Request) { r.SetBasicAuth(user, password) }
+	case auth.Username != "" || auth.Password != "":
+		return func(r *http.Request) { r.SetBasicAuth(auth.Username, auth.Password) }
 	default:
 		return func(*http.Request) {}
 	}
@@ -75,8 +74,8 @@ func redirects(clientCertificate bool) func(*http.Request, []*http.Request) erro
 	return func(req *http.Request, via []*http.Request) error {
 		from, to := via[len(via)-1].URL, req.URL
 		refuse := func(why string) error {
-			return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the repository is", ErrUnreachable,
-				quoted(Redact(to.String())), why)
+			return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the repository is", source.ErrUnreachable,
+				source.Quote(source.Redact(to.String())), why)
 		}
 		switch {
 		case via[0].Method != http.MethodGet:
@@ -131,7 +130,7 @@ func port(u *url.URL) string {
 func (s *httpSession) advertise(ctx context.Context) (*packp.AdvRefs, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.String()+infoRefs+"?service="+service, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
 	body, final, err := s.do(req, "application/x-"+service+"-advertisement")
 	if err != nil {
@@ -160,7 +159,7 @@ func (s *httpSession) ask(ctx context.Context, request *packp.UploadPackRequest)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base.String()+"/"+service, &body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
 	req.Header.Set("Content-Type", "application/x-"+service+"-request")
 	answer, _, err := s.do(req, "application/x-"+service+"-result")
@@ -195,21 +194,21 @@ func (s *httpSession) do(req *http.Request, accept string) (io.ReadCloser, *url.
 
 // check makes errors of HTTP answers that are not Git's.
 func (s *httpSession) check(res *http.Response, accept string) error {
-	switch status := quoted(res.Status); res.StatusCode {
+	switch status := source.Quote(res.Status); res.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:
-		return fmt.Errorf("%w: the server answers %s; check the Secret of spec.secretRef", ErrAuthentication, status)
+		return fmt.Errorf("%w: the server answers %s; check the Secret of spec.secretRef", source.ErrAuthentication, status)
 	case http.StatusForbidden:
 		return fmt.Errorf("%w: the server answers %s: these credentials may not read this repository",
-			ErrAuthentication, status)
+			source.ErrAuthentication, status)
 	case http.StatusNotFound, http.StatusGone:
-		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", ErrRepositoryNotFound, status)
+		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", source.ErrRepositoryNotFound, status)
 	default:
-		return fmt.Errorf("%w: it answers %s", ErrUnreachable, status)
+		return fmt.Errorf("%w: it answers %s", source.ErrUnreachable, status)
 	}
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != accept {
 		return fmt.Errorf("%w: it answers with %s; is the URL that of a Git repository, not of a web page?",
-			ErrProtocol, quoted(res.Header.Get("Content-Type")))
+			source.ErrProtocol, source.Quote(res.Header.Get("Content-Type")))
 	}
 	return nil
 }

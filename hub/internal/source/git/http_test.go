@@ -1,6 +1,7 @@
 package git_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -8,21 +9,9 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
-
-func auth(t *testing.T, data map[string]string) git.Auth {
-	t.Helper()
-	secret := map[string][]byte{}
-	for k, v := range data {
-		secret[k] = []byte(v)
-	}
-	a, err := git.ParseAuth("https://host/x", secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
 
 func TestHTTPCredentialsOpenTheRepositoryAndWrongOnesDoNot(t *testing.T) {
 	const secret = "s3cr3t-canary"
@@ -40,17 +29,17 @@ func TestHTTPCredentialsOpenTheRepositoryAndWrongOnesDoNot(t *testing.T) {
 			w := newWorld(t, c.options)
 			w.commit(map[string]string{"a": "1"})
 			req := w.main()
-			w.fails(req, git.ErrAuthentication, "401", "spec.secretRef")
-			req.Auth = auth(t, c.wrong)
+			w.fails(req, source.ErrAuthentication, "401", "spec.secretRef")
+			req.Secret = c.wrong
 			_, err := w.fetcher.Fetch(t.Context(), req, nil)
 			if err == nil || strings.Contains(err.Error(), secret) {
 				t.Errorf("with wrong credentials: %v", err)
 			}
-			req.Auth = auth(t, c.good)
+			req.Secret = c.good
 			first := w.fetch(req, nil)
 			w.commit(map[string]string{"a": "2"})
 			holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
-			if wrong := git.Reason(err); wrong != "AuthenticationFailed" {
+			if wrong := source.Reason(err, "Failed"); wrong != "AuthenticationFailed" {
 				t.Errorf("reason %s", wrong)
 			}
 		})
@@ -74,13 +63,13 @@ func TestACertificateMustBeTrustedAndMayBeAskedFor(t *testing.T) {
 	w := newWorld(t, gittest.Options{ClientCertificates: true})
 	w.commit(map[string]string{"a": "1"})
 	req := w.main()
-	w.fails(req, git.ErrUntrusted, "ca.crt")
-	req.Auth = auth(t, map[string]string{"ca.crt": string(w.server.CA())})
-	w.fails(req, git.ErrUnreachable)
+	w.fails(req, source.ErrUntrusted, "ca.crt")
+	req.Secret = map[string]string{"ca.crt": string(w.server.CA())}
+	w.fails(req, source.ErrUnreachable)
 	certificate, key, err := w.server.ClientCertificate()
 	w.do(err)
-	req.Auth = auth(t, map[string]string{"ca.crt": string(w.server.CA()), "tls.crt": string(certificate),
-		"tls.key": string(key)})
+	req.Secret = map[string]string{"ca.crt": string(w.server.CA()), "tls.crt": string(certificate),
+		"tls.key": string(key)}
 	w.fetch(req, nil)
 }
 
@@ -118,7 +107,7 @@ func TestARedirectToAnotherHostCarriesNoCredentials(t *testing.T) {
 	origin := httptest.NewServer(home)
 	defer origin.Close()
 	for _, data := range []map[string]string{{"username": "u", "password": "p"}, {"bearerToken": "t"}} {
-		req := git.Request{URL: origin.URL + "/fleet.git", Ref: git.Reference{Branch: "main"}, Auth: auth(t, data)}
+		req := request{URL: origin.URL + "/fleet.git", Ref: reference{Branch: "main"}, Secret: data}
 		w.fetch(req, nil)
 	}
 	for _, header := range other.seen {
@@ -166,7 +155,7 @@ func TestRedirectsThatLeadElsewhereAreRefused(t *testing.T) {
 			rw.Header().Set("Location", location)
 			rw.WriteHeader(http.StatusFound)
 		}))
-		w.fails(git.Request{URL: server.URL + "/x.git"}, git.ErrUnreachable, "")
+		w.fails(request{URL: server.URL + "/x.git"}, source.ErrUnreachable, "")
 		server.Close()
 	}
 	var loop *httptest.Server
@@ -174,7 +163,7 @@ func TestRedirectsThatLeadElsewhereAreRefused(t *testing.T) {
 		http.Redirect(rw, r, loop.URL+r.URL.RequestURI(), http.StatusFound)
 	}))
 	defer loop.Close()
-	w.fails(git.Request{URL: loop.URL + "/x.git"}, git.ErrUnreachable, "one time too often")
+	w.fails(request{URL: loop.URL + "/x.git"}, source.ErrUnreachable, "one time too often")
 }
 
 func TestOnlyThreeSchemesAreEverUsed(t *testing.T) {
@@ -182,7 +171,7 @@ func TestOnlyThreeSchemesAreEverUsed(t *testing.T) {
 	for _, url := range []string{
 		"file:///etc", "/etc", "ext::sh -c id", "git://host/x", "git@host:x.git", "ssh://-oProxyCommand=x/y", "http:///x", "", "https://h/x?y", "http://h/%zz",
 	} {
-		w.fails(git.Request{URL: url}, git.ErrRequest)
+		w.fails(request{URL: url}, source.ErrRequest)
 	}
 }
 
@@ -192,7 +181,7 @@ func TestAWebPageIsNoRepository(t *testing.T) {
 		_, _ = rw.Write([]byte("<html>"))
 	}))
 	defer page.Close()
-	w.fails(git.Request{URL: page.URL + "/x"}, git.ErrProtocol, "web page")
+	w.fails(request{URL: page.URL + "/x"}, source.ErrProtocol, "web page")
 }
 
 // answer serves one canned advertisement.
@@ -215,11 +204,11 @@ func TestAServerThatDoesNotSpeakGitIsAnErrorAndNoMore(t *testing.T) {
 		"", "0000", "zzzz", "0004", "001e# service=git-upload-pack\n", "001e# service=git-upload-pack\n0000",
 		"001e# service=git-upload-pack\n00000009garba", "001e# service=git-upload-pack\n0000ffff" + strings.Repeat("a", 100),
 	} {
-		if _, err := w.fetcher.Fetch(t.Context(), git.Request{URL: answer(t, body)}, nil); err == nil {
+		if _, err := w.fetcher.Fetch(t.Context(), request{URL: answer(t, body)}, nil); err == nil {
 			t.Errorf("%q was taken for Git", body)
 		}
 	}
-	w.fails(git.Request{URL: answer(t, "001cERR Repository not found")}, git.ErrRepositoryNotFound)
+	w.fails(request{URL: answer(t, "001cERR Repository not found")}, source.ErrRepositoryNotFound)
 }
 
 func TestSecretsThatCannotWorkAreRefusedWithTheKeysName(t *testing.T) {
@@ -240,11 +229,8 @@ func TestSecretsThatCannotWorkAreRefusedWithTheKeysName(t *testing.T) {
 		"broken key":         {"ssh://h/x", map[string]string{"identity": "x", "known_hosts": "x"}, "identity"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			secret := map[string][]byte{}
-			for k, v := range c.data {
-				secret[k] = []byte(v)
-			}
-			if _, err := git.ParseAuth(c.url, secret); err == nil || !strings.Contains(err.Error(), c.word) {
+			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(), request{URL: c.url, Secret: c.data}, nil)
+			if !errors.Is(err, source.ErrAuthentication) || !strings.Contains(err.Error(), c.word) {
 				t.Errorf("got %v, want a word about %s", err, c.word)
 			}
 		})

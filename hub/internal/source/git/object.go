@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // maxHeaders bounds a commit or tag, message included.
@@ -26,7 +29,7 @@ func parseCommit(content []byte) (commit, error) {
 	rest := content
 	tree, rest, ok := hashHeader(rest, "tree")
 	if !ok {
-		return c, fmt.Errorf("%w: a commit without a tree", ErrProtocol)
+		return c, fmt.Errorf("%w: a commit without a tree", source.ErrProtocol)
 	}
 	c.tree = tree
 	for {
@@ -39,7 +42,7 @@ func parseCommit(content []byte) (commit, error) {
 	author, rest, _ := bytes.Cut(rest, []byte("\n"))
 	committer, _, _ := bytes.Cut(rest, []byte("\n"))
 	if !bytes.HasPrefix(author, []byte("author ")) || !bytes.HasPrefix(committer, []byte("committer ")) {
-		return c, fmt.Errorf("%w: a commit without an author or a committer", ErrProtocol)
+		return c, fmt.Errorf("%w: a commit without an author or a committer", source.ErrProtocol)
 	}
 	c.committed = signatureTime(committer)
 	return c, nil
@@ -74,7 +77,7 @@ func signatureTime(line []byte) time.Time {
 func parseTag(content []byte) (plumbing.Hash, error) {
 	id, _, ok := hashHeader(content, "object")
 	if !ok {
-		return id, fmt.Errorf("%w: a tag without an object", ErrProtocol)
+		return id, fmt.Errorf("%w: a tag without an object", source.ErrProtocol)
 	}
 	return id, nil
 }
@@ -105,14 +108,14 @@ func parseTree(content []byte) ([]entry, error) {
 		text, rest, ok := bytes.Cut(content, []byte{' '})
 		name, rest, found := bytes.Cut(rest, []byte{0})
 		if !ok || !found || len(rest) < len(plumbing.ZeroHash) {
-			return nil, fmt.Errorf("%w: a tree object is cut off", ErrProtocol)
+			return nil, fmt.Errorf("%w: a tree object is cut off", source.ErrProtocol)
 		}
 		m, ok := parseMode(string(text))
 		if !ok {
-			return nil, fmt.Errorf("%w: entry %q has the unknown mode %q", ErrTree, name, text)
+			return nil, fmt.Errorf("%w: entry %q has the unknown mode %q", artifact.ErrTree, name, text)
 		}
 		if names[string(name)] {
-			return nil, fmt.Errorf("%w: entry %q is there twice", ErrTree, name)
+			return nil, fmt.Errorf("%w: entry %q is there twice", artifact.ErrTree, name)
 		}
 		names[string(name)] = true
 		entries = append(entries, entry{m, string(name), plumbing.Hash(rest[:len(plumbing.ZeroHash)])})

@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
 // objects is where a cache keeps Git objects: a pack as it came, with its index, or a file for each object that holds
@@ -101,7 +103,7 @@ func (o *objects) put(id plumbing.Hash, kind plumbing.ObjectType, content []byte
 		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrStorage, err)
+		return 0, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	return onDisk(int64(len(text))), nil
 }

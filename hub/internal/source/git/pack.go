@@ -12,6 +12,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 const (
@@ -24,12 +27,12 @@ const (
 func (r *repository) install(ctx context.Context, file *os.File, n int64, limits Limits) (err error) {
 	defer func() { // go-git has known packs before that its scanner was not made for
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: the pack is malformed: %v", ErrProtocol, p)
+			err = fmt.Errorf("%w: the pack is malformed: %v", source.ErrProtocol, p)
 		}
 		err = storageError(err)
 	}()
 	if n == 0 {
-		return fmt.Errorf("%w: it ended without a pack", ErrUnreachable)
+		return fmt.Errorf("%w: it ended without a pack", source.ErrUnreachable)
 	}
 	c, err := survey(ctx, file, limits)
 	if err != nil || len(c.items) == 0 {
@@ -74,7 +77,7 @@ func (c *contents) find(id plumbing.Hash) (int64, bool) {
 // before anything keeps an object in memory.
 func survey(ctx context.Context, file *os.File, limits Limits) (*contents, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	scanner := packfile.NewScanner(untilDone{ctx, file})
 	_, count, err := scanner.Header()
@@ -82,7 +85,7 @@ func survey(ctx context.Context, file *os.File, limits Limits) (*contents, error
 		return nil, err
 	}
 	if int64(count) > int64(limits.Objects) {
-		return nil, fmt.Errorf("%w: the transfer has %d objects, the limit is %d", ErrLimit, count, limits.Objects)
+		return nil, fmt.Errorf("%w: the transfer has %d objects, the limit is %d", artifact.ErrLimit, count, limits.Objects)
 	}
 	c := &contents{offsets: map[plumbing.Hash]int64{}}
 	for range count {
@@ -107,7 +110,7 @@ func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) 
 	}
 	i := item{offset: h.Offset, delta: h.Type.IsDelta(), base: h.Reference, baseOffset: h.OffsetReference, size: h.Length}
 	if h.Type > plumbing.TagObject && !i.delta || h.Type == plumbing.InvalidObject {
-		return i, fmt.Errorf("%w: the pack has an object of the unknown type %d", ErrProtocol, h.Type)
+		return i, fmt.Errorf("%w: the pack has an object of the unknown type %d", source.ErrProtocol, h.Type)
 	}
 	if err := c.weigh(h.Length, limits); err != nil {
 		return i, err
@@ -122,7 +125,7 @@ func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) 
 		i.hash = hasher.Sum()
 	}
 	if err != nil || n != h.Length {
-		return i, errors.Join(fmt.Errorf("%w: the pack has an object of a wrong size", ErrProtocol), err)
+		return i, errors.Join(fmt.Errorf("%w: the pack has an object of a wrong size", source.ErrProtocol), err)
 	}
 	if i.delta {
 		i.size = start.target()
@@ -134,11 +137,11 @@ func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) 
 // weigh counts the bytes of one object or delta.
 func (c *contents) weigh(n int64, limits Limits) error {
 	if n < 0 || n > limits.File {
-		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", ErrLimit, size(n),
-			size(limits.File))
+		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", artifact.ErrLimit, artifact.FormatSize(n),
+			artifact.FormatSize(limits.File))
 	}
 	if c.total += n; c.total > inflation*limits.Pack {
-		return fmt.Errorf("%w: the transfer inflates to more than %s", ErrLimit, size(inflation*limits.Pack))
+		return fmt.Errorf("%w: the transfer inflates to more than %s", artifact.ErrLimit, artifact.FormatSize(inflation*limits.Pack))
 	}
 	return nil
 }
@@ -192,7 +195,7 @@ func (r *repository) adopt(c *contents, file *os.File, n int64) error {
 	}
 	name := r.objects.packName(c.checksum)
 	if err := errors.Join(os.WriteFile(name+".idx", index, 0o600), os.Rename(file.Name(), name+".pack")); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	r.objects.close() // to be opened again, with this one
 	r.state.Packs++

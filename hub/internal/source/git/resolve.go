@@ -9,6 +9,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // candidate is a commit that a reference may mean.
@@ -40,7 +42,7 @@ type choice struct {
 }
 
 // resolve finds what a reference means.
-func resolve(ref Reference, refs *packp.AdvRefs) (choice, error) {
+func resolve(ref reference, refs *packp.AdvRefs) (choice, error) {
 	switch {
 	case ref.Commit != "":
 		return resolveCommit(ref, refs)
@@ -84,7 +86,7 @@ func lookup(refs *packp.AdvRefs, name string) (candidate, bool) {
 
 // resolveCommit finds a way to a commit: a reference that leads to it, the server's readiness to give any commit, or
 // else the history in which it must be.
-func resolveCommit(ref Reference, refs *packp.AdvRefs) (choice, error) {
+func resolveCommit(ref reference, refs *packp.AdvRefs) (choice, error) {
 	commit := plumbing.NewHash(strings.ToLower(ref.Commit))
 	if ref.Branch != "" {
 		tip, ok := lookup(refs, "refs/heads/"+ref.Branch)
@@ -114,7 +116,7 @@ func everywhere(commit plumbing.Hash, refs *packp.AdvRefs) (choice, error) {
 		}
 	}
 	if len(found.candidates) == 0 {
-		return choice{}, fmt.Errorf("%w: the repository is empty", ErrReferenceNotFound)
+		return choice{}, fmt.Errorf("%w: the repository is empty", source.ErrReferenceNotFound)
 	}
 	return found, nil
 }
@@ -123,7 +125,7 @@ func everywhere(commit plumbing.Hash, refs *packp.AdvRefs) (choice, error) {
 func resolveVersion(text string, refs *packp.AdvRefs) (choice, error) {
 	constraint, err := semver.NewConstraint(text)
 	if err != nil {
-		return choice{}, fmt.Errorf("%w: spec.ref.semver %q is no version range: %w", ErrRequest, text, err)
+		return choice{}, fmt.Errorf("%w: spec.ref.semver %q is no version range: %w", source.ErrRequest, text, err)
 	}
 	var best *semver.Version
 	var found choice
@@ -142,7 +144,7 @@ func resolveVersion(text string, refs *packp.AdvRefs) (choice, error) {
 	if best == nil {
 		tags := names(refs, "refs/tags/")
 		return choice{}, fmt.Errorf("%w: no tag is a version in the range %q; the repository has: %s",
-			ErrReferenceNotFound, text, list(tags, len(tags), "tags"))
+			source.ErrReferenceNotFound, text, list(tags, len(tags), "tags"))
 	}
 	return found, nil
 }
@@ -174,14 +176,14 @@ const maxCompared = 5000
 // missing says that a reference is not there, and what is, the most similar first.
 func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
 	if len(refs.References) == 0 {
-		return fmt.Errorf("%w: the repository is empty", ErrReferenceNotFound)
+		return fmt.Errorf("%w: the repository is empty", source.ErrReferenceNotFound)
 	}
 	has := names(refs, prefix)
 	total := len(has)
 	has = has[:min(total, maxCompared)]
 	slices.SortStableFunc(has, func(a, b string) int { return distance(a, name) - distance(b, name) })
 	plural := map[string]string{"branch": "branches", "tag": "tags", "reference": "references"}[kind]
-	return fmt.Errorf("%w: %s %q not found; the repository has: %s", ErrReferenceNotFound, kind, name,
+	return fmt.Errorf("%w: %s %q not found; the repository has: %s", source.ErrReferenceNotFound, kind, name,
 		list(has, total, plural))
 }
 

@@ -17,7 +17,8 @@ import (
 	"golang.org/x/crypto/ssh"
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 
-	"github.com/navefleet/nave/hub/internal/dial"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // sshSession runs git-upload-pack on the server over one ssh connection.
@@ -32,28 +33,27 @@ type sshSession struct {
 	limits  Limits
 }
 
-func openSSH(ctx context.Context, dialer *dial.Dialer, u *url.URL, auth Auth, limits Limits, tmp string) (*sshSession,
-	error) {
-	signer, err := auth.signer()
+func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
+	signer, err := signerOf(f.auth)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
-	hosts, err := readKnownHosts(auth.KnownHosts, tmp)
+	hosts, err := readKnownHosts(f.auth.KnownHosts, f.Workspace.Tmp)
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort(u.Hostname(), port(u))
-	conn, err := dialer.DialContext(ctx, "tcp", address)
+	address := net.JoinHostPort(f.url.Hostname(), port(f.url))
+	conn, err := f.dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	// The end of the context closes the connection, and with it whatever waits for it.
-	s := &sshSession{conn: conn, limits: limits, ended: context.AfterFunc(ctx, func() { _ = conn.Close() })}
-	if err := s.handshake(address, user(u), signer, hosts); err != nil {
+	s := &sshSession{conn: conn, limits: f.limits, ended: context.AfterFunc(ctx, func() { _ = conn.Close() })}
+	if err := s.handshake(address, user(f.url), signer, hosts); err != nil {
 		s.close()
 		return nil, err
 	}
-	if err := s.start(u); err != nil {
+	if err := s.start(f.url); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -72,16 +72,16 @@ func user(u *url.URL) string {
 func readKnownHosts(text []byte, tmp string) (*knownhosts.HostKeyDB, error) {
 	file, err := os.CreateTemp(tmp, "known-hosts-")
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	defer os.Remove(file.Name())
 	_, err = file.Write(text)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	hosts, err := knownhosts.NewDB(file.Name())
 	if err != nil {
-		return nil, fmt.Errorf("%w: known_hosts: %w", ErrRequest, err)
+		return nil, fmt.Errorf("%w: known_hosts: %w", source.ErrRequest, err)
 	}
 	return hosts, nil
 }
@@ -107,16 +107,16 @@ func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *k
 		return nil
 	case knownhosts.IsHostKeyChanged(err):
 		return fmt.Errorf("%w: its host key is not the one in known_hosts (an attack, or the key was changed: compare it "+
-			"and update the Secret)", ErrUntrusted)
+			"and update the Secret)", source.ErrUntrusted)
 	case knownhosts.IsHostUnknown(err):
-		return fmt.Errorf("%w: known_hosts has no key for %s (ssh-keyscan prints it)", ErrUntrusted, address)
+		return fmt.Errorf("%w: known_hosts has no key for %s (ssh-keyscan prints it)", source.ErrUntrusted, address)
 	case errors.As(err, &revoked):
-		return fmt.Errorf("%w: known_hosts says that its host key is revoked", ErrUntrusted)
+		return fmt.Errorf("%w: known_hosts says that its host key is revoked", source.ErrUntrusted)
 	case asked:
 		return fmt.Errorf("%w: the server does not accept the key %s for user %s",
-			ErrAuthentication, ssh.FingerprintSHA256(signer.PublicKey()), user)
+			source.ErrAuthentication, ssh.FingerprintSHA256(signer.PublicKey()), user)
 	default:
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
 	}
 }
 
@@ -124,13 +124,13 @@ func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *k
 func (s *sshSession) start(u *url.URL) error {
 	var err error
 	if s.command, err = s.client.NewSession(); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
 	}
 	if s.stdin, err = s.command.StdinPipe(); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
 	}
 	if s.stdout, err = s.command.StdoutPipe(); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
 	}
 	s.command.Stderr = &s.stderr
 	path := u.Path
@@ -138,7 +138,7 @@ func (s *sshSession) start(u *url.URL) error {
 		path = path[1:]
 	}
 	if err := s.command.Start(service + " " + quote(path)); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (s *sshSession) ending() error {
 	if text := s.stderr.String(); text != "" {
 		return remoteError(text)
 	}
-	return fmt.Errorf("%w: it ended the session at once", ErrUnreachable)
+	return fmt.Errorf("%w: it ended the session at once", source.ErrUnreachable)
 }
 
 func (s *sshSession) ask(_ context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {

@@ -2,6 +2,7 @@ package git_test
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/hub/internal/dial"
-	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // startSSH starts sshd. Without one the test is skipped, but not where everything must be tested.
@@ -29,21 +30,15 @@ func startSSH(t *testing.T, w *world) *gittest.SSHServer {
 	return d
 }
 
-func sshAuth(t *testing.T, d *gittest.SSHServer, data map[string]string) git.Auth {
+func sshSecret(t *testing.T, d *gittest.SSHServer, data map[string]string) map[string]string {
 	t.Helper()
 	identity, err := d.Identity(data["password"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := map[string][]byte{"identity": identity, "known_hosts": d.KnownHosts()}
-	for k, v := range data {
-		secret[k] = []byte(v)
-	}
-	auth, err := git.ParseAuth("ssh://git@host/x", secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return auth
+	secret := map[string]string{"identity": string(identity), "known_hosts": string(d.KnownHosts())}
+	maps.Copy(secret, data)
+	return secret
 }
 
 func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
@@ -51,8 +46,8 @@ func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
 	d := startSSH(t, w)
 	for _, passphrase := range []string{"", "open sesame"} {
 		hash := w.commit(map[string]string{"a": "1" + passphrase})
-		req := git.Request{URL: d.URL(w.repo), Ref: git.Reference{Branch: "main"},
-			Auth: sshAuth(t, d, map[string]string{"password": passphrase})}
+		req := request{URL: d.URL(w.repo), Ref: reference{Branch: "main"},
+			Secret: sshSecret(t, d, map[string]string{"password": passphrase})}
 		first := w.fetch(req, nil)
 		if first.Revision != "main@sha1:"+hash {
 			t.Errorf("revision %s", first.Revision)
@@ -62,9 +57,9 @@ func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
 		}
 		w.commit(map[string]string{"a": "2"})
 		holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
-		w.fails(git.Request{URL: req.URL + "x", Auth: req.Auth}, git.ErrRepositoryNotFound)
-		w.fails(git.Request{URL: req.URL, Auth: req.Auth, Ref: git.Reference{Branch: "mian"}},
-			git.ErrReferenceNotFound, "main")
+		w.fails(request{URL: req.URL + "x", Secret: req.Secret}, source.ErrRepositoryNotFound)
+		w.fails(request{URL: req.URL, Secret: req.Secret, Ref: reference{Branch: "mian"}},
+			source.ErrReferenceNotFound, "main")
 	}
 }
 
@@ -72,18 +67,18 @@ func TestSSHTrustsNoHostThatIsNotKnown(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	d, other := startSSH(t, w), startSSH(t, w)
-	req := git.Request{URL: d.URL(w.repo), Ref: git.Reference{Branch: "main"}}
-	req.Auth = sshAuth(t, d, map[string]string{"known_hosts": string(other.KnownHosts())})
-	w.fails(req, git.ErrUntrusted, "known_hosts has no key", d.Address())
+	req := request{URL: d.URL(w.repo), Ref: reference{Branch: "main"}}
+	req.Secret = sshSecret(t, d, map[string]string{"known_hosts": string(other.KnownHosts())})
+	w.fails(req, source.ErrUntrusted, "known_hosts has no key", d.Address())
 	_, key, _ := strings.Cut(string(other.KnownHosts()), " ")
-	req.Auth = sshAuth(t, d, map[string]string{"known_hosts": knownhosts.Normalize(d.Address()) + " " + key})
-	w.fails(req, git.ErrUntrusted, "not the one in known_hosts")
-	req.Auth = sshAuth(t, d, nil)
-	req.Auth.KnownHosts = nil
-	w.fails(req, git.ErrRequest, "known_hosts")
+	req.Secret = sshSecret(t, d, map[string]string{"known_hosts": knownhosts.Normalize(d.Address()) + " " + key})
+	w.fails(req, source.ErrUntrusted, "not the one in known_hosts")
+	req.Secret = sshSecret(t, d, nil)
+	delete(req.Secret, "known_hosts")
+	w.fails(req, source.ErrAuthentication, "known_hosts")
 	_, mine, _ := strings.Cut(string(d.KnownHosts()), " ")
-	req.Auth = sshAuth(t, d, map[string]string{"known_hosts": "@revoked * " + mine})
-	w.fails(req, git.ErrUntrusted)
+	req.Secret = sshSecret(t, d, map[string]string{"known_hosts": "@revoked * " + mine})
+	w.fails(req, source.ErrUntrusted)
 }
 
 func TestSSHRefusesAForeignKey(t *testing.T) {
@@ -92,10 +87,10 @@ func TestSSHRefusesAForeignKey(t *testing.T) {
 	d, other := startSSH(t, w), startSSH(t, w)
 	identity, err := other.Identity("")
 	w.do(err)
-	req := git.Request{URL: d.URL(w.repo), Auth: sshAuth(t, d, map[string]string{"identity": string(identity)})}
-	w.fails(req, git.ErrAuthentication, "SHA256:")
-	req.Auth = git.Auth{}
-	w.fails(req, git.ErrRequest, "spec.secretRef")
+	req := request{URL: d.URL(w.repo), Secret: sshSecret(t, d, map[string]string{"identity": string(identity)})}
+	w.fails(req, source.ErrAuthentication, "SHA256:")
+	req.Secret = nil
+	w.fails(req, source.ErrRequest, "spec.secretRef")
 }
 
 // TestDeniedServers has servers on loopback, which is not open here.
@@ -103,10 +98,10 @@ func TestDeniedServers(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	d := startSSH(t, w)
-	w.fetcher = git.New(git.Config{Dir: w.dir})
+	w.fetcher.network = dial.Policy{}
 	before := w.server.Requests()
 	w.fails(w.main(), dial.ErrDenied, "a loopback address", "--allow-source-address")
-	w.fails(git.Request{URL: d.URL(w.repo), Auth: sshAuth(t, d, nil)}, dial.ErrDenied, "a loopback address")
+	w.fails(request{URL: d.URL(w.repo), Secret: sshSecret(t, d, nil)}, dial.ErrDenied, "a loopback address")
 	if n := w.server.Requests() - before; n != 0 {
 		t.Errorf("%d requests", n)
 	}
@@ -119,7 +114,7 @@ func TestASilentSSHServerEndsWithTheTimeLimit(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	w.do(err)
 	defer silent.Close()
-	req := git.Request{URL: "ssh://git@" + silent.Addr().String() + "/x", Auth: sshAuth(t, d, nil),
+	req := request{URL: "ssh://git@" + silent.Addr().String() + "/x", Secret: sshSecret(t, d, nil),
 		Timeout: 50 * time.Millisecond}
-	w.fails(req, git.ErrTimeout)
+	w.fails(req, source.ErrTimeout)
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
 // transfer brings what wants lead to into the cache: one commit deep, or with all of its history.
@@ -29,7 +31,7 @@ func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRef
 	}
 	file, err := os.CreateTemp(tmp, "pack-")
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
@@ -91,12 +93,12 @@ func packStream(response io.Reader, request *packp.UploadPackRequest) io.Reader 
 // spool writes the pack to a file within the limit and returns its length.
 func spool(file *os.File, pack io.Reader, limits Limits) (int64, error) {
 	w := bufio.NewWriterSize(file, 64<<10)
-	n, err := io.Copy(w, bound(pack, limits.Pack, "the transfer"))
+	n, err := io.Copy(w, artifact.Bound(pack, limits.Pack, "the transfer"))
 	if err != nil {
 		return n, storageError(err)
 	}
 	if err := w.Flush(); err != nil {
-		return n, fmt.Errorf("%w: %w", ErrStorage, err)
+		return n, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	return n, nil
 }
@@ -105,7 +107,7 @@ func spool(file *os.File, pack io.Reader, limits Limits) (int64, error) {
 func storageError(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	return err
 }

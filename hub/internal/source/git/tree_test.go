@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
@@ -66,11 +67,11 @@ func TestSymlinksStayInTheTree(t *testing.T) {
 	}{
 		"inside":                      {map[string]string{"a/link": "../f", "b": "./a/../f", "dangling": "nowhere/x"}, ""},
 		"absolute":                    {map[string]string{"link": "/etc/passwd"}, "absolute"},
-		"out of the root":             {map[string]string{"link": "../x"}, "out of the repository"},
-		"out of the root from within": {map[string]string{"a/b/link": "../../../x"}, "out of the repository"},
+		"out of the root":             {map[string]string{"link": "../x"}, "out of the tree"},
+		"out of the root from within": {map[string]string{"a/b/link": "../../../x"}, "out of the tree"},
 		"out by way of another": {map[string]string{"a/b/up": "../../t", "a/b/link": "up/../../x"},
-			"out of the repository"},
-		"to .git beside the tree": {map[string]string{"link": ".git/../../x"}, "out of the repository"},
+			"out of the tree"},
+		"to .git beside the tree": {map[string]string{"link": ".git/../../x"}, "out of the tree"},
 		"in a circle":             {map[string]string{"link1": "link2", "link2": "link1"}, "circle"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestSymlinksStayInTheTree(t *testing.T) {
 				w.fetch(w.main(), nil)
 				return
 			}
-			w.fails(w.main(), git.ErrTree, "link", c.word)
+			w.fails(w.main(), artifact.ErrTree, "link", c.word)
 			req := w.main()
 			exclude := "link*\n"
 			req.Ignore = &exclude
@@ -146,10 +147,10 @@ func TestALimitNamesWhatIsOverIt(t *testing.T) {
 		limits git.Limits
 		words  []string
 	}{
-		"one file":      {git.Limits{File: 100 << 10}, []string{"128 KiB", "100 KiB"}},
-		"all files":     {git.Limits{Total: 100 << 10}, []string{"together", "100 KiB"}},
-		"files":         {git.Limits{Files: 40}, []string{"41 files", "40"}},
-		"entries":       {git.Limits{Files: 4}, []string{"40 entries"}},
+		"one file":      {ofTree(artifact.Limits{File: 100 << 10}), []string{"128 KiB", "100 KiB"}},
+		"all files":     {ofTree(artifact.Limits{Total: 100 << 10}), []string{"together", "100 KiB"}},
+		"files":         {ofTree(artifact.Limits{Files: 40}), []string{"41 files", "40"}},
+		"entries":       {ofTree(artifact.Limits{Files: 4}), []string{"40 entries"}},
 		"the transfer":  {git.Limits{Pack: 500}, []string{"transfer", "500 bytes"}},
 		"objects":       {git.Limits{Objects: 10}, []string{"43 objects", "10"}},
 		"inflated":      {git.Limits{Pack: 8 << 10}, []string{"inflates", "64 KiB"}},
@@ -157,12 +158,15 @@ func TestALimitNamesWhatIsOverIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{T: t, server: w.server, repo: w.repo, fetcher: newFetcher(t.TempDir(), c.limits)}
-			w.fails(w.main(), git.ErrLimit, c.words...)
+			w.fails(w.main(), artifact.ErrLimit, c.words...)
 		})
 	}
 	// The way out works, and what is excluded does not count.
 	req := w.main()
 	exclude := "big.bin"
-	req.Ignore, req.Limits = &exclude, git.Limits{Total: 100 << 10}
+	req.Ignore = &exclude
+	w.fetcher = newFetcher(w.dir, ofTree(artifact.Limits{Total: 100 << 10}))
 	w.fetch(req, nil)
 }
+
+func ofTree(l artifact.Limits) git.Limits { return git.Limits{Limits: l} }

@@ -94,7 +94,7 @@ func TestServerWords(t *testing.T) {
 				branch = "mian"
 			}
 			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(),
-				git.Request{URL: server.URL + "/x.git", Ref: git.Reference{Branch: branch}}, nil)
+				request{URL: server.URL + "/x.git", Ref: reference{Branch: branch}}, nil)
 			isFit(t, err)
 		})
 	}
@@ -120,9 +120,9 @@ func TestServerRepeatsCredentials(t *testing.T) {
 	}))
 	defer server.Close()
 	withUser := strings.Replace(server.URL, "://", "://u:c%40nary-canary@", 1)
-	for name, req := range map[string]git.Request{
-		"basic":  {URL: server.URL + "/x.git", Auth: git.Auth{Username: "u", Password: "c@nary-canary"}},
-		"bearer": {URL: server.URL + "/x.git", Auth: git.Auth{BearerToken: "canary-canary"}},
+	for name, req := range map[string]request{
+		"basic":  {URL: server.URL + "/x.git", Secret: map[string]string{"username": "u", "password": "c@nary-canary"}},
+		"bearer": {URL: server.URL + "/x.git", Secret: map[string]string{"bearerToken": "canary-canary"}},
 		"url":    {URL: withUser + "/x.git"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,8 +151,9 @@ func TestSSHServerWords(t *testing.T) {
 			d := newTalkingSSH(t)
 			d.version, d.banner, d.stderr, d.accept = c.version, c.banner, c.stderr, c.accept
 			go d.serve()
-			req := git.Request{URL: "ssh://git@" + d.Addr().String() + "/x", Auth: git.Auth{
-				Identity: gittestKey(t), KnownHosts: []byte(knownhosts.Line([]string{d.Addr().String()}, d.key.PublicKey())),
+			req := request{URL: "ssh://git@" + d.Addr().String() + "/x", Secret: map[string]string{
+				"identity":    string(gittestKey(t)),
+				"known_hosts": knownhosts.Line([]string{d.Addr().String()}, d.key.PublicKey()),
 			}}
 			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(), req, nil)
 			isFit(t, err)

@@ -12,7 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // pack is a pack made by hand.
@@ -89,7 +90,7 @@ func (p *pack) addBombs(n, size int) {
 func line(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
 
 // serve returns the URL of a server that advertises what refs writes, and answers every request with one pack.
-func serve(t *testing.T, refs func(io.Writer), pack []byte) string {
+func serveGit(t *testing.T, refs func(io.Writer), pack []byte) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
@@ -132,10 +133,10 @@ func TestManyReferences(t *testing.T) {
 		}
 	}
 	f := newFetcher(t, Config{Workers: 1}, Command)
-	million := git.Request{URL: serve(t, refs(1_000_000), nil), Ref: git.Reference{Branch: "main"}}
-	fails(t, f, million, []error{git.ErrReferenceNotFound}, "and 999990 more")
-	more := git.Request{URL: serve(t, refs(1_200_000), nil), Ref: git.Reference{Branch: "main"}}
-	fails(t, f, more, []error{git.ErrLimit}, more.URL, "list of references", "64 MiB")
+	million := request{URL: serveGit(t, refs(1_000_000), nil), Branch: "main"}
+	fails(t, f, million, []error{source.ErrReferenceNotFound}, "and 999990 more")
+	more := request{URL: serveGit(t, refs(1_200_000), nil), Branch: "main"}
+	fails(t, f, more, []error{artifact.ErrLimit}, "list of references", "64 MiB")
 	if held := strings.Join(workers(t), " "); strings.Contains(held, " ") {
 		t.Errorf("the worker was replaced: %s", held)
 	}
@@ -153,7 +154,7 @@ func TestHugeBlob(t *testing.T) {
 	}
 	_ = z.Close()
 	p.count++
-	url := serve(t, onlyMain(id), p.bytes())
+	url := serveGit(t, onlyMain(id), p.bytes())
 	f := newFetcher(t, Config{}, Command)
-	fails(t, f, git.Request{URL: url, Ref: git.Reference{Branch: "main"}}, []error{git.ErrLimit}, url, "2 GiB", "64 MiB")
+	fails(t, f, request{URL: url, Branch: "main"}, []error{artifact.ErrLimit}, "2 GiB", "64 MiB")
 }

@@ -10,7 +10,8 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/e2e/gittest"
-	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // TestSmallPack has packs of some KiB that inflate to more than a gigabyte, and a worker with less memory than that.
@@ -22,8 +23,8 @@ func TestSmallPack(t *testing.T) {
 	if len(small) > 100<<10 {
 		t.Fatalf("the pack has %d bytes", len(small))
 	}
-	url := serve(t, onlyMain(id), small)
-	req := git.Request{URL: url, Ref: git.Reference{Branch: "main"}}
+	url := serveGit(t, onlyMain(id), small)
+	req := request{URL: url, Branch: "main"}
 	t.Run("enough_memory", func(t *testing.T) {
 		f := newFetcher(t, Config{Memory: 600 << 20}, Command)
 		a := fetch(t, f, req, nil)
@@ -46,7 +47,7 @@ func TestSmallPack(t *testing.T) {
 	})
 	t.Run("little_memory", func(t *testing.T) {
 		f := newFetcher(t, Config{Memory: 80 << 20, Workers: 1}, Command)
-		fails(t, f, req, []error{git.ErrLimit, git.ErrWorker}, url, "branch main", "memory", "too large objects")
+		fails(t, f, req, []error{artifact.ErrLimit, source.ErrWorker}, "memory", "too large files")
 		repo := newRepository(t, gittest.Options{})
 		commit(t, repo, map[string]string{"a": "1"})
 		fetch(t, f, mainOf(repo), nil)

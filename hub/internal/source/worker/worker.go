@@ -12,9 +12,27 @@ import (
 	"os"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/confine"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
+
+// Fetchers are what fetches each kind of source, in this process.
+type Fetchers map[string]source.Fetcher
+
+// All returns the fetchers of all kinds.
+func All() Fetchers { return Fetchers{api.GitRepositoryKind: git.Fetcher{}} }
+
+// Fetch implements source.Fetcher for all kinds.
+func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	fetcher := f[r.Kind]
+	if fetcher == nil {
+		return artifact.Artifact{}, fmt.Errorf("%w: nothing fetches objects of kind %s", source.ErrRequest, r.Kind)
+	}
+	return fetcher.Fetch(ctx, r)
+}
 
 // Command is the hub's subcommand that is a worker: its main calls ServeWorker.
 const Command = "fetch-worker"
@@ -34,7 +52,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Pool fetches in worker processes. It is safe for concurrent use.
+// Pool is a source.Fetcher of all kinds that fetches in worker processes. It is safe for concurrent use.
 type Pool struct{ processes *confine.Pool }
 
 // New returns a pool with one worker; more are started as fetches need them, and all are kept.
@@ -50,9 +68,9 @@ func New(c Config) (*Pool, error) {
 		c.Memory = defaultMemory
 	}
 	processes, err := confine.New(confine.Config{
-		Name: "fetch worker", Hint: "the repository has too large objects or too many of them",
+		Name: "fetch worker", Hint: "the source has too large files or too many of them",
 		Command: c.Command, Env: environment(), Workers: c.Workers, Memory: c.Memory, Together: c.Memory, Output: maxOutput,
-		Reasons: git.Reasons, Log: c.Log,
+		Reasons: source.Errors(), Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -72,56 +90,59 @@ func environment() []string {
 	return found
 }
 
-// Git runs a job in a worker. A job that takes too long or too much costs its worker and fails with ErrTimeout,
-// ErrLimit or ErrWorker of package git. When ctx ends, the worker is killed.
-func (p *Pool) Git(ctx context.Context, job git.Job) (git.Result, error) {
-	request, err := json.Marshal(job)
+// Fetch implements source.Fetcher. A fetch that takes too long or too much costs its worker and fails with
+// source.ErrTimeout, artifact.ErrLimit or source.ErrWorker. When ctx ends, the worker is killed.
+func (p *Pool) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	request, err := json.Marshal(r)
 	if err != nil {
-		return git.Result{}, fmt.Errorf("encode fetch request: %w", err)
+		return artifact.Artifact{}, fmt.Errorf("encode fetch request: %w", err)
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, job.Request.Timeout+grace, git.ErrTimeout)
+	limited, cancel := context.WithTimeoutCause(ctx, r.TimeLimit()+grace, source.ErrTimeout)
 	defer cancel()
 	answer, err := p.processes.Ask(limited, request)
+	if ctx.Err() != nil {
+		return artifact.Artifact{}, context.Cause(ctx)
+	}
 	if err != nil {
-		return git.Result{}, explain(err)
+		return artifact.Artifact{}, explain(err)
 	}
-	var result git.Result
-	if err := json.Unmarshal(answer, &result); err != nil {
-		return git.Result{}, fmt.Errorf("%w: decode its answer: %w", git.ErrWorker, err)
+	var a artifact.Artifact
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return artifact.Artifact{}, fmt.Errorf("%w: decode its answer: %w", source.ErrWorker, err)
 	}
-	return result, nil
+	return a, nil
 }
 
-// explain gives an error of a confined process the error of package git that it stands for.
+// explain gives an error of a confined process the error of a fetch that it stands for.
 func explain(err error) error {
 	var died *confine.DiedError
 	switch {
 	case errors.Is(err, confine.ErrMemory):
-		return fmt.Errorf("%w: %w", git.ErrLimit, err)
+		return fmt.Errorf("%w: %w", artifact.ErrLimit, err)
 	case errors.As(err, &died), errors.Is(err, confine.ErrOutput), errors.Is(err, confine.ErrClosed):
-		return fmt.Errorf("%w: %w", git.ErrWorker, err)
+		return fmt.Errorf("%w: %w", source.ErrWorker, err)
 	default:
 		return err
 	}
 }
 
-// Close ends the workers. Fetches under way fail with git.ErrWorker.
+// Close ends the workers. Fetches under way fail with source.ErrWorker.
 func (p *Pool) Close() error { return p.processes.Close() }
 
 // ServeWorker is a worker process: it answers requests until standard input ends.
-func ServeWorker(stdin io.Reader, stdout io.Writer) error {
-	return confine.Serve(stdin, stdout, confine.Service{Answer: answer, Reasons: git.Reasons})
-}
+func ServeWorker(stdin io.Reader, stdout io.Writer) error { return serve(stdin, stdout, All()) }
 
-// answer fetches what one request asks for.
-func answer(data []byte) ([]byte, error) {
-	var job git.Job
-	if err := json.Unmarshal(data, &job); err != nil {
-		return nil, fmt.Errorf("decode fetch request: %w", err)
+func serve(stdin io.Reader, stdout io.Writer, fetchers Fetchers) error {
+	answer := func(data []byte) ([]byte, error) {
+		var r source.Request
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, fmt.Errorf("decode fetch request: %w", err)
+		}
+		a, err := fetchers.Fetch(context.Background(), r)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(a)
 	}
-	result, err := job.Run(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(result)
+	return confine.Serve(stdin, stdout, confine.Service{Answer: answer, Reasons: source.Errors()})
 }

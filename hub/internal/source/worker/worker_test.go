@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +18,8 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/git"
@@ -32,6 +36,11 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+	case "small":
+		small := Fetchers{api.GitRepositoryKind: git.Fetcher{Limits: git.Limits{Objects: 1}}}
+		if err := serve(os.Stdin, os.Stdout, small); err != nil {
+			os.Exit(1)
+		}
 	case "hangs":
 		_ = syscall.Pause()
 	case "dies":
@@ -42,8 +51,41 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// newFetcher returns a fetcher that fetches in workers of a kind and may dial the servers of these tests.
-func newFetcher(t *testing.T, c Config, kind string) *git.Fetcher {
+// fetcher fetches into a folder as the hub does.
+type fetcher struct {
+	artifacts *artifact.Store
+	source.Fetcher
+}
+
+// request is a GitRepository that follows a branch, and its Secret.
+type request struct {
+	URL, Branch        string
+	Username, Password string
+	Timeout            time.Duration
+}
+
+func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact) (artifact.Artifact, error) {
+	object, err := json.Marshal(map[string]any{
+		"spec": map[string]any{"url": req.URL, "ref": map[string]any{"branch": req.Branch}},
+	})
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	r := source.Request{
+		Kind: api.GitRepositoryKind, Object: object, Timeout: req.Timeout,
+		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	}
+	if req.Username != "" {
+		r.Secret = map[string][]byte{"username": []byte(req.Username), "password": []byte(req.Password)}
+	}
+	return f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+		r.Workspace, r.Last = w, last
+		return f.Fetcher.Fetch(ctx, r)
+	})
+}
+
+// newFetcher returns a fetcher that fetches in workers of a kind.
+func newFetcher(t *testing.T, c Config, kind string) fetcher {
 	t.Helper()
 	c.Command = []string{os.Args[0], kind}
 	p, err := New(c)
@@ -51,8 +93,7 @@ func newFetcher(t *testing.T, c Config, kind string) *git.Fetcher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
-	network := dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	return git.New(git.Config{Dir: t.TempDir(), Network: network, Run: p.Git})
+	return fetcher{artifact.New(t.TempDir(), 0), p}
 }
 
 func newRepository(t *testing.T, o gittest.Options) *gittest.Repository {
@@ -76,11 +117,9 @@ func commit(t *testing.T, repo *gittest.Repository, files map[string]string) {
 	}
 }
 
-func mainOf(repo *gittest.Repository) git.Request {
-	return git.Request{URL: repo.URL(), Ref: git.Reference{Branch: "main"}}
-}
+func mainOf(repo *gittest.Repository) request { return request{URL: repo.URL(), Branch: "main"} }
 
-func fetch(t *testing.T, f *git.Fetcher, req git.Request, last *source.Artifact) source.Artifact {
+func fetch(t *testing.T, f fetcher, req request, last *artifact.Artifact) artifact.Artifact {
 	t.Helper()
 	a, err := f.Fetch(t.Context(), req, last)
 	if err != nil {
@@ -90,7 +129,7 @@ func fetch(t *testing.T, f *git.Fetcher, req git.Request, last *source.Artifact)
 }
 
 // fails fetches and wants one of these errors, with these words in its message.
-func fails(t *testing.T, f *git.Fetcher, req git.Request, want []error, words ...string) {
+func fails(t *testing.T, f fetcher, req request, want []error, words ...string) {
 	t.Helper()
 	_, err := f.Fetch(t.Context(), req, nil)
 	found := false
@@ -129,27 +168,28 @@ func TestFetch(t *testing.T) {
 func TestErrors(t *testing.T) {
 	repo := newRepository(t, gittest.Options{Username: "u", Password: "p"})
 	commit(t, repo, map[string]string{"a": "1"})
-	auth := git.Auth{Username: "u", Password: "p"}
 	gone := httptest.NewServer(http.NotFoundHandler())
 	defer gone.Close()
-	there, here := newFetcher(t, Config{}, Command), git.New(git.Config{
-		Dir: t.TempDir(), Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-	})
+	there, here := newFetcher(t, Config{}, Command), fetcher{artifact.New(t.TempDir(), 0), All()}
 	for name, c := range map[string]struct {
-		req  git.Request
+		req  request
 		want error
 	}{
-		"authentication": {git.Request{URL: repo.URL(), Auth: git.Auth{Username: "u", Password: "wrong"}},
-			git.ErrAuthentication},
-		"reference": {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "mian"}},
-			git.ErrReferenceNotFound},
-		"repository": {git.Request{URL: gone.URL + "/x.git"}, git.ErrRepositoryNotFound},
-		"denied":     {git.Request{URL: "http://169.254.169.254/x.git"}, dial.ErrDenied},
-		"limit": {git.Request{URL: repo.URL(), Auth: auth, Ref: git.Reference{Branch: "main"},
-			Limits: git.Limits{Objects: 1}},
-			git.ErrLimit},
+		"authentication": {request{URL: repo.URL(), Username: "u", Password: "wrong"}, source.ErrAuthentication},
+		"secret":         {request{URL: repo.URL(), Username: "u"}, source.ErrAuthentication},
+		"reference": {request{URL: repo.URL(), Username: "u", Password: "p", Branch: "mian"},
+			source.ErrReferenceNotFound},
+		"repository": {request{URL: gone.URL + "/x.git"}, source.ErrRepositoryNotFound},
+		"denied":     {request{URL: "http://169.254.169.254/x.git"}, dial.ErrDenied},
+		"request":    {request{URL: "file:///etc"}, source.ErrRequest},
+		"limit":      {request{URL: repo.URL(), Username: "u", Password: "p", Branch: "main"}, artifact.ErrLimit},
 	} {
 		t.Run(name, func(t *testing.T) {
+			there, here := there, here
+			if name == "limit" {
+				there = newFetcher(t, Config{}, "small")
+				here.Fetcher = git.Fetcher{Limits: git.Limits{Objects: 1}}
+			}
 			_, want := here.Fetch(t.Context(), c.req, nil)
 			_, got := there.Fetch(t.Context(), c.req, nil)
 			if !errors.Is(got, c.want) || !errors.Is(want, c.want) || got.Error() != want.Error() {
@@ -161,10 +201,11 @@ func TestErrors(t *testing.T) {
 
 // TestReasons wants every error of a fetch to cross the pipe; ErrWorker is of this side.
 func TestReasons(t *testing.T) {
-	sent := slices.Collect(maps.Values(git.Reasons))
+	sent := slices.Collect(maps.Values(source.Errors()))
 	for _, reason := range []error{
-		git.ErrRequest, git.ErrAuthentication, git.ErrUntrusted, git.ErrRepositoryNotFound, git.ErrReferenceNotFound, git.ErrUnreachable,
-		git.ErrTimeout, git.ErrProtocol, git.ErrLimit, git.ErrTree, git.ErrStorage, dial.ErrDenied,
+		source.ErrRequest, source.ErrAuthentication, source.ErrUntrusted, source.ErrRepositoryNotFound,
+		source.ErrReferenceNotFound, source.ErrUnreachable, source.ErrTimeout, source.ErrProtocol,
+		artifact.ErrLimit, artifact.ErrTree, artifact.ErrStorage, dial.ErrDenied,
 	} {
 		if !slices.Contains(sent, reason) {
 			t.Errorf("%q is not sent", reason)
@@ -176,8 +217,8 @@ func TestDeadWorker(t *testing.T) {
 	repo := newRepository(t, gittest.Options{})
 	commit(t, repo, map[string]string{"a": "1"})
 	f := newFetcher(t, Config{}, "dies")
-	fails(t, f, mainOf(repo), []error{git.ErrWorker}, repo.URL(), "branch main", "exit status 3")
-	fails(t, f, mainOf(repo), []error{git.ErrWorker}) // by another one
+	fails(t, f, mainOf(repo), []error{source.ErrWorker}, "exit status 3")
+	fails(t, f, mainOf(repo), []error{source.ErrWorker}) // by another one
 }
 
 // TestHangingWorker has a worker that does not even keep the time itself.
@@ -186,7 +227,7 @@ func TestHangingWorker(t *testing.T) {
 	f := newFetcher(t, Config{}, "hangs")
 	req := mainOf(repo)
 	req.Timeout = time.Millisecond
-	fails(t, f, req, []error{git.ErrTimeout}, repo.URL())
+	fails(t, f, req, []error{source.ErrTimeout})
 }
 
 // TestSlowServer has a server that sends a byte now and then, for ever.
@@ -208,7 +249,7 @@ func TestSlowServer(t *testing.T) {
 	}))
 	defer slow.Close()
 	f := newFetcher(t, Config{Workers: 1}, Command)
-	fails(t, f, git.Request{URL: slow.URL + "/x.git", Timeout: 100 * time.Millisecond}, []error{git.ErrTimeout}, "100ms",
+	fails(t, f, request{URL: slow.URL + "/x.git", Timeout: 100 * time.Millisecond}, []error{source.ErrTimeout}, "100ms",
 		"spec.timeout")
 	<-ended // the connection goes with the fetch
 	repo := newRepository(t, gittest.Options{})
@@ -235,8 +276,8 @@ func TestCredentials(t *testing.T) {
 	}))
 	defer server.Close()
 	f := newFetcher(t, Config{Workers: 1}, Command)
-	req := git.Request{URL: server.URL + "/x.git", Auth: git.Auth{Username: "u", Password: canary}}
-	fails(t, f, req, []error{git.ErrRepositoryNotFound})
+	req := request{URL: server.URL + "/x.git", Username: "u", Password: canary}
+	fails(t, f, req, []error{source.ErrRepositoryNotFound})
 	if got := <-seen; got != canary {
 		t.Errorf("the server saw the password %q", got)
 	}
@@ -270,18 +311,15 @@ func BenchmarkFetch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	network := dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	p, err := New(Config{Command: []string{os.Args[0], Command}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer p.Close()
-	for name, c := range map[string]git.Config{
-		"worker": {Dir: b.TempDir(), Network: network, Run: p.Git}, "own_process": {Dir: b.TempDir(), Network: network},
-	} {
+	for name, by := range map[string]source.Fetcher{"worker": p, "own_process": All()} {
 		b.Run(name, func(b *testing.B) {
-			f, n := git.New(c), 0
-			var last source.Artifact
+			f, n := fetcher{artifact.New(b.TempDir(), 0), by}, 0
+			var last artifact.Artifact
 			for b.Loop() {
 				b.StopTimer()
 				n++

@@ -1,4 +1,4 @@
-package git
+package artifact
 
 import (
 	"context"
@@ -6,45 +6,42 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // maxLinks is how many symlinks Linux follows for one path.
 const maxLinks = 40
 
-// tree is what checkLinks knows of an artifact: which paths are symlinks, and to where.
-type tree map[string]string
+// links are the symlinks of a tree: their targets by path.
+type links map[string]string
 
-// checkLinks reads every symlink and refuses those that lead out of the tree, directly or by way of others. It returns
-// their targets.
-func (r *repository) checkLinks(ctx context.Context, files []file) (tree, error) {
-	links := tree{}
+// readLinks reads every symlink. Symlinks that lead out of the tree, directly or by way of others, are ErrTree.
+func readLinks(ctx context.Context, files []File, contents Contents) (links, error) {
+	found := links{}
 	for _, f := range files {
-		if f.mode != symlink {
+		if f.Mode != Symlink {
 			continue
 		}
-		target, err := r.read(ctx, plumbing.BlobObject, f.id, maxTarget)
+		target, err := contents.Read(ctx, f, maxTarget)
 		if err != nil {
-			return nil, fmt.Errorf("symlink %s: %w", f.path, err)
+			return nil, fmt.Errorf("symlink %s: %w", f.Path, err)
 		}
-		links[f.path] = string(target)
+		found[f.Path] = string(target)
 	}
-	for from, target := range links {
+	for from, target := range found {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if why := links.escape(from, target); why != "" {
+		if why := found.escape(from, target); why != "" {
 			return nil, fmt.Errorf("%w: symlink %s to %q %s; change it or exclude it in .sourceignore", ErrTree, from,
 				target, why)
 		}
 	}
-	return links, nil
+	return found, nil
 }
 
-// escape says in what way the symlink at from leads out of the tree, or nothing. It goes the way that the kernel would
-// go: .. is the parent of where the links before it led, not of what is written.
-func (t tree) escape(from, target string) string {
+// escape returns why the symlink at from is refused; empty: it stays in the tree. The target is followed as the kernel
+// does: .. is the parent of where the links before it led, not of what is written.
+func (l links) escape(from, target string) string {
 	if target == "" || strings.ContainsRune(target, 0) {
 		return "has no valid target"
 	}
@@ -58,14 +55,14 @@ func (t tree) escape(from, target string) string {
 		left = left[1:]
 		if step == ".." {
 			if at == "" {
-				return "leads out of the repository"
+				return "leads out of the tree"
 			}
 			at = parent(at)
 			continue
 		}
 		next := path.Join(at, step)
-		through, isLink := t[next]
-		if len(next) > maxPath {
+		through, isLink := l[next]
+		if len(next) > MaxPath {
 			return "leads to a path that is too long"
 		}
 		if !isLink {

@@ -1,4 +1,4 @@
-package git
+package artifact
 
 import (
 	"bytes"
@@ -9,40 +9,39 @@ import (
 
 	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/fluxcd/pkg/sourceignore/gitignore"
-	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// keep returns the files that are not ignored, as Flux decides it: .sourceignore files and spec.ignore replace the
+// filter returns the files that are not ignored, by Flux's rules: .sourceignore files and spec.ignore replace the
 // default exclusions, spec.ignore comes last and so may overrule, and Git's own files are excluded first in either
-// case.
-func (r *repository) keep(ctx context.Context, files []file, ignore *string) ([]file, error) {
-	patterns, err := r.ignoreFiles(ctx, files)
+// case. A nil ignore is a spec without the field.
+func filter(ctx context.Context, files []File, contents Contents, ignore *string) ([]File, error) {
+	patterns, err := readIgnoreFiles(ctx, files, contents)
 	if err != nil {
 		return nil, err
 	}
 	if ignore != nil {
 		patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(*ignore), nil)...)
 	}
-	ignored := byDefault()
+	ignored := ignoredByDefault()
 	if len(patterns) > 0 {
 		matcher := sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), patterns...))
 		ignored = func(name string) bool { return matcher.Match(strings.Split(name, "/"), false) }
 	}
-	var kept []file
+	var kept []File
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if !ignored(f.path) {
+		if !ignored(f.Path) {
 			kept = append(kept, f)
 		}
 	}
 	return kept, nil
 }
 
-// byDefault returns whether a path is excluded by default. The default patterns name files and folders wherever they
-// are, so each folder needs to be asked about only once.
-func byDefault() func(string) bool {
+// ignoredByDefault returns whether a path is excluded by default. The default patterns name files and folders wherever
+// they are, so each folder needs to be asked about only once.
+func ignoredByDefault() func(string) bool {
 	matcher := sourceignore.NewDefaultMatcher(nil, nil)
 	folders := map[string]bool{".": false}
 	var folderIgnored func(string) bool
@@ -59,18 +58,18 @@ func byDefault() func(string) bool {
 	}
 }
 
-// ignoreFiles reads the patterns of every .sourceignore; those of a folder before those of the folders in it.
-func (r *repository) ignoreFiles(ctx context.Context, files []file) ([]gitignore.Pattern, error) {
-	var found []file
+// readIgnoreFiles returns the patterns of every .sourceignore; those of a folder before those of the folders in it.
+func readIgnoreFiles(ctx context.Context, files []File, contents Contents) ([]gitignore.Pattern, error) {
+	var found []File
 	for _, f := range files {
-		if path.Base(f.path) == sourceignore.IgnoreFile && f.mode != symlink {
+		if path.Base(f.Path) == sourceignore.IgnoreFile && f.Mode != Symlink {
 			found = append(found, f)
 		}
 	}
-	slices.SortFunc(found, func(a, b file) int { return slices.Compare(domain(a), domain(b)) })
+	slices.SortFunc(found, func(a, b File) int { return slices.Compare(domain(a), domain(b)) })
 	var patterns []gitignore.Pattern
 	for _, f := range found {
-		content, err := r.read(ctx, plumbing.BlobObject, f.id, maxIgnore)
+		content, err := contents.Read(ctx, f, maxIgnore)
 		if err != nil {
 			return nil, err
 		}
@@ -79,9 +78,9 @@ func (r *repository) ignoreFiles(ctx context.Context, files []file) ([]gitignore
 	return patterns, nil
 }
 
-// domain is the folder a file is in, in parts; nil at the root.
-func domain(f file) []string {
-	dir := path.Dir(f.path)
+// domain returns the folder that a file is in, in parts; nil at the root.
+func domain(f File) []string {
+	dir := path.Dir(f.Path)
 	if dir == "." {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package git
+package artifact
 
 import (
 	"context"
@@ -8,25 +8,24 @@ import (
 	"syscall"
 )
 
-// lock waits for its turn with the cache that a lock file stands for. Jobs of several processes use it; when one of
-// them dies, the kernel gives its lock to the next.
+// lock waits until no other process has the lock file locked. When a process dies, the kernel unlocks its files.
 func lock(ctx context.Context, name string) (unlock func(), err error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	free := func() { _ = file.Close() }
+	closeFile := func() { _ = file.Close() }
 	locked := make(chan error, 1)
 	go func() { locked <- flock(file) }()
 	select {
 	case err := <-locked:
 		if err != nil {
-			free()
+			closeFile()
 			return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 		}
-		return free, nil
+		return closeFile, nil
 	case <-ctx.Done():
-		go func() { <-locked; free() }()
+		go func() { <-locked; closeFile() }()
 		return nil, ctx.Err()
 	}
 }

@@ -1,0 +1,64 @@
+// Package artifact keeps what fetchers bring: an Artifact is one immutable tree of files on disk.
+//
+// The hub's process has a Store. For each fetch the Store gives out a Workspace, which is plain data, so that the fetch
+// can run in a confined process. A fetcher lists the files that it found and puts them through Workspace.Put. Put
+// applies the ignore rules, refuses names and symlinks that lead out of the tree, keeps the limits, and writes the tree
+// under the digest of its index. A file that the last artifact has is a hard link to the same file.
+//
+// On disk, below the folder given to New (<id> names an address and the credentials for it, so that whoever may see one
+// source sees nothing of another's):
+//
+//	artifacts/<id>/<digest>/index  one line "mode size content<TAB>path" for each file, sorted by path; its SHA-256 is
+//	                               the artifact's digest
+//	artifacts/<id>/<digest>/tree   the artifact
+//	cache/<id>                     what a fetcher keeps for the next fetch. Its file state is JSON of the fetcher, whose
+//	                               field disk says how many bytes the cache takes
+//	locks/<id>                     locked while a fetch uses the cache; emptied at start
+//	tmp                            what is being written, a folder for each fetch; emptied at start
+//
+// Nothing here is synced to disk. A killed process leaves at most something in tmp. Power may fail at any moment, so an
+// artifact that this process did not write is read and compared with its digest before it is used. An artifact that
+// does not match is thrown away and fetched again.
+package artifact
+
+import (
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Errors of this package.
+var (
+	// ErrLimit: a size or a count is over its limit.
+	ErrLimit = errors.New("over the limit")
+	// ErrTree: the tree has an entry that is refused.
+	ErrTree = errors.New("the tree is refused")
+	// ErrStorage: the hub cannot read or write its own disk.
+	ErrStorage = errors.New("the hub's storage failed")
+)
+
+// Artifact is one immutable fetched tree.
+type Artifact struct {
+	// Revision names the tree as Flux does: main@sha1:…, v1.2.3@sha1:…, sha1:….
+	Revision string `json:"revision"`
+	// Digest is over the paths, modes and contents of the tree. Equal trees of different revisions have equal digests.
+	Digest manifest.Digest `json:"digest"`
+	// Dir is the tree's absolute path.
+	Dir string `json:"dir"`
+	// FetchedAt is when this revision was first seen.
+	FetchedAt time.Time `json:"fetchedAt"`
+}
+
+// treeDir and indexName are the two parts of an artifact on disk.
+const (
+	treeDir   = "tree"
+	indexName = "index"
+)
+
+// indexFile returns the path of the index that belongs to a tree.
+func indexFile(tree string) string { return filepath.Join(filepath.Dir(tree), indexName) }
+
+func hexOf(d manifest.Digest) string { return hex.EncodeToString(d[:]) }

@@ -1,0 +1,149 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// File is one file of a tree.
+type File struct {
+	Path    string // slash-separated, relative to the root
+	Mode    Mode
+	Content ContentID
+	Size    int64 // bytes; Put asks Contents for it
+}
+
+// Mode is the kind of a file, in Git's notation.
+type Mode string
+
+// The modes of files.
+const (
+	Regular    Mode = "100644"
+	Executable Mode = "100755"
+	Symlink    Mode = "120000" // the content is the target
+)
+
+// ContentID identifies the content of a file in hexadecimal digits: 64 are its SHA-256, 40 are Git's SHA-1 of a blob
+// that was checked for a forged collision when it arrived.
+type ContentID string
+
+// IdentifyContent returns the SHA-256 of a content.
+func IdentifyContent(content []byte) ContentID {
+	sum := sha256.Sum256(content)
+	return ContentID(hex.EncodeToString(sum[:]))
+}
+
+// valid reports whether id has the form of a ContentID.
+func (id ContentID) valid() bool {
+	raw, err := hex.DecodeString(string(id))
+	return err == nil && (len(raw) == sha1.Size || len(raw) == sha256.Size) && hex.EncodeToString(raw) == string(id)
+}
+
+// identifies reports whether id is that of the content.
+func (id ContentID) identifies(content []byte) bool {
+	if len(id) == 2*sha256.Size {
+		return IdentifyContent(content) == id
+	}
+	h := sha1.New()
+	fmt.Fprintf(h, "blob %d\x00", len(content))
+	h.Write(content)
+	return hex.EncodeToString(h.Sum(nil)) == string(id)
+}
+
+// Contents gives the contents of files that a fetcher found.
+type Contents interface {
+	// Size returns the bytes of a file's content.
+	Size(f File) (int64, error)
+	// Read returns a file's content. More than limit bytes are ErrLimit.
+	Read(ctx context.Context, f File, limit int64) ([]byte, error)
+}
+
+// checkPaths refuses paths that a tree on disk cannot hold one beside the other, or that lead out of it.
+func checkPaths(files []File) error {
+	isFolder := map[string]bool{} // by path
+	for _, f := range files {
+		if !isLocal(f.Path) {
+			return fmt.Errorf("%w: the path %.80q has a part that is not allowed", ErrTree, f.Path)
+		}
+		if len(f.Path) > MaxPath || strings.Count(f.Path, "/") > MaxDepth {
+			return fmt.Errorf("%w: the path %.80q… has more than %d bytes or %d folders", ErrLimit, f.Path, MaxPath, MaxDepth)
+		}
+		if _, taken := isFolder[f.Path]; taken {
+			return fmt.Errorf("%w: the path %q is there twice", ErrTree, f.Path)
+		}
+		isFolder[f.Path] = false
+		for dir := parent(f.Path); dir != ""; dir = parent(dir) {
+			known, taken := isFolder[dir]
+			if taken && !known {
+				return fmt.Errorf("%w: %q is a file and a folder", ErrTree, dir)
+			}
+			if isFolder[dir] = true; taken {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// isLocal reports whether a path stays in its tree and has good names only.
+func isLocal(name string) bool {
+	if name == "" || path.Clean(name) != name {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(name, "/"), func(step string) bool { return BadName(step) != "" })
+}
+
+// BadName returns why the name of a file or folder is refused; empty: it is good. Git itself refuses to make entries
+// with these names; a tree that has one was made to write where it should not.
+func BadName(name string) string {
+	switch {
+	case name == "":
+		return "has no name"
+	case name == "." || name == "..":
+		return "leads out of its folder"
+	case strings.ContainsRune(name, '/'):
+		return "has a slash in its name"
+	case len(name) > maxName:
+		return fmt.Sprintf("has a name of more than %d bytes", maxName)
+	case !utf8.ValidString(name):
+		return "has a name that is not UTF-8"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "has a control character in its name"
+	case IsWrittenAs(name, ".git", "git~1"):
+		return "is a way to write .git"
+	default:
+		return ""
+	}
+}
+
+// IsWrittenAs reports whether some file system takes a name for one of these names: any case; NTFS drops trailing dots
+// and spaces, has streams behind a colon and short names such as git~1, and takes a backslash for a slash; HFS+ drops
+// invisible characters.
+func IsWrittenAs(name string, names ...string) bool {
+	for part := range strings.SplitSeq(name, `\`) {
+		part, _, _ = strings.Cut(part, ":")
+		part = strings.Map(dropInvisible, part)
+		if slices.Contains(names, strings.ToLower(strings.TrimRight(part, ". "))) {
+			return true
+		}
+	}
+	return false
+}
+
+// dropInvisible removes the characters that HFS+ ignores in names.
+func dropInvisible(r rune) rune {
+	switch {
+	case r >= 0x200c && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x206a && r <= 0x206f, r == 0xfeff:
+		return -1
+	default:
+		return r
+	}
+}

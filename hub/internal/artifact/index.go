@@ -1,0 +1,111 @@
+package artifact
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// An index lists what an artifact holds: for each file a line "mode size content<TAB>path", sorted by path. Paths have
+// no control characters, so a line is a line. The digest of the artifact is the SHA-256 of its index.
+
+// encodeIndex sorts files and returns their index.
+func encodeIndex(files []File) []byte {
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	var b bytes.Buffer
+	for _, f := range files {
+		fmt.Fprintf(&b, "%s %d %s\t%s\n", f.Mode, f.Size, f.Content, f.Path)
+	}
+	return b.Bytes()
+}
+
+// decodeIndex reads what encodeIndex returned, strictly.
+func decodeIndex(text []byte) ([]File, error) {
+	var files []File
+	for len(text) > 0 {
+		line, rest, ok := bytes.Cut(text, []byte("\n"))
+		f, err := decodeLine(string(line))
+		if err != nil || !ok {
+			return nil, fmt.Errorf("%w: line %d of an artifact's index is malformed", ErrStorage, len(files)+1)
+		}
+		if len(files) > 0 && files[len(files)-1].Path >= f.Path {
+			return nil, fmt.Errorf("%w: line %d of an artifact's index is out of order", ErrStorage, len(files)+1)
+		}
+		files, text = append(files, f), rest
+	}
+	return files, nil
+}
+
+func decodeLine(line string) (File, error) {
+	facts, name, _ := strings.Cut(line, "\t")
+	fields := strings.Split(facts, " ")
+	if len(fields) != 3 || !isLocal(name) {
+		return File{}, strconv.ErrSyntax
+	}
+	f := File{Path: name, Mode: Mode(fields[0]), Content: ContentID(fields[2])}
+	var err error
+	if f.Size, err = strconv.ParseInt(fields[1], 10, 64); err != nil {
+		return File{}, err
+	}
+	if !f.Mode.valid() || !f.Content.valid() || f.Size < 0 || strconv.FormatInt(f.Size, 10) != fields[1] {
+		return File{}, strconv.ErrSyntax
+	}
+	return f, nil
+}
+
+// valid reports whether m is one of the modes.
+func (m Mode) valid() bool { return m == Regular || m == Executable || m == Symlink }
+
+// readIndex reads the index of a tree on disk and compares it with the digest.
+func readIndex(tree string, digest manifest.Digest) ([]File, error) {
+	name := indexFile(tree)
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if info.Size() > maxIndex {
+		return nil, fmt.Errorf("%w: %s is too large", ErrStorage, name)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if manifest.DigestOf(text) != digest {
+		return nil, fmt.Errorf("%w: %s does not match its digest", ErrStorage, name)
+	}
+	return decodeIndex(text)
+}
+
+// previous is the files of the last artifact, which the next one shares where they are equal.
+type previous struct {
+	dir   string // its tree
+	files map[identity]File
+}
+
+// identity is what two files must share to be the same file on disk.
+type identity struct {
+	content ContentID
+	mode    Mode
+}
+
+func (f File) identity() identity { return identity{f.Content, f.Mode} }
+
+// openPrevious reads the index of the last artifact. If there is none, or it cannot be read, nothing is shared.
+func openPrevious(last *Artifact) previous {
+	if last == nil {
+		return previous{}
+	}
+	p := previous{dir: last.Dir, files: map[identity]File{}}
+	files, _ := readIndex(last.Dir, last.Digest)
+	for _, f := range files {
+		if f.Mode != Symlink {
+			p.files[f.identity()] = f
+		}
+	}
+	return p
+}

@@ -1,0 +1,240 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// memory is the contents of files by their ContentID.
+type memory map[ContentID]string
+
+func (m memory) Size(f File) (int64, error) { return int64(len(m[f.Content])), nil }
+
+func (m memory) Read(_ context.Context, f File, limit int64) ([]byte, error) {
+	text, ok := m[f.Content]
+	if !ok {
+		return nil, errors.New("no such content")
+	}
+	if int64(len(text)) > limit {
+		return nil, ErrLimit
+	}
+	return []byte(text), nil
+}
+
+// file adds a content and returns a file that has it.
+func (m memory) file(name string, mode Mode, text string) File {
+	id := IdentifyContent([]byte(text))
+	m[id] = text
+	return File{Path: name, Mode: mode, Content: id}
+}
+
+// FuzzSourceIgnore has the .sourceignore of a hostile repository at its root, and one in a folder.
+func FuzzSourceIgnore(f *testing.F) {
+	f.Add("/*\n!/deploy\n", "*.yaml")
+	f.Add("# comment\n\\#x\n**/a/**\n!**\n[a-", "\xff\x00")
+	f.Add(strings.Repeat("**/", 50)+"x", strings.Repeat("!", 50))
+	names := []string{"a", "app.yaml", "deploy/x.yaml", "deploy/sub/y.txt", strings.Repeat("d/", 20) + "x", "sp ace/é"}
+	f.Fuzz(func(t *testing.T, root, inner string) {
+		contents := memory{}
+		var files []File
+		for _, name := range names {
+			files = append(files, File{Path: name, Mode: Regular})
+		}
+		for name, text := range map[string]string{".sourceignore": root, "deploy/.sourceignore": inner} {
+			files = append(files, contents.file(name, Regular, text))
+		}
+		kept, err := filter(t.Context(), files, contents, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := -1
+		for _, k := range kept {
+			at := slices.IndexFunc(files, func(f File) bool { return f == k })
+			if at <= last {
+				t.Errorf("%q is new or out of order", k.Path)
+			}
+			last = at
+		}
+		if again, _ := filter(t.Context(), files, contents, nil); !slices.Equal(again, kept) {
+			t.Errorf("kept %v, then %v", kept, again)
+		}
+	})
+}
+
+func TestSourceIgnoreIsALink(t *testing.T) {
+	contents := memory{}
+	files := []File{contents.file(".sourceignore", Symlink, "*"), {Path: "a", Mode: Regular}}
+	if kept, err := filter(t.Context(), files, contents, nil); err != nil || !slices.Contains(kept, files[1]) {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+}
+
+func TestSourceIgnoreLimit(t *testing.T) {
+	contents := memory{}
+	large := contents.file("a/.sourceignore", Regular, strings.Repeat("x\n", maxIgnore/2+1))
+	_, err := filter(t.Context(), []File{large}, contents, nil)
+	if !errors.Is(err, ErrLimit) {
+		t.Errorf("got %v, want ErrLimit", err)
+	}
+}
+func FuzzIndex(f *testing.F) {
+	f.Add([]byte("100644 1 4b825dc642cb6eb9a060e54bf8d69288fbee4904\ta/b\n"))
+	f.Add([]byte("120000 0 " + IdentifyContent(nil) + "\ta\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		files, err := decodeIndex(text)
+		if err != nil {
+			return
+		}
+		if again := encodeIndex(files); !bytes.Equal(again, text) {
+			t.Errorf("%q was read and written as %q", text, again)
+		}
+	})
+}
+
+// FuzzSymlinks asks the kernel whether a tree of symlinks leads out.
+func FuzzSymlinks(f *testing.F) {
+	f.Add("a/b/up", "../../t", "a/b/link", "up/../../x")
+	f.Add("a", "b", "b", "..")
+	f.Fuzz(func(t *testing.T, path1, target1, path2, target2 string) {
+		root := t.TempDir()
+		links := links{}
+		for _, l := range [][2]string{{path1, target1}, {path2, target2}} {
+			if !isLocal(l[0]) || l[1] == "" || len(l[0])+len(l[1]) > 200 || strings.ContainsRune(l[1], 0) {
+				return
+			}
+			if os.MkdirAll(filepath.Join(root, path.Dir(l[0])), 0o755) != nil ||
+				os.Symlink(l[1], filepath.Join(root, l[0])) != nil {
+				return
+			}
+			links[l[0]] = l[1]
+		}
+		for from, target := range links {
+			resolved, err := filepath.EvalSymlinks(filepath.Join(root, from))
+			if err == nil && resolved != root && !strings.HasPrefix(resolved, root+"/") && links.escape(from, target) == "" {
+				t.Errorf("%v leads to %s", links, resolved)
+			}
+		}
+	})
+}
+
+// TestPut_refused has trees that no honest source has.
+func TestPut_refused(t *testing.T) {
+	for name, c := range map[string]struct {
+		paths []string
+		want  error
+	}{
+		"absolute":        {[]string{"/etc/x"}, ErrTree},
+		"parent":          {[]string{"a/../../x"}, ErrTree},
+		"dot":             {[]string{"./a"}, ErrTree},
+		"empty":           {[]string{""}, ErrTree},
+		"git":             {[]string{"a/.GIT/config"}, ErrTree},
+		"control":         {[]string{"a\nb"}, ErrTree},
+		"twice":           {[]string{"a", "b", "a"}, ErrTree},
+		"file_and_folder": {[]string{"a/b/c", "d", "a/b"}, ErrTree},
+		"folder_and_file": {[]string{"a", "b", "a/b/c"}, ErrTree},
+		"deep":            {[]string{strings.Repeat("d/", MaxDepth+1) + "f"}, ErrLimit},
+		"long":            {[]string{strings.Repeat(strings.Repeat("d", 200)+"/", 21) + "f"}, ErrLimit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			contents := memory{}
+			var files []File
+			for _, p := range c.paths {
+				files = append(files, contents.file(p, Regular, "x"))
+			}
+			dir := t.TempDir()
+			_, err := put(t, New(dir, 0), Tree{Files: files, Contents: contents}, nil)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(left) > 0 {
+				t.Errorf("left over: %v", left)
+			}
+		})
+	}
+}
+
+// put makes an artifact as a fetcher does.
+func put(t *testing.T, s *Store, tree Tree, last *Artifact) (Artifact, error) {
+	t.Helper()
+	return s.Make(t.Context(), last, func(w Workspace, last *Artifact) (Artifact, error) {
+		return w.Put(t.Context(), "00", tree, last)
+	})
+}
+
+// TestPut_damaged has an artifact of an earlier process that is put again.
+func TestPut_damaged(t *testing.T) {
+	dir, contents := t.TempDir(), memory{}
+	tree := Tree{Revision: "1", Contents: contents, Files: []File{
+		contents.file("a", Regular, "a"), contents.file("d/run", Executable, "#!"), contents.file("l", Symlink, "d/run"),
+	}}
+	first, err := put(t, New(dir, 0), tree, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(first.Dir, "a"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if New(dir, 0).Usable(t.Context(), first) {
+		t.Error("a damaged artifact is usable")
+	}
+	again, err := put(t, New(dir, 0), tree, nil)
+	if err != nil || again.Dir != first.Dir || Verify(t.Context(), again.Dir, again.Digest) != nil {
+		t.Errorf("got %+v, %v", again, err)
+	}
+}
+
+// TestMake_elsewhere has fetchers that name a folder that is no artifact's.
+func TestMake_elsewhere(t *testing.T) {
+	dir := t.TempDir()
+	s := New(dir, 0)
+	contents := memory{}
+	good, err := put(t, s, Tree{Contents: contents, Files: []File{contents.file("a", Regular, "a")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Artifact){
+		"outside":      func(a *Artifact) { a.Dir = "/etc" },
+		"parent":       func(a *Artifact) { a.Dir = filepath.Dir(a.Dir) },
+		"not_clean":    func(a *Artifact) { a.Dir += "/../tree" },
+		"other_digest": func(a *Artifact) { a.Digest[0]++ },
+		"nothing":      func(a *Artifact) { *a = Artifact{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := good
+			change(&a)
+			_, err := s.Make(t.Context(), nil, func(Workspace, *Artifact) (Artifact, error) { return a, nil })
+			if !errors.Is(err, ErrStorage) {
+				t.Errorf("%s: got %v, want ErrStorage", a.Dir, err)
+			}
+		})
+	}
+}
+
+// TestPut_together has fetches that put the same tree at the same time.
+func TestPut_together(t *testing.T) {
+	contents := memory{}
+	tree := Tree{Contents: contents}
+	for _, name := range strings.Split("abcdefghij", "") {
+		tree.Files = append(tree.Files, contents.file(name, Regular, name))
+	}
+	s := New(t.TempDir(), 0)
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error {
+			_, err := put(t, s, tree, nil)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,168 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// Errors of a fetch, beside dial.ErrDenied and those of package artifact.
+var (
+	// ErrRequest: the source's own settings cannot work, whatever the server says.
+	ErrRequest = errors.New("the source's settings cannot work")
+	// ErrAccess: the source may not use the Secret that it names.
+	ErrAccess = errors.New("access denied")
+	// ErrAuthentication: the server refuses these credentials, or wants some; or they cannot be read.
+	ErrAuthentication = errors.New("authentication failed")
+	// ErrUntrusted: the server's host key or certificate is not trusted.
+	ErrUntrusted = errors.New("the server is not trusted")
+	// ErrRepositoryNotFound: there is no such repository, or none that these credentials may see.
+	ErrRepositoryNotFound = errors.New("repository not found")
+	// ErrReferenceNotFound: the repository has no such branch, tag, version or commit.
+	ErrReferenceNotFound = errors.New("reference not found")
+	// ErrUnreachable: no answer, or a broken one, from the server's side.
+	ErrUnreachable = errors.New("the server cannot be reached")
+	// ErrTimeout: the time limit ended the fetch.
+	ErrTimeout = errors.New("over the time limit")
+	// ErrProtocol: the answer is not what the protocol allows.
+	ErrProtocol = errors.New("the server's answer is not valid")
+	// ErrWorker: the process that fetched ended.
+	ErrWorker = errors.New("the fetch worker ended")
+)
+
+// known has every error of a fetch: its name between processes, and the reason of a condition that it gives; empty: that
+// of a failed operation of the kind. The first that an error is counts.
+var known = []struct {
+	name   string
+	err    error
+	reason string
+}{
+	{"access", ErrAccess, condition.AccessDenied},
+	{"authentication", ErrAuthentication, condition.AuthenticationFailed},
+	{"storage", artifact.ErrStorage, condition.StorageOperationFailed},
+	{"denied", dial.ErrDenied, ""},
+	{"limit", artifact.ErrLimit, ""},
+	{"tree", artifact.ErrTree, ""},
+	{"request", ErrRequest, ""},
+	{"untrusted", ErrUntrusted, ""},
+	{"repository", ErrRepositoryNotFound, ""},
+	{"reference", ErrReferenceNotFound, ""},
+	{"timeout", ErrTimeout, ""},
+	{"protocol", ErrProtocol, ""},
+	{"unreachable", ErrUnreachable, ""},
+	{"worker", ErrWorker, ""},
+}
+
+// Errors returns every error of a fetch by the name that another process can send.
+func Errors() map[string]error {
+	byName := map[string]error{}
+	for _, k := range known {
+		byName[k.name] = k.err
+	}
+	return byName
+}
+
+// Reason returns the condition reason for an error of a fetch; failed is the reason of the kind for all but a few.
+func Reason(err error, failed string) string {
+	for _, k := range known {
+		if k.reason != "" && errors.Is(err, k.err) {
+			return k.reason
+		}
+	}
+	return failed
+}
+
+// Classify returns err with the error of this package that it is, if it is none yet. An error that protocol, which may
+// return nil, does not know and that is not of the network or of TLS is ErrProtocol.
+func Classify(err error, protocol func(error) error) error {
+	otherwise := ErrProtocol
+	var transport *url.Error
+	if errors.As(err, &transport) { // it names the URL, with what is secret in it
+		err, otherwise = transport.Err, ErrUnreachable
+	}
+	for _, k := range known {
+		if errors.Is(err, k.err) {
+			return err
+		}
+	}
+	if own := protocol(err); own != nil {
+		return own
+	}
+	var (
+		certificate *tls.CertificateVerificationError
+		operation   *net.OpError
+		network     net.Error
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	case errors.As(err, &certificate):
+		return fmt.Errorf("%w: %w; give the authority's certificate as ca.crt in the Secret of spec.secretRef",
+			ErrUntrusted, err)
+	case errors.As(err, &operation): // without the port on our side, which is another one each time
+		return fmt.Errorf("%w: %s %v: %w", ErrUnreachable, operation.Op, operation.Addr, operation.Err)
+	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	default:
+		return fmt.Errorf("%w: %w", otherwise, err)
+	}
+}
+
+const (
+	maxMessage = 2 << 10 // bytes of an error's text
+	maxQuoted  = 500     // bytes of a server's text that an error quotes
+)
+
+// explained is an error whose text can be stored and shown.
+type explained struct {
+	text  string
+	cause error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.cause }
+
+// Explain returns an error of a fetch with a text that can be stored and shown, whatever a server has put into it: one
+// line of at most 2 KiB that begins with what failed, without control characters and without the credentials.
+func Explain(what string, err error, credentials ...Auth) error {
+	text := fmt.Sprintf("%s: %v", what, err)
+	for _, auth := range credentials {
+		text = auth.conceal(text)
+	}
+	return &explained{telemetry.Printable(strings.Join(strings.Fields(text), " "), maxMessage), err}
+}
+
+// Quote returns a server's text as part of an error.
+func Quote(text string) string {
+	return strconv.Quote(telemetry.Printable(strings.TrimSpace(text), maxQuoted))
+}
+
+// Redact returns a URL without its user information, except the user name of an ssh URL, and without its query.
+func Redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(a URL that cannot be read)"
+	}
+	switch {
+	case u.User == nil:
+	case u.Scheme == "ssh":
+		u.User = url.User(u.User.Username())
+	default:
+		u.User = nil
+	}
+	u.RawQuery, u.Fragment, u.RawFragment = "", "", ""
+	return u.String()
+}

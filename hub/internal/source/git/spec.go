@@ -1,0 +1,111 @@
+package git
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// spec is what a fetch reads of a GitRepository.
+type spec struct {
+	URL    string    `json:"url"` // its scheme is http, https or ssh
+	Ref    reference `json:"ref"`
+	Ignore *string   `json:"ignore"`
+}
+
+// reference names a commit. Commit wins over Name, Name over SemVer, SemVer over Tag, Tag over Branch; with none of
+// them it is the branch master.
+type reference struct {
+	Branch string `json:"branch"`
+	Tag    string `json:"tag"`
+	SemVer string `json:"semver"`
+	Commit string `json:"commit"` // a full SHA-1. With Branch, the commit must be on that branch
+	Name   string `json:"name"`   // a full reference name such as refs/pull/420/head
+}
+
+// String returns the field that counts: "branch main".
+func (r reference) String() string {
+	switch {
+	case r.Commit != "" && r.Branch != "":
+		return "commit " + r.Commit + " of branch " + r.Branch
+	case r.Commit != "":
+		return "commit " + r.Commit
+	case r.Name != "":
+		return r.Name
+	case r.SemVer != "":
+		return fmt.Sprintf("version %q", r.SemVer)
+	case r.Tag != "":
+		return "tag " + r.Tag
+	default:
+		return "branch " + r.branch()
+	}
+}
+
+// branch returns the branch's name, with Flux's default.
+func (r reference) branch() string {
+	if r.Branch == "" {
+		return "master"
+	}
+	return r.Branch
+}
+
+var fullHash = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
+
+// decode reads the object and its credentials, and refuses those that no server could answer.
+func (f *fetching) decode() (err error) {
+	var object struct {
+		Spec spec `json:"spec"`
+	}
+	if err := json.Unmarshal(f.Object, &object); err != nil {
+		return fmt.Errorf("%w: %w", source.ErrRequest, err)
+	}
+	f.spec = object.Spec
+	if f.url, err = parseURL(f.spec.URL); err != nil {
+		return err
+	}
+	if c := f.spec.Ref.Commit; c != "" && !fullHash.MatchString(c) {
+		return fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", source.ErrRequest, c)
+	}
+	f.auth, err = readAuth(f.url, f.Secret)
+	f.id = cacheID(f.spec.URL, f.auth)
+	return err
+}
+
+// parseURL accepts http, https and ssh, and nothing that runs a program or reads the hub's own files.
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the URL cannot be read (scp-like addresses are written ssh://git@host/path)",
+			source.ErrRequest)
+	}
+	switch u.Scheme {
+	case "http", "https", "ssh":
+	default:
+		return nil, fmt.Errorf("%w: the URL's scheme must be http, https or ssh (scp-like addresses are written "+
+			"ssh://git@host/path)", source.ErrRequest)
+	}
+	if u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") {
+		return nil, fmt.Errorf("%w: the URL has no host", source.ErrRequest)
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%w: the URL of a repository has no ? and no #", source.ErrRequest)
+	}
+	return u, nil
+}
+
+// cacheID names the cache of a URL and credentials: who may see one repository sees nothing of another's.
+func cacheID(address string, auth source.Auth) string {
+	// Strings, byte slices: marshalling them cannot fail.
+	text, _ := json.Marshal(struct {
+		URL  string
+		Auth source.Auth
+	}{address, auth})
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
