@@ -14,7 +14,7 @@ LDFLAGS := -s -w -X github.com/navefleet/nave/shared/version.Version=$(VERSION)
 GO      := go
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit race e2e controlplane lint generate generate-check tidy-check bench demo images
+.PHONY: help build test unit race e2e controlplane lint generate docs generate-check tidy-check bench demo images
 
 help: ## list these verbs
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ lint: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION
 
 generate: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## generate the Go code of proto/
 	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf-$(BUF_VERSION) generate
+
+docs: ## write the command-line reference in docs/cli
+	$(GO) test ./hub/cmd/nave ./hub/cmd/nave-hub ./spoke/cmd/nave-spoke -run TestReference -count=1 -update
 
 generate-check: ## fail if generated code is not what make generate gives
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && cp -R proto "$$tmp" && $(MAKE) --no-print-directory generate && \
