@@ -13,8 +13,8 @@ import (
 // An object that waits for a finalizer is out of the inventory, and comes back whole when it is wanted again.
 func TestFinalizerStuck(t *testing.T) {
 	w := newWorld(t)
-	w.apply(configMap("a", "1"))
-	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a", `{"metadata":{"finalizers":["example.com/stuck"]}}`))
+	stuck := strings.Replace(configMap("a", "1"), "namespace: $NS", "namespace: $NS, finalizers: [example.com/stuck]", 1)
+	w.apply(stuck)
 	first, err := w.live("a")
 	w.must(err)
 	if changes := w.apply(""); changes.Count(apply.Deleted) != 1 || len(w.inventory.Items) != 0 {
@@ -23,9 +23,8 @@ func TestFinalizerStuck(t *testing.T) {
 	if l, err := w.live("a"); err != nil || !l.Deleting {
 		t.Fatal("it does not wait", err)
 	}
-	w.apply(configMap("a", "2"))
+	w.apply(configMap("a", "2")) // which takes the finalizer off, so that the object goes
 	w.watch(func() string { return configMap("a", "2") })
-	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a", `{"metadata":{"finalizers":null}}`))
 	w.until("another object is there", func(context.Context) error {
 		if l, err := w.live("a"); err != nil || l.UID == first.UID || l.Deleting {
 			return errors.Join(errors.New("still the old one"), err)

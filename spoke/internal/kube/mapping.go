@@ -11,6 +11,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // unknownFor is how long a kind that is not served is taken as not served, so that a hundred objects of it cost one
@@ -19,7 +21,9 @@ const unknownFor = 2 * time.Second
 
 // kinds remembers where kinds are served, one group and version at a time.
 type kinds struct {
-	mu     sync.Mutex
+	changed wait.Signal // a kind came or went
+
+	mu     sync.Mutex // guards the following
 	groups map[schema.GroupVersion]*served
 }
 
@@ -31,7 +35,9 @@ type served struct {
 	asked time.Time // zero: never
 }
 
-func newKinds() *kinds { return &kinds{groups: map[schema.GroupVersion]*served{}} }
+func newKinds() *kinds {
+	return &kinds{changed: wait.NewSignal(), groups: map[schema.GroupVersion]*served{}}
+}
 
 func (k *kinds) of(gv schema.GroupVersion) *served {
 	k.mu.Lock()
@@ -134,6 +140,7 @@ func (c *Client) Warm(mappings ...Mapping) {
 // Invalidate forgets all kinds of a group: one of its CustomResourceDefinitions was just applied or deleted, or a path
 // that was known is not served any more.
 func (c *Client) Invalidate(group string) {
+	c.kinds.changed.Raise()
 	c.kinds.mu.Lock()
 	defer c.kinds.mu.Unlock()
 	for gv := range c.kinds.groups {

@@ -32,6 +32,7 @@ type request struct {
 	accept      string
 	contentType string
 	body        []byte
+	tag         *string // of the last answer, which is not sent again while it holds; set to that of the answer
 }
 
 // do sends a request and returns the body of a successful answer, and its code. A 429, and a 503 that says when to come
@@ -67,7 +68,10 @@ func (c *Client) once(ctx context.Context, r request) (body []byte, code int, pa
 	if err != nil {
 		return nil, 0, 0, unanswered(ctx, r.op, r.object, err)
 	}
-	if resp.StatusCode < 300 {
+	if r.tag != nil && resp.StatusCode < 300 {
+		*r.tag = resp.Header.Get("ETag")
+	}
+	if resp.StatusCode < 300 || r.tag != nil && resp.StatusCode == http.StatusNotModified {
 		return body, resp.StatusCode, 0, nil
 	}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable &&
@@ -106,6 +110,9 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	req.Header.Set("Accept", r.accept)
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
+	}
+	if r.tag != nil && *r.tag != "" {
+		req.Header.Set("If-None-Match", *r.tag)
 	}
 	if c.user != "" {
 		req.Header.Set("Impersonate-User", c.user)

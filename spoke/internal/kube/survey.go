@@ -7,66 +7,208 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // mediaDiscovery asks for all kinds of all groups in one answer.
 const mediaDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList," +
 	"application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
 
+// discoveryPaths are the two answers that hold all kinds.
+var discoveryPaths = []string{"/api", "/apis"}
+
+// surveyEvery is the pause between two surveys, and surveySoon that after a kind came or went by this client: several
+// definitions that are applied together make one survey, and the API server has a moment to serve them.
+const (
+	surveyEvery = time.Minute
+	surveySoon  = 2 * time.Second
+)
+
+// Capabilities is what an API server serves. The zero Capabilities is of one that did not answer yet.
+type Capabilities struct {
+	Version       string         // of the API server: v1.37.2
+	GroupVersions []GroupVersion // sorted by group and version
+}
+
+// GroupVersion is what an API server serves in one version of one group.
+type GroupVersion struct {
+	schema.GroupVersion
+	Kinds []string // sorted, each once
+}
+
+// Equal reports whether two Capabilities are the same.
+func (c Capabilities) Equal(other Capabilities) bool {
+	return c.Version == other.Version && slices.EqualFunc(c.GroupVersions, other.GroupVersions,
+		func(a, b GroupVersion) bool {
+			return a.GroupVersion == b.GroupVersion && slices.Equal(a.Kinds, b.Kinds)
+		})
+}
+
+// Survey asks an API server for its Capabilities again and again. The API server answers in a few bytes while nothing
+// changed. A Survey is not safe for concurrent use.
+type Survey struct {
+	client  *Client
+	answers [2]answer // to discoveryPaths
+	last    Capabilities
+}
+
+// answer is the last answer of an API server, and the tag that the API server gave it.
+type answer struct {
+	tag    string
+	served []GroupVersion
+}
+
+// NewSurvey returns a Survey with the account of a client.
+func NewSurvey(c *Client) *Survey { return &Survey{client: c} }
+
+// Run calls changed with the capabilities, and again whenever they changed, until the context ends. An API server that
+// does not answer is asked again; failed is called with why.
+func (s *Survey) Run(ctx context.Context, changed func(Capabilities), failed func(error)) {
+	for {
+		last := s.last
+		if c, err := s.Ask(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+		} else if !c.Equal(last) {
+			changed(c)
+		}
+		pause := time.NewTimer(surveyEvery)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		case <-s.client.kinds.changed:
+			_ = wait.For(ctx, surveySoon)
+		}
+		pause.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// Ask returns what the API server serves now. If an aggregated API server does not answer, the kinds that it served last
+// count. If the API server cannot be asked, Ask returns the last answer beside the error.
+func (s *Survey) Ask(ctx context.Context) (Capabilities, error) {
+	version, err := s.client.ServerVersion(ctx)
+	if err != nil {
+		return s.last, err
+	}
+	for i, path := range discoveryPaths {
+		tag := s.answers[i].tag
+		groups, modified, err := s.client.discoverAll(ctx, path, &tag)
+		if err != nil {
+			return s.last, err
+		}
+		if modified {
+			s.answers[i] = answer{tag, s.last.update(groups)}
+		}
+	}
+	all := slices.Concat(s.answers[0].served, s.answers[1].served)
+	slices.SortFunc(all, func(a, b GroupVersion) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Version, b.Version))
+	})
+	s.last = Capabilities{version, all}
+	return s.last, nil
+}
+
+// update returns what groups serve. The kinds of a version that does not answer are those that c has.
+func (c Capabilities) update(groups []servedGroup) []GroupVersion {
+	var out []GroupVersion
+	for _, group := range groups {
+		for _, v := range group.Versions {
+			served := GroupVersion{GroupVersion: schema.GroupVersion{Group: group.Metadata.Name, Version: v.Version}}
+			for _, r := range v.Resources {
+				served.Kinds = append(served.Kinds, r.ResponseKind.Kind)
+			}
+			if v.Freshness == "Stale" && len(v.Resources) == 0 {
+				served.Kinds = c.kinds(served.GroupVersion)
+			}
+			slices.Sort(served.Kinds)
+			served.Kinds = slices.Compact(served.Kinds)
+			out = append(out, served)
+		}
+	}
+	return out
+}
+
+func (c Capabilities) kinds(gv schema.GroupVersion) []string {
+	for _, served := range c.GroupVersions {
+		if served.GroupVersion == gv {
+			return slices.Clone(served.Kinds)
+		}
+	}
+	return nil
+}
+
+// servedGroup is what an API server says of one group.
+type servedGroup struct {
+	Metadata struct{ Name string }
+	Versions []struct {
+		Version   string
+		Freshness string
+		Resources []struct {
+			Resource, Scope string
+			ResponseKind    struct{ Kind string }
+			Verbs           []string
+		}
+	}
+}
+
+// discoverAll returns all groups below a path. With the tag of the last answer it reports whether the answer is another
+// one now; the groups are empty if not. The tag is set to that of the answer.
+func (c *Client) discoverAll(ctx context.Context, path string, tag *string) (groups []servedGroup, modified bool,
+	err error) {
+	body, code, err := c.do(ctx, request{op: "discover", object: path, method: http.MethodGet, path: path,
+		accept: mediaDiscovery, tag: tag})
+	if err != nil || code == http.StatusNotModified {
+		return nil, false, err
+	}
+	var list struct {
+		Kind  string
+		Items []servedGroup
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, false, wrong("discover", path, err)
+	}
+	if list.Kind != "APIGroupDiscoveryList" {
+		return nil, false, wrong("discover", path, fmt.Errorf("the API server answers with a %s: it cannot list all kinds "+
+			"at once (Kubernetes 1.27 and later can)", cmp.Or(list.Kind, "body without kind")))
+	}
+	return list.Items, true, nil
+}
+
 // Namespaced returns every kind of object that can be listed in a namespace, each once, in the version that the API
 // server prefers. Kinds of an aggregated API server that does not answer are left out.
 func (c *Client) Namespaced(ctx context.Context) ([]Mapping, error) {
 	var out []Mapping
-	for _, path := range []string{"/api", "/apis"} {
-		body, _, err := c.do(ctx, request{op: "discover", object: path, method: http.MethodGet, path: path,
-			accept: mediaDiscovery})
+	for _, path := range discoveryPaths {
+		groups, _, err := c.discoverAll(ctx, path, nil)
 		if err != nil {
 			return nil, err
 		}
-		found, err := readNamespaced(body)
-		if err != nil {
-			return nil, wrong("discover", path, err)
+		for _, group := range groups {
+			out = append(out, group.namespaced()...)
 		}
-		out = append(out, found...)
 	}
 	return out, nil
 }
 
-func readNamespaced(body []byte) ([]Mapping, error) {
-	var list struct {
-		Kind  string
-		Items []struct {
-			Metadata struct{ Name string }
-			Versions []struct {
-				Version   string
-				Resources []struct {
-					Resource, Scope string
-					ResponseKind    struct{ Kind string }
-					Verbs           []string
-				}
-			}
-		}
-	}
-	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, err
-	}
-	if list.Kind != "APIGroupDiscoveryList" {
-		return nil, fmt.Errorf("the API server answers with a %s: it cannot list all kinds at once (Kubernetes 1.27 and "+
-			"later can)", cmp.Or(list.Kind, "body without kind"))
-	}
+// namespaced returns the kinds of a group that can be listed in a namespace.
+func (g servedGroup) namespaced() []Mapping {
 	var out []Mapping
-	for _, group := range list.Items {
-		seen := map[string]bool{}
-		for _, version := range group.Versions {
-			for _, r := range version.Resources {
-				if seen[r.Resource] || r.Scope != "Namespaced" || !slices.Contains(r.Verbs, "list") || !segment(r.Resource) {
-					continue
-				}
-				seen[r.Resource] = true
-				out = append(out, Mapping{Group: group.Metadata.Name, Version: version.Version, Kind: r.ResponseKind.Kind,
-					Resource: r.Resource, Namespaced: true})
+	seen := map[string]bool{}
+	for _, version := range g.Versions {
+		for _, r := range version.Resources {
+			if seen[r.Resource] || r.Scope != "Namespaced" || !slices.Contains(r.Verbs, "list") || !segment(r.Resource) {
+				continue
 			}
+			seen[r.Resource] = true
+			out = append(out, Mapping{Group: g.Metadata.Name, Version: version.Version, Kind: r.ResponseKind.Kind,
+				Resource: r.Resource, Namespaced: true})
 		}
 	}
-	return out, nil
+	return out
 }
