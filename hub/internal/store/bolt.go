@@ -25,9 +25,6 @@ const (
 	epochKey   = "epoch"
 )
 
-// blobTable is the bucket of the blobs.
-const blobTable = "blobs"
-
 // boltOptions are those of the file:
 //   - Every commit is synced. A hub that forgets a sequence it has signed would be refused by its spokes.
 //   - The free list is a hash map and is not written with every commit: after a sweep of many blobs it is large, and each

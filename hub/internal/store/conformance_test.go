@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -45,7 +42,12 @@ var conformance = []struct {
 	{"watch_then_view", watchThenView},
 	{"blobs", blobs},
 	{"missing_blobs", missingBlobs},
+	{"damaged_blob", deletedBlobs},
 	{"sweep", sweeps},
+	{"sweep_before_row", sweepBeforeRow},
+	{"put_during_sweep", putDuringSweep},
+	{"failed_sweep", failedSweep},
+	{"many_blobs", manyBlobs},
 	{"events_of_object", eventsPerObject},
 	{"empty", emptyStores},
 	{"closed", closedStores},
@@ -242,9 +244,6 @@ func failedUpdates(t *testing.T, s *store.Store) {
 	defer w.Close()
 	reason := errors.New("no")
 	err := s.Update(t.Context(), func(tx *store.Tx) error {
-		if _, err := store.PutBlob(tx, []byte("gone")); err != nil {
-			return err
-		}
 		return errors.Join(store.Conditions.Put(tx, "new", store.Condition{}), store.Conditions.Delete(tx, "kept"), reason)
 	})
 	expect(t, "error", errors.Is(err, reason), true)
@@ -296,8 +295,6 @@ func viewsCannotWrite(t *testing.T, s *store.Store) {
 	expect(t, "delete", errors.Is(err, store.ErrReadOnly), true)
 	err = s.View(t.Context(), func(tx *store.Tx) error { return store.Record(tx, store.Event{}) })
 	expect(t, "record", errors.Is(err, store.ErrReadOnly), true)
-	err = s.View(t.Context(), func(tx *store.Tx) error { _, err := store.PutBlob(tx, nil); return err })
-	expect(t, "blob", errors.Is(err, store.ErrReadOnly), true)
 }
 
 func transactionsEnd(t *testing.T, s *store.Store) {
@@ -307,15 +304,6 @@ func transactionsEnd(t *testing.T, s *store.Store) {
 	expect(t, "get", errors.Is(err, store.ErrClosed), true)
 	expect(t, "put", errors.Is(store.Conditions.Put(kept, "a", store.Condition{}), store.ErrClosed), true)
 	expect(t, "scan", errors.Is(store.Conditions.Scan(kept, "", nil), store.ErrClosed), true)
-	_, err = store.HasBlob(kept, manifest.Digest{})
-	expect(t, "blob", errors.Is(err, store.ErrClosed), true)
-}
-
-func has(t *testing.T, tx *store.Tx, d manifest.Digest) bool {
-	t.Helper()
-	has, err := store.HasBlob(tx, d)
-	expect(t, "HasBlob", err, nil)
-	return has
 }
 
 func updatesSeeThemselves(t *testing.T, s *store.Store) {
@@ -468,72 +456,6 @@ func watchThenView(t *testing.T, s *store.Store) {
 			seen[c.Key] = true
 		}
 	}
-}
-
-func blobs(t *testing.T, s *store.Store) {
-	data := bytes.Repeat([]byte("all work and no play "), 1000)
-	w := s.Watch(t.Context())
-	defer w.Close()
-	for range 2 {
-		update(t, s, func(tx *store.Tx) error {
-			d, err := store.PutBlob(tx, data)
-			expect(t, "digest", d, manifest.DigestOf(data))
-			return err
-		})
-	}
-	expect(t, "changes", len(w.Take()), 1)
-	view(t, s, func(tx *store.Tx) error {
-		d := manifest.DigestOf(data)
-		got, err := store.Blob(tx, d)
-		expect(t, "equal", bytes.Equal(got, data), true)
-		expect(t, "has", has(t, tx, d), true)
-		frame, size, err2 := store.CompressedBlob(tx, d)
-		expect(t, "size", size, len(data))
-		expect(t, "compressed", len(frame) < len(data)/10, true)
-		reader, err3 := zstd.NewReader(nil)
-		plain, err4 := reader.DecodeAll(frame, nil)
-		expect(t, "frame", bytes.Equal(plain, data), true)
-		return errors.Join(err, err2, err3, err4)
-	})
-	update(t, s, func(tx *store.Tx) error {
-		d, err := store.PutBlob(tx, nil)
-		got, err2 := store.Blob(tx, d)
-		expect(t, "empty blob", len(got), 0)
-		return errors.Join(err, err2)
-	})
-}
-
-func missingBlobs(t *testing.T, s *store.Store) {
-	view(t, s, func(tx *store.Tx) error {
-		_, err := store.Blob(tx, manifest.DigestOf([]byte("x")))
-		expect(t, "blob", errors.Is(err, store.ErrNotFound), true)
-		_, _, err = store.CompressedBlob(tx, manifest.DigestOf([]byte("x")))
-		expect(t, "compressed", errors.Is(err, store.ErrNotFound), true)
-		expect(t, "has", has(t, tx, manifest.DigestOf([]byte("x"))), false)
-		return nil
-	})
-}
-
-func sweeps(t *testing.T, s *store.Store) {
-	keep := manifest.DigestOf([]byte("b"))
-	update(t, s, func(tx *store.Tx) error {
-		for _, data := range []string{"a", "b", "c"} {
-			if _, err := store.PutBlob(tx, []byte(data)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	update(t, s, func(tx *store.Tx) error {
-		n, err := store.SweepBlobs(tx, func(d manifest.Digest) bool { return d == keep })
-		expect(t, "swept", n, 2)
-		return err
-	})
-	view(t, s, func(tx *store.Tx) error {
-		expect(t, "kept", has(t, tx, keep), true)
-		expect(t, "a", has(t, tx, manifest.DigestOf([]byte("a"))), false)
-		return nil
-	})
 }
 
 func eventsPerObject(t *testing.T, s *store.Store) {

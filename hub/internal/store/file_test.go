@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // childVariable makes the test binary play a part in a process of its own: "part:path".
@@ -52,10 +53,11 @@ func child(part, path string) *exec.Cmd {
 func writeForever(ctx context.Context, path string) error {
 	s, err := store.Open(path)
 	for i := next(ctx, s); err == nil; i++ {
-		err = s.Update(ctx, func(tx *store.Tx) error {
-			_, err := store.PutBlob(tx, []byte(fmt.Sprint("blob ", i)))
-			return errors.Join(err, store.Conditions.Put(tx, rowKey(i), store.Condition{ObservedGeneration: int64(i)}))
-		})
+		if _, err = s.Blobs().Put(ctx, blobOf(i)); err == nil {
+			err = s.Update(ctx, func(tx *store.Tx) error {
+				return store.Conditions.Put(tx, rowKey(i), store.Condition{ObservedGeneration: int64(i)})
+			})
+		}
 		if err == nil {
 			fmt.Println(i)
 		}
@@ -73,6 +75,8 @@ func next(ctx context.Context, s *store.Store) (n int) {
 
 func rowKey(i int) string { return fmt.Sprintf("%08d", i) }
 
+func blobOf(i int) []byte { return fmt.Append(nil, "blob ", i) }
+
 func TestKillingTheProcessLosesNoCommittedRow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	for range 8 {
@@ -87,6 +91,9 @@ func TestKillingTheProcessLosesNoCommittedRow(t *testing.T) {
 			}
 			return nil
 		})
+		for i := range next(t.Context(), s) { // also of the row that nobody was told of
+			expect(t, "blob", hasBlob(t, s, manifest.DigestOf(blobOf(i))), true)
+		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -278,16 +285,13 @@ func BenchmarkUpdateOfAThousandBlobs(b *testing.B) {
 	}
 	defer s.Close()
 	for n := 0; b.Loop(); n++ {
-		err := s.Update(b.Context(), func(tx *store.Tx) error {
-			for i := range 1000 {
-				object := fmt.Sprintf(`{"apiVersion":"v1","data":{"k":"%d of %d"},"kind":"ConfigMap","metadata":{"labels":{"kustomize.toolkit.fluxcd.io/name":"apps"},"name":"c-%d","namespace":"default"}}`, i, n, i)
-				if _, err := store.PutBlob(tx, []byte(object)); err != nil {
-					return err
-				}
+		for i := range 1000 {
+			object := fmt.Sprintf(`{"apiVersion":"v1","data":{"k":"%d of %d"},"kind":"ConfigMap","metadata":{"labels":{"kustomize.toolkit.fluxcd.io/name":"apps"},"name":"c-%d","namespace":"default"}}`, i, n, i)
+			if _, err := s.Blobs().Put(b.Context(), []byte(object)); err != nil {
+				b.Fatal(err)
 			}
-			return nil
-		})
-		if err != nil {
+		}
+		if err := s.Update(b.Context(), putSmall(rowKey(n))); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -31,6 +31,7 @@ type Store struct {
 
 	writing  chan struct{} // capacity 1: full while an Update runs
 	watchers watchers
+	blobs    blobs
 }
 
 // Option changes how a store works.
@@ -42,6 +43,7 @@ func Twice(s *Store) { s.twice = true }
 
 func newStore(e engine, epoch uint64, options []Option) *Store {
 	s := &Store{engine: e, epoch: epoch, writing: make(chan struct{}, 1)}
+	s.blobs.store = s
 	for _, o := range options {
 		o(s)
 	}
@@ -79,7 +81,7 @@ func startOf(prefix, after string) string {
 // Close ends all watchers, waits for the transactions under way and closes the file.
 func (s *Store) Close() error {
 	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
+	defer s.unlock()
 	s.watchers.closeAll()
 	if err := s.engine.close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
@@ -131,7 +133,7 @@ func (s *Store) view(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("view store: %w", err)
 	}
-	tx := &Tx{engine: t}
+	tx := &Tx{blobs: &s.blobs, engine: t}
 	defer tx.end()
 	return fn(tx)
 }
@@ -145,7 +147,7 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	if err := s.lock(ctx); err != nil {
 		return fmt.Errorf("update store: %w", err)
 	}
-	defer func() { <-s.writing }()
+	defer s.unlock()
 	if s.twice {
 		if err := s.update(ctx, fn, false); err != nil {
 			return err
@@ -160,7 +162,7 @@ func (s *Store) update(ctx context.Context, fn func(*Tx) error, commit bool) err
 	if err != nil {
 		return fmt.Errorf("update store: %w", err)
 	}
-	tx := &Tx{engine: t, before: map[Change][]byte{}}
+	tx := &Tx{blobs: &s.blobs, engine: t, before: map[Change][]byte{}}
 	defer tx.end()
 	if err := fn(tx); err != nil || !commit {
 		return err
@@ -169,7 +171,7 @@ func (s *Store) update(ctx context.Context, fn func(*Tx) error, commit bool) err
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if err := t.commit(); err != nil {
+	if err := s.blobs.commit(t); err != nil {
 		return fmt.Errorf("commit to store: %w", err)
 	}
 	s.watchers.wake(changes)
@@ -188,3 +190,5 @@ func (s *Store) lock(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+func (s *Store) unlock() { <-s.writing }
