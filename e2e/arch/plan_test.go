@@ -16,7 +16,8 @@ type layer struct {
 // in front of a name keeps its subfolders out of that.
 var plan = []layer{
 	{"L0 the wire", []string{"proto"}},
-	{"L0 files that survive a crash, manifests inside of binaries", []string{"shared/durable", "deploy"}},
+	{"L0 files that survive a crash, words of messages, manifests inside of binaries", []string{"shared/durable",
+		"shared/wording", "deploy"}},
 	{"L1 shared nouns and verbs", []string{
 		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/condition",
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",

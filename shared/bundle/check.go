@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // check holds a bundle to what its signature promises. Both ends run it: the hub before it signs, the spoke after it
@@ -24,7 +24,7 @@ func (b *Bundle) check() error {
 	case b.IssuedAt.IsZero():
 		return errors.New("no time of issue")
 	case !b.ExpiresAt.After(b.IssuedAt):
-		return fmt.Errorf("expires at %s, issued at %s", b.ExpiresAt.Format(time.RFC3339), b.IssuedAt.Format(time.RFC3339))
+		return fmt.Errorf("expires at %s, issued at %s", wording.Time(b.ExpiresAt), wording.Time(b.IssuedAt))
 	}
 	return b.checkLists()
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // ErrTime says that a certificate does not hold at the time that a clock says: it has ended, or has not begun.
@@ -13,8 +15,9 @@ var ErrTime = errors.New("the certificate does not hold now")
 // CheckTime returns nil if a certificate holds at a time, and else an error with both times that wraps ErrTime.
 func CheckTime(c *x509.Certificate, now time.Time) error {
 	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
-		return fmt.Errorf("%w: it holds from %s to %s, and it is %s here", ErrTime, stamp(c.NotBefore), stamp(c.NotAfter),
-			stamp(now))
+		return fmt.Errorf("%w: it holds from %s to %s, and it is %s here", ErrTime, wording.Time(c.NotBefore),
+			wording.Time(c.NotAfter),
+			wording.Time(now))
 	}
 	return nil
 }
@@ -45,5 +48,3 @@ func checkOwn(c *x509.Certificate, now time.Time) error {
 	}
 	return fmt.Errorf("own certificate: %w: set the clock of this machine right%s", err, another)
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

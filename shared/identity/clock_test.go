@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/navefleet/nave/shared/wording"
 )
 
 const year = 365 * 24 * time.Hour
@@ -46,7 +48,7 @@ func TestClock_issue(t *testing.T) {
 			a.Now = func() time.Time { return tt.now }
 			chain, err := a.Issue(newKey(t).Public(), ID{a.TrustDomain(), Cluster, "a"}, time.Hour, nil, nil)
 			if tt.bad {
-				if !errors.Is(err, ErrTime) || !strings.Contains(err.Error(), stamp(tt.now)) ||
+				if !errors.Is(err, ErrTime) || !strings.Contains(err.Error(), wording.Time(tt.now)) ||
 					!strings.Contains(err.Error(), "set the clock") {
 					t.Errorf("got %v", err)
 				}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // How much of an impact is printed.
@@ -103,7 +104,8 @@ func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 	}
 	for i, c := range m.GetClusters() {
 		if i == mostClusters {
-			fmt.Fprintf(out, "  and of %s more, in all %s\n", count(len(m.GetClusters())-i, "cluster"), total(m.GetClusters()))
+			fmt.Fprintf(out, "  and of %s more, in all %s\n", wording.Count(len(m.GetClusters())-i, "cluster"),
+				total(m.GetClusters()))
 			break
 		}
 		printClusterImpact(out, c)
@@ -123,7 +125,7 @@ func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 	fmt.Fprintf(out, "  cluster %s: %s\n", oneLine(c.GetCluster()), total([]*adminv1.ClusterImpact{c}))
 	for i, a := range c.GetApplications() {
 		if i == mostApplications {
-			fmt.Fprintf(out, "    and %s more\n", count(len(c.GetApplications())-i, "application"))
+			fmt.Fprintf(out, "    and %s more\n", wording.Count(len(c.GetApplications())-i, "application"))
 			return
 		}
 		name := a.GetKey().GetKind() + " " + a.GetKey().GetNamespace() + "/" + a.GetKey().GetName()
@@ -136,7 +138,7 @@ func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 
 // fate says what becomes of an application's objects.
 func fate(a *adminv1.ApplicationImpact) string {
-	objects := count(int(a.GetObjects()), "object")
+	objects := wording.Count(int(a.GetObjects()), "object")
 	switch {
 	case a.GetOrphaned():
 		return objects + ", left in the cluster"
@@ -159,15 +161,7 @@ func total(clusters []*adminv1.ClusterImpact) string {
 			}
 		}
 	}
-	return count(applications, "application") + " with " + count(objects, "object")
-}
-
-// count is a number and a noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return wording.Count(applications, "application") + " with " + wording.Count(objects, "object")
 }
 
 func newConfirmCommand(s *session) *cobra.Command {
@@ -213,9 +207,9 @@ func confirm(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1
 
 // summary counts what was confirmed.
 func summary(m *adminv1.ImpactResponse) string {
-	text := total(m.GetClusters()) + " on " + count(len(m.GetClusters()), "cluster")
+	text := total(m.GetClusters()) + " on " + wording.Count(len(m.GetClusters()), "cluster")
 	if n := len(m.GetHubObjects()); n > 0 {
-		text = count(n, "object") + " of the hub; " + text
+		text = wording.Count(n, "object") + " of the hub; " + text
 	}
 	return text
 }

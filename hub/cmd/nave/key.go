@@ -10,6 +10,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // kindOf reads the kind of "KIND …", "KIND/NAME" or "source git …" and returns the words after it.
@@ -75,12 +76,6 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 	if len(clusters) == 0 {
 		return err
 	}
-	const most = 5
-	more := ""
-	if len(clusters) > most {
-		more = fmt.Sprintf(" and %d more", len(clusters)-most)
-		clusters = clusters[:most]
-	}
-	return fmt.Errorf("the hub itself has no %s; clusters have: use --cluster with %s%s", show(key),
-		strings.Join(clusters, ", "), more)
+	return fmt.Errorf("the hub itself has no %s; clusters have: use --cluster with %s", show(key),
+		wording.List(clusters, len(clusters), 5))
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // credential is a Secret that the hub itself needs.
@@ -111,7 +111,7 @@ func showSecret(key api.Key, row store.Secret) (*adminv1.Object, error) {
 		"metadata": map[string]any{
 			"namespace":         key.Namespace,
 			"name":              key.Name,
-			"creationTimestamp": row.Created.UTC().Format(time.RFC3339),
+			"creationTimestamp": wording.Time(row.Created),
 			"annotations":       annotations,
 		},
 		"type": row.Type,

@@ -9,6 +9,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -30,8 +31,6 @@ var stageNames = map[spokev1.AckStage]string{
 	spokev1.AckStage_ACK_STAGE_REJECTED: stageRejected,
 }
 
-const maxReason = 1024
-
 // ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped, as
 // is the rejection of any but the newest offers.
 func (s *Server) ack(x *session, a *spokev1.Ack) error {
@@ -51,7 +50,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	s.metrics.acks.WithLabelValues(stage).Inc()
 	if stage == stageRejected {
 		s.reject(x, id, condition.BundleRejected, fmt.Sprintf("the spoke refused bundle %s: %s", showID(id),
-			clean(a.Reason, maxReason)))
+			clean(a.Reason, reporting.MaxMessage)))
 		return nil
 	}
 	if id.Newer(x.known) {

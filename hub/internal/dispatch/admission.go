@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // clusterKey is where the Cluster of that name is stored.
@@ -50,7 +51,7 @@ func checkNotRevoked(tx *store.Tx, c caller) error {
 		return status.Errorf(codes.PermissionDenied,
 			"the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
 				"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
-			c.issued.Format(time.RFC3339), c.cluster, row.RegisteredAt.UTC().Format(time.RFC3339), c.cluster)
+			wording.Time(c.issued), c.cluster, wording.Time(row.RegisteredAt), c.cluster)
 	}
 	return nil
 }

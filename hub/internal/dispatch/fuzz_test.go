@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -74,7 +75,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: "v1", Verified: writeID(desired), Stage: 3,
 		Instance: "x"}), beat))
 	f.Add(pack(plain, ackOf(desired, 1, ""), ackOf(desired, 2, ""), ackOf(desired, 3, "")))
-	f.Add(pack(plain, ackOf(desired, 4, "no\x1b[31m "+strings.Repeat("ä", maxReason)), ackOf(id(4), 4, ""),
+	f.Add(pack(plain, ackOf(desired, 4, "no\x1b[31m "+strings.Repeat("ä", reporting.MaxMessage)), ackOf(id(4), 4, ""),
 		ackOf(id(9), 2, "")))
 	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: strings.Repeat("\x1b", 1000), Verified: writeID(id(9)),
 		Stage: 77}), plain))
@@ -137,7 +138,7 @@ func checkStored(t *testing.T, s *store.Store) {
 		must(t, err)
 		short(a.Version, maxFact)
 		short(a.KubernetesVersion, maxFact)
-		short(a.Rejected, maxReason+512)
+		short(a.Rejected, reporting.MaxMessage+512)
 		if len(a.Acks) > 3 {
 			t.Errorf("acks are %v", a.Acks)
 		}
@@ -150,7 +151,7 @@ func checkStored(t *testing.T, s *store.Store) {
 			if e.Object != api.ClusterKey("a") {
 				t.Errorf("event about %s", e.Object)
 			}
-			short(e.Message, maxReason+512)
+			short(e.Message, reporting.MaxMessage+512)
 			return nil
 		})
 	}))

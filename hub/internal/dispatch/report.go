@@ -25,9 +25,6 @@ import (
 const (
 	maxApplications = 2000     // rows of one cluster
 	maxReported     = 16 << 20 // bytes of these rows, as they are stored
-	maxMessage      = 8 << 10
-	maxWord         = 256
-	maxName         = 512
 )
 
 // Report implements spokev1.SpokeServiceServer. It returns when the report is on disk.
@@ -85,11 +82,11 @@ var (
 func objectKey(cluster, kind, namespace, name string) (api.Key, error) {
 	switch {
 	case !kindPattern.MatchString(kind):
-		return api.Key{}, invalid("%q is not a kind", clean(kind, maxWord))
+		return api.Key{}, invalid("%q is not a kind", clean(kind, reporting.MaxWord))
 	case namespace != "" && !namePattern.MatchString(namespace):
-		return api.Key{}, invalid("%q is not a namespace", clean(namespace, maxWord))
+		return api.Key{}, invalid("%q is not a namespace", clean(namespace, reporting.MaxWord))
 	case !namePattern.MatchString(name):
-		return api.Key{}, invalid("%q is not a name", clean(name, maxWord))
+		return api.Key{}, invalid("%q is not a name", clean(name, reporting.MaxWord))
 	}
 	return api.Key{Cluster: cluster, Kind: kind, Namespace: namespace, Name: name}, nil
 }
@@ -113,7 +110,7 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 	for _, owner := range r.Removed {
 		parts := strings.Split(owner, "/")
 		if len(parts) != 3 {
-			return nil, invalid("removed %q: want kind/namespace/name", clean(owner, maxWord))
+			return nil, invalid("removed %q: want kind/namespace/name", clean(owner, reporting.MaxWord))
 		}
 		key, err := objectKey(cluster, parts[0], parts[1], parts[2])
 		if err != nil {
@@ -138,16 +135,17 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 		return "", nil, invalid("%s: %v", key, err)
 	}
 	for _, text := range []*string{&a.Revision, &a.AppliedRevision, &a.HandledRequest, &a.Reason} {
-		*text = clean(*text, maxWord)
+		*text = clean(*text, reporting.MaxWord)
 	}
-	a.Message = clean(a.Message, maxMessage)
+	a.Message = clean(a.Message, reporting.MaxMessage)
 	for _, o := range a.Objects {
-		o.Object, o.Status, o.Message = clean(o.Object, maxName), clean(o.Status, maxWord), clean(o.Message, maxMessage)
+		o.Object, o.Status, o.Message = clean(o.Object, reporting.MaxName), clean(o.Status, reporting.MaxWord),
+			clean(o.Message, reporting.MaxMessage)
 		o.ProtoReflect().SetUnknown(nil)
 	}
 	cleanHeld(a.HeldPrune)
 	for i, line := range a.Inventory {
-		a.Inventory[i] = clean(line, maxName)
+		a.Inventory[i] = clean(line, reporting.MaxName)
 	}
 	a.ProtoReflect().SetUnknown(nil)
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
@@ -166,7 +164,7 @@ func cleanHeld(h *spokev1.HeldPrune) {
 	for _, o := range h.Objects {
 		o.ProtoReflect().SetUnknown(nil)
 		for _, name := range []*string{&o.Group, &o.Version, &o.Kind, &o.Namespace, &o.Name} {
-			*name = clean(*name, maxWord)
+			*name = clean(*name, reporting.MaxWord)
 		}
 	}
 }
@@ -179,7 +177,7 @@ func checkFields(a *spokev1.ApplicationReport) error {
 		}
 	}
 	if !slices.Contains([]string{condition.True, condition.False, condition.Unknown, ""}, a.Ready) {
-		return fmt.Errorf("ready is %q", clean(a.Ready, maxWord))
+		return fmt.Errorf("ready is %q", clean(a.Ready, reporting.MaxWord))
 	}
 	if len(a.Objects) > reporting.MaxObjects || slices.Contains(a.Objects, nil) {
 		return fmt.Errorf("%d objects: at most %d", len(a.Objects), reporting.MaxObjects)
@@ -209,7 +207,8 @@ func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.
 			kind = condition.Warning
 		}
 		events = append(events, store.Event{
-			Time: at, Object: key, Type: kind, Reason: clean(e.Reason, maxWord), Message: clean(e.Message, maxMessage),
+			Time: at, Object: key, Type: kind, Reason: clean(e.Reason, reporting.MaxWord), Message: clean(e.Message,
+				reporting.MaxMessage),
 		})
 	}
 	return events, nil

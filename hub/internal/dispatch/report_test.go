@@ -247,7 +247,7 @@ func FuzzCheckReport(f *testing.F) {
 			if err := proto.Unmarshal(row.Value, &a); err != nil {
 				t.Fatal(err)
 			}
-			if len(a.Message) > maxMessage || strings.ContainsFunc(a.Message,
+			if len(a.Message) > reporting.MaxMessage || strings.ContainsFunc(a.Message,
 				func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
 				t.Fatalf("message %q", a.Message)
 			}

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // outcomes writes what the walk found, and deletes what was said of objects that are gone.
@@ -47,10 +47,11 @@ func (c *writer) cluster(w *walked) error {
 		return nil
 	}
 	f := graph.Finding{Ready: true, Reason: condition.Planned}
-	f.Message = fmt.Sprintf("Planned %s from %s", count(len(w.entries), "application"), count(len(w.fleets), "Fleet"))
+	f.Message = fmt.Sprintf("Planned %s from %s", wording.Count(len(w.entries), "application"),
+		wording.Count(len(w.fleets), "Fleet"))
 	if len(w.next.Undecided) > 0 {
 		f.Message += fmt.Sprintf("; %s left and stay until all is built that may give them again",
-			count(len(w.next.Undecided), "application"))
+			wording.Count(len(w.next.Undecided), "application"))
 	}
 	if len(w.fleets) == 0 {
 		f.Message = "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"
@@ -59,7 +60,7 @@ func (c *writer) cluster(w *walked) error {
 	if len(held) > 0 {
 		f.Ready, f.Reason = false, condition.RemovalHeld
 		f.Message = fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
-			count(len(held), "Kustomization"), abbreviate(held), w.cluster)
+			wording.Count(len(held), "Kustomization"), wording.List(held, len(held), 3), w.cluster)
 	}
 	if failed, reason := w.failures(); len(failed) > 0 {
 		also := ""
@@ -67,13 +68,13 @@ func (c *writer) cluster(w *walked) error {
 			also = "; " + f.Message
 		}
 		f.Ready, f.Reason = false, reason
-		f.Message = fmt.Sprintf("Failed: %s%s", abbreviate(failed), also)
+		f.Message = fmt.Sprintf("Failed: %s%s", wording.List(failed, len(failed), 3), also)
 	}
 	if w.bundleTooLarge != nil {
 		// without the number of bytes, which changes with every revision and would be news each time
 		f.Ready, f.Reason = false, condition.BundleTooLarge
 		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer Kustomizations render more. "+
-			"The cluster keeps its last bundle", count(len(w.entries), "application"))
+			"The cluster keeps its last bundle", wording.Count(len(w.entries), "application"))
 	}
 	return c.outcome(key, f, c.planner.hub.rows[key].RequestedAt)
 }
@@ -95,22 +96,6 @@ func (w *walked) failures() (failed []string, reason string) {
 		}
 	}
 	return failed, reason
-}
-
-// count is a number and a noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// abbreviate lists at most three names.
-func abbreviate(list []string) string {
-	if len(list) > 3 {
-		list = append(slices.Clone(list[:3]), fmt.Sprintf("and %d more", len(list)-3))
-	}
-	return strings.Join(list, ", ")
 }
 
 // refused reports whether the hub's walk has something to say about an object of its own already.
@@ -143,11 +128,11 @@ func (c *writer) fleets() error {
 		if key.Kind != api.FleetKind || c.refused(key) || !c.there(key) {
 			continue
 		}
-		f := graph.Finding{Ready: true, Reason: condition.Selected, Message: "Selects " + count(selected[key.Name],
+		f := graph.Finding{Ready: true, Reason: condition.Selected, Message: "Selects " + wording.Count(selected[key.Name],
 			"cluster")}
-		if errs := failed[key.Name]; len(errs) > 0 {
+		if errs := slices.Compact(failed[key.Name]); len(errs) > 0 {
 			f = graph.Finding{Reason: condition.TemplateFailed, Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
-				len(errs), selected[key.Name], abbreviate(slices.Compact(errs)))}
+				len(failed[key.Name]), selected[key.Name], wording.List(errs, len(errs), 3))}
 		}
 		if err := c.outcome(key, f, row.RequestedAt); err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 const year = 365 * 24 * time.Hour
@@ -174,7 +175,7 @@ func TestClock_token(t *testing.T) {
 			}
 			refused(t, err)
 			got := strings.Join(r.events(api.ClusterKey("a")), "\n")
-			for _, part := range []string{tt.refuse, ", and it is " + stamp(r.clock()) + " now", "nave cluster add"} {
+			for _, part := range []string{tt.refuse, ", and it is " + wording.Time(r.clock()) + " now", "nave cluster add"} {
 				if !strings.Contains(got, part) {
 					t.Errorf("the event %q lacks %q", got, part)
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // readCSR returns the public key of a request and the key's digest.
@@ -64,14 +65,12 @@ func checkToken(token store.JoinToken, now time.Time) error {
 	life := token.ExpiresAt.Sub(token.CreatedAt)
 	switch {
 	case !now.Before(token.ExpiresAt):
-		return fmt.Errorf("%w at %s, and it is %s now", errExpired, stamp(token.ExpiresAt), stamp(now))
+		return fmt.Errorf("%w at %s, and it is %s now", errExpired, wording.Time(token.ExpiresAt), wording.Time(now))
 	case token.UsedAt.IsZero() && !token.CreatedAt.IsZero() && now.Add(life).Before(token.CreatedAt):
-		return fmt.Errorf("%w, at %s, and it is %s now", errEarly, stamp(token.CreatedAt), stamp(now))
+		return fmt.Errorf("%w, at %s, and it is %s now", errEarly, wording.Time(token.CreatedAt), wording.Time(now))
 	}
 	return nil
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // registrationOf names the registration that a join token is for, by the token's digest. A token is used once.
 func registrationOf(digest string) string { return shorten(digest) }

@@ -13,6 +13,7 @@ import (
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Renew implements registrationv1.RegistrationServiceServer: the caller's own name, for a new key.
@@ -78,7 +79,7 @@ func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
 	if err == nil && !row.Counts(caller.Registration, issued) {
 		return fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right, or get a new "+
 			"manifest with `nave cluster add %[1]s`",
-			caller.Name, stamp(row.RegisteredAt), stamp(issued))
+			caller.Name, wording.Time(row.RegisteredAt), wording.Time(issued))
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // applicationVerdict is the verdict about an application. One that is ready names removals that are held: what left its
@@ -109,7 +110,7 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 	case !s.Connected:
 		v.reason, v.since = condition.Offline, s.Since
 		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster,
-			stamp(s.Since))
+			wording.Time(s.Since))
 	default:
 		v.message = "The spoke is applying revision " + f.Entry.Revision
 	}
@@ -129,7 +130,7 @@ func (f Facts) spokeVerdict() verdict {
 		v.reason = condition.Progressing
 	}
 	if f.Spoke != nil && !f.Spoke.Connected {
-		v.message = strings.TrimSpace(v.message + " (the spoke has been offline since " + stamp(f.Spoke.Since) + ")")
+		v.message = strings.TrimSpace(v.message + " (the spoke has been offline since " + wording.Time(f.Spoke.Since) + ")")
 	}
 	return v
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // clusterVerdict is True when the cluster runs the newest bundle there is, and everything that it covers is ready. Else
@@ -45,7 +46,7 @@ func (f Facts) sessionVerdict() verdict {
 	case !registered(s):
 		return pending(condition.NotRegistered, "Its spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:
-		return pending(condition.Offline, "Its spoke has been offline since "+stamp(s.Since), s.Since)
+		return pending(condition.Offline, "Its spoke has been offline since "+wording.Time(s.Since), s.Since)
 	}
 	return verdict{ready: condition.True}
 }
@@ -97,16 +98,16 @@ func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
 	}
 	if d := f.Desired; d != nil {
 		fields["bundle"] = bundleOf(d.Bundle)
-		fields["bundleExpires"] = stamp(d.ExpiresAt)
+		fields["bundleExpires"] = wording.Time(d.ExpiresAt)
 	}
 	if s == nil {
 		return
 	}
 	if !s.RegisteredAt.IsZero() {
-		fields["registeredAt"] = stamp(s.RegisteredAt)
+		fields["registeredAt"] = wording.Time(s.RegisteredAt)
 	}
 	if !s.CertificateExpiry.IsZero() {
-		fields["certificateExpires"] = stamp(s.CertificateExpiry)
+		fields["certificateExpires"] = wording.Time(s.CertificateExpiry)
 	}
 	for name, value := range map[string]string{"version": s.Version, "kubernetesVersion": s.KubernetesVersion,
 		"rejected": s.Rejected} {

@@ -37,8 +37,3 @@ func (c *conditions) sorted() []metav1.Condition {
 	})
 	return c.list
 }
-
-// stamp writes a time as Kubernetes does.
-func stamp(t time.Time) string {
-	return t.UTC().Format(time.RFC3339)
-}

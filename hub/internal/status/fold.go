@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // verdict is the Ready condition of an object.
@@ -91,7 +92,7 @@ func describe(o *manifest.Object, row store.Resource) {
 		meta = map[string]any{}
 		o.Object["metadata"] = meta
 	}
-	meta["uid"], meta["generation"], meta["creationTimestamp"] = row.UID, row.Generation, stamp(row.Created)
+	meta["uid"], meta["generation"], meta["creationTimestamp"] = row.UID, row.Generation, wording.Time(row.Created)
 	if row.RequestedAt != "" {
 		annotations, ok := meta["annotations"].(map[string]any)
 		if !ok {

@@ -1,6 +1,10 @@
 package status
 
-import "github.com/navefleet/nave/shared/condition"
+import (
+	"github.com/navefleet/nave/shared/condition"
+
+	"github.com/navefleet/nave/shared/wording"
+)
 
 // sourceDetails are the fields of Flux's GitRepositoryStatus.
 func (f Facts) sourceDetails(c *conditions, fields map[string]any) {
@@ -12,7 +16,7 @@ func (f Facts) sourceDetails(c *conditions, fields map[string]any) {
 	}
 	a := f.Fetched.Artifact
 	fields["artifact"] = map[string]any{
-		"revision": a.Revision, "digest": a.Digest.String(), "lastUpdateTime": stamp(a.FetchedAt),
+		"revision": a.Revision, "digest": a.Digest.String(), "lastUpdateTime": wording.Time(a.FetchedAt),
 	}
 	c.set(condition.ArtifactInStorage, condition.True, condition.Succeeded, "Stored artifact for revision "+a.Revision,
 		a.FetchedAt)

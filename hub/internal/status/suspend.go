@@ -8,6 +8,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // suspension is why, and since when, an object is left as it is.
@@ -38,7 +39,7 @@ func (f Facts) suspension() *suspension {
 
 // text says since when the object is suspended, and what waits for its end.
 func (s *suspension) text(f Facts) string {
-	text := fmt.Sprintf("Suspended %s since %s", s.by, stamp(s.since))
+	text := fmt.Sprintf("Suspended %s since %s", s.by, wording.Time(s.since))
 	if f.Resource.Key.Kind == api.ClusterKind {
 		if f.Resource.StopRepair || f.spec().StopRepair {
 			text += ", drift is not repaired"
@@ -88,7 +89,7 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 		return true, ""
 	case !f.Spoke.Connected:
 		return false, fmt.Sprintf("the spoke of cluster %s has not heard of it: it has been offline since %s", cluster,
-			stamp(f.Spoke.Since))
+			wording.Time(f.Spoke.Since))
 	}
 	return false, fmt.Sprintf("the spoke of cluster %s has not heard of it yet", cluster)
 }
@@ -173,10 +174,7 @@ func (f Facts) suspendedMembers() string {
 			names = append(names, m.Resource.Key.Name)
 		}
 	}
-	if len(names) > 3 {
-		names = append(slices.Clone(names[:3]), fmt.Sprintf("and %d more", len(names)-3))
-	}
-	return strings.Join(names, ", ")
+	return wording.List(names, len(names), 3)
 }
 
 // withSuspension says in the verdict about a Cluster or Fleet that it is suspended, or that its clusters are.

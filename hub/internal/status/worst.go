@@ -6,6 +6,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // finding is the verdict about an object, in words that name the object.
@@ -23,9 +24,7 @@ const maxRolledUp = 300
 func (f Facts) finding(name string) finding {
 	v := f.verdict()
 	message, _, _ := strings.Cut(v.message, "\n")
-	if len(message) > maxRolledUp {
-		message = strings.ToValidUTF8(message[:maxRolledUp], "") + "…"
-	}
+	message = telemetry.Printable(message, maxRolledUp)
 	return finding{
 		key: f.Resource.Key, verdict: v, text: strings.TrimSuffix(name+": "+v.reason+": "+message, ": "),
 		waits: v.reason == condition.DependencyNotReady || f.Awaited != nil && f.hubVerdict().ready == condition.True,

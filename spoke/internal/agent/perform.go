@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wording"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -344,7 +345,7 @@ func (a *Agent) event(act event) {
 
 func heldMessage(o watch.Observation) string {
 	return fmt.Sprintf("%s was repaired too often: %s changes it again and again; the next repair is at %s",
-		o.Object.ID(), strings.Join(o.Drift.By, ", "), o.RetryAt.UTC().Format(time.RFC3339))
+		o.Object.ID(), strings.Join(o.Drift.By, ", "), wording.Time(o.RetryAt))
 }
 
 // startCheck looks at the objects of spec.healthChecks: at the index for our own, at the API server for others.

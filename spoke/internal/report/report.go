@@ -24,7 +24,6 @@ import (
 )
 
 const (
-	maxText    = 2 << 10   // bytes of one message
 	maxReport  = 450 << 10 // bytes about one application
 	maxRequest = 128 << 10 // bytes of one message beyond its first application: 16 s over 64 kbit/s; the wire takes 1 MiB
 	maxTotal   = 10 << 20  // bytes about all applications; the hub keeps 16 MiB of a cluster, a third more than is sent
@@ -88,7 +87,7 @@ func (r *Reporter) Remove(owner bundle.ApplicationName) {
 
 // Event tells something that happened. Of more than 100 that wait, the oldest are dropped.
 func (r *Reporter) Event(e *spokev1.Event) {
-	e.Message = cut(e.Message)
+	e.Message = telemetry.Printable(e.Message, reporting.MaxMessage)
 	r.mu.Lock()
 	r.events = append(r.events, e)
 	if extra := len(r.events) - reporting.MaxEvents; extra > 0 {
@@ -227,10 +226,12 @@ func (b batch) split() []*spokev1.ReportRequest {
 
 // trim keeps a report below the limit of a message, whatever is in it.
 func trim(a *spokev1.ApplicationReport) {
-	a.Message, a.Reason = cut(a.Message), cut(a.Reason)
+	a.Message = telemetry.Printable(a.Message, reporting.MaxMessage)
+	a.Reason = telemetry.Printable(a.Reason, reporting.MaxWord)
 	a.Objects = a.Objects[:min(len(a.Objects), reporting.MaxObjects)]
 	for _, o := range a.Objects {
-		o.Object, o.Message = cut(o.Object), cut(o.Message)
+		o.Object = telemetry.Printable(o.Object, reporting.MaxName)
+		o.Message = telemetry.Printable(o.Message, reporting.MaxMessage)
 	}
 	a.Inventory = a.Inventory[:min(len(a.Inventory), reporting.MaxInventory)]
 	size := proto.Size(a)
@@ -239,6 +240,3 @@ func trim(a *spokev1.ApplicationReport) {
 		size = proto.Size(a)
 	}
 }
-
-// cut makes a text fit for a report.
-func cut(s string) string { return telemetry.Printable(s, maxText) }

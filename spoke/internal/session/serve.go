@@ -16,8 +16,6 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-const maxReason = 4 << 10 // bytes
-
 // serve takes offers and sends progress and heartbeats until the stream or the context ends. Only this goroutine sends.
 func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, stream spokev1.SpokeService_SessionClient,
 	sent progress) error {

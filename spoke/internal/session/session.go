@@ -34,9 +34,11 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 const (
@@ -162,7 +164,7 @@ func (s *Session) Progress(id bundle.ID, stage spokev1.AckStage) {
 // Reject says that an offered bundle is not accepted, and why.
 func (s *Session) Reject(id bundle.ID, reason string) {
 	s.mu.Lock()
-	s.rejected = &rejection{id, telemetry.Printable(reason, maxReason)}
+	s.rejected = &rejection{id, telemetry.Printable(reason, reporting.MaxMessage)}
 	s.mu.Unlock()
 	signal(s.wake)
 }
@@ -331,10 +333,8 @@ func (s *Session) explain(err error) error {
 	return fmt.Errorf("%w: the hub does not accept the certificate of this spoke, which holds from %s to %s, and it is "+
 		"%s here: if a clock is wrong, "+
 		"set it right; else get a new manifest with `nave cluster add %s`",
-		err, stamp(shown.Leaf.NotBefore), stamp(shown.Leaf.NotAfter), stamp(s.Now()), s.Cluster.Name)
+		err, wording.Time(shown.Leaf.NotBefore), wording.Time(shown.Leaf.NotAfter), wording.Time(s.Now()), s.Cluster.Name)
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func signal(c chan struct{}) {
 	select {

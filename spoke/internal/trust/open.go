@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Why a bundle is not trusted.
@@ -84,16 +85,14 @@ func judgeTime(b *bundle.Bundle, id bundle.ID, now time.Time) error {
 	if !now.Before(b.ExpiresAt) {
 		return fmt.Errorf("bundle %s: %w at %s, and it is %s here: the hub did not renew it, or a clock is wrong: "+
 			"set the clocks of the hub and of this machine right; the bundle is tried again by itself",
-			number(id), ErrExpired, stamp(b.ExpiresAt), stamp(now))
+			number(id), ErrExpired, wording.Time(b.ExpiresAt), wording.Time(now))
 	}
 	if b.IssuedAt.After(now.Add(MaxSkew)) {
 		return fmt.Errorf("bundle %s: %w, at %s, and it is %s here: a clock is wrong: "+
 			"set the clocks of the hub and of this machine right; the bundle is tried again by itself",
-			number(id), ErrFuture, stamp(b.IssuedAt), stamp(now))
+			number(id), ErrFuture, wording.Time(b.IssuedAt), wording.Time(now))
 	}
 	return nil
 }
 
 func number(id bundle.ID) string { return fmt.Sprintf("%d.%d", id.Epoch, id.Sequence) }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // unstable are the objects that kept changing in the rounds before this one.
@@ -30,13 +30,10 @@ func (u unstable) err() error {
 		objects[key.object] = true
 	}
 	var names []string
-	for i, key := range slices.SortedFunc(maps.Keys(objects), api.Key.Compare) {
-		if i == 5 {
-			names[4] += fmt.Sprintf(" and %d more", len(objects)-5)
-			break
-		}
+	for _, key := range slices.SortedFunc(maps.Keys(objects), api.Key.Compare) {
 		names = append(names, nameOf(key))
 	}
 	return fmt.Errorf("%w: these objects keep changing each other: %s; "+
-		"let one of them come from a Kustomization that the others do not change", errGraph, strings.Join(names, ", "))
+		"let one of them come from a Kustomization that the others do not change", errGraph, wording.List(names, len(names),
+		5))
 }

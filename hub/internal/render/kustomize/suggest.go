@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // suggest returns " (did you mean …?)" with what is nearest to a path that is not there, or nothing. It reads the
@@ -20,12 +22,11 @@ func (t *tree) suggest(p string) string {
 	if err != nil {
 		return ""
 	}
-	best, distance := "", len(wrong)/2+2
-	for _, e := range entries {
-		if d := nearness(wrong, e.name); d < distance {
-			best, distance = e.name, d
-		}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.name
 	}
+	best := wording.Nearest(wrong, names)
 	if best == "" {
 		return ""
 	}
@@ -36,28 +37,4 @@ func (t *tree) suggest(p string) string {
 		}
 	}
 	return fmt.Sprintf(" (did you mean ./%s?)", local(better))
-}
-
-// nearness is small for names that people take for one another: the edit distance, or 1 for one that begins the other.
-func nearness(a, b string) int {
-	if len(a) > 2 && len(b) > len(a) && b[:len(a)] == a {
-		return 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

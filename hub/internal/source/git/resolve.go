@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // candidate is a commit that a reference may mean.
@@ -181,7 +182,7 @@ func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
 	has := names(refs, prefix)
 	total := len(has)
 	has = has[:min(total, maxCompared)]
-	slices.SortStableFunc(has, func(a, b string) int { return distance(a, name) - distance(b, name) })
+	slices.SortStableFunc(has, func(a, b string) int { return wording.Distance(a, name) - wording.Distance(b, name) })
 	plural := map[string]string{"branch": "branches", "tag": "tags", "reference": "references"}[kind]
 	return fmt.Errorf("%w: %s %q not found; the repository has: %s", source.ErrReferenceNotFound, kind, name,
 		list(has, total, plural))
@@ -189,34 +190,8 @@ func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
 
 // list prints the first of some names, of which there are total.
 func list(names []string, total int, plural string) string {
-	const most = 10
-	switch {
-	case len(names) == 0:
+	if total == 0 {
 		return "no " + plural
-	case len(names) > most:
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), total-most)
-	default:
-		return strings.Join(names, ", ")
 	}
-}
-
-// distance is the number of bytes to insert, delete or replace between two names (Levenshtein), of their first 64.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return wording.List(names, total, 10)
 }
