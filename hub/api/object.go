@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -10,8 +11,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Object is one admitted object. Its views are decoded at most once, and shared by everyone who has the Object. An
-// Object is never changed, and is safe for concurrent use.
+// Object is one admitted object. Its views are decoded at most once, and shared by everyone who has the Object: nobody
+// changes them. An Object is safe for concurrent use. A nil *Object has no views, labels or annotations.
 type Object struct {
 	// Key has no cluster: equal objects of many clusters are one Object.
 	Key    Key
@@ -33,6 +34,9 @@ type head struct {
 	} `json:"spec"`
 }
 
+// errNoObject is the error of every view of a nil *Object.
+var errNoObject = errors.New("there is no such object")
+
 // newObject returns an object that was admitted.
 func newObject(o *manifest.Object) (*Object, error) {
 	data, err := manifest.Canonical(o)
@@ -48,6 +52,17 @@ func StoredObject(key Key, data []byte) *Object {
 	return &Object{Key: key, JSON: data, Digest: manifest.DigestOf(data)}
 }
 
+// MarshalJSON returns the JSON of the object.
+func (o *Object) MarshalJSON() ([]byte, error) { return o.JSON, nil }
+
+// Equal reports whether two objects have the same JSON, or are both nil.
+func (o *Object) Equal(other *Object) bool {
+	if o == nil || other == nil {
+		return o == other
+	}
+	return o.Digest == other.Digest
+}
+
 // Decode returns the object as a T, which is a Go type of its kind. The error names the object.
 func Decode[T any](o *Object) (*T, error) {
 	into := new(T)
@@ -59,6 +74,9 @@ func Decode[T any](o *Object) (*T, error) {
 
 // Parse returns the object as JSON values, which belong to the caller.
 func (o *Object) Parse() (*manifest.Object, error) {
+	if o == nil {
+		return nil, errNoObject
+	}
 	m := &manifest.Object{}
 	if err := json.Unmarshal(o.JSON, &m.Object); err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Key, err)
@@ -79,6 +97,9 @@ func (o *Object) Cluster() (*Cluster, error) { return viewOf[Cluster](o) }
 func (o *Object) Fleet() (*Fleet, error) { return viewOf[Fleet](o) }
 
 func viewOf[T any](o *Object) (*T, error) {
+	if o == nil {
+		return nil, errNoObject
+	}
 	o.viewOnce.Do(func() { o.view, o.err = decodeView(o) })
 	if o.err != nil {
 		return nil, o.err
@@ -119,6 +140,9 @@ func decodeView(o *Object) (any, error) {
 
 // read returns the head. It is empty if the object cannot be read.
 func (o *Object) read() *head {
+	if o == nil {
+		return &head{}
+	}
 	o.headOnce.Do(func() {
 		if json.Unmarshal(o.JSON, &o.head) != nil {
 			o.head = head{}

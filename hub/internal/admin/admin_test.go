@@ -130,7 +130,7 @@ func (r *rig) resource(key api.Key) (row store.Resource, there bool) {
 
 func (r *rig) put(row store.Resource, object string) {
 	r.t.Helper()
-	row.Object = json.RawMessage(object)
+	row.Object = api.StoredObject(row.Key, json.RawMessage(object))
 	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 		return store.Resources.Put(tx, row.Key.Path(), row)
 	}))
@@ -264,7 +264,7 @@ func TestObjectsThatTheirOwnerLeftAreTheOperators(t *testing.T) {
 		r.apply(clusterA)
 		row, _ := r.resource(key)
 		row.Owner, row.Orphaned = &owner, true
-		r.put(row, string(row.Object))
+		r.put(row, string(row.Object.JSON))
 		if got := r.apply(clusterA); got[0] != "Cluster/a configured" {
 			t.Fatalf("got %v", got)
 		}
@@ -329,7 +329,7 @@ func TestDeletedClusterLeavesNothingBehind(t *testing.T) {
 	fill := func(tx *store.Tx, cluster string) error {
 		key := api.Key{Cluster: cluster, Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 		for _, err := range []error{
-			store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: json.RawMessage("{}")}),
+			store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: api.StoredObject(key, json.RawMessage("{}"))}),
 			store.Conditions.Put(tx, key.Path(), store.Condition{Ready: "True"}),
 			store.Reports.Put(tx, key.Path(), store.Report{}),
 			store.Plans.Put(tx, cluster, store.Plan{}),

@@ -142,7 +142,7 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	if err := ownedElsewhere(row, "changed"); err != nil {
 		return "", err
 	}
-	if there && !row.Orphaned && bytes.Equal(row.Object, a.object) {
+	if there && !row.Orphaned && bytes.Equal(row.Object.JSON, a.object) {
 		return actionUnchanged, nil
 	}
 	action = actionConfigured
@@ -150,10 +150,10 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 		action = actionCreated
 		row = store.Resource{Key: a.key, UID: newUID(), Created: s.now().UTC()}
 	}
-	if !sameSpec(row.Object, a.object) {
+	if !there || !sameSpec(row.Object.JSON, a.object) {
 		row.Generation++
 	}
-	row.Object = a.object
+	row.Object = api.StoredObject(a.key, a.object)
 	row.NoteSuspension(s.now().UTC())
 	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false, nil // what its owner left is the operator's now
 	return action, store.Resources.Put(tx, path, row)

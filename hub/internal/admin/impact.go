@@ -132,19 +132,19 @@ func impactOfApply(tx *store.Tx, admitted []admittedObject) (*impact, error) {
 	}
 	for _, a := range admitted {
 		row, there := i.rows[a.key]
-		if !there || a.secret != nil || string(row.Object) == string(a.object) {
+		if !there || a.secret != nil || string(row.Object.JSON) == string(a.object) {
 			continue
 		}
 		if err := ownedElsewhere(row, "changed"); err != nil {
 			return nil, err
 		}
 		after := row
-		after.Object = a.object
+		after.Object = api.StoredObject(a.key, a.object)
 		switch a.key.Kind {
 		case api.ClusterKind, api.FleetKind:
 			err = i.reselect(row, after)
 		default:
-			i.unknown[a.key] = !sameSpec(row.Object, a.object) && i.leadsTo(a.key)
+			i.unknown[a.key] = !sameSpec(row.Object.JSON, a.object) && i.leadsTo(a.key)
 		}
 		if err != nil {
 			return nil, err
@@ -227,12 +227,12 @@ func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool,
 
 // readRow returns the object of a row, parsed once for each text.
 func readRow[T any](i *impact, row store.Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
-	if noun, is := i.parsed[string(row.Object)].(*T); is {
+	if noun, is := i.parsed[string(row.Object.JSON)].(*T); is {
 		return noun, nil
 	}
 	noun, err := store.Decode(row, as)
 	if err == nil {
-		i.parsed[string(row.Object)] = noun
+		i.parsed[string(row.Object.JSON)] = noun
 	}
 	return noun, err
 }

@@ -26,7 +26,7 @@ func kustomizationKey(cluster, name string) api.Key {
 // objects.
 func (r *rig) run(row store.Resource, objects int, prune bool) {
 	r.t.Helper()
-	row.Object = json.RawMessage(`{"kind":"Kustomization"}`)
+	row.Object = api.StoredObject(row.Key, json.RawMessage(`{"kind":"Kustomization"}`))
 	app := &bundle.Application{Name: row.Key.Application(), Prune: prune}
 	for i := range objects {
 		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
@@ -202,7 +202,7 @@ func (r *rig) hold() (digest manifest.Digest) {
 	digest = manifest.DigestOf([]byte("held"))
 	row, _ := r.resource(kustomizationKey("a", "app"))
 	row.Held = true
-	r.put(row, string(row.Object))
+	r.put(row, string(row.Object.JSON))
 	for _, report := range []*spokev1.ApplicationReport{
 		{Name: "kept", Reason: "PruneHeld", HeldPrune: &spokev1.HeldPrune{
 			Digest: digest[:], Total: 25, Objects: []*spokev1.ObjectIdentity{{Kind: "ConfigMap", Namespace: "default",
@@ -296,7 +296,7 @@ func TestImpact_hub(t *testing.T) {
 	r.world()
 	row, _ := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"})
 	row.Held = true
-	r.put(row, string(row.Object))
+	r.put(row, string(row.Object.JSON))
 	m, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Confirm{Confirm: &adminv1.ObjectKey{}}})
 	must(t, err)
 	if got, want := outline(m), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"; got != want {
@@ -313,14 +313,14 @@ func BenchmarkImpact(b *testing.B) {
 	row := func(key api.Key, text string) store.Resource {
 		admitted, err := admit([]byte(text))
 		must(b, err)
-		return store.Resource{Key: key, Object: admitted[0].object}
+		return store.Resource{Key: key, Object: api.StoredObject(key, admitted[0].object)}
 	}
 	must(b, s.Update(b.Context(), func(tx *store.Tx) error {
 		for i := range clusters {
 			name := fmt.Sprintf("c%05d", i)
 			cluster := row(api.Key{Kind: api.ClusterKind, Name: name},
 				strings.Replace(clusterA, "name: a,", "name: "+name+",", 1))
-			root := store.Resource{Key: kustomizationKey(name, "root"), Owner: &prod, Object: json.RawMessage(`{"kind":"Kustomization"}`)}
+			root := store.Resource{Key: kustomizationKey(name, "root"), Owner: &prod, Object: api.StoredObject(kustomizationKey(name, "root"), json.RawMessage(`{"kind":"Kustomization"}`))}
 			if err := errors.Join(store.Resources.Put(tx, cluster.Key.Path(), cluster),
 				store.Resources.Put(tx, root.Key.Path(), root)); err != nil {
 				return err

@@ -123,7 +123,7 @@ func (q *query) each(tx *store.Tx, visit func(api.Key, *adminv1.Object) error) e
 	}
 	reader := fold.NewReader(tx) // many facts share rows
 	return store.Resources.Scan(tx, q.prefix(), func(_ string, r store.Resource) error {
-		if !q.matches(r.Key) || !q.selects(r.Object) {
+		if !q.matches(r.Key) || !q.selects(r.Object.JSON) {
 			return nil
 		}
 		object, err := read(reader, tx, r.Key)

@@ -187,7 +187,7 @@ func referenceOf(row store.Resource) (reference, error) {
 			} `json:"template"`
 		} `json:"spec"`
 	}
-	if err := json.Unmarshal(row.Object, &o); err != nil {
+	if err := json.Unmarshal(row.Object.JSON, &o); err != nil {
 		return reference{}, fmt.Errorf("read %s: %w", row.Key, err)
 	}
 	switch row.Key.Kind {

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -78,8 +77,8 @@ func joinable(tx *store.Tx, key api.Key) error {
 	if err != nil {
 		return err
 	}
-	var c api.Cluster
-	if err := json.Unmarshal(row.Object, &c); err != nil {
+	c, err := row.Object.Cluster()
+	if err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
 	if c.Spec.Blocked {

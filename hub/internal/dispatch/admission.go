@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -65,8 +64,8 @@ func requireActiveCluster(tx *store.Tx, cluster string) error {
 	if !ok {
 		return status.Errorf(codes.PermissionDenied, "cluster %s is not registered with this hub", cluster)
 	}
-	var c api.Cluster
-	if err := json.Unmarshal(row.Object, &c); err != nil {
+	c, err := row.Object.Cluster()
+	if err != nil {
 		return fmt.Errorf("read cluster %s: %w", cluster, err)
 	}
 	if c.Spec.Blocked {

@@ -137,7 +137,7 @@ func (r *rig) add(name string, blocked bool) {
 	must(r.t, err)
 	key := api.ClusterKey(name)
 	r.update(func(tx *store.Tx) error {
-		return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: object})
+		return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: api.StoredObject(key, object)})
 	})
 }
 

@@ -206,7 +206,7 @@ func put(tx *store.Tx, k api.Key, options ...option) error {
 	if err != nil {
 		return err
 	}
-	row.Object = object
+	row.Object = api.StoredObject(row.Key, object)
 	return store.Resources.Put(tx, k.Path(), row)
 }
 

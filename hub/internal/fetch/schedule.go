@@ -61,7 +61,7 @@ func newMember(row store.Resource, g *sourcev1.GitRepository) *member {
 // newScheduled makes the source that a GitRepository names.
 func newScheduled(key string, g *sourcev1.GitRepository, row *store.Resource) *scheduled {
 	s := &scheduled{key: key, members: map[string]*member{}, secret: secret{bound: row.Bound()}}
-	s.kind, s.object, s.address = row.Key.Kind, row.Object, g.Spec.URL
+	s.kind, s.object, s.address = row.Key.Kind, row.Object.JSON, g.Spec.URL
 	if g.Spec.SecretRef != nil {
 		s.secret.namespace, s.secret.name = g.Namespace, g.Spec.SecretRef.Name
 	}

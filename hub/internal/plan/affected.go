@@ -180,7 +180,7 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 	}
 	p.concern(now.Key)
 	if now.Key.Kind == sourcev1.GitRepositoryKind &&
-		(!bytes.Equal(before.Object, now.Object) || before.Bound() != now.Bound()) {
+		(!before.Object.Equal(now.Object) || before.Bound() != now.Bound()) {
 		for name, s := range p.scopes {
 			if s.hubSources[now.Key.Namespace+"/"+now.Key.Name] {
 				p.dirty[name] = true
@@ -232,7 +232,9 @@ func sameRow(a, b store.Resource) bool { return digestOfRow(a) == digestOfRow(b)
 // digestOfRow is over what a walk reads of a row.
 func digestOfRow(r store.Resource) manifest.Digest {
 	var b bytes.Buffer
-	b.Write(r.Object)
+	if r.Object != nil {
+		b.Write(r.Object.JSON)
+	}
 	b.WriteByte(0)
 	b.WriteString(r.RequestedAt)
 	b.WriteByte(0)

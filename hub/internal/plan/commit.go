@@ -241,12 +241,12 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 		return err
 	}
 	row := old
-	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object.JSON
+	row.Key, row.Owner, row.Object = node.Key, node.Owner, api.StoredObject(node.Key, node.Object.JSON)
 	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = newUID(), c.start, 1
-	case !equalSpec(old.Object, row.Object):
+	case !equalSpec(old.Object.JSON, row.Object.JSON):
 		row.Generation++
 	}
 	if was && sameRow(old, row) {

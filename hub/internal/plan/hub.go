@@ -31,7 +31,7 @@ func newHub() *hub {
 // like that is not walked, and what a Fleet like that gave is held.
 func (h *hub) put(r store.Resource) error {
 	h.remove(r.Key)
-	h.rows[r.Key], h.objects[r.Key] = r, graph.ParsedObject(r.Object)
+	h.rows[r.Key], h.objects[r.Key] = r, graph.ParsedObject(r.Object.JSON)
 	switch r.Key.Kind {
 	case api.ClusterKind:
 		c, err := store.Decode(r, api.AsCluster)

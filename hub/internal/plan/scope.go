@@ -165,7 +165,7 @@ func (p *Planner) objectOf(r store.Resource) *graph.Object {
 	if r.Key.Cluster == "" {
 		return p.hub.objects[r.Key]
 	}
-	return graph.ParsedObject(r.Object)
+	return graph.ParsedObject(r.Object.JSON)
 }
 
 // contents names the objects of an Application that is in the store.

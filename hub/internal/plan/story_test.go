@@ -225,7 +225,7 @@ func (s *story) apply(file string) {
 				return err
 			}
 			key := admitted.Key
-			row := store.Resource{Key: key, Object: admitted.JSON, UID: "operator", Generation: 1, Created: s.now}
+			row := store.Resource{Key: key, Object: admitted, UID: "operator", Generation: 1, Created: s.now}
 			if err := store.Resources.Put(tx, key.Path(), row); err != nil {
 				return err
 			}

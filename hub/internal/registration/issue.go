@@ -3,7 +3,6 @@ package registration
 import (
 	"crypto"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -84,8 +83,8 @@ func requireActiveCluster(tx *store.Tx, cluster string) error {
 	if !ok {
 		return errDenied
 	}
-	var c api.Cluster
-	if err := json.Unmarshal(row.Object, &c); err != nil {
+	c, err := row.Object.Cluster()
+	if err != nil {
 		return fmt.Errorf("read cluster %s: %w", cluster, err)
 	}
 	if c.Spec.Blocked {

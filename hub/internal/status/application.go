@@ -30,7 +30,7 @@ func (f Facts) applicationVerdict() verdict {
 func (f Facts) appliedVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
-	case len(f.Resource.Object) == 0 && f.Report != nil: // not in the graph any more, but in the cluster
+	case f.Resource.Object == nil && f.Report != nil: // not in the graph any more, but in the cluster
 		return f.spokeVerdict()
 	case f.suspended():
 		return f.suspendedVerdict(v)

@@ -165,7 +165,7 @@ func (r *Reader) sourceOf(g *clusterGraph, f Facts) (source Facts, ok bool, err 
 // hubSource reads a source of the hub once.
 func (r *Reader) hubSource(key api.Key) (source Facts, ok bool, err error) {
 	if known, read := r.sources[key]; read {
-		return known, len(known.Resource.Object) > 0, nil
+		return known, known.Resource.Object != nil, nil
 	}
 	row, ok, err := store.Resources.Get(r.tx, key.Path())
 	if err == nil && ok {

@@ -20,7 +20,7 @@ import (
 // member is a cluster that runs its bundle, with what a Fleet leads to there; without any, one that never joined.
 func member(name string, covered ...Facts) Facts {
 	f := Facts{
-		Resource: store.Resource{Key: api.Key{Kind: "Cluster", Name: name}, Object: []byte(`{}`), Created: at(1)},
+		Resource: store.Resource{Key: api.ClusterKey(name), Object: api.StoredObject(api.ClusterKey(name), []byte(`{}`)), Created: at(1)},
 		Outcome:  &store.Condition{Ready: "True", Reason: "Planned", Since: at(2)}, Covered: covered,
 	}
 	if len(covered) > 0 {
@@ -69,7 +69,7 @@ func (w *fleetWorld) update(fn func(*store.Tx) error) {
 // put writes an object that the hub made something of.
 func (w *fleetWorld) put(tx *store.Tx, key api.Key, owner *api.Key, object string) error {
 	return errors.Join(
-		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: []byte(object), Generation: 1,
+		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: api.StoredObject(key, []byte(object)), Generation: 1,
 			Created: at(1)}),
 		store.Conditions.Put(tx, key.Path(), store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Good", Since: at(2),
 			Revision: revision}),

@@ -58,7 +58,7 @@ func (f Facts) spec() spec {
 	var o struct {
 		Spec spec `json:"spec"`
 	}
-	if len(f.Resource.Object) == 0 || json.Unmarshal(f.Resource.Object, &o) != nil {
+	if f.Resource.Object == nil || json.Unmarshal(f.Resource.Object.JSON, &o) != nil {
 		return spec{}
 	}
 	return o.Spec

@@ -32,13 +32,13 @@ var digest = manifest.DigestOf([]byte("application"))
 func well(change func(*Facts)) Facts { return application("apps", "", change) }
 
 func application(name, spec string, change func(*Facts)) Facts {
+	key := api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: name}
 	f := Facts{
 		Resource: store.Resource{
-			Key: api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system",
-				Name: name}, UID: "uid", Generation: 2, Created: at(1),
-			Object: fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",
+			Key: key, UID: "uid", Generation: 2, Created: at(1),
+			Object: api.StoredObject(key, fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",
 				"metadata":{"name":%q,"namespace":"flux-system"},
-				"spec":{"interval":"10m0s","prune":true,"path":"./apps","sourceRef":{"kind":"GitRepository","name":"fleet"}%s}}`, name, spec),
+				"spec":{"interval":"10m0s","prune":true,"path":"./apps","sourceRef":{"kind":"GitRepository","name":"fleet"}%s}}`, name, spec)),
 		},
 		Outcome: &store.Condition{
 			ObservedGeneration: 2, Ready: "True", Reason: "BuildSucceeded", Message: "Built", Since: at(2),
@@ -216,7 +216,7 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 		f := Facts{
 			Resource: store.Resource{
 				Key: api.Key{Kind: kind, Name: "east"}, Created: at(1), Generation: 1,
-				Object: fmt.Appendf(nil, `{"metadata":{"name":"east"},"spec":{%s}}`, spec),
+				Object: api.StoredObject(api.Key{Kind: kind, Name: "east"}, fmt.Appendf(nil, `{"metadata":{"name":"east"},"spec":{%s}}`, spec)),
 			},
 			Outcome: &store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Desired: desired,
 		}
@@ -290,7 +290,7 @@ func TestAFleetCountsItsClusters(t *testing.T) {
 	desired, planned := &store.SignedBundle{Bundle: bundle.ID{Sequence: 2}}, &store.Condition{Ready: "True"}
 	connected := &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}}}
 	o := fold(t, Facts{
-		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: []byte(`{"metadata":{"name":"prod"},"spec":{}}`)},
+		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: api.StoredObject(api.Key{Kind: "Fleet", Name: "prod"}, []byte(`{"metadata":{"name":"prod"},"spec":{}}`))},
 		Members: []Facts{
 			{Outcome: planned, Spoke: connected, Desired: desired, Covered: []Facts{well(nil)}},
 			{Outcome: planned, Spoke: connected, Desired: desired,
@@ -386,7 +386,7 @@ func TestExplain_once(t *testing.T) {
 			f.Outcome.Message = "GitRepository flux-system/fleet has not been fetched: wrong password"
 		}),
 		Facts{
-			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: []byte(`{}`)},
+			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: api.StoredObject(api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, []byte(`{}`))},
 			Outcome:  &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
@@ -441,7 +441,7 @@ func TestExplainNamesTheSourceThatFails(t *testing.T) {
 			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message, f.Report = "False", "ArtifactFailed", "never fetched", nil
 		}),
 		Facts{
-			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: []byte(`{}`)},
+			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: api.StoredObject(api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, []byte(`{}`))},
 			Outcome:  &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
@@ -487,8 +487,8 @@ func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
 		}
 	})
 	w := NewWorld(root, apps,
-		Facts{Resource: store.Resource{Key: fleet, Object: []byte(`{"spec":{}}`)}, Outcome: &store.Condition{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
-		Facts{Resource: store.Resource{Key: cluster, Object: []byte(`{"spec":{}}`)}},
+		Facts{Resource: store.Resource{Key: fleet, Object: api.StoredObject(fleet, []byte(`{"spec":{}}`))}, Outcome: &store.Condition{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
+		Facts{Resource: store.Resource{Key: cluster, Object: api.StoredObject(cluster, []byte(`{"spec":{}}`))}},
 	)
 	below := `  Kustomization.kustomize.toolkit.fluxcd.io flux-system/root on east True
     Kustomization.kustomize.toolkit.fluxcd.io flux-system/apps True

@@ -29,7 +29,7 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 		if owner != nil && !f.Resource.Orphaned {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
-		if k.Cluster != "" && (owner == nil || f.Resource.Orphaned || owner.Kind == api.FleetKind) && len(f.Resource.Object) > 0 {
+		if k.Cluster != "" && (owner == nil || f.Resource.Orphaned || owner.Kind == api.FleetKind) && f.Resource.Object != nil {
 			cluster := api.ClusterKey(k.Cluster)
 			t.roots = append(t.roots, root{cluster, k})
 		}

@@ -23,7 +23,7 @@ func RequireActiveCluster(tx *Tx, cluster string) error {
 	if !ok {
 		return ErrNoCluster
 	}
-	c, err := Decode(row, api.AsCluster)
+	c, err := row.Object.Cluster()
 	if err != nil {
 		return err
 	}

@@ -14,27 +14,41 @@ import (
 // Resource is an object that users wrote: by hand, in the hub's root, or in a cluster's graph. Key: api.Key.Path().
 // Written by admin (objects without an owner) and plan (objects with one). Secrets are not here but in Secrets.
 type Resource struct {
-	Key            api.Key         `json:"key"`
-	Object         json.RawMessage `json:"object"` // converted to the current apiVersion, without status
-	UID            string          `json:"uid"`
-	Generation     int64           `json:"generation"` // grows when the spec changes
-	Created        time.Time       `json:"created"`
-	Owner          *api.Key        `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
-	RequestedAt    string          `json:"requestedAt,omitempty"` // the last request to reconcile
-	Suspended      bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
-	StopRepair     bool            `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
-	SuspendedAt    time.Time       `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
-	Orphaned       bool            `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
-	OrphanOnDelete bool            `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
-	Held           bool            `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
+	Key            api.Key     `json:"key"`
+	Object         *api.Object `json:"object"` // nil only in a Resource that is not from the store
+	UID            string      `json:"uid"`
+	Generation     int64       `json:"generation"` // grows when the spec changes
+	Created        time.Time   `json:"created"`
+	Owner          *api.Key    `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
+	RequestedAt    string      `json:"requestedAt,omitempty"` // the last request to reconcile
+	Suspended      bool        `json:"suspended,omitempty"`   // by an operator, whatever the spec says
+	StopRepair     bool        `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
+	SuspendedAt    time.Time   `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
+	Orphaned       bool        `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
+	OrphanOnDelete bool        `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
+	Held           bool        `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
 	// Confined is what holds it: it is below a Kustomization with a service account.
 	Confined *api.Confinement `json:"confined,omitempty"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *Resource) UnmarshalJSON(data []byte) error {
+	type fields Resource
+	row := struct {
+		*fields
+		Object json.RawMessage `json:"object"`
+	}{fields: (*fields)(r)}
+	if err := json.Unmarshal(data, &row); err != nil {
+		return err
+	}
+	r.Object = api.StoredObject(r.Key, row.Object)
+	return nil
+}
+
 // Parse returns the object as JSON values. The error names the object.
 func (r Resource) Parse() (*manifest.Object, error) {
-	o := &manifest.Object{}
-	if err := json.Unmarshal(r.Object, &o.Object); err != nil {
+	o, err := r.Object.Parse()
+	if err != nil {
 		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
 	}
 	return o, nil
@@ -60,12 +74,7 @@ func (r Resource) Bound() bool { return r.Key.Cluster != "" || r.Confined != nil
 
 // IsSuspended reports whether an operator or the spec suspends the object.
 func (r *Resource) IsSuspended() bool {
-	var o struct {
-		Spec struct {
-			Suspend bool `json:"suspend"`
-		} `json:"spec"`
-	}
-	return r.Suspended || json.Unmarshal(r.Object, &o) == nil && o.Spec.Suspend
+	return r.Suspended || r.Object.Suspended()
 }
 
 // NoteSuspension keeps SuspendedAt: whoever writes a row calls it before, with the time of the change.

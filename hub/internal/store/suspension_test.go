@@ -3,6 +3,8 @@ package store
 import (
 	"testing"
 	"time"
+
+	"github.com/navefleet/nave/hub/api"
 )
 
 func TestNoteSuspension(t *testing.T) {
@@ -12,11 +14,11 @@ func TestNoteSuspension(t *testing.T) {
 		row  Resource
 		want time.Time
 	}{
-		{"not", Resource{Object: []byte(`{"spec":{}}`)}, time.Time{}},
+		{"not", Resource{Object: api.StoredObject(api.Key{}, []byte(`{"spec":{}}`))}, time.Time{}},
 		{"by_operator", Resource{Suspended: true}, second},
-		{"by_spec", Resource{Object: []byte(`{"spec":{"suspend":true}}`)}, second},
+		{"by_spec", Resource{Object: api.StoredObject(api.Key{}, []byte(`{"spec":{"suspend":true}}`))}, second},
 		{"still", Resource{Suspended: true, SuspendedAt: first}, first},
-		{"no_longer", Resource{Object: []byte(`{"spec":{"suspend":false}}`), SuspendedAt: first}, time.Time{}},
+		{"no_longer", Resource{Object: api.StoredObject(api.Key{}, []byte(`{"spec":{"suspend":false}}`)), SuspendedAt: first}, time.Time{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.row.NoteSuspension(second); !tt.row.SuspendedAt.Equal(tt.want) {
