@@ -73,9 +73,11 @@ type Config struct {
 	// Guard.Percent, and never all. Zero: 50 % of 4 or more.
 	Guard graph.Guard
 
-	// RenderWorker is the command that serves worker.ServeWorker on its standard input and output, usually this binary
+	// RenderWorker is the command that serves ServeRenderWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
 	RenderWorker []string
+	// Renderers are used beside those that the hub has, in this process, by the name that kinds call them (package render).
+	Renderers render.Renderers
 	// FetchWorker is the command that serves the other ServeWorker, of hub/internal/source/worker. Empty: fetch in this
 	// process, without its limits.
 	FetchWorker []string
@@ -275,19 +277,6 @@ func (h *Hub) network() (dial.Policy, error) {
 		Own:         append([]string{h.Addr().String(), h.HTTPAddr().String()}, h.config.Advertise...),
 		Proxies:     dial.ProxiesOfEnvironment(),
 	}, err
-}
-
-// renderer returns the pool of worker processes, or this process.
-func (h *Hub) renderer() (render.Renderer, error) {
-	if len(h.config.RenderWorker) == 0 {
-		return render.InProcess{}, nil
-	}
-	pool, err := worker.New(worker.Config{Command: h.config.RenderWorker, Log: h.config.Log})
-	if err != nil {
-		return nil, err
-	}
-	h.pool = pool
-	return pool, nil
 }
 
 // Run serves until ctx ends, then drains for at most ten seconds and closes the hub. It returns nil after a clean

@@ -28,17 +28,17 @@ var plan = []layer{
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{
-		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "=hub/internal/source",
-		"hub/internal/render/seal",
+		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "=hub/internal/source", "=hub/internal/render",
 		"spoke/internal/inventory", "spoke/internal/health",
 	}},
-	{"L4 fetchers, renderers on top of sealing", []string{
+	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
+	{"L4 fetchers, renderers", []string{
 		"hub/internal/source/git", "hub/internal/source/oci", "hub/internal/source/helmrepo", "hub/internal/source/bucket",
 		"hub/internal/render/kustomize", "hub/internal/render/helm",
 	}},
 	{"L4 what stands on store and renderers", []string{
 		"hub/internal/loop", "hub/internal/status",
-		"hub/internal/render", "hub/internal/render/worker", "hub/internal/source/worker",
+		"hub/internal/render/worker", "hub/internal/render/cache", "hub/internal/source/worker",
 		"spoke/internal/watch",
 	}},
 	{"L5 the loops and the servers", []string{
@@ -95,7 +95,8 @@ var bans = []ban{
 	{[]string{"hub/internal/dispatch"}, []string{module + "/hub/internal/render/...", "signing.Signer",
 		"signing.NewSigner", "signing.LoadOrCreate"}, "dispatch carries opaque bytes: it neither renders nor signs"},
 	{
-		[]string{"hub/internal/render/kustomize", "hub/internal/render/seal", "hub/internal/render/helm"},
+		[]string{"=hub/internal/render", "hub/internal/render/tree", "hub/internal/render/seal",
+			"hub/internal/render/kustomize", "hub/internal/render/helm"},
 		[]string{"net", "os/exec", "http.Get", "http.Post", "http.NewRequest", "http.NewRequestWithContext", "time.Now",
 			"time.Since", "os.Getenv", "os.LookupEnv", "os.Environ"},
 		"rendering is hermetic: no network, no clock, no environment",

@@ -80,7 +80,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	command.AddCommand(
-		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", worker.ServeWorker),
+		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", hub.ServeRenderWorker),
 		newWorkerCommand(fetchworker.Command, "Fetch what the hub asks for on standard input", fetchworker.ServeWorker),
 		newOperatorCommand(),
 	)

@@ -98,11 +98,16 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	spec := kustomize.SpecOf(ks)
+	spec := api.BuildOf(ks)
 	spec.Path, spec.Strict = below, b.strict
-	request := kustomize.Request{Root: root, Spec: spec, Salt: []byte(buildSalt), Exclude: exclude}
-	kustomize.Confine()
-	result, err := render.InProcess{}.Kustomize(ctx, request)
+	encoded, err := kustomize.Encode(spec)
+	if err != nil {
+		return err
+	}
+	render.Confine()
+	result, err := kustomize.Renderer{}.Render(ctx, render.Request{
+		Spec: encoded, Root: root, Salt: []byte(buildSalt), Exclude: exclude,
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", api.Key{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name}, err)
 	}

@@ -12,27 +12,17 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 )
-
-// usedAt is when a render was used. Rows are written for it at most every half touchEvery.
-type usedAt struct{ time.Time }
-
-func (now usedAt) touch(tx *store.Tx, key string, r store.Render) error {
-	if now.Sub(r.UsedAt) < touchEvery/2 {
-		return nil
-	}
-	r.UsedAt = now.Time
-	return store.Renders.Put(tx, key, r)
-}
 
 // writer writes one round in one transaction.
 type writer struct {
 	planner *Planner
 	tx      *store.Tx
 	start   time.Time
-	scopes  map[string]*scope   // as they will be
-	renders map[*rendering]bool // put in this transaction: a thousand equal clusters share one
+	scopes  map[string]*scope         // as they will be
+	renders map[*cache.Rendering]bool // put in this transaction: a thousand equal clusters share one
 }
 
 // commit writes all that came of a round, or nothing.
@@ -42,7 +32,7 @@ func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time
 	err := p.store.Update(ctx, func(tx *store.Tx) error {
 		committed = committed[:0]
 		maps.Copy(scopes, p.scopes)
-		c := &writer{planner: p, tx: tx, start: start, scopes: scopes, renders: map[*rendering]bool{}}
+		c := &writer{planner: p, tx: tx, start: start, scopes: scopes, renders: map[*cache.Rendering]bool{}}
 		for _, w := range results {
 			moved, err := c.moved(w)
 			if err != nil {
@@ -61,7 +51,7 @@ func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time
 		}
 		return c.fleets()
 	})
-	if errors.Is(err, errSwept) {
+	if errors.Is(err, cache.ErrSwept) {
 		p.forgetAll(results)
 	}
 	if err != nil {
@@ -78,7 +68,7 @@ func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time
 func (p *Planner) settle(ctx context.Context, w *walked) {
 	delete(p.dirty, w.cluster)
 	for r := range w.renders {
-		r.stored()
+		r.Stored()
 	}
 	p.putOff(w)
 	if at, later := p.again[w.cluster]; !w.wordsUntil.IsZero() && (!later || w.wordsUntil.Before(at)) {
@@ -91,8 +81,8 @@ func (p *Planner) settle(ctx context.Context, w *walked) {
 func (p *Planner) forgetAll(results []*walked) {
 	for _, w := range results {
 		for r := range w.renders {
-			if r.isStored() {
-				p.memo.forget(r)
+			if r.IsStored() {
+				p.renders.Forget(r)
 			}
 		}
 	}
@@ -178,7 +168,7 @@ func (c *writer) rendered(w *walked) error {
 		if c.renders[r] {
 			continue
 		}
-		if err := r.put(c.tx, usedAt{c.start}); err != nil {
+		if err := r.Put(c.tx, c.start); err != nil {
 			return err
 		}
 		c.renders[r] = true

@@ -4,10 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are what the planner counts.
 type metrics struct {
-	rounds  prometheus.Histogram
-	walks   prometheus.Counter
-	renders prometheus.Histogram
-	memo    *prometheus.CounterVec // by answer: memory, store, render, failed
+	rounds prometheus.Histogram
+	walks  prometheus.Counter
 }
 
 // newMetrics registers the metrics, unless there is no registry.
@@ -20,17 +18,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		walks: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nave_plan_walks_total", Help: "Graphs of clusters, or of the hub, that were walked.",
 		}),
-		renders: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "nave_render_seconds", Help: "How long one render took.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
-		}),
-		memo: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "nave_render_answers_total",
-			Help: "Renders that were asked for, by what answered: memory, store, render, failed.",
-		}, []string{"by"}),
 	}
 	if r != nil {
-		r.MustRegister(m.rounds, m.walks, m.renders, m.memo)
+		r.MustRegister(m.rounds, m.walks)
 	}
 	return m
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
@@ -33,7 +34,7 @@ type Planner struct {
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *metrics
-	memo    *memo
+	renders *cache.Cache
 	strict  bool // Config.NoCrossNamespaceRefs
 	guard   graph.Guard
 
@@ -44,7 +45,7 @@ type Planner struct {
 	again   map[string]time.Time     // when to walk a graph again that failed for a reason that may pass
 	fails   map[string]int           // how often in a row it did
 	writeAt time.Time                // when to try again to write; zero: nothing to write
-	touched time.Time                // when the memo's rows were last marked as used
+	touched time.Time                // when the renders in use were last marked as used
 }
 
 // New returns a planner that does nothing until Run.
@@ -55,10 +56,9 @@ func New(c Config) *Planner {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	m := newMetrics(c.Metrics)
 	return &Planner{
-		store: c.Store, log: c.Log, now: c.Now, metrics: m,
-		memo:    newMemo(c.Store, c.Renderer, m),
+		store: c.Store, log: c.Log, now: c.Now, metrics: newMetrics(c.Metrics),
+		renders: cache.New(cache.Config{Store: c.Store, Renderer: c.Renderer, Metrics: c.Metrics}),
 		strict:  c.NoCrossNamespaceRefs,
 		guard:   c.Guard,
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
@@ -73,9 +73,6 @@ const (
 	// renderRetry is how long to wait after a render failed for a reason that may pass; it doubles with each failure in a
 	// row, up to 32 times.
 	renderRetry = 30 * time.Second
-	// touchEvery is how often the rows of renders in use are marked as used; the sweep removes those unused for much
-	// longer.
-	touchEvery = 12 * time.Hour
 )
 
 // watched are the tables that a plan is made of.
@@ -131,7 +128,7 @@ func (p *Planner) wait(ctx context.Context, watcher *store.Watcher) error {
 // pause is how long nothing has to be done without a change.
 func (p *Planner) pause() time.Duration {
 	now := p.now()
-	pause := touchEvery
+	pause := cache.TouchEvery
 	if !p.writeAt.IsZero() {
 		pause = min(pause, p.writeAt.Sub(now))
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/navefleet/nave/hub/internal/render"
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -106,25 +106,24 @@ func TestAChangeWakesOnlyTheClustersThatReadIt(t *testing.T) {
 
 // meddling lets a test act while a render is under way.
 type meddling struct {
-	render.InProcess
 	meanwhile func()
 	err       error
 }
 
-func (m *meddling) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
+func (m *meddling) Render(ctx context.Context, req render.Request) (*render.Result, error) {
 	if m.meanwhile != nil {
 		m.meanwhile()
 	}
 	if m.err != nil {
 		return nil, m.err
 	}
-	return m.InProcess.Kustomize(ctx, req)
+	return renderers.Render(ctx, req)
 }
 
 func TestARequestThatIsMadeDuringAWalkIsNotLost(t *testing.T) {
 	s := planned(t, 1)
 	const root = "c0000/Kustomization/flux-system/root"
-	s.planner.memo.renderer = &meddling{meanwhile: func() {
+	s.renderer.Renderer = &meddling{meanwhile: func() {
 		s.change(root, func(r *store.Resource) { r.RequestedAt, r.Suspended = "meanwhile", false })
 	}}
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
@@ -143,7 +142,7 @@ func TestARequestThatIsMadeDuringAWalkIsNotLost(t *testing.T) {
 
 func TestAFailureOverATreeThatMovedOnIsNotTold(t *testing.T) {
 	s := planned(t, 1)
-	s.planner.memo.renderer = &meddling{err: errors.New("the tree is gone"), meanwhile: func() {
+	s.renderer.Renderer = &meddling{err: errors.New("the tree is gone"), meanwhile: func() {
 		s.fetch("fleet", "main@sha1:3", "one")
 	}}
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
@@ -159,7 +158,7 @@ func TestAFailureOverATreeThatMovedOnIsNotTold(t *testing.T) {
 
 func TestWhatFailsForAPassingReasonIsTriedAgain(t *testing.T) {
 	s := planned(t, 1)
-	s.planner.memo.renderer = &meddling{err: fmt.Errorf("build: %w", context.DeadlineExceeded)}
+	s.renderer.Renderer = &meddling{err: fmt.Errorf("build: %w", context.DeadlineExceeded)}
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
 	s.round()
 	if pause := s.planner.pause(); pause != renderRetry {
@@ -171,7 +170,7 @@ func TestWhatFailsForAPassingReasonIsTriedAgain(t *testing.T) {
 	if pause := s.planner.pause(); pause != 2*renderRetry {
 		t.Fatalf("the one after it is in %s, want %s", pause, 2*renderRetry)
 	}
-	s.planner.memo.renderer = render.InProcess{}
+	s.renderer.Renderer = renderers
 	s.now = s.now.Add(2 * renderRetry)
 	s.planner.due()
 	s.round()
@@ -187,11 +186,11 @@ func TestASweptRenderIsRenderedAgain(t *testing.T) {
 	})
 	s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
 	s.must(s.planner.note(t.Context(), s.watcher.Take()))
-	if err := s.planner.round(t.Context()); !errors.Is(err, errSwept) {
-		t.Fatalf("round: %v, want %v", err, errSwept)
+	if err := s.planner.round(t.Context()); !errors.Is(err, cache.ErrSwept) {
+		t.Fatalf("round: %v, want %v", err, cache.ErrSwept)
 	}
 	s.round()
-	if got := s.renderer.renders; got != 2 {
+	if got := s.renderer.renders.Load(); got != 2 {
 		t.Errorf("%d renders, want 2", got)
 	}
 	if got := s.plan("c0000").Applications[0].RequestedAt; got != "now" {
@@ -274,7 +273,7 @@ func TestRunFollowsTheStoreAndEndsWithItsContext(t *testing.T) {
 	defer plans.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	p := New(Config{Store: s.store, Renderer: render.InProcess{}, Log: slog.New(slog.DiscardHandler)})
+	p := New(Config{Store: s.store, Renderer: renderers, Log: slog.New(slog.DiscardHandler)})
 	go func() { done <- p.Run(ctx) }()
 	s.apply("hub.yaml")
 	await(t, plans, func() bool { return get(s, store.Plans, "c0001").ChangedAt != time.Time{} })

@@ -2,18 +2,15 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"runtime"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 )
-
-// errSwept: the sweep took a render from the store between its use and the commit.
-var errSwept = errors.New("swept meanwhile")
 
 // round walks what is dirty and writes what comes of it. What could not be written stays dirty.
 func (p *Planner) round(ctx context.Context) error {
@@ -89,24 +86,17 @@ func (p *Planner) walkAll(ctx context.Context, clusters []string) ([]*walked, er
 
 // touch marks the renders in use as used, now and then, so that the sweep leaves them.
 func (p *Planner) touch(ctx context.Context) error {
-	now := usedAt{p.now()}
-	if now.Sub(p.touched) < touchEvery {
+	now := p.now()
+	if now.Sub(p.touched) < cache.TouchEvery {
 		return nil
 	}
 	keys := map[string]bool{}
 	for _, s := range p.scopes {
 		maps.Copy(keys, s.renders)
 	}
-	err := p.store.Update(ctx, func(tx *store.Tx) error {
-		for key := range keys {
-			if _, err := touchRender(tx, key, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := p.renders.Touch(ctx, keys, now)
 	if err == nil {
-		p.touched = now.Time
+		p.touched = now
 	}
 	return err
 }

@@ -10,9 +10,13 @@ import (
 	"sync"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -43,7 +47,7 @@ type walked struct {
 	bundleTooLarge error
 
 	mu        sync.Mutex // guards what renders at the same time write
-	renders   map[*rendering]bool
+	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
 	passing   bool // a render failed for a reason that may pass
 
@@ -54,7 +58,7 @@ type walked struct {
 // walk walks the graph of one cluster, or the hub's.
 func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
 	w := &walked{
-		cluster: cluster, rows: p.hub.rows, renders: map[*rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
+		cluster: cluster, rows: p.hub.rows, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 	}
 	if err := p.read(ctx, w); err != nil {
@@ -234,7 +238,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	case fetched.Artifact == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
-	r, err := p.memo.render(ctx, work.Kustomization, fetched.Artifact)
+	r, err := p.render(ctx, work.Kustomization, fetched.Artifact)
 	w.note(work.Key, fetched.Artifact, r, err)
 	if err != nil {
 		revision := fetched.Artifact.Revision
@@ -247,16 +251,25 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	if w.cluster == "" {
 		scope = api.Hub
 	}
-	return graph.Result{Revision: fetched.Artifact.Revision, Rendered: r.in(scope)}
+	return graph.Result{Revision: fetched.Artifact.Revision, Rendered: renderedIn(scope, r)}
+}
+
+func (p *Planner) render(ctx context.Context, ks *kustomizev1.Kustomization, a *artifact.Artifact) (*cache.Rendering,
+	error) {
+	spec, err := kustomize.Encode(api.BuildOf(ks))
+	if err != nil {
+		return nil, err
+	}
+	return p.renders.Render(ctx, kustomize.Name, spec, a)
 }
 
 // note remembers what a render used and gave.
-func (w *walked) note(key api.Key, a *artifact.Artifact, r *rendering, err error) {
+func (w *walked) note(key api.Key, a *artifact.Artifact, r *cache.Rendering, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.artifacts[key] = a
 	if err != nil {
-		w.passing = w.passing || passing(err)
+		w.passing = w.passing || cache.IsPassing(err)
 		return
 	}
 	w.renders[r] = true
@@ -265,7 +278,7 @@ func (w *walked) note(key api.Key, a *artifact.Artifact, r *rendering, err error
 // reasonOf is the word for a render that failed.
 func reasonOf(err error) string {
 	switch {
-	case errors.Is(err, kustomize.ErrNotFound):
+	case errors.Is(err, render.ErrNotFound):
 		return condition.PathNotFound
 	case errors.Is(err, errSplit):
 		return condition.ApplicationTooLarge
@@ -292,7 +305,7 @@ func (w *walked) scope() *scope {
 		}
 	}
 	for r := range w.renders {
-		s.renders[r.row] = true
+		s.renders[r.Row()] = true
 	}
 	for key, f := range w.graph.Findings {
 		if (f.Reason == condition.Refused || f.Reason == condition.RemovalHeld) && !f.Ready {

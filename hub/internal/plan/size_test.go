@@ -3,6 +3,7 @@ package plan
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -11,7 +12,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
-	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -20,14 +20,17 @@ import (
 
 // swelling gives more than the tree says, where the path is the one to swell.
 type swelling struct {
-	render.InProcess
 	path string
-	more func(*kustomize.Result)
+	more func(*render.Result)
 }
 
-func (s *swelling) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
-	result, err := s.InProcess.Kustomize(ctx, req)
-	if err == nil && req.Spec.Path == s.path {
+func (s *swelling) Render(ctx context.Context, req render.Request) (*render.Result, error) {
+	result, err := renderers.Render(ctx, req)
+	var spec kustomize.Spec
+	if err == nil {
+		err = json.Unmarshal(req.Spec, &spec)
+	}
+	if err == nil && spec.Path == s.path {
 		s.more(result)
 	}
 	return result, err
@@ -73,9 +76,9 @@ func pair(t *testing.T) *story {
 }
 
 // swell makes the next renders of the first cluster's path larger, plans a new revision, and plans again.
-func (s *story) swell(revision, tree string, more func(*kustomize.Result)) {
+func (s *story) swell(revision, tree string, more func(*render.Result)) {
 	s.t.Helper()
-	s.planner.memo.renderer = &swelling{path: "./first", more: more}
+	s.renderer.Renderer = &swelling{path: "./first", more: more}
 	s.play([]string{"fetch", "fleet", revision, "two"})
 	s.play([]string{"fetch", "other", revision, tree})
 	s.play([]string{"plan"})
@@ -127,7 +130,7 @@ func (s *story) firstAlone(held bundle.Entry, blamed string, revision string, wo
 // healed checks that the first cluster follows again once the cause is gone.
 func (s *story) healed(blamed string) {
 	s.t.Helper()
-	s.planner.memo.renderer = s.renderer
+	s.renderer.Renderer = renderers
 	s.play([]string{"fetch", "other", "main@sha1:9", "one"})
 	s.play([]string{"plan"})
 	if got := s.plan("c0000").Applications; len(got) != 1 || got[0].Revision != "main@sha1:9" {
@@ -140,18 +143,18 @@ func (s *story) healed(blamed string) {
 
 func TestAnObjectThatNoClusterTakesHoldsItsKustomizationAlone(t *testing.T) {
 	for name, tt := range map[string]struct {
-		more func(*kustomize.Result)
+		more func(*render.Result)
 		says string
 	}{
-		"an object": {func(r *kustomize.Result) {
+		"an object": {func(r *render.Result) {
 			r.Objects = append(r.Objects, configMap("large", bundle.MaxObjectBytes))
 		}, "ConfigMap default/large has 31"},
-		"a blob that the store would refuse": {func(r *kustomize.Result) {
+		"a blob that the store would refuse": {func(r *render.Result) {
 			r.Objects = append(r.Objects, configMap("large", bundle.MaxBlobBytes))
 		}, "ConfigMap default/large has 16"},
-		"a sealed file": {func(r *kustomize.Result) {
+		"a sealed file": {func(r *render.Result) {
 			data := make([]byte, bundle.MaxSealedFileBytes+1)
-			r.Sealed = append(r.Sealed, seal.File{Data: data,
+			r.Sealed = append(r.Sealed, render.SealedFile{Data: data,
 				SealedFile: bundle.SealedFile{Path: "a.yaml", Digest: manifest.DigestOf(data), Format: bundle.YAML}})
 		}, "sealed file a.yaml has 5242881 bytes"},
 	} {
@@ -168,7 +171,7 @@ func TestAnObjectThatNoClusterTakesHoldsItsKustomizationAlone(t *testing.T) {
 func TestAnApplicationThatIsTooLargeIsHeldAlone(t *testing.T) {
 	s := pair(t)
 	held := s.plan("c0000").Applications[0]
-	s.swell("main@sha1:2", "two", func(r *kustomize.Result) {
+	s.swell("main@sha1:2", "two", func(r *render.Result) {
 		for i := range 17 {
 			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
 		}
@@ -188,8 +191,8 @@ func TestChildrenOfAnApplicationThatIsTooLargeStay(t *testing.T) {
 		}}
 	}
 	s := pair(t)
-	s.swell("main@sha1:2", "two", func(r *kustomize.Result) { r.Objects = []*manifest.Object{child("old")} })
-	s.swell("main@sha1:3", "three", func(r *kustomize.Result) {
+	s.swell("main@sha1:2", "two", func(r *render.Result) { r.Objects = []*manifest.Object{child("old")} })
+	s.swell("main@sha1:3", "three", func(r *render.Result) {
 		r.Objects = []*manifest.Object{child("new")}
 		for i := range 17 {
 			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
@@ -206,7 +209,7 @@ func TestChildrenOfAnApplicationThatIsTooLargeStay(t *testing.T) {
 
 func TestAnApplicationThatIsTooLargeIsHeldInEveryClusterThatRendersIt(t *testing.T) {
 	s := planned(t, 3)
-	s.planner.memo.renderer = &swelling{path: "./root", more: func(r *kustomize.Result) {
+	s.renderer.Renderer = &swelling{path: "./root", more: func(r *render.Result) {
 		for i := range 17 {
 			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
 		}

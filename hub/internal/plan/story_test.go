@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ type story struct {
 	t       *testing.T
 	archive *txtar.Archive
 	world
-	seen int // renders, the last time
+	seen int32 // renders, the last time
 }
 
 // world is a store, a planner over it, and a clock that moves a second with each command.
@@ -86,20 +87,23 @@ type world struct {
 	now      time.Time
 }
 
-// counting is the real renderer, counted.
+// counting counts the renders of another renderer.
 type counting struct {
-	render.InProcess
-	renders int
+	render.Renderer
+	renders atomic.Int32
 }
 
-func (c *counting) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
-	c.renders++
-	return c.InProcess.Kustomize(ctx, req)
+func (c *counting) Render(ctx context.Context, req render.Request) (*render.Result, error) {
+	c.renders.Add(1)
+	return c.Renderer.Render(ctx, req)
 }
+
+// renderers are the real ones.
+var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
 
 func newStory(t *testing.T, archive *txtar.Archive) *story {
 	s := &story{t: t, archive: archive, world: world{
-		store: store.OpenMemory(), renderer: &counting{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		store: store.OpenMemory(), renderer: &counting{Renderer: renderers}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}}
 	t.Cleanup(func() { s.store.Close() })
 	s.restart()
@@ -115,7 +119,6 @@ func (s *story) restart() {
 	s.planner = New(Config{
 		Store: s.store, Renderer: s.renderer, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
 	})
-	s.planner.memo.slots = make(chan struct{}, 1) // the renderer counts without a lock
 	s.must(s.planner.load(s.t.Context()))
 }
 
@@ -155,10 +158,10 @@ func (s *story) play(words []string) {
 	case "plan":
 		s.round()
 	case "renders":
-		if got := fmt.Sprint(s.renderer.renders - s.seen); got != args[0] {
+		if got := fmt.Sprint(s.renderer.renders.Load() - s.seen); got != args[0] {
 			s.t.Errorf("%s renders, want %s", got, args[0])
 		}
-		s.seen = s.renderer.renders
+		s.seen = s.renderer.renders.Load()
 	case "quiet":
 		s.quiet()
 	case "want":
@@ -307,15 +310,15 @@ func (s *story) round() {
 // quiet proves that what is in the store is where the planner stays.
 func (s *story) quiet() {
 	s.t.Helper()
-	before := s.renderer.renders
+	before := s.renderer.renders.Load()
 	all := s.store.Watch(s.t.Context())
 	defer all.Close()
 	s.round()
 	if len(s.planner.dirty) > 0 {
 		s.t.Errorf("still to be walked: %v", s.planner.dirty)
 	}
-	if s.renderer.renders != before {
-		s.t.Errorf("a round without a change rendered %d trees", s.renderer.renders-before)
+	if got := s.renderer.renders.Load(); got != before {
+		s.t.Errorf("a round without a change rendered %d trees", got-before)
 	}
 	s.restart()
 	s.round()

@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/types"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
 // admit checks one kustomization file before kustomize acts on it: nothing remote, no charts, and everything that it
@@ -16,7 +19,7 @@ import (
 func (f *fileSystem) admit(p string, data []byte) error {
 	var k types.Kustomization
 	if err := k.Unmarshal(data); err != nil {
-		return fmt.Errorf("%s: %w", local(p), err)
+		return fmt.Errorf("%s: %w", tree.Local(p), err)
 	}
 	k.FixKustomization()
 	if len(k.OpenAPI) > 0 {
@@ -24,7 +27,7 @@ func (f *fileSystem) admit(p string, data []byte) error {
 	}
 	if len(k.HelmCharts) > 0 || k.HelmGlobals != nil {
 		return fmt.Errorf("%s: helmCharts: charts are not inflated in a kustomize build; use a HelmRelease, or commit the "+
-			"rendered chart", local(p))
+			"rendered chart", tree.Local(p))
 	}
 	//nolint:staticcheck // repositories still use the old fields, and kustomize still reads them
 	for _, patch := range slices.Concat(k.Patches, k.PatchesJson6902) {
@@ -119,23 +122,25 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 	}
 	if isRemote(r.path) {
 		return fmt.Errorf("%s: %s: %s: %w; remote bases and files are not fetched: "+
-			"commit a copy of it, or make it a source and a Kustomization of its own", local(p), r.field, r.path, ErrRemote)
+			"commit a copy of it, or make it a source and a Kustomization of its own", tree.Local(p), r.field, r.path,
+			render.ErrRemote)
 	}
 	if path.IsAbs(r.path) {
-		return fmt.Errorf("%s: %s: %s: %w; write it relative to the kustomization file", local(p), r.field, r.path, ErrRemote)
+		return fmt.Errorf("%s: %s: %s: %w; write it relative to the kustomization file", tree.Local(p), r.field, r.path,
+			render.ErrRemote)
 	}
-	target := clean(path.Join(path.Dir(p), r.path))
-	k, err := f.tree.kind(target)
+	target := tree.Clean(path.Join(path.Dir(p), r.path))
+	k, err := f.tree.Type(target)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %s: %w", local(p), r.field, err)
-	case k == absent:
-		return fmt.Errorf("%s: %s: %s %w%s", local(p), r.field, r.path, ErrNotFound, f.tree.suggest(target))
-	case k == other:
-		return fmt.Errorf("%s: %s: %s is neither a file nor a directory", local(p), r.field, r.path)
-	case k == directory && !r.directory:
-		return fmt.Errorf("%s: %s: %s is a directory, a file is needed", local(p), r.field, r.path)
-	case k == directory:
+		return fmt.Errorf("%s: %s: %w", tree.Local(p), r.field, err)
+	case k == render.Absent:
+		return fmt.Errorf("%s: %s: %s %w%s", tree.Local(p), r.field, r.path, render.ErrNotFound, f.tree.Suggest(target))
+	case k == render.Special:
+		return fmt.Errorf("%s: %s: %s is neither a file nor a directory", tree.Local(p), r.field, r.path)
+	case k == render.Directory && !r.directory:
+		return fmt.Errorf("%s: %s: %s is a directory, a file is needed", tree.Local(p), r.field, r.path)
+	case k == render.Directory:
 		return f.admitBase(p, r, target)
 	case r.field == "resources":
 		f.resources = append(f.resources, target)
@@ -146,11 +151,11 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 // admitBase checks that a directory that is named has a kustomization file.
 func (f *fileSystem) admitBase(p string, r reference, target string) error {
 	for _, name := range kustomizationNames() {
-		if f.is(path.Join(target, name), regular) {
+		if f.is(path.Join(target, name), render.Regular) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: %s: directory %s has no kustomization file", local(p), r.field, r.path)
+	return fmt.Errorf("%s: %s: directory %s has no kustomization file", tree.Local(p), r.field, r.path)
 }
 
 var (

@@ -6,6 +6,9 @@ import (
 	"regexp"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
 // maxAliased is how many values YAML aliases may add to one file, each time one is used.
@@ -27,7 +30,8 @@ func checkAliases(p string, data []byte) error {
 		}
 		c := aliasCounter{known: map[*yaml.Node]int{}}
 		if c.expanded(&doc); c.aliased > maxAliased {
-			return fmt.Errorf("%s: %w: its YAML aliases stand for more than %d values", local(p), ErrLimit, maxAliased)
+			return fmt.Errorf("%s: %w: its YAML aliases stand for more than %d values", tree.Local(p), render.ErrLimit,
+				maxAliased)
 		}
 	}
 }

@@ -41,19 +41,19 @@ func BenchmarkBuild1000Files(b *testing.B) {
 	for name, dir := range map[string]string{"plain": plain, "namespace": listed, "labels": labelled} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := Build(b.Context(), Request{Root: dir, Spec: spec}); err != nil {
+				if _, err := buildTree(b.Context(), dir, spec); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	}
-	result, err := Build(b.Context(), Request{Root: plain, Spec: spec})
+	result, err := buildTree(b.Context(), plain, spec)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Run("unchanged", func(b *testing.B) {
 		for b.Loop() {
-			if !result.Reads.Unchanged(plain) {
+			if !unchanged(result.Reads, plain) {
 				b.Fatal("changed")
 			}
 		}

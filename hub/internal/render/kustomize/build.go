@@ -2,6 +2,7 @@ package kustomize
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,57 +10,51 @@ import (
 
 	"sigs.k8s.io/kustomize/api/types"
 
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// Build builds one Kustomization. Errors name the file and the line, or the object and the field, that are to blame.
-// Equal requests for equal trees give equal results, wherever the tree is.
-func Build(ctx context.Context, req Request) (*Result, error) {
-	t, err := openTree(ctx, req.Root, req.Exclude)
+// Render implements render.Renderer. Equal requests for equal trees give equal results, wherever the tree is.
+func (Renderer) Render(ctx context.Context, req render.Request) (*render.Result, error) {
+	var spec Spec
+	if err := json.Unmarshal(req.Spec, &spec); err != nil {
+		return nil, fmt.Errorf("decode the build: %w", err)
+	}
+	return build(ctx, req, &spec)
+}
+
+// build builds what one Kustomization names.
+func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result, error) {
+	t, err := tree.Open(ctx, req.Root, req.Exclude)
 	if err != nil {
 		return nil, err
 	}
-	defer t.close()
-	dir, err := t.locate(req.Spec.Path)
+	defer t.Close()
+	dir, err := t.Locate(spec.Path)
 	if err != nil {
 		return nil, err
 	}
 	salt := sealed.NewSalt(req.Salt)
-	first, err := render(ctx, t, dir, &req.Spec, salt)
+	first, err := pass(ctx, t, dir, spec, salt)
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Objects: first.objects}
+	result := &render.Result{Objects: first.objects}
 	if len(first.sealed) > 0 {
-		second, err := render(ctx, t, dir, &req.Spec, salt.Second())
+		second, err := pass(ctx, t, dir, spec, salt.Second())
 		if err != nil {
 			return nil, fmt.Errorf("build again with other tokens: %w", err)
 		}
 		if err := compare(first, second); err != nil {
 			return nil, err
 		}
-		result.Sealed = used(first, t.files)
+		result.Sealed = used(first)
 	}
 	manifest.ApplyOrder(result.Objects)
-	result.Reads = t.reads.reads()
+	result.Reads = t.Reads()
 	return result, nil
-}
-
-// locate returns the directory of a Kustomization's path, with symbolic links followed.
-func (t *tree) locate(specPath string) (string, error) {
-	p := clean(specPath)
-	k, err := t.kind(p)
-	if err != nil {
-		return "", fmt.Errorf("path %s: %w", specPath, err)
-	}
-	switch k {
-	case directory:
-		return t.resolve(p)
-	case absent:
-		return "", fmt.Errorf("path %s %w%s", specPath, ErrNotFound, t.suggest(p))
-	}
-	return "", fmt.Errorf("path %s is a file; a directory is needed", specPath)
 }
 
 // rendering is one pass over the tree.
@@ -68,8 +63,8 @@ type rendering struct {
 	sealed  map[string]sealedFile
 }
 
-// render runs the steps from generating the kustomization file to the finished objects.
-func render(ctx context.Context, t *tree, dir string, spec *Spec, salt sealed.Salt) (*rendering, error) {
+// pass runs the steps from generating the kustomization file to the finished objects.
+func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed.Salt) (*rendering, error) {
 	fsys := newFileSystem(t, salt)
 	objects, err := accumulate(ctx, fsys, dir, spec)
 	if fsys.failed != nil {

@@ -17,21 +17,26 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"sigs.k8s.io/kustomize/api/types"
 
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-func build(t testing.TB, root string, salt string) *Result {
+func mustBuild(t testing.TB, root string, salt string) *render.Result {
 	t.Helper()
-	result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "apps", Namespace: "flux-system"},
-		Salt: []byte(salt)})
+	spec, err := Encode(Spec{Name: "apps", Namespace: "flux-system"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := Renderer{}.Render(t.Context(), render.Request{Spec: spec, Root: root, Salt: []byte(salt)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return result
 }
 
-func objectsOf(t testing.TB, r *Result) string {
+func objectsOf(t testing.TB, r *render.Result) string {
 	t.Helper()
 	data, err := json.Marshal(r.Objects)
 	if err != nil {
@@ -51,20 +56,20 @@ func secretTree(t testing.TB, fixture string) string {
 }
 
 func TestARotatedValueChangesTheRenderAndUpdatekeysDoesNot(t *testing.T) {
-	first := objectsOf(t, build(t, secretTree(t, "secret.yaml"), "salt"))
-	if got := objectsOf(t, build(t, secretTree(t, "secret-updatekeys.yaml"), "salt")); got != first {
+	first := objectsOf(t, mustBuild(t, secretTree(t, "secret.yaml"), "salt"))
+	if got := objectsOf(t, mustBuild(t, secretTree(t, "secret-updatekeys.yaml"), "salt")); got != first {
 		t.Errorf("updatekeys changed the render:\n%s\n%s", first, got)
 	}
-	if got := objectsOf(t, build(t, secretTree(t, "secret-rotated.yaml"), "salt")); got == first {
+	if got := objectsOf(t, mustBuild(t, secretTree(t, "secret-rotated.yaml"), "salt")); got == first {
 		t.Error("a rotated value did not change the render")
 	}
-	if got := objectsOf(t, build(t, secretTree(t, "secret.yaml"), "other salt")); got == first {
+	if got := objectsOf(t, mustBuild(t, secretTree(t, "secret.yaml"), "other salt")); got == first {
 		t.Error("the salt does not matter")
 	}
 }
 
 func TestSealedFilesListExactlyTheTokensOfTheObjects(t *testing.T) {
-	result := build(t, secretTree(t, "secret.yaml"), "salt")
+	result := mustBuild(t, secretTree(t, "secret.yaml"), "salt")
 	if len(result.Sealed) != 1 {
 		t.Fatalf("sealed files: %v", result.Sealed)
 	}
@@ -121,11 +126,11 @@ func TestThePlainPathGivesWhatKustomizeGives(t *testing.T) {
 func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, full []*manifest.Object, err error) {
 	root := plantTree(t, archive)
 	open := func() (*fileSystem, *types.Kustomization) {
-		tr, err := openTree(t.Context(), root, nil)
+		tr, err := tree.Open(t.Context(), root, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { tr.close() })
+		t.Cleanup(func() { tr.Close() })
 		fsys := newFileSystem(tr, sealed.NewSalt([]byte("salt")))
 		k, err := generate(fsys, "/", &Spec{TargetNamespace: namespace})
 		if err != nil || !isPlain(k) {
@@ -138,7 +143,7 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 		return nil, nil, errNotPlain
 	}
 	plain, plainErr := plainBuild(fsys, "/", k)
-	if errors.Is(plainErr, errNotPlain) || errors.Is(plainErr, ErrDuplicate) {
+	if errors.Is(plainErr, errNotPlain) || errors.Is(plainErr, render.ErrDuplicate) {
 		// kustomize allows other versions; finish does not
 		return nil, nil, errNotPlain
 	}
@@ -182,7 +187,7 @@ func TestConcurrentBuildsDoNotDisturbEachOther(t *testing.T) {
 	for i := range 24 {
 		root := []string{custom, ordinary}[i%2]
 		builds.Go(func() {
-			result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
+			result, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
 			if err != nil {
 				t.Error(err)
 				return
@@ -212,8 +217,8 @@ func TestNothingRemoteIsEverAskedFor(t *testing.T) {
 	} {
 		root := t.TempDir()
 		plant(t, root, "kustomization.yaml", fmt.Appendf(nil, kustomization+"\nnamePrefix: a-\n", server.URL))
-		_, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
-		if !errors.Is(err, ErrRemote) {
+		_, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
+		if !errors.Is(err, render.ErrRemote) {
 			t.Errorf("%s: %v", kustomization, err)
 		}
 	}
@@ -226,7 +231,7 @@ func TestTheArtifactIsNeverWritten(t *testing.T) {
 	root := growTree(t)
 	before := listing(t, root)
 	for _, p := range []string{"apps", "plain", "."} {
-		_, _ = Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b", Path: p, NamePrefix: "x-"}})
+		_, _ = buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b", Path: p, NamePrefix: "x-"})
 	}
 	if after := listing(t, root); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -250,7 +255,7 @@ func listing(t *testing.T, root string) string {
 func TestABuildStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Build(ctx, Request{Root: growTree(t), Spec: Spec{Path: "apps"}}); !errors.Is(err, context.Canceled) {
+	if _, err := buildTree(ctx, growTree(t), Spec{Path: "apps"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -259,16 +264,16 @@ func TestAFileOverTheLimitIsRefused(t *testing.T) {
 	root := t.TempDir()
 	file := filepath.Join(root, "a.yaml")
 	plant(t, root, "a.yaml", nil)
-	if err := os.Truncate(file, MaxFileSize+1); err != nil {
+	if err := os.Truncate(file, tree.MaxFileSize+1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Build(t.Context(), Request{Root: root, Spec: Spec{}}); !errors.Is(err, ErrLimit) {
+	if _, err := buildTree(t.Context(), root, Spec{}); !errors.Is(err, render.ErrLimit) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestEqualTreesGiveEqualResultsWhereverTheyAre(t *testing.T) {
-	a, b := build(t, growTree(t)+"/plain", ""), build(t, growTree(t)+"/plain", "")
+	a, b := mustBuild(t, growTree(t)+"/plain", ""), mustBuild(t, growTree(t)+"/plain", "")
 	if objectsOf(t, a) != objectsOf(t, b) {
 		t.Error("the objects differ")
 	}

@@ -3,25 +3,22 @@ package kustomize
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// ErrInspected: the build depends on what a sealed value is, which the hub does not know.
-var ErrInspected = errors.New("the build looks into an encrypted value, or takes it apart")
-
 // compare refuses two builds with different tokens that differ in more than the tokens.
 func compare(first, second *rendering) error {
 	if len(first.objects) != len(second.objects) {
-		return fmt.Errorf("%w: the number of objects depends on it", ErrInspected)
+		return fmt.Errorf("%w: the number of objects depends on it", render.ErrInspected)
 	}
 	tokens := correspondence(first.sealed, second.sealed)
 	for i, a := range first.objects {
@@ -58,7 +55,7 @@ func correspondence(first, second map[string]sealedFile) *tokenMap {
 		}
 		for i, v := range a.file.Values {
 			m.first[b.file.Values[i].Token] = v.Token
-			m.from[v.Token] = local(p) + ": " + strings.Join(v.Path, ".")
+			m.from[v.Token] = tree.Local(p) + ": " + strings.Join(v.Path, ".")
 		}
 	}
 	return m
@@ -72,7 +69,7 @@ func checkWhole(o *manifest.Object, fieldOf func(sealed.Placeholder) string) err
 			altered = altered || fieldOf(t) == ""
 		}
 		if altered {
-			return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, ErrInspected)
+			return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, render.ErrInspected)
 		}
 		return nil
 	})
@@ -90,7 +87,7 @@ func (m *tokenMap) rename(a, b *manifest.Object) error {
 	stem := len(nameA) - hashLength
 	generated := a.GetKind() == b.GetKind() && (a.GetKind() == "Secret" || a.GetKind() == "ConfigMap")
 	if !generated || len(nameA) != len(nameB) || stem < 1 || nameA[stem-1] != '-' || nameA[:stem] != nameB[:stem] {
-		return fmt.Errorf("%s: name: %w", manifest.IDOf(a), ErrInspected)
+		return fmt.Errorf("%s: name: %w", manifest.IDOf(a), render.ErrInspected)
 	}
 	m.names[nameB] = nameA
 	return nil
@@ -123,7 +120,7 @@ func (m *tokenMap) compare(a, b *manifest.Object) error {
 	if bytes.Equal(wantA, wantB) {
 		return nil
 	}
-	return fmt.Errorf("%s: %w (encrypted values: %s)", manifest.IDOf(a), ErrInspected,
+	return fmt.Errorf("%s: %w (encrypted values: %s)", manifest.IDOf(a), render.ErrInspected,
 		strings.Join(slices.Sorted(maps.Values(m.from)), ", "))
 }
 
@@ -143,7 +140,7 @@ func normal(o *manifest.Object) ([]byte, error) {
 
 // used returns the sealed files whose tokens occur in the objects, by path, each with those tokens. A token is listed
 // with one file only.
-func used(r *rendering, files map[string][]byte) []seal.File {
+func used(r *rendering) []render.SealedFile {
 	occurring := map[string]bool{}
 	for _, o := range r.objects {
 		_ = eachText(o, func(_, text string) error {
@@ -153,8 +150,9 @@ func used(r *rendering, files map[string][]byte) []seal.File {
 			return nil
 		})
 	}
-	var out []seal.File
-	for p, s := range sortedFiles(r.sealed) {
+	var out []render.SealedFile
+	for _, p := range slices.Sorted(maps.Keys(r.sealed)) {
+		s := r.sealed[p]
 		file := *s.file
 		file.Values = nil
 		for _, v := range s.file.Values {
@@ -165,19 +163,8 @@ func used(r *rendering, files map[string][]byte) []seal.File {
 		}
 		if len(file.Values) > 0 {
 			slices.SortFunc(file.Values, func(a, b bundle.SealedValue) int { return cmp.Compare(a.Token, b.Token) })
-			out = append(out, seal.File{SealedFile: file, Data: files[p]})
+			out = append(out, render.SealedFile{SealedFile: file, Data: s.original})
 		}
 	}
 	return out
-}
-
-// sortedFiles iterates in the order of the paths.
-func sortedFiles(files map[string]sealedFile) func(func(string, sealedFile) bool) {
-	return func(yield func(string, sealedFile) bool) {
-		for _, p := range slices.Sorted(maps.Keys(files)) {
-			if !yield(p, files[p]) {
-				return
-			}
-		}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -40,7 +41,7 @@ func TestCompare(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			err := compare(built(tt.kind, first, tt.make), built(tt.kind, second, tt.make))
-			if refused := errors.Is(err, ErrInspected); refused != tt.refused || err != nil && !refused {
+			if refused := errors.Is(err, render.ErrInspected); refused != tt.refused || err != nil && !refused {
 				t.Errorf("%v, want refused: %t", err, tt.refused)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -33,7 +34,7 @@ func examine(p string, data []byte) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &at) && at.Line > 0:
-		return fmt.Errorf("%s:%d: %w", local(p), at.Line, at.Err)
+		return fmt.Errorf("%s:%d: %w", tree.Local(p), at.Line, at.Err)
 	}
-	return fmt.Errorf("%s: %w", local(p), err)
+	return fmt.Errorf("%s: %w", tree.Local(p), err)
 }

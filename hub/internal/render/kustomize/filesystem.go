@@ -11,7 +11,9 @@ import (
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
 )
@@ -22,7 +24,7 @@ var errReadOnly = errors.New("the artifact is read-only")
 // Flux would write in its place. kustomize takes some errors for "try something else", so that the first error of ours
 // is kept in failed, and is the build's.
 type fileSystem struct {
-	tree *tree
+	tree *tree.Tree
 	salt sealed.Salt
 	// overlay holds the generated kustomization file by its path.
 	overlay map[string][]byte
@@ -36,13 +38,14 @@ type fileSystem struct {
 
 // sealedFile is a SOPS file of the tree, after sealing.
 type sealedFile struct {
-	data []byte
-	file *bundle.SealedFile
+	text     []byte // with placeholders
+	original []byte
+	file     *bundle.SealedFile
 }
 
 var _ filesys.FileSystem = (*fileSystem)(nil)
 
-func newFileSystem(t *tree, salt sealed.Salt) *fileSystem {
+func newFileSystem(t *tree.Tree, salt sealed.Salt) *fileSystem {
 	return &fileSystem{tree: t, salt: salt, overlay: map[string][]byte{}, sealed: map[string]sealedFile{}}
 }
 
@@ -56,7 +59,7 @@ func (f *fileSystem) fail(err error) error {
 
 // ReadFile implements filesys.FileSystem.
 func (f *fileSystem) ReadFile(name string) ([]byte, error) {
-	p := clean(name)
+	p := tree.Clean(name)
 	data, err := f.content(p)
 	if err != nil {
 		return nil, err
@@ -82,16 +85,16 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 		return data, nil
 	}
 	if s, ok := f.sealed[p]; ok {
-		return s.data, nil
+		return s.text, nil
 	}
-	data, err := f.tree.read(p)
+	data, err := f.tree.Read(p)
 	if err != nil {
-		if k, kerr := f.tree.kind(p); kerr != nil || k == regular || k == other {
+		if k, kerr := f.tree.Type(p); kerr != nil || k == render.Regular || k == render.Special {
 			f.fail(err) // not merely absent
 		}
 		return nil, err
 	}
-	text, file, err := seal.Seal(local(p), data, f.salt)
+	text, file, err := seal.Seal(tree.Local(p), data, f.salt)
 	if err != nil {
 		return nil, f.fail(err)
 	}
@@ -100,46 +103,48 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 	}
 	if isKustomizationFile(p) {
 		return nil, f.fail(fmt.Errorf("%s: a kustomization file cannot be encrypted; encrypt the files that it names",
-			local(p)))
+			tree.Local(p)))
 	}
-	f.sealed[p] = sealedFile{text, file}
+	f.sealed[p] = sealedFile{text, data, file}
 	return text, nil
 }
 
 // Exists implements filesys.FileSystem.
-func (f *fileSystem) Exists(name string) bool { return f.is(name, regular, directory, other) }
+func (f *fileSystem) Exists(name string) bool {
+	return f.is(name, render.Regular, render.Directory, render.Special)
+}
 
 // IsDir implements filesys.FileSystem.
-func (f *fileSystem) IsDir(name string) bool { return f.is(name, directory) }
+func (f *fileSystem) IsDir(name string) bool { return f.is(name, render.Directory) }
 
-func (f *fileSystem) is(name string, kinds ...kind) bool {
-	p := clean(name)
+func (f *fileSystem) is(name string, types ...render.FileType) bool {
+	p := tree.Clean(name)
 	if _, ok := f.overlay[p]; ok {
-		return slices.Contains(kinds, regular)
+		return slices.Contains(types, render.Regular)
 	}
-	k, err := f.tree.kind(p)
+	k, err := f.tree.Type(p)
 	if err != nil {
 		f.fail(err)
 		return false
 	}
-	return slices.Contains(kinds, k)
+	return slices.Contains(types, k)
 }
 
 // CleanedAbs implements filesys.FileSystem.
 func (f *fileSystem) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
-	p := clean(name)
-	k, err := f.tree.kind(p)
+	p := tree.Clean(name)
+	k, err := f.tree.Type(p)
 	if err != nil {
 		return "", "", f.fail(err)
 	}
-	if k == absent {
-		return "", "", fmt.Errorf("%s: %w", local(p), ErrNotFound)
+	if k == render.Absent {
+		return "", "", fmt.Errorf("%s: %w", tree.Local(p), render.ErrNotFound)
 	}
-	at, err := f.tree.resolve(p)
+	at, err := f.tree.Resolve(p)
 	if err != nil {
 		return "", "", f.fail(err)
 	}
-	if k == directory {
+	if k == render.Directory {
 		return filesys.ConfirmedDir(at), "", nil
 	}
 	return filesys.ConfirmedDir(path.Dir(at)), path.Base(at), nil
@@ -147,13 +152,13 @@ func (f *fileSystem) CleanedAbs(name string) (filesys.ConfirmedDir, string, erro
 
 // ReadDir implements filesys.FileSystem.
 func (f *fileSystem) ReadDir(name string) ([]string, error) {
-	entries, err := f.tree.list(clean(name))
+	entries, err := f.tree.List(tree.Clean(name))
 	if err != nil {
 		return nil, f.fail(err)
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
-		names[i] = e.name
+		names[i] = e.Name
 	}
 	return names, nil
 }

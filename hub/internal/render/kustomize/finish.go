@@ -2,10 +2,10 @@ package kustomize
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -15,15 +15,6 @@ import (
 const (
 	NameLabel      = "kustomize.toolkit.fluxcd.io/name"
 	NamespaceLabel = "kustomize.toolkit.fluxcd.io/namespace"
-)
-
-// Errors about objects.
-var (
-	ErrDuplicate  = errors.New("more than one object of this name")
-	ErrIncomplete = errors.New("object without a name of its own")
-	ErrEncrypted  = errors.New("still encrypted")
-	ErrLarge      = errors.New("too large for an object of Kubernetes; split it, or keep the data outside of the " +
-		"cluster's objects")
 )
 
 // finish does in place what Flux does with kustomize's output: substitution, common metadata, owner labels. Then it
@@ -83,14 +74,14 @@ func setMetadata(o *manifest.Object, spec *Spec) {
 func checkNamed(o *manifest.Object) error {
 	switch {
 	case o.GetKind() == "":
-		return fmt.Errorf("object %q: %w: kind is missing", o.GetName(), ErrIncomplete)
+		return fmt.Errorf("object %q: %w: kind is missing", o.GetName(), render.ErrIncomplete)
 	case o.GetAPIVersion() == "":
-		return fmt.Errorf("%s %q: %w: apiVersion is missing", o.GetKind(), o.GetName(), ErrIncomplete)
+		return fmt.Errorf("%s %q: %w: apiVersion is missing", o.GetKind(), o.GetName(), render.ErrIncomplete)
 	case o.GetName() == "" && o.GetGenerateName() != "":
 		return fmt.Errorf("%s %s: %w: generateName cannot be used, give it a name", o.GetKind(), o.GetGenerateName(),
-			ErrIncomplete)
+			render.ErrIncomplete)
 	case o.GetName() == "":
-		return fmt.Errorf("%s: %w: metadata.name is missing", o.GetKind(), ErrIncomplete)
+		return fmt.Errorf("%s: %w: metadata.name is missing", o.GetKind(), render.ErrIncomplete)
 	}
 	return nil
 }
@@ -122,7 +113,7 @@ func checkUnique(objects []*manifest.Object) error {
 	for _, o := range objects {
 		id := manifest.IDOf(o)
 		if seen[id] {
-			return fmt.Errorf("%s: %w", id, ErrDuplicate)
+			return fmt.Errorf("%s: %w", id, render.ErrDuplicate)
 		}
 		seen[id] = true
 	}
@@ -132,12 +123,12 @@ func checkUnique(objects []*manifest.Object) error {
 // checkSealed refuses an object that would reach a cluster as ciphertext, and one that is named by a secret.
 func checkSealed(o *manifest.Object) error {
 	if manifest.IsEncrypted(o) {
-		return fmt.Errorf("%w: it holds SOPS metadata that does not come from a SOPS file of the tree", ErrEncrypted)
+		return fmt.Errorf("%w: it holds SOPS metadata that does not come from a SOPS file of the tree", render.ErrEncrypted)
 	}
 	for _, identity := range []string{o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName()} {
 		if len(sealed.Find(identity)) > 0 {
 			return fmt.Errorf("%w: an object's apiVersion, kind, namespace and name must be readable; "+
-				"encrypt with encrypted_regex: ^(data|stringData)$", ErrEncrypted)
+				"encrypt with encrypted_regex: ^(data|stringData)$", render.ErrEncrypted)
 		}
 	}
 	isSecret := o.GetKind() == "Secret"
@@ -145,9 +136,10 @@ func checkSealed(o *manifest.Object) error {
 		switch {
 		case seal.IsLeaf(text):
 			return fmt.Errorf("%s: %w: an encrypted value outside of a SOPS file; encrypt the whole file with sops", field,
-				ErrEncrypted)
+				render.ErrEncrypted)
 		case isSecret && strings.Contains(text, "ENC[AES256_GCM,") && isSOPSFile(text):
-			return fmt.Errorf("%s: %w: a SOPS file inside of an object; name the file in a secretGenerator", field, ErrEncrypted)
+			return fmt.Errorf("%s: %w: a SOPS file inside of an object; name the file in a secretGenerator", field,
+				render.ErrEncrypted)
 		}
 		return nil
 	})

@@ -10,6 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/types"
 
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
@@ -40,11 +42,11 @@ func FuzzAdmit(f *testing.F) {
 		plant(f, root, name, []byte("{}\n"))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		tr, err := openTree(t.Context(), root, nil)
+		tr, err := tree.Open(t.Context(), root, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer tr.close()
+		defer tr.Close()
 		fsys := newFileSystem(tr, sealed.NewSalt(nil))
 		if fsys.admit("/apps/kustomization.yaml", data) != nil {
 			return
@@ -58,7 +60,7 @@ func FuzzAdmit(f *testing.F) {
 			if r.inline && strings.ContainsAny(r.path, "\n{") {
 				continue
 			}
-			if found, err := tr.kind(clean("/apps/" + r.path)); err != nil || found != regular && found != directory {
+			if found, err := tr.Type(tree.Clean("/apps/" + r.path)); err != nil || found != render.Regular && found != render.Directory {
 				t.Errorf("%s: %q is admitted: %v, %v", r.field, r.path, found, err)
 			}
 		}

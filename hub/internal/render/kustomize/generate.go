@@ -10,6 +10,9 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/resid"
 	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
 // generate puts the kustomization file that Flux would write into fsys's overlay: the one that is there, or one made
@@ -24,7 +27,7 @@ func generate(fsys *fileSystem, dir string, spec *Spec) (*types.Kustomization, e
 	}
 	data, err := yaml.Marshal(k)
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", local(file), err)
+		return nil, fmt.Errorf("write %s: %w", tree.Local(file), err)
 	}
 	fsys.overlay[file] = data
 	return k, nil
@@ -36,7 +39,7 @@ func findOrMake(fsys *fileSystem, dir string) (*types.Kustomization, string, err
 		Kind: types.KustomizationKind}}
 	for _, name := range kustomizationNames() {
 		file := path.Join(dir, name)
-		if !fsys.is(file, regular) {
+		if !fsys.is(file, render.Regular) {
 			continue
 		}
 		data, err := fsys.content(file)
@@ -44,7 +47,7 @@ func findOrMake(fsys *fileSystem, dir string) (*types.Kustomization, string, err
 			return nil, "", err
 		}
 		if err := yaml.Unmarshal(data, k); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", local(file), err)
+			return nil, "", fmt.Errorf("%s: %w", tree.Local(file), err)
 		}
 		if len(k.Resources) == 0 {
 			// As Flux does: kustomize calls a kustomization file without resources empty.
@@ -67,18 +70,18 @@ func findOrMake(fsys *fileSystem, dir string) (*types.Kustomization, string, err
 func manifests(fsys *fileSystem, dir string) (found []string, err error) {
 	var walk func(at, relative string) error
 	walk = func(at, relative string) error {
-		entries, err := fsys.tree.list(at)
+		entries, err := fsys.tree.List(at)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			p, rel := path.Join(at, e.name), relative+"/"+e.name
+			p, rel := path.Join(at, e.Name), relative+"/"+e.Name
 			switch {
-			case e.dir && isBase(fsys, p):
+			case e.Dir && isBase(fsys, p):
 				found = append(found, rel)
-			case e.dir:
+			case e.Dir:
 				err = walk(p, rel)
-			case isManifest(e.name):
+			case isManifest(e.Name):
 				found = append(found, rel)
 			}
 			if err != nil {
@@ -92,7 +95,7 @@ func manifests(fsys *fileSystem, dir string) (found []string, err error) {
 
 func isBase(fsys *fileSystem, dir string) bool {
 	return slices.ContainsFunc(kustomizationNames(),
-		func(name string) bool { return fsys.is(path.Join(dir, name), regular) })
+		func(name string) bool { return fsys.is(path.Join(dir, name), render.Regular) })
 }
 
 func isManifest(name string) bool {

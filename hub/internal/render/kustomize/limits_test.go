@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/navefleet/nave/hub/internal/render"
 )
 
 // TestFileSize builds a tree with a file that is larger than any that is read. It is not read.
@@ -17,8 +19,8 @@ func TestFileSize(t *testing.T) {
 	if err := os.Truncate(filepath.Join(root, "large"), 100<<20); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
-	if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "large") {
+	_, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
+	if !errors.Is(err, render.ErrLimit) || !strings.Contains(err.Error(), "large") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -32,7 +34,7 @@ func TestDocuments(t *testing.T) {
 	}
 	root := t.TempDir()
 	plant(t, root, "a.yaml", []byte(text.String()))
-	result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
+	result, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
 	if err != nil || len(result.Objects) != documents {
 		t.Fatalf("%v, %v", result, err)
 	}
@@ -58,8 +60,8 @@ func TestRemote(t *testing.T) {
 				root := t.TempDir()
 				plant(t, root, "a.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"))
 				plant(t, root, "kustomization.yaml", fmt.Appendf(nil, text+"\n", address))
-				_, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
-				if !errors.Is(err, ErrRemote) {
+				_, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
+				if !errors.Is(err, render.ErrRemote) {
 					t.Errorf("%s: %v", address, err)
 				}
 			}

@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -36,8 +38,8 @@ func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manife
 	var all []*manifest.Object
 	factory := provider.NewDefaultDepProvider().GetResourceFactory()
 	for _, r := range k.Resources {
-		p := clean(path.Join(dir, r))
-		if isRemote(r) || path.IsAbs(r) || isKustomizationFile(p) || !fsys.is(p, regular) {
+		p := tree.Clean(path.Join(dir, r))
+		if isRemote(r) || path.IsAbs(r) || isKustomizationFile(p) || !fsys.is(p, render.Regular) {
 			return nil, errNotPlain
 		}
 		fsys.resources = append(fsys.resources, p)
@@ -90,7 +92,7 @@ func parseManifest(fsys *fileSystem, factory *resource.Factory, p string) ([]*ma
 	}
 	objects, err := parse(factory, data)
 	if err != nil {
-		return nil, explain(fsys, fmt.Errorf("%s: %w", local(p), err))
+		return nil, explain(fsys, fmt.Errorf("%s: %w", tree.Local(p), err))
 	}
 	if !isSealed {
 		parsed.put(data, objects)

@@ -2,13 +2,13 @@ package kustomize
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"net/http"
-	"os"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
 // pluginMark is the apiVersion of the configuration of kustomize's own plugins, which a tree may name as generators,
@@ -34,7 +34,8 @@ func admitPlugin(p string, data []byte) error {
 			continue
 		}
 		if remote := remotePath(&doc, false, 0); remote != "" {
-			return fmt.Errorf("%s: %s: %w; remote files are not fetched: commit a copy of it", local(p), remote, ErrRemote)
+			return fmt.Errorf("%s: %s: %w; remote files are not fetched: commit a copy of it", tree.Local(p), remote,
+				render.ErrRemote)
 		}
 	}
 }
@@ -77,19 +78,4 @@ func remotePath(n *yaml.Node, named bool, depth int) string {
 		}
 	}
 	return ""
-}
-
-var errNoNetwork = errors.New("a build has no network")
-
-type noNetwork struct{}
-
-func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) { return nil, errNoNetwork }
-
-// Confine takes HTTP and the search path for programs from this process, for good: it is for a process that does
-// nothing else any more. Build refuses what is remote before kustomize sees it, but the configuration of a plugin may
-// come out of a build of its own, where a patch can still put in a URL; then this holds.
-func Confine() {
-	http.DefaultTransport = noNetwork{}
-	http.DefaultClient = &http.Client{Transport: noNetwork{}}
-	_ = os.Unsetenv("PATH") // fails for malformed names only
 }

@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
 // growTree makes a tree that reads, lists, misses and follows.
@@ -59,7 +62,7 @@ func TestReadsNoticeWhatTheBuildWouldAndNothingElse(t *testing.T) {
 	}
 	for _, c := range changes {
 		t.Run(c.name, func(t *testing.T) {
-			result, err := Build(t.Context(), Request{Root: growTree(t), Spec: Spec{Name: "a", Namespace: "b", Path: c.path}})
+			result, err := buildTree(t.Context(), growTree(t), Spec{Name: "a", Namespace: "b", Path: c.path})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +70,7 @@ func TestReadsNoticeWhatTheBuildWouldAndNothingElse(t *testing.T) {
 			if err := c.change(other); err != nil {
 				t.Fatal(err)
 			}
-			if result.Reads.Unchanged(other) == c.affected {
+			if unchanged(result.Reads, other) == c.affected {
 				t.Errorf("unchanged is %t", c.affected)
 			}
 		})
@@ -84,10 +87,10 @@ func TestAProbeJudgesEachOfSeveralReadsAsIfItWereTheOnlyOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var reads []Reads
+	var reads []render.Reads
 	for _, root := range trees {
 		for _, path := range []string{"apps", "plain", "way", "files", "base"} {
-			result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b", Path: path}})
+			result, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b", Path: path})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,10 +99,10 @@ func TestAProbeJudgesEachOfSeveralReadsAsIfItWereTheOnlyOne(t *testing.T) {
 	}
 	for i, root := range trees {
 		for first := range reads {
-			probe := NewProbe(root)
+			probe := tree.NewProbe(root)
 			for n := range reads {
 				r := reads[(first+n)%len(reads)]
-				if got, want := probe.Unchanged(r), r.Unchanged(root); got != want {
+				if got, want := probe.Unchanged(r), unchanged(r, root); got != want {
 					t.Errorf("tree %d, reads %d after those from %d: unchanged is %t, alone %t", i, (first+n)%len(reads), first,
 						got, want)
 				}
@@ -121,7 +124,7 @@ func write(name, content string) func(string) error {
 
 func TestReadsSurviveJSON(t *testing.T) {
 	root := growTree(t)
-	result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b", Path: "apps"}})
+	result, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b", Path: "apps"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,42 +132,21 @@ func TestReadsSurviveJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back Reads
+	var back render.Reads
 	if err := json.Unmarshal(data, &back); err != nil {
 		t.Fatal(err)
 	}
-	if !back.Unchanged(root) {
+	if !unchanged(back, root) {
 		t.Error("changed by JSON")
 	}
 	again, err := json.Marshal(back)
 	if err != nil || !bytes.Equal(data, again) {
 		t.Errorf("not canonical: %s and %s (%v)", data, again, err)
 	}
-	if (Reads{}).Unchanged(root) {
+	if unchanged(render.Reads{}, root) {
 		t.Error("the zero Reads holds of every tree")
 	}
-	if back.Unchanged(filepath.Join(root, "missing")) {
+	if unchanged(back, filepath.Join(root, "missing")) {
 		t.Error("unchanged in a tree that is not there")
 	}
-}
-
-func FuzzReadsDecode(f *testing.F) {
-	f.Add([]byte(`{"facts":{"/a":"-","/b":"f","/c":"dAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"links":{"/a":"/b"}}`))
-	f.Add([]byte(`{"facts":{"../a":"-"}}`))
-	f.Add([]byte(`{"facts":{"/a":""}}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var r Reads
-		if json.Unmarshal(data, &r) != nil {
-			return
-		}
-		first, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back Reads
-		if err := json.Unmarshal(first, &back); err != nil {
-			t.Fatalf("%s: %v", first, err)
-		}
-		r.Unchanged(t.TempDir())
-	})
 }

@@ -1,38 +1,27 @@
 package kustomize
 
 import (
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"encoding/json"
+	"fmt"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/render/seal"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Request is one build. Its JSON is canonical: equal requests have equal bytes.
-type Request struct {
-	// Root is the artifact's directory. Nothing outside of it is read, nothing in it is written.
-	Root string `json:"root"`
-	Spec Spec   `json:"spec"`
-	// Salt is what the tokens of sealed values are derived with. The hub keeps one for good, so that equal files give
-	// equal tokens.
-	Salt []byte `json:"salt,omitempty"`
-	// Exclude reports files and directories of the tree that are to be treated as absent. It is for trees that no
-	// source has filtered; it cannot be sent to a worker.
-	Exclude func(path string, dir bool) bool `json:"-"`
-}
+// Name is the name of the Renderer in requests.
+const Name = "kustomize"
+
+// Renderer builds Kustomizations. It implements render.Renderer; the Spec of a request is that of a Kustomization's
+// api.Renderable.
+type Renderer struct{}
 
 // Spec is what a Kustomization says about its build.
 type Spec = api.Build
 
-// SpecOf returns what a Kustomization says about its build.
-func SpecOf(ks *kustomizev1.Kustomization) Spec { return api.BuildOf(ks) }
-
-// Result is what a build gives.
-type Result struct {
-	// Objects are in the order in which they are applied, with Flux's owner labels; tokens stand for sealed values.
-	Objects []*manifest.Object `json:"objects"`
-	// Sealed are the SOPS files whose tokens occur in Objects, by path.
-	Sealed []seal.File `json:"sealed,omitempty"`
-	// Reads is what of the tree the build read.
-	Reads Reads `json:"reads"`
+// Encode returns a spec as a render.Request holds it.
+func Encode(s Spec) (json.RawMessage, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode the build of %s/%s: %w", s.Namespace, s.Name, err)
+	}
+	return data, nil
 }

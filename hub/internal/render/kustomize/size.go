@@ -3,6 +3,7 @@ package kustomize
 import (
 	"fmt"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -24,7 +25,7 @@ func checkSize(o *manifest.Object) error {
 		return err
 	}
 	if err := bundle.FitsObject(manifest.IDOf(o).String(), data); err != nil {
-		return fmt.Errorf("%w: %w", err, ErrLarge)
+		return fmt.Errorf("%w: %w", err, render.ErrLarge)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -22,7 +23,7 @@ func TestObjectOfManyValues(t *testing.T) {
 			plant(t, root, "a.yaml", []byte("apiVersion: example.com/v1\nkind: X\nmetadata: {name: a, namespace: a}\nspec:\n  "+
 				"l: ["+
 				strings.TrimSuffix(strings.Repeat("{},", tt.values), ",")+"]\n"))
-			_, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
+			_, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
 			if !tt.refused {
 				if err != nil {
 					t.Fatal(err)
@@ -30,7 +31,7 @@ func TestObjectOfManyValues(t *testing.T) {
 				return
 			}
 			var large *bundle.TooLargeError
-			if !errors.Is(err, ErrLarge) || !errors.As(err, &large) || large.Unit != "values" {
+			if !errors.Is(err, render.ErrLarge) || !errors.As(err, &large) || large.Unit != "values" {
 				t.Fatalf("error %v", err)
 			}
 		})
@@ -56,10 +57,10 @@ func TestAnObjectThatNoAPIServerTakesIsRefusedByName(t *testing.T) {
 			plant(t, root, "small.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: small, namespace: a}\n"))
 			plant(t, root, "large.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large, namespace: "+
 				"a}\ndata: {x: \""+tt.text+"\"}\n"))
-			result, err := Build(t.Context(), Request{Root: root, Spec: Spec{Name: "a", Namespace: "b"}})
+			result, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
 			if tt.refused {
 				var large *bundle.TooLargeError
-				if !errors.Is(err, ErrLarge) || !errors.As(err, &large) || !strings.Contains(err.Error(), "ConfigMap a/large") {
+				if !errors.Is(err, render.ErrLarge) || !errors.As(err, &large) || !strings.Contains(err.Error(), "ConfigMap a/large") {
 					t.Fatalf("error %v", err)
 				}
 				return

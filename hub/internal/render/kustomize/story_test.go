@@ -2,6 +2,7 @@ package kustomize
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"os"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"sigs.k8s.io/yaml"
 
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -35,8 +39,8 @@ func tell(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := Request{Root: plantTree(t, archive), Spec: specIn(t, archive), Salt: []byte("salt")}
-	result, err := Build(t.Context(), request)
+	root := plantTree(t, archive)
+	result, err := buildTree(t.Context(), root, specIn(t, archive))
 	if parts := section(archive, "error"); parts != nil {
 		if err == nil {
 			t.Fatalf("built; want an error with %s", parts)
@@ -46,7 +50,7 @@ func tell(t *testing.T, file string) {
 				t.Errorf("error:\n%v\nwant it to say: %s", err, part)
 			}
 		}
-		if strings.Contains(err.Error(), request.Root) {
+		if strings.Contains(err.Error(), root) {
 			t.Errorf("error shows the hub's own path: %v", err)
 		}
 		return
@@ -64,9 +68,25 @@ func tell(t *testing.T, file string) {
 	if want := section(archive, "want.yaml"); !bytes.Equal(got, want) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
-	if !result.Reads.Unchanged(plantTree(t, archive)) {
+	if !unchanged(result.Reads, plantTree(t, archive)) {
 		t.Error("an equal tree elsewhere counts as changed")
 	}
+}
+
+// buildTree builds what a spec names in the tree at root.
+func buildTree(ctx context.Context, root string, spec Spec) (*render.Result, error) {
+	data, err := Encode(spec)
+	if err != nil {
+		return nil, err
+	}
+	return Renderer{}.Render(ctx, render.Request{Spec: data, Root: root, Salt: []byte("salt")})
+}
+
+// unchanged reports whether a build of the tree at root would read exactly the same.
+func unchanged(r render.Reads, root string) bool {
+	probe := tree.NewProbe(root)
+	defer probe.Close()
+	return probe.Unchanged(r)
 }
 
 // plantTree writes a story's tree to a new directory.
@@ -115,7 +135,7 @@ func specIn(t testing.TB, archive *txtar.Archive) Spec {
 		t.Fatal(err)
 	}
 	ks.Name, ks.Namespace = "apps", "flux-system"
-	spec := SpecOf(ks)
+	spec := api.BuildOf(ks)
 	spec.Strict = !bytes.Contains(archive.Comment, []byte("\nlenient\n"))
 	return spec
 }
@@ -140,7 +160,7 @@ func setSection(archive *txtar.Archive, name string, data []byte) {
 }
 
 // show writes a result as YAML documents. The owner labels, which every object has, are left out.
-func show(t testing.TB, result *Result) []byte {
+func show(t testing.TB, result *render.Result) []byte {
 	var names []string
 	for _, f := range result.Sealed {
 		for _, v := range f.Values {

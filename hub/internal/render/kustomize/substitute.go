@@ -1,7 +1,6 @@
 package kustomize
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -11,6 +10,7 @@ import (
 	"github.com/fluxcd/pkg/envsubst"
 	"sigs.k8s.io/yaml"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -18,9 +18,6 @@ import (
 const SubstituteKey = "kustomize.toolkit.fluxcd.io/substitute"
 
 const disabled = "disabled"
-
-// ErrSubstitution is why a variable could not be put in.
-var ErrSubstitution = errors.New("substitution failed")
 
 var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
@@ -37,7 +34,7 @@ func newVariables(spec *Spec) (*variables, error) {
 	for _, name := range slices.Sorted(maps.Keys(spec.Substitute)) {
 		if !variableName.MatchString(name) {
 			return nil, fmt.Errorf("postBuild.substitute: %q: %w: a variable's name is letters, digits and _, and begins with "+
-				"no digit", name, ErrSubstitution)
+				"no digit", name, render.ErrSubstitution)
 		}
 		v.values[name] = strings.ReplaceAll(spec.Substitute[name], "\n", "")
 	}
@@ -53,19 +50,19 @@ func (v *variables) substitute(o *manifest.Object) error {
 	id := manifest.IDOf(o)
 	text, err := yaml.Marshal(o.Object)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w", id, ErrSubstitution, err)
+		return fmt.Errorf("%s: %w: %w", id, render.ErrSubstitution, err)
 	}
 	replaced, err := v.evaluate(string(text))
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w%s", id, ErrSubstitution, err, v.culprit(o))
+		return fmt.Errorf("%s: %w: %w%s", id, render.ErrSubstitution, err, v.culprit(o))
 	}
 	json, err := yaml.YAMLToJSON([]byte(replaced))
 	if err != nil {
-		return fmt.Errorf("%s: %w: after the substitution it is not YAML: %w", id, ErrSubstitution, err)
+		return fmt.Errorf("%s: %w: after the substitution it is not YAML: %w", id, render.ErrSubstitution, err)
 	}
 	fresh := &manifest.Object{}
 	if err := fresh.UnmarshalJSON(json); err != nil {
-		return fmt.Errorf("%s: %w: after the substitution it is not an object: %w", id, ErrSubstitution, err)
+		return fmt.Errorf("%s: %w: after the substitution it is not an object: %w", id, render.ErrSubstitution, err)
 	}
 	o.Object = fresh.Object
 	return nil

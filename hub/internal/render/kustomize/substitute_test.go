@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -53,7 +54,7 @@ func TestSubstitutionAgreesWithFlux(t *testing.T) {
 			}
 			err = vars.substitute(o)
 			if want == fails {
-				if !errors.Is(err, ErrSubstitution) {
+				if !errors.Is(err, render.ErrSubstitution) {
 					t.Errorf("%s (strict %t): %v, want an error", c.in, strict, err)
 				}
 				continue

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
@@ -120,8 +121,8 @@ func TestAListOfNothingButEncryptedCommentsIsEmpty(t *testing.T) {
 		"a comment and a word":  "a:\n  - " + comment + " word\n",
 		"a comment at the root": comment + "\n---\n",
 	} {
-		if _, _, err := Seal("a", []byte(text+metadata), salt); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: %v, want ErrMalformed", name, err)
+		if _, _, err := Seal("a", []byte(text+metadata), salt); !errors.Is(err, render.ErrSealedMalformed) {
+			t.Errorf("%s: %v, want render.ErrSealedMalformed", name, err)
 		}
 	}
 }

@@ -1,27 +1,13 @@
 package seal
 
 import (
-	"errors"
 	"fmt"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
-
-// The reasons why a SOPS file cannot be sealed.
-var (
-	ErrFormat    = errors.New("format of the SOPS file is not supported yet")
-	ErrMalformed = errors.New("malformed SOPS file")
-	ErrTooLarge  = errors.New("SOPS file is too large")
-)
-
-// File is a sealed file: the tokens that stand for its values, and the file as it was committed.
-type File struct {
-	bundle.SealedFile
-	// Data is the original file, still encrypted; its digest is SealedFile.Digest.
-	Data []byte
-}
 
 // sealers hold the formats that can be sealed. The others are known, so that they are refused and never shipped.
 var sealers = map[bundle.Format]func(data []byte, salt sealed.Salt) ([]byte, []bundle.SealedValue, error){
@@ -37,12 +23,12 @@ func Seal(path string, data []byte, salt sealed.Salt) (text []byte, file *bundle
 		return data, nil, nil
 	}
 	if err := bundle.FitsSealedFile(path, data); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w; split it", ErrTooLarge, err)
+		return nil, nil, fmt.Errorf("%w: %w; split it", render.ErrSealedLarge, err)
 	}
 	sealer, ok := sealers[format]
 	if !ok {
 		return nil, nil, fmt.Errorf("seal %s: %w: %s; encrypt it as YAML (sops encrypt --input-type yaml --output-type yaml)",
-			path, ErrFormat, format)
+			path, render.ErrSealedFormat, format)
 	}
 	text, values, err := sealer(data, salt)
 	if err != nil {

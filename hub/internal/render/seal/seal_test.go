@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -137,29 +138,29 @@ func TestWhatCannotBeSealedIsRefused(t *testing.T) {
 		data []byte
 		want error
 	}{
-		"json":   {fixture(t, "settings.json"), ErrFormat},
-		"dotenv": {fixture(t, "app.env"), ErrFormat},
-		"ini":    {fixture(t, "app.ini"), ErrFormat},
-		"binary": {fixture(t, "blob.bin"), ErrFormat},
+		"json":   {fixture(t, "settings.json"), render.ErrSealedFormat},
+		"dotenv": {fixture(t, "app.env"), render.ErrSealedFormat},
+		"ini":    {fixture(t, "app.ini"), render.ErrSealedFormat},
+		"binary": {fixture(t, "blob.bin"), render.ErrSealedFormat},
 		"too large": {append(fixture(t, "secret.yaml"),
-			"# "+strings.Repeat("x", bundle.MaxSealedFileBytes)...), ErrTooLarge},
+			"# "+strings.Repeat("x", bundle.MaxSealedFileBytes)...), render.ErrSealedLarge},
 		"too many values": {[]byte("a: [" + strings.Repeat("0,", bundle.MaxSealedFileValues) + "0]\n" + metadata),
-			ErrTooLarge},
-		"alias":          {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), ErrMalformed},
-		"malformed leaf": {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), ErrMalformed},
+			render.ErrSealedLarge},
+		"alias":          {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), render.ErrSealedMalformed},
+		"malformed leaf": {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), render.ErrSealedMalformed},
 		"unknown type": {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata),
-			ErrMalformed},
-		"broken document":           {[]byte("a: [\nsops:\n  mac: " + leaf + "\n"), ErrMalformed},
-		"second sops":               {[]byte("a: b\n" + metadata + metadata), ErrMalformed},
-		"sops that is not metadata": {[]byte("sops: b\n" + metadata), ErrMalformed},
-		"key twice":                 {[]byte("a: " + leaf + "\na: b\n" + metadata), ErrMalformed},
-		"key twice below":           {[]byte("data:\n  a: b\n  a: b\n" + metadata), ErrMalformed},
-		"key of a number":           {[]byte("data:\n  1: b\n" + metadata), ErrMalformed},
-		"merge key":                 {[]byte("<<: {sops: {mac: x}}\n" + metadata), ErrMalformed},
-		"list document":             {[]byte("[a]\n---\n" + metadata), ErrMalformed},
-		"list as a key":             {[]byte("[a]: b\n" + metadata), ErrMalformed},
+			render.ErrSealedMalformed},
+		"broken document":           {[]byte("a: [\nsops:\n  mac: " + leaf + "\n"), render.ErrSealedMalformed},
+		"second sops":               {[]byte("a: b\n" + metadata + metadata), render.ErrSealedMalformed},
+		"sops that is not metadata": {[]byte("sops: b\n" + metadata), render.ErrSealedMalformed},
+		"key twice":                 {[]byte("a: " + leaf + "\na: b\n" + metadata), render.ErrSealedMalformed},
+		"key twice below":           {[]byte("data:\n  a: b\n  a: b\n" + metadata), render.ErrSealedMalformed},
+		"key of a number":           {[]byte("data:\n  1: b\n" + metadata), render.ErrSealedMalformed},
+		"merge key":                 {[]byte("<<: {sops: {mac: x}}\n" + metadata), render.ErrSealedMalformed},
+		"list document":             {[]byte("[a]\n---\n" + metadata), render.ErrSealedMalformed},
+		"list as a key":             {[]byte("[a]: b\n" + metadata), render.ErrSealedMalformed},
 		"too deep": {[]byte("a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n" + metadata),
-			ErrMalformed},
+			render.ErrSealedMalformed},
 	} {
 		_, file, err := Seal("a", c.data, salt)
 		if !errors.Is(err, c.want) || file != nil {

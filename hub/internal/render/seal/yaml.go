@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
 )
@@ -38,7 +39,7 @@ func sealYAML(data []byte, salt sealed.Salt) ([]byte, []bundle.SealedValue, erro
 		if err := in.Decode(&doc); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+			return nil, nil, fmt.Errorf("%w: %w", render.ErrSealedMalformed, err)
 		}
 		if err := s.seal(&doc); err != nil {
 			return nil, nil, err
@@ -157,7 +158,7 @@ func (s *yamlSealer) errorf(n *yaml.Node, path []string, format string, args ...
 	if len(path) > 0 {
 		place += ", " + strings.Join(path, ".")
 	}
-	return fmt.Errorf("%w: %s: %s", ErrMalformed, place, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s: %s", render.ErrSealedMalformed, place, fmt.Sprintf(format, args...))
 }
 
 // extend returns path with one more element, never sharing memory with another path.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/confine"
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render"
 )
 
 // TestGrowth builds trees of a few lines that kustomize makes gigabytes of. Each costs its own build and no other.
@@ -25,14 +25,14 @@ func TestGrowth(t *testing.T) {
 		"patch": copying(), "bases": diamond(), "replacement": doubling(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := p.Kustomize(t.Context(), tree(t, files))
+			_, err := p.Render(t.Context(), tree(t, files))
 			var died *confine.DiedError
 			stopped := errors.Is(err, confine.ErrMemory) || errors.Is(err, confine.ErrTimeout) ||
 				errors.Is(err, confine.ErrOutput)
-			if !stopped && !errors.As(err, &died) && !errors.Is(err, kustomize.ErrLarge) && !errors.Is(err, kustomize.ErrLimit) {
+			if !stopped && !errors.As(err, &died) && !errors.Is(err, render.ErrLarge) && !errors.Is(err, render.ErrLimit) {
 				t.Errorf("error %v", err)
 			}
-			if _, err := p.Kustomize(t.Context(), tree(t, map[string]string{"a.yaml": object("a")})); err != nil {
+			if _, err := p.Render(t.Context(), tree(t, map[string]string{"a.yaml": object("a")})); err != nil {
 				t.Errorf("the next build: %v", err)
 			}
 		})

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/confine"
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render"
 )
 
 // Command is the hub's subcommand that is a worker: its main calls ServeWorker.
@@ -29,7 +29,7 @@ type Config struct {
 	Command []string
 	// Workers is how many run at once; default: the number of CPUs.
 	Workers int
-	// Timeout is for one build, from when a worker takes it.
+	// Timeout is for one render, from when a worker takes it.
 	Timeout time.Duration
 	// Memory is a limit on what one worker holds, in bytes (Linux only).
 	Memory int64
@@ -61,7 +61,7 @@ func (c Config) withDefaults() (Config, error) {
 // Pool renders in worker processes. It implements render.Renderer and is safe for concurrent use.
 type Pool struct{ processes *confine.Pool }
 
-// New returns a pool with one worker that is warming up; more are started as builds need them, and all are kept.
+// New returns a pool with one worker that is warming up; more are started as renders need them, and all are kept.
 func New(c Config) (*Pool, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -70,7 +70,7 @@ func New(c Config) (*Pool, error) {
 	processes, err := confine.New(confine.Config{
 		Name: "render worker", Hint: "look for what makes its output large",
 		Command: c.Command, Workers: c.Workers, Timeout: c.Timeout, Memory: c.Memory, Output: c.Output,
-		Reasons: reasons, Log: c.Log,
+		Reasons: render.Reasons, Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -78,9 +78,9 @@ func New(c Config) (*Pool, error) {
 	return &Pool{processes}, nil
 }
 
-// Kustomize implements render.Renderer. A build that takes too long or too much costs its worker and fails with an
-// error of package confine. When ctx ends, the worker is killed.
-func (p *Pool) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize.Result, error) {
+// Render implements render.Renderer. A render that takes too long or too much costs its worker and fails with an error
+// of package confine. When ctx ends, the worker is killed.
+func (p *Pool) Render(ctx context.Context, req render.Request) (*render.Result, error) {
 	if req.Exclude != nil {
 		return nil, errors.New("render: Exclude cannot be sent to a worker")
 	}
@@ -95,5 +95,5 @@ func (p *Pool) Kustomize(ctx context.Context, req kustomize.Request) (*kustomize
 	return decode(answer)
 }
 
-// Close ends the workers. Builds under way fail with confine.ErrClosed.
+// Close ends the workers. Renders under way fail with confine.ErrClosed.
 func (p *Pool) Close() error { return p.processes.Close() }

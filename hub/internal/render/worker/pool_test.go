@@ -22,6 +22,9 @@ import (
 
 var _ render.Renderer = (*Pool)(nil)
 
+// renderers are those that the workers of the tests serve.
+var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
+
 // The test binary is its own worker: the first argument says what kind.
 func TestMain(m *testing.M) {
 	if len(os.Args) < 2 {
@@ -29,7 +32,7 @@ func TestMain(m *testing.M) {
 	}
 	switch os.Args[1] {
 	case Command:
-		exit(ServeWorker(os.Stdin, os.Stdout))
+		exit(ServeWorker(os.Stdin, os.Stdout, renderers, kustomize.Warm))
 	default:
 		os.Exit(m.Run())
 	}
@@ -54,7 +57,7 @@ func newPool(t testing.TB, c Config, kind string) *Pool {
 	return p
 }
 
-func tree(t testing.TB, files map[string]string) kustomize.Request {
+func tree(t testing.TB, files map[string]string) render.Request {
 	t.Helper()
 	root := t.TempDir()
 	for name, content := range files {
@@ -65,8 +68,11 @@ func tree(t testing.TB, files map[string]string) kustomize.Request {
 			t.Fatal(err)
 		}
 	}
-	return kustomize.Request{Root: root, Spec: kustomize.Spec{Name: "apps", Namespace: "flux-system"},
-		Salt: []byte("salt")}
+	spec, err := kustomize.Encode(kustomize.Spec{Name: "apps", Namespace: "flux-system"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return render.Request{Renderer: kustomize.Name, Spec: spec, Root: root, Salt: []byte("salt")}
 }
 
 func object(name string) string {
@@ -81,11 +87,11 @@ func TestAWorkerGivesWhatTheProcessItselfGives(t *testing.T) {
 	}
 	req := tree(t, map[string]string{"a.yaml": object("a"), "secret.yaml": string(secret),
 		"n.yaml": "apiVersion: x/v1\nkind: N\nmetadata: {name: n}\nspec: {i: 3, f: 1.5, b: true, n: null, l: [1, a]}\n"})
-	want, err := render.InProcess{}.Kustomize(t.Context(), req)
+	want, err := renderers.Render(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Kustomize(t.Context(), req)
+	got, err := p.Render(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +103,9 @@ func TestAWorkerGivesWhatTheProcessItselfGives(t *testing.T) {
 func TestABuildErrorIsTheSameAcrossThePipe(t *testing.T) {
 	p := newPool(t, Config{Workers: 1}, Command)
 	req := tree(t, map[string]string{"a.yaml": object("a"), "b.yaml": object("a")})
-	_, want := kustomize.Build(t.Context(), req)
-	_, err := p.Kustomize(t.Context(), req)
-	if !errors.Is(err, kustomize.ErrDuplicate) || err.Error() != want.Error() {
+	_, want := renderers.Render(t.Context(), req)
+	_, err := p.Render(t.Context(), req)
+	if !errors.Is(err, render.ErrDuplicate) || err.Error() != want.Error() {
 		t.Errorf("error %v, want %v", err, want)
 	}
 }
@@ -108,10 +114,10 @@ func TestAResponseOverTheLimitIsRefused(t *testing.T) {
 	p := newPool(t, Config{Workers: 1, Output: 2000}, Command)
 	large := tree(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: " +
 		strings.Repeat("x", 4000) + "\n"})
-	if _, err := p.Kustomize(t.Context(), large); !errors.Is(err, confine.ErrOutput) {
+	if _, err := p.Render(t.Context(), large); !errors.Is(err, confine.ErrOutput) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := p.Kustomize(t.Context(), tree(t, map[string]string{"a.yaml": object("a")})); err != nil {
+	if _, err := p.Render(t.Context(), tree(t, map[string]string{"a.yaml": object("a")})); err != nil {
 		t.Errorf("the next build: %v", err)
 	}
 }
@@ -127,12 +133,12 @@ func TestABuildThatNeedsTooMuchMemoryCostsOneWorker(t *testing.T) {
 	for i := range 1_500_000 {
 		fmt.Fprintf(&many, "  k%d: v\n", i)
 	}
-	_, err := p.Kustomize(t.Context(), tree(t, map[string]string{"a.yaml": many.String()}))
+	_, err := p.Render(t.Context(), tree(t, map[string]string{"a.yaml": many.String()}))
 	var died *confine.DiedError // it may outrun the watch
 	if !errors.Is(err, confine.ErrMemory) && !errors.As(err, &died) || !strings.Contains(err.Error(), "memory") {
 		t.Fatalf("error %v", err)
 	}
-	if _, err := p.Kustomize(t.Context(), tree(t, map[string]string{"a.yaml": object("a")})); err != nil {
+	if _, err := p.Render(t.Context(), tree(t, map[string]string{"a.yaml": object("a")})); err != nil {
 		t.Errorf("the next build: %v", err)
 	}
 }
@@ -158,7 +164,7 @@ func TestAWorkerHasNoNetworkWhateverTheTreeMakesUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := newPool(t, Config{}, Command).Kustomize(t.Context(), req)
+	_, err := newPool(t, Config{}, Command).Render(t.Context(), req)
 	if asked || err == nil || !strings.Contains(err.Error(), "a build has no network") {
 		t.Errorf("asked %t, error %v", asked, err)
 	}
@@ -171,7 +177,7 @@ func TestBuildsRunBesideEachOther(t *testing.T) {
 		name := fmt.Sprintf("cm-%d", i)
 		req := tree(t, map[string]string{"a.yaml": object(name)})
 		builds.Go(func() {
-			result, err := p.Kustomize(t.Context(), req)
+			result, err := p.Render(t.Context(), req)
 			if err != nil || result.Objects[0].GetName() != name {
 				t.Errorf("%v: %v", result, err)
 			}
@@ -196,11 +202,11 @@ func BenchmarkWarmBuild1000Files(b *testing.B) {
 	}
 	req := tree(b, files)
 	p := newPool(b, Config{Workers: 1}, Command)
-	if _, err := p.Kustomize(b.Context(), req); err != nil {
+	if _, err := p.Render(b.Context(), req); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := p.Kustomize(b.Context(), req); err != nil {
+		if _, err := p.Render(b.Context(), req); err != nil {
 			b.Fatal(err)
 		}
 	}

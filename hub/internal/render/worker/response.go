@@ -6,37 +6,19 @@ import (
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
-	"github.com/navefleet/nave/hub/internal/render/seal"
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// response is the result of a build on the wire.
+// response is the result of a render on the wire.
 type response struct {
-	Objects []json.RawMessage `json:"objects,omitempty"`
-	Sealed  []seal.File       `json:"sealed,omitempty"`
-	Reads   kustomize.Reads   `json:"reads"`
-}
-
-// reasons are the errors of a build that callers tell apart.
-var reasons = map[string]error{
-	"not-found":    kustomize.ErrNotFound,
-	"limit":        kustomize.ErrLimit,
-	"remote":       kustomize.ErrRemote,
-	"escape":       kustomize.ErrEscape,
-	"duplicate":    kustomize.ErrDuplicate,
-	"incomplete":   kustomize.ErrIncomplete,
-	"encrypted":    kustomize.ErrEncrypted,
-	"large":        kustomize.ErrLarge,
-	"substitution": kustomize.ErrSubstitution,
-	"inspected":    kustomize.ErrInspected,
-	"format":       seal.ErrFormat,
-	"malformed":    seal.ErrMalformed,
-	"too-large":    seal.ErrTooLarge,
+	Objects []json.RawMessage   `json:"objects,omitempty"`
+	Sealed  []render.SealedFile `json:"sealed,omitempty"`
+	Reads   render.Reads        `json:"reads"`
 }
 
 // encode returns the bytes of a result.
-func encode(result *kustomize.Result) ([]byte, error) {
+func encode(result *render.Result) ([]byte, error) {
 	r := &response{Objects: make([]json.RawMessage, len(result.Objects)), Sealed: result.Sealed, Reads: result.Reads}
 	for i, o := range result.Objects {
 		data, err := manifest.Canonical(o)
@@ -53,12 +35,12 @@ func encode(result *kustomize.Result) ([]byte, error) {
 }
 
 // decode reads what encode wrote.
-func decode(answer []byte) (*kustomize.Result, error) {
+func decode(answer []byte) (*render.Result, error) {
 	var r response
 	if err := json.Unmarshal(answer, &r); err != nil {
 		return nil, fmt.Errorf("render worker: decode response: %w", err)
 	}
-	result := &kustomize.Result{Objects: make([]*manifest.Object, len(r.Objects)), Sealed: r.Sealed, Reads: r.Reads}
+	result := &render.Result{Objects: make([]*manifest.Object, len(r.Objects)), Sealed: r.Sealed, Reads: r.Reads}
 	for i, data := range r.Objects {
 		var fields map[string]any
 		if err := utiljson.Unmarshal(data, &fields); err != nil {

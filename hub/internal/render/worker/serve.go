@@ -8,27 +8,29 @@ import (
 	"os"
 
 	"github.com/navefleet/nave/hub/internal/confine"
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// ServeWorker is a worker process: it answers requests until standard input ends. It confines the process first: no
-// network, no environment, no more memory than the pool allows.
-func ServeWorker(stdin io.Reader, stdout io.Writer) error {
+// ServeWorker is a worker process: it answers requests with the renderer until standard input ends. It confines the
+// process first: no network, no environment, no more memory than the pool allows. Then it calls warm, which loads what
+// renders share.
+func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, warm func()) error {
 	prepare := func() {
-		kustomize.Confine()
+		render.Confine()
 		os.Clearenv()
-		kustomize.Warm()
+		warm()
 	}
-	return confine.Serve(stdin, stdout, confine.Service{Prepare: prepare, Answer: answer, Reasons: reasons})
+	answer := func(data []byte) ([]byte, error) { return answer(renderer, data) }
+	return confine.Serve(stdin, stdout, confine.Service{Prepare: prepare, Answer: answer, Reasons: render.Reasons})
 }
 
-// answer builds what one request asks for.
-func answer(data []byte) ([]byte, error) {
-	var request kustomize.Request
+// answer renders what one request asks for.
+func answer(renderer render.Renderer, data []byte) ([]byte, error) {
+	var request render.Request
 	if err := json.Unmarshal(data, &request); err != nil {
 		return nil, fmt.Errorf("decode render request: %w", err)
 	}
-	result, err := kustomize.Build(context.Background(), request)
+	result, err := renderer.Render(context.Background(), request)
 	if err != nil {
 		return nil, err
 	}

@@ -1,30 +1,31 @@
-package kustomize
+package tree
 
 import (
 	"fmt"
 	"path"
 	"strings"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// suggest returns " (did you mean …?)" with what is nearest to a path that is not there, or nothing. It reads the
+// Suggest returns " (did you mean …?)" with what is nearest to a path that is not there, or nothing. It reads the
 // directory that the path goes wrong in, so that the message changes when the tree does.
-func (t *tree) suggest(p string) string {
+func (t *Tree) Suggest(p string) string {
 	parent, wrong := path.Dir(p), path.Base(p)
 	for parent != "/" {
-		if k, err := t.kind(parent); err != nil || k == directory {
+		if k, err := t.Type(parent); err != nil || k == render.Directory {
 			break
 		}
 		parent, wrong = path.Dir(parent), path.Base(parent)
 	}
-	entries, err := t.list(parent)
+	entries, err := t.List(parent)
 	if err != nil {
 		return ""
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
-		names[i] = e.name
+		names[i] = e.Name
 	}
 	best := wording.Nearest(wrong, names)
 	if best == "" {
@@ -32,9 +33,9 @@ func (t *tree) suggest(p string) string {
 	}
 	better := path.Join(parent, best)
 	if whole := better + strings.TrimPrefix(p, path.Join(parent, wrong)); whole != better {
-		if k, err := t.kind(whole); err == nil && k == directory {
+		if k, err := t.Type(whole); err == nil && k == render.Directory {
 			better = whole // only one name of the path is wrong
 		}
 	}
-	return fmt.Sprintf(" (did you mean ./%s?)", local(better))
+	return fmt.Sprintf(" (did you mean ./%s?)", Local(better))
 }

@@ -1,5 +1,5 @@
 //go:build !unix
 
-package kustomize
+package tree
 
 func isNotDirectory(error) bool { return false }

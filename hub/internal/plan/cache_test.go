@@ -13,7 +13,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
-	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -55,12 +55,12 @@ func (s *story) renderRows() map[string]time.Time {
 }
 
 func TestTheNewestVariantsOfARenderAreAnsweredAfterARestart(t *testing.T) {
-	s := several(t, maxVariants+1)
-	s.play([]string{"renders", fmt.Sprint(maxVariants + 1)})
-	if rows := s.renderRows(); len(rows) != 1+maxVariants {
-		t.Errorf("%d rows, want an index and %d variants", len(rows), maxVariants)
+	s := several(t, cache.MaxVariants+1)
+	s.play([]string{"renders", fmt.Sprint(cache.MaxVariants + 1)})
+	if rows := s.renderRows(); len(rows) != 1+cache.MaxVariants {
+		t.Errorf("%d rows, want an index and %d variants", len(rows), cache.MaxVariants)
 	}
-	for i := range maxVariants {
+	for i := range cache.MaxVariants {
 		s.restart()
 		s.playTree(i + 1)
 		s.play([]string{"renders", "0"})
@@ -71,9 +71,9 @@ func TestTheNewestVariantsOfARenderAreAnsweredAfterARestart(t *testing.T) {
 }
 
 func TestATreeThatDiffersElsewhereIsAnsweredByAnyVariant(t *testing.T) {
-	s := several(t, maxVariants)
-	s.play([]string{"renders", fmt.Sprint(maxVariants)})
-	for i := range maxVariants {
+	s := several(t, cache.MaxVariants)
+	s.play([]string{"renders", fmt.Sprint(cache.MaxVariants)})
+	for i := range cache.MaxVariants {
 		other := fmt.Sprintf("other-%d", i)
 		s.archive.Files = append(s.archive.Files,
 			txtar.File{Name: other + "/root/app.yaml", Data: s.file(fmt.Sprintf("tree-%d/root/app.yaml", i))},
@@ -89,7 +89,7 @@ func TestATreeThatDiffersElsewhereIsAnsweredByAnyVariant(t *testing.T) {
 
 func TestNoSweepTakesAVariantBeforeItsIndex(t *testing.T) {
 	s := several(t, 2)
-	for _, pause := range []time.Duration{touchEvery, time.Hour, touchEvery / 2} {
+	for _, pause := range []time.Duration{cache.TouchEvery, time.Hour, cache.TouchEvery / 2} {
 		s.now = s.now.Add(pause)
 		s.must(s.planner.touch(t.Context()))
 		s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = s.now.String() })
@@ -100,14 +100,14 @@ func TestNoSweepTakesAVariantBeforeItsIndex(t *testing.T) {
 			if used.Before(rows[index]) {
 				t.Errorf("after %s the row %s was used at %s, before its index", pause, key, used)
 			}
-			if s.now.Sub(used) >= touchEvery {
+			if s.now.Sub(used) >= cache.TouchEvery {
 				t.Errorf("after %s the row %s is still marked as used at %s", pause, key, used)
 			}
 		}
 	}
 }
 
-// BenchmarkCommitAmongThousand is what the memo does when one of 1,000 files changed: it looks for the render, which is
+// BenchmarkCommitAmongThousand is what the cache does when one of 1,000 files changed: it looks for the render, which is
 // not there, renders, and writes what came of it.
 func BenchmarkCommitAmongThousand(b *testing.B) {
 	s, err := store.Open(filepath.Join(b.TempDir(), "store"))
@@ -115,7 +115,7 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	p := New(Config{Store: s, Renderer: render.InProcess{}, Log: slog.New(slog.DiscardHandler)})
+	p := New(Config{Store: s, Renderer: renderers, Log: slog.New(slog.DiscardHandler)})
 	root := b.TempDir()
 	for i := range 1000 {
 		plantConfigMap(b, root, i, "first")
@@ -125,14 +125,14 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 	for n := 0; b.Loop(); n++ {
 		plantConfigMap(b, root, n*7%1000, fmt.Sprint("commit ", n))
 		a := &artifact.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, n))}
-		r, err := p.memo.render(b.Context(), ks, a)
+		r, err := p.render(b.Context(), ks, a)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := s.Update(b.Context(), func(tx *store.Tx) error { return r.put(tx, usedAt{time.Now()}) }); err != nil {
+		if err := s.Update(b.Context(), func(tx *store.Tx) error { return r.Put(tx, time.Now()) }); err != nil {
 			b.Fatal(err)
 		}
-		r.stored()
+		r.Stored()
 	}
 }
 

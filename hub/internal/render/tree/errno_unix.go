@@ -1,6 +1,6 @@
 //go:build unix
 
-package kustomize
+package tree
 
 import (
 	"errors"

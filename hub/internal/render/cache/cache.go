@@ -1,0 +1,227 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/confine"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// format is part of the key of every render. Raise it when the same tree and specification would now render to
+// something else; then the old rows answer nothing any more and are swept.
+const format = 4
+
+// Limits of what a cache holds.
+const (
+	MaxVariants = 3       // trees remembered for one specification: clusters may follow different branches
+	maxWeight   = 200_000 // objects referred to in memory, about 200 bytes each
+)
+
+// Config is what a Cache is made of.
+type Config struct {
+	Store    *store.Store
+	Renderer render.Renderer
+	Metrics  prometheus.Registerer // nil: none
+}
+
+// Cache answers renders that were done before. It is safe for concurrent use; equal renders at the same time are one.
+type Cache struct {
+	store    *store.Store
+	renderer render.Renderer
+	metrics  *metrics
+	salt     []byte
+	slots    chan struct{} // one for each render that may run at a time
+
+	mu      sync.Mutex
+	flights map[flightKey]*flight
+	clock   uint64 // counts asks, to tell what was used last
+	weight  int
+}
+
+// flightKey is all that a render depends on.
+type flightKey struct {
+	row      string // key of store.Renders
+	artifact manifest.Digest
+}
+
+// flight is one render, done or under way.
+type flight struct {
+	done   chan struct{}
+	used   uint64
+	result *Rendering
+	err    error
+}
+
+// New returns a cache over the renders of the store. The salt of sealed values is the store's for good.
+func New(c Config) *Cache {
+	salt := sha256.Sum256(fmt.Appendf(nil, "nave: salt of sealed values: %d", c.Store.Epoch()))
+	return &Cache{
+		store: c.Store, renderer: c.Renderer, metrics: newMetrics(c.Metrics), salt: salt[:],
+		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
+	}
+}
+
+// Render returns what a specification of the renderer comes to in the artifact, or why it does not. If the error
+// IsPassing, the next call tries again; any other error is the answer of this artifact for good.
+func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessage, a *artifact.Artifact) (*Rendering,
+	error) {
+	row, err := c.rowKey(renderer, spec)
+	if err != nil {
+		return nil, err
+	}
+	key := flightKey{row, a.Digest}
+	f, first := c.enter(key)
+	if !first {
+		select {
+		case <-f.done:
+			c.metrics.answers.WithLabelValues("memory").Inc()
+			return f.result, f.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	f.result, f.err = c.answer(ctx, key, render.Request{Renderer: renderer, Spec: spec, Root: a.Dir, Salt: c.salt})
+	c.leave(key, f)
+	return f.result, f.err
+}
+
+// rowKey is the digest of all that a render depends on, but for the tree.
+func (c *Cache) rowKey(renderer string, spec json.RawMessage) (string, error) {
+	data, err := json.Marshal(struct {
+		Format   int
+		Salt     []byte
+		Renderer string
+		Spec     json.RawMessage
+	}{format, c.salt, renderer, spec})
+	if err != nil {
+		return "", fmt.Errorf("name a render: %w", err)
+	}
+	return manifest.DigestOf(data).String(), nil
+}
+
+// enter joins a flight; first is true for the one that has to do the work.
+func (c *Cache) enter(key flightKey) (f *flight, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock++
+	if f, ok := c.flights[key]; ok {
+		f.used = c.clock
+		return f, false
+	}
+	f = &flight{done: make(chan struct{}), used: c.clock}
+	c.flights[key] = f
+	return f, true
+}
+
+// leave ends a flight. What failed for a passing reason is forgotten, so that it is tried again.
+func (c *Cache) leave(key flightKey, f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(f.done)
+	if IsPassing(f.err) {
+		delete(c.flights, key)
+		return
+	}
+	c.weight += f.weight()
+	c.shrink()
+}
+
+// weight is the number of objects that a flight keeps.
+func (f *flight) weight() int {
+	if f.result == nil {
+		return 1
+	}
+	return 1 + len(f.result.variant.Objects)
+}
+
+// shrink forgets what was not used for the longest time. What is not in the store yet stays.
+func (c *Cache) shrink() {
+	for c.weight > maxWeight {
+		var oldest flightKey
+		var found *flight
+		for key, f := range c.flights {
+			if f.forgettable() && (found == nil || f.used < found.used) {
+				oldest, found = key, f
+			}
+		}
+		if found == nil {
+			return
+		}
+		delete(c.flights, oldest)
+		c.weight -= found.weight()
+	}
+}
+
+func (f *flight) forgettable() bool {
+	select {
+	case <-f.done:
+		return f.result == nil || f.result.IsStored()
+	default:
+		return false
+	}
+}
+
+// Forget makes the next Render of the same ask the store, or render, again.
+func (c *Cache) Forget(r *Rendering) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := flightKey{r.row, r.artifact}
+	if f, ok := c.flights[key]; ok && f.result == r {
+		delete(c.flights, key)
+		c.weight -= f.weight()
+	}
+}
+
+// answer finds the render in the store, or does it.
+func (c *Cache) answer(ctx context.Context, key flightKey, req render.Request) (*Rendering, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	stored, err := c.lookup(ctx, key, req.Root)
+	if err != nil {
+		return nil, passingError{err}
+	}
+	if stored != nil {
+		c.metrics.answers.WithLabelValues("store").Inc()
+		return stored, nil
+	}
+	start := time.Now()
+	result, err := c.renderer.Render(ctx, req)
+	c.metrics.renders.Observe(time.Since(start).Seconds())
+	if err != nil {
+		c.metrics.answers.WithLabelValues("failed").Inc()
+		return nil, err
+	}
+	c.metrics.answers.WithLabelValues("render").Inc()
+	return newRendering(key, result)
+}
+
+// passingError is a failure that says nothing about the tree.
+type passingError struct{ error }
+
+func (e passingError) Unwrap() error { return e.error }
+
+// IsPassing reports whether a render may succeed when it is tried again with the same input: the machine was too busy,
+// or the worker died.
+func IsPassing(err error) bool {
+	var p passingError
+	var died *confine.DiedError
+	return errors.As(err, &p) || errors.As(err, &died) || errors.Is(err, confine.ErrTimeout) ||
+		errors.Is(err, confine.ErrClosed) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

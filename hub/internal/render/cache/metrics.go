@@ -1,0 +1,27 @@
+package cache
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are what a cache counts.
+type metrics struct {
+	renders prometheus.Histogram
+	answers *prometheus.CounterVec // by what answered: memory, store, render, failed
+}
+
+// newMetrics registers the metrics, unless there is no registry.
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		renders: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nave_render_seconds", Help: "How long one render took.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
+		}),
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nave_render_answers_total",
+			Help: "Renders that were asked for, by what answered: memory, store, render, failed.",
+		}, []string{"by"}),
+	}
+	if r != nil {
+		r.MustRegister(m.renders, m.answers)
+	}
+	return m
+}

@@ -1,0 +1,185 @@
+package cache
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// ErrSwept: the sweep took a render from the store between its use and the commit.
+var ErrSwept = errors.New("swept meanwhile")
+
+// Rendering is one render in memory: what the store keeps of it, and the objects of it that extend the graph. It is
+// shared, and safe for concurrent use.
+type Rendering struct {
+	row      string
+	artifact manifest.Digest
+	variant  variant
+	known    []*manifest.Object // the objects of variant.Graph
+
+	views [2]view // by api.Scope
+
+	mu    sync.Mutex
+	fresh bool     // not in the store yet
+	blobs [][]byte // what the store has to keep then
+}
+
+type view struct {
+	once  sync.Once
+	value any
+}
+
+// newRendering takes over the result of a render. What a spoke would not take is refused, whatever the renderer let
+// pass: written to the store it would fail the round of all clusters.
+func newRendering(key flightKey, result *render.Result) (*Rendering, error) {
+	r := &Rendering{row: key.row, artifact: key.artifact, fresh: true}
+	r.variant = variant{Artifact: key.artifact, Reads: result.Reads}
+	for i, o := range result.Objects {
+		data, err := manifest.Canonical(o)
+		if err != nil {
+			return nil, err
+		}
+		if err := bundle.FitsObject(manifest.IDOf(o).String(), data); err != nil {
+			return nil, err
+		}
+		r.blobs = append(r.blobs, data)
+		r.variant.Objects = append(r.variant.Objects, bundle.ObjectReference{
+			ObjectIdentity: identityOf(o), Digest: manifest.DigestOf(data),
+		})
+		if api.Known(o) {
+			r.variant.Graph = append(r.variant.Graph, i)
+			r.known = append(r.known, o)
+		}
+	}
+	for _, f := range result.Sealed {
+		if err := bundle.FitsSealedFile(f.Path, f.Data); err != nil {
+			return nil, err
+		}
+		r.blobs = append(r.blobs, f.Data)
+		r.variant.Sealed = append(r.variant.Sealed, f.SealedFile)
+	}
+	return r, nil
+}
+
+func identityOf(o *manifest.Object) bundle.ObjectIdentity {
+	gvk := o.GroupVersionKind()
+	return bundle.ObjectIdentity{
+		Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: o.GetNamespace(), Name: o.GetName(),
+	}
+}
+
+// storedRendering takes a render from the store, with the objects that extend the graph.
+func storedRendering(tx *store.Tx, key flightKey, v variant) (*Rendering, error) {
+	r := &Rendering{row: key.row, artifact: key.artifact, variant: v}
+	for _, i := range v.Graph {
+		data, err := store.Blob(tx, v.Objects[i].Digest)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of an earlier render: %w", v.Objects[i].ID(), err)
+		}
+		o := &manifest.Object{}
+		if err := json.Unmarshal(data, &o.Object); err != nil {
+			return nil, fmt.Errorf("parse %s of an earlier render: %w", v.Objects[i].ID(), err)
+		}
+		r.known = append(r.known, o)
+	}
+	return r, nil
+}
+
+// Row is the key of the render in store.Renders.
+func (r *Rendering) Row() string { return r.row }
+
+// Known returns the rendered objects that extend the graph (api.Known), which must not be changed.
+func (r *Rendering) Known() []*manifest.Object { return r.known }
+
+// Payload returns the other objects, in the order in which they are applied.
+func (r *Rendering) Payload() []bundle.ObjectReference {
+	payload := make([]bundle.ObjectReference, 0, len(r.variant.Objects)-len(r.variant.Graph))
+	next := 0 // of variant.Graph, which is in ascending order
+	for i, o := range r.variant.Objects {
+		if next < len(r.variant.Graph) && r.variant.Graph[next] == i {
+			next++
+			continue
+		}
+		payload = append(payload, o)
+	}
+	return payload
+}
+
+// Sealed returns the encrypted files whose placeholders occur in the objects.
+func (r *Rendering) Sealed() []bundle.SealedFile { return r.variant.Sealed }
+
+// View returns what make returned when View was first called for the scope.
+func View[T any](r *Rendering, scope api.Scope, make func() T) T {
+	v := &r.views[scope]
+	v.once.Do(func() { v.value = make() })
+	return v.value.(T)
+}
+
+// IsStored reports whether a transaction with the render was committed.
+func (r *Rendering) IsStored() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.fresh
+}
+
+// Stored notes that a transaction with the render was committed.
+func (r *Rendering) Stored() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fresh, r.blobs = false, nil
+}
+
+// Put writes the render to the store, or marks it as used. If it was stored and is gone, Put returns ErrSwept: its
+// blobs may be gone, too.
+func (r *Rendering) Put(tx *store.Tx, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.fresh {
+		ok, err := touch(tx, r.row, now)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: render %s", ErrSwept, r.row)
+		}
+		return err
+	}
+	for _, data := range r.blobs {
+		if _, err := store.PutBlob(tx, data); err != nil {
+			return err
+		}
+	}
+	return r.putRows(tx, now)
+}
+
+// putRows writes the variant, and names it first in the index. The oldest variant over MaxVariants is deleted.
+func (r *Rendering) putRows(tx *store.Tx, now time.Time) error {
+	if _, err := touch(tx, r.row, now); err != nil { // before the index gets a new time
+		return err
+	}
+	known, used, err := readIndex(tx, r.row)
+	if err != nil {
+		return err
+	}
+	if used.IsZero() {
+		used = now
+	}
+	variants := slices.DeleteFunc(known.Variants, func(artifact manifest.Digest) bool { return artifact == r.artifact })
+	variants = slices.Insert(variants, 0, r.artifact)
+	for _, old := range variants[min(len(variants), MaxVariants):] {
+		if err := store.Renders.Delete(tx, variantKey(r.row, old)); err != nil {
+			return err
+		}
+	}
+	known.Variants = variants[:min(len(variants), MaxVariants)]
+	if err := putRow(tx, variantKey(r.row, r.artifact), r.variant, now); err != nil {
+		return err
+	}
+	return putRow(tx, r.row, known, used)
+}

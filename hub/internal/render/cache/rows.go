@@ -1,0 +1,155 @@
+package cache
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// TouchEvery is how often the rows of renders in use are to be marked as used (Touch); a sweep removes those unused for
+// much longer. A row is written for it at most every half of that time.
+const TouchEvery = 12 * time.Hour
+
+// index is the value of the row of a specification.
+type index struct {
+	Variants []manifest.Digest `json:"variants"` // artifacts, the newest render first
+}
+
+// variantKey is the key of the row of a variant.
+func variantKey(row string, artifact manifest.Digest) string { return row + "/" + artifact.String() }
+
+// variant is what one specification rendered to in the trees that look like this.
+type variant struct {
+	Artifact manifest.Digest          `json:"artifact"`
+	Reads    render.Reads             `json:"reads"`
+	Objects  []bundle.ObjectReference `json:"objects"` // as rendered, in apply order
+	Graph    []int                    `json:"graph,omitempty"`
+	Sealed   []bundle.SealedFile      `json:"sealed,omitempty"`
+}
+
+// lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are;
+// what they hold is taken from memory where it can be.
+func (c *Cache) lookup(ctx context.Context, key flightKey, root string) (found *Rendering, err error) {
+	probe := tree.NewProbe(root)
+	defer probe.Close()
+	err = c.store.View(ctx, func(tx *store.Tx) error {
+		known, _, err := readIndex(tx, key.row)
+		if err != nil {
+			return err
+		}
+		for _, artifact := range known.Variants {
+			v, err := c.variant(tx, flightKey{key.row, artifact})
+			if err != nil {
+				return err
+			}
+			if v == nil || artifact != key.artifact && !probe.Unchanged(v.Reads) {
+				continue
+			}
+			found, err = storedRendering(tx, key, *v)
+			if errors.Is(err, store.ErrNotFound) {
+				continue // a blob of it is gone: rendering brings it back
+			}
+			return err
+		}
+		return nil
+	})
+	return found, err
+}
+
+// variant returns a variant that an index names, from memory or from the store; nil when it is in neither.
+func (c *Cache) variant(tx *store.Tx, key flightKey) (*variant, error) {
+	if v := c.remembered(key); v != nil {
+		return v, nil
+	}
+	r, ok, err := store.Renders.Get(tx, variantKey(key.row, key.artifact))
+	if err != nil || !ok {
+		return nil, err
+	}
+	v := &variant{}
+	if json.Unmarshal(r.Value, v) != nil {
+		return nil, nil // of another version, and as good as none
+	}
+	return v, nil
+}
+
+// remembered returns what is in memory of a render that is done.
+func (c *Cache) remembered(key flightKey) *variant {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, ok := c.flights[key]
+	if !ok {
+		return nil
+	}
+	select {
+	case <-f.done:
+		if f.result != nil {
+			return &f.result.variant
+		}
+	default:
+	}
+	return nil
+}
+
+// readIndex reads the row of a specification. A value that does not parse is from another version and as good as none.
+func readIndex(tx *store.Tx, key string) (known index, usedAt time.Time, err error) {
+	r, ok, err := store.Renders.Get(tx, key)
+	if err != nil || !ok || json.Unmarshal(r.Value, &known) != nil {
+		return index{}, time.Time{}, err
+	}
+	return known, r.UsedAt, nil
+}
+
+// Touch marks the rows of renders as used, by Rendering.Row. Rows that are gone are passed over.
+func (c *Cache) Touch(ctx context.Context, rows map[string]bool, now time.Time) error {
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		for row := range rows {
+			if _, err := touch(tx, row, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// touch marks the row of a specification as used, after those of its variants. It reports whether the row is there.
+func touch(tx *store.Tx, row string, now time.Time) (bool, error) {
+	r, ok, err := store.Renders.Get(tx, row)
+	if err != nil || !ok || now.Sub(r.UsedAt) < TouchEvery/2 {
+		return ok, err
+	}
+	var known index
+	if json.Unmarshal(r.Value, &known) == nil {
+		for _, artifact := range known.Variants {
+			if err := mark(tx, variantKey(row, artifact), now); err != nil {
+				return true, err
+			}
+		}
+	}
+	return true, mark(tx, row, now)
+}
+
+// mark marks one row as used, if it is there.
+func mark(tx *store.Tx, key string, now time.Time) error {
+	r, ok, err := store.Renders.Get(tx, key)
+	if err != nil || !ok {
+		return err
+	}
+	r.UsedAt = now
+	return store.Renders.Put(tx, key, r)
+}
+
+func putRow(tx *store.Tx, key string, value any, used time.Time) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode render: %w", err)
+	}
+	return store.Renders.Put(tx, key, store.Render{Value: data, UsedAt: used})
+}

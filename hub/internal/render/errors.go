@@ -1,0 +1,47 @@
+package render
+
+import "errors"
+
+// Errors of trees. ErrNotFound also stands for what a source ignores.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrLimit    = errors.New("over a limit of the build")
+	ErrRemote   = errors.New("refers to something outside of the artifact")
+	ErrEscape   = errors.New("symbolic link leaves the artifact")
+)
+
+// Errors of objects.
+var (
+	ErrDuplicate  = errors.New("more than one object of this name")
+	ErrIncomplete = errors.New("object without a name of its own")
+	ErrLarge      = errors.New("too large for an object of Kubernetes; split it, or keep the data outside of the " +
+		"cluster's objects")
+	ErrSubstitution = errors.New("substitution failed")
+)
+
+// Errors of encrypted files and values.
+var (
+	ErrEncrypted       = errors.New("still encrypted")
+	ErrSealedFormat    = errors.New("format of the SOPS file is not supported yet")
+	ErrSealedMalformed = errors.New("malformed SOPS file")
+	ErrSealedLarge     = errors.New("SOPS file is too large")
+	// ErrInspected: the render depends on what a sealed value is, which the hub does not know.
+	ErrInspected = errors.New("the build looks into an encrypted value, or takes it apart")
+)
+
+// Reasons are the errors that a worker process tells its parent by name.
+var Reasons = map[string]error{
+	"not-found":    ErrNotFound,
+	"limit":        ErrLimit,
+	"remote":       ErrRemote,
+	"escape":       ErrEscape,
+	"duplicate":    ErrDuplicate,
+	"incomplete":   ErrIncomplete,
+	"encrypted":    ErrEncrypted,
+	"large":        ErrLarge,
+	"substitution": ErrSubstitution,
+	"inspected":    ErrInspected,
+	"format":       ErrSealedFormat,
+	"malformed":    ErrSealedMalformed,
+	"too-large":    ErrSealedLarge,
+}

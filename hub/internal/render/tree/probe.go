@@ -1,0 +1,94 @@
+package tree
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/render"
+)
+
+// Probe compares one tree with several Reads and looks at nothing in it twice. It is for one goroutine.
+type Probe struct {
+	root string
+	tree *Tree // nil: not opened yet, or not to be opened
+}
+
+// NewProbe returns a Probe of the tree at root, which is opened when it is needed.
+func NewProbe(root string) *Probe { return &Probe{root: root} }
+
+// Close ends the probe.
+func (p *Probe) Close() {
+	if p.tree != nil {
+		_ = p.tree.Close()
+	}
+}
+
+// Unchanged reports whether a render of the probe's tree would read exactly the same as r. It is false for the zero
+// Reads, and when the tree cannot be read. What the probe saw before is compared first: trees that follow one another
+// mostly differ from a new one in the same file.
+func (p *Probe) Unchanged(r render.Reads) bool {
+	if r.IsZero() || !p.open() {
+		return false
+	}
+	t := p.tree
+	for at, seen := range t.reads.facts {
+		if fact, ok := r.Facts[at]; ok && contradicts(seen, fact) {
+			return false
+		}
+	}
+	for at, target := range r.Links {
+		if to, err := t.Resolve(at); err != nil || to != target {
+			return false
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(r.Facts)) { // a directory before what is in it
+		if !t.holds(at, r.Facts[at]) {
+			return false
+		}
+		delete(t.files, at) // the content is not needed again
+	}
+	return true
+}
+
+func (p *Probe) open() bool {
+	if p.tree == nil {
+		t, err := Open(context.Background(), p.root, nil)
+		if err != nil {
+			return false
+		}
+		p.tree = t
+	}
+	return true
+}
+
+// contradicts reports whether two facts cannot both be true of a path.
+func contradicts(a, b string) bool {
+	if len(a) == 1 || len(b) == 1 { // one says only what is there
+		return a[0] != b[0]
+	}
+	return a != b
+}
+
+// holds reports whether a fact is true of the tree. What was seen of it before is not looked at again.
+func (t *Tree) holds(p, fact string) bool {
+	if covers(t.reads.facts[p], fact) {
+		return true
+	}
+	var err error
+	switch {
+	case len(fact) == 1:
+		_, err = t.Type(p)
+	case render.FileType(fact[:1]) == render.Regular:
+		_, err = t.Read(p)
+	default:
+		_, err = t.List(p)
+	}
+	return err == nil && covers(t.reads.facts[p], fact)
+}
+
+// covers reports whether what was seen of a path makes a fact true: it is the fact, or says more than it.
+func covers(seen, fact string) bool {
+	return seen == fact || len(fact) == 1 && strings.HasPrefix(seen, fact)
+}

@@ -1,0 +1,323 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/render"
+)
+
+// The limits on what one render reads, beside those of render.Reads. They are far above what a real tree holds.
+const (
+	MaxFileSize  = 32 << 20  // bytes of one file
+	MaxTotalSize = 512 << 20 // bytes of all files
+	maxLinks     = 40        // symbolic links on one path, as Linux allows
+)
+
+// Tree reads one artifact and records what it read. Paths are slash-separated and rooted: "/" is the artifact's root.
+// os.Root keeps every access below the root, also through symbolic links. A Tree is for one goroutine.
+type Tree struct {
+	ctx     context.Context
+	root    *os.Root
+	exclude func(path string, dir bool) bool
+	reads   *recorder
+	files   map[string][]byte
+	total   int64
+	listed  map[string]render.FileType // what listing a directory told of what is in it
+
+	// folder is the directory that was looked into last, kept open: files are read one directory after the other, and
+	// os.Root opens every directory on the way to each.
+	folder   *os.Root
+	folderAt string
+}
+
+// Open opens the artifact in a directory until Close. When ctx ends, reading fails. If exclude is not nil, it reports
+// which paths below the root are treated as absent.
+func Open(ctx context.Context, dir string, exclude func(string, bool) bool) (*Tree, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open artifact: %w", err)
+	}
+	return &Tree{
+		ctx: ctx, root: root, exclude: exclude, reads: newRecorder(), files: map[string][]byte{},
+		listed: map[string]render.FileType{},
+	}, nil
+}
+
+// Close ends the access to the artifact.
+func (t *Tree) Close() error {
+	t.leave()
+	return t.root.Close()
+}
+
+// Reads returns what was read so far.
+func (t *Tree) Reads() render.Reads { return t.reads.reads() }
+
+// leave closes the directory that is open.
+func (t *Tree) leave() {
+	if t.folder != nil {
+		_ = t.folder.Close()
+	}
+	t.folder, t.folderAt = nil, ""
+}
+
+// enter returns the directory that a path is in, open; nil when it is the root or cannot be opened. What is found in it
+// by its name is what the root finds by the whole path; what is not, such as through a link out of the directory, the
+// root has to be asked for.
+func (t *Tree) enter(p string) *os.Root {
+	dir := path.Dir(p)
+	if dir == "/" {
+		return nil
+	}
+	if t.folder == nil || t.folderAt != dir {
+		t.leave()
+		folder, err := t.root.OpenRoot(Local(dir))
+		if err != nil {
+			return nil
+		}
+		t.folder, t.folderAt = folder, dir
+	}
+	return t.folder
+}
+
+// Clean returns a path rooted, with every "." and ".." resolved; none leads above the root.
+func Clean(p string) string { return path.Clean("/" + p) }
+
+// Local returns a rooted path as os.Root takes it.
+func Local(p string) string {
+	if p == "/" {
+		return "."
+	}
+	return p[1:]
+}
+
+// Type reports what is at a path, following symbolic links.
+func (t *Tree) Type(p string) (render.FileType, error) {
+	if err := t.ctx.Err(); err != nil {
+		return render.Absent, err
+	}
+	if seen := t.reads.facts[p]; seen != "" {
+		return render.FileType(seen[:1]), nil
+	}
+	k, err := t.stat(p)
+	if err != nil {
+		return render.Absent, err
+	}
+	return k, t.reads.fileType(p, k)
+}
+
+func (t *Tree) stat(p string) (render.FileType, error) {
+	if k, ok := t.listed[p]; ok {
+		return k, nil
+	}
+	info, err := t.info(p)
+	if err != nil {
+		return render.Absent, t.missing(p, err)
+	}
+	if t.excluded(p, info.IsDir()) {
+		return render.Absent, nil
+	}
+	switch {
+	case info.IsDir():
+		return render.Directory, nil
+	case info.Mode().IsRegular():
+		return render.Regular, nil
+	}
+	return render.Special, nil
+}
+
+// info is os.Root's Stat.
+func (t *Tree) info(p string) (fs.FileInfo, error) {
+	if folder := t.enter(p); folder != nil {
+		if info, err := folder.Stat(path.Base(p)); err == nil {
+			return info, nil
+		}
+	}
+	return t.root.Stat(Local(p))
+}
+
+// open is os.Root's Open.
+func (t *Tree) open(p string) (*os.File, error) {
+	if folder := t.enter(p); folder != nil {
+		if f, err := folder.Open(path.Base(p)); err == nil {
+			return f, nil
+		}
+	}
+	return t.root.Open(Local(p))
+}
+
+// excluded reports whether a path or a directory above it is to be treated as absent.
+func (t *Tree) excluded(p string, dir bool) bool {
+	if t.exclude == nil || p == "/" {
+		return false
+	}
+	return t.excluded(path.Dir(p), true) || t.exclude(p[1:], dir)
+}
+
+// missing turns "nothing there" into nil, and what os.Root refuses into ErrEscape.
+func (t *Tree) missing(p string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || isNotDirectory(err) {
+		return nil
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		if info, lerr := t.root.Lstat(Local(p)); lerr == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("%s: %w", Local(p), render.ErrEscape)
+		}
+		err = at.Err
+	}
+	return fmt.Errorf("%s: %w", Local(p), err)
+}
+
+// Read returns a file's content. It is shared: do not change it.
+func (t *Tree) Read(p string) ([]byte, error) {
+	if err := t.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if data, ok := t.files[p]; ok {
+		return data, nil
+	}
+	k, err := t.Type(p)
+	if err != nil {
+		return nil, err
+	}
+	if k != render.Regular {
+		return nil, &fs.PathError{Op: "open", Path: Local(p), Err: notAFile(k)}
+	}
+	data, err := t.load(p)
+	if err != nil {
+		return nil, err
+	}
+	t.files[p] = data
+	return data, t.reads.file(p, data)
+}
+
+func notAFile(k render.FileType) error {
+	switch k {
+	case render.Absent:
+		return fs.ErrNotExist
+	case render.Directory:
+		return errors.New("is a directory")
+	}
+	return errors.New("is not a regular file")
+}
+
+// load reads a file within the limits.
+func (t *Tree) load(p string) ([]byte, error) {
+	f, err := t.open(p)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", Local(p), err)
+	}
+	defer f.Close()
+	data, err := readAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", Local(p), err)
+	}
+	if t.total += int64(len(data)); t.total > MaxTotalSize {
+		return nil, fmt.Errorf("read %s: %w: the files read so far have more than %d bytes", Local(p), render.ErrLimit,
+			MaxTotalSize)
+	}
+	return data, nil
+}
+
+// readAll reads a file of known size with one call where it can.
+func readAll(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > MaxFileSize {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", render.ErrLimit, info.Size(), MaxFileSize)
+	}
+	data := make([]byte, info.Size())
+	n, err := io.ReadFull(f, data)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return data[:n], err
+}
+
+// Entry is one name in a directory. Link is set for a symbolic link, whatever it leads to.
+type Entry struct {
+	Name string
+	Dir  bool
+	Link bool
+}
+
+// List returns a directory's entries, sorted by name.
+func (t *Tree) List(p string) ([]Entry, error) {
+	if err := t.ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := t.root.Open(Local(p))
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", Local(p), err)
+	}
+	defer f.Close()
+	found, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", Local(p), err)
+	}
+	entries := make([]Entry, 0, len(found))
+	for _, e := range found {
+		at := path.Join(p, e.Name())
+		if t.excluded(at, e.IsDir()) {
+			continue
+		}
+		entries = append(entries, Entry{Name: e.Name(), Dir: e.IsDir(), Link: e.Type()&fs.ModeSymlink != 0})
+		switch {
+		case e.IsDir():
+			t.listed[at] = render.Directory
+		case e.Type().IsRegular():
+			t.listed[at] = render.Regular
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, t.reads.list(p, entries)
+}
+
+// Resolve follows the symbolic links on a path that exists.
+func (t *Tree) Resolve(p string) (string, error) {
+	at, rest, links := "/", Local(p), 0
+	for rest != "" && rest != "." {
+		name, tail, _ := strings.Cut(rest, "/")
+		rest = tail
+		next := path.Join(at, name)
+		target, err := t.root.Readlink(Local(next))
+		if err != nil { // not a link
+			at = next
+			continue
+		}
+		if links++; links > maxLinks || path.IsAbs(target) {
+			return "", fmt.Errorf("%s: %w", Local(p), render.ErrEscape)
+		}
+		at, rest = "/", Local(Clean(path.Join(at, target, rest)))
+	}
+	if at != p {
+		return at, t.reads.link(p, at)
+	}
+	return at, nil
+}
+
+// Locate returns the directory at the path that an object names, with symbolic links followed.
+func (t *Tree) Locate(specPath string) (string, error) {
+	p := Clean(specPath)
+	k, err := t.Type(p)
+	if err != nil {
+		return "", fmt.Errorf("path %s: %w", specPath, err)
+	}
+	switch k {
+	case render.Directory:
+		return t.Resolve(p)
+	case render.Absent:
+		return "", fmt.Errorf("path %s %w%s", specPath, render.ErrNotFound, t.Suggest(p))
+	}
+	return "", fmt.Errorf("path %s is a file; a directory is needed", specPath)
+}

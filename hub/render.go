@@ -1,0 +1,36 @@
+package hub
+
+import (
+	"io"
+	"maps"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/worker"
+)
+
+// renderers are those that the hub has.
+var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
+
+// ServeRenderWorker is the process that Config.RenderWorker starts: it renders what standard input asks for, confined,
+// until standard input ends.
+func ServeRenderWorker(stdin io.Reader, stdout io.Writer) error {
+	return worker.ServeWorker(stdin, stdout, renderers, kustomize.Warm)
+}
+
+// renderer returns the hub's own renderers, in worker processes or in this process, and those of the configuration.
+func (h *Hub) renderer() (render.Renderer, error) {
+	all := maps.Clone(renderers)
+	if len(h.config.RenderWorker) > 0 {
+		pool, err := worker.New(worker.Config{Command: h.config.RenderWorker, Log: h.config.Log})
+		if err != nil {
+			return nil, err
+		}
+		h.pool = pool
+		for name := range all {
+			all[name] = pool
+		}
+	}
+	maps.Copy(all, h.config.Renderers)
+	return all, nil
+}
