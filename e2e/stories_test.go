@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/navefleet/nave/e2e/harness"
+	"github.com/navefleet/nave/e2e/kubetest"
 )
 
 // patience is how long "eventually" waits when it is not told.
@@ -106,7 +107,12 @@ func setUp(env *testscript.Env) error {
 		return err
 	}
 	env.Values[storyKey{}] = s
-	env.Vars = append(env.Vars, "NAVE_CONFIG="+filepath.Join(s.dir, "hub", "operator.yaml"), "XDG_CACHE_HOME="+env.WorkDir)
+	root, err := kubetest.Root()
+	if err != nil {
+		return err
+	}
+	env.Vars = append(env.Vars, "NAVE_CONFIG="+filepath.Join(s.dir, "hub", "operator.yaml"),
+		"XDG_CACHE_HOME="+env.WorkDir, "examples="+filepath.Join(root, "examples"))
 	env.Defer(s.end)
 	return nil
 }
