@@ -23,6 +23,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/spoke"
+	"github.com/navefleet/nave/spoke/internal/membership"
 )
 
 const patience = 20 * time.Second
@@ -278,9 +279,9 @@ func TestWrongCluster(t *testing.T) {
 			r.offer(h, "prod", 1, "one")
 			h.heard(t, "1 applied")
 			r.await("its settings are kept", func() bool {
-				return r.api.get("secrets", "nave-system", spoke.IdentitySecret, "settings.json") != ""
+				return r.api.get("secrets", "nave-system", membership.SecretName, "settings.json") != ""
 			})
-			identityBefore := r.api.get("secrets", "nave-system", spoke.IdentitySecret, "tls.crt")
+			identityBefore := r.api.get("secrets", "nave-system", membership.SecretName, "tls.crt")
 
 			if restart {
 				r.stop()
@@ -296,7 +297,7 @@ func TestWrongCluster(t *testing.T) {
 			}
 			r.await("its own hub hears of it", func() bool { return h.event("WrongCluster") })
 			r.offer(h, "prod", 2, "two") // it goes on as it was
-			if got := r.api.get("secrets", "nave-system", spoke.IdentitySecret, "tls.crt"); got != identityBefore {
+			if got := r.api.get("secrets", "nave-system", membership.SecretName, "tls.crt"); got != identityBefore {
 				t.Error("its identity changed")
 			}
 			if len(other.spent) > 0 {
@@ -341,7 +342,7 @@ func TestMovedHub_refused(t *testing.T) {
 	r.start()
 	r.offer(first, "prod", 1, "one")
 	r.await("its settings are kept", func() bool {
-		return r.api.get("secrets", "nave-system", spoke.IdentitySecret, "settings.json") != ""
+		return r.api.get("secrets", "nave-system", membership.SecretName, "settings.json") != ""
 	})
 	second.tokens["token-2"] = refused
 	r.join(second, "prod", "token-2", "")

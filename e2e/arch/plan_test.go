@@ -46,7 +46,7 @@ var plan = []layer{
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
 		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
 	}},
-	{"L6 the agent, the web", []string{"hub/internal/web", "spoke/internal/agent"}},
+	{"L6 the agent, who the spoke is, the web", []string{"hub/internal/web", "spoke/internal/agent", "spoke/internal/membership"}},
 	{"L7 composition roots", []string{"=hub", "=spoke"}},
 	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
 	{"L9 real parts for tests", []string{"e2e/gittest", "e2e/kubetest", "e2e/level", "e2e/sopstest", "e2e/faults/proxy"}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,8 @@ import (
 const (
 	drainTimeout = 10 * time.Second // for what runs when the context ends
 	sweepDelay   = 30 * time.Second // after a new bundle, when nothing can need the old one's blobs any more
+	restDelay    = 3 * time.Second  // after a start, and after an apply of manyObjects; see rest
+	manyObjects  = 100
 )
 
 // Hub is the session with the hub.
@@ -113,6 +116,7 @@ type Agent struct {
 	inputs chan input
 	timer  *time.Timer
 	sweep  *time.Timer
+	rest   *time.Timer // the memory goes back to the system, of which a start and a large apply take more than is kept
 
 	// Of the loop's goroutine alone:
 	inventories map[bundle.ApplicationName]*inventory.Inventory
@@ -170,12 +174,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	a.base = base
-	a.timer, a.sweep = stoppedTimer(), stoppedTimer()
-	defer a.timer.Stop()
-	defer a.sweep.Stop()
+	a.timer, a.sweep, a.rest = stoppedTimer(), stoppedTimer(), stoppedTimer()
+	for _, timer := range []*time.Timer{a.timer, a.sweep, a.rest} {
+		defer timer.Stop()
+	}
 	if err := a.restore(); err != nil {
 		return err
 	}
+	a.rest.Reset(restDelay)
 	close(a.restored)
 	for {
 		select {
@@ -194,6 +200,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.take(ticked{time.Now()})
 		case <-a.sweep.C:
 			a.sweepBlobs()
+		case <-a.rest.C:
+			debug.FreeOSMemory()
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestLastHealthy_blobs(t *testing.T) {
 	r.cluster.index = index
 	a := New(Config{Cluster: self, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
 		Kubernetes: r.api, Reporter: report.New(r.out, telemetry.Discard()), Jitter: func() float64 { return 0 }})
-	a.base, a.timer, a.sweep = t.Context(), stoppedTimer(), stoppedTimer()
+	a.base, a.timer, a.sweep, a.rest = t.Context(), stoppedTimer(), stoppedTimer(), stoppedTimer()
 	step := func(sequence uint64, word string, status health.Status) []manifest.Digest {
 		t.Helper()
 		app, blobs := r.revise(t, sequence, word)

@@ -281,6 +281,9 @@ func (a *Agent) settleResult(f finished) {
 	if f.changes == nil {
 		return
 	}
+	if len(f.changes.Entries)-f.changes.Count(apply.Unchanged) >= manyObjects {
+		a.rest.Reset(restDelay)
+	}
 	if f.changes.Inventory != nil {
 		a.inventories[f.owner] = f.changes.Inventory
 	}

@@ -66,14 +66,21 @@ type answer struct {
 func NewSurvey(c *Client) *Survey { return &Survey{client: c} }
 
 // Run calls changed with the capabilities, and again whenever they changed, until the context ends. An API server that
-// does not answer is asked again; failed is called with why.
+// does not answer is asked again; failed is called when it begins to fail, or fails otherwise than before.
 func (s *Survey) Run(ctx context.Context, changed func(Capabilities), failed func(error)) {
-	for {
-		last := s.last
-		if c, err := s.Ask(ctx); err != nil && ctx.Err() == nil {
-			failed(err)
-		} else if !c.Equal(last) {
+	for failure := ""; ; {
+		last, was := s.last, failure
+		c, err := s.Ask(ctx)
+		if failure = ""; err != nil {
+			failure = err.Error()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && !c.Equal(last):
 			changed(c)
+		case failure != was && err != nil:
+			failed(err)
 		}
 		pause := time.NewTimer(surveyEvery)
 		select {
@@ -83,9 +90,6 @@ func (s *Survey) Run(ctx context.Context, changed func(Capabilities), failed fun
 			_ = wait.For(ctx, surveySoon)
 		}
 		pause.Stop()
-		if ctx.Err() != nil {
-			return
-		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // pageSize is how many objects a List asks for at a time, unless the scope says otherwise.
-const pageSize = 500
+const pageSize = 250
 
 // watchFor is how long the API server may keep one watch open; after it the watcher resumes where it was.
 const watchFor = 10 * time.Minute
@@ -24,7 +24,7 @@ type Scope struct {
 	Namespace string // empty: all
 	Selector  string // label selector; empty: all
 	Whole     bool   // whole objects; else their metadata
-	Page      int    // how many objects of a List are in memory at a time; 0: 500
+	Page      int    // how many objects of a List are in memory at a time; 0: 250
 }
 
 // List calls see for every object in the scope, a page at a time, and returns the resourceVersion to watch from.

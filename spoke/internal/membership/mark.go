@@ -1,4 +1,4 @@
-package spoke
+package membership
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/telemetry"
-	"github.com/navefleet/nave/spoke/internal/agent"
+	"github.com/navefleet/nave/shared/wait"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
@@ -21,21 +21,24 @@ const (
 	maxMarkRetry = time.Minute
 )
 
-// marks are the newest bundles that were verified, by the SPIFFE ID of the cluster that they are for.
-type marks map[string]bundle.ID
+// Marks are the newest bundles that were verified, by the SPIFFE ID of the cluster that they are for.
+type Marks map[string]bundle.ID
 
-// marker is a session that acknowledges a bundle only when the high-water mark is where the loss of the disk does not
-// reach it: whatever the hub was told of, the cluster never goes back behind. The bundle is on disk and is applied
-// meanwhile, so a change that goes live waits for nothing here.
-type marker struct {
-	agent.Hub // the session
+// Acknowledge tells a hub how far the cluster has come with a bundle.
+type Acknowledge func(bundle.ID, spokev1.AckStage)
+
+// Marker acknowledges a bundle only when the high-water mark is where the loss of the disk does not reach it: whatever
+// the hub was told of, the cluster never goes back behind. The bundle is on disk and is applied meanwhile, so a change
+// that goes live waits for nothing here.
+type Marker struct {
 	recipient string
-	save      func(ctx context.Context, m marks) error
+	pass      Acknowledge
+	save      func(ctx context.Context, m Marks) error
 	log       *slog.Logger
-	wake      chan struct{}
+	wake      wait.Signal
 
 	mu      sync.Mutex // guards the following
-	marks   marks      // that are saved
+	marks   Marks      // that are saved
 	waiting *ack       // the latest one
 }
 
@@ -44,36 +47,31 @@ type ack struct {
 	stage spokev1.AckStage
 }
 
-func newMarker(hub agent.Hub, recipient string, saved marks, save func(context.Context, marks) error,
-	log *slog.Logger) *marker {
-	m := &marker{Hub: hub, recipient: recipient, save: save, log: log, wake: make(chan struct{}, 1), marks: marks{}}
+// NewMarker returns a Marker for bundles of a recipient that does nothing before Run. saved are the Marks that are saved
+// already, and pass gets what may be acknowledged.
+func NewMarker(recipient string, saved Marks, save func(context.Context, Marks) error, pass Acknowledge,
+	log *slog.Logger) *Marker {
+	m := &Marker{recipient: recipient, pass: pass, save: save, log: log, wake: wait.NewSignal(), marks: Marks{}}
 	maps.Copy(m.marks, saved)
 	return m
 }
 
-// Progress is as that of the Session, once the bundle's mark is saved.
-func (m *marker) Progress(id bundle.ID, stage spokev1.AckStage) {
+// Progress acknowledges how far a bundle has come, once its mark is saved. It returns at once.
+func (m *Marker) Progress(id bundle.ID, stage spokev1.AckStage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.marks[m.recipient] == id {
 		m.waiting = nil
-		m.Hub.Progress(id, stage)
+		m.pass(id, stage)
 		return
 	}
 	m.waiting = &ack{id, stage}
-	m.signal()
+	m.wake.Raise()
 }
 
-func (m *marker) signal() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run saves marks until ctx ends, and returns nil then.
-func (m *marker) Run(ctx context.Context) error {
-	retry := markRetry
+// Run saves Marks until ctx ends, and returns nil then.
+func (m *Marker) Run(ctx context.Context) error {
+	retry := wait.Backoff{First: markRetry, Most: maxMarkRetry}
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,22 +82,20 @@ func (m *marker) Run(ctx context.Context) error {
 		pause := markPause
 		if err := m.raise(ctx); err != nil && ctx.Err() == nil {
 			m.log.Warn("the high-water mark is not saved, bundles are not acknowledged until it is", telemetry.Err(err))
-			pause, retry = retry, min(2*retry, maxMarkRetry)
-			m.signal()
+			pause = retry.Next()
+			m.wake.Raise()
 		} else {
-			retry = markRetry
+			retry.Reset()
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, pause) != nil {
 			return nil
-		case <-time.After(pause):
 		}
 	}
 }
 
 // yield waits until what waits to be acknowledged was applied, but not long: the API server has one disk for the
 // objects and for the mark.
-func (m *marker) yield(ctx context.Context) {
+func (m *Marker) yield(ctx context.Context) {
 	late := time.NewTimer(markDelay)
 	defer late.Stop()
 	for m.applying() {
@@ -113,14 +109,14 @@ func (m *marker) yield(ctx context.Context) {
 	}
 }
 
-func (m *marker) applying() bool {
+func (m *Marker) applying() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.waiting != nil && m.waiting.stage == spokev1.AckStage_ACK_STAGE_RECEIVED
 }
 
 // raise saves the mark of the acknowledgement that waits, and passes the latest one for the same bundle on.
-func (m *marker) raise(ctx context.Context) error {
+func (m *Marker) raise(ctx context.Context) error {
 	m.mu.Lock()
 	a, next := m.waiting, maps.Clone(m.marks)
 	m.mu.Unlock()
@@ -135,7 +131,7 @@ func (m *marker) raise(ctx context.Context) error {
 	defer m.mu.Unlock()
 	m.marks = next
 	if m.waiting != nil && m.waiting.id == a.id {
-		m.Hub.Progress(m.waiting.id, m.waiting.stage)
+		m.pass(m.waiting.id, m.waiting.stage)
 		m.waiting = nil
 	}
 	return nil

@@ -1,7 +1,8 @@
-package spoke
+package membership
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -10,21 +11,23 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is
-// older than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not
-// know is not owned any more, so the cluster forgets it.
-func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.ApplicationName]ledger.Page) error {
-	current, err := s.raiseSeen(seen)
-	if err != nil || pages == nil { // without pages it is tried again at the next start
+// Seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is older
+// than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not know is
+// not owned any more, so the ledger forgets it. pages is nil if they could not be read; then Seed raises the Marks alone,
+// and the rest is tried again at the next start.
+func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.ApplicationName]ledger.Page,
+	log *slog.Logger) error {
+	current, err := raiseSeen(disk, seen)
+	if err != nil || pages == nil {
 		return err
 	}
-	known, err := s.state.Marks()
+	known, err := disk.Marks()
 	if err != nil {
 		return err
 	}
-	newMarks, inventories := map[bundle.ApplicationName]state.Mark{}, map[bundle.ApplicationName][]byte{}
+	marks, inventories := map[bundle.ApplicationName]state.Mark{}, map[bundle.ApplicationName][]byte{}
 	for owner, page := range pages {
-		v, readable, err := s.onDisk(owner)
+		v, readable, err := onDisk(disk, owner)
 		if err != nil {
 			return err
 		}
@@ -35,7 +38,7 @@ func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Applicati
 		if current && readable {
 			continue
 		}
-		newMarks[owner] = page.Mark
+		marks[owner] = page.Mark
 		if inventories[owner], err = union(v, page.Inventory).Encode(); err != nil {
 			return err
 		}
@@ -44,30 +47,30 @@ func (s *Spoke) seed(seen marks, book *ledger.Ledger, pages map[bundle.Applicati
 		return nil
 	}
 	if len(inventories) > 0 {
-		s.config.Log.Info("inventories taken from the cluster", telemetry.Count(len(inventories)))
+		log.Info("inventories taken from the cluster", telemetry.Count(len(inventories)))
 	}
-	return s.state.Seed(newMarks, inventories)
+	return disk.Seed(marks, inventories)
 }
 
 // raiseSeen raises the high-water marks on disk to those that the cluster keeps. It reports whether the disk is
 // current: seeded before, and not older than what the cluster has seen.
-func (s *Spoke) raiseSeen(seen marks) (current bool, err error) {
-	current, err = s.state.Seeded()
+func raiseSeen(disk *state.Store, seen Marks) (current bool, err error) {
+	current, err = disk.Seeded()
 	for recipient, id := range seen {
 		if err != nil {
 			return false, err
 		}
 		var was bundle.ID
-		if was, err = s.state.Seen(recipient); err == nil && id.Newer(was) {
-			current, err = false, s.state.MarkSeen(recipient, id)
+		if was, err = disk.Seen(recipient); err == nil && id.Newer(was) {
+			current, err = false, disk.MarkSeen(recipient, id)
 		}
 	}
 	return current, err
 }
 
 // onDisk returns an application's inventory, nil when there is none, and whether it can be read.
-func (s *Spoke) onDisk(owner bundle.ApplicationName) (v *inventory.Inventory, readable bool, err error) {
-	data, err := s.state.Inventory(owner)
+func onDisk(disk *state.Store, owner bundle.ApplicationName) (v *inventory.Inventory, readable bool, err error) {
+	data, err := disk.Inventory(owner)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil, true, nil
 	}

@@ -1,0 +1,110 @@
+package membership
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/session"
+)
+
+// SecretName is the Secret in the spoke's own namespace that holds its key and certificate, so that a new Pod is
+// the same spoke, and the newest bundles that it verified, so that it is not fed older ones.
+const SecretName = "nave-spoke-identity"
+
+// The entries of SecretName beside the identity itself.
+const (
+	settingsEntry = "settings.json" // the last Settings that led to a session, so that the spoke can go on with them
+	marksEntry    = "marks.json"    // the Marks
+)
+
+// These own their entry in SecretName, so that each is written without the others.
+const (
+	settingsManager = kube.FieldManager + "-settings"
+	marksManager    = kube.FieldManager + "-marks"
+)
+
+// Secret keeps the identity, the Settings that belong to it, and the Marks in SecretName.
+type Secret struct {
+	Client    *kube.Client
+	Namespace string
+}
+
+// Load returns the Secret's entries; none when there is no Secret.
+func (s Secret) Load(ctx context.Context) (map[string][]byte, error) {
+	entries, err := s.Client.Secret(ctx, s.Namespace, SecretName)
+	if kube.ReasonOf(err) == kube.NotFound {
+		return nil, nil
+	}
+	return entries, err
+}
+
+// Save replaces the identity.
+func (s Secret) Save(ctx context.Context, entries map[string][]byte) error {
+	return s.apply(ctx, kube.FieldManager, entries)
+}
+
+// SaveSettings replaces the Settings.
+func (s Secret) SaveSettings(ctx context.Context, settings Settings) error {
+	text, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	return s.apply(ctx, settingsManager, map[string][]byte{settingsEntry: text})
+}
+
+// SaveMarks replaces the Marks.
+func (s Secret) SaveMarks(ctx context.Context, m Marks) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return s.apply(ctx, marksManager, map[string][]byte{marksEntry: text})
+}
+
+// apply replaces the entries of one manager.
+func (s Secret) apply(ctx context.Context, manager string, entries map[string][]byte) error {
+	data := make(map[string]any, len(entries))
+	for name, value := range entries {
+		data[name] = base64.StdEncoding.EncodeToString(value)
+	}
+	secret := &manifest.Object{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+		"metadata": map[string]any{"namespace": s.Namespace, "name": SecretName},
+		"data":     data,
+	}}
+	_, err := s.Client.Apply(ctx, secret, kube.ApplyOptions{FieldManager: manager, Force: true})
+	return err
+}
+
+// Kept is what SecretName holds.
+type Kept struct {
+	Marks    Marks
+	id       identity.ID
+	known    bool      // there is an id
+	settings *Settings // nil: of an earlier version
+}
+
+// ReadKept reads the entries of SecretName. What cannot be read is left out, and is an error beside the rest.
+func ReadKept(entries map[string][]byte) (k Kept, err error) {
+	k.id, k.known = session.Kept(entries)
+	if text := entries[settingsEntry]; text != nil {
+		s := &Settings{}
+		if parseErr := json.Unmarshal(text, s); parseErr != nil {
+			err = fmt.Errorf("%s of Secret %s: %w", settingsEntry, SecretName, parseErr)
+		} else {
+			k.settings = s
+		}
+	}
+	if text := entries[marksEntry]; text != nil {
+		if parseErr := json.Unmarshal(text, &k.Marks); parseErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s of Secret %s: %w", marksEntry, SecretName, parseErr))
+		}
+	}
+	return k, err
+}

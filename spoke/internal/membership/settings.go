@@ -1,0 +1,116 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/signing"
+	"github.com/navefleet/nave/spoke/internal/trust"
+)
+
+// Settings are what a join manifest tells a spoke, and the policy of the cluster's owner. They are compared with ==.
+type Settings struct {
+	Hub         string `json:"hub"` // host:port
+	Cluster     string `json:"cluster"`
+	TrustDomain string `json:"trustDomain"`
+	CAPin       string `json:"caPin,omitempty"`
+	SigningKeys string `json:"signingKeys"`        // PEM
+	Replaces    string `json:"replaces,omitempty"` // the cluster that this one takes the place of
+	Policy      string `json:"policy,omitempty"`   // YAML; empty: everything is allowed
+}
+
+// Rules are what Settings come to when they are checked.
+type Rules struct {
+	Keyring *signing.Keyring
+	Policy  trust.Policy
+}
+
+// Sources says where Settings come from: a value here, or else the file of Dir, which has the names of the keys in the
+// ConfigMap nave-spoke.
+type Sources struct {
+	Dir                                        string // empty: no files
+	Hub, Cluster, TrustDomain, CAPin, Replaces string
+	SigningKeysFile, PolicyFile                string // must be there if they are named
+}
+
+// Load reads the Settings. An error beside them says why they cannot be used.
+func (f Sources) Load() (Settings, error) {
+	s, err := f.read()
+	_, checkErr := s.Check()
+	return s, errors.Join(err, checkErr)
+}
+
+// read reads the Settings. A missing file is an empty setting, except for signing keys and policy that are named.
+func (f Sources) read() (s Settings, err error) {
+	read := func(path string, required bool) string {
+		text, readErr := os.ReadFile(path)
+		if readErr != nil && (required || !errors.Is(readErr, fs.ErrNotExist)) {
+			err = errors.Join(err, readErr)
+		}
+		return string(text)
+	}
+	setting := func(value, file string) string {
+		if value != "" || f.Dir == "" {
+			return value
+		}
+		return strings.TrimSpace(read(filepath.Join(f.Dir, file), false))
+	}
+	s = Settings{
+		Hub: setting(f.Hub, "hub"), Cluster: setting(f.Cluster, "cluster"),
+		TrustDomain: setting(f.TrustDomain, "trust-domain"),
+		CAPin:       setting(f.CAPin, "ca-pin"), Replaces: setting(f.Replaces, "replaces"),
+	}
+	if f.SigningKeysFile != "" {
+		s.SigningKeys = read(f.SigningKeysFile, true)
+	} else {
+		s.SigningKeys = setting("", "signing-keys.pem")
+	}
+	if f.PolicyFile != "" {
+		if s.Policy = read(f.PolicyFile, true); err == nil && strings.TrimSpace(s.Policy) == "" {
+			err = fmt.Errorf("policy %s is empty, which would allow everything: write {} if that is meant", f.PolicyFile)
+		}
+	}
+	return s, err
+}
+
+// Check returns the Rules of the Settings, or why they cannot be used.
+func (s Settings) Check() (r Rules, err error) {
+	for _, required := range [][2]string{
+		{"hub", s.Hub}, {"cluster", s.Cluster}, {"trust domain", s.TrustDomain},
+	} {
+		if required[1] == "" {
+			return r, fmt.Errorf("no %s given", required[0])
+		}
+	}
+	if _, _, err := net.SplitHostPort(s.Hub); err != nil {
+		return r, fmt.Errorf("hub %q: want host:port: %w", s.Hub, err)
+	}
+	if _, err := identity.ParseID(s.ID().String()); err != nil {
+		return r, err
+	}
+	if s.SigningKeys == "" {
+		return r, errors.New("no signing keys given")
+	}
+	keys, err := signing.ParsePublicKeys(s.SigningKeys)
+	if err != nil {
+		return r, fmt.Errorf("signing keys: %w", err)
+	}
+	if r.Keyring, err = signing.NewKeyring(keys...); err != nil {
+		return r, fmt.Errorf("signing keys: %w", err)
+	}
+	if s.Policy != "" {
+		r.Policy, err = trust.ParsePolicy([]byte(s.Policy))
+	}
+	return r, err
+}
+
+// ID returns the identity that the spoke has with these Settings, or will ask for.
+func (s Settings) ID() identity.ID {
+	return identity.ID{TrustDomain: s.TrustDomain, Role: identity.Cluster, Name: s.Cluster}
+}

@@ -1,0 +1,170 @@
+package spoke
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/version"
+	"github.com/navefleet/nave/shared/wait"
+	"github.com/navefleet/nave/spoke/internal/agent"
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/health"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/ledger"
+	"github.com/navefleet/nave/spoke/internal/membership"
+	"github.com/navefleet/nave/spoke/internal/report"
+	"github.com/navefleet/nave/spoke/internal/session"
+	"github.com/navefleet/nave/spoke/internal/trust"
+	"github.com/navefleet/nave/spoke/internal/watch"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+// parts are what a spoke is made of, when it knows who it is.
+type parts struct {
+	capabilities *capabilities
+	session      *session.Session
+	marker       *membership.Marker
+	reporter     *report.Reporter
+	watcher      *watch.Watcher
+	agent        *agent.Agent
+	ledger       *ledger.Ledger
+
+	role      membership.Role
+	enrolment *session.Session     // with the hub that the spoke moves to; nil: it stays
+	connected wait.Signal          // raised when there is a session
+	unkept    *membership.Settings // to be kept once there is a session; nil: they are
+}
+
+// build makes the parts of a spoke in a role.
+func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.Ledger) (*parts, error) {
+	c, index := s.config, inventory.NewIndex()
+	rules, err := role.Check()
+	if err != nil {
+		return nil, fmt.Errorf("settings of %s: %w", role.ID(), err)
+	}
+	p := &parts{role: role, ledger: book, connected: wait.NewSignal(), capabilities: newCapabilities(s.client)}
+	if role.Keeps(kept) {
+		p.unkept = &role.Settings
+	}
+	p.session = s.session(role.Settings, p, s.joinToken(role))
+	if role.Moves() {
+		p.enrolment = s.session(role.Next, nil, s.readToken)
+	}
+	p.marker = membership.NewMarker(role.ID().String(), kept.Marks, s.secret().SaveMarks, p.session.Progress, c.Log)
+	p.reporter = report.New(p.session, c.Log)
+	p.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
+	applier := apply.New(apply.Config{
+		Client: s.client, Index: index, Allow: rules.Policy.Allows, Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
+	})
+	p.agent = agent.New(agent.Config{
+		Cluster: role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
+		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Check: s.check,
+		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Metrics: agent.NewMetrics(s.registry),
+		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
+	})
+	s.registry.MustRegister(p.gauge())
+	seen, err := s.state.Seen(role.ID().String())
+	if err == nil && seen != (bundle.ID{}) {
+		p.marker.Progress(seen, spokev1.AckStage_ACK_STAGE_UNSPECIFIED) // until the agent says how far it has come
+	}
+	return p, err
+}
+
+// hub is the session, but for acknowledgements, which wait for the high-water mark.
+type hub struct {
+	*session.Session
+	marker *membership.Marker
+}
+
+// Progress is that of the marker.
+func (h hub) Progress(id bundle.ID, stage spokev1.AckStage) { h.marker.Progress(id, stage) }
+
+// gauge is 1 while there is a session.
+func (p *parts) gauge() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: telemetry.Namespace, Subsystem: "spoke", Name: "connected",
+		Help: "1 while there is a session with the hub.",
+	}, func() float64 {
+		if p.session.Status() == "" {
+			return 1
+		}
+		return 0
+	})
+}
+
+// session returns a session with a hub: that of the parts, or, without parts, one that only registers.
+func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, error)) *session.Session {
+	c := session.Config{
+		Hub: in.Hub, Cluster: in.ID(), Replaces: in.Replaces, JoinToken: token, CAPin: in.CAPin,
+		Identity: s.secret(), Credential: &identity.Credential{}, Version: version.String(), Protocol: version.Protocol,
+		Log: s.config.Log, Now: s.config.Now, Jitter: rand.Float64,
+	}
+	if p != nil {
+		c.OnConnected, c.Kubernetes = p.onConnected, p.capabilities.version
+	}
+	return session.New(c)
+}
+
+func (p *parts) onConnected(yes bool) {
+	p.reporter.Connected(yes)
+	if yes {
+		p.connected.Raise()
+	}
+}
+
+// keepSettings keeps the settings beside the identity when they led to a session; a failure is tried again with the
+// next one.
+func (p *parts) keepSettings(ctx context.Context, secret membership.Secret, log *slog.Logger) error {
+	for p.unkept != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.connected:
+		}
+		if err := secret.SaveSettings(ctx, *p.unkept); err != nil {
+			log.Warn("the settings are not kept beside the identity", telemetry.Err(err))
+			continue
+		}
+		p.unkept = nil
+	}
+	return nil
+}
+
+// joinToken returns how the join token is read for the identity that the spoke has: not at all while it is for another.
+func (s *Spoke) joinToken(role membership.Role) func() (string, error) {
+	if role.Confused == nil && !role.Moves() {
+		return s.readToken
+	}
+	return func() (string, error) {
+		return "", fmt.Errorf("the join token is for %s, not for %s", s.given.ID(), role.ID())
+	}
+}
+
+func (s *Spoke) readToken() (string, error) {
+	if s.config.JoinTokenFile == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(s.config.JoinTokenFile)
+	return strings.TrimSpace(string(text)), err
+}
+
+func (s *Spoke) check(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error) {
+	client := s.client
+	if account != "" {
+		var err error
+		if client, err = client.As(namespace, account); err != nil {
+			return health.Report{}, err
+		}
+	}
+	return health.Check(ctx, client, id)
+}

@@ -1,0 +1,154 @@
+package spoke
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
+	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/ledger"
+	"github.com/navefleet/nave/spoke/internal/membership"
+	"github.com/navefleet/nave/spoke/internal/state"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+const (
+	firstRecall  = time.Second // after the first failure to read what the cluster keeps of the spoke, doubling
+	maxRecall    = 30 * time.Second
+	flushTimeout = 5 * time.Second // at the end, for what the cluster is to keep
+)
+
+// Run works until ctx ends. Then it starts nothing more, lets the applies that run end for at most ten seconds, and
+// closes the state. It returns nil after a clean stop, *reconfigured when the settings changed, and state.ErrDamaged.
+func (s *Spoke) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
+	defer s.flush()
+	g, all := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-all.Done()
+		return s.http.Close()
+	})
+	g.Go(func() error { return s.watchSettings(all) })
+	g.Go(func() error {
+		p, err := s.recall(all)
+		if all.Err() != nil {
+			return nil // asked to end meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		s.start(g, all, p)
+		return nil
+	})
+	return g.Wait()
+}
+
+// start runs the parts in a group.
+func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
+	s.parts.Store(p)
+	if p.role.Confused != nil {
+		s.warn(condition.WrongCluster, p.role.Confused.Error())
+	}
+	if p.enrolment != nil {
+		g.Go(func() error {
+			if err := p.enrolment.Enroll(ctx); err != nil || ctx.Err() != nil {
+				return err
+			}
+			return &reconfigured{s.given} // to start anew with the identity that there is now
+		})
+	}
+	g.Go(func() error { return p.agent.Run(ctx) })
+	g.Go(func() error { return p.watcher.Run(ctx) })
+	g.Go(func() error { return p.reporter.Run(ctx) })
+	g.Go(func() error { return p.marker.Run(ctx) })
+	g.Go(func() error { return p.ledger.Run(ctx) })
+	g.Go(func() error { return p.keepSettings(ctx, s.secret(), s.config.Log) })
+	g.Go(func() error { return p.capabilities.run(ctx, s.config.Log) })
+	g.Go(func() error {
+		select {
+		case <-p.agent.Restored(): // then the first hello says how far it has come
+			return p.session.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	g.Go(func() error {
+		select {
+		case <-s.state.Damaged():
+			return state.ErrDamaged
+		case <-ctx.Done():
+			return nil
+		}
+	})
+}
+
+// flush writes what the applies that ended last left behind into the cluster.
+func (s *Spoke) flush() {
+	p := s.parts.Load()
+	if p == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	s.logIf("inventories not kept in the cluster", p.ledger.Flush(ctx))
+}
+
+// recall reads what the cluster keeps of this spoke, until it can be read, and makes the parts. A spoke that may not
+// read it goes on without; then it has no session either.
+func (s *Spoke) recall(ctx context.Context) (*parts, error) {
+	book := ledger.New(ledger.Config{Client: s.client, Namespace: s.config.Namespace, Disk: s.state, Log: s.config.Log})
+	for retry := (wait.Backoff{First: firstRecall, Most: maxRecall}); ; {
+		entries, err := s.secret().Load(ctx)
+		var pages map[bundle.ApplicationName]ledger.Page
+		if err == nil {
+			pages, err = book.Read(ctx)
+		}
+		if err == nil || !kube.Retryable(err) {
+			s.logIf("what the cluster keeps of this spoke cannot be read", err)
+			return s.takeUp(entries, book, pages)
+		}
+		pause := retry.Next()
+		s.waitsFor(err.Error())
+		s.config.Log.Warn("waiting for the Kubernetes API", telemetry.Err(err), slog.Duration("retry", pause))
+		if err := wait.For(ctx, pause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// takeUp decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the
+// parts. pages is nil if they could not be read.
+func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger,
+	pages map[bundle.ApplicationName]ledger.Page) (*parts, error) {
+	kept, err := membership.ReadKept(entries)
+	s.logIf("something that the cluster keeps of this spoke cannot be used", err)
+	role := kept.Decide(s.given)
+	s.logIf("the spoke keeps its own settings", role.Confused)
+	if err := membership.Seed(s.state, kept.Marks, book, pages, s.config.Log); err != nil {
+		return nil, err
+	}
+	return s.build(role, kept, book)
+}
+
+// warn tells the hub of something that an operator should look at.
+func (s *Spoke) warn(reason, message string) {
+	if p := s.parts.Load(); p != nil {
+		p.reporter.Event(&spokev1.Event{Time: timestamppb.Now(), Type: condition.Warning, Reason: reason, Message: message})
+	}
+}
