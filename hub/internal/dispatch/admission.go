@@ -2,7 +2,7 @@ package dispatch
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -11,22 +11,34 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// clusterKey is where the Cluster of that name is stored.
+// revokedError is the refusal, with PERMISSION_DENIED, of a certificate of another registration.
+type revokedError struct{ error }
+
+// GRPCStatus is what the caller hears.
+func (e revokedError) GRPCStatus() *status.Status { return status.Convert(e.error) }
+
 // admitted returns nil when the cluster exists, is not blocked, and the caller's certificate is of its registration;
-// PERMISSION_DENIED otherwise. Operators see, now and then, that a certificate does not count any more.
-func (s *Server) admitted(tx *store.Tx, c caller) error {
+// PERMISSION_DENIED otherwise. Give the error to warnRevoked when the transaction is over.
+func admitted(tx *store.Tx, c caller) error {
 	if err := requireActiveCluster(tx, c.cluster); err != nil {
 		return err
 	}
 	err := checkNotRevoked(tx, c)
-	if status.Code(err) == codes.PermissionDenied && s.quotas.warn(c.cluster, condition.CertificateRevoked, time.Now()) {
+	if status.Code(err) == codes.PermissionDenied {
+		return revokedError{err}
+	}
+	return err
+}
+
+// warnRevoked tells operators, now and then, that a certificate was refused, and returns err.
+func (s *Server) warnRevoked(c caller, err error) error {
+	if _, revoked := errors.AsType[revokedError](err); revoked && s.quotas.warn(c.cluster, condition.CertificateRevoked, time.Now()) {
 		message := status.Convert(err).Message()
 		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address),
 			telemetry.Reason(message))
@@ -55,23 +67,16 @@ func checkNotRevoked(tx *store.Tx, c caller) error {
 	return nil
 }
 
-// requireActiveCluster returns nil when the cluster exists and is not blocked, and PERMISSION_DENIED otherwise.
+// requireActiveCluster returns PERMISSION_DENIED unless the cluster exists and is not blocked.
 func requireActiveCluster(tx *store.Tx, cluster string) error {
-	row, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
-	if err != nil {
-		return err
-	}
-	if !ok {
+	err := store.RequireActiveCluster(tx, cluster)
+	switch {
+	case errors.Is(err, store.ErrNoCluster):
 		return status.Errorf(codes.PermissionDenied, "cluster %s is not registered with this hub", cluster)
-	}
-	c, err := row.Object.Cluster()
-	if err != nil {
-		return fmt.Errorf("read cluster %s: %w", cluster, err)
-	}
-	if c.Spec.Blocked {
+	case errors.Is(err, store.ErrBlocked):
 		return status.Errorf(codes.PermissionDenied, "cluster %s is blocked", cluster)
 	}
-	return nil
+	return err
 }
 
 // enter waits for a slot in which a hello is answered. A spoke that finds none is told when to come back.

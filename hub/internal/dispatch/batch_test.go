@@ -22,7 +22,7 @@ func id(sequence uint64) bundle.ID {
 }
 
 func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
-	broken := store.OpenMemory()
+	broken := store.OpenMemory(store.Twice)
 	must(t, broken.Close())
 	b := newBatch(broken, telemetry.Discard())
 	b.hello("a", &spokev1.Hello{Version: "v1"}, id(1))
@@ -37,7 +37,7 @@ func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 	b.ack("a", stageReceived, id(3))
 	b.ack("a", stageApplied, id(2))
 
-	b.store = store.OpenMemory()
+	b.store = store.OpenMemory(store.Twice)
 	registered(t, b.store, "a")
 	must(t, b.flush(t.Context()))
 	must(t, b.store.View(t.Context(), func(tx *store.Tx) error {
@@ -98,7 +98,7 @@ func TestDeltasMergeAsIfEachHadBeenWritten(t *testing.T) {
 }
 
 func TestABatchIsBoundedInSizeAndLeavesTheRestForTheNext(t *testing.T) {
-	b := newBatch(store.OpenMemory(), telemetry.Discard())
+	b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard())
 	for range 3 {
 		b.reports = append(b.reports, &pendingReport{report: &checkedReport{size: maxBatchBytes / 2},
 			done: make(chan error, 1)})
@@ -112,7 +112,7 @@ func TestABatchIsBoundedInSizeAndLeavesTheRestForTheNext(t *testing.T) {
 }
 
 func TestWhatIsLeftIsWrittenAtTheEnd(t *testing.T) {
-	s := store.OpenMemory()
+	s := store.OpenMemory(store.Twice)
 	registered(t, s, "a")
 	b := newBatch(s, telemetry.Discard())
 	b.ack("a", stageApplied, id(1))

@@ -82,32 +82,28 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 // and one that does not exist get the same answer.
 func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest.Digest) (desired store.SignedBundle,
 	err error) {
-	cluster := caller.cluster
-	err = s.store.View(ctx, func(tx *store.Tx) error {
-		if err := s.admitted(tx, caller); err != nil {
-			return err
+	published := false
+	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
+		if err = admitted(tx, caller); err == nil {
+			desired, published, err = store.SignedBundles.Get(tx, caller.cluster)
 		}
-		row, ok, err := store.SignedBundles.Get(tx, cluster)
-		if err != nil {
-			return err
-		}
-		missing, reached := manifest.Digest{}, len(wanted) == 0
-		switch {
-		case ok:
-			if missing, reached, err = s.reach.allows(tx, row, wanted); err != nil {
-				return err
-			}
-		case len(wanted) > 0:
-			missing = wanted[0]
-		}
-		if !reached {
-			return status.Errorf(codes.NotFound, "%s is not in the desired bundle of %s", missing, cluster)
-		}
-		desired = row
-		return nil
+		return err
 	})
+	missing, reached := manifest.Digest{}, len(wanted) == 0
+	switch {
+	case err != nil:
+		err = s.warnRevoked(caller, err)
+	case published:
+		missing, reached, err = s.reach.allows(ctx, desired, wanted)
+	case len(wanted) > 0:
+		missing = wanted[0]
+	}
 	if err != nil {
-		return store.SignedBundle{}, s.readFailed(cluster, err)
+		return store.SignedBundle{}, s.readFailed(caller.cluster, err)
+	}
+	if !reached {
+		return store.SignedBundle{}, status.Errorf(codes.NotFound, "%s is not in the desired bundle of %s", missing,
+			caller.cluster)
 	}
 	return desired, nil
 }
@@ -133,31 +129,21 @@ func (s *Server) read(ctx context.Context, cluster string, desired store.SignedB
 	[]blob, error) {
 	envelope := manifest.DigestOf(desired.Envelope)
 	var blobs []blob
-	err := s.store.View(ctx, func(tx *store.Tx) error {
-		total := 0
-		for _, d := range wanted {
-			b := blob{digest: d}
-			var err error
-			if d == envelope {
-				b.frame, b.size, err = compress(desired.Envelope)
-			} else {
-				b.frame, b.size, err = store.CompressedBlob(tx, d)
-			}
-			if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
-				return status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", d)
-			}
-			if err != nil {
-				return fmt.Errorf("read blob %s: %w", d, err)
-			}
-			blobs = append(blobs, b)
-			if total += len(b.frame); total >= readAhead {
-				return nil
-			}
+	for total := 0; len(blobs) < len(wanted) && total < readAhead; {
+		b := blob{digest: wanted[len(blobs)]}
+		var err error
+		if b.digest == envelope {
+			b.frame, b.size, err = compress(desired.Envelope)
+		} else {
+			b.frame, b.size, err = s.store.Blobs().Compressed(ctx, b.digest)
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, s.readFailed(cluster, err)
+		if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
+			return nil, status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", b.digest)
+		}
+		if err != nil {
+			return nil, s.readFailed(cluster, fmt.Errorf("read blob %s: %w", b.digest, err))
+		}
+		blobs, total = append(blobs, b), total+len(b.frame)
 	}
 	return blobs, nil
 }

@@ -154,7 +154,7 @@ func TestFetchRequestsAreBounded(t *testing.T) {
 }
 
 func TestReachIsCachedWithinItsBound(t *testing.T) {
-	c := newReach()
+	c := newReach(nil)
 	c.max = 10
 	digest := func(n byte) manifest.Digest { return manifest.DigestOf([]byte{n}) }
 	for n := range byte(20) {

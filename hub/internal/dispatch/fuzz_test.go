@@ -86,7 +86,7 @@ func FuzzSession(f *testing.F) {
 		if len(messages) == 0 {
 			return
 		}
-		s := New(Config{Store: store.OpenMemory(), TrustDomain: "td", Log: telemetry.Discard()})
+		s := New(Config{Store: store.OpenMemory(store.Twice), TrustDomain: "td", Log: telemetry.Discard()})
 		for _, cluster := range []string{"a", "b"} {
 			registered(t, s.store, cluster)
 		}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,12 +37,12 @@ func newChanges(r *reach) *changes {
 }
 
 // enclose puts what the spoke probably lacks into an offer that is to be sent to it.
-func (s *Server) enclose(tx *store.Tx, x *session, o *offer) {
+func (s *Server) enclose(ctx context.Context, x *session, o *offer) {
 	held := x.mailbox.known(o)
 	if held == nil || held.applications == nil || o.applications == nil {
 		return
 	}
-	blobs, err := s.changes.between(tx, held.applications, o.applications)
+	blobs, err := s.changes.between(ctx, held.applications, o.applications)
 	if err != nil { // the spoke will fetch them, and be told
 		s.log.Debug("blobs not enclosed", telemetry.Cluster(x.cluster), telemetry.Err(err))
 		return
@@ -51,7 +52,7 @@ func (s *Server) enclose(tx *store.Tx, x *session, o *offer) {
 
 // between returns the blobs that a bundle of these Applications reaches and one of those before does not; none when
 // they are too many. The blobs are shared; nobody writes to them.
-func (c *changes) between(tx *store.Tx, before, now []manifest.Digest) ([]*spokev1.Blob, error) {
+func (c *changes) between(ctx context.Context, before, now []manifest.Digest) ([]*spokev1.Blob, error) {
 	went, came := without(before, now), without(now, before)
 	if len(came) == 0 || len(came) > maxChangeInline || len(went) > maxChangeInline {
 		return nil, nil
@@ -60,7 +61,7 @@ func (c *changes) between(tx *store.Tx, before, now []manifest.Digest) ([]*spoke
 	if blobs, ok := c.blobs[key]; ok {
 		return blobs, nil
 	}
-	blobs, err := c.read(tx, went, came)
+	blobs, err := c.read(ctx, went, came)
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +98,10 @@ func changeKey(went, came []manifest.Digest) manifest.Digest {
 }
 
 // read reads the Applications that came, and of what they list what those that went did not list.
-func (c *changes) read(tx *store.Tx, went, came []manifest.Digest) ([]*spokev1.Blob, error) {
+func (c *changes) read(ctx context.Context, went, came []manifest.Digest) ([]*spokev1.Blob, error) {
 	p := parcel{packed: map[manifest.Digest]struct{}{}}
 	for _, d := range went {
-		listed, err := c.reach.of(tx, d)
+		listed, err := c.reach.of(ctx, d)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // swept: nobody knows any more what it listed, so that some of it may go twice
 		}
@@ -110,15 +111,15 @@ func (c *changes) read(tx *store.Tx, went, came []manifest.Digest) ([]*spokev1.B
 		p.had = append(p.had, listed)
 	}
 	for _, d := range came {
-		if fits, err := p.pack(tx, d); err != nil || !fits {
+		if fits, err := p.pack(ctx, c.reach.blobs, d); err != nil || !fits {
 			return nil, err
 		}
-		listed, err := c.reach.of(tx, d)
+		listed, err := c.reach.of(ctx, d)
 		if err != nil {
 			return nil, fmt.Errorf("read application %s: %w", d, err)
 		}
 		for object := range listed {
-			if fits, err := p.pack(tx, object); err != nil || !fits {
+			if fits, err := p.pack(ctx, c.reach.blobs, object); err != nil || !fits {
 				return nil, err
 			}
 		}
@@ -135,14 +136,14 @@ type parcel struct {
 }
 
 // pack adds a blob unless the spoke had it or it is packed already; false when it does not fit.
-func (p *parcel) pack(tx *store.Tx, d manifest.Digest) (fits bool, err error) {
+func (p *parcel) pack(ctx context.Context, from store.Blobs, d manifest.Digest) (fits bool, err error) {
 	for _, have := range append(p.had[:len(p.had):len(p.had)], p.packed) {
 		if _, is := have[d]; is {
 			return true, nil
 		}
 	}
 	p.packed[d] = struct{}{}
-	frame, size, err := store.CompressedBlob(tx, d)
+	frame, size, err := from.Compressed(ctx, d)
 	if err != nil {
 		return false, fmt.Errorf("read blob %s: %w", d, err)
 	}

@@ -67,13 +67,11 @@ func TestASmallChangeTravelsInsideOfItsOffer(t *testing.T) {
 	o := c.offer()
 	wantEnclosed(t, o, app.Digest, manifest.DigestOf([]byte(`{"x":2}`)))
 	for _, b := range o.Blobs {
-		must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
-			frame, size, err := store.CompressedBlob(tx, manifest.Digest(b.Digest))
-			if err == nil && (string(frame) != string(b.Frame) || size != b.Size) {
-				t.Errorf("%x is not what is stored", b.Digest)
-			}
-			return err
-		}))
+		frame, size, err := r.store.Blobs().Compressed(t.Context(), manifest.Digest(b.Digest))
+		must(t, err)
+		if string(frame) != string(b.Frame) || size != b.Size {
+			t.Errorf("%x is not what is stored", b.Digest)
+		}
 	}
 	c.heard(r, "a", second.Bundle)
 	r.desire("a", 3, app, stays) // signed anew
@@ -162,29 +160,25 @@ func TestABlobOfAnotherClusterIsNeverEnclosed(t *testing.T) {
 func TestEqualChangesAreReadOnceAndForgottenInTheEnd(t *testing.T) {
 	r := newRig(t)
 	before, after := r.application("app", `{"x":1}`), r.application("app", `{"x":2}`)
-	c := newChanges(newReach())
-	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
-		one, err := c.between(tx, []manifest.Digest{before.Digest}, []manifest.Digest{after.Digest})
+	c := newChanges(newReach(r.store.Blobs()))
+	between := func(went, came manifest.Digest) []*spokev1.Blob {
+		blobs, err := c.between(t.Context(), []manifest.Digest{went}, []manifest.Digest{came})
 		must(t, err)
-		two, err := c.between(tx, []manifest.Digest{before.Digest}, []manifest.Digest{after.Digest})
-		if len(one) != 2 || len(two) != 2 || &one[0] != &two[0] {
-			t.Errorf("%d and %d blobs, not the same", len(one), len(two))
-		}
-		back, err2 := c.between(tx, []manifest.Digest{after.Digest}, []manifest.Digest{before.Digest})
-		if len(back) != 2 || &back[0] == &one[0] {
-			t.Errorf("the way back brings %d blobs", len(back))
-		}
-		for i := range 3 * maxChanges {
-			went := manifest.DigestOf([]byte{byte(i), byte(i >> 8)}) // swept long ago
-			_, err := c.between(tx, []manifest.Digest{went}, []manifest.Digest{after.Digest})
-			must(t, err)
-		}
-		if len(c.blobs) > maxChanges {
-			t.Errorf("%d changes are remembered", len(c.blobs))
-		}
-		must(t, err2)
-		return err
-	}))
+		return blobs
+	}
+	one, two := between(before.Digest, after.Digest), between(before.Digest, after.Digest)
+	if len(one) != 2 || len(two) != 2 || &one[0] != &two[0] {
+		t.Errorf("%d and %d blobs, not the same", len(one), len(two))
+	}
+	if back := between(after.Digest, before.Digest); len(back) != 2 || &back[0] == &one[0] {
+		t.Errorf("the way back brings %d blobs", len(back))
+	}
+	for i := range 3 * maxChanges {
+		between(manifest.DigestOf([]byte{byte(i), byte(i >> 8)}), after.Digest) // what went was swept long ago
+	}
+	if len(c.blobs) > maxChanges {
+		t.Errorf("%d changes are remembered", len(c.blobs))
+	}
 }
 
 func TestAnAckOfWhatWasNotSentYetIsTaken(t *testing.T) {

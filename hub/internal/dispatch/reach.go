@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"container/list"
+	"context"
 	"fmt"
 	"sync"
 
@@ -18,6 +19,8 @@ const maxReachable = 1 << 20
 // list. Knowing a digest is no right to its blob. What one Application lists never changes, so it is cached by the
 // Application's digest, the least recently used ones leaving first; equal clusters share the entries.
 type reach struct {
+	blobs store.Blobs
+
 	mu      sync.Mutex
 	entries map[manifest.Digest]*list.Element // of *reachable
 	recent  list.List                         // most recently used first
@@ -30,20 +33,20 @@ type reachable struct {
 	digests     map[manifest.Digest]struct{}
 }
 
-func newReach() *reach {
-	return &reach{entries: map[manifest.Digest]*list.Element{}, max: maxReachable}
+func newReach(b store.Blobs) *reach {
+	return &reach{blobs: b, entries: map[manifest.Digest]*list.Element{}, max: maxReachable}
 }
 
 // allows returns the first digest that the bundle does not reach; ok when it reaches all of them.
-func (r *reach) allows(tx *store.Tx, desired store.SignedBundle, wanted []manifest.Digest) (missing manifest.Digest, ok bool,
-	err error) {
+func (r *reach) allows(ctx context.Context, desired store.SignedBundle, wanted []manifest.Digest) (
+	missing manifest.Digest, ok bool, err error) {
 	left := make(map[manifest.Digest]struct{}, len(wanted))
 	for _, d := range wanted {
 		left[d] = struct{}{}
 	}
 	delete(left, manifest.DigestOf(desired.Envelope))
 	if len(left) > 0 {
-		if err := r.strike(tx, desired, left); err != nil {
+		if err := r.strike(ctx, desired, left); err != nil {
 			return manifest.Digest{}, false, err
 		}
 	}
@@ -56,7 +59,7 @@ func (r *reach) allows(tx *store.Tx, desired store.SignedBundle, wanted []manife
 }
 
 // strike takes what the bundle reaches out of left.
-func (r *reach) strike(tx *store.Tx, desired store.SignedBundle, left map[manifest.Digest]struct{}) error {
+func (r *reach) strike(ctx context.Context, desired store.SignedBundle, left map[manifest.Digest]struct{}) error {
 	b, err := readBundle(desired.Envelope)
 	if err != nil {
 		return err
@@ -68,7 +71,7 @@ func (r *reach) strike(tx *store.Tx, desired store.SignedBundle, left map[manife
 		if len(left) == 0 {
 			return nil
 		}
-		digests, err := r.of(tx, e.Digest)
+		digests, err := r.of(ctx, e.Digest)
 		if err != nil {
 			return fmt.Errorf("read application %s: %w", e.Name, err)
 		}
@@ -95,11 +98,11 @@ func readBundle(desired []byte) (*bundle.Bundle, error) {
 }
 
 // of returns what an Application lists. The map is shared; nobody writes to it.
-func (r *reach) of(tx *store.Tx, application manifest.Digest) (map[manifest.Digest]struct{}, error) {
+func (r *reach) of(ctx context.Context, application manifest.Digest) (map[manifest.Digest]struct{}, error) {
 	if digests, ok := r.cached(application); ok {
 		return digests, nil
 	}
-	data, err := store.Blob(tx, application)
+	data, err := r.blobs.Get(ctx, application)
 	if err != nil {
 		return nil, err
 	}

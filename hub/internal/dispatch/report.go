@@ -46,14 +46,14 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 	report.events = report.events[:s.quotas.events(cluster, len(report.events))]
 	changes := false
 	err = s.store.View(ctx, func(tx *store.Tx) error {
-		if err := s.admitted(tx, caller); err != nil {
+		if err := admitted(tx, caller); err != nil {
 			return err
 		}
 		changes, err = report.changes(tx, cluster)
 		return err
 	})
 	if err != nil {
-		return nil, refusal(err)
+		return nil, refusal(s.warnRevoked(caller, err))
 	}
 	if changes {
 		err = s.batch.report(ctx, &pendingReport{cluster: cluster, report: report, done: make(chan error, 1)})

@@ -145,26 +145,18 @@ func (r *rig) add(name string, blocked bool) {
 func (r *rig) application(name string, objects ...string) bundle.Entry {
 	r.t.Helper()
 	a := &bundle.Application{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: name}}
-	var entry bundle.Entry
-	r.update(func(tx *store.Tx) error {
-		for i, o := range objects {
-			d, err := store.PutBlob(tx, []byte(o))
-			if err != nil {
-				return err
-			}
-			id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
-				Name: fmt.Sprintf("%s-%d", name, i)}
-			a.Objects = append(a.Objects, bundle.ObjectReference{ObjectIdentity: id, Digest: d})
-		}
-		data, err := a.Encode()
-		if err != nil {
-			return err
-		}
-		d, err := store.PutBlob(tx, data)
-		entry = bundle.Entry{Name: a.Name, Digest: d, Revision: "main@sha1:0123"}
-		return err
-	})
-	return entry
+	for i, o := range objects {
+		d, err := r.store.Blobs().Put(r.t.Context(), []byte(o))
+		must(r.t, err)
+		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
+			Name: fmt.Sprintf("%s-%d", name, i)}
+		a.Objects = append(a.Objects, bundle.ObjectReference{ObjectIdentity: id, Digest: d})
+	}
+	data, err := a.Encode()
+	must(r.t, err)
+	d, err := r.store.Blobs().Put(r.t.Context(), data)
+	must(r.t, err)
+	return bundle.Entry{Name: a.Name, Digest: d, Revision: "main@sha1:0123"}
 }
 
 var signer = signing.NewSigner(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))

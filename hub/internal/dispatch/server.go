@@ -65,7 +65,7 @@ func New(c Config) *Server {
 		trustDomain: c.TrustDomain,
 		log:         c.Log,
 		sessions:    newSessions(),
-		reach:       newReach(),
+		reach:       newReach(c.Store.Blobs()),
 		quotas:      newQuotas(),
 		hellos:      make(chan struct{}, maxHellos),
 		draining:    make(chan struct{}),

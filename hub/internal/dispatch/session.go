@@ -135,7 +135,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	var desired *offer
 	var spoke store.Spoke
 	err := s.store.View(stream.Context(), func(tx *store.Tx) (err error) {
-		if err = s.admitted(tx, x.caller); err != nil {
+		if err = admitted(tx, x.caller); err != nil {
 			return err
 		}
 		if spoke, _, err = store.Spokes.Get(tx, x.cluster); err == nil {
@@ -144,7 +144,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 		return err
 	})
 	if err != nil {
-		return refusal(err)
+		return refusal(s.warnRevoked(x.caller, err))
 	}
 	x.sinceLive = spoke.RegisteredAt
 	s.batch.hello(x.cluster, hello, verified)

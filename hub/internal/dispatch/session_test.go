@@ -435,7 +435,7 @@ func TestMessagesAfterHelloAreChecked(t *testing.T) {
 }
 
 func TestStartTakesEveryoneForDisconnected(t *testing.T) {
-	s := store.OpenMemory()
+	s := store.OpenMemory(store.Twice)
 	must(t, s.Update(t.Context(), func(tx *store.Tx) error {
 		return store.Spokes.Put(tx, "a", store.Spoke{Connected: true})
 	}))

@@ -81,40 +81,40 @@ func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string,
 	return c.Key, false
 }
 
-// refresh reads the rows of the sessions' clusters, in one View.
+// refresh reads the rows of the sessions' clusters in one View, and then offers each its desired state or ends it.
 func (s *Server) refresh(ctx context.Context, c concerns) {
 	if len(c) == 0 {
 		return
 	}
+	offers, refusals := map[*session]*offer{}, map[*session]error{}
 	err := s.store.View(ctx, func(tx *store.Tx) error {
 		for x, itself := range c {
-			s.refreshOne(tx, x, itself)
+			offers[x], refusals[x] = readSession(tx, x, itself)
 		}
 		return nil
 	})
 	if err != nil {
 		s.log.Error("read desired state", telemetry.Err(err))
+		return
+	}
+	for x := range c {
+		if err := refusals[x]; err != nil {
+			x.end(refusal(s.warnRevoked(x.caller, err)))
+		} else if o := offers[x]; o != nil {
+			s.enclose(ctx, x, o)
+			x.mailbox.put(o)
+		}
 	}
 }
 
-// refreshOne offers the cluster's desired state to its session, or ends the session.
-func (s *Server) refreshOne(tx *store.Tx, x *session, itself bool) {
-	var o *offer
-	var err error
+// readSession returns what is to be offered to a session, or why it must end.
+func readSession(tx *store.Tx, x *session, itself bool) (*offer, error) {
 	if itself {
-		err = s.admitted(tx, x.caller)
+		if err := admitted(tx, x.caller); err != nil {
+			return nil, err
+		}
 	}
-	if err == nil {
-		o, err = readOffer(tx, x.cluster)
-	}
-	if err != nil {
-		x.end(refusal(err))
-		return
-	}
-	if o != nil {
-		s.enclose(tx, x, o)
-		x.mailbox.put(o)
-	}
+	return readOffer(tx, x.cluster)
 }
 
 // readOffer makes the offer of a cluster from its row; nil when nothing is desired yet.
