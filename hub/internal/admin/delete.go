@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -59,7 +58,7 @@ func remove(tx *store.Tx, key api.Key) error {
 		return err
 	}
 	if key.Kind == api.ClusterKind {
-		if err := removeCluster(tx, key.Name); err != nil {
+		if err := store.DeleteCluster(tx, key.Name); err != nil {
 			return err
 		}
 	}
@@ -67,33 +66,4 @@ func remove(tx *store.Tx, key api.Key) error {
 		return err
 	}
 	return store.Resources.Delete(tx, key.Path())
-}
-
-// removeCluster deletes everything the hub keeps about a cluster but its events and the Cluster itself. With its Spoke
-// row and its join tokens its identity goes: the spoke's session ends, and only a new join token lets one in.
-func removeCluster(tx *store.Tx, cluster string) error {
-	graph := cluster + "/"
-	err := errors.Join(
-		deleteAll(tx, store.Resources, graph),
-		deleteAll(tx, store.Conditions, graph),
-		deleteAll(tx, store.Reports, graph),
-		store.Plans.Delete(tx, cluster),
-		store.Repairs.Delete(tx, cluster),
-		store.Confirmations.Delete(tx, store.ConfirmationKey(cluster)),
-		store.SignedBundles.Delete(tx, cluster),
-		store.Spokes.Delete(tx, cluster),
-	)
-	if err != nil {
-		return err
-	}
-	return store.JoinTokens.Scan(tx, "", func(key string, t store.JoinToken) error {
-		if t.Cluster != cluster {
-			return nil
-		}
-		return store.JoinTokens.Delete(tx, key)
-	})
-}
-
-func deleteAll[T any](tx *store.Tx, table store.Table[T], prefix string) error {
-	return table.Scan(tx, prefix, func(key string, _ T) error { return table.Delete(tx, key) })
 }

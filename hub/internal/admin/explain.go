@@ -32,6 +32,7 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	limit := min(int(cmp.Or(max(r.Limit, 0), defaultEvents)), maxEvents)
 	var events []*adminv1.Event
 	err = s.store.View(ctx, func(tx *store.Tx) error {
+		events = nil
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if wanted(e.Object) {
 				events = append(events, showEvent(e))

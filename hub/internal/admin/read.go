@@ -50,6 +50,7 @@ func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.Lis
 	}
 	response := &adminv1.ListResponse{}
 	err = s.store.View(ctx, func(tx *store.Tx) error {
+		response.Objects = nil
 		return q.each(tx, func(_ api.Key, o *adminv1.Object) error {
 			response.Objects = append(response.Objects, o)
 			return nil

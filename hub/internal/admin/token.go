@@ -3,7 +3,7 @@ package admin
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -71,20 +71,16 @@ func tokenTTL(seconds int64) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// joinable returns nil when the cluster is there and not blocked.
+// joinable returns nil if the cluster exists and is not blocked.
 func joinable(tx *store.Tx, key api.Key) error {
-	row, err := resource(tx, key)
-	if err != nil {
-		return err
-	}
-	c, err := row.Object.Cluster()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", key, err)
-	}
-	if c.Spec.Blocked {
+	err := store.RequireActiveCluster(tx, key.Name)
+	switch {
+	case errors.Is(err, store.ErrNoCluster):
+		return notFound(key)
+	case errors.Is(err, store.ErrBlocked):
 		return status.Errorf(codes.FailedPrecondition, "%s is blocked", key)
 	}
-	return nil
+	return err
 }
 
 // sweepTokens deletes tokens that expired before then.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -95,11 +96,15 @@ type watchView struct {
 func (s *Server) refresh(ctx context.Context, v *watchView) error {
 	var changed []*adminv1.Object
 	there := map[api.Key]bool{}
+	digests := map[api.Key]manifest.Digest{}
 	err := s.store.View(ctx, func(tx *store.Tx) error { // nothing is sent in here: a slow reader must not hold a View
+		changed = nil
+		clear(there)
+		clear(digests)
 		return v.query.each(tx, func(key api.Key, o *adminv1.Object) error {
 			there[key] = true
 			if digest := manifest.DigestOf(o.Json); v.sent[key] != digest {
-				v.sent[key] = digest
+				digests[key] = digest
 				changed = append(changed, o)
 			}
 			return nil
@@ -108,6 +113,7 @@ func (s *Server) refresh(ctx context.Context, v *watchView) error {
 	if err != nil {
 		return s.fail(err)
 	}
+	maps.Copy(v.sent, digests)
 	for _, o := range changed {
 		if err := v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: o}); err != nil {
 			return err

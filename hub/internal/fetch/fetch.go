@@ -76,6 +76,7 @@ func New(c Config) *Loop {
 func (l *Loop) Recover(ctx context.Context) error {
 	rows := map[string]store.Fetched{}
 	err := l.Store.View(ctx, func(tx *store.Tx) error {
+		clear(rows)
 		return store.Sources.Scan(tx, "", func(key string, row store.Fetched) error {
 			rows[key] = row
 			return nil

@@ -39,6 +39,7 @@ func (l *Loop) load(ctx context.Context) error {
 func (l *Loop) readAll(ctx context.Context) (map[string]store.Resource, error) {
 	rows := map[string]store.Resource{}
 	err := l.Store.View(ctx, func(tx *store.Tx) error {
+		clear(rows)
 		return store.Resources.Scan(tx, "", func(path string, row store.Resource) error {
 			if row.Key.Kind == api.GitRepositoryKind {
 				rows[path] = row

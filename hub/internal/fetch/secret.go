@@ -53,6 +53,7 @@ func (l *Loop) credentials(ctx context.Context, url string, s secret) (map[strin
 func (l *Loop) find(ctx context.Context, url string, s secret) (name string, found store.Secret, err error) {
 	own := false
 	err = l.Store.View(ctx, func(tx *store.Tx) error {
+		name, own = "", false
 		for i, key := range s.rows() {
 			row, there, err := store.Secrets.Get(tx, key)
 			if err != nil {

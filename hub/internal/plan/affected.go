@@ -28,10 +28,10 @@ type scope struct {
 
 // load reads the first state; every graph has to be walked.
 func (p *Planner) load(ctx context.Context) error {
-	p.hub = newHub()
-	clear(p.sources)
 	p.dirty[""] = true
 	return p.store.View(ctx, func(tx *store.Tx) error {
+		p.hub = newHub()
+		clear(p.sources)
 		err := store.Resources.Scan(tx, "", func(key string, r store.Resource) error {
 			p.dirty[clusterOf(key)] = true
 			if r.Key.Cluster == "" {

@@ -31,6 +31,7 @@ func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time
 	scopes := map[string]*scope{}
 	err := p.store.Update(ctx, func(tx *store.Tx) error {
 		committed = committed[:0]
+		clear(scopes)
 		maps.Copy(scopes, p.scopes)
 		c := &writer{planner: p, tx: tx, start: start, scopes: scopes, renders: map[*cache.Rendering]bool{}}
 		for _, w := range results {
@@ -181,21 +182,8 @@ func (c *writer) rendered(w *walked) error {
 // back must not cost a visit to the cluster. An operator who deletes a Cluster by hand ends the identity too (package
 // admin).
 func (c *writer) remove(w *walked) error {
-	prefix := w.cluster + "/"
-	err := errors.Join(
-		deleteAll(c.tx, store.Resources, prefix),
-		deleteAll(c.tx, store.Conditions, prefix),
-		deleteAll(c.tx, store.Reports, prefix),
-		store.Plans.Delete(c.tx, w.cluster),
-		store.Repairs.Delete(c.tx, w.cluster),
-		store.Confirmations.Delete(c.tx, store.ConfirmationKey(w.cluster)),
-	)
 	delete(c.scopes, w.cluster)
-	return err
-}
-
-func deleteAll[T any](tx *store.Tx, table store.Table[T], prefix string) error {
-	return table.Scan(tx, prefix, func(key string, _ T) error { return table.Delete(tx, key) })
+	return store.DeleteGraph(c.tx, w.cluster)
 }
 
 // resources writes the nodes that have an owner, and deletes those that left.

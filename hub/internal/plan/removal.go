@@ -63,20 +63,20 @@ func (p *Planner) bound(ctx context.Context, cluster string, removals []bundle.R
 	if over <= 0 {
 		return removals
 	}
+	reported := map[bundle.ApplicationName]bool{}
 	err := p.store.View(ctx, func(tx *store.Tx) error {
-		reported := map[bundle.ApplicationName]bool{}
-		err := store.Reports.Sizes(tx, cluster+"/", func(path string, _ int) error {
+		clear(reported)
+		return store.Reports.Sizes(tx, cluster+"/", func(path string, _ int) error {
 			reported[pathKey(path).Application()] = true
 			return nil
 		})
-		removals = slices.DeleteFunc(removals, func(r bundle.Removal) bool {
-			drop := over > 0 && !reported[r.Name]
-			if drop {
-				over--
-			}
-			return drop
-		})
-		return err
+	})
+	removals = slices.DeleteFunc(removals, func(r bundle.Removal) bool {
+		drop := over > 0 && !reported[r.Name]
+		if drop {
+			over--
+		}
+		return drop
 	})
 	if err != nil {
 		p.log.Error("cannot tell which removals are carried out", telemetry.Cluster(cluster), telemetry.Err(err))

@@ -201,7 +201,7 @@ func (p *Planner) application(ctx context.Context, d manifest.Digest) (app *bund
 func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure string) {
 	err := p.store.View(ctx, func(tx *store.Tx) error {
 		o, _, err := store.Conditions.Get(tx, key.Path())
-		revision = o.Revision
+		revision, failure = o.Revision, ""
 		if o.Ready == condition.False {
 			failure = o.Reason
 		}

@@ -3,6 +3,7 @@ package registration
 import (
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
@@ -76,21 +76,11 @@ func registrationOf(digest string) string { return shorten(digest) }
 
 // requireActiveCluster returns errDenied unless the cluster exists and is not blocked.
 func requireActiveCluster(tx *store.Tx, cluster string) error {
-	row, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
-	if err != nil {
-		return err
-	}
-	if !ok {
+	err := store.RequireActiveCluster(tx, cluster)
+	if errors.Is(err, store.ErrNoCluster) || errors.Is(err, store.ErrBlocked) {
 		return errDenied
 	}
-	c, err := row.Object.Cluster()
-	if err != nil {
-		return fmt.Errorf("read cluster %s: %w", cluster, err)
-	}
-	if c.Spec.Blocked {
-		return errDenied
-	}
-	return nil
+	return err
 }
 
 // issue makes the certificate of a cluster and a registration, and says when.
