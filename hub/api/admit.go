@@ -47,7 +47,7 @@ type metadata struct {
 func Admit(o *manifest.Object, scope Scope) (*Object, error) {
 	admitted, err := admit(o, scope)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", KeyOf("", o), err)
+		return nil, fmt.Errorf("%s: %w", KeyOf(o), err)
 	}
 	return newObject(admitted)
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -78,26 +77,26 @@ func (c *Confinement) Tighter(other *Confinement) *Confinement {
 	return other
 }
 
-// AccountOf returns the service account that a Kustomization held by c runs with: its own, or the one of c. It is empty
-// where c is nil and the Kustomization names none.
-func (c *Confinement) AccountOf(ks *kustomizev1.Kustomization) string {
-	if ks.Spec.ServiceAccountName != "" || c == nil {
-		return ks.Spec.ServiceAccountName
+// AccountOf returns the service account that a renderable held by c runs with: its own, or the one of c. The account is
+// empty if c is nil and the renderable names none.
+func (c *Confinement) AccountOf(r *Renderable) string {
+	if r.ServiceAccount != "" || c == nil {
+		return r.ServiceAccount
 	}
 	return c.Account
 }
 
-// Inside returns what holds the objects that a Kustomization renders which is itself held by c. It is c again for the
-// same account of the same namespace.
-func (c *Confinement) Inside(key Key, ks *kustomizev1.Kustomization) *Confinement {
-	account := c.AccountOf(ks)
+// Inside returns what holds the objects that a renderable gives which is itself held by c. It is c again for the same
+// account of the same namespace.
+func (c *Confinement) Inside(key Key, r *Renderable) *Confinement {
+	account := c.AccountOf(r)
 	if account == "" || c != nil && account == c.Account && key.Namespace == c.Namespace {
 		return c
 	}
 	return &Confinement{
 		By: key, Namespace: key.Namespace, Account: account, Outer: c,
-		Namespaces: only(names(ks.Annotations[AllowNamespaces]), c.reaches),
-		Accounts:   only(names(ks.Annotations[AllowServiceAccounts]), c.lends),
+		Namespaces: only(r.allowNamespaces, c.reaches),
+		Accounts:   only(r.allowAccounts, c.lends),
 	}
 }
 
@@ -111,9 +110,9 @@ func only(list []string, allowed func(string) bool) (kept []string) {
 	return kept
 }
 
-// Check returns why an object may not be among what c holds; nil when it may. ks is the object if it is a Kustomization
+// Check returns why an object may not be among what c holds; nil when it may. r is the object if it is a renderable
 // that could be read, else nil. The error names the object, each field, who confines it and the way out.
-func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
+func (c *Confinement) Check(key Key, r *Renderable) error {
 	if c == nil {
 		return nil
 	}
@@ -124,11 +123,11 @@ func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
 	if !c.reaches(key.Namespace) {
 		errs = append(errs, c.refuseNamespace("its namespace", key.Namespace))
 	}
-	if ks != nil {
-		errs = append(errs, c.checkAccounts(ks)...)
-		for _, r := range references(ks) {
-			if !c.reaches(r.namespace) {
-				errs = append(errs, c.refuseNamespace(r.field, r.namespace))
+	if r != nil {
+		errs = append(errs, c.checkAccounts(r)...)
+		for _, n := range r.Namespaces {
+			if !c.reaches(n.Namespace) {
+				errs = append(errs, c.refuseNamespace(n.Field, n.Namespace))
 			}
 		}
 	}
@@ -138,16 +137,16 @@ func (c *Confinement) Check(key Key, ks *kustomizev1.Kustomization) error {
 	return fmt.Errorf("%s is refused: %w", key.Local(), errors.Join(errs...))
 }
 
-// checkAccounts checks the accounts that a Kustomization names.
-func (c *Confinement) checkAccounts(ks *kustomizev1.Kustomization) (errs []error) {
+// checkAccounts checks the accounts that a renderable names.
+func (c *Confinement) checkAccounts(r *Renderable) (errs []error) {
 	refuse := func(at, name string) {
 		if !c.lends(name) {
 			errs = append(errs, fmt.Errorf("%s %q is not allowed: %s; remove it, or let an operator add it to "+
 				"the annotation %s of %s", at, name, c.rule(), AllowServiceAccounts, c.By.Local()))
 		}
 	}
-	refuse("spec.serviceAccountName", c.AccountOf(ks))
-	for _, name := range names(ks.Annotations[AllowServiceAccounts]) {
+	refuse("spec.serviceAccountName", c.AccountOf(r))
+	for _, name := range r.allowAccounts {
 		refuse("annotation "+AllowServiceAccounts, name)
 	}
 	return errs
@@ -177,27 +176,6 @@ func (c *Confinement) lends(account string) bool {
 // permits reports whether a list of an annotation has the name.
 func permits(list []string, name string) bool {
 	return slices.Contains(list, name) || slices.Contains(list, everyName)
-}
-
-// reference is a namespace that an object names beside its own.
-type reference struct{ field, namespace string }
-
-// references are the namespaces that a Kustomization names. Other references, such as decryption.secretRef, are always
-// into its own namespace.
-func references(ks *kustomizev1.Kustomization) []reference {
-	all := []reference{
-		{"spec.sourceRef.namespace", ks.Spec.SourceRef.Namespace}, {"spec.targetNamespace", ks.Spec.TargetNamespace},
-	}
-	for i, d := range ks.Spec.DependsOn {
-		all = append(all, reference{fmt.Sprintf("spec.dependsOn[%d].namespace", i), d.Namespace})
-	}
-	for i, h := range ks.Spec.HealthChecks {
-		all = append(all, reference{fmt.Sprintf("spec.healthChecks[%d].namespace", i), h.Namespace})
-	}
-	for _, namespace := range names(ks.Annotations[AllowNamespaces]) {
-		all = append(all, reference{"annotation " + AllowNamespaces, namespace})
-	}
-	return slices.DeleteFunc(all, func(r reference) bool { return r.namespace == "" })
 }
 
 // names reads the list in an annotation.

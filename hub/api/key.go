@@ -31,10 +31,7 @@ func (k Key) String() string {
 }
 
 // Local returns the key as messages about one graph say it: without the cluster.
-func (k Key) Local() string {
-	k.Cluster = ""
-	return k.String()
-}
+func (k Key) Local() string { return k.In("").String() }
 
 // Path returns the key as "cluster/Kind/namespace/name", the form that orders keys in the store.
 func (k Key) Path() string {
@@ -55,10 +52,18 @@ func ParseKey(path string) (Key, bool) {
 // Deprecated: use ParseKey.
 func ParsePath(path string) (Key, bool) { return ParseKey(path) }
 
-// Role returns the role of the key's kind.
+// Role returns the role of the key's kind; NoRole for a kind that nothing carries out.
 func (k Key) Role() Role {
-	kind, _ := kindNamed(k.Kind)
-	return kind.Role
+	if kind, _ := kindNamed(k.Kind); kind.Supported() {
+		return kind.Role
+	}
+	return NoRole
+}
+
+// In returns the key of the same name in the graph of a cluster, or in the hub for "".
+func (k Key) In(cluster string) Key {
+	k.Cluster = cluster
+	return k
 }
 
 // Application returns the name of the Application that the object, a Kustomization, is rendered to.
@@ -85,7 +90,12 @@ func (k Key) Compare(other Key) int {
 	)
 }
 
-// KeyOf returns the key of an admitted object; cluster is empty for an object of the hub.
-func KeyOf(cluster string, o *manifest.Object) Key {
-	return Key{Cluster: cluster, Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+// KeyOf returns the key of an object in the hub, or before it is in a graph. An object of a kind without namespaces has
+// none, whatever the object says.
+func KeyOf(o *manifest.Object) Key {
+	key := Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+	if kind, ok := kindNamed(key.Kind); ok && !kind.Namespaced {
+		key.Namespace = ""
+	}
+	return key
 }

@@ -43,7 +43,7 @@ func newObject(o *manifest.Object) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return StoredObject(KeyOf("", o), data), nil
+	return StoredObject(KeyOf(o), data), nil
 }
 
 // StoredObject returns an object that was admitted and stored under the key. JSON is not checked again.

@@ -107,8 +107,9 @@ func (r *Renderable) allow(annotations map[string]string) {
 // Awaited returns the keys, without a cluster, of the Applications among the health checks.
 func (r *Renderable) Awaited() (keys []Key) {
 	for _, h := range r.HealthChecks {
-		if kind, ok := kindNamed(h.Kind); ok && kind.Group == h.Group && kind.Supported() && kind.Role == RenderableRole {
-			keys = append(keys, Key{Kind: h.Kind, Namespace: h.Namespace, Name: h.Name})
+		key := Key{Kind: h.Kind, Namespace: h.Namespace, Name: h.Name}
+		if key.Role() == RenderableRole && key.Identity().Group == h.Group {
+			keys = append(keys, key)
 		}
 	}
 	return keys
@@ -129,8 +130,7 @@ func (r *Renderable) Orphans() bool {
 // for: in the graph of the cluster, then in the hub. For the root that a Fleet gives it is the other way round, so that
 // what the root renders cannot cut it off from where it comes from.
 func SourceKeys(cluster string, source Key, root bool) []Key {
-	hubs, own := source, source
-	hubs.Cluster, own.Cluster = "", cluster
+	hubs, own := source.In(""), source.In(cluster)
 	switch {
 	case cluster == "":
 		return []Key{hubs}

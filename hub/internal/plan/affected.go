@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
@@ -17,7 +15,7 @@ import (
 // scope is what is known of one graph since its last walk: enough to tell whether a change concerns it.
 type scope struct {
 	sources    map[string]bool            // keys of the fetches that were read
-	hubSources map[string]bool            // "namespace/name" of GitRepositories that were looked for in the hub
+	hubSources map[api.Key]bool           // sources that were looked for in the hub
 	fleets     map[string]error           // those that select the cluster, and what is wrong with their roots
 	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
 	renders    map[string]bool            // rows of store.Renders in use
@@ -179,10 +177,10 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 		p.hub.remove(now.Key)
 	}
 	p.concern(now.Key)
-	if now.Key.Kind == sourcev1.GitRepositoryKind &&
+	if now.Key.Role() == api.SourceRole &&
 		(!before.Object.Equal(now.Object) || before.Bound() != now.Bound()) {
 		for name, s := range p.scopes {
-			if s.hubSources[now.Key.Namespace+"/"+now.Key.Name] {
+			if s.hubSources[now.Key] {
 				p.dirty[name] = true
 			}
 		}
@@ -192,10 +190,10 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 
 // concern marks the graphs of a Cluster, or of the clusters that a Fleet selects now or gave something to.
 func (p *Planner) concern(key api.Key) {
-	switch key.Kind {
-	case api.ClusterKind:
+	switch key.Role() {
+	case api.ClusterRole:
 		p.dirty[key.Name] = true
-	case api.FleetKind:
+	case api.FleetRole:
 		for name, c := range p.hub.clusters {
 			_, gave := p.known(name).fleets[key.Name]
 			if gave || p.hub.selects(key.Name, c) {

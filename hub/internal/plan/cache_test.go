@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"golang.org/x/tools/txtar"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/render/cache"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -120,12 +121,14 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 	for i := range 1000 {
 		plantConfigMap(b, root, i, "first")
 	}
-	ks := &kustomizev1.Kustomization{}
-	ks.Name, ks.Namespace, ks.Spec.Path = "apps", "flux-system", "./apps"
+	spec, err := kustomize.Encode(api.Build{Name: "apps", Namespace: "flux-system", Path: "./apps", Strict: true})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for n := 0; b.Loop(); n++ {
 		plantConfigMap(b, root, n*7%1000, fmt.Sprint("commit ", n))
 		a := &artifact.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, n))}
-		r, err := p.render(b.Context(), ks, a)
+		r, err := p.renders.Render(b.Context(), kustomize.Name, spec, a)
 		if err != nil {
 			b.Fatal(err)
 		}

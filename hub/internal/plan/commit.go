@@ -219,7 +219,7 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 		return err
 	}
 	row := old
-	row.Key, row.Owner, row.Object = node.Key, node.Owner, api.StoredObject(node.Key, node.Object.JSON)
+	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object
 	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
 	switch {
 	case !was:
@@ -270,16 +270,5 @@ func (w *walked) requested(key api.Key) string {
 	if at := w.rows[key].RequestedAt; at != "" {
 		return at
 	}
-	object := w.graph.Nodes[key].Object
-	if object == nil || key.Kind != api.KustomizationKind {
-		return ""
-	}
-	ks, err := object.Kustomization()
-	if err != nil {
-		return ""
-	}
-	return ks.Annotations[requestAnnotation]
+	return w.graph.Nodes[key].Object.RequestedAt()
 }
-
-// requestAnnotation is Flux's: a new value asks for a reconciliation.
-const requestAnnotation = "reconcile.fluxcd.io/requestedAt"

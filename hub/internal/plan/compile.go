@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/shared/bundle"
@@ -113,44 +110,34 @@ func ownerOfParent(key api.Key, ok bool) bundle.ApplicationName {
 	return key.Application()
 }
 
-// applicationOf is what a Kustomization and its render come to.
+// applicationOf returns the Application that an object and its render come to.
 func applicationOf(a graph.Application) *bundle.Application {
-	ks, r := a.Kustomization, a.Rendered
+	r := a.Renderable
 	app := &bundle.Application{
-		Name:    bundle.ApplicationName{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name},
-		Objects: r.Payload, SealedFiles: r.Sealed,
-		Prune: ks.Spec.Prune, Wait: ks.Spec.Wait, Force: ks.Spec.Force,
-		Timeout: ks.GetTimeout(), Interval: ks.Spec.Interval.Duration, RetryInterval: ks.GetRetryInterval(),
-		ServiceAccount: a.ServiceAccount, DeletionPolicy: bundle.DeletionPolicy(ks.GetDeletionPolicy()),
+		Name:    a.Key.Application(),
+		Objects: a.Rendered.Payload, SealedFiles: a.Rendered.Sealed,
+		Prune: r.Prune, Wait: r.Wait, Force: r.Force, Timeout: r.Timeout, Interval: r.Interval,
+		RetryInterval: r.RetryInterval, ServiceAccount: a.ServiceAccount, DeletionPolicy: r.DeletionPolicy,
+		Decryption: r.Decryption, HealthChecks: healthChecks(a),
 	}
-	for _, d := range graph.Dependencies("", ks) {
-		app.DependsOn = append(app.DependsOn, bundle.ApplicationName{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name})
+	for _, d := range r.DependsOn {
+		app.DependsOn = append(app.DependsOn, d.Application())
 	}
-	if d := ks.Spec.Decryption; d != nil && d.SecretRef != nil {
-		app.Decryption = bundle.SecretReference{Namespace: ks.Namespace, Name: d.SecretRef.Name}
-	}
-	app.HealthChecks = healthChecks(ks, r)
 	return app
 }
 
-// healthChecks are what the readiness of the Application hangs on beside its own objects. As with Flux, wait takes the
-// place of spec.healthChecks and covers all that the Kustomization renders: its own objects, which the spoke knows, and
-// the Kustomizations among them, which are applications of their own.
-func healthChecks(ks *kustomizev1.Kustomization, r *graph.Rendered) []bundle.ObjectIdentity {
-	var checks []bundle.ObjectIdentity
-	if ks.Spec.Wait {
-		for _, child := range r.Children {
-			if k := child.Key; k.Kind == api.KustomizationKind && (k.Namespace != ks.Namespace || k.Name != ks.Name) {
-				checks = append(checks, bundle.ObjectIdentity{Group: api.GroupKustomize, Version: "v1", Kind: k.Kind,
-					Namespace: k.Namespace, Name: k.Name})
-			}
-		}
-		return checks
+// healthChecks returns the objects that the readiness of an Application includes beside its own. As with Flux, wait
+// takes the place of spec.healthChecks and covers all that is rendered: the Application's own objects, which the spoke
+// knows, and the objects that are Applications of their own.
+func healthChecks(a graph.Application) []bundle.ObjectIdentity {
+	if !a.Renderable.Wait {
+		return a.Renderable.HealthChecks
 	}
-	for _, h := range ks.Spec.HealthChecks {
-		gvk := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
-		checks = append(checks, bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind,
-			Namespace: h.Namespace, Name: h.Name})
+	var checks []bundle.ObjectIdentity
+	for _, child := range a.Rendered.Children {
+		if child.Key.Role() == api.RenderableRole && child.Key != a.Key.In("") {
+			checks = append(checks, child.Key.Identity())
+		}
 	}
 	return checks
 }

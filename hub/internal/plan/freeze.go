@@ -30,21 +30,11 @@ func (p *Planner) freeze(w *walked) {
 // isSuspended reports whether a Kustomization is suspended as its row says, itself or with the Fleet that it comes
 // from.
 func (w *walked) isSuspended(key api.Key, h *hub) bool {
-	row := w.rows[key]
-	if row.IsSuspended() {
+	if row := w.rows[key]; row.IsSuspended() {
 		return true
 	}
-	for range w.rows { // at most: owners form no circle
-		if row.Owner == nil || row.Orphaned {
-			return false
-		}
-		if row.Owner.Kind == api.FleetKind {
-			f := h.fleets[row.Owner.Name]
-			return f != nil && f.Spec.Suspend
-		}
-		row = w.rows[*row.Owner]
-	}
-	return false
+	fleet, ok := api.FleetAbove(key, func(k api.Key) *api.Key { return w.rows[k].GivenBy() })
+	return ok && h.fleets[fleet.Name] != nil && h.fleets[fleet.Name].Spec.Suspend
 }
 
 // freeze writes the plan of a suspended cluster where something in it became suspended or did not stay so, and that the

@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -14,7 +12,6 @@ import (
 // hub is the hub's own objects, parsed. It follows the store by way of put and remove.
 type hub struct {
 	rows     map[api.Key]store.Resource
-	objects  map[api.Key]*graph.Object
 	clusters map[string]*api.Cluster
 	fleets   map[string]*api.Fleet
 	broken   map[string]error // Fleets that cannot be read: what they gave is held
@@ -22,7 +19,7 @@ type hub struct {
 
 func newHub() *hub {
 	return &hub{
-		rows: map[api.Key]store.Resource{}, objects: map[api.Key]*graph.Object{},
+		rows:     map[api.Key]store.Resource{},
 		clusters: map[string]*api.Cluster{}, fleets: map[string]*api.Fleet{}, broken: map[string]error{},
 	}
 }
@@ -31,46 +28,46 @@ func newHub() *hub {
 // like that is not walked, and what a Fleet like that gave is held.
 func (h *hub) put(r store.Resource) error {
 	h.remove(r.Key)
-	h.rows[r.Key], h.objects[r.Key] = r, graph.ParsedObject(r.Object.JSON)
-	switch r.Key.Kind {
-	case api.ClusterKind:
-		c, err := store.Decode(r, api.AsCluster)
+	h.rows[r.Key] = r
+	switch r.Key.Role() {
+	case api.ClusterRole:
+		view, err := r.Object.Cluster()
 		if err != nil {
 			return err
 		}
+		c := *view
 		c.Spec.Suspend, c.Spec.StopRepair = c.Spec.Suspend || r.Suspended, c.Spec.StopRepair || r.StopRepair
-		h.clusters[r.Key.Name] = c
-	case api.FleetKind:
-		f, err := store.Decode(r, api.AsFleet)
+		h.clusters[r.Key.Name] = &c
+	case api.FleetRole:
+		view, err := r.Object.Fleet()
 		if err != nil {
 			h.broken[r.Key.Name] = err
 			return err
 		}
+		f := *view
 		f.Spec.Suspend = f.Spec.Suspend || r.Suspended
-		h.fleets[r.Key.Name] = f
+		h.fleets[r.Key.Name] = &f
 	}
 	return nil
 }
 
 func (h *hub) remove(key api.Key) {
 	delete(h.rows, key)
-	delete(h.objects, key)
-	switch key.Kind {
-	case api.ClusterKind:
+	switch key.Role() {
+	case api.ClusterRole:
 		delete(h.clusters, key.Name)
-	case api.FleetKind:
+	case api.FleetRole:
 		delete(h.fleets, key.Name)
 		delete(h.broken, key.Name)
 	}
 }
 
-// source returns a GitRepository of the hub that operators gave; nil when there is none.
-func (h *hub) source(namespace, name string) *graph.Object {
-	key := api.Key{Kind: sourcev1.GitRepositoryKind, Namespace: namespace, Name: name}
-	if h.rows[key].Confined != nil {
-		return nil
+// source returns a source of the hub that operators gave; nil if there is none.
+func (h *hub) source(key api.Key) *api.Object {
+	if row := h.rows[key]; row.Confined == nil {
+		return row.Object
 	}
-	return h.objects[key]
+	return nil
 }
 
 // selects reports whether a Fleet may give something to a cluster.
@@ -99,7 +96,7 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	}
 	maps.Copy(fleets, h.broken)
 	for key, node := range last {
-		if node.Owner == nil || node.Owner.Kind != api.FleetKind || node.Orphaned {
+		if node.Owner == nil || node.Owner.Role() != api.FleetRole || node.Orphaned {
 			continue
 		}
 		if err := fleets[node.Owner.Name]; err != nil {
@@ -114,7 +111,7 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 func (h *hub) withoutClusters(last map[api.Key]graph.Node, fleets map[string]error) map[string]bool {
 	without := map[string]bool{}
 	for _, node := range last {
-		if node.Owner == nil || node.Owner.Kind != api.FleetKind || h.fleets[node.Owner.Name] == nil {
+		if node.Owner == nil || node.Owner.Role() != api.FleetRole || h.fleets[node.Owner.Name] == nil {
 			continue
 		}
 		name := node.Owner.Name
@@ -144,7 +141,7 @@ func rootOf(f *api.Fleet, c *api.Cluster) (root graph.Root, selected bool, err e
 		return root, true, err
 	}
 	owner := api.FleetKey(f.Name)
-	root = graph.Root{Key: o.Key, Owner: &owner, Object: graph.ParsedObject(o.JSON)}
+	root = graph.Root{Key: o.Key, Owner: &owner, Object: o}
 	root.Key.Cluster = c.Name
 	return root, true, nil
 }

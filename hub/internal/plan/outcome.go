@@ -16,7 +16,7 @@ import (
 func (c *writer) outcomes(w *walked) error {
 	held := w.heldByOwner()
 	for key, f := range w.graph.Findings {
-		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Kind == api.GitRepositoryKind {
+		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Role() == api.SourceRole {
 			continue // a Fleet's, told by fleets; a source's, told by fetch
 		}
 		f.Held = held[key]
@@ -84,7 +84,7 @@ func (c *writer) cluster(w *walked) error {
 func (w *walked) failures() (failed []string, reason string) {
 	reason = condition.TemplateFailed
 	for key, f := range w.graph.Findings {
-		if !f.Ready && !f.Suspended && f.Reason != condition.RemovalHeld && key.Kind != api.FleetKind {
+		if !f.Ready && !f.Suspended && f.Reason != condition.RemovalHeld && key.Role() != api.FleetRole {
 			key.Cluster = ""
 			failed, reason = append(failed, key.String()), condition.BuildFailed
 		}
@@ -125,7 +125,7 @@ func (c *writer) fleets() error {
 		failed[name] = append(failed[name], err.Error())
 	}
 	for key, row := range c.planner.hub.rows {
-		if key.Kind != api.FleetKind || c.refused(key) || !c.there(key) {
+		if key.Role() != api.FleetRole || c.refused(key) || !c.there(key) {
 			continue
 		}
 		f := graph.Finding{Ready: true, Reason: condition.Selected, Message: "Selects " + wording.Count(selected[key.Name],
@@ -185,7 +185,7 @@ func readyOf(f graph.Finding) string {
 func (c *writer) event(key api.Key, old, now store.Condition) error {
 	e := store.Event{Time: c.start, Object: key, Type: condition.Normal, Reason: now.Reason, Message: now.Message}
 	switch {
-	case now.Reason == condition.RemovalHeld && key.Kind != api.ClusterKind && key.Kind != api.FleetKind:
+	case now.Reason == condition.RemovalHeld && key.Role() != api.ClusterRole && key.Role() != api.FleetRole:
 		return nil // its Cluster tells of all of them at once
 	case now.Ready == condition.False && (old.Ready != now.Ready || old.Message != now.Message):
 		e.Type = condition.Warning

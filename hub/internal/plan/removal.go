@@ -125,7 +125,7 @@ func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) de
 		d.here[owner] = true
 	}
 	for key := range w.confirmedKeys() {
-		if key.Kind == api.KustomizationKind { // sources have no application
+		if key.Role() == api.RenderableRole { // sources have no application
 			d.confirmed[key.Application()] = true
 		}
 	}
@@ -275,7 +275,7 @@ func (w *walked) isGone(key api.Key) bool {
 	if _, here := w.graph.Nodes[key]; here {
 		return false
 	}
-	return key.Cluster == "" || key.Kind != api.KustomizationKind ||
+	return key.Cluster == "" || key.Role() != api.RenderableRole ||
 		slices.ContainsFunc(w.next.Removals, func(r bundle.Removal) bool { return r.Name == key.Application() })
 }
 

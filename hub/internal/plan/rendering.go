@@ -22,16 +22,7 @@ func renderedIn(scope api.Scope, r *cache.Rendering) *graph.Rendered {
 func child(o *manifest.Object, scope api.Scope) graph.Child {
 	admitted, err := api.Admit(o, scope)
 	if err != nil {
-		return graph.Child{Key: keyOf(o), Err: err}
+		return graph.Child{Key: api.KeyOf(o), Err: err}
 	}
-	return graph.Child{Key: admitted.Key, Object: graph.ParsedObject(admitted.JSON)}
-}
-
-// keyOf names an object; objects of kinds without namespaces have none, whatever they say.
-func keyOf(o *manifest.Object) api.Key {
-	key := api.Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
-	if kind, ok := api.KindByName(key.Kind); ok && !kind.Namespaced {
-		key.Namespace = ""
-	}
-	return key
+	return graph.Child{Key: admitted.Key, Object: admitted}
 }

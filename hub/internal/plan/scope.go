@@ -10,14 +10,11 @@ import (
 	"sync"
 	"time"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/cache"
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -95,7 +92,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 // attributeFindings gives the Fleets what the walk found about their roots.
 func (w *walked) attributeFindings() {
 	for key, f := range w.graph.Findings {
-		if key.Kind == api.FleetKind && key.Cluster != w.cluster {
+		if key.Role() == api.FleetRole && key.Cluster != w.cluster {
 			w.fleets[key.Name] = errors.New(f.Message)
 		}
 	}
@@ -136,7 +133,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	}
 	for key, r := range w.rows {
 		node := graph.Node{
-			Key: key, Owner: r.Owner, Object: p.objectOf(r), Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete, Held: r.Held, Confined: r.Confined,
+			Key: key, Owner: r.Owner, Object: r.Object, Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete, Held: r.Held, Confined: r.Confined,
 		}
 		if r.Owner == nil {
 			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})
@@ -162,14 +159,6 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		in.LastCluster = p.hub.withoutClusters(in.Previous, w.fleets)
 	}
 	return in
-}
-
-// objectOf spares parsing the hub's objects again.
-func (p *Planner) objectOf(r store.Resource) *graph.Object {
-	if r.Key.Cluster == "" {
-		return p.hub.objects[r.Key]
-	}
-	return graph.ParsedObject(r.Object.JSON)
 }
 
 // contents names the objects of an Application that is in the store.
@@ -238,7 +227,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	case fetched.Artifact == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
-	r, err := p.render(ctx, work.Kustomization, fetched.Artifact)
+	r, err := p.renders.Render(ctx, work.Renderable.Renderer, work.Renderable.Spec, fetched.Artifact)
 	w.note(work.Key, fetched.Artifact, r, err)
 	if err != nil {
 		revision := fetched.Artifact.Revision
@@ -252,15 +241,6 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 		scope = api.Hub
 	}
 	return graph.Result{Revision: fetched.Artifact.Revision, Rendered: renderedIn(scope, r)}
-}
-
-func (p *Planner) render(ctx context.Context, ks *kustomizev1.Kustomization, a *artifact.Artifact) (*cache.Rendering,
-	error) {
-	spec, err := kustomize.Encode(api.BuildOf(ks))
-	if err != nil {
-		return nil, err
-	}
-	return p.renders.Render(ctx, kustomize.Name, spec, a)
 }
 
 // note remembers what a render used and gave.

@@ -279,15 +279,12 @@ func (s *story) fetched(name string, change func(*store.Fetched)) {
 	found := false
 	s.update(func(tx *store.Tx) error {
 		return store.Resources.Scan(tx, "", func(_ string, r store.Resource) error {
-			if r.Key.Kind != api.GitRepositoryKind {
+			source, err := r.Object.Source()
+			if err != nil || path.Base(source.URL) != name {
 				return nil
 			}
-			repository, err := store.Decode(r, api.AsGitRepository)
-			if err != nil || path.Base(repository.Spec.URL) != name {
-				return err
-			}
 			found = true
-			key := api.SourceKey(repository, r.Bound())
+			key := source.FetchKey(r.Bound())
 			f, _, err := store.Sources.Get(tx, key)
 			if err != nil {
 				return err

@@ -72,6 +72,15 @@ func Decode[T any](r Resource, as func(*manifest.Object) (*T, error)) (*T, error
 // operators' own objects of the hub need that.
 func (r Resource) Bound() bool { return r.Key.Cluster != "" || r.Confined != nil }
 
+// GivenBy returns the owner that gives the object now; nil if it is an operator's, or its owner does not give it any
+// more.
+func (r Resource) GivenBy() *api.Key {
+	if r.Orphaned {
+		return nil
+	}
+	return r.Owner
+}
+
 // IsSuspended reports whether an operator or the spec suspends the object.
 func (r *Resource) IsSuspended() bool {
 	return r.Suspended || r.Object.Suspended()

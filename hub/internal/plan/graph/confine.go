@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -14,21 +12,21 @@ import (
 // rights of the spoke.
 func (p *pass) givesInside(owner api.Key) *api.Confinement {
 	n, here := p.graph.Nodes[owner]
-	if !here || owner.Kind != kustomizev1.KustomizationKind {
+	if !here || !isRenderable(owner) {
 		return nil
 	}
-	ks, err := n.Object.Kustomization()
+	r, err := n.Object.Renderable()
 	if err != nil {
 		return n.Confined
 	}
-	return n.Confined.Inside(owner, ks)
+	return n.Confined.Inside(owner, r)
 }
 
 // admits reports whether an owner may give a child, and tells the owner if not. A child that it gave before stays as it
 // was: a new rule must not delete what runs.
 func (p *pass) admits(c claim) bool {
 	key := p.local(c.child.Key)
-	err := p.givesInside(c.owner).Check(key, kustomizationOf(c.child))
+	err := p.givesInside(c.owner).Check(key, renderableOf(c.child))
 	if err == nil {
 		return true
 	}
@@ -42,21 +40,21 @@ func (p *pass) admits(c claim) bool {
 	return false
 }
 
-// kustomizationOf returns the child as a Kustomization, nil when it is none or cannot be read.
-func kustomizationOf(c Child) *kustomizev1.Kustomization {
-	if c.Err != nil || c.Key.Kind != kustomizev1.KustomizationKind {
-		return nil
-	}
-	ks, err := c.Object.Kustomization()
+// isRenderable reports whether the key is that of an object that is rendered.
+func isRenderable(key api.Key) bool { return key.Role() == api.RenderableRole }
+
+// renderableOf returns the child as a renderable; nil if it is none or cannot be read.
+func renderableOf(c Child) *api.Renderable {
+	r, err := c.Object.Renderable()
 	if err != nil {
 		return nil
 	}
-	return ks
+	return r
 }
 
 // rank is what holds the owner of an object in what it gives; of an object whose owner is gone, what held it last.
 func (p *pass) rank(n Node) *api.Confinement {
-	if _, here := p.graph.Nodes[*n.Owner]; !here && n.Owner.Kind == kustomizev1.KustomizationKind {
+	if _, here := p.graph.Nodes[*n.Owner]; !here && isRenderable(*n.Owner) {
 		return n.Confined
 	}
 	return p.givesInside(*n.Owner)
@@ -98,7 +96,7 @@ var errBarred = errors.New("what it may do has changed, and it has not been give
 
 // bar returns an error for a Kustomization that was kept although it breaks the rule that its owner gives under now,
 // and for all below it: nothing new is rendered until its owner gives it again. What runs stays.
-func (p *pass) bar(key api.Key, ks *kustomizev1.Kustomization) error {
+func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	n := p.graph.Nodes[key]
 	if n.Owner == nil {
 		return nil
@@ -112,7 +110,7 @@ func (p *pass) bar(key api.Key, ks *kustomizev1.Kustomization) error {
 		n.Confined = outer
 		p.keep(n)
 	}
-	if p.barred[key] || p.barred[*n.Owner] || n.Confined.Check(key, ks) != nil {
+	if p.barred[key] || p.barred[*n.Owner] || n.Confined.Check(key, r) != nil {
 		p.barred[key] = true
 		return fmt.Errorf("%w: see to %s, which gives it", errBarred, nameOf(*n.Owner))
 	}
@@ -121,14 +119,14 @@ func (p *pass) bar(key api.Key, ks *kustomizev1.Kustomization) error {
 
 // rebar is bar for one that is held anyway.
 func (p *pass) rebar(key api.Key) {
-	if ks, err := p.graph.Nodes[key].Object.Kustomization(); err != nil || p.bar(key, ks) != nil {
+	if r, err := p.graph.Nodes[key].Object.Renderable(); err != nil || p.bar(key, r) != nil {
 		p.barred[key] = true
 	}
 }
 
 // kept is an object that its owner does not give now, as it is kept. Of a Kustomization bar decides.
 func (p *pass) kept(n Node) Node {
-	if n.Owner != nil && n.Key.Kind != kustomizev1.KustomizationKind {
+	if n.Owner != nil && !isRenderable(n.Key) {
 		n.Confined = n.Confined.Tighter(p.givesInside(*n.Owner))
 	}
 	return n

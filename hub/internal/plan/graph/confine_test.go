@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -552,9 +550,9 @@ func (f files) input(t *testing.T, last *Graph, contents map[manifest.Digest][]m
 	root.Key.Cluster = "east"
 	in.Roots = []Root{{Key: root.Key, Owner: &fleet, Object: root.Object}}
 	hub := f.children(t, "hub").Children
-	in.HubSource = func(namespace, name string) *Object {
+	in.HubSource = func(key api.Key) *api.Object {
 		for _, c := range hub {
-			if c.Key.Namespace == namespace && c.Key.Name == name {
+			if c.Key == key {
 				return c.Object
 			}
 		}
@@ -574,8 +572,12 @@ func (f files) render(t *testing.T, work Work) Result {
 	t.Helper()
 	for name := range f {
 		repository, path, _ := strings.Cut(name, ":")
-		g := &sourcev1.GitRepository{Spec: sourcev1.GitRepositorySpec{URL: "https://git.example.com/" + repository}}
-		if work.SourceKey != api.SourceKey(g, false) || path != work.Kustomization.Spec.Path {
+		g := api.StoredObject(keyOf("GitRepository", ""), fmt.Appendf(nil, `{"spec":{"url":"https://git.example.com/%s"}}`, repository))
+		source, err := g.Source()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if work.SourceKey != source.FetchKey(false) || path != pathOf(work) {
 			continue
 		}
 		if f[name] == "broken" {
@@ -600,10 +602,10 @@ func (f files) children(t *testing.T, name string) *Rendered {
 				Name: o.GetName()}})
 			continue
 		}
-		child := Child{Key: api.KeyOf("", o)}
+		child := Child{Key: api.KeyOf(o)}
 		admitted, err := api.Admit(o, api.ClusterGraph)
 		if child.Err = err; err == nil {
-			child.Object = ParsedObject(admitted.JSON)
+			child.Object = admitted
 		}
 		r.Children = append(r.Children, child)
 	}
@@ -626,7 +628,7 @@ func (w guarded) input(last *Graph, contents map[manifest.Digest][]manifest.ID) 
 				if n := w.at(60 + len(c.Key.Name) + 3*i + 7*j + int(c.Key.Name[1])); c.Object != nil &&
 					c.Key.Kind == "Kustomization" && n%3 == 0 {
 					text := strings.Replace(string(c.Object.JSON), `"prune"`, fmt.Sprintf(`"serviceAccountName":"a%d","prune"`, n%2), 1)
-					r.Rendered.Children[j].Object = ParsedObject([]byte(text))
+					r.Rendered.Children[j].Object = api.StoredObject(c.Key, []byte(text))
 				}
 			}
 		}
@@ -674,11 +676,11 @@ func confined(t *testing.T, g *Graph) {
 		if !here || n.Orphaned || barred {
 			continue
 		}
-		ks, err := owner.Object.Kustomization()
+		r, err := owner.Object.Renderable()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if inside := owner.Confined.Inside(owner.Key, ks); !inside.Covers(n.Confined) {
+		if inside := owner.Confined.Inside(owner.Key, r); !inside.Covers(n.Confined) {
 			t.Errorf("%s is held by %+v, what %s gives by %+v", key, n.Confined, owner.Key, inside)
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -59,16 +57,13 @@ func (p *pass) findWaits() map[api.Key]problem {
 // collect reads the edges of the graph.
 func (d *dependencies) collect() {
 	for key, n := range d.graph.Nodes {
-		if key.Kind != kustomizev1.KustomizationKind {
-			continue
-		}
-		ks, err := n.Object.Kustomization()
+		r, err := n.Object.Renderable()
 		if err != nil {
 			continue
 		}
-		d.named[key] = Dependencies(d.in.Cluster, ks)
-		if !ks.Spec.Wait {
-			d.awaited[key] = append(d.awaited[key], healthChecked(d.in.Cluster, ks)...)
+		d.named[key] = d.localAll(r.DependsOn)
+		if !r.Wait {
+			d.awaited[key] = append(d.awaited[key], d.localAll(r.Awaited())...)
 		}
 		if n.Owner != nil && !n.Orphaned && d.waitsForChildren(*n.Owner) {
 			d.awaited[*n.Owner] = append(d.awaited[*n.Owner], key)
@@ -81,22 +76,17 @@ func (d *dependencies) collect() {
 
 // waitsForChildren reports whether an owner is a Kustomization with wait: true.
 func (d *dependencies) waitsForChildren(owner api.Key) bool {
-	n, here := d.graph.Nodes[owner]
-	if !here || owner.Kind != kustomizev1.KustomizationKind {
-		return false
-	}
-	ks, err := n.Object.Kustomization()
-	return err == nil && ks.Spec.Wait
+	r, err := d.graph.Nodes[owner].Object.Renderable()
+	return err == nil && r.Wait
 }
 
-// healthChecked are the Kustomizations that spec.healthChecks names.
-func healthChecked(cluster string, ks *kustomizev1.Kustomization) (keys []api.Key) {
-	for _, h := range ks.Spec.HealthChecks {
-		if h.Kind == kustomizev1.KustomizationKind && strings.HasPrefix(h.APIVersion, api.GroupKustomize+"/") {
-			keys = append(keys, api.Key{Cluster: cluster, Kind: h.Kind, Namespace: h.Namespace, Name: h.Name})
-		}
+// localAll returns the keys in this graph.
+func (p *pass) localAll(keys []api.Key) []api.Key {
+	here := make([]api.Key, len(keys))
+	for i, key := range keys {
+		here[i] = p.local(key)
 	}
-	return keys
+	return here
 }
 
 // problemOf says why a Kustomization has to wait.
@@ -160,24 +150,9 @@ func (d *dependencies) unreadySince(key, dependency api.Key) string {
 
 // sameSource reports whether two Kustomizations of the graph name one source.
 func (d *dependencies) sameSource(a, b api.Key) bool {
-	x, err := d.graph.Nodes[a].Object.Kustomization()
-	y, err2 := d.graph.Nodes[b].Object.Kustomization()
-	return err == nil && err2 == nil && d.sourceOf(x) == d.sourceOf(y)
-}
-
-// Dependencies are the keys that dependsOn names; their namespace is the Kustomization's own unless it says otherwise.
-func Dependencies(cluster string, ks *kustomizev1.Kustomization) []api.Key {
-	var keys []api.Key
-	for _, d := range ks.Spec.DependsOn {
-		if d.Namespace == "" {
-			d.Namespace = ks.Namespace
-		}
-		key := api.Key{Cluster: cluster, Kind: kustomizev1.KustomizationKind, Namespace: d.Namespace, Name: d.Name}
-		if !slices.Contains(keys, key) {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+	x, err := d.graph.Nodes[a].Object.Renderable()
+	y, err2 := d.graph.Nodes[b].Object.Renderable()
+	return err == nil && err2 == nil && x.Source == y.Source
 }
 
 // circleOf returns the shortest way from a key back to itself, as names; nil when there is none.
@@ -219,7 +194,7 @@ func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
 		if n = g.Nodes[*n.Owner]; n.Object == nil {
 			break
 		}
-		if ks, err := n.Object.Kustomization(); err == nil && len(ks.Spec.DependsOn) > 0 {
+		if r, err := n.Object.Renderable(); err == nil && len(r.DependsOn) > 0 {
 			return parent, true
 		}
 		if !n.hasParent() {
@@ -230,5 +205,5 @@ func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
 }
 
 func (n Node) hasParent() bool {
-	return n.Owner != nil && !n.Orphaned && n.Owner.Kind == kustomizev1.KustomizationKind
+	return n.Owner != nil && !n.Orphaned && isRenderable(*n.Owner)
 }

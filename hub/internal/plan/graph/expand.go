@@ -38,12 +38,12 @@ func (p *pass) expand(level []api.Key) {
 // prepare makes the work of one Kustomization; false when it is suspended, waits for a dependency or its source, or has
 // no source.
 func (p *pass) prepare(key api.Key) (Work, bool) {
-	ks, err := p.graph.Nodes[key].Object.Kustomization()
+	r, err := p.graph.Nodes[key].Object.Renderable()
 	if err != nil {
 		p.hold(key, Result{Reason: condition.Refused, Err: err})
 		return Work{}, false
 	}
-	barred := p.bar(key, ks)
+	barred := p.bar(key, r)
 	if p.isSuspended(p.graph.Nodes[key]) {
 		p.suspend(key)
 		return Work{}, false
@@ -60,7 +60,7 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 		p.hold(key, Result{Reason: condition.GraphUnstable, Err: p.unstable.err()})
 		return Work{}, false
 	}
-	work, wait, err := p.resolve(key, ks)
+	work, wait, err := p.resolve(key, r)
 	switch {
 	case wait:
 		p.waiting = append(p.waiting, key)
@@ -86,7 +86,7 @@ func (p *pass) absorb(work Work, result Result) {
 		Message: built(result),
 	}
 	p.apps[key] = &Application{
-		Key: key, Object: object, Kustomization: work.Kustomization, Rendered: result.Rendered, Revision: result.Revision,
+		Key: key, Object: object, Renderable: work.Renderable, Rendered: result.Rendered, Revision: result.Revision,
 	}
 	if p.in.Cluster == "" {
 		p.refusePayload(key, result.Rendered)
@@ -118,7 +118,7 @@ func (p *pass) turned(work Work, result Result) bool {
 			return false
 		}
 		confined := p.givesInside(key)
-		if err := confined.Check(key, kustomizationOf(child)); err != nil {
+		if err := confined.Check(key, renderableOf(child)); err != nil {
 			p.problem(key, condition.ObjectRefused, "its own object in Git: "+err.Error())
 			return false
 		}

@@ -1,13 +1,6 @@
 package graph
 
 import (
-	"encoding/json"
-	"fmt"
-	"sync"
-
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -33,8 +26,8 @@ type Input struct {
 	NoCrossNamespaceRefs bool
 	// Guard is what may be removed unconfirmed; zero: DefaultGuard.
 	Guard Guard
-	// HubSource returns a GitRepository of the hub; nil when there is none. For the hub's own graph it is nil.
-	HubSource func(namespace, name string) *Object
+	// HubSource returns a source of the hub; nil if there is none. For the hub's own graph it is nil.
+	HubSource func(api.Key) *api.Object
 	// Render renders a level of the graph. It returns one Result for each Work, in the same order.
 	Render func([]Work) []Result
 	// Contents names the objects in an Application of the last plan.
@@ -51,72 +44,15 @@ type Root struct {
 	Key   api.Key
 	Owner *api.Key // a Fleet; nil: an operator
 	// Object is nil when it cannot be told now; then the last one is held.
-	Object *Object
+	Object *api.Object
 	// Err is why Object is nil.
 	Err error
-}
-
-// Object is one admitted object of the graph. It is parsed at most once, and shared by all graphs it is in.
-type Object struct {
-	JSON   json.RawMessage // canonical
-	Digest manifest.Digest // of JSON
-
-	once          sync.Once
-	kustomization *kustomizev1.Kustomization
-	repository    *sourcev1.GitRepository
-	sourceKey     string
-	boundKey      string
-	err           error
-}
-
-// ParsedObject returns the object that was stored as data.
-func ParsedObject(data []byte) *Object {
-	return &Object{JSON: data, Digest: manifest.DigestOf(data)}
-}
-
-// Kustomization returns the object as one. It was admitted before, so an error means a store of another version.
-func (o *Object) Kustomization() (*kustomizev1.Kustomization, error) {
-	o.once.Do(o.parse)
-	if o.err == nil && o.kustomization == nil {
-		return nil, fmt.Errorf("not a Kustomization: %.60s", o.JSON)
-	}
-	return o.kustomization, o.err
-}
-
-// SourceKey returns the key of the fetch that the object, a GitRepository, shares with its equals. See api.SourceKey
-// for bound.
-func (o *Object) SourceKey(bound bool) (string, error) {
-	o.once.Do(o.parse)
-	switch {
-	case o.err != nil:
-		return "", o.err
-	case o.repository == nil:
-		return "", fmt.Errorf("not a GitRepository: %.60s", o.JSON)
-	case bound:
-		return o.boundKey, nil
-	}
-	return o.sourceKey, nil
-}
-
-func (o *Object) parse() {
-	var m manifest.Object
-	if o.err = json.Unmarshal(o.JSON, &m.Object); o.err != nil {
-		return
-	}
-	switch m.GetKind() {
-	case kustomizev1.KustomizationKind:
-		o.kustomization, o.err = api.AsKustomization(&m)
-	case sourcev1.GitRepositoryKind:
-		if o.repository, o.err = api.AsGitRepository(&m); o.err == nil {
-			o.sourceKey, o.boundKey = api.SourceKey(o.repository, false), api.SourceKey(o.repository, true)
-		}
-	}
 }
 
 // Node is one object of the graph and whose it is.
 type Node struct {
 	Key    api.Key
-	Object *Object
+	Object *api.Object
 	Owner  *api.Key // nil: an operator's
 	// Orphaned: the owner does not give it any more, but does not prune it either.
 	Orphaned bool
@@ -128,10 +64,10 @@ type Node struct {
 	Confined *api.Confinement
 }
 
-// Work is one Kustomization to be rendered from one source.
+// Work is one object to be rendered from one source.
 type Work struct {
-	Key           api.Key
-	Kustomization *kustomizev1.Kustomization
+	Key        api.Key
+	Renderable *api.Renderable
 	// SourceName is how messages call the source: "GitRepository namespace/name".
 	SourceName string
 	SourceKey  string
@@ -156,20 +92,20 @@ type Rendered struct {
 
 // Child is an object that extends the graph.
 type Child struct {
-	Key    api.Key // without a cluster
-	Object *Object // nil when it is refused
-	Err    error   // why it is refused
+	Key    api.Key     // without a cluster
+	Object *api.Object // nil when it is refused
+	Err    error       // why it is refused
 }
 
-// Application is what one Kustomization of the graph comes to.
+// Application is what one renderable of the graph comes to.
 type Application struct {
-	Key           api.Key
-	Kustomization *kustomizev1.Kustomization
+	Key        api.Key
+	Renderable *api.Renderable
 	// Rendered is nil when the last Application is held.
 	Rendered  *Rendered
 	Revision  string
 	Held      bundle.Entry // the last one, when Rendered is nil
-	Object    *Object      // what Kustomization was parsed from; nil when the last Application is held
+	Object    *api.Object  // whose view Renderable is; nil when the last Application is held
 	Suspended bool
 	// ServiceAccount is what it runs with; empty: as the spoke says.
 	ServiceAccount string
@@ -196,8 +132,8 @@ type Graph struct {
 	Findings map[api.Key]Finding
 	// Sources are the keys of the fetches that the walk read.
 	Sources map[string]bool
-	// HubSources are the GitRepositories of the hub that the walk looked for, "namespace/name", found or not.
-	HubSources map[string]bool
+	// HubSources are the sources of the hub that the walk looked for, found or not.
+	HubSources map[api.Key]bool
 	// Pending are the Kustomizations that have no Application, because they were never rendered. Sorted.
 	Pending []api.Key
 	// Blind is what holds the Kustomizations that were not rendered as they are now, each once: they may give objects that

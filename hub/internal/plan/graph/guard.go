@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -51,7 +49,7 @@ func (p *pass) guard() bool {
 		n := p.in.Previous[key]
 		n.Held = true
 		p.keep(n)
-		if key.Kind == kustomizev1.KustomizationKind {
+		if isRenderable(key) {
 			p.holdApplication(key, false)
 		}
 		if p.decides(key) {
@@ -102,14 +100,14 @@ func (p *pass) heldRemovals() []api.Key {
 // decides reports whether the guard counts an object: Kustomizations of a cluster, Fleets of the hub.
 func (p *pass) decides(key api.Key) bool {
 	if p.in.Cluster == "" {
-		return key.Kind == api.FleetKind
+		return key.Role() == api.FleetRole
 	}
-	return key.Kind == kustomizev1.KustomizationKind
+	return isRenderable(key)
 }
 
 // harmless reports whether the removal of an object deletes nothing.
 func (p *pass) harmless(key api.Key) bool {
-	return key.Kind == kustomizev1.KustomizationKind && p.orphansAll(p.in.Previous[key])
+	return isRenderable(key) && p.orphansAll(p.in.Previous[key])
 }
 
 // tooMany reports whether a change removes more than it should by itself: the hub's last Fleet, a Fleet's last cluster,
@@ -122,7 +120,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 	left := map[bundle.ApplicationName]bool{}
 	for _, key := range leaving {
 		n := p.in.Previous[key]
-		if n.Owner != nil && n.Owner.Kind == api.FleetKind && p.in.LastCluster[n.Owner.Name] {
+		if n.Owner != nil && n.Owner.Role() == api.FleetRole && p.in.LastCluster[n.Owner.Name] {
 			return true
 		}
 		left[key.Application()] = !n.Held

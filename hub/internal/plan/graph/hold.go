@@ -3,8 +3,6 @@ package graph
 import (
 	"slices"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -24,23 +22,23 @@ func (p *pass) suspend(key api.Key) {
 
 // isSuspended reports whether a Kustomization is suspended, itself or with the Fleet that it comes from.
 func (p *pass) isSuspended(n Node) bool {
-	if ks, err := n.Object.Kustomization(); err == nil && ks.Spec.Suspend || p.in.Suspended[n.Key] {
+	if n.Object.Suspended() || p.in.Suspended[n.Key] {
 		return true
 	}
-	for range len(p.graph.Nodes) + len(p.in.Previous) { // at most: owners form no circle
-		if n.Owner == nil || n.Orphaned {
-			return false
-		}
-		if n.Owner.Kind == api.FleetKind {
-			return p.in.Suspended[*n.Owner]
-		}
-		owner, here := p.graph.Nodes[*n.Owner]
-		if !here {
-			owner = p.in.Previous[*n.Owner]
-		}
-		n = owner
+	fleet, ok := api.FleetAbove(n.Key, p.ownerOf)
+	return ok && p.in.Suspended[fleet]
+}
+
+// ownerOf returns the owner of an object; nil if the object has none or was orphaned.
+func (p *pass) ownerOf(key api.Key) *api.Key {
+	n, here := p.graph.Nodes[key]
+	if !here {
+		n = p.in.Previous[key]
 	}
-	return false
+	if n.Orphaned {
+		return nil
+	}
+	return n.Owner
 }
 
 // keepLast keeps the last Application and the last children of a Kustomization; not those that it did not give any
@@ -84,7 +82,7 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 		p.keep(last)
 	}
 	switch {
-	case was && key.Kind == kustomizev1.KustomizationKind:
+	case was && isRenderable(key):
 		p.hold(key, Result{Reason: condition.Refused, Err: err})
 	default:
 		p.graph.Findings[key] = Finding{Reason: condition.Refused, Message: err.Error()}
@@ -102,7 +100,7 @@ func (p *pass) await() {
 		pending[key] = key.Cluster == p.in.Cluster // one that was refused is no node
 	}
 	for key, here := range pending {
-		if here && key.Kind == kustomizev1.KustomizationKind && p.apps[key] == nil {
+		if here && isRenderable(key) && p.apps[key] == nil {
 			p.graph.Pending = append(p.graph.Pending, key)
 			p.notSeen(p.mayGiveInside(key))
 		}

@@ -1,14 +1,11 @@
 package graph
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
-
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // leave decides about the objects of the last walk that nobody gave in this pass. False when there is nothing that can
@@ -75,7 +72,7 @@ func (p *pass) keeps(owner api.Key, n Node, was bool) bool {
 	if app == nil || app.Rendered == nil {
 		return was
 	}
-	return !app.Kustomization.Spec.Prune || p.turnedToPrune(owner) || protected(n.Object)
+	return !app.Renderable.Prune || p.turnedToPrune(owner) || protected(n.Object)
 }
 
 // turnedToPrune reports whether a Kustomization began to prune by rendering itself anew. What it gave no more in the
@@ -85,8 +82,8 @@ func (p *pass) turnedToPrune(owner api.Key) bool {
 	if !was || p.turns[owner] == 0 {
 		return false
 	}
-	ks, err := last.Object.Kustomization()
-	return err == nil && !ks.Spec.Prune
+	r, err := last.Object.Renderable()
+	return err == nil && !r.Prune
 }
 
 // takeOver gives an object that was left to an owner that gives it now.
@@ -130,42 +127,12 @@ func (p *pass) orphans(owner api.Key) bool {
 }
 
 func (p *pass) orphansAll(n Node) bool {
-	ks, err := n.Object.Kustomization()
-	if err != nil || p.isSuspended(n) {
-		return true
-	}
-	switch ks.GetDeletionPolicy() {
-	case kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination:
-		return false
-	case kustomizev1.DeletionPolicyOrphan:
-		return true
-	}
-	return !ks.Spec.Prune
+	r, err := n.Object.Renderable()
+	return err != nil || p.isSuspended(n) || r.Orphans()
 }
 
-// protections are the annotations that keep an object from being pruned, whatever its owner says.
-var protections = map[string]string{
-	"kustomize.toolkit.fluxcd.io/prune":     "disabled",
-	"kustomize.toolkit.fluxcd.io/reconcile": "disabled",
-	"kustomize.toolkit.fluxcd.io/ssa":       "Ignore",
-}
-
-func protected(o *Object) bool {
-	var object struct {
-		Metadata struct {
-			Annotations map[string]string `json:"annotations"`
-		} `json:"metadata"`
-	}
-	if json.Unmarshal(o.JSON, &object) != nil {
-		return false
-	}
-	for name, word := range protections {
-		if strings.EqualFold(object.Metadata.Annotations[name], word) {
-			return true
-		}
-	}
-	return false
-}
+// protected reports whether annotations keep an object from being pruned, whatever its owner says.
+func protected(o *api.Object) bool { return manifest.IsPruneDisabled(o.Annotations()) }
 
 // tellLeft says of the Kustomizations that were left how they come to be there.
 func (p *pass) tellLeft() {

@@ -22,7 +22,7 @@ type tree map[string][]string
 func (w tree) render(works []Work) []Result {
 	var results []Result
 	for _, work := range works {
-		names, ok := w[strings.TrimPrefix(work.Kustomization.Spec.Path, "./")]
+		names, ok := w[strings.TrimPrefix(pathOf(work), "./")]
 		if !ok {
 			results = append(results, Result{Reason: condition.BuildFailed, Err: errors.New("broken")})
 			continue
@@ -37,7 +37,7 @@ func (w tree) render(works []Work) []Result {
 	return results
 }
 
-func named(name string) *Object {
+func named(name string) *api.Object {
 	prune, annotation, timeout := true, "no", "1m"
 	path := strings.TrimRight(name, "-!+")
 	for _, mark := range name[len(path):] {
@@ -50,7 +50,7 @@ func named(name string) *Object {
 			timeout = "2m"
 		}
 	}
-	return ParsedObject(fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
+	return api.StoredObject(keyOf("Kustomization", path), fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
 		`"metadata":{"name":%q,"namespace":"n","annotations":{"kustomize.toolkit.fluxcd.io/prune":%q}},`+
 		`"spec":{"interval":"10m0s","prune":%t,"timeout":%q,"path":"./%s","sourceRef":{"kind":"GitRepository","name":"s"}}}`,
 		path, annotation, prune, timeout, path))
@@ -63,7 +63,7 @@ func walkTrees(trees ...tree) string {
 	for _, w := range trees {
 		in := Input{
 			Cluster: "east", Previous: previous, Entries: map[bundle.ApplicationName]bundle.Entry{}, Render: w.render,
-			HubSource: func(_, _ string) *Object { return repository(0, 0) },
+			HubSource: func(api.Key) *api.Object { return repository(0, 0) },
 			Contents:  func(manifest.Digest) ([]manifest.ID, error) { return nil, nil },
 		}
 		fleet := api.Key{Kind: "Fleet", Name: "f"}

@@ -4,21 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/manifest"
 )
-
-// sourceOf names the source of a Kustomization; its namespace is the Kustomization's own unless it says otherwise.
-func (p *pass) sourceOf(ks *kustomizev1.Kustomization) api.Key {
-	ref := ks.Spec.SourceRef
-	if ref.Namespace == "" {
-		ref.Namespace = ks.Namespace
-	}
-	return api.Key{Cluster: p.in.Cluster, Kind: sourcev1.GitRepositoryKind, Namespace: ref.Namespace, Name: ref.Name}
-}
 
 // resolve finds the source of a Kustomization. It returns wait when the source is not there yet but was the last time.
 //
@@ -30,47 +18,50 @@ func (p *pass) sourceOf(ks *kustomizev1.Kustomization) api.Key {
 //  2. in the graph itself
 //  3. in the hub
 //  4. in the graph, among what is given with the service account that the Kustomization runs with
-func (p *pass) resolve(key api.Key, ks *kustomizev1.Kustomization) (work Work, wait bool, err error) {
-	source, node := p.sourceOf(ks), p.graph.Nodes[key]
-	work = Work{Key: key, Kustomization: ks, SourceName: nameOf(source)}
-	if p.in.NoCrossNamespaceRefs && source.Namespace != key.Namespace {
+func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, err error) {
+	work = Work{Key: key, Renderable: r, SourceName: r.Source.String()}
+	if p.in.NoCrossNamespaceRefs && r.Source.Namespace != key.Namespace {
 		return work, false, fmt.Errorf("%w %s from namespace %s: the hub runs with --no-cross-namespace-refs; "+
-			"give the source in the namespace of the Kustomization", errDenied, nameOf(source), key.Namespace)
+			"give the source in the namespace of the Kustomization", errDenied, work.SourceName, key.Namespace)
 	}
-	found, wait, err := p.find(source, node)
+	found, wait, err := p.find(r.Source, p.graph.Nodes[key])
 	if wait || err != nil {
 		return work, wait, err
 	}
-	work.SourceKey, err = found.Object.SourceKey(found.Key.Cluster != "" || found.Confined != nil)
-	if err == nil {
-		p.graph.Sources[work.SourceKey] = true
+	source, err := found.Object.Source()
+	if err != nil {
+		return work, false, err
 	}
-	return work, false, err
+	work.SourceKey = source.FetchKey(found.Key.Cluster != "" || found.Confined != nil)
+	p.graph.Sources[work.SourceKey] = true
+	return work, false, nil
 }
 
 // find returns a source for a Kustomization.
 func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) {
-	if by.Owner != nil && by.Owner.Kind == api.FleetKind {
-		if found, ok := p.hubSource(source); ok {
+	own := p.local(source)
+	root := by.Owner != nil && by.Owner.Role() == api.FleetRole
+	for _, key := range api.SourceKeys(p.in.Cluster, source, root) {
+		if key != own {
+			found = p.hubSource(key)
+		} else if found, wait, err = p.see(sight{source: own, by: by.Confined}); wait || isFinal(err) {
+			return found, wait, err
+		}
+		if found.Object != nil {
 			return found, false, nil
 		}
 	}
-	author := sight{source: source, by: by.Confined}
-	if found, wait, err := p.see(author); err == nil || !errors.Is(err, errNoSource) {
-		return found, wait, err
-	}
-	if found, ok := p.hubSource(source); ok {
-		return found, false, nil
-	}
 	if runs := p.givesInside(by.Key); !runs.Same(by.Confined) {
-		found, wait, err := p.see(sight{source: source, by: runs})
-		if err == nil || !errors.Is(err, errNoSource) {
+		if found, wait, err = p.see(sight{source: own, by: runs}); err == nil || isFinal(err) {
 			return found, wait, err
 		}
 	}
-	p.lacking[by.Key] = source
+	p.lacking[by.Key] = own
 	return found, false, fmt.Errorf("%w: there is no %s%s", errNoSource, nameOf(source), p.places())
 }
+
+// isFinal reports whether no other place is looked at after an error.
+func isFinal(err error) bool { return err != nil && !errors.Is(err, errNoSource) }
 
 // sight is a source as one of some standing sees it.
 type sight struct {
@@ -118,15 +109,10 @@ type assumption struct {
 	digest manifest.Digest
 }
 
-// hubSource returns a source of the hub.
-func (p *pass) hubSource(key api.Key) (Node, bool) {
-	if p.in.HubSource == nil {
-		return Node{}, false
-	}
-	p.graph.HubSources[key.Namespace+"/"+key.Name] = true
-	object := p.in.HubSource(key.Namespace, key.Name)
-	key.Cluster = ""
-	return Node{Key: key, Object: object}, object != nil
+// hubSource returns a source of the hub; its Object is nil if there is none.
+func (p *pass) hubSource(key api.Key) Node {
+	p.graph.HubSources[key] = true
+	return Node{Key: key, Object: p.in.HubSource(key)}
 }
 
 func (p *pass) places() string {

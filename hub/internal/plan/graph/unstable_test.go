@@ -41,8 +41,8 @@ func TestUnstable(t *testing.T) {
 func TestUnstable_always(t *testing.T) {
 	passes := 0
 	in := toy{}.input(nil, nil)
-	in.HubSource = func(_, name string) *Object {
-		if name != "s0" {
+	in.HubSource = func(key api.Key) *api.Object {
+		if key.Name != "s0" {
 			return nil
 		}
 		return repository(0, 0)

@@ -3,8 +3,6 @@ package graph
 import (
 	"slices"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -110,7 +108,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		in: in, known: known, children: childrenOf(known), lastApps: apps, unstable: u,
 		graph: &Graph{
 			Nodes: map[api.Key]Node{}, Findings: map[api.Key]Finding{},
-			Sources: map[string]bool{}, HubSources: map[string]bool{},
+			Sources: map[string]bool{}, HubSources: map[api.Key]bool{},
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
 		patient: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
@@ -165,7 +163,7 @@ func (p *pass) takeRoot(r Root) {
 // add puts a node into the graph, and its Kustomization into the queue.
 func (p *pass) add(n Node) {
 	p.graph.Nodes[n.Key] = n
-	if n.Key.Kind == kustomizev1.KustomizationKind {
+	if isRenderable(n.Key) {
 		p.queue = append(p.queue, n.Key)
 	}
 }
@@ -208,10 +206,7 @@ func (p *pass) settle(c claim) {
 }
 
 // local is the key in this graph.
-func (p *pass) local(key api.Key) api.Key {
-	key.Cluster = p.in.Cluster
-	return key
-}
+func (p *pass) local(key api.Key) api.Key { return key.In(p.in.Cluster) }
 
 // conflict tells the owner that an object it gives is another's.
 func (p *pass) conflict(owner, key api.Key, other *api.Key) {
@@ -259,7 +254,7 @@ func (p *pass) finish() {
 	p.await()
 	for key, app := range p.apps {
 		if app.Rendered != nil {
-			app.ServiceAccount = p.graph.Nodes[key].Confined.AccountOf(app.Kustomization)
+			app.ServiceAccount = p.graph.Nodes[key].Confined.AccountOf(app.Renderable)
 		}
 		p.graph.Applications = append(p.graph.Applications, *app)
 	}

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand"
@@ -27,7 +28,7 @@ func (w toy) at(place int) int {
 	return int(w.bytes[place%len(w.bytes)])
 }
 
-func kustomization(name, path, source, dependency, lenience int) *Object {
+func kustomization(name, path, source, dependency, lenience int) *api.Object {
 	annotations := ""
 	if lenience%5 == 1 {
 		annotations = `,"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}`
@@ -36,14 +37,14 @@ func kustomization(name, path, source, dependency, lenience int) *Object {
 	if lenience%4 == 3 { // more would hold most of what there is
 		dependencies = fmt.Sprintf(`{"name":"k%d"}`, dependency)
 	}
-	return ParsedObject(fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
+	return api.StoredObject(keyOf("Kustomization", fmt.Sprint("k", name)), fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
 		`"metadata":{"name":"k%d","namespace":"n"%s},"spec":{"interval":"10m0s","prune":%t,"suspend":%t,"path":"./p%d",`+
 		`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[%s]}}`,
 		name, annotations, lenience%3 != 1, lenience%7 == 1, path, source, dependencies))
 }
 
-func repository(name, url int) *Object {
-	return ParsedObject(fmt.Appendf(nil, `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository",`+
+func repository(name, url int) *api.Object {
+	return api.StoredObject(keyOf("GitRepository", fmt.Sprint("s", name)), fmt.Appendf(nil, `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository",`+
 		`"metadata":{"name":"s%d","namespace":"n"},"spec":{"interval":"1m0s","url":"https://git.example.com/%d"}}`, name, url))
 }
 
@@ -56,20 +57,29 @@ var toySources = map[string]int{}
 
 func init() {
 	for url, number := range map[int]int{0: 'd', 1: '1', 2: '9', 9: '8'} {
-		key, err := repository(0, url).SourceKey(false)
+		source, err := repository(0, url).Source()
 		if err != nil {
 			panic(err)
 		}
-		toySources[key] = number
+		toySources[source.FetchKey(false)] = number
 	}
+}
+
+// pathOf returns the path of a Kustomization that is to be rendered.
+func pathOf(w Work) string {
+	var build api.Build
+	if err := json.Unmarshal(w.Renderable.Spec, &build); err != nil {
+		panic(err)
+	}
+	return build.Path
 }
 
 // render gives what a path holds in the tree of a source.
 func (w toy) render(works []Work) []Result {
 	var results []Result
 	for _, work := range works {
-		place := len(work.Kustomization.Spec.Path) + 7*int(work.Kustomization.Spec.Path[3]) +
-			31*toySources[work.SourceKey]
+		path := pathOf(work)
+		place := len(path) + 7*int(path[3]) + 31*toySources[work.SourceKey]
 		if w.at(place)%7 == 0 {
 			results = append(results, Result{Revision: "r", Reason: condition.BuildFailed, Err: errors.New("broken")})
 			continue
@@ -111,11 +121,11 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 	in := Input{
 		Cluster: "east", Roots: []Root{{Key: root, Owner: &fleet, Object: kustomization(0, 0, 0, 1, w.at(50))}},
 		Previous: map[api.Key]Node{}, Entries: map[bundle.ApplicationName]bundle.Entry{}, Render: w.render,
-		HubSource: func(_, name string) *Object {
-			if name == "s2" {
+		HubSource: func(key api.Key) *api.Object {
+			if key.Name == "s2" {
 				return nil
 			}
-			return repository(int(name[1]-'0'), 9)
+			return repository(int(key.Name[1]-'0'), 9)
 		},
 		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return contents[d], nil },
 	}
