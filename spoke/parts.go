@@ -106,7 +106,7 @@ func (p *parts) gauge() prometheus.Collector {
 func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, error)) *session.Session {
 	c := session.Config{
 		Hub: in.Hub, Cluster: in.ID(), Replaces: in.Replaces, JoinToken: token, CAPin: in.CAPin,
-		Identity: s.secret(), Credential: &identity.Credential{}, Version: version.String(), Protocol: version.Protocol,
+		Identity: s.secret(), Credential: &identity.Credential{}, Version: version.String(),
 		Log: s.config.Log, Now: s.config.Now, Jitter: rand.Float64,
 	}
 	if p != nil {

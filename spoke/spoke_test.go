@@ -37,6 +37,7 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/spoke"
 
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
@@ -204,7 +205,7 @@ func (h *hub) Report(_ context.Context, r *spokev1.ReportRequest) (*spokev1.Repo
 	}
 	h.events = append(h.events, r.GetEvents()...)
 	for _, a := range r.GetApplications() {
-		h.reports[a.GetName()] = a
+		h.reports[a.GetName().GetName()] = a
 	}
 	return &spokev1.ReportResponse{}, nil
 }
@@ -520,7 +521,9 @@ func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
 			t.Errorf("the secret is in the %s", name)
 		}
 	}
-	if !slices.Contains(h.reports["apps"].GetInventory(), "v1/ConfigMap shop/a") {
+	a := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "a"}
+	if !slices.ContainsFunc(h.reports["apps"].GetInventory(),
+		func(o *bundlev1.ObjectIdentity) bool { return bundle.ObjectFrom(o) == a }) {
 		t.Errorf("inventory: %v", h.reports["apps"].GetInventory())
 	}
 }

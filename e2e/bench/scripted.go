@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -309,12 +310,13 @@ func (c *crowd) report(s *scripted, e bundle.Entry) error {
 		return c.ctx.Err()
 	}
 	r := &spokev1.ApplicationReport{
-		Kind: e.Name.Kind, Namespace: e.Name.Namespace, Name: e.Name.Name, Digest: e.Digest[:], Revision: e.Revision,
+		Name: e.Name.Message(), Digest: e.Digest[:], Revision: e.Revision,
 		AppliedDigest: e.Digest[:], AppliedRevision: e.Revision, Ready: "True", Reason: "ReconciliationSucceeded",
 		Message: "Applied revision: " + e.Revision, Since: timestamppb.Now(), Current: smallTree,
 	}
 	for i := range smallTree {
-		r.Inventory = append(r.Inventory, "/v1/ConfigMap default/"+objectName(i))
+		r.Inventory = append(r.Inventory,
+			&bundlev1.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: objectName(i)})
 	}
 	_, err := s.client.Report(c.ctx, &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{r}})
 	return err

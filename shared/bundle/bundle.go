@@ -77,6 +77,8 @@ type Entry struct {
 	// Parent is the application that gives this one, where it or one above it depends on others; zero: none. Before it was
 	// ever applied, this one waits for what they depend on.
 	Parent ApplicationName `json:"parent,omitzero"`
+	// Features are those that the Application uses, beyond Baseline.
+	Features FeatureSet `json:"features,omitempty"`
 }
 
 // Application is what one Kustomization or HelmRelease renders to on one cluster.

@@ -85,6 +85,9 @@ func (e Entry) check() error {
 	if e.Digest.IsZero() {
 		return fmt.Errorf("%s: no digest", e.Name)
 	}
+	if err := e.Features.check(); err != nil {
+		return fmt.Errorf("%s: %w", e.Name, err)
+	}
 	if e.Parent == (ApplicationName{}) {
 		return nil
 	}
@@ -99,7 +102,7 @@ func (e Entry) check() error {
 
 func (o ApplicationName) check() error {
 	if o.Kind == "" || o.Namespace == "" || o.Name == "" {
-		return fmt.Errorf("owner %q: kind, namespace and name are needed", o)
+		return fmt.Errorf("application %q: kind, namespace and name are needed", o)
 	}
 	return nil
 }

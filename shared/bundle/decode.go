@@ -59,11 +59,11 @@ func decodeBundle(data []byte) (*Bundle, error) {
 		b.Applications = append(b.Applications, entry)
 	}
 	for _, o := range m.GetPending() {
-		b.Pending = append(b.Pending, ownerOf(o))
+		b.Pending = append(b.Pending, NameFrom(o))
 	}
 	for _, r := range m.GetRemovals() {
 		b.Removals = append(b.Removals, Removal{
-			Name: ownerOf(r.GetOwner()), Policy: policyOf(r.GetDeletionPolicy()), Confirmed: r.GetConfirmed(),
+			Name: NameFrom(r.GetName()), Policy: policyOf(r.GetDeletionPolicy()), Confirmed: r.GetConfirmed(),
 		})
 	}
 	return b, b.check()
@@ -71,18 +71,21 @@ func decodeBundle(data []byte) (*Bundle, error) {
 
 func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
 	e = Entry{
-		Name: ownerOf(m.GetOwner()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
+		Name: NameFrom(m.GetName()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
 	}
 	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
 		return e, err
 	}
 	if m.GetParent() != nil {
-		if e.Parent = ownerOf(m.GetParent()); e.Parent == (ApplicationName{}) {
+		if e.Parent = NameFrom(m.GetParent()); e.Parent == (ApplicationName{}) {
 			return e, errors.New("an empty parent")
 		}
 	}
 	if len(m.GetConfirmedPrune()) > 0 {
 		e.ConfirmedPrune, err = manifest.DigestFromBytes(m.GetConfirmedPrune())
+	}
+	if err == nil {
+		e.Features, err = ReadFeatures(m.GetFeatures())
 	}
 	return e, err
 }
@@ -93,7 +96,7 @@ func decodeApplication(data []byte) (*Application, error) {
 		return nil, err
 	}
 	a := &Application{
-		Name:           ownerOf(m.GetOwner()),
+		Name:           NameFrom(m.GetName()),
 		Prune:          m.GetPrune(),
 		Wait:           m.GetWait(),
 		Force:          m.GetForce(),
@@ -102,10 +105,10 @@ func decodeApplication(data []byte) (*Application, error) {
 		Decryption:     SecretReference{Namespace: m.GetDecryption().GetNamespace(), Name: m.GetDecryption().GetName()},
 	}
 	for _, o := range m.GetDependsOn() {
-		a.DependsOn = append(a.DependsOn, ownerOf(o))
+		a.DependsOn = append(a.DependsOn, NameFrom(o))
 	}
 	for _, o := range m.GetHealthChecks() {
-		a.HealthChecks = append(a.HealthChecks, identityOf(o))
+		a.HealthChecks = append(a.HealthChecks, ObjectFrom(o))
 	}
 	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m)); err != nil {
 		return nil, err
@@ -137,7 +140,7 @@ func (a *Application) decodeObjects(m *bundlev1.Application) error {
 		if err != nil {
 			return fmt.Errorf("objects[%d]: %w", i, err)
 		}
-		a.Objects = append(a.Objects, ObjectReference{ObjectIdentity: identityOf(o.GetId()), Digest: digest})
+		a.Objects = append(a.Objects, ObjectReference{ObjectIdentity: ObjectFrom(o.GetId()), Digest: digest})
 	}
 	return nil
 }
@@ -151,7 +154,7 @@ func (a *Application) decodeSealed(m *bundlev1.Application) error {
 		file := SealedFile{Path: f.GetPath(), Digest: digest, Format: formatOf(f.GetFormat())}
 		for _, v := range f.GetValues() {
 			file.Values = append(file.Values, SealedValue{
-				Token: v.GetToken(), Document: int(v.GetDocument()), Path: v.GetPath(), Type: v.GetType(),
+				Token: v.GetPlaceholder(), Document: int(v.GetDocument()), Path: v.GetPath(), Type: v.GetType(),
 			})
 		}
 		a.SealedFiles = append(a.SealedFiles, file)
@@ -209,11 +212,13 @@ func timeOf(t *timestamppb.Timestamp) (time.Time, error) {
 	return t.AsTime(), t.CheckValid()
 }
 
-func ownerOf(o *bundlev1.Owner) ApplicationName {
+// NameFrom returns the name that a message holds; zero for nil. Nothing of it is checked.
+func NameFrom(o *bundlev1.ApplicationName) ApplicationName {
 	return ApplicationName{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
-func identityOf(o *bundlev1.ObjectIdentity) ObjectIdentity {
+// ObjectFrom returns the identity that a message holds; zero for nil. Nothing of it is checked.
+func ObjectFrom(o *bundlev1.ObjectIdentity) ObjectIdentity {
 	return ObjectIdentity{Group: o.GetGroup(), Version: o.GetVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(),
 		Name: o.GetName()}
 }

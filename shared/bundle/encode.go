@@ -62,7 +62,7 @@ func (a *Application) Digests() []manifest.Digest {
 	return digests
 }
 
-// Compare orders owners by kind, namespace and name.
+// Compare orders names by kind, namespace and name.
 func (o ApplicationName) Compare(other ApplicationName) int {
 	return cmp.Or(
 		cmp.Compare(o.Kind, other.Kind),
@@ -97,11 +97,11 @@ func (b *Bundle) message() *bundlev1.Bundle {
 		m.Applications = append(m.Applications, e.message())
 	}
 	for _, o := range b.Pending {
-		m.Pending = append(m.Pending, o.message())
+		m.Pending = append(m.Pending, o.Message())
 	}
 	for _, r := range b.Removals {
 		m.Removals = append(m.Removals, &bundlev1.Removal{
-			Owner: r.Name.message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
+			Name: r.Name.Message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
 		})
 	}
 	return m
@@ -109,28 +109,30 @@ func (b *Bundle) message() *bundlev1.Bundle {
 
 func (e Entry) message() *bundlev1.ApplicationEntry {
 	m := &bundlev1.ApplicationEntry{
-		Owner:       e.Name.message(),
+		Name:        e.Name.Message(),
 		Digest:      e.Digest[:],
 		Revision:    e.Revision,
 		Suspended:   e.Suspended,
 		RequestedAt: e.RequestedAt,
+		Features:    e.Features.Names(),
 	}
 	if !e.ConfirmedPrune.IsZero() {
 		m.ConfirmedPrune = e.ConfirmedPrune[:]
 	}
 	if e.Parent != (ApplicationName{}) {
-		m.Parent = e.Parent.message()
+		m.Parent = e.Parent.Message()
 	}
 	return m
 }
 
-func (o ApplicationName) message() *bundlev1.Owner {
-	return &bundlev1.Owner{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+// Message returns the name as it is written on the wire.
+func (o ApplicationName) Message() *bundlev1.ApplicationName {
+	return &bundlev1.ApplicationName{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
 }
 
 func (a *Application) message() *bundlev1.Application {
 	m := &bundlev1.Application{
-		Owner:          a.Name.message(),
+		Name:           a.Name.Message(),
 		Prune:          a.Prune,
 		Wait:           a.Wait,
 		Force:          a.Force,
@@ -144,28 +146,29 @@ func (a *Application) message() *bundlev1.Application {
 		m.Decryption = &bundlev1.DecryptionKeys{Namespace: a.Decryption.Namespace, Name: a.Decryption.Name}
 	}
 	for _, o := range a.Objects {
-		m.Objects = append(m.Objects, &bundlev1.ObjectReference{Id: o.message(), Digest: o.Digest[:]})
+		m.Objects = append(m.Objects, &bundlev1.ObjectReference{Id: o.Message(), Digest: o.Digest[:]})
 	}
 	for _, o := range a.DependsOn {
-		m.DependsOn = append(m.DependsOn, o.message())
+		m.DependsOn = append(m.DependsOn, o.Message())
 	}
 	for _, f := range a.SealedFiles {
 		m.SealedFiles = append(m.SealedFiles, f.message())
 	}
 	for _, o := range a.HealthChecks {
-		m.HealthChecks = append(m.HealthChecks, o.message())
+		m.HealthChecks = append(m.HealthChecks, o.Message())
 	}
 	return m
 }
 
-func (o ObjectIdentity) message() *bundlev1.ObjectIdentity {
+// Message returns the identity as it is written on the wire.
+func (o ObjectIdentity) Message() *bundlev1.ObjectIdentity {
 	return &bundlev1.ObjectIdentity{Group: o.Group, Version: o.Version, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
 }
 
 func (f SealedFile) message() *bundlev1.SealedFile {
 	m := &bundlev1.SealedFile{Path: f.Path, Digest: f.Digest[:], Format: formats[f.Format]}
 	for _, v := range f.Values {
-		m.Values = append(m.Values, &bundlev1.SealedValue{Token: v.Token, Document: uint32(v.Document), Path: v.Path,
+		m.Values = append(m.Values, &bundlev1.SealedValue{Placeholder: v.Token, Document: uint32(v.Document), Path: v.Path,
 			Type: v.Type})
 	}
 	return m

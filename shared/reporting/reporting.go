@@ -1,18 +1,28 @@
-// Package reporting holds the limits of reports, which a spoke and its hub agree on. The spoke cuts texts and lists to
-// these limits. The hub cuts longer texts, and refuses a report with longer lists.
+// Package reporting holds what a spoke and its hub agree on about reports: their limits, and how they are written in the
+// first protocol of the wire. The spoke cuts texts and lists to the limits. The hub cuts longer texts, and refuses a
+// report with longer lists.
 package reporting
 
-// The most entries that the lists of a report have; all but MaxEvents are of one application.
+// The most entries that the lists of a report have; all but MaxEvents and MaxApplications are of one application.
 const (
-	MaxObjects   = 20   // objects that are unhealthy
-	MaxInventory = 5000 // objects that the application owns
-	MaxHeld      = 100  // objects of a held prune
-	MaxEvents    = 100  // events of one report
+	MaxObjects      = 20   // objects that are unhealthy
+	MaxInventory    = 5000 // objects that the application owns
+	MaxHeld         = 100  // objects of a held prune
+	MaxEvents       = 100  // events of one report
+	MaxApplications = 2000 // applications of one cluster
 )
 
 // The longest texts of a report, in bytes. A longer text is cut by telemetry.Printable.
 const (
 	MaxMessage = 2 << 10 // a message, and the reason why a bundle was rejected
-	MaxName    = 512     // the name of an object with its kind and namespace
-	MaxWord    = 256     // a revision, a request, the reason of a condition
+	MaxWord    = 256     // a revision, a request, the reason of a condition, a part of a name
+	MaxFact    = 128     // a version
+)
+
+// The largest messages, in bytes.
+const (
+	MaxReport       = 450 << 10 // about one application
+	MaxSent         = 10 << 20  // about all applications of a cluster, as a spoke sends them
+	MaxStored       = 16 << 20  // about all applications of a cluster, as the hub stores them: a third more than is sent
+	MaxCapabilities = 60 << 10  // of a cluster
 )

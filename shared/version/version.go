@@ -13,13 +13,18 @@ var (
 	Commit  string
 )
 
-// Protocol is the number of the wire protocol between hub and spoke. It grows when one side must know what the other
-// one can do; fields that the other side may ignore do not change it. A hub serves the newest three.
+// Protocol is the newest wire protocol between hub and spoke that this program speaks, and OldestProtocol the oldest one.
+// Protocol grows when one side must know what the other side understands; fields that may be ignored do not change it.
+// Hello and welcome name both sides' protocols, so that hub and spoke may be upgraded in either order.
 //
 // History:
 //
 //	1 (2026-11-22): Session with hello, offers, acks and heartbeats; Fetch; Report; Register and Renew.
-const Protocol uint32 = 1
+//	2 (2026-11-26): identities in reports are messages; capabilities of a cluster; features of bundles.
+const (
+	Protocol       uint32 = 2
+	OldestProtocol uint32 = 1
+)
 
 // String returns "v1.2.3 (commit, go1.26)", as the version commands print it.
 func String() string {

@@ -9,14 +9,15 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // condition.RemovalConfirmed is the reason of the event that says what an operator let go.
@@ -131,11 +132,11 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 		planned[api.ApplicationKey(cluster, e.Name)] = true
 	}
 	return store.Reports.Scan(i.tx, cluster+"/", func(path string, row store.Report) error {
-		var report spokev1.ApplicationReport
-		if err := proto.Unmarshal(row.Value, &report); err != nil {
+		report, err := reporting.ReadApplication(row.Value)
+		if err != nil {
 			return fmt.Errorf("read the report %s: %w", path, err)
 		}
-		key := api.Key{Cluster: cluster, Kind: report.Kind, Namespace: report.Namespace, Name: report.Name}
+		key := api.ApplicationKey(cluster, bundle.NameFrom(report.Name))
 		if only != nil && key != *only {
 			return nil
 		}
@@ -158,8 +159,7 @@ func (i *impact) heldPrune(key api.Key, m *spokev1.HeldPrune) error {
 	}
 	p := heldPrune{digest: digest, total: int(m.Total)}
 	for _, o := range m.Objects {
-		p.objects = append(p.objects, manifest.ID{Group: o.Group, Kind: o.Kind, Namespace: o.Namespace,
-			Name: o.Name}.String())
+		p.objects = append(p.objects, bundle.ObjectFrom(o).ID().String())
 	}
 	i.prunes[key] = p
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -204,17 +205,17 @@ func (r *rig) hold() (digest manifest.Digest) {
 	row.Held = true
 	r.put(row, string(row.Object.JSON))
 	for _, report := range []*spokev1.ApplicationReport{
-		{Name: "kept", Reason: "PruneHeld", HeldPrune: &spokev1.HeldPrune{
-			Digest: digest[:], Total: 25, Objects: []*spokev1.ObjectIdentity{{Kind: "ConfigMap", Namespace: "default",
+		{Name: &bundlev1.ApplicationName{Name: "kept"}, Reason: "PruneHeld", HeldPrune: &spokev1.HeldPrune{
+			Digest: digest[:], Total: 25, Objects: []*bundlev1.ObjectIdentity{{Kind: "ConfigMap", Namespace: "default",
 				Name: "x"}},
 		}},
-		{Name: "unknown", Reason: "RemovalHeld", Current: 7, InProgress: 1, Failed: 1},
-		{Name: "root", Reason: "RemovalHeld", Current: 1},
+		{Name: &bundlev1.ApplicationName{Name: "unknown"}, Reason: "RemovalHeld", Current: 7, InProgress: 1, Failed: 1},
+		{Name: &bundlev1.ApplicationName{Name: "root"}, Reason: "RemovalHeld", Current: 1},
 	} {
-		report.Kind, report.Namespace = api.KustomizationKind, "flux-system"
+		report.Name.Kind, report.Name.Namespace = api.KustomizationKind, "flux-system"
 		value, err := proto.Marshal(report)
 		must(r.t, err)
-		key := kustomizationKey("a", report.Name).Path()
+		key := kustomizationKey("a", report.Name.Name).Path()
 		must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
 			return store.Reports.Put(tx, key, store.Report{Value: value})
 		}))

@@ -111,7 +111,7 @@ func (s *Server) converse(stream *sink, messages []*spokev1.SessionRequest) erro
 	if err != nil {
 		return err
 	}
-	x := newSession(caller{cluster: "a", issued: time.Now().Add(time.Hour)}, clean(hello.Instance, maxFact))
+	x := newSession(caller{cluster: "a", issued: time.Now().Add(time.Hour)}, clean(hello.Instance, reporting.MaxFact))
 	if err := s.open(stream, x, hello); err != nil {
 		return err
 	}
@@ -136,8 +136,8 @@ func checkStored(t *testing.T, s *store.Store) {
 	must(t, s.View(t.Context(), func(tx *store.Tx) error {
 		a, _, err := store.Spokes.Get(tx, "a")
 		must(t, err)
-		short(a.Version, maxFact)
-		short(a.KubernetesVersion, maxFact)
+		short(a.Version, reporting.MaxFact)
+		short(a.KubernetesVersion, reporting.MaxFact)
 		short(a.Rejected, reporting.MaxMessage+512)
 		if len(a.Acks) > 3 {
 			t.Errorf("acks are %v", a.Acks)

@@ -19,11 +19,13 @@ import (
 	"github.com/navefleet/nave/e2e/level"
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -205,13 +207,16 @@ func asksToWait(err error) bool {
 }
 
 // inventory is one of 900 KiB or so that does not compress.
-func inventory() (lines []string) {
-	line := make([]byte, 245)
-	for range 1850 {
-		_, _ = rand.Read(line)
-		lines = append(lines, hex.EncodeToString(line))
+func inventory() (objects []*bundlev1.ObjectIdentity) {
+	random := make([]byte, 120)
+	text := func() string {
+		_, _ = rand.Read(random)
+		return hex.EncodeToString(random)
 	}
-	return lines
+	for range 1850 {
+		objects = append(objects, &bundlev1.ObjectIdentity{Namespace: text(), Name: text()})
+	}
+	return objects
 }
 
 func TestHostileReports(t *testing.T) {
@@ -231,7 +236,7 @@ func TestHostileReports(t *testing.T) {
 				t.Errorf("refused after %d", sent)
 			}
 		})
-		if n := r.stored("a"); n > maxReported {
+		if n := r.stored("a"); n > reporting.MaxStored {
 			t.Errorf("%d bytes are kept", n)
 		}
 		// What the cluster has may change and shrink.

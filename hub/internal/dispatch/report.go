@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -16,15 +16,10 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/reporting"
-)
-
-// Limits of a report, beyond the size of a message. Lists that are too long are refused; texts are cut.
-const (
-	maxApplications = 2000     // rows of one cluster
-	maxReported     = 16 << 20 // bytes of these rows, as they are stored
 )
 
 // Report implements spokev1.SpokeServiceServer. It returns when the report is on disk.
@@ -78,23 +73,25 @@ var (
 	namePattern = regexp.MustCompile(`^[^/\s\pC]{1,253}$`) // RBAC allows almost anything; a key only must not be ambiguous
 )
 
-// objectKey returns the key of an object of the cluster's own graph, whatever the names in the message.
-func objectKey(cluster, kind, namespace, name string) (api.Key, error) {
+// applicationKey returns the key of an application of the cluster. If the name could not be a key, the error is
+// INVALID_ARGUMENT.
+func applicationKey(cluster string, n *bundlev1.ApplicationName) (api.Key, error) {
 	switch {
-	case !kindPattern.MatchString(kind):
-		return api.Key{}, invalid("%q is not a kind", clean(kind, reporting.MaxWord))
-	case namespace != "" && !namePattern.MatchString(namespace):
-		return api.Key{}, invalid("%q is not a namespace", clean(namespace, reporting.MaxWord))
-	case !namePattern.MatchString(name):
-		return api.Key{}, invalid("%q is not a name", clean(name, reporting.MaxWord))
+	case !kindPattern.MatchString(n.GetKind()):
+		return api.Key{}, invalid("%q is not a kind", clean(n.GetKind(), reporting.MaxWord))
+	case n.GetNamespace() != "" && !namePattern.MatchString(n.GetNamespace()):
+		return api.Key{}, invalid("%q is not a namespace", clean(n.GetNamespace(), reporting.MaxWord))
+	case !namePattern.MatchString(n.GetName()):
+		return api.Key{}, invalid("%q is not a name", clean(n.GetName(), reporting.MaxWord))
 	}
-	return api.Key{Cluster: cluster, Kind: kind, Namespace: namespace, Name: name}, nil
+	return api.Key{Cluster: cluster, Kind: n.GetKind(), Namespace: n.GetNamespace(), Name: n.GetName()}, nil
 }
 
 // checkReport reads a request. Everything in it comes from a machine that may not be ours any more.
 func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*checkedReport, error) {
-	if n := len(r.Applications) + len(r.Removed); n > maxApplications {
-		return nil, invalid("%d applications: at most %d", n, maxApplications)
+	reporting.ReadRequest(r)
+	if n := len(r.Applications) + len(r.Removed); n > reporting.MaxApplications {
+		return nil, invalid("%d applications: at most %d", n, reporting.MaxApplications)
 	}
 	if n := len(r.Events); n > reporting.MaxEvents {
 		return nil, invalid("%d events: at most %d", n, reporting.MaxEvents)
@@ -107,12 +104,8 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 		}
 		c.rows[key] = store.Report{Value: value, ReceivedAt: now}
 	}
-	for _, owner := range r.Removed {
-		parts := strings.Split(owner, "/")
-		if len(parts) != 3 {
-			return nil, invalid("removed %q: want kind/namespace/name", clean(owner, reporting.MaxWord))
-		}
-		key, err := objectKey(cluster, parts[0], parts[1], parts[2])
+	for _, name := range r.Removed {
+		key, err := applicationKey(cluster, name)
 		if err != nil {
 			return nil, err
 		}
@@ -127,26 +120,28 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 
 // checkApplication returns the key and the bytes of one row.
 func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []byte, error) {
-	key, err := objectKey(cluster, a.GetKind(), a.GetNamespace(), a.GetName())
+	key, err := applicationKey(cluster, a.GetName())
 	if err != nil {
 		return "", nil, err
 	}
 	if err := checkFields(a); err != nil {
 		return "", nil, invalid("%s: %v", key, err)
 	}
-	for _, text := range []*string{&a.Revision, &a.AppliedRevision, &a.HandledRequest, &a.Reason} {
+	for _, text := range []*string{&a.Revision, &a.AppliedRevision, &a.HealthyRevision, &a.HandledRequest, &a.Reason} {
 		*text = clean(*text, reporting.MaxWord)
 	}
 	a.Message = clean(a.Message, reporting.MaxMessage)
+	a.Name.ProtoReflect().SetUnknown(nil)
 	for _, o := range a.Objects {
-		o.Object, o.Status, o.Message = clean(o.Object, reporting.MaxName), clean(o.Status, reporting.MaxWord),
-			clean(o.Message, reporting.MaxMessage)
+		o.Status, o.Message = clean(o.Status, reporting.MaxWord), clean(o.Message, reporting.MaxMessage)
 		o.ProtoReflect().SetUnknown(nil)
+		cleanObjects(o.Object)
 	}
-	cleanHeld(a.HeldPrune)
-	for i, line := range a.Inventory {
-		a.Inventory[i] = clean(line, reporting.MaxName)
+	if a.HeldPrune != nil {
+		a.HeldPrune.ProtoReflect().SetUnknown(nil)
+		cleanObjects(a.HeldPrune.Objects...)
 	}
+	cleanObjects(a.Inventory...)
 	a.ProtoReflect().SetUnknown(nil)
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
 	if err != nil {
@@ -155,13 +150,9 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 	return key.Path(), value, nil
 }
 
-// cleanHeld cuts the names of a held prune, if there is one.
-func cleanHeld(h *spokev1.HeldPrune) {
-	if h == nil {
-		return
-	}
-	h.ProtoReflect().SetUnknown(nil)
-	for _, o := range h.Objects {
+// cleanObjects cuts the names of objects.
+func cleanObjects(objects ...*bundlev1.ObjectIdentity) {
+	for _, o := range objects {
 		o.ProtoReflect().SetUnknown(nil)
 		for _, name := range []*string{&o.Group, &o.Version, &o.Kind, &o.Namespace, &o.Name} {
 			*name = clean(*name, reporting.MaxWord)
@@ -171,7 +162,7 @@ func cleanHeld(h *spokev1.HeldPrune) {
 
 // checkFields refuses what cannot be cut to size.
 func checkFields(a *spokev1.ApplicationReport) error {
-	for _, d := range [][]byte{a.Digest, a.AppliedDigest, a.GetHeldPrune().GetDigest()} {
+	for _, d := range [][]byte{a.Digest, a.AppliedDigest, a.HealthyDigest, a.GetHeldPrune().GetDigest()} {
 		if len(d) != 0 && len(d) != 32 {
 			return fmt.Errorf("digest of %d bytes", len(d))
 		}
@@ -179,13 +170,18 @@ func checkFields(a *spokev1.ApplicationReport) error {
 	if !slices.Contains([]string{condition.True, condition.False, condition.Unknown, ""}, a.Ready) {
 		return fmt.Errorf("ready is %q", clean(a.Ready, reporting.MaxWord))
 	}
-	if len(a.Objects) > reporting.MaxObjects || slices.Contains(a.Objects, nil) {
+	if len(a.Objects) > reporting.MaxObjects {
 		return fmt.Errorf("%d objects: at most %d", len(a.Objects), reporting.MaxObjects)
+	}
+	for _, o := range a.Objects {
+		if o.GetObject() == nil {
+			return errors.New("an object without an identity")
+		}
 	}
 	if held := a.GetHeldPrune().GetObjects(); len(held) > reporting.MaxHeld || slices.Contains(held, nil) {
 		return fmt.Errorf("%d objects of a held prune: at most %d", len(held), reporting.MaxHeld)
 	}
-	if len(a.Inventory) > reporting.MaxInventory {
+	if len(a.Inventory) > reporting.MaxInventory || slices.Contains(a.Inventory, nil) {
 		return fmt.Errorf("%d objects in the inventory: at most %d", len(a.Inventory), reporting.MaxInventory)
 	}
 	return nil
@@ -207,8 +203,8 @@ func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.
 			kind = condition.Warning
 		}
 		events = append(events, store.Event{
-			Time: at, Object: key, Type: kind, Reason: clean(e.Reason, reporting.MaxWord), Message: clean(e.Message,
-				reporting.MaxMessage),
+			Time: at, Object: key, Type: kind, Reason: clean(e.Reason, reporting.MaxWord),
+			Message: clean(e.Message, reporting.MaxMessage),
 		})
 	}
 	return events, nil
@@ -216,10 +212,10 @@ func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.
 
 // eventKey is what an event is about: an object of the cluster, or the cluster itself.
 func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
-	if kind := e.GetKind(); kind == "" || kind == api.ClusterKind {
+	if kind := e.GetApplication().GetKind(); kind == "" || kind == api.ClusterKind {
 		return api.ClusterKey(cluster), nil
 	}
-	return objectKey(cluster, e.GetKind(), e.GetNamespace(), e.GetName())
+	return applicationKey(cluster, e.GetApplication())
 }
 
 // changes reports whether writing c would change anything. A report that says what is known costs no write. If the
@@ -258,12 +254,12 @@ func (c *checkedReport) room(tx *store.Tx, cluster string) error {
 	switch {
 	case err != nil:
 		return err
-	case rows > maxApplications:
+	case rows > reporting.MaxApplications:
 		return status.Errorf(codes.ResourceExhausted, "%d applications: at most %d; send a full report", rows,
-			maxApplications)
-	case size > maxReported:
+			reporting.MaxApplications)
+	case size > reporting.MaxStored:
 		return status.Errorf(codes.ResourceExhausted, "reports of %d bytes: at most %d; send shorter inventories", size,
-			maxReported)
+			reporting.MaxStored)
 	}
 	return nil
 }

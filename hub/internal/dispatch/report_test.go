@@ -15,6 +15,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
@@ -22,8 +23,11 @@ import (
 )
 
 func report(name, message string) *spokev1.ApplicationReport {
-	return &spokev1.ApplicationReport{Kind: "Kustomization", Namespace: "flux-system", Name: name, Ready: "True",
-		Message: message}
+	return &spokev1.ApplicationReport{Name: nameOf("Kustomization", "flux-system", name), Ready: "True", Message: message}
+}
+
+func nameOf(kind, namespace, name string) *bundlev1.ApplicationName {
+	return &bundlev1.ApplicationName{Kind: kind, Namespace: namespace, Name: name}
 }
 
 // reports are the stored messages by key.
@@ -59,7 +63,7 @@ func TestAnsweredReportIsStored(t *testing.T) {
 	send(a, &spokev1.ReportRequest{Full: true, Applications: []*spokev1.ApplicationReport{report("one", "1"),
 		report("two", "2"), report("three", "3")}})
 	send(a, &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("two", "2b")},
-		Removed: []string{"Kustomization/flux-system/three"}})
+		Removed: []*bundlev1.ApplicationName{nameOf("Kustomization", "flux-system", "three")}})
 	want := map[string]string{
 		"a/Kustomization/flux-system/one": "1", "a/Kustomization/flux-system/two": "2b", "b/Kustomization/flux-system/app": "of b",
 	}
@@ -107,9 +111,9 @@ func TestEventsAreAboutTheCallersOwnObjects(t *testing.T) {
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
 	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Events: []*spokev1.Event{
-		{Kind: "Kustomization", Namespace: "flux-system", Name: "app", Type: "Warning", Reason: "Drift", Message: "put back",
+		{Application: nameOf("Kustomization", "flux-system", "app"), Type: "Warning", Reason: "Drift", Message: "put back",
 			Time: timestamppb.Now()},
-		{Kind: "Cluster", Name: "b", Reason: "Cheat", Time: &timestamppb.Timestamp{Seconds: 1 << 40}},
+		{Application: nameOf("Cluster", "", "b"), Reason: "Cheat", Time: &timestamppb.Timestamp{Seconds: 1 << 40}},
 	}})
 	must(t, err)
 	if e := r.awaitEvent("Drift"); e.Object != (api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system",
@@ -123,26 +127,24 @@ func TestEventsAreAboutTheCallersOwnObjects(t *testing.T) {
 }
 
 func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
-	many := func(n int) (list []string) {
-		for i := range n {
-			list = append(list, fmt.Sprintf("v1/ConfigMap default/c%d", i))
-		}
-		return list
-	}
 	app := func(change func(*spokev1.ApplicationReport)) *spokev1.ReportRequest {
 		a := report("app", "")
 		change(a)
 		return &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}}
 	}
 	for name, m := range map[string]*spokev1.ReportRequest{
-		"applications":    {Applications: make([]*spokev1.ApplicationReport, maxApplications+1)},
+		"applications":    {Applications: make([]*spokev1.ApplicationReport, reporting.MaxApplications+1)},
 		"a nil":           {Applications: make([]*spokev1.ApplicationReport, 1)},
 		"events":          {Events: make([]*spokev1.Event, reporting.MaxEvents+1)},
-		"removed":         {Removed: []string{"Kustomization/x"}},
-		"slash in a name": app(func(a *spokev1.ApplicationReport) { a.Name = "a/b" }),
-		"no name":         app(func(a *spokev1.ApplicationReport) { a.Name = "" }),
-		"kind":            app(func(a *spokev1.ApplicationReport) { a.Kind = "../x" }),
-		"namespace":       app(func(a *spokev1.ApplicationReport) { a.Namespace = "a\nb" }),
+		"removed":         {Removed: []*bundlev1.ApplicationName{{Kind: "Kustomization"}}},
+		"a nil removed":   {Removed: make([]*bundlev1.ApplicationName, 1)},
+		"removed_v1":      {RemovedV1: []string{"Kustomization/x"}},
+		"slash in a name": app(func(a *spokev1.ApplicationReport) { a.Name.Name = "a/b" }),
+		"no name":         app(func(a *spokev1.ApplicationReport) { a.Name.Name = "" }),
+		"no identity":     app(func(a *spokev1.ApplicationReport) { a.Name = nil }),
+		"kind":            app(func(a *spokev1.ApplicationReport) { a.Name.Kind = "../x" }),
+		"namespace":       app(func(a *spokev1.ApplicationReport) { a.Name.Namespace = "a\nb" }),
+		"healthy digest":  app(func(a *spokev1.ApplicationReport) { a.HealthyDigest = []byte{1} }),
 		"ready":           app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
 		"digest":          app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
 		"objects": app(func(a *spokev1.ApplicationReport) {
@@ -151,14 +153,17 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 		}),
 		"a nil object": app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
 		"held objects": app(func(a *spokev1.ApplicationReport) {
-			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*spokev1.ObjectIdentity{{}}, reporting.MaxHeld+1)}
+			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*bundlev1.ObjectIdentity{{}}, reporting.MaxHeld+1)}
 		}),
 		"a nil held object": app(func(a *spokev1.ApplicationReport) {
-			a.HeldPrune = &spokev1.HeldPrune{Objects: make([]*spokev1.ObjectIdentity, 1)}
+			a.HeldPrune = &spokev1.HeldPrune{Objects: make([]*bundlev1.ObjectIdentity, 1)}
 		}),
-		"held digest":      app(func(a *spokev1.ApplicationReport) { a.HeldPrune = &spokev1.HeldPrune{Digest: []byte{1}} }),
-		"inventory":        app(func(a *spokev1.ApplicationReport) { a.Inventory = many(reporting.MaxInventory + 1) }),
-		"an event's names": {Events: []*spokev1.Event{{Kind: "Pod", Name: "a/b"}}},
+		"held digest": app(func(a *spokev1.ApplicationReport) { a.HeldPrune = &spokev1.HeldPrune{Digest: []byte{1}} }),
+		"inventory": app(func(a *spokev1.ApplicationReport) {
+			a.Inventory = slices.Repeat([]*bundlev1.ObjectIdentity{{Kind: "ConfigMap", Name: "c"}}, reporting.MaxInventory+1)
+		}),
+		"a nil in the inventory": app(func(a *spokev1.ApplicationReport) { a.Inventory = make([]*bundlev1.ObjectIdentity, 1) }),
+		"an event's names":       {Events: []*spokev1.Event{{Application: nameOf("Pod", "", "a/b")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := checkReport("a", m, time.Now())
@@ -170,7 +175,7 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 func TestHeldPruneIsKeptCleaned(t *testing.T) {
 	digest := manifest.DigestOf([]byte("set"))
 	a := report("app", "")
-	a.HeldPrune = &spokev1.HeldPrune{Digest: digest[:], Total: 30, Objects: []*spokev1.ObjectIdentity{
+	a.HeldPrune = &spokev1.HeldPrune{Digest: digest[:], Total: 30, Objects: []*bundlev1.ObjectIdentity{
 		{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "a\x1b[2J"},
 	}}
 	c, err := checkReport("a", &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}}, time.Now())
@@ -188,7 +193,7 @@ func TestOneClusterCannotFillTheStore(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	r.update(func(tx *store.Tx) error {
-		for i := range maxApplications {
+		for i := range reporting.MaxApplications {
 			key := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "x", Name: fmt.Sprintf("app-%d", i)}
 			if err := store.Reports.Put(tx, key.Path(), store.Report{}); err != nil {
 				return err
@@ -226,8 +231,15 @@ func TestTextIsCutBetweenCharactersAndHoldsNoControls(t *testing.T) {
 
 func FuzzCheckReport(f *testing.F) {
 	seed, _ := proto.Marshal(&spokev1.ReportRequest{
-		Full: true, Applications: []*spokev1.ApplicationReport{report("app", "ok")}, Removed: []string{"Kustomization/a/b"},
-		Events: []*spokev1.Event{{Kind: "Pod", Name: "x"}},
+		Full: true, Applications: []*spokev1.ApplicationReport{report("app", "ok")},
+		Removed: []*bundlev1.ApplicationName{nameOf("Kustomization", "a", "b")},
+		Events:  []*spokev1.Event{{Application: nameOf("Pod", "", "x")}},
+	})
+	f.Add(seed)
+	seed, _ = proto.Marshal(&spokev1.ReportRequest{
+		Applications: []*spokev1.ApplicationReport{{KindV1: "Kustomization", NamespaceV1: "a", NameV1: "app",
+			InventoryV1: []string{"v1/ConfigMap default/c", "x"}, Objects: []*spokev1.ObjectReport{{ObjectV1: "Pod a/b"}}}},
+		RemovedV1: []string{"Kustomization/a/b"}, Events: []*spokev1.Event{{KindV1: "Pod", NameV1: "x"}},
 	})
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, data []byte) {

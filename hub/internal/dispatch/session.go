@@ -17,12 +17,10 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 )
-
-// oldestProtocol is the oldest wire protocol that this hub serves: the newest three.
-const oldestProtocol = max(1, int64(version.Protocol)-2)
 
 // Session implements spokev1.SpokeServiceServer: hello, welcome, then offers down and acks and heartbeats up.
 func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
@@ -37,7 +35,7 @@ func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
 	if err := s.quotas.hello(caller.cluster); err != nil {
 		return err
 	}
-	x := newSession(caller, clean(hello.Instance, maxFact))
+	x := newSession(caller, clean(hello.Instance, reporting.MaxFact))
 	if err := s.open(stream, x, hello); err != nil {
 		return err
 	}
@@ -82,10 +80,10 @@ func checkHello(m *spokev1.SessionRequest) (*spokev1.Hello, error) {
 		return nil, invalid("the first message must be hello")
 	case proto.Size(m) > maxSessionMessage:
 		return nil, invalid("a message of a session has at most %d bytes", maxSessionMessage)
-	case hello.Protocol > version.Protocol || int64(hello.Protocol) < oldestProtocol:
+	case hello.Protocol > version.Protocol || max(hello.Protocol, hello.NewestProtocol) < version.OldestProtocol:
 		return nil, status.Errorf(codes.FailedPrecondition,
 			"spoke speaks protocol %d, this hub %d to %d: bring them to the same "+
-				"version", hello.Protocol, oldestProtocol, version.Protocol)
+				"version", hello.Protocol, version.OldestProtocol, version.Protocol)
 	}
 	return hello, nil
 }
@@ -164,7 +162,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
-		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build},
+		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol},
 	}})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -308,12 +309,12 @@ func TestClaims(t *testing.T) {
 		{Kind: "Cluster", Name: "a"}, {Kind: "Cluster", Name: "b"}, {Kind: "Fleet", Name: "all"}, {Kind: "Kustomization",
 			Namespace: "flux-system", Name: "root"},
 	} {
-		a := &spokev1.ApplicationReport{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name,
-			Message: "labels: {env: prod}"}
+		a := &spokev1.ApplicationReport{Name: nameOf(key.Kind, key.Namespace, key.Name), Message: "labels: {env: prod}"}
 		a.ProtoReflect().SetUnknown(labels)
 		all = append(all, a)
 	}
-	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: all, Removed: []string{"Cluster/x/b"}})
+	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: all,
+		Removed: []*bundlev1.ApplicationName{nameOf("Cluster", "x", "b")}})
 	must(t, err)
 	if after := r.resources(); !maps.EqualFunc(before, after, bytes.Equal) {
 		t.Errorf("objects were %s, are %s", before, after)

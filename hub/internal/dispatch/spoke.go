@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // spokeDelta is what will change in one cluster's Spoke row. Later words replace earlier ones, so its size is fixed.
@@ -25,8 +26,6 @@ type greeting struct {
 	stages              []string
 }
 
-const maxFact = 128
-
 func (d *spokeDelta) connect(connected bool) {
 	d.connected, d.at = &connected, time.Now().UTC()
 }
@@ -35,8 +34,8 @@ func (d *spokeDelta) connect(connected bool) {
 func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID) {
 	d.connect(true)
 	d.greeting = &greeting{
-		version:    clean(h.Version, maxFact),
-		kubernetes: clean(h.KubernetesVersion, maxFact),
+		version:    clean(h.Version, reporting.MaxFact),
+		kubernetes: clean(h.KubernetesVersion, reporting.MaxFact),
 		verified:   verified,
 		stages:     stagesUpTo(h.Stage, verified),
 	}

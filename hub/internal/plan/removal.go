@@ -8,14 +8,12 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -221,8 +219,8 @@ func (w *walked) readPrunes(tx *store.Tx) error {
 		if err != nil {
 			return err
 		}
-		var report spokev1.ApplicationReport
-		if err := proto.Unmarshal(row.Value, &report); err != nil {
+		report, err := reporting.ReadApplication(row.Value)
+		if err != nil {
 			return fmt.Errorf("read the report %s: %w", path, err)
 		}
 		owner := pathKey(path).Application()

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -185,7 +187,7 @@ func worstOf(r *spokev1.ApplicationReport) string {
 		return ""
 	}
 	o := r.Objects[0]
-	return strings.TrimSuffix(fmt.Sprintf(": %s is %s: %s", o.Object, o.Status, o.Message), ": ")
+	return strings.TrimSuffix(fmt.Sprintf(": %s is %s: %s", nameOf(o.Object), o.Status, o.Message), ": ")
 }
 
 // inventoryEntry is one object as Flux's status names it.
@@ -194,51 +196,16 @@ type inventoryEntry struct {
 	Version string `json:"v"`
 }
 
-// inventoryOf turns "group/version/kind namespace/name" into Flux's "namespace_name_group_kind"; colons in names, as in
-// those of RBAC, are written as two underscores.
-func inventoryOf(lines []string) []inventoryEntry {
-	entries := make([]inventoryEntry, 0, len(lines))
-	for _, line := range lines {
-		if o, ok := parseInventory(line); ok {
-			id := strings.Join([]string{o.namespace, strings.ReplaceAll(o.name, ":", "__"), o.group, o.kind}, "_")
-			entries = append(entries, inventoryEntry{ID: id, Version: o.version})
-		}
+// inventoryOf writes objects as Flux does, "namespace_name_group_kind"; colons in names, as in those of RBAC, are written
+// as two underscores.
+func inventoryOf(objects []*bundlev1.ObjectIdentity) []inventoryEntry {
+	entries := make([]inventoryEntry, len(objects))
+	for i, o := range objects {
+		id := strings.Join([]string{o.GetNamespace(), strings.ReplaceAll(o.GetName(), ":", "__"), o.GetGroup(), o.GetKind()}, "_")
+		entries[i] = inventoryEntry{ID: id, Version: o.GetVersion()}
 	}
 	return entries
 }
 
-// inventoryObject is one line of a report's inventory.
-type inventoryObject struct{ group, version, kind, namespace, name string }
-
-// parseInventory reads "group/version/kind namespace/name"; the group of the core is empty, and so is the namespace of
-// objects without one.
-func parseInventory(line string) (o inventoryObject, ok bool) {
-	kind, name, ok := strings.Cut(line, " ")
-	if !ok {
-		return o, false
-	}
-	parts := strings.Split(kind, "/")
-	if len(parts) == 2 { // the core group left out
-		parts = append([]string{""}, parts...)
-	}
-	if len(parts) != 3 {
-		return o, false
-	}
-	o = inventoryObject{group: parts[0], version: parts[1], kind: parts[2], name: name}
-	if namespace, rest, both := strings.Cut(name, "/"); both {
-		o.namespace, o.name = namespace, rest
-	}
-	return o, o.name != ""
-}
-
-// String names the object as manifest.ID does: "kind.group namespace/name".
-func (o inventoryObject) String() string {
-	s := o.kind
-	if o.group != "" {
-		s += "." + o.group
-	}
-	if o.namespace != "" {
-		return s + " " + o.namespace + "/" + o.name
-	}
-	return s + " " + o.name
-}
+// nameOf returns an object's name for people: "kind.group namespace/name".
+func nameOf(o *bundlev1.ObjectIdentity) string { return bundle.ObjectFrom(o).ID().String() }

@@ -137,7 +137,7 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	}
 	return &adminv1.Explanation{
 		Object: keyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
-		Message: strings.TrimSuffix(o.Object+": "+o.Message, ": "),
+		Message: strings.TrimSuffix(nameOf(o.Object)+": "+o.Message, ": "),
 	}
 }
 

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // Load gathers the world of one cluster and of the hub; with cluster "", of all clusters. The Fleets of a world of one
@@ -174,8 +173,8 @@ func (r *Reader) report(key api.Key) (*spokev1.ApplicationReport, error) {
 }
 
 func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, error) {
-	report := &spokev1.ApplicationReport{}
-	if err := proto.Unmarshal(row.Value, report); err != nil {
+	report, err := reporting.ReadApplication(row.Value)
+	if err != nil {
 		return nil, fmt.Errorf("read the report about %s: %w", key, err)
 	}
 	return report, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -49,8 +50,11 @@ func application(name, spec string, change func(*Facts)) Facts {
 		Report: &spokev1.ApplicationReport{
 			Digest: digest[:], Revision: "main@sha1:b", AppliedRevision: "main@sha1:b", Ready: "True", Reason: "ReconciliationSucceeded",
 			Message: "Applied revision: main@sha1:b", Since: timestamppb.New(at(3)), Current: 2, HandledRequest: "spoke",
-			Inventory: []string{"apps/v1/Deployment default/web", "/v1/Namespace shop",
-				"rbac.authorization.k8s.io/v1/ClusterRole system:web"},
+			Inventory: []*bundlev1.ObjectIdentity{
+				{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "default", Name: "web"},
+				{Version: "v1", Kind: "Namespace", Name: "shop"},
+				{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole", Name: "system:web"},
+			},
 		},
 	}
 	if change != nil {
@@ -315,7 +319,7 @@ func troubled() *World {
 		application("infra", "", func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Report.Since = "False", "HealthCheckFailed", "1 object is "+
 				"sick", timestamppb.New(at(1))
-			f.Report.Objects = []*spokev1.ObjectReport{{Object: "Deployment.apps default/web", Status: "Failed",
+			f.Report.Objects = []*spokev1.ObjectReport{{Object: deploymentWeb, Status: "Failed",
 				Message: "no image", Since: timestamppb.New(at(2))}}
 		}),
 		application("fine", "", nil),
@@ -476,13 +480,15 @@ func draw(n *adminv1.TreeNode, indent string) string {
 	return s
 }
 
+var deploymentWeb = &bundlev1.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "web"}
+
 func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
 	fleet, cluster := api.Key{Kind: "Fleet", Name: "prod"}, api.Key{Kind: "Cluster", Name: "east"}
 	root := application("root", "", func(f *Facts) { f.Resource.Owner, f.Report.Inventory = &fleet, nil })
 	apps := application("apps", "", func(f *Facts) {
 		f.Resource.Owner = &root.Resource.Key
 		f.Report.Objects = []*spokev1.ObjectReport{
-			{Object: "Deployment.apps default/web", Status: "InProgress"}, {Object: "Widget.example.com default/w",
+			{Object: deploymentWeb, Status: "InProgress"}, {Object: &bundlev1.ObjectIdentity{Group: "example.com", Kind: "Widget", Namespace: "default", Name: "w"},
 				Status: "Refused"},
 		}
 	})

@@ -103,19 +103,17 @@ func inventoryNodes(f Facts) []*adminv1.TreeNode {
 	}
 	unwell := map[string]*adminv1.TreeNode{}
 	for _, o := range r.Objects {
-		unwell[o.Object] = &adminv1.TreeNode{Object: o.Object, Status: o.Status, Message: o.Message}
+		name := nameOf(o.Object)
+		unwell[name] = &adminv1.TreeNode{Object: name, Status: o.Status, Message: o.Message}
 	}
 	told := len(r.Objects) < reporting.MaxObjects // with that many there may be more, of which nothing is known
 	var nodes []*adminv1.TreeNode
-	for _, line := range r.Inventory {
-		o, ok := parseInventory(line)
-		if !ok {
-			continue
-		}
-		n := unwell[o.String()]
-		delete(unwell, o.String())
+	for _, o := range r.Inventory {
+		name := nameOf(o)
+		n := unwell[name]
+		delete(unwell, name)
 		if n == nil {
-			n = &adminv1.TreeNode{Object: o.String()}
+			n = &adminv1.TreeNode{Object: name}
 			if told {
 				n.Status = string(health.Current)
 			}

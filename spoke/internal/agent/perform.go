@@ -341,8 +341,7 @@ func (a *Agent) event(act event) {
 		kind = condition.Warning
 	}
 	a.Reporter.Event(&spokev1.Event{
-		Time: timestamppb.New(time.Now()), Kind: act.owner.Kind, Namespace: act.owner.Namespace, Name: act.owner.Name,
-		Type: kind, Reason: act.reason, Message: a.discretion(act.owner).text(act.message),
+		Time: timestamppb.New(time.Now()), Application: act.owner.Message(), Type: kind, Reason: act.reason, Message: a.discretion(act.owner).text(act.message),
 	})
 }
 

@@ -39,7 +39,7 @@ func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
 // anyway.
 func recoverable(err error) (retry, quiet bool) {
 	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork,
-		state.ErrOlder} {
+		trust.ErrFeature, state.ErrOlder} {
 		if errors.Is(err, final) {
 			return false, false
 		}

@@ -8,11 +8,13 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
@@ -30,25 +32,44 @@ func (a *Agent) tell(r Report) {
 func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 	d := a.discretion(r.Owner)
 	w := &spokev1.ApplicationReport{
-		Kind: r.Owner.Kind, Namespace: r.Owner.Namespace, Name: r.Owner.Name,
+		Name:   r.Owner.Message(),
 		Digest: r.Entry.Digest[:], Revision: r.Entry.Revision,
 		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: d.text(r.Ready.Message), Since: timestamppb.New(r.Ready.Since),
 		Current: uint32(r.Health.Current), InProgress: uint32(r.Health.InProgress), Failed: uint32(r.Health.Failed),
-		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: a.owned(r.Owner).Strings(reporting.MaxInventory),
+		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: wireInventory(a.owned(r.Owner)),
 	}
 	if !r.Applied.Digest.IsZero() {
 		w.AppliedDigest, w.AppliedRevision = r.Applied.Digest[:], r.Applied.Revision
 	}
+	if !r.Healthy.Digest.IsZero() {
+		w.HealthyDigest, w.HealthyRevision = r.Healthy.Digest[:], r.Healthy.Revision
+	}
 	w.HeldPrune = a.wireHeld(r)
 	for _, o := range r.Refused {
-		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.Object.String(), Status: condition.Refused,
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: wireObject(o.Object), Status: condition.Refused,
 			Message: d.text(o.Message), Since: w.Since})
 	}
 	for _, o := range r.Health.Unwell {
-		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: o.ID.String(), Status: string(o.Status),
+		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: wireObject(o.ID), Status: string(o.Status),
 			Message: d.said(o), Since: timestamppb.New(o.Since)})
 	}
 	return w
+}
+
+// wireInventory writes the objects that an application owns, in the order of apply, as many as the hub takes.
+func wireInventory(v *inventory.Inventory) []*bundlev1.ObjectIdentity {
+	ids := v.IDs()
+	ids = ids[:min(len(ids), reporting.MaxInventory)]
+	objects := make([]*bundlev1.ObjectIdentity, len(ids))
+	for i, id := range ids {
+		objects[i] = v.Identity(id).Message()
+	}
+	return objects
+}
+
+// wireObject writes an object whose version does not count.
+func wireObject(id manifest.ID) *bundlev1.ObjectIdentity {
+	return &bundlev1.ObjectIdentity{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 }
 
 // wireHeld writes the prune that is held, nil when there is none.
@@ -59,9 +80,7 @@ func (a *Agent) wireHeld(r Report) *spokev1.HeldPrune {
 	w := &spokev1.HeldPrune{Digest: r.Held.Digest[:], Total: uint32(len(r.Held.Objects))}
 	owned := a.owned(r.Owner)
 	for _, id := range r.Held.Objects[:min(len(r.Held.Objects), reporting.MaxHeld)] {
-		w.Objects = append(w.Objects, &spokev1.ObjectIdentity{
-			Group: id.Group, Version: owned.Identity(id).Version, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name,
-		})
+		w.Objects = append(w.Objects, owned.Identity(id).Message())
 	}
 	return w
 }

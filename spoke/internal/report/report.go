@@ -9,7 +9,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,13 +19,12 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 const (
-	maxReport  = 450 << 10 // bytes about one application
 	maxRequest = 128 << 10 // bytes of one message beyond its first application: 16 s over 64 kbit/s; the wire takes 1 MiB
-	maxTotal   = 10 << 20  // bytes about all applications; the hub keeps 16 MiB of a cluster, a third more than is sent
 	gather     = 20 * time.Millisecond
 	firstRetry = time.Second
 	maxRetry   = 30 * time.Second
@@ -66,7 +64,7 @@ func (r *Reporter) Update(owner bundle.ApplicationName, a *spokev1.ApplicationRe
 	trim(a)
 	r.mu.Lock()
 	r.size -= proto.Size(r.latest[owner])
-	if r.size+proto.Size(a) > maxTotal {
+	if r.size+proto.Size(a) > reporting.MaxSent {
 		a.Inventory = nil
 	}
 	r.size += proto.Size(a)
@@ -153,7 +151,7 @@ func (r *Reporter) send(ctx context.Context) error {
 type batch struct {
 	full         bool
 	applications []*spokev1.ApplicationReport
-	removed      []string
+	removed      []*bundlev1.ApplicationName
 	events       []*spokev1.Event
 }
 
@@ -170,17 +168,19 @@ func (r *Reporter) take() batch {
 		if a := r.latest[owner]; a != nil {
 			b.applications = append(b.applications, a)
 		} else {
-			b.removed = append(b.removed, owner.Kind+"/"+owner.Namespace+"/"+owner.Name)
+			b.removed = append(b.removed, owner.Message())
 		}
 	}
-	slices.SortFunc(b.applications, func(x, y *spokev1.ApplicationReport) int { return strings.Compare(key(x), key(y)) })
-	slices.Sort(b.removed)
+	slices.SortFunc(b.applications, func(x, y *spokev1.ApplicationReport) int { return compare(x.Name, y.Name) })
+	slices.SortFunc(b.removed, compare)
 	r.full, r.events = false, nil
 	clear(r.changed)
 	return b
 }
 
-func key(a *spokev1.ApplicationReport) string { return a.Kind + "/" + a.Namespace + "/" + a.Name }
+func compare(x, y *bundlev1.ApplicationName) int {
+	return bundle.NameFrom(x).Compare(bundle.NameFrom(y))
+}
 
 // giveBack makes messages that were not sent due again. What was sent before them stays sent, so that a long report
 // gets on over a bad line; a new session asks for everything anyway.
@@ -189,11 +189,10 @@ func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 	defer r.mu.Unlock()
 	for _, request := range unsent {
 		for _, a := range request.Applications {
-			r.changed[bundle.ApplicationName{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}] = true
+			r.changed[bundle.NameFrom(a.Name)] = true
 		}
-		for _, owner := range request.Removed {
-			part := strings.SplitN(owner, "/", 3)
-			r.changed[bundle.ApplicationName{Kind: part[0], Namespace: part[1], Name: part[2]}] = true
+		for _, name := range request.Removed {
+			r.changed[bundle.NameFrom(name)] = true
 		}
 		r.full = r.connected && (r.full || request.Full)
 		r.events = append(request.Events, r.events...)
@@ -230,12 +229,11 @@ func trim(a *spokev1.ApplicationReport) {
 	a.Reason = telemetry.Printable(a.Reason, reporting.MaxWord)
 	a.Objects = a.Objects[:min(len(a.Objects), reporting.MaxObjects)]
 	for _, o := range a.Objects {
-		o.Object = telemetry.Printable(o.Object, reporting.MaxName)
 		o.Message = telemetry.Printable(o.Message, reporting.MaxMessage)
 	}
 	a.Inventory = a.Inventory[:min(len(a.Inventory), reporting.MaxInventory)]
 	size := proto.Size(a)
-	for size > maxReport && len(a.Inventory) > 0 {
+	for size > reporting.MaxReport && len(a.Inventory) > 0 {
 		a.Inventory = a.Inventory[:len(a.Inventory)/2]
 		size = proto.Size(a)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
@@ -44,10 +45,10 @@ func (w *wire) take() string {
 			words = append(words, "full")
 		}
 		for _, a := range r.GetApplications() {
-			words = append(words, a.GetName()+"="+a.GetMessage())
+			words = append(words, a.GetName().GetName()+"="+a.GetMessage())
 		}
 		for _, name := range r.GetRemoved() {
-			words = append(words, "-"+name)
+			words = append(words, "-"+name.GetKind()+"/"+name.GetNamespace()+"/"+name.GetName())
 		}
 		for _, e := range r.GetEvents() {
 			words = append(words, "!"+e.GetReason())
@@ -63,7 +64,11 @@ func owner(name string) bundle.ApplicationName {
 }
 
 func app(name, message string) *spokev1.ApplicationReport {
-	return &spokev1.ApplicationReport{Kind: "Kustomization", Namespace: "ns", Name: name, Message: message}
+	return &spokev1.ApplicationReport{Name: owner(name).Message(), Message: message}
+}
+
+func configMap(namespace, name string) *bundlev1.ObjectIdentity {
+	return &bundlev1.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: namespace, Name: name}
 }
 
 // within runs a test in a bubble of time; step waits until everything that can happen did.
@@ -150,10 +155,10 @@ func TestPartsStaySent(t *testing.T) {
 		for i := range 20 {
 			a := app(fmt.Sprintf("app-%02d", i), "x")
 			for n := range 500 {
-				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap "+
-					"a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
+				a.Inventory = append(a.Inventory, configMap("a-rather-long-namespace",
+					fmt.Sprintf("a-rather-long-name-of-an-object-%04d", n)))
 			}
-			r.Update(owner(a.Name), a)
+			r.Update(bundle.NameFrom(a.Name), a)
 		}
 		r.Event(&spokev1.Event{Reason: "E"})
 		w.failAfter, w.fail = 2, 3
@@ -166,7 +171,7 @@ func TestPartsStaySent(t *testing.T) {
 				t.Errorf("a message of %d bytes", n)
 			}
 			for _, a := range m.GetApplications() {
-				times[a.GetName()]++
+				times[a.GetName().GetName()]++
 			}
 			if m.GetFull() {
 				full++
@@ -207,7 +212,7 @@ func TestTotal(t *testing.T) {
 	large := func(i int) *spokev1.ApplicationReport {
 		a := app(fmt.Sprint("app-", i), "x")
 		for range reporting.MaxInventory {
-			a.Inventory = append(a.Inventory, strings.Repeat("y", 70))
+			a.Inventory = append(a.Inventory, configMap("", strings.Repeat("y", 50)))
 		}
 		return a
 	}
@@ -225,7 +230,7 @@ func TestTotal(t *testing.T) {
 		for i := range n {
 			r.Update(owner(fmt.Sprint("app-", i)), large(i))
 		}
-		if bytes, whole := total(); bytes > maxTotal || bytes != r.size || whole < maxTotal/maxReport-1 ||
+		if bytes, whole := total(); bytes > reporting.MaxSent || bytes != r.size || whole < reporting.MaxSent/reporting.MaxReport-1 ||
 			len(r.latest) != n {
 			t.Fatalf("%d bytes, counted %d, %d of %d with their inventory", bytes, r.size, whole, len(r.latest))
 		}
@@ -243,13 +248,13 @@ func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
 		for i := range 200 {
 			a := app(fmt.Sprintf("app-%03d", i), strings.Repeat("ä", 1<<20))
 			for n := range 6000 {
-				a.Inventory = append(a.Inventory, fmt.Sprintf("v1/ConfigMap "+
-					"a-rather-long-namespace/a-rather-long-name-of-an-object-%04d", n))
+				a.Inventory = append(a.Inventory, configMap("a-rather-long-namespace",
+					fmt.Sprintf("a-rather-long-name-of-an-object-%04d", n)))
 			}
 			for range 50 {
 				a.Objects = append(a.Objects, &spokev1.ObjectReport{Message: strings.Repeat("\xff", 1<<16)})
 			}
-			r.Update(owner(a.Name), a)
+			r.Update(bundle.NameFrom(a.Name), a)
 		}
 		r.Connected(true)
 		step()
@@ -262,7 +267,7 @@ func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
 				t.Errorf("message %d: full is %v", i, m.GetFull())
 			}
 			for _, a := range m.GetApplications() {
-				seen[a.GetName()] = true
+				seen[a.GetName().GetName()] = true
 				if !utf8.ValidString(a.GetMessage()) || len(a.GetObjects()) > reporting.MaxObjects ||
 					len(a.GetInventory()) > reporting.MaxInventory {
 					t.Fatalf("%s is not cut well", a.GetName())

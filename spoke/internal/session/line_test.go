@@ -224,8 +224,9 @@ func fetches(size, chunk int) func(t *testing.T, h *hub, s *Session) {
 // reports sends a report.
 func reports(size int) func(t *testing.T, h *hub, s *Session) {
 	return func(t *testing.T, _ *hub, s *Session) {
-		if err := s.Report(context.Background(), &spokev1.ReportRequest{Removed: []string{strings.Repeat("x",
-			size)}}); err != nil {
+		if err := s.Report(context.Background(), &spokev1.ReportRequest{Events: []*spokev1.Event{
+			{Message: strings.Repeat("x", size)},
+		}}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -154,6 +155,9 @@ func (s *Session) Report(ctx context.Context, r *spokev1.ReportRequest) error {
 	defer cancel()
 	ctx, stop := hub.meter.watch(ctx)
 	defer stop(nil)
+	if hub.protocol < 2 {
+		r = reporting.WriteProtocol1(r)
+	}
 	_, err := hub.Report(ctx, r)
 	return causeOf(ctx, err)
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/version"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/wording"
@@ -66,7 +67,6 @@ type Config struct {
 	Credential  *identity.Credential // filled by Run
 	Kubernetes  func(ctx context.Context) string
 	Version     string
-	Protocol    uint32
 	OnConnected func(bool) // after each welcome, and each loss
 	Log         *slog.Logger
 	Now         func() time.Time // what certificates are judged by: a clock that may be set at any moment; nil: time.Now
@@ -246,7 +246,7 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	defer conn.Close()
-	hub := &client{spokev1.NewSpokeServiceClient(conn), meter}
+	hub := &client{SpokeServiceClient: spokev1.NewSpokeServiceClient(conn), meter: meter}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, sent, err := s.greet(ctx, hub)
@@ -295,8 +295,8 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 		return nil, sent, err
 	}
 	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
-		Protocol: s.Protocol, Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage,
-		Instance: s.instance,
+		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known().Names(),
+		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage, Instance: s.instance,
 	}}})
 	// A failed Send says only that the stream is gone; Recv knows why.
 	message, recvErr := stream.Recv()
@@ -310,6 +310,7 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 	if welcome == nil {
 		return nil, sent, errors.New("the hub's first message is no welcome")
 	}
+	hub.protocol = max(welcome.GetProtocol(), version.OldestProtocol)
 	s.checkClock(welcome.GetNow().AsTime())
 	return stream, sent, nil
 }

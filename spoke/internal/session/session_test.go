@@ -270,7 +270,7 @@ func newSession(h *hub, d *drawer, change func(*Config)) *Session {
 			return "token",
 				nil
 		}, CAPin: h.authority.Pin(),
-		Identity: d, Credential: &identity.Credential{}, Protocol: 1, Version: "v1", Jitter: func() float64 { return 0 },
+		Identity: d, Credential: &identity.Credential{}, Version: "v1", Jitter: func() float64 { return 0 },
 		Kubernetes: func(context.Context) string { return "v1.37.2" },
 	}
 	if change != nil {

@@ -26,7 +26,8 @@ var errStalled = errors.New("the connection to the hub stands still")
 // client is the hub of one connection.
 type client struct {
 	spokev1.SpokeServiceClient
-	meter *meter
+	meter    *meter
+	protocol uint32 // the newest that the hub speaks
 }
 
 // meter counts the bytes that one connection moves, both ways.

@@ -22,6 +22,7 @@ var (
 		"cluster, or one was restored from a backup")
 	ErrExpired = errors.New("expired")
 	ErrFuture  = errors.New("issued in the future")
+	ErrFeature = errors.New("of a newer hub")
 )
 
 // MaxSkew is how far in the future a bundle may have been issued: clocks differ.
@@ -65,6 +66,10 @@ func judge(b *bundle.Bundle, id bundle.ID, in Inputs) error {
 	}
 	if recipient != in.Cluster || in.Cluster.Role != identity.Cluster {
 		return fmt.Errorf("bundle %s: %w: it names %s, this is %s", number(id), ErrCluster, recipient, in.Cluster)
+	}
+	if unknown := b.Features().Without(bundle.Known()); unknown != "" {
+		return fmt.Errorf("bundle %s: %w: this spoke does not know bundle feature %s; upgrade the spoke", number(id),
+			ErrFeature, unknown)
 	}
 	if id == in.Last {
 		return nil

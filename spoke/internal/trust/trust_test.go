@@ -75,6 +75,7 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 	times := func(issued, expires time.Duration) func(*bundle.Bundle) {
 		return func(b *bundle.Bundle) { b.IssuedAt, b.ExpiresAt = now.Add(issued), now.Add(expires) }
 	}
+	feature := func(b *bundle.Bundle) { b.Applications[0].Features = "hooks" }
 	flipped := sign(nil)
 	flipped[len(flipped)/2] ^= 1
 	expired := times(-2*time.Hour, -time.Hour)
@@ -129,8 +130,10 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 		"another payload, same signature": {reused, bundle.ID{}, ErrSignature},
 		"signed, but no bundle": {envelope(t, signer, bundle.PayloadType, []byte("bundle")), bundle.ID{},
 			ErrMalformed},
-		"not an envelope": {[]byte("envelope"), bundle.ID{}, ErrMalformed},
-		"nothing":         {nil, bundle.ID{}, ErrSignature},
+		"a feature of later":     {sign(feature), bundle.ID{}, ErrFeature},
+		"the last, of a feature": {sign(feature), idOf(feature), ErrFeature},
+		"not an envelope":        {[]byte("envelope"), bundle.ID{}, ErrMalformed},
+		"nothing":                {nil, bundle.ID{}, ErrSignature},
 	}
 	keyring, err := signing.NewKeyring(signer.Public())
 	if err != nil {

@@ -272,10 +272,10 @@ type Bundle struct {
 	Sequence  uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	IssuedAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// Sorted by kind, namespace, name; no two with the same owner.
+	// Sorted by kind, namespace, name; no two with the same name.
 	Applications []*ApplicationEntry `protobuf:"bytes,6,rep,name=applications,proto3" json:"applications,omitempty"`
 	// Applications that should be here but could not be rendered yet: neither applied nor deleted. Sorted, and in no other list.
-	Pending []*Owner `protobuf:"bytes,7,rep,name=pending,proto3" json:"pending,omitempty"`
+	Pending []*ApplicationName `protobuf:"bytes,7,rep,name=pending,proto3" json:"pending,omitempty"`
 	// A parent could not be rendered, so that there may be applications that the hub does not know of.
 	Incomplete bool `protobuf:"varint,8,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
 	// Applications that the hub removed. An application is deleted only if it is listed here; one that is in no list at all
@@ -357,7 +357,7 @@ func (x *Bundle) GetApplications() []*ApplicationEntry {
 	return nil
 }
 
-func (x *Bundle) GetPending() []*Owner {
+func (x *Bundle) GetPending() []*ApplicationName {
 	if x != nil {
 		return x.Pending
 	}
@@ -381,7 +381,7 @@ func (x *Bundle) GetRemovals() []*Removal {
 // Removal is an application that left the bundle on purpose.
 type Removal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Owner *Owner                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Name  *ApplicationName       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What happens to its objects. MIRROR_PRUNE: as the Application said that was applied last.
 	DeletionPolicy DeletionPolicy `protobuf:"varint,2,opt,name=deletion_policy,json=deletionPolicy,proto3,enum=nave.bundle.v1.DeletionPolicy" json:"deletion_policy,omitempty"`
 	// An operator confirmed this removal: no guard holds it.
@@ -420,9 +420,9 @@ func (*Removal) Descriptor() ([]byte, []int) {
 	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *Removal) GetOwner() *Owner {
+func (x *Removal) GetName() *ApplicationName {
 	if x != nil {
-		return x.Owner
+		return x.Name
 	}
 	return nil
 }
@@ -444,7 +444,7 @@ func (x *Removal) GetConfirmed() bool {
 // ApplicationEntry is one Application of a bundle, by digest, and what of it is not content.
 type ApplicationEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Owner *Owner                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Name  *ApplicationName       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// SHA-256 of the Application's bytes.
 	Digest []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// The revision of the source it was rendered from, as Flux writes it (main@sha1:…).
@@ -458,7 +458,10 @@ type ApplicationEntry struct {
 	ConfirmedPrune []byte `protobuf:"bytes,6,opt,name=confirmed_prune,json=confirmedPrune,proto3" json:"confirmed_prune,omitempty"`
 	// The application that gives this one, where it or one above it depends on others: before it was ever applied, this one
 	// waits for what they depend on.
-	Parent        *Owner `protobuf:"bytes,7,opt,name=parent,proto3" json:"parent,omitempty"`
+	Parent *ApplicationName `protobuf:"bytes,7,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The features that its Application uses, beyond those that every spoke knows. Sorted, each once. A spoke that does not
+	// know one of them does not accept the bundle.
+	Features      []string `protobuf:"bytes,8,rep,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,9 +496,9 @@ func (*ApplicationEntry) Descriptor() ([]byte, []int) {
 	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *ApplicationEntry) GetOwner() *Owner {
+func (x *ApplicationEntry) GetName() *ApplicationName {
 	if x != nil {
-		return x.Owner
+		return x.Name
 	}
 	return nil
 }
@@ -535,15 +538,22 @@ func (x *ApplicationEntry) GetConfirmedPrune() []byte {
 	return nil
 }
 
-func (x *ApplicationEntry) GetParent() *Owner {
+func (x *ApplicationEntry) GetParent() *ApplicationName {
 	if x != nil {
 		return x.Parent
 	}
 	return nil
 }
 
-// Owner names the Flux resource that an Application is rendered from.
-type Owner struct {
+func (x *ApplicationEntry) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+// ApplicationName names the object that an Application is rendered from.
+type ApplicationName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -552,20 +562,20 @@ type Owner struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Owner) Reset() {
-	*x = Owner{}
+func (x *ApplicationName) Reset() {
+	*x = ApplicationName{}
 	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Owner) String() string {
+func (x *ApplicationName) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Owner) ProtoMessage() {}
+func (*ApplicationName) ProtoMessage() {}
 
-func (x *Owner) ProtoReflect() protoreflect.Message {
+func (x *ApplicationName) ProtoReflect() protoreflect.Message {
 	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -577,39 +587,39 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Owner.ProtoReflect.Descriptor instead.
-func (*Owner) Descriptor() ([]byte, []int) {
+// Deprecated: Use ApplicationName.ProtoReflect.Descriptor instead.
+func (*ApplicationName) Descriptor() ([]byte, []int) {
 	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *Owner) GetKind() string {
+func (x *ApplicationName) GetKind() string {
 	if x != nil {
 		return x.Kind
 	}
 	return ""
 }
 
-func (x *Owner) GetNamespace() string {
+func (x *ApplicationName) GetNamespace() string {
 	if x != nil {
 		return x.Namespace
 	}
 	return ""
 }
 
-func (x *Owner) GetName() string {
+func (x *ApplicationName) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-// Application is what one Kustomization or HelmRelease renders to on one cluster.
+// Application is what one object renders to on one cluster: objects and options.
 type Application struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Owner *Owner                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Name  *ApplicationName       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// In the order in which they are applied.
 	Objects   []*ObjectReference `protobuf:"bytes,2,rep,name=objects,proto3" json:"objects,omitempty"`
-	DependsOn []*Owner           `protobuf:"bytes,3,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
+	DependsOn []*ApplicationName `protobuf:"bytes,3,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
 	Prune     bool               `protobuf:"varint,4,opt,name=prune,proto3" json:"prune,omitempty"`
 	// Health check every object before the application is ready.
 	Wait bool `protobuf:"varint,5,opt,name=wait,proto3" json:"wait,omitempty"`
@@ -618,7 +628,7 @@ type Application struct {
 	Timeout       *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	Interval      *durationpb.Duration `protobuf:"bytes,8,opt,name=interval,proto3" json:"interval,omitempty"`
 	RetryInterval *durationpb.Duration `protobuf:"bytes,9,opt,name=retry_interval,json=retryInterval,proto3" json:"retry_interval,omitempty"`
-	// The ServiceAccount to impersonate, in the owner's namespace; empty: the spoke's own.
+	// The ServiceAccount to impersonate, in the application's namespace; empty: the spoke's own.
 	ServiceAccount string `protobuf:"bytes,10,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
 	// Where the spoke finds the keys for the sealed files.
 	Decryption     *DecryptionKeys   `protobuf:"bytes,11,opt,name=decryption,proto3" json:"decryption,omitempty"`
@@ -659,9 +669,9 @@ func (*Application) Descriptor() ([]byte, []int) {
 	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *Application) GetOwner() *Owner {
+func (x *Application) GetName() *ApplicationName {
 	if x != nil {
-		return x.Owner
+		return x.Name
 	}
 	return nil
 }
@@ -673,7 +683,7 @@ func (x *Application) GetObjects() []*ObjectReference {
 	return nil
 }
 
-func (x *Application) GetDependsOn() []*Owner {
+func (x *Application) GetDependsOn() []*ApplicationName {
 	if x != nil {
 		return x.DependsOn
 	}
@@ -941,7 +951,7 @@ func (x *DecryptionKeys) GetName() string {
 	return ""
 }
 
-// SealedFile is a SOPS file, kept as it was committed, and the tokens that stand for its values.
+// SealedFile is a SOPS file, kept as it was committed, and the placeholders that stand for its values.
 type SealedFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Below the artifact's root; for messages only.
@@ -1016,7 +1026,7 @@ func (x *SealedFile) GetValues() []*SealedValue {
 type SealedValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What stands for the value in the objects.
-	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Placeholder string `protobuf:"bytes,1,opt,name=placeholder,proto3" json:"placeholder,omitempty"`
 	// The index of the document in a file of several.
 	Document uint32 `protobuf:"varint,2,opt,name=document,proto3" json:"document,omitempty"`
 	// Map keys, and list indexes in decimal, from the document's root.
@@ -1057,9 +1067,9 @@ func (*SealedValue) Descriptor() ([]byte, []int) {
 	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *SealedValue) GetToken() string {
+func (x *SealedValue) GetPlaceholder() string {
 	if x != nil {
-		return x.Token
+		return x.Placeholder
 	}
 	return ""
 }
@@ -1098,7 +1108,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"signatures\"@\n" +
 	"\tSignature\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x94\x03\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x9e\x03\n" +
 	"\x06Bundle\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -1106,33 +1116,34 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\tissued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12D\n" +
-	"\fapplications\x18\x06 \x03(\v2 .nave.bundle.v1.ApplicationEntryR\fapplications\x12/\n" +
-	"\apending\x18\a \x03(\v2\x15.nave.bundle.v1.OwnerR\apending\x12\x1e\n" +
+	"\fapplications\x18\x06 \x03(\v2 .nave.bundle.v1.ApplicationEntryR\fapplications\x129\n" +
+	"\apending\x18\a \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\apending\x12\x1e\n" +
 	"\n" +
 	"incomplete\x18\b \x01(\bR\n" +
 	"incomplete\x123\n" +
-	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\"\x9d\x01\n" +
-	"\aRemoval\x12+\n" +
-	"\x05owner\x18\x01 \x01(\v2\x15.nave.bundle.v1.OwnerR\x05owner\x12G\n" +
+	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\"\xa5\x01\n" +
+	"\aRemoval\x123\n" +
+	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\x8c\x02\n" +
-	"\x10ApplicationEntry\x12+\n" +
-	"\x05owner\x18\x01 \x01(\v2\x15.nave.bundle.v1.OwnerR\x05owner\x12\x16\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xba\x02\n" +
+	"\x10ApplicationEntry\x123\n" +
+	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x12\x1c\n" +
 	"\tsuspended\x18\x04 \x01(\bR\tsuspended\x12!\n" +
 	"\frequested_at\x18\x05 \x01(\tR\vrequestedAt\x12'\n" +
-	"\x0fconfirmed_prune\x18\x06 \x01(\fR\x0econfirmedPrune\x12-\n" +
-	"\x06parent\x18\a \x01(\v2\x15.nave.bundle.v1.OwnerR\x06parent\"M\n" +
-	"\x05Owner\x12\x12\n" +
+	"\x0fconfirmed_prune\x18\x06 \x01(\fR\x0econfirmedPrune\x127\n" +
+	"\x06parent\x18\a \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x06parent\x12\x1a\n" +
+	"\bfeatures\x18\b \x03(\tR\bfeatures\"W\n" +
+	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xcf\x05\n" +
-	"\vApplication\x12+\n" +
-	"\x05owner\x18\x01 \x01(\v2\x15.nave.bundle.v1.OwnerR\x05owner\x129\n" +
-	"\aobjects\x18\x02 \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\aobjects\x124\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xe1\x05\n" +
+	"\vApplication\x123\n" +
+	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x129\n" +
+	"\aobjects\x18\x02 \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\aobjects\x12>\n" +
 	"\n" +
-	"depends_on\x18\x03 \x03(\v2\x15.nave.bundle.v1.OwnerR\tdependsOn\x12\x14\n" +
+	"depends_on\x18\x03 \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\tdependsOn\x12\x14\n" +
 	"\x05prune\x18\x04 \x01(\bR\x05prune\x12\x12\n" +
 	"\x04wait\x18\x05 \x01(\bR\x04wait\x12\x14\n" +
 	"\x05force\x18\x06 \x01(\bR\x05force\x123\n" +
@@ -1164,9 +1175,9 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x124\n" +
 	"\x06format\x18\x03 \x01(\x0e2\x1c.nave.bundle.v1.SealedFormatR\x06format\x123\n" +
-	"\x06values\x18\x04 \x03(\v2\x1b.nave.bundle.v1.SealedValueR\x06values\"g\n" +
-	"\vSealedValue\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1a\n" +
+	"\x06values\x18\x04 \x03(\v2\x1b.nave.bundle.v1.SealedValueR\x06values\"s\n" +
+	"\vSealedValue\x12 \n" +
+	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\rR\bdocument\x12\x12\n" +
 	"\x04path\x18\x03 \x03(\tR\x04path\x12\x12\n" +
 	"\x04type\x18\x04 \x01(\tR\x04type*\xb5\x01\n" +
@@ -1206,7 +1217,7 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*Bundle)(nil),                // 4: nave.bundle.v1.Bundle
 	(*Removal)(nil),               // 5: nave.bundle.v1.Removal
 	(*ApplicationEntry)(nil),      // 6: nave.bundle.v1.ApplicationEntry
-	(*Owner)(nil),                 // 7: nave.bundle.v1.Owner
+	(*ApplicationName)(nil),       // 7: nave.bundle.v1.ApplicationName
 	(*Application)(nil),           // 8: nave.bundle.v1.Application
 	(*ObjectIdentity)(nil),        // 9: nave.bundle.v1.ObjectIdentity
 	(*ObjectReference)(nil),       // 10: nave.bundle.v1.ObjectReference
@@ -1221,15 +1232,15 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	14, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
 	14, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
 	6,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	7,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.Owner
+	7,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
 	5,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
-	7,  // 6: nave.bundle.v1.Removal.owner:type_name -> nave.bundle.v1.Owner
+	7,  // 6: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
 	0,  // 7: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	7,  // 8: nave.bundle.v1.ApplicationEntry.owner:type_name -> nave.bundle.v1.Owner
-	7,  // 9: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.Owner
-	7,  // 10: nave.bundle.v1.Application.owner:type_name -> nave.bundle.v1.Owner
+	7,  // 8: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
+	7,  // 9: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
+	7,  // 10: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
 	10, // 11: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	7,  // 12: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.Owner
+	7,  // 12: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
 	15, // 13: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
 	15, // 14: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
 	15, // 15: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration

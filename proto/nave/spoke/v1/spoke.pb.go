@@ -10,6 +10,7 @@
 package spokev1
 
 import (
+	v1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -91,6 +92,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Hello
 	//	*SessionRequest_Ack
 	//	*SessionRequest_Heartbeat
+	//	*SessionRequest_Capabilities
 	Message       isSessionRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -160,6 +162,15 @@ func (x *SessionRequest) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *SessionRequest) GetCapabilities() *Capabilities {
+	if x != nil {
+		if x, ok := x.Message.(*SessionRequest_Capabilities); ok {
+			return x.Capabilities
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Message interface {
 	isSessionRequest_Message()
 }
@@ -177,11 +188,18 @@ type SessionRequest_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
 }
 
+type SessionRequest_Capabilities struct {
+	// Only to a hub of protocol 2. If Welcome asks for it, and whenever it changed since.
+	Capabilities *Capabilities `protobuf:"bytes,4,opt,name=capabilities,proto3,oneof"`
+}
+
 func (*SessionRequest_Hello) isSessionRequest_Message() {}
 
 func (*SessionRequest_Ack) isSessionRequest_Message() {}
 
 func (*SessionRequest_Heartbeat) isSessionRequest_Message() {}
+
+func (*SessionRequest_Capabilities) isSessionRequest_Message() {}
 
 type SessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -269,7 +287,7 @@ func (*SessionResponse_Offer) isSessionResponse_Message() {}
 // Hello says who calls (beyond the certificate: facts, not authority) and what it last verified.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The wire protocol number of shared/version.
+	// The oldest protocol of shared/version that this spoke speaks.
 	Protocol          uint32 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	Version           string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	KubernetesVersion string `protobuf:"bytes,3,opt,name=kubernetes_version,json=kubernetesVersion,proto3" json:"kubernetes_version,omitempty"`
@@ -280,9 +298,15 @@ type Hello struct {
 	Stage AckStage `protobuf:"varint,5,opt,name=stage,proto3,enum=nave.spoke.v1.AckStage" json:"stage,omitempty"`
 	// Random text that this process of the spoke made when it started. A session that replaces one of the same instance is a
 	// reconnect; sessions of two instances that replace one another are two agents with one identity.
-	Instance      string `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Instance string `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
+	// The bundle features that this spoke knows. None: those of shared/bundle.Baseline. The hub sends no bundle with another.
+	Features []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
+	// SHA-256 of the bytes of the cluster's Capabilities; empty when the spoke could not read them.
+	CapabilitiesDigest []byte `protobuf:"bytes,8,opt,name=capabilities_digest,json=capabilitiesDigest,proto3" json:"capabilities_digest,omitempty"`
+	// The newest protocol that this spoke speaks; 0: the same as protocol.
+	NewestProtocol uint32 `protobuf:"varint,9,opt,name=newest_protocol,json=newestProtocol,proto3" json:"newest_protocol,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -357,6 +381,153 @@ func (x *Hello) GetInstance() string {
 	return ""
 }
 
+func (x *Hello) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *Hello) GetCapabilitiesDigest() []byte {
+	if x != nil {
+		return x.CapabilitiesDigest
+	}
+	return nil
+}
+
+func (x *Hello) GetNewestProtocol() uint32 {
+	if x != nil {
+		return x.NewestProtocol
+	}
+	return 0
+}
+
+// Capabilities is what the API server of a cluster serves. At most 60 KiB; no value of an object is in it.
+type Capabilities struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	KubernetesVersion string                 `protobuf:"bytes,1,opt,name=kubernetes_version,json=kubernetesVersion,proto3" json:"kubernetes_version,omitempty"`
+	// Sorted by group and version.
+	GroupVersions []*GroupVersion `protobuf:"bytes,2,rep,name=group_versions,json=groupVersions,proto3" json:"group_versions,omitempty"`
+	// There is more than fits.
+	Incomplete    bool `protobuf:"varint,3,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capabilities) Reset() {
+	*x = Capabilities{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capabilities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capabilities) ProtoMessage() {}
+
+func (x *Capabilities) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capabilities.ProtoReflect.Descriptor instead.
+func (*Capabilities) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Capabilities) GetKubernetesVersion() string {
+	if x != nil {
+		return x.KubernetesVersion
+	}
+	return ""
+}
+
+func (x *Capabilities) GetGroupVersions() []*GroupVersion {
+	if x != nil {
+		return x.GroupVersions
+	}
+	return nil
+}
+
+func (x *Capabilities) GetIncomplete() bool {
+	if x != nil {
+		return x.Incomplete
+	}
+	return false
+}
+
+// GroupVersion is one version of one API group.
+type GroupVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the core group.
+	Group   string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The kinds that it serves, sorted, each once.
+	Kinds         []string `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupVersion) Reset() {
+	*x = GroupVersion{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupVersion) ProtoMessage() {}
+
+func (x *GroupVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupVersion.ProtoReflect.Descriptor instead.
+func (*GroupVersion) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GroupVersion) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupVersion) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GroupVersion) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
 // BundleId names one signed bundle.
 type BundleId struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -370,7 +541,7 @@ type BundleId struct {
 
 func (x *BundleId) Reset() {
 	*x = BundleId{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +553,7 @@ func (x *BundleId) String() string {
 func (*BundleId) ProtoMessage() {}
 
 func (x *BundleId) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +566,7 @@ func (x *BundleId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleId.ProtoReflect.Descriptor instead.
 func (*BundleId) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{3}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BundleId) GetEpoch() uint64 {
@@ -431,7 +602,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +614,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +627,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{4}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Ack) GetBundle() *BundleId {
@@ -488,7 +659,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +671,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,21 +684,25 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{5}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{7}
 }
 
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The hub's time; the spoke warns when its own is far from it.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=now,proto3" json:"now,omitempty"`
-	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Now     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=now,proto3" json:"now,omitempty"`
+	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The newest protocol of shared/version that the hub speaks; 0 is 1. The spoke sends nothing that it would not read.
+	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// The hub does not have the capabilities whose digest hello named.
+	WantsCapabilities bool `protobuf:"varint,4,opt,name=wants_capabilities,json=wantsCapabilities,proto3" json:"wants_capabilities,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +714,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +727,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{6}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Welcome) GetNow() *timestamppb.Timestamp {
@@ -567,6 +742,20 @@ func (x *Welcome) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Welcome) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *Welcome) GetWantsCapabilities() bool {
+	if x != nil {
+		return x.WantsCapabilities
+	}
+	return false
 }
 
 // Offer says what the cluster should run. The hub sends only the newest.
@@ -587,7 +776,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +788,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +801,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{7}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Offer) GetBundle() *BundleId {
@@ -658,7 +847,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +859,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +872,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{8}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Blob) GetDigest() []byte {
@@ -717,7 +906,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +918,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +931,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{9}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FetchRequest) GetDigests() [][]byte {
@@ -768,7 +957,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +969,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +982,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{10}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FetchResponse) GetDigest() []byte {
@@ -829,16 +1018,18 @@ type ReportRequest struct {
 	// True for the first report of a session: applications that are not named are gone.
 	Full         bool                 `protobuf:"varint,1,opt,name=full,proto3" json:"full,omitempty"`
 	Applications []*ApplicationReport `protobuf:"bytes,2,rep,name=applications,proto3" json:"applications,omitempty"`
-	// Owners (kind/namespace/name) whose objects are gone.
-	Removed       []string `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
-	Events        []*Event `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	// As removed, in protocol 1: kind/namespace/name.
+	RemovedV1 []string `protobuf:"bytes,3,rep,name=removed_v1,json=removedV1,proto3" json:"removed_v1,omitempty"`
+	Events    []*Event `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	// The applications whose objects are gone.
+	Removed       []*v1.ApplicationName `protobuf:"bytes,5,rep,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1041,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1054,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{11}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReportRequest) GetFull() bool {
@@ -880,9 +1071,9 @@ func (x *ReportRequest) GetApplications() []*ApplicationReport {
 	return nil
 }
 
-func (x *ReportRequest) GetRemoved() []string {
+func (x *ReportRequest) GetRemovedV1() []string {
 	if x != nil {
-		return x.Removed
+		return x.RemovedV1
 	}
 	return nil
 }
@@ -890,6 +1081,13 @@ func (x *ReportRequest) GetRemoved() []string {
 func (x *ReportRequest) GetEvents() []*Event {
 	if x != nil {
 		return x.Events
+	}
+	return nil
+}
+
+func (x *ReportRequest) GetRemoved() []*v1.ApplicationName {
+	if x != nil {
+		return x.Removed
 	}
 	return nil
 }
@@ -902,7 +1100,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1112,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,15 +1125,16 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{12}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
 }
 
 // ApplicationReport is the latest truth about one application. No value of a secret is in it.
 type ApplicationReport struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Kind      string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As name, in protocol 1.
+	KindV1      string `protobuf:"bytes,1,opt,name=kind_v1,json=kindV1,proto3" json:"kind_v1,omitempty"`
+	NamespaceV1 string `protobuf:"bytes,2,opt,name=namespace_v1,json=namespaceV1,proto3" json:"namespace_v1,omitempty"`
+	NameV1      string `protobuf:"bytes,3,opt,name=name_v1,json=nameV1,proto3" json:"name_v1,omitempty"`
 	// SHA-256 of the Application this is about.
 	Digest   []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
 	Revision string `protobuf:"bytes,5,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -951,23 +1150,29 @@ type ApplicationReport struct {
 	Current    uint32 `protobuf:"varint,12,opt,name=current,proto3" json:"current,omitempty"`
 	InProgress uint32 `protobuf:"varint,13,opt,name=in_progress,json=inProgress,proto3" json:"in_progress,omitempty"`
 	Failed     uint32 `protobuf:"varint,14,opt,name=failed,proto3" json:"failed,omitempty"`
-	// At most 20 objects that are not well, worst first.
+	// At most 20 objects that are not healthy, worst first.
 	Objects []*ObjectReport `protobuf:"bytes,15,rep,name=objects,proto3" json:"objects,omitempty"`
 	// How many times drift was repaired since the spoke started.
 	DriftRepaired uint64 `protobuf:"varint,16,opt,name=drift_repaired,json=driftRepaired,proto3" json:"drift_repaired,omitempty"`
 	// The requested_at that was last carried out.
 	HandledRequest string `protobuf:"bytes,17,opt,name=handled_request,json=handledRequest,proto3" json:"handled_request,omitempty"`
-	// All objects of the inventory: group/version/kind namespace/name, at most 5,000.
-	Inventory []string `protobuf:"bytes,18,rep,name=inventory,proto3" json:"inventory,omitempty"`
+	// As inventory, in protocol 1: group/version/kind namespace/name.
+	InventoryV1 []string `protobuf:"bytes,18,rep,name=inventory_v1,json=inventoryV1,proto3" json:"inventory_v1,omitempty"`
 	// A prune that looks like an accident and waits for an operator's confirmation.
-	HeldPrune     *HeldPrune `protobuf:"bytes,19,opt,name=held_prune,json=heldPrune,proto3" json:"held_prune,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HeldPrune *HeldPrune          `protobuf:"bytes,19,opt,name=held_prune,json=heldPrune,proto3" json:"held_prune,omitempty"`
+	Name      *v1.ApplicationName `protobuf:"bytes,20,opt,name=name,proto3" json:"name,omitempty"`
+	// The objects that the application owns, in the order of apply; at most 5,000.
+	Inventory []*v1.ObjectIdentity `protobuf:"bytes,21,rep,name=inventory,proto3" json:"inventory,omitempty"`
+	// The digest at which the application was last ready.
+	HealthyDigest   []byte `protobuf:"bytes,22,opt,name=healthy_digest,json=healthyDigest,proto3" json:"healthy_digest,omitempty"`
+	HealthyRevision string `protobuf:"bytes,23,opt,name=healthy_revision,json=healthyRevision,proto3" json:"healthy_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ApplicationReport) Reset() {
 	*x = ApplicationReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1184,7 @@ func (x *ApplicationReport) String() string {
 func (*ApplicationReport) ProtoMessage() {}
 
 func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,26 +1197,26 @@ func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationReport.ProtoReflect.Descriptor instead.
 func (*ApplicationReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{13}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *ApplicationReport) GetKind() string {
+func (x *ApplicationReport) GetKindV1() string {
 	if x != nil {
-		return x.Kind
+		return x.KindV1
 	}
 	return ""
 }
 
-func (x *ApplicationReport) GetNamespace() string {
+func (x *ApplicationReport) GetNamespaceV1() string {
 	if x != nil {
-		return x.Namespace
+		return x.NamespaceV1
 	}
 	return ""
 }
 
-func (x *ApplicationReport) GetName() string {
+func (x *ApplicationReport) GetNameV1() string {
 	if x != nil {
-		return x.Name
+		return x.NameV1
 	}
 	return ""
 }
@@ -1114,9 +1319,9 @@ func (x *ApplicationReport) GetHandledRequest() string {
 	return ""
 }
 
-func (x *ApplicationReport) GetInventory() []string {
+func (x *ApplicationReport) GetInventoryV1() []string {
 	if x != nil {
-		return x.Inventory
+		return x.InventoryV1
 	}
 	return nil
 }
@@ -1128,13 +1333,41 @@ func (x *ApplicationReport) GetHeldPrune() *HeldPrune {
 	return nil
 }
 
+func (x *ApplicationReport) GetName() *v1.ApplicationName {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *ApplicationReport) GetInventory() []*v1.ObjectIdentity {
+	if x != nil {
+		return x.Inventory
+	}
+	return nil
+}
+
+func (x *ApplicationReport) GetHealthyDigest() []byte {
+	if x != nil {
+		return x.HealthyDigest
+	}
+	return nil
+}
+
+func (x *ApplicationReport) GetHealthyRevision() string {
+	if x != nil {
+		return x.HealthyRevision
+	}
+	return ""
+}
+
 // HeldPrune is a set of objects that left Git and are not deleted before an operator confirms exactly them.
 type HeldPrune struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Of the whole set, opaque to the hub. ApplicationEntry.confirmed_prune with this digest lets the set go.
 	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
 	// The first 100 of the set, in the order of apply.
-	Objects []*ObjectIdentity `protobuf:"bytes,2,rep,name=objects,proto3" json:"objects,omitempty"`
+	Objects []*v1.ObjectIdentity `protobuf:"bytes,2,rep,name=objects,proto3" json:"objects,omitempty"`
 	// How many objects the set has.
 	Total         uint32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1143,7 +1376,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1388,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1401,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -1178,7 +1411,7 @@ func (x *HeldPrune) GetDigest() []byte {
 	return nil
 }
 
-func (x *HeldPrune) GetObjects() []*ObjectIdentity {
+func (x *HeldPrune) GetObjects() []*v1.ObjectIdentity {
 	if x != nil {
 		return x.Objects
 	}
@@ -1192,99 +1425,23 @@ func (x *HeldPrune) GetTotal() uint32 {
 	return 0
 }
 
-// ObjectIdentity names one object of the cluster.
-type ObjectIdentity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	Namespace     string                 `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ObjectIdentity) Reset() {
-	*x = ObjectIdentity{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ObjectIdentity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ObjectIdentity) ProtoMessage() {}
-
-func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
-func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *ObjectIdentity) GetGroup() string {
-	if x != nil {
-		return x.Group
-	}
-	return ""
-}
-
-func (x *ObjectIdentity) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *ObjectIdentity) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *ObjectIdentity) GetNamespace() string {
-	if x != nil {
-		return x.Namespace
-	}
-	return ""
-}
-
-func (x *ObjectIdentity) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-// ObjectReport is one object that is not well.
+// ObjectReport is one object that is not healthy.
 type ObjectReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// kind.group namespace/name
-	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// As object, in protocol 1: kind.group namespace/name.
+	ObjectV1 string `protobuf:"bytes,1,opt,name=object_v1,json=objectV1,proto3" json:"object_v1,omitempty"`
 	// A kstatus word, or "Refused".
 	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Object        *v1.ObjectIdentity     `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1453,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,12 +1466,12 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
 }
 
-func (x *ObjectReport) GetObject() string {
+func (x *ObjectReport) GetObjectV1() string {
 	if x != nil {
-		return x.Object
+		return x.ObjectV1
 	}
 	return ""
 }
@@ -1340,24 +1497,34 @@ func (x *ObjectReport) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ObjectReport) GetObject() *v1.ObjectIdentity {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
 // Event is something that happened, for people. At most 100 a report.
 type Event struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Time      *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	Kind      string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Namespace string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name      string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// As application, in protocol 1.
+	KindV1      string `protobuf:"bytes,2,opt,name=kind_v1,json=kindV1,proto3" json:"kind_v1,omitempty"`
+	NamespaceV1 string `protobuf:"bytes,3,opt,name=namespace_v1,json=namespaceV1,proto3" json:"namespace_v1,omitempty"`
+	NameV1      string `protobuf:"bytes,4,opt,name=name_v1,json=nameV1,proto3" json:"name_v1,omitempty"`
 	// Normal or Warning.
-	Type          string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	Message       string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
+	Type    string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
+	Reason  string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
+	// What it is about; none: the cluster.
+	Application   *v1.ApplicationName `protobuf:"bytes,8,opt,name=application,proto3" json:"application,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1536,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,7 +1549,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -1392,23 +1559,23 @@ func (x *Event) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *Event) GetKind() string {
+func (x *Event) GetKindV1() string {
 	if x != nil {
-		return x.Kind
+		return x.KindV1
 	}
 	return ""
 }
 
-func (x *Event) GetNamespace() string {
+func (x *Event) GetNamespaceV1() string {
 	if x != nil {
-		return x.Namespace
+		return x.NamespaceV1
 	}
 	return ""
 }
 
-func (x *Event) GetName() string {
+func (x *Event) GetNameV1() string {
 	if x != nil {
-		return x.Name
+		return x.NameV1
 	}
 	return ""
 }
@@ -1434,27 +1601,48 @@ func (x *Event) GetMessage() string {
 	return ""
 }
 
+func (x *Event) GetApplication() *v1.ApplicationName {
+	if x != nil {
+		return x.Application
+	}
+	return nil
+}
+
 var File_nave_spoke_v1_spoke_proto protoreflect.FileDescriptor
 
 const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\n" +
-	"\x19nave/spoke/v1/spoke.proto\x12\rnave.spoke.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x01\n" +
+	"\x19nave/spoke/v1/spoke.proto\x12\rnave.spoke.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnave/bundle/v1/bundle.proto\"\xee\x01\n" +
 	"\x0eSessionRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.nave.spoke.v1.HelloH\x00R\x05hello\x12&\n" +
 	"\x03ack\x18\x02 \x01(\v2\x12.nave.spoke.v1.AckH\x00R\x03ack\x128\n" +
-	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeatB\t\n" +
+	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeat\x12A\n" +
+	"\fcapabilities\x18\x04 \x01(\v2\x1b.nave.spoke.v1.CapabilitiesH\x00R\fcapabilitiesB\t\n" +
 	"\amessage\"~\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.nave.spoke.v1.WelcomeH\x00R\awelcome\x12,\n" +
 	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offerB\t\n" +
-	"\amessage\"\xec\x01\n" +
+	"\amessage\"\xe2\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
 	"\x12kubernetes_version\x18\x03 \x01(\tR\x11kubernetesVersion\x123\n" +
 	"\bverified\x18\x04 \x01(\v2\x17.nave.spoke.v1.BundleIdR\bverified\x12-\n" +
 	"\x05stage\x18\x05 \x01(\x0e2\x17.nave.spoke.v1.AckStageR\x05stage\x12\x1a\n" +
-	"\binstance\x18\x06 \x01(\tR\binstance\"T\n" +
+	"\binstance\x18\x06 \x01(\tR\binstance\x12\x1a\n" +
+	"\bfeatures\x18\a \x03(\tR\bfeatures\x12/\n" +
+	"\x13capabilities_digest\x18\b \x01(\fR\x12capabilitiesDigest\x12'\n" +
+	"\x0fnewest_protocol\x18\t \x01(\rR\x0enewestProtocol\"\xa1\x01\n" +
+	"\fCapabilities\x12-\n" +
+	"\x12kubernetes_version\x18\x01 \x01(\tR\x11kubernetesVersion\x12B\n" +
+	"\x0egroup_versions\x18\x02 \x03(\v2\x1b.nave.spoke.v1.GroupVersionR\rgroupVersions\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\x03 \x01(\bR\n" +
+	"incomplete\"T\n" +
+	"\fGroupVersion\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
+	"\x05kinds\x18\x03 \x03(\tR\x05kinds\"T\n" +
 	"\bBundleId\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x16\n" +
@@ -1463,10 +1651,12 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06bundle\x18\x01 \x01(\v2\x17.nave.spoke.v1.BundleIdR\x06bundle\x12-\n" +
 	"\x05stage\x18\x02 \x01(\x0e2\x17.nave.spoke.v1.AckStageR\x05stage\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\v\n" +
-	"\tHeartbeat\"Q\n" +
+	"\tHeartbeat\"\x9c\x01\n" +
 	"\aWelcome\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\"\xa8\x01\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12-\n" +
+	"\x12wants_capabilities\x18\x04 \x01(\bR\x11wantsCapabilities\"\xa8\x01\n" +
 	"\x05Offer\x12/\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x17.nave.spoke.v1.BundleIdR\x06bundle\x12\x1a\n" +
 	"\benvelope\x18\x02 \x01(\fR\benvelope\x12'\n" +
@@ -1482,17 +1672,19 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
-	"\x04last\x18\x04 \x01(\bR\x04last\"\xb1\x01\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\"\xf1\x01\n" +
 	"\rReportRequest\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12D\n" +
-	"\fapplications\x18\x02 \x03(\v2 .nave.spoke.v1.ApplicationReportR\fapplications\x12\x18\n" +
-	"\aremoved\x18\x03 \x03(\tR\aremoved\x12,\n" +
-	"\x06events\x18\x04 \x03(\v2\x14.nave.spoke.v1.EventR\x06events\"\x10\n" +
-	"\x0eReportResponse\"\x8a\x05\n" +
-	"\x11ApplicationReport\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
-	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\fapplications\x18\x02 \x03(\v2 .nave.spoke.v1.ApplicationReportR\fapplications\x12\x1d\n" +
+	"\n" +
+	"removed_v1\x18\x03 \x03(\tR\tremovedV1\x12,\n" +
+	"\x06events\x18\x04 \x03(\v2\x14.nave.spoke.v1.EventR\x06events\x129\n" +
+	"\aremoved\x18\x05 \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\aremoved\"\x10\n" +
+	"\x0eReportResponse\"\xe3\x06\n" +
+	"\x11ApplicationReport\x12\x17\n" +
+	"\akind_v1\x18\x01 \x01(\tR\x06kindV1\x12!\n" +
+	"\fnamespace_v1\x18\x02 \x01(\tR\vnamespaceV1\x12\x17\n" +
+	"\aname_v1\x18\x03 \x01(\tR\x06nameV1\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\fR\x06digest\x12\x1a\n" +
 	"\brevision\x18\x05 \x01(\tR\brevision\x12%\n" +
 	"\x0eapplied_digest\x18\x06 \x01(\fR\rappliedDigest\x12)\n" +
@@ -1508,33 +1700,33 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06failed\x18\x0e \x01(\rR\x06failed\x125\n" +
 	"\aobjects\x18\x0f \x03(\v2\x1b.nave.spoke.v1.ObjectReportR\aobjects\x12%\n" +
 	"\x0edrift_repaired\x18\x10 \x01(\x04R\rdriftRepaired\x12'\n" +
-	"\x0fhandled_request\x18\x11 \x01(\tR\x0ehandledRequest\x12\x1c\n" +
-	"\tinventory\x18\x12 \x03(\tR\tinventory\x127\n" +
+	"\x0fhandled_request\x18\x11 \x01(\tR\x0ehandledRequest\x12!\n" +
+	"\finventory_v1\x18\x12 \x03(\tR\vinventoryV1\x127\n" +
 	"\n" +
-	"held_prune\x18\x13 \x01(\v2\x18.nave.spoke.v1.HeldPruneR\theldPrune\"r\n" +
+	"held_prune\x18\x13 \x01(\v2\x18.nave.spoke.v1.HeldPruneR\theldPrune\x123\n" +
+	"\x04name\x18\x14 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12<\n" +
+	"\tinventory\x18\x15 \x03(\v2\x1e.nave.bundle.v1.ObjectIdentityR\tinventory\x12%\n" +
+	"\x0ehealthy_digest\x18\x16 \x01(\fR\rhealthyDigest\x12)\n" +
+	"\x10healthy_revision\x18\x17 \x01(\tR\x0fhealthyRevision\"s\n" +
 	"\tHeldPrune\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\fR\x06digest\x127\n" +
-	"\aobjects\x18\x02 \x03(\v2\x1d.nave.spoke.v1.ObjectIdentityR\aobjects\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\rR\x05total\"\x86\x01\n" +
-	"\x0eObjectIdentity\x12\x14\n" +
-	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1c\n" +
-	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x05 \x01(\tR\x04name\"\x8a\x01\n" +
-	"\fObjectReport\x12\x16\n" +
-	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x128\n" +
+	"\aobjects\x18\x02 \x03(\v2\x1e.nave.bundle.v1.ObjectIdentityR\aobjects\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\"\xc7\x01\n" +
+	"\fObjectReport\x12\x1b\n" +
+	"\tobject_v1\x18\x01 \x01(\tR\bobjectV1\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xc3\x01\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x126\n" +
+	"\x06object\x18\x05 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\"\x95\x02\n" +
 	"\x05Event\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n" +
-	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x17\n" +
+	"\akind_v1\x18\x02 \x01(\tR\x06kindV1\x12!\n" +
+	"\fnamespace_v1\x18\x03 \x01(\tR\vnamespaceV1\x12\x17\n" +
+	"\aname_v1\x18\x04 \x01(\tR\x06nameV1\x12\x12\n" +
 	"\x04type\x18\x05 \x01(\tR\x04type\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\a \x01(\tR\amessage*\x83\x01\n" +
+	"\amessage\x18\a \x01(\tR\amessage\x12A\n" +
+	"\vapplication\x18\b \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\vapplication*\x83\x01\n" +
 	"\bAckStage\x12\x19\n" +
 	"\x15ACK_STAGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACK_STAGE_RECEIVED\x10\x01\x12\x15\n" +
@@ -1559,61 +1751,71 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
 	(*SessionResponse)(nil),       // 2: nave.spoke.v1.SessionResponse
 	(*Hello)(nil),                 // 3: nave.spoke.v1.Hello
-	(*BundleId)(nil),              // 4: nave.spoke.v1.BundleId
-	(*Ack)(nil),                   // 5: nave.spoke.v1.Ack
-	(*Heartbeat)(nil),             // 6: nave.spoke.v1.Heartbeat
-	(*Welcome)(nil),               // 7: nave.spoke.v1.Welcome
-	(*Offer)(nil),                 // 8: nave.spoke.v1.Offer
-	(*Blob)(nil),                  // 9: nave.spoke.v1.Blob
-	(*FetchRequest)(nil),          // 10: nave.spoke.v1.FetchRequest
-	(*FetchResponse)(nil),         // 11: nave.spoke.v1.FetchResponse
-	(*ReportRequest)(nil),         // 12: nave.spoke.v1.ReportRequest
-	(*ReportResponse)(nil),        // 13: nave.spoke.v1.ReportResponse
-	(*ApplicationReport)(nil),     // 14: nave.spoke.v1.ApplicationReport
-	(*HeldPrune)(nil),             // 15: nave.spoke.v1.HeldPrune
-	(*ObjectIdentity)(nil),        // 16: nave.spoke.v1.ObjectIdentity
-	(*ObjectReport)(nil),          // 17: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 18: nave.spoke.v1.Event
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Capabilities)(nil),          // 4: nave.spoke.v1.Capabilities
+	(*GroupVersion)(nil),          // 5: nave.spoke.v1.GroupVersion
+	(*BundleId)(nil),              // 6: nave.spoke.v1.BundleId
+	(*Ack)(nil),                   // 7: nave.spoke.v1.Ack
+	(*Heartbeat)(nil),             // 8: nave.spoke.v1.Heartbeat
+	(*Welcome)(nil),               // 9: nave.spoke.v1.Welcome
+	(*Offer)(nil),                 // 10: nave.spoke.v1.Offer
+	(*Blob)(nil),                  // 11: nave.spoke.v1.Blob
+	(*FetchRequest)(nil),          // 12: nave.spoke.v1.FetchRequest
+	(*FetchResponse)(nil),         // 13: nave.spoke.v1.FetchResponse
+	(*ReportRequest)(nil),         // 14: nave.spoke.v1.ReportRequest
+	(*ReportResponse)(nil),        // 15: nave.spoke.v1.ReportResponse
+	(*ApplicationReport)(nil),     // 16: nave.spoke.v1.ApplicationReport
+	(*HeldPrune)(nil),             // 17: nave.spoke.v1.HeldPrune
+	(*ObjectReport)(nil),          // 18: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 19: nave.spoke.v1.Event
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 21: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 22: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
-	5,  // 1: nave.spoke.v1.SessionRequest.ack:type_name -> nave.spoke.v1.Ack
-	6,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
-	7,  // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
-	8,  // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
-	4,  // 5: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
-	0,  // 6: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
-	4,  // 7: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
-	0,  // 8: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	19, // 9: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	4,  // 10: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
-	9,  // 11: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
-	14, // 12: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	18, // 13: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	19, // 14: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	17, // 15: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	15, // 16: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	16, // 17: nave.spoke.v1.HeldPrune.objects:type_name -> nave.spoke.v1.ObjectIdentity
-	19, // 18: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	19, // 19: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,  // 20: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	10, // 21: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	12, // 22: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	2,  // 23: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	11, // 24: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	13, // 25: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	23, // [23:26] is the sub-list for method output_type
-	20, // [20:23] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	7,  // 1: nave.spoke.v1.SessionRequest.ack:type_name -> nave.spoke.v1.Ack
+	8,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
+	4,  // 3: nave.spoke.v1.SessionRequest.capabilities:type_name -> nave.spoke.v1.Capabilities
+	9,  // 4: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
+	10, // 5: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
+	6,  // 6: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
+	0,  // 7: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
+	5,  // 8: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
+	6,  // 9: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
+	0,  // 10: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
+	20, // 11: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	6,  // 12: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
+	11, // 13: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
+	16, // 14: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	19, // 15: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	21, // 16: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	20, // 17: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	18, // 18: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	17, // 19: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	21, // 20: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	22, // 21: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 22: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	20, // 23: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	22, // 24: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	20, // 25: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	21, // 26: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 27: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 28: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 29: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	2,  // 30: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 31: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 32: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	30, // [30:33] is the sub-list for method output_type
+	27, // [27:30] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -1625,6 +1827,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 		(*SessionRequest_Hello)(nil),
 		(*SessionRequest_Ack)(nil),
 		(*SessionRequest_Heartbeat)(nil),
+		(*SessionRequest_Capabilities)(nil),
 	}
 	file_nave_spoke_v1_spoke_proto_msgTypes[1].OneofWrappers = []any{
 		(*SessionResponse_Welcome)(nil),
@@ -1636,7 +1839,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,73 @@
+package bundle
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestFeatures(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Bundle)
+		want   FeatureSet
+	}{
+		"plain":      {func(*Bundle) {}, ""},
+		"pending":    {func(b *Bundle) { b.Pending = []ApplicationName{{}} }, "pending"},
+		"incomplete": {func(b *Bundle) { b.Incomplete = true }, "pending"},
+		"removals":   {func(b *Bundle) { b.Removals = []Removal{{}} }, "removals"},
+		"parent":     {func(b *Bundle) { b.Applications[1].Parent.Name = "root" }, "parents"},
+		"prune":      {func(b *Bundle) { b.Applications[0].ConfirmedPrune[0] = 1 }, "confirmed-prune"},
+		"of_applications": {func(b *Bundle) {
+			b.Applications[0].Features, b.Applications[1].Features = "hooks,lifecycle", "hooks"
+		}, "hooks,lifecycle"},
+		"several": {func(b *Bundle) {
+			b.Applications[0].Features, b.Incomplete, b.Removals = "hooks", true, []Removal{{}}
+		}, "hooks,pending,removals"},
+	} {
+		b := &Bundle{Applications: make([]Entry, 2)}
+		c.change(b)
+		if got := b.Features(); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestFeatureSets(t *testing.T) {
+	for _, c := range []struct{ set, other, want FeatureSet }{
+		{"", "", ""}, {"a", "", "a"}, {"", "a", ""}, {"a,b,c", "b", "a,c"}, {"a,b", "a,b", ""}, {"ab", "a,b", "ab"},
+	} {
+		if got := c.set.Without(c.other); got != c.want {
+			t.Errorf("%q without %q: %q, want %q", c.set, c.other, got, c.want)
+		}
+	}
+	if got, err := ReadFeatures([]string{"b", "a", "b"}); got != "a,b" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, names := range [][]string{{"A"}, {"a b"}, {"a,"}, {"\x1b"}, {strings.Repeat("a", maxFeature+1)},
+		slices.Repeat([]string{"a"}, maxFeatures+1)} {
+		if _, err := ReadFeatures(names); err == nil {
+			t.Errorf("%.80q is taken for features", names)
+		}
+	}
+	if got := Baseline().Without(Known()); got != "" {
+		t.Errorf("this program does not know %s, which every spoke knows", got)
+	}
+}
+
+// TestEntryFeatures requires that features travel with the entry.
+func TestEntryFeatures(t *testing.T) {
+	b := example()
+	b.Applications[0].Features = NewFeatureSet("lifecycle", "hooks")
+	data, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := DecodeBundle(data)
+	if err != nil || again.Features().Without(Baseline()) != "hooks,lifecycle" {
+		t.Errorf("%v, %v", again, err)
+	}
+	b.Applications[0].Features = "No Name"
+	if _, err := b.Encode(); err == nil {
+		t.Error("a feature without a proper name is encoded")
+	}
+}
