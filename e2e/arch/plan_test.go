@@ -15,6 +15,7 @@ type layer struct {
 // plan is the house from the bottom up. A package that is not listed belongs to the nearest listed folder above it; "="
 // in front of a name keeps its subfolders out of that.
 var plan = []layer{
+	{"L0 the wire, what is signed", []string{"proto/nave/bundle"}},
 	{"L0 the wire", []string{"proto"}},
 	{"L0 files that survive a crash, words of messages, manifests inside of binaries", []string{"shared/durable",
 		"shared/wording", "deploy"}},

@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/e2e/kubetest"
 )
 
-// older is the commit whose programs are the older ones.
-const older = "af66291a5a3a18eb0233ac2fe53b4e25cba98a5d"
+// older is the commit whose programs are the older ones: the last that speaks protocol 1 of the wire.
+const older = "de235d86e9fa4662a8ba0ad13e0a892648c5290c"
 
 // programs are those that users run.
 var programs = []string{"nave", "nave-hub", "nave-spoke"}
@@ -30,43 +30,22 @@ func testOlder(t *testing.T) {
 		l := mixedLab(t)
 		use(t, l, bin, "nave-spoke")
 		s := newStand(t, l, t.TempDir())
-		p := s.join(t, "older-spoke", (*spoke).spellOut)
+		p := s.join(t, "older-spoke", nil)
 		p.commitAndHold(t, "older spoke, hub of today", func() {})
 		p.commitAndHold(t, "both of today", func() { p.replace(t, l, p.Process, "nave-spoke") })
 	})
 	t.Run("hub", func(t *testing.T) {
 		t.Parallel()
 		l := mixedLab(t)
-		flags := l.HubFlags
-		l.HubFlags = nil // made since
 		use(t, l, bin, programs...)
 		s := newStand(t, l, t.TempDir())
-		p := s.join(t, "older-hub", (*spoke).spellOut)
+		p := s.join(t, "older-hub", nil)
 		p.commitAndHold(t, "spoke of today, older hub", func() { p.replace(t, l, p.Process, "nave-spoke") })
 		p.commitAndHold(t, "both of today", func() {
-			s.Hub.Args = append(s.Hub.Args, flags...)
 			p.replace(t, l, s.Hub, "nave-hub")
 			use(t, l, lab.Dir+"/bin", "nave")
 		})
 	})
-}
-
-// spellOut gives the spoke its settings as flags. A folder of them is known only since.
-func (p *spoke) spellOut() {
-	p.t.Helper()
-	config := filepath.Join(p.Dir, "config")
-	args := []string{"--signing-keys=" + filepath.Join(config, "signing-keys.pem")}
-	for _, name := range []string{"hub", "cluster", "trust-domain", "ca-pin"} {
-		value, err := os.ReadFile(filepath.Join(config, name))
-		must(p.t, err)
-		args = append(args, "--"+name+"="+strings.TrimSpace(string(value)))
-	}
-	for _, a := range p.Args {
-		if !strings.HasPrefix(a, "--config-dir=") {
-			args = append(args, a)
-		}
-	}
-	p.Args = args
 }
 
 // commitAndHold changes the programs that run, and then commits: the commit arrives, and what it does not touch stays

@@ -20,14 +20,11 @@ import (
 	"github.com/navefleet/nave/e2e/sopstest"
 )
 
-// before is the commit whose programs the upgrade starts from.
-const before = "de235d86e9fa4662a8ba0ad13e0a892648c5290c"
-
 // testUpgrade starts a hub and a spoke of an older commit and upgrades both in place, in either order. No object in the
 // cluster is written meanwhile. Keys, identities, operators' objects, inventories and the sequence of bundles stay.
 func testUpgrade(t *testing.T) {
 	t.Parallel()
-	bin := buildOlder(t, before)
+	bin := buildOlder(t, older)
 	for name, order := range map[string][]string{
 		"hub_first":   {"nave-hub", "nave-spoke"},
 		"spoke_first": {"nave-spoke", "nave-hub"},
