@@ -24,7 +24,7 @@ import (
 
 // Every admin call is for operators of this hub: not for strangers, not for another hub's operators, not for spokes.
 // And what spokes call is not for operators.
-func TestEveryAdminCallIsForThisHubsOperatorsOnly(t *testing.T) {
+func TestAdminCallers(t *testing.T) {
 	needsLab(t)
 	ctx := t.Context()
 	fleet, other := newFleet(t), newFleet(t)
@@ -68,7 +68,7 @@ func TestEveryAdminCallIsForThisHubsOperatorsOnly(t *testing.T) {
 }
 
 // The tool says whose hub it met when that is not the one its certificate is for.
-func TestTheToolSaysWhyAHubDoesNotHearIt(t *testing.T) {
+func TestForeignHub(t *testing.T) {
 	needsLab(t)
 	fleet, other := newFleet(t), newFleet(t)
 	config, err := operatorconfig.Load(fleet.Config())

@@ -34,27 +34,27 @@ spec:
 
 // What README tells to apply is taken by an API server, whole, and the Pods that it makes run under the restricted
 // pod-security level that their namespaces ask for.
-func TestManifestsAreTakenAndTheirPodsRun(t *testing.T) {
+func TestDeploy(t *testing.T) {
 	needsLab(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cluster := lab.Clusters[0]
 	t.Cleanup(func() { withdraw(t, cluster) })
 
-	t.Run("deploy/hub", func(t *testing.T) {
+	t.Run("hub", func(t *testing.T) {
 		applyAll(ctx, t, cluster, build(t, "deploy/hub")+"---"+volume)
 		o := runs(ctx, t, cluster, "StatefulSet.apps", "nave-hub", "nave-hub")
 		knowsItsFlags(t, "nave-hub", o)
 		leadsToAPod(ctx, t, cluster, "nave-hub", "nave-hub", 7443)
 		refusesAnyPod(ctx, t, cluster, "nave-hub")
 	})
-	t.Run("deploy/spoke", func(t *testing.T) {
+	t.Run("spoke", func(t *testing.T) {
 		applyAll(ctx, t, cluster, build(t, "deploy/spoke"))
 		o := runs(ctx, t, cluster, "Deployment.apps", "nave-system", "nave-spoke")
 		knowsItsFlags(t, "nave-spoke", o)
 		refusesAnyPod(ctx, t, cluster, "nave-system")
 	})
-	t.Run("nave cluster add", func(t *testing.T) {
+	t.Run("cluster_add", func(t *testing.T) {
 		fleet, err := lab.NewFleet(ctx)
 		if err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ func start(t *testing.T, o gittest.Options) *gittest.Server {
 	return s
 }
 
-func TestACommitCanBeCloned(t *testing.T) {
+func TestClone(t *testing.T) {
 	s := start(t, gittest.Options{})
 	repo, err := s.NewRepository("fleet")
 	if err != nil {
@@ -41,7 +41,7 @@ func TestACommitCanBeCloned(t *testing.T) {
 	}
 }
 
-func TestABrokenServerHeals(t *testing.T) {
+func TestHeal(t *testing.T) {
 	s := start(t, gittest.Options{})
 	repo, err := s.NewRepository("fleet")
 	if err != nil {
@@ -60,7 +60,7 @@ func TestABrokenServerHeals(t *testing.T) {
 	}
 }
 
-func TestAPushOverHTTPArrives(t *testing.T) {
+func TestPush(t *testing.T) {
 	s := start(t, gittest.Options{Push: true})
 	repo, err := s.NewRepository("fleet")
 	if err != nil {

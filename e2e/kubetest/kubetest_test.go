@@ -34,7 +34,7 @@ kind: ServiceAccount
 metadata: {name: nobody, namespace: default}
 `
 
-func TestTwoClustersRunSideBySideAndTheirPodsBecomeReady(t *testing.T) {
+func TestTwoClusters(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // the first build of the binary included
 	defer cancel()
 	clusters := make([]*kubetest.Cluster, 2)
@@ -65,7 +65,7 @@ func TestTwoClustersRunSideBySideAndTheirPodsBecomeReady(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Run("RBAC is on", func(t *testing.T) { refusesAServiceAccountWithoutRoles(t, clusters[0]) })
+	t.Run("rbac", func(t *testing.T) { refusesAServiceAccountWithoutRoles(t, clusters[0]) })
 }
 
 func twoReady(c *kubetest.Cluster) func(context.Context) error {

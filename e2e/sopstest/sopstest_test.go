@@ -9,7 +9,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 )
 
-func TestWhatIsEncryptedIsReadableForItsKeyOnly(t *testing.T) {
+func TestEncrypt(t *testing.T) {
 	for name, create := range map[string]func() (*Key, error){"age": NewAge, "OpenPGP": NewPGP} {
 		key, err := create()
 		if err != nil {
@@ -27,7 +27,7 @@ func TestWhatIsEncryptedIsReadableForItsKeyOnly(t *testing.T) {
 	}
 }
 
-func TestPrivateKeysAreWhatFluxTakes(t *testing.T) {
+func TestPrivateKeys(t *testing.T) {
 	a, errA := NewAge()
 	p, errP := NewPGP()
 	if err := errors.Join(errA, errP); err != nil {
