@@ -39,7 +39,8 @@ func TestAdminCallers(t *testing.T) {
 	foreign := operator.Clone()
 	foreign.Certificates, foreign.GetClientCertificate = nil, presenting(tlsOf(t, contextOf(t, other)))
 	cluster := operator.Clone()
-	cluster.Certificates, cluster.GetClientCertificate = nil, presenting(&tls.Config{Certificates: []tls.Certificate{spokeCertificate(t)}})
+	cluster.Certificates, cluster.GetClientCertificate = nil,
+		presenting(&tls.Config{Certificates: []tls.Certificate{spokeCertificate(t)}})
 
 	admin, spokes := methodsOf(adminv1.AdminService_ServiceDesc), methodsOf(spokev1.SpokeService_ServiceDesc)
 	for _, tt := range []struct {
@@ -75,7 +76,8 @@ func TestForeignHub(t *testing.T) {
 	must(t, err)
 	foreign, err := operatorconfig.Load(other.Config())
 	must(t, err)
-	config.Contexts[0].ClientCertificateData, config.Contexts[0].ClientKeyData = foreign.Contexts[0].ClientCertificateData, foreign.Contexts[0].ClientKeyData
+	config.Contexts[0].ClientCertificateData, config.Contexts[0].ClientKeyData = foreign.Contexts[0].ClientCertificateData,
+		foreign.Contexts[0].ClientKeyData
 	path := t.TempDir() + "/config"
 	must(t, config.Save(path))
 	for _, args := range [][]string{{"get", "clusters"}, {"cluster", "add", "east"}, {"delete", "fleet", "all"},

@@ -16,6 +16,7 @@ import (
 var moreCommands = map[string]command{
 	"save":        save,        // save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE: what is at a JSONPath
 	"certificate": certificate, // certificate CLUSTER VARIABLE: when the spoke's certificate, as kept in its cluster, ends
+	"later":       later,       // later DURATION VARIABLE: the time in that long
 	"past":        past,        // past TIME: it is over
 	"denied":      denied,      // denied CLUSTER FILE: an admission policy refuses what is in the file
 	"status":      editStatus,  // status CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH: what its controller says of it
@@ -97,6 +98,16 @@ func certificate(ctx context.Context, s *story, args []string) error {
 	}
 	s.ts.Setenv(args[1], chain[0].NotAfter.Format(time.RFC3339Nano))
 	return nil
+}
+
+// later keeps a time to come in a variable, for past.
+func later(_ context.Context, s *story, args []string) error {
+	if len(args) != 2 {
+		return errors.New("later DURATION VARIABLE")
+	}
+	d, err := time.ParseDuration(args[0])
+	s.ts.Setenv(args[1], time.Now().Add(d).Format(time.RFC3339Nano))
+	return err
 }
 
 func past(_ context.Context, _ *story, args []string) error {

@@ -134,7 +134,8 @@ func refusesAnyPod(ctx context.Context, t *testing.T, c *kubetest.Cluster, names
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "any"},
 		"spec": map[string]any{"containers": []any{map[string]any{"name": "any", "image": "registry.k8s.io/pause:3.10"}}},
 	}}
-	if _, err := pods.Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); !apierrors.IsForbidden(err) {
+	if _, err := pods.Create(ctx, pod,
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); !apierrors.IsForbidden(err) {
 		t.Errorf("a Pod without a security context in %s: %v, want forbidden", namespace, err)
 	}
 }

@@ -139,7 +139,8 @@ func (h *scriptedHub) Session(stream spokev1.SpokeService_SessionServer) error {
 	if _, err := stream.Recv(); err != nil {
 		return err
 	}
-	err := stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}})
+	welcome := &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}
+	err := stream.Send(&spokev1.SessionResponse{Message: welcome})
 	if err != nil {
 		return err
 	}

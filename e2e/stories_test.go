@@ -77,7 +77,8 @@ func TestStories(t *testing.T) {
 		words[name] = func(ts *testscript.TestScript, neg bool, args []string) { tell(ts, name, c, neg, args) }
 	}
 	testscript.RunT(oneByOne{t}, testscript.Params{
-		Dir: "testdata", WorkdirRoot: t.TempDir(), Cmds: words, Setup: setUp, RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: "testdata", WorkdirRoot: t.TempDir(), Cmds: words, Setup: setUp, RequireExplicitExec: true,
+		RequireUniqueNames: true,
 		Condition: func(name string) (bool, error) {
 			switch name {
 			case "tmpfs":

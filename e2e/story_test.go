@@ -45,7 +45,8 @@ type story struct {
 func newStory(tb testing.TB, dir, work string) (*story, error) {
 	s := &story{
 		tb: tb, dir: dir, work: work,
-		spokes: map[string]*harness.Spoke{}, repositories: map[string]*gittest.Repository{}, remembered: map[string]string{}, disks: map[string]*harness.Disk{},
+		spokes: map[string]*harness.Spoke{}, repositories: map[string]*gittest.Repository{}, remembered: map[string]string{},
+		disks: map[string]*harness.Disk{},
 	}
 	return s, os.MkdirAll(dir, 0o700)
 }

@@ -30,11 +30,12 @@ const (
 // object) from the offer and fetches those that are not in it, acknowledges received, applied and healthy, and reports.
 // It verifies neither signatures nor digests, and applies nothing.
 //
-//	fanout.all_ms           push done and reconciliation requested → the hub counts the last APPLIED; the median of the rounds
+//	fanout.all_ms           push done and reconciliation requested → the hub counts the last APPLIED; the median of the
+//	                        rounds
 //	fanout.p99_ms           the same → a spoke has sent its APPLIED; over all spokes and rounds
-//	fanout.raw_ms           a bare grpc-go server, a process of its own, sends each of 1,000 streams (as many mTLS connections,
-//	                        the same TLS configuration) one message of the bytes that a spoke received in a round, and has
-//	                        got one answer from each; the median of three each round, and of the rounds
+//	fanout.raw_ms           a bare grpc-go server, a process of its own, sends each of 1,000 streams (as many mTLS
+//	                        connections, the same TLS configuration) one message of the bytes that a spoke received in
+//	                        a round, and has got one answer from each; the median of three each round, and of the rounds
 //	fanout.raw_ratio        the median of all ÷ raw, the two taking turns
 //	fanout.hub_rss_mib      resident memory of the hub and its workers after that, with all connected, settled
 //	fanout.bytes_per_spoke  what a spoke's connection carried in a round, both ways, TLS included; the median

@@ -64,7 +64,8 @@ func extremes(seen []usage) (least, most usage) {
 	return least, most
 }
 
-// memoryOf adds up the memory of a process and of all processes below it. A child that ends meanwhile counts as nothing.
+// memoryOf adds up the memory of a process and of all processes below it. A child that ends meanwhile counts as
+// nothing.
 func memoryOf(proc string, pid int) (usage, error) {
 	total, err := ownMemory(proc, pid)
 	if err != nil {

@@ -90,5 +90,6 @@ Look into the clusters (with kubectl), edit something by hand and see it repaire
 
 Ctrl-C ends the demo and leaves nothing running.
 
-`, d.fleet.Config(), filepath.Join(d.lab.Dir, "bin"), d.fleet.Repo.WorkTree(), d.lab.Clusters[0].Kubeconfig, d.lab.Clusters[1].Kubeconfig)
+`, d.fleet.Config(), filepath.Join(d.lab.Dir, "bin"), d.fleet.Repo.WorkTree(), d.lab.Clusters[0].Kubeconfig,
+		d.lab.Clusters[1].Kubeconfig)
 }

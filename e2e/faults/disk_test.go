@@ -73,11 +73,14 @@ func hubFull(p *spoke) {
 		p.t.Log("the hub had room for the source")
 	}
 	p.repairs("spoke_full")
-	text, err := os.ReadFile(p.stand.Hub.Log)
-	must(p.t, err)
-	if !regexp.MustCompile(`no space|disk is full`).Match(text) {
-		p.t.Error("the hub does not say that its disk is full")
-	}
+	full := regexp.MustCompile(`no space|disk is full`)
+	eventually(p.t, often, "the hub says that its disk is full", func(context.Context) error {
+		text, err := os.ReadFile(p.stand.Hub.Log)
+		if err == nil && !full.Match(text) {
+			err = fmt.Errorf("its log ends with %s", p.stand.Hub.Tail())
+		}
+		return err
+	})
 	if err := p.has(p.t.Context(), "app", "spoke_full"); err != nil {
 		p.t.Error(err)
 	}

@@ -127,7 +127,8 @@ func buildOlder(t *testing.T, commit string) (bin string) {
 
 // buildAt takes the sources of a commit out of a repository and builds their programs.
 func buildAt(ctx context.Context, root, commit, sources, bin string) error {
-	script := `git -C "$1" archive "$2" | tar -x -C "$3" && cd "$3" && go build -trimpath -tags grpcnotrace -ldflags '-s -w' -o "$4.new/" ` +
+	script := `git -C "$1" archive "$2" | tar -x -C "$3" && cd "$3" && ` +
+		`go build -trimpath -tags grpcnotrace -ldflags '-s -w' -o "$4.new/" ` +
 		`./hub/cmd/nave ./hub/cmd/nave-hub ./spoke/cmd/nave-spoke && mv "$4.new" "$4"`
 	cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", script, "build", root, commit, sources, bin)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")

@@ -34,7 +34,9 @@ spec:
   clusterSelector: {matchLabels: {env: test}}
   template:
     metadata: {name: root, namespace: flux-system}
-    spec: {interval: 10m, retryInterval: 2s, prune: true, path: "./clusters/${cluster_name}", sourceRef: {kind: GitRepository, name: hub}}
+    spec:
+      {interval: 10m, retryInterval: 2s, prune: true, path: "./clusters/${cluster_name}",
+       sourceRef: {kind: GitRepository, name: hub}}
 `
 
 // stand is a hub with its git server, for one fault or for many.

@@ -94,7 +94,9 @@ func (p *spoke) kustomization(name, more string) string {
 	return fmt.Sprintf(`apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
 metadata: {name: %s-%s, namespace: flux-system}
-spec: {interval: 10m, retryInterval: 1s, prune: true, path: ./clusters/%[1]s/%[2]s, sourceRef: {kind: GitRepository, name: hub}, %s}
+spec:
+  {interval: 10m, retryInterval: 1s, prune: true, path: ./clusters/%[1]s/%[2]s,
+   sourceRef: {kind: GitRepository, name: hub}, %s}
 `, p.name, name, more)
 }
 

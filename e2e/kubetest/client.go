@@ -46,7 +46,8 @@ func newClient(kubeconfig string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{config: config, dynamic: d, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))}, nil
+	return &client{config: config, dynamic: d,
+		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))}, nil
 }
 
 // Config returns the admin's client configuration.

@@ -74,8 +74,8 @@ func metricsBelow(dir string) (names []string, err error) {
 	return names, err
 }
 
-// metricName returns the full name in a literal such as prometheus.CounterOpts{Name: …}. A name that does not begin with
-// nave_ is one of the spoke, which puts the beginning in front of it.
+// metricName returns the full name in a literal such as prometheus.CounterOpts{Name: …}. A name that does not begin
+// with nave_ is one of the spoke, which puts the beginning in front of it.
 func metricName(n ast.Node) string {
 	literal, ok := n.(*ast.CompositeLit)
 	if !ok {

@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/e2e/kubetest"
 )
 
-// Check returns an error if docs/cli/NAME.md of the checkout is not the reference of the command of that name. With write
-// it writes the file instead.
+// Check returns an error if docs/cli/NAME.md of the checkout is not the reference of the command of that name. With
+// write it writes the file instead.
 func Check(root *cobra.Command, write bool) error {
 	checkout, err := kubetest.Root()
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 func TestMarkdown(t *testing.T) {
 	root := &cobra.Command{Use: "tool", Short: "Does things"}
 	root.PersistentFlags().String("context", "", "which `NAME` to use")
-	do := &cobra.Command{Use: "do THING", Short: "Do a thing.", Example: "  tool do x", Run: func(*cobra.Command, []string) {}}
+	do := &cobra.Command{Use: "do THING", Short: "Do a thing.", Example: "  tool do x",
+		Run: func(*cobra.Command, []string) {}}
 	do.Flags().IntP("count", "c", 3, "how many, a|b")
 	do.Flags().Bool("secret", false, "not shown")
 	_ = do.Flags().MarkHidden("secret")

@@ -118,7 +118,8 @@ func (k *Key) Encrypt(plain []byte) ([]byte, error) {
 		return nil, err
 	}
 	tree := sops.Tree{Branches: branches, Metadata: sops.Metadata{
-		KeyGroups: []sops.KeyGroup{{master}}, EncryptedRegex: EncryptedRegex, Version: sopsVersion, LastModified: time.Now().UTC(),
+		KeyGroups: []sops.KeyGroup{{master}}, EncryptedRegex: EncryptedRegex, Version: sopsVersion,
+		LastModified: time.Now().UTC(),
 	}}
 	cipher := aes.NewCipher()
 	mac, err := tree.Encrypt(dataKey, cipher)
