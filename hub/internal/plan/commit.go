@@ -2,39 +2,94 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
-// writer writes one round in one transaction.
+// Limits of one transaction. A transaction for each graph would cost a large fleet a flush of the disk for each
+// cluster; one for all would keep every other writer waiting for its whole length.
+const (
+	maxGraphs = 64  // walked and written together
+	maxRows   = 300 // of a transaction, but for a graph that has more by itself
+)
+
+// writer writes the rows of some graphs in one transaction.
 type writer struct {
 	planner *Planner
 	tx      *store.Tx
 	start   time.Time
-	scopes  map[string]*scope         // as they will be
+	scopes  map[string]*scope         // that the transaction changes; nil: there is none any more
 	renders map[*cache.Rendering]bool // put in this transaction: a thousand equal clusters share one
+	written []*walked
 }
 
-// commit writes all that came of a round, or nothing.
+// commit writes what came of walks: the blobs first, then the rows of a few graphs in each transaction. A graph that
+// cannot be written does not undo the others, and stays dirty. The error is that of the first such graph.
 func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time) error {
-	var committed []*walked
-	scopes := map[string]*scope{}
-	err := p.store.Update(ctx, func(tx *store.Tx) error {
-		committed = committed[:0]
-		clear(scopes)
-		maps.Copy(scopes, p.scopes)
-		c := &writer{planner: p, tx: tx, start: start, scopes: scopes, renders: map[*cache.Rendering]bool{}}
-		for _, w := range results {
+	if err := p.putBlobs(ctx, results); err != nil {
+		return err
+	}
+	var failed error
+	for _, batch := range batches(results) {
+		err := p.commitBatch(ctx, batch, start)
+		if err != nil && len(batch) > 1 && !concernsAll(ctx, err) {
+			err = nil
+			for _, w := range batch {
+				err = cmp.Or(err, p.commitBatch(ctx, []*walked{w}, start))
+			}
+		}
+		if failed = cmp.Or(failed, err); concernsAll(ctx, err) {
+			break
+		}
+	}
+	if failed != nil {
+		return fmt.Errorf("write plans: %w", failed)
+	}
+	return nil
+}
+
+// concernsAll reports whether an error of one transaction is to be expected of the next one as well.
+func concernsAll(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrFull)
+}
+
+// batches divides graphs into those that one transaction writes each.
+func batches(results []*walked) (all [][]*walked) {
+	rows := maxRows
+	for _, w := range results {
+		if rows += w.size(); rows > maxRows {
+			all, rows = append(all, nil), w.size()
+		}
+		all[len(all)-1] = append(all[len(all)-1], w)
+	}
+	return all
+}
+
+// size estimates how many rows the graph has.
+func (w *walked) size() int {
+	if w.graph == nil {
+		return 1 + len(w.rows)
+	}
+	return 1 + len(w.graph.Nodes) + len(w.graph.Findings) + len(w.renders)
+}
+
+// commitBatch writes some graphs in one transaction.
+func (p *Planner) commitBatch(ctx context.Context, batch []*walked, start time.Time) error {
+	c, err := p.update(ctx, start, func(c *writer) error {
+		for _, w := range batch {
 			moved, err := c.moved(w)
 			if err != nil {
 				return err
@@ -43,26 +98,76 @@ func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time
 				continue // its sources moved on while it failed: what it would say is over
 			}
 			if err := c.write(w); err != nil {
-				return err
+				return fmt.Errorf("%s: %w", api.ClusterKey(w.cluster), err)
 			}
-			committed = append(committed, w)
+			c.written = append(c.written, w)
 		}
-		if len(results) == 1 && results[0].cluster == "" {
-			return nil // the clusters come next, and the Fleets with them
-		}
-		return c.fleets()
+		return nil
 	})
 	if errors.Is(err, cache.ErrSwept) {
-		p.forgetAll(results)
+		p.forgetAll(batch)
 	}
 	if err != nil {
-		return fmt.Errorf("write plans: %w", err)
+		return err
 	}
-	p.scopes = scopes
-	for _, w := range committed {
+	for _, w := range c.written {
 		p.settle(ctx, w)
 	}
 	return nil
+}
+
+// update runs fn in one transaction, and takes over the scopes that it changed.
+func (p *Planner) update(ctx context.Context, start time.Time, fn func(*writer) error) (c *writer, err error) {
+	err = p.store.Update(ctx, func(tx *store.Tx) error {
+		c = &writer{
+			planner: p, tx: tx, start: start, scopes: map[string]*scope{}, renders: map[*cache.Rendering]bool{},
+		}
+		return fn(c)
+	})
+	if err != nil {
+		return c, err
+	}
+	for cluster, s := range c.scopes {
+		if p.scopes[cluster] = s; s == nil {
+			delete(p.scopes, cluster)
+		}
+	}
+	return c, nil
+}
+
+// putBlobs keeps what the rows of graphs name, ahead of them. Equal data of many graphs is put once, and data that a
+// graph's last plan names not at all, unless some of it is missing.
+func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
+	renders, put := map[*cache.Rendering]bool{}, map[manifest.Digest]bool{}
+	for _, w := range results {
+		for r := range w.renders {
+			if renders[r] {
+				continue
+			}
+			if err := r.PutBlobs(ctx, p.store.Blobs()); err != nil {
+				return fmt.Errorf("keep what was rendered: %w", err)
+			}
+			renders[r] = true
+		}
+		if w.bundleTooLarge != nil {
+			continue
+		}
+		for _, e := range w.entries {
+			if e.data == nil || put[e.entry.Digest] || w.isPlanned(e.entry.Digest) {
+				continue
+			}
+			if _, err := p.store.Blobs().Put(ctx, e.data); err != nil {
+				return fmt.Errorf("keep the application of %s: %w", e.key, err)
+			}
+			put[e.entry.Digest] = true
+		}
+	}
+	return nil
+}
+
+// isPlanned reports whether the last plan keeps an Application in the store.
+func (w *walked) isPlanned(d manifest.Digest) bool {
+	return !w.damaged && slices.ContainsFunc(w.last.Applications, func(e bundle.Entry) bool { return e.Digest == d })
 }
 
 // settle notes that a graph was written.
@@ -145,18 +250,6 @@ func (c *writer) write(w *walked) error {
 	if err := store.Repairs.Delete(c.tx, w.cluster); err != nil || w.bundleTooLarge != nil {
 		return err
 	}
-	for _, e := range w.entries {
-		if e.data == nil {
-			continue
-		}
-		has, err := store.HasBlob(c.tx, e.entry.Digest)
-		if err == nil && !has {
-			_, err = store.PutBlob(c.tx, e.data)
-		}
-		if err != nil {
-			return err
-		}
-	}
 	if err := c.withdrawn(w); err != nil {
 		return err
 	}
@@ -182,7 +275,7 @@ func (c *writer) rendered(w *walked) error {
 // back must not cost a visit to the cluster. An operator who deletes a Cluster by hand ends the identity too (package
 // admin).
 func (c *writer) remove(w *walked) error {
-	delete(c.scopes, w.cluster)
+	c.scopes[w.cluster] = nil
 	return store.DeleteGraph(c.tx, w.cluster)
 }
 

@@ -9,7 +9,7 @@
 //  3. walk     the affected clusters, each from its Fleets' templates (scope.go, package graph)
 //  4. render   what no earlier render answers, outside of any transaction (memo.go)
 //  5. compile  Applications and their digests (compile.go)
-//  6. commit   everything of the round in one transaction (commit.go, outcome.go)
+//  6. commit   blobs, then the rows of some graphs in each transaction (commit.go, outcome.go)
 //
 // # Cost
 //
@@ -20,8 +20,9 @@
 //
 // # Nothing is half done
 //
-// A round that is cut off has written nothing, or all. After a restart every graph is walked again; it finds what it
-// found before, so nothing is rendered and nothing is written.
+// The rows of a graph are written in one transaction, and the blobs that they name before. A round that is cut off has
+// written some graphs. After a restart every graph is walked again. A graph that was written is found as it was, so
+// nothing is rendered and nothing is written for it.
 //
 // # Revisions
 //

@@ -23,7 +23,7 @@ func TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack(t *testing.T) {
 		s.play(command)
 	}
 	s.must(s.planner.note(t.Context(), s.watcher.Take()))
-	walked, err := s.planner.walkAll(t.Context(), []string{"east"})
+	walked, err := s.planner.walkAll(t.Context(), []string{"east"}, newCompiler())
 	s.must(err)
 	const noted = "east/Kustomization/flux-system/noted"
 	s.play([]string{"delete", noted})

@@ -100,7 +100,10 @@ func (w *walked) failures() (failed []string, reason string) {
 
 // refused reports whether the hub's walk has something to say about an object of its own already.
 func (c *writer) refused(key api.Key) bool {
-	s := c.scopes[""]
+	s, changed := c.scopes[""]
+	if !changed {
+		s = c.planner.scopes[""]
+	}
 	return s != nil && s.refused[key]
 }
 
@@ -113,8 +116,8 @@ func (c *writer) there(key api.Key) bool {
 // fleets says how many clusters each Fleet selects, and on which it fails.
 func (c *writer) fleets() error {
 	selected, failed := map[string]int{}, map[string][]string{}
-	for _, cluster := range names(c.scopes) {
-		for fleet, err := range c.scopes[cluster].fleets {
+	for _, cluster := range names(c.planner.scopes) {
+		for fleet, err := range c.planner.scopes[cluster].fleets {
 			selected[fleet]++
 			if err != nil {
 				failed[fleet] = append(failed[fleet], err.Error())

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -195,6 +196,96 @@ func TestASweptRenderIsRenderedAgain(t *testing.T) {
 	}
 	if got := s.plan("c0000").Applications[0].RequestedAt; got != "now" {
 		t.Errorf("requested %q", got)
+	}
+}
+
+func TestFailingGraph(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fail func(s *story) // makes the first cluster fail
+		err  error
+		mend func(s *story)
+	}{
+		"unreadable": {
+			fail: func(s *story) {
+				s.update(func(tx *store.Tx) error {
+					words := store.Confirmation{Prunes: map[string]manifest.Digest{rootOfFirst: {}}}
+					return errors.Join(store.Confirmations.Put(tx, store.ConfirmationKey("c0000"), words),
+						store.Reports.Put(tx, rootOfFirst, store.Report{Value: []byte("no report")}))
+				})
+			},
+			mend: func(s *story) {
+				s.update(func(tx *store.Tx) error { return store.Reports.Delete(tx, rootOfFirst) })
+			},
+		},
+		"swept": {
+			fail: func(s *story) {
+				s.update(func(tx *store.Tx) error {
+					for row := range s.planner.scopes["c0000"].renders {
+						if err := store.Renders.Delete(tx, row); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			},
+			err: cache.ErrSwept,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := pair(t)
+			tt.fail(s)
+			for _, cluster := range []string{"c0000", "c0001"} {
+				s.change(cluster+"/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
+			}
+			s.must(s.planner.note(t.Context(), s.watcher.Take()))
+			if err := s.planner.round(t.Context()); err == nil || tt.err != nil && !errors.Is(err, tt.err) {
+				t.Fatalf("round: %v, want %v", err, tt.err)
+			}
+			requested := func(cluster string) string { return s.plan(cluster).Applications[0].RequestedAt }
+			if first, second := requested("c0000"), requested("c0001"); first != "" || second != "now" {
+				t.Errorf("requested %q and %q, want nothing and now", first, second)
+			}
+			if tt.mend != nil {
+				tt.mend(s)
+			}
+			s.round()
+			if got := requested("c0000"); got != "now" {
+				t.Errorf("requested %q after the failure", got)
+			}
+		})
+	}
+}
+
+// TestLargeRound plans more graphs than one transaction writes.
+func TestLargeRound(t *testing.T) {
+	s := planned(t, 2*maxGraphs+1)
+	plans := s.store.Watch(t.Context(), store.Plans.Name())
+	defer plans.Close()
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	s.play([]string{"plan"})
+	if changes := plans.Take(); len(changes) != 2*maxGraphs+1 {
+		t.Errorf("%d plans changed, want %d", len(changes), 2*maxGraphs+1)
+	}
+}
+
+func TestBatches(t *testing.T) {
+	graph := func(rows int) *walked {
+		w := &walked{rows: map[api.Key]store.Resource{}}
+		for i := range rows - 1 {
+			w.rows[api.Key{Name: fmt.Sprint(i)}] = store.Resource{}
+		}
+		return w
+	}
+	var sizes [][]int
+	for _, batch := range batches([]*walked{graph(maxRows - 1), graph(1), graph(2), graph(3 * maxRows), graph(1)}) {
+		var rows []int
+		for _, w := range batch {
+			rows = append(rows, w.size())
+		}
+		sizes = append(sizes, rows)
+	}
+	if want := [][]int{{maxRows - 1, 1}, {2}, {3 * maxRows}, {1}}; !reflect.DeepEqual(sizes, want) {
+		t.Errorf("%v, want %v", sizes, want)
 	}
 }
 

@@ -1,10 +1,12 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"runtime"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,20 +21,32 @@ func (p *Planner) round(ctx context.Context) error {
 		return err
 	}
 	clusters := slices.DeleteFunc(names(p.dirty), func(cluster string) bool { return cluster == "" })
-	results, err := p.walkAll(ctx, clusters)
-	if err != nil {
-		return err
-	}
-	if err := p.commit(ctx, results, start); err != nil {
+	if err := p.clustersRound(ctx, clusters, start); err != nil {
 		return err
 	}
 	if err := p.touch(ctx); err != nil {
 		return err
 	}
-	if len(results) > 0 {
+	if len(clusters) > 0 {
 		p.metrics.rounds.Observe(p.now().Sub(start).Seconds())
 	}
 	return nil
+}
+
+// clustersRound walks and writes the graphs of clusters, some at a time, and then says of the Fleets what that came to.
+// The error is that of the first graph that could not be written.
+func (p *Planner) clustersRound(ctx context.Context, clusters []string, start time.Time) (failed error) {
+	apps := newCompiler()
+	for chunk := range slices.Chunk(clusters, maxGraphs) {
+		results, err := p.walkAll(ctx, chunk, apps)
+		failed = cmp.Or(failed, err)
+		err = p.commit(ctx, results, start)
+		if failed = cmp.Or(failed, err); concernsAll(ctx, err) {
+			return failed
+		}
+	}
+	_, err := p.update(ctx, start, (*writer).fleets)
+	return cmp.Or(failed, err)
 }
 
 // hubRound walks the hub's own root, if it has to be, and makes what comes of it part of the hub.
@@ -40,7 +54,7 @@ func (p *Planner) hubRound(ctx context.Context) error {
 	if !p.dirty[""] {
 		return nil
 	}
-	results, err := p.walkAll(ctx, []string{""})
+	results, err := p.walkAll(ctx, []string{""}, newCompiler())
 	if err != nil {
 		return err
 	}
@@ -65,23 +79,25 @@ func (p *Planner) hubRound(ctx context.Context) error {
 	return nil
 }
 
-// walkAll walks graphs, as many at a time as there are CPUs.
-func (p *Planner) walkAll(ctx context.Context, clusters []string) ([]*walked, error) {
-	results := make([]*walked, len(clusters))
-	apps := newCompiler()
-	group, walking := errgroup.WithContext(ctx)
+// walkAll walks graphs, as many at a time as there are CPUs. It returns those that could be walked, and the error of the
+// first that could not.
+func (p *Planner) walkAll(ctx context.Context, clusters []string, apps *compiler) ([]*walked, error) {
+	results, errs := make([]*walked, len(clusters)), make([]error, len(clusters))
+	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, cluster := range clusters {
-		group.Go(func() (err error) {
-			results[i], err = p.walk(walking, cluster, apps)
-			return err
+		group.Go(func() error {
+			results[i], errs[i] = p.walk(ctx, cluster, apps)
+			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
+	_ = group.Wait()
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	results = slices.DeleteFunc(results, func(w *walked) bool { return w == nil })
 	p.metrics.walks.Add(float64(len(results)))
-	return results, ctx.Err()
+	return results, cmp.Or(errs...)
 }
 
 // touch marks the renders in use as used, now and then, so that the sweep leaves them.

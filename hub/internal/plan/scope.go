@@ -29,6 +29,7 @@ type walked struct {
 	frozen       bool // its Cluster is suspended: its plan stays, but for what else is suspended in it
 	rows         map[api.Key]store.Resource
 	last         store.Plan
+	damaged      bool // an Application of the last plan is missing or damaged
 	graph        *graph.Graph
 	fleets       map[string]error
 	entries      []compiled
@@ -59,7 +60,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 	}
 	if err := p.read(ctx, w); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("plan %s: %w", api.ClusterKey(cluster), err)
 	}
 	if cluster != "" {
 		if _, ok := p.hub.rows[api.ClusterKey(cluster)]; !ok {
@@ -106,6 +107,9 @@ func (p *Planner) read(ctx context.Context, w *walked) error {
 			return err
 		}
 		if w.last, _, err = store.Plans.Get(tx, w.cluster); err != nil {
+			return err
+		}
+		if _, w.damaged, err = store.Repairs.Get(tx, w.cluster); err != nil {
 			return err
 		}
 		if err = w.readPrunes(tx); err != nil {
@@ -175,15 +179,11 @@ func (p *Planner) contents(ctx context.Context, d manifest.Digest) (ids []manife
 
 // application reads an Application that is in the store.
 func (p *Planner) application(ctx context.Context, d manifest.Digest) (app *bundle.Application, err error) {
-	err = p.store.View(ctx, func(tx *store.Tx) error {
-		data, err := store.Blob(tx, d)
-		if err != nil {
-			return err
-		}
-		app, err = bundle.DecodeApplication(data)
-		return err
-	})
-	return app, err
+	data, err := p.store.Blobs().Get(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.DecodeApplication(data)
 }
 
 // last returns the revision that a Kustomization was rendered from last, and the reason if its last rendering failed.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,21 +78,21 @@ func identityOf(o *manifest.Object) bundle.ObjectIdentity {
 	}
 }
 
-// storedRendering takes a render from the store, with the objects that extend the graph.
-func storedRendering(tx *store.Tx, key flightKey, v variant) (*Rendering, error) {
-	r := &Rendering{row: key.row, artifact: key.artifact, variant: v}
-	for _, i := range v.Graph {
-		data, err := store.Blob(tx, v.Objects[i].Digest)
+// readKnown reads the objects that extend the graph. If one is gone, the error is store.ErrNotFound.
+func (r *Rendering) readKnown(ctx context.Context, blobs store.Blobs) error {
+	for _, i := range r.variant.Graph {
+		reference := r.variant.Objects[i]
+		data, err := blobs.Get(ctx, reference.Digest)
 		if err != nil {
-			return nil, fmt.Errorf("read %s of an earlier render: %w", v.Objects[i].ID(), err)
+			return fmt.Errorf("read %s of an earlier render: %w", reference.ID(), err)
 		}
 		o := &manifest.Object{}
 		if err := json.Unmarshal(data, &o.Object); err != nil {
-			return nil, fmt.Errorf("parse %s of an earlier render: %w", v.Objects[i].ID(), err)
+			return fmt.Errorf("parse %s of an earlier render: %w", reference.ID(), err)
 		}
 		r.known = append(r.known, o)
 	}
-	return r, nil
+	return nil
 }
 
 // Row is the key of the render in store.Renders.
@@ -138,8 +139,20 @@ func (r *Rendering) Stored() {
 	r.fresh, r.blobs = false, nil
 }
 
-// Put writes the render to the store, or marks it as used. If it was stored and is gone, Put returns ErrSwept: its
-// blobs may be gone, too.
+// PutBlobs keeps what the rows of the render name, ahead of Put.
+func (r *Rendering) PutBlobs(ctx context.Context, blobs store.Blobs) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, data := range r.blobs {
+		if _, err := blobs.Put(ctx, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Put writes the rows of the render, or marks them as used. If the render was stored and is gone, Put returns ErrSwept:
+// its blobs may be gone, too.
 func (r *Rendering) Put(tx *store.Tx, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,11 +162,6 @@ func (r *Rendering) Put(tx *store.Tx, now time.Time) error {
 			err = fmt.Errorf("%w: render %s", ErrSwept, r.row)
 		}
 		return err
-	}
-	for _, data := range r.blobs {
-		if _, err := store.PutBlob(tx, data); err != nil {
-			return err
-		}
 	}
 	return r.putRows(tx, now)
 }

@@ -41,6 +41,7 @@ func (c *Cache) lookup(ctx context.Context, key flightKey, root string) (found *
 	probe := tree.NewProbe(root)
 	defer probe.Close()
 	err = c.store.View(ctx, func(tx *store.Tx) error {
+		found = nil
 		known, _, err := readIndex(tx, key.row)
 		if err != nil {
 			return err
@@ -53,14 +54,18 @@ func (c *Cache) lookup(ctx context.Context, key flightKey, root string) (found *
 			if v == nil || artifact != key.artifact && !probe.Unchanged(v.Reads) {
 				continue
 			}
-			found, err = storedRendering(tx, key, *v)
-			if errors.Is(err, store.ErrNotFound) {
-				continue // a blob of it is gone: rendering brings it back
-			}
-			return err
+			found = &Rendering{row: key.row, artifact: key.artifact, variant: *v}
+			return nil
 		}
 		return nil
 	})
+	if err != nil || found == nil {
+		return nil, err
+	}
+	err = found.readKnown(ctx, c.store.Blobs())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil // a blob of it is gone: rendering brings it back
+	}
 	return found, err
 }
 
