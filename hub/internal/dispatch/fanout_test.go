@@ -169,7 +169,7 @@ func (r *raw) broadcast(calls []*call) {
 // onDisk puts the rig's rows into a file, as a hub has them.
 func onDisk(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(filepath.Join(t.TempDir(), "hub.db"))
+	s, err := store.Open(filepath.Join(t.TempDir(), "hub.db"), store.Twice)
 	must(t, err)
 	return s
 }

@@ -22,79 +22,91 @@ import (
 const renderKeep = 7 * 24 * time.Hour
 
 // sweep deletes what nothing reaches: renders that were not used for long, and then blobs that no plan, bundle or
-// render names. It is one transaction, so that nothing becomes reachable while it looks.
+// render names. What becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
 //
 // An Application that cannot be read hides what it reaches. Then no blob is deleted but the damaged one itself, and the
 // clusters that need it are walked again, which makes it anew; the next sweep goes on.
 func (p *Publisher) sweep(ctx context.Context) error {
-	var blobs int
-	var r reach
-	err := p.Store.Update(ctx, func(tx *store.Tx) error {
-		r = newReach(tx)
-		for _, step := range []func() error{
-			func() error {
-				return r.renders(func(row store.Render) bool { return p.Now().Sub(row.UsedAt) < renderKeep })
-			},
-			r.plans,
-			func() error { return r.bundles(p) },
-		} {
-			if err := step(); err != nil {
-				return err
-			}
-		}
-		if err := r.repair(); err != nil {
-			return err
-		}
-		var err error
-		blobs, err = store.SweepBlobs(tx, r.keep)
-		return err
-	})
+	r, err := p.mark(ctx)
+	blobs := 0
+	if err == nil {
+		err = r.applications(ctx, p.Store.Blobs())
+	}
+	if err == nil && len(r.unread) > 0 {
+		err = p.repair(ctx, r)
+	} else if err == nil {
+		blobs, err = p.Store.Blobs().Sweep(ctx, func(d manifest.Digest) bool { return r.reached[d] })
+	}
 	if err != nil {
 		return fmt.Errorf("sweep the store: %w", err)
-	}
-	for d, cause := range r.unread {
-		p.Log.WarnContext(ctx, "an application cannot be read; it will be made again, and nothing is swept meanwhile",
-			telemetry.Digest(d), slog.Any("clusters", r.needers(d)), telemetry.Err(cause))
 	}
 	p.metrics.swept.Add(float64(blobs))
 	p.Log.DebugContext(ctx, "swept the store", "blobs", blobs)
 	return nil
 }
 
-// reach collects the blobs that something needs.
-type reach struct {
-	tx      *store.Tx
-	reached map[manifest.Digest]bool
-	read    map[manifest.Digest]bool            // Applications whose objects are reached
-	unread  map[manifest.Digest]error           // Applications that cannot be read
-	needed  map[string]map[manifest.Digest]bool // of these, by cluster
-}
-
-func newReach(tx *store.Tx) reach {
-	return reach{
-		tx: tx, reached: map[manifest.Digest]bool{}, read: map[manifest.Digest]bool{},
-		unread: map[manifest.Digest]error{}, needed: map[string]map[manifest.Digest]bool{},
+// mark deletes the renders that were not used for long, and returns what the other rows name.
+func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
+	err = p.Store.Update(ctx, func(tx *store.Tx) error {
+		r = newReach()
+		return errors.Join(
+			r.renders(tx, func(row store.Render) bool { return p.Now().Sub(row.UsedAt) < renderKeep }),
+			r.plans(tx), r.bundles(tx, p.open))
+	})
+	if err != nil {
+		return nil, err
 	}
-}
-
-// keep reports whether a blob stays.
-func (r *reach) keep(d manifest.Digest) bool {
-	if len(r.unread) == 0 {
-		return r.reached[d]
+	for cluster, cause := range r.unsigned {
+		p.Log.WarnContext(ctx, "a bundle cannot be read and will be signed again", telemetry.Cluster(cluster),
+			telemetry.Err(cause))
+		p.dirty[cluster] = true
 	}
-	return !errors.Is(r.unread[d], store.ErrDamaged)
+	return r, nil
 }
 
-// repair asks the planner for what cannot be read.
-func (r *reach) repair() error {
-	for cluster, needed := range r.needed {
-		row := store.Repair{Applications: slices.SortedFunc(maps.Keys(needed),
-			func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })}
-		if err := store.Repairs.Put(r.tx, cluster, row); err != nil {
+// repair asks the planner for the Applications that cannot be read, and deletes those that are damaged.
+func (p *Publisher) repair(ctx context.Context, r *reach) error {
+	var damaged []manifest.Digest
+	for d, cause := range r.unread {
+		p.Log.WarnContext(ctx, "an application cannot be read; it will be made again, and nothing is swept meanwhile",
+			telemetry.Digest(d), slog.Any("clusters", r.needers(d)), telemetry.Err(cause))
+		if errors.Is(cause, store.ErrDamaged) {
+			damaged = append(damaged, d)
+		}
+	}
+	if len(damaged) > 0 { // first: the planner makes anew only what is not there
+		if err := p.Store.Blobs().Delete(ctx, damaged...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.Store.Update(ctx, func(tx *store.Tx) error {
+		for cluster, needed := range r.needed {
+			row := store.Repair{Applications: slices.SortedFunc(maps.Keys(needed),
+				func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })}
+			if err := store.Repairs.Put(tx, cluster, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// reach collects the blobs that something needs.
+type reach struct {
+	reached  map[manifest.Digest]bool
+	entries  map[string][]bundle.Entry           // of plans and bundles, by cluster
+	unsigned map[string]error                    // bundles that cannot be read, by cluster
+	read     map[manifest.Digest]bool            // Applications whose objects are reached
+	unread   map[manifest.Digest]error           // Applications that cannot be read
+	needed   map[string]map[manifest.Digest]bool // of these, by cluster
+}
+
+func newReach() *reach {
+	return &reach{
+		reached: map[manifest.Digest]bool{}, entries: map[string][]bundle.Entry{}, unsigned: map[string]error{},
+		read: map[manifest.Digest]bool{}, unread: map[manifest.Digest]error{},
+		needed: map[string]map[manifest.Digest]bool{},
+	}
 }
 
 // needers names the clusters that need an Application.
@@ -109,10 +121,10 @@ func (r *reach) needers(d manifest.Digest) (clusters []string) {
 }
 
 // renders deletes the renders that are not to be kept, and reaches what the others name.
-func (r *reach) renders(keep func(store.Render) bool) error {
-	return store.Renders.Scan(r.tx, "", func(key string, row store.Render) error {
+func (r *reach) renders(tx *store.Tx, keep func(store.Render) bool) error {
+	return store.Renders.Scan(tx, "", func(key string, row store.Render) error {
 		if !keep(row) {
-			return store.Renders.Delete(r.tx, key)
+			return store.Renders.Delete(tx, key)
 		}
 		return r.named(row.Value)
 	})
@@ -146,50 +158,52 @@ func (r *reach) walk(v any) {
 	}
 }
 
-func (r *reach) plans() error {
-	return store.Plans.Scan(r.tx, "", func(cluster string,
-		plan store.Plan) error {
-		return r.entries(cluster, plan.Applications)
+func (r *reach) plans(tx *store.Tx) error {
+	return store.Plans.Scan(tx, "", func(cluster string, plan store.Plan) error {
+		r.entries[cluster] = append(r.entries[cluster], plan.Applications...)
+		return nil
 	})
 }
 
 // bundles reaches what spokes may still fetch.
-func (r *reach) bundles(p *Publisher) error {
-	return store.SignedBundles.Scan(r.tx, "", func(cluster string, d store.SignedBundle) error {
-		b, err := p.open(d.Envelope)
+func (r *reach) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle, error)) error {
+	return store.SignedBundles.Scan(tx, "", func(cluster string, d store.SignedBundle) error {
+		b, err := open(d.Envelope)
 		if err != nil {
-			p.Log.Warn("a bundle cannot be read and will be signed again", "cluster", cluster, "err", err)
-			p.dirty[cluster] = true
+			r.unsigned[cluster] = err
 			return nil
 		}
-		return r.entries(cluster, b.Applications)
+		r.entries[cluster] = append(r.entries[cluster], b.Applications...)
+		return nil
 	})
 }
 
-// entries reaches the Applications of a cluster and what they name.
-func (r *reach) entries(cluster string, entries []bundle.Entry) error {
-	for _, e := range entries {
-		if err := r.application(e); err != nil {
-			return err
+// applications reaches the Applications of all clusters and what they name.
+func (r *reach) applications(ctx context.Context, blobs store.Blobs) error {
+	for cluster, entries := range r.entries {
+		for _, e := range entries {
+			if err := r.application(ctx, blobs, e); err != nil {
+				return err
+			}
+			if r.unread[e.Digest] == nil {
+				continue
+			}
+			if r.needed[cluster] == nil {
+				r.needed[cluster] = map[manifest.Digest]bool{}
+			}
+			r.needed[cluster][e.Digest] = true
 		}
-		if r.unread[e.Digest] == nil {
-			continue
-		}
-		if r.needed[cluster] == nil {
-			r.needed[cluster] = map[manifest.Digest]bool{}
-		}
-		r.needed[cluster][e.Digest] = true
 	}
 	return nil
 }
 
 // application reaches an Application and what it names, or notes that it cannot be read. An error is the store's own.
-func (r *reach) application(e bundle.Entry) error {
+func (r *reach) application(ctx context.Context, blobs store.Blobs, e bundle.Entry) error {
 	if r.read[e.Digest] {
 		return nil
 	}
 	r.read[e.Digest], r.reached[e.Digest] = true, true
-	data, err := store.Blob(r.tx, e.Digest)
+	data, err := blobs.Get(ctx, e.Digest)
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDamaged) {
 		return fmt.Errorf("read the application of %s: %w", e.Name, err)
 	}

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"bytes"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -22,7 +21,7 @@ func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) er
 	b = newBench(t)
 	path := filepath.Join(t.TempDir(), "hub.db")
 	open := func() {
-		s, err := store.Open(path)
+		s, err := store.Open(path, store.Twice)
 		b.must(err)
 		b.Store = s
 	}
@@ -34,9 +33,11 @@ func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) er
 		plan, _, err := store.Plans.Get(tx, "east")
 		b.must(err)
 		entry = plan.Applications[0]
-		garbage, err = store.PutBlob(tx, []byte("garbage"))
 		return err
 	})
+	garbage = b.putBlob("garbage")
+	b.update(func(tx *store.Tx) error { return store.Repairs.Put(tx, "west", store.Repair{}) })
+	b.update(func(tx *store.Tx) error { return store.Repairs.Delete(tx, "west") })
 	b.must(b.Store.Close())
 	db, err := bbolt.Open(path, 0o600, nil)
 	b.must(err)
@@ -47,12 +48,10 @@ func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) er
 	return b, entry, garbage
 }
 
-func (b *bench) has(d manifest.Digest) (has bool) {
+func (b *bench) has(d manifest.Digest) bool {
 	b.T.Helper()
-	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) (err error) {
-		has, err = store.HasBlob(tx, d)
-		return err
-	}))
+	has, err := b.Store.Blobs().Has(b.T.Context(), d)
+	b.must(err)
 	return has
 }
 
@@ -98,13 +97,10 @@ func TestASweepThatMeetsAnApplicationItCannotReadDeletesNothingElseAndAsksForIt(
 				!strings.Contains(text, "[east]") {
 				t.Errorf("logged %s", text)
 			}
-			b.update(func(tx *store.Tx) error { // what the planner does
-				again, err := application(tx, "one")
-				if again.Digest != entry.Digest {
-					t.Errorf("made %s again, want %s", again.Digest, entry.Digest)
-				}
-				return errors.Join(err, store.Repairs.Delete(tx, "east"))
-			})
+			if again := b.application("one"); again.Digest != entry.Digest { // what the planner does
+				t.Errorf("made %s again, want %s", again.Digest, entry.Digest)
+			}
+			b.update(func(tx *store.Tx) error { return store.Repairs.Delete(tx, "east") })
 			b.must(b.sweep(t.Context()))
 			if b.has(garbage) || !b.has(manifest.DigestOf([]byte("one"))) {
 				t.Error("the next sweep does not do what a sweep does")

@@ -272,7 +272,7 @@ func (b *blobs) Sweep(ctx context.Context, keep func(manifest.Digest) bool) (int
 	err := b.update(ctx, func(t engineTx) error {
 		err := t.scan(blobTable, "", "", func(key string, _ []byte) error {
 			d, err := manifest.DigestFromBytes([]byte(key))
-			if err == nil && !spared[d] && !keep(d) {
+			if err == nil && !spared[d] && !b.isYoung(d) && !keep(d) {
 				swept = append(swept, key)
 			}
 			return err
@@ -298,6 +298,13 @@ func (b *blobs) beginSweep() map[manifest.Digest]bool {
 	spared := b.young
 	b.young, b.sweeping = nil, true
 	return spared
+}
+
+// isYoung reports whether a blob was put since the last sweep began.
+func (b *blobs) isYoung(d manifest.Digest) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.young[d]
 }
 
 // endSweep ends a sweep; one that failed did not happen.

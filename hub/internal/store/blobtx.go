@@ -15,6 +15,7 @@ func PutBlob(tx *Tx, data []byte) (manifest.Digest, error) {
 		return d, &bundle.TooLargeError{What: "blob " + d.String(), Unit: "bytes", Size: len(data),
 			Limit: bundle.MaxBlobBytes}
 	}
+	tx.blobs.mark(d)
 	if has, err := HasBlob(tx, d); err != nil || has {
 		return d, err
 	}
