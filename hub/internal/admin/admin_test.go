@@ -48,7 +48,7 @@ func newRig(t *testing.T) *rig {
 	must(t, err)
 	vault, err := store.NewVault(filepath.Join(dir, "vault.key"))
 	must(t, err)
-	r := &rig{t: t, store: store.OpenMemory(), vault: vault, authority: authority}
+	r := &rig{t: t, store: store.OpenMemory(store.Twice), vault: vault, authority: authority}
 	r.server = New(Config{Store: r.store, Vault: vault, Log: telemetry.Discard(), Join: Join{
 		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443", SigningKeys: "keys", SpokeImage: "image",
 	}})

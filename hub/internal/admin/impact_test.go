@@ -308,7 +308,7 @@ func TestImpact_hub(t *testing.T) {
 // BenchmarkImpact takes a Fleet with a root of two objects away from ten thousand clusters.
 func BenchmarkImpact(b *testing.B) {
 	const clusters = 10_000
-	s := store.OpenMemory()
+	s := store.OpenMemory(store.Twice)
 	defer s.Close()
 	prod := api.Key{Kind: api.FleetKind, Name: "prod"}
 	row := func(key api.Key, text string) store.Resource {

@@ -66,6 +66,7 @@ func (r *rig) attack(cluster string, do func(client spokev1.SpokeServiceClient))
 func (r *rig) eventsOf(cluster string) (n int) {
 	r.t.Helper()
 	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
+		n = 0
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Object == api.ClusterKey(cluster) {
 				n++
@@ -294,6 +295,7 @@ func TestHostileReports(t *testing.T) {
 func (r *rig) stored(cluster string) (n int) {
 	r.t.Helper()
 	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
+		n = 0
 		return store.Reports.Sizes(tx, cluster+"/", func(_ string, bytes int) error {
 			n += bytes
 			return nil

@@ -159,6 +159,7 @@ func TestASecondRegistrationEndsTheOldSpokesSessionAndTellsOnce(t *testing.T) {
 	r.written()
 	n := 0
 	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
+		n = 0
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Reason == "CertificateRevoked" {
 				n++

@@ -126,7 +126,7 @@ func play(t *testing.T, story func(h *hub)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		h := &hub{T: t, store: store.OpenMemory(), vault: vault, dir: t.TempDir(), remote: &remote{
+		h := &hub{T: t, store: store.OpenMemory(store.Twice), vault: vault, dir: t.TempDir(), remote: &remote{
 			revision: map[string]string{url: "one"}, fails: map[string]error{},
 		}}
 		h.start()
@@ -237,6 +237,7 @@ func (h *hub) sources() []store.Fetched {
 	h.Helper()
 	var rows []store.Fetched
 	err := h.store.View(h.Context(), func(tx *store.Tx) error {
+		rows = nil
 		return store.Sources.Scan(tx, "", func(_ string, row store.Fetched) error {
 			rows = append(rows, row)
 			return nil
@@ -252,6 +253,7 @@ func (h *hub) events() []string {
 	h.Helper()
 	var texts []string
 	err := h.store.View(h.Context(), func(tx *store.Tx) error {
+		texts = nil
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			texts = append(texts, fmt.Sprintf("%s %s %s", e.Object.Path(), e.Type, e.Reason))
 			return nil

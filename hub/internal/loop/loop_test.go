@@ -27,7 +27,7 @@ var errFull = errors.New("the disk is full")
 
 func start(t *testing.T, fail map[string]int) *bench {
 	b := &bench{T: t, fail: fail, ended: make(chan error, 1),
-		store: store.OpenMemory(), results: make(chan func(context.Context) error)}
+		store: store.OpenMemory(store.Twice), results: make(chan func(context.Context) error)}
 	loop := Loop{Name: "test", Store: b.store, Tables: []string{store.Plans.Name()},
 		Log: slog.New(slog.DiscardHandler), Results: b.results}
 	loop.Load = func(context.Context) error { return b.step("load") }

@@ -103,7 +103,7 @@ var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
 
 func newStory(t *testing.T, archive *txtar.Archive) *story {
 	s := &story{t: t, archive: archive, world: world{
-		store: store.OpenMemory(), renderer: &counting{Renderer: renderers}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		store: store.OpenMemory(store.Twice), renderer: &counting{Renderer: renderers}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}}
 	t.Cleanup(func() { s.store.Close() })
 	s.restart()
@@ -346,6 +346,7 @@ func (s *story) want(file string) {
 func (s *story) dump() string {
 	var b strings.Builder
 	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) error {
+		b.Reset()
 		err := store.Resources.Scan(tx, "", func(path string, r store.Resource) error {
 			if r.Owner != nil {
 				left := ""

@@ -46,7 +46,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	must(t, err)
-	r := &rig{t: t, store: store.OpenMemory(), authority: authority, now: time.Now()}
+	r := &rig{t: t, store: store.OpenMemory(store.Twice), authority: authority, now: time.Now()}
 	authority.Now = r.clock
 	server := New(Config{Store: r.store, Authority: authority, TTL: time.Hour, Log: telemetry.Discard(), Now: r.clock})
 	r.service = server
@@ -169,6 +169,7 @@ func (r *rig) token(token, cluster string) {
 func (r *rig) events(key api.Key) (texts []string) {
 	r.t.Helper()
 	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
+		texts = nil
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Object == key {
 				texts = append(texts, e.Reason+": "+e.Message)

@@ -47,7 +47,7 @@ var (
 )
 
 func newFleetWorld(t *testing.T) *fleetWorld {
-	w := &fleetWorld{t, store.OpenMemory()}
+	w := &fleetWorld{t, store.OpenMemory(store.Twice)}
 	t.Cleanup(func() { w.store.Close() })
 	w.update(func(tx *store.Tx) error {
 		return errors.Join(
@@ -462,6 +462,7 @@ func (w *fleetWorld) explained() string {
 	w.t.Helper()
 	var names []string
 	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
+		names = nil
 		world, err := Load(tx, "")
 		for _, e := range Explain(world, api.Key{}) {
 			if e.Reason == condition.Suspended {

@@ -519,7 +519,7 @@ func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
 }
 
 func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
-	s := store.OpenMemory()
+	s := store.OpenMemory(store.Twice)
 	t.Cleanup(func() { s.Close() })
 	want := well(nil)
 	err := s.Update(t.Context(), func(tx *store.Tx) error {
