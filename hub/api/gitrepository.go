@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -154,7 +155,10 @@ func sourceOfGitRepository(o *Object) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{URL: g.Spec.URL, Interval: g.Spec.Interval.Duration}
+	s := &Source{
+		URL: g.Spec.URL, Interval: g.Spec.Interval.Duration,
+		Succeeded: condition.GitOperationSucceeded, Failed: condition.GitOperationFailed,
+	}
 	if g.Spec.Timeout != nil {
 		s.Timeout = g.Spec.Timeout.Duration
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	kjson "sigs.k8s.io/json"
@@ -54,6 +55,16 @@ func StoredObject(key Key, data []byte) *Object {
 
 // MarshalJSON returns the JSON of the object.
 func (o *Object) MarshalJSON() ([]byte, error) { return o.JSON, nil }
+
+// UnmarshalJSON reads what MarshalJSON returned. JSON is not checked again.
+func (o *Object) UnmarshalJSON(data []byte) error {
+	var m manifest.Object
+	if err := json.Unmarshal(data, &m.Object); err != nil {
+		return err
+	}
+	o.Key, o.JSON, o.Digest = KeyOf(&m), slices.Clone(data), manifest.DigestOf(data)
+	return nil
+}
 
 // Equal reports whether two objects have the same JSON, or are both nil.
 func (o *Object) Equal(other *Object) bool {

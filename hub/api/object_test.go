@@ -138,3 +138,20 @@ func TestFleetAbove(t *testing.T) {
 		})
 	}
 }
+
+// TestObject_pipe has an object that another process reads.
+func TestObject_pipe(t *testing.T) {
+	key := api.Key{Kind: api.GitRepositoryKind, Namespace: "team", Name: "x"}
+	want := api.StoredObject(key, []byte(`{"kind":"GitRepository","metadata":{"name":"x","namespace":"team"},"spec":{}}`))
+	data, err := json.Marshal(struct{ Object *api.Object }{want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Object *api.Object }
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Object.Key != key || !got.Object.Equal(want) || got.Object.Digest != want.Digest {
+		t.Errorf("got %+v, want %+v", got.Object, want)
+	}
+}

@@ -17,6 +17,8 @@ type Source struct {
 	Timeout  time.Duration // zero: the fetcher's
 	// Secrets are those of its own namespace that the source needs.
 	Secrets []SecretReference
+	// Succeeded and Failed are the reasons of its Ready condition after a fetch; empty: Succeeded, FetchFailed.
+	Succeeded, Failed string
 	// Identity is all of the spec that decides what is fetched, as a value that encodes to JSON. Sources of one kind with
 	// equal Identity and equal Secrets share one fetch.
 	Identity any

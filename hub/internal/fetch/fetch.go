@@ -2,14 +2,15 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
+	"github.com/navefleet/nave/hub/internal/loop"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -27,7 +28,7 @@ const (
 	leastPause  = time.Second      // between two fetches of one source, whatever its interval
 	sweepEvery  = 10 * time.Minute // how often unused artifacts are looked for
 	sweepUnused = 10 * time.Minute // for how long an artifact is unused before it goes: a render may still read it
-	maxTold     = 32               // resources of one source that get an event about it
+	maxEvents   = 32               // objects of one source that get an event about it
 )
 
 // Config is what a Loop is made of.
@@ -45,15 +46,16 @@ type Config struct {
 type Loop struct {
 	Config
 	metrics metrics
-	// sources by api.SourceKey, and the key of each resource's source by the resource's path.
-	sources map[string]*scheduled
-	keys    map[string]string
-	gone    leftovers
-	running int
-	trying  int // of them, unproven ones
-	results chan result
-	sweepAt time.Time
-	swept   chan struct{} // not nil while a sweep runs
+	// sources by api.Source.FetchKey, and the key of each object's source by the object's path.
+	sources  map[string]*scheduled
+	keys     map[string]string
+	gone     leftovers
+	running  int
+	trying   int // of them, unproven ones
+	results  chan func(context.Context) error
+	underway sync.WaitGroup // fetches and a sweep
+	sweepAt  time.Time
+	sweeping bool
 }
 
 // New returns a loop that does nothing until Run.
@@ -66,8 +68,8 @@ func New(c Config) *Loop {
 		metrics: newMetrics(c.Metrics),
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
-		gone:    leftovers{sources: map[string]bool{}, outcomes: map[string]bool{}},
-		results: make(chan result, Workers),
+		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
+		results: make(chan func(context.Context) error, Workers+1), // nobody waits to hand back a result
 	}
 }
 
@@ -101,59 +103,21 @@ func (l *Loop) Recover(ctx context.Context) error {
 	return nil
 }
 
-// Run fetches until ctx ends, and then waits for the fetches under way to end, too. It returns the error of the store,
-// if that is what ended it.
+// Run fetches until ctx ends, and then waits until the fetches under way have ended, too. If the store is closed before,
+// Run returns store.ErrClosed.
 func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer l.drain()
+	defer l.underway.Wait()
 	defer cancel()
-	watcher := l.Store.Watch(ctx, store.Resources.Name(), store.Secrets.Name())
-	defer watcher.Close()
-	if err := l.load(ctx); err != nil {
-		return unlessEnded(ctx, err)
-	}
 	l.sweepAt = time.Now().Add(sweepEvery)
-	for {
-		l.start(ctx)
-		if err := l.wait(ctx, watcher); err != nil || ctx.Err() != nil {
-			return unlessEnded(ctx, err)
-		}
-	}
+	return loop.Loop{
+		Name: "fetch", Store: l.Store, Tables: []string{store.Resources.Name(), store.Secrets.Name()}, Log: l.Log,
+		Load: l.load, Note: l.learn, Work: l.start, Results: l.results,
+	}.Run(ctx)
 }
 
-// unlessEnded returns err, or nil if ctx has ended.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// wait waits for the next thing to happen, and does what it asks for.
-func (l *Loop) wait(ctx context.Context, watcher *store.Watcher) error {
-	timer := time.NewTimer(time.Until(l.next()))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-timer.C:
-		return nil
-	case <-l.swept:
-		l.swept, l.sweepAt = nil, time.Now().Add(sweepEvery)
-		return nil
-	case r := <-l.results:
-		l.ended(r)
-		return l.finish(ctx, r)
-	case _, open := <-watcher.C():
-		if !open {
-			return store.ErrClosed
-		}
-		return l.learn(ctx, watcher.Take())
-	}
-}
-
-// start starts what is due, as far as there are workers.
-func (l *Loop) start(ctx context.Context) {
+// start starts the fetches that are due, as far as there are workers, and returns when the next one is.
+func (l *Loop) start(ctx context.Context) (time.Duration, error) {
 	now := time.Now()
 	for _, s := range l.due(now) {
 		if l.mustWait(s) {
@@ -165,33 +129,16 @@ func (l *Loop) start(ctx context.Context) {
 		}
 		l.launch(ctx, s)
 	}
-	if l.swept == nil && !now.Before(l.sweepAt) {
+	if !l.sweeping && !now.Before(l.sweepAt) {
 		l.sweep(ctx)
 	}
+	return time.Until(l.next()), nil
 }
 
 // mustWait reports whether a source has to wait for a worker. Unproven sources, whose server may be slow, do not get
 // all workers: the other sources need not wait for them.
 func (l *Loop) mustWait(s *scheduled) bool {
 	return l.running == Workers || s.unproven() && l.trying == unproven
-}
-
-// ended takes a fetch off those that run.
-func (l *Loop) ended(r result) {
-	l.running--
-	if r.unproven {
-		l.trying--
-	}
-}
-
-// drain waits for the workers.
-func (l *Loop) drain() {
-	for l.running > 0 {
-		l.ended(<-l.results)
-	}
-	if l.swept != nil {
-		<-l.swept
-	}
 }
 
 // sweep removes unused artifacts, beside the loop.
@@ -202,19 +149,15 @@ func (l *Loop) sweep(ctx context.Context) {
 			used[a.Dir] = true
 		}
 	}
-	done := make(chan struct{})
-	l.swept = done
-	go func() {
-		defer close(done)
+	l.sweeping = true
+	l.underway.Go(func() {
 		err := l.Artifacts.Sweep(ctx, func(dir string) bool { return used[dir] }, sweepUnused)
 		if err != nil && ctx.Err() == nil {
 			l.Log.Warn("unused artifacts could not be removed", telemetry.Err(err))
 		}
-	}()
-}
-
-// broken reports whether an error of the store means that there is no use in going on. A full disk is not one: the same
-// write is tried again.
-func broken(err error) bool {
-	return errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrDamaged)
+		l.results <- func(context.Context) error {
+			l.sweeping, l.sweepAt = false, time.Now().Add(sweepEvery)
+			return nil
+		}
+	})
 }

@@ -42,15 +42,15 @@ type call struct {
 }
 
 func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifact, error) {
-	auth, err := source.ReadHTTPAuth(req.Secret)
+	auth, err := source.ReadHTTPAuth(req.Secrets["spec.secretRef"])
 	if err != nil {
 		return artifact.Artifact{}, fmt.Errorf("%w: %w", source.ErrAuthentication, err)
 	}
-	var object struct{ Spec struct{ URL string } }
-	if err := json.Unmarshal(req.Object, &object); err != nil {
+	view, err := req.Object.Source()
+	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	revision, err, slow := r.begin(object.Spec.URL, call{time.Now(), auth, req.Last})
+	revision, err, slow := r.begin(view.URL, call{time.Now(), auth, req.Last})
 	defer func() {
 		r.mu.Lock()
 		r.running--

@@ -3,14 +3,13 @@ package fetch
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// load reads the whole state at the start: every source, due at once, and what is left of sources that are gone.
+// load reads the first state: every source, due at once, and what is left of sources that are gone.
 func (l *Loop) load(ctx context.Context) error {
 	rows, err := l.readAll(ctx)
 	if err != nil {
@@ -36,27 +35,35 @@ func (l *Loop) load(ctx context.Context) error {
 	return l.forget(ctx)
 }
 
+// readAll returns the rows of all objects that are sources.
 func (l *Loop) readAll(ctx context.Context) (map[string]store.Resource, error) {
 	rows := map[string]store.Resource{}
 	err := l.Store.View(ctx, func(tx *store.Tx) error {
 		clear(rows)
-		return store.Resources.Scan(tx, "", func(path string, row store.Resource) error {
-			if row.Key.Kind == api.GitRepositoryKind {
-				rows[path] = row
+		for _, kind := range api.Kinds() {
+			if kind.Role != api.SourceRole {
+				continue
 			}
-			return nil
-		})
+			err := store.ResourcesByKind.Scan(tx, kind.Name+"/", func(path string, row store.Resource) error {
+				rows[path] = row
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return rows, err
 }
 
-// leftovers are rows that belong to nobody any more, until they are deleted.
+// leftovers are rows that belong to no object any more, until they are deleted.
 type leftovers struct {
-	sources  map[string]bool // by api.SourceKey
-	outcomes map[string]bool // by the path of a GitRepository
+	sources    map[string]bool // by api.Source.FetchKey
+	conditions map[string]bool // by the path of the object
 }
 
-// findGone finds the rows of sources that nobody names, and the outcomes of GitRepositories that are not there.
+// findGone finds the rows of sources that no object names, and the Conditions of sources that do not exist.
 func (l *Loop) findGone(tx *store.Tx) error {
 	err := store.Sources.Scan(tx, "", func(key string, _ store.Fetched) error {
 		l.gone.sources[key] = true
@@ -66,14 +73,22 @@ func (l *Loop) findGone(tx *store.Tx) error {
 		return err
 	}
 	return store.Conditions.Scan(tx, "", func(path string, _ store.Condition) error {
-		l.gone.outcomes[path] = isRepository(path)
+		if isSource(path) {
+			l.gone.conditions[path] = true
+		}
 		return nil
 	})
 }
 
-// forget deletes what is gone, and is not back. What cannot be deleted now is tried again with the next change.
+// isSource reports whether a path is that of an object of a kind of sources.
+func isSource(path string) bool {
+	key, ok := api.ParseKey(path)
+	return ok && key.Role() == api.SourceRole
+}
+
+// forget deletes the rows that are gone, and are not needed again.
 func (l *Loop) forget(ctx context.Context) error {
-	if len(l.gone.sources)+len(l.gone.outcomes) == 0 {
+	if len(l.gone.sources)+len(l.gone.conditions) == 0 {
 		return nil
 	}
 	err := l.Store.Update(ctx, func(tx *store.Tx) error {
@@ -84,8 +99,8 @@ func (l *Loop) forget(ctx context.Context) error {
 				}
 			}
 		}
-		for path, is := range l.gone.outcomes {
-			if is && l.keys[path] == "" {
+		for path := range l.gone.conditions {
+			if l.keys[path] == "" {
 				if err := store.Conditions.Delete(tx, path); err != nil {
 					return err
 				}
@@ -95,51 +110,31 @@ func (l *Loop) forget(ctx context.Context) error {
 	})
 	if err == nil {
 		clear(l.gone.sources)
-		clear(l.gone.outcomes)
+		clear(l.gone.conditions)
 	}
-	return l.tolerate(err, "rows of sources that are gone could not be deleted")
+	return err
 }
 
-// tolerate logs an error of the store that may pass, and returns one that will not.
-func (l *Loop) tolerate(err error, what string) error {
-	if err == nil || broken(err) {
-		return err
-	}
-	l.Log.Warn(what, telemetry.Err(err))
-	return nil
-}
-
-// isRepository reports whether a path (cluster/Kind/namespace/name) is that of a GitRepository.
-func isRepository(path string) bool {
-	_, rest, _ := strings.Cut(path, "/")
-	return strings.HasPrefix(rest, api.GitRepositoryKind+"/")
-}
-
-// learn takes in what changed in the store.
+// learn takes in which rows changed, writes the Conditions of new objects of known sources, and deletes what is gone.
 func (l *Loop) learn(ctx context.Context, changes []store.Change) error {
-	touched := map[string]bool{} // sources whose members need their outcomes
+	touched := map[string]bool{} // by api.Source.FetchKey
 	for _, c := range changes {
 		var err error
 		switch {
 		case c.Key == "":
-			return l.relearn(ctx)
+			err = l.relearn(ctx, touched)
 		case c.Table == store.Secrets.Name():
 			l.secretChanged(c.Key)
-		case isRepository(c.Key):
+		case isSource(c.Key):
 			err = l.resourceChanged(ctx, c.Key, touched)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return l.settleAll(ctx, touched)
-}
-
-// settleAll writes the outcomes of sources whose members changed, and deletes what is gone.
-func (l *Loop) settleAll(ctx context.Context, touched map[string]bool) error {
 	for key := range touched {
-		if s := l.sources[key]; s != nil {
-			if err := l.tolerate(l.settle(ctx, s), "outcomes could not be written"); err != nil {
+		if s := l.sources[key]; s != nil && s.known() {
+			if err := l.write(ctx, s, s.row, nil); err != nil {
 				return err
 			}
 		}
@@ -148,80 +143,77 @@ func (l *Loop) settleAll(ctx context.Context, touched map[string]bool) error {
 }
 
 // relearn reads everything anew, after more changes than a watcher keeps.
-func (l *Loop) relearn(ctx context.Context) error {
+func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 	rows, err := l.readAll(ctx)
 	if err != nil {
 		return err
 	}
-	touched := map[string]bool{}
 	for path := range l.keys {
-		if _, there := rows[path]; !there {
-			if err := l.resourceChanged(ctx, path, touched); err != nil {
-				return err
-			}
+		if _, exists := rows[path]; !exists {
+			l.remove(path)
 		}
 	}
-	for path := range rows {
-		if err := l.resourceChanged(ctx, path, touched); err != nil {
-			return err
+	for path, row := range rows {
+		if key := l.place(path, &row); key != "" {
+			touched[key] = true
 		}
 	}
 	for _, s := range l.sources {
 		s.hurry()
 	}
-	return l.settleAll(ctx, touched)
+	return nil
 }
 
 // secretChanged fetches every source that uses the Secret.
-func (l *Loop) secretChanged(name string) {
+func (l *Loop) secretChanged(row string) {
 	for _, s := range l.sources {
-		if slices.Contains(s.secret.rows(), name) {
+		if slices.ContainsFunc(s.secrets, func(secret secret) bool { return slices.Contains(secret.rows(), row) }) {
 			s.hurry()
 		}
 	}
 }
 
-// resourceChanged moves a GitRepository to where it belongs now.
+// resourceChanged moves an object to the source that it names now.
 func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[string]bool) error {
 	var row store.Resource
-	var there bool
+	var exists bool
 	err := l.Store.View(ctx, func(tx *store.Tx) (err error) {
-		row, there, err = store.Resources.Get(tx, path)
+		row, exists, err = store.Resources.Get(tx, path)
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if !there {
-		l.leave(path)
-		l.gone.outcomes[path] = true
-		return nil
-	}
-	if key := l.place(path, &row); key != "" {
-		touched[key] = true
+	case !exists:
+		l.remove(path)
+	default:
+		if key := l.place(path, &row); key != "" {
+			touched[key] = true
+		}
 	}
 	return nil
 }
 
-// place puts a GitRepository under its source, and asks for a fetch where it needs one: when the source is new or has
-// nothing to give, when a reconciliation was requested, or when it is no longer suspended. It returns the source's key.
+// place puts an object under its source, and asks for a fetch if the source needs one: when it is new or has nothing to
+// give, when a reconciliation was requested, or when it was resumed. It returns the key of the source; empty if there is
+// none.
 func (l *Loop) place(path string, row *store.Resource) string {
-	g, err := store.Decode(*row, api.AsGitRepository)
-	if err != nil { // admission let it through; say so rather than to go on without a word
-		l.Log.Error("GitRepository cannot be read", telemetry.Object(row.Key), telemetry.Err(err))
+	view, err := row.Object.Source()
+	if err != nil { // admission let it through
+		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(row.Key), telemetry.Err(err))
 		return ""
 	}
-	key := api.SourceKey(g, row.Bound())
+	key := view.FetchKey(row.Bound())
 	if old := l.keys[path]; old != key {
 		l.leave(path)
 	}
 	s := l.sources[key]
 	if s == nil {
-		s = newScheduled(key, g, row)
+		s = newScheduled(key, view, row)
 		l.sources[key] = s
 		s.hurry()
 	}
-	before, now := s.members[path], newMember(*row, g)
+	before, now := s.members[path], newMember(row, view)
 	l.keys[path], s.members[path] = key, now
 	if s.needsFetch(before, now) {
 		s.hurry()
@@ -241,7 +233,13 @@ func (s *scheduled) needsFetch(before, now *member) bool {
 	}
 }
 
-// leave takes a GitRepository away from its source, and the source from the schedule when it was the last.
+// remove forgets an object that was deleted.
+func (l *Loop) remove(path string) {
+	l.leave(path)
+	l.gone.conditions[path] = true
+}
+
+// leave takes an object away from its source, and the source from the schedule if it has no other.
 func (l *Loop) leave(path string) {
 	key, ok := l.keys[path]
 	if !ok {

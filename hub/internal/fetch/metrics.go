@@ -4,8 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/hub/internal/store"
 )
 
 type metrics struct {
@@ -27,14 +26,14 @@ func newMetrics(r prometheus.Registerer) metrics {
 	}
 }
 
-// observe counts one fetch. Call it before the source has the result.
-func (m metrics) observe(r result) {
+// observe counts one fetch. now is the row that the source does not have yet.
+func (m metrics) observe(r result, now store.Fetched) {
 	label := "unchanged"
 	switch {
 	case r.err != nil:
 		label = "failed"
-		m.failures.WithLabelValues(source.Reason(r.err, condition.GitOperationFailed)).Inc()
-	case !sameArtifact(r.source.row.Artifact, &r.artifact):
+		m.failures.WithLabelValues(now.Reason).Inc()
+	case !sameArtifact(r.source.row.Artifact, now.Artifact):
 		label = "new"
 	}
 	m.seconds.WithLabelValues(label).Observe(r.took.Seconds())

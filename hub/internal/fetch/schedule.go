@@ -2,27 +2,22 @@ package fetch
 
 import (
 	"cmp"
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"time"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// scheduled is one source and the resources that name it.
+// scheduled is one source and the objects that name it.
 type scheduled struct {
 	key     string
-	kind    string
-	object  json.RawMessage // of one member; equal keys have equal objects as far as a fetch reads them
-	address string          // of the server, with what is secret in it
-	secret  secret
-	members map[string]*member
-	row     store.Fetched // as in the store, but CheckedAt is kept up to date only here
+	object  *api.Object // of one member; members are equal as far as a fetch reads them
+	view    *api.Source // of object
+	secrets []secret
+	members map[string]*member // by path
+	row     store.Fetched      // as in the store, but CheckedAt is kept up to date only here
 
 	next     time.Time // of the next fetch, while none is running
 	running  bool
@@ -30,7 +25,7 @@ type scheduled struct {
 	failures int  // since the last success
 }
 
-// member is one GitRepository.
+// member is one object that names a source.
 type member struct {
 	key        api.Key
 	generation int64
@@ -40,38 +35,27 @@ type member struct {
 	suspended  bool
 }
 
-// requestedAt is Flux's annotation; a new value asks for a reconciliation.
-const requestedAt = "reconcile.fluxcd.io/requestedAt"
-
-// newMember reads a GitRepository.
-func newMember(row store.Resource, g *sourcev1.GitRepository) *member {
-	m := &member{
+func newMember(row *store.Resource, view *api.Source) *member {
+	return &member{
 		key:        row.Key,
 		generation: row.Generation,
-		interval:   g.Spec.Interval.Duration,
-		requested:  cmp.Or(row.RequestedAt, g.Annotations[requestedAt]),
-		suspended:  row.Suspended || g.Spec.Suspend,
+		interval:   view.Interval,
+		timeout:    view.Timeout,
+		requested:  cmp.Or(row.RequestedAt, row.Object.RequestedAt()),
+		suspended:  row.IsSuspended(),
 	}
-	if g.Spec.Timeout != nil {
-		m.timeout = g.Spec.Timeout.Duration
-	}
-	return m
 }
 
-// newScheduled makes the source that a GitRepository names.
-func newScheduled(key string, g *sourcev1.GitRepository, row *store.Resource) *scheduled {
-	s := &scheduled{key: key, members: map[string]*member{}, secret: secret{bound: row.Bound()}}
-	s.kind, s.object, s.address = row.Key.Kind, row.Object.JSON, g.Spec.URL
-	if g.Spec.SecretRef != nil {
-		s.secret.namespace, s.secret.name = g.Namespace, g.Spec.SecretRef.Name
+func newScheduled(key string, view *api.Source, row *store.Resource) *scheduled {
+	s := &scheduled{key: key, object: row.Object, view: view, members: map[string]*member{}}
+	for _, ref := range view.Secrets {
+		s.secrets = append(s.secrets, secret{ref, row.Key.Namespace, row.Bound()})
 	}
 	return s
 }
 
-// request returns the next fetch, without its credentials.
-func (s *scheduled) request() source.Request {
-	return source.Request{Kind: s.kind, Object: s.object, Timeout: s.timeout()}
-}
+// known reports whether there is something to say of the source: it was fetched, or that failed.
+func (s *scheduled) known() bool { return s.row.Artifact != nil || s.row.Error != "" }
 
 // active returns the members that are not suspended, in the order of their keys: the hub's own first.
 func (s *scheduled) active() []*member {
@@ -171,10 +155,10 @@ func (l *Loop) due(now time.Time) []*scheduled {
 	return found
 }
 
-// next is when the loop has something to do by itself.
+// next returns when the loop has something to do by itself.
 func (l *Loop) next() time.Time {
 	next := l.sweepAt
-	if l.swept != nil {
+	if l.sweeping {
 		next = time.Now().Add(sweepEvery)
 	}
 	for _, s := range l.sources {

@@ -11,20 +11,21 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// secret is the Secret that a source names.
+// secret is a Secret that a source names.
 type secret struct {
-	namespace, name string // name is empty: none
-	bound           bool   // it must be bound to the source; see store.Resource.Bound
+	api.SecretReference
+	namespace string
+	bound     bool // it must be bound to the source; see store.Resource.Bound
 }
 
 // rows are the keys of the Secrets that may be meant: the one of the source's own namespace comes before the one that
 // the operators share with namespaces.
 func (s secret) rows() []string {
-	own := s.namespace + "/" + s.name
+	own := s.namespace + "/" + s.Name
 	if s.namespace == api.DefaultNamespace {
 		return []string{own}
 	}
-	return []string{own, api.DefaultNamespace + "/" + s.name}
+	return []string{own, api.DefaultNamespace + "/" + s.Name}
 }
 
 // permits reports whether the Secret of the row may be shown to the server of the URL for the source.
@@ -36,17 +37,19 @@ func (s secret) permits(row string, b api.Binding, url string) bool {
 	return len(b.Hosts) == 0 && !s.bound || b.Names(url)
 }
 
-// credentials opens the Secret that a source may use.
-func (l *Loop) credentials(ctx context.Context, url string, s secret) (map[string][]byte, error) {
-	name, row, err := l.find(ctx, url, s)
-	if err != nil {
-		return nil, err
+// credentials opens the Secrets that a source may use; the result has their data by the field that names each.
+func (l *Loop) credentials(ctx context.Context, url string, secrets []secret) (map[string]source.Secret, error) {
+	opened := map[string]source.Secret{}
+	for _, s := range secrets {
+		name, row, err := l.find(ctx, url, s)
+		if err != nil {
+			return nil, err
+		}
+		if opened[s.Field], err = l.Vault.Open(name, row.Sealed); err != nil {
+			return nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
+		}
 	}
-	data, err := l.Vault.Open(name, row.Sealed)
-	if err != nil {
-		return nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
-	}
-	return data, nil
+	return opened, nil
 }
 
 // find returns the Secret that a source may use, and the key of its row.
@@ -82,12 +85,12 @@ func (s secret) refusal(url string, own bool) error {
 		return fmt.Errorf("%w: %w", source.ErrAccess, err)
 	case s.bound:
 		return fmt.Errorf("%w: no Secret %s of the hub is bound to host %s and namespace %s; let an operator apply "+
-			"the Secret %s to the hub, with the annotations %s: %s and %s: %s", source.ErrAccess, s.name, host, s.namespace,
+			"the Secret %s to the hub, with the annotations %s: %s and %s: %s", source.ErrAccess, s.Name, host, s.namespace,
 			strings.Join(s.rows(), " or "), api.HostsAnnotation, host, api.NamespacesAnnotation, s.namespace)
 	case own:
 		return fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct spec.url",
 			source.ErrAccess, s.rows()[0], host, api.HostsAnnotation)
 	}
-	return fmt.Errorf("%w: the hub has no Secret %s, which spec.secretRef names: give it one", source.ErrAuthentication,
-		s.rows()[0])
+	return fmt.Errorf("%w: the hub has no Secret %s, which %s names: give it one", source.ErrAuthentication,
+		s.rows()[0], s.Field)
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// result is what came of one fetch.
+// result is the end of one fetch.
 type result struct {
 	source   *scheduled
 	artifact artifact.Artifact
@@ -25,73 +26,68 @@ type result struct {
 // launch starts a fetch in a goroutine of its own.
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running = true
-	req, last, secret := s.request(), s.row.Artifact, s.secret
-	req.Network = l.Network
+	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network}
 	r := result{source: s, unproven: s.unproven(), requests: map[string]string{}}
 	for path, m := range s.members {
 		r.requests[path] = m.requested
 	}
-	go func() {
+	l.underway.Go(func() {
 		start := time.Now()
-		r.artifact, r.err = l.fetch(ctx, s.address, req, secret, last)
+		r.artifact, r.err = l.fetch(ctx, req, s.view.URL, s.secrets)
 		r.took = time.Since(start)
-		l.results <- r
-	}()
+		l.results <- func(ctx context.Context) error { return l.finish(ctx, r) }
+	})
 }
 
 // fetch finds the credentials and fetches.
-func (l *Loop) fetch(ctx context.Context, address string, req source.Request, secret secret,
-	last *artifact.Artifact) (a artifact.Artifact, err error) {
-	if secret.name != "" {
-		req.Secret, err = l.credentials(ctx, address, secret)
-	}
-	if err == nil {
-		a, err = l.make(ctx, req, last)
+func (l *Loop) fetch(ctx context.Context, r source.Request, url string, secrets []secret) (a artifact.Artifact,
+	err error) {
+	if r.Secrets, err = l.credentials(ctx, url, secrets); err == nil {
+		a, err = l.Artifacts.Make(ctx, r.Last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+			r.Workspace, r.Last = w, last
+			return l.Fetcher.Fetch(ctx, r)
+		})
 	}
 	if err != nil {
-		err = source.Explain("fetch "+source.Redact(address), err)
+		err = source.Explain("fetch "+source.Redact(url), err)
 	}
 	return a, err
 }
 
-// make has the fetcher make an artifact.
-func (l *Loop) make(ctx context.Context, req source.Request, last *artifact.Artifact) (artifact.Artifact, error) {
-	return l.Artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
-		req.Workspace, req.Last = w, last
-		return l.Fetcher.Fetch(ctx, req)
-	})
-}
-
-// finish writes what came of a fetch, and plans the next.
+// finish writes the result of a fetch, and plans the next.
 func (l *Loop) finish(ctx context.Context, r result) error {
 	s := r.source
 	s.running = false
-	if l.sources[s.key] != s {
-		return nil // everybody left meanwhile
+	l.running--
+	if r.unproven {
+		l.trying--
 	}
-	l.metrics.observe(r)
+	if l.sources[s.key] != s {
+		return nil // no object names it any more
+	}
 	now := s.row
 	now.CheckedAt = time.Now().UTC()
 	if r.err == nil {
 		now.Artifact, now.Error, now.Reason = &r.artifact, "", ""
 	} else {
-		now.Error, now.Reason = r.err.Error(), source.Reason(r.err, condition.GitOperationFailed)
+		now.Error, now.Reason = r.err.Error(), source.Reason(r.err, cmp.Or(s.view.Failed, condition.FetchFailed))
 	}
+	l.metrics.observe(r, now)
 	if errors.Is(r.err, source.ErrAccess) {
-		now.Artifact = nil // what these credentials brought is not for it any more
+		now.Artifact = nil // the source may not have what these credentials brought
 	}
 	err := l.write(ctx, s, now, r.requests)
 	if err == nil {
-		l.tell(s, now, r.err)
+		l.logChange(s, now, r.err)
 		s.row = now
 	}
 	s.plan(r.err != nil || err != nil)
-	return l.tolerate(err, "what was fetched could not be written and will be fetched again")
+	return err
 }
 
-// tell logs what is new about a source.
-func (l *Loop) tell(s *scheduled, now store.Fetched, err error) {
-	address := telemetry.Address(source.Redact(s.address))
+// logChange logs what is new about a source.
+func (l *Loop) logChange(s *scheduled, now store.Fetched, err error) {
+	address := telemetry.Address(source.Redact(s.view.URL))
 	switch {
 	case now.Error != "" && now.Error != s.row.Error:
 		l.Log.Warn("fetch failed", address, telemetry.Reason(now.Reason), telemetry.Err(err))

@@ -33,7 +33,7 @@ func (Auth) GoString() string { return "(credentials)" }
 
 // ReadHTTPAuth reads the data of a Secret with Flux's keys: username and password, or bearerToken, with ca.crt, tls.crt
 // and tls.key. Errors name the key.
-func ReadHTTPAuth(data map[string][]byte) (Auth, error) {
+func ReadHTTPAuth(data Secret) (Auth, error) {
 	a := Auth{
 		Username:    string(data["username"]),
 		Password:    string(data["password"]),
@@ -46,7 +46,7 @@ func ReadHTTPAuth(data map[string][]byte) (Auth, error) {
 }
 
 // either returns the value of the key, or of the older key.
-func either(data map[string][]byte, key, old string) []byte {
+func either(data Secret, key, old string) []byte {
 	if value := data[key]; len(value) > 0 {
 		return value
 	}

@@ -5,9 +5,9 @@ package source
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 )
@@ -22,14 +22,16 @@ type Fetcher interface {
 
 // Request is one fetch as plain data: it can be carried out by another process, and holds credentials.
 type Request struct {
-	Object    json.RawMessage    `json:"object"`           // the source, as admitted
-	Kind      string             `json:"kind"`             // of Object
-	Secret    map[string][]byte  `json:"secret,omitempty"` // the data of the Secret that Object names; nil: it names none
-	Last      *artifact.Artifact `json:"last,omitempty"`   // what an equal request gave before, whole; or nil
-	Timeout   time.Duration      `json:"timeout"`          // of the whole fetch; see TimeLimit
-	Network   dial.Policy        `json:"network"`          // the servers that may be dialled
-	Workspace artifact.Workspace `json:"workspace"`
+	Object    *api.Object
+	Secrets   map[string]Secret  // those that Object names, by the field that names each
+	Last      *artifact.Artifact // what an equal request gave before, whole; or nil
+	Timeout   time.Duration      // of the whole fetch; see TimeLimit
+	Network   dial.Policy        // the servers that may be dialled
+	Workspace artifact.Workspace
 }
+
+// Secret is the data of a Secret.
+type Secret map[string][]byte
 
 // Limits on the time of a fetch: a slow server holds a worker for so long.
 const (

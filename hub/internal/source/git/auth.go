@@ -13,7 +13,7 @@ import (
 
 // readAuth reads the data of a Secret with Flux's keys: those of source.ReadHTTPAuth for http and https; identity,
 // known_hosts and password for ssh, which needs them. Its errors name the key.
-func readAuth(u *url.URL, data map[string][]byte) (auth source.Auth, err error) {
+func readAuth(u *url.URL, data source.Secret) (auth source.Auth, err error) {
 	switch {
 	case u.Scheme != "ssh":
 		auth, err = source.ReadHTTPAuth(data)
@@ -29,7 +29,7 @@ func readAuth(u *url.URL, data map[string][]byte) (auth source.Auth, err error) 
 	return auth, nil
 }
 
-func readSSHAuth(data map[string][]byte) (source.Auth, error) {
+func readSSHAuth(data source.Secret) (source.Auth, error) {
 	a := source.Auth{Identity: data["identity"], IdentityPassword: data["password"], KnownHosts: data["known_hosts"]}
 	if len(a.Identity) == 0 {
 		return a, errors.New("identity is missing: an ssh URL needs a private key")

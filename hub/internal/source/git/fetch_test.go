@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
@@ -68,12 +69,15 @@ func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	r := source.Request{Kind: "GitRepository", Object: object, Timeout: req.Timeout, Network: f.network}
+	r := source.Request{
+		Object: api.StoredObject(api.Key{}, object), Timeout: req.Timeout, Network: f.network,
+		Secrets: map[string]source.Secret{},
+	}
+	if req.Secret != nil {
+		r.Secrets["spec.secretRef"] = source.Secret{}
+	}
 	for k, v := range req.Secret {
-		if r.Secret == nil {
-			r.Secret = map[string][]byte{}
-		}
-		r.Secret[k] = []byte(v)
+		r.Secrets["spec.secretRef"][k] = []byte(v)
 	}
 	return f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		r.Workspace, r.Last = w, last

@@ -62,7 +62,7 @@ func (f *fetching) decode() (err error) {
 	var object struct {
 		Spec spec `json:"spec"`
 	}
-	if err := json.Unmarshal(f.Object, &object); err != nil {
+	if err := json.Unmarshal(f.Object.JSON, &object); err != nil {
 		return fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
 	f.spec = object.Spec
@@ -72,7 +72,7 @@ func (f *fetching) decode() (err error) {
 	if c := f.spec.Ref.Commit; c != "" && !fullHash.MatchString(c) {
 		return fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", source.ErrRequest, c)
 	}
-	f.auth, err = readAuth(f.url, f.Secret)
+	f.auth, err = readAuth(f.url, f.Secrets["spec.secretRef"])
 	f.id = cacheID(f.spec.URL, f.auth)
 	return err
 }

@@ -27,9 +27,9 @@ func All() Fetchers { return Fetchers{api.GitRepositoryKind: git.Fetcher{}} }
 
 // Fetch implements source.Fetcher for all kinds.
 func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
-	fetcher := f[r.Kind]
+	fetcher := f[r.Object.Key.Kind]
 	if fetcher == nil {
-		return artifact.Artifact{}, fmt.Errorf("%w: nothing fetches objects of kind %s", source.ErrRequest, r.Kind)
+		return artifact.Artifact{}, fmt.Errorf("%w: nothing fetches objects of kind %s", source.ErrRequest, r.Object.Key.Kind)
 	}
 	return fetcher.Fetch(ctx, r)
 }

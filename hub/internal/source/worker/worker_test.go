@@ -66,17 +66,20 @@ type request struct {
 
 func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact) (artifact.Artifact, error) {
 	object, err := json.Marshal(map[string]any{
+		"kind": api.GitRepositoryKind, "metadata": map[string]any{"namespace": "team", "name": "fleet"},
 		"spec": map[string]any{"url": req.URL, "ref": map[string]any{"branch": req.Branch}},
 	})
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
 	r := source.Request{
-		Kind: api.GitRepositoryKind, Object: object, Timeout: req.Timeout,
+		Object: api.StoredObject(api.Key{Kind: api.GitRepositoryKind, Namespace: "team", Name: "fleet"}, object), Timeout: req.Timeout,
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 	if req.Username != "" {
-		r.Secret = map[string][]byte{"username": []byte(req.Username), "password": []byte(req.Password)}
+		r.Secrets = map[string]source.Secret{
+			"spec.secretRef": {"username": []byte(req.Username), "password": []byte(req.Password)},
+		}
 	}
 	return f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		r.Workspace, r.Last = w, last

@@ -1,0 +1,95 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// write writes a source's row and the Conditions of its members, in one transaction. requests are the requests to
+// reconcile that are answered, by path. The row is written only if the artifact or the error changed.
+func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, requests map[string]string) error {
+	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: time.Now().UTC()}
+	return l.Store.Update(ctx, func(tx *store.Tx) error {
+		if !sameArtifact(s.row.Artifact, now.Artifact) || s.row.Error != now.Error || s.row.Reason != now.Reason {
+			if err := store.Sources.Put(tx, s.key, now); err != nil {
+				return err
+			}
+		}
+		for i, m := range s.active() {
+			handled, asked := requests[m.key.Path()]
+			if err := news.write(tx, m, handled, asked, i < maxEvents); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// news is what is written of a source.
+type news struct {
+	store.Fetched
+	succeeded string // the reason of a source that is ready
+	at        time.Time
+}
+
+// write writes the Condition of one member, and an event if one is wanted. If asked, the request handled was answered.
+func (n news) write(tx *store.Tx, m *member, handled string, asked, wantEvent bool) error {
+	path := m.key.Path()
+	row, exists, err := store.Resources.Get(tx, path)
+	if err != nil || !exists || row.Generation != m.generation {
+		return err // the loop will learn of the change
+	}
+	old, _, err := store.Conditions.Get(tx, path)
+	if err != nil {
+		return err
+	}
+	next := n.condition(old, m.generation)
+	if asked {
+		next.HandledRequest = handled
+	}
+	if err := store.Conditions.Put(tx, path, next); err != nil || !wantEvent {
+		return err
+	}
+	return n.record(tx, m, old, next)
+}
+
+// condition returns the Condition that follows an old one.
+func (n news) condition(old store.Condition, generation int64) store.Condition {
+	next := old
+	next.ObservedGeneration = generation
+	if n.Artifact != nil {
+		next.Revision, next.Attempted = n.Artifact.Revision, n.Artifact.Revision
+	}
+	if n.Error != "" {
+		next.Ready, next.Reason, next.Message = condition.False, n.Reason, n.Error
+	} else {
+		next.Ready, next.Reason = condition.True, n.succeeded
+		next.Message = fmt.Sprintf("stored artifact for revision '%s'", next.Revision)
+	}
+	if next.Ready != old.Ready || next.Reason != old.Reason {
+		next.Since = n.at
+	}
+	return next
+}
+
+// record records an event if there is a new revision, another failure, or the end of one.
+func (n news) record(tx *store.Tx, m *member, old, now store.Condition) error {
+	e := store.Event{
+		Time: n.at, Object: m.key, Type: condition.Normal, Reason: condition.NewArtifact, Message: now.Message,
+	}
+	switch {
+	case now.Ready == condition.False && now.Message != old.Message:
+		e.Type, e.Reason = condition.Warning, now.Reason
+	case now.Ready == condition.True && now.Revision != old.Revision:
+	case now.Ready == condition.True && old.Ready == condition.False:
+		e.Reason = n.succeeded
+	default:
+		return nil
+	}
+	return store.Record(tx, e)
+}
