@@ -23,7 +23,7 @@ var plan = []layer{
 		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/condition",
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
 	}},
-	{"L2 bundles", []string{"shared/bundle"}},
+	{"L2 bundles, how daemons start", []string{"shared/bundle", "shared/daemon"}},
 	{"L3 what users write, and the spoke's doors", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",

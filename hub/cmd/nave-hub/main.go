@@ -6,9 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,41 +16,18 @@ import (
 	"github.com/navefleet/nave/hub"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
-	"github.com/navefleet/nave/shared/memory"
-	"github.com/navefleet/nave/shared/telemetry"
-	"github.com/navefleet/nave/shared/version"
+	"github.com/navefleet/nave/shared/daemon"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "nave-hub:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { daemon.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	var c hub.Config
-	var format, level string
-	command := &cobra.Command{
-		Use:           "nave-hub",
-		Short:         "The hub of a fleet: renders, signs and distributes what every cluster should run",
-		Args:          cobra.NoArgs,
-		Version:       version.String(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), format, level)
-			if err != nil {
-				return err
-			}
+	command := daemon.Command("nave-hub", "The hub of a fleet: renders, signs and distributes what every cluster should run",
+		func(ctx context.Context, log *slog.Logger, _ int64) error {
 			c.Log = log
-			memory.SetLimit()
-			return run(cmd.Context(), c)
-		},
-	}
+			return run(ctx, c)
+		})
 	f := command.Flags()
 	f.StringVar(&c.DataDir, "data-dir", "/var/lib/nave", "folder for everything that must survive")
 	f.StringVar(&c.SourceDir, "source-dir", "", "folder for caches and artifacts of sources (default <data-dir>/sources)")
@@ -77,8 +53,6 @@ func newCommand() *cobra.Command {
 			"the removal of all is always held")
 	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false,
 		"refuse sources of another namespace than the Kustomization's, as in Flux")
-	f.StringVar(&format, "log-format", "text", "text or json")
-	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	command.AddCommand(
 		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", hub.ServeRenderWorker),
 		newWorkerCommand(fetchworker.Command, "Fetch what the hub asks for on standard input", fetchworker.ServeWorker),

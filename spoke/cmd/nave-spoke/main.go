@@ -4,58 +4,33 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/navefleet/nave/shared/memory"
-	"github.com/navefleet/nave/shared/telemetry"
-	"github.com/navefleet/nave/shared/version"
+	"github.com/navefleet/nave/shared/daemon"
 	"github.com/navefleet/nave/spoke"
 )
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "nave-spoke:", err)
-		stop()
-		os.Exit(1)
-	}
-}
 
 // gcPercent trades a little processor time for memory: what an apply leaves behind is collected when the heap has grown
 // by half instead of doubled. With 1,000 objects it takes 35 MiB instead of 37 and a tenth more time. GOGC overrides
 // it.
 const gcPercent = 50
 
+func main() { daemon.Main(newCommand()) }
+
 func newCommand() *cobra.Command {
 	var c spoke.Config
-	var format, level string
-	command := &cobra.Command{
-		Use:           "nave-spoke",
-		Short:         "The agent of one cluster: keeps it as the hub's signed bundle says",
-		Args:          cobra.NoArgs,
-		Version:       version.String(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), format, level)
-			if err != nil {
-				return err
-			}
-			c.Log = log
+	command := daemon.Command("nave-spoke", "The agent of one cluster: keeps it as the hub's signed bundle says",
+		func(ctx context.Context, log *slog.Logger, limit int64) error {
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
-			c.MemoryLimit = memory.SetLimit()
-			return spoke.Run(cmd.Context(), c)
-		},
-	}
+			c.Log, c.MemoryLimit = log, limit
+			return spoke.Run(ctx, c)
+		})
 	f := command.Flags()
 	f.StringVar(&c.ConfigDir, "config-dir", "", "folder with the settings of the join manifest, one file each: hub, "+
 		"cluster, trust-domain, ca-pin, replaces, signing-keys.pem")
@@ -75,7 +50,5 @@ func newCommand() *cobra.Command {
 	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
 	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "",
 		"service account for applications that name none, in the namespace of each (default: the spoke's own rights)")
-	f.StringVar(&format, "log-format", "text", "text or json")
-	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return command
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -103,7 +104,7 @@ type Config struct {
 
 	Reporter Reporter
 	Metrics  *Metrics
-	Log      *slog.Logger
+	Log      *slog.Logger     // nil: slog.Default
 	Now      func() time.Time // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
 	Jitter   func() float64   // in [0,1)
 	Memory   int64            // limit of this process in bytes; 0 or math.MaxInt64: none is known
@@ -139,9 +140,7 @@ type Agent struct {
 
 // New returns an Agent that does nothing before Run.
 func New(c Config) *Agent {
-	if c.Log == nil {
-		c.Log = telemetry.Discard()
-	}
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
 	}

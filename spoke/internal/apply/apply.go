@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -23,8 +24,8 @@ type Config struct {
 	Allow func(bundle.ObjectIdentity) error
 	// Self is the spoke's own installation, which is neither applied nor deleted.
 	Self        trust.Self
-	Concurrency int // 0: DefaultConcurrency
-	Log         *slog.Logger
+	Concurrency int          // 0: DefaultConcurrency
+	Log         *slog.Logger // nil: slog.Default
 }
 
 // Applier applies and deletes Applications. It is safe for concurrent use by different Applications.
@@ -40,9 +41,7 @@ func New(c Config) *Applier {
 	if c.Index == nil {
 		c.Index = inventory.NewIndex()
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.Default())
 	return &Applier{Config: c}
 }
 

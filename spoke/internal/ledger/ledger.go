@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -45,7 +46,7 @@ type Config struct {
 	Client    Kubernetes
 	Namespace string
 	Disk      Disk
-	Log       *slog.Logger
+	Log       *slog.Logger // nil: slog.Default
 }
 
 // Ledger keeps pages. Its methods are safe for concurrent use.
@@ -72,6 +73,7 @@ type page struct {
 
 // New returns a ledger that writes nothing before Read: it would overwrite what it does not know.
 func New(c Config) *Ledger {
+	c.Log = cmp.Or(c.Log, slog.Default())
 	return &Ledger{Config: c, wake: wait.NewSignal(), pages: map[bundle.ApplicationName]*page{}}
 }
 

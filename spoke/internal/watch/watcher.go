@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Client *kube.Client
 	Index  *inventory.Index
-	Log    *slog.Logger     // nil: silent
+	Log    *slog.Logger     // nil: slog.Default
 	Now    func() time.Time // nil: time.Now
 }
 
@@ -39,9 +39,7 @@ type Watcher struct {
 
 // New returns a Watcher that does nothing before Run.
 func New(c Config) *Watcher {
-	if c.Log == nil {
-		c.Log = telemetry.Discard()
-	}
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
 	}
