@@ -76,6 +76,7 @@ const (
 	NoClusters       = "NoClusters"       // the Fleet selects no cluster
 	TemplateFailed   = "TemplateFailed"   // the Fleet's template does not work for a cluster
 	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays
+	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature of the bundle; also an event
 	Blocked          = "Blocked"          // by spec.blocked
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet
 	JoinTokenRefused = "JoinTokenRefused" // the spoke cannot register

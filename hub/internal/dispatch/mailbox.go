@@ -13,6 +13,7 @@ import (
 type offer struct {
 	id           bundle.ID
 	changedAt    time.Time
+	features     bundle.FeatureSet        // that the bundle uses
 	applications []manifest.Digest        // of the bundle; nil when that is not read
 	message      *spokev1.SessionResponse // nil when the spoke has it
 }

@@ -183,7 +183,7 @@ func (r *rig) sign(cluster string, sequence uint64, entries ...bundle.Entry) sto
 	must(r.t, err)
 	return store.SignedBundle{
 		Bundle:   bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf(payload)},
-		Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: now,
+		Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: now, Features: b.Features(),
 	}
 }
 
@@ -245,19 +245,33 @@ type call struct {
 func (r *rig) open(client spokev1.SpokeServiceClient, verified bundle.ID, stage spokev1.AckStage) *call {
 	r.t.Helper()
 	c := r.hello(client, verified, stage)
-	if m, err := c.Recv(); err != nil || m.GetWelcome() == nil {
-		r.t.Fatalf("want welcome, got %v, %v", m, err)
-	}
+	c.welcome()
 	return c
 }
 
+// welcome returns the welcome.
+func (c *call) welcome() *spokev1.Welcome {
+	c.t.Helper()
+	m, err := c.Recv()
+	if err != nil || m.GetWelcome() == nil {
+		c.t.Fatalf("want welcome, got %v, %v", m, err)
+	}
+	return m.GetWelcome()
+}
+
 func (r *rig) hello(client spokev1.SpokeServiceClient, verified bundle.ID, stage spokev1.AckStage) *call {
+	r.t.Helper()
+	return r.helloWith(client, verified, &spokev1.Hello{Stage: stage})
+}
+
+// helloWith says a hello with everything that it lacks.
+func (r *rig) helloWith(client spokev1.SpokeServiceClient, verified bundle.ID, hello *spokev1.Hello) *call {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	r.t.Cleanup(cancel)
 	stream, err := client.Session(ctx)
 	must(r.t, err)
-	hello := &spokev1.Hello{Protocol: version.Protocol, Version: "v1.0.0", KubernetesVersion: "v1.37.2", Stage: stage}
+	hello.Protocol, hello.Version, hello.KubernetesVersion = version.Protocol, "v1.0.0", "v1.37.2"
 	if verified != (bundle.ID{}) {
 		hello.Verified = writeID(verified)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -36,6 +37,11 @@ func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
 		return err
 	}
 	x := newSession(caller, clean(hello.Instance, reporting.MaxFact))
+	if len(hello.Features) > 0 {
+		if x.features, err = bundle.ReadFeatures(hello.Features); err != nil {
+			return invalid("%v", err)
+		}
+	}
 	if err := s.open(stream, x, hello); err != nil {
 		return err
 	}
@@ -155,7 +161,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}
 	if desired != nil {
 		s.compare(x, desired, verified)
-		x.mailbox.put(desired)
+		s.give(x, desired)
 		if !lost {
 			x.mailbox.holds(verified)
 		}
@@ -164,6 +170,23 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
 		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol},
 	}})
+}
+
+// give puts an offer into the mailbox of a session. It holds back a bundle with a feature that the spoke does not know:
+// the spoke would reject it. The spoke keeps what it runs, and the Cluster's status says so.
+func (s *Server) give(x *session, o *offer) {
+	lacks := o.features.Without(x.features)
+	if lacks == "" {
+		x.mailbox.put(o)
+		return
+	}
+	if !s.quotas.warn(x.cluster, condition.BundleHeldBack, time.Now()) {
+		return
+	}
+	s.log.Warn("bundle held back: its spoke does not know a feature of it", telemetry.Cluster(x.cluster),
+		telemetry.Sequence(o.id.Sequence), slog.String("features", string(lacks)))
+	s.batch.event(warning(x.cluster, condition.BundleHeldBack, "bundle %s is held back: the spoke does not know bundle "+
+		"feature %s; upgrade the spoke", showID(o.id), lacks))
 }
 
 // compare looks at what the spoke verified beside what the hub wants. Equal is the usual case, older heals by the

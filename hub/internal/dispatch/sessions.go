@@ -11,7 +11,8 @@ import (
 // session is the hub's side of one spoke connection. The handler goroutine sends; one more receives.
 type session struct {
 	caller
-	instance string // of the spoke, as it says; empty for an older one
+	instance string            // of the spoke, as it says; empty for an older one
+	features bundle.FeatureSet // of bundles, that the spoke knows; set before the session is open
 	mailbox  *mailbox
 	seen     atomic.Int64 // when something was last received, Unix nanoseconds
 
@@ -27,7 +28,7 @@ type session struct {
 }
 
 func newSession(c caller, instance string) *session {
-	x := &session{caller: c, instance: instance, mailbox: newMailbox(), ended: make(chan struct{})}
+	x := &session{caller: c, instance: instance, features: bundle.Baseline(), mailbox: newMailbox(), ended: make(chan struct{})}
 	x.touch()
 	return x
 }

@@ -24,6 +24,7 @@ type greeting struct {
 	version, kubernetes string
 	verified            bundle.ID
 	stages              []string
+	features            bundle.FeatureSet
 }
 
 func (d *spokeDelta) connect(connected bool) {
@@ -33,11 +34,13 @@ func (d *spokeDelta) connect(connected bool) {
 // hello replaces whatever was said before: it is the whole truth at its moment.
 func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID) {
 	d.connect(true)
+	features, _ := bundle.ReadFeatures(h.Features) // the session looked at them
 	d.greeting = &greeting{
 		version:    clean(h.Version, reporting.MaxFact),
 		kubernetes: clean(h.KubernetesVersion, reporting.MaxFact),
 		verified:   verified,
 		stages:     stagesUpTo(h.Stage, verified),
+		features:   features,
 	}
 	d.acks, d.rejected = nil, nil
 }
@@ -105,7 +108,7 @@ func (d *spokeDelta) apply(row *store.Spoke) {
 		acks = map[string]bundle.ID{}
 	}
 	if g := d.greeting; g != nil {
-		row.Version, row.KubernetesVersion, row.Refused = g.version, g.kubernetes, ""
+		row.Version, row.KubernetesVersion, row.Features, row.Refused = g.version, g.kubernetes, g.features, ""
 		maps.DeleteFunc(acks, func(_ string, id bundle.ID) bool { return id.Newer(g.verified) }) // the spoke lost its state
 		for _, stage := range g.stages {
 			acks[stage] = g.verified

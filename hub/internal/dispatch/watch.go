@@ -102,7 +102,7 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 			x.end(refusal(s.warnRevoked(x.caller, err)))
 		} else if o := offers[x]; o != nil {
 			s.enclose(ctx, x, o)
-			x.mailbox.put(o)
+			s.give(x, o)
 		}
 	}
 }
@@ -127,6 +127,7 @@ func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 	o := &offer{
 		id:        row.Bundle,
 		changedAt: row.ChangedAt,
+		features:  row.Features,
 		message:   &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: message}},
 	}
 	if len(row.Envelope) <= maxInline {

@@ -254,8 +254,9 @@ func TestRestoredRemovals(t *testing.T) {
 			b.acked("east", seen)
 			b.publish()
 			d, _ := b.desired("east")
-			if listed := len(d.Removals) == 1; listed != (ahead == 0) || d.Bundle.Sequence != seen.Sequence+1 {
-				t.Errorf("bundle %v removes %v", d.Bundle, d.Removals)
+			if listed := len(d.Removals) == 1; listed != (ahead == 0) || d.Bundle.Sequence != seen.Sequence+1 ||
+				listed != (d.Features == bundle.NewFeatureSet(bundle.FeatureRemovals)) {
+				t.Errorf("bundle %v removes %v with features %q", d.Bundle, d.Removals, d.Features)
 			}
 		})
 	}

@@ -159,5 +159,5 @@ func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time
 	}
 	id.Digest = manifest.DigestOf(payload)
 	return store.SignedBundle{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt,
-		Removals: plan.Removals}, nil
+		Removals: plan.Removals, Features: b.Features()}, nil
 }

@@ -113,6 +113,8 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 		v.reason, v.since = condition.Offline, s.Since
 		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster,
 			wording.Time(s.Since))
+	case f.heldBackVerdict().ready != condition.True:
+		return f.heldBackVerdict()
 	default:
 		v.message = "The spoke is applying revision " + f.Entry.Revision
 	}

@@ -48,7 +48,16 @@ func (f Facts) sessionVerdict() verdict {
 	case !s.Connected:
 		return pending(condition.Offline, "Its spoke has been offline since "+wording.Time(s.Since), s.Since)
 	}
-	return verdict{ready: condition.True}
+	return f.heldBackVerdict()
+}
+
+// heldBackVerdict is True unless the newest bundle has a feature that the connected spoke does not know.
+func (f Facts) heldBackVerdict() verdict {
+	if f.Desired == nil || f.Spoke.Lacks(*f.Desired) == "" {
+		return verdict{ready: condition.True}
+	}
+	return failing(condition.BundleHeldBack, fmt.Sprintf("Bundle %d is held back: spoke %s does not know bundle feature %s; "+
+		"upgrade the spoke", f.Desired.Bundle.Sequence, f.Spoke.Version, f.Spoke.Lacks(*f.Desired)), f.Desired.ChangedAt)
 }
 
 // registered reports whether the spoke was ever let in.

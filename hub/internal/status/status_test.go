@@ -97,6 +97,11 @@ func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) 
 			"Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(2)},
 		{"the spoke rejects the bundle", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
 			"False", "BundleRejected", "Expired", at(2)},
+		{"its spoke lacks a feature", func(f *Facts) {
+			f.Report, f.Spoke.Version = nil, "v0.1.0"
+			f.Desired = &store.SignedBundle{Bundle: bundle.ID{Sequence: 7}, Features: "hooks,removals", ChangedAt: at(4)}
+		}, "False", "BundleHeldBack", "Bundle 7 is held back: spoke v0.1.0 does not know bundle feature hooks; upgrade the spoke",
+			at(4)},
 		{"the spoke fails", func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "HealthCheckFailed", "sick"
 		},
@@ -265,6 +270,13 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 		{"a cluster that refuses its bundle", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
 			"Ready=False/BundleRejected Connected=True/Online"},
+		{"a cluster whose spoke lacks a feature", hubs("Cluster", "", func(f *Facts) {
+			f.Spoke, f.Desired = spoke(true, "healthy"), withFeatures(f.Desired, "hooks")
+		}), "Ready=False/BundleHeldBack Connected=True/Online"},
+		{"a cluster whose spoke lists features", hubs("Cluster", "", func(f *Facts) {
+			f.Spoke, f.Desired = spoke(true, "healthy"), withFeatures(f.Desired, "hooks")
+			f.Spoke.Features = "hooks,removals"
+		}), "Ready=True/ReconciliationSucceeded Connected=True/Online"},
 		{"a blocked cluster", hubs("Cluster", `"blocked":true`, func(f *Facts) { f.Spoke = spoke(false) }),
 			"Ready=False/Blocked Connected=False/Offline"},
 		{"a cluster with a broken graph", hubs("Cluster", "", func(f *Facts) {
@@ -478,6 +490,12 @@ func draw(n *adminv1.TreeNode, indent string) string {
 		s += draw(c, indent+"  ")
 	}
 	return s
+}
+
+func withFeatures(d *store.SignedBundle, features bundle.FeatureSet) *store.SignedBundle {
+	changed := *d
+	changed.Features = features
+	return &changed
 }
 
 var deploymentWeb = &bundlev1.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "web"}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -170,6 +171,8 @@ type SignedBundle struct {
 	ChangedAt time.Time `json:"changedAt"`
 	// Removals are those of the bundle.
 	Removals []bundle.Removal `json:"removals,omitempty"`
+	// Features are those that the bundle uses.
+	Features bundle.FeatureSet `json:"features,omitempty"`
 }
 
 // The keys of Spoke.Acks: how far a spoke has come with a bundle.
@@ -191,7 +194,8 @@ type Spoke struct {
 	KubernetesVersion string               `json:"kubernetesVersion,omitempty"`
 	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each
 	Rejected          string               `json:"rejected,omitempty"`
-	Refused           string               `json:"refused,omitempty"` // why its last join token was not accepted; until it says hello
+	Features          bundle.FeatureSet    `json:"features,omitempty"` // that it knows; empty: bundle.Baseline
+	Refused           string               `json:"refused,omitempty"`  // why its last join token was not accepted; until it says hello
 }
 
 // Counts reports whether a certificate counts that says it is of a registration and was issued at a time. It is of the
@@ -202,6 +206,11 @@ func (s Spoke) Counts(registration string, issued time.Time) bool {
 		return s.Registration == registration
 	}
 	return !issued.Before(s.RegisteredAt.Truncate(time.Second))
+}
+
+// Lacks returns the features that a bundle uses and that the spoke does not know. Such a bundle is held back.
+func (s Spoke) Lacks(b SignedBundle) bundle.FeatureSet {
+	return b.Features.Without(cmp.Or(s.Features, bundle.Baseline()))
 }
 
 // Report is a spoke's latest word on one application. Key: cluster/Kind/namespace/name. Written by dispatch.
