@@ -39,10 +39,10 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 		return nil, err
 	}
 	var response *adminv1.ApplyResponse
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
+	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) error {
 		response = &adminv1.ApplyResponse{}
 		if r.Confirmed {
-			i, err := impactOfApply(tx, admitted)
+			i, err := impactOfApply(tx, apps, admitted)
 			if err != nil {
 				return err
 			}

@@ -29,8 +29,8 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 		return nil, err
 	}
 	response := &adminv1.ConfirmResponse{}
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
-		i, err := impactOfConfirm(tx, r.Key)
+	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) error {
+		i, err := impactOfConfirm(tx, apps, r.Key)
 		if err != nil {
 			return err
 		}
@@ -77,9 +77,9 @@ func readLoose(p *adminv1.ObjectKey) api.Key {
 func (i *impact) isEmpty() bool { return len(i.gone) == 0 && len(i.prunes) == 0 }
 
 // impactOfConfirm gathers what is held: on the hub, in a cluster's graph, by its spoke.
-func impactOfConfirm(tx *store.Tx, p *adminv1.ObjectKey) (*impact, error) {
+func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*impact, error) {
 	if p.GetKind() == "" {
-		i, err := newImpact(tx, "")
+		i, err := newImpact(tx, apps, "")
 		if err == nil {
 			i.heldByHub("", nil)
 		}
@@ -94,17 +94,17 @@ func impactOfConfirm(tx *store.Tx, p *adminv1.ObjectKey) (*impact, error) {
 		if _, there, err := store.Resources.Get(tx, key.Path()); err != nil || !there {
 			return nil, cmp.Or(err, notFound(key))
 		}
-		return heldOf(tx, key.Name, nil)
+		return heldOf(tx, apps, key.Name, nil)
 	case key.Kind == api.KustomizationKind && key.Cluster != "":
-		return heldOf(tx, key.Cluster, &key)
+		return heldOf(tx, apps, key.Cluster, &key)
 	}
 	return nil, status.Errorf(codes.InvalidArgument,
 		"%s: removals are held of a cluster, of a Kustomization of a cluster, or of the hub", key)
 }
 
 // heldOf gathers what is held of a cluster; of one object only, if only is set.
-func heldOf(tx *store.Tx, cluster string, only *api.Key) (*impact, error) {
-	i, err := newImpact(tx, cluster+"/")
+func heldOf(tx *store.Tx, apps *applications, cluster string, only *api.Key) (*impact, error) {
+	i, err := newImpact(tx, apps, cluster+"/")
 	if err != nil {
 		return nil, err
 	}

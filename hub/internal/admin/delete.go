@@ -19,9 +19,9 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 	if err != nil {
 		return nil, err
 	}
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
+	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) error {
 		if r.Confirmed {
-			i, err := impactOfDelete(tx, key)
+			i, err := impactOfDelete(tx, apps, key)
 			if err != nil {
 				return err
 			}

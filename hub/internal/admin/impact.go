@@ -22,8 +22,8 @@ func (s *Server) Impact(ctx context.Context, r *adminv1.ImpactRequest) (*adminv1
 		return nil, err
 	}
 	var response *adminv1.ImpactResponse
-	err := s.store.View(ctx, func(tx *store.Tx) error {
-		i, err := impactOf(tx, r)
+	err := s.readApplications(ctx, s.store.View, func(tx *store.Tx, apps *applications) error {
+		i, err := impactOf(tx, apps, r)
 		if err == nil {
 			response, err = i.message()
 		}
@@ -32,22 +32,22 @@ func (s *Server) Impact(ctx context.Context, r *adminv1.ImpactRequest) (*adminv1
 	return response, s.fail(err)
 }
 
-func impactOf(tx *store.Tx, r *adminv1.ImpactRequest) (*impact, error) {
+func impactOf(tx *store.Tx, apps *applications, r *adminv1.ImpactRequest) (*impact, error) {
 	switch change := r.Change.(type) {
 	case *adminv1.ImpactRequest_Delete:
 		key, err := readKey(change.Delete)
 		if err != nil {
 			return nil, err
 		}
-		return impactOfDelete(tx, key)
+		return impactOfDelete(tx, apps, key)
 	case *adminv1.ImpactRequest_Apply:
 		admitted, err := admit(change.Apply)
 		if err != nil {
 			return nil, err
 		}
-		return impactOfApply(tx, admitted)
+		return impactOfApply(tx, apps, admitted)
 	case *adminv1.ImpactRequest_Confirm:
-		return impactOfConfirm(tx, change.Confirm)
+		return impactOfConfirm(tx, apps, change.Confirm)
 	}
 	return nil, status.Error(codes.InvalidArgument, "which change? Set delete, apply or confirm")
 }
@@ -55,6 +55,7 @@ func impactOf(tx *store.Tx, r *adminv1.ImpactRequest) (*impact, error) {
 // impact is what a change takes away, as far as the rows of the store tell.
 type impact struct {
 	tx       *store.Tx
+	apps     *applications
 	rows     map[api.Key]store.Resource
 	children map[api.Key][]api.Key // by owner, without what the owner left
 	fleets   []store.Resource
@@ -75,9 +76,9 @@ type heldPrune struct {
 }
 
 // newImpact reads the rows of one graph, "cluster/", or with "" all.
-func newImpact(tx *store.Tx, graph string) (*impact, error) {
+func newImpact(tx *store.Tx, apps *applications, graph string) (*impact, error) {
 	i := &impact{
-		tx: tx, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
+		tx: tx, apps: apps, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
 		sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{}, plans: map[string]store.Plan{}, parsed: map[string]any{},
 	}
 	err := store.Resources.Scan(tx, graph, func(_ string, row store.Resource) error {
@@ -93,8 +94,8 @@ func newImpact(tx *store.Tx, graph string) (*impact, error) {
 	return i, err
 }
 
-func impactOfDelete(tx *store.Tx, key api.Key) (*impact, error) {
-	i, err := newImpact(tx, "")
+func impactOfDelete(tx *store.Tx, apps *applications, key api.Key) (*impact, error) {
+	i, err := newImpact(tx, apps, "")
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +126,8 @@ func (i *impact) remove(key api.Key) {
 }
 
 // impactOfApply is what objects of the hub take away when they say something else than before.
-func impactOfApply(tx *store.Tx, admitted []admittedObject) (*impact, error) {
-	i, err := newImpact(tx, "")
+func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) (*impact, error) {
+	i, err := newImpact(tx, apps, "")
 	if err != nil {
 		return nil, err
 	}
@@ -276,6 +277,9 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 	for _, name := range slices.Sorted(maps.Keys(clusters)) {
 		m.Clusters = append(m.Clusters, clusters[name])
 	}
+	if len(i.apps.missing) > 0 {
+		return nil, errUnread
+	}
 	return m, i.name(m)
 }
 
@@ -306,14 +310,9 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	if !planned {
 		return m, nil
 	}
-	entry := plan.Applications[at]
-	data, err := store.Blob(i.tx, entry.Digest)
-	if err != nil {
-		return nil, err
-	}
-	app, err := bundle.DecodeApplication(data)
-	if err != nil {
-		return nil, err
+	app := i.apps.get(plan.Applications[at].Digest)
+	if app == nil {
+		return m, nil // message returns errUnread
 	}
 	m.Objects = uint32(len(app.Objects))
 	row := i.rows[key]

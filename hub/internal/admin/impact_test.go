@@ -36,11 +36,9 @@ func (r *rig) run(row store.Resource, objects int, prune bool) {
 	}
 	data, err := app.Encode()
 	must(r.t, err)
+	digest, err := r.store.Blobs().Put(r.t.Context(), data)
+	must(r.t, err)
 	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
-		digest, err := store.PutBlob(tx, data)
-		if err != nil {
-			return err
-		}
 		plan, _, err := store.Plans.Get(tx, row.Key.Cluster)
 		if err != nil {
 			return err
@@ -333,7 +331,7 @@ func BenchmarkImpact(b *testing.B) {
 	must(b, err)
 	for b.Loop() {
 		must(b, s.View(b.Context(), func(tx *store.Tx) error {
-			i, err := impactOfApply(tx, admitted)
+			i, err := impactOfApply(tx, newApplications(), admitted)
 			if err == nil && len(i.gone) != clusters {
 				err = fmt.Errorf("%d roots go, want %d", len(i.gone), clusters)
 			}

@@ -293,15 +293,12 @@ func TestAnApplicationThatIsMissingIsMadeAgain(t *testing.T) {
 	s := planned(t, 2)
 	before := s.plan("c0000")
 	lost := before.Applications[0].Digest
+	s.must(s.store.Blobs().Delete(t.Context(), lost))
 	s.update(func(tx *store.Tx) error {
-		_, err := store.SweepBlobs(tx, func(d manifest.Digest) bool { return d != lost })
-		return errors.Join(err, store.Repairs.Put(tx, "c0000", store.Repair{Applications: []manifest.Digest{lost}}))
+		return store.Repairs.Put(tx, "c0000", store.Repair{Applications: []manifest.Digest{lost}})
 	})
 	s.play([]string{"plan"})
-	s.must(s.store.View(t.Context(), func(tx *store.Tx) error {
-		_, err := store.Blob(tx, lost)
-		return err
-	}))
+	s.blob(lost)
 	if got := s.plan("c0000"); !reflect.DeepEqual(got, before) {
 		t.Errorf("planned %v, want what was there: %v", got, before)
 	}
@@ -339,23 +336,14 @@ func TestSealedFilesAreKeptAsTheyWereCommitted(t *testing.T) {
 	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan", "quiet"} {
 		s.play(strings.Fields(line))
 	}
-	s.must(s.store.View(t.Context(), func(tx *store.Tx) error {
-		plan, _, err := store.Plans.Get(tx, "c0000")
-		s.must(err)
-		encoded, err := store.Blob(tx, plan.Applications[0].Digest)
-		s.must(err)
-		app, err := bundle.DecodeApplication(encoded)
-		s.must(err)
-		if len(app.SealedFiles) != 1 || len(app.SealedFiles[0].Values) == 0 {
-			t.Fatalf("sealed files %v, want one with values", app.SealedFiles)
-		}
-		kept, err := store.Blob(tx, app.SealedFiles[0].Digest)
-		s.must(err)
-		if string(kept) != string(data) {
-			t.Error("the kept file is not the committed one")
-		}
-		return nil
-	}))
+	app, err := bundle.DecodeApplication(s.blob(s.plan("c0000").Applications[0].Digest))
+	s.must(err)
+	if len(app.SealedFiles) != 1 || len(app.SealedFiles[0].Values) == 0 {
+		t.Fatalf("sealed files %v, want one with values", app.SealedFiles)
+	}
+	if kept := s.blob(app.SealedFiles[0].Digest); string(kept) != string(data) {
+		t.Error("the kept file is not the committed one")
+	}
 }
 
 func TestRunFollowsTheStoreAndEndsWithItsContext(t *testing.T) {

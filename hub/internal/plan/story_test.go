@@ -387,7 +387,7 @@ func (s *story) dump() string {
 		return store.Plans.Scan(tx, "", func(cluster string, p store.Plan) error {
 			fmt.Fprintf(&b, "plan %s\n", cluster)
 			for _, e := range p.Applications {
-				if err := dumpEntry(&b, tx, e); err != nil {
+				if err := s.dumpEntry(&b, e); err != nil {
 					return err
 				}
 			}
@@ -417,7 +417,15 @@ func dumpLists(b *strings.Builder, p store.Plan) {
 	}
 }
 
-func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {
+// blob returns what is in the store under a digest.
+func (s *story) blob(d manifest.Digest) []byte {
+	s.t.Helper()
+	data, err := s.store.Blobs().Get(s.t.Context(), d)
+	s.must(err)
+	return data
+}
+
+func (s *story) dumpEntry(b *strings.Builder, e bundle.Entry) error {
 	fmt.Fprintf(b, "  %s at %s", e.Name, e.Revision)
 	if e.Suspended {
 		b.WriteString(", suspended")
@@ -428,11 +436,7 @@ func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {
 	if e.RequestedAt != "" {
 		b.WriteString(", requested " + e.RequestedAt)
 	}
-	data, err := store.Blob(tx, e.Digest)
-	if err != nil {
-		return err
-	}
-	app, err := bundle.DecodeApplication(data)
+	app, err := bundle.DecodeApplication(s.blob(e.Digest))
 	if err != nil {
 		return err
 	}
@@ -444,14 +448,10 @@ func dumpEntry(b *strings.Builder, tx *store.Tx, e bundle.Entry) error {
 	}
 	b.WriteString("\n")
 	for _, o := range app.Objects {
-		object, err := store.Blob(tx, o.Digest)
-		if err != nil {
-			return err
-		}
 		var content struct {
 			Data json.RawMessage `json:"data"`
 		}
-		if err := json.Unmarshal(object, &content); err != nil {
+		if err := json.Unmarshal(s.blob(o.Digest), &content); err != nil {
 			return err
 		}
 		fmt.Fprintf(b, "    %s %s\n", o.ID(), content.Data)

@@ -133,7 +133,7 @@ func (s *Store) view(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("view store: %w", err)
 	}
-	tx := &Tx{blobs: &s.blobs, engine: t}
+	tx := &Tx{engine: t}
 	defer tx.end()
 	return fn(tx)
 }
@@ -162,7 +162,7 @@ func (s *Store) update(ctx context.Context, fn func(*Tx) error, commit bool) err
 	if err != nil {
 		return fmt.Errorf("update store: %w", err)
 	}
-	tx := &Tx{blobs: &s.blobs, engine: t, before: map[Change][]byte{}}
+	tx := &Tx{engine: t, before: map[Change][]byte{}}
 	defer tx.end()
 	if err := fn(tx); err != nil || !commit {
 		return err

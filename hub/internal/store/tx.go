@@ -8,7 +8,6 @@ import (
 
 // Tx is one transaction. It is used by one goroutine, and only until the function it was given to returns.
 type Tx struct {
-	blobs  *blobs
 	engine engineTx          // nil: over
 	before map[Change][]byte // what each written row was before, nil for none; the map is nil in a View
 }

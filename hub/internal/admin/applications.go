@@ -1,0 +1,57 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// applications are the Applications whose objects an impact counts. A transaction cannot read them: it notes which are
+// missing, and runs again when they are read.
+type applications struct {
+	read    map[manifest.Digest]*bundle.Application
+	missing map[manifest.Digest]bool
+}
+
+func newApplications() *applications {
+	return &applications{read: map[manifest.Digest]*bundle.Application{}, missing: map[manifest.Digest]bool{}}
+}
+
+// get returns an Application, or notes that it is missing and returns nil.
+func (a *applications) get(d manifest.Digest) *bundle.Application {
+	app := a.read[d]
+	if app == nil {
+		a.missing[d] = true
+	}
+	return app
+}
+
+// errUnread: an impact needs Applications that are not read yet.
+var errUnread = errors.New("applications are not read yet")
+
+// readApplications runs fn in transactions until no Application is missing, and returns what fn returns then.
+// transaction is View or Update of the store.
+func (s *Server) readApplications(ctx context.Context,
+	transaction func(context.Context, func(*store.Tx) error) error, fn func(*store.Tx, *applications) error) error {
+	apps := newApplications()
+	for {
+		err := transaction(ctx, func(tx *store.Tx) error { return fn(tx, apps) })
+		if !errors.Is(err, errUnread) {
+			return err
+		}
+		for d := range apps.missing {
+			data, err := s.store.Blobs().Get(ctx, d)
+			if err == nil {
+				apps.read[d], err = bundle.DecodeApplication(data)
+			}
+			if err != nil {
+				return fmt.Errorf("read an application: %w", err)
+			}
+		}
+		clear(apps.missing)
+	}
+}
