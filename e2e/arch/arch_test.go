@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/navefleet/nave/hub/api"
 )
 
 var update = flag.Bool("update", false, "write hub/deps.txt and spoke/deps.txt anew")
@@ -36,8 +38,8 @@ func layering(packages []pkg) []string {
 		}
 		for _, imported := range p.imports {
 			target, ours := strings.CutPrefix(imported, module+"/")
-			if !ours || below(target, p.path) {
-				continue // its own subfolders are parts of it
+			if !ours {
+				continue
 			}
 			if to := place(target); to >= from {
 				wrong = append(wrong, fmt.Sprintf("%s (%s) imports %s (%s): imports go to a lower level only. Move what both "+
@@ -103,6 +105,33 @@ func spelled(packages []pkg) (wrong []string) {
 	return wrong
 }
 
+// kinds returns the packages of the hub that compare with the name of a kind, or that are inside and name one at all.
+func kinds(packages []pkg) []string {
+	var names []string
+	for _, k := range api.Kinds() {
+		if k.Group != "" { // Secrets are Kubernetes' own
+			names = append(names, k.Name, "api."+k.Name+"Kind", "v1."+k.Name+"Kind")
+		}
+	}
+	var wrong []string
+	for _, p := range packages {
+		if !below(p.path, "hub") || below(p.path, "hub/api") || slices.Contains(namesKinds, p.path) {
+			continue
+		}
+		said := p.compared
+		if below(p.path, "hub/internal") {
+			said = slices.Concat(said, p.uses)
+		}
+		for _, name := range names {
+			if slices.Contains(said, name) {
+				wrong = append(wrong, fmt.Sprintf("%s asks for %s: what is special of a kind is said in its file of hub/api; ask "+
+					"the object for its role or its view", p.path, name))
+			}
+		}
+	}
+	return wrong
+}
+
 func report(t *testing.T, wrong []string) {
 	t.Helper()
 	for _, w := range wrong {
@@ -124,6 +153,9 @@ func TestImportsGoToALowerLevelOnly(t *testing.T) { report(t, layering(tree(t)))
 func TestPackagesKeepOffWhatIsNotTheirs(t *testing.T) { report(t, banned(tree(t))) }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) { report(t, unnamed(tree(t))) }
+
+// TestKindNames holds what is said of a kind in hub/api: no other package of the hub asks which kind an object is of.
+func TestKindNames(t *testing.T) { report(t, kinds(tree(t))) }
 
 func TestConditionWords(t *testing.T) { report(t, spelled(tree(t))) }
 
@@ -201,11 +233,24 @@ func TestTheRulesCatchWhatTheyAreFor(t *testing.T) {
 	}{
 		"down": {pkg{path: "hub/internal/plan", imports: ours("hub/internal/store", "shared/bundle")},
 			layering, false},
-		"own subfolder": {pkg{path: "hub/internal/plan", imports: ours("hub/internal/plan/graph")},
+		"a part that is lower": {pkg{path: "hub/internal/plan", imports: ours("hub/internal/plan/graph")},
 			layering, false},
-		"up":               {pkg{path: "hub/internal/store", imports: ours("hub/internal/plan")}, layering, true},
-		"sideways":         {pkg{path: "hub/internal/plan", imports: ours("hub/internal/publish")}, layering, true},
-		"sideways, shared": {pkg{path: "shared/sealed", imports: ours("shared/manifest")}, layering, true},
+		"a parent to its child": {pkg{path: "hub/internal/render", imports: ours("hub/internal/render/kustomize")},
+			layering, true},
+		"a child to its parent": {pkg{path: "hub/internal/render/kustomize", imports: ours("hub/internal/render")},
+			layering, false},
+		"a child to another": {pkg{path: "hub/internal/render/kustomize", imports: ours("hub/internal/render/helm")},
+			layering, true},
+		"a kind in a switch":   {pkg{path: "hub", compared: []string{"api.KustomizationKind"}}, kinds, true},
+		"a kind of Flux":       {pkg{path: "hub", compared: []string{"v1.GitRepositoryKind"}}, kinds, true},
+		"a kind in a command":  {pkg{path: "hub/cmd/nave", uses: []string{"api.KustomizationKind"}}, kinds, false},
+		"a kind as a word":     {pkg{path: "hub/internal/publish", compared: []string{"HelmRelease"}}, kinds, true},
+		"a kind in a message":  {pkg{path: "hub/internal/publish", words: []string{"Fleet"}}, kinds, false},
+		"a kind in its file":   {pkg{path: "hub/api", compared: []string{"Fleet"}}, kinds, false},
+		"a kind of Kubernetes": {pkg{path: "hub/internal/publish", compared: []string{"Secret"}}, kinds, false},
+		"up":                   {pkg{path: "hub/internal/store", imports: ours("hub/internal/plan")}, layering, true},
+		"sideways":             {pkg{path: "hub/internal/plan", imports: ours("hub/internal/publish")}, layering, true},
+		"sideways, shared":     {pkg{path: "shared/sealed", imports: ours("shared/manifest")}, layering, true},
 		"from a subfolder up": {pkg{path: "hub/internal/plan/graph", imports: ours("hub/internal/plan")},
 			layering, true},
 		"to the composition root":   {pkg{path: "hub/internal/plan", imports: ours("hub")}, layering, true},

@@ -5,8 +5,7 @@ import "strings"
 // module is the path that our own packages start with.
 const module = "github.com/navefleet/nave"
 
-// layer is packages that may import those of lower layers, and their own subfolders. Packages of one layer do not
-// import each other.
+// layer is packages that may import those of lower layers. Packages of one layer do not import each other.
 type layer struct {
 	name     string
 	packages []string
@@ -29,7 +28,7 @@ var plan = []layer{
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{
-		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "=hub/internal/source", "=hub/internal/render",
+		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source", "=hub/internal/render",
 		"spoke/internal/inventory", "spoke/internal/health",
 	}},
 	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
@@ -124,6 +123,13 @@ var linkBans = []linkBan{
 		"typed clients are heavy, and nothing needs them"},
 	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/go-git", "sigs.k8s.io/kustomize", "helm.sh/helm"},
 		"the spoke fetches and renders nothing"},
+}
+
+// namesKinds are the packages that may name kinds: they say which fetcher a kind has.
+var namesKinds = []string{
+	"hub/internal/source/worker",
+	// until they ask for roles and views
+	"hub/internal/admin", "hub/internal/fetch", "hub/internal/status", "hub/cmd/nave",
 }
 
 // vagueNames say nothing of what a package is for.

@@ -28,6 +28,9 @@ type pkg struct {
 	imports []string
 	uses    []string // "package.Name" of what is used of imported packages, and where
 	words   []string // the string literals of its code, unquoted
+	// compared are the constants ("package.Name") and string literals that its code compares with == and !=, or that are
+	// the cases of a switch.
+	compared []string
 }
 
 // root returns the module's folder.
@@ -113,6 +116,11 @@ func (p *pkg) readFile(name string) error {
 		}
 	}
 	ast.Inspect(file, func(node ast.Node) bool {
+		for _, operand := range operands(node) {
+			if name := nameOf(operand, names); name != "" {
+				p.compared = append(p.compared, name)
+			}
+		}
 		if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
 			if word, err := strconv.Unquote(literal.Value); err == nil {
 				p.words = append(p.words, word)
@@ -126,6 +134,33 @@ func (p *pkg) readFile(name string) error {
 		return true
 	})
 	return nil
+}
+
+// operands returns what a node compares: the sides of == and !=, and the cases of a switch.
+func operands(node ast.Node) []ast.Expr {
+	switch n := node.(type) {
+	case *ast.CaseClause:
+		return n.List
+	case *ast.BinaryExpr:
+		if n.Op == token.EQL || n.Op == token.NEQ {
+			return []ast.Expr{n.X, n.Y}
+		}
+	}
+	return nil
+}
+
+// nameOf returns a string literal, or "package.Name" for a name of a package that the file calls so.
+func nameOf(e ast.Expr, packages map[string]string) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		word, _ := strconv.Unquote(e.Value)
+		return word
+	case *ast.SelectorExpr:
+		if x, ok := e.X.(*ast.Ident); ok && packages[x.Name] != "" {
+			return packages[x.Name] + "." + e.Sel.Name
+		}
+	}
+	return ""
 }
 
 // saysWhatItIsFor reports whether a file has the package comment. The generator of .pb.go files copies that of the

@@ -212,7 +212,7 @@ func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.
 
 // eventKey is what an event is about: an object of the cluster, or the cluster itself.
 func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
-	if kind := e.GetApplication().GetKind(); kind == "" || kind == api.ClusterKind {
+	if kind := e.GetApplication().GetKind(); kind == "" || (api.Key{Kind: kind}).Role() == api.ClusterRole {
 		return api.ClusterKey(cluster), nil
 	}
 	return applicationKey(cluster, e.GetApplication())

@@ -253,6 +253,6 @@ func digestOfRow(r store.Resource) manifest.Digest {
 
 // pathKey returns the key of a path that a row has; zero for any other.
 func pathKey(path string) api.Key {
-	key, _ := api.ParsePath(path)
+	key, _ := api.ParseKey(path)
 	return key
 }

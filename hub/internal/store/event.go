@@ -95,7 +95,7 @@ func trimEvents(tx *Tx, e Event, count *eventCount) error {
 
 // clusterOf returns the cluster that an event about key belongs to; empty for the hub's own objects.
 func clusterOf(key api.Key) string {
-	if key.Cluster == "" && key.Kind == api.ClusterKind {
+	if key.Cluster == "" && key.Role() == api.ClusterRole {
 		return key.Name
 	}
 	return key.Cluster
@@ -175,7 +175,7 @@ func level(tx *Tx, count *eventCount) error {
 
 // clusterOfPrefix is clusterOf for an object's prefix in the index.
 func clusterOfPrefix(prefix string) string {
-	key, _ := api.ParsePath(strings.TrimSuffix(prefix, "\x00"))
+	key, _ := api.ParseKey(strings.TrimSuffix(prefix, "\x00"))
 	return clusterOf(key)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
@@ -26,8 +27,6 @@ var plainKinds = map[string]bool{
 	"ConfigMap": true, "Secret": true, "Namespace": true, "ServiceAccount": true, "Service": true,
 	"Deployment": true, "StatefulSet": true, "DaemonSet": true, "Job": true, "CronJob": true,
 	"PersistentVolumeClaim": true, "PodDisruptionBudget": true, "NetworkPolicy": true, "LimitRange": true, "ResourceQuota": true,
-	"Kustomization": true, "GitRepository": true, "OCIRepository": true, "HelmRelease": true, "HelmRepository": true,
-	"Cluster": true, "Fleet": true,
 }
 
 // plainBuild does what kustomize does with a list of manifest files: it parses them with kustomize's own parser, and
@@ -63,7 +62,7 @@ func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manife
 // isPlainObject reports whether kustomize would change nothing in an object but its namespace. (A Namespace it
 // renames.)
 func isPlainObject(o *manifest.Object, namespace string) bool {
-	return plainKinds[o.GetKind()] && !hasBuildAnnotation(o) && (namespace == "" || o.GetKind() != "Namespace")
+	return (plainKinds[o.GetKind()] || api.Known(o)) && !hasBuildAnnotation(o) && (namespace == "" || o.GetKind() != "Namespace")
 }
 
 // hasBuildAnnotation reports whether an object has an annotation that kustomize takes for its own.
