@@ -121,7 +121,7 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 		}
 		if err == nil || !kube.Retryable(err) {
 			s.logIf("what the cluster keeps of this spoke cannot be read", err)
-			return s.takeUp(entries, book, pages)
+			return s.identify(entries, book, pages)
 		}
 		pause := retry.Next()
 		s.waitsFor(err.Error())
@@ -132,9 +132,9 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	}
 }
 
-// takeUp decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the
+// identify decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the
 // parts. pages is nil if they could not be read.
-func (s *Spoke) takeUp(entries map[string][]byte, book *ledger.Ledger,
+func (s *Spoke) identify(entries map[string][]byte, book *ledger.Ledger,
 	pages map[bundle.ApplicationName]ledger.Page) (*parts, error) {
 	kept, err := membership.ReadKept(entries)
 	s.logIf("something that the cluster keeps of this spoke cannot be used", err)

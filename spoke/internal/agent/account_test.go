@@ -42,7 +42,7 @@ func TestAccount_default(t *testing.T) {
 // TestAccount_health looks at objects of spec.healthChecks with the rights of the account, and believes the spoke's own
 // watches only about what the account itself applied.
 func TestAccount_health(t *testing.T) {
-	mine, other := owner("a"), owner("b")
+	mine, other := appNamed("a"), appNamed("b")
 	id := bundle.ObjectIdentity{Version: "v1", Kind: "Pod", Namespace: "shop", Name: "p"}
 	for name, test := range map[string]struct {
 		account string
@@ -61,7 +61,7 @@ func TestAccount_health(t *testing.T) {
 			if test.applier.Name != "" {
 				v := inventory.New(test.applier)
 				v.Items[id.ID()] = inventory.Item{UID: "u", Version: "v1"}
-				index.Put(v)
+				index.Replace(v)
 			}
 			a := New(Config{Index: index, Check: func(_ context.Context, namespace, account string,
 				_ bundle.ObjectIdentity) (health.Report, error) {
@@ -73,7 +73,7 @@ func TestAccount_health(t *testing.T) {
 				}
 				return health.Report{Status: sharedhealth.Current}, nil
 			}})
-			a.look(t.Context(), check{owner: mine, account: test.account}, id)
+			a.look(t.Context(), check{name: mine, account: test.account}, id)
 			if asked != test.asked {
 				t.Errorf("asked with the rights of %q, want %q", asked, test.asked)
 			}
@@ -87,14 +87,14 @@ func TestAccount_keys(t *testing.T) {
 		account, namespace string
 		denied             bool
 	}{
-		"own":                  {"team", owner("a").Namespace, false},
+		"own":                  {"team", appNamed("a").Namespace, false},
 		"elsewhere":            {"team", "kube-system", true},
 		"elsewhere_no_account": {"", "kube-system", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			read := errors.New("read")
 			app := &bundle.Application{
-				Name: owner("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace,
+				Name: appNamed("a"), ServiceAccount: test.account, Decryption: bundle.SecretReference{Namespace: test.namespace,
 					Name: "sops-age"},
 			}
 			l := newTestLoader(blobs{}, newBudget(0), app)

@@ -55,7 +55,7 @@ type Cluster interface {
 // Watcher tells what changed in the cluster.
 type Watcher interface {
 	C() <-chan struct{}
-	Take() []watch.Observation
+	Drain() []watch.Observation
 }
 
 // Kubernetes is what the agent itself asks the API server for.
@@ -67,16 +67,16 @@ type Kubernetes interface {
 
 // Reporter tells the hub.
 type Reporter interface {
-	Update(owner bundle.ApplicationName, r *spokev1.ApplicationReport)
-	Remove(owner bundle.ApplicationName)
+	Update(name bundle.ApplicationName, r *spokev1.ApplicationReport)
+	Remove(name bundle.ApplicationName)
 	Event(e *spokev1.Event)
 }
 
 // Ledger keeps what the state holds of applications where the loss of the disk does not reach it.
 type Ledger interface {
-	Mark(owner bundle.ApplicationName, m state.Mark)
+	Mark(name bundle.ApplicationName, m state.Mark)
 	Save(v *inventory.Inventory)
-	Forget(owner bundle.ApplicationName)
+	Forget(name bundle.ApplicationName)
 }
 
 type noLedger struct{}
@@ -157,8 +157,8 @@ func New(c Config) *Agent {
 		sealed: map[bundle.ApplicationName]sealedFiles{}, learned: map[bundle.ApplicationName]time.Time{},
 		budget: newBudget(c.Memory), redactors: newRedactors(),
 	}
-	a.model.owned = func(owner bundle.ApplicationName) []manifest.ID {
-		return slices.Collect(maps.Keys(a.owned(owner).Items))
+	a.model.owned = func(name bundle.ApplicationName) []manifest.ID {
+		return slices.Collect(maps.Keys(a.owned(name).Items))
 	}
 	a.claims.Store(&map[manifest.ID]bundle.ApplicationName{})
 	return a
@@ -188,15 +188,15 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.drain(cancel)
 			return nil
 		case in := <-a.inputs:
-			a.take(in)
+			a.handle(in)
 		case <-a.Hub.Offers():
 			if o, ok := a.Hub.TakeOffer(); ok {
-				a.take(offered{time.Now(), Offer(o)})
+				a.handle(offered{time.Now(), Offer(o)})
 			}
 		case <-a.Watcher.C():
 			a.observe()
 		case <-a.timer.C:
-			a.take(ticked{time.Now()})
+			a.handle(ticked{time.Now()})
 		case <-a.sweep.C:
 			a.sweepBlobs()
 		case <-a.rest.C:
@@ -211,10 +211,10 @@ func stoppedTimer() *time.Timer {
 	return t
 }
 
-// take gives an input to the model and performs what it decides.
-func (a *Agent) take(in input) {
+// handle gives an input to the model and performs what it decides.
+func (a *Agent) handle(in input) {
 	if f, ok := in.(finished); ok {
-		a.settleResult(f)
+		a.recordResult(f)
 		in = f.input
 	}
 	for _, act := range a.model.step(in) {
@@ -237,7 +237,7 @@ func (a *Agent) drain(cancel context.CancelFunc) {
 		case <-done:
 			return
 		case in := <-a.inputs:
-			a.take(in)
+			a.handle(in)
 		case <-deadline.C:
 			cancel() // what runs ends with an error, and still comes in
 		}
@@ -253,14 +253,14 @@ func (a *Agent) spawn(fn func() input) {
 func (a *Agent) observe() {
 	now := time.Now()
 	drifted := map[bundle.ApplicationName]bool{}
-	for _, o := range a.Watcher.Take() {
-		drifted[o.Owner] = drifted[o.Owner] || o.Drift.Any() && !o.Held()
+	for _, o := range a.Watcher.Drain() {
+		drifted[o.Application] = drifted[o.Application] || o.Drift.Any() && !o.Held()
 		if o.Drift.Any() {
 			a.noteDrift(o, now)
 		}
 	}
-	for owner, drift := range drifted {
-		a.take(observed{now: now, owner: owner, drift: drift, health: a.Index.Summarize(owner, reporting.MaxObjects)})
+	for name, drift := range drifted {
+		a.handle(observed{now: now, name: name, drift: drift, health: a.Index.Summarize(name, reporting.MaxObjects)})
 	}
 }
 
@@ -270,10 +270,10 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 		a.seen[id] = now
 	}
 	a.Metrics.drifted.Inc()
-	a.Log.Info("drift", telemetry.Application(o.Owner), telemetry.Object(id), slog.String("drift", string(o.Drift.Kind)),
+	a.Log.Info("drift", telemetry.Application(o.Application), telemetry.Object(id), slog.String("drift", string(o.Drift.Kind)),
 		slog.Any("by", o.Drift.By))
 	if o.Held() {
-		a.perform(event{owner: o.Owner, warning: true, reason: condition.DriftHeld, message: heldMessage(o)})
+		a.perform(event{name: o.Application, warning: true, reason: condition.DriftHeld, message: heldMessage(o)})
 	}
 }
 
@@ -301,7 +301,7 @@ func (a *Agent) neededBlobs() map[manifest.Digest]bool {
 			needed[d] = true
 		}
 	}
-	for owner, n := range a.model.nodes {
+	for name, n := range a.model.nodes {
 		needed[n.entry.Digest] = true
 		if n.app != nil {
 			need(n.app)
@@ -317,7 +317,7 @@ func (a *Agent) neededBlobs() map[manifest.Digest]bool {
 			app, err = bundle.DecodeApplication(data)
 		}
 		if err != nil {
-			a.warn("the objects that were last healthy are not kept", owner, err)
+			a.warn("the objects that were last healthy are not kept", name, err)
 			continue
 		}
 		need(app)

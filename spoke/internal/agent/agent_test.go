@@ -229,17 +229,17 @@ func (c *farCluster) Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, 
 			return nil, ctx.Err()
 		}
 	}
-	changes := &apply.ChangeSet{Owner: s.Owner, Inventory: inventory.New(s.Owner)}
+	changes := &apply.ChangeSet{Application: s.Application, Inventory: inventory.New(s.Application)}
 	for _, d := range s.Objects {
 		changes.Entries = append(changes.Entries, c.one(ctx, d))
 		changes.Inventory.Items[d.ID()] = inventory.Item{Version: d.Version, Resource: strings.ToLower(d.Kind) + "s",
 			UID: "1", Digest: d.Digest}
 	}
-	c.index.Put(changes.Inventory)
+	c.index.Replace(changes.Inventory)
 	return changes, s.Save(changes.Inventory)
 }
 
-func (c *farCluster) one(ctx context.Context, d apply.Desired) apply.Entry {
+func (c *farCluster) one(ctx context.Context, d apply.Object) apply.Entry {
 	e := apply.Entry{Object: d.ObjectIdentity, Action: apply.Created}
 	loaded, err := d.Load(ctx)
 	if err != nil {
@@ -269,7 +269,7 @@ func (c *farCluster) Delete(_ context.Context, r apply.Removal) (*apply.ChangeSe
 			delete(c.live, id)
 		}
 	}
-	return &apply.ChangeSet{Owner: r.Owner, Inventory: inventory.New(r.Owner)}, nil
+	return &apply.ChangeSet{Application: r.Application, Inventory: inventory.New(r.Application)}, nil
 }
 
 func (c *farCluster) has(name string) *manifest.Object {
@@ -306,7 +306,7 @@ type farWatch struct {
 }
 
 func (w *farWatch) C() <-chan struct{} { return w.c }
-func (w *farWatch) Take() []watch.Observation {
+func (w *farWatch) Drain() []watch.Observation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := w.out
@@ -454,8 +454,8 @@ func TestABundleIsStoredAppliedAndTakenUpAfterARestartWithoutAnyWork(t *testing.
 	if r.cluster.applies != applies || r.hub.fetched != fetched {
 		t.Errorf("after the restart: %d applies, %d blobs fetched", r.cluster.applies-applies, r.hub.fetched-fetched)
 	}
-	owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
-	r.watch.see(watch.Observation{Owner: owner, Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
+	name := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	r.watch.see(watch.Observation{Application: name, Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
 		Namespace: "shop", Name: "a"}, Drift: inventory.Drift{Kind: inventory.Missing}})
 	deadline := time.After(patience)
 	for {

@@ -76,9 +76,9 @@ func (e *memoryError) Error() string {
 		e.need/mib+1, e.have/mib, e.limit/mib)
 }
 
-// take waits for bytes. The caller gives them back with the returned function. A *memoryError says that they never
+// acquire waits for bytes. The caller gives them back with the returned function. A *memoryError says that they never
 // come.
-func (b *budget) take(ctx context.Context, p pool, n int64) (func(), error) {
+func (b *budget) acquire(ctx context.Context, p pool, n int64) (func(), error) {
 	if n > p.size {
 		return nil, &memoryError{n, p.size, b.limit}
 	}

@@ -109,7 +109,7 @@ func (b blobs) object(t *testing.T, data []byte) bundle.ObjectReference {
 
 // newTestLoader returns the loader of a run of app on a budget.
 func newTestLoader(b blobs, budget *budget, app *bundle.Application) *loader {
-	app.Name = owner("a")
+	app.Name = appNamed("a")
 	a := &Agent{budget: budget, redactors: newRedactors()}
 	a.Kubernetes = &farAPI{}
 	l := a.newLoader(context.Background(), app)

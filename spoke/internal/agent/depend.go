@@ -10,10 +10,10 @@ import (
 // it.
 func (m *model) dependentsOfGone() map[bundle.ApplicationName][]bundle.ApplicationName {
 	dependents := map[bundle.ApplicationName][]bundle.ApplicationName{}
-	for _, owner := range m.owners {
-		for _, dependency := range m.nodes[owner].mark.DependsOn {
+	for _, name := range m.names {
+		for _, dependency := range m.nodes[name].mark.DependsOn {
 			if d := m.nodes[dependency]; d != nil && d.standing == leaving {
-				dependents[dependency] = append(dependents[dependency], owner)
+				dependents[dependency] = append(dependents[dependency], name)
 			}
 		}
 	}
@@ -23,9 +23,9 @@ func (m *model) dependentsOfGone() map[bundle.ApplicationName][]bundle.Applicati
 // dependent returns an application that has to be gone before n is deleted; zero when there is none. Applications that
 // depend on each other in a circle do not wait for each other.
 func (m *model) dependent(n *node) bundle.ApplicationName {
-	for _, owner := range m.dependents[n.entry.Name] {
-		if !m.needs(n.entry.Name, owner, map[bundle.ApplicationName]bool{}) {
-			return owner
+	for _, name := range m.dependents[n.entry.Name] {
+		if !m.needs(n.entry.Name, name, map[bundle.ApplicationName]bool{}) {
+			return name
 		}
 	}
 	return bundle.ApplicationName{}
@@ -51,21 +51,21 @@ func (m *model) blockerAbove(n *node) bundle.ApplicationName {
 		if above = m.nodes[above.entry.Parent]; above == nil || above.app == nil {
 			break
 		}
-		for _, owner := range above.app.DependsOn {
-			if owner != n.entry.Name && !m.isReady(owner) {
-				return owner
+		for _, name := range above.app.DependsOn {
+			if name != n.entry.Name && !m.isReady(name) {
+				return name
 			}
 		}
 	}
 	return bundle.ApplicationName{}
 }
 
-// union returns the owners of both lists, each once.
+// union returns the applications of both lists, each once.
 func union(a, b []bundle.ApplicationName) []bundle.ApplicationName {
 	all := slices.Clone(a)
-	for _, owner := range b {
-		if !slices.Contains(all, owner) {
-			all = append(all, owner)
+	for _, name := range b {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
 		}
 	}
 	return all

@@ -15,15 +15,15 @@ import (
 
 func TestHeldPruneReport(t *testing.T) {
 	held := &apply.GuardError{Owned: 150, Digest: manifest.DigestOf([]byte("set"))}
-	v := inventory.New(owner("a"))
+	v := inventory.New(appNamed("a"))
 	for i := range 150 {
 		id := manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: fmt.Sprint(i)}
 		v.Items[id] = inventory.Item{Version: "v1"}
 		held.Objects = append(held.Objects, id)
 	}
 	a := New(Config{})
-	a.inventories[owner("a")] = v
-	got := a.wireReport(Report{Owner: owner("a"), Held: held}).HeldPrune
+	a.inventories[appNamed("a")] = v
+	got := a.wireReport(Report{Application: appNamed("a"), Held: held}).HeldPrune
 	if got.GetTotal() != 150 || len(got.GetObjects()) != reporting.MaxHeld ||
 		string(got.GetDigest()) != string(held.Digest[:]) {
 		t.Errorf("%d of %d objects, digest %x", len(got.GetObjects()), got.GetTotal(), got.GetDigest())
@@ -31,7 +31,7 @@ func TestHeldPruneReport(t *testing.T) {
 	if o := got.GetObjects()[1]; o.GetVersion() != "v1" || o.GetName() != "1" {
 		t.Errorf("%v", o)
 	}
-	if a.wireReport(Report{Owner: owner("a")}).HeldPrune != nil {
+	if a.wireReport(Report{Application: appNamed("a")}).HeldPrune != nil {
 		t.Error("a held prune of nothing")
 	}
 }

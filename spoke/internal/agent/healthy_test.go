@@ -52,10 +52,10 @@ func TestLastHealthy_blobs(t *testing.T) {
 		}
 		b := &bundle.Bundle{Applications: []bundle.Entry{{Name: app.Name, Digest: blobs[1], Revision: word}}}
 		a.model.offer = &Offer{ID: id}
-		a.take(received{now: time.Now(), id: id, bundle: b, apps: map[bundle.ApplicationName]*bundle.Application{app.Name: app}})
-		a.take(<-a.inputs) // applied
+		a.handle(received{now: time.Now(), id: id, bundle: b, apps: map[bundle.ApplicationName]*bundle.Application{app.Name: app}})
+		a.handle(<-a.inputs) // applied
 		assess()
-		a.take(observed{now: time.Now(), owner: app.Name, health: index.Summarize(app.Name, 1)})
+		a.handle(observed{now: time.Now(), name: app.Name, health: index.Summarize(app.Name, 1)})
 		return blobs
 	}
 	missing := func(blobs []manifest.Digest) int {
@@ -101,9 +101,9 @@ func TestLastHealthy_restart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for owner, mark := range marks {
+	for name, mark := range marks {
 		if mark.HealthyDigest.IsZero() || mark.HealthyDigest != mark.Digest || mark.HealthyRevision != mark.Revision {
-			t.Errorf("%s: applied %s at %q, last healthy %s at %q", owner, mark.Digest, mark.Revision, mark.HealthyDigest,
+			t.Errorf("%s: applied %s at %q, last healthy %s at %q", name, mark.Digest, mark.Revision, mark.HealthyDigest,
 				mark.HealthyRevision)
 		}
 	}

@@ -38,20 +38,20 @@ func (h *history) take(actions []action) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case start:
-			h.marks[a.owner], h.there[a.owner] = a.remember, true
+			h.marks[a.name], h.there[a.name] = a.remember, true
 			h.starts = append(h.starts, a)
 		case remove:
-			r, listed := removalOf(h.bundle, a.owner)
-			if !listed || h.held[a.owner] && !r.Confirmed {
-				h.t.Fatalf("%s is deleted: listed %t, held %t\n%s", a.owner.Name, listed, h.held[a.owner],
+			r, listed := removalOf(h.bundle, a.name)
+			if !listed || h.held[a.name] && !r.Confirmed {
+				h.t.Fatalf("%s is deleted: listed %t, held %t\n%s", a.name.Name, listed, h.held[a.name],
 					strings.Join(h.log, "\n"))
 			}
 			h.removes = append(h.removes, a)
 		case remember:
-			h.marks[a.owner] = a.mark
+			h.marks[a.name] = a.mark
 		case forget:
-			delete(h.marks, a.owner)
-			delete(h.there, a.owner)
+			delete(h.marks, a.name)
+			delete(h.there, a.name)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (h *history) offer(quiet bool) {
 	b, apps := &bundle.Bundle{Incomplete: !quiet && h.random.IntN(4) == 0}, map[bundle.ApplicationName]*bundle.Application{}
 	gone, objects, count := []bundle.ApplicationName{}, 0, 0
 	for _, name := range []string{"a", "b", "c", "d"} {
-		o := owner(name)
+		o := appNamed(name)
 		n := h.m.nodes[o]
 		if n != nil {
 			count += n.health.Objects()
@@ -106,10 +106,10 @@ func (h *history) finish() {
 		h.starts, h.removes = nil, nil
 		for _, s := range starts {
 			sum := inventory.Summary{Status: health.Current, Current: historyObjects}
-			h.take(h.m.step(applied{now: epoch, owner: s.owner, run: s.run, mark: s.success(epoch), health: sum}))
+			h.take(h.m.step(applied{now: epoch, name: s.name, run: s.run, mark: s.success(epoch), health: sum}))
 		}
 		for _, r := range removes {
-			h.take(h.m.step(removed{now: epoch, owner: r.owner, run: r.run}))
+			h.take(h.m.step(removed{now: epoch, name: r.name, run: r.run}))
 		}
 	}
 }

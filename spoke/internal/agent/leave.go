@@ -70,8 +70,8 @@ func goesAs(r bundle.Removal, mark state.Mark) bool {
 	return r.Policy == bundle.MirrorPrune || r.Policy == mark.DeletionPolicy && !mark.Suspended
 }
 
-func removalOf(b *bundle.Bundle, owner bundle.ApplicationName) (bundle.Removal, bool) {
-	at, found := slices.BinarySearchFunc(b.Removals, owner,
+func removalOf(b *bundle.Bundle, name bundle.ApplicationName) (bundle.Removal, bool) {
+	at, found := slices.BinarySearchFunc(b.Removals, name,
 		func(r bundle.Removal, o bundle.ApplicationName) int { return r.Name.Compare(o) })
 	if !found {
 		return bundle.Removal{}, false
@@ -99,11 +99,11 @@ func (m *model) guard(b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.
 	}
 	claimed := claimsOf(apps)
 	owned, gone := 0, 0
-	for owner, n := range m.nodes {
+	for name, n := range m.nodes {
 		objects := n.health.Objects()
 		owned += objects
-		if r, removed := removalOf(b, owner); removed && !r.Confirmed && n.work != deleting && deletes(r, n.mark) {
-			gone += max(0, objects-m.countTaken(owner, claimed))
+		if r, removed := removalOf(b, name); removed && !r.Confirmed && n.work != deleting && deletes(r, n.mark) {
+			gone += max(0, objects-m.countTaken(name, claimed))
 		}
 	}
 	if !apply.DefaultGuard.Stops(owned, gone) {
@@ -115,9 +115,9 @@ func (m *model) guard(b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.
 }
 
 // countTaken counts the objects of an application that others claim.
-func (m *model) countTaken(owner bundle.ApplicationName, claimed map[manifest.ID]bundle.ApplicationName) int {
+func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]bundle.ApplicationName) int {
 	taken := 0
-	for _, id := range m.owned(owner) {
+	for _, id := range m.owned(name) {
 		if _, is := claimed[id]; is {
 			taken++
 		}
@@ -128,9 +128,9 @@ func (m *model) countTaken(owner bundle.ApplicationName, claimed map[manifest.ID
 // claimsOf returns which application of a bundle wants each object.
 func claimsOf(apps map[bundle.ApplicationName]*bundle.Application) map[manifest.ID]bundle.ApplicationName {
 	claims := map[manifest.ID]bundle.ApplicationName{}
-	for owner, app := range apps {
+	for name, app := range apps {
 		for _, o := range app.Objects {
-			claims[o.ID()] = owner
+			claims[o.ID()] = name
 		}
 	}
 	return claims

@@ -20,12 +20,12 @@ import (
 
 // loader gives out the objects of one run of one application. Plaintext lives in it, and it lives as long as the run.
 type loader struct {
-	app    *bundle.Application
-	blob   func(manifest.Digest) ([]byte, error)
-	secret func(ctx context.Context, namespace, name string) (map[string][]byte, error)
-	budget *budget
-	known  *redactors
-	tokens map[sealed.Placeholder]place
+	app          *bundle.Application
+	blob         func(manifest.Digest) ([]byte, error)
+	secret       func(ctx context.Context, namespace, name string) (map[string][]byte, error)
+	budget       *budget
+	known        *redactors
+	placeholders map[sealed.Placeholder]place
 
 	reserving sync.Mutex // guards the following
 	reserved  func()     // gives back the memory for the files; nil: it was not taken
@@ -47,11 +47,11 @@ type place struct {
 func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader {
 	l := &loader{
 		app: app, blob: a.blob(ctx), secret: a.Kubernetes.Secret, budget: a.budget, known: a.redactors,
-		tokens: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
+		placeholders: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
-			l.tokens[sealed.Placeholder(v.Token)] = place{i, v.Document, v.Path}
+			l.placeholders[sealed.Placeholder(v.Token)] = place{i, v.Document, v.Path}
 		}
 	}
 	return l
@@ -78,7 +78,7 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 	if err != nil {
 		return apply.Loaded{}, err
 	}
-	release, err := l.budget.take(ctx, l.budget.objects, cost)
+	release, err := l.budget.acquire(ctx, l.budget.objects, cost)
 	if err != nil {
 		return apply.Loaded{}, err
 	}
@@ -117,7 +117,7 @@ func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []b
 
 // read returns a blob of unknown size when there is memory to look at it.
 func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
-	done, err := l.budget.take(ctx, l.budget.objects, min(lookCost, l.budget.objects.size))
+	done, err := l.budget.acquire(ctx, l.budget.objects, min(lookCost, l.budget.objects.size))
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 func (l *loader) mayHoldSealed(id bundle.ObjectIdentity, data []byte) bool {
 	has := func(text string) bool { return bytes.Contains(data, []byte(text)) }
 	encoded := id.Kind == "Secret" && has(`"data"`) || id.Kind == "ConfigMap" && has(`"binaryData"`)
-	return len(l.tokens) > 0 && (encoded || has(sealed.Mark))
+	return len(l.placeholders) > 0 && (encoded || has(sealed.Mark))
 }
 
 // replaced returns an object with its values.
@@ -168,9 +168,9 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 
 // value returns what a token stands for.
 func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value, error) {
-	at, ok := l.tokens[t]
+	at, ok := l.placeholders[t]
 	if !ok {
-		return sealed.Value{}, fmt.Errorf("no sealed file of the application has token %s", t)
+		return sealed.Value{}, fmt.Errorf("no sealed file of the application has placeholder %s", t)
 	}
 	file := l.app.SealedFiles[at.file]
 	plain, err := l.open(ctx, at.file)
@@ -203,7 +203,7 @@ func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 		kept += keptCost(data)
 		open = max(open, openCost(data))
 	}
-	if l.reserved, err = l.budget.take(ctx, l.budget.files, kept+open); err != nil {
+	if l.reserved, err = l.budget.acquire(ctx, l.budget.files, kept+open); err != nil {
 		return 0, fmt.Errorf("to decrypt the sealed files of %s %w", l.app.Name, err)
 	}
 	l.weight = weight

@@ -38,16 +38,16 @@ type model struct {
 	bundle bundle.ID
 	stage  Stage
 	nodes  map[bundle.ApplicationName]*node
-	owners []bundle.ApplicationName // keys of nodes, sorted
+	names  []bundle.ApplicationName // keys of nodes, sorted
 	// dependents are the applications that were applied depending on one that is to be deleted.
 	dependents map[bundle.ApplicationName][]bundle.ApplicationName
 
 	left *restored // what the last process left behind, until there is a bundle
 
-	offer   *Offer // being received, or waiting to be tried again
-	tries   int
-	told    bool      // the hub heard why the offer is not accepted
-	retryAt time.Time // of the offer
+	offer    *Offer // being received, or waiting to be tried again
+	tries    int
+	reported bool      // the hub heard why the offer is not accepted
+	retryAt  time.Time // of the offer
 
 	armed time.Time
 }
@@ -84,12 +84,12 @@ type node struct {
 	checkAt   time.Time
 	checking  bool
 
-	blockedBy bundle.ApplicationName // the dependency it waits for, or the dependent that goes before it; zero: none
-	peer      bundle.ApplicationName // the application among its health checks that is not ready; zero: none
-	ready     Condition
-	repaired  uint64
-	reported  Report
-	retell    bool // the report, since more of it can be told
+	blockedBy   bundle.ApplicationName // the dependency it waits for, or the dependent that goes before it; zero: none
+	peer        bundle.ApplicationName // the application among its health checks that is not ready; zero: none
+	ready       Condition
+	repaired    uint64
+	reported    Report
+	reportAgain bool // the report, since more of it can be told
 }
 
 // standing is what the bundle says of an application.
@@ -136,15 +136,15 @@ type Condition struct {
 
 // Report is what the hub is told of one application.
 type Report struct {
-	Owner   bundle.ApplicationName
-	Entry   bundle.Entry
-	Applied LastApplied
-	Healthy LastHealthy
-	Ready   Condition
-	Health  inventory.Summary
-	Refused []ObjectFailure
-	Held    *apply.GuardError // nil: no prune is held
-	Drift   uint64            // repaired since the start
+	Application bundle.ApplicationName
+	Entry       bundle.Entry
+	Applied     LastApplied
+	Healthy     LastHealthy
+	Ready       Condition
+	Health      inventory.Summary
+	Refused     []ObjectFailure
+	Held        *apply.GuardError // nil: no prune is held
+	Drift       uint64            // repaired since the start
 }
 
 // LastApplied is what was last applied as a whole.
@@ -199,7 +199,7 @@ type (
 	// applied is the end of an apply.
 	applied struct {
 		now      time.Time
-		owner    bundle.ApplicationName
+		name     bundle.ApplicationName
 		run      uint64
 		mark     state.Mark // what it would be, with success
 		request  string     // the operator's request that was tried
@@ -210,29 +210,29 @@ type (
 	// removed is the end of a deletion.
 	removed struct {
 		now     time.Time
-		owner   bundle.ApplicationName
+		name    bundle.ApplicationName
 		run     uint64
 		failure failure
 	}
 	// observed is news from the watches about an application.
 	observed struct {
 		now    time.Time
-		owner  bundle.ApplicationName
+		name   bundle.ApplicationName
 		drift  bool
 		health inventory.Summary
 	}
 	// checked is how the objects of spec.healthChecks are doing.
 	checked struct {
 		now    time.Time
-		owner  bundle.ApplicationName
+		name   bundle.ApplicationName
 		status health.Status
 		text   string
 	}
 	// learned is that the values of an application's sealed files are known: what was left out can be told.
 	learned struct {
-		now   time.Time
-		owner bundle.ApplicationName
-		ok    bool
+		now  time.Time
+		name bundle.ApplicationName
+		ok   bool
 	}
 	// ticked is the timer that the model armed.
 	ticked struct{ now time.Time }
@@ -256,7 +256,7 @@ type (
 	receive struct{ offer Offer }
 	// start applies an application. remember goes to disk first.
 	start struct {
-		owner   bundle.ApplicationName
+		name    bundle.ApplicationName
 		run     uint64
 		entry   bundle.Entry
 		app     *bundle.Application
@@ -268,21 +268,21 @@ type (
 	}
 	// remove deletes an application that left the bundle.
 	remove struct {
-		owner bundle.ApplicationName
-		run   uint64
-		mark  state.Mark
+		name bundle.ApplicationName
+		run  uint64
+		mark state.Mark
 	}
 	// cancel ends what runs for an application. Its result still comes.
-	cancel struct{ owner bundle.ApplicationName }
+	cancel struct{ name bundle.ApplicationName }
 	// remember puts a mark on disk.
 	remember struct {
-		owner bundle.ApplicationName
-		mark  state.Mark
+		name bundle.ApplicationName
+		mark state.Mark
 	}
 	// sweep deletes, after a while, the blobs that nothing needs any more.
 	sweep struct{}
 	// forget drops what is on disk of an application that is gone.
-	forget struct{ owner bundle.ApplicationName }
+	forget struct{ name bundle.ApplicationName }
 	// adopt makes a bundle's objects the ones that nobody prunes, and its blobs the ones that are kept.
 	adopt struct {
 		id   bundle.ID
@@ -298,18 +298,18 @@ type (
 	tell struct{ report Report }
 	// event records something that happened, for people.
 	event struct {
-		owner           bundle.ApplicationName
+		name            bundle.ApplicationName
 		warning         bool
 		reason, message string
 	}
 	// check looks how objects are doing that health depends on, with the rights of a service account.
 	check struct {
-		owner   bundle.ApplicationName
+		name    bundle.ApplicationName
 		account string // empty: the spoke's own rights
 		objects []bundle.ObjectIdentity
 	}
 	// verify lists the kinds of an application again, for what the watches may have missed.
-	verify struct{ owner bundle.ApplicationName }
+	verify struct{ name bundle.ApplicationName }
 	// arm makes the timer tick at a time; zero: never.
 	arm struct{ at time.Time }
 )

@@ -38,19 +38,19 @@ func (a *Agent) perform(act action) {
 	case remove:
 		a.startRemove(act)
 	case cancel:
-		if stop := a.cancels[act.owner]; stop != nil {
+		if stop := a.cancels[act.name]; stop != nil {
 			stop()
 		}
 	case remember:
-		a.warn("mark not stored", act.owner, a.putMark(act.owner, act.mark))
+		a.warn("mark not stored", act.name, a.saveMark(act.name, act.mark))
 	case sweep:
 		a.sweep.Reset(sweepDelay)
 	case forget:
-		a.forget(act.owner)
+		a.forget(act.name)
 	case ack:
 		a.ack(act)
 	case tell:
-		a.tell(act.report)
+		a.reportApplication(act.report)
 	case event:
 		a.event(act)
 	case check:
@@ -62,9 +62,9 @@ func (a *Agent) perform(act action) {
 	}
 }
 
-func (a *Agent) warn(message string, owner bundle.ApplicationName, err error) {
+func (a *Agent) warn(message string, name bundle.ApplicationName, err error) {
 	if err != nil {
-		a.Log.Warn(message, telemetry.Application(owner), telemetry.Err(err))
+		a.Log.Warn(message, telemetry.Application(name), telemetry.Err(err))
 	}
 }
 
@@ -102,28 +102,28 @@ func (a *Agent) adopt(act adopt) {
 }
 
 func (a *Agent) claimed(id manifest.ID) (bundle.ApplicationName, bool) {
-	owner, ok := (*a.claims.Load())[id]
-	return owner, ok
+	name, ok := (*a.claims.Load())[id]
+	return name, ok
 }
 
 // begin makes the context of what runs for an application.
-func (a *Agent) begin(owner bundle.ApplicationName) (context.Context, context.CancelFunc) {
+func (a *Agent) begin(name bundle.ApplicationName) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(a.base)
-	a.cancels[owner] = cancel
+	a.cancels[name] = cancel
 	return ctx, cancel
 }
 
-func (a *Agent) owned(owner bundle.ApplicationName) *inventory.Inventory {
-	if v := a.inventories[owner]; v != nil {
+func (a *Agent) owned(name bundle.ApplicationName) *inventory.Inventory {
+	if v := a.inventories[name]; v != nil {
 		return v
 	}
-	return inventory.New(owner)
+	return inventory.New(name)
 }
 
-func (a *Agent) save(v *inventory.Inventory) error {
+func (a *Agent) saveInventory(v *inventory.Inventory) error {
 	data, err := v.Encode()
 	if err == nil {
-		err = a.Store.PutInventory(v.Owner, data)
+		err = a.Store.PutInventory(v.Application, data)
 	}
 	if err == nil {
 		a.Ledger.Save(v)
@@ -131,10 +131,10 @@ func (a *Agent) save(v *inventory.Inventory) error {
 	return err
 }
 
-func (a *Agent) putMark(owner bundle.ApplicationName, m state.Mark) error {
-	err := a.Store.PutMark(owner, m)
+func (a *Agent) saveMark(name bundle.ApplicationName, m state.Mark) error {
+	err := a.Store.PutMark(name, m)
 	if err == nil {
-		a.Ledger.Mark(owner, m)
+		a.Ledger.Mark(name, m)
 	}
 	return err
 }
@@ -143,7 +143,7 @@ func (a *Agent) putMark(owner bundle.ApplicationName, m state.Mark) error {
 // result.
 type finished struct {
 	input
-	owner   bundle.ApplicationName
+	name    bundle.ApplicationName
 	changes *apply.ChangeSet
 }
 
@@ -151,29 +151,29 @@ func (a *Agent) startApply(act start) {
 	if a.draining {
 		return
 	}
-	ctx, cancel := a.begin(act.owner)
-	previous := a.owned(act.owner)
+	ctx, cancel := a.begin(act.name)
+	previous := a.owned(act.name)
 	a.work.Go(func() {
 		defer cancel()
 		changes, err := a.apply(ctx, act, previous)
 		result := a.applyResult(act, changes, err)
-		a.inputs <- finished{result, act.owner, changes}
+		a.inputs <- finished{result, act.name, changes}
 	})
 }
 
 func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Inventory) (*apply.ChangeSet, error) {
-	if err := a.putMark(act.owner, act.remember); err != nil {
+	if err := a.saveMark(act.name, act.remember); err != nil {
 		return nil, err
 	}
 	l := a.newLoader(ctx, act.app)
 	defer l.close()
 	set := apply.Set{
-		Owner: act.owner, Previous: previous, Prune: act.app.Prune, Force: act.app.Force, ServiceAccount: act.app.ServiceAccount,
+		Application: act.name, Previous: previous, Prune: act.app.Prune, Force: act.app.Force, ServiceAccount: act.app.ServiceAccount,
 		Reapply: act.reapply, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Claimed: a.claimed, Redact: l.redactor(ctx,
-			nil), Save: a.save,
+			nil), Save: a.saveInventory,
 	}
 	for _, ref := range act.app.Objects {
-		set.Objects = append(set.Objects, apply.Desired{
+		set.Objects = append(set.Objects, apply.Object{
 			ObjectReference: ref,
 			Load:            func(ctx context.Context) (apply.Loaded, error) { return l.load(ctx, ref) },
 		})
@@ -183,12 +183,12 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 
 func (a *Agent) applyResult(act start, changes *apply.ChangeSet, err error) applied {
 	now := time.Now()
-	in := applied{now: now, owner: act.owner, run: act.run, mark: act.success(now), request: act.entry.RequestedAt}
+	in := applied{now: now, name: act.name, run: act.run, mark: act.success(now), request: act.entry.RequestedAt}
 	in.failure = failureOf(changes, err, condition.ReconciliationFailed)
 	if changes != nil {
 		in.repaired = len(repaired(changes))
 	}
-	in.health = a.Index.Summarize(act.owner, reporting.MaxObjects)
+	in.health = a.Index.Summarize(act.name, reporting.MaxObjects)
 	return in
 }
 
@@ -258,10 +258,10 @@ func (a *Agent) startRemove(act remove) {
 	if a.draining {
 		return
 	}
-	ctx, cancel := a.begin(act.owner)
+	ctx, cancel := a.begin(act.name)
 	r := apply.Removal{
-		Owner: act.owner, Previous: a.owned(act.owner), Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune, Timeout: defaultTimeout,
-		ServiceAccount: act.mark.ServiceAccount, Claimed: a.claimed, Redact: a.discretion(act.owner).any, Save: a.save,
+		Application: act.name, Previous: a.owned(act.name), Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune, Timeout: defaultTimeout,
+		ServiceAccount: act.mark.ServiceAccount, Claimed: a.claimed, Redact: a.discretion(act.name).any, Save: a.saveInventory,
 	}
 	if act.mark.Suspended {
 		r.Policy = bundle.Orphan
@@ -269,15 +269,15 @@ func (a *Agent) startRemove(act remove) {
 	a.work.Go(func() {
 		defer cancel()
 		changes, err := a.Applier.Delete(ctx, r)
-		in := removed{now: time.Now(), owner: act.owner, run: act.run, failure: failureOf(changes, err,
+		in := removed{now: time.Now(), name: act.name, run: act.run, failure: failureOf(changes, err,
 			condition.PruneFailed)}
-		a.inputs <- finished{in, act.owner, changes}
+		a.inputs <- finished{in, act.name, changes}
 	})
 }
 
-// settleResult takes what an apply or a deletion leaves behind, before the model sees its result.
-func (a *Agent) settleResult(f finished) {
-	delete(a.cancels, f.owner)
+// recordResult takes what an apply or a deletion leaves behind, before the model sees its result.
+func (a *Agent) recordResult(f finished) {
+	delete(a.cancels, f.name)
 	if f.changes == nil {
 		return
 	}
@@ -285,7 +285,7 @@ func (a *Agent) settleResult(f finished) {
 		a.rest.Reset(restDelay)
 	}
 	if f.changes.Inventory != nil {
-		a.inventories[f.owner] = f.changes.Inventory
+		a.inventories[f.name] = f.changes.Inventory
 	}
 	a.Metrics.count(f.changes)
 	now := time.Now()
@@ -300,24 +300,24 @@ func (a *Agent) settleResult(f finished) {
 	if f.changes.Changed() || len(f.changes.Failed()) > 0 {
 		level = slog.LevelInfo
 	}
-	a.Log.Log(a.base, level, "applied", telemetry.Application(f.owner), telemetry.Duration(f.changes.Duration),
+	a.Log.Log(a.base, level, "applied", telemetry.Application(f.name), telemetry.Duration(f.changes.Duration),
 		slog.Int("created", f.changes.Count(apply.Created)), slog.Int("configured", f.changes.Count(apply.Configured)),
 		slog.Int("unchanged", f.changes.Count(apply.Unchanged)), slog.Int("deleted", f.changes.Count(apply.Deleted)),
 		slog.Int("failed", len(f.changes.Failed())))
 }
 
-func (a *Agent) forget(owner bundle.ApplicationName) {
-	for id := range a.owned(owner).Items {
+func (a *Agent) forget(name bundle.ApplicationName) {
+	for id := range a.owned(name).Items {
 		delete(a.seen, id)
 	}
-	a.warn("state not cleaned", owner, a.Store.Forget(owner))
-	a.Ledger.Forget(owner)
-	delete(a.inventories, owner)
-	delete(a.sealed, owner)
-	delete(a.learned, owner)
-	a.Index.Remove(owner)
-	a.Reporter.Remove(owner)
-	a.Metrics.ready.DeleteLabelValues(labels(owner)...)
+	a.warn("state not cleaned", name, a.Store.Forget(name))
+	a.Ledger.Forget(name)
+	delete(a.inventories, name)
+	delete(a.sealed, name)
+	delete(a.learned, name)
+	a.Index.Remove(name)
+	a.Reporter.Remove(name)
+	a.Metrics.ready.DeleteLabelValues(labels(name)...)
 }
 
 var wireStages = map[Stage]spokev1.AckStage{
@@ -341,7 +341,7 @@ func (a *Agent) event(act event) {
 		kind = condition.Warning
 	}
 	a.Reporter.Event(&spokev1.Event{
-		Time: timestamppb.New(time.Now()), Application: act.owner.Message(), Type: kind, Reason: act.reason, Message: a.discretion(act.owner).text(act.message),
+		Time: timestamppb.New(time.Now()), Application: act.name.Message(), Type: kind, Reason: act.reason, Message: a.discretion(act.name).text(act.message),
 	})
 }
 
@@ -354,16 +354,16 @@ func heldMessage(o watch.Observation) string {
 func (a *Agent) startCheck(act check) {
 	ctx := a.base
 	a.spawn(func() input {
-		in := checked{owner: act.owner, status: sharedhealth.Current}
-		var unwell []string
+		in := checked{name: act.name, status: sharedhealth.Current}
+		var unhealthy []string
 		for _, id := range act.objects {
 			status, text := a.look(ctx, act, id)
 			in.status = sharedhealth.Worst(in.status, status)
 			if status != sharedhealth.Current {
-				unwell = append(unwell, fmt.Sprintf("%s is %s%s", id.ID(), status, text))
+				unhealthy = append(unhealthy, fmt.Sprintf("%s is %s%s", id.ID(), status, text))
 			}
 		}
-		in.text = strings.Join(unwell, ", ")
+		in.text = strings.Join(unhealthy, ", ")
 		in.now = time.Now()
 		return in
 	})
@@ -372,10 +372,10 @@ func (a *Agent) startCheck(act check) {
 // look finds the health of an object. With a service account, what others applied is looked at with the account's
 // rights.
 func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
-	if owner, _, ours := a.Index.Owner(id.ID()); ours && (owner == act.owner || act.account == "") {
+	if name, _, ours := a.Index.Application(id.ID()); ours && (name == act.name || act.account == "") {
 		return a.Index.Health(id.ID()).Status, ""
 	}
-	r, err := a.Check(ctx, act.owner.Namespace, act.account, id)
+	r, err := a.Check(ctx, act.name.Namespace, act.account, id)
 	if err != nil {
 		return sharedhealth.Unknown, ": " + err.Error()
 	}
@@ -385,7 +385,7 @@ func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (
 // startVerify lists the kinds of an application, metadata only, and makes the watcher look again at every object that
 // is not as it was left. It is the safety net for what watches may have missed.
 func (a *Agent) startVerify(act verify) {
-	v := a.owned(act.owner)
+	v := a.owned(act.name)
 	a.work.Go(func() {
 		found := map[manifest.ID]bool{}
 		for _, m := range v.Mappings() {
@@ -395,7 +395,7 @@ func (a *Agent) startVerify(act verify) {
 				return nil
 			})
 			if err != nil {
-				a.warn("not verified", act.owner, err)
+				a.warn("not verified", act.name, err)
 				return
 			}
 		}

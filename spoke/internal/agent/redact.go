@@ -91,13 +91,13 @@ type sealedFiles struct{ now, before []manifest.Digest }
 // noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they
 // are forgotten.
 func (a *Agent) noteSealed(apps map[bundle.ApplicationName]*bundle.Application) {
-	for owner, app := range apps {
+	for name, app := range apps {
 		files := filesOf(app)
-		last := a.sealed[owner]
+		last := a.sealed[name]
 		if !slices.Equal(files, last.now) {
 			last.before = last.now
 		}
-		a.sealed[owner] = sealedFiles{files, last.before}
+		a.sealed[name] = sealedFiles{files, last.before}
 	}
 	needed := map[manifest.Digest]bool{}
 	for _, files := range a.sealed {
@@ -124,8 +124,8 @@ type discretion struct {
 
 // discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that
 // left the bundle before this process began, nobody knows.
-func (a *Agent) discretion(owner bundle.ApplicationName) discretion {
-	files, told := a.sealed[owner]
+func (a *Agent) discretion(name bundle.ApplicationName) discretion {
+	files, told := a.sealed[name]
 	known, all := a.redactors.of(files.now)
 	return discretion{append(known, a.redactors.others(files.now)...), told && all}
 }
@@ -199,19 +199,19 @@ func (l *loader) learn(ctx context.Context) error {
 }
 
 // startLearning opens the sealed files of an application after a restart, because there is a text that may quote them.
-func (a *Agent) startLearning(owner bundle.ApplicationName) {
-	n := a.model.nodes[owner]
+func (a *Agent) startLearning(name bundle.ApplicationName) {
+	n := a.model.nodes[name]
 	now := time.Now()
-	if n == nil || n.app == nil || a.draining || now.Sub(a.learned[owner]) < learnPause {
+	if n == nil || n.app == nil || a.draining || now.Sub(a.learned[name]) < learnPause {
 		return
 	}
-	a.learned[owner] = now
+	a.learned[name] = now
 	app := n.app
 	a.spawn(func() input {
 		l := a.newLoader(a.base, app)
 		defer l.close()
 		err := l.learn(a.base)
-		a.warn("sealed values not known: messages about the application are left out", owner, err)
-		return learned{now: time.Now(), owner: owner, ok: err == nil}
+		a.warn("sealed values not known: messages about the application are left out", name, err)
+		return learned{now: time.Now(), name: name, ok: err == nil}
 	})
 }

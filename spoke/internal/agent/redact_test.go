@@ -20,7 +20,7 @@ import (
 func (r *rig) say(kind, name, reason, message string) {
 	id := bundle.ObjectIdentity{Version: "v1", Kind: kind, Namespace: "shop", Name: name}
 	r.cluster.index.SetHealth(id.ID(), "", health.Failed, reason, message, time.Now())
-	r.watch.see(watch.Observation{Owner: owner("apps"), Object: id})
+	r.watch.see(watch.Observation{Application: appNamed("apps"), Object: id})
 }
 
 // TestConditionMessage lets controllers quote a sealed value in what they say of the object that holds it, and of
@@ -30,7 +30,7 @@ func TestConditionMessage(t *testing.T) {
 	r.api.secrets["flux-system/sops-age"] = map[string][]byte{"identity.agekey": fixture(t, "secret.agekey")}
 	stop := r.start(t)
 	app := sealedApplication(t, r, fixture(t, "secret.sops.yaml"))
-	app.Name = owner("apps")
+	app.Name = appNamed("apps")
 	r.hub.send(r.hub.sign(t, 1, app))
 	r.hub.expect(t, "1 received", "1 healthy")
 	quoted, _ := json.Marshal("\t" + canary)
@@ -83,14 +83,14 @@ func TestRotatedValue(t *testing.T) {
 	a := New(Config{})
 	old, now := manifest.DigestOf([]byte("old")), manifest.DigestOf([]byte("now"))
 	a.redactors.files[old] = redactorOf(t, canary)
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: old}}}})
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: now}}}})
-	if d := a.discretion(owner("a")); d.all || d.text(canary) != "[redacted]" {
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: old}}}})
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: now}}}})
+	if d := a.discretion(appNamed("a")); d.all || d.text(canary) != "[redacted]" {
 		t.Errorf("%t, %q", d.all, d.text(canary))
 	}
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("a"): {}})
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{owner("b"): {}})
-	if d := a.discretion(owner("a")); !d.all || len(a.redactors.files) != 0 {
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("a"): {}})
+	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("b"): {}})
+	if d := a.discretion(appNamed("a")); !d.all || len(a.redactors.files) != 0 {
 		t.Errorf("%t, %d files", d.all, len(a.redactors.files))
 	}
 }
@@ -101,13 +101,13 @@ func TestOtherApplication(t *testing.T) {
 	file, large := manifest.DigestOf([]byte("file")), manifest.DigestOf([]byte("large"))
 	a.redactors.files[file], a.redactors.files[large] = redactorOf(t, canary), decrypt.HideAll()
 	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{
-		owner("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, owner("b"): {}, owner("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
+		appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, appNamed("b"): {}, appNamed("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
 	})
 	o := inventory.ObjectHealth{Status: health.Failed, Message: "no login with " + canary}
-	if got := a.discretion(owner("b")).said(o); got != "no login with [redacted]" {
+	if got := a.discretion(appNamed("b")).said(o); got != "no login with [redacted]" {
 		t.Errorf("%q", got)
 	}
-	if got := a.discretion(owner("c")).said(o); strings.Contains(got, "login") {
+	if got := a.discretion(appNamed("c")).said(o); strings.Contains(got, "login") {
 		t.Errorf("%q", got)
 	}
 }

@@ -22,8 +22,8 @@ func (a *Agent) restore() error {
 	if in.marks, err = a.Store.Marks(); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	for owner, mark := range in.marks {
-		a.Ledger.Mark(owner, mark)
+	for name, mark := range in.marks {
+		a.Ledger.Mark(name, mark)
 	}
 	if err := a.restoreInventories(in); err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -34,7 +34,7 @@ func (a *Agent) restore() error {
 	}
 	last, err := a.Store.Accepted()
 	if errors.Is(err, state.ErrNotFound) {
-		a.take(in)
+		a.handle(in)
 		return nil
 	}
 	if err == nil {
@@ -48,7 +48,7 @@ func (a *Agent) restore() error {
 		a.Log.Error("the bundle on disk cannot be used", telemetry.Err(err))
 		in.bundle = nil
 	}
-	a.take(in)
+	a.handle(in)
 	return nil
 }
 
@@ -71,25 +71,25 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 // restoreInventories takes up what each application owned. An inventory that cannot be read costs its application an
 // apply of every object, and no other application anything.
 func (a *Agent) restoreInventories(in restored) error {
-	return a.Store.Inventories(func(owner bundle.ApplicationName, data []byte) error {
+	return a.Store.Inventories(func(name bundle.ApplicationName, data []byte) error {
 		v, err := inventory.Decode(data)
-		if err == nil && v.Owner != owner {
-			err = fmt.Errorf("inventory on disk is that of %s", v.Owner)
+		if err == nil && v.Application != name {
+			err = fmt.Errorf("inventory on disk is that of %s", v.Application)
 		}
 		if err != nil {
 			a.Log.Error("inventory not used, every object is applied again and what left Git meanwhile stays",
-				telemetry.Application(owner), telemetry.Err(err))
-			mark := in.marks[owner]
+				telemetry.Application(name), telemetry.Err(err))
+			mark := in.marks[name]
 			mark.Digest = manifest.Digest{}
-			in.marks[owner] = mark
+			in.marks[name] = mark
 			return nil
 		}
-		a.inventories[owner] = v
+		a.inventories[name] = v
 		a.Ledger.Save(v)
 		a.Kubernetes.Warm(v.Mappings()...)
-		a.Index.Put(v)
-		in.health[owner] = a.Index.Summarize(owner, reporting.MaxObjects)
-		in.unclean[owner] = unclean(v)
+		a.Index.Replace(v)
+		in.health[name] = a.Index.Summarize(name, reporting.MaxObjects)
+		in.unclean[name] = unclean(v)
 		return nil
 	})
 }

@@ -46,13 +46,13 @@ func (m *model) step(in input) []action {
 	case checked:
 		m.checked(in)
 	case learned:
-		if n := m.nodes[in.owner]; n != nil {
-			n.retell = in.ok
+		if n := m.nodes[in.name]; n != nil {
+			n.reportAgain = in.ok
 		}
 	case ticked:
 		out = m.tick()
 	}
-	return append(out, m.settle()...)
+	return append(out, m.conclude()...)
 }
 
 // restore takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a
@@ -65,28 +65,28 @@ func (m *model) restore(in restored) []action {
 	return m.adopt(in.id, in.bundle, in.apps)
 }
 
-// takeUp makes nodes of what the last process left behind, for the bundle to give them their standing.
-func (m *model) takeUp() {
+// restoreNodes makes nodes of what the last process left behind, for the bundle to give them their standing.
+func (m *model) restoreNodes() {
 	if m.left == nil {
 		return
 	}
-	left := func(owner bundle.ApplicationName) *node {
-		if m.nodes[owner] == nil {
-			m.nodes[owner] = &node{entry: bundle.Entry{Name: owner}, standing: unlisted}
+	left := func(name bundle.ApplicationName) *node {
+		if m.nodes[name] == nil {
+			m.nodes[name] = &node{entry: bundle.Entry{Name: name}, standing: unlisted}
 		}
-		return m.nodes[owner]
+		return m.nodes[name]
 	}
-	for owner, mark := range m.left.marks {
-		n := left(owner)
+	for name, mark := range m.left.marks {
+		n := left(name)
 		if n.mark = mark; mark.Withheld {
 			n.standing = withheld
 		}
 	}
-	for owner, summary := range m.left.health {
-		left(owner).health = summary
+	for name, summary := range m.left.health {
+		left(name).health = summary
 	}
-	for owner, cut := range m.left.unclean {
-		left(owner).dirty = cut
+	for name, cut := range m.left.unclean {
+		left(name).dirty = cut
 	}
 	m.left = nil
 }
@@ -96,7 +96,7 @@ func (m *model) offered(o Offer) []action {
 		m.offer = nil
 		return nil
 	}
-	m.offer, m.tries, m.told, m.retryAt = &o, 0, false, time.Time{}
+	m.offer, m.tries, m.reported, m.retryAt = &o, 0, false, time.Time{}
 	return []action{receive{o}}
 }
 
@@ -119,10 +119,10 @@ func (m *model) rejected(in received) []action {
 		m.tries++
 		m.retryAt = m.now.Add(m.backoff(m.tries, maxOfferRetry))
 	}
-	if in.quiet || in.retry && m.told {
+	if in.quiet || in.retry && m.reported {
 		return nil // the bundle is still rejected, as the hub knows
 	}
-	m.told = true
+	m.reported = true
 	return []action{
 		ack{id: in.id, err: in.err},
 		event{warning: true, reason: condition.BundleRejected, message: in.err.Error()},
@@ -131,7 +131,7 @@ func (m *model) rejected(in received) []action {
 
 // adopt makes a verified bundle the one to carry out.
 func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.Application) []action {
-	m.takeUp()
+	m.restoreNodes()
 	m.bundle, m.stage = id, Received
 	out := []action{adopt{id, apps}}
 	named := map[bundle.ApplicationName]bool{}
@@ -146,9 +146,9 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Applicatio
 	}
 	m.sort()
 	guard := m.guard(b, apps)
-	for _, owner := range m.owners {
-		if !named[owner] {
-			out = append(out, m.displace(m.nodes[owner], b, guard)...)
+	for _, name := range m.names {
+		if !named[name] {
+			out = append(out, m.displace(m.nodes[name], b, guard)...)
 		}
 	}
 	for _, n := range m.nodes {
@@ -235,7 +235,7 @@ func (n *node) stop() []action {
 func (n *node) requested() bool { return n.entry.RequestedAt != n.mark.HandledRequest }
 
 func (m *model) applied(in applied) []action {
-	n := m.nodes[in.owner]
+	n := m.nodes[in.name]
 	if n == nil || n.run != in.run || n.work != applying {
 		return nil
 	}
@@ -262,7 +262,7 @@ func (m *model) applied(in applied) []action {
 	n.checkAt = m.now
 	n.dirty = n.dirty || n.mark.Digest != n.entry.Digest || n.requested()
 	if news {
-		out = append(out, event{owner: in.owner, reason: condition.ReconciliationSucceeded, message: "Applied revision: " +
+		out = append(out, event{name: in.name, reason: condition.ReconciliationSucceeded, message: "Applied revision: " +
 			in.mark.Revision})
 	}
 	return out
@@ -272,7 +272,7 @@ func (m *model) driftEvent(in applied) []action {
 	if in.repaired == 0 {
 		return nil
 	}
-	return []action{event{owner: in.owner, reason: condition.DriftRepaired,
+	return []action{event{name: in.name, reason: condition.DriftRepaired,
 		message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
 }
 
@@ -285,11 +285,11 @@ func (m *model) fail(n *node, f failure) []action {
 	if !news {
 		return nil
 	}
-	return []action{event{owner: n.entry.Name, warning: true, reason: f.reason, message: f.message}}
+	return []action{event{name: n.entry.Name, warning: true, reason: f.reason, message: f.message}}
 }
 
 func (m *model) removed(in removed) []action {
-	n := m.nodes[in.owner]
+	n := m.nodes[in.name]
 	if n == nil || n.run != in.run || n.work != deleting {
 		return nil
 	}
@@ -302,13 +302,13 @@ func (m *model) removed(in removed) []action {
 	if in.failure.reason != "" {
 		return m.fail(n, in.failure)
 	}
-	delete(m.nodes, in.owner)
+	delete(m.nodes, in.name)
 	m.sort()
-	return []action{forget{in.owner}, event{owner: in.owner, reason: condition.Deleted, message: "left the bundle"}}
+	return []action{forget{in.name}, event{name: in.name, reason: condition.Deleted, message: "left the bundle"}}
 }
 
 func (m *model) observed(in observed) {
-	n := m.nodes[in.owner]
+	n := m.nodes[in.name]
 	if n == nil {
 		return
 	}
@@ -320,7 +320,7 @@ func (m *model) observed(in observed) {
 }
 
 func (m *model) checked(in checked) {
-	n := m.nodes[in.owner]
+	n := m.nodes[in.name]
 	if n == nil || n.app == nil {
 		return
 	}
@@ -329,20 +329,20 @@ func (m *model) checked(in checked) {
 	n.checkAt = m.now.Add(n.checkEvery(m.now))
 }
 
-// tick looks who is due. What is due for another attempt starts in settle.
+// tick looks who is due. What is due for another attempt starts in conclude.
 func (m *model) tick() []action {
 	var out []action
 	if m.offer != nil && !m.retryAt.IsZero() && !m.now.Before(m.retryAt) {
 		m.retryAt = time.Time{}
 		out = append(out, receive{*m.offer})
 	}
-	for _, owner := range m.owners {
-		n := m.nodes[owner]
+	for _, name := range m.names {
+		n := m.nodes[name]
 		if n.standing != listed || n.entry.Suspended || n.verifyAt.IsZero() || m.now.Before(n.verifyAt) {
 			continue
 		}
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
-		out = append(out, verify{owner})
+		out = append(out, verify{name})
 	}
 	return out
 }
@@ -384,14 +384,14 @@ func (n *node) timeout() time.Duration {
 }
 
 func (m *model) sort() {
-	m.owners = m.owners[:0]
-	for owner := range m.nodes {
-		m.owners = append(m.owners, owner)
+	m.names = m.names[:0]
+	for name := range m.nodes {
+		m.names = append(m.names, name)
 	}
-	slices.SortFunc(m.owners, bundle.ApplicationName.Compare)
+	slices.SortFunc(m.names, bundle.ApplicationName.Compare)
 }
 
 func sameSummary(a, b inventory.Summary) bool {
 	return a.Status == b.Status && a.Current == b.Current && a.InProgress == b.InProgress && a.Failed == b.Failed &&
-		slices.Equal(a.Unwell, b.Unwell)
+		slices.Equal(a.Unhealthy, b.Unhealthy)
 }

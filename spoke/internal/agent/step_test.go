@@ -93,7 +93,7 @@ type script struct {
 	runs  map[bundle.ApplicationName]start
 }
 
-func owner(name string) bundle.ApplicationName {
+func appNamed(name string) bundle.ApplicationName {
 	return bundle.ApplicationName{Kind: "Kustomization", Namespace: "ns", Name: name}
 }
 
@@ -155,25 +155,25 @@ func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.ApplicationN
 			continue
 		}
 		parts := strings.Split(options, ",")
-		e := bundle.Entry{Name: owner(name), Digest: s.digest(parts[0]), Revision: "r-" + parts[0]}
+		e := bundle.Entry{Name: appNamed(name), Digest: s.digest(parts[0]), Revision: "r-" + parts[0]}
 		app := &bundle.Application{Name: e.Name, Prune: true, Interval: 600 * time.Second, RetryInterval: 8 * time.Second,
 			Timeout: 60 * time.Second}
 		for _, option := range parts[1:] {
 			key, value, _ := strings.Cut(option, ":")
 			switch key {
 			case "needs":
-				app.DependsOn = append(app.DependsOn, owner(value))
+				app.DependsOn = append(app.DependsOn, appNamed(value))
 			case "as":
 				app.ServiceAccount = value
 			case "wait":
 				app.Wait = true
 			case "parent":
-				e.Parent = owner(value)
+				e.Parent = appNamed(value)
 			case "checks":
 				app.HealthChecks = []bundle.ObjectIdentity{{Kind: "Thing", Name: value}}
 			case "peer":
 				app.HealthChecks = append(app.HealthChecks, bundle.ObjectIdentity{
-					Group: "example.org", Version: "v1", Kind: owner(value).Kind, Namespace: owner(value).Namespace, Name: value,
+					Group: "example.org", Version: "v1", Kind: appNamed(value).Kind, Namespace: appNamed(value).Namespace, Name: value,
 				})
 			case "suspended":
 				e.Suspended = true
@@ -198,14 +198,14 @@ func list(b *bundle.Bundle, word string) {
 	case word == "incomplete":
 		b.Incomplete = true
 	case word[0] == '?':
-		b.Pending = append(b.Pending, owner(word[1:]))
+		b.Pending = append(b.Pending, appNamed(word[1:]))
 	default:
 		word, confirmed := strings.CutSuffix(word[1:], "!")
 		name, policy, stated := strings.Cut(word, ":")
 		if !stated {
 			policy = string(bundle.MirrorPrune)
 		}
-		b.Removals = append(b.Removals, bundle.Removal{Name: owner(name), Policy: bundle.DeletionPolicy(policy),
+		b.Removals = append(b.Removals, bundle.Removal{Name: appNamed(name), Policy: bundle.DeletionPolicy(policy),
 			Confirmed: confirmed})
 	}
 }
@@ -233,10 +233,10 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 					mark.Digest, mark.Revision = s.digest(digest), "r-"+digest
 				}
 				if needs != "" {
-					mark.DependsOn = []bundle.ApplicationName{owner(needs)}
+					mark.DependsOn = []bundle.ApplicationName{appNamed(needs)}
 				}
-				in.marks[owner(name)] = mark
-				in.unclean[owner(name)] = cut
+				in.marks[appNamed(name)] = mark
+				in.unclean[appNamed(name)] = cut
 			}
 			break
 		}
@@ -249,7 +249,7 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 }
 
 func (s *script) result(t *testing.T, now time.Time, verb string, words []string) input {
-	o := owner(words[0])
+	o := appNamed(words[0])
 	n := s.m.nodes[o]
 	if n == nil {
 		t.Fatalf("%s %s: no such application", verb, words[0])
@@ -279,21 +279,21 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 	switch verb {
 	case "applied":
 		st := s.runs[o]
-		return applied{now: now, owner: o, run: st.run, mark: st.success(now), request: st.entry.RequestedAt, failure: f,
+		return applied{now: now, name: o, run: st.run, mark: st.success(now), request: st.entry.RequestedAt, failure: f,
 			repaired: repaired, health: sum}
 	case "removed":
-		return removed{now: now, owner: o, run: n.run, failure: f}
+		return removed{now: now, name: o, run: n.run, failure: f}
 	case "observed":
-		return observed{now: now, owner: o, drift: drift, health: sum}
+		return observed{now: now, name: o, drift: drift, health: sum}
 	case "checked":
-		return checked{now: now, owner: o, status: status, text: "Thing x is " + string(status)}
+		return checked{now: now, name: o, status: status, text: "Thing x is " + string(status)}
 	}
 	t.Fatalf("unknown verb %q", verb)
 	return nil
 }
 
 func summary(status health.Status) inventory.Summary {
-	sum := inventory.Summary{Status: status, Unwell: []inventory.ObjectHealth{{ID: manifest.ID{Kind: "Thing", Name: "x"},
+	sum := inventory.Summary{Status: status, Unhealthy: []inventory.ObjectHealth{{ID: manifest.ID{Kind: "Thing", Name: "x"},
 		Status: status}}}
 	switch status {
 	case health.Current:
@@ -315,8 +315,8 @@ func (s *script) show(a action) []string {
 	case receive:
 		return []string{fmt.Sprintf("receive %d", a.offer.ID.Sequence)}
 	case start:
-		s.runs[a.owner] = a
-		line := "start " + a.owner.Name + " " + s.words[a.entry.Digest]
+		s.runs[a.name] = a
+		line := "start " + a.name.Name + " " + s.words[a.entry.Digest]
 		if a.app.ServiceAccount != "" {
 			line += " as " + a.app.ServiceAccount
 		}
@@ -328,7 +328,7 @@ func (s *script) show(a action) []string {
 		}
 		return []string{line}
 	case remove:
-		line := "remove " + a.owner.Name
+		line := "remove " + a.name.Name
 		if a.mark.ServiceAccount != "" {
 			line += " as " + a.mark.ServiceAccount
 		}
@@ -340,9 +340,9 @@ func (s *script) show(a action) []string {
 		}
 		return []string{line}
 	case cancel:
-		return []string{"cancel " + a.owner.Name}
+		return []string{"cancel " + a.name.Name}
 	case remember:
-		line := fmt.Sprintf("remember %s %s", a.owner.Name, s.words[a.mark.Digest])
+		line := fmt.Sprintf("remember %s %s", a.name.Name, s.words[a.mark.Digest])
 		if healthy := a.mark.HealthyDigest; !healthy.IsZero() && healthy != a.mark.Digest {
 			line += " (last healthy " + s.words[healthy] + ")"
 		}
@@ -353,21 +353,21 @@ func (s *script) show(a action) []string {
 	case sweep:
 		return []string{"sweep"}
 	case forget:
-		return []string{"forget " + a.owner.Name}
+		return []string{"forget " + a.name.Name}
 	case ack:
 		if a.err != nil {
 			return []string{fmt.Sprintf("ack %d rejected: %v", a.id.Sequence, a.err)}
 		}
 		return []string{fmt.Sprintf("ack %d %s", a.id.Sequence, []string{"none", "received", "applied", "healthy"}[a.stage])}
 	case tell:
-		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Owner.Name, a.report.Ready.Status, a.report.Ready.Reason,
+		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Application.Name, a.report.Ready.Status, a.report.Ready.Reason,
 			a.report.Ready.Message)}
 	case event:
-		return []string{fmt.Sprintf("event %s %s: %s", a.owner.Name, a.reason, a.message)}
+		return []string{fmt.Sprintf("event %s %s: %s", a.name.Name, a.reason, a.message)}
 	case check:
-		return []string{"check " + a.owner.Name}
+		return []string{"check " + a.name.Name}
 	case verify:
-		return []string{"verify " + a.owner.Name}
+		return []string{"verify " + a.name.Name}
 	case arm:
 		if a.at.IsZero() {
 			return []string{"arm never"}
@@ -381,7 +381,7 @@ func (s *script) show(a action) []string {
 // over do not count as deleted.
 func TestGuard_of_a_rename(t *testing.T) {
 	var ids []manifest.ID
-	taker := &bundle.Application{Name: owner("b")}
+	taker := &bundle.Application{Name: appNamed("b")}
 	for i := range 30 {
 		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: strconv.Itoa(i)}
 		ids = append(ids, id.ID())
@@ -389,9 +389,9 @@ func TestGuard_of_a_rename(t *testing.T) {
 	}
 	m := newModel("east", func() float64 { return 0.5 })
 	m.owned = func(bundle.ApplicationName) []manifest.ID { return ids }
-	m.nodes[owner("a")] = &node{entry: bundle.Entry{Name: owner("a")}, mark: state.Mark{Prune: true},
+	m.nodes[appNamed("a")] = &node{entry: bundle.Entry{Name: appNamed("a")}, mark: state.Mark{Prune: true},
 		health: inventory.Summary{Current: 30}}
-	b := &bundle.Bundle{Removals: []bundle.Removal{{Name: owner("a"), Policy: bundle.Delete}}}
+	b := &bundle.Bundle{Removals: []bundle.Removal{{Name: appNamed("a"), Policy: bundle.Delete}}}
 	for taken, held := range map[int]bool{0: true, 3: true, 4: false, 30: false} { // of 30, 27 are nine tenths
 		part := *taker
 		part.Objects = taker.Objects[:taken]

@@ -18,25 +18,25 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// tell reports an application. If a message was left out because it may quote a sealed value, it learns these.
-func (a *Agent) tell(r Report) {
-	a.Reporter.Update(r.Owner, a.wireReport(r))
-	a.Metrics.ready.WithLabelValues(labels(r.Owner)...).Set(readiness(r.Ready.Status))
+// reportApplication reports an application. If a message was left out because it may quote a sealed value, it learns these.
+func (a *Agent) reportApplication(r Report) {
+	a.Reporter.Update(r.Application, a.wireReport(r))
+	a.Metrics.ready.WithLabelValues(labels(r.Application)...).Set(readiness(r.Ready.Status))
 	quotes := func(o inventory.ObjectHealth) bool { return o.Message != "" }
-	if !a.discretion(r.Owner).all && slices.ContainsFunc(r.Health.Unwell, quotes) {
-		a.startLearning(r.Owner)
+	if !a.discretion(r.Application).all && slices.ContainsFunc(r.Health.Unhealthy, quotes) {
+		a.startLearning(r.Application)
 	}
 }
 
 // wireReport writes a report as the hub reads it, without the values of sealed files.
 func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
-	d := a.discretion(r.Owner)
+	d := a.discretion(r.Application)
 	w := &spokev1.ApplicationReport{
-		Name:   r.Owner.Message(),
+		Name:   r.Application.Message(),
 		Digest: r.Entry.Digest[:], Revision: r.Entry.Revision,
 		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: d.text(r.Ready.Message), Since: timestamppb.New(r.Ready.Since),
 		Current: uint32(r.Health.Current), InProgress: uint32(r.Health.InProgress), Failed: uint32(r.Health.Failed),
-		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: wireInventory(a.owned(r.Owner)),
+		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: wireInventory(a.owned(r.Application)),
 	}
 	if !r.Applied.Digest.IsZero() {
 		w.AppliedDigest, w.AppliedRevision = r.Applied.Digest[:], r.Applied.Revision
@@ -49,7 +49,7 @@ func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: wireObject(o.Object), Status: condition.Refused,
 			Message: d.text(o.Message), Since: w.Since})
 	}
-	for _, o := range r.Health.Unwell {
+	for _, o := range r.Health.Unhealthy {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: wireObject(o.ID), Status: string(o.Status),
 			Message: d.said(o), Since: timestamppb.New(o.Since)})
 	}
@@ -78,7 +78,7 @@ func (a *Agent) wireHeld(r Report) *spokev1.HeldPrune {
 		return nil
 	}
 	w := &spokev1.HeldPrune{Digest: r.Held.Digest[:], Total: uint32(len(r.Held.Objects))}
-	owned := a.owned(r.Owner)
+	owned := a.owned(r.Application)
 	for _, id := range r.Held.Objects[:min(len(r.Held.Objects), reporting.MaxHeld)] {
 		w.Objects = append(w.Objects, owned.Identity(id).Message())
 	}

@@ -64,8 +64,8 @@ func (l *Loaded) release() {
 	l.Object, l.Release = nil, nil
 }
 
-// Desired is one object as it should be.
-type Desired struct {
+// Object is one object as it should be.
+type Object struct {
 	bundle.ObjectReference
 	// Load returns the plaintext. It is called only for objects that are sent, from several goroutines at a time. Its
 	// error must hold no secret.
@@ -74,12 +74,12 @@ type Desired struct {
 
 // Set is one Application to apply.
 type Set struct {
-	Owner          bundle.ApplicationName
-	Objects        []Desired            // in the order of bundle.Application
+	Application    bundle.ApplicationName
+	Objects        []Object             // in the order of bundle.Application
 	Previous       *inventory.Inventory // what the last Apply returned; nil: nothing
 	Prune          bool                 // delete what left the set; else it is only forgotten
 	Force          bool                 // recreate objects whose immutable fields change
-	ServiceAccount string               // to impersonate, in the owner's namespace; empty: the spoke's own account
+	ServiceAccount string               // to impersonate, in the application's namespace; empty: the spoke's own account
 	Reapply        bool                 // send every object, changed or not
 	Guard          Guard                // the zero Guard is off; see DefaultGuard
 	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest); the Guard lets exactly that
@@ -95,7 +95,7 @@ type Set struct {
 
 // Removal is one Application that left the bundle.
 type Removal struct {
-	Owner          bundle.ApplicationName
+	Application    bundle.ApplicationName
 	Previous       *inventory.Inventory
 	Policy         bundle.DeletionPolicy
 	Prune          bool          // for MirrorPrune

@@ -138,11 +138,11 @@ func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 		return "its annotations say to keep it"
 	case l.Managed.IsZero():
 		return deployer(l)
-	case mark != "" && mark != inventory.LabelOf(r.owner):
+	case mark != "" && mark != inventory.LabelOf(r.app):
 		return "of application " + mark
 	case mark == "":
-		if owner, _, known := r.Index.Owner(id); known && owner != r.owner {
-			return "of application " + owner.String()
+		if app, _, known := r.Index.Application(id); known && app != r.app {
+			return "of application " + app.String()
 		}
 	}
 	return ""

@@ -38,7 +38,7 @@ type Entry struct {
 
 // ChangeSet is what an apply or a removal did, object by object.
 type ChangeSet struct {
-	Owner bundle.ApplicationName
+	Application bundle.ApplicationName
 	// of the objects in the Set, in its order, then of what was pruned, in the order of manifest.Less
 	Entries   []Entry
 	Inventory *inventory.Inventory // what is owned now
@@ -102,7 +102,7 @@ func (c *ChangeSet) String() string {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%s: %d objects, %d unchanged, %s", c.Owner, len(c.Entries), c.Count(Unchanged),
+	fmt.Fprintf(&b, "%s: %d objects, %d unchanged, %s", c.Application, len(c.Entries), c.Count(Unchanged),
 		c.Duration.Round(time.Millisecond))
 	return b.String()
 }

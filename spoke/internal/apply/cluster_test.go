@@ -86,7 +86,7 @@ type world struct {
 	t         *testing.T
 	admin     *kubetest.Cluster
 	namespace string
-	owner     bundle.ApplicationName
+	app       bundle.ApplicationName
 	client    *kube.Client
 	index     *inventory.Index
 	applier   *apply.Applier
@@ -106,7 +106,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(shared.err)
 	}
 	w := &world{t: t, admin: shared.cluster, namespace: namespaceFor(t)}
-	w.owner = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: w.namespace}
+	w.app = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: w.namespace}
 	w.restart(nil)
 	w.must(w.admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+w.namespace+"}")))
 	t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", w.namespace) })
@@ -132,12 +132,12 @@ func (w *world) restart(disk []byte) {
 	w.t.Helper()
 	client, err := kube.Connect(kube.Config{Kubeconfig: shared.spoke})
 	w.must(err)
-	w.client, w.index, w.inventory = client, inventory.NewIndex(), inventory.New(w.owner)
+	w.client, w.index, w.inventory = client, inventory.NewIndex(), inventory.New(w.app)
 	if disk != nil {
 		w.inventory, err = inventory.Decode(disk)
 		w.must(err)
 		client.Warm(w.inventory.Mappings()...)
-		w.index.Put(w.inventory)
+		w.index.Replace(w.inventory)
 	}
 	w.applier = apply.New(apply.Config{Client: client, Index: w.index, Self: trust.Self{Namespace: "nave-system"}})
 }
@@ -150,16 +150,16 @@ func (w *world) must(err error) {
 }
 
 // desired reads YAML documents as the hub would send them: in the order of apply. $NS is the test's namespace.
-func (w *world) desired(yaml string) []apply.Desired {
+func (w *world) desired(yaml string) []apply.Object {
 	w.t.Helper()
 	objects, err := manifest.Parse([]byte(strings.ReplaceAll(yaml, "$NS", w.namespace)))
 	w.must(err)
 	manifest.ApplyOrder(objects)
-	var out []apply.Desired
+	var out []apply.Object
 	for _, o := range objects {
 		data, err := manifest.Canonical(o)
 		w.must(err)
-		out = append(out, apply.Desired{
+		out = append(out, apply.Object{
 			ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o), Digest: manifest.DigestOf(data)},
 			Load:            func(context.Context) (apply.Loaded, error) { return apply.Loaded{Object: o.DeepCopy()}, nil },
 		})
@@ -172,7 +172,7 @@ func (w *world) set(yaml string) apply.Set {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return apply.Set{Owner: w.owner, Objects: w.desired(yaml), Previous: w.inventory, Prune: true, Save: w.save}
+	return apply.Set{Application: w.app, Objects: w.desired(yaml), Previous: w.inventory, Prune: true, Save: w.save}
 }
 
 func (w *world) save(v *inventory.Inventory) error {
@@ -227,7 +227,7 @@ func (w *world) watch(yaml func() string) (repaired func() int) {
 			case <-ctx.Done():
 				return
 			}
-			for _, o := range watcher.Take() {
+			for _, o := range watcher.Drain() {
 				if !o.Drift.Any() || o.Held() || yaml == nil {
 					continue
 				}

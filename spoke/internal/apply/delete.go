@@ -23,13 +23,13 @@ const DefaultTimeout = 5 * time.Minute
 // gone.
 func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 	started := time.Now()
-	r, err := a.start(m.Owner, m.ServiceAccount, m.Previous, m.Save)
+	r, err := a.start(m.Application, m.ServiceAccount, m.Previous, m.Save)
 	if err == nil {
 		r.hide = m.Redact
 		err = r.removeAll(ctx, m)
 	}
 	if err != nil {
-		err = fmt.Errorf("delete %s: %w", m.Owner, err)
+		err = fmt.Errorf("delete %s: %w", m.Application, err)
 	}
 	return r.changes(started), err
 }

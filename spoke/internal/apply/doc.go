@@ -20,7 +20,7 @@
 //	for each application on disk {
 //	    inv, err := inventory.Decode(bytes)      // bytes as Set.Save got them
 //	    client.Warm(inv.Mappings()...)           // no discovery after a restart
-//	    index.Put(inv)
+//	    index.Replace(inv)
 //	}
 //	applier := apply.New(apply.Config{Client: client, Index: index, Allow: policy.Allows, Self: trust.Self{Namespace: …}, Log: …})
 //	watcher := watch.New(watch.Config{Client: client, Index: index, Log: …})
@@ -29,8 +29,8 @@
 // To reconcile an application (each in a goroutine of its own if wanted, at most one at a time for one application):
 //
 //	changes, err := applier.Apply(ctx, apply.Set{
-//	    Owner: …, Objects: …, Previous: inv,     // inventory.New(owner) the first time; the apply works on a copy
-//	    Claimed: func(id) (owner, bool),         // which application of the CURRENT bundle wants the object; keeps a moved one from being pruned
+//	    Application: …, Objects: …, Previous: inv,     // inventory.New(application) the first time; the apply works on a copy
+//	    Claimed: func(id) (application, bool),         // which application of the CURRENT bundle wants the object; keeps a moved one from being pruned
 //	    Reapply: requestedAtChanged,             // send every object again
 //	    Save: func(inv) error { put inv.Encode() into the state },
 //	    …
@@ -44,12 +44,12 @@
 // Drift and health:
 //
 //	case <-watcher.C():
-//	    for _, o := range watcher.Take() {
-//	        // o.Owner, o.Object
-//	        // o.Drift.Any() and not o.Held(): reconcile o.Owner now. The index remembers what drifted, so an Apply
+//	    for _, o := range watcher.Drain() {
+//	        // o.Application, o.Object
+//	        // o.Drift.Any() and not o.Held(): reconcile o.Application now. The index remembers what drifted, so an Apply
 //	        //     repairs exactly that; it costs one request for each object that drifted.
 //	        // o.Held(): the object is fought over by o.Drift.By; report it. The watcher tells again at o.RetryAt.
-//	        // o.Health: the object's health changed; see index.Summarize(owner, 20) for the report.
+//	        // o.Health: the object's health changed; see index.Summarize(application, 20) for the report.
 //	    }
 //
 // index.Summarize says how an application is doing (it counts objects that no watch has seen yet as Unknown);

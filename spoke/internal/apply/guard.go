@@ -34,7 +34,7 @@ func (g Guard) Check(owned *inventory.Inventory, gone []manifest.ID, confirmed m
 	if !g.Stops(had, len(gone)) {
 		return nil
 	}
-	held := &GuardError{Owner: owned.Owner, Owned: max(had, len(gone)), Percent: g.Percent,
+	held := &GuardError{Application: owned.Application, Owned: max(had, len(gone)), Percent: g.Percent,
 		Objects: slices.SortedFunc(slices.Values(gone), manifest.Compare)}
 	held.Digest = digestOf(owned, held.Objects)
 	if held.Digest == confirmed {
@@ -53,7 +53,7 @@ func (r *run) foresee() {
 	desired := r.desired()
 	gone := 0
 	for id := range r.prior.Items {
-		if !desired[id] && !r.taken(id, r.set.Claimed) {
+		if !desired[id] && !r.wantedElsewhere(id, r.set.Claimed) {
 			gone++
 		}
 	}
@@ -86,7 +86,7 @@ func digestOf(owned *inventory.Inventory, ids []manifest.ID) manifest.Digest {
 
 // GuardError says why a prune was stopped, and what to do.
 type GuardError struct {
-	Owner          bundle.ApplicationName
+	Application    bundle.ApplicationName
 	Owned, Percent int
 	Objects        []manifest.ID   // what would be deleted, in the order of apply
 	Digest         manifest.Digest // of exactly these objects; whoever confirms it lets them go
@@ -95,5 +95,5 @@ type GuardError struct {
 func (e *GuardError) Error() string {
 	return fmt.Sprintf("prune held: it would delete %d of %d objects (%d %% or more must be confirmed); "+
 		"bring them back in Git, or let them go: nave confirm %s", len(e.Objects), e.Owned, e.Percent,
-		strings.ToLower(e.Owner.Kind))
+		strings.ToLower(e.Application.Kind))
 }

@@ -18,7 +18,7 @@ const mostLooks = 5
 
 // label puts the spoke's label on an object that is about to be sent. Labels that are no map are left for the API
 // server to refuse.
-func label(o *manifest.Object, owner bundle.ApplicationName) {
+func label(o *manifest.Object, app bundle.ApplicationName) {
 	metadata, _ := o.Object["metadata"].(map[string]any)
 	if metadata == nil {
 		return
@@ -31,7 +31,7 @@ func label(o *manifest.Object, owner bundle.ApplicationName) {
 		labels = map[string]any{}
 		metadata["labels"] = labels
 	}
-	labels[inventory.Label] = inventory.LabelOf(owner)
+	labels[inventory.Label] = inventory.LabelOf(app)
 }
 
 // verdict is what a look at a live object decided about its deletion.
@@ -91,7 +91,7 @@ func (r *run) lookElsewhere(ctx context.Context, id *bundle.ObjectIdentity) (kub
 
 // trace looks what became of an object whose request was answered with an error that does not say. It reports whether
 // the object stays in the inventory, and as what: an object that does not prove to be ours was not applied.
-func (r *run) trace(ctx context.Context, d Desired, refused error) (item inventory.Item, stays bool) {
+func (r *run) trace(ctx context.Context, d Object, refused error) (item inventory.Item, stays bool) {
 	item = r.marked(d)
 	if !uncertain(refused) {
 		return item, false
@@ -100,7 +100,7 @@ func (r *run) trace(ctx context.Context, d Desired, refused error) (item invento
 		return item, true // who looks now gets no answer either; the next apply, or the prune, looks
 	}
 	live, err := r.client.Look(ctx, d.ObjectIdentity, false)
-	if kube.ReasonOf(err) == kube.NotFound || err == nil && !item.Proves(live, r.owner) {
+	if kube.ReasonOf(err) == kube.NotFound || err == nil && !item.Proves(live, r.app) {
 		return item, false
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func (r *run) sparesSelf(ctx context.Context, id bundle.ObjectIdentity, desired 
 }
 
 // marked is what the inventory holds of an object while it is being sent.
-func (r *run) marked(d Desired) inventory.Item {
+func (r *run) marked(d Object) inventory.Item {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.next.Items[d.ID()]
@@ -136,7 +136,7 @@ func (r *run) marked(d Desired) inventory.Item {
 
 // needsOwn returns an error for a live object that may not be deleted to be made anew, because it is somebody else's.
 func (r *run) needsOwn(id manifest.ID, live kube.Live) error {
-	if r.prior.Items[id].Proves(live, r.owner) {
+	if r.prior.Items[id].Proves(live, r.app) {
 		return nil
 	}
 	if other := live.Labels[inventory.Label]; other != "" {

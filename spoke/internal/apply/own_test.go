@@ -94,8 +94,8 @@ func refuse(w http.ResponseWriter, code int) {
 	fmt.Fprintf(w, `{"kind":"Status","code":%d,"message":"scripted","details":{"name":"a"}}`, code)
 }
 
-func ownedBy(owner bundle.ApplicationName) string {
-	return fmt.Sprintf(`"labels":{%q:%q},"managedFields":[{"manager":"nave-spoke","operation":"Apply","fieldsV1":{"f:data":{}}}]`, inventory.Label, inventory.LabelOf(owner))
+func ownedBy(app bundle.ApplicationName) string {
+	return fmt.Sprintf(`"labels":{%q:%q},"managedFields":[{"manager":"nave-spoke","operation":"Apply","fieldsV1":{"f:data":{}}}]`, inventory.Label, inventory.LabelOf(app))
 }
 
 const foreign = `"managedFields":[{"manager":"kubectl","operation":"Update","fieldsV1":{"f:data":{}}}]`
@@ -157,7 +157,7 @@ func TestPruneScripted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7, fail: c.fail}
-			changes, err := cluster.applier(t).Apply(t.Context(), Set{Owner: testOwner, Previous: owned(), Prune: true})
+			changes, err := cluster.applier(t).Apply(t.Context(), Set{Application: testOwner, Previous: owned(), Prune: true})
 			if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Action != c.want ||
 				(cluster.object == "") != c.gone {
 				t.Fatal(changes, err, cluster.object)
@@ -182,7 +182,7 @@ func TestReleased(t *testing.T) {
 	missing := func(a *Applier) {
 		a.Index.ObserveMissing(bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"})
 	}
-	refused := Desired{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(object("Secret", nil))}}
+	refused := Object{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(object("Secret", nil))}}
 	refused.Load = func(context.Context) (Loaded, error) { return Loaded{}, fmt.Errorf("no key") }
 	for name, c := range map[string]struct {
 		set  Set
@@ -190,13 +190,13 @@ func TestReleased(t *testing.T) {
 		want Action
 	}{
 		"not_pruned":                {Set{}, nil, Released},
-		"not_pruned_beside_refusal": {Set{Objects: []Desired{refused}}, nil, Released},
+		"not_pruned_beside_refusal": {Set{Objects: []Object{refused}}, nil, Released},
 		"taken_over": {Set{Prune: true,
 			Claimed: func(manifest.ID) (bundle.ApplicationName, bool) { return testOther, true }}, nil, Released},
-		"missing_beside_refusal":     {Set{Prune: true, Objects: []Desired{refused}}, missing, Deleted},
+		"missing_beside_refusal":     {Set{Prune: true, Objects: []Object{refused}}, missing, Deleted},
 		"missing_and_guarded":        {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, missing, Deleted},
 		"there_and_guarded":          {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, nil, Held},
-		"there_beside_refusal_stays": {Set{Prune: true, Objects: []Desired{refused}}, nil, ""},
+		"there_beside_refusal_stays": {Set{Prune: true, Objects: []Object{refused}}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: ownedBy(testOwner), version: 7}
@@ -204,17 +204,17 @@ func TestReleased(t *testing.T) {
 			v := inventory.New(testOwner)
 			v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7",
 				Labelled: true}
-			a.Index.Put(v)
+			a.Index.Replace(v)
 			if c.seen != nil {
 				c.seen(a)
 			}
-			c.set.Owner, c.set.Previous = testOwner, v
+			c.set.Application, c.set.Previous = testOwner, v
 			changes, err := a.Apply(t.Context(), c.set)
 			if err != nil || c.want != "" && changes.Count(c.want) != 1 || cluster.looks != 0 || cluster.object == "" {
 				t.Fatal(changes, err, cluster.looks)
 			}
 			_, stays := changes.Inventory.Items[testID]
-			_, _, known := a.Index.Owner(testID)
+			_, _, known := a.Index.Application(testID)
 			if want := c.want == Held || c.want == ""; stays != want || known != want {
 				t.Errorf("in the inventory %t, in the index %t", stays, known)
 			}
@@ -228,15 +228,15 @@ func TestReleased(t *testing.T) {
 func TestHeldPrune_of_a_moved_path(t *testing.T) {
 	other := object("ConfigMap", nil)
 	other.SetName("b")
-	moved := Desired{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(other),
+	moved := Object{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(other),
 		Digest: manifest.DigestOf([]byte("b"))}}
 	moved.Load = func(context.Context) (Loaded, error) { return Loaded{}, fmt.Errorf("no key") }
 	cluster := &scriptedCluster{object: ownedBy(testOwner), version: 7}
 	a := cluster.applier(t)
 	v := inventory.New(testOwner)
 	v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7", Labelled: true}
-	a.Index.Put(v)
-	set := Set{Owner: testOwner, Prune: true, Guard: Guard{Objects: 1, Percent: 90}, Objects: []Desired{moved},
+	a.Index.Replace(v)
+	set := Set{Application: testOwner, Prune: true, Guard: Guard{Objects: 1, Percent: 90}, Objects: []Object{moved},
 		Previous: v}
 	apply := func() *ChangeSet {
 		changes, err := a.Apply(t.Context(), set)
@@ -257,7 +257,7 @@ func TestHeldPrune_of_a_moved_path(t *testing.T) {
 			t.Fatalf("not held: %v", changes)
 		}
 	}
-	set.Objects = append(set.Objects, Desired{ObjectReference: bundle.ObjectReference{
+	set.Objects = append(set.Objects, Object{ObjectReference: bundle.ObjectReference{
 		ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n",
 			Name: "a"}, Digest: manifest.DigestOf([]byte("a")),
 	}, Load: moved.Load})
@@ -284,7 +284,7 @@ func TestUncertainApply(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7, fail: []answer{c.fail}}
 			o := object("ConfigMap", nil)
-			set := Set{Owner: testOwner, Prune: true, Objects: []Desired{{
+			set := Set{Application: testOwner, Prune: true, Objects: []Object{{
 				ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o), Digest: manifest.DigestOf([]byte("a"))},
 				Load:            func(context.Context) (Loaded, error) { return Loaded{Object: o.DeepCopy()}, nil },
 			}}}
@@ -361,16 +361,16 @@ func TestImpersonated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{}
-			a, owner := cluster.applier(t), bundle.ApplicationName{Kind: "Kustomization", Namespace: c.namespace, Name: "apps"}
+			a, app := cluster.applier(t), bundle.ApplicationName{Kind: "Kustomization", Namespace: c.namespace, Name: "apps"}
 			o := object("ConfigMap", nil)
-			set := Set{Owner: owner, ServiceAccount: c.account, Objects: []Desired{{
+			set := Set{Application: app, ServiceAccount: c.account, Objects: []Object{{
 				ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o)},
 				Load:            func(context.Context) (Loaded, error) { return Loaded{Object: o.DeepCopy()}, nil },
 			}}}
 			changes, err := a.Apply(t.Context(), set)
-			cluster.set(ownedBy(owner))
+			cluster.set(ownedBy(app))
 			removed, errDelete := a.Delete(t.Context(),
-				Removal{Owner: owner, Previous: changes.Inventory, Policy: bundle.Delete, ServiceAccount: c.account})
+				Removal{Application: app, Previous: changes.Inventory, Policy: bundle.Delete, ServiceAccount: c.account})
 			if c.refused {
 				if err == nil || errDelete == nil || len(cluster.users) > 0 {
 					t.Errorf("%v, %v, written by %q", err, errDelete, cluster.users)

@@ -110,12 +110,12 @@ func TestPruneForeign(t *testing.T) {
 func TestBeforeTheLabel(t *testing.T) {
 	w := newWorld(t)
 	yaml := configMap("kept", "1") + configMap("changed", "1") + configMap("pruned", "1")
-	old := inventory.New(w.owner)
+	old := inventory.New(w.app)
 	for _, d := range w.desired(yaml) {
 		loaded, err := d.Load(t.Context())
 		w.must(err)
-		loaded.Object.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": w.owner.Name,
-			"kustomize.toolkit.fluxcd.io/namespace": w.owner.Namespace})
+		loaded.Object.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": w.app.Name,
+			"kustomize.toolkit.fluxcd.io/namespace": w.app.Namespace})
 		applied, err := w.client.Apply(t.Context(), loaded.Object, kube.ApplyOptions{Force: true})
 		w.must(err)
 		old.Items[d.ID()] = inventory.Item{
@@ -131,7 +131,7 @@ func TestBeforeTheLabel(t *testing.T) {
 		t.Error(changes)
 	}
 	for _, name := range []string{"kept", "changed"} {
-		if l, err := w.live(name); err != nil || l.Labels[inventory.Label] != inventory.LabelOf(w.owner) {
+		if l, err := w.live(name); err != nil || l.Labels[inventory.Label] != inventory.LabelOf(w.app) {
 			t.Errorf("%s: %v, %v", name, l.Labels, err)
 		}
 	}
@@ -153,7 +153,7 @@ func TestPruneCopy(t *testing.T) {
 	w.apply(configMap("a", "1"))
 	w.must(w.admin.Delete(t.Context(), "ConfigMap", w.namespace, "a"))
 	w.byHand(strings.Replace(configMap("a", "copied"), "namespace: $NS",
-		"namespace: $NS, labels: {"+inventory.Label+": "+inventory.LabelOf(w.owner)+"}", 1))
+		"namespace: $NS, labels: {"+inventory.Label+": "+inventory.LabelOf(w.app)+"}", 1))
 	if changes := w.apply(""); changes.Count(apply.Released) != 1 || w.data("a", "k") != "copied" {
 		t.Error(changes)
 	}

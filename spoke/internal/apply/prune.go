@@ -46,7 +46,7 @@ func (r *run) gone() []manifest.ID {
 	for id := range r.prior.Items {
 		switch {
 		case desired[id]:
-		case r.taken(id, r.set.Claimed):
+		case r.wantedElsewhere(id, r.set.Claimed):
 			r.release(id)
 		case r.Index.Drifted(id).Kind == inventory.Missing:
 			r.Index.Forget(id)
@@ -77,20 +77,20 @@ func (r *run) countRefused() int {
 	return n
 }
 
-// taken reports whether another application of the cluster wants or owns the object.
-func (r *run) taken(id manifest.ID, claimed claims) bool {
+// wantedElsewhere reports whether another application of the cluster wants or owns the object.
+func (r *run) wantedElsewhere(id manifest.ID, claimed claims) bool {
 	if claimed != nil {
-		if owner, is := claimed(id); is && owner != r.owner {
+		if app, is := claimed(id); is && app != r.app {
 			return true
 		}
 	}
-	owner, _, known := r.Index.Owner(id)
-	return known && owner != r.owner
+	app, _, known := r.Index.Application(id)
+	return known && app != r.app
 }
 
 // release drops an object from the inventory and leaves it in the cluster.
 func (r *run) release(id manifest.ID) {
-	if owner, _, known := r.Index.Owner(id); known && owner == r.owner {
+	if app, _, known := r.Index.Application(id); known && app == r.app {
 		r.Index.Forget(id)
 	}
 	r.file(id, Released, nil)
@@ -156,11 +156,11 @@ func (r *run) deleteOne(ctx context.Context, id manifest.ID, claimed claims) {
 		r.file(id, Held, err)
 		return
 	}
-	if r.taken(id, claimed) {
+	if r.wantedElsewhere(id, claimed) {
 		r.release(id)
 		return
 	}
-	r.Index.Begin(r.owner, id)
+	r.Index.Begin(r.app, id)
 	action, err := r.remove(ctx, id)
 	if action == Held {
 		r.Index.Abandon(id)
@@ -204,7 +204,7 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 // spared reports whether a live object is to stay: it says so, it does not prove to be ours, or no cluster is without
 // it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
-	return kept(live.Annotations) || !item.Proves(live, r.owner) ||
+	return kept(live.Annotations) || !item.Proves(live, r.app) ||
 		id.Group == "" && id.Kind == "Namespace" && protected(id.Name)
 }
 

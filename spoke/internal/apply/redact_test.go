@@ -17,7 +17,7 @@ import (
 )
 
 // quotingServer is an API server with one object, of which a webhook tells all when it refuses a request.
-func quotingServer(t *testing.T, owner bundle.ApplicationName) *kube.Client {
+func quotingServer(t *testing.T, app bundle.ApplicationName) *kube.Client {
 	t.Helper()
 	mine := map[string]any{"manager": kube.FieldManager, "operation": "Apply", "fieldsType": "FieldsV1",
 		"fieldsV1": map[string]any{"f:spec": map[string]any{}}}
@@ -28,7 +28,7 @@ func quotingServer(t *testing.T, owner bundle.ApplicationName) *kube.Client {
 		"/apis/example.com/v1/namespaces/n/xs/a": map[string]any{
 			"apiVersion": "example.com/v1", "kind": "X", "metadata": map[string]any{
 				"namespace": "n", "name": "a", "uid": "1", "resourceVersion": "1", "managedFields": []any{mine},
-				"labels": map[string]any{inventory.Label: inventory.LabelOf(owner)},
+				"labels": map[string]any{inventory.Label: inventory.LabelOf(app)},
 			},
 		},
 	}
@@ -60,8 +60,8 @@ func quotingServer(t *testing.T, owner bundle.ApplicationName) *kube.Client {
 func TestRefusalQuotes(t *testing.T) {
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
 	id := bundle.ObjectIdentity{Group: "example.com", Version: "v1", Kind: "X", Namespace: "n", Name: "a"}
-	owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "a"}
-	owned := inventory.New(owner)
+	app := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "a"}
+	owned := inventory.New(app)
 	owned.Items[id.ID()] = inventory.Item{Version: "v1", Resource: "xs", UID: "1", Digest: manifest.DigestOf([]byte("a"))}
 	load := func() Loaded {
 		o := &manifest.Object{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "X",
@@ -69,16 +69,16 @@ func TestRefusalQuotes(t *testing.T) {
 		return Loaded{Object: o, Redact: hide}
 	}
 	for name, run := range map[string]func(*Applier) (*ChangeSet, error){
-		"apply": func(a *Applier) (*ChangeSet, error) { return a.Apply(t.Context(), setOf(owner, id, load)) },
+		"apply": func(a *Applier) (*ChangeSet, error) { return a.Apply(t.Context(), setOf(app, id, load)) },
 		"prune": func(a *Applier) (*ChangeSet, error) {
-			return a.Apply(t.Context(), Set{Owner: owner, Previous: owned, Prune: true, Redact: hide})
+			return a.Apply(t.Context(), Set{Application: app, Previous: owned, Prune: true, Redact: hide})
 		},
 		"removal": func(a *Applier) (*ChangeSet, error) {
-			return a.Delete(t.Context(), Removal{Owner: owner, Previous: owned, Policy: bundle.Delete, Redact: hide})
+			return a.Delete(t.Context(), Removal{Application: app, Previous: owned, Policy: bundle.Delete, Redact: hide})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			changes, err := run(New(Config{Client: quotingServer(t, owner)}))
+			changes, err := run(New(Config{Client: quotingServer(t, app)}))
 			if err != nil || changes.Err() == nil {
 				t.Fatalf("%v, %v", changes, err)
 			}
@@ -89,8 +89,8 @@ func TestRefusalQuotes(t *testing.T) {
 	}
 }
 
-func setOf(owner bundle.ApplicationName, id bundle.ObjectIdentity, load func() Loaded) Set {
-	return Set{Owner: owner, Objects: []Desired{{
+func setOf(app bundle.ApplicationName, id bundle.ObjectIdentity, load func() Loaded) Set {
+	return Set{Application: app, Objects: []Object{{
 		ObjectReference: bundle.ObjectReference{ObjectIdentity: id, Digest: manifest.DigestOf([]byte("a"))},
 		Load:            func(context.Context) (Loaded, error) { return load(), nil },
 	}}}

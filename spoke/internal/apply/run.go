@@ -24,13 +24,13 @@ import (
 // entries.
 func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 	started := time.Now()
-	r, err := a.start(s.Owner, s.ServiceAccount, s.Previous, s.Save)
+	r, err := a.start(s.Application, s.ServiceAccount, s.Previous, s.Save)
 	if err != nil {
-		return r.changes(started), fmt.Errorf("apply %s: %w", s.Owner, err)
+		return r.changes(started), fmt.Errorf("apply %s: %w", s.Application, err)
 	}
 	r.set, r.hide = s, s.Redact
 	if err := r.applyAll(ctx); err != nil {
-		return r.changes(started), fmt.Errorf("apply %s: %w", s.Owner, err)
+		return r.changes(started), fmt.Errorf("apply %s: %w", s.Application, err)
 	}
 	return r.changes(started), nil
 }
@@ -39,7 +39,7 @@ func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 type run struct {
 	*Applier
 	client *kube.Client
-	owner  bundle.ApplicationName
+	app    bundle.ApplicationName
 	set    Set
 	save   func(*inventory.Inventory) error
 	hide   func(string) string  // Redact of the Set or the Removal
@@ -55,24 +55,24 @@ type run struct {
 	fatal   error                                      // why nothing more is sent
 }
 
-func (a *Applier) start(owner bundle.ApplicationName, account string, prior *inventory.Inventory,
+func (a *Applier) start(app bundle.ApplicationName, account string, prior *inventory.Inventory,
 	save func(*inventory.Inventory) error) (*run, error) {
 	if prior == nil {
-		prior = inventory.New(owner)
+		prior = inventory.New(app)
 	}
 	if save == nil {
 		save = func(*inventory.Inventory) error { return nil }
 	}
 	r := &run{
-		Applier: a, client: a.Client, owner: owner, save: save, prior: prior, next: prior.Clone(),
+		Applier: a, client: a.Client, app: app, save: save, prior: prior, next: prior.Clone(),
 		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{}, refused: map[manifest.ID]bool{},
 	}
-	r.next.Owner = owner
+	r.next.Application = app
 	if account == "" {
 		return r, nil
 	}
 	var err error
-	r.client, err = a.Client.As(owner.Namespace, account)
+	r.client, err = a.Client.As(app.Namespace, account)
 	return r, err
 }
 
@@ -81,7 +81,7 @@ func (a *Applier) start(owner bundle.ApplicationName, account string, prior *inv
 func (r *run) changes(started time.Time) *ChangeSet {
 	pruned := r.entries[min(len(r.set.Objects), len(r.entries)):]
 	slices.SortStableFunc(pruned, func(a, b Entry) int { return manifest.Compare(a.Object.ID(), b.Object.ID()) })
-	return &ChangeSet{Owner: r.owner, Entries: r.entries, Inventory: r.next, Duration: time.Since(started)}
+	return &ChangeSet{Application: r.app, Entries: r.entries, Inventory: r.next, Duration: time.Since(started)}
 }
 
 func (r *run) applyAll(ctx context.Context) error {
@@ -114,8 +114,8 @@ func (r *run) decide() []int {
 		item, known := r.prior.Items[id]
 		switch {
 		case seen[id]:
-			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.owner)
-		case known && settled(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any() &&
+			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.app)
+		case known && wasSent(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any() &&
 			r.Self.Allows(d.ObjectIdentity) == nil:
 			r.claim(id, item)
 		default:
@@ -126,18 +126,18 @@ func (r *run) decide() []int {
 	return send
 }
 
-// settled reports whether it is known what became of the object when it was last sent, and it was sent with the label.
-func settled(i inventory.Item) bool {
+// wasSent reports whether it is known what became of the object when it was last sent, and it was sent with the label.
+func wasSent(i inventory.Item) bool {
 	return (i.UID != "" || i.Mode == inventory.Ignore) && !i.LacksLabel()
 }
 
 // claim makes sure that the index knows an unchanged object as ours.
 func (r *run) claim(id manifest.ID, item inventory.Item) {
-	if owner, _, known := r.Index.Owner(id); known && owner == r.owner {
+	if app, _, known := r.Index.Application(id); known && app == r.app {
 		return
 	}
-	r.Index.Begin(r.owner, id)
-	r.Index.Commit(r.owner, id, item)
+	r.Index.Begin(r.app, id)
+	r.Index.Commit(r.app, id, item)
 }
 
 // mark saves the inventory with everything that is about to be sent marked as to be sent again, so that after a crash
@@ -210,7 +210,7 @@ func (r *run) sendOne(ctx context.Context, i int) {
 		r.fail(i, fmt.Errorf("%s was not sent: %w", id, err))
 		return
 	}
-	r.Index.Begin(r.owner, id)
+	r.Index.Begin(r.app, id)
 	result, err := r.send(ctx, d)
 	if err != nil {
 		r.Index.Abandon(id)
@@ -224,7 +224,7 @@ func (r *run) sendOne(ctx context.Context, i int) {
 		}
 		return
 	}
-	r.Index.Commit(r.owner, id, result.item)
+	r.Index.Commit(r.app, id, result.item)
 	r.noteHealth(id, result)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -263,7 +263,7 @@ func (r *run) note(id manifest.ID, item inventory.Item) {
 
 // disown takes an object out of the inventory that an earlier version of the spoke applied, or would have.
 func (r *run) disown(id manifest.ID) {
-	if owner, _, known := r.Index.Owner(id); known && owner == r.owner {
+	if app, _, known := r.Index.Application(id); known && app == r.app {
 		r.Index.Forget(id)
 	}
 	r.mu.Lock()

@@ -122,7 +122,7 @@ func TestSelfAdoptedBefore(t *testing.T) {
 	w := newWorld(t)
 	w.byHand(cutBinding)
 	adopted := func() *inventory.Inventory {
-		v := inventory.New(w.owner)
+		v := inventory.New(w.app)
 		for _, d := range w.desired(ownObjects) {
 			live, err := w.client.Look(t.Context(), d.ObjectIdentity, false)
 			if err != nil {
@@ -136,19 +136,19 @@ func TestSelfAdoptedBefore(t *testing.T) {
 	before := w.state(ownObjects)
 	for name, take := range map[string]func(*inventory.Inventory) (*apply.ChangeSet, error){
 		"unchanged": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
-			return w.applier.Apply(t.Context(), apply.Set{Owner: w.owner, Objects: w.desired(ownObjects), Previous: v,
+			return w.applier.Apply(t.Context(), apply.Set{Application: w.app, Objects: w.desired(ownObjects), Previous: v,
 				Prune: true})
 		},
 		"pruned": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
-			return w.applier.Apply(t.Context(), apply.Set{Owner: w.owner, Previous: v, Prune: true})
+			return w.applier.Apply(t.Context(), apply.Set{Application: w.app, Previous: v, Prune: true})
 		},
 		"deleted": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
-			return w.applier.Delete(t.Context(), apply.Removal{Owner: w.owner, Previous: v, Policy: bundle.Delete})
+			return w.applier.Delete(t.Context(), apply.Removal{Application: w.app, Previous: v, Policy: bundle.Delete})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := adopted()
-			w.index.Put(v)
+			w.index.Replace(v)
 			changes, err := take(v)
 			want := apply.Released
 			if name == "unchanged" {

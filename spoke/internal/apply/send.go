@@ -23,7 +23,7 @@ type result struct {
 }
 
 // send brings one object into the cluster. Its errors are redacted and name the object.
-func (r *run) send(ctx context.Context, d Desired) (result, error) {
+func (r *run) send(ctx context.Context, d Object) (result, error) {
 	if err := r.Self.Allows(d.ObjectIdentity); err != nil {
 		return result{}, err
 	}
@@ -47,7 +47,7 @@ func (r *run) send(ctx context.Context, d Desired) (result, error) {
 		return result{}, err
 	}
 	r.define(loaded.Object)
-	label(loaded.Object, r.owner)
+	label(loaded.Object, r.app)
 	out, err := r.place(ctx, d, loaded.Object)
 	loaded.release()
 	return out, redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)
@@ -69,7 +69,7 @@ func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 }
 
 // place applies the object in the mode that its annotations ask for.
-func (r *run) place(ctx context.Context, d Desired, o *manifest.Object) (result, error) {
+func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, error) {
 	mode := modeOf(o)
 	item := inventory.Item{Version: d.Version, Digest: d.Digest, Mode: mode, Expires: expires(o)}
 	switch mode {
@@ -87,11 +87,11 @@ func (r *run) place(ctx context.Context, d Desired, o *manifest.Object) (result,
 			return result{}, err
 		}
 	}
-	return r.put(ctx, d, o, item)
+	return r.patch(ctx, d, o, item)
 }
 
-// put applies the object: in one request, unless a field is immutable or kubectl owns some.
-func (r *run) put(ctx context.Context, d Desired, o *manifest.Object, item inventory.Item) (result, error) {
+// patch applies the object: in one request, unless a field is immutable or kubectl owns some.
+func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inventory.Item) (result, error) {
 	opts := kube.ApplyOptions{Force: true, Whole: wholeOf(d)}
 	applied, err := r.client.Apply(ctx, o, opts)
 	if kube.ReasonOf(err) == kube.Invalid && item.Mode == inventory.Override {
@@ -175,7 +175,7 @@ func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 
 // same reports whether an apply found everything as it was. The API server moves neither number when an apply changes
 // nothing; the first also moves when others write, the second has a resolution of a second.
-func (r *run) same(d Desired, after inventory.Item) bool {
+func (r *run) same(d Object, after inventory.Item) bool {
 	before, known := r.prior.Items[d.ID()]
 	if !known || before.UID != after.UID {
 		return false
@@ -187,7 +187,7 @@ func (r *run) same(d Desired, after inventory.Item) bool {
 		!r.Index.Drifted(d.ID()).Any()
 }
 
-func wholeOf(d Desired) bool {
+func wholeOf(d Object) bool {
 	return !health.MetadataOnly(schema.GroupKind{Group: d.Group, Kind: d.Kind})
 }
 
@@ -200,7 +200,7 @@ func record(item inventory.Item, live kube.Live) inventory.Item {
 }
 
 // mapped notes where the kind is served, for the watch and for the next start.
-func (r *run) mapped(ctx context.Context, item *inventory.Item, d Desired) {
+func (r *run) mapped(ctx context.Context, item *inventory.Item, d Object) {
 	m, err := r.client.Mapping(ctx, schema.GroupVersionKind{Group: d.Group, Version: d.Version, Kind: d.Kind})
 	if err == nil { // it was found a moment ago
 		item.Resource = m.Resource

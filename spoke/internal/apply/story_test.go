@@ -221,12 +221,12 @@ spec:
   template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: example.com/web:1}]}}
 ---
 ` + configMap("a", "1"))
-	if s := w.index.Summarize(w.owner, 20); s.Status != sharedhealth.InProgress || s.Current != 1 {
+	if s := w.index.Summarize(w.app, 20); s.Status != sharedhealth.InProgress || s.Current != 1 {
 		t.Errorf("right after the apply: %+v", s)
 	}
 	w.watch(nil)
 	w.until("the Deployment is well", func(context.Context) error {
-		if s := w.index.Summarize(w.owner, 20); s.Status != sharedhealth.Current {
+		if s := w.index.Summarize(w.app, 20); s.Status != sharedhealth.Current {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil
@@ -378,8 +378,8 @@ func TestAnnotationsKeepTheSpokeAway(t *testing.T) {
 
 func TestImpersonationHasTheAccountsRightsAndNoMore(t *testing.T) {
 	w := newWorld(t)
-	w.owner.Namespace = w.namespace
-	w.inventory = inventory.New(w.owner)
+	w.app.Namespace = w.namespace
+	w.inventory = inventory.New(w.app)
 	w.must(w.admin.Apply(t.Context(), []byte(strings.ReplaceAll(`
 apiVersion: v1
 kind: ServiceAccount
@@ -453,7 +453,7 @@ func TestDeletionPoliciesDoWhatTheySay(t *testing.T) {
 			w := newWorld(t)
 			w.apply(configMap("a", "1"))
 			changes, err := w.applier.Delete(t.Context(),
-				apply.Removal{Owner: w.owner, Previous: w.inventory, Policy: policy, Prune: want.prune, Save: w.save})
+				apply.Removal{Application: w.app, Previous: w.inventory, Policy: policy, Prune: want.prune, Save: w.save})
 			if err != nil || len(changes.Inventory.Items) != 0 || len(w.index.Kinds()) != 0 {
 				t.Error(changes, err)
 			}
@@ -467,7 +467,7 @@ func TestDeletionPoliciesDoWhatTheySay(t *testing.T) {
 func TestWaitForTerminationSaysWhatItWaitsFor(t *testing.T) {
 	w := newWorld(t)
 	w.apply(strings.Replace(configMap("a", "1"), "namespace: $NS", "namespace: $NS, finalizers: [example.com/stuck]", 1))
-	removal := apply.Removal{Owner: w.owner, Previous: w.inventory, Policy: bundle.WaitForTermination,
+	removal := apply.Removal{Application: w.app, Previous: w.inventory, Policy: bundle.WaitForTermination,
 		Timeout: 300 * time.Millisecond}
 	for range 2 { // the next attempt waits on: it is really gone, or it is not
 		changes, err := w.applier.Delete(t.Context(), removal)

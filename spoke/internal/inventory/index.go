@@ -28,7 +28,7 @@ type Index struct {
 
 // entry is one object of ours. Health comes with the latest observation; drift stays until the object is applied again.
 type entry struct {
-	owner   bundle.ApplicationName
+	app     bundle.ApplicationName
 	item    Item
 	drift   Drift
 	status  sharedhealth.Status
@@ -82,37 +82,37 @@ func (x *Index) Doubt(id manifest.ID) {
 	x.doubtful.Raise()
 }
 
-// Put replaces what is known of the inventory's owner. Objects that another Application owned change hands, unless that
+// Replace replaces what is known of the inventory's application. Objects that another Application owned change hands, unless that
 // one applied them later: an inventory names an object until the next apply finds that another Application took it
 // over. What was observed of objects that stay is kept.
-func (x *Index) Put(v *Inventory) {
+func (x *Index) Replace(v *Inventory) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for id, e := range x.objects {
-		if _, stays := v.Items[id]; e.owner == v.Owner && !stays {
+		if _, stays := v.Items[id]; e.app == v.Application && !stays {
 			x.drop(id)
 		}
 	}
 	for id, item := range v.Items {
-		if e := x.objects[id]; e != nil && e.owner != v.Owner && item.before(e.item) {
+		if e := x.objects[id]; e != nil && e.app != v.Application && item.before(e.item) {
 			continue
 		}
-		x.set(v.Owner, id, item)
+		x.set(v.Application, id, item)
 	}
 }
 
-// Remove forgets an owner and all its objects.
-func (x *Index) Remove(owner bundle.ApplicationName) { x.Put(New(owner)) }
+// Remove forgets an application and all its objects.
+func (x *Index) Remove(app bundle.ApplicationName) { x.Replace(New(app)) }
 
-// Owner returns which Application owns an object, and what is recorded of it.
-func (x *Index) Owner(id manifest.ID) (bundle.ApplicationName, Item, bool) {
+// Application returns which Application owns an object, and what is recorded of it.
+func (x *Index) Application(id manifest.ID) (bundle.ApplicationName, Item, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[id]
 	if e == nil {
 		return bundle.ApplicationName{}, Item{}, false
 	}
-	return e.owner, e.item, true
+	return e.app, e.item, true
 }
 
 // Kinds returns where the API serves the kinds that the index has objects of, in no order.
@@ -137,12 +137,12 @@ func (x *Index) Of(gk schema.GroupKind) []bundle.ObjectIdentity {
 
 // Begin says that an object is about to be applied or deleted. Every Begin is followed by one Commit, Abandon or
 // Forget.
-func (x *Index) Begin(owner bundle.ApplicationName, id manifest.ID) {
+func (x *Index) Begin(app bundle.ApplicationName, id manifest.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[id]
 	if e == nil {
-		e = &entry{owner: owner, status: sharedhealth.Unknown}
+		e = &entry{app: app, status: sharedhealth.Unknown}
 		x.objects[id] = e
 	}
 	e.busy++
@@ -150,13 +150,13 @@ func (x *Index) Begin(owner bundle.ApplicationName, id manifest.ID) {
 
 // Commit records an object that was applied and clears its drift. An observation that came meanwhile and shows a change
 // makes the object doubtful.
-func (x *Index) Commit(owner bundle.ApplicationName, id manifest.ID, item Item) {
+func (x *Index) Commit(app bundle.ApplicationName, id manifest.ID, item Item) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.set(owner, id, item)
+	x.set(app, id, item)
 	e := x.objects[id]
 	e.drift = Drift{}
-	x.settle(id, e)
+	x.end(id, e)
 }
 
 // Abandon says that an apply or delete did not take place. What is recorded stays.
@@ -167,7 +167,7 @@ func (x *Index) Abandon(id manifest.ID) {
 	if e == nil {
 		return
 	}
-	x.settle(id, e)
+	x.end(id, e)
 	if e.busy == 0 && e.item == (Item{}) {
 		delete(x.objects, id)
 	}
@@ -180,8 +180,8 @@ func (x *Index) Forget(id manifest.ID) {
 	x.drop(id)
 }
 
-// settle ends one Begin and judges what was observed meanwhile.
-func (x *Index) settle(id manifest.ID, e *entry) {
+// end ends one Begin and judges what was observed meanwhile.
+func (x *Index) end(id manifest.ID, e *entry) {
 	if e.busy > 0 {
 		e.busy--
 	}
@@ -198,12 +198,12 @@ func (x *Index) settle(id manifest.ID, e *entry) {
 
 // Observe judges what a watch saw of an object. ours is false for an object that the index does not know. Drift is
 // returned once, when it is first seen, and stays noted until the object is applied.
-func (x *Index) Observe(l kube.Live) (owner bundle.ApplicationName, d Drift, ours bool) {
+func (x *Index) Observe(l kube.Live) (app bundle.ApplicationName, d Drift, ours bool) {
 	return x.observe(observation{live: l})
 }
 
 // ObserveMissing is Observe for an object that is not in the cluster.
-func (x *Index) ObserveMissing(id bundle.ObjectIdentity) (owner bundle.ApplicationName, d Drift, ours bool) {
+func (x *Index) ObserveMissing(id bundle.ObjectIdentity) (app bundle.ApplicationName, d Drift, ours bool) {
 	return x.observe(observation{live: kube.Live{ID: id}, missing: true})
 }
 
@@ -217,9 +217,9 @@ func (x *Index) observe(o observation) (bundle.ApplicationName, Drift, bool) {
 	if e.busy > 0 {
 		o.live.Object, o.live.Annotations, o.live.Labels = nil, nil, nil
 		e.waiting = &o
-		return e.owner, Drift{}, true
+		return e.app, Drift{}, true
 	}
-	return e.owner, e.judge(o.live, o.missing), true
+	return e.app, e.judge(o.live, o.missing), true
 }
 
 // judge notes drift and returns it when it is news.
@@ -248,13 +248,13 @@ func (x *Index) Drifted(id manifest.ID) Drift {
 	return Drift{}
 }
 
-// DriftOf returns the objects of an owner that differ, in the order in which they are applied.
-func (x *Index) DriftOf(owner bundle.ApplicationName) []manifest.ID {
+// DriftOf returns the objects of an application that differ, in the order in which they are applied.
+func (x *Index) DriftOf(app bundle.ApplicationName) []manifest.ID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var out []manifest.ID
 	for id, e := range x.objects {
-		if e.owner == owner && e.drift.Any() {
+		if e.app == app && e.drift.Any() {
 			out = append(out, id)
 		}
 	}
@@ -263,14 +263,14 @@ func (x *Index) DriftOf(owner bundle.ApplicationName) []manifest.ID {
 }
 
 // set stores an item; the caller holds the mutex.
-func (x *Index) set(owner bundle.ApplicationName, id manifest.ID, item Item) {
+func (x *Index) set(app bundle.ApplicationName, id manifest.ID, item Item) {
 	e := x.objects[id]
 	if e == nil {
 		e = &entry{status: sharedhealth.Unknown}
 		x.objects[id] = e
 	}
 	before, after := mapping(id, e.item), mapping(id, item)
-	e.owner, e.item = owner, item
+	e.app, e.item = app, item
 	if before != after {
 		x.count(before, -1)
 		x.count(after, +1)

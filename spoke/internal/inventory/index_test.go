@@ -12,7 +12,7 @@ import (
 
 func indexed() *Index {
 	x := NewIndex()
-	x.Put(sample())
+	x.Replace(sample())
 	return x
 }
 
@@ -85,7 +85,7 @@ func TestWhatIsNotOursIsNobodysDrift(t *testing.T) {
 	}
 	x.Begin(apps, stranger)
 	x.Abandon(stranger)
-	if _, _, known := x.Owner(stranger); known {
+	if _, _, known := x.Application(stranger); known {
 		t.Error("an apply that did not take place left an object behind")
 	}
 }
@@ -99,13 +99,13 @@ func TestTheKindsFollowTheInventories(t *testing.T) {
 	other := New(more)
 	other.Items[manifest.ID{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "api"}] = Item{Version: "v1",
 		Resource: "deployments", UID: "7"}
-	x.Put(other)
+	x.Replace(other)
 	x.Remove(apps)
 	<-x.Changed()
 	if got := x.Kinds(); len(got) != 1 || got[0].Kind != "Deployment" {
 		t.Errorf("%v", got)
 	}
-	x.Put(other)
+	x.Replace(other)
 	select {
 	case <-x.Changed():
 		t.Error("told of a change that is none")
@@ -117,12 +117,12 @@ func TestAMovedObjectHasOneOwner(t *testing.T) {
 	x := indexed()
 	moved := New(more)
 	moved.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2"}
-	x.Put(moved)
+	x.Replace(moved)
 	without := sample()
 	delete(without.Items, conf)
-	x.Put(without)
-	if owner, _, known := x.Owner(conf); !known || owner != more {
-		t.Error(owner, known)
+	x.Replace(without)
+	if app, _, known := x.Application(conf); !known || app != more {
+		t.Error(app, known)
 	}
 }
 
@@ -138,13 +138,13 @@ func TestTakenOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := NewIndex()
 			for _, v := range order {
-				x.Put(v)
+				x.Replace(v)
 			}
-			if owner, item, _ := x.Owner(conf); owner != apps || !item.Labelled {
-				t.Errorf("%v, %+v", owner, item)
+			if app, item, _ := x.Application(conf); app != apps || !item.Labelled {
+				t.Errorf("%v, %+v", app, item)
 			}
 			x.Remove(more)
-			if _, _, known := x.Owner(conf); !known {
+			if _, _, known := x.Application(conf); !known {
 				t.Error("it left with the application that had it before")
 			}
 		})
@@ -165,11 +165,11 @@ func TestHealthIsSummedUpWorstFirst(t *testing.T) {
 		t.Error("an old answer counted")
 	}
 	s := x.Summarize(apps, 20)
-	if s.Status != sharedhealth.Failed || s.Current != 1 || s.InProgress != 1 || s.Failed != 1 || s.Unwell[0].ID != web ||
-		len(s.Unwell) != 2 {
+	if s.Status != sharedhealth.Failed || s.Current != 1 || s.InProgress != 1 || s.Failed != 1 || s.Unhealthy[0].ID != web ||
+		len(s.Unhealthy) != 2 {
 		t.Errorf("%+v", s)
 	}
-	if s := x.Summarize(apps, 1); len(s.Unwell) != 1 {
+	if s := x.Summarize(apps, 1); len(s.Unhealthy) != 1 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -40,21 +40,21 @@ type Item struct {
 
 // Inventory is the objects that one Application owns.
 type Inventory struct {
-	Owner bundle.ApplicationName
-	Items map[manifest.ID]Item
+	Application bundle.ApplicationName
+	Items       map[manifest.ID]Item
 	// Guarded is how many objects there were when a prune began that must be confirmed and was not carried out; 0: there
 	// is none. Objects that are applied meanwhile do not make that prune a smaller share.
 	Guarded int
 }
 
 // New returns an empty inventory.
-func New(owner bundle.ApplicationName) *Inventory {
-	return &Inventory{Owner: owner, Items: map[manifest.ID]Item{}}
+func New(app bundle.ApplicationName) *Inventory {
+	return &Inventory{Application: app, Items: map[manifest.ID]Item{}}
 }
 
 // Clone returns a copy that shares nothing.
 func (v *Inventory) Clone() *Inventory {
-	c := &Inventory{Owner: v.Owner, Items: make(map[manifest.ID]Item, len(v.Items)), Guarded: v.Guarded}
+	c := &Inventory{Application: v.Application, Items: make(map[manifest.ID]Item, len(v.Items)), Guarded: v.Guarded}
 	for id, item := range v.Items {
 		c.Items[id] = item
 	}
@@ -128,10 +128,10 @@ func mapping(id manifest.ID, i Item) kube.Mapping {
 
 // encoded is the layout of Encode. Format grows when a reader of the old one could not understand the new one.
 type encoded struct {
-	Format  int                    `json:"format"`
-	Owner   bundle.ApplicationName `json:"owner"`
-	Items   []encodedItem          `json:"items"`
-	Guarded int                    `json:"guarded,omitempty"`
+	Format      int                    `json:"format"`
+	Application bundle.ApplicationName `json:"owner"`
+	Items       []encodedItem          `json:"items"`
+	Guarded     int                    `json:"guarded,omitempty"`
 }
 
 type encodedItem struct {
@@ -146,14 +146,14 @@ const format = 1
 
 // Encode returns the bytes to keep on disk: JSON, equal for equal inventories.
 func (v *Inventory) Encode() ([]byte, error) {
-	e := encoded{Format: format, Owner: v.Owner, Items: make([]encodedItem, 0, len(v.Items)), Guarded: v.Guarded}
+	e := encoded{Format: format, Application: v.Application, Items: make([]encodedItem, 0, len(v.Items)), Guarded: v.Guarded}
 	for _, id := range v.IDs() {
 		e.Items = append(e.Items, encodedItem{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name,
 			Item: v.Items[id]})
 	}
 	data, err := json.Marshal(e)
 	if err != nil {
-		return nil, fmt.Errorf("inventory of %s: %w", v.Owner, err)
+		return nil, fmt.Errorf("inventory of %s: %w", v.Application, err)
 	}
 	return data, nil
 }
@@ -165,16 +165,16 @@ func Decode(data []byte) (*Inventory, error) {
 		return nil, fmt.Errorf("inventory on disk: %w", err)
 	}
 	if e.Format != format {
-		return nil, fmt.Errorf("inventory of %s on disk has format %d: this spoke reads %d", e.Owner, e.Format, format)
+		return nil, fmt.Errorf("inventory of %s on disk has format %d: this spoke reads %d", e.Application, e.Format, format)
 	}
-	v := &Inventory{Owner: e.Owner, Items: make(map[manifest.ID]Item, len(e.Items)), Guarded: e.Guarded}
+	v := &Inventory{Application: e.Application, Items: make(map[manifest.ID]Item, len(e.Items)), Guarded: e.Guarded}
 	for _, i := range e.Items {
 		id := manifest.ID{Group: i.Group, Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
 		if i.Kind == "" || i.Name == "" || i.Version == "" {
-			return nil, fmt.Errorf("inventory of %s on disk has an object without kind, name or version", e.Owner)
+			return nil, fmt.Errorf("inventory of %s on disk has an object without kind, name or version", e.Application)
 		}
 		if _, twice := v.Items[id]; twice {
-			return nil, fmt.Errorf("inventory of %s on disk names %s twice", e.Owner, id)
+			return nil, fmt.Errorf("inventory of %s on disk names %s twice", e.Application, id)
 		}
 		v.Items[id] = i.Item
 	}

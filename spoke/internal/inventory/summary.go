@@ -22,7 +22,7 @@ type ObjectHealth struct {
 type Summary struct {
 	Status                      sharedhealth.Status // the worst of all
 	Current, InProgress, Failed int                 // InProgress counts everything that is neither of the others
-	Unwell                      []ObjectHealth      // what is not Current, the worst first
+	Unhealthy                   []ObjectHealth      // what is not Current, the worst first
 }
 
 // SetHealth notes how an object was doing at a resourceVersion (empty: now) and reports whether that is news. What is
@@ -62,20 +62,20 @@ func (x *Index) Health(id manifest.ID) ObjectHealth {
 // Objects is how many objects the summary covers.
 func (s Summary) Objects() int { return s.Current + s.InProgress + s.Failed }
 
-// Summarize folds the health of an owner's objects, at most most of the unwell ones listed.
-func (x *Index) Summarize(owner bundle.ApplicationName, most int) Summary {
+// Summarize folds the health of an application's objects, at most most of the unhealthy ones listed.
+func (x *Index) Summarize(app bundle.ApplicationName, most int) Summary {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	sum := Summary{Status: sharedhealth.Current}
 	for id, e := range x.objects {
-		if e.owner != owner || e.item.Mode == Ignore {
+		if e.app != app || e.item.Mode == Ignore {
 			continue
 		}
 		sum.add(ObjectHealth{ID: id, Status: e.status, Reason: e.reason, Message: e.message, Since: e.since})
 	}
-	slices.SortFunc(sum.Unwell, worstFirst)
-	if len(sum.Unwell) > most {
-		sum.Unwell = slices.Clone(sum.Unwell[:most])
+	slices.SortFunc(sum.Unhealthy, worstFirst)
+	if len(sum.Unhealthy) > most {
+		sum.Unhealthy = slices.Clone(sum.Unhealthy[:most])
 	}
 	return sum
 }
@@ -91,7 +91,7 @@ func (s *Summary) add(o ObjectHealth) {
 	default:
 		s.InProgress++
 	}
-	s.Unwell = append(s.Unwell, o)
+	s.Unhealthy = append(s.Unhealthy, o)
 }
 
 func worstFirst(a, b ObjectHealth) int {

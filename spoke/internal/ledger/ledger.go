@@ -38,7 +38,7 @@ type Kubernetes interface {
 
 // Disk returns the inventories that the pages are copies of, encoded; state.ErrNotFound for none.
 type Disk interface {
-	Inventory(owner bundle.ApplicationName) ([]byte, error)
+	Inventory(app bundle.ApplicationName) ([]byte, error)
 }
 
 // Config is what a Ledger works with.
@@ -61,7 +61,7 @@ type Ledger struct {
 
 // page is the page of one application.
 type page struct {
-	owner     bundle.ApplicationName
+	app       bundle.ApplicationName
 	mark      state.Mark
 	print     uint64 // of the inventory
 	dirty     bool   // it is to be written
@@ -78,23 +78,23 @@ func New(c Config) *Ledger {
 }
 
 // page returns an application's page; the caller holds the mutex.
-func (l *Ledger) page(owner bundle.ApplicationName) *page {
-	p := l.pages[owner]
+func (l *Ledger) page(app bundle.ApplicationName) *page {
+	p := l.pages[app]
 	if p == nil {
-		p = &page{owner: owner, written: map[string][sha256.Size]byte{}}
-		l.pages[owner] = p
+		p = &page{app: app, written: map[string][sha256.Size]byte{}}
+		l.pages[app] = p
 	}
 	return p
 }
 
 // Mark keeps what must be known to delete an application.
-func (l *Ledger) Mark(owner bundle.ApplicationName, m state.Mark) {
+func (l *Ledger) Mark(app bundle.ApplicationName, m state.Mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.read {
 		return
 	}
-	p := l.page(owner)
+	p := l.page(app)
 	if m = bareMark(m); p.forgotten || !sameMark(p.mark, m) {
 		p.mark, p.forgotten = m, false
 		l.spoil(p)
@@ -113,7 +113,7 @@ func (l *Ledger) Save(v *inventory.Inventory) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	if err := l.write(ctx, p, v); err != nil {
-		l.Log.Warn("inventory not kept in the cluster before the apply", telemetry.Application(v.Owner), telemetry.Err(err))
+		l.Log.Warn("inventory not kept in the cluster before the apply", telemetry.Application(v.Application), telemetry.Err(err))
 		l.again(p)
 	}
 }
@@ -126,7 +126,7 @@ func (l *Ledger) change(v *inventory.Inventory) (*page, bool) {
 	if !l.read {
 		return nil, false
 	}
-	p := l.page(v.Owner)
+	p := l.page(v.Application)
 	if p.print == print && !p.forgotten {
 		return p, false
 	}
@@ -146,13 +146,13 @@ func awaits(v *inventory.Inventory) bool {
 }
 
 // Forget deletes an application's page.
-func (l *Ledger) Forget(owner bundle.ApplicationName) {
+func (l *Ledger) Forget(app bundle.ApplicationName) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.read {
 		return
 	}
-	p := l.page(owner)
+	p := l.page(app)
 	p.forgotten = true
 	l.spoil(p)
 }
@@ -195,7 +195,7 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	var errs []error
 	for _, p := range l.dirty() {
 		if err := l.renew(ctx, p); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.owner, err))
+			errs = append(errs, fmt.Errorf("%s: %w", p.app, err))
 			l.again(p)
 		}
 		if ctx.Err() != nil {
@@ -221,8 +221,8 @@ func (l *Ledger) dirty() []*page {
 func (l *Ledger) renew(ctx context.Context, p *page) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	v := inventory.New(p.owner)
-	data, err := l.Disk.Inventory(p.owner)
+	v := inventory.New(p.app)
+	data, err := l.Disk.Inventory(p.app)
 	if err == nil {
 		v, err = inventory.Decode(data)
 	}
@@ -274,7 +274,7 @@ func (l *Ledger) end(p *page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p.forgotten && !p.dirty {
-		delete(l.pages, p.owner)
+		delete(l.pages, p.app)
 	}
 }
 
@@ -284,7 +284,7 @@ func (l *Ledger) writePart(ctx context.Context, p *page, name string, data map[s
 	if was, there := p.written[name]; there && was == sum {
 		return nil
 	}
-	_, err := l.Client.Apply(ctx, configMap(l.Namespace, name, p.owner, data),
+	_, err := l.Client.Apply(ctx, configMap(l.Namespace, name, p.app, data),
 		kube.ApplyOptions{FieldManager: manager, Force: true})
 	if err == nil {
 		p.written[name] = sum

@@ -82,10 +82,10 @@ func (f *far) List(_ context.Context, _ kube.Mapping, s kube.Scope, see func(kub
 	return "", nil
 }
 
-func (f *far) Inventory(owner bundle.ApplicationName) ([]byte, error) {
+func (f *far) Inventory(app bundle.ApplicationName) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if data := f.disk[owner]; data != nil {
+	if data := f.disk[app]; data != nil {
 		return data, nil
 	}
 	return nil, state.ErrNotFound
@@ -150,7 +150,7 @@ func (r *rig) save(v *inventory.Inventory) {
 		r.t.Fatal(err)
 	}
 	r.far.mu.Lock()
-	r.far.disk[v.Owner] = data
+	r.far.disk[v.Application] = data
 	r.far.mu.Unlock()
 	r.Save(v)
 }
@@ -328,14 +328,14 @@ func TestRead_partly(t *testing.T) {
 	f := newFar()
 	r := open(t, f)
 	other := items(1)
-	other.Owner.Name = "other"
+	other.Application.Name = "other"
 	r.save(items(1, 2))
 	r.save(other)
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for name, o := range f.maps {
-		if v, err := inventory.Decode([]byte(dataOf(o)[inventoryKey])); err == nil && v.Owner == other.Owner {
+		if v, err := inventory.Decode([]byte(dataOf(o)[inventoryKey])); err == nil && v.Application == other.Application {
 			o.Object["data"] = map[string]any{inventoryKey: "{"}
 			f.maps[name] = o
 		}
@@ -384,7 +384,7 @@ func FuzzMerge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, mark, text string) {
 		pages := map[bundle.ApplicationName]Page{}
 		o := configMap("nave-system", "x", apps, map[string]string{markKey: mark, inventoryKey: text})
-		if owner, err := merge(pages, o); err == nil && pages[owner].Inventory == nil {
+		if app, err := merge(pages, o); err == nil && pages[app].Inventory == nil {
 			t.Error("a page without an inventory")
 		} else if err != nil && len(pages) > 0 {
 			t.Error("a ConfigMap that cannot be read is a page")

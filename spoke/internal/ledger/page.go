@@ -65,7 +65,7 @@ func encode(m state.Mark, v *inventory.Inventory) (parts, error) {
 	}
 	mark, err := json.Marshal(bareMark(m))
 	if err != nil {
-		return nil, fmt.Errorf("mark of %s: %w", v.Owner, err)
+		return nil, fmt.Errorf("mark of %s: %w", v.Application, err)
 	}
 	for n := 1; ; n *= 2 {
 		out, fits, err := divide(v, mark, n)
@@ -79,7 +79,7 @@ func encode(m state.Mark, v *inventory.Inventory) (parts, error) {
 func divide(v *inventory.Inventory, mark []byte, n int) (out parts, fits bool, err error) {
 	divided := make([]*inventory.Inventory, n)
 	for i := range divided {
-		divided[i] = inventory.New(v.Owner)
+		divided[i] = inventory.New(v.Application)
 		divided[i].Guarded = v.Guarded
 	}
 	for id, item := range v.Items {
@@ -94,7 +94,7 @@ func divide(v *inventory.Inventory, mark []byte, n int) (out parts, fits bool, e
 		if len(data) > maxPart && n < len(v.Items) {
 			return nil, false, nil
 		}
-		out[partName(v.Owner, n, i)] = map[string]string{markKey: string(mark), inventoryKey: string(data)}
+		out[partName(v.Application, n, i)] = map[string]string{markKey: string(mark), inventoryKey: string(data)}
 	}
 	return out, true, nil
 }
@@ -106,13 +106,13 @@ func place(id manifest.ID, n int) int {
 	return int(h.Sum32()) % n
 }
 
-func partName(owner bundle.ApplicationName, n, i int) string {
-	sum := sha256.Sum256([]byte(owner.Key()))
+func partName(app bundle.ApplicationName, n, i int) string {
+	sum := sha256.Sum256([]byte(app.Key()))
 	return namePrefix + hex.EncodeToString(sum[:10]) + "-" + strconv.Itoa(n) + "-" + strconv.Itoa(i)
 }
 
 // configMap returns the ConfigMap of a part.
-func configMap(namespace, name string, owner bundle.ApplicationName, data map[string]string) *manifest.Object {
+func configMap(namespace, name string, app bundle.ApplicationName, data map[string]string) *manifest.Object {
 	fields := make(map[string]any, len(data))
 	for k, v := range data {
 		fields[k] = v
@@ -121,7 +121,7 @@ func configMap(namespace, name string, owner bundle.ApplicationName, data map[st
 		"apiVersion": "v1", "kind": "ConfigMap",
 		"metadata": map[string]any{
 			"namespace": namespace, "name": name, "labels": map[string]any{layoutLabel: layout},
-			"annotations": map[string]any{"fleet.nave.io/inventory-of": owner.String()},
+			"annotations": map[string]any{"fleet.nave.io/inventory-of": app.String()},
 		},
 		"data": fields,
 	}}
@@ -143,12 +143,12 @@ func merge(pages map[bundle.ApplicationName]Page, o *manifest.Object) (bundle.Ap
 	if err != nil {
 		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s: %w", o.GetName(), err)
 	}
-	page, known := pages[v.Owner]
+	page, known := pages[v.Application]
 	if !known {
-		page.Inventory = inventory.New(v.Owner)
+		page.Inventory = inventory.New(v.Application)
 	}
 	if err := json.Unmarshal([]byte(data[markKey]), &page.Mark); err != nil {
-		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Owner, err)
+		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Application, err)
 	}
 	page.Inventory.Guarded = max(page.Inventory.Guarded, v.Guarded)
 	for id, item := range v.Items {
@@ -156,6 +156,6 @@ func merge(pages map[bundle.ApplicationName]Page, o *manifest.Object) (bundle.Ap
 			page.Inventory.Items[id] = item
 		}
 	}
-	pages[v.Owner] = page
-	return v.Owner, nil
+	pages[v.Application] = page
+	return v.Application, nil
 }

@@ -19,12 +19,12 @@ func (l *Ledger) Read(ctx context.Context) (map[bundle.ApplicationName]Page, err
 	found := map[string]map[string]string{}
 	scope := kube.Scope{Namespace: l.Namespace, Selector: layoutLabel, Whole: true}
 	_, err := l.Client.List(ctx, configMaps, scope, func(live kube.Live) error {
-		owner, err := merge(pages, live.Object)
+		app, err := merge(pages, live.Object)
 		if err != nil {
 			l.Log.Error("inventory in the cluster not used", telemetry.Err(err))
 			return nil
 		}
-		written[live.ID.Name], found[live.ID.Name] = owner, dataOf(live.Object)
+		written[live.ID.Name], found[live.ID.Name] = app, dataOf(live.Object)
 		return nil
 	})
 	if err != nil {
@@ -34,12 +34,12 @@ func (l *Ledger) Read(ctx context.Context) (map[bundle.ApplicationName]Page, err
 	defer l.mu.Unlock()
 	l.read = true
 	clear(l.pages)
-	for owner, read := range pages {
-		p := l.page(owner)
+	for app, read := range pages {
+		p := l.page(app)
 		p.mark, p.print = read.Mark, fingerprint(read.Inventory)
 	}
-	for name, owner := range written {
-		l.pages[owner].written[name] = sumOf(found[name])
+	for name, app := range written {
+		l.pages[app].written[name] = sumOf(found[name])
 	}
 	return pages, nil
 }

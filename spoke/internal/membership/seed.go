@@ -26,20 +26,20 @@ func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.A
 		return err
 	}
 	marks, inventories := map[bundle.ApplicationName]state.Mark{}, map[bundle.ApplicationName][]byte{}
-	for owner, page := range pages {
-		v, readable, err := onDisk(disk, owner)
+	for app, page := range pages {
+		v, readable, err := onDisk(disk, app)
 		if err != nil {
 			return err
 		}
-		if _, marked := known[owner]; current && readable && v == nil && !marked {
-			book.Forget(owner)
+		if _, marked := known[app]; current && readable && v == nil && !marked {
+			book.Forget(app)
 			continue
 		}
 		if current && readable {
 			continue
 		}
-		marks[owner] = page.Mark
-		if inventories[owner], err = union(v, page.Inventory).Encode(); err != nil {
+		marks[app] = page.Mark
+		if inventories[app], err = union(v, page.Inventory).Encode(); err != nil {
 			return err
 		}
 	}
@@ -69,8 +69,8 @@ func raiseSeen(disk *state.Store, seen Marks) (current bool, err error) {
 }
 
 // onDisk returns an application's inventory, nil when there is none, and whether it can be read.
-func onDisk(disk *state.Store, owner bundle.ApplicationName) (v *inventory.Inventory, readable bool, err error) {
-	data, err := disk.Inventory(owner)
+func onDisk(disk *state.Store, app bundle.ApplicationName) (v *inventory.Inventory, readable bool, err error) {
+	data, err := disk.Inventory(app)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil, true, nil
 	}

@@ -60,25 +60,25 @@ func New(sender Sender, log *slog.Logger) *Reporter {
 
 // Update replaces what is told of an application. Long texts and lists are cut, and the inventory is left out when the
 // hub would not keep so much of one cluster. The reporter keeps a.
-func (r *Reporter) Update(owner bundle.ApplicationName, a *spokev1.ApplicationReport) {
+func (r *Reporter) Update(app bundle.ApplicationName, a *spokev1.ApplicationReport) {
 	trim(a)
 	r.mu.Lock()
-	r.size -= proto.Size(r.latest[owner])
+	r.size -= proto.Size(r.latest[app])
 	if r.size+proto.Size(a) > reporting.MaxSent {
 		a.Inventory = nil
 	}
 	r.size += proto.Size(a)
-	r.latest[owner], r.changed[owner] = a, true
+	r.latest[app], r.changed[app] = a, true
 	r.mu.Unlock()
 	r.wake.Raise()
 }
 
 // Remove tells that an application is gone.
-func (r *Reporter) Remove(owner bundle.ApplicationName) {
+func (r *Reporter) Remove(app bundle.ApplicationName) {
 	r.mu.Lock()
-	r.size -= proto.Size(r.latest[owner])
-	delete(r.latest, owner)
-	r.changed[owner] = true
+	r.size -= proto.Size(r.latest[app])
+	delete(r.latest, app)
+	r.changed[app] = true
 	r.mu.Unlock()
 	r.wake.Raise()
 }
@@ -135,7 +135,7 @@ func (r *Reporter) send(ctx context.Context) error {
 		r.mu.Unlock()
 		return nil
 	}
-	batch := r.take()
+	batch := r.collect()
 	r.mu.Unlock()
 	requests := batch.split()
 	for i, request := range requests {
@@ -155,20 +155,20 @@ type batch struct {
 	events       []*spokev1.Event
 }
 
-// take empties the reporter into a batch. The caller holds the lock.
-func (r *Reporter) take() batch {
+// collect empties the reporter into a batch. The caller holds the lock.
+func (r *Reporter) collect() batch {
 	b := batch{full: r.full, events: r.events}
 	if r.full {
 		clear(r.changed)
-		for owner := range r.latest {
-			r.changed[owner] = true
+		for app := range r.latest {
+			r.changed[app] = true
 		}
 	}
-	for owner := range r.changed {
-		if a := r.latest[owner]; a != nil {
+	for app := range r.changed {
+		if a := r.latest[app]; a != nil {
 			b.applications = append(b.applications, a)
 		} else {
-			b.removed = append(b.removed, owner.Message())
+			b.removed = append(b.removed, app.Message())
 		}
 	}
 	slices.SortFunc(b.applications, func(x, y *spokev1.ApplicationReport) int { return compare(x.Name, y.Name) })

@@ -59,12 +59,12 @@ func (w *wire) take() string {
 	return strings.Join(out, " | ")
 }
 
-func owner(name string) bundle.ApplicationName {
+func appNamed(name string) bundle.ApplicationName {
 	return bundle.ApplicationName{Kind: "Kustomization", Namespace: "ns", Name: name}
 }
 
 func app(name, message string) *spokev1.ApplicationReport {
-	return &spokev1.ApplicationReport{Name: owner(name).Message(), Message: message}
+	return &spokev1.ApplicationReport{Name: appNamed(name).Message(), Message: message}
 }
 
 func configMap(namespace, name string) *bundlev1.ObjectIdentity {
@@ -96,15 +96,15 @@ func TestOnlyTheLatestTruthIsSent(t *testing.T) {
 		step()
 		w.take()
 		for i := range 1000 {
-			r.Update(owner("a"), app("a", fmt.Sprint(i)))
+			r.Update(appNamed("a"), app("a", fmt.Sprint(i)))
 		}
-		r.Update(owner("b"), app("b", "x"))
+		r.Update(appNamed("b"), app("b", "x"))
 		step()
 		if got, want := w.take(), "a=999 b=x"; got != want {
 			t.Errorf("sent %q, want %q", got, want)
 		}
-		r.Update(owner("b"), app("b", "y"))
-		r.Remove(owner("a"))
+		r.Update(appNamed("b"), app("b", "y"))
+		r.Remove(appNamed("a"))
 		step()
 		if got, want := w.take(), "b=y -Kustomization/ns/a"; got != want {
 			t.Errorf("sent %q, want %q", got, want)
@@ -114,10 +114,10 @@ func TestOnlyTheLatestTruthIsSent(t *testing.T) {
 
 func TestTheFirstReportOfASessionIsFull(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
-		r.Update(owner("a"), app("a", "1"))
-		r.Update(owner("gone"), app("gone", "1"))
+		r.Update(appNamed("a"), app("a", "1"))
+		r.Update(appNamed("gone"), app("gone", "1"))
 		r.Event(&spokev1.Event{Reason: "E"})
-		r.Remove(owner("gone"))
+		r.Remove(appNamed("gone"))
 		step()
 		if got := w.take(); got != "" {
 			t.Errorf("without a session, %q was sent", got)
@@ -139,7 +139,7 @@ func TestTheFirstReportOfASessionIsFull(t *testing.T) {
 func TestWhatIsLostIsSentAgain(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		w.fail = 3
-		r.Update(owner("a"), app("a", "1"))
+		r.Update(appNamed("a"), app("a", "1"))
 		r.Event(&spokev1.Event{Reason: "E"})
 		r.Connected(true)
 		step()
@@ -192,12 +192,12 @@ func TestPartsStaySent(t *testing.T) {
 // TestLostRemovals are due again.
 func TestLostRemovals(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
-		r.Update(owner("a"), app("a", "1"))
+		r.Update(appNamed("a"), app("a", "1"))
 		r.Connected(true)
 		step()
 		w.take()
 		w.fail = 2
-		r.Remove(owner("a"))
+		r.Remove(appNamed("a"))
 		r.Remove(bundle.ApplicationName{Kind: "Kustomization", Name: "b"})
 		step()
 		if got, want := w.take(), "-Kustomization//b -Kustomization/ns/a"; got != want {
@@ -228,7 +228,7 @@ func TestTotal(t *testing.T) {
 	}
 	for range 2 {
 		for i := range n {
-			r.Update(owner(fmt.Sprint("app-", i)), large(i))
+			r.Update(appNamed(fmt.Sprint("app-", i)), large(i))
 		}
 		if bytes, whole := total(); bytes > reporting.MaxSent || bytes != r.size || whole < reporting.MaxSent/reporting.MaxReport-1 ||
 			len(r.latest) != n {
@@ -236,7 +236,7 @@ func TestTotal(t *testing.T) {
 		}
 	}
 	for i := range n {
-		r.Remove(owner(fmt.Sprint("app-", i)))
+		r.Remove(appNamed(fmt.Sprint("app-", i)))
 	}
 	if r.size != 0 {
 		t.Fatalf("%d bytes are counted of nothing", r.size)

@@ -33,73 +33,73 @@ type Mark struct {
 }
 
 // PutMark remembers an application's mark.
-func (s *Store) PutMark(owner bundle.ApplicationName, m Mark) error {
+func (s *Store) PutMark(app bundle.ApplicationName, m Mark) error {
 	row, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return s.put(appliedBucket, owner, row)
+	return s.put(appliedBucket, app, row)
 }
 
 // Marks returns all marks, or ErrDamaged.
 func (s *Store) Marks() (map[bundle.ApplicationName]Mark, error) {
 	marks := map[bundle.ApplicationName]Mark{}
-	err := s.scan(appliedBucket, func(owner bundle.ApplicationName, row []byte) error {
+	err := s.scan(appliedBucket, func(app bundle.ApplicationName, row []byte) error {
 		var m Mark
 		if err := json.Unmarshal(row, &m); err != nil {
 			return err
 		}
-		marks[owner] = m
+		marks[app] = m
 		return nil
 	})
 	return marks, err
 }
 
 // Forget deletes what is known of an application: its mark and its inventory.
-func (s *Store) Forget(owner bundle.ApplicationName) error {
+func (s *Store) Forget(app bundle.ApplicationName) error {
 	return s.update(func(tx *bolt.Tx) error {
-		if err := tx.Bucket(appliedBucket).Delete(ownerKey(owner)); err != nil {
+		if err := tx.Bucket(appliedBucket).Delete(rowKey(app)); err != nil {
 			return err
 		}
-		return tx.Bucket(inventoriesBucket).Delete(ownerKey(owner))
+		return tx.Bucket(inventoriesBucket).Delete(rowKey(app))
 	})
 }
 
 // PutInventory remembers what an application owns, as bytes that only the inventory package reads.
-func (s *Store) PutInventory(owner bundle.ApplicationName, data []byte) error {
-	return s.put(inventoriesBucket, owner, data)
+func (s *Store) PutInventory(app bundle.ApplicationName, data []byte) error {
+	return s.put(inventoriesBucket, app, data)
 }
 
-// Inventory returns what PutInventory was last given for the owner, or ErrNotFound.
-func (s *Store) Inventory(owner bundle.ApplicationName) ([]byte, error) {
+// Inventory returns what PutInventory was last given for the application, or ErrNotFound.
+func (s *Store) Inventory(app bundle.ApplicationName) ([]byte, error) {
 	var data []byte
 	err := s.view(func(tx *bolt.Tx) error {
-		data = bytes.Clone(tx.Bucket(inventoriesBucket).Get(ownerKey(owner)))
+		data = bytes.Clone(tx.Bucket(inventoriesBucket).Get(rowKey(app)))
 		return nil
 	})
 	if err == nil && data == nil {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("inventory of %s: %w", owner, err)
+		return nil, fmt.Errorf("inventory of %s: %w", app, err)
 	}
 	return data, nil
 }
 
-// DeleteInventory forgets the owner's inventory; it is no error when there is none.
-func (s *Store) DeleteInventory(owner bundle.ApplicationName) error {
-	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(ownerKey(owner)) })
+// DeleteInventory forgets the application's inventory; it is no error when there is none.
+func (s *Store) DeleteInventory(app bundle.ApplicationName) error {
+	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(rowKey(app)) })
 }
 
-// Inventories calls fn for every inventory, sorted by owner. fn must neither change the state nor keep data. An error
+// Inventories calls fn for every inventory, sorted by application. fn must neither change the state nor keep data. An error
 // of fn is returned as ErrDamaged.
-func (s *Store) Inventories(fn func(owner bundle.ApplicationName, data []byte) error) error {
+func (s *Store) Inventories(fn func(app bundle.ApplicationName, data []byte) error) error {
 	return s.scan(inventoriesBucket, fn)
 }
 
 // put writes a row, unless it is there already: what does not change costs no fsync.
-func (s *Store) put(bucket []byte, owner bundle.ApplicationName, row []byte) error {
-	key, same := ownerKey(owner), false
+func (s *Store) put(bucket []byte, app bundle.ApplicationName, row []byte) error {
+	key, same := rowKey(app), false
 	err := s.view(func(tx *bolt.Tx) error {
 		was := tx.Bucket(bucket).Get(key)
 		same = was != nil && bytes.Equal(was, row)
@@ -109,7 +109,7 @@ func (s *Store) put(bucket []byte, owner bundle.ApplicationName, row []byte) err
 		return err
 	}
 	if err := s.update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put(key, row) }); err != nil {
-		return fmt.Errorf("store %s of %s: %w", bucket, owner, err)
+		return fmt.Errorf("store %s of %s: %w", bucket, app, err)
 	}
 	return nil
 }
@@ -117,12 +117,12 @@ func (s *Store) put(bucket []byte, owner bundle.ApplicationName, row []byte) err
 func (s *Store) scan(bucket []byte, fn func(bundle.ApplicationName, []byte) error) error {
 	return s.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucket).ForEach(func(k, v []byte) error {
-			owner, err := parseOwner(k)
+			app, err := parseRowKey(k)
 			if err == nil {
-				err = fn(owner, v)
+				err = fn(app, v)
 			}
 			if err != nil {
-				return fmt.Errorf("%w: %s of %s: %w", ErrDamaged, bucket, owner, err)
+				return fmt.Errorf("%w: %s of %s: %w", ErrDamaged, bucket, app, err)
 			}
 			return nil
 		})

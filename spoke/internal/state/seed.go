@@ -26,15 +26,15 @@ func (s *Store) Seeded() (yes bool, err error) {
 func (s *Store) Seed(marks map[bundle.ApplicationName]Mark, inventories map[bundle.ApplicationName][]byte) error {
 	err := s.update(func(tx *bolt.Tx) error {
 		var errs []error
-		for owner, m := range marks {
-			if tx.Bucket(appliedBucket).Get(ownerKey(owner)) != nil {
+		for app, m := range marks {
+			if tx.Bucket(appliedBucket).Get(rowKey(app)) != nil {
 				continue
 			}
 			row, err := json.Marshal(m)
-			errs = append(errs, err, tx.Bucket(appliedBucket).Put(ownerKey(owner), row))
+			errs = append(errs, err, tx.Bucket(appliedBucket).Put(rowKey(app), row))
 		}
-		for owner, data := range inventories {
-			errs = append(errs, tx.Bucket(inventoriesBucket).Put(ownerKey(owner), data))
+		for app, data := range inventories {
+			errs = append(errs, tx.Bucket(inventoriesBucket).Put(rowKey(app), data))
 		}
 		return errors.Join(append(errs, tx.Bucket(metaBucket).Put(seededKey, []byte("yes")))...)
 	})

@@ -188,9 +188,9 @@ func full(err error) error {
 	return err
 }
 
-func ownerKey(o bundle.ApplicationName) []byte { return []byte(o.Key()) }
+func rowKey(o bundle.ApplicationName) []byte { return []byte(o.Key()) }
 
-func parseOwner(key []byte) (bundle.ApplicationName, error) {
+func parseRowKey(key []byte) (bundle.ApplicationName, error) {
 	parts := strings.Split(string(key), "\x00")
 	if len(parts) != 3 {
 		return bundle.ApplicationName{}, fmt.Errorf("owner key %q: want three parts", key)

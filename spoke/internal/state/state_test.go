@@ -54,15 +54,15 @@ func accepted(id bundle.ID, envelope string) Accepted {
 	return Accepted{Recipient: "spiffe://one/cluster/prod", ID: id, Envelope: []byte(envelope)}
 }
 
-var owner = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+var app = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 
 func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	s, path := newStore(t)
 	b := blob(t, s, `{"kind":"ConfigMap"}`)
 	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true,
 		DependsOn: []bundle.ApplicationName{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
-	if err := errors.Join(s.Accept(accepted(id(1, 7), "envelope"), []Blob{b}), s.PutMark(owner, mark),
-		s.PutInventory(owner, []byte("owned"))); err != nil {
+	if err := errors.Join(s.Accept(accepted(id(1, 7), "envelope"), []Blob{b}), s.PutMark(app, mark),
+		s.PutInventory(app, []byte("owned"))); err != nil {
 		t.Fatal(err)
 	}
 	// A copy of the file as it is now is what a killed process leaves behind.
@@ -86,10 +86,10 @@ func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	if got, err := again.Blob(b.Digest()); err != nil || string(got) != `{"kind":"ConfigMap"}` {
 		t.Errorf("blob: %q, %v", got, err)
 	}
-	if marks, err := again.Marks(); err != nil || !reflect.DeepEqual(marks[owner], mark) {
+	if marks, err := again.Marks(); err != nil || !reflect.DeepEqual(marks[app], mark) {
 		t.Errorf("marks: %+v, %v", marks, err)
 	}
-	if got, err := again.Inventory(owner); err != nil || string(got) != "owned" {
+	if got, err := again.Inventory(app); err != nil || string(got) != "owned" {
 		t.Errorf("inventory: %q, %v", got, err)
 	}
 }
@@ -204,17 +204,17 @@ func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
 func TestForgettingAnApplicationForgetsAllOfIt(t *testing.T) {
 	s, _ := newStore(t)
 	other := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps2"}
-	if err := errors.Join(s.PutInventory(owner, []byte("a")), s.PutMark(owner, Mark{}), s.PutInventory(other, []byte("b")),
-		s.Forget(owner)); err != nil {
+	if err := errors.Join(s.PutInventory(app, []byte("a")), s.PutMark(app, Mark{}), s.PutInventory(other, []byte("b")),
+		s.Forget(app)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Inventory(owner); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Inventory(app); !errors.Is(err, ErrNotFound) {
 		t.Errorf("inventory: %v", err)
 	}
-	var owners []bundle.ApplicationName
-	err := s.Inventories(func(o bundle.ApplicationName, _ []byte) error { owners = append(owners, o); return nil })
-	if err != nil || len(owners) != 1 || owners[0] != other {
-		t.Errorf("left: %v, %v", owners, err)
+	var apps []bundle.ApplicationName
+	err := s.Inventories(func(o bundle.ApplicationName, _ []byte) error { apps = append(apps, o); return nil })
+	if err != nil || len(apps) != 1 || apps[0] != other {
+		t.Errorf("left: %v, %v", apps, err)
 	}
 }
 

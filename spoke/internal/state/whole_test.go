@@ -27,12 +27,12 @@ func fill(t testing.TB, s *Store) {
 	err := s.Accept(accepted(id(1, 7), "envelope"), blobs)
 	err = errors.Join(err, s.update(func(tx *bolt.Tx) (err error) {
 		for i := range 60 {
-			owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: fmt.Sprintf("app-%03d", i)}
-			err = errors.Join(err, tx.Bucket(inventoriesBucket).Put(ownerKey(owner), bytes.Repeat([]byte("x"), 100)))
+			app := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: fmt.Sprintf("app-%03d", i)}
+			err = errors.Join(err, tx.Bucket(inventoriesBucket).Put(rowKey(app), bytes.Repeat([]byte("x"), 100)))
 		}
 		return err
 	}))
-	if err := errors.Join(err, s.PutMark(owner, Mark{Revision: "main@sha1:abc"})); err != nil {
+	if err := errors.Join(err, s.PutMark(app, Mark{Revision: "main@sha1:abc"})); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -62,7 +62,7 @@ func readAll(s *Store) {
 		return tx.Bucket(blobsBucket).ForEach(func(k, _ []byte) error { return nil })
 	})
 	_, _ = s.Sweep(func(d manifest.Digest) bool { return d[0]%2 == 0 })
-	_ = s.PutInventory(owner, bytes.Repeat([]byte("y"), 5000))
+	_ = s.PutInventory(app, bytes.Repeat([]byte("y"), 5000))
 	_ = s.Accept(accepted(id(2, 1), "newer"), nil)
 }
 
@@ -153,7 +153,7 @@ func TestDamaged_rows(t *testing.T) {
 		row := bytes.Clone(tx.Bucket(blobsBucket).Get(b.digest[:]))
 		row[len(row)-1]++
 		return errors.Join(tx.Bucket(blobsBucket).Put(b.digest[:], row), tx.Bucket(acceptedBucket).Put(idKey, []byte("{")),
-			tx.Bucket(appliedBucket).Put(ownerKey(owner),
+			tx.Bucket(appliedBucket).Put(rowKey(app),
 				[]byte("{")), tx.Bucket(inventoriesBucket).Put([]byte("no owner"), nil))
 	})
 	if err != nil {
@@ -187,7 +187,7 @@ func TestDamaged_later(t *testing.T) {
 	default:
 		t.Error("the damage is not reported")
 	}
-	if err := s.PutMark(owner, Mark{}); err != nil { // no lock is left behind
+	if err := s.PutMark(app, Mark{}); err != nil { // no lock is left behind
 		t.Error(err)
 	}
 }

@@ -102,7 +102,7 @@ func (f *follower) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := f.take(ctx, event); err != nil {
+		if err := f.handle(ctx, event); err != nil {
 			f.version = "" // an event was lost: list again
 			return err
 		}
@@ -144,8 +144,8 @@ func (f *follower) lookForRest(ctx context.Context, seen map[manifest.ID]bool) e
 	return nil
 }
 
-// take handles one event.
-func (f *follower) take(ctx context.Context, e kube.Event) error {
+// handle handles one event.
+func (f *follower) handle(ctx context.Context, e kube.Event) error {
 	f.version = e.Live.ResourceVersion
 	switch e.Type {
 	case kube.Added, kube.Modified:

@@ -12,8 +12,8 @@ import (
 
 // Observation is news of one object of ours.
 type Observation struct {
-	Owner  bundle.ApplicationName
-	Object bundle.ObjectIdentity
+	Application bundle.ApplicationName
+	Object      bundle.ObjectIdentity
 	// Drift is how it differs from what was applied; zero when it does not, or when that was told before.
 	Drift inventory.Drift
 	// RetryAt is set when the drift is not to be repaired before that time, because it was repaired too often; the

@@ -20,8 +20,8 @@ func newOutbox() *outbox {
 	return &outbox{signal: wait.NewSignal(), waiting: map[manifest.ID]Observation{}}
 }
 
-// put replaces what waits for the same object, without losing drift that was not taken yet.
-func (b *outbox) put(o Observation) {
+// add replaces what waits for the same object, without losing drift that was not taken yet.
+func (b *outbox) add(o Observation) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	id := o.Object.ID()
@@ -32,7 +32,7 @@ func (b *outbox) put(o Observation) {
 	b.signal.Raise()
 }
 
-func (b *outbox) take() []Observation {
+func (b *outbox) drain() []Observation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := make([]Observation, 0, len(b.waiting))

@@ -14,26 +14,26 @@ import (
 
 // see turns one look at a live object into an observation, if it is ours and there is news.
 func (w *Watcher) see(l kube.Live) {
-	owner, drift, ours := w.Index.Observe(l)
+	app, drift, ours := w.Index.Observe(l)
 	if !ours {
 		return
 	}
 	report := health.Judge(l)
 	news := w.Index.SetHealth(l.ID.ID(), l.ResourceVersion, report.Status, report.Reason, report.Message, w.Now())
 	if news || drift.Any() {
-		w.post(Observation{Owner: owner, Object: l.ID, Drift: drift, Health: report})
+		w.post(Observation{Application: app, Object: l.ID, Drift: drift, Health: report})
 	}
 }
 
 // miss is see for an object that is not in the cluster.
 func (w *Watcher) miss(id bundle.ObjectIdentity) {
 	before := w.Index.Health(id.ID())
-	owner, drift, ours := w.Index.ObserveMissing(id)
+	app, drift, ours := w.Index.ObserveMissing(id)
 	if !ours {
 		return
 	}
 	report := health.Report{Status: sharedhealth.NotFound, Message: "not in the cluster"}
-	if _, item, _ := w.Index.Owner(id.ID()); item.Expires && !drift.Any() { // it is done and has deleted itself
+	if _, item, _ := w.Index.Application(id.ID()); item.Expires && !drift.Any() { // it is done and has deleted itself
 		report = health.Report{Status: sharedhealth.Current}
 		if before.Status == sharedhealth.Failed {
 			report = health.Report{Status: before.Status, Reason: before.Reason, Message: before.Message}
@@ -41,13 +41,13 @@ func (w *Watcher) miss(id bundle.ObjectIdentity) {
 	}
 	news := w.Index.SetHealth(id.ID(), "", report.Status, report.Reason, report.Message, w.Now())
 	if news || drift.Any() {
-		w.post(Observation{Owner: owner, Object: id, Drift: drift, Health: report})
+		w.post(Observation{Application: app, Object: id, Drift: drift, Health: report})
 	}
 }
 
 // look asks the API server for an object of ours.
 func (w *Watcher) look(ctx context.Context, id bundle.ObjectIdentity) error {
-	if _, _, ours := w.Index.Owner(id.ID()); !ours {
+	if _, _, ours := w.Index.Application(id.ID()); !ours {
 		return nil
 	}
 	whole := !health.MetadataOnly(schema.GroupKind{Group: id.Group, Kind: id.Kind})
@@ -68,7 +68,7 @@ func (w *Watcher) post(o Observation) {
 	if o.Drift.Any() {
 		o.RetryAt = w.pace(o)
 	}
-	w.out.put(o)
+	w.out.add(o)
 }
 
 // pace decides when the drift may be repaired, and remembers it until then.
@@ -118,7 +118,7 @@ func (w *Watcher) release() time.Duration {
 		if drift := w.Index.Drifted(id); drift.Any() {
 			w.paces[id] = w.paces[id].Repaired(now)
 			o.Drift, o.RetryAt = drift, time.Time{}
-			w.out.put(o)
+			w.out.add(o)
 		}
 	}
 	w.forget(now)

@@ -49,11 +49,11 @@ func New(c Config) *Watcher {
 	}
 }
 
-// C is signalled when Take has something to return.
+// C is signalled when Drain has something to return.
 func (w *Watcher) C() <-chan struct{} { return w.out.signal }
 
-// Take returns the latest observation of each object since the last Take, in the order of apply.
-func (w *Watcher) Take() []Observation { return w.out.take() }
+// Drain returns the latest observation of each object since the last Drain, in the order of apply.
+func (w *Watcher) Drain() []Observation { return w.out.drain() }
 
 // Run watches until the context ends. Run it once.
 func (w *Watcher) Run(ctx context.Context) error {

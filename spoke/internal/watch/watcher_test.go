@@ -113,7 +113,7 @@ func live(name, rv, fields string) string {
 		{"manager":"nave-spoke","operation":"Apply","fieldsType":"FieldsV1","fieldsV1":%s},{"manager":"rival","operation":"Update","fieldsType":"FieldsV1","fieldsV1":{}}]}}`, name, rv, fields)
 }
 
-var owner = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+var app = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 
 func id(name string) manifest.ID { return manifest.ID{Kind: "ConfigMap", Namespace: "n", Name: name} }
 
@@ -122,13 +122,13 @@ func start(t *testing.T) (*cluster, *Watcher, *inventory.Index) {
 	t.Helper()
 	c := &cluster{objects: map[string]string{}, watches: make(chan chan string)}
 	x := inventory.NewIndex()
-	v := inventory.New(owner)
+	v := inventory.New(app)
 	for _, name := range []string{"a", "b", "c"} {
 		c.set(name, live(name, "10", fields))
 		v.Items[id(name)] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "10",
 			Managed: managed(t)}
 	}
-	x.Put(v)
+	x.Replace(v)
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
 	client := connect(t, server.URL)
@@ -190,7 +190,7 @@ func await(t *testing.T, w *Watcher, name string, holds func(Observation) bool) 
 	for {
 		select {
 		case <-w.C():
-			for _, o := range w.Take() {
+			for _, o := range w.Drain() {
 				if o.Object.Name == name && holds(o) {
 					return o
 				}
@@ -227,7 +227,7 @@ func TestEventsBecomeDriftOnlyWhenSomethingOfOursChanged(t *testing.T) {
 	events <- `{"type":"MODIFIED","object":` + live("stranger", "12", `{}`) + `}`
 	events <- `{"type":"MODIFIED","object":` + live("b", "13", `{}`) + `}`
 	o := await(t, w, "b", func(o Observation) bool { return o.Drift.Any() })
-	if o.Owner != owner || o.Drift.Kind != inventory.Changed || len(o.Drift.By) != 1 || o.Drift.By[0] != "rival" ||
+	if o.Application != app || o.Drift.Kind != inventory.Changed || len(o.Drift.By) != 1 || o.Drift.By[0] != "rival" ||
 		o.Held() {
 		t.Errorf("%+v", o)
 	}
@@ -268,7 +268,7 @@ func TestAWatchThatCannotResumeMissesNothing(t *testing.T) {
 	for len(seen) < 2 {
 		select {
 		case <-w.C():
-			for _, o := range w.Take() {
+			for _, o := range w.Drain() {
 				if o.Drift.Any() {
 					seen[o.Object.Name] = o.Drift.Kind
 				}
@@ -302,7 +302,7 @@ func TestKindsThatLeaveTheInventoryAreNotWatched(t *testing.T) {
 	c, w, x := start(t)
 	run(t, w)
 	opened(t, c)
-	x.Remove(owner)
+	x.Remove(app)
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -326,11 +326,11 @@ func TestAnObjectThatIsFoughtOverIsHeldAndToldWhoFights(t *testing.T) {
 	now := at(0)
 	w.Now = func() time.Time { return now }
 	drift := func() Observation {
-		x.Begin(owner, id("a"))
-		x.Commit(owner, id("a"), inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "10"})
+		x.Begin(app, id("a"))
+		x.Commit(app, id("a"), inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "10"})
 		w.see(kube.Live{ID: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}, UID: "u",
 			ResourceVersion: "11", Managed: manifest.DigestOf([]byte("x")), Others: []string{"rival"}})
-		return w.Take()[0]
+		return w.Drain()[0]
 	}
 	for range burst {
 		if o := drift(); o.Held() {
@@ -341,12 +341,12 @@ func TestAnObjectThatIsFoughtOverIsHeldAndToldWhoFights(t *testing.T) {
 	if !o.Held() || o.Drift.By[0] != "rival" {
 		t.Fatalf("%+v", o)
 	}
-	if left := w.release(); left != firstPause || len(w.Take()) != 0 {
+	if left := w.release(); left != firstPause || len(w.Drain()) != 0 {
 		t.Errorf("released %s early", left)
 	}
 	now = o.RetryAt
 	w.release()
-	if got := w.Take(); len(got) != 1 || got[0].Held() || !got[0].Drift.Any() {
+	if got := w.Drain(); len(got) != 1 || got[0].Held() || !got[0].Drift.Any() {
 		t.Errorf("%+v", got)
 	}
 	now = now.Add(time.Second)
@@ -359,12 +359,12 @@ func TestDriftThatNobodyTookYetIsNotLostBehindNewsOfHealth(t *testing.T) {
 	b := newOutbox()
 	o := Observation{Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"},
 		Drift: inventory.Drift{Kind: inventory.Changed}}
-	b.put(o)
-	b.put(Observation{Object: o.Object, Health: health.Report{Status: sharedhealth.Current}})
-	if got := b.take(); len(got) != 1 || !got[0].Drift.Any() || got[0].Health.Status != sharedhealth.Current {
+	b.add(o)
+	b.add(Observation{Object: o.Object, Health: health.Report{Status: sharedhealth.Current}})
+	if got := b.drain(); len(got) != 1 || !got[0].Drift.Any() || got[0].Health.Status != sharedhealth.Current {
 		t.Errorf("%+v", got)
 	}
-	if got := b.take(); len(got) != 0 {
+	if got := b.drain(); len(got) != 0 {
 		t.Errorf("taken twice: %+v", got)
 	}
 }

@@ -18,9 +18,9 @@ const (
 	checkLate = 30 * time.Second // and after that
 )
 
-// settle draws the consequences after an input: who is ready, who can start, how far the bundle has come, what to
+// conclude draws the consequences after an input: who is ready, who can start, how far the bundle has come, what to
 // report, and when to look again.
-func (m *model) settle() []action {
+func (m *model) conclude() []action {
 	m.judgeAll()
 	out := m.rememberAll()
 	out = append(out, m.startAll()...)
@@ -35,10 +35,10 @@ func (m *model) settle() []action {
 // would not end, is cut after as many rounds as a chain of all of them takes.
 func (m *model) judgeAll() {
 	m.dependents = m.dependentsOfGone()
-	for changed, round := true, 0; changed && round <= len(m.owners); round++ {
+	for changed, round := true, 0; changed && round <= len(m.names); round++ {
 		changed = false
-		for _, owner := range m.owners {
-			changed = m.judge(m.nodes[owner]) || changed
+		for _, name := range m.names {
+			changed = m.judge(m.nodes[name]) || changed
 		}
 	}
 }
@@ -67,14 +67,14 @@ func (m *model) judge(n *node) (changed bool) {
 func (m *model) rememberAll() []action {
 	var out []action
 	replaced := false
-	for _, owner := range m.owners {
-		n := m.nodes[owner]
+	for _, name := range m.names {
+		n := m.nodes[name]
 		if n.isReady(m.now) {
 			replaced = n.becomeHealthy() || replaced
 		}
 		if n.unsaved {
 			n.unsaved = false
-			out = append(out, remember{owner, n.mark})
+			out = append(out, remember{name, n.mark})
 		}
 	}
 	if replaced {
@@ -96,10 +96,10 @@ func (n *node) becomeHealthy() (replaced bool) {
 
 // awaitedPeer returns the first application of this bundle that is named in the node's health checks and is not ready.
 func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
-	for _, owner := range n.peers {
-		if d := m.nodes[owner]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
+	for _, name := range n.peers {
+		if d := m.nodes[name]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
 			d.ready.Status != condition.True {
-			return owner
+			return name
 		}
 	}
 	return bundle.ApplicationName{}
@@ -108,9 +108,9 @@ func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
 // blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for
 // the dependencies of those that give it, too.
 func (m *model) blocker(n *node) bundle.ApplicationName {
-	for _, owner := range n.app.DependsOn {
-		if !m.isReady(owner) {
-			return owner
+	for _, name := range n.app.DependsOn {
+		if !m.isReady(name) {
+			return name
 		}
 	}
 	if !n.mark.Digest.IsZero() {
@@ -119,8 +119,8 @@ func (m *model) blocker(n *node) bundle.ApplicationName {
 	return m.blockerAbove(n)
 }
 
-func (m *model) isReady(owner bundle.ApplicationName) bool {
-	n := m.nodes[owner]
+func (m *model) isReady(name bundle.ApplicationName) bool {
+	n := m.nodes[name]
 	return n != nil && n.isReady(m.now)
 }
 
@@ -178,7 +178,7 @@ func (n *node) awaited() (health.Status, string) {
 	case n.app == nil:
 		return health.Current, ""
 	case n.app.Wait && n.health.Status != health.Current:
-		return n.health.Status, unwell(n)
+		return n.health.Status, listUnhealthy(n)
 	case !n.app.Wait && len(n.objects) > 0 && n.checks == "":
 		return health.Unknown, "not looked at yet"
 	case !n.app.Wait && len(n.objects) > 0 && n.checks != health.Current:
@@ -189,11 +189,11 @@ func (n *node) awaited() (health.Status, string) {
 	return health.Current, ""
 }
 
-// unwell names the worst objects in a line.
-func unwell(n *node) string {
+// listUnhealthy names the worst objects in a line.
+func listUnhealthy(n *node) string {
 	const most = 3
 	text := ""
-	for i, o := range n.health.Unwell {
+	for i, o := range n.health.Unhealthy {
 		if i == most {
 			return text + fmt.Sprintf(", and %d more", n.health.InProgress+n.health.Failed-most)
 		}
@@ -212,8 +212,8 @@ func unwell(n *node) string {
 func (m *model) startAll() []action {
 	running := 0
 	var due []*node
-	for _, owner := range m.owners {
-		n := m.nodes[owner]
+	for _, name := range m.names {
+		n := m.nodes[name]
 		if n.work != idle {
 			running++
 		} else if m.due(n) {
@@ -255,7 +255,7 @@ func (m *model) start(n *node) action {
 	kept.Prune, kept.DeletionPolicy, kept.ServiceAccount, kept.Suspended = n.app.Prune, n.app.DeletionPolicy, n.app.ServiceAccount, false
 	n.mark = kept
 	return start{
-		owner: n.entry.Name, run: n.run, entry: n.entry, app: n.app,
+		name: n.entry.Name, run: n.run, entry: n.entry, app: n.app,
 		// What changed goes first, alone; everything else that an operator asked for in a second run. Another account may not
 		// be allowed what the last one applied: all of it is sent.
 		reapply: kept.OtherAccount || n.requested() && (known || n.mark.Digest.IsZero()),
@@ -278,11 +278,11 @@ func (s start) success(now time.Time) state.Mark {
 // checkAll looks at the objects of spec.healthChecks where readiness depends on them.
 func (m *model) checkAll() []action {
 	var out []action
-	for _, owner := range m.owners {
-		n := m.nodes[owner]
+	for _, name := range m.names {
+		n := m.nodes[name]
 		if n.awaitsChecks() && !n.checking && !m.now.Before(n.checkAt) {
 			n.checking = true
-			out = append(out, check{owner, n.app.ServiceAccount, n.objects})
+			out = append(out, check{name, n.app.ServiceAccount, n.objects})
 		}
 	}
 	return out
@@ -305,8 +305,8 @@ func (m *model) acknowledge() []action {
 		return nil
 	}
 	reached := Healthy
-	for _, owner := range m.owners {
-		reached = min(reached, m.nodes[owner].reached())
+	for _, name := range m.names {
+		reached = min(reached, m.nodes[name].reached())
 	}
 	if reached <= m.stage {
 		return nil
@@ -339,14 +339,14 @@ func (m *model) reportAll() []action {
 		return nil // without a bundle there is nothing to hold them against
 	}
 	var out []action
-	for _, owner := range m.owners {
-		n := m.nodes[owner]
-		r := Report{Owner: owner, Entry: n.entry, Applied: n.lastApplied(), Healthy: n.lastHealthy(), Ready: n.ready, Health: n.health,
+	for _, name := range m.names {
+		n := m.nodes[name]
+		r := Report{Application: name, Entry: n.entry, Applied: n.lastApplied(), Healthy: n.lastHealthy(), Ready: n.ready, Health: n.health,
 			Refused: n.failure.objects, Held: n.failure.held, Drift: n.repaired}
-		if sameReport(n.reported, r) && !n.retell {
+		if sameReport(n.reported, r) && !n.reportAgain {
 			continue
 		}
-		n.retell = false
+		n.reportAgain = false
 		out = append(out, tell{r})
 		out = append(out, turn(n.reported.Ready, r)...)
 		n.reported = r
@@ -368,17 +368,17 @@ func turn(was Condition, r Report) []action {
 	switch {
 	case r.Ready.Reason == was.Reason:
 	case r.Ready.Reason == condition.RemovalHeld:
-		return []action{event{owner: r.Owner, warning: true, reason: condition.RemovalHeld, message: r.Ready.Message}}
+		return []action{event{name: r.Application, warning: true, reason: condition.RemovalHeld, message: r.Ready.Message}}
 	case r.Ready.Reason == condition.HealthCheckFailed:
-		return []action{event{owner: r.Owner, warning: true, reason: condition.HealthCheckFailed, message: r.Ready.Message}}
+		return []action{event{name: r.Application, warning: true, reason: condition.HealthCheckFailed, message: r.Ready.Message}}
 	case was.Reason == condition.HealthCheckFailed && r.Ready.Status == condition.True:
-		return []action{event{owner: r.Owner, reason: condition.HealthCheckSucceeded, message: "healthy again"}}
+		return []action{event{name: r.Application, reason: condition.HealthCheckSucceeded, message: "healthy again"}}
 	}
 	return nil
 }
 
 func sameReport(a, b Report) bool {
-	return a.Owner == b.Owner && a.Entry == b.Entry && a.Applied == b.Applied && a.Healthy == b.Healthy && a.Ready == b.Ready &&
+	return a.Application == b.Application && a.Entry == b.Entry && a.Applied == b.Applied && a.Healthy == b.Healthy && a.Ready == b.Ready &&
 		a.Drift == b.Drift &&
 		slices.Equal(a.Refused, b.Refused) && heldDigest(a.Held) == heldDigest(b.Held) && sameSummary(a.Health, b.Health)
 }
