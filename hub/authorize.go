@@ -86,7 +86,7 @@ func (g *guard) options(c credentials.TransportCredentials) []grpc.ServerOption 
 func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo,
 	handle grpc.UnaryHandler) (response any, err error) {
 	defer func() { g.finish(info.FullMethod, recover(), &err) }()
-	if err := g.authorize(ctx, info.FullMethod); err != nil {
+	if ctx, err = g.authorize(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	return handle(ctx, request)
@@ -95,30 +95,41 @@ func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerIn
 func (g *guard) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
 	handle grpc.StreamHandler) (err error) {
 	defer func() { g.finish(info.FullMethod, recover(), &err) }()
-	if err := g.authorize(stream.Context(), info.FullMethod); err != nil {
+	ctx, err := g.authorize(stream.Context(), info.FullMethod)
+	if err != nil {
 		return err
 	}
-	return handle(server, stream)
+	return handle(server, identified{stream, ctx})
 }
 
-// authorize returns nil when the caller may call the method.
-func (g *guard) authorize(ctx context.Context, method string) error {
+// identified is a stream whose context names the caller.
+type identified struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (i identified) Context() context.Context { return i.ctx }
+
+// authorize returns the context of a call that the caller may make. It names the caller, if the method wants one.
+func (g *guard) authorize(ctx context.Context, method string) (context.Context, error) {
 	r := ruleOf(method)
 	if r == anyone {
-		return nil
+		return ctx, nil
 	}
-	id, err := identity.PeerID(ctx)
+	caller, err := identity.Peer(ctx)
 	if err != nil {
-		return status.Error(codes.Unauthenticated, "show a certificate of this hub's authority")
+		return nil, status.Error(codes.Unauthenticated, "show a certificate of this hub's authority")
 	}
+	id := caller.ID
 	ours := id.TrustDomain == g.trustDomain
 	switch {
 	case ours && r == certified,
 		ours && r == clusters && id.Role == identity.Cluster,
 		ours && r == operators && id.Role == identity.Operator:
-		return nil
+		return identity.WithCaller(ctx, caller), nil
 	}
-	return status.Errorf(codes.PermissionDenied, "%s may not call this", id)
+	return nil, status.Errorf(codes.PermissionDenied, "%s may not call this", id)
 }
 
 // finish counts the call, and keeps a bug in one handler from ending the hub.

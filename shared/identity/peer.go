@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// ErrNoPeer says that the other end of a connection has not shown who it is.
+// ErrNoPeer says that the other end of a connection has not proved who it is.
 var ErrNoPeer = errors.New("the peer shows no verified client certificate")
 
 // Caller is who calls, by the certificate that was shown.
@@ -23,8 +23,26 @@ type Caller struct {
 	IssuedAt time.Time
 }
 
+// callerKey is the key of a Caller in the context of a call.
+type callerKey struct{}
+
+// WithCaller returns the context of a call by the caller. An interceptor that has verified who calls sets it: from the
+// certificate, as Peer does, or from another proof.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// CallerOf returns who calls, as WithCaller noted it. If nobody did, the error wraps ErrNoPeer.
+func CallerOf(ctx context.Context) (Caller, error) {
+	c, ok := ctx.Value(callerKey{}).(Caller)
+	if !ok {
+		return Caller{}, ErrNoPeer
+	}
+	return c, nil
+}
+
 // PeerID returns the identity at the other end of a gRPC call, from the certificate that the TLS handshake verified.
-// There is no other source of it. Without one the error wraps ErrNoPeer.
+// Without a certificate the error wraps ErrNoPeer.
 func PeerID(ctx context.Context) (ID, error) {
 	caller, err := Peer(ctx)
 	return caller.ID, err

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -54,6 +55,7 @@ type Server struct {
 
 	drainOnce sync.Once
 	draining  chan struct{}
+	computed  atomic.Int64 // objects that watches computed
 }
 
 // New returns a Server.
@@ -71,17 +73,17 @@ func New(c Config) *Server {
 // Drain ends all watches. It returns at once.
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
-// operator returns who calls, if the caller is an operator of this hub. Every method begins with it, whatever an
-// interceptor has let through.
+// operator returns who calls, if the caller is an operator of this hub. The identity is the one that an interceptor put
+// into the context (identity.WithCaller). Every method begins with operator, whatever the interceptor has let through.
 func (s *Server) operator(ctx context.Context) (identity.ID, error) {
-	id, err := identity.PeerID(ctx)
+	caller, err := identity.CallerOf(ctx)
 	if err != nil {
-		return identity.ID{}, status.Error(codes.Unauthenticated, "show an operator's certificate")
+		return identity.ID{}, status.Error(codes.Unauthenticated, "the caller is unknown: show an operator's certificate")
 	}
-	if id.Role != identity.Operator || id.TrustDomain != s.join.TrustDomain {
-		return identity.ID{}, status.Errorf(codes.PermissionDenied, "%s is not an operator of this hub", id)
+	if caller.Role != identity.Operator || caller.TrustDomain != s.join.TrustDomain {
+		return identity.ID{}, status.Errorf(codes.PermissionDenied, "%s is not an operator of this hub", caller.ID)
 	}
-	return id, nil
+	return caller.ID, nil
 }
 
 // did logs one change and who made it.

@@ -52,7 +52,8 @@ func newRig(t *testing.T) *rig {
 	r.server = New(Config{Store: r.store, Vault: vault, Log: telemetry.Discard(), Join: Join{
 		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443", SigningKeys: "keys", SpokeImage: "image",
 	}})
-	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))))
+	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))),
+		grpc.UnaryInterceptor(identifyCall), grpc.StreamInterceptor(identifyStream))
 	adminv1.RegisterAdminServiceServer(g, r.server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -67,6 +68,31 @@ func newRig(t *testing.T) *rig {
 	r.AdminServiceClient = r.dial(r.credential(identity.Operator, "admin"))
 	return r
 }
+
+// identify returns the context with the caller that the certificate names, as the interceptors of the hub do.
+func identify(ctx context.Context) context.Context {
+	caller, err := identity.Peer(ctx)
+	if err != nil {
+		return ctx
+	}
+	return identity.WithCaller(ctx, caller)
+}
+
+func identifyCall(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	return handle(identify(ctx), request)
+}
+
+func identifyStream(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	return handle(server, identified{stream, identify(stream.Context())})
+}
+
+// identified is a stream with another context.
+type identified struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (i identified) Context() context.Context { return i.ctx }
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -46,7 +46,13 @@ func writeKey(k api.Key) *adminv1.ObjectKey {
 	return &adminv1.ObjectKey{Cluster: k.Cluster, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
 }
 
-// secretRow is the key of a credential in the vault's table.
+// secretRow returns the row of a credential in the vault's table.
 func secretRow(k api.Key) string { return k.Namespace + "/" + k.Name }
+
+// secretKey returns the key of the credential in a row of the vault's table.
+func secretKey(row string) api.Key {
+	namespace, name, _ := strings.Cut(row, "/")
+	return api.Key{Kind: api.SecretKind, Namespace: namespace, Name: name}
+}
 
 func notFound(k api.Key) error { return status.Errorf(codes.NotFound, "%s not found", k) }

@@ -76,7 +76,7 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 		if done, err := s.handled(ctx, source.Key, at); done || err != nil {
 			return source.Key, err
 		}
-		if err := s.waitForChange(ctx, w, 0); err != nil {
+		if _, err := s.waitForChange(ctx, w, 0); err != nil {
 			return api.Key{}, err
 		}
 	}

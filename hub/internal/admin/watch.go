@@ -3,15 +3,18 @@ package admin
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // watched are the tables that a folded object may come from.
@@ -20,17 +23,18 @@ var watched = []string{
 	store.Spokes.Name(), store.SignedBundles.Name(), store.Sources.Name(), store.Secrets.Name(),
 }
 
-// How soon a watcher is told of the next change. A watch of one object is somebody waiting; a watch of many redraws a
-// screen, and folds all of them each time.
+// How soon a watcher is sent the next change. A watch of one object is somebody waiting; a watch of many redraws a
+// screen.
 const (
 	watchOne  = 20 * time.Millisecond
 	watchMany = 250 * time.Millisecond
 )
 
-// Watch implements adminv1.AdminServiceServer. It sends state, not events: an object that changes twice at once is sent
-// once, as it then is.
+// Watch implements adminv1.AdminServiceServer. Watch sends state, not events: an object that changes twice at once is
+// sent once, as it is then. Only objects that depend on a changed row are computed again.
 func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_WatchServer) error {
-	if _, err := s.operator(stream.Context()); err != nil {
+	ctx := stream.Context()
+	if _, err := s.operator(ctx); err != nil {
 		return err
 	}
 	q, err := readQuery(r.List)
@@ -42,97 +46,182 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if q.name != "" && !q.allClusters {
 		pause = watchOne
 	}
-	w := s.store.Watch(stream.Context(), watched...) // before the first View: nothing is missed between the two
+	w := s.store.Watch(ctx, watched...) // before the first View: nothing is missed between the two
 	defer w.Close()
-	view := &watchView{query: q, sent: map[api.Key]manifest.Digest{}, send: stream.Send}
-	if err := s.refresh(stream.Context(), view); err != nil {
+	v := newWatchView(q, stream.Send)
+	if err := s.sendAll(ctx, v); err != nil {
 		return err
 	}
 	if err := stream.Send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_SYNCED}); err != nil {
 		return err
 	}
 	for {
-		if err := s.waitForChange(stream.Context(), w, pause); err != nil {
+		changes, err := s.waitForChange(ctx, w, pause)
+		if err != nil {
 			return err
 		}
-		if err := s.refresh(stream.Context(), view); err != nil {
+		if err := s.sendChanged(ctx, v, changes); err != nil {
 			return err
 		}
 	}
 }
 
-// waitForChange returns nil when something changed, at most once in pause.
-func (s *Server) waitForChange(ctx context.Context, w *store.Watcher, pause time.Duration) error {
+// waitForChange returns what changed, at most once in pause.
+func (s *Server) waitForChange(ctx context.Context, w *store.Watcher, pause time.Duration) ([]store.Change, error) {
 	select {
 	case _, open := <-w.C():
-		if !open && ctx.Err() == nil {
-			return status.Error(codes.Unavailable, "the hub is stopping")
+		switch {
+		case !open && ctx.Err() != nil: // the watcher ends with its context
+			return nil, status.FromContextError(ctx.Err()).Err()
+		case !open:
+			return nil, status.Error(codes.Unavailable, "the hub is stopping")
 		}
 	case <-s.draining:
-		return status.Error(codes.Unavailable, "the hub is stopping")
+		return nil, status.Error(codes.Unavailable, "the hub is stopping")
 	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	if ctx.Err() != nil {
-		return status.FromContextError(ctx.Err()).Err()
+	if err := wait.For(ctx, pause); err != nil {
+		return nil, status.FromContextError(err).Err()
 	}
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+	return w.Take(), nil
+}
+
+// watchView is what one watcher was sent.
+type watchView struct {
+	query    *query
+	send     func(*adminv1.WatchResponse) error
+	sent     map[api.Key]sent
+	affected map[fold.Dependency]map[api.Key]bool // the objects that depend on something
+}
+
+// sent is an object that a watcher has.
+type sent struct {
+	digest manifest.Digest // of the JSON
+	reads  []fold.Dependency
+}
+
+func newWatchView(q *query, send func(*adminv1.WatchResponse) error) *watchView {
+	return &watchView{query: q, send: send, sent: map[api.Key]sent{}, affected: map[fold.Dependency]map[api.Key]bool{}}
+}
+
+// sendAll computes every object that matches, and sends those that differ from what was sent.
+func (s *Server) sendAll(ctx context.Context, v *watchView) error {
+	missing := map[api.Key]bool{}
+	for key := range v.sent {
+		missing[key] = true
 	}
-	w.Take()
+	for after, more := "", true; more; more = after != "" {
+		var keys []api.Key
+		var next string
+		err := s.store.View(ctx, func(tx *store.Tx) (err error) {
+			keys, next, err = v.query.page(tx, after)
+			return err
+		})
+		if err != nil {
+			return s.fail(err)
+		}
+		after = next
+		for _, key := range keys {
+			delete(missing, key)
+		}
+		if err := s.sendKeys(ctx, v, keys); err != nil {
+			return err
+		}
+	}
+	return s.sendKeys(ctx, v, slices.SortedFunc(maps.Keys(missing), api.Key.Compare))
+}
+
+// sendChanged computes the objects that changed rows affect, and sends those that differ from what was sent.
+func (s *Server) sendChanged(ctx context.Context, v *watchView, changes []store.Change) error {
+	keys := map[api.Key]bool{}
+	for _, c := range changes {
+		if c.Key == "" {
+			return s.sendAll(ctx, v)
+		}
+		if key, ok := changedKey(c); ok && v.query.matches(key) {
+			keys[key] = true // it may be new
+		}
+		for _, d := range fold.Dependencies(c) {
+			for key := range v.affected[d] {
+				keys[key] = true
+			}
+		}
+	}
+	for page := range slices.Chunk(slices.SortedFunc(maps.Keys(keys), api.Key.Compare), pageRows) {
+		if err := s.sendKeys(ctx, v, page); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// watchView is what one watcher has been told.
-type watchView struct {
-	query *query
-	sent  map[api.Key]manifest.Digest // of the JSON
-	send  func(*adminv1.WatchResponse) error
+// changedKey returns the key of the object whose own row changed.
+func changedKey(c store.Change) (api.Key, bool) {
+	switch c.Table {
+	case store.Resources.Name():
+		return api.ParseKey(c.Key)
+	case store.Secrets.Name():
+		return secretKey(c.Key), true
+	}
+	return api.Key{}, false
 }
 
-// refresh sends what differs from what was sent.
-func (s *Server) refresh(ctx context.Context, v *watchView) error {
-	var changed []*adminv1.Object
-	there := map[api.Key]bool{}
-	digests := map[api.Key]manifest.Digest{}
-	err := s.store.View(ctx, func(tx *store.Tx) error { // nothing is sent in here: a slow reader must not hold a View
-		changed = nil
-		clear(there)
-		clear(digests)
-		return v.query.each(tx, func(key api.Key, o *adminv1.Object) error {
-			there[key] = true
-			if digest := manifest.DigestOf(o.Json); v.sent[key] != digest {
-				digests[key] = digest
-				changed = append(changed, o)
+// sendKeys computes objects in one View, and sends those that differ from what was sent.
+func (s *Server) sendKeys(ctx context.Context, v *watchView, keys []api.Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	objects, reads := make([]*adminv1.Object, len(keys)), make([][]fold.Dependency, len(keys))
+	err := s.store.View(ctx,
+		func(tx *store.Tx) (err error) { // nothing is sent in here: a slow reader must not hold a View
+			reader := fold.NewReader(tx)
+			for i, key := range keys {
+				if objects[i], err = v.query.read(tx, reader, key); err != nil {
+					return err
+				}
+				reads[i] = reader.Reads()
 			}
 			return nil
 		})
-	})
 	if err != nil {
 		return s.fail(err)
 	}
-	maps.Copy(v.sent, digests)
-	for _, o := range changed {
-		if err := v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: o}); err != nil {
-			return err
-		}
-	}
-	return v.forget(there)
-}
-
-// forget sends the deletion of what is not there any more.
-func (v *watchView) forget(there map[api.Key]bool) error {
-	for key := range v.sent {
-		if there[key] {
-			continue
-		}
-		delete(v.sent, key)
-		gone := &adminv1.Object{Key: writeKey(key)}
-		if err := v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_DELETED, Object: gone}); err != nil {
+	s.computed.Add(int64(len(keys)))
+	for i, key := range keys {
+		if err := v.update(key, objects[i], reads[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// update notes an object as it is now, nil if there is none, and sends it if it differs from what was sent.
+func (v *watchView) update(key api.Key, o *adminv1.Object, reads []fold.Dependency) error {
+	last, had := v.sent[key]
+	for _, d := range last.reads {
+		if delete(v.affected[d], key); len(v.affected[d]) == 0 {
+			delete(v.affected, d)
+		}
+	}
+	if o == nil {
+		delete(v.sent, key)
+		if !had {
+			return nil
+		}
+		gone := &adminv1.Object{Key: writeKey(key)}
+		return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_DELETED, Object: gone})
+	}
+	for _, d := range reads {
+		if v.affected[d] == nil {
+			v.affected[d] = map[api.Key]bool{}
+		}
+		v.affected[d][key] = true
+	}
+	now := sent{manifest.DigestOf(o.Json), reads}
+	v.sent[key] = now
+	if had && now.digest == last.digest {
+		return nil
+	}
+	return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: o})
 }

@@ -13,13 +13,28 @@ import (
 type clusterGraph struct {
 	facts    map[api.Key]Facts
 	children map[api.Key][]api.Key // by owner
+	reads    []Dependency
 }
 
 // graph reads the graph of a cluster once.
 func (r *Reader) graph(cluster string) (*clusterGraph, error) {
-	if g := r.graphs[cluster]; g != nil {
-		return g, nil
+	g := r.graphs[cluster]
+	if g == nil {
+		var err error
+		before := r.reads
+		r.reads = reads{}
+		g, err = r.readGraph(cluster)
+		if err != nil {
+			return nil, err
+		}
+		g.reads, r.reads = r.reads.of(cluster), before
+		r.graphs[cluster] = g
 	}
+	r.reads.add(g.reads...)
+	return g, nil
+}
+
+func (r *Reader) readGraph(cluster string) (*clusterGraph, error) {
 	g := &clusterGraph{facts: map[api.Key]Facts{}, children: map[api.Key][]api.Key{}}
 	prefix := cluster + "/"
 	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) error {
@@ -37,12 +52,8 @@ func (r *Reader) graph(cluster string) (*clusterGraph, error) {
 			}
 		})
 	}
-	if err != nil {
-		return nil, err
-	}
 	g.link()
-	r.graphs[cluster] = g
-	return g, nil
+	return g, err
 }
 
 // await notes which of the Kustomizations that the readiness of f includes is not ready.
@@ -164,15 +175,16 @@ func (r *Reader) sourceOf(g *clusterGraph, f Facts) (source Facts, ok bool, err 
 
 // hubSource reads a source of the hub once.
 func (r *Reader) hubSource(key api.Key) (source Facts, ok bool, err error) {
+	r.reads.add(Dependency{store.Resources.Name(), key.Path()}, Dependency{store.Conditions.Name(), key.Path()})
 	if known, read := r.sources[key]; read {
 		return known, known.Resource.Object != nil, nil
 	}
-	row, ok, err := store.Resources.Get(r.tx, key.Path())
-	if err == nil && ok {
-		source, err = r.own(row)
+	row, err := get(r, store.Resources, key.Path())
+	if err == nil && row != nil {
+		source, err = r.own(*row)
 	}
 	r.sources[key] = source
-	return source, ok, err
+	return source, row != nil, err
 }
 
 // members adds to a Fleet the clusters that it selects, each with what the Fleet leads to there.

@@ -2,6 +2,8 @@ package status
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -50,6 +52,7 @@ type Reader struct {
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []clusterRow      // nil: not read yet
+	reads          reads             // what the facts of the last Read depend on
 	withoutMembers bool
 }
 
@@ -57,23 +60,28 @@ type Reader struct {
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, desireds: map[string]*store.SignedBundle{},
-		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
+		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{}, reads: reads{},
 	}
 }
 
 // Read gathers the facts about one object. False when there is no such object.
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
-	row, ok, err := store.Resources.Get(r.tx, key.Path())
-	if err != nil || !ok {
+	r.reads = reads{}
+	row, err := get(r, store.Resources, key.Path())
+	if err != nil || row == nil {
 		return Facts{}, false, err
 	}
-	f, err := r.facts(row)
+	f, err := r.facts(*row)
 	return f, err == nil, err
 }
 
+// Reads returns what the facts of the last Read depend on, also if there is no such object.
+func (r *Reader) Reads() []Dependency { return slices.Collect(maps.Keys(r.reads)) }
+
 // get returns a row, or nil when there is none.
-func get[T any](tx *store.Tx, table store.Table[T], key string) (*T, error) {
-	row, ok, err := table.Get(tx, key)
+func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
+	r.reads.add(Dependency{table.Name(), key})
+	row, ok, err := table.Get(r.tx, key)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -106,7 +114,7 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 // own gathers what is known about one row alone.
 func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	f.Resource = row
-	if f.Outcome, err = get(r.tx, store.Conditions, row.Key.Path()); err != nil {
+	if f.Outcome, err = get(r, store.Conditions, row.Key.Path()); err != nil {
 		return f, err
 	}
 	switch row.Key.Kind {
@@ -124,10 +132,11 @@ func (r *Reader) own(row store.Resource) (f Facts, err error) {
 }
 
 func (r *Reader) spoke(cluster string) (*store.Spoke, error) {
+	r.reads.add(Dependency{store.Spokes.Name(), cluster})
 	if s, ok := r.spokes[cluster]; ok {
 		return s, nil
 	}
-	s, err := get(r.tx, store.Spokes, cluster)
+	s, err := get(r, store.Spokes, cluster)
 	r.spokes[cluster] = s
 	return s, err
 }
@@ -165,7 +174,7 @@ func (r *Reader) planOf(f *Facts, cluster string) error {
 
 // report returns what the spoke said last about an application; nil when it said nothing.
 func (r *Reader) report(key api.Key) (*spokev1.ApplicationReport, error) {
-	row, err := get(r.tx, store.Reports, key.Path())
+	row, err := get(r, store.Reports, key.Path())
 	if err != nil || row == nil {
 		return nil, err
 	}
@@ -187,6 +196,7 @@ type planned struct {
 }
 
 func (r *Reader) plan(cluster string) (*planned, error) {
+	r.reads.add(Dependency{store.Plans.Name(), cluster})
 	if p := r.plans[cluster]; p != nil {
 		return p, nil
 	}
@@ -201,10 +211,11 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 
 // desired returns the newest bundle of a cluster; nil when there is none.
 func (r *Reader) desired(cluster string) (*store.SignedBundle, error) {
+	r.reads.add(Dependency{store.SignedBundles.Name(), cluster})
 	if d, ok := r.desireds[cluster]; ok {
 		return d, nil
 	}
-	d, err := get(r.tx, store.SignedBundles, cluster)
+	d, err := get(r, store.SignedBundles, cluster)
 	r.desireds[cluster] = d
 	return d, err
 }
@@ -215,7 +226,7 @@ func (r *Reader) fetched(f *Facts) error {
 	if err != nil {
 		return err
 	}
-	f.Fetched, err = get(r.tx, store.Sources, api.SourceKey(repository, f.Resource.Bound()))
+	f.Fetched, err = get(r, store.Sources, api.SourceKey(repository, f.Resource.Bound()))
 	return err
 }
 
@@ -226,6 +237,7 @@ type clusterRow struct {
 }
 
 func (r *Reader) readClusters() error {
+	r.reads.add(allClusters)
 	if r.clusters != nil {
 		return nil
 	}

@@ -100,18 +100,18 @@ func (r *Reader) with(f *Facts) error {
 		return nil
 	}
 	cluster := api.ClusterKey(f.Resource.Key.Cluster)
-	row, ok, err := store.Resources.Get(r.tx, cluster.Path())
+	row, err := get(r, store.Resources, cluster.Path())
 	if err != nil {
 		return err
 	}
-	if ok && row.IsSuspended() && (row.StopRepair || Facts{Resource: row}.spec().StopRepair) {
+	if row != nil && row.IsSuspended() && (row.StopRepair || Facts{Resource: *row}.spec().StopRepair) {
 		f.With = &suspension{with: cluster, by: "with " + cluster.String(), since: row.SuspendedAt}
 		return nil
 	}
-	row = f.Resource
+	row = &f.Resource
 	for depth := 0; row.Owner != nil && !row.Orphaned && depth < maxDepth; depth++ {
 		key := *row.Owner
-		if row, ok, err = store.Resources.Get(r.tx, key.Path()); err != nil || !ok {
+		if row, err = get(r, store.Resources, key.Path()); err != nil || row == nil {
 			return err
 		}
 		if key.Kind == api.FleetKind && row.IsSuspended() {
@@ -150,14 +150,14 @@ func (r *Reader) waiting(f *Facts) error {
 // newest returns the revision that was fetched last of the source of a Kustomization.
 func (r *Reader) newest(f Facts) (revision string, source api.Key, err error) {
 	for _, key := range f.sourceKeys() {
-		row, ok, err := store.Resources.Get(r.tx, key.Path())
+		row, err := get(r, store.Resources, key.Path())
 		if err != nil {
 			return "", key, err
 		}
-		if !ok {
+		if row == nil {
 			continue
 		}
-		s := Facts{Resource: row}
+		s := Facts{Resource: *row}
 		if err := r.fetched(&s); err != nil || s.Fetched == nil || s.Fetched.Artifact == nil {
 			return "", key, err
 		}

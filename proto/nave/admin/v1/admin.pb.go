@@ -299,6 +299,10 @@ type ListRequest struct {
 	AllClusters bool `protobuf:"varint,4,opt,name=all_clusters,json=allClusters,proto3" json:"all_clusters,omitempty"`
 	// Kubernetes label selector syntax.
 	LabelSelector string `protobuf:"bytes,5,opt,name=label_selector,json=labelSelector,proto3" json:"label_selector,omitempty"`
+	// The most objects of one answer; 0: all in one answer. Watch takes no limit.
+	Limit int64 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	// ListResponse.continue of the page before. Everything else must be as in the request of that page.
+	Continue      string `protobuf:"bytes,7,opt,name=continue,proto3" json:"continue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -368,9 +372,26 @@ func (x *ListRequest) GetLabelSelector() string {
 	return ""
 }
 
+func (x *ListRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRequest) GetContinue() string {
+	if x != nil {
+		return x.Continue
+	}
+	return ""
+}
+
 type ListResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Objects       []*Object              `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Objects []*Object              `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
+	// Not empty: there are more objects. Each page shows its objects as they are when it is asked for; an object that was
+	// created or deleted between two pages may be missing.
+	Continue      string `protobuf:"bytes,2,opt,name=continue,proto3" json:"continue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +431,13 @@ func (x *ListResponse) GetObjects() []*Object {
 		return x.Objects
 	}
 	return nil
+}
+
+func (x *ListResponse) GetContinue() string {
+	if x != nil {
+		return x.Continue
+	}
+	return ""
 }
 
 type WatchRequest struct {
@@ -2280,15 +2308,18 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"GetRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"<\n" +
 	"\vGetResponse\x12-\n" +
-	"\x06object\x18\x01 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"\xa3\x01\n" +
+	"\x06object\x18\x01 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"\xd5\x01\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
 	"\acluster\x18\x03 \x01(\tR\acluster\x12!\n" +
 	"\fall_clusters\x18\x04 \x01(\bR\vallClusters\x12%\n" +
-	"\x0elabel_selector\x18\x05 \x01(\tR\rlabelSelector\"?\n" +
+	"\x0elabel_selector\x18\x05 \x01(\tR\rlabelSelector\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\x03R\x05limit\x12\x1a\n" +
+	"\bcontinue\x18\a \x01(\tR\bcontinue\"[\n" +
 	"\fListResponse\x12/\n" +
-	"\aobjects\x18\x01 \x03(\v2\x15.nave.admin.v1.ObjectR\aobjects\"R\n" +
+	"\aobjects\x18\x01 \x03(\v2\x15.nave.admin.v1.ObjectR\aobjects\x12\x1a\n" +
+	"\bcontinue\x18\x02 \x01(\tR\bcontinue\"R\n" +
 	"\fWatchRequest\x12.\n" +
 	"\x04list\x18\x01 \x01(\v2\x1a.nave.admin.v1.ListRequestR\x04list\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +

@@ -1,0 +1,219 @@
+package admin
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// pageRows is how many rows one View reads at most: a long list holds no transaction open.
+const pageRows = 500
+
+// List implements adminv1.AdminServiceServer. Each page shows objects as they are when it is read.
+func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	q, err := readQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	after, err := q.readToken(r.GetContinue())
+	if err != nil {
+		return nil, err
+	}
+	response := &adminv1.ListResponse{}
+	for {
+		var page []*adminv1.Object
+		if page, after, err = s.page(ctx, q, after, int(r.GetLimit())-len(response.Objects)); err != nil {
+			return nil, s.fail(err)
+		}
+		response.Objects = append(response.Objects, page...)
+		full := r.GetLimit() > 0 && len(response.Objects) >= int(r.GetLimit())
+		if full || after == "" {
+			response.Continue = q.writeToken(after)
+			return response, nil
+		}
+	}
+}
+
+// page returns the next matching objects, at most limit unless it is 0 or less, and where to go on; empty: nowhere.
+func (s *Server) page(ctx context.Context, q *query, after string, limit int) (page []*adminv1.Object, next string,
+	err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
+		page = nil
+		keys, end, err := q.page(tx, after)
+		if err != nil {
+			return err
+		}
+		reader := fold.NewReader(tx) // many facts share rows
+		for i, key := range keys {
+			object, err := q.read(tx, reader, key)
+			if err != nil {
+				return err
+			}
+			if object == nil {
+				continue
+			}
+			if page = append(page, object); len(page) == limit && i < len(keys)-1 {
+				next = q.cursor(key)
+				return nil
+			}
+		}
+		next = end
+		return nil
+	})
+	return page, next, err
+}
+
+// query is a checked ListRequest.
+type query struct {
+	kind        api.Kind
+	namespace   string
+	name        string // empty: any
+	cluster     string
+	allClusters bool
+	selector    labels.Selector
+	digest      string // of the request, without its page
+}
+
+func readQuery(r *adminv1.ListRequest) (*query, error) {
+	kind, err := readKind(r.GetKind())
+	if err != nil {
+		return nil, err
+	}
+	selector, err := labels.Parse(r.GetLabelSelector())
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "label selector: %v", err)
+	}
+	if r.GetLimit() < 0 {
+		return nil, status.Errorf(codes.InvalidArgument, "limit %d: want 0 or more", r.GetLimit())
+	}
+	whole := proto.CloneOf(r)
+	whole.Limit, whole.Continue = 0, ""
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(whole)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return &query{
+		kind: kind, namespace: r.GetNamespace(), cluster: r.GetCluster(), allClusters: r.GetAllClusters(), selector: selector,
+		digest: manifest.DigestOf(text).String(),
+	}, nil
+}
+
+// token is a ListResponse.continue. Clients do not look into it.
+type token struct {
+	After string `json:"after"` // a cursor
+	Query string `json:"query"` // digest
+}
+
+func (q *query) writeToken(after string) string {
+	if after == "" {
+		return ""
+	}
+	data, err := json.Marshal(token{After: after, Query: q.digest})
+	if err != nil {
+		panic(err) // two strings
+	}
+	return base64.RawURLEncoding.EncodeToString(data)
+}
+
+func (q *query) readToken(text string) (after string, err error) {
+	if text == "" {
+		return "", nil
+	}
+	var t token
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(data, &t)
+	}
+	if err != nil || t.Query != q.digest {
+		return "", status.Error(codes.InvalidArgument,
+			"the continue token is not of this list: start the list again without it")
+	}
+	return t.After, nil
+}
+
+// page returns the keys of the next rows that may match, whatever their labels, and where to go on; empty: nowhere.
+func (q *query) page(tx *store.Tx, after string) (keys []api.Key, next string, err error) {
+	if q.kind.Name == api.SecretKind {
+		return q.secrets(tx, after)
+	}
+	list, prefix := store.Resources.Page, q.prefix()
+	if q.allClusters {
+		list, prefix = store.ResourcesByKind.Page, q.kind.Name+"/"
+	}
+	rows, next, err := list(tx, prefix, after, pageRows)
+	for _, row := range rows {
+		if q.matches(row.Value.Key) {
+			keys = append(keys, row.Value.Key)
+		}
+	}
+	return keys, next, err
+}
+
+func (q *query) secrets(tx *store.Tx, after string) (keys []api.Key, next string, err error) {
+	rows, next, err := store.Secrets.Page(tx, "", after, pageRows)
+	for _, row := range rows {
+		if key := secretKey(row.Key); q.matches(key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, next, err
+}
+
+// cursor returns the place of a key in the order of the pages.
+func (q *query) cursor(k api.Key) string {
+	switch {
+	case k.Kind == api.SecretKind:
+		return secretRow(k)
+	case q.allClusters:
+		return strings.Join([]string{k.Kind, k.Cluster, k.Namespace, k.Name}, "/")
+	}
+	return k.Path()
+}
+
+// prefix is what the paths of all matching keys of one cluster begin with.
+func (q *query) prefix() string {
+	prefix := q.cluster + "/" + q.kind.Name + "/"
+	switch {
+	case q.kind.Namespaced && q.namespace == "":
+		return prefix
+	case q.kind.Namespaced:
+		prefix += q.namespace
+	}
+	return prefix + "/" + q.name
+}
+
+// read returns an object of the page; nil if there is none, or its labels do not match.
+func (q *query) read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
+	if !q.selector.Empty() {
+		row, ok, err := store.Resources.Get(tx, key.Path())
+		if err != nil || !ok || !q.selects(row.Object) { // credentials have no labels
+			return nil, err
+		}
+	}
+	return read(tx, r, key)
+}
+
+func (q *query) matches(k api.Key) bool {
+	return k.Kind == q.kind.Name &&
+		(q.name == "" || k.Name == q.name) &&
+		(q.namespace == "" || !q.kind.Namespaced || k.Namespace == q.namespace) &&
+		(q.allClusters || k.Cluster == q.cluster)
+}
+
+// selects reports whether the object's labels match.
+func (q *query) selects(o *api.Object) bool { return q.selector.Matches(labels.Set(o.Labels())) }

@@ -1,0 +1,62 @@
+package status
+
+import (
+	"strings"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+// Dependency is something that facts were read from: a row, or many rows at once. Facts that depend on none of the
+// Dependencies of a change are as they were.
+type Dependency struct{ Table, Key string }
+
+// allClusters is every Cluster of the hub, whatever their names.
+var allClusters = Dependency{store.Resources.Name(), "/" + api.ClusterKind + "/"}
+
+// wholeCluster is every row of a cluster's graph, and what is known about its plan, bundle and spoke.
+func wholeCluster(cluster string) Dependency { return Dependency{Key: cluster} }
+
+// Dependencies returns what a changed row is part of.
+func Dependencies(c store.Change) []Dependency {
+	list := []Dependency{{c.Table, c.Key}}
+	if cluster := clusterOf(c.Table, c.Key); cluster != "" {
+		list = append(list, wholeCluster(cluster))
+	}
+	if c.Table == allClusters.Table && strings.HasPrefix(c.Key, allClusters.Key) {
+		list = append(list, allClusters)
+	}
+	return list
+}
+
+// clusterOf returns the cluster that a row belongs to; empty: the hub itself.
+func clusterOf(table, key string) string {
+	switch table {
+	case store.Plans.Name(), store.Spokes.Name(), store.SignedBundles.Name():
+		return key
+	case store.Resources.Name(), store.Conditions.Name(), store.Reports.Name():
+		cluster, _, _ := strings.Cut(key, "/")
+		return cluster
+	}
+	return ""
+}
+
+// reads are dependencies, each once.
+type reads map[Dependency]struct{}
+
+func (r reads) add(list ...Dependency) {
+	for _, d := range list {
+		r[d] = struct{}{}
+	}
+}
+
+// of returns the dependencies of what was read of a whole cluster: the cluster, and the rows that are not its own.
+func (r reads) of(cluster string) []Dependency {
+	list := []Dependency{wholeCluster(cluster)}
+	for d := range r {
+		if clusterOf(d.Table, d.Key) != cluster {
+			list = append(list, d)
+		}
+	}
+	return list
+}
