@@ -45,15 +45,13 @@ func (l links) escape(from, target string) string {
 	if target == "" || strings.ContainsRune(target, 0) {
 		return "has no valid target"
 	}
-	at := parent(from)
-	left := parts(target)
 	if path.IsAbs(target) {
 		return "is absolute"
 	}
+	at, left := parent(from), parts(target)
 	for followed := 0; len(left) > 0; {
 		step := left[0]
-		left = left[1:]
-		if step == ".." {
+		if left = left[1:]; step == ".." {
 			if at == "" {
 				return "leads out of the tree"
 			}

@@ -70,7 +70,7 @@ func FuzzSourceIgnore(f *testing.F) {
 	})
 }
 
-func TestSourceIgnoreIsALink(t *testing.T) {
+func TestSourceIgnore_link(t *testing.T) {
 	contents := memory{}
 	files := []File{contents.file(".sourceignore", Symlink, "*"), {Path: "a", Mode: Regular}}
 	if kept, err := filter(t.Context(), files, contents, nil); err != nil || !slices.Contains(kept, files[1]) {
@@ -78,7 +78,7 @@ func TestSourceIgnoreIsALink(t *testing.T) {
 	}
 }
 
-func TestSourceIgnoreLimit(t *testing.T) {
+func TestSourceIgnore_limit(t *testing.T) {
 	contents := memory{}
 	large := contents.file("a/.sourceignore", Regular, strings.Repeat("x\n", maxIgnore/2+1))
 	_, err := filter(t.Context(), []File{large}, contents, nil)

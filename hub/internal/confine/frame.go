@@ -16,7 +16,7 @@ const (
 	failed   = 1
 )
 
-// failure is an error on the wire.
+// failure is an error in a frame.
 type failure struct {
 	Message string `json:"message"`
 	Reason  string `json:"reason,omitempty"` // a key of Config.Reasons
@@ -43,7 +43,7 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error
 		return writeFrame(w, []byte{answered}, answer)
 	}
 	f := failure{Message: err.Error()}
-	for _, name := range slices.Sorted(maps.Keys(reasons)) { // an error of two reasons has the same one each time
+	for _, name := range slices.Sorted(maps.Keys(reasons)) { // sorted: an error of two reasons always gets the same one
 		if errors.Is(err, reasons[name]) {
 			f.Reason = name
 		}
@@ -58,7 +58,8 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error
 	return writeFrame(w, []byte{failed}, text)
 }
 
-// decodeAnswer reads the content of a frame that answers a request. broken says that it is no answer at all.
+// decodeAnswer decodes the content of a frame that answers a request. broken is not nil if it is neither an answer nor a
+// failure.
 func decodeAnswer(content []byte, reasons map[string]error) (answer []byte, broken, err error) {
 	switch {
 	case len(content) > 0 && content[0] == answered:
@@ -77,7 +78,7 @@ func decodeAnswer(content []byte, reasons map[string]error) (answer []byte, brok
 	}
 }
 
-// writeFrame writes one frame, whose content is made of parts.
+// writeFrame writes one frame, whose content is the parts one after the other.
 func writeFrame(w io.Writer, parts ...[]byte) error {
 	size := 0
 	for _, part := range parts {
@@ -92,7 +93,7 @@ func writeFrame(w io.Writer, parts ...[]byte) error {
 	return nil
 }
 
-// readFrame reads one frame of at most limit bytes. It returns io.EOF when there is none.
+// readFrame returns the content of one frame. More than limit bytes are ErrOutput; io.EOF means that there is no frame.
 func readFrame(r io.Reader, limit int64) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

@@ -8,25 +8,25 @@ import (
 	"syscall"
 )
 
-// rlimitData is RLIMIT_DATA: since Linux 4.7 it counts all private writable memory, and so what Go really maps, where
-// RLIMIT_AS would count address space that Go only reserves.
+// rlimitData is RLIMIT_DATA. Since Linux 4.7 it counts all private writable memory, which is what Go really maps.
+// RLIMIT_AS would also count address space that Go only reserves.
 const rlimitData = 2
 
-// limitMemory makes the kernel refuse this process more than so many bytes; Go then ends it.
+// limitMemory sets how many bytes the kernel gives this process. Beyond that Go ends the process.
 func limitMemory(bytes int64) error {
 	limit := syscall.Rlimit{Cur: uint64(bytes), Max: uint64(bytes)}
 	return syscall.Setrlimit(rlimitData, &limit)
 }
 
-// dieWithParent makes the kernel kill a process whose pool's process is gone.
+// dieWithParent makes the kernel kill a process when the process of its pool ends.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
-// dieFirst makes the kernel choose this process before the hub when the machine, or the hub's Pod, has no memory left.
+// dieFirst makes the kernel kill this process before the hub when the machine or the hub's Pod has no memory left.
 func dieFirst() {
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // without it the largest process is chosen
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // if it fails, the kernel kills the largest process
 }
 
-// residentMemory returns how much memory a process holds, in bytes; 0 when that cannot be told.
+// residentMemory returns the resident memory of a process in bytes; 0 if the system does not tell.
 func residentMemory(pid int) int64 {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {

@@ -4,14 +4,14 @@ package confine
 
 import "syscall"
 
-// limitMemory has no hard limit to set here; Go's own limit makes it collect garbage harder.
+// limitMemory does nothing: only Linux has the limit. Go's own soft limit still holds.
 func limitMemory(int64) error { return nil }
 
-// dieWithParent relies on the standard input of Serve, which ends with the pool's process.
+// dieWithParent returns nil: the standard input of Serve ends with the process of the pool.
 func dieWithParent() *syscall.SysProcAttr { return nil }
 
-// dieFirst has nothing to ask the system for here.
+// dieFirst does nothing.
 func dieFirst() {}
 
-// residentMemory cannot tell here.
+// residentMemory returns 0: it is not known.
 func residentMemory(int) int64 { return 0 }

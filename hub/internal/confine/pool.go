@@ -13,7 +13,7 @@ import (
 const (
 	// MaxRequest is a limit on the bytes of one request.
 	MaxRequest = 32 << 20
-	// requestsPerProcess is after how many requests a process is replaced, against slow leaks in what it links.
+	// requestsPerProcess is how many requests a process answers before it is replaced, against slow leaks in libraries.
 	requestsPerProcess = 5000
 )
 
@@ -25,32 +25,32 @@ var (
 	ErrClosed  = errors.New("the pool of processes is closed")
 )
 
-// Config is how a Pool runs its processes.
+// Config is the configuration of a Pool.
 type Config struct {
-	// Name is what a process is called in messages, such as "render worker"; Hint is what a user can do when a request
-	// needs too much memory.
+	// Name is the name of a process in messages, such as "render worker". Hint tells users why a request may need too
+	// much memory.
 	Name, Hint string
-	// Command starts a process: its main calls Serve. Required.
+	// Command starts a process, whose main calls Serve. Required.
 	Command []string
-	// Env is the environment of a process, besides what Serve reads.
+	// Env is the environment of a process, beside the variables of Serve.
 	Env []string
-	// Workers is how many processes run at once; default: the number of CPUs.
+	// Workers is how many processes work at once. Zero: the number of CPUs.
 	Workers int
-	// Timeout is for one request, from when a process takes it. Zero: only the context of the request ends it.
+	// Timeout limits one request, from the moment when a process gets it. Zero: only the context limits it.
 	Timeout time.Duration
-	// Memory is a limit on what one process holds, in bytes (Linux only).
+	// Memory limits the resident memory of one process, in bytes (Linux only).
 	Memory int64
-	// Together is a limit on what all processes at work hold, in bytes: beyond it the one that holds most is ended.
-	// Zero: none.
+	// Together limits the resident memory of all working processes, in bytes: beyond it the largest is killed. Zero: no
+	// limit.
 	Together int64
-	// Output is a limit on one answer, in bytes.
+	// Output limits one answer, in bytes.
 	Output int64
-	// Reasons are the errors that callers tell apart, so that errors.Is holds across the pipe. Serve has the same.
+	// Reasons are the errors for which errors.Is holds across the pipe, by a name. Service.Reasons must be the same.
 	Reasons map[string]error
-	Log     *slog.Logger // nil: none
+	Log     *slog.Logger // nil: slog.Default
 }
 
-// Pool has requests answered in confined processes. It is safe for concurrent use.
+// Pool answers requests in confined processes. It is safe for concurrent use.
 type Pool struct {
 	config Config
 	slots  chan struct{} // one for each request under way
@@ -60,16 +60,16 @@ type Pool struct {
 
 	mu   sync.Mutex // guards idle and busy
 	idle []*process
-	busy map[*process]int64 // bytes that each held when it was looked at last
+	busy map[*process]int64 // resident bytes of each, as last measured
 }
 
-// New returns a pool with one process that is warming up; more are started as requests need them, and all are kept.
+// New starts one process and returns the pool. More processes are started when requests need them, and all are kept.
 func New(c Config) (*Pool, error) {
 	if c.Workers <= 0 {
 		c.Workers = runtime.NumCPU()
 	}
 	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+		c.Log = slog.Default()
 	}
 	p := &Pool{
 		config: c, slots: make(chan struct{}, c.Workers), starts: make(chan func()), busy: map[*process]int64{},
@@ -86,7 +86,7 @@ func New(c Config) (*Pool, error) {
 }
 
 // startThread starts processes on one thread that lives as long as the pool: the kernel kills a child when the thread
-// that started it ends, not the process.
+// that started it ends, even if the thread's process goes on.
 func (p *Pool) startThread() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -111,9 +111,9 @@ func (p *Pool) start() (w *process, err error) {
 	}
 }
 
-// Ask has one process answer a request, within the pool's time. A request that takes too long or too much costs its
-// process and fails; the error is then ErrTimeout, ErrMemory, ErrOutput or a *DiedError. When ctx ends, the process is
-// killed. An error that the process reports has its message, and is the one of Config.Reasons.
+// Ask returns one process's answer to a request. If the request needs too much time, memory or output, the process is
+// killed and the error is ErrTimeout, ErrMemory, ErrOutput or a *DiedError. If ctx ends, the process is killed and the
+// error is the cause. An error that the process reports has the same text and wraps one of Config.Reasons.
 func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	if len(request) > MaxRequest {
 		return nil, fmt.Errorf("%s: a request of %d bytes: the limit is %d", p.config.Name, len(request), MaxRequest)
@@ -126,7 +126,7 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	case <-p.stop.Done():
 		return nil, ErrClosed
 	}
-	w, err := p.take()
+	w, err := p.acquire()
 	if err != nil {
 		return nil, err
 	}
@@ -144,15 +144,15 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 		p.config.Log.Warn(p.config.Name+" lost", "pid", w.cmd.Process.Pid, "error", err)
 		return nil, err
 	}
-	p.put(w)
+	p.release(w)
 	answer, _, err := decodeAnswer(content, p.config.Reasons)
 	return answer, err
 }
 
-// watchEvery is how often a process's memory is looked at while it works.
+// watchEvery is how often the memory of a working process is measured.
 const watchEvery = 20 * time.Millisecond
 
-// watch ends a request whose process holds too much memory, until ctx ends.
+// watch measures a process until ctx ends, and calls end if it holds too much memory.
 func (p *Pool) watch(ctx context.Context, w *process, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -168,7 +168,7 @@ func (p *Pool) watch(ctx context.Context, w *process, end context.CancelCauseFun
 	}
 }
 
-// weigh notes how much a process at work holds, and says if that is too much.
+// weigh notes the resident memory of a working process. The error says that it is too much.
 func (p *Pool) weigh(w *process, held int64) error {
 	if limit := p.config.Memory; held > limit {
 		return fmt.Errorf("%w: %d MiB, the limit is %d; %s", ErrMemory, held>>20, limit>>20, p.config.Hint)
@@ -176,7 +176,7 @@ func (p *Pool) weigh(w *process, held int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, busy := p.busy[w]; !busy {
-		return nil // it has just ended
+		return nil // its request has just ended
 	}
 	p.busy[w] = held
 	var all, most int64
@@ -190,16 +190,16 @@ func (p *Pool) weigh(w *process, held int64) error {
 	return nil
 }
 
-// leave takes a process off those at work.
+// leave notes that a process works no more.
 func (p *Pool) leave(w *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.busy, w)
 }
 
-// take returns an idle process, or a new one. It is at work until leave.
-func (p *Pool) take() (*process, error) {
-	if w := p.takeIdle(); w != nil {
+// acquire returns an idle process, or starts one. It counts as working until leave.
+func (p *Pool) acquire() (*process, error) {
+	if w := p.acquireIdle(); w != nil {
 		return w, nil
 	}
 	w, err := p.start()
@@ -212,7 +212,7 @@ func (p *Pool) take() (*process, error) {
 	return w, nil
 }
 
-func (p *Pool) takeIdle() *process {
+func (p *Pool) acquireIdle() *process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)
@@ -225,8 +225,8 @@ func (p *Pool) takeIdle() *process {
 	return w
 }
 
-// put keeps a process for the next request.
-func (p *Pool) put(w *process) {
+// release keeps a process for the next request.
+func (p *Pool) release(w *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.served >= requestsPerProcess || p.stop.Err() != nil {
@@ -236,7 +236,7 @@ func (p *Pool) put(w *process) {
 	p.idle = append(p.idle, w)
 }
 
-// Close ends the processes. Requests under way fail with ErrClosed.
+// Close kills the processes. Requests under way fail with ErrClosed.
 func (p *Pool) Close() error {
 	p.cancel(ErrClosed)
 	p.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// process is one confined process. One goroutine at a time has it.
+// process is one confined process. One goroutine at a time uses it.
 type process struct {
 	config *Config
 	cmd    *exec.Cmd
@@ -45,8 +45,8 @@ func start(c *Config) (*process, error) {
 	return p, nil
 }
 
-// ask sends a request and waits for the content of the answer's frame. After an error the process is dead. When ctx
-// ends, it is killed.
+// ask sends a request and returns the content of the answer's frame. After an error the process is dead. If ctx ends, the
+// process is killed.
 func (p *process) ask(ctx context.Context, request []byte) ([]byte, error) {
 	p.stderr.forget()
 	disarm := context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })
@@ -79,22 +79,22 @@ func (p *process) roundTrip(request []byte) ([]byte, error) {
 	return content, broken
 }
 
-// kill ends the process and returns how it ended.
+// kill kills the process and returns how it ended.
 func (p *process) kill() error {
 	_ = p.cmd.Process.Kill()
 	_ = p.stdin.Close()
 	return p.cmd.Wait()
 }
 
-// DiedError is a process that ended in the middle of a request: most often the request needed more memory than the
-// process may have.
+// DiedError says that a process ended in the middle of a request, most often because the request needed more memory than
+// the process may have.
 type DiedError struct {
 	Name, Hint string // of the Config
 	Cause      error
-	LastWords  string // what the process wrote to standard error
+	LastWords  string // the beginning of what the process wrote to standard error
 }
 
-// Error says how the process ended.
+// Error returns how the process ended, its last words, and the hint.
 func (e *DiedError) Error() string {
 	s := e.Name + " died: " + strings.ReplaceAll(e.Cause.Error(), "\n", "; ")
 	if e.LastWords != "" {
@@ -125,17 +125,17 @@ func (w *words) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// forget starts a new request.
+// forget drops the text when a new request begins.
 func (w *words) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.data = w.data[:0]
 }
 
-// deathMarks begin what Go says when it ends a process, in the order in which they tell most. Goroutines follow.
+// deathMarks begin the messages of Go when it ends a process; the most telling one is first.
 var deathMarks = []string{"fatal error: ", "panic: ", "runtime: "}
 
-// String returns why the process ended as one line, else what it said first.
+// String returns in one line why the process ended; if it does not say so, the beginning of what it wrote.
 func (w *words) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

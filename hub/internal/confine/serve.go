@@ -10,19 +10,19 @@ import (
 	"strconv"
 )
 
-// Limits that the pool hands to a process in its environment, in bytes.
+// Names of the environment variables by which a process gets its limits, in bytes.
 const (
 	memoryVariable = "NAVE_CONFINE_MEMORY"
 	outputVariable = "NAVE_CONFINE_OUTPUT"
 )
 
-// hardLimit times the limit is where the kernel refuses memory, should a process outrun the pool that watches it. The
-// process then ends, but cannot always say why.
+// hardLimit times the limit is how much the kernel gives a process that grows faster than its pool can watch. The process
+// then ends, and cannot always say why.
 const hardLimit = 2
 
-// Service is what a confined process does.
+// Service is the work of a confined process.
 type Service struct {
-	// Prepare runs once, with the process's limits and before its first request. nil: nothing.
+	// Prepare runs once, under the limits and before the first request; may be nil.
 	Prepare func()
 	// Answer answers one request.
 	Answer func(request []byte) ([]byte, error)
@@ -30,12 +30,12 @@ type Service struct {
 	Reasons map[string]error
 }
 
-// Serve is a confined process: it answers requests until standard input ends. It confines the process first to the
-// memory that the pool allows. Nothing else of the process may use standard output.
+// Serve limits the memory of this process as its pool asks, and answers requests until standard input ends. No other code
+// of the process may use standard output.
 func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 	output, memory := limitOf(outputVariable, math.MaxUint32), limitOf(memoryVariable, 0)
 	if memory > 0 {
-		debug.SetMemoryLimit(memory / 4 * 3) // collect garbage harder before the pool ends the process
+		debug.SetMemoryLimit(memory / 4 * 3) // collect garbage harder before the pool kills the process
 		if err := limitMemory(hardLimit * memory); err != nil {
 			return fmt.Errorf("limit memory: %w", err)
 		}

@@ -1,13 +1,13 @@
-// Package dial opens every connection that the hub makes because a user's object names an address: to Git servers now,
-// to registries and other sources later. A tenant who chooses the address must not reach what only the hub can reach.
+// Package dial opens every connection to an address that a user's object names. A tenant chooses such an address, and
+// must not reach with it what only the hub can reach.
 //
-// A name is resolved, each address that it leads to is held against the Policy, and what is dialled is the address that
-// was checked, not the name: a name that leads elsewhere a moment later (DNS rebinding) gains nothing. Each redirect is
-// a new connection and passes the same check.
+// A Dialer resolves a name, compares each of its addresses with the Policy, and dials an address that was allowed, not
+// the name. So a name that resolves to another address a moment later (DNS rebinding) gains nothing. Each redirect is a
+// new connection and passes the same check.
 //
-// Denied are loopback, link-local, unspecified, multicast and reserved addresses, those of clouds' metadata, and those
-// of the hub's own machine, in every form of IPv6 that leads to an IPv4 address. Private ranges are allowed, because
-// many Git servers are in one, unless Policy.DenyPrivate. Policy.Allow opens ranges.
+// The Policy denies loopback, link-local, unspecified, multicast and reserved addresses, the metadata addresses of
+// clouds, and the addresses of the hub's own machine, in every form of IPv6 that leads to an IPv4 address. Private
+// ranges are allowed unless Policy.DenyPrivate, because many Git servers are in one. Policy.Allow opens ranges.
 package dial
 
 import (
@@ -49,9 +49,9 @@ func New(p Policy) *Dialer {
 	}
 }
 
-// localAddresses returns the addresses of this machine's interfaces, as far as the system tells.
+// localAddresses returns the addresses of this machine's interfaces; none if the system does not tell.
 func localAddresses() []netip.Addr {
-	found, _ := net.InterfaceAddrs() // loopback is denied without
+	found, _ := net.InterfaceAddrs() // loopback is denied anyway
 	var local []netip.Addr
 	for _, a := range found {
 		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
@@ -61,8 +61,8 @@ func localAddresses() []netip.Addr {
 	return local
 }
 
-// DialContext connects to address, host:port, unless the policy denies it, which is ErrDenied. Other errors are those
-// of the resolver and of the connection.
+// DialContext connects to address, which is host:port. If the policy denies the address, the error is ErrDenied. Other
+// errors are those of the resolver and of the connection.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -73,7 +73,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	return d.race(ctx, network, targets[:min(len(targets), maxAddresses)])
 }
 
-// check resolves host:port and returns what may be dialled of it, as address:port.
+// check resolves host:port and returns the allowed addresses as address:port, at least one.
 func (d *Dialer) check(ctx context.Context, address string) ([]string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" || port == "" {
@@ -115,7 +115,7 @@ func (d *Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 	return found, err
 }
 
-// isOwn reports whether the hub itself is what listens at an address.
+// isOwn reports whether the hub itself listens at an address.
 func (d *Dialer) isOwn(ctx context.Context, a netip.Addr, port string, local []netip.Addr) bool {
 	here := a.IsLoopback() || a.IsUnspecified() || slices.Contains(local, a)
 	return slices.ContainsFunc(d.policy.Own, func(own string) bool {
@@ -126,7 +126,7 @@ func (d *Dialer) isOwn(ctx context.Context, a netip.Addr, port string, local []n
 		if host == "" {
 			return here
 		}
-		its, _ := d.lookup(ctx, host) // a name that leads nowhere leads nobody to the hub
+		its, _ := d.lookup(ctx, host) // a name without addresses is not the hub's
 		return slices.ContainsFunc(its, func(i netip.Addr) bool {
 			i = i.Unmap()
 			return i == a || here && (i.IsUnspecified() || a.IsUnspecified())
@@ -134,13 +134,13 @@ func (d *Dialer) isOwn(ctx context.Context, a netip.Addr, port string, local []n
 	})
 }
 
-// attempt is the end of one try to connect.
+// attempt is the result of one try to connect.
 type attempt struct {
 	conn net.Conn
 	err  error
 }
 
-// race connects to the first of some addresses that answers; each has a head start before the next.
+// race connects to the first of some addresses that answers. Each is tried some time before the next.
 func (d *Dialer) race(ctx context.Context, network string, targets []string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -176,7 +176,7 @@ func (d *Dialer) race(ctx context.Context, network string, targets []string) (ne
 	return nil, errs[0]
 }
 
-// closeAll closes the connections of tries that came too late.
+// closeAll closes the connections of tries that lost the race.
 func closeAll(ended <-chan attempt, running int) {
 	for range running {
 		if a := <-ended; a.err == nil {

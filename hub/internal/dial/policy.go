@@ -7,23 +7,24 @@ import (
 	"slices"
 )
 
-// ErrDenied is an address that the hub does not connect to.
+// ErrDenied is the error of an address that the Policy denies.
 var ErrDenied = errors.New("the address is denied")
 
-// Policy says which addresses are dialled. It is plain data, so that it can be sent to a confined process. The zero
-// value denies what no source should lead to and allows private ranges.
+// Policy decides which addresses may be dialled. It is plain data, so that it can be sent to a confined process. The
+// zero value denies the ranges of the package comment and allows private ranges.
 type Policy struct {
-	// Allow opens ranges that are denied otherwise, but never the hub's own listeners.
+	// Allow opens ranges that are denied otherwise, but never the addresses of Own.
 	Allow []netip.Prefix `json:"allow,omitempty"`
-	// DenyPrivate denies private ranges, too.
+	// DenyPrivate also denies private ranges.
 	DenyPrivate bool `json:"denyPrivate,omitempty"`
-	// Own is where this hub is reached, as host:port: its listeners and what it advertises.
+	// Own are the addresses of this hub, as host:port: its listeners and the addresses that it advertises.
 	Own []string `json:"own,omitempty"`
-	// Proxies are dialled wherever they are.
+	// Proxies may have any address.
 	Proxies Proxies `json:"proxies"`
 }
 
-// ParsePrefixes reads ranges of addresses (10.1.0.0/16) and single addresses (10.1.2.3).
+// ParsePrefixes parses ranges of addresses (10.1.0.0/16) and single addresses (10.1.2.3). The error names the first
+// text that is neither.
 func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
 	var found []netip.Prefix
 	for _, text := range texts {
@@ -39,7 +40,7 @@ func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
 	return found, nil
 }
 
-// class is a range of addresses and what they are.
+// class is a range of addresses and its name in messages.
 type class struct {
 	prefix netip.Prefix
 	name   string
@@ -53,7 +54,7 @@ func classes(name string, prefixes ...string) []class {
 	return found
 }
 
-// denied are ranges in which no source is.
+// denied are the ranges in which there are no sources.
 var denied = slices.Concat(
 	classes("a loopback address", "127.0.0.0/8", "::1/128"),
 	classes("an unspecified address", "0.0.0.0/8", "::/128"),
@@ -65,11 +66,12 @@ var denied = slices.Concat(
 	classes("an address of a local translator", "64:ff9b:1::/48"),
 )
 
-// private are ranges that are not on the internet. Many Git servers are.
+// private are the ranges of private networks. Many Git servers are in one.
 var private = classes("a private address",
 	"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15", "fc00::/7", "fec0::/10")
 
-// refusal says what an address is that must not be dialled, or nothing. local are the addresses of this machine.
+// refusal returns what a denied address is, such as "a loopback address"; empty: the address is allowed. local are the
+// addresses of this machine.
 func (p Policy) refusal(a netip.Addr, local []netip.Addr) string {
 	if !a.IsValid() || a.Zone() != "" {
 		return "an address with a zone"
@@ -82,7 +84,7 @@ func (p Policy) refusal(a netip.Addr, local []netip.Addr) string {
 	return ""
 }
 
-// judge says what an address is that must not be dialled, without a look at what is embedded in it.
+// judge is refusal without a look at the addresses that are embedded in an address.
 func (p Policy) judge(a netip.Addr, local []netip.Addr) string {
 	contains := func(prefix netip.Prefix) bool { return prefix.Contains(a) }
 	if slices.ContainsFunc(p.Allow, contains) {
@@ -110,7 +112,7 @@ var (
 	teredo     = netip.MustParsePrefix("2001::/32")
 )
 
-// forms returns an address as it is dialled and the IPv4 addresses that it may lead to.
+// forms returns an address in the form that is dialled, and the IPv4 addresses that are embedded in it.
 func forms(a netip.Addr) []netip.Addr {
 	a = a.Unmap()
 	found := []netip.Addr{a}

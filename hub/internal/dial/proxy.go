@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// Proxies are the proxies for HTTP that the hub's operator has set, as in the variables of these names.
+// Proxies are the values of the environment variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY, set by the operator.
 type Proxies struct {
 	HTTP  string `json:"http,omitempty"`
 	HTTPS string `json:"https,omitempty"`
@@ -32,7 +32,7 @@ func (p Proxies) choose() proxyFunc {
 	return (&httpproxy.Config{HTTPProxy: p.HTTP, HTTPSProxy: p.HTTPS, NoProxy: p.No}).ProxyFunc()
 }
 
-// addresses returns where the proxies listen, as host:port.
+// addresses returns the addresses of the proxies, as host:port.
 func (p Proxies) addresses() []string {
 	var found []string
 	for _, raw := range []string{p.HTTP, p.HTTPS} {
@@ -47,7 +47,7 @@ func (p Proxies) addresses() []string {
 	return found
 }
 
-// addressOf returns the host:port that a URL is dialled at.
+// addressOf returns the host:port of a URL.
 func addressOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -59,9 +59,9 @@ func addressOf(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// Transport returns a transport for HTTP whose connections are the Dialer's. Through a proxy, which the operator chose
-// and which is dialled wherever it is, the same addresses are denied; but where a name leads that the hub cannot
-// resolve is the proxy's decision.
+// Transport returns a transport for HTTP whose connections are the Dialer's. The operator chose the proxies, so they may
+// have any address; the addresses that a proxy is asked for are checked. A name that the hub cannot resolve is left to
+// the proxy.
 func (d *Dialer) Transport(config *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:               d.chooseProxy,
@@ -72,8 +72,8 @@ func (d *Dialer) Transport(config *tls.Config) *http.Transport {
 	}
 }
 
-// chooseProxy returns the proxy for a request. What is asked of a proxy, or where a proxy listens, is checked here;
-// everything else when it is dialled.
+// chooseProxy returns the proxy for a request. An address that a proxy is asked for, and the address of a proxy itself,
+// are checked here; all other addresses are checked when they are dialled.
 func (d *Dialer) chooseProxy(r *http.Request) (*url.URL, error) {
 	proxy, err := d.proxy(r.URL)
 	if err != nil {

@@ -50,7 +50,7 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	revision, err, slow := r.begin(view.URL, call{time.Now(), auth, req.Last})
+	revision, slow, err := r.begin(view.URL, call{time.Now(), auth, req.Last})
 	defer func() {
 		r.mu.Lock()
 		r.running--
@@ -73,16 +73,16 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 }
 
 // begin notes a call and returns what comes of it.
-func (r *remote) begin(url string, c call) (revision string, err error, slow time.Duration) {
+func (r *remote) begin(url string, c call) (revision string, slow time.Duration, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls = append(r.calls, c)
 	r.running++
 	r.most = max(r.most, r.running)
 	if own, ok := r.slowly[url]; ok {
-		return r.revision[url], r.fails[url], own
+		return r.revision[url], own, r.fails[url]
 	}
-	return r.revision[url], r.fails[url], r.slow
+	return r.revision[url], r.slow, r.fails[url]
 }
 
 // text is the content of all files of a tree.
@@ -278,7 +278,7 @@ func (h *hub) wantFetches(n int, when string) {
 	}
 }
 
-func TestANewSourceIsFetchedAtOnceAndThenAtItsInterval(t *testing.T) {
+func TestFetch_interval(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		h.wantFetches(1, "at once")
@@ -301,7 +301,7 @@ func TestANewSourceIsFetchedAtOnceAndThenAtItsInterval(t *testing.T) {
 	})
 }
 
-func TestAPollThatFindsNothingNewWritesNothing(t *testing.T) {
+func TestFetch_unchanged(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		w := h.store.Watch(h.Context())
@@ -316,7 +316,7 @@ func TestAPollThatFindsNothingNewWritesNothing(t *testing.T) {
 	})
 }
 
-func TestEqualSourcesOfManyClustersShareOneFetchAndOneTransaction(t *testing.T) {
+func TestFetch_shared(t *testing.T) {
 	play(t, func(h *hub) {
 		h.update(func(tx *store.Tx) error {
 			var errs []error
@@ -348,7 +348,7 @@ func TestEqualSourcesOfManyClustersShareOneFetchAndOneTransaction(t *testing.T) 
 	})
 }
 
-func TestARequestIsAnsweredByAFetchThatBeganAfterIt(t *testing.T) {
+func TestFetch_requested(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k)
@@ -368,7 +368,7 @@ func TestARequestIsAnsweredByAFetchThatBeganAfterIt(t *testing.T) {
 	})
 }
 
-func TestAFailureKeepsTheArtifactAndIsTriedAgainEverLater(t *testing.T) {
+func TestFetch_failed(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k, every("1m"))
@@ -411,7 +411,7 @@ func TestAFailureKeepsTheArtifactAndIsTriedAgainEverLater(t *testing.T) {
 	})
 }
 
-func TestASecretsChangeFetchesItsSourcesAtOnce(t *testing.T) {
+func TestSecret_changed(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k, secret("git"), every("1h"))
@@ -440,7 +440,7 @@ func TestASecretsChangeFetchesItsSourcesAtOnce(t *testing.T) {
 	})
 }
 
-func TestASuspendedSourceIsNotFetchedUntilItIsResumed(t *testing.T) {
+func TestFetch_suspended(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k, suspended)
@@ -458,7 +458,7 @@ func TestASuspendedSourceIsNotFetchedUntilItIsResumed(t *testing.T) {
 	})
 }
 
-func TestAChangedSpecIsAnotherSource(t *testing.T) {
+func TestFetch_changed(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k)
@@ -473,7 +473,7 @@ func TestAChangedSpecIsAnotherSource(t *testing.T) {
 	})
 }
 
-func TestWhatIsDeletedLeavesNothingBehind(t *testing.T) {
+func TestDelete(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("a", "fleet"))
 		h.put(key("b", "fleet"))
@@ -495,7 +495,7 @@ func TestWhatIsDeletedLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-func TestWhatWasDeletedWhileTheHubWasDownLeavesNothingBehind(t *testing.T) {
+func TestDelete_stopped(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k)
@@ -508,7 +508,7 @@ func TestWhatWasDeletedWhileTheHubWasDownLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-func TestARestartedHubGoesOnFromItsArtifact(t *testing.T) {
+func TestRestart(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		first := h.sources()[0]
@@ -526,7 +526,7 @@ func TestARestartedHubGoesOnFromItsArtifact(t *testing.T) {
 	})
 }
 
-func TestADamagedArtifactIsTakenBackBeforeAnybodyReadsIt(t *testing.T) {
+func TestRecover(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		h.stop()
@@ -541,7 +541,7 @@ func TestADamagedArtifactIsTakenBackBeforeAnybodyReadsIt(t *testing.T) {
 	})
 }
 
-func TestFourFetchesRunAtATime(t *testing.T) {
+func TestWorkers(t *testing.T) {
 	play(t, func(h *hub) {
 		h.remote.slow = time.Second
 		h.update(func(tx *store.Tx) error {
@@ -592,7 +592,7 @@ func TestSlowSources(t *testing.T) {
 	})
 }
 
-func TestUnusedArtifactsAreSwept(t *testing.T) {
+func TestSweep(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"), every("1m"))
 		first := h.sources()[0].Artifact.Dir
@@ -611,7 +611,7 @@ func TestUnusedArtifactsAreSwept(t *testing.T) {
 	})
 }
 
-func TestAFetchUnderWayDoesNotOutliveTheLoop(t *testing.T) {
+func TestStop(t *testing.T) {
 	play(t, func(h *hub) {
 		h.remote.slow = time.Hour
 		h.put(key("", "fleet"))

@@ -100,7 +100,7 @@ func (r *real) request(at string) store.Condition {
 	}
 }
 
-func TestARequestedReconciliationSeesThePush(t *testing.T) {
+func TestReconcile(t *testing.T) {
 	r, server := startReal(t, gittest.Options{})
 	for i := range 3 {
 		want := r.commit(fmt.Sprint(i))
@@ -119,7 +119,7 @@ func TestARequestedReconciliationSeesThePush(t *testing.T) {
 	}
 }
 
-func BenchmarkARequestedReconciliationOfASmallRepository(b *testing.B) {
+func BenchmarkReconcile(b *testing.B) {
 	r, _ := startReal(b, gittest.Options{})
 	n := 0
 	for b.Loop() {

@@ -99,6 +99,14 @@ func Classify(err error, protocol func(error) error) error {
 	if own := protocol(err); own != nil {
 		return own
 	}
+	if own := classifyNetwork(err); own != nil {
+		return own
+	}
+	return fmt.Errorf("%w: %w", otherwise, err)
+}
+
+// classifyNetwork knows the errors of contexts, TLS and connections; it returns nil for others.
+func classifyNetwork(err error) error {
 	var (
 		certificate *tls.CertificateVerificationError
 		operation   *net.OpError
@@ -117,7 +125,7 @@ func Classify(err error, protocol func(error) error) error {
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	default:
-		return fmt.Errorf("%w: %w", otherwise, err)
+		return nil
 	}
 }
 

@@ -17,32 +17,32 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// A cache is thrown away and filled anew beyond these; with depth 1 that costs one transfer of one tree.
+// Beyond these a cache is removed and filled again, which costs one transfer of one tree at depth 1.
 const (
 	maxLoose = 50_000 // objects in files of their own
 	maxPacks = 32
-	maxTips  = 4 // commits named to the server as already here
+	maxTips  = 4 // commits that the server is told are here
 )
 
-// repository is a bare cache repository on disk. It is used by one fetch at a time.
+// repository is the cache of one URL and credentials: a bare repository on disk. One fetch at a time uses it.
 type repository struct {
 	dir     string
 	objects *objects
 	state   state
 }
 
-// state is what the cache knows of itself, in the file state. It is written after the objects it speaks of.
+// state is the content of the cache's file state. It is written after the objects that it counts.
 type state struct {
 	Tips  []tip `json:"tips"` // the newest last
 	Loose int   `json:"loose"`
 	Packs int   `json:"packs"`
-	Disk  int64 `json:"disk"` // bytes of all objects on disk, as they are kept there
+	Disk  int64 `json:"disk"` // bytes that all objects take on disk
 }
 
-// tip is an object of which everything that it reaches is here; of a shallow one, without its commits' parents.
+// tip is an object that the cache has with everything that it reaches; if shallow, without the parents of commits.
 type tip struct {
 	Object  string `json:"object"`
-	Commit  string `json:"commit"` // the object, or what the tag leads to
+	Commit  string `json:"commit"` // the object, or the commit of the tag
 	Shallow bool   `json:"shallow"`
 }
 
@@ -52,7 +52,7 @@ func openRepository(dir string) (*repository, error) {
 		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
 	now := time.Now()
-	_ = os.Chtimes(dir, now, now) // Sweep asks when the cache was last used; a wrong answer costs a transfer
+	_ = os.Chtimes(dir, now, now) // for artifact.Store.Sweep; a wrong time costs a transfer
 	r := &repository{
 		dir:     dir,
 		objects: &objects{dir: filepath.Join(dir, "objects")},
@@ -63,7 +63,7 @@ func openRepository(dir string) (*repository, error) {
 
 func stateFile(dir string) string { return filepath.Join(dir, "state") }
 
-// readState returns what the cache in dir knows of itself; one that cannot be read is as good as empty.
+// readState returns the state of the cache in dir. If it cannot be read, the cache counts as empty.
 func readState(dir string) (s state) {
 	text, err := os.ReadFile(stateFile(dir))
 	if err != nil || json.Unmarshal(text, &s) != nil {
@@ -74,7 +74,7 @@ func readState(dir string) (s state) {
 
 func (r *repository) close() { r.objects.close() }
 
-// full reports whether the cache has grown so much that it is better emptied, or was never measured.
+// full reports whether the cache has grown so much that it should be emptied, or was never measured.
 func (r *repository) full(limits Limits) bool {
 	s := r.state
 	return s.Loose > maxLoose || s.Packs > maxPacks || s.Disk > 2*limits.Pack || s.Disk == 0 && s.Loose+s.Packs > 0
@@ -104,7 +104,8 @@ func (r *repository) holds(object plumbing.Hash) bool {
 	return false
 }
 
-// read returns the content of an object of the given kind, compared with its hash. More than limit bytes are artifact.ErrLimit.
+// read returns the content of an object of the given kind, compared with its hash. More than limit bytes are
+// artifact.ErrLimit.
 func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte,
 	error) {
 	if err := ctx.Err(); err != nil {
@@ -115,8 +116,8 @@ func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plum
 		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
 	}
 	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", artifact.ErrLimit, kind, id, artifact.FormatSize(int64(len(content))),
-			artifact.FormatSize(limit))
+		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", artifact.ErrLimit, kind, id,
+			artifact.FormatSize(int64(len(content))), artifact.FormatSize(limit))
 	}
 	if have != kind || objectHash(kind, content) != id {
 		return nil, fmt.Errorf("%w: %s %s has another content", errCache, kind, id)
@@ -124,7 +125,7 @@ func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plum
 	return content, nil
 }
 
-// size returns the bytes of an object's content without reading it.
+// size returns how many bytes an object's content has, without reading it.
 func (r *repository) size(id plumbing.Hash) (int64, error) {
 	n, err := r.objects.size(id)
 	if err != nil {
@@ -133,8 +134,8 @@ func (r *repository) size(id plumbing.Hash) (int64, error) {
 	return n, nil
 }
 
-// objectHash is Git's hash of an object. Collisions made by hand are detected when objects arrive; this one only finds
-// what a disk has spoiled.
+// objectHash returns Git's hash of an object. It only finds what a disk has spoiled: forged collisions are detected when
+// objects arrive.
 func objectHash(kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	h := sha1.New()
 	h.Write(header(kind, int64(len(content))))
@@ -142,7 +143,7 @@ func objectHash(kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	return plumbing.Hash(h.Sum(nil))
 }
 
-// commitOf follows tags from an object to a commit.
+// commitOf returns the commit that an object is, or that it is a tag of.
 func (r *repository) commitOf(ctx context.Context, id plumbing.Hash) (plumbing.Hash, error) {
 	for range 10 {
 		kind, _, err := r.objects.get(id)
@@ -176,7 +177,7 @@ func (r *repository) commit(ctx context.Context, id plumbing.Hash) (commit, erro
 	return parseCommit(content)
 }
 
-// reaches reports whether commit is from or one of its ancestors, as far as they are here.
+// reaches reports whether wanted is from, or one of its ancestors that the cache has.
 func (r *repository) reaches(ctx context.Context, from, wanted plumbing.Hash) (bool, error) {
 	seen := map[plumbing.Hash]bool{from: true}
 	for next := []plumbing.Hash{from}; len(next) > 0; {

@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// resolve finds the hash of every delta, from whole objects to what is made of them. Whatever the pack's order and the
-// deltas' kind, no chain may be longer than maxDeltaChain.
+// resolve computes the hash of every delta, beginning with those whose base is a whole object. No chain of deltas may be
+// longer than maxDeltaChain, in whatever order and of whatever kind they are.
 func (c *contents) resolve(content *pack) error {
 	byOffset, byHash := map[int64][]int{}, map[plumbing.Hash][]int{} // deltas, by their base
 	var next []int                                                   // objects whose deltas can be resolved now
@@ -52,7 +52,7 @@ func (c *contents) resolve(content *pack) error {
 	return nil
 }
 
-// identify makes the object of a delta whose base is known, and notes its hash.
+// identify makes the object of a delta whose base is known, and sets its hash.
 func (c *contents) identify(i *item, content *pack) error {
 	kind, text, err := content.object(i.offset)
 	if err != nil {
@@ -66,8 +66,8 @@ func (c *contents) identify(i *item, content *pack) error {
 	return c.place(*i)
 }
 
-// place notes where an object is. An object that is in the pack twice is refused: its two places could make chains of
-// deltas that lead back to themselves.
+// place records the offset of an object. An object that is in the pack twice is refused: its two offsets could make
+// chains of deltas that lead back to themselves.
 func (c *contents) place(i item) error {
 	if _, twice := c.offsets[i.hash]; twice {
 		return fmt.Errorf("%w: the pack has the object %s twice", source.ErrProtocol, i.hash)
@@ -76,8 +76,8 @@ func (c *contents) place(i item) error {
 	return nil
 }
 
-// pack reads objects of a pack on disk. However long a chain of deltas is, reading an object holds only one delta of
-// it, what the delta changes and what it makes.
+// pack reads objects of a pack on disk. However long a chain of deltas is, only one delta, its base and its result are in
+// memory at a time.
 type pack struct {
 	scanner *packfile.Scanner
 	find    func(plumbing.Hash) (offset int64, ok bool)
@@ -88,7 +88,7 @@ func newPack(file io.ReadSeeker, find func(plumbing.Hash) (int64, bool), recent 
 	return &pack{packfile.NewScanner(file), find, recent}
 }
 
-// errNoBase is a delta whose base is not in its pack.
+// errNoBase says that the base of a delta is not in its pack.
 var errNoBase = errors.New("a delta's base is missing")
 
 // object returns the kind and content of the object at an offset. The content is shared: it must not be changed.
@@ -110,8 +110,8 @@ func (p *pack) object(offset int64) (plumbing.ObjectType, []byte, error) {
 	return kind, text, nil
 }
 
-// root goes down the chain of deltas that ends at an offset, until an object that is whole or was read a while ago. It
-// returns that object and the offsets of the deltas above it, the last first.
+// root follows the chain of deltas from an offset to an object that is whole or is in memory. It returns that object and
+// the offsets of the deltas, the last first.
 func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas []int64, err error) {
 	for len(deltas) <= maxDeltaChain {
 		if kind, text, ok := p.recent.get(offset); ok {
@@ -137,7 +137,7 @@ func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas
 	return 0, nil, nil, fmt.Errorf("%w: more than %d deltas on one another", errNoBase, maxDeltaChain)
 }
 
-// inflate reads what is at an offset as it was packed: an object, or a delta.
+// inflate returns the object or the delta at an offset, as it was packed.
 func (p *pack) inflate(offset int64) ([]byte, error) {
 	h, err := p.scanner.SeekObjectHeader(offset)
 	if err != nil {
@@ -152,7 +152,7 @@ func (p *pack) inflate(offset int64) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// size returns the length of the object at an offset, without making it.
+// size returns how many bytes the object at an offset has, without making it.
 func (p *pack) size(offset int64) (int64, error) {
 	h, err := p.scanner.SeekObjectHeader(offset)
 	if err != nil {
@@ -166,10 +166,10 @@ func (p *pack) size(offset int64) (int64, error) {
 	return start.target(), err
 }
 
-// entrySize is what remembering an object costs besides its content, in bytes.
+// entrySize is the memory of an entry of recent beside its content, in bytes.
 const entrySize = 128
 
-// recent keeps the objects of a pack that were used last, as many as have together at most limit bytes.
+// recent keeps the objects of a pack that were used last, at most limit bytes of them.
 type recent struct {
 	limit, held int64
 	order       linked.List // of *kept, the newest first

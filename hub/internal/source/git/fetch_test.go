@@ -187,7 +187,7 @@ func holds(t *testing.T, a artifact.Artifact, want map[string]string) {
 	}
 }
 
-func TestAnArtifactIsTheCommitsTree(t *testing.T) {
+func TestFetch(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	hash := w.apply(gittest.Change{
 		Files:      map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": ""},
@@ -209,7 +209,7 @@ func TestAnArtifactIsTheCommitsTree(t *testing.T) {
 	}
 }
 
-func TestAnUnmovedReferenceCostsOneRequest(t *testing.T) {
+func TestFetch_unmoved(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	first := w.fetch(w.main(), nil)
@@ -222,7 +222,7 @@ func TestAnUnmovedReferenceCostsOneRequest(t *testing.T) {
 	}
 }
 
-func TestAChangeSharesUnchangedFilesWithTheLastArtifact(t *testing.T) {
+func TestFetch_shares(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"same": "same", "other": "1", "gone": "x"})
 	first := w.fetch(w.main(), nil)
@@ -247,7 +247,7 @@ func inode(t *testing.T, a artifact.Artifact, name string) uint64 {
 	return info.Sys().(*syscall.Stat_t).Ino
 }
 
-func TestManyCommitsInARowAreFetchedOneByOne(t *testing.T) {
+func TestFetch_commits(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	tree := map[string]string{}
 	for i := range 300 {
@@ -267,7 +267,7 @@ func TestManyCommitsInARowAreFetchedOneByOne(t *testing.T) {
 }
 
 // A shallow cache must not make the server leave out what only the missing history has.
-func TestARevertBringsOldContentBack(t *testing.T) {
+func TestFetch_revert(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "one", "b": "b"})
 	w.commit(map[string]string{"a": "two"})
@@ -277,7 +277,7 @@ func TestARevertBringsOldContentBack(t *testing.T) {
 	holds(t, last, map[string]string{"a": "one", "b": "b"})
 }
 
-func TestAForcePushIsFollowed(t *testing.T) {
+func TestFetch_forced(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	first := w.commit(map[string]string{"a": "one"})
 	w.commit(map[string]string{"a": "two"})
@@ -290,7 +290,7 @@ func TestAForcePushIsFollowed(t *testing.T) {
 	}
 }
 
-func TestEqualTreesHaveEqualDigests(t *testing.T) {
+func TestFetch_equal(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	first := w.fetch(w.main(), nil)
@@ -301,7 +301,7 @@ func TestEqualTreesHaveEqualDigests(t *testing.T) {
 	}
 }
 
-func TestReferencesAreNamedAsFluxNamesThem(t *testing.T) {
+func TestRevision(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	one := w.commit(map[string]string{"v": "one"})
 	w.do(w.repo.AnnotatedTag("v1.0.0", "one"))
@@ -360,7 +360,7 @@ func TestReferencesAreNamedAsFluxNamesThem(t *testing.T) {
 	}
 }
 
-func TestOfEqualVersionsTheNewestCommitCounts(t *testing.T) {
+func TestRevision_newest(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	commit := func(text string, year int) string {
 		return w.apply(gittest.Change{Files: map[string]string{"v": text}, Date: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)})
@@ -378,7 +378,7 @@ func TestOfEqualVersionsTheNewestCommitCounts(t *testing.T) {
 	}
 }
 
-func TestACommitIsAskedForByItselfWhereTheServerAllowsIt(t *testing.T) {
+func TestCommit_allowed(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.do(w.repo.Configure("uploadpack.allowReachableSHA1InWant", "true"))
 	one := w.commit(map[string]string{"a": "1"})
@@ -388,7 +388,7 @@ func TestACommitIsAskedForByItselfWhereTheServerAllowsIt(t *testing.T) {
 	w.fails(request{URL: w.repo.URL(), Ref: reference{Commit: strings.Repeat("1", 40)}}, source.ErrReferenceNotFound)
 }
 
-func TestWhatIsMissingIsNamedWithWhatIsThere(t *testing.T) {
+func TestReference_missing(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	one := w.commit(map[string]string{"a": "1"})
 	w.do(w.repo.Tag("v1.0.0"))
@@ -420,7 +420,7 @@ func TestWhatIsMissingIsNamedWithWhatIsThere(t *testing.T) {
 		"the repository is empty")
 }
 
-func TestABrokenServerIsReportedAndForgivenLater(t *testing.T) {
+func TestServer_broken(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	last := w.fetch(w.main(), nil)
@@ -436,7 +436,7 @@ func TestABrokenServerIsReportedAndForgivenLater(t *testing.T) {
 	w.fails(request{URL: "http://127.0.0.1:1/x.git"}, source.ErrUnreachable)
 }
 
-func TestAStalledServerEndsWithTheTimeLimit(t *testing.T) {
+func TestServer_stalled(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	w.server.Break(gittest.Stall)
@@ -451,7 +451,7 @@ func TestAStalledServerEndsWithTheTimeLimit(t *testing.T) {
 	}
 }
 
-func TestAnArtifactOfAnEarlierProcessIsVerified(t *testing.T) {
+func TestArtifact_verified(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"not at all":             func(string) error { return nil },
 		"a file changed":         func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("2"), 0) },
@@ -480,7 +480,7 @@ func TestAnArtifactOfAnEarlierProcessIsVerified(t *testing.T) {
 	}
 }
 
-func TestABrokenCacheIsFilledAgain(t *testing.T) {
+func TestCache_broken(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1", "d/b": "2"})
 	first := w.fetch(w.main(), nil)
@@ -497,7 +497,7 @@ func TestABrokenCacheIsFilledAgain(t *testing.T) {
 	holds(t, second, map[string]string{"a": "3", "d/b": "2"})
 }
 
-func TestSweepKeepsWhatIsWantedOrNew(t *testing.T) {
+func TestSweep(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	first := w.fetch(w.main(), nil)
@@ -583,7 +583,7 @@ func TestCacheLimit(t *testing.T) {
 	}
 }
 
-func TestHalfWrittenThingsOfAnEarlierProcessGo(t *testing.T) {
+func TestHalfWritten(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	half := filepath.Join(w.dir, "tmp", "artifact-1", "tree")
@@ -594,7 +594,7 @@ func TestHalfWrittenThingsOfAnEarlierProcessGo(t *testing.T) {
 	}
 }
 
-func TestOneRepositoryIsFetchedByManyAtOnce(t *testing.T) {
+func TestFetch_together(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "main"})
 	w.do(w.repo.Branch("release"))
@@ -617,7 +617,7 @@ func TestOneRepositoryIsFetchedByManyAtOnce(t *testing.T) {
 	w.do(group.Wait())
 }
 
-func TestTheHubsOwnDiskIsBlamedForItsFaultsAndForgiven(t *testing.T) {
+func TestStorage(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	dir := filepath.Join(t.TempDir(), "sources")
@@ -631,7 +631,7 @@ func TestTheHubsOwnDiskIsBlamedForItsFaultsAndForgiven(t *testing.T) {
 	w.fails(w.main(), artifact.ErrStorage, filepath.Join(dir, "cache"))
 }
 
-func BenchmarkAOneLineChangeAmongAThousandFiles(b *testing.B) {
+func BenchmarkChange(b *testing.B) {
 	server, err := gittest.Start(gittest.Options{})
 	if err != nil {
 		b.Fatal(err)

@@ -33,7 +33,7 @@ func repositoryOf(t testing.TB) *repository {
 func (r *repository) mustPut(t testing.TB, kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	t.Helper()
 	id := objectHash(kind, content)
-	if _, err := r.objects.put(id, kind, content); err != nil {
+	if _, err := r.objects.add(id, kind, content); err != nil {
 		t.Fatal(err)
 	}
 	return id
@@ -44,7 +44,7 @@ func line(mode, name string, id plumbing.Hash) []byte {
 	return append([]byte(mode+" "+name+"\x00"), id[:]...)
 }
 
-func TestATreeWithAnEntryThatNoHonestTreeHasIsRefused(t *testing.T) {
+func TestTree_refused(t *testing.T) {
 	r := repositoryOf(t)
 	blob := r.mustPut(t, plumbing.BlobObject, []byte("x"))
 	for name, c := range map[string][]byte{
@@ -87,7 +87,7 @@ func TestATreeWithAnEntryThatNoHonestTreeHasIsRefused(t *testing.T) {
 	}
 }
 
-func TestATreeBombEndsAtTheLimit(t *testing.T) {
+func TestTree_bomb(t *testing.T) {
 	r := repositoryOf(t)
 	tree := r.mustPut(t, plumbing.TreeObject, line("100644", "f", r.mustPut(t, plumbing.BlobObject, []byte("x"))))
 	for range 10 { // 10 to the 10th files
@@ -111,10 +111,10 @@ func TestATreeBombEndsAtTheLimit(t *testing.T) {
 	}
 }
 
-func TestAnObjectWithAnotherContentThanItsHashIsNotUsed(t *testing.T) {
+func TestObject_hash(t *testing.T) {
 	r := repositoryOf(t)
 	id := objectHash(plumbing.BlobObject, []byte("right"))
-	if _, err := r.objects.put(id, plumbing.BlobObject, []byte("wrong")); err != nil {
+	if _, err := r.objects.add(id, plumbing.BlobObject, []byte("wrong")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.read(t.Context(), plumbing.BlobObject, id, 100); !errors.Is(err, errCache) {
@@ -177,7 +177,7 @@ func installTo(t testing.TB, ctx context.Context, r *repository, pack []byte, li
 	return r.install(ctx, file, int64(len(pack)), limits)
 }
 
-func TestAHostilePackIsRefusedBeforeItIsUnpacked(t *testing.T) {
+func TestPack_refused(t *testing.T) {
 	bomb := bytes.Repeat([]byte{0}, 10<<20)
 	small := limitsOf(1 << 20)
 	delta := func(source, target uint64, rest ...byte) []byte {
@@ -381,7 +381,7 @@ func diskOf(t *testing.T, dir string) (n int64) {
 
 func limitsOf(n int64) Limits { return Limits{Limits: artifact.Limits{File: n}, Pack: n}.or(defaults) }
 
-func TestTheFirstHeaderOfACommitCounts(t *testing.T) {
+func TestCommit_headers(t *testing.T) {
 	one, two := strings.Repeat("1", 40), strings.Repeat("2", 40)
 	c, err := parseCommit([]byte("tree " + one + "\nparent " + two + "\nauthor a <a> 1 +0\ncommitter c <c> 5 +0\ntree " +
 		two + "\n\nhi"))

@@ -20,13 +20,13 @@ import (
 const (
 	service      = "git-upload-pack"
 	infoRefs     = "/info/refs"
-	userAgent    = "git/2.40 (nave)" // some servers answer only who begins with git/
+	userAgent    = "git/2.40 (nave)" // some servers answer only clients that begin with git/
 	maxRedirects = 5
 )
 
 // httpSession speaks Git's smart protocol over HTTP (gitprotocol-http, version 0).
 type httpSession struct {
-	base      *url.URL // without user information; where redirects led
+	base      *url.URL // without user information; after redirects
 	authorize func(*http.Request)
 	client    *http.Client
 	transport *http.Transport
@@ -53,7 +53,7 @@ func withoutUser(u *url.URL) *url.URL {
 	return &c
 }
 
-// authorizer returns what puts the credentials into a request: those of the Secret, else those in the URL.
+// authorizer returns a function that sets the credentials of a request: those of the Secret, else those in the URL.
 func authorizer(u *url.URL, auth source.Auth) func(*http.Request) {
 	if auth.Username == "" && auth.BearerToken == "" {
 		auth = authOf(u)
@@ -68,8 +68,8 @@ func authorizer(u *url.URL, auth source.Auth) func(*http.Request) {
 	}
 }
 
-// redirects decides which redirects are followed: only those of the first request, only to http and https, never from
-// https to http. Credentials do not leave the host that they are for.
+// redirects returns a function that decides which redirects are followed: only those of the first request, only to http
+// and https, never from https to http. Credentials are sent only to the host that they are for.
 func redirects(clientCertificate bool) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		from, to := via[len(via)-1].URL, req.URL
@@ -100,7 +100,7 @@ func redirects(clientCertificate bool) func(*http.Request, []*http.Request) erro
 	}
 }
 
-// left reports whether a chain of redirects has left the origin anywhere.
+// left reports whether any redirect of a chain has left the origin.
 func left(origin *url.URL, req *http.Request, via []*http.Request) bool {
 	for _, r := range via[1:] {
 		if !sameOrigin(origin, r.URL) {
@@ -110,8 +110,8 @@ func left(origin *url.URL, req *http.Request, via []*http.Request) bool {
 	return !sameOrigin(origin, req.URL)
 }
 
-// sameOrigin reports whether credentials for a may be given to b: the same host, and the same scheme and port or the
-// step from plain http to https that many servers ask for.
+// sameOrigin reports whether credentials for a may be sent to b: b has the same host, and either the same scheme and port
+// or https at its default port where a has http.
 func sameOrigin(a, b *url.URL) bool {
 	if !strings.EqualFold(a.Hostname(), b.Hostname()) {
 		return false
@@ -141,7 +141,7 @@ func (s *httpSession) advertise(ctx context.Context) (*packp.AdvRefs, error) {
 	return decodeAdvertisement(body, s.limits)
 }
 
-// follow makes where redirects ended the address of the next request; credentials stay behind on another host.
+// follow sends the next request where redirects ended. Another host gets no credentials.
 func (s *httpSession) follow(final *url.URL) {
 	if !sameOrigin(s.base, final) {
 		s.authorize = func(*http.Request) {}
@@ -166,7 +166,7 @@ func (s *httpSession) ask(ctx context.Context, request *packp.UploadPackRequest)
 	return answer, err
 }
 
-// encode writes a request; with flush, haves end with a flush as a stateful connection wants it.
+// encode writes a request. A stateful connection needs a flush after the haves.
 func encode(w io.Writer, request *packp.UploadPackRequest, flush bool) error {
 	if err := request.UploadRequest.Encode(w); err != nil {
 		return err
@@ -177,7 +177,7 @@ func encode(w io.Writer, request *packp.UploadPackRequest, flush bool) error {
 	return pktline.NewEncoder(w).EncodeString("done\n")
 }
 
-// do sends a request and returns the body of an answer of the wanted media type, and the URL that gave it.
+// do sends a request and returns the body of the answer, which has the wanted media type, and the URL that answered.
 func (s *httpSession) do(req *http.Request, accept string) (io.ReadCloser, *url.URL, error) {
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", accept)
@@ -192,7 +192,7 @@ func (s *httpSession) do(req *http.Request, accept string) (io.ReadCloser, *url.
 	return res.Body, res.Request.URL, nil
 }
 
-// check makes errors of HTTP answers that are not Git's.
+// check returns the error of an answer that is not 200 OK with the wanted media type.
 func (s *httpSession) check(res *http.Response, accept string) error {
 	switch status := source.Quote(res.Status); res.StatusCode {
 	case http.StatusOK:
@@ -202,7 +202,8 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 		return fmt.Errorf("%w: the server answers %s: these credentials may not read this repository",
 			source.ErrAuthentication, status)
 	case http.StatusNotFound, http.StatusGone:
-		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", source.ErrRepositoryNotFound, status)
+		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", source.ErrRepositoryNotFound,
+			status)
 	default:
 		return fmt.Errorf("%w: it answers %s", source.ErrUnreachable, status)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
-func TestHTTPCredentialsOpenTheRepositoryAndWrongOnesDoNot(t *testing.T) {
+func TestHTTP_credentials(t *testing.T) {
 	const secret = "s3cr3t-canary"
 	for name, c := range map[string]struct {
 		options     gittest.Options
@@ -46,7 +46,7 @@ func TestHTTPCredentialsOpenTheRepositoryAndWrongOnesDoNot(t *testing.T) {
 	}
 }
 
-func TestCredentialsInTheURLWorkAndAreNeverShown(t *testing.T) {
+func TestHTTP_url(t *testing.T) {
 	w := newWorld(t, gittest.Options{Username: "u", Password: "s3cr3t"})
 	w.commit(map[string]string{"a": "1"})
 	req := w.main()
@@ -59,7 +59,7 @@ func TestCredentialsInTheURLWorkAndAreNeverShown(t *testing.T) {
 	}
 }
 
-func TestACertificateMustBeTrustedAndMayBeAskedFor(t *testing.T) {
+func TestHTTP_certificate(t *testing.T) {
 	w := newWorld(t, gittest.Options{ClientCertificates: true})
 	w.commit(map[string]string{"a": "1"})
 	req := w.main()
@@ -87,7 +87,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.next.ServeHTTP(w, r)
 }
 
-func TestARedirectToAnotherHostCarriesNoCredentials(t *testing.T) {
+func TestRedirect_credentials(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	other := &listener{}
@@ -146,7 +146,7 @@ func forward(t *testing.T, rw http.ResponseWriter, r *http.Request, base string)
 	}
 }
 
-func TestRedirectsThatLeadElsewhereAreRefused(t *testing.T) {
+func TestRedirect_refused(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	for _, location := range []string{
 		"file:///etc/passwd", "ssh://-oProxyCommand=touch%20x/info/refs", "ext::sh -c id", "/login", "ftp://host/info/refs",
@@ -166,7 +166,7 @@ func TestRedirectsThatLeadElsewhereAreRefused(t *testing.T) {
 	w.fails(request{URL: loop.URL + "/x.git"}, source.ErrUnreachable, "one time too often")
 }
 
-func TestOnlyThreeSchemesAreEverUsed(t *testing.T) {
+func TestSchemes(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	for _, url := range []string{
 		"file:///etc", "/etc", "ext::sh -c id", "git://host/x", "git@host:x.git", "ssh://-oProxyCommand=x/y", "http:///x", "", "https://h/x?y", "http://h/%zz",
@@ -175,7 +175,7 @@ func TestOnlyThreeSchemesAreEverUsed(t *testing.T) {
 	}
 }
 
-func TestAWebPageIsNoRepository(t *testing.T) {
+func TestHTTP_page(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	page := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		_, _ = rw.Write([]byte("<html>"))
@@ -198,7 +198,7 @@ func answer(t *testing.T, body string) string {
 	return server.URL + "/x.git"
 }
 
-func TestAServerThatDoesNotSpeakGitIsAnErrorAndNoMore(t *testing.T) {
+func TestHTTP_garbage(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	for _, body := range []string{
 		"", "0000", "zzzz", "0004", "001e# service=git-upload-pack\n", "001e# service=git-upload-pack\n0000",
@@ -211,7 +211,7 @@ func TestAServerThatDoesNotSpeakGitIsAnErrorAndNoMore(t *testing.T) {
 	w.fails(request{URL: answer(t, "001cERR Repository not found")}, source.ErrRepositoryNotFound)
 }
 
-func TestSecretsThatCannotWorkAreRefusedWithTheKeysName(t *testing.T) {
+func TestSecret_refused(t *testing.T) {
 	for name, c := range map[string]struct {
 		url  string
 		data map[string]string

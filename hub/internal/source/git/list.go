@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// emptyTree is the tree without entries, which every repository has without keeping it.
+// emptyTree is the hash of the tree without entries, which no repository needs to keep.
 var emptyTree = plumbing.NewHash("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
 // lister walks one commit's tree.
@@ -21,7 +21,7 @@ type lister struct {
 	entries    int
 }
 
-// list returns every file of a tree, in the order of a depth-first walk. Submodules have no content and are left out.
+// list returns every file of a tree, in the order of a depth-first walk, without submodules.
 func (r *repository) list(ctx context.Context, tree plumbing.Hash, limits Limits) ([]artifact.File, error) {
 	l := &lister{repository: r, limits: limits}
 	if err := l.walk(ctx, tree, "", 0); err != nil {

@@ -12,18 +12,18 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// maxHeaders bounds a commit or tag, message included.
+// maxHeaders limits the bytes of a commit or tag, with its message.
 const maxHeaders = 4 << 20
 
-// commit is what a fetch needs of a commit object.
+// commit is the part of a commit object that a fetch needs.
 type commit struct {
 	tree      plumbing.Hash
 	parents   []plumbing.Hash
 	committed time.Time
 }
 
-// parseCommit reads a commit object (gitformat: headers "tree", "parent"…, "author", "committer"). Only the first
-// header of each name counts, and only in that order: a second one hidden further down decides nothing.
+// parseCommit parses a commit object: the headers "tree", "parent"…, "author", "committer", in that order. Only the first
+// header of each name counts, so a second one further down has no effect.
 func parseCommit(content []byte) (commit, error) {
 	var c commit
 	rest := content
@@ -59,7 +59,7 @@ func hashHeader(content []byte, name string) (plumbing.Hash, []byte, bool) {
 	return id, rest, ok
 }
 
-// signatureTime reads the seconds after the > of a signature line; a wrong line has the zero time.
+// signatureTime returns the time after the > of a signature line; the zero time if the line is malformed.
 func signatureTime(line []byte) time.Time {
 	end := bytes.LastIndexByte(line, '>')
 	fields := bytes.Fields(line[end+1:])
@@ -73,7 +73,7 @@ func signatureTime(line []byte) time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// parseTag reads what a tag object is a tag of.
+// parseTag returns the object that a tag object is a tag of.
 func parseTag(content []byte) (plumbing.Hash, error) {
 	id, _, ok := hashHeader(content, "object")
 	if !ok {
@@ -89,7 +89,7 @@ type entry struct {
 	id   plumbing.Hash
 }
 
-// mode is the kind of a tree's entry, as Git writes it.
+// mode is the kind of a tree's entry, in Git's notation.
 type mode string
 
 const (
@@ -100,7 +100,7 @@ const (
 	submodule  mode = "160000"
 )
 
-// parseTree reads a tree object: "mode name\0" and 20 bytes of hash for each entry.
+// parseTree returns the entries of a tree object, each "mode name\0" and 20 bytes of hash.
 func parseTree(content []byte) ([]entry, error) {
 	var entries []entry
 	names := map[string]bool{}
@@ -124,7 +124,7 @@ func parseTree(content []byte) ([]entry, error) {
 	return entries, nil
 }
 
-// parseMode knows the modes that Git writes now and those that it wrote long ago.
+// parseMode accepts the modes that Git writes now and those that it wrote long ago.
 func parseMode(text string) (mode, bool) {
 	switch text {
 	case "40000", "040000":

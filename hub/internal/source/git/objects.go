@@ -16,8 +16,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// objects is where a cache keeps Git objects: a pack as it came, with its index, or a file for each object that holds
-// what Git hashes ("blob 3\0abc"), not compressed. Whoever reads an object compares it with its hash.
+// objects are the Git objects of a cache: packs as they arrived, with an index each, and loose objects. The file of a
+// loose object has the bytes that Git hashes ("blob 3\0abc"), uncompressed. Callers compare objects with their hashes.
 type objects struct {
 	dir   string
 	packs []*openPack // nil until one is needed
@@ -29,7 +29,7 @@ type openPack struct {
 	file *os.File
 }
 
-// recentBytes is how much is kept in memory of each pack that is open.
+// recentBytes is how many bytes of objects are kept in memory for each open pack.
 const recentBytes = 16 << 20
 
 func (o *objects) packDir() string { return filepath.Join(o.dir, "pack") }
@@ -43,7 +43,7 @@ func (o *objects) looseName(id plumbing.Hash) string {
 	return filepath.Join(o.dir, name[:2], name[2:])
 }
 
-// has reports whether an object is here.
+// has reports whether the cache has an object.
 func (o *objects) has(id plumbing.Hash) bool {
 	if _, err := os.Stat(o.looseName(id)); err == nil {
 		return true
@@ -92,8 +92,8 @@ func (o *objects) size(id plumbing.Hash) (int64, error) {
 	return size, err
 }
 
-// put writes an object and returns the bytes that it takes on disk. A half written one is found out when it is read.
-func (o *objects) put(id plumbing.Hash, kind plumbing.ObjectType, content []byte) (int64, error) {
+// add writes a loose object and returns how many bytes it takes on disk. A half written object is detected when read.
+func (o *objects) add(id plumbing.Hash, kind plumbing.ObjectType, content []byte) (int64, error) {
 	text := append(header(kind, int64(len(content))), content...)
 	name := o.looseName(id)
 	err := os.WriteFile(name, text, 0o600)
@@ -108,18 +108,18 @@ func (o *objects) put(id plumbing.Hash, kind plumbing.ObjectType, content []byte
 	return onDisk(int64(len(text))), nil
 }
 
-// onDisk is what a file of n bytes takes of most disks, in bytes.
+// onDisk returns how many bytes a file of n bytes takes on most disks.
 func onDisk(n int64) int64 {
 	const block = 4 << 10
 	return (n + block - 1) / block * block
 }
 
-// header is what Git puts before the content of an object when it hashes it.
+// header returns the bytes that Git hashes before the content of an object.
 func header(kind plumbing.ObjectType, size int64) []byte {
 	return fmt.Appendf(nil, "%s %d\x00", kind, size)
 }
 
-// cutHeader takes the header off, of a whole object or of its beginning.
+// cutHeader parses the header of an object, or of its beginning, and returns the rest as content.
 func cutHeader(text []byte) (kind plumbing.ObjectType, size int64, content []byte, err error) {
 	first, content, ok := bytes.Cut(text, []byte{0})
 	name, digits, _ := strings.Cut(string(first), " ")
@@ -182,7 +182,7 @@ func openPackFile(name string) (*openPack, error) {
 	return &openPack{newPack(file, find, newRecent(recentBytes)), file}, nil
 }
 
-// readPackIndex reads an index at once: its decoder asks for a few bytes at a time.
+// readPackIndex reads the whole file first: the decoder asks for a few bytes at a time.
 func readPackIndex(name string) (*idxfile.MemoryIndex, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {

@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	fewObjects    = 200      // at most so many objects are kept as files of their own, more as a pack
-	fewBytes      = 16 << 20 // so are at most so many inflated bytes: files of their own are not compressed
+	fewObjects    = 200      // up to so many objects become loose objects; more stay a pack
+	fewBytes      = 16 << 20 // up to so many inflated bytes become loose objects, which are not compressed
 	maxDeltaChain = 250      // git's own packs have 50
 )
 
-// install brings a spooled pack of n bytes into the cache, after a look at every object's announced size.
+// install adds the objects of a spooled pack of n bytes to the cache, after it has checked every announced size.
 func (r *repository) install(ctx context.Context, file *os.File, n int64, limits Limits) (err error) {
-	defer func() { // go-git has known packs before that its scanner was not made for
+	defer func() { // go-git's scanner has panicked on malformed packs before
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: the pack is malformed: %v", source.ErrProtocol, p)
 		}
@@ -48,11 +48,11 @@ func (r *repository) install(ctx context.Context, file *os.File, n int64, limits
 	return r.adopt(c, file, n)
 }
 
-// contents is what a pack holds.
+// contents is the list of objects in a pack.
 type contents struct {
 	items    []item // in the order of the pack
 	checksum plumbing.Hash
-	total    int64 // inflated bytes: of the objects, and of the deltas that make them
+	total    int64 // inflated bytes of the objects and deltas
 	offsets  map[plumbing.Hash]int64
 }
 
@@ -67,14 +67,13 @@ type item struct {
 	size       int64         // of the object, inflated
 }
 
-// find returns where an object is whose hash is known.
+// find returns the offset of an object whose hash is known.
 func (c *contents) find(id plumbing.Hash) (int64, bool) {
 	offset, ok := c.offsets[id]
 	return offset, ok
 }
 
-// survey reads a pack once from front to back and refuses it when an object, or all together, would be too large,
-// before anything keeps an object in memory.
+// survey reads a pack once from front to back. It refuses a pack of too large objects before any object is in memory.
 func survey(ctx context.Context, file *os.File, limits Limits) (*contents, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
@@ -102,7 +101,7 @@ func survey(ctx context.Context, file *os.File, limits Limits) (*contents, error
 	return c, err
 }
 
-// next passes over one object.
+// next skips one object and returns its item.
 func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) {
 	h, err := scanner.NextObjectHeader()
 	if err != nil {
@@ -134,14 +133,15 @@ func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) 
 	return i, err
 }
 
-// weigh counts the bytes of one object or delta.
+// weigh adds the bytes of one object or delta, and checks the limits.
 func (c *contents) weigh(n int64, limits Limits) error {
 	if n < 0 || n > limits.File {
-		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", artifact.ErrLimit, artifact.FormatSize(n),
-			artifact.FormatSize(limits.File))
+		return fmt.Errorf("%w: the transfer has an object of %s, the limit of a file is %s", artifact.ErrLimit,
+			artifact.FormatSize(n), artifact.FormatSize(limits.File))
 	}
 	if c.total += n; c.total > inflation*limits.Pack {
-		return fmt.Errorf("%w: the transfer inflates to more than %s", artifact.ErrLimit, artifact.FormatSize(inflation*limits.Pack))
+		return fmt.Errorf("%w: the transfer inflates to more than %s", artifact.ErrLimit,
+			artifact.FormatSize(inflation*limits.Pack))
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func (p *prefix) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// target returns the size of what a delta makes: the second of its two numbers, -1 when there is none.
+// target returns the size of the object that a delta makes: the second of its two numbers, or -1 without one.
 func (p *prefix) target() int64 {
 	_, n := binary.Uvarint(p.bytes[:p.n])
 	if n <= 0 {
@@ -170,14 +170,14 @@ func (p *prefix) target() int64 {
 	return int64(result)
 }
 
-// unpack writes each object to a file of its own.
+// unpack writes each object as a loose object.
 func (r *repository) unpack(c *contents, content *pack) error {
 	for _, i := range c.items {
 		kind, text, err := content.object(i.offset)
 		if err != nil {
 			return err
 		}
-		n, err := r.objects.put(i.hash, kind, text)
+		n, err := r.objects.add(i.hash, kind, text)
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (r *repository) unpack(c *contents, content *pack) error {
 	return nil
 }
 
-// adopt moves the pack into the cache, after its index: no pack is without one.
+// adopt writes the index of the pack and then moves the pack into the cache.
 func (r *repository) adopt(c *contents, file *os.File, n int64) error {
 	index, err := c.index()
 	if err != nil {
@@ -197,7 +197,7 @@ func (r *repository) adopt(c *contents, file *os.File, n int64) error {
 	if err := errors.Join(os.WriteFile(name+".idx", index, 0o600), os.Rename(file.Name(), name+".pack")); err != nil {
 		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
 	}
-	r.objects.close() // to be opened again, with this one
+	r.objects.close() // the next use opens them again, with this one
 	r.state.Packs++
 	r.state.Disk += onDisk(n) + onDisk(int64(len(index)))
 	return nil

@@ -16,15 +16,15 @@ import (
 
 // candidate is a commit that a reference may mean.
 type candidate struct {
-	// label is what stands before the @ of the revision; empty: nothing and no @.
+	// label stands before the @ of the revision; if it is empty, there is no @.
 	label string
 	// want is the object to ask the server for: the commit, or the tag object that leads to it.
 	want plumbing.Hash
-	// commit is where it leads, as far as the server told; a tag that it did not peel is followed after the transfer.
+	// commit is the commit that want leads to. For a tag that the server did not peel it is found after the transfer.
 	commit plumbing.Hash
 }
 
-// revision is the name of the commit as Flux writes it (flux-semantics, GitRepository).
+// revision returns the name of the commit as Flux writes it.
 func revision(label string, commit plumbing.Hash) string {
 	if label == "" {
 		return "sha1:" + commit.String()
@@ -32,17 +32,17 @@ func revision(label string, commit plumbing.Hash) string {
 	return label + "@sha1:" + commit.String()
 }
 
-// choice is what a reference means, given what the server advertises.
+// choice is the meaning of a reference, given the references that the server advertises.
 type choice struct {
 	// candidates are one, or several versions of equal precedence of which the newest commit counts.
 	candidates []candidate
-	// history says that the commit must be looked for in all that the candidates' wants lead to.
+	// history says that the commit must be searched in the history of the candidates.
 	history bool
-	// onBranch says that it must be found behind the first candidate's want.
+	// onBranch says that the commit must be in the history of the first candidate.
 	onBranch bool
 }
 
-// resolve finds what a reference means.
+// resolve returns the commits that a reference may mean. Errors are source.ErrReferenceNotFound and source.ErrRequest.
 func resolve(ref reference, refs *packp.AdvRefs) (choice, error) {
 	switch {
 	case ref.Commit != "":
@@ -59,7 +59,7 @@ func resolve(ref reference, refs *packp.AdvRefs) (choice, error) {
 	}
 }
 
-// one is the choice of a reference's full name.
+// one returns the choice for the full name of a reference.
 func one(refs *packp.AdvRefs, name, label string, missing func() error) (choice, error) {
 	c, ok := lookup(refs, name)
 	if !ok {
@@ -69,7 +69,7 @@ func one(refs *packp.AdvRefs, name, label string, missing func() error) (choice,
 	return choice{candidates: []candidate{c}}, nil
 }
 
-// lookup finds an advertised reference and what it leads to.
+// lookup returns the candidate for an advertised reference.
 func lookup(refs *packp.AdvRefs, name string) (candidate, bool) {
 	if name == "HEAD" && refs.Head != nil {
 		return candidate{want: *refs.Head, commit: *refs.Head}, true
@@ -85,8 +85,8 @@ func lookup(refs *packp.AdvRefs, name string) (candidate, bool) {
 	return candidate{want: hash, commit: commit}, true
 }
 
-// resolveCommit finds a way to a commit: a reference that leads to it, the server's readiness to give any commit, or
-// else the history in which it must be.
+// resolveCommit chooses how to get a commit: by a reference to it, by its hash if the server allows that, or else by
+// searching the history.
 func resolveCommit(ref reference, refs *packp.AdvRefs) (choice, error) {
 	commit := plumbing.NewHash(strings.ToLower(ref.Commit))
 	if ref.Branch != "" {
@@ -108,7 +108,7 @@ func resolveCommit(ref reference, refs *packp.AdvRefs) (choice, error) {
 	return everywhere(commit, refs)
 }
 
-// everywhere looks for a commit behind all branches and tags.
+// everywhere returns the choice that searches a commit in the history of all branches and tags.
 func everywhere(commit plumbing.Hash, refs *packp.AdvRefs) (choice, error) {
 	found := choice{history: true}
 	for name, hash := range refs.References {
@@ -122,11 +122,11 @@ func everywhere(commit plumbing.Hash, refs *packp.AdvRefs) (choice, error) {
 	return found, nil
 }
 
-// resolveVersion finds the tags of the highest version in a range.
+// resolveVersion returns the choice of the tags with the highest version in a range.
 func resolveVersion(text string, refs *packp.AdvRefs) (choice, error) {
 	constraint, err := semver.NewConstraint(text)
 	if err != nil {
-		return choice{}, fmt.Errorf("%w: spec.ref.semver %q is no version range: %w", source.ErrRequest, text, err)
+		return choice{}, fmt.Errorf("%w: spec.ref.semver %q is not a version range: %w", source.ErrRequest, text, err)
 	}
 	var best *semver.Version
 	var found choice
@@ -145,12 +145,12 @@ func resolveVersion(text string, refs *packp.AdvRefs) (choice, error) {
 	if best == nil {
 		tags := names(refs, "refs/tags/")
 		return choice{}, fmt.Errorf("%w: no tag is a version in the range %q; the repository has: %s",
-			source.ErrReferenceNotFound, text, list(tags, len(tags), "tags"))
+			source.ErrReferenceNotFound, text, listed(tags, len(tags), "tags"))
 	}
 	return found, nil
 }
 
-// version reads a tag as Flux does: a strict semantic version, with or without a v before it.
+// version parses a tag as Flux does: a strict semantic version, with or without a v before it.
 func version(tag string) (*semver.Version, bool) {
 	if _, err := semver.StrictNewVersion(strings.TrimPrefix(tag, "v")); err != nil {
 		return nil, false
@@ -171,10 +171,10 @@ func names(refs *packp.AdvRefs, prefix string) []string {
 	return found
 }
 
-// maxCompared bounds the work of finding a similar name.
+// maxCompared is how many names are compared to find a similar one.
 const maxCompared = 5000
 
-// missing says that a reference is not there, and what is, the most similar first.
+// missing returns the error for a reference that does not exist. It lists those that do, the most similar first.
 func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
 	if len(refs.References) == 0 {
 		return fmt.Errorf("%w: the repository is empty", source.ErrReferenceNotFound)
@@ -185,12 +185,12 @@ func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
 	slices.SortStableFunc(has, func(a, b string) int { return wording.Distance(a, name) - wording.Distance(b, name) })
 	plural := map[string]string{"branch": "branches", "tag": "tags", "reference": "references"}[kind]
 	return fmt.Errorf("%w: %s %q not found; the repository has: %s", source.ErrReferenceNotFound, kind, name,
-		list(has, total, plural))
+		listed(has, total, plural))
 }
 
-// list prints the first of some names, of which there are total.
-func list(names []string, total int, plural string) string {
-	if total == 0 {
+// listed returns the first of total names; "no tags" if there are none.
+func listed(names []string, total int, plural string) string {
+	if len(names) == 0 {
 		return "no " + plural
 	}
 	return wording.List(names, total, 10)

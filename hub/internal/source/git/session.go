@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// session is one conversation with a server's git-upload-pack.
+// session is one connection to a server's git-upload-pack.
 type session interface {
 	// advertise reads the references and capabilities. It comes first.
 	advertise(context.Context) (*packp.AdvRefs, error)
@@ -19,7 +19,7 @@ type session interface {
 	close()
 }
 
-// open opens a session. No global of go-git takes part: each session has a transport of its own.
+// open opens a session. Each session has a transport of its own; the global ones of go-git are not used.
 func open(ctx context.Context, f *fetching) (session, error) {
 	if f.url.Scheme == "ssh" {
 		return openSSH(ctx, f)
@@ -27,7 +27,7 @@ func open(ctx context.Context, f *fetching) (session, error) {
 	return openHTTP(f)
 }
 
-// decodeAdvertisement reads the list of references, which begins every session.
+// decodeAdvertisement decodes the list of references, which begins every session.
 func decodeAdvertisement(r io.Reader, limits Limits) (*packp.AdvRefs, error) {
 	refs := packp.NewAdvRefs()
 	err := refs.Decode(artifact.Bound(r, limits.Advertised, "the list of references"))

@@ -47,7 +47,7 @@ func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The end of the context closes the connection, and with it whatever waits for it.
+	// The end of the context closes the connection, so that nothing waits for it any more.
 	s := &sshSession{conn: conn, limits: f.limits, ended: context.AfterFunc(ctx, func() { _ = conn.Close() })}
 	if err := s.handshake(address, user(f.url), signer, hosts); err != nil {
 		s.close()
@@ -60,7 +60,7 @@ func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
 	return s, nil
 }
 
-// user is the name in the URL, or Git's usual one.
+// user returns the user in a URL, or the usual one of Git servers.
 func user(u *url.URL) string {
 	if u.User == nil || u.User.Username() == "" {
 		return "git"
@@ -68,7 +68,7 @@ func user(u *url.URL) string {
 	return u.User.Username()
 }
 
-// readKnownHosts parses known_hosts by way of a file, because that is what its parser reads.
+// readKnownHosts parses the lines of a known_hosts file. The parser reads only files, so the lines are written to one.
 func readKnownHosts(text []byte, tmp string) (*knownhosts.HostKeyDB, error) {
 	file, err := os.CreateTemp(tmp, "known-hosts-")
 	if err != nil {
@@ -86,9 +86,9 @@ func readKnownHosts(text []byte, tmp string) (*knownhosts.HostKeyDB, error) {
 	return hosts, nil
 }
 
-// handshake trusts the host and logs in.
+// handshake checks the host key and logs in.
 func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *knownhosts.HostKeyDB) error {
-	var asked bool // for our key; the host was trusted before that
+	var asked bool // for our key: the host key was accepted before
 	config := &ssh.ClientConfig{
 		User:              user,
 		HostKeyCallback:   hosts.HostKeyCallback(),
@@ -143,7 +143,7 @@ func (s *sshSession) start(u *url.URL) error {
 	return nil
 }
 
-// quote makes one word for a POSIX shell, as Git's sq_quote does.
+// quote returns s as one word for a POSIX shell, as Git's sq_quote does.
 func quote(s string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(s) + "'"
 }
@@ -156,9 +156,9 @@ func (s *sshSession) advertise(context.Context) (*packp.AdvRefs, error) {
 	return refs, err
 }
 
-// ending says why the server ended the session without a word of Git.
+// ending returns why the server ended the session before it spoke Git's protocol.
 func (s *sshSession) ending() error {
-	_ = s.command.Wait() // until all of stderr is here; the end of the context ends it
+	_ = s.command.Wait() // until all of stderr was read, or the context ends
 	if text := s.stderr.String(); text != "" {
 		return remoteError(text)
 	}
@@ -183,7 +183,7 @@ func (s *sshSession) close() {
 	_ = s.conn.Close()
 }
 
-// message keeps the beginning of what is written to it.
+// message keeps the first maxMessage bytes that are written to it.
 type message struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -41,7 +41,7 @@ func sshSecret(t *testing.T, d *gittest.SSHServer, data map[string]string) map[s
 	return secret
 }
 
-func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
+func TestSSH(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	d := startSSH(t, w)
 	for _, passphrase := range []string{"", "open sesame"} {
@@ -63,7 +63,7 @@ func TestSSHFetchesWithAKeyAndAKnownHost(t *testing.T) {
 	}
 }
 
-func TestSSHTrustsNoHostThatIsNotKnown(t *testing.T) {
+func TestSSH_untrusted(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	d, other := startSSH(t, w), startSSH(t, w)
@@ -81,7 +81,7 @@ func TestSSHTrustsNoHostThatIsNotKnown(t *testing.T) {
 	w.fails(req, source.ErrUntrusted)
 }
 
-func TestSSHRefusesAForeignKey(t *testing.T) {
+func TestSSH_foreign_key(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
 	d, other := startSSH(t, w), startSSH(t, w)
@@ -108,7 +108,7 @@ func TestDeniedServers(t *testing.T) {
 }
 
 // A server that accepts connections and says nothing must not hold a worker for longer than the limit.
-func TestASilentSSHServerEndsWithTheTimeLimit(t *testing.T) {
+func TestSSH_silent(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	d := startSSH(t, w)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// transfer brings what wants lead to into the cache: one commit deep, or with all of its history.
+// transfer fetches the objects that wants lead to into the cache: at depth 1, or with all of their history.
 func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRefs, wants []candidate, history bool,
 	limits Limits, tmp string) error {
 	request := r.request(refs.Capabilities, wants, history)
@@ -42,14 +42,14 @@ func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRef
 	if err := r.install(ctx, file, n, limits); err != nil {
 		return err
 	}
-	if history { // of use once; the commit that was looked for may be behind any of the wants
+	if history { // the tips are not remembered: the history is needed only once
 		return r.save()
 	}
 	return r.remember(ctx, wants, !request.Depth.IsZero())
 }
 
-// request asks for wants and names what is here already. What is here without its history is also named as shallow, or
-// the server would take the history for granted and leave out what only it has.
+// request returns the request for wants, with the commits that the cache has. Commits without their history are also named
+// as shallow; otherwise the server would leave out objects of that history.
 func (r *repository) request(server *capability.List, wants []candidate, history bool) *packp.UploadPackRequest {
 	request := packp.NewUploadPackRequest()
 	supported := func(c capability.Capability, values ...string) bool {
@@ -65,7 +65,7 @@ func (r *repository) request(server *capability.List, wants []candidate, history
 		request.Wants = append(request.Wants, w.want)
 	}
 	if history || !supported(capability.Shallow) {
-		return request // a search of the whole history is rare: it starts from nothing
+		return request // a search of the whole history is rare, so it starts from an empty cache
 	}
 	request.Depth = packp.DepthCommits(1)
 	for _, t := range r.state.Tips {
@@ -78,7 +78,7 @@ func (r *repository) request(server *capability.List, wants []candidate, history
 	return request
 }
 
-// packStream returns the pack without what is wrapped around it.
+// packStream returns the pack without the frames of the protocol.
 func packStream(response io.Reader, request *packp.UploadPackRequest) io.Reader {
 	switch {
 	case request.Capabilities.Supports(capability.Sideband64k):
@@ -90,7 +90,7 @@ func packStream(response io.Reader, request *packp.UploadPackRequest) io.Reader 
 	}
 }
 
-// spool writes the pack to a file within the limit and returns its length.
+// spool writes the pack to a file and returns its length in bytes. More than limits.Pack are artifact.ErrLimit.
 func spool(file *os.File, pack io.Reader, limits Limits) (int64, error) {
 	w := bufio.NewWriterSize(file, 64<<10)
 	n, err := io.Copy(w, artifact.Bound(pack, limits.Pack, "the transfer"))
@@ -103,7 +103,7 @@ func spool(file *os.File, pack io.Reader, limits Limits) (int64, error) {
 	return n, nil
 }
 
-// storageError marks what the hub's own disk did, such as being full.
+// storageError returns err as artifact.ErrStorage if it is an error of a file, such as a full disk.
 func storageError(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
@@ -112,7 +112,7 @@ func storageError(err error) error {
 	return err
 }
 
-// remember notes that everything behind wants is here.
+// remember records that the cache has everything that wants lead to.
 func (r *repository) remember(ctx context.Context, wants []candidate, shallow bool) error {
 	for _, w := range wants {
 		commit, err := r.commitOf(ctx, w.want)

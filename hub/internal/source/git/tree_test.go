@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
-func TestIgnoreRulesAreFluxs(t *testing.T) {
+func TestIgnore(t *testing.T) {
 	tree := map[string]string{
 		"app.yaml": "1", "image.png": "1", ".gitignore": "x", ".github/w.yaml": "1", "sub/.sops.yaml": "1", "sub/a.yaml": "1",
 		"sub/b.txt": "1", "deploy/x.yaml": "1", "deploy/y.zip": "1",
@@ -60,7 +60,7 @@ func TestIgnoreRulesAreFluxs(t *testing.T) {
 	}
 }
 
-func TestSymlinksStayInTheTree(t *testing.T) {
+func TestSymlinks(t *testing.T) {
 	for name, c := range map[string]struct {
 		links map[string]string
 		word  string // of the error; empty: it is fine
@@ -136,7 +136,7 @@ func TestLFS(t *testing.T) {
 	}
 }
 
-func TestALimitNamesWhatIsOverIt(t *testing.T) {
+func TestLimits(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	tree := map[string]string{"big.bin": strings.Repeat("0123456789abcdef", 8<<10)}
 	for i := range 40 {
