@@ -38,7 +38,7 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 	if err != nil {
 		return nil, err
 	}
-	report.events = report.events[:s.quotas.events(cluster, len(report.events))]
+	report.events = report.events[:s.quotas.events.Take(cluster, len(report.events), time.Now())]
 	changes := false
 	err = s.store.View(ctx, func(tx *store.Tx) error {
 		if err := admitted(tx, caller); err != nil {

@@ -204,14 +204,14 @@ func TestOneClusterCannotFillTheStore(t *testing.T) {
 	client := r.dial(identity.Cluster, "a")
 	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one-more", "")}})
 	wantCode(t, err, codes.ResourceExhausted)
-	q := newQuotas()
-	if n := q.events("a", 10*eventBurst); n != eventBurst {
+	q, now := newQuotas(), time.Now()
+	if n := q.events.Take("a", 10*eventBurst, now); n != eventBurst {
 		t.Fatalf("%d events at once", n)
 	}
-	if n := q.events("a", 10); n != 0 {
+	if n := q.events.Take("a", 10, now); n != 0 {
 		t.Fatalf("%d events after the burst", n)
 	}
-	if n := q.events("b", 10); n != 10 {
+	if n := q.events.Take("b", 10, now); n != 10 {
 		t.Fatalf("%d events of another cluster", n)
 	}
 }

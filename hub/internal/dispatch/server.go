@@ -121,7 +121,6 @@ func (s *Server) sweep(ctx context.Context) error {
 			for _, x := range s.sessions.silentSince(now.Add(-silenceTimeout)) {
 				x.end(status.Error(codes.Unavailable, "no heartbeat for too long"))
 			}
-			s.quotas.sweep(now)
 		}
 	}
 }

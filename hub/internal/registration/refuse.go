@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -75,7 +74,7 @@ var unknownTokens = api.Key{Kind: "JoinToken", Name: "unknown"}
 // unknownTokens.
 func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest string) {
 	s.refused.WithLabelValues(causeOf(cause)).Inc()
-	if !s.recording.allow(cluster, time.Now()) {
+	if !s.recording.Allow(cluster, 1, s.now()) {
 		return
 	}
 	object := api.ClusterKey(cluster)

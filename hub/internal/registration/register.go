@@ -32,7 +32,7 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	if err != nil {
 		return nil, s.answer(ctx, cluster, err, digest)
 	}
-	if !s.issuing.allow(cluster, time.Now()) {
+	if !s.issuing.Allow(cluster, 1, s.now()) {
 		return nil, errTooOften
 	}
 	// before the token is spent: what fails here can be tried again

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/internal/pace"
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
@@ -18,6 +19,15 @@ import (
 // this much outage of hub or spoke is survived without joining again: a blocked or removed cluster is refused whatever
 // its certificate says, so that a short life would guard little.
 const DefaultTTL = 90 * 24 * time.Hour
+
+// How often one cluster may be heard: by certificates that are issued for it, which are logged and written, and by
+// refusals that are logged and recorded. Those who know no token share the refusals of the cluster without a name.
+const (
+	issueRate   = 0.2 // per second
+	issueBurst  = 10
+	recordRate  = 0.2
+	recordBurst = 20
+)
 
 // Config is what a Server needs. Store and Authority must be set.
 type Config struct {
@@ -40,15 +50,15 @@ type Server struct {
 	now       func() time.Time
 	issued    prometheus.Counter
 	refused   *prometheus.CounterVec
-	issuing   *paces
-	recording *paces // of refusals; beyond it, they are only counted
+	issuing   *pace.Paces
+	recording *pace.Paces // of refusals; beyond it, they are only counted
 }
 
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{
 		store: c.Store, authority: c.Authority, ttl: c.TTL, log: c.Log, now: c.Now,
-		issuing: newPaces(issueRate, issueBurst), recording: newPaces(recordRate, recordBurst),
+		issuing: pace.New(issueRate, issueBurst), recording: pace.New(recordRate, recordBurst),
 		issued: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nave_certificates_issued_total", Help: "Certificates issued to clusters.",
 		}),

@@ -407,20 +407,6 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-func TestPacesForget(t *testing.T) {
-	p, now := newPaces(1, 1), time.Now()
-	p.allow("busy", now.Add(time.Hour))
-	for i := range 3 * maxPaces {
-		p.allow(fmt.Sprint(i), now.Add(time.Duration(i)*time.Second))
-	}
-	if n := len(p.byCluster); n > maxPaces {
-		t.Errorf("%d are remembered", n)
-	}
-	if p.allow("busy", now.Add(time.Hour)) {
-		t.Error("one that is not at rest is forgotten")
-	}
-}
-
 func TestRenewalIsForTheCallersOwnNameOnly(t *testing.T) {
 	r := newRig(t)
 	r.cluster("ab", false)

@@ -29,7 +29,7 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	if err != nil {
 		return nil, err
 	}
-	if !s.issuing.allow(caller.Name, time.Now()) {
+	if !s.issuing.Allow(caller.Name, 1, s.now()) {
 		return nil, errTooOften
 	}
 	if err := s.store.View(ctx, func(tx *store.Tx) error { return checkNotRevoked(tx, caller) }); err != nil {
