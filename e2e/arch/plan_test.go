@@ -38,7 +38,7 @@ var plan = []layer{
 		"hub/internal/render/kustomize", "hub/internal/render/helm",
 	}},
 	{"L4 what stands on store and renderers", []string{
-		"hub/internal/loop", "hub/internal/status",
+		"hub/internal/loop", "hub/internal/release", "hub/internal/status",
 		"hub/internal/render/worker", "hub/internal/render/cache", "hub/internal/source/worker",
 		"spoke/internal/watch",
 	}},

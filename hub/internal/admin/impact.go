@@ -306,7 +306,7 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	}
 	owner := key.Application()
 	at, planned := slices.BinarySearchFunc(plan.Applications, owner,
-		func(e bundle.Entry, o bundle.ApplicationName) int { return e.Name.Compare(o) })
+		func(e store.Entry, o bundle.ApplicationName) int { return e.Name.Compare(o) })
 	if !planned {
 		return m, nil
 	}

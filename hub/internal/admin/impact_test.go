@@ -43,7 +43,7 @@ func (r *rig) run(row store.Resource, objects int, prune bool) {
 		if err != nil {
 			return err
 		}
-		plan.Applications = append(plan.Applications, bundle.Entry{Name: app.Name, Digest: digest})
+		plan.Applications = append(plan.Applications, store.EntryOf("all", bundle.Entry{Name: app.Name, Digest: digest}))
 		if err := store.Plans.Put(tx, row.Key.Cluster, plan); err != nil {
 			return err
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -167,7 +166,7 @@ func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
 
 // isPlanned reports whether the last plan keeps an Application in the store.
 func (w *walked) isPlanned(d manifest.Digest) bool {
-	return !w.damaged && slices.ContainsFunc(w.last.Applications, func(e bundle.Entry) bool { return e.Digest == d })
+	return !w.damaged && slices.ContainsFunc(w.last.Applications, func(e store.Entry) bool { return e.Digest == d })
 }
 
 // settle notes that a graph was written.

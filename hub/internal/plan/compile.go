@@ -7,6 +7,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -14,7 +15,7 @@ import (
 // compiled is one entry of a plan, and the bytes of its Application when they may be new.
 type compiled struct {
 	key   api.Key
-	entry bundle.Entry
+	entry store.Entry
 	data  []byte
 }
 
@@ -86,7 +87,8 @@ func (w *walked) compile(apps *compiler) (again bool) {
 }
 
 func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, error) {
-	c := compiled{key: app.Key, entry: app.Held}
+	fleet, _ := api.FleetAbove(app.Key, func(k api.Key) *api.Key { return w.graph.Nodes[k].GivenBy() })
+	c := compiled{key: app.Key, entry: store.EntryOf(fleet.Name, app.Held)}
 	if app.Rendered != nil {
 		e := apps.encode(app)
 		if e.err != nil {

@@ -336,7 +336,7 @@ func TestPruneWord(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{{"a"}, nil})
 	h.plan()
-	entry := func() bundle.Entry { return get(h.story, store.Plans, "east").Applications[0] }
+	entry := func() store.Entry { return get(h.story, store.Plans, "east").Applications[0] }
 	path, word := "east/Kustomization/flux-system/a", manifest.DigestOf([]byte("prune"))
 	put := func(report *spokev1.ApplicationReport) {
 		value, err := proto.Marshal(report)

@@ -89,7 +89,8 @@ func (w *walked) keyOf(owner bundle.ApplicationName) api.Key {
 // bundleOf is what a bundle says of a plan.
 func bundleOf(plan store.Plan) *bundle.Bundle {
 	return &bundle.Bundle{
-		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,
+		Applications: store.BundleEntries(plan.Applications), Pending: plan.Pending, Incomplete: plan.Incomplete,
+		Removals: plan.Removals,
 	}
 }
 
@@ -106,7 +107,7 @@ type departures struct {
 	mayReturn  func(bundle.ApplicationName) bool // something that could not be rendered may give it
 	confirmed  map[bundle.ApplicationName]bool   // by an operator
 	carriedOut map[bundle.ApplicationName]bool   // acknowledged by the spoke
-	policy     func(bundle.Entry) bundle.DeletionPolicy
+	policy     func(store.Entry) bundle.DeletionPolicy
 }
 
 func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) departures {
@@ -114,7 +115,7 @@ func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) de
 		last: w.last, here: map[bundle.ApplicationName]bool{}, confirmed: map[bundle.ApplicationName]bool{},
 		mayReturn:  func(o bundle.ApplicationName) bool { return p.hubIncomplete() || w.graph.MayGive(w.keyOf(o)) },
 		carriedOut: w.carriedOut,
-		policy:     func(e bundle.Entry) bundle.DeletionPolicy { return p.policyOf(ctx, w, e) },
+		policy:     func(e store.Entry) bundle.DeletionPolicy { return p.policyOf(ctx, w, e) },
 	}
 	for _, e := range next.Applications {
 		d.here[e.Name] = true
@@ -170,7 +171,7 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 
 // policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts.
 // What was suspended is left alone.
-func (p *Planner) policyOf(ctx context.Context, w *walked, e bundle.Entry) bundle.DeletionPolicy {
+func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle.DeletionPolicy {
 	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan
 	}
@@ -224,7 +225,7 @@ func (w *walked) readPrunes(tx *store.Tx) error {
 			return fmt.Errorf("read the report %s: %w", path, err)
 		}
 		owner := pathKey(path).Application()
-		applied := slices.ContainsFunc(w.last.Applications, func(e bundle.Entry) bool {
+		applied := slices.ContainsFunc(w.last.Applications, func(e store.Entry) bool {
 			return e.Name == owner && bytes.Equal(e.Digest[:], report.GetAppliedDigest())
 		})
 		if reported && applied && !bytes.Equal(report.GetHeldPrune().GetDigest(), digest[:]) {

@@ -153,7 +153,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	}
 	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
 	for _, e := range w.last.Applications {
-		in.Entries[e.Name] = e
+		in.Entries[e.Name] = e.Bundle()
 	}
 	if w.cluster != "" {
 		var roots []graph.Root
@@ -312,8 +312,8 @@ func (w *walked) plan(start time.Time) store.Plan {
 	return plan
 }
 
-// applications are the entries as a bundle lists them.
-func (w *walked) applications() (list []bundle.Entry) {
+// applications are the entries of the plan.
+func (w *walked) applications() (list []store.Entry) {
 	for _, c := range w.entries {
 		list = append(list, c.entry)
 	}
@@ -323,7 +323,7 @@ func (w *walked) applications() (list []bundle.Entry) {
 // changedAt is when the change was first seen: when the new revision was fetched, where it is a new revision that
 // changed an Application, else the start of the round.
 func (w *walked) changedAt(start time.Time) time.Time {
-	last := map[bundle.ApplicationName]bundle.Entry{}
+	last := map[bundle.ApplicationName]store.Entry{}
 	for _, e := range w.last.Applications {
 		last[e.Name] = e
 	}

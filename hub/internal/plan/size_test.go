@@ -99,7 +99,7 @@ func (s *story) warnings(key api.Key) (messages []string) {
 }
 
 // firstAlone checks that the first cluster is held, by an object that says why, and that the second went on.
-func (s *story) firstAlone(held bundle.Entry, blamed string, revision string, words ...string) {
+func (s *story) firstAlone(held store.Entry, blamed string, revision string, words ...string) {
 	s.t.Helper()
 	if got := s.plan("c0001").Applications; len(got) != 1 || got[0].Revision != revision {
 		s.t.Errorf("the other cluster is planned as %v, want %s", got, revision)

@@ -425,7 +425,7 @@ func (s *story) blob(d manifest.Digest) []byte {
 	return data
 }
 
-func (s *story) dumpEntry(b *strings.Builder, e bundle.Entry) error {
+func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	fmt.Fprintf(b, "  %s at %s", e.Name, e.Revision)
 	if e.Suspended {
 		b.WriteString(", suspended")

@@ -87,7 +87,7 @@ func (b *bench) name(cluster string) {
 	entry := bundle.Entry{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
 		Digest: manifest.DigestOf([]byte("app"))}
 	b.update(func(tx *store.Tx) error {
-		return store.Plans.Put(tx, cluster, store.Plan{Applications: []bundle.Entry{entry}})
+		return store.Plans.Put(tx, cluster, store.Plan{Applications: []store.Entry{store.EntryOf("all", entry)}})
 	})
 }
 

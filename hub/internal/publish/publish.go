@@ -1,18 +1,20 @@
-// Package publish turns plans into signed bundles: it watches the plans and keeps, for each, one envelope that a spoke
-// can verify. It alone holds the key that signs.
+// Package publish turns plans into releases and signed bundles: it watches the plans, and keeps for each cluster one
+// envelope that its spoke can verify. It alone holds the key that signs.
 //
-// A bundle is signed anew when the Applications of the plan differ from those of the last bundle, when half of its time
-// to live is gone, when it was issued in the future (the hub's clock was ahead), when the key changed, or when the
-// spoke has seen a newer one than the hub knows of (a hub that was restored from an older copy of its store). Else it
-// stays as it is, byte for byte. All bundles of a round are one transaction.
+// What of a plan is released now, package release says; the release and its bundle are written in one transaction.
+//
+// A bundle is signed anew if the Applications of the release differ from those of the last bundle, if half of its time
+// to live is gone, if it was issued in the future (the hub's clock was ahead), if the key changed, or if the spoke has
+// seen a newer one than the hub knows of (a hub that was restored from an older copy of its store). Otherwise it stays
+// as it is, byte for byte.
 //
 // The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke
 // acknowledged.
 //
-// A plan that no bundle can be made of is told as an event of its Cluster, which keeps its last bundle; the others go
+// A release that no bundle can be made of is reported as an event of its Cluster, which keeps its last bundle; the others go
 // on. The planner makes no such plan: it holds to the same limits (bundle.FitsBundle).
 //
-// The package also sweeps: what no plan, no bundle and no recent render reaches leaves the store (sweep.go).
+// The package also sweeps: what no plan, release, bundle or recent render reaches leaves the store (sweep.go).
 package publish
 
 import (
@@ -43,6 +45,9 @@ const (
 	maxStep    = time.Minute      // a clock that is set by less changes nothing; spokes allow for more (trust.MaxSkew)
 )
 
+// maxClusters bounds the bundles of one transaction, so that no other writer waits for a whole fleet.
+const maxClusters = 64
+
 // Config is what a Publisher is made of.
 type Config struct {
 	Store       *store.Store
@@ -59,12 +64,13 @@ type Publisher struct {
 	Config
 	keyring *signing.Keyring // the signer's own key
 	metrics *metrics
-	dirty   map[string]bool   // clusters to look at; false: only their spoke said something
-	whole   bool              // look at all of them
-	told    map[string]string // by cluster: the last event about a plan that no bundle can be made of
-	untold  map[string]string // the same, in the transaction under way
-	checked moment            // when all of them were looked at
-	swept   time.Time         // when the store was swept last, or the start
+	dirty   map[string]bool // clusters to look at; false: only their spoke said something
+	whole   bool            // look at all of them
+	checked moment          // when all of them were looked at
+	swept   time.Time       // when the store was swept last, or the start
+
+	// The last event about a plan that no bundle can be made of, by cluster; unreported in the transaction under way.
+	reported, unreported map[string]string
 }
 
 // moment is one instant on two clocks.
@@ -95,7 +101,7 @@ func New(c Config) *Publisher {
 	}
 	return &Publisher{
 		Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true,
-		told: map[string]string{}, untold: map[string]string{},
+		reported: map[string]string{}, unreported: map[string]string{},
 	}
 }
 
@@ -148,33 +154,42 @@ func (p *Publisher) round(ctx context.Context) error {
 	}
 	start := p.Now()
 	checked := p.moment()
-	var done map[string]did
-	err := p.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		done, err = p.publishAll(tx, start)
-		return err
-	})
+	clusters, err := p.clusters(ctx)
 	if err != nil {
 		return fmt.Errorf("publish bundles: %w", err)
+	}
+	for chunk := range slices.Chunk(clusters, maxClusters) {
+		var done map[string]did
+		err := p.Store.Update(ctx, func(tx *store.Tx) (err error) {
+			done, err = p.publishAll(tx, chunk, start)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("publish bundles: %w", err)
+		}
+		for _, cluster := range chunk {
+			delete(p.dirty, cluster)
+		}
+		p.report(ctx, done, start)
 	}
 	clear(p.dirty)
 	if p.whole {
 		p.whole, p.checked = false, checked
 	}
-	p.tell(ctx, done, start)
 	return nil
 }
 
-// tell counts and logs what a round did.
-func (p *Publisher) tell(ctx context.Context, done map[string]did, start time.Time) {
+// report counts and logs what a transaction did.
+func (p *Publisher) report(ctx context.Context, done map[string]did, start time.Time) {
 	count := map[did]int{}
 	for cluster, d := range done {
 		count[d]++
 		if d != wasRefused {
-			delete(p.told, cluster)
+			delete(p.reported, cluster)
 		}
 	}
-	for cluster, message := range p.untold {
-		p.told[cluster] = message
+	for cluster, message := range p.unreported {
+		p.reported[cluster] = message
 		p.Log.WarnContext(ctx, "no bundle was made", telemetry.Cluster(cluster), telemetry.Reason(message))
 	}
 	if signed, removed := count[wasSigned], count[wasRemoved]; signed+removed > 0 {
@@ -182,22 +197,6 @@ func (p *Publisher) tell(ctx context.Context, done map[string]did, start time.Ti
 		p.metrics.rounds.Observe(p.Now().Sub(start).Seconds())
 		p.Log.InfoContext(ctx, "published bundles", "signed", signed, "removed", removed)
 	}
-}
-
-// publishAll publishes what has to be in one transaction, and returns what it did for each cluster.
-func (p *Publisher) publishAll(tx *store.Tx, now time.Time) (map[string]did, error) {
-	clusters, err := p.clusters(tx)
-	if err != nil {
-		return nil, err
-	}
-	clear(p.untold)
-	done := make(map[string]did, len(clusters))
-	for _, cluster := range clusters {
-		if done[cluster], err = p.publish(tx, cluster, now); err != nil { // the store's failure, not the cluster's
-			return nil, fmt.Errorf("cluster %s: %w", cluster, err)
-		}
-	}
-	return done, nil
 }
 
 // listen drops the clusters whose spokes said nothing that matters here. Spokes talk a lot; this takes no write lock.
@@ -230,21 +229,23 @@ func ahead(tx *store.Tx, cluster string) (bool, error) {
 }
 
 // clusters names those to look at: all that have a plan or a bundle, or those that changed.
-func (p *Publisher) clusters(tx *store.Tx) ([]string, error) {
+func (p *Publisher) clusters(ctx context.Context) ([]string, error) {
 	if !p.whole {
 		return slices.Sorted(maps.Keys(p.dirty)), nil
 	}
 	all := map[string]bool{}
-	err := store.Plans.Scan(tx, "", func(cluster string, _ store.Plan) error {
-		all[cluster] = true
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = store.SignedBundles.Scan(tx, "", func(cluster string, _ store.SignedBundle) error {
-		all[cluster] = true
-		return nil
+	err := p.Store.View(ctx, func(tx *store.Tx) error {
+		err := store.Plans.Sizes(tx, "", func(cluster string, _ int) error {
+			all[cluster] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return store.SignedBundles.Sizes(tx, "", func(cluster string, _ int) error {
+			all[cluster] = true
+			return nil
+		})
 	})
 	return slices.Sorted(maps.Keys(all)), err
 }

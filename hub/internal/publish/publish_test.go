@@ -70,7 +70,9 @@ func (b *bench) plan(cluster, content string) {
 	b.T.Helper()
 	entry := b.application(content)
 	b.update(func(tx *store.Tx) error {
-		return store.Plans.Put(tx, cluster, store.Plan{Applications: []bundle.Entry{entry}, ChangedAt: b.now})
+		return store.Plans.Put(tx, cluster, store.Plan{
+			Applications: []store.Entry{store.EntryOf("all", entry)}, ChangedAt: b.now,
+		})
 	})
 	b.dirty[cluster] = true
 }

@@ -1,10 +1,12 @@
 package publish
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/release"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -26,43 +28,109 @@ const (
 // maxClaim bounds what a spoke may say it has seen: a number beyond it would leave no room to grow.
 const maxClaim = 1 << 62
 
-// publish makes the bundle of one cluster what its plan says.
-func (p *Publisher) publish(tx *store.Tx, cluster string, now time.Time) (did, error) {
-	plan, planned, err := store.Plans.Get(tx, cluster)
-	if err != nil {
-		return nothing, err
+// candidate is a cluster whose bundle may have to change, as one transaction finds it.
+type candidate struct {
+	name      string
+	planned   bool
+	plan      store.Plan
+	released  bool
+	release   store.Release // the last one, and then the next
+	published bool
+	last      store.SignedBundle
+	seen      bundle.ID // the newest bundle that the spoke has acknowledged
+}
+
+// read reads a candidate.
+func read(tx *store.Tx, cluster string) (c candidate, err error) {
+	c.name = cluster
+	if c.plan, c.planned, err = store.Plans.Get(tx, cluster); err != nil {
+		return c, err
 	}
-	last, published, err := store.SignedBundles.Get(tx, cluster)
-	if err != nil {
-		return nothing, err
+	if c.release, c.released, err = store.Releases.Get(tx, cluster); err != nil {
+		return c, err
 	}
-	if !planned {
-		if !published {
-			return nothing, nil
-		}
-		return wasRemoved, store.SignedBundles.Delete(tx, cluster)
+	if c.last, c.published, err = store.SignedBundles.Get(tx, cluster); err != nil {
+		return c, err
 	}
 	spoke, _, err := store.Spokes.Get(tx, cluster)
-	if err != nil {
-		return nothing, err
+	c.seen = newest(spoke)
+	if err == nil && !follows(c.last.Bundle, c.seen) && len(c.plan.Removals) > 0 {
+		c.plan, err = withdraw(tx, cluster, c.plan)
 	}
-	seen := newest(spoke)
-	if !follows(last.Bundle, seen) && len(plan.Removals) > 0 {
-		if plan, err = withdraw(tx, cluster, plan); err != nil {
+	return c, err
+}
+
+// publishAll releases what may go out of the plans of some clusters, and makes their bundles of the releases. It
+// returns what it did for each cluster.
+func (p *Publisher) publishAll(tx *store.Tx, clusters []string, now time.Time) (map[string]did, error) {
+	clear(p.unreported)
+	done := make(map[string]did, len(clusters))
+	var candidates []candidate
+	var planned []release.Cluster
+	for _, cluster := range clusters {
+		c, err := read(tx, cluster)
+		if err != nil { // the store's failure, not the cluster's
+			return nil, fmt.Errorf("cluster %s: %w", cluster, err)
+		}
+		if !c.planned {
+			if done[cluster], err = remove(tx, c); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		candidates = append(candidates, c)
+		planned = append(planned, release.Cluster{Name: cluster, Plan: c.plan, Last: c.release})
+	}
+	releases, err := release.Next(planned, now)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range candidates {
+		c.release = releases[i]
+		if done[c.name], err = p.publish(tx, c, now); err != nil {
+			return nil, fmt.Errorf("cluster %s: %w", c.name, err)
+		}
+	}
+	return done, nil
+}
+
+// remove deletes the bundle and the release of a cluster that has no plan any more.
+func remove(tx *store.Tx, c candidate) (did, error) {
+	if c.released {
+		if err := store.Releases.Delete(tx, c.name); err != nil {
 			return nothing, err
 		}
 	}
-	if published && follows(last.Bundle, seen) && p.stands(cluster, plan, last, now) {
+	if !c.published {
 		return nothing, nil
 	}
-	desired, err := p.sign(cluster, plan, p.after(last.Bundle, seen), now)
+	return wasRemoved, store.SignedBundles.Delete(tx, c.name)
+}
+
+// publish makes the bundle of one cluster what its release says.
+func (p *Publisher) publish(tx *store.Tx, c candidate, now time.Time) (did, error) {
+	if err := store.Releases.Put(tx, c.name, c.release); err != nil {
+		return nothing, err
+	}
+	entries := store.BundleEntries(c.release.Applications)
+	b := &bundle.Bundle{
+		Cluster: p.spiffe(c.name), Applications: entries,
+		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
+	}
+	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, now) {
+		return nothing, nil
+	}
+	id := p.after(c.last.Bundle, c.seen)
+	b.Epoch, b.Sequence, b.IssuedAt, b.ExpiresAt = id.Epoch, id.Sequence, now, now.Add(p.TTL)
+	signed, err := p.sign(b)
 	if err != nil {
-		return wasRefused, p.refuse(tx, cluster, err, now)
+		return wasRefused, p.refuse(tx, c.name, err, now)
 	}
-	if published && !plan.ChangedAt.After(last.ChangedAt) {
-		desired.ChangedAt = now // the same content in a new envelope is not a change that was made then
+	signed.ChangedAt = c.release.ChangedAt
+	if c.published && !signed.ChangedAt.After(c.last.ChangedAt) {
+		signed.ChangedAt = now // the same content in a new envelope is not a change that was made then
 	}
-	return wasSigned, store.SignedBundles.Put(tx, cluster, desired)
+	return wasSigned, store.SignedBundles.Put(tx, c.name, signed)
 }
 
 // withdraw takes the removals out of a plan. The spoke has seen bundles that this store does not know of: the store is
@@ -73,14 +141,14 @@ func withdraw(tx *store.Tx, cluster string, plan store.Plan) (store.Plan, error)
 	return plan, store.Plans.Put(tx, cluster, plan)
 }
 
-// refuse tells, once, that no bundle can be made of a plan. It is that cluster's matter alone, which keeps its last
-// bundle; another plan is tried as any other.
+// refuse reports, once, that no bundle can be made of a release. The cluster keeps its last bundle; its next release is
+// tried like any other.
 func (p *Publisher) refuse(tx *store.Tx, cluster string, cause error, now time.Time) error {
 	message := "no bundle can be made of the plan, the last one stays: " + cause.Error()
-	if p.told[cluster] == message {
+	if p.reported[cluster] == message {
 		return nil
 	}
-	p.untold[cluster] = message
+	p.unreported[cluster] = message
 	return store.Record(tx, store.Event{
 		Time: now, Object: api.ClusterKey(cluster), Type: condition.Warning, Reason: condition.BundleRefused,
 		Message: message,
@@ -113,9 +181,10 @@ func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
 	return next
 }
 
-// stands reports whether the last bundle still says what the plan says, in words that the spoke accepts. A bundle that
-// was issued after now is from a clock that was ahead and has been set back: no spoke with a right clock accepts it.
-func (p *Publisher) stands(cluster string, plan store.Plan, last store.SignedBundle, now time.Time) bool {
+// isCurrent reports whether the last bundle lists what the next would, is signed by the current key and is not due for
+// renewal. A bundle that was issued after now is from a clock that was ahead and has been set back: no spoke with a
+// right clock accepts it.
+func (p *Publisher) isCurrent(last store.SignedBundle, next *bundle.Bundle, now time.Time) bool {
 	if last.ExpiresAt.Sub(now) < p.TTL/2 {
 		return false
 	}
@@ -124,17 +193,17 @@ func (p *Publisher) stands(cluster string, plan store.Plan, last store.SignedBun
 		return false
 	}
 	b, err := bundle.DecodeBundle(e.Payload)
-	if err != nil || b.IssuedAt.After(now.Add(maxStep)) || b.Cluster != p.spiffe(cluster) || !says(b, plan) {
+	if err != nil || b.IssuedAt.After(now.Add(maxStep)) || b.Cluster != next.Cluster || !listsSame(b, next) {
 		return false // and the signature, which costs more than all of this, does not matter any more
 	}
 	_, err = p.keyring.Verify(e, bundle.PayloadType)
 	return err == nil
 }
 
-// says reports whether a bundle lists what the plan does.
-func says(b *bundle.Bundle, plan store.Plan) bool {
-	return slices.Equal(b.Applications, plan.Applications) && slices.Equal(b.Pending, plan.Pending) &&
-		b.Incomplete == plan.Incomplete && slices.Equal(b.Removals, plan.Removals)
+// listsSame reports whether two bundles differ in their number, their time and their cluster only.
+func listsSame(a, b *bundle.Bundle) bool {
+	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) &&
+		a.Incomplete == b.Incomplete && slices.Equal(a.Removals, b.Removals)
 }
 
 // spiffe is the name of a cluster in certificates and bundles.
@@ -142,13 +211,8 @@ func (p *Publisher) spiffe(cluster string) string {
 	return identity.ID{TrustDomain: p.TrustDomain, Role: identity.Cluster, Name: cluster}.String()
 }
 
-// sign makes a bundle of the plan.
-func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time.Time) (store.SignedBundle, error) {
-	b := &bundle.Bundle{
-		Cluster: p.spiffe(cluster), Epoch: id.Epoch, Sequence: id.Sequence,
-		IssuedAt: now, ExpiresAt: now.Add(p.TTL),
-		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,
-	}
+// sign signs a bundle.
+func (p *Publisher) sign(b *bundle.Bundle) (store.SignedBundle, error) {
 	payload, err := b.Encode()
 	if err != nil {
 		return store.SignedBundle{}, err
@@ -157,7 +221,8 @@ func (p *Publisher) sign(cluster string, plan store.Plan, id bundle.ID, now time
 	if err != nil {
 		return store.SignedBundle{}, err
 	}
-	id.Digest = manifest.DigestOf(payload)
-	return store.SignedBundle{Bundle: id, Envelope: envelope, ExpiresAt: b.ExpiresAt, ChangedAt: plan.ChangedAt,
-		Removals: plan.Removals, Features: b.Features()}, nil
+	return store.SignedBundle{
+		Bundle:   bundle.ID{Epoch: b.Epoch, Sequence: b.Sequence, Digest: manifest.DigestOf(payload)},
+		Envelope: envelope, ExpiresAt: b.ExpiresAt, Removals: b.Removals, Features: b.Features(),
+	}, nil
 }

@@ -21,8 +21,8 @@ import (
 // use twice a day, so a week is far from taking one that is needed.
 const renderKeep = 7 * 24 * time.Hour
 
-// sweep deletes what nothing reaches: renders that were not used for long, and then blobs that no plan, bundle or
-// render names. What becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
+// sweep deletes what nothing reaches: renders that were not used for long, and then blobs that no plan,
+// release, bundle or render names. What becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
 //
 // An Application that cannot be read hides what it reaches. Then no blob is deleted but the damaged one itself, and the
 // clusters that need it are walked again, which makes it anew; the next sweep goes on.
@@ -51,7 +51,7 @@ func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
 		r = newReach()
 		return errors.Join(
 			r.renders(tx, func(row store.Render) bool { return p.Now().Sub(row.UsedAt) < renderKeep }),
-			r.plans(tx), r.bundles(tx, p.open))
+			r.plans(tx), r.releases(tx), r.bundles(tx, p.open))
 	})
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (p *Publisher) repair(ctx context.Context, r *reach) error {
 // reach collects the blobs that something needs.
 type reach struct {
 	reached  map[manifest.Digest]bool
-	entries  map[string][]bundle.Entry           // of plans and bundles, by cluster
+	entries  map[string][]bundle.Entry           // of plans, releases and bundles, by cluster
 	unsigned map[string]error                    // bundles that cannot be read, by cluster
 	read     map[manifest.Digest]bool            // Applications whose objects are reached
 	unread   map[manifest.Digest]error           // Applications that cannot be read
@@ -160,7 +160,15 @@ func (r *reach) walk(v any) {
 
 func (r *reach) plans(tx *store.Tx) error {
 	return store.Plans.Scan(tx, "", func(cluster string, plan store.Plan) error {
-		r.entries[cluster] = append(r.entries[cluster], plan.Applications...)
+		r.entries[cluster] = append(r.entries[cluster], store.BundleEntries(plan.Applications)...)
+		return nil
+	})
+}
+
+// releases reaches what a rollout holds: it may be older than the plan.
+func (r *reach) releases(tx *store.Tx) error {
+	return store.Releases.Scan(tx, "", func(cluster string, release store.Release) error {
+		r.entries[cluster] = append(r.entries[cluster], store.BundleEntries(release.Applications)...)
 		return nil
 	})
 }

@@ -32,7 +32,7 @@ func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) er
 	b.update(func(tx *store.Tx) error {
 		plan, _, err := store.Plans.Get(tx, "east")
 		b.must(err)
-		entry = plan.Applications[0]
+		entry = plan.Applications[0].Bundle()
 		return err
 	})
 	garbage = b.putBlob("garbage")

@@ -83,9 +83,9 @@ func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
 	root.Cluster, apps.Cluster = name, name
 	var plan store.Plan
 	for _, key := range []api.Key{apps, root} {
-		plan.Applications = append(plan.Applications, bundle.Entry{
+		plan.Applications = append(plan.Applications, store.Entry{Content: store.Content{
 			Name: key.Application(), Digest: digest, Revision: revision,
-		})
+		}})
 	}
 	return errors.Join(
 		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil, fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
@@ -309,10 +309,10 @@ func TestAwaitedInACircle(t *testing.T) {
 	})
 	w.update(func(tx *store.Tx) error {
 		plan, _, err := store.Plans.Get(tx, "east")
-		plan.Applications = append(plan.Applications, bundle.Entry{
+		plan.Applications = append(plan.Applications, store.Entry{Content: store.Content{
 			Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
 				Name: "other"}, Digest: digest, Revision: revision,
-		})
+		}})
 		return errors.Join(err, store.Plans.Put(tx, "east", plan))
 	})
 	if got, want := w.ready(fleetKey), "True ReconciliationSucceeded: 2 of 2 clusters are ready"; got != want {

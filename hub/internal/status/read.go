@@ -191,7 +191,7 @@ func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, erro
 
 // planned is the plan of a cluster.
 type planned struct {
-	entries map[bundle.ApplicationName]*bundle.Entry
+	entries map[bundle.ApplicationName]*store.Entry
 	at      time.Time
 }
 
@@ -201,7 +201,7 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 		return p, nil
 	}
 	plan, _, err := store.Plans.Get(r.tx, cluster)
-	p := &planned{entries: map[bundle.ApplicationName]*bundle.Entry{}, at: plan.ChangedAt}
+	p := &planned{entries: map[bundle.ApplicationName]*store.Entry{}, at: plan.ChangedAt}
 	for i, e := range plan.Applications {
 		p.entries[e.Name] = &plan.Applications[i]
 	}

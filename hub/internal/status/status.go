@@ -12,7 +12,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
-	"github.com/navefleet/nave/shared/bundle"
 )
 
 // Facts is all that is known about one resource.
@@ -20,7 +19,7 @@ type Facts struct {
 	Resource  store.Resource             // only its Key is set for an object that was refused and never was one
 	Outcome   *store.Condition           // nil: the hub has not come to it yet
 	Report    *spokev1.ApplicationReport // nil: the spoke said nothing, or it is not an application
-	Entry     *bundle.Entry              // of the cluster's plan; nil: none
+	Entry     *store.Entry               // of the cluster's plan; nil: none
 	Spoke     *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
 	Desired   *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: nothing published
 	PlannedAt time.Time                  // when the plan of that cluster changed last

@@ -45,7 +45,7 @@ func application(name, spec string, change func(*Facts)) Facts {
 			ObservedGeneration: 2, Ready: "True", Reason: "BuildSucceeded", Message: "Built", Since: at(2),
 			Revision: "main@sha1:b", Attempted: "main@sha1:b", HandledRequest: "hub",
 		},
-		Entry: &bundle.Entry{Digest: digest, Revision: "main@sha1:b"},
+		Entry: &store.Entry{Content: store.Content{Digest: digest, Revision: "main@sha1:b"}},
 		Spoke: &store.Spoke{Connected: true, Since: at(1)},
 		Report: &spokev1.ApplicationReport{
 			Digest: digest[:], Revision: "main@sha1:b", AppliedRevision: "main@sha1:b", Ready: "True", Reason: "ReconciliationSucceeded",
@@ -546,10 +546,10 @@ func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
 			return err
 		}
 		key := want.Resource.Key.Path()
-		plan := store.Plan{Applications: []bundle.Entry{{
+		plan := store.Plan{Applications: []store.Entry{{Content: store.Content{
 			Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
 				Name: "apps"}, Digest: digest, Revision: "main@sha1:b",
-		}}}
+		}}}}
 		return errors.Join(
 			store.Resources.Put(tx, key, want.Resource), store.Conditions.Put(tx, key, *want.Outcome),
 			store.Spokes.Put(tx, "east", *want.Spoke), store.Plans.Put(tx, "east", plan),

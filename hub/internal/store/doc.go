@@ -36,6 +36,7 @@
 //	sources          api.SourceKey → JSON Fetched
 //	renders          digest of the inputs → JSON Render
 //	plans            cluster → JSON Plan
+//	releases         cluster → JSON Release
 //	confirmations    api.Key.Path of the Cluster → JSON Confirmation; of one without a name: the hub's own
 //	repairs          cluster → JSON Repair
 //	desireds         cluster → JSON Desired

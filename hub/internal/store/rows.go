@@ -130,7 +130,7 @@ type Render struct {
 
 // Plan is what one cluster should run as far as the hub can tell now. Key: the cluster's name. Written by plan.
 type Plan struct {
-	Applications []bundle.Entry `json:"applications"` // sorted by owner
+	Applications []Entry `json:"applications"` // sorted by name
 	// Pending, Incomplete and Removals are the bundle's.
 	Pending    []bundle.ApplicationName `json:"pending,omitempty"`
 	Incomplete bool                     `json:"incomplete,omitempty"`
@@ -140,6 +140,63 @@ type Plan struct {
 	Undecided []bundle.Removal `json:"undecided,omitempty"`
 	// ChangedAt is when the change that led to this plan was first seen; the start of commit → live.
 	ChangedAt time.Time `json:"changedAt"`
+}
+
+// Entry is one application of a Plan or a Release.
+type Entry struct {
+	Content
+	Control
+}
+
+// Content is the part of an Entry that a rollout lets through or not.
+type Content struct {
+	Name     bundle.ApplicationName `json:"owner"`
+	Fleet    string                 `json:"fleet,omitempty"` // the name of the Fleet that it comes from; empty: none
+	Digest   manifest.Digest        `json:"digest"`
+	Revision string                 `json:"revision"`
+	Parent   bundle.ApplicationName `json:"parent,omitzero"`
+}
+
+// Control is the part of an Entry that takes effect at once, whatever content the cluster runs.
+type Control struct {
+	Suspended      bool            `json:"suspended,omitempty"`
+	RequestedAt    string          `json:"requestedAt,omitempty"`
+	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
+}
+
+// EntryOf returns the entry of an application that a Fleet gives.
+func EntryOf(fleet string, e bundle.Entry) Entry {
+	return Entry{
+		Content{Name: e.Name, Fleet: fleet, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent},
+		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune},
+	}
+}
+
+// Bundle returns the entry as a bundle lists it.
+func (e Entry) Bundle() bundle.Entry {
+	return bundle.Entry{
+		Name: e.Name, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
+		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune,
+	}
+}
+
+// Release is the part of a Plan that may go out now: what the rollouts of its Fleets let through. Key: the cluster's
+// name. Written by publish.
+type Release struct {
+	Applications []Entry                  `json:"applications"` // sorted by name
+	Pending      []bundle.ApplicationName `json:"pending,omitempty"`
+	Incomplete   bool                     `json:"incomplete,omitempty"`
+	Removals     []bundle.Removal         `json:"removals,omitempty"`
+	ChangedAt    time.Time                `json:"changedAt"` // of the Plan
+}
+
+// BundleEntries returns entries as a bundle lists them.
+func BundleEntries(entries []Entry) []bundle.Entry {
+	listed := make([]bundle.Entry, len(entries))
+	for i, e := range entries {
+		listed[i] = e.Bundle()
+	}
+	return listed
 }
 
 // Confirmation is an operator's word that objects of one graph may be removed, whatever guards say. Key: the path of

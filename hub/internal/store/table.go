@@ -13,6 +13,7 @@ var (
 	Sources       = newTable[Fetched]("sources", ofHub)
 	Renders       = newTable[Render]("renders", ofHub)
 	Plans         = newTable[Plan]("plans", ofPlan)
+	Releases      = newTable[Release]("releases", ofPlan)
 	Confirmations = newTable[Confirmation]("confirmations", ofHub)
 	Repairs       = newTable[Repair]("repairs", ofPlan)
 	SignedBundles = newTable[SignedBundle]("desireds", ofSpoke)

@@ -64,6 +64,14 @@ type Node struct {
 	Confined *api.Confinement
 }
 
+// GivenBy returns the owner that gives the object now; nil if it has none or was orphaned.
+func (n Node) GivenBy() *api.Key {
+	if n.Orphaned {
+		return nil
+	}
+	return n.Owner
+}
+
 // Work is one object to be rendered from one source.
 type Work struct {
 	Key        api.Key

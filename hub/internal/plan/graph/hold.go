@@ -35,10 +35,7 @@ func (p *pass) ownerOf(key api.Key) *api.Key {
 	if !here {
 		n = p.in.Previous[key]
 	}
-	if n.Orphaned {
-		return nil
-	}
-	return n.Owner
+	return n.GivenBy()
 }
 
 // keepLast keeps the last Application and the last children of a Kustomization; not those that it did not give any
