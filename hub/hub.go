@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -81,6 +82,8 @@ type Config struct {
 	// FetchWorker is the command that serves the other ServeWorker, of hub/internal/source/worker. Empty: fetch in this
 	// process, without its limits.
 	FetchWorker []string
+	// Fetchers are used beside those that the hub has, in this process, by the kind that they fetch (package source).
+	Fetchers fetchworker.Fetchers
 
 	// NewKeys names keys to make anew when they are missing from a data folder that was used: signing.key, ca, vault.key.
 	// Without it that is an error. Whoever asks for one starts over with it; see lostKeys.
@@ -89,8 +92,7 @@ type Config struct {
 	Log *slog.Logger     // slog.Default()
 	Now func() time.Time // the machine's clock, which may be set at any moment; time.Now
 
-	connections connections          // defaultConnections
-	fetchers    fetchworker.Fetchers // what fetches without FetchWorker; of all kinds
+	connections connections // defaultConnections
 }
 
 // Defaults of Config.
@@ -128,9 +130,6 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	setDefault(&c.connections, defaultConnections)
-	if c.fetchers == nil {
-		c.fetchers = fetchworker.All()
-	}
 	return c, nil
 }
 
@@ -258,14 +257,21 @@ func (h *Hub) build() error {
 
 // fetcher returns what fetches, in worker processes or in this one.
 func (h *Hub) fetcher() (source.Fetcher, error) {
-	if len(h.config.FetchWorker) == 0 {
-		return h.config.fetchers, nil
+	all := fetchworker.All()
+	if len(h.config.FetchWorker) > 0 {
+		pool, err := fetchworker.New(fetchworker.Config{
+			Command: h.config.FetchWorker, Workers: fetch.Workers, Log: h.config.Log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		h.fetchers = pool
+		for kind := range all {
+			all[kind] = pool
+		}
 	}
-	var err error
-	h.fetchers, err = fetchworker.New(fetchworker.Config{
-		Command: h.config.FetchWorker, Workers: fetch.Workers, Log: h.config.Log,
-	})
-	return h.fetchers, err
+	maps.Copy(all, h.config.Fetchers)
+	return all, nil
 }
 
 // network says which servers the hub dials for its users: those of sources, and not the hub itself.

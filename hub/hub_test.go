@@ -54,12 +54,17 @@ type rig struct {
 	stop     func() error
 }
 
-// start runs a hub on the folder.
-func start(t *testing.T, dir string) *rig {
+// start runs a hub on the folder. What the changes say takes the place of what a test needs at most.
+func start(t *testing.T, dir string, changes ...func(*hub.Config)) *rig {
 	t.Helper()
-	h, err := hub.New(hub.Config{
-		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test", AllowSourceAddresses: []string{"127.0.0.0/8"}, Log: telemetry.Discard(),
-	})
+	config := hub.Config{
+		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test",
+		AllowSourceAddresses: []string{"127.0.0.0/8"}, Log: telemetry.Discard(),
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	h, err := hub.New(config)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -194,6 +199,7 @@ type spoke struct {
 	client  spokev1.SpokeServiceClient
 	session spokev1.SpokeService_SessionClient
 	keyring *signing.Keyring
+	last    *bundle.Bundle // that was taken
 }
 
 func newSpoke(t *testing.T, conn *grpc.ClientConn, token *adminv1.CreateJoinTokenResponse) *spoke {
@@ -215,32 +221,48 @@ func newSpoke(t *testing.T, conn *grpc.ClientConn, token *adminv1.CreateJoinToke
 	return s
 }
 
-// await takes offers until one of them has an object that holds the word.
+// take takes the next offer, and acknowledges it as received and applied.
+func (s *spoke) take() *bundle.Bundle {
+	s.t.Helper()
+	m, err := s.session.Recv()
+	must(s.t, err)
+	envelope, err := signing.DecodeEnvelope(m.GetOffer().GetEnvelope())
+	must(s.t, err)
+	payload, err := s.keyring.Verify(envelope, bundle.PayloadType)
+	must(s.t, err)
+	b, err := bundle.DecodeBundle(payload)
+	must(s.t, err)
+	for _, stage := range []spokev1.AckStage{spokev1.AckStage_ACK_STAGE_RECEIVED, spokev1.AckStage_ACK_STAGE_APPLIED} {
+		ack := &spokev1.Ack{Bundle: m.GetOffer().Bundle, Stage: stage}
+		must(s.t, s.session.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: ack}}))
+	}
+	return b
+}
+
+// awaitBundle takes offers until the last bundle is as a test wants it.
+func (s *spoke) awaitBundle(wanted func(*bundle.Bundle) bool) *bundle.Bundle {
+	s.t.Helper()
+	for s.last == nil || !wanted(s.last) {
+		s.last = s.take()
+	}
+	return s.last
+}
+
+// await takes offers until the last bundle has an object that holds the word.
 func (s *spoke) await(word string) *bundle.Bundle {
 	s.t.Helper()
-	for {
-		m, err := s.session.Recv()
-		must(s.t, err)
-		envelope, err := signing.DecodeEnvelope(m.GetOffer().GetEnvelope())
-		must(s.t, err)
-		payload, err := s.keyring.Verify(envelope, bundle.PayloadType)
-		must(s.t, err)
-		b, err := bundle.DecodeBundle(payload)
-		must(s.t, err)
-		for _, stage := range []spokev1.AckStage{spokev1.AckStage_ACK_STAGE_RECEIVED, spokev1.AckStage_ACK_STAGE_APPLIED} {
-			ack := &spokev1.Ack{Bundle: m.GetOffer().Bundle, Stage: stage}
-			must(s.t, s.session.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: ack}}))
-		}
+	return s.awaitBundle(func(b *bundle.Bundle) bool {
 		for _, e := range b.Applications {
 			a, err := bundle.DecodeApplication(s.fetch(e.Digest))
 			must(s.t, err)
 			for _, o := range a.Objects {
 				if bytes.Contains(s.fetch(o.Digest), []byte(word)) {
-					return b
+					return true
 				}
 			}
 		}
-	}
+		return false
+	})
 }
 
 func (s *spoke) fetch(d manifest.Digest) []byte {
