@@ -70,7 +70,7 @@ func shortRevision(s string) string {
 
 func suspendedOf(object map[string]any) string {
 	suspended, _, _ := unstructured.NestedBool(object, "spec", "suspend")
-	if c := findCondition(object, condition.Suspended); suspended || c != nil && c["status"] == condition.True {
+	if c := FindCondition(object, condition.Suspended); suspended || c != nil && c["status"] == condition.True {
 		return condition.True
 	}
 	return condition.False
@@ -96,7 +96,7 @@ func labelsOf(object map[string]any) string {
 // conditionOf returns one field of a condition of the object's status.
 func conditionOf(kind, part string) func(map[string]any) string {
 	return func(object map[string]any) string {
-		if c := findCondition(object, kind); c != nil {
+		if c := FindCondition(object, kind); c != nil {
 			return fmt.Sprint(c[part])
 		}
 		if part == "status" {
@@ -106,7 +106,8 @@ func conditionOf(kind, part string) func(map[string]any) string {
 	}
 }
 
-func findCondition(object map[string]any, kind string) map[string]any {
+// FindCondition returns the condition of a type in the status of an object; nil if there is none.
+func FindCondition(object map[string]any, kind string) map[string]any {
 	list, _, _ := unstructured.NestedSlice(object, "status", "conditions")
 	for _, item := range list {
 		if c, ok := item.(map[string]any); ok && c["type"] == kind {

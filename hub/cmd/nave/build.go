@@ -124,10 +124,11 @@ func (b *kustomizationBuild) load() (*kustomizev1.Kustomization, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.file, err)
 	}
+	wanted := kustomizev1.GroupVersion.WithKind(api.KustomizationKind).GroupKind()
 	var found *manifest.Object
 	for _, o := range objects {
-		isFlux := o.GroupVersionKind().Group == kustomizev1.GroupVersion.Group && o.GetKind() == kustomizev1.KustomizationKind
-		if !isFlux || o.GetName() != b.name || b.namespace != "" && o.GetNamespace() != b.namespace {
+		if o.GroupVersionKind().GroupKind() != wanted || o.GetName() != b.name || b.namespace != "" &&
+			o.GetNamespace() != b.namespace {
 			continue
 		}
 		if found != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/deploy"
@@ -58,8 +60,9 @@ func newClusterAddCommand(s *session) *cobra.Command {
 
 func addCluster(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, name string,
 	n newCluster) error {
-	known, err := exists(ctx, client, api.ClusterKind, name)
-	if err != nil {
+	_, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}})
+	known := status.Code(err) != codes.NotFound
+	if err != nil && known {
 		return err
 	}
 	if known && (len(n.labels) > 0 || len(n.vars) > 0) {

@@ -69,7 +69,7 @@ func printHead(out io.Writer, key *adminv1.ObjectKey, object map[string]any) {
 			fmt.Fprintf(out, "%-11s %s\n", line[0], oneLine(line[1]))
 		}
 	}
-	fmt.Fprintf(out, "Labels:     %s\n", cmp.Or(oneLine(labels(row{object: object})), "none"))
+	fmt.Fprintf(out, "Labels:     %s\n", cmp.Or(oneLine(labelsOf(object)), "none"))
 }
 
 func printConditions(out io.Writer, object map[string]any) error {

@@ -31,7 +31,7 @@ func newExplainCommand(s *session) *cobra.Command {
 				return elsewhere(cmd.Context(), client, key, err)
 			}
 			if len(args) == 0 && s.cluster == "" && len(answer.GetExplanations()) == 0 {
-				list, err := client.List(cmd.Context(), &adminv1.ListRequest{Kind: api.ClusterKind})
+				list, err := client.List(cmd.Context(), &adminv1.ListRequest{Kind: api.ClusterKind, Limit: 1})
 				if err != nil {
 					return err
 				}

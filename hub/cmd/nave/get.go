@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -20,7 +22,11 @@ type getOptions struct {
 	output   string
 	selector string
 	watch    bool
+	chunk    int64
 }
+
+// chunkSize is how many objects of a list one answer of the hub has, if the user does not say.
+const chunkSize = 500
 
 func newGetCommand(s *session) *cobra.Command {
 	var o getOptions
@@ -39,6 +45,7 @@ func newGetCommand(s *session) *cobra.Command {
 	f.StringVarP(&o.output, "output", "o", "", "json, yaml or wide")
 	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
 	f.BoolVarP(&o.watch, "watch", "w", false, "go on with each change")
+	f.Int64Var(&o.chunk, "chunk-size", chunkSize, "ask the hub for a large list in chunks of so many objects; 0: at once")
 	return cmd
 }
 
@@ -64,11 +71,11 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	if o.watch {
 		return watch(cmd, client, kind, &adminv1.WatchRequest{List: request, Name: name}, o.output)
 	}
-	list, err := client.List(cmd.Context(), request)
+	objects, err := list(cmd.Context(), client, request, o.chunk)
 	if err != nil {
 		return err
 	}
-	rows, err := decodeRows(list.GetObjects(), name)
+	rows, err := decodeRows(objects, name)
 	if err != nil {
 		return err
 	}
@@ -76,6 +83,28 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 		return fmt.Errorf("%s %s not found", kind.Name, name)
 	}
 	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, rows, o.output, name != "")
+}
+
+// list returns all objects of a list. It asks for chunks of so many objects; 0: for all of them at once.
+func list(ctx context.Context, client adminv1.AdminServiceClient, request *adminv1.ListRequest,
+	chunk int64) (all []*adminv1.Object, err error) {
+	request = proto.CloneOf(request)
+	request.Limit = chunk
+	for {
+		answer, err := client.List(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, answer.GetObjects()...)
+		switch next := answer.GetContinue(); next {
+		case "":
+			return all, nil
+		case request.GetContinue():
+			return nil, errors.New("the hub sends the same part of the list again: report this, and use --chunk-size=0")
+		default:
+			request.Continue = next
+		}
+	}
 }
 
 // row is one object of a list.

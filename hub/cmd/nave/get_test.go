@@ -40,8 +40,9 @@ func TestAListShowsEachObjectOnOneLine(t *testing.T) {
 	rows, err := decodeRows([]*adminv1.Object{
 		{Key: &adminv1.ObjectKey{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
 			Json: []byte(
-				`{"spec":{"suspend":true},"status":{"lastAppliedRevision":"main@sha1:0123456789abcdef","conditions":[{"type":"Ready","status":"False","message":"first\nsecond"}]}}`)},
-		{Key: &adminv1.ObjectKey{Kind: "Kustomization", Namespace: "flux-system", Name: "hub"}, Json: []byte(`{}`)},
+				`{"metadata":{"name":"apps"},"spec":{"suspend":true},"status":{"lastAppliedRevision":"main@sha1:0123456789abcdef","conditions":[{"type":"Ready","status":"False","message":"first\nsecond"}]}}`)},
+		{Key: &adminv1.ObjectKey{Kind: "Kustomization", Namespace: "flux-system", Name: "hub"},
+			Json: []byte(`{"metadata":{"name":"hub"}}`)},
 	}, "")
 	if err != nil {
 		t.Fatal(err)

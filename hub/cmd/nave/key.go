@@ -62,13 +62,13 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 	if status.Code(err) != codes.NotFound || key.GetCluster() != "" {
 		return err
 	}
-	list, listErr := client.List(ctx, &adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(),
-		AllClusters: true})
+	objects, listErr := list(ctx, client,
+		&adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(), AllClusters: true}, chunkSize)
 	if listErr != nil {
 		return err
 	}
 	var clusters []string
-	for _, o := range list.GetObjects() {
+	for _, o := range objects {
 		if o.GetKey().GetName() == key.GetName() && o.GetKey().GetCluster() != "" {
 			clusters = append(clusters, o.GetKey().GetCluster())
 		}

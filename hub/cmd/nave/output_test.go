@@ -100,7 +100,11 @@ func (h *hostileHub) Get(_ context.Context, q *adminv1.GetRequest) (*adminv1.Get
 }
 
 func (h *hostileHub) List(_ context.Context, q *adminv1.ListRequest) (*adminv1.ListResponse, error) {
-	return unary[adminv1.ListRequest, adminv1.ListResponse](h, q)
+	answer, err := unary[adminv1.ListRequest, adminv1.ListResponse](h, q)
+	if q.Continue != "" { // the last page is empty
+		return &adminv1.ListResponse{}, err
+	}
+	return answer, err
 }
 
 func (h *hostileHub) Apply(_ context.Context, q *adminv1.ApplyRequest) (*adminv1.ApplyResponse, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -130,7 +131,7 @@ func handled(o *adminv1.Object, requestedAt string) (done bool, message string, 
 	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
 		return false, "", err
 	}
-	ready := conditionIn(object, condition.Ready)
+	ready := api.FindCondition(object, condition.Ready)
 	if ready == nil {
 		return false, "it has no Ready condition yet", nil
 	}
@@ -157,18 +158,4 @@ func reached(handled, requested string) bool {
 	h, err := time.Parse(time.RFC3339Nano, handled)
 	r, err2 := time.Parse(time.RFC3339Nano, requested)
 	return err == nil && err2 == nil && h.After(r)
-}
-
-// exists reports whether the hub has the object.
-func exists(ctx context.Context, client adminv1.AdminServiceClient, kind, name string) (bool, error) {
-	list, err := client.List(ctx, &adminv1.ListRequest{Kind: kind})
-	if err != nil {
-		return false, err
-	}
-	for _, o := range list.GetObjects() {
-		if o.GetKey().GetName() == name {
-			return true, nil
-		}
-	}
-	return false, nil
 }

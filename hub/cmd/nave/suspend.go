@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -63,7 +64,7 @@ func inForce(o *adminv1.Object) (done bool, message string, err error) {
 	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
 		return false, "", err
 	}
-	c := conditionIn(object, condition.Suspended)
+	c := api.FindCondition(object, condition.Suspended)
 	if c == nil {
 		return false, "", errors.New("somebody resumed it meanwhile")
 	}
