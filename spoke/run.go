@@ -132,8 +132,8 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	}
 }
 
-// identify decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes the
-// parts. pages is nil if they could not be read.
+// identify decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes
+// the parts. pages is nil if they could not be read.
 func (s *Spoke) identify(entries map[string][]byte, book *ledger.Ledger,
 	pages map[bundle.ApplicationName]ledger.Page) (*parts, error) {
 	kept, err := membership.ReadKept(entries)

@@ -32,8 +32,8 @@ func (s Signal) Raise() {
 	}
 }
 
-// Backoff is the pauses between attempts that fail: First, then twice the last one, at most Most. The zero Backoff has no
-// pauses.
+// Backoff is the pauses between attempts that fail: First, then twice the last one, at most Most. The zero Backoff has
+// no pauses.
 type Backoff struct {
 	First, Most time.Duration
 	next        time.Duration

@@ -152,10 +152,12 @@ func New(c Config) *Agent {
 	}
 	a := &Agent{
 		Config: c, model: newModel(c.Cluster.Name, c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
-		inventories: map[bundle.ApplicationName]*inventory.Inventory{}, cancels: map[bundle.ApplicationName]context.CancelFunc{},
-		seen:   map[manifest.ID]time.Time{},
-		sealed: map[bundle.ApplicationName]sealedFiles{}, learned: map[bundle.ApplicationName]time.Time{},
-		budget: newBudget(c.Memory), redactors: newRedactors(),
+		inventories: map[bundle.ApplicationName]*inventory.Inventory{},
+		cancels:     map[bundle.ApplicationName]context.CancelFunc{},
+		seen:        map[manifest.ID]time.Time{},
+		sealed:      map[bundle.ApplicationName]sealedFiles{},
+		learned:     map[bundle.ApplicationName]time.Time{},
+		budget:      newBudget(c.Memory), redactors: newRedactors(),
 	}
 	a.model.owned = func(name bundle.ApplicationName) []manifest.ID {
 		return slices.Collect(maps.Keys(a.owned(name).Items))
@@ -270,8 +272,8 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 		a.seen[id] = now
 	}
 	a.Metrics.drifted.Inc()
-	a.Log.Info("drift", telemetry.Application(o.Application), telemetry.Object(id), slog.String("drift", string(o.Drift.Kind)),
-		slog.Any("by", o.Drift.By))
+	a.Log.Info("drift", telemetry.Application(o.Application), telemetry.Object(id),
+		slog.String("drift", string(o.Drift.Kind)), slog.Any("by", o.Drift.By))
 	if o.Held() {
 		a.perform(event{name: o.Application, warning: true, reason: condition.DriftHeld, message: heldMessage(o)})
 	}

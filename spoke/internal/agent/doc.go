@@ -11,7 +11,7 @@
 //  3. start      a node that must be applied runs as soon as its dependencies are ready at the digests of this bundle
 //  4. applied    the result; success is marked on disk, failure is tried again with growing pauses
 //  5. observed   the watches saw drift or health; drift is repaired at once, health decides who is ready
-//  6. conclude   after every input: who is ready, who can start, what to acknowledge, what to report, when to look again
+//  6. conclude   after every input: who is ready, who can start, what to acknowledge and report, when to look again
 //
 // What a bundle has no more is deleted as its deletion policy says. What is applied and did not drift costs nothing: no
 // request, no write, also after a restart.

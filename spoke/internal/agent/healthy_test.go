@@ -52,7 +52,7 @@ func TestLastHealthy_blobs(t *testing.T) {
 		}
 		b := &bundle.Bundle{Applications: []bundle.Entry{{Name: app.Name, Digest: blobs[1], Revision: word}}}
 		a.model.offer = &Offer{ID: id}
-		a.handle(received{now: time.Now(), id: id, bundle: b, apps: map[bundle.ApplicationName]*bundle.Application{app.Name: app}})
+		a.handle(received{now: time.Now(), id: id, bundle: b, apps: applications{app.Name: app}})
 		a.handle(<-a.inputs) // applied
 		assess()
 		a.handle(observed{now: time.Now(), name: app.Name, health: index.Summarize(app.Name, 1)})

@@ -20,7 +20,7 @@ type history struct {
 	random *rand.Rand
 	m      *model
 	bundle *bundle.Bundle
-	apps   map[bundle.ApplicationName]*bundle.Application
+	apps   applications
 	id     bundle.ID
 
 	marks   map[bundle.ApplicationName]state.Mark // on disk
@@ -60,7 +60,7 @@ func (h *history) take(actions []action) {
 func (h *history) offer(quiet bool) {
 	h.t.Helper()
 	h.id.Sequence++
-	b, apps := &bundle.Bundle{Incomplete: !quiet && h.random.IntN(4) == 0}, map[bundle.ApplicationName]*bundle.Application{}
+	b, apps := &bundle.Bundle{Incomplete: !quiet && h.random.IntN(4) == 0}, applications{}
 	gone, objects, count := []bundle.ApplicationName{}, 0, 0
 	for _, name := range []string{"a", "b", "c", "d"} {
 		o := appNamed(name)

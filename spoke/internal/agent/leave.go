@@ -46,23 +46,19 @@ func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Co
 		if guard == nil && n.kept.Status != "" {
 			return withheld, n.kept
 		}
-		guard = cmp.Or(guard, fmt.Errorf("removal held: it came with more than may be deleted unconfirmed; "+
+		guard = cmp.Or(guard, fmt.Errorf("removal held: it would delete more than is allowed without confirmation; "+
 			"bring it back in Git, or run: nave confirm cluster %s", m.cluster))
-		return withheld, Condition{Status: condition.False, Reason: condition.RemovalHeld, Message: guard.Error()}
+		return withheld, notReady(condition.RemovalHeld, guard.Error())
 	case removed:
 		return leaving, Condition{}
 	case slices.Contains(b.Pending, n.entry.Name):
-		return pending, Condition{Status: condition.Unknown, Reason: condition.Pending,
-			Message: "the hub could not render it yet; what runs stays as it is"}
+		return pending, unknown(condition.Pending, "the hub has not rendered it yet; its objects stay as they are")
 	case b.Incomplete:
-		return unlisted, Condition{Status: condition.Unknown, Reason: condition.Pending,
-			Message: "the hub does not know yet whether it belongs here, " +
-				"because something that may give it could not be rendered; what runs stays as it is"}
+		return unlisted, unknown(condition.Pending, "the hub does not know yet whether it belongs to this cluster, "+
+			"because a parent could not be rendered; its objects stay as they are")
 	}
-	return unlisted, Condition{Status: condition.False, Reason: condition.RemovalHeld,
-		Message: "not in the bundle, and not removed by the hub, " +
-			"whose store may be new or restored; what runs stays as it is. If it should go, run: nave confirm cluster " +
-			m.cluster}
+	return unlisted, notReady(condition.RemovalHeld, "not in the bundle, and not removed by the hub, whose store may be "+
+		"new or restored; its objects stay as they are. To delete them, run: nave confirm cluster "+m.cluster)
 }
 
 // goesAs reports whether an application with this mark is deleted as the removal says.
@@ -93,7 +89,7 @@ func deletes(r bundle.Removal, mark state.Mark) bool {
 // guard returns why the removals of a bundle that no operator confirmed are held; nil if they may pass. It counts the
 // objects of all applications together: what looks like an accident for one application does so for a cluster. Objects
 // that the bundle gives to another application do not go.
-func (m *model) guard(b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.Application) error {
+func (m *model) guard(b *bundle.Bundle, apps applications) error {
 	if len(b.Removals) == 0 {
 		return nil
 	}
@@ -110,8 +106,7 @@ func (m *model) guard(b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.
 		return nil
 	}
 	return fmt.Errorf("removal held: with all that left the bundle, %d of the %d objects of this cluster would be "+
-		"deleted; "+
-		"bring it back in Git, or run: nave confirm cluster %s", gone, owned, m.cluster)
+		"deleted; bring it back in Git, or run: nave confirm cluster %s", gone, owned, m.cluster)
 }
 
 // countTaken counts the objects of an application that others claim.
@@ -126,7 +121,7 @@ func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]
 }
 
 // claimsOf returns which application of a bundle wants each object.
-func claimsOf(apps map[bundle.ApplicationName]*bundle.Application) map[manifest.ID]bundle.ApplicationName {
+func claimsOf(apps applications) map[manifest.ID]bundle.ApplicationName {
 	claims := map[manifest.ID]bundle.ApplicationName{}
 	for name, app := range apps {
 		for _, o := range app.Objects {

@@ -52,6 +52,9 @@ type model struct {
 	armed time.Time
 }
 
+// applications are the Applications of a bundle.
+type applications map[bundle.ApplicationName]*bundle.Application
+
 // node is one application: of the bundle, or one that left it and is not deleted yet.
 type node struct {
 	entry bundle.Entry
@@ -176,7 +179,7 @@ type (
 		now     time.Time
 		id      bundle.ID
 		bundle  *bundle.Bundle
-		apps    map[bundle.ApplicationName]*bundle.Application
+		apps    applications
 		marks   map[bundle.ApplicationName]state.Mark
 		unclean map[bundle.ApplicationName]bool              // an apply was cut off
 		health  map[bundle.ApplicationName]inventory.Summary // of each that has an inventory
@@ -191,7 +194,7 @@ type (
 		now    time.Time
 		id     bundle.ID
 		bundle *bundle.Bundle
-		apps   map[bundle.ApplicationName]*bundle.Application
+		apps   applications
 		err    error
 		retry  bool // err may go away by itself
 		quiet  bool // err is the connection's, not the bundle's
@@ -286,7 +289,7 @@ type (
 	// adopt makes a bundle's objects the ones that nobody prunes, and its blobs the ones that are kept.
 	adopt struct {
 		id   bundle.ID
-		apps map[bundle.ApplicationName]*bundle.Application
+		apps applications
 	}
 	// ack tells the hub how far a bundle has come; err: that it was rejected.
 	ack struct {

@@ -52,8 +52,7 @@ func recoverable(err error) (retry, quiet bool) {
 	return err != nil, true
 }
 
-func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle,
-	map[bundle.ApplicationName]*bundle.Application, error) {
+func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle, applications, error) {
 	c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
 	envelope := o.Envelope
 	if len(envelope) == 0 {
@@ -85,8 +84,7 @@ func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bund
 }
 
 // fetchContent fetches the applications that are missing, and then what these reach.
-func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (map[bundle.ApplicationName]*bundle.Application,
-	error) {
+func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (applications, error) {
 	var digests []manifest.Digest
 	for _, e := range b.Applications {
 		digests = append(digests, e.Digest)
@@ -121,7 +119,7 @@ func (a *Agent) blob(ctx context.Context) func(manifest.Digest) ([]byte, error) 
 }
 
 // reached lists the blobs that applications refer to.
-func reached(apps map[bundle.ApplicationName]*bundle.Application) []manifest.Digest {
+func reached(apps applications) []manifest.Digest {
 	var digests []manifest.Digest
 	for _, app := range apps {
 		digests = append(digests, app.Digests()...)

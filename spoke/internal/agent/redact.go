@@ -90,7 +90,7 @@ type sealedFiles struct{ now, before []manifest.Digest }
 
 // noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they
 // are forgotten.
-func (a *Agent) noteSealed(apps map[bundle.ApplicationName]*bundle.Application) {
+func (a *Agent) noteSealed(apps applications) {
 	for name, app := range apps {
 		files := filesOf(app)
 		last := a.sealed[name]

@@ -83,13 +83,13 @@ func TestRotatedValue(t *testing.T) {
 	a := New(Config{})
 	old, now := manifest.DigestOf([]byte("old")), manifest.DigestOf([]byte("now"))
 	a.redactors.files[old] = redactorOf(t, canary)
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: old}}}})
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: now}}}})
+	a.noteSealed(applications{appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: old}}}})
+	a.noteSealed(applications{appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: now}}}})
 	if d := a.discretion(appNamed("a")); d.all || d.text(canary) != "[redacted]" {
 		t.Errorf("%t, %q", d.all, d.text(canary))
 	}
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("a"): {}})
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{appNamed("b"): {}})
+	a.noteSealed(applications{appNamed("a"): {}})
+	a.noteSealed(applications{appNamed("b"): {}})
 	if d := a.discretion(appNamed("a")); !d.all || len(a.redactors.files) != 0 {
 		t.Errorf("%t, %d files", d.all, len(a.redactors.files))
 	}
@@ -100,7 +100,7 @@ func TestOtherApplication(t *testing.T) {
 	a := New(Config{})
 	file, large := manifest.DigestOf([]byte("file")), manifest.DigestOf([]byte("large"))
 	a.redactors.files[file], a.redactors.files[large] = redactorOf(t, canary), decrypt.HideAll()
-	a.noteSealed(map[bundle.ApplicationName]*bundle.Application{
+	a.noteSealed(applications{
 		appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, appNamed("b"): {}, appNamed("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
 	})
 	o := inventory.ObjectHealth{Status: health.Failed, Message: "no login with " + canary}

@@ -17,7 +17,8 @@ import (
 
 // restore takes up what the last process left on disk. It asks nobody: a spoke without a hub goes on from here.
 func (a *Agent) restore() error {
-	in := restored{now: time.Now(), unclean: map[bundle.ApplicationName]bool{}, health: map[bundle.ApplicationName]inventory.Summary{}}
+	in := restored{now: time.Now(), unclean: map[bundle.ApplicationName]bool{},
+		health: map[bundle.ApplicationName]inventory.Summary{}}
 	var err error
 	if in.marks, err = a.Store.Marks(); err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -107,9 +108,8 @@ func unclean(v *inventory.Inventory) bool {
 }
 
 // readApplications decodes the applications of a bundle, out of those just received or from disk.
-func (a *Agent) readApplications(b *bundle.Bundle,
-	fresh map[manifest.Digest][]byte) (map[bundle.ApplicationName]*bundle.Application, error) {
-	apps := make(map[bundle.ApplicationName]*bundle.Application, len(b.Applications))
+func (a *Agent) readApplications(b *bundle.Bundle, fresh map[manifest.Digest][]byte) (applications, error) {
+	apps := make(applications, len(b.Applications))
 	for _, e := range b.Applications {
 		data, ok := fresh[e.Digest]
 		if !ok {

@@ -130,7 +130,7 @@ func (m *model) rejected(in received) []action {
 }
 
 // adopt makes a verified bundle the one to carry out.
-func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.ApplicationName]*bundle.Application) []action {
+func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []action {
 	m.restoreNodes()
 	m.bundle, m.stage = id, Received
 	out := []action{adopt{id, apps}}
@@ -157,8 +157,8 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps map[bundle.Applicatio
 	return out
 }
 
-// divideChecks divides the health checks of a node. Of an application of this bundle, how it is doing is this spoke's own
-// knowledge: the resource that it is rendered from need not be in the cluster.
+// divideChecks divides the health checks of a node. Of an application of this bundle, how it is doing is this spoke's
+// own knowledge: the resource that it is rendered from need not be in the cluster.
 func (m *model) divideChecks(n *node) {
 	n.peers, n.objects = nil, nil
 	if n.app == nil {
@@ -304,7 +304,7 @@ func (m *model) removed(in removed) []action {
 	}
 	delete(m.nodes, in.name)
 	m.sort()
-	return []action{forget{in.name}, event{name: in.name, reason: condition.Deleted, message: "left the bundle"}}
+	return []action{forget{in.name}, event{name: in.name, reason: condition.Deleted, message: "removed from the bundle"}}
 }
 
 func (m *model) observed(in observed) {

@@ -146,8 +146,8 @@ func (s *script) do(t *testing.T, command string) []string {
 	return out
 }
 
-func (s *script) bundle(words []string) (*bundle.Bundle, map[bundle.ApplicationName]*bundle.Application) {
-	b, apps := &bundle.Bundle{}, map[bundle.ApplicationName]*bundle.Application{}
+func (s *script) bundle(words []string) (*bundle.Bundle, applications) {
+	b, apps := &bundle.Bundle{}, applications{}
 	for _, word := range words {
 		name, options, is := strings.Cut(word, "=")
 		if !is {
@@ -395,7 +395,7 @@ func TestGuard_of_a_rename(t *testing.T) {
 	for taken, held := range map[int]bool{0: true, 3: true, 4: false, 30: false} { // of 30, 27 are nine tenths
 		part := *taker
 		part.Objects = taker.Objects[:taken]
-		if err := m.guard(b, map[bundle.ApplicationName]*bundle.Application{part.Name: &part}); (err != nil) != held {
+		if err := m.guard(b, applications{part.Name: &part}); (err != nil) != held {
 			t.Errorf("with %d objects taken over: %v", taken, err)
 		}
 	}

@@ -65,7 +65,8 @@ func (a *Applier) start(app bundle.ApplicationName, account string, prior *inven
 	}
 	r := &run{
 		Applier: a, client: a.Client, app: app, save: save, prior: prior, next: prior.Clone(),
-		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{}, refused: map[manifest.ID]bool{},
+		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
+		refused: map[manifest.ID]bool{},
 	}
 	r.next.Application = app
 	if account == "" {

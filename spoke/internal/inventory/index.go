@@ -82,9 +82,9 @@ func (x *Index) Doubt(id manifest.ID) {
 	x.doubtful.Raise()
 }
 
-// Replace replaces what is known of the inventory's application. Objects that another Application owned change hands, unless that
-// one applied them later: an inventory names an object until the next apply finds that another Application took it
-// over. What was observed of objects that stay is kept.
+// Replace replaces what is known of the inventory's application. Objects that another Application owned change hands,
+// unless that one applied them later: an inventory names an object until the next apply finds that another Application
+// took it over. What was observed of objects that stay is kept.
 func (x *Index) Replace(v *Inventory) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -146,7 +146,8 @@ const format = 1
 
 // Encode returns the bytes to keep on disk: JSON, equal for equal inventories.
 func (v *Inventory) Encode() ([]byte, error) {
-	e := encoded{Format: format, Application: v.Application, Items: make([]encodedItem, 0, len(v.Items)), Guarded: v.Guarded}
+	e := encoded{Format: format, Application: v.Application, Items: make([]encodedItem, 0, len(v.Items)),
+		Guarded: v.Guarded}
 	for _, id := range v.IDs() {
 		e.Items = append(e.Items, encodedItem{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name,
 			Item: v.Items[id]})

@@ -183,7 +183,8 @@ func classify(code int, s *metav1.Status) Reason {
 			return Immutable
 		}
 		return Invalid
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusNotAcceptable, http.StatusMethodNotAllowed:
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		http.StatusNotAcceptable, http.StatusMethodNotAllowed:
 		return Invalid
 	case http.StatusUnauthorized:
 		return Unauthorized

@@ -93,8 +93,8 @@ func (s *Survey) Run(ctx context.Context, changed func(Capabilities), failed fun
 	}
 }
 
-// Ask returns what the API server serves now. If an aggregated API server does not answer, the kinds that it served last
-// count. If the API server cannot be asked, Ask returns the last answer beside the error.
+// Ask returns what the API server serves now. If an aggregated API server does not answer, the kinds that it served
+// last count. If the API server cannot be asked, Ask returns the last answer beside the error.
 func (s *Survey) Ask(ctx context.Context) (Capabilities, error) {
 	version, err := s.client.ServerVersion(ctx)
 	if err != nil {

@@ -113,7 +113,8 @@ func (l *Ledger) Save(v *inventory.Inventory) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	if err := l.write(ctx, p, v); err != nil {
-		l.Log.Warn("inventory not kept in the cluster before the apply", telemetry.Application(v.Application), telemetry.Err(err))
+		l.Log.Warn("inventory not kept in the cluster before the apply", telemetry.Application(v.Application),
+			telemetry.Err(err))
 		l.again(p)
 	}
 }

@@ -133,22 +133,22 @@ type Page struct {
 	Inventory *inventory.Inventory
 }
 
-// merge adds a ConfigMap to the pages.
-func merge(pages map[bundle.ApplicationName]Page, o *manifest.Object) (bundle.ApplicationName, error) {
+// merge adds a ConfigMap to the pages, and returns the application that it is about.
+func merge(pages map[bundle.ApplicationName]Page, o *manifest.Object) (app bundle.ApplicationName, err error) {
 	data := dataOf(o)
 	if got := o.GetLabels()[layoutLabel]; got != layout {
-		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s has layout %q: this spoke reads %s", o.GetName(), got, layout)
+		return app, fmt.Errorf("ConfigMap %s has layout %q: this spoke reads %s", o.GetName(), got, layout)
 	}
 	v, err := inventory.Decode([]byte(data[inventoryKey]))
 	if err != nil {
-		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s: %w", o.GetName(), err)
+		return app, fmt.Errorf("ConfigMap %s: %w", o.GetName(), err)
 	}
 	page, known := pages[v.Application]
 	if !known {
 		page.Inventory = inventory.New(v.Application)
 	}
 	if err := json.Unmarshal([]byte(data[markKey]), &page.Mark); err != nil {
-		return bundle.ApplicationName{}, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Application, err)
+		return app, fmt.Errorf("ConfigMap %s: mark of %s: %w", o.GetName(), v.Application, err)
 	}
 	page.Inventory.Guarded = max(page.Inventory.Guarded, v.Guarded)
 	for id, item := range v.Items {

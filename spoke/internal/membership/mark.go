@@ -47,8 +47,8 @@ type ack struct {
 	stage spokev1.AckStage
 }
 
-// NewMarker returns a Marker for bundles of a recipient that does nothing before Run. saved are the Marks that are saved
-// already, and pass gets what may be acknowledged.
+// NewMarker returns a Marker for bundles of a recipient that does nothing before Run. saved are the Marks that are
+// saved already, and pass gets what may be acknowledged.
 func NewMarker(recipient string, saved Marks, save func(context.Context, Marks) error, pass Acknowledge,
 	log *slog.Logger) *Marker {
 	m := &Marker{recipient: recipient, pass: pass, save: save, log: log, wake: wait.NewSignal(), marks: Marks{}}

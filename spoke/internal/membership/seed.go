@@ -11,10 +11,10 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// Seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is older
-// than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not know is
-// not owned any more, so the ledger forgets it. pages is nil if they could not be read; then Seed raises the Marks alone,
-// and the rest is tried again at the next start.
+// Seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is
+// older than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not
+// know is not owned any more, so the ledger forgets it. pages is nil if they could not be read; then Seed raises the
+// Marks alone, and the rest is tried again at the next start.
 func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.ApplicationName]ledger.Page,
 	log *slog.Logger) error {
 	current, err := raiseSeen(disk, seen)

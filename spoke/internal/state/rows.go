@@ -15,17 +15,20 @@ import (
 // Mark is what was last applied of one application as a whole, and what must be known to delete it when it is gone
 // from the bundle.
 type Mark struct {
-	Digest         manifest.Digest          `json:"digest"`
-	Revision       string                   `json:"revision"`
-	HandledRequest string                   `json:"handledRequest,omitempty"`
-	At             time.Time                `json:"at"`
-	Suspended      bool                     `json:"suspended,omitempty"`
-	Prune          bool                     `json:"prune,omitempty"`
-	DeletionPolicy bundle.DeletionPolicy    `json:"deletionPolicy,omitempty"`
-	ServiceAccount string                   `json:"serviceAccount,omitempty"`
-	OtherAccount   bool                     `json:"otherAccount,omitempty"` // not all of it was sent with ServiceAccount yet
-	DependsOn      []bundle.ApplicationName `json:"dependsOn,omitempty"`    // of what was applied: it is deleted before these
-	Withheld       bool                     `json:"withheld,omitempty"`     // its removal waits for an operator's confirmation
+	Digest         manifest.Digest       `json:"digest"`
+	Revision       string                `json:"revision"`
+	HandledRequest string                `json:"handledRequest,omitempty"`
+	At             time.Time             `json:"at"`
+	Suspended      bool                  `json:"suspended,omitempty"`
+	Prune          bool                  `json:"prune,omitempty"`
+	DeletionPolicy bundle.DeletionPolicy `json:"deletionPolicy,omitempty"`
+	ServiceAccount string                `json:"serviceAccount,omitempty"`
+	// OtherAccount reports that not all of it was sent with ServiceAccount yet.
+	OtherAccount bool `json:"otherAccount,omitempty"`
+	// DependsOn is of what was applied: the application is deleted before these.
+	DependsOn []bundle.ApplicationName `json:"dependsOn,omitempty"`
+	// Withheld reports that the removal waits for an operator's confirmation.
+	Withheld bool `json:"withheld,omitempty"`
 	// HealthyDigest is the digest at which the application was last ready, and HealthyRevision its revision; zero and
 	// empty if the application never was. The digest's blobs are kept until another digest replaces it.
 	HealthyDigest   manifest.Digest `json:"healthyDigest,omitzero"`
@@ -91,8 +94,8 @@ func (s *Store) DeleteInventory(app bundle.ApplicationName) error {
 	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(rowKey(app)) })
 }
 
-// Inventories calls fn for every inventory, sorted by application. fn must neither change the state nor keep data. An error
-// of fn is returned as ErrDamaged.
+// Inventories calls fn for every inventory, sorted by application. fn must neither change the state nor keep data. An
+// error of fn is returned as ErrDamaged.
 func (s *Store) Inventories(fn func(app bundle.ApplicationName, data []byte) error) error {
 	return s.scan(inventoriesBucket, fn)
 }

@@ -12,7 +12,7 @@
 //	accepted     "id"                     → bundle.ID as JSON: the last verified bundle
 //	             "recipient"              → the SPIFFE ID of the cluster that it is for
 //	             "envelope"               → its signing.Envelope's bytes, as received
-//	seen         SPIFFE ID of a cluster   → bundle.ID as JSON: the newest bundle ever verified for it, the high-water mark
+//	seen         SPIFFE ID of a cluster   → bundle.ID as JSON: the newest bundle ever verified for it
 //	blobs        SHA-256, 32 bytes        → 8 bytes big-endian length uncompressed, then the zstd frame as received
 //	applied      kind NUL namespace NUL name → Mark as JSON
 //	inventories  kind NUL namespace NUL name → whatever spoke/internal/inventory writes

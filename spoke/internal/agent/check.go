@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	sharedhealth "github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// startCheck looks at the objects of spec.healthChecks: at the index for our own, at the API server for others.
+func (a *Agent) startCheck(act check) {
+	ctx := a.base
+	a.spawn(func() input {
+		in := checked{name: act.name, status: sharedhealth.Current}
+		var unhealthy []string
+		for _, id := range act.objects {
+			status, text := a.look(ctx, act, id)
+			in.status = sharedhealth.Worst(in.status, status)
+			if status != sharedhealth.Current {
+				unhealthy = append(unhealthy, fmt.Sprintf("%s is %s%s", id.ID(), status, text))
+			}
+		}
+		in.text = strings.Join(unhealthy, ", ")
+		in.now = time.Now()
+		return in
+	})
+}
+
+// look finds the health of an object. With a service account, what others applied is looked at with the account's
+// rights.
+func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
+	if name, _, ours := a.Index.Application(id.ID()); ours && (name == act.name || act.account == "") {
+		return a.Index.Health(id.ID()).Status, ""
+	}
+	r, err := a.Check(ctx, act.name.Namespace, act.account, id)
+	if err != nil {
+		return sharedhealth.Unknown, ": " + err.Error()
+	}
+	return r.Status, ""
+}
+
+// startVerify lists the kinds of an application, metadata only, and makes the watcher look again at every object that
+// is not as it was left. It is the safety net for what watches may have missed.
+func (a *Agent) startVerify(act verify) {
+	v := a.owned(act.name)
+	a.work.Go(func() {
+		found := map[manifest.ID]bool{}
+		for _, m := range v.Mappings() {
+			_, err := a.Kubernetes.List(a.base, m, kube.Scope{Selector: inventory.Label}, func(l kube.Live) error {
+				item, ours := v.Items[l.ID.ID()]
+				found[l.ID.ID()] = ours && !item.Judge(l).Any()
+				return nil
+			})
+			if err != nil {
+				a.warn("not verified", act.name, err)
+				return
+			}
+		}
+		for id, item := range v.Items {
+			if item.UID != "" && !found[id] {
+				a.Index.Doubt(id)
+			}
+		}
+	})
+}

@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/spoke/internal/apply"
+)
+
+// failureOf puts what went wrong into words; the zero failure when nothing did.
+func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
+	var f failure
+	if guard := guarded(changes); guard != nil {
+		f.reason, f.message, f.held = condition.PruneHeld, guard.Error(), guard // none of the objects was refused
+	} else if changes != nil && len(changes.Failed()) > 0 {
+		f.reason, f.message = reasonOf(changes.Failed(), reason), changes.Err().Error()
+		for _, e := range changes.Failed() {
+			id := e.Object.ID()
+			message := strings.TrimPrefix(e.Err.Error(), "apply ") // what else was tried, is said
+			f.objects = append(f.objects, ObjectFailure{Object: id, Message: strings.TrimPrefix(message, id.String()+": ")})
+		}
+	}
+	if err != nil {
+		f.reason, f.message = reason, strings.TrimPrefix(err.Error()+"\n"+f.message, "\n")
+		f.message = strings.TrimSuffix(f.message, "\n")
+	}
+	return f
+}
+
+// guarded returns why a prune was stopped, if that is all that is wrong.
+func guarded(changes *apply.ChangeSet) *apply.GuardError {
+	if changes == nil {
+		return nil
+	}
+	var guard *apply.GuardError
+	for _, e := range changes.Failed() {
+		if !errors.As(e.Err, &guard) {
+			return nil
+		}
+	}
+	return guard
+}
+
+// reasonOf is the reason that all failed entries share, if they share a special one.
+func reasonOf(failed []apply.Entry, general string) string {
+	held, sealed := true, true
+	for _, e := range failed {
+		var s *sealedError
+		held = held && e.Action == apply.Held
+		sealed = sealed && errors.As(e.Err, &s)
+	}
+	switch {
+	case held:
+		return condition.PruneFailed
+	case sealed:
+		return condition.DecryptionFailed
+	}
+	return general
+}

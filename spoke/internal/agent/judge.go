@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/health"
+)
+
+// judgeAll judges until nothing changes any more: an application's word may hang on another's. A circle of them, which
+// would not end, is cut after as many rounds as a chain of all of them takes.
+func (m *model) judgeAll() {
+	m.dependents = m.dependentsOfGone()
+	for changed, round := true, 0; changed && round <= len(m.names); round++ {
+		changed = false
+		for _, name := range m.names {
+			changed = m.judge(m.nodes[name]) || changed
+		}
+	}
+}
+
+// judge sets the Ready condition of a node, and what it waits for. It reports whether the condition changed.
+func (m *model) judge(n *node) (changed bool) {
+	n.blockedBy = bundle.ApplicationName{}
+	if n.app != nil && n.mark.Digest != n.entry.Digest {
+		n.blockedBy = m.blocker(n)
+	}
+	if n.standing == leaving && n.work == idle {
+		n.blockedBy = m.dependent(n)
+	}
+	n.peer = m.awaitedPeer(n)
+	c := n.condition(m.now)
+	c.Since = n.ready.Since
+	if changed = c.Status != n.ready.Status || c.Reason != n.ready.Reason; changed {
+		c.Since = m.now
+	}
+	n.ready = c
+	return changed
+}
+
+// awaitedPeer returns the first application of this bundle that is named in the node's health checks and is not ready.
+func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
+	for _, name := range n.peers {
+		if d := m.nodes[name]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
+			d.ready.Status != condition.True {
+			return name
+		}
+	}
+	return bundle.ApplicationName{}
+}
+
+// blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for
+// the dependencies of those that give it, too.
+func (m *model) blocker(n *node) bundle.ApplicationName {
+	for _, name := range n.app.DependsOn {
+		if !m.isReady(name) {
+			return name
+		}
+	}
+	if !n.mark.Digest.IsZero() {
+		return bundle.ApplicationName{}
+	}
+	return m.blockerAbove(n)
+}
+
+func (m *model) isReady(name bundle.ApplicationName) bool {
+	n := m.nodes[name]
+	return n != nil && n.isReady(m.now)
+}
+
+// isReady reports whether a node is ready at the digest of this bundle.
+func (n *node) isReady(now time.Time) bool {
+	return n.standing == listed && n.mark.Digest == n.entry.Digest && n.condition(now).Status == condition.True
+}
+
+// condition returns the Ready condition of a node, without since when.
+func (n *node) condition(now time.Time) Condition {
+	switch {
+	case n.standing == leaving:
+		return n.leavingCondition()
+	case n.standing != listed:
+		return n.kept
+	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != condition.Progressing:
+		return n.ready // a suspended application stays as it was
+	case n.entry.Suspended && n.mark.Digest != n.entry.Digest:
+		return unknown(condition.Suspended, "suspended before it was applied")
+	case n.failure.reason != "":
+		return notReady(n.failure.reason, n.failure.message)
+	case n.blockedBy != bundle.ApplicationName{}:
+		return notReady(condition.DependencyNotReady, "dependency "+n.blockedBy.String()+" is not ready")
+	case n.mark.Digest != n.entry.Digest:
+		return unknown(condition.Progressing, "applying revision "+n.entry.Revision)
+	}
+	return n.healthCondition(now)
+}
+
+func notReady(reason, message string) Condition {
+	return Condition{Status: condition.False, Reason: reason, Message: message}
+}
+
+func unknown(reason, message string) Condition {
+	return Condition{Status: condition.Unknown, Reason: reason, Message: message}
+}
+
+// leavingCondition is the condition of a node that is to be deleted.
+func (n *node) leavingCondition() Condition {
+	switch {
+	case n.failure.reason != "":
+		return notReady(n.failure.reason, n.failure.message)
+	case n.blockedBy != bundle.ApplicationName{}:
+		return unknown(condition.Progressing,
+			"removed from the bundle; deleted after "+n.blockedBy.String()+", which depends on it")
+	}
+	return unknown(condition.Progressing, "removed from the bundle; its objects are being deleted")
+}
+
+// healthCondition is the condition of a node that is applied.
+func (n *node) healthCondition(now time.Time) Condition {
+	status, text := n.awaited()
+	switch {
+	case status == health.Current:
+		return Condition{Status: condition.True, Reason: condition.ReconciliationSucceeded,
+			Message: "Applied revision: " + n.mark.Revision}
+	case now.Before(n.healthDeadline()):
+		return unknown(condition.Progressing, "waiting for health: "+text)
+	}
+	return notReady(condition.HealthCheckFailed, fmt.Sprintf("not healthy after %s: %s", n.timeout(), text))
+}
+
+func (n *node) healthDeadline() time.Time { return n.appliedAt.Add(n.timeout()) }
+
+// awaited returns the health that readiness depends on; Current when it depends on none.
+func (n *node) awaited() (health.Status, string) {
+	switch {
+	case n.app == nil:
+		return health.Current, ""
+	case n.app.Wait && n.health.Status != health.Current:
+		return n.health.Status, listUnhealthy(n)
+	case !n.app.Wait && len(n.objects) > 0 && n.checks == "":
+		return health.Unknown, "not observed yet"
+	case !n.app.Wait && len(n.objects) > 0 && n.checks != health.Current:
+		return n.checks, n.checkText
+	case n.peer != bundle.ApplicationName{}:
+		return health.InProgress, n.peer.String() + " is not ready"
+	}
+	return health.Current, ""
+}
+
+// listUnhealthy names the worst objects in a line.
+func listUnhealthy(n *node) string {
+	const most = 3
+	text := ""
+	for i, o := range n.health.Unhealthy {
+		if i == most {
+			return text + fmt.Sprintf(", and %d more", n.health.InProgress+n.health.Failed-most)
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%s is %s", o.ID, o.Status)
+	}
+	if text == "" {
+		return "not observed yet"
+	}
+	return text
+}
