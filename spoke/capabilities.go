@@ -9,6 +9,8 @@ import (
 
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/kube"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 // surveyTimeout is how long a hello waits for the first survey.
@@ -29,16 +31,27 @@ func newCapabilities(client *kube.Client) *capabilities {
 	return c
 }
 
-// run keeps the capabilities until ctx ends, and returns nil then.
-func (c *capabilities) run(ctx context.Context, log *slog.Logger) error {
+// run keeps the capabilities, and tells them to a session, until ctx ends; it returns nil then.
+func (c *capabilities) run(ctx context.Context, tell func(*spokev1.Capabilities) error, log *slog.Logger) error {
 	c.survey.Run(ctx, func(latest kube.Capabilities) {
 		c.latest.Store(&latest)
+		if err := tell(wireCapabilities(latest)); err != nil {
+			log.Warn("the hub does not hear of the capabilities of the API server", telemetry.Err(err))
+		}
 		c.known()
 	}, func(err error) {
 		log.Warn("the capabilities of the API server are not known", telemetry.Err(err))
 		c.known()
 	})
 	return nil
+}
+
+func wireCapabilities(c kube.Capabilities) *spokev1.Capabilities {
+	m := &spokev1.Capabilities{KubernetesVersion: c.Version}
+	for _, gv := range c.GroupVersions {
+		m.GroupVersions = append(m.GroupVersions, &spokev1.GroupVersion{Group: gv.Group, Version: gv.Version, Kinds: gv.Kinds})
+	}
+	return m
 }
 
 // version returns the version of the API server; empty if it does not answer.

@@ -79,7 +79,7 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	g.Go(func() error { return p.marker.Run(ctx) })
 	g.Go(func() error { return p.ledger.Run(ctx) })
 	g.Go(func() error { return p.keepSettings(ctx, s.secret(), s.config.Log) })
-	g.Go(func() error { return p.capabilities.run(ctx, s.config.Log) })
+	g.Go(func() error { return p.capabilities.run(ctx, p.session.Capabilities, s.config.Log) })
 	g.Go(func() error {
 		select {
 		case <-p.agent.Restored(): // then the first hello says how far it has come

@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -90,6 +91,10 @@ func (b *batch) ack(cluster, stage string, id bundle.ID) {
 
 func (b *batch) reject(cluster, why string) {
 	b.edit(cluster, func(d *spokeDelta) { d.rejected = &why })
+}
+
+func (b *batch) capabilities(cluster string, d manifest.Digest) {
+	b.edit(cluster, func(delta *spokeDelta) { delta.capabilities = d })
 }
 
 func (b *batch) event(e store.Event) {

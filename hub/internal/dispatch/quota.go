@@ -23,6 +23,8 @@ const (
 	messages    = 256
 	eventRate   = 1 // per second, in reports
 	eventBurst  = 200
+	servedRate  = 1.0 / 30 // messages of capabilities per second
+	servedBurst = 20
 	reportRate  = 1 << 20 // bytes per second
 	reportBurst = 32 << 20
 )
@@ -38,6 +40,7 @@ const (
 // them with events.
 type quotas struct {
 	hellos, events, bytes *pace.Paces // bytes of reports
+	served                *pace.Paces // messages with capabilities
 	warnings, revoked     *pace.Paces // by cluster and reason
 
 	mu      sync.Mutex
@@ -48,7 +51,7 @@ type quotas struct {
 func newQuotas() *quotas {
 	return &quotas{
 		hellos: pace.New(helloRate, helloBurst), events: pace.New(eventRate, eventBurst),
-		bytes:    pace.New(reportRate, reportBurst),
+		bytes: pace.New(reportRate, reportBurst), served: pace.New(servedRate, servedBurst),
 		warnings: pace.New(rate.Every(warningInterval), warningBurst), revoked: pace.New(rate.Every(revokedInterval), 1),
 		fetches: map[string]int{}, reports: map[string]int{},
 	}

@@ -19,6 +19,7 @@ import (
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 )
 
@@ -102,7 +103,8 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 		if err != nil {
 			return nil, err
 		}
-		c.rows[key] = store.Report{Value: value, ReceivedAt: now}
+		healthy, _ := manifest.DigestFromBytes(a.HealthyDigest) // none: zero
+		c.rows[key] = store.Report{Value: value, ReceivedAt: now, Healthy: healthy}
 	}
 	for _, name := range r.Removed {
 		key, err := applicationKey(cluster, name)

@@ -138,7 +138,11 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	verified bundle.ID) error {
 	var desired *offer
 	var spoke store.Spoke
-	err := s.store.View(stream.Context(), func(tx *store.Tx) (err error) {
+	served, wants, err := s.named(stream.Context(), hello)
+	if err != nil {
+		return err
+	}
+	err = s.store.View(stream.Context(), func(tx *store.Tx) (err error) {
 		if err = admitted(tx, x.caller); err != nil {
 			return err
 		}
@@ -152,6 +156,9 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}
 	x.sinceLive = spoke.RegisteredAt
 	s.batch.hello(x.cluster, hello, verified)
+	if !wants && !served.IsZero() {
+		s.batch.capabilities(x.cluster, served)
+	}
 	x.known = verified
 	lost := hello.Stage == spokev1.AckStage_ACK_STAGE_UNSPECIFIED // it verified that bundle once, and has it no more
 	if lost {
@@ -168,7 +175,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
-		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol},
+		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol, WantsCapabilities: wants},
 	}})
 }
 
@@ -258,7 +265,7 @@ func (s *Server) receive(stream spokev1.SpokeService_SessionServer, x *session) 
 		if errors.Is(err, io.EOF) {
 			err = nil // the spoke is done; so are we
 		} else if err == nil {
-			if err = s.take(x, m); err == nil {
+			if err = s.take(stream.Context(), x, m); err == nil {
 				err = pace.Wait(stream.Context())
 			}
 			if err == nil {
@@ -271,7 +278,7 @@ func (s *Server) receive(stream spokev1.SpokeService_SessionServer, x *session) 
 }
 
 // take handles one message after hello.
-func (s *Server) take(x *session, m *spokev1.SessionRequest) error {
+func (s *Server) take(ctx context.Context, x *session, m *spokev1.SessionRequest) error {
 	x.touch()
 	if proto.Size(m) > maxSessionMessage {
 		return invalid("a message of a session has at most %d bytes", maxSessionMessage)
@@ -281,10 +288,12 @@ func (s *Server) take(x *session, m *spokev1.SessionRequest) error {
 		return s.ack(x, v.Ack)
 	case *spokev1.SessionRequest_Heartbeat:
 		return nil
+	case *spokev1.SessionRequest_Capabilities:
+		return s.capabilities(ctx, x, v.Capabilities)
 	case *spokev1.SessionRequest_Hello:
 		return invalid("hello comes once")
 	}
-	return invalid("neither ack nor heartbeat")
+	return invalid("neither ack, heartbeat nor capabilities")
 }
 
 // close forgets the session, and tells the store if no newer one took its place.

@@ -1,12 +1,14 @@
 package dispatch
 
 import (
+	"cmp"
 	"maps"
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 )
 
@@ -17,6 +19,8 @@ type spokeDelta struct {
 	greeting  *greeting
 	acks      map[string]bundle.ID // after greeting
 	rejected  *string              // after greeting; "" takes an older rejection back
+	// capabilities are those that the cluster reported last; zero: not reported. Their blob is in the store.
+	capabilities manifest.Digest
 }
 
 // greeting is a hello: facts, and the truth about what the spoke has.
@@ -71,6 +75,7 @@ func (d *spokeDelta) ack(stage string, id bundle.ID) {
 // merge lets newer overrule d.
 func (d *spokeDelta) merge(newer *spokeDelta) {
 	if newer.greeting != nil {
+		newer.capabilities = cmp.Or(newer.capabilities, d.capabilities)
 		*d = *newer
 		return
 	}
@@ -79,6 +84,9 @@ func (d *spokeDelta) merge(newer *spokeDelta) {
 	}
 	if newer.rejected != nil {
 		d.rejected = newer.rejected
+	}
+	if !newer.capabilities.IsZero() {
+		d.capabilities = newer.capabilities
 	}
 	if d.acks == nil {
 		d.acks = newer.acks
@@ -124,5 +132,8 @@ func (d *spokeDelta) apply(row *store.Spoke) {
 	}
 	if d.rejected != nil {
 		row.Rejected = *d.rejected
+	}
+	if !d.capabilities.IsZero() {
+		row.Capabilities = d.capabilities
 	}
 }

@@ -385,6 +385,41 @@ func TestTheSweepLeavesWhatIsReached(t *testing.T) {
 	if b.has(manifest.DigestOf([]byte("old"))) {
 		t.Error("an object of a bundle of the past stays")
 	}
+}
+
+// TestSweepRetains keeps what spokes reported: capabilities, and what was last healthy until something else is.
+func TestSweepRetains(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "old")
+	b.publish()
+	old, capabilities := b.application("old").Digest, b.putBlob("capabilities")
+	report := func(healthy manifest.Digest) {
+		b.update(func(tx *store.Tx) error {
+			return errors.Join(store.Spokes.Put(tx, "east", store.Spoke{Capabilities: capabilities}),
+				store.Reports.Put(tx, "east/Kustomization/flux-system/app", store.Report{Healthy: healthy}),
+				store.Reports.Put(tx, "east/Kustomization/flux-system/lost",
+					store.Report{Healthy: manifest.DigestOf([]byte("of an older hub, which did not keep it"))}))
+		})
+	}
+	report(old)
+	b.plan("east", "new")
+	b.publish()
+	for range 3 {
+		b.must(b.sweep(t.Context()))
+	}
+	if !b.has(old) || !b.has(manifest.DigestOf([]byte("old"))) || !b.has(capabilities) {
+		t.Error("what the cluster reported was swept")
+	}
+	if row, ok := b.repair("east"); ok {
+		t.Errorf("asked for %v", row)
+	}
+	report(b.application("new").Digest)
+	for range 2 {
+		b.must(b.sweep(t.Context()))
+	}
+	if b.has(old) || b.has(manifest.DigestOf([]byte("old"))) || !b.has(manifest.DigestOf([]byte("new"))) {
+		t.Error("what was healthy before stays")
+	}
 	b.must(b.Store.View(t.Context(), func(tx *store.Tx) error {
 		_, ok, err := store.Renders.Get(tx, "unused")
 		if ok {

@@ -51,7 +51,7 @@ func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
 		r = newReach()
 		return errors.Join(
 			r.renders(tx, func(row store.Render) bool { return p.Now().Sub(row.UsedAt) < renderKeep }),
-			r.plans(tx), r.releases(tx), r.bundles(tx, p.open))
+			r.plans(tx), r.releases(tx), r.bundles(tx, p.open), r.retained(tx))
 	})
 	if err != nil {
 		return nil, err
@@ -99,6 +99,7 @@ type reach struct {
 	read     map[manifest.Digest]bool            // Applications whose objects are reached
 	unread   map[manifest.Digest]error           // Applications that cannot be read
 	needed   map[string]map[manifest.Digest]bool // of these, by cluster
+	healthy  []manifest.Digest                   // Applications that were last healthy on a cluster
 }
 
 func newReach() *reach {
@@ -186,7 +187,18 @@ func (r *reach) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle
 	})
 }
 
-// applications reaches the Applications of all clusters and what they name.
+// retained reaches what spokes reported.
+func (r *reach) retained(tx *store.Tx) error {
+	capabilities, healthy, err := store.Retained(tx)
+	for _, d := range capabilities {
+		r.reached[d] = true
+	}
+	r.healthy = healthy
+	return err
+}
+
+// applications reaches the Applications of all clusters and what they name. If one that was last healthy cannot be read
+// and no cluster should run it, nothing is left to keep of it.
 func (r *reach) applications(ctx context.Context, blobs store.Blobs) error {
 	for cluster, entries := range r.entries {
 		for _, e := range entries {
@@ -200,6 +212,15 @@ func (r *reach) applications(ctx context.Context, blobs store.Blobs) error {
 				r.needed[cluster] = map[manifest.Digest]bool{}
 			}
 			r.needed[cluster][e.Digest] = true
+		}
+	}
+	for _, d := range r.healthy {
+		_, unread := r.unread[d]
+		if err := r.application(ctx, blobs, bundle.Entry{Digest: d}); err != nil {
+			return err
+		}
+		if !unread {
+			delete(r.unread, d)
 		}
 	}
 	return nil

@@ -251,8 +251,9 @@ type Spoke struct {
 	KubernetesVersion string               `json:"kubernetesVersion,omitempty"`
 	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each
 	Rejected          string               `json:"rejected,omitempty"`
-	Features          bundle.FeatureSet    `json:"features,omitempty"` // that it knows; empty: bundle.Baseline
-	Refused           string               `json:"refused,omitempty"`  // why its last join token was not accepted; until it says hello
+	Capabilities      manifest.Digest      `json:"capabilities,omitzero"` // a blob: the bytes of nave.spoke.v1.Capabilities
+	Features          bundle.FeatureSet    `json:"features,omitempty"`    // that it knows; empty: bundle.Baseline
+	Refused           string               `json:"refused,omitempty"`     // why its last join token was not accepted; until it says hello
 }
 
 // Counts reports whether a certificate counts that says it is of a registration and was issued at a time. It is of the
@@ -272,8 +273,9 @@ func (s Spoke) Lacks(b SignedBundle) bundle.FeatureSet {
 
 // Report is a spoke's latest word on one application. Key: cluster/Kind/namespace/name. Written by dispatch.
 type Report struct {
-	Value      []byte    `json:"value"` // bytes of nave.spoke.v1.ApplicationReport
-	ReceivedAt time.Time `json:"receivedAt"`
+	Value      []byte          `json:"value"` // bytes of nave.spoke.v1.ApplicationReport
+	ReceivedAt time.Time       `json:"receivedAt"`
+	Healthy    manifest.Digest `json:"healthy,omitzero"` // of the Application that was last healthy
 }
 
 // JoinToken is a one-time secret of a cluster. Key: the digest of the token; the token itself is never stored.

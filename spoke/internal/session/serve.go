@@ -18,8 +18,8 @@ import (
 )
 
 // serve takes offers and sends progress and heartbeats until the stream or the context ends. Only this goroutine sends.
-func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, stream spokev1.SpokeService_SessionClient,
-	sent progress) error {
+func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, hub *client,
+	stream spokev1.SpokeService_SessionClient, sent progress) error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.listen(stream) }()
 	beat := time.NewTimer(s.nextBeat())
@@ -35,7 +35,9 @@ func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, stream spoke
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), stream.CloseSend())
 		case <-s.wake:
-			sent, err = s.sendProgress(stream, sent)
+			if sent, err = s.sendProgress(stream, sent); err == nil {
+				err = s.sendCapabilities(stream, hub)
+			}
 		case <-beat.C:
 			err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}})
 			beat.Reset(s.nextBeat())

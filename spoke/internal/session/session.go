@@ -102,6 +102,7 @@ type Session struct {
 	network []grpc.DialOption // of tests
 
 	mu       sync.Mutex // guards the following
+	served   capabilities
 	progress progress
 	rejected *rejection
 	offer    *Offer
@@ -258,7 +259,7 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 	s.note("")
 	s.OnConnected(true)
 	s.Log.Info("session with the hub", telemetry.Address(s.Hub))
-	err = s.serve(ctx, conn, stream, sent)
+	err = s.serve(ctx, conn, hub, stream, sent)
 	s.client.Store(nil)
 	s.OnConnected(false)
 	return time.Since(began), fmt.Errorf("session with %s: %w", s.Hub, err)
@@ -284,7 +285,7 @@ func (s *Session) dial(m *meter) (*grpc.ClientConn, error) {
 func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_SessionClient, progress, error) {
 	kubernetes := s.Kubernetes(ctx)
 	s.mu.Lock()
-	sent := s.progress
+	sent, served := s.progress, s.served
 	s.mu.Unlock()
 	// A stream has no deadline of its own, so a watchdog ends it when no welcome comes.
 	streamCtx, cancel := context.WithCancelCause(ctx)
@@ -297,6 +298,7 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
 		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known().Names(),
 		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage, Instance: s.instance,
+		CapabilitiesDigest: served.wireDigest(),
 	}}})
 	// A failed Send says only that the stream is gone; Recv knows why.
 	message, recvErr := stream.Recv()
@@ -311,6 +313,9 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 		return nil, sent, errors.New("the hub's first message is no welcome")
 	}
 	hub.protocol = max(welcome.GetProtocol(), version.OldestProtocol)
+	if !welcome.GetWantsCapabilities() {
+		hub.has = served.digest
+	}
 	s.checkClock(welcome.GetNow().AsTime())
 	return stream, sent, nil
 }

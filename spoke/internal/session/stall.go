@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"github.com/navefleet/nave/shared/manifest"
+
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
@@ -27,7 +29,8 @@ var errStalled = errors.New("the connection to the hub stands still")
 type client struct {
 	spokev1.SpokeServiceClient
 	meter    *meter
-	protocol uint32 // the newest that the hub speaks
+	protocol uint32          // the newest that the hub speaks
+	has      manifest.Digest // of the capabilities that the hub has; of the goroutine of serve
 }
 
 // meter counts the bytes that one connection moves, both ways.

@@ -162,7 +162,7 @@ func (x *SessionRequest) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
-func (x *SessionRequest) GetCapabilities() *Capabilities {
+func (x *SessionRequest) GetCapabilities() []byte {
 	if x != nil {
 		if x, ok := x.Message.(*SessionRequest_Capabilities); ok {
 			return x.Capabilities
@@ -189,8 +189,8 @@ type SessionRequest_Heartbeat struct {
 }
 
 type SessionRequest_Capabilities struct {
-	// Only to a hub of protocol 2. If Welcome asks for it, and whenever it changed since.
-	Capabilities *Capabilities `protobuf:"bytes,4,opt,name=capabilities,proto3,oneof"`
+	// The bytes of a Capabilities message. Only to a hub of protocol 2: if welcome asks for them, and when they changed.
+	Capabilities []byte `protobuf:"bytes,4,opt,name=capabilities,proto3,oneof"`
 }
 
 func (*SessionRequest_Hello) isSessionRequest_Message() {}
@@ -301,7 +301,7 @@ type Hello struct {
 	Instance string `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
 	// The bundle features that this spoke knows. None: those of shared/bundle.Baseline. The hub sends no bundle with another.
 	Features []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
-	// SHA-256 of the bytes of the cluster's Capabilities; empty when the spoke could not read them.
+	// SHA-256 of the bytes of the cluster's Capabilities; empty if the API server did not answer yet.
 	CapabilitiesDigest []byte `protobuf:"bytes,8,opt,name=capabilities_digest,json=capabilitiesDigest,proto3" json:"capabilities_digest,omitempty"`
 	// The newest protocol that this spoke speaks; 0: the same as protocol.
 	NewestProtocol uint32 `protobuf:"varint,9,opt,name=newest_protocol,json=newestProtocol,proto3" json:"newest_protocol,omitempty"`
@@ -1612,12 +1612,12 @@ var File_nave_spoke_v1_spoke_proto protoreflect.FileDescriptor
 
 const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\n" +
-	"\x19nave/spoke/v1/spoke.proto\x12\rnave.spoke.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnave/bundle/v1/bundle.proto\"\xee\x01\n" +
+	"\x19nave/spoke/v1/spoke.proto\x12\rnave.spoke.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnave/bundle/v1/bundle.proto\"\xd1\x01\n" +
 	"\x0eSessionRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.nave.spoke.v1.HelloH\x00R\x05hello\x12&\n" +
 	"\x03ack\x18\x02 \x01(\v2\x12.nave.spoke.v1.AckH\x00R\x03ack\x128\n" +
-	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeat\x12A\n" +
-	"\fcapabilities\x18\x04 \x01(\v2\x1b.nave.spoke.v1.CapabilitiesH\x00R\fcapabilitiesB\t\n" +
+	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeat\x12$\n" +
+	"\fcapabilities\x18\x04 \x01(\fH\x00R\fcapabilitiesB\t\n" +
 	"\amessage\"~\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.nave.spoke.v1.WelcomeH\x00R\awelcome\x12,\n" +
@@ -1781,41 +1781,40 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
 	7,  // 1: nave.spoke.v1.SessionRequest.ack:type_name -> nave.spoke.v1.Ack
 	8,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
-	4,  // 3: nave.spoke.v1.SessionRequest.capabilities:type_name -> nave.spoke.v1.Capabilities
-	9,  // 4: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
-	10, // 5: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
-	6,  // 6: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
-	0,  // 7: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
-	5,  // 8: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
-	6,  // 9: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
-	0,  // 10: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	20, // 11: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	6,  // 12: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
-	11, // 13: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
-	16, // 14: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	19, // 15: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	21, // 16: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	20, // 17: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	18, // 18: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	17, // 19: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	21, // 20: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	22, // 21: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	22, // 22: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	20, // 23: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	22, // 24: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	20, // 25: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	21, // 26: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	1,  // 27: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 28: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 29: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	2,  // 30: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 31: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 32: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	30, // [30:33] is the sub-list for method output_type
-	27, // [27:30] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	9,  // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
+	10, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
+	6,  // 5: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
+	0,  // 6: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
+	5,  // 7: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
+	6,  // 8: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
+	0,  // 9: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
+	20, // 10: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	6,  // 11: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
+	11, // 12: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
+	16, // 13: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	19, // 14: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	21, // 15: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	20, // 16: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	18, // 17: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	17, // 18: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	21, // 19: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	22, // 20: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 21: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	20, // 22: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	22, // 23: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	20, // 24: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	21, // 25: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 26: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 27: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 28: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	2,  // 29: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 30: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 31: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	29, // [29:32] is the sub-list for method output_type
+	26, // [26:29] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }

@@ -1,0 +1,54 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// A cluster's capabilities are a blob, which equal clusters share; its Spoke row names the digest. A spoke sends the
+// digest with each hello, and the capabilities themselves only when the hub lacks them.
+
+// named returns the digest of the capabilities that a hello names, zero if it names none, and whether the hub lacks them.
+func (s *Server) named(ctx context.Context, hello *spokev1.Hello) (d manifest.Digest, lacks bool, err error) {
+	if len(hello.CapabilitiesDigest) == 0 {
+		return d, false, nil
+	}
+	if d, err = manifest.DigestFromBytes(hello.CapabilitiesDigest); err != nil {
+		return d, false, invalid("digest of capabilities: %v", err)
+	}
+	has, err := s.store.Blobs().Has(ctx, d)
+	if err != nil {
+		return d, false, refusal(err)
+	}
+	return d, !has, nil
+}
+
+// capabilities keeps what a spoke says that its API server serves. If the store cannot be written, the next hello names
+// the digest again.
+func (s *Server) capabilities(ctx context.Context, x *session, data []byte) error {
+	if len(data) > reporting.MaxCapabilities {
+		return invalid("capabilities of %d bytes: at most %d", len(data), reporting.MaxCapabilities)
+	}
+	if err := proto.Unmarshal(data, &spokev1.Capabilities{}); err != nil {
+		return invalid("capabilities: %v", err)
+	}
+	if !s.quotas.served.Allow(x.cluster, 1, time.Now()) {
+		return status.Error(codes.ResourceExhausted, "the capabilities of the cluster change too often")
+	}
+	d, err := s.store.Blobs().Put(ctx, data)
+	if err != nil {
+		s.log.Warn("capabilities not stored", telemetry.Cluster(x.cluster), telemetry.Err(err))
+		return nil
+	}
+	s.batch.capabilities(x.cluster, d)
+	return nil
+}
