@@ -33,7 +33,7 @@ func (p *Planner) load(ctx context.Context) error {
 		err := store.Resources.Scan(tx, "", func(key string, r store.Resource) error {
 			p.dirty[clusterOf(key)] = true
 			if r.Key.Cluster == "" {
-				p.take(r)
+				p.setHubRow(r)
 			}
 			return nil
 		})
@@ -57,9 +57,9 @@ func (p *Planner) load(ctx context.Context) error {
 	})
 }
 
-// take puts a row into the hub, and says so when it cannot be read.
-func (p *Planner) take(r store.Resource) {
-	if err := p.hub.put(r); err != nil {
+// setHubRow puts a row into the hub, and logs if it cannot be read.
+func (p *Planner) setHubRow(r store.Resource) {
+	if err := p.hub.set(r); err != nil {
 		p.log.Error("an object of the store cannot be read and is passed over: apply it again", "object", r.Key.String(),
 			"err", err)
 	}
@@ -172,7 +172,7 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 	}
 	p.concern(now.Key)
 	if ok {
-		p.take(now)
+		p.setHubRow(now)
 	} else {
 		p.hub.remove(now.Key)
 	}

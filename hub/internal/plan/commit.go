@@ -2,7 +2,6 @@ package plan
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -16,6 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Limits of one transaction. A transaction for each graph would cost a large fleet a flush of the disk for each
@@ -36,33 +36,37 @@ type writer struct {
 }
 
 // commit writes what came of walks: the blobs first, then the rows of a few graphs in each transaction. A graph that
-// cannot be written does not undo the others, and stays dirty. The error is that of the first such graph.
+// cannot be written does not undo the others, and is put off. An error concerns all of them.
 func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time) error {
 	if err := p.putBlobs(ctx, results); err != nil {
 		return err
 	}
-	var failed error
 	for _, batch := range batches(results) {
-		err := p.commitBatch(ctx, batch, start)
-		if err != nil && len(batch) > 1 && !concernsAll(ctx, err) {
-			err = nil
-			for _, w := range batch {
-				err = cmp.Or(err, p.commitBatch(ctx, []*walked{w}, start))
-			}
+		if err := p.commitBatch(ctx, batch, start); err != nil {
+			return fmt.Errorf("write plans: %w", err)
 		}
-		if failed = cmp.Or(failed, err); concernsAll(ctx, err) {
-			break
-		}
-	}
-	if failed != nil {
-		return fmt.Errorf("write plans: %w", failed)
 	}
 	return nil
 }
 
-// concernsAll reports whether an error of one transaction is to be expected of the next one as well.
-func concernsAll(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrFull)
+// commitBatch writes some graphs in one transaction or, if that fails, each in one of its own.
+func (p *Planner) commitBatch(ctx context.Context, batch []*walked, start time.Time) error {
+	err := p.commitTogether(ctx, batch, start)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil, errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFull):
+		return err
+	case len(batch) == 1:
+		p.fail(ctx, batch[0].cluster, err)
+		return nil
+	}
+	for i := range batch {
+		if err := p.commitBatch(ctx, batch[i:i+1], start); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // batches divides graphs into those that one transaction writes each.
@@ -85,8 +89,8 @@ func (w *walked) size() int {
 	return 1 + len(w.graph.Nodes) + len(w.graph.Findings) + len(w.renders)
 }
 
-// commitBatch writes some graphs in one transaction.
-func (p *Planner) commitBatch(ctx context.Context, batch []*walked, start time.Time) error {
+// commitTogether writes some graphs in one transaction.
+func (p *Planner) commitTogether(ctx context.Context, batch []*walked, start time.Time) error {
 	c, err := p.update(ctx, start, func(c *writer) error {
 		for _, w := range batch {
 			moved, err := c.moved(w)
@@ -97,7 +101,7 @@ func (p *Planner) commitBatch(ctx context.Context, batch []*walked, start time.T
 				continue // its sources moved on while it failed: what it would say is over
 			}
 			if err := c.write(w); err != nil {
-				return fmt.Errorf("%s: %w", api.ClusterKey(w.cluster), err)
+				return err
 			}
 			c.written = append(c.written, w)
 		}
@@ -110,7 +114,7 @@ func (p *Planner) commitBatch(ctx context.Context, batch []*walked, start time.T
 		return err
 	}
 	for _, w := range c.written {
-		p.settle(ctx, w)
+		p.markWritten(ctx, w)
 	}
 	return nil
 }
@@ -169,17 +173,24 @@ func (w *walked) isPlanned(d manifest.Digest) bool {
 	return !w.damaged && slices.ContainsFunc(w.last.Applications, func(e store.Entry) bool { return e.Digest == d })
 }
 
-// settle notes that a graph was written.
-func (p *Planner) settle(ctx context.Context, w *walked) {
+// markWritten notes that a graph was written, and when it has to be walked again although nothing changes.
+func (p *Planner) markWritten(ctx context.Context, w *walked) {
+	w.committed = true
 	delete(p.dirty, w.cluster)
 	for r := range w.renders {
 		r.Stored()
 	}
-	p.putOff(w)
+	if w.passing {
+		p.putOff(w.cluster, renderRetry)
+	} else {
+		delete(p.fails, w.cluster)
+		delete(p.again, w.cluster)
+	}
 	if at, later := p.again[w.cluster]; !w.wordsUntil.IsZero() && (!later || w.wordsUntil.Before(at)) {
 		p.again[w.cluster] = w.wordsUntil
 	}
-	p.log.DebugContext(ctx, "planned", "cluster", w.cluster, "applications", len(w.entries), "written", len(w.written))
+	p.log.DebugContext(ctx, "planned", telemetry.Cluster(w.cluster), "applications", len(w.entries),
+		"written", len(w.written))
 }
 
 // forgetAll makes the next walk look at the store again.

@@ -9,7 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// hub is the hub's own objects, parsed. It follows the store by way of put and remove.
+// hub is the hub's own objects, parsed. It follows the store by way of set and remove.
 type hub struct {
 	rows     map[api.Key]store.Resource
 	clusters map[string]*api.Cluster
@@ -24,9 +24,9 @@ func newHub() *hub {
 	}
 }
 
-// put takes a row of the hub's scope. The error is about an object that this version would not have stored: a Cluster
+// set enters a row of the hub's scope. The error is about an object that this version would not have stored: a Cluster
 // like that is not walked, and what a Fleet like that gave is held.
-func (h *hub) put(r store.Resource) error {
+func (h *hub) set(r store.Resource) error {
 	h.remove(r.Key)
 	h.rows[r.Key] = r
 	switch r.Key.Role() {

@@ -8,10 +8,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/internal/loop"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Config is what a Planner is made of.
@@ -42,9 +44,8 @@ type Planner struct {
 	sources map[string]store.Fetched // by api.SourceKey
 	scopes  map[string]*scope        // what is known of each graph, by cluster; "" is the hub's
 	dirty   map[string]bool          // graphs to walk, by cluster
-	again   map[string]time.Time     // when to walk a graph again that failed for a reason that may pass
+	again   map[string]time.Time     // when to walk a graph again that failed, or in which the time of a word ends
 	fails   map[string]int           // how often in a row it did
-	writeAt time.Time                // when to try again to write; zero: nothing to write
 	touched time.Time                // when the renders in use were last marked as used
 }
 
@@ -68,10 +69,10 @@ func New(c Config) *Planner {
 
 // Times between attempts.
 const (
-	// commitRetry is how long to wait after the store refused a transaction, a full disk for one.
-	commitRetry = 5 * time.Second
-	// renderRetry is how long to wait after a render failed for a reason that may pass; it doubles with each failure in a
-	// row, up to 32 times.
+	// graphRetry is how long to wait after a graph could not be read or written. It doubles with each failure in a row, up
+	// to 32 times.
+	graphRetry = 5 * time.Second
+	// renderRetry is the same after a render failed for a reason that may pass.
 	renderRetry = 30 * time.Second
 )
 
@@ -82,56 +83,22 @@ var watched = []string{
 
 // Run plans until ctx ends or the store is closed.
 func (p *Planner) Run(ctx context.Context) error {
-	watcher := p.store.Watch(ctx, watched...)
-	defer watcher.Close()
-	if err := p.load(ctx); err != nil {
-		return unlessEnded(ctx, err)
-	}
-	for ctx.Err() == nil {
-		if err := p.round(ctx); err != nil && ctx.Err() == nil {
-			if errors.Is(err, store.ErrClosed) {
-				return err
-			}
-			p.log.ErrorContext(ctx, "planning failed and will be tried again", "err", err)
-			p.writeAt = p.now().Add(commitRetry)
-		}
-		if err := p.wait(ctx, watcher); err != nil {
-			return unlessEnded(ctx, err)
-		}
-	}
-	return nil
+	return loop.Loop{
+		Name: "plan", Store: p.store, Tables: watched, Log: p.log, Load: p.load, Note: p.note, Work: p.work,
+	}.Run(ctx)
 }
 
-// unlessEnded returns err, or nil if ctx has ended.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// wait returns when there may be something to do.
-func (p *Planner) wait(ctx context.Context, watcher *store.Watcher) error {
-	timer := time.NewTimer(p.pause())
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-timer.C:
-		p.due()
-		return nil
-	case <-watcher.C():
-		return p.note(ctx, watcher.Take())
-	}
+// work plans what has to be, and returns how long nothing else has to be done unless rows change.
+func (p *Planner) work(ctx context.Context) (time.Duration, error) {
+	p.due()
+	err := p.round(ctx)
+	return p.pause(), err
 }
 
 // pause is how long nothing has to be done without a change.
 func (p *Planner) pause() time.Duration {
 	now := p.now()
 	pause := cache.TouchEvery
-	if !p.writeAt.IsZero() {
-		pause = min(pause, p.writeAt.Sub(now))
-	}
 	for _, at := range p.again {
 		pause = min(pause, at.Sub(now))
 	}
@@ -141,9 +108,6 @@ func (p *Planner) pause() time.Duration {
 // due takes up again what was put off.
 func (p *Planner) due() {
 	now := p.now()
-	if !p.writeAt.After(now) {
-		p.writeAt = time.Time{}
-	}
 	for cluster, at := range p.again {
 		if !at.After(now) {
 			p.dirty[cluster] = true
@@ -152,13 +116,21 @@ func (p *Planner) due() {
 	}
 }
 
-// putOff walks a graph again after a while if a render of it failed for a reason that may pass.
-func (p *Planner) putOff(w *walked) {
-	if !w.passing {
-		delete(p.fails, w.cluster)
-		delete(p.again, w.cluster)
+// fail notes that a graph could not be read or written: it is walked again after a while, or at once if only a render
+// has to be done again.
+func (p *Planner) fail(ctx context.Context, cluster string, err error) {
+	if errors.Is(err, cache.ErrSwept) {
+		p.putOff(cluster, 0)
 		return
 	}
-	p.again[w.cluster] = p.now().Add(renderRetry << min(p.fails[w.cluster], 5))
-	p.fails[w.cluster]++
+	p.putOff(cluster, graphRetry)
+	p.log.ErrorContext(ctx, "a graph cannot be planned and will be tried again", telemetry.Cluster(cluster),
+		telemetry.Err(err))
+}
+
+// putOff walks a graph again after a while that doubles with each failure in a row.
+func (p *Planner) putOff(cluster string, retry time.Duration) {
+	delete(p.dirty, cluster)
+	p.again[cluster] = p.now().Add(retry << min(p.fails[cluster], 5))
+	p.fails[cluster]++
 }

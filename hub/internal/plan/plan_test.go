@@ -19,7 +19,6 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
-	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -187,9 +186,11 @@ func TestASweptRenderIsRenderedAgain(t *testing.T) {
 	})
 	s.change("c0000/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
 	s.must(s.planner.note(t.Context(), s.watcher.Take()))
-	if err := s.planner.round(t.Context()); !errors.Is(err, cache.ErrSwept) {
-		t.Fatalf("round: %v, want %v", err, cache.ErrSwept)
+	s.must(s.planner.round(t.Context()))
+	if pause := s.planner.pause(); pause != 0 {
+		t.Fatalf("the next attempt is in %s, want at once", pause)
 	}
+	s.planner.due()
 	s.round()
 	if got := s.renderer.renders.Load(); got != 2 {
 		t.Errorf("%d renders, want 2", got)
@@ -202,7 +203,7 @@ func TestASweptRenderIsRenderedAgain(t *testing.T) {
 func TestFailingGraph(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fail func(s *story) // makes the first cluster fail
-		err  error
+		wait time.Duration  // until the next attempt
 		mend func(s *story)
 	}{
 		"unreadable": {
@@ -213,6 +214,7 @@ func TestFailingGraph(t *testing.T) {
 						store.Reports.Put(tx, rootOfFirst, store.Report{Value: []byte("no report")}))
 				})
 			},
+			wait: graphRetry,
 			mend: func(s *story) {
 				s.update(func(tx *store.Tx) error { return store.Reports.Delete(tx, rootOfFirst) })
 			},
@@ -228,7 +230,6 @@ func TestFailingGraph(t *testing.T) {
 					return nil
 				})
 			},
-			err: cache.ErrSwept,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -237,9 +238,9 @@ func TestFailingGraph(t *testing.T) {
 			for _, cluster := range []string{"c0000", "c0001"} {
 				s.change(cluster+"/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
 			}
-			s.must(s.planner.note(t.Context(), s.watcher.Take()))
-			if err := s.planner.round(t.Context()); err == nil || tt.err != nil && !errors.Is(err, tt.err) {
-				t.Fatalf("round: %v, want %v", err, tt.err)
+			s.round()
+			if pause := s.planner.pause(); pause != tt.wait {
+				t.Errorf("the next attempt is in %s, want %s", pause, tt.wait)
 			}
 			requested := func(cluster string) string { return s.plan(cluster).Applications[0].RequestedAt }
 			if first, second := requested("c0000"), requested("c0001"); first != "" || second != "now" {
@@ -248,6 +249,8 @@ func TestFailingGraph(t *testing.T) {
 			if tt.mend != nil {
 				tt.mend(s)
 			}
+			s.now = s.now.Add(tt.wait)
+			s.planner.due()
 			s.round()
 			if got := requested("c0000"); got != "now" {
 				t.Errorf("requested %q after the failure", got)

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"runtime"
 	"slices"
@@ -34,19 +35,19 @@ func (p *Planner) round(ctx context.Context) error {
 }
 
 // clustersRound walks and writes the graphs of clusters, some at a time, and then says of the Fleets what that came to.
-// The error is that of the first graph that could not be written.
-func (p *Planner) clustersRound(ctx context.Context, clusters []string, start time.Time) (failed error) {
+func (p *Planner) clustersRound(ctx context.Context, clusters []string, start time.Time) error {
 	apps := newCompiler()
 	for chunk := range slices.Chunk(clusters, maxGraphs) {
 		results, err := p.walkAll(ctx, chunk, apps)
-		failed = cmp.Or(failed, err)
-		err = p.commit(ctx, results, start)
-		if failed = cmp.Or(failed, err); concernsAll(ctx, err) {
-			return failed
+		if err != nil {
+			return err
+		}
+		if err := p.commit(ctx, results, start); err != nil {
+			return err
 		}
 	}
 	_, err := p.update(ctx, start, (*writer).fleets)
-	return cmp.Or(failed, err)
+	return err
 }
 
 // hubRound walks the hub's own root, if it has to be, and makes what comes of it part of the hub.
@@ -68,6 +69,9 @@ func (p *Planner) hubRound(ctx context.Context) error {
 		}
 	}
 	for _, w := range results {
+		if !w.committed {
+			continue
+		}
 		for key, row := range w.written {
 			if row == nil {
 				p.changeHub(store.Resource{Key: key}, false)
@@ -79,8 +83,8 @@ func (p *Planner) hubRound(ctx context.Context) error {
 	return nil
 }
 
-// walkAll walks graphs, as many at a time as there are CPUs. It returns those that could be walked, and the error of the
-// first that could not.
+// walkAll walks graphs, as many at a time as there are CPUs. A graph that cannot be read is put off. The error is that
+// of ctx, or store.ErrClosed.
 func (p *Planner) walkAll(ctx context.Context, clusters []string, apps *compiler) ([]*walked, error) {
 	results, errs := make([]*walked, len(clusters)), make([]error, len(clusters))
 	var group errgroup.Group
@@ -92,12 +96,17 @@ func (p *Planner) walkAll(ctx context.Context, clusters []string, apps *compiler
 		})
 	}
 	_ = group.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	for i, err := range errs {
+		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
+			return nil, cmp.Or(ctx.Err(), err)
+		}
+		if err != nil {
+			p.fail(ctx, clusters[i], err)
+		}
 	}
 	results = slices.DeleteFunc(results, func(w *walked) bool { return w == nil })
 	p.metrics.walks.Add(float64(len(results)))
-	return results, cmp.Or(errs...)
+	return results, nil
 }
 
 // touch marks the renders in use as used, now and then, so that the sweep leaves them.

@@ -49,8 +49,9 @@ type walked struct {
 	artifacts map[api.Key]*artifact.Artifact
 	passing   bool // a render failed for a reason that may pass
 
-	// written are the rows that the commit wrote; nil for those it deleted.
-	written map[api.Key]*store.Resource
+	// written are the rows that the commit wrote; nil for those it deleted. They count if committed is set.
+	written   map[api.Key]*store.Resource
+	committed bool
 }
 
 // walk walks the graph of one cluster, or the hub's.
@@ -60,7 +61,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 	}
 	if err := p.read(ctx, w); err != nil {
-		return nil, fmt.Errorf("plan %s: %w", api.ClusterKey(cluster), err)
+		return nil, err
 	}
 	if cluster != "" {
 		if _, ok := p.hub.rows[api.ClusterKey(cluster)]; !ok {
