@@ -30,14 +30,14 @@ func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, reque
 	})
 }
 
-// news is what is written of a source.
+// news is a source's row with what its Conditions and events need beside it.
 type news struct {
 	store.Fetched
 	succeeded string // the reason of a source that is ready
 	at        time.Time
 }
 
-// write writes the Condition of one member, and an event if one is wanted. If asked, the request handled was answered.
+// write writes the Condition of one member, and an event if wantEvent. If asked, the request handled was answered.
 func (n news) write(tx *store.Tx, m *member, handled string, asked, wantEvent bool) error {
 	path := m.key.Path()
 	row, exists, err := store.Resources.Get(tx, path)
@@ -58,7 +58,7 @@ func (n news) write(tx *store.Tx, m *member, handled string, asked, wantEvent bo
 	return n.record(tx, m, old, next)
 }
 
-// condition returns the Condition that follows an old one.
+// condition returns the Condition that replaces an old one.
 func (n news) condition(old store.Condition, generation int64) store.Condition {
 	next := old
 	next.ObservedGeneration = generation

@@ -26,12 +26,12 @@ const (
 const (
 	firstRetry  = time.Second      // after a failure; doubles up to the interval
 	leastPause  = time.Second      // between two fetches of one source, whatever its interval
-	sweepEvery  = 10 * time.Minute // how often unused artifacts are looked for
-	sweepUnused = 10 * time.Minute // for how long an artifact is unused before it goes: a render may still read it
+	sweepEvery  = 10 * time.Minute // between two removals of unused artifacts
+	sweepUnused = 10 * time.Minute // an artifact is removed after so long without use: a render may still read it
 	maxEvents   = 32               // objects of one source that get an event about it
 )
 
-// Config is what a Loop is made of.
+// Config is the configuration of a Loop.
 type Config struct {
 	Store     *store.Store
 	Vault     *store.Vault
@@ -69,12 +69,12 @@ func New(c Config) *Loop {
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
-		results: make(chan func(context.Context) error, Workers+1), // nobody waits to hand back a result
+		results: make(chan func(context.Context) error, Workers+1), // so that no fetch waits to return its result
 	}
 }
 
-// Recover takes the artifacts out of the store that did not survive the end of the last process whole: a power cut may
-// spoil what was written last. Call it before anything reads artifacts. It reads every artifact once.
+// Recover verifies every artifact on disk and removes damaged ones from the store: a power cut may have damaged what was
+// written last. Call it before anything reads artifacts.
 func (l *Loop) Recover(ctx context.Context) error {
 	rows := map[string]store.Fetched{}
 	err := l.Store.View(ctx, func(tx *store.Tx) error {
@@ -116,7 +116,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// start starts the fetches that are due, as far as there are workers, and returns when the next one is.
+// start starts the fetches that are due, as far as workers are free, and returns the time until the next one.
 func (l *Loop) start(ctx context.Context) (time.Duration, error) {
 	now := time.Now()
 	for _, s := range l.due(now) {
@@ -135,13 +135,13 @@ func (l *Loop) start(ctx context.Context) (time.Duration, error) {
 	return time.Until(l.next()), nil
 }
 
-// mustWait reports whether a source has to wait for a worker. Unproven sources, whose server may be slow, do not get
-// all workers: the other sources need not wait for them.
+// mustWait reports whether a source has to wait for a worker. Unproven sources do not get all workers, so that slow
+// servers do not keep the other sources waiting.
 func (l *Loop) mustWait(s *scheduled) bool {
 	return l.running == Workers || s.unproven() && l.trying == unproven
 }
 
-// sweep removes unused artifacts, beside the loop.
+// sweep removes unused artifacts in a goroutine of its own.
 func (l *Loop) sweep(ctx context.Context) {
 	used := map[string]bool{}
 	for _, s := range l.sources {

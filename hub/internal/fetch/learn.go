@@ -9,14 +9,14 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// load reads the first state: every source, due at once, and what is left of sources that are gone.
+// load reads the first state: every source, which is due at once, and rows that belong to no source any more.
 func (l *Loop) load(ctx context.Context) error {
 	rows, err := l.readAll(ctx)
 	if err != nil {
 		return err
 	}
 	for path, row := range rows {
-		l.place(path, &row)
+		l.assign(path, &row)
 	}
 	err = l.Store.View(ctx, func(tx *store.Tx) error {
 		if err := l.findGone(tx); err != nil {
@@ -80,13 +80,13 @@ func (l *Loop) findGone(tx *store.Tx) error {
 	})
 }
 
-// isSource reports whether a path is that of an object of a kind of sources.
+// isSource reports whether a path is that of a source.
 func isSource(path string) bool {
 	key, ok := api.ParseKey(path)
 	return ok && key.Role() == api.SourceRole
 }
 
-// forget deletes the rows that are gone, and are not needed again.
+// forget deletes the leftovers that are still not needed.
 func (l *Loop) forget(ctx context.Context) error {
 	if len(l.gone.sources)+len(l.gone.conditions) == 0 {
 		return nil
@@ -115,7 +115,8 @@ func (l *Loop) forget(ctx context.Context) error {
 	return err
 }
 
-// learn takes in which rows changed, writes the Conditions of new objects of known sources, and deletes what is gone.
+// learn updates the schedule after changes of rows, writes the Conditions of objects that joined a source, and deletes
+// leftovers.
 func (l *Loop) learn(ctx context.Context, changes []store.Change) error {
 	touched := map[string]bool{} // by api.Source.FetchKey
 	for _, c := range changes {
@@ -142,7 +143,7 @@ func (l *Loop) learn(ctx context.Context, changes []store.Change) error {
 	return l.forget(ctx)
 }
 
-// relearn reads everything anew, after more changes than a watcher keeps.
+// relearn reads everything again, after more changes than a watcher keeps.
 func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 	rows, err := l.readAll(ctx)
 	if err != nil {
@@ -154,7 +155,7 @@ func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 		}
 	}
 	for path, row := range rows {
-		if key := l.place(path, &row); key != "" {
+		if key := l.assign(path, &row); key != "" {
 			touched[key] = true
 		}
 	}
@@ -173,7 +174,7 @@ func (l *Loop) secretChanged(row string) {
 	}
 }
 
-// resourceChanged moves an object to the source that it names now.
+// resourceChanged assigns an object to the source that it names now.
 func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[string]bool) error {
 	var row store.Resource
 	var exists bool
@@ -187,17 +188,17 @@ func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[str
 	case !exists:
 		l.remove(path)
 	default:
-		if key := l.place(path, &row); key != "" {
+		if key := l.assign(path, &row); key != "" {
 			touched[key] = true
 		}
 	}
 	return nil
 }
 
-// place puts an object under its source, and asks for a fetch if the source needs one: when it is new or has nothing to
+// assign makes an object a member of its source, and asks for a fetch if the source needs one: when it is new or has nothing to
 // give, when a reconciliation was requested, or when it was resumed. It returns the key of the source; empty if there is
 // none.
-func (l *Loop) place(path string, row *store.Resource) string {
+func (l *Loop) assign(path string, row *store.Resource) string {
 	view, err := row.Object.Source()
 	if err != nil { // admission let it through
 		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(row.Key), telemetry.Err(err))
@@ -239,7 +240,7 @@ func (l *Loop) remove(path string) {
 	l.gone.conditions[path] = true
 }
 
-// leave takes an object away from its source, and the source from the schedule if it has no other.
+// leave removes an object from its source, and a source without members from the schedule.
 func (l *Loop) leave(path string) {
 	key, ok := l.keys[path]
 	if !ok {

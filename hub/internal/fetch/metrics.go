@@ -12,7 +12,7 @@ type metrics struct {
 	failures *prometheus.CounterVec
 }
 
-// newMetrics registers the loop's metrics; with a nil registerer they only count.
+// newMetrics registers the metrics of the loop; r may be nil.
 func newMetrics(r prometheus.Registerer) metrics {
 	f := promauto.With(r)
 	return metrics{
@@ -26,7 +26,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 	}
 }
 
-// observe counts one fetch. now is the row that the source does not have yet.
+// observe counts one fetch, which makes now the row of its source.
 func (m metrics) observe(r result, now store.Fetched) {
 	label := "unchanged"
 	switch {

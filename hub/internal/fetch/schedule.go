@@ -10,14 +10,14 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// scheduled is one source and the objects that name it.
+// scheduled is one source and its members.
 type scheduled struct {
 	key     string
-	object  *api.Object // of one member; members are equal as far as a fetch reads them
+	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
 	secrets []secret
 	members map[string]*member // by path
-	row     store.Fetched      // as in the store, but CheckedAt is kept up to date only here
+	row     store.Fetched      // as in the store; CheckedAt is newer here
 
 	next     time.Time // of the next fetch, while none is running
 	running  bool
@@ -25,7 +25,7 @@ type scheduled struct {
 	failures int  // since the last success
 }
 
-// member is one object that names a source.
+// member is one object of a source.
 type member struct {
 	key        api.Key
 	generation int64
@@ -54,10 +54,10 @@ func newScheduled(key string, view *api.Source, row *store.Resource) *scheduled 
 	return s
 }
 
-// known reports whether there is something to say of the source: it was fetched, or that failed.
+// known reports whether a fetch of the source has ended: it has an artifact or an error.
 func (s *scheduled) known() bool { return s.row.Artifact != nil || s.row.Error != "" }
 
-// active returns the members that are not suspended, in the order of their keys: the hub's own first.
+// active returns the members that are not suspended, sorted by path: the hub's own come first.
 func (s *scheduled) active() []*member {
 	var found []*member
 	for _, m := range s.members {
@@ -69,7 +69,7 @@ func (s *scheduled) active() []*member {
 	return found
 }
 
-// interval is the smallest among the active members.
+// interval returns the smallest interval of the active members.
 func (s *scheduled) interval() time.Duration {
 	var least time.Duration
 	for _, m := range s.members {
@@ -80,7 +80,7 @@ func (s *scheduled) interval() time.Duration {
 	return max(least, leastPause)
 }
 
-// timeout is the largest among the active members; zero: the fetcher's.
+// timeout returns the largest timeout of the active members; zero if none has one.
 func (s *scheduled) timeout() time.Duration {
 	var most time.Duration
 	for _, m := range s.members {
@@ -91,7 +91,7 @@ func (s *scheduled) timeout() time.Duration {
 	return most
 }
 
-// idle reports whether there is nobody to fetch for.
+// idle reports whether all members are suspended.
 func (s *scheduled) idle() bool {
 	for _, m := range s.members {
 		if !m.suspended {
@@ -101,16 +101,16 @@ func (s *scheduled) idle() bool {
 	return true
 }
 
-// unproven reports whether the last fetch of a source failed, or there was none.
+// unproven reports whether the last fetch of the source failed, or there was none.
 func (s *scheduled) unproven() bool { return s.failures > 0 || s.row.Artifact == nil }
 
-// hurry asks for a fetch at once, or right after the one that is running.
+// hurry makes the source due at once, or right after the fetch that is running.
 func (s *scheduled) hurry() {
 	s.next, s.again = time.Now(), s.running
 }
 
-// plan sets the time of the next fetch after one has ended.
-func (s *scheduled) plan(failed bool) {
+// schedule sets the time of the next fetch after one has ended.
+func (s *scheduled) schedule(failed bool) {
 	now := time.Now()
 	interval := s.interval()
 	switch {
@@ -126,7 +126,7 @@ func (s *scheduled) plan(failed bool) {
 	}
 }
 
-// backOff is how long to wait after so many failures in a row.
+// backOff returns the pause after so many failures in a row.
 func backOff(failures int, interval time.Duration) time.Duration {
 	wait := interval
 	if shift := failures - 1; shift < 30 {
@@ -135,7 +135,7 @@ func backOff(failures int, interval time.Duration) time.Duration {
 	return wait - jitter(wait/2)
 }
 
-// jitter is a random time below most.
+// jitter returns a random time below most.
 func jitter(most time.Duration) time.Duration {
 	if most <= 0 {
 		return 0
@@ -143,7 +143,7 @@ func jitter(most time.Duration) time.Duration {
 	return rand.N(most)
 }
 
-// due returns the sources whose time has come, the longest overdue first.
+// due returns the sources that are due, the longest overdue first.
 func (l *Loop) due(now time.Time) []*scheduled {
 	var found []*scheduled
 	for _, s := range l.sources {
@@ -155,14 +155,14 @@ func (l *Loop) due(now time.Time) []*scheduled {
 	return found
 }
 
-// next returns when the loop has something to do by itself.
+// next returns the time of the next fetch or sweep.
 func (l *Loop) next() time.Time {
 	next := l.sweepAt
 	if l.sweeping {
 		next = time.Now().Add(sweepEvery)
 	}
 	for _, s := range l.sources {
-		// Where a source must wait, a result comes before it can start.
+		// A source that must wait starts after a result.
 		if !s.running && !s.idle() && !l.mustWait(s) && s.next.Before(next) {
 			next = s.next
 		}

@@ -18,8 +18,8 @@ type secret struct {
 	bound     bool // it must be bound to the source; see store.Resource.Bound
 }
 
-// rows are the keys of the Secrets that may be meant: the one of the source's own namespace comes before the one that
-// the operators share with namespaces.
+// rows returns the keys of the rows that the name may mean: the Secret of the source's own namespace, then the one that
+// operators share with namespaces.
 func (s secret) rows() []string {
 	own := s.namespace + "/" + s.Name
 	if s.namespace == api.DefaultNamespace {
@@ -28,7 +28,7 @@ func (s secret) rows() []string {
 	return []string{own, api.DefaultNamespace + "/" + s.Name}
 }
 
-// permits reports whether the Secret of the row may be shown to the server of the URL for the source.
+// permits reports whether the source may send the Secret of a row to the server of a URL.
 func (s secret) permits(row string, b api.Binding, url string) bool {
 	shared := row != s.rows()[0]
 	if (s.bound || shared) && !slices.Contains(b.Namespaces, s.namespace) {
@@ -37,7 +37,8 @@ func (s secret) permits(row string, b api.Binding, url string) bool {
 	return len(b.Hosts) == 0 && !s.bound || b.Names(url)
 }
 
-// credentials opens the Secrets that a source may use; the result has their data by the field that names each.
+// credentials returns the data of Secrets by the field that names each. A Secret that the source may not use is
+// source.ErrAccess.
 func (l *Loop) credentials(ctx context.Context, url string, secrets []secret) (map[string]source.Secret, error) {
 	opened := map[string]source.Secret{}
 	for _, s := range secrets {
@@ -52,7 +53,7 @@ func (l *Loop) credentials(ctx context.Context, url string, secrets []secret) (m
 	return opened, nil
 }
 
-// find returns the Secret that a source may use, and the key of its row.
+// find returns the key and the row of the Secret that a source may use.
 func (l *Loop) find(ctx context.Context, url string, s secret) (name string, found store.Secret, err error) {
 	own := false
 	err = l.Store.View(ctx, func(tx *store.Tx) error {
@@ -76,8 +77,8 @@ func (l *Loop) find(ctx context.Context, url string, s secret) (name string, fou
 	return name, found, err
 }
 
-// refusal says why there is no Secret for a source. Who must be allowed to use it does not learn whether there is one;
-// own says that there is, in the source's namespace.
+// refusal returns why a source gets no Secret. own says that the source's namespace has the Secret. A source that needs a
+// binding is not told whether the Secret exists.
 func (s secret) refusal(url string, own bool) error {
 	host, err := api.HostOf(url)
 	switch {

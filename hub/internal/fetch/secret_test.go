@@ -1,12 +1,14 @@
 package fetch_test
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
@@ -158,6 +160,19 @@ func TestSecret_shared(t *testing.T) {
 		h.bind("flux-system/git", "example.com", "team")
 		if got := h.passwords(); got != "of flux-system/git" {
 			t.Errorf("password %q", got)
+		}
+	})
+}
+
+// TestSecret_concealed has a fetcher, such as one whose worker died, whose error has the password in it.
+func TestSecret_concealed(t *testing.T) {
+	play(t, func(h *hub) {
+		h.bind("flux-system/git", "", "")
+		h.remote.set(url, "", fmt.Errorf("%w: panic: password %q", source.ErrWorker, "of flux-system/git"))
+		h.put(key("", "fleet"), secret("git"))
+		o := h.outcome(key("", "fleet"))
+		if strings.Contains(o.Message, "of flux-system") || !strings.Contains(o.Message, "(credentials)") {
+			t.Errorf("message %q", o.Message)
 		}
 	})
 }

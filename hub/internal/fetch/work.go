@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// result is the end of one fetch.
+// result is the result of one fetch.
 type result struct {
 	source   *scheduled
 	artifact artifact.Artifact
@@ -49,12 +49,12 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, url string, secrets 
 		})
 	}
 	if err != nil {
-		err = source.Explain("fetch "+source.Redact(url), err)
+		err = source.Explain("fetch "+source.Redact(url), err, r.Auths()...)
 	}
 	return a, err
 }
 
-// finish writes the result of a fetch, and plans the next.
+// finish writes the result of a fetch and schedules the next one.
 func (l *Loop) finish(ctx context.Context, r result) error {
 	s := r.source
 	s.running = false
@@ -74,14 +74,14 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	}
 	l.metrics.observe(r, now)
 	if errors.Is(r.err, source.ErrAccess) {
-		now.Artifact = nil // the source may not have what these credentials brought
+		now.Artifact = nil // the source may not use what these credentials gave access to
 	}
 	err := l.write(ctx, s, now, r.requests)
 	if err == nil {
 		l.logChange(s, now, r.err)
 		s.row = now
 	}
-	s.plan(r.err != nil || err != nil)
+	s.schedule(r.err != nil || err != nil)
 	return err
 }
 

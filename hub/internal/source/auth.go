@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// Auth is the credentials of one source. A fetcher uses the part that its protocol knows. Its fields and their order are
-// hashed into the names of caches.
+// Auth is the credentials of one source. A fetcher uses the fields that its protocol knows. The names of caches are hashes
+// of all fields in their order.
 type Auth struct {
 	Username, Password string
 	BearerToken        string
-	// CA, ClientCert and ClientKey are PEM. The authorities of CA are trusted besides the system's.
+	// CA, ClientCert and ClientKey are PEM. The authorities of CA are trusted beside those of the system.
 	CA, ClientCert, ClientKey []byte
 	// Identity is a private key, PEM or OpenSSH, IdentityPassword its passphrase, KnownHosts lines of a known_hosts file.
 	Identity, IdentityPassword, KnownHosts []byte
@@ -31,7 +31,7 @@ func (Auth) String() string { return "(credentials)" }
 // GoString keeps credentials out of messages.
 func (Auth) GoString() string { return "(credentials)" }
 
-// ReadHTTPAuth reads the data of a Secret with Flux's keys: username and password, or bearerToken, with ca.crt, tls.crt
+// ReadHTTPAuth returns the credentials in a Secret with Flux's keys: username and password, or bearerToken, with ca.crt, tls.crt
 // and tls.key. Errors name the key.
 func ReadHTTPAuth(data Secret) (Auth, error) {
 	a := Auth{
@@ -70,7 +70,7 @@ func (a Auth) checkHTTP() error {
 	return err
 }
 
-// TLS returns the settings for https. Errors name the key of the Secret.
+// TLS returns the configuration for https. Errors name the key of the Secret.
 func (a Auth) TLS() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(a.CA) > 0 {
@@ -97,10 +97,10 @@ func (a Auth) TLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// minSecret is how many bytes a credential has that is looked for in an error's text.
+// minSecret is the least number of bytes of a credential that conceal replaces.
 const minSecret = 4
 
-// conceal replaces the credentials, which a server may repeat in its answer.
+// conceal replaces the credentials in a text: a server may repeat them in its answer.
 func (a Auth) conceal(text string) string {
 	secrets := []string{a.Password, url.QueryEscape(a.Password), a.BearerToken, string(a.IdentityPassword)}
 	if a.Password != "" {

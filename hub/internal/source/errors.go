@@ -41,8 +41,8 @@ var (
 	ErrWorker = errors.New("the fetch worker ended")
 )
 
-// known has every error of a fetch: its name between processes, and the reason of a condition that it gives; empty: that
-// of a failed operation of the kind. The first that an error is counts.
+// known lists every error of a fetch, its name between processes, and the reason of a condition for it. An empty reason is
+// the one of the kind. If an error is several of these, the first counts.
 var known = []struct {
 	name   string
 	err    error
@@ -64,7 +64,7 @@ var known = []struct {
 	{"worker", ErrWorker, ""},
 }
 
-// Errors returns every error of a fetch by the name that another process can send.
+// Errors returns every error of a fetch by its name between processes.
 func Errors() map[string]error {
 	byName := map[string]error{}
 	for _, k := range known {
@@ -73,7 +73,7 @@ func Errors() map[string]error {
 	return byName
 }
 
-// Reason returns the condition reason for an error of a fetch; failed is the reason of the kind for all but a few.
+// Reason returns the reason of a condition for an error of a fetch. failed is the reason of the kind.
 func Reason(err error, failed string) string {
 	for _, k := range known {
 		if k.reason != "" && errors.Is(err, k.err) {
@@ -83,12 +83,12 @@ func Reason(err error, failed string) string {
 	return failed
 }
 
-// Classify returns err with the error of this package that it is, if it is none yet. An error that protocol, which may
-// return nil, does not know and that is not of the network or of TLS is ErrProtocol.
+// Classify returns err wrapped in one of the errors of a fetch, unless it is one already. protocol wraps the errors of the
+// fetcher's own protocol and returns nil for others. An unknown error becomes ErrProtocol.
 func Classify(err error, protocol func(error) error) error {
 	otherwise := ErrProtocol
 	var transport *url.Error
-	if errors.As(err, &transport) { // it names the URL, with what is secret in it
+	if errors.As(err, &transport) { // its text has the URL, with credentials
 		err, otherwise = transport.Err, ErrUnreachable
 	}
 	for _, k := range known {
@@ -105,7 +105,7 @@ func Classify(err error, protocol func(error) error) error {
 	return fmt.Errorf("%w: %w", otherwise, err)
 }
 
-// classifyNetwork knows the errors of contexts, TLS and connections; it returns nil for others.
+// classifyNetwork wraps the errors of contexts, TLS and connections; it returns nil for others.
 func classifyNetwork(err error) error {
 	var (
 		certificate *tls.CertificateVerificationError
@@ -120,7 +120,7 @@ func classifyNetwork(err error) error {
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%w: %w; give the authority's certificate as ca.crt in the Secret of spec.secretRef",
 			ErrUntrusted, err)
-	case errors.As(err, &operation): // without the port on our side, which is another one each time
+	case errors.As(err, &operation): // without the local port, which differs each time
 		return fmt.Errorf("%w: %s %v: %w", ErrUnreachable, operation.Op, operation.Addr, operation.Err)
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -143,8 +143,8 @@ type explained struct {
 func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.cause }
 
-// Explain returns an error of a fetch with a text that can be stored and shown, whatever a server has put into it: one
-// line of at most 2 KiB that begins with what failed, without control characters and without the credentials.
+// Explain returns err with a text that can be stored and shown, even if it quotes a server: what failed and the text of
+// err, as one line of at most 2 KiB without control characters and without the credentials.
 func Explain(what string, err error, credentials ...Auth) error {
 	text := fmt.Sprintf("%s: %v", what, err)
 	for _, auth := range credentials {
@@ -153,7 +153,7 @@ func Explain(what string, err error, credentials ...Auth) error {
 	return &explained{telemetry.Printable(strings.Join(strings.Fields(text), " "), maxMessage), err}
 }
 
-// Quote returns a server's text as part of an error.
+// Quote returns the beginning of a server's text, in quotes.
 func Quote(text string) string {
 	return strconv.Quote(telemetry.Printable(strings.TrimSpace(text), maxQuoted))
 }

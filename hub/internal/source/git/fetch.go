@@ -42,7 +42,7 @@ func (f Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact
 	default:
 		err = classify(err)
 	}
-	return artifact.Artifact{}, source.Explain(g.spec.Ref.String(), err, g.auth, authOf(g.url))
+	return artifact.Artifact{}, source.Explain(g.spec.Ref.String(), err, append(r.Auths(), authOf(g.url))...)
 }
 
 // fetching is one fetch.
