@@ -130,7 +130,7 @@ var linkBans = []linkBan{
 var namesKinds = []string{
 	"hub/internal/source/worker",
 	// until they ask for roles and views
-	"hub/internal/admin", "hub/internal/fetch", "hub/internal/status",
+	"hub/internal/fetch",
 }
 
 // vagueNames say nothing of what a package is for.

@@ -38,30 +38,19 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 	if err != nil {
 		return nil, err
 	}
-	var response *adminv1.ApplyResponse
-	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) error {
-		response = &adminv1.ApplyResponse{}
+	var applied []*adminv1.AppliedObject
+	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) (err error) {
 		if r.Confirmed {
-			i, err := impactOfApply(tx, apps, admitted)
-			if err != nil {
-				return err
-			}
-			if err := s.confirmed(i, r.Digest); err != nil {
+			if err := s.confirmApply(tx, apps, admitted, r.Digest); err != nil {
 				return err
 			}
 		}
-		for _, a := range admitted {
-			action, err := s.put(tx, a)
-			if err != nil {
-				return err
-			}
-			response.Objects = append(response.Objects, &adminv1.AppliedObject{Key: writeKey(a.key), Action: action})
+		if applied, err = s.putAll(tx, admitted); err == nil && r.DryRun {
+			err = errDryRun
 		}
-		if r.DryRun {
-			return errDryRun
-		}
-		return nil
+		return err
 	})
+	response := &adminv1.ApplyResponse{Objects: applied}
 	if errors.Is(err, errDryRun) {
 		return response, nil
 	}
@@ -69,18 +58,39 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 		return nil, s.fail(err)
 	}
 	for i, a := range admitted {
-		if action := response.Objects[i].Action; action != actionUnchanged {
+		if action := applied[i].Action; action != actionUnchanged {
 			s.did(who, action, a.key)
 		}
 	}
 	return response, nil
 }
 
+// confirmApply writes down that what an apply takes away is meant.
+func (s *Server) confirmApply(tx *store.Tx, apps *applications, admitted []admittedObject, digest string) error {
+	i, err := impactOfApply(tx, apps, admitted)
+	if err != nil {
+		return err
+	}
+	return s.confirmed(i, digest)
+}
+
+// putAll writes objects, and returns what was done with each.
+func (s *Server) putAll(tx *store.Tx, admitted []admittedObject) (applied []*adminv1.AppliedObject, err error) {
+	for _, a := range admitted {
+		action, err := s.put(tx, a)
+		if err != nil {
+			return nil, err
+		}
+		applied = append(applied, &adminv1.AppliedObject{Key: writeKey(a.key), Action: action})
+	}
+	return applied, nil
+}
+
 // admittedObject is an object that may be written: a resource, or a credential.
 type admittedObject struct {
 	key    api.Key
-	object json.RawMessage // of a resource
-	secret *credential     // of a credential
+	object *api.Object // of a resource
+	secret *credential // of a credential
 }
 
 // admit parses a manifest and admits its objects, or says everything that is wrong with them.
@@ -126,7 +136,7 @@ func admitOne(o *manifest.Object) (admittedObject, error) {
 	if err != nil {
 		return admittedObject{}, err
 	}
-	return admittedObject{key: c.Key, object: c.JSON}, nil
+	return admittedObject{key: c.Key, object: c}, nil
 }
 
 // put writes one object and says what that changed.
@@ -142,7 +152,7 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	if err := ownedElsewhere(row, "changed"); err != nil {
 		return "", err
 	}
-	if there && !row.Orphaned && bytes.Equal(row.Object.JSON, a.object) {
+	if there && !row.Orphaned && row.Object.Equal(a.object) {
 		return actionUnchanged, nil
 	}
 	action = actionConfigured
@@ -150,10 +160,10 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 		action = actionCreated
 		row = store.Resource{Key: a.key, UID: newUID(), Created: s.now().UTC()}
 	}
-	if !there || !sameSpec(row.Object.JSON, a.object) {
+	if !there || !sameSpec(row.Object, a.object) {
 		row.Generation++
 	}
-	row.Object = api.StoredObject(a.key, a.object)
+	row.Object = a.object
 	row.NoteSuspension(s.now().UTC())
 	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false, nil // what its owner left is the operator's now
 	return action, store.Resources.Put(tx, path, row)
@@ -161,18 +171,19 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 
 // ownedElsewhere refuses to touch an object that does not belong to the operators. One that its owner left does.
 func ownedElsewhere(row store.Resource, verb string) error {
-	if row.Owner == nil || row.Orphaned {
+	owner := row.GivenBy()
+	if owner == nil {
 		return nil
 	}
-	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there", row.Key, row.Owner, verb)
+	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there", row.Key, owner, verb)
 }
 
 // sameSpec reports whether two objects differ in metadata at most.
-func sameSpec(a, b json.RawMessage) bool {
+func sameSpec(a, b *api.Object) bool {
 	var x, y struct {
 		Spec json.RawMessage `json:"spec"`
 	}
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+	if json.Unmarshal(a.JSON, &x) != nil || json.Unmarshal(b.JSON, &y) != nil {
 		return false
 	}
 	return bytes.Equal(x.Spec, y.Spec) // both canonical

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -18,9 +17,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/wording"
 )
-
-// condition.RemovalConfirmed is the reason of the event that says what an operator let go.
 
 // Confirm implements adminv1.AdminServiceServer.
 func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*adminv1.ConfirmResponse, error) {
@@ -90,12 +88,12 @@ func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*i
 		return nil, err
 	}
 	switch {
-	case key.Kind == api.ClusterKind && key.Cluster == "":
+	case key.Role() == api.ClusterRole && key.Cluster == "":
 		if _, there, err := store.Resources.Get(tx, key.Path()); err != nil || !there {
 			return nil, cmp.Or(err, notFound(key))
 		}
 		return heldOf(tx, apps, key.Name, nil)
-	case key.Kind == api.KustomizationKind && key.Cluster != "":
+	case key.Role() == api.RenderableRole && key.Cluster != "":
 		return heldOf(tx, apps, key.Cluster, &key)
 	}
 	return nil, status.Errorf(codes.InvalidArgument,
@@ -218,7 +216,7 @@ func (i *impact) record(now time.Time) error {
 			continue // no one can look at its events any more
 		}
 		e := store.Event{
-			Time: now, Object: api.Key{Kind: api.ClusterKind, Name: c.GetCluster()}, Type: condition.Normal,
+			Time: now, Object: api.ClusterKey(c.GetCluster()), Type: condition.Normal,
 			Reason: condition.RemovalConfirmed, Message: "an operator let go of " + describeLoss(c.GetApplications()),
 		}
 		if err := store.Record(i.tx, e); err != nil {
@@ -230,13 +228,8 @@ func (i *impact) record(now time.Time) error {
 
 // describeLoss names what goes, three applications at most.
 func describeLoss(applications []*adminv1.ApplicationImpact) string {
-	const most = 3
-	var words []string
-	for n, a := range applications {
-		if n == most {
-			words = append(words, fmt.Sprintf("and %d more", len(applications)-most))
-			break
-		}
+	words := make([]string, 0, len(applications))
+	for _, a := range applications {
 		what := "%s (%d objects)"
 		switch {
 		case a.GetOrphaned():
@@ -247,5 +240,5 @@ func describeLoss(applications []*adminv1.ApplicationImpact) string {
 		k := a.GetKey()
 		words = append(words, fmt.Sprintf(what, k.GetKind()+" "+k.GetNamespace()+"/"+k.GetName(), a.GetObjects()))
 	}
-	return strings.Join(words, ", ")
+	return wording.List(words, len(words), 3)
 }

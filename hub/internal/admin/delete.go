@@ -47,17 +47,14 @@ func remove(tx *store.Tx, key api.Key) error {
 		}
 		return store.Secrets.Delete(tx, secretRow(key))
 	}
-	row, there, err := store.Resources.Get(tx, key.Path())
+	row, err := resource(tx, key)
 	if err != nil {
 		return err
-	}
-	if !there {
-		return notFound(key)
 	}
 	if err := ownedElsewhere(row, "deleted"); err != nil {
 		return err
 	}
-	if key.Kind == api.ClusterKind {
+	if key.Role() == api.ClusterRole {
 		if err := store.DeleteCluster(tx, key.Name); err != nil {
 			return err
 		}

@@ -97,7 +97,7 @@ func (s *Server) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.Tre
 // worldOf is the cluster whose world an object's answers come from: a Cluster's own graph; all of them for what many
 // clusters share.
 func worldOf(key api.Key) (cluster string) {
-	if key.Kind == api.ClusterKind && key.Cluster == "" {
+	if key.Role() == api.ClusterRole && key.Cluster == "" {
 		return key.Name
 	}
 	return key.Cluster

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -59,7 +60,6 @@ type impact struct {
 	rows     map[api.Key]store.Resource
 	children map[api.Key][]api.Key // by owner, without what the owner left
 	fleets   []store.Resource
-	parsed   map[string]any // Clusters and Fleets by their JSON
 
 	gone    map[api.Key]bool      // objects that go
 	sizes   map[api.Key]int       // objects of applications that only the spoke knows
@@ -79,15 +79,16 @@ type heldPrune struct {
 func newImpact(tx *store.Tx, apps *applications, graph string) (*impact, error) {
 	i := &impact{
 		tx: tx, apps: apps, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
-		sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{}, plans: map[string]store.Plan{}, parsed: map[string]any{},
+		sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{},
+		plans: map[string]store.Plan{},
 	}
 	err := store.Resources.Scan(tx, graph, func(_ string, row store.Resource) error {
 		i.rows[row.Key] = row
-		if row.Key.Kind == api.FleetKind {
+		if row.Key.Role() == api.FleetRole {
 			i.fleets = append(i.fleets, row)
 		}
-		if row.Owner != nil && !row.Orphaned {
-			i.children[*row.Owner] = append(i.children[*row.Owner], row.Key)
+		if owner := row.GivenBy(); owner != nil {
+			i.children[*owner] = append(i.children[*owner], row.Key)
 		}
 		return nil
 	})
@@ -133,19 +134,21 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 	}
 	for _, a := range admitted {
 		row, there := i.rows[a.key]
-		if !there || a.secret != nil || string(row.Object.JSON) == string(a.object) {
+		if !there || a.secret != nil || row.Object.Equal(a.object) {
 			continue
 		}
 		if err := ownedElsewhere(row, "changed"); err != nil {
 			return nil, err
 		}
 		after := row
-		after.Object = api.StoredObject(a.key, a.object)
-		switch a.key.Kind {
-		case api.ClusterKind, api.FleetKind:
-			err = i.reselect(row, after)
+		after.Object = a.object
+		switch a.key.Role() {
+		case api.ClusterRole:
+			err = i.clusterChanges(after)
+		case api.FleetRole:
+			err = i.fleetChanges(after)
 		default:
-			i.unknown[a.key] = !sameSpec(row.Object.JSON, a.object) && i.leadsTo(a.key)
+			i.unknown[a.key] = !sameSpec(row.Object, a.object) && i.leadsTo(a.key)
 		}
 		if err != nil {
 			return nil, err
@@ -154,43 +157,49 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 	return i, nil
 }
 
-// leadsTo reports whether anything hangs on what an object renders: children of a Kustomization, all of a source.
+// leadsTo reports whether anything depends on what an object gives: children of a renderable object, all of a source.
 func (i *impact) leadsTo(key api.Key) bool {
-	return key.Kind != api.KustomizationKind || len(i.children[key]) > 0
+	return key.Role() != api.RenderableRole || len(i.children[key]) > 0
 }
 
-// reselect takes away the roots that a Fleet does not give to a cluster any more, when either of them changes.
-func (i *impact) reselect(before, after store.Resource) error {
-	for _, fleetRow := range i.fleets {
-		if before.Key.Kind == api.FleetKind && before.Key != fleetRow.Key {
-			continue
+// fleetChanges takes away the roots that a changed Fleet does not give to a cluster any more.
+func (i *impact) fleetChanges(fleet store.Resource) error {
+	for _, root := range i.children[fleet.Key] {
+		if err := i.reselect(fleet, i.rows[api.ClusterKey(root.Cluster)], root); err != nil {
+			return err
 		}
-		for _, root := range i.children[fleetRow.Key] {
-			clusterRow := i.rows[api.ClusterKey(root.Cluster)]
-			if before.Key.Kind == api.ClusterKind && clusterRow.Key != before.Key {
+	}
+	return nil
+}
+
+// clusterChanges takes away the roots that Fleets do not give to a changed Cluster any more.
+func (i *impact) clusterChanges(cluster store.Resource) error {
+	for _, fleet := range i.fleets {
+		for _, root := range i.children[fleet.Key] {
+			if root.Cluster != cluster.Key.Name {
 				continue
 			}
-			fleet, cluster := fleetRow, clusterRow
-			if before.Key.Kind == api.FleetKind {
-				fleet = after
-			} else {
-				cluster = after
-			}
-			stays, err := i.gives(fleet, cluster, root)
-			if err != nil {
+			if err := i.reselect(fleet, cluster, root); err != nil {
 				return err
-			}
-			if stays {
-				continue
-			}
-			if another, err := i.givenByAnother(fleetRow.Key, cluster, root); err != nil {
-				return err
-			} else if another {
-				i.unknown[root] = true
-			} else {
-				i.remove(root)
 			}
 		}
+	}
+	return nil
+}
+
+// reselect takes away the root that the Fleet gave to a cluster, if the Fleet does not give it any more.
+func (i *impact) reselect(fleet, cluster store.Resource, root api.Key) error {
+	if stays, err := i.gives(fleet, cluster, root); stays || err != nil {
+		return err
+	}
+	another, err := i.givenByAnother(fleet.Key, cluster, root)
+	switch {
+	case err != nil:
+		return err
+	case another:
+		i.unknown[root] = true
+	default:
+		i.remove(root)
 	}
 	return nil
 }
@@ -209,13 +218,13 @@ func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.
 	return false, nil
 }
 
-// gives reports whether a Fleet gives the root to a cluster. One whose template does not work keeps what it gave.
+// gives reports whether a Fleet gives the root to a cluster. A Fleet whose template does not work keeps what it gave.
 func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool, error) {
-	fleet, err := readRow(i, fleetRow, api.AsFleet)
+	fleet, err := fleetRow.Object.Fleet()
 	if err != nil {
 		return false, err
 	}
-	cluster, err := readRow(i, clusterRow, api.AsCluster)
+	cluster, err := clusterRow.Object.Cluster()
 	if err != nil {
 		return false, err
 	}
@@ -226,48 +235,29 @@ func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool,
 	return err != nil || o.Key.Namespace == root.Namespace && o.Key.Name == root.Name, nil
 }
 
-// readRow returns the object of a row, parsed once for each text.
-func readRow[T any](i *impact, row store.Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
-	if noun, is := i.parsed[string(row.Object.JSON)].(*T); is {
-		return noun, nil
-	}
-	noun, err := store.Decode(row, as)
-	if err == nil {
-		i.parsed[string(row.Object.JSON)] = noun
-	}
-	return noun, err
-}
-
 // message is the impact as callers see it.
 func (i *impact) message() (*adminv1.ImpactResponse, error) {
 	m := &adminv1.ImpactResponse{}
-	clusters := map[string]*adminv1.ClusterImpact{}
-	cluster := func(name string) *adminv1.ClusterImpact {
-		if clusters[name] == nil {
-			clusters[name] = &adminv1.ClusterImpact{Cluster: name}
-		}
-		return clusters[name]
-	}
+	clusters := clusterImpacts{}
 	for _, key := range sortedKeys(i.gone) {
-		switch {
-		case key.Cluster == "" && key.Kind == api.ClusterKind:
-			cluster(key.Name).Forgotten = true
+		switch role := key.Role(); {
+		case key.Cluster == "" && role == api.ClusterRole:
+			clusters.of(key.Name).Forgotten = true
 		case key.Cluster == "":
 			m.HubObjects = append(m.HubObjects, writeKey(key))
-		case key.Kind == api.KustomizationKind:
+		case role == api.RenderableRole:
 			a, err := i.application(key)
 			if err != nil {
 				return nil, err
 			}
-			c := cluster(key.Cluster)
+			c := clusters.of(key.Cluster)
 			c.Applications = append(c.Applications, a)
 		}
 	}
 	for _, key := range sortedKeys(i.prunes) {
-		p := i.prunes[key]
-		c := cluster(key.Cluster)
-		c.Applications = append(c.Applications, &adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(p.total),
-			Pruned: p.objects})
+		p, c := i.prunes[key], clusters.of(key.Cluster)
+		c.Applications = append(c.Applications,
+			&adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(p.total), Pruned: p.objects})
 	}
 	for _, key := range sortedKeys(i.unknown) {
 		if i.unknown[key] {
@@ -281,6 +271,17 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 		return nil, errUnread
 	}
 	return m, i.name(m)
+}
+
+// clusterImpacts are impacts by cluster.
+type clusterImpacts map[string]*adminv1.ClusterImpact
+
+// of returns the impact on a cluster, to be filled.
+func (c clusterImpacts) of(name string) *adminv1.ClusterImpact {
+	if c[name] == nil {
+		c[name] = &adminv1.ClusterImpact{Cluster: name}
+	}
+	return c[name]
 }
 
 // name gives the message the digest that names it.
@@ -316,7 +317,8 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	}
 	m.Objects = uint32(len(app.Objects))
 	row := i.rows[key]
-	_, suspended, err := suspendedWithFleet(i.tx, row)
+	fleet, err := fold.NewReader(i.tx).Fleet(row)
+	suspended := fleet != nil && fleet.IsSuspended()
 	m.Orphaned = suspended || row.IsSuspended() || app.PolicyOnRemoval() == bundle.Orphan
 	return m, err
 }

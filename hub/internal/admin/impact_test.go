@@ -312,7 +312,7 @@ func BenchmarkImpact(b *testing.B) {
 	row := func(key api.Key, text string) store.Resource {
 		admitted, err := admit([]byte(text))
 		must(b, err)
-		return store.Resource{Key: key, Object: api.StoredObject(key, admitted[0].object)}
+		return store.Resource{Key: key, Object: admitted[0].object}
 	}
 	must(b, s.Update(b.Context(), func(tx *store.Tx) error {
 		for i := range clusters {

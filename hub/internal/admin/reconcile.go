@@ -3,15 +3,13 @@ package admin
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
@@ -123,9 +121,9 @@ func reconcilable(tx *store.Tx, key api.Key) (store.Resource, error) {
 	if row.IsSuspended() {
 		return row, status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first", key)
 	}
-	with, suspended, err := suspendedWith(tx, row)
-	if err == nil && suspended {
-		err = status.Errorf(codes.FailedPrecondition, "%s is suspended with %s: resume that first", key, with)
+	with, err := suspendedWith(tx, row)
+	if err == nil && with != nil {
+		err = status.Errorf(codes.FailedPrecondition, "%s is suspended with %s: resume that first", key, with.Key)
 	}
 	return row, err
 }
@@ -143,62 +141,16 @@ func resource(tx *store.Tx, key api.Key) (store.Resource, error) {
 	return row, err
 }
 
-// reference is a sourceRef.
-type reference struct {
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-}
-
-// sourceOf finds the source of a Kustomization, or of a Fleet's template, as plan does: in the cluster's graph first,
-// then in the hub; the other way round for a root, whose own render must not be able to cut it off.
+// sourceOf returns the source that an object, or a Fleet's template, names.
 func sourceOf(tx *store.Tx, row store.Resource) (store.Resource, error) {
-	ref, err := referenceOf(row)
-	if err != nil {
-		return store.Resource{}, err
+	name, ok := row.Object.SourceReference()
+	if !ok {
+		return store.Resource{}, status.Errorf(codes.InvalidArgument, "a %s has no source", row.Key.Kind)
 	}
-	scopes := []string{row.Key.Cluster, ""}
-	if row.Owner != nil && row.Owner.Kind == api.FleetKind {
-		slices.Reverse(scopes)
+	source, err := fold.NewReader(tx).Source(row)
+	if err != nil || source != nil {
+		return *cmp.Or(source, &store.Resource{}), err
 	}
-	for _, cluster := range scopes {
-		key := api.Key{Cluster: cluster, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
-		source, there, err := store.Resources.Get(tx, key.Path())
-		if err != nil || there {
-			return source, err
-		}
-	}
-	return store.Resource{}, status.Errorf(codes.FailedPrecondition, "%s: its source %s %s/%s is not there", row.Key,
-		ref.Kind, ref.Namespace, ref.Name)
-}
-
-func referenceOf(row store.Resource) (reference, error) {
-	type spec struct {
-		SourceRef reference `json:"sourceRef"`
-	}
-	var o struct {
-		Spec struct {
-			spec
-			Template struct {
-				Metadata struct {
-					Namespace string `json:"namespace"`
-				} `json:"metadata"`
-				Spec spec `json:"spec"`
-			} `json:"template"`
-		} `json:"spec"`
-	}
-	if err := json.Unmarshal(row.Object.JSON, &o); err != nil {
-		return reference{}, fmt.Errorf("read %s: %w", row.Key, err)
-	}
-	switch row.Key.Kind {
-	case api.KustomizationKind:
-		ref := o.Spec.SourceRef
-		ref.Namespace = cmp.Or(ref.Namespace, row.Key.Namespace)
-		return ref, nil
-	case api.FleetKind:
-		ref := o.Spec.Template.Spec.SourceRef
-		ref.Namespace = cmp.Or(ref.Namespace, o.Spec.Template.Metadata.Namespace, api.DefaultNamespace)
-		return ref, nil
-	}
-	return reference{}, status.Errorf(codes.InvalidArgument, "a %s has no source", row.Key.Kind)
+	return store.Resource{}, status.Errorf(codes.FailedPrecondition,
+		"%s: its source %s does not exist: create it, or correct spec.sourceRef", row.Key, name)
 }

@@ -15,12 +15,15 @@ func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
 	r := newRig(t)
 	r.apply(source + "---" + root + "---" + fleet)
 	inCluster := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
-	r.put(store.Resource{Key: inCluster}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"web"}}}`)
+	r.put(store.Resource{Key: inCluster},
+		`{"metadata":{"namespace":"apps"},"spec":{"sourceRef":{"kind":"GitRepository","name":"web"}}}`)
 	own := api.Key{Cluster: "a", Kind: "GitRepository", Namespace: "apps", Name: "web"}
 	r.put(store.Resource{Key: own}, `{}`)
 	hubs := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
 	other := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "other"}
-	r.put(store.Resource{Key: other}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"fleet","namespace":"flux-system"}}}`)
+	r.put(store.Resource{Key: other},
+		`{"metadata":{"namespace":"apps"},"spec":{"sourceRef":{"kind":"GitRepository","name":"fleet",
+		"namespace":"flux-system"}}}`)
 	r.fetchOnRequest("True", "")
 	for _, c := range []struct {
 		key  api.Key
@@ -45,7 +48,8 @@ func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
 	}
 	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(hubs), WithSource: true})
 	wantCode(t, err, codes.InvalidArgument, "has no source")
-	r.put(store.Resource{Key: other}, `{"spec":{"sourceRef":{"kind":"GitRepository","name":"gone"}}}`)
+	r.put(store.Resource{Key: other},
+		`{"metadata":{"namespace":"apps"},"spec":{"sourceRef":{"kind":"GitRepository","name":"gone"}}}`)
 	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(other), WithSource: true})
 	wantCode(t, err, codes.FailedPrecondition, "GitRepository apps/gone")
 	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "none"}})

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -16,7 +17,7 @@ import (
 func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
 	response := &adminv1.SuspendResponse{}
 	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
-		if r.StopRepair && row.Key.Kind != api.ClusterKind {
+		if r.StopRepair && row.Key.Role() != api.ClusterRole {
 			return false, status.Errorf(codes.InvalidArgument,
 				"only a Cluster is repaired while it is suspended: suspend %s without stopping repairs", row.Key)
 		}
@@ -38,12 +39,12 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 	var response *adminv1.ResumeResponse
 	err := s.suspension(ctx, r.Key, "resume", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
 		response = &adminv1.ResumeResponse{}
-		with, still, err := suspendedWith(tx, row)
+		with, err := suspendedWith(tx, row)
 		if err != nil {
 			return false, err
 		}
-		if still {
-			response.SuspendedWith = writeKey(with)
+		if with != nil {
+			response.SuspendedWith = writeKey(with.Key)
 		}
 		if !row.IsSuspended() {
 			return false, nil
@@ -55,7 +56,7 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		}
 		row.RequestedAt = s.now().UTC().Format(time.RFC3339Nano) // what happened meanwhile is made up for
 		row.NoteSuspension(s.now().UTC())
-		if !still {
+		if with == nil {
 			response.RequestedAt = row.RequestedAt
 		}
 		return true, store.Resources.Put(tx, row.Key.Path(), row)
@@ -95,35 +96,19 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 	return s.fail(err)
 }
 
-// maxOwners bounds the way from an object to its Fleet, whatever the owners in the store say.
-const maxOwners = 64
-
-// suspendedWith returns the suspended Cluster or Fleet that a Kustomization is suspended with.
-func suspendedWith(tx *store.Tx, row store.Resource) (with api.Key, suspended bool, err error) {
-	if row.Key.Kind != api.KustomizationKind || row.Key.Cluster == "" {
-		return api.Key{}, false, nil
+// suspendedWith returns the suspended Cluster or Fleet that a renderable object is suspended with; nil if there is
+// none.
+func suspendedWith(tx *store.Tx, row store.Resource) (*store.Resource, error) {
+	if row.Key.Role() != api.RenderableRole || row.Key.Cluster == "" {
+		return nil, nil
 	}
-	cluster := api.ClusterKey(row.Key.Cluster)
-	owner, there, err := store.Resources.Get(tx, cluster.Path())
-	if err != nil || there && owner.IsSuspended() {
-		return cluster, err == nil, err
+	cluster, there, err := store.Resources.Get(tx, api.ClusterKey(row.Key.Cluster).Path())
+	if err != nil || there && cluster.IsSuspended() {
+		return &cluster, err
 	}
-	return suspendedWithFleet(tx, row)
-}
-
-// suspendedWithFleet returns the Fleet that an object comes from, if it is suspended.
-func suspendedWithFleet(tx *store.Tx, row store.Resource) (fleet api.Key, suspended bool, err error) {
-	for range maxOwners {
-		if row.Owner == nil || row.Orphaned {
-			break
-		}
-		key, there := *row.Owner, false
-		if row, there, err = store.Resources.Get(tx, key.Path()); err != nil || !there {
-			return api.Key{}, false, err
-		}
-		if key.Kind == api.FleetKind {
-			return key, row.IsSuspended(), nil
-		}
+	fleet, err := fold.NewReader(tx).Fleet(row)
+	if fleet == nil || !fleet.IsSuspended() {
+		return nil, err
 	}
-	return api.Key{}, false, nil
+	return fleet, err
 }

@@ -51,7 +51,7 @@ func newCrowd(t *testing.T) *crowd {
 			return err
 		}
 		for _, a := range admitted {
-			err = errors.Join(err, putObject(tx, a.key, nil, string(a.object)))
+			err = errors.Join(err, putObject(tx, a.key, nil, string(a.object.JSON)))
 		}
 		for i := range crowdSize {
 			root, app := kustomizationKey(crowdName(i), "root"), kustomizationKey(crowdName(i), "app")

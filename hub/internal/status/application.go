@@ -70,7 +70,7 @@ func (p *peer) waitedFor() verdict {
 
 // suspended reports whether an operator or the object says so.
 func (f Facts) suspended() bool {
-	return f.Resource.Suspended || f.Entry != nil && f.Entry.Suspended || f.spec().Suspend
+	return f.Resource.IsSuspended() || f.Entry != nil && f.Entry.Suspended
 }
 
 // suspendedVerdict is the last word from before the suspension, as in Flux.

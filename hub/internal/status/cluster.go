@@ -37,7 +37,7 @@ func (f Facts) clusterVerdict() verdict {
 // sessionVerdict is True when the cluster's spoke is connected and takes the bundles it is sent.
 func (f Facts) sessionVerdict() verdict {
 	switch s := f.Spoke; {
-	case f.spec().Blocked:
+	case f.cluster().Blocked:
 		return failing(condition.Blocked, "Shut out by spec.blocked", f.hubVerdict().since)
 	case s != nil && s.Rejected != "":
 		return failing(condition.BundleRejected, sentence(s.Rejected), s.Since)

@@ -58,7 +58,7 @@ func (r *Reader) readGraph(cluster string) (*clusterGraph, error) {
 
 // await notes which of the Kustomizations that the readiness of f includes is not ready.
 func (r *Reader) await(f *Facts) error {
-	if spec := f.spec(); f.Resource.Key.Cluster == "" || !spec.Wait && len(spec.HealthChecks) == 0 {
+	if o := f.renderable(); f.Resource.Key.Cluster == "" || !o.Wait && len(o.HealthChecks) == 0 {
 		return nil
 	}
 	g, err := r.graph(f.Resource.Key.Cluster)
@@ -102,16 +102,16 @@ type peer struct {
 // awaits lists the Kustomizations that the readiness of f includes: its children if it waits, else those among its
 // health checks.
 func (g *clusterGraph) awaits(f Facts) []api.Key {
-	key := f.Resource.Key
-	if key.Kind != api.KustomizationKind {
-		return nil
+	key, o := f.Resource.Key, f.renderable()
+	if o.Wait {
+		return slices.DeleteFunc(slices.Clone(g.children[key]),
+			func(child api.Key) bool { return child.Role() != api.RenderableRole })
 	}
-	spec := f.spec()
-	if !spec.Wait {
-		return spec.healthChecked(key.Cluster)
+	keys := o.Awaited()
+	for i := range keys {
+		keys[i].Cluster = key.Cluster
 	}
-	return slices.DeleteFunc(slices.Clone(g.children[key]),
-		func(child api.Key) bool { return child.Kind != api.KustomizationKind })
+	return keys
 }
 
 // cover adds to a Cluster everything of its graph, and the hub's sources that it is rendered from.
@@ -189,7 +189,7 @@ func (r *Reader) hubSource(key api.Key) (source Facts, ok bool, err error) {
 
 // members adds to a Fleet the clusters that it selects, each with what the Fleet leads to there.
 func (r *Reader) members(f *Facts) error {
-	fleet, err := store.Decode(f.Resource, api.AsFleet)
+	fleet, err := f.Resource.Object.Fleet()
 	if err != nil {
 		return err
 	}
@@ -197,15 +197,19 @@ func (r *Reader) members(f *Facts) error {
 		return err
 	}
 	f.Sources = map[api.Key]Facts{}
-	for _, c := range r.clusters {
-		if selected, err := fleet.Selects(c.Cluster); err != nil || !selected {
-			continue // the Fleet's Outcome says what is wrong
-		}
-		member, err := r.own(c.row)
+	for _, row := range r.clusters {
+		c, err := row.Object.Cluster()
 		if err != nil {
 			return err
 		}
-		g, err := r.graph(c.Name)
+		if selected, err := fleet.Selects(c); err != nil || !selected {
+			continue // the Fleet's Outcome says what is wrong
+		}
+		member, err := r.own(row)
+		if err != nil {
+			return err
+		}
+		g, err := r.graph(row.Key.Name)
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func pathOf(e *adminv1.Explanation) string {
 func (f Facts) named(key api.Key) bool {
 	k := f.Resource.Key
 	cluster := k.Cluster
-	if k.Kind == api.ClusterKind {
+	if k.Role() == api.ClusterRole {
 		cluster = k.Name
 	}
 	return (key.Cluster == "" || key.Cluster == cluster || k.Cluster == "" && key == k) &&
@@ -95,7 +95,7 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	e := &adminv1.Explanation{
 		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message, Advice: advice(v.reason),
 	}
-	if f.Resource.Key.Kind == api.KustomizationKind {
+	if f.role() == api.RenderableRole {
 		w.addWaits(f, e)
 	}
 	list := []*adminv1.Explanation{e}
@@ -109,7 +109,7 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 
 // rollsUp reports whether the verdict about the object covers others; it names the suspension then.
 func (f Facts) rollsUp() bool {
-	return f.Resource.Key.Kind == api.ClusterKind || f.Resource.Key.Kind == api.FleetKind
+	return f.role() == api.ClusterRole || f.role() == api.FleetRole
 }
 
 // explainSuspension says that an object is suspended. That is no fault.
@@ -206,9 +206,8 @@ func (w *World) chain(f Facts) []Facts {
 
 // blocker is the first dependency that is not ready.
 func (w *World) blocker(f Facts) (Facts, bool) {
-	for _, d := range f.spec().DependsOn {
-		key := f.Resource.Key
-		key.Namespace, key.Name = cmp.Or(d.Namespace, key.Namespace), d.Name
+	for _, key := range f.renderable().DependsOn {
+		key.Cluster = f.Resource.Key.Cluster
 		if dependency, ok := w.facts[key]; ok && dependency.verdict().ready != condition.True {
 			return dependency, true
 		}

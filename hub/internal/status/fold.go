@@ -99,7 +99,7 @@ func describe(o *manifest.Object, row store.Resource) {
 			annotations = map[string]any{}
 			meta["annotations"] = annotations
 		}
-		annotations["reconcile.fluxcd.io/requestedAt"] = row.RequestedAt
+		annotations[manifest.RequestedAtAnnotation] = row.RequestedAt
 	}
 	if !row.Suspended {
 		return
@@ -117,12 +117,12 @@ func describe(o *manifest.Object, row store.Resource) {
 
 // verdict is how the object is.
 func (f Facts) verdict() verdict {
-	switch f.Resource.Key.Kind {
-	case api.ClusterKind:
+	switch f.role() {
+	case api.ClusterRole:
 		return f.withSuspension(f.clusterVerdict())
-	case api.FleetKind:
+	case api.FleetRole:
 		return f.withSuspension(f.fleetVerdict())
-	case api.KustomizationKind:
+	case api.RenderableRole:
 		return f.applicationVerdict()
 	}
 	return f.hubVerdict()
@@ -130,14 +130,14 @@ func (f Facts) verdict() verdict {
 
 // details adds what only some kinds have.
 func (f Facts) details(c *conditions, fields map[string]any) {
-	switch f.Resource.Key.Kind {
-	case api.ClusterKind:
+	switch f.role() {
+	case api.ClusterRole:
 		f.clusterDetails(c, fields)
-	case api.FleetKind:
+	case api.FleetRole:
 		f.fleetDetails(fields)
-	case api.KustomizationKind:
+	case api.RenderableRole:
 		f.applicationDetails(c, fields)
-	case api.GitRepositoryKind:
+	case api.SourceRole:
 		f.sourceDetails(c, fields)
 	}
 }
@@ -151,8 +151,7 @@ func (f Facts) hubVerdict() verdict {
 		return pending(condition.Progressing, "The hub has not come to its newest version yet", o.Since)
 	default:
 		return verdict{ready: o.Ready, reason: o.Reason, message: o.Message, since: o.Since,
-			stalled: o.Ready == condition.False &&
-				stalls[o.Reason]}
+			stalled: o.Ready == condition.False && stalls[o.Reason]}
 	}
 }
 

@@ -51,7 +51,7 @@ type Reader struct {
 	desireds       map[string]*store.SignedBundle
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
-	clusters       []clusterRow      // nil: not read yet
+	clusters       []store.Resource  // nil: not read yet
 	reads          reads             // what the facts of the last Read depend on
 	withoutMembers bool
 }
@@ -93,14 +93,14 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 	if f, err = r.own(row); err != nil {
 		return f, err
 	}
-	switch row.Key.Kind {
-	case api.KustomizationKind:
+	switch row.Key.Role() {
+	case api.RenderableRole:
 		err = r.await(&f)
-	case api.GitRepositoryKind:
+	case api.SourceRole:
 		err = r.fetched(&f)
-	case api.ClusterKind:
+	case api.ClusterRole:
 		err = r.cover(&f)
-	case api.FleetKind:
+	case api.FleetRole:
 		if !r.withoutMembers {
 			err = r.members(&f)
 		}
@@ -117,10 +117,10 @@ func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	if f.Outcome, err = get(r, store.Conditions, row.Key.Path()); err != nil {
 		return f, err
 	}
-	switch row.Key.Kind {
-	case api.KustomizationKind:
+	switch row.Key.Role() {
+	case api.RenderableRole:
 		err = r.application(&f)
-	case api.ClusterKind:
+	case api.ClusterRole:
 		if f.Spoke, err = r.spoke(row.Key.Name); err == nil {
 			f.Desired, err = r.desired(row.Key.Name)
 		}
@@ -222,32 +222,24 @@ func (r *Reader) desired(cluster string) (*store.SignedBundle, error) {
 
 // fetched adds what was fetched of a source.
 func (r *Reader) fetched(f *Facts) error {
-	repository, err := store.Decode(f.Resource, api.AsGitRepository)
+	source, err := f.Resource.Object.Source()
 	if err != nil {
 		return err
 	}
-	f.Fetched, err = get(r, store.Sources, api.SourceKey(repository, f.Resource.Bound()))
+	f.Fetched, err = get(r, store.Sources, source.FetchKey(f.Resource.Bound()))
 	return err
 }
 
-// clusterRow is a Cluster and its row.
-type clusterRow struct {
-	*api.Cluster
-	row store.Resource
-}
-
+// readClusters reads the Clusters once.
 func (r *Reader) readClusters() error {
 	r.reads.add(allClusters)
 	if r.clusters != nil {
 		return nil
 	}
-	r.clusters = []clusterRow{}
-	return store.Resources.Scan(r.tx, "/"+api.ClusterKind+"/", func(_ string, row store.Resource) error {
-		c, err := store.Decode(row, api.AsCluster)
-		if err == nil {
-			r.clusters = append(r.clusters, clusterRow{c, row})
-		}
-		return err
+	r.clusters = []store.Resource{}
+	return store.Resources.Scan(r.tx, allClusters.Key, func(_ string, row store.Resource) error {
+		r.clusters = append(r.clusters, row)
+		return nil
 	})
 }
 
@@ -255,7 +247,7 @@ func (r *Reader) readClusters() error {
 // that were refused and never became one, and applications that left the graph and that the spoke still has.
 func (r *Reader) others(prefix string, visit func(Facts)) error {
 	err := store.Conditions.Scan(r.tx, prefix, func(path string, o store.Condition) error {
-		if key, ok := api.ParsePath(path); ok {
+		if key, ok := api.ParseKey(path); ok {
 			visit(Facts{Resource: store.Resource{Key: key}, Outcome: &o})
 		}
 		return nil
@@ -264,7 +256,7 @@ func (r *Reader) others(prefix string, visit func(Facts)) error {
 		return err
 	}
 	return store.Reports.Scan(r.tx, prefix, func(path string, row store.Report) error {
-		key, ok := api.ParsePath(path)
+		key, ok := api.ParseKey(path)
 		if !ok {
 			return nil
 		}

@@ -12,7 +12,7 @@ import (
 type Dependency struct{ Table, Key string }
 
 // allClusters is every Cluster of the hub, whatever their names.
-var allClusters = Dependency{store.Resources.Name(), "/" + api.ClusterKind + "/"}
+var allClusters = Dependency{store.Resources.Name(), api.ClusterKey("").Path()}
 
 // wholeCluster is every row of a cluster's graph, and what is known about its plan, bundle and spoke.
 func wholeCluster(cluster string) Dependency { return Dependency{Key: cluster} }

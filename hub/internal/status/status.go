@@ -4,9 +4,6 @@
 package status
 
 import (
-	"cmp"
-	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -33,60 +30,44 @@ type Facts struct {
 	Members []Facts           // of a Fleet: the clusters that it selects, by name
 }
 
-// spec is what statuses need of an object's spec.
-type spec struct {
-	Suspend      bool        `json:"suspend"`
-	StopRepair   bool        `json:"stopRepair"`
-	Blocked      bool        `json:"blocked"`
-	Wait         bool        `json:"wait"`
-	SourceRef    reference   `json:"sourceRef"`
-	DependsOn    []reference `json:"dependsOn"`
-	HealthChecks []reference `json:"healthChecks"`
-}
+// role returns what the object is to the hub.
+func (f Facts) role() api.Role { return f.Resource.Key.Role() }
 
-// reference names another object.
-type reference struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	Namespace  string `json:"namespace"`
-	Name       string `json:"name"`
-}
-
-// spec reads the object. It is empty for an object that cannot be read or never was a resource.
-func (f Facts) spec() spec {
-	var o struct {
-		Spec spec `json:"spec"`
+// renderable returns the view of a renderable object. It is empty for any other object, and for one that cannot be read
+// or never was a resource.
+func (f Facts) renderable() *api.Renderable {
+	if view, err := f.Resource.Object.Renderable(); err == nil {
+		return view
 	}
-	if f.Resource.Object == nil || json.Unmarshal(f.Resource.Object.JSON, &o) != nil {
-		return spec{}
-	}
-	return o.Spec
+	return &api.Renderable{}
 }
 
-// healthChecked lists the Kustomizations of the cluster among the health checks.
-func (s spec) healthChecked(cluster string) (keys []api.Key) {
-	for _, h := range s.HealthChecks {
-		if h.Kind == api.KustomizationKind && strings.HasPrefix(h.APIVersion, api.GroupKustomize+"/") {
-			keys = append(keys, api.Key{Cluster: cluster, Kind: h.Kind, Namespace: h.Namespace, Name: h.Name})
-		}
+// cluster returns the spec of a Cluster, as renderable does.
+func (f Facts) cluster() api.ClusterSpec {
+	if view, err := f.Resource.Object.Cluster(); err == nil {
+		return view.Spec
 	}
-	return keys
+	return api.ClusterSpec{}
 }
 
-// sourceKeys lists where the source of a Kustomization may be, in the order in which it is looked for: in its graph,
-// then in the hub; for a Fleet's root, in the hub first.
+// stopsRepair reports whether the spoke of a suspended Cluster leaves drift alone, too.
+func (f Facts) stopsRepair() bool { return f.Resource.StopRepair || f.cluster().StopRepair }
+
+// sourceKeys returns where the source of a renderable object may be, in the order in which it is looked for.
 func (f Facts) sourceKeys() []api.Key {
-	key, ref := f.Resource.Key, f.spec().SourceRef
-	if key.Kind != api.KustomizationKind || ref.Name == "" {
+	if f.role() != api.RenderableRole {
 		return nil
 	}
-	hubs := api.Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, key.Namespace), Name: ref.Name}
-	own := hubs
-	own.Cluster = key.Cluster
-	if owner := f.Resource.Owner; owner != nil && owner.Kind == api.FleetKind {
-		return []api.Key{hubs, own}
+	return sourceKeys(f.Resource)
+}
+
+// sourceKeys returns where the source that an object names may be, in the order in which it is looked for.
+func sourceKeys(row store.Resource) []api.Key {
+	source, ok := row.Object.SourceReference()
+	if !ok || source.Name == "" {
+		return nil
 	}
-	return []api.Key{own, hubs}
+	return api.SourceKeys(row.Key.Cluster, source, row.Owner != nil && row.Owner.Role() == api.FleetRole)
 }
 
 // acked reports whether the spoke has brought exactly this bundle to the stage.

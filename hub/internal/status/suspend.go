@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func (f Facts) suspension() *suspension {
 	switch {
 	case f.Resource.Suspended:
 		s.by = "by an operator"
-	case f.spec().Suspend:
+	case f.Resource.Object.Suspended():
 		s.by = "by spec.suspend"
 	case f.With != nil:
 		return f.With
@@ -40,8 +41,8 @@ func (f Facts) suspension() *suspension {
 // text says since when the object is suspended, and what waits for its end.
 func (s *suspension) text(f Facts) string {
 	text := fmt.Sprintf("Suspended %s since %s", s.by, wording.Time(s.since))
-	if f.Resource.Key.Kind == api.ClusterKind {
-		if f.Resource.StopRepair || f.spec().StopRepair {
+	if f.role() == api.ClusterRole {
+		if f.stopsRepair() {
 			text += ", drift is not repaired"
 		} else {
 			text += ", drift is repaired"
@@ -56,17 +57,17 @@ func (s *suspension) text(f Facts) string {
 // inForce reports whether the suspension holds wherever it has to: on the hub, and on the spokes that would go on
 // otherwise. Else why says who does not know of it yet.
 func (f Facts) inForce() (ok bool, why string) {
-	switch key := f.Resource.Key; {
-	case key.Kind == api.KustomizationKind && key.Cluster != "" && f.Entry != nil:
+	switch key, role := f.Resource.Key, f.role(); {
+	case role == api.RenderableRole && key.Cluster != "" && f.Entry != nil:
 		return f.heard(key.Cluster, f.Entry.Suspended)
-	case key.Kind == api.ClusterKind && (f.Outcome == nil || !f.Outcome.Frozen):
+	case role == api.ClusterRole && (f.Outcome == nil || !f.Outcome.Frozen):
 		return false, "the hub has not come to it yet"
-	case key.Kind == api.ClusterKind && (f.Resource.StopRepair || f.spec().StopRepair):
+	case role == api.ClusterRole && f.stopsRepair():
 		return f.heard(key.Name, true)
-	case key.Kind == api.FleetKind:
+	case role == api.FleetRole:
 		for _, m := range f.Members {
 			for _, c := range m.Covered {
-				if c.Resource.Key.Kind != api.KustomizationKind {
+				if c.role() != api.RenderableRole {
 					continue
 				}
 				if ok, why := c.inForce(); !ok {
@@ -94,31 +95,57 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 	return false, fmt.Sprintf("the spoke of cluster %s has not heard of it yet", cluster)
 }
 
-// with notes the Fleet or Cluster that a Kustomization is suspended with, if it is not suspended itself.
+// with notes the Fleet or Cluster that a renderable object is suspended with, if it is not suspended itself.
 func (r *Reader) with(f *Facts) error {
 	if f.Entry == nil || !f.Entry.Suspended || f.Resource.IsSuspended() {
 		return nil
 	}
-	cluster := api.ClusterKey(f.Resource.Key.Cluster)
-	row, err := get(r, store.Resources, cluster.Path())
+	cluster, err := get(r, store.Resources, api.ClusterKey(f.Resource.Key.Cluster).Path())
 	if err != nil {
 		return err
 	}
-	if row != nil && row.IsSuspended() && (row.StopRepair || Facts{Resource: *row}.spec().StopRepair) {
-		f.With = &suspension{with: cluster, by: "with " + cluster.String(), since: row.SuspendedAt}
+	if cluster != nil && cluster.IsSuspended() && (Facts{Resource: *cluster}).stopsRepair() {
+		f.With = suspendedWith(cluster)
 		return nil
 	}
-	row = &f.Resource
-	for depth := 0; row.Owner != nil && !row.Orphaned && depth < maxDepth; depth++ {
-		key := *row.Owner
-		if row, err = get(r, store.Resources, key.Path()); err != nil || row == nil {
-			return err
+	fleet, err := r.Fleet(f.Resource)
+	if err == nil && fleet != nil && fleet.IsSuspended() {
+		f.With = suspendedWith(fleet)
+	}
+	return err
+}
+
+func suspendedWith(row *store.Resource) *suspension {
+	return &suspension{with: row.Key, by: "with " + row.Key.String(), since: row.SuspendedAt}
+}
+
+// Fleet returns the Fleet that an object comes from, by way of any number of owners; nil if it comes from none, or the
+// Fleet does not exist any more.
+func (r *Reader) Fleet(row store.Resource) (fleet *store.Resource, err error) {
+	key, ok := api.FleetAbove(row.Key, func(key api.Key) *api.Key {
+		if key == row.Key {
+			return row.GivenBy()
 		}
-		if key.Kind == api.FleetKind && row.IsSuspended() {
-			f.With = &suspension{with: key, by: "with " + key.String(), since: row.SuspendedAt}
+		owner, failed := get(r, store.Resources, key.Path())
+		if err = cmp.Or(err, failed); err != nil || owner == nil {
+			return nil
+		}
+		return owner.GivenBy()
+	})
+	if err != nil || !ok {
+		return nil, err
+	}
+	return get(r, store.Resources, key.Path())
+}
+
+// Source returns the source that an object names; nil if it does not exist, or the object names none.
+func (r *Reader) Source(row store.Resource) (*store.Resource, error) {
+	for _, key := range sourceKeys(row) {
+		if source, err := get(r, store.Resources, key.Path()); err != nil || source != nil {
+			return source, err
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // waiting notes the revisions that Git has and that do not reach what is suspended.
@@ -147,23 +174,17 @@ func (r *Reader) waiting(f *Facts) error {
 	return nil
 }
 
-// newest returns the revision that was fetched last of the source of a Kustomization.
+// newest returns the revision that was fetched last of the source of a renderable object; empty: none.
 func (r *Reader) newest(f Facts) (revision string, source api.Key, err error) {
-	for _, key := range f.sourceKeys() {
-		row, err := get(r, store.Resources, key.Path())
-		if err != nil {
-			return "", key, err
-		}
-		if row == nil {
-			continue
-		}
-		s := Facts{Resource: *row}
-		if err := r.fetched(&s); err != nil || s.Fetched == nil || s.Fetched.Artifact == nil {
-			return "", key, err
-		}
-		return s.Fetched.Artifact.Revision, key, nil
+	row, err := r.Source(f.Resource)
+	if err != nil || row == nil {
+		return "", api.Key{}, err
 	}
-	return "", api.Key{}, nil
+	s := Facts{Resource: *row}
+	if err := r.fetched(&s); err != nil || s.Fetched == nil || s.Fetched.Artifact == nil {
+		return "", row.Key, err
+	}
+	return s.Fetched.Artifact.Revision, row.Key, nil
 }
 
 // suspendedMembers names the clusters of a Fleet that are suspended.

@@ -25,13 +25,12 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	}
 	t := &tree{world: w, children: map[api.Key][]api.Key{}}
 	for k, f := range w.facts {
-		owner := f.Resource.Owner
-		if owner != nil && !f.Resource.Orphaned {
+		owner := f.Resource.GivenBy()
+		if owner != nil {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
-		if k.Cluster != "" && (owner == nil || f.Resource.Orphaned || owner.Kind == api.FleetKind) && f.Resource.Object != nil {
-			cluster := api.ClusterKey(k.Cluster)
-			t.roots = append(t.roots, root{cluster, k})
+		if k.Cluster != "" && (owner == nil || owner.Role() == api.FleetRole) && f.Resource.Object != nil {
+			t.roots = append(t.roots, root{api.ClusterKey(k.Cluster), k})
 		}
 	}
 	for _, list := range t.children {
@@ -71,7 +70,7 @@ func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
 
 // below lists the objects of the hub that an object leads to.
 func (t *tree) below(key api.Key) []api.Key {
-	if key.Kind != api.ClusterKind {
+	if key.Role() != api.ClusterRole {
 		return t.children[key]
 	}
 	var keys []api.Key
