@@ -403,7 +403,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-func TestASpokeKeepsARealClusterAsItsHubSays(t *testing.T) {
+func TestSpoke(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real cluster")
 	}
@@ -560,7 +560,7 @@ func get(t *testing.T, s *spoke.Spoke, path string) string {
 	return string(text)
 }
 
-func TestASpokeSaysWhatItWasNotGiven(t *testing.T) {
+func TestConfig_missing(t *testing.T) {
 	dir := t.TempDir()
 	whole := spoke.Config{Hub: "hub:7443", Cluster: "prod", TrustDomain: "nave-0123456789abcdef",
 		SigningKeysFile: filepath.Join(dir, "none"), StateDir: dir}

@@ -438,7 +438,7 @@ func application(name string, objects ...bundle.ObjectReference) *bundle.Applica
 	}
 }
 
-func TestABundleIsStoredAppliedAndTakenUpAfterARestartWithoutAnyWork(t *testing.T) {
+func TestBundle_restart(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
 	r.hub.send(r.hub.sign(t, 1, application("apps", r.hub.object(t, "ConfigMap", "a", nil))))
@@ -473,7 +473,7 @@ func TestABundleIsStoredAppliedAndTakenUpAfterARestartWithoutAnyWork(t *testing.
 	}
 }
 
-func TestAChangedLineMovesTwoBlobs(t *testing.T) {
+func TestBundle_changed_line(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
 	var objects []bundle.ObjectReference
@@ -491,7 +491,7 @@ func TestAChangedLineMovesTwoBlobs(t *testing.T) {
 	}
 }
 
-func TestABundleThatCannotBeTrustedIsRejectedAndTheOldOneStays(t *testing.T) {
+func TestBundle_untrusted(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
 	app := application("apps", r.hub.object(t, "ConfigMap", "a", nil))
@@ -526,7 +526,7 @@ func TestABundleThatCannotBeTrustedIsRejectedAndTheOldOneStays(t *testing.T) {
 	r.hub.expect(t, "10 received", "10 healthy")
 }
 
-func TestOnAFullDiskTheSpokeSaysSoKeepsWhatItHasAndHeals(t *testing.T) {
+func TestBundle_full_disk(t *testing.T) {
 	r := newRig(t)
 	r.disk = 512 << 10
 	r.start(t)
@@ -561,7 +561,7 @@ func TestOnAFullDiskTheSpokeSaysSoKeepsWhatItHasAndHeals(t *testing.T) {
 	r.hub.expect(t, "3 healthy")
 }
 
-func TestALargeEnvelopeIsFetched(t *testing.T) {
+func TestBundle_large_envelope(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
 	o := r.hub.sign(t, 1, application("apps", r.hub.object(t, "ConfigMap", "a", nil)))
@@ -570,7 +570,7 @@ func TestALargeEnvelopeIsFetched(t *testing.T) {
 	r.hub.expect(t, "1 received", "1 healthy")
 }
 
-func TestABlobThatIsNotWhatItsNameSaysIsNotApplied(t *testing.T) {
+func TestBundle_swapped_blob(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
 	honest, swapped := r.hub.object(t, "ConfigMap", "honest", nil), r.hub.object(t, "Secret", "s", nil)
@@ -591,7 +591,7 @@ func TestABlobThatIsNotWhatItsNameSaysIsNotApplied(t *testing.T) {
 	r.hub.silent(t)
 }
 
-func TestWhatRunsWhenTheSpokeStopsIsRemembered(t *testing.T) {
+func TestStop_while_applying(t *testing.T) {
 	r := newRig(t)
 	r.cluster.hold, r.cluster.began = make(chan struct{}), make(chan struct{})
 	stop := r.start(t)
@@ -640,7 +640,7 @@ func fixture(t *testing.T, name string) []byte {
 	return data
 }
 
-func TestASecretReachesTheClusterAndNothingElse(t *testing.T) {
+func TestSecret_canary(t *testing.T) {
 	r := newRig(t)
 	r.api.secrets["flux-system/sops-age"] = map[string][]byte{"identity.agekey": fixture(t, "secret.agekey")}
 	r.cluster.refuse = func(o *manifest.Object) string {
@@ -686,7 +686,7 @@ func TestASecretReachesTheClusterAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestASecretThatNoKeyOpensFailsAloneAndHealsWhenTheKeyComes(t *testing.T) {
+func TestSecret_without_key(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
 	r.hub.send(r.hub.sign(t, 1, sealedApplication(t, r, fixture(t, "secret.sops.yaml")),

@@ -36,7 +36,7 @@ func TestHeldPruneReport(t *testing.T) {
 	}
 }
 
-func TestAHeldPruneIsOneFailureAndNoObjectsFault(t *testing.T) {
+func TestFailure_held_prune(t *testing.T) {
 	guard := &apply.GuardError{Owned: 40, Objects: make([]manifest.ID, 39), Digest: manifest.DigestOf([]byte("set"))}
 	held := func(name string) apply.Entry {
 		id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: name}

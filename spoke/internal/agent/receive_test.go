@@ -43,7 +43,7 @@ func (r *rig) wantLacking(t *testing.T, d manifest.Digest) {
 	}
 }
 
-func TestWhatAnOfferEnclosesIsNotFetched(t *testing.T) {
+func TestEnclosed_not_fetched(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
 	object := r.hub.object(t, "ConfigMap", "a", nil)
@@ -83,7 +83,7 @@ func TestFetchGetsOn(t *testing.T) {
 	}
 }
 
-func TestAnEnclosedBlobThatIsNotWhatItClaimsIsFetchedInstead(t *testing.T) {
+func TestEnclosed_swapped(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, b *session.Blob){
 		"other bytes":         func(t *testing.T, b *session.Blob) { b.Frame = compress(t, []byte(`{"other":"bytes"}`)) },
 		"not a frame":         func(_ *testing.T, b *session.Blob) { b.Frame = []byte("not zstd") },
@@ -119,7 +119,7 @@ func TestAnEnclosedBlobThatIsNotWhatItClaimsIsFetchedInstead(t *testing.T) {
 	}
 }
 
-func TestAnEnclosedBlobThatTheBundleDoesNotReachIsNotKept(t *testing.T) {
+func TestEnclosed_unreached(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
 	stray := r.hub.object(t, "ConfigMap", "stray", nil)
@@ -131,7 +131,7 @@ func TestAnEnclosedBlobThatTheBundleDoesNotReachIsNotKept(t *testing.T) {
 	r.wantLacking(t, stray.Digest)
 }
 
-func TestNothingOfAnOfferThatCannotBeTrustedIsKept(t *testing.T) {
+func TestEnclosed_untrusted(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
 	object := r.hub.object(t, "ConfigMap", "a", nil)

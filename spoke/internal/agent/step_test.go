@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "write what the scripts print into them")
 
-// TestStepKeepsItsPromises plays the scripts in testdata. A script is a list of blocks: one input, "----", and the
+// TestStep plays the scripts in testdata. A script is a list of blocks: one input, "----", and the
 // actions that it leads to. Lines that start with # say what is promised. Times are seconds since the start; the jitter
 // is always one half. An application is named by a letter and has the digest that it is given as a word.
 //
@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
 //	removed a [fail:words] / observed a [drift] [health] / checked a health / at 12.5
-func TestStepKeepsItsPromises(t *testing.T) {
+func TestStep(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)

@@ -73,7 +73,7 @@ func numbered(n int) (*inventory.Inventory, []manifest.ID) {
 	return v, ids
 }
 
-func TestObjectsGoInReverseAndNamespacesLast(t *testing.T) {
+func TestWaves(t *testing.T) {
 	ids := []manifest.ID{
 		{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Name: "w"},
 		{Kind: "Namespace", Name: "shop"},
@@ -97,7 +97,7 @@ func object(kind string, annotations map[string]any) *manifest.Object {
 		"metadata": map[string]any{"name": "a", "namespace": "n", "annotations": annotations}}}
 }
 
-func TestAnnotationsSteerOneObject(t *testing.T) {
+func TestAnnotations(t *testing.T) {
 	for text, want := range map[string]inventory.Mode{
 		"Override": inventory.Override, "merge": inventory.Merge, "IfNotPresent": inventory.IfNotPresent, "Ignore": inventory.Ignore, "else": inventory.Override,
 	} {
@@ -117,7 +117,7 @@ func TestAnnotationsSteerOneObject(t *testing.T) {
 	}
 }
 
-func TestWhatHoldsDataIsNeverRecreated(t *testing.T) {
+func TestForced(t *testing.T) {
 	for _, kind := range []string{"PersistentVolumeClaim", "PersistentVolume", "Namespace"} {
 		if forced(object(kind, map[string]any{annotationForce: "enabled"}), true) {
 			t.Errorf("%s", kind)
@@ -125,7 +125,7 @@ func TestWhatHoldsDataIsNeverRecreated(t *testing.T) {
 	}
 }
 
-func TestBytesThatAreNotTheObjectOfTheBundleAreRefused(t *testing.T) {
+func TestFit(t *testing.T) {
 	id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}
 	if err := fit(object("ConfigMap", nil), id); err != nil {
 		t.Error(err)
@@ -140,7 +140,7 @@ func TestBytesThatAreNotTheObjectOfTheBundleAreRefused(t *testing.T) {
 	}
 }
 
-func TestNoErrorLeavesUnredacted(t *testing.T) {
+func TestRedact(t *testing.T) {
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
 	for name, err := range map[string]error{
 		"the API server's": &kube.Error{Op: "apply", Object: "ConfigMap n/a", Reason: kube.Invalid, Message: "hunter2",

@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TestAThousandObjectsCostLittleMoreThanABareLoop prints what `make bench` measures with the whole agent, as a first
+// TestThousandObjects prints what `make bench` measures with the whole agent, as a first
 // look.
-func TestAThousandObjectsCostLittleMoreThanABareLoop(t *testing.T) {
+func TestThousandObjects(t *testing.T) {
 	w := newWorld(t)
 	const objects, workers = 1000, 16
 	yaml := func(name string) string {

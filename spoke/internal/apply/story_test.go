@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-func TestOneRequestAnObjectAndNoneWhenNothingChanged(t *testing.T) {
+func TestRequests(t *testing.T) {
 	w := newWorld(t)
 	yaml := func(changed string) string {
 		var b strings.Builder
@@ -53,7 +53,7 @@ func TestOneRequestAnObjectAndNoneWhenNothingChanged(t *testing.T) {
 	}
 }
 
-func TestARefusedObjectFailsAlone(t *testing.T) {
+func TestRefusedObject(t *testing.T) {
 	w := newWorld(t)
 	deployment := func(replicas int) string {
 		return fmt.Sprintf(`
@@ -92,7 +92,7 @@ metadata: {name: nothing, namespace: $NS}
 	}
 }
 
-func TestADefinitionAndItsObjectsComeTogether(t *testing.T) {
+func TestDefinition(t *testing.T) {
 	w := newWorld(t)
 	crd := func(kind string) string {
 		return fmt.Sprintf(`
@@ -128,7 +128,7 @@ spec:
 	w.apply("")
 }
 
-func TestWhatIsChangedByHandIsRepaired(t *testing.T) {
+func TestDrift(t *testing.T) {
 	w := newWorld(t)
 	service := "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: $NS}\nspec: {ports: [{port: 80}]}\n---\n"
 	yaml := configMap("a", "1") + configMap("b", "1") + service
@@ -167,7 +167,7 @@ func TestWhatIsChangedByHandIsRepaired(t *testing.T) {
 	t.Logf("%d requests for six repairs", w.client.Requests()-settled)
 }
 
-func TestOurOwnAppliesAreNotTakenForDrift(t *testing.T) {
+func TestDrift_own_applies(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "0"))
 	var edited atomic.Bool
@@ -195,7 +195,7 @@ func TestOurOwnAppliesAreNotTakenForDrift(t *testing.T) {
 	})
 }
 
-func TestDriftWhileNobodyWatchedIsFoundAtTheStart(t *testing.T) {
+func TestDrift_before_start(t *testing.T) {
 	w := newWorld(t)
 	yaml := configMap("changed", "1") + configMap("deleted", "1") + configMap("untouched", "1")
 	w.apply(yaml)
@@ -210,7 +210,7 @@ func TestDriftWhileNobodyWatchedIsFoundAtTheStart(t *testing.T) {
 	}
 }
 
-func TestHealthFollowsTheCluster(t *testing.T) {
+func TestHealth(t *testing.T) {
 	w := newWorld(t)
 	w.apply(`
 apiVersion: apps/v1
@@ -243,7 +243,7 @@ spec:
 	}
 }
 
-func TestWhatLeavesGitIsPrunedAndNothingElse(t *testing.T) {
+func TestPrune(t *testing.T) {
 	w := newWorld(t)
 	keep := strings.Replace(configMap("keep", "1"), "namespace: $NS",
 		"namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}", 1)
@@ -266,7 +266,7 @@ func TestWhatLeavesGitIsPrunedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestNothingIsPrunedWhenSomethingIsRefused(t *testing.T) {
+func TestPrune_after_refusal(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "1"))
 	changes := w.try(w.set("apiVersion: example.com/v1\nkind: Nothing\nmetadata: {name: nothing, namespace: $NS}"))
@@ -304,7 +304,7 @@ func TestHeldPrune(t *testing.T) {
 	}
 }
 
-func TestForceRecreatesOnlyForImmutableFields(t *testing.T) {
+func TestForce(t *testing.T) {
 	w := newWorld(t)
 	yaml := func(value, volume string) string {
 		return fmt.Sprintf(`
@@ -336,7 +336,7 @@ spec: {accessModes: [%s], resources: {requests: {storage: 1Gi}}}
 	w.wantData("fixed", "k", "2")
 }
 
-func TestWhatKubectlMadeIsTakenOver(t *testing.T) {
+func TestTakeOver(t *testing.T) {
 	w := newWorld(t)
 	w.must(w.admin.Apply(t.Context(), []byte(strings.ReplaceAll(strings.Replace(configMap("a", "0"), "\ndata: {",
 		"\ndata: {theirs: x, ", 1), "$NS", w.namespace))))
@@ -354,7 +354,7 @@ func TestWhatKubectlMadeIsTakenOver(t *testing.T) {
 	}
 }
 
-func TestAnnotationsKeepTheSpokeAway(t *testing.T) {
+func TestAnnotations_live(t *testing.T) {
 	w := newWorld(t)
 	with := func(name, annotation, value string) string {
 		return strings.Replace(configMap(name, value), "namespace: $NS",
@@ -376,7 +376,7 @@ func TestAnnotationsKeepTheSpokeAway(t *testing.T) {
 	}
 }
 
-func TestImpersonationHasTheAccountsRightsAndNoMore(t *testing.T) {
+func TestImpersonation(t *testing.T) {
 	w := newWorld(t)
 	w.app.Namespace = w.namespace
 	w.inventory = inventory.New(w.app)
@@ -411,7 +411,7 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: $NS}]
 	}
 }
 
-func TestTheLocalPolicyIsAskedFirst(t *testing.T) {
+func TestLocalPolicy(t *testing.T) {
 	w := newWorld(t)
 	w.applier = apply.New(apply.Config{Client: w.client, Index: w.index, Allow: func(o bundle.ObjectIdentity) error {
 		if o.Kind == "Secret" {
@@ -426,7 +426,7 @@ func TestTheLocalPolicyIsAskedFirst(t *testing.T) {
 	}
 }
 
-func TestASecretsValueIsInNoError(t *testing.T) {
+func TestSecretValue(t *testing.T) {
 	w := newWorld(t)
 	changes := w.try(w.set("apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: $NS}\nstringData: {k: {nested: " +
 		"hunter2}}\n---\n" +
@@ -444,7 +444,7 @@ func TestASecretsValueIsInNoError(t *testing.T) {
 	}
 }
 
-func TestDeletionPoliciesDoWhatTheySay(t *testing.T) {
+func TestDeletionPolicies(t *testing.T) {
 	for policy, want := range map[bundle.DeletionPolicy]struct{ prune, gone bool }{
 		bundle.MirrorPrune: {true, true}, "": {false, false}, bundle.Delete: {false, true}, bundle.Orphan: {true,
 			false}, bundle.WaitForTermination: {false, true},
@@ -464,7 +464,7 @@ func TestDeletionPoliciesDoWhatTheySay(t *testing.T) {
 	}
 }
 
-func TestWaitForTerminationSaysWhatItWaitsFor(t *testing.T) {
+func TestWaitForTermination(t *testing.T) {
 	w := newWorld(t)
 	w.apply(strings.Replace(configMap("a", "1"), "namespace: $NS", "namespace: $NS, finalizers: [example.com/stuck]", 1))
 	removal := apply.Removal{Application: w.app, Previous: w.inventory, Policy: bundle.WaitForTermination,
@@ -484,7 +484,7 @@ func TestWaitForTerminationSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-func TestACrashAtAnyMomentLosesNoObject(t *testing.T) {
+func TestCrash(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "1"))
 	s := w.set(configMap("a", "2") + configMap("b", "1"))
@@ -511,7 +511,7 @@ func TestACrashAtAnyMomentLosesNoObject(t *testing.T) {
 	}
 }
 
-func TestWhatIsOwnedAlreadyIsRepairedOnAFullDisk(t *testing.T) {
+func TestFullDisk_repair(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "1"))
 	saved := w.saved[len(w.saved)-1]
@@ -528,7 +528,7 @@ func TestWhatIsOwnedAlreadyIsRepairedOnAFullDisk(t *testing.T) {
 	}
 }
 
-func TestANewerBundleEndsAnApply(t *testing.T) {
+func TestNewerBundle(t *testing.T) {
 	w := newWorld(t)
 	newer := errors.New("a newer bundle came")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -546,7 +546,7 @@ func TestANewerBundleEndsAnApply(t *testing.T) {
 	w.apply(configMap("a", "1") + configMap("b", "1"))
 }
 
-func TestANamespaceThatIsDeletedByHandComesBackWithEverythingInIt(t *testing.T) {
+func TestNamespace_deleted_by_hand(t *testing.T) {
 	w := newWorld(t)
 	yaml := strings.ReplaceAll("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS}\n---\n"+configMap("a", "1"), "$NS",
 		w.namespace+"-x")
@@ -569,7 +569,7 @@ func TestANamespaceThatIsDeletedByHandComesBackWithEverythingInIt(t *testing.T) 
 	})
 }
 
-func TestADefinitionThatIsDeletedByHandComesBackWithItsObjects(t *testing.T) {
+func TestDefinition_deleted_by_hand(t *testing.T) {
 	w := newWorld(t)
 	yaml := `
 apiVersion: apiextensions.k8s.io/v1

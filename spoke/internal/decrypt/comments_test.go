@@ -13,7 +13,7 @@ import (
 
 // The .paths file beside a file lists the values that the hub seals in it: document, type, path. The hub's own test
 // holds it to that list.
-func TestAFileWithEncryptedCommentsOpensAtThePathsThatTheHubSeals(t *testing.T) {
+func TestComments(t *testing.T) {
 	for _, name := range []string{"comments", "marked"} {
 		t.Run(name, func(t *testing.T) {
 			p, err := openString(t, fixture(t, name+".yaml"), map[string][]byte{"age.agekey": fixture(t, "age.key")})
@@ -42,7 +42,7 @@ func TestAFileWithEncryptedCommentsOpensAtThePathsThatTheHubSeals(t *testing.T) 
 	}
 }
 
-func TestTheFilesHereAreThoseThatTheHubTestsWith(t *testing.T) {
+func TestComments_same_files(t *testing.T) {
 	const render = "../../../hub/internal/render/"
 	files, err := filepath.Glob("testdata/*")
 	if err != nil || len(files) == 0 {

@@ -177,7 +177,7 @@ second: document
 # with a comment
 `
 
-func TestEveryKindOfLeafIsReadAsSOPSWroteIt(t *testing.T) {
+func TestOpen_leaves(t *testing.T) {
 	private, public := newAge(t)
 	file := encrypt(t, everything, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}})
 	p, err := openString(t, file, map[string][]byte{"id.agekey": []byte(private)})
@@ -223,7 +223,7 @@ func TestEveryKindOfLeafIsReadAsSOPSWroteIt(t *testing.T) {
 	}
 }
 
-func TestRulesOfSOPSAreFollowed(t *testing.T) {
+func TestOpen_rules(t *testing.T) {
 	private, public := newAge(t)
 	tests := map[string]sops.Metadata{
 		"the default suffix":        {},
@@ -250,7 +250,7 @@ func TestRulesOfSOPSAreFollowed(t *testing.T) {
 	}
 }
 
-func TestAnyOneKeyOfAGroupOpensTheFile(t *testing.T) {
+func TestOpen_one_key(t *testing.T) {
 	agePrivate, agePublic := newAge(t)
 	entity, other := newPGP(t), newPGP(t)
 	m := sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, agePublic, dataKey), pgpMaster(t, entity, dataKey)}}}
@@ -271,7 +271,7 @@ func TestAnyOneKeyOfAGroupOpensTheFile(t *testing.T) {
 
 func first(a, _ string) string { return a }
 
-func TestAQuorumOfKeyGroupsOpensTheFile(t *testing.T) {
+func TestOpen_quorum(t *testing.T) {
 	var private []string
 	var groups []sops.KeyGroup
 	parts, err := shamir.Split(dataKey, 3, 2)
@@ -298,7 +298,7 @@ func TestAQuorumOfKeyGroupsOpensTheFile(t *testing.T) {
 
 const canary = "c4n4ry-hunter2-c4n4ry"
 
-func TestAFileThatWasChangedByHandHasNoPlaintextAndNoErrorTellsAValue(t *testing.T) {
+func TestOpen_changed_by_hand(t *testing.T) {
 	private, public := newAge(t)
 	plain := "apiVersion: v1\nkind_unencrypted: Secret\ndata:\n    a: " + canary + "\n    b: other-" + canary +
 		"\n    n: 12345\nlist:\n    - " + canary + "-1\n"
@@ -359,7 +359,7 @@ func TestAFileThatWasChangedByHandHasNoPlaintextAndNoErrorTellsAValue(t *testing
 	}
 }
 
-func TestALeafOfTypeBytesIsRead(t *testing.T) {
+func TestOpen_bytes(t *testing.T) {
 	// sops itself panics on it, for it uses the value as a map key.
 	private, public := newAge(t)
 	file := encrypt(t, "data: abc\n", sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}})
@@ -373,7 +373,7 @@ func TestALeafOfTypeBytesIsRead(t *testing.T) {
 	}
 }
 
-func TestAForeignKeyIsNamedByItsRecipientOnly(t *testing.T) {
+func TestOpen_foreign_key(t *testing.T) {
 	_, public := newAge(t)
 	entity := newPGP(t)
 	file := encrypt(t, "a: "+canary, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey),
@@ -389,7 +389,7 @@ func TestAForeignKeyIsNamedByItsRecipientOnly(t *testing.T) {
 	}
 }
 
-func TestASecretWithoutUsableKeysSaysWhichEntryIsWrong(t *testing.T) {
+func TestParseKeys_unusable(t *testing.T) {
 	locked := newPGP(t)
 	if err := locked.EncryptPrivateKeys([]byte("passphrase"), nil); err != nil {
 		t.Fatal(err)
@@ -418,7 +418,7 @@ func TestASecretWithoutUsableKeysSaysWhichEntryIsWrong(t *testing.T) {
 	}
 }
 
-func TestPlaintextHasNoTextForm(t *testing.T) {
+func TestPlaintext_text(t *testing.T) {
 	private, public := newAge(t)
 	file := encrypt(t, "a: "+canary, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}})
 	p, err := openString(t, file, map[string][]byte{"k.agekey": []byte(private)})

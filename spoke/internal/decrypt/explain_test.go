@@ -9,7 +9,7 @@ import (
 	"github.com/getsops/sops/v3"
 )
 
-func TestAnErrorNamesTheLeafThatDoesNotOpen(t *testing.T) {
+func TestExplain_leaf(t *testing.T) {
 	private, public := newAge(t)
 	const plain = "clear_unencrypted: 1\nlist:\n    # a comment\n    - a\n    - n: 7\n      m: x\n---\nlast:\n    - - " +
 		canary + "\n"
@@ -43,7 +43,7 @@ func TestAnErrorNamesTheLeafThatDoesNotOpen(t *testing.T) {
 	}
 }
 
-func TestTheLibraryPrintsNothing(t *testing.T) {
+func TestExplain_prints_nothing(t *testing.T) {
 	private, public := newAge(t)
 	file := encrypt(t, "a: x\n", sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}})
 	r, w, err := os.Pipe()

@@ -76,7 +76,7 @@ func want(t *testing.T, n *yaml.Node) sealed.Value {
 	return sealed.Text(n.Value)
 }
 
-func TestTheFilesThatTheHubSealsAreOpenedHere(t *testing.T) {
+func TestFixtures(t *testing.T) {
 	keys := map[string][]byte{"age.agekey": fixture(t, "age.key")}
 	for _, name := range []string{"secret", "multi", "values"} {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestTheFilesThatTheHubSealsAreOpenedHere(t *testing.T) {
 	}
 }
 
-func TestAFormatThatIsNotReadYetIsRefusedByName(t *testing.T) {
+func TestFixtures_other_format(t *testing.T) {
 	keys, err := ParseKeys(map[string][]byte{"age.agekey": fixture(t, "age.key")})
 	if err != nil {
 		t.Fatal(err)

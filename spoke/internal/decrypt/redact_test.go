@@ -113,7 +113,7 @@ func TestDataRedactor(t *testing.T) {
 	}
 }
 
-func TestRedactorShowsNothing(t *testing.T) {
+func TestRedactor_text(t *testing.T) {
 	r := redactorOf(canary)
 	for _, text := range []string{fmt.Sprint(r), fmt.Sprintf("%v %+v %#v %s", r, r, r, r)} {
 		if strings.Contains(text, canary[:run]) {

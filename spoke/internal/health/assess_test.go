@@ -19,7 +19,7 @@ func parse(t *testing.T, yaml string) *manifest.Object {
 	return objects[0]
 }
 
-func TestObjectsAreAssessedInWordsOfKstatus(t *testing.T) {
+func TestAssess(t *testing.T) {
 	for _, c := range []struct {
 		name, yaml string
 		want       health.Status
@@ -53,7 +53,7 @@ func TestObjectsAreAssessedInWordsOfKstatus(t *testing.T) {
 	}
 }
 
-func TestMetadataIsEnoughForKindsWithoutHealth(t *testing.T) {
+func TestMetadataOnly(t *testing.T) {
 	if r := Judge(kube.Live{}); r.Status != health.Current {
 		t.Errorf("%+v", r)
 	}

@@ -20,7 +20,7 @@ func look(id manifest.ID, uid, rv, fields string) kube.Live {
 	return kube.Live{ID: identity(id, "v1"), UID: uid, ResourceVersion: rv, Managed: manifest.DigestOf([]byte(fields))}
 }
 
-func TestDriftIsToldOnceAndRememberedUntilTheRepair(t *testing.T) {
+func TestObserve_drift_once(t *testing.T) {
 	x := indexed()
 	if _, d, ours := x.Observe(look(web, "1", "11", "other")); d.Kind != Changed || !ours {
 		t.Fatal(d, ours)
@@ -43,7 +43,7 @@ func TestDriftIsToldOnceAndRememberedUntilTheRepair(t *testing.T) {
 	}
 }
 
-func TestOurOwnWriteIsNeverDrift(t *testing.T) {
+func TestObserve_own_write(t *testing.T) {
 	x := indexed()
 	x.Begin(apps, web)
 	if _, d, ours := x.Observe(look(web, "1", "11", "new fields")); d.Any() || !ours {
@@ -57,7 +57,7 @@ func TestOurOwnWriteIsNeverDrift(t *testing.T) {
 	}
 }
 
-func TestAChangeDuringAnApplyIsLookedAtAgain(t *testing.T) {
+func TestObserve_during_apply(t *testing.T) {
 	for name, observe := range map[string]func(*Index){
 		"changed": func(x *Index) { x.Observe(look(web, "1", "12", "theirs")) },
 		"deleted": func(x *Index) { x.ObserveMissing(identity(web, "v1")) },
@@ -77,7 +77,7 @@ func TestAChangeDuringAnApplyIsLookedAtAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotOursIsNobodysDrift(t *testing.T) {
+func TestObserve_not_ours(t *testing.T) {
 	x := indexed()
 	stranger := manifest.ID{Kind: "ConfigMap", Namespace: "shop", Name: "stranger"}
 	if _, _, ours := x.Observe(look(stranger, "9", "9", "x")); ours {
@@ -90,7 +90,7 @@ func TestWhatIsNotOursIsNobodysDrift(t *testing.T) {
 	}
 }
 
-func TestTheKindsFollowTheInventories(t *testing.T) {
+func TestKinds(t *testing.T) {
 	x := indexed()
 	<-x.Changed()
 	if got := x.Kinds(); len(got) != 2 { // the ClusterRole is not there yet
@@ -113,7 +113,7 @@ func TestTheKindsFollowTheInventories(t *testing.T) {
 	}
 }
 
-func TestAMovedObjectHasOneOwner(t *testing.T) {
+func TestReplace_moved(t *testing.T) {
 	x := indexed()
 	moved := New(more)
 	moved.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2"}
@@ -127,7 +127,7 @@ func TestAMovedObjectHasOneOwner(t *testing.T) {
 }
 
 // An inventory on disk names an object until its next apply, although another application took it over.
-func TestTakenOver(t *testing.T) {
+func TestReplace_stale(t *testing.T) {
 	stale, taken := New(more), New(apps)
 	stale.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2", ResourceVersion: "9"}
 	taken.Items[conf] = Item{Version: "v1", Resource: "configmaps", UID: "2", ResourceVersion: "10", Labelled: true}
@@ -151,7 +151,7 @@ func TestTakenOver(t *testing.T) {
 	}
 }
 
-func TestHealthIsSummedUpWorstFirst(t *testing.T) {
+func TestSummarize(t *testing.T) {
 	x, now := indexed(), time.Now()
 	if s := x.Summarize(apps, 20); s.Status != sharedhealth.Unknown || s.InProgress != 3 {
 		t.Errorf("before anybody looked: %+v", s)

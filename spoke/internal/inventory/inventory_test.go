@@ -30,7 +30,7 @@ func sample() *Inventory {
 	return v
 }
 
-func TestAnInventorySurvivesTheDisk(t *testing.T) {
+func TestEncode(t *testing.T) {
 	v := sample()
 	data, err := v.Encode()
 	if err != nil {
@@ -46,7 +46,7 @@ func TestAnInventorySurvivesTheDisk(t *testing.T) {
 	}
 }
 
-func TestADamagedInventoryIsRefused(t *testing.T) {
+func TestDecode_damaged(t *testing.T) {
 	for name, data := range map[string]string{
 		"not JSON":       `x`,
 		"another format": `{"format":2}`,
@@ -59,7 +59,7 @@ func TestADamagedInventoryIsRefused(t *testing.T) {
 	}
 }
 
-func FuzzAnInventoryIsReadOrRefused(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	data, err := sample().Encode()
 	if err != nil {
 		f.Fatal(err)
@@ -76,7 +76,7 @@ func FuzzAnInventoryIsReadOrRefused(f *testing.F) {
 	})
 }
 
-func TestAnInventoryIsListedForReports(t *testing.T) {
+func TestStrings(t *testing.T) {
 	v := sample()
 	want := []string{"apps/v1/Deployment shop/web", "rbac.authorization.k8s.io/v1/ClusterRole a:b",
 		"v1/ConfigMap shop/conf"}

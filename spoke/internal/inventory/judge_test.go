@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-func TestWhatIsDrift(t *testing.T) {
+func TestJudge(t *testing.T) {
 	ours, theirs := manifest.DigestOf([]byte("ours")), manifest.DigestOf([]byte("theirs"))
 	item := Item{UID: "u", ResourceVersion: "10", Managed: ours}
 	in := func(mode Mode) Item { i := item; i.Mode = mode; return i }
@@ -45,7 +45,7 @@ func TestWhatIsDrift(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissed(t *testing.T) {
+func TestJudgeMissing(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		item   Item

@@ -69,7 +69,7 @@ func echo(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, `{"metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"1"}}`)
 }
 
-func TestAnApplyIsOneRequestAndDiscoveryIsOneForAll(t *testing.T) {
+func TestApply_requests(t *testing.T) {
 	c, s := scripted(t, echo)
 	for _, name := range []string{"a", "b"} {
 		applied, err := c.Apply(t.Context(), configMap(name), ApplyOptions{Force: true})
@@ -83,7 +83,7 @@ func TestAnApplyIsOneRequestAndDiscoveryIsOneForAll(t *testing.T) {
 	}
 }
 
-func TestAWarmedClientDiscoversNothing(t *testing.T) {
+func TestWarm(t *testing.T) {
 	c, s := scripted(t, echo)
 	c.Warm(configMaps)
 	if _, err := c.Apply(t.Context(), configMap("a"), ApplyOptions{}); err != nil {
@@ -94,7 +94,7 @@ func TestAWarmedClientDiscoversNothing(t *testing.T) {
 	}
 }
 
-func TestAnUnknownKindIsNoMatchAndAskedForOnceInAWhile(t *testing.T) {
+func TestMapping_unknown(t *testing.T) {
 	c, s := scripted(t, http.NotFound)
 	for range 5 {
 		_, err := c.Look(t.Context(), bundle.ObjectIdentity{Group: "example.com", Version: "v1", Kind: "Widget",
@@ -114,7 +114,7 @@ func TestAnUnknownKindIsNoMatchAndAskedForOnceInAWhile(t *testing.T) {
 	}
 }
 
-func TestAnAPIServerThatIsBusyIsAskedAgain(t *testing.T) {
+func TestRetry_busy(t *testing.T) {
 	busy := 2
 	c, s := scripted(t, func(w http.ResponseWriter, r *http.Request) {
 		if busy--; busy >= 0 {
@@ -131,7 +131,7 @@ func TestAnAPIServerThatIsBusyIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestARefusalIsNotAskedAgain(t *testing.T) {
+func TestRetry_refused(t *testing.T) {
 	c, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprint(w, `{"kind":"Status","code":403,"reason":"Forbidden","message":"no"}`)
@@ -142,7 +142,7 @@ func TestARefusalIsNotAskedAgain(t *testing.T) {
 	}
 }
 
-func TestImpersonationIsOfAServiceAccountOrRefused(t *testing.T) {
+func TestAs(t *testing.T) {
 	c, s := scripted(t, echo)
 	as, err := c.As("team", "deployer")
 	if err != nil {
@@ -162,7 +162,7 @@ func TestImpersonationIsOfAServiceAccountOrRefused(t *testing.T) {
 	}
 }
 
-func TestANameCannotLeadToAnotherPath(t *testing.T) {
+func TestMisplaced(t *testing.T) {
 	c, s := scripted(t, echo)
 	c.Warm(configMaps, Mapping{Version: "v1", Kind: "Namespace", Resource: "namespaces"})
 	for _, id := range []bundle.ObjectIdentity{
@@ -182,7 +182,7 @@ func TestANameCannotLeadToAnotherPath(t *testing.T) {
 	}
 }
 
-func TestAListGoesPageByPage(t *testing.T) {
+func TestList_pages(t *testing.T) {
 	c, s := scripted(t, func(w http.ResponseWriter, r *http.Request) {
 		next := `"continue":"more",`
 		if r.URL.Query().Get("continue") != "" {
@@ -197,7 +197,7 @@ func TestAListGoesPageByPage(t *testing.T) {
 	}
 }
 
-func TestAWatchReadsEventsUntilItsEndOrItsFailure(t *testing.T) {
+func TestWatch_end(t *testing.T) {
 	for _, c := range []struct {
 		name, tail string
 		end        func(error) bool
@@ -229,7 +229,7 @@ func TestAWatchReadsEventsUntilItsEndOrItsFailure(t *testing.T) {
 	}
 }
 
-func TestNoMoreRequestsAtATimeThanAllowed(t *testing.T) {
+func TestConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var now, most int
@@ -258,7 +258,7 @@ func TestNoMoreRequestsAtATimeThanAllowed(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatNeverComesIsUnreachable(t *testing.T) {
+func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &Client{connection: &connection{slots: make(chan struct{}, 2), timeout: time.Minute, kinds: newKinds(),
 			limit: unlimited{}, base: mustURL(t)}}
@@ -274,7 +274,7 @@ func TestAnAnswerThatNeverComesIsUnreachable(t *testing.T) {
 	})
 }
 
-func TestAnErrorAboutASecretDoesNotQuoteIt(t *testing.T) {
+func TestSecret_error(t *testing.T) {
 	c, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"data":{"k":"hunter2!"}}`) })
 	_, err := c.Secret(t.Context(), "n", "s")
 	if err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestEveryAnswerOfTheAPIServerHasAReason(t *testing.T) {
+func TestReasons(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		code       int
@@ -47,7 +47,7 @@ func TestEveryAnswerOfTheAPIServerHasAReason(t *testing.T) {
 	}
 }
 
-func TestARedactedErrorHoldsNoValue(t *testing.T) {
+func TestRedacted(t *testing.T) {
 	err := refusal("apply", "Secret a/b", 422, []byte(`{"kind":"Status","message":"Secret \"b\" is invalid: data[k]: Invalid value: \"hunter2\": no",
 		"details":{"causes":[{"reason":"FieldValueInvalid","field":"data[k]","message":"Invalid value: \"hunter2\": no"}]}}`))
 	err.err = errors.New("hunter2")
@@ -64,7 +64,7 @@ func TestARedactedErrorHoldsNoValue(t *testing.T) {
 	}
 }
 
-func TestACanceledRequestIsTheCallersDoing(t *testing.T) {
+func TestCanceled(t *testing.T) {
 	why := errors.New("a newer bundle came")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)

@@ -19,7 +19,7 @@ const edited = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","na
 
 var configMaps = Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true}
 
-func TestALiveObjectKeepsWhatDecisionsNeed(t *testing.T) {
+func TestReadLive(t *testing.T) {
 	l, err := readLive([]byte(edited), configMaps, FieldManager, true)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestALiveObjectKeepsWhatDecisionsNeed(t *testing.T) {
 	}
 }
 
-func TestTheHashOfFieldsDoesNotDependOnTheirOrder(t *testing.T) {
+func TestHashFields(t *testing.T) {
 	a := hashFields(json.RawMessage(`{"f:spec":{"f:a":{},"k:{\"name\":\"x\"}":{".":{}}},"f:metadata":{}}`))
 	b := hashFields(json.RawMessage(`{"f:metadata":{}, "f:spec":{"k:{\"name\":\"x\"}":{".":{}},"f:a":{}}}`))
 	c := hashFields(json.RawMessage(`{"f:metadata":{}, "f:spec":{"k:{\"name\":\"x\"}":{},"f:a":{}}}`))
@@ -51,7 +51,7 @@ func TestTheHashOfFieldsDoesNotDependOnTheirOrder(t *testing.T) {
 	}
 }
 
-func TestAdoptionMergesWhatKubectlOwnsIntoOurs(t *testing.T) {
+func TestAdopted(t *testing.T) {
 	l, err := readLive([]byte(edited), configMaps, FieldManager, false)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestAdoptionMergesWhatKubectlOwnsIntoOurs(t *testing.T) {
 	}
 }
 
-func FuzzALiveObjectIsReadOrRefused(f *testing.F) {
+func FuzzReadLive(f *testing.F) {
 	f.Add([]byte(edited))
 	f.Add([]byte(`{"metadata":{"managedFields":[{"manager":"nave-spoke","operation":"Apply","fieldsV1":[1]}]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

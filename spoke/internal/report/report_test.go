@@ -90,7 +90,7 @@ func within(t *testing.T, fn func(r *Reporter, w *wire, step func())) {
 	})
 }
 
-func TestOnlyTheLatestTruthIsSent(t *testing.T) {
+func TestLatest(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		r.Connected(true)
 		step()
@@ -112,7 +112,7 @@ func TestOnlyTheLatestTruthIsSent(t *testing.T) {
 	})
 }
 
-func TestTheFirstReportOfASessionIsFull(t *testing.T) {
+func TestFull(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		r.Update(appNamed("a"), app("a", "1"))
 		r.Update(appNamed("gone"), app("gone", "1"))
@@ -136,7 +136,7 @@ func TestTheFirstReportOfASessionIsFull(t *testing.T) {
 	})
 }
 
-func TestWhatIsLostIsSentAgain(t *testing.T) {
+func TestLost(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		w.fail = 3
 		r.Update(appNamed("a"), app("a", "1"))
@@ -243,7 +243,7 @@ func TestTotal(t *testing.T) {
 	}
 }
 
-func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
+func TestSplit(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		for i := range 200 {
 			a := app(fmt.Sprintf("app-%03d", i), strings.Repeat("ä", 1<<20))
@@ -280,7 +280,7 @@ func TestNoMessageIsLargerThanTheWireTakes(t *testing.T) {
 	})
 }
 
-func TestEventsDoNotPileUp(t *testing.T) {
+func TestEvents_limit(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		for i := range 1000 {
 			r.Event(&spokev1.Event{Reason: fmt.Sprint(i)})

@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-func TestTheLargestBlobThatAHubKeepsIsTaken(t *testing.T) {
+func TestCheck_largest(t *testing.T) {
 	s, _ := newStore(t)
 	data := make([]byte, bundle.MaxBlobBytes+1)
 	rand.Read(data)

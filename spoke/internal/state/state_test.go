@@ -56,7 +56,7 @@ func accepted(id bundle.ID, envelope string) Accepted {
 
 var app = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 
-func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
+func TestAccept_kill(t *testing.T) {
 	s, path := newStore(t)
 	b := blob(t, s, `{"kind":"ConfigMap"}`)
 	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true,
@@ -94,7 +94,7 @@ func TestWhatWasAcceptedIsThereAfterAKill(t *testing.T) {
 	}
 }
 
-func TestTheSequenceNeverGoesBack(t *testing.T) {
+func TestAccept_older(t *testing.T) {
 	s, _ := newStore(t)
 	fork := id(2, 5)
 	fork.Digest = manifest.DigestOf([]byte("fork"))
@@ -109,7 +109,7 @@ func TestTheSequenceNeverGoesBack(t *testing.T) {
 	}
 }
 
-func TestAFrameThatIsNotTheAnnouncedBlobIsRefused(t *testing.T) {
+func TestCheck_other_frame(t *testing.T) {
 	s, _ := newStore(t)
 	data := []byte("the content of a blob, a little longer than a few bytes")
 	digest, frame := manifest.DigestOf(data), compress(t, data)
@@ -152,7 +152,7 @@ func TestAFrameThatIsNotTheAnnouncedBlobIsRefused(t *testing.T) {
 	}
 }
 
-func TestABlobThatTheDiskChangedIsNotUsed(t *testing.T) {
+func TestBlob_changed_on_disk(t *testing.T) {
 	s, _ := newStore(t)
 	b := blob(t, s, "content")
 	row := append([]byte{0, 0, 0, 0, 0, 0, 0, 7}, compress(t, []byte("c0ntent"))...)
@@ -164,7 +164,7 @@ func TestABlobThatTheDiskChangedIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestSweepLeavesWhatIsKept(t *testing.T) {
+func TestSweep(t *testing.T) {
 	s, _ := newStore(t)
 	kept, gone := blob(t, s, "kept"), blob(t, s, "gone")
 	if err := s.PutBlobs([]Blob{kept, gone}); err != nil {
@@ -180,7 +180,7 @@ func TestSweepLeavesWhatIsKept(t *testing.T) {
 	}
 }
 
-func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
+func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	s, err := OpenLimited(path, 256<<10)
 	if err != nil {
@@ -201,7 +201,7 @@ func TestAFullDiskFailsTheCallAndKeepsWhatWasThere(t *testing.T) {
 	}
 }
 
-func TestForgettingAnApplicationForgetsAllOfIt(t *testing.T) {
+func TestForget(t *testing.T) {
 	s, _ := newStore(t)
 	other := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps2"}
 	if err := errors.Join(s.PutInventory(app, []byte("a")), s.PutMark(app, Mark{}), s.PutInventory(other, []byte("b")),
@@ -218,7 +218,7 @@ func TestForgettingAnApplicationForgetsAllOfIt(t *testing.T) {
 	}
 }
 
-func TestAFileOfANewerVersionOrAnotherProcessIsNotOpened(t *testing.T) {
+func TestOpen_refused(t *testing.T) {
 	s, path := newStore(t)
 	if _, err := Open(path); err == nil {
 		t.Error("opened twice")

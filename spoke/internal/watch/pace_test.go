@@ -9,7 +9,7 @@ func at(seconds int) time.Time {
 	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(seconds) * time.Second)
 }
 
-func TestFiveRepairsAMinuteGoUnquestionedAndTheSixthWaits(t *testing.T) {
+func TestPace_burst(t *testing.T) {
 	var p Pace
 	for i := range burst {
 		var when time.Time
@@ -26,7 +26,7 @@ func TestFiveRepairsAMinuteGoUnquestionedAndTheSixthWaits(t *testing.T) {
 	}
 }
 
-func TestPausesDoubleUpToFiveMinutes(t *testing.T) {
+func TestPace_doubles(t *testing.T) {
 	var p Pace
 	now := at(0)
 	for range burst {
@@ -46,7 +46,7 @@ func TestPausesDoubleUpToFiveMinutes(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatKeepsStillStartsAfresh(t *testing.T) {
+func TestPace_calm(t *testing.T) {
 	var p Pace
 	now := at(0)
 	for range burst {
@@ -59,7 +59,7 @@ func TestAnObjectThatKeepsStillStartsAfresh(t *testing.T) {
 	}
 }
 
-func TestRareDriftNeverWaits(t *testing.T) {
+func TestPace_rare(t *testing.T) {
 	var p Pace
 	for i := range 100 {
 		var when time.Time

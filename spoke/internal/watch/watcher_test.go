@@ -216,7 +216,7 @@ func opened(t *testing.T, c *cluster) chan string {
 	}
 }
 
-func TestEventsBecomeDriftOnlyWhenSomethingOfOursChanged(t *testing.T) {
+func TestWatch_drift(t *testing.T) {
 	c, w, x := start(t)
 	run(t, w)
 	events := opened(t, c)
@@ -236,7 +236,7 @@ func TestEventsBecomeDriftOnlyWhenSomethingOfOursChanged(t *testing.T) {
 	}
 }
 
-func TestADeletedEventIsBelievedOnlyAfterALook(t *testing.T) {
+func TestWatch_deleted(t *testing.T) {
 	c, w, x := start(t)
 	run(t, w)
 	events := opened(t, c)
@@ -253,7 +253,7 @@ func TestADeletedEventIsBelievedOnlyAfterALook(t *testing.T) {
 	}
 }
 
-func TestAWatchThatCannotResumeMissesNothing(t *testing.T) {
+func TestWatch_expired(t *testing.T) {
 	c, w, _ := start(t)
 	run(t, w)
 	events := opened(t, c)
@@ -286,7 +286,7 @@ func TestAWatchThatCannotResumeMissesNothing(t *testing.T) {
 	}
 }
 
-func TestAWatchThatEndsResumesWithoutAList(t *testing.T) {
+func TestWatch_resumes(t *testing.T) {
 	c, w, _ := start(t)
 	run(t, w)
 	close(opened(t, c))
@@ -298,7 +298,7 @@ func TestAWatchThatEndsResumesWithoutAList(t *testing.T) {
 	}
 }
 
-func TestKindsThatLeaveTheInventoryAreNotWatched(t *testing.T) {
+func TestWatch_kinds(t *testing.T) {
 	c, w, x := start(t)
 	run(t, w)
 	opened(t, c)
@@ -321,7 +321,7 @@ func TestKindsThatLeaveTheInventoryAreNotWatched(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatIsFoughtOverIsHeldAndToldWhoFights(t *testing.T) {
+func TestWatch_fought(t *testing.T) {
 	_, w, x := start(t)
 	now := at(0)
 	w.Now = func() time.Time { return now }
@@ -355,7 +355,7 @@ func TestAnObjectThatIsFoughtOverIsHeldAndToldWhoFights(t *testing.T) {
 	}
 }
 
-func TestDriftThatNobodyTookYetIsNotLostBehindNewsOfHealth(t *testing.T) {
+func TestOutbox_drift(t *testing.T) {
 	b := newOutbox()
 	o := Observation{Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"},
 		Drift: inventory.Drift{Kind: inventory.Changed}}
