@@ -25,8 +25,6 @@ import (
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/trust"
 	"github.com/navefleet/nave/spoke/internal/watch"
-
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 // parts are what a spoke is made of, when it knows who it is.
@@ -75,7 +73,7 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	s.registry.MustRegister(p.gauge())
 	seen, err := s.state.Seen(role.ID().String())
 	if err == nil && seen != (bundle.ID{}) {
-		p.marker.Progress(seen, spokev1.AckStage_ACK_STAGE_UNSPECIFIED) // until the agent says how far it has come
+		p.marker.Progress(seen, bundle.NoStage) // until the agent says how far it has come
 	}
 	return p, err
 }
@@ -87,7 +85,7 @@ type hub struct {
 }
 
 // Progress is that of the marker.
-func (h hub) Progress(id bundle.ID, stage spokev1.AckStage) { h.marker.Progress(id, stage) }
+func (h hub) Progress(id bundle.ID, stage bundle.Stage) { h.marker.Progress(id, stage) }
 
 // gauge is 1 while there is a session.
 func (p *parts) gauge() prometheus.Collector {

@@ -13,23 +13,11 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// The names of the stages in store.Spoke.Acks and in the metrics.
+// What the metrics call acks that name no stage.
 const (
-	stageReceived = store.AckReceived
-	stageApplied  = store.AckApplied
-	stageHealthy  = store.AckHealthy
-	stageRejected = "rejected"
-
-	stageUnoffered = "unoffered" // in the metrics only: of a bundle that was never offered
+	ackRejected  = "rejected"
+	ackUnoffered = "unoffered" // of a bundle that was never offered
 )
-
-// stageNames are the stages that a bundle passes, in order.
-var stageNames = map[spokev1.AckStage]string{
-	spokev1.AckStage_ACK_STAGE_RECEIVED: stageReceived,
-	spokev1.AckStage_ACK_STAGE_APPLIED:  stageApplied,
-	spokev1.AckStage_ACK_STAGE_HEALTHY:  stageHealthy,
-	spokev1.AckStage_ACK_STAGE_REJECTED: stageRejected,
-}
 
 // ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped, as
 // is the rejection of any but the newest offers.
@@ -38,21 +26,23 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	if err != nil {
 		return err
 	}
-	stage, ok := stageNames[a.Stage]
-	if !ok {
+	stage, ok := bundle.StageFrom(a.Stage)
+	rejected := a.Stage == spokev1.AckStage_ACK_STAGE_REJECTED
+	if !rejected && (!ok || stage == bundle.NoStage) {
 		return invalid("ack stage %d is unknown", a.Stage)
 	}
 	desired := x.mailbox.latest()
-	if stage == stageRejected && !x.mailbox.offered(id) || !plausible(desired, id) && id != x.known {
+	if rejected && !x.mailbox.offered(id) || !plausible(desired, id) && id != x.known {
 		s.unoffered(x, id)
 		return nil
 	}
-	s.metrics.acks.WithLabelValues(stage).Inc()
-	if stage == stageRejected {
+	if rejected {
+		s.metrics.acks.WithLabelValues(ackRejected).Inc()
 		s.reject(x, id, condition.BundleRejected, fmt.Sprintf("the spoke refused bundle %s: %s", showID(id),
 			clean(a.Reason, reporting.MaxMessage)))
 		return nil
 	}
+	s.metrics.acks.WithLabelValues(stage.String()).Inc()
 	if id.Newer(x.known) {
 		x.known = id
 	}
@@ -61,7 +51,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	if !x.rejected.Newer(id) { // a word about an older bundle does not take it back
 		s.batch.reject(x.cluster, "")
 	}
-	if stage == stageApplied && desired != nil && id == desired.id {
+	if stage == bundle.Applied && desired != nil && id == desired.id {
 		s.observe(x, desired.changedAt)
 	}
 	return nil
@@ -69,7 +59,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 
 // unoffered notes an ack that is made up, or as late as if it were.
 func (s *Server) unoffered(x *session, id bundle.ID) {
-	s.metrics.acks.WithLabelValues(stageUnoffered).Inc()
+	s.metrics.acks.WithLabelValues(ackUnoffered).Inc()
 	if s.quotas.warn(x.cluster, condition.AckUnoffered, time.Now()) {
 		s.log.Warn("ack for a bundle that was never offered", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence))
 	}

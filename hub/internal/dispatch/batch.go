@@ -85,7 +85,7 @@ func (b *batch) goodbye(cluster string) {
 	b.edit(cluster, func(d *spokeDelta) { d.connect(false) })
 }
 
-func (b *batch) ack(cluster, stage string, id bundle.ID) {
+func (b *batch) ack(cluster string, stage bundle.Stage, id bundle.ID) {
 	b.edit(cluster, func(d *spokeDelta) { d.ack(stage, id) })
 }
 

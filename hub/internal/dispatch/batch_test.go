@@ -26,7 +26,7 @@ func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 	must(t, broken.Close())
 	b := newBatch(broken, telemetry.Discard())
 	b.hello("a", &spokev1.Hello{Version: "v1"}, id(1))
-	b.ack("a", stageReceived, id(2))
+	b.ack("a", bundle.Received, id(2))
 	b.event(warning("a", "Test", "kept"))
 	p := &pendingReport{cluster: "a", report: &checkedReport{}, done: make(chan error, 1)}
 	b.reports = append(b.reports, p)
@@ -34,15 +34,15 @@ func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 		t.Fatal("a closed store took the batch")
 	}
 	wantCode(t, <-p.done, codes.Unavailable)
-	b.ack("a", stageReceived, id(3))
-	b.ack("a", stageApplied, id(2))
+	b.ack("a", bundle.Received, id(3))
+	b.ack("a", bundle.Applied, id(2))
 
 	b.store = store.OpenMemory(store.Twice)
 	registered(t, b.store, "a")
 	must(t, b.flush(t.Context()))
 	must(t, b.store.View(t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Spokes.Get(tx, "a")
-		if row.Version != "v1" || !row.Connected || row.Acks[stageReceived] != id(3) || row.Acks[stageApplied] != id(2) {
+		if row.Version != "v1" || !row.Connected || row.Acks[bundle.Received] != id(3) || row.Acks[bundle.Applied] != id(2) {
 			t.Errorf("row is %+v", row)
 		}
 		events := 0
@@ -62,9 +62,9 @@ func TestDeltasMergeAsIfEachHadBeenWritten(t *testing.T) {
 	steps := map[string]step{
 		"hello 1":   func(d *spokeDelta) { d.hello(&spokev1.Hello{Stage: 2}, id(1)) },
 		"hello 0":   func(d *spokeDelta) { d.hello(&spokev1.Hello{}, bundle.ID{}) },
-		"received":  func(d *spokeDelta) { d.ack(stageReceived, id(2)) },
-		"healthy":   func(d *spokeDelta) { d.ack(stageHealthy, id(2)) },
-		"late word": func(d *spokeDelta) { d.ack(stageReceived, id(1)) },
+		"received":  func(d *spokeDelta) { d.ack(bundle.Received, id(2)) },
+		"healthy":   func(d *spokeDelta) { d.ack(bundle.Healthy, id(2)) },
+		"late word": func(d *spokeDelta) { d.ack(bundle.Received, id(1)) },
 		"goodbye":   func(d *spokeDelta) { d.connect(false) },
 		"rejected":  func(d *spokeDelta) { why := "why"; d.rejected = &why },
 	}
@@ -74,7 +74,7 @@ func TestDeltasMergeAsIfEachHadBeenWritten(t *testing.T) {
 	}
 	for first, one := range steps {
 		for second, two := range steps {
-			start := store.Spoke{Acks: map[string]bundle.ID{stageReceived: id(1)}}
+			start := store.Spoke{Acks: map[bundle.Stage]bundle.ID{bundle.Received: id(1)}}
 			oneByOne, merged := start, start
 			var d1, d2, both spokeDelta
 			one(&d1)
@@ -115,13 +115,13 @@ func TestWhatIsLeftIsWrittenAtTheEnd(t *testing.T) {
 	s := store.OpenMemory(store.Twice)
 	registered(t, s, "a")
 	b := newBatch(s, telemetry.Discard())
-	b.ack("a", stageApplied, id(1))
+	b.ack("a", bundle.Applied, id(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	must(t, b.run(ctx))
 	must(t, s.View(t.Context(), func(tx *store.Tx) error {
 		row, _, err := store.Spokes.Get(tx, "a")
-		if row.Acks[stageApplied] != id(1) {
+		if row.Acks[bundle.Applied] != id(1) {
 			t.Errorf("row is %+v", row)
 		}
 		return err
@@ -138,7 +138,7 @@ func TestCommitToLiveIsMeasuredOncePerChange(t *testing.T) {
 		c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_APPLIED, "")
 		c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_APPLIED, "")
 		c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
-		r.awaitSpoke("a", "healthy", func(s store.Spoke) bool { return s.Acks[stageHealthy] == row.Bundle })
+		r.awaitSpoke("a", "healthy", func(s store.Spoke) bool { return s.Acks[bundle.Healthy] == row.Bundle })
 	}
 	first := r.desire("a", 1)
 	live(first)

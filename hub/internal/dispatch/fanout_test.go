@@ -84,7 +84,7 @@ func (r *rig) fanOut(calls []*call, sequence uint64) {
 	r.await("every ack", func(tx *store.Tx) (bool, error) {
 		acked := 0
 		err := store.Spokes.Scan(tx, "", func(_ string, row store.Spoke) error {
-			if row.Acks[stageReceived].Sequence == sequence {
+			if row.Acks[bundle.Received].Sequence == sequence {
 				acked++
 			}
 			return nil

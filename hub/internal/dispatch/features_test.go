@@ -35,7 +35,7 @@ func TestHeldBack(t *testing.T) {
 				t.Errorf("the event says %q", e.Message)
 			}
 			r.awaitSpoke("a", "healthy, nothing rejected", func(s store.Spoke) bool {
-				return s.Acks[store.AckHealthy] == first.Bundle && s.Rejected == "" && s.Lacks(held) == "hooks"
+				return s.Acks[bundle.Healthy] == first.Bundle && s.Rejected == "" && s.Lacks(held) == "hooks"
 			})
 			r.desire("a", 3, plain)
 			if got := old.offer(); got.Bundle.Sequence != 3 { // the one with the feature was never sent

@@ -113,7 +113,7 @@ func TestHostileAcks(t *testing.T) {
 				}
 				c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
 				r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool {
-					return s.Acks[stageHealthy] == row.Bundle &&
+					return s.Acks[bundle.Healthy] == row.Bundle &&
 						s.Rejected == ""
 				})
 				if took, least := time.Since(began), (n-messages)*time.Second/messageRate*9/10; took < least {
@@ -164,10 +164,10 @@ func TestUnofferedAcksAreCounted(t *testing.T) {
 	c.offer()
 	c.ack(madeUp(1, 0), spokev1.AckStage_ACK_STAGE_REJECTED, "")
 	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
-	r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool { return s.Acks[stageReceived] == row.Bundle })
+	r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool { return s.Acks[bundle.Received] == row.Bundle })
 	count := func(stage string) float64 { return testutil.ToFloat64(r.server.metrics.acks.WithLabelValues(stage)) }
-	if count(stageUnoffered) != 1 || count(stageRejected) != 0 {
-		t.Errorf("%v unoffered, %v rejected", count(stageUnoffered), count(stageRejected))
+	if count(ackUnoffered) != 1 || count(ackRejected) != 0 {
+		t.Errorf("%v unoffered, %v rejected", count(ackUnoffered), count(ackRejected))
 	}
 }
 

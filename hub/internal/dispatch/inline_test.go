@@ -21,7 +21,7 @@ const received = spokev1.AckStage_ACK_STAGE_RECEIVED
 func (c *call) heard(r *rig, cluster string, id bundle.ID) {
 	c.t.Helper()
 	c.ack(id, received, "")
-	r.awaitSpoke(cluster, "ack", func(s store.Spoke) bool { return s.Acks[stageReceived] == id })
+	r.awaitSpoke(cluster, "ack", func(s store.Spoke) bool { return s.Acks[bundle.Received] == id })
 }
 
 // noise is text that hardly shrinks.

@@ -47,12 +47,12 @@ func TestChangeReachesItsSpokeAndAcksReachTheStore(t *testing.T) {
 	}
 	r.awaitSpoke("a", "healthy ack", func(s store.Spoke) bool {
 		return s.Connected && s.Version == "v1.0.0" && s.KubernetesVersion == "v1.37.2" &&
-			s.Acks[stageReceived] == row.Bundle && s.Acks[stageApplied] == row.Bundle && s.Acks[stageHealthy] == row.Bundle
+			s.Acks[bundle.Received] == row.Bundle && s.Acks[bundle.Applied] == row.Bundle && s.Acks[bundle.Healthy] == row.Bundle
 	})
 	if n := testutil.CollectAndCount(r.server.metrics.commitToLive); n != 1 {
 		t.Fatalf("%d histograms", n)
 	}
-	if got := testutil.ToFloat64(r.server.metrics.acks.WithLabelValues(stageApplied)); got != 1 {
+	if got := testutil.ToFloat64(r.server.metrics.acks.WithLabelValues("applied")); got != 1 {
 		t.Fatalf("%v applied acks counted", got)
 	}
 }
@@ -83,7 +83,7 @@ func TestUnchangedReconnectIsOnlyWelcomed(t *testing.T) {
 		t.Fatalf("got %v, %v", m, err)
 	}
 	r.awaitSpoke("a", "acks taken from hello", func(s store.Spoke) bool {
-		return s.Acks[stageHealthy] == row.Bundle &&
+		return s.Acks[bundle.Healthy] == row.Bundle &&
 			s.Rejected == ""
 	})
 	next := r.desire("a", 8, r.application("app", `{"x":2}`)) // the first offer is this, not 7
@@ -112,7 +112,7 @@ func TestLostDisk(t *testing.T) {
 				t.Fatalf("got %v, %v", m, err)
 			}
 			r.awaitSpoke("a", "what the publisher signs beyond",
-				func(s store.Spoke) bool { return s.Acks[stageReceived] == seen })
+				func(s store.Spoke) bool { return s.Acks[bundle.Received] == seen })
 			if tt.offer > 7 {
 				r.desire("a", tt.offer, r.application("app", `{"x":2}`))
 			}
@@ -152,7 +152,7 @@ func TestSpokeThatKnowsMoreThanTheHubKeepsIt(t *testing.T) {
 	newer := bundle.ID{Epoch: 1, Sequence: 9, Digest: manifest.DigestOf([]byte("from before the backup"))}
 	c := r.open(r.dial(identity.Cluster, "a"), newer, spokev1.AckStage_ACK_STAGE_APPLIED)
 	r.awaitSpoke("a", "rejection", func(s store.Spoke) bool {
-		return strings.Contains(s.Rejected, "1.9") && s.Acks[stageReceived] == newer
+		return strings.Contains(s.Rejected, "1.9") && s.Acks[bundle.Received] == newer
 	})
 	if e := r.awaitEvent("HubBehind"); e.Type != "Warning" || e.Object != api.ClusterKey("a") {
 		t.Fatalf("event is %v", e)
@@ -201,10 +201,10 @@ func TestRejectionStays(t *testing.T) {
 	c.ack(second.Bundle, spokev1.AckStage_ACK_STAGE_REJECTED, "the disk is full")
 	c.ack(first.Bundle, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
 	r.awaitSpoke("a", "the older bundle's health", func(s store.Spoke) bool {
-		if s.Acks[stageHealthy] == first.Bundle && s.Rejected == "" {
+		if s.Acks[bundle.Healthy] == first.Bundle && s.Rejected == "" {
 			t.Fatal("the rejection is taken back")
 		}
-		return s.Acks[stageHealthy] == first.Bundle
+		return s.Acks[bundle.Healthy] == first.Bundle
 	})
 	c.ack(second.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
 	r.awaitSpoke("a", "the rejection taken back", func(s store.Spoke) bool { return s.Rejected == "" })
@@ -219,8 +219,8 @@ func TestAckOfABundleNeverOfferedIsDropped(t *testing.T) {
 	c.ack(bundle.ID{Epoch: 9, Sequence: 99, Digest: row.Bundle.Digest}, spokev1.AckStage_ACK_STAGE_HEALTHY, "")
 	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
 	r.awaitSpoke("a", "the true ack", func(s store.Spoke) bool {
-		_, healthy := s.Acks[stageHealthy]
-		return s.Acks[stageReceived] == row.Bundle && !healthy
+		_, healthy := s.Acks[bundle.Healthy]
+		return s.Acks[bundle.Received] == row.Bundle && !healthy
 	})
 }
 
@@ -229,7 +229,7 @@ func TestSpokeThatLostItsStateIsNotTakenForHealthy(t *testing.T) {
 	r.cluster("a", false)
 	row := r.desire("a", 3)
 	r.spoke("a", func(s *store.Spoke) {
-		s.Acks = map[string]bundle.ID{stageReceived: row.Bundle, stageHealthy: row.Bundle}
+		s.Acks = map[bundle.Stage]bundle.ID{bundle.Received: row.Bundle, bundle.Healthy: row.Bundle}
 	})
 	r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
 	r.awaitSpoke("a", "acks gone", func(s store.Spoke) bool { return s.Connected && len(s.Acks) == 0 })
@@ -457,7 +457,7 @@ func TestDrainEndsSessionsAndLosesNoAck(t *testing.T) {
 	row := r.desire("a", 1)
 	c.offer()
 	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
-	r.awaitSpoke("a", "ack", func(s store.Spoke) bool { return s.Acks[stageReceived] == row.Bundle })
+	r.awaitSpoke("a", "ack", func(s store.Spoke) bool { return s.Acks[bundle.Received] == row.Bundle })
 	r.server.Drain()
 	_, err := c.Recv()
 	wantCode(t, err, codes.Unavailable)

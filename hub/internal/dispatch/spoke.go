@@ -17,8 +17,8 @@ type spokeDelta struct {
 	connected *bool
 	at        time.Time // of connected
 	greeting  *greeting
-	acks      map[string]bundle.ID // after greeting
-	rejected  *string              // after greeting; "" takes an older rejection back
+	acks      map[bundle.Stage]bundle.ID // after greeting
+	rejected  *string                    // after greeting; "" takes an older rejection back
 	// capabilities are those that the cluster reported last; zero: not reported. Their blob is in the store.
 	capabilities manifest.Digest
 }
@@ -27,7 +27,7 @@ type spokeDelta struct {
 type greeting struct {
 	version, kubernetes string
 	verified            bundle.ID
-	stages              []string
+	stages              []bundle.Stage
 	features            bundle.FeatureSet
 }
 
@@ -49,25 +49,22 @@ func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID) {
 	d.acks, d.rejected = nil, nil
 }
 
-// stagesUpTo are the stages that a bundle at stage has passed.
-func stagesUpTo(stage spokev1.AckStage, verified bundle.ID) []string {
+// stagesUpTo are the stages that a verified bundle at stage has passed: it was received, whatever the spoke says.
+func stagesUpTo(stage spokev1.AckStage, verified bundle.ID) (passed []bundle.Stage) {
 	if verified == (bundle.ID{}) {
 		return nil
 	}
-	passed := []string{stageReceived} // it is verified, so it was received
-	if stage == spokev1.AckStage_ACK_STAGE_APPLIED || stage == spokev1.AckStage_ACK_STAGE_HEALTHY {
-		passed = append(passed, stageApplied)
-	}
-	if stage == spokev1.AckStage_ACK_STAGE_HEALTHY {
-		passed = append(passed, stageHealthy)
+	last, _ := bundle.StageFrom(stage)
+	for s := bundle.Received; s <= max(last, bundle.Received); s++ {
+		passed = append(passed, s)
 	}
 	return passed
 }
 
 // ack notes a stage.
-func (d *spokeDelta) ack(stage string, id bundle.ID) {
+func (d *spokeDelta) ack(stage bundle.Stage, id bundle.ID) {
 	if d.acks == nil {
-		d.acks = map[string]bundle.ID{}
+		d.acks = map[bundle.Stage]bundle.ID{}
 	}
 	d.acks[stage] = id
 }
@@ -113,11 +110,11 @@ func (d *spokeDelta) apply(row *store.Spoke) {
 	}
 	acks := maps.Clone(row.Acks)
 	if acks == nil {
-		acks = map[string]bundle.ID{}
+		acks = map[bundle.Stage]bundle.ID{}
 	}
 	if g := d.greeting; g != nil {
 		row.Version, row.KubernetesVersion, row.Features, row.Refused = g.version, g.kubernetes, g.features, ""
-		maps.DeleteFunc(acks, func(_ string, id bundle.ID) bool { return id.Newer(g.verified) }) // the spoke lost its state
+		maps.DeleteFunc(acks, func(_ bundle.Stage, id bundle.ID) bool { return id.Newer(g.verified) }) // the spoke lost its state
 		for _, stage := range g.stages {
 			acks[stage] = g.verified
 		}

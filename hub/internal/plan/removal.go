@@ -192,7 +192,7 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Appli
 		return nil, err
 	}
 	spoke, _, err := store.Spokes.Get(tx, cluster)
-	if err != nil || spoke.Acks[store.AckApplied] != desired.Bundle {
+	if err != nil || spoke.Acks[bundle.Applied] != desired.Bundle {
 		return nil, err
 	}
 	done := map[bundle.ApplicationName]bool{}

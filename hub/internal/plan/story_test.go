@@ -208,7 +208,7 @@ func (s *story) carryOut(cluster string) {
 			return err
 		}
 		id := bundle.ID{Epoch: 1, Sequence: uint64(s.now.Unix())}
-		acks := map[string]bundle.ID{store.AckApplied: id}
+		acks := map[bundle.Stage]bundle.ID{bundle.Applied: id}
 		return errors.Join(
 			store.SignedBundles.Put(tx, cluster, store.SignedBundle{Bundle: id, Removals: plan.Removals}),
 			store.Spokes.Put(tx, cluster, store.Spoke{Acks: acks}),

@@ -96,7 +96,7 @@ func (b *bench) say(cluster string, what int) {
 	d, _ := b.desired(cluster)
 	b.update(func(tx *store.Tx) error {
 		return store.Spokes.Put(tx, cluster, store.Spoke{Version: strconv.Itoa(what),
-			Acks: map[string]bundle.ID{"received": d.Bundle}})
+			Acks: map[bundle.Stage]bundle.ID{bundle.Received: d.Bundle}})
 	})
 }
 

@@ -118,7 +118,7 @@ func (b *bench) desired(cluster string) (d store.SignedBundle, ok bool) {
 func (b *bench) acked(cluster string, id bundle.ID) {
 	b.T.Helper()
 	b.update(func(tx *store.Tx) error {
-		return store.Spokes.Put(tx, cluster, store.Spoke{Connected: true, Acks: map[string]bundle.ID{"received": id}})
+		return store.Spokes.Put(tx, cluster, store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{bundle.Received: id}})
 	})
 	b.dirty[cluster] = b.dirty[cluster] || false
 }

@@ -81,11 +81,11 @@ func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: d.ChangedAt}
 	number := fmt.Sprintf("bundle %d", d.Bundle.Sequence)
 	switch {
-	case acked(s, d, store.AckHealthy):
+	case acked(s, d, bundle.Healthy):
 		v.ready, v.reason, v.message = condition.True, condition.ReconciliationSucceeded, "Runs "+number
-	case acked(s, d, store.AckApplied):
+	case acked(s, d, bundle.Applied):
 		v.message = "Has applied " + number + "; not every application is ready yet"
-	case acked(s, d, store.AckReceived):
+	case acked(s, d, bundle.Received):
 		v.message = "Is applying " + number
 	default:
 		v.message = "Is being sent " + number
@@ -126,7 +126,7 @@ func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
 	}
 	acks := map[string]any{}
 	for stage, id := range s.Acks {
-		acks[stage] = bundleOf(id)
+		acks[stage.String()] = bundleOf(id)
 	}
 	if len(acks) > 0 {
 		fields["acks"] = acks

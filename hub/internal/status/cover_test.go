@@ -90,7 +90,7 @@ func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
 	return errors.Join(
 		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil, fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
 		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1),
-			Acks: map[string]bundle.ID{"received": id, "applied": id, "healthy": id}}),
+			Acks: map[bundle.Stage]bundle.ID{bundle.Received: id, bundle.Applied: id, bundle.Healthy: id}}),
 		store.SignedBundles.Put(tx, name, store.SignedBundle{Bundle: id, ChangedAt: at(3)}),
 		store.Plans.Put(tx, name, plan),
 		w.application(tx, root, &fleetKey, ""), w.application(tx, apps, &root, ""),
@@ -401,7 +401,7 @@ func TestSuspendedStaysVisible(t *testing.T) {
 			"True ReconciliationSucceeded: 2 of 2 clusters are ready; suspended: east", "", "Cluster/east"},
 		{"not heard of", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, appsKey, false), w.inPlan(tx),
-				w.spoke(tx, func(s *store.Spoke) { s.Acks["received"] = bundle.ID{} }))
+				w.spoke(tx, func(s *store.Spoke) { s.Acks[bundle.Received] = bundle.ID{} }))
 		}, appsKey, "True ReconciliationSucceeded: Applied",
 			"Unknown: Suspended by an operator " + since +
 				"; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},

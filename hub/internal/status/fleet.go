@@ -3,7 +3,7 @@ package status
 import (
 	"fmt"
 
-	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -21,7 +21,7 @@ func (f Facts) counts() (c fleetCounts) {
 		if m.Spoke != nil && m.Spoke.Connected {
 			c.Connected++
 		}
-		if acked(m.Spoke, m.Desired, store.AckApplied) {
+		if acked(m.Spoke, m.Desired, bundle.Applied) {
 			c.Updated++
 		}
 		if m.memberVerdict().ready == condition.True {

@@ -9,6 +9,8 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+
+	"github.com/navefleet/nave/shared/bundle"
 )
 
 // Facts is all that is known about one resource.
@@ -71,7 +73,7 @@ func sourceKeys(row store.Resource) []api.Key {
 }
 
 // acked reports whether the spoke has brought exactly this bundle to the stage.
-func acked(s *store.Spoke, d *store.SignedBundle, stage string) bool {
+func acked(s *store.Spoke, d *store.SignedBundle, stage bundle.Stage) bool {
 	return s != nil && d != nil && s.Acks[stage] == d.Bundle
 }
 

@@ -214,8 +214,8 @@ func TestAFoldedKustomizationLooksLikeFluxs(t *testing.T) {
 
 func TestConditionsSayWhatGoesOn(t *testing.T) {
 	desired := &store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}, ChangedAt: at(4)}
-	spoke := func(connected bool, stages ...string) *store.Spoke {
-		s := &store.Spoke{Connected: connected, Since: at(3), Acks: map[string]bundle.ID{}}
+	spoke := func(connected bool, stages ...bundle.Stage) *store.Spoke {
+		s := &store.Spoke{Connected: connected, Since: at(3), Acks: map[bundle.Stage]bundle.ID{}}
 		for _, stage := range stages {
 			s.Acks[stage] = desired.Bundle
 		}
@@ -257,30 +257,30 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 		{"a cluster without a spoke", hubs("Cluster", "", func(*Facts) {}),
 			"Ready=Unknown/NotRegistered Connected=False/NotRegistered"},
 		{"a cluster whose spoke is gone", hubs("Cluster", "",
-			func(f *Facts) { f.Spoke = spoke(false, "received", "applied", "healthy") }),
+			func(f *Facts) { f.Spoke = spoke(false, bundle.Received, bundle.Applied, bundle.Healthy) }),
 			"Ready=Unknown/Offline Connected=False/Offline"},
 		{"a cluster whose join token is refused", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = &store.Spoke{Refused: "a join token was refused: expired"} }),
 			"Ready=False/JoinTokenRefused Connected=False/NotRegistered"},
-		{"a cluster at work", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, "received") }),
+		{"a cluster at work", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, bundle.Received) }),
 			"Ready=Unknown/Progressing Connected=True/Online Reconciling=True/Progressing"},
 		{"a cluster that is well", hubs("Cluster", "",
-			func(f *Facts) { f.Spoke = spoke(true, "received", "applied", "healthy") }),
+			func(f *Facts) { f.Spoke = spoke(true, bundle.Received, bundle.Applied, bundle.Healthy) }),
 			"Ready=True/ReconciliationSucceeded Connected=True/Online"},
 		{"a cluster that refuses its bundle", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
 			"Ready=False/BundleRejected Connected=True/Online"},
 		{"a cluster whose spoke lacks a feature", hubs("Cluster", "", func(f *Facts) {
-			f.Spoke, f.Desired = spoke(true, "healthy"), withFeatures(f.Desired, "hooks")
+			f.Spoke, f.Desired = spoke(true, bundle.Healthy), withFeatures(f.Desired, "hooks")
 		}), "Ready=False/BundleHeldBack Connected=True/Online"},
 		{"a cluster whose spoke lists features", hubs("Cluster", "", func(f *Facts) {
-			f.Spoke, f.Desired = spoke(true, "healthy"), withFeatures(f.Desired, "hooks")
+			f.Spoke, f.Desired = spoke(true, bundle.Healthy), withFeatures(f.Desired, "hooks")
 			f.Spoke.Features = "hooks,removals"
 		}), "Ready=True/ReconciliationSucceeded Connected=True/Online"},
 		{"a blocked cluster", hubs("Cluster", `"blocked":true`, func(f *Facts) { f.Spoke = spoke(false) }),
 			"Ready=False/Blocked Connected=False/Offline"},
 		{"a cluster with a broken graph", hubs("Cluster", "", func(f *Facts) {
-			f.Spoke, f.Outcome.Ready, f.Outcome.Reason = spoke(true, "healthy"), "False", "BuildFailed"
+			f.Spoke, f.Outcome.Ready, f.Outcome.Reason = spoke(true, bundle.Healthy), "False", "BuildFailed"
 		}),
 			"Ready=False/BuildFailed Connected=True/Online"},
 		{"a fleet with a cluster that never joined",
@@ -304,7 +304,7 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 
 func TestAFleetCountsItsClusters(t *testing.T) {
 	desired, planned := &store.SignedBundle{Bundle: bundle.ID{Sequence: 2}}, &store.Condition{Ready: "True"}
-	connected := &store.Spoke{Connected: true, Acks: map[string]bundle.ID{"applied": {Sequence: 2}}}
+	connected := &store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{bundle.Applied: {Sequence: 2}}}
 	o := fold(t, Facts{
 		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: api.StoredObject(api.Key{Kind: "Fleet", Name: "prod"}, []byte(`{"metadata":{"name":"prod"},"spec":{}}`))},
 		Members: []Facts{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -86,7 +87,7 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 		return true, ""
 	case !planned:
 		return false, "the hub has not come to it yet"
-	case f.Desired != nil && !f.Desired.ChangedAt.Before(f.PlannedAt) && acked(f.Spoke, f.Desired, store.AckReceived):
+	case f.Desired != nil && !f.Desired.ChangedAt.Before(f.PlannedAt) && acked(f.Spoke, f.Desired, bundle.Received):
 		return true, ""
 	case !f.Spoke.Connected:
 		return false, fmt.Sprintf("the spoke of cluster %s has not heard of it: it has been offline since %s", cluster,

@@ -232,28 +232,21 @@ type SignedBundle struct {
 	Features bundle.FeatureSet `json:"features,omitempty"`
 }
 
-// The keys of Spoke.Acks: how far a spoke has come with a bundle.
-const (
-	AckReceived = "received" // verified and stored
-	AckApplied  = "applied"  // every application applied, every removal carried out
-	AckHealthy  = "healthy"  // every application ready
-)
-
 // Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and
 // dispatch.
 type Spoke struct {
-	RegisteredAt      time.Time            `json:"registeredAt"`           // by a join token
-	Registration      string               `json:"registration,omitempty"` // which one that was; certificates of another do not count
-	CertificateExpiry time.Time            `json:"certificateExpiry"`
-	Connected         bool                 `json:"connected"`
-	Since             time.Time            `json:"since"` // of Connected
-	Version           string               `json:"version,omitempty"`
-	KubernetesVersion string               `json:"kubernetesVersion,omitempty"`
-	Acks              map[string]bundle.ID `json:"acks,omitempty"` // newest of each
-	Rejected          string               `json:"rejected,omitempty"`
-	Capabilities      manifest.Digest      `json:"capabilities,omitzero"` // a blob: the bytes of nave.spoke.v1.Capabilities
-	Features          bundle.FeatureSet    `json:"features,omitempty"`    // that it knows; empty: bundle.Baseline
-	Refused           string               `json:"refused,omitempty"`     // why its last join token was not accepted; until it says hello
+	RegisteredAt      time.Time                  `json:"registeredAt"`           // by a join token
+	Registration      string                     `json:"registration,omitempty"` // which one that was; certificates of another do not count
+	CertificateExpiry time.Time                  `json:"certificateExpiry"`
+	Connected         bool                       `json:"connected"`
+	Since             time.Time                  `json:"since"` // of Connected
+	Version           string                     `json:"version,omitempty"`
+	KubernetesVersion string                     `json:"kubernetesVersion,omitempty"`
+	Acks              map[bundle.Stage]bundle.ID `json:"acks,omitempty"` // newest of each
+	Rejected          string                     `json:"rejected,omitempty"`
+	Capabilities      manifest.Digest            `json:"capabilities,omitzero"` // a blob: the bytes of nave.spoke.v1.Capabilities
+	Features          bundle.FeatureSet          `json:"features,omitempty"`    // that it knows; empty: bundle.Baseline
+	Refused           string                     `json:"refused,omitempty"`     // why its last join token was not accepted; until it says hello
 }
 
 // Counts reports whether a certificate counts that says it is of a registration and was issued at a time. It is of the

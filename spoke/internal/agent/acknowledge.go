@@ -11,10 +11,10 @@ import (
 
 // acknowledge tells the hub when the bundle has come further.
 func (m *model) acknowledge() []action {
-	if m.stage < Received {
+	if m.stage < bundle.Received {
 		return nil
 	}
-	reached := Healthy
+	reached := bundle.Healthy
 	for _, name := range m.names {
 		reached = min(reached, m.nodes[name].reached())
 	}
@@ -25,27 +25,27 @@ func (m *model) acknowledge() []action {
 	return []action{ack{id: m.bundle, stage: reached}}
 }
 
-func (n *node) reached() Stage {
+func (n *node) reached() bundle.Stage {
 	switch {
 	case n.standing == pending, n.standing == unlisted:
-		return Applied // nothing is to be done for it, but it is not as it should be
+		return bundle.Applied // nothing is to be done for it, but it is not as it should be
 	case n.standing != listed, n.failure.reason != "":
-		return Received
+		return bundle.Received
 	case n.entry.Suspended:
-		return Healthy
+		return bundle.Healthy
 	case n.blockedBy != bundle.ApplicationName{}:
-		return Applied
+		return bundle.Applied
 	case n.mark.Digest != n.entry.Digest:
-		return Received
+		return bundle.Received
 	case n.ready.Status != condition.True:
-		return Applied
+		return bundle.Applied
 	}
-	return Healthy
+	return bundle.Healthy
 }
 
 // reportAll tells what changed since it was last told.
 func (m *model) reportAll() []action {
-	if m.stage == None {
+	if m.stage == bundle.NoStage {
 		return nil // without a bundle there is nothing to hold them against
 	}
 	var out []action

@@ -40,7 +40,7 @@ const (
 type Hub interface {
 	Offers() <-chan struct{}
 	TakeOffer() (session.Offer, bool)
-	Progress(bundle.ID, spokev1.AckStage)
+	Progress(bundle.ID, bundle.Stage)
 	Reject(id bundle.ID, reason string)
 	Fetch(ctx context.Context, digests []manifest.Digest,
 		store func(d manifest.Digest, size uint64, frame []byte) error) error
@@ -193,7 +193,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.handle(in)
 		case <-a.Hub.Offers():
 			if o, ok := a.Hub.TakeOffer(); ok {
-				a.handle(offered{time.Now(), Offer(o)})
+				a.handle(offered{time.Now(), o})
 			}
 		case <-a.Watcher.C():
 			a.observe()

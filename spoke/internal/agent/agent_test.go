@@ -77,8 +77,8 @@ func (h *farHub) TakeOffer() (session.Offer, bool) {
 	return o, true
 }
 
-func (h *farHub) Progress(id bundle.ID, stage spokev1.AckStage) {
-	h.acks <- fmt.Sprintf("%d %s", id.Sequence, strings.ToLower(strings.TrimPrefix(stage.String(), "ACK_STAGE_")))
+func (h *farHub) Progress(id bundle.ID, stage bundle.Stage) {
+	h.acks <- fmt.Sprintf("%d %s", id.Sequence, stage)
 }
 
 func (h *farHub) Reject(id bundle.ID, reason string) {

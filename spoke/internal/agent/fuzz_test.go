@@ -111,7 +111,7 @@ func FuzzReceive(f *testing.F) {
 		defer store.Close()
 		a := New(Config{Cluster: self, Keyring: keyring, Store: store, Hub: &echoHub{hub, o.Blobs},
 			Now: func() time.Time { return hub.now }, Jitter: func() float64 { return 0 }})
-		in := a.receive(t.Context(), Offer(*o), bundle.ID{})
+		in := a.receive(t.Context(), *o, bundle.ID{})
 		missing, err := store.Missing([]manifest.Digest{manifest.DigestOf(app), manifest.DigestOf(object)})
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/report"
+	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -51,7 +52,7 @@ func TestLastHealthy_blobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := &bundle.Bundle{Applications: []bundle.Entry{{Name: app.Name, Digest: blobs[1], Revision: word}}}
-		a.model.offer = &Offer{ID: id}
+		a.model.offer = &session.Offer{ID: id}
 		a.handle(received{now: time.Now(), id: id, bundle: b, apps: applications{app.Name: app}})
 		a.handle(<-a.inputs) // applied
 		assess()

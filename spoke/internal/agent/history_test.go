@@ -11,6 +11,7 @@ import (
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -95,7 +96,7 @@ func (h *history) offer(quiet bool) {
 	}
 	h.log = append(h.log, fmt.Sprintf("bundle %v removed %v pending %v incomplete %t", b.Applications, b.Removals,
 		b.Pending, b.Incomplete))
-	h.bundle, h.apps, h.m.offer = b, apps, &Offer{ID: h.id}
+	h.bundle, h.apps, h.m.offer = b, apps, &session.Offer{ID: h.id}
 	h.take(h.m.step(received{now: epoch, id: h.id, bundle: b, apps: apps}))
 }
 

@@ -12,17 +12,6 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// Stage is how far the cluster has come with a bundle. Stages only grow while a bundle is the current one.
-type Stage int
-
-// The stages, in their order.
-const (
-	None     Stage = iota
-	Received       // verified and stored, with all its blobs
-	Applied        // every application that could be applied was, and none is failing
-	Healthy        // every application is ready
-)
-
 // maxRunning bounds the applications that are applied at the same time. Their objects share the requests that the
 // Kubernetes client allows anyway.
 const maxRunning = 8
@@ -36,7 +25,7 @@ type model struct {
 
 	now    time.Time // of the latest input
 	bundle bundle.ID
-	stage  Stage
+	stage  bundle.Stage
 	nodes  map[bundle.ApplicationName]*node
 	names  []bundle.ApplicationName // keys of nodes, sorted
 	// dependents are the applications that were applied depending on one that is to be deleted.
@@ -44,7 +33,7 @@ type model struct {
 
 	left *restored // what the last process left behind, until there is a bundle
 
-	offer    *Offer // being received, or waiting to be tried again
+	offer    *session.Offer // being received, or waiting to be tried again
 	tries    int
 	reported bool      // the hub heard why the offer is not accepted
 	retryAt  time.Time // of the offer
@@ -164,14 +153,6 @@ type LastHealthy struct {
 	Revision string
 }
 
-// Offer is what a hub says the cluster should run. Envelope is empty when it must be fetched.
-type Offer struct {
-	ID             bundle.ID
-	Envelope       []byte
-	EnvelopeDigest manifest.Digest
-	Blobs          []session.Blob // not verified
-}
-
 // Inputs: what can happen. Each carries the time it happened.
 type (
 	// restored is the state found on disk at the start. Bundle is nil when there is none.
@@ -187,7 +168,7 @@ type (
 	// offered is a new offer of the hub.
 	offered struct {
 		now   time.Time
-		offer Offer
+		offer session.Offer
 	}
 	// received is the end of receiving an offer. Without err the bundle is stored with all it reaches.
 	received struct {
@@ -256,7 +237,7 @@ func (i ticked) at() time.Time   { return i.now }
 // Actions: what to do. They are performed in their order.
 type (
 	// receive verifies, fetches and stores an offer, in place of the one being received.
-	receive struct{ offer Offer }
+	receive struct{ offer session.Offer }
 	// start applies an application. remember goes to disk first.
 	start struct {
 		name    bundle.ApplicationName
@@ -294,7 +275,7 @@ type (
 	// ack tells the hub how far a bundle has come; err: that it was rejected.
 	ack struct {
 		id    bundle.ID
-		stage Stage
+		stage bundle.Stage
 		err   error
 	}
 	// tell reports an application.

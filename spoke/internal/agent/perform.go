@@ -140,11 +140,6 @@ func (a *Agent) forget(name bundle.ApplicationName) {
 	a.Metrics.ready.DeleteLabelValues(labels(name)...)
 }
 
-var wireStages = map[Stage]spokev1.AckStage{
-	None: spokev1.AckStage_ACK_STAGE_UNSPECIFIED, Received: spokev1.AckStage_ACK_STAGE_RECEIVED,
-	Applied: spokev1.AckStage_ACK_STAGE_APPLIED, Healthy: spokev1.AckStage_ACK_STAGE_HEALTHY,
-}
-
 func (a *Agent) ack(act ack) {
 	if act.err != nil {
 		a.Log.Warn("bundle rejected", telemetry.Sequence(act.id.Sequence), telemetry.Err(act.err))
@@ -152,7 +147,7 @@ func (a *Agent) ack(act ack) {
 		return
 	}
 	a.Metrics.stage.Set(float64(act.stage))
-	a.Hub.Progress(act.id, wireStages[act.stage])
+	a.Hub.Progress(act.id, act.stage)
 }
 
 func (a *Agent) event(act event) {

@@ -22,7 +22,7 @@ const maxPending = 4 << 20
 
 // receive verifies an offer, takes from it what is missing and fetches the rest, and stores all of it in one
 // transaction.
-func (a *Agent) receive(ctx context.Context, o Offer, last bundle.ID) received {
+func (a *Agent) receive(ctx context.Context, o session.Offer, last bundle.ID) received {
 	a.blobs.RLock()
 	defer a.blobs.RUnlock()
 	in := received{id: o.ID}
@@ -52,7 +52,7 @@ func recoverable(err error) (retry, quiet bool) {
 	return err != nil, true
 }
 
-func (a *Agent) fetchBundle(ctx context.Context, o Offer, last bundle.ID) (*bundle.Bundle, applications, error) {
+func (a *Agent) fetchBundle(ctx context.Context, o session.Offer, last bundle.ID) (*bundle.Bundle, applications, error) {
 	c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
 	envelope := o.Envelope
 	if len(envelope) == 0 {

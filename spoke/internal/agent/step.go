@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/session"
 )
 
 // firstRetry is the pause after the first failure; it doubles with each further one.
@@ -91,8 +92,8 @@ func (m *model) restoreNodes() {
 	m.left = nil
 }
 
-func (m *model) offered(o Offer) []action {
-	if o.ID == m.bundle && m.stage > None {
+func (m *model) offered(o session.Offer) []action {
+	if o.ID == m.bundle && m.stage > bundle.NoStage {
 		m.offer = nil
 		return nil
 	}
@@ -111,7 +112,7 @@ func (m *model) received(in received) []action {
 	if in.err != nil {
 		return m.rejected(in)
 	}
-	return append(m.adopt(in.id, in.bundle, in.apps), ack{id: in.id, stage: Received})
+	return append(m.adopt(in.id, in.bundle, in.apps), ack{id: in.id, stage: bundle.Received})
 }
 
 func (m *model) rejected(in received) []action {
@@ -132,7 +133,7 @@ func (m *model) rejected(in received) []action {
 // adopt makes a verified bundle the one to carry out.
 func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []action {
 	m.restoreNodes()
-	m.bundle, m.stage = id, Received
+	m.bundle, m.stage = id, bundle.Received
 	out := []action{adopt{id, apps}}
 	named := map[bundle.ApplicationName]bool{}
 	for _, e := range b.Applications {

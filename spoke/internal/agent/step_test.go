@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -127,12 +128,12 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "bundle":
 		id := sequence(t, rest[0])
 		b, apps := s.bundle(rest[1:])
-		s.m.offer = &Offer{ID: id}
+		s.m.offer = &session.Offer{ID: id}
 		in = received{now: now, id: id, bundle: b, apps: apps}
 	case "restore":
 		in = s.restore(t, now, rest)
 	case "offer":
-		in = offered{now, Offer{ID: sequence(t, rest[0])}}
+		in = offered{now, session.Offer{ID: sequence(t, rest[0])}}
 	case "refuse", "retry", "quiet":
 		in = received{now: now, id: sequence(t, rest[0]), err: errors.New(strings.Join(rest[1:], " ")),
 			retry: verb != "refuse", quiet: verb == "quiet"}

@@ -10,8 +10,6 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
-
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 const (
@@ -25,7 +23,7 @@ const (
 type Marks map[string]bundle.ID
 
 // Acknowledge tells a hub how far the cluster has come with a bundle.
-type Acknowledge func(bundle.ID, spokev1.AckStage)
+type Acknowledge func(bundle.ID, bundle.Stage)
 
 // Marker acknowledges a bundle only when the high-water mark is where the loss of the disk does not reach it: whatever
 // the hub was told of, the cluster never goes back behind. The bundle is on disk and is applied meanwhile, so a change
@@ -44,7 +42,7 @@ type Marker struct {
 
 type ack struct {
 	id    bundle.ID
-	stage spokev1.AckStage
+	stage bundle.Stage
 }
 
 // NewMarker returns a Marker for bundles of a recipient that does nothing before Run. saved are the Marks that are
@@ -57,7 +55,7 @@ func NewMarker(recipient string, saved Marks, save func(context.Context, Marks) 
 }
 
 // Progress acknowledges how far a bundle has come, once its mark is saved. It returns at once.
-func (m *Marker) Progress(id bundle.ID, stage spokev1.AckStage) {
+func (m *Marker) Progress(id bundle.ID, stage bundle.Stage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.marks[m.recipient] == id {
@@ -112,7 +110,7 @@ func (m *Marker) yield(ctx context.Context) {
 func (m *Marker) applying() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.waiting != nil && m.waiting.stage == spokev1.AckStage_ACK_STAGE_RECEIVED
+	return m.waiting != nil && m.waiting.stage == bundle.Received
 }
 
 // raise saves the mark of the acknowledgement that waits, and passes the latest one for the same bundle on.

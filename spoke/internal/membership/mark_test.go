@@ -11,19 +11,17 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/telemetry"
-
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 const (
-	received = spokev1.AckStage_ACK_STAGE_RECEIVED
-	applied  = spokev1.AckStage_ACK_STAGE_APPLIED
+	received = bundle.Received
+	applied  = bundle.Applied
 )
 
 // deaf is a session that notes what it is to acknowledge.
 type deaf struct{ acks []string }
 
-func (d *deaf) acknowledge(id bundle.ID, stage spokev1.AckStage) {
+func (d *deaf) acknowledge(id bundle.ID, stage bundle.Stage) {
 	d.acks = append(d.acks, fmt.Sprintf("%d %d", id.Sequence, stage))
 }
 

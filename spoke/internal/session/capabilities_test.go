@@ -68,7 +68,7 @@ func TestCapabilities(t *testing.T) {
 					t.Errorf("sent %v, %v", &m, err)
 				}
 			}
-			s.Progress(id(1), spokev1.AckStage_ACK_STAGE_RECEIVED)
+			s.Progress(id(1), bundle.Received)
 			if m := next(t, h.said, "message"); m.GetAck() == nil {
 				t.Errorf("sent %v besides", m)
 			}
@@ -102,7 +102,7 @@ func TestHelloSize(t *testing.T) {
 	if err := s.Capabilities(serves("Deployment")); err != nil {
 		t.Fatal(err)
 	}
-	s.Progress(id(7), spokev1.AckStage_ACK_STAGE_HEALTHY)
+	s.Progress(id(7), bundle.Healthy)
 	run(t, s)
 	if n := proto.Size(next(t, h.hellos, "hello")) + proto.Size(h.first); n > 512 {
 		t.Errorf("hello and welcome have %d bytes", n)

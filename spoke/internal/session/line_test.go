@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -292,7 +293,7 @@ func TestBlackHole(t *testing.T) {
 		reports(100<<10)(t, h, s)
 		holes.Wait()
 		hole()
-		s.Progress(id(1), spokev1.AckStage_ACK_STAGE_RECEIVED)
+		s.Progress(id(1), bundle.Received)
 		for m := range h.said {
 			if a := m.GetAck(); a.GetBundle().GetSequence() == 1 {
 				break // all before it are heartbeats

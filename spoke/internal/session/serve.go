@@ -120,12 +120,12 @@ func (s *Session) sendProgress(stream spokev1.SpokeService_SessionClient, sent p
 			return sent, err
 		}
 	}
-	from := spokev1.AckStage_ACK_STAGE_RECEIVED
+	from := bundle.Received
 	if now.id == sent.id {
 		from = sent.stage + 1
 	}
 	for stage := from; stage <= now.stage; stage++ {
-		if err := sendAck(stream, now.id, stage, ""); err != nil {
+		if err := sendAck(stream, now.id, stage.Message(), ""); err != nil {
 			return sent, err
 		}
 	}

@@ -111,7 +111,7 @@ type Session struct {
 // progress is what this spoke last verified, and how far it has come with it.
 type progress struct {
 	id    bundle.ID
-	stage spokev1.AckStage
+	stage bundle.Stage
 }
 
 type rejection struct {
@@ -155,7 +155,7 @@ func (s *Session) TakeOffer() (Offer, bool) {
 
 // Progress says how far the cluster has come with its last verified bundle. The hub hears it now or with the next
 // hello.
-func (s *Session) Progress(id bundle.ID, stage spokev1.AckStage) {
+func (s *Session) Progress(id bundle.ID, stage bundle.Stage) {
 	s.mu.Lock()
 	s.progress = progress{id, stage}
 	s.mu.Unlock()
@@ -297,7 +297,7 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 	}
 	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
 		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known().Names(),
-		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage, Instance: s.instance,
+		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage.Message(), Instance: s.instance,
 		CapabilitiesDigest: served.wireDigest(),
 	}}})
 	// A failed Send says only that the stream is gone; Recv knows why.

@@ -320,7 +320,7 @@ func TestASpokeJoinsOnceAndIsTheSameSpokeAfterARestart(t *testing.T) {
 	}
 	stop()
 	again := newSession(h, d, func(c *Config) { c.JoinToken = nil })
-	again.Progress(id(7), spokev1.AckStage_ACK_STAGE_APPLIED)
+	again.Progress(id(7), bundle.Applied)
 	run(t, again)
 	hello = next(t, h.hellos, "hello after the restart")
 	if hello.GetVerified().GetSequence() != 7 || hello.GetStage() != spokev1.AckStage_ACK_STAGE_APPLIED {
@@ -471,7 +471,7 @@ func TestACertificateIsRenewedOnTheRunningSession(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_RECEIVED)
+	s.Progress(id(1), bundle.Received)
 	if a := next(t, h.said, "ack").GetAck(); a.GetBundle().GetSequence() != 1 {
 		t.Errorf("the session does not go on: %v", a)
 	}
@@ -485,14 +485,14 @@ func TestEveryStageIsAcknowledgedOnce(t *testing.T) {
 	s := newSession(h, &drawer{}, nil)
 	run(t, s)
 	next(t, h.hellos, "hello")
-	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_HEALTHY)
+	s.Progress(id(1), bundle.Healthy)
 	for _, want := range []spokev1.AckStage{spokev1.AckStage_ACK_STAGE_RECEIVED, spokev1.AckStage_ACK_STAGE_APPLIED,
 		spokev1.AckStage_ACK_STAGE_HEALTHY} {
 		if a := next(t, h.said, "ack").GetAck(); a.GetStage() != want || a.GetBundle().GetSequence() != 1 {
 			t.Errorf("got %v, want %v", a, want)
 		}
 	}
-	s.Progress(id(1), spokev1.AckStage_ACK_STAGE_HEALTHY)
+	s.Progress(id(1), bundle.Healthy)
 	s.Reject(id(2), "tampered")
 	if a := next(t, h.said, "rejection").GetAck(); a.GetStage() != spokev1.AckStage_ACK_STAGE_REJECTED ||
 		a.GetReason() != "tampered" {
@@ -503,7 +503,7 @@ func TestEveryStageIsAcknowledgedOnce(t *testing.T) {
 func TestAnUnchangedReconnectSaysHelloAndNothingElse(t *testing.T) {
 	h := newHub(t)
 	s := newSession(h, &drawer{}, nil)
-	s.Progress(id(3), spokev1.AckStage_ACK_STAGE_HEALTHY)
+	s.Progress(id(3), bundle.Healthy)
 	run(t, s)
 	first := next(t, h.hellos, "hello")
 	h.offers <- nil

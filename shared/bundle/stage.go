@@ -1,0 +1,49 @@
+package bundle
+
+import (
+	"fmt"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+)
+
+// Stage is how far a cluster has come with a bundle. A later stage is greater.
+type Stage int
+
+// The stages, in their order.
+const (
+	NoStage  Stage = iota // the spoke does not have the bundle
+	Received              // verified and stored, with all its blobs
+	Applied               // every application that can be applied is, every removal is carried out, and nothing fails
+	Healthy               // every application is ready
+)
+
+var stages = [...]string{NoStage: "", Received: "received", Applied: "applied", Healthy: "healthy"}
+
+// StageFrom returns the stage that an ack or a hello names; NoStage and false for a rejection, and for what this program
+// does not know.
+func StageFrom(s spokev1.AckStage) (stage Stage, known bool) {
+	if stage = Stage(s); stage < NoStage || stage > Healthy { // the numbers are the same
+		return NoStage, false
+	}
+	return stage, true
+}
+
+// Message returns the stage as it is written on the wire.
+func (s Stage) Message() spokev1.AckStage { return spokev1.AckStage(s) }
+
+// String returns the stage as people read it: received, applied, healthy; empty for NoStage.
+func (s Stage) String() string { return stages[s] }
+
+// MarshalText implements encoding.TextMarshaler: a stage is text in rows.
+func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Stage) UnmarshalText(text []byte) error {
+	for stage, name := range stages {
+		if name == string(text) {
+			*s = Stage(stage)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a stage of a bundle", text)
+}
