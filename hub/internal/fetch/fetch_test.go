@@ -219,7 +219,7 @@ func (h *hub) putSecret(name string, data map[string][]byte) {
 	h.update(func(tx *store.Tx) error { return store.Secrets.Put(tx, name, store.Secret{Sealed: sealed}) })
 }
 
-func (h *hub) outcome(k api.Key) store.Condition {
+func (h *hub) condition(k api.Key) store.Condition {
 	h.Helper()
 	var o store.Condition
 	err := h.store.View(h.Context(), func(tx *store.Tx) (err error) {
@@ -282,9 +282,9 @@ func TestFetch_interval(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		h.wantFetches(1, "at once")
-		if o := h.outcome(key("", "fleet")); o.Ready != "True" || o.Reason != "GitOperationSucceeded" ||
+		if o := h.condition(key("", "fleet")); o.Ready != "True" || o.Reason != "GitOperationSucceeded" ||
 			o.Revision != "one" || o.ObservedGeneration != 1 {
-			t.Errorf("outcome %+v", o)
+			t.Errorf("condition %+v", o)
 		}
 		if rows := h.sources(); len(rows) != 1 || rows[0].Artifact == nil || rows[0].Artifact.Revision != "one" {
 			t.Errorf("sources %+v", rows)
@@ -295,8 +295,8 @@ func TestFetch_interval(t *testing.T) {
 		h.wantFetches(1, "after the interval")
 		h.remote.set(url, "two", nil)
 		h.pass(time.Minute)
-		if o := h.outcome(key("", "fleet")); o.Revision != "two" {
-			t.Errorf("outcome %+v", o)
+		if o := h.condition(key("", "fleet")); o.Revision != "two" {
+			t.Errorf("condition %+v", o)
 		}
 	})
 }
@@ -333,7 +333,7 @@ func TestFetch_shared(t *testing.T) {
 		h.pass(2 * time.Minute)
 		h.wantFetches(1, "after the smallest interval")
 		for _, i := range []int{0, 7, 499} {
-			if o := h.outcome(key(fmt.Sprint("c", i), "fleet")); o.Revision != "two" {
+			if o := h.condition(key(fmt.Sprint("c", i), "fleet")); o.Revision != "two" {
 				t.Errorf("c%d: %+v", i, o)
 			}
 		}
@@ -342,7 +342,7 @@ func TestFetch_shared(t *testing.T) {
 		}
 		h.put(key("late", "fleet"))
 		h.wantFetches(0, "for one more of the same source")
-		if o := h.outcome(key("late", "fleet")); o.Revision != "two" || o.Ready != "True" {
+		if o := h.condition(key("late", "fleet")); o.Revision != "two" || o.Ready != "True" {
 			t.Errorf("the late one: %+v", o)
 		}
 	})
@@ -357,11 +357,11 @@ func TestFetch_requested(t *testing.T) {
 		h.pass(time.Second / 2)
 		h.put(k, requested("second"))
 		h.pass(time.Second)
-		if o := h.outcome(k); o.HandledRequest != "first" {
+		if o := h.condition(k); o.HandledRequest != "first" {
 			t.Errorf("after the first fetch %q is handled", o.HandledRequest)
 		}
 		h.pass(time.Second)
-		if o := h.outcome(k); o.HandledRequest != "second" {
+		if o := h.condition(k); o.HandledRequest != "second" {
 			t.Errorf("after the second fetch %q is handled", o.HandledRequest)
 		}
 		h.wantFetches(3, "in all")
@@ -372,14 +372,14 @@ func TestFetch_failed(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k, every("1m"))
-		since := h.outcome(k).Since
+		since := h.condition(k).Since
 		h.remote.count()
 		h.remote.set(url, "", fmt.Errorf("%w: no answer", source.ErrUnreachable))
 		h.pass(time.Minute)
-		o := h.outcome(k)
+		o := h.condition(k)
 		if o.Ready != "False" || o.Reason != "GitOperationFailed" || o.Message != "fetch "+url+": the server cannot be reached: no answer" ||
 			o.Revision != "one" || !o.Since.After(since) {
-			t.Errorf("outcome %+v", o)
+			t.Errorf("condition %+v", o)
 		}
 		if rows := h.sources(); rows[0].Artifact == nil || rows[0].Error == "" {
 			t.Errorf("sources %+v", rows)
@@ -398,7 +398,7 @@ func TestFetch_failed(t *testing.T) {
 		}
 		h.remote.set(url, "two", nil)
 		h.pass(time.Minute)
-		if o := h.outcome(k); o.Ready != "True" || o.Revision != "two" {
+		if o := h.condition(k); o.Ready != "True" || o.Revision != "two" {
 			t.Errorf("it did not recover: %+v", o)
 		}
 		want := []string{"NewArtifact", "GitOperationFailed", "NewArtifact"}
@@ -415,13 +415,13 @@ func TestSecret_changed(t *testing.T) {
 	play(t, func(h *hub) {
 		k := key("", "fleet")
 		h.put(k, secret("git"), every("1h"))
-		o := h.outcome(k)
+		o := h.condition(k)
 		if o.Reason != "AuthenticationFailed" || !strings.Contains(o.Message, "flux-system/git") {
 			t.Errorf("without the Secret: %+v", o)
 		}
 		h.wantFetches(0, "without the Secret")
 		h.putSecret("flux-system/git", map[string][]byte{"username": []byte("u")})
-		if o := h.outcome(k); o.Reason != "AuthenticationFailed" ||
+		if o := h.condition(k); o.Reason != "AuthenticationFailed" ||
 			!strings.Contains(o.Message, "username without password") {
 			t.Errorf("with a wrong Secret: %+v", o)
 		}
@@ -431,7 +431,7 @@ func TestSecret_changed(t *testing.T) {
 			t.Errorf("%d fetches", n)
 		}
 		h.remote.mu.Unlock()
-		if o := h.outcome(k); o.Ready != "True" {
+		if o := h.condition(k); o.Ready != "True" {
 			t.Errorf("with the Secret: %+v", o)
 		}
 		h.remote.count()
@@ -452,8 +452,8 @@ func TestFetch_suspended(t *testing.T) {
 		h.remote.set(url, "two", nil)
 		h.pass(time.Hour)
 		h.wantFetches(0, "while suspended again")
-		if o := h.outcome(k); o.Revision != "one" {
-			t.Errorf("outcome %+v", o)
+		if o := h.condition(k); o.Revision != "one" {
+			t.Errorf("condition %+v", o)
 		}
 	})
 }
@@ -464,8 +464,8 @@ func TestFetch_changed(t *testing.T) {
 		h.put(k)
 		h.remote.set("https://example.com/other.git", "two", nil)
 		h.put(k, from("https://example.com/other.git"), generation(2))
-		if o := h.outcome(k); o.Revision != "two" || o.ObservedGeneration != 2 {
-			t.Errorf("outcome %+v", o)
+		if o := h.condition(k); o.Revision != "two" || o.ObservedGeneration != 2 {
+			t.Errorf("condition %+v", o)
 		}
 		if rows := h.sources(); len(rows) != 1 || rows[0].Artifact.Revision != "two" {
 			t.Errorf("sources %+v", rows)
@@ -481,12 +481,12 @@ func TestDelete(t *testing.T) {
 			h.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, k.Path()) })
 		}
 		remove(key("a", "fleet"))
-		if rows := h.sources(); len(rows) != 1 || h.outcome(key("a", "fleet")).Ready != "" ||
-			h.outcome(key("b", "fleet")).Ready != "True" {
+		if rows := h.sources(); len(rows) != 1 || h.condition(key("a", "fleet")).Ready != "" ||
+			h.condition(key("b", "fleet")).Ready != "True" {
 			t.Errorf("after the first: %+v", rows)
 		}
 		remove(key("b", "fleet"))
-		if rows := h.sources(); len(rows) != 0 || h.outcome(key("b", "fleet")).Ready != "" {
+		if rows := h.sources(); len(rows) != 0 || h.condition(key("b", "fleet")).Ready != "" {
 			t.Errorf("after the second: %+v", rows)
 		}
 		h.remote.count()
@@ -502,8 +502,8 @@ func TestDelete_stopped(t *testing.T) {
 		h.stop()
 		h.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, k.Path()) })
 		h.start()
-		if rows := h.sources(); len(rows) != 0 || h.outcome(k).Ready != "" {
-			t.Errorf("sources %+v, outcome %+v", rows, h.outcome(k))
+		if rows := h.sources(); len(rows) != 0 || h.condition(k).Ready != "" {
+			t.Errorf("sources %+v, condition %+v", rows, h.condition(k))
 		}
 	})
 }
@@ -582,7 +582,7 @@ func TestSlowSources(t *testing.T) {
 			at := fmt.Sprint("request ", i)
 			h.put(good, every("1h"), requested(at))
 			h.pass(time.Second)
-			if o := h.outcome(good); o.HandledRequest != at {
+			if o := h.condition(good); o.HandledRequest != at {
 				t.Errorf("%s is not handled after a second: %+v", at, o)
 			}
 		}

@@ -105,17 +105,17 @@ func TestReconcile(t *testing.T) {
 	for i := range 3 {
 		want := r.commit(fmt.Sprint(i))
 		if o := r.request(fmt.Sprint("push ", i)); o.Ready != "True" || o.Revision != want {
-			t.Errorf("outcome %+v, want %s", o, want)
+			t.Errorf("condition %+v, want %s", o, want)
 		}
 	}
 	server.Break(gittest.Error)
 	if o := r.request("while broken"); o.Ready != "False" || o.Revision == "" {
-		t.Errorf("outcome %+v", o)
+		t.Errorf("condition %+v", o)
 	}
 	server.Heal()
 	want := r.commit("healed")
 	if o := r.request("healed"); o.Ready != "True" || o.Revision != want {
-		t.Errorf("outcome %+v, want %s", o, want)
+		t.Errorf("condition %+v, want %s", o, want)
 	}
 }
 

@@ -104,9 +104,9 @@ func TestSecret(t *testing.T) {
 				if got := h.passwords(); got != test.want {
 					t.Errorf("password %q, want %q", got, test.want)
 				}
-				o := h.outcome(k)
+				o := h.condition(k)
 				if denied := test.want == ""; denied == (o.Ready == "True") || !strings.Contains(o.Message, test.told) {
-					t.Errorf("outcome %+v, want %q", o, test.told)
+					t.Errorf("condition %+v, want %q", o, test.told)
 				}
 				if test.want == "" && test.cluster == east && o.Reason != "AccessDenied" {
 					t.Errorf("reason %s", o.Reason)
@@ -123,18 +123,18 @@ func TestSecret_apart(t *testing.T) {
 		operator, tenant := key("", "fleet"), key("east", "steal")
 		h.put(operator, secret("git"))
 		h.put(tenant, secret("git"))
-		if o := h.outcome(operator); o.Ready != "True" {
+		if o := h.condition(operator); o.Ready != "True" {
 			t.Errorf("operator: %+v", o)
 		}
-		if o := h.outcome(tenant); o.Ready != "False" || o.Revision != "" {
+		if o := h.condition(tenant); o.Ready != "False" || o.Revision != "" {
 			t.Errorf("tenant: %+v", o)
 		}
 		h.bind("flux-system/git", "example.com", "flux-system") // and at once when it is allowed
-		if o := h.outcome(tenant); o.Ready != "True" || o.Revision != "one" {
+		if o := h.condition(tenant); o.Ready != "True" || o.Revision != "one" {
 			t.Errorf("allowed: %+v", o)
 		}
 		h.bind("flux-system/git", "", "") // and no longer
-		if o := h.outcome(tenant); o.Ready != "False" {
+		if o := h.condition(tenant); o.Ready != "False" {
 			t.Errorf("withdrawn: %+v", o)
 		}
 		artifacts := 0
@@ -147,7 +147,7 @@ func TestSecret_apart(t *testing.T) {
 			t.Errorf("%d sources have an artifact, want the operator's alone", artifacts)
 		}
 		h.pass(time.Minute)
-		if o := h.outcome(operator); o.Ready != "True" {
+		if o := h.condition(operator); o.Ready != "True" {
 			t.Errorf("operator afterwards: %+v", o)
 		}
 	})
@@ -170,7 +170,7 @@ func TestSecret_concealed(t *testing.T) {
 		h.bind("flux-system/git", "", "")
 		h.remote.set(url, "", fmt.Errorf("%w: panic: password %q", source.ErrWorker, "of flux-system/git"))
 		h.put(key("", "fleet"), secret("git"))
-		o := h.outcome(key("", "fleet"))
+		o := h.condition(key("", "fleet"))
 		if strings.Contains(o.Message, "of flux-system") || !strings.Contains(o.Message, "(credentials)") {
 			t.Errorf("message %q", o.Message)
 		}

@@ -320,22 +320,22 @@ func TestRevision(t *testing.T) {
 		revision string
 		content  string
 	}{
-		"a branch":                     {reference{Branch: "main"}, "main@sha1:" + three, "three"},
-		"a branch with a slash":        {reference{Branch: "release/1.x"}, "release/1.x@sha1:" + four, "four"},
-		"a lightweight tag":            {reference{Tag: "v1.2.0"}, "v1.2.0@sha1:" + two, "two"},
-		"an annotated tag":             {reference{Tag: "v1.0.0"}, "v1.0.0@sha1:" + one, "one"},
-		"a range":                      {reference{SemVer: ">=1.0.0 <2.0.0"}, "v1.2.0@sha1:" + two, "two"},
-		"a range with pre-releases":    {reference{SemVer: ">=1.0.0-0"}, "v2.0.0-rc.1@sha1:" + two, "two"},
-		"a full name":                  {reference{Name: "refs/pull/7/head"}, "refs/pull/7/head@sha1:" + four, "four"},
-		"a full name of a branch":      {reference{Name: "refs/heads/main"}, "refs/heads/main@sha1:" + three, "three"},
-		"a commit at a tip":            {reference{Commit: four}, "sha1:" + four, "four"},
-		"a commit in the history":      {reference{Commit: two}, "sha1:" + two, "two"},
-		"a commit of a branch":         {reference{Commit: one, Branch: "main"}, "main@sha1:" + one, "one"},
-		"the tip's commit of a branch": {reference{Commit: three, Branch: "main"}, "main@sha1:" + three, "three"},
-		"name before version": {reference{Name: "refs/heads/main", SemVer: "1.0.0"},
+		"branch":                  {reference{Branch: "main"}, "main@sha1:" + three, "three"},
+		"branch_with_a_slash":     {reference{Branch: "release/1.x"}, "release/1.x@sha1:" + four, "four"},
+		"lightweight_tag":         {reference{Tag: "v1.2.0"}, "v1.2.0@sha1:" + two, "two"},
+		"annotated_tag":           {reference{Tag: "v1.0.0"}, "v1.0.0@sha1:" + one, "one"},
+		"range":                   {reference{SemVer: ">=1.0.0 <2.0.0"}, "v1.2.0@sha1:" + two, "two"},
+		"range_with_pre-releases": {reference{SemVer: ">=1.0.0-0"}, "v2.0.0-rc.1@sha1:" + two, "two"},
+		"full_name":               {reference{Name: "refs/pull/7/head"}, "refs/pull/7/head@sha1:" + four, "four"},
+		"full_name_of_a_branch":   {reference{Name: "refs/heads/main"}, "refs/heads/main@sha1:" + three, "three"},
+		"commit_at_a_tip":         {reference{Commit: four}, "sha1:" + four, "four"},
+		"commit_in_the_history":   {reference{Commit: two}, "sha1:" + two, "two"},
+		"commit_of_a_branch":      {reference{Commit: one, Branch: "main"}, "main@sha1:" + one, "one"},
+		"tip_of_a_branch":         {reference{Commit: three, Branch: "main"}, "main@sha1:" + three, "three"},
+		"name_before_version": {reference{Name: "refs/heads/main", SemVer: "1.0.0"},
 			"refs/heads/main@sha1:" + three, "three"},
-		"version before tag": {reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
-		"tag before branch":  {reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
+		"version_before_tag": {reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
+		"tag_before_branch":  {reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, cache := range []string{"empty", "filled"} {
@@ -396,23 +396,27 @@ func TestReference_missing(t *testing.T) {
 	w.commit(map[string]string{"a": "2"})
 	two, err := w.repo.Git("rev-parse", "HEAD")
 	w.do(err)
-	for _, c := range []struct {
-		ref   reference
-		want  error
-		words []string
+	notFound := source.ErrReferenceNotFound
+	for name, c := range map[string]struct {
+		ref  reference
+		want error
+		text string
 	}{
-		{reference{Branch: "mian"}, source.ErrReferenceNotFound, []string{`branch "mian" not found; the repository has: main, release`}},
-		{reference{}, source.ErrReferenceNotFound, []string{`branch "master" not found`}},
-		{reference{Tag: "v1.0"}, source.ErrReferenceNotFound, []string{`tag "v1.0" not found; the repository has: v1.0.0`}},
-		{reference{Name: "refs/heads/../../config"}, source.ErrReferenceNotFound, []string{"refs/heads/main"}},
-		{reference{SemVer: ">=3"}, source.ErrReferenceNotFound, []string{`">=3"`, "v1.0.0"}},
-		{reference{SemVer: "what"}, source.ErrRequest, []string{"spec.ref.semver"}},
-		{reference{Commit: "abc"}, source.ErrRequest, []string{"40 hexadecimal digits"}},
-		{reference{Commit: strings.Repeat("1", 40)}, source.ErrReferenceNotFound, []string{"no branch and no tag leads to"}},
-		{reference{Commit: two, Branch: "main"}, source.ErrReferenceNotFound, []string{two + " is not on branch main"}},
-		{reference{Commit: one, Branch: "gone"}, source.ErrReferenceNotFound, []string{`branch "gone" not found`}},
+		"branch":       {reference{Branch: "mian"}, notFound, `branch "mian" not found; the repository has: main, release`},
+		"default":      {reference{}, notFound, `branch "master" not found`},
+		"tag":          {reference{Tag: "v1.0"}, notFound, `tag "v1.0" not found; the repository has: v1.0.0`},
+		"name":         {reference{Name: "refs/heads/../../config"}, notFound, "refs/heads/main"},
+		"version":      {reference{SemVer: ">=3"}, notFound, `the range ">=3"; the repository has: v1.0.0`},
+		"commit":       {reference{Commit: strings.Repeat("1", 40)}, notFound, "no branch and no tag leads to"},
+		"other_branch": {reference{Commit: two, Branch: "main"}, notFound, two + " is not on branch main"},
+		"gone_branch":  {reference{Commit: one, Branch: "gone"}, notFound, `branch "gone" not found`},
+		"range":        {reference{SemVer: "what"}, source.ErrRequest, "spec.ref.semver"},
+		"short_commit": {reference{Commit: "abc"}, source.ErrRequest, "40 hexadecimal digits"},
 	} {
-		w.fails(request{URL: w.repo.URL(), Ref: c.ref}, c.want, c.words...)
+		t.Run(name, func(t *testing.T) {
+			w := &world{T: t, repo: w.repo, fetcher: w.fetcher}
+			w.fails(request{URL: w.repo.URL(), Ref: c.ref}, c.want, c.text)
+		})
 	}
 	empty, err := w.server.NewRepository("empty")
 	w.do(err)
@@ -453,15 +457,15 @@ func TestServer_stalled(t *testing.T) {
 
 func TestArtifact_verified(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
-		"not at all":             func(string) error { return nil },
-		"a file changed":         func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("2"), 0) },
-		"a file emptied":         func(dir string) error { return os.Truncate(filepath.Join(dir, "a"), 0) },
-		"a file removed":         func(dir string) error { return os.Remove(filepath.Join(dir, "a")) },
-		"a file added":           func(dir string) error { return os.WriteFile(filepath.Join(dir, "b"), nil, 0o600) },
-		"a file made executable": func(dir string) error { return os.Chmod(filepath.Join(dir, "a"), 0o755) },
-		"the index cut":          func(dir string) error { return os.Truncate(filepath.Join(dir, "..", "index"), 3) },
-		"the index gone":         func(dir string) error { return os.Remove(filepath.Join(dir, "..", "index")) },
-		"all gone":               os.RemoveAll,
+		"untouched":            func(string) error { return nil },
+		"file_changed":         func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("2"), 0) },
+		"file_emptied":         func(dir string) error { return os.Truncate(filepath.Join(dir, "a"), 0) },
+		"file_removed":         func(dir string) error { return os.Remove(filepath.Join(dir, "a")) },
+		"file_added":           func(dir string) error { return os.WriteFile(filepath.Join(dir, "b"), nil, 0o600) },
+		"file_made_executable": func(dir string) error { return os.Chmod(filepath.Join(dir, "a"), 0o755) },
+		"index_cut":            func(dir string) error { return os.Truncate(filepath.Join(dir, "..", "index"), 3) },
+		"index_gone":           func(dir string) error { return os.Remove(filepath.Join(dir, "..", "index")) },
+		"all_gone":             os.RemoveAll,
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, gittest.Options{})

@@ -169,7 +169,8 @@ func TestRedirect_refused(t *testing.T) {
 func TestSchemes(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	for _, url := range []string{
-		"file:///etc", "/etc", "ext::sh -c id", "git://host/x", "git@host:x.git", "ssh://-oProxyCommand=x/y", "http:///x", "", "https://h/x?y", "http://h/%zz",
+		"file:///etc", "/etc", "ext::sh -c id", "git://host/x", "git@host:x.git",
+		"ssh://-oProxyCommand=x/y", "http:///x", "", "https://h/x?y", "http://h/%zz",
 	} {
 		w.fails(request{URL: url}, source.ErrRequest)
 	}
@@ -217,16 +218,16 @@ func TestSecret_refused(t *testing.T) {
 		data map[string]string
 		word string
 	}{
-		"no password": {"https://h/x", map[string]string{"username": "u"}, "password"},
-		"no user":     {"https://h/x", map[string]string{"password": "p"}, "username"},
-		"both ways": {"https://h/x", map[string]string{"username": "u", "password": "p", "bearerToken": "t"},
+		"no_password": {"https://h/x", map[string]string{"username": "u"}, "password"},
+		"no_user":     {"https://h/x", map[string]string{"password": "p"}, "username"},
+		"both_ways": {"https://h/x", map[string]string{"username": "u", "password": "p", "bearerToken": "t"},
 			"bearerToken"},
-		"bad authority":      {"https://h/x", map[string]string{"ca.crt": "x"}, "ca.crt"},
-		"certificate alone":  {"https://h/x", map[string]string{"tls.crt": "x"}, "tls.key"},
-		"broken certificate": {"https://h/x", map[string]string{"tls.crt": "x", "tls.key": "y"}, "tls.crt"},
-		"no key":             {"ssh://h/x", map[string]string{"known_hosts": "x"}, "identity"},
-		"no hosts":           {"ssh://h/x", map[string]string{"identity": "x"}, "known_hosts"},
-		"broken key":         {"ssh://h/x", map[string]string{"identity": "x", "known_hosts": "x"}, "identity"},
+		"bad_authority":      {"https://h/x", map[string]string{"ca.crt": "x"}, "ca.crt"},
+		"certificate_alone":  {"https://h/x", map[string]string{"tls.crt": "x"}, "tls.key"},
+		"broken_certificate": {"https://h/x", map[string]string{"tls.crt": "x", "tls.key": "y"}, "tls.crt"},
+		"no_key":             {"ssh://h/x", map[string]string{"known_hosts": "x"}, "identity"},
+		"no_hosts":           {"ssh://h/x", map[string]string{"identity": "x"}, "known_hosts"},
+		"broken_key":         {"ssh://h/x", map[string]string{"identity": "x", "known_hosts": "x"}, "identity"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(), request{URL: c.url, Secret: c.data}, nil)

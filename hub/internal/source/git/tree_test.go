@@ -30,13 +30,13 @@ func TestIgnore(t *testing.T) {
 		ignore *string
 		want   string
 	}{
-		"the defaults": {tree, nil, "app.yaml deploy/x.yaml sub/a.yaml sub/b.txt"},
-		"spec.ignore replaces the defaults but not Git's own": {tree, text("*.txt"),
+		"defaults": {tree, nil, "app.yaml deploy/x.yaml sub/a.yaml sub/b.txt"},
+		"spec_ignore": {tree, text("*.txt"),
 			".github/w.yaml app.yaml deploy/x.yaml deploy/y.zip image.png sub/.sops.yaml sub/a.yaml"},
-		"all but a folder": {tree, text("/*\n!/deploy\n"), "deploy/x.yaml deploy/y.zip"},
-		"a .sourceignore is for its folder": {with(map[string]string{"sub/.sourceignore": "*.yaml\n"}), nil,
+		"all_but_a_folder": {tree, text("/*\n!/deploy\n"), "deploy/x.yaml deploy/y.zip"},
+		"sourceignore": {with(map[string]string{"sub/.sourceignore": "*.yaml\n"}), nil,
 			".github/w.yaml app.yaml deploy/x.yaml deploy/y.zip image.png sub/.sourceignore sub/b.txt"},
-		"spec.ignore overrules .sourceignore": {with(map[string]string{".sourceignore": "sub\n# a comment\n"}),
+		"both": {with(map[string]string{".sourceignore": "sub\n# a comment\n"}),
 			text("!sub/a.yaml"),
 			".github/w.yaml .sourceignore app.yaml deploy/x.yaml deploy/y.zip image.png sub/a.yaml"},
 	} {
@@ -65,14 +65,14 @@ func TestSymlinks(t *testing.T) {
 		links map[string]string
 		word  string // of the error; empty: it is fine
 	}{
-		"inside":                      {map[string]string{"a/link": "../f", "b": "./a/../f", "dangling": "nowhere/x"}, ""},
-		"absolute":                    {map[string]string{"link": "/etc/passwd"}, "absolute"},
-		"out of the root":             {map[string]string{"link": "../x"}, "out of the tree"},
-		"out of the root from within": {map[string]string{"a/b/link": "../../../x"}, "out of the tree"},
-		"out by way of another": {map[string]string{"a/b/up": "../../t", "a/b/link": "up/../../x"},
+		"inside":          {map[string]string{"a/link": "../f", "b": "./a/../f", "dangling": "nowhere/x"}, ""},
+		"absolute":        {map[string]string{"link": "/etc/passwd"}, "absolute"},
+		"out_of_the_root": {map[string]string{"link": "../x"}, "out of the tree"},
+		"out_from_within": {map[string]string{"a/b/link": "../../../x"}, "out of the tree"},
+		"out_through_another": {map[string]string{"a/b/up": "../../t", "a/b/link": "up/../../x"},
 			"out of the tree"},
-		"to .git beside the tree": {map[string]string{"link": ".git/../../x"}, "out of the tree"},
-		"in a circle":             {map[string]string{"link1": "link2", "link2": "link1"}, "circle"},
+		"git_beside_the_tree": {map[string]string{"link": ".git/../../x"}, "out of the tree"},
+		"in_a_circle":         {map[string]string{"link1": "link2", "link2": "link1"}, "circle"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, gittest.Options{})
@@ -147,11 +147,11 @@ func TestLimits(t *testing.T) {
 		limits git.Limits
 		words  []string
 	}{
-		"one file":      {ofTree(artifact.Limits{File: 100 << 10}), []string{"128 KiB", "100 KiB"}},
-		"all files":     {ofTree(artifact.Limits{Total: 100 << 10}), []string{"together", "100 KiB"}},
+		"one_file":      {ofTree(artifact.Limits{File: 100 << 10}), []string{"128 KiB", "100 KiB"}},
+		"all_files":     {ofTree(artifact.Limits{Total: 100 << 10}), []string{"together", "100 KiB"}},
 		"files":         {ofTree(artifact.Limits{Files: 40}), []string{"41 files", "40"}},
 		"entries":       {ofTree(artifact.Limits{Files: 4}), []string{"40 entries"}},
-		"the transfer":  {git.Limits{Pack: 500}, []string{"transfer", "500 bytes"}},
+		"transfer":      {git.Limits{Pack: 500}, []string{"transfer", "500 bytes"}},
 		"objects":       {git.Limits{Objects: 10}, []string{"43 objects", "10"}},
 		"inflated":      {git.Limits{Pack: 8 << 10}, []string{"inflates", "64 KiB"}},
 		"advertisement": {git.Limits{Advertised: 100}, []string{"references", "100 bytes"}},
