@@ -55,7 +55,8 @@ func (s *story) renderRows() map[string]time.Time {
 	return rows
 }
 
-func TestTheNewestVariantsOfARenderAreAnsweredAfterARestart(t *testing.T) {
+// TestVariantsAfterRestart checks that the newest variants of a render are answered after a restart.
+func TestVariantsAfterRestart(t *testing.T) {
 	s := several(t, cache.MaxVariants+1)
 	s.play([]string{"renders", fmt.Sprint(cache.MaxVariants + 1)})
 	if rows := s.renderRows(); len(rows) != 1+cache.MaxVariants {
@@ -71,7 +72,8 @@ func TestTheNewestVariantsOfARenderAreAnsweredAfterARestart(t *testing.T) {
 	s.play([]string{"renders", "1"})
 }
 
-func TestATreeThatDiffersElsewhereIsAnsweredByAnyVariant(t *testing.T) {
+// TestVariantsOfOtherTrees checks that a tree that differs elsewhere is answered by any variant.
+func TestVariantsOfOtherTrees(t *testing.T) {
 	s := several(t, cache.MaxVariants)
 	s.play([]string{"renders", fmt.Sprint(cache.MaxVariants)})
 	for i := range cache.MaxVariants {
@@ -88,7 +90,8 @@ func TestATreeThatDiffersElsewhereIsAnsweredByAnyVariant(t *testing.T) {
 	}
 }
 
-func TestNoSweepTakesAVariantBeforeItsIndex(t *testing.T) {
+// TestVariantsOutliveIndex checks that no sweep takes a variant before its index.
+func TestVariantsOutliveIndex(t *testing.T) {
 	s := several(t, 2)
 	for _, pause := range []time.Duration{cache.TouchEvery, time.Hour, cache.TouchEvery / 2} {
 		s.now = s.now.Add(pause)

@@ -18,11 +18,11 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Limits of one transaction. A transaction for each graph would cost a large fleet a flush of the disk for each
-// cluster; one for all would keep every other writer waiting for its whole length.
+// Limits of one transaction, so that the round of a large fleet does not keep other writers waiting for its whole length.
+// Smaller transactions would make the round slower: docs/design/releases.md has the figures.
 const (
-	maxGraphs = 64  // walked and written together
-	maxRows   = 300 // of a transaction, but for a graph that has more by itself
+	maxGraphs = 1000 // walked and written together
+	maxRows   = 5000 // of a transaction, but for a graph that has more by itself
 )
 
 // writer writes the rows of some graphs in one transaction.

@@ -383,9 +383,9 @@ func TestUnwalkedHub(t *testing.T) {
 	}
 }
 
-// TestSuspendedInAnOverfullBundle suspends an application that leaves with a bundle that is too large. When a bundle
+// TestSuspendedInTooLargeBundle suspends an application that leaves with a bundle that is too large. When a bundle
 // can be made again, it is still known that the application was suspended.
-func TestSuspendedInAnOverfullBundle(t *testing.T) {
+func TestSuspendedInTooLargeBundle(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{historyNames, nil})
 	h.plan()

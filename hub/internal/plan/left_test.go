@@ -8,9 +8,9 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack: the walk read the object, and its commit comes after the
+// TestDeletedDuringWalk: the walk read the object, and its commit comes after the
 // deletion.
-func TestWhatAnOperatorDeletesDuringAWalkDoesNotComeBack(t *testing.T) {
+func TestDeletedDuringWalk(t *testing.T) {
 	archive, err := txtar.ParseFile("testdata/left.txtar")
 	if err != nil {
 		t.Fatal(err)

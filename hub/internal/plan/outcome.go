@@ -17,7 +17,7 @@ func (c *writer) outcomes(w *walked) error {
 	held := w.heldByOwner()
 	for key, f := range w.graph.Findings {
 		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Role() == api.SourceRole {
-			continue // a Fleet's, told by fleets; a source's, told by fetch
+			continue // a Fleet's, written by fleets; a source's, written by fetch
 		}
 		f.Held = held[key]
 		if err := c.outcome(key, f, w.requested(key)); err != nil {

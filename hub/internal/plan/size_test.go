@@ -141,7 +141,8 @@ func (s *story) healed(blamed string) {
 	}
 }
 
-func TestAnObjectThatNoClusterTakesHoldsItsKustomizationAlone(t *testing.T) {
+// TestObjectTooLarge checks that an object that no cluster takes holds its Kustomization alone.
+func TestObjectTooLarge(t *testing.T) {
 	for name, tt := range map[string]struct {
 		more func(*render.Result)
 		says string
@@ -168,7 +169,8 @@ func TestAnObjectThatNoClusterTakesHoldsItsKustomizationAlone(t *testing.T) {
 	}
 }
 
-func TestAnApplicationThatIsTooLargeIsHeldAlone(t *testing.T) {
+// TestApplicationTooLarge checks that an application that is too large is held alone.
+func TestApplicationTooLarge(t *testing.T) {
 	s := pair(t)
 	held := s.plan("c0000").Applications[0]
 	s.swell("main@sha1:2", "two", func(r *render.Result) {
@@ -181,7 +183,8 @@ func TestAnApplicationThatIsTooLargeIsHeldAlone(t *testing.T) {
 	s.healed(rootOfFirst)
 }
 
-func TestChildrenOfAnApplicationThatIsTooLargeStay(t *testing.T) {
+// TestTooLargeKeepsChildren checks that children of an application that is too large stay.
+func TestTooLargeKeepsChildren(t *testing.T) {
 	child := func(name string) *manifest.Object {
 		return &manifest.Object{Object: map[string]any{
 			"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
@@ -207,7 +210,8 @@ func TestChildrenOfAnApplicationThatIsTooLargeStay(t *testing.T) {
 	}
 }
 
-func TestAnApplicationThatIsTooLargeIsHeldInEveryClusterThatRendersIt(t *testing.T) {
+// TestTooLargeEverywhere checks that an application that is too large is held in every cluster that renders it.
+func TestTooLargeEverywhere(t *testing.T) {
 	s := planned(t, 3)
 	s.renderer.Renderer = &swelling{path: "./root", more: func(r *render.Result) {
 		for i := range 17 {
@@ -224,7 +228,8 @@ func TestAnApplicationThatIsTooLargeIsHeldInEveryClusterThatRendersIt(t *testing
 	}
 }
 
-func TestAClusterWithMoreThanABundleHoldsKeepsItsPlanAlone(t *testing.T) {
+// TestBundleTooLarge checks that a cluster with more than a bundle holds keeps its plan alone.
+func TestBundleTooLarge(t *testing.T) {
 	s := pair(t)
 	held := s.plan("c0000")
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})

@@ -11,8 +11,8 @@
 // The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke
 // acknowledged.
 //
-// A release that no bundle can be made of is reported as an event of its Cluster, which keeps its last bundle; the others go
-// on. The planner makes no such plan: it holds to the same limits (bundle.FitsBundle).
+// A release that no bundle can be made of is reported as an event of its Cluster, which keeps its last bundle; the
+// others go on. The planner makes no such plan: it holds to the same limits (bundle.FitsBundle).
 //
 // The package also sweeps: what no plan, release, bundle or recent render reaches leaves the store (sweep.go).
 package publish
@@ -46,7 +46,7 @@ const (
 )
 
 // maxClusters bounds the bundles of one transaction, so that no other writer waits for a whole fleet.
-const maxClusters = 64
+const maxClusters = 1000
 
 // Config is what a Publisher is made of.
 type Config struct {

@@ -123,7 +123,8 @@ func (b *bench) acked(cluster string, id bundle.ID) {
 	b.dirty[cluster] = b.dirty[cluster] || false
 }
 
-func TestABundleSaysWhatThePlanSaysForThisClusterAlone(t *testing.T) {
+// TestBundleOfCluster checks that a bundle says what the plan says for this cluster alone.
+func TestBundleOfCluster(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
 	b.publish()
@@ -146,7 +147,8 @@ func TestABundleSaysWhatThePlanSaysForThisClusterAlone(t *testing.T) {
 	}
 }
 
-func TestABundleIsSignedAnewOnlyForAReason(t *testing.T) {
+// TestSignedAgain checks that a bundle is signed anew only for a reason.
+func TestSignedAgain(t *testing.T) {
 	sameplan := func(b *bench) { b.dirty["east"] = true }
 	for _, tt := range []struct {
 		name   string
@@ -193,7 +195,8 @@ func TestABundleIsSignedAnewOnlyForAReason(t *testing.T) {
 	}
 }
 
-func TestARefreshedBundleDoesNotCountAsAnOldChange(t *testing.T) {
+// TestRefreshedBundle checks that a refreshed bundle does not count as an old change.
+func TestRefreshedBundle(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
 	b.publish()
@@ -213,7 +216,8 @@ func TestARefreshedBundleDoesNotCountAsAnOldChange(t *testing.T) {
 	}
 }
 
-func TestASequenceGoesOnFromWhatTheSpokeHasSeen(t *testing.T) {
+// TestSequenceFollowsSpoke checks that a sequence goes on from what the spoke has seen.
+func TestSequenceFollowsSpoke(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
 	b.publish()
@@ -264,7 +268,8 @@ func TestRestoredRemovals(t *testing.T) {
 	}
 }
 
-func TestARemovedClusterHasNoBundleAndComesBackWithAHigherSequence(t *testing.T) {
+// TestRemovedCluster checks that a removed cluster has no bundle and comes back with a higher sequence.
+func TestRemovedCluster(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
 	b.publish()
@@ -285,13 +290,14 @@ func TestARemovedClusterHasNoBundleAndComesBackWithAHigherSequence(t *testing.T)
 	}
 }
 
-func TestAPlanThatNoBundleHoldsStopsItsOwnClusterOnly(t *testing.T) {
+// TestPlanTooLarge checks that a plan that no bundle holds stops its own cluster only.
+func TestPlanTooLarge(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
 	b.plan("west", "one")
 	b.publish()
 	east, _ := b.desired("east")
-	for range 3 { // told once
+	for range 3 { // reported once
 		b.update(func(tx *store.Tx) error {
 			plan, _, err := store.Plans.Get(tx, "east")
 			plan.Applications[0].Revision = strings.Repeat("x", bundle.MaxBundleBytes)
@@ -336,26 +342,30 @@ func (b *bench) events(cluster string) (texts []string) {
 	return texts
 }
 
-func TestManyBundlesAreOneTransaction(t *testing.T) {
+// TestManyBundles publishes more bundles than one transaction writes.
+func TestManyBundles(t *testing.T) {
 	b := newBench(t)
-	for i := range 1000 {
+	for i := range maxClusters + 1 {
 		b.plan(fmt.Sprintf("c%d", i), "one")
 	}
 	watcher := b.Store.Watch(t.Context(), store.SignedBundles.Name())
 	defer watcher.Close()
 	start := time.Now()
 	b.publish()
-	t.Logf("signed 1,000 bundles in %s", time.Since(start))
-	if n := len(watcher.Take()); n != 1000 {
+	t.Logf("signed %d bundles in %s", maxClusters+1, time.Since(start))
+	if n := len(watcher.Take()); n != maxClusters+1 {
 		t.Errorf("%d bundles", n)
 	}
 }
 
-func TestTheSweepLeavesWhatIsReached(t *testing.T) {
+// TestSweep checks that the sweep leaves what is reached.
+func TestSweep(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "old")
 	b.publish()
 	b.plan("east", "new") // planned, not published: the old one is still served
+	held := store.Release{Applications: []store.Entry{store.EntryOf("all", b.application("held"))}}
+	b.update(func(tx *store.Tx) error { return store.Releases.Put(tx, "west", held) })
 	garbage, memo, forgotten := b.putBlob("garbage"), b.putBlob("memo"), b.putBlob("forgotten")
 	b.update(func(tx *store.Tx) (err error) {
 		return putRenders(tx, map[string]store.Render{
@@ -372,6 +382,7 @@ func TestTheSweepLeavesWhatIsReached(t *testing.T) {
 	}{
 		{"an object of a bundle", manifest.DigestOf([]byte("old")), true},
 		{"an object of a plan", manifest.DigestOf([]byte("new")), true},
+		{"an object of a release that a rollout holds", manifest.DigestOf([]byte("held")), true},
 		{"an object of a render in use", memo, true},
 		{"an object of a render long unused", forgotten, false},
 		{"what nothing names", garbage, false},
@@ -442,7 +453,8 @@ func putRenders(tx *store.Tx, rows map[string]store.Render) error {
 	return nil
 }
 
-func TestRunPublishesEachPlanAndEndsWithItsContext(t *testing.T) {
+// TestRun checks that Run publishes each plan and ends with its context.
+func TestRun(t *testing.T) {
 	b := newBench(t)
 	p := New(Config{Store: b.Store, Signer: b.Signer, TrustDomain: "nave-test", Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())

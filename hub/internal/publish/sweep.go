@@ -21,8 +21,8 @@ import (
 // use twice a day, so a week is far from taking one that is needed.
 const renderKeep = 7 * 24 * time.Hour
 
-// sweep deletes what nothing reaches: renders that were not used for long, and then blobs that no plan,
-// release, bundle or render names. What becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
+// sweep deletes what nothing reaches: renders that were not used for long, and then blobs that no plan, release, bundle
+// or render names. What becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
 //
 // An Application that cannot be read hides what it reaches. Then no blob is deleted but the damaged one itself, and the
 // clusters that need it are walked again, which makes it anew; the next sweep goes on.

@@ -64,7 +64,9 @@ func (b *bench) repair(cluster string) (row store.Repair, ok bool) {
 	return row, ok
 }
 
-func TestASweepThatMeetsAnApplicationItCannotReadDeletesNothingElseAndAsksForIt(t *testing.T) {
+// TestSweepUnreadable checks that a sweep that meets an application it cannot read deletes nothing else and asks for
+// it.
+func TestSweepUnreadable(t *testing.T) {
 	for name, spoil := range map[string]func(*bbolt.Bucket, []byte) error{
 		"missing":  func(blobs *bbolt.Bucket, key []byte) error { return blobs.Delete(key) },
 		"no frame": func(blobs *bbolt.Bucket, key []byte) error { return blobs.Put(key, []byte("rubbish that is no frame")) },

@@ -55,7 +55,8 @@ func secretTree(t testing.TB, fixture string) string {
 	return root
 }
 
-func TestARotatedValueChangesTheRenderAndUpdatekeysDoesNot(t *testing.T) {
+// TestRotatedValue checks that a rotated value changes the render and updatekeys does not.
+func TestRotatedValue(t *testing.T) {
 	first := objectsOf(t, mustBuild(t, secretTree(t, "secret.yaml"), "salt"))
 	if got := objectsOf(t, mustBuild(t, secretTree(t, "secret-updatekeys.yaml"), "salt")); got != first {
 		t.Errorf("updatekeys changed the render:\n%s\n%s", first, got)
@@ -68,7 +69,8 @@ func TestARotatedValueChangesTheRenderAndUpdatekeysDoesNot(t *testing.T) {
 	}
 }
 
-func TestSealedFilesListExactlyTheTokensOfTheObjects(t *testing.T) {
+// TestSealedFilesListed checks that sealed files list exactly the placeholders of the objects.
+func TestSealedFilesListed(t *testing.T) {
 	result := mustBuild(t, secretTree(t, "secret.yaml"), "salt")
 	if len(result.Sealed) != 1 {
 		t.Fatalf("sealed files: %v", result.Sealed)
@@ -91,7 +93,8 @@ func TestSealedFilesListExactlyTheTokensOfTheObjects(t *testing.T) {
 	}
 }
 
-func TestThePlainPathGivesWhatKustomizeGives(t *testing.T) {
+// TestPlainPath checks that the plain path gives what kustomize gives.
+func TestPlainPath(t *testing.T) {
 	stories, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +164,8 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 	return plain, full, nil
 }
 
-func TestConcurrentBuildsDoNotDisturbEachOther(t *testing.T) {
+// TestConcurrentBuilds checks that concurrent builds do not disturb each other.
+func TestConcurrentBuilds(t *testing.T) {
 	custom := t.TempDir()
 	plant(t, custom, "kustomization.yaml", []byte("resources: [w.yaml]\nopenapi: {path: schema.json}\npatches: [{path: "+
 		"p.yaml}]\n"))
@@ -201,7 +205,8 @@ func TestConcurrentBuildsDoNotDisturbEachOther(t *testing.T) {
 	builds.Wait()
 }
 
-func TestNothingRemoteIsEverAskedFor(t *testing.T) {
+// TestNoRemote checks that nothing remote is ever asked for.
+func TestNoRemote(t *testing.T) {
 	asked := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
 	defer server.Close()
@@ -227,7 +232,8 @@ func TestNothingRemoteIsEverAskedFor(t *testing.T) {
 	}
 }
 
-func TestTheArtifactIsNeverWritten(t *testing.T) {
+// TestReadOnly checks that the artifact is never written.
+func TestReadOnly(t *testing.T) {
 	root := growTree(t)
 	before := listing(t, root)
 	for _, p := range []string{"apps", "plain", "."} {
@@ -252,7 +258,8 @@ func listing(t *testing.T, root string) string {
 	return out.String()
 }
 
-func TestABuildStopsWithItsContext(t *testing.T) {
+// TestCancelledBuild checks that a build stops with its context.
+func TestCancelledBuild(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := buildTree(ctx, growTree(t), Spec{Path: "apps"}); !errors.Is(err, context.Canceled) {
@@ -260,7 +267,8 @@ func TestABuildStopsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAFileOverTheLimitIsRefused(t *testing.T) {
+// TestLargeFile checks that a file over the limit is refused.
+func TestLargeFile(t *testing.T) {
 	root := t.TempDir()
 	file := filepath.Join(root, "a.yaml")
 	plant(t, root, "a.yaml", nil)
@@ -272,7 +280,8 @@ func TestAFileOverTheLimitIsRefused(t *testing.T) {
 	}
 }
 
-func TestEqualTreesGiveEqualResultsWhereverTheyAre(t *testing.T) {
+// TestEqualTrees checks that equal trees give equal results wherever they are.
+func TestEqualTrees(t *testing.T) {
 	a, b := mustBuild(t, growTree(t)+"/plain", ""), mustBuild(t, growTree(t)+"/plain", "")
 	if objectsOf(t, a) != objectsOf(t, b) {
 		t.Error("the objects differ")

@@ -34,7 +34,8 @@ func growTree(t testing.TB) string {
 	return root
 }
 
-func TestReadsNoticeWhatTheBuildWouldAndNothingElse(t *testing.T) {
+// TestReads checks that reads notice what the build would and nothing else.
+func TestReads(t *testing.T) {
 	changes := []struct {
 		name     string
 		path     string
@@ -77,7 +78,8 @@ func TestReadsNoticeWhatTheBuildWouldAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestAProbeJudgesEachOfSeveralReadsAsIfItWereTheOnlyOne(t *testing.T) {
+// TestProbeSeveralReads checks that a probe judges each of several reads as if it were the only one.
+func TestProbeSeveralReads(t *testing.T) {
 	trees := []string{growTree(t), growTree(t), growTree(t)}
 	for i, change := range []func(string) error{
 		write("base/a.txt", "changed"), write("plain/deep/two.yaml",
@@ -122,7 +124,8 @@ func write(name, content string) func(string) error {
 	}
 }
 
-func TestReadsSurviveJSON(t *testing.T) {
+// TestReadsJSON checks that reads survive JSON.
+func TestReadsJSON(t *testing.T) {
 	root := growTree(t)
 	result, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b", Path: "apps"})
 	if err != nil {

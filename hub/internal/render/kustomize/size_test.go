@@ -41,7 +41,8 @@ func TestObjectOfManyValues(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatNoAPIServerTakesIsRefusedByName(t *testing.T) {
+// TestObjectSize checks that an object that no API server takes is refused by name.
+func TestObjectSize(t *testing.T) {
 	const around = 300 // more than all else in the object
 	for name, tt := range map[string]struct {
 		text    string

@@ -9,7 +9,7 @@ import (
 )
 
 // The table of flux-semantics.md §1.5. A is "alpha", E is set and empty, X and UNSET are not set. "!" is an error.
-func TestSubstitutionAgreesWithFlux(t *testing.T) {
+func TestSubstitution(t *testing.T) {
 	const fails = "!"
 	cases := []struct{ in, strict, lenient string }{
 		{"${A}", "alpha", "alpha"},

@@ -29,7 +29,8 @@ func commentedFile(t testing.TB, name string) []byte {
 	return data
 }
 
-func TestEncryptedCommentsDoNotCountAsElements(t *testing.T) {
+// TestEncryptedComments checks that encrypted comments do not count as elements.
+func TestEncryptedComments(t *testing.T) {
 	for _, name := range commented {
 		t.Run(name, func(t *testing.T) {
 			out, file, err := Seal(name, commentedFile(t, name+".yaml"), salt)
@@ -90,7 +91,8 @@ func sameShape(t *testing.T, got, want any) {
 	}
 }
 
-func TestAClearCommentBesideADroppedElementStays(t *testing.T) {
+// TestClearComment checks that a clear comment beside a dropped element stays.
+func TestClearComment(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	const file = "list:\n  # one\n  - " + comment + " # two\n  # three\n  - x\n  # four\n  - " + comment +
 		"\n  # five\nsops:\n  mac: " + comment + "\n"
@@ -104,7 +106,8 @@ func TestAClearCommentBesideADroppedElementStays(t *testing.T) {
 	}
 }
 
-func TestAListOfNothingButEncryptedCommentsIsEmpty(t *testing.T) {
+// TestOnlyEncryptedComments checks that a list of nothing but encrypted comments is empty.
+func TestOnlyEncryptedComments(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	metadata := "sops:\n  mac: " + strings.Replace(comment, "type:comment", "type:str", 1) + "\n"
 	out, file, err := Seal("a", []byte("list:\n  # clear\n  - "+comment+"\n  - "+comment+" # beside\n"+metadata), salt)

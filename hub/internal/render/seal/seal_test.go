@@ -29,7 +29,8 @@ func fixture(t testing.TB, name string) []byte {
 	return data
 }
 
-func TestSealNamesEveryLeafByDocumentPathAndType(t *testing.T) {
+// TestSealLeaves checks that seal names every leaf by document path and type.
+func TestSealLeaves(t *testing.T) {
 	data := fixture(t, "multi.yaml")
 	out, file, err := Seal("multi.yaml", data, salt)
 	if err != nil {
@@ -64,7 +65,8 @@ func TestSealNamesEveryLeafByDocumentPathAndType(t *testing.T) {
 	}
 }
 
-func TestSealedTextIsTheDecryptedFileWithTokensForValues(t *testing.T) {
+// TestSealedText checks that sealed text is the decrypted file with placeholders for values.
+func TestSealedText(t *testing.T) {
 	for name, plain := range map[string]string{"values.yaml": "values.plain.yaml", "multi.yaml": "multi.plain.yaml"} {
 		out, _, err := Seal(name, fixture(t, name), salt)
 		if err != nil {
@@ -98,7 +100,8 @@ func strip(lines []string) string {
 	return strings.Join(out, "\n")
 }
 
-func TestTokensFollowTheLeafAndNotTheRecipients(t *testing.T) {
+// TestPlaceholdersOfLeaves checks that placeholders follow the leaf and not the recipients.
+func TestPlaceholdersOfLeaves(t *testing.T) {
 	first, a, err := Seal("a.yaml", fixture(t, "secret.yaml"), salt)
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +122,8 @@ func TestTokensFollowTheLeafAndNotTheRecipients(t *testing.T) {
 	}
 }
 
-func TestFilesWithoutSOPSPassUnchanged(t *testing.T) {
+// TestPlainFiles checks that files without SOPS pass unchanged.
+func TestPlainFiles(t *testing.T) {
 	for _, text := range []string{
 		"", "a: b\n", "sops: is a word\n", "sops: {mac: not encrypted}\n", "data:\n  sops: {mac: 'ENC[AES256_GCM,'}\n",
 		"doc: 'write ENC[AES256_GCM,data:…] for sops'\n", "not: [yaml ENC[AES256_GCM, sops\n", `{"sops": "ENC[AES256_GCM,"`,
@@ -131,7 +135,8 @@ func TestFilesWithoutSOPSPassUnchanged(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSealedIsRefused(t *testing.T) {
+// TestSealRefused checks that what cannot be sealed is refused.
+func TestSealRefused(t *testing.T) {
 	leaf := "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:str]"
 	metadata := "sops:\n  mac: " + leaf + "\n"
 	for name, c := range map[string]struct {

@@ -79,7 +79,8 @@ func object(name string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {k: v}\n"
 }
 
-func TestAWorkerGivesWhatTheProcessItselfGives(t *testing.T) {
+// TestWorkerResult checks that a worker gives what the process itself gives.
+func TestWorkerResult(t *testing.T) {
 	p := newPool(t, Config{}, Command)
 	secret, err := os.ReadFile("../kustomize/testdata/sops/multi.yaml")
 	if err != nil {
@@ -100,7 +101,8 @@ func TestAWorkerGivesWhatTheProcessItselfGives(t *testing.T) {
 	}
 }
 
-func TestABuildErrorIsTheSameAcrossThePipe(t *testing.T) {
+// TestWorkerError checks that a build error is the same across the pipe.
+func TestWorkerError(t *testing.T) {
 	p := newPool(t, Config{Workers: 1}, Command)
 	req := tree(t, map[string]string{"a.yaml": object("a"), "b.yaml": object("a")})
 	_, want := renderers.Render(t.Context(), req)
@@ -110,7 +112,8 @@ func TestABuildErrorIsTheSameAcrossThePipe(t *testing.T) {
 	}
 }
 
-func TestAResponseOverTheLimitIsRefused(t *testing.T) {
+// TestLargeResponse checks that a response over the limit is refused.
+func TestLargeResponse(t *testing.T) {
 	p := newPool(t, Config{Workers: 1, Output: 2000}, Command)
 	large := tree(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: " +
 		strings.Repeat("x", 4000) + "\n"})
@@ -122,7 +125,8 @@ func TestAResponseOverTheLimitIsRefused(t *testing.T) {
 	}
 }
 
-func TestABuildThatNeedsTooMuchMemoryCostsOneWorker(t *testing.T) {
+// TestMemory checks that a build that needs too much memory costs one worker.
+func TestMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no limit on memory on this system")
 	}
@@ -143,7 +147,8 @@ func TestABuildThatNeedsTooMuchMemoryCostsOneWorker(t *testing.T) {
 	}
 }
 
-func TestAWorkerHasNoNetworkWhateverTheTreeMakesUp(t *testing.T) {
+// TestNoNetwork checks that a worker has no network whatever the tree makes up.
+func TestNoNetwork(t *testing.T) {
 	asked := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
 	defer server.Close()
@@ -170,7 +175,8 @@ func TestAWorkerHasNoNetworkWhateverTheTreeMakesUp(t *testing.T) {
 	}
 }
 
-func TestBuildsRunBesideEachOther(t *testing.T) {
+// TestParallelBuilds checks that builds run beside each other.
+func TestParallelBuilds(t *testing.T) {
 	p := newPool(t, Config{Workers: 3}, Command)
 	var builds sync.WaitGroup
 	for i := range 12 {
@@ -186,7 +192,8 @@ func TestBuildsRunBesideEachOther(t *testing.T) {
 	builds.Wait()
 }
 
-func TestAWorkerEndsWhenStandardInputEnds(t *testing.T) {
+// TestWorkerEnds checks that a worker ends when standard input ends.
+func TestWorkerEnds(t *testing.T) {
 	cmd := exec.Command(os.Args[0], Command)
 	cmd.Stdin = strings.NewReader("")
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
