@@ -2,8 +2,8 @@
 // keeps of this spoke, makes the parts and keeps them going until its context ends. It is wiring only.
 //
 // The session brings offers, the agent decides and applies, the watcher tells it what the cluster did with that, the
-// reporter tells the hub. Only the agent's loop owns state; the parts know one another by the narrow interfaces they
-// need.
+// reporter reports to the hub. Only the agent's loop owns state; the parts know one another by the narrow interfaces
+// they need.
 //
 // Layout of the state folder:
 //

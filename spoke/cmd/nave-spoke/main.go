@@ -1,5 +1,5 @@
-// Command nave-spoke is the agent of one cluster: it dials the hub, verifies what it is told to run, applies it, and
-// keeps it so.
+// Command nave-spoke is the agent of one cluster: it dials the hub, verifies the signed bundles that the hub offers,
+// applies them, and keeps it so.
 package main
 
 import (

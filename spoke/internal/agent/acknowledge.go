@@ -9,7 +9,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/apply"
 )
 
-// acknowledge tells the hub when the bundle has come further.
+// acknowledge acknowledges a stage that the bundle has newly reached.
 func (m *model) acknowledge() []action {
 	if m.stage < bundle.Received {
 		return nil
@@ -43,7 +43,7 @@ func (n *node) reached() bundle.Stage {
 	return bundle.Healthy
 }
 
-// reportAll tells what changed since it was last told.
+// reportAll reports the applications whose report changed.
 func (m *model) reportAll() []action {
 	if m.stage == bundle.NoStage {
 		return nil // without a bundle there is nothing to hold them against

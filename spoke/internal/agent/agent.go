@@ -52,7 +52,7 @@ type Cluster interface {
 	Delete(ctx context.Context, r apply.Removal) (*apply.ChangeSet, error)
 }
 
-// Watcher tells what changed in the cluster.
+// Watcher observes the cluster.
 type Watcher interface {
 	C() <-chan struct{}
 	Drain() []watch.Observation
@@ -65,7 +65,7 @@ type Kubernetes interface {
 	Warm(mappings ...kube.Mapping)
 }
 
-// Reporter tells the hub.
+// Reporter reports to the hub.
 type Reporter interface {
 	Update(name bundle.ApplicationName, r *spokev1.ApplicationReport)
 	Remove(name bundle.ApplicationName)

@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/shared/health"
 )
 
-// judgeAll judges until nothing changes any more: an application's word may hang on another's. A circle of them, which
-// would not end, is cut after as many rounds as a chain of all of them takes.
+// judgeAll judges all nodes until no condition changes any more, because a condition may depend on that of another
+// node. A circle of dependent conditions is cut after as many rounds as a chain of all nodes takes.
 func (m *model) judgeAll() {
 	m.dependents = m.dependentsOfGone()
 	for changed, round := true, 0; changed && round <= len(m.names); round++ {

@@ -81,7 +81,7 @@ type node struct {
 	ready       Condition
 	repaired    uint64
 	reported    Report
-	reportAgain bool // the report, since more of it can be told
+	reportAgain bool // the last report left something out that is known now
 }
 
 // standing is what the bundle says of an application.
@@ -126,7 +126,7 @@ type Condition struct {
 	Since   time.Time
 }
 
-// Report is what the hub is told of one application.
+// Report is the state of one application for the hub.
 type Report struct {
 	Application bundle.ApplicationName
 	Entry       bundle.Entry
@@ -212,7 +212,8 @@ type (
 		status health.Status
 		text   string
 	}
-	// learned is that the values of an application's sealed files are known: what was left out can be told.
+	// learned is that the values of an application's sealed files are known, so that a message that was left out can be
+	// reported.
 	learned struct {
 		now  time.Time
 		name bundle.ApplicationName
@@ -272,7 +273,7 @@ type (
 		id   bundle.ID
 		apps applications
 	}
-	// ack tells the hub how far a bundle has come; err: that it was rejected.
+	// ack reports to the hub how far a bundle has come; with err, that it was rejected.
 	ack struct {
 		id    bundle.ID
 		stage bundle.Stage

@@ -35,8 +35,8 @@ func (a *Agent) receive(ctx context.Context, o session.Offer, last bundle.ID) re
 	return in
 }
 
-// recoverable tells errors that may go away by themselves from those of the bundle, and those that the hub knows of
-// anyway.
+// recoverable reports whether an error may go away by itself, and whether it is not the bundle's, so that the hub need
+// not hear of it.
 func recoverable(err error) (retry, quiet bool) {
 	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork,
 		trust.ErrFeature, state.ErrOlder} {

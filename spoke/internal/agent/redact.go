@@ -31,7 +31,7 @@ type redactors struct {
 
 func newRedactors() *redactors { return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}} }
 
-// learn keeps the Redactor of a file. When there is no room for it, it keeps one that leaves nothing of a text.
+// learn keeps the Redactor of a file. If there is no room for it, a Redactor is kept that hides every text.
 func (r *redactors) learn(d manifest.Digest, p *decrypt.Plaintext) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,8 +58,8 @@ func (r *redactors) of(files []manifest.Digest) (known []*decrypt.Redactor, all 
 	return known, len(known) == len(files)
 }
 
-// others returns the Redactors of all other files that can be told apart from text: an object may hear of values that
-// another application brought.
+// others returns the Redactors of all other files that hide single values: an object may quote values that another
+// application brought.
 func (r *redactors) others(files []manifest.Digest) []*decrypt.Redactor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,8 +146,8 @@ func (d discretion) said(o inventory.ObjectHealth) string {
 	return d.text(text)
 }
 
-// any returns a text of which nothing is known, but that it is about the application; it tells nothing if not all
-// values are known.
+// any returns a text about the application from an unknown author; a placeholder for the text if not all values are
+// known.
 func (d discretion) any(s string) string {
 	if d.all {
 		return d.text(s)

@@ -1,33 +1,18 @@
 package apply
 
 import (
-	"strings"
-
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// The annotations of Flux's kustomize-controller that steer how one object is treated.
-const (
-	annotationGroup  = "kustomize.toolkit.fluxcd.io/"
-	annotationPrune  = annotationGroup + "prune"     // disabled: never delete
-	annotationSSA    = annotationGroup + "ssa"       // Override, Merge, IfNotPresent, Ignore
-	annotationForce  = annotationGroup + "force"     // enabled: recreate when an immutable field changes
-	annotationReconc = annotationGroup + "reconcile" // disabled: neither apply nor prune
-)
-
-func says(annotations map[string]string, key, word string) bool {
-	return strings.EqualFold(annotations[key], word)
-}
-
-// modeOf reads how an object wants to be applied. A word that is not known means Override, as in Flux.
+// modeOf returns how an object is to be applied, by its annotations. An unknown value means Override, as in Flux.
 func modeOf(o *manifest.Object) inventory.Mode {
 	a := o.GetAnnotations()
-	if says(a, annotationReconc, "disabled") {
+	if manifest.HasAnnotation(a, manifest.ReconcileAnnotation, "disabled") {
 		return inventory.Ignore
 	}
 	for _, m := range []inventory.Mode{inventory.Merge, inventory.IfNotPresent, inventory.Ignore} {
-		if says(a, annotationSSA, string(m)) {
+		if manifest.HasAnnotation(a, manifest.SSAAnnotation, string(m)) {
 			return m
 		}
 	}
@@ -41,13 +26,7 @@ func forced(o *manifest.Object, set bool) bool {
 	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":
 		return false
 	}
-	return set || says(o.GetAnnotations(), annotationForce, "enabled")
-}
-
-// kept reports whether a live object wants to be left in the cluster when it leaves Git.
-func kept(annotations map[string]string) bool {
-	return says(annotations, annotationPrune, "disabled") || says(annotations, annotationReconc, "disabled") ||
-		says(annotations, annotationSSA, string(inventory.Ignore))
+	return set || manifest.HasAnnotation(o.GetAnnotations(), manifest.ForceAnnotation, "enabled")
 }
 
 // expires reports whether an object is deleted by its own controller when it is done.

@@ -48,7 +48,7 @@ func New(c Config) *Applier {
 // Loaded is the plaintext of one object, for as long as it is being sent.
 type Loaded struct {
 	Object *manifest.Object
-	// Sealed: the object holds sealed values. Of what the API server finds invalid, only the fields are told.
+	// Sealed: the object holds sealed values. Of what the API server finds invalid, only the fields are reported.
 	Sealed bool
 	// Redact takes the application's sealed values out of a text; nil when it has none. Every error about the object goes
 	// through it, after Release.

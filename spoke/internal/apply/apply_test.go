@@ -101,25 +101,25 @@ func TestAnnotations(t *testing.T) {
 	for text, want := range map[string]inventory.Mode{
 		"Override": inventory.Override, "merge": inventory.Merge, "IfNotPresent": inventory.IfNotPresent, "Ignore": inventory.Ignore, "else": inventory.Override,
 	} {
-		if got := modeOf(object("ConfigMap", map[string]any{annotationSSA: text})); got != want {
+		if got := modeOf(object("ConfigMap", map[string]any{manifest.SSAAnnotation: text})); got != want {
 			t.Errorf("ssa %s: %q", text, got)
 		}
 	}
-	if modeOf(object("ConfigMap", map[string]any{annotationReconc: "disabled"})) != inventory.Ignore {
+	if modeOf(object("ConfigMap", map[string]any{manifest.ReconcileAnnotation: "disabled"})) != inventory.Ignore {
 		t.Error("reconcile: disabled is applied")
 	}
-	if !forced(object("ConfigMap", map[string]any{annotationForce: "Enabled"}), false) ||
+	if !forced(object("ConfigMap", map[string]any{manifest.ForceAnnotation: "Enabled"}), false) ||
 		forced(object("ConfigMap", nil), false) {
 		t.Error("force is not what the annotation says")
 	}
-	if !kept(map[string]string{annotationPrune: "disabled"}) || kept(nil) {
+	if !manifest.IsPruneDisabled(map[string]string{manifest.PruneAnnotation: "disabled"}) || manifest.IsPruneDisabled(nil) {
 		t.Error("prune is not what the annotation says")
 	}
 }
 
 func TestForced(t *testing.T) {
 	for _, kind := range []string{"PersistentVolumeClaim", "PersistentVolume", "Namespace"} {
-		if forced(object(kind, map[string]any{annotationForce: "enabled"}), true) {
+		if forced(object(kind, map[string]any{manifest.ForceAnnotation: "enabled"}), true) {
 			t.Errorf("%s", kind)
 		}
 	}

@@ -134,7 +134,7 @@ func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 		return ""
 	case desired[id]:
 		return "still in Git"
-	case kept(l.Annotations):
+	case manifest.IsPruneDisabled(l.Annotations):
 		return "its annotations say to keep it"
 	case l.Managed.IsZero():
 		return deployer(l)

@@ -204,7 +204,7 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 // spared reports whether a live object is to stay: it says so, it does not prove to be ours, or no cluster is without
 // it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
-	return kept(live.Annotations) || !item.Proves(live, r.app) ||
+	return manifest.IsPruneDisabled(live.Annotations) || !item.Proves(live, r.app) ||
 		id.Group == "" && id.Kind == "Namespace" && protected(id.Name)
 }
 

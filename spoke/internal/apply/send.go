@@ -217,7 +217,7 @@ func (r *run) noteHealth(id manifest.ID, res result) {
 }
 
 // redact takes secret values out of an error before it leaves this package. With bare, what an API server says about an
-// invalid object is left out altogether. What came from the network and not from a server is told as it is.
+// invalid object is left out altogether. An error of the network is not changed.
 func redact(err error, bare bool, hide func(string) string) error {
 	if err == nil {
 		return nil

@@ -14,7 +14,7 @@ import (
 )
 
 // Report is how one object is doing. Message may quote the object's status, and a controller may quote its spec there.
-// Reason is one word for it, kstatus's or the controller's; it may be empty.
+// Reason is a single identifier, of kstatus or of the controller; it may be empty.
 type Report struct {
 	Status          health.Status
 	Reason, Message string

@@ -10,7 +10,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ObjectHealth is how one object is doing, and since when. Message may quote the object; Reason is one word.
+// ObjectHealth is how one object is doing, and since when. Message may quote the object. Reason is a single CamelCase
+// identifier.
 type ObjectHealth struct {
 	ID              manifest.ID
 	Status          sharedhealth.Status

@@ -1,4 +1,4 @@
-// Package kube is the one door of the spoke to the Kubernetes API of its cluster: server-side apply, read, list, delete
+// Package kube is the client of the Kubernetes API that all of the spoke uses: server-side apply, read, list, delete
 // and watch of any kind of object, without typed clients and without caches of objects.
 //
 // It speaks plain HTTP with JSON bodies over the connection that client-go sets up (kubeconfig or in-cluster account,

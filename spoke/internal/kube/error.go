@@ -211,7 +211,8 @@ func classify(code int, s *metav1.Status) Reason {
 	return Other
 }
 
-// The API server has no machine-readable word for the following, so its text is read. This is the only place.
+// The API server has no machine-readable reason for the following errors, so their text is read. This is the only
+// place.
 
 // denied recognises k8s.io/apiserver/pkg/admission/plugin/webhook/errors.ToStatusErr and ValidatingAdmissionPolicy.
 func denied(message string) bool {

@@ -22,11 +22,11 @@ const (
 // Marks are the newest bundles that were verified, by the SPIFFE ID of the cluster that they are for.
 type Marks map[string]bundle.ID
 
-// Acknowledge tells a hub how far the cluster has come with a bundle.
+// Acknowledge reports to a hub how far the cluster has come with a bundle.
 type Acknowledge func(bundle.ID, bundle.Stage)
 
 // Marker acknowledges a bundle only when the high-water mark is where the loss of the disk does not reach it: whatever
-// the hub was told of, the cluster never goes back behind. The bundle is on disk and is applied meanwhile, so a change
+// the hub heard of, the cluster never goes back behind. The bundle is on disk and is applied meanwhile, so a change
 // that goes live waits for nothing here.
 type Marker struct {
 	recipient string

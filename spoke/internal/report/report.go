@@ -1,4 +1,4 @@
-// Package report tells the hub the latest truth about each application, and what happened.
+// Package report sends the latest state of each application, and events, to the hub.
 //
 // It keeps one report for each application, the newest, and the newest 100 events; nothing grows with time. While there
 // is a session it sends what changed, after a moment in which more may come; the first report of a session is full.
@@ -58,7 +58,7 @@ func New(sender Sender, log *slog.Logger) *Reporter {
 	}
 }
 
-// Update replaces what is told of an application. Long texts and lists are cut, and the inventory is left out when the
+// Update replaces the report of an application. Long texts and lists are cut, and the inventory is left out when the
 // hub would not keep so much of one cluster. The reporter keeps a.
 func (r *Reporter) Update(app bundle.ApplicationName, a *spokev1.ApplicationReport) {
 	trim(a)
@@ -73,7 +73,7 @@ func (r *Reporter) Update(app bundle.ApplicationName, a *spokev1.ApplicationRepo
 	r.wake.Raise()
 }
 
-// Remove tells that an application is gone.
+// Remove reports that an application is gone.
 func (r *Reporter) Remove(app bundle.ApplicationName) {
 	r.mu.Lock()
 	r.size -= proto.Size(r.latest[app])
@@ -83,7 +83,7 @@ func (r *Reporter) Remove(app bundle.ApplicationName) {
 	r.wake.Raise()
 }
 
-// Event tells something that happened. Of more than 100 that wait, the oldest are dropped.
+// Event reports something that happened. Of more than 100 that wait, the oldest are dropped.
 func (r *Reporter) Event(e *spokev1.Event) {
 	e.Message = telemetry.Printable(e.Message, reporting.MaxMessage)
 	r.mu.Lock()

@@ -20,7 +20,8 @@
 // A spoke that moves from one hub to another and back has a recipient, and so a high-water mark, with each of them.
 //
 // Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was. A file
-// that is not whole (cut off, overwritten) is told by Open as ErrDamaged; the caller sets it aside and starts anew.
+// that is not whole (cut off, overwritten) makes Open return ErrDamaged; the caller sets the file aside and starts
+// anew.
 package state
 
 import (

@@ -14,7 +14,7 @@ import (
 type Observation struct {
 	Application bundle.ApplicationName
 	Object      bundle.ObjectIdentity
-	// Drift is how it differs from what was applied; zero when it does not, or when that was told before.
+	// Drift is how it differs from what was applied; zero if it does not, or if that was reported before.
 	Drift inventory.Drift
 	// RetryAt is set when the drift is not to be repaired before that time, because it was repaired too often; the
 	// observation comes again then. Drift.By names who fights for the object.
@@ -26,7 +26,7 @@ type Observation struct {
 // Held reports whether the drift is to be left alone for now.
 func (o Observation) Held() bool { return !o.RetryAt.IsZero() }
 
-// String says in one line what there is to tell: "ConfigMap shop/a: drift fought by hpa, repaired again at 12:00:05",
+// String returns the observation in one line: "ConfigMap shop/a: drift fought by hpa, repaired again at 12:00:05",
 // "Deployment.apps shop/web: InProgress: 0/1 available".
 func (o Observation) String() string {
 	switch {
