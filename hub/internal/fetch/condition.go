@@ -71,24 +71,17 @@ func (n news) condition(old store.Condition, generation int64) store.Condition {
 		next.Ready, next.Reason = condition.True, n.succeeded
 		next.Message = fmt.Sprintf("stored artifact for revision '%s'", next.Revision)
 	}
-	if next.Ready != old.Ready || next.Reason != old.Reason {
-		next.Since = n.at
-	}
-	return next
+	return next.After(old, n.at)
 }
 
 // record records an event if there is a new revision, another failure, or the end of one.
 func (n news) record(tx *store.Tx, m *member, old, now store.Condition) error {
-	e := store.Event{
-		Time: n.at, Object: m.key, Type: condition.Normal, Reason: condition.NewArtifact, Message: now.Message,
-	}
-	switch {
-	case now.Ready == condition.False && now.Message != old.Message:
-		e.Type, e.Reason = condition.Warning, now.Reason
-	case now.Ready == condition.True && now.Revision != old.Revision:
-	case now.Ready == condition.True && old.Ready == condition.False:
-		e.Reason = n.succeeded
-	default:
+	e, ok := now.EventAfter(old, m.key, n.at)
+	if now.Ready == condition.True && now.Revision != old.Revision {
+		e = store.Event{
+			Time: n.at, Object: m.key, Type: condition.Normal, Reason: condition.NewArtifact, Message: now.Message,
+		}
+	} else if !ok {
 		return nil
 	}
 	return store.Record(tx, e)

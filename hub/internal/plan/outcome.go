@@ -156,18 +156,9 @@ func (c *writer) outcome(key api.Key, f graph.Finding, requested string) error {
 		return err
 	}
 	o := store.Condition{
-		ObservedGeneration: row.Generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message, Since: c.start,
+		ObservedGeneration: row.Generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
 		Revision: f.Revision, Attempted: f.Attempted, HandledRequest: requested, Held: f.Held,
-	}
-	if o.Revision == "" {
-		o.Revision = old.Revision
-	}
-	if o.Attempted == "" {
-		o.Attempted = old.Attempted
-	}
-	if was && old.Ready == o.Ready && old.Reason == o.Reason {
-		o.Since = old.Since
-	}
+	}.After(old, c.start)
 	if err := store.Conditions.Put(c.tx, path, o); err != nil {
 		return err
 	}
@@ -184,16 +175,13 @@ func readyOf(f graph.Finding) string {
 	return condition.False
 }
 
-// event tells people when something starts to fail, fails in another way, or works again.
+// event records what is news in a Condition.
 func (c *writer) event(key api.Key, old, now store.Condition) error {
-	e := store.Event{Time: c.start, Object: key, Type: condition.Normal, Reason: now.Reason, Message: now.Message}
-	switch {
-	case now.Reason == condition.RemovalHeld && key.Role() != api.ClusterRole && key.Role() != api.FleetRole:
-		return nil // its Cluster tells of all of them at once
-	case now.Ready == condition.False && (old.Ready != now.Ready || old.Message != now.Message):
-		e.Type = condition.Warning
-	case now.Ready == condition.True && old.Ready == condition.False:
-	default:
+	if now.Reason == condition.RemovalHeld && key.Role() != api.ClusterRole && key.Role() != api.FleetRole {
+		return nil // the Cluster has one event of all of them
+	}
+	e, ok := now.EventAfter(old, key, c.start)
+	if !ok {
 		return nil
 	}
 	return store.Record(c.tx, e)

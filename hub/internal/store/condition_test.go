@@ -1,0 +1,46 @@
+package store
+
+import (
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+)
+
+func TestCondition(t *testing.T) {
+	first, second := time.Unix(1, 0), time.Unix(2, 0)
+	fails := Condition{Ready: "False", Reason: "BuildFailed", Message: "a", Since: first, Revision: "main@1", Attempted: "main@2"}
+	works := Condition{Ready: "True", Reason: "BuildSucceeded", Message: "good", Since: first, Revision: "main@1"}
+	for name, tt := range map[string]struct {
+		old, now Condition
+		since    time.Time
+		event    string // type and message
+	}{
+		"first_failure":  {Condition{}, fails, second, "Warning a"},
+		"first_success":  {Condition{}, works, second, ""},
+		"same_failure":   {fails, fails, first, ""},
+		"other_message":  {fails, Condition{Ready: "False", Reason: "BuildFailed", Message: "b"}, first, "Warning b"},
+		"other_reason":   {fails, Condition{Ready: "False", Reason: "Refused", Message: "b"}, second, "Warning b"},
+		"failure":        {works, fails, second, "Warning a"},
+		"end_of_failure": {fails, works, second, "Normal good"},
+		"still_works":    {works, Condition{Ready: "True", Reason: "BuildSucceeded", Message: "better"}, first, ""},
+		"suspended":      {works, Condition{Ready: "Unknown", Reason: "Suspended"}, second, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := tt.now.After(tt.old, second)
+			if !got.Since.Equal(tt.since) || tt.old.Revision != "" && got.Revision != "main@1" {
+				t.Errorf("got %+v", got)
+			}
+			key, event := api.ClusterKey("east"), ""
+			if e, ok := got.EventAfter(tt.old, key, second); ok {
+				event = e.Type + " " + e.Message
+				if e.Object != key || e.Reason != tt.now.Reason || !e.Time.Equal(second) {
+					t.Errorf("event %+v", e)
+				}
+			}
+			if event != tt.event {
+				t.Errorf("event %q, want %q", event, tt.event)
+			}
+		})
+	}
+}
