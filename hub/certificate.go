@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/operatorconfig"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // Lifetimes of the certificates that the hub issues for itself and for its first operator.
@@ -54,24 +55,18 @@ func (h *Hub) renewCertificate() error {
 // keepCertificate renews the server's certificate at half-life until ctx ends, and soon after the clock was set, if the
 // certificate does not hold by the new time. The first operator's is looked at as well.
 func (h *Hub) keepCertificate(ctx context.Context) error {
-	wait := clockLook
-	for {
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return nil
-		case <-t.C:
-		}
-		wait = clockLook
+	pause := clockLook
+	for wait.For(ctx, pause) == nil {
+		pause = clockLook
 		if !h.credential.Due(h.config.Now()) {
 			continue
 		}
 		if err := errors.Join(h.renewCertificate(), h.writeOperatorConfig()); err != nil {
 			h.config.Log.Error("renew the server's certificate", telemetry.Err(err))
-			wait = renewRetry
+			pause = renewRetry
 		}
 	}
+	return nil
 }
 
 // serverNames are what clients may call this hub: what is advertised, and the machine itself.

@@ -67,6 +67,3 @@ func checkCluster(o *manifest.Object) field.ErrorList {
 	}
 	return append(errs, checkVariables(c.Spec.Vars, vars)...)
 }
-
-// AsCluster returns an admitted Cluster.
-func AsCluster(o *manifest.Object) (*Cluster, error) { return as[Cluster](o, ClusterKind) }

@@ -111,6 +111,3 @@ func (f *Fleet) Selects(c *Cluster) (bool, error) {
 	}
 	return selector.Matches(labels.Set(c.Labels)), nil
 }
-
-// AsFleet returns an admitted Fleet.
-func AsFleet(o *manifest.Object) (*Fleet, error) { return as[Fleet](o, FleetKind) }

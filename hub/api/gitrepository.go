@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"net/url"
 	"strings"
 
@@ -144,11 +143,6 @@ func badReferenceName(name string) []string {
 	return nil
 }
 
-// AsGitRepository returns an admitted GitRepository as Flux's type.
-func AsGitRepository(o *manifest.Object) (*sourcev1.GitRepository, error) {
-	return as[sourcev1.GitRepository](o, GitRepositoryKind)
-}
-
 // sourceOfGitRepository returns the view of a GitRepository.
 func sourceOfGitRepository(o *Object) (*Source, error) {
 	g, err := Decode[sourcev1.GitRepository](o)
@@ -178,19 +172,4 @@ func sourceOfGitRepository(o *Object) (*Source, error) {
 	}
 	s.Identity = identity
 	return s, nil
-}
-
-// SourceKey is the FetchKey of a GitRepository.
-//
-// Deprecated: use Object.Source.
-func SourceKey(g *sourcev1.GitRepository, bound bool) string {
-	data, err := json.Marshal(g)
-	if err != nil {
-		return ""
-	}
-	s, err := StoredObject(Key{Kind: GitRepositoryKind, Namespace: g.Namespace, Name: g.Name}, data).Source()
-	if err != nil {
-		return ""
-	}
-	return s.FetchKey(bound)
 }

@@ -47,11 +47,6 @@ func ParseKey(path string) (Key, bool) {
 	return Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
 }
 
-// ParsePath is ParseKey.
-//
-// Deprecated: use ParseKey.
-func ParsePath(path string) (Key, bool) { return ParseKey(path) }
-
 // Role returns the role of the key's kind; NoRole for a kind that nothing carries out.
 func (k Key) Role() Role {
 	if kind, _ := kindNamed(k.Kind); kind.Supported() {

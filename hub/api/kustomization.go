@@ -358,8 +358,3 @@ func asText(v any) (string, bool) {
 	}
 	return "", false
 }
-
-// AsKustomization returns an admitted Kustomization as Flux's type.
-func AsKustomization(o *manifest.Object) (*kustomizev1.Kustomization, error) {
-	return as[kustomizev1.Kustomization](o, KustomizationKind)
-}

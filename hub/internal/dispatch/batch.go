@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // When batches are written. A batch that comes after a quiet time waits only for its like (a change reaches all spokes
@@ -142,22 +143,13 @@ func (b *batch) run(ctx context.Context) error {
 			return nil
 		case <-b.wake:
 		}
-		b.pause(ctx, max(batchQuiet, batchWindow-time.Since(last)))
+		_ = wait.For(ctx, max(batchQuiet, batchWindow-time.Since(last))) // what is left is written at the end
 		if err := b.flush(write); err != nil {
 			b.log.Error("write what spokes said", telemetry.Err(err))
-			b.pause(ctx, batchRetry)
+			_ = wait.For(ctx, batchRetry)
 			b.signal()
 		}
 		last = time.Now()
-	}
-}
-
-func (b *batch) pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -41,7 +41,7 @@ type Planner struct {
 	guard   graph.Guard
 
 	hub     *hub                     // the hub's own objects
-	sources map[string]store.Fetched // by api.SourceKey
+	sources map[string]store.Fetched // by Source.FetchKey
 	scopes  map[string]*scope        // what is known of each graph, by cluster; "" is the hub's
 	dirty   map[string]bool          // graphs to walk, by cluster
 	again   map[string]time.Time     // when to walk a graph again that failed, or in which the time of a word ends

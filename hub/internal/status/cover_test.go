@@ -354,11 +354,11 @@ func (w *fleetWorld) push(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	repository, err := store.Decode(row, api.AsGitRepository)
+	source, err := row.Object.Source()
 	if err != nil {
 		return err
 	}
-	return store.Sources.Put(tx, api.SourceKey(repository, row.Bound()),
+	return store.Sources.Put(tx, source.FetchKey(row.Bound()),
 		store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:c", Digest: digest}})
 }
 

@@ -33,7 +33,7 @@
 //	                 epoch  → 8 bytes, big-endian       Store.Epoch
 //	resources        api.Key.Path → JSON Resource
 //	outcomes         api.Key.Path → JSON Outcome
-//	sources          api.SourceKey → JSON Fetched
+//	sources          Source.FetchKey → JSON Fetched
 //	renders          digest of the inputs → JSON Render
 //	plans            cluster → JSON Plan
 //	releases         cluster → JSON Release

@@ -55,20 +55,6 @@ func (r Resource) Parse() (*manifest.Object, error) {
 	return o, nil
 }
 
-// Decode returns the object of a row as a value of its kind; as is api.AsCluster or another function of api for the
-// kind. The error names the object.
-func Decode[T any](r Resource, as func(*manifest.Object) (*T, error)) (*T, error) {
-	o, err := r.Parse()
-	if err != nil {
-		return nil, err
-	}
-	decoded, err := as(o)
-	if err != nil {
-		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
-	}
-	return decoded, nil
-}
-
 // Bound reports whether a Secret of the hub must be bound to the object before the object may use it. All but the
 // operators' own objects of the hub need that.
 func (r Resource) Bound() bool { return r.Key.Cluster != "" || r.Confined != nil }
@@ -113,7 +99,7 @@ type Condition struct {
 }
 
 // Fetched is the newest artifact of one source, shared by every resource that names the same source. Key:
-// api.SourceKey. Written by fetch.
+// Source.FetchKey. Written by fetch.
 type Fetched struct {
 	Artifact  *artifact.Artifact `json:"artifact,omitempty"` // nil: never fetched
 	CheckedAt time.Time          `json:"checkedAt"`
