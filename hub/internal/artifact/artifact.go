@@ -24,6 +24,7 @@ package artifact
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -39,6 +40,14 @@ var (
 	// ErrStorage: the hub cannot read or write its own disk.
 	ErrStorage = errors.New("the hub's storage failed")
 )
+
+// StorageError returns an error of the hub's disk as ErrStorage; nil if err is nil.
+func StorageError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrStorage, err)
+}
 
 // Artifact is one immutable fetched tree.
 type Artifact struct {

@@ -66,14 +66,14 @@ func readIndex(tree string, digest manifest.Digest) ([]File, error) {
 	name := indexFile(tree)
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, StorageError(err)
 	}
 	if info.Size() > maxIndex {
 		return nil, fmt.Errorf("%w: %s is too large", ErrStorage, name)
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, StorageError(err)
 	}
 	if manifest.DigestOf(text) != digest {
 		return nil, fmt.Errorf("%w: %s does not match its digest", ErrStorage, name)

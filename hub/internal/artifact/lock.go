@@ -3,7 +3,6 @@ package artifact
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 )
@@ -12,7 +11,7 @@ import (
 func lock(ctx context.Context, name string) (unlock func(), err error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, StorageError(err)
 	}
 	closeFile := func() { _ = file.Close() }
 	locked := make(chan error, 1)
@@ -21,7 +20,7 @@ func lock(ctx context.Context, name string) (unlock func(), err error) {
 	case err := <-locked:
 		if err != nil {
 			closeFile()
-			return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+			return nil, StorageError(err)
 		}
 		return closeFile, nil
 	case <-ctx.Done():

@@ -93,27 +93,24 @@ func (w Workspace) place(ctx context.Context, home string, digest manifest.Diges
 			return err
 		}
 		if err := w.discard(home); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
+			return StorageError(err)
 		}
 	}
 	dir := filepath.Join(w.Tmp, "artifact")
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return StorageError(err)
 	}
 	if err := write(dir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(home), 0o700); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return StorageError(err)
 	}
 	err := os.Rename(dir, home)
 	if errors.Is(err, os.ErrExist) { // another fetch has just put it
 		return Verify(ctx, filepath.Join(home, treeDir), digest)
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	return nil
+	return StorageError(err)
 }
 
 // discard renames a folder into Tmp, so that nobody finds it half removed, and removes it.
@@ -150,7 +147,7 @@ func checkOut(ctx context.Context, dir string, contents Contents, files []File, 
 	w := &writer{contents: contents, dir: filepath.Join(dir, treeDir), last: last, made: map[string]bool{"": true},
 		limits: limits}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return StorageError(err)
 	}
 	for _, f := range files {
 		if f.Mode == Symlink {
@@ -165,10 +162,7 @@ func checkOut(ctx context.Context, dir string, contents Contents, files []File, 
 			return err
 		}
 	}
-	if err := os.WriteFile(indexFile(w.dir), index, 0o444); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	return nil
+	return StorageError(os.WriteFile(indexFile(w.dir), index, 0o444))
 }
 
 // write writes one file: as a hard link to the same file of the last artifact, else with its content.
@@ -186,10 +180,7 @@ func (w *writer) write(ctx context.Context, f File) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
-	if err := os.WriteFile(name, text, permissions(f.Mode)); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	return nil
+	return StorageError(os.WriteFile(name, text, permissions(f.Mode)))
 }
 
 // permissions keep everyone from writing: a file may be part of many artifacts.
@@ -204,10 +195,7 @@ func (w *writer) link(from, target string) error {
 	if err := w.folder(path.Dir(from)); err != nil {
 		return err
 	}
-	if err := os.Symlink(target, filepath.Join(w.dir, filepath.FromSlash(from))); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	return nil
+	return StorageError(os.Symlink(target, filepath.Join(w.dir, filepath.FromSlash(from))))
 }
 
 // folder makes a folder and those above it, once.
@@ -219,7 +207,7 @@ func (w *writer) folder(dir string) error {
 		return err
 	}
 	if err := os.Mkdir(filepath.Join(w.dir, filepath.FromSlash(dir)), 0o755); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return StorageError(err)
 	}
 	w.made[dir] = true
 	return nil

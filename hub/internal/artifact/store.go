@@ -55,7 +55,7 @@ func (s *Store) prepare() error {
 	}
 	for _, dir := range []string{s.tmp(), filepath.Join(s.dir, "locks")} {
 		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
+			return StorageError(err)
 		}
 	}
 	s.ready = true
@@ -90,7 +90,7 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	}
 	tmp, err := os.MkdirTemp(s.tmp(), "fetch-")
 	if err != nil {
-		return Artifact{}, fmt.Errorf("%w: %w", ErrStorage, err)
+		return Artifact{}, StorageError(err)
 	}
 	defer os.RemoveAll(tmp)
 	a, err := fetch(Workspace{Dir: s.dir, Tmp: tmp}, last)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,14 +21,14 @@ func (s *Store) Sweep(ctx context.Context, keep func(dir string) bool, unused ti
 	}
 	homes, err := filepath.Glob(filepath.Join(s.artifactsDir(), "*", "*"))
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return StorageError(err)
 	}
 	for _, home := range homes {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := s.sweepArtifact(home, keep, unused); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
+			return StorageError(err)
 		}
 	}
 	return s.sweepCaches(ctx)
@@ -82,7 +81,7 @@ type usedCache struct {
 func (s *Store) caches() ([]usedCache, error) {
 	dirs, err := filepath.Glob(Workspace{Dir: s.dir}.CacheDir("*"))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, StorageError(err)
 	}
 	var found []usedCache
 	for _, dir := range dirs {
@@ -133,8 +132,5 @@ func (s *Store) removeCache(ctx context.Context, id string) error {
 		return err
 	}
 	defer unlock()
-	if err := w.discard(w.CacheDir(id)); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
-	}
-	return nil
+	return StorageError(w.discard(w.CacheDir(id)))
 }

@@ -238,3 +238,28 @@ func TestPut_together(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzPut puts the tree of a hostile archive: two files and a symlink with any paths.
+func FuzzPut(f *testing.F) {
+	f.Add("a/b", "c", "a/l", "b")
+	f.Add("../a", "a/../../b", "l", "..")
+	f.Add("l/x", "l", "l", "/etc")
+	f.Add("a", "a/b", "d/l", "../a")
+	f.Fuzz(func(t *testing.T, one, two, link, target string) {
+		contents := memory{}
+		tree := Tree{Contents: contents, Ignore: new(string), Files: []File{
+			contents.file(one, Regular, "1"), contents.file(two, Executable, "2"), contents.file(link, Symlink, target),
+		}}
+		root := t.TempDir()
+		a, err := put(t, New(filepath.Join(root, "in"), 0), tree, nil)
+		if err == nil {
+			err = Verify(t.Context(), a.Dir, a.Digest)
+		}
+		if err != nil && !errors.Is(err, ErrTree) && !errors.Is(err, ErrLimit) {
+			t.Errorf("%q, %q, %q to %q: %v", one, two, link, target, err)
+		}
+		if left, _ := os.ReadDir(root); len(left) != 1 {
+			t.Errorf("written outside: %v", left)
+		}
+	})
+}

@@ -49,7 +49,7 @@ type tip struct {
 // openRepository opens the cache in dir, or makes an empty one.
 func openRepository(dir string) (*repository, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return nil, artifact.StorageError(err)
 	}
 	now := time.Now()
 	_ = os.Chtimes(dir, now, now) // for artifact.Store.Sweep; a wrong time costs a transfer
@@ -85,13 +85,10 @@ func (r *repository) save() error {
 	r.state.Tips = r.state.Tips[max(0, len(r.state.Tips)-maxTips):]
 	text, err := json.Marshal(r.state)
 	if err != nil {
-		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return artifact.StorageError(err)
 	}
 	next := stateFile(r.dir) + ".next"
-	if err := errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, stateFile(r.dir))); err != nil {
-		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
-	}
-	return nil
+	return artifact.StorageError(errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, stateFile(r.dir))))
 }
 
 // holds reports whether all of a commit's tree is here.

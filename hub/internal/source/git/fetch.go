@@ -95,7 +95,7 @@ func (f *fetching) attempt(ctx context.Context, s session) (artifact.Artifact, e
 	a, err := f.update(ctx, s, refs, choice)
 	if errors.Is(err, errCache) {
 		if err := os.RemoveAll(f.Workspace.CacheDir(f.id)); err != nil {
-			return a, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+			return a, artifact.StorageError(err)
 		}
 	}
 	return a, err
@@ -144,7 +144,7 @@ func (f *fetching) openCache() (*repository, error) {
 	}
 	r.close()
 	if err := os.RemoveAll(r.dir); err != nil {
-		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return nil, artifact.StorageError(err)
 	}
 	return openRepository(r.dir)
 }

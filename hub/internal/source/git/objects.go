@@ -103,7 +103,7 @@ func (o *objects) add(id plumbing.Hash, kind plumbing.ObjectType, content []byte
 		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return 0, artifact.StorageError(err)
 	}
 	return onDisk(int64(len(text))), nil
 }

@@ -76,7 +76,7 @@ func (c *contents) find(id plumbing.Hash) (int64, bool) {
 // survey reads a pack once from front to back. It refuses a pack of too large objects before any object is in memory.
 func survey(ctx context.Context, file *os.File, limits Limits) (*contents, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return nil, artifact.StorageError(err)
 	}
 	scanner := packfile.NewScanner(untilDone{ctx, file})
 	_, count, err := scanner.Header()
@@ -195,7 +195,7 @@ func (r *repository) adopt(c *contents, file *os.File, n int64) error {
 	}
 	name := r.objects.packName(c.checksum)
 	if err := errors.Join(os.WriteFile(name+".idx", index, 0o600), os.Rename(file.Name(), name+".pack")); err != nil {
-		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return artifact.StorageError(err)
 	}
 	r.objects.close() // the next use opens them again, with this one
 	r.state.Packs++

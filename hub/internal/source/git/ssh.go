@@ -72,12 +72,12 @@ func user(u *url.URL) string {
 func readKnownHosts(text []byte, tmp string) (*knownhosts.HostKeyDB, error) {
 	file, err := os.CreateTemp(tmp, "known-hosts-")
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return nil, artifact.StorageError(err)
 	}
 	defer os.Remove(file.Name())
 	_, err = file.Write(text)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return nil, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return nil, artifact.StorageError(err)
 	}
 	hosts, err := knownhosts.NewDB(file.Name())
 	if err != nil {

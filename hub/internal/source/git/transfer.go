@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -31,7 +30,7 @@ func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRef
 	}
 	file, err := os.CreateTemp(tmp, "pack-")
 	if err != nil {
-		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return artifact.StorageError(err)
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
@@ -97,17 +96,14 @@ func spool(file *os.File, pack io.Reader, limits Limits) (int64, error) {
 	if err != nil {
 		return n, storageError(err)
 	}
-	if err := w.Flush(); err != nil {
-		return n, fmt.Errorf("%w: %w", artifact.ErrStorage, err)
-	}
-	return n, nil
+	return n, artifact.StorageError(w.Flush())
 }
 
 // storageError returns err as artifact.ErrStorage if it is an error of a file, such as a full disk.
 func storageError(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
-		return fmt.Errorf("%w: %w", artifact.ErrStorage, err)
+		return artifact.StorageError(err)
 	}
 	return err
 }
