@@ -200,6 +200,7 @@ func (s *Spoke) secret() membership.Secret {
 
 func (s *Spoke) logIf(what string, err error) {
 	if err != nil {
+		//nolint:sloglint // every caller gives a constant
 		s.config.Log.Error(what, telemetry.Err(err))
 	}
 }

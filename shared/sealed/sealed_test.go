@@ -260,8 +260,8 @@ func TestValueShowsItselfToNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		out.Write(encoded)
-		slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "v", v, "in", struct{ V Value }{v})
-		slog.New(slog.NewTextHandler(&out, nil)).Info("m", "v", v, "in", struct{ V Value }{v})
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("m", slog.Any("v", v), slog.Any("in", struct{ V Value }{v}))
+		slog.New(slog.NewTextHandler(&out, nil)).Info("m", slog.Any("v", v), slog.Any("in", struct{ V Value }{v}))
 		for _, form := range []string{secret, fmt.Sprintf("%x", secret), encode(secret), fmt.Sprint([]byte(secret))} {
 			if strings.Contains(out.String(), form) {
 				t.Errorf("the value shows in %s", out.String())

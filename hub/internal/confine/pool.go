@@ -141,7 +141,8 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	go p.watch(ctx, w, end)
 	content, err := w.ask(ctx, request)
 	if err != nil {
-		p.config.Log.Warn(p.config.Name+" lost", "pid", w.cmd.Process.Pid, "error", err)
+		p.config.Log.Warn("worker lost", slog.String("worker", p.config.Name), slog.Int("pid", w.cmd.Process.Pid),
+			slog.String("err", err.Error()))
 		return nil, err
 	}
 	p.release(w)

@@ -49,7 +49,7 @@ func (l Loop) Run(ctx context.Context) error {
 			if errors.Is(err, store.ErrClosed) {
 				return err
 			}
-			l.Log.ErrorContext(ctx, "a loop failed and will try again", "loop", l.Name, telemetry.Err(err))
+			l.Log.ErrorContext(ctx, "a loop failed and will try again", slog.String("loop", l.Name), telemetry.Err(err))
 			err = t.wait(ctx, l.Retry, nil) // changes stay with the watcher meanwhile
 		}
 		if ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // scope is what is known of one graph since its last walk: enough to tell whether a change concerns it.
@@ -60,8 +61,8 @@ func (p *Planner) load(ctx context.Context) error {
 // setHubRow puts a row into the hub, and logs if it cannot be read.
 func (p *Planner) setHubRow(r store.Resource) {
 	if err := p.hub.set(r); err != nil {
-		p.log.Error("an object of the store cannot be read and is passed over: apply it again", "object", r.Key.String(),
-			"err", err)
+		p.log.Error("an object of the store cannot be read and is passed over: apply it again", telemetry.Object(r.Key),
+			telemetry.Err(err))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -189,8 +190,8 @@ func (p *Planner) markWritten(ctx context.Context, w *walked) {
 	if at, later := p.again[w.cluster]; !w.wordsUntil.IsZero() && (!later || w.wordsUntil.Before(at)) {
 		p.again[w.cluster] = w.wordsUntil
 	}
-	p.log.DebugContext(ctx, "planned", telemetry.Cluster(w.cluster), "applications", len(w.entries),
-		"written", len(w.written))
+	p.log.DebugContext(ctx, "planned", telemetry.Cluster(w.cluster), slog.Int("applications", len(w.entries)),
+		slog.Int("written", len(w.written)))
 }
 
 // forgetAll makes the next walk look at the store again.

@@ -195,7 +195,7 @@ func (p *Publisher) report(ctx context.Context, done map[string]did, start time.
 	if signed, removed := count[wasSigned], count[wasRemoved]; signed+removed > 0 {
 		p.metrics.signed.Add(float64(signed))
 		p.metrics.rounds.Observe(p.Now().Sub(start).Seconds())
-		p.Log.InfoContext(ctx, "published bundles", "signed", signed, "removed", removed)
+		p.Log.InfoContext(ctx, "published bundles", slog.Int("signed", signed), slog.Int("removed", removed))
 	}
 }
 

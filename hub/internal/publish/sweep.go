@@ -41,7 +41,7 @@ func (p *Publisher) sweep(ctx context.Context) error {
 		return fmt.Errorf("sweep the store: %w", err)
 	}
 	p.metrics.swept.Add(float64(blobs))
-	p.Log.DebugContext(ctx, "swept the store", "blobs", blobs)
+	p.Log.DebugContext(ctx, "swept the store", telemetry.Count(blobs))
 	return nil
 }
 

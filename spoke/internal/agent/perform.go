@@ -58,6 +58,7 @@ func (a *Agent) perform(act action) {
 
 func (a *Agent) warn(message string, name bundle.ApplicationName, err error) {
 	if err != nil {
+		//nolint:sloglint // every caller gives a constant
 		a.Log.Warn(message, telemetry.Application(name), telemetry.Err(err))
 	}
 }

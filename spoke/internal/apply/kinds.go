@@ -11,6 +11,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -66,7 +67,8 @@ func (r *run) awaitKinds(ctx context.Context, send []int) {
 			continue
 		}
 		if err := r.awaitServed(ctx, crd, gvk); err != nil {
-			r.Log.WarnContext(ctx, "custom resource definition is not established", "object", crd.ID().String(), "err", err)
+			r.Log.WarnContext(ctx, "custom resource definition is not established", telemetry.Object(crd.ID()),
+				telemetry.Err(err))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -304,10 +305,10 @@ func (s *Session) renew(ctx context.Context, conn *grpc.ClientConn) {
 		err = s.keep(ctx, key, answer.GetCertificate(), s.previous())
 	}
 	if err != nil {
-		s.Log.Warn("the certificate is not renewed", telemetry.Err(err), "expires", s.Credential.NotAfter())
+		s.Log.Warn("the certificate is not renewed", telemetry.Err(err), slog.Time("expires", s.Credential.NotAfter()))
 		return
 	}
-	s.Log.Info("certificate renewed", "expires", s.Credential.NotAfter())
+	s.Log.Info("certificate renewed", slog.Time("expires", s.Credential.NotAfter()))
 }
 
 // untilRenewal is how long to wait before the next look whether the certificate is due. When it is, that is a moment,

@@ -57,8 +57,8 @@ func (f *follower) run(ctx context.Context) {
 			f.version = ""
 		}
 		if err != nil && kube.ReasonOf(err) != kube.Expired {
-			f.Log.WarnContext(ctx, "watch interrupted", telemetry.KeyObject, f.mapping.GroupVersionKind().GroupKind().String(),
-				telemetry.KeyErr, err.Error())
+			f.Log.WarnContext(ctx, "watch interrupted", telemetry.Object(f.mapping.GroupVersionKind().GroupKind()),
+				telemetry.Err(err))
 		}
 		if time.Since(started) > longest || err == nil && time.Since(started) > brief {
 			failures = 0
