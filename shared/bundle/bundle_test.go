@@ -64,7 +64,7 @@ func exampleApplication() *Application {
 	}
 }
 
-func TestABundleSurvivesItsBytes(t *testing.T) {
+func TestBundleRoundTrip(t *testing.T) {
 	data, err := example().Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestABundleSurvivesItsBytes(t *testing.T) {
 	}
 }
 
-func TestAnApplicationSurvivesItsBytes(t *testing.T) {
+func TestApplicationRoundTrip(t *testing.T) {
 	for name, a := range map[string]*Application{"full": exampleApplication(),
 		"bare": {Name: owner("a"), DeletionPolicy: MirrorPrune}} {
 		data, err := a.Encode()
@@ -95,7 +95,7 @@ func TestAnApplicationSurvivesItsBytes(t *testing.T) {
 	}
 }
 
-func TestEveryDeletionPolicyAndFormatSurvives(t *testing.T) {
+func TestEnumRoundTrip(t *testing.T) {
 	for policy := range deletionPolicies {
 		for format := range formats {
 			a := exampleApplication()
@@ -118,7 +118,7 @@ func TestEveryDeletionPolicyAndFormatSurvives(t *testing.T) {
 	}
 }
 
-func TestEqualBundlesHaveEqualBytes(t *testing.T) {
+func TestEqualBytes(t *testing.T) {
 	want, err := example().Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestEqualBundlesHaveEqualBytes(t *testing.T) {
 	}
 }
 
-func TestDigestsAreEveryBlobOnce(t *testing.T) {
+func TestDigests(t *testing.T) {
 	a := exampleApplication()
 	a.Objects = append(a.Objects, ObjectReference{ObjectIdentity{Version: "v1", Kind: "Namespace", Name: "same"},
 		digest("namespace")})
@@ -179,7 +179,7 @@ func wireApplication(t *testing.T) *bundlev1.Application {
 // unknownField is a field that no version has.
 var unknownField = protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1)
 
-func TestDecodeBundleRefuses(t *testing.T) {
+func TestDecodeBundle(t *testing.T) {
 	for name, spoil := range map[string]func(*bundlev1.Bundle){
 		"an unknown field":              func(b *bundlev1.Bundle) { b.ProtoReflect().SetUnknown(unknownField) },
 		"an unknown field of an entry":  func(b *bundlev1.Bundle) { b.Applications[1].ProtoReflect().SetUnknown(unknownField) },
@@ -228,7 +228,7 @@ func TestDecodeBundleRefuses(t *testing.T) {
 	}
 }
 
-func TestDecodeApplicationRefuses(t *testing.T) {
+func TestDecodeApplication(t *testing.T) {
 	for name, spoil := range map[string]func(*bundlev1.Application){
 		"an unknown field":                func(a *bundlev1.Application) { a.ProtoReflect().SetUnknown(unknownField) },
 		"an unknown field of an object":   func(a *bundlev1.Application) { a.Objects[1].Id.ProtoReflect().SetUnknown(unknownField) },
@@ -283,7 +283,7 @@ func other(id *bundlev1.ObjectIdentity, version string) *bundlev1.ObjectIdentity
 	return c
 }
 
-func TestDecodeRefusesWhatIsTooLong(t *testing.T) {
+func TestDecodeTooLong(t *testing.T) {
 	if _, err := DecodeBundle(make([]byte, MaxBundleBytes+1)); err == nil {
 		t.Error("a bundle over the limit is read")
 	}
@@ -292,7 +292,7 @@ func TestDecodeRefusesWhatIsTooLong(t *testing.T) {
 	}
 }
 
-func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
+func TestEncodeRefuses(t *testing.T) {
 	b := example()
 	b.Applications = append(b.Applications, b.Applications[0])
 	if _, err := b.Encode(); err == nil {
@@ -315,7 +315,7 @@ func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 	}
 }
 
-func TestNewerOrdersByEpochThenSequence(t *testing.T) {
+func TestNewer(t *testing.T) {
 	for _, c := range []struct {
 		a, b ID
 		want bool

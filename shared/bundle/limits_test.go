@@ -9,7 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-func TestEntriesThatFitMakeABundleWhateverElseItSays(t *testing.T) {
+func TestEntriesFit(t *testing.T) {
 	b := example()
 	b.Cluster = strings.Repeat("c", maxCluster)
 	b.Epoch, b.Sequence = 1<<64-1, 1<<64-1
@@ -27,7 +27,7 @@ func TestEntriesThatFitMakeABundleWhateverElseItSays(t *testing.T) {
 	}
 }
 
-func TestABundleFitsIntoAnEnvelope(t *testing.T) {
+func TestBundleFitsEnvelope(t *testing.T) {
 	signed := &signing.Envelope{
 		PayloadType: PayloadType, Payload: make([]byte, MaxBundleBytes),
 		Signatures: []signing.Signature{{KeyID: strings.Repeat("k", 100), Value: make([]byte, 64)}},
@@ -37,7 +37,7 @@ func TestABundleFitsIntoAnEnvelope(t *testing.T) {
 	}
 }
 
-func TestEverythingThatIsFetchedIsABlob(t *testing.T) {
+func TestBlobLimits(t *testing.T) {
 	for name, limit := range map[string]int{
 		"envelope": signing.MaxEnvelopeBytes, "application": MaxApplicationBytes, "object": MaxObjectBytes, "sealed " +
 			"file": MaxSealedFileBytes,

@@ -37,7 +37,7 @@ func newKey(t testing.TB) crypto.Signer {
 	return key
 }
 
-func TestAnAuthorityIsMadeOnceAndKept(t *testing.T) {
+func TestAuthorityKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "authority")
 	first, err := LoadOrCreateAuthority(dir)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestAnAuthorityIsMadeOnceAndKept(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityHealsAfterACrashBetweenKeyAndCertificate(t *testing.T) {
+func TestAuthorityAfterCrash(t *testing.T) {
 	dir := t.TempDir()
 	key, err := writeNewKey(filepath.Join(dir, "ca.key")) // and then the power fails
 	if err != nil {
@@ -86,7 +86,7 @@ func TestAnAuthorityHealsAfterACrashBetweenKeyAndCertificate(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityThatIsNotWholeIsAnErrorAndStays(t *testing.T) {
+func TestAuthorityIncomplete(t *testing.T) {
 	read := func(dir, name string) []byte {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -137,7 +137,7 @@ func replaceByFolder(path string) error {
 	return os.Mkdir(path, 0o700)
 }
 
-func TestIssueMakesCertificatesForOneIdentityAndOneUse(t *testing.T) {
+func TestIssue(t *testing.T) {
 	a := newAuthority(t)
 	for _, c := range []struct {
 		id    ID
@@ -176,7 +176,7 @@ func TestIssueMakesCertificatesForOneIdentityAndOneUse(t *testing.T) {
 	}
 }
 
-func TestIssueEndsWithTheAuthority(t *testing.T) {
+func TestIssueEnds(t *testing.T) {
 	a := newAuthority(t)
 	chain, err := a.Issue(newKey(t).Public(), ID{a.TrustDomain(), Cluster, "a"}, 20*authorityLife, nil, nil)
 	if err != nil {
@@ -219,7 +219,7 @@ func TestIssueRefuses(t *testing.T) {
 	}
 }
 
-func TestACSRProvesItsKeyAndNothingElse(t *testing.T) {
+func TestCSR(t *testing.T) {
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +282,7 @@ func TestParseCSRRefuses(t *testing.T) {
 	}
 }
 
-func TestKeysAndCertificatesSurviveTheirPEM(t *testing.T) {
+func TestPEMRoundTrip(t *testing.T) {
 	a, key := newAuthority(t), newKey(t)
 	chain, err := a.Issue(key.Public(), ID{a.TrustDomain(), Cluster, "a"}, time.Hour, nil, nil)
 	if err != nil {
@@ -314,7 +314,7 @@ func TestKeysAndCertificatesSurviveTheirPEM(t *testing.T) {
 	}
 }
 
-func TestPairRefusesAnotherKeysCertificate(t *testing.T) {
+func TestPair(t *testing.T) {
 	a, key := newAuthority(t), newKey(t)
 	chain, err := a.Issue(key.Public(), ID{a.TrustDomain(), Cluster, "a"}, time.Hour, nil, nil)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestAnIDSurvivesItsText(t *testing.T) {
+func TestIDRoundTrip(t *testing.T) {
 	for _, id := range []ID{
 		{"nave-0123456789abcdef", Cluster, "a"},
 		{"example.com", Hub, "hub"},
@@ -36,7 +36,7 @@ var hostileIDs = []string{
 		strings.Repeat("a", 64), "spiffe://td/cluster/" + strings.Repeat("a.", 127),
 }
 
-func TestParseIDRefusesWhatOnlyLooksLikeAnID(t *testing.T) {
+func TestParseID(t *testing.T) {
 	for _, s := range hostileIDs {
 		if id, err := ParseID(s); err == nil {
 			t.Errorf("%q is taken for %+v", s, id)
@@ -44,7 +44,7 @@ func TestParseIDRefusesWhatOnlyLooksLikeAnID(t *testing.T) {
 	}
 }
 
-func TestFromCertificateTakesTheOnlyURIName(t *testing.T) {
+func TestFromCertificate(t *testing.T) {
 	uri := func(s string) *url.URL {
 		u, err := url.Parse(s)
 		if err != nil {

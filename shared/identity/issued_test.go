@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestACertificateTellsWhenItWasIssued(t *testing.T) {
+func TestIssuedAt(t *testing.T) {
 	a, err := LoadOrCreateAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

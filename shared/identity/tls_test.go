@@ -90,7 +90,7 @@ func talk(address string, config *tls.Config) error {
 	return err
 }
 
-func TestSpokesAndHubKnowEachOther(t *testing.T) {
+func TestMutualTLS(t *testing.T) {
 	a := newAuthority(t)
 	address := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub")))
 	for name, config := range map[string]*tls.Config{
@@ -113,8 +113,8 @@ func trustOnly(trusted ...*Authority) *Credential {
 	return c
 }
 
-// TestAClientRefusesWhoeverIsNotItsHub has a client that shows no certificate, so that only its own checks can fail.
-func TestAClientRefusesWhoeverIsNotItsHub(t *testing.T) {
+// TestClientRefuses has a client that shows no certificate, so that only its own checks can fail.
+func TestClientRefuses(t *testing.T) {
 	a, foreign := newAuthority(t), newAuthority(t)
 	want := ID{a.TrustDomain(), Hub, "hub"}
 	anyHub, ourHub, ofBoth := ClientTLS(trustOnly(a), ID{}), ClientTLS(trustOnly(a),
@@ -189,8 +189,8 @@ func TestTLS12(t *testing.T) {
 	}
 }
 
-// TestWithoutTheHandshake holds the checks to what the configurations of TLS leave them nothing of.
-func TestWithoutTheHandshake(t *testing.T) {
+// TestWithoutHandshake holds the checks to what the configurations of TLS leave them nothing of.
+func TestWithoutHandshake(t *testing.T) {
 	a := newAuthority(t)
 	leaf := certificateOf(t, a, Cluster, "a").Leaf
 	if err := verifyClient(tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}); err == nil {
@@ -262,7 +262,7 @@ func credentialFor(t *testing.T, key crypto.Signer, chain [][]byte, a *Authority
 	return c
 }
 
-func TestAPinMismatchIsErrPin(t *testing.T) {
+func TestPinMismatch(t *testing.T) {
 	hub := credentialOf(t, newAuthority(t), Hub, "hub")
 	address := listen(t, ServerTLS(hub))
 	if err := talk(address, PinnedClientTLS(newAuthority(t).Pin())); !errors.Is(err, ErrPin) {
@@ -273,7 +273,7 @@ func TestAPinMismatchIsErrPin(t *testing.T) {
 	}
 }
 
-func TestAHubRefusesForeignCertificates(t *testing.T) {
+func TestHubRefuses(t *testing.T) {
 	a, foreign := newAuthority(t), newAuthority(t)
 	ours := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub")))
 	both := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub", a, foreign)))
@@ -326,7 +326,7 @@ func selfSigned(t *testing.T, a *Authority) *Credential {
 	return credentialFor(t, key, [][]byte{der}, a)
 }
 
-func TestCredentialsChangeWithoutARestart(t *testing.T) {
+func TestCredentialChange(t *testing.T) {
 	before, after := newAuthority(t), newAuthority(t)
 	server, client := credentialOf(t, before, Hub, "hub"), credentialOf(t, before, Cluster, "a")
 	address, config := listen(t, ServerTLS(server)), ClientTLS(client, ID{})
@@ -347,7 +347,7 @@ func TestCredentialsChangeWithoutARestart(t *testing.T) {
 	}
 }
 
-func TestASessionIsNotResumedPastItsAuthority(t *testing.T) {
+func TestResumption(t *testing.T) {
 	before, after := newAuthority(t), newAuthority(t)
 	server := credentialOf(t, before, Hub, "hub")
 	address := listen(t, ServerTLS(server))
@@ -362,7 +362,7 @@ func TestASessionIsNotResumedPastItsAuthority(t *testing.T) {
 	}
 }
 
-func TestACredentialIsRenewedAtHalfOfItsLife(t *testing.T) {
+func TestRenewalDue(t *testing.T) {
 	a := newAuthority(t)
 	none := new(Credential)
 	if !none.NotAfter().IsZero() || !none.RenewAt().IsZero() || none.Certificate() != nil || len(none.Authorities()) != 0 {
@@ -426,7 +426,7 @@ func ask(t *testing.T, server, client credentials.TransportCredentials) (ID, err
 	return result.id, result.err
 }
 
-func TestPeerIDIsTheVerifiedCertificates(t *testing.T) {
+func TestPeerID(t *testing.T) {
 	a := newAuthority(t)
 	server := credentials.NewTLS(ServerTLS(credentialOf(t, a, Hub, "hub")))
 	id, err := ask(t, server, credentials.NewTLS(ClientTLS(credentialOf(t, a, Cluster, "prod-eu-1"), ID{})))
@@ -435,7 +435,7 @@ func TestPeerIDIsTheVerifiedCertificates(t *testing.T) {
 	}
 }
 
-func TestPeerIDIsNobodyWithoutACertificate(t *testing.T) {
+func TestPeerIDMissing(t *testing.T) {
 	a := newAuthority(t)
 	server := credentials.NewTLS(ServerTLS(credentialOf(t, a, Hub, "hub")))
 	if id, err := ask(t, server, credentials.NewTLS(PinnedClientTLS(a.Pin()))); !errors.Is(err, ErrNoPeer) {

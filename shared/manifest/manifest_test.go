@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCanonicalSortsKeysAndEscapesNothing(t *testing.T) {
+func TestCanonical(t *testing.T) {
 	o := &Object{Object: map[string]any{"kind": "X", "b": "<&>", "a": []any{int64(1), nil}, "apiVersion": "v1"}}
 	got, err := Canonical(o)
 	if err != nil {
@@ -16,7 +16,7 @@ func TestCanonicalSortsKeysAndEscapesNothing(t *testing.T) {
 	}
 }
 
-func TestIDShowsObjectsAsPeopleWriteThem(t *testing.T) {
+func TestIDString(t *testing.T) {
 	for id, want := range map[ID]string{
 		{Kind: "Namespace", Name: "a"}:                                    "Namespace a",
 		{Group: "apps", Kind: "Deployment", Namespace: "prod", Name: "d"}: "Deployment.apps prod/d",
@@ -27,7 +27,7 @@ func TestIDShowsObjectsAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-func TestDigestSurvivesTextAndBytes(t *testing.T) {
+func TestDigestRoundTrip(t *testing.T) {
 	d := DigestOf([]byte("x"))
 	if got, err := ParseDigest(d.String()); err != nil || got != d {
 		t.Errorf("ParseDigest: %v, %v", got, err)
@@ -47,7 +47,7 @@ func TestDigestSurvivesTextAndBytes(t *testing.T) {
 	}
 }
 
-func TestParseDigestRefusesWhatStringDoesNotWrite(t *testing.T) {
+func TestParseDigest(t *testing.T) {
 	good := DigestOf(nil).String()
 	for _, s := range []string{"", "sha256:", good[:len(good)-1], good + "0", "sha512:" + good[7:], "SHA256:" + good[7:],
 		"sha256:E" + good[8:], "sha256:g" + good[8:]} {

@@ -40,7 +40,7 @@ func object(id ID) *Object {
 	return o
 }
 
-func TestApplyOrderIsFluxsWhateverTheInputOrder(t *testing.T) {
+func TestApplyOrder(t *testing.T) {
 	for range 20 {
 		var objects []*Object
 		for _, i := range rand.Perm(len(inOrder)) {
@@ -57,7 +57,7 @@ func TestApplyOrderIsFluxsWhateverTheInputOrder(t *testing.T) {
 	}
 }
 
-func TestLessAgreesWithStage(t *testing.T) {
+func TestLess(t *testing.T) {
 	if !slices.IsSortedFunc(inOrder, func(a, b ID) int { return Stage(a) - Stage(b) }) {
 		t.Error("stages go down in apply order")
 	}
@@ -70,7 +70,7 @@ func TestLessAgreesWithStage(t *testing.T) {
 	}
 }
 
-func TestStageKnowsAKindByItsGroup(t *testing.T) {
+func TestStage(t *testing.T) {
 	for id, want := range map[ID]int{
 		{Kind: "Namespace", Name: "a"}:                                                  0,
 		{Group: "example.com", Kind: "Namespace", Name: "a"}:                            2,

@@ -10,7 +10,7 @@ import (
 
 const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
 
-func TestParseReadsManyDocuments(t *testing.T) {
+func TestParse(t *testing.T) {
 	stream := "# a comment\n---\n" + configMap + "---\n---\n# nothing here\n---\n" +
 		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d, namespace: prod}\nspec: {replicas: 3}\n...\n"
 	objects, err := Parse([]byte(stream))
@@ -29,7 +29,7 @@ func TestParseReadsManyDocuments(t *testing.T) {
 	}
 }
 
-func TestParseReadsNothingFromAnEmptyStream(t *testing.T) {
+func TestParseEmpty(t *testing.T) {
 	for _, stream := range []string{"", "\n", "# only a comment\n", "---\n---\n", "null\n", "\ufeff"} {
 		if objects, err := Parse([]byte(stream)); err != nil || len(objects) != 0 {
 			t.Errorf("%q: %v, %v", stream, objects, err)
@@ -37,7 +37,7 @@ func TestParseReadsNothingFromAnEmptyStream(t *testing.T) {
 	}
 }
 
-func TestParseTakesListsApart(t *testing.T) {
+func TestParseLists(t *testing.T) {
 	item := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`
 	for name, stream := range map[string]string{
 		"List":          fmt.Sprintf(`{"apiVersion":"v1","kind":"List","items":[`+item+`,`+item+`]}`, "a", "b"),
@@ -59,14 +59,14 @@ func TestParseTakesListsApart(t *testing.T) {
 	}
 }
 
-func TestParseKeepsAKindThatOnlyLooksLikeAList(t *testing.T) {
+func TestParseListLike(t *testing.T) {
 	objects, err := Parse([]byte("apiVersion: example.com/v1\nkind: Menu\nmetadata: {name: m}\nitems: [{dish: soup}]\n"))
 	if err != nil || len(objects) != 1 || objects[0].GetKind() != "Menu" {
 		t.Fatalf("%v, %v", objects, err)
 	}
 }
 
-func TestParseGivesScalarsTheMeaningThatKubectlGivesThem(t *testing.T) {
+func TestParseScalars(t *testing.T) {
 	for text, want := range map[string]any{
 		`yes`: true, `"yes"`: "yes", `off`: false, `!!str off`: "off", `true`: true, `~`: nil, `""`: "",
 		`12`: int64(12), `-0`: int64(0), `0`: int64(0), `0755`: int64(493), `0x1f`: int64(31), `1_000`: int64(1000),
@@ -85,7 +85,7 @@ func TestParseGivesScalarsTheMeaningThatKubectlGivesThem(t *testing.T) {
 	}
 }
 
-func TestParseMakesKeysStrings(t *testing.T) {
+func TestParseKeys(t *testing.T) {
 	objects, err := Parse([]byte(configMap + "data: {1: a, true: b, 1.5: c, plain: d}\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestParseMakesKeysStrings(t *testing.T) {
 	}
 }
 
-func TestParseResolvesAliasesAndMergeKeys(t *testing.T) {
+func TestParseAliases(t *testing.T) {
 	objects, err := Parse([]byte(configMap + "base: &b {x: 1, y: {z: 2}}\nother: &o {x: 9, w: 4}\ncopy: *b\nmerged:\n  " +
 		"x: 3\n  <<: [*b, *o]\n"))
 	if err != nil {
@@ -113,7 +113,7 @@ func TestParseResolvesAliasesAndMergeKeys(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWithDocumentAndLine(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
 	for level := 'b'; level < 'i'; level++ {
 		bomb += fmt.Sprintf("%c: &%c [%s]\n", level, level,
@@ -180,7 +180,7 @@ func TestParseRefusesWithDocumentAndLine(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatExceedsItsLimits(t *testing.T) {
+func TestParseLimits(t *testing.T) {
 	for name, stream := range map[string]string{
 		"bytes":     strings.Repeat("#", MaxBytes+1),
 		"documents": strings.Repeat("---\na: 1\n", MaxDocuments+1),
@@ -192,7 +192,7 @@ func TestParseRefusesWhatExceedsItsLimits(t *testing.T) {
 	}
 }
 
-func TestParseOfCanonicalBytesGivesThemBack(t *testing.T) {
+func TestParseCanonical(t *testing.T) {
 	objects, err := Parse([]byte(configMap + "a: [1, 1.5, <b>, null, {c: yes}]\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestParseOfCanonicalBytesGivesThemBack(t *testing.T) {
 	}
 }
 
-func TestIsEncryptedLooksForTheMetadataOfSOPS(t *testing.T) {
+func TestIsEncrypted(t *testing.T) {
 	for stream, want := range map[string]bool{configMap: false, configMap + "sops: {mac: x}\n": true,
 		configMap + "data: {sops: x}\n": false} {
 		objects, err := Parse([]byte(stream))

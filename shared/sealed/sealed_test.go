@@ -17,7 +17,7 @@ var salt = []byte("a salt")
 
 func token(leaf string) Placeholder { return New(salt, leaf, []string{"stringData", leaf}) }
 
-func TestTokensAreStableAndDependOnSaltLeafAndPath(t *testing.T) {
+func TestPlaceholder(t *testing.T) {
 	base := New(salt, "ENC[x]", []string{"a", "b"})
 	if again := New(salt, "ENC[x]", []string{"a", "b"}); again != base {
 		t.Errorf("%s and %s for equal input", base, again)
@@ -56,7 +56,7 @@ func TestSecond(t *testing.T) {
 	}
 }
 
-func TestTokensAreSafeWhereverTemplatesPutStrings(t *testing.T) {
+func TestPlaceholderCharacters(t *testing.T) {
 	for i := range 1000 {
 		token := New(salt, fmt.Sprint(i), nil)
 		if !token.Valid() || len(token) != Length || len(token) > 63 {
@@ -70,7 +70,7 @@ func TestTokensAreSafeWhereverTemplatesPutStrings(t *testing.T) {
 	}
 }
 
-func TestFindSeesTokensWhereverTheyStand(t *testing.T) {
+func TestFind(t *testing.T) {
 	a, b := token("a"), token("b")
 	for text, want := range map[string][]Placeholder{
 		"":                                    nil,
@@ -92,7 +92,7 @@ func TestFindSeesTokensWhereverTheyStand(t *testing.T) {
 	}
 }
 
-func TestPartialSeesTokensThatWereTakenApart(t *testing.T) {
+func TestPartial(t *testing.T) {
 	a, b := string(token("a")), string(token("b"))
 	for text, want := range map[string]bool{
 		"":                             false,
@@ -125,7 +125,7 @@ func lookup(t Placeholder) (Value, bool) {
 	return v, ok
 }
 
-func TestReplacePutsATypedValueInThePlaceOfAWholeScalar(t *testing.T) {
+func TestReplaceScalar(t *testing.T) {
 	in := map[string]any{
 		"text": string(token("text")), "int": string(token("int")), "float": string(token("float")),
 		"list": []any{string(token("bool")), nil, int64(1)}, "plain": "x",
@@ -147,14 +147,14 @@ func TestReplacePutsATypedValueInThePlaceOfAWholeScalar(t *testing.T) {
 	}
 }
 
-func TestReplaceDoesNotLookAtWhatItPutIn(t *testing.T) {
+func TestReplaceOnce(t *testing.T) {
 	got, unknown, err := Replace("x"+string(token("looks like a token")), lookup)
 	if want := "x" + string(token("int")); err != nil || len(unknown) > 0 || got != want {
 		t.Errorf("%v, %v, %v, want %v", got, unknown, err, want)
 	}
 }
 
-func TestReplaceReturnsTokensThatHaveNoValue(t *testing.T) {
+func TestReplaceUnknown(t *testing.T) {
 	stranger, other := token("stranger"), token("other")
 	got, unknown, err := Replace([]any{string(stranger), "x" + string(stranger) + string(other)}, lookup)
 	if err != nil {
@@ -168,7 +168,7 @@ func TestReplaceReturnsTokensThatHaveNoValue(t *testing.T) {
 	}
 }
 
-func TestReplaceRefusesWhatItCannotPutIn(t *testing.T) {
+func TestReplaceRefuses(t *testing.T) {
 	for name, in := range map[string]any{
 		"a token in a key":         map[string]any{"x" + string(token("text")): "v"},
 		"bytes as a scalar":        string(token("bytes")),
@@ -184,7 +184,7 @@ func encode(parts ...string) string {
 	return base64.StdEncoding.EncodeToString([]byte(strings.Join(parts, "")))
 }
 
-func TestReplaceObjectLooksInsideOfBase64(t *testing.T) {
+func TestReplaceObject_base64(t *testing.T) {
 	for name, c := range map[string]struct {
 		kind, field string
 		in, want    any
@@ -219,7 +219,7 @@ func TestReplaceObjectLooksInsideOfBase64(t *testing.T) {
 	}
 }
 
-func TestReplaceObjectFailsWithoutShowingValues(t *testing.T) {
+func TestReplaceObject_errors(t *testing.T) {
 	object := func(kind, name string, data map[string]any) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name}, "data": data,
@@ -245,7 +245,7 @@ func TestReplaceObjectFailsWithoutShowingValues(t *testing.T) {
 	}
 }
 
-func TestValueShowsItselfToNobody(t *testing.T) {
+func TestValueHidden(t *testing.T) {
 	const secret = "canary-s3cret"
 	for _, v := range []Value{Text(secret), Bytes([]byte(secret))} {
 		var out bytes.Buffer
@@ -270,7 +270,7 @@ func TestValueShowsItselfToNobody(t *testing.T) {
 	}
 }
 
-func TestValuesAreEqualByTypeAndContent(t *testing.T) {
+func TestValueEqual(t *testing.T) {
 	if !Text("1").Equal(Text("1")) || Text("1").Equal(Integer(1)) || Integer(1).Equal(Integer(2)) {
 		t.Error("Equal compares something else")
 	}

@@ -57,7 +57,7 @@ func TestPAEIsDSSEs(t *testing.T) {
 	}
 }
 
-func TestVerifyReturnsWhatATrustedKeySigned(t *testing.T) {
+func TestVerify(t *testing.T) {
 	old, current := newSigner(t), newSigner(t)
 	for name, k := range map[string]*Keyring{"one key": ring(t, current), "a ring in rotation": ring(t, old, current)} {
 		payload, err := k.Verify(current.Sign(payloadType, []byte("state")), payloadType)
@@ -67,7 +67,7 @@ func TestVerifyReturnsWhatATrustedKeySigned(t *testing.T) {
 	}
 }
 
-func TestVerifyTakesTheKeyIDForAHintOnly(t *testing.T) {
+func TestVerifyKeyID(t *testing.T) {
 	s := newSigner(t)
 	e := s.Sign(payloadType, []byte("state"))
 	e.Signatures[0].KeyID = "something else"
@@ -76,7 +76,7 @@ func TestVerifyTakesTheKeyIDForAHintOnly(t *testing.T) {
 	}
 }
 
-func TestVerifyAcceptsOneTrustedSignatureAmongOthers(t *testing.T) {
+func TestVerifySeveral(t *testing.T) {
 	s, stranger := newSigner(t), newSigner(t)
 	e := s.Sign(payloadType, []byte("state"))
 	e.Signatures = append(stranger.Sign(payloadType, e.Payload).Signatures, e.Signatures...)
@@ -142,7 +142,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-func TestVerifyIsOverTheExactBytes(t *testing.T) {
+func TestVerifyExactBytes(t *testing.T) {
 	// The same message in other bytes: fields in another order. A reader that parsed and wrote it again would not notice.
 	signed := []byte{0x08, 0x01, 0x10, 0x02}
 	rewritten := []byte{0x10, 0x02, 0x08, 0x01}
@@ -166,7 +166,7 @@ func TestAKeyringNeedsKeys(t *testing.T) {
 	}
 }
 
-func TestAnEnvelopeSurvivesItsBytes(t *testing.T) {
+func TestEnvelopeRoundTrip(t *testing.T) {
 	e := newSigner(t).Sign(payloadType, []byte("state"))
 	data, err := e.Encode()
 	if err != nil {
@@ -178,7 +178,7 @@ func TestAnEnvelopeSurvivesItsBytes(t *testing.T) {
 	}
 }
 
-func TestDecodeEnvelopeRefuses(t *testing.T) {
+func TestDecodeEnvelope(t *testing.T) {
 	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1)
 	signature := func() *bundlev1.Signature { return &bundlev1.Signature{KeyId: "a"} }
 	spoiled := signature()
@@ -204,14 +204,14 @@ func TestDecodeEnvelopeRefuses(t *testing.T) {
 	}
 }
 
-func TestEncodeRefusesAnEnvelopeThatNobodyReads(t *testing.T) {
+func TestEncodeRefuses(t *testing.T) {
 	e := newSigner(t).Sign(payloadType, make([]byte, MaxEnvelopeBytes))
 	if _, err := e.Encode(); err == nil {
 		t.Error("an envelope over the limit is encoded")
 	}
 }
 
-func TestLoadOrCreateMakesOneKeyAndKeepsIt(t *testing.T) {
+func TestLoadOrCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys", "signing.key")
 	first, err := LoadOrCreate(path)
 	if err != nil {
@@ -238,7 +238,7 @@ func TestLoadOrCreateMakesOneKeyAndKeepsIt(t *testing.T) {
 	}
 }
 
-func TestLoadOrCreateNeverReplacesWhatIsThere(t *testing.T) {
+func TestLoadOrCreateKeeps(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +276,7 @@ func TestLoadOrCreateNeverReplacesWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestPublicKeysSurviveTheirPEM(t *testing.T) {
+func TestPublicKeysRoundTrip(t *testing.T) {
 	a, b := newSigner(t).Public(), newSigner(t).Public()
 	got, err := ParsePublicKeys(MarshalPublicKeys(a, b) + "\n")
 	if err != nil || !reflect.DeepEqual(got, []ed25519.PublicKey{a, b}) {
@@ -284,7 +284,7 @@ func TestPublicKeysSurviveTheirPEM(t *testing.T) {
 	}
 }
 
-func TestParsePublicKeysRefuses(t *testing.T) {
+func TestParsePublicKeys(t *testing.T) {
 	key := MarshalPublicKeys(newSigner(t).Public())
 	wrong, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestStringSaysWhatTheLinkerWasTold(t *testing.T) {
+func TestStringLinked(t *testing.T) {
 	defer func(v, c string) { Version, Commit = v, c }(Version, Commit)
 	Version, Commit = "v1.2.3", "abc"
 	if got := String(); !strings.HasPrefix(got, "v1.2.3 (abc, go") {
@@ -13,7 +13,7 @@ func TestStringSaysWhatTheLinkerWasTold(t *testing.T) {
 	}
 }
 
-func TestStringSaysSomethingWithoutTheLinker(t *testing.T) {
+func TestStringUnlinked(t *testing.T) {
 	if v, c := Build(); v == "" || c == "" {
 		t.Errorf("version %q, commit %q", v, c)
 	}

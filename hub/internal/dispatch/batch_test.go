@@ -21,7 +21,7 @@ func id(sequence uint64) bundle.ID {
 	return bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf([]byte{byte(sequence)})}
 }
 
-func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
+func TestBatchRetries(t *testing.T) {
 	broken := store.OpenMemory(store.Twice)
 	must(t, broken.Close())
 	b := newBatch(broken, telemetry.Discard())
@@ -57,7 +57,7 @@ func TestAcksThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 	}
 }
 
-func TestDeltasMergeAsIfEachHadBeenWritten(t *testing.T) {
+func TestDeltaMerge(t *testing.T) {
 	type step func(d *spokeDelta)
 	steps := map[string]step{
 		"hello 1":   func(d *spokeDelta) { d.hello(&spokev1.Hello{Stage: 2}, id(1)) },
@@ -97,7 +97,7 @@ func TestDeltasMergeAsIfEachHadBeenWritten(t *testing.T) {
 	}
 }
 
-func TestABatchIsBoundedInSizeAndLeavesTheRestForTheNext(t *testing.T) {
+func TestBatchBound(t *testing.T) {
 	b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard())
 	for range 3 {
 		b.reports = append(b.reports, &pendingReport{report: &checkedReport{size: maxBatchBytes / 2},
@@ -111,7 +111,7 @@ func TestABatchIsBoundedInSizeAndLeavesTheRestForTheNext(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftIsWrittenAtTheEnd(t *testing.T) {
+func TestBatchLast(t *testing.T) {
 	s := store.OpenMemory(store.Twice)
 	registered(t, s, "a")
 	b := newBatch(s, telemetry.Discard())
@@ -128,7 +128,7 @@ func TestWhatIsLeftIsWrittenAtTheEnd(t *testing.T) {
 	}))
 }
 
-func TestCommitToLiveIsMeasuredOncePerChange(t *testing.T) {
+func TestCommitToLive(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
@@ -160,7 +160,7 @@ func TestCommitToLiveIsMeasuredOncePerChange(t *testing.T) {
 	t.Fatal("no histogram")
 }
 
-func TestConnectedSpokesAreCounted(t *testing.T) {
+func TestConnectedMetric(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{"a", "b"} {
 		r.cluster(name, false)

@@ -75,7 +75,7 @@ func (r *rig) tryFetch(client spokev1.SpokeServiceClient, wanted ...manifest.Dig
 	}
 }
 
-func TestSpokeFetchesWhatItsBundleReaches(t *testing.T) {
+func TestFetch(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	noise := make([]byte, 3*maxChunk)
@@ -94,7 +94,7 @@ func TestSpokeFetchesWhatItsBundleReaches(t *testing.T) {
 	}
 }
 
-func TestKnowingADigestIsNoRightToItsBlob(t *testing.T) {
+func TestFetchUnreachable(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	r.cluster("ab", false)
@@ -119,7 +119,7 @@ func TestKnowingADigestIsNoRightToItsBlob(t *testing.T) {
 	}
 }
 
-func TestBlobsOfAnOlderBundleAreNotServed(t *testing.T) {
+func TestFetchOlderBundle(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
@@ -133,7 +133,7 @@ func TestBlobsOfAnOlderBundleAreNotServed(t *testing.T) {
 	wantCode(t, err, codes.NotFound)
 }
 
-func TestFetchRequestsAreBounded(t *testing.T) {
+func TestFetchBound(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
@@ -153,7 +153,7 @@ func TestFetchRequestsAreBounded(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument)
 }
 
-func TestReachIsCachedWithinItsBound(t *testing.T) {
+func TestReachableCache(t *testing.T) {
 	c := newReach(nil)
 	c.max = 10
 	digest := func(n byte) manifest.Digest { return manifest.DigestOf([]byte{n}) }

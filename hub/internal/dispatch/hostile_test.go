@@ -156,7 +156,7 @@ func TestHostileRejections(t *testing.T) {
 	r.await("event about b", func(*store.Tx) (bool, error) { return r.eventsOf("b") == 1, nil })
 }
 
-func TestUnofferedAcksAreCounted(t *testing.T) {
+func TestUnofferedAcks(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)

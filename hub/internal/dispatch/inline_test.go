@@ -53,7 +53,7 @@ func wantEnclosed(t testing.TB, o *spokev1.Offer, want ...manifest.Digest) {
 	}
 }
 
-func TestASmallChangeTravelsInsideOfItsOffer(t *testing.T) {
+func TestInlineBlobs(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	stays := r.application("stays", `{"stays":1}`)
@@ -78,7 +78,7 @@ func TestASmallChangeTravelsInsideOfItsOffer(t *testing.T) {
 	wantEnclosed(t, c.offer())
 }
 
-func TestAChangeIsMeasuredByWhatTheSpokeAcknowledged(t *testing.T) {
+func TestInlineAfterAck(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	first := r.desire("a", 1, r.application("app", `{"x":1}`, `{"y":1}`))
@@ -92,7 +92,7 @@ func TestAChangeIsMeasuredByWhatTheSpokeAcknowledged(t *testing.T) {
 	wantEnclosed(t, c.offer(), app.Digest, manifest.DigestOf([]byte(`{"x":2}`)), manifest.DigestOf([]byte(`{"y":2}`)))
 }
 
-func TestWhatAHelloVerifiedIsKnown(t *testing.T) {
+func TestInlineAfterHello(t *testing.T) {
 	for name, stale := range map[string]bool{"the newest": false,
 		"an older bundle, of which the hub knows nothing": true} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestWhatAHelloVerifiedIsKnown(t *testing.T) {
 	}
 }
 
-func TestAChangeThatIsNotSmallIsLeftToFetch(t *testing.T) {
+func TestInlineLimit(t *testing.T) {
 	big := make([]string, 0, 400)
 	for i := range 400 {
 		big = append(big, fmt.Sprintf(`{"n":%d,"noise":%q}`, i, noise(64)))
@@ -139,7 +139,7 @@ func TestAChangeThatIsNotSmallIsLeftToFetch(t *testing.T) {
 	}
 }
 
-func TestABlobOfAnotherClusterIsNeverEnclosed(t *testing.T) {
+func TestInlineOwnBlobsOnly(t *testing.T) {
 	r := newRig(t)
 	calls := map[string]*call{}
 	for _, name := range []string{"a", "b"} {
@@ -157,7 +157,7 @@ func TestABlobOfAnotherClusterIsNeverEnclosed(t *testing.T) {
 	}
 }
 
-func TestEqualChangesAreReadOnceAndForgottenInTheEnd(t *testing.T) {
+func TestInlineCache(t *testing.T) {
 	r := newRig(t)
 	before, after := r.application("app", `{"x":1}`), r.application("app", `{"x":2}`)
 	c := newChanges(newReach(r.store.Blobs()))
@@ -181,7 +181,7 @@ func TestEqualChangesAreReadOnceAndForgottenInTheEnd(t *testing.T) {
 	}
 }
 
-func TestAnAckOfWhatWasNotSentYetIsTaken(t *testing.T) {
+func TestEarlyAck(t *testing.T) {
 	m := newMailbox()
 	m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: 1}, message: &spokev1.SessionResponse{}})
 	m.holds(bundle.ID{Epoch: 1, Sequence: 1})

@@ -48,7 +48,7 @@ func (r *rig) reports() map[string]string {
 	return rows
 }
 
-func TestAnsweredReportIsStored(t *testing.T) {
+func TestReportStored(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	r.cluster("b", false)
@@ -77,7 +77,7 @@ func TestAnsweredReportIsStored(t *testing.T) {
 	}
 }
 
-func TestRepeatedReportWritesNothing(t *testing.T) {
+func TestReportRepeated(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
@@ -93,7 +93,7 @@ func TestRepeatedReportWritesNothing(t *testing.T) {
 	}
 }
 
-func TestReportOfADeletedClusterBringsNothingBack(t *testing.T) {
+func TestReportOfDeletedCluster(t *testing.T) {
 	r := newRig(t)
 	c, err := checkReport("gone", &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one", "1")}},
 		time.Now())
@@ -106,7 +106,7 @@ func TestReportOfADeletedClusterBringsNothingBack(t *testing.T) {
 	}
 }
 
-func TestEventsAreAboutTheCallersOwnObjects(t *testing.T) {
+func TestReportEvents(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
@@ -126,7 +126,7 @@ func TestEventsAreAboutTheCallersOwnObjects(t *testing.T) {
 	}
 }
 
-func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
+func TestReportLimits(t *testing.T) {
 	app := func(change func(*spokev1.ApplicationReport)) *spokev1.ReportRequest {
 		a := report("app", "")
 		change(a)
@@ -172,7 +172,7 @@ func TestReportsBeyondTheLimitsAreRefused(t *testing.T) {
 	}
 }
 
-func TestHeldPruneIsKeptCleaned(t *testing.T) {
+func TestReportHeldPrune(t *testing.T) {
 	digest := manifest.DigestOf([]byte("set"))
 	a := report("app", "")
 	a.HeldPrune = &spokev1.HeldPrune{Digest: digest[:], Total: 30, Objects: []*bundlev1.ObjectIdentity{
@@ -189,7 +189,7 @@ func TestHeldPruneIsKeptCleaned(t *testing.T) {
 	}
 }
 
-func TestOneClusterCannotFillTheStore(t *testing.T) {
+func TestReportQuota(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	r.update(func(tx *store.Tx) error {
@@ -216,7 +216,7 @@ func TestOneClusterCannotFillTheStore(t *testing.T) {
 	}
 }
 
-func TestTextIsCutBetweenCharactersAndHoldsNoControls(t *testing.T) {
+func TestClean(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"short", "short"},
 		{"tab\tline\n", "tab\tline\n"},

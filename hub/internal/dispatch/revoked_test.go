@@ -65,7 +65,7 @@ func (r *rig) calls(client spokev1.SpokeServiceClient) (errs []error) {
 	return []error{hello, report, fetch}
 }
 
-func TestACertificateCountsFromTheRegistrationOn(t *testing.T) {
+func TestRevokedCertificate(t *testing.T) {
 	second := time.Second
 	for name, tt := range map[string]struct {
 		registered time.Duration // after the certificate was issued
@@ -93,7 +93,7 @@ func TestACertificateCountsFromTheRegistrationOn(t *testing.T) {
 	}
 }
 
-func TestAClusterThatIsRemovedAndAddedAgainLetsNobodyInUntilATokenIsUsed(t *testing.T) {
+func TestClusterAddedAgain(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client, issued := r.spokeOf("a")
@@ -125,7 +125,7 @@ func TestAClusterThatIsRemovedAndAddedAgainLetsNobodyInUntilATokenIsUsed(t *test
 	}
 }
 
-func TestAClusterThatLeftGitAndCameBackStillHasItsSpoke(t *testing.T) {
+func TestClusterBackInGit(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client, _ := r.spokeOf("a")
@@ -139,7 +139,7 @@ func TestAClusterThatLeftGitAndCameBackStillHasItsSpoke(t *testing.T) {
 	}
 }
 
-func TestASecondRegistrationEndsTheOldSpokesSessionAndTellsOnce(t *testing.T) {
+func TestSecondRegistration(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	old, issued := r.spokeOf("a")

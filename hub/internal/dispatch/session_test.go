@@ -32,7 +32,7 @@ func wantCode(t testing.TB, err error, want codes.Code) {
 	}
 }
 
-func TestChangeReachesItsSpokeAndAcksReachTheStore(t *testing.T) {
+func TestSession(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
@@ -57,7 +57,7 @@ func TestChangeReachesItsSpokeAndAcksReachTheStore(t *testing.T) {
 	}
 }
 
-func TestOnlyTheNewestOfManyChangesMustBeSent(t *testing.T) {
+func TestNewestOffer(t *testing.T) {
 	m := newMailbox()
 	for n := range uint64(10) {
 		m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: n + 1}})
@@ -71,7 +71,7 @@ func TestOnlyTheNewestOfManyChangesMustBeSent(t *testing.T) {
 	}
 }
 
-func TestUnchangedReconnectIsOnlyWelcomed(t *testing.T) {
+func TestUnchangedReconnect(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	row := r.desire("a", 7, r.application("app", `{"x":1}`))
@@ -123,7 +123,7 @@ func TestLostDisk(t *testing.T) {
 	}
 }
 
-func TestLargeEnvelopeIsOfferedByDigestAndFetched(t *testing.T) {
+func TestLargeEnvelope(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	entry := r.application("app", `{"x":1}`)
@@ -145,7 +145,7 @@ func TestLargeEnvelopeIsOfferedByDigestAndFetched(t *testing.T) {
 	}
 }
 
-func TestSpokeThatKnowsMoreThanTheHubKeepsIt(t *testing.T) {
+func TestHubBehind(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	r.desire("a", 5, r.application("app", `{"x":1}`))
@@ -166,7 +166,7 @@ func TestSpokeThatKnowsMoreThanTheHubKeepsIt(t *testing.T) {
 	r.awaitSpoke("a", "rejection taken back", func(s store.Spoke) bool { return s.Rejected == "" })
 }
 
-func TestSameNumberWithOtherContentIsAFork(t *testing.T) {
+func TestFork(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	r.desire("a", 5, r.application("app", `{"x":1}`))
@@ -175,7 +175,7 @@ func TestSameNumberWithOtherContentIsAFork(t *testing.T) {
 	r.awaitEvent("BundleFork")
 }
 
-func TestRejectedBundleIsAnEventAndShownOnTheCluster(t *testing.T) {
+func TestRejectedBundle(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
@@ -210,7 +210,7 @@ func TestRejectionStays(t *testing.T) {
 	r.awaitSpoke("a", "the rejection taken back", func(s store.Spoke) bool { return s.Rejected == "" })
 }
 
-func TestAckOfABundleNeverOfferedIsDropped(t *testing.T) {
+func TestUnofferedAckDropped(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
@@ -224,7 +224,7 @@ func TestAckOfABundleNeverOfferedIsDropped(t *testing.T) {
 	})
 }
 
-func TestSpokeThatLostItsStateIsNotTakenForHealthy(t *testing.T) {
+func TestLostState(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	row := r.desire("a", 3)
@@ -235,7 +235,7 @@ func TestSpokeThatLostItsStateIsNotTakenForHealthy(t *testing.T) {
 	r.awaitSpoke("a", "acks gone", func(s store.Spoke) bool { return s.Connected && len(s.Acks) == 0 })
 }
 
-func TestNewerSessionTakesOver(t *testing.T) {
+func TestTakeOver(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
@@ -342,7 +342,7 @@ func (r *rig) resources() map[string][]byte {
 	return all
 }
 
-func TestDeletedOrBlockedClusterIsShutOut(t *testing.T) {
+func TestShutOut(t *testing.T) {
 	for name, shut := range map[string]func(r *rig){
 		"blocked": func(r *rig) { r.cluster("a", true) },
 		"deleted": func(r *rig) {
@@ -369,7 +369,7 @@ func TestDeletedOrBlockedClusterIsShutOut(t *testing.T) {
 	}
 }
 
-func TestOnlyClustersMayCall(t *testing.T) {
+func TestCallers(t *testing.T) {
 	r := newRig(t)
 	r.cluster("hub", false)
 	r.cluster("admin", false)
@@ -382,7 +382,7 @@ func TestOnlyClustersMayCall(t *testing.T) {
 	}
 }
 
-func TestFirstMessageMustBeAHelloThisHubUnderstands(t *testing.T) {
+func TestHello(t *testing.T) {
 	big := strings.Repeat("x", maxSessionMessage)
 	for name, c := range map[string]struct {
 		first *spokev1.SessionRequest
@@ -412,7 +412,7 @@ func TestFirstMessageMustBeAHelloThisHubUnderstands(t *testing.T) {
 	}
 }
 
-func TestMessagesAfterHelloAreChecked(t *testing.T) {
+func TestMessages(t *testing.T) {
 	hello := &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1}}}
 	for name, m := range map[string]*spokev1.SessionRequest{
 		"a second hello": hello,
@@ -435,7 +435,7 @@ func TestMessagesAfterHelloAreChecked(t *testing.T) {
 	}
 }
 
-func TestStartTakesEveryoneForDisconnected(t *testing.T) {
+func TestStartDisconnects(t *testing.T) {
 	s := store.OpenMemory(store.Twice)
 	must(t, s.Update(t.Context(), func(tx *store.Tx) error {
 		return store.Spokes.Put(tx, "a", store.Spoke{Connected: true})
@@ -450,7 +450,7 @@ func TestStartTakesEveryoneForDisconnected(t *testing.T) {
 	}))
 }
 
-func TestDrainEndsSessionsAndLosesNoAck(t *testing.T) {
+func TestDrain(t *testing.T) {
 	r := newRig(t)
 	r.cluster("a", false)
 	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)

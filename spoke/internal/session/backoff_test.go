@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-func TestPausesDoubleUpToTwoMinutesAndStartAnewAfterASessionThatLived(t *testing.T) {
+func TestBackoff(t *testing.T) {
 	lost := errors.New("lost")
 	b := backoff{jitter: func() float64 { return 1 }}
 	for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 120, 120, 120} {
@@ -29,7 +29,7 @@ func TestPausesDoubleUpToTwoMinutesAndStartAnewAfterASessionThatLived(t *testing
 	}
 }
 
-func TestAHubDecidesWhenSpokesComeBack(t *testing.T) {
+func TestBackoffByHub(t *testing.T) {
 	busy, err := status.New(codes.Unavailable, "busy").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(17 * time.Second)})
 	if err != nil {
 		t.Fatal(err)

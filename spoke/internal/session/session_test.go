@@ -310,7 +310,7 @@ func id(sequence uint64) bundle.ID {
 	return bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf([]byte{byte(sequence)})}
 }
 
-func TestASpokeJoinsOnceAndIsTheSameSpokeAfterARestart(t *testing.T) {
+func TestJoin(t *testing.T) {
 	h, d := newHub(t), &drawer{}
 	stop := run(t, newSession(h, d, nil))
 	hello := next(t, h.hellos, "hello")
@@ -331,7 +331,7 @@ func TestASpokeJoinsOnceAndIsTheSameSpokeAfterARestart(t *testing.T) {
 	}
 }
 
-func TestALostAnswerToARegistrationIsAskedForWithTheSameKey(t *testing.T) {
+func TestJoinAnswerLost(t *testing.T) {
 	h, d := newHub(t), &drawer{}
 	h.lose = true
 	run(t, newSession(h, d, nil))
@@ -375,7 +375,7 @@ func TestWrongCluster(t *testing.T) {
 	next(t, h.hellos, "hello of the cluster that took its place")
 }
 
-func TestANewJoinTokenIsTakenUpAtOnceAfterOneThatWasRefused(t *testing.T) {
+func TestNewTokenAfterRefusal(t *testing.T) {
 	h := newHub(t)
 	var looked atomic.Int32
 	run(t, newSession(h, &drawer{}, func(c *Config) {
@@ -389,7 +389,7 @@ func TestANewJoinTokenIsTakenUpAtOnceAfterOneThatWasRefused(t *testing.T) {
 	next(t, h.hellos, "hello") // next's patience is shorter than the pause of who was refused
 }
 
-func TestANewJoinTokenIsTakenUpAfterACertificateThatWasRefused(t *testing.T) {
+func TestNewTokenAfterRevocation(t *testing.T) {
 	h, d := newHub(t), &drawer{}
 	var renewed atomic.Bool // a person has applied a new manifest
 	stop := run(t, newSession(h, d, nil))
@@ -435,7 +435,7 @@ func (h *hub) registrations(token string) (n int) {
 	return n
 }
 
-func TestAHubThatDoesNotHaveThePinnedAuthorityGetsNoToken(t *testing.T) {
+func TestPinnedAuthority(t *testing.T) {
 	h := newHub(t)
 	s := newSession(h, &drawer{}, func(c *Config) { c.CAPin = newHub(t).authority.Pin() })
 	if _, err := s.once(context.Background()); err == nil {
@@ -446,7 +446,7 @@ func TestAHubThatDoesNotHaveThePinnedAuthorityGetsNoToken(t *testing.T) {
 	}
 }
 
-func TestAnIdentityOfAnotherClusterIsNotUsed(t *testing.T) {
+func TestForeignIdentity(t *testing.T) {
 	h, d := newHub(t), &drawer{}
 	stop := run(t, newSession(h, d, nil))
 	next(t, h.hellos, "hello")
@@ -457,7 +457,7 @@ func TestAnIdentityOfAnotherClusterIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestACertificateIsRenewedOnTheRunningSession(t *testing.T) {
+func TestRenewal(t *testing.T) {
 	h, d := newHub(t), &drawer{}
 	h.ttl = 2 * time.Second
 	s := newSession(h, d, nil)
@@ -480,7 +480,7 @@ func TestACertificateIsRenewedOnTheRunningSession(t *testing.T) {
 	}
 }
 
-func TestEveryStageIsAcknowledgedOnce(t *testing.T) {
+func TestAcks(t *testing.T) {
 	h := newHub(t)
 	s := newSession(h, &drawer{}, nil)
 	run(t, s)
@@ -500,7 +500,7 @@ func TestEveryStageIsAcknowledgedOnce(t *testing.T) {
 	}
 }
 
-func TestAnUnchangedReconnectSaysHelloAndNothingElse(t *testing.T) {
+func TestUnchangedReconnect(t *testing.T) {
 	h := newHub(t)
 	s := newSession(h, &drawer{}, nil)
 	s.Progress(id(3), bundle.Healthy)
@@ -521,7 +521,7 @@ func TestAnUnchangedReconnectSaysHelloAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestTheNewestOfferReplacesTheOthers(t *testing.T) {
+func TestNewestOffer(t *testing.T) {
 	h := newHub(t)
 	s := newSession(h, &drawer{}, nil)
 	run(t, s)
@@ -547,7 +547,7 @@ func TestTheNewestOfferReplacesTheOthers(t *testing.T) {
 	}
 }
 
-func TestAnOfferBringsItsBlobsAsTheyAre(t *testing.T) {
+func TestOfferBlobs(t *testing.T) {
 	h := newHub(t)
 	s := newSession(h, &drawer{}, nil)
 	run(t, s)
@@ -568,7 +568,7 @@ func TestAnOfferBringsItsBlobsAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestBlobsAreTakenOnlyAsTheyWereAskedFor(t *testing.T) {
+func TestFetch(t *testing.T) {
 	h := newHub(t)
 	connected := make(chan bool, 16)
 	s := newSession(h, &drawer{}, func(c *Config) { c.OnConnected = func(yes bool) { connected <- yes } })
@@ -617,7 +617,7 @@ func TestBlobsAreTakenOnlyAsTheyWereAskedFor(t *testing.T) {
 	}
 }
 
-func TestWithoutASessionCallsFailAtOnce(t *testing.T) {
+func TestDisconnected(t *testing.T) {
 	s := newSession(newHub(t), &drawer{}, nil)
 	if err := s.Fetch(context.Background(), []manifest.Digest{{}}, nil); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("Fetch: %v", err)
@@ -627,7 +627,7 @@ func TestWithoutASessionCallsFailAtOnce(t *testing.T) {
 	}
 }
 
-func TestARefusedClusterIsToldWhyAndComesBackSlowly(t *testing.T) {
+func TestRefusedCluster(t *testing.T) {
 	h := newHub(t)
 	h.refuse = func() error { return status.Error(codes.PermissionDenied, "cluster prod is blocked") }
 	s := newSession(h, &drawer{}, nil)

@@ -59,7 +59,7 @@ func envelope(t testing.TB, s *signing.Signer, payloadType string, data []byte) 
 	return e
 }
 
-func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
+func TestOpen(t *testing.T) {
 	signer, stranger := newSigner(t, 1), newSigner(t, 2)
 	sign := func(change func(*bundle.Bundle)) []byte {
 		return envelope(t, signer, bundle.PayloadType, payload(t, sample(change)))
@@ -164,7 +164,7 @@ func TestOnlyABundleForThisClusterNewerAndInTimeIsTrusted(t *testing.T) {
 	}
 }
 
-func TestThePolicyFileIsKeptWhateverABundleSays(t *testing.T) {
+func TestPolicy(t *testing.T) {
 	policy, err := ParsePolicy([]byte("namespaces: [shop, team-*]\ndeniedKinds: " +
 		"[RoleBinding.rbac.authorization.k8s.io]\nclusterScoped: false\nprotected: ['Secret/shop/vault-*']\n"))
 	if err != nil {
@@ -201,7 +201,7 @@ func TestThePolicyFileIsKeptWhateverABundleSays(t *testing.T) {
 	}
 }
 
-func TestAPolicyFileThatCannotBeKeptIsRefused(t *testing.T) {
+func TestParsePolicy(t *testing.T) {
 	for _, text := range []string{"namespace: [a]", "namespaces: ['[']", "namespaces: ['']", "protected: [Secret]", "- a",
 		"clusterScoped: maybe"} {
 		if _, err := ParsePolicy([]byte(text)); err == nil {
