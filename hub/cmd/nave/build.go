@@ -20,7 +20,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// buildSalt makes the tokens of sealed values. A hub has a salt of its own, so its tokens are others.
+// buildSalt makes the placeholders of sealed values. A hub has a salt of its own, so its placeholders are others.
 const buildSalt = "nave build"
 
 // newBuildCommand returns "nave build", which needs no hub.
@@ -52,7 +52,7 @@ func newBuildKustomizationCommand() *cobra.Command {
 in the order in which they are applied, as YAML documents.
 
 The artifact is --root, else the Git work tree around --path, without what .sourceignore and Flux's defaults leave out.
-SOPS files stay encrypted: tokens stand for their values, as on the hub.`,
+SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
 		Example: `  nave build kustomization apps --path ./apps/prod --kustomization-file ./clusters/prod/apps.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

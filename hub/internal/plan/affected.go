@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// scope is what is known of one graph since its last walk: enough to tell whether a change concerns it.
+// scope is what the planner remembers of the last walk of a graph, to decide whether a change affects the graph.
 type scope struct {
 	sources    map[string]bool            // keys of the fetches that were read
 	hubSources map[api.Key]bool           // sources that were looked for in the hub
@@ -102,7 +102,7 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 	})
 }
 
-// noteSource concerns the graphs that read the source, when it has another artifact, or none and another reason.
+// noteSource marks the graphs that read the source, if the source has another artifact, or has none and another error.
 func (p *Planner) noteSource(tx *store.Tx, key string) error {
 	now, ok, err := store.Sources.Get(tx, key)
 	if err != nil {
@@ -164,8 +164,8 @@ func (p *Planner) noteHub(tx *store.Tx, path string) error {
 	return nil
 }
 
-// changeHub makes a row, or the lack of it, part of the hub, and marks the clusters that depend on it. False when it is
-// so already.
+// changeHub takes over a row of the hub, or its deletion, and marks the clusters that depend on the object. It returns
+// false if nothing changed.
 func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 	before, was := p.hub.rows[now.Key]
 	if ok == was && sameRow(before, now) {
@@ -204,7 +204,7 @@ func (p *Planner) concern(key api.Key) {
 	}
 }
 
-// known is what is known of a graph; never nil.
+// known returns the scope of a graph; an empty one if the graph was never walked.
 func (p *Planner) known(cluster string) *scope {
 	if s := p.scopes[cluster]; s != nil {
 		return s
@@ -228,7 +228,7 @@ func (p *Planner) noteCluster(tx *store.Tx, path string) error {
 // sameRow reports whether a walk would see no difference.
 func sameRow(a, b store.Resource) bool { return digestOfRow(a) == digestOfRow(b) }
 
-// digestOfRow is over what a walk reads of a row.
+// digestOfRow returns the digest over all fields of a row that a walk reads.
 func digestOfRow(r store.Resource) manifest.Digest {
 	var b bytes.Buffer
 	if r.Object != nil {

@@ -187,8 +187,8 @@ func (p *Planner) markWritten(ctx context.Context, w *walked) {
 		delete(p.fails, w.cluster)
 		delete(p.again, w.cluster)
 	}
-	if at, later := p.again[w.cluster]; !w.wordsUntil.IsZero() && (!later || w.wordsUntil.Before(at)) {
-		p.again[w.cluster] = w.wordsUntil
+	if at, later := p.again[w.cluster]; !w.confirmedUntil.IsZero() && (!later || w.confirmedUntil.Before(at)) {
+		p.again[w.cluster] = w.confirmedUntil
 	}
 	p.log.DebugContext(ctx, "planned", telemetry.Cluster(w.cluster), slog.Int("applications", len(w.entries)),
 		slog.Int("written", len(w.written)))
@@ -248,7 +248,7 @@ func (c *writer) write(w *walked) error {
 	if err := c.resources(w); err != nil {
 		return err
 	}
-	if err := c.outcomes(w); err != nil {
+	if err := c.conditions(w); err != nil {
 		return err
 	}
 	if err := c.confirmed(w); err != nil {

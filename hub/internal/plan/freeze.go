@@ -8,8 +8,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// freeze keeps the last plan of a suspended cluster. Its graph is not walked: what Git and the Fleets say meanwhile is
-// found when it is resumed. That something in it is suspended, or not any more, reaches the spoke all the same.
+// freeze keeps the last plan of a suspended cluster. The graph is not walked: changes in Git and of Fleets are found
+// when the cluster is resumed. Suspensions of single objects still reach the spoke.
 func (p *Planner) freeze(w *walked) {
 	w.frozen, w.fleets = true, map[string]error{}
 	c := p.hub.clusters[w.cluster]
@@ -37,8 +37,8 @@ func (w *walked) isSuspended(key api.Key, h *hub) bool {
 	return ok && h.fleets[fleet.Name] != nil && h.fleets[fleet.Name].Spec.Suspend
 }
 
-// freeze writes the plan of a suspended cluster where something in it became suspended or did not stay so, and that the
-// Cluster was looked at.
+// freeze writes the plan of a suspended cluster if the suspension of an object changed, and that the Cluster was
+// observed.
 func (c *writer) freeze(w *walked) error {
 	s := *c.planner.known(w.cluster)
 	s.fleets, s.rows = w.fleets, map[string]manifest.Digest{}
@@ -63,7 +63,7 @@ func (c *writer) freeze(w *walked) error {
 	if !was {
 		f = graph.Finding{Ready: true, Reason: condition.Suspended, Message: "Suspended before it was planned"}
 	}
-	if err := c.outcome(key, f, c.planner.hub.rows[key].RequestedAt); err != nil {
+	if err := c.condition(key, f, c.planner.hub.rows[key].RequestedAt); err != nil {
 		return err
 	}
 	now, _, err := store.Conditions.Get(c.tx, key.Path())

@@ -9,7 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// hub is the hub's own objects, parsed. It follows the store by way of set and remove.
+// hub holds the hub's own objects, decoded. Set and remove keep it equal to the store.
 type hub struct {
 	rows     map[api.Key]store.Resource
 	clusters map[string]*api.Cluster
@@ -80,9 +80,9 @@ func (h *hub) selects(fleet string, c *api.Cluster) bool {
 	return selected || err != nil
 }
 
-// rootsOf returns the roots that the Fleets give to a cluster, by the names of the Fleets, and what each Fleet that
-// selects it has to complain about: nil for nothing. A Fleet that cannot say what it gives now goes on giving what is
-// in last, the graph as it was.
+// rootsOf returns the roots that the Fleets give to a cluster, sorted by the names of the Fleets, and the error of each
+// Fleet that selects the cluster; nil if it has none. If a Fleet cannot say what it gives now, its roots of the last
+// graph stay.
 func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []graph.Root, fleets map[string]error) {
 	fleets = map[string]error{}
 	for _, name := range slices.Sorted(maps.Keys(h.fleets)) {

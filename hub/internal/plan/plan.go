@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Config is what a Planner is made of.
+// Config configures a Planner.
 type Config struct {
 	Store    *store.Store
 	Renderer render.Renderer
@@ -49,7 +49,7 @@ type Planner struct {
 	touched time.Time                // when the renders in use were last marked as used
 }
 
-// New returns a planner that does nothing until Run.
+// New returns a planner. It does nothing until Run.
 func New(c Config) *Planner {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -88,14 +88,14 @@ func (p *Planner) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// work plans what has to be, and returns how long nothing else has to be done unless rows change.
+// work plans the marked graphs, and returns how long the planner can wait if no row changes.
 func (p *Planner) work(ctx context.Context) (time.Duration, error) {
 	p.due()
 	err := p.round(ctx)
 	return p.pause(), err
 }
 
-// pause is how long nothing has to be done without a change.
+// pause returns how long the planner can wait if no row changes.
 func (p *Planner) pause() time.Duration {
 	now := p.now()
 	pause := cache.TouchEvery
@@ -105,7 +105,7 @@ func (p *Planner) pause() time.Duration {
 	return max(pause, 0)
 }
 
-// due takes up again what was put off.
+// due marks the graphs whose time to be walked again has come.
 func (p *Planner) due() {
 	now := p.now()
 	for cluster, at := range p.again {
@@ -116,8 +116,8 @@ func (p *Planner) due() {
 	}
 }
 
-// fail notes that a graph could not be read or written: it is walked again after a while, or at once if only a render
-// has to be done again.
+// fail puts off a graph that could not be read or written. If only a swept render has to be done again, the graph is
+// walked again at once.
 func (p *Planner) fail(ctx context.Context, cluster string, err error) {
 	if errors.Is(err, cache.ErrSwept) {
 		p.putOff(cluster, 0)
@@ -128,7 +128,7 @@ func (p *Planner) fail(ctx context.Context, cluster string, err error) {
 		telemetry.Err(err))
 }
 
-// putOff walks a graph again after a while that doubles with each failure in a row.
+// putOff schedules a graph to be walked again. The delay doubles with each failure in a row.
 func (p *Planner) putOff(cluster string, retry time.Duration) {
 	delete(p.dirty, cluster)
 	p.again[cluster] = p.now().Add(retry << min(p.fails[cluster], 5))

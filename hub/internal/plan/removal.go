@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// confirmationTTL is how long an operator's word on a removal stands without the removal.
+	// confirmationTTL is how long a confirmation of a removal is valid if the removal does not happen.
 	confirmationTTL = 10 * time.Minute
-	// maxRemovals bounds the removals of a plan. A spoke that missed one keeps the application and says so.
+	// maxRemovals bounds the removals of a plan. A spoke that missed a removal keeps the application and reports that.
 	maxRemovals = 4096
 )
 
-// nextPlan is what a walk came to, but for its time.
+// nextPlan returns the plan that a walk leads to, without ChangedAt.
 func (p *Planner) nextPlan(ctx context.Context, w *walked) store.Plan {
 	next := store.Plan{Applications: w.applications(), Incomplete: len(w.graph.Blind) > 0 || p.hubIncomplete()}
 	for _, key := range w.graph.Pending {
@@ -47,15 +47,15 @@ func (c *writer) withdrawn(w *walked) error {
 	return err
 }
 
-// hubIncomplete reports whether the hub's own graph may give Fleets and Clusters that nobody knows of; so it may until
-// its first walk is written.
+// hubIncomplete reports whether the hub's own graph may give Fleets and Clusters that the planner does not know of. It
+// may until its first walk is written.
 func (p *Planner) hubIncomplete() bool {
 	s := p.scopes[""]
 	return s == nil || s.incomplete
 }
 
-// bound keeps at most maxRemovals, first those of applications that the spoke reports: the others it has carried out,
-// most likely, and could not acknowledge because something else in its cluster fails.
+// bound returns at most maxRemovals. Removals of applications that the spoke reports come first: the spoke has most
+// likely carried out the others, and could not acknowledge them because something else in its cluster fails.
 func (p *Planner) bound(ctx context.Context, cluster string, removals []bundle.Removal) []bundle.Removal {
 	over := len(removals) - maxRemovals
 	if over <= 0 {
@@ -86,7 +86,7 @@ func (w *walked) keyOf(owner bundle.ApplicationName) api.Key {
 	return api.ApplicationKey(w.cluster, owner)
 }
 
-// bundleOf is what a bundle says of a plan.
+// bundleOf returns the bundle of a plan, without cluster, number and times.
 func bundleOf(plan store.Plan) *bundle.Bundle {
 	return &bundle.Bundle{
 		Applications: store.BundleEntries(plan.Applications), Pending: plan.Pending, Incomplete: plan.Incomplete,
@@ -169,8 +169,8 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 	return removals, undecided
 }
 
-// policyOf is what happens to the objects of an application that leaves: what it said last, as Flux's finalizer acts.
-// What was suspended is left alone.
+// policyOf returns what happens to the objects of an application that leaves: its last deletion policy, as Flux's
+// finalizer acts on it. The objects of a suspended application are orphaned.
 func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle.DeletionPolicy {
 	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan
@@ -211,8 +211,8 @@ func (w *walked) confirmedKeys() map[api.Key]bool {
 	return keys
 }
 
-// readPrunes sorts the words on prunes out that are over: the spoke holds no such prune any more, and has applied the
-// application as a whole. A later prune of the same objects needs a word of its own.
+// readPrunes sorts out the confirmations of prunes that are over: the spoke holds no such prune any more, and has
+// applied the whole application. A later prune of the same objects needs another confirmation.
 func (w *walked) readPrunes(tx *store.Tx) error {
 	w.pruned = map[string]manifest.Digest{}
 	for path, digest := range w.confirmation.Prunes {
@@ -236,10 +236,10 @@ func (w *walked) readPrunes(tx *store.Tx) error {
 	return nil
 }
 
-// confirmed forgets the words of operators that were carried out, whose objects came back, or that nothing came of for
-// a while. A word is not good for a second removal.
+// confirmed deletes the confirmations that were carried out, whose objects came back, or that expired. A confirmation
+// is not valid for a second removal.
 func (c *writer) confirmed(w *walked) error {
-	w.wordsUntil = time.Time{}
+	w.confirmedUntil = time.Time{}
 	if len(w.confirmation.Removals) == 0 && len(w.confirmation.Prunes) == 0 && len(w.pruned) == 0 {
 		return nil
 	}
@@ -253,8 +253,8 @@ func (c *writer) confirmed(w *walked) error {
 		case !now.Removals[path].Equal(at) || w.bundleTooLarge != nil: // given again meanwhile, or the plan is not written
 		case w.isGone(pathKey(path)), w.isBack(pathKey(path)), !c.start.Before(until):
 			delete(now.Removals, path)
-		case w.wordsUntil.IsZero() || until.Before(w.wordsUntil):
-			w.wordsUntil = until
+		case w.confirmedUntil.IsZero() || until.Before(w.confirmedUntil):
+			w.confirmedUntil = until
 		}
 	}
 	for path, digest := range now.Prunes {
@@ -268,8 +268,7 @@ func (c *writer) confirmed(w *walked) error {
 	return store.Confirmations.Put(c.tx, key, now)
 }
 
-// isGone reports whether an object is not here any more, and the plan says so for good: what is confirmed there needs
-// no other word.
+// isGone reports whether an object left the graph for good, so that its confirmation is not needed any more.
 func (w *walked) isGone(key api.Key) bool {
 	if _, here := w.graph.Nodes[key]; here {
 		return false
@@ -297,7 +296,7 @@ func (w *walked) held() []string {
 	return held
 }
 
-// heldByOwner counts the objects whose removal is held, by what gave them last.
+// heldByOwner returns how many objects have a held removal, by the owner that gave them last.
 func (w *walked) heldByOwner() map[api.Key]int {
 	held := map[api.Key]int{}
 	for key, n := range w.graph.Nodes {

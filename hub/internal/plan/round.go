@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// round walks what is dirty and writes what comes of it. What could not be written stays dirty.
+// round walks the marked graphs and writes the results. A graph that could not be written stays marked.
 func (p *Planner) round(ctx context.Context) error {
 	start := p.now()
 	if err := p.hubRound(ctx); err != nil {
@@ -34,7 +34,7 @@ func (p *Planner) round(ctx context.Context) error {
 	return nil
 }
 
-// clustersRound walks and writes the graphs of clusters, some at a time, and then says of the Fleets what that came to.
+// clustersRound walks and writes the graphs of clusters, and then writes the conditions of the Fleets.
 func (p *Planner) clustersRound(ctx context.Context, clusters []string, start time.Time) error {
 	apps := newCompiler()
 	for chunk := range slices.Chunk(clusters, maxGraphs) {
@@ -50,7 +50,8 @@ func (p *Planner) clustersRound(ctx context.Context, clusters []string, start ti
 	return err
 }
 
-// hubRound walks the hub's own root, if it has to be, and makes what comes of it part of the hub.
+// hubRound walks the hub's own graph if it is marked, and takes over the Clusters, Fleets and sources that the graph
+// gives.
 func (p *Planner) hubRound(ctx context.Context) error {
 	if !p.dirty[""] {
 		return nil
@@ -109,7 +110,7 @@ func (p *Planner) walkAll(ctx context.Context, clusters []string, apps *compiler
 	return results, nil
 }
 
-// touch marks the renders in use as used, now and then, so that the sweep leaves them.
+// touch marks the renders in use as used, every cache.TouchEvery, so that the sweep keeps them.
 func (p *Planner) touch(ctx context.Context) error {
 	now := p.now()
 	if now.Sub(p.touched) < cache.TouchEvery {

@@ -21,7 +21,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// walked is what came of walking one graph, ready to be written.
+// walked is the result of walking one graph, ready to be written.
 type walked struct {
 	cluster      string
 	gone         bool // there is no such Cluster any more
@@ -35,10 +35,10 @@ type walked struct {
 	entries      []compiled
 	confirmation store.Confirmation         // as it was read, without the words on prunes that are over
 	pruned       map[string]manifest.Digest // words on prunes that are over
-	// when the first of the words on removals is over that stand; zero: none stands
-	wordsUntil time.Time
-	carriedOut map[bundle.ApplicationName]bool // removals of the last plan that the spoke acknowledged
-	next       store.Plan                      // what the walk came to
+	// when the first valid confirmation of a removal expires; zero: there is none
+	confirmedUntil time.Time
+	carriedOut     map[bundle.ApplicationName]bool // removals of the last plan that the spoke acknowledged
+	next           store.Plan                      // what the walk came to
 	// tooLarge are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
 	tooLarge map[api.Key]error
 	// bundleTooLarge is why no bundle holds all entries; then the last plan stays.
@@ -91,7 +91,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 	return w, nil
 }
 
-// attributeFindings gives the Fleets what the walk found about their roots.
+// attributeFindings attributes the findings about roots to the Fleets that give them.
 func (w *walked) attributeFindings() {
 	for key, f := range w.graph.Findings {
 		if key.Role() == api.FleetRole && key.Cluster != w.cluster {
@@ -100,7 +100,8 @@ func (w *walked) attributeFindings() {
 	}
 }
 
-// read reads what the last walk left, and what operators and the spoke said since. The rows of the hub are in memory.
+// read reads the result of the last walk, the changes by operators and the reports of the spoke since. The rows of the
+// hub are in memory.
 func (p *Planner) read(ctx context.Context, w *walked) error {
 	return p.store.View(ctx, func(tx *store.Tx) (err error) {
 		w.confirmation, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(w.cluster))
@@ -203,7 +204,7 @@ func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure stri
 	return revision, failure
 }
 
-// renderLevel renders what a walk asks for, all at the same time; the memo bounds what really runs.
+// renderLevel renders a level of the graph, all objects at the same time; the cache bounds how many renders run.
 func (p *Planner) renderLevel(ctx context.Context, w *walked, works []graph.Work) []graph.Result {
 	results := make([]graph.Result, len(works))
 	var wait sync.WaitGroup
@@ -256,7 +257,7 @@ func (w *walked) note(key api.Key, a *artifact.Artifact, r *cache.Rendering, err
 	w.renders[r] = true
 }
 
-// reasonOf is the word for a render that failed.
+// reasonOf returns the reason of a condition for a render that failed.
 func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, render.ErrNotFound):
@@ -267,7 +268,7 @@ func reasonOf(err error) string {
 	return condition.BuildFailed
 }
 
-// scope returns what has to be remembered of the walk.
+// scope returns what the planner has to remember of the walk.
 func (w *walked) scope() *scope {
 	s := &scope{
 		sources: w.graph.Sources, hubSources: w.graph.HubSources, fleets: w.fleets,
@@ -296,8 +297,8 @@ func (w *walked) scope() *scope {
 	return s
 }
 
-// asRead is a written row with what operators had said when the walk began. What they said since concerns the next
-// walk.
+// asRead returns a written row with the fields of operators as they were when the walk began. Changes since then
+// concern the next walk.
 func asRead(written, read store.Resource) store.Resource {
 	written.RequestedAt, written.Suspended = read.RequestedAt, read.Suspended
 	return written

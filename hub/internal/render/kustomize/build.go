@@ -45,7 +45,7 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 	if len(first.sealed) > 0 {
 		second, err := pass(ctx, t, dir, spec, salt.Second())
 		if err != nil {
-			return nil, fmt.Errorf("build again with other tokens: %w", err)
+			return nil, fmt.Errorf("build again with other placeholders: %w", err)
 		}
 		if err := compare(first, second); err != nil {
 			return nil, err

@@ -82,11 +82,11 @@ func TestSealedFilesListed(t *testing.T) {
 	text := objectsOf(t, result)
 	for _, v := range file.Values {
 		if !strings.Contains(text, v.Token) {
-			t.Errorf("token of %v is not in the objects", v.Path)
+			t.Errorf("placeholder of %v is not in the objects", v.Path)
 		}
 	}
 	if found := sealed.Find(text); len(found) != len(file.Values) {
-		t.Errorf("%d tokens in the objects, %d listed", len(found), len(file.Values))
+		t.Errorf("%d placeholders in the objects, %d listed", len(found), len(file.Values))
 	}
 	if strings.Contains(text, "ENC[") || strings.Contains(text, "sops") {
 		t.Errorf("ciphertext in the objects: %s", text)

@@ -15,39 +15,39 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// compare refuses two builds with different tokens that differ in more than the tokens.
+// compare refuses two builds with different placeholders that differ in more than the placeholders.
 func compare(first, second *rendering) error {
 	if len(first.objects) != len(second.objects) {
 		return fmt.Errorf("%w: the number of objects depends on it", render.ErrInspected)
 	}
-	tokens := correspondence(first.sealed, second.sealed)
+	placeholders := correspondence(first.sealed, second.sealed)
 	for i, a := range first.objects {
-		if err := checkWhole(a, tokens.fieldOf); err != nil {
+		if err := checkWhole(a, placeholders.fieldOf); err != nil {
 			return err
 		}
-		if err := tokens.rename(a, second.objects[i]); err != nil {
+		if err := placeholders.rename(a, second.objects[i]); err != nil {
 			return err
 		}
 	}
 	for i, a := range first.objects {
-		if err := tokens.compare(a, second.objects[i]); err != nil {
+		if err := placeholders.compare(a, second.objects[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tokenMap says which text of the second build stands where in the first.
-type tokenMap struct {
-	first map[string]string // token of the second build → token of the first
+// placeholderMap says which text of the second build stands where in the first.
+type placeholderMap struct {
+	first map[string]string // placeholder of the second build → placeholder of the first
 	names map[string]string // generated name of the second build → of the first
-	from  map[string]string // token of the first build → "file: path", for messages
+	from  map[string]string // placeholder of the first build → "file: path", for messages
 }
 
-func (m *tokenMap) fieldOf(t sealed.Placeholder) string { return m.from[string(t)] }
+func (m *placeholderMap) fieldOf(t sealed.Placeholder) string { return m.from[string(t)] }
 
-func correspondence(first, second map[string]sealedFile) *tokenMap {
-	m := &tokenMap{first: map[string]string{}, names: map[string]string{}, from: map[string]string{}}
+func correspondence(first, second map[string]sealedFile) *placeholderMap {
+	m := &placeholderMap{first: map[string]string{}, names: map[string]string{}, from: map[string]string{}}
 	for p, a := range first {
 		b, ok := second[p]
 		if !ok {
@@ -61,7 +61,7 @@ func correspondence(first, second map[string]sealedFile) *tokenMap {
 	return m
 }
 
-// checkWhole refuses an object that holds a piece of a token.
+// checkWhole refuses an object that holds a piece of a placeholder.
 func checkWhole(o *manifest.Object, fieldOf func(sealed.Placeholder) string) error {
 	return eachText(o, func(field, text string) error {
 		altered := sealed.Partial(text)
@@ -78,8 +78,8 @@ func checkWhole(o *manifest.Object, fieldOf func(sealed.Placeholder) string) err
 // hashLength is how long the suffix is that kustomize makes from the content of a generated ConfigMap or Secret.
 const hashLength = 10
 
-// rename notes a name that differs because kustomize makes it from the content, tokens and all.
-func (m *tokenMap) rename(a, b *manifest.Object) error {
+// rename notes a name that differs because kustomize makes it from the content, placeholders and all.
+func (m *placeholderMap) rename(a, b *manifest.Object) error {
 	nameA, nameB := a.GetName(), b.GetName()
 	if nameA == nameB {
 		return nil
@@ -93,8 +93,8 @@ func (m *tokenMap) rename(a, b *manifest.Object) error {
 	return nil
 }
 
-// compare refuses two objects that differ in more than tokens and generated names. It changes b into a.
-func (m *tokenMap) compare(a, b *manifest.Object) error {
+// compare refuses two objects that differ in more than placeholders and generated names. It changes b into a.
+func (m *placeholderMap) compare(a, b *manifest.Object) error {
 	replace := func(_, text string) (string, error) {
 		for _, t := range sealed.Find(text) {
 			if first, ok := m.first[string(t)]; ok {
@@ -138,8 +138,8 @@ func normal(o *manifest.Object) ([]byte, error) {
 	return manifest.Canonical(c)
 }
 
-// used returns the sealed files whose tokens occur in the objects, by path, each with those tokens. A token is listed
-// with one file only.
+// used returns the sealed files whose placeholders occur in the objects, by path, each with those placeholders. A
+// placeholder is listed with one file only.
 func used(r *rendering) []render.SealedFile {
 	occurring := map[string]bool{}
 	for _, o := range r.objects {

@@ -21,22 +21,22 @@ func TestCompare(t *testing.T) {
 	tests := []struct {
 		name    string
 		kind    string
-		make    func(token string) string
+		make    func(placeholder string) string
 		refused bool
 	}{
-		{"whole", "Secret", func(token string) string { return token }, false},
-		{"inside", "ConfigMap", func(token string) string { return "https://u:" + token + "@h" }, false},
-		{"no_token", "ConfigMap", same("a"), false},
-		{"first_letter", "ConfigMap", func(token string) string { return token[:1] }, true},
-		{"last_letter", "ConfigMap", func(token string) string { return token[len(token)-1:] }, true},
-		{"letter_and_mark", "ConfigMap", func(token string) string { return token[:4] }, true},
-		{"length", "ConfigMap", func(token string) string { return strings.Repeat("x", len(token)) }, false},
-		{"piece_of_the_mark", "ConfigMap", func(token string) string { return token[1:9] }, true},
-		{"mark_in_capitals", "ConfigMap", func(token string) string { return strings.ToUpper(token[1:9]) }, true},
-		{"mark_in_base64", "Secret", func(token string) string {
-			return base64.StdEncoding.EncodeToString([]byte("a=" + token[1:9]))
+		{"whole", "Secret", func(placeholder string) string { return placeholder }, false},
+		{"inside", "ConfigMap", func(placeholder string) string { return "https://u:" + placeholder + "@h" }, false},
+		{"no_placeholder", "ConfigMap", same("a"), false},
+		{"first_letter", "ConfigMap", func(placeholder string) string { return placeholder[:1] }, true},
+		{"last_letter", "ConfigMap", func(placeholder string) string { return placeholder[len(placeholder)-1:] }, true},
+		{"letter_and_mark", "ConfigMap", func(placeholder string) string { return placeholder[:4] }, true},
+		{"length", "ConfigMap", func(placeholder string) string { return strings.Repeat("x", len(placeholder)) }, false},
+		{"piece_of_the_mark", "ConfigMap", func(placeholder string) string { return placeholder[1:9] }, true},
+		{"mark_in_capitals", "ConfigMap", func(placeholder string) string { return strings.ToUpper(placeholder[1:9]) }, true},
+		{"mark_in_base64", "Secret", func(placeholder string) string {
+			return base64.StdEncoding.EncodeToString([]byte("a=" + placeholder[1:9]))
 		}, true},
-		{"token_of_no_file", "ConfigMap", same(string(salt.Placeholder("ENC[y]", nil))), true},
+		{"of_no_file", "ConfigMap", same(string(salt.Placeholder("ENC[y]", nil))), true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -48,11 +48,11 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func built(kind, token string, text func(string) string) *rendering {
+func built(kind, placeholder string, text func(string) string) *rendering {
 	return &rendering{
 		objects: []*manifest.Object{{Object: map[string]any{
-			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "a"}, "data": map[string]any{"k": text(token)},
+			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "a"}, "data": map[string]any{"k": text(placeholder)},
 		}}},
-		sealed: map[string]sealedFile{"/a.yaml": {file: &bundle.SealedFile{Values: []bundle.SealedValue{{Token: token}}}}},
+		sealed: map[string]sealedFile{"/a.yaml": {file: &bundle.SealedFile{Values: []bundle.SealedValue{{Token: placeholder}}}}},
 	}
 }

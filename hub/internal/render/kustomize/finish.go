@@ -209,7 +209,7 @@ func mapTexts(v any, field, binary string, fn func(field, text string) (string, 
 	return nil
 }
 
-// decoded returns what base64 text stands for; text that is not base64, such as a token, stands for itself.
+// decoded returns what base64 text stands for; text that is not base64, such as a placeholder, stands for itself.
 func decoded(s string) (string, bool) {
 	data, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {

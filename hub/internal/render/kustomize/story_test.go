@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write what the stories really give into them")
 
 // A story is a txtar file. Files below tree/ are the artifact; spec.yaml is the Kustomization's spec; want.yaml is the
-// objects, with <file: path> for the token of a sealed value; error is what the error says, one part a line. The
+// objects, with <file: path> for the placeholder of a sealed value; error is what the error says, one part a line. The
 // comment may hold "sops PATH FIXTURE" and "symlink PATH TARGET" lines, which add to the tree, and "lenient".
 func TestStories(t *testing.T) {
 	stories, err := filepath.Glob("testdata/*.txtar")

@@ -64,7 +64,7 @@ func documents(t *testing.T, data []byte) []any {
 	}
 }
 
-// sameShape checks that a sealed tree is the plain one, but for tokens in place of scalars.
+// sameShape checks that a sealed tree is the plain one, but for placeholders in place of scalars.
 func sameShape(t *testing.T, got, want any) {
 	t.Helper()
 	switch want := want.(type) {
@@ -86,7 +86,7 @@ func sameShape(t *testing.T, got, want any) {
 		}
 	default:
 		if text, _ := got.(string); got != want && !sealed.Placeholder(text).Valid() {
-			t.Errorf("%v is neither %v nor a token", got, want)
+			t.Errorf("%v is neither %v nor a placeholder", got, want)
 		}
 	}
 }

@@ -14,8 +14,8 @@ var sealers = map[bundle.Format]func(data []byte, salt sealed.Salt) ([]byte, []b
 	bundle.YAML: sealYAML,
 }
 
-// Seal seals one SOPS file: text is the file with tokens in place of the encrypted leaves and without the sops
-// metadata; file lists every token. For a file that is not of SOPS, file is nil and text is data itself.
+// Seal seals one SOPS file: text is the file with placeholders in place of the encrypted leaves and without the sops
+// metadata; file lists every placeholder. For a file that is not of SOPS, file is nil and text is data itself.
 // Tokens depend on the salt, the encrypted leaves and their paths, and on nothing else.
 func Seal(path string, data []byte, salt sealed.Salt) (text []byte, file *bundle.SealedFile, err error) {
 	format, ok := Detect(data)

@@ -61,7 +61,7 @@ func TestSealLeaves(t *testing.T) {
 		t.Errorf("not sealed:\n%s", out)
 	}
 	if n := len(sealed.Find(string(out))); n != len(want) {
-		t.Errorf("%d tokens in the text", n)
+		t.Errorf("%d placeholders in the text", n)
 	}
 }
 
@@ -190,7 +190,7 @@ func FuzzSeal(f *testing.F) {
 		}
 		for _, v := range file.Values {
 			if !bytes.Contains(out, []byte(v.Token)) {
-				t.Errorf("token of %v is not in the text", v.Path)
+				t.Errorf("placeholder of %v is not in the text", v.Path)
 			}
 		}
 		d := yaml.NewDecoder(bytes.NewReader(out))

@@ -54,7 +54,7 @@ func sealYAML(data []byte, salt sealed.Salt) ([]byte, []bundle.SealedValue, erro
 	return out.Bytes(), s.values, nil
 }
 
-// yamlSealer puts tokens into the nodes of one file.
+// yamlSealer puts placeholders into the nodes of one file.
 type yamlSealer struct {
 	salt     sealed.Salt
 	document int
@@ -147,9 +147,11 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 	if m == nil || m[1] == commentType { // that of a list went before
 		return s.errorf(n, path, "an encrypted value that SOPS did not write so")
 	}
-	token := s.salt.Placeholder(n.Value, path)
-	s.values = append(s.values, bundle.SealedValue{Token: string(token), Document: s.document, Path: path, Type: m[1]})
-	n.Value, n.Tag, n.Style = string(token), strTag, 0
+	placeholder := s.salt.Placeholder(n.Value, path)
+	s.values = append(s.values, bundle.SealedValue{
+		Token: string(placeholder), Document: s.document, Path: path, Type: m[1],
+	})
+	n.Value, n.Tag, n.Style = string(placeholder), strTag, 0
 	return nil
 }
 

@@ -12,15 +12,15 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// outcomes writes what the walk found, and deletes what was said of objects that are gone.
-func (c *writer) outcomes(w *walked) error {
+// conditions writes the conditions of the objects that the walk found, and deletes those of objects that are gone.
+func (c *writer) conditions(w *walked) error {
 	held := w.heldByOwner()
 	for key, f := range w.graph.Findings {
 		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Role() == api.SourceRole {
 			continue // a Fleet's, written by fleets; a source's, written by fetch
 		}
 		f.Held = held[key]
-		if err := c.outcome(key, f, w.requested(key)); err != nil {
+		if err := c.condition(key, f, w.requested(key)); err != nil {
 			return err
 		}
 	}
@@ -40,7 +40,7 @@ func (c *writer) outcomes(w *walked) error {
 	return c.cluster(w)
 }
 
-// cluster says how the planning of a cluster went.
+// cluster writes the condition of a Cluster.
 func (c *writer) cluster(w *walked) error {
 	key := api.ClusterKey(w.cluster)
 	if c.refused(key) || !c.there(key) {
@@ -76,11 +76,11 @@ func (c *writer) cluster(w *walked) error {
 		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer Kustomizations render more. "+
 			"The cluster keeps its last bundle", wording.Count(len(w.entries), "application"))
 	}
-	return c.outcome(key, f, c.planner.hub.rows[key].RequestedAt)
+	return c.condition(key, f, c.planner.hub.rows[key].RequestedAt)
 }
 
-// failures names what failed in the graph and says why Fleets fail on this cluster, each in order, with the reason for
-// all.
+// failures returns the objects of the graph that failed and the errors of Fleets on this cluster, each in order, and
+// the reason for all of them.
 func (w *walked) failures() (failed []string, reason string) {
 	reason = condition.TemplateFailed
 	for key, f := range w.graph.Findings {
@@ -113,7 +113,7 @@ func (c *writer) there(key api.Key) bool {
 	return ok && err == nil
 }
 
-// fleets says how many clusters each Fleet selects, and on which it fails.
+// fleets writes the conditions of the Fleets: how many clusters each selects, and on which it fails.
 func (c *writer) fleets() error {
 	selected, failed := map[string]int{}, map[string][]string{}
 	for _, cluster := range names(c.planner.scopes) {
@@ -137,15 +137,15 @@ func (c *writer) fleets() error {
 			f = graph.Finding{Reason: condition.TemplateFailed, Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
 				len(failed[key.Name]), selected[key.Name], wording.List(errs, len(errs), 3))}
 		}
-		if err := c.outcome(key, f, row.RequestedAt); err != nil {
+		if err := c.condition(key, f, row.RequestedAt); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// outcome writes a finding, and an event where it is news.
-func (c *writer) outcome(key api.Key, f graph.Finding, requested string) error {
+// condition writes the condition of an object, and an event if the condition changed.
+func (c *writer) condition(key api.Key, f graph.Finding, requested string) error {
 	path := key.Path()
 	row, _, err := store.Resources.Get(c.tx, path)
 	if err != nil {
