@@ -4,7 +4,7 @@
 // step returns; work that takes time runs in goroutines that come back with another input. step is a pure function: no
 // I/O, no clock, no chance. Inputs carry the time, and the random source is injected.
 //
-// The way of a bundle, as in the code:
+// The data flow of a bundle, as in the code:
 //
 //  1. offered    the session has an offer; receive it, in place of any that is being received
 //  2. received   it was verified, fetched and stored in one transaction; its nodes are compared with what was applied

@@ -36,7 +36,7 @@ type loader struct {
 	opened map[int]*decrypt.Plaintext
 }
 
-// place is where the value of a token is.
+// place is where the value of a placeholder is.
 type place struct {
 	file     int
 	document int
@@ -147,7 +147,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	if got := kube.Identify(o); got != ref.ObjectIdentity {
 		return apply.Loaded{}, fmt.Errorf("blob %s is %s: the bundle is inconsistent", ref.Digest, got.ID())
 	}
-	var failed error // why a token has no value says more than that it has none
+	var failed error // why a placeholder has no value says more than that it has none
 	size, holdsSealed := len(data), false
 	plain, err := sealed.ReplaceObject(o, func(t sealed.Placeholder) (sealed.Value, bool) {
 		v, err := l.value(ctx, t)
@@ -166,7 +166,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	return apply.Loaded{Object: plain, Sealed: holdsSealed, Redact: l.redactor(ctx, plain)}, nil
 }
 
-// value returns what a token stands for.
+// value returns what a placeholder stands for.
 func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value, error) {
 	at, ok := l.placeholders[t]
 	if !ok {

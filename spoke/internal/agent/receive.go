@@ -44,8 +44,8 @@ func recoverable(err error) (retry, quiet bool) {
 			return false, false
 		}
 	}
-	for _, told := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol, trust.ErrExpired, trust.ErrFuture} {
-		if errors.Is(err, told) {
+	for _, reported := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol, trust.ErrExpired, trust.ErrFuture} {
+		if errors.Is(err, reported) {
 			return true, false
 		}
 	}

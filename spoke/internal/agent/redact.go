@@ -125,9 +125,9 @@ type discretion struct {
 // discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that
 // left the bundle before this process began, nobody knows.
 func (a *Agent) discretion(name bundle.ApplicationName) discretion {
-	files, told := a.sealed[name]
+	files, listed := a.sealed[name]
 	known, all := a.redactors.of(files.now)
-	return discretion{append(known, a.redactors.others(files.now)...), told && all}
+	return discretion{append(known, a.redactors.others(files.now)...), listed && all}
 }
 
 // text returns a text without the values that are known.

@@ -112,14 +112,7 @@ func (k *Keys) dataKey(m *metadata) ([]byte, error) {
 		}
 		missing = append(missing, prefix+strings.Join(group.recipients(), ", "))
 	}
-	need := 1
-	if len(groups) > 1 {
-		// Shamir's scheme needs two at least; SOPS writes no threshold when all are needed.
-		need = max(m.ShamirThreshold, 2)
-		if m.ShamirThreshold == 0 {
-			need = len(groups)
-		}
-	}
+	need := m.threshold(len(groups))
 	if len(parts) < need {
 		return nil, noKey(missing, len(parts), need, len(groups))
 	}
@@ -134,6 +127,18 @@ func (k *Keys) dataKey(m *metadata) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the data key has %d bytes, want %d", ErrMalformed, len(key), keySize)
 	}
 	return key, nil
+}
+
+// threshold returns how many of the key groups are needed. Shamir's scheme needs two at least; SOPS writes no threshold
+// if all are needed.
+func (m *metadata) threshold(groups int) int {
+	switch {
+	case groups <= 1:
+		return 1
+	case m.ShamirThreshold == 0:
+		return groups
+	}
+	return max(m.ShamirThreshold, 2)
 }
 
 func noKey(missing []string, have, need, groups int) error {

@@ -168,42 +168,39 @@ func refusal(op, object string, code int, body []byte) *Error {
 	return e
 }
 
+// reasonByCode has the reasons of the codes that mean one thing, where nothing in the status says more.
+var reasonByCode = map[int]Reason{
+	http.StatusBadRequest:            Invalid,
+	http.StatusUnauthorized:          Unauthorized,
+	http.StatusForbidden:             Forbidden,
+	http.StatusNotFound:              NotFound,
+	http.StatusMethodNotAllowed:      Invalid,
+	http.StatusNotAcceptable:         Invalid,
+	http.StatusConflict:              Conflict,
+	http.StatusGone:                  Expired,
+	http.StatusRequestEntityTooLarge: Invalid,
+	http.StatusUnsupportedMediaType:  Invalid,
+	http.StatusUnprocessableEntity:   Invalid,
+}
+
 func classify(code int, s *metav1.Status) Reason {
 	if denied(s.Message) {
 		return Denied
 	}
-	switch code {
-	case http.StatusNotFound:
-		if s.Details == nil || s.Details.Name == "" {
-			return NoMatch // no object is named: it is the path that does not exist
-		}
-		return NotFound
-	case http.StatusUnprocessableEntity:
-		if immutable(s) {
-			return Immutable
-		}
+	switch {
+	case code == http.StatusNotFound && (s.Details == nil || s.Details.Name == ""):
+		return NoMatch // no object is named: it is the path that does not exist
+	case code == http.StatusUnprocessableEntity && immutable(s):
+		return Immutable
+	case code == http.StatusForbidden && hasCause(s, "NamespaceTerminating"):
+		return Terminating
+	case code == http.StatusConflict && s.Reason == metav1.StatusReasonAlreadyExists:
+		return Exists
+	case code == http.StatusInternalServerError && untypable(s.Message):
 		return Invalid
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
-		http.StatusNotAcceptable, http.StatusMethodNotAllowed:
-		return Invalid
-	case http.StatusUnauthorized:
-		return Unauthorized
-	case http.StatusForbidden:
-		if hasCause(s, "NamespaceTerminating") {
-			return Terminating
-		}
-		return Forbidden
-	case http.StatusConflict:
-		if s.Reason == metav1.StatusReasonAlreadyExists {
-			return Exists
-		}
-		return Conflict
-	case http.StatusGone:
-		return Expired
-	case http.StatusInternalServerError:
-		if untypable(s.Message) {
-			return Invalid
-		}
+	}
+	if reason, ok := reasonByCode[code]; ok {
+		return reason
 	}
 	if code == http.StatusTooManyRequests || code >= http.StatusInternalServerError {
 		return Unavailable
