@@ -1,4 +1,5 @@
-// Package reference writes the command-line reference in docs/cli from the commands themselves.
+// Package reference keeps the documents true: it writes the command-line reference in docs/cli from the commands
+// themselves, and its tests compare metrics, reasons, packages and links with what there is.
 package reference
 
 import (
