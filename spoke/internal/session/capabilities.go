@@ -40,7 +40,7 @@ func (s *Session) Capabilities(c *spokev1.Capabilities) error {
 	s.mu.Lock()
 	s.served = capabilities{data, manifest.DigestOf(data)}
 	s.mu.Unlock()
-	signal(s.wake)
+	s.wake.Raise()
 	return nil
 }
 

@@ -26,7 +26,7 @@ func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, hub *client,
 	defer beat.Stop()
 	renew := time.NewTimer(s.untilRenewal())
 	defer renew.Stop()
-	signal(s.wake) // what happened between hello and welcome
+	s.wake.Raise() // what happened between hello and welcome
 	for {
 		var err error
 		select {
@@ -83,7 +83,7 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 		s.mu.Lock()
 		s.offer = &offer
 		s.mu.Unlock()
-		signal(s.offers)
+		s.offers.Raise()
 	}
 }
 

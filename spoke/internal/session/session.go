@@ -37,6 +37,7 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
+	"github.com/navefleet/nave/shared/wait"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/wording"
@@ -91,9 +92,9 @@ type Blob struct {
 // Session is the spoke's end. Its methods are safe for concurrent use.
 type Session struct {
 	Config
-	instance string        // random, of this process
-	wake     chan struct{} // something to send
-	offers   chan struct{} // TakeOffer has one
+	instance string      // random, of this process
+	wake     wait.Signal // something to send
+	offers   wait.Signal // TakeOffer has one
 	client   atomic.Pointer[client]
 	status   atomic.Pointer[string] // why there is no session; nil: there is one
 	shown    string                 // the join token that the hub answered last, of Run's goroutine
@@ -133,7 +134,7 @@ func New(c Config) *Session {
 	if c.Kubernetes == nil {
 		c.Kubernetes = func(context.Context) string { return "" }
 	}
-	s := &Session{Config: c, instance: rand.Text(), wake: make(chan struct{}, 1), offers: make(chan struct{}, 1)}
+	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal()}
 	s.note("not connected yet")
 	return s
 }
@@ -159,7 +160,7 @@ func (s *Session) Progress(id bundle.ID, stage bundle.Stage) {
 	s.mu.Lock()
 	s.progress = progress{id, stage}
 	s.mu.Unlock()
-	signal(s.wake)
+	s.wake.Raise()
 }
 
 // Reject says that an offered bundle is not accepted, and why.
@@ -167,7 +168,7 @@ func (s *Session) Reject(id bundle.ID, reason string) {
 	s.mu.Lock()
 	s.rejected = &rejection{id, telemetry.Printable(reason, reporting.MaxMessage)}
 	s.mu.Unlock()
-	signal(s.wake)
+	s.wake.Raise()
 }
 
 // Status returns why there is no session with the hub; empty when there is one.
@@ -340,11 +341,4 @@ func (s *Session) explain(err error) error {
 		"%s here: if a clock is wrong, "+
 		"set it right; else get a new manifest with `nave cluster add %s`",
 		err, wording.Time(shown.Leaf.NotBefore), wording.Time(shown.Leaf.NotAfter), wording.Time(s.Now()), s.Cluster.Name)
-}
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
