@@ -19,8 +19,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Limits of one transaction, so that the round of a large fleet does not keep other writers waiting for its whole length.
-// Smaller transactions would make the round slower: docs/design/releases.md has the figures.
+// Limits of one transaction, so that the round of a large fleet does not keep other writers waiting for its whole
+// length. Smaller transactions would make the round slower: docs/design/releases.md has the figures.
 const (
 	maxGraphs = 1000 // walked and written together
 	maxRows   = 5000 // of a transaction, but for a graph that has more by itself

@@ -41,7 +41,7 @@ type encoded struct {
 func newCompiler() *compiler { return &compiler{done: map[compilerKey]encoded{}} }
 
 // errSplit is the way out for an Application that is too large.
-var errSplit = errors.New("split the Kustomization into several, each with a path of its own")
+var errSplit = errors.New("split it into several, each with a path of its own")
 
 // encode returns the bytes of the Application and their digest, or why no spoke would take it.
 func (c *compiler) encode(app graph.Application) encoded {

@@ -60,7 +60,7 @@ func (c *writer) cluster(w *walked) error {
 	if len(held) > 0 {
 		f.Ready, f.Reason = false, condition.RemovalHeld
 		f.Message = fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
-			wording.Count(len(held), "Kustomization"), wording.List(held, len(held), 3), w.cluster)
+			wording.Count(len(held), "object"), wording.List(held, len(held), 3), w.cluster)
 	}
 	if failed, reason := w.failures(); len(failed) > 0 {
 		also := ""
@@ -73,7 +73,7 @@ func (c *writer) cluster(w *walked) error {
 	if w.bundleTooLarge != nil {
 		// without the number of bytes, which changes with every revision and would be news each time
 		f.Ready, f.Reason = false, condition.BundleTooLarge
-		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer Kustomizations render more. "+
+		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer of them render more. "+
 			"The cluster keeps its last bundle", wording.Count(len(w.entries), "application"))
 	}
 	return c.condition(key, f, c.planner.hub.rows[key].RequestedAt)

@@ -13,10 +13,10 @@
 //
 // # Cost
 //
-// Cost follows the change. The planner remembers for each graph what the last walk read: sources, sources of the hub that
-// were found or missed, Fleets. A change marks the graphs that read it and no others. Equal specifications over equal
-// trees are one render, in all clusters and after a restart (package render/cache). Equal objects over one render are
-// one Application, encoded once.
+// Cost follows the change. The planner remembers for each graph what the last walk read: sources, sources of the hub
+// that were found or missed, Fleets. A change marks the graphs that read it and no others. Equal specifications over
+// equal trees are one render, in all clusters and after a restart (package render/cache). Equal objects over one render
+// are one Application, encoded once.
 //
 // # Transactions
 //

@@ -139,7 +139,8 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	}
 	for key, r := range w.rows {
 		node := graph.Node{
-			Key: key, Owner: r.Owner, Object: r.Object, Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete, Held: r.Held, Confined: r.Confined,
+			Key: key, Owner: r.Owner, Object: r.Object, Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete,
+			Held: r.Held, Confined: r.Confined,
 		}
 		if r.Owner == nil {
 			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})

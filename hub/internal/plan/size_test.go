@@ -179,7 +179,7 @@ func TestApplicationTooLarge(t *testing.T) {
 		}
 	})
 	s.firstAlone(held, rootOfFirst, "main@sha1:2", "ApplicationTooLarge",
-		"application Kustomization flux-system/root has 17", "split the Kustomization")
+		"application Kustomization flux-system/root has 17", "split it into several")
 	s.healed(rootOfFirst)
 }
 

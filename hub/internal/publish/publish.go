@@ -1,7 +1,7 @@
 // Package publish turns plans into releases and signed bundles: it watches the plans, and keeps for each cluster one
 // envelope that its spoke can verify. It alone holds the key that signs.
 //
-// What of a plan is released now, package release says; the release and its bundle are written in one transaction.
+// Package release decides which part of a plan goes out now. The release and its bundle are written in one transaction.
 //
 // A bundle is signed anew if the Applications of the release differ from those of the last bundle, if half of its time
 // to live is gone, if it was issued in the future (the hub's clock was ahead), if the key changed, or if the spoke has
@@ -144,7 +144,7 @@ func (p *Publisher) work(ctx context.Context) (time.Duration, error) {
 // refreshEvery is how often all bundles are looked at.
 func (p *Publisher) refreshEvery() time.Duration { return min(checkEvery, p.TTL/8) }
 
-// round publishes what has to be. What could not be written stays to be done.
+// round publishes the marked clusters. A cluster that could not be written stays marked.
 func (p *Publisher) round(ctx context.Context) error {
 	if err := p.listen(ctx); err != nil {
 		return err
@@ -199,7 +199,8 @@ func (p *Publisher) report(ctx context.Context, done map[string]did, start time.
 	}
 }
 
-// listen drops the clusters whose spokes said nothing that matters here. Spokes talk a lot; this takes no write lock.
+// listen unmarks the clusters whose spokes reported nothing that concerns bundles. Spokes report often; listen takes no
+// write lock.
 func (p *Publisher) listen(ctx context.Context) error {
 	return p.Store.View(ctx, func(tx *store.Tx) error {
 		for cluster, planned := range p.dirty {
@@ -228,7 +229,7 @@ func ahead(tx *store.Tx, cluster string) (bool, error) {
 	return !follows(last.Bundle, newest(spoke)), err
 }
 
-// clusters names those to look at: all that have a plan or a bundle, or those that changed.
+// clusters returns the marked clusters or, if all have to be checked, those that have a plan or a bundle. Sorted.
 func (p *Publisher) clusters(ctx context.Context) ([]string, error) {
 	if !p.whole {
 		return slices.Sorted(maps.Keys(p.dirty)), nil

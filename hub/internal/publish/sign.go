@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// did is what publishing one cluster came to.
+// did is the result of publishing one cluster.
 type did int
 
 const (
@@ -25,7 +25,8 @@ const (
 	wasRefused
 )
 
-// maxClaim bounds what a spoke may say it has seen: a number beyond it would leave no room to grow.
+// maxClaim bounds the epoch and sequence that a spoke may claim to have seen: a larger number would leave no room to
+// grow.
 const maxClaim = 1 << 62
 
 // candidate is a cluster whose bundle may have to change, as one transaction finds it.
@@ -60,8 +61,8 @@ func read(tx *store.Tx, cluster string) (c candidate, err error) {
 	return c, err
 }
 
-// publishAll releases what may go out of the plans of some clusters, and makes their bundles of the releases. It
-// returns what it did for each cluster.
+// publishAll releases the plans of some clusters and signs bundles of the releases. It returns what it did for each
+// cluster.
 func (p *Publisher) publishAll(tx *store.Tx, clusters []string, now time.Time) (map[string]did, error) {
 	clear(p.unreported)
 	done := make(map[string]did, len(clusters))
@@ -107,7 +108,7 @@ func remove(tx *store.Tx, c candidate) (did, error) {
 	return wasRemoved, store.SignedBundles.Delete(tx, c.name)
 }
 
-// publish makes the bundle of one cluster what its release says.
+// publish writes the release of one cluster, and signs a bundle of the release unless the last one is current.
 func (p *Publisher) publish(tx *store.Tx, c candidate, now time.Time) (did, error) {
 	if err := store.Releases.Put(tx, c.name, c.release); err != nil {
 		return nothing, err
@@ -133,9 +134,9 @@ func (p *Publisher) publish(tx *store.Tx, c candidate, now time.Time) (did, erro
 	return wasSigned, store.SignedBundles.Put(tx, c.name, signed)
 }
 
-// withdraw takes the removals out of a plan. The spoke has seen bundles that this store does not know of: the store is
-// an older copy, and what was to be removed then may have come back since. The spoke keeps what is in no list, and an
-// operator decides.
+// withdraw deletes the removals of a plan. The spoke has seen bundles that this store does not know of: the store is an
+// older copy, and an application that was to be removed then may have come back since. The spoke keeps applications
+// that are in no list, and an operator decides.
 func withdraw(tx *store.Tx, cluster string, plan store.Plan) (store.Plan, error) {
 	plan.Removals = nil
 	return plan, store.Plans.Put(tx, cluster, plan)

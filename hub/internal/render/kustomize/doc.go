@@ -8,5 +8,5 @@
 //  3. generate  the kustomization file that Flux would write, in memory (generate.go)
 //  4. build     kustomize itself, one build at a time in a process (krusty.go)
 //  5. finish    substitution, common metadata, owner labels, checks, order (finish.go, substitute.go)
-//  6. compare   when something was sealed: steps 1 to 5 again with another salt, equal but for the placeholders (compare.go)
+//  6. compare   if something was sealed: steps 1 to 5 with another salt, equal but for the placeholders (compare.go)
 package kustomize

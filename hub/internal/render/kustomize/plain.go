@@ -26,7 +26,8 @@ var errNotPlain = errors.New("not a plain list of manifests")
 var plainKinds = map[string]bool{
 	"ConfigMap": true, "Secret": true, "Namespace": true, "ServiceAccount": true, "Service": true,
 	"Deployment": true, "StatefulSet": true, "DaemonSet": true, "Job": true, "CronJob": true,
-	"PersistentVolumeClaim": true, "PodDisruptionBudget": true, "NetworkPolicy": true, "LimitRange": true, "ResourceQuota": true,
+	"PersistentVolumeClaim": true, "PodDisruptionBudget": true, "NetworkPolicy": true, "LimitRange": true,
+	"ResourceQuota": true,
 }
 
 // plainBuild does what kustomize does with a list of manifest files: it parses them with kustomize's own parser, and
@@ -62,7 +63,8 @@ func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manife
 // isPlainObject reports whether kustomize would change nothing in an object but its namespace. (A Namespace it
 // renames.)
 func isPlainObject(o *manifest.Object, namespace string) bool {
-	return (plainKinds[o.GetKind()] || api.Known(o)) && !hasBuildAnnotation(o) && (namespace == "" || o.GetKind() != "Namespace")
+	return (plainKinds[o.GetKind()] || api.Known(o)) && !hasBuildAnnotation(o) &&
+		(namespace == "" || o.GetKind() != "Namespace")
 }
 
 // hasBuildAnnotation reports whether an object has an annotation that kustomize takes for its own.

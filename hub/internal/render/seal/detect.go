@@ -16,9 +16,10 @@ var (
 	leafMark     = []byte("ENC[AES256_GCM,")
 	metadataMark = []byte("sops")
 	// leafPattern is what SOPS writes for one encrypted leaf; the group is its type.
-	leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,type:(str|int|float|bool|bytes|time|comment)\]$`)
-	dotenvMark  = regexp.MustCompile(`(?m)^sops_mac=`)
-	iniMark     = regexp.MustCompile(`(?m)^\[sops\]\s*$`)
+	leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,` +
+		`type:(str|int|float|bool|bytes|time|comment)\]$`)
+	dotenvMark = regexp.MustCompile(`(?m)^sops_mac=`)
+	iniMark    = regexp.MustCompile(`(?m)^\[sops\]\s*$`)
 )
 
 // Detect reports whether data is a SOPS file, and its format. A SOPS file always holds an encrypted leaf: its MAC.
