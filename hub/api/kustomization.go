@@ -207,7 +207,7 @@ func renderableOfKustomization(o *Object) (*Renderable, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := json.Marshal(BuildOf(k))
+	spec, err := json.Marshal(buildOf(k))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Key, err)
 	}
@@ -275,8 +275,8 @@ type Build struct {
 	Strict bool `json:"strict,omitempty"`
 }
 
-// BuildOf returns what a Kustomization says about its build. Strict is set, as in Flux since 2.9.
-func BuildOf(k *kustomizev1.Kustomization) Build {
+// buildOf returns what a Kustomization says about its build. Strict is set, as in Flux since 2.9.
+func buildOf(k *kustomizev1.Kustomization) Build {
 	b := Build{
 		Name: k.Name, Namespace: k.Namespace, Path: k.Spec.Path,
 		TargetNamespace: k.Spec.TargetNamespace, NamePrefix: k.Spec.NamePrefix, NameSuffix: k.Spec.NameSuffix,

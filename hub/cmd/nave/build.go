@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/spf13/cobra"
 
@@ -86,7 +85,11 @@ SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
 
 // run builds and prints.
 func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
-	ks, err := b.load()
+	object, err := b.load()
+	if err != nil {
+		return err
+	}
+	spec, err := kustomize.SpecOf(object)
 	if err != nil {
 		return err
 	}
@@ -98,7 +101,6 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	spec := api.BuildOf(ks)
 	spec.Path, spec.Strict = below, b.strict
 	encoded, err := kustomize.Encode(spec)
 	if err != nil {
@@ -109,13 +111,13 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 		Spec: encoded, Root: root, Salt: []byte(buildSalt), Exclude: exclude,
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", api.Key{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name}, err)
+		return fmt.Errorf("%s: %w", object.Key, err)
 	}
 	return printDocuments(out, result.Objects)
 }
 
 // load finds the Kustomization in its file and admits it as the hub would.
-func (b *kustomizationBuild) load() (*kustomizev1.Kustomization, error) {
+func (b *kustomizationBuild) load() (*api.Object, error) {
 	data, err := os.ReadFile(b.file)
 	if err != nil {
 		return nil, fmt.Errorf("read the Kustomization: %w", err)
@@ -124,11 +126,10 @@ func (b *kustomizationBuild) load() (*kustomizev1.Kustomization, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.file, err)
 	}
-	wanted := kustomizev1.GroupVersion.WithKind(api.KustomizationKind).GroupKind()
 	var found *manifest.Object
 	for _, o := range objects {
-		if o.GroupVersionKind().GroupKind() != wanted || o.GetName() != b.name || b.namespace != "" &&
-			o.GetNamespace() != b.namespace {
+		isIn := b.namespace == "" || o.GetNamespace() == b.namespace
+		if o.GroupVersionKind().Group != api.GroupKustomize || o.GetName() != b.name || !isIn {
 			continue
 		}
 		if found != nil {
@@ -137,7 +138,7 @@ func (b *kustomizationBuild) load() (*kustomizev1.Kustomization, error) {
 		found = o
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%s has no Kustomization %s (group %s)", b.file, b.name, kustomizev1.GroupVersion.Group)
+		return nil, fmt.Errorf("%s has no Kustomization %s (group %s)", b.file, b.name, api.GroupKustomize)
 	}
 	if found.GetNamespace() == "" {
 		found.SetNamespace(api.DefaultNamespace)
@@ -146,7 +147,7 @@ func (b *kustomizationBuild) load() (*kustomizev1.Kustomization, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.file, err)
 	}
-	return api.Decode[kustomizev1.Kustomization](admitted)
+	return admitted, nil
 }
 
 // artifactRoot returns the root of the artifact and the path below it.

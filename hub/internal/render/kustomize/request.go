@@ -17,6 +17,18 @@ type Renderer struct{}
 // Spec is what a Kustomization says about its build.
 type Spec = api.Build
 
+// SpecOf returns what a Kustomization says about its build. The error says that the object is none.
+func SpecOf(o *api.Object) (s Spec, err error) {
+	r, err := o.Renderable()
+	if err != nil {
+		return s, err
+	}
+	if r.Renderer != Name {
+		return s, fmt.Errorf("%s is rendered by %s", o.Key, r.Renderer)
+	}
+	return s, json.Unmarshal(r.Spec, &s)
+}
+
 // Encode returns a spec as a render.Request holds it.
 func Encode(s Spec) (json.RawMessage, error) {
 	data, err := json.Marshal(s)

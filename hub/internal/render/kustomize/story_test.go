@@ -3,6 +3,7 @@ package kustomize
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -135,7 +136,15 @@ func specIn(t testing.TB, archive *txtar.Archive) Spec {
 		t.Fatal(err)
 	}
 	ks.Name, ks.Namespace = "apps", "flux-system"
-	spec := api.BuildOf(ks)
+	data, err := json.Marshal(ks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := api.Key{Kind: api.KustomizationKind, Namespace: ks.Namespace, Name: ks.Name}
+	spec, err := SpecOf(api.StoredObject(key, data))
+	if err != nil {
+		t.Fatal(err)
+	}
 	spec.Strict = !bytes.Contains(archive.Comment, []byte("\nlenient\n"))
 	return spec
 }
