@@ -120,18 +120,14 @@ type linkBan struct {
 var linkBans = []linkBan{
 	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave"}, []string{"github.com/getsops/sops", "filippo.io/age"},
 		"the hub links no SOPS code: it cannot read a workload secret"},
-	{[]string{"hub/cmd/nave-hub", "hub/cmd/nave", "spoke/cmd/nave-spoke"}, []string{"k8s.io/client-go/kubernetes"},
+	{[]string{"hub/cmd/nave-hub", "spoke/cmd/nave-spoke"}, []string{"k8s.io/client-go/kubernetes"},
 		"typed clients are heavy, and nothing needs them"},
 	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/go-git", "sigs.k8s.io/kustomize", "helm.sh/helm"},
 		"the spoke fetches and renders nothing"},
 }
 
 // namesKinds are the packages that may name kinds: they say which fetcher a kind has.
-var namesKinds = []string{
-	"hub/internal/source/worker",
-	// until they ask for roles and views
-	"hub/internal/fetch",
-}
+var namesKinds = []string{"hub/internal/source/worker"}
 
 // vagueNames say nothing of what a package is for.
 var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base"}

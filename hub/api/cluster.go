@@ -18,16 +18,18 @@ const (
 // ClusterKind is the kind of Clusters.
 const ClusterKind = "Cluster"
 
-var clusterKind = Kind{
-	Name: ClusterKind, Plural: "clusters", Group: GroupFleet, Version: Version, Role: ClusterRole, Check: checkCluster,
-	Columns: []Column{
-		nameColumn, readyColumn, {Name: "CONNECTED", Value: conditionOf(condition.Connected, "status")}, suspendedColumn,
-		{Name: "BUNDLE", Value: fieldOf("status", "bundle", "sequence")},
-		{Name: "VERSION", Value: fieldOf("status", "version")},
-		{Name: "KUBERNETES", Value: fieldOf("status", "kubernetesVersion")}, messageColumn,
-		{Name: "LABELS", Wide: true, Value: labelsOf},
-		{Name: "CERTIFICATE EXPIRES", Wide: true, Value: fieldOf("status", "certificateExpires")},
-	},
+func init() {
+	Register(Kind{
+		Name: ClusterKind, Plural: "clusters", Group: GroupFleet, Version: Version, Role: ClusterRole, Check: checkCluster,
+		Columns: []Column{
+			nameColumn, readyColumn, {Name: "CONNECTED", Value: conditionOf(condition.Connected, "status")}, suspendedColumn,
+			{Name: "BUNDLE", Value: fieldOf("status", "bundle", "sequence")},
+			{Name: "VERSION", Value: fieldOf("status", "version")},
+			{Name: "KUBERNETES", Value: fieldOf("status", "kubernetesVersion")}, messageColumn,
+			{Name: "LABELS", Wide: true, Value: labelsOf},
+			{Name: "CERTIFICATE EXPIRES", Wide: true, Value: fieldOf("status", "certificateExpires")},
+		},
+	})
 }
 
 // Cluster is a registered cluster: what operators say about it. What a spoke reports is in its status only.

@@ -15,15 +15,17 @@ import (
 // FleetKind is the kind of Fleets.
 const FleetKind = "Fleet"
 
-var fleetKind = Kind{
-	Name: FleetKind, Plural: "fleets", Group: GroupFleet, Version: Version, Role: FleetRole, Check: checkFleet,
-	Columns: []Column{
-		nameColumn, readyColumn, {Name: "CLUSTERS", Value: fieldOf("status", "clusters", "selected")},
-		{Name: "CONNECTED", Value: fieldOf("status", "clusters", "connected")},
-		{Name: "UPDATED", Value: fieldOf("status", "clusters", "updated")},
-		{Name: "HEALTHY", Value: fieldOf("status", "clusters", "ready")},
-		suspendedColumn, messageColumn,
-	},
+func init() {
+	Register(Kind{
+		Name: FleetKind, Plural: "fleets", Group: GroupFleet, Version: Version, Role: FleetRole, Check: checkFleet,
+		Columns: []Column{
+			nameColumn, readyColumn, {Name: "CLUSTERS", Value: fieldOf("status", "clusters", "selected")},
+			{Name: "CONNECTED", Value: fieldOf("status", "clusters", "connected")},
+			{Name: "UPDATED", Value: fieldOf("status", "clusters", "updated")},
+			{Name: "HEALTHY", Value: fieldOf("status", "clusters", "ready")},
+			suspendedColumn, messageColumn,
+		},
+	})
 }
 
 // Fleet gives every cluster it selects one root Kustomization.

@@ -18,11 +18,13 @@ import (
 // GitRepositoryKind is the kind of GitRepositories.
 const GitRepositoryKind = "GitRepository"
 
-var gitRepository = Kind{
-	Name: GitRepositoryKind, Plural: "gitrepositories", Short: "gitrepo", Group: GroupSource, Version: "v1",
-	Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Words: []string{"source git"}, Role: SourceRole,
-	Convert: convertGitRepository, Default: defaultGitRepository, Check: checkGitRepository,
-	Source: sourceOfGitRepository,
+func init() {
+	Register(Kind{
+		Name: GitRepositoryKind, Plural: "gitrepositories", Short: "gitrepo", Group: GroupSource, Version: "v1",
+		Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Words: []string{"source git"}, Role: SourceRole,
+		Convert: convertGitRepository, Default: defaultGitRepository, Check: checkGitRepository,
+		Source: sourceOfGitRepository,
+	})
 }
 
 // DefaultBranch is what a GitRepository without a reference follows, as in Flux.

@@ -67,19 +67,13 @@ const (
 	groupExtensions   = "source.extensions.fluxcd.io"
 )
 
-// kinds are all kinds, those that Admit accepts first, and byName the same by name.
+// kinds are all kinds in the order of their files, and byName the same by name.
 var (
 	kinds  []Kind
 	byName = map[string]Kind{}
 )
 
-func init() {
-	for _, k := range slices.Concat([]Kind{clusterKind, fleetKind, gitRepository, kustomization, secret}, unsupported) {
-		Register(k)
-	}
-}
-
-// Register adds a kind. Only an init function may call it. It panics if the name is taken.
+// Register adds a kind. Only an init function may call it: that of the file of the kind. It panics if the name is taken.
 func Register(k Kind) {
 	if _, taken := byName[k.Name]; taken {
 		panic("api: kind " + k.Name + " is registered twice")
@@ -110,7 +104,7 @@ func Known(o *manifest.Object) bool {
 	return group != "" && slices.ContainsFunc(kinds, func(k Kind) bool { return k.Group == group })
 }
 
-// Kinds returns all kinds that have a name on the command line, the accepted ones first.
+// Kinds returns all kinds that have a name on the command line.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
 // KindByName finds a kind by what people type: its name, its plural or short name, in any case, also with its group

@@ -25,10 +25,12 @@ import (
 // KustomizationKind is the kind of Kustomizations.
 const KustomizationKind = "Kustomization"
 
-var kustomization = Kind{
-	Name: KustomizationKind, Plural: "kustomizations", Short: "ks", Group: GroupKustomize, Version: "v1",
-	Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Role: RenderableRole,
-	Convert: convertKustomization, Check: checkKustomization, Renderable: renderableOfKustomization,
+func init() {
+	Register(Kind{
+		Name: KustomizationKind, Plural: "kustomizations", Short: "ks", Group: GroupKustomize, Version: "v1",
+		Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Role: RenderableRole,
+		Convert: convertKustomization, Check: checkKustomization, Renderable: renderableOfKustomization,
+	})
 }
 
 // kustomizationRefused are the fields that are not carried out.

@@ -1,7 +1,12 @@
 package api
 
-// secret is known by name only: credentials of the hub go to its vault, and Secrets of a cluster are payload.
-var secret = Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true}
+func init() {
+	// Secrets are known by name only: credentials of the hub go to its vault, and Secrets of a cluster are payload.
+	Register(Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true})
+	for _, k := range unsupported {
+		Register(k)
+	}
+}
 
 // SecretKind is the kind of Kubernetes' Secrets.
 const SecretKind = "Secret"
