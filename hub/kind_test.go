@@ -93,7 +93,9 @@ func TestNewKinds(t *testing.T) {
 	spoke.await("first words")
 	spoke.awaitApplications("Kustomization from-folder", "Kustomization from-git", "Note greetings")
 
-	r.awaitColumn("folder", "", "fleet", "READY", "True")
+	if revision := r.awaitColumn("folder", "", "fleet", "READY", "True")["REVISION"]; !strings.HasPrefix(revision, "folder@") {
+		t.Errorf("the Folder shows revision %q", revision)
+	}
 	if got := r.awaitColumn("note", "a", "greetings", "SOURCE", "fleet:notes")["NAME"]; got != "greetings" {
 		t.Errorf("the Note shows name %q", got)
 	}
@@ -114,7 +116,9 @@ func TestNewKinds(t *testing.T) {
 	}
 	must(t, os.Remove(filepath.Join(dir, "notes/readme.md")))
 	write("notes/hello.txt", "second words")
-	r.reconcile(folderKey)
+	_, err = r.admin().Reconcile(t.Context(), &adminv1.ReconcileRequest{WithSource: true,
+		Key: &adminv1.ObjectKey{Kind: "Note", Cluster: "a", Namespace: "flux-system", Name: "greetings"}})
+	must(t, err)
 	spoke.await("second words")
 
 	must(t, os.Remove(filepath.Join(dir, "clusters/note.yaml")))

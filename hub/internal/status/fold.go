@@ -33,7 +33,7 @@ func pending(reason, message string, since time.Time) verdict {
 // Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's: conditions with
 // Ready first, observedGeneration, lastHandledReconcileAt, and what the kind has besides.
 func Fold(f Facts) (json.RawMessage, error) {
-	o, err := f.Resource.Parse()
+	o, err := f.Resource.Object.Parse()
 	if err != nil {
 		return nil, err
 	}

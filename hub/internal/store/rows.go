@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -44,15 +43,6 @@ func (r *Resource) UnmarshalJSON(data []byte) error {
 	}
 	r.Object = api.StoredObject(r.Key, row.Object)
 	return nil
-}
-
-// Parse returns the object as JSON values. The error names the object.
-func (r Resource) Parse() (*manifest.Object, error) {
-	o, err := r.Object.Parse()
-	if err != nil {
-		return nil, fmt.Errorf("read %s from the store: %w", r.Key, err)
-	}
-	return o, nil
 }
 
 // Bound reports whether a Secret of the hub must be bound to the object before the object may use it. All but the
