@@ -253,10 +253,14 @@ func (s *spoke) await(word string) *bundle.Bundle {
 	s.t.Helper()
 	return s.awaitBundle(func(b *bundle.Bundle) bool {
 		for _, e := range b.Applications {
-			a, err := bundle.DecodeApplication(s.fetch(e.Digest))
+			data, ok := s.tryFetch(e.Digest)
+			if !ok {
+				return false // a newer bundle is on its way
+			}
+			a, err := bundle.DecodeApplication(data)
 			must(s.t, err)
 			for _, o := range a.Objects {
-				if bytes.Contains(s.fetch(o.Digest), []byte(word)) {
+				if data, ok := s.tryFetch(o.Digest); ok && bytes.Contains(data, []byte(word)) {
 					return true
 				}
 			}
@@ -265,7 +269,18 @@ func (s *spoke) await(word string) *bundle.Bundle {
 	})
 }
 
+// fetch fetches a blob of the last bundle.
 func (s *spoke) fetch(d manifest.Digest) []byte {
+	s.t.Helper()
+	data, ok := s.tryFetch(d)
+	if !ok {
+		s.t.Fatalf("%s is not in the bundle", d)
+	}
+	return data
+}
+
+// tryFetch fetches a blob. It returns false if the newest bundle of the hub does not have the blob.
+func (s *spoke) tryFetch(d manifest.Digest) ([]byte, bool) {
 	s.t.Helper()
 	stream, err := s.client.Fetch(s.t.Context(), &spokev1.FetchRequest{Digests: [][]byte{d[:]}})
 	must(s.t, err)
@@ -275,6 +290,9 @@ func (s *spoke) fetch(d manifest.Digest) []byte {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if status.Code(err) == codes.NotFound {
+			return nil, false
+		}
 		must(s.t, err)
 		frame = append(frame, m.Data...)
 	}
@@ -283,7 +301,7 @@ func (s *spoke) fetch(d manifest.Digest) []byte {
 	defer decoder.Close()
 	data, err := decoder.DecodeAll(frame, nil)
 	must(s.t, err)
-	return data
+	return data, true
 }
 
 func TestKeysAndTheFirstOperatorAreMadeOnceAndForTheirOwnerOnly(t *testing.T) {
