@@ -104,7 +104,7 @@ func (p *Pool) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, 
 		return artifact.Artifact{}, context.Cause(ctx)
 	}
 	if err != nil {
-		return artifact.Artifact{}, explain(err)
+		return artifact.Artifact{}, classify(err)
 	}
 	var a artifact.Artifact
 	if err := json.Unmarshal(answer, &a); err != nil {
@@ -113,8 +113,8 @@ func (p *Pool) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, 
 	return a, nil
 }
 
-// explain gives an error of a confined process the error of a fetch that it stands for.
-func explain(err error) error {
+// classify returns an error of a confined process as an error of a fetch.
+func classify(err error) error {
 	var died *confine.DiedError
 	switch {
 	case errors.Is(err, confine.ErrMemory):
