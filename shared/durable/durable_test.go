@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestWriteFileReplacesWholeFilesWithTheModeAskedFor(t *testing.T) {
+func TestWriteFile(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077))
 	path := filepath.Join(t.TempDir(), "new", "folder", "file")
 	for _, c := range []struct {
@@ -31,7 +31,7 @@ func TestWriteFileReplacesWholeFilesWithTheModeAskedFor(t *testing.T) {
 	}
 }
 
-func TestWriteFileThatFailsLeavesNothingBehind(t *testing.T) {
+func TestWriteFile_failure(t *testing.T) {
 	dir := t.TempDir()
 	taken := filepath.Join(dir, "taken")
 	if err := os.MkdirAll(filepath.Join(taken, "inside"), 0o700); err != nil {

@@ -5,7 +5,7 @@ import "testing"
 // fromBest is every status, from what nobody worries about to what needs somebody.
 var fromBest = []Status{Current, InProgress, Terminating, Unknown, NotFound, Failed}
 
-func TestWorstIsTheMoreSevereInEitherOrder(t *testing.T) {
+func TestWorst(t *testing.T) {
 	for i, a := range fromBest {
 		for j, b := range fromBest {
 			if got, want := Worst(a, b), fromBest[max(i, j)]; got != want {
@@ -15,7 +15,7 @@ func TestWorstIsTheMoreSevereInEitherOrder(t *testing.T) {
 	}
 }
 
-func TestRollIsCurrentOnlyWhenAllAre(t *testing.T) {
+func TestRoll(t *testing.T) {
 	for want, statuses := range map[Status][]Status{
 		Current:    {Current, Current},
 		InProgress: {Current, InProgress, Current},
@@ -30,7 +30,7 @@ func TestRollIsCurrentOnlyWhenAllAre(t *testing.T) {
 	}
 }
 
-func TestAWordThatNobodyKnowsIsUnknown(t *testing.T) {
+func TestParse_unknown(t *testing.T) {
 	for _, s := range fromBest {
 		if got := Parse(string(s)); got != s {
 			t.Errorf("Parse(%q) = %s", s, got)

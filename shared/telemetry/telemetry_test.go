@@ -17,7 +17,7 @@ type name string
 
 func (n name) String() string { return "name " + string(n) }
 
-func TestAttributesAreWrittenUnderTheirKeys(t *testing.T) {
+func TestAttributes(t *testing.T) {
 	var out bytes.Buffer
 	log, err := NewLogger(&out, "json", "debug")
 	if err != nil {
@@ -41,7 +41,7 @@ func TestAttributesAreWrittenUnderTheirKeys(t *testing.T) {
 	}
 }
 
-func TestNothingIsWrittenAsNothing(t *testing.T) {
+func TestAttributes_nil(t *testing.T) {
 	var out bytes.Buffer
 	log, err := NewLogger(&out, "", "")
 	if err != nil {
@@ -58,7 +58,7 @@ func TestNothingIsWrittenAsNothing(t *testing.T) {
 	}
 }
 
-func TestNewLoggerNamesTheWordsItKnows(t *testing.T) {
+func TestNewLogger(t *testing.T) {
 	for _, c := range []struct{ format, level, says string }{{"xml", "info", "json or text"},
 		{"json", "loud", "debug, info, warn or error"}} {
 		if _, err := NewLogger(io.Discard, c.format, c.level); err == nil || !strings.Contains(err.Error(), c.says) {
@@ -67,7 +67,7 @@ func TestNewLoggerNamesTheWordsItKnows(t *testing.T) {
 	}
 }
 
-func TestHandlerServesMetricsAndProbes(t *testing.T) {
+func TestHandler(t *testing.T) {
 	var notReady error
 	server := httptest.NewServer(Handler(NewRegistry(), func() error { return notReady }))
 	defer server.Close()

@@ -52,7 +52,7 @@ func buildWith(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-func TestBuildPrintsTheObjectsOfTheWorkTreeAsDocuments(t *testing.T) {
+func TestBuild(t *testing.T) {
 	root := workspace(t, nil)
 	out, err := buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file",
 		filepath.Join(root, "clusters/prod/apps.yaml"))
@@ -69,7 +69,7 @@ func TestBuildPrintsTheObjectsOfTheWorkTreeAsDocuments(t *testing.T) {
 	}
 }
 
-func TestBuildStaysInTheArtifact(t *testing.T) {
+func TestBuild_links(t *testing.T) {
 	root := workspace(t, nil)
 	file := filepath.Join(root, "clusters/prod/apps.yaml")
 	_, err := buildWith(t, "apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file", file, "--root",
@@ -84,7 +84,7 @@ func TestBuildStaysInTheArtifact(t *testing.T) {
 	}
 }
 
-func TestBuildLeavesOutWhatASourceWould(t *testing.T) {
+func TestBuild_ignored(t *testing.T) {
 	extra := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n"
 	root := workspace(t, map[string]string{
 		"plain/a.yaml":               "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
@@ -104,7 +104,7 @@ func TestBuildLeavesOutWhatASourceWould(t *testing.T) {
 	}
 }
 
-func TestBuildIsStrictAboutVariablesUnlessADryRun(t *testing.T) {
+func TestBuild_variables(t *testing.T) {
 	root := workspace(t, map[string]string{"apps/base/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: " +
 		"{name: settings}\ndata: {size: 'x${unknown}'}\n"})
 	args := []string{"apps", "--path", filepath.Join(root, "apps/prod"), "--kustomization-file",
@@ -128,7 +128,7 @@ func TestBuildIsStrictAboutVariablesUnlessADryRun(t *testing.T) {
 	}
 }
 
-func TestBuildNamesWhatIsWrongWithTheKustomizationFile(t *testing.T) {
+func TestBuild_wrong_file(t *testing.T) {
 	root := workspace(t, map[string]string{
 		"refused.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, " +
 			"namespace: flux-system}\n" +

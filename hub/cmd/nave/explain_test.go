@@ -9,7 +9,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-func TestExplainEndsWithOne(t *testing.T) {
+func TestExplain_exit_code(t *testing.T) {
 	wrong := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Fleet", Name: "prod"}, Reason: "PathNotFound",
 		Message: "no such path", Advice: "Push it"}
 	paused := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Cluster", Name: "east"}, Reason: "Suspended",

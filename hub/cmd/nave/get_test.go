@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-func TestKindsAreNamedAsKubectlAndFluxNameThem(t *testing.T) {
+func TestKindOf(t *testing.T) {
 	for words, want := range map[string]struct {
 		kind string
 		rest string
@@ -36,7 +36,7 @@ func TestKindsAreNamedAsKubectlAndFluxNameThem(t *testing.T) {
 	}
 }
 
-func TestAListShowsEachObjectOnOneLine(t *testing.T) {
+func TestPrintRows(t *testing.T) {
 	rows, err := decodeRows([]*adminv1.Object{
 		{Key: &adminv1.ObjectKey{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
 			Json: []byte(
@@ -66,14 +66,14 @@ func TestAListShowsEachObjectOnOneLine(t *testing.T) {
 	}
 }
 
-func TestAnUnknownOutputIsRefused(t *testing.T) {
+func TestPrintRows_unknown_output(t *testing.T) {
 	kind, _ := api.KindByName("ks")
 	if err := printRows(&bytes.Buffer{}, &bytes.Buffer{}, kind, nil, "xml", false); err == nil {
 		t.Fatal("xml was printed")
 	}
 }
 
-func TestTheJoinManifestHoldsAllThatASpokeNeeds(t *testing.T) {
+func TestPrintJoinManifest(t *testing.T) {
 	join := &adminv1.CreateJoinTokenResponse{
 		Token: "token-1", CaPin: "sha256:aa", HubAddress: "hub.example.com:7443", SigningKeys: "-----BEGIN PUBLIC " +
 			"KEY-----\nx\n-----END PUBLIC KEY-----\n", TrustDomain: "nave-1",

@@ -7,7 +7,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-func TestAnObjectIsWaitedForUntilItHandledTheRequestAndIsReady(t *testing.T) {
+func TestHandled(t *testing.T) {
 	const asked = "2026-01-02T03:04:05.1Z"
 	for name, c := range map[string]struct {
 		status  string

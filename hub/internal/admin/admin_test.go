@@ -199,7 +199,7 @@ stringData: {username: git, password: canary-4711}
 `
 )
 
-func TestAppliedObjectIsCreatedConfiguredThenUnchanged(t *testing.T) {
+func TestApply(t *testing.T) {
 	r := newRig(t)
 	all := strings.Join([]string{clusterA, source, root, fleet}, "---")
 	want := []string{"Cluster/a created", "GitRepository/fleet created", "Kustomization/root created",
@@ -227,7 +227,7 @@ func TestAppliedObjectIsCreatedConfiguredThenUnchanged(t *testing.T) {
 	}
 }
 
-func TestApplyIsAllOrNone(t *testing.T) {
+func TestApply_refused(t *testing.T) {
 	wrong := strings.Replace(source, "interval: 1m", "intervall: 1m", 1)
 	for name, text := range map[string]string{
 		"a field that is not one": clusterA + "---" + wrong,
@@ -257,7 +257,7 @@ func TestApplyIsAllOrNone(t *testing.T) {
 	}
 }
 
-func TestDryRunWritesNothing(t *testing.T) {
+func TestApply_dry_run(t *testing.T) {
 	r := newRig(t)
 	answer, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(clusterA), DryRun: true})
 	must(t, err)
@@ -269,7 +269,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 	}
 }
 
-func TestObjectsThatComeFromGitAreChangedThere(t *testing.T) {
+func TestApply_owned(t *testing.T) {
 	r := newRig(t)
 	owner := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 	key := api.Key{Kind: "Cluster", Name: "a"}
@@ -282,7 +282,7 @@ func TestObjectsThatComeFromGitAreChangedThere(t *testing.T) {
 	must(t, err) // an operator may hold it all the same
 }
 
-func TestObjectsThatTheirOwnerLeftAreTheOperators(t *testing.T) {
+func TestApply_orphaned(t *testing.T) {
 	owner := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 	key := api.Key{Kind: "Cluster", Name: "a"}
 	t.Run("to be taken over", func(t *testing.T) {
@@ -312,7 +312,7 @@ func TestObjectsThatTheirOwnerLeftAreTheOperators(t *testing.T) {
 	})
 }
 
-func TestCredentialGoesInAndNeverComesOut(t *testing.T) {
+func TestSecret(t *testing.T) {
 	r := newRig(t)
 	if got := r.apply(credentialsYAML); got[0] != "Secret/git created" {
 		t.Fatalf("got %v", got)
@@ -348,7 +348,7 @@ func TestCredentialGoesInAndNeverComesOut(t *testing.T) {
 	wantCode(t, err, codes.NotFound)
 }
 
-func TestDeletedClusterLeavesNothingBehind(t *testing.T) {
+func TestDelete_cluster(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA)
 	r.apply(strings.Replace(clusterA, "name: a,", "name: ab,", 1))
@@ -415,7 +415,7 @@ func equal(list []string, want string) []string {
 	return slices.DeleteFunc(list, func(s string) bool { return s != want })
 }
 
-func TestSuspendHoldsUntilResume(t *testing.T) {
+func TestSuspend(t *testing.T) {
 	r := newRig(t)
 	r.apply(source + "---" + root)
 	key := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
@@ -437,7 +437,7 @@ func TestSuspendHoldsUntilResume(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "spec.suspend")
 }
 
-func TestJoinTokenIsToldOnceAndStoredAsADigest(t *testing.T) {
+func TestCreateJoinToken(t *testing.T) {
 	r := newRig(t)
 	_, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a"})
 	wantCode(t, err, codes.NotFound)
@@ -464,7 +464,7 @@ func TestJoinTokenIsToldOnceAndStoredAsADigest(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "blocked")
 }
 
-func TestEventsAreFilteredAndTheNewestKept(t *testing.T) {
+func TestListEvents(t *testing.T) {
 	r := newRig(t)
 	app := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
 	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
@@ -502,7 +502,7 @@ func TestEventsAreFilteredAndTheNewestKept(t *testing.T) {
 	}
 }
 
-func TestListFindsByKindNamespaceClusterAndLabels(t *testing.T) {
+func TestList(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA + "---" + source + "---" + root)
 	r.apply(strings.NewReplacer("name: a,", "name: b,", "env: prod", "env: dev").Replace(clusterA))
@@ -538,7 +538,7 @@ func TestListFindsByKindNamespaceClusterAndLabels(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument, "label selector")
 }
 
-func TestWatchSendsWhatIsThenWhatChanges(t *testing.T) {
+func TestWatch(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -564,8 +564,8 @@ func TestWatchSendsWhatIsThenWhatChanges(t *testing.T) {
 	wantCode(t, err, codes.Unavailable)
 }
 
-// TestEveryMethodRefusesWhoIsNoOperator calls each method of the client, whatever methods there are.
-func TestEveryMethodRefusesWhoIsNoOperator(t *testing.T) {
+// TestOperator_every_method calls each method of the client, whatever methods there are.
+func TestOperator_every_method(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA)
 	for role, name := range map[string]string{identity.Cluster: "a", identity.Hub: "hub"} {
@@ -585,7 +585,7 @@ func TestEveryMethodRefusesWhoIsNoOperator(t *testing.T) {
 	}
 }
 
-func TestGetNamesWhatIsMissing(t *testing.T) {
+func TestGet_missing(t *testing.T) {
 	r := newRig(t)
 	for _, c := range []struct {
 		key  *adminv1.ObjectKey

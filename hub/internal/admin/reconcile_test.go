@@ -11,7 +11,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-func TestReconcileAsksForTheObjectAndItsSource(t *testing.T) {
+func TestReconcile_with_source(t *testing.T) {
 	r := newRig(t)
 	r.apply(source + "---" + root + "---" + fleet)
 	inCluster := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
@@ -78,7 +78,7 @@ func (r *rig) fetchOnRequest(ready, message string) {
 	}()
 }
 
-func TestAnObjectIsNotReconciledWithASourceThatCannotBeFetched(t *testing.T) {
+func TestReconcile_failing_source(t *testing.T) {
 	r := newRig(t)
 	r.apply(source + "---" + root)
 	r.fetchOnRequest("False", "authentication required")
@@ -90,7 +90,7 @@ func TestAnObjectIsNotReconciledWithASourceThatCannotBeFetched(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsForASourceThatNobodyWillLookAt(t *testing.T) {
+func TestReconcile_suspended_source(t *testing.T) {
 	key := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 	sourceKey := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
 	for name, c := range map[string]struct {

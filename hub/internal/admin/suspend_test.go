@@ -17,7 +17,7 @@ kind: Cluster
 metadata: {name: a, labels: {env: prod}}
 `
 
-func TestSuspendACluster(t *testing.T) {
+func TestSuspend_cluster(t *testing.T) {
 	r := newRig(t)
 	r.apply(cluster)
 	key := api.Key{Kind: "Cluster", Name: "a"}
@@ -62,7 +62,7 @@ func TestSuspendACluster(t *testing.T) {
 	}
 }
 
-func TestSuspendedWithFleetOrCluster(t *testing.T) {
+func TestSuspendedWith(t *testing.T) {
 	r := newRig(t)
 	r.apply(cluster + "---" + source + "---" + fleet)
 	fleetKey, clusterKey := api.Key{Kind: "Fleet", Name: "prod"}, api.Key{Kind: "Cluster", Name: "a"}
@@ -89,7 +89,7 @@ func TestSuspendedWithFleetOrCluster(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSuspended(t *testing.T) {
+func TestSuspend_refused(t *testing.T) {
 	r := newRig(t)
 	r.apply(source + "---" + root)
 	for name, c := range map[string]struct {

@@ -266,7 +266,7 @@ func TestRollUp(t *testing.T) {
 	}
 }
 
-func TestAwaitedKustomizationsCount(t *testing.T) {
+func TestAwaited(t *testing.T) {
 	waits := func(child string) string { return "Kustomization flux-system/" + child + " is not ready: " }
 	for _, tt := range []struct {
 		name string
@@ -296,8 +296,8 @@ func TestAwaitedKustomizationsCount(t *testing.T) {
 	}
 }
 
-// TestAwaitedInACircle proves that Kustomizations that await each other are as ready as the worst of them.
-func TestAwaitedInACircle(t *testing.T) {
+// TestAwaited_circle proves that Kustomizations that await each other are as ready as the worst of them.
+func TestAwaited_circle(t *testing.T) {
 	check := func(name string) string {
 		return `,"healthChecks":[{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","namespace":"flux-system","name":"` + name + `"}]`
 	}
@@ -362,7 +362,7 @@ func (w *fleetWorld) push(tx *store.Tx) error {
 		store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:c", Digest: digest}})
 }
 
-func TestSuspendedStaysVisible(t *testing.T) {
+func TestSuspended(t *testing.T) {
 	const since = "since 2026-01-02T03:06:00Z"
 	const waits = ", main@sha1:c of GitRepository flux-system/fleet waits"
 	for _, tt := range []struct {

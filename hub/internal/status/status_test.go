@@ -63,7 +63,7 @@ func application(name, spec string, change func(*Facts)) Facts {
 	return f
 }
 
-func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) {
+func TestVerdict_application(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		change  func(*Facts)
@@ -126,7 +126,7 @@ func TestAKustomizationIsReadyWhenItsSpokeSaysSoOfWhatThePlanSays(t *testing.T) 
 	}
 }
 
-func TestARequestIsHandledWhenTheSpokeCarriedItOutOrTheHubFailed(t *testing.T) {
+func TestFold_handled_request(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*Facts)
@@ -187,7 +187,7 @@ func show(o object) string {
 	return strings.Join(all, " ")
 }
 
-func TestAFoldedKustomizationLooksLikeFluxs(t *testing.T) {
+func TestFold(t *testing.T) {
 	o := fold(t, well(func(f *Facts) { f.Resource.Suspended, f.Resource.RequestedAt = true, "token" }))
 	if o.Metadata.UID != "uid" || o.Metadata.Generation != 2 ||
 		o.Metadata.Annotations["reconcile.fluxcd.io/requestedAt"] != "token" {
@@ -212,7 +212,7 @@ func TestAFoldedKustomizationLooksLikeFluxs(t *testing.T) {
 	}
 }
 
-func TestConditionsSayWhatGoesOn(t *testing.T) {
+func TestConditions(t *testing.T) {
 	desired := &store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}, ChangedAt: at(4)}
 	spoke := func(connected bool, stages ...bundle.Stage) *store.Spoke {
 		s := &store.Spoke{Connected: connected, Since: at(3), Acks: map[bundle.Stage]bundle.ID{}}
@@ -302,7 +302,7 @@ func TestConditionsSayWhatGoesOn(t *testing.T) {
 	}
 }
 
-func TestAFleetCountsItsClusters(t *testing.T) {
+func TestFleetCounts(t *testing.T) {
 	desired, planned := &store.SignedBundle{Bundle: bundle.ID{Sequence: 2}}, &store.Condition{Ready: "True"}
 	connected := &store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{bundle.Applied: {Sequence: 2}}}
 	o := fold(t, Facts{
@@ -362,7 +362,7 @@ func lines(list []*adminv1.Explanation) string {
 	return b.String()
 }
 
-func TestExplainFollowsTheChainToWhatIsSick(t *testing.T) {
+func TestExplain_chain(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		key  api.Key
@@ -451,7 +451,7 @@ func TestVerdict_held(t *testing.T) {
 	}
 }
 
-func TestExplainNamesTheSourceThatFails(t *testing.T) {
+func TestExplain_source(t *testing.T) {
 	w := NewWorld(
 		well(func(f *Facts) {
 			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message, f.Report = "False", "ArtifactFailed", "never fetched", nil
@@ -473,7 +473,7 @@ func TestExplainNamesTheSourceThatFails(t *testing.T) {
 	}
 }
 
-func TestExplainEndsInACircle(t *testing.T) {
+func TestExplain_circle(t *testing.T) {
 	sick := func(f *Facts) { f.Report.Ready, f.Report.Reason = "False", "DependencyNotReady" }
 	w := NewWorld(
 		application("a", `,"dependsOn":[{"name":"b"}]`, sick), application("b", `,"dependsOn":[{"name":"a"}]`, sick),
@@ -500,7 +500,7 @@ func withFeatures(d *store.SignedBundle, features bundle.FeatureSet) *store.Sign
 
 var deploymentWeb = &bundlev1.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "web"}
 
-func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
+func TestTree(t *testing.T) {
 	fleet, cluster := api.Key{Kind: "Fleet", Name: "prod"}, api.Key{Kind: "Cluster", Name: "east"}
 	root := application("root", "", func(f *Facts) { f.Resource.Owner, f.Report.Inventory = &fleet, nil })
 	apps := application("apps", "", func(f *Facts) {
@@ -536,7 +536,7 @@ func TestATreeLeadsFromTheFleetToTheObjects(t *testing.T) {
 	}
 }
 
-func TestReadAndLoadGatherWhatTheStoreHas(t *testing.T) {
+func TestRead(t *testing.T) {
 	s := store.OpenMemory(store.Twice)
 	t.Cleanup(func() { s.Close() })
 	want := well(nil)
