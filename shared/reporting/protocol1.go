@@ -12,7 +12,8 @@ import (
 // In protocol 1 identities are strings, in fields whose names end in _v1. ReadRequest and ReadApplication understand
 // them; WriteProtocol1 writes them for a hub that knows no other protocol.
 
-// ReadRequest replaces the fields of protocol 1 by those of today. An identity that cannot be read becomes an empty one.
+// ReadRequest replaces the fields of protocol 1 by those of today. An identity that cannot be read becomes an empty
+// one.
 func ReadRequest(r *spokev1.ReportRequest) {
 	for _, a := range r.Applications {
 		readApplication(a)

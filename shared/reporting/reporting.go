@@ -1,4 +1,5 @@
-// Package reporting holds what a spoke and its hub agree on about reports: their limits, and how they are written in the
+// Package reporting holds what a spoke and its hub agree on about reports: their limits, and how they are written in
+// the
 // first protocol of the wire. The spoke cuts texts and lists to the limits. The hub cuts longer texts, and refuses a
 // report with longer lists.
 package reporting

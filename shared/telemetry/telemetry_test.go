@@ -25,7 +25,8 @@ func TestAttributes(t *testing.T) {
 	}
 	log.Debug("message", Cluster("a"), Object(name("o")), Application(name("p")), Revision("main@sha1:1"),
 		Digest(name("d")),
-		Sequence(7), Peer(name("q")), Address("127.0.0.1:1"), Path("/x"), Reason("r"), Count(3), Duration(time.Second), Err(errors.New("broken")))
+		Sequence(7), Peer(name("q")), Address("127.0.0.1:1"), Path("/x"), Reason("r"), Count(3), Duration(time.Second),
+		Err(errors.New("broken")))
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatal(err)
@@ -33,7 +34,8 @@ func TestAttributes(t *testing.T) {
 	for key, want := range map[string]any{
 		"msg": "message", KeyCluster: "a", KeyObject: "name o", KeyOwner: "name " +
 			"p", KeyRevision: "main@sha1:1", KeyDigest: "name d",
-		KeySequence: 7.0, KeyPeer: "name q", KeyAddress: "127.0.0.1:1", KeyPath: "/x", KeyReason: "r", KeyCount: 3.0, KeyDuration: 1e9, KeyErr: "broken",
+		KeySequence: 7.0, KeyPeer: "name q", KeyAddress: "127.0.0.1:1", KeyPath: "/x", KeyReason: "r", KeyCount: 3.0,
+		KeyDuration: 1e9, KeyErr: "broken",
 	} {
 		if line[key] != want {
 			t.Errorf("%s is %v, want %v", key, line[key], want)

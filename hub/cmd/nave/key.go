@@ -16,7 +16,8 @@ import (
 // kindOf reads the kind of "KIND …", "KIND/NAME" or "source git …" and returns the words after it.
 func kindOf(args []string) (api.Kind, []string, error) {
 	if len(args) == 0 {
-		return api.Kind{}, nil, fmt.Errorf("which kind? For instance: kustomizations, gitrepositories, clusters, fleets")
+		return api.Kind{}, nil,
+			fmt.Errorf("no kind is given: name one, for example kustomizations, gitrepositories, clusters or fleets")
 	}
 	if len(args) > 1 {
 		if k, ok := api.KindByName(args[0] + " " + args[1]); ok {
@@ -26,13 +27,27 @@ func kindOf(args []string) (api.Kind, []string, error) {
 	word, name, slash := strings.Cut(args[0], "/")
 	k, ok := api.KindByName(word)
 	if !ok {
-		return api.Kind{}, nil, fmt.Errorf("unknown kind %q: there are clusters, fleets, gitrepositories, kustomizations, "+
-			"secrets", args[0])
+		return api.Kind{}, nil, unknownKind(args[0])
 	}
 	if slash {
 		return k, append([]string{name}, args[1:]...), nil
 	}
 	return k, args[1:], nil
+}
+
+// unknownKind says which kinds there are, and which one was likely meant.
+func unknownKind(word string) error {
+	var names []string
+	for _, k := range api.Kinds() {
+		if k.Supported() || k.Name == api.SecretKind {
+			names = append(names, k.Plural)
+		}
+	}
+	err := fmt.Errorf("unknown kind %q: the hub knows %s", word, strings.Join(names, ", "))
+	if nearest := wording.Nearest(strings.ToLower(word), names); nearest != "" {
+		err = fmt.Errorf("%w; did you mean %s?", err, nearest)
+	}
+	return err
 }
 
 // key reads "KIND NAME" into the key of one object.
@@ -42,7 +57,7 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 		return nil, err
 	}
 	if len(rest) != 1 || rest[0] == "" {
-		return nil, fmt.Errorf("want one name after %s", strings.ToLower(kind.Name))
+		return nil, fmt.Errorf("name exactly one %s", strings.ToLower(kind.Name))
 	}
 	key := &adminv1.ObjectKey{Cluster: s.cluster, Kind: kind.Name, Name: rest[0]}
 	if kind.Namespaced {

@@ -102,7 +102,7 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 	if err != nil {
 		return "", err
 	}
-	last := "nothing was heard of it"
+	last := "the hub has not shown the object yet"
 	for {
 		change, err := stream.Recv()
 		if err != nil {

@@ -66,7 +66,7 @@ func inForce(o *adminv1.Object) (done bool, message string, err error) {
 	}
 	c := api.FindCondition(object, condition.Suspended)
 	if c == nil {
-		return false, "", errors.New("somebody resumed it meanwhile")
+		return false, "", errors.New("somebody else resumed it")
 	}
 	return c["status"] == condition.True, fmt.Sprint(c["message"]), nil
 }

@@ -1,9 +1,10 @@
-// Package admin is the door for operators and their tools: it reads the store through the pure folds of package status,
-// and changes what operators may change: objects without an owner, credentials, requests, suspensions and join tokens.
+// Package admin serves the API for operators and their tools. It shows the objects of the store with the statuses that
+// package status computes, and changes what operators may change: objects without an owner, credentials, requests,
+// suspensions and join tokens.
 //
-// An object that comes from Git, or from a Fleet, is refused with the name of its owner: changed here, it would be
-// changed back. Credentials go into the vault and never come out. Every change is logged with the name in the caller's
-// certificate.
+// If an object comes from Git or from a Fleet, a change is refused with the name of the owner, because the owner would
+// undo the change. Credentials go into the vault and are never shown. Every change is logged with the identity of the
+// caller.
 package admin
 
 import (

@@ -50,7 +50,8 @@ func newRig(t *testing.T) *rig {
 	must(t, err)
 	r := &rig{t: t, store: store.OpenMemory(store.Twice), vault: vault, authority: authority}
 	r.server = New(Config{Store: r.store, Vault: vault, Log: telemetry.Discard(), Join: Join{
-		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443", SigningKeys: "keys", SpokeImage: "image",
+		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443", SigningKeys: "keys",
+		SpokeImage: "image",
 	}})
 	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))),
 		grpc.UnaryInterceptor(identifyCall), grpc.StreamInterceptor(identifyStream))
@@ -189,7 +190,8 @@ spec:
   clusterSelector: {matchLabels: {env: prod}}
   template:
     metadata: {name: root}
-    spec: {interval: 10m, prune: true, path: "./clusters/${cluster_name}", sourceRef: {kind: GitRepository, name: fleet}}
+    spec: {interval: 10m, prune: true, path: "./clusters/${cluster_name}", sourceRef: {kind: GitRepository,
+	name: fleet}}
 `
 	credentialsYAML = `
 apiVersion: v1
@@ -390,7 +392,8 @@ func (r *rig) rows(cluster string) (rows []string) {
 	r.t.Helper()
 	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		rows = slices.Concat(
-			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Conditions, cluster+"/"), keys(r.t, tx, store.Reports,
+			keys(r.t, tx, store.Resources, cluster+"/"), keys(r.t, tx, store.Conditions, cluster+"/"), keys(r.t, tx,
+				store.Reports,
 				cluster+"/"),
 			equal(keys(r.t, tx, store.Plans, cluster), cluster), equal(keys(r.t, tx, store.SignedBundles, cluster), cluster),
 			equal(keys(r.t, tx, store.Spokes, cluster), cluster), equal(keys(r.t, tx, store.JoinTokens, "token of "),

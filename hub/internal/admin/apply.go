@@ -108,7 +108,7 @@ func admit(data []byte) ([]admittedObject, error) {
 	for _, o := range objects {
 		a, err := admitOne(o)
 		if err == nil && seen[a.key] {
-			err = fmt.Errorf("%s is there twice", a.key)
+			err = fmt.Errorf("%s is in the manifest twice: remove one of the two", a.key)
 		}
 		if err != nil {
 			wrong = append(wrong, err)
@@ -165,7 +165,8 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	}
 	row.Object = a.object
 	row.NoteSuspension(s.now().UTC())
-	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false, nil // what its owner left is the operator's now
+	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false,
+		nil // what its owner left is the operator's now
 	return action, store.Resources.Put(tx, path, row)
 }
 

@@ -165,33 +165,19 @@ func (i *impact) heldPrune(key api.Key, m *spokev1.HeldPrune) error {
 
 // confirm writes down that the impact is meant.
 func (i *impact) confirm(now time.Time) error {
-	byGraph := map[string]store.Confirmation{}
-	of := func(cluster string) (c store.Confirmation, err error) {
-		c, known := byGraph[cluster]
-		if !known {
-			c, _, err = store.Confirmations.Get(i.tx, store.ConfirmationKey(cluster))
-		}
-		if c.Removals == nil {
-			c.Removals = map[string]time.Time{}
-		}
-		if c.Prunes == nil {
-			c.Prunes = map[string]manifest.Digest{}
-		}
-		byGraph[cluster] = c
-		return c, err
-	}
+	byGraph := confirmations{}
 	for key := range i.gone {
 		if i.gone[api.ClusterKey(key.Cluster)] {
 			continue // the cluster is forgotten: nothing is deleted there
 		}
-		c, err := of(key.Cluster)
+		c, err := byGraph.of(i.tx, key.Cluster)
 		if err != nil {
 			return err
 		}
 		c.Removals[key.Path()] = now
 	}
 	for key, p := range i.prunes {
-		c, err := of(key.Cluster)
+		c, err := byGraph.of(i.tx, key.Cluster)
 		if err != nil {
 			return err
 		}
@@ -203,6 +189,27 @@ func (i *impact) confirm(now time.Time) error {
 		}
 	}
 	return i.record(now)
+}
+
+// confirmations are what operators confirmed, by cluster; "" is the hub.
+type confirmations map[string]store.Confirmation
+
+// of returns the Confirmation of a cluster, whose maps are to be filled.
+func (byGraph confirmations) of(tx *store.Tx, cluster string) (c store.Confirmation, err error) {
+	if c, known := byGraph[cluster]; known {
+		return c, nil
+	}
+	if c, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(cluster)); err != nil {
+		return c, err
+	}
+	if c.Removals == nil {
+		c.Removals = map[string]time.Time{}
+	}
+	if c.Prunes == nil {
+		c.Prunes = map[string]manifest.Digest{}
+	}
+	byGraph[cluster] = c
+	return c, nil
 }
 
 // record writes an event for each cluster that loses something: what an operator agreed to, by name.

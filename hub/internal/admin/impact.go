@@ -259,16 +259,15 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 		c.Applications = append(c.Applications,
 			&adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(p.total), Pruned: p.objects})
 	}
-	for _, key := range sortedKeys(i.unknown) {
-		if i.unknown[key] {
-			m.Unknown = append(m.Unknown, writeKey(key))
-		}
+	if len(i.apps.missing) > 0 {
+		return nil, errUnread
 	}
 	for _, name := range slices.Sorted(maps.Keys(clusters)) {
 		m.Clusters = append(m.Clusters, clusters[name])
 	}
-	if len(i.apps.missing) > 0 {
-		return nil, errUnread
+	maps.DeleteFunc(i.unknown, func(_ api.Key, unknown bool) bool { return !unknown })
+	for _, key := range sortedKeys(i.unknown) {
+		m.Unknown = append(m.Unknown, writeKey(key))
 	}
 	return m, i.name(m)
 }

@@ -296,7 +296,8 @@ func TestImpact_hub(t *testing.T) {
 	row, _ := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"})
 	row.Held = true
 	r.put(row, string(row.Object.JSON))
-	m, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Confirm{Confirm: &adminv1.ObjectKey{}}})
+	m, err := r.Impact(t.Context(),
+		&adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Confirm{Confirm: &adminv1.ObjectKey{}}})
 	must(t, err)
 	if got, want := outline(m), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
@@ -319,7 +320,8 @@ func BenchmarkImpact(b *testing.B) {
 			name := fmt.Sprintf("c%05d", i)
 			cluster := row(api.Key{Kind: api.ClusterKind, Name: name},
 				strings.Replace(clusterA, "name: a,", "name: "+name+",", 1))
-			root := store.Resource{Key: kustomizationKey(name, "root"), Owner: &prod, Object: api.StoredObject(kustomizationKey(name, "root"), json.RawMessage(`{"kind":"Kustomization"}`))}
+			root := store.Resource{Key: kustomizationKey(name, "root"), Owner: &prod,
+				Object: api.StoredObject(kustomizationKey(name, "root"), json.RawMessage(`{"kind":"Kustomization"}`))}
 			if err := errors.Join(store.Resources.Put(tx, cluster.Key.Path(), cluster),
 				store.Resources.Put(tx, root.Key.Path(), root)); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -58,12 +59,18 @@ func TestReconcile_with_source(t *testing.T) {
 
 // fetchOnRequest plays the fetch loop: whatever source is asked for was looked at, with this outcome.
 func (r *rig) fetchOnRequest(ready, message string) {
-	w := r.store.Watch(r.t.Context(), store.Resources.Name())
-	r.t.Cleanup(w.Close)
+	ctx := context.WithoutCancel(r.t.Context())
+	w := r.store.Watch(ctx, store.Resources.Name())
+	ended := make(chan struct{})
+	r.t.Cleanup(func() {
+		w.Close()
+		<-ended
+	})
 	go func() {
+		defer close(ended)
 		for range w.C() {
 			for _, change := range w.Take() {
-				if err := r.store.Update(r.t.Context(), func(tx *store.Tx) error {
+				if err := r.store.Update(ctx, func(tx *store.Tx) error {
 					row, there, err := store.Resources.Get(tx, change.Key)
 					if err != nil || !there || row.Key.Kind != "GitRepository" {
 						return err

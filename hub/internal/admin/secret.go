@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +42,15 @@ func readSecret(o *manifest.Object) (*credential, api.Key, error) {
 	if len(problems) > 0 {
 		return nil, key, fmt.Errorf("%s: %s", key, strings.Join(problems, "; "))
 	}
+	c, err := readCredential(o)
+	if err != nil {
+		return nil, key, fmt.Errorf("%s: %w", key, err)
+	}
+	return c, key, nil
+}
+
+// readCredential reads the data, the type and the binding of a Secret.
+func readCredential(o *manifest.Object) (*credential, error) {
 	var s struct {
 		Type       string            `json:"type"`
 		Data       map[string][]byte `json:"data"`
@@ -51,27 +61,25 @@ func readSecret(o *manifest.Object) (*credential, api.Key, error) {
 		err = json.Unmarshal(raw, &s)
 	}
 	if err != nil { // the error of encoding/json may quote a value; it is not passed on
-		return nil, key, fmt.Errorf("%s: data must be a map of base64 and stringData a map of text", key)
+		return nil, errors.New("data must be a map of base64 and stringData a map of text")
 	}
 	binding, err := api.ReadBinding(o.GetAnnotations())
 	if err != nil {
-		return nil, key, fmt.Errorf("%s: %w", key, err)
+		return nil, err
 	}
-	c := &credential{data: s.Data, kind: cmp.Or(s.Type, "Opaque"), binding: binding}
-	if c.data == nil {
-		c.data = map[string][]byte{}
-	}
-	size := 0
+	c := &credential{data: map[string][]byte{}, kind: cmp.Or(s.Type, "Opaque"), binding: binding}
+	maps.Copy(c.data, s.Data)
 	for k, v := range s.StringData {
 		c.data[k] = []byte(v)
 	}
+	size := 0
 	for _, v := range c.data {
 		size += len(v)
 	}
 	if len(c.data) == 0 || size > maxSecret {
-		return nil, key, fmt.Errorf("%s: %d bytes of data: want 1 to %d", key, size, maxSecret)
+		return nil, fmt.Errorf("%d bytes of data: want 1 to %d", size, maxSecret)
 	}
-	return c, key, nil
+	return c, nil
 }
 
 // putSecret seals a credential. The seal is different each time, so equality is looked for inside.

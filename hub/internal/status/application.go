@@ -16,7 +16,7 @@ import (
 // tree is still there.
 func (f Facts) applicationVerdict() verdict {
 	v := f.appliedVerdict()
-	if v.ready != condition.True || f.Outcome == nil || f.Outcome.Held == 0 {
+	if v.ready != condition.True || f.Condition == nil || f.Condition.Held == 0 {
 		return v
 	}
 	object := "hub"
@@ -24,7 +24,7 @@ func (f Facts) applicationVerdict() verdict {
 		object = "cluster " + cluster
 	}
 	v.message += fmt.Sprintf("; the removal of %d that it gave before is held: nave confirm %s shows what would go",
-		f.Outcome.Held, object)
+		f.Condition.Held, object)
 	return v
 }
 
@@ -39,14 +39,14 @@ func (f Facts) appliedVerdict() verdict {
 	case v.ready != condition.True:
 		return f.withLast(v)
 	case f.Resource.Key.Cluster == "":
-		v.reason, v.message = condition.ReconciliationSucceeded, "Applied revision: "+f.Outcome.Revision
+		v.reason, v.message = condition.ReconciliationSucceeded, "Applied revision: "+f.Condition.Revision
 		return v
 	case f.Entry == nil:
-		return pending(condition.Progressing, "Waits to be planned", v.since)
-	case f.Entry.Revision != f.Outcome.Revision:
+		return pending(condition.Progressing, "Rendered; waiting to be planned", v.since)
+	case f.Entry.Revision != f.Condition.Revision:
 		v.ready, v.reason = condition.Unknown, condition.Progressing
-		v.message = fmt.Sprintf("Revision %s is built, and waits to be planned; until then the cluster keeps %s",
-			f.Outcome.Revision, f.Entry.Revision)
+		v.message = fmt.Sprintf("Revision %s is rendered; waiting to be planned. The cluster keeps %s",
+			f.Condition.Revision, f.Entry.Revision)
 		return v
 	case f.behind():
 		return f.behindVerdict(v)
@@ -106,12 +106,12 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 	switch s := f.Spoke; {
 	case !registered(s):
 		v.reason = condition.NotRegistered
-		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has not registered yet", f.Resource.Key.Cluster)
+		v.message = fmt.Sprintf("The spoke of cluster %s has not registered yet; waiting for it", f.Resource.Key.Cluster)
 	case s.Rejected != "":
 		v.ready, v.reason, v.message = condition.False, condition.BundleRejected, sentence(s.Rejected)
 	case !s.Connected:
 		v.reason, v.since = condition.Offline, s.Since
-		v.message = fmt.Sprintf("Waits for the spoke of cluster %s, which has been offline since %s", f.Resource.Key.Cluster,
+		v.message = fmt.Sprintf("The spoke of cluster %s has been offline since %s; waiting for it", f.Resource.Key.Cluster,
 			wording.Time(s.Since))
 	case f.heldBackVerdict().ready != condition.True:
 		return f.heldBackVerdict()
@@ -141,12 +141,12 @@ func (f Facts) spokeVerdict() verdict {
 
 // applicationDetails are the fields of Flux's KustomizationStatus.
 func (f Facts) applicationDetails(c *conditions, fields map[string]any) {
-	if f.Outcome != nil && f.Outcome.Attempted != "" {
-		fields["lastAttemptedRevision"] = f.Outcome.Attempted
+	if f.Condition != nil && f.Condition.Attempted != "" {
+		fields["lastAttemptedRevision"] = f.Condition.Attempted
 	}
 	if f.Resource.Key.Cluster == "" {
-		if f.Outcome != nil && f.Outcome.Revision != "" {
-			fields["lastAppliedRevision"] = f.Outcome.Revision
+		if f.Condition != nil && f.Condition.Revision != "" {
+			fields["lastAppliedRevision"] = f.Condition.Revision
 		}
 		return
 	}
@@ -198,12 +198,14 @@ type inventoryEntry struct {
 	Version string `json:"v"`
 }
 
-// inventoryOf writes objects as Flux does, "namespace_name_group_kind"; colons in names, as in those of RBAC, are written
+// inventoryOf writes objects as Flux does, "namespace_name_group_kind"; colons in names, as in those of RBAC, are
+// written
 // as two underscores.
 func inventoryOf(objects []*bundlev1.ObjectIdentity) []inventoryEntry {
 	entries := make([]inventoryEntry, len(objects))
 	for i, o := range objects {
-		id := strings.Join([]string{o.GetNamespace(), strings.ReplaceAll(o.GetName(), ":", "__"), o.GetGroup(), o.GetKind()}, "_")
+		id := strings.Join([]string{o.GetNamespace(), strings.ReplaceAll(o.GetName(), ":", "__"), o.GetGroup(), o.GetKind()},
+			"_")
 		entries[i] = inventoryEntry{ID: id, Version: o.GetVersion()}
 	}
 	return entries

@@ -26,38 +26,39 @@ func (f Facts) clusterVerdict() verdict {
 		return hub
 	case own.ready != condition.True:
 		return own
-	case hub.ready != condition.True || f.Desired == nil:
-		return pending(condition.Progressing, "Waits for a bundle", hub.since)
+	case hub.ready != condition.True || f.Bundle == nil:
+		return pending(condition.Progressing, "Waiting for the first bundle", hub.since)
 	case covered.ready != condition.True:
 		return covered
 	}
-	return runningVerdict(f.Spoke, f.Desired)
+	return runningVerdict(f.Spoke, f.Bundle)
 }
 
 // sessionVerdict is True when the cluster's spoke is connected and takes the bundles it is sent.
 func (f Facts) sessionVerdict() verdict {
 	switch s := f.Spoke; {
 	case f.cluster().Blocked:
-		return failing(condition.Blocked, "Shut out by spec.blocked", f.hubVerdict().since)
+		return failing(condition.Blocked, "Blocked by spec.blocked", f.hubVerdict().since)
 	case s != nil && s.Rejected != "":
 		return failing(condition.BundleRejected, sentence(s.Rejected), s.Since)
 	case s != nil && !s.Connected && s.Refused != "":
-		return failing(condition.JoinTokenRefused, "Its spoke cannot register: "+s.Refused, since(s, f.Resource.Created))
+		return failing(condition.JoinTokenRefused, "The spoke cannot register: "+s.Refused, since(s, f.Resource.Created))
 	case !registered(s):
-		return pending(condition.NotRegistered, "Its spoke has not registered yet", f.Resource.Created)
+		return pending(condition.NotRegistered, "The spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:
-		return pending(condition.Offline, "Its spoke has been offline since "+wording.Time(s.Since), s.Since)
+		return pending(condition.Offline, "The spoke has been offline since "+wording.Time(s.Since), s.Since)
 	}
 	return f.heldBackVerdict()
 }
 
 // heldBackVerdict is True unless the newest bundle has a feature that the connected spoke does not know.
 func (f Facts) heldBackVerdict() verdict {
-	if f.Desired == nil || f.Spoke.Lacks(*f.Desired) == "" {
+	if f.Bundle == nil || f.Spoke.Lacks(*f.Bundle) == "" {
 		return verdict{ready: condition.True}
 	}
-	return failing(condition.BundleHeldBack, fmt.Sprintf("Bundle %d is held back: spoke %s does not know bundle feature %s; "+
-		"upgrade the spoke", f.Desired.Bundle.Sequence, f.Spoke.Version, f.Spoke.Lacks(*f.Desired)), f.Desired.ChangedAt)
+	return failing(condition.BundleHeldBack,
+		fmt.Sprintf("Bundle %d is held back: spoke %s does not know bundle feature %s; "+
+			"upgrade the spoke", f.Bundle.Bundle.Sequence, f.Spoke.Version, f.Spoke.Lacks(*f.Bundle)), f.Bundle.ChangedAt)
 }
 
 // registered reports whether the spoke was ever let in.
@@ -84,31 +85,23 @@ func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 	case acked(s, d, bundle.Healthy):
 		v.ready, v.reason, v.message = condition.True, condition.ReconciliationSucceeded, "Runs "+number
 	case acked(s, d, bundle.Applied):
-		v.message = "Has applied " + number + "; not every application is ready yet"
+		v.message = "The spoke has applied " + number + "; not every application is ready yet"
 	case acked(s, d, bundle.Received):
-		v.message = "Is applying " + number
+		v.message = "The spoke is applying " + number
 	default:
-		v.message = "Is being sent " + number
+		v.message = "The hub is sending " + number
 	}
 	return v
 }
 
 // clusterDetails are what the spoke reported and what the hub wants of it.
 func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
-	s := f.Spoke
-	switch {
-	case !registered(s):
-		c.set(condition.Connected, condition.False, condition.NotRegistered, "Its spoke has not registered yet",
-			f.Resource.Created)
-	case s.Connected:
-		c.set(condition.Connected, condition.True, condition.Online, "Its spoke is connected", s.Since)
-	default:
-		c.set(condition.Connected, condition.False, condition.Offline, "Its spoke is offline", s.Since)
-	}
-	if d := f.Desired; d != nil {
+	f.setConnected(c)
+	if d := f.Bundle; d != nil {
 		fields["bundle"] = bundleOf(d.Bundle)
 		fields["bundleExpires"] = wording.Time(d.ExpiresAt)
 	}
+	s := f.Spoke
 	if s == nil {
 		return
 	}
@@ -130,6 +123,20 @@ func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
 	}
 	if len(acks) > 0 {
 		fields["acks"] = acks
+	}
+}
+
+// setConnected sets the condition Connected of a Cluster.
+func (f Facts) setConnected(c *conditions) {
+	s := f.Spoke
+	switch {
+	case !registered(s):
+		c.set(condition.Connected, condition.False, condition.NotRegistered, "The spoke has not registered yet",
+			f.Resource.Created)
+	case s.Connected:
+		c.set(condition.Connected, condition.True, condition.Online, "The spoke is connected", s.Since)
+	default:
+		c.set(condition.Connected, condition.False, condition.Offline, "The spoke is offline", s.Since)
 	}
 }
 

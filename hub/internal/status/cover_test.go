@@ -20,8 +20,9 @@ import (
 // member is a cluster that runs its bundle, with what a Fleet leads to there; without any, one that never joined.
 func member(name string, covered ...Facts) Facts {
 	f := Facts{
-		Resource: store.Resource{Key: api.ClusterKey(name), Object: api.StoredObject(api.ClusterKey(name), []byte(`{}`)), Created: at(1)},
-		Outcome:  &store.Condition{Ready: "True", Reason: "Planned", Since: at(2)}, Covered: covered,
+		Resource: store.Resource{Key: api.ClusterKey(name), Object: api.StoredObject(api.ClusterKey(name), []byte(`{}`)),
+			Created: at(1)},
+		Condition: &store.Condition{Ready: "True", Reason: "Planned", Since: at(2)}, Covered: covered,
 	}
 	if len(covered) > 0 {
 		f.Spoke = &store.Spoke{Connected: true, Since: at(1)}
@@ -51,8 +52,10 @@ func newFleetWorld(t *testing.T) *fleetWorld {
 	t.Cleanup(func() { w.store.Close() })
 	w.update(func(tx *store.Tx) error {
 		return errors.Join(
-			w.put(tx, fleetKey, nil, `{"kind":"Fleet","metadata":{"name":"prod"},"spec":{"clusterSelector":{"matchLabels":{"env":"prod"}},"template":{}}}`),
-			w.put(tx, sourceKey, nil, `{"kind":"GitRepository","metadata":{"name":"fleet","namespace":"flux-system"},"spec":{"url":"https://git.example.com/fleet"}}`),
+			w.put(tx, fleetKey, nil,
+				`{"kind":"Fleet","metadata":{"name":"prod"},"spec":{"clusterSelector":{"matchLabels":{"env":"prod"}},"template":{}}}`),
+			w.put(tx, sourceKey, nil,
+				`{"kind":"GitRepository","metadata":{"name":"fleet","namespace":"flux-system"},"spec":{"url":"https://git.example.com/fleet"}}`),
 			w.cluster(tx, "east"), w.cluster(tx, "west"),
 		)
 	})
@@ -69,9 +72,11 @@ func (w *fleetWorld) update(fn func(*store.Tx) error) {
 // put writes an object that the hub made something of.
 func (w *fleetWorld) put(tx *store.Tx, key api.Key, owner *api.Key, object string) error {
 	return errors.Join(
-		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: api.StoredObject(key, []byte(object)), Generation: 1,
+		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: api.StoredObject(key,
+			[]byte(object)), Generation: 1,
 			Created: at(1)}),
-		store.Conditions.Put(tx, key.Path(), store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Good", Since: at(2),
+		store.Conditions.Put(tx, key.Path(), store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Good",
+			Since:    at(2),
 			Revision: revision}),
 	)
 }
@@ -88,7 +93,8 @@ func (w *fleetWorld) cluster(tx *store.Tx, name string) error {
 		}})
 	}
 	return errors.Join(
-		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil, fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
+		w.put(tx, api.Key{Kind: "Cluster", Name: name}, nil,
+			fmt.Sprintf(`{"kind":"Cluster","metadata":{"name":%q,"labels":{"env":"prod"}},"spec":{}}`, name)),
 		store.Spokes.Put(tx, name, store.Spoke{Connected: true, Since: at(1),
 			Acks: map[bundle.Stage]bundle.ID{bundle.Received: id, bundle.Applied: id, bundle.Healthy: id}}),
 		store.SignedBundles.Put(tx, name, store.SignedBundle{Bundle: id, ChangedAt: at(3)}),
@@ -188,9 +194,9 @@ func TestRollUp(t *testing.T) {
 			"health",
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: waits for health"},
 		{"not in the plan yet", func(w *fleetWorld, tx *store.Tx) error { return store.Plans.Delete(tx, "east") },
-			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Waits to be " +
+			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Rendered; waiting to be " +
 				"planned (and 1 more are not ready)",
-			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Waits to be planned (and 1 more are not ready)"},
+			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Rendered; waiting to be planned (and 1 more are not ready)"},
 		{"bundle too large", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, eastKey, "BundleTooLarge",
 				"too large")
@@ -203,8 +209,8 @@ func TestRollUp(t *testing.T) {
 		{"spoke away", func(w *fleetWorld, tx *store.Tx) error {
 			return w.spoke(tx, func(s *store.Spoke) { s.Connected = false })
 		},
-			"Unknown Offline: 1 of 2 clusters are ready; east: Its spoke has been offline since 2026-01-02T03:01:00Z",
-			"Unknown Offline: Its spoke has been offline since 2026-01-02T03:01:00Z"},
+			"Unknown Offline: 1 of 2 clusters are ready; east: The spoke has been offline since 2026-01-02T03:01:00Z",
+			"Unknown Offline: The spoke has been offline since 2026-01-02T03:01:00Z"},
 		{"spoke away and a failure", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.spoke(tx, func(s *store.Spoke) { s.Connected = false }),
 				w.outcome(tx, rootKey, "BuildFailed", "bad"))
@@ -214,8 +220,8 @@ func TestRollUp(t *testing.T) {
 		{"spoke never joined", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(store.Spokes.Delete(tx, "east"), store.Reports.Delete(tx, rootKey.Path()),
 				store.Reports.Delete(tx, appsKey.Path()))
-		}, "Unknown NotRegistered: 1 of 2 clusters are ready; east: Its spoke has not registered yet",
-			"Unknown NotRegistered: Its spoke has not registered yet"},
+		}, "Unknown NotRegistered: 1 of 2 clusters are ready; east: The spoke has not registered yet",
+			"Unknown NotRegistered: The spoke has not registered yet"},
 		{"source fails and keeps its artifact", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, sourceKey, "GitOperationFailed", "no route to host")
 		}, "False GitOperationFailed: 2 of 2 clusters are ready; GitRepository flux-system/fleet: GitOperationFailed: no " +
@@ -248,10 +254,10 @@ func TestRollUp(t *testing.T) {
 			return errors.Join(store.Resources.Delete(tx, rootKey.Path()), store.Resources.Delete(tx, appsKey.Path()),
 				store.Conditions.Delete(tx, rootKey.Path()), store.Conditions.Delete(tx, appsKey.Path()),
 				store.Reports.Delete(tx, rootKey.Path()), store.Reports.Delete(tx, appsKey.Path()))
-		}, "Unknown Progressing: 1 of 2 clusters are ready; east: waits for its root Kustomization", runs},
+		}, "Unknown Progressing: 1 of 2 clusters are ready; east: waiting for its root object", runs},
 		{"bundle on its way", func(w *fleetWorld, tx *store.Tx) error {
 			return w.spoke(tx, func(s *store.Spoke) { s.Acks = nil })
-		}, allWell, "Unknown Progressing: Is being sent bundle 4"},
+		}, allWell, "Unknown Progressing: The hub is sending bundle 4"},
 	} {
 		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
 			w := newFleetWorld(t)
@@ -274,10 +280,13 @@ func TestAwaited(t *testing.T) {
 		want string
 	}{
 		{"on its own", "", "True ReconciliationSucceeded: Applied"},
-		{"wait", `,"wait":true`, "False HealthCheckFailed: " + waits("apps") + "BuildFailed: bad. The cluster keeps main@sha1:b"},
-		{"health check", `,"healthChecks":[{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","namespace":"flux-system","name":"apps"}]`,
+		{"wait", `,"wait":true`, "False HealthCheckFailed: " + waits("apps") +
+			"BuildFailed: bad. The cluster keeps main@sha1:b"},
+		{"health check",
+			`,"healthChecks":[{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","namespace":"flux-system","name":"apps"}]`,
 			"False HealthCheckFailed: " + waits("apps") + "BuildFailed: bad. The cluster keeps main@sha1:b"},
-		{"health check of another kind", `,"healthChecks":[{"apiVersion":"apps/v1","kind":"Deployment","namespace":"flux-system","name":"apps"}]`,
+		{"health check of another kind",
+			`,"healthChecks":[{"apiVersion":"apps/v1","kind":"Deployment","namespace":"flux-system","name":"apps"}]`,
 			"True ReconciliationSucceeded: Applied"},
 	} {
 		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
@@ -404,23 +413,23 @@ func TestSuspended(t *testing.T) {
 				w.spoke(tx, func(s *store.Spoke) { s.Acks[bundle.Received] = bundle.ID{} }))
 		}, appsKey, "True ReconciliationSucceeded: Applied",
 			"Unknown: Suspended by an operator " + since +
-				"; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
+				"; the spoke of cluster east has not received it yet", "Kustomization/apps"},
 		{"not published", func(w *fleetWorld, tx *store.Tx) error {
 			plan, _, err := store.Plans.Get(tx, "east")
 			plan.ChangedAt = at(9)
 			return errors.Join(err, store.Plans.Put(tx, "east", plan), w.suspend(tx, appsKey, false), w.inPlan(tx))
 		}, appsKey, "True ReconciliationSucceeded: Applied",
 			"Unknown: Suspended by an operator " + since +
-				"; the spoke of cluster east has not heard of it yet", "Kustomization/apps"},
+				"; the spoke of cluster east has not received it yet", "Kustomization/apps"},
 		{"not planned", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, fleetKey, false) }, fleetKey,
 			"True ReconciliationSucceeded: Suspended by an operator " + since + "; 2 of 2 clusters are ready",
-			"Unknown: Suspended by an operator " + since + "; the hub has not come to it yet", "Fleet/prod"},
+			"Unknown: Suspended by an operator " + since + "; the hub has not processed it yet", "Fleet/prod"},
 		{"source", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, sourceKey, false) }, sourceKey,
 			"True Good: ", "Suspended by an operator " + since, "GitRepository/fleet"},
 		{"cluster that is away", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, eastKey, false), w.spoke(tx, func(s *store.Spoke) { s.Connected = false }))
 		}, eastKey, "Unknown Offline: Suspended by an operator " + since +
-			", drift is repaired; Its spoke has been offline since 2026-01-02T03:01:00Z",
+			", drift is repaired; The spoke has been offline since 2026-01-02T03:01:00Z",
 			"Suspended by an operator " + since + ", drift is repaired", ""},
 	} {
 		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {

@@ -93,13 +93,14 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 		v.message += ". " + s.text(f)
 	}
 	e := &adminv1.Explanation{
-		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message, Advice: advice(v.reason),
+		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message,
+		Advice: advice(v.reason),
 	}
 	if f.role() == api.RenderableRole {
 		w.addWaits(f, e)
 	}
 	list := []*adminv1.Explanation{e}
-	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Outcome == nil || f.Outcome.Ready == condition.True) {
+	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Condition == nil || f.Condition.Ready == condition.True) {
 		for _, o := range f.Report.Objects {
 			list = append(list, explainObject(f, o))
 		}
@@ -143,8 +144,8 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 
 // addWaits says what a Kustomization waits for: its source, or the Kustomizations it depends on.
 func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
-	if source, ok := w.source(f); ok && f.Outcome != nil && f.Outcome.Ready != condition.True &&
-		f.Outcome.Reason != condition.DependencyNotReady {
+	if source, ok := w.source(f); ok && f.Condition != nil && f.Condition.Ready != condition.True &&
+		f.Condition.Reason != condition.DependencyNotReady {
 		if sv := source.verdict(); sv.ready != condition.True {
 			e.WaitsFor = []string{nameIn(f, source)}
 			if sv.message == "" || !strings.Contains(e.Message, sv.message) { // a failed fetch is quoted there already

@@ -15,13 +15,14 @@ type fleetCounts struct {
 	Ready     int `json:"ready"`   // run all that the Fleet leads to, healthy
 }
 
-func (f Facts) counts() (c fleetCounts) {
+// clusterCounts counts the clusters of a Fleet.
+func (f Facts) clusterCounts() (c fleetCounts) {
 	for _, m := range f.Members {
 		c.Selected++
 		if m.Spoke != nil && m.Spoke.Connected {
 			c.Connected++
 		}
-		if acked(m.Spoke, m.Desired, bundle.Applied) {
+		if acked(m.Spoke, m.Bundle, bundle.Applied) {
 			c.Updated++
 		}
 		if m.memberVerdict().ready == condition.True {
@@ -31,8 +32,8 @@ func (f Facts) counts() (c fleetCounts) {
 	return c
 }
 
-// fleetVerdict is True when everything that the Fleet leads to is ready on each of its clusters. Else it is that of the
-// worst.
+// fleetVerdict returns True if everything that the Fleet leads to is ready on each of its clusters. Otherwise
+// fleetVerdict returns the verdict about the worst.
 func (f Facts) fleetVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
@@ -49,7 +50,7 @@ func (f Facts) fleetVerdict() verdict {
 	for key, source := range f.Sources {
 		list = append(list, source.finding(key.String()))
 	}
-	count := fmt.Sprintf("%d of %d clusters are ready", f.counts().Ready, len(f.Members))
+	count := fmt.Sprintf("%d of %d clusters are ready", f.clusterCounts().Ready, len(f.Members))
 	w, unready := worst(list)
 	if unready == 0 {
 		return verdict{ready: condition.True, reason: condition.ReconciliationSucceeded, message: count, since: v.since}
@@ -72,9 +73,9 @@ func (f Facts) memberVerdict() verdict {
 	case own.ready != condition.True:
 		return own
 	case len(f.Covered) == 0:
-		return pending(condition.Progressing, "waits for its root Kustomization", hub.since)
+		return pending(condition.Progressing, "waiting for its root object", hub.since)
 	}
 	return covered
 }
 
-func (f Facts) fleetDetails(fields map[string]any) { fields["clusters"] = f.counts() }
+func (f Facts) fleetDetails(fields map[string]any) { fields["clusters"] = f.clusterCounts() }

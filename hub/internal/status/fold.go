@@ -40,18 +40,11 @@ func Fold(f Facts) (json.RawMessage, error) {
 	describe(o, f.Resource)
 	fields := map[string]any{}
 	c := &conditions{}
-	if f.Outcome != nil && f.Outcome.ObservedGeneration > 0 {
-		c.generation = f.Outcome.ObservedGeneration
-		fields["observedGeneration"] = f.Outcome.ObservedGeneration
+	if f.Condition != nil && f.Condition.ObservedGeneration > 0 {
+		c.generation = f.Condition.ObservedGeneration
+		fields["observedGeneration"] = f.Condition.ObservedGeneration
 	}
-	v := f.verdict()
-	c.set(condition.Ready, v.ready, v.reason, v.message, v.since)
-	switch {
-	case v.stalled:
-		c.set(condition.Stalled, condition.True, v.reason, v.message, v.since)
-	case v.ready == condition.Unknown && v.reason == condition.Progressing:
-		c.set(condition.Reconciling, condition.True, v.reason, v.message, v.since)
-	}
+	f.setReady(c)
 	f.setSuspended(c)
 	f.details(c, fields)
 	if confined := f.Resource.Confined; confined != nil {
@@ -69,6 +62,18 @@ func Fold(f Facts) (json.RawMessage, error) {
 		return nil, fmt.Errorf("write the status of %s: %w", f.Resource.Key, err)
 	}
 	return data, nil
+}
+
+// setReady sets the condition Ready, and with it Stalled or Reconciling.
+func (f Facts) setReady(c *conditions) {
+	v := f.verdict()
+	c.set(condition.Ready, v.ready, v.reason, v.message, v.since)
+	switch {
+	case v.stalled:
+		c.set(condition.Stalled, condition.True, v.reason, v.message, v.since)
+	case v.ready == condition.Unknown && v.reason == condition.Progressing:
+		c.set(condition.Reconciling, condition.True, v.reason, v.message, v.since)
+	}
 }
 
 // setSuspended sets the condition Suspended of an object that is: Unknown until the suspension is in force.
@@ -144,11 +149,11 @@ func (f Facts) details(c *conditions, fields map[string]any) {
 
 // hubVerdict is what the hub itself made of the object.
 func (f Facts) hubVerdict() verdict {
-	switch o := f.Outcome; {
+	switch o := f.Condition; {
 	case o == nil:
-		return pending(condition.Progressing, "The hub has not come to it yet", f.Resource.Created)
+		return pending(condition.Progressing, "The hub has not processed the object yet", f.Resource.Created)
 	case o.ObservedGeneration < f.Resource.Generation && o.Ready == condition.True:
-		return pending(condition.Progressing, "The hub has not come to its newest version yet", o.Since)
+		return pending(condition.Progressing, "The hub has not processed the newest version yet", o.Since)
 	default:
 		return verdict{ready: o.Ready, reason: o.Reason, message: o.Message, since: o.Since,
 			stalled: o.Ready == condition.False && stalls[o.Reason]}
@@ -165,10 +170,10 @@ var stalls = map[string]bool{
 // the hub's own part failed already: then there is nothing to wait for.
 func (f Facts) handled() string {
 	switch {
-	case f.Outcome == nil:
+	case f.Condition == nil:
 		return ""
-	case f.Entry == nil || f.Outcome.Ready == condition.False:
-		return f.Outcome.HandledRequest
+	case f.Entry == nil || f.Condition.Ready == condition.False:
+		return f.Condition.HandledRequest
 	case f.Report == nil:
 		return ""
 	}

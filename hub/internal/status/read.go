@@ -114,7 +114,7 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 // own gathers what is known about one row alone.
 func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	f.Resource = row
-	if f.Outcome, err = get(r, store.Conditions, row.Key.Path()); err != nil {
+	if f.Condition, err = get(r, store.Conditions, row.Key.Path()); err != nil {
 		return f, err
 	}
 	switch row.Key.Role() {
@@ -122,7 +122,7 @@ func (r *Reader) own(row store.Resource) (f Facts, err error) {
 		err = r.application(&f)
 	case api.ClusterRole:
 		if f.Spoke, err = r.spoke(row.Key.Name); err == nil {
-			f.Desired, err = r.desired(row.Key.Name)
+			f.Bundle, err = r.desired(row.Key.Name)
 		}
 		if err == nil {
 			err = r.planOf(&f, row.Key.Name)
@@ -150,7 +150,7 @@ func (r *Reader) application(f *Facts) (err error) {
 	if f.Spoke, err = r.spoke(key.Cluster); err != nil {
 		return err
 	}
-	if f.Desired, err = r.desired(key.Cluster); err != nil {
+	if f.Bundle, err = r.desired(key.Cluster); err != nil {
 		return err
 	}
 	if err := r.planOf(f, key.Cluster); err != nil {
@@ -248,7 +248,7 @@ func (r *Reader) readClusters() error {
 func (r *Reader) others(prefix string, visit func(Facts)) error {
 	err := store.Conditions.Scan(r.tx, prefix, func(path string, o store.Condition) error {
 		if key, ok := api.ParseKey(path); ok {
-			visit(Facts{Resource: store.Resource{Key: key}, Outcome: &o})
+			visit(Facts{Resource: store.Resource{Key: key}, Condition: &o})
 		}
 		return nil
 	})

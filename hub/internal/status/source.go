@@ -8,7 +8,7 @@ import (
 
 // sourceDetails are the fields of Flux's GitRepositoryStatus.
 func (f Facts) sourceDetails(c *conditions, fields map[string]any) {
-	if o := f.Outcome; o != nil && o.Ready == condition.False {
+	if o := f.Condition; o != nil && o.Ready == condition.False {
 		c.set(condition.FetchFailed, condition.True, o.Reason, o.Message, o.Since)
 	}
 	if f.Fetched == nil || f.Fetched.Artifact == nil {

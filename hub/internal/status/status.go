@@ -1,6 +1,9 @@
-// Package status says, from what the hub and the spokes found out, how every object is: its Flux-shaped status
-// (fold.go), why it is not ready (explain.go) and what it leads to (tree.go). Facts go in, words come out: no clock, no
-// I/O but the reading of a transaction that the caller holds, in read.go. Every time in a status is one of the facts.
+// Package status computes the Flux-shaped status of an object from stored facts (fold.go), explains why an object is
+// not
+// ready (explain.go) and shows what it leads to (tree.go). All of it is a function of Facts, without a clock: every
+// time
+// in a status is one of the facts. Only read.go reads, in a transaction that the caller holds, and notes which rows the
+// Facts depend on (reads.go).
 package status
 
 import (
@@ -16,11 +19,11 @@ import (
 // Facts is all that is known about one resource.
 type Facts struct {
 	Resource  store.Resource             // only its Key is set for an object that was refused and never was one
-	Outcome   *store.Condition           // nil: the hub has not come to it yet
+	Condition *store.Condition           // nil: the hub has not processed it yet
 	Report    *spokev1.ApplicationReport // nil: the spoke said nothing, or it is not an application
 	Entry     *store.Entry               // of the cluster's plan; nil: none
 	Spoke     *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
-	Desired   *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: nothing published
+	Bundle    *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: nothing published
 	PlannedAt time.Time                  // when the plan of that cluster changed last
 	Fetched   *store.Fetched             // of a source; nil: not looked at yet
 	// of a Kustomization: one that its readiness includes and that is not ready; nil: none

@@ -37,18 +37,20 @@ func application(name, spec string, change func(*Facts)) Facts {
 	f := Facts{
 		Resource: store.Resource{
 			Key: key, UID: "uid", Generation: 2, Created: at(1),
-			Object: api.StoredObject(key, fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",
+			Object: api.StoredObject(key, fmt.Appendf(nil,
+				`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",
 				"metadata":{"name":%q,"namespace":"flux-system"},
 				"spec":{"interval":"10m0s","prune":true,"path":"./apps","sourceRef":{"kind":"GitRepository","name":"fleet"}%s}}`, name, spec)),
 		},
-		Outcome: &store.Condition{
+		Condition: &store.Condition{
 			ObservedGeneration: 2, Ready: "True", Reason: "BuildSucceeded", Message: "Built", Since: at(2),
 			Revision: "main@sha1:b", Attempted: "main@sha1:b", HandledRequest: "hub",
 		},
 		Entry: &store.Entry{Content: store.Content{Digest: digest, Revision: "main@sha1:b"}},
 		Spoke: &store.Spoke{Connected: true, Since: at(1)},
 		Report: &spokev1.ApplicationReport{
-			Digest: digest[:], Revision: "main@sha1:b", AppliedRevision: "main@sha1:b", Ready: "True", Reason: "ReconciliationSucceeded",
+			Digest: digest[:], Revision: "main@sha1:b", AppliedRevision: "main@sha1:b", Ready: "True",
+			Reason:  "ReconciliationSucceeded",
 			Message: "Applied revision: main@sha1:b", Since: timestamppb.New(at(3)), Current: 2, HandledRequest: "spoke",
 			Inventory: []*bundlev1.ObjectIdentity{
 				{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "default", Name: "web"},
@@ -73,23 +75,23 @@ func TestVerdict_application(t *testing.T) {
 		since   time.Time
 	}{
 		{"all is well", nil, "True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(3)},
-		{"the hub has not come to it", func(f *Facts) { f.Outcome, f.Entry, f.Report = nil, nil, nil },
-			"Unknown", "Progressing", "The hub has not come to it yet", at(1)},
+		{"the hub has not processed it", func(f *Facts) { f.Condition, f.Entry, f.Report = nil, nil, nil },
+			"Unknown", "Progressing", "The hub has not processed the object yet", at(1)},
 		{"the hub has not come to the newest version", func(f *Facts) { f.Resource.Generation = 3 },
-			"Unknown", "Progressing", "The hub has not come to its newest version yet", at(2)},
+			"Unknown", "Progressing", "The hub has not processed the newest version yet", at(2)},
 		{"it does not build", func(f *Facts) {
-			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = "False",
+			f.Condition.Ready, f.Condition.Reason, f.Condition.Message = "False",
 				"BuildFailed", "no"
 		},
 			"False", "BuildFailed", "no. The cluster keeps main@sha1:b", at(2)},
 		{"it never built", func(f *Facts) {
-			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message, f.Report = "False", "BuildFailed", "no", nil
+			f.Condition.Ready, f.Condition.Reason, f.Condition.Message, f.Report = "False", "BuildFailed", "no", nil
 		}, "False", "BuildFailed", "no", at(2)},
 		{"the spoke never registered", func(f *Facts) { f.Spoke, f.Report = nil, nil },
-			"Unknown", "NotRegistered", "Waits for the spoke of cluster east, which has not registered yet", at(2)},
+			"Unknown", "NotRegistered", "The spoke of cluster east has not registered yet; waiting for it", at(2)},
 		{"the spoke is offline and behind", func(f *Facts) { f.Spoke.Connected, f.Report.Revision = false, "main@sha1:a" },
-			"Unknown", "Offline", "Waits for the spoke of cluster east, which has been offline since " +
-				"2026-01-02T03:01:00Z", at(1)},
+			"Unknown", "Offline", "The spoke of cluster east has been offline since " +
+				"2026-01-02T03:01:00Z; waiting for it", at(1)},
 		{"the spoke is offline and had applied it", func(f *Facts) { f.Spoke.Connected = false },
 			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b (the spoke has been offline since " +
 				"2026-01-02T03:01:00Z)", at(3)},
@@ -99,8 +101,9 @@ func TestVerdict_application(t *testing.T) {
 			"False", "BundleRejected", "Expired", at(2)},
 		{"its spoke lacks a feature", func(f *Facts) {
 			f.Report, f.Spoke.Version = nil, "v0.1.0"
-			f.Desired = &store.SignedBundle{Bundle: bundle.ID{Sequence: 7}, Features: "hooks,removals", ChangedAt: at(4)}
-		}, "False", "BundleHeldBack", "Bundle 7 is held back: spoke v0.1.0 does not know bundle feature hooks; upgrade the spoke",
+			f.Bundle = &store.SignedBundle{Bundle: bundle.ID{Sequence: 7}, Features: "hooks,removals", ChangedAt: at(4)}
+		}, "False", "BundleHeldBack",
+			"Bundle 7 is held back: spoke v0.1.0 does not know bundle feature hooks; upgrade the spoke",
 			at(4)},
 		{"the spoke fails", func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "HealthCheckFailed", "sick"
@@ -134,9 +137,9 @@ func TestFold_handled_request(t *testing.T) {
 	}{
 		{"carried out", nil, "spoke"},
 		{"not yet", func(f *Facts) { f.Report = nil }, ""},
-		{"the hub failed", func(f *Facts) { f.Outcome.Ready = "False" }, "hub"},
+		{"the hub failed", func(f *Facts) { f.Condition.Ready = "False" }, "hub"},
 		{"nothing for the spoke", func(f *Facts) { f.Entry = nil }, "hub"},
-		{"unseen", func(f *Facts) { f.Outcome = nil }, ""},
+		{"unseen", func(f *Facts) { f.Condition = nil }, ""},
 	} {
 		if got := well(tt.change).handled(); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
@@ -225,9 +228,10 @@ func TestConditions(t *testing.T) {
 		f := Facts{
 			Resource: store.Resource{
 				Key: api.Key{Kind: kind, Name: "east"}, Created: at(1), Generation: 1,
-				Object: api.StoredObject(api.Key{Kind: kind, Name: "east"}, fmt.Appendf(nil, `{"metadata":{"name":"east"},"spec":{%s}}`, spec)),
+				Object: api.StoredObject(api.Key{Kind: kind, Name: "east"}, fmt.Appendf(nil,
+					`{"metadata":{"name":"east"},"spec":{%s}}`, spec)),
 			},
-			Outcome: &store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Desired: desired,
+			Condition: &store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Bundle: desired,
 		}
 		change(&f)
 		return f
@@ -237,10 +241,10 @@ func TestConditions(t *testing.T) {
 		facts Facts
 		want  string
 	}{
-		{"a build that fails", well(func(f *Facts) { f.Outcome.Ready, f.Outcome.Reason = "False", "BuildFailed" }),
+		{"a build that fails", well(func(f *Facts) { f.Condition.Ready, f.Condition.Reason = "False", "BuildFailed" }),
 			"Ready=False/BuildFailed Healthy=True/Succeeded"},
 		{"an object that only its author can mend", well(func(f *Facts) {
-			f.Outcome.Ready, f.Outcome.Reason,
+			f.Condition.Ready, f.Condition.Reason,
 				f.Report = "False", "Refused", nil
 		}),
 			"Ready=False/Refused Stalled=True/Refused"},
@@ -271,16 +275,16 @@ func TestConditions(t *testing.T) {
 			func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
 			"Ready=False/BundleRejected Connected=True/Online"},
 		{"a cluster whose spoke lacks a feature", hubs("Cluster", "", func(f *Facts) {
-			f.Spoke, f.Desired = spoke(true, bundle.Healthy), withFeatures(f.Desired, "hooks")
+			f.Spoke, f.Bundle = spoke(true, bundle.Healthy), withFeatures(f.Bundle, "hooks")
 		}), "Ready=False/BundleHeldBack Connected=True/Online"},
 		{"a cluster whose spoke lists features", hubs("Cluster", "", func(f *Facts) {
-			f.Spoke, f.Desired = spoke(true, bundle.Healthy), withFeatures(f.Desired, "hooks")
+			f.Spoke, f.Bundle = spoke(true, bundle.Healthy), withFeatures(f.Bundle, "hooks")
 			f.Spoke.Features = "hooks,removals"
 		}), "Ready=True/ReconciliationSucceeded Connected=True/Online"},
 		{"a blocked cluster", hubs("Cluster", `"blocked":true`, func(f *Facts) { f.Spoke = spoke(false) }),
 			"Ready=False/Blocked Connected=False/Offline"},
 		{"a cluster with a broken graph", hubs("Cluster", "", func(f *Facts) {
-			f.Spoke, f.Outcome.Ready, f.Outcome.Reason = spoke(true, bundle.Healthy), "False", "BuildFailed"
+			f.Spoke, f.Condition.Ready, f.Condition.Reason = spoke(true, bundle.Healthy), "False", "BuildFailed"
 		}),
 			"Ready=False/BuildFailed Connected=True/Online"},
 		{"a fleet with a cluster that never joined",
@@ -290,7 +294,7 @@ func TestConditions(t *testing.T) {
 			"Ready=True/ReconciliationSucceeded"},
 		{"a fleet without clusters", hubs("Fleet", "", func(*Facts) {}), "Ready=False/NoClusters"},
 		{"a source that fails and keeps its artifact", hubs("GitRepository", "", func(f *Facts) {
-			f.Outcome.Ready, f.Outcome.Reason = "False", "GitOperationFailed"
+			f.Condition.Ready, f.Condition.Reason = "False", "GitOperationFailed"
 			f.Fetched = &store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1)}}
 		}), "Ready=False/GitOperationFailed ArtifactInStorage=True/Succeeded FetchFailed=True/GitOperationFailed"},
 	} {
@@ -306,12 +310,13 @@ func TestFleetCounts(t *testing.T) {
 	desired, planned := &store.SignedBundle{Bundle: bundle.ID{Sequence: 2}}, &store.Condition{Ready: "True"}
 	connected := &store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{bundle.Applied: {Sequence: 2}}}
 	o := fold(t, Facts{
-		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: api.StoredObject(api.Key{Kind: "Fleet", Name: "prod"}, []byte(`{"metadata":{"name":"prod"},"spec":{}}`))},
+		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: api.StoredObject(api.Key{Kind: "Fleet",
+			Name: "prod"}, []byte(`{"metadata":{"name":"prod"},"spec":{}}`))},
 		Members: []Facts{
-			{Outcome: planned, Spoke: connected, Desired: desired, Covered: []Facts{well(nil)}},
-			{Outcome: planned, Spoke: connected, Desired: desired,
+			{Condition: planned, Spoke: connected, Bundle: desired, Covered: []Facts{well(nil)}},
+			{Condition: planned, Spoke: connected, Bundle: desired,
 				Covered: []Facts{well(func(f *Facts) { f.Report.Ready = "Unknown" })}},
-			{Spoke: &store.Spoke{}, Desired: desired}, {},
+			{Spoke: &store.Spoke{}, Bundle: desired}, {},
 		},
 	})
 	if got := fmt.Sprint(o.Status.Clusters); got != "map[connected:2 ready:1 selected:4 updated:2]" {
@@ -337,12 +342,13 @@ func troubled() *World {
 		application("fine", "", nil),
 		application("paused", "", func(f *Facts) { f.Resource.Suspended, f.Resource.SuspendedAt = true, at(5) }),
 		application("frozen", `,"suspend":true`, func(f *Facts) {
-			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Resource.SuspendedAt = "False", "HealthCheckFailed", "sick", at(5)
+			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Resource.SuspendedAt = "False", "HealthCheckFailed", "sick",
+				at(5)
 		}),
 		Facts{
 			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system",
 				Name: "chart"}},
-			Outcome: &store.Condition{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
+			Condition: &store.Condition{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
 		},
 	)
 }
@@ -398,12 +404,13 @@ Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:
 func TestExplain_once(t *testing.T) {
 	w := NewWorld(
 		well(func(f *Facts) {
-			f.Outcome.Ready, f.Outcome.Reason, f.Report = "False", "ArtifactFailed", nil
-			f.Outcome.Message = "GitRepository flux-system/fleet has not been fetched: wrong password"
+			f.Condition.Ready, f.Condition.Reason, f.Report = "False", "ArtifactFailed", nil
+			f.Condition.Message = "GitRepository flux-system/fleet has not been fetched: wrong password"
 		}),
 		Facts{
-			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: api.StoredObject(api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, []byte(`{}`))},
-			Outcome:  &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
+			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
+				Object: api.StoredObject(api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, []byte(`{}`))},
+			Condition: &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
 	if got := lines(Explain(w, api.Key{Cluster: "east"})); strings.Count(got, "wrong password") != 1 {
@@ -434,7 +441,7 @@ func TestHealth(t *testing.T) {
 // TestVerdict_refused_twice: the hub refuses one object of an application, and the cluster the others.
 func TestVerdict_refused_twice(t *testing.T) {
 	f := well(func(f *Facts) {
-		f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message = condition.False, "ObjectRefused", "Fleet evil is refused"
+		f.Condition.Ready, f.Condition.Reason, f.Condition.Message = condition.False, "ObjectRefused", "Fleet evil is refused"
 		f.Report.Ready, f.Report.Reason, f.Report.Message = condition.False, "ReconciliationFailed", "web is forbidden"
 	})
 	if got, want := f.verdict().message, "Fleet evil is refused. In the cluster: ReconciliationFailed: web is "+
@@ -444,7 +451,7 @@ func TestVerdict_refused_twice(t *testing.T) {
 }
 
 func TestVerdict_held(t *testing.T) {
-	f := well(func(f *Facts) { f.Outcome.Held = 3 })
+	f := well(func(f *Facts) { f.Condition.Held = 3 })
 	if v := f.verdict(); v.ready != condition.True || !strings.Contains(v.message,
 		"the removal of 3 that it gave before is held: nave confirm cluster east") {
 		t.Errorf("%s %s", v.ready, v.message)
@@ -454,11 +461,13 @@ func TestVerdict_held(t *testing.T) {
 func TestExplain_source(t *testing.T) {
 	w := NewWorld(
 		well(func(f *Facts) {
-			f.Outcome.Ready, f.Outcome.Reason, f.Outcome.Message, f.Report = "False", "ArtifactFailed", "never fetched", nil
+			f.Condition.Ready, f.Condition.Reason, f.Condition.Message, f.Report = "False", "ArtifactFailed", "never fetched",
+				nil
 		}),
 		Facts{
-			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Object: api.StoredObject(api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, []byte(`{}`))},
-			Outcome:  &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
+			Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
+				Object: api.StoredObject(api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, []byte(`{}`))},
+			Condition: &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
 	list := Explain(w, api.Key{Cluster: "east"})
@@ -506,12 +515,14 @@ func TestTree(t *testing.T) {
 	apps := application("apps", "", func(f *Facts) {
 		f.Resource.Owner = &root.Resource.Key
 		f.Report.Objects = []*spokev1.ObjectReport{
-			{Object: deploymentWeb, Status: "InProgress"}, {Object: &bundlev1.ObjectIdentity{Group: "example.com", Kind: "Widget", Namespace: "default", Name: "w"},
+			{Object: deploymentWeb, Status: "InProgress"}, {Object: &bundlev1.ObjectIdentity{Group: "example.com",
+				Kind: "Widget", Namespace: "default", Name: "w"},
 				Status: "Refused"},
 		}
 	})
 	w := NewWorld(root, apps,
-		Facts{Resource: store.Resource{Key: fleet, Object: api.StoredObject(fleet, []byte(`{"spec":{}}`))}, Outcome: &store.Condition{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
+		Facts{Resource: store.Resource{Key: fleet, Object: api.StoredObject(fleet, []byte(`{"spec":{}}`))},
+			Condition: &store.Condition{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
 		Facts{Resource: store.Resource{Key: cluster, Object: api.StoredObject(cluster, []byte(`{"spec":{}}`))}},
 	)
 	below := `  Kustomization.kustomize.toolkit.fluxcd.io flux-system/root on east True
@@ -551,7 +562,7 @@ func TestRead(t *testing.T) {
 				Name: "apps"}, Digest: digest, Revision: "main@sha1:b",
 		}}}}
 		return errors.Join(
-			store.Resources.Put(tx, key, want.Resource), store.Conditions.Put(tx, key, *want.Outcome),
+			store.Resources.Put(tx, key, want.Resource), store.Conditions.Put(tx, key, *want.Condition),
 			store.Spokes.Put(tx, "east", *want.Spoke), store.Plans.Put(tx, "east", plan),
 			store.Reports.Put(tx, key, store.Report{Value: value}),
 			store.Conditions.Put(tx, "east/HelmRelease/flux-system/chart", store.Condition{Ready: "False", Reason: "Refused"}),

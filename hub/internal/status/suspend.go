@@ -61,8 +61,8 @@ func (f Facts) inForce() (ok bool, why string) {
 	switch key, role := f.Resource.Key, f.role(); {
 	case role == api.RenderableRole && key.Cluster != "" && f.Entry != nil:
 		return f.heard(key.Cluster, f.Entry.Suspended)
-	case role == api.ClusterRole && (f.Outcome == nil || !f.Outcome.Frozen):
-		return false, "the hub has not come to it yet"
+	case role == api.ClusterRole && (f.Condition == nil || !f.Condition.Frozen):
+		return false, "the hub has not processed it yet"
 	case role == api.ClusterRole && f.stopsRepair():
 		return f.heard(key.Name, true)
 	case role == api.FleetRole:
@@ -86,14 +86,14 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 	case !registered(f.Spoke):
 		return true, ""
 	case !planned:
-		return false, "the hub has not come to it yet"
-	case f.Desired != nil && !f.Desired.ChangedAt.Before(f.PlannedAt) && acked(f.Spoke, f.Desired, bundle.Received):
+		return false, "the hub has not processed it yet"
+	case f.Bundle != nil && !f.Bundle.ChangedAt.Before(f.PlannedAt) && acked(f.Spoke, f.Bundle, bundle.Received):
 		return true, ""
 	case !f.Spoke.Connected:
-		return false, fmt.Sprintf("the spoke of cluster %s has not heard of it: it has been offline since %s", cluster,
+		return false, fmt.Sprintf("the spoke of cluster %s has not received it: it has been offline since %s", cluster,
 			wording.Time(f.Spoke.Since))
 	}
-	return false, fmt.Sprintf("the spoke of cluster %s has not heard of it yet", cluster)
+	return false, fmt.Sprintf("the spoke of cluster %s has not received it yet", cluster)
 }
 
 // with notes the Fleet or Cluster that a renderable object is suspended with, if it is not suspended itself.

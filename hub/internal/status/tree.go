@@ -94,38 +94,39 @@ func nodeName(key api.Key, within string) string {
 	return id.String() + " on " + key.Cluster
 }
 
-// inventoryNodes are the objects in the cluster, with their health. Those that the spoke does not name as not well are.
+// inventoryNodes returns the objects in the cluster with their health. Objects that a complete report does not name as
+// unhealthy are Current.
 func inventoryNodes(f Facts) []*adminv1.TreeNode {
 	r := f.Report
 	if r == nil {
 		return nil
 	}
-	unwell := map[string]*adminv1.TreeNode{}
+	unhealthy := map[string]*adminv1.TreeNode{}
 	for _, o := range r.Objects {
 		name := nameOf(o.Object)
-		unwell[name] = &adminv1.TreeNode{Object: name, Status: o.Status, Message: o.Message}
+		unhealthy[name] = &adminv1.TreeNode{Object: name, Status: o.Status, Message: o.Message}
 	}
-	told := len(r.Objects) < reporting.MaxObjects // with that many there may be more, of which nothing is known
+	complete := len(r.Objects) < reporting.MaxObjects // a full list may lack some unhealthy objects
 	var nodes []*adminv1.TreeNode
 	for _, o := range r.Inventory {
 		name := nameOf(o)
-		n := unwell[name]
-		delete(unwell, name)
+		n := unhealthy[name]
+		delete(unhealthy, name)
 		if n == nil {
 			n = &adminv1.TreeNode{Object: name}
-			if told {
+			if complete {
 				n.Status = string(health.Current)
 			}
 		}
 		nodes = append(nodes, n)
 	}
-	return append(nodes, rest(unwell)...)
+	return append(nodes, rest(unhealthy)...)
 }
 
-// rest are objects that are not well and not in the inventory: those the cluster refused.
-func rest(unwell map[string]*adminv1.TreeNode) []*adminv1.TreeNode {
-	nodes := make([]*adminv1.TreeNode, 0, len(unwell))
-	for _, n := range unwell {
+// rest returns the unhealthy objects that are not in the inventory: the cluster refused them.
+func rest(unhealthy map[string]*adminv1.TreeNode) []*adminv1.TreeNode {
+	nodes := make([]*adminv1.TreeNode, 0, len(unhealthy))
+	for _, n := range unhealthy {
 		nodes = append(nodes, n)
 	}
 	slices.SortFunc(nodes, func(a, b *adminv1.TreeNode) int { return cmp.Compare(a.Object, b.Object) })
