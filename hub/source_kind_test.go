@@ -68,7 +68,8 @@ func (folderFetcher) Fetch(ctx context.Context, r source.Request) (artifact.Arti
 		}
 		below, err := filepath.Rel(f.Spec.Path, name)
 		content := artifact.IdentifyContent(data)
-		tree.Files = append(tree.Files, artifact.File{Path: filepath.ToSlash(below), Mode: artifact.Regular, Content: content})
+		tree.Files = append(tree.Files,
+			artifact.File{Path: filepath.ToSlash(below), Mode: artifact.Regular, Content: content})
 		revision += below + string(content)
 		return err
 	})

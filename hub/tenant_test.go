@@ -39,7 +39,8 @@ func TestTenant(t *testing.T) {
 	must(t, err)
 
 	urls := strings.NewReplacer("FLEET", fleet.URL(), "SHOP", shop.URL(), "ATTACKER", attacker.URL+"/x.git")
-	_, err = fleet.Commit(map[string]string{"clusters/a/all.yaml": urls.Replace(tenantsOfTheOperator), "infra/infra.yaml": `
+	_, err = fleet.Commit(map[string]string{"clusters/a/all.yaml": urls.Replace(tenantsOfTheOperator),
+		"infra/infra.yaml": `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: infra, namespace: kube-system}

@@ -37,7 +37,8 @@ func newAPI(t *testing.T) *api {
 	t.Cleanup(server.Close)
 	a.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
 	config := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"c","clusters":[{"name":"c","cluster":{"server":%q}}],`+
-		`"contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],"users":[{"name":"u","user":{"token":"t"}}]}`, server.URL)
+		`"contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],"users":[{"name":"u","user":{"token":"t"}}]}`,
+		server.URL)
 	if err := os.WriteFile(a.kubeconfig, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,8 @@ func (a *api) apply(path string, r *http.Request) (int, any) {
 	meta["uid"] = was.object["metadata"].(map[string]any)["uid"]
 	meta["resourceVersion"] = fmt.Sprint(a.version)
 	meta["managedFields"] = []any{map[string]any{
-		"manager": manager, "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": map[string]any{"f:data": map[string]any{}},
+		"manager": manager, "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z",
+		"fieldsType": "FieldsV1", "fieldsV1": map[string]any{"f:data": map[string]any{}},
 	}}
 	o["data"] = merged
 	was.object = o

@@ -49,7 +49,8 @@ func (c *capabilities) run(ctx context.Context, tell func(*spokev1.Capabilities)
 func wireCapabilities(c kube.Capabilities) *spokev1.Capabilities {
 	m := &spokev1.Capabilities{KubernetesVersion: c.Version}
 	for _, gv := range c.GroupVersions {
-		m.GroupVersions = append(m.GroupVersions, &spokev1.GroupVersion{Group: gv.Group, Version: gv.Version, Kinds: gv.Kinds})
+		m.GroupVersions = append(m.GroupVersions,
+			&spokev1.GroupVersion{Group: gv.Group, Version: gv.Version, Kinds: gv.Kinds})
 	}
 	return m
 }

@@ -202,7 +202,8 @@ func TestLostDisk_old(t *testing.T) {
 	}
 	h.signAll(t, &bundle.Bundle{
 		Cluster: h.id(identity.Cluster, "prod").String(), Sequence: 3,
-		Removals: []bundle.Removal{{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "more"},
+		Removals: []bundle.Removal{{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
+			Name: "more"},
 			Policy: bundle.Delete}},
 	}, h.configMaps(t, "apps", "one", "a"))
 	r.start()

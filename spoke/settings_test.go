@@ -165,8 +165,8 @@ func (h *hub) offerConfigMap(t *testing.T, cluster string, sequence uint64, valu
 func (h *hub) configMaps(t *testing.T, app, value string, names ...string) *bundle.Application {
 	t.Helper()
 	a := &bundle.Application{
-		Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: app}, Prune: true, Interval: time.Hour,
-		RetryInterval: time.Second, Timeout: time.Minute, DeletionPolicy: bundle.MirrorPrune,
+		Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: app}, Prune: true,
+		Interval: time.Hour, RetryInterval: time.Second, Timeout: time.Minute, DeletionPolicy: bundle.MirrorPrune,
 	}
 	for _, name := range names {
 		o := &manifest.Object{Object: map[string]any{

@@ -7,7 +7,8 @@
 //
 // Layout of the state folder:
 //
-//	spoke.db          the last verified bundle with its blobs, still encrypted, and what was applied (spoke/internal/state)
+//	spoke.db          the last verified bundle with its blobs, still encrypted, and what was applied
+//	                  (spoke/internal/state)
 //	spoke.db.damaged  the last such file that was damaged; nothing reads it
 package spoke
 

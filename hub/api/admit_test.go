@@ -311,7 +311,8 @@ func TestWhatCannotBeCarriedOutIsRefusedByFieldWithTheWayOut(t *testing.T) {
 }
 
 func TestRequiredFieldsAreNamed(t *testing.T) {
-	refuse(t, `{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: a, namespace: b}, spec: {}}`,
+	refuse(t,
+		`{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: a, namespace: b}, spec: {}}`,
 		api.ClusterGraph, "spec.interval", "spec.prune", "spec.sourceRef")
 	refuse(t, `{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: a, namespace: b}}`,
 		api.Hub, "spec.url", "spec.interval")
@@ -379,7 +380,8 @@ func TestGitRepositoriesAreRefusedByField(t *testing.T) {
 
 func TestUsualAddressesAreAdmitted(t *testing.T) {
 	for _, url := range []string{
-		"https://github.com/x/y", "http://10.0.0.1:3000/x.git", "ssh://git@gitlab.com:2222/a/b/c.git", "https://org@dev.azure.com/org/p/_git/r",
+		"https://github.com/x/y", "http://10.0.0.1:3000/x.git", "ssh://git@gitlab.com:2222/a/b/c.git",
+		"https://org@dev.azure.com/org/p/_git/r",
 		"ssh://git@ssh.dev.azure.com/v3/org/p/r", "http://[::1]:8080/x", "https://git.example.com/scm/~me/r.git",
 	} {
 		admit(t, gitRepository("url: "+url), api.Hub)
@@ -399,7 +401,8 @@ func TestNamesAreChecked(t *testing.T) {
 	refuse(t, strings.Replace(kustomization(""), "metadata: {", "metadata: {generation: x, ", 1), api.ClusterGraph,
 		"metadata.generation", "number")
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a.b}}`, api.Hub, "metadata.name")
-	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {stopRepair: true}}`, api.Hub, "spec.stopRepair", "suspend: true")
+	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {stopRepair: true}}`,
+		api.Hub, "spec.stopRepair", "suspend: true")
 	admit(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {suspend: true, stopRepair: true}}`, api.Hub)
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster}`, api.Hub, "metadata.name")
 }
@@ -410,7 +413,8 @@ func TestANamespaceIsGivenByTheHubAndAskedOfAClustersGraph(t *testing.T) {
 		t.Errorf("namespace %q", ns)
 	}
 	refuse(t, text, api.ClusterGraph, "metadata.namespace")
-	cluster := admit(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a, namespace: from-kustomize}}`, api.Hub)
+	cluster := admit(t,
+		`{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a, namespace: from-kustomize}}`, api.Hub)
 	if ns := cluster.Key.Namespace; ns != "" {
 		t.Errorf("a Cluster has the namespace %q", ns)
 	}

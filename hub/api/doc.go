@@ -12,6 +12,6 @@
 // Nothing is dropped in silence: an object that half works is worse than one that is refused. The exceptions are the
 // fields of old versions that Flux itself has ignored for years (gitImplementation, validation).
 //
-// An admitted object is an Object, whose views are what the rest of the hub asks for. ExpandTemplate makes a Fleet's root
-// for one cluster. All of it is a function of values.
+// An admitted object is an Object, whose views are what the rest of the hub asks for. ExpandTemplate makes a Fleet's
+// root for one cluster. All of it is a function of values.
 package api

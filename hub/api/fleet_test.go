@@ -191,7 +191,8 @@ func TestClustersAreRefusedByField(t *testing.T) {
 
 func TestKindsAreFoundByWhatPeopleType(t *testing.T) {
 	for name, want := range map[string]string{
-		"ks": "Kustomization", "kustomization": "Kustomization", "Kustomizations": "Kustomization", "KUSTOMIZATION": "Kustomization",
+		"ks": "Kustomization", "kustomization": "Kustomization", "Kustomizations": "Kustomization",
+		"KUSTOMIZATION": "Kustomization",
 		"kustomizations.kustomize.toolkit.fluxcd.io": "Kustomization",
 		"gitrepo": "GitRepository", "gitrepository": "GitRepository", "gitrepositories": "GitRepository", "source " +
 			"git": "GitRepository",

@@ -211,7 +211,8 @@ func (a *Authority) issue(pub crypto.PublicKey, id ID, ttl time.Duration,
 	}
 	template.URIs = []*url.URL{{Scheme: "spiffe", Host: id.TrustDomain, Path: "/" + id.Role + "/" + id.Name}}
 	template.NotBefore, template.NotAfter = now.Add(-backdate(ttl.Truncate(time.Second), 10)), end
-	template.KeyUsage, template.ExtKeyUsage, template.BasicConstraintsValid = x509.KeyUsageDigitalSignature, usages(id.Role), true
+	template.KeyUsage, template.ExtKeyUsage, template.BasicConstraintsValid = x509.KeyUsageDigitalSignature,
+		usages(id.Role), true
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, pub, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)

@@ -17,7 +17,8 @@ const year = 365 * 24 * time.Hour
 func TestClock_authority(t *testing.T) {
 	right := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
 	for name, made := range map[string]time.Time{
-		"right": right, "year_ahead": right.Add(year), "decade_ahead": right.Add(10 * year), "year_behind": right.Add(-year), "no_clock": time.Unix(0, 0),
+		"right": right, "year_ahead": right.Add(year), "decade_ahead": right.Add(10 * year), "year_behind": right.Add(-year),
+		"no_clock": time.Unix(0, 0),
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin, end := authorityTimes(made)

@@ -23,15 +23,21 @@ func TestIDRoundTrip(t *testing.T) {
 
 // hostileIDs are ways to look like spiffe://td/cluster/a without being it.
 var hostileIDs = []string{
-	"", "spiffe://", "spiffe://td", "spiffe://td/", "spiffe://td/cluster", "spiffe://td/cluster/", "spiffe://td/cluster/a/", "spiffe://td/cluster//a",
-	"spiffe://td/cluster/a/b", "spiffe:///cluster/a", "spiffe://td//a", "//td/cluster/a", "td/cluster/a", "https://td/cluster/a",
-	"SPIFFE://td/cluster/a", "spiffe://TD/cluster/a", "spiffe://td/Cluster/a", "spiffe://td/cluster/A", "spiffe://td/admin/a",
-	"spiffe://td/cluster/a.", "spiffe://td/cluster/.a", "spiffe://td/cluster/a..b", "spiffe://td/cluster/-a", "spiffe://td/cluster/a-",
+	"", "spiffe://", "spiffe://td", "spiffe://td/", "spiffe://td/cluster", "spiffe://td/cluster/",
+	"spiffe://td/cluster/a/", "spiffe://td/cluster//a",
+	"spiffe://td/cluster/a/b", "spiffe:///cluster/a", "spiffe://td//a", "//td/cluster/a", "td/cluster/a",
+	"https://td/cluster/a",
+	"SPIFFE://td/cluster/a", "spiffe://TD/cluster/a", "spiffe://td/Cluster/a", "spiffe://td/cluster/A",
+	"spiffe://td/admin/a",
+	"spiffe://td/cluster/a.", "spiffe://td/cluster/.a", "spiffe://td/cluster/a..b", "spiffe://td/cluster/-a",
+	"spiffe://td/cluster/a-",
 	"spiffe://td/cluster/a*", "spiffe://td/cluster/a b", "spiffe://td/cluster/ " +
 		"a", "spiffe://td/cluster/a\n", "spiffe://td/cluster/a\x00",
-	"spiffe://td/cluster/a%2e", "spiffe://td/cluster/%61", "spiffe://td/cluster/..", "spiffe://td/cluster/a?b", "spiffe://td/cluster/a#b", "spiffe://td/cluster/a#",
+	"spiffe://td/cluster/a%2e", "spiffe://td/cluster/%61", "spiffe://td/cluster/..", "spiffe://td/cluster/a?b",
+	"spiffe://td/cluster/a#b", "spiffe://td/cluster/a#",
 	"spiffe://td:443/cluster/a", "spiffe://user@td/cluster/a", "spiffe://t d/cluster/a", "spiffe://td%2f/cluster/a",
-	"spiffe://td/cluster/\u0430", "spiffe://td/cluster/a\u200b", "spiffe://td/cluster/\uff41", "spiffe://td/cluster/\xff", "spiffe://t\u0434/cluster/a",
+	"spiffe://td/cluster/\u0430", "spiffe://td/cluster/a\u200b", "spiffe://td/cluster/\uff41", "spiffe://td/cluster/\xff",
+	"spiffe://t\u0434/cluster/a",
 	"spiffe://" + strings.Repeat("a", 256) + "/cluster/a", "spiffe://td/cluster/" +
 		strings.Repeat("a", 64), "spiffe://td/cluster/" + strings.Repeat("a.", 127),
 }

@@ -124,17 +124,19 @@ func TestParseErrors(t *testing.T) {
 		document, line int
 		says           string
 	}{
-		"duplicate key":         {configMap + "data:\n  a: 1\n  a: 2\n", 1, 7, `duplicate key "a"`},
-		"duplicate key in json": {`{"apiVersion":"v1","kind":"ConfigMap","kind":"Secret","metadata":{"name":"a"}}`, 1, 0, `duplicate field "kind"`},
-		"duplicate merge":       {configMap + "a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", 1, 8, "duplicate key"},
-		"syntax":                {configMap + "---\na: [\n", 2, 6, ""},
-		"bad indentation":       {"a: 1\n b: 2\n", 1, 2, ""},
-		"alias bomb":            {configMap + bomb, 1, 0, "aliases expand"},
-		"endless alias":         {configMap + "a: &a [*a]\n", 1, 0, "inside each other"},
-		"unknown alias":         {configMap + "a: *nobody\n", 1, 0, "nobody"},
+		"duplicate key": {configMap + "data:\n  a: 1\n  a: 2\n", 1, 7, `duplicate key "a"`},
+		"duplicate key in json": {`{"apiVersion":"v1","kind":"ConfigMap","kind":"Secret","metadata":{"name":"a"}}`, 1, 0,
+			`duplicate field "kind"`},
+		"duplicate merge": {configMap + "a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", 1, 8, "duplicate key"},
+		"syntax":          {configMap + "---\na: [\n", 2, 6, ""},
+		"bad indentation": {"a: 1\n b: 2\n", 1, 2, ""},
+		"alias bomb":      {configMap + bomb, 1, 0, "aliases expand"},
+		"endless alias":   {configMap + "a: &a [*a]\n", 1, 0, "inside each other"},
+		"unknown alias":   {configMap + "a: *nobody\n", 1, 0, "nobody"},
 		"deep yaml": {configMap + "a: " + strings.Repeat("[", 300) + strings.Repeat("]", 300) + "\n", 1, 5,
 			"inside each other"},
-		"deep json":               {`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, 1, 0, "inside each other"},
+		"deep json": {`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"a":` +
+			strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, 1, 0, "inside each other"},
 		"not a map":               {configMap + "---\n- a\n", 2, 6, "a Kubernetes object is a map"},
 		"scalar":                  {"hello\n", 1, 1, "a Kubernetes object is a map"},
 		"no apiVersion":           {"kind: ConfigMap\nmetadata: {name: a}\n", 1, 1, "apiVersion is missing"},
@@ -162,7 +164,8 @@ func TestParseErrors(t *testing.T) {
 		"key is a map":             {configMap + "? {a: b}\n: c\n", 1, 5, "key"},
 		"key is null":              {configMap + "~: c\n", 1, 5, "key"},
 		"invalid utf-8":            {configMap + "a: \"\xff\"\n", 1, 0, "UTF-8"},
-		"invalid utf-8 in json":    {`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + "\xff" + `"}}`, 1, 0, "UTF-8"},
+		"invalid utf-8 in json": {`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + "\xff" + `"}}`, 1, 0,
+			"UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, err := Parse([]byte(c.stream))

@@ -51,8 +51,8 @@ func NewSalt(key []byte) Salt { return Salt{key: key} }
 // Second returns the salt whose tokens differ from those of s in every character but the mark.
 func (s Salt) Second() Salt { return Salt{s.key, true} }
 
-// Placeholder makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens; another
-// leaf, path or salt gives another one. HMAC-SHA256 under the salt's key is what nobody can foresee.
+// Placeholder makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens;
+// another leaf, path or salt gives another one. HMAC-SHA256 under the salt's key is what nobody can foresee.
 func (s Salt) Placeholder(leaf string, path []string) Placeholder {
 	first := s.sum("", leaf, path)
 	token := []byte(letters[first[31]%26:][:1] + mark + encoding.EncodeToString(first[:17])[:bodyLength])

@@ -13,9 +13,9 @@ var (
 	Commit  string
 )
 
-// Protocol is the newest wire protocol between hub and spoke that this program speaks, and OldestProtocol the oldest one.
-// Protocol grows when one side must know what the other side understands; fields that may be ignored do not change it.
-// Hello and welcome name both sides' protocols, so that hub and spoke may be upgraded in either order.
+// Protocol is the newest wire protocol between hub and spoke that this program speaks, and OldestProtocol the oldest
+// one. Protocol grows when one side must know what the other side understands; fields that may be ignored do not change
+// it. Hello and welcome name both sides' protocols, so that hub and spoke may be upgraded in either order.
 //
 // History:
 //

@@ -23,7 +23,8 @@ func main() { daemon.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	var c hub.Config
-	command := daemon.Command("nave-hub", "The hub of a fleet: renders, signs and distributes what every cluster should run",
+	command := daemon.Command("nave-hub",
+		"The hub of a fleet: renders, signs and distributes what every cluster should run",
 		func(ctx context.Context, log *slog.Logger, _ int64) error {
 			c.Log = log
 			return run(ctx, c)

@@ -142,7 +142,8 @@ type writer struct {
 
 // checkOut writes files and their index below dir, which is new and empty. Symlinks come last: nothing is written
 // through one.
-func checkOut(ctx context.Context, dir string, contents Contents, files []File, links links, index []byte, last previous,
+func checkOut(ctx context.Context, dir string, contents Contents, files []File, links links, index []byte,
+	last previous,
 	limits Limits) error {
 	w := &writer{contents: contents, dir: filepath.Join(dir, treeDir), last: last, made: map[string]bool{"": true},
 		limits: limits}

@@ -3,6 +3,6 @@
 // Packages render/worker and source/worker use it.
 //
 // Requests and answers are frames on standard input and output: a length in 4 bytes, big endian, and as many bytes. A
-// request is answered by one frame. Its first byte tells whether an answer or a failure, as JSON, follows. A process has
-// one request at a time, and is kept for the next one.
+// request is answered by one frame. Its first byte tells whether an answer or a failure, as JSON, follows. A process
+// has one request at a time, and is kept for the next one.
 package confine

@@ -58,8 +58,8 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error
 	return writeFrame(w, []byte{failed}, text)
 }
 
-// decodeAnswer decodes the content of a frame that answers a request. broken is not nil if it is neither an answer nor a
-// failure.
+// decodeAnswer decodes the content of a frame that answers a request. broken is not nil if it is neither an answer nor
+// a failure.
 func decodeAnswer(content []byte, reasons map[string]error) (answer []byte, broken, err error) {
 	switch {
 	case len(content) > 0 && content[0] == answered:

@@ -45,8 +45,8 @@ func start(c *Config) (*process, error) {
 	return p, nil
 }
 
-// ask sends a request and returns the content of the answer's frame. After an error the process is dead. If ctx ends, the
-// process is killed.
+// ask sends a request and returns the content of the answer's frame. After an error the process is dead. If ctx ends,
+// the process is killed.
 func (p *process) ask(ctx context.Context, request []byte) ([]byte, error) {
 	p.stderr.forget()
 	disarm := context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })
@@ -86,8 +86,8 @@ func (p *process) kill() error {
 	return p.cmd.Wait()
 }
 
-// DiedError says that a process ended in the middle of a request, most often because the request needed more memory than
-// the process may have.
+// DiedError says that a process ended in the middle of a request, most often because the request needed more memory
+// than the process may have.
 type DiedError struct {
 	Name, Hint string // of the Config
 	Cause      error

@@ -16,8 +16,8 @@ const (
 	outputVariable = "NAVE_CONFINE_OUTPUT"
 )
 
-// hardLimit times the limit is how much the kernel gives a process that grows faster than its pool can watch. The process
-// then ends, and cannot always say why.
+// hardLimit times the limit is how much the kernel gives a process that grows faster than its pool can watch. The
+// process then ends, and cannot always say why.
 const hardLimit = 2
 
 // Service is the work of a confined process.
@@ -30,8 +30,8 @@ type Service struct {
 	Reasons map[string]error
 }
 
-// Serve limits the memory of this process as its pool asks, and answers requests until standard input ends. No other code
-// of the process may use standard output.
+// Serve limits the memory of this process as its pool asks, and answers requests until standard input ends. No other
+// code of the process may use standard output.
 func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 	output, memory := limitOf(outputVariable, math.MaxUint32), limitOf(memoryVariable, 0)
 	if memory > 0 {

@@ -191,9 +191,11 @@ func TestOwnListeners(t *testing.T) {
 	policy.Own = []string{"[::]:7443", "127.0.0.1:7480", "hub.example:443", "gone.example:443"}
 	n := names{"hub.example": {{"192.0.2.9"}}, "alias.example": {{"192.0.2.9"}}}
 	for address, own := range map[string]bool{
-		"127.0.0.1:7443": true, "127.0.0.2:7443": true, "[::1]:7443": true, "10.9.9.9:7443": true, "[::ffff:10.9.9.9]:7443": true,
-		"0.0.0.0:7443": true, "[::]:7443": true, "127.0.0.1:7480": true, "0.0.0.0:7480": true, "hub.example:443": true, "alias.example:443": true,
-		"192.0.2.9:443": true, "[64:ff9b::192.0.2.9]:443": true,
+		"127.0.0.1:7443": true, "127.0.0.2:7443": true, "[::1]:7443": true, "10.9.9.9:7443": true,
+		"[::ffff:10.9.9.9]:7443": true,
+		"0.0.0.0:7443":           true, "[::]:7443": true, "127.0.0.1:7480": true, "0.0.0.0:7480": true, "hub.example:443": true,
+		"alias.example:443": true,
+		"192.0.2.9:443":     true, "[64:ff9b::192.0.2.9]:443": true,
 		"127.0.0.1:443": false, "192.0.2.9:7443": false, "alias.example:80": false,
 	} {
 		t.Run(address, func(t *testing.T) {

@@ -59,9 +59,9 @@ func addressOf(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// Transport returns a transport for HTTP whose connections are the Dialer's. The operator chose the proxies, so they may
-// have any address; the addresses that a proxy is asked for are checked. A name that the hub cannot resolve is left to
-// the proxy.
+// Transport returns a transport for HTTP whose connections are the Dialer's. The operator chose the proxies, so they
+// may have any address; the addresses that a proxy is asked for are checked. A name that the hub cannot resolve is left
+// to the proxy.
 func (d *Dialer) Transport(config *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:               d.chooseProxy,

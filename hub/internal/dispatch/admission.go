@@ -38,7 +38,8 @@ func admitted(tx *store.Tx, c caller) error {
 
 // warnRevoked tells operators, now and then, that a certificate was refused, and returns err.
 func (s *Server) warnRevoked(c caller, err error) error {
-	if _, revoked := errors.AsType[revokedError](err); revoked && s.quotas.warn(c.cluster, condition.CertificateRevoked, time.Now()) {
+	if _, revoked := errors.AsType[revokedError](err); revoked &&
+		s.quotas.warn(c.cluster, condition.CertificateRevoked, time.Now()) {
 		message := status.Convert(err).Message()
 		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address),
 			telemetry.Reason(message))

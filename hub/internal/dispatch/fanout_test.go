@@ -124,7 +124,9 @@ func (r *raw) Session(stream spokev1.SpokeService_SessionServer) error {
 	r.mu.Lock()
 	r.down = append(r.down, down)
 	r.mu.Unlock()
-	if err := stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{}}}); err != nil {
+	if err := stream.Send(&spokev1.SessionResponse{
+		Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{}},
+	}); err != nil {
 		return err
 	}
 	for m := range down {
@@ -151,7 +153,9 @@ func (r *raw) broadcast(calls []*call) {
 			if err != nil {
 				return
 			}
-			_ = c.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Bundle: m.GetOffer().Bundle, Stage: 1}}})
+			_ = c.Send(&spokev1.SessionRequest{
+				Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Bundle: m.GetOffer().Bundle, Stage: 1}},
+			})
 		}()
 	}
 	r.mu.Lock()

@@ -242,7 +242,8 @@ func TestHostileReports(t *testing.T) {
 		}
 		// What the cluster has may change and shrink.
 		client := r.dial(identity.Cluster, "a")
-		_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("made-up-0", "short")}})
+		_, err := client.Report(t.Context(),
+			&spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("made-up-0", "short")}})
 		must(t, err)
 		_, err = client.Report(t.Context(), &spokev1.ReportRequest{Full: true,
 			Applications: []*spokev1.ApplicationReport{report("app", "")}})

@@ -65,7 +65,8 @@ func TestReportStored(t *testing.T) {
 	send(a, &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("two", "2b")},
 		Removed: []*bundlev1.ApplicationName{nameOf("Kustomization", "flux-system", "three")}})
 	want := map[string]string{
-		"a/Kustomization/flux-system/one": "1", "a/Kustomization/flux-system/two": "2b", "b/Kustomization/flux-system/app": "of b",
+		"a/Kustomization/flux-system/one": "1", "a/Kustomization/flux-system/two": "2b",
+		"b/Kustomization/flux-system/app": "of b",
 	}
 	if got := r.reports(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("got %v", got)
@@ -162,8 +163,11 @@ func TestReportLimits(t *testing.T) {
 		"inventory": app(func(a *spokev1.ApplicationReport) {
 			a.Inventory = slices.Repeat([]*bundlev1.ObjectIdentity{{Kind: "ConfigMap", Name: "c"}}, reporting.MaxInventory+1)
 		}),
-		"a nil in the inventory": app(func(a *spokev1.ApplicationReport) { a.Inventory = make([]*bundlev1.ObjectIdentity, 1) }),
-		"an event's names":       {Events: []*spokev1.Event{{Application: nameOf("Pod", "", "a/b")}}},
+		"a nil in the inventory": app(func(a *spokev1.ApplicationReport) {
+			a.Inventory = make([]*bundlev1.ObjectIdentity,
+				1)
+		}),
+		"an event's names": {Events: []*spokev1.Event{{Application: nameOf("Pod", "", "a/b")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := checkReport("a", m, time.Now())
@@ -202,7 +206,8 @@ func TestReportQuota(t *testing.T) {
 		return nil
 	})
 	client := r.dial(identity.Cluster, "a")
-	_, err := client.Report(t.Context(), &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one-more", "")}})
+	_, err := client.Report(t.Context(),
+		&spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one-more", "")}})
 	wantCode(t, err, codes.ResourceExhausted)
 	q, now := newQuotas(), time.Now()
 	if n := q.events.Take("a", 10*eventBurst, now); n != eventBurst {

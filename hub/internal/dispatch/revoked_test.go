@@ -177,6 +177,7 @@ func registered(t testing.TB, s *store.Store, cluster string) {
 	t.Helper()
 	must(t, s.Update(t.Context(), func(tx *store.Tx) error {
 		must(t, store.Spokes.Put(tx, cluster, store.Spoke{RegisteredAt: time.Now()}))
-		return store.Resources.Put(tx, api.ClusterKey(cluster).Path(), store.Resource{Key: api.ClusterKey(cluster), Object: api.StoredObject(api.ClusterKey(cluster), []byte("{}"))})
+		return store.Resources.Put(tx, api.ClusterKey(cluster).Path(),
+			store.Resource{Key: api.ClusterKey(cluster), Object: api.StoredObject(api.ClusterKey(cluster), []byte("{}"))})
 	}))
 }

@@ -175,7 +175,8 @@ func (r *rig) sign(cluster string, sequence uint64, entries ...bundle.Entry) sto
 	id := identity.ID{TrustDomain: r.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
 	now := time.Now().UTC()
 	b := &bundle.Bundle{
-		Cluster: id.String(), Epoch: 1, Sequence: sequence, IssuedAt: now, ExpiresAt: now.Add(time.Hour), Applications: entries,
+		Cluster: id.String(), Epoch: 1, Sequence: sequence, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		Applications: entries,
 	}
 	payload, err := b.Encode()
 	must(r.t, err)

@@ -175,7 +175,8 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
-		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol, WantsCapabilities: wants},
+		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol,
+			WantsCapabilities: wants},
 	}})
 }
 

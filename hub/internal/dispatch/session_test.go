@@ -393,7 +393,9 @@ func TestHello(t *testing.T) {
 			codes.InvalidArgument},
 		"no protocol": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{}}},
 			codes.FailedPrecondition},
-		"later protocol": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1 << 30}}}, codes.FailedPrecondition},
+		"later protocol": {&spokev1.SessionRequest{
+			Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1 << 30}},
+		}, codes.FailedPrecondition},
 		"too long": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1,
 			Version: big}}}, codes.InvalidArgument},
 		"short digest": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{

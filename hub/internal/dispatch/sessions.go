@@ -28,7 +28,8 @@ type session struct {
 }
 
 func newSession(c caller, instance string) *session {
-	x := &session{caller: c, instance: instance, features: bundle.Baseline(), mailbox: newMailbox(), ended: make(chan struct{})}
+	x := &session{caller: c, instance: instance, features: bundle.Baseline(), mailbox: newMailbox(),
+		ended: make(chan struct{})}
 	x.touch()
 	return x
 }

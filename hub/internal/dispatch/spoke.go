@@ -114,7 +114,8 @@ func (d *spokeDelta) apply(row *store.Spoke) {
 	}
 	if g := d.greeting; g != nil {
 		row.Version, row.KubernetesVersion, row.Features, row.Refused = g.version, g.kubernetes, g.features, ""
-		maps.DeleteFunc(acks, func(_ bundle.Stage, id bundle.ID) bool { return id.Newer(g.verified) }) // the spoke lost its state
+		// the spoke lost its state
+		maps.DeleteFunc(acks, func(_ bundle.Stage, id bundle.ID) bool { return id.Newer(g.verified) })
 		for _, stage := range g.stages {
 			acks[stage] = g.verified
 		}

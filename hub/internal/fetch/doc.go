@@ -3,8 +3,8 @@
 // One goroutine, that of Run, owns the schedule. It learns of sources and Secrets from the store, starts fetches in a
 // bounded pool, at most one of a source at a time, and writes the results:
 //
-//   - Objects with the same api.Source.FetchKey, of whatever clusters, are one source with one row in store.Sources. The
-//     source is fetched at the smallest interval among them, and at once when it is new, when a reconciliation is
+//   - Objects with the same api.Source.FetchKey, of whatever clusters, are one source with one row in store.Sources.
+//     The source is fetched at the smallest interval among them, and at once when it is new, when a reconciliation is
 //     requested, when a Secret that it names changes and when it is resumed.
 //   - Each object has its own Condition. All Conditions of a source are written in one transaction, with the source's
 //     row. If nothing changed, nothing is written: a poll that finds an unmoved reference does not touch the disk.

@@ -73,8 +73,8 @@ func New(c Config) *Loop {
 	}
 }
 
-// Recover verifies every artifact on disk and removes damaged ones from the store: a power cut may have damaged what was
-// written last. Call it before anything reads artifacts.
+// Recover verifies every artifact on disk and removes damaged ones from the store: a power cut may have damaged what
+// was written last. Call it before anything reads artifacts.
 func (l *Loop) Recover(ctx context.Context) error {
 	rows := map[string]store.Fetched{}
 	err := l.Store.View(ctx, func(tx *store.Tx) error {
@@ -103,8 +103,8 @@ func (l *Loop) Recover(ctx context.Context) error {
 	return nil
 }
 
-// Run fetches until ctx ends, and then waits until the fetches under way have ended, too. If the store is closed before,
-// Run returns store.ErrClosed.
+// Run fetches until ctx ends, and then waits until the fetches under way have ended, too. If the store is closed
+// before, Run returns store.ErrClosed.
 func (l *Loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.underway.Wait()

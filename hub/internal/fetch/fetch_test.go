@@ -377,7 +377,8 @@ func TestFetch_failed(t *testing.T) {
 		h.remote.set(url, "", fmt.Errorf("%w: no answer", source.ErrUnreachable))
 		h.pass(time.Minute)
 		o := h.condition(k)
-		if o.Ready != "False" || o.Reason != "GitOperationFailed" || o.Message != "fetch "+url+": the server cannot be reached: no answer" ||
+		if o.Ready != "False" || o.Reason != "GitOperationFailed" ||
+			o.Message != "fetch "+url+": the server cannot be reached: no answer" ||
 			o.Revision != "one" || !o.Since.After(since) {
 			t.Errorf("condition %+v", o)
 		}

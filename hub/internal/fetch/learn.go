@@ -195,9 +195,9 @@ func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[str
 	return nil
 }
 
-// assign makes an object a member of its source, and asks for a fetch if the source needs one: when it is new or has nothing to
-// give, when a reconciliation was requested, or when it was resumed. It returns the key of the source; empty if there is
-// none.
+// assign makes an object a member of its source, and asks for a fetch if the source needs one: when it is new or has
+// nothing to give, when a reconciliation was requested, or when it was resumed. It returns the key of the source; empty
+// if there is none.
 func (l *Loop) assign(path string, row *store.Resource) string {
 	view, err := row.Object.Source()
 	if err != nil { // admission let it through

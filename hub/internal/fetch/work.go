@@ -43,10 +43,11 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 func (l *Loop) fetch(ctx context.Context, r source.Request, url string, secrets []secret) (a artifact.Artifact,
 	err error) {
 	if r.Secrets, err = l.credentials(ctx, url, secrets); err == nil {
-		a, err = l.Artifacts.Make(ctx, r.Last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
-			r.Workspace, r.Last = w, last
-			return l.Fetcher.Fetch(ctx, r)
-		})
+		a, err = l.Artifacts.Make(ctx, r.Last,
+			func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+				r.Workspace, r.Last = w, last
+				return l.Fetcher.Fetch(ctx, r)
+			})
 	}
 	if err != nil {
 		err = source.Explain("fetch "+source.Redact(url), err, r.Auths()...)

@@ -111,8 +111,8 @@ func TestVariantsOutliveIndex(t *testing.T) {
 	}
 }
 
-// BenchmarkCommitAmongThousand is what the cache does when one of 1,000 files changed: it looks for the render, which is
-// not there, renders, and writes what came of it.
+// BenchmarkCommitAmongThousand is what the cache does when one of 1,000 files changed: it looks for the render, which
+// is not there, renders, and writes what came of it.
 func BenchmarkCommitAmongThousand(b *testing.B) {
 	s, err := store.Open(filepath.Join(b.TempDir(), "store"))
 	if err != nil {

@@ -103,7 +103,8 @@ var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
 
 func newStory(t *testing.T, archive *txtar.Archive) *story {
 	s := &story{t: t, archive: archive, world: world{
-		store: store.OpenMemory(store.Twice), renderer: &counting{Renderer: renderers}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		store: store.OpenMemory(store.Twice), renderer: &counting{Renderer: renderers},
+		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}}
 	t.Cleanup(func() { s.store.Close() })
 	s.restart()

@@ -82,7 +82,8 @@ func (b *bench) application(content string) bundle.Entry {
 	b.T.Helper()
 	owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
 	app := &bundle.Application{
-		Name: owner, DeletionPolicy: bundle.MirrorPrune, Interval: time.Minute, Timeout: time.Minute, RetryInterval: time.Minute,
+		Name: owner, DeletionPolicy: bundle.MirrorPrune, Interval: time.Minute, Timeout: time.Minute,
+		RetryInterval: time.Minute,
 		Objects: []bundle.ObjectReference{{
 			ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default",
 				Name: "app"}, Digest: b.putBlob(content),
@@ -118,7 +119,8 @@ func (b *bench) desired(cluster string) (d store.SignedBundle, ok bool) {
 func (b *bench) acked(cluster string, id bundle.ID) {
 	b.T.Helper()
 	b.update(func(tx *store.Tx) error {
-		return store.Spokes.Put(tx, cluster, store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{bundle.Received: id}})
+		return store.Spokes.Put(tx, cluster,
+			store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{bundle.Received: id}})
 	})
 	b.dirty[cluster] = b.dirty[cluster] || false
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Auth is the credentials of one source. A fetcher uses the fields that its protocol knows. The names of caches are hashes
-// of all fields in their order.
+// Auth is the credentials of one source. A fetcher uses the fields that its protocol knows. The names of caches are
+// hashes of all fields in their order.
 type Auth struct {
 	Username, Password string
 	BearerToken        string
@@ -31,8 +31,8 @@ func (Auth) String() string { return "(credentials)" }
 // GoString keeps credentials out of messages.
 func (Auth) GoString() string { return "(credentials)" }
 
-// ReadHTTPAuth returns the credentials in a Secret with Flux's keys: username and password, or bearerToken, with ca.crt, tls.crt
-// and tls.key. Errors name the key.
+// ReadHTTPAuth returns the credentials in a Secret with Flux's keys: username and password, or bearerToken, with
+// ca.crt, tls.crt and tls.key. Errors name the key.
 func ReadHTTPAuth(data Secret) (Auth, error) {
 	a := Auth{
 		Username:    string(data["username"]),

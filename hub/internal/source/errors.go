@@ -41,8 +41,8 @@ var (
 	ErrWorker = errors.New("the fetch worker ended")
 )
 
-// known lists every error of a fetch, its name between processes, and the reason of a condition for it. An empty reason is
-// the one of the kind. If an error is several of these, the first counts.
+// known lists every error of a fetch, its name between processes, and the reason of a condition for it. An empty reason
+// is the one of the kind. If an error is several of these, the first counts.
 var known = []struct {
 	name   string
 	err    error
@@ -83,8 +83,8 @@ func Reason(err error, failed string) string {
 	return failed
 }
 
-// Classify returns err wrapped in one of the errors of a fetch, unless it is one already. protocol wraps the errors of the
-// fetcher's own protocol and returns nil for others. An unknown error becomes ErrProtocol.
+// Classify returns err wrapped in one of the errors of a fetch, unless it is one already. protocol wraps the errors of
+// the fetcher's own protocol and returns nil for others. An unknown error becomes ErrProtocol.
 func Classify(err error, protocol func(error) error) error {
 	otherwise := ErrProtocol
 	var transport *url.Error

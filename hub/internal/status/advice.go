@@ -35,8 +35,8 @@ var advices = map[string]string{
 	condition.Offline: "Look at the nave-spoke Pod in the cluster and at its way to the hub. The cluster keeps " +
 		"repairing what it has meanwhile",
 	condition.BundleRejected: "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
-	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it runs " +
-		"meanwhile",
+	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
+		"runs meanwhile",
 	condition.NoClusters:  "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",
 	condition.Blocked:     "Take spec.blocked out of the Cluster to let its spoke in again",
 	condition.Suspended:   "To go on: nave resume, or take suspend: true out of its spec",

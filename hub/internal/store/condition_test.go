@@ -9,7 +9,8 @@ import (
 
 func TestCondition(t *testing.T) {
 	first, second := time.Unix(1, 0), time.Unix(2, 0)
-	fails := Condition{Ready: "False", Reason: "BuildFailed", Message: "a", Since: first, Revision: "main@1", Attempted: "main@2"}
+	fails := Condition{Ready: "False", Reason: "BuildFailed", Message: "a", Since: first, Revision: "main@1",
+		Attempted: "main@2"}
 	works := Condition{Ready: "True", Reason: "BuildSucceeded", Message: "good", Since: first, Revision: "main@1"}
 	for name, tt := range map[string]struct {
 		old, now Condition

@@ -131,8 +131,9 @@ type Agent struct {
 	budget    *budget
 	redactors *redactors
 
-	claims   atomic.Pointer[map[manifest.ID]bundle.ApplicationName] // who wants an object, in the current bundle
-	blobs    sync.RWMutex                                           // read: blobs are being received; write: they are swept
+	claims atomic.Pointer[map[manifest.ID]bundle.ApplicationName] // who wants an object, in the current bundle
+	// read: blobs are being received; write: they are swept
+	blobs    sync.RWMutex
 	work     sync.WaitGroup
 	base     context.Context // of everything that runs; outlives the loop by drainTimeout
 	restored chan struct{}   // closed when what was on disk is taken up

@@ -134,7 +134,8 @@ func TestHistories(t *testing.T) {
 		h := &history{
 			t: t, random: rand.New(rand.NewPCG(seed, 1)), m: newModel("east",
 				func() float64 { return 0.5 }), id: bundle.ID{Epoch: 1},
-			marks: map[bundle.ApplicationName]state.Mark{}, there: map[bundle.ApplicationName]bool{}, held: map[bundle.ApplicationName]bool{},
+			marks: map[bundle.ApplicationName]state.Mark{}, there: map[bundle.ApplicationName]bool{},
+			held: map[bundle.ApplicationName]bool{},
 		}
 		for range 30 {
 			h.offer(false)

@@ -89,7 +89,8 @@ func TestDamagedInventory(t *testing.T) {
 		}
 		return data
 	}
-	for name, data := range map[string][]byte{"no_json": []byte("{"), "another_format": []byte(`{"format":9}`), "another_owner": of(whole)} {
+	for name, data := range map[string][]byte{"no_json": []byte("{"), "another_format": []byte(`{"format":9}`),
+		"another_owner": of(whole)} {
 		t.Run(name, func(t *testing.T) {
 			stop()
 			store := r.open(t)

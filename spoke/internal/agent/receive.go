@@ -44,7 +44,8 @@ func recoverable(err error) (retry, quiet bool) {
 			return false, false
 		}
 	}
-	for _, reported := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol, trust.ErrExpired, trust.ErrFuture} {
+	for _, reported := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol, trust.ErrExpired,
+		trust.ErrFuture} {
 		if errors.Is(err, reported) {
 			return true, false
 		}
@@ -52,7 +53,8 @@ func recoverable(err error) (retry, quiet bool) {
 	return err != nil, true
 }
 
-func (a *Agent) fetchBundle(ctx context.Context, o session.Offer, last bundle.ID) (*bundle.Bundle, applications, error) {
+func (a *Agent) fetchBundle(ctx context.Context, o session.Offer, last bundle.ID) (*bundle.Bundle, applications,
+	error) {
 	c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
 	envelope := o.Envelope
 	if len(envelope) == 0 {

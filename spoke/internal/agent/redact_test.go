@@ -36,7 +36,8 @@ func TestConditionMessage(t *testing.T) {
 	quoted, _ := json.Marshal("\t" + canary)
 	for name, text := range map[string]string{
 		"plain": canary, "base64": base64.StdEncoding.EncodeToString([]byte("user:" + canary)), "json": string(quoted),
-		"piece": canary[3:17] + "…", "upper": strings.ToUpper(canary), "hex": hex.EncodeToString([]byte(canary)), "url": "https://u:" + canary + "@db",
+		"piece": canary[3:17] + "…", "upper": strings.ToUpper(canary), "hex": hex.EncodeToString([]byte(canary)),
+		"url": "https://u:" + canary + "@db",
 	} {
 		for _, kind := range []string{"Secret db", "ConfigMap a"} {
 			r.out.forget()
@@ -101,7 +102,8 @@ func TestOtherApplication(t *testing.T) {
 	file, large := manifest.DigestOf([]byte("file")), manifest.DigestOf([]byte("large"))
 	a.redactors.files[file], a.redactors.files[large] = redactorOf(t, canary), decrypt.HideAll()
 	a.noteSealed(applications{
-		appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, appNamed("b"): {}, appNamed("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
+		appNamed("a"): {SealedFiles: []bundle.SealedFile{{Digest: file}}}, appNamed("b"): {},
+		appNamed("c"): {SealedFiles: []bundle.SealedFile{{Digest: large}}},
 	})
 	o := inventory.ObjectHealth{Status: health.Failed, Message: "no login with " + canary}
 	if got := a.discretion(appNamed("b")).said(o); got != "no login with [redacted]" {

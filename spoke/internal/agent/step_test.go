@@ -29,8 +29,8 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
 //	bundle 2 a=d2 -b ?c                 and one that was removed, and one that is pending (see list)
-//	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown digest,
-//	                                    or a=d1,as:x with that service account, or a=d1,withheld
+//	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown
+//	                                    digest, or a=d1,as:x with that service account, or a=d1,withheld
 //	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
@@ -294,8 +294,9 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 }
 
 func summary(status health.Status) inventory.Summary {
-	sum := inventory.Summary{Status: status, Unhealthy: []inventory.ObjectHealth{{ID: manifest.ID{Kind: "Thing", Name: "x"},
-		Status: status}}}
+	sum := inventory.Summary{Status: status,
+		Unhealthy: []inventory.ObjectHealth{{ID: manifest.ID{Kind: "Thing", Name: "x"},
+			Status: status}}}
 	switch status {
 	case health.Current:
 		return inventory.Summary{Status: status, Current: 1}
@@ -361,7 +362,8 @@ func (s *script) show(a action) []string {
 		}
 		return []string{fmt.Sprintf("ack %d %s", a.id.Sequence, []string{"none", "received", "applied", "healthy"}[a.stage])}
 	case tell:
-		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Application.Name, a.report.Ready.Status, a.report.Ready.Reason,
+		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Application.Name, a.report.Ready.Status,
+			a.report.Ready.Reason,
 			a.report.Ready.Message)}
 	case event:
 		return []string{fmt.Sprintf("event %s %s: %s", a.name.Name, a.reason, a.message)}

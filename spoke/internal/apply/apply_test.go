@@ -99,7 +99,8 @@ func object(kind string, annotations map[string]any) *manifest.Object {
 
 func TestAnnotations(t *testing.T) {
 	for text, want := range map[string]inventory.Mode{
-		"Override": inventory.Override, "merge": inventory.Merge, "IfNotPresent": inventory.IfNotPresent, "Ignore": inventory.Ignore, "else": inventory.Override,
+		"Override": inventory.Override, "merge": inventory.Merge, "IfNotPresent": inventory.IfNotPresent,
+		"Ignore": inventory.Ignore, "else": inventory.Override,
 	} {
 		if got := modeOf(object("ConfigMap", map[string]any{manifest.SSAAnnotation: text})); got != want {
 			t.Errorf("ssa %s: %q", text, got)
@@ -112,7 +113,8 @@ func TestAnnotations(t *testing.T) {
 		forced(object("ConfigMap", nil), false) {
 		t.Error("force is not what the annotation says")
 	}
-	if !manifest.IsPruneDisabled(map[string]string{manifest.PruneAnnotation: "disabled"}) || manifest.IsPruneDisabled(nil) {
+	if !manifest.IsPruneDisabled(map[string]string{manifest.PruneAnnotation: "disabled"}) ||
+		manifest.IsPruneDisabled(nil) {
 		t.Error("prune is not what the annotation says")
 	}
 }

@@ -45,7 +45,8 @@ spec:
 			w.must(changes.Err())
 		}, "of application Kustomization.flux-system.other"},
 		"kept": {func(w *world, namespace string) {
-			w.must(w.admin.Edit(w.t.Context(), "ConfigMap", namespace, "a", `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}}}`))
+			w.must(w.admin.Edit(w.t.Context(), "ConfigMap", namespace, "a",
+				`{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}}}`))
 		}, "annotations say to keep it"},
 	} {
 		t.Run(name, func(t *testing.T) {

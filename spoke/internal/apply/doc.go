@@ -12,9 +12,9 @@
 // An object that the API server refuses fails alone; its error names it and is redacted.
 //
 // Objects that another application of the current bundle wants (Set.Claimed) are left to it. The Index needs no other
-// writer: an apply and a deletion keep it, and an apply repairs exactly the objects that the Index knows to have drifted.
-// The error of Apply and Delete is for the whole (the context ended, the API server is away, the state cannot be written);
-// what is wrong with single objects is in the ChangeSet.
+// writer: an apply and a deletion keep it, and an apply repairs exactly the objects that the Index knows to have
+// drifted. The error of Apply and Delete is for the whole (the context ended, the API server is away, the state cannot
+// be written); what is wrong with single objects is in the ChangeSet.
 //
 // A bundle that would empty the cluster is stopped by Guard, see there; Set.Confirmed lets exactly the prune pass that
 // an operator confirmed.

@@ -112,7 +112,8 @@ func (c *scriptedCluster) applier(t *testing.T) *Applier {
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
 	config := filepath.Join(t.TempDir(), "kubeconfig")
-	text := `{"apiVersion":"v1","kind":"Config","current-context":"c","clusters":[{"name":"c","cluster":{"server":"` + server.URL +
+	text := `{"apiVersion":"v1","kind":"Config","current-context":"c","clusters":[{"name":"c","cluster":{"server":"` +
+		server.URL +
 		`"}}],"contexts":[{"name":"c","context":{"cluster":"c"}}]}`
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

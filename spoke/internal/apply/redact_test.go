@@ -37,7 +37,8 @@ func quotingServer(t *testing.T, app bundle.ApplicationName) *kube.Client {
 		answer := answers[r.URL.Path]
 		if r.Method != http.MethodGet {
 			w.WriteHeader(http.StatusForbidden)
-			answer = map[string]any{"kind": "Status", "code": 403, "message": `admission webhook "w" denied the request: {"password":"hunter2"}`}
+			answer = map[string]any{"kind": "Status", "code": 403,
+				"message": `admission webhook "w" denied the request: {"password":"hunter2"}`}
 		}
 		_ = json.NewEncoder(w).Encode(answer)
 	}))

@@ -144,7 +144,8 @@ func TestDrift(t *testing.T) {
 	w.wantData("a", "k", "1")
 	w.must(w.admin.Delete(t.Context(), "ConfigMap", w.namespace, "b"))
 	w.wantData("b", "k", "1")
-	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "b", `{"metadata":{"labels":null},"data":{"k":"without label"}}`))
+	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "b",
+		`{"metadata":{"labels":null},"data":{"k":"without label"}}`))
 	w.wantData("b", "k", "1")
 	w.must(w.admin.Edit(t.Context(), "Service", w.namespace, "s", `{"spec":{"ports":[{"port":81}]}}`))
 	w.until("the port is back", func(ctx context.Context) error {

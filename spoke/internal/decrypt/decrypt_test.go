@@ -105,7 +105,8 @@ func encrypt(t testing.TB, plain string, m sops.Metadata) []byte {
 	}
 	m.LastModified = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 	m.Version = "3.13.3"
-	if m.EncryptedSuffix+m.EncryptedRegex+m.UnencryptedRegex+m.EncryptedCommentRegex+m.UnencryptedCommentRegex+m.UnencryptedSuffix == "" {
+	if m.EncryptedSuffix+m.EncryptedRegex+m.UnencryptedRegex+m.EncryptedCommentRegex+
+		m.UnencryptedCommentRegex+m.UnencryptedSuffix == "" {
 		m.UnencryptedSuffix = sops.DefaultUnencryptedSuffix // as the command does
 	}
 	tree := sops.Tree{Branches: branches, Metadata: m}

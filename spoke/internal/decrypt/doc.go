@@ -16,7 +16,8 @@
 //
 //  1. parse the YAML documents into trees that keep order and comments, because both matter to the rules and the MAC
 //  2. take the sops metadata out of them
-//  3. recover the data key with the age and OpenPGP keys given, for each key group, by Shamir's scheme if there are several
+//  3. recover the data key with the age and OpenPGP keys given, for each key group, by Shamir's scheme if there are
+//     several
 //  4. let sops decrypt the trees in place and sum up the MAC
 //  5. compare the MAC; without a match there is no plaintext
 //

@@ -165,7 +165,8 @@ func TestSummarize(t *testing.T) {
 		t.Error("an old answer counted")
 	}
 	s := x.Summarize(apps, 20)
-	if s.Status != sharedhealth.Failed || s.Current != 1 || s.InProgress != 1 || s.Failed != 1 || s.Unhealthy[0].ID != web ||
+	if s.Status != sharedhealth.Failed || s.Current != 1 || s.InProgress != 1 || s.Failed != 1 ||
+		s.Unhealthy[0].ID != web ||
 		len(s.Unhealthy) != 2 {
 		t.Errorf("%+v", s)
 	}

@@ -188,7 +188,8 @@ func TestList_pages(t *testing.T) {
 		if r.URL.Query().Get("continue") != "" {
 			next = ""
 		}
-		fmt.Fprintf(w, `{"metadata":{%s"resourceVersion":"9"},"items":[{"metadata":{"name":"a","namespace":"n","uid":"u"}}]}`, next)
+		fmt.Fprintf(w, `{"metadata":{%s"resourceVersion":"9"},"items":[{"metadata":{"name":"a","namespace":"n","uid":"u"}}]}`,
+			next)
 	})
 	var seen int
 	rv, err := c.List(t.Context(), configMaps, Scope{Selector: "x"}, func(Live) error { seen++; return nil })
@@ -203,7 +204,8 @@ func TestWatch_end(t *testing.T) {
 		end        func(error) bool
 	}{
 		{"the end", "", func(err error) bool { return errors.Is(err, io.EOF) }},
-		{"too old", `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`, func(err error) bool { return ReasonOf(err) == Expired }},
+		{"too old", `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`,
+			func(err error) bool { return ReasonOf(err) == Expired }},
 		{"a broken line", `{"type":"MOD`, func(err error) bool { return ReasonOf(err) == Unreachable }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -15,24 +15,37 @@ func TestReasons(t *testing.T) {
 		want       Reason
 		retryable  bool
 	}{
-		{"an object that is not there", `{"kind":"Status","code":404,"reason":"NotFound","message":"configmaps \"a\" not found","details":{"name":"a","kind":"configmaps"}}`, 404, NotFound, true},
+		{"an object that is not there",
+			`{"kind":"Status","code":404,"reason":"NotFound","message":"configmaps \"a\" not found","details":{"name":"a","kind":"configmaps"}}`, 404, NotFound, true},
 		{"a path that is not served", `404 page not found`, 404, NoMatch, true},
-		{"a resource that is not served", `{"kind":"Status","code":404,"reason":"NotFound","message":"the server could not find the requested resource","details":{}}`, 404, NoMatch, true},
-		{"a rule broken", `{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: -1: must be greater than or equal to 0","field":"spec.replicas"}]}}`, 422, Invalid, false},
-		{"an immutable field", `{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: {}: field is immutable","field":"spec.selector"}]}}`, 422, Immutable, false},
-		{"an immutable field among other faults", `{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"message":"field is immutable"},{"message":"Required value"}]}}`, 422, Invalid, false},
-		{"a stateful set's template", `{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueForbidden","message":"Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden","field":"spec"}]}}`, 422, Immutable, false},
-		{"RBAC", `{"kind":"Status","code":403,"reason":"Forbidden","message":"configmaps is forbidden"}`, 403, Forbidden, false},
-		{"a namespace on its way out", `{"kind":"Status","code":403,"reason":"Forbidden","message":"x","details":{"causes":[{"reason":"NamespaceTerminating","message":"namespace a is being terminated"}]}}`, 403, Terminating, true},
-		{"a webhook", `{"kind":"Status","code":400,"reason":"BadRequest","message":"admission webhook \"v.example.com\" denied the request: no"}`, 400, Denied, false},
-		{"a webhook that does not answer", `{"kind":"Status","code":500,"reason":"InternalError","message":"failed calling webhook \"v.example.com\": connection refused"}`, 500, Unavailable, true},
-		{"an admission policy", `{"kind":"Status","code":422,"reason":"Invalid","message":"configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"}`, 422, Denied, false},
-		{"a field that is not declared", `{"kind":"Status","code":500,"message":"failed to create typed patch object (a/b; apps/v1, Kind=Deployment): .spec.x: field not declared in schema"}`, 500, Invalid, false},
+		{"a resource that is not served",
+			`{"kind":"Status","code":404,"reason":"NotFound","message":"the server could not find the requested resource","details":{}}`, 404, NoMatch, true},
+		{"a rule broken",
+			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: -1: must be greater than or equal to 0","field":"spec.replicas"}]}}`, 422, Invalid, false},
+		{"an immutable field",
+			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: {}: field is immutable","field":"spec.selector"}]}}`, 422, Immutable, false},
+		{"an immutable field among other faults",
+			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"message":"field is immutable"},{"message":"Required value"}]}}`, 422, Invalid, false},
+		{"a stateful set's template",
+			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueForbidden","message":"Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden","field":"spec"}]}}`, 422, Immutable, false},
+		{"RBAC", `{"kind":"Status","code":403,"reason":"Forbidden","message":"configmaps is forbidden"}`, 403, Forbidden,
+			false},
+		{"a namespace on its way out",
+			`{"kind":"Status","code":403,"reason":"Forbidden","message":"x","details":{"causes":[{"reason":"NamespaceTerminating","message":"namespace a is being terminated"}]}}`, 403, Terminating, true},
+		{"a webhook",
+			`{"kind":"Status","code":400,"reason":"BadRequest","message":"admission webhook \"v.example.com\" denied the request: no"}`, 400, Denied, false},
+		{"a webhook that does not answer",
+			`{"kind":"Status","code":500,"reason":"InternalError","message":"failed calling webhook \"v.example.com\": connection refused"}`, 500, Unavailable, true},
+		{"an admission policy",
+			`{"kind":"Status","code":422,"reason":"Invalid","message":"configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"}`, 422, Denied, false},
+		{"a field that is not declared",
+			`{"kind":"Status","code":500,"message":"failed to create typed patch object (a/b; apps/v1, Kind=Deployment): .spec.x: field not declared in schema"}`, 500, Invalid, false},
 		{"overload", `{"kind":"Status","code":429,"reason":"TooManyRequests","message":"x"}`, 429, Unavailable, true},
 		{"a conflict", `{"kind":"Status","code":409,"reason":"Conflict","message":"x"}`, 409, Conflict, true},
 		{"already there", `{"kind":"Status","code":409,"reason":"AlreadyExists","message":"x"}`, 409, Exists, false},
 		{"too old", `{"kind":"Status","code":410,"reason":"Expired","message":"x"}`, 410, Expired, true},
-		{"a stranger", `{"kind":"Status","code":401,"reason":"Unauthorized","message":"Unauthorized"}`, 401, Unauthorized, false},
+		{"a stranger", `{"kind":"Status","code":401,"reason":"Unauthorized","message":"Unauthorized"}`, 401, Unauthorized,
+			false},
 		{"a proxy", `<html>Bad Gateway</html>`, 502, Unavailable, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,7 +61,8 @@ func TestReasons(t *testing.T) {
 }
 
 func TestRedacted(t *testing.T) {
-	err := refusal("apply", "Secret a/b", 422, []byte(`{"kind":"Status","message":"Secret \"b\" is invalid: data[k]: Invalid value: \"hunter2\": no",
+	err := refusal("apply", "Secret a/b", 422,
+		[]byte(`{"kind":"Status","message":"Secret \"b\" is invalid: data[k]: Invalid value: \"hunter2\": no",
 		"details":{"causes":[{"reason":"FieldValueInvalid","field":"data[k]","message":"Invalid value: \"hunter2\": no"}]}}`))
 	err.err = errors.New("hunter2")
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }

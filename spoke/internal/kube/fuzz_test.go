@@ -12,14 +12,16 @@ import (
 )
 
 var reasons = []Reason{
-	NotFound, NoMatch, Invalid, Immutable, Conflict, Forbidden, Denied, Unauthorized, Terminating, Exists, Expired, Unavailable, Other,
+	NotFound, NoMatch, Invalid, Immutable, Conflict, Forbidden, Denied, Unauthorized, Terminating, Exists, Expired,
+	Unavailable, Other,
 }
 
 // FuzzRefusal holds that any answer becomes an error of bounded length with a known reason, and that nothing that the
 // API server said gets past a redactor.
 func FuzzRefusal(f *testing.F) {
 	for code, body := range map[int]string{
-		200: ``, 404: `404 page not found`, 502: `<html>Bad Gateway</html>`, 409: `{"kind":"Status","code":409,"message":"x"}`,
+		200: ``, 404: `404 page not found`, 502: `<html>Bad Gateway</html>`,
+		409: `{"kind":"Status","code":409,"message":"x"}`,
 		422: `{"kind":"Status","message":"x","details":{"causes":[{"reason":"FieldValueInvalid","message":"field is immutable","field":"spec"}]}}`,
 		400: `{"kind":"Status","message":"admission webhook \"v\" denied the request: no"}`,
 		403: `{"kind":"Status","details":{"causes":[{"reason":"NamespaceTerminating"}]}}`,
@@ -114,9 +116,11 @@ func checkLive(t *testing.T, l Live, whole bool) {
 // FuzzWatchStream holds that a stream of any bytes comes to an end, and says why.
 func FuzzWatchStream(f *testing.F) {
 	for _, stream := range []string{
-		`{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"n","resourceVersion":"2"}}}` + "\n" + `{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5"}}}`,
+		`{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"n","resourceVersion":"2"}}}` + "\n" +
+			`{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5"}}}`,
 		`{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`,
-		`{"type":"ERROR","object":null}`, `{"type":"DELETED"}`, `{"type":"MODIFIED","object":[]}`, `{"type":"MOD`, `{}`, `{"type":1}`, ``, `null null null`,
+		`{"type":"ERROR","object":null}`, `{"type":"DELETED"}`, `{"type":"MODIFIED","object":[]}`, `{"type":"MOD`, `{}`,
+		`{"type":1}`, ``, `null null null`,
 	} {
 		f.Add([]byte(stream), true)
 		f.Add([]byte(stream), false)
@@ -155,7 +159,8 @@ func TestWatchEventTooLong(t *testing.T) {
 		t.Skip("reads 64 MiB")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	s := newStream(ctx, cancel, configMaps, false, io.NopCloser(io.MultiReader(strings.NewReader(`{"type":"`), endless('a'))))
+	s := newStream(ctx, cancel, configMaps, false,
+		io.NopCloser(io.MultiReader(strings.NewReader(`{"type":"`), endless('a'))))
 	defer s.Close()
 	if _, err := s.Next(); ReasonOf(err) != Other || !strings.Contains(err.Error(), "more than 64 MiB") {
 		t.Error(err)

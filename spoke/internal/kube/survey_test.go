@@ -51,7 +51,8 @@ func TestNamespacedRefused(t *testing.T) {
 		code int
 		body string
 	}{
-		"forbidden": {403, ""}, "not_acceptable": {406, ""}, "down": {500, ""}, "too_old": {200, `{"kind":"APIGroupList","groups":[]}`}, "no_json": {200, "x"},
+		"forbidden": {403, ""}, "not_acceptable": {406, ""}, "down": {500, ""},
+		"too_old": {200, `{"kind":"APIGroupList","groups":[]}`}, "no_json": {200, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := scripted(t, func(w http.ResponseWriter,
@@ -70,7 +71,8 @@ func TestAnyVersion(t *testing.T) {
 	c, s := scripted(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/apis/example.com":
-			fmt.Fprint(w, `{"kind":"APIGroup","name":"example.com","preferredVersion":{"version":"v2"},"versions":[{"version":"v2"},{"version":"v1"}]}`)
+			fmt.Fprint(w,
+				`{"kind":"APIGroup","name":"example.com","preferredVersion":{"version":"v2"},"versions":[{"version":"v2"},{"version":"v1"}]}`)
 		case "/apis/example.com/v1":
 			fmt.Fprint(w, `{"kind":"APIResourceList","resources":[{"name":"widgets","kind":"Widget","namespaced":true}]}`)
 		case "/apis/example.com/v2":

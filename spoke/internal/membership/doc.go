@@ -2,7 +2,8 @@
 // the spoke's disk.
 //
 //  1. Sources.Load reads the Settings that a join manifest brings, and Settings.Check makes Rules of them.
-//  2. Secret keeps key and certificate, the last Settings that led to a session, and Marks, in the spoke's own namespace.
+//  2. Secret keeps key and certificate, the last Settings that led to a session, and Marks, in the spoke's own
+//     namespace.
 //  3. Kept.Decide compares the Settings that are given with what the Secret keeps: the Role says who the spoke is, and
 //     who it is to become.
 //  4. Marker acknowledges a bundle when its mark is in the Secret, and not before.

@@ -230,7 +230,8 @@ func TestTotal(t *testing.T) {
 		for i := range n {
 			r.Update(appNamed(fmt.Sprint("app-", i)), large(i))
 		}
-		if bytes, whole := total(); bytes > reporting.MaxSent || bytes != r.size || whole < reporting.MaxSent/reporting.MaxReport-1 ||
+		if bytes, whole := total(); bytes > reporting.MaxSent || bytes != r.size ||
+			whole < reporting.MaxSent/reporting.MaxReport-1 ||
 			len(r.latest) != n {
 			t.Fatalf("%d bytes, counted %d, %d of %d with their inventory", bytes, r.size, whole, len(r.latest))
 		}

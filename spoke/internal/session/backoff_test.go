@@ -30,7 +30,8 @@ func TestBackoff(t *testing.T) {
 }
 
 func TestBackoffByHub(t *testing.T) {
-	busy, err := status.New(codes.Unavailable, "busy").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(17 * time.Second)})
+	busy, err := status.New(codes.Unavailable,
+		"busy").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(17 * time.Second)})
 	if err != nil {
 		t.Fatal(err)
 	}

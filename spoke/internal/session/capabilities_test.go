@@ -81,8 +81,9 @@ func TestCapabilitiesFit(t *testing.T) {
 	s := newSession(&hub{authority: newHub(t).authority}, &drawer{}, nil)
 	m := &spokev1.Capabilities{}
 	for i := range 2000 {
-		m.GroupVersions = append(m.GroupVersions, &spokev1.GroupVersion{Group: fmt.Sprintf("g%d.example.com", i), Version: "v1",
-			Kinds: []string{"RatherLongNameOfAKind", "AnotherLongNameOfAKind"}})
+		m.GroupVersions = append(m.GroupVersions,
+			&spokev1.GroupVersion{Group: fmt.Sprintf("g%d.example.com", i), Version: "v1",
+				Kinds: []string{"RatherLongNameOfAKind", "AnotherLongNameOfAKind"}})
 	}
 	if err := s.Capabilities(m); err != nil {
 		t.Fatal(err)

@@ -41,7 +41,8 @@ func TestOrder_first(t *testing.T) {
 
 // TestOrder_later: what is out of place in a session is passed over, and the session goes on.
 func TestOrder_later(t *testing.T) {
-	broken := &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: &spokev1.BundleId{Sequence: 1, Digest: []byte("short")}}}}
+	short := &spokev1.Offer{Bundle: &spokev1.BundleId{Sequence: 1, Digest: []byte("short")}}
+	broken := &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: short}}
 	for name, messages := range map[string][]*spokev1.SessionResponse{
 		"second_welcome":  {welcome()},
 		"unknown":         {unknown()},

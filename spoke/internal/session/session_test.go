@@ -223,7 +223,9 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 }
 
 func welcome() *spokev1.SessionResponse {
-	return &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}}
+	return &spokev1.SessionResponse{
+		Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}},
+	}
 }
 
 func (h *hub) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_FetchServer) error {

@@ -18,7 +18,8 @@ import (
 // nowhere, and the process dies. So the file is walked before bbolt has it, by the layout of bbolt's pages (version 2):
 //
 //	page      number (8 bytes), flags (2), count of elements (2), pages that follow as part of this one (4), elements
-//	meta      magic (4), version (4), page size (4), flags (4), root bucket (16), free list (8), end (8), transaction (8), sum (8)
+//	meta      magic (4), version (4), page size (4), flags (4), root bucket (16), free list (8), end (8),
+//	          transaction (8), sum (8)
 //	branch    element: offset of the key from here (4), size of the key (4), page (8)
 //	leaf      element: flags (4), offset of key and value from here (4), size of the key (4), size of the value (4)
 //	bucket    the value of a leaf with flag 1: root page (8), sequence (8), and a page in place when the root is 0

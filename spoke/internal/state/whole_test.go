@@ -162,7 +162,8 @@ func TestDamaged_rows(t *testing.T) {
 	_, accepted := s.Accepted()
 	_, marks := s.Marks()
 	for what, err := range map[string]error{
-		"accepted": accepted, "marks": marks, "inventories": s.Inventories(func(bundle.ApplicationName, []byte) error { return nil }),
+		"accepted": accepted, "marks": marks,
+		"inventories": s.Inventories(func(bundle.ApplicationName, []byte) error { return nil }),
 	} {
 		if !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: got %v, want %v", what, err, ErrDamaged)

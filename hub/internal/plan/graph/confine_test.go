@@ -572,7 +572,8 @@ func (f files) render(t *testing.T, work Work) Result {
 	t.Helper()
 	for name := range f {
 		repository, path, _ := strings.Cut(name, ":")
-		g := api.StoredObject(keyOf("GitRepository", ""), fmt.Appendf(nil, `{"spec":{"url":"https://git.example.com/%s"}}`, repository))
+		g := api.StoredObject(keyOf("GitRepository", ""),
+			fmt.Appendf(nil, `{"spec":{"url":"https://git.example.com/%s"}}`, repository))
 		source, err := g.Source()
 		if err != nil {
 			t.Fatal(err)
@@ -627,7 +628,8 @@ func (w guarded) input(last *Graph, contents map[manifest.Digest][]manifest.ID) 
 			for j, c := range r.Rendered.Children {
 				if n := w.at(60 + len(c.Key.Name) + 3*i + 7*j + int(c.Key.Name[1])); c.Object != nil &&
 					c.Key.Kind == "Kustomization" && n%3 == 0 {
-					text := strings.Replace(string(c.Object.JSON), `"prune"`, fmt.Sprintf(`"serviceAccountName":"a%d","prune"`, n%2), 1)
+					text := strings.Replace(string(c.Object.JSON), `"prune"`, fmt.Sprintf(`"serviceAccountName":"a%d","prune"`, n%2),
+						1)
 					r.Rendered.Children[j].Object = api.StoredObject(c.Key, []byte(text))
 				}
 			}

@@ -7,8 +7,8 @@
 // follows another in Flux: what it holds is what the last pass found. A pass is these steps:
 //
 //  1. take     the roots: what Fleets give a cluster, or what operators gave the hub (walk.go)
-//  2. resolve  the source of each Kustomization found: in the graph itself first, then in the hub; for a Fleet's root, in
-//     the hub first; never one that somebody gives who may do less (source.go)
+//  2. resolve  the source of each Kustomization found: in the graph itself first, then in the hub; for a Fleet's root,
+//     in the hub first; never one that somebody gives who may do less (source.go)
 //  3. expand   render those that have one, a whole level at a time, and take the objects they give (expand.go)
 //  4. hold     keep what those gave last that cannot be rendered now (hold.go)
 //  5. leave    keep what its owner gave last and does not prune (leave.go)
@@ -50,8 +50,9 @@
 //
 //   - when the owner has prune: false, or began to prune only in the same commit by rendering itself
 //   - when the object is annotated kustomize.toolkit.fluxcd.io/prune: disabled, reconcile: disabled or ssa: Ignore
-//   - when the owner itself is gone and orphans: deletionPolicy: Orphan, or MirrorPrune (the default) with prune: false, or
-//     suspended. With deletionPolicy Delete and WaitForTermination what it gave goes, but for what is annotated
+//   - when the owner itself is gone and orphans: deletionPolicy: Orphan, or MirrorPrune (the default) with prune:
+//     false, or suspended. With deletionPolicy Delete and WaitForTermination what it gave goes, but for what is
+//     annotated
 //
 // What was left stays left, whatever becomes of its owner and the owner's prune, until its owner gives it again,
 // another gives it (then it is that one's), or an operator deletes it or applies it as theirs.

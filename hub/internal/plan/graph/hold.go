@@ -75,7 +75,8 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 		last, was = p.known[key]
 	}
 	if was = was && p.inherits(owner, last); was {
-		last.Owner, last.Orphaned, last.Held, last.Confined = &owner, false, false, last.Confined.Tighter(p.givesInside(owner))
+		last.Owner, last.Orphaned, last.Held, last.Confined = &owner, false, false,
+			last.Confined.Tighter(p.givesInside(owner))
 		p.keep(last)
 	}
 	switch {

@@ -50,10 +50,11 @@ func named(name string) *api.Object {
 			timeout = "2m"
 		}
 	}
-	return api.StoredObject(keyOf("Kustomization", path), fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
-		`"metadata":{"name":%q,"namespace":"n","annotations":{"kustomize.toolkit.fluxcd.io/prune":%q}},`+
-		`"spec":{"interval":"10m0s","prune":%t,"timeout":%q,"path":"./%s","sourceRef":{"kind":"GitRepository","name":"s"}}}`,
-		path, annotation, prune, timeout, path))
+	return api.StoredObject(keyOf("Kustomization", path),
+		fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
+			`"metadata":{"name":%q,"namespace":"n","annotations":{"kustomize.toolkit.fluxcd.io/prune":%q}},`+
+			`"spec":{"interval":"10m0s","prune":%t,"timeout":%q,"path":"./%s","sourceRef":{"kind":"GitRepository","name":"s"}}}`,
+			path, annotation, prune, timeout, path))
 }
 
 // walkTrees walks one tree after the other and says what is there in the end: "name of owner", with * when it was left.

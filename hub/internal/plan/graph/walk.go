@@ -112,7 +112,8 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
 		patient: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
-		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{}, lacking: map[api.Key]api.Key{},
+		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{},
+		lacking: map[api.Key]api.Key{},
 	}
 }
 

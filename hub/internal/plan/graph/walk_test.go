@@ -37,15 +37,18 @@ func kustomization(name, path, source, dependency, lenience int) *api.Object {
 	if lenience%4 == 3 { // more would hold most of what there is
 		dependencies = fmt.Sprintf(`{"name":"k%d"}`, dependency)
 	}
-	return api.StoredObject(keyOf("Kustomization", fmt.Sprint("k", name)), fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
-		`"metadata":{"name":"k%d","namespace":"n"%s},"spec":{"interval":"10m0s","prune":%t,"suspend":%t,"path":"./p%d",`+
-		`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[%s]}}`,
-		name, annotations, lenience%3 != 1, lenience%7 == 1, path, source, dependencies))
+	return api.StoredObject(keyOf("Kustomization", fmt.Sprint("k", name)),
+		fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
+			`"metadata":{"name":"k%d","namespace":"n"%s},"spec":{"interval":"10m0s","prune":%t,"suspend":%t,"path":"./p%d",`+
+			`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[%s]}}`,
+			name, annotations, lenience%3 != 1, lenience%7 == 1, path, source, dependencies))
 }
 
 func repository(name, url int) *api.Object {
-	return api.StoredObject(keyOf("GitRepository", fmt.Sprint("s", name)), fmt.Appendf(nil, `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository",`+
-		`"metadata":{"name":"s%d","namespace":"n"},"spec":{"interval":"1m0s","url":"https://git.example.com/%d"}}`, name, url))
+	return api.StoredObject(keyOf("GitRepository", fmt.Sprint("s", name)),
+		fmt.Appendf(nil, `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository",`+
+			`"metadata":{"name":"s%d","namespace":"n"},"spec":{"interval":"1m0s","url":"https://git.example.com/%d"}}`, name,
+			url))
 }
 
 func keyOf(kind string, name string) api.Key {

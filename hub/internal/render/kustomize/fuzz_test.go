@@ -60,7 +60,8 @@ func FuzzAdmit(f *testing.F) {
 			if r.inline && strings.ContainsAny(r.path, "\n{") {
 				continue
 			}
-			if found, err := tr.Type(tree.Clean("/apps/" + r.path)); err != nil || found != render.Regular && found != render.Directory {
+			if found, err := tr.Type(tree.Clean("/apps/" + r.path)); err != nil || found != render.Regular &&
+				found != render.Directory {
 				t.Errorf("%s: %q is admitted: %v, %v", r.field, r.path, found, err)
 			}
 		}
@@ -129,8 +130,10 @@ func countAliased(n *yaml.Node, aliased bool, above []*yaml.Node, left *int) int
 // object again, the same one each time.
 func FuzzSubstitute(f *testing.F) {
 	for _, text := range []string{
-		"", "$", "$$", "${", "${}", "${a}", "$${a}", "${a:-b}", "${a:=${b}}", "${a/b/c}", "${a//\\*/x}", "${a:1:2}", "${#a}", "${a^^}", "${a,,}", "${a%%b*}", "${a##*b}",
-		"${a:-\n- b}", "${list}", "a: ${b}", "${a:-${a:-${a:-x}}}", "${a[0]}", "${!a}", "${a:99999999999999999999}", "${a/#b/c}", "\"${quote}\"", "${a?}", "${a:+b}",
+		"", "$", "$$", "${", "${}", "${a}", "$${a}", "${a:-b}", "${a:=${b}}", "${a/b/c}", "${a//\\*/x}", "${a:1:2}", "${#a}",
+		"${a^^}", "${a,,}", "${a%%b*}", "${a##*b}",
+		"${a:-\n- b}", "${list}", "a: ${b}", "${a:-${a:-${a:-x}}}", "${a[0]}", "${!a}", "${a:99999999999999999999}",
+		"${a/#b/c}", "\"${quote}\"", "${a?}", "${a:+b}",
 	} {
 		f.Add(text)
 	}

@@ -54,8 +54,10 @@ func TestRemote(t *testing.T) {
 	} {
 		t.Run(field, func(t *testing.T) {
 			for _, address := range []string{
-				"https://169.254.169.254/latest", "http://[::ffff:169.254.169.254]/x", "https://rebind.example.com/a.yaml", "ssh://git@example.com/a", "git@example.com:a/b",
-				"git::https://example.com/a", "github.com/a/b", "gh:a/b", "file:///etc/passwd", "HtTpS://example.com/a", "user@host/a/b",
+				"https://169.254.169.254/latest", "http://[::ffff:169.254.169.254]/x", "https://rebind.example.com/a.yaml",
+				"ssh://git@example.com/a", "git@example.com:a/b",
+				"git::https://example.com/a", "github.com/a/b", "gh:a/b", "file:///etc/passwd", "HtTpS://example.com/a",
+				"user@host/a/b",
 			} {
 				root := t.TempDir()
 				plant(t, root, "a.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"))

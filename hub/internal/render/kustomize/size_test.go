@@ -61,7 +61,8 @@ func TestObjectSize(t *testing.T) {
 			result, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
 			if tt.refused {
 				var large *bundle.TooLargeError
-				if !errors.Is(err, render.ErrLarge) || !errors.As(err, &large) || !strings.Contains(err.Error(), "ConfigMap a/large") {
+				if !errors.Is(err, render.ErrLarge) || !errors.As(err, &large) ||
+					!strings.Contains(err.Error(), "ConfigMap a/large") {
 					t.Fatalf("error %v", err)
 				}
 				return

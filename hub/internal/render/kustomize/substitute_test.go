@@ -73,6 +73,7 @@ func TestSubstitution(t *testing.T) {
 // configMap returns an object whose data.k is "v/" and the text, so that YAML reads it as text again.
 func configMap(text string) *manifest.Object {
 	return &manifest.Object{Object: map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a"}, "data": map[string]any{"k": "v/" + text},
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a"},
+		"data": map[string]any{"k": "v/" + text},
 	}}
 }

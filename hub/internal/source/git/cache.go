@@ -131,8 +131,8 @@ func (r *repository) size(id plumbing.Hash) (int64, error) {
 	return n, nil
 }
 
-// objectHash returns Git's hash of an object. It only finds what a disk has spoiled: forged collisions are detected when
-// objects arrive.
+// objectHash returns Git's hash of an object. It only finds what a disk has spoiled: forged collisions are detected
+// when objects arrive.
 func objectHash(kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	h := sha1.New()
 	h.Write(header(kind, int64(len(content))))

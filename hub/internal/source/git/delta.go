@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// resolve computes the hash of every delta, beginning with those whose base is a whole object. No chain of deltas may be
-// longer than maxDeltaChain, in whatever order and of whatever kind they are.
+// resolve computes the hash of every delta, beginning with those whose base is a whole object. No chain of deltas may
+// be longer than maxDeltaChain, in whatever order and of whatever kind they are.
 func (c *contents) resolve(content *pack) error {
 	byOffset, byHash := map[int64][]int{}, map[plumbing.Hash][]int{} // deltas, by their base
 	var next []int                                                   // objects whose deltas can be resolved now
@@ -76,8 +76,8 @@ func (c *contents) place(i item) error {
 	return nil
 }
 
-// pack reads objects of a pack on disk. However long a chain of deltas is, only one delta, its base and its result are in
-// memory at a time.
+// pack reads objects of a pack on disk. However long a chain of deltas is, only one delta, its base and its result are
+// in memory at a time.
 type pack struct {
 	scanner *packfile.Scanner
 	find    func(plumbing.Hash) (offset int64, ok bool)
@@ -110,8 +110,8 @@ func (p *pack) object(offset int64) (plumbing.ObjectType, []byte, error) {
 	return kind, text, nil
 }
 
-// root follows the chain of deltas from an offset to an object that is whole or is in memory. It returns that object and
-// the offsets of the deltas, the last first.
+// root follows the chain of deltas from an offset to an object that is whole or is in memory. It returns that object
+// and the offsets of the deltas, the last first.
 func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas []int64, err error) {
 	for len(deltas) <= maxDeltaChain {
 		if kind, text, ok := p.recent.get(offset); ok {

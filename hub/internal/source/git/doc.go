@@ -3,8 +3,8 @@
 // A fetch takes these steps, each in the file of its name:
 //
 //  1. session: open a conversation with the server (http, ssh) and read the references it advertises.
-//  2. resolve: choose the commit that the request's branch, tag, version range, commit or full name means now. When that
-//     is the revision of the last artifact, the last artifact is the answer and nothing else happens.
+//  2. resolve: choose the commit that the request's branch, tag, version range, commit or full name means now. When
+//     that is the revision of the last artifact, the last artifact is the answer and nothing else happens.
 //  3. transfer: ask for what the cache repository of this URL and these credentials lacks, one commit deep where the
 //     server can do that; look the pack over within limits (pack, delta) and keep its objects (objects, cache).
 //  4. list: walk the commit's tree and refuse what no honest tree holds. Package artifact then writes the tree.
@@ -18,6 +18,6 @@
 //	objects  Git objects, by themselves or packed
 //	state    which commits are whole, for the next incremental fetch
 //
-// Nothing is synced to disk, so every object that leaves the cache is compared with its hash. If one does not match, the
-// cache is thrown away and filled again.
+// Nothing is synced to disk, so every object that leaves the cache is compared with its hash. If one does not match,
+// the cache is thrown away and filled again.
 package git

@@ -110,8 +110,8 @@ func left(origin *url.URL, req *http.Request, via []*http.Request) bool {
 	return !sameOrigin(origin, req.URL)
 }
 
-// sameOrigin reports whether credentials for a may be sent to b: b has the same host, and either the same scheme and port
-// or https at its default port where a has http.
+// sameOrigin reports whether credentials for a may be sent to b: b has the same host, and either the same scheme and
+// port or https at its default port where a has http.
 func sameOrigin(a, b *url.URL) bool {
 	if !strings.EqualFold(a.Hostname(), b.Hostname()) {
 		return false

@@ -22,8 +22,8 @@ type commit struct {
 	committed time.Time
 }
 
-// parseCommit parses a commit object: the headers "tree", "parent"…, "author", "committer", in that order. Only the first
-// header of each name counts, so a second one further down has no effect.
+// parseCommit parses a commit object: the headers "tree", "parent"…, "author", "committer", in that order. Only the
+// first header of each name counts, so a second one further down has no effect.
 func parseCommit(content []byte) (commit, error) {
 	var c commit
 	rest := content

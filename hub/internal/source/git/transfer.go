@@ -47,8 +47,8 @@ func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRef
 	return r.remember(ctx, wants, !request.Depth.IsZero())
 }
 
-// request returns the request for wants, with the commits that the cache has. Commits without their history are also named
-// as shallow; otherwise the server would leave out objects of that history.
+// request returns the request for wants, with the commits that the cache has. Commits without their history are also
+// named as shallow; otherwise the server would leave out objects of that history.
 func (r *repository) request(server *capability.List, wants []candidate, history bool) *packp.UploadPackRequest {
 	request := packp.NewUploadPackRequest()
 	supported := func(c capability.Capability, values ...string) bool {

@@ -73,8 +73,8 @@ func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact
 		return artifact.Artifact{}, err
 	}
 	r := source.Request{
-		Object: api.StoredObject(api.Key{Kind: api.GitRepositoryKind, Namespace: "team", Name: "fleet"}, object), Timeout: req.Timeout,
-		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Object:  api.StoredObject(api.Key{Kind: api.GitRepositoryKind, Namespace: "team", Name: "fleet"}, object),
+		Timeout: req.Timeout, Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 	if req.Username != "" {
 		r.Secrets = map[string]source.Secret{
