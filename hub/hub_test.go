@@ -137,7 +137,7 @@ func (r *rig) apply(text string) {
 	must(r.t, err)
 }
 
-func TestCommitReachesTheSpokeSigned(t *testing.T) {
+func TestCommit(t *testing.T) {
 	server, err := gittest.Start(gittest.Options{})
 	must(t, err)
 	t.Cleanup(func() { _ = server.Close() })
@@ -304,7 +304,7 @@ func (s *spoke) tryFetch(d manifest.Digest) ([]byte, bool) {
 	return data, true
 }
 
-func TestKeysAndTheFirstOperatorAreMadeOnceAndForTheirOwnerOnly(t *testing.T) {
+func TestNew_keys(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, dir)
 	names := []string{"hub.db", "ca/ca.key", "signing.key", "vault.key", "operator.yaml"}
@@ -329,7 +329,7 @@ func TestKeysAndTheFirstOperatorAreMadeOnceAndForTheirOwnerOnly(t *testing.T) {
 	}
 }
 
-func TestTwoHubsDoNotShareAFolder(t *testing.T) {
+func TestNew_locked(t *testing.T) {
 	dir := t.TempDir()
 	start(t, dir)
 	_, err := hub.New(hub.Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: telemetry.Discard()})
@@ -338,7 +338,7 @@ func TestTwoHubsDoNotShareAFolder(t *testing.T) {
 	}
 }
 
-func TestHubThatCannotListenReleasesItsFolder(t *testing.T) {
+func TestNew_cannot_listen(t *testing.T) {
 	dir := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -356,7 +356,7 @@ func TestHubThatCannotListenReleasesItsFolder(t *testing.T) {
 	start(t, dir)
 }
 
-func TestDrainTellsEveryStream(t *testing.T) {
+func TestDrain(t *testing.T) {
 	r := start(t, t.TempDir())
 	r.apply(cluster)
 	conn, token := r.join("a")
@@ -388,7 +388,7 @@ func TestDrainTellsEveryStream(t *testing.T) {
 	}
 }
 
-func TestMetricsAndHealthAreServed(t *testing.T) {
+func TestMetricsAndHealth(t *testing.T) {
 	r := start(t, t.TempDir())
 	r.apply(cluster)
 	for path, want := range map[string]string{
@@ -415,7 +415,7 @@ func TestMetricsAndHealthAreServed(t *testing.T) {
 	}
 }
 
-func TestOperatorsHaveHealthAndReflection(t *testing.T) {
+func TestHealthAndReflection(t *testing.T) {
 	r := start(t, t.TempDir())
 	conn := r.asOperator()
 	answer, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{})

@@ -97,7 +97,7 @@ func TestLostKeys_unknown_name(t *testing.T) {
 	}
 }
 
-func TestOperatorConfigNeedsTheWholeAuthority(t *testing.T) {
+func TestOperatorConfig_authority(t *testing.T) {
 	dir := t.TempDir()
 	must(t, open(dir))
 	must(t, os.Remove(filepath.Join(dir, "ca", "ca.crt")))

@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-func TestWhatIsSavedIsLoadedAndIsForItsOwnerOnly(t *testing.T) {
+func TestSave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nave", "config")
 	c := &Config{}
 	c.Set(Context{Name: "one", Hub: "one:7443", CertificateAuthorityData: []byte("ca"),
@@ -38,7 +38,7 @@ func TestWhatIsSavedIsLoadedAndIsForItsOwnerOnly(t *testing.T) {
 	}
 }
 
-func TestFileThatIsNotAConfigurationIsRefused(t *testing.T) {
+func TestLoad_invalid(t *testing.T) {
 	for name, text := range map[string]string{
 		"a misspelt field": "current-contxt: x",
 		"no hub":           "contexts: [{name: a}]",
@@ -55,7 +55,7 @@ func TestFileThatIsNotAConfigurationIsRefused(t *testing.T) {
 	}
 }
 
-func TestContextBecomesTLS(t *testing.T) {
+func TestContextTLS(t *testing.T) {
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestContextBecomesTLS(t *testing.T) {
 	}
 }
 
-func TestPathComesFromTheEnvironmentFirst(t *testing.T) {
+func TestPath(t *testing.T) {
 	t.Setenv(EnvPath, "/somewhere/else")
 	if path, err := DefaultPath(); err != nil || path != "/somewhere/else" {
 		t.Fatalf("got %s, %v", path, err)

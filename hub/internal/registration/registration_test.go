@@ -224,7 +224,7 @@ func refused(t *testing.T, err error) {
 	}
 }
 
-func TestTokenGivesTheCertificateOfItsCluster(t *testing.T) {
+func TestRegister(t *testing.T) {
 	r := newRig(t)
 	r.token("secret", "a")
 	key, csr := newCSR(t)
@@ -240,7 +240,7 @@ func TestTokenGivesTheCertificateOfItsCluster(t *testing.T) {
 	}
 }
 
-func TestTokenWorksOnceButItsLostAnswerCanBeHadAgain(t *testing.T) {
+func TestRegister_once(t *testing.T) {
 	r := newRig(t)
 	r.token("secret", "a")
 	client := r.stranger()
@@ -258,7 +258,7 @@ func TestTokenWorksOnceButItsLostAnswerCanBeHadAgain(t *testing.T) {
 	}
 }
 
-func TestOfManyWhoUseATokenAtOnceOneGetsIn(t *testing.T) {
+func TestRegister_concurrent(t *testing.T) {
 	r := newRig(t)
 	r.token("secret", "a")
 	client := r.stranger()
@@ -284,7 +284,7 @@ func TestOfManyWhoUseATokenAtOnceOneGetsIn(t *testing.T) {
 	}
 }
 
-func TestRefusalsSoundTheSameAndOperatorsSeeTheCause(t *testing.T) {
+func TestRegister_refused(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(r *rig)
 		token   string
@@ -407,7 +407,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-func TestRenewalIsForTheCallersOwnNameOnly(t *testing.T) {
+func TestRenew(t *testing.T) {
 	r := newRig(t)
 	r.cluster("ab", false)
 	r.registered("a")
@@ -423,7 +423,7 @@ func TestRenewalIsForTheCallersOwnNameOnly(t *testing.T) {
 	}
 }
 
-func TestNobodyElseRenews(t *testing.T) {
+func TestRenew_refused(t *testing.T) {
 	r := newRig(t)
 	_, csr := newCSR(t)
 	request := &registrationv1.RenewRequest{Csr: csr}
@@ -448,7 +448,7 @@ func wantCode(t *testing.T, err error, want codes.Code) {
 	}
 }
 
-func TestNonsenseForARequestSpendsNoToken(t *testing.T) {
+func TestRegister_bad_request(t *testing.T) {
 	r := newRig(t)
 	r.token("secret", "a")
 	client := r.stranger()
@@ -462,7 +462,7 @@ func TestNonsenseForARequestSpendsNoToken(t *testing.T) {
 	r.holds(answer.Certificate, "a", key)
 }
 
-func TestNoTokenIsStored(t *testing.T) {
+func TestRegister_stores_no_token(t *testing.T) {
 	if key := TokenKey("secret"); key != manifest.DigestOf([]byte("secret")).String() || strings.Contains(key, "secret") {
 		t.Fatalf("key is %s", key)
 	}

@@ -47,7 +47,7 @@ func (r *rig) past(cluster string, by time.Duration) {
 	}))
 }
 
-func TestACertificateIsRenewedFromTheRegistrationOn(t *testing.T) {
+func TestRenew_registration(t *testing.T) {
 	for name, tt := range map[string]struct {
 		registered time.Duration // from now
 		none       bool
@@ -90,7 +90,7 @@ func (r *rig) leaf(role, name string) *x509.Certificate {
 	return leaf
 }
 
-func TestRegisteringAnewEndsWhatTheFirstTokenGave(t *testing.T) {
+func TestReregistration(t *testing.T) {
 	r := newRig(t)
 	r.token("first", "a")
 	r.token("second", "a")
@@ -124,7 +124,7 @@ func TestRegisteringAnewEndsWhatTheFirstTokenGave(t *testing.T) {
 	}
 }
 
-func TestALostAnswerThatIsAskedForAgainIsTheSameRegistration(t *testing.T) {
+func TestRegister_lost_answer(t *testing.T) {
 	r := newRig(t)
 	r.token("secret", "a")
 	key, csr := newCSR(t)

@@ -173,8 +173,8 @@ func TestBlobSize(t *testing.T) {
 	expect(t, "one byte more is refused", errors.As(err, &large), true)
 }
 
-// TestBlobReopens: a blob is on disk when a row that was written after it is.
-func TestBlobReopens(t *testing.T) {
+// TestFile_blobs: a blob is on disk when a row that was written after it is.
+func TestFile_blobs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	s := open(t, path)
 	named, alone := putBlob(t, s, "named"), manifest.Digest{}

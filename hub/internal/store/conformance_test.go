@@ -496,7 +496,7 @@ func numbers(from, to int) (all []string) {
 }
 
 // It is not part of the suite because bbolt needs seconds for it under the race detector.
-func TestTheNewestTenThousandEventsStay(t *testing.T) {
+func TestEventLimit(t *testing.T) {
 	s := store.OpenMemory()
 	const more = 30
 	update(t, s, func(tx *store.Tx) error {
@@ -534,7 +534,7 @@ func closedStores(t *testing.T, s *store.Store) {
 	late.Close()
 }
 
-func TestAWatcherFarBehindIsToldOfWholeTables(t *testing.T) {
+func TestWatcher_far_behind(t *testing.T) {
 	s := store.OpenMemory()
 	w := s.Watch(t.Context())
 	defer w.Close()

@@ -77,7 +77,7 @@ func rowKey(i int) string { return fmt.Sprintf("%08d", i) }
 
 func blobOf(i int) []byte { return fmt.Append(nil, "blob ", i) }
 
-func TestKillingTheProcessLosesNoCommittedRow(t *testing.T) {
+func TestFile_killed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	for range 8 {
 		committed := killWhileWriting(t, path, 1+rand.IntN(40))
@@ -170,7 +170,7 @@ func putLarge(tx *store.Tx) error {
 	return store.SignedBundles.Put(tx, "large", store.SignedBundle{Envelope: make([]byte, 1<<20)})
 }
 
-func TestAFullDiskIsAClearErrorAndTheStoreStaysUsable(t *testing.T) {
+func TestFile_full_disk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	if out, err := child("full", path).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -185,7 +185,7 @@ func TestAFullDiskIsAClearErrorAndTheStoreStaysUsable(t *testing.T) {
 	})
 }
 
-func TestAStoreReopensWithItsRowsAndItsEpoch(t *testing.T) {
+func TestFile_reopened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	s := open(t, path)
 	put(t, s, "a")
@@ -204,7 +204,7 @@ func TestAStoreReopensWithItsRowsAndItsEpoch(t *testing.T) {
 	expect(t, "mode", info.Mode(), os.FileMode(0o600))
 }
 
-func TestAnUpdateWithoutChangeDoesNotTouchTheFile(t *testing.T) {
+func TestFile_no_change(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	s := open(t, path)
 	defer s.Close()
@@ -224,7 +224,7 @@ func TestAnUpdateWithoutChangeDoesNotTouchTheFile(t *testing.T) {
 	expect(t, "equal", bytes.Equal(before, after), true)
 }
 
-func TestASecondProcessIsToldThatTheStoreIsInUse(t *testing.T) {
+func TestFile_locked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	s := open(t, path)
 	defer s.Close()
@@ -232,7 +232,7 @@ func TestASecondProcessIsToldThatTheStoreIsInUse(t *testing.T) {
 	expect(t, "locked", errors.Is(err, store.ErrLocked), true)
 }
 
-func TestANewerLayoutIsRefusedAndLeftAlone(t *testing.T) {
+func TestFile_newer_layout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	if err := open(t, path).Close(); err != nil {
 		t.Fatal(err)
@@ -256,7 +256,7 @@ func setLayout(t *testing.T, path string, value []byte) {
 	}
 }
 
-func TestAFileThatIsNoStoreIsCalledDamaged(t *testing.T) {
+func TestFile_damaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	if err := os.WriteFile(path, bytes.Repeat([]byte("not a store. "), 10_000), 0o600); err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ func vault(t *testing.T, file string) *store.Vault {
 	return v
 }
 
-func TestAVaultOpensWhatItSealedAlsoAfterARestart(t *testing.T) {
+func TestVault(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "vault.key")
 	sealed, err := vault(t, file).Seal("flux-system/git",
 		map[string][]byte{"password": []byte("canary"), "bytes": {0, 255}})
@@ -34,7 +34,7 @@ func TestAVaultOpensWhatItSealedAlsoAfterARestart(t *testing.T) {
 	expect(t, "data", data, map[string][]byte{"password": []byte("canary"), "bytes": {0, 255}})
 }
 
-func TestEqualCredentialsAreNotSealedEqually(t *testing.T) {
+func TestVault_nonce(t *testing.T) {
 	v := vault(t, filepath.Join(t.TempDir(), "vault.key"))
 	one, err1 := v.Seal("a/b", map[string][]byte{"k": []byte("v")})
 	two, err2 := v.Seal("a/b", map[string][]byte{"k": []byte("v")})
@@ -42,7 +42,7 @@ func TestEqualCredentialsAreNotSealedEqually(t *testing.T) {
 	expect(t, "equal", bytes.Equal(one, two), false)
 }
 
-func TestAVaultOpensNothingElse(t *testing.T) {
+func TestVault_foreign(t *testing.T) {
 	dir := t.TempDir()
 	v := vault(t, filepath.Join(dir, "vault.key"))
 	sealed, err := v.Seal("flux-system/git", map[string][]byte{"k": []byte("v")})
@@ -70,7 +70,7 @@ func TestAVaultOpensNothingElse(t *testing.T) {
 	}
 }
 
-func TestTheKeyFileIsForItsOwnerOnly(t *testing.T) {
+func TestVault_key_mode(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "vault.key")
 	vault(t, file)
 	info, err := os.Stat(file)
@@ -92,7 +92,7 @@ func TestTheKeyFileIsForItsOwnerOnly(t *testing.T) {
 	vault(t, file) // what an fsGroup makes of it
 }
 
-func TestACutKeyFileIsRefusedAndNotReplaced(t *testing.T) {
+func TestVault_short_key(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "vault.key")
 	if err := os.WriteFile(file, []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
