@@ -77,7 +77,8 @@ type Config struct {
 	// RenderWorker is the command that serves ServeRenderWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
 	RenderWorker []string
-	// Renderers are used beside those that the hub has, in this process, by the name that kinds call them (package render).
+	// Renderers are used beside those that the hub has, in this process, by the name that kinds call them (package
+	// render).
 	Renderers render.Renderers
 	// FetchWorker is the command that serves the other ServeWorker, of hub/internal/source/worker. Empty: fetch in this
 	// process, without its limits.

@@ -14,22 +14,23 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// layout is the number of the layout that doc.go draws. A change that an older hub cannot read needs a new number and a
-// migration in prepare.
+// layout is the number of the layout that doc.go shows. A change that an older hub cannot read needs a new number, and
+// a migration in prepare.
 const layout = 1
 
-// The bucket that says what the file is, and its keys.
+// The bucket that describes the file, and its keys.
 const (
 	metaBucket = "meta"
 	layoutKey  = "layout"
 	epochKey   = "epoch"
 )
 
-// boltOptions are those of the file:
-//   - Every commit is synced. A hub that forgets a sequence it has signed would be refused by its spokes.
-//   - The free list is a hash map and is not written with every commit: after a sweep of many blobs it is large, and each
-//     small commit would carry it. The price is that opening the file walks its pages once; etcd chose the same.
-//   - The map is large from the start (it costs address space, not memory), because growing it waits for all readers.
+// boltOptions returns the options of the file:
+//   - Every commit is synced: spokes would refuse a hub that forgets a sequence that it has signed.
+//   - The free list is a hash map and is not part of each commit. After a sweep of many blobs the list is large, and
+//     each small commit would write it. In return, opening the file walks its pages once. etcd chose the same.
+//   - The memory map is large from the start, because growing it waits for all readers. It costs address space, not
+//     memory.
 func boltOptions() *bbolt.Options {
 	return &bbolt.Options{
 		Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
@@ -37,8 +38,8 @@ func boltOptions() *bbolt.Options {
 	}
 }
 
-// Open opens the store in the file at path, or makes it, readable by its owner only. The folder must exist. Errors:
-// ErrLocked after one second, ErrLayout, ErrFull, those of the file.
+// Open opens the store in the file at path. If there is no file, Open makes it, readable by its owner only; the folder
+// must exist. Errors: ErrLocked after one second, ErrLayout, ErrDamaged, ErrFull, and those of the file.
 func Open(path string, options ...Option) (*Store, error) {
 	db, err := bbolt.Open(path, 0o600, boltOptions())
 	if err != nil {
@@ -82,7 +83,7 @@ func prepare(tx *bbolt.Tx) (epoch uint64, err error) {
 	return epoch, err
 }
 
-// newEpoch is a number that is higher for a store that is made later.
+// newEpoch returns a number that is higher for a store that is made later.
 func newEpoch() uint64 { return uint64(time.Now().Unix()) }
 
 func number(b *bbolt.Bucket, key string) uint64 {
@@ -134,10 +135,11 @@ func (t *boltTx) scan(table, prefix, after string, visit func(key string, value 
 
 func (t *boltTx) commit() error { return translate(t.tx.Commit()) }
 
-// rollback undoes what was not committed; after a commit there is nothing to undo, and bbolt's error says only that.
+// rollback undoes what was not committed. After a commit bbolt returns an error, which means that there is nothing to
+// undo.
 func (t *boltTx) rollback() { _ = t.tx.Rollback() }
 
-// translate turns bbolt's errors into the store's own.
+// translate returns the store's error for an error of bbolt.
 func translate(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
@@ -153,8 +155,8 @@ func translate(err error) error {
 	return err
 }
 
-// full reports whether the disk, a quota or a size limit is why err happened. bbolt keeps only the text of the error
-// that growing the file gave.
+// full reports whether a full disk, a quota or a size limit caused err. bbolt keeps only the text of the error when the
+// file cannot grow.
 func full(err error) bool {
 	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, no) || err != nil && strings.HasSuffix(err.Error(), ": "+no.Error()) {

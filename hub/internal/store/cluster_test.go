@@ -83,7 +83,8 @@ func activeCluster(t *testing.T, s *store.Store) {
 				return store.Resources.Delete(tx, key.Path())
 			}
 			object := `{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"east"},"spec":` + tt.spec + `}`
-			return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: api.StoredObject(key, json.RawMessage(object))})
+			row := store.Resource{Key: key, Object: api.StoredObject(key, json.RawMessage(object))}
+			return store.Resources.Put(tx, key.Path(), row)
 		})
 		view(t, s, func(tx *store.Tx) error {
 			if err := store.RequireActiveCluster(tx, "east"); !errors.Is(err, tt.want) {

@@ -370,7 +370,8 @@ func changedBack(t *testing.T, s *store.Store) {
 	defer w.Close()
 	update(t, s, func(tx *store.Tx) error {
 		return errors.Join(
-			store.Conditions.Put(tx, "a", store.Condition{Reason: "other"}), store.Conditions.Put(tx, "a", store.Condition{Reason: "a"}),
+			store.Conditions.Put(tx, "a", store.Condition{Reason: "other"}),
+			store.Conditions.Put(tx, "a", store.Condition{Reason: "a"}),
 			store.Conditions.Put(tx, "b", store.Condition{}), store.Conditions.Delete(tx, "b"))
 	})
 	expect(t, "changes", len(w.Take()), 0)

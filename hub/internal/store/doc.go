@@ -1,45 +1,49 @@
-// Package store is the hub's state, and the switchboard that its loops meet in: one writes rows, another watches them,
-// and neither knows of the other.
+// Package store keeps the hub's state. The hub's loops meet only here: one loop writes rows, another watches them, and
+// neither knows the other.
 //
-//	w := s.Watch(ctx, store.Plans.Name()) // 1. from here on no change is missed
+//	w := s.Watch(ctx, store.Plans.Name())       // 1. from here on no change is missed
 //	defer w.Close()
-//	s.View(ctx, func(tx *store.Tx) error { … })   // 2. read what there is
-//	for range w.C() {                        // 3. and then what changes
+//	s.View(ctx, func(tx *store.Tx) error { … }) // 2. read the rows
+//	for range w.C() {                           // 3. read the rows that changed
 //		changes := w.Take()
 //		s.View(ctx, func(tx *store.Tx) error { … })
 //	}
 //
-// View sees one state, however long it takes. Update writes all or nothing, one after the other, and is on disk before
-// it returns and before any watcher wakes. A watcher holds the names of changed rows, not their history: state, not
-// events. Writing what is there already is no change; an Update without a change touches no disk.
+// A View sees one state, however long it takes. Updates run one after the other and write all or nothing; the writes
+// are on disk before Update returns and before a watcher wakes. A watcher keeps the names of changed rows, not their
+// history. To put a row that is there already is no change, and an Update without a change touches no disk.
 //
-// Open keeps the store in one file of bbolt; OpenMemory keeps it in memory. One suite of tests runs over both.
+// The functions that View and Update run must be fit to run twice: an engine may have to try again. They set outer
+// variables and do not add to them; they send nothing and log nothing. The option Twice makes tests run each of them
+// twice. A transaction writes one graph, at most some hundred rows. Blobs go ahead of the rows that name them (Blobs).
 //
-// # What may go wrong
+// Open keeps the store in one file of bbolt; OpenMemory keeps it in memory. One test suite runs over both.
 //
-// A process that is killed loses no Update that returned. A full disk fails Updates with ErrFull and leaves the store
-// usable; whoever wrote tries again. When the disk itself fails while a commit is being written, it is unknown whether
-// the commit will be there after a restart: as with any database, the answer of such a disk is worth nothing.
+// # Failures
+//
+// If the process is killed, no Update that returned is lost. If the disk is full, Updates fail with ErrFull, the store
+// stays usable, and the writer tries again. If the disk fails while it writes a commit, it is unknown whether the
+// commit is there after a restart, as with any database.
 //
 // # Secrets
 //
-// No plaintext of a credential is in the store: Secret rows hold what a Vault has sealed, and the Vault's key is in a
-// file of its own. The values of workloads' secrets never reach the hub at all.
+// The store has no plaintext of credentials: a Vault seals the Secret rows, and the key of the Vault is in a file of
+// its own. The values of workloads' secrets never reach the hub.
 //
-// Layout: 1
+// # Layout 1
 //
-//	resources.bykind Kind/cluster/namespace/name → 1     the index of resources
-//	meta             layout → 8 bytes, big-endian       the number above
+//	meta             layout → 8 bytes, big-endian       the number of the layout
 //	                 epoch  → 8 bytes, big-endian       Store.Epoch
 //	resources        api.Key.Path → JSON Resource
-//	outcomes         api.Key.Path → JSON Outcome
+//	resources.bykind Kind/cluster/namespace/name → 1    ResourcesByKind
+//	outcomes         api.Key.Path → JSON Condition
 //	sources          Source.FetchKey → JSON Fetched
 //	renders          digest of the inputs → JSON Render
 //	plans            cluster → JSON Plan
 //	releases         cluster → JSON Release
-//	confirmations    api.Key.Path of the Cluster → JSON Confirmation; of one without a name: the hub's own
+//	confirmations    ConfirmationKey → JSON Confirmation
 //	repairs          cluster → JSON Repair
-//	desireds         cluster → JSON Desired
+//	desireds         cluster → JSON SignedBundle
 //	spokes           cluster → JSON Spoke
 //	reports          cluster/Kind/namespace/name → JSON Report
 //	jointokens       digest of the token → JSON JoinToken
@@ -49,5 +53,7 @@
 //	events.count     count → JSON {kept, ever}
 //	blobs            32 bytes SHA-256 → 8 bytes size, big-endian, then one zstd frame
 //
-// A field that is added to a row needs no new layout; a row that changes its meaning does, and a migration.
+// A new field of a row needs no new layout. If a row changes its meaning, raise the layout and migrate when the file is
+// opened. An upgrade keeps what cannot be made again: operators' objects, registrations, join tokens, credentials,
+// sequences and confirmations (TestUpgrade).
 package store

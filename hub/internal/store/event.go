@@ -9,22 +9,22 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// How many events are kept: in all, of one cluster, and of one object.
+// How many events the store keeps: in all, of one cluster, and of one object.
 const (
 	maxEvents           = 10_000
 	maxEventsPerCluster = 1_000
 	maxEventsPerObject  = 100
 
-	eventSlack = 100 // how many leave at once when there are too many in all or of one cluster
+	eventSlack = 100 // how many are deleted at once if there are too many in all or of one cluster
 )
 
-// eventIndex finds the events of one object: object path, NUL, event key → nothing.
+// eventIndex lists the events of one object: object path, NUL, event key → {}.
 var eventIndex = newTable[struct{}]("events.byobject", ofHub)
 
-// eventCounters is one row that spares counting.
+// eventCounters has one row, which spares counting the events.
 var eventCounters = newTable[eventCount]("events.count", ofHub)
 
-// eventCount counts the events there are and those there ever were.
+// eventCount counts the events that are kept, and all that were ever recorded.
 type eventCount struct {
 	Kept int    `json:"kept"`
 	Ever uint64 `json:"ever"`
@@ -32,13 +32,13 @@ type eventCount struct {
 
 const eventCountKey = "count"
 
-// eventTime has a fixed width, so that keys order as times do.
+// eventTime is the format of times in keys. It has a fixed width, so that keys order as times do.
 const eventTime = "2006-01-02T15:04:05.000000000Z"
 
-// Record keeps an event under a key of its own: its time (now, if it has none) and a counter. The newest 100 of one
-// object stay, of one cluster the newest 900 to 1,000, and 9,900 to 10,000 in all: when these are too many, the oldest
-// leave of the cluster that has most. So no cluster pushes out the events of one that has fewer. The hub's own objects
-// count as a cluster.
+// Record keeps an event under a new key, which is the event's time and a counter. If the event has no time, Record sets
+// it to now. The store keeps the newest 100 events of each object, the newest 900 to 1,000 of each cluster, and 9,900
+// to 10,000 in all. If there are too many in all, Record deletes the oldest events of the clusters that have the most,
+// so that no cluster displaces the events of a cluster that has fewer. The hub's own objects count as a cluster.
 func Record(tx *Tx, e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -69,8 +69,8 @@ func putEvent(tx *Tx, key string, e Event) error {
 	return eventIndex.Put(tx, indexPrefix(e)+key, struct{}{})
 }
 
-// trimEvents deletes the oldest events of e's object, then of its cluster, then of the clusters that have most, until
-// the limits hold.
+// trimEvents deletes the oldest events of e's object, then of its cluster, then of the clusters that have the most,
+// until the limits hold.
 func trimEvents(tx *Tx, e Event, count *eventCount) error {
 	listed, err := listEvents(tx, indexPrefix(e))
 	if err != nil {
@@ -93,7 +93,7 @@ func trimEvents(tx *Tx, e Event, count *eventCount) error {
 	return level(tx, count)
 }
 
-// clusterOf returns the cluster that an event about key belongs to; empty for the hub's own objects.
+// clusterOf returns the cluster that an event about key belongs to. It is empty for the hub's own objects.
 func clusterOf(key api.Key) string {
 	if key.Cluster == "" && key.Role() == api.ClusterRole {
 		return key.Name
@@ -101,16 +101,16 @@ func clusterOf(key api.Key) string {
 	return key.Cluster
 }
 
-// listed is one event in the index.
+// listed is one event of the index.
 type listed struct {
 	key    string // of the event
 	prefix string // of its object in the index
 }
 
-// counter is the end of an event's key, which orders events as they were recorded.
+// counter returns the end of an event's key, which orders events as they were recorded.
 func (l listed) counter() string { return l.key[strings.LastIndexByte(l.key, '-')+1:] }
 
-// listEvents returns the events whose index has the prefix, by object, and the oldest first for each.
+// listEvents returns the events whose key in the index has the prefix, by object, and the oldest of each object first.
 func listEvents(tx *Tx, prefix string) (list []listed, err error) {
 	err = tx.engine.scan(eventIndex.name, prefix, "", func(key string, _ []byte) error {
 		if at := strings.LastIndexByte(key, 0); at >= 0 {
@@ -121,7 +121,7 @@ func listEvents(tx *Tx, prefix string) (list []listed, err error) {
 	return list, err
 }
 
-// listCluster returns the events of a cluster: of the objects in it, and of its Cluster.
+// listCluster returns the events about the objects of a cluster and about its Cluster.
 func listCluster(tx *Tx, cluster string) ([]listed, error) {
 	inside, err := listEvents(tx, cluster+"/")
 	if err != nil {
@@ -131,8 +131,8 @@ func listCluster(tx *Tx, cluster string) ([]listed, error) {
 	return append(inside, itself...), err
 }
 
-// deleteOldest deletes the n events that were recorded first. Their times do not count: a clock that was ahead would
-// keep its events and lose all that come after it was set right.
+// deleteOldest deletes the n events that were recorded first, whatever their times: after a clock that was ahead is
+// corrected, the events of the future must not displace new ones.
 func deleteOldest(tx *Tx, list []listed, n int, count *eventCount) error {
 	if n <= 0 {
 		return nil
@@ -146,7 +146,7 @@ func deleteOldest(tx *Tx, list []listed, n int, count *eventCount) error {
 	return nil
 }
 
-// level deletes the oldest events of the clusters that have most, so that eventSlack is free.
+// level deletes the oldest events of the clusters that have the most, until eventSlack is free.
 func level(tx *Tx, count *eventCount) error {
 	all, err := listEvents(tx, "")
 	if err != nil {
@@ -170,10 +170,11 @@ func level(tx *Tx, count *eventCount) error {
 		}
 		kept = append(kept, list[n:]...)
 	}
-	return deleteOldest(tx, kept, len(kept)-maxEvents+eventSlack, count) // of more clusters than events, some keep none
+	// if there are more clusters than events, some clusters keep none
+	return deleteOldest(tx, kept, len(kept)-maxEvents+eventSlack, count)
 }
 
-// clusterOfPrefix is clusterOf for an object's prefix in the index.
+// clusterOfPrefix returns the cluster of an object's prefix in the index.
 func clusterOfPrefix(prefix string) string {
 	key, _ := api.ParseKey(strings.TrimSuffix(prefix, "\x00"))
 	return clusterOf(key)

@@ -286,7 +286,8 @@ func BenchmarkUpdateOfAThousandBlobs(b *testing.B) {
 	defer s.Close()
 	for n := 0; b.Loop(); n++ {
 		for i := range 1000 {
-			object := fmt.Sprintf(`{"apiVersion":"v1","data":{"k":"%d of %d"},"kind":"ConfigMap","metadata":{"labels":{"kustomize.toolkit.fluxcd.io/name":"apps"},"name":"c-%d","namespace":"default"}}`, i, n, i)
+			object := fmt.Sprintf(`{"apiVersion":"v1","data":{"k":"%d of %d"},"kind":"ConfigMap","metadata":{"labels":`+
+				`{"kustomize.toolkit.fluxcd.io/name":"apps"},"name":"c-%d","namespace":"default"}}`, i, n, i)
 			if _, err := s.Blobs().Put(b.Context(), []byte(object)); err != nil {
 				b.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// OpenMemory returns a new store that lives as long as the process, for tests and for trying things out.
+// OpenMemory returns a new store in memory, which the end of the process deletes. It is for tests and trials.
 func OpenMemory(options ...Option) *Store {
 	return newStore(&memory{tables: map[string][]entry{}}, newEpoch(), options)
 }
@@ -20,8 +20,8 @@ type entry struct {
 	value []byte
 }
 
-// memory is the engine in memory. A committed table is never changed, only replaced, so a reader keeps what it began
-// with.
+// memory is the engine in memory. A committed table is replaced, never changed, so that a reader keeps the state of its
+// begin.
 type memory struct {
 	mu     sync.Mutex
 	tables map[string][]entry // sorted by key; nil: closed
@@ -51,7 +51,7 @@ func (m *memory) close() error {
 type memoryTx struct {
 	memory *memory
 	tables map[string][]entry
-	own    map[string]bool // tables that are copied already
+	own    map[string]bool // tables that this transaction has copied
 }
 
 func find(rows []entry, key string) (int, bool) {

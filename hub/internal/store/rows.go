@@ -11,23 +11,27 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Resource is an object that users wrote: by hand, in the hub's root, or in a cluster's graph. Key: api.Key.Path().
-// Written by admin (objects without an owner) and plan (objects with one). Secrets are not here but in Secrets.
+// Resource is an object that users wrote: by hand, in the hub's root, or in a cluster's graph. Its key is
+// api.Key.Path(). Package admin writes the objects without an owner, package plan those with one. Secrets have a table
+// of their own.
 type Resource struct {
-	Key            api.Key     `json:"key"`
-	Object         *api.Object `json:"object"` // nil only in a Resource that is not from the store
-	UID            string      `json:"uid"`
-	Generation     int64       `json:"generation"` // grows when the spec changes
-	Created        time.Time   `json:"created"`
-	Owner          *api.Key    `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
-	RequestedAt    string      `json:"requestedAt,omitempty"` // the last request to reconcile
-	Suspended      bool        `json:"suspended,omitempty"`   // by an operator, whatever the spec says
-	StopRepair     bool        `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
-	SuspendedAt    time.Time   `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
-	Orphaned       bool        `json:"left,omitempty"`        // Owner does not give it any more and does not prune it: operators may delete it
-	OrphanOnDelete bool        `json:"outlives,omitempty"`    // it stays, as Left, when Owner goes
-	Held           bool        `json:"held,omitempty"`        // nothing gives it any more; its removal waits for a Confirmation
-	// Confined is what holds it: it is below a Kustomization with a service account.
+	Key         api.Key     `json:"key"`
+	Object      *api.Object `json:"object"` // nil only in a Resource that is not from the store
+	UID         string      `json:"uid"`
+	Generation  int64       `json:"generation"` // grows when the spec changes
+	Created     time.Time   `json:"created"`
+	Owner       *api.Key    `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
+	RequestedAt string      `json:"requestedAt,omitempty"` // the last request to reconcile
+	Suspended   bool        `json:"suspended,omitempty"`   // by an operator, whatever the spec says
+	StopRepair  bool        `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
+	SuspendedAt time.Time   `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
+	// Orphaned: Owner does not give it any more and does not prune it; operators may delete it.
+	Orphaned bool `json:"left,omitempty"`
+	// OrphanOnDelete: when Owner is deleted, it stays and becomes Orphaned.
+	OrphanOnDelete bool `json:"outlives,omitempty"`
+	// Held: nothing gives it any more, and its removal waits for a Confirmation.
+	Held bool `json:"held,omitempty"`
+	// Confined is the confinement of a Kustomization with a service account above it.
 	Confined *api.Confinement `json:"confined,omitempty"`
 }
 
@@ -63,7 +67,7 @@ func (r *Resource) IsSuspended() bool {
 	return r.Suspended || r.Object.Suspended()
 }
 
-// NoteSuspension keeps SuspendedAt: whoever writes a row calls it before, with the time of the change.
+// NoteSuspension updates SuspendedAt. Call it before each Put of the row, with the time of the change.
 func (r *Resource) NoteSuspension(now time.Time) {
 	switch suspended := r.IsSuspended(); {
 	case !suspended:
@@ -73,8 +77,8 @@ func (r *Resource) NoteSuspension(now time.Time) {
 	}
 }
 
-// Condition is what the hub itself last made of a resource: fetched, rendered, planned, or why not. Key: api.Key.Path().
-// Written by fetch (sources) and plan (all else).
+// Condition is the hub's own result for a resource: fetched, rendered or planned, or why not. Its key is
+// api.Key.Path(). Package fetch writes the conditions of sources, package plan all others.
 type Condition struct {
 	ObservedGeneration int64     `json:"observedGeneration"`
 	Ready              string    `json:"ready"` // True, False, Unknown
@@ -85,11 +89,12 @@ type Condition struct {
 	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
 	HandledRequest     string    `json:"handledRequest,omitempty"`
 	Frozen             bool      `json:"frozen,omitempty"` // of a Cluster: its plan stays as it is, because it is suspended
-	Held               int       `json:"held,omitempty"`   // of a Kustomization: objects that it gave and whose removal is held
+	// Held counts the objects that a Kustomization gave and whose removal is held.
+	Held int `json:"held,omitempty"`
 }
 
-// Fetched is the newest artifact of one source, shared by every resource that names the same source. Key:
-// Source.FetchKey. Written by fetch.
+// Fetched is the newest artifact of one source, shared by every resource that names this source. Its key is
+// api.Source.FetchKey. Package fetch writes it.
 type Fetched struct {
 	Artifact  *artifact.Artifact `json:"artifact,omitempty"` // nil: never fetched
 	CheckedAt time.Time          `json:"checkedAt"`
@@ -97,24 +102,25 @@ type Fetched struct {
 	Reason    string             `json:"reason,omitempty"`
 }
 
-// Render is one memoized render: given equal inputs, the result is this. Key: the digest of the inputs. Written by
-// plan.
+// Render is the result of one render. Its key is the digest of the inputs: equal inputs give equal results. Package
+// render/cache writes it.
 type Render struct {
-	Value  json.RawMessage `json:"value"` // the planner's own
+	Value  json.RawMessage `json:"value"` // of the cache's own format
 	UsedAt time.Time       `json:"usedAt"`
 }
 
-// Plan is what one cluster should run as far as the hub can tell now. Key: the cluster's name. Written by plan.
+// Plan lists the applications that one cluster should run according to the inputs of now. Its key is the name of the
+// cluster. Package plan writes it.
 type Plan struct {
 	Applications []Entry `json:"applications"` // sorted by name
 	// Pending, Incomplete and Removals are the bundle's.
 	Pending    []bundle.ApplicationName `json:"pending,omitempty"`
 	Incomplete bool                     `json:"incomplete,omitempty"`
 	Removals   []bundle.Removal         `json:"removals,omitempty"`
-	// Undecided are the applications that left while the plan was incomplete. They become Removals when it is complete and
-	// nobody has given them again.
+	// Undecided are the applications that left while the plan was incomplete. When the plan is complete, those that did
+	// not come back become Removals.
 	Undecided []bundle.Removal `json:"undecided,omitempty"`
-	// ChangedAt is when the change that led to this plan was first seen; the start of commit → live.
+	// ChangedAt is when the hub first saw the change that led to this plan; the measure of commit → live begins here.
 	ChangedAt time.Time `json:"changedAt"`
 }
 
@@ -156,8 +162,8 @@ func (e Entry) Bundle() bundle.Entry {
 	}
 }
 
-// Release is the part of a Plan that may go out now: what the rollouts of its Fleets let through. Key: the cluster's
-// name. Written by publish.
+// Release is the part of a Plan that may go out now, because the rollouts of its Fleets let it through. Its key is the
+// name of the cluster. Package publish writes it.
 type Release struct {
 	Applications []Entry                  `json:"applications"` // sorted by name
 	Pending      []bundle.ApplicationName `json:"pending,omitempty"`
@@ -175,28 +181,30 @@ func BundleEntries(entries []Entry) []bundle.Entry {
 	return listed
 }
 
-// Confirmation is an operator's word that objects of one graph may be removed, whatever guards say. Key: the path of
-// the Cluster, or of no object for the hub's own graph (ConfirmationKey). Written by admin, deleted by plan.
+// Confirmation allows, in the name of an operator, to remove objects of one graph that guards hold. Its key is
+// ConfirmationKey. Package admin writes it, package plan deletes it.
 type Confirmation struct {
-	// Removals are the objects, with the time of the word. The planner forgets those that are not needed after a while.
+	// Removals are the objects and when each was confirmed. The planner deletes those that are not needed after a while.
 	Removals map[string]time.Time `json:"removals,omitempty"` // by api.Key.Path()
-	// Prunes are held deletions of objects within an application that goes on, by the path of its Kustomization: the
-	// digest of the confirmed set.
+	// Prunes are the held deletions of objects within an application that stays, by the path of its Kustomization: the
+	// digest of the confirmed objects.
 	Prunes map[string]manifest.Digest `json:"prunes,omitempty"`
 }
 
-// ConfirmationKey is the key of the Confirmation of a cluster's graph, or of the hub's for "".
+// ConfirmationKey returns the key of the Confirmation of a cluster's graph, or of the hub's own graph for "".
 func ConfirmationKey(cluster string) string {
 	return api.ClusterKey(cluster).Path()
 }
 
-// Repair says that Applications a cluster needs are not in the store, or not as they were written: its graph has to be
-// walked again, which makes them anew. Key: the cluster's name. Written by publish, deleted by plan.
+// Repair names Applications of a cluster that are missing from the store or damaged. The planner walks the graph of the
+// cluster again, which makes them anew. The key is the name of the cluster. Package publish writes it, package plan
+// deletes it.
 type Repair struct {
 	Applications []manifest.Digest `json:"applications"`
 }
 
-// SignedBundle is the newest signed bundle of one cluster. Key: the cluster's name. Written by publish.
+// SignedBundle is the newest signed bundle of one cluster. Its key is the name of the cluster. Package publish writes
+// it.
 type SignedBundle struct {
 	Bundle    bundle.ID `json:"bundle"`
 	Envelope  []byte    `json:"envelope"` // bytes of nave.bundle.v1.Envelope
@@ -208,11 +216,11 @@ type SignedBundle struct {
 	Features bundle.FeatureSet `json:"features,omitempty"`
 }
 
-// Spoke is what the hub knows of the agent of one cluster. Key: the cluster's name. Written by registration and
-// dispatch.
+// Spoke is what the hub knows about the agent of one cluster. Its key is the name of the cluster. Packages registration
+// and dispatch write it.
 type Spoke struct {
 	RegisteredAt      time.Time                  `json:"registeredAt"`           // by a join token
-	Registration      string                     `json:"registration,omitempty"` // which one that was; certificates of another do not count
+	Registration      string                     `json:"registration,omitempty"` // its name; see Counts
 	CertificateExpiry time.Time                  `json:"certificateExpiry"`
 	Connected         bool                       `json:"connected"`
 	Since             time.Time                  `json:"since"` // of Connected
@@ -220,14 +228,15 @@ type Spoke struct {
 	KubernetesVersion string                     `json:"kubernetesVersion,omitempty"`
 	Acks              map[bundle.Stage]bundle.ID `json:"acks,omitempty"` // newest of each
 	Rejected          string                     `json:"rejected,omitempty"`
-	Capabilities      manifest.Digest            `json:"capabilities,omitzero"` // a blob: the bytes of nave.spoke.v1.Capabilities
+	Capabilities      manifest.Digest            `json:"capabilities,omitzero"` // a blob: nave.spoke.v1.Capabilities
 	Features          bundle.FeatureSet          `json:"features,omitempty"`    // that it knows; empty: bundle.Baseline
-	Refused           string                     `json:"refused,omitempty"`     // why its last join token was not accepted; until it says hello
+	// Refused says why its last join token was not accepted, until the spoke opens a session.
+	Refused string `json:"refused,omitempty"`
 }
 
-// Counts reports whether a certificate counts that says it is of a registration and was issued at a time. It is of the
-// cluster's registration, whatever the clocks were. A row that names none is of an older hub: then a certificate counts
-// that was issued at the registration or later.
+// Counts reports whether a certificate of a registration, issued at a time, is valid for this cluster. The registration
+// must be the cluster's. If the row names no registration, an older hub wrote it; then the certificate must have been
+// issued at RegisteredAt or later.
 func (s Spoke) Counts(registration string, issued time.Time) bool {
 	if s.Registration != "" {
 		return s.Registration == registration
@@ -240,15 +249,16 @@ func (s Spoke) Lacks(b SignedBundle) bundle.FeatureSet {
 	return b.Features.Without(cmp.Or(s.Features, bundle.Baseline()))
 }
 
-// Report is a spoke's latest word on one application. Key: cluster/Kind/namespace/name. Written by dispatch.
+// Report is the latest report of a spoke about one application. Its key is cluster/Kind/namespace/name. Package
+// dispatch writes it.
 type Report struct {
 	Value      []byte          `json:"value"` // bytes of nave.spoke.v1.ApplicationReport
 	ReceivedAt time.Time       `json:"receivedAt"`
 	Healthy    manifest.Digest `json:"healthy,omitzero"` // of the Application that was last healthy
 }
 
-// JoinToken is a one-time secret of a cluster. Key: the digest of the token; the token itself is never stored.
-// Written by admin and registration.
+// JoinToken is a one-time secret of a cluster. Its key is the digest of the token; the token itself is never stored.
+// Packages admin and registration write it.
 type JoinToken struct {
 	Cluster   string          `json:"cluster"`
 	CreatedAt time.Time       `json:"createdAt,omitzero"`
@@ -257,7 +267,8 @@ type JoinToken struct {
 	UsedBy    manifest.Digest `json:"usedBy,omitzero"` // of the public key it was used for
 }
 
-// Event is something that happened, for people. Key: time and a counter, so that keys order. Written by everyone.
+// Event is something that happened, for people to read. Its key is a time and a counter, which order the events. Every
+// package writes events, by Record.
 type Event struct {
 	Time    time.Time `json:"time"`
 	Object  api.Key   `json:"object"`
@@ -266,7 +277,8 @@ type Event struct {
 	Message string    `json:"message"`
 }
 
-// Secret is a credential the hub itself needs, encrypted at rest. Key: namespace/name. Written by admin.
+// Secret is a credential that the hub itself needs, encrypted at rest. Its key is namespace/name. Package admin writes
+// it.
 type Secret struct {
 	Sealed  []byte    `json:"sealed"` // nonce and AES-256-GCM ciphertext of the data map's JSON
 	Keys    []string  `json:"keys"`   // names of the data's keys

@@ -11,13 +11,13 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrReadOnly: a View tried to write.
 	ErrReadOnly = errors.New("write in a read-only transaction")
-	// ErrClosed: the store, or the transaction, is over.
+	// ErrClosed: the store is closed, or the transaction has ended.
 	ErrClosed = errors.New("store is closed")
-	// ErrFull: the disk has no room for a transaction. Nothing of it was written; the store stays usable.
+	// ErrFull: the disk has no room for a transaction. Nothing of the transaction was written; the store stays usable.
 	ErrFull = errors.New("no space left for the store: free some on its disk; nothing was lost, and the hub tries again")
 	// ErrLocked: another process has the file open.
 	ErrLocked = errors.New("the store is in use by another process: stop it first")
-	// ErrDamaged: the file, or a row, is not what was written.
+	// ErrDamaged: the file, a row or a blob differs from what was written.
 	ErrDamaged = errors.New("the store is damaged: restore it from a backup")
 	// ErrLayout: a newer Nave wrote the file.
 	ErrLayout = errors.New("the store was written by a newer version of the hub: run that version")
@@ -37,8 +37,8 @@ type Store struct {
 // Option changes how a store works.
 type Option func(*Store)
 
-// Twice runs every function that View and Update are given twice, as an engine may that has to try again, and keeps
-// only what the second run wrote. It is for tests: a function that counts on running once fails with it.
+// Twice makes View and Update run their function twice and keep only the writes of the second run, as an engine does
+// that has to try again. Tests use Twice to find functions that must not run twice.
 func Twice(s *Store) { s.twice = true }
 
 func newStore(e engine, epoch uint64, options []Option) *Store {
@@ -50,18 +50,19 @@ func newStore(e engine, epoch uint64, options []Option) *Store {
 	return s
 }
 
-// engine keeps tables of key → value in transactions. The two engines differ in nothing that a caller can see, except
-// that one of them remembers.
+// engine keeps tables of key → value in transactions. Callers cannot tell engines apart, except that only some survive
+// the process.
 type engine interface {
-	// begin starts a transaction. There is at most one writable one at a time; readers see the state at their begin.
+	// begin starts a transaction. The caller has at most one writable transaction at a time; a read-only transaction sees
+	// the state at its begin.
 	begin(ctx context.Context, writable bool) (engineTx, error)
 	close() error
 }
 
-// engineTx is one transaction of an engine. Values handed out stay valid until it ends; values handed in must stay
-// unchanged until then.
+// engineTx is one transaction of an engine. The values that get and scan return are valid until the transaction ends;
+// the caller must not change the values that it gives to put until then.
 type engineTx interface {
-	get(table, key string) ([]byte, error) // nil: no such row
+	get(table, key string) ([]byte, error) // nil: there is no such row
 	put(table, key string, value []byte) error
 	delete(table, key string) error
 	// scan visits the keys that have the prefix and come after the key after, in order. The visitor must not write.
@@ -78,7 +79,7 @@ func startOf(prefix, after string) string {
 	return after + "\x00"
 }
 
-// Close ends all watchers, waits for the transactions under way and closes the file.
+// Close closes all watchers, waits for the transactions under way and closes the file.
 func (s *Store) Close() error {
 	s.writing <- struct{}{}
 	defer s.unlock()
@@ -92,7 +93,8 @@ func (s *Store) Close() error {
 // errFound ends a scan at its first row.
 var errFound = errors.New("found")
 
-// Epoch numbers the history of this store: a store made anew, later, has a higher one. It never changes.
+// Epoch returns the number of this store's history. A store that is made later has a higher epoch. The epoch of a store
+// never changes.
 func (s *Store) Epoch() uint64 { return s.epoch }
 
 // Empty reports whether no table has a row and no blob was put.
@@ -139,10 +141,10 @@ func (s *Store) view(ctx context.Context, fn func(*Tx) error) error {
 }
 
 // Update runs fn alone among the writers. If fn returns nil, its writes are on disk when Update returns, and then the
-// watchers wake. If fn returns an error, Update writes nothing and returns that error. An fn that changed nothing
-// writes nothing. If ctx ends while Update waits for another writer, Update returns the error of ctx. Errors of the commit:
-// ErrFull, ErrClosed, or those of the file; nothing was written then. fn must not call View or Update, and may run more
-// than once.
+// watchers wake. If fn returns an error, Update writes nothing and returns that error. If fn changes nothing, Update
+// touches no disk. If ctx ends while Update waits for another writer, Update returns the error of ctx. If the commit
+// fails, nothing is written; the errors are ErrFull, ErrClosed and those of the file. fn must not call View or Update,
+// and may run more than once.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	if err := s.lock(ctx); err != nil {
 		return fmt.Errorf("update store: %w", err)
@@ -156,7 +158,7 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	return s.update(ctx, fn, true)
 }
 
-// update runs fn, and commits what it wrote or drops it.
+// update runs fn, and commits or drops its writes.
 func (s *Store) update(ctx context.Context, fn func(*Tx) error, commit bool) error {
 	t, err := s.engine.begin(ctx, true)
 	if err != nil {

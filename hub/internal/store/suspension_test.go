@@ -18,7 +18,9 @@ func TestNoteSuspension(t *testing.T) {
 		{"by_operator", Resource{Suspended: true}, second},
 		{"by_spec", Resource{Object: api.StoredObject(api.Key{}, []byte(`{"spec":{"suspend":true}}`))}, second},
 		{"still", Resource{Suspended: true, SuspendedAt: first}, first},
-		{"no_longer", Resource{Object: api.StoredObject(api.Key{}, []byte(`{"spec":{"suspend":false}}`)), SuspendedAt: first}, time.Time{}},
+		{"no_longer", Resource{
+			Object: api.StoredObject(api.Key{}, []byte(`{"spec":{"suspend":false}}`)), SuspendedAt: first,
+		}, time.Time{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.row.NoteSuspension(second); !tt.row.SuspendedAt.Equal(tt.want) {

@@ -6,19 +6,19 @@ import (
 	"fmt"
 )
 
-// Tx is one transaction. It is used by one goroutine, and only until the function it was given to returns.
+// Tx is one transaction. Only the function that View or Update runs may use its Tx, in one goroutine.
 type Tx struct {
-	engine engineTx          // nil: over
-	before map[Change][]byte // what each written row was before, nil for none; the map is nil in a View
+	engine engineTx          // nil: the transaction has ended
+	before map[Change][]byte // the value of each written row before, nil if there was none; the map is nil in a View
 }
 
-// end makes the transaction unusable. What was not committed is undone.
+// end makes the transaction unusable and undoes what was not committed.
 func (tx *Tx) end() {
 	tx.engine.rollback()
 	tx.engine = nil
 }
 
-// changes are the rows that are not what they were before the transaction.
+// changes returns the rows that differ from what they were before the transaction.
 func (tx *Tx) changes() ([]Change, error) {
 	var changed []Change
 	for c, old := range tx.before {
@@ -40,7 +40,7 @@ func (tx *Tx) get(table, key string) ([]byte, error) {
 	return tx.engine.get(table, key)
 }
 
-// put writes a row unless it is equal already.
+// put writes a row unless there is an equal one.
 func (tx *Tx) put(table, key string, value []byte) error {
 	if err := tx.writable(key); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (tx *Tx) put(table, key string, value []byte) error {
 	return tx.engine.put(table, key, value)
 }
 
-// delete removes a row if it is there.
+// delete deletes a row if there is one.
 func (tx *Tx) delete(table, key string) error {
 	if err := tx.writable(key); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (tx *Tx) delete(table, key string) error {
 	return tx.engine.delete(table, key)
 }
 
-// maxKey is the longest key in bytes; bbolt's own limit is the same.
+// maxKey is the length of the longest key in bytes, which is also bbolt's limit.
 const maxKey = 32768
 
 func (tx *Tx) writable(key string) error {
@@ -89,7 +89,7 @@ func (tx *Tx) writable(key string) error {
 	return nil
 }
 
-// remember keeps what a row was when the transaction began.
+// remember keeps the value that a row had when the transaction began.
 func (tx *Tx) remember(table, key string, old []byte) {
 	c := Change{Table: table, Key: key}
 	if _, ok := tx.before[c]; !ok {
@@ -97,8 +97,8 @@ func (tx *Tx) remember(table, key string, old []byte) {
 	}
 }
 
-// scan visits the rows with the prefix in the order of their keys. In an Update, visit may write: it is given the rows
-// that were there when the scan began and still are.
+// scan visits the rows whose keys have the prefix, in the order of the keys. In an Update, visit may write; visit then
+// gets the rows that existed when the scan began and still exist.
 func (tx *Tx) scan(table, prefix string, visit func(key string, value []byte) error) error {
 	if tx.engine == nil {
 		return ErrClosed
@@ -126,7 +126,8 @@ func (tx *Tx) scan(table, prefix string, visit func(key string, value []byte) er
 	return nil
 }
 
-// page returns the keys and values of at most limit rows that have the prefix and come after a key.
+// page visits at most limit rows whose keys have the prefix and come after the key after, in order. visit must not
+// write.
 func (tx *Tx) page(table, prefix, after string, limit int, visit func(key string, value []byte) error) error {
 	if tx.engine == nil {
 		return ErrClosed

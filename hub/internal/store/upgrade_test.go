@@ -72,8 +72,8 @@ func writeEarlier(t *testing.T, path string) {
 	}
 }
 
-// TestUpgrade: what cannot be made again survives an upgrade: operators' objects, registrations, join tokens, sequences,
-// credentials and confirmations.
+// TestUpgrade: what cannot be made again survives an upgrade: operators' objects, registrations, join tokens,
+// sequences, credentials and confirmations.
 func TestUpgrade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	writeEarlier(t, path)

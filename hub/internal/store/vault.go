@@ -23,7 +23,8 @@ var ErrVaultKey = errors.New("the vault's key does not open it: restore the key 
 // safe for concurrent use.
 type Vault struct{ aead cipher.AEAD }
 
-// NewVault returns the vault with the key in keyFile, which is made, for its owner only, when there is none.
+// NewVault returns the vault with the key in keyFile. If there is no such file, NewVault makes one, readable by its
+// owner only.
 func NewVault(keyFile string) (*Vault, error) {
 	key, err := readKey(keyFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,8 +44,8 @@ func NewVault(keyFile string) (*Vault, error) {
 	return &Vault{aead: aead}, nil
 }
 
-// readKey reads the key. A file that everyone may read is refused: the key in it may be known. (The group's bits do
-// not count: Kubernetes sets them on every file of a volume with an fsGroup.)
+// readKey reads the key. readKey refuses a file that everyone may read, because others may know the key. The
+// permissions of the group do not count: Kubernetes sets them on every file of a volume with an fsGroup.
 func readKey(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err != nil {

@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// Change names a row that was put or deleted. An empty Key stands for every row of the table: the watcher was so far
-// behind that single keys were given up.
+// Change names a row that was put or deleted. If Key is empty, every row of the table may have changed: the watcher was
+// too far behind to keep single keys.
 type Change struct{ Table, Key string }
 
-// maxPending is how many single keys a watcher holds before it gives them up for whole tables.
+// maxPending is how many keys a watcher keeps before it replaces them by whole tables.
 const maxPending = 1 << 18
 
-// Watcher collects which rows changed since it was last asked. It holds each row once however often it changes, so a
-// slow watcher costs no more than the rows there are. Read the rows themselves in a View after Take.
+// Watcher collects the names of the rows that changed since the last Take. A row that changes often is kept once, so
+// that a slow watcher costs no more than the rows that exist. Read the rows themselves in a View after Take.
 type Watcher struct {
 	all    *watchers
 	tables map[string]bool
@@ -47,7 +47,7 @@ func (s *Store) Watch(ctx context.Context, tables ...string) *Watcher {
 // Watch ends.
 func (w *Watcher) C() <-chan struct{} { return w.signal }
 
-// Take returns the changes since the last Take, each once, sorted by table and key; none when there were none.
+// Take returns the changes since the last Take, each once, sorted by table and key.
 func (w *Watcher) Take() []Change {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -65,7 +65,7 @@ func (w *Watcher) Take() []Change {
 	return taken
 }
 
-// Close stops the watcher and closes C. Further calls do nothing.
+// Close ends the watcher and closes C. Further calls do nothing.
 func (w *Watcher) Close() {
 	w.unbind()
 	w.stop()
@@ -101,7 +101,7 @@ func (w *Watcher) add(changes []Change) {
 	}
 }
 
-// note adds one change to the set.
+// note adds one change to the pending ones; with too many of them it keeps tables only.
 func (w *Watcher) note(c Change) {
 	whole := Change{Table: c.Table}
 	if _, ok := w.pending[whole]; ok {
@@ -125,7 +125,7 @@ type watchers struct {
 	closed bool
 }
 
-// add enters a watcher; false when the store is closed.
+// add enters a watcher. It returns false if the store is closed.
 func (ws *watchers) add(w *Watcher) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
