@@ -15,8 +15,8 @@ import (
 
 var errTooMany = errors.New("too many connections")
 
-// admission is TLS, after which a connection counts by what it has shown: one with a certificate by its identity, one
-// without by its address. The latter is passed on to the server for strangers.
+// admission makes the TLS handshake and then counts the connection: one with a certificate by its identity, one without
+// by its address. It passes connections without a certificate on to the server for strangers.
 type admission struct {
 	credentials.TransportCredentials
 
@@ -34,7 +34,7 @@ func (h *admission) ServerHandshake(accepted net.Conn) (net.Conn, credentials.Au
 	id, err := identity.PeerID(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: info}))
 	limit, source := h.clusters, id.String()
 	switch {
-	case err != nil: // without a certificate, for a bad one fails the handshake
+	case err != nil: // there is no certificate: a bad one fails the handshake
 		limit, source = h.strangers, sourceOf(accepted.RemoteAddr())
 	case id.Role == identity.Operator:
 		limit = h.operators
@@ -51,8 +51,7 @@ func (h *admission) ServerHandshake(accepted net.Conn) (net.Conn, credentials.Au
 	return nil, nil, credentials.ErrConnDispatched
 }
 
-// passed is a listener of connections that another server has made its handshake with. Each is closed when it is older
-// than life, whatever it does.
+// passed is a listener of connections whose handshake another server has made. It closes each connection after life.
 type passed struct {
 	address net.Addr
 	life    time.Duration
@@ -65,7 +64,7 @@ func newPassed(address net.Addr, life time.Duration) *passed {
 	return &passed{address: address, life: life, conns: make(chan *stranger), closed: make(chan struct{})}
 }
 
-// on passes a connection on. It returns false when nobody takes it any more.
+// on passes a connection on. It returns false if the listener is closed.
 func (p *passed) on(c net.Conn, info credentials.AuthInfo) bool {
 	s := &stranger{Conn: c, info: info, end: time.AfterFunc(p.life, func() { _ = c.Close() })}
 	select {
@@ -103,7 +102,7 @@ type stranger struct {
 	end  *time.Timer
 }
 
-// Close may be called more than once.
+// Close implements net.Conn. It may be called more than once.
 func (s *stranger) Close() error {
 	s.end.Stop()
 	return s.Conn.Close()

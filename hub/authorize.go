@@ -18,11 +18,11 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// rule says who may call.
+// rule is who may call a method.
 type rule int
 
 const (
-	nobody rule = iota // what no table names
+	nobody rule = iota // of methods that no table names
 	anyone             // without a certificate, too
 	certified
 	clusters
@@ -58,7 +58,8 @@ func ruleOf(path string) rule {
 	return serviceRules[service]
 }
 
-// guard stands before every call: it counts, refuses who may not call, and turns a panic into an error of that call.
+// guard intercepts every call: it counts the call, refuses callers that may not make it, and turns a panic into an
+// error of that call.
 type guard struct {
 	trustDomain string
 	log         *slog.Logger
@@ -73,7 +74,7 @@ func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
 	return v
 }
 
-// options are those of a server whose calls the guard stands before.
+// options returns the options of a server whose calls the guard intercepts.
 func (g *guard) options(c credentials.TransportCredentials) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(c),
@@ -132,7 +133,7 @@ func (g *guard) authorize(ctx context.Context, method string) (context.Context, 
 	return nil, status.Errorf(codes.PermissionDenied, "%s may not call this", id)
 }
 
-// finish counts the call, and keeps a bug in one handler from ending the hub.
+// finish counts the call. If the handler panicked, the error of the call says so and the hub goes on.
 func (g *guard) finish(method string, panicked any, err *error) {
 	if panicked != nil {
 		g.log.Error("handler panicked", slog.String("method", method), slog.Any("panic", panicked),
@@ -145,7 +146,7 @@ func (g *guard) finish(method string, panicked any, err *error) {
 	g.requests.WithLabelValues(method, status.Code(*err).String()).Inc()
 }
 
-// refuseUnknown answers calls of methods that are not there; the guard lets nobody through to it.
+// refuseUnknown answers calls of unknown methods, which the guard refuses before.
 func refuseUnknown(any, grpc.ServerStream) error {
 	return status.Error(codes.Unimplemented, "no such method")
 }

@@ -23,7 +23,7 @@ import (
 const (
 	serverTTL  = 7 * 24 * time.Hour // renewed at half-life, and at every start
 	renewRetry = time.Minute
-	clockLook  = 5 * time.Second // how often to look whether it must be renewed, for a clock can be set
+	clockLook  = 5 * time.Second // how often to look whether it must be renewed: somebody may set the clock
 
 	// DefaultOperatorTTL is the lifetime of an operator's certificate.
 	DefaultOperatorTTL = 365 * 24 * time.Hour
@@ -36,7 +36,7 @@ const (
 	contextName  = "nave"
 )
 
-// renewCertificate gives the server a new key, which never leaves memory, and a certificate for it.
+// renewCertificate makes a new key of the server, which never leaves memory, and issues a certificate for it.
 func (h *Hub) renewCertificate() error {
 	key, err := identity.NewKey()
 	if err != nil {
@@ -52,8 +52,8 @@ func (h *Hub) renewCertificate() error {
 	return nil
 }
 
-// keepCertificate renews the server's certificate at half-life until ctx ends, and soon after the clock was set, if the
-// certificate does not hold by the new time. The first operator's is looked at as well.
+// keepCertificate renews the server's certificate at half-life until ctx ends, and soon after the clock was set if the
+// certificate is not valid at the new time. It also renews the first operator's configuration then.
 func (h *Hub) keepCertificate(ctx context.Context) error {
 	pause := clockLook
 	for wait.For(ctx, pause) == nil {
@@ -69,7 +69,7 @@ func (h *Hub) keepCertificate(ctx context.Context) error {
 	return nil
 }
 
-// serverNames are what clients may call this hub: what is advertised, and the machine itself.
+// serverNames returns the names and addresses of this hub for its certificate: the advertised ones and the machine's.
 func (h *Hub) serverNames() (names []string, ips []net.IP) {
 	names, ips = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	seen := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
@@ -88,8 +88,8 @@ func (h *Hub) serverNames() (names []string, ips []net.IP) {
 	return names, ips
 }
 
-// advertised is where spokes reach this hub: the first address that the operator named, or else where it listens, or
-// else this machine's name.
+// advertised returns the address at which spokes reach this hub: the first address that the operator configured, or the
+// address of the listener, or the name of this machine.
 func (h *Hub) advertised() string {
 	if len(h.config.Advertise) > 0 {
 		return h.config.Advertise[0]
@@ -107,8 +107,8 @@ func (h *Hub) advertised() string {
 	return net.JoinHostPort("localhost", port)
 }
 
-// writeOperatorConfig makes the first operator's context, once, and anew if its certificate does not hold now: it has
-// ended, or a wrong clock issued it. Who deletes the file gets a new one at the next start.
+// writeOperatorConfig writes the first operator's context if there is none, or if its certificate is not valid now: it
+// has ended, or a wrong clock issued it. If somebody deletes the file, the next start writes a new one.
 func (h *Hub) writeOperatorConfig() error {
 	path := h.OperatorConfig()
 	_, err := os.Stat(path)
@@ -122,20 +122,20 @@ func (h *Hub) writeOperatorConfig() error {
 	return c.Save(path)
 }
 
-// isUseless reports whether a file of contexts is as the hub wrote it, with a certificate that does not hold now.
+// isUseless reports whether the hub wrote the file of contexts and its certificate is not valid now.
 func (h *Hub) isUseless(path string) bool {
 	c, err := operatorconfig.Load(path)
 	if err != nil || len(c.Contexts) != 1 {
-		return false // it is the operators' own now
+		return false // operators have changed it
 	}
 	chain, err := identity.ParseCertificates(c.Contexts[0].ClientCertificateData)
 	return err == nil && chain[0].CheckSignatureFrom(h.authority.Certificate()) == nil &&
 		identity.CheckTime(chain[0], h.config.Now()) != nil
 }
 
-// IssueOperator makes a context for one more operator, or for the first one again, from the authority in a hub's data
-// folder. Access to that folder is access to everything, so it asks nobody; a hub that runs on it is not disturbed. The
-// name is of the form of a DNS label or subdomain; address is where the hub is reached, host:port.
+// IssueOperator returns a context for one more operator, or for the first one again, from the authority in a hub's data
+// folder. Access to this folder is access to everything, so that IssueOperator needs no permission. The hub may be
+// running. The name is a DNS label or subdomain; address is the host:port of the hub.
 func IssueOperator(dataDir, name, address string, ttl time.Duration) (*operatorconfig.Config, error) {
 	dir := filepath.Join(dataDir, authorityDir)
 	missing, err := missingFiles(dir)
@@ -178,7 +178,7 @@ func issueOperator(authority *identity.Authority, name, address string, ttl time
 	return c, nil
 }
 
-// operatorAddress is where the first operator, who has access to this machine, reaches the hub.
+// operatorAddress returns the address at which the first operator, who has access to this machine, reaches the hub.
 func (h *Hub) operatorAddress() string {
 	if len(h.config.Advertise) > 0 {
 		return h.config.Advertise[0]

@@ -14,14 +14,14 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// How often it is logged that a certificate does not hold now: anyone may show one.
+// How often the hub logs that a certificate is not valid now: anybody may present one.
 const (
 	handshakeLogEvery = 10 * time.Second
 	handshakeLogBurst = 10
 )
 
-// handshakes is the hub's end of TLS. It tells the hub's operators what the caller hears only as an alert: that a
-// certificate does not hold by the hub's clock.
+// handshakes makes TLS handshakes. If the certificate of a caller is not valid by the hub's clock, it logs that,
+// because the caller gets only an alert.
 type handshakes struct {
 	credentials.TransportCredentials
 	now     func() time.Time

@@ -17,25 +17,24 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// The keys in the data folder. Config.NewKeys names them so.
+// The names of the keys in the data folder and in Config.NewKeys.
 const (
 	signingKey   = "signing.key"
 	authorityDir = "ca" // a folder: ca.crt and ca.key
 	vaultKey     = "vault.key"
 )
 
-// lostKeys says, for each key, what a new one in a used data folder would break.
+// lostKeys describes, for each key, what breaks if it is made anew in a used data folder.
 var lostKeys = map[string]string{
 	signingKey: "every spoke rejects what a new key signs, until its ConfigMap has the new key (`nave cluster add NAME` " +
 		"prints it)",
-	authorityDir: "a new authority knows no spoke and no operator: every spoke must join again (`nave cluster add " +
-		"NAME`), " +
-		"and operators need new configurations (`nave-hub operator-config`)",
+	authorityDir: "a new authority knows no spoke and no operator: every spoke must join again " +
+		"(`nave cluster add NAME`), and operators need new configurations (`nave-hub operator-config`)",
 	vaultKey: "no key opens the credentials in the store any more: every Secret must be applied again",
 }
 
-// loadKeys loads the keys of the data folder, and makes those that are missing: in a new folder all of them, in a used
-// one only those that Config.NewKeys names.
+// loadKeys loads the keys of the data folder. In a new folder loadKeys makes all of them, in a used folder only the
+// missing ones that Config.NewKeys names.
 func (h *Hub) loadKeys() error {
 	used, err := h.used()
 	if err != nil {
@@ -54,6 +53,7 @@ func (h *Hub) loadKeys() error {
 	if h.authority, err = identity.LoadOrCreateAuthority(h.path(authorityDir)); err != nil {
 		return err
 	}
+	h.authority.Now = h.config.Now
 	if h.signer, err = signing.LoadOrCreate(h.path(signingKey)); err != nil {
 		return err
 	}
@@ -61,8 +61,8 @@ func (h *Hub) loadKeys() error {
 	return err
 }
 
-// used reports whether a hub ran on the data folder: its store holds something, or its first operator has a
-// configuration, which is written after the keys.
+// used reports whether a hub has run on the data folder: the store is not empty, or there is the configuration of the
+// first operator, which is written after the keys.
 func (h *Hub) used() (bool, error) {
 	if empty, err := h.store.Empty(context.Background()); err != nil || !empty {
 		return true, err
@@ -74,7 +74,7 @@ func (h *Hub) used() (bool, error) {
 	return true, err
 }
 
-// requireKey returns an error when a key of a used folder is missing and nobody asked for a new one.
+// requireKey returns an error if a key of a used folder is missing and Config.NewKeys does not name it.
 func (h *Hub) requireKey(name string, used bool) error {
 	missing, err := missingFiles(h.path(name))
 	asked := slices.Contains(h.config.NewKeys, name)
@@ -94,12 +94,11 @@ func (h *Hub) requireKey(name string, used bool) error {
 		return nil
 	}
 	return fmt.Errorf("%s is missing, but the store beside it has been used: restore it from the backup of the store. "+
-		"Without it %s. "+
-		"To start over with a new one, start the hub once with --new-key=%s", strings.Join(missing,
-		" and "), lostKeys[name], name)
+		"Without it %s. To start over with a new one, start the hub once with --new-key=%s",
+		strings.Join(missing, " and "), lostKeys[name], name)
 }
 
-// missingFiles returns those files of a key that do not exist.
+// missingFiles returns the files of a key that do not exist.
 func missingFiles(path string) ([]string, error) {
 	files := []string{path}
 	if filepath.Base(path) == authorityDir {
@@ -117,8 +116,8 @@ func missingFiles(path string) ([]string, error) {
 	return missing, nil
 }
 
-// discardAuthority moves what is left of an authority aside, and removes the configuration of the first operator, whom
-// a new authority does not admit; both are made anew.
+// discardAuthority renames the folder of an authority, and removes the configuration of the first operator, because a
+// new authority does not admit that operator. Both are made anew.
 func (h *Hub) discardAuthority() error {
 	dir := h.path(authorityDir)
 	err := os.Rename(dir, fmt.Sprintf("%s.lost-%d", dir, time.Now().Unix()))

@@ -24,7 +24,7 @@ type connLimit struct {
 	counts map[string]int // by source
 }
 
-// bounds are what a connLimit holds connections to.
+// bounds are the limits of a connLimit.
 type bounds struct {
 	max       int           // of all sources; 0: any number
 	perSource int           // 0: any number up to max
@@ -43,7 +43,7 @@ func newConnLimit(b bounds, refused prometheus.Counter) *connLimit {
 		counts: map[string]int{}}
 }
 
-// add counts a connection of a source, and closes another one if it must. It returns false when there is no room.
+// add counts a connection of a source, and closes another one if needed. It returns false if there is no room.
 func (l *connLimit) add(c *conn, source string) bool {
 	closed, ok := l.insert(c, source, time.Now())
 	if closed != nil || !ok {
@@ -55,7 +55,7 @@ func (l *connLimit) add(c *conn, source string) bool {
 	return ok
 }
 
-// insert is add, but the connection that it returns is still to be closed.
+// insert counts a connection as add does; the caller must close the connection that insert returns.
 func (l *connLimit) insert(c *conn, source string, now time.Time) (replaced *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,8 +71,8 @@ func (l *connLimit) insert(c *conn, source string, now time.Time) (replaced *con
 	return replaced, true
 }
 
-// replaceable returns the connection that one of the source may replace; nil when there is none. crowded: only one of
-// its own source. The caller holds mu.
+// replaceable returns the connection that a new one of the source may replace, or nil. If crowded is set, it must be of
+// the same source. The caller holds mu.
 func (l *connLimit) replaceable(source string, crowded bool, now time.Time) *conn {
 	own := l.counts[source]
 	largest := crowded || 2*own >= len(l.places) // no other source has more, or it does not matter
@@ -92,14 +92,14 @@ func (l *connLimit) replaceable(source string, crowded bool, now time.Time) *con
 	return oldest.conn
 }
 
-// remove takes a connection out, if it is there.
+// remove stops counting a connection.
 func (l *connLimit) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop(c)
 }
 
-// drop is remove for a caller that holds mu.
+// drop stops counting a connection. The caller holds mu.
 func (l *connLimit) drop(c *conn) {
 	e, ok := l.places[c]
 	if !ok {
@@ -126,7 +126,7 @@ type conn struct {
 	in *connLimit
 }
 
-// move counts the connection in another limit. It returns false, and changes nothing, when there is no room.
+// move counts the connection in another limit. If there is no room, move returns false and changes nothing.
 func (c *conn) move(to *connLimit, source string) bool {
 	if !to.add(c, source) {
 		return false
@@ -141,7 +141,7 @@ func (c *conn) move(to *connLimit, source string) bool {
 	return true
 }
 
-// Close may be called more than once.
+// Close implements net.Conn. It may be called more than once.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.mu.Lock()
@@ -153,7 +153,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// limited is a listener whose connections count in a limit, by the address they come from.
+// limited is a listener whose connections count in a limit by their remote address.
 type limited struct {
 	net.Listener
 	limit *connLimit
@@ -174,8 +174,8 @@ func (l limited) Accept() (net.Conn, error) {
 	}
 }
 
-// sourceOf returns whom an address belongs to: an IPv4 address, or the /64 network of an IPv6 address, of which anybody
-// has many.
+// sourceOf returns the source of an address: an IPv4 address, or the /64 network of an IPv6 address, because anybody
+// has many addresses of one network.
 func sourceOf(address net.Addr) string {
 	from, err := netip.ParseAddrPort(address.String())
 	if err != nil {

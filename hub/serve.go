@@ -19,8 +19,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// What one connection may cost the hub. Spokes ping every 30 s, so the hub pings none that is well. What a cluster can
-// make the hub hold of calls that it does not finish is a message in each stream of each connection: 64 MiB.
+// What one connection may cost the hub. Spokes ping every 30 s, so that the hub pings only those that are silent. A
+// cluster that does not finish its calls makes the hub keep one message in each stream of each connection: 64 MiB.
 const (
 	maxMessage        = 1 << 20
 	maxHeaders        = 16 << 10
@@ -37,12 +37,12 @@ const (
 	strangerWindow     = 64 << 10 // bytes that the hub buffers
 )
 
-// connections says how many connections there may be at the same moment.
+// connections limits how many connections are open at the same moment.
 type connections struct {
-	handshakes int           // that have not finished their handshake, which takes a second or so
+	handshakes int           // before their handshake is finished, which takes about a second
 	grace      time.Duration // see connLimit
 	strangers  int           // without a certificate
-	life       time.Duration // of a connection without a certificate: it registers, or it never will
+	life       time.Duration // of a connection without a certificate, which needs it only to register
 	cluster    int           // of one cluster's certificates; a spoke has one
 	operator   int           // of one operator's certificates
 	http       int           // of metrics and health
@@ -96,8 +96,8 @@ func (h *Hub) admit(tls credentials.TransportCredentials) credentials.TransportC
 	}
 }
 
-// limits bound what a caller can make the server spend. A spoke renews at half-life, so a connection that ends after
-// half a lifetime does not outlive the certificate it was made with.
+// limits returns the limits of what a caller can make the server spend. A spoke renews its certificate at half-life, so
+// that a connection that ends after half a lifetime does not outlive its certificate.
 func (h *Hub) limits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -114,8 +114,8 @@ func (h *Hub) limits() []grpc.ServerOption {
 	}
 }
 
-// strangerLimits bound what a caller without a certificate can make the server spend, beside the life of its
-// connection.
+// strangerLimits returns the limits of what a caller without a certificate can make the server spend, beside the life
+// of its connection.
 func strangerLimits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxStrangerMessage),
@@ -129,7 +129,7 @@ func strangerLimits() []grpc.ServerOption {
 	}
 }
 
-// errNotServing is what /readyz says before Run and while draining.
+// errNotServing is the answer of /readyz before Run and while the hub drains.
 var errNotServing = errors.New("the hub is not serving")
 
 func (h *Hub) ready() error {

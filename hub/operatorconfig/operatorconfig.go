@@ -1,6 +1,6 @@
-// Package operatorconfig is the file that tells an operator's tools how to reach hubs and with which certificate: a
-// list of contexts, as in a kubeconfig. The hub writes one on its first start; the CLI reads $NAVE_CONFIG or
-// ~/.config/nave/config. The file holds private keys, so it is only ever written with mode 0600.
+// Package operatorconfig reads and writes the file with an operator's contexts: hubs and the certificates to reach them
+// with, as in a kubeconfig. The hub writes one on its first start; the CLI reads $NAVE_CONFIG or ~/.config/nave/config.
+// The file has private keys, so that it is always written with mode 0600.
 package operatorconfig
 
 import (
@@ -23,10 +23,10 @@ const EnvPath = "NAVE_CONFIG"
 // maxSize bounds the file; a context takes about 4 KiB.
 const maxSize = 1 << 20
 
-// ErrNoContext is returned by Context when the file has no such context.
+// ErrNoContext: the file has no such context.
 var ErrNoContext = errors.New("no such context")
 
-// Config is the file.
+// Config is the content of the file.
 type Config struct {
 	CurrentContext string    `json:"current-context"`
 	Contexts       []Context `json:"contexts"`
@@ -53,13 +53,12 @@ func DefaultPath() (string, error) {
 	return filepath.Join(dir, "nave", "config"), nil
 }
 
-// Load reads the file at path. Unknown fields are an error: a misspelt one would otherwise be ignored.
+// Load returns the content of the file at path. An unknown field is an error, because it may be misspelt.
 func Load(path string) (*Config, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read operator configuration: %w; nave-hub operator-config prints one, and a hub keeps its "+
-			"first "+
-			"as operator.yaml in its --data-dir; name another file with --config or %s", err, EnvPath)
+		return nil, fmt.Errorf("read operator configuration: %w; `nave-hub operator-config` prints one, and a hub keeps its "+
+			"first as operator.yaml in its --data-dir; name another file with --config or %s", err, EnvPath)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read operator configuration: %w", err)
@@ -78,7 +77,7 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// Parse reads the file's bytes.
+// Parse returns the content of a file from its bytes.
 func Parse(data []byte) (*Config, error) {
 	c := &Config{}
 	if err := yaml.UnmarshalStrict(data, c); err != nil {
@@ -90,7 +89,7 @@ func Parse(data []byte) (*Config, error) {
 			return nil, fmt.Errorf("context %q: name and hub must be set", x.Name)
 		}
 		if seen[x.Name] {
-			return nil, fmt.Errorf("context %q is there twice", x.Name)
+			return nil, fmt.Errorf("context %q exists twice", x.Name)
 		}
 		seen[x.Name] = true
 	}
@@ -124,7 +123,7 @@ func (c *Config) Set(x Context) {
 	c.Contexts = append(c.Contexts, x)
 }
 
-// Save writes the file with mode 0600, whole or not at all, and makes its folder when it is missing.
+// Save writes the file with mode 0600, whole or not at all. If its folder is missing, Save makes it.
 func (c *Config) Save(path string) error {
 	data, err := yaml.Marshal(c)
 	if err != nil {
@@ -136,8 +135,8 @@ func (c *Config) Save(path string) error {
 	return nil
 }
 
-// TLS returns what a client needs to reach the hub as this operator: the hub must chain to the context's authority and
-// be a hub; names of hosts do not matter.
+// TLS returns the configuration of a client that reaches the hub as this operator. The certificate of the server must
+// be a hub's and come from the context's authority; host names do not matter.
 func (x *Context) TLS() (*tls.Config, error) {
 	authorities, err := identity.ParseCertificates(x.CertificateAuthorityData)
 	if err != nil {

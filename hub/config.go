@@ -1,0 +1,101 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/registration"
+	"github.com/navefleet/nave/hub/internal/render"
+	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
+)
+
+// Config configures a hub. The zero value of a field means its default.
+type Config struct {
+	DataDir    string   // holds everything that must survive; made 0700 when missing. Required
+	SourceDir  string   // caches and artifacts of sources; DataDir/sources
+	Listen     string   // gRPC with mTLS; 0.0.0.0:7443
+	HTTPListen string   // /metrics, /healthz, /readyz; 0.0.0.0:7480
+	Advertise  []string // host:port where spokes and operators reach this hub; the first goes into join manifests
+	SpokeImage string   // the container image in join manifests
+
+	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
+	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 90 days
+
+	// AllowSourceAddresses are addresses and ranges of servers that sources may name although they are denied otherwise:
+	// loopback, link-local, this machine's own and the like (hub/internal/dial).
+	AllowSourceAddresses []string
+	DenyPrivateSources   bool // deny servers in private ranges, too
+
+	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.
+	NoCrossNamespaceRefs bool
+	// Guard is what one change by Git may remove from a cluster unconfirmed: of Guard.Applications or more at most
+	// Guard.Percent, and never all. Zero: 50 % of 4 or more.
+	Guard graph.Guard
+
+	// RenderWorker is the command that serves ServeRenderWorker on its standard input and output, usually this binary
+	// with the argument render-worker. Empty: render in this process, without its limits.
+	RenderWorker []string
+	// Renderers are used beside those that the hub has, in this process, by the name that kinds call them (package
+	// render).
+	Renderers render.Renderers
+	// FetchWorker is the command that serves the other ServeWorker, of hub/internal/source/worker. Empty: fetch in this
+	// process, without its limits.
+	FetchWorker []string
+	// Fetchers are used beside those that the hub has, in this process, by the kind that they fetch (package source).
+	Fetchers fetchworker.Fetchers
+
+	// NewKeys names keys to make anew when they are missing from a data folder that was used: signing.key, ca, vault.key.
+	// Without it that is an error. Whoever asks for one starts over with it; see lostKeys.
+	NewKeys []string
+
+	Log *slog.Logger     // slog.Default()
+	Now func() time.Time // the machine's clock, which may be set at any moment; time.Now
+
+	connections connections // defaultConnections
+}
+
+// Defaults of Config.
+const (
+	DefaultListen     = "0.0.0.0:7443"
+	DefaultHTTPListen = "0.0.0.0:7480"
+	DefaultBundleTTL  = 30 * 24 * time.Hour
+
+	DefaultCertificateTTL = registration.DefaultTTL
+)
+
+// withDefaults returns c with every field set.
+func (c Config) withDefaults() (Config, error) {
+	if err := c.Guard.Check(); err != nil {
+		return c, err
+	}
+	if c.DataDir == "" {
+		return c, errors.New("the data folder is not set")
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return c, fmt.Errorf("data folder: %w", err)
+	}
+	c.DataDir = dir
+	setDefault(&c.SourceDir, filepath.Join(dir, "sources"))
+	setDefault(&c.Listen, DefaultListen)
+	setDefault(&c.HTTPListen, DefaultHTTPListen)
+	setDefault(&c.BundleTTL, DefaultBundleTTL)
+	setDefault(&c.CertificateTTL, DefaultCertificateTTL)
+	setDefault(&c.Log, slog.Default())
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	setDefault(&c.connections, defaultConnections)
+	return c, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
