@@ -176,7 +176,8 @@ func TestMalformedPathsOpenNothing(t *testing.T) {
 		return h.dial(t, identity.ClientTLS(c, identity.ID{TrustDomain: domain}))
 	}
 	for caller, conn := range map[string]*grpc.ClientConn{
-		"nobody": h.dial(t, identity.PinnedClientTLS(h.authority.Pin())), "spoke": as(identity.Cluster), "operator": as(identity.Operator),
+		"nobody": h.dial(t, identity.PinnedClientTLS(h.authority.Pin())), "spoke": as(identity.Cluster),
+		"operator": as(identity.Operator),
 	} {
 		for _, path := range h.paths() {
 			for _, path := range append(malformed(path), "/no.such.Service/Method", "/") {

@@ -46,7 +46,8 @@ func (p *page) String() string {
 // wait waits until the page has a text.
 func (p *page) wait(t *testing.T, part string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(p.String(), part); time.Sleep(10 * time.Millisecond) {
+	deadline := time.Now().Add(30 * time.Second)
+	for ; !strings.Contains(p.String(), part); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the log lacks %q:\n%s", part, p)
 		}
@@ -57,7 +58,8 @@ func (p *page) wait(t *testing.T, part string) {
 func startAt(t *testing.T, dir string, c *clock, log *page) *hub.Hub {
 	t.Helper()
 	h, err := hub.New(hub.Config{
-		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test", Now: c.now, Log: slog.New(slog.NewTextHandler(log, nil)),
+		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test", Now: c.now,
+		Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

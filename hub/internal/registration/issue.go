@@ -32,7 +32,8 @@ func readCSR(der []byte) (crypto.PublicKey, manifest.Digest, error) {
 	return key, manifest.DigestOf(spki), nil
 }
 
-// check returns the cluster that the token is for. With an error, the cluster is set if it is known.
+// check returns the cluster of a token. If the token is not accepted, check returns the cluster, if it is known, and
+// why.
 func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (string, error) {
 	token, ok, err := store.JoinTokens.Get(tx, digest)
 	if err != nil {
@@ -58,8 +59,8 @@ func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (string
 	return token.Cluster, err
 }
 
-// checkToken returns nil within a token's time. Before it was made by more than it was to live, a clock made it that
-// was ahead: it would live too long. The same request for a certificate may be made again all the same.
+// checkToken returns an error if a token has expired. It also refuses an unused token that was made in the future by
+// more than its lifetime: a clock was ahead then, and the token would live too long.
 func checkToken(token store.JoinToken, now time.Time) error {
 	life := token.ExpiresAt.Sub(token.CreatedAt)
 	switch {
@@ -71,7 +72,8 @@ func checkToken(token store.JoinToken, now time.Time) error {
 	return nil
 }
 
-// registrationOf names the registration that a join token is for, by the token's digest. A token is used once.
+// registrationOf returns the name of the registration by a join token, which is from the token's digest: a token is
+// used once.
 func registrationOf(digest string) string { return shorten(digest) }
 
 // requireActiveCluster returns errDenied unless the cluster exists and is not blocked.
@@ -83,7 +85,7 @@ func requireActiveCluster(tx *store.Tx, cluster string) error {
 	return err
 }
 
-// issue makes the certificate of a cluster and a registration, and says when.
+// issue returns a certificate of a cluster and a registration, and when it was issued.
 func (s *Server) issue(key crypto.PublicKey, cluster, registration string) (*registrationv1.Certificate, time.Time,
 	error) {
 	id := identity.ID{TrustDomain: s.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}

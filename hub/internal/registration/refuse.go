@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Why a token is not accepted. Callers hear errToken whatever it was: the difference would help only those who guess.
+// Why a token is not accepted. Callers always get errToken, because the reason would help only those who guess.
 var (
 	errUnknown = errors.New("unknown")
 	errExpired = errors.New("expired")
@@ -28,24 +28,27 @@ var (
 		"the join token is not valid; get a new manifest with `nave cluster add`")
 )
 
-// errTooOften is for a spoke that asks for certificate after certificate.
+// errTooOften is the answer to a spoke that asks for certificates too often.
 var errTooOften = status.Error(codes.ResourceExhausted,
 	"certificates for this cluster are asked for too often; try again later")
 
-// errRevoked: the certificate is from before the cluster registered last.
+// errRevoked: the certificate is of another registration than the cluster's last.
 var errRevoked = errors.New("the certificate is from before its cluster registered last")
 
-// maxToken is the longest token that is looked up, in bytes.
+// maxToken is the length of the longest token that the hub looks up, in bytes.
 const maxToken = 256
 
-// TokenKey is the key under which a join token is stored: a digest, so that the store holds no token.
+// TokenKey returns the key of a join token's row: its digest, so that the store has no token.
 func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).String() }
 
-// answer is what the caller of Register hears.
+// answer returns the answer to the caller of Register.
 func (s *Server) answer(ctx context.Context, cluster string, err error, digest string) error {
 	if causeOf(err) != "" {
 		s.refuse(ctx, cluster, err, digest)
 		return errToken
+	}
+	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
+		return ended.Err()
 	}
 	s.log.Error("register a cluster", telemetry.Cluster(cluster), telemetry.Err(err))
 	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")
@@ -53,10 +56,11 @@ func (s *Server) answer(ctx context.Context, cluster string, err error, digest s
 
 // causes are the label values of refusals.
 var causes = map[error]string{
-	errUnknown: "unknown", errExpired: "expired", errEarly: "early", errUsed: "used", errDenied: "denied", errStale: "stale",
+	errUnknown: "unknown", errExpired: "expired", errEarly: "early", errUsed: "used", errDenied: "denied",
+	errStale: "stale",
 }
 
-// causeOf returns the label value of a refusal; empty: the error is none.
+// causeOf returns the label value of a refusal, or "" for any other error.
 func causeOf(err error) string {
 	for cause, label := range causes {
 		if errors.Is(err, cause) {
@@ -66,12 +70,12 @@ func causeOf(err error) string {
 	return ""
 }
 
-// unknownTokens is what events about tokens that nobody made are about: one object, of which the store keeps so many
-// events and no more. Whoever guesses pushes out no others.
+// unknownTokens is the object of events about unknown tokens. The store limits the events of one object, so that
+// callers who guess displace no other events.
 var unknownTokens = api.Key{Kind: "JoinToken", Name: "unknown"}
 
-// refuse tells the operators why a token was not accepted, with the first digits of its digest: on its cluster, or on
-// unknownTokens.
+// refuse logs and records why a token was not accepted, with the first digits of its digest: on its cluster, or on
+// unknownTokens. It does so even if the caller has gone.
 func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest string) {
 	s.refused.WithLabelValues(causeOf(cause)).Inc()
 	if !s.recording.Allow(cluster, 1, s.now()) {
@@ -98,7 +102,7 @@ func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest
 	}
 }
 
-// remember notes in the cluster's Spoke row why it does not come in. A cluster that was deleted has none.
+// remember writes into the cluster's Spoke row why its token was refused, unless the cluster was deleted.
 func remember(tx *store.Tx, cluster, message string) error {
 	if _, there, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path()); err != nil || !there {
 		return err
@@ -111,7 +115,7 @@ func remember(tx *store.Tx, cluster, message string) error {
 	return store.Spokes.Put(tx, cluster, row)
 }
 
-// shorten returns enough of a digest to tell tokens apart.
+// shorten returns the part of a digest that is enough to tell tokens apart.
 func shorten(digest string) string {
 	const enough = len("sha256:") + 12
 	if len(digest) < enough {

@@ -35,7 +35,7 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	if !s.issuing.Allow(cluster, 1, s.now()) {
 		return nil, errTooOften
 	}
-	// before the token is spent: what fails here can be tried again
+	// before the token is spent: the spoke can try again after an error
 	certificate, issued, err := s.issue(key, cluster, registrationOf(digest))
 	if err != nil {
 		return nil, err
@@ -49,9 +49,9 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 	return &registrationv1.RegisterResponse{Certificate: certificate}, nil
 }
 
-// spend checks the token again, alone among the writers, and marks it used. Of two callers one comes second. The
-// cluster has registered with this token: certificates of other registrations do not count any more. A lost answer that
-// is asked for again is the same registration.
+// spend checks the token again, alone among the writers, and marks it used, so that only one of two callers gets in.
+// From then on certificates of the cluster's other registrations are not valid. If a caller lost the answer and asks
+// again with the same key, the registration is the same.
 func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate,
 	issued time.Time) error {
 	cluster, err := s.check(tx, digest, key)
@@ -81,7 +81,7 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 	})
 }
 
-// note writes what a new certificate changes in the cluster's Spoke row, besides what change does.
+// note applies change to the cluster's Spoke row and writes when the new certificate ends.
 func (s *Server) note(tx *store.Tx, cluster string, c *registrationv1.Certificate, change func(*store.Spoke)) error {
 	row, _, err := store.Spokes.Get(tx, cluster)
 	if err != nil {

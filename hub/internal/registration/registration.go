@@ -1,6 +1,6 @@
-// Package registration gives clusters their identity: a join token, once, for a first certificate, and from then on a
-// new certificate for the old one. The name in a certificate is the one that the operator made the token for, or that
-// the caller's certificate already has; nothing that a request says about names counts.
+// Package registration issues the certificates of clusters. A join token gives the first certificate, once; from then
+// on a valid certificate gives the next one. The name in a certificate is the cluster of the join token, or the name in
+// the caller's certificate. Names in requests do not count.
 package registration
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// DefaultTTL is how long a cluster's certificate is valid unless Config says otherwise. It is renewed at half-life, so
-// this much outage of hub or spoke is survived without joining again: a blocked or removed cluster is refused whatever
-// its certificate says, so that a short life would guard little.
+// DefaultTTL is how long a cluster's certificate is valid by default. A spoke renews its certificate at half-life, so
+// that it need not join again after an outage of hub or spoke of less than half of DefaultTTL. A shorter life would
+// protect little: the hub refuses a blocked or removed cluster whatever its certificate.
 const DefaultTTL = 90 * 24 * time.Hour
 
-// How often one cluster may be heard: by certificates that are issued for it, which are logged and written, and by
-// refusals that are logged and recorded. Those who know no token share the refusals of the cluster without a name.
+// How often the hub issues certificates for one cluster, and how often it logs and records refusals about one. Callers
+// with an unknown token share the refusals of the cluster "".
 const (
 	issueRate   = 0.2 // per second
 	issueBurst  = 10
@@ -51,7 +51,7 @@ type Server struct {
 	issued    prometheus.Counter
 	refused   *prometheus.CounterVec
 	issuing   *pace.Paces
-	recording *pace.Paces // of refusals; beyond it, they are only counted
+	recording *pace.Paces // of refusals; further ones are only counted
 }
 
 // New returns a Server.

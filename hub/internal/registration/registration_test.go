@@ -145,7 +145,9 @@ func (r *rig) cluster(name string, blocked bool) {
 	object, err := json.Marshal(api.Cluster{Spec: api.ClusterSpec{Blocked: blocked}})
 	must(r.t, err)
 	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
-		return store.Resources.Put(tx, api.ClusterKey(name).Path(), store.Resource{Key: api.ClusterKey(name), Object: api.StoredObject(api.ClusterKey(name), object)})
+		key := api.ClusterKey(name)
+		row := store.Resource{Key: key, Object: api.StoredObject(key, object)}
+		return store.Resources.Put(tx, key.Path(), row)
 	}))
 }
 

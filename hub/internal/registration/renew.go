@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// Renew implements registrationv1.RegistrationServiceServer: the caller's own name, for a new key.
+// Renew implements registrationv1.RegistrationServiceServer. The new certificate has the name of the caller's.
 func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*registrationv1.RenewResponse, error) {
 	caller, err := identity.Peer(ctx)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 }
 
 // checkNotRevoked returns errDenied unless the caller's cluster is active and has registered, and errRevoked if the
-// caller's certificate is of another registration. A cluster that an operator removed, and added again, has not
+// caller's certificate is of another registration. If an operator removes a cluster and adds it again, it has not
 // registered.
 func checkNotRevoked(tx *store.Tx, caller identity.Caller) error {
 	if err := requireActiveCluster(tx, caller.Name); err != nil {
@@ -72,8 +72,8 @@ func checkNotRevoked(tx *store.Tx, caller identity.Caller) error {
 	return nil
 }
 
-// checkClock refuses to hand out a certificate that would not count, because an older hub wrote down when the cluster
-// registered and no more, and the clock went back beyond that: the spoke keeps the certificate it has, and asks again.
+// checkClock returns an error if the new certificate would not be valid: an older hub wrote only when the cluster
+// registered, and the clock of this hub is behind that time. The spoke keeps its certificate and asks again.
 func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
 	row, _, err := store.Spokes.Get(tx, caller.Name)
 	if err == nil && !row.Counts(caller.Registration, issued) {
@@ -84,7 +84,7 @@ func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
 	return err
 }
 
-// refuseRenewal is what the caller of Renew hears.
+// refuseRenewal returns the answer to the caller of Renew.
 func (s *Server) refuseRenewal(cluster string, err error) error {
 	switch {
 	case errors.Is(err, errDenied):
@@ -95,6 +95,9 @@ func (s *Server) refuseRenewal(cluster string, err error) error {
 		return status.Errorf(codes.PermissionDenied,
 			"the certificate of cluster %s is from before it registered last and does not "+
 				"count any more; to let this spoke in, get a new manifest with `nave cluster add %s`", cluster, cluster)
+	}
+	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
+		return ended.Err()
 	}
 	s.log.Error("renew a certificate", telemetry.Cluster(cluster), telemetry.Err(err))
 	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")

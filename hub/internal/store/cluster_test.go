@@ -82,7 +82,8 @@ func activeCluster(t *testing.T, s *store.Store) {
 			if tt.spec == "" {
 				return store.Resources.Delete(tx, key.Path())
 			}
-			object := `{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"east"},"spec":` + tt.spec + `}`
+			object := `{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"east"},` +
+				`"spec":` + tt.spec + `}`
 			row := store.Resource{Key: key, Object: api.StoredObject(key, json.RawMessage(object))}
 			return store.Resources.Put(tx, key.Path(), row)
 		})

@@ -88,7 +88,7 @@ type Condition struct {
 	Revision           string    `json:"revision,omitempty"`  // the last that succeeded
 	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
 	HandledRequest     string    `json:"handledRequest,omitempty"`
-	Frozen             bool      `json:"frozen,omitempty"` // of a Cluster: its plan stays as it is, because it is suspended
+	Frozen             bool      `json:"frozen,omitempty"` // of a suspended Cluster: its plan stays as it is
 	// Held counts the objects that a Kustomization gave and whose removal is held.
 	Held int `json:"held,omitempty"`
 }

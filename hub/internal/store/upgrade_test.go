@@ -35,8 +35,8 @@ var earlier = map[string]map[string]string{
 	"spokes": {"east": `{"registeredAt":"2026-01-02T03:04:05Z","registration":"0123456789ab",` +
 		`"certificateExpiry":"2026-03-02T03:04:05Z","connected":true,"since":"2026-01-02T03:04:05Z",` +
 		`"acks":{"applied":{"epoch":7,"sequence":9,"digest":"` + sealedDigest + `"}}}`},
-	"jointokens": {"sha256:00": `{"cluster":"east","createdAt":"2026-01-02T03:04:05Z","expiresAt":"2026-01-02T04:04:05Z",` +
-		`"usedAt":"2026-01-02T03:14:05Z","usedBy":"` + sealedDigest + `"}`},
+	"jointokens": {"sha256:00": `{"cluster":"east","createdAt":"2026-01-02T03:04:05Z",` +
+		`"expiresAt":"2026-01-02T04:04:05Z","usedAt":"2026-01-02T03:14:05Z","usedBy":"` + sealedDigest + `"}`},
 	"secrets": {"apps/git": `{"sealed":"c2VhbGVk","keys":["password"],"type":"Opaque","created":"2026-01-02T03:04:05Z",` +
 		`"binding":{"hosts":["git.example.com"],"namespaces":["team"]}}`},
 }
@@ -103,7 +103,7 @@ func TestUpgrade(t *testing.T) {
 		signed, _, err3 := store.SignedBundles.Get(tx, "east")
 		expect(t, "bundle", fmt.Sprint(signed.Bundle, string(signed.Envelope)), fmt.Sprint(id, "signed"))
 		spoke, _, err4 := store.Spokes.Get(tx, "east")
-		expect(t, "spoke", fmt.Sprint(spoke.RegisteredAt, spoke.Acks[store.AckApplied], spoke.Counts("0123456789ab", at),
+		expect(t, "spoke", fmt.Sprint(spoke.RegisteredAt, spoke.Acks[bundle.Applied], spoke.Counts("0123456789ab", at),
 			spoke.Counts("another", at)), fmt.Sprint(at, id, true, false))
 		token, _, err5 := store.JoinTokens.Get(tx, "sha256:00")
 		expect(t, "token", fmt.Sprintln(token.Cluster, token.UsedBy, token.UsedAt.Minute()),
