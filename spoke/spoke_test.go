@@ -445,7 +445,7 @@ func TestSpoke(t *testing.T) {
 	}
 	sealedToken := string(sealed.New([]byte("salt"), "ENC[…]", []string{"stringData", "password"}))
 	file := bundle.SealedFile{Path: "db.yaml", Digest: h.put(sops), Format: bundle.YAML,
-		Values: []bundle.SealedValue{{Token: sealedToken, Path: []string{"stringData", "password"}, Type: "str"}}}
+		Values: []bundle.SealedValue{{Placeholder: sealedToken, Path: []string{"stringData", "password"}, Type: "str"}}}
 	secret := "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: " +
 		sealedToken + "}\n"
 	h.desire(t, 1, configMap("a", "one")+configMap("b", "one")+secret, file)

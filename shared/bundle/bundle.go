@@ -18,13 +18,13 @@ type Bundle struct {
 	Sequence     uint64
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
-	Applications []Entry // sorted by Owner
+	Applications []Entry // sorted by name
 	// Pending are the applications that should be here but could not be rendered yet. The spoke neither applies nor
 	// deletes them. Sorted; disjoint from Applications and Removals.
 	Pending []ApplicationName
 	// Incomplete reports that a parent could not be rendered, so that there may be applications the hub does not know of.
 	Incomplete bool
-	// Removals are the applications that the hub removed. The spoke deletes no other. Sorted by Owner; disjoint from
+	// Removals are the applications that the hub removed. The spoke deletes no other. Sorted by name; disjoint from
 	// Applications and Pending.
 	Removals []Removal
 }
@@ -50,7 +50,7 @@ func (id ID) Newer(other ID) bool {
 	return id.Epoch > other.Epoch || id.Epoch == other.Epoch && id.Sequence > other.Sequence
 }
 
-// ApplicationName names the Flux resource that an Application is rendered from.
+// ApplicationName names the object that an Application is rendered from.
 type ApplicationName struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
@@ -60,7 +60,7 @@ type ApplicationName struct {
 // String returns "Kind namespace/name".
 func (o ApplicationName) String() string { return o.Kind + " " + o.Namespace + "/" + o.Name }
 
-// Key returns kind, namespace and name with NULs between them. No two owners have the same key, and keys order as
+// Key returns kind, namespace and name with NULs between them. No two names have the same key, and keys order as
 // Compare does, because NUL sorts before all that a name can hold.
 func (o ApplicationName) Key() string { return o.Kind + "\x00" + o.Namespace + "\x00" + o.Name }
 
@@ -81,7 +81,7 @@ type Entry struct {
 	Features FeatureSet `json:"features,omitempty"`
 }
 
-// Application is what one Kustomization or HelmRelease renders to on one cluster.
+// Application is what one object renders to on one cluster.
 type Application struct {
 	Name           ApplicationName
 	Objects        []ObjectReference // in the order in which they are applied
@@ -139,7 +139,7 @@ type ObjectReference struct {
 	Digest manifest.Digest
 }
 
-// SealedFile is a SOPS file as it was committed, and the tokens that stand for its values.
+// SealedFile is a SOPS file as it was committed, and the placeholders that stand for its values.
 type SealedFile struct {
 	Path   string // below the artifact's root; for messages only
 	Digest manifest.Digest
@@ -159,10 +159,10 @@ const (
 	Binary Format = "binary"
 )
 
-// SealedValue is one encrypted leaf and the token that stands for it.
+// SealedValue is one encrypted leaf and the placeholder that stands for it.
 type SealedValue struct {
-	Token    string
-	Document int      // index of the document in a file of several
-	Path     []string // map keys, and list indexes in decimal
-	Type     string   // as SOPS recorded it: str, int, float, bool, bytes
+	Placeholder string   `json:"Token"` // as rows of renders have it
+	Document    int      // index of the document in a file of several
+	Path        []string // map keys, and list indexes in decimal
+	Type        string   // as SOPS recorded it: str, int, float, bool, bytes
 }

@@ -56,8 +56,8 @@ func exampleApplication() *Application {
 		SealedFiles: []SealedFile{{
 			Path: "apps/secret.yaml", Digest: digest("file"), Format: YAML,
 			Values: []SealedValue{
-				{Token: token("a"), Path: []string{"stringData", "a"}, Type: "str"},
-				{Token: token("b"), Document: 1, Path: []string{"list", "0"}, Type: "int"},
+				{Placeholder: token("a"), Path: []string{"stringData", "a"}, Type: "str"},
+				{Placeholder: token("b"), Document: 1, Path: []string{"list", "0"}, Type: "int"},
 			},
 		}},
 		HealthChecks: []ObjectIdentity{deployment}, DeletionPolicy: WaitForTermination,

@@ -29,33 +29,33 @@ func (b *Bundle) check() error {
 	return b.checkLists()
 }
 
-// checkLists holds the three lists to their order, and lets no owner stand in two of them.
+// checkLists returns an error if a list is out of order, or if two lists name one application.
 func (b *Bundle) checkLists() error {
 	listed := make(map[ApplicationName]string, len(b.Applications)+len(b.Pending)+len(b.Removals))
-	list := func(name string, n int, owner func(int) ApplicationName, check func(int) error) error {
+	check := func(list string, n int, name func(int) ApplicationName, valid func(int) error) error {
 		for i := range n {
-			if err := check(i); err != nil {
-				return fmt.Errorf("%s[%d]: %w", name, i, err)
+			if err := valid(i); err != nil {
+				return fmt.Errorf("%s[%d]: %w", list, i, err)
 			}
 			if i > 0 {
-				if err := checkOrder(owner(i-1), owner(i)); err != nil {
-					return fmt.Errorf("%s[%d]: %w", name, i, err)
+				if err := checkOrder(name(i-1), name(i)); err != nil {
+					return fmt.Errorf("%s[%d]: %w", list, i, err)
 				}
 			}
-			if other, twice := listed[owner(i)]; twice {
-				return fmt.Errorf("%s[%d]: %s: listed in %s already", name, i, owner(i), other)
+			if other, twice := listed[name(i)]; twice {
+				return fmt.Errorf("%s[%d]: %s: listed in %s already", list, i, name(i), other)
 			}
-			listed[owner(i)] = name
+			listed[name(i)] = list
 		}
 		return nil
 	}
 	apps, removals := b.Applications, b.Removals
 	return cmp.Or(
-		list("applications", len(apps), func(i int) ApplicationName { return apps[i].Name },
+		check("applications", len(apps), func(i int) ApplicationName { return apps[i].Name },
 			func(i int) error { return apps[i].check() }),
-		list("pending", len(b.Pending), func(i int) ApplicationName { return b.Pending[i] },
+		check("pending", len(b.Pending), func(i int) ApplicationName { return b.Pending[i] },
 			func(i int) error { return b.Pending[i].check() }),
-		list("removals", len(removals), func(i int) ApplicationName { return removals[i].Name },
+		check("removals", len(removals), func(i int) ApplicationName { return removals[i].Name },
 			func(i int) error { return removals[i].check() }),
 	)
 }
@@ -67,7 +67,7 @@ func (r Removal) check() error {
 	return r.Name.check()
 }
 
-// checkOrder holds two owners that follow each other to their order.
+// checkOrder returns an error if the second of two neighbours should not follow the first.
 func checkOrder(before, after ApplicationName) error {
 	switch order := before.Compare(after); {
 	case order == 0:
@@ -112,8 +112,8 @@ func (a *Application) check() error {
 	if err := a.Name.check(); err != nil {
 		return err
 	}
-	for _, owner := range a.DependsOn {
-		if err := owner.check(); err != nil {
+	for _, name := range a.DependsOn {
+		if err := name.check(); err != nil {
 			return fmt.Errorf("depends on: %w", err)
 		}
 	}
@@ -166,25 +166,25 @@ func (a *Application) checkSealed() error {
 			if err := v.check(); err != nil {
 				return fmt.Errorf("sealed file %s: %w", f.Path, err)
 			}
-			if seen[v.Token] {
-				return fmt.Errorf("sealed file %s: token %s: listed twice", f.Path, v.Token)
+			if seen[v.Placeholder] {
+				return fmt.Errorf("sealed file %s: placeholder %s: listed twice", f.Path, v.Placeholder)
 			}
-			seen[v.Token] = true
+			seen[v.Placeholder] = true
 		}
 	}
 	return nil
 }
 
 func (v SealedValue) check() error {
-	if !sealed.Placeholder(v.Token).Valid() {
-		return fmt.Errorf("token %q is malformed", v.Token)
+	if !sealed.Placeholder(v.Placeholder).Valid() {
+		return fmt.Errorf("placeholder %q is malformed", v.Placeholder)
 	}
 	if v.Document < 0 || v.Document > math.MaxInt32 {
-		return fmt.Errorf("token %s: document %d", v.Token, v.Document)
+		return fmt.Errorf("placeholder %s: document %d", v.Placeholder, v.Document)
 	}
 	switch v.Type {
 	case "str", "int", "float", "bool", "bytes", "time":
 		return nil
 	}
-	return fmt.Errorf("token %s: type %q is not known", v.Token, v.Type)
+	return fmt.Errorf("placeholder %s: type %q is not known", v.Placeholder, v.Type)
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// DecodeBundle reads the bytes of a bundle. It refuses what it does not know, at any depth, because it would otherwise
-// carry out half of what was signed; and digests that are none, owners that are incomplete, out of order or listed
-// twice, and a bundle without cluster, sequence or times.
+// DecodeBundle reads the bytes of a bundle. If the bytes hold a field that this program does not know, at any depth,
+// DecodeBundle returns an error: the spoke would otherwise carry out half of what was signed. Malformed digests, names
+// that are incomplete, out of order or listed twice, and a missing cluster, sequence or time are errors, too.
 func DecodeBundle(data []byte) (*Bundle, error) {
 	b, err := decodeBundle(data)
 	if err != nil {
@@ -154,7 +154,7 @@ func (a *Application) decodeSealed(m *bundlev1.Application) error {
 		file := SealedFile{Path: f.GetPath(), Digest: digest, Format: formatOf(f.GetFormat())}
 		for _, v := range f.GetValues() {
 			file.Values = append(file.Values, SealedValue{
-				Token: v.GetPlaceholder(), Document: int(v.GetDocument()), Path: v.GetPath(), Type: v.GetType(),
+				Placeholder: v.GetPlaceholder(), Document: int(v.GetDocument()), Path: v.GetPath(), Type: v.GetType(),
 			})
 		}
 		a.SealedFiles = append(a.SealedFiles, file)

@@ -19,8 +19,8 @@ const (
 
 var stages = [...]string{NoStage: "", Received: "received", Applied: "applied", Healthy: "healthy"}
 
-// StageFrom returns the stage that an ack or a hello names; NoStage and false for a rejection, and for what this program
-// does not know.
+// StageFrom returns the stage that an ack or a hello names; NoStage and false for a rejection, and for what this
+// program does not know.
 func StageFrom(s spokev1.AckStage) (stage Stage, known bool) {
 	if stage = Stage(s); stage < NoStage || stage > Healthy { // the numbers are the same
 		return NoStage, false

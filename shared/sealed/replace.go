@@ -11,23 +11,24 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Lookup returns the value of a token, and whether there is one.
+// Lookup returns the value of a placeholder, and whether there is one.
 type Lookup = func(Placeholder) (Value, bool)
 
-// Replace returns a tree of JSON values (as unstructured objects have them) with values in the place of tokens. The
-// input is not changed; what holds no token is shared with it. A string that is a token, whole, becomes the value with
-// its type; tokens inside of a longer string become text. Tokens that value does not know stay and are returned, each
-// once. A token in a map's key is an error: a name is no secret, and the hub needs it.
+// Replace returns a tree of JSON values (as unstructured objects have them) with values in the place of placeholders.
+// The input is not changed; what holds no placeholder is shared with it. A string that is a placeholder, whole, becomes
+// the value with its type; placeholders inside of a longer string become text. Placeholders that value does not know
+// stay and are returned, each once. A placeholder in a map's key is an error: a name is no secret, and the hub needs
+// it.
 func Replace(v any, value Lookup) (any, []Placeholder, error) {
 	r := replacer{lookup: value}
 	result, _, err := r.tree(v)
 	return result, r.unknown, err
 }
 
-// ReplaceObject returns an object (a manifest.Object) with values in the place of tokens, as Replace does, and also
-// inside of the base64 of a Secret's data and a ConfigMap's binaryData. A whole token there is put in as it is: what
-// was encrypted is the base64 already. Tokens that value does not know are an error, and so is a token in what names
-// the object. Errors name fields and tokens, never values.
+// ReplaceObject returns an object (a manifest.Object) with values in the place of placeholders, as Replace does, and
+// also inside of the base64 of a Secret's data and a ConfigMap's binaryData. A whole placeholder there is put in as it
+// is: what was encrypted is the base64 already. Placeholders that value does not know are an error, and so is a
+// placeholder in what names the object. Errors name fields and placeholders, never values.
 func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Unstructured, error) {
 	if err := checkName(o); err != nil {
 		return nil, err
@@ -47,12 +48,13 @@ func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Un
 		}
 	}
 	if len(r.unknown) > 0 {
-		return nil, fmt.Errorf("put sealed values into %s %s: no value for token %s", o.GetKind(), o.GetName(), r.unknown[0])
+		return nil, fmt.Errorf("put sealed values into %s %s: no value for placeholder %s", o.GetKind(), o.GetName(),
+			r.unknown[0])
 	}
 	return &unstructured.Unstructured{Object: fields}, nil
 }
 
-// checkName refuses tokens in the fields that name an object: the hub could not know what it signed.
+// checkName refuses placeholders in the fields that name an object: the hub could not know what it signed.
 func checkName(o *unstructured.Unstructured) error {
 	for _, name := range []string{o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName()} {
 		if len(Find(name)) > 0 {
@@ -73,13 +75,13 @@ func base64Field(o *unstructured.Unstructured) string {
 	return ""
 }
 
-// replacer replaces and remembers the tokens that have no value.
+// replacer replaces and remembers the placeholders that have no value.
 type replacer struct {
 	lookup  Lookup
 	unknown []Placeholder
 }
 
-// value looks a token up.
+// value looks a placeholder up.
 func (r *replacer) value(t Placeholder) (Value, bool) {
 	v, ok := r.lookup(t)
 	if !ok && !slices.Contains(r.unknown, t) {
@@ -182,8 +184,8 @@ func (r *replacer) text(s string) (string, error) {
 	return b.String(), nil
 }
 
-// pieces cuts s at its tokens: keep gets what stays, put what comes in the place of a token. What was put in is not
-// looked at again.
+// pieces cuts s at its placeholders: keep gets what stays, put what comes in the place of a placeholder. What was put
+// in is not looked at again.
 func (r *replacer) pieces(s string, keep func(string), put func(Value) error) error {
 	rest := 0
 	for i := next(s, 0); i >= 0; i = next(s, i+Length) {

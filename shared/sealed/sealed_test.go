@@ -15,7 +15,7 @@ import (
 
 var salt = []byte("a salt")
 
-func token(leaf string) Placeholder { return New(salt, leaf, []string{"stringData", leaf}) }
+func placeholder(leaf string) Placeholder { return New(salt, leaf, []string{"stringData", leaf}) }
 
 func TestPlaceholder(t *testing.T) {
 	base := New(salt, "ENC[x]", []string{"a", "b"})
@@ -30,7 +30,7 @@ func TestPlaceholder(t *testing.T) {
 		"shifted path": New(salt, "ENC[x]a", []string{"b"}),
 	} {
 		if other == base {
-			t.Errorf("%s does not change the token", name)
+			t.Errorf("%s does not change the placeholder", name)
 		}
 	}
 }
@@ -58,20 +58,20 @@ func TestSecond(t *testing.T) {
 
 func TestPlaceholderCharacters(t *testing.T) {
 	for i := range 1000 {
-		token := New(salt, fmt.Sprint(i), nil)
-		if !token.Valid() || len(token) != Length || len(token) > 63 {
-			t.Fatalf("%q is not a token of %d characters", token, Length)
+		placeholder := New(salt, fmt.Sprint(i), nil)
+		if !placeholder.Valid() || len(placeholder) != Length || len(placeholder) > 63 {
+			t.Fatalf("%q is not a placeholder of %d characters", placeholder, Length)
 		}
-		for j, c := range token {
+		for j, c := range placeholder {
 			if letter := c >= 'a' && c <= 'z'; !letter && (j == 0 || c < '0' || c > '9') {
-				t.Fatalf("%q has %q at %d", token, c, j)
+				t.Fatalf("%q has %q at %d", placeholder, c, j)
 			}
 		}
 	}
 }
 
 func TestFind(t *testing.T) {
-	a, b := token("a"), token("b")
+	a, b := placeholder("a"), placeholder("b")
 	for text, want := range map[string][]Placeholder{
 		"":                                    nil,
 		"nothing here, not even 0sealed0":     nil,
@@ -93,7 +93,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestPartial(t *testing.T) {
-	a, b := string(token("a")), string(token("b"))
+	a, b := string(placeholder("a")), string(placeholder("b"))
 	for text, want := range map[string]bool{
 		"":                             false,
 		"a sealed envelope":            false,
@@ -114,12 +114,12 @@ func TestPartial(t *testing.T) {
 	}
 }
 
-// lookup knows the tokens that these tests use.
+// lookup knows the placeholders that these tests use.
 func lookup(t Placeholder) (Value, bool) {
 	values := map[Placeholder]Value{
-		token("text"): Text("it's: s3cret\n"), token("int"): Integer(42), token("float"): Float(1.5), token("bool"): Boolean(true),
-		token("bytes"): Bytes([]byte{0xff, 0}), token("looks like a " +
-			"token"): Text(string(token("int"))), token("base64"): Text("aGVsbG8="),
+		placeholder("text"): Text("it's: s3cret\n"), placeholder("int"): Integer(42), placeholder("float"): Float(1.5), placeholder("bool"): Boolean(true),
+		placeholder("bytes"): Bytes([]byte{0xff, 0}), placeholder("looks like a " +
+			"placeholder"): Text(string(placeholder("int"))), placeholder("base64"): Text("aGVsbG8="),
 	}
 	v, ok := values[t]
 	return v, ok
@@ -127,9 +127,9 @@ func lookup(t Placeholder) (Value, bool) {
 
 func TestReplaceScalar(t *testing.T) {
 	in := map[string]any{
-		"text": string(token("text")), "int": string(token("int")), "float": string(token("float")),
-		"list": []any{string(token("bool")), nil, int64(1)}, "plain": "x",
-		"inside": "n=" + string(token("int")) + " b=" + string(token("bool")) + " f=" + string(token("float")),
+		"text": string(placeholder("text")), "int": string(placeholder("int")), "float": string(placeholder("float")),
+		"list": []any{string(placeholder("bool")), nil, int64(1)}, "plain": "x",
+		"inside": "n=" + string(placeholder("int")) + " b=" + string(placeholder("bool")) + " f=" + string(placeholder("float")),
 	}
 	want := map[string]any{
 		"text": "it's: s3cret\n", "int": int64(42), "float": 1.5, "list": []any{true, nil, int64(1)}, "plain": "x",
@@ -142,20 +142,20 @@ func TestReplaceScalar(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if in["text"] != string(token("text")) {
+	if in["text"] != string(placeholder("text")) {
 		t.Error("the input was changed")
 	}
 }
 
 func TestReplaceOnce(t *testing.T) {
-	got, unknown, err := Replace("x"+string(token("looks like a token")), lookup)
-	if want := "x" + string(token("int")); err != nil || len(unknown) > 0 || got != want {
+	got, unknown, err := Replace("x"+string(placeholder("looks like a placeholder")), lookup)
+	if want := "x" + string(placeholder("int")); err != nil || len(unknown) > 0 || got != want {
 		t.Errorf("%v, %v, %v, want %v", got, unknown, err, want)
 	}
 }
 
 func TestReplaceUnknown(t *testing.T) {
-	stranger, other := token("stranger"), token("other")
+	stranger, other := placeholder("stranger"), placeholder("other")
 	got, unknown, err := Replace([]any{string(stranger), "x" + string(stranger) + string(other)}, lookup)
 	if err != nil {
 		t.Fatal(err)
@@ -170,9 +170,9 @@ func TestReplaceUnknown(t *testing.T) {
 
 func TestReplaceRefuses(t *testing.T) {
 	for name, in := range map[string]any{
-		"a token in a key":         map[string]any{"x" + string(token("text")): "v"},
-		"bytes as a scalar":        string(token("bytes")),
-		"bytes inside of a string": []any{"x" + string(token("bytes"))},
+		"a placeholder in a key":   map[string]any{"x" + string(placeholder("text")): "v"},
+		"bytes as a scalar":        string(placeholder("bytes")),
+		"bytes inside of a string": []any{"x" + string(placeholder("bytes"))},
 	} {
 		if got, _, err := Replace(in, lookup); err == nil {
 			t.Errorf("%s: %v", name, got)
@@ -189,16 +189,16 @@ func TestReplaceObject_base64(t *testing.T) {
 		kind, field string
 		in, want    any
 	}{
-		"whole, generated":           {"Secret", "data", encode(string(token("text"))), encode("it's: s3cret\n")},
-		"inside, generated":          {"Secret", "data", encode("a=", string(token("int")), "\n"), encode("a=42\n")},
-		"bytes, generated":           {"Secret", "data", encode(string(token("bytes"))), encode("\xff\x00")},
-		"whole, encrypted as base64": {"Secret", "data", string(token("base64")), "aGVsbG8="},
+		"whole, generated":           {"Secret", "data", encode(string(placeholder("text"))), encode("it's: s3cret\n")},
+		"inside, generated":          {"Secret", "data", encode("a=", string(placeholder("int")), "\n"), encode("a=42\n")},
+		"bytes, generated":           {"Secret", "data", encode(string(placeholder("bytes"))), encode("\xff\x00")},
+		"whole, encrypted as base64": {"Secret", "data", string(placeholder("base64")), "aGVsbG8="},
 		"no base64":                  {"Secret", "data", "***", "***"},
 		"not a string":               {"Secret", "data", int64(1), int64(1)},
-		"stringData":                 {"Secret", "stringData", string(token("text")), "it's: s3cret\n"},
-		"binaryData":                 {"ConfigMap", "binaryData", encode("x", string(token("bytes"))), encode("x\xff\x00")},
-		"a ConfigMap's data":         {"ConfigMap", "data", encode(string(token("text"))), encode(string(token("text")))},
-		"another kind":               {"Widget", "data", encode(string(token("text"))), encode(string(token("text")))},
+		"stringData":                 {"Secret", "stringData", string(placeholder("text")), "it's: s3cret\n"},
+		"binaryData":                 {"ConfigMap", "binaryData", encode("x", string(placeholder("bytes"))), encode("x\xff\x00")},
+		"a ConfigMap's data":         {"ConfigMap", "data", encode(string(placeholder("text"))), encode(string(placeholder("text")))},
+		"another kind":               {"Widget", "data", encode(string(placeholder("text"))), encode(string(placeholder("text")))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := &unstructured.Unstructured{Object: map[string]any{
@@ -226,13 +226,13 @@ func TestReplaceObject_errors(t *testing.T) {
 		}}
 	}
 	for name, o := range map[string]*unstructured.Unstructured{
-		"no value":              object("Secret", "a", map[string]any{"k": string(token("stranger"))}),
-		"no value in base64":    object("Secret", "a", map[string]any{"k": encode(string(token("stranger")))}),
-		"token in the name":     object("Secret", "a"+string(token("text")), nil),
-		"token in a data key":   object("Secret", "a", map[string]any{string(token("text")): encode("x")}),
-		"token in a config key": object("ConfigMap", "a", map[string]any{string(token("text")): "x"}),
+		"no value":                    object("Secret", "a", map[string]any{"k": string(placeholder("stranger"))}),
+		"no value in base64":          object("Secret", "a", map[string]any{"k": encode(string(placeholder("stranger")))}),
+		"placeholder in the name":     object("Secret", "a"+string(placeholder("text")), nil),
+		"placeholder in a data key":   object("Secret", "a", map[string]any{string(placeholder("text")): encode("x")}),
+		"placeholder in a config key": object("ConfigMap", "a", map[string]any{string(placeholder("text")): "x"}),
 		"bytes in a text": object("ConfigMap", "a",
-			map[string]any{"k": string(token("bytes")), "l": string(token("text"))}),
+			map[string]any{"k": string(placeholder("bytes")), "l": string(placeholder("text"))}),
 	} {
 		got, err := ReplaceObject(o, lookup)
 		if err == nil || got != nil {
@@ -277,39 +277,39 @@ func TestValueEqual(t *testing.T) {
 }
 
 func FuzzFind(f *testing.F) {
-	a, b := string(token("a")), string(token("b"))
+	a, b := string(placeholder("a")), string(placeholder("b"))
 	for _, seed := range []string{"", a, a + b, a[1:] + b, "x0sealed0" + a, a[:20] + a[10:] + mark} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		tokens := Find(s)
+		placeholders := Find(s)
 		rest := s
-		for _, found := range tokens {
+		for _, found := range placeholders {
 			if !found.Valid() || !strings.Contains(s, string(found)) {
-				t.Fatalf("%q is no token of %q", found, s)
+				t.Fatalf("%q is no placeholder of %q", found, s)
 			}
 		}
 		replaced, unknown, err := Replace(s, func(Placeholder) (Value, bool) { return Text(""), true })
 		if err != nil || len(unknown) > 0 {
 			t.Fatal(unknown, err)
 		}
-		if len(tokens) == 0 && replaced != rest {
-			t.Fatalf("%q became %q without a token", s, replaced)
+		if len(placeholders) == 0 && replaced != rest {
+			t.Fatalf("%q became %q without a placeholder", s, replaced)
 		}
-		if want := len(s) - len(replaced.(string)); want%Length != 0 || want < len(tokens)*Length {
-			t.Fatalf("%d bytes of %q were replaced for %d tokens", want, s, len(tokens))
+		if want := len(s) - len(replaced.(string)); want%Length != 0 || want < len(placeholders)*Length {
+			t.Fatalf("%d bytes of %q were replaced for %d placeholders", want, s, len(placeholders))
 		}
 	})
 }
 
-// FuzzReplaceObject puts values into objects of any kind. What comes out holds no token that has a value, what goes in
-// is not changed, and no error holds a value.
+// FuzzReplaceObject puts values into objects of any kind. What comes out holds no placeholder that has a value, what
+// goes in is not changed, and no error holds a value.
 func FuzzReplaceObject(f *testing.F) {
-	known := string(token("text"))
+	known := string(placeholder("text"))
 	for _, text := range []string{
 		`{"kind":"Secret","metadata":{"name":"a"},"data":{"k":"` + known + `","l":"` + encode("x", known) + `"}}`,
 		`{"kind":"ConfigMap","binaryData":{"k":"` + encode(known, known) + `"},"data":{"k":"a` + known + `"}}`,
-		`{"kind":"` + known + `"}`, `{"spec":[{"` + known + `":1}]}`, `{"spec":{"k":"` + string(token("bytes")) + `"}}`, `{"spec":"` + string(token("stranger")) + `"}`,
+		`{"kind":"` + known + `"}`, `{"spec":[{"` + known + `":1}]}`, `{"spec":{"k":"` + string(placeholder("bytes")) + `"}}`, `{"spec":"` + string(placeholder("stranger")) + `"}`,
 		`{"kind":"Secret","data":null}`, `{"kind":"Secret","data":["` + known + `"]}`, `{"kind":"Secret","data":{"k":{"a":"` + encode(known) + `"}}}`, `{}`,
 		`{"spec":"` + known[:20] + known + `"}`, `{"metadata":{"name":1,"namespace":["a"]}}`,
 	} {
@@ -337,11 +337,11 @@ func FuzzReplaceObject(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, left := range Find(string(text)) {
-			if left == token("int") { // what the value of another token looks like
+			if left == placeholder("int") { // what the value of another placeholder looks like
 				continue
 			}
 			if _, ok := lookup(left); ok {
-				t.Errorf("%s: token %s is left in %s", data, left, text)
+				t.Errorf("%s: placeholder %s is left in %s", data, left, text)
 			}
 		}
 	})

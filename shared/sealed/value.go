@@ -10,8 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Value is the secret that a token stands for, with its type. It shows itself to nobody: printing, logging and encoding
-// a Value give a placeholder. Only Replace and ReplaceObject take it out, into the object that the API server gets.
+// Value is the secret that a placeholder stands for, with its type. It shows itself to nobody: printing, logging and
+// encoding a Value give a fixed text. Only Replace and ReplaceObject take it out, into the object that the API server
+// gets.
 type Value struct {
 	kind kind
 	text []byte // a string's or the bytes, and how SOPS writes the others

@@ -17,7 +17,8 @@ import (
 // A cluster's capabilities are a blob, which equal clusters share; its Spoke row names the digest. A spoke sends the
 // digest with each hello, and the capabilities themselves only when the hub lacks them.
 
-// named returns the digest of the capabilities that a hello names, zero if it names none, and whether the hub lacks them.
+// named returns the digest of the capabilities that a hello names, zero if it names none, and whether the hub lacks
+// them.
 func (s *Server) named(ctx context.Context, hello *spokev1.Hello) (d manifest.Digest, lacks bool, err error) {
 	if len(hello.CapabilitiesDigest) == 0 {
 		return d, false, nil

@@ -94,7 +94,7 @@ func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest
 	case err != nil:
 		err = s.warnRevoked(caller, err)
 	case published:
-		missing, reached, err = s.reach.allows(ctx, desired, wanted)
+		missing, reached, err = s.reachable.allows(ctx, desired, wanted)
 	case len(wanted) > 0:
 		missing = wanted[0]
 	}

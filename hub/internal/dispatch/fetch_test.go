@@ -154,11 +154,11 @@ func TestFetchBound(t *testing.T) {
 }
 
 func TestReachableCache(t *testing.T) {
-	c := newReach(nil)
+	c := newReachableSets(nil)
 	c.max = 10
 	digest := func(n byte) manifest.Digest { return manifest.DigestOf([]byte{n}) }
 	for n := range byte(20) {
-		c.keep(&reachable{application: digest(n), digests: map[manifest.Digest]struct{}{digest(n + 100): {},
+		c.keep(&reachableSet{application: digest(n), digests: map[manifest.Digest]struct{}{digest(n + 100): {},
 			digest(n + 200): {}}})
 	}
 	if c.size > c.max || len(c.entries) != c.recent.Len() || c.recent.Len() != 3 {

@@ -28,12 +28,12 @@ const (
 // changes remembers what each change of Applications brings, by the digests of those that went and came: equal clusters
 // change alike, so that it is computed and read once for all of them. It belongs to the watcher's goroutine.
 type changes struct {
-	reach *reach
-	blobs map[manifest.Digest][]*spokev1.Blob // nil: too much to enclose
+	reachable *reachableSets
+	blobs     map[manifest.Digest][]*spokev1.Blob // nil: too much to enclose
 }
 
-func newChanges(r *reach) *changes {
-	return &changes{reach: r, blobs: map[manifest.Digest][]*spokev1.Blob{}}
+func newChanges(r *reachableSets) *changes {
+	return &changes{reachable: r, blobs: map[manifest.Digest][]*spokev1.Blob{}}
 }
 
 // enclose puts what the spoke probably lacks into an offer that is to be sent to it.
@@ -101,7 +101,7 @@ func changeKey(went, came []manifest.Digest) manifest.Digest {
 func (c *changes) read(ctx context.Context, went, came []manifest.Digest) ([]*spokev1.Blob, error) {
 	p := parcel{packed: map[manifest.Digest]struct{}{}}
 	for _, d := range went {
-		listed, err := c.reach.of(ctx, d)
+		listed, err := c.reachable.of(ctx, d)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // swept: nobody knows any more what it listed, so that some of it may go twice
 		}
@@ -111,15 +111,15 @@ func (c *changes) read(ctx context.Context, went, came []manifest.Digest) ([]*sp
 		p.had = append(p.had, listed)
 	}
 	for _, d := range came {
-		if fits, err := p.pack(ctx, c.reach.blobs, d); err != nil || !fits {
+		if fits, err := p.pack(ctx, c.reachable.blobs, d); err != nil || !fits {
 			return nil, err
 		}
-		listed, err := c.reach.of(ctx, d)
+		listed, err := c.reachable.of(ctx, d)
 		if err != nil {
 			return nil, fmt.Errorf("read application %s: %w", d, err)
 		}
 		for object := range listed {
-			if fits, err := p.pack(ctx, c.reach.blobs, object); err != nil || !fits {
+			if fits, err := p.pack(ctx, c.reachable.blobs, object); err != nil || !fits {
 				return nil, err
 			}
 		}

@@ -160,7 +160,7 @@ func TestInlineOwnBlobsOnly(t *testing.T) {
 func TestInlineCache(t *testing.T) {
 	r := newRig(t)
 	before, after := r.application("app", `{"x":1}`), r.application("app", `{"x":2}`)
-	c := newChanges(newReach(r.store.Blobs()))
+	c := newChanges(newReachableSets(r.store.Blobs()))
 	between := func(went, came manifest.Digest) []*spokev1.Blob {
 		blobs, err := c.between(t.Context(), []manifest.Digest{went}, []manifest.Digest{came})
 		must(t, err)

@@ -36,8 +36,8 @@ const (
 	revokedInterval = time.Hour // of condition.CertificateRevoked, one at once: a refused spoke calls again and again
 )
 
-// quotas counts what each cluster uses. The warnings of the hub have quotas of their own, so that a spoke cannot silence
-// them with events.
+// quotas counts what each cluster uses. The warnings of the hub have quotas of their own, so that a spoke cannot
+// silence them with events.
 type quotas struct {
 	hellos, events, bytes *pace.Paces // bytes of reports
 	served                *pace.Paces // messages with capabilities

@@ -34,12 +34,12 @@ type Server struct {
 	log         *slog.Logger
 	metrics     *metrics
 
-	sessions *sessions
-	batch    *batch
-	reach    *reach
-	changes  *changes
-	quotas   *quotas
-	hellos   chan struct{} // a slot for each hello that is being answered
+	sessions  *sessions
+	batch     *batch
+	reachable *reachableSets
+	changes   *changes
+	quotas    *quotas
+	hellos    chan struct{} // a slot for each hello that is being answered
 
 	drainOnce sync.Once
 	draining  chan struct{}
@@ -65,12 +65,12 @@ func New(c Config) *Server {
 		trustDomain: c.TrustDomain,
 		log:         c.Log,
 		sessions:    newSessions(),
-		reach:       newReach(c.Store.Blobs()),
+		reachable:   newReachableSets(c.Store.Blobs()),
 		quotas:      newQuotas(),
 		hellos:      make(chan struct{}, maxHellos),
 		draining:    make(chan struct{}),
 	}
-	s.changes = newChanges(s.reach)
+	s.changes = newChanges(s.reachable)
 	s.metrics = newMetrics(c.Metrics, s.sessions.count)
 	s.batch = newBatch(c.Store, c.Log)
 	return s

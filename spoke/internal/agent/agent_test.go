@@ -623,7 +623,7 @@ func sealedApplication(t *testing.T, r *rig, file []byte) *bundle.Application {
 	app.Decryption = bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"}
 	app.SealedFiles = []bundle.SealedFile{{Path: "db.yaml", Digest: r.hub.put(file), Format: bundle.YAML,
 		Values: []bundle.SealedValue{
-			{Token: string(token), Path: []string{"stringData", "password"}, Type: "str"},
+			{Placeholder: string(token), Path: []string{"stringData", "password"}, Type: "str"},
 		}}}
 	return app
 }

@@ -183,7 +183,7 @@ func TestLoad_tooLarge(t *testing.T) {
 	many := []byte(`{"apiVersion":"example.com/v1","kind":"X","metadata":{"name":"many"},"spec":[` + strings.Repeat("0,", bundle.MaxObjectValues) + `0]}`)
 	b := blobs{}
 	app := &bundle.Application{SealedFiles: []bundle.SealedFile{{
-		Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Token: sealedToken,
+		Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Placeholder: sealedToken,
 			Type: "str"}},
 	}}}
 	l := newTestLoader(b, newBudget(32*mib), app)
@@ -227,7 +227,7 @@ func TestLoad_grows(t *testing.T) {
 	app := &bundle.Application{
 		Decryption: bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
 		SealedFiles: []bundle.SealedFile{{
-			Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Token: token,
+			Path: "s.yaml", Digest: b.put(file), Format: bundle.YAML, Values: []bundle.SealedValue{{Placeholder: token,
 				Path: []string{"stringData", "a"}, Type: "str"}},
 		}},
 	}

@@ -51,7 +51,7 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
-			l.placeholders[sealed.Placeholder(v.Token)] = place{i, v.Document, v.Path}
+			l.placeholders[sealed.Placeholder(v.Placeholder)] = place{i, v.Document, v.Path}
 		}
 	}
 	return l

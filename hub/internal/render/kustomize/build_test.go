@@ -81,7 +81,7 @@ func TestSealedFilesListed(t *testing.T) {
 	}
 	text := objectsOf(t, result)
 	for _, v := range file.Values {
-		if !strings.Contains(text, v.Token) {
+		if !strings.Contains(text, v.Placeholder) {
 			t.Errorf("placeholder of %v is not in the objects", v.Path)
 		}
 	}

@@ -54,8 +54,8 @@ func correspondence(first, second map[string]sealedFile) *placeholderMap {
 			continue
 		}
 		for i, v := range a.file.Values {
-			m.first[b.file.Values[i].Token] = v.Token
-			m.from[v.Token] = tree.Local(p) + ": " + strings.Join(v.Path, ".")
+			m.first[b.file.Values[i].Placeholder] = v.Placeholder
+			m.from[v.Placeholder] = tree.Local(p) + ": " + strings.Join(v.Path, ".")
 		}
 	}
 	return m
@@ -156,13 +156,13 @@ func used(r *rendering) []render.SealedFile {
 		file := *s.file
 		file.Values = nil
 		for _, v := range s.file.Values {
-			if occurring[v.Token] {
+			if occurring[v.Placeholder] {
 				file.Values = append(file.Values, v)
-				delete(occurring, v.Token)
+				delete(occurring, v.Placeholder)
 			}
 		}
 		if len(file.Values) > 0 {
-			slices.SortFunc(file.Values, func(a, b bundle.SealedValue) int { return cmp.Compare(a.Token, b.Token) })
+			slices.SortFunc(file.Values, func(a, b bundle.SealedValue) int { return cmp.Compare(a.Placeholder, b.Placeholder) })
 			out = append(out, render.SealedFile{SealedFile: file, Data: s.original})
 		}
 	}

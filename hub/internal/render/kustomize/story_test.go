@@ -173,7 +173,7 @@ func show(t testing.TB, result *render.Result) []byte {
 	var names []string
 	for _, f := range result.Sealed {
 		for _, v := range f.Values {
-			names = append(names, v.Token, "<"+f.Path+": "+strings.Join(v.Path, ".")+">")
+			names = append(names, v.Placeholder, "<"+f.Path+": "+strings.Join(v.Path, ".")+">")
 		}
 	}
 	var out bytes.Buffer

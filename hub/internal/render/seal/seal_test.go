@@ -53,7 +53,7 @@ func TestSealLeaves(t *testing.T) {
 	for i, w := range want {
 		v := file.Values[i]
 		if v.Document != w.document || strings.Join(v.Path, ".") != w.path || v.Type != w.kind ||
-			!sealed.Placeholder(v.Token).Valid() {
+			!sealed.Placeholder(v.Placeholder).Valid() {
 			t.Errorf("value %d is %+v, want %v", i, v, w)
 		}
 	}
@@ -189,7 +189,7 @@ func FuzzSeal(f *testing.F) {
 			return
 		}
 		for _, v := range file.Values {
-			if !bytes.Contains(out, []byte(v.Token)) {
+			if !bytes.Contains(out, []byte(v.Placeholder)) {
 				t.Errorf("placeholder of %v is not in the text", v.Path)
 			}
 		}

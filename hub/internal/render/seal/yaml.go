@@ -149,7 +149,7 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 	}
 	placeholder := s.salt.Placeholder(n.Value, path)
 	s.values = append(s.values, bundle.SealedValue{
-		Token: string(placeholder), Document: s.document, Path: path, Type: m[1],
+		Placeholder: string(placeholder), Document: s.document, Path: path, Type: m[1],
 	})
 	n.Value, n.Tag, n.Style = string(placeholder), strTag, 0
 	return nil

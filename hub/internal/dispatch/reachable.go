@@ -12,33 +12,34 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// maxReachable is how many digests the cache of reach holds, about 100 MiB of memory at its worst.
+// maxReachable is how many digests reachableSets holds: at most about 100 MiB of memory.
 const maxReachable = 1 << 20
 
-// reach answers which blobs a cluster may fetch: its desired envelope, the Applications of that bundle, and what those
-// list. Knowing a digest is no right to its blob. What one Application lists never changes, so it is cached by the
-// Application's digest, the least recently used ones leaving first; equal clusters share the entries.
-type reach struct {
+// reachableSets says which blobs a cluster may fetch: the envelope of its newest bundle, the Applications of that
+// bundle, and what those list. A cluster that knows a digest beyond these gets no blob for it. What one Application
+// lists never changes, so the sets are cached by the Application's digest. Equal clusters share them, and the least
+// recently used leave first.
+type reachableSets struct {
 	blobs store.Blobs
 
 	mu      sync.Mutex
-	entries map[manifest.Digest]*list.Element // of *reachable
+	entries map[manifest.Digest]*list.Element // of *reachableSet
 	recent  list.List                         // most recently used first
 	size    int                               // digests in all entries
 	max     int
 }
 
-type reachable struct {
+type reachableSet struct {
 	application manifest.Digest
 	digests     map[manifest.Digest]struct{}
 }
 
-func newReach(b store.Blobs) *reach {
-	return &reach{blobs: b, entries: map[manifest.Digest]*list.Element{}, max: maxReachable}
+func newReachableSets(b store.Blobs) *reachableSets {
+	return &reachableSets{blobs: b, entries: map[manifest.Digest]*list.Element{}, max: maxReachable}
 }
 
 // allows returns the first digest that the bundle does not reach; ok when it reaches all of them.
-func (r *reach) allows(ctx context.Context, desired store.SignedBundle, wanted []manifest.Digest) (
+func (r *reachableSets) allows(ctx context.Context, desired store.SignedBundle, wanted []manifest.Digest) (
 	missing manifest.Digest, ok bool, err error) {
 	left := make(map[manifest.Digest]struct{}, len(wanted))
 	for _, d := range wanted {
@@ -46,7 +47,7 @@ func (r *reach) allows(ctx context.Context, desired store.SignedBundle, wanted [
 	}
 	delete(left, manifest.DigestOf(desired.Envelope))
 	if len(left) > 0 {
-		if err := r.strike(ctx, desired, left); err != nil {
+		if err := r.remove(ctx, desired, left); err != nil {
 			return manifest.Digest{}, false, err
 		}
 	}
@@ -58,8 +59,8 @@ func (r *reach) allows(ctx context.Context, desired store.SignedBundle, wanted [
 	return manifest.Digest{}, true, nil
 }
 
-// strike takes what the bundle reaches out of left.
-func (r *reach) strike(ctx context.Context, desired store.SignedBundle, left map[manifest.Digest]struct{}) error {
+// remove deletes from left what the bundle reaches.
+func (r *reachableSets) remove(ctx context.Context, desired store.SignedBundle, left map[manifest.Digest]struct{}) error {
 	b, err := readBundle(desired.Envelope)
 	if err != nil {
 		return err
@@ -97,8 +98,8 @@ func readBundle(desired []byte) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// of returns what an Application lists. The map is shared; nobody writes to it.
-func (r *reach) of(ctx context.Context, application manifest.Digest) (map[manifest.Digest]struct{}, error) {
+// of returns the digests that an Application lists. The map is shared and not to be changed.
+func (r *reachableSets) of(ctx context.Context, application manifest.Digest) (map[manifest.Digest]struct{}, error) {
 	if digests, ok := r.cached(application); ok {
 		return digests, nil
 	}
@@ -114,11 +115,11 @@ func (r *reach) of(ctx context.Context, application manifest.Digest) (map[manife
 	for _, d := range a.Digests() {
 		digests[d] = struct{}{}
 	}
-	r.keep(&reachable{application, digests})
+	r.keep(&reachableSet{application, digests})
 	return digests, nil
 }
 
-func (r *reach) cached(application manifest.Digest) (map[manifest.Digest]struct{}, bool) {
+func (r *reachableSets) cached(application manifest.Digest) (map[manifest.Digest]struct{}, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, ok := r.entries[application]
@@ -126,11 +127,11 @@ func (r *reach) cached(application manifest.Digest) (map[manifest.Digest]struct{
 		return nil, false
 	}
 	r.recent.MoveToFront(e)
-	return e.Value.(*reachable).digests, true
+	return e.Value.(*reachableSet).digests, true
 }
 
 // keep adds an entry and drops the least recently used ones above the bound.
-func (r *reach) keep(n *reachable) {
+func (r *reachableSets) keep(n *reachableSet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.entries[n.application]; ok {
@@ -139,7 +140,7 @@ func (r *reach) keep(n *reachable) {
 	r.entries[n.application] = r.recent.PushFront(n)
 	r.size += len(n.digests) + 1
 	for r.size > r.max && r.recent.Len() > 1 {
-		oldest := r.recent.Remove(r.recent.Back()).(*reachable)
+		oldest := r.recent.Remove(r.recent.Back()).(*reachableSet)
 		delete(r.entries, oldest.application)
 		r.size -= len(oldest.digests) + 1
 	}

@@ -1,9 +1,9 @@
-// Package sealed is the tokens that stand for values which the hub must not see. The hub makes them from encrypted
-// leaves, templates carry them as ordinary strings, and the spoke finds them in the rendered objects and puts the
-// values in their place.
+// Package sealed makes, finds and replaces placeholders for values that the hub must not see. The hub makes a
+// placeholder from each encrypted leaf, templates carry it as an ordinary string, and the spoke replaces it in the
+// rendered objects by the value.
 //
-// A token is one letter, the mark "0sealed0", and 26 characters of base32: lower-case letters and digits only, so that
-// it survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, and the
+// A placeholder is one letter, the mark "0sealed0", and 26 characters of base32: lower-case letters and digits only, so
+// that it survives YAML, quotes, host names and labels. All but the mark depends on the salt of the render, and the
 // placeholders of a salt and of its Second differ in every character but the mark. So a template that takes a
 // placeholder apart shows: with the two salts its results differ. If it takes a piece of the mark alone, Partial sees
 // seven characters or more; a shorter piece of the mark escapes, and says nothing of the value.
@@ -18,7 +18,7 @@ import (
 	"strings"
 )
 
-// Mark is in every token.
+// Mark is in every placeholder.
 const Mark = mark
 
 const (
@@ -27,7 +27,7 @@ const (
 	alphabet   = letters + "234567"
 )
 
-// Length is the length of every token in bytes.
+// Length is the length of every placeholder in bytes.
 const Length = 1 + len(mark) + bodyLength
 
 // Placeholder stands for one encrypted leaf.
@@ -36,40 +36,42 @@ type Placeholder string
 // encoding is base32 in lower case. It has no 0, so that the mark never shows inside of a body.
 var encoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
 
-// letters are the first characters of tokens.
+// letters are the first characters of placeholders.
 const letters = "abcdefghijklmnopqrstuvwxyz"
 
-// Salt keeps the tokens of two renders apart: equal leaves at equal paths have other tokens under another salt.
+// Salt keeps the placeholders of two renders apart: equal leaves at equal paths have other placeholders under another
+// salt.
 type Salt struct {
 	key    []byte
 	second bool
 }
 
-// NewSalt returns the salt with a key. The tokens of equal keys are equal.
+// NewSalt returns the salt with a key. The placeholders of equal keys are equal.
 func NewSalt(key []byte) Salt { return Salt{key: key} }
 
-// Second returns the salt whose tokens differ from those of s in every character but the mark.
+// Second returns the salt whose placeholders differ from those of s in every character but the mark.
 func (s Salt) Second() Salt { return Salt{s.key, true} }
 
-// Placeholder makes the token of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal tokens;
-// another leaf, path or salt gives another one. HMAC-SHA256 under the salt's key is what nobody can foresee.
+// Placeholder makes the placeholder of an encrypted leaf (the text ENC[…]) at a key path. Equal input gives equal
+// placeholders; another leaf, path or salt gives another one. HMAC-SHA256 under the salt's key is what nobody can
+// foresee.
 func (s Salt) Placeholder(leaf string, path []string) Placeholder {
 	first := s.sum("", leaf, path)
-	token := []byte(letters[first[31]%26:][:1] + mark + encoding.EncodeToString(first[:17])[:bodyLength])
+	placeholder := []byte(letters[first[31]%26:][:1] + mark + encoding.EncodeToString(first[:17])[:bodyLength])
 	if s.second {
 		moves := s.sum("nave second build", leaf, path)
-		move(token[:1], letters, moves[31:])
-		move(token[1+len(mark):], alphabet, moves)
+		move(placeholder[:1], letters, moves[31:])
+		move(placeholder[1+len(mark):], alphabet, moves)
 	}
-	return Placeholder(token)
+	return Placeholder(placeholder)
 }
 
-// New makes the token of an encrypted leaf under NewSalt(key).
+// New makes the placeholder of an encrypted leaf under NewSalt(key).
 func New(key []byte, leaf string, path []string) Placeholder {
 	return NewSalt(key).Placeholder(leaf, path)
 }
 
-// sum returns the 32 bytes that a token is made of.
+// sum returns the 32 bytes that a placeholder is made of.
 func (s Salt) sum(use, leaf string, path []string) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(use))
@@ -95,10 +97,10 @@ func writePart(h hash.Hash, part string) {
 }
 
 // Valid reports whether t is shaped like what New makes.
-func (t Placeholder) Valid() bool { return len(t) == Length && tokenAt(string(t), 0) }
+func (t Placeholder) Valid() bool { return len(t) == Length && placeholderAt(string(t), 0) }
 
-// tokenAt reports whether a token starts at s[i].
-func tokenAt(s string, i int) bool {
+// placeholderAt reports whether a placeholder starts at s[i].
+func placeholderAt(s string, i int) bool {
 	if i < 0 || len(s)-i < Length || s[i] < 'a' || s[i] > 'z' || s[i+1:i+1+len(mark)] != mark {
 		return false
 	}
@@ -110,35 +112,35 @@ func tokenAt(s string, i int) bool {
 	return true
 }
 
-// next returns where the first token at or after from starts, or -1.
+// next returns where the first placeholder at or after from starts, or -1.
 func next(s string, from int) int {
 	for at := from; ; {
 		found := strings.Index(s[at:], mark)
 		if found < 0 {
 			return -1
 		}
-		if start := at + found - 1; start >= from && tokenAt(s, start) {
+		if start := at + found - 1; start >= from && placeholderAt(s, start) {
 			return start
 		}
 		at += found + 1
 	}
 }
 
-// Find returns the tokens in a text, in the order in which they first appear, each once.
+// Find returns the placeholders in a text, in the order in which they first appear, each once.
 func Find(s string) []Placeholder {
-	var tokens []Placeholder
+	var placeholders []Placeholder
 	seen := map[Placeholder]bool{}
 	for i := next(s, 0); i >= 0; i = next(s, i+Length) {
 		if t := Placeholder(s[i : i+Length]); !seen[t] {
 			seen[t] = true
-			tokens = append(tokens, t)
+			placeholders = append(placeholders, t)
 		}
 	}
-	return tokens
+	return placeholders
 }
 
-// Partial reports whether a text holds a piece of the mark outside of a whole token, in either case: a template cut a
-// token off or altered it. Pieces of fewer than seven characters of the mark alone are too common to tell.
+// Partial reports whether a text holds a piece of the mark outside of a whole placeholder, in either case: a template
+// cut a placeholder off or altered it. Pieces of fewer than seven characters of the mark alone are too common to tell.
 func Partial(s string) bool {
 	rest := 0
 	for i := next(s, 0); i >= 0; i = next(s, rest) {
@@ -150,7 +152,7 @@ func Partial(s string) bool {
 	return hasPiece(s[rest:])
 }
 
-// hasPiece reports whether a text without tokens has all of the mark but its first or last character.
+// hasPiece reports whether a text without placeholders has all of the mark but its first or last character.
 func hasPiece(s string) bool {
 	lower := strings.ToLower(s)
 	return strings.Contains(lower, mark[1:]) || strings.Contains(lower, mark[:len(mark)-1])
