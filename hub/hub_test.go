@@ -213,7 +213,8 @@ func newSpoke(t *testing.T, conn *grpc.ClientConn, token *adminv1.CreateJoinToke
 	t.Cleanup(cancel)
 	s.session, err = s.client.Session(ctx)
 	must(t, err)
-	must(t, s.session.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: version.Protocol}}}))
+	hello := &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: version.Protocol}}
+	must(t, s.session.Send(&spokev1.SessionRequest{Message: hello}))
 	m, err := s.session.Recv()
 	if err != nil || m.GetWelcome() == nil {
 		t.Fatalf("got %v, %v", m, err)
@@ -424,7 +425,9 @@ func TestHealthAndReflection(t *testing.T) {
 	}
 	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 	must(t, err)
-	must(t, stream.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}))
+	must(t, stream.Send(&reflectionv1.ServerReflectionRequest{
+		MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{},
+	}))
 	services, err := stream.Recv()
 	must(t, err)
 	if n := len(services.GetListServicesResponse().GetService()); n < 5 {

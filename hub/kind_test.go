@@ -93,7 +93,8 @@ func TestNewKinds(t *testing.T) {
 	spoke.await("first words")
 	spoke.awaitApplications("Kustomization from-folder", "Kustomization from-git", "Note greetings")
 
-	if revision := r.awaitColumn("folder", "", "fleet", "READY", "True")["REVISION"]; !strings.HasPrefix(revision, "folder@") {
+	revision := r.awaitColumn("folder", "", "fleet", "READY", "True")["REVISION"]
+	if !strings.HasPrefix(revision, "folder@") {
 		t.Errorf("the Folder shows revision %q", revision)
 	}
 	if got := r.awaitColumn("note", "a", "greetings", "SOURCE", "fleet:notes")["NAME"]; got != "greetings" {
@@ -111,7 +112,8 @@ func TestNewKinds(t *testing.T) {
 	r.awaitColumn("note", "a", "greetings", "READY", "False")
 	explained, err := r.admin().Explain(t.Context(), &adminv1.ExplainRequest{Key: &adminv1.ObjectKey{Cluster: "a"}})
 	must(t, err)
-	if text := explained.String(); !strings.Contains(text, "Note") || !strings.Contains(text, "its name must end in .txt") {
+	text := explained.String()
+	if !strings.Contains(text, "Note") || !strings.Contains(text, "its name must end in .txt") {
 		t.Errorf("the failure of the Note is explained by %s", text)
 	}
 	must(t, os.Remove(filepath.Join(dir, "notes/readme.md")))
@@ -151,7 +153,8 @@ func (r *rig) awaitColumn(kind, cluster, name, column, text string) map[string]s
 	}
 	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
 	defer cancel()
-	stream, err := r.admin().Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: kind, Cluster: cluster}, Name: name})
+	list := &adminv1.ListRequest{Kind: kind, Cluster: cluster}
+	stream, err := r.admin().Watch(ctx, &adminv1.WatchRequest{List: list, Name: name})
 	must(r.t, err)
 	var columns map[string]string
 	for columns[column] != text {
