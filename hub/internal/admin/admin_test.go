@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -278,9 +279,9 @@ func TestApply_owned(t *testing.T) {
 	r.put(store.Resource{Key: key, Owner: &owner}, `{}`)
 	_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(clusterA)})
 	wantCode(t, err, codes.FailedPrecondition, "Kustomization flux-system/root")
-	_, err = r.Delete(t.Context(), &adminv1.DeleteRequest{Key: writeKey(key)})
+	_, err = r.Delete(t.Context(), &adminv1.DeleteRequest{Key: fold.KeyMessage(key)})
 	wantCode(t, err, codes.FailedPrecondition, "Kustomization flux-system/root")
-	_, err = r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: writeKey(key)})
+	_, err = r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: fold.KeyMessage(key)})
 	must(t, err) // an operator may hold it all the same
 }
 
@@ -306,7 +307,7 @@ func TestApply_orphaned(t *testing.T) {
 		owner := owner
 		owner.Cluster = "a"
 		r.put(store.Resource{Key: left, Owner: &owner, Orphaned: true}, `{}`)
-		_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: writeKey(left)})
+		_, err := r.Delete(t.Context(), &adminv1.DeleteRequest{Key: fold.KeyMessage(left)})
 		must(t, err)
 		if _, there := r.resource(left); there {
 			t.Fatal("it is still there")

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
@@ -81,7 +82,7 @@ func (s *Server) putAll(tx *store.Tx, admitted []admittedObject) (applied []*adm
 		if err != nil {
 			return nil, err
 		}
-		applied = append(applied, &adminv1.AppliedObject{Key: writeKey(a.key), Action: action})
+		applied = append(applied, &adminv1.AppliedObject{Key: fold.KeyMessage(a.key), Action: action})
 	}
 	return applied, nil
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -47,7 +48,7 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.did(who, "confirmed", readLoose(r.Key))
+	s.did(who, "confirmed", fold.KeyOf(r.Key))
 	return response, nil
 }
 
@@ -65,11 +66,6 @@ func (s *Server) confirmed(i *impact, seen string) error {
 			"it takes away something else now than was shown: look again; nothing was changed")
 	}
 	return i.confirm(s.now().UTC())
-}
-
-// readLoose is the key of what is confirmed: a Cluster, an application, or the hub, which has no name.
-func readLoose(p *adminv1.ObjectKey) api.Key {
-	return api.Key{Cluster: p.GetCluster(), Kind: p.GetKind(), Namespace: p.GetNamespace(), Name: p.GetName()}
 }
 
 func (i *impact) isEmpty() bool { return len(i.gone) == 0 && len(i.prunes) == 0 }

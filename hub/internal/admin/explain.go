@@ -54,7 +54,7 @@ func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
 			return r.AllClusters || k.Cluster == r.Cluster || r.Cluster != "" && k == api.ClusterKey(r.Cluster)
 		}, nil
 	}
-	want := api.Key{Cluster: r.Key.Cluster, Kind: r.Key.Kind, Namespace: r.Key.Namespace, Name: r.Key.Name}
+	want := fold.KeyOf(r.Key)
 	if kind, ok := api.KindByName(want.Kind); ok {
 		var err error
 		if want, err = readKey(r.Key); err != nil {
@@ -70,7 +70,7 @@ func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
 
 func showEvent(e store.Event) *adminv1.Event {
 	return &adminv1.Event{
-		Time: timestamppb.New(e.Time), Object: writeKey(e.Object), Type: e.Type, Reason: e.Reason, Message: e.Message,
+		Time: timestamppb.New(e.Time), Object: fold.KeyMessage(e.Object), Type: e.Type, Reason: e.Reason, Message: e.Message,
 	}
 }
 

@@ -244,7 +244,7 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 		case key.Cluster == "" && role == api.ClusterRole:
 			clusters.of(key.Name).Forgotten = true
 		case key.Cluster == "":
-			m.HubObjects = append(m.HubObjects, writeKey(key))
+			m.HubObjects = append(m.HubObjects, fold.KeyMessage(key))
 		case role == api.RenderableRole:
 			a, err := i.application(key)
 			if err != nil {
@@ -257,7 +257,7 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 	for _, key := range sortedKeys(i.prunes) {
 		p, c := i.prunes[key], clusters.of(key.Cluster)
 		c.Applications = append(c.Applications,
-			&adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(p.total), Pruned: p.objects})
+			&adminv1.ApplicationImpact{Key: fold.KeyMessage(key), Objects: uint32(p.total), Pruned: p.objects})
 	}
 	if len(i.apps.missing) > 0 {
 		return nil, errUnread
@@ -267,7 +267,7 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 	}
 	maps.DeleteFunc(i.unknown, func(_ api.Key, unknown bool) bool { return !unknown })
 	for _, key := range sortedKeys(i.unknown) {
-		m.Unknown = append(m.Unknown, writeKey(key))
+		m.Unknown = append(m.Unknown, fold.KeyMessage(key))
 	}
 	return m, i.name(m)
 }
@@ -299,7 +299,7 @@ func (i *impact) name(m *adminv1.ImpactResponse) error {
 
 // application is what becomes of the objects of an application that goes.
 func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
-	m := &adminv1.ApplicationImpact{Key: writeKey(key), Objects: uint32(i.sizes[key])}
+	m := &adminv1.ApplicationImpact{Key: fold.KeyMessage(key), Objects: uint32(i.sizes[key])}
 	plan, err := i.plan(key.Cluster)
 	if err != nil {
 		return nil, err

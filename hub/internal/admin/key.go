@@ -42,10 +42,6 @@ func readKind(word string) (api.Kind, error) {
 		strings.Join(names, ", "))
 }
 
-func writeKey(k api.Key) *adminv1.ObjectKey {
-	return &adminv1.ObjectKey{Cluster: k.Cluster, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
-}
-
 // secretRow returns the row of a credential in the vault's table.
 func secretRow(k api.Key) string { return k.Namespace + "/" + k.Name }
 

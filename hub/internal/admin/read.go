@@ -50,5 +50,5 @@ func read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fold %s: %w", key, err)
 	}
-	return &adminv1.Object{Key: writeKey(key), Json: data}, nil
+	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data}, nil
 }

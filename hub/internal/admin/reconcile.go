@@ -32,7 +32,7 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		if err != nil {
 			return nil, err
 		}
-		response.Source = writeKey(source)
+		response.Source = fold.KeyMessage(source)
 	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		row, err := reconcilable(tx, key)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -35,7 +36,7 @@ func TestReconcile_with_source(t *testing.T) {
 		{inCluster, own},
 		{other, hubs}, // the cluster's graph has none of this name
 	} {
-		answer, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(c.key), WithSource: true})
+		answer, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(c.key), WithSource: true})
 		must(t, err)
 		if got, _ := r.resource(c.key); got.RequestedAt != answer.RequestedAt || answer.RequestedAt == "" {
 			t.Fatalf("%s: requested %q, answered %q", c.key, got.RequestedAt, answer.RequestedAt)
@@ -43,15 +44,15 @@ func TestReconcile_with_source(t *testing.T) {
 		if got, _ := r.resource(c.want); got.RequestedAt != answer.RequestedAt {
 			t.Fatalf("%s: source requested %q, answered %q", c.key, got.RequestedAt, answer.RequestedAt)
 		}
-		if answer.Source.String() != writeKey(c.want).String() {
+		if answer.Source.String() != fold.KeyMessage(c.want).String() {
 			t.Fatalf("%s: source is %v", c.key, answer.Source)
 		}
 	}
-	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(hubs), WithSource: true})
+	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(hubs), WithSource: true})
 	wantCode(t, err, codes.InvalidArgument, "has no source")
 	r.put(store.Resource{Key: other},
 		`{"metadata":{"namespace":"apps"},"spec":{"sourceRef":{"kind":"GitRepository","name":"gone"}}}`)
-	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(other), WithSource: true})
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(other), WithSource: true})
 	wantCode(t, err, codes.FailedPrecondition, "GitRepository apps/gone")
 	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "none"}})
 	wantCode(t, err, codes.NotFound, "Kustomization flux-system/none")
@@ -90,7 +91,7 @@ func TestReconcile_failing_source(t *testing.T) {
 	r.apply(source + "---" + root)
 	r.fetchOnRequest("False", "authentication required")
 	key := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
-	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(key), WithSource: true})
+	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(key), WithSource: true})
 	wantCode(t, err, codes.FailedPrecondition, "GitRepository flux-system/fleet: authentication required")
 	if row, _ := r.resource(key); row.RequestedAt != "" {
 		t.Fatalf("the object was asked for all the same, at %s", row.RequestedAt)
@@ -122,7 +123,7 @@ func TestReconcile_suspended_source(t *testing.T) {
 			defer w.Close()
 			ended := make(chan error, 1)
 			go func() {
-				_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(key), WithSource: true})
+				_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(key), WithSource: true})
 				ended <- err
 			}()
 			<-w.C()

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
@@ -127,5 +128,5 @@ func showSecret(key api.Key, row store.Secret) (*adminv1.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("show %s: %w", key, err)
 	}
-	return &adminv1.Object{Key: writeKey(key), Json: data}, nil
+	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data}, nil
 }

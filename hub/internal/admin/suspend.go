@@ -44,7 +44,7 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 			return false, err
 		}
 		if with != nil {
-			response.SuspendedWith = writeKey(with.Key)
+			response.SuspendedWith = fold.KeyMessage(with.Key)
 		}
 		if !row.IsSuspended() {
 			return false, nil

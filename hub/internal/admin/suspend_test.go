@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -23,7 +24,7 @@ func TestSuspend_cluster(t *testing.T) {
 	key := api.Key{Kind: "Cluster", Name: "a"}
 	suspend := func(stop, changed bool) {
 		t.Helper()
-		answer, err := r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: writeKey(key), StopRepair: stop})
+		answer, err := r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: fold.KeyMessage(key), StopRepair: stop})
 		must(t, err)
 		row, _ := r.resource(key)
 		if answer.Changed != changed || !row.Suspended || row.StopRepair != stop || row.SuspendedAt.IsZero() {
@@ -37,7 +38,7 @@ func TestSuspend_cluster(t *testing.T) {
 	if row, _ := r.resource(key); row.SuspendedAt != since.SuspendedAt {
 		t.Fatalf("suspended since %s, then since %s", since.SuspendedAt, row.SuspendedAt)
 	}
-	got, err := r.Get(t.Context(), &adminv1.GetRequest{Key: writeKey(key)})
+	got, err := r.Get(t.Context(), &adminv1.GetRequest{Key: fold.KeyMessage(key)})
 	must(t, err)
 	for _, want := range []string{`"suspend":true`, `"stopRepair":true`, `"type":"Suspended"`} {
 		if !strings.Contains(string(got.Object.Json), want) {
@@ -48,14 +49,14 @@ func TestSuspend_cluster(t *testing.T) {
 		t.Errorf("applied: %v", actions)
 	}
 	r.apply(cluster)
-	answer, err := r.Resume(t.Context(), &adminv1.ResumeRequest{Key: writeKey(key)})
+	answer, err := r.Resume(t.Context(), &adminv1.ResumeRequest{Key: fold.KeyMessage(key)})
 	must(t, err)
 	row, _ := r.resource(key)
 	if !answer.Changed || answer.RequestedAt == "" || answer.RequestedAt != row.RequestedAt || row.StopRepair ||
 		!row.SuspendedAt.IsZero() {
 		t.Fatalf("answer %v, row %+v", answer, row)
 	}
-	answer, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: writeKey(key)})
+	answer, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: fold.KeyMessage(key)})
 	must(t, err)
 	if answer.Changed || answer.RequestedAt != "" {
 		t.Fatalf("nothing to resume, answer %v", answer)
@@ -72,18 +73,18 @@ func TestSuspendedWith(t *testing.T) {
 	r.put(store.Resource{Key: webKey, Owner: &rootKey}, `{"spec":{}}`)
 	for _, with := range []api.Key{fleetKey, clusterKey} {
 		t.Run(with.Kind, func(t *testing.T) {
-			_, err := r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: writeKey(with)})
+			_, err := r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: fold.KeyMessage(with)})
 			must(t, err)
-			_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(webKey)})
+			_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(webKey)})
 			wantCode(t, err, codes.FailedPrecondition, "suspended with "+with.String())
-			answer, err := r.Resume(t.Context(), &adminv1.ResumeRequest{Key: writeKey(webKey)})
+			answer, err := r.Resume(t.Context(), &adminv1.ResumeRequest{Key: fold.KeyMessage(webKey)})
 			must(t, err)
 			if answer.Changed || answer.SuspendedWith.GetName() != with.Name {
 				t.Errorf("answer %v", answer)
 			}
-			_, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: writeKey(with)})
+			_, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: fold.KeyMessage(with)})
 			must(t, err)
-			_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: writeKey(webKey)})
+			_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(webKey)})
 			must(t, err)
 		})
 	}

@@ -209,7 +209,7 @@ func (v *watchView) update(key api.Key, o *adminv1.Object, reads []fold.Dependen
 		if !had {
 			return nil
 		}
-		gone := &adminv1.Object{Key: writeKey(key)}
+		gone := &adminv1.Object{Key: fold.KeyMessage(key)}
 		return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_DELETED, Object: gone})
 	}
 	for _, d := range reads {

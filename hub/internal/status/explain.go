@@ -41,15 +41,9 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	}
 	slices.SortFunc(all, func(a, b *adminv1.Explanation) int {
 		return cmp.Or(cmp.Compare(rank[a], rank[b]), a.Since.AsTime().Compare(b.Since.AsTime()),
-			cmp.Compare(pathOf(a), pathOf(b)), cmp.Compare(a.Message, b.Message))
+			KeyOf(a.Object).Compare(KeyOf(b.Object)), cmp.Compare(a.Message, b.Message))
 	})
 	return all
-}
-
-// pathOf orders explanations of the same age.
-func pathOf(e *adminv1.Explanation) string {
-	return api.Key{Cluster: e.Object.Cluster, Kind: e.Object.Kind, Namespace: e.Object.Namespace,
-		Name: e.Object.Name}.Path()
 }
 
 // named reports whether key names the object. With a cluster, its Cluster is named too.
@@ -93,7 +87,7 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 		v.message += ". " + s.text(f)
 	}
 	e := &adminv1.Explanation{
-		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message,
+		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message,
 		Advice: advice(v.reason),
 	}
 	if f.role() == api.RenderableRole {
@@ -120,7 +114,7 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 		message = strings.TrimSuffix(s.text(f)+"; "+v.message, "; ")
 	}
 	return &adminv1.Explanation{
-		Object: keyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended, Message: message,
+		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended, Message: message,
 		Advice: advice(condition.Suspended),
 	}
 }
@@ -137,7 +131,7 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 			"rights it lacks"
 	}
 	return &adminv1.Explanation{
-		Object: keyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
+		Object: KeyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
 		Message: strings.TrimSuffix(nameOf(o.Object)+": "+o.Message, ": "),
 	}
 }
@@ -238,6 +232,12 @@ func command(verb string, k api.Key) string {
 	return strings.Join(words, " ")
 }
 
-func keyMessage(k api.Key) *adminv1.ObjectKey {
+// KeyMessage returns a key as the API for operators writes it.
+func KeyMessage(k api.Key) *adminv1.ObjectKey {
 	return &adminv1.ObjectKey{Cluster: k.Cluster, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
+}
+
+// KeyOf returns the key that a message of the API for operators names, as it is written there.
+func KeyOf(p *adminv1.ObjectKey) api.Key {
+	return api.Key{Cluster: p.GetCluster(), Kind: p.GetKind(), Namespace: p.GetNamespace(), Name: p.GetName()}
 }
