@@ -159,8 +159,18 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	if !wants && !served.IsZero() {
 		s.batch.capabilities(x.cluster, served)
 	}
+	s.begin(x, desired, verified, hello.Stage)
+	build, _ := version.Build()
+	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
+		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol,
+			WantsCapabilities: wants},
+	}})
+}
+
+// begin tells the mailbox what the spoke has, and gives it what the hub wants of the cluster, if there is a bundle.
+func (s *Server) begin(x *session, desired *offer, verified bundle.ID, stage spokev1.AckStage) {
 	x.known = verified
-	lost := hello.Stage == spokev1.AckStage_ACK_STAGE_UNSPECIFIED // it verified that bundle once, and has it no more
+	lost := stage == spokev1.AckStage_ACK_STAGE_UNSPECIFIED // it verified that bundle once, and has it no more
 	if lost {
 		x.mailbox.lost(verified)
 	} else {
@@ -173,11 +183,6 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 			x.mailbox.holds(verified)
 		}
 	}
-	build, _ := version.Build()
-	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
-		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol,
-			WantsCapabilities: wants},
-	}})
 }
 
 // give puts an offer into the mailbox of a session. It holds back a bundle with a feature that the spoke does not know:
