@@ -148,18 +148,18 @@ func tree(t *testing.T) []pkg {
 	return packages
 }
 
-func TestImportsGoToALowerLevelOnly(t *testing.T) { report(t, layering(tree(t))) }
+func TestLayers(t *testing.T) { report(t, layering(tree(t))) }
 
-func TestPackagesKeepOffWhatIsNotTheirs(t *testing.T) { report(t, banned(tree(t))) }
+func TestBans(t *testing.T) { report(t, banned(tree(t))) }
 
-func TestEveryPackageSaysWhatItIsFor(t *testing.T) { report(t, unnamed(tree(t))) }
+func TestPackageComments(t *testing.T) { report(t, unnamed(tree(t))) }
 
 // TestKindNames holds what is said of a kind in hub/api: no other package of the hub asks which kind an object is of.
 func TestKindNames(t *testing.T) { report(t, kinds(tree(t))) }
 
 func TestConditionWords(t *testing.T) { report(t, spelled(tree(t))) }
 
-func TestBinariesDoNotLinkWhatTheyMustNot(t *testing.T) {
+func TestLinkBans(t *testing.T) {
 	dir := root(t)
 	for _, b := range linkBans {
 		for _, command := range b.commands {
@@ -176,7 +176,7 @@ func TestBinariesDoNotLinkWhatTheyMustNot(t *testing.T) {
 	}
 }
 
-func TestLinkedModulesAreTheReviewedOnes(t *testing.T) {
+func TestLinkedModules(t *testing.T) {
 	dir := root(t)
 	for _, golden := range goldens {
 		t.Run(golden.file, func(t *testing.T) {
@@ -219,7 +219,7 @@ func modules(packages []linked) []string {
 	return slices.Compact(paths)
 }
 
-func TestTheRulesCatchWhatTheyAreFor(t *testing.T) {
+func TestRules(t *testing.T) {
 	ours := func(paths ...string) (imports []string) {
 		for _, p := range paths {
 			imports = append(imports, module+"/"+p)

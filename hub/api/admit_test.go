@@ -122,7 +122,7 @@ status:
   lastAppliedRevision: main/abc
 `
 
-func TestAnExportOfAnOldFluxBecomesTheCurrentVersionWithoutWhatTheServerAdded(t *testing.T) {
+func TestAdmit_export(t *testing.T) {
 	text := parse(t, bootstrapped)
 	before, _ := json.Marshal(text)
 	o, err := api.Admit(text, api.ClusterGraph)
@@ -144,7 +144,7 @@ spec:
 	}
 }
 
-func TestPatchesOfOldVersionsBecomePatches(t *testing.T) {
+func TestConvertKustomization(t *testing.T) {
 	for _, version := range []string{"v1beta1", "v1beta2"} {
 		o := admit(t, strings.Replace(kustomization(`
 patches:
@@ -175,13 +175,13 @@ patchesJson6902:
 	}
 }
 
-func TestFieldsOfOldVersionsAreUnknownInTheCurrentOne(t *testing.T) {
+func TestAdmit_old_fields(t *testing.T) {
 	refuse(t, kustomization("validation: client"), api.ClusterGraph, "spec.validation", "unknown field")
 	refuse(t, kustomization("patchesStrategicMerge: [{kind: X}]"), api.ClusterGraph, "spec.patchesStrategicMerge")
 	refuse(t, gitRepository("url: https://x/y\ngitImplementation: libgit2"), api.Hub, "spec.gitImplementation")
 }
 
-func TestOldPatchesOfAWrongShapeAreRefused(t *testing.T) {
+func TestConvertKustomization_refused(t *testing.T) {
 	for _, field := range []string{"patchesStrategicMerge: {a: b}", "patchesStrategicMerge: [text]",
 		"patchesJson6902: [{patch: []}]", "patchesJson6902: [3]"} {
 		refuse(t, strings.Replace(kustomization(field), "/v1\n", "/v1beta2\n", 1), api.ClusterGraph,
@@ -189,7 +189,7 @@ func TestOldPatchesOfAWrongShapeAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnOldGitRepositoryGetsDefaultsAndLosesItsLibrary(t *testing.T) {
+func TestConvertGitRepository(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta1", "v1beta2"} {
 		implementation := "gitImplementation: go-git"
 		if version == "v1" {
@@ -209,7 +209,7 @@ func TestAnOldGitRepositoryGetsDefaultsAndLosesItsLibrary(t *testing.T) {
 	}
 }
 
-func TestEverythingThatIsSupportedIsAdmittedAsItIs(t *testing.T) {
+func TestAdmit_supported(t *testing.T) {
 	text := kustomization(`
 path: ./apps/prod
 retryInterval: 2m
@@ -256,7 +256,7 @@ ignore: |
 }
 
 // Each row is one thing that must not get in, and words of the message.
-func TestWhatCannotBeCarriedOutIsRefusedByFieldWithTheWayOut(t *testing.T) {
+func TestAdmit_unsupported_fields(t *testing.T) {
 	for _, c := range []struct{ spec, field, wayOut string }{
 		{"kubeConfig: {secretRef: {name: k}}", "spec.kubeConfig", "Fleet"},
 		{"postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}]}", "spec.postBuild.substituteFrom",
@@ -310,7 +310,7 @@ func TestWhatCannotBeCarriedOutIsRefusedByFieldWithTheWayOut(t *testing.T) {
 	}
 }
 
-func TestRequiredFieldsAreNamed(t *testing.T) {
+func TestAdmit_required(t *testing.T) {
 	refuse(t,
 		`{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: a, namespace: b}, spec: {}}`,
 		api.ClusterGraph, "spec.interval", "spec.prune", "spec.sourceRef")
@@ -318,7 +318,7 @@ func TestRequiredFieldsAreNamed(t *testing.T) {
 		api.Hub, "spec.url", "spec.interval")
 }
 
-func TestSourcesOfOtherKindsAreRefused(t *testing.T) {
+func TestAdmit_source_kinds(t *testing.T) {
 	source := func(ref string) string {
 		return strings.Replace(kustomization(""), "{kind: GitRepository, name: fleet}", ref, 1)
 	}
@@ -334,7 +334,7 @@ func TestSourcesOfOtherKindsAreRefused(t *testing.T) {
 		api.ClusterGraph)
 }
 
-func TestGitRepositoriesAreRefusedByField(t *testing.T) {
+func TestAdmit_GitRepository(t *testing.T) {
 	const url = "url: https://github.com/x/y\n"
 	for _, c := range []struct{ spec, field, wayOut string }{
 		{"url: git@github.com:x/y.git", "spec.url", "ssh://"},
@@ -378,7 +378,7 @@ func TestGitRepositoriesAreRefusedByField(t *testing.T) {
 	}
 }
 
-func TestUsualAddressesAreAdmitted(t *testing.T) {
+func TestAdmit_addresses(t *testing.T) {
 	for _, url := range []string{
 		"https://github.com/x/y", "http://10.0.0.1:3000/x.git", "ssh://git@gitlab.com:2222/a/b/c.git",
 		"https://org@dev.azure.com/org/p/_git/r",
@@ -388,7 +388,7 @@ func TestUsualAddressesAreAdmitted(t *testing.T) {
 	}
 }
 
-func TestNamesAreChecked(t *testing.T) {
+func TestAdmit_names(t *testing.T) {
 	for _, name := range []string{`""`, "A", "a_b", "../x", "a/b", strings.Repeat("a", 254)} {
 		refuse(t, strings.Replace(kustomization(""), "name: apps", "name: "+name, 1), api.ClusterGraph, "metadata.name")
 	}
@@ -407,7 +407,7 @@ func TestNamesAreChecked(t *testing.T) {
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster}`, api.Hub, "metadata.name")
 }
 
-func TestANamespaceIsGivenByTheHubAndAskedOfAClustersGraph(t *testing.T) {
+func TestAdmit_namespace(t *testing.T) {
 	text := strings.Replace(kustomization(""), ", namespace: flux-system", "", 1)
 	if ns := admit(t, text, api.Hub).Key.Namespace; ns != api.DefaultNamespace {
 		t.Errorf("namespace %q", ns)
@@ -420,7 +420,7 @@ func TestANamespaceIsGivenByTheHubAndAskedOfAClustersGraph(t *testing.T) {
 	}
 }
 
-func TestKindsAreKnownByGroup(t *testing.T) {
+func TestKnown(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
 		"source.toolkit.fluxcd.io/v1beta2": {"OCIRepository", "Bucket", "HelmRepository", "HelmChart",
 			"ExternalArtifact"},
@@ -453,16 +453,16 @@ func TestKindsAreKnownByGroup(t *testing.T) {
 	refuse(t, strings.Replace(kustomization(""), "/v1\n", "/v9\n", 1), api.ClusterGraph, "v9", "v1beta2")
 }
 
-func TestClustersAndFleetsBelongToTheHub(t *testing.T) {
+func TestAdmit_scope(t *testing.T) {
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}}`, api.ClusterGraph, "hub")
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}}`, api.ClusterGraph, "hub")
 }
 
-func TestAnObjectHasALargestSize(t *testing.T) {
+func TestAdmit_size(t *testing.T) {
 	refuse(t, gitRepository("url: https://x/y\nignore: "+strings.Repeat("x", api.MaxObject)), api.Hub, "bytes")
 }
 
-func TestAnErrorHasTheSameWordsEachTime(t *testing.T) {
+func TestAdmit_stable_errors(t *testing.T) {
 	text := kustomization("commonMetadata: {labels: {a: ' ', b: ' ', c: ' ', d: ' '}}\npostBuild: {substitute: {1: a, " +
 		"2: b, 3: c, 4: d}}")
 	_, first := api.Admit(parse(t, text), api.ClusterGraph)
@@ -479,7 +479,7 @@ func TestAnErrorHasTheSameWordsEachTime(t *testing.T) {
 	}
 }
 
-func TestEqualSourcesHaveOneKey(t *testing.T) {
+func TestFetchKey(t *testing.T) {
 	key := func(spec string) string {
 		return sourceView(t, gitRepository(spec)).FetchKey(false)
 	}
@@ -510,7 +510,7 @@ func TestEqualSourcesHaveOneKey(t *testing.T) {
 	}
 }
 
-func FuzzAdmitNeverPanicsAndWhatItAdmitsStaysAdmitted(f *testing.F) {
+func FuzzAdmit(f *testing.F) {
 	for _, seed := range []string{
 		bootstrapped, kustomization("patches: [{patch: x}]"), gitRepository("url: https://x/y"),
 		`{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {vars: {a: b}}}`, prodFleet,

@@ -49,7 +49,7 @@ metadata: {name: prod-eu-1, labels: {env: prod, region: eu}}
 spec: {vars: {domain: eu1.example.com, region: eu, prune: "true"}}
 `
 
-func TestATemplateBecomesTheRootKustomizationOfACluster(t *testing.T) {
+func TestExpandTemplate(t *testing.T) {
 	o, err := api.ExpandTemplate(fleet(t, prodFleet), cluster(t, eu1))
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ spec:
 `)
 }
 
-func TestATextThatLooksLikeANumberStaysText(t *testing.T) {
+func TestExpandTemplate_text(t *testing.T) {
 	f := fleet(t, strings.Replace(prodFleet, "./clusters/${cluster_name}", "${domain}", 1))
 	o, err := api.ExpandTemplate(f, cluster(t, `
 metadata: {name: a}
@@ -82,7 +82,7 @@ spec: {vars: {domain: "007", region: "true", prune: "false"}}`))
 	}
 }
 
-func TestAVariableThatIsNotSetIsNamedWithItsFieldAndCluster(t *testing.T) {
+func TestExpandTemplate_unset(t *testing.T) {
 	_, err := api.ExpandTemplate(fleet(t, prodFleet), cluster(t, `
 metadata: {name: prod-us-1}
 spec: {vars: {region: us, prune: "true"}}`))
@@ -96,7 +96,7 @@ spec: {vars: {region: us, prune: "true"}}`))
 	}
 }
 
-func TestWhatAVariableMakesOfTheTemplateIsChecked(t *testing.T) {
+func TestExpandTemplate_checked(t *testing.T) {
 	for vars, field := range map[string]string{
 		`{region: us, domain: x, prune: "maybe"}`:                "spec.prune",
 		`{region: us, domain: x, prune: "true", interval: "0s"}`: "spec.interval",
@@ -117,7 +117,7 @@ spec: {vars: {region: ../../secrets, domain: x, prune: "true"}}`))
 	}
 }
 
-func TestASuspendedFleetSuspendsItsRoots(t *testing.T) {
+func TestExpandTemplate_suspended(t *testing.T) {
 	o, err := api.ExpandTemplate(fleet(t, prodFleet+"  suspend: true\n"), cluster(t, eu1))
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestASuspendedFleetSuspendsItsRoots(t *testing.T) {
 	}
 }
 
-func TestAFleetSelectsByLabels(t *testing.T) {
+func TestSelects(t *testing.T) {
 	c := cluster(t, eu1)
 	for selector, want := range map[string]bool{
 		"{}": true, "{matchLabels: {env: prod}}": true, "{matchLabels: {env: dev}}": false,
@@ -144,7 +144,7 @@ func TestAFleetSelectsByLabels(t *testing.T) {
 	}
 }
 
-func TestFleetsAreRefusedByField(t *testing.T) {
+func TestAdmit_Fleet(t *testing.T) {
 	for _, c := range []struct{ old, with, field, why string }{
 		{"clusterSelector: {matchLabels: {env: prod}}", "", "spec.clusterSelector", "{} selects every cluster"},
 		{"{matchLabels: {env: prod}}", "{matchExpressions: [{key: a, operator: Like}]}", "spec.clusterSelector", "Like"},
@@ -171,7 +171,7 @@ func TestFleetsAreRefusedByField(t *testing.T) {
 		"template: {metadata: {name: a}}}}", api.Hub, "spec.template")
 }
 
-func TestClustersAreRefusedByField(t *testing.T) {
+func TestAdmit_Cluster(t *testing.T) {
 	for spec, field := range map[string]string{
 		"{vars: {a-b: c}}":              "spec.vars[a-b]",
 		"{vars: {'': c}}":               "spec.vars[]",
@@ -189,7 +189,7 @@ func TestClustersAreRefusedByField(t *testing.T) {
 	}
 }
 
-func TestKindsAreFoundByWhatPeopleType(t *testing.T) {
+func TestKindByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"ks": "Kustomization", "kustomization": "Kustomization", "Kustomizations": "Kustomization",
 		"KUSTOMIZATION": "Kustomization",
@@ -216,7 +216,7 @@ func TestKindsAreFoundByWhatPeopleType(t *testing.T) {
 	}
 }
 
-func TestEachNameIsOneKinds(t *testing.T) {
+func TestKindByName_unique(t *testing.T) {
 	seen := map[string]string{}
 	for _, k := range api.Kinds() {
 		for _, name := range []string{strings.ToLower(k.Name), k.Plural, k.Short} {

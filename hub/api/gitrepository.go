@@ -133,7 +133,8 @@ func checkReference(ref *sourcev1.GitRepositoryRef, path *field.Path) (errs fiel
 
 // badReferenceName says what is wrong with the name of a branch or tag, by the rules of git-check-ref-format(1).
 func badReferenceName(name string) []string {
-	bad := strings.ContainsFunc(name, func(r rune) bool { return isControlOrSpace(r) || strings.ContainsRune(`~^:?*[\`, r) }) ||
+	isBad := func(r rune) bool { return isControlOrSpace(r) || strings.ContainsRune(`~^:?*[\`, r) }
+	bad := strings.ContainsFunc(name, isBad) ||
 		strings.Contains(name, "..") || strings.Contains(name, "@{") || name == "@" || strings.HasPrefix(name, "-") ||
 		strings.HasSuffix(name, ".")
 	for part := range strings.SplitSeq(name, "/") {

@@ -73,7 +73,7 @@ var (
 	byName = map[string]Kind{}
 )
 
-// Register adds a kind. Only an init function may call it: that of the file of the kind. It panics if the name is taken.
+// Register adds a kind. Only the init function in the file of the kind may call it. It panics if the name is taken.
 func Register(k Kind) {
 	if _, taken := byName[k.Name]; taken {
 		panic("api: kind " + k.Name + " is registered twice")

@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-func FuzzExpandTemplateNeverPanics(f *testing.F) {
+func FuzzExpandTemplate(f *testing.F) {
 	for _, seed := range []string{
 		"${a}", "$${a}", "${a:-${b:-z}}", "${a:1:-9}", "${a: " +
 			"-2}", "${a//x/y}", "${#a}", "${a^^}", "${", "${}", "${a%%*}", "$$$", "${a/#x/y}", "${a[@]}",

@@ -132,8 +132,8 @@ func (p *pass) kept(n Node) Node {
 	return n
 }
 
-// tellHidden says of Kustomizations without a source that there is one of the name, which is not for them.
-func (p *pass) tellHidden() {
+// explainHidden says of Kustomizations without a source that there is one of the name, which is not for them.
+func (p *pass) explainHidden() {
 	for key, source := range p.lacking {
 		n, there := p.graph.Nodes[source]
 		if f := p.graph.Findings[key]; there && n.Confined != nil && f.Reason == condition.SourceNotReady {

@@ -92,7 +92,7 @@ func (p *pass) localAll(keys []api.Key) []api.Key {
 // problemOf says why a Kustomization has to wait.
 func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	if circle := circleOf(key, d.named); circle != nil {
-		return problem{condition.DependencyCycle, "dependsOn goes in a circle: " + strings.Join(circle, " → ")}, true
+		return problem{condition.DependencyCycle, "dependsOn forms a cycle: " + strings.Join(circle, " → ")}, true
 	}
 	for _, dependency := range d.named[key] {
 		if _, here := d.graph.Nodes[dependency]; !here && d.graph.Findings[dependency].Reason == "" {
@@ -161,7 +161,7 @@ func circleOf(start api.Key, edges map[api.Key][]api.Key) []string {
 	for queue := []api.Key{start}; len(queue) > 0; queue = queue[1:] {
 		for _, next := range edges[queue[0]] {
 			if next == start {
-				return way(start, queue[0], from)
+				return pathBack(start, queue[0], from)
 			}
 			if _, seen := from[next]; !seen {
 				from[next] = queue[0]
@@ -172,7 +172,7 @@ func circleOf(start api.Key, edges map[api.Key][]api.Key) []string {
 	return nil
 }
 
-func way(start, last api.Key, from map[api.Key]api.Key) []string {
+func pathBack(start, last api.Key, from map[api.Key]api.Key) []string {
 	names := []string{start.Namespace + "/" + start.Name}
 	for key := last; key != start; key = from[key] {
 		names = append(names, key.Namespace+"/"+key.Name)

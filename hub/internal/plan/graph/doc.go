@@ -1,63 +1,62 @@
-// Package graph walks what one cluster, or the hub itself, is given: from its roots to the objects they render, to the
-// objects those render, until nothing new is found. It is a function of values: what a Kustomization renders to is
-// asked of a function that is passed in, and nothing is written.
+// Package graph walks the graph of one cluster, or of the hub itself: from its roots to the objects that they render,
+// to the objects that those render, until no new object is found. A walk is a function of values: it asks a function of
+// its Input to render, and writes nothing. It knows roles of objects (sources, renderables, Fleets), not kinds.
 //
-// A walk is passes until one agrees with itself; nearly always that is the first. They are needed because what is
-// rendered may give, change or take away the source of what was rendered. A pass follows the last as a reconciliation
-// follows another in Flux: what it holds is what the last pass found. A pass is these steps:
+// A walk makes passes until a pass agrees with itself; nearly always the first pass does. More passes are needed
+// because a render may add, change or remove the source of another render. Each pass starts from what the pass before
+// it found. The steps of a pass are:
 //
-//  1. take     the roots: what Fleets give a cluster, or what operators gave the hub (walk.go)
-//  2. resolve  the source of each Kustomization found: in the graph itself first, then in the hub; for a Fleet's root,
-//     in the hub first; never one that somebody gives who may do less (source.go)
-//  3. expand   render those that have one, a whole level at a time, and take the objects they give (expand.go)
-//  4. hold     keep what those gave last that cannot be rendered now (hold.go)
-//  5. leave    keep what its owner gave last and does not prune (leave.go)
+//  1. roots    add the roots: those that Fleets give a cluster, or those that operators gave the hub (walk.go)
+//  2. resolve  find the source of each renderable: in the graph first, then in the hub; for a Fleet's root, in the hub
+//     first; never a source of an owner that may do less (source.go)
+//  3. expand   render those that have a source, one level at a time, and add the objects that they render (expand.go)
+//  4. hold     keep the last objects of those that cannot be rendered now (hold.go)
+//  5. orphans  keep objects that their owner stopped rendering and does not prune (leave.go)
 //
 // If no pass agrees with itself, the walk starts again from the previous graph and holds what depends on the objects
-// that kept changing (unstable.go). A finding names them, and the next walk finds the same.
+// that kept changing (unstable.go). A finding names these objects, and the next walk finds the same.
 //
-// And then, over the graph as it is found:
+// Over the whole graph the walk then
 //
-//  6. overlap  no two Applications may hold the same object (overlap.go)
-//  7. depend   hold what dependsOn keeps waiting, and walk again (depend.go)
+//  6. overlap  holds an Application that has an object of another Application (overlap.go)
+//  7. depend   holds renderables whose dependencies are not ready, and walks again (depend.go)
 //
-// # Who owns an object
+// # Owners
 //
-// An object of the graph has one owner: the Kustomization that renders it, or the Fleet or operator it comes from. The
-// one that had it before keeps it, else the one that is found first; another that gives it too is told so, and all else
-// that it gives goes on. A Kustomization that gives itself is an update of itself, and is rendered again as it says
-// now.
+// An object of the graph has one owner: the renderable that renders it, or the Fleet or operator that it comes from.
+// The owner that had the object before keeps it, else the first that is found. Another owner that renders the object
+// too gets a finding, and everything else that it renders goes on. A renderable that renders itself updates itself, and
+// is rendered again as it is now.
 //
-// # Who may what
+// # Service accounts
 //
-// What a Kustomization with a service account renders runs with that account and stays in its namespace (confine.go).
-// An object below it takes no name from an operator, and no reference of an operator leads to it.
+// Objects of a renderable with a service account run with that account and stay in its namespace (confine.go). Such an
+// object takes no name from an operator, and no reference of an operator leads to it.
 //
-// # What is held
+// # Held objects
 //
-// An object leaves when an owner that was rendered no longer gives it, and prunes. It does not leave because something
-// is broken: a Kustomization that has no source, does not build, is refused or is suspended keeps its last Application
-// and what it gave last. So does a Kustomization whose dependencies are missing, not rendered at the revision they
-// should have, or in a cycle.
+// An object leaves the graph if its owner was rendered, no longer renders the object, and prunes. It does not leave
+// because of a failure: a renderable that has no source, does not build, is refused or is suspended keeps its last
+// Application and its last objects. So does a renderable whose dependencies are missing, are not rendered at the
+// revision that they should have, or form a cycle.
 //
-// Nor does an object leave because too much of its like leaves with it: the guard holds what one change should not
-// remove by itself, until it is given again or an operator confirms its removal (guard.go).
+// An object also stays if too many others would leave with it: the guard holds them until they are rendered again or an
+// operator confirms their removal (guard.go).
 //
-// # What is left
+// # Orphans
 //
-// An object that its owner gives no more and does not prune is left, like the live object that Flux would leave in the
-// cluster: it stays as it was last, and is rendered on, from its own source. That is so
+// If an owner no longer renders an object and does not prune it, the object is an orphan, like the live object that
+// Flux leaves in the cluster: it stays as it was last, and is rendered on from its own source. That is so if
 //
-//   - when the owner has prune: false, or began to prune only in the same commit by rendering itself
-//   - when the object is annotated kustomize.toolkit.fluxcd.io/prune: disabled, reconcile: disabled or ssa: Ignore
-//   - when the owner itself is gone and orphans: deletionPolicy: Orphan, or MirrorPrune (the default) with prune:
-//     false, or suspended. With deletionPolicy Delete and WaitForTermination what it gave goes, but for what is
-//     annotated
+//   - the owner has prune: false, or began to prune in the same commit by rendering itself
+//   - the object is annotated kustomize.toolkit.fluxcd.io/prune: disabled, reconcile: disabled or ssa: Ignore
+//   - the owner itself is gone and has deletionPolicy Orphan, or MirrorPrune (the default) with prune: false, or is
+//     suspended. With deletionPolicy Delete and WaitForTermination only annotated objects stay
 //
-// What was left stays left, whatever becomes of its owner and the owner's prune, until its owner gives it again,
-// another gives it (then it is that one's), or an operator deletes it or applies it as theirs.
+// An orphan stays one, whatever becomes of its owner, until its owner renders it again, another owner renders it, or an
+// operator deletes it or applies it.
 //
-// A Fleet has no prune. A root leaves with its Fleet, or when the Fleet does not select the cluster any more, as if
-// somebody had deleted that Kustomization: its own deletionPolicy and prune decide about what it gave, here and in the
-// cluster. A root that is annotated is left itself.
+// A Fleet does not prune. A root leaves with its Fleet, or when the Fleet no longer selects the cluster, as if the root
+// had been deleted: its own deletionPolicy and prune decide about its objects, here and in the cluster. An annotated
+// root becomes an orphan.
 package graph

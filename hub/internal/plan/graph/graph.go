@@ -8,59 +8,59 @@ import (
 
 // Input is what a walk starts from. Render, Contents and Last may be expensive. All other fields are plain data.
 type Input struct {
-	// Cluster is whose graph it is; empty: the hub's.
+	// Cluster is the cluster of the graph; empty for the hub's own graph.
 	Cluster string
-	// Roots in the order in which they may claim what they give.
+	// Roots are in the order in which they claim objects.
 	Roots []Root
-	// Previous is the graph as it was last, with the roots that had an owner.
+	// Previous are the nodes of the last walk that had an owner.
 	Previous map[api.Key]Node
 	// Entries are the cluster's last plan.
 	Entries map[bundle.ApplicationName]bundle.Entry
-	// Suspended reports what an operator suspended, whatever its spec says, and which Fleets are suspended.
+	// Suspended has the objects that an operator suspended, whatever their spec says, and the Fleets that are suspended.
 	Suspended map[api.Key]bool
-	// Confirmed are the objects whose removal an operator confirmed: no guard holds it.
+	// Confirmed are the objects whose removal an operator confirmed; the guard does not hold them.
 	Confirmed map[api.Key]bool
-	// LastCluster are the Fleets that select no cluster any more.
+	// LastCluster has the Fleets that no longer select any cluster.
 	LastCluster map[string]bool
 	// NoCrossNamespaceRefs refuses sources of another namespace.
 	NoCrossNamespaceRefs bool
-	// Guard is what may be removed unconfirmed; zero: DefaultGuard.
+	// Guard limits what is removed unconfirmed; zero: DefaultGuard.
 	Guard Guard
 	// HubSource returns a source of the hub; nil if there is none. For the hub's own graph it is nil.
 	HubSource func(api.Key) *api.Object
 	// Render renders a level of the graph. It returns one Result for each Work, in the same order.
 	Render func([]Work) []Result
-	// Contents names the objects in an Application of the last plan.
+	// Contents returns the objects of an Application of the last plan.
 	Contents func(manifest.Digest) ([]manifest.ID, error)
-	// Last returns the revision that a suspended Kustomization was rendered from last (empty: never), and the reason if
-	// its last rendering failed (empty: it did not). Nil: every suspended Kustomization is as it should be.
+	// Last returns the revision that a suspended renderable was last rendered from (empty: never), and the reason if its
+	// last render failed (empty: it did not). If Last is nil, every suspended renderable counts as ready.
 	Last func(api.Key) (revision, failure string)
 
-	waits map[api.Key]problem // the Kustomizations that are held for their dependencies
+	waits map[api.Key]problem // renderables that are held because of their dependencies
 }
 
-// Root is an object that no Kustomization gives.
+// Root is an object that no renderable of the graph renders.
 type Root struct {
 	Key   api.Key
 	Owner *api.Key // a Fleet; nil: an operator
-	// Object is nil when it cannot be told now; then the last one is held.
+	// Object is nil if it is not known now; then the last one is held.
 	Object *api.Object
 	// Err is why Object is nil.
 	Err error
 }
 
-// Node is one object of the graph and whose it is.
+// Node is one object of the graph and its owner.
 type Node struct {
 	Key    api.Key
 	Object *api.Object
 	Owner  *api.Key // nil: an operator's
-	// Orphaned: the owner does not give it any more, but does not prune it either.
+	// Orphaned: the owner no longer renders the object and does not prune it.
 	Orphaned bool
-	// OrphanOnDelete: it stays when its owner goes.
+	// OrphanOnDelete: the object stays when its owner is deleted.
 	OrphanOnDelete bool
-	// Held: nobody gives it any more, but its removal is held until an operator confirms it.
+	// Held: no owner renders the object, but an operator has to confirm its removal.
 	Held bool
-	// Confined is what holds it: it is below a Kustomization with a service account. Nil: it is the operators'.
+	// Confined limits an object below a renderable with a service account. Nil: the object is the operators'.
 	Confined *api.Confinement
 }
 
@@ -81,17 +81,17 @@ type Work struct {
 	SourceKey  string
 }
 
-// Result is what came of a Work.
+// Result is the result of a Work.
 type Result struct {
-	// Revision is the one that was tried; empty when there is no artifact.
+	// Revision is the revision that was tried; empty if there is no artifact.
 	Revision string
 	Rendered *Rendered
-	// Err is why Rendered is nil, and Reason its word.
+	// Err is why Rendered is nil, and Reason the reason of the condition.
 	Err    error
 	Reason string
 }
 
-// Rendered is what one render gave. It is shared and never changed.
+// Rendered is the result of one render. It is shared and never changed.
 type Rendered struct {
 	Children []Child
 	Payload  []bundle.ObjectReference // in the order in which they are applied
@@ -109,26 +109,26 @@ type Child struct {
 type Application struct {
 	Key        api.Key
 	Renderable *api.Renderable
-	// Rendered is nil when the last Application is held.
+	// Rendered is nil if the last Application is held.
 	Rendered  *Rendered
 	Revision  string
 	Held      bundle.Entry // the last one, when Rendered is nil
 	Object    *api.Object  // whose view Renderable is; nil when the last Application is held
 	Suspended bool
-	// ServiceAccount is what it runs with; empty: as the spoke says.
+	// ServiceAccount is the account that the spoke uses; empty: the spoke's own.
 	ServiceAccount string
 }
 
-// Finding is what the walk has to say about one object.
+// Finding is what the walk found out about one object.
 type Finding struct {
 	Ready     bool
 	Reason    string
 	Message   string
 	Revision  string // rendered; empty when it was not
 	Attempted string
-	// Suspended leaves all that was said before.
+	// Suspended: the earlier condition of the object stays.
 	Suspended bool
-	// Held counts the objects that a Kustomization gave and whose removal is held.
+	// Held counts the objects of a renderable whose removal is held.
 	Held int
 }
 
@@ -136,15 +136,15 @@ type Finding struct {
 type Graph struct {
 	Nodes        map[api.Key]Node
 	Applications []Application // sorted by owner
-	// Findings are about nodes, about refused objects that are no nodes, and about the Fleets of roots that conflict.
+	// Findings are about nodes, about refused objects that are not nodes, and about the Fleets of conflicting roots.
 	Findings map[api.Key]Finding
 	// Sources are the keys of the fetches that the walk read.
 	Sources map[string]bool
 	// HubSources are the sources of the hub that the walk looked for, found or not.
 	HubSources map[api.Key]bool
-	// Pending are the Kustomizations that have no Application, because they were never rendered. Sorted.
+	// Pending are the renderables without an Application, because they were never rendered. Sorted.
 	Pending []api.Key
-	// Blind is what holds the Kustomizations that were not rendered as they are now, each once: they may give objects that
-	// the walk does not know of. Nil stands for one that may give anything.
+	// Blind has the limits of the renderables that were not rendered as they are now, each limit once: they may render
+	// objects that the walk does not know. Nil stands for a renderable without limits.
 	Blind []*api.Confinement
 }

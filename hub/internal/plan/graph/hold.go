@@ -75,8 +75,8 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 		last, was = p.known[key]
 	}
 	if was = was && p.inherits(owner, last); was {
-		last.Owner, last.Orphaned, last.Held, last.Confined = &owner, false, false,
-			last.Confined.Tighter(p.givesInside(owner))
+		last.Owner, last.Orphaned, last.Held = &owner, false, false
+		last.Confined = last.Confined.Tighter(p.givesInside(owner))
 		p.keep(last)
 	}
 	switch {
@@ -100,13 +100,13 @@ func (p *pass) await() {
 	for key, here := range pending {
 		if here && isRenderable(key) && p.apps[key] == nil {
 			p.graph.Pending = append(p.graph.Pending, key)
-			p.notSeen(p.mayGiveInside(key))
+			p.addBlind(p.mayGiveInside(key))
 		}
 	}
 	slices.SortFunc(p.graph.Pending, api.Key.Compare)
 	for key := range p.blind {
 		if len(p.children[key]) > 0 {
-			p.notSeen(p.mayGiveInside(key))
+			p.addBlind(p.mayGiveInside(key))
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (p *pass) mayGiveInside(key api.Key) *api.Confinement {
 	return p.givesInside(p.refusers[key])
 }
 
-func (p *pass) notSeen(c *api.Confinement) {
+func (p *pass) addBlind(c *api.Confinement) {
 	if !slices.ContainsFunc(p.graph.Blind, c.Equal) {
 		p.graph.Blind = append(p.graph.Blind, c)
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// leave decides about the objects of the last walk that nobody gave in this pass. False when there is nothing that can
-// be decided now. What stays is expanded and may give others.
-func (p *pass) leave() bool {
+// keepOrphans decides about the objects of the last walk that no owner rendered in this pass. It returns false if nothing
+// can be decided now. Objects that stay are expanded and may render others.
+func (p *pass) keepOrphans() bool {
 	any := false
 	for _, key := range p.missing() {
 		stays, decided := p.stays(key)
@@ -86,8 +86,8 @@ func (p *pass) turnedToPrune(owner api.Key) bool {
 	return err == nil && !r.Prune
 }
 
-// takeOver gives an object that was left to an owner that gives it now.
-func (p *pass) takeOver(n Node, c claim) {
+// adopt gives an object that was left to an owner that gives it now.
+func (p *pass) adopt(n Node, c claim) {
 	switch {
 	case c.child.Err != nil:
 		p.refuse(c.owner, n.Key, c.child.Err)
@@ -134,8 +134,8 @@ func (p *pass) orphansAll(n Node) bool {
 // protected reports whether annotations keep an object from being pruned, whatever its owner says.
 func protected(o *api.Object) bool { return manifest.IsPruneDisabled(o.Annotations()) }
 
-// tellLeft says of the Kustomizations that were left how they come to be there.
-func (p *pass) tellLeft() {
+// explainOrphans says of the Kustomizations that were left how they come to be there.
+func (p *pass) explainOrphans() {
 	for key, f := range p.graph.Findings {
 		if n := p.graph.Nodes[key]; n.Orphaned && !f.Suspended {
 			f.Message += fmt.Sprintf("; %s does not give it any more and does not prune it: it stays until it is deleted by "+

@@ -91,7 +91,7 @@ func describe(nodes map[api.Key]Node) string {
 	return strings.Join(lines, ", ")
 }
 
-func TestWhatIsNotPrunedIsLeft(t *testing.T) {
+func TestOrphans(t *testing.T) {
 	for name, test := range map[string]struct {
 		trees []tree
 		want  string

@@ -13,12 +13,12 @@ import (
 // is held, or had the object last, keeps it, else the first by name; the other is held as a whole, because part of it
 // would not be what Git says.
 func (p *pass) overlap() {
-	for p.yield() {
+	for p.holdOverlaps() {
 	}
 }
 
-// yield holds the Applications that lose an object to another. False when there was none.
-func (p *pass) yield() bool {
+// holdOverlaps holds the Applications that lose an object to another. False when there was none.
+func (p *pass) holdOverlaps() bool {
 	holders := map[manifest.ID]api.Key{}
 	lost := map[api.Key]bool{}
 	for _, key := range slices.SortedFunc(maps.Keys(p.apps), api.Key.Compare) {
@@ -32,7 +32,7 @@ func (p *pass) yield() bool {
 			holders[id] = winner
 			if p.apps[loser].Rendered != nil {
 				lost[loser] = true
-				p.problem(loser, condition.ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: "+p.wayOut(winner))
+				p.problem(loser, condition.ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: "+p.advice(winner))
 			}
 		}
 	}
@@ -42,8 +42,8 @@ func (p *pass) yield() bool {
 	return len(lost) > 0
 }
 
-// wayOut says how an object gets out of an Application that should not have it.
-func (p *pass) wayOut(holder api.Key) string {
+// advice says how an object gets out of an Application that should not have it.
+func (p *pass) advice(holder api.Key) string {
 	if p.graph.Nodes[holder].Orphaned {
 		return "that one is not in Git any more but was not pruned; when this one is to have the object, delete it by hand"
 	}

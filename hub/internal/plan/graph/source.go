@@ -93,7 +93,7 @@ func (p *pass) see(s sight) (found Node, wait bool, err error) {
 			errUnstable, nameOf(s.source))
 	case s.sees(now, here):
 		return now, false, nil
-	case s.sees(last, was) && p.patient:
+	case s.sees(last, was) && p.waitForSources:
 		return found, true, nil
 	case s.sees(last, was): // it may be given by what is rendered from it
 		p.assumed[s.key()] = assumption{s, last.Object.Digest}

@@ -22,7 +22,7 @@ func walk(in Input) *pass {
 	u := unstable{keys: map[sightKey]bool{}}
 	for round := 1; ; round++ {
 		u.tenants, u.all = round == maxRounds-1, round == maxRounds
-		p, moved := settle(in, u)
+		p, moved := converge(in, u)
 		if len(moved) == 0 || u.all {
 			p.finish()
 			return p
@@ -33,9 +33,9 @@ func walk(in Input) *pass {
 	}
 }
 
-// settle makes passes until one agrees with itself. If none does, it also returns the objects that kept changing during
-// the last half of the passes.
-func settle(in Input, u unstable) (p *pass, moved []sightKey) {
+// converge makes passes until one agrees with itself. If none does, it also returns the objects that kept changing
+// during the last half of the passes.
+func converge(in Input, u unstable) (p *pass, moved []sightKey) {
 	known, apps := in.Previous, map[api.Key]*Application(nil)
 	for n := 1; n <= 2*maxPasses; n++ {
 		p = newPass(in, known, apps, u)
@@ -79,20 +79,20 @@ type pass struct {
 	// problems of what was rendered; the first is the reason.
 	problems map[api.Key][]problem
 
-	queue     []api.Key          // Kustomizations to expand
-	waiting   []api.Key          // Kustomizations whose source should turn up
-	patient   bool               // whether to wait at all
-	claims    []claim            // on objects that were another's
-	turns     map[api.Key]int    // how often a Kustomization changed itself
-	elsewhere map[sightKey]sight // sources that were not found in this graph
-	assumed   map[sightKey]assumption
-	gone      map[api.Key]bool    // what left, and is not kept
-	lacking   map[api.Key]api.Key // sources of Kustomizations that were not found
-	barred    map[api.Key]bool    // Kustomizations whose rights are not known, see bar
-	replaced  []api.Key           // Kustomizations that were expanded otherwise than they are given
-	blind     map[api.Key]bool    // Kustomizations whose children are not known as they should be now
-	refusers  map[api.Key]api.Key // who gives what was refused
-	guarded   bool                // what left has been held against the guard
+	queue          []api.Key          // Kustomizations to expand
+	waiting        []api.Key          // Kustomizations whose source should turn up
+	waitForSources bool               // whether to wait at all
+	claims         []claim            // on objects that were another's
+	turns          map[api.Key]int    // how often a Kustomization changed itself
+	elsewhere      map[sightKey]sight // sources that were not found in this graph
+	assumed        map[sightKey]assumption
+	gone           map[api.Key]bool    // what left, and is not kept
+	lacking        map[api.Key]api.Key // sources of Kustomizations that were not found
+	barred         map[api.Key]bool    // Kustomizations whose rights are not known, see bar
+	replaced       []api.Key           // Kustomizations that were expanded otherwise than they are given
+	blind          map[api.Key]bool    // Kustomizations whose children are not known as they should be now
+	refusers       map[api.Key]api.Key // who gives what was refused
+	guarded        bool                // what left has been held against the guard
 }
 
 // claim is an object that an owner gives.
@@ -111,7 +111,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 			Sources: map[string]bool{}, HubSources: map[api.Key]bool{},
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
-		patient: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
+		waitForSources: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
 		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{},
 		lacking: map[api.Key]api.Key{},
 	}
@@ -120,7 +120,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 // run takes the roots and expands until nothing is left.
 func (p *pass) run() {
 	for _, r := range p.in.Roots {
-		p.takeRoot(r)
+		p.addRoot(r)
 	}
 	for {
 		switch {
@@ -132,11 +132,11 @@ func (p *pass) run() {
 			claims := p.claims
 			p.claims = nil
 			for _, c := range claims {
-				p.settle(c)
+				p.assign(c)
 			}
 		case len(p.waiting) > 0: // nobody gives the source any more
-			p.queue, p.waiting, p.patient = p.waiting, nil, false
-		case p.leave():
+			p.queue, p.waiting, p.waitForSources = p.waiting, nil, false
+		case p.keepOrphans():
 		case p.guard():
 		default:
 			return
@@ -144,8 +144,8 @@ func (p *pass) run() {
 	}
 }
 
-// takeRoot takes an object that comes from outside of the graph.
-func (p *pass) takeRoot(r Root) {
+// addRoot takes an object that comes from outside of the graph.
+func (p *pass) addRoot(r Root) {
 	last, was := p.known[r.Key]
 	mine := was && r.Owner != nil && last.Owner != nil && *last.Owner == *r.Owner
 	switch {
@@ -157,7 +157,7 @@ func (p *pass) takeRoot(r Root) {
 		p.keep(last)
 		p.hold(r.Key, Result{Reason: condition.TemplateFailed, Err: r.Err})
 	default:
-		p.notSeen(nil) // a root that nobody can name
+		p.addBlind(nil) // a root that nobody can name
 	}
 }
 
@@ -181,11 +181,11 @@ func (p *pass) claim(c claim) {
 			return
 		}
 	}
-	p.settle(c)
+	p.assign(c)
 }
 
-// settle gives a child to its owner, unless it is another's.
-func (p *pass) settle(c claim) {
+// assign gives a child to its owner, unless it is another's.
+func (p *pass) assign(c claim) {
 	key := p.local(c.child.Key)
 	owner := c.owner
 	if n, ok := p.graph.Nodes[key]; ok {
@@ -193,7 +193,7 @@ func (p *pass) settle(c claim) {
 		case p.outranks(owner, n):
 			p.displace(n, c)
 		case n.Orphaned && !p.below(owner, key) && p.inherits(owner, n):
-			p.takeOver(n, c)
+			p.adopt(n, c)
 		default:
 			p.conflict(owner, key, n.Owner)
 		}
@@ -246,11 +246,11 @@ func (p *pass) missed() []sightKey {
 // finish says what remains to be said over the whole graph.
 func (p *pass) finish() {
 	p.overlap()
-	p.tellHidden()
+	p.explainHidden()
 	for key, list := range p.problems {
-		p.tell(key, list)
+		p.addProblems(key, list)
 	}
-	p.tellLeft()
+	p.explainOrphans()
 	p.outlive()
 	p.await()
 	for key, app := range p.apps {
@@ -262,8 +262,8 @@ func (p *pass) finish() {
 	slices.SortFunc(p.graph.Applications, func(a, b Application) int { return a.Key.Compare(b.Key) })
 }
 
-// tell adds problems to what was found about an object.
-func (p *pass) tell(key api.Key, list []problem) {
+// addProblems adds problems to what was found about an object.
+func (p *pass) addProblems(key api.Key, list []problem) {
 	f := p.graph.Findings[key]
 	if f.Suspended {
 		return

@@ -167,10 +167,10 @@ func outline(g *Graph, in Input) map[string]string {
 	return lines
 }
 
-// FuzzAWalkSettles proves that whatever renders to whatever, a walk ends, gives each object one owner, holds no object
+// FuzzWalk proves that whatever renders to whatever, a walk ends, gives each object one owner, holds no object
 // in two Applications, and finds the same again after what it found. Then the world becomes another, and it settles
 // again.
-func FuzzAWalkSettles(f *testing.F) {
+func FuzzWalk(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 2, 3})
 	for seed := range int64(300) {
