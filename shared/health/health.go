@@ -1,5 +1,6 @@
-// Package health is the words of kstatus for the state of objects, their order, and how many of them roll up to one.
-// It is a pure vocabulary: the assessment of live objects is the spoke's, its roll-up for people is the hub's.
+// Package health holds kstatus' words for the state of an object, their order, and how the states of many objects roll
+// up
+// to one. The spoke assesses live objects; the hub rolls up for people.
 package health
 
 // Status is a kstatus word (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus).
@@ -8,7 +9,7 @@ type Status string
 // The words of kstatus.
 const (
 	Unknown     Status = "Unknown"     // nobody has looked, or looking failed
-	NotFound    Status = "NotFound"    // the object is not there
+	NotFound    Status = "NotFound"    // the object does not exist
 	InProgress  Status = "InProgress"  // its controller still works on the current generation
 	Failed      Status = "Failed"      // its controller gave up, or says that it is not healthy
 	Terminating Status = "Terminating" // it has a deletion timestamp

@@ -97,15 +97,11 @@ func (r root) manifest(namespace string) ([]byte, error) {
 	}
 	secret := r.secret
 	if len(credentials) > 0 {
-		secret = r.name
-		host, err := api.HostOf(r.url)
+		o, err := r.bound(namespace, credentials)
 		if err != nil {
-			return nil, fmt.Errorf("--url: %w", err)
+			return nil, err
 		}
-		bound := map[string]any{"name": r.name, "namespace": namespace,
-			"annotations": map[string]any{api.HostsAnnotation: host}}
-		objects = append(objects, map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "metadata": bound,
-			"stringData": credentials})
+		secret, objects = r.name, append(objects, o)
 	}
 	if secret != "" {
 		source["secretRef"] = map[string]any{"name": secret}
@@ -119,6 +115,19 @@ func (r root) manifest(namespace string) ([]byte, error) {
 		documents = append(documents, b)
 	}
 	return bytes.Join(documents, []byte("---\n")), nil
+}
+
+// bound returns a Secret with the credentials, bound to the server of the repository.
+func (r root) bound(namespace string, credentials map[string]any) (map[string]any, error) {
+	host, err := api.HostOf(r.url)
+	if err != nil {
+		return nil, fmt.Errorf("--url: %w", err)
+	}
+	return map[string]any{
+		"apiVersion": "v1", "kind": api.SecretKind, "stringData": credentials,
+		"metadata": map[string]any{"name": r.name, "namespace": namespace,
+			"annotations": map[string]any{api.HostsAnnotation: host}},
+	}, nil
 }
 
 // credentials reads the files that the flags name, under the keys of Flux's Git secrets.
