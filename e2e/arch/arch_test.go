@@ -32,7 +32,7 @@ func layering(packages []pkg) []string {
 	for _, p := range packages {
 		from := place(p.path)
 		if from < 0 {
-			wrong = append(wrong, fmt.Sprintf("%s has no place in the house: give it one in plan (e2e/arch/plan_test.go) and "+
+			wrong = append(wrong, fmt.Sprintf("%s is in no layer: list it in plan (e2e/arch/plan_test.go) and "+
 				"say in ARCHITECTURE.md what it is for", p.path))
 			continue
 		}

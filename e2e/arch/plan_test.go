@@ -11,7 +11,7 @@ type layer struct {
 	packages []string
 }
 
-// plan is the house from the bottom up. A package that is not listed belongs to the nearest listed folder above it; "="
+// plan are the layers from the bottom up. A package that is not listed belongs to the nearest listed folder above it; "="
 // in front of a name keeps its subfolders out of that.
 var plan = []layer{
 	{"L0 the wire, what is signed", []string{"proto/nave/bundle"}},
@@ -23,7 +23,7 @@ var plan = []layer{
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
 	}},
 	{"L2 bundles, how daemons start", []string{"shared/bundle", "shared/daemon"}},
-	{"L3 what users write, and the spoke's doors", []string{
+	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
 		"hub/internal/pace",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",

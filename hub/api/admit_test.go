@@ -403,7 +403,8 @@ func TestAdmit_names(t *testing.T) {
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a.b}}`, api.Hub, "metadata.name")
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {stopRepair: true}}`,
 		api.Hub, "spec.stopRepair", "suspend: true")
-	admit(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {suspend: true, stopRepair: true}}`, api.Hub)
+	admit(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a},
+  spec: {suspend: true, stopRepair: true}}`, api.Hub)
 	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster}`, api.Hub, "metadata.name")
 }
 

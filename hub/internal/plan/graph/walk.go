@@ -79,20 +79,20 @@ type pass struct {
 	// problems of what was rendered; the first is the reason.
 	problems map[api.Key][]problem
 
-	queue          []api.Key          // Kustomizations to expand
-	waiting        []api.Key          // Kustomizations whose source should turn up
-	waitForSources bool               // whether to wait at all
-	claims         []claim            // on objects that were another's
-	turns          map[api.Key]int    // how often a Kustomization changed itself
+	queue          []api.Key          // renderables to expand
+	waiting        []api.Key          // renderables whose source a later render may give
+	waitForSources bool               // false once no render is left that may give one
+	claims         []claim            // on objects that had another owner
+	turns          map[api.Key]int    // how often a renderable changed itself
 	elsewhere      map[sightKey]sight // sources that were not found in this graph
 	assumed        map[sightKey]assumption
-	gone           map[api.Key]bool    // what left, and is not kept
-	lacking        map[api.Key]api.Key // sources of Kustomizations that were not found
-	barred         map[api.Key]bool    // Kustomizations whose rights are not known, see bar
-	replaced       []api.Key           // Kustomizations that were expanded otherwise than they are given
-	blind          map[api.Key]bool    // Kustomizations whose children are not known as they should be now
-	refusers       map[api.Key]api.Key // who gives what was refused
-	guarded        bool                // what left has been held against the guard
+	gone           map[api.Key]bool    // objects that left the graph
+	lacking        map[api.Key]api.Key // missing sources by renderable
+	barred         map[api.Key]bool    // renderables whose limits are not known; see bar
+	replaced       []api.Key           // renderables that were expanded as an earlier version
+	blind          map[api.Key]bool    // renderables whose present children are not known
+	refusers       map[api.Key]api.Key // owners of refused objects
+	guarded        bool                // whether the guard has looked at what left
 }
 
 // claim is an object that an owner gives.
