@@ -138,7 +138,9 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 	h.mu.Lock()
 	h.hello = first.GetHello()
 	h.mu.Unlock()
-	if err := stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}}}); err != nil {
+	if err := stream.Send(&spokev1.SessionResponse{
+		Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}},
+	}); err != nil {
 		return err
 	}
 	go func() {
@@ -427,7 +429,8 @@ func TestSpoke(t *testing.T) {
 	}
 	logs := &wire{}
 	config := spoke.Config{
-		Hub: h.address, Cluster: "prod", TrustDomain: h.authority.TrustDomain(), JoinTokenFile: token, CAPin: h.authority.Pin(),
+		Hub: h.address, Cluster: "prod", TrustDomain: h.authority.TrustDomain(), JoinTokenFile: token,
+		CAPin:           h.authority.Pin(),
 		SigningKeysFile: keys, StateDir: filepath.Join(dir, "state"), Kubeconfig: kubeconfig, HTTPListen: "127.0.0.1:0",
 		Log: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -454,7 +457,8 @@ func TestSpoke(t *testing.T) {
 	until(t, admin, "Secret", "db", "password", base64.StdEncoding.EncodeToString([]byte(canary)))
 
 	// Drift is repaired: an edit, a deletion.
-	if err := errors.Join(admin.Edit(t.Context(), "ConfigMap", "shop", "a", `{"data":{"k":"edited"}}`), admin.Delete(t.Context(), "ConfigMap", "shop", "b")); err != nil {
+	if err := errors.Join(admin.Edit(t.Context(), "ConfigMap", "shop", "a", `{"data":{"k":"edited"}}`),
+		admin.Delete(t.Context(), "ConfigMap", "shop", "b")); err != nil {
 		t.Fatal(err)
 	}
 	until(t, admin, "ConfigMap", "a", "k", "one")

@@ -29,7 +29,8 @@ var plan = []layer{
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{
-		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source", "=hub/internal/render",
+		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source",
+		"=hub/internal/render",
 		"spoke/internal/inventory", "spoke/internal/health",
 	}},
 	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
@@ -47,7 +48,8 @@ var plan = []layer{
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
 		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
 	}},
-	{"L6 the agent, who the spoke is, the web", []string{"hub/internal/web", "spoke/internal/agent", "spoke/internal/membership"}},
+	{"L6 the agent, who the spoke is, the web",
+		[]string{"hub/internal/web", "spoke/internal/agent", "spoke/internal/membership"}},
 	{"L7 composition roots", []string{"=hub", "=spoke"}},
 	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
 	{"L9 real parts for tests", []string{"e2e/gittest", "e2e/kubetest", "e2e/level", "e2e/sopstest", "e2e/faults/proxy"}},
@@ -88,8 +90,10 @@ var bans = []ban{
 		"production code carries no test framework"},
 	{
 		[]string{"hub", "shared", "proto", "e2e/arch", "e2e/bench", "e2e/demo", "e2e/gittest", "e2e/harness", "e2e/kubetest",
-			"spoke/cmd", "=spoke", "spoke/internal/agent", "spoke/internal/apply", "spoke/internal/session", "spoke/internal/report",
-			"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/state", "spoke/internal/inventory", "spoke/internal/ledger", "spoke/internal/health", "spoke/internal/watch"},
+			"spoke/cmd", "=spoke", "spoke/internal/agent", "spoke/internal/apply", "spoke/internal/session",
+			"spoke/internal/report",
+			"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/state", "spoke/internal/inventory",
+			"spoke/internal/ledger", "spoke/internal/health", "spoke/internal/watch"},
 		[]string{"github.com/getsops/sops/v3/..."}, "spoke/internal/decrypt is the only importer of sops, and e2e/sopstest " +
 			"encrypts for tests; the hub cannot read a workload secret",
 	},

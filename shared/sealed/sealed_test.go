@@ -117,7 +117,8 @@ func TestPartial(t *testing.T) {
 // lookup knows the placeholders that these tests use.
 func lookup(t Placeholder) (Value, bool) {
 	values := map[Placeholder]Value{
-		placeholder("text"): Text("it's: s3cret\n"), placeholder("int"): Integer(42), placeholder("float"): Float(1.5), placeholder("bool"): Boolean(true),
+		placeholder("text"): Text("it's: s3cret\n"), placeholder("int"): Integer(42), placeholder("float"): Float(1.5),
+		placeholder("bool"):  Boolean(true),
 		placeholder("bytes"): Bytes([]byte{0xff, 0}), placeholder("looks like a " +
 			"placeholder"): Text(string(placeholder("int"))), placeholder("base64"): Text("aGVsbG8="),
 	}
@@ -129,7 +130,8 @@ func TestReplaceScalar(t *testing.T) {
 	in := map[string]any{
 		"text": string(placeholder("text")), "int": string(placeholder("int")), "float": string(placeholder("float")),
 		"list": []any{string(placeholder("bool")), nil, int64(1)}, "plain": "x",
-		"inside": "n=" + string(placeholder("int")) + " b=" + string(placeholder("bool")) + " f=" + string(placeholder("float")),
+		"inside": "n=" + string(placeholder("int")) + " b=" + string(placeholder("bool")) + " f=" +
+			string(placeholder("float")),
 	}
 	want := map[string]any{
 		"text": "it's: s3cret\n", "int": int64(42), "float": 1.5, "list": []any{true, nil, int64(1)}, "plain": "x",
@@ -196,9 +198,12 @@ func TestReplaceObject_base64(t *testing.T) {
 		"no base64":                  {"Secret", "data", "***", "***"},
 		"not a string":               {"Secret", "data", int64(1), int64(1)},
 		"stringData":                 {"Secret", "stringData", string(placeholder("text")), "it's: s3cret\n"},
-		"binaryData":                 {"ConfigMap", "binaryData", encode("x", string(placeholder("bytes"))), encode("x\xff\x00")},
-		"a ConfigMap's data":         {"ConfigMap", "data", encode(string(placeholder("text"))), encode(string(placeholder("text")))},
-		"another kind":               {"Widget", "data", encode(string(placeholder("text"))), encode(string(placeholder("text")))},
+		"binaryData": {"ConfigMap", "binaryData", encode("x", string(placeholder("bytes"))),
+			encode("x\xff\x00")},
+		"a ConfigMap's data": {"ConfigMap", "data", encode(string(placeholder("text"))),
+			encode(string(placeholder("text")))},
+		"another kind": {"Widget", "data", encode(string(placeholder("text"))),
+			encode(string(placeholder("text")))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := &unstructured.Unstructured{Object: map[string]any{
@@ -309,8 +314,10 @@ func FuzzReplaceObject(f *testing.F) {
 	for _, text := range []string{
 		`{"kind":"Secret","metadata":{"name":"a"},"data":{"k":"` + known + `","l":"` + encode("x", known) + `"}}`,
 		`{"kind":"ConfigMap","binaryData":{"k":"` + encode(known, known) + `"},"data":{"k":"a` + known + `"}}`,
-		`{"kind":"` + known + `"}`, `{"spec":[{"` + known + `":1}]}`, `{"spec":{"k":"` + string(placeholder("bytes")) + `"}}`, `{"spec":"` + string(placeholder("stranger")) + `"}`,
-		`{"kind":"Secret","data":null}`, `{"kind":"Secret","data":["` + known + `"]}`, `{"kind":"Secret","data":{"k":{"a":"` + encode(known) + `"}}}`, `{}`,
+		`{"kind":"` + known + `"}`, `{"spec":[{"` + known + `":1}]}`, `{"spec":{"k":"` + string(placeholder("bytes")) + `"}}`,
+		`{"spec":"` + string(placeholder("stranger")) + `"}`,
+		`{"kind":"Secret","data":null}`, `{"kind":"Secret","data":["` + known + `"]}`,
+		`{"kind":"Secret","data":{"k":{"a":"` + encode(known) + `"}}}`, `{}`,
 		`{"spec":"` + known[:20] + known + `"}`, `{"metadata":{"name":1,"namespace":["a"]}}`,
 	} {
 		f.Add([]byte(text))

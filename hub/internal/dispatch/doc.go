@@ -3,10 +3,11 @@
 //
 // The data flow of a change:
 //
-//  1. publish writes a SignedBundle row; the one store watcher (watch.go) wakes, reads the row once and puts an offer into the
-//     mailbox of that cluster's session. A mailbox holds the newest offer only, so a slow spoke never queues.
-//  2. The session (session.go) sends the offer. Envelopes of at most 32 KiB travel inside it, larger ones by digest. With
-//     them go the blobs of a small change (inline.go): what the bundle that the spoke acknowledged last did not reach.
+//  1. publish writes a SignedBundle row; the one store watcher (watch.go) wakes, reads the row once and puts an offer
+//     into the mailbox of that cluster's session. A mailbox holds the newest offer only, so a slow spoke never queues.
+//  2. The session (session.go) sends the offer. Envelopes of at most 32 KiB travel inside it, larger ones by digest.
+//     With them go the blobs of a small change (inline.go): what the bundle that the spoke acknowledged last did not
+//     reach.
 //  3. The spoke fetches what else it lacks (fetch.go): the stored zstd frames as they are, and only those that its own
 //     desired bundle reaches (reachable.go).
 //  4. Acks and reports are collected (batch.go) and written in one transaction at most every 50 ms. An ack is repeated

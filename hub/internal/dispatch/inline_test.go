@@ -48,7 +48,9 @@ func wantEnclosed(t testing.TB, o *spokev1.Offer, want ...manifest.Digest) {
 	if len(left) > 0 {
 		t.Errorf("%d of %d blobs are not enclosed", len(left), len(want))
 	}
-	if n := proto.Size(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: o}}); n > maxSessionMessage {
+	if n := proto.Size(&spokev1.SessionResponse{
+		Message: &spokev1.SessionResponse_Offer{Offer: o},
+	}); n > maxSessionMessage {
 		t.Errorf("the message has %d bytes", n)
 	}
 }

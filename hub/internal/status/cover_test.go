@@ -194,9 +194,10 @@ func TestRollUp(t *testing.T) {
 			"health",
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: waits for health"},
 		{"not in the plan yet", func(w *fleetWorld, tx *store.Tx) error { return store.Plans.Delete(tx, "east") },
-			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Rendered; waiting to be " +
-				"planned (and 1 more are not ready)",
-			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Rendered; waiting to be planned (and 1 more are not ready)"},
+			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Rendered; " +
+				"waiting to be planned (and 1 more are not ready)",
+			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Rendered; waiting to be planned " +
+				"(and 1 more are not ready)"},
 		{"bundle too large", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, eastKey, "BundleTooLarge",
 				"too large")

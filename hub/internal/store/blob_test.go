@@ -177,9 +177,9 @@ func TestBlobSize(t *testing.T) {
 func TestFile_blobs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hub.db")
 	s := open(t, path)
-	named, alone := putBlob(t, s, "named"), manifest.Digest{}
+	named := putBlob(t, s, "named")
 	put(t, s, "row")
-	alone = putBlob(t, s, "alone")
+	alone := putBlob(t, s, "alone")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -383,8 +383,10 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	hub := newFarHub()
 	return &rig{
-		hub: hub, keys: []ed25519.PublicKey{hub.signer.Public()}, cluster: &farCluster{live: map[manifest.ID]*manifest.Object{}}, api: &farAPI{secrets: map[string]map[string][]byte{}},
-		watch: &farWatch{c: make(chan struct{}, 16)}, out: &wire{}, dir: t.TempDir(),
+		hub: hub, keys: []ed25519.PublicKey{hub.signer.Public()},
+		cluster: &farCluster{live: map[manifest.ID]*manifest.Object{}},
+		api:     &farAPI{secrets: map[string]map[string][]byte{}},
+		watch:   &farWatch{c: make(chan struct{}, 16)}, out: &wire{}, dir: t.TempDir(),
 	}
 }
 

@@ -39,7 +39,9 @@ func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, hub *client,
 				err = s.sendCapabilities(stream, hub)
 			}
 		case <-beat.C:
-			err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}})
+			err = stream.Send(&spokev1.SessionRequest{
+				Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}},
+			})
 			beat.Reset(s.nextBeat())
 		case <-renew.C:
 			if !s.Credential.Due(s.Now()) {

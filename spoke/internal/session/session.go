@@ -3,12 +3,13 @@
 //
 // The life of a session, as in the code:
 //
-//  1. identity   from the Secret, or a new one for the join token, but not that of another cluster; renewed at half-life on
-//     the running connection
+//  1. identity   from the Secret, or a new one for the join token, but not that of another cluster; renewed at
+//     half-life on the running connection
 //  2. dial       mTLS 1.3; the hub is known by its SPIFFE identity
 //  3. hello      what this spoke runs; an unchanged reconnect transfers nothing more
 //  4. serve      offers come into a mailbox where the newest replaces the others; progress goes out; heartbeats
-//  5. pause      full jitter, 1 s to 120 s, shorter after a session that lived; longer when the hub refuses this cluster
+//  5. pause      full jitter, 1 s to 120 s, shorter after a session that lived; longer when the hub refuses this
+//     cluster
 //
 // What is to be sent is kept as the latest truth, not as a queue: a lost connection loses nothing that the next hello
 // does not say.
@@ -298,8 +299,8 @@ func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_
 	}
 	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
 		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known().Names(),
-		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage.Message(), Instance: s.instance,
-		CapabilitiesDigest: served.wireDigest(),
+		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage.Message(),
+		Instance: s.instance, CapabilitiesDigest: served.wireDigest(),
 	}}})
 	// A failed Send says only that the stream is gone; Recv knows why.
 	message, recvErr := stream.Recv()
