@@ -60,7 +60,8 @@ func (r *reachableSets) allows(ctx context.Context, desired store.SignedBundle, 
 }
 
 // remove deletes from left what the bundle reaches.
-func (r *reachableSets) remove(ctx context.Context, desired store.SignedBundle, left map[manifest.Digest]struct{}) error {
+func (r *reachableSets) remove(ctx context.Context, desired store.SignedBundle,
+	left map[manifest.Digest]struct{}) error {
 	b, err := readBundle(desired.Envelope)
 	if err != nil {
 		return err

@@ -49,11 +49,12 @@ func TestCompare(t *testing.T) {
 }
 
 func built(kind, placeholder string, text func(string) string) *rendering {
+	file := &bundle.SealedFile{Values: []bundle.SealedValue{{Placeholder: placeholder}}}
 	return &rendering{
 		objects: []*manifest.Object{{Object: map[string]any{
 			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "a"},
 			"data": map[string]any{"k": text(placeholder)},
 		}}},
-		sealed: map[string]sealedFile{"/a.yaml": {file: &bundle.SealedFile{Values: []bundle.SealedValue{{Placeholder: placeholder}}}}},
+		sealed: map[string]sealedFile{"/a.yaml": {file: file}},
 	}
 }
