@@ -11,8 +11,8 @@ type layer struct {
 	packages []string
 }
 
-// plan are the layers from the bottom up. A package that is not listed belongs to the nearest listed folder above it; "="
-// in front of a name keeps its subfolders out of that.
+// plan are the layers from the bottom up. A package that is not listed belongs to the nearest listed folder above it;
+// "=" in front of a name keeps its subfolders out of that.
 var plan = []layer{
 	{"L0 the wire, what is signed", []string{"proto/nave/bundle"}},
 	{"L0 the wire", []string{"proto"}},
