@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ type bench struct {
 	*testing.T
 	store   *store.Store
 	results chan func(context.Context) error
+	mu      sync.Mutex
 	fail    map[string]int // how often a step is to fail
 	calls   []string       // since the last look
 	ended   chan error
@@ -33,7 +35,7 @@ func start(t *testing.T, fail map[string]int) *bench {
 	loop.Load = func(context.Context) error { return b.step("load") }
 	loop.Note = func(_ context.Context, changes []store.Change) error {
 		for _, c := range changes {
-			b.calls = append(b.calls, c.Key)
+			_ = b.step(c.Key)
 		}
 		return b.step("note")
 	}
@@ -45,6 +47,8 @@ func start(t *testing.T, fail map[string]int) *bench {
 }
 
 func (b *bench) step(name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.calls = append(b.calls, name)
 	if b.fail[name] > 0 {
 		b.fail[name]--
@@ -63,10 +67,19 @@ func (b *bench) put(cluster string, at int) {
 	}
 }
 
+// failing makes a step fail so many times.
+func (b *bench) failing(step string, times int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fail[step] = times
+}
+
 // expect waits until the loop rests, and compares what it did.
 func (b *bench) expect(calls ...string) {
 	b.Helper()
 	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !slices.Equal(b.calls, calls) {
 		b.Errorf("calls %v, want %v", b.calls, calls)
 	}
@@ -84,7 +97,7 @@ func TestLoop(t *testing.T) {
 			b.expect("work")
 		},
 		"failed_note": func(b *bench) {
-			b.fail["note"] = 1
+			b.failing("note", 1)
 			b.put("a", 1)
 			b.expect("a", "note")
 			b.put("b", 1)
@@ -94,7 +107,7 @@ func TestLoop(t *testing.T) {
 			b.expect("a", "b", "note", "work")
 		},
 		"failed_work": func(b *bench) {
-			b.fail["work"] = 2
+			b.failing("work", 2)
 			b.put("a", 1)
 			time.Sleep(2 * DefaultRetry)
 			b.expect("a", "note", "work", "work", "work")
@@ -104,7 +117,7 @@ func TestLoop(t *testing.T) {
 			b.expect("result", "work")
 		},
 		"failed_result": func(b *bench) {
-			b.results <- func(context.Context) error { b.calls = append(b.calls, "result"); return errFull }
+			b.results <- func(context.Context) error { return errors.Join(b.step("result"), errFull) }
 			b.expect("result")
 			time.Sleep(DefaultRetry)
 			b.expect("work")
