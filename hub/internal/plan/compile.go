@@ -94,8 +94,10 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		if e.err != nil {
 			return c, e.err
 		}
-		c.entry.Name = app.Key.Application()
-		c.entry.Digest, c.entry.Revision, c.data = e.digest, app.Revision, e.data
+		c.entry.Content = store.Content{
+			Name: app.Key.Application(), Fleet: fleet.Name, Digest: e.digest, Revision: app.Revision,
+		}
+		c.data = e.data
 	}
 	c.entry.Suspended, c.entry.Parent = app.Suspended, ownerOfParent(w.graph.Parent(app.Key))
 	c.entry.ConfirmedPrune = w.confirmation.Prunes[app.Key.Path()]

@@ -137,6 +137,7 @@ type Content struct {
 	Digest   manifest.Digest        `json:"digest"`
 	Revision string                 `json:"revision"`
 	Parent   bundle.ApplicationName `json:"parent,omitzero"`
+	Features bundle.FeatureSet      `json:"features,omitempty"`
 }
 
 // Control is the part of an Entry that takes effect at once, whatever content the cluster runs.
@@ -149,7 +150,8 @@ type Control struct {
 // EntryOf returns the entry of an application that a Fleet gives.
 func EntryOf(fleet string, e bundle.Entry) Entry {
 	return Entry{
-		Content{Name: e.Name, Fleet: fleet, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent},
+		Content{Name: e.Name, Fleet: fleet, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
+			Features: e.Features},
 		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune},
 	}
 }
@@ -158,7 +160,7 @@ func EntryOf(fleet string, e bundle.Entry) Entry {
 func (e Entry) Bundle() bundle.Entry {
 	return bundle.Entry{
 		Name: e.Name, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
-		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune,
+		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Features: e.Features,
 	}
 }
 
