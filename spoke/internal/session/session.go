@@ -16,6 +16,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -69,8 +70,8 @@ type Config struct {
 	Credential  *identity.Credential // filled by Run
 	Kubernetes  func(ctx context.Context) string
 	Version     string
-	OnConnected func(bool) // after each welcome, and each loss
-	Log         *slog.Logger
+	OnConnected func(bool)       // after each welcome, and each loss
+	Log         *slog.Logger     // nil: slog.Default
 	Now         func() time.Time // what certificates are judged by: a clock that may be set at any moment; nil: time.Now
 	Jitter      func() float64   // in [0,1)
 }
@@ -123,9 +124,7 @@ type rejection struct {
 
 // New returns a session that does nothing before Run.
 func New(c Config) *Session {
-	if c.Log == nil {
-		c.Log = telemetry.Discard()
-	}
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
 	}
