@@ -199,8 +199,7 @@ type inventoryEntry struct {
 }
 
 // inventoryOf writes objects as Flux does, "namespace_name_group_kind"; colons in names, as in those of RBAC, are
-// written
-// as two underscores.
+// written as two underscores.
 func inventoryOf(objects []*bundlev1.ObjectIdentity) []inventoryEntry {
 	entries := make([]inventoryEntry, len(objects))
 	for i, o := range objects {

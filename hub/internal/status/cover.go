@@ -203,7 +203,7 @@ func (r *Reader) members(f *Facts) error {
 			return err
 		}
 		if selected, err := fleet.Selects(c); err != nil || !selected {
-			continue // the Fleet's Outcome says what is wrong
+			continue // the Fleet's Condition says what is wrong
 		}
 		member, err := r.own(row)
 		if err != nil {
