@@ -1,6 +1,5 @@
 // Package health holds kstatus' words for the state of an object, their order, and how the states of many objects roll
-// up
-// to one. The spoke assesses live objects; the hub rolls up for people.
+// up to one. The spoke assesses live objects; the hub rolls up for people.
 package health
 
 // Status is a kstatus word (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus).

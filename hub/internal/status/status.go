@@ -1,9 +1,7 @@
 // Package status computes the Flux-shaped status of an object from stored facts (fold.go), explains why an object is
-// not
-// ready (explain.go) and shows what it leads to (tree.go). All of it is a function of Facts, without a clock: every
-// time
-// in a status is one of the facts. Only read.go reads, in a transaction that the caller holds, and notes which rows the
-// Facts depend on (reads.go).
+// not ready (explain.go) and shows what it leads to (tree.go). All of it is a function of Facts, without a clock: every
+// time in a status is one of the facts. Only read.go reads, in a transaction that the caller holds, and notes which
+// rows the Facts depend on (reads.go).
 package status
 
 import (

@@ -89,11 +89,6 @@ func (s *Store) Inventory(app bundle.ApplicationName) ([]byte, error) {
 	return data, nil
 }
 
-// DeleteInventory forgets the application's inventory; it is no error when there is none.
-func (s *Store) DeleteInventory(app bundle.ApplicationName) error {
-	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(inventoriesBucket).Delete(rowKey(app)) })
-}
-
 // Inventories calls fn for every inventory, sorted by application. fn must neither change the state nor keep data. An
 // error of fn is returned as ErrDamaged.
 func (s *Store) Inventories(fn func(app bundle.ApplicationName, data []byte) error) error {
