@@ -128,7 +128,7 @@ func (h *Hub) build() error {
 	}
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifact.New(c.SourceDir, 0), Fetcher: fetcher, Network: network,
-		Log: c.Log, Metrics: h.registry,
+		Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Renderer: renderer, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Guard: c.Guard,
@@ -139,7 +139,7 @@ func (h *Hub) build() error {
 		Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.dispatch = dispatch.New(dispatch.Config{
-		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry,
+		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.admin = admin.New(admin.Config{Store: h.store, Vault: h.vault, Log: c.Log, Now: c.Now, Join: admin.Join{
 		TrustDomain: h.authority.TrustDomain(),

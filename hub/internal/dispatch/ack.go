@@ -77,13 +77,13 @@ func (s *Server) observe(x *session, changedAt time.Time) {
 		return
 	}
 	x.observed = changedAt
-	s.metrics.live(changedAt)
+	s.metrics.live(changedAt, s.now())
 }
 
 // warning is an event about a cluster.
-func warning(cluster, reason, format string, args ...any) store.Event {
+func (s *Server) warning(cluster, reason, format string, args ...any) store.Event {
 	return store.Event{
-		Time:    time.Now().UTC(),
+		Time:    s.now().UTC(),
 		Object:  api.ClusterKey(cluster),
 		Type:    condition.Warning,
 		Reason:  reason,

@@ -43,7 +43,7 @@ func (s *Server) warnRevoked(c caller, err error) error {
 		message := status.Convert(err).Message()
 		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address),
 			telemetry.Reason(message))
-		s.batch.event(warning(c.cluster, condition.CertificateRevoked, "a spoke that called from %s was refused: %s",
+		s.batch.event(s.warning(c.cluster, condition.CertificateRevoked, "a spoke that called from %s was refused: %s",
 			c.address, message))
 	}
 	return err

@@ -39,6 +39,7 @@ const (
 type batch struct {
 	store *store.Store
 	log   *slog.Logger
+	now   func() time.Time
 	wake  chan struct{} // capacity 1
 
 	mu      sync.Mutex
@@ -54,8 +55,8 @@ type pendingReport struct {
 	done    chan error // capacity 1
 }
 
-func newBatch(s *store.Store, log *slog.Logger) *batch {
-	return &batch{store: s, log: log, wake: make(chan struct{}, 1), spokes: map[string]*spokeDelta{}}
+func newBatch(s *store.Store, log *slog.Logger, now func() time.Time) *batch {
+	return &batch{store: s, log: log, now: now, wake: make(chan struct{}, 1), spokes: map[string]*spokeDelta{}}
 }
 
 func (b *batch) signal() {
@@ -79,11 +80,11 @@ func (b *batch) edit(cluster string, change func(*spokeDelta)) {
 }
 
 func (b *batch) hello(cluster string, h *spokev1.Hello, verified bundle.ID) {
-	b.edit(cluster, func(d *spokeDelta) { d.hello(h, verified) })
+	b.edit(cluster, func(d *spokeDelta) { d.hello(h, verified, b.now()) })
 }
 
 func (b *batch) goodbye(cluster string) {
-	b.edit(cluster, func(d *spokeDelta) { d.connect(false) })
+	b.edit(cluster, func(d *spokeDelta) { d.connect(false, b.now()) })
 }
 
 func (b *batch) ack(cluster string, stage bundle.Stage, id bundle.ID) {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/grpc/codes"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -24,10 +25,10 @@ func id(sequence uint64) bundle.ID {
 func TestBatchRetries(t *testing.T) {
 	broken := store.OpenMemory(store.Twice)
 	must(t, broken.Close())
-	b := newBatch(broken, telemetry.Discard())
+	b := newBatch(broken, telemetry.Discard(), time.Now)
 	b.hello("a", &spokev1.Hello{Version: "v1"}, id(1))
 	b.ack("a", bundle.Received, id(2))
-	b.event(warning("a", "Test", "kept"))
+	b.event(store.Event{Time: time.Now(), Object: api.ClusterKey("a"), Reason: "Test"})
 	p := &pendingReport{cluster: "a", report: &checkedReport{}, done: make(chan error, 1)}
 	b.reports = append(b.reports, p)
 	if err := b.flush(t.Context()); err == nil {
@@ -60,12 +61,12 @@ func TestBatchRetries(t *testing.T) {
 func TestDeltaMerge(t *testing.T) {
 	type step func(d *spokeDelta)
 	steps := map[string]step{
-		"hello 1":   func(d *spokeDelta) { d.hello(&spokev1.Hello{Stage: 2}, id(1)) },
-		"hello 0":   func(d *spokeDelta) { d.hello(&spokev1.Hello{}, bundle.ID{}) },
+		"hello 1":   func(d *spokeDelta) { d.hello(&spokev1.Hello{Stage: 2}, id(1), time.Now()) },
+		"hello 0":   func(d *spokeDelta) { d.hello(&spokev1.Hello{}, bundle.ID{}, time.Now()) },
 		"received":  func(d *spokeDelta) { d.ack(bundle.Received, id(2)) },
 		"healthy":   func(d *spokeDelta) { d.ack(bundle.Healthy, id(2)) },
 		"late word": func(d *spokeDelta) { d.ack(bundle.Received, id(1)) },
-		"goodbye":   func(d *spokeDelta) { d.connect(false) },
+		"goodbye":   func(d *spokeDelta) { d.connect(false, time.Now()) },
 		"rejected":  func(d *spokeDelta) { why := "why"; d.rejected = &why },
 	}
 	show := func(row store.Spoke) string {
@@ -98,7 +99,7 @@ func TestDeltaMerge(t *testing.T) {
 }
 
 func TestBatchBound(t *testing.T) {
-	b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard())
+	b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard(), time.Now)
 	for range 3 {
 		b.reports = append(b.reports, &pendingReport{report: &checkedReport{size: maxBatchBytes / 2},
 			done: make(chan error, 1)})
@@ -114,7 +115,7 @@ func TestBatchBound(t *testing.T) {
 func TestBatchLast(t *testing.T) {
 	s := store.OpenMemory(store.Twice)
 	registered(t, s, "a")
-	b := newBatch(s, telemetry.Discard())
+	b := newBatch(s, telemetry.Discard(), time.Now)
 	b.ack("a", bundle.Applied, id(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

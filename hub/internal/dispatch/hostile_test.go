@@ -277,7 +277,7 @@ func TestHostileReports(t *testing.T) {
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard()) // nobody writes
+		b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard(), time.Now) // nobody writes
 		kept := &pendingReport{cluster: "b", report: &checkedReport{}, done: make(chan error, 1)}
 		b.reports = append(b.reports, kept)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -41,9 +41,9 @@ func newMetrics(r prometheus.Registerer, connected func() int) *metrics {
 	return m
 }
 
-// live notes that a change made at changedAt is applied.
-func (m *metrics) live(changedAt time.Time) {
+// live notes that a change made at changedAt is applied now.
+func (m *metrics) live(changedAt, now time.Time) {
 	if !changedAt.IsZero() {
-		m.commitToLive.Observe(max(0, time.Since(changedAt).Seconds()))
+		m.commitToLive.Observe(max(0, now.Sub(changedAt).Seconds()))
 	}
 }

@@ -47,7 +47,7 @@ func (r *rig) register(cluster string, at time.Time) {
 // written returns when all that was said so far is in the store.
 func (r *rig) written() {
 	r.t.Helper()
-	r.server.batch.event(warning("a", "Marker", "the last word"))
+	r.server.batch.event(r.server.warning("a", "Marker", "the last word"))
 	r.awaitEvent("Marker")
 }
 

@@ -41,11 +41,17 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
+	return newRigAt(t, nil)
+}
+
+// newRigAt returns a rig whose server has a clock of its own.
+func newRigAt(t testing.TB, now func() time.Time) *rig {
+	t.Helper()
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	must(t, err)
 	r := &rig{t: t, store: onDisk(t), authority: authority, metrics: prometheus.NewRegistry()}
 	r.server = New(Config{Store: r.store, TrustDomain: authority.TrustDomain(), Log: telemetry.Discard(),
-		Metrics: r.metrics})
+		Metrics: r.metrics, Now: now})
 	r.grpc = grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))),
 		grpc.MaxRecvMsgSize(1<<20))
 	spokev1.RegisterSpokeServiceServer(r.grpc, r.server)

@@ -23,6 +23,7 @@ type Config struct {
 	TrustDomain string                // callers must be clusters of this domain
 	Log         *slog.Logger          // slog.Default()
 	Metrics     prometheus.Registerer // nil: none are exposed
+	Now         func() time.Time      // nil: time.Now
 }
 
 // Server serves spokev1.SpokeService. It answers only while Run runs.
@@ -32,6 +33,7 @@ type Server struct {
 	store       *store.Store
 	trustDomain string
 	log         *slog.Logger
+	now         func() time.Time
 	metrics     *metrics
 
 	sessions  *sessions
@@ -60,10 +62,14 @@ func New(c Config) *Server {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	s := &Server{
 		store:       c.Store,
 		trustDomain: c.TrustDomain,
 		log:         c.Log,
+		now:         c.Now,
 		sessions:    newSessions(),
 		reachable:   newReachableSets(c.Store.Blobs()),
 		quotas:      newQuotas(),
@@ -72,7 +78,7 @@ func New(c Config) *Server {
 	}
 	s.changes = newChanges(s.reachable)
 	s.metrics = newMetrics(c.Metrics, s.sessions.count)
-	s.batch = newBatch(c.Store, c.Log)
+	s.batch = newBatch(c.Store, c.Log, c.Now)
 	return s
 }
 
@@ -97,7 +103,7 @@ func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
 // disconnectAll starts from what is true after a start: nobody is connected.
 func (s *Server) disconnectAll(ctx context.Context) error {
-	now := time.Now().UTC()
+	now := s.now().UTC()
 	return s.store.Update(ctx, func(tx *store.Tx) error {
 		return store.Spokes.Scan(tx, "", func(cluster string, row store.Spoke) error {
 			if !row.Connected || s.sessions.get(cluster) != nil {

@@ -127,7 +127,7 @@ func (s *Server) takeOver(x *session) {
 		return
 	}
 	s.log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
-	s.batch.event(warning(x.cluster, condition.DuplicateSpoke,
+	s.batch.event(s.warning(x.cluster, condition.DuplicateSpoke,
 		"sessions replaced one another %d times within %s, last from %s and %s: a second agent may be using the identity "+
 			"of this cluster; if so, block the cluster and register it anew",
 		cloneTakeovers, cloneWindow, old.address, x.address))
@@ -162,7 +162,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	s.begin(x, desired, verified, hello.Stage)
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
-		Welcome: &spokev1.Welcome{Now: timestamppb.Now(), Version: build, Protocol: version.Protocol,
+		Welcome: &spokev1.Welcome{Now: timestamppb.New(s.now()), Version: build, Protocol: version.Protocol,
 			WantsCapabilities: wants},
 	}})
 }
@@ -198,7 +198,7 @@ func (s *Server) give(x *session, o *offer) {
 	}
 	s.log.Warn("bundle held back: its spoke does not know a feature of it", telemetry.Cluster(x.cluster),
 		telemetry.Sequence(o.id.Sequence), slog.String("features", string(lacks)))
-	s.batch.event(warning(x.cluster, condition.BundleHeldBack, "bundle %s is held back: the spoke does not know bundle "+
+	s.batch.event(s.warning(x.cluster, condition.BundleHeldBack, "bundle %s is held back: the spoke does not know bundle "+
 		"feature %s; upgrade the spoke", showID(o.id), lacks))
 }
 
@@ -235,7 +235,7 @@ func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
 	}
 	s.log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence),
 		telemetry.Reason(reason))
-	s.batch.event(warning(x.cluster, reason, "%s", message))
+	s.batch.event(s.warning(x.cluster, reason, "%s", message))
 }
 
 // send sends offers until the session ends.

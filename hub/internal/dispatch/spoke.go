@@ -31,13 +31,13 @@ type greeting struct {
 	features            bundle.FeatureSet
 }
 
-func (d *spokeDelta) connect(connected bool) {
-	d.connected, d.at = &connected, time.Now().UTC()
+func (d *spokeDelta) connect(connected bool, now time.Time) {
+	d.connected, d.at = &connected, now.UTC()
 }
 
 // hello replaces whatever was said before: it is the whole truth at its moment.
-func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID) {
-	d.connect(true)
+func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID, now time.Time) {
+	d.connect(true, now)
 	features, _ := bundle.ReadFeatures(h.Features) // the session looked at them
 	d.greeting = &greeting{
 		version:    clean(h.Version, reporting.MaxFact),

@@ -13,7 +13,7 @@ import (
 // write writes a source's row and the Conditions of its members, in one transaction. requests are the requests to
 // reconcile that are answered, by path. The row is written only if the artifact or the error changed.
 func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, requests map[string]string) error {
-	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: time.Now().UTC()}
+	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC()}
 	return l.Store.Update(ctx, func(tx *store.Tx) error {
 		if !sameArtifact(s.row.Artifact, now.Artifact) || s.row.Error != now.Error || s.row.Reason != now.Reason {
 			if err := store.Sources.Put(tx, s.key, now); err != nil {

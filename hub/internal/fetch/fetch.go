@@ -40,6 +40,7 @@ type Config struct {
 	Network   dial.Policy           // the servers that fetches may dial
 	Log       *slog.Logger          // nil: slog.Default
 	Metrics   prometheus.Registerer // nil: none
+	Now       func() time.Time      // nil: time.Now
 }
 
 // Loop keeps the store's sources fetched. Its fields belong to the goroutine of Run.
@@ -62,6 +63,9 @@ type Loop struct {
 func New(c Config) *Loop {
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return &Loop{
 		Config:  c,

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,7 @@ type hub struct {
 	vault  *store.Vault
 	dir    string // of artifacts
 	remote *remote
+	now    func() time.Time // of the loop; nil: time.Now
 	stop   func()
 }
 
@@ -139,7 +141,7 @@ func play(t *testing.T, story func(h *hub)) {
 func (h *hub) start() {
 	loop := fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir, 0), Fetcher: h.remote,
-		Log: telemetry.Discard(), Metrics: prometheus.NewRegistry(),
+		Log: telemetry.Discard(), Metrics: prometheus.NewRegistry(), Now: h.now,
 	})
 	if err := loop.Recover(h.Context()); err != nil {
 		h.Fatal(err)
@@ -298,6 +300,49 @@ func TestFetch_interval(t *testing.T) {
 		if o := h.condition(key("", "fleet")); o.Revision != "two" {
 			t.Errorf("condition %+v", o)
 		}
+	})
+}
+
+// TestFetch_clock sets the loop's clock years ahead of the process's: every time in the store is the loop's, and the
+// interval is not disturbed.
+func TestFetch_clock(t *testing.T) {
+	play(t, func(h *hub) {
+		h.stop()
+		first := time.Date(2031, 2, 3, 4, 5, 6, 7, time.UTC)
+		second := first.Add(-365 * 24 * time.Hour)
+		var set atomic.Bool // to second
+		h.now = func() time.Time {
+			if set.Load() {
+				return second
+			}
+			return first
+		}
+		h.start()
+		h.put(key("", "fleet"))
+		want := func(what string, got, want time.Time) {
+			h.Helper()
+			if !got.Equal(want) {
+				h.Errorf("%s: %s, want %s", what, got, want)
+			}
+		}
+		want("condition", h.condition(key("", "fleet")).Since, first)
+		want("checked", h.sources()[0].CheckedAt, first)
+		want("artifact", h.sources()[0].Artifact.FetchedAt, first)
+		set.Store(true)
+		h.pass(61 * time.Second)
+		h.wantFetches(2, "after the interval")
+		want("the same artifact", h.sources()[0].Artifact.FetchedAt, first)
+		h.remote.set(url, "two", nil)
+		h.pass(61 * time.Second)
+		want("a new artifact", h.sources()[0].Artifact.FetchedAt, second)
+		h.update(func(tx *store.Tx) error {
+			return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
+				if !e.Time.Equal(first) && !e.Time.Equal(second) {
+					h.Errorf("event of %s", e.Time)
+				}
+				return nil
+			})
+		})
 	})
 }
 

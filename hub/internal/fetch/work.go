@@ -39,9 +39,10 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	})
 }
 
-// fetch finds the credentials and fetches.
+// fetch finds the credentials and fetches. The time of a new artifact is by l.Now, whatever clock the fetcher has.
 func (l *Loop) fetch(ctx context.Context, r source.Request, url string, secrets []secret) (a artifact.Artifact,
 	err error) {
+	last := r.Last
 	if r.Secrets, err = l.credentials(ctx, url, secrets); err == nil {
 		a, err = l.Artifacts.Make(ctx, r.Last,
 			func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
@@ -51,6 +52,8 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, url string, secrets 
 	}
 	if err != nil {
 		err = source.Explain("fetch "+source.Redact(url), err, r.Auths()...)
+	} else if !sameArtifact(last, &a) {
+		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
 	}
 	return a, err
 }
@@ -67,7 +70,7 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 		return nil // no object names it any more
 	}
 	now := s.row
-	now.CheckedAt = time.Now().UTC()
+	now.CheckedAt = l.Now().UTC()
 	if r.err == nil {
 		now.Artifact, now.Error, now.Reason = &r.artifact, "", ""
 	} else {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/navefleet/nave/hub/api"
 )
@@ -35,14 +34,11 @@ const eventCountKey = "count"
 // eventTime is the format of times in keys. It has a fixed width, so that keys order as times do.
 const eventTime = "2006-01-02T15:04:05.000000000Z"
 
-// Record keeps an event under a new key, which is the event's time and a counter. If the event has no time, Record sets
-// it to now. The store keeps the newest 100 events of each object, the newest 900 to 1,000 of each cluster, and 9,900
-// to 10,000 in all. If there are too many in all, Record deletes the oldest events of the clusters that have the most,
-// so that no cluster displaces the events of a cluster that has fewer. The hub's own objects count as a cluster.
+// Record keeps an event under a new key, which is the event's time and a counter. The caller sets the time. The store
+// keeps the newest 100 events of each object, the newest 900 to 1,000 of each cluster, and 9,900 to 10,000 in all. If
+// there are too many in all, Record deletes the oldest events of the clusters that have the most, so that no cluster
+// displaces the events of a cluster that has fewer. The hub's own objects count as a cluster.
 func Record(tx *Tx, e Event) error {
-	if e.Time.IsZero() {
-		e.Time = time.Now()
-	}
 	e.Time = e.Time.UTC()
 	count, _, err := eventCounters.Get(tx, eventCountKey)
 	if err != nil {
