@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -31,5 +32,26 @@ func TestEntry(t *testing.T) {
 	}
 	if got := read.Bundle(); got != want || read.Fleet != "all" {
 		t.Errorf("%+v of Fleet %q, want %+v of Fleet all", got, read.Fleet, want)
+	}
+}
+
+// TestStoredObject holds that an object is read as it was put: what compares objects compares their bytes.
+func TestStoredObject(t *testing.T) {
+	s := OpenMemory()
+	want := api.StoredObject(api.Key{Kind: "GitRepository", Namespace: "a", Name: "b"},
+		[]byte(`{"spec":{"ref":{"semver":">=1.0 <2.0"},"url":"https://git/?a&b"}}`))
+	var read Resource
+	err := s.Update(t.Context(), func(tx *Tx) (err error) {
+		if err := Resources.Put(tx, want.Key.Path(), Resource{Key: want.Key, Object: want}); err != nil {
+			return err
+		}
+		read, _, err = Resources.Get(tx, want.Key.Path())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !read.Object.Equal(want) {
+		t.Errorf("read %s, want %s", read.Object.JSON, want.JSON)
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -95,11 +96,21 @@ func (t Table[T]) Get(tx *Tx, key string) (T, bool, error) {
 
 // Put writes the row under the key. A row equal to the one that is there changes nothing and wakes nobody.
 func (t Table[T]) Put(tx *Tx, key string, row T) error {
-	value, err := json.Marshal(row)
+	value, err := encode(row)
 	if err != nil {
 		return t.wrap("encode", key, err)
 	}
 	return t.wrap("put", key, tx.put(t.name, key, value))
+}
+
+// encode returns a row as JSON. Unlike json.Marshal it keeps <, > and & as they are, so that an api.Object is read with
+// the bytes and the digest that it was admitted with.
+func encode(row any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(row)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // Delete removes the row under the key. There may be none.
