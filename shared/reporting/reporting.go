@@ -26,3 +26,9 @@ const (
 	MaxStored       = 16 << 20  // about all applications of a cluster, as the hub stores them: a third more than is sent
 	MaxCapabilities = 60 << 10  // of a cluster
 )
+
+// How often a spoke sends capabilities. A hub ends the session of one that sends twice as many.
+const (
+	CapabilitiesRate  = 1.0 / 60 // per second
+	CapabilitiesBurst = 10
+)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/pace"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // What one cluster may ask for, whatever its spoke has become.
@@ -23,8 +24,8 @@ const (
 	messages    = 256
 	eventRate   = 1 // per second, in reports
 	eventBurst  = 200
-	servedRate  = 1.0 / 30 // messages of capabilities per second
-	servedBurst = 20
+	servedRate  = 2 * reporting.CapabilitiesRate // messages of capabilities per second
+	servedBurst = 2 * reporting.CapabilitiesBurst
 	reportRate  = 1 << 20 // bytes per second
 	reportBurst = 32 << 20
 )

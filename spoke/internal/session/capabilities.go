@@ -44,12 +44,13 @@ func (s *Session) Capabilities(c *spokev1.Capabilities) error {
 	return nil
 }
 
-// sendCapabilities sends the capabilities unless the hub has them, or is too old to understand them.
+// sendCapabilities sends the capabilities unless the hub has them, or is too old to understand them. While they change
+// too often, the latest wait for a heartbeat.
 func (s *Session) sendCapabilities(stream spokev1.SpokeService_SessionClient, hub *client) error {
 	s.mu.Lock()
 	served := s.served
 	s.mu.Unlock()
-	if hub.protocol < 2 || served.digest == hub.has {
+	if hub.protocol < 2 || served.digest == hub.has || !s.told.AllowN(s.Now(), 1) {
 		return nil
 	}
 	hub.has = served.digest

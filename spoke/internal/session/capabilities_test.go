@@ -3,6 +3,8 @@ package session
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -74,6 +76,39 @@ func TestCapabilities(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCapabilitiesPace changes them as fast as a bundle does that installs many kinds: the hub hears of some, and of the
+// latest within two heartbeats, and never so often that it ends the session.
+func TestCapabilitiesPace(t *testing.T) {
+	overLine(t, 0, func(t *testing.T, l *line, h *hub, s *Session, connected chan bool) {
+		h.first = welcomeOf2(false)
+		l.reset() // a session for this welcome
+		for range 2 {
+			<-connected
+		}
+		var last *spokev1.Capabilities
+		for i := range 40 {
+			last = serves(fmt.Sprint("Kind", i))
+			if err := s.Capabilities(last); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		time.Sleep(2 * heartbeat)
+		times, heard := 0, &spokev1.Capabilities{}
+		for len(h.said) > 0 {
+			if data := (<-h.said).GetCapabilities(); data != nil {
+				times++
+				if err := proto.Unmarshal(data, heard); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if times < 2 || times > reporting.CapabilitiesBurst+2 || !proto.Equal(heard, last) {
+			t.Errorf("sent %d times, last %v", times, heard)
+		}
+	})
 }
 
 // TestCapabilitiesFit cuts what an API server with very many kinds serves.

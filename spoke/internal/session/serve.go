@@ -42,6 +42,9 @@ func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, hub *client,
 			err = stream.Send(&spokev1.SessionRequest{
 				Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}},
 			})
+			if err == nil {
+				err = s.sendCapabilities(stream, hub)
+			}
 			beat.Reset(s.nextBeat())
 		case <-renew.C:
 			if !s.Credential.Due(s.Now()) {

@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -101,6 +102,7 @@ type Session struct {
 	status   atomic.Pointer[string] // why there is no session; nil: there is one
 	shown    string                 // the join token that the hub answered last, of Run's goroutine
 	denied   bool                   // the hub refused the certificate the last time, of Run's goroutine
+	told     *rate.Limiter          // messages with capabilities
 
 	network []grpc.DialOption // of tests
 
@@ -134,7 +136,8 @@ func New(c Config) *Session {
 	if c.Kubernetes == nil {
 		c.Kubernetes = func(context.Context) string { return "" }
 	}
-	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal()}
+	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal(),
+		told: rate.NewLimiter(reporting.CapabilitiesRate, reporting.CapabilitiesBurst)}
 	s.note("not connected yet")
 	return s
 }
