@@ -6,6 +6,8 @@ GOLANGCI_LINT_VERSION    := v2.12.0
 
 CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nave
 TOOLS   := $(CACHE)/tools
+# golangci-lint keeps findings with the path of the file: two checkouts that shared a cache would see each other's.
+LINT_CACHE := $(CACHE)/lint/$(shell pwd | cksum | cut -d' ' -f1)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # grpcnotrace leaves grpc's tracing pages out, whose reflection keeps the linker from dropping methods that nobody calls:
 # some 4 MiB of each binary, and 3 MiB of the spoke's memory.
@@ -38,7 +40,7 @@ controlplane: ## build the Kubernetes that the tests run on; the first time take
 	@[ "$(E2E_PROVIDER)" = kind ] || $(GO) run ./e2e/kubetest/prepare
 
 lint: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## golangci-lint (gofmt, vet, staticcheck and more: .golangci.yml), buf
-	$(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) run ./...
+	GOLANGCI_LINT_CACHE=$(LINT_CACHE) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) run ./...
 	$(TOOLS)/buf-$(BUF_VERSION) lint
 	@if git rev-parse -q --verify origin/main >/dev/null 2>&1; then $(TOOLS)/buf-$(BUF_VERSION) breaking --against '.git#ref=origin/main'; fi
 

@@ -14,8 +14,8 @@ import (
 // maxInline is the largest envelope that travels inside an offer, in bytes.
 const maxInline = 32 << 10
 
-// watch is the one store watcher: it reads each changed SignedBundle once and puts it into the mailbox of its session, and
-// ends the sessions of clusters that are gone or blocked, or registered anew since.
+// watch is the one store watcher: it reads each changed SignedBundle once and puts it into the mailbox of its session,
+// and ends the sessions of clusters that are gone or blocked, or registered anew since.
 func (s *Server) watch(ctx context.Context) error {
 	w := s.store.Watch(ctx, store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
 	defer w.Close()

@@ -342,8 +342,8 @@ func checkFileCost(t *testing.T, text []byte) {
 	}
 }
 
-// leastPeak returns the least of some peaks of fn, or the first that is within the limit. The collector lags behind on a
-// busy machine, so one peak may count garbage as needed.
+// leastPeak returns the least of some peaks of fn, or the first that is within the limit. On a busy machine the
+// collector lags behind, and one peak may count garbage as needed.
 func leastPeak(t *testing.T, limit int64, fn func()) int64 {
 	t.Helper()
 	least := peak(t, fn)
