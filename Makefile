@@ -40,7 +40,7 @@ controlplane: ## build the Kubernetes that the tests run on; the first time take
 	@[ "$(E2E_PROVIDER)" = kind ] || $(GO) run ./e2e/kubetest/prepare
 
 lint: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## golangci-lint (gofmt, vet, staticcheck and more: .golangci.yml), buf
-	GOLANGCI_LINT_CACHE=$(LINT_CACHE) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) run ./...
+	GOLANGCI_LINT_CACHE=$(LINT_CACHE) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) run --allow-serial-runners ./...
 	$(TOOLS)/buf-$(BUF_VERSION) lint
 	@if git rev-parse -q --verify origin/main >/dev/null 2>&1; then $(TOOLS)/buf-$(BUF_VERSION) breaking --against '.git#ref=origin/main'; fi
 

@@ -78,8 +78,8 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
-// TestCapabilitiesPace changes them as fast as a bundle does that installs many kinds: the hub hears of some, and of the
-// latest within two heartbeats, and never so often that it ends the session.
+// TestCapabilitiesPace changes them as fast as a bundle does that installs many kinds: the hub hears of some, and of
+// the latest within two heartbeats, and never so often that it ends the session.
 func TestCapabilitiesPace(t *testing.T) {
 	overLine(t, 0, func(t *testing.T, l *line, h *hub, s *Session, connected chan bool) {
 		h.first = welcomeOf2(false)
