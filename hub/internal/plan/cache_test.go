@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -111,6 +113,77 @@ func TestVariantsOutliveIndex(t *testing.T) {
 	}
 }
 
+// TestRevertAfterSweep checks that a commit that restores an old tree plans only blobs that are there: the variant of
+// that tree is deleted, and its objects were swept.
+func TestRevertAfterSweep(t *testing.T) {
+	s := several(t, cache.MaxVariants+1)
+	s.play([]string{"renders", fmt.Sprint(cache.MaxVariants + 1)})
+	first := func() manifest.Digest { return s.plan("c0000").Applications[0].Digest }
+	named := ""
+	s.must(s.store.View(t.Context(), func(tx *store.Tx) error {
+		return store.Renders.Scan(tx, "", func(_ string, r store.Render) error { named += string(r.Value); return nil })
+	}))
+	kept := append(s.objects(first()), first())
+	swept := 0
+	for range 2 { // the first spares what was just put
+		n, err := s.store.Blobs().Sweep(t.Context(), func(d manifest.Digest) bool {
+			return slices.Contains(kept, d) || strings.Contains(named, d.String())
+		})
+		s.must(err)
+		swept += n
+	}
+	if swept == 0 {
+		t.Fatal("no blob of the first tree was swept")
+	}
+	s.playTree(0)
+	s.play([]string{"renders", "1"})
+	for _, d := range s.objects(first()) {
+		if has, err := s.store.Blobs().Has(t.Context(), d); err != nil || !has {
+			t.Errorf("planned blob %s is gone: %v", d, err)
+		}
+	}
+}
+
+// objects are the digests that an Application names.
+func (s *story) objects(application manifest.Digest) []manifest.Digest {
+	a, err := bundle.DecodeApplication(s.blob(application))
+	s.must(err)
+	return a.Digests()
+}
+
+// TestVariantsTogether checks that a variant that is written and deleted in one transaction is forgotten.
+func TestVariantsTogether(t *testing.T) {
+	s := newStory(t, fleet(1))
+	spec, err := kustomize.Encode(api.Build{Name: "apps", Namespace: "flux-system", Path: "./apps", Strict: true})
+	s.must(err)
+	render := func(i int) *cache.Rendering {
+		root := t.TempDir()
+		plantConfigMap(t, root, 0, fmt.Sprint("tree ", i))
+		r, err := s.planner.renders.Render(t.Context(), kustomize.Name, spec,
+			&artifact.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, i))})
+		s.must(err)
+		return r
+	}
+	put := map[*cache.Rendering]bool{}
+	var renders []*cache.Rendering
+	for i := range cache.MaxVariants + 1 {
+		renders = append(renders, render(i))
+		put[renders[i]] = true
+	}
+	s.update(func(tx *store.Tx) error {
+		for _, r := range renders {
+			s.must(r.Put(tx, s.now))
+		}
+		return nil
+	})
+	s.planner.renders.Stored(put)
+	for i, r := range renders {
+		if remembered := render(i) == r; remembered != (i > 0) {
+			t.Errorf("render %d of %d is remembered: %v", i, len(renders), remembered)
+		}
+	}
+}
+
 // BenchmarkCommitAmongThousand is what the cache does when one of 1,000 files changed: it looks for the render, which
 // is not there, renders, and writes what came of it.
 func BenchmarkCommitAmongThousand(b *testing.B) {
@@ -138,11 +211,11 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 		if err := s.Update(b.Context(), func(tx *store.Tx) error { return r.Put(tx, time.Now()) }); err != nil {
 			b.Fatal(err)
 		}
-		r.Stored()
+		p.renders.Stored(map[*cache.Rendering]bool{r: true})
 	}
 }
 
-func plantConfigMap(b *testing.B, root string, i int, value string) {
+func plantConfigMap(b testing.TB, root string, i int, value string) {
 	b.Helper()
 	name := filepath.Join(root, "apps", fmt.Sprintf("part-%02d", i/50), fmt.Sprintf("cm-%04d.yaml", i))
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

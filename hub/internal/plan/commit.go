@@ -114,6 +114,7 @@ func (p *Planner) commitTogether(ctx context.Context, batch []*walked, start tim
 	if err != nil {
 		return err
 	}
+	p.renders.Stored(c.renders)
 	for _, w := range c.written {
 		p.markWritten(ctx, w)
 	}
@@ -178,9 +179,6 @@ func (w *walked) isPlanned(d manifest.Digest) bool {
 func (p *Planner) markWritten(ctx context.Context, w *walked) {
 	w.committed = true
 	delete(p.dirty, w.cluster)
-	for r := range w.renders {
-		r.Stored()
-	}
 	if w.passing {
 		p.putOff(w.cluster, renderRetry)
 	} else {

@@ -184,6 +184,28 @@ func (c *Cache) Forget(r *Rendering) {
 	}
 }
 
+// Stored notes that the transaction with these renders was committed. Stored forgets the renders whose variant the
+// transaction deleted: the next sweep may take their blobs.
+func (c *Cache) Stored(renders map[*Rendering]bool) {
+	evicted := map[flightKey]bool{}
+	for r := range renders {
+		for _, artifact := range r.stored() {
+			evicted[flightKey{r.row, artifact}] = true
+		}
+	}
+	if len(evicted) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, f := range c.flights {
+		if f.forgettable() && f.result != nil && evicted[flightKey{key.row, f.result.variant.Artifact}] {
+			delete(c.flights, key)
+			c.weight -= f.weight()
+		}
+	}
+}
+
 // answer finds the render in the store, or does it.
 func (c *Cache) answer(ctx context.Context, key flightKey, req render.Request) (*Rendering, error) {
 	select {

@@ -29,9 +29,10 @@ type Rendering struct {
 
 	views [2]view // by api.Scope
 
-	mu    sync.Mutex
-	fresh bool     // not in the store yet
-	blobs [][]byte // what the store has to keep then
+	mu      sync.Mutex
+	fresh   bool              // not in the store yet
+	blobs   [][]byte          // what the store has to keep then
+	evicted []manifest.Digest // artifacts of the variants that the last putRows deleted
 }
 
 type view struct {
@@ -132,11 +133,14 @@ func (r *Rendering) IsStored() bool {
 	return !r.fresh
 }
 
-// Stored notes that a transaction with the render was committed.
-func (r *Rendering) Stored() {
+// stored notes that a transaction with the render was committed, and returns the artifacts of the variants that the
+// transaction deleted.
+func (r *Rendering) stored() (evicted []manifest.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fresh, r.blobs = false, nil
+	evicted = r.evicted
+	r.fresh, r.blobs, r.evicted = false, nil, nil
+	return evicted
 }
 
 // PutBlobs keeps what the rows of the render name, ahead of Put.
@@ -180,7 +184,8 @@ func (r *Rendering) putRows(tx *store.Tx, now time.Time) error {
 	}
 	variants := slices.DeleteFunc(known.Variants, func(artifact manifest.Digest) bool { return artifact == r.artifact })
 	variants = slices.Insert(variants, 0, r.artifact)
-	for _, old := range variants[min(len(variants), MaxVariants):] {
+	r.evicted = slices.Clone(variants[min(len(variants), MaxVariants):])
+	for _, old := range r.evicted {
 		if err := store.Renders.Delete(tx, variantKey(r.row, old)); err != nil {
 			return err
 		}
