@@ -234,20 +234,25 @@ func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
 	}
 	gone, err := c.gone(tx, cluster)
 	if err == nil && grows && !c.full { // a full one leaves nothing but itself, which is one message
-		err = c.room(tx, cluster)
+		err = c.room(tx, cluster, gone)
 	}
 	return differ || len(gone) > 0, err
 }
 
-// room returns an error when the cluster would have more or longer rows than it may have. The reports under way at the
-// same moment do not see one another, so that a cluster may get maxReports messages beyond the limit.
-func (c *checkedReport) room(tx *store.Tx, cluster string) error {
+// room returns an error when the cluster, without the rows that are gone, would have more or longer rows than it may
+// have. The reports under way at the same moment do not see one another, so that a cluster may get maxReports messages
+// beyond the limit.
+func (c *checkedReport) room(tx *store.Tx, cluster string, gone []string) error {
 	rows, size := len(c.rows), 0
+	leaves := make(map[string]bool, len(gone))
+	for _, key := range gone {
+		leaves[key] = true
+	}
 	for _, row := range c.rows {
 		size += base64.StdEncoding.EncodedLen(len(row.Value))
 	}
 	err := store.Reports.Sizes(tx, cluster+"/", func(key string, bytes int) error {
-		if _, again := c.rows[key]; !again {
+		if _, again := c.rows[key]; !again && !leaves[key] {
 			rows++
 			size += bytes
 		}

@@ -209,6 +209,11 @@ func TestReportQuota(t *testing.T) {
 	_, err := client.Report(t.Context(),
 		&spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{report("one-more", "")}})
 	wantCode(t, err, codes.ResourceExhausted)
+	_, err = client.Report(t.Context(), &spokev1.ReportRequest{ // a renamed one
+		Applications: []*spokev1.ApplicationReport{report("one-more", "")},
+		Removed:      []*bundlev1.ApplicationName{nameOf("Kustomization", "x", "app-0")},
+	})
+	must(t, err)
 	q, now := newQuotas(), time.Now()
 	if n := q.events.Take("a", 10*eventBurst, now); n != eventBurst {
 		t.Fatalf("%d events at once", n)

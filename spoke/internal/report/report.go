@@ -202,23 +202,31 @@ func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 	}
 }
 
-// split makes as many messages of a batch as the limit of the wire needs. Only the first is full and has the events.
+// split makes as many messages of a batch as the limits of the wire need. Only the first is full and has the events.
+// What was removed comes first: the hub counts it no more when it counts what it stores of the cluster.
 func (b batch) split() []*spokev1.ReportRequest {
 	if !b.full && len(b.applications) == 0 && len(b.removed) == 0 && len(b.events) == 0 {
 		return nil
 	}
-	current := &spokev1.ReportRequest{Full: b.full, Removed: b.removed, Events: b.events}
+	current := &spokev1.ReportRequest{Full: b.full, Events: b.events}
 	requests := []*spokev1.ReportRequest{current}
-	size := proto.Size(current)
-	for _, a := range b.applications {
-		n := proto.Size(a) + 8
-		if size+n > maxRequest && len(current.Applications) > 0 {
+	size, names := proto.Size(current), 0
+	room := func(m proto.Message) { // for m in current
+		n := proto.Size(m) + 8
+		if names > 0 && (size+n > maxRequest || names == reporting.MaxApplications) {
 			current = &spokev1.ReportRequest{}
 			requests = append(requests, current)
-			size = 0
+			size, names = 0, 0
 		}
+		size, names = size+n, names+1
+	}
+	for _, name := range b.removed {
+		room(name)
+		current.Removed = append(current.Removed, name)
+	}
+	for _, a := range b.applications {
+		room(a)
 		current.Applications = append(current.Applications, a)
-		size += n
 	}
 	return requests
 }

@@ -281,6 +281,38 @@ func TestSplit(t *testing.T) {
 	})
 }
 
+// TestSplitNames renames so many applications at once that a hub takes their names only in two messages, what was
+// removed first.
+func TestSplitNames(t *testing.T) {
+	const renamed = reporting.MaxApplications * 3 / 5
+	within(t, func(r *Reporter, w *wire, step func()) {
+		for i := range renamed {
+			r.Update(appNamed(fmt.Sprint("old-", i)), app(fmt.Sprint("old-", i), ""))
+		}
+		r.Connected(true)
+		step()
+		w.take()
+		for i := range renamed {
+			r.Remove(appNamed(fmt.Sprint("old-", i)))
+			r.Update(appNamed(fmt.Sprint("new-", i)), app(fmt.Sprint("new-", i), ""))
+		}
+		step()
+		removed, added := 0, 0
+		for _, m := range w.sent {
+			if n := len(m.GetRemoved()) + len(m.GetApplications()); n > reporting.MaxApplications {
+				t.Errorf("a message of %d names", n)
+			}
+			if added > 0 && len(m.GetRemoved()) > 0 {
+				t.Error("an application is added before the last is removed")
+			}
+			removed, added = removed+len(m.GetRemoved()), added+len(m.GetApplications())
+		}
+		if removed != renamed || added != renamed {
+			t.Errorf("told of %d that were removed and %d that were added", removed, added)
+		}
+	})
+}
+
 func TestEvents_limit(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		for i := range 1000 {
