@@ -511,6 +511,21 @@ func TestFetchKey(t *testing.T) {
 	}
 }
 
+// TestFormerFetchKey compares keys with digests of what hubs hashed until November 2026.
+func TestFormerFetchKey(t *testing.T) {
+	const url = "url: https://github.com/x/y\n"
+	for spec, was := range map[string]string{
+		url: `{"url":"https://github.com/x/y","ref":{"branch":"master"}}`,
+		url + "ref: {tag: v1}\nsecretRef: {name: a}\nignore: x": `{"url":"https://github.com/x/y","ref":{"tag":"v1"},` +
+			`"secret":"flux-system/a","bound":true,"ignore":"x"}`,
+	} {
+		if key, err := api.FormerFetchKey(admit(t, gitRepository(spec), api.Hub), true); err != nil ||
+			key != manifest.DigestOf([]byte(was)).String() {
+			t.Errorf("%q: %s, %v", spec, key, err)
+		}
+	}
+}
+
 func FuzzAdmit(f *testing.F) {
 	for _, seed := range []string{
 		bootstrapped, kustomization("patches: [{patch: x}]"), gitRepository("url: https://x/y"),

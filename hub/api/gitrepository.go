@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"net/url"
 	"strings"
 
@@ -166,13 +167,39 @@ func sourceOfGitRepository(o *Object) (*Source, error) {
 		URL    string                    `json:"url"`
 		Ref    sourcev1.GitRepositoryRef `json:"ref"`
 		Ignore *string                   `json:"ignore,omitempty"`
-	}{URL: g.Spec.URL, Ignore: g.Spec.Ignore}
-	if g.Spec.Reference != nil {
-		identity.Ref = *g.Spec.Reference
-	}
-	if identity.Ref == (sourcev1.GitRepositoryRef{}) {
-		identity.Ref.Branch = DefaultBranch
-	}
+	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore}
 	s.Identity = identity
 	return s, nil
+}
+
+// referenceOf returns what a GitRepository follows.
+func referenceOf(g *sourcev1.GitRepository) sourcev1.GitRepositoryRef {
+	if ref := g.Spec.Reference; ref != nil && *ref != (sourcev1.GitRepositoryRef{}) {
+		return *ref
+	}
+	return sourcev1.GitRepositoryRef{Branch: DefaultBranch}
+}
+
+// FormerFetchKey returns what Source.FetchKey was of a GitRepository before it covered the kind; empty for other kinds.
+// It is for the migration of package fetch alone, and goes with it.
+func FormerFetchKey(o *Object, bound bool) (string, error) {
+	if o.Key.Kind != GitRepositoryKind {
+		return "", nil
+	}
+	g, err := Decode[sourcev1.GitRepository](o)
+	if err != nil {
+		return "", err
+	}
+	identity := struct {
+		URL    string                    `json:"url"`
+		Ref    sourcev1.GitRepositoryRef `json:"ref"`
+		Secret string                    `json:"secret,omitempty"` // namespace/name
+		Bound  bool                      `json:"bound,omitempty"`
+		Ignore *string                   `json:"ignore,omitempty"`
+	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore}
+	if ref := g.Spec.SecretRef; ref != nil {
+		identity.Secret, identity.Bound = g.Namespace+"/"+ref.Name, bound
+	}
+	data, err := json.Marshal(identity)
+	return manifest.DigestOf(data).String(), err
 }

@@ -80,6 +80,9 @@ func New(c Config) *Loop {
 // Recover verifies every artifact on disk and removes damaged ones from the store: a power cut may have damaged what
 // was written last. Call it before anything reads artifacts.
 func (l *Loop) Recover(ctx context.Context) error {
+	if err := l.migrate(ctx); err != nil {
+		return err
+	}
 	rows := map[string]store.Fetched{}
 	err := l.Store.View(ctx, func(tx *store.Tx) error {
 		clear(rows)
