@@ -2,12 +2,14 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
@@ -26,11 +28,27 @@ func (s *Server) named(ctx context.Context, hello *spokev1.Hello) (d manifest.Di
 	if d, err = manifest.DigestFromBytes(hello.CapabilitiesDigest); err != nil {
 		return d, false, invalid("digest of capabilities: %v", err)
 	}
-	has, err := s.store.Blobs().Has(ctx, d)
-	if err != nil {
+	if lacks, err = s.lacks(ctx, d); err != nil {
 		return d, false, refusal(err)
 	}
-	return d, !has, nil
+	return d, lacks, nil
+}
+
+// lacks reports whether the store has no capabilities with the digest. Another blob does not count: a spoke must not
+// learn whether the hub has what it guesses of other clusters.
+func (s *Server) lacks(ctx context.Context, d manifest.Digest) (bool, error) {
+	_, size, err := s.store.Blobs().Compressed(ctx, d)
+	if err == nil && size > reporting.MaxCapabilities {
+		return true, nil
+	}
+	var data []byte
+	if err == nil {
+		data, err = s.store.Blobs().Get(ctx, d)
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
+		return true, nil
+	}
+	return proto.Unmarshal(data, &spokev1.Capabilities{}) != nil, err
 }
 
 // capabilities keeps what a spoke says that its API server serves. If the store cannot be written, the next hello names

@@ -96,6 +96,23 @@ func TestHostileCapabilities(t *testing.T) {
 	}
 }
 
+// TestCapabilitiesGuessed has a spoke name blobs that are no capabilities: it hears nothing of them.
+func TestCapabilitiesGuessed(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	for name, data := range map[string]string{
+		"object": `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"of-another-cluster"}}`,
+		"large":  string(protoString(strings.Repeat("x", reporting.MaxCapabilities))),
+	} {
+		d, err := r.store.Blobs().Put(t.Context(), []byte(data))
+		must(t, err)
+		a := r.helloWith(r.dial(identity.Cluster, "a"), bundle.ID{}, &spokev1.Hello{CapabilitiesDigest: d[:]})
+		if !a.welcome().WantsCapabilities {
+			t.Errorf("%s: the hub says that it has this blob", name)
+		}
+	}
+}
+
 func protoString(s string) []byte {
 	data, err := proto.Marshal(&spokev1.Capabilities{KubernetesVersion: s})
 	if err != nil {
