@@ -312,6 +312,9 @@ func TestPlanTooLarge(t *testing.T) {
 	if d, _ := b.desired("east"); d.Bundle != east.Bundle {
 		t.Errorf("bundle %v, want the last one, %v", d.Bundle, east.Bundle)
 	}
+	if revision := b.released("east"); revision != "main@sha1:1" {
+		t.Errorf("released is a revision of %d bytes, want that of the last bundle", len(revision))
+	}
 	if d, _ := b.desired("west"); d.Bundle.Sequence != 2 {
 		t.Errorf("the other cluster has bundle %v", d.Bundle)
 	}
@@ -327,6 +330,19 @@ func TestPlanTooLarge(t *testing.T) {
 	if d, _ := b.desired("east"); d.Bundle.Sequence != 2 {
 		t.Errorf("once it fits the bundle is %v", d.Bundle)
 	}
+}
+
+// released returns the revision of the application that was released last.
+func (b *bench) released(cluster string) (revision string) {
+	b.T.Helper()
+	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) error {
+		r, _, err := store.Releases.Get(tx, cluster)
+		for _, e := range r.Applications {
+			revision = e.Revision
+		}
+		return err
+	}))
+	return revision
 }
 
 // events are what was recorded about a cluster.

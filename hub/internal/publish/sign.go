@@ -108,24 +108,25 @@ func remove(tx *store.Tx, c candidate) (did, error) {
 	return wasRemoved, store.SignedBundles.Delete(tx, c.name)
 }
 
-// publish writes the release of one cluster, and signs a bundle of the release unless the last one is current.
+// publish signs a bundle of the release of one cluster unless the last one is current, and writes the release. A
+// release that is refused is not written: a rollout would count on it.
 func (p *Publisher) publish(tx *store.Tx, c candidate, now time.Time) (did, error) {
-	if err := store.Releases.Put(tx, c.name, c.release); err != nil {
-		return nothing, err
-	}
 	entries := store.BundleEntries(c.release.Applications)
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(c.name), Applications: entries,
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
 	}
 	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, now) {
-		return nothing, nil
+		return nothing, store.Releases.Put(tx, c.name, c.release)
 	}
 	id := p.after(c.last.Bundle, c.seen)
 	b.Epoch, b.Sequence, b.IssuedAt, b.ExpiresAt = id.Epoch, id.Sequence, now, now.Add(p.TTL)
 	signed, err := p.sign(b)
 	if err != nil {
 		return wasRefused, p.refuse(tx, c.name, err, now)
+	}
+	if err := store.Releases.Put(tx, c.name, c.release); err != nil {
+		return nothing, err
 	}
 	signed.ChangedAt = c.release.ChangedAt
 	if c.published && !signed.ChangedAt.After(c.last.ChangedAt) {
