@@ -55,6 +55,7 @@ type blobs struct {
 	mu       sync.Mutex
 	waiting  map[manifest.Digest][]byte // as on disk; a nil map is empty
 	size     int                        // bytes of these
+	shared   map[manifest.Digest]bool   // of these, put more than once: another writer counts on them
 	young    map[manifest.Digest]bool   // put since the last sweep began
 	sweeping bool                       // what is on disk may be about to go
 }
@@ -93,7 +94,7 @@ func (b *blobs) Put(ctx context.Context, data []byte) (manifest.Digest, error) {
 	}
 	err := b.update(ctx, func(t engineTx) error { return b.commit(t) })
 	if err != nil {
-		b.drop(d)
+		b.giveUp(d)
 		return d, fmt.Errorf("put blobs in the store: %w", err)
 	}
 	return d, nil
@@ -107,7 +108,18 @@ func (b *blobs) mark(d manifest.Digest) bool {
 		b.young = map[manifest.Digest]bool{}
 	}
 	b.young[d] = true
+	return b.share(d)
+}
+
+// share reports whether a blob waits. If it does, a second writer counts on it from now on.
+func (b *blobs) share(d manifest.Digest) bool {
 	_, waits := b.waiting[d]
+	if waits && b.shared == nil {
+		b.shared = map[manifest.Digest]bool{}
+	}
+	if waits {
+		b.shared[d] = true
+	}
 	return waits
 }
 
@@ -130,17 +142,26 @@ func (b *blobs) add(d manifest.Digest, value []byte) int {
 	if b.waiting == nil {
 		b.waiting = map[manifest.Digest][]byte{}
 	}
+	b.share(d) // another Put may have added it since mark
 	b.size += len(value) - len(b.waiting[d])
 	b.waiting[d] = value
 	return b.size
 }
 
-// drop gives up a blob that waits.
-func (b *blobs) drop(d manifest.Digest) {
+// giveUp drops a blob that could not be written, unless another writer counts on it: then it waits on.
+func (b *blobs) giveUp(d manifest.Digest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.shared[d] {
+		b.drop(d)
+	}
+}
+
+// drop removes a blob from those that wait.
+func (b *blobs) drop(d manifest.Digest) {
 	b.size -= len(b.waiting[d])
 	delete(b.waiting, d)
+	delete(b.shared, d)
 }
 
 // update runs fn alone among the writers. fn commits.
@@ -170,6 +191,8 @@ func (b *blobs) commit(t engineTx) error {
 	if err := t.commit(); err != nil {
 		return err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for d := range written {
 		b.drop(d)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -158,6 +159,41 @@ func manyBlobs(t *testing.T, s *store.Store) {
 		expect(t, "has", hasBlob(t, s, d), true)
 	}
 }
+
+// failedPut: a Put that fails to write leaves a blob that another Put counts on, and no other.
+func failedPut(t *testing.T, s *store.Store) {
+	all := make([]byte, 10<<20) // more than may wait
+	rand.Read(all)
+	for part := range slices.Chunk(all[:8<<20-1<<10], 1<<20) {
+		putBlob(t, s, string(part))
+	}
+	last := all[9<<20:]
+	for _, shared := range []bool{false, true} {
+		locked, release, written := make(chan bool), make(chan bool), make(chan error)
+		go func() {
+			written <- s.Update(t.Context(), func(*store.Tx) error { locked <- true; <-release; return errAbort })
+		}()
+		<-locked
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error)
+		go func() { _, err := s.Blobs().Put(ctx, last); failed <- err }()
+		for has := false; !has; runtime.Gosched() {
+			has, _ = s.Blobs().Has(t.Context(), manifest.DigestOf(last))
+		}
+		if shared {
+			putBlob(t, s, string(last))
+		}
+		cancel()
+		expect(t, "put", errors.Is(<-failed, context.Canceled), true)
+		expect(t, fmt.Sprintf("has, shared %v", shared), hasBlob(t, s, manifest.DigestOf(last)), shared)
+		close(release)
+		expect(t, "update", errors.Is(<-written, errAbort), true)
+	}
+	put(t, s, "row")
+	expect(t, "written", hasBlob(t, s, manifest.DigestOf(last)), true)
+}
+
+var errAbort = errors.New("abort")
 
 // TestBlobSize: the store keeps no blob that a spoke would not take.
 func TestBlobSize(t *testing.T) {

@@ -48,6 +48,7 @@ var conformance = []struct {
 	{"put_during_sweep", putDuringSweep},
 	{"failed_sweep", failedSweep},
 	{"many_blobs", manyBlobs},
+	{"failed_put", failedPut},
 	{"events_of_object", eventsPerObject},
 	{"empty", emptyStores},
 	{"closed", closedStores},
