@@ -27,7 +27,7 @@ const (
 	MaxCapabilities = 60 << 10  // of a cluster
 )
 
-// How often a spoke sends capabilities. A hub ends the session of one that sends twice as many.
+// How often a spoke sends capabilities. A hub drops what is more than twice as many.
 const (
 	CapabilitiesRate  = 1.0 / 60 // per second
 	CapabilitiesBurst = 10

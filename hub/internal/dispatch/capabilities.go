@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/internal/store"
@@ -51,8 +49,8 @@ func (s *Server) lacks(ctx context.Context, d manifest.Digest) (bool, error) {
 	return proto.Unmarshal(data, &spokev1.Capabilities{}) != nil, err
 }
 
-// capabilities keeps what a spoke says that its API server serves. If the store cannot be written, the next hello names
-// the digest again.
+// capabilities keeps what a spoke says that its API server serves. If the cluster sends more than its quota, or the
+// store cannot be written, the message is dropped: the next hello names the digest again.
 func (s *Server) capabilities(ctx context.Context, x *session, data []byte) error {
 	if len(data) > reporting.MaxCapabilities {
 		return invalid("capabilities of %d bytes: at most %d", len(data), reporting.MaxCapabilities)
@@ -60,8 +58,11 @@ func (s *Server) capabilities(ctx context.Context, x *session, data []byte) erro
 	if err := proto.Unmarshal(data, &spokev1.Capabilities{}); err != nil {
 		return invalid("capabilities: %v", err)
 	}
-	if !s.quotas.served.Allow(x.cluster, 1, time.Now()) {
-		return status.Error(codes.ResourceExhausted, "the capabilities of the cluster change too often")
+	if now := time.Now(); !s.quotas.served.Allow(x.cluster, 1, now) {
+		if s.quotas.warn(x.cluster, "capabilities", now) {
+			s.log.Warn("capabilities dropped: the cluster sends them too often", telemetry.Cluster(x.cluster))
+		}
+		return nil
 	}
 	d, err := s.store.Blobs().Put(ctx, data)
 	if err != nil {

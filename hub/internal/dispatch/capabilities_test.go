@@ -71,23 +71,19 @@ func TestHostileCapabilities(t *testing.T) {
 	for name, c := range map[string]struct {
 		digest []byte
 		data   []byte
-		times  int
 		want   codes.Code
 	}{
 		"digest":     {digest: []byte{1}, want: codes.InvalidArgument},
-		"no_message": {data: []byte{0xff}, times: 1, want: codes.InvalidArgument},
-		"too_large": {data: protoString(strings.Repeat("x", reporting.MaxCapabilities)), times: 1,
+		"no_message": {data: []byte{0xff}, want: codes.InvalidArgument},
+		"too_large": {data: protoString(strings.Repeat("x", reporting.MaxCapabilities)),
 			want: codes.InvalidArgument},
-		"too_often": {data: protoString("v1"), times: servedBurst + 1, want: codes.ResourceExhausted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.cluster("a", false)
 			call := r.helloWith(r.dial(identity.Cluster, "a"), bundle.ID{}, &spokev1.Hello{CapabilitiesDigest: c.digest})
-			if c.times > 0 {
+			if c.data != nil {
 				call.welcome()
-			}
-			for range c.times {
 				call.capabilities(c.data)
 			}
 			_, err := call.Recv()
@@ -110,6 +106,29 @@ func TestCapabilitiesGuessed(t *testing.T) {
 		if !a.welcome().WantsCapabilities {
 			t.Errorf("%s: the hub says that it has this blob", name)
 		}
+	}
+}
+
+// TestCapabilitiesQuota sends capabilities more often than a cluster may: the hub drops them, with few warnings, and
+// the session goes on.
+func TestCapabilitiesQuota(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	row := r.desire("a", 1)
+	lines := r.count()
+	c := r.open(r.dial(identity.Cluster, "a"), bundle.ID{}, 0)
+	c.offer()
+	for range servedBurst {
+		c.capabilities(protoString("in the quota"))
+	}
+	for range servedBurst {
+		c.capabilities(protoString("over the quota"))
+	}
+	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_APPLIED, "")
+	r.awaitSpoke("a", "the ack", func(s store.Spoke) bool { return s.Acks[bundle.Applied] == row.Bundle })
+	r.awaitCapabilities("a", protoString("in the quota"))
+	if n := lines.Load(); n != warningBurst {
+		t.Errorf("%d warnings, want %d", n, warningBurst)
 	}
 }
 
