@@ -71,6 +71,9 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 	}
 	err = s.note(tx, cluster, c, func(row *store.Spoke) {
 		row.RegisteredAt, row.Registration = token.UsedAt, registrationOf(digest)
+		if row.Since.IsZero() { // offline until its first session
+			row.Since = token.UsedAt
+		}
 	})
 	if err != nil {
 		return err

@@ -233,7 +233,7 @@ func TestRegister(t *testing.T) {
 	answer, err := r.stranger().Register(t.Context(), &registrationv1.RegisterRequest{Token: "secret", Csr: csr})
 	must(t, err)
 	r.holds(answer.Certificate, "a", key)
-	if row := r.spoke("a"); row.RegisteredAt.IsZero() ||
+	if row := r.spoke("a"); row.RegisteredAt.IsZero() || !row.Since.Equal(row.RegisteredAt) ||
 		!row.CertificateExpiry.Equal(answer.Certificate.ExpiresAt.AsTime()) {
 		t.Fatalf("spoke is %+v", row)
 	}
