@@ -35,6 +35,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 	"github.com/navefleet/nave/shared/signing"
+	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/spoke"
 
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
@@ -139,7 +140,9 @@ func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
 	h.hello = first.GetHello()
 	h.mu.Unlock()
 	if err := stream.Send(&spokev1.SessionResponse{
-		Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{Now: timestamppb.Now()}},
+		Message: &spokev1.SessionResponse_Welcome{Welcome: &spokev1.Welcome{
+			Now: timestamppb.Now(), Protocol: version.Protocol,
+		}},
 	}); err != nil {
 		return err
 	}
