@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/e2e/harness"
 	"github.com/navefleet/nave/e2e/sopstest"
 )
@@ -44,8 +45,11 @@ func testUpgradeInOrder(t *testing.T, bin, name string, order []string) {
 	p.pushWorkload()
 	was := p.snapshot()
 	for i, program := range order {
-		daemon := map[string]*harness.Process{"nave-hub": s.Hub, "nave-spoke": p.Process}[program]
-		p.replace(t, l, daemon, program)
+		if program == "nave-hub" {
+			p.upgradeWithoutGit(l)
+		} else {
+			p.replace(t, l, p.Process, program)
+		}
 		p.requireUnchanged(program+" upgraded", was)
 		value := fmt.Sprintf("upgrade %d", i+1)
 		p.push(value, nil)
@@ -55,6 +59,29 @@ func testUpgradeInOrder(t *testing.T, bin, name string, order []string) {
 	}
 	use(t, l, filepath.Join(lab.Dir, "bin"), "nave")
 	p.requireWorking()
+}
+
+// upgradeWithoutGit upgrades the hub while its Git server is down: what was fetched before counts, so that no bundle is
+// signed.
+func (p *spoke) upgradeWithoutGit(l *harness.Lab) {
+	p.t.Helper()
+	was := p.snapshot().sequence
+	p.stand.Git.Break(gittest.Drop)
+	must(p.t, p.stand.Hub.Stop())
+	use(p.t, l, filepath.Join(lab.Dir, "bin"), "nave-hub")
+	must(p.t, p.stand.Hub.Start(p.t.Context()))
+	eventually(p.t, seldom, "the upgraded hub has tried to fetch", func(ctx context.Context) error {
+		text, err := p.stand.Nave(ctx, "get", "gitrepositories", "-A", "-o", "json")
+		if err == nil && !strings.Contains(text, "GitOperationFailed") {
+			err = fmt.Errorf("the sources are %s", text)
+		}
+		return err
+	})
+	if now := p.snapshot().sequence; now != was {
+		p.t.Errorf("the bundle was %v, the upgraded hub signed %v", was, now)
+	}
+	p.stand.Git.Heal()
+	p.inSync() // a Cluster is not ready while a source that it is rendered from fails
 }
 
 // pushWorkload commits what an upgrade must not touch: applications that depend on one another, a Deployment whose
