@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +109,7 @@ func (h *Hub) tcp(t *testing.T, from string, n int) (conns []net.Conn) {
 func ends(t *testing.T, c net.Conn) {
 	t.Helper()
 	must(t, c.SetReadDeadline(time.Now().Add(patience)))
-	if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the hub does not end it")
 	}
 }
