@@ -32,31 +32,30 @@ func readCSR(der []byte) (crypto.PublicKey, manifest.Digest, error) {
 	return key, manifest.DigestOf(spki), nil
 }
 
-// check returns the cluster of a token. If the token is not accepted, check returns the cluster, if it is known, and
-// why.
-func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (string, error) {
+// check returns the row of a token. If the token is not accepted, check returns the row, if there is one, and why.
+func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (store.JoinToken, error) {
 	token, ok, err := store.JoinTokens.Get(tx, digest)
-	if err != nil {
-		return "", err
+	if err == nil && !ok {
+		err = errUnknown
 	}
-	if !ok {
-		return "", errUnknown
+	if err != nil {
+		return token, err
 	}
 	used := !token.UsedAt.IsZero()
 	if used && token.UsedBy != key {
-		return token.Cluster, errUsed
+		return token, errUsed
 	}
 	if err := checkToken(token, s.now()); err != nil {
-		return token.Cluster, err
+		return token, err
 	}
 	if err := requireActiveCluster(tx, token.Cluster); err != nil || !used {
-		return token.Cluster, err
+		return token, err
 	}
 	row, _, err := store.Spokes.Get(tx, token.Cluster)
 	if err == nil && !row.Counts(registrationOf(digest), token.UsedAt) {
 		err = errStale
 	}
-	return token.Cluster, err
+	return token, err
 }
 
 // checkToken returns an error if a token has expired. It also refuses an unused token that was made in the future by
@@ -90,12 +89,12 @@ func (s *Server) issue(key crypto.PublicKey, cluster, registration string) (*reg
 	error) {
 	id := identity.ID{TrustDomain: s.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
 	chain, err := s.authority.IssueRegistered(key, id, s.ttl, registration)
+	var leaf *x509.Certificate
+	if err == nil {
+		leaf, err = x509.ParseCertificate(chain[0])
+	}
 	if err != nil {
 		s.log.Error("issue certificate", telemetry.Cluster(cluster), telemetry.Err(err))
-		return nil, time.Time{}, status.Error(codes.Internal, "the hub cannot issue certificates now")
-	}
-	leaf, err := x509.ParseCertificate(chain[0])
-	if err != nil {
 		return nil, time.Time{}, status.Error(codes.Internal, "the hub cannot issue certificates now")
 	}
 	return &registrationv1.Certificate{

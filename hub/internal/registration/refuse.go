@@ -15,14 +15,22 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
+// refusal says why a token is not accepted.
+type refusal struct {
+	label  string // in metrics
+	reason string
+}
+
+func (r refusal) Error() string { return r.reason }
+
 // Why a token is not accepted. Callers always get errToken, because the reason would help only those who guess.
 var (
-	errUnknown = errors.New("unknown")
-	errExpired = errors.New("expired")
-	errEarly   = errors.New("made by a clock that was ahead")
-	errUsed    = errors.New("already used with another key")
-	errDenied  = errors.New("its cluster is blocked or deleted")
-	errStale   = errors.New("already used, and its cluster has registered with another since")
+	errUnknown = refusal{"unknown", "unknown"}
+	errExpired = refusal{"expired", "expired"}
+	errEarly   = refusal{"early", "made by a clock that was ahead"}
+	errUsed    = refusal{"used", "already used with another key"}
+	errDenied  = refusal{"denied", "its cluster is blocked or deleted"}
+	errStale   = refusal{"stale", "already used, and its cluster has registered with another since"}
 
 	errToken = status.Error(codes.Unauthenticated,
 		"the join token is not valid; get a new manifest with `nave cluster add`")
@@ -43,31 +51,20 @@ func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).Str
 
 // answer returns the answer to the caller of Register.
 func (s *Server) answer(ctx context.Context, cluster string, err error, digest string) error {
-	if causeOf(err) != "" {
+	if errors.As(err, new(refusal)) {
 		s.refuse(ctx, cluster, err, digest)
 		return errToken
 	}
+	return s.storeError("register a cluster", cluster, err)
+}
+
+// storeError returns the answer to a caller for whom the store failed, and logs err unless the caller has gone.
+func (s *Server) storeError(what, cluster string, err error) error {
 	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
 		return ended.Err()
 	}
-	s.log.Error("register a cluster", telemetry.Cluster(cluster), telemetry.Err(err))
+	s.log.Error(what, telemetry.Cluster(cluster), telemetry.Err(err))
 	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")
-}
-
-// causes are the label values of refusals.
-var causes = map[error]string{
-	errUnknown: "unknown", errExpired: "expired", errEarly: "early", errUsed: "used", errDenied: "denied",
-	errStale: "stale",
-}
-
-// causeOf returns the label value of a refusal, or "" for any other error.
-func causeOf(err error) string {
-	for cause, label := range causes {
-		if errors.Is(err, cause) {
-			return label
-		}
-	}
-	return ""
 }
 
 // unknownTokens is the object of events about unknown tokens. The store limits the events of one object, so that
@@ -77,7 +74,9 @@ var unknownTokens = api.Key{Kind: "JoinToken", Name: "unknown"}
 // refuse logs and records why a token was not accepted, with the first digits of its digest: on its cluster, or on
 // unknownTokens. It does so even if the caller has gone.
 func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest string) {
-	s.refused.WithLabelValues(causeOf(cause)).Inc()
+	var why refusal
+	errors.As(cause, &why)
+	s.refused.WithLabelValues(why.label).Inc()
 	if !s.recording.Allow(cluster, 1, s.now()) {
 		return
 	}

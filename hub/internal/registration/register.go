@@ -24,11 +24,12 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 		return nil, errToken
 	}
 	digest := TokenKey(r.Token)
-	var cluster string
+	var token store.JoinToken
 	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
-		cluster, err = s.check(tx, digest, print)
+		token, err = s.check(tx, digest, print)
 		return err
 	})
+	cluster := token.Cluster
 	if err != nil {
 		return nil, s.answer(ctx, cluster, err, digest)
 	}
@@ -54,22 +55,17 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 // again with the same key, the registration is the same.
 func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate,
 	issued time.Time) error {
-	cluster, err := s.check(tx, digest, key)
+	token, err := s.check(tx, digest, key)
 	if err != nil {
 		return err
 	}
-	token, _, err := store.JoinTokens.Get(tx, digest)
-	if err != nil {
-		return err
-	}
-	now := s.now().UTC()
 	if token.UsedAt.IsZero() {
 		token.UsedAt, token.UsedBy = issued, key
 	}
 	if err := store.JoinTokens.Put(tx, digest, token); err != nil {
 		return err
 	}
-	err = s.note(tx, cluster, c, func(row *store.Spoke) {
+	err = s.note(tx, token.Cluster, c, func(row *store.Spoke) {
 		row.RegisteredAt, row.Registration = token.UsedAt, registrationOf(digest)
 		if row.Since.IsZero() { // offline until its first session
 			row.Since = token.UsedAt
@@ -79,7 +75,7 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 		return err
 	}
 	return store.Record(tx, store.Event{
-		Time: now, Object: api.ClusterKey(cluster), Type: condition.Normal, Reason: condition.Registered,
+		Time: s.now().UTC(), Object: api.ClusterKey(token.Cluster), Type: condition.Normal, Reason: condition.Registered,
 		Message: "a spoke registered with key " + key.String(),
 	})
 }

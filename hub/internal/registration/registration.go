@@ -4,6 +4,7 @@
 package registration
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -57,7 +58,8 @@ type Server struct {
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{
-		store: c.Store, authority: c.Authority, ttl: c.TTL, log: c.Log, now: c.Now,
+		store: c.Store, authority: c.Authority, ttl: cmp.Or(c.TTL, DefaultTTL), log: cmp.Or(c.Log, slog.Default()),
+		now:     c.Now,
 		issuing: pace.New(issueRate, issueBurst), recording: pace.New(recordRate, recordBurst),
 		issued: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nave_certificates_issued_total", Help: "Certificates issued to clusters.",
@@ -65,12 +67,6 @@ func New(c Config) *Server {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nave_registrations_refused_total", Help: "Join tokens that were not accepted, by cause.",
 		}, []string{"cause"}),
-	}
-	if s.ttl <= 0 {
-		s.ttl = DefaultTTL
-	}
-	if s.log == nil {
-		s.log = slog.Default()
 	}
 	if s.now == nil {
 		s.now = time.Now

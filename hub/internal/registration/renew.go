@@ -86,19 +86,14 @@ func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
 
 // refuseRenewal returns the answer to the caller of Renew.
 func (s *Server) refuseRenewal(cluster string, err error) error {
+	message := "cluster %s is blocked or not registered with this hub"
 	switch {
-	case errors.Is(err, errDenied):
-		s.log.Warn("certificate not renewed", telemetry.Cluster(cluster), telemetry.Err(err))
-		return status.Errorf(codes.PermissionDenied, "cluster %s is blocked or not registered with this hub", cluster)
 	case errors.Is(err, errRevoked):
-		s.log.Warn("certificate not renewed", telemetry.Cluster(cluster), telemetry.Err(err))
-		return status.Errorf(codes.PermissionDenied,
-			"the certificate of cluster %s is from before it registered last and does not "+
-				"count any more; to let this spoke in, get a new manifest with `nave cluster add %s`", cluster, cluster)
+		message = "the certificate of cluster %s is from before it registered last and is not valid any more; to let this " +
+			"spoke in, get a new manifest with `nave cluster add %[1]s`"
+	case !errors.Is(err, errDenied):
+		return s.storeError("renew a certificate", cluster, err)
 	}
-	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
-		return ended.Err()
-	}
-	s.log.Error("renew a certificate", telemetry.Cluster(cluster), telemetry.Err(err))
-	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")
+	s.log.Warn("certificate not renewed", telemetry.Cluster(cluster), telemetry.Err(err))
+	return status.Errorf(codes.PermissionDenied, message, cluster)
 }
