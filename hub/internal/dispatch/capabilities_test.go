@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -156,11 +157,16 @@ func TestRetained(t *testing.T) {
 		&spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{one, two}})
 	must(t, err)
 	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
-		capabilities, applications, err := store.Retained(tx)
-		if !slices.Equal(capabilities, []manifest.Digest{served}) || !slices.Equal(applications, []manifest.Digest{healthy}) {
-			t.Errorf("retained are %v and %v", capabilities, applications)
+		spoke, _, err := store.Spokes.Get(tx, "a")
+		var applications []manifest.Digest
+		err2 := store.Reports.Scan(tx, "", func(_ string, row store.Report) error {
+			applications = append(applications, row.Healthy)
+			return nil
+		})
+		if spoke.Capabilities != served || !slices.Equal(applications, []manifest.Digest{healthy, {}}) {
+			t.Errorf("kept are %v and %v", spoke.Capabilities, applications)
 		}
-		return err
+		return errors.Join(err, err2)
 	}))
 }
 

@@ -9,23 +9,21 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// DefaultRetry is how long a loop waits after an error, of a full disk for example.
-const DefaultRetry = 5 * time.Second
+// Retry is how long a loop waits after an error, of a full disk for example.
+const Retry = 5 * time.Second
 
 // Loop is one loop over the store. All its functions run in the goroutine of Run, which owns their state.
 type Loop struct {
 	Name   string // for the log: what the loop does
 	Store  *store.Store
-	Tables []string      // whose changes concern the loop
-	Log    *slog.Logger  // nil: slog.Default
-	Retry  time.Duration // 0: DefaultRetry
+	Tables []string     // whose changes concern the loop
+	Log    *slog.Logger // nil: slog.Default
 
 	// Load reads the first state; nil: none is needed. After an error Load is called again.
 	Load func(context.Context) error
@@ -40,7 +38,7 @@ type Loop struct {
 // Run drives the loop until ctx ends, and then returns nil. If the store is closed before, Run returns store.ErrClosed.
 // Any other error is logged, and what failed is tried again after Retry.
 func (l Loop) Run(ctx context.Context) error {
-	l.Log, l.Retry = cmp.Or(l.Log, slog.Default()), cmp.Or(l.Retry, DefaultRetry)
+	l.Log = cmp.Or(l.Log, slog.Default())
 	t := turns{Loop: l, loaded: l.Load == nil, watcher: l.Store.Watch(ctx, l.Tables...)}
 	defer t.watcher.Close()
 	for {
@@ -50,7 +48,7 @@ func (l Loop) Run(ctx context.Context) error {
 				return err
 			}
 			l.Log.ErrorContext(ctx, "a loop failed and will try again", slog.String("loop", l.Name), telemetry.Err(err))
-			err = t.wait(ctx, l.Retry, nil) // changes stay with the watcher meanwhile
+			err = t.wait(ctx, Retry, nil) // changes stay with the watcher meanwhile
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -94,9 +92,7 @@ func (t *turns) take() {
 	default:
 	}
 	t.changes = append(t.changes, t.watcher.Take()...)
-	slices.SortFunc(t.changes, func(a, b store.Change) int {
-		return cmp.Or(strings.Compare(a.Table, b.Table), strings.Compare(a.Key, b.Key))
-	})
+	slices.SortFunc(t.changes, store.Change.Compare)
 	t.changes = slices.Compact(t.changes)
 }
 

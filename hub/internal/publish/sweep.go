@@ -51,7 +51,7 @@ func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
 		r = newReach()
 		return errors.Join(
 			r.renders(tx, func(row store.Render) bool { return p.Now().Sub(row.UsedAt) < renderKeep }),
-			r.plans(tx), r.releases(tx), r.bundles(tx, p.open), r.retained(tx))
+			r.plans(tx), r.releases(tx), r.bundles(tx, p.open), r.reported(tx))
 	})
 	if err != nil {
 		return nil, err
@@ -187,14 +187,18 @@ func (r *reach) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle
 	})
 }
 
-// retained reaches what spokes reported.
-func (r *reach) retained(tx *store.Tx) error {
-	capabilities, healthy, err := store.Retained(tx)
-	for _, d := range capabilities {
-		r.reached[d] = true
-	}
-	r.healthy = healthy
-	return err
+// reported reaches what spokes reported: their capabilities, and the Applications that were last healthy.
+func (r *reach) reported(tx *store.Tx) error {
+	err := store.Spokes.Scan(tx, "", func(_ string, row store.Spoke) error {
+		r.reached[row.Capabilities] = true
+		return nil
+	})
+	return errors.Join(err, store.Reports.Scan(tx, "", func(_ string, row store.Report) error {
+		if !row.Healthy.IsZero() {
+			r.healthy = append(r.healthy, row.Healthy)
+		}
+		return nil
+	}))
 }
 
 // applications reaches the Applications of all clusters and what they name. If one that was last healthy cannot be read

@@ -31,8 +31,6 @@ type Blobs interface {
 	// Compressed returns the data with the digest as one zstd frame, and its size in bytes before compression. Errors:
 	// ErrNotFound, ErrDamaged.
 	Compressed(ctx context.Context, d manifest.Digest) (frame []byte, size uint64, err error)
-	// Has reports whether there is data with the digest. The next sweep may delete it; Put keeps it.
-	Has(ctx context.Context, d manifest.Digest) (bool, error)
 	// Delete removes damaged data, so that Put writes it anew.
 	Delete(ctx context.Context, digests ...manifest.Digest) error
 	// Sweep deletes the data that keep refuses, and returns how many blobs it deleted. Find out what to keep in a View
@@ -43,7 +41,7 @@ type Blobs interface {
 // Blobs returns the store's blobs.
 func (s *Store) Blobs() Blobs { return &s.blobs }
 
-// maxWaiting is how many compressed bytes wait in memory for the next Update.
+// maxWaiting is how many compressed bytes wait in memory for the next Update, if a single blob has not more.
 const maxWaiting = 8 << 20
 
 // blobs keeps blobs in the engine of the rows. New ones wait in memory until the next Update that commits and are
@@ -53,9 +51,8 @@ type blobs struct {
 	store *Store
 
 	mu       sync.Mutex
-	waiting  map[manifest.Digest][]byte // as on disk; a nil map is empty
+	waiting  map[manifest.Digest][]byte // as on disk
 	size     int                        // bytes of these
-	shared   map[manifest.Digest]bool   // of these, put more than once: another writer counts on them
 	young    map[manifest.Digest]bool   // put since the last sweep began
 	sweeping bool                       // what is on disk may be about to go
 }
@@ -78,90 +75,46 @@ func (b *blobs) Put(ctx context.Context, data []byte) (manifest.Digest, error) {
 		return d, &bundle.TooLargeError{What: "blob " + d.String(), Unit: "bytes", Size: len(data),
 			Limit: bundle.MaxBlobBytes}
 	}
-	known := b.mark(d)
-	if !known {
-		var err error
-		if known, err = b.onDisk(ctx, d); err != nil {
-			return d, err
-		}
-	}
-	if known {
-		return d, nil
+	if known, err := b.keep(ctx, d); err != nil || known {
+		return d, err
 	}
 	value := binary.BigEndian.AppendUint64(make([]byte, 0, sizeLength+len(data)/2), uint64(len(data)))
-	if b.add(d, compressor.EncodeAll(data, value)) <= maxWaiting {
-		return d, nil
+	value = compressor.EncodeAll(data, value)
+	if !b.fits(value) {
+		if err := b.update(ctx, b.commit); err != nil {
+			return d, fmt.Errorf("put blobs in the store: %w", err)
+		}
 	}
-	err := b.update(ctx, func(t engineTx) error { return b.commit(t) })
-	if err != nil {
-		b.giveUp(d)
-		return d, fmt.Errorf("put blobs in the store: %w", err)
-	}
+	b.add(d, value)
 	return d, nil
 }
 
-// mark keeps the blob from the next sweep, and reports whether it waits already.
-func (b *blobs) mark(d manifest.Digest) bool {
+// keep spares a blob from the next sweep, and reports whether the blob is there and stays.
+func (b *blobs) keep(ctx context.Context, d manifest.Digest) (bool, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.young == nil {
-		b.young = map[manifest.Digest]bool{}
-	}
 	b.young[d] = true
-	return b.share(d)
-}
-
-// share reports whether a blob waits. If it does, a second writer counts on it from now on.
-func (b *blobs) share(d manifest.Digest) bool {
-	_, waits := b.waiting[d]
-	if waits && b.shared == nil {
-		b.shared = map[manifest.Digest]bool{}
-	}
-	if waits {
-		b.shared[d] = true
-	}
-	return waits
-}
-
-// onDisk reports whether the blob is on disk, and stays there.
-func (b *blobs) onDisk(ctx context.Context, d manifest.Digest) (bool, error) {
-	b.mu.Lock()
-	sweeping := b.sweeping
+	waits, sweeping := b.waiting[d] != nil, b.sweeping
 	b.mu.Unlock()
-	if sweeping {
-		return false, nil
+	if waits || sweeping {
+		return waits, nil
 	}
 	value, err := b.read(ctx, d)
 	return value != nil, err
 }
 
-// add lets a blob wait, and returns how many bytes wait.
-func (b *blobs) add(d manifest.Digest, value []byte) int {
+// fits reports whether a blob may wait together with those that wait already.
+func (b *blobs) fits(value []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.waiting == nil {
-		b.waiting = map[manifest.Digest][]byte{}
-	}
-	b.share(d) // another Put may have added it since mark
-	b.size += len(value) - len(b.waiting[d])
+	return b.size == 0 || b.size+len(value) <= maxWaiting
+}
+
+// add lets a blob wait.
+func (b *blobs) add(d manifest.Digest, value []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.size += len(value) - len(b.waiting[d]) // another Put may have added it since keep
 	b.waiting[d] = value
-	return b.size
-}
-
-// giveUp drops a blob that could not be written, unless another writer counts on it: then it waits on.
-func (b *blobs) giveUp(d manifest.Digest) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.shared[d] {
-		b.drop(d)
-	}
-}
-
-// drop removes a blob from those that wait.
-func (b *blobs) drop(d manifest.Digest) {
-	b.size -= len(b.waiting[d])
-	delete(b.waiting, d)
-	delete(b.shared, d)
 }
 
 // update runs fn alone among the writers. fn commits.
@@ -194,7 +147,8 @@ func (b *blobs) commit(t engineTx) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for d := range written {
-		b.drop(d)
+		b.size -= len(b.waiting[d])
+		delete(b.waiting, d)
 	}
 	return nil
 }
@@ -242,11 +196,6 @@ func split(d manifest.Digest, value []byte) (frame []byte, size uint64, err erro
 	return value[sizeLength:], binary.BigEndian.Uint64(value), nil
 }
 
-func (b *blobs) Has(ctx context.Context, d manifest.Digest) (bool, error) {
-	value, err := b.read(ctx, d)
-	return value != nil, err
-}
-
 // read returns a blob as it lies on disk or waits for it; nil if there is none.
 func (b *blobs) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
@@ -277,7 +226,7 @@ func (b *blobs) waits(d manifest.Digest) []byte {
 func (b *blobs) Delete(ctx context.Context, digests ...manifest.Digest) error {
 	err := b.update(ctx, func(t engineTx) error {
 		for _, d := range digests {
-			if err := t.delete(blobTable, blobKey(d)); err != nil {
+			if err := t.put(blobTable, blobKey(d), nil); err != nil {
 				return err
 			}
 		}
@@ -290,18 +239,19 @@ func (b *blobs) Delete(ctx context.Context, digests ...manifest.Digest) error {
 }
 
 func (b *blobs) Sweep(ctx context.Context, keep func(manifest.Digest) bool) (int, error) {
-	spared := b.beginSweep()
+	var spared map[manifest.Digest]bool
 	var swept []string
 	err := b.update(ctx, func(t engineTx) error {
+		spared = b.beginSweep() // nobody commits from here on to the end
 		err := t.scan(blobTable, "", "", func(key string, _ []byte) error {
 			d, err := manifest.DigestFromBytes([]byte(key))
-			if err == nil && !spared[d] && !b.isYoung(d) && !keep(d) {
+			if err == nil && !spared[d] && !keep(d) {
 				swept = append(swept, key)
 			}
 			return err
 		})
 		for _, key := range swept {
-			err = errors.Join(err, t.delete(blobTable, key))
+			err = errors.Join(err, t.put(blobTable, key, nil))
 		}
 		if err != nil || len(swept) == 0 {
 			return err
@@ -319,15 +269,8 @@ func (b *blobs) beginSweep() map[manifest.Digest]bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	spared := b.young
-	b.young, b.sweeping = nil, true
+	b.young, b.sweeping = map[manifest.Digest]bool{}, true
 	return spared
-}
-
-// isYoung reports whether a blob was put since the last sweep began.
-func (b *blobs) isYoung(d manifest.Digest) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.young[d]
 }
 
 // endSweep ends a sweep; one that failed did not happen.
@@ -335,9 +278,8 @@ func (b *blobs) endSweep(spared map[manifest.Digest]bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sweeping = false
-	if err != nil && spared != nil {
-		maps.Copy(spared, b.young)
-		b.young = spared
+	if err != nil {
+		maps.Copy(b.young, spared)
 	}
 }
 

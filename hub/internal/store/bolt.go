@@ -46,17 +46,16 @@ func Open(path string, options ...Option) (*Store, error) {
 		return nil, fmt.Errorf("open store %s: %w", path, translate(err))
 	}
 	var epoch uint64
-	if err := db.Update(func(tx *bbolt.Tx) error {
-		epoch, err = prepare(tx)
-		return err
-	}); err != nil {
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if epoch, err = prepare(tx); err != nil {
+			return err
+		}
+		return reindex(&boltTx{tx})
+	})
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, translate(err)), db.Close())
 	}
-	e := &bolt{db: db}
-	if err := reindex(context.Background(), e); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
-	}
-	return newStore(e, epoch, options), nil
+	return newStore(&bolt{db: db}, epoch, options), nil
 }
 
 // prepare makes the buckets of a new file, checks the layout of an old one, and returns the epoch.
@@ -118,10 +117,11 @@ func (t *boltTx) bucket(table string) *bbolt.Bucket { return t.tx.Bucket([]byte(
 func (t *boltTx) get(table, key string) ([]byte, error) { return t.bucket(table).Get([]byte(key)), nil }
 
 func (t *boltTx) put(table, key string, value []byte) error {
+	if value == nil {
+		return t.bucket(table).Delete([]byte(key))
+	}
 	return t.bucket(table).Put([]byte(key), value)
 }
-
-func (t *boltTx) delete(table, key string) error { return t.bucket(table).Delete([]byte(key)) }
 
 func (t *boltTx) scan(table, prefix, after string, visit func(key string, value []byte) error) error {
 	p, c := []byte(prefix), t.bucket(table).Cursor()

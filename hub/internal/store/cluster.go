@@ -36,23 +36,14 @@ func RequireActiveCluster(tx *Tx, cluster string) error {
 // DeleteGraph deletes the rows of a cluster that come from its graph and from its spoke's reports. Its bundle and the
 // identity of its spoke stay: a Cluster that left Git by mistake and comes back must not have to join again.
 func DeleteGraph(tx *Tx, cluster string) error {
-	for _, t := range tables {
-		if err := t.deleteOf(tx, cluster, false); err != nil {
-			return err
-		}
-	}
-	return Confirmations.Delete(tx, ConfirmationKey(cluster))
+	return errors.Join(deleteRows(tx, cluster, ofGraph), deleteRows(tx, cluster, ofPlan),
+		Confirmations.Delete(tx, ConfirmationKey(cluster)))
 }
 
 // DeleteCluster deletes every row of a cluster but its events and the Cluster itself. With its Spoke and its join
 // tokens the identity goes: the session of the spoke ends, and only a new join token lets a spoke in.
 func DeleteCluster(tx *Tx, cluster string) error {
-	for _, t := range tables {
-		if err := t.deleteOf(tx, cluster, true); err != nil {
-			return err
-		}
-	}
-	if err := Confirmations.Delete(tx, ConfirmationKey(cluster)); err != nil {
+	if err := errors.Join(DeleteGraph(tx, cluster), deleteRows(tx, cluster, ofSpoke)); err != nil {
 		return err
 	}
 	return JoinTokens.Scan(tx, "", func(key string, t JoinToken) error {
@@ -63,16 +54,21 @@ func DeleteCluster(tx *Tx, cluster string) error {
 	})
 }
 
-// deleteOf deletes the rows of a cluster; those that outlive its graph only if forever is set.
-func (t *layoutTable) deleteOf(tx *Tx, cluster string, forever bool) (err error) {
-	switch {
-	case t.of == ofGraph:
-		err = tx.scan(t.name, cluster+"/", func(key string, _ []byte) error { return tx.delete(t.name, key) })
-	case t.of == ofPlan, t.of == ofSpoke && forever:
-		err = tx.delete(t.name, cluster)
-	}
-	if err != nil {
-		return fmt.Errorf("delete %s of cluster %s in the store: %w", t.name, cluster, err)
+// deleteRows deletes the rows of a cluster in all tables of one membership.
+func deleteRows(tx *Tx, cluster string, of membership) error {
+	for _, t := range tables {
+		var err error
+		switch {
+		case t.of != of:
+			continue
+		case of == ofGraph:
+			err = tx.scan(t.name, cluster+"/", func(key string, _ []byte) error { return tx.write(t, key, nil) })
+		default:
+			err = tx.write(t, cluster, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("delete %s of cluster %s in the store: %w", t.name, cluster, err)
+		}
 	}
 	return nil
 }

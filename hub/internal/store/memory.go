@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -55,7 +54,7 @@ type memoryTx struct {
 }
 
 func find(rows []entry, key string) (int, bool) {
-	return slices.BinarySearchFunc(rows, key, func(e entry, key string) int { return cmp.Compare(e.key, key) })
+	return slices.BinarySearchFunc(rows, key, func(e entry, key string) int { return strings.Compare(e.key, key) })
 }
 
 func (t *memoryTx) get(table, key string) ([]byte, error) {
@@ -66,29 +65,20 @@ func (t *memoryTx) get(table, key string) ([]byte, error) {
 	return nil, nil
 }
 
-// writable returns a table that may be changed in place.
-func (t *memoryTx) writable(table string) []entry {
+func (t *memoryTx) put(table, key string, value []byte) error {
 	if !t.own[table] {
 		t.own[table] = true
 		t.tables[table] = slices.Clone(t.tables[table])
 	}
-	return t.tables[table]
-}
-
-func (t *memoryTx) put(table, key string, value []byte) error {
-	rows := t.writable(table)
-	if i, ok := find(rows, key); ok {
-		rows[i].value = value
-	} else {
-		t.tables[table] = slices.Insert(rows, i, entry{key, value})
-	}
-	return nil
-}
-
-func (t *memoryTx) delete(table, key string) error {
-	rows := t.writable(table)
-	if i, ok := find(rows, key); ok {
+	rows := t.tables[table]
+	i, ok := find(rows, key)
+	switch {
+	case value == nil && ok:
 		t.tables[table] = slices.Delete(rows, i, i+1)
+	case value != nil && ok:
+		rows[i].value = value
+	case value != nil:
+		t.tables[table] = slices.Insert(rows, i, entry{key, value})
 	}
 	return nil
 }

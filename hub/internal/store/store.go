@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Errors of the store, to be told apart with errors.Is.
@@ -42,8 +44,10 @@ type Option func(*Store)
 func Twice(s *Store) { s.twice = true }
 
 func newStore(e engine, epoch uint64, options []Option) *Store {
-	s := &Store{engine: e, epoch: epoch, writing: make(chan struct{}, 1)}
-	s.blobs.store = s
+	s := &Store{
+		engine: e, epoch: epoch, writing: make(chan struct{}, 1), watchers: watchers{set: map[*Watcher]bool{}},
+	}
+	s.blobs = blobs{store: s, waiting: map[manifest.Digest][]byte{}, young: map[manifest.Digest]bool{}}
 	for _, o := range options {
 		o(s)
 	}
@@ -62,9 +66,8 @@ type engine interface {
 // engineTx is one transaction of an engine. The values that get and scan return are valid until the transaction ends;
 // the caller must not change the values that it gives to put until then.
 type engineTx interface {
-	get(table, key string) ([]byte, error) // nil: there is no such row
-	put(table, key string, value []byte) error
-	delete(table, key string) error
+	get(table, key string) ([]byte, error)     // nil: there is no such row
+	put(table, key string, value []byte) error // nil deletes the row, if there is one
 	// scan visits the keys that have the prefix and come after the key after, in order. The visitor must not write.
 	scan(table, prefix, after string, visit func(key string, value []byte) error) error
 	commit() error
@@ -90,8 +93,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// errFound ends a scan at its first row.
-var errFound = errors.New("found")
+// errEnough ends a scan early.
+var errEnough = errors.New("enough")
 
 // Epoch returns the number of this store's history. A store that is made later has a higher epoch. The epoch of a store
 // never changes.
@@ -99,21 +102,18 @@ func (s *Store) Epoch() uint64 { return s.epoch }
 
 // Empty reports whether no table has a row and no blob was put.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
-	t, err := s.engine.begin(ctx, false)
-	if err != nil {
-		return false, fmt.Errorf("view store: %w", err)
-	}
-	defer t.rollback()
-	for _, table := range names() {
-		err := t.scan(table, "", "", func(string, []byte) error { return errFound })
-		if errors.Is(err, errFound) {
-			return false, nil
+	err := s.View(ctx, func(tx *Tx) error {
+		for _, name := range names() {
+			if err := tx.scan(name, "", func(string, []byte) error { return errEnough }); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return false, fmt.Errorf("view store: %w", err)
-		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return false, nil
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // View runs fn on the state as it is now; fn does not see later commits. View returns fn's error, or the error of ctx

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -69,38 +70,92 @@ func names() []string {
 	return all
 }
 
-// Table is rows of one type under string keys. Rows are JSON on disk; a method returns copies.
-type Table[T any] struct{ *layoutTable }
+// Row is a row of a table and its key.
+type Row[T any] struct {
+	Key   string
+	Value T
+}
+
+// List is the rows of a table in one order: that of their keys, or that of an index. Prefixes and the keys after which
+// a page begins are of this order; the keys of rows are those of the table.
+type List[T any] struct {
+	name string // of the bucket
+	read func(tx *Tx, at string, value []byte) (Row[T], error)
+}
+
+// Scan calls fn for each row with the prefix, in order, until fn returns an error, which Scan returns. fn may write,
+// also to this table; fn then gets the rows that existed when the scan began and still exist.
+func (l List[T]) Scan(tx *Tx, prefix string, fn func(key string, row T) error) error {
+	return tx.scan(l.name, prefix, func(at string, value []byte) error {
+		row, err := l.read(tx, at, value)
+		if err != nil {
+			return err
+		}
+		return fn(row.Key, row.Value)
+	})
+}
+
+// Page returns at most limit rows that have the prefix and come after the key after, in order. Pass next as after to
+// read the next page; next is empty if no rows are left. Each page may be read in a View of its own: a long list then
+// holds no transaction open.
+func (l List[T]) Page(tx *Tx, prefix, after string, limit int) (rows []Row[T], next string, err error) {
+	if tx.engine == nil {
+		return nil, "", ErrClosed
+	}
+	last := ""
+	err = tx.engine.scan(l.name, prefix, after, func(at string, value []byte) error {
+		if len(rows) == limit {
+			next = last
+			return errEnough
+		}
+		row, err := l.read(tx, at, value)
+		rows, last = append(rows, row), at
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return rows, next, err
+}
+
+// Table is rows of one type under string keys. Rows are JSON on disk; a method returns copies. Its List has the order
+// of the keys.
+type Table[T any] struct {
+	List[T]
+	layout *layoutTable
+}
 
 func newTable[T any](name string, of membership) Table[T] {
-	t := &layoutTable{name: name, of: of}
-	tables = append(tables, t)
-	return Table[T]{t}
+	t := Table[T]{List[T]{name: name}, &layoutTable{name: name, of: of}}
+	t.read = func(_ *Tx, key string, value []byte) (Row[T], error) {
+		row := Row[T]{Key: key}
+		err := json.Unmarshal(value, &row.Value)
+		return row, t.wrap("decode", key, err)
+	}
+	tables = append(tables, t.layout)
+	return t
 }
 
 // Name is what Watch and Change call the table.
 func (t Table[T]) Name() string { return t.name }
 
-// Get returns the row under the key; false when there is none.
-func (t Table[T]) Get(tx *Tx, key string) (T, bool, error) {
-	var row T
+// Get returns the row under the key; false if there is none.
+func (t Table[T]) Get(tx *Tx, key string) (row T, ok bool, err error) {
 	value, err := tx.get(t.name, key)
 	if err != nil || value == nil {
 		return row, false, t.wrap("get", key, err)
 	}
-	if err := json.Unmarshal(value, &row); err != nil {
-		return row, false, t.wrap("decode", key, err)
-	}
-	return row, true, nil
+	read, err := t.read(tx, key, value)
+	return read.Value, err == nil, err
 }
 
-// Put writes the row under the key. A row equal to the one that is there changes nothing and wakes nobody.
+// Put writes the row under the key. If the row is equal to the one that is there, Put changes nothing and wakes nobody.
 func (t Table[T]) Put(tx *Tx, key string, row T) error {
 	value, err := encode(row)
 	if err != nil {
 		return t.wrap("encode", key, err)
 	}
-	return t.wrap("put", key, tx.put(t.name, key, value))
+	return t.wrap("put", key, tx.write(t.layout, key, value))
 }
 
 // encode returns a row as JSON. Unlike json.Marshal it keeps <, > and & as they are, so that an api.Object is read with
@@ -113,50 +168,13 @@ func encode(row any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// Delete removes the row under the key. There may be none.
+// Delete removes the row under the key, if there is one.
 func (t Table[T]) Delete(tx *Tx, key string) error {
-	return t.wrap("delete", key, tx.delete(t.name, key))
+	return t.wrap("delete", key, tx.write(t.layout, key, nil))
 }
 
-// Scan calls fn for each row whose key has the prefix, in the order of the keys, until fn returns an error, which it
-// returns. fn may write, also to this table; it then sees the rows that were there when the scan began and still are.
-func (t Table[T]) Scan(tx *Tx, prefix string, fn func(key string, row T) error) error {
-	return tx.scan(t.name, prefix, func(key string, value []byte) error {
-		var row T
-		if err := json.Unmarshal(value, &row); err != nil {
-			return t.wrap("decode", key, err)
-		}
-		return fn(key, row)
-	})
-}
-
-// Row is a row of a table and its key.
-type Row[T any] struct {
-	Key   string
-	Value T
-}
-
-// Page returns at most limit rows whose keys have the prefix and come after the key after, in the order of the keys.
-// Pass next as after to read the next page; next is empty if no rows are left. Each page may be read in a View of its
-// own: a long list then holds no transaction open.
-func (t Table[T]) Page(tx *Tx, prefix, after string, limit int) (rows []Row[T], next string, err error) {
-	err = tx.page(t.name, prefix, after, limit+1, func(key string, value []byte) error {
-		if len(rows) == limit {
-			next = rows[limit-1].Key
-			return nil
-		}
-		row := Row[T]{Key: key}
-		if err := json.Unmarshal(value, &row.Value); err != nil {
-			return t.wrap("decode", key, err)
-		}
-		rows = append(rows, row)
-		return nil
-	})
-	return rows, next, err
-}
-
-// Sizes calls fn for each row whose key has the prefix, in the order of the keys, with the length of the row on disk,
-// until fn returns an error, which it returns. No row is read.
+// Sizes calls fn for each row whose key has the prefix, in the order of the keys, with the length of the row on disk in
+// bytes, until fn returns an error, which Sizes returns. Sizes decodes no row.
 func (t Table[T]) Sizes(tx *Tx, prefix string, fn func(key string, bytes int) error) error {
 	return tx.scan(t.name, prefix, func(key string, value []byte) error { return fn(key, len(value)) })
 }

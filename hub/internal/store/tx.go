@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
@@ -26,7 +25,7 @@ func (tx *Tx) changes() ([]Change, error) {
 		if err != nil {
 			return nil, err
 		}
-		if (now == nil) != (old == nil) || !bytes.Equal(now, old) {
+		if !bytes.Equal(now, old) { // no row is empty
 			changed = append(changed, c)
 		}
 	}
@@ -40,38 +39,28 @@ func (tx *Tx) get(table, key string) ([]byte, error) {
 	return tx.engine.get(table, key)
 }
 
-// put writes a row unless there is an equal one.
-func (tx *Tx) put(table, key string, value []byte) error {
+// write puts a row and keeps the indexes of its table; nil deletes the row. To write what is there changes nothing.
+func (tx *Tx) write(t *layoutTable, key string, value []byte) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	old, err := tx.engine.get(table, key)
-	if err != nil || old != nil && bytes.Equal(old, value) {
+	old, err := tx.engine.get(t.name, key)
+	if err != nil || bytes.Equal(old, value) {
 		return err
 	}
-	tx.remember(table, key, old)
-	if old == nil {
-		if err := putIndexes(tx.engine, table, key); err != nil {
-			return err
+	tx.remember(t.name, key, old)
+	if old == nil || value == nil { // the row comes or goes
+		mark := indexed
+		if value == nil {
+			mark = nil
+		}
+		for _, i := range t.indexes {
+			if err := tx.engine.put(i.name, i.swap(key), mark); err != nil {
+				return err
+			}
 		}
 	}
-	return tx.engine.put(table, key, value)
-}
-
-// delete deletes a row if there is one.
-func (tx *Tx) delete(table, key string) error {
-	if err := tx.writable(key); err != nil {
-		return err
-	}
-	old, err := tx.engine.get(table, key)
-	if err != nil || old == nil {
-		return err
-	}
-	tx.remember(table, key, old)
-	if err := deleteIndexes(tx.engine, table, key); err != nil {
-		return err
-	}
-	return tx.engine.delete(table, key)
+	return tx.engine.put(t.name, key, value)
 }
 
 // maxKey is the length of the longest key in bytes, which is also bbolt's limit.
@@ -99,23 +88,19 @@ func (tx *Tx) remember(table, key string, old []byte) {
 
 // scan visits the rows whose keys have the prefix, in the order of the keys. In an Update, visit may write; visit then
 // gets the rows that existed when the scan began and still exist.
-func (tx *Tx) scan(table, prefix string, visit func(key string, value []byte) error) error {
+func (tx *Tx) scan(bucket, prefix string, visit func(key string, value []byte) error) error {
 	if tx.engine == nil {
 		return ErrClosed
 	}
 	if tx.before == nil {
-		return tx.engine.scan(table, prefix, "", visit)
+		return tx.engine.scan(bucket, prefix, "", visit)
 	}
-	var keys []string
-	err := tx.engine.scan(table, prefix, "", func(key string, _ []byte) error {
-		keys = append(keys, key)
-		return nil
-	})
+	keys, err := keysOf(tx.engine, bucket, prefix)
 	if err != nil {
 		return err
 	}
 	for _, key := range keys {
-		value, err := tx.engine.get(table, key)
+		value, err := tx.engine.get(bucket, key)
 		if err == nil && value != nil {
 			err = visit(key, value)
 		}
@@ -126,20 +111,11 @@ func (tx *Tx) scan(table, prefix string, visit func(key string, value []byte) er
 	return nil
 }
 
-// page visits at most limit rows whose keys have the prefix and come after the key after, in order. visit must not
-// write.
-func (tx *Tx) page(table, prefix, after string, limit int, visit func(key string, value []byte) error) error {
-	if tx.engine == nil {
-		return ErrClosed
-	}
-	err := tx.engine.scan(table, prefix, after, func(key string, value []byte) error {
-		if limit--; limit < 0 {
-			return errFound
-		}
-		return visit(key, value)
-	})
-	if errors.Is(err, errFound) {
+// keysOf returns the keys of a bucket that have the prefix, in order.
+func keysOf(t engineTx, bucket, prefix string) (keys []string, err error) {
+	err = t.scan(bucket, prefix, "", func(key string, _ []byte) error {
+		keys = append(keys, key)
 		return nil
-	}
-	return err
+	})
+	return keys, err
 }

@@ -3,13 +3,20 @@ package store
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
 // Change names a row that was put or deleted. If Key is empty, every row of the table may have changed: the watcher was
 // too far behind to keep single keys.
 type Change struct{ Table, Key string }
+
+// Compare orders changes by table and key.
+func (c Change) Compare(other Change) int {
+	return cmp.Or(strings.Compare(c.Table, other.Table), strings.Compare(c.Key, other.Key))
+}
 
 // maxPending is how many keys a watcher keeps before it replaces them by whole tables.
 const maxPending = 1 << 18
@@ -23,23 +30,20 @@ type Watcher struct {
 	unbind func() bool // from the context of Watch
 
 	mu      sync.Mutex
-	pending map[Change]struct{} // nil: closed
+	pending map[Change]bool // nil: closed
 }
 
 // Watch starts to collect changes of the tables, or of all tables if none is named, until ctx ends. Call Watch before
 // the View that reads the first state; then no change is lost between the two.
 func (s *Store) Watch(ctx context.Context, tables ...string) *Watcher {
 	w := &Watcher{
-		all: &s.watchers, tables: map[string]bool{}, signal: make(chan struct{}, 1), pending: map[Change]struct{}{},
+		all: &s.watchers, tables: map[string]bool{}, signal: make(chan struct{}, 1), pending: map[Change]bool{},
 	}
 	for _, t := range tables {
 		w.tables[t] = true
 	}
-	open := s.watchers.add(w)
+	s.watchers.add(w)
 	w.unbind = context.AfterFunc(ctx, w.stop)
-	if !open {
-		w.Close()
-	}
 	return w
 }
 
@@ -54,14 +58,8 @@ func (w *Watcher) Take() []Change {
 	if len(w.pending) == 0 {
 		return nil
 	}
-	taken := make([]Change, 0, len(w.pending))
-	for c := range w.pending {
-		taken = append(taken, c)
-	}
-	w.pending = map[Change]struct{}{}
-	slices.SortFunc(taken, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key))
-	})
+	taken := slices.SortedFunc(maps.Keys(w.pending), Change.Compare)
+	w.pending = map[Change]bool{}
 	return taken
 }
 
@@ -73,6 +71,10 @@ func (w *Watcher) Close() {
 
 func (w *Watcher) stop() {
 	w.all.remove(w)
+	w.end()
+}
+
+func (w *Watcher) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pending != nil {
@@ -104,38 +106,35 @@ func (w *Watcher) add(changes []Change) {
 // note adds one change to the pending ones; with too many of them it keeps tables only.
 func (w *Watcher) note(c Change) {
 	whole := Change{Table: c.Table}
-	if _, ok := w.pending[whole]; ok {
+	if w.pending[whole] {
 		return
 	}
 	if len(w.pending) < maxPending {
-		w.pending[c] = struct{}{}
+		w.pending[c] = true
 		return
 	}
 	for p := range w.pending {
 		delete(w.pending, p)
-		w.pending[Change{Table: p.Table}] = struct{}{}
+		w.pending[Change{Table: p.Table}] = true
 	}
-	w.pending[whole] = struct{}{}
+	w.pending[whole] = true
 }
 
 // watchers are the open watchers of one store.
 type watchers struct {
-	mu     sync.Mutex
-	set    map[*Watcher]struct{}
-	closed bool
+	mu  sync.Mutex
+	set map[*Watcher]bool // nil: the store is closed
 }
 
-// add enters a watcher. It returns false if the store is closed.
-func (ws *watchers) add(w *Watcher) bool {
+// add enters a watcher, or ends it if the store is closed.
+func (ws *watchers) add(w *Watcher) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.set == nil {
-		ws.set = map[*Watcher]struct{}{}
+		w.end()
+		return
 	}
-	if !ws.closed {
-		ws.set[w] = struct{}{}
-	}
-	return !ws.closed
+	ws.set[w] = true
 }
 
 func (ws *watchers) remove(w *Watcher) {
@@ -144,27 +143,19 @@ func (ws *watchers) remove(w *Watcher) {
 	delete(ws.set, w)
 }
 
-func (ws *watchers) list() []*Watcher {
+func (ws *watchers) wake(changes []Change) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	list := make([]*Watcher, 0, len(ws.set))
 	for w := range ws.set {
-		list = append(list, w)
-	}
-	return list
-}
-
-func (ws *watchers) wake(changes []Change) {
-	for _, w := range ws.list() {
 		w.add(changes)
 	}
 }
 
 func (ws *watchers) closeAll() {
 	ws.mu.Lock()
-	ws.closed = true
-	ws.mu.Unlock()
-	for _, w := range ws.list() {
-		w.stop()
+	defer ws.mu.Unlock()
+	for w := range ws.set {
+		w.end()
 	}
+	ws.set = nil
 }
