@@ -2,7 +2,6 @@
 package memory
 
 import (
-	"errors"
 	"io/fs"
 	"math"
 	"os"
@@ -24,27 +23,23 @@ const unlimited = math.MaxInt64 / 2
 func SetLimit() int64 { return setLimit(os.DirFS("/"), os.Getenv("GOMEMLIMIT")) }
 
 func setLimit(root fs.FS, explicit string) int64 {
-	if held, ok := cgroupLimit(root); ok && explicit == "" {
-		debug.SetMemoryLimit(held / 100 * percent)
+	if limit := cgroupLimit(root); limit < unlimited && explicit == "" {
+		debug.SetMemoryLimit(limit / 100 * percent)
 	}
 	return debug.SetMemoryLimit(-1)
 }
 
-// cgroupLimit returns the smallest limit of the cgroups that this process is in, in bytes.
-func cgroupLimit(root fs.FS) (int64, bool) {
-	groups, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return 0, false
-	}
+// cgroupLimit returns the smallest limit of the cgroups that this process is in, in bytes; unlimited or more if they
+// have none.
+func cgroupLimit(root fs.FS) int64 {
+	groups, _ := fs.ReadFile(root, "proc/self/cgroup") // not there: in no cgroup
 	smallest := int64(unlimited)
 	for line := range strings.Lines(string(groups)) {
 		for _, file := range limitFiles(strings.TrimSpace(line)) {
-			if n, err := readLimit(root, file); err == nil {
-				smallest = min(smallest, n)
-			}
+			smallest = min(smallest, readLimit(root, file))
 		}
 	}
-	return smallest, smallest < unlimited
+	return smallest
 }
 
 // limitFiles returns the files that limit the cgroup of a line of /proc/self/cgroup, "number:controllers:path": its
@@ -72,16 +67,12 @@ func limitFiles(line string) []string {
 	}
 }
 
-var errNoLimit = errors.New("no limit")
-
-func readLimit(root fs.FS, file string) (int64, error) {
-	data, err := fs.ReadFile(root, file)
-	if err != nil {
-		return 0, err
-	}
+// readLimit returns the limit in a file of a cgroup, in bytes; unlimited if the file gives none.
+func readLimit(root fs.FS, file string) int64 {
+	data, _ := fs.ReadFile(root, file)
 	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-	if err == nil && n <= 0 {
-		err = errNoLimit
+	if err != nil || n <= 0 {
+		return unlimited
 	}
-	return n, err
+	return n
 }

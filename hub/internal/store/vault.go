@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/navefleet/nave/shared/durable"
 )
 
 // keyLength is the length of the vault's key in bytes: AES-256.
@@ -24,7 +25,7 @@ var ErrVaultKey = errors.New("the vault's key does not open it: restore the key 
 type Vault struct{ aead cipher.AEAD }
 
 // NewVault returns the vault with the key in keyFile. If there is no such file, NewVault makes one, readable by its
-// owner only.
+// owner only. Only the process that has the store open may call NewVault.
 func NewVault(keyFile string) (*Vault, error) {
 	key, err := readKey(keyFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,35 +65,10 @@ func readKey(file string) ([]byte, error) {
 	return key, nil
 }
 
-// makeKey writes a new key whole or not at all.
 func makeKey(file string) ([]byte, error) {
 	key := make([]byte, keyLength)
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".vault-*") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(key)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return nil, err
-	}
-	// A link, unlike a rename, does not replace a key that another process made meanwhile.
-	if err := os.Link(tmp.Name(), file); err != nil {
-		return nil, err
-	}
-	return key, syncFolder(filepath.Dir(file))
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	rand.Read(key) // never fails
+	return key, durable.WriteFile(file, key, 0o600)
 }
 
 // Seal encrypts the data of the Secret with the name (namespace/name, the key of its row). It opens under this name
