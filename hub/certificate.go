@@ -89,22 +89,29 @@ func (h *Hub) serverNames() (names []string, ips []net.IP) {
 }
 
 // advertised returns the address at which spokes reach this hub: the first address that the operator configured, or the
-// address of the listener, or the name of this machine.
+// address of the listener, with the name of this machine if the hub listens on all addresses.
 func (h *Hub) advertised() string {
+	machine, err := os.Hostname()
+	if err != nil {
+		machine = "localhost"
+	}
+	return h.addressFrom(machine)
+}
+
+// operatorAddress returns the address at which the first operator, who has access to this machine, reaches the hub.
+func (h *Hub) operatorAddress() string { return h.addressFrom("127.0.0.1") }
+
+// addressFrom returns the first address that the operator configured, or the address of the listener, with the name
+// machine if the hub listens on all addresses.
+func (h *Hub) addressFrom(machine string) string {
 	if len(h.config.Advertise) > 0 {
 		return h.config.Advertise[0]
 	}
 	host, port, err := net.SplitHostPort(h.Addr().String())
-	if err != nil {
+	if ip := net.ParseIP(host); err != nil || !ip.IsUnspecified() {
 		return h.Addr().String()
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
-		return net.JoinHostPort(host, port)
-	}
-	if name, err := os.Hostname(); err == nil {
-		return net.JoinHostPort(name, port)
-	}
-	return net.JoinHostPort("localhost", port)
+	return net.JoinHostPort(machine, port)
 }
 
 // writeOperatorConfig writes the first operator's context if there is none, or if its certificate is not valid now: it
@@ -168,27 +175,10 @@ func issueOperator(authority *identity.Authority, name, address string, ttl time
 	if err != nil {
 		return nil, fmt.Errorf("write the operator's key: %w", err)
 	}
-	c := &operatorconfig.Config{}
-	c.Set(operatorconfig.Context{
+	return &operatorconfig.Config{CurrentContext: contextName, Contexts: []operatorconfig.Context{{
 		Name: contextName, Hub: address,
 		CertificateAuthorityData: identity.MarshalCertificates(authority.Certificate().Raw),
 		ClientCertificateData:    identity.MarshalCertificates(chain...),
 		ClientKeyData:            keyPEM,
-	})
-	return c, nil
-}
-
-// operatorAddress returns the address at which the first operator, who has access to this machine, reaches the hub.
-func (h *Hub) operatorAddress() string {
-	if len(h.config.Advertise) > 0 {
-		return h.config.Advertise[0]
-	}
-	host, port, err := net.SplitHostPort(h.Addr().String())
-	if err != nil {
-		return h.Addr().String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
+	}}}, nil
 }

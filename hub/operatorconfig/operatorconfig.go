@@ -4,12 +4,14 @@
 package operatorconfig
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"sigs.k8s.io/yaml"
 
@@ -55,30 +57,38 @@ func DefaultPath() (string, error) {
 
 // Load returns the content of the file at path. An unknown field is an error, because it may be misspelt.
 func Load(path string) (*Config, error) {
-	info, err := os.Stat(path)
+	c, err := load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read operator configuration: %w; `nave-hub operator-config` prints one, and a hub keeps its "+
-			"first as operator.yaml in its --data-dir; name another file with --config or %s", err, EnvPath)
+		err = fmt.Errorf("%w; `nave-hub operator-config` prints one, and a hub keeps its first as operator.yaml in its "+
+			"--data-dir; name another file with --config or %s", err, EnvPath)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read operator configuration: %w", err)
-	}
-	if info.Size() > maxSize {
-		return nil, fmt.Errorf("read operator configuration %s: %d bytes are more than %d", path, info.Size(), maxSize)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read operator configuration: %w", err)
-	}
-	c, err := Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("read operator configuration %s: %w", path, err)
 	}
 	return c, nil
 }
 
-// Parse returns the content of a file from its bytes.
-func Parse(data []byte) (*Config, error) {
+func load(path string) (*Config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxSize {
+		return nil, fmt.Errorf("%s: %d bytes are more than %d", path, info.Size(), maxSize)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// parse returns the content of a file from its bytes.
+func parse(data []byte) (*Config, error) {
 	c := &Config{}
 	if err := yaml.UnmarshalStrict(data, c); err != nil {
 		return nil, err
@@ -96,31 +106,14 @@ func Parse(data []byte) (*Config, error) {
 	return c, nil
 }
 
-// Context returns the context with this name; the empty name means the current one.
+// Context returns the context with the name; if name is empty, the current one. Errors: ErrNoContext.
 func (c *Config) Context(name string) (*Context, error) {
-	if name == "" {
-		name = c.CurrentContext
+	name = cmp.Or(name, c.CurrentContext)
+	i := slices.IndexFunc(c.Contexts, func(x Context) bool { return x.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("context %q: %w", name, ErrNoContext)
 	}
-	for i := range c.Contexts {
-		if c.Contexts[i].Name == name {
-			return &c.Contexts[i], nil
-		}
-	}
-	return nil, fmt.Errorf("context %q: %w", name, ErrNoContext)
-}
-
-// Set adds the context, or replaces the one with its name. The first context becomes the current one.
-func (c *Config) Set(x Context) {
-	if c.CurrentContext == "" {
-		c.CurrentContext = x.Name
-	}
-	for i := range c.Contexts {
-		if c.Contexts[i].Name == x.Name {
-			c.Contexts[i] = x
-			return
-		}
-	}
-	c.Contexts = append(c.Contexts, x)
+	return &c.Contexts[i], nil
 }
 
 // Save writes the file with mode 0600, whole or not at all. If its folder is missing, Save makes it.

@@ -15,11 +15,11 @@ import (
 
 func TestSave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nave", "config")
-	c := &Config{}
-	c.Set(Context{Name: "one", Hub: "one:7443", CertificateAuthorityData: []byte("ca"),
-		ClientCertificateData: []byte("cert"), ClientKeyData: []byte("key")})
-	c.Set(Context{Name: "two", Hub: "two:7443"})
-	c.Set(Context{Name: "two", Hub: "moved:7443"})
+	c := &Config{CurrentContext: "one", Contexts: []Context{
+		{Name: "one", Hub: "one:7443", CertificateAuthorityData: []byte("ca"), ClientCertificateData: []byte("cert"),
+			ClientKeyData: []byte("key")},
+		{Name: "two", Hub: "two:7443"},
+	}}
 	if err := c.Save(path); err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestSave(t *testing.T) {
 	if err != nil || got.CurrentContext != "one" || !reflect.DeepEqual(got.Contexts[0], c.Contexts[0]) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	if x, err := got.Context("two"); err != nil || x.Hub != "moved:7443" {
+	if x, err := got.Context("two"); err != nil || x.Hub != "two:7443" {
 		t.Fatalf("got %+v, %v", x, err)
 	}
 	if _, err := got.Context("three"); !errors.Is(err, ErrNoContext) {
@@ -46,7 +46,7 @@ func TestLoad_invalid(t *testing.T) {
 		"not base64":       "contexts: [{name: a, hub: b, client-key-data: '%'}]",
 		"not YAML":         "contexts: [",
 	} {
-		if _, err := Parse([]byte(text)); err == nil {
+		if _, err := parse([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
 	}
@@ -109,7 +109,7 @@ func TestPath(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("current-context: a\ncontexts:\n- {name: a, hub: 'h:1', client-key-data: a2V5}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse(data)
+		c, err := parse(data)
 		if err == nil && len(c.Contexts) > 0 && c.Contexts[0].Name == "" {
 			t.Fatal("a context without a name")
 		}
