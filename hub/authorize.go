@@ -74,10 +74,13 @@ func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
 	return v
 }
 
-// options returns the options of a server whose calls the guard intercepts.
+// options returns the options of a server whose calls the guard intercepts, for callers with a certificate and without.
 func (g *guard) options(c credentials.TransportCredentials) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(c),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.ChainUnaryInterceptor(g.unary),
 		grpc.ChainStreamInterceptor(g.stream),
 		grpc.UnknownServiceHandler(refuseUnknown),

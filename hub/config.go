@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,22 +81,14 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("data folder: %w", err)
 	}
 	c.DataDir = dir
-	setDefault(&c.SourceDir, filepath.Join(dir, "sources"))
-	setDefault(&c.Listen, DefaultListen)
-	setDefault(&c.HTTPListen, DefaultHTTPListen)
-	setDefault(&c.BundleTTL, DefaultBundleTTL)
-	setDefault(&c.CertificateTTL, DefaultCertificateTTL)
-	setDefault(&c.Log, slog.Default())
+	c.SourceDir = cmp.Or(c.SourceDir, filepath.Join(dir, "sources"))
+	c.Listen, c.HTTPListen = cmp.Or(c.Listen, DefaultListen), cmp.Or(c.HTTPListen, DefaultHTTPListen)
+	c.BundleTTL = cmp.Or(c.BundleTTL, DefaultBundleTTL)
+	c.CertificateTTL = cmp.Or(c.CertificateTTL, DefaultCertificateTTL)
+	c.connections = cmp.Or(c.connections, defaultConnections)
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	setDefault(&c.connections, defaultConnections)
 	return c, nil
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

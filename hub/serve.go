@@ -101,10 +101,7 @@ func (h *Hub) admit(tls credentials.TransportCredentials) credentials.TransportC
 func (h *Hub) limits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.ReadBufferSize(readBuffer),
 		grpc.WriteBufferSize(writeBuffer),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -119,10 +116,7 @@ func (h *Hub) limits() []grpc.ServerOption {
 func strangerLimits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxStrangerMessage),
-		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStrangerStreams),
-		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.ReadBufferSize(readBuffer),
 		grpc.WriteBufferSize(readBuffer),
 		grpc.StaticStreamWindowSize(strangerWindow),
 		grpc.StaticConnWindowSize(strangerWindow),

@@ -8,6 +8,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -62,9 +63,7 @@ type Server struct {
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, log: c.Log, now: c.Now, draining: make(chan struct{})}
-	if s.log == nil {
-		s.log = slog.Default()
-	}
+	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -18,6 +18,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -93,9 +94,7 @@ func New(c Config) *Publisher {
 	if c.TTL <= 0 {
 		c.TTL = DefaultTTL
 	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
 	}
