@@ -54,8 +54,8 @@ func newStore(e engine, epoch uint64, options []Option) *Store {
 	return s
 }
 
-// engine keeps tables of key → value in transactions. Callers cannot tell engines apart, except that only some survive
-// the process.
+// engine keeps tables of keys and values in transactions. Callers cannot tell engines apart, except that only some
+// survive the process.
 type engine interface {
 	// begin starts a transaction. The caller has at most one writable transaction at a time; a read-only transaction sees
 	// the state at its begin.
