@@ -126,12 +126,14 @@ func (h *Hub) build() error {
 	if err := errors.Join(err, err2, err3); err != nil {
 		return err
 	}
+	artifacts := artifact.New(c.SourceDir)
 	h.fetch = fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Artifacts: artifact.New(c.SourceDir, 0), Fetcher: fetcher, Network: network,
+		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network,
 		Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{
-		Store: h.store, Renderer: renderer, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Guard: c.Guard,
+		Store: h.store, Artifacts: artifacts, Renderer: renderer,
+		NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Guard: c.Guard,
 		Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.publish = publish.New(publish.Config{

@@ -23,9 +23,11 @@ package artifact
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/manifest"
@@ -55,19 +57,35 @@ type Artifact struct {
 	Revision string `json:"revision"`
 	// Digest is over the paths, modes and contents of the tree. Equal trees of different revisions have equal digests.
 	Digest manifest.Digest `json:"digest"`
-	// Dir is the tree's absolute path.
+	// Dir is the tree's path below the folder of its Store, so that the folder may be moved. Store.Path joins them.
 	Dir string `json:"dir"`
 	// FetchedAt is when this revision was first seen.
 	FetchedAt time.Time `json:"fetchedAt"`
 }
 
-// treeDir and indexName are the two parts of an artifact on disk.
+// UnmarshalJSON also reads the absolute Dir that hubs wrote until November 2026.
+func (a *Artifact) UnmarshalJSON(text []byte) error {
+	type plain Artifact
+	if err := json.Unmarshal(text, (*plain)(a)); err != nil {
+		return err
+	}
+	if at := strings.LastIndex(a.Dir, "/"+artifactsDir+"/"); at >= 0 {
+		a.Dir = a.Dir[at+1:]
+	}
+	return nil
+}
+
+// Parts of an artifact's path.
 const (
-	treeDir   = "tree"
-	indexName = "index"
+	artifactsDir = "artifacts"
+	treeDir      = "tree"
+	indexName    = "index"
 )
+
+// dirOf returns the Dir of an artifact.
+func dirOf(id string, digest manifest.Digest) string {
+	return filepath.Join(artifactsDir, id, hex.EncodeToString(digest[:]), treeDir)
+}
 
 // indexFile returns the path of the index that belongs to a tree.
 func indexFile(tree string) string { return filepath.Join(filepath.Dir(tree), indexName) }
-
-func hexOf(d manifest.Digest) string { return hex.EncodeToString(d[:]) }

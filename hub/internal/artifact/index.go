@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,12 +97,12 @@ type identity struct {
 func (f File) identity() identity { return identity{f.Content, f.Mode} }
 
 // openPrevious reads the index of the last artifact. If there is none, or it cannot be read, nothing is shared.
-func openPrevious(last *Artifact) previous {
+func (w Workspace) openPrevious(last *Artifact) previous {
 	if last == nil {
 		return previous{}
 	}
-	p := previous{dir: last.Dir, files: map[identity]File{}}
-	files, _ := readIndex(last.Dir, last.Digest)
+	p := previous{dir: filepath.Join(w.Dir, last.Dir), files: map[identity]File{}}
+	files, _ := readIndex(p.dir, last.Digest)
 	for _, f := range files {
 		if f.Mode != Symlink {
 			p.files[f.identity()] = f

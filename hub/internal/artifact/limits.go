@@ -1,25 +1,15 @@
 package artifact
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 )
 
-// Limits bound the tree of one artifact. A zero field means the default beside it.
+// Limits bound the tree of one artifact. The defaults are beside the fields.
 type Limits struct {
 	Total int64 // bytes of all files: 1 GiB
 	Files int   // files: 100,000
 	File  int64 // bytes of one file: 64 MiB
-}
-
-// Or returns l with other's values where l has none.
-func (l Limits) Or(other Limits) Limits {
-	return Limits{
-		Total: cmp.Or(l.Total, other.Total),
-		Files: cmp.Or(l.Files, other.Files),
-		File:  cmp.Or(l.File, other.File),
-	}
 }
 
 // DefaultLimits are those of Limits' doc comment.

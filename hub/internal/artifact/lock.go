@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
-// lock waits until no other process has the lock file locked. When a process dies, the kernel unlocks its files.
-func lock(ctx context.Context, name string) (unlock func(), err error) {
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+// Lock waits for the turn to use the cache of id, and to put artifacts of id. When a process dies, the kernel unlocks
+// its files, and the next process has its turn. Errors are ErrStorage or that of ctx.
+func (w Workspace) Lock(ctx context.Context, id string) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(w.Dir, "locks", id), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, StorageError(err)
 	}

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ type Tree struct {
 	Files    []File // in any order
 	Contents Contents
 	Ignore   *string // spec.ignore: .gitignore lines that replace the default exclusions; nil keeps them
-	Limits   Limits  // fields that are zero have their defaults
+	Limits   Limits  // the zero value means DefaultLimits
 }
 
 // Put writes a tree as an artifact of id, unless it is there already, and returns the artifact. Files that are equal in
@@ -36,19 +37,18 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 	if err != nil {
 		return Artifact{}, err
 	}
-	p := openPrevious(last)
-	limits := t.Limits.Or(DefaultLimits)
+	p := w.openPrevious(last)
+	limits := cmp.Or(t.Limits, DefaultLimits)
 	if err := measure(files, t.Contents, p, limits); err != nil {
 		return Artifact{}, err
 	}
 	index := encodeIndex(files)
 	a := Artifact{Revision: t.Revision, Digest: manifest.DigestOf(index), FetchedAt: time.Now().UTC().Round(0)}
-	home := filepath.Join(w.Dir, "artifacts", id, hexOf(a.Digest))
-	a.Dir = filepath.Join(home, treeDir)
+	a.Dir = dirOf(id, a.Digest)
 	if last != nil && last.Dir == a.Dir {
 		return a, nil
 	}
-	return a, w.place(ctx, home, a.Digest, func(dir string) error {
+	return a, w.place(ctx, filepath.Dir(filepath.Join(w.Dir, a.Dir)), a.Digest, func(dir string) error {
 		return checkOut(ctx, dir, t.Contents, files, links, index, p, limits)
 	})
 }
@@ -143,10 +143,8 @@ type writer struct {
 // checkOut writes files and their index below dir, which is new and empty. Symlinks come last: nothing is written
 // through one.
 func checkOut(ctx context.Context, dir string, contents Contents, files []File, links links, index []byte,
-	last previous,
-	limits Limits) error {
-	w := &writer{contents: contents, dir: filepath.Join(dir, treeDir), last: last, made: map[string]bool{"": true},
-		limits: limits}
+	last previous, limits Limits) error {
+	w := &writer{contents, filepath.Join(dir, treeDir), last, map[string]bool{".": true}, limits}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		return StorageError(err)
 	}
@@ -201,7 +199,7 @@ func (w *writer) link(from, target string) error {
 
 // folder makes a folder and those above it, once.
 func (w *writer) folder(dir string) error {
-	if dir == "." || w.made[dir] {
+	if w.made[dir] {
 		return nil
 	}
 	if err := w.folder(path.Dir(dir)); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,9 +15,10 @@ import (
 // Store keeps artifacts and the caches of fetchers below one folder. No other Store may use the folder. A Store may be
 // used from several goroutines.
 type Store struct {
-	dir       string
-	maxCaches int64 // bytes
+	// MaxCaches is how many bytes on disk Sweep leaves to the caches of all sources. New sets 4 GiB.
+	MaxCaches int64
 
+	dir   string
 	mu    sync.Mutex
 	ready bool                    // prepare has succeeded
 	trees map[string]*artifactUse // by Artifact.Dir
@@ -28,23 +30,18 @@ type artifactUse struct {
 	unused time.Time // since when Sweep sees no use; zero: in use
 }
 
-// DefaultMaxCaches is how many bytes on disk Sweep leaves to the caches of all sources, unless New is told otherwise.
-const DefaultMaxCaches = 4 << 30
-
-// New returns the Store of a folder, which is made when it is needed. maxCaches is how many bytes on disk Sweep leaves
-// to the caches; 0 means DefaultMaxCaches.
-func New(dir string, maxCaches int64) *Store {
+// New returns the Store of a folder, which is made when it is needed.
+func New(dir string) *Store {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	if maxCaches == 0 {
-		maxCaches = DefaultMaxCaches
-	}
-	return &Store{dir: dir, maxCaches: maxCaches, trees: map[string]*artifactUse{}}
+	return &Store{MaxCaches: 4 << 30, dir: dir, trees: map[string]*artifactUse{}}
 }
 
-func (s *Store) tmp() string          { return filepath.Join(s.dir, "tmp") }
-func (s *Store) artifactsDir() string { return filepath.Join(s.dir, "artifacts") }
+// Path returns the absolute path of an artifact's tree.
+func (s *Store) Path(a Artifact) string { return filepath.Join(s.dir, a.Dir) }
+
+func (s *Store) tmp() string { return filepath.Join(s.dir, "tmp") }
 
 // prepare removes, before anything else is done, what an earlier process left half done.
 func (s *Store) prepare() error {
@@ -72,12 +69,6 @@ type Workspace struct {
 // hexadecimal digits. The fetcher holds Lock while it uses the folder.
 func (w Workspace) CacheDir(id string) string { return filepath.Join(w.Dir, "cache", id) }
 
-// Lock waits for the turn to use the cache of id, and to put artifacts of id. When a process dies, the next one has its
-// turn. Errors are ErrStorage or that of ctx.
-func (w Workspace) Lock(ctx context.Context, id string) (unlock func(), err error) {
-	return lock(ctx, filepath.Join(w.Dir, "locks", id))
-}
-
 // Make has fetch make an artifact in a Workspace, which goes when fetch returns. fetch gets last only if last is whole.
 // The errors are those of fetch, and ErrStorage.
 func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, *Artifact) (Artifact, error)) (Artifact,
@@ -100,36 +91,32 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	if last != nil && a.Dir == last.Dir && a.Digest == last.Digest {
 		return a, nil
 	}
-	if !s.isHome(a) || !s.mark(a.Dir) {
-		return Artifact{}, fmt.Errorf("%w: artifact %s is not in its place", ErrStorage, a.Dir)
+	id, _, _ := strings.Cut(strings.TrimPrefix(a.Dir, artifactsDir+"/"), "/")
+	if _, err := hex.DecodeString(id); err != nil || a.Dir != dirOf(id, a.Digest) || !s.mark(a) {
+		return Artifact{}, fmt.Errorf("%w: artifact %q is not in its place", ErrStorage, a.Dir)
 	}
 	return a, nil
-}
-
-// isHome reports whether an artifact that another process names is where Put writes it.
-func (s *Store) isHome(a Artifact) bool {
-	id := filepath.Base(filepath.Dir(filepath.Dir(a.Dir)))
-	_, err := hex.DecodeString(id)
-	return err == nil && a.Dir == filepath.Join(s.artifactsDir(), id, hexOf(a.Digest), treeDir)
 }
 
 // Usable reports whether an artifact is on disk and whole, and if so keeps Sweep from it for a while. An artifact that
 // this process neither wrote nor verified before is verified now.
 func (s *Store) Usable(ctx context.Context, a Artifact) bool {
-	if _, err := os.Stat(indexFile(a.Dir)); err != nil {
+	if !s.exists(a) {
 		return false
 	}
-	if s.touch(a.Dir) {
-		return true
-	}
-	return Verify(ctx, a.Dir, a.Digest) == nil && s.mark(a.Dir)
+	return s.touch(a) || Verify(ctx, s.Path(a), a.Digest) == nil && s.mark(a)
+}
+
+func (s *Store) exists(a Artifact) bool {
+	_, err := os.Stat(indexFile(s.Path(a)))
+	return err == nil
 }
 
 // touch starts anew the time after which Sweep removes an artifact, and reports whether it is known to be whole.
-func (s *Store) touch(dir string) bool {
+func (s *Store) touch(a Artifact) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	use, ok := s.trees[dir]
+	use, ok := s.trees[a.Dir]
 	if ok {
 		use.unused = time.Time{}
 	}
@@ -137,12 +124,12 @@ func (s *Store) touch(dir string) bool {
 }
 
 // mark notes that an artifact is whole, and reports whether it is still there: Sweep may have removed it a moment ago.
-func (s *Store) mark(dir string) bool {
+func (s *Store) mark(a Artifact) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := os.Stat(indexFile(dir)); err != nil {
+	if !s.exists(a) {
 		return false
 	}
-	s.trees[dir] = &artifactUse{whole: true}
+	s.trees[a.Dir] = &artifactUse{whole: true}
 	return true
 }

@@ -19,7 +19,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(dir string) bool, unused ti
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	homes, err := filepath.Glob(filepath.Join(s.artifactsDir(), "*", "*"))
+	homes, err := filepath.Glob(filepath.Join(s.dir, artifactsDir, "*", "*"))
 	if err != nil {
 		return StorageError(err)
 	}
@@ -37,7 +37,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(dir string) bool, unused ti
 // sweepArtifact removes one artifact if it has been unused for long enough. The artifact loses its name under the lock
 // that mark takes, so that no fetch returns it after that.
 func (s *Store) sweepArtifact(home string, keep func(dir string) bool, unused time.Duration) error {
-	dir := filepath.Join(home, treeDir)
+	dir := filepath.Join(artifactsDir, filepath.Base(filepath.Dir(home)), filepath.Base(home), treeDir)
 	kept := keep(dir)
 	s.mu.Lock()
 	if !s.expired(dir, kept, unused) {
@@ -114,7 +114,7 @@ func (s *Store) sweepCaches(ctx context.Context) error {
 	}
 	var total int64
 	for _, c := range caches {
-		if total += c.disk; time.Since(c.used) < cacheLife && total <= s.maxCaches {
+		if total += c.disk; time.Since(c.used) < cacheLife && total <= s.MaxCaches {
 			continue
 		}
 		if err := s.removeCache(ctx, c.id); err != nil {

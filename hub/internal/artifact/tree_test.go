@@ -3,6 +3,7 @@ package artifact
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path"
@@ -151,7 +152,7 @@ func TestPut_refused(t *testing.T) {
 				files = append(files, contents.file(p, Regular, "x"))
 			}
 			dir := t.TempDir()
-			_, err := put(t, New(dir, 0), Tree{Files: files, Contents: contents}, nil)
+			_, err := put(t, New(dir), Tree{Files: files, Contents: contents}, nil)
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -176,18 +177,18 @@ func TestPut_damaged(t *testing.T) {
 	tree := Tree{Revision: "1", Contents: contents, Files: []File{
 		contents.file("a", Regular, "a"), contents.file("d/run", Executable, "#!"), contents.file("l", Symlink, "d/run"),
 	}}
-	first, err := put(t, New(dir, 0), tree, nil)
+	first, err := put(t, New(dir), tree, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(filepath.Join(first.Dir, "a"), 0); err != nil {
+	if err := os.Truncate(filepath.Join(New(dir).Path(first), "a"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if New(dir, 0).Usable(t.Context(), first) {
+	if New(dir).Usable(t.Context(), first) {
 		t.Error("a damaged artifact is usable")
 	}
-	again, err := put(t, New(dir, 0), tree, nil)
-	if err != nil || again.Dir != first.Dir || Verify(t.Context(), again.Dir, again.Digest) != nil {
+	again, err := put(t, New(dir), tree, nil)
+	if err != nil || again.Dir != first.Dir || Verify(t.Context(), New(dir).Path(again), again.Digest) != nil {
 		t.Errorf("got %+v, %v", again, err)
 	}
 }
@@ -195,14 +196,15 @@ func TestPut_damaged(t *testing.T) {
 // TestMake_elsewhere has fetchers that name a folder that is no artifact's.
 func TestMake_elsewhere(t *testing.T) {
 	dir := t.TempDir()
-	s := New(dir, 0)
+	s := New(dir)
 	contents := memory{}
 	good, err := put(t, s, Tree{Contents: contents, Files: []File{contents.file("a", Regular, "a")}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Artifact){
-		"outside":      func(a *Artifact) { a.Dir = "/etc" },
+		"absolute":     func(a *Artifact) { a.Dir = "/etc" },
+		"outside":      func(a *Artifact) { a.Dir = "artifacts/../../etc" },
 		"parent":       func(a *Artifact) { a.Dir = filepath.Dir(a.Dir) },
 		"not_clean":    func(a *Artifact) { a.Dir += "/../tree" },
 		"other_digest": func(a *Artifact) { a.Digest[0]++ },
@@ -219,6 +221,32 @@ func TestMake_elsewhere(t *testing.T) {
 	}
 }
 
+// TestMove has a data folder that was moved: what was fetched before is still there.
+func TestMove(t *testing.T) {
+	before, after := filepath.Join(t.TempDir(), "before"), filepath.Join(t.TempDir(), "after")
+	contents := memory{}
+	a, err := put(t, New(before), Tree{Contents: contents, Files: []File{contents.file("a", Regular, "a")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(before, after); err != nil {
+		t.Fatal(err)
+	}
+	older := bytes.Replace(row, []byte(`"artifacts/`), []byte(`"`+before+`/artifacts/`), 1)
+	for name, row := range map[string][]byte{"row": row, "row_with_absolute_path": older} {
+		t.Run(name, func(t *testing.T) {
+			var read Artifact
+			if err := json.Unmarshal(row, &read); err != nil || read != a || !New(after).Usable(t.Context(), read) {
+				t.Errorf("%s is read as %+v, %v", row, read, err)
+			}
+		})
+	}
+}
+
 // TestPut_together has fetches that put the same tree at the same time.
 func TestPut_together(t *testing.T) {
 	contents := memory{}
@@ -226,7 +254,7 @@ func TestPut_together(t *testing.T) {
 	for _, name := range strings.Split("abcdefghij", "") {
 		tree.Files = append(tree.Files, contents.file(name, Regular, name))
 	}
-	s := New(t.TempDir(), 0)
+	s := New(t.TempDir())
 	var group errgroup.Group
 	for range 8 {
 		group.Go(func() error {
@@ -251,9 +279,10 @@ func FuzzPut(f *testing.F) {
 			contents.file(one, Regular, "1"), contents.file(two, Executable, "2"), contents.file(link, Symlink, target),
 		}}
 		root := t.TempDir()
-		a, err := put(t, New(filepath.Join(root, "in"), 0), tree, nil)
+		s := New(filepath.Join(root, "in"))
+		a, err := put(t, s, tree, nil)
 		if err == nil {
-			err = Verify(t.Context(), a.Dir, a.Digest)
+			err = Verify(t.Context(), s.Path(a), a.Digest)
 		}
 		if err != nil && !errors.Is(err, ErrTree) && !errors.Is(err, ErrLimit) {
 			t.Errorf("%q, %q, %q to %q: %v", one, two, link, target, err)

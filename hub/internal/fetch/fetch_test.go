@@ -140,7 +140,7 @@ func play(t *testing.T, story func(h *hub)) {
 // start starts a loop, as a process does that finds the store of an earlier one.
 func (h *hub) start() {
 	loop := fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir, 0), Fetcher: h.remote,
+		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir), Fetcher: h.remote,
 		Log: telemetry.Discard(), Metrics: prometheus.NewRegistry(), Now: h.now,
 	})
 	if err := loop.Recover(h.Context()); err != nil {
@@ -250,6 +250,9 @@ func (h *hub) sources() []store.Fetched {
 	}
 	return rows
 }
+
+// path returns where the artifact of the first source is.
+func (h *hub) path() string { return artifact.New(h.dir).Path(*h.sources()[0].Artifact) }
 
 func (h *hub) events() []string {
 	h.Helper()
@@ -576,7 +579,7 @@ func TestRecover(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"))
 		h.stop()
-		if err := os.RemoveAll(h.sources()[0].Artifact.Dir); err != nil {
+		if err := os.RemoveAll(h.path()); err != nil {
 			t.Fatal(err)
 		}
 		h.remote.set(url, "", source.ErrUnreachable)
@@ -641,7 +644,7 @@ func TestSlowSources(t *testing.T) {
 func TestSweep(t *testing.T) {
 	play(t, func(h *hub) {
 		h.put(key("", "fleet"), every("1m"))
-		first := h.sources()[0].Artifact.Dir
+		first := h.path()
 		h.remote.set(url, "two", nil)
 		h.pass(9 * time.Minute)
 		if _, err := os.Stat(first); err != nil {
@@ -651,7 +654,7 @@ func TestSweep(t *testing.T) {
 		if _, err := os.Stat(first); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the unused artifact is still there: %v", err)
 		}
-		if _, err := os.Stat(h.sources()[0].Artifact.Dir); err != nil {
+		if _, err := os.Stat(h.path()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -39,7 +39,7 @@ func startReal(t testing.TB, o gittest.Options) (*real, *gittest.Server) {
 		t.Fatal(err)
 	}
 	loop := fetch.New(fetch.Config{
-		Store: rows, Artifacts: artifact.New(t.TempDir(), 0), Fetcher: git.Fetcher{}, Log: telemetry.Discard(),
+		Store: rows, Artifacts: artifact.New(t.TempDir()), Fetcher: git.Fetcher{}, Log: telemetry.Discard(),
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -192,7 +192,7 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	p := New(Config{Store: s, Renderer: renderers, Log: slog.New(slog.DiscardHandler)})
+	p := New(Config{Store: s, Artifacts: artifact.New("/"), Renderer: renderers, Log: slog.New(slog.DiscardHandler)})
 	root := b.TempDir()
 	for i := range 1000 {
 		plantConfigMap(b, root, i, "first")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/loop"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -19,8 +20,9 @@ import (
 
 // Config configures a Planner.
 type Config struct {
-	Store    *store.Store
-	Renderer render.Renderer
+	Store     *store.Store
+	Artifacts *artifact.Store
+	Renderer  render.Renderer
 	// NoCrossNamespaceRefs refuses sources of another namespace, as Flux's flag does.
 	NoCrossNamespaceRefs bool
 	// Guard is what one change may remove unconfirmed; zero: graph.DefaultGuard.
@@ -58,7 +60,9 @@ func New(c Config) *Planner {
 	}
 	return &Planner{
 		store: c.Store, log: c.Log, now: c.Now, metrics: newMetrics(c.Metrics),
-		renders: cache.New(cache.Config{Store: c.Store, Renderer: c.Renderer, Metrics: c.Metrics}),
+		renders: cache.New(cache.Config{
+			Store: c.Store, Artifacts: c.Artifacts, Renderer: c.Renderer, Metrics: c.Metrics,
+		}),
 		strict:  c.NoCrossNamespaceRefs,
 		guard:   c.Guard,
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -365,7 +366,7 @@ func TestRun(t *testing.T) {
 	defer plans.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	p := New(Config{Store: s.store, Renderer: renderers, Log: slog.New(slog.DiscardHandler)})
+	p := New(Config{Store: s.store, Artifacts: artifact.New("/"), Renderer: renderers, Log: slog.New(slog.DiscardHandler)})
 	go func() { done <- p.Run(ctx) }()
 	s.apply("hub.yaml")
 	await(t, plans, func() bool { return get(s, store.Plans, "c0001").ChangedAt != time.Time{} })

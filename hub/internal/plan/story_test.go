@@ -118,7 +118,8 @@ func (s *story) restart() {
 	}
 	s.watcher = s.store.Watch(s.t.Context(), watched...)
 	s.planner = New(Config{
-		Store: s.store, Renderer: s.renderer, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
+		Store: s.store, Artifacts: artifact.New("/"), Renderer: s.renderer, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return s.now },
 	})
 	s.must(s.planner.load(s.t.Context()))
 }

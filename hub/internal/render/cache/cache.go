@@ -31,18 +31,20 @@ const (
 
 // Config is what a Cache is made of.
 type Config struct {
-	Store    *store.Store
-	Renderer render.Renderer
-	Metrics  prometheus.Registerer // nil: none
+	Store     *store.Store
+	Artifacts *artifact.Store
+	Renderer  render.Renderer
+	Metrics   prometheus.Registerer // nil: none
 }
 
 // Cache answers renders that were done before. It is safe for concurrent use; equal renders at the same time are one.
 type Cache struct {
-	store    *store.Store
-	renderer render.Renderer
-	metrics  *metrics
-	salt     []byte
-	slots    chan struct{} // one for each render that may run at a time
+	store     *store.Store
+	artifacts *artifact.Store
+	renderer  render.Renderer
+	metrics   *metrics
+	salt      []byte
+	slots     chan struct{} // one for each render that may run at a time
 
 	mu      sync.Mutex
 	flights map[flightKey]*flight
@@ -68,7 +70,7 @@ type flight struct {
 func New(c Config) *Cache {
 	salt := sha256.Sum256(fmt.Appendf(nil, "nave: salt of sealed values: %d", c.Store.Epoch()))
 	return &Cache{
-		store: c.Store, renderer: c.Renderer, metrics: newMetrics(c.Metrics), salt: salt[:],
+		store: c.Store, artifacts: c.Artifacts, renderer: c.Renderer, metrics: newMetrics(c.Metrics), salt: salt[:],
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
 	}
 }
@@ -92,7 +94,9 @@ func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessag
 			return nil, ctx.Err()
 		}
 	}
-	f.result, f.err = c.answer(ctx, key, render.Request{Renderer: renderer, Spec: spec, Root: a.Dir, Salt: c.salt})
+	f.result, f.err = c.answer(ctx, key, render.Request{
+		Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Salt: c.salt,
+	})
 	c.leave(key, f)
 	return f.result, f.err
 }

@@ -123,14 +123,13 @@ func TestReferenceNames(t *testing.T) {
 			refs := packp.NewAdvRefs()
 			refs.References["refs/heads/"+branch] = id
 			answer := advertised{scripted{append([]byte(pkt("NAK\n")), pack...)}, refs}
-			a, err := artifact.New(filepath.Join(dir, "in"), 0).Make(t.Context(), nil,
+			a, err := artifact.New(filepath.Join(dir, "in")).Make(t.Context(), nil,
 				func(w artifact.Workspace, _ *artifact.Artifact) (artifact.Artifact, error) {
-					f := &fetching{Request: source.Request{Workspace: w}, id: "00", limits: defaults}
+					f := &fetching{Request: source.Request{Workspace: w}, id: "00", limits: DefaultLimits}
 					f.spec.Ref.Branch = branch
 					return f.attempt(t.Context(), answer)
 				})
-			if err != nil || a.Revision != branch+"@sha1:"+id.String() ||
-				!strings.HasPrefix(a.Dir, filepath.Join(dir, "in")+"/") {
+			if err != nil || a.Revision != branch+"@sha1:"+id.String() || !filepath.IsLocal(a.Dir) {
 				t.Errorf("artifact %+v, %v", a, err)
 			}
 			if left, _ := os.ReadDir(dir); len(left) != 1 {

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// Fetcher fetches GitRepositories. Limits that are zero have their defaults.
+// Fetcher fetches GitRepositories. Zero Limits are the DefaultLimits.
 type Fetcher struct {
 	Limits Limits
 }
@@ -26,7 +27,7 @@ var _ source.Fetcher = Fetcher{}
 
 // Fetch implements source.Fetcher. Its errors name the reference, the cause and the way out.
 func (f Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
-	g := &fetching{Request: r, limits: f.Limits.or(defaults), dialer: dial.New(r.Network)}
+	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), dialer: dial.New(r.Network)}
 	limited, cancel := context.WithTimeout(ctx, r.TimeLimit())
 	defer cancel()
 	a, err := g.run(limited)

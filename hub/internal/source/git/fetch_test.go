@@ -40,9 +40,13 @@ type fetcher struct {
 }
 
 // newFetcher returns a fetcher that may dial the servers of these tests.
-func newFetcher(dir string, limits git.Limits) fetcher {
+func newFetcher(dir string, lower ...func(*git.Limits)) fetcher {
+	limits := git.DefaultLimits
+	for _, change := range lower {
+		change(&limits)
+	}
 	return fetcher{
-		artifacts: artifact.New(dir, 0), Fetcher: git.Fetcher{Limits: limits},
+		artifacts: artifact.New(dir), Fetcher: git.Fetcher{Limits: limits},
 		network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 }
@@ -97,7 +101,7 @@ func newWorld(t *testing.T, o gittest.Options) *world {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	return &world{T: t, server: server, repo: repo, dir: dir, fetcher: newFetcher(dir, git.Limits{})}
+	return &world{T: t, server: server, repo: repo, dir: dir, fetcher: newFetcher(dir)}
 }
 
 func (w *world) commit(files map[string]string) string {
@@ -149,14 +153,15 @@ func (w *world) fails(req request, want error, words ...string) {
 }
 
 // files reads an artifact: path to content; symlinks as "-> target".
-func files(t *testing.T, a artifact.Artifact) map[string]string {
+func (f fetcher) files(t *testing.T, a artifact.Artifact) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	err := filepath.WalkDir(a.Dir, func(path string, d os.DirEntry, err error) error {
+	dir := f.artifacts.Path(a)
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		name, _ := filepath.Rel(a.Dir, path)
+		name, _ := filepath.Rel(dir, path)
 		if d.Type() == os.ModeSymlink {
 			target, err := os.Readlink(path)
 			found[name] = "-> " + target
@@ -172,9 +177,9 @@ func files(t *testing.T, a artifact.Artifact) map[string]string {
 	return found
 }
 
-func holds(t *testing.T, a artifact.Artifact, want map[string]string) {
+func (f fetcher) holds(t *testing.T, a artifact.Artifact, want map[string]string) {
 	t.Helper()
-	got := files(t, a)
+	got := f.files(t, a)
 	for name, text := range want {
 		if have, ok := got[name]; !ok || have != text {
 			t.Errorf("%s is %q, want %q", name, have, text)
@@ -201,9 +206,9 @@ func TestFetch(t *testing.T) {
 	if a.Digest.IsZero() || time.Since(a.FetchedAt) > time.Minute {
 		t.Errorf("artifact %+v", a)
 	}
-	holds(t, a, map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": "",
+	w.fetcher.holds(t, a, map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": "",
 		"app/link": "-> ../run.sh"})
-	info, err := os.Stat(filepath.Join(a.Dir, "run.sh"))
+	info, err := os.Stat(filepath.Join(w.fetcher.artifacts.Path(a), "run.sh"))
 	if err != nil || info.Mode().Perm() != 0o555 {
 		t.Errorf("run.sh has mode %v, %v", info.Mode(), err)
 	}
@@ -228,22 +233,20 @@ func TestFetch_shares(t *testing.T) {
 	first := w.fetch(w.main(), nil)
 	w.apply(gittest.Change{Files: map[string]string{"other": "2", "new": "n"}, Remove: []string{"gone"}})
 	second := w.fetch(w.main(), &first)
-	holds(t, second, map[string]string{"same": "same", "other": "2", "new": "n"})
-	holds(t, first, map[string]string{"same": "same", "other": "1", "gone": "x"})
-	if inode(t, first, "same") != inode(t, second, "same") {
+	w.fetcher.holds(t, second, map[string]string{"same": "same", "other": "2", "new": "n"})
+	w.fetcher.holds(t, first, map[string]string{"same": "same", "other": "1", "gone": "x"})
+	if w.inode(first, "same") != w.inode(second, "same") {
 		t.Error("the unchanged file was written again")
 	}
-	if inode(t, first, "other") == inode(t, second, "other") {
+	if w.inode(first, "other") == w.inode(second, "other") {
 		t.Error("the changed file is shared")
 	}
 }
 
-func inode(t *testing.T, a artifact.Artifact, name string) uint64 {
-	t.Helper()
-	info, err := os.Stat(filepath.Join(a.Dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
+func (w *world) inode(a artifact.Artifact, name string) uint64 {
+	w.Helper()
+	info, err := os.Stat(filepath.Join(w.fetcher.artifacts.Path(a), name))
+	w.do(err)
 	return info.Sys().(*syscall.Stat_t).Ino
 }
 
@@ -262,7 +265,7 @@ func TestFetch_commits(t *testing.T) {
 		}
 		w.commit(change)
 		last = w.fetch(w.main(), &last)
-		holds(t, last, tree)
+		w.fetcher.holds(t, last, tree)
 	}
 }
 
@@ -274,7 +277,7 @@ func TestFetch_revert(t *testing.T) {
 	last := w.fetch(w.main(), nil)
 	w.commit(map[string]string{"a": "one"})
 	last = w.fetch(w.main(), &last)
-	holds(t, last, map[string]string{"a": "one", "b": "b"})
+	w.fetcher.holds(t, last, map[string]string{"a": "one", "b": "b"})
 }
 
 func TestFetch_forced(t *testing.T) {
@@ -284,7 +287,7 @@ func TestFetch_forced(t *testing.T) {
 	last := w.fetch(w.main(), nil)
 	w.do(w.repo.Reset(first))
 	last = w.fetch(w.main(), &last)
-	holds(t, last, map[string]string{"a": "one"})
+	w.fetcher.holds(t, last, map[string]string{"a": "one"})
 	if last.Revision != "main@sha1:"+first {
 		t.Errorf("revision %s, want %s", last.Revision, first)
 	}
@@ -339,7 +342,7 @@ func TestRevision(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, cache := range []string{"empty", "filled"} {
-				fetcher := newFetcher(t.TempDir(), git.Limits{})
+				fetcher := newFetcher(t.TempDir())
 				if cache == "filled" {
 					fetcher = w.fetcher
 				}
@@ -351,7 +354,7 @@ func TestRevision(t *testing.T) {
 				if a.Revision != c.revision {
 					t.Errorf("%s cache: revision %s, want %s", cache, a.Revision, c.revision)
 				}
-				holds(t, a, map[string]string{"v": c.content})
+				fetcher.holds(t, a, map[string]string{"v": c.content})
 				if again, err := fetcher.Fetch(t.Context(), req, &a); err != nil || again != a {
 					t.Errorf("%s cache: fetched again %+v, %v", cache, again, err)
 				}
@@ -384,7 +387,7 @@ func TestCommit_allowed(t *testing.T) {
 	one := w.commit(map[string]string{"a": "1"})
 	w.commit(map[string]string{"a": "2"})
 	a := w.fetch(request{URL: w.repo.URL(), Ref: reference{Commit: strings.ToUpper(one)}}, nil)
-	holds(t, a, map[string]string{"a": "1"})
+	w.fetcher.holds(t, a, map[string]string{"a": "1"})
 	w.fails(request{URL: w.repo.URL(), Ref: reference{Commit: strings.Repeat("1", 40)}}, source.ErrReferenceNotFound)
 }
 
@@ -471,12 +474,12 @@ func TestArtifact_verified(t *testing.T) {
 			w := newWorld(t, gittest.Options{})
 			w.commit(map[string]string{"a": "1"})
 			last := w.fetch(w.main(), nil)
-			if err := spoil(last.Dir); err != nil {
+			if err := spoil(w.fetcher.artifacts.Path(last)); err != nil {
 				t.Fatal(err)
 			}
-			w.fetcher = newFetcher(w.dir, git.Limits{})
+			w.fetcher = newFetcher(w.dir)
 			a := w.fetch(w.main(), &last)
-			holds(t, a, map[string]string{"a": "1"})
+			w.fetcher.holds(t, a, map[string]string{"a": "1"})
 			if a.Digest != last.Digest || a.Dir != last.Dir {
 				t.Errorf("got %+v, want %+v", a, last)
 			}
@@ -498,7 +501,7 @@ func TestCache_broken(t *testing.T) {
 	}
 	w.commit(map[string]string{"a": "3"})
 	second := w.fetch(w.main(), &first)
-	holds(t, second, map[string]string{"a": "3", "d/b": "2"})
+	w.fetcher.holds(t, second, map[string]string{"a": "3", "d/b": "2"})
 }
 
 func TestSweep(t *testing.T) {
@@ -509,12 +512,12 @@ func TestSweep(t *testing.T) {
 	second := w.fetch(w.main(), &first)
 	keep := func(dir string) bool { return dir == second.Dir }
 	w.do(w.fetcher.artifacts.Sweep(t.Context(), keep, time.Hour))
-	holds(t, first, map[string]string{"a": "1"})
+	w.fetcher.holds(t, first, map[string]string{"a": "1"})
 	w.do(w.fetcher.artifacts.Sweep(t.Context(), keep, 0))
-	if _, err := os.Stat(first.Dir); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(w.fetcher.artifacts.Path(first)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the unused artifact is still there: %v", err)
 	}
-	holds(t, second, map[string]string{"a": "2"})
+	w.fetcher.holds(t, second, map[string]string{"a": "2"})
 	if left, _ := os.ReadDir(filepath.Join(w.dir, "tmp")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
@@ -544,8 +547,8 @@ func TestBrokenPack(t *testing.T) {
 			w.do(os.Chmod(found[0], 0o600))
 			w.do(os.Truncate(found[0], spoil.size))
 			w.commit(map[string]string{"f0": "changed"})
-			if a := w.fetch(w.main(), nil); files(t, a)["f0"] != "changed" || len(files(t, a)) != len(tree) {
-				t.Errorf("the artifact has %d files", len(files(t, a)))
+			if a := w.fetch(w.main(), nil); w.fetcher.files(t, a)["f0"] != "changed" || len(w.fetcher.files(t, a)) != len(tree) {
+				t.Errorf("the artifact has %d files", len(w.fetcher.files(t, a)))
 			}
 		})
 	}
@@ -554,7 +557,7 @@ func TestBrokenPack(t *testing.T) {
 // TestCacheLimit has caches of three repositories and room for one.
 func TestCacheLimit(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
-	w.fetcher.artifacts = artifact.New(w.dir, 30<<10) // each takes six blocks of 4 KiB
+	w.fetcher.artifacts.MaxCaches = 30 << 10 // each takes six blocks of 4 KiB
 	var requests []request
 	for i := range 3 {
 		repo, err := w.server.NewRepository(fmt.Sprint("r", i))
@@ -583,7 +586,7 @@ func TestCacheLimit(t *testing.T) {
 		t.Errorf("left are %v, want that of %s", left, id)
 	}
 	for i, req := range requests { // nothing is lost
-		holds(t, w.fetch(req, nil), map[string]string{"a": fmt.Sprint(i), "b/c": "c"})
+		w.fetcher.holds(t, w.fetch(req, nil), map[string]string{"a": fmt.Sprint(i), "b/c": "c"})
 	}
 }
 
@@ -612,7 +615,7 @@ func TestFetch_together(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if text, err := os.ReadFile(filepath.Join(a.Dir, "a")); err != nil || string(text) != branch {
+			if text, err := os.ReadFile(filepath.Join(w.fetcher.artifacts.Path(a), "a")); err != nil || string(text) != branch {
 				return fmt.Errorf("%s: read %q, %w", branch, text, err)
 			}
 			return nil
@@ -626,7 +629,7 @@ func TestStorage(t *testing.T) {
 	w.commit(map[string]string{"a": "1"})
 	dir := filepath.Join(t.TempDir(), "sources")
 	w.do(os.WriteFile(dir, nil, 0o600))
-	w.fetcher = newFetcher(dir, git.Limits{})
+	w.fetcher = newFetcher(dir)
 	w.fails(w.main(), artifact.ErrStorage, dir)
 	w.do(os.Remove(dir))
 	w.fetch(w.main(), nil)
@@ -653,7 +656,7 @@ func BenchmarkChange(b *testing.B) {
 	if _, err := repo.Commit(tree, "one"); err != nil {
 		b.Fatal(err)
 	}
-	fetcher := newFetcher(b.TempDir(), git.Limits{})
+	fetcher := newFetcher(b.TempDir())
 	req := request{URL: repo.URL(), Ref: reference{Branch: "main"}}
 	last, err := fetcher.Fetch(b.Context(), req, nil)
 	if err != nil {

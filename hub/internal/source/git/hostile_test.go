@@ -73,7 +73,7 @@ func TestTree_refused(t *testing.T) {
 		"name_too_long":        line("100644", strings.Repeat("a", 256), blob),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, c), defaults)
+			_, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, c), DefaultLimits)
 			if !errors.Is(err, artifact.ErrTree) {
 				t.Errorf("got %v, want ErrTree", err)
 			}
@@ -82,7 +82,7 @@ func TestTree_refused(t *testing.T) {
 	for _, name := range []string{".gitignore", ".github", "git", ".gitx", "a.git", "dev\\x2dlabel",
 		"ünïcode", "spa ce"} {
 		if _, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, line("100644", name, blob)),
-			defaults); err != nil {
+			DefaultLimits); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestTree_bomb(t *testing.T) {
 		}
 		tree = r.mustPut(t, plumbing.TreeObject, content)
 	}
-	limits := defaults
+	limits := DefaultLimits
 	limits.Files = 1000
 	if _, err := r.list(t.Context(), tree, limits); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
@@ -107,7 +107,7 @@ func TestTree_bomb(t *testing.T) {
 	for range artifact.MaxDepth + 2 {
 		deep = r.mustPut(t, plumbing.TreeObject, line("40000", "d", deep))
 	}
-	if _, err := r.list(t.Context(), deep, defaults); !errors.Is(err, artifact.ErrLimit) {
+	if _, err := r.list(t.Context(), deep, DefaultLimits); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 }
@@ -231,7 +231,8 @@ func TestPack_refused(t *testing.T) {
 // TestObjectLimit has packs whose objects together are far from every limit.
 func TestObjectLimit(t *testing.T) {
 	const most = 1 << 10
-	limits := Limits{Limits: artifact.Limits{File: most}}.or(defaults)
+	limits := DefaultLimits
+	limits.File = most
 	base := packObject{kind: 3, claimed: most, content: make([]byte, most)}
 	id := objectHash(plumbing.BlobObject, base.content)
 	delta := func(target int, rest []byte) packObject {
@@ -291,10 +292,10 @@ func TestDeltaChain(t *testing.T) {
 		"by_hash_reversed": func(n int) []packObject { return reversed(chainOf(n, byHash)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := install(t, t.Context(), packOf(maxDeltaChain+1, chain(maxDeltaChain)...), defaults); err != nil {
+			if err := install(t, t.Context(), packOf(maxDeltaChain+1, chain(maxDeltaChain)...), DefaultLimits); err != nil {
 				t.Errorf("%d deltas: %v", maxDeltaChain, err)
 			}
-			err := install(t, t.Context(), packOf(maxDeltaChain+2, chain(maxDeltaChain+1)...), defaults)
+			err := install(t, t.Context(), packOf(maxDeltaChain+2, chain(maxDeltaChain+1)...), DefaultLimits)
 			if !errors.Is(err, artifact.ErrLimit) || !strings.Contains(err.Error(), "chain") {
 				t.Errorf("%d deltas: %v, want ErrLimit", maxDeltaChain+1, err)
 			}
@@ -307,7 +308,7 @@ func TestPackedObjects(t *testing.T) {
 	for name, n := range map[string]int{"loose": fewObjects - 1, "pack": fewObjects} {
 		t.Run(name, func(t *testing.T) {
 			r := repositoryOf(t)
-			installIn(t, r, packOf(uint32(n+1), chainOf(n, byHash)...), defaults)
+			installIn(t, r, packOf(uint32(n+1), chainOf(n, byHash)...), DefaultLimits)
 			if packs := r.state.Packs; packs != n/fewObjects {
 				t.Errorf("%d packs", packs)
 			}
@@ -328,7 +329,8 @@ func TestPackedObjects(t *testing.T) {
 
 // TestCacheDisk holds what a cache counts against what is on disk, for packs that inflate a thousandfold.
 func TestCacheDisk(t *testing.T) {
-	limits := Limits{Pack: 1 << 20}.or(defaults)
+	limits := DefaultLimits
+	limits.Pack = 1 << 20
 	for name, c := range map[string]struct {
 		objects, size int
 		full          bool // after nine transfers
@@ -342,7 +344,7 @@ func TestCacheDisk(t *testing.T) {
 				if r.full(limits) {
 					t.Fatalf("full after %d transfers", round)
 				}
-				installIn(t, r, packOf(uint32(c.objects), different(round, c.objects, c.size)...), defaults)
+				installIn(t, r, packOf(uint32(c.objects), different(round, c.objects, c.size)...), DefaultLimits)
 				if disk := diskOf(t, r.objects.dir); r.state.Disk != disk {
 					t.Fatalf("the cache counts %d bytes, on disk are %d", r.state.Disk, disk)
 				}
@@ -381,7 +383,11 @@ func diskOf(t *testing.T, dir string) (n int64) {
 	return n
 }
 
-func limitsOf(n int64) Limits { return Limits{Limits: artifact.Limits{File: n}, Pack: n}.or(defaults) }
+func limitsOf(n int64) Limits {
+	limits := DefaultLimits
+	limits.File, limits.Pack = n, n
+	return limits
+}
 
 func TestCommit_headers(t *testing.T) {
 	one, two := strings.Repeat("1", 40), strings.Repeat("2", 40)

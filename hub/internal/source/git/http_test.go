@@ -10,7 +10,6 @@ import (
 
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
 func TestHTTP_credentials(t *testing.T) {
@@ -38,7 +37,7 @@ func TestHTTP_credentials(t *testing.T) {
 			req.Secret = c.good
 			first := w.fetch(req, nil)
 			w.commit(map[string]string{"a": "2"})
-			holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
+			w.fetcher.holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
 			if wrong := source.Reason(err, "Failed"); wrong != "AuthenticationFailed" {
 				t.Errorf("reason %s", wrong)
 			}
@@ -230,7 +229,7 @@ func TestSecret_refused(t *testing.T) {
 		"broken_key":         {"ssh://h/x", map[string]string{"identity": "x", "known_hosts": "x"}, "identity"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(), request{URL: c.url, Secret: c.data}, nil)
+			_, err := newFetcher(t.TempDir()).Fetch(t.Context(), request{URL: c.url, Secret: c.data}, nil)
 			if !errors.Is(err, source.ErrAuthentication) || !strings.Contains(err.Error(), c.word) {
 				t.Errorf("got %v, want a word about %s", err, c.word)
 			}

@@ -1,12 +1,8 @@
 package git
 
-import (
-	"cmp"
+import "github.com/navefleet/nave/hub/internal/artifact"
 
-	"github.com/navefleet/nave/hub/internal/artifact"
-)
-
-// Limits bound one fetch. A zero field means the default beside it.
+// Limits bound one fetch. The defaults are beside the fields.
 type Limits struct {
 	artifact.Limits       // the commit's tree may hold ten times as many entries as Files
 	Advertised      int64 // bytes of the server's list of references: 64 MiB
@@ -21,19 +17,10 @@ const (
 	maxHeader  = 64 << 10 // bytes of HTTP headers
 )
 
-var defaults = Limits{
+// DefaultLimits are those of Limits' doc comment.
+var DefaultLimits = Limits{
 	Limits:     artifact.DefaultLimits,
 	Advertised: 64 << 20,
 	Pack:       512 << 20,
 	Objects:    1_000_000,
-}
-
-// or returns l with other's values where l has none.
-func (l Limits) or(other Limits) Limits {
-	return Limits{
-		Limits:     l.Limits.Or(other.Limits),
-		Advertised: cmp.Or(l.Advertised, other.Advertised),
-		Pack:       cmp.Or(l.Pack, other.Pack),
-		Objects:    cmp.Or(l.Objects, other.Objects),
-	}
 }

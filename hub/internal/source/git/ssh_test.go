@@ -56,7 +56,7 @@ func TestSSH(t *testing.T) {
 			t.Errorf("fetched again %+v", again)
 		}
 		w.commit(map[string]string{"a": "2"})
-		holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
+		w.fetcher.holds(t, w.fetch(req, &first), map[string]string{"a": "2"})
 		w.fails(request{URL: req.URL + "x", Secret: req.Secret}, source.ErrRepositoryNotFound)
 		w.fails(request{URL: req.URL, Secret: req.Secret, Ref: reference{Branch: "mian"}},
 			source.ErrReferenceNotFound, "main")

@@ -45,7 +45,7 @@ func TestIgnore(t *testing.T) {
 			w.commit(c.tree)
 			req := w.main()
 			req.Ignore = c.ignore
-			got := files(t, w.fetch(req, nil))
+			got := w.fetcher.files(t, w.fetch(req, nil))
 			want := strings.Fields(c.want)
 			for _, f := range want {
 				if _, ok := got[f]; !ok {
@@ -101,7 +101,7 @@ func TestSubmodules(t *testing.T) {
 	everything := "" // not even Git's own files are asked for more than once
 	req := w.main()
 	req.Ignore = &everything
-	holds(t, w.fetch(req, nil), map[string]string{"a": "1"})
+	w.fetcher.holds(t, w.fetch(req, nil), map[string]string{"a": "1"})
 	if n := w.server.Requests() - before; n != 2 {
 		t.Errorf("%d requests, want the references and one transfer", n)
 	}
@@ -128,7 +128,7 @@ func TestLFS(t *testing.T) {
 		".lfsconfig": "[lfs]\n\turl = " + w.server.URL() + "/lfs\n"})
 	before := w.server.Requests()
 	a := w.fetch(w.main(), nil)
-	if got := files(t, a)["big.yaml"]; got != pointer {
+	if got := w.fetcher.files(t, a)["big.yaml"]; got != pointer {
 		t.Errorf("the file is %q", got)
 	}
 	if n := w.server.Requests() - before; n != 2 {
@@ -144,20 +144,20 @@ func TestLimits(t *testing.T) {
 	}
 	w.commit(tree)
 	for name, c := range map[string]struct {
-		limits git.Limits
-		words  []string
+		lower func(*git.Limits)
+		words []string
 	}{
-		"one_file":      {ofTree(artifact.Limits{File: 100 << 10}), []string{"128 KiB", "100 KiB"}},
-		"all_files":     {ofTree(artifact.Limits{Total: 100 << 10}), []string{"together", "100 KiB"}},
-		"files":         {ofTree(artifact.Limits{Files: 40}), []string{"41 files", "40"}},
-		"entries":       {ofTree(artifact.Limits{Files: 4}), []string{"40 entries"}},
-		"transfer":      {git.Limits{Pack: 500}, []string{"transfer", "500 bytes"}},
-		"objects":       {git.Limits{Objects: 10}, []string{"43 objects", "10"}},
-		"inflated":      {git.Limits{Pack: 8 << 10}, []string{"inflates", "64 KiB"}},
-		"advertisement": {git.Limits{Advertised: 100}, []string{"references", "100 bytes"}},
+		"one_file":      {func(l *git.Limits) { l.File = 100 << 10 }, []string{"128 KiB", "100 KiB"}},
+		"all_files":     {totalLimit, []string{"together", "100 KiB"}},
+		"files":         {func(l *git.Limits) { l.Files = 40 }, []string{"41 files", "40"}},
+		"entries":       {func(l *git.Limits) { l.Files = 4 }, []string{"40 entries"}},
+		"transfer":      {func(l *git.Limits) { l.Pack = 500 }, []string{"transfer", "500 bytes"}},
+		"objects":       {func(l *git.Limits) { l.Objects = 10 }, []string{"43 objects", "10"}},
+		"inflated":      {func(l *git.Limits) { l.Pack = 8 << 10 }, []string{"inflates", "64 KiB"}},
+		"advertisement": {func(l *git.Limits) { l.Advertised = 100 }, []string{"references", "100 bytes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{T: t, server: w.server, repo: w.repo, fetcher: newFetcher(t.TempDir(), c.limits)}
+			w := &world{T: t, server: w.server, repo: w.repo, fetcher: newFetcher(t.TempDir(), c.lower)}
 			w.fails(w.main(), artifact.ErrLimit, c.words...)
 		})
 	}
@@ -165,8 +165,8 @@ func TestLimits(t *testing.T) {
 	req := w.main()
 	exclude := "big.bin"
 	req.Ignore = &exclude
-	w.fetcher = newFetcher(w.dir, ofTree(artifact.Limits{Total: 100 << 10}))
+	w.fetcher = newFetcher(w.dir, totalLimit)
 	w.fetch(req, nil)
 }
 
-func ofTree(l artifact.Limits) git.Limits { return git.Limits{Limits: l} }
+func totalLimit(l *git.Limits) { l.Total = 100 << 10 }

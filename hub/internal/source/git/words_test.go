@@ -17,7 +17,6 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/navefleet/nave/e2e/gittest"
-	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
 // forged is what a server says to be taken for somebody else by whoever reads the status.
@@ -93,7 +92,7 @@ func TestServerWords(t *testing.T) {
 			if name == "references" {
 				branch = "mian"
 			}
-			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(),
+			_, err := newFetcher(t.TempDir()).Fetch(t.Context(),
 				request{URL: server.URL + "/x.git", Ref: reference{Branch: branch}}, nil)
 			isFit(t, err)
 		})
@@ -126,7 +125,7 @@ func TestServerRepeatsCredentials(t *testing.T) {
 		"url":    {URL: withUser + "/x.git"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(), req, nil)
+			_, err := newFetcher(t.TempDir()).Fetch(t.Context(), req, nil)
 			isFit(t, err)
 			encoded := base64.StdEncoding.EncodeToString([]byte("u:c@nary-canary"))
 			if text := err.Error(); strings.Contains(text, encoded) || !strings.Contains(text, "(credentials)") {
@@ -155,7 +154,7 @@ func TestSSHServerWords(t *testing.T) {
 				"identity":    string(gittestKey(t)),
 				"known_hosts": knownhosts.Line([]string{d.Addr().String()}, d.key.PublicKey()),
 			}}
-			_, err := newFetcher(t.TempDir(), git.Limits{}).Fetch(t.Context(), req, nil)
+			_, err := newFetcher(t.TempDir()).Fetch(t.Context(), req, nil)
 			isFit(t, err)
 		})
 	}

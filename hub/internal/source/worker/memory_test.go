@@ -28,11 +28,11 @@ func TestSmallPack(t *testing.T) {
 	t.Run("enough_memory", func(t *testing.T) {
 		f := newFetcher(t, Config{Memory: 600 << 20}, Command)
 		a := fetch(t, f, req, nil)
-		if text, err := os.ReadFile(filepath.Join(a.Dir, "a")); string(text) != "hello" {
+		if text, err := os.ReadFile(filepath.Join(f.artifacts.Path(a), "a")); string(text) != "hello" {
 			t.Errorf("a is %q, %v", text, err)
 		}
 		var disk int64
-		err := filepath.WalkDir(filepath.Join(a.Dir, "..", "..", "..", ".."), func(_ string, d os.DirEntry, err error) error {
+		err := filepath.WalkDir(f.artifacts.Path(artifact.Artifact{}), func(_ string, d os.DirEntry, err error) error {
 			if err == nil {
 				var info os.FileInfo
 				if info, err = d.Info(); err == nil {

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	case "small":
-		small := Fetchers{api.GitRepositoryKind: git.Fetcher{Limits: git.Limits{Objects: 1}}}
+		small := Fetchers{api.GitRepositoryKind: oneObject()}
 		if err := serve(os.Stdin, os.Stdout, small); err != nil {
 			os.Exit(1)
 		}
@@ -49,6 +49,13 @@ func TestMain(m *testing.M) {
 	default:
 		os.Exit(m.Run())
 	}
+}
+
+// oneObject is a fetcher that accepts no transfer of more than one object.
+func oneObject() git.Fetcher {
+	limits := git.DefaultLimits
+	limits.Objects = 1
+	return git.Fetcher{Limits: limits}
 }
 
 // fetcher fetches into a folder as the hub does.
@@ -96,7 +103,7 @@ func newFetcher(t *testing.T, c Config, kind string) fetcher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
-	return fetcher{artifact.New(t.TempDir(), 0), p}
+	return fetcher{artifact.New(t.TempDir()), p}
 }
 
 func newRepository(t *testing.T, o gittest.Options) *gittest.Repository {
@@ -159,10 +166,10 @@ func TestFetch(t *testing.T) {
 	}
 	commit(t, repo, map[string]string{"a": "2"})
 	second := fetch(t, f, mainOf(repo), &first)
-	if text, err := os.ReadFile(filepath.Join(second.Dir, "a")); string(text) != "2" {
+	if text, err := os.ReadFile(filepath.Join(f.artifacts.Path(second), "a")); string(text) != "2" {
 		t.Errorf("a is %q, %v", text, err)
 	}
-	if left, _ := os.ReadDir(filepath.Join(second.Dir, "..", "..", "..", "..", "tmp")); len(left) > 0 {
+	if left, _ := os.ReadDir(filepath.Join(f.artifacts.Path(artifact.Artifact{}), "tmp")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
 }
@@ -173,7 +180,7 @@ func TestErrors(t *testing.T) {
 	commit(t, repo, map[string]string{"a": "1"})
 	gone := httptest.NewServer(http.NotFoundHandler())
 	defer gone.Close()
-	there, here := newFetcher(t, Config{}, Command), fetcher{artifact.New(t.TempDir(), 0), All()}
+	there, here := newFetcher(t, Config{}, Command), fetcher{artifact.New(t.TempDir()), All()}
 	for name, c := range map[string]struct {
 		req  request
 		want error
@@ -191,7 +198,7 @@ func TestErrors(t *testing.T) {
 			there, here := there, here
 			if name == "limit" {
 				there = newFetcher(t, Config{}, "small")
-				here.Fetcher = git.Fetcher{Limits: git.Limits{Objects: 1}}
+				here.Fetcher = oneObject()
 			}
 			_, want := here.Fetch(t.Context(), c.req, nil)
 			_, got := there.Fetch(t.Context(), c.req, nil)
@@ -321,7 +328,7 @@ func BenchmarkFetch(b *testing.B) {
 	defer p.Close()
 	for name, by := range map[string]source.Fetcher{"worker": p, "own_process": All()} {
 		b.Run(name, func(b *testing.B) {
-			f, n := fetcher{artifact.New(b.TempDir(), 0), by}, 0
+			f, n := fetcher{artifact.New(b.TempDir()), by}, 0
 			var last artifact.Artifact
 			for b.Loop() {
 				b.StopTimer()
