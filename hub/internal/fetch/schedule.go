@@ -8,6 +8,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // scheduled is one source and its members.
@@ -116,7 +117,8 @@ func (s *scheduled) schedule(failed bool) {
 	switch {
 	case failed:
 		s.failures++
-		s.next = now.Add(backOff(s.failures, interval))
+		retry := wait.Backoff{First: firstRetry, Most: interval, Spread: .5}
+		s.next = now.Add(retry.After(s.failures))
 	default:
 		s.failures = 0
 		s.next = now.Add(interval - jitter(interval/20))
@@ -124,15 +126,6 @@ func (s *scheduled) schedule(failed bool) {
 	if s.again {
 		s.again, s.next = false, now
 	}
-}
-
-// backOff returns the pause after so many failures in a row.
-func backOff(failures int, interval time.Duration) time.Duration {
-	wait := interval
-	if shift := failures - 1; shift < 30 {
-		wait = min(interval, firstRetry<<shift)
-	}
-	return wait - jitter(wait/2)
 }
 
 // jitter returns a random time below most.

@@ -126,7 +126,7 @@ func (r *run) awaitGone(ctx context.Context, id bundle.ObjectIdentity, uid strin
 		case until.Err() == nil && !kube.Retryable(err):
 			return err
 		}
-		if err := wait.For(until, pauses.Next()); err != nil {
+		if err := pauses.Pause(until); err != nil {
 			return stillThere(err, id, timeout, finalizers)
 		}
 	}

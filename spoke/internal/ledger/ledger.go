@@ -180,7 +180,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 			return nil
 		case <-l.wake:
 		}
-		if wait.For(ctx, pauses.Next()) != nil {
+		if pauses.Pause(ctx) != nil {
 			return nil
 		}
 		if err := l.Flush(ctx); err == nil {

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -46,10 +47,11 @@ type ack struct {
 }
 
 // NewMarker returns a Marker for bundles of a recipient that does nothing before Run. saved are the Marks that are
-// saved already, and pass gets what may be acknowledged.
+// saved already, and pass gets what may be acknowledged. A nil log means slog.Default.
 func NewMarker(recipient string, saved Marks, save func(context.Context, Marks) error, pass Acknowledge,
 	log *slog.Logger) *Marker {
-	m := &Marker{recipient: recipient, pass: pass, save: save, log: log, wake: wait.NewSignal(), marks: Marks{}}
+	m := &Marker{recipient: recipient, pass: pass, save: save, log: cmp.Or(log, slog.Default()),
+		wake: wait.NewSignal(), marks: Marks{}}
 	maps.Copy(m.marks, saved)
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -89,4 +90,10 @@ func TestMarker(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestNewMarker_without_log(t *testing.T) {
+	if m := NewMarker("one", nil, nil, nil, nil); m.log != slog.Default() {
+		t.Error("it does not log to slog.Default")
+	}
 }

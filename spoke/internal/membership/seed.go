@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 
@@ -14,7 +15,7 @@ import (
 // Seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is
 // older than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not
 // know is not owned any more, so the ledger forgets it. pages is nil if they could not be read; then Seed raises the
-// Marks alone, and the rest is tried again at the next start.
+// Marks alone, and the rest is tried again at the next start. A nil log means slog.Default.
 func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.ApplicationName]ledger.Page,
 	log *slog.Logger) error {
 	current, err := raiseSeen(disk, seen)
@@ -47,7 +48,7 @@ func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.A
 		return nil
 	}
 	if len(inventories) > 0 {
-		log.Info("inventories taken from the cluster", telemetry.Count(len(inventories)))
+		cmp.Or(log, slog.Default()).Info("inventories taken from the cluster", telemetry.Count(len(inventories)))
 	}
 	return disk.Seed(marks, inventories)
 }

@@ -6,6 +6,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -50,10 +51,10 @@ type Reporter struct {
 	events    []*spokev1.Event
 }
 
-// New returns a Reporter that sends nothing before Run.
+// New returns a Reporter that sends nothing before Run. A nil log means slog.Default.
 func New(sender Sender, log *slog.Logger) *Reporter {
 	return &Reporter{
-		sender: sender, log: log, wake: wait.NewSignal(),
+		sender: sender, log: cmp.Or(log, slog.Default()), wake: wait.NewSignal(),
 		latest: map[bundle.ApplicationName]*spokev1.ApplicationReport{}, changed: map[bundle.ApplicationName]bool{},
 	}
 }
@@ -115,13 +116,13 @@ func (r *Reporter) Run(ctx context.Context) error {
 		if wait.For(ctx, gather) != nil {
 			return nil
 		}
-		if err := r.send(ctx); err == nil {
+		err := r.send(ctx)
+		if err == nil {
 			retry.Reset()
 			continue
-		} else {
-			r.log.Warn("report not sent", telemetry.Err(err))
 		}
-		if wait.For(ctx, retry.Next()) != nil {
+		r.log.Warn("report not sent", telemetry.Err(err))
+		if retry.Pause(ctx) != nil {
 			return nil
 		}
 		r.wake.Raise()

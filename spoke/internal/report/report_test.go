@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -325,4 +326,10 @@ func TestEvents_limit(t *testing.T) {
 			t.Errorf("%d events, the last %s", len(events), events[len(events)-1].GetReason())
 		}
 	})
+}
+
+func TestNew_without_log(t *testing.T) {
+	if r := New(nil, nil); r.log != slog.Default() {
+		t.Error("it does not log to slog.Default")
+	}
 }

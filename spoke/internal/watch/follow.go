@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -46,8 +45,8 @@ func newFollower(w *Watcher, m kube.Mapping) *follower {
 
 // run follows until the context ends. Failures are repeated after pauses that grow from one second to sixteen.
 func (f *follower) run(ctx context.Context) {
-	const brief, longest = time.Second, 16 * time.Second
-	for failures := 0; ctx.Err() == nil; {
+	retry := wait.Backoff{First: time.Second, Most: 16 * time.Second, Spread: .5}
+	for ctx.Err() == nil {
 		started := time.Now()
 		err := f.follow(ctx)
 		if ctx.Err() != nil {
@@ -60,13 +59,9 @@ func (f *follower) run(ctx context.Context) {
 			f.Log.WarnContext(ctx, "watch interrupted", telemetry.Object(f.mapping.GroupVersionKind().GroupKind()),
 				telemetry.Err(err))
 		}
-		if time.Since(started) > longest || err == nil && time.Since(started) > brief {
-			failures = 0
-			continue
-		}
-		pause := min(brief<<min(failures, 6), longest)
-		failures++
-		if wait.For(ctx, pause/2+rand.N(pause)) != nil {
+		if time.Since(started) > retry.Most || err == nil && time.Since(started) > retry.First {
+			retry.Reset()
+		} else if retry.Pause(ctx) != nil {
 			return
 		}
 	}
