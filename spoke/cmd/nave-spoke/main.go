@@ -34,21 +34,24 @@ func newCommand() *cobra.Command {
 	f := command.Flags()
 	f.StringVar(&c.ConfigDir, "config-dir", "", "folder with the settings of the join manifest, one file each: hub, "+
 		"cluster, trust-domain, ca-pin, replaces, signing-keys.pem")
-	f.StringVar(&c.Hub, "hub", "", "host:port of the hub (default: the file of --config-dir, as for the next five)")
-	f.StringVar(&c.Cluster, "cluster", "", "name of this cluster at the hub")
-	f.StringVar(&c.TrustDomain, "trust-domain", "", "SPIFFE trust domain of the hub")
-	f.StringVar(&c.CAPin, "ca-pin", "", "sha256:… of the hub's certificate authority, for joining")
-	f.StringVar(&c.Replaces, "replaces", "", "name that this cluster had before, to become the one of --cluster")
-	f.StringVar(&c.SigningKeysFile, "signing-keys", "",
-		"file with the public keys that sign bundles, PEM; read again when it changes")
-	f.StringVar(&c.PolicyFile, "policy", "", "file that says what bundles may do in this cluster; read again when it "+
-		"changes")
-	f.StringVar(&c.JoinTokenFile, "join-token-file", "", "file with the join token, read when there is no identity yet")
-	f.StringVar(&c.StateDir, "state-dir", "/var/lib/nave", "folder for the last verified bundle")
+	f.StringVar(&c.Hub, "hub", "", "host:port of the hub (default: file hub in --config-dir)")
+	f.StringVar(&c.Cluster, "cluster", "", "name of this cluster at the hub (default: file cluster in --config-dir)")
+	f.StringVar(&c.TrustDomain, "trust-domain", "",
+		"SPIFFE trust domain of the hub (default: file trust-domain in --config-dir)")
+	f.StringVar(&c.CAPin, "ca-pin", "", "sha256:… of the hub's certificate authority, which is checked when the spoke "+
+		"registers (default: file ca-pin in --config-dir)")
+	f.StringVar(&c.Replaces, "replaces", "",
+		"name of the cluster that this one replaces (default: file replaces in --config-dir)")
+	f.StringVar(&c.SigningKeysFile, "signing-keys", "", "file with the public keys that may sign bundles, PEM; read "+
+		"again when the file changes (default: file signing-keys.pem in --config-dir)")
+	f.StringVar(&c.PolicyFile, "policy", "", "file that says what bundles may do in this cluster; read again when the "+
+		"file changes (default: bundles may do everything)")
+	f.StringVar(&c.JoinTokenFile, "join-token-file", "", "file with the join token; read when the spoke registers")
+	f.StringVar(&c.StateDir, "state-dir", "/var/lib/nave", "folder for the last verified bundle and the spoke's state")
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: the account of the Pod)")
 	f.StringVar(&c.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke, where its identity is kept")
 	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
-	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "",
-		"service account for applications that name none, in the namespace of each (default: the spoke's own rights)")
+	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "", "service account of applications that name "+
+		"none, in the namespace of each application (default: the spoke's own rights)")
 	return command
 }
