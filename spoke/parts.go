@@ -67,7 +67,7 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	p.agent = agent.New(agent.Config{
 		Cluster: role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
 		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Check: s.check,
-		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Metrics: agent.NewMetrics(s.registry),
+		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: s.registry,
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
 	s.registry.MustRegister(p.gauge())

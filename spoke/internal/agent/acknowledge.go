@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/state"
 )
 
 // acknowledge acknowledges a stage that the bundle has newly reached.
@@ -51,46 +52,39 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, name := range m.names {
 		n := m.nodes[name]
-		r := Report{
-			Application: name, Entry: n.entry, Applied: n.lastApplied(), Healthy: n.lastHealthy(), Ready: n.ready,
-			Health: n.health, Refused: n.failure.objects, Held: n.failure.held, Drift: n.repaired,
-		}
-		if sameReport(n.reported, r) && !n.reportAgain {
+		t := tell{n.entry, n.mark, n.ready, n.health, n.failure.objects, n.failure.held, n.repaired}
+		if t.equal(n.reported) && !n.reportAgain {
 			continue
 		}
 		n.reportAgain = false
-		out = append(out, tell{r})
-		out = append(out, turn(n.reported.Ready, r)...)
-		n.reported = r
+		out = append(append(out, t), turn(n.reported.ready, t)...)
+		n.reported = t
 	}
 	return out
 }
 
-func (n *node) lastApplied() LastApplied {
-	return LastApplied{Digest: n.mark.Digest, Revision: n.mark.Revision, HandledRequest: n.mark.HandledRequest,
-		At: n.mark.At}
-}
-
-func (n *node) lastHealthy() LastHealthy {
-	return LastHealthy{Digest: n.mark.HealthyDigest, Revision: n.mark.HealthyRevision}
-}
-
 // turn is the event of health that turned bad, or good again.
-func turn(was Condition, r Report) []action {
-	switch reason := r.Ready.Reason; {
+func turn(was Condition, t tell) []action {
+	switch reason := t.ready.Reason; {
 	case reason == was.Reason:
 	case reason == condition.RemovalHeld, reason == condition.HealthCheckFailed:
-		return []action{event{name: r.Application, warning: true, reason: reason, message: r.Ready.Message}}
-	case was.Reason == condition.HealthCheckFailed && r.Ready.Status == condition.True:
-		return []action{event{name: r.Application, reason: condition.HealthCheckSucceeded, message: "healthy again"}}
+		return []action{event{name: t.entry.Name, warning: true, reason: reason, message: t.ready.Message}}
+	case was.Reason == condition.HealthCheckFailed && t.ready.Status == condition.True:
+		return []action{event{name: t.entry.Name, reason: condition.HealthCheckSucceeded, message: "healthy again"}}
 	}
 	return nil
 }
 
-func sameReport(a, b Report) bool {
-	return a.Application == b.Application && a.Entry == b.Entry && a.Applied == b.Applied && a.Healthy == b.Healthy &&
-		a.Ready == b.Ready && a.Drift == b.Drift && slices.Equal(a.Refused, b.Refused) &&
-		heldDigest(a.Held) == heldDigest(b.Held) && sameSummary(a.Health, b.Health)
+// equal reports whether the hub would read the same.
+func (t tell) equal(o tell) bool {
+	return t.entry == o.entry && t.ready == o.ready && t.drift == o.drift && sameMark(t.mark, o.mark) &&
+		slices.Equal(t.refused, o.refused) && heldDigest(t.held) == heldDigest(o.held) && sameSummary(t.health, o.health)
+}
+
+// sameMark reports whether two marks say the same of what was applied, and of what was last healthy.
+func sameMark(a, b state.Mark) bool {
+	return a.Digest == b.Digest && a.Revision == b.Revision && a.HandledRequest == b.HandledRequest && a.At == b.At &&
+		a.HealthyDigest == b.HealthyDigest && a.HealthyRevision == b.HealthyRevision
 }
 
 // heldDigest is the digest of a held prune; zero for none.

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"runtime/debug"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -79,18 +82,12 @@ type Ledger interface {
 	Forget(name bundle.ApplicationName)
 }
 
-type noLedger struct{}
-
-func (noLedger) Mark(bundle.ApplicationName, state.Mark) {}
-func (noLedger) Save(*inventory.Inventory)               {}
-func (noLedger) Forget(bundle.ApplicationName)           {}
-
 // Config is what an Agent works with.
 type Config struct {
 	Cluster    identity.ID
 	Keyring    *signing.Keyring
 	Store      *state.Store
-	Ledger     Ledger // nil: none
+	Ledger     Ledger
 	Hub        Hub
 	Applier    Cluster
 	Watcher    Watcher
@@ -103,11 +100,11 @@ type Config struct {
 	DefaultServiceAccount string
 
 	Reporter Reporter
-	Metrics  *Metrics
-	Log      *slog.Logger     // nil: slog.Default
-	Now      func() time.Time // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
-	Jitter   func() float64   // in [0,1)
-	Memory   int64            // limit of this process in bytes; 0 or math.MaxInt64: none is known
+	Registry prometheus.Registerer // of the metrics; nil: they are not registered
+	Log      *slog.Logger          // nil: slog.Default
+	Now      func() time.Time      // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
+	Jitter   func() float64        // in [0,1)
+	Memory   int64                 // limit of this process in bytes; 0 or math.MaxInt64: none is known
 }
 
 // Agent performs what its model decides.
@@ -130,6 +127,7 @@ type Agent struct {
 
 	budget    *budget
 	redactors *redactors
+	metrics   metrics
 
 	claims atomic.Pointer[map[manifest.ID]bundle.ApplicationName] // who wants an object, in the current bundle
 	// read: blobs are being received; write: they are swept
@@ -145,12 +143,6 @@ func New(c Config) *Agent {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Metrics == nil {
-		c.Metrics = NewMetrics(nil)
-	}
-	if c.Ledger == nil {
-		c.Ledger = noLedger{}
-	}
 	a := &Agent{
 		Config: c, model: newModel(c.Cluster.Name, c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
 		inventories: map[bundle.ApplicationName]*inventory.Inventory{},
@@ -158,7 +150,7 @@ func New(c Config) *Agent {
 		seen:        map[manifest.ID]time.Time{},
 		sealed:      map[bundle.ApplicationName]sealedFiles{},
 		learned:     map[bundle.ApplicationName]time.Time{},
-		budget:      newBudget(c.Memory), redactors: newRedactors(),
+		budget:      newBudget(c.Memory), redactors: newRedactors(), metrics: newMetrics(c.Registry),
 	}
 	a.model.owned = func(name bundle.ApplicationName) []manifest.ID {
 		return slices.Collect(maps.Keys(a.owned(name).Items))
@@ -181,7 +173,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		defer timer.Stop()
 	}
 	if err := a.restore(); err != nil {
-		return err
+		return fmt.Errorf("restore: %w", err)
 	}
 	a.rest.Reset(restDelay)
 	close(a.restored)
@@ -194,12 +186,12 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.handle(in)
 		case <-a.Hub.Offers():
 			if o, ok := a.Hub.TakeOffer(); ok {
-				a.handle(offered{time.Now(), o})
+				a.handle(offered{o})
 			}
 		case <-a.Watcher.C():
 			a.observe()
 		case <-a.timer.C:
-			a.handle(ticked{time.Now()})
+			a.handle(ticked{})
 		case <-a.sweep.C:
 			a.sweepBlobs()
 		case <-a.rest.C:
@@ -218,9 +210,9 @@ func stoppedTimer() *time.Timer {
 func (a *Agent) handle(in input) {
 	if f, ok := in.(finished); ok {
 		a.recordResult(f)
-		in = f.input
+		in = f.result
 	}
-	for _, act := range a.model.step(in) {
+	for _, act := range a.model.step(time.Now(), in) {
 		a.perform(act)
 	}
 }
@@ -263,7 +255,7 @@ func (a *Agent) observe() {
 		}
 	}
 	for name, drift := range drifted {
-		a.handle(observed{now: now, name: name, drift: drift, health: a.Index.Summarize(name, reporting.MaxObjects)})
+		a.handle(observed{name: name, drift: drift, health: a.Index.Summarize(name, reporting.MaxObjects)})
 	}
 }
 
@@ -272,7 +264,7 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 	if _, ok := a.seen[id]; !ok {
 		a.seen[id] = now
 	}
-	a.Metrics.drifted.Inc()
+	a.metrics.drifted.Inc()
 	a.Log.Info("drift", telemetry.Application(o.Application), telemetry.Object(id),
 		slog.String("drift", string(o.Drift.Kind)), slog.Any("by", o.Drift.By))
 	if o.Held() {

@@ -30,6 +30,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/ledger"
 	"github.com/navefleet/nave/spoke/internal/report"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -408,7 +409,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 	reporter.Connected(true)
 	a := New(Config{
 		Cluster: self, Keyring: keyring, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
-		Kubernetes: r.api, Reporter: reporter, Log: log, Now: r.now, Jitter: func() float64 { return 0 },
+		Ledger: ledger.New(ledger.Config{}), Kubernetes: r.api, Reporter: reporter, Log: log, Now: r.now, Jitter: func() float64 { return 0 },
 		Check: func(context.Context, string, string, bundle.ObjectIdentity) (health.Report, error) {
 			return health.Report{}, nil
 		},

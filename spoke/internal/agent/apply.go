@@ -14,24 +14,25 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// begin makes the context of what runs for an application.
-func (a *Agent) begin(name bundle.ApplicationName) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(a.base)
-	a.cancels[name] = cancel
-	return ctx, cancel
-}
-
-func (a *Agent) startApply(act start) {
+// begin runs an apply or a deletion for an application, until it ends or is cancelled.
+func (a *Agent) begin(name bundle.ApplicationName, run func(context.Context) (*apply.ChangeSet, input)) {
 	if a.draining {
 		return
 	}
-	ctx, cancel := a.begin(act.name)
-	previous := a.owned(act.name)
-	a.work.Go(func() {
+	ctx, cancel := context.WithCancel(a.base)
+	a.cancels[name] = cancel
+	a.spawn(func() input {
 		defer cancel()
+		changes, result := run(ctx)
+		return finished{name, changes, result}
+	})
+}
+
+func (a *Agent) startApply(act start) {
+	previous := a.owned(act.name)
+	a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) {
 		changes, err := a.apply(ctx, act, previous)
-		result := a.applyResult(act, changes, err)
-		a.inputs <- finished{result, act.name, changes}
+		return changes, a.applyResult(act, changes, err)
 	})
 }
 
@@ -56,13 +57,14 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 }
 
 func (a *Agent) applyResult(act start, changes *apply.ChangeSet, err error) applied {
-	now := time.Now()
-	in := applied{now: now, name: act.name, run: act.run, mark: act.success(now), request: act.entry.RequestedAt}
-	in.failure = failureOf(changes, err, condition.ReconciliationFailed)
+	in := applied{
+		name: act.name, run: act.run, mark: act.success(time.Now()), request: act.entry.RequestedAt,
+		failure: failureOf(changes, err, condition.ReconciliationFailed),
+		health:  a.Index.Summarize(act.name, reporting.MaxObjects),
+	}
 	if changes != nil {
 		in.repaired = len(repaired(changes))
 	}
-	in.health = a.Index.Summarize(act.name, reporting.MaxObjects)
 	return in
 }
 
@@ -78,10 +80,6 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 }
 
 func (a *Agent) startRemove(act remove) {
-	if a.draining {
-		return
-	}
-	ctx, cancel := a.begin(act.name)
 	r := apply.Removal{
 		Application: act.name, Previous: a.owned(act.name), Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune,
 		Timeout: defaultTimeout, ServiceAccount: act.mark.ServiceAccount, Claimed: a.claimed,
@@ -90,21 +88,18 @@ func (a *Agent) startRemove(act remove) {
 	if act.mark.Suspended {
 		r.Policy = bundle.Orphan
 	}
-	a.work.Go(func() {
-		defer cancel()
+	a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) {
 		changes, err := a.Applier.Delete(ctx, r)
-		in := removed{now: time.Now(), name: act.name, run: act.run, failure: failureOf(changes, err,
-			condition.PruneFailed)}
-		a.inputs <- finished{in, act.name, changes}
+		return changes, removed{act.name, act.run, failureOf(changes, err, condition.PruneFailed)}
 	})
 }
 
 // finished is a result with the inventory that it leaves; the loop takes the inventory before the model sees the
 // result.
 type finished struct {
-	input
 	name    bundle.ApplicationName
 	changes *apply.ChangeSet
+	result  input
 }
 
 // recordResult takes what an apply or a deletion leaves behind, before the model sees its result.
@@ -119,12 +114,12 @@ func (a *Agent) recordResult(f finished) {
 	if f.changes.Inventory != nil {
 		a.inventories[f.name] = f.changes.Inventory
 	}
-	a.Metrics.count(f.changes)
+	a.metrics.count(f.changes)
 	now := time.Now()
 	for _, id := range repaired(f.changes) {
-		a.Metrics.repaired.Inc()
+		a.metrics.repaired.Inc()
 		if since, ok := a.seen[id]; ok {
-			a.Metrics.repair.Observe(now.Sub(since).Seconds())
+			a.metrics.repair.Observe(now.Sub(since).Seconds())
 			delete(a.seen, id)
 		}
 	}

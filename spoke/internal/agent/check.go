@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
@@ -15,19 +14,17 @@ import (
 
 // startCheck looks at the objects of spec.healthChecks: at the index for our own, at the API server for others.
 func (a *Agent) startCheck(act check) {
-	ctx := a.base
 	a.spawn(func() input {
 		in := checked{name: act.name, status: sharedhealth.Current}
 		var unhealthy []string
 		for _, id := range act.objects {
-			status, text := a.look(ctx, act, id)
+			status, text := a.look(a.base, act, id)
 			in.status = sharedhealth.Worst(in.status, status)
 			if status != sharedhealth.Current {
 				unhealthy = append(unhealthy, fmt.Sprintf("%s is %s%s", id.ID(), status, text))
 			}
 		}
 		in.text = strings.Join(unhealthy, ", ")
-		in.now = time.Now()
 		return in
 	})
 }

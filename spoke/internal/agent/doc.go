@@ -2,7 +2,7 @@
 //
 // One goroutine owns all state. It turns what happens into inputs, gives them to step, and performs the actions that
 // step returns; work that takes time runs in goroutines that come back with another input. step is a pure function: no
-// I/O, no clock, no chance. Inputs carry the time, and the random source is injected.
+// I/O, no clock, no chance. The time is an argument, and the random source is injected.
 //
 // The data flow of a bundle, as in the code:
 //

@@ -18,7 +18,7 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 		for _, e := range changes.Failed() {
 			id := e.Object.ID()
 			message := strings.TrimPrefix(e.Err.Error(), "apply ") // what else was tried, is said
-			f.objects = append(f.objects, ObjectFailure{Object: id, Message: strings.TrimPrefix(message, id.String()+": ")})
+			f.objects = append(f.objects, objectFailure{Object: id, Message: strings.TrimPrefix(message, id.String()+": ")})
 		}
 	}
 	if err != nil {

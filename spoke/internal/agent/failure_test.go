@@ -23,7 +23,7 @@ func TestHeldPruneReport(t *testing.T) {
 	}
 	a := New(Config{})
 	a.inventories[appNamed("a")] = v
-	got := a.wireReport(Report{Application: appNamed("a"), Held: held}).HeldPrune
+	got := a.wireReport(tell{entry: bundle.Entry{Name: appNamed("a")}, held: held}).HeldPrune
 	if got.GetTotal() != 150 || len(got.GetObjects()) != reporting.MaxHeld ||
 		string(got.GetDigest()) != string(held.Digest[:]) {
 		t.Errorf("%d of %d objects, digest %x", len(got.GetObjects()), got.GetTotal(), got.GetDigest())
@@ -31,7 +31,7 @@ func TestHeldPruneReport(t *testing.T) {
 	if o := got.GetObjects()[1]; o.GetVersion() != "v1" || o.GetName() != "1" {
 		t.Errorf("%v", o)
 	}
-	if a.wireReport(Report{Application: appNamed("a")}).HeldPrune != nil {
+	if a.wireReport(tell{entry: bundle.Entry{Name: appNamed("a")}}).HeldPrune != nil {
 		t.Error("a held prune of nothing")
 	}
 }

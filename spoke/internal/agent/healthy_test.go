@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/ledger"
 	"github.com/navefleet/nave/spoke/internal/report"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -36,7 +37,8 @@ func TestLastHealthy_blobs(t *testing.T) {
 	index := inventory.NewIndex()
 	r.cluster.index = index
 	a := New(Config{Cluster: self, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
-		Kubernetes: r.api, Reporter: report.New(r.out, telemetry.Discard()), Jitter: func() float64 { return 0 }})
+		Ledger: ledger.New(ledger.Config{}), Kubernetes: r.api, Reporter: report.New(r.out, telemetry.Discard()),
+		Jitter: func() float64 { return 0 }})
 	a.base, a.timer, a.sweep, a.rest = t.Context(), stoppedTimer(), stoppedTimer(), stoppedTimer()
 	step := func(sequence uint64, word string, status health.Status) []manifest.Digest {
 		t.Helper()
@@ -53,10 +55,10 @@ func TestLastHealthy_blobs(t *testing.T) {
 		}
 		b := &bundle.Bundle{Applications: []bundle.Entry{{Name: app.Name, Digest: blobs[1], Revision: word}}}
 		a.model.offer = &session.Offer{ID: id}
-		a.handle(received{now: time.Now(), id: id, bundle: b, apps: applications{app.Name: app}})
+		a.handle(received{id: id, bundle: b, apps: applications{app.Name: app}})
 		a.handle(<-a.inputs) // applied
 		assess()
-		a.handle(observed{now: time.Now(), name: app.Name, health: index.Summarize(app.Name, 1)})
+		a.handle(observed{name: app.Name, health: index.Summarize(app.Name, 1)})
 		return blobs
 	}
 	missing := func(blobs []manifest.Digest) int {

@@ -97,7 +97,7 @@ func (h *history) offer(quiet bool) {
 	h.log = append(h.log, fmt.Sprintf("bundle %v removed %v pending %v incomplete %t", b.Applications, b.Removals,
 		b.Pending, b.Incomplete))
 	h.bundle, h.apps, h.m.offer = b, apps, &session.Offer{ID: h.id}
-	h.take(h.m.step(received{now: epoch, id: h.id, bundle: b, apps: apps}))
+	h.take(h.m.step(epoch, received{id: h.id, bundle: b, apps: apps}))
 }
 
 // finish ends what runs.
@@ -107,10 +107,10 @@ func (h *history) finish() {
 		h.starts, h.removes = nil, nil
 		for _, s := range starts {
 			sum := inventory.Summary{Status: health.Current, Current: historyObjects}
-			h.take(h.m.step(applied{now: epoch, name: s.name, run: s.run, mark: s.success(epoch), health: sum}))
+			h.take(h.m.step(epoch, applied{name: s.name, run: s.run, mark: s.success(epoch), health: sum}))
 		}
 		for _, r := range removes {
-			h.take(h.m.step(removed{now: epoch, name: r.name, run: r.run}))
+			h.take(h.m.step(epoch, removed{name: r.name, run: r.run}))
 		}
 	}
 }
@@ -119,12 +119,12 @@ func (h *history) finish() {
 func (h *history) restart() {
 	h.log = append(h.log, "restart")
 	h.m, h.starts, h.removes = newModel("east", func() float64 { return 0.5 }), nil, nil
-	in := restored{now: epoch, id: h.id, bundle: h.bundle, apps: h.apps, marks: h.marks,
+	in := restored{id: h.id, bundle: h.bundle, apps: h.apps, marks: h.marks,
 		health: map[bundle.ApplicationName]inventory.Summary{}}
 	for o := range h.there {
 		in.health[o] = inventory.Summary{Status: health.Current, Current: historyObjects}
 	}
-	h.take(h.m.step(in))
+	h.take(h.m.step(epoch, in))
 }
 
 // TestHistories plays random bundles and restarts: only what a bundle lists as removed is deleted, what is held only

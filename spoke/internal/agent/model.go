@@ -80,7 +80,7 @@ type node struct {
 	peer        bundle.ApplicationName // the application among its health checks that is not ready; zero: none
 	ready       Condition
 	repaired    uint64
-	reported    Report
+	reported    tell
 	reportAgain bool // the last report left something out that is known now
 }
 
@@ -108,12 +108,12 @@ const (
 type failure struct {
 	reason  string
 	message string
-	objects []ObjectFailure
+	objects []objectFailure
 	held    *apply.GuardError // the prune that waits for an operator's confirmation; nil: none
 }
 
-// ObjectFailure is one object that could not be applied or deleted. Message holds no secret.
-type ObjectFailure struct {
+// objectFailure is one object that could not be applied or deleted. Message holds no secret.
+type objectFailure struct {
 	Object  manifest.ID
 	Message string
 }
@@ -126,38 +126,10 @@ type Condition struct {
 	Since   time.Time
 }
 
-// Report is the state of one application for the hub.
-type Report struct {
-	Application bundle.ApplicationName
-	Entry       bundle.Entry
-	Applied     LastApplied
-	Healthy     LastHealthy
-	Ready       Condition
-	Health      inventory.Summary
-	Refused     []ObjectFailure
-	Held        *apply.GuardError // nil: no prune is held
-	Drift       uint64            // repaired since the start
-}
-
-// LastApplied is what was last applied as a whole.
-type LastApplied struct {
-	Digest         manifest.Digest // zero: nothing yet
-	Revision       string
-	HandledRequest string
-	At             time.Time
-}
-
-// LastHealthy is what was last ready.
-type LastHealthy struct {
-	Digest   manifest.Digest // zero: nothing yet
-	Revision string
-}
-
-// Inputs: what can happen. Each carries the time it happened.
+// Inputs: what can happen.
 type (
 	// restored is the state found on disk at the start. Bundle is nil when there is none.
 	restored struct {
-		now     time.Time
 		id      bundle.ID
 		bundle  *bundle.Bundle
 		apps    applications
@@ -166,13 +138,9 @@ type (
 		health  map[bundle.ApplicationName]inventory.Summary // of each that has an inventory
 	}
 	// offered is a new offer of the hub.
-	offered struct {
-		now   time.Time
-		offer session.Offer
-	}
+	offered struct{ offer session.Offer }
 	// received is the end of receiving an offer. Without err the bundle is stored with all it reaches.
 	received struct {
-		now    time.Time
 		id     bundle.ID
 		bundle *bundle.Bundle
 		apps   applications
@@ -182,7 +150,6 @@ type (
 	}
 	// applied is the end of an apply.
 	applied struct {
-		now      time.Time
 		name     bundle.ApplicationName
 		run      uint64
 		mark     state.Mark // what it would be, with success
@@ -193,21 +160,18 @@ type (
 	}
 	// removed is the end of a deletion.
 	removed struct {
-		now     time.Time
 		name    bundle.ApplicationName
 		run     uint64
 		failure failure
 	}
 	// observed is news from the watches about an application.
 	observed struct {
-		now    time.Time
 		name   bundle.ApplicationName
 		drift  bool
 		health inventory.Summary
 	}
 	// checked is how the objects of spec.healthChecks are doing.
 	checked struct {
-		now    time.Time
 		name   bundle.ApplicationName
 		status health.Status
 		text   string
@@ -215,25 +179,14 @@ type (
 	// learned is that the values of an application's sealed files are known, so that a message that was left out can be
 	// reported.
 	learned struct {
-		now  time.Time
 		name bundle.ApplicationName
 		ok   bool
 	}
 	// ticked is the timer that the model armed.
-	ticked struct{ now time.Time }
+	ticked struct{}
 )
 
-type input interface{ at() time.Time }
-
-func (i restored) at() time.Time { return i.now }
-func (i offered) at() time.Time  { return i.now }
-func (i received) at() time.Time { return i.now }
-func (i applied) at() time.Time  { return i.now }
-func (i removed) at() time.Time  { return i.now }
-func (i observed) at() time.Time { return i.now }
-func (i checked) at() time.Time  { return i.now }
-func (i learned) at() time.Time  { return i.now }
-func (i ticked) at() time.Time   { return i.now }
+type input any
 
 // Actions: what to do. They are performed in their order.
 type (
@@ -280,7 +233,15 @@ type (
 		err   error
 	}
 	// tell reports an application.
-	tell struct{ report Report }
+	tell struct {
+		entry   bundle.Entry
+		mark    state.Mark
+		ready   Condition
+		health  inventory.Summary
+		refused []objectFailure
+		held    *apply.GuardError // nil: no prune is held
+		drift   uint64            // repaired since the start
+	}
 	// event records something that happened, for people.
 	event struct {
 		name            bundle.ApplicationName

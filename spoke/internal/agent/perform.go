@@ -44,7 +44,7 @@ func (a *Agent) perform(act action) {
 	case ack:
 		a.ack(act)
 	case tell:
-		a.reportApplication(act.report)
+		a.tell(act)
 	case event:
 		a.event(act)
 	case check:
@@ -91,7 +91,7 @@ func (a *Agent) adopt(act adopt) {
 	a.claims.Store(&claims)
 	a.noteSealed(act.apps)
 	a.sweep.Reset(sweepDelay)
-	a.Metrics.sequence.Set(float64(act.id.Sequence))
+	a.metrics.sequence.Set(float64(act.id.Sequence))
 	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),
 		telemetry.Count(len(act.apps)))
 }
@@ -138,7 +138,7 @@ func (a *Agent) forget(name bundle.ApplicationName) {
 	delete(a.learned, name)
 	a.Index.Remove(name)
 	a.Reporter.Remove(name)
-	a.Metrics.ready.DeleteLabelValues(labels(name)...)
+	a.metrics.ready.DeleteLabelValues(labels(name)...)
 }
 
 func (a *Agent) ack(act ack) {
@@ -147,7 +147,7 @@ func (a *Agent) ack(act ack) {
 		a.Hub.Reject(act.id, act.err.Error())
 		return
 	}
-	a.Metrics.stage.Set(float64(act.stage))
+	a.metrics.stage.Set(float64(act.stage))
 	a.Hub.Progress(act.id, act.stage)
 }
 

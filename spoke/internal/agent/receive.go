@@ -1,12 +1,13 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"time"
+	"slices"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -27,7 +28,6 @@ func (a *Agent) receive(ctx context.Context, o session.Offer, last bundle.ID) re
 	defer a.blobs.RUnlock()
 	in := received{id: o.ID}
 	in.bundle, in.apps, in.err = a.fetchBundle(ctx, o, last)
-	in.now = time.Now()
 	in.retry, in.quiet = recoverable(in.err)
 	if in.quiet && in.err != nil && ctx.Err() == nil {
 		a.Log.Info("bundle not received yet, tried again", telemetry.Sequence(o.ID.Sequence), telemetry.Err(in.err))
@@ -143,7 +143,8 @@ type collector struct {
 // fetching. With open it returns their content.
 func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte,
 	error) {
-	missing, err := c.store.Missing(unique(digests))
+	slices.SortFunc(digests, func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })
+	missing, err := c.store.Missing(slices.Compact(digests))
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}
@@ -220,16 +221,4 @@ func (c *collector) keep() error {
 	blobs := c.pending
 	c.pending, c.weight = nil, 0
 	return c.store.PutBlobs(blobs)
-}
-
-func unique(digests []manifest.Digest) []manifest.Digest {
-	seen := make(map[manifest.Digest]bool, len(digests))
-	out := digests[:0:0]
-	for _, d := range digests {
-		if !seen[d] {
-			seen[d] = true
-			out = append(out, d)
-		}
-	}
-	return out
 }

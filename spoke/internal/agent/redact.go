@@ -46,30 +46,17 @@ func (r *redactors) learn(d manifest.Digest, p *decrypt.Plaintext) {
 	r.size += fresh.Size()
 }
 
-// of returns the Redactors of files, and whether those of all are there.
+// of returns the Redactors of an application's files, with those of all other files that hide single values: an object
+// may quote values that another application brought. It reports whether none of the application's own is missing.
 func (r *redactors) of(files []manifest.Digest) (known []*decrypt.Redactor, all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, d := range files {
-		if file := r.files[d]; file != nil {
+	for d, file := range r.files {
+		if !file.HidesAll() || slices.Contains(files, d) {
 			known = append(known, file)
 		}
 	}
-	return known, len(known) == len(files)
-}
-
-// others returns the Redactors of all other files that hide single values: an object may quote values that another
-// application brought.
-func (r *redactors) others(files []manifest.Digest) []*decrypt.Redactor {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var others []*decrypt.Redactor
-	for d, file := range r.files {
-		if !file.HidesAll() && !slices.Contains(files, d) {
-			others = append(others, file)
-		}
-	}
-	return others
+	return known, !slices.ContainsFunc(files, func(d manifest.Digest) bool { return r.files[d] == nil })
 }
 
 // keep forgets all files but those.
@@ -127,7 +114,7 @@ type discretion struct {
 func (a *Agent) discretion(name bundle.ApplicationName) discretion {
 	files, listed := a.sealed[name]
 	known, all := a.redactors.of(files.now)
-	return discretion{append(known, a.redactors.others(files.now)...), listed && all}
+	return discretion{known, listed && all}
 }
 
 // text returns a text without the values that are known.
@@ -172,9 +159,7 @@ func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) 
 		if err := l.learn(ctx); err != nil {
 			return fmt.Sprintf("(the message is left out: it may quote a sealed value; %v)", err)
 		}
-		files := filesOf(l.app)
-		known, _ := l.known.of(files)
-		known = append(known, l.known.others(files)...)
+		known, _ := l.known.of(filesOf(l.app))
 		if o != nil {
 			known = append(known, entries())
 		}
@@ -212,6 +197,6 @@ func (a *Agent) startLearning(name bundle.ApplicationName) {
 		defer l.close()
 		err := l.learn(a.base)
 		a.warn("sealed values not known: messages about the application are left out", name, err)
-		return learned{now: time.Now(), name: name, ok: err == nil}
+		return learned{name: name, ok: err == nil}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -16,33 +15,29 @@ import (
 )
 
 // restore takes up what the last process left on disk. It asks nobody: a spoke without a hub goes on from here.
-func (a *Agent) restore() error {
-	in := restored{now: time.Now(), unclean: map[bundle.ApplicationName]bool{},
-		health: map[bundle.ApplicationName]inventory.Summary{}}
-	var err error
+func (a *Agent) restore() (err error) {
+	in := restored{unclean: map[bundle.ApplicationName]bool{}, health: map[bundle.ApplicationName]inventory.Summary{}}
 	if in.marks, err = a.Store.Marks(); err != nil {
-		return fmt.Errorf("restore: %w", err)
+		return err
 	}
 	for name, mark := range in.marks {
 		a.Ledger.Mark(name, mark)
 	}
 	if err := a.restoreInventories(in); err != nil {
-		return fmt.Errorf("restore: %w", err)
+		return err
 	}
+	// The high-water mark holds, whatever becomes of the bundle.
 	if a.model.bundle, err = a.Store.Seen(a.Cluster.String()); err != nil {
-		// the high-water mark holds, whatever becomes of the bundle
-		return fmt.Errorf("restore: %w", err)
+		return err
 	}
 	last, err := a.Store.Accepted()
-	if errors.Is(err, state.ErrNotFound) {
-		a.handle(in)
-		return nil
-	}
 	if err == nil {
 		err = a.restoreBundle(&in, last)
+	} else if errors.Is(err, state.ErrNotFound) {
+		err = nil
 	}
 	if errors.Is(err, state.ErrDamaged) {
-		return fmt.Errorf("restore: %w", err)
+		return err
 	}
 	if err != nil {
 		// Nothing is carried out that cannot be trusted, and nothing is deleted. The hub's next offer heals it.

@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/session"
 )
@@ -27,9 +28,9 @@ func newModel(cluster string, jitter func() float64) *model {
 	return &model{cluster: cluster, jitter: jitter, owned: none, nodes: map[bundle.ApplicationName]*node{}}
 }
 
-// step lets the model take in what happened and returns what to do about it.
-func (m *model) step(in input) []action {
-	m.now = in.at()
+// step lets the model take in what happened by now and returns what to do about it.
+func (m *model) step(now time.Time, in input) []action {
+	m.now = now
 	var out []action
 	switch in := in.(type) {
 	case restored:
@@ -348,14 +349,10 @@ func (m *model) tick() []action {
 	return out
 }
 
-// backoff is the pause before the n-th retry: doubling from firstRetry to most, the upper half of it by chance.
-func (m *model) backoff(n int, most time.Duration) time.Duration {
-	d := firstRetry
-	for ; n > 1 && d < most; n-- {
-		d *= 2
-	}
-	d = min(d, max(most, firstRetry))
-	return d/2 + time.Duration(m.jitter()*float64(d/2))
+// backoff returns the pause after so many failures in a row.
+func (m *model) backoff(failures int, most time.Duration) time.Duration {
+	retry := wait.Backoff{First: firstRetry, Most: max(most, firstRetry), Spread: .5, Chance: m.jitter}
+	return retry.After(failures)
 }
 
 // spread varies an interval by a tenth, so that applications do not stay in step.

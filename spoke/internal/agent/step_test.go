@@ -115,7 +115,6 @@ func sequence(t *testing.T, word string) bundle.ID {
 func (s *script) do(t *testing.T, command string) []string {
 	t.Helper()
 	words := strings.Fields(command)
-	now := epoch.Add(s.now)
 	var in input
 	switch verb, rest := words[0], words[1:]; verb {
 	case "at":
@@ -124,24 +123,24 @@ func (s *script) do(t *testing.T, command string) []string {
 			t.Fatal(err)
 		}
 		s.now = time.Duration(seconds * float64(time.Second))
-		in = ticked{epoch.Add(s.now)}
+		in = ticked{}
 	case "bundle":
 		id := sequence(t, rest[0])
 		b, apps := s.bundle(rest[1:])
 		s.m.offer = &session.Offer{ID: id}
-		in = received{now: now, id: id, bundle: b, apps: apps}
+		in = received{id: id, bundle: b, apps: apps}
 	case "restore":
-		in = s.restore(t, now, rest)
+		in = s.restore(t, rest)
 	case "offer":
-		in = offered{now, session.Offer{ID: sequence(t, rest[0])}}
+		in = offered{session.Offer{ID: sequence(t, rest[0])}}
 	case "refuse", "retry", "quiet":
-		in = received{now: now, id: sequence(t, rest[0]), err: errors.New(strings.Join(rest[1:], " ")),
+		in = received{id: sequence(t, rest[0]), err: errors.New(strings.Join(rest[1:], " ")),
 			retry: verb != "refuse", quiet: verb == "quiet"}
 	default:
-		in = s.result(t, now, verb, rest)
+		in = s.result(t, verb, rest)
 	}
 	var out []string
-	for _, a := range s.m.step(in) {
+	for _, a := range s.m.step(epoch.Add(s.now), in) {
 		out = append(out, s.show(a)...)
 	}
 	return out
@@ -211,8 +210,8 @@ func list(b *bundle.Bundle, word string) {
 	}
 }
 
-func (s *script) restore(t *testing.T, now time.Time, words []string) input {
-	in := restored{now: now, marks: map[bundle.ApplicationName]state.Mark{}, unclean: map[bundle.ApplicationName]bool{},
+func (s *script) restore(t *testing.T, words []string) input {
+	in := restored{marks: map[bundle.ApplicationName]state.Mark{}, unclean: map[bundle.ApplicationName]bool{},
 		health: map[bundle.ApplicationName]inventory.Summary{}}
 	if words[0] == "nothing" {
 		return in
@@ -249,7 +248,7 @@ func (s *script) restore(t *testing.T, now time.Time, words []string) input {
 	return in
 }
 
-func (s *script) result(t *testing.T, now time.Time, verb string, words []string) input {
+func (s *script) result(t *testing.T, verb string, words []string) input {
 	o := appNamed(words[0])
 	n := s.m.nodes[o]
 	if n == nil {
@@ -280,14 +279,14 @@ func (s *script) result(t *testing.T, now time.Time, verb string, words []string
 	switch verb {
 	case "applied":
 		st := s.runs[o]
-		return applied{now: now, name: o, run: st.run, mark: st.success(now), request: st.entry.RequestedAt, failure: f,
+		return applied{name: o, run: st.run, mark: st.success(epoch.Add(s.now)), request: st.entry.RequestedAt, failure: f,
 			repaired: repaired, health: sum}
 	case "removed":
-		return removed{now: now, name: o, run: n.run, failure: f}
+		return removed{name: o, run: n.run, failure: f}
 	case "observed":
-		return observed{now: now, name: o, drift: drift, health: sum}
+		return observed{name: o, drift: drift, health: sum}
 	case "checked":
-		return checked{now: now, name: o, status: status, text: "Thing x is " + string(status)}
+		return checked{name: o, status: status, text: "Thing x is " + string(status)}
 	}
 	t.Fatalf("unknown verb %q", verb)
 	return nil
@@ -362,9 +361,8 @@ func (s *script) show(a action) []string {
 		}
 		return []string{fmt.Sprintf("ack %d %s", a.id.Sequence, []string{"none", "received", "applied", "healthy"}[a.stage])}
 	case tell:
-		return []string{fmt.Sprintf("tell %s %s %s: %s", a.report.Application.Name, a.report.Ready.Status,
-			a.report.Ready.Reason,
-			a.report.Ready.Message)}
+		return []string{fmt.Sprintf("tell %s %s %s: %s", a.entry.Name.Name, a.ready.Status, a.ready.Reason,
+			a.ready.Message)}
 	case event:
 		return []string{fmt.Sprintf("event %s %s: %s", a.name.Name, a.reason, a.message)}
 	case check:

@@ -14,53 +14,55 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// reportApplication reports an application. If a message was left out because it may quote a sealed value, it learns
-// these.
-func (a *Agent) reportApplication(r Report) {
-	a.Reporter.Update(r.Application, a.wireReport(r))
-	a.Metrics.ready.WithLabelValues(labels(r.Application)...).Set(readiness(r.Ready.Status))
+// tell reports an application. If a message was left out because it may quote a sealed value, it learns these.
+func (a *Agent) tell(t tell) {
+	name := t.entry.Name
+	a.Reporter.Update(name, a.wireReport(t))
+	a.metrics.ready.WithLabelValues(labels(name)...).Set(readiness(t.ready.Status))
 	quotes := func(o inventory.ObjectHealth) bool { return o.Message != "" }
-	if !a.discretion(r.Application).all && slices.ContainsFunc(r.Health.Unhealthy, quotes) {
-		a.startLearning(r.Application)
+	if !a.discretion(name).all && slices.ContainsFunc(t.health.Unhealthy, quotes) {
+		a.startLearning(name)
 	}
 }
 
 // wireReport writes a report as the hub reads it, without the values of sealed files.
-func (a *Agent) wireReport(r Report) *spokev1.ApplicationReport {
-	d := a.discretion(r.Application)
+func (a *Agent) wireReport(t tell) *spokev1.ApplicationReport {
+	d, owned := a.discretion(t.entry.Name), a.owned(t.entry.Name)
 	w := &spokev1.ApplicationReport{
-		Name:   r.Application.Message(),
-		Digest: r.Entry.Digest[:], Revision: r.Entry.Revision,
-		Ready: r.Ready.Status, Reason: r.Ready.Reason, Message: d.text(r.Ready.Message),
-		Since:   timestamppb.New(r.Ready.Since),
-		Current: uint32(r.Health.Current), InProgress: uint32(r.Health.InProgress), Failed: uint32(r.Health.Failed),
-		DriftRepaired: r.Drift, HandledRequest: r.Applied.HandledRequest, Inventory: wireInventory(a.owned(r.Application)),
+		Name:   t.entry.Name.Message(),
+		Digest: t.entry.Digest[:], Revision: t.entry.Revision,
+		Ready: t.ready.Status, Reason: t.ready.Reason, Message: d.text(t.ready.Message),
+		Since:   timestamppb.New(t.ready.Since),
+		Current: uint32(t.health.Current), InProgress: uint32(t.health.InProgress), Failed: uint32(t.health.Failed),
+		DriftRepaired: t.drift, HandledRequest: t.mark.HandledRequest,
+		Inventory: wireObjects(owned, owned.IDs(), reporting.MaxInventory),
 	}
-	if !r.Applied.Digest.IsZero() {
-		w.AppliedDigest, w.AppliedRevision = r.Applied.Digest[:], r.Applied.Revision
+	if !t.mark.Digest.IsZero() {
+		w.AppliedDigest, w.AppliedRevision = t.mark.Digest[:], t.mark.Revision
 	}
-	if !r.Healthy.Digest.IsZero() {
-		w.HealthyDigest, w.HealthyRevision = r.Healthy.Digest[:], r.Healthy.Revision
+	if !t.mark.HealthyDigest.IsZero() {
+		w.HealthyDigest, w.HealthyRevision = t.mark.HealthyDigest[:], t.mark.HealthyRevision
 	}
-	w.HeldPrune = a.wireHeld(r)
-	for _, o := range r.Refused {
+	if t.held != nil {
+		w.HeldPrune = &spokev1.HeldPrune{Digest: t.held.Digest[:], Total: uint32(len(t.held.Objects)),
+			Objects: wireObjects(owned, t.held.Objects, reporting.MaxHeld)}
+	}
+	for _, o := range t.refused {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: wireObject(o.Object), Status: condition.Refused,
 			Message: d.text(o.Message), Since: w.Since})
 	}
-	for _, o := range r.Health.Unhealthy {
+	for _, o := range t.health.Unhealthy {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: wireObject(o.ID), Status: string(o.Status),
 			Message: d.said(o), Since: timestamppb.New(o.Since)})
 	}
 	return w
 }
 
-// wireInventory writes the objects that an application owns, in the order of apply, as many as the hub takes.
-func wireInventory(v *inventory.Inventory) []*bundlev1.ObjectIdentity {
-	ids := v.IDs()
-	ids = ids[:min(len(ids), reporting.MaxInventory)]
-	objects := make([]*bundlev1.ObjectIdentity, len(ids))
-	for i, id := range ids {
-		objects[i] = v.Identity(id).Message()
+// wireObjects writes the first objects of an inventory, as many as the hub takes.
+func wireObjects(v *inventory.Inventory, ids []manifest.ID, most int) []*bundlev1.ObjectIdentity {
+	objects := make([]*bundlev1.ObjectIdentity, min(len(ids), most))
+	for i := range objects {
+		objects[i] = v.Identity(ids[i]).Message()
 	}
 	return objects
 }
@@ -68,17 +70,4 @@ func wireInventory(v *inventory.Inventory) []*bundlev1.ObjectIdentity {
 // wireObject writes an object whose version does not count.
 func wireObject(id manifest.ID) *bundlev1.ObjectIdentity {
 	return &bundlev1.ObjectIdentity{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
-}
-
-// wireHeld writes the prune that is held, nil when there is none.
-func (a *Agent) wireHeld(r Report) *spokev1.HeldPrune {
-	if r.Held == nil {
-		return nil
-	}
-	w := &spokev1.HeldPrune{Digest: r.Held.Digest[:], Total: uint32(len(r.Held.Objects))}
-	owned := a.owned(r.Application)
-	for _, id := range r.Held.Objects[:min(len(r.Held.Objects), reporting.MaxHeld)] {
-		w.Objects = append(w.Objects, owned.Identity(id).Message())
-	}
-	return w
 }
