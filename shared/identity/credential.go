@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// ErrNone says that there is no identity to show, and that only an operator can help to get one.
+var ErrNone = errors.New("no identity")
+
 // Credential is what one end of a connection shows and whom it trusts. Set replaces both at once; connections made
 // afterwards use them. The zero value shows and trusts nothing. It is safe for concurrent use and must not be copied.
 type Credential struct{ now atomic.Pointer[credential] }

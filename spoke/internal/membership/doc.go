@@ -6,6 +6,8 @@
 //     namespace.
 //  3. Kept.Decide compares the Settings that are given with what the Secret keeps: the Role says who the spoke is, and
 //     who it is to become.
-//  4. Marker acknowledges a bundle when its mark is in the Secret, and not before.
-//  5. Seed puts on a disk what only the cluster knows.
+//  4. Identity takes the certificate from the Secret, or registers with the hub for one, but not as another cluster; it
+//     is renewed at half of its life.
+//  5. Marker acknowledges a bundle when its mark is in the Secret, and not before.
+//  6. Seed puts on a disk what only the cluster knows.
 package membership

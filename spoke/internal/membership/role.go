@@ -1,6 +1,14 @@
 package membership
 
-import "github.com/navefleet/nave/spoke/internal/session"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/identity"
+)
+
+// ErrCluster says that a spoke must not become the cluster that its settings name.
+var ErrCluster = errors.New("the settings are of another cluster")
 
 // Role is who a spoke is, and who it is to become.
 type Role struct {
@@ -17,7 +25,7 @@ func (k Kept) Decide(given Settings) Role {
 	if !k.known || k.id == given.ID() {
 		return r
 	}
-	r.Confused = session.Confuses(k.id, given.ID(), given.Replaces)
+	r.Confused = confuses(k.id, given.ID(), given.Replaces)
 	if r.Confused == nil && k.settings == nil {
 		return r // of an earlier version: nothing to go on with
 	}
@@ -37,4 +45,16 @@ func (r Role) Moves() bool { return r.Next != r.Settings }
 // Keeps reports whether the Settings of the Role are to be kept beside the identity once they led to a session.
 func (r Role) Keeps(k Kept) bool {
 	return r.Confused == nil && (k.settings == nil || *k.settings != r.Settings)
+}
+
+// confuses returns an error when a spoke that has kept an identity would become another cluster without having been
+// told to take its place. Another hub's cluster of the same name is the same cluster that moves.
+func confuses(kept, want identity.ID, replaces string) error {
+	if kept.Name == want.Name || kept.Name == replaces {
+		return nil
+	}
+	return fmt.Errorf("%w: this is %q (%s), they name %q (%s); nothing was changed. If they were meant for another "+
+		"cluster, apply what `nave cluster add %s` prints here again. If this is to become %q, apply what `nave cluster "+
+		"add %s --replace %s` prints",
+		ErrCluster, kept.Name, kept, want.Name, want, kept.Name, want.Name, want.Name, kept.Name)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
-	"github.com/navefleet/nave/spoke/internal/session"
 )
 
 // SecretName is the Secret in the spoke's own namespace that holds its key and certificate, so that a new Pod is
@@ -92,7 +91,7 @@ type Kept struct {
 
 // ReadKept reads the entries of SecretName. What cannot be read is left out, and is an error beside the rest.
 func ReadKept(entries map[string][]byte) (k Kept, err error) {
-	k.id, k.known = session.Kept(entries)
+	k.id, k.known = keptID(entries)
 	if text := entries[settingsEntry]; text != nil {
 		s := &Settings{}
 		if parseErr := json.Unmarshal(text, s); parseErr != nil {

@@ -7,6 +7,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 const (
@@ -16,34 +19,30 @@ const (
 )
 
 // backoff is how long to wait before the next session: full jitter over a range that doubles from 1 s to 120 s.
-type backoff struct {
-	jitter func() float64
-	failed int
+type backoff struct{ wait.Backoff }
+
+func newBackoff(jitter func() float64) *backoff {
+	return &backoff{wait.Backoff{First: firstPause, Most: longPause, Spread: 1, Chance: jitter}}
 }
 
 // next returns the pause after a session that ended with err and lived so long.
 func (b *backoff) next(err error, lived time.Duration) time.Duration {
 	if lived >= livedLong {
-		b.failed = 0
+		b.Reset()
 	}
 	if asked, ok := askedDelay(err); ok {
-		return min(asked, longPause) + time.Duration(b.jitter()*float64(firstPause))
+		return min(asked, longPause) + time.Duration(b.Chance()*float64(firstPause))
 	}
 	if refused(err) {
 		// The hub does not want this cluster, or this version. Only people change that.
-		return longPause/2 + time.Duration(b.jitter()*float64(longPause/2))
+		return longPause/2 + time.Duration(b.Chance()*float64(longPause/2))
 	}
-	ceiling := longPause
-	if b.failed < 7 {
-		ceiling = min(firstPause<<b.failed, longPause)
-	}
-	b.failed++
-	return time.Duration(b.jitter() * float64(ceiling))
+	return b.Next()
 }
 
 // refused reports whether trying again soon is of no use.
 func refused(err error) bool {
-	if errors.Is(err, ErrIdentity) {
+	if errors.Is(err, identity.ErrNone) {
 		return true
 	}
 	switch status.Code(unwrapStatus(err)) {

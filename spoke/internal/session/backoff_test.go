@@ -10,11 +10,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/navefleet/nave/shared/identity"
 )
 
 func TestBackoff(t *testing.T) {
 	lost := errors.New("lost")
-	b := backoff{jitter: func() float64 { return 1 }}
+	b := newBackoff(func() float64 { return 1 })
 	for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 120, 120, 120} {
 		if got := b.next(lost, 0); got != want*time.Second {
 			t.Errorf("pause %d: %s, want %s", i, got, want*time.Second)
@@ -23,7 +25,7 @@ func TestBackoff(t *testing.T) {
 	if got := b.next(lost, time.Minute); got != time.Second {
 		t.Errorf("after a session that lived: %s", got)
 	}
-	b = backoff{jitter: func() float64 { return 0 }}
+	b = newBackoff(func() float64 { return 0 })
 	if got := b.next(lost, 0); got != 0 {
 		t.Errorf("the jitter is not full: at least %s", got)
 	}
@@ -43,11 +45,11 @@ func TestBackoffByHub(t *testing.T) {
 		"blocked":        {fmt.Errorf("session: %w", status.Error(codes.PermissionDenied, "blocked")), time.Minute},
 		"unknown":        {status.Error(codes.Unauthenticated, "token"), time.Minute},
 		"other protocol": {status.Error(codes.FailedPrecondition, "upgrade"), time.Minute},
-		"no identity":    {fmt.Errorf("x: %w", ErrIdentity), time.Minute},
+		"no identity":    {fmt.Errorf("x: %w", identity.ErrNone), time.Minute},
 		"away":           {status.Error(codes.Unavailable, "connection refused"), 0},
 	}
 	for name, tt := range tests {
-		b := backoff{jitter: func() float64 { return 0 }}
+		b := newBackoff(func() float64 { return 0 })
 		if got := b.next(tt.err, 0); got != tt.want {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}

@@ -46,7 +46,7 @@ func (s *Session) Capabilities(c *spokev1.Capabilities) error {
 
 // sendCapabilities sends the capabilities unless the hub has them, or is too old to understand them. While they change
 // too often, the latest wait for a heartbeat.
-func (s *Session) sendCapabilities(stream spokev1.SpokeService_SessionClient, hub *client) error {
+func (s *Session) sendCapabilities(hub *client) error {
 	s.mu.Lock()
 	served := s.served
 	s.mu.Unlock()
@@ -54,5 +54,6 @@ func (s *Session) sendCapabilities(stream spokev1.SpokeService_SessionClient, hu
 		return nil
 	}
 	hub.has = served.digest
-	return stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Capabilities{Capabilities: served.data}})
+	message := &spokev1.SessionRequest_Capabilities{Capabilities: served.data}
+	return hub.stream.Send(&spokev1.SessionRequest{Message: message})
 }

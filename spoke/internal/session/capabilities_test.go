@@ -156,7 +156,7 @@ func TestProtocol1Report(t *testing.T) {
 			h := newHub(t)
 			h.first = c.first
 			connected := make(chan bool, 1)
-			s := newSession(h, &drawer{}, func(c *Config) { c.OnConnected = func(yes bool) { connected <- yes } })
+			s := newSession(h, &drawer{}, func(c *settings) { c.OnConnected = func(yes bool) { connected <- yes } })
 			run(t, s)
 			next(t, connected, "session")
 			if err := s.Report(t.Context(), r); err != nil {

@@ -140,7 +140,7 @@ func overLine(t *testing.T, rate int, do func(t *testing.T, l *line, h *hub, s *
 		l := newLine(rate)
 		h := newHubOn(t, l)
 		connected := make(chan bool, 64)
-		s := newSession(h, &drawer{}, func(c *Config) { c.OnConnected = func(yes bool) { connected <- yes } })
+		s := newSession(h, &drawer{}, func(c *settings) { c.OnConnected = func(yes bool) { connected <- yes } })
 		s.network = []grpc.DialOption{grpc.WithContextDialer(l.dial)}
 		stop := run(t, s)
 		defer func() {

@@ -7,8 +7,6 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
@@ -18,13 +16,12 @@ import (
 )
 
 // serve takes offers and sends progress and heartbeats until the stream or the context ends. Only this goroutine sends.
-func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, hub *client,
-	stream spokev1.SpokeService_SessionClient, sent progress) error {
+func (s *Session) serve(ctx context.Context, hub *client) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.listen(stream) }()
+	go func() { ended <- s.listen(hub.stream) }()
 	beat := time.NewTimer(s.nextBeat())
 	defer beat.Stop()
-	renew := time.NewTimer(s.untilRenewal())
+	renew := time.NewTimer(s.Identity.UntilRenewal())
 	defer renew.Stop()
 	s.wake.Raise() // what happened between hello and welcome
 	for {
@@ -33,33 +30,38 @@ func (s *Session) serve(ctx context.Context, conn *grpc.ClientConn, hub *client,
 		case err := <-ended:
 			return err
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), stream.CloseSend())
+			return errors.Join(ctx.Err(), hub.stream.CloseSend())
 		case <-s.wake:
-			if sent, err = s.sendProgress(stream, sent); err == nil {
-				err = s.sendCapabilities(stream, hub)
-			}
+			err = s.sendProgress(hub)
 		case <-beat.C:
-			err = stream.Send(&spokev1.SessionRequest{
+			err = hub.stream.Send(&spokev1.SessionRequest{
 				Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}},
 			})
-			if err == nil {
-				err = s.sendCapabilities(stream, hub)
-			}
 			beat.Reset(s.nextBeat())
 		case <-renew.C:
-			if !s.Credential.Due(s.Now()) {
-				renew.Reset(s.untilRenewal())
-				continue
-			}
-			go func() { // a slow hub must not keep acknowledgements waiting
-				s.renew(ctx, conn)
-				renew.Reset(s.untilRenewal())
-			}()
+			s.renew(ctx, hub, renew)
+			continue
+		}
+		if err == nil {
+			err = s.sendCapabilities(hub)
 		}
 		if err != nil {
 			return errors.Join(<-ended, ctx.Err()) // Send's error says nothing, the receiver's does
 		}
 	}
+}
+
+// renew renews the certificate if it is due, and sets the timer for the next look. A slow hub does not keep
+// acknowledgements waiting.
+func (s *Session) renew(ctx context.Context, hub *client, next *time.Timer) {
+	if !s.Credential.Due(s.Now()) {
+		next.Reset(s.Identity.UntilRenewal())
+		return
+	}
+	go func() {
+		s.Identity.Renew(ctx, hub.conn)
+		next.Reset(s.Identity.UntilRenewal())
+	}()
 }
 
 // nextBeat is a minute, a fifth more or less, so that spokes do not stay in step.
@@ -115,30 +117,31 @@ func readOffer(o *spokev1.Offer) (Offer, error) {
 }
 
 // sendProgress sends what the hub does not know yet: every stage since, and a rejection.
-func (s *Session) sendProgress(stream spokev1.SpokeService_SessionClient, sent progress) (progress, error) {
+func (s *Session) sendProgress(hub *client) error {
 	s.mu.Lock()
 	now, rejected := s.progress, s.rejected
 	s.rejected = nil
 	s.mu.Unlock()
 	if rejected != nil {
-		if err := sendAck(stream, rejected.id, spokev1.AckStage_ACK_STAGE_REJECTED, rejected.reason); err != nil {
-			return sent, err
+		if err := hub.ack(rejected.id, spokev1.AckStage_ACK_STAGE_REJECTED, rejected.reason); err != nil {
+			return err
 		}
 	}
 	from := bundle.Received
-	if now.id == sent.id {
-		from = sent.stage + 1
+	if now.id == hub.sent.id {
+		from = hub.sent.stage + 1
 	}
 	for stage := from; stage <= now.stage; stage++ {
-		if err := sendAck(stream, now.id, stage.Message(), ""); err != nil {
-			return sent, err
+		if err := hub.ack(now.id, stage.Message(), ""); err != nil {
+			return err
 		}
 	}
-	return now, nil
+	hub.sent = now
+	return nil
 }
 
-func sendAck(stream spokev1.SpokeService_SessionClient, id bundle.ID, stage spokev1.AckStage, reason string) error {
-	return stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{
+func (c *client) ack(id bundle.ID, stage spokev1.AckStage, reason string) error {
+	return c.stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{
 		Ack: &spokev1.Ack{Bundle: wireID(id), Stage: stage, Reason: reason},
 	}})
 }

@@ -1,10 +1,9 @@
-// Package session is the spoke's one connection to its hub: it registers, dials, says hello, takes offers,
-// acknowledges, fetches blobs and sends reports, and comes back after every loss.
+// Package session is the spoke's one connection to its hub: it dials, says hello, takes offers, acknowledges, fetches
+// blobs and sends reports, and comes back after every loss.
 //
 // The life of a session, as in the code:
 //
-//  1. identity   from the Secret, or a new one for the join token, but not that of another cluster; renewed at
-//     half-life on the running connection
+//  1. identity   established by an Identity, and renewed on the running connection
 //  2. dial       mTLS 1.3; the hub is known by its SPIFFE identity
 //  3. hello      what this spoke runs; an unchanged reconnect transfers nothing more
 //  4. serve      offers come into a mailbox where the newest replaces the others; progress goes out; heartbeats
@@ -19,6 +18,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,22 +53,32 @@ const (
 	welcomeTimeout   = 30 * time.Second
 	maxMessage       = 1 << 20
 	clockWarning     = 2 * time.Minute
-	clockLook        = time.Minute // how often to look whether the certificate is due, for a clock can be set
 	tokenLook        = 2 * time.Second
 )
 
 // ErrDisconnected says that there is no session with the hub now. It comes back by itself.
 var ErrDisconnected = errors.New("not connected to the hub")
 
+// Identity puts the certificate that this spoke shows into the credential.
+type Identity interface {
+	// Establish makes sure that there is a certificate that holds now; if it must, it registers over a connection. refused
+	// tells that the hub refused the certificate the last time. If only an operator can help, the error wraps
+	// identity.ErrNone.
+	Establish(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error), refused bool) error
+	// NewToken reports whether there is a join token that the hub has not answered yet, so that Establish may succeed now.
+	NewToken(refused bool) bool
+	// Renew replaces the certificate over the running connection, and logs a failure.
+	Renew(ctx context.Context, conn *grpc.ClientConn)
+	// UntilRenewal returns how long to wait before the next look whether the certificate is due.
+	UntilRenewal() time.Duration
+}
+
 // Config is what a Session needs.
 type Config struct {
 	Hub         string // host:port
 	Cluster     identity.ID
-	Replaces    string                 // the cluster that this one takes the place of
-	JoinToken   func() (string, error) // read when it is needed; nil or "": none
-	CAPin       string                 // of the hub's authority, for registration
-	Identity    Keeper
-	Credential  *identity.Credential // filled by Run
+	Identity    Identity
+	Credential  *identity.Credential // filled by Identity
 	Kubernetes  func(ctx context.Context) string
 	Version     string
 	OnConnected func(bool)       // after each welcome, and each loss
@@ -100,8 +110,7 @@ type Session struct {
 	offers   wait.Signal // TakeOffer has one
 	client   atomic.Pointer[client]
 	status   atomic.Pointer[string] // why there is no session; nil: there is one
-	shown    string                 // the join token that the hub answered last, of Run's goroutine
-	denied   bool                   // the hub refused the certificate the last time, of Run's goroutine
+	refused  bool                   // the hub refused the certificate the last time; of Run's goroutine
 	told     *rate.Limiter          // messages with capabilities
 
 	network []grpc.DialOption // of tests
@@ -129,12 +138,6 @@ func New(c Config) *Session {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
-	}
-	if c.OnConnected == nil {
-		c.OnConnected = func(bool) {}
-	}
-	if c.Kubernetes == nil {
-		c.Kubernetes = func(context.Context) string { return "" }
 	}
 	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal(),
 		told: rate.NewLimiter(reporting.CapabilitiesRate, reporting.CapabilitiesBurst)}
@@ -205,17 +208,17 @@ func (s *Session) Enroll(ctx context.Context) error {
 
 // repeat makes attempts, with pauses, until one has no error or the context ends.
 func (s *Session) repeat(ctx context.Context, attempt func(context.Context) (time.Duration, error)) {
-	pause := backoff{jitter: s.Jitter}
+	pause := newBackoff(s.Jitter)
 	for ctx.Err() == nil {
 		lived, err := attempt(ctx)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
 		s.note(err.Error())
-		s.denied = status.Code(err) == codes.PermissionDenied
-		wait := pause.next(err, lived)
-		s.Log.Warn("no session with the hub", telemetry.Address(s.Hub), telemetry.Err(err), slog.Duration("retry", wait))
-		s.rest(ctx, wait)
+		s.refused = status.Code(err) == codes.PermissionDenied
+		retry := pause.next(err, lived)
+		s.Log.Warn("no session with the hub", telemetry.Address(s.Hub), telemetry.Err(err), slog.Duration("retry", retry))
+		s.rest(ctx, retry)
 	}
 }
 
@@ -233,7 +236,7 @@ func (s *Session) rest(ctx context.Context, wait time.Duration) {
 		case <-over.C:
 			return
 		case <-look.C:
-			if token, err := s.token(); err == nil && (s.denied || s.shown != "") && token != s.shown {
+			if s.Identity.NewToken(s.refused) {
 				return
 			}
 		}
@@ -245,17 +248,17 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 	if err := s.establish(ctx); err != nil {
 		return 0, err
 	}
-	meter := &meter{}
-	conn, err := s.dial(meter)
+	hub := &client{meter: &meter{}}
+	conn, err := s.dial(hub.meter, identity.ClientTLS(s.Credential,
+		identity.ID{TrustDomain: s.Cluster.TrustDomain, Role: identity.Hub}))
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	hub := &client{SpokeServiceClient: spokev1.NewSpokeServiceClient(conn), meter: meter}
+	hub.conn, hub.SpokeServiceClient = conn, spokev1.NewSpokeServiceClient(conn)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, sent, err := s.greet(ctx, hub)
-	if err != nil {
+	if err := s.greet(ctx, hub); err != nil {
 		return 0, fmt.Errorf("session with %s: %w", s.Hub, s.explain(err))
 	}
 	began := time.Now()
@@ -263,14 +266,19 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 	s.note("")
 	s.OnConnected(true)
 	s.Log.Info("session with the hub", telemetry.Address(s.Hub))
-	err = s.serve(ctx, conn, hub, stream, sent)
+	err = s.serve(ctx, hub)
 	s.client.Store(nil)
 	s.OnConnected(false)
 	return time.Since(began), fmt.Errorf("session with %s: %w", s.Hub, err)
 }
 
-func (s *Session) dial(m *meter) (*grpc.ClientConn, error) {
-	config := identity.ClientTLS(s.Credential, identity.ID{TrustDomain: s.Cluster.TrustDomain, Role: identity.Hub})
+func (s *Session) establish(ctx context.Context) error {
+	dial := func(config *tls.Config) (*grpc.ClientConn, error) { return s.dial(&meter{}, config) }
+	return s.Identity.Establish(ctx, dial, s.refused)
+}
+
+// dial returns a connection to the hub that is made when it is first used.
+func (s *Session) dial(m *meter, config *tls.Config) (*grpc.ClientConn, error) {
 	config.Time = s.Now
 	conn, err := grpc.NewClient("passthrough:///"+s.Hub, append(s.network,
 		grpc.WithTransportCredentials(metered{credentials.NewTLS(config), m}),
@@ -285,43 +293,47 @@ func (s *Session) dial(m *meter) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// greet says hello and waits for the welcome. It returns what the hub knows of this spoke's progress by that.
-func (s *Session) greet(ctx context.Context, hub *client) (spokev1.SpokeService_SessionClient, progress, error) {
-	kubernetes := s.Kubernetes(ctx)
-	s.mu.Lock()
-	sent, served := s.progress, s.served
-	s.mu.Unlock()
+// greet says hello and waits for the welcome.
+func (s *Session) greet(ctx context.Context, hub *client) error {
+	hello := s.hello(ctx, hub)
 	// A stream has no deadline of its own, so a watchdog ends it when no welcome comes.
-	streamCtx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	watchdog := time.AfterFunc(welcomeTimeout, func() { cancel(errors.New("no welcome")) })
 	defer watchdog.Stop()
-	stream, err := hub.Session(streamCtx)
+	stream, err := hub.Session(ctx)
 	if err != nil {
-		return nil, sent, err
+		return err
 	}
-	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
-		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known().Names(),
-		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(sent.id), Stage: sent.stage.Message(),
-		Instance: s.instance, CapabilitiesDigest: served.wireDigest(),
-	}}})
+	hub.stream = stream
+	sendErr := stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: hello}})
 	// A failed Send says only that the stream is gone; Recv knows why.
-	message, recvErr := stream.Recv()
-	if recvErr != nil {
-		return nil, sent, recvErr
-	}
-	if err != nil {
-		return nil, sent, err
+	message, err := stream.Recv()
+	if err := cmp.Or(err, sendErr); err != nil {
+		return err
 	}
 	welcome := message.GetWelcome()
 	if welcome == nil {
-		return nil, sent, errors.New("the hub's first message is no welcome")
+		return errors.New("the hub's first message is no welcome")
 	}
 	hub.protocol = max(welcome.GetProtocol(), version.OldestProtocol)
-	if !welcome.GetWantsCapabilities() {
-		hub.has = served.digest
+	if welcome.GetWantsCapabilities() {
+		hub.has = manifest.Digest{}
 	}
 	s.checkClock(welcome.GetNow().AsTime())
-	return stream, sent, nil
+	return nil
+}
+
+// hello returns the first message, and notes what the hub knows by it.
+func (s *Session) hello(ctx context.Context, hub *client) *spokev1.Hello {
+	kubernetes := s.Kubernetes(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hub.sent, hub.has = s.progress, s.served.digest
+	return &spokev1.Hello{
+		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known().Names(),
+		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(hub.sent.id), Stage: hub.sent.stage.Message(),
+		Instance: s.instance, CapabilitiesDigest: s.served.wireDigest(),
+	}
 }
 
 func (s *Session) checkClock(hub time.Time) {

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"maps"
@@ -24,6 +25,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/membership"
 
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -266,20 +268,30 @@ func (d *drawer) Save(_ context.Context, entries map[string][]byte) error {
 	return nil
 }
 
-func newSession(h *hub, d *drawer, change func(*Config)) *Session {
-	c := Config{
-		Hub: h.address, Cluster: h.cluster, JoinToken: func() (string, error) {
-			return "token",
-				nil
-		}, CAPin: h.authority.Pin(),
-		Identity: d, Credential: &identity.Credential{}, Version: "v1", Jitter: func() float64 { return 0 },
-		Kubernetes: func(context.Context) string { return "v1.37.2" },
+// settings are what a test says of a session and of its identity.
+type settings struct {
+	Config
+	membership.IdentityConfig
+}
+
+func newSession(h *hub, d *drawer, change func(*settings)) *Session {
+	none := func() float64 { return 0 }
+	s := settings{
+		Config{Hub: h.address, Cluster: h.cluster, Credential: &identity.Credential{}, Version: "v1", Jitter: none,
+			OnConnected: func(bool) {}, Kubernetes: func(context.Context) string { return "v1.37.2" }},
+		membership.IdentityConfig{Cluster: h.cluster, JoinToken: token("token"), CAPin: h.authority.Pin(), Keeper: d,
+			Jitter: none},
 	}
 	if change != nil {
-		change(&c)
+		change(&s)
 	}
-	return New(c)
+	s.IdentityConfig.Credential, s.IdentityConfig.Now = s.Config.Credential, s.Config.Now
+	s.Config.Cluster, s.Config.Identity = s.IdentityConfig.Cluster, membership.NewIdentity(s.IdentityConfig)
+	return New(s.Config)
 }
+
+// token returns a join token; "": there is none.
+func token(text string) func() (string, error) { return func() (string, error) { return text, nil } }
 
 // run runs a session until the test ends, or the returned function is called.
 func run(t *testing.T, s *Session) (stop func()) {
@@ -321,7 +333,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("hello: %v", hello)
 	}
 	stop()
-	again := newSession(h, d, func(c *Config) { c.JoinToken = nil })
+	again := newSession(h, d, func(c *settings) { c.JoinToken = token("") })
 	again.Progress(id(7), bundle.Applied)
 	run(t, again)
 	hello = next(t, h.hellos, "hello after the restart")
@@ -338,17 +350,11 @@ func TestJoinAnswerLost(t *testing.T) {
 	h.lose = true
 	run(t, newSession(h, d, nil))
 	next(t, h.hellos, "hello")
-	key, err := identity.ParseKey(d.entries[KeyEntry])
-	if err != nil {
-		t.Fatal(err)
-	}
 	if len(h.tokens) != 2 || h.tokens[0] != h.tokens[1] || d.saves != 2 {
 		t.Errorf("%d registrations, %d saves: want the key saved once, then the certificate", len(h.tokens), d.saves)
 	}
-	if certificates, err := identity.ParseCertificates(d.entries[CertEntry]); err != nil || len(certificates) == 0 {
-		t.Errorf("kept certificate: %v", err)
-	} else if _, err := identity.Pair(key, raw(certificates)); err != nil {
-		t.Error(err)
+	if _, err := tls.X509KeyPair(d.entries["tls.crt"], d.entries["tls.key"]); err != nil {
+		t.Errorf("kept key and certificate: %v", err)
 	}
 }
 
@@ -373,14 +379,14 @@ func TestWrongCluster(t *testing.T) {
 	if h.registrations("token") != 1 || !maps.EqualFunc(d.entries, before, bytes.Equal) {
 		t.Error("it registered as another cluster, or its identity changed")
 	}
-	run(t, newSession(h, d, func(c *Config) { c.Replaces = prod.Name }))
+	run(t, newSession(h, d, func(c *settings) { c.Replaces = prod.Name }))
 	next(t, h.hellos, "hello of the cluster that took its place")
 }
 
 func TestNewTokenAfterRefusal(t *testing.T) {
 	h := newHub(t)
 	var looked atomic.Int32
-	run(t, newSession(h, &drawer{}, func(c *Config) {
+	run(t, newSession(h, &drawer{}, func(c *settings) {
 		c.JoinToken = func() (string, error) {
 			if looked.Add(1) == 1 {
 				return "spent", nil
@@ -403,7 +409,7 @@ func TestNewTokenAfterRevocation(t *testing.T) {
 		}
 		return nil
 	}
-	run(t, newSession(h, d, func(c *Config) {
+	run(t, newSession(h, d, func(c *settings) {
 		c.JoinToken = func() (string, error) {
 			if renewed.Load() {
 				return "token", nil
@@ -439,7 +445,7 @@ func (h *hub) registrations(token string) (n int) {
 
 func TestPinnedAuthority(t *testing.T) {
 	h := newHub(t)
-	s := newSession(h, &drawer{}, func(c *Config) { c.CAPin = newHub(t).authority.Pin() })
+	s := newSession(h, &drawer{}, func(c *settings) { c.CAPin = newHub(t).authority.Pin() })
 	if _, err := s.once(context.Background()); err == nil {
 		t.Error("a session with a stranger")
 	}
@@ -453,8 +459,10 @@ func TestForeignIdentity(t *testing.T) {
 	stop := run(t, newSession(h, d, nil))
 	next(t, h.hellos, "hello")
 	stop()
-	other := newSession(h, d, func(c *Config) { c.Cluster.Name, c.JoinToken = "prod-2", nil })
-	if _, err := other.once(context.Background()); !errors.Is(err, ErrCluster) {
+	other := newSession(h, d, func(c *settings) {
+		c.IdentityConfig.Cluster.Name, c.JoinToken = "prod-2", token("")
+	})
+	if _, err := other.once(context.Background()); !errors.Is(err, membership.ErrCluster) {
 		t.Errorf("got %v, want ErrCluster", err)
 	}
 }
@@ -573,7 +581,7 @@ func TestOfferBlobs(t *testing.T) {
 func TestFetch(t *testing.T) {
 	h := newHub(t)
 	connected := make(chan bool, 16)
-	s := newSession(h, &drawer{}, func(c *Config) { c.OnConnected = func(yes bool) { connected <- yes } })
+	s := newSession(h, &drawer{}, func(c *settings) { c.OnConnected = func(yes bool) { connected <- yes } })
 	run(t, s)
 	next(t, connected, "session")
 	a, b := manifest.DigestOf([]byte("a")), manifest.DigestOf([]byte("b"))
@@ -637,7 +645,7 @@ func TestRefusedCluster(t *testing.T) {
 	if err == nil || status.Code(unwrapStatus(err)) != codes.PermissionDenied {
 		t.Fatalf("got %v, want PermissionDenied", err)
 	}
-	b := backoff{jitter: func() float64 { return 0 }}
+	b := newBackoff(func() float64 { return 0 })
 	if d := b.next(err, 0); d < longPause/2 {
 		t.Errorf("comes back after %s", d)
 	}

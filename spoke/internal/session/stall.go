@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/navefleet/nave/shared/manifest"
@@ -28,9 +29,12 @@ var errStalled = errors.New("the connection to the hub stands still")
 // client is the hub of one connection.
 type client struct {
 	spokev1.SpokeServiceClient
+	conn     *grpc.ClientConn
+	stream   spokev1.SpokeService_SessionClient // only serve sends
 	meter    *meter
 	protocol uint32          // the newest that the hub speaks
-	has      manifest.Digest // of the capabilities that the hub has; of the goroutine of serve
+	sent     progress        // that the hub knows
+	has      manifest.Digest // of the capabilities that the hub has
 }
 
 // meter counts the bytes that one connection moves, both ways.

@@ -1,0 +1,142 @@
+package membership
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// The entries of an identity, as Kubernetes names them in TLS Secrets.
+const (
+	keyEntry       = "tls.key" // the private key, PKCS#8 PEM
+	certEntry      = "tls.crt" // the chain, leaf first, PEM
+	authorityEntry = "ca.crt"  // the hub's authorities, PEM
+
+	// The key and chain before the last renewal, for when that was made by a clock that was ahead.
+	previousKeyEntry  = "previous.key"
+	previousCertEntry = "previous.crt"
+)
+
+// Keeper keeps a spoke's identity where a new Pod finds it again. A new one has no entries, which is no error.
+type Keeper interface {
+	Load(ctx context.Context) (map[string][]byte, error)
+	Save(ctx context.Context, entries map[string][]byte) error
+}
+
+// IdentityConfig is what an Identity works with.
+type IdentityConfig struct {
+	Hub        string // host:port, for messages
+	Cluster    identity.ID
+	Replaces   string                 // the cluster that this one takes the place of
+	JoinToken  func() (string, error) // read when it is needed; "": none
+	CAPin      string                 // of the hub's authority, for registration
+	Keeper     Keeper
+	Credential *identity.Credential // filled by Establish
+	Log        *slog.Logger         // nil: slog.Default
+	Now        func() time.Time     // judges certificates; a clock that may be set at any moment; nil: time.Now
+	Jitter     func() float64       // in [0,1)
+}
+
+// Identity is the certificate that a spoke shows to its hub. It is registered for with a join token, kept for the next
+// Pod, and renewed. One goroutine may call Establish and NewToken, another one Renew.
+type Identity struct {
+	IdentityConfig
+	shown string // the join token that the hub answered last
+}
+
+// NewIdentity returns an Identity that is not established.
+func NewIdentity(c IdentityConfig) *Identity {
+	c.Log = cmp.Or(c.Log, slog.Default())
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Identity{IdentityConfig: c}
+}
+
+// Establish makes sure that the credential has a certificate that holds now: the one in use, the kept one, or a new
+// one. refused tells that the hub refused the one in use the last time. The error wraps identity.ErrNone if only an
+// operator can help.
+func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error),
+	refused bool) error {
+	if i.Credential.Check(i.Now()) == nil {
+		if refused {
+			i.rejoin(ctx, dial)
+		}
+		return nil
+	}
+	entries, err := i.Keeper.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("load the identity: %w", err)
+	}
+	if kept, ok := keptID(entries); ok {
+		if err := confuses(kept, i.Cluster, i.Replaces); err != nil {
+			return err
+		}
+	}
+	unusable := i.use(entries)
+	if unusable == nil {
+		return nil
+	}
+	if len(entries[certEntry]) == 0 {
+		return i.register(ctx, dial, entries)
+	}
+	i.Log.Warn("the kept identity cannot be used, registering anew", telemetry.Err(unusable))
+	if err := i.register(ctx, dial, entries); err != nil {
+		return fmt.Errorf("the kept identity: %w; and anew: %w", unusable, err)
+	}
+	return nil
+}
+
+// keptID returns whose identity entries hold, also when its certificate has expired; false when they hold none.
+func keptID(entries map[string][]byte) (identity.ID, bool) {
+	chain, err := identity.ParseCertificates(entries[certEntry])
+	if err != nil {
+		return identity.ID{}, false
+	}
+	id, err := identity.FromCertificate(chain[0])
+	return id, err == nil && id.Role == identity.Cluster
+}
+
+// use takes an identity into the credential, if it is this cluster's and holds now: the last one, or the one before.
+func (i *Identity) use(entries map[string][]byte) error {
+	err := i.take(entries[keyEntry], entries[certEntry], entries[authorityEntry])
+	if errors.Is(err, identity.ErrTime) &&
+		i.take(entries[previousKeyEntry], entries[previousCertEntry], entries[authorityEntry]) == nil {
+		i.Log.Warn("the last certificate cannot be used, but the one before can", telemetry.Err(err))
+		return nil
+	}
+	return err
+}
+
+// take takes a key, its chain and the hub's authorities, all PEM, into the credential.
+func (i *Identity) take(key, chain, authorities []byte) error {
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return err
+	}
+	id, err := identity.FromCertificate(pair.Leaf)
+	if err != nil {
+		return err
+	}
+	if id != i.Cluster {
+		return fmt.Errorf("%w: the certificate is %s, want %s", identity.ErrNone, id, i.Cluster)
+	}
+	if err := identity.CheckTime(pair.Leaf, i.Now()); err != nil {
+		return fmt.Errorf("%w: a clock is wrong, or was when the certificate was issued", err)
+	}
+	trusted, err := identity.ParseCertificates(authorities)
+	if err != nil {
+		return fmt.Errorf("%w: the authorities of the hub: %w", identity.ErrNone, err)
+	}
+	i.Credential.Set(pair, trusted)
+	return nil
+}

@@ -1,0 +1,131 @@
+package membership
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+)
+
+const registerTimeout = 30 * time.Second
+
+// NewToken reports whether there is a join token that the hub has not answered yet, after it answered another one or
+// refused the certificate.
+func (i *Identity) NewToken(refused bool) bool {
+	token, err := i.token()
+	return err == nil && (refused || i.shown != "") && token != i.shown
+}
+
+// rejoin shows a join token that the hub has not seen yet to a hub that refused the certificate: an operator may have
+// removed the cluster and added it again. Whatever comes of it, the identity that is there stays until there is
+// another.
+func (i *Identity) rejoin(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error)) {
+	if !i.NewToken(true) {
+		return
+	}
+	entries, err := i.Keeper.Load(ctx)
+	if err == nil {
+		err = i.register(ctx, dial, entries)
+	}
+	if err != nil {
+		i.Log.Warn("the hub refused the certificate, and the join token does not help", telemetry.Err(err))
+	}
+}
+
+// register trades the join token for a certificate. The key is kept before the token is shown, so that the same request
+// can be made again when the answer is lost.
+func (i *Identity) register(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error),
+	entries map[string][]byte) error {
+	token, err := i.token()
+	if err != nil {
+		return err
+	}
+	key, err := identity.ParseKey(entries[keyEntry])
+	if err != nil {
+		if key, err = i.newKey(ctx); err != nil {
+			return err
+		}
+	}
+	csr, err := identity.NewCSR(key)
+	if err != nil {
+		return err
+	}
+	conn, err := dial(identity.PinnedClientTLS(i.CAPin))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx,
+		&registrationv1.RegisterRequest{Token: token, Csr: csr})
+	if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
+		i.shown = token // for all that is known
+	}
+	if err != nil {
+		return fmt.Errorf("register with %s: %w", i.Hub, err)
+	}
+	i.Log.Info("registered with the hub", telemetry.Address(i.Hub), telemetry.Peer(i.Cluster))
+	return i.keep(ctx, key, answer.GetCertificate(), nil)
+}
+
+func (i *Identity) token() (string, error) {
+	token, err := i.JoinToken()
+	if err != nil {
+		return "", fmt.Errorf("%w, and the join token cannot be read: %w", identity.ErrNone, err)
+	}
+	if token == "" {
+		return "", fmt.Errorf("%w and no join token: make a new manifest with `nave cluster add`", identity.ErrNone)
+	}
+	return token, nil
+}
+
+// newKey makes a private key and keeps it.
+func (i *Identity) newKey(ctx context.Context) (crypto.Signer, error) {
+	key, err := identity.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	text, err := identity.MarshalKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.Keeper.Save(ctx, map[string][]byte{keyEntry: text}); err != nil {
+		return nil, fmt.Errorf("keep the private key: %w", err)
+	}
+	return key, nil
+}
+
+// keep takes a certificate that the hub issued into the credential, and keeps it for the next Pod, with the entries of
+// the previous one.
+func (i *Identity) keep(ctx context.Context, key crypto.Signer, c *registrationv1.Certificate,
+	previous map[string][]byte) error {
+	text, err := identity.MarshalKey(key)
+	if err != nil {
+		return err
+	}
+	entries := map[string][]byte{
+		keyEntry:       text,
+		certEntry:      identity.MarshalCertificates(c.GetChain()...),
+		authorityEntry: identity.MarshalCertificates(c.GetAuthorities()...),
+	}
+	if err := i.take(entries[keyEntry], entries[certEntry], entries[authorityEntry]); err != nil {
+		return fmt.Errorf("the certificate that the hub issued: %w", err)
+	}
+	maps.Copy(entries, previous)
+	if err := i.Keeper.Save(ctx, entries); err != nil {
+		return fmt.Errorf("keep the identity: %w", err)
+	}
+	return nil
+}

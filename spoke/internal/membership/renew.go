@@ -1,0 +1,79 @@
+package membership
+
+import (
+	"context"
+	"crypto"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
+
+	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
+)
+
+const (
+	renewRetry = time.Minute // between attempts to renew, at most
+	clockLook  = time.Minute // how often to look whether the certificate is due, for a clock can be set
+)
+
+// Renew gets a new certificate for a new key over the running connection, which goes on with the old one. A failure is
+// logged; the old certificate stays in use.
+func (i *Identity) Renew(ctx context.Context, conn *grpc.ClientConn) {
+	if err := i.renew(ctx, conn); err != nil {
+		i.Log.Warn("the certificate is not renewed", telemetry.Err(err), slog.Time("expires", i.Credential.NotAfter()))
+		return
+	}
+	i.Log.Info("certificate renewed", slog.Time("expires", i.Credential.NotAfter()))
+}
+
+func (i *Identity) renew(ctx context.Context, conn *grpc.ClientConn) error {
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	key, err := identity.NewKey()
+	if err != nil {
+		return err
+	}
+	csr, err := identity.NewCSR(key)
+	if err != nil {
+		return err
+	}
+	answer, err := registrationv1.NewRegistrationServiceClient(conn).Renew(ctx, &registrationv1.RenewRequest{Csr: csr})
+	if err != nil {
+		return err
+	}
+	return i.keep(ctx, key, answer.GetCertificate(), i.previous())
+}
+
+// previous writes the certificate in use, and its key, as the entries of the one before the last.
+func (i *Identity) previous() map[string][]byte {
+	held := i.Credential.Certificate()
+	if held == nil {
+		return nil
+	}
+	key, ok := held.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil
+	}
+	text, err := identity.MarshalKey(key)
+	if err != nil {
+		return nil
+	}
+	return map[string][]byte{previousKeyEntry: text, previousCertEntry: identity.MarshalCertificates(held.Certificate...)}
+}
+
+// UntilRenewal returns how long to wait before the next look whether the certificate is due. If the certificate is due,
+// the last attempt failed, and the wait is at most a minute.
+func (i *Identity) UntilRenewal() time.Duration {
+	now := i.Now()
+	if !i.Credential.Due(now) {
+		return min(clockLook, i.Credential.RenewAt().Sub(now))
+	}
+	pause := renewRetry
+	if left := i.Credential.NotAfter().Sub(now); left > 0 {
+		pause = min(renewRetry, max(left/10, time.Second))
+	}
+	return pause + time.Duration(i.Jitter()*float64(time.Second))
+}
