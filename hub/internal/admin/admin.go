@@ -70,6 +70,15 @@ func New(c Config) *Server {
 	return s
 }
 
+// update runs fn in a transaction. The rows of operators name no blobs: a full disk may have room for these rows when
+// it has none for the blobs of the planner.
+func (s *Server) update(ctx context.Context, fn func(*store.Tx) error) error {
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		tx.NamesNoBlobs()
+		return fn(tx)
+	})
+}
+
 // Drain ends all watches. It returns at once.
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 

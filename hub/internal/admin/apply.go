@@ -40,7 +40,7 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 		return nil, err
 	}
 	var applied []*adminv1.AppliedObject
-	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) (err error) {
+	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) (err error) {
 		if r.Confirmed {
 			if err := s.confirmApply(tx, apps, admitted, r.Digest); err != nil {
 				return err

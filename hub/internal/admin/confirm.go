@@ -28,7 +28,7 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 		return nil, err
 	}
 	response := &adminv1.ConfirmResponse{}
-	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) error {
+	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) error {
 		i, err := impactOfConfirm(tx, apps, r.Key)
 		if err != nil {
 			return err

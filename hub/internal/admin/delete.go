@@ -19,7 +19,7 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 	if err != nil {
 		return nil, err
 	}
-	err = s.readApplications(ctx, s.store.Update, func(tx *store.Tx, apps *applications) error {
+	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) error {
 		if r.Confirmed {
 			i, err := impactOfDelete(tx, apps, key)
 			if err != nil {

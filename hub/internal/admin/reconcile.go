@@ -34,7 +34,7 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		}
 		response.Source = fold.KeyMessage(source)
 	}
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
+	err = s.update(ctx, func(tx *store.Tx) error {
 		row, err := reconcilable(tx, key)
 		if err != nil {
 			return err
@@ -53,7 +53,7 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 	w := s.store.Watch(ctx, store.Conditions.Name(), store.Resources.Name()) // before the request: none is missed
 	defer w.Close()
 	var source store.Resource
-	err := s.store.Update(ctx, func(tx *store.Tx) error {
+	err := s.update(ctx, func(tx *store.Tx) error {
 		row, err := reconcilable(tx, key)
 		if err != nil {
 			return err

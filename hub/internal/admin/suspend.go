@@ -83,7 +83,7 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 			"Kustomizations can", key.Kind)
 	}
 	changed := false
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
+	err = s.update(ctx, func(tx *store.Tx) error {
 		row, err := resource(tx, key)
 		if err == nil {
 			changed, err = change(tx, row)

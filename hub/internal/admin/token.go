@@ -40,7 +40,7 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 	key := api.ClusterKey(r.Cluster)
 	token, now := tokenPrefix+rand.Text()+rand.Text(), s.now().UTC() // 2 × 130 random bits, base32
 	row := store.JoinToken{Cluster: r.Cluster, CreatedAt: now, ExpiresAt: now.Add(ttl)}
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
+	err = s.update(ctx, func(tx *store.Tx) error {
 		if err := joinable(tx, key); err != nil {
 			return err
 		}

@@ -229,8 +229,21 @@ func (b *batch) flush(ctx context.Context) error {
 	return err
 }
 
+// namesBlobs reports whether a spoke sent capabilities. Whatever else a row of the load names is in a signed bundle.
+func (l load) namesBlobs() bool {
+	for _, d := range l.spokes {
+		if !d.capabilities.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // write puts the load into the store. Rows of clusters that were deleted meanwhile are not brought back.
 func (l load) write(tx *store.Tx) error {
+	if !l.namesBlobs() {
+		tx.NamesNoBlobs() // on a full disk, acks and reports may have room where the planner's blobs have none
+	}
 	there := map[string]bool{}
 	exists := func(cluster string) (bool, error) {
 		if ok, known := there[cluster]; known {

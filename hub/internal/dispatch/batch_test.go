@@ -175,3 +175,17 @@ func TestConnectedMetric(t *testing.T) {
 		t.Fatalf("%d", n)
 	}
 }
+
+// TestBatchNamesBlobs: only capabilities are blobs that the store may not have written yet.
+func TestBatchNamesBlobs(t *testing.T) {
+	acked := &spokeDelta{}
+	acked.ack(bundle.Applied, bundle.ID{Epoch: 1, Sequence: 1, Digest: manifest.DigestOf(nil)})
+	l := load{spokes: map[string]*spokeDelta{"a": acked}, reports: []*pendingReport{{cluster: "a"}}}
+	if l.namesBlobs() {
+		t.Error("acks and reports wait for room for blobs")
+	}
+	l.spokes["b"] = &spokeDelta{capabilities: manifest.DigestOf(nil)}
+	if !l.namesBlobs() {
+		t.Error("capabilities are written without their blob")
+	}
+}

@@ -88,6 +88,7 @@ func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest
 	message := fmt.Sprintf("join token %s was refused: %v; get a new manifest with `nave cluster add`",
 		shorten(digest), cause)
 	err := s.store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		tx.NamesNoBlobs()
 		if err := remember(tx, cluster, message); err != nil {
 			return err
 		}

@@ -55,6 +55,7 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 // again with the same key, the registration is the same.
 func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *registrationv1.Certificate,
 	issued time.Time) error {
+	tx.NamesNoBlobs()
 	token, err := s.check(tx, digest, key)
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 		return nil, err
 	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		tx.NamesNoBlobs()
 		if err := errors.Join(checkNotRevoked(tx, caller), checkClock(tx, caller, issued)); err != nil {
 			return err
 		}

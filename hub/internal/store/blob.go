@@ -44,9 +44,9 @@ func (s *Store) Blobs() Blobs { return &s.blobs }
 // maxWaiting is how many compressed bytes wait in memory for the next Update, if a single blob has not more.
 const maxWaiting = 8 << 20
 
-// blobs keeps blobs in the engine of the rows. New ones wait in memory until the next Update that commits and are
-// written in its transaction: so no row is on disk before the blobs that it names, and blobs cost no commit of their
-// own.
+// blobs keeps blobs in the engine of the rows. New ones wait in memory until the next Update that may name them, and
+// are written in its transaction: so no row is on disk before the blobs that it names, and blobs cost no commit of
+// their own.
 type blobs struct {
 	store *Store
 

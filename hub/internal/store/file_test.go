@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -144,11 +145,29 @@ func fillTheDisk(ctx context.Context, path string) error {
 	if n := len(w.Take()); n != 0 {
 		return fmt.Errorf("watchers heard of %d changes that are not there", n)
 	}
-	if err := s.Update(ctx, putSmall("during")); err != nil {
+	waiting := make([]byte, 1<<20)
+	crand.Read(waiting)
+	if _, err := s.Blobs().Put(ctx, waiting); err != nil {
+		return err
+	}
+	if err := s.Update(ctx, putSmall("refused")); !errors.Is(err, store.ErrFull) {
+		return fmt.Errorf("a small update that may name a blob: got %v, want ErrFull", err)
+	}
+	err = s.Update(ctx, func(tx *store.Tx) error { tx.NamesNoBlobs(); return putSmall("during")(tx) })
+	if err != nil {
 		return fmt.Errorf("a small update while the disk is full: %w", err)
 	}
 	if err := errors.Join(limitFiles(1<<40), s.Update(ctx, putLarge), s.Update(ctx, putSmall("after"))); err != nil {
 		return fmt.Errorf("when there is room again: %w", err)
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	if s, err = store.Open(path); err != nil {
+		return err
+	}
+	if _, err := s.Blobs().Get(ctx, manifest.DigestOf(waiting)); err != nil {
+		return fmt.Errorf("the blob that waited: %w", err)
 	}
 	return s.Close()
 }

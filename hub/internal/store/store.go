@@ -173,7 +173,11 @@ func (s *Store) update(ctx context.Context, fn func(*Tx) error, commit bool) err
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if err := s.blobs.commit(t); err != nil {
+	write := s.blobs.commit
+	if tx.alone {
+		write = engineTx.commit
+	}
+	if err := write(t); err != nil {
 		return fmt.Errorf("commit to store: %w", err)
 	}
 	s.watchers.wake(changes)

@@ -9,7 +9,12 @@ import (
 type Tx struct {
 	engine engineTx          // nil: the transaction has ended
 	before map[Change][]byte // the value of each written row before, nil if there was none; the map is nil in a View
+	alone  bool              // see NamesNoBlobs
 }
+
+// NamesNoBlobs promises that the rows of this transaction name no blob that was put since the last Update. Then the
+// rows are written without the blobs that wait, for which a full disk may have no room.
+func (tx *Tx) NamesNoBlobs() { tx.alone = true }
 
 // end makes the transaction unusable and undoes what was not committed.
 func (tx *Tx) end() {
