@@ -96,9 +96,8 @@ func (h *Hub) paths() (paths []string) {
 	return paths
 }
 
-// TestEveryMethodIsRefusedToWhoMayNotCallIt asks the server for its methods, so that one that is added later is held to
-// it, too.
-func TestEveryMethodIsRefusedToWhoMayNotCallIt(t *testing.T) {
+// TestEveryMethodIsRefused asks the server for its methods, so that one that is added later is held to it, too.
+func TestEveryMethodIsRefused(t *testing.T) {
 	h := startHub(t)
 	foreign, err := identity.LoadOrCreateAuthority(t.TempDir())
 	must(t, err)
@@ -168,7 +167,7 @@ func malformed(path string) []string {
 	}
 }
 
-func TestMalformedPathsOpenNothing(t *testing.T) {
+func TestMalformedPaths(t *testing.T) {
 	h := startHub(t)
 	domain := h.authority.TrustDomain()
 	as := func(role string) *grpc.ClientConn {
@@ -191,7 +190,7 @@ func TestMalformedPathsOpenNothing(t *testing.T) {
 	}
 }
 
-func TestPathsWithoutARuleAreNobodys(t *testing.T) {
+func TestRuleOf(t *testing.T) {
 	for path, want := range map[string]rule{
 		"/nave.admin.v1.AdminService/Get":                    operators,
 		"/nave.admin.v1.AdminService/AddedLater":             operators,
@@ -221,7 +220,7 @@ func FuzzRuleOf(f *testing.F) {
 	})
 }
 
-func TestHandlerThatPanicsEndsOneCallOnly(t *testing.T) {
+func TestPanic(t *testing.T) {
 	g := &guard{trustDomain: "x", log: telemetry.Discard(), requests: newRequests(telemetry.NewRegistry())}
 	info := &grpc.UnaryServerInfo{FullMethod: registrationv1.RegistrationService_Register_FullMethodName}
 	_, err := g.unary(t.Context(), nil, info, func(context.Context, any) (any, error) { panic("boom") })
@@ -230,7 +229,7 @@ func TestHandlerThatPanicsEndsOneCallOnly(t *testing.T) {
 	}
 }
 
-func TestHeaderBombAndLargeMessageAreRefused(t *testing.T) {
+func TestLargeRequest(t *testing.T) {
 	h := startHub(t)
 	conn := h.dial(t, identity.PinnedClientTLS(h.authority.Pin()))
 	client := registrationv1.NewRegistrationServiceClient(conn)
@@ -245,7 +244,7 @@ func TestHeaderBombAndLargeMessageAreRefused(t *testing.T) {
 	}
 }
 
-func TestServerCertificateIsRenewedWithoutARestart(t *testing.T) {
+func TestServerCertificate_renewed(t *testing.T) {
 	h := startHub(t)
 	serial := func() string {
 		t.Helper()
@@ -264,7 +263,7 @@ func TestServerCertificateIsRenewedWithoutARestart(t *testing.T) {
 	}
 }
 
-func TestCertificateNamesWhatIsAdvertised(t *testing.T) {
+func TestServerCertificate_names(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer func() { _ = listener.Close() }()

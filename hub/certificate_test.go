@@ -10,7 +10,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-func TestASecondOperatorIsLetInWhileTheHubRuns(t *testing.T) {
+func TestIssueOperator_running(t *testing.T) {
 	r := start(t, t.TempDir())
 	c, err := hub.IssueOperator(filepath.Dir(r.OperatorConfig()), "alice", r.Addr().String(), time.Hour)
 	must(t, err)
@@ -22,7 +22,7 @@ func TestASecondOperatorIsLetInWhileTheHubRuns(t *testing.T) {
 	must(t, err)
 }
 
-func TestNoAuthorityIsMadeWhereNoHubWasStarted(t *testing.T) {
+func TestIssueOperator_no_hub(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := hub.IssueOperator(dir, "alice", "hub:7443", time.Hour); err == nil {
 		t.Fatal("a certificate was issued from nowhere")

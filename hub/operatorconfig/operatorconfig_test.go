@@ -40,11 +40,11 @@ func TestSave(t *testing.T) {
 
 func TestLoad_invalid(t *testing.T) {
 	for name, text := range map[string]string{
-		"a misspelt field": "current-contxt: x",
-		"no hub":           "contexts: [{name: a}]",
-		"twice":            "contexts: [{name: a, hub: b}, {name: a, hub: c}]",
-		"not base64":       "contexts: [{name: a, hub: b, client-key-data: '%'}]",
-		"not YAML":         "contexts: [",
+		"misspelt_field": "current-contxt: x",
+		"no_hub":         "contexts: [{name: a}]",
+		"twice":          "contexts: [{name: a, hub: b}, {name: a, hub: c}]",
+		"not_base64":     "contexts: [{name: a, hub: b, client-key-data: '%'}]",
+		"not_YAML":       "contexts: [",
 	} {
 		if _, err := parse([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", name)

@@ -54,13 +54,13 @@ func TestRenew_registration(t *testing.T) {
 		want       codes.Code
 		says       string
 	}{
-		"issued at the registration": {want: codes.OK},
-		"issued after it":            {registered: -48 * time.Hour, want: codes.OK},
-		"issued before it": {registered: 2 * time.Second, want: codes.PermissionDenied,
+		"issued_at_registration": {want: codes.OK},
+		"issued_after":           {registered: -48 * time.Hour, want: codes.OK},
+		"issued_before": {registered: 2 * time.Second, want: codes.PermissionDenied,
 			says: "before it registered last"},
-		"issued before it, and valid by then": {registered: 4 * time.Minute, want: codes.PermissionDenied,
+		"issued_before_valid_then": {registered: 4 * time.Minute, want: codes.PermissionDenied,
 			says: "before it registered last"},
-		"of a cluster that did not register": {none: true, want: codes.PermissionDenied, says: "not registered"},
+		"not_registered": {none: true, want: codes.PermissionDenied, says: "not registered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

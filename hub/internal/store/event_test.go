@@ -107,11 +107,11 @@ func TestFairShare(t *testing.T) {
 		total int
 		want  int
 	}{
-		"all fit":        {[]int{1, 2, 3}, 100, 94},
-		"one too many":   {[]int{10, 1, 100}, 50, 39},
-		"all too many":   {[]int{100, 100, 100}, 30, 10},
+		"all_fit":        {[]int{1, 2, 3}, 100, 94},
+		"one_too_many":   {[]int{10, 1, 100}, 50, 39},
+		"all_too_many":   {[]int{100, 100, 100}, 30, 10},
 		"none":           {nil, 10, 10},
-		"more than room": {[]int{1, 1, 1}, 2, 0},
+		"more_than_room": {[]int{1, 1, 1}, 2, 0},
 	} {
 		got := fairShare(slices.Clone(tt.sizes), tt.total)
 		if got != tt.want {

@@ -284,7 +284,7 @@ func TestFile_damaged(t *testing.T) {
 	expect(t, "damaged", errors.Is(err, store.ErrDamaged), true)
 }
 
-func BenchmarkUpdateOfOneRow(b *testing.B) {
+func BenchmarkUpdate_row(b *testing.B) {
 	s, err := store.Open(filepath.Join(b.TempDir(), "hub.db"))
 	if err != nil {
 		b.Fatal(err)
@@ -297,7 +297,7 @@ func BenchmarkUpdateOfOneRow(b *testing.B) {
 	}
 }
 
-func BenchmarkUpdateOfAThousandBlobs(b *testing.B) {
+func BenchmarkUpdate_blobs(b *testing.B) {
 	s, err := store.Open(filepath.Join(b.TempDir(), "hub.db"))
 	if err != nil {
 		b.Fatal(err)

@@ -57,10 +57,10 @@ func TestVault_foreign(t *testing.T) {
 		row    string
 		sealed []byte
 	}{
-		{"another key", vault(t, filepath.Join(dir, "other.key")), "flux-system/git", sealed},
-		{"another name", v, "flux-system/other", sealed},
-		{"a changed bit", v, "flux-system/git", changed},
-		{"too short", v, "flux-system/git", sealed[:5]},
+		{"another_key", vault(t, filepath.Join(dir, "other.key")), "flux-system/git", sealed},
+		{"another_name", v, "flux-system/other", sealed},
+		{"changed_bit", v, "flux-system/git", changed},
+		{"too_short", v, "flux-system/git", sealed[:5]},
 		{"nothing", v, "flux-system/git", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
