@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -33,8 +34,8 @@ const MaxObject = 1_500_000
 // ErrUnsupported: the kind is known, but nothing carries it out yet.
 var ErrUnsupported = errors.New("not supported yet")
 
-// metadata is what counts of an object's metadata.
-type metadata struct {
+// Metadata is what counts of an object's metadata.
+type Metadata struct {
 	Name        string            `json:"name"`
 	Namespace   string            `json:"namespace,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
@@ -66,20 +67,21 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 	}
 	c.SetAPIVersion(kind.Group + "/" + kind.Version)
 	delete(c.Object, "status")
-	if errs := reduceMetadata(c, kind, scope); len(errs) > 0 {
-		return nil, together(errs)
+	if err := together(reduceMetadata(c, kind, scope)); err != nil {
+		return nil, err
 	}
 	if kind.Default != nil {
 		kind.Default(c)
 	}
-	if errs := kind.Check(c); len(errs) > 0 {
-		return nil, together(errs)
+	errs := kind.checkFields(c)
+	if len(errs) == 0 {
+		errs = kind.Check(c)
 	}
-	return c, nil
+	return c, together(errs)
 }
 
-// together makes one error, always with the same words for the same object: an error that reads differently each time
-// would look like news to everyone who watches it.
+// together makes one error of all, nil of none, always with the same words for the same object: an error that reads
+// differently each time would look like news to everyone who watches it.
 func together(errs field.ErrorList) error {
 	slices.SortFunc(errs, func(a, b *field.Error) int {
 		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Detail, b.Detail))
@@ -124,15 +126,15 @@ func clone(o *manifest.Object) (*manifest.Object, error) {
 }
 
 // reduceMetadata checks the metadata and leaves of it what users decide. What only an API server writes (uid,
-// resourceVersion, …) goes, so that a cluster's export can be applied as it is. A field that no API server knows is an
-// error.
+// resourceVersion, …) goes, so that a cluster's export can be applied as it is. A field that no API server knows is
+// an error.
 func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) field.ErrorList {
 	path := field.NewPath("metadata")
 	full, errs := decode[metav1.ObjectMeta](o.Object["metadata"], path)
 	if len(errs) > 0 {
 		return errs
 	}
-	meta := metadata{Name: full.Name, Namespace: full.Namespace, Labels: full.Labels, Annotations: full.Annotations}
+	meta := Metadata{Name: full.Name, Namespace: full.Namespace, Labels: full.Labels, Annotations: full.Annotations}
 	switch {
 	case !kind.Namespaced:
 		meta.Namespace = "" // a kustomization file's namespace is set on kinds that kustomize does not know, too
@@ -144,22 +146,9 @@ func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) field.ErrorList 
 }
 
 // tree returns the metadata as JSON values.
-func (m metadata) tree() map[string]any {
-	t := map[string]any{"name": m.Name}
-	if m.Namespace != "" {
-		t["namespace"] = m.Namespace
-	}
-	for name, values := range map[string]map[string]string{"labels": m.Labels, "annotations": m.Annotations} {
-		if len(values) == 0 {
-			continue
-		}
-		all := map[string]any{}
-		for k, v := range values {
-			all[k] = v
-		}
-		t[name] = all
-	}
-	return t
+func (m Metadata) tree() map[string]any {
+	tree, _ := runtime.DefaultUnstructuredConverter.ToUnstructured(&m) // strings only: there is no error to have
+	return tree
 }
 
 // decode turns JSON values into a T. Fields that T does not have, and values of another type, are errors with the path

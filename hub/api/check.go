@@ -15,46 +15,30 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// refused is a field of Flux's schema that is not carried out, and what to do instead.
-type refused struct{ name, instead string }
-
 // specPath is where the fields of all kinds are.
 func specPath() *field.Path { return field.NewPath("spec") }
-
-// checkRefused reports those of the fields that the spec sets to something.
-func checkRefused(o *manifest.Object, fields []refused) (errs field.ErrorList) {
-	for _, f := range fields {
-		if v, ok := specField(o, f.name); ok && !empty(v) {
-			errs = append(errs, field.Forbidden(specPath().Child(f.name), f.instead))
-		}
-	}
-	return errs
-}
-
-// checkRequired reports those of the fields that the spec does not have.
-func checkRequired(o *manifest.Object, names ...string) (errs field.ErrorList) {
-	for _, name := range names {
-		if v, ok := specField(o, name); !ok || v == nil {
-			errs = append(errs, field.Required(specPath().Child(name), ""))
-		}
-	}
-	return errs
-}
 
 // durationPattern is Flux's: no sign, no units below the millisecond.
 var durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
 
-// checkDurations checks those of the fields that are there, before a Go type is asked to decode them: its error would
-// not name the field.
-func checkDurations(o *manifest.Object, names ...string) (errs field.ErrorList) {
-	for _, name := range names {
-		v, ok := specField(o, name)
-		if !ok || v == nil {
-			continue
+// checkFields checks the fields of spec that the kind lists. That comes before a Go type is asked to decode them: the
+// error of a duration would not name the field.
+func (k Kind) checkFields(o *manifest.Object) (errs field.ErrorList) {
+	for name, detail := range k.Required {
+		if specField(o, name) == nil {
+			errs = append(errs, field.Required(specPath().Child(name), detail))
 		}
+	}
+	for name, instead := range k.Refused {
+		if !empty(specField(o, name)) {
+			errs = append(errs, field.Forbidden(specPath().Child(name), instead))
+		}
+	}
+	for _, name := range k.Durations {
+		v := specField(o, name)
 		s, _ := v.(string)
 		d, err := time.ParseDuration(s)
-		if err != nil || d <= 0 || !durationPattern.MatchString(s) {
+		if v != nil && (err != nil || d <= 0 || !durationPattern.MatchString(s)) {
 			errs = append(errs, field.Invalid(specPath().Child(name), v,
 				"want a duration above zero, such as 30s, 10m or 1h30m"))
 		}
@@ -62,9 +46,21 @@ func checkDurations(o *manifest.Object, names ...string) (errs field.ErrorList) 
 	return errs
 }
 
-func specField(o *manifest.Object, name string) (any, bool) {
-	v, ok, err := unstructured.NestedFieldNoCopy(o.Object, "spec", name)
-	return v, ok && err == nil
+// checked returns a Check that decodes the object strictly as a T, which is the Go type of its kind, and checks that.
+func checked[T any](check func(*T) field.ErrorList) func(*manifest.Object) field.ErrorList {
+	return func(o *manifest.Object) field.ErrorList {
+		decoded, errs := decode[T](o.Object, nil)
+		if len(errs) > 0 {
+			return errs
+		}
+		return check(decoded)
+	}
+}
+
+// specField returns a field of spec; nil if it is not set.
+func specField(o *manifest.Object, name string) any {
+	v, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", name)
+	return v
 }
 
 // empty reports whether a JSON value says no more than if it were not there.
@@ -79,7 +75,7 @@ func empty(v any) bool {
 }
 
 // checkMetadata checks names, labels and annotations as an API server does.
-func checkMetadata(meta metadata, kind Kind, path *field.Path) field.ErrorList {
+func checkMetadata(meta Metadata, kind Kind, path *field.Path) field.ErrorList {
 	errs := required(meta.Name, path.Child("name"), validation.IsDNS1123Subdomain)
 	if kind.Namespaced {
 		errs = append(errs, required(meta.Namespace, path.Child("namespace"), validation.IsDNS1123Label)...)

@@ -6,7 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/shared/condition"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // The API group and version of Nave's own kinds.
@@ -20,7 +19,8 @@ const ClusterKind = "Cluster"
 
 func init() {
 	Register(Kind{
-		Name: ClusterKind, Plural: "clusters", Group: GroupFleet, Version: Version, Role: ClusterRole, Check: checkCluster,
+		Name: ClusterKind, Plural: "clusters", Group: GroupFleet, Version: Version, Role: ClusterRole,
+		Check: checked(checkCluster),
 		Columns: []Column{
 			nameColumn, readyColumn, {Name: "CONNECTED", Value: conditionOf(condition.Connected, "status")}, suspendedColumn,
 			{Name: "BUNDLE", Value: fieldOf("status", "bundle", "sequence")},
@@ -52,12 +52,8 @@ type ClusterSpec struct {
 }
 
 // checkCluster checks a Cluster. Its name is part of certificates and paths, so it is one DNS label.
-func checkCluster(o *manifest.Object) field.ErrorList {
-	c, errs := decode[Cluster](o.Object, nil)
-	if len(errs) > 0 {
-		return errs
-	}
-	errs = append(errs, required(c.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)...)
+func checkCluster(c *Cluster) field.ErrorList {
+	errs := required(c.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)
 	if c.Spec.StopRepair && !c.Spec.Suspend {
 		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"),
 			"it goes with suspend: true only: set that, or remove it"))

@@ -2,10 +2,10 @@ package api
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -85,12 +85,7 @@ func sourceOf(object map[string]any) string {
 
 func labelsOf(object map[string]any) string {
 	m, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
-	pairs := make([]string, 0, len(m))
-	for k, v := range m {
-		pairs = append(pairs, k+"="+v)
-	}
-	slices.Sort(pairs)
-	return strings.Join(pairs, ",")
+	return labels.Set(m).String()
 }
 
 // conditionOf returns one field of a condition of the object's status.

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -52,13 +53,7 @@ func (c *Confinement) Covers(inner *Confinement) bool {
 }
 
 // Equal reports whether two hold the same.
-func (c *Confinement) Equal(other *Confinement) bool {
-	if c == nil || other == nil {
-		return c == other
-	}
-	return c.By == other.By && c.Same(other) && slices.Equal(c.Namespaces, other.Namespaces) &&
-		slices.Equal(c.Accounts, other.Accounts) && c.Outer.Equal(other.Outer)
-}
+func (c *Confinement) Equal(other *Confinement) bool { return reflect.DeepEqual(c, other) }
 
 // Outside returns what holds a Kustomization from outside, where c may be its own account: that is so when it was
 // rendered from its own tree.

@@ -8,8 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // FleetKind is the kind of Fleets.
@@ -17,7 +15,12 @@ const FleetKind = "Fleet"
 
 func init() {
 	Register(Kind{
-		Name: FleetKind, Plural: "fleets", Group: GroupFleet, Version: Version, Role: FleetRole, Check: checkFleet,
+		Name: FleetKind, Plural: "fleets", Group: GroupFleet, Version: Version, Role: FleetRole,
+		Required: map[string]string{"template": "", "clusterSelector": "{} selects every cluster"},
+		Refused: map[string]string{
+			"rollout": "not supported yet: remove it; a change goes to all selected clusters at once",
+		},
+		Check: checked(checkFleet),
 		Columns: []Column{
 			nameColumn, readyColumn, {Name: "CLUSTERS", Value: fieldOf("status", "clusters", "selected")},
 			{Name: "CONNECTED", Value: fieldOf("status", "clusters", "connected")},
@@ -47,39 +50,14 @@ type FleetSpec struct {
 
 // Template is a Kustomization before its variables are known.
 type Template struct {
-	Metadata TemplateMetadata `json:"metadata"`
+	Metadata Metadata `json:"metadata"` // its namespace is flux-system unless given
 	// Spec is a KustomizationSpec. It stays JSON because a ${variable} may stand where the type wants a number or a
 	// duration.
 	Spec json.RawMessage `json:"spec"`
 }
 
-// TemplateMetadata names the root Kustomization.
-type TemplateMetadata struct {
-	Name        string            `json:"name"`
-	Namespace   string            `json:"namespace,omitempty"` // flux-system unless given
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-// fleetRefused are the fields that are not carried out.
-var fleetRefused = []refused{
-	{"rollout", "not supported yet: remove it; a change goes to all selected clusters at once"},
-}
-
 // checkFleet checks a Fleet, its template with samples for what the variables stand for.
-func checkFleet(o *manifest.Object) field.ErrorList {
-	errs := checkRequired(o, "template")
-	errs = append(errs, checkRefused(o, fleetRefused)...)
-	if v, ok := specField(o, "clusterSelector"); !ok || v == nil {
-		errs = append(errs, field.Required(specPath().Child("clusterSelector"), "{} selects every cluster"))
-	}
-	if len(errs) > 0 {
-		return errs
-	}
-	f, errs := decode[Fleet](o.Object, nil)
-	if len(errs) > 0 {
-		return errs
-	}
+func checkFleet(f *Fleet) (errs field.ErrorList) {
 	if _, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector); err != nil {
 		errs = append(errs, field.Invalid(specPath().Child("clusterSelector"), field.OmitValueType{}, err.Error()))
 	}
@@ -105,11 +83,12 @@ func (f *Fleet) sourceReference() (Key, bool) {
 	return Key{Kind: ref.Kind, Namespace: namespace, Name: ref.Name}, true
 }
 
-// Selects reports whether the cluster's labels match. The error says what is wrong with the selector.
-func (f *Fleet) Selects(c *Cluster) (bool, error) {
+// Selects reports whether the Fleet selects a Cluster with these labels. The error says what is wrong with the
+// selector.
+func (f *Fleet) Selects(cluster map[string]string) (bool, error) {
 	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector)
 	if err != nil {
 		return false, fmt.Errorf("%s: spec.clusterSelector: %w", f.key(), err)
 	}
-	return selector.Matches(labels.Set(c.Labels)), nil
+	return selector.Matches(labels.Set(cluster)), nil
 }

@@ -138,7 +138,7 @@ func TestSelects(t *testing.T) {
 		"{matchExpressions: [{key: region, operator: Exists}, {key: env, operator: DoesNotExist}]}": false,
 	} {
 		f := fleet(t, strings.Replace(prodFleet, "{matchLabels: {env: prod}}", selector, 1))
-		if got, err := f.Selects(c); got != want || err != nil {
+		if got, err := f.Selects(c.Labels); got != want || err != nil {
 			t.Errorf("%s: %v %v", selector, got, err)
 		}
 	}

@@ -23,7 +23,9 @@ func init() {
 	Register(Kind{
 		Name: GitRepositoryKind, Plural: "gitrepositories", Short: "gitrepo", Group: GroupSource, Version: "v1",
 		Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Words: []string{"source git"}, Role: SourceRole,
-		Convert: convertGitRepository, Default: defaultGitRepository, Check: checkGitRepository,
+		Convert: convertGitRepository, Default: defaultGitRepository,
+		Required: map[string]string{"url": "", "interval": ""}, Refused: gitRepositoryRefused,
+		Durations: []string{"interval", "timeout"}, Check: checked(checkGitRepository),
 		Source: sourceOfGitRepository,
 	})
 }
@@ -32,16 +34,17 @@ func init() {
 const DefaultBranch = "master"
 
 // gitRepositoryRefused are the fields that are not carried out.
-var gitRepositoryRefused = []refused{
-	{"verify", "the verification of commit signatures is not supported yet: remove it, or keep this repository with Flux"},
-	{"proxySecretRef", "proxies are not supported yet: set HTTPS_PROXY for the hub, or give a url that needs none"},
-	{"include", "including other sources is not supported yet: give each part a GitRepository and a Kustomization of " +
-		"its own"},
-	{"sparseCheckout", "sparse checkouts are not supported yet: remove it, the whole tree gives the same objects; or " +
-		"name what to leave out in spec.ignore"},
-	{"recurseSubmodules", "submodules are not supported yet: give each repository a GitRepository of its own"},
-	{"serviceAccountName", "cloud identities are not supported yet: name a Secret in spec.secretRef"},
-	{"accessFrom", "Flux never carried it out, and neither does Nave: remove it"},
+var gitRepositoryRefused = map[string]string{
+	"verify": "the verification of commit signatures is not supported yet: remove it, or keep this repository " +
+		"with Flux",
+	"proxySecretRef": "proxies are not supported yet: set HTTPS_PROXY for the hub, or give a url that needs none",
+	"include": "including other sources is not supported yet: give each part a GitRepository and a Kustomization of " +
+		"its own",
+	"sparseCheckout": "sparse checkouts are not supported yet: remove it, the whole tree gives the same objects; or " +
+		"name what to leave out in spec.ignore",
+	"recurseSubmodules":  "submodules are not supported yet: give each repository a GitRepository of its own",
+	"serviceAccountName": "cloud identities are not supported yet: name a Secret in spec.secretRef",
+	"accessFrom":         "Flux never carried it out, and neither does Nave: remove it",
 }
 
 // convertGitRepository turns v1beta1 and v1beta2 into v1. gitImplementation chose a library, and Flux has ignored it
@@ -57,23 +60,13 @@ func defaultGitRepository(o *manifest.Object) {
 	}
 }
 
-func checkGitRepository(o *manifest.Object) field.ErrorList {
-	errs := checkRequired(o, "url", "interval")
-	errs = append(errs, checkRefused(o, gitRepositoryRefused)...)
-	errs = append(errs, checkDurations(o, "interval", "timeout")...)
-	if provider, ok := specField(o, "provider"); ok && !empty(provider) && provider != "generic" {
-		errs = append(errs, field.Forbidden(specPath().Child("provider"),
+func checkGitRepository(g *sourcev1.GitRepository) field.ErrorList {
+	spec := specPath()
+	errs := checkURL(g.Spec.URL, spec.Child("url"))
+	if p := g.Spec.Provider; p != "" && p != sourcev1.GitProviderGeneric {
+		errs = append(errs, field.Forbidden(spec.Child("provider"),
 			"only generic is supported yet: give the credentials in a Secret and name it in spec.secretRef"))
 	}
-	if len(errs) > 0 {
-		return errs
-	}
-	g, errs := decode[sourcev1.GitRepository](o.Object, nil)
-	if len(errs) > 0 {
-		return errs
-	}
-	spec := specPath()
-	errs = append(errs, checkURL(g.Spec.URL, spec.Child("url"))...)
 	if g.Spec.SecretRef != nil {
 		errs = append(errs, required(g.Spec.SecretRef.Name, spec.Child("secretRef", "name"),
 			validation.IsDNS1123Subdomain)...)

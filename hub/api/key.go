@@ -47,9 +47,19 @@ func ParseKey(path string) (Key, bool) {
 	return Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
 }
 
+// ClusterOf returns the cluster that the object with this Path is about: the one of its graph or, for a Cluster, the
+// Cluster itself. It is empty for any other object of the hub.
+func ClusterOf(path string) string {
+	key, _ := ParseKey(path)
+	if key.Cluster == "" && key.Role() == ClusterRole {
+		return key.Name
+	}
+	return key.Cluster
+}
+
 // Role returns the role of the key's kind; NoRole for a kind that nothing carries out.
 func (k Key) Role() Role {
-	if kind, _ := kindNamed(k.Kind); kind.Supported() {
+	if kind := byName[k.Kind]; kind.Supported() {
 		return kind.Role
 	}
 	return NoRole
@@ -61,7 +71,7 @@ func (k Key) In(cluster string) Key {
 	return k
 }
 
-// Application returns the name of the Application that the object, a Kustomization, is rendered to.
+// Application returns the name of the Application that the object is rendered to.
 func (k Key) Application() bundle.ApplicationName {
 	return bundle.ApplicationName{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
 }
@@ -89,7 +99,7 @@ func (k Key) Compare(other Key) int {
 // none, whatever the object says.
 func KeyOf(o *manifest.Object) Key {
 	key := Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
-	if kind, ok := kindNamed(key.Kind); ok && !kind.Namespaced {
+	if kind, ok := byName[key.Kind]; ok && !kind.Namespaced {
 		key.Namespace = ""
 	}
 	return key

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -41,8 +40,12 @@ type Kind struct {
 	Convert func(o *manifest.Object)
 	// Default sets defaults; nil: there are none.
 	Default func(o *manifest.Object)
-	// Check returns what is wrong with an object, whose metadata is valid; nil: nothing carries out the kind yet, and its
-	// objects are refused.
+	// Required, Refused and Durations are fields of spec: those that must be set, with an example or nothing; those that
+	// are not carried out, with what to do instead; those that hold a duration.
+	Required, Refused map[string]string
+	Durations         []string
+	// Check returns what else is wrong with an object, whose metadata is valid. If Check is nil, nothing carries out the
+	// kind yet, and its objects are refused.
 	Check func(o *manifest.Object) field.ErrorList
 
 	// Source returns the view of an admitted object of a SourceRole.
@@ -67,7 +70,7 @@ const (
 	groupExtensions   = "source.extensions.fluxcd.io"
 )
 
-// kinds are all kinds in the order of their files, and byName the same by name.
+// kinds are all kinds in the order of their files, and byName the same by name: each name belongs to one group.
 var (
 	kinds  []Kind
 	byName = map[string]Kind{}
@@ -84,16 +87,10 @@ func Register(k Kind) {
 	kinds, byName[k.Name] = append(kinds, k), k
 }
 
-// kindNamed returns the kind of that name; each name belongs to one group.
-func kindNamed(name string) (Kind, bool) {
-	k, ok := byName[name]
-	return k, ok
-}
-
 // kindOf finds the kind of an object by its group and kind.
 func kindOf(o *manifest.Object) (Kind, bool) {
 	gk := o.GroupVersionKind().GroupKind()
-	k, ok := kindNamed(gk.Kind)
+	k, ok := byName[gk.Kind]
 	return k, ok && k.Group == gk.Group
 }
 
@@ -110,7 +107,7 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 // KindByName finds a kind by what people type: its name, its plural or short name, in any case, also with its group
 // ("kustomizations.kustomize.toolkit.fluxcd.io"), or flux's two words ("source git", "sources git", "source-git").
 func KindByName(s string) (Kind, bool) {
-	if k, ok := kindNamed(s); ok {
+	if k, ok := byName[s]; ok {
 		return k, true
 	}
 	name := strings.Join(strings.Fields(strings.ToLower(s)), " ")
@@ -161,27 +158,8 @@ func supportedOf(role Role) (names []string) {
 
 // Identity returns how Kubernetes names the object.
 func (k Key) Identity() bundle.ObjectIdentity {
-	kind, _ := kindNamed(k.Kind)
+	kind := byName[k.Kind]
 	return bundle.ObjectIdentity{
 		Group: kind.Group, Version: kind.Version, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name,
 	}
-}
-
-// String returns the role as messages say it.
-func (r Role) String() string {
-	switch r {
-	case ClusterRole:
-		return "cluster"
-	case FleetRole:
-		return "fleet"
-	case SourceRole:
-		return "source"
-	case RenderableRole:
-		return "application"
-	case ImageRole:
-		return "image"
-	case NotificationRole:
-		return "notification"
-	}
-	return fmt.Sprintf("role %d", int(r))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -29,53 +30,47 @@ func init() {
 	Register(Kind{
 		Name: KustomizationKind, Plural: "kustomizations", Short: "ks", Group: GroupKustomize, Version: "v1",
 		Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Role: RenderableRole,
-		Convert: convertKustomization, Check: checkKustomization, Renderable: renderableOfKustomization,
+		Convert: convertKustomization, Required: map[string]string{"interval": "", "prune": "", "sourceRef": ""},
+		Refused: kustomizationRefused, Durations: []string{"interval", "retryInterval", "timeout"},
+		Check: checked(checkKustomization), Renderable: renderableOfKustomization,
 	})
 }
 
 // kustomizationRefused are the fields that are not carried out.
-var kustomizationRefused = []refused{
-	{"kubeConfig", "the hub holds no credentials of clusters: remove it, register the cluster (nave cluster add) and " +
-		"select it with a Fleet"},
-	{"healthCheckExprs", "health expressions are not supported yet: remove it; objects are judged by their conditions, " +
-		"as kstatus does"},
-	{"buildMetadata", "build metadata is not supported yet: set buildMetadata in the kustomization file instead"},
-	{"ignore", "ignoring fields is not supported yet: leave them out of the manifest, then whoever sets them owns them"},
+var kustomizationRefused = map[string]string{
+	"kubeConfig": "the hub holds no credentials of clusters: remove it, register the cluster (nave cluster add) and " +
+		"select it with a Fleet",
+	"healthCheckExprs": "health expressions are not supported yet: remove it; objects are judged by their conditions, " +
+		"as kstatus does",
+	"buildMetadata": "build metadata is not supported yet: set buildMetadata in the kustomization file instead",
+	"ignore": "ignoring fields is not supported yet: leave them out of the manifest, then whoever sets them " +
+		"owns them",
 }
 
 // maxAffix is the longest namePrefix or nameSuffix in bytes.
 const maxAffix = 200
 
-func checkKustomization(o *manifest.Object) field.ErrorList {
-	errs := checkRequired(o, "interval", "prune", "sourceRef")
-	errs = append(errs, checkRefused(o, kustomizationRefused)...)
-	errs = append(errs, checkDurations(o, "interval", "retryInterval", "timeout")...)
-	if len(errs) > 0 {
-		return errs
-	}
-	k, errs := decode[kustomizev1.Kustomization](o.Object, nil)
-	if len(errs) > 0 {
-		return errs
-	}
+func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 	spec := specPath()
-	errs = append(errs, checkSourceRef(k.Spec.SourceRef, spec.Child("sourceRef"))...)
-	errs = append(errs, checkBuild(&k.Spec, spec)...)
-	errs = append(errs, checkPostBuild(k.Spec.PostBuild, spec.Child("postBuild"))...)
-	errs = append(errs, checkDecryption(k.Spec.Decryption, spec.Child("decryption"))...)
-	errs = append(errs, checkDependsOn(k, spec.Child("dependsOn"))...)
-	errs = append(errs, checkHealthChecks(k.Spec.HealthChecks, spec.Child("healthChecks"))...)
-	errs = append(errs, oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
-		kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan)...)
-	errs = append(errs, checkAllowed(k.Annotations, k.Spec.ServiceAccountName)...)
-	return append(errs, optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"),
-		validation.IsDNS1123Subdomain)...)
+	return slices.Concat(
+		checkSourceRef(k.Spec.SourceRef, spec.Child("sourceRef")),
+		checkBuild(&k.Spec, spec),
+		checkPostBuild(k.Spec.PostBuild, spec.Child("postBuild")),
+		checkDecryption(k.Spec.Decryption, spec.Child("decryption")),
+		checkDependsOn(k, spec.Child("dependsOn")),
+		checkHealthChecks(k.Spec.HealthChecks, spec.Child("healthChecks")),
+		oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
+			kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan),
+		checkAllowed(k.Annotations, k.Spec.ServiceAccountName),
+		optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"), validation.IsDNS1123Subdomain),
+	)
 }
 
 // checkSourceRef checks the reference to a source, of any kind that is one.
 func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	supported := supportedOf(SourceRole)
-	switch kind, _ := kindNamed(ref.Kind); {
+	switch kind := byName[ref.Kind]; {
 	case kind.Role != SourceRole:
 		errs = append(errs, field.NotSupported(at.Child("kind"), ref.Kind, supported))
 	case !kind.Supported():
@@ -301,15 +296,22 @@ func convertKustomization(o *manifest.Object) {
 		return
 	}
 	delete(spec, "validation")
-	merges, mergesFit := strategicMerges(spec["patchesStrategicMerge"])
+	merges, mergesFit := asPatches(spec["patchesStrategicMerge"], func(item any) any {
+		return map[string]any{"patch": item}
+	})
 	patches, patchesFit := list(spec["patches"])
-	operations, operationsFit := jsonPatches(spec["patchesJson6902"])
+	operations, operationsFit := asPatches(spec["patchesJson6902"], func(item any) any {
+		if entry, _ := item.(map[string]any); entry["target"] == nil {
+			return nil
+		}
+		return item
+	})
 	if !mergesFit || !patchesFit || !operationsFit {
 		return // what does not fit stays as it is, and is refused as an unknown field or a wrong type
 	}
 	delete(spec, "patchesStrategicMerge")
 	delete(spec, "patchesJson6902")
-	if all := append(append(merges, patches...), operations...); len(all) > 0 {
+	if all := slices.Concat(merges, patches, operations); len(all) > 0 {
 		spec["patches"] = all
 	}
 }
@@ -323,40 +325,22 @@ func list(v any) (items []any, ok bool) {
 	return items, ok
 }
 
-// strategicMerges turns the items of patchesStrategicMerge, which are objects, into patches.
-func strategicMerges(v any) (patches []any, ok bool) {
+// asPatches turns the items of an old field into patches, whose text is JSON, which is YAML, too. patchOf returns the
+// patch of an item, whose text is still a map or a list. ok is false if an item does not fit.
+func asPatches(v any, patchOf func(item any) any) (patches []any, ok bool) {
 	items, ok := list(v)
 	for _, item := range items {
-		text, isText := asText(item)
-		ok = ok && isText
-		patches = append(patches, map[string]any{"patch": text})
-	}
-	return patches, ok
-}
-
-// jsonPatches turns the items of patchesJson6902, which have a target and a list of operations, into patches.
-func jsonPatches(v any) (patches []any, ok bool) {
-	items, ok := list(v)
-	for _, item := range items {
-		entry, isMap := item.(map[string]any)
-		text, isText := asText(entry["patch"])
-		ok = ok && isMap && isText && entry["target"] != nil
-		patch := map[string]any{}
-		for k, value := range entry {
-			patch[k] = value
+		patch, _ := patchOf(item).(map[string]any)
+		switch patch["patch"].(type) {
+		case map[string]any, []any:
+			text, err := json.Marshal(patch["patch"])
+			ok = ok && err == nil
+			patch = maps.Clone(patch)
+			patch["patch"] = string(text)
+		default:
+			ok = false
 		}
-		patch["patch"] = text
 		patches = append(patches, patch)
 	}
 	return patches, ok
-}
-
-// asText returns a map or list as JSON, which is YAML, too.
-func asText(v any) (string, bool) {
-	switch v.(type) {
-	case map[string]any, []any:
-		data, err := json.Marshal(v)
-		return string(data), err == nil
-	}
-	return "", false
 }

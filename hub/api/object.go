@@ -29,7 +29,7 @@ type Object struct {
 
 // head is the part of an object that all kinds share.
 type head struct {
-	Metadata metadata `json:"metadata"`
+	Metadata Metadata `json:"metadata"`
 	Spec     struct {
 		Suspend bool `json:"suspend"`
 	} `json:"spec"`
@@ -107,13 +107,18 @@ func (o *Object) Cluster() (*Cluster, error) { return viewOf[Cluster](o) }
 // Fleet returns the object as a Fleet. The error says that the object is none, or cannot be read.
 func (o *Object) Fleet() (*Fleet, error) { return viewOf[Fleet](o) }
 
-func viewOf[T any](o *Object) (*T, error) {
+// Err returns why the object has no view of the role of its kind; nil if it has.
+func (o *Object) Err() error {
 	if o == nil {
-		return nil, errNoObject
+		return errNoObject
 	}
 	o.viewOnce.Do(func() { o.view, o.err = decodeView(o) })
-	if o.err != nil {
-		return nil, o.err
+	return o.err
+}
+
+func viewOf[T any](o *Object) (*T, error) {
+	if err := o.Err(); err != nil {
+		return nil, err
 	}
 	if view, ok := o.view.(*T); ok {
 		return view, nil
@@ -123,7 +128,7 @@ func viewOf[T any](o *Object) (*T, error) {
 
 // decodeView returns what the role of the object's kind needs.
 func decodeView(o *Object) (any, error) {
-	kind, _ := kindNamed(o.Key.Kind)
+	kind := byName[o.Key.Kind]
 	if !kind.Supported() {
 		return nil, fmt.Errorf("%s is %w", o.Key, ErrUnsupported)
 	}

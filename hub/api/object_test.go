@@ -101,19 +101,20 @@ func TestSourceReference(t *testing.T) {
 
 func TestSourceKeys(t *testing.T) {
 	source := api.Key{Kind: "GitRepository", Namespace: "a", Name: "b"}
-	own := source
-	own.Cluster = "prod"
+	own := source.In("prod")
+	fleet, parent := api.FleetKey("all"), api.Key{Cluster: "prod", Kind: "Kustomization", Name: "apps"}
 	for name, c := range map[string]struct {
 		cluster string
-		root    bool
+		owner   *api.Key
 		want    []api.Key
 	}{
-		"hub":     {"", false, []api.Key{source}},
-		"cluster": {"prod", false, []api.Key{own, source}},
-		"root":    {"prod", true, []api.Key{source, own}},
+		"hub":      {"", nil, []api.Key{source}},
+		"operator": {"prod", nil, []api.Key{own, source}},
+		"child":    {"prod", &parent, []api.Key{own, source}},
+		"root":     {"prod", &fleet, []api.Key{source, own}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := api.SourceKeys(c.cluster, source, c.root); !slices.Equal(got, c.want) {
+			if got := api.SourceKeys(c.cluster, source, c.owner); !slices.Equal(got, c.want) {
 				t.Errorf("got %v", got)
 			}
 		})

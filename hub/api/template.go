@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,11 +47,8 @@ func expandTemplate(f *Fleet, expand func(path, text string) (any, error)) (*man
 	if spec != nil && f.Spec.Suspend {
 		spec["suspend"] = true
 	}
-	t := f.Spec.Template.Metadata
-	if t.Namespace == "" {
-		t.Namespace = DefaultNamespace
-	}
-	m := metadata(t)
+	m := f.Spec.Template.Metadata
+	m.Namespace = cmp.Or(m.Namespace, DefaultNamespace)
 	tree, err := expandValue("", map[string]any{"metadata": m.tree(), "spec": spec}, expand)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func FuzzExpandTemplate(f *testing.F) {
 			return
 		}
 		fleet := &api.Fleet{}
-		fleet.Spec.Template = api.Template{Metadata: api.TemplateMetadata{Name: "root"}, Spec: spec}
+		fleet.Spec.Template = api.Template{Metadata: api.Metadata{Name: "root"}, Spec: spec}
 		cluster := &api.Cluster{Spec: api.ClusterSpec{Vars: map[string]string{"a": value}}}
 		if _, err := api.ExpandTemplate(fleet, cluster); err != nil && err.Error() == "" {
 			t.Error("an error without words")

@@ -128,15 +128,18 @@ func (r *Renderable) Orphans() bool {
 	return !r.Prune
 }
 
+// IsRoot reports whether an object with this owner is a root: an object that a Fleet gives to a cluster.
+func IsRoot(owner *Key) bool { return owner != nil && owner.Role() == FleetRole }
+
 // SourceKeys returns where the source that an object of the cluster names may be, in the order in which it is looked
-// for: in the graph of the cluster, then in the hub. For the root that a Fleet gives it is the other way round, so that
-// what the root renders cannot cut it off from where it comes from.
-func SourceKeys(cluster string, source Key, root bool) []Key {
+// for: in the graph of the cluster, then in the hub. For a root it is the other way round, so that what the root
+// renders cannot cut it off from where it comes from. owner is the owner of the object; nil if it has none.
+func SourceKeys(cluster string, source Key, owner *Key) []Key {
 	hubs, own := source.In(""), source.In(cluster)
 	switch {
 	case cluster == "":
 		return []Key{hubs}
-	case root:
+	case IsRoot(owner):
 		return []Key{hubs, own}
 	}
 	return []Key{own, hubs}

@@ -228,7 +228,7 @@ func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool,
 	if err != nil {
 		return false, err
 	}
-	if selected, err := fleet.Selects(cluster); err != nil || !selected {
+	if selected, err := fleet.Selects(cluster.Labels); err != nil || !selected {
 		return err != nil, nil
 	}
 	o, err := api.ExpandTemplate(fleet, cluster)

@@ -63,8 +63,8 @@ func (s *Server) concerned(ctx context.Context, changes []store.Change) concerns
 func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string, itself bool) {
 	switch c.Table {
 	case store.Resources.Name():
-		if name, ok := strings.CutPrefix(c.Key, api.ClusterKey("").Path()); ok {
-			return name, true
+		if strings.HasPrefix(c.Key, "/") { // of the hub
+			return api.ClusterOf(c.Key), true
 		}
 		return "", false
 	case store.JoinTokens.Name(): // spent: a spoke registered

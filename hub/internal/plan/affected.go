@@ -32,7 +32,7 @@ func (p *Planner) load(ctx context.Context) error {
 		p.hub = newHub()
 		clear(p.sources)
 		err := store.Resources.Scan(tx, "", func(key string, r store.Resource) error {
-			p.dirty[clusterOf(key)] = true
+			p.dirty[api.ClusterOf(key)] = true
 			if r.Key.Cluster == "" {
 				p.setHubRow(r)
 			}
@@ -66,12 +66,6 @@ func (p *Planner) setHubRow(r store.Resource) {
 	}
 }
 
-// clusterOf is the cluster in the path of a key.
-func clusterOf(path string) string {
-	cluster, _, _ := strings.Cut(path, "/")
-	return cluster
-}
-
 // note finds the graphs that changes concern.
 func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 	for _, c := range changes {
@@ -89,7 +83,7 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 				err = p.noteRepair(tx, c.Key)
 			case c.Table == store.Confirmations.Name():
 				err = p.noteConfirmation(tx, c.Key)
-			case clusterOf(c.Key) == "":
+			case strings.HasPrefix(c.Key, "/"):
 				err = p.noteHub(tx, c.Key)
 			default:
 				err = p.noteCluster(tx, c.Key)
@@ -218,9 +212,10 @@ func (p *Planner) noteCluster(tx *store.Tx, path string) error {
 	if err != nil {
 		return err
 	}
-	left, was := p.known(clusterOf(path)).rows[path]
+	cluster := api.ClusterOf(path)
+	left, was := p.known(cluster).rows[path]
 	if ok != was || ok && digestOfRow(now) != left {
-		p.dirty[clusterOf(path)] = true
+		p.dirty[cluster] = true
 	}
 	return nil
 }

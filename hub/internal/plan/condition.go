@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -82,17 +83,15 @@ func (c *writer) cluster(w *walked) error {
 // failures returns the objects of the graph that failed and the errors of Fleets on this cluster, each in order, and
 // the reason for all of them.
 func (w *walked) failures() (failed []string, reason string) {
-	reason = condition.TemplateFailed
 	for key, f := range w.graph.Findings {
 		if !f.Ready && !f.Suspended && f.Reason != condition.RemovalHeld && key.Role() != api.FleetRole {
-			key.Cluster = ""
-			failed, reason = append(failed, key.String()), condition.BuildFailed
+			failed, reason = append(failed, key.Local()), condition.BuildFailed
 		}
 	}
 	slices.Sort(failed)
 	for _, name := range slices.Sorted(maps.Keys(w.fleets)) {
 		if err := w.fleets[name]; err != nil {
-			failed = append(failed, err.Error())
+			failed, reason = append(failed, err.Error()), cmp.Or(reason, reasonOfFleet(err))
 		}
 	}
 	return failed, reason
@@ -115,17 +114,19 @@ func (c *writer) there(key api.Key) bool {
 
 // fleets writes the conditions of the Fleets: how many clusters each selects, and on which it fails.
 func (c *writer) fleets() error {
-	selected, failed := map[string]int{}, map[string][]string{}
+	selected, failed, reasons := map[string]int{}, map[string][]string{}, map[string]string{}
 	for _, cluster := range names(c.planner.scopes) {
 		for fleet, err := range c.planner.scopes[cluster].fleets {
 			selected[fleet]++
 			if err != nil {
 				failed[fleet] = append(failed[fleet], err.Error())
+				reasons[fleet] = cmp.Or(reasons[fleet], reasonOfFleet(err))
 			}
 		}
 	}
 	for name, err := range c.planner.hub.broken {
 		failed[name] = append(failed[name], err.Error())
+		reasons[name] = condition.Refused
 	}
 	for key, row := range c.planner.hub.rows {
 		if key.Role() != api.FleetRole || c.refused(key) || !c.there(key) {
@@ -134,7 +135,7 @@ func (c *writer) fleets() error {
 		f := graph.Finding{Ready: true, Reason: condition.Selected, Message: "Selects " + wording.Count(selected[key.Name],
 			"cluster")}
 		if errs := slices.Compact(failed[key.Name]); len(errs) > 0 {
-			f = graph.Finding{Reason: condition.TemplateFailed, Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
+			f = graph.Finding{Reason: reasons[key.Name], Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
 				len(failed[key.Name]), selected[key.Name], wording.List(errs, len(errs), 3))}
 		}
 		if err := c.condition(key, f, row.RequestedAt); err != nil {
@@ -152,8 +153,12 @@ func (c *writer) condition(key api.Key, f graph.Finding, requested string) error
 		return err
 	}
 	old, was, err := store.Conditions.Get(c.tx, path)
-	if err != nil || f.Suspended && was {
+	if err != nil {
 		return err
+	}
+	if f.Suspended && was { // the last word from before the suspension stays
+		old.ObservedGeneration = row.Generation
+		return store.Conditions.Put(c.tx, path, old)
 	}
 	o := store.Condition{
 		ObservedGeneration: row.Generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message,

@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 // hub holds the hub's own objects, decoded. Set and remove keep it equal to the store.
@@ -41,7 +42,7 @@ func (h *hub) set(r store.Resource) error {
 	case api.FleetRole:
 		view, err := r.Object.Fleet()
 		if err != nil {
-			h.broken[r.Key.Name] = err
+			h.broken[r.Key.Name] = fleetError{condition.Refused, err.Error()}
 			return err
 		}
 		f := *view
@@ -76,7 +77,7 @@ func (h *hub) selects(fleet string, c *api.Cluster) bool {
 	if !ok {
 		return false
 	}
-	selected, err := f.Selects(c)
+	selected, err := f.Selects(c.Labels)
 	return selected || err != nil
 }
 
@@ -96,7 +97,7 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	}
 	maps.Copy(fleets, h.broken)
 	for key, node := range last {
-		if node.Owner == nil || node.Owner.Role() != api.FleetRole || node.Orphaned {
+		if node.Orphaned || !api.IsRoot(node.Owner) {
 			continue
 		}
 		if err := fleets[node.Owner.Name]; err != nil {
@@ -111,7 +112,7 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 func (h *hub) withoutClusters(last map[api.Key]graph.Node, fleets map[string]error) map[string]bool {
 	without := map[string]bool{}
 	for _, node := range last {
-		if node.Owner == nil || node.Owner.Role() != api.FleetRole || h.fleets[node.Owner.Name] == nil {
+		if !api.IsRoot(node.Owner) || h.fleets[node.Owner.Name] == nil {
 			continue
 		}
 		name := node.Owner.Name
@@ -133,7 +134,7 @@ func (h *hub) selectsAny(fleet string) bool {
 
 // rootOf expands a Fleet's template, if the Fleet selects the cluster.
 func rootOf(f *api.Fleet, c *api.Cluster) (root graph.Root, selected bool, err error) {
-	if selected, err = f.Selects(c); err != nil || !selected {
+	if selected, err = f.Selects(c.Labels); err != nil || !selected {
 		return root, false, err
 	}
 	o, err := api.ExpandTemplate(f, c)

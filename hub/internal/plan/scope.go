@@ -95,9 +95,24 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 func (w *walked) attributeFindings() {
 	for key, f := range w.graph.Findings {
 		if key.Role() == api.FleetRole && key.Cluster != w.cluster {
-			w.fleets[key.Name] = errors.New(f.Message)
+			w.fleets[key.Name] = fleetError{f.Reason, f.Message}
 		}
 	}
+}
+
+// fleetError is what is wrong with a Fleet on one cluster: the reason and the message of its condition.
+type fleetError struct{ reason, message string }
+
+// Error implements error.
+func (e fleetError) Error() string { return e.message }
+
+// reasonOfFleet returns the reason of a condition for the error of a Fleet.
+func reasonOfFleet(err error) string {
+	var e fleetError
+	if errors.As(err, &e) {
+		return e.reason
+	}
+	return condition.TemplateFailed
 }
 
 // read reads the result of the last walk, the changes by operators and the reports of the spoke since. The rows of the

@@ -373,8 +373,12 @@ func (s *story) dump() string {
 			if o.HandledRequest != "" {
 				fmt.Fprintf(&b, " handled %s", o.HandledRequest)
 			}
+			r, there, err := store.Resources.Get(tx, path)
+			if there && r.Generation != o.ObservedGeneration {
+				fmt.Fprintf(&b, " of generation %d", o.ObservedGeneration)
+			}
 			fmt.Fprintln(&b)
-			return nil
+			return err
 		})
 		if err != nil {
 			return err

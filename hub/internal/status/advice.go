@@ -1,31 +1,43 @@
 package status
 
-import "github.com/navefleet/nave/shared/condition"
+import (
+	"strings"
 
-// advice is what to do about a reason. Reasons that are not here explain themselves by their message.
-func advice(reason string) string { return advices[reason] }
+	"github.com/navefleet/nave/shared/condition"
+)
 
+// advice returns what to do about a reason of the object. It is empty for a reason whose message says that already. A
+// Cluster or Fleet may have the reason of an object of any kind that it covers.
+func (f Facts) advice(reason string) string {
+	kind := f.Resource.Key.Kind
+	if f.rollsUp() {
+		kind = "object"
+	}
+	return strings.ReplaceAll(advices[reason], "KIND", kind)
+}
+
+// advices has the advice for each reason. KIND stands for the kind of the object.
 var advices = map[string]string{
 	// of the hub
-	condition.BuildFailed: "Correct the files in Git; nave build kustomization shows the same error without a " +
-		"push. Until then the cluster keeps what it has",
-	condition.ApplicationTooLarge: "Split the Kustomization into several, each with a path of its own. Until then " +
+	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push. " +
+		"Until then the cluster keeps what it has",
+	condition.ApplicationTooLarge: "Split the KIND into several, each with a path of its own. Until then " +
 		"the cluster keeps what it has",
-	condition.BundleTooLarge: "Let fewer Kustomizations of this cluster render more. Until then the cluster keeps " +
+	condition.BundleTooLarge: "Let fewer objects of this cluster render more each. Until then the cluster keeps " +
 		"its last bundle",
 	condition.PathNotFound:   "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",
-	condition.ArtifactFailed: "See to the source first: nave describe source git NAME shows what the last attempt met",
+	condition.ArtifactFailed: "See to the source first: nave describe shows what its last attempt met",
 	condition.SourceNotReady: "Create the source, or correct spec.sourceRef; a source that is new is fetched " +
 		"within moments",
 	condition.SourceUnstable:     "Keep the source out of what is rendered from it, or give one of the two another name",
-	condition.GraphUnstable:      "Let one of the named objects come from a Kustomization that the others cannot change",
+	condition.GraphUnstable:      "Let one of the named objects come from an object that the others cannot change",
 	condition.AccessDenied:       "Do what the message says, or let an operator allow it: see docs/tenancy.md",
 	condition.Refused:            "Correct the object where it is written",
 	condition.ObjectRefused:      "Correct the named object in Git; everything else goes on",
-	condition.ObjectConflict:     "Let one Kustomization alone hold the object",
-	condition.DependencyNotFound: "Create the Kustomization that dependsOn names, or correct the name",
-	condition.DependencyCycle:    "Take one of the named Kustomizations out of the circle",
-	condition.SelfRenderEndless:  "Let the Kustomization's own file in Git name the path and the source it is in",
+	condition.ObjectConflict:     "Let one object alone give what the message names",
+	condition.DependencyNotFound: "Create the KIND that dependsOn names, or correct the name",
+	condition.DependencyCycle:    "Take one of the named objects out of the circle",
+	condition.SelfRenderEndless:  "Let the KIND's own file in Git name the path and the source it is in",
 	condition.TemplateFailed: "Set the variable in spec.vars of the Cluster, or give it a default in the Fleet's " +
 		"template",
 	condition.NotRegistered: "Apply what nave cluster add prints to the cluster, and look at the logs of nave-spoke " +
@@ -50,9 +62,9 @@ var advices = map[string]string{
 	condition.DependencyNotReady: "See to what it depends on first",
 	condition.HealthCheckFailed:  "Look at the named objects in the cluster",
 	condition.ReconciliationFailed: "Look at the named objects: the cluster's API server refused them. If they are " +
-		"forbidden: see whether the service account of the Kustomization exists, and what it may do",
+		"forbidden: see whether the service account of the KIND exists, and what it may do",
 	condition.DecryptionFailed: "Give the cluster the Secret with the key that the file was encrypted for, or " +
 		"encrypt the file for its key too",
-	condition.PruneHeld:   "Bring the objects back in Git, or let them go: nave confirm kustomization",
+	condition.PruneHeld:   "Bring the objects back in Git, or let them go: nave confirm",
 	condition.PruneFailed: "Look at the named objects: the cluster does not let them go",
 }

@@ -58,13 +58,13 @@ func (f Facts) appliedVerdict() verdict {
 	return v
 }
 
-// waitedFor is the verdict about what waits for a Kustomization to become ready.
+// waitedFor is the verdict about a renderable that waits for this one to become ready.
 func (p *peer) waitedFor() verdict {
-	v := p.verdict
-	v.reason = map[string]string{condition.False: condition.HealthCheckFailed,
-		condition.Unknown: condition.Progressing}[v.ready]
-	p.key.Cluster = ""
-	v.message, v.stalled = fmt.Sprintf("%s is not ready: %s: %s", p.key, p.verdict.reason, p.verdict.message), false
+	v := verdict{ready: p.verdict.ready, reason: condition.Progressing, since: p.verdict.since}
+	if v.ready == condition.False {
+		v.reason = condition.HealthCheckFailed
+	}
+	v.message = fmt.Sprintf("%s is not ready: %s: %s", p.key.Local(), p.verdict.reason, p.verdict.message)
 	return v
 }
 
@@ -171,8 +171,7 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 			worstOf(r))
 	case r.InProgress > 0:
 		return condition.Unknown, condition.Progressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress,
-			all,
-			worstOf(r))
+			all, worstOf(r))
 	}
 	if all == 0 && r.Ready == condition.False {
 		return condition.Unknown, r.Reason, "no object was applied"

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/navefleet/nave/shared/condition"
 )
 
 // conditions collects those of one object.
@@ -24,16 +22,8 @@ func (c *conditions) set(kind, value, reason, message string, since time.Time) {
 	})
 }
 
-// sorted returns the conditions by type, as kubectl and flux print them, with Ready first.
+// sorted returns the conditions as kubectl and flux print them: Ready, which is set first, and the others by type.
 func (c *conditions) sorted() []metav1.Condition {
-	slices.SortStableFunc(c.list, func(a, b metav1.Condition) int {
-		if (a.Type == condition.Ready) != (b.Type == condition.Ready) {
-			if a.Type == condition.Ready {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.Type, b.Type)
-	})
+	slices.SortFunc(c.list[1:], func(a, b metav1.Condition) int { return strings.Compare(a.Type, b.Type) })
 	return c.list
 }

@@ -40,23 +40,19 @@ func (r *Reader) readGraph(cluster string) (*clusterGraph, error) {
 	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) error {
 		f, err := r.own(row)
 		g.facts[row.Key] = f
-		if row.Owner != nil && !row.Orphaned {
-			g.children[*row.Owner] = append(g.children[*row.Owner], row.Key)
+		if owner := row.GivenBy(); owner != nil {
+			g.children[*owner] = append(g.children[*owner], row.Key)
 		}
 		return err
 	})
 	if err == nil {
-		err = r.others(prefix, func(f Facts) {
-			if _, known := g.facts[f.Resource.Key]; !known {
-				g.facts[f.Resource.Key] = f
-			}
-		})
+		err = r.others(prefix, g.facts)
 	}
 	g.link()
 	return g, err
 }
 
-// await notes which of the Kustomizations that the readiness of f includes is not ready.
+// await sets Awaited of a renderable whose readiness includes others.
 func (r *Reader) await(f *Facts) error {
 	if o := f.renderable(); f.Resource.Key.Cluster == "" || !o.Wait && len(o.HealthChecks) == 0 {
 		return nil
@@ -68,8 +64,8 @@ func (r *Reader) await(f *Facts) error {
 	return err
 }
 
-// link notes of each Kustomization which of those that its readiness includes is not ready, failures before waits. It
-// follows the edges backwards from what is not ready, so that its cost is that of the graph whatever the edges are.
+// link sets Awaited of each renderable of the graph, to one that failed before one that is on its way. It follows the
+// edges backwards from what is not ready, so that its cost is that of the graph whatever the edges are.
 func (g *clusterGraph) link() {
 	awaitedBy, unready := map[api.Key][]api.Key{}, map[string][]api.Key{}
 	for key, f := range g.facts {
@@ -93,13 +89,13 @@ func (g *clusterGraph) link() {
 	}
 }
 
-// peer is a Kustomization that another waits for, and how it is.
+// peer is a renderable that another waits for, and the verdict about it.
 type peer struct {
 	key     api.Key
 	verdict verdict
 }
 
-// awaits lists the Kustomizations that the readiness of f includes: its children if it waits, else those among its
+// awaits returns the renderables that the readiness of f includes: its children if it waits, else those among its
 // health checks.
 func (g *clusterGraph) awaits(f Facts) []api.Key {
 	key, o := f.Resource.Key, f.renderable()
@@ -109,7 +105,7 @@ func (g *clusterGraph) awaits(f Facts) []api.Key {
 	}
 	keys := o.Awaited()
 	for i := range keys {
-		keys[i].Cluster = key.Cluster
+		keys[i] = keys[i].In(key.Cluster)
 	}
 	return keys
 }
@@ -160,7 +156,7 @@ func (r *Reader) below(fleet api.Key, g *clusterGraph, member *Facts, sources ma
 	return nil
 }
 
-// sourceOf returns the source of a Kustomization of the graph. That it is missing, the Kustomization says itself.
+// sourceOf returns the source of a renderable of the graph; false if there is none, which the renderable says itself.
 func (r *Reader) sourceOf(g *clusterGraph, f Facts) (source Facts, ok bool, err error) {
 	for _, key := range f.sourceKeys() {
 		if source, ok = g.facts[key]; !ok && key.Cluster == "" {
@@ -187,22 +183,19 @@ func (r *Reader) hubSource(key api.Key) (source Facts, ok bool, err error) {
 	return source, row != nil, err
 }
 
-// members adds to a Fleet the clusters that it selects, each with what the Fleet leads to there.
+// members adds to a Fleet the clusters that it selects, each with what the Fleet leads to there. A Cluster that cannot
+// be read is selected by its labels, and says so itself.
 func (r *Reader) members(f *Facts) error {
 	fleet, err := f.Resource.Object.Fleet()
 	if err != nil {
-		return err
+		return nil // hubVerdict says so
 	}
 	if err := r.readClusters(); err != nil {
 		return err
 	}
 	f.Sources = map[api.Key]Facts{}
 	for _, row := range r.clusters {
-		c, err := row.Object.Cluster()
-		if err != nil {
-			return err
-		}
-		if selected, err := fleet.Selects(c); err != nil || !selected {
+		if selected, err := fleet.Selects(row.Object.Labels()); err != nil || !selected {
 			continue // the Fleet's Condition says what is wrong
 		}
 		member, err := r.own(row)

@@ -306,6 +306,33 @@ func TestAwaited(t *testing.T) {
 	}
 }
 
+// TestUnreadable has objects that cannot be read: each says so, and no other object fails.
+func TestUnreadable(t *testing.T) {
+	w := newFleetWorld(t)
+	westKey, otherFleet := api.ClusterKey("west"), api.FleetKey("other")
+	w.update(func(tx *store.Tx) error {
+		return errors.Join(
+			w.put(tx, westKey, nil, `{"kind":"Cluster","metadata":{"name":"west","labels":{"env":"prod"}},"spec":{"vars":1}}`),
+			w.put(tx, otherFleet, nil, `{"kind":"Fleet","metadata":{"name":"other"},"spec":{"clusterSelector":1}}`),
+			w.put(tx, otherKey.In(""), nil, `{"kind":"Kustomization","metadata":{"name":"other"},"spec":{"wait":1}}`),
+		)
+	})
+	for key, want := range map[api.Key]string{
+		eastKey:              "True ReconciliationSucceeded: Runs bundle 4",
+		westKey:              "False Refused: The hub cannot read the object: read Cluster west: ",
+		otherFleet:           "False Refused: The hub cannot read the object: read Fleet other: ",
+		otherKey.In(""):      "False Refused: The hub cannot read the object: read Kustomization flux-system/other: ",
+		api.FleetKey("prod"): "False Refused: 1 of 2 clusters are ready; west: The hub cannot read the object: ",
+	} {
+		if got := w.ready(key); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %s, want %s", key, got, want)
+		}
+	}
+	if got := w.explained(); got != "" {
+		t.Errorf("suspended: %s", got)
+	}
+}
+
 // TestAwaited_circle proves that Kustomizations that await each other are as ready as the worst of them.
 func TestAwaited_circle(t *testing.T) {
 	check := func(name string) string {

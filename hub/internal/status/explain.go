@@ -49,11 +49,7 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 // named reports whether key names the object. With a cluster, its Cluster is named too.
 func (f Facts) named(key api.Key) bool {
 	k := f.Resource.Key
-	cluster := k.Cluster
-	if k.Role() == api.ClusterRole {
-		cluster = k.Name
-	}
-	return (key.Cluster == "" || key.Cluster == cluster || k.Cluster == "" && key == k) &&
+	return (key.Cluster == "" || key.Cluster == api.ClusterOf(k.Path()) || k.Cluster == "" && key == k) &&
 		(key.Kind == "" || key.Kind == k.Kind) &&
 		(key.Namespace == "" || key.Namespace == k.Namespace) &&
 		(key.Name == "" || key.Name == k.Name)
@@ -88,7 +84,7 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	}
 	e := &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message,
-		Advice: advice(v.reason),
+		Advice: f.advice(v.reason),
 	}
 	if f.role() == api.RenderableRole {
 		w.addWaits(f, e)
@@ -115,7 +111,7 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 	}
 	return &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended, Message: message,
-		Advice: advice(condition.Suspended),
+		Advice: f.advice(condition.Suspended),
 	}
 }
 
@@ -124,11 +120,11 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	advice := "Look at the object and its events in the cluster: kubectl describe"
 	switch reason := f.Report.Reason; {
 	case o.Status == condition.Refused && (reason == condition.DecryptionFailed || reason == condition.PruneFailed):
-		advice = advices[reason]
+		advice = f.advice(reason)
 	case o.Status == condition.Refused:
 		advice = "The cluster's API server does not take the object as it is in Git: correct it there; " +
-			"if it is forbidden, see whether the service account of the Kustomization exists, and give it (or the spoke) the " +
-			"rights it lacks"
+			"if it is forbidden, see whether the service account of the " + f.Resource.Key.Kind + " exists, and give it (or " +
+			"the spoke) the rights it lacks"
 	}
 	return &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
@@ -136,7 +132,7 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	}
 }
 
-// addWaits says what a Kustomization waits for: its source, or the Kustomizations it depends on.
+// addWaits adds what a renderable waits for: its source, or the renderables that it depends on.
 func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 	if source, ok := w.source(f); ok && f.Condition != nil && f.Condition.Ready != condition.True &&
 		f.Condition.Reason != condition.DependencyNotReady {
@@ -173,7 +169,7 @@ func because(v verdict) string {
 	return word + " (" + v.reason + "): " + v.message
 }
 
-// source finds the source of a Kustomization where plan does.
+// source returns the source of a renderable, which is looked for where package plan does; false if there is none.
 func (w *World) source(f Facts) (Facts, bool) {
 	for _, key := range f.sourceKeys() {
 		if source, ok := w.facts[key]; ok {
@@ -183,8 +179,8 @@ func (w *World) source(f Facts) (Facts, bool) {
 	return Facts{}, false
 }
 
-// chain follows dependsOn from one Kustomization that is not ready to the next, to the one that all wait for. A circle
-// ends it.
+// chain returns the renderables that f waits for: along dependsOn from one that is not ready to the next, to the one
+// that all wait for. A circle ends the chain.
 func (w *World) chain(f Facts) []Facts {
 	var chain []Facts
 	seen := map[api.Key]bool{f.Resource.Key: true}
@@ -214,8 +210,7 @@ func (w *World) blocker(f Facts) (Facts, bool) {
 func nameIn(f, other Facts) string {
 	key := other.Resource.Key
 	if key.Cluster == f.Resource.Key.Cluster {
-		key.Cluster = ""
-		return key.String()
+		return key.Local()
 	}
 	return key.String() + " of the hub"
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
@@ -92,31 +94,20 @@ func (f Facts) setSuspended(c *conditions) {
 // describe adds the metadata that an API server would, and what operators decided: their suspension and last request
 // show where Flux's users look for them.
 func describe(o *manifest.Object, row store.Resource) {
-	meta, ok := o.Object["metadata"].(map[string]any)
-	if !ok {
-		meta = map[string]any{}
-		o.Object["metadata"] = meta
+	set := func(value any, path ...string) { // an object that was admitted has maps there, or nothing
+		_ = unstructured.SetNestedField(o.Object, value, path...)
 	}
-	meta["uid"], meta["generation"], meta["creationTimestamp"] = row.UID, row.Generation, wording.Time(row.Created)
+	set(row.UID, "metadata", "uid")
+	set(row.Generation, "metadata", "generation")
+	set(wording.Time(row.Created), "metadata", "creationTimestamp")
 	if row.RequestedAt != "" {
-		annotations, ok := meta["annotations"].(map[string]any)
-		if !ok {
-			annotations = map[string]any{}
-			meta["annotations"] = annotations
-		}
-		annotations[manifest.RequestedAtAnnotation] = row.RequestedAt
+		set(row.RequestedAt, "metadata", "annotations", manifest.RequestedAtAnnotation)
 	}
-	if !row.Suspended {
-		return
+	if row.Suspended {
+		set(true, "spec", "suspend")
 	}
-	spec, ok := o.Object["spec"].(map[string]any)
-	if !ok {
-		spec = map[string]any{}
-		o.Object["spec"] = spec
-	}
-	spec["suspend"] = true
-	if row.StopRepair {
-		spec["stopRepair"] = true
+	if row.Suspended && row.StopRepair {
+		set(true, "spec", "stopRepair")
 	}
 }
 
@@ -149,7 +140,10 @@ func (f Facts) details(c *conditions, fields map[string]any) {
 
 // hubVerdict is what the hub itself made of the object.
 func (f Facts) hubVerdict() verdict {
-	switch o := f.Condition; {
+	switch o, r := f.Condition, f.Resource; {
+	case r.Object != nil && r.Object.Err() != nil:
+		return failing(condition.Refused, "The hub cannot read the object: "+r.Object.Err().Error()+"; apply it again",
+			r.Created)
 	case o == nil:
 		return pending(condition.Progressing, "The hub has not processed the object yet", f.Resource.Created)
 	case o.ObservedGeneration < f.Resource.Generation && o.Ready == condition.True:

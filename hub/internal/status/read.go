@@ -16,7 +16,7 @@ import (
 // Load gathers the world of one cluster and of the hub; with cluster "", of all clusters. The Fleets of a world of one
 // cluster are without their clusters.
 func Load(tx *store.Tx, cluster string) (*World, error) {
-	w := NewWorld()
+	w := newWorld()
 	r := NewReader(tx)
 	r.withoutMembers = cluster != ""
 	prefixes := []string{"/", cluster + "/"}
@@ -30,11 +30,7 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 			return err
 		})
 		if err == nil {
-			err = r.others(prefix, func(f Facts) {
-				if _, known := w.facts[f.Resource.Key]; !known {
-					w.facts[f.Resource.Key] = f
-				}
-			})
+			err = r.others(prefix, w.facts)
 		}
 		if err != nil {
 			return nil, err
@@ -48,7 +44,7 @@ type Reader struct {
 	tx             *store.Tx
 	spokes         map[string]*store.Spoke
 	plans          map[string]*planned
-	desireds       map[string]*store.SignedBundle
+	bundles        map[string]*store.SignedBundle
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []store.Resource  // nil: not read yet
@@ -59,7 +55,7 @@ type Reader struct {
 // NewReader returns a Reader of the transaction.
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
-		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, desireds: map[string]*store.SignedBundle{},
+		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
 		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{}, reads: reads{},
 	}
 }
@@ -117,68 +113,41 @@ func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	if f.Condition, err = get(r, store.Conditions, row.Key.Path()); err != nil {
 		return f, err
 	}
-	switch row.Key.Role() {
-	case api.RenderableRole:
-		err = r.application(&f)
-	case api.ClusterRole:
-		if f.Spoke, err = r.spoke(row.Key.Name); err == nil {
-			f.Bundle, err = r.desired(row.Key.Name)
-		}
-		if err == nil {
-			err = r.planOf(&f, row.Key.Name)
-		}
+	cluster, role := api.ClusterOf(row.Key.Path()), row.Key.Role()
+	if cluster == "" || role == api.SourceRole {
+		return f, nil
 	}
-	return f, err
-}
-
-func (r *Reader) spoke(cluster string) (*store.Spoke, error) {
-	r.reads.add(Dependency{store.Spokes.Name(), cluster})
-	if s, ok := r.spokes[cluster]; ok {
-		return s, nil
+	if f.Spoke, err = cached(r, r.spokes, store.Spokes, cluster); err != nil {
+		return f, err
 	}
-	s, err := get(r, store.Spokes, cluster)
-	r.spokes[cluster] = s
-	return s, err
-}
-
-// application adds what the plan and the spoke say.
-func (r *Reader) application(f *Facts) (err error) {
-	key := f.Resource.Key
-	if key.Cluster == "" {
-		return nil
+	if f.Bundle, err = cached(r, r.bundles, store.SignedBundles, cluster); err != nil {
+		return f, err
 	}
-	if f.Spoke, err = r.spoke(key.Cluster); err != nil {
-		return err
-	}
-	if f.Bundle, err = r.desired(key.Cluster); err != nil {
-		return err
-	}
-	if err := r.planOf(f, key.Cluster); err != nil {
-		return err
-	}
-	if f.Report, err = r.report(key); err != nil {
-		return err
-	}
-	return r.with(f)
-}
-
-// planOf adds what the plan of a cluster says.
-func (r *Reader) planOf(f *Facts, cluster string) error {
 	p, err := r.plan(cluster)
-	if err != nil {
-		return err
+	if err != nil || role != api.RenderableRole {
+		f.PlannedAt = p.at
+		return f, err
 	}
-	f.Entry, f.PlannedAt = p.entries[f.Resource.Key.Application()], p.at
-	return nil
+	f.Entry, f.PlannedAt = p.entries[row.Key.Application()], p.at
+	report, err := get(r, store.Reports, row.Key.Path())
+	if err == nil && report != nil {
+		f.Report, err = readReport(row.Key, *report)
+	}
+	if err != nil {
+		return f, err
+	}
+	return f, r.with(&f)
 }
 
-// report returns what the spoke said last about an application; nil when it said nothing.
-func (r *Reader) report(key api.Key) (*spokev1.ApplicationReport, error) {
-	row, err := get(r, store.Reports, key.Path())
-	if err != nil || row == nil {
-		return nil, err
+// cached returns a row that many facts share, or nil if there is none.
+func cached[T any](r *Reader, rows map[string]*T, table store.Table[T], key string) (row *T, err error) {
+	r.reads.add(Dependency{table.Name(), key})
+	row, read := rows[key]
+	if !read {
+		row, err = get(r, table, key)
+		rows[key] = row
 	}
-	return readReport(key, *row)
+	return row, err
 }
 
 func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, error) {
@@ -209,22 +178,11 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 	return p, err
 }
 
-// desired returns the newest bundle of a cluster; nil when there is none.
-func (r *Reader) desired(cluster string) (*store.SignedBundle, error) {
-	r.reads.add(Dependency{store.SignedBundles.Name(), cluster})
-	if d, ok := r.desireds[cluster]; ok {
-		return d, nil
-	}
-	d, err := get(r, store.SignedBundles, cluster)
-	r.desireds[cluster] = d
-	return d, err
-}
-
 // fetched adds what was fetched of a source.
 func (r *Reader) fetched(f *Facts) error {
 	source, err := f.Resource.Object.Source()
 	if err != nil {
-		return err
+		return nil // hubVerdict says so
 	}
 	f.Fetched, err = get(r, store.Sources, source.FetchKey(f.Resource.Bound()))
 	return err
@@ -243,12 +201,13 @@ func (r *Reader) readClusters() error {
 	})
 }
 
-// others visits what is known about objects that are no resources, among what is known about those that are: objects
-// that were refused and never became one, and applications that left the graph and that the spoke still has.
-func (r *Reader) others(prefix string, visit func(Facts)) error {
+// others adds what is known about objects that are no resources: objects that were refused and never became one, and
+// applications that left the graph and that the spoke still has.
+func (r *Reader) others(prefix string, facts map[api.Key]Facts) error {
 	err := store.Conditions.Scan(r.tx, prefix, func(path string, o store.Condition) error {
-		if key, ok := api.ParseKey(path); ok {
-			visit(Facts{Resource: store.Resource{Key: key}, Condition: &o})
+		key, ok := api.ParseKey(path)
+		if _, known := facts[key]; ok && !known {
+			facts[key] = Facts{Resource: store.Resource{Key: key}, Condition: &o}
 		}
 		return nil
 	})
@@ -257,11 +216,11 @@ func (r *Reader) others(prefix string, visit func(Facts)) error {
 	}
 	return store.Reports.Scan(r.tx, prefix, func(path string, row store.Report) error {
 		key, ok := api.ParseKey(path)
-		if !ok {
+		if _, known := facts[key]; !ok || known {
 			return nil
 		}
 		report, err := readReport(key, row)
-		visit(Facts{Resource: store.Resource{Key: key}, Report: report})
+		facts[key] = Facts{Resource: store.Resource{Key: key}, Report: report}
 		return err
 	})
 }

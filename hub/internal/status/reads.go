@@ -14,7 +14,7 @@ type Dependency struct{ Table, Key string }
 // allClusters is every Cluster of the hub, whatever their names.
 var allClusters = Dependency{store.Resources.Name(), api.ClusterKey("").Path()}
 
-// wholeCluster is every row of a cluster's graph, and what is known about its plan, bundle and spoke.
+// wholeCluster is a Cluster, every row of its graph, and what is known about its plan, bundle and spoke.
 func wholeCluster(cluster string) Dependency { return Dependency{Key: cluster} }
 
 // Dependencies returns what a changed row is part of.
@@ -35,8 +35,7 @@ func clusterOf(table, key string) string {
 	case store.Plans.Name(), store.Spokes.Name(), store.SignedBundles.Name():
 		return key
 	case store.Resources.Name(), store.Conditions.Name(), store.Reports.Name():
-		cluster, _, _ := strings.Cut(key, "/")
-		return cluster
+		return api.ClusterOf(key)
 	}
 	return ""
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
-
 	"github.com/navefleet/nave/shared/bundle"
 )
 
@@ -24,12 +23,12 @@ type Facts struct {
 	Bundle    *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: nothing published
 	PlannedAt time.Time                  // when the plan of that cluster changed last
 	Fetched   *store.Fetched             // of a source; nil: not looked at yet
-	// of a Kustomization: one that its readiness includes and that is not ready; nil: none
+	// Awaited is a renderable that the readiness of this one includes and that is not ready; nil: none.
 	Awaited *peer
 	Covered []Facts           // of a Cluster: its graph, or what a Fleet leads to there
 	Sources map[api.Key]Facts // of a Cluster or Fleet: the hub's sources that it is rendered from
-	With    *suspension       // of a Kustomization: the Fleet or Cluster that it is suspended with; nil: none
-	Waiting []string          // of what is suspended: the revisions that wait for its end
+	With    *suspension       // of a renderable: the Fleet or Cluster that it is suspended with; nil: none
+	Waiting []string          // of a suspended object: the revisions that wait for the end of the suspension
 	Members []Facts           // of a Fleet: the clusters that it selects, by name
 }
 
@@ -70,7 +69,7 @@ func sourceKeys(row store.Resource) []api.Key {
 	if !ok || source.Name == "" {
 		return nil
 	}
-	return api.SourceKeys(row.Key.Cluster, source, row.Owner != nil && row.Owner.Role() == api.FleetRole)
+	return api.SourceKeys(row.Key.Cluster, source, row.Owner)
 }
 
 // acked reports whether the spoke has brought exactly this bundle to the stage.
@@ -81,8 +80,8 @@ func acked(s *store.Spoke, d *store.SignedBundle, stage bundle.Stage) bool {
 // World is all that is known about the hub's own objects and those of some clusters.
 type World struct{ facts map[api.Key]Facts }
 
-// NewWorld returns the world of these facts.
-func NewWorld(facts ...Facts) *World {
+// newWorld returns the world of these facts.
+func newWorld(facts ...Facts) *World {
 	w := &World{facts: map[api.Key]Facts{}}
 	for _, f := range facts {
 		w.facts[f.Resource.Key] = f

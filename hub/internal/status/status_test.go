@@ -330,7 +330,7 @@ func troubled() *World {
 	waiting := func(f *Facts) {
 		f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "DependencyNotReady", "waits"
 	}
-	return NewWorld(
+	return newWorld(
 		application("apps", after("middle"), waiting),
 		application("middle", after("infra"), waiting),
 		application("infra", "", func(f *Facts) {
@@ -402,7 +402,7 @@ Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:
 }
 
 func TestExplain_once(t *testing.T) {
-	w := NewWorld(
+	w := newWorld(
 		well(func(f *Facts) {
 			f.Condition.Ready, f.Condition.Reason, f.Report = "False", "ArtifactFailed", nil
 			f.Condition.Message = "GitRepository flux-system/fleet has not been fetched: wrong password"
@@ -459,7 +459,7 @@ func TestVerdict_held(t *testing.T) {
 }
 
 func TestExplain_source(t *testing.T) {
-	w := NewWorld(
+	w := newWorld(
 		well(func(f *Facts) {
 			f.Condition.Ready, f.Condition.Reason, f.Condition.Message, f.Report = "False", "ArtifactFailed", "never fetched",
 				nil
@@ -484,7 +484,7 @@ func TestExplain_source(t *testing.T) {
 
 func TestExplain_circle(t *testing.T) {
 	sick := func(f *Facts) { f.Report.Ready, f.Report.Reason = "False", "DependencyNotReady" }
-	w := NewWorld(
+	w := newWorld(
 		application("a", `,"dependsOn":[{"name":"b"}]`, sick), application("b", `,"dependsOn":[{"name":"a"}]`, sick),
 	)
 	if got := Explain(w, api.Key{}); len(got) != 2 {
@@ -520,7 +520,7 @@ func TestTree(t *testing.T) {
 				Status: "Refused"},
 		}
 	})
-	w := NewWorld(root, apps,
+	w := newWorld(root, apps,
 		Facts{Resource: store.Resource{Key: fleet, Object: api.StoredObject(fleet, []byte(`{"spec":{}}`))},
 			Condition: &store.Condition{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
 		Facts{Resource: store.Resource{Key: cluster, Object: api.StoredObject(cluster, []byte(`{"spec":{}}`))}},

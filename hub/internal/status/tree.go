@@ -8,16 +8,15 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/health"
-	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 )
 
 // maxDepth bounds a tree, whatever the owners of objects say.
 const maxDepth = 64
 
-// Tree shows what an object leads to: a Fleet to the roots it gives its clusters, a Cluster to its roots, a
-// Kustomization to the objects of the graph it gives and to the objects in the cluster. False when there is no such
-// object.
+// Tree returns what an object leads to: a Fleet to the roots that it gives to clusters, a Cluster to its roots, a
+// renderable to the objects of the graph that it gives and to the objects in the cluster. It returns false if there is
+// no such object.
 func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	f, ok := w.facts[key]
 	if !ok {
@@ -29,26 +28,22 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 		if owner != nil {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
-		if k.Cluster != "" && (owner == nil || owner.Role() == api.FleetRole) && f.Resource.Object != nil {
-			t.roots = append(t.roots, root{api.ClusterKey(k.Cluster), k})
+		if k.Cluster != "" && (owner == nil || api.IsRoot(owner)) && f.Resource.Object != nil {
+			cluster := api.ClusterKey(k.Cluster)
+			t.children[cluster] = append(t.children[cluster], k)
 		}
 	}
 	for _, list := range t.children {
-		slices.SortFunc(list, func(a, b api.Key) int { return cmp.Compare(a.Path(), b.Path()) })
+		slices.SortFunc(list, api.Key.Compare)
 	}
-	slices.SortFunc(t.roots, func(a, b root) int { return cmp.Compare(a.key.Path(), b.key.Path()) })
 	return t.node(f, key.Cluster, 0), true
 }
 
-// tree is a world by owner.
+// tree is a world by owner. The children of a Cluster are what Fleets give it, and the orphans of its graph.
 type tree struct {
 	world    *World
 	children map[api.Key][]api.Key
-	roots    []root
 }
-
-// root is a root of a cluster's graph: a Fleet's, or what its owner left.
-type root struct{ cluster, key api.Key }
 
 // node is one object of the hub and all below it. Objects of another cluster than the parent's say of which.
 func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
@@ -61,37 +56,20 @@ func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
 	if depth >= maxDepth {
 		return n
 	}
-	for _, child := range t.below(key) {
+	for _, child := range t.children[key] {
 		n.Children = append(n.Children, t.node(t.world.facts[child], key.Cluster, depth+1))
 	}
 	n.Children = append(n.Children, inventoryNodes(f)...)
 	return n
 }
 
-// below lists the objects of the hub that an object leads to.
-func (t *tree) below(key api.Key) []api.Key {
-	if key.Role() != api.ClusterRole {
-		return t.children[key]
-	}
-	var keys []api.Key
-	for _, r := range t.roots {
-		if r.cluster == key {
-			keys = append(keys, r.key)
-		}
-	}
-	return keys
-}
-
 // nodeName is "kind.group namespace/name", with the cluster where it is another than before.
 func nodeName(key api.Key, within string) string {
-	id := manifest.ID{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
-	if kind, ok := api.KindByName(key.Kind); ok {
-		id.Group = kind.Group
-	}
+	id := key.Identity().ID().String()
 	if key.Cluster == within {
-		return id.String()
+		return id
 	}
-	return id.String() + " on " + key.Cluster
+	return id + " on " + key.Cluster
 }
 
 // inventoryNodes returns the objects in the cluster with their health. Objects that a complete report does not name as

@@ -75,7 +75,7 @@ func trimEvents(tx *Tx, e Event, count *eventCount) error {
 	if err := deleteOldest(tx, listed, len(listed)-maxEventsPerObject, count); err != nil {
 		return err
 	}
-	if cluster := clusterOf(e.Object); cluster != "" {
+	if cluster := api.ClusterOf(e.Object.Path()); cluster != "" {
 		if listed, err = listCluster(tx, cluster); err != nil {
 			return err
 		}
@@ -87,14 +87,6 @@ func trimEvents(tx *Tx, e Event, count *eventCount) error {
 		return err
 	}
 	return level(tx, count)
-}
-
-// clusterOf returns the cluster that an event about key belongs to. It is empty for the hub's own objects.
-func clusterOf(key api.Key) string {
-	if key.Cluster == "" && key.Role() == api.ClusterRole {
-		return key.Name
-	}
-	return key.Cluster
 }
 
 // listed is one event of the index.
@@ -150,7 +142,7 @@ func level(tx *Tx, count *eventCount) error {
 	}
 	byCluster := map[string][]listed{}
 	for _, l := range all {
-		cluster := clusterOfPrefix(l.prefix)
+		cluster := api.ClusterOf(strings.TrimSuffix(l.prefix, "\x00"))
 		byCluster[cluster] = append(byCluster[cluster], l)
 	}
 	sizes := make([]int, 0, len(byCluster))
@@ -168,12 +160,6 @@ func level(tx *Tx, count *eventCount) error {
 	}
 	// if there are more clusters than events, some clusters keep none
 	return deleteOldest(tx, kept, len(kept)-maxEvents+eventSlack, count)
-}
-
-// clusterOfPrefix returns the cluster of an object's prefix in the index.
-func clusterOfPrefix(prefix string) string {
-	key, _ := api.ParseKey(strings.TrimSuffix(prefix, "\x00"))
-	return clusterOf(key)
 }
 
 // fairShare returns the largest share that each of the sizes may keep so that they come to at most total.

@@ -36,7 +36,7 @@ func kept(t *testing.T, s *Store) map[string]int {
 	counts, total := map[string]int{}, 0
 	err := s.View(t.Context(), func(tx *Tx) error {
 		err := Events.Scan(tx, "", func(_ string, e Event) error {
-			counts[clusterOf(e.Object)]++
+			counts[api.ClusterOf(e.Object.Path())]++
 			total++
 			return nil
 		})

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/navefleet/nave/hub/api"
@@ -91,9 +90,6 @@ func (p *pass) owned(key api.Key, c claim) Node {
 	return Node{Key: key, Object: c.child.Object, Owner: &c.owner, Confined: p.givesInside(c.owner)}
 }
 
-// errBarred says why a Kustomization is not rendered as long as it is not known what it may do.
-var errBarred = errors.New("what it may do has changed, and it has not been given anew since")
-
 // bar returns an error for a Kustomization that was kept although it breaks the rule that its owner gives under now,
 // and for all below it: nothing new is rendered until its owner gives it again. What runs stays.
 func (p *pass) bar(key api.Key, r *api.Renderable) error {
@@ -112,7 +108,8 @@ func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	}
 	if p.barred[key] || p.barred[*n.Owner] || n.Confined.Check(key, r) != nil {
 		p.barred[key] = true
-		return fmt.Errorf("%w: see to %s, which gives it", errBarred, nameOf(*n.Owner))
+		return fmt.Errorf("what it may do has changed, and it has not been given anew since: see to %s, which gives it",
+			n.Owner.Local())
 	}
 	return nil
 }
@@ -138,8 +135,8 @@ func (p *pass) explainHidden() {
 		n, there := p.graph.Nodes[source]
 		if f := p.graph.Findings[key]; there && n.Confined != nil && f.Reason == condition.SourceNotReady {
 			f.Message = fmt.Sprintf("%s comes from %s, whose objects run with service account %q, and is for those alone: "+
-				"give the source where this Kustomization is given, or set its spec.serviceAccountName to %q",
-				nameOf(source), nameOf(*n.Owner), n.Confined.Account, n.Confined.Account)
+				"give the source where this %s is given, or set its spec.serviceAccountName to %q",
+				source.Local(), n.Owner.Local(), n.Confined.Account, key.Kind, n.Confined.Account)
 			p.graph.Findings[key] = f
 		}
 	}

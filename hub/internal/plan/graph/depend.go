@@ -65,8 +65,8 @@ func (d *dependencies) collect() {
 		if !r.Wait {
 			d.awaited[key] = append(d.awaited[key], d.localAll(r.Awaited())...)
 		}
-		if n.Owner != nil && !n.Orphaned && d.waitsForChildren(*n.Owner) {
-			d.awaited[*n.Owner] = append(d.awaited[*n.Owner], key)
+		if owner := n.GivenBy(); owner != nil && d.waitsForChildren(*owner) {
+			d.awaited[*owner] = append(d.awaited[*owner], key)
 		}
 	}
 	for _, list := range d.awaited {
@@ -96,11 +96,11 @@ func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	}
 	for _, dependency := range d.named[key] {
 		if _, here := d.graph.Nodes[dependency]; !here && d.graph.Findings[dependency].Reason == "" {
-			return problem{condition.DependencyNotFound, "dependency " + nameOf(dependency) +
+			return problem{condition.DependencyNotFound, "dependency " + dependency.Local() +
 				" does not exist; waiting for it to be created"}, true
 		}
 		if why := d.unready(key, dependency, map[api.Key]bool{}); why != "" {
-			return problem{condition.DependencyNotReady, "dependency " + nameOf(dependency) + " is not ready: " + why}, true
+			return problem{condition.DependencyNotReady, "dependency " + dependency.Local() + " is not ready: " + why}, true
 		}
 	}
 	return problem{}, false
@@ -124,7 +124,7 @@ func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) s
 			continue
 		}
 		if why := d.unready(key, peer, seen); why != "" {
-			return fmt.Sprintf("it waits for %s (%s)", nameOf(peer), why)
+			return fmt.Sprintf("it waits for %s (%s)", peer.Local(), why)
 		}
 	}
 	return ""
@@ -182,28 +182,28 @@ func pathBack(start, last api.Key, from map[api.Key]api.Key) []string {
 	return names
 }
 
-// Parent returns the Kustomization that gives another one, if it or one above it depends on others. With Flux the other
+// Parent returns the renderable that gives another one, if it or one above it depends on others. With Flux the other
 // one would not exist before these are ready.
 func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
-	n := g.Nodes[key]
-	if !n.hasParent() {
-		return api.Key{}, false
-	}
-	parent = *n.Owner
+	first := g.Nodes[key].parent()
+	above := first
 	for range g.Nodes { // at most: owners form no circle
-		if n = g.Nodes[*n.Owner]; n.Object == nil {
+		if above == nil {
 			break
 		}
+		n := g.Nodes[*above]
 		if r, err := n.Object.Renderable(); err == nil && len(r.DependsOn) > 0 {
-			return parent, true
+			return *first, true
 		}
-		if !n.hasParent() {
-			break
-		}
+		above = n.parent()
 	}
 	return api.Key{}, false
 }
 
-func (n Node) hasParent() bool {
-	return n.Owner != nil && !n.Orphaned && isRenderable(*n.Owner)
+// parent returns the renderable that gives the object; nil if none does.
+func (n Node) parent() *api.Key {
+	if owner := n.GivenBy(); owner != nil && isRenderable(*owner) {
+		return owner
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -8,14 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-var (
-	errNoSource = errors.New("source not found")
-	errUnstable = errors.New("source comes and goes")
-	errGraph    = errors.New("graph never settles")
-	errDenied   = errors.New("no access to")
-)
-
-// expand renders one level of Kustomizations and takes what they give.
+// expand renders one level of the graph and takes the objects that the renderables give.
 func (p *pass) expand(level []api.Key) {
 	var works []Work
 	for _, key := range level {
@@ -35,46 +29,45 @@ func (p *pass) expand(level []api.Key) {
 	}
 }
 
-// prepare makes the work of one Kustomization; false when it is suspended, waits for a dependency or its source, or has
-// no source.
+// prepare returns the work of one renderable. It returns false if the renderable is suspended, waits for a dependency
+// or its source, or has no source.
 func (p *pass) prepare(key api.Key) (Work, bool) {
-	r, err := p.graph.Nodes[key].Object.Renderable()
-	if err != nil {
-		p.hold(key, Result{Reason: condition.Refused, Err: err})
-		return Work{}, false
-	}
-	barred := p.bar(key, r)
-	if p.isSuspended(p.graph.Nodes[key]) {
-		p.suspend(key)
-		return Work{}, false
-	}
-	if barred != nil {
-		p.hold(key, Result{Reason: condition.Refused, Err: barred})
-		return Work{}, false
-	}
-	if pr, waits := p.in.waits[key]; waits {
-		p.hold(key, Result{Reason: pr.reason, Err: errors.New(pr.message)})
-		return Work{}, false
-	}
-	if p.unstable.holds(p.graph.Nodes[key]) {
-		p.hold(key, Result{Reason: condition.GraphUnstable, Err: p.unstable.err()})
-		return Work{}, false
-	}
-	work, wait, err := p.resolve(key, r)
+	work, wait, err := p.work(key)
+	var pr problem
 	switch {
 	case wait:
 		p.waiting = append(p.waiting, key)
-	case errors.Is(err, errUnstable):
-		p.hold(key, Result{Reason: condition.SourceUnstable, Err: err})
-	case errors.Is(err, errDenied):
-		p.hold(key, Result{Reason: condition.AccessDenied, Err: err})
+	case errors.As(err, &pr) && pr.reason == condition.Suspended:
+		p.suspend(key)
 	case err != nil:
-		p.hold(key, Result{Reason: condition.SourceNotReady, Err: err})
+		p.hold(key, Result{Reason: cmp.Or(pr.reason, condition.SourceNotReady), Err: err})
 	}
 	return work, err == nil && !wait
 }
 
-// absorb takes what one Kustomization rendered to.
+// work returns the work of one renderable. wait is true if its source may still be given. The error is a problem, or
+// about the source.
+func (p *pass) work(key api.Key) (work Work, wait bool, err error) {
+	r, err := p.graph.Nodes[key].Object.Renderable()
+	if err != nil {
+		return work, false, problem{condition.Refused, err.Error()}
+	}
+	barred := p.bar(key, r)
+	waits, isWaiting := p.in.waits[key]
+	switch n := p.graph.Nodes[key]; {
+	case p.isSuspended(n):
+		return work, false, problem{reason: condition.Suspended}
+	case barred != nil:
+		return work, false, problem{condition.Refused, barred.Error()}
+	case isWaiting:
+		return work, false, waits
+	case p.unstable.holds(n):
+		return work, false, p.unstable.problem()
+	}
+	return p.resolve(key, r)
+}
+
+// absorb takes the result of one render.
 func (p *pass) absorb(work Work, result Result) {
 	if p.turned(work, result) {
 		return
@@ -106,7 +99,8 @@ func built(r Result) string {
 		r.Revision, len(r.Rendered.Payload), len(r.Rendered.Children))
 }
 
-// turned updates a Kustomization with what it gives of itself. True when it has to be rendered again.
+// turned updates a renderable with the object that it renders of itself. It returns true if the renderable has to be
+// rendered again.
 func (p *pass) turned(work Work, result Result) bool {
 	key := work.Key
 	for _, child := range result.Rendered.Children {
@@ -140,7 +134,7 @@ func (p *pass) turned(work Work, result Result) bool {
 	return false
 }
 
-// refusePayload tells a Kustomization of the hub's root that it holds what only a cluster can run.
+// refusePayload adds a problem to a renderable of the hub's root for each object that only a cluster can run.
 func (p *pass) refusePayload(key api.Key, r *Rendered) {
 	for i, o := range r.Payload {
 		if i == 3 {
@@ -148,7 +142,6 @@ func (p *pass) refusePayload(key api.Key, r *Rendered) {
 			return
 		}
 		p.problem(key, condition.ObjectRefused, o.ID().String()+" is not for the hub: only Clusters, Fleets, sources and "+
-			"Kustomizations are; "+
-			"objects for clusters belong below the path of a Fleet")
+			"renderable objects are; objects for clusters belong below the path of a Fleet")
 	}
 }

@@ -120,7 +120,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 	left := map[bundle.ApplicationName]bool{}
 	for _, key := range leaving {
 		n := p.in.Previous[key]
-		if n.Owner != nil && n.Owner.Role() == api.FleetRole && p.in.LastCluster[n.Owner.Name] {
+		if api.IsRoot(n.Owner) && p.in.LastCluster[n.Owner.Name] {
 			return true
 		}
 		left[key.Application()] = !n.Held
@@ -129,7 +129,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 	total, lost := 0, 0
 	for owner, entry := range p.in.Entries {
 		objects, err := p.in.Contents(entry.Digest)
-		if err == nil && len(objects) == 0 || p.gone[p.keyOf(owner)] && !left[owner] {
+		if err == nil && len(objects) == 0 || p.gone[api.ApplicationKey(p.in.Cluster, owner)] && !left[owner] {
 			continue
 		}
 		total++
@@ -149,10 +149,6 @@ func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 		}
 	}
 	return going*2 > len(objects)
-}
-
-func (p *pass) keyOf(owner bundle.ApplicationName) api.Key {
-	return api.ApplicationKey(p.in.Cluster, owner)
 }
 
 // given are the objects of all Applications that are here.

@@ -139,7 +139,7 @@ func (p *pass) explainOrphans() {
 	for key, f := range p.graph.Findings {
 		if n := p.graph.Nodes[key]; n.Orphaned && !f.Suspended {
 			f.Message += fmt.Sprintf("; %s does not give it any more and does not prune it: it stays until it is deleted by "+
-				"hand", nameOf(*n.Owner))
+				"hand", n.Owner.Local())
 			p.graph.Findings[key] = f
 		}
 	}

@@ -32,7 +32,7 @@ func (p *pass) holdOverlaps() bool {
 			holders[id] = winner
 			if p.apps[loser].Rendered != nil {
 				lost[loser] = true
-				p.problem(loser, condition.ObjectConflict, id.String()+" comes from "+nameOf(winner)+" already: "+p.advice(winner))
+				p.problem(loser, condition.ObjectConflict, id.String()+" comes from "+winner.Local()+" already: "+p.advice(winner))
 			}
 		}
 	}

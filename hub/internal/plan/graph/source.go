@@ -5,24 +5,24 @@ import (
 	"fmt"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// resolve finds the source of a Kustomization. It returns wait when the source is not there yet but was the last time.
+// resolve finds the source of a renderable. wait is true if the source is not there yet but was the last time. The
+// error is a problem, or is about the source.
 //
-// A reference means what stands as high as the one who wrote it, or above: an object that a tenant gives never answers
-// the reference of an operator. In that order it is looked for
+// A reference finds a source that stands as high as the author of the reference, or above: an object that a tenant
+// gives never answers the reference of an operator. The source is looked for in this order:
 //
-//  1. in the hub, for the root that a Fleet gives: that one is the hub's, like the Fleet, and what the root renders
-//     cannot cut it off from where it comes from
-//  2. in the graph itself
-//  3. in the hub
-//  4. in the graph, among what is given with the service account that the Kustomization runs with
+//  1. in the hub and in the graph, or the other way round, as api.SourceKeys says
+//  2. in the graph, among what is given with the service account that the renderable runs with
 func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, err error) {
 	work = Work{Key: key, Renderable: r, SourceName: r.Source.String()}
 	if p.in.NoCrossNamespaceRefs && r.Source.Namespace != key.Namespace {
-		return work, false, fmt.Errorf("%w %s from namespace %s: the hub runs with --no-cross-namespace-refs; "+
-			"give the source in the namespace of the Kustomization", errDenied, work.SourceName, key.Namespace)
+		return work, false, problem{condition.AccessDenied, fmt.Sprintf("no access to %s from namespace %s: the hub runs "+
+			"with --no-cross-namespace-refs; give the source in the namespace of the %s",
+			work.SourceName, key.Namespace, key.Kind)}
 	}
 	found, wait, err := p.find(r.Source, p.graph.Nodes[key])
 	if wait || err != nil {
@@ -37,11 +37,10 @@ func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, er
 	return work, false, nil
 }
 
-// find returns a source for a Kustomization.
+// find returns the source that a renderable names.
 func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) {
 	own := p.local(source)
-	root := by.Owner != nil && by.Owner.Role() == api.FleetRole
-	for _, key := range api.SourceKeys(p.in.Cluster, source, root) {
+	for _, key := range api.SourceKeys(p.in.Cluster, source, by.Owner) {
 		if key != own {
 			found = p.hubSource(key)
 		} else if found, wait, err = p.see(sight{source: own, by: by.Confined}); wait || isFinal(err) {
@@ -57,8 +56,11 @@ func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) 
 		}
 	}
 	p.lacking[by.Key] = own
-	return found, false, fmt.Errorf("%w: there is no %s%s", errNoSource, nameOf(source), p.places())
+	return found, false, fmt.Errorf("%w: there is no %s%s", errNoSource, source.Local(), p.places())
 }
+
+// errNoSource is the error of a source that does not exist.
+var errNoSource = errors.New("source not found")
 
 // isFinal reports whether no other place is looked at after an error.
 func isFinal(err error) bool { return err != nil && !errors.Is(err, errNoSource) }
@@ -89,8 +91,8 @@ func (p *pass) see(s sight) (found Node, wait bool, err error) {
 	last, was := p.known[s.source]
 	switch {
 	case p.unstable.has(s.key()):
-		return found, false, fmt.Errorf("%w: what is rendered from %s of this graph takes it away, and without it gives it",
-			errUnstable, nameOf(s.source))
+		return found, false, problem{condition.SourceUnstable, "source comes and goes: what is rendered from " +
+			s.source.Local() + " of this graph takes it away, and without it gives it"}
 	case s.sees(now, here):
 		return now, false, nil
 	case s.sees(last, was) && p.waitForSources:
@@ -120,10 +122,4 @@ func (p *pass) places() string {
 		return ""
 	}
 	return " among the objects of cluster " + p.in.Cluster + " or of the hub"
-}
-
-// nameOf is the key without its cluster, as messages about objects of one cluster say it.
-func nameOf(key api.Key) string {
-	key.Cluster = ""
-	return key.String()
 }

@@ -101,7 +101,11 @@ type claim struct {
 	child Child
 }
 
+// problem is why an object is not rendered, or not all of it: the reason and the message of its condition.
 type problem struct{ reason, message string }
+
+// Error implements error.
+func (pr problem) Error() string { return pr.message }
 
 func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u unstable) *pass {
 	return &pass{
@@ -209,10 +213,14 @@ func (p *pass) assign(c claim) {
 // local is the key in this graph.
 func (p *pass) local(key api.Key) api.Key { return key.In(p.in.Cluster) }
 
-// conflict tells the owner that an object it gives is another's.
+// conflict adds a problem to an owner: an object that it gives has another owner.
 func (p *pass) conflict(owner, key api.Key, other *api.Key) {
 	from := "was applied by an operator: delete it there, or take it out of Git"
-	if other != nil {
+	switch {
+	case api.IsRoot(&owner) && api.IsRoot(other):
+		from = "comes from " + other.String() + " already: give the template of one of the two another metadata.name, or " +
+			"let only one of them select the cluster"
+	case other != nil:
 		from = "comes from " + other.String() + " already: take it out of one of the two"
 	}
 	p.problem(owner, condition.ObjectConflict, key.String()+" "+from)
