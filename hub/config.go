@@ -12,6 +12,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/registration"
 	"github.com/navefleet/nave/hub/internal/render"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
+	"github.com/navefleet/nave/hub/operatorconfig"
 )
 
 // Config configures a hub. The zero value of a field means its default.
@@ -72,6 +73,11 @@ const (
 func (c Config) withDefaults() (Config, error) {
 	if err := c.Guard.Check(); err != nil {
 		return c, err
+	}
+	for _, address := range c.Advertise {
+		if err := operatorconfig.CheckAddress(address); err != nil {
+			return c, fmt.Errorf("advertise: %w", err)
+		}
 	}
 	if c.DataDir == "" {
 		return c, errors.New("the data folder is not set")

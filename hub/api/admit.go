@@ -95,7 +95,8 @@ func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 	kind, ok := kindOf(o)
 	switch {
 	case !ok || kind.Group == "":
-		return kind, fmt.Errorf("kind %s of %s is not one that the hub knows", gvk.Kind, o.GetAPIVersion())
+		return kind, fmt.Errorf("kind %s of %s is not one that the hub knows: it knows %s; what clusters should run goes "+
+			"into Git, below a Kustomization", gvk.Kind, o.GetAPIVersion(), strings.Join(appliedKinds(), ", "))
 	case !kind.Supported():
 		return kind, fmt.Errorf("kind %s of %s is %w: take it out until it is", gvk.Kind, gvk.Group, ErrUnsupported)
 	case gvk.Version != kind.Version && !slices.Contains(kind.Older, gvk.Version):

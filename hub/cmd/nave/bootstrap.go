@@ -3,13 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
+	"github.com/spf13/pflag"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -48,11 +49,17 @@ func newBootstrapCommand(s *session) *cobra.Command {
 			return bootstrap(ctx, cmd.OutOrStdout(), client, s.namespace, r.name, request)
 		}),
 	}
-	f := cmd.Flags()
+	r.addFlags(cmd.Flags())
+	agreed.flag(cmd)
+	_ = cmd.MarkFlagRequired("url")
+	return cmd
+}
+
+func (r *root) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&r.name, "name", "hub", "name of the GitRepository and the Kustomization")
 	f.StringVar(&r.url, "url", "", "repository: https://, http:// or ssh://")
 	f.StringVar(&r.branch, "branch", "main", "branch to follow")
-	f.StringVar(&r.path, "path", "", "folder of the repository that holds the hub's objects")
+	f.StringVar(&r.path, "path", "", "folder of the repository that holds the hub's objects; . is the whole repository")
 	f.DurationVar(&r.interval, "interval", time.Minute, "how often to look for new commits")
 	f.StringVar(&r.username, "username", "git", "user name for HTTPS with --password-file")
 	f.StringVar(&r.passwordFile, "password-file", "", "file with the password or token for HTTPS")
@@ -60,9 +67,6 @@ func newBootstrapCommand(s *session) *cobra.Command {
 	f.StringVar(&r.knownHosts, "known-hosts-file", "", "file with the server's host keys for SSH")
 	f.StringVar(&r.caFile, "ca-file", "", "file with the certificate authority of the Git server")
 	f.StringVar(&r.secret, "secret-ref", "", "use the credentials of this Secret of the hub")
-	agreed.flag(cmd)
-	_ = cmd.MarkFlagRequired("url")
-	return cmd
 }
 
 func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace, name string,
@@ -76,24 +80,26 @@ func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceCl
 	if err != nil {
 		return err
 	}
-	return waitHandled(ctx, out, client, key, asked, false)
+	return waitHandled(ctx, out, client, key, asked, true)
 }
 
 // manifest returns the objects of the root as one manifest.
 func (r root) manifest(namespace string) ([]byte, error) {
+	if r.path == "" {
+		return nil, errors.New("--path is missing: name the folder of the repository that holds the hub's objects, such as " +
+			"--path hub; --path . takes the whole repository")
+	}
 	credentials, err := r.credentials()
 	if err != nil {
 		return nil, err
 	}
 	metadata := map[string]any{"name": r.name, "namespace": namespace}
 	source := map[string]any{"url": r.url, "interval": r.interval.String(), "ref": map[string]any{"branch": r.branch}}
+	reference := map[string]any{"kind": api.GitRepositoryKind, "name": r.name}
 	objects := []map[string]any{
 		{"apiVersion": api.GroupSource + "/v1", "kind": api.GitRepositoryKind, "metadata": metadata, "spec": source},
 		{"apiVersion": api.GroupKustomize + "/v1", "kind": api.KustomizationKind, "metadata": metadata,
-			"spec": map[string]any{
-				"interval": "10m", "prune": true, "path": r.path, "sourceRef": map[string]any{"kind": api.GitRepositoryKind,
-					"name": r.name},
-			}},
+			"spec": map[string]any{"interval": "10m", "prune": true, "path": r.path, "sourceRef": reference}},
 	}
 	secret := r.secret
 	if len(credentials) > 0 {
@@ -106,15 +112,8 @@ func (r root) manifest(namespace string) ([]byte, error) {
 	if secret != "" {
 		source["secretRef"] = map[string]any{"name": secret}
 	}
-	var documents [][]byte
-	for _, o := range objects {
-		b, err := yaml.Marshal(o)
-		if err != nil {
-			return nil, err
-		}
-		documents = append(documents, b)
-	}
-	return bytes.Join(documents, []byte("---\n")), nil
+	text, err := documents(objects...)
+	return []byte(text), err
 }
 
 // bound returns a Secret with the credentials, bound to the server of the repository.
@@ -149,7 +148,7 @@ func (r root) credentials() (map[string]any, error) {
 		data[key] = string(b)
 	}
 	if r.secret != "" && len(data) > 0 {
-		return nil, fmt.Errorf("give either --secret-ref or files with credentials")
+		return nil, errors.New("give either --secret-ref or files with credentials")
 	}
 	return data, nil
 }

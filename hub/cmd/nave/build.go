@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -24,12 +25,7 @@ const buildSalt = "nave build"
 
 // newBuildCommand returns "nave build", which needs no hub.
 func newBuildCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "build",
-		Short: "Build what the hub would put into a bundle, without a hub",
-	}
-	cmd.AddCommand(newBuildKustomizationCommand())
-	return cmd
+	return group("build", "Build what the hub would put into a bundle, without a hub", newBuildKustomizationCommand())
 }
 
 // kustomizationBuild is the flags of "nave build kustomization".
@@ -60,11 +56,16 @@ SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
 			if !cmd.Flags().Changed("strict-substitute") {
 				b.strict = !b.dryRun
 			}
-			cmd.SilenceUsage = true
 			return b.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	flags := cmd.Flags()
+	b.addFlags(cmd.Flags())
+	_ = cmd.MarkFlagRequired("path")
+	_ = cmd.MarkFlagRequired("kustomization-file")
+	return cmd
+}
+
+func (b *kustomizationBuild) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&b.path, "path", "", "directory with the manifests; takes the place of spec.path")
 	flags.StringVar(&b.file, "kustomization-file", "", "file with the Kustomization (and perhaps other objects)")
 	flags.StringVar(&b.root, "root", "", "root of the artifact; default: the Git work tree that --path is in")
@@ -75,12 +76,6 @@ SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
 		"then empty")
 	flags.BoolVar(&b.strict, "strict-substitute", false,
 		"fail on a variable that is not given and has no default, as the hub does; default: unless --dry-run")
-	for _, required := range []string{"path", "kustomization-file"} {
-		if err := cmd.MarkFlagRequired(required); err != nil {
-			cobra.CheckErr(err)
-		}
-	}
-	return cmd
 }
 
 // run builds and prints.
@@ -113,7 +108,16 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", object.Key, err)
 	}
-	return printDocuments(out, result.Objects)
+	objects := make([]map[string]any, len(result.Objects))
+	for i, o := range result.Objects {
+		objects[i] = o.Object
+	}
+	text, err := documents(objects...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", object.Key, err)
+	}
+	_, err = io.WriteString(out, text)
+	return err
 }
 
 // load finds the Kustomization in its file and admits it as the hub would.
@@ -214,18 +218,4 @@ func ignored(root string, flag []string) (func(string, bool) bool, error) {
 		}
 		return matcher.Match(strings.Split(path, "/"), false)
 	}, nil
-}
-
-// printDocuments writes objects as YAML documents.
-func printDocuments(out io.Writer, objects []*manifest.Object) error {
-	for _, o := range objects {
-		text, err := yamlText(o.Object)
-		if err != nil {
-			return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
-		}
-		if _, err := fmt.Fprintf(out, "---\n%s", text); err != nil {
-			return err
-		}
-	}
-	return nil
 }

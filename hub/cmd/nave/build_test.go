@@ -43,11 +43,9 @@ func workspace(t *testing.T, files map[string]string) string {
 // buildWith runs "nave build kustomization" and returns what it printed.
 func buildWith(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := newBuildCommand()
 	var out, messages bytes.Buffer
-	cmd.SetOut(&out)
-	cmd.SetErr(&messages)
-	cmd.SetArgs(append([]string{"kustomization"}, args...))
+	cmd, _ := program(&out, &messages)
+	cmd.SetArgs(append([]string{"build", "kustomization"}, args...))
 	err := cmd.ExecuteContext(t.Context())
 	return out.String(), err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,17 +12,16 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/deploy"
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/operatorconfig"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
 func newClusterCommand(s *session) *cobra.Command {
-	cmd := &cobra.Command{Use: "cluster", Short: "Add, list and remove clusters"}
-	cmd.AddCommand(newClusterAddCommand(s), newClusterListCommand(s), newClusterRemoveCommand(s))
-	return cmd
+	return group("cluster", "Add, list and remove clusters",
+		newClusterAddCommand(s), newClusterListCommand(s), newClusterRemoveCommand(s))
 }
 
 // newCluster is what "cluster add" is told of a cluster.
@@ -38,13 +38,14 @@ func newClusterAddCommand(s *session) *cobra.Command {
 		Use:   "add NAME",
 		Short: "Register a cluster and print the manifest that installs its spoke",
 		Long: "Register a cluster and print the manifest that installs its spoke.\n\nThe manifest holds a join token that " +
-			"works once. For a cluster that is known already only a new token is made.\n" +
+			"works once. If the cluster exists, only a new token is made;\n" +
+			"what you changed in the manifest before (such as --policy) must be changed again.\n" +
 			"A spoke that is another cluster already refuses the manifest and changes nothing, unless --replace names that " +
 			"cluster.",
 		Example: "  nave cluster add prod-eu-1 --label env=prod | kubectl --context prod-eu-1 apply -f -",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			return addCluster(cmd.Context(), cmd.OutOrStdout(), client, args[0], n)
+			return addCluster(cmd, client, args[0], n)
 		}),
 	}
 	f := cmd.Flags()
@@ -58,34 +59,35 @@ func newClusterAddCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-func addCluster(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, name string,
-	n newCluster) error {
-	_, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}})
-	known := status.Code(err) != codes.NotFound
-	if err != nil && known {
-		return err
-	}
-	if known && (len(n.labels) > 0 || len(n.vars) > 0) {
-		return fmt.Errorf("cluster %s exists: change its labels and variables where it is defined (in Git, or nave apply), "+
-			"or call without --label and --var for a new join token", name)
-	}
-	if !known {
-		if err := createCluster(ctx, client, name, n); err != nil {
-			return err
+// addCluster registers a cluster if there is none of that name, and prints the manifest of its spoke.
+func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name string, n newCluster) error {
+	ctx := cmd.Context()
+	if n.hub != "" {
+		if err := operatorconfig.CheckAddress(n.hub); err != nil {
+			return fmt.Errorf("--hub: %w", err)
 		}
+	}
+	_, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}})
+	switch known := status.Code(err) != codes.NotFound; {
+	case !known:
+		err = createCluster(ctx, client, name, n)
+	case err == nil && (len(n.labels) > 0 || len(n.vars) > 0):
+		err = fmt.Errorf("cluster %s exists: change its labels and variables where it is defined (in Git, or nave apply), "+
+			"or call without --label and --var for a new join token", name)
+	case err == nil:
+		fmt.Fprintf(cmd.ErrOrStderr(), "cluster %s exists: this is a new join token for it. The manifest is as Nave ships "+
+			"it: what you changed in it (--policy, --default-service-account, resources …) is not in it, so change it "+
+			"again before you apply it\n", oneLine(name))
+	}
+	if err != nil {
+		return err
 	}
 	join, err := client.CreateJoinToken(ctx, &adminv1.CreateJoinTokenRequest{Cluster: name,
 		TtlSeconds: int64(n.ttl.Seconds())})
 	if err != nil {
 		return err
 	}
-	if n.hub == "" {
-		n.hub = join.GetHubAddress()
-	}
-	if n.image == "" {
-		n.image = join.GetSpokeImage()
-	}
-	return printJoinManifest(out, name, join, n)
+	return printJoinManifest(cmd.OutOrStdout(), name, join, n)
 }
 
 func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name string, n newCluster) error {
@@ -93,14 +95,14 @@ func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name 
 	if len(n.vars) > 0 {
 		spec["vars"] = n.vars
 	}
-	b, err := yaml.Marshal(map[string]any{
+	manifest, err := documents(map[string]any{
 		"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.ClusterKind,
 		"metadata": map[string]any{"name": name, "labels": n.labels}, "spec": spec,
 	})
 	if err != nil {
 		return err
 	}
-	_, err = client.Apply(ctx, &adminv1.ApplyRequest{Manifest: b})
+	_, err = client.Apply(ctx, &adminv1.ApplyRequest{Manifest: []byte(manifest)})
 	return err
 }
 
@@ -111,42 +113,42 @@ const defaultImage = "ghcr.io/navefleet/nave-spoke:latest" // as deploy/spoke/de
 
 // printJoinManifest prints the spoke's base and what it needs to find and to trust this hub.
 func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinTokenResponse, n newCluster) error {
+	base, err := spokeManifest(cmp.Or(n.image, join.GetSpokeImage()))
+	if err != nil {
+		return err
+	}
+	settings := map[string]any{
+		"hub": cmp.Or(n.hub, join.GetHubAddress()), "cluster": name, "trust-domain": join.GetTrustDomain(),
+		"ca-pin": join.GetCaPin(), "signing-keys.pem": join.GetSigningKeys(),
+		"replaces": n.replaces, // also when empty: an earlier word is taken back
+	}
 	const namespace = "nave-system"
-	if n.image != "" && !imageName.MatchString(n.image) {
-		return fmt.Errorf("the spoke's image %q is not the name of one: give it with --image", n.image)
+	rest, err := documents(
+		map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": settings,
+			"metadata": map[string]any{"name": "nave-spoke", "namespace": namespace}},
+		map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "stringData": map[string]any{"token": join.GetToken()},
+			"metadata": map[string]any{"name": "nave-join", "namespace": namespace}})
+	if err != nil {
+		return err
 	}
-	config := map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "nave-spoke", "namespace": namespace},
-		"data": map[string]any{
-			"hub": n.hub, "cluster": name, "trust-domain": join.GetTrustDomain(), "ca-pin": join.GetCaPin(),
-			"signing-keys.pem": join.GetSigningKeys(), "replaces": n.replaces, // also when empty: an earlier word is taken back
-		},
-	}
-	secret := map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "nave-join", "namespace": namespace},
-		"stringData": map[string]any{"token": join.GetToken()},
-	}
-	documents := make([]string, 0, 5)
-	for _, file := range []string{"namespace.yaml", "rbac.yaml", "deployment.yaml"} {
-		b, err := deploy.Spoke.ReadFile("spoke/" + file)
-		if err != nil {
-			return err
-		}
-		text := string(b)
-		if n.image != "" {
-			text = strings.ReplaceAll(text, defaultImage, n.image)
-		}
-		documents = append(documents, text)
-	}
-	for _, o := range []map[string]any{config, secret} {
-		text, err := yamlText(o)
-		if err != nil {
-			return err
-		}
-		documents = append(documents, text)
-	}
-	_, err := fmt.Fprint(out, strings.Join(documents, "---\n"))
+	_, err = fmt.Fprint(out, base, rest)
 	return err
+}
+
+// spokeManifest returns the manifests of deploy/spoke with an image; empty: the one that they have.
+func spokeManifest(image string) (string, error) {
+	if image != "" && !imageName.MatchString(image) {
+		return "", fmt.Errorf("the spoke's image %q is not the name of one: give it with --image", image)
+	}
+	var all strings.Builder
+	for _, file := range []string{"namespace.yaml", "rbac.yaml", "deployment.yaml"} {
+		text, err := deploy.Spoke.ReadFile("spoke/" + file)
+		if err != nil {
+			return "", err
+		}
+		all.WriteString("---\n" + string(text))
+	}
+	return strings.ReplaceAll(all.String(), defaultImage, cmp.Or(image, defaultImage)), nil
 }
 
 func newClusterListCommand(s *session) *cobra.Command {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -20,29 +19,23 @@ func newDescribeCommand(s *session) *cobra.Command {
 		Use:   "describe KIND NAME",
 		Short: "Show one object, its conditions and what happened to it",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
-			return describe(cmd, client, key)
-		}),
+		RunE:  s.runKey(describe),
 	}
 }
 
 func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 	answer, err := client.Get(cmd.Context(), &adminv1.GetRequest{Key: key})
 	if err != nil {
-		return elsewhere(cmd.Context(), client, key, err)
+		return err
 	}
 	events, err := client.ListEvents(cmd.Context(),
 		&adminv1.ListEventsRequest{Key: key, Cluster: key.GetCluster(), Limit: 20})
 	if err != nil {
 		return err
 	}
-	var object map[string]any
-	if err := json.Unmarshal(answer.GetObject().GetJson(), &object); err != nil {
-		return fmt.Errorf("read %s: %w", show(key), err)
+	object, err := decode(answer.GetObject())
+	if err != nil {
+		return err
 	}
 	out := cmd.OutOrStdout()
 	printHead(out, key, object)
@@ -134,14 +127,17 @@ func ageOfTime(t *timestamppb.Timestamp) string {
 }
 
 func newEventsCommand(s *session) *cobra.Command {
-	var all bool
 	var limit int32
 	cmd := &cobra.Command{
 		Use:   "events [KIND NAME]",
-		Short: "Show what happened, oldest first",
+		Short: "Show what happened, oldest first; of the hub and all clusters, or of --cluster, or of one object",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			request := &adminv1.ListEventsRequest{Cluster: s.cluster, AllClusters: all || s.cluster == "", Limit: limit}
-			if len(args) > 0 {
+			request := &adminv1.ListEventsRequest{Cluster: s.cluster, AllClusters: s.cluster == "", Limit: limit}
+			if len(args) == 0 {
+				if err := refuse(cmd, "namespace"); err != nil {
+					return err
+				}
+			} else {
 				key, err := s.key(args)
 				if err != nil {
 					return err
@@ -155,7 +151,6 @@ func newEventsCommand(s *session) *cobra.Command {
 			return printEvents(cmd.OutOrStdout(), answer.GetEvents(), "", true)
 		}),
 	}
-	cmd.Flags().BoolVarP(&all, "all", "A", false, "of the hub and all clusters")
 	cmd.Flags().Int32Var(&limit, "limit", 0, "at most this many (default 500)")
 	return cmd
 }

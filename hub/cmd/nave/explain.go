@@ -20,6 +20,9 @@ func newExplainCommand(s *session) *cobra.Command {
 			"when any is not ready",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{Cluster: s.cluster}
+			if cmd.Flags().Changed("namespace") {
+				key.Namespace = s.namespace
+			}
 			if len(args) > 0 {
 				var err error
 				if key, err = s.key(args); err != nil {
@@ -85,14 +88,10 @@ func newTreeCommand(s *session) *cobra.Command {
 		Use:   "tree KIND NAME",
 		Short: "Show what an object leads to, down to the objects in the cluster",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
+		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			answer, err := client.Tree(cmd.Context(), &adminv1.TreeRequest{Key: key})
 			if err != nil {
-				return elsewhere(cmd.Context(), client, key, err)
+				return err
 			}
 			printNode(cmd.OutOrStdout(), answer.GetRoot(), "", "")
 			return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -119,13 +120,21 @@ func decodeRows(objects []*adminv1.Object, name string) ([]row, error) {
 		if name != "" && o.GetKey().GetName() != name {
 			continue
 		}
-		r := row{key: o.GetKey()}
-		if err := json.Unmarshal(o.GetJson(), &r.object); err != nil {
-			return nil, fmt.Errorf("read %s: %w", show(o.GetKey()), err)
+		object, err := decode(o)
+		if err != nil {
+			return nil, err
 		}
-		rows = append(rows, r)
+		rows = append(rows, row{o.GetKey(), object})
 	}
 	return rows, nil
+}
+
+// decode returns an object of the hub as JSON values.
+func decode(o *adminv1.Object) (object map[string]any, err error) {
+	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
+		return nil, fmt.Errorf("read %s: %w", show(o.GetKey()), err)
+	}
+	return object, nil
 }
 
 func printRows(out, errOut io.Writer, kind api.Kind, rows []row, format string, single bool) error {
@@ -223,18 +232,10 @@ func printChange(out io.Writer, kind api.Kind, rows []row, change adminv1.WatchT
 	return printTable(out, kind, rows, format == "wide", first)
 }
 
-// age is how long ago t was, as kubectl writes it: 5s, 3m, 2h, 4d.
+// age returns how long ago t was, as kubectl writes it: 5s, 3m20s, 2h, 4d.
 func age(t time.Time) string {
-	switch d := time.Since(t); {
-	case t.IsZero():
+	if t.IsZero() {
 		return "-"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
 	}
+	return duration.HumanDuration(time.Since(t))
 }

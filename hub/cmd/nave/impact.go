@@ -93,7 +93,7 @@ func isTerminal(in io.Reader) bool {
 }
 
 func takesNothing(m *adminv1.ImpactResponse) bool {
-	return len(m.GetClusters()) == 0 && len(m.GetHubObjects()) <= 1 && len(m.GetUnknown()) == 0
+	return len(m.GetClusters()) == 0 && len(m.GetHubObjects()) <= 1 && len(m.GetUnknown()) == 0 && len(m.GetUsedBy()) == 0
 }
 
 // printImpact prints what goes: objects of the hub, then the applications of each cluster with their objects.
@@ -101,6 +101,13 @@ func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 	fmt.Fprintln(out, "This takes away:")
 	for _, key := range m.GetHubObjects() {
 		fmt.Fprintf(out, "  %s\n", show(key))
+	}
+	if len(m.GetUsedBy()) > 0 {
+		var users []string
+		for _, key := range m.GetUsedBy() {
+			users = append(users, show(key))
+		}
+		fmt.Fprintf(out, "  and is in use: %s\n", wording.List(users, len(users), mostApplications))
 	}
 	for i, c := range m.GetClusters() {
 		if i == mostClusters {
@@ -128,8 +135,9 @@ func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 			fmt.Fprintf(out, "    and %s more\n", wording.Count(len(c.GetApplications())-i, "application"))
 			return
 		}
-		name := a.GetKey().GetKind() + " " + a.GetKey().GetNamespace() + "/" + a.GetKey().GetName()
-		fmt.Fprintf(out, "    %s: %s\n", oneLine(name), fate(a))
+		name := show(&adminv1.ObjectKey{Kind: a.GetKey().GetKind(), Namespace: a.GetKey().GetNamespace(),
+			Name: a.GetKey().GetName()})
+		fmt.Fprintf(out, "    %s: %s\n", name, fate(a))
 		for _, object := range a.GetPruned() {
 			fmt.Fprintf(out, "      %s\n", oneLine(object))
 		}
@@ -139,6 +147,9 @@ func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 // fate says what becomes of an application's objects.
 func fate(a *adminv1.ApplicationImpact) string {
 	objects := wording.Count(int(a.GetObjects()), "object")
+	if a.GetUnreadable() {
+		objects = "an unknown number of objects, because the hub cannot read the Application"
+	}
 	switch {
 	case a.GetOrphaned():
 		return objects + ", left in the cluster"
@@ -150,7 +161,7 @@ func fate(a *adminv1.ApplicationImpact) string {
 
 // total counts what goes. Objects that another application takes over, or that are annotated to stay, are not deleted.
 func total(clusters []*adminv1.ClusterImpact) string {
-	applications, objects := 0, 0
+	applications, objects, least := 0, 0, ""
 	for _, c := range clusters {
 		for _, a := range c.GetApplications() {
 			if len(a.GetPruned()) == 0 {
@@ -159,15 +170,18 @@ func total(clusters []*adminv1.ClusterImpact) string {
 			if !a.GetOrphaned() {
 				objects += int(a.GetObjects())
 			}
+			if a.GetUnreadable() {
+				least = "at least "
+			}
 		}
 	}
-	return wording.Count(applications, "application") + " with " + wording.Count(objects, "object")
+	return wording.Count(applications, "application") + " with " + least + wording.Count(objects, "object")
 }
 
 func newConfirmCommand(s *session) *cobra.Command {
 	var agreed agreement
 	cmd := &cobra.Command{
-		Use:   "confirm (cluster NAME | hub | kustomization NAME --cluster CLUSTER)",
+		Use:   "confirm (hub | cluster NAME | KIND NAME --cluster CLUSTER)",
 		Short: "Let held removals pass: those that are held now, and no others",
 		Long: "Let held removals pass: those that are held now, and no others.\n\n" +
 			"When one change by Git would remove more than one change should, the hub or the spoke holds the removal and goes " +
@@ -177,12 +191,15 @@ func newConfirmCommand(s *session) *cobra.Command {
 			"prod-eu-1",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key := &adminv1.ObjectKey{}
-			if len(args) != 1 || args[0] != "hub" {
-				var err error
-				if key, err = s.key(args); err != nil {
+			if len(args) == 1 && args[0] == "hub" {
+				if err := refuse(cmd, "cluster", "namespace"); err != nil {
 					return err
 				}
+				return confirm(cmd, client, &adminv1.ObjectKey{}, agreed)
+			}
+			key, err := s.key(args)
+			if err != nil {
+				return err
 			}
 			return confirm(cmd, client, key, agreed)
 		}),

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
 func TestIsTerminal_null(t *testing.T) {
@@ -13,9 +16,71 @@ func TestIsTerminal_null(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	// Standard input is called /dev/stdin, wherever it comes from.
-	if stdin := os.NewFile(null.Fd(), "/dev/stdin"); isTerminal(stdin) {
+	fd, err := syscall.Dup(int(null.Fd())) // each File closes its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin := os.NewFile(uintptr(fd), "/dev/stdin") // standard input is called so, wherever it comes from
+	defer stdin.Close()
+	if isTerminal(stdin) {
 		t.Error("/dev/null is taken for a terminal: a script would be asked, and not told of --yes")
+	}
+}
+
+// TestRefused runs commands that ask for something that they cannot give: none is carried out, and each says why.
+func TestRefused(t *testing.T) {
+	config := serve(t, &hostileHub{})
+	for name, c := range map[string]struct{ args, says string }{
+		"apply_cluster":       {"apply --cluster=a -f x", "--cluster does nothing here"},
+		"add_namespace":       {"cluster add a -n x", "--namespace does nothing here"},
+		"events_namespace":    {"events -n x", "--namespace does nothing here"},
+		"events_all":          {"events -A", "unknown shorthand flag: 'A'"},
+		"confirm_hub_cluster": {"confirm hub --cluster=a", "--cluster does nothing here"},
+		"build_unknown":       {"build foo", `unknown command "foo" for "nave build"`},
+		"cluster_unknown":     {"cluster foo", `unknown command "foo" for "nave cluster"`},
+		"bootstrap_no_path":   {"bootstrap --url=https://git.example.com/x", "--path . takes the whole repository"},
+		"add_hub_no_port":     {"cluster add a --hub=hub.example.com", "want host:port"},
+		"no_context":          {"get fleets --context=none", "name one with --context: nave"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errOut := nave(t, config, strings.Fields(c.args)...)
+			if out != "" || !strings.Contains(errOut, c.says) {
+				t.Errorf("it prints %q and %q, want %q", out, errOut, c.says)
+			}
+		})
+	}
+}
+
+// TestAddAgain tells whoever adds a cluster once more what the manifest does not have.
+func TestAddAgain(t *testing.T) {
+	_, errOut := nave(t, serve(t, &hostileHub{}), "cluster", "add", "east", "--image=spoke:1")
+	if !strings.Contains(errOut, "cluster east exists") || !strings.Contains(errOut, "--policy") {
+		t.Errorf("it prints %q", errOut)
+	}
+}
+
+func TestPrintImpact(t *testing.T) {
+	key := func(kind, name string) *adminv1.ObjectKey {
+		return &adminv1.ObjectKey{Kind: kind, Namespace: "apps", Name: name}
+	}
+	for name, c := range map[string]struct {
+		impact *adminv1.ImpactResponse
+		want   string
+	}{
+		"used": {&adminv1.ImpactResponse{UsedBy: []*adminv1.ObjectKey{key("GitRepository", "fleet"), key("GitRepository", "x")}},
+			"This takes away:\n  and is in use: GitRepository apps/fleet, GitRepository apps/x\n"},
+		"unreadable": {&adminv1.ImpactResponse{Clusters: []*adminv1.ClusterImpact{{Cluster: "a",
+			Applications: []*adminv1.ApplicationImpact{{Key: key("Kustomization", "app"), Objects: 2},
+				{Key: key("HelmRelease", "lost"), Unreadable: true}}}}},
+			"This takes away:\n  cluster a: 2 applications with at least 2 objects\n    Kustomization apps/app: 2 objects\n" +
+				"    HelmRelease apps/lost: an unknown number of objects, because the hub cannot read the Application\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if printImpact(&out, c.impact); out.String() != c.want || takesNothing(c.impact) {
+				t.Errorf("got\n%s\nwant\n%s", out.String(), c.want)
+			}
+		})
 	}
 }
 

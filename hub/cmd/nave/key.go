@@ -25,29 +25,14 @@ func kindOf(args []string) (api.Kind, []string, error) {
 		}
 	}
 	word, name, slash := strings.Cut(args[0], "/")
-	k, ok := api.KindByName(word)
-	if !ok {
-		return api.Kind{}, nil, unknownKind(args[0])
+	k, err := api.FindKind(word)
+	if err != nil {
+		return k, nil, err
 	}
 	if slash {
 		return k, append([]string{name}, args[1:]...), nil
 	}
 	return k, args[1:], nil
-}
-
-// unknownKind says which kinds there are, and which one was likely meant.
-func unknownKind(word string) error {
-	var names []string
-	for _, k := range api.Kinds() {
-		if k.Supported() || k.Name == api.SecretKind {
-			names = append(names, k.Plural)
-		}
-	}
-	err := fmt.Errorf("unknown kind %q: the hub knows %s", word, strings.Join(names, ", "))
-	if nearest := wording.Nearest(strings.ToLower(word), names); nearest != "" {
-		err = fmt.Errorf("%w; did you mean %s?", err, nearest)
-	}
-	return err
 }
 
 // key reads "KIND NAME" into the key of one object.

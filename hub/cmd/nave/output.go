@@ -125,6 +125,19 @@ func yamlText(v any) (string, error) {
 	return escaped(text.String(), yamlEscape), encoder.Close()
 }
 
+// documents returns objects as YAML documents that can be printed as they are, each behind "---".
+func documents(objects ...map[string]any) (string, error) {
+	var all strings.Builder
+	for _, o := range objects {
+		text, err := yamlText(o)
+		if err != nil {
+			return "", err
+		}
+		all.WriteString("---\n" + text)
+	}
+	return all.String(), nil
+}
+
 // quote makes blocks of what was written as JSON, and double-quoted texts, which can have escapes, of what holds
 // characters that are not to be printed.
 func quote(n *yamlnode.Node) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,32 +23,18 @@ func newReconcileCommand(s *session) *cobra.Command {
 		Short:   "Look at an object now, and wait for the outcome",
 		Example: "  nave reconcile source git fleet\n  nave reconcile kustomization apps --cluster prod-eu-1 --with-source",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
-			key *adminv1.ObjectKey) error {
+		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+			ctx := cmd.Context()
 			answer, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: withSource})
 			if err != nil {
-				return elsewhere(ctx, client, key, err)
+				return err
 			}
-			return waitHandled(ctx, out, client, key, answer, !w.wanted())
+			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
 		}),
 	}
 	cmd.Flags().BoolVar(&withSource, "with-source", false, "fetch the object's source first")
 	w.addFlags(cmd)
 	return cmd
-}
-
-// runKey is run for a command about one object. The context ends after --timeout.
-func (s *session) runKey(do func(context.Context, io.Writer, adminv1.AdminServiceClient,
-	*adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
-	return s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-		key, err := s.key(args)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
-		defer cancel()
-		return do(ctx, cmd.OutOrStdout(), client, key)
-	})
 }
 
 // waiting is whether a command waits for the outcome.
@@ -64,14 +49,14 @@ func (w *waiting) wanted() bool { return w.wait && !w.no }
 
 // waitHandled waits for the source, if it was asked for too, and then for the object.
 func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
-	asked *adminv1.ReconcileResponse, noWait bool) error {
+	asked *adminv1.ReconcileResponse, wait bool) error {
 	keys := []*adminv1.ObjectKey{key}
 	if asked.GetSource() != nil {
 		keys = []*adminv1.ObjectKey{asked.GetSource(), key}
 	}
 	for _, k := range keys {
 		fmt.Fprintf(out, "► reconciliation of %s requested\n", show(k))
-		if noWait {
+		if !wait {
 			continue
 		}
 		message, err := waitFor(ctx, client, k, handling(asked.GetRequestedAt()))
@@ -84,11 +69,11 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 }
 
 // check reports whether an object is as somebody waits for it to be, with a message; an error ends the wait.
-type check func(*adminv1.Object) (done bool, message string, err error)
+type check func(object map[string]any) (done bool, message string, err error)
 
 // handling waits until an object has handled a request and is ready.
 func handling(requestedAt string) check {
-	return func(o *adminv1.Object) (bool, string, error) { return handled(o, requestedAt) }
+	return func(object map[string]any) (bool, string, error) { return handled(object, requestedAt) }
 }
 
 // waitFor follows an object until it is as it should be, and returns the last message about it.
@@ -114,7 +99,11 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 		if change.GetType() != adminv1.WatchType_WATCH_TYPE_CHANGED {
 			continue
 		}
-		done, message, err := is(change.GetObject())
+		object, err := decode(change.GetObject())
+		if err != nil {
+			return "", err
+		}
+		done, message, err := is(object)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", show(key), err)
 		}
@@ -126,11 +115,7 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 }
 
 // handled reports whether an object has taken the request in and is ready; a final failure is the error.
-func handled(o *adminv1.Object, requestedAt string) (done bool, message string, err error) {
-	var object map[string]any
-	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
-		return false, "", err
-	}
+func handled(object map[string]any, requestedAt string) (done bool, message string, err error) {
 	ready := api.FindCondition(object, condition.Ready)
 	if ready == nil {
 		return false, "it has no Ready condition yet", nil

@@ -24,7 +24,11 @@ func TestHandled(t *testing.T) {
 		"nonsense was handled":   {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			done, _, err := handled(&adminv1.Object{Json: []byte(`{"status":` + c.status + `}`)}, asked)
+			object, err := decode(&adminv1.Object{Json: []byte(`{"status":` + c.status + `}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done, _, err := handled(object, asked)
 			if done != c.done || (err != nil) != (c.failure != "") || err != nil && !strings.Contains(err.Error(), c.failure) {
 				t.Fatalf("done %v, error %v; want %v, %q", done, err, c.done, c.failure)
 			}

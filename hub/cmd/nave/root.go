@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,16 +39,46 @@ func newCommand() *cobra.Command {
 	f.StringVar(&s.context, "context", "", "context of the configuration to use")
 	f.StringVarP(&s.namespace, "namespace", "n", "flux-system", "namespace of the object")
 	f.StringVar(&s.cluster, "cluster", "", "cluster whose graph holds the object (default: the hub's own objects)")
-	f.DurationVar(&s.timeout, "timeout", 2*time.Minute, "how long to wait")
+	f.DurationVar(&s.timeout, "timeout", 2*time.Minute, "how long to wait for an answer of the hub, and for an outcome")
 	root.AddCommand(
-		newBootstrapCommand(&s), newClusterCommand(&s), newApplyCommand(&s), newDeleteCommand(&s), newConfirmCommand(&s),
+		without(newBootstrapCommand(&s), "cluster"), without(newClusterCommand(&s), "cluster", "namespace"),
+		without(newApplyCommand(&s), "cluster", "namespace"), newDeleteCommand(&s), newConfirmCommand(&s),
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
-		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s), newVersionCommand(&s), newBuildCommand(),
+		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
+		without(newVersionCommand(&s), "cluster", "namespace"), without(newBuildCommand(), "cluster", "config", "context"),
 	)
 	for _, command := range root.Commands() {
 		helpWithArgs(command)
 	}
 	return root
+}
+
+// group returns a command that has only others below it, and prints its help.
+func group(name, short string, below ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   name + " COMMAND",
+		Short: short,
+		Args:  cobra.NoArgs, // without this an unknown command is no error
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(below...)
+	return cmd
+}
+
+// without makes a command, and those below it, refuse flags of all commands that do nothing for it.
+func without(cmd *cobra.Command, flags ...string) *cobra.Command {
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return refuse(cmd, flags...) }
+	return cmd
+}
+
+// refuse returns an error if one of the flags is given, which do nothing for the command.
+func refuse(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s does nothing here: leave it out; usage: %s", name, cmd.UseLine())
+		}
+	}
+	return nil
 }
 
 // helpWithArgs adds the usage of a command and of those below it to what they say of a wrong number of arguments.
@@ -79,18 +111,38 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	}
 	x, err := config.Context(s.context)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w; %s", path, err, contextsOf(config))
 	}
 	tls, err := x.TLS()
 	if err != nil {
 		return nil, nil, fmt.Errorf("context %s of %s: %w", x.Name, path, err)
 	}
 	conn, err := grpc.NewClient("passthrough:///"+x.Hub, grpc.WithTransportCredentials(credentials.NewTLS(tls)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)), grpc.WithUnaryInterceptor(s.limit))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to hub %s: %w", x.Hub, err)
 	}
 	return adminv1.NewAdminServiceClient(conn), func() { conn.Close() }, nil
+}
+
+// contextsOf says which contexts can be named.
+func contextsOf(c *operatorconfig.Config) string {
+	if len(c.Contexts) == 0 {
+		return "it has none: nave-hub operator-config prints one"
+	}
+	var names []string
+	for _, x := range c.Contexts {
+		names = append(names, x.Name)
+	}
+	return "name one with --context: " + strings.Join(names, ", ")
+}
+
+// limit ends a call after --timeout.
+func (s *session) limit(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn,
+	call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	return call(ctx, method, request, answer, conn, options...)
 }
 
 // run wraps a command that needs the hub.
@@ -104,4 +156,19 @@ func (s *session) run(do func(*cobra.Command, []string, adminv1.AdminServiceClie
 		defer done()
 		return do(cmd, args, client)
 	}
+}
+
+// runKey is run for a command about one object. The context ends after --timeout.
+func (s *session) runKey(do func(*cobra.Command, adminv1.AdminServiceClient,
+	*adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
+	return s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+		key, err := s.key(args)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+		defer cancel()
+		cmd.SetContext(ctx)
+		return elsewhere(ctx, client, key, do(cmd, client, key))
+	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,17 +21,18 @@ func newSuspendCommand(s *session) *cobra.Command {
 		Short: "Leave an object and what it made as they are, until it is resumed",
 		Long: `Leave an object and what it made as they are, until it is resumed.
 
-A Kustomization is neither applied nor repaired, a source is not fetched. A Fleet is suspended with everything that it
-leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless --stop-repair is given.`,
+An application, such as a Kustomization, is neither applied nor repaired, a source is not fetched. A Fleet is suspended
+with everything that it leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless
+--stop-repair is given.`,
 		Example: "  nave suspend kustomization apps --cluster prod-eu-1\n  nave suspend cluster prod-eu-1 --stop-repair",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
-			key *adminv1.ObjectKey) error {
+		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+			ctx := cmd.Context()
 			answer, err := client.Suspend(ctx, &adminv1.SuspendRequest{Key: key, StopRepair: stopRepair})
 			if err != nil {
-				return elsewhere(ctx, client, key, err)
+				return err
 			}
-			return suspendedNow(ctx, out, client, key, answer, w.wanted())
+			return suspendedNow(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
 		}),
 	}
 	w.addFlags(cmd)
@@ -59,11 +59,7 @@ func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServic
 }
 
 // inForce waits until the hub and the spokes in question know of a suspension.
-func inForce(o *adminv1.Object) (done bool, message string, err error) {
-	var object map[string]any
-	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
-		return false, "", err
-	}
+func inForce(object map[string]any) (done bool, message string, err error) {
 	c := api.FindCondition(object, condition.Suspended)
 	if c == nil {
 		return false, "", errors.New("somebody else resumed it")
@@ -77,13 +73,13 @@ func newResumeCommand(s *session) *cobra.Command {
 		Use:   "resume KIND NAME",
 		Short: "End a suspension, and wait for the outcome",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
-			key *adminv1.ObjectKey) error {
+		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+			ctx := cmd.Context()
 			answer, err := client.Resume(ctx, &adminv1.ResumeRequest{Key: key})
 			if err != nil {
-				return elsewhere(ctx, client, key, err)
+				return err
 			}
-			return resumed(ctx, out, client, key, answer, w.wanted())
+			return resumed(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
 		}),
 	}
 	w.addFlags(cmd)

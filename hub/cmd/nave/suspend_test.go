@@ -16,7 +16,11 @@ func TestInForce(t *testing.T) {
 		{"resumed", `{"conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			done, _, err := inForce(&adminv1.Object{Json: []byte(`{"status":` + c.status + `}`)})
+			object, err := decode(&adminv1.Object{Json: []byte(`{"status":` + c.status + `}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done, _, err := inForce(object)
 			if done != c.done || (err != nil) != c.failure {
 				t.Errorf("done %v, error %v", done, err)
 			}

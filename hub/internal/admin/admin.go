@@ -95,6 +95,17 @@ func (s *Server) operator(ctx context.Context) (identity.ID, error) {
 	return caller.ID, nil
 }
 
+// subject returns who calls, if the caller is an operator of this hub, and the key of the object that the call is
+// about.
+func (s *Server) subject(ctx context.Context, p *adminv1.ObjectKey) (identity.ID, api.Key, error) {
+	who, err := s.operator(ctx)
+	if err != nil {
+		return who, api.Key{}, err
+	}
+	key, err := readKey(p)
+	return who, key, err
+}
+
 // did logs one change and who made it.
 func (s *Server) did(who identity.ID, what string, key api.Key) {
 	s.log.Info("operator changed an object", slog.String("verb", what), telemetry.Object(key), telemetry.Peer(who))

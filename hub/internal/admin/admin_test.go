@@ -253,6 +253,9 @@ func TestApply_refused(t *testing.T) {
 			r := newRig(t)
 			_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(text)})
 			wantCode(t, err, codes.InvalidArgument)
+			if name == "a kind that is not one" && !strings.Contains(err.Error(), "goes into Git, below a Kustomization") {
+				t.Errorf("%v says no way out", err)
+			}
 			if strings.Contains(err.Error(), "canary") {
 				t.Fatalf("%v quotes a secret", err)
 			}
@@ -473,6 +476,7 @@ func TestCreateJoinToken(t *testing.T) {
 
 func TestListEvents(t *testing.T) {
 	r := newRig(t)
+	r.apply(clusterA)
 	app := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
 	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 		for i := range 10 {
@@ -506,6 +510,47 @@ func TestListEvents(t *testing.T) {
 				t.Fatalf("%d events: %v", len(answer.Events), answer.Events)
 			}
 		})
+	}
+}
+
+// TestUnknownCluster asks for what a cluster has that does not exist.
+func TestUnknownCluster(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	list := &adminv1.ListRequest{Kind: "ks", Cluster: "none"}
+	for name, ask := range map[string]func() error{
+		"list": func() error {
+			_, err := r.List(t.Context(), list)
+			return err
+		},
+		"watch": func() error {
+			stream, err := r.Watch(t.Context(), &adminv1.WatchRequest{List: list})
+			must(t, err)
+			_, err = stream.Recv()
+			return err
+		},
+		"events": func() error {
+			_, err := r.ListEvents(t.Context(), &adminv1.ListEventsRequest{Cluster: "none"})
+			return err
+		},
+		"explain": func() error {
+			_, err := r.Explain(t.Context(), &adminv1.ExplainRequest{Key: &adminv1.ObjectKey{Cluster: "none"}})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) { wantCode(t, ask(), codes.NotFound, `cluster "none" does not exist`) })
+	}
+	answer, err := r.List(t.Context(), &adminv1.ListRequest{Kind: "ks", Cluster: "a"})
+	if err != nil || len(answer.Objects) > 0 {
+		t.Errorf("of a cluster without any: %v, %v", answer, err)
+	}
+	_, err = r.List(t.Context(), &adminv1.ListRequest{Kind: "clusters", Cluster: "a"})
+	wantCode(t, err, codes.InvalidArgument, "a Cluster is an object of the hub")
+	_, err = r.Get(t.Context(), &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: "fleet", Cluster: "a", Name: "x"}})
+	wantCode(t, err, codes.InvalidArgument, "a Fleet is an object of the hub")
+	for _, limit := range []int32{-1, -500} {
+		_, err = r.ListEvents(t.Context(), &adminv1.ListEventsRequest{AllClusters: true, Limit: limit})
+		wantCode(t, err, codes.InvalidArgument, fmt.Sprintf("limit %d: want 0 or more", limit))
 	}
 }
 

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // applications are the Applications whose objects an impact counts. A transaction cannot read them: it notes which are
 // missing, and runs again when they are read.
 type applications struct {
-	read    map[manifest.Digest]*bundle.Application
+	read    map[manifest.Digest]*bundle.Application // nil: it is lost or damaged
 	missing map[manifest.Digest]bool
 }
 
@@ -21,10 +23,10 @@ func newApplications() *applications {
 	return &applications{read: map[manifest.Digest]*bundle.Application{}, missing: map[manifest.Digest]bool{}}
 }
 
-// get returns an Application, or notes that it is missing and returns nil.
+// get returns an Application, or nil if it is lost or damaged. If it is not read yet, get notes that and returns nil.
 func (a *applications) get(d manifest.Digest) *bundle.Application {
-	app := a.read[d]
-	if app == nil {
+	app, known := a.read[d]
+	if !known {
 		a.missing[d] = true
 	}
 	return app
@@ -47,9 +49,12 @@ func (s *Server) readApplications(ctx context.Context,
 			data, err := s.store.Blobs().Get(ctx, d)
 			if err == nil {
 				apps.read[d], err = bundle.DecodeApplication(data)
+			} else if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDamaged) {
+				return fmt.Errorf("read an application: %w", err)
 			}
 			if err != nil {
-				return fmt.Errorf("read an application: %w", err)
+				apps.read[d] = nil
+				s.log.Warn("an application cannot be read", slog.String("digest", d.String()), telemetry.Err(err))
 			}
 		}
 		clear(apps.missing)

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -83,17 +82,20 @@ func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*i
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case key.Role() == api.ClusterRole && key.Cluster == "":
-		if _, there, err := store.Resources.Get(tx, key.Path()); err != nil || !there {
-			return nil, cmp.Or(err, notFound(key))
+	switch role := key.Role(); {
+	case role == api.ClusterRole:
+		if _, err := resource(tx, key); err != nil {
+			return nil, err
 		}
 		return heldOf(tx, apps, key.Name, nil)
-	case key.Role() == api.RenderableRole && key.Cluster != "":
+	case role == api.RenderableRole && key.Cluster != "":
 		return heldOf(tx, apps, key.Cluster, &key)
+	case role == api.RenderableRole:
+		return nil, status.Errorf(codes.InvalidArgument, "%s: no cluster is named: name the one that it is of (--cluster), "+
+			"or confirm what the hub holds of its own objects (nave confirm hub)", key)
 	}
-	return nil, status.Errorf(codes.InvalidArgument,
-		"%s: removals are held of a cluster, of a Kustomization of a cluster, or of the hub", key)
+	return nil, status.Errorf(codes.InvalidArgument, "no removal of a %s is ever held: confirm a cluster, an application "+
+		"of a cluster, or the hub", key.Kind)
 }
 
 // heldOf gathers what is held of a cluster; of one object only, if only is set.
@@ -233,15 +235,18 @@ func (i *impact) record(now time.Time) error {
 func describeLoss(applications []*adminv1.ApplicationImpact) string {
 	words := make([]string, 0, len(applications))
 	for _, a := range applications {
-		what := "%s (%d objects)"
-		switch {
-		case a.GetOrphaned():
-			what = "%s (%d objects, left in the cluster)"
-		case len(a.GetPruned()) > 0:
-			what = "%[2]d objects of %[1]s"
+		name, objects := fold.KeyOf(a.GetKey()).Local(), wording.Count(int(a.GetObjects()), "object")
+		if a.GetUnreadable() {
+			objects = "an unknown number of objects"
 		}
-		k := a.GetKey()
-		words = append(words, fmt.Sprintf(what, k.GetKind()+" "+k.GetNamespace()+"/"+k.GetName(), a.GetObjects()))
+		if a.GetOrphaned() {
+			objects += ", left in the cluster"
+		}
+		if len(a.GetPruned()) > 0 {
+			words = append(words, objects+" of "+name)
+		} else {
+			words = append(words, name+" ("+objects+")")
+		}
 	}
 	return wording.List(words, len(words), 3)
 }

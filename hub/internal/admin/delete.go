@@ -11,11 +11,7 @@ import (
 // Delete implements adminv1.AdminServiceServer. What the object led to leaves the hub with it; what a deleted
 // cluster runs goes on running.
 func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1.DeleteResponse, error) {
-	who, err := s.operator(ctx)
-	if err != nil {
-		return nil, err
-	}
-	key, err := readKey(r.Key)
+	who, key, err := s.subject(ctx, r.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,10 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	if err != nil {
 		return nil, err
 	}
-	limit := min(int(cmp.Or(max(r.Limit, 0), defaultEvents)), maxEvents)
+	if r.Limit < 0 {
+		return nil, negativeLimit(int64(r.Limit))
+	}
+	limit := min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents)
 	var events []*adminv1.Event
 	err = s.store.View(ctx, func(tx *store.Tx) error {
 		events = nil
@@ -42,6 +45,11 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	})
 	if err != nil {
 		return nil, s.fail(err)
+	}
+	if len(events) == 0 && !r.AllClusters {
+		if err := s.requireCluster(ctx, cmp.Or(r.Key.GetCluster(), r.Cluster)); err != nil {
+			return nil, err
+		}
 	}
 	return &adminv1.ListEventsResponse{Events: events[max(0, len(events)-limit):]}, nil
 }
@@ -76,10 +84,7 @@ func showEvent(e store.Event) *adminv1.Event {
 
 // Tree implements adminv1.AdminServiceServer.
 func (s *Server) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
-	if _, err := s.operator(ctx); err != nil {
-		return nil, err
-	}
-	key, err := readKey(r.Key)
+	_, key, err := s.subject(ctx, r.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +102,7 @@ func (s *Server) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.Tre
 // worldOf is the cluster whose world an object's answers come from: a Cluster's own graph; all of them for what many
 // clusters share.
 func worldOf(key api.Key) (cluster string) {
-	if key.Role() == api.ClusterRole && key.Cluster == "" {
+	if key.Role() == api.ClusterRole {
 		return key.Name
 	}
 	return key.Cluster
@@ -123,7 +128,11 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 	return &adminv1.ExplainResponse{Explanations: fold.Explain(world, key)}, nil
 }
 
+// load returns the world of a cluster, which must exist; with cluster "", of all.
 func (s *Server) load(ctx context.Context, cluster string) (world *fold.World, err error) {
+	if err := s.requireCluster(ctx, cluster); err != nil {
+		return nil, err
+	}
 	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
 		world, err = fold.Load(tx, cluster)
 		return err

@@ -62,6 +62,7 @@ type impact struct {
 	fleets   []store.Resource
 
 	gone    map[api.Key]bool      // objects that go
+	usedBy  map[api.Key]bool      // objects that stay and need one that is deleted
 	sizes   map[api.Key]int       // objects of applications that only the spoke knows
 	prunes  map[api.Key]heldPrune // held deletions within applications that stay
 	unknown map[api.Key]bool      // what renders something else from now on
@@ -79,7 +80,7 @@ type heldPrune struct {
 func newImpact(tx *store.Tx, apps *applications, graph string) (*impact, error) {
 	i := &impact{
 		tx: tx, apps: apps, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
-		sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{},
+		usedBy: map[api.Key]bool{}, sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{},
 		plans: map[string]store.Plan{},
 	}
 	err := store.Resources.Scan(tx, graph, func(_ string, row store.Resource) error {
@@ -106,7 +107,44 @@ func impactOfDelete(tx *store.Tx, apps *applications, key api.Key) (*impact, err
 		}
 		i.remove(key)
 	}
-	return i, nil
+	return i, i.findUsers(key)
+}
+
+// findUsers notes which objects need a source or a Secret of the hub.
+func (i *impact) findUsers(needed api.Key) error {
+	reader := fold.NewReader(i.tx)
+	for key, row := range i.rows {
+		uses, err := false, error(nil)
+		switch {
+		case needed.Kind == api.SecretKind && key.Role() == api.SourceRole:
+			uses, err = usesSecret(row, needed)
+		case needed.Role() == api.SourceRole:
+			uses, err = readsSource(reader, row, needed)
+		}
+		if err != nil {
+			return err
+		}
+		if uses && !i.gone[key] {
+			i.usedBy[key] = true
+		}
+	}
+	return nil
+}
+
+// usesSecret reports whether a source is fetched with a Secret.
+func usesSecret(source store.Resource, secret api.Key) (bool, error) {
+	view, err := source.Object.Source()
+	return err == nil && source.Key.Namespace == secret.Namespace &&
+		slices.ContainsFunc(view.Secrets, func(r api.SecretReference) bool { return r.Name == secret.Name }), err
+}
+
+// readsSource reports whether a source is the one that an object, or a Fleet's template, names.
+func readsSource(reader *fold.Reader, row store.Resource, source api.Key) (bool, error) {
+	if name, ok := row.Object.SourceReference(); !ok || name != source.In("") {
+		return false, nil
+	}
+	found, err := reader.Source(row)
+	return found != nil && found.Key == source, err
 }
 
 // remove takes an object away with all that goes along. What outlives its owner stays, and so does what a suspended one
@@ -148,7 +186,9 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 		case api.FleetRole:
 			err = i.fleetChanges(after)
 		default:
-			i.unknown[a.key] = !sameSpec(row.Object, a.object) && i.leadsTo(a.key)
+			if !sameSpec(row.Object, a.object) && i.leadsTo(a.key) {
+				i.unknown[a.key] = true
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -265,10 +305,7 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 	for _, name := range slices.Sorted(maps.Keys(clusters)) {
 		m.Clusters = append(m.Clusters, clusters[name])
 	}
-	maps.DeleteFunc(i.unknown, func(_ api.Key, unknown bool) bool { return !unknown })
-	for _, key := range sortedKeys(i.unknown) {
-		m.Unknown = append(m.Unknown, fold.KeyMessage(key))
-	}
+	m.Unknown, m.UsedBy = keyMessages(i.unknown), keyMessages(i.usedBy)
 	return m, i.name(m)
 }
 
@@ -310,15 +347,16 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	if !planned {
 		return m, nil
 	}
-	app := i.apps.get(plan.Applications[at].Digest)
-	if app == nil {
-		return m, nil // message returns errUnread
-	}
-	m.Objects = uint32(len(app.Objects))
 	row := i.rows[key]
 	fleet, err := fold.NewReader(i.tx).Fleet(row)
-	suspended := fleet != nil && fleet.IsSuspended()
-	m.Orphaned = suspended || row.IsSuspended() || app.PolicyOnRemoval() == bundle.Orphan
+	m.Orphaned = fleet != nil && fleet.IsSuspended() || row.IsSuspended()
+	app := i.apps.get(plan.Applications[at].Digest)
+	if app == nil { // or not read yet: then message returns errUnread
+		m.Unreadable = true
+		return m, err
+	}
+	m.Objects = uint32(len(app.Objects))
+	m.Orphaned = m.Orphaned || app.PolicyOnRemoval() == bundle.Orphan
 	return m, err
 }
 
@@ -330,6 +368,14 @@ func (i *impact) plan(cluster string) (store.Plan, error) {
 	plan, _, err := store.Plans.Get(i.tx, cluster)
 	i.plans[cluster] = plan
 	return plan, err
+}
+
+// keyMessages returns keys as callers see them, sorted.
+func keyMessages(keys map[api.Key]bool) (messages []*adminv1.ObjectKey) {
+	for _, key := range sortedKeys(keys) {
+		messages = append(messages, fold.KeyMessage(key))
+	}
+	return messages
 }
 
 func sortedKeys[V any](m map[api.Key]V) []api.Key {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
@@ -63,6 +64,9 @@ func outline(m *adminv1.ImpactResponse) string {
 		}
 		for _, a := range c.GetApplications() {
 			line := fmt.Sprintf("%s/%s %d", c.GetCluster(), a.GetKey().GetName(), a.GetObjects())
+			if a.GetUnreadable() {
+				line = c.GetCluster() + "/" + a.GetKey().GetName() + " unreadable"
+			}
 			if a.GetOrphaned() {
 				line += " orphaned"
 			}
@@ -74,6 +78,9 @@ func outline(m *adminv1.ImpactResponse) string {
 	}
 	for _, k := range m.GetUnknown() {
 		lines = append(lines, "unknown "+k.GetName())
+	}
+	for _, k := range m.GetUsedBy() {
+		lines = append(lines, "used by "+fold.KeyOf(k).String())
 	}
 	return strings.Join(lines, "; ")
 }
@@ -105,9 +112,12 @@ func TestImpact(t *testing.T) {
 		change *adminv1.ImpactRequest
 		want   string
 	}{
-		"a fleet":          {remove("fleet", "prod"), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
-		"a cluster":        {remove("cluster", "a"), "a forgotten"},
-		"a source":         {remove("gitrepository", "fleet"), "GitRepository fleet"},
+		"a fleet":   {remove("fleet", "prod"), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"a cluster": {remove("cluster", "a"), "a forgotten"},
+		"a source": {remove("gitrepository", "fleet"),
+			"GitRepository fleet; used by Fleet prod; used by Kustomization flux-system/root"},
+		"a secret":         {remove("secret", "git"), "used by GitRepository flux-system/private"},
+		"another secret":   {remove("secret", "other"), ""},
 		"another label":    {apply(relabelled), "a/app 3; a/kept 4 orphaned; a/root 1"},
 		"the same label":   {apply(clusterA), ""},
 		"another variable": {apply(strings.Replace(clusterA, "a.example.com", "b.example.com", 1)), ""},
@@ -124,6 +134,8 @@ func TestImpact(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.world()
+			r.apply(strings.NewReplacer("name: fleet,", "name: private,", "{interval", "{secretRef: {name: git}, interval").
+				Replace(source))
 			m, err := r.Impact(t.Context(), c.change)
 			must(t, err)
 			if got := outline(m); got != c.want {
@@ -287,7 +299,43 @@ func TestConfirm_refuses(t *testing.T) {
 	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "none"}})
 	wantCode(t, err, codes.NotFound, "none")
 	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}})
-	wantCode(t, err, codes.InvalidArgument, "removals are held of a cluster")
+	wantCode(t, err, codes.InvalidArgument, "no removal of a Fleet is ever held", "confirm a cluster")
+	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "app"}})
+	wantCode(t, err, codes.InvalidArgument, "Kustomization flux-system/app: no cluster is named", "--cluster")
+}
+
+// TestImpact_unreadable loses one Application and damages another: what is known of the rest is said and confirmed.
+func TestImpact_unreadable(t *testing.T) {
+	r := newRig(t)
+	r.world()
+	damaged, err := r.store.Blobs().Put(t.Context(), []byte("no Application"))
+	must(t, err)
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		plan, _, err := store.Plans.Get(tx, "a")
+		must(t, err)
+		for i := range plan.Applications {
+			switch plan.Applications[i].Name.Name {
+			case "app":
+				plan.Applications[i].Digest = manifest.DigestOf([]byte("lost"))
+			case "kept":
+				plan.Applications[i].Digest = damaged
+			}
+		}
+		return store.Plans.Put(tx, "a", plan)
+	}))
+	key := &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}
+	m, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: key}})
+	must(t, err)
+	if got, want := outline(m), "Fleet prod; a/app unreadable; a/kept unreadable; a/root 1; b/root 2"; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	_, err = r.Delete(t.Context(), &adminv1.DeleteRequest{Key: key, Confirmed: true, Digest: m.GetDigest()})
+	must(t, err)
+	const event = "an operator let go of Kustomization flux-system/app (an unknown number of objects), " +
+		"Kustomization flux-system/kept (an unknown number of objects), Kustomization flux-system/root (1 object)"
+	if got := r.eventOf(api.Key{Kind: api.ClusterKind, Name: "a"}, "RemovalConfirmed"); got != event {
+		t.Errorf("event %q", got)
+	}
 }
 
 func TestImpact_hub(t *testing.T) {

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"context"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -21,6 +23,8 @@ func readKey(p *adminv1.ObjectKey) (api.Key, error) {
 		return api.Key{}, status.Errorf(codes.InvalidArgument, "which %s? The name is missing", kind.Name)
 	}
 	switch {
+	case !kind.Namespaced && key.Cluster != "":
+		return api.Key{}, notOfCluster(kind)
 	case !kind.Namespaced:
 		key.Namespace = ""
 	case key.Namespace == "":
@@ -30,16 +34,11 @@ func readKey(p *adminv1.ObjectKey) (api.Key, error) {
 }
 
 func readKind(word string) (api.Kind, error) {
-	kind, ok := api.KindByName(word)
-	if ok {
-		return kind, nil
+	kind, err := api.FindKind(word)
+	if err != nil {
+		return kind, status.Error(codes.InvalidArgument, err.Error())
 	}
-	var names []string
-	for _, k := range api.Kinds() {
-		names = append(names, k.Plural)
-	}
-	return api.Kind{}, status.Errorf(codes.InvalidArgument, "kind %q is unknown; the hub knows %s", word,
-		strings.Join(names, ", "))
+	return kind, nil
 }
 
 // secretRow returns the row of a credential in the vault's table.
@@ -49,6 +48,31 @@ func secretRow(k api.Key) string { return k.Namespace + "/" + k.Name }
 func secretKey(row string) api.Key {
 	namespace, name, _ := strings.Cut(row, "/")
 	return api.Key{Kind: api.SecretKind, Namespace: namespace, Name: name}
+}
+
+// notOfCluster says that a kind is of the hub only.
+func notOfCluster(kind api.Kind) error {
+	return status.Errorf(codes.InvalidArgument, "a %s is an object of the hub: name no cluster (--cluster) with it",
+		kind.Name)
+}
+
+// requireCluster returns NOT_FOUND if a cluster is named that does not exist: an empty answer would say that the
+// cluster has nothing.
+func (s *Server) requireCluster(ctx context.Context, cluster string) error {
+	if cluster == "" {
+		return nil
+	}
+	return s.fail(s.store.View(ctx, func(tx *store.Tx) error {
+		_, there, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
+		if err == nil && !there {
+			err = status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows those that do", cluster)
+		}
+		return err
+	}))
+}
+
+func negativeLimit(limit int64) error {
+	return status.Errorf(codes.InvalidArgument, "limit %d: want 0 or more", limit)
 }
 
 func notFound(k api.Key) error { return status.Errorf(codes.NotFound, "%s not found", k) }

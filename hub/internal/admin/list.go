@@ -44,9 +44,13 @@ func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.Lis
 		full := r.GetLimit() > 0 && len(response.Objects) >= int(r.GetLimit())
 		if full || after == "" {
 			response.Continue = q.writeToken(after)
-			return response, nil
+			break
 		}
 	}
+	if len(response.Objects) > 0 {
+		return response, nil
+	}
+	return response, s.requireCluster(ctx, q.cluster)
 }
 
 // page returns the next matching objects, at most limit unless it is 0 or less, and where to go on; empty: nowhere.
@@ -99,7 +103,14 @@ func readQuery(r *adminv1.ListRequest) (*query, error) {
 		return nil, status.Errorf(codes.InvalidArgument, "label selector: %v", err)
 	}
 	if r.GetLimit() < 0 {
-		return nil, status.Errorf(codes.InvalidArgument, "limit %d: want 0 or more", r.GetLimit())
+		return nil, negativeLimit(r.GetLimit())
+	}
+	cluster := r.GetCluster()
+	if r.GetAllClusters() {
+		cluster = ""
+	}
+	if !kind.Namespaced && cluster != "" {
+		return nil, notOfCluster(kind)
 	}
 	whole := proto.CloneOf(r)
 	whole.Limit, whole.Continue = 0, ""
@@ -108,7 +119,7 @@ func readQuery(r *adminv1.ListRequest) (*query, error) {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	return &query{
-		kind: kind, namespace: r.GetNamespace(), cluster: r.GetCluster(), allClusters: r.GetAllClusters(), selector: selector,
+		kind: kind, namespace: r.GetNamespace(), cluster: cluster, allClusters: r.GetAllClusters(), selector: selector,
 		digest: manifest.DigestOf(text).String(),
 	}, nil
 }

@@ -12,10 +12,7 @@ import (
 
 // Get implements adminv1.AdminServiceServer.
 func (s *Server) Get(ctx context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
-	if _, err := s.operator(ctx); err != nil {
-		return nil, err
-	}
-	key, err := readKey(r.Key)
+	_, key, err := s.subject(ctx, r.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -18,11 +18,7 @@ import (
 // Reconcile implements adminv1.AdminServiceServer. With the source, the source comes first and is waited for: an object
 // asked at the same time would be handled with what its source held before.
 func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
-	who, err := s.operator(ctx)
-	if err != nil {
-		return nil, err
-	}
-	key, err := readKey(r.Key)
+	who, key, err := s.subject(ctx, r.Key)
 	if err != nil {
 		return nil, err
 	}

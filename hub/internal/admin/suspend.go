@@ -70,17 +70,13 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 // suspension changes the row of an object that can be suspended, and logs it if that changed something.
 func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb string,
 	change func(*store.Tx, store.Resource) (bool, error)) error {
-	who, err := s.operator(ctx)
-	if err != nil {
-		return err
-	}
-	key, err := readKey(p)
+	who, key, err := s.subject(ctx, p)
 	if err != nil {
 		return err
 	}
 	if key.Kind == api.SecretKind {
-		return status.Errorf(codes.InvalidArgument, "a %s cannot be suspended: Clusters, Fleets, sources and "+
-			"Kustomizations can", key.Kind)
+		return status.Errorf(codes.InvalidArgument, "a %s cannot be suspended: clusters, fleets, sources and "+
+			"applications can", key.Kind)
 	}
 	changed := false
 	err = s.update(ctx, func(tx *store.Tx) error {

@@ -99,7 +99,7 @@ func TestSuspend_refused(t *testing.T) {
 		words   string
 	}{
 		"secret": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "Secret", Name: "x"}}, codes.InvalidArgument,
-			"cannot be suspended"},
+			"a Secret cannot be suspended: clusters, fleets, sources and applications can"},
 		"none": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "Fleet", Name: "x"}}, codes.NotFound,
 			"Fleet x"},
 		"stop repair": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "root"}, StopRepair: true},

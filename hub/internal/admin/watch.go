@@ -52,6 +52,11 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if err := s.sendAll(ctx, v); err != nil {
 		return err
 	}
+	if len(v.sent) == 0 {
+		if err := s.requireCluster(ctx, q.cluster); err != nil {
+			return err
+		}
+	}
 	if err := stream.Send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_SYNCED}); err != nil {
 		return err
 	}
@@ -68,18 +73,19 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 
 // waitForChange returns what changed, at most once in pause.
 func (s *Server) waitForChange(ctx context.Context, w *store.Watcher, pause time.Duration) ([]store.Change, error) {
+	stopping := false
 	select {
 	case _, open := <-w.C():
-		switch {
-		case !open && ctx.Err() != nil: // the watcher ends with its context
-			return nil, status.FromContextError(ctx.Err()).Err()
-		case !open:
-			return nil, status.Error(codes.Unavailable, "the hub is stopping")
-		}
+		stopping = !open
 	case <-s.draining:
-		return nil, status.Error(codes.Unavailable, "the hub is stopping")
+		stopping = true
 	case <-ctx.Done():
-		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	if err := ctx.Err(); err != nil { // the watcher ends with its context
+		return nil, status.FromContextError(err).Err()
+	}
+	if stopping {
+		return nil, status.Error(codes.Unavailable, "the hub is stopping")
 	}
 	if err := wait.For(ctx, pause); err != nil {
 		return nil, status.FromContextError(err).Err()

@@ -902,7 +902,7 @@ type ImpactRequest_Apply struct {
 }
 
 type ImpactRequest_Confirm struct {
-	// What Confirm would let pass. A Cluster, a Kustomization of a cluster, or an empty key for the hub's own objects.
+	// What Confirm would let pass. A Cluster, an application of a cluster, or an empty key for the hub's own objects.
 	Confirm *ObjectKey `protobuf:"bytes,3,opt,name=confirm,proto3,oneof"`
 }
 
@@ -922,7 +922,9 @@ type ImpactResponse struct {
 	// Objects of the hub that render something else from now on: what that takes away cannot be told before.
 	Unknown []*ObjectKey `protobuf:"bytes,3,rep,name=unknown,proto3" json:"unknown,omitempty"`
 	// Names exactly this impact, for ConfirmRequest.
-	Digest        string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Objects that stay and need what is deleted: those that are rendered from a source, or the sources that use a Secret.
+	UsedBy        []*ObjectKey `protobuf:"bytes,5,rep,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -983,6 +985,13 @@ func (x *ImpactResponse) GetDigest() string {
 		return x.Digest
 	}
 	return ""
+}
+
+func (x *ImpactResponse) GetUsedBy() []*ObjectKey {
+	if x != nil {
+		return x.UsedBy
+	}
+	return nil
 }
 
 type ClusterImpact struct {
@@ -1054,7 +1063,9 @@ type ApplicationImpact struct {
 	// The objects stay in the cluster.
 	Orphaned bool `protobuf:"varint,3,opt,name=orphaned,proto3" json:"orphaned,omitempty"`
 	// The application stays; only these objects of it are to be deleted: kind.group namespace/name, at most 100.
-	Pruned        []string `protobuf:"bytes,4,rep,name=pruned,proto3" json:"pruned,omitempty"`
+	Pruned []string `protobuf:"bytes,4,rep,name=pruned,proto3" json:"pruned,omitempty"`
+	// The hub has lost the Application, or it is damaged: objects is 0, because nobody can count them.
+	Unreadable    bool `protobuf:"varint,5,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1115,6 +1126,13 @@ func (x *ApplicationImpact) GetPruned() []string {
 		return x.Pruned
 	}
 	return nil
+}
+
+func (x *ApplicationImpact) GetUnreadable() bool {
+	if x != nil {
+		return x.Unreadable
+	}
+	return false
 }
 
 type ConfirmRequest struct {
@@ -2345,22 +2363,26 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x06delete\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\x06delete\x12\x16\n" +
 	"\x05apply\x18\x02 \x01(\fH\x00R\x05apply\x124\n" +
 	"\aconfirm\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\aconfirmB\b\n" +
-	"\x06change\"\xd1\x01\n" +
+	"\x06change\"\x84\x02\n" +
 	"\x0eImpactResponse\x129\n" +
 	"\vhub_objects\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\n" +
 	"hubObjects\x128\n" +
 	"\bclusters\x18\x02 \x03(\v2\x1c.nave.admin.v1.ClusterImpactR\bclusters\x122\n" +
 	"\aunknown\x18\x03 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\aunknown\x12\x16\n" +
-	"\x06digest\x18\x04 \x01(\tR\x06digest\"\x8d\x01\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x121\n" +
+	"\aused_by\x18\x05 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x06usedBy\"\x8d\x01\n" +
 	"\rClusterImpact\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1c\n" +
 	"\tforgotten\x18\x02 \x01(\bR\tforgotten\x12D\n" +
-	"\fapplications\x18\x03 \x03(\v2 .nave.admin.v1.ApplicationImpactR\fapplications\"\x8d\x01\n" +
+	"\fapplications\x18\x03 \x03(\v2 .nave.admin.v1.ApplicationImpactR\fapplications\"\xad\x01\n" +
 	"\x11ApplicationImpact\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x18\n" +
 	"\aobjects\x18\x02 \x01(\rR\aobjects\x12\x1a\n" +
 	"\borphaned\x18\x03 \x01(\bR\borphaned\x12\x16\n" +
-	"\x06pruned\x18\x04 \x03(\tR\x06pruned\"T\n" +
+	"\x06pruned\x18\x04 \x03(\tR\x06pruned\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x05 \x01(\bR\n" +
+	"unreadable\"T\n" +
 	"\x0eConfirmRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"H\n" +
@@ -2533,62 +2555,63 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 12: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
 	16, // 13: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
 	1,  // 14: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	17, // 15: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	1,  // 16: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 17: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	15, // 18: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	1,  // 19: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 20: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	1,  // 21: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 22: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 23: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	39, // 24: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 25: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	30, // 26: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	39, // 27: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,  // 28: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	1,  // 29: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	33, // 30: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	33, // 31: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	1,  // 32: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	36, // 33: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	1,  // 34: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	39, // 35: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,  // 36: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 37: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 38: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 39: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 40: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 41: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 42: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 43: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 44: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 45: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 46: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 47: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 48: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 49: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	37, // 50: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 51: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 52: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 53: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 54: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 55: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 56: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 57: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 58: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 59: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 60: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 61: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 62: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 63: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 64: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	38, // 65: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	51, // [51:66] is the sub-list for method output_type
-	36, // [36:51] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	1,  // 15: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	17, // 16: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	1,  // 17: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 18: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	15, // 19: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	1,  // 20: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 21: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	1,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	39, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	30, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	39, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	1,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	33, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	33, // 32: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	1,  // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	36, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	1,  // 35: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	39, // 36: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,  // 37: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 38: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 39: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 40: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 41: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 42: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 43: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 44: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 45: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 46: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 47: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 48: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 49: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 50: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	37, // 51: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 52: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 53: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 54: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 55: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 56: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 57: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 58: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 59: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 60: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 61: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 62: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 63: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 64: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 65: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	38, // 66: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	52, // [52:67] is the sub-list for method output_type
+	37, // [37:52] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }

@@ -65,9 +65,9 @@ type AdminServiceClient interface {
 	// CreateJoinToken makes a one-time secret for a cluster's spoke.
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*CreateJoinTokenResponse, error)
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
-	// Tree shows what an object leads to: Kustomizations, their objects, their health.
+	// Tree shows what an object leads to: applications, their objects, their health.
 	Tree(ctx context.Context, in *TreeRequest, opts ...grpc.CallOption) (*TreeResponse, error)
-	// Explain says why objects are not ready, since when, and on whom it waits.
+	// Explain says why objects are not ready, since when, and what they wait for.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
@@ -265,9 +265,9 @@ type AdminServiceServer interface {
 	// CreateJoinToken makes a one-time secret for a cluster's spoke.
 	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error)
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
-	// Tree shows what an object leads to: Kustomizations, their objects, their health.
+	// Tree shows what an object leads to: applications, their objects, their health.
 	Tree(context.Context, *TreeRequest) (*TreeResponse, error)
-	// Explain says why objects are not ready, since when, and on whom it waits.
+	// Explain says why objects are not ready, since when, and what they wait for.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()

@@ -1,0 +1,33 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// FindKind returns the kind that KindByName returns. The error lists the kinds that there are, and says which one was
+// probably meant.
+func FindKind(word string) (Kind, error) {
+	k, ok := KindByName(word)
+	if ok {
+		return k, nil
+	}
+	names := appliedKinds()
+	err := fmt.Errorf("unknown kind %q: the hub knows %s", word, strings.Join(names, ", "))
+	if nearest := wording.Nearest(strings.ToLower(word), names); nearest != "" {
+		err = fmt.Errorf("%w; did you mean %s?", err, nearest)
+	}
+	return k, err
+}
+
+// appliedKinds returns the plurals of the kinds that may be applied to the hub.
+func appliedKinds() (names []string) {
+	for _, k := range kinds {
+		if k.Supported() || k.Name == SecretKind {
+			names = append(names, k.Plural)
+		}
+	}
+	return names
+}
