@@ -143,7 +143,7 @@ func open(c Config, given membership.Settings) (s *Spoke, err error) {
 	if err = s.openState(); err != nil {
 		return s, err
 	}
-	if s.client, err = kube.Connect(kube.Config{Kubeconfig: c.Kubeconfig}); err != nil {
+	if s.client, err = kube.Connect(c.Kubeconfig); err != nil {
 		return s, err
 	}
 	if s.listener, err = net.Listen("tcp", c.HTTPListen); err != nil {

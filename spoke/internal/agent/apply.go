@@ -43,9 +43,10 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 	l := a.newLoader(ctx, act.app)
 	defer l.close()
 	set := apply.Set{
-		Application: act.name, Previous: previous, Prune: act.app.Prune, Force: act.app.Force,
-		ServiceAccount: act.app.ServiceAccount, Reapply: act.reapply, Guard: apply.DefaultGuard, Confirmed: act.confirmed,
-		Claimed: a.claimed, Redact: l.redactor(ctx, nil), Save: a.saveInventory,
+		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: act.app.ServiceAccount,
+			Claimed: a.claimed, Redact: l.redactor(ctx, nil), Save: a.saveInventory},
+		Prune: act.app.Prune, Force: act.app.Force, Reapply: act.reapply, Guard: apply.DefaultGuard,
+		Confirmed: act.confirmed,
 	}
 	for _, ref := range act.app.Objects {
 		set.Objects = append(set.Objects, apply.Object{
@@ -81,9 +82,9 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 
 func (a *Agent) startRemove(act remove) {
 	r := apply.Removal{
-		Application: act.name, Previous: a.owned(act.name), Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune,
-		Timeout: defaultTimeout, ServiceAccount: act.mark.ServiceAccount, Claimed: a.claimed,
-		Redact: a.discretion(act.name).any, Save: a.saveInventory,
+		Target: apply.Target{Application: act.name, Previous: a.owned(act.name), ServiceAccount: act.mark.ServiceAccount,
+			Claimed: a.claimed, Redact: a.discretion(act.name).any, Save: a.saveInventory},
+		Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune, Timeout: defaultTimeout,
 	}
 	if act.mark.Suspended {
 		r.Policy = bundle.Orphan

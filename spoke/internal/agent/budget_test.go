@@ -320,7 +320,7 @@ func connect(t *testing.T, url string) *kube.Client {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client, err := kube.Connect(kube.Config{Kubeconfig: config})
+	client, err := kube.Connect(config)
 	if err != nil {
 		t.Fatal(err)
 	}

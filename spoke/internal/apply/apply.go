@@ -13,19 +13,18 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// DefaultConcurrency is how many objects are sent at the same time.
-const DefaultConcurrency = 16
+// concurrency is how many objects are sent at the same time.
+const concurrency = 16
 
-// Config is what an Applier works with.
+// Config holds what an Applier works with.
 type Config struct {
 	Client *kube.Client
 	Index  *inventory.Index
 	// Allow is the cluster's local policy; nil allows everything. It is asked before an object is applied or deleted.
 	Allow func(bundle.ObjectIdentity) error
 	// Self is the spoke's own installation, which is neither applied nor deleted.
-	Self        trust.Self
-	Concurrency int          // 0: DefaultConcurrency
-	Log         *slog.Logger // nil: slog.Default
+	Self trust.Self
+	Log  *slog.Logger // nil: slog.Default
 }
 
 // Applier applies and deletes Applications. It is safe for concurrent use by different Applications.
@@ -35,25 +34,20 @@ type Applier struct {
 
 // New returns an Applier.
 func New(c Config) *Applier {
-	if c.Concurrency <= 0 {
-		c.Concurrency = DefaultConcurrency
-	}
-	if c.Index == nil {
-		c.Index = inventory.NewIndex()
-	}
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return &Applier{Config: c}
 }
 
-// Loaded is the plaintext of one object, for as long as it is being sent.
+// Loaded is the plaintext of one object, for as long as the object is being sent.
 type Loaded struct {
 	Object *manifest.Object
-	// Sealed: the object holds sealed values. Of what the API server finds invalid, only the fields are reported.
+	// Sealed reports that the object holds sealed values. If the API server finds such an object invalid, only the names
+	// of the fields are reported.
 	Sealed bool
-	// Redact takes the application's sealed values out of a text; nil when it has none. Every error about the object goes
-	// through it, after Release.
+	// Redact takes the application's sealed values out of a text; nil if the application has none. Every error about the
+	// object goes through Redact, after Release.
 	Redact func(string) string
-	// Release is called when the object is not needed any more; it may be nil.
+	// Release is called when the object is not needed any more; nil: nothing is called.
 	Release func()
 }
 
@@ -67,41 +61,42 @@ func (l *Loaded) release() {
 // Object is one object as it should be.
 type Object struct {
 	bundle.ObjectReference
-	// Load returns the plaintext. It is called only for objects that are sent, from several goroutines at a time. Its
+	// Load returns the plaintext. Load is called only for objects that are sent, from several goroutines at a time. The
 	// error must hold no secret.
 	Load func(ctx context.Context) (Loaded, error)
 }
 
+// Target is an Application that is brought into the cluster or out of it.
+type Target struct {
+	Application    bundle.ApplicationName
+	Previous       *inventory.Inventory // what the last Apply or Delete returned; nil: nothing
+	ServiceAccount string               // to impersonate, in the application's namespace; empty: the spoke's own account
+	// Claimed returns the application of the current bundle that wants an object; nil: nobody else wants any.
+	Claimed func(manifest.ID) (bundle.ApplicationName, bool)
+	// Redact takes the application's sealed values out of the API server's answer to a deletion; nil: there are none.
+	Redact func(string) string
+	// Save stores the inventory before it returns; nil: not stored. Save must not change the inventory or keep a
+	// reference.
+	Save func(*inventory.Inventory) error
+}
+
 // Set is one Application to apply.
 type Set struct {
-	Application    bundle.ApplicationName
-	Objects        []Object             // in the order of bundle.Application
-	Previous       *inventory.Inventory // what the last Apply returned; nil: nothing
-	Prune          bool                 // delete what left the set; else it is only forgotten
-	Force          bool                 // recreate objects whose immutable fields change
-	ServiceAccount string               // to impersonate, in the application's namespace; empty: the spoke's own account
-	Reapply        bool                 // send every object, changed or not
-	Guard          Guard                // the zero Guard is off; see DefaultGuard
-	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest); the Guard lets exactly that
-	// pass.
+	Target
+	Objects []Object // in the order of bundle.Application
+	Prune   bool     // delete objects that left the set; else they are only forgotten
+	Force   bool     // recreate objects whose immutable fields change
+	Reapply bool     // send every object, changed or not
+	Guard   Guard    // the zero Guard is off; see DefaultGuard
+	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest). The Guard lets exactly this
+	// prune pass.
 	Confirmed manifest.Digest
-	// Claimed names the application of the current bundle that wants an object; nil: nobody else wants any.
-	Claimed func(manifest.ID) (bundle.ApplicationName, bool)
-	// Redact takes the application's sealed values out of what the API server says about a deletion; nil: it has none.
-	Redact func(string) string
-	// Save keeps the inventory before it returns; nil: not kept. The inventory must not be changed or kept by reference.
-	Save func(*inventory.Inventory) error
 }
 
 // Removal is one Application that left the bundle.
 type Removal struct {
-	Application    bundle.ApplicationName
-	Previous       *inventory.Inventory
-	Policy         bundle.DeletionPolicy
-	Prune          bool          // for MirrorPrune
-	Timeout        time.Duration // for WaitForTermination
-	ServiceAccount string
-	Claimed        func(manifest.ID) (bundle.ApplicationName, bool)
-	Redact         func(string) string // as of a Set
-	Save           func(*inventory.Inventory) error
+	Target
+	Policy  bundle.DeletionPolicy
+	Prune   bool          // for MirrorPrune
+	Timeout time.Duration // for WaitForTermination
 }

@@ -20,33 +20,33 @@ func TestGuard(t *testing.T) {
 	}{{1, 1, false}, {19, 19, false}, {20, 20, true}, {100, 89, false}, {100, 90, true}, {1000, 1000, true}, {1000, 0,
 		false}} {
 		v, ids := numbered(c.owned)
-		held := DefaultGuard.Check(v, ids[:c.gone], manifest.Digest{})
+		held := DefaultGuard.check(v, ids[:c.gone], manifest.Digest{})
 		if (held != nil) != c.held {
 			t.Errorf("%d of %d: %v", c.gone, c.owned, held)
 		}
-		if held != nil && DefaultGuard.Check(v, ids[:c.gone], held.Digest) != nil {
+		if held != nil && DefaultGuard.check(v, ids[:c.gone], held.Digest) != nil {
 			t.Errorf("%d of %d: held although it is confirmed", c.gone, c.owned)
 		}
 	}
 	v, ids := numbered(100)
-	if held := (Guard{}).Check(v, ids, manifest.Digest{}); held != nil {
+	if held := (Guard{}).check(v, ids, manifest.Digest{}); held != nil {
 		t.Error("the zero guard is not off")
 	}
 }
 
 func TestGuardDigest(t *testing.T) {
 	v, ids := numbered(30)
-	held := DefaultGuard.Check(v, ids[:29], manifest.Digest{})
+	held := DefaultGuard.check(v, ids[:29], manifest.Digest{})
 	shuffled := slices.Clone(ids[:29])
 	slices.Reverse(shuffled)
-	if again := DefaultGuard.Check(v, shuffled, manifest.Digest{}); again.Digest != held.Digest ||
+	if again := DefaultGuard.check(v, shuffled, manifest.Digest{}); again.Digest != held.Digest ||
 		!slices.Equal(again.Objects, held.Objects) {
 		t.Error("the digest depends on the order")
 	}
 	for name, other := range map[string]*GuardError{
-		"one_more":    DefaultGuard.Check(v, ids, held.Digest),
-		"one_less":    DefaultGuard.Check(v, ids[:28], held.Digest),
-		"another_one": DefaultGuard.Check(v, ids[1:30], held.Digest),
+		"one_more":    DefaultGuard.check(v, ids, held.Digest),
+		"one_less":    DefaultGuard.check(v, ids[:28], held.Digest),
+		"another_one": DefaultGuard.check(v, ids[1:30], held.Digest),
 	} {
 		if other == nil || other.Digest == held.Digest {
 			t.Errorf("%s: confirmed with another set", name)
@@ -55,7 +55,7 @@ func TestGuardDigest(t *testing.T) {
 	item := v.Items[ids[0]]
 	item.UID = "made anew"
 	v.Items[ids[0]] = item
-	if DefaultGuard.Check(v, ids[:29], held.Digest) == nil {
+	if DefaultGuard.check(v, ids[:29], held.Digest) == nil {
 		t.Error("confirmed for an object that was made anew")
 	}
 	if text := held.Error(); !strings.Contains(text, "29 of 30") || !strings.Contains(text, "nave confirm") {

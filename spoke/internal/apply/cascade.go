@@ -3,6 +3,7 @@ package apply
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -16,8 +17,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// vacant returns an error for an object that would take others with it that are to stay: a CustomResourceDefinition
-// with objects, whoever made them, and a Namespace in which there is something that somebody put there on purpose.
+// vacant returns an error for an object whose deletion would delete others that must stay: a CustomResourceDefinition
+// with objects, whoever made them, and a Namespace that holds an object which somebody put there on purpose.
 func (r *run) vacant(ctx context.Context, id manifest.ID) error {
 	switch {
 	case isDefinition(id):
@@ -29,7 +30,7 @@ func (r *run) vacant(ctx context.Context, id manifest.ID) error {
 }
 
 func (r *run) vacantDefinition(ctx context.Context, id manifest.ID) error {
-	o, err := r.client.Get(ctx, r.prior.Identity(id))
+	o, err := r.client.Get(ctx, r.Previous.Identity(id))
 	if err != nil {
 		return err
 	}
@@ -85,17 +86,14 @@ func servedKinds(gk schema.GroupKind, o *manifest.Object) []schema.GroupVersionK
 	return out
 }
 
-// vacantNamespace lists every kind in the namespace with the spoke's own account, because whoever may delete a
-// Namespace need not be allowed to see all that is in it.
+// vacantNamespace lists every kind in the namespace with the spoke's own account, because an account that may delete a
+// Namespace need not be allowed to see all objects in it.
 func (r *run) vacantNamespace(ctx context.Context, id manifest.ID) error {
 	kinds, err := r.Client.Namespaced(ctx)
 	if err != nil {
 		return fmt.Errorf("%s is kept, because it cannot be seen what is in it: %w", id, err)
 	}
-	desired := make(map[manifest.ID]bool, len(r.set.Objects))
-	for _, d := range r.set.Objects {
-		desired[d.ID()] = true
-	}
+	desired := r.desired()
 	for _, m := range kinds {
 		if m.Kind == "Event" {
 			continue
@@ -118,14 +116,15 @@ func (r *run) vacantNamespace(ctx context.Context, id manifest.ID) error {
 	return nil
 }
 
-// unlisted reports whether a list failed because there is nothing of that kind to list.
+// unlisted reports whether a list failed because the kind has nothing to list.
 func unlisted(err error) bool {
-	reason := kube.ReasonOf(err)
-	return reason == kube.NoMatch || reason == kube.NotFound || kube.CodeOf(err) == http.StatusMethodNotAllowed
+	e, ok := errors.AsType[*kube.Error](err)
+	return ok && (e.Reason == kube.NoMatch || e.Reason == kube.NotFound || e.Code == http.StatusMethodNotAllowed)
 }
 
-// purpose says on whose behalf an object is in a namespace that is about to be deleted; empty if it goes with the
-// namespace. What controllers made goes; what an Application, a person or a tool for deployments put there does not.
+// purpose returns on whose behalf an object is in a namespace that is about to be deleted; empty if the object goes
+// with the namespace. Objects that controllers made go. Objects that an Application, a person or a deployment tool put
+// there stay.
 func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 	id := l.ID.ID()
 	mark := l.Labels[inventory.Label]
@@ -138,10 +137,10 @@ func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 		return "its annotations say to keep it"
 	case l.Managed.IsZero():
 		return deployer(l)
-	case mark != "" && mark != inventory.LabelOf(r.app):
+	case mark != "" && mark != inventory.LabelOf(r.Application):
 		return "of application " + mark
 	case mark == "":
-		if app, _, known := r.Index.Application(id); known && app != r.app {
+		if app, _, known := r.Index.Application(id); known && app != r.Application {
 			return "of application " + app.String()
 		}
 	}
@@ -154,10 +153,10 @@ func madeByKubernetes(id manifest.ID) bool {
 		id.Name == "kube-root-ca.crt")
 }
 
-// deployers begin the names of the field managers of tools that people deploy with.
+// deployers holds how the field managers of deployment tools begin.
 var deployers = []string{"helm", "kustomize-controller", "argocd", "terraform", "pulumi"}
 
-// deployer returns who wrote an object on a person's behalf, empty if nobody did.
+// deployer returns which manager wrote an object on a person's behalf; empty if none did.
 func deployer(l kube.Live) string {
 	for _, manager := range l.Others {
 		is := func(tool string) bool { return strings.HasPrefix(strings.ToLower(manager), tool) }

@@ -40,7 +40,8 @@ spec:
 		"another_application": {func(w *world, namespace string) {
 			other := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}
 			changes, err := w.applier.Apply(w.t.Context(),
-				apply.Set{Application: other, Objects: w.desired(inside.Replace(configMap("theirs", "1")))})
+				apply.Set{Target: apply.Target{Application: other},
+					Objects: w.desired(inside.Replace(configMap("theirs", "1")))})
 			w.must(err)
 			w.must(changes.Err())
 		}, "of application Kustomization.flux-system.other"},

@@ -4,15 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/spoke/internal/inventory"
-	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Action is what became of an object.
+// Action is the result for one object.
 type Action string
 
 // The actions.
@@ -32,16 +30,16 @@ type Entry struct {
 	Object bundle.ObjectIdentity
 	Action Action
 	Err    error // redacted; set for Refused and Held
-	// Drift is what was seen before it was repaired; zero when the object had not drifted.
+	// Drift is the drift that was repaired; zero if the object had not drifted.
 	Drift inventory.Drift
 }
 
-// ChangeSet is what an apply or a removal did, object by object.
+// ChangeSet is the result of an apply or a removal, object by object.
 type ChangeSet struct {
 	Application bundle.ApplicationName
-	// of the objects in the Set, in its order, then of what was pruned, in the order of manifest.Less
+	// Entries holds the objects of the Set, in its order, then the pruned objects, in the order of manifest.Compare.
 	Entries   []Entry
-	Inventory *inventory.Inventory // what is owned now
+	Inventory *inventory.Inventory // the objects that are owned now
 	Duration  time.Duration
 }
 
@@ -70,7 +68,7 @@ func (c *ChangeSet) Failed() []Entry {
 	return out
 }
 
-// Err joins what is wrong with single objects, at most ten of them; nil when nothing is.
+// Err joins the errors of single objects, at most ten of them; nil if there are none.
 func (c *ChangeSet) Err() error {
 	const most = 10
 	var errs []error
@@ -82,27 +80,4 @@ func (c *ChangeSet) Err() error {
 		errs = append(errs, e.Err)
 	}
 	return errors.Join(errs...)
-}
-
-// Retryable reports whether an error may well be gone in a moment, so that trying again soon makes sense.
-func (c *ChangeSet) Retryable() bool {
-	return slices.ContainsFunc(c.Entries, func(e Entry) bool { return kube.Retryable(e.Err) })
-}
-
-// String prints the change as one line for each object that is not unchanged, and a sum.
-func (c *ChangeSet) String() string {
-	var b strings.Builder
-	for _, e := range c.Entries {
-		if e.Action == Unchanged {
-			continue
-		}
-		fmt.Fprintf(&b, "%s %s", e.Object.ID(), e.Action)
-		if e.Err != nil {
-			fmt.Fprintf(&b, ": %v", e.Err)
-		}
-		b.WriteByte('\n')
-	}
-	fmt.Fprintf(&b, "%s: %d objects, %d unchanged, %s", c.Application, len(c.Entries), c.Count(Unchanged),
-		c.Duration.Round(time.Millisecond))
-	return b.String()
 }

@@ -130,7 +130,7 @@ func namespaceFor(t *testing.T) string {
 // restart makes the spoke anew from what is on its disk.
 func (w *world) restart(disk []byte) {
 	w.t.Helper()
-	client, err := kube.Connect(kube.Config{Kubeconfig: shared.spoke})
+	client, err := kube.Connect(shared.spoke)
 	w.must(err)
 	w.client, w.index, w.inventory = client, inventory.NewIndex(), inventory.New(w.app)
 	if disk != nil {
@@ -167,12 +167,16 @@ func (w *world) desired(yaml string) []apply.Object {
 	return out
 }
 
+func (w *world) target() apply.Target {
+	return apply.Target{Application: w.app, Previous: w.inventory, Save: w.save}
+}
+
 // set is a set that prunes.
 func (w *world) set(yaml string) apply.Set {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return apply.Set{Application: w.app, Objects: w.desired(yaml), Previous: w.inventory, Prune: true, Save: w.save}
+	return apply.Set{Target: w.target(), Objects: w.desired(yaml), Prune: true}
 }
 
 func (w *world) save(v *inventory.Inventory) error {
@@ -214,12 +218,12 @@ func (w *world) apply(yaml string) *apply.ChangeSet {
 // watch runs a watcher and repairs whatever drifts, as the agent does. It returns the watcher's repairs.
 func (w *world) watch(yaml func() string) (repaired func() int) {
 	w.t.Helper()
-	watcher := watch.New(watch.Config{Client: w.client, Index: w.index})
+	watcher, before := watch.New(watch.Config{Client: w.client, Index: w.index}), w.client.Requests()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var mu sync.Mutex
 	var repairs int
 	var running sync.WaitGroup
-	running.Go(func() { _ = watcher.Run(ctx) })
+	running.Go(func() { watcher.Run(ctx) })
 	running.Go(func() {
 		for {
 			select {
@@ -242,9 +246,9 @@ func (w *world) watch(yaml func() string) (repaired func() int) {
 		}
 	})
 	w.t.Cleanup(func() { cancel(); running.Wait() })
-	w.until("every kind was listed", func(context.Context) error {
-		if !watcher.Synced() {
-			return fmt.Errorf("not synced")
+	w.until("every kind is listed and watched", func(context.Context) error {
+		if n := w.client.Requests() - before; n < 2*uint64(len(w.index.Kinds())) {
+			return fmt.Errorf("%d requests", n)
 		}
 		return nil
 	})

@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// Guard stops a prune that looks like an accident: a moved path, an empty render. It holds the objects that would go
-// until an operator confirms exactly them, or Git brings them back. The zero Guard stops nothing.
+// Guard stops a prune that looks like an accident: a moved path, an empty render. The objects stay until an operator
+// confirms the deletion of exactly these objects, or Git brings them back. The zero Guard stops nothing.
 type Guard struct {
 	Objects int // a prune of fewer objects is never stopped
 	Percent int // a prune of at least this share of what is owned is stopped
@@ -27,9 +27,9 @@ func (g Guard) Stops(owned, gone int) bool {
 	return g.Percent > 0 && gone > 0 && gone >= g.Objects && gone*100 >= owned*g.Percent
 }
 
-// Check returns a *GuardError if the prune of gone objects of an inventory must be confirmed, and confirmed is not the
+// check returns a *GuardError if the prune of gone objects of an inventory must be confirmed, and confirmed is not the
 // digest of exactly this prune.
-func (g Guard) Check(owned *inventory.Inventory, gone []manifest.ID, confirmed manifest.Digest) *GuardError {
+func (g Guard) check(owned *inventory.Inventory, gone []manifest.ID, confirmed manifest.Digest) *GuardError {
 	had := countOwned(owned)
 	if !g.Stops(had, len(gone)) {
 		return nil
@@ -43,21 +43,20 @@ func (g Guard) Check(owned *inventory.Inventory, gone []manifest.ID, confirmed m
 	return held
 }
 
-// countOwned returns the number of objects that the share of a prune is taken of: those that there were when the guard
-// first stopped it. A retry finds the new objects in the inventory, and they must not let the old ones go.
+// countOwned returns the number of objects that a prune is a share of: those that existed when the guard first stopped
+// the prune. A retry finds new objects in the inventory, and they must not let the old ones go.
 func countOwned(v *inventory.Inventory) int { return cmp.Or(v.Guarded, len(v.Items)) }
 
-// foresee notes in the inventory, before anything is sent, that the guard stops the prune of this run, or does not any
-// more.
+// foresee notes in the inventory, before anything is sent, whether the guard stops the prune of this run.
 func (r *run) foresee() {
 	desired := r.desired()
 	gone := 0
-	for id := range r.prior.Items {
-		if !desired[id] && !r.wantedElsewhere(id, r.set.Claimed) {
+	for id := range r.Previous.Items {
+		if !desired[id] && !r.wantedElsewhere(id) {
 			gone++
 		}
 	}
-	had := countOwned(r.prior)
+	had := countOwned(r.Previous)
 	if !r.set.Prune || !r.set.Guard.Stops(had, gone) {
 		had = 0
 	}
@@ -69,8 +68,8 @@ func (r *run) guarded(had int) {
 	r.next.Guarded = had
 }
 
-// digestOf returns the digest of a set of objects in order: SHA-256 of their names and UIDs as JSON. The UIDs are part
-// of it, so that a confirmation does not hold for objects that were made anew under the same names.
+// digestOf returns the digest of a list of objects: SHA-256 of their names and UIDs as JSON. Because of the UIDs, a
+// confirmation does not hold for objects that were made anew under the same names.
 func digestOf(owned *inventory.Inventory, ids []manifest.ID) manifest.Digest {
 	type object struct {
 		manifest.ID
@@ -84,7 +83,7 @@ func digestOf(owned *inventory.Inventory, ids []manifest.ID) manifest.Digest {
 	return manifest.DigestOf(data)
 }
 
-// GuardError says why a prune was stopped, and what to do.
+// GuardError says why a prune was stopped, and what an operator can do.
 type GuardError struct {
 	Application    bundle.ApplicationName
 	Owned, Percent int

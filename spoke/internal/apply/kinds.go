@@ -24,7 +24,7 @@ const (
 	pollSlow         = 2 * time.Second
 )
 
-// define notes the kind that a CustomResourceDefinition brings.
+// define notes the kind that a CustomResourceDefinition defines.
 func (r *run) define(o *manifest.Object) {
 	if gk, ok := definedKind(o); ok {
 		r.mu.Lock()
@@ -48,13 +48,12 @@ func definedKind(o *manifest.Object) (schema.GroupKind, bool) {
 	return schema.GroupKind{Group: group, Kind: kind}, kind != ""
 }
 
-// awaitKinds waits for the CustomResourceDefinitions that were just sent, as far as the rest of the set uses them.
+// awaitKinds waits for the CustomResourceDefinitions that were just sent, if the rest of the set uses their kinds.
 func (r *run) awaitKinds(ctx context.Context, send []int) {
 	used := map[schema.GroupKind]schema.GroupVersionKind{}
 	for _, i := range send {
 		o := r.set.Objects[i].ObjectIdentity
-		used[schema.GroupKind{Group: o.Group, Kind: o.Kind}] = schema.GroupVersionKind{Group: o.Group, Version: o.Version,
-			Kind: o.Kind}
+		used[o.ID().GroupKind()] = o.ID().GroupKind().WithVersion(o.Version)
 	}
 	for gk, crd := range r.defined {
 		r.client.Invalidate(gk.Group)
@@ -73,8 +72,8 @@ func (r *run) awaitKinds(ctx context.Context, send []int) {
 	}
 }
 
-// awaitServed waits until a definition is established and the API serves its kind. When it does not come, its objects
-// are sent all the same and say themselves what is wrong.
+// awaitServed waits until a definition is established and the API serves its kind. If that takes too long, the objects
+// of the kind are sent all the same, and their own errors say what is wrong.
 func (r *run) awaitServed(ctx context.Context, crd bundle.ObjectIdentity, gvk schema.GroupVersionKind) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, establishTimeout,
 		fmt.Errorf("not established after %s", establishTimeout))
@@ -93,25 +92,25 @@ func (r *run) awaitServed(ctx context.Context, crd bundle.ObjectIdentity, gvk sc
 	}
 }
 
-// lacks returns an error for an object that cannot be made because something of its own set was refused. An object
-// that is in the cluster already is sent: what it needs is evidently there.
+// lacks returns an error for an object that cannot be made because its kind's definition or its Namespace was refused
+// in the same set. An object that is in the cluster already is sent, because its kind and Namespace evidently exist.
 func (r *run) lacks(o bundle.ObjectIdentity) error {
-	if r.prior.Items[o.ID()].UID != "" {
+	if r.Previous.Items[o.ID()].UID != "" {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if crd, broken := r.broken[schema.GroupKind{Group: o.Group, Kind: o.Kind}]; broken {
+	if crd, broken := r.broken[o.ID().GroupKind()]; broken {
 		return fmt.Errorf("%s needs %s, which was refused", o.ID(), crd.ID())
 	}
 	ns := manifest.ID{Kind: "Namespace", Name: o.Namespace}
-	if o.Namespace != "" && r.refused[ns] && r.prior.Items[ns].UID == "" {
+	if o.Namespace != "" && r.refused[ns] && r.Previous.Items[ns].UID == "" {
 		return fmt.Errorf("%s needs %s, which was refused", o.ID(), ns)
 	}
 	return nil
 }
 
-// awaitGone waits until an object with this UID is not in the cluster any more.
+// awaitGone waits until the object with this UID is not in the cluster any more.
 func (r *run) awaitGone(ctx context.Context, id bundle.ObjectIdentity, uid string, timeout time.Duration) error {
 	until, cancel := context.WithTimeoutCause(ctx, timeout, errStillThere)
 	defer cancel()

@@ -12,12 +12,11 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// mostLooks bounds how often an object is looked at for one deletion, when somebody writes it between look and
-// deletion.
+// mostLooks is how often an object is looked at for one deletion, if somebody writes it between look and deletion.
 const mostLooks = 5
 
-// label puts the spoke's label on an object that is about to be sent. Labels that are no map are left for the API
-// server to refuse.
+// label puts the spoke's label on an object that is about to be sent. If the object's labels are no map, the API server
+// will refuse them.
 func label(o *manifest.Object, app bundle.ApplicationName) {
 	metadata, _ := o.Object["metadata"].(map[string]any)
 	if metadata == nil {
@@ -34,7 +33,7 @@ func label(o *manifest.Object, app bundle.ApplicationName) {
 	labels[inventory.Label] = inventory.LabelOf(app)
 }
 
-// verdict is what a look at a live object decided about its deletion.
+// verdict says whether a live object is deleted.
 type verdict int
 
 const (
@@ -43,10 +42,10 @@ const (
 	onItsWay // somebody deleted it already, or it is gone
 )
 
-// deleteSeen looks at an object, lets judge decide, and deletes exactly what was looked at: its UID and its
-// resourceVersion are conditions of the request. If somebody wrote the object in between, it looks and decides again.
-// If it is not known whether the deletion was carried out, a look decides. It returns what was decided, and the object
-// as it was seen last.
+// deleteSeen looks at an object, lets judge decide, and deletes exactly the object that it saw: UID and resourceVersion
+// are conditions of the request. If somebody wrote the object in between, deleteSeen looks and decides again. If the
+// answer does not say whether the deletion was carried out, another look does. deleteSeen returns the verdict, and the
+// object as it was seen last.
 func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity,
 	judge func(kube.Live) (verdict, error)) (verdict, kube.Live, error) {
 	var refused error
@@ -72,14 +71,15 @@ func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity,
 		switch {
 		case refused == nil, kube.ReasonOf(refused) == kube.NotFound:
 			return deleteIt, live, nil
-		case kube.ReasonOf(refused) != kube.Conflict && !uncertain(refused):
+		case kube.ReasonOf(refused) != kube.Conflict && !kube.Uncertain(refused):
 			return leaveIt, live, refused
 		}
 	}
 	return leaveIt, kube.Live{}, refused
 }
 
-// lookElsewhere looks at an object whose recorded version is not served, in a version that is, and notes that one.
+// lookElsewhere looks at an object whose recorded version is not served in a version that is served, and sets the
+// version of id.
 func (r *run) lookElsewhere(ctx context.Context, id *bundle.ObjectIdentity) (kube.Live, error) {
 	m, err := r.client.AnyVersion(ctx, id.ID().GroupKind())
 	if err != nil {
@@ -89,18 +89,18 @@ func (r *run) lookElsewhere(ctx context.Context, id *bundle.ObjectIdentity) (kub
 	return r.client.Look(ctx, *id, false)
 }
 
-// trace looks what became of an object whose request was answered with an error that does not say. It reports whether
-// the object stays in the inventory, and as what: an object that does not prove to be ours was not applied.
+// trace finds out whether an object was applied although its request failed. It returns the item of the inventory, and
+// whether the object stays there: an object that does not prove to be ours was not applied.
 func (r *run) trace(ctx context.Context, d Object, refused error) (item inventory.Item, stays bool) {
 	item = r.marked(d)
-	if !uncertain(refused) {
+	if !kube.Uncertain(refused) {
 		return item, false
 	}
 	if hopeless(refused) {
 		return item, true // who looks now gets no answer either; the next apply, or the prune, looks
 	}
 	live, err := r.client.Look(ctx, d.ObjectIdentity, false)
-	if kube.ReasonOf(err) == kube.NotFound || err == nil && !item.Proves(live, r.app) {
+	if kube.ReasonOf(err) == kube.NotFound || err == nil && !item.Proves(live, r.Application) {
 		return item, false
 	}
 	if err != nil {
@@ -110,9 +110,9 @@ func (r *run) trace(ctx context.Context, d Object, refused error) (item inventor
 	return record(item, live), true
 }
 
-// sparesSelf returns an error for a binding that gives the spoke its rights, as it is in the cluster or as it would be
-// applied. The live one is read with the spoke's own account: whoever may write a binding need not be allowed to read
-// it.
+// sparesSelf returns an error for a binding that gives the spoke its rights, as the binding is in the cluster or as it
+// would be applied. The live binding is read with the spoke's own account, because an account that may write bindings
+// need not be allowed to read them.
 func (r *run) sparesSelf(ctx context.Context, id bundle.ObjectIdentity, desired *manifest.Object) error {
 	if !trust.IsBinding(id) || r.Self.Namespace == "" {
 		return nil
@@ -127,16 +127,16 @@ func (r *run) sparesSelf(ctx context.Context, id bundle.ObjectIdentity, desired 
 	return errors.Join(err, r.Self.AllowsBinding(live.Object))
 }
 
-// marked is what the inventory holds of an object while it is being sent.
+// marked returns the inventory's item of an object that is being sent.
 func (r *run) marked(d Object) inventory.Item {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.next.Items[d.ID()]
 }
 
-// needsOwn returns an error for a live object that may not be deleted to be made anew, because it is somebody else's.
+// needsOwn returns an error for a live object of somebody else, which may not be deleted to be made anew.
 func (r *run) needsOwn(id manifest.ID, live kube.Live) error {
-	if r.prior.Items[id].Proves(live, r.app) {
+	if r.Previous.Items[id].Proves(live, r.Application) {
 		return nil
 	}
 	if other := live.Labels[inventory.Label]; other != "" {

@@ -118,12 +118,12 @@ func (c *scriptedCluster) applier(t *testing.T) *Applier {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client, err := kube.Connect(kube.Config{Kubeconfig: config})
+	client, err := kube.Connect(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client.Warm(kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true})
-	return New(Config{Client: client})
+	return New(Config{Client: client, Index: inventory.NewIndex()})
 }
 
 // owned is an inventory in which the ConfigMap is being applied, and nothing more is known of it.
@@ -158,7 +158,7 @@ func TestPruneScripted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7, fail: c.fail}
-			changes, err := cluster.applier(t).Apply(t.Context(), Set{Application: testOwner, Previous: owned(), Prune: true})
+			changes, err := cluster.applier(t).Apply(t.Context(), Set{Target: Target{Application: testOwner, Previous: owned()}, Prune: true})
 			if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Action != c.want ||
 				(cluster.object == "") != c.gone {
 				t.Fatal(changes, err, cluster.object)
@@ -192,8 +192,8 @@ func TestReleased(t *testing.T) {
 	}{
 		"not_pruned":                {Set{}, nil, Released},
 		"not_pruned_beside_refusal": {Set{Objects: []Object{refused}}, nil, Released},
-		"taken_over": {Set{Prune: true,
-			Claimed: func(manifest.ID) (bundle.ApplicationName, bool) { return testOther, true }}, nil, Released},
+		"taken_over": {Set{Prune: true, Target: Target{
+			Claimed: func(manifest.ID) (bundle.ApplicationName, bool) { return testOther, true }}}, nil, Released},
 		"missing_beside_refusal":     {Set{Prune: true, Objects: []Object{refused}}, missing, Deleted},
 		"missing_and_guarded":        {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, missing, Deleted},
 		"there_and_guarded":          {Set{Prune: true, Guard: Guard{Objects: 1, Percent: 1}}, nil, Held},
@@ -223,10 +223,10 @@ func TestReleased(t *testing.T) {
 	}
 }
 
-// TestHeldPrune_of_a_moved_path exchanges the one object of an application for another. The prune is held, and stays
+// TestHeldPrune_moved_path exchanges the one object of an application for another. The prune is held, and stays
 // held when the new object is in the inventory, which makes the old one half of it; so it does if the new object was
 // refused at first.
-func TestHeldPrune_of_a_moved_path(t *testing.T) {
+func TestHeldPrune_moved_path(t *testing.T) {
 	other := object("ConfigMap", nil)
 	other.SetName("b")
 	moved := Object{ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(other),
@@ -237,8 +237,8 @@ func TestHeldPrune_of_a_moved_path(t *testing.T) {
 	v := inventory.New(testOwner)
 	v.Items[testID] = inventory.Item{Version: "v1", Resource: "configmaps", UID: "u", ResourceVersion: "7", Labelled: true}
 	a.Index.Replace(v)
-	set := Set{Application: testOwner, Prune: true, Guard: Guard{Objects: 1, Percent: 90}, Objects: []Object{moved},
-		Previous: v}
+	set := Set{Target: Target{Application: testOwner, Previous: v}, Prune: true,
+		Guard: Guard{Objects: 1, Percent: 90}, Objects: []Object{moved}}
 	apply := func() *ChangeSet {
 		changes, err := a.Apply(t.Context(), set)
 		if err != nil {
@@ -275,17 +275,17 @@ func TestUncertainApply(t *testing.T) {
 		fail   answer
 		stays  bool
 	}{
-		"not_carried_out":           {"", answer{code: 500}, false},
-		"carried_out":               {"", answer{504, done}, true},
-		"foreign_and_untouched":     {foreign, answer{code: 500}, false},
-		"foreign_and_taken_over":    {foreign, answer{504, done}, true},
-		"refused":                   {foreign, answer{code: 403}, false},
-		"another's_and_not_touched": {ownedBy(testOther), answer{code: 500}, false},
+		"not_carried_out":        {"", answer{code: 500}, false},
+		"carried_out":            {"", answer{504, done}, true},
+		"foreign_and_untouched":  {foreign, answer{code: 500}, false},
+		"foreign_and_taken_over": {foreign, answer{504, done}, true},
+		"refused":                {foreign, answer{code: 403}, false},
+		"not_ours_and_untouched": {ownedBy(testOther), answer{code: 500}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7, fail: []answer{c.fail}}
 			o := object("ConfigMap", nil)
-			set := Set{Application: testOwner, Prune: true, Objects: []Object{{
+			set := Set{Target: Target{Application: testOwner}, Prune: true, Objects: []Object{{
 				ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o), Digest: manifest.DigestOf([]byte("a"))},
 				Load:            func(context.Context) (Loaded, error) { return Loaded{Object: o.DeepCopy()}, nil },
 			}}}
@@ -325,7 +325,7 @@ func TestLabel(t *testing.T) {
 	}
 }
 
-func TestRecreateLeavesWhatIsNotOurs(t *testing.T) {
+func TestRecreate_not_ours(t *testing.T) {
 	for name, c := range map[string]struct {
 		object, want string
 	}{
@@ -334,7 +334,7 @@ func TestRecreateLeavesWhatIsNotOurs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7}
-			r, err := cluster.applier(t).start(testOwner, "", owned(), nil)
+			r, err := cluster.applier(t).start(Target{Application: testOwner, Previous: owned()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -364,14 +364,15 @@ func TestImpersonated(t *testing.T) {
 			cluster := &scriptedCluster{}
 			a, app := cluster.applier(t), bundle.ApplicationName{Kind: "Kustomization", Namespace: c.namespace, Name: "apps"}
 			o := object("ConfigMap", nil)
-			set := Set{Application: app, ServiceAccount: c.account, Objects: []Object{{
+			set := Set{Target: Target{Application: app, ServiceAccount: c.account}, Objects: []Object{{
 				ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o)},
 				Load:            func(context.Context) (Loaded, error) { return Loaded{Object: o.DeepCopy()}, nil },
 			}}}
 			changes, err := a.Apply(t.Context(), set)
 			cluster.set(ownedBy(app))
 			removed, errDelete := a.Delete(t.Context(),
-				Removal{Application: app, Previous: changes.Inventory, Policy: bundle.Delete, ServiceAccount: c.account})
+				Removal{Target: Target{Application: app, Previous: changes.Inventory, ServiceAccount: c.account},
+					Policy: bundle.Delete})
 			if c.refused {
 				if err == nil || errDelete == nil || len(cluster.users) > 0 {
 					t.Errorf("%v, %v, written by %q", err, errDelete, cluster.users)

@@ -116,7 +116,7 @@ func TestBeforeTheLabel(t *testing.T) {
 		w.must(err)
 		loaded.Object.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": w.app.Name,
 			"kustomize.toolkit.fluxcd.io/namespace": w.app.Namespace})
-		applied, err := w.client.Apply(t.Context(), loaded.Object, kube.ApplyOptions{Force: true})
+		applied, err := w.client.Apply(t.Context(), loaded.Object, kube.ApplyOptions{})
 		w.must(err)
 		old.Items[d.ID()] = inventory.Item{
 			Version: d.Version, Resource: applied.Mapping.Resource, UID: applied.UID, ResourceVersion: applied.ResourceVersion,

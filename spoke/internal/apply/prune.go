@@ -7,16 +7,14 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// clearGone deletes what is recorded and not desired any more, once everything desired was applied. Without pruning,
-// what is gone leaves the inventory and stays in the cluster, whatever else was refused.
+// clearGone deletes objects that are recorded and not desired any more, after everything desired was applied. Without
+// pruning these objects leave the inventory and stay in the cluster, even if others were refused.
 func (r *run) clearGone(ctx context.Context) {
 	gone := r.gone()
 	if !r.set.Prune {
@@ -25,28 +23,28 @@ func (r *run) clearGone(ctx context.Context) {
 		}
 		return
 	}
-	if r.countRefused() > 0 {
+	if slices.ContainsFunc(r.entries, func(e Entry) bool { return e.Action == Refused }) {
 		return
 	}
-	if held := r.set.Guard.Check(r.prior, gone, r.set.Confirmed); held != nil {
+	if held := r.set.Guard.check(r.Previous, gone, r.set.Confirmed); held != nil {
 		for _, id := range gone {
 			r.file(id, Held, fmt.Errorf("%s: %w", id, held))
 		}
 		return
 	}
 	r.guarded(0)
-	r.deleteAll(ctx, gone, r.set.Claimed)
+	r.deleteAll(ctx, gone)
 }
 
-// gone returns what is recorded and not in the set. What another application took over, and what was seen to be missing
-// from the cluster, just leaves the inventory.
+// gone returns the objects that are recorded and not in the set. Objects that another application took over, and
+// objects that the watch found missing from the cluster, just leave the inventory.
 func (r *run) gone() []manifest.ID {
 	desired := r.desired()
 	var out []manifest.ID
-	for id := range r.prior.Items {
+	for id := range r.Previous.Items {
 		switch {
 		case desired[id]:
-		case r.wantedElsewhere(id, r.set.Claimed):
+		case r.wantedElsewhere(id):
 			r.release(id)
 		case r.Index.Drifted(id).Kind == inventory.Missing:
 			r.Index.Forget(id)
@@ -58,7 +56,7 @@ func (r *run) gone() []manifest.ID {
 	return out
 }
 
-// desired are the objects of the set.
+// desired returns the objects of the set.
 func (r *run) desired() map[manifest.ID]bool {
 	desired := make(map[manifest.ID]bool, len(r.set.Objects))
 	for _, d := range r.set.Objects {
@@ -67,40 +65,28 @@ func (r *run) desired() map[manifest.ID]bool {
 	return desired
 }
 
-func (r *run) countRefused() int {
-	n := 0
-	for _, e := range r.entries {
-		if e.Action == Refused {
-			n++
-		}
-	}
-	return n
-}
-
 // wantedElsewhere reports whether another application of the cluster wants or owns the object.
-func (r *run) wantedElsewhere(id manifest.ID, claimed claims) bool {
-	if claimed != nil {
-		if app, is := claimed(id); is && app != r.app {
+func (r *run) wantedElsewhere(id manifest.ID) bool {
+	if r.Claimed != nil {
+		if app, is := r.Claimed(id); is && app != r.Application {
 			return true
 		}
 	}
 	app, _, known := r.Index.Application(id)
-	return known && app != r.app
+	return known && app != r.Application
 }
 
 // release drops an object from the inventory and leaves it in the cluster.
 func (r *run) release(id manifest.ID) {
-	if app, _, known := r.Index.Application(id); known && app == r.app {
-		r.Index.Forget(id)
-	}
+	r.forget(id)
 	r.file(id, Released, nil)
 }
 
-// file adds an entry for an object that is not desired. What is deleted or released leaves the inventory.
+// file adds an entry for an object that is not desired. An object that was deleted or released leaves the inventory.
 func (r *run) file(id manifest.ID, action Action, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.entries = append(r.entries, Entry{Object: r.prior.Identity(id), Action: action, Err: err})
+	r.entries = append(r.entries, Entry{Object: r.Previous.Identity(id), Action: action, Err: err})
 	r.giveUp(err)
 	if action == Deleted || action == Released {
 		delete(r.next.Items, id)
@@ -108,18 +94,10 @@ func (r *run) file(id manifest.ID, action Action, err error) {
 	}
 }
 
-// deleteAll deletes objects wave by wave in the reverse order of apply; the objects of a wave go at the same time.
-func (r *run) deleteAll(ctx context.Context, ids []manifest.ID, claimed claims) {
+// deleteAll deletes objects wave by wave in the reverse order of apply.
+func (r *run) deleteAll(ctx context.Context, ids []manifest.ID) {
 	for _, wave := range waves(ids) {
-		var g errgroup.Group
-		g.SetLimit(r.Concurrency)
-		for _, id := range wave {
-			g.Go(func() error {
-				r.deleteOne(ctx, id, claimed)
-				return nil
-			})
-		}
-		_ = g.Wait() // nothing returns an error; they are in the entries
+		each(wave, func(id manifest.ID) { r.deleteOne(ctx, id) })
 	}
 }
 
@@ -150,29 +128,29 @@ func lateness(id manifest.ID) int {
 	return 0
 }
 
-// deleteOne deletes one object if it proves to be ours and nothing speaks against it.
-func (r *run) deleteOne(ctx context.Context, id manifest.ID, claimed claims) {
+// deleteOne deletes one object if the object proves to be ours and nothing forbids it.
+func (r *run) deleteOne(ctx context.Context, id manifest.ID) {
 	if err := r.stopped(ctx); err != nil {
 		r.file(id, Held, err)
 		return
 	}
-	if r.wantedElsewhere(id, claimed) {
+	if r.wantedElsewhere(id) {
 		r.release(id)
 		return
 	}
-	r.Index.Begin(r.app, id)
+	r.Index.Begin(r.Application, id)
 	action, err := r.remove(ctx, id)
 	if action == Held {
 		r.Index.Abandon(id)
 	} else {
 		r.Index.Forget(id)
 	}
-	r.file(id, action, redact(err, isSecret(id), r.hide))
+	r.file(id, action, redact(err, isSecret(id), r.Redact))
 }
 
-// remove asks the local policy and the live object, and deletes the object if both allow it.
+// remove deletes an object if the local policy and the live object allow it.
 func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
-	o, item := r.prior.Identity(id), r.prior.Items[id]
+	o, item := r.Previous.Identity(id), r.Previous.Items[id]
 	if r.Self.Allows(o) != nil {
 		return Released, nil
 	}
@@ -201,14 +179,14 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 	return Deleted, nil
 }
 
-// spared reports whether a live object is to stay: it says so, it does not prove to be ours, or no cluster is without
-// it.
+// spared reports whether a live object stays: its annotations say so, it does not prove to be ours, or every cluster
+// needs it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
-	return manifest.IsPruneDisabled(live.Annotations) || !item.Proves(live, r.app) ||
+	return manifest.IsPruneDisabled(live.Annotations) || !item.Proves(live, r.Application) ||
 		id.Group == "" && id.Kind == "Namespace" && protected(id.Name)
 }
 
-// protected reports whether a namespace is never deleted, because no cluster is without it.
+// protected reports whether a namespace is never deleted, because every cluster needs it.
 func protected(namespace string) bool {
 	switch namespace {
 	case "default", "kube-system", "kube-public", "kube-node-lease":

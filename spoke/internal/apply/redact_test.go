@@ -50,7 +50,7 @@ func quotingServer(t *testing.T, app bundle.ApplicationName) *kube.Client {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client, err := kube.Connect(kube.Config{Kubeconfig: config})
+	client, err := kube.Connect(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +64,7 @@ func TestRefusalQuotes(t *testing.T) {
 	app := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "a"}
 	owned := inventory.New(app)
 	owned.Items[id.ID()] = inventory.Item{Version: "v1", Resource: "xs", UID: "1", Digest: manifest.DigestOf([]byte("a"))}
+	target := Target{Application: app, Previous: owned, Redact: hide}
 	load := func() Loaded {
 		o := &manifest.Object{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "X",
 			"metadata": map[string]any{"namespace": "n", "name": "a"}}}
@@ -72,14 +73,14 @@ func TestRefusalQuotes(t *testing.T) {
 	for name, run := range map[string]func(*Applier) (*ChangeSet, error){
 		"apply": func(a *Applier) (*ChangeSet, error) { return a.Apply(t.Context(), setOf(app, id, load)) },
 		"prune": func(a *Applier) (*ChangeSet, error) {
-			return a.Apply(t.Context(), Set{Application: app, Previous: owned, Prune: true, Redact: hide})
+			return a.Apply(t.Context(), Set{Target: target, Prune: true})
 		},
 		"removal": func(a *Applier) (*ChangeSet, error) {
-			return a.Delete(t.Context(), Removal{Application: app, Previous: owned, Policy: bundle.Delete, Redact: hide})
+			return a.Delete(t.Context(), Removal{Target: target, Policy: bundle.Delete})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			changes, err := run(New(Config{Client: quotingServer(t, app)}))
+			changes, err := run(New(Config{Client: quotingServer(t, app), Index: inventory.NewIndex()}))
 			if err != nil || changes.Err() == nil {
 				t.Fatalf("%v, %v", changes, err)
 			}
@@ -91,7 +92,7 @@ func TestRefusalQuotes(t *testing.T) {
 }
 
 func setOf(app bundle.ApplicationName, id bundle.ObjectIdentity, load func() Loaded) Set {
-	return Set{Application: app, Objects: []Object{{
+	return Set{Target: Target{Application: app}, Objects: []Object{{
 		ObjectReference: bundle.ObjectReference{ObjectIdentity: id, Digest: manifest.DigestOf([]byte("a"))},
 		Load:            func(context.Context) (Loaded, error) { return load(), nil },
 	}}}

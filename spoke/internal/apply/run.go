@@ -18,71 +18,66 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// Apply brings a set into the cluster. The ChangeSet is never nil, and its inventory is what is owned afterwards, also
-// when err is not nil: then the whole could not go on, because the context ended (a newer bundle came), the API server
-// is away, the state could not be written or the account cannot be impersonated. Objects that were refused are in the
-// entries.
+// Apply brings a set into the cluster. The ChangeSet is never nil, and its inventory lists the objects that are owned
+// afterwards. Objects that were refused have an error in the ChangeSet. Apply returns an error if it could not go on:
+// the context ended (a newer bundle came), the API server does not answer, the state cannot be written, or the account
+// cannot be impersonated.
 func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 	started := time.Now()
-	r, err := a.start(s.Application, s.ServiceAccount, s.Previous, s.Save)
+	r, err := a.start(s.Target)
+	if err == nil {
+		r.set = s
+		err = r.applyAll(ctx)
+	}
 	if err != nil {
-		return r.changes(started), fmt.Errorf("apply %s: %w", s.Application, err)
+		err = fmt.Errorf("apply %s: %w", s.Application, err)
 	}
-	r.set, r.hide = s, s.Redact
-	if err := r.applyAll(ctx); err != nil {
-		return r.changes(started), fmt.Errorf("apply %s: %w", s.Application, err)
-	}
-	return r.changes(started), nil
+	return r.changes(started), err
 }
 
 // run is one Apply or Delete under way.
 type run struct {
 	*Applier
-	client *kube.Client
-	app    bundle.ApplicationName
+	Target // its Previous is not changed
 	set    Set
-	save   func(*inventory.Inventory) error
-	hide   func(string) string  // Redact of the Set or the Removal
-	prior  *inventory.Inventory // as it was before; not changed
+	client *kube.Client // with the account of the target
 
 	mu      sync.Mutex // guards everything below while objects are sent
 	next    *inventory.Inventory
 	unsaved bool
 	entries []Entry
-	defined map[schema.GroupKind]bundle.ObjectIdentity // kinds that a CustomResourceDefinition sent in this run brings
-	refused map[manifest.ID]bool                       // what of stage 0 did not get into the cluster
+	defined map[schema.GroupKind]bundle.ObjectIdentity // kinds that a CustomResourceDefinition sent in this run defines
+	refused map[manifest.ID]bool                       // objects that were refused
 	broken  map[schema.GroupKind]bundle.ObjectIdentity // kinds whose CustomResourceDefinition was refused
 	fatal   error                                      // why nothing more is sent
 }
 
-func (a *Applier) start(app bundle.ApplicationName, account string, prior *inventory.Inventory,
-	save func(*inventory.Inventory) error) (*run, error) {
-	if prior == nil {
-		prior = inventory.New(app)
+// start begins a run. Beside an error the run changes nothing.
+func (a *Applier) start(t Target) (*run, error) {
+	if t.Previous == nil {
+		t.Previous = inventory.New(t.Application)
 	}
-	if save == nil {
-		save = func(*inventory.Inventory) error { return nil }
+	if t.Save == nil {
+		t.Save = func(*inventory.Inventory) error { return nil }
 	}
 	r := &run{
-		Applier: a, client: a.Client, app: app, save: save, prior: prior, next: prior.Clone(),
+		Applier: a, Target: t, client: a.Client, next: t.Previous.Clone(), refused: map[manifest.ID]bool{},
 		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
-		refused: map[manifest.ID]bool{},
 	}
-	r.next.Application = app
-	if account == "" {
+	r.next.Application = t.Application
+	if t.ServiceAccount == "" {
 		return r, nil
 	}
 	var err error
-	r.client, err = a.Client.As(app.Namespace, account)
+	r.client, err = a.Client.As(t.Application.Namespace, t.ServiceAccount)
 	return r, err
 }
 
-// changes sums up. What was pruned comes in an order that is the same each time, so that the same failure reads the
-// same.
+// changes returns the ChangeSet. Pruned objects are sorted, so that the same failure reads the same each time.
 func (r *run) changes(started time.Time) *ChangeSet {
 	pruned := r.entries[min(len(r.set.Objects), len(r.entries)):]
 	slices.SortStableFunc(pruned, func(a, b Entry) int { return manifest.Compare(a.Object.ID(), b.Object.ID()) })
-	return &ChangeSet{Application: r.app, Entries: r.entries, Inventory: r.next, Duration: time.Since(started)}
+	return &ChangeSet{Application: r.Application, Entries: r.entries, Inventory: r.next, Duration: time.Since(started)}
 }
 
 func (r *run) applyAll(ctx context.Context) error {
@@ -112,10 +107,10 @@ func (r *run) decide() []int {
 	for i, d := range r.set.Objects {
 		id := d.ID()
 		r.entries[i] = Entry{Object: d.ObjectIdentity, Action: Unchanged, Drift: r.Index.Drifted(id)}
-		item, known := r.prior.Items[id]
+		item, known := r.Previous.Items[id]
 		switch {
 		case seen[id]:
-			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.app)
+			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.Application)
 		case known && wasSent(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any() &&
 			r.Self.Allows(d.ObjectIdentity) == nil:
 			r.claim(id, item)
@@ -132,17 +127,29 @@ func wasSent(i inventory.Item) bool {
 	return (i.UID != "" || i.Mode == inventory.Ignore) && !i.LacksLabel()
 }
 
-// claim makes sure that the index knows an unchanged object as ours.
+// claim puts an unchanged object into the index, unless the index has it.
 func (r *run) claim(id manifest.ID, item inventory.Item) {
-	if app, _, known := r.Index.Application(id); known && app == r.app {
-		return
+	if !r.owns(id) {
+		r.Index.Begin(r.Application, id)
+		r.Index.Commit(r.Application, id, item)
 	}
-	r.Index.Begin(r.app, id)
-	r.Index.Commit(r.app, id, item)
 }
 
-// mark saves the inventory with everything that is about to be sent marked as to be sent again, so that after a crash
-// no object is lost and none is taken for unchanged that may not be.
+// owns reports whether the index has the object as one of this application.
+func (r *run) owns(id manifest.ID) bool {
+	app, _, known := r.Index.Application(id)
+	return known && app == r.Application
+}
+
+// forget takes an object of this application out of the index.
+func (r *run) forget(id manifest.ID) {
+	if r.owns(id) {
+		r.Index.Forget(id)
+	}
+}
+
+// mark saves the inventory in which every object that is about to be sent is marked as to be sent again. After a crash
+// no object is lost, and no object that changed is taken for unchanged.
 func (r *run) mark(send []int) error {
 	if len(send) == 0 {
 		return nil
@@ -156,54 +163,57 @@ func (r *run) mark(send []int) error {
 		item.Digest = manifest.Digest{}
 		r.next.Items[d.ID()] = item
 	}
-	if err := r.save(r.next); err != nil && !r.owned(send) {
-		r.next = r.prior.Clone() // nothing was sent
+	if err := r.Save(r.next); err != nil && !r.owned(send) {
+		r.next = r.Previous.Clone() // nothing was sent
 		return fmt.Errorf("save the inventory before the apply: %w", err)
 	}
 	r.unsaved = true
 	return nil
 }
 
-// owned reports whether the saved inventory has all of these already. They can be sent on a full disk: after a crash
-// the watch sees that they are not as the inventory says.
+// owned reports whether the saved inventory has all of these objects. Such objects can be sent on a full disk: after a
+// crash the watch sees that they differ from the inventory.
 func (r *run) owned(send []int) bool {
-	for _, i := range send {
-		if r.prior.Items[r.set.Objects[i].ID()].UID == "" {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(send, func(i int) bool { return r.Previous.Items[r.set.Objects[i].ID()].UID == "" })
 }
 
-// finish saves what became of it. Without this save the next apply sends the same objects again, which is harmless.
+// finish saves the inventory if it changed. Without this save the next apply sends the same objects again, which is
+// harmless.
 func (r *run) finish() error {
 	if !r.unsaved {
 		return nil
 	}
-	if err := r.save(r.next); err != nil {
+	if err := r.Save(r.next); err != nil {
 		return fmt.Errorf("save the inventory after the apply: %w", err)
 	}
-	r.unsaved = false
 	return nil
 }
 
-// sendStage sends the objects of one stage, several at a time, and waits for all.
+// sendStage sends the objects of one stage and waits for all.
 func (r *run) sendStage(ctx context.Context, send []int, stage int) {
-	var g errgroup.Group
-	g.SetLimit(r.Concurrency)
+	var now []int
 	for _, i := range send {
-		if manifest.Stage(r.set.Objects[i].ID()) != stage {
-			continue
+		if manifest.Stage(r.set.Objects[i].ID()) == stage {
+			now = append(now, i)
 		}
+	}
+	each(now, func(i int) { r.sendOne(ctx, i) })
+}
+
+// each calls do for every item, several at a time, and waits for all.
+func each[T any](items []T, do func(T)) {
+	var g errgroup.Group
+	g.SetLimit(concurrency)
+	for _, item := range items {
 		g.Go(func() error {
-			r.sendOne(ctx, i)
+			do(item)
 			return nil
 		})
 	}
-	_ = g.Wait() // nothing returns an error; they are in the entries
+	_ = g.Wait()
 }
 
-// sendOne sends one object and files what became of it.
+// sendOne sends one object and records the result.
 func (r *run) sendOne(ctx context.Context, i int) {
 	d := r.set.Objects[i]
 	id := d.ID()
@@ -211,7 +221,7 @@ func (r *run) sendOne(ctx context.Context, i int) {
 		r.fail(i, fmt.Errorf("%s was not sent: %w", id, err))
 		return
 	}
-	r.Index.Begin(r.app, id)
+	r.Index.Begin(r.Application, id)
 	result, err := r.send(ctx, d)
 	if err != nil {
 		r.Index.Abandon(id)
@@ -225,7 +235,7 @@ func (r *run) sendOne(ctx context.Context, i int) {
 		}
 		return
 	}
-	r.Index.Commit(r.app, id, result.item)
+	r.Index.Commit(r.Application, id, result.item)
 	r.noteHealth(id, result)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -233,7 +243,7 @@ func (r *run) sendOne(ctx context.Context, i int) {
 	r.entries[i].Action = result.action
 }
 
-// stopped returns why nothing more should be sent, if so.
+// stopped returns why nothing more should be sent; nil if sending goes on.
 func (r *run) stopped(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -243,30 +253,27 @@ func (r *run) stopped(ctx context.Context) error {
 	return r.fatal
 }
 
-// fail files a refused object. What was recorded of it before stays true.
+// fail records that an object was refused. The inventory keeps the object's item of before.
 func (r *run) fail(i int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := r.set.Objects[i]
-	id := d.ID()
+	id := r.set.Objects[i].ID()
 	r.entries[i].Action, r.entries[i].Err = Refused, err
 	r.refused[id] = true
 	r.restore(id)
 	r.giveUp(err)
 }
 
-// note records an object that may have been changed.
+// note puts an object that may have been changed into the inventory.
 func (r *run) note(id manifest.ID, item inventory.Item) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next.Items[id] = item
 }
 
-// disown takes an object out of the inventory that an earlier version of the spoke applied, or would have.
+// disown takes an object out of the inventory that an earlier version of the spoke applied, or would have applied.
 func (r *run) disown(id manifest.ID) {
-	if app, _, known := r.Index.Application(id); known && app == r.app {
-		r.Index.Forget(id)
-	}
+	r.forget(id)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.next.Items, id)
@@ -279,25 +286,20 @@ func (r *run) giveUp(err error) {
 	}
 }
 
-// restore puts back what was recorded of an object before the run; the caller holds the mutex.
+// restore puts back the inventory's item of before the run; the caller holds the mutex.
 func (r *run) restore(id manifest.ID) {
-	if before, known := r.prior.Items[id]; known {
+	if before, known := r.Previous.Items[id]; known {
 		r.next.Items[id] = before
 		return
 	}
 	delete(r.next.Items, id)
 }
 
-// hopeless reports whether every other object would get the same answer.
+// hopeless reports whether every other object would get the same error.
 func hopeless(err error) bool {
 	switch kube.ReasonOf(err) {
 	case kube.Unreachable, kube.Unauthorized, kube.Canceled:
 		return true
 	}
 	return false
-}
-
-func uncertain(err error) bool {
-	var e *kube.Error
-	return errors.As(err, &e) && e.Uncertain()
 }

@@ -101,7 +101,7 @@ func TestSelf(t *testing.T) {
 		s.Force, s.Reapply = true, true
 		changes := w.try(s)
 		if changes.Count(apply.Refused) != n || len(w.inventory.Items) > 1 || len(changes.Failed()) != n {
-			t.Errorf("%s: %s", name, changes)
+			t.Errorf("%s: %v", name, changes)
 		}
 		for _, e := range changes.Failed() {
 			if !errors.Is(e.Err, trust.ErrSelf) || !strings.HasPrefix(e.Err.Error(), e.Object.ID().String()+": ") {
@@ -133,17 +133,17 @@ func TestSelfAdoptedBefore(t *testing.T) {
 		}
 		return v
 	}
+	of := func(v *inventory.Inventory) apply.Target { return apply.Target{Application: w.app, Previous: v} }
 	before := w.state(ownObjects)
 	for name, take := range map[string]func(*inventory.Inventory) (*apply.ChangeSet, error){
 		"unchanged": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
-			return w.applier.Apply(t.Context(), apply.Set{Application: w.app, Objects: w.desired(ownObjects), Previous: v,
-				Prune: true})
+			return w.applier.Apply(t.Context(), apply.Set{Target: of(v), Objects: w.desired(ownObjects), Prune: true})
 		},
 		"pruned": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
-			return w.applier.Apply(t.Context(), apply.Set{Application: w.app, Previous: v, Prune: true})
+			return w.applier.Apply(t.Context(), apply.Set{Target: of(v), Prune: true})
 		},
 		"deleted": func(v *inventory.Inventory) (*apply.ChangeSet, error) {
-			return w.applier.Delete(t.Context(), apply.Removal{Application: w.app, Previous: v, Policy: bundle.Delete})
+			return w.applier.Delete(t.Context(), apply.Removal{Target: of(v), Policy: bundle.Delete})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

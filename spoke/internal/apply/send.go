@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/health"
@@ -15,7 +13,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// result is what became of one object that was sent.
+// result is the result of sending one object.
 type result struct {
 	item   inventory.Item
 	action Action
@@ -47,14 +45,14 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 		return result{}, err
 	}
 	r.define(loaded.Object)
-	label(loaded.Object, r.app)
+	label(loaded.Object, r.Application)
 	out, err := r.place(ctx, d, loaded.Object)
 	loaded.release()
 	return out, redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)
 }
 
-// fit refuses bytes that are not the object they are signed as, since the local policy was asked about that one, and an
-// object that is still encrypted.
+// fit returns an error for an object that is not the one whose name the bundle signed, because the local policy was
+// asked about that name, and for an object that is still encrypted.
 func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 	if o == nil {
 		return fmt.Errorf("%s: there is no object", id.ID())
@@ -68,13 +66,13 @@ func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 	return nil
 }
 
-// place applies the object in the mode that its annotations ask for.
+// place applies an object in the mode that its annotations ask for.
 func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, error) {
 	mode := modeOf(o)
 	item := inventory.Item{Version: d.Version, Digest: d.Digest, Mode: mode, Expires: expires(o)}
 	switch mode {
 	case inventory.Ignore:
-		before := r.prior.Items[d.ID()]
+		before := r.Previous.Items[d.ID()]
 		item.UID, item.Resource, item.Labelled = before.UID, before.Resource, before.Labelled
 		return result{item: item, action: Skipped}, nil
 	case inventory.IfNotPresent:
@@ -90,9 +88,9 @@ func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, 
 	return r.patch(ctx, d, o, item)
 }
 
-// patch applies the object: in one request, unless a field is immutable or kubectl owns some.
+// patch applies an object: in one request, unless a field is immutable or kubectl owns fields.
 func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inventory.Item) (result, error) {
-	opts := kube.ApplyOptions{Force: true, Whole: wholeOf(d)}
+	opts := kube.ApplyOptions{Whole: wholeOf(d)}
 	applied, err := r.client.Apply(ctx, o, opts)
 	if kube.ReasonOf(err) == kube.Invalid && item.Mode == inventory.Override {
 		applied, err = r.clear(ctx, o, opts, err)
@@ -134,8 +132,8 @@ func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOpti
 	return r.client.Apply(ctx, o, opts)
 }
 
-// takeOver makes the fields ours that kubectl wrote and applies again, so that those which are not desired go. This
-// undoes `kubectl edit` and `kubectl apply` as Flux does.
+// takeOver makes us the owner of the fields that kubectl wrote, and applies again, which removes those that are not
+// desired. This undoes `kubectl edit` and `kubectl apply` as Flux does.
 func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions,
 	applied kube.Applied) (kube.Applied, error) {
 	const most = 3 // somebody else may write between the two requests
@@ -155,12 +153,11 @@ func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 	}
 }
 
-// recreate deletes an object of ours, waits until it is gone, and makes it anew.
+// recreate deletes an object of ours, waits until the object is gone, and makes it anew.
 func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error) {
 	id := kube.Identify(o)
 	_, live, err := r.deleteSeen(ctx, id, func(live kube.Live) (verdict, error) {
-		return deleteIt,
-			r.needsOwn(id.ID(), live)
+		return deleteIt, r.needsOwn(id.ID(), live)
 	})
 	if err != nil {
 		return kube.Applied{}, err
@@ -173,10 +170,10 @@ func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 	return r.client.Apply(ctx, o, opts)
 }
 
-// same reports whether an apply found everything as it was. The API server moves neither number when an apply changes
-// nothing; the first also moves when others write, the second has a resolution of a second.
+// same reports whether an apply changed nothing. In this case the API server moves neither resourceVersion nor the time
+// of the last apply. The resourceVersion also moves when others write; the time has a resolution of a second.
 func (r *run) same(d Object, after inventory.Item) bool {
-	before, known := r.prior.Items[d.ID()]
+	before, known := r.Previous.Items[d.ID()]
 	if !known || before.UID != after.UID {
 		return false
 	}
@@ -188,10 +185,10 @@ func (r *run) same(d Object, after inventory.Item) bool {
 }
 
 func wholeOf(d Object) bool {
-	return !health.MetadataOnly(schema.GroupKind{Group: d.Group, Kind: d.Kind})
+	return !health.MetadataOnly(d.ID().GroupKind())
 }
 
-// record fills in what the API server said.
+// record returns the item with the API server's answer filled in.
 func record(item inventory.Item, live kube.Live) inventory.Item {
 	item.UID, item.ResourceVersion = live.UID, live.ResourceVersion
 	item.Managed, item.AppliedAt = live.Managed, live.AppliedAt
@@ -199,15 +196,15 @@ func record(item inventory.Item, live kube.Live) inventory.Item {
 	return item
 }
 
-// mapped notes where the kind is served, for the watch and for the next start.
+// mapped fills in where the kind is served, for the watch and for the next start.
 func (r *run) mapped(ctx context.Context, item *inventory.Item, d Object) {
-	m, err := r.client.Mapping(ctx, schema.GroupVersionKind{Group: d.Group, Version: d.Version, Kind: d.Kind})
+	m, err := r.client.Mapping(ctx, d.ID().GroupKind().WithVersion(d.Version))
 	if err == nil { // it was found a moment ago
 		item.Resource = m.Resource
 	}
 }
 
-// noteHealth puts the health that the answer shows into the index, so that nobody waits for the watch to say it again.
+// noteHealth puts the health that an answer shows into the index, so that nobody waits for the watch to find it again.
 func (r *run) noteHealth(id manifest.ID, res result) {
 	if res.live.UID == "" {
 		return
@@ -216,8 +213,8 @@ func (r *run) noteHealth(id manifest.ID, res result) {
 	r.Index.SetHealth(id, res.live.ResourceVersion, report.Status, report.Reason, report.Message, time.Now())
 }
 
-// redact takes secret values out of an error before it leaves this package. With bare, what an API server says about an
-// invalid object is left out altogether. An error of the network is not changed.
+// redact takes secret values out of an error before the error leaves this package. With bare, the text of the API
+// server about an invalid object is left out altogether. An error of the network is not changed.
 func redact(err error, bare bool, hide func(string) string) error {
 	if err == nil {
 		return nil
@@ -225,9 +222,9 @@ func redact(err error, bare bool, hide func(string) string) error {
 	if hide == nil {
 		hide = func(s string) string { return s }
 	}
-	var e *kube.Error
+	e, ok := errors.AsType[*kube.Error](err)
 	switch {
-	case !errors.As(err, &e):
+	case !ok:
 		return errors.New(hide(err.Error()))
 	case e.Reason == kube.Unreachable || e.Reason == kube.Canceled:
 		return e

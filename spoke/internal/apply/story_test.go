@@ -42,7 +42,7 @@ func TestRequests(t *testing.T) {
 	s.Reapply = true
 	changes := w.try(s)
 	if changes.Count(apply.Unchanged) != 201 || w.client.Requests() != 202+1+201 {
-		t.Errorf("sent again: %s after %d requests", changes, w.client.Requests())
+		t.Errorf("sent again: %v after %d requests", changes, w.client.Requests())
 	}
 	w.restart(w.disk())
 	if n := count(func() { w.apply(yaml("2")) }); n != 0 {
@@ -108,7 +108,7 @@ spec:
 `, strings.ToLower(kind), kind)
 	}
 	widget := "apiVersion: together.example.com/v1\nkind: Widget\nmetadata: {name: x, namespace: $NS}\nspec: {a: 1}\n---\n"
-	if changes := w.try(w.set(widget)); kube.ReasonOf(changes.Err()) != kube.NoMatch || !changes.Retryable() {
+	if changes := w.try(w.set(widget)); kube.ReasonOf(changes.Err()) != kube.NoMatch || !kube.Retryable(changes.Err()) {
 		t.Fatal(changes)
 	}
 	changes := w.apply(crd("Widget") + crd("Gadget") + widget)
@@ -119,7 +119,7 @@ spec:
 	w.must(w.admin.Apply(t.Context(), []byte(by)))
 	held := w.try(w.set(crd("Gadget")))
 	if held.Count(apply.Held) != 1 || held.Count(apply.Deleted) != 1 || !strings.Contains(held.Err().Error(), "by-hand") {
-		t.Fatalf("a definition went with an object that is not ours:\n%s", held)
+		t.Fatalf("a definition went with an object that is not ours:\n%v", held)
 	}
 	w.must(w.admin.Delete(t.Context(), "Widget.together.example.com", w.namespace, "by-hand"))
 	if changes := w.apply(crd("Gadget")); changes.Count(apply.Deleted) != 1 {
@@ -454,7 +454,7 @@ func TestDeletionPolicies(t *testing.T) {
 			w := newWorld(t)
 			w.apply(configMap("a", "1"))
 			changes, err := w.applier.Delete(t.Context(),
-				apply.Removal{Application: w.app, Previous: w.inventory, Policy: policy, Prune: want.prune, Save: w.save})
+				apply.Removal{Target: w.target(), Policy: policy, Prune: want.prune, Timeout: time.Minute})
 			if err != nil || len(changes.Inventory.Items) != 0 || len(w.index.Kinds()) != 0 {
 				t.Error(changes, err)
 			}
@@ -468,7 +468,7 @@ func TestDeletionPolicies(t *testing.T) {
 func TestWaitForTermination(t *testing.T) {
 	w := newWorld(t)
 	w.apply(strings.Replace(configMap("a", "1"), "namespace: $NS", "namespace: $NS, finalizers: [example.com/stuck]", 1))
-	removal := apply.Removal{Application: w.app, Previous: w.inventory, Policy: bundle.WaitForTermination,
+	removal := apply.Removal{Target: w.target(), Policy: bundle.WaitForTermination,
 		Timeout: 300 * time.Millisecond}
 	for range 2 { // the next attempt waits on: it is really gone, or it is not
 		changes, err := w.applier.Delete(t.Context(), removal)

@@ -69,7 +69,7 @@ func TestDeniedApply(t *testing.T) {
 	lift := w.admissionPolicy("CREATE, UPDATE")
 	yaml := configMap("denied", "1") + configMap("b", "1")
 	changes := w.try(w.set(yaml))
-	if changes.Count(apply.Created) != 1 || kube.ReasonOf(changes.Err()) != kube.Denied || changes.Retryable() ||
+	if changes.Count(apply.Created) != 1 || kube.ReasonOf(changes.Err()) != kube.Denied || kube.Retryable(changes.Err()) ||
 		!strings.Contains(changes.Err().Error(), "the rules say no") ||
 		!strings.Contains(changes.Err().Error(), w.namespace+"/denied") {
 		t.Error(changes)

@@ -14,24 +14,15 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// FieldManager is the name under which the spoke owns fields.
+// FieldManager is the name under which the spoke owns fields, and sends requests.
 const FieldManager = "nave-spoke"
 
-// Defaults of Config.
+// How hard a client works its API server.
 const (
-	DefaultQPS         = 2000
-	DefaultConcurrency = 16
-	DefaultTimeout     = 60 * time.Second
+	requestRate    = 2000             // requests a second, watches included
+	concurrency    = 16               // requests at a time, watches not counted
+	requestTimeout = 60 * time.Second // of one request, watches excepted
 )
-
-// Config says which cluster to talk to and how hard.
-type Config struct {
-	Kubeconfig  string        // path; empty: the account of the Pod this runs in
-	QPS         float32       // requests a second, watches included; 0: DefaultQPS
-	Concurrency int           // requests at a time, watches not counted; 0: DefaultConcurrency
-	Timeout     time.Duration // of one request, watches excepted; 0: DefaultTimeout
-	UserAgent   string        // empty: "nave-spoke"
-}
 
 // Client talks to one cluster as one user. It is safe for concurrent use.
 type Client struct {
@@ -43,24 +34,23 @@ type Client struct {
 type connection struct {
 	base     *url.URL
 	http     *http.Client
-	agent    string
-	timeout  time.Duration
 	limit    flowcontrol.RateLimiter
 	slots    chan struct{}
 	kinds    *kinds
 	requests atomic.Uint64
 }
 
-// Connect prepares a client. It sends nothing: an API server that is away is seen by the first call.
-func Connect(c Config) (*Client, error) {
-	rc, err := restConfig(c.Kubeconfig)
+// Connect returns a client with the account of a kubeconfig file; the account of this Pod if the path is empty. Connect
+// sends nothing: the first call finds out whether the API server answers.
+func Connect(kubeconfig string) (*Client, error) {
+	rc, err := restConfig(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	return connect(rc, c)
+	return connect(rc)
 }
 
-func connect(rc *rest.Config, c Config) (*Client, error) {
+func connect(rc *rest.Config) (*Client, error) {
 	rc.DisableCompression = true // the API server is near, and gzip costs both sides more than it saves
 	rc.WarningHandler = rest.NoWarnings{}
 	base, _, err := rest.DefaultServerUrlFor(rc)
@@ -71,29 +61,10 @@ func connect(rc *rest.Config, c Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TLS to the Kubernetes API %s: %w", base, err)
 	}
-	c = c.withDefaults()
 	return &Client{connection: &connection{
-		base: base, http: hc, agent: c.UserAgent, timeout: c.Timeout,
-		limit: flowcontrol.NewTokenBucketRateLimiter(c.QPS, int(c.QPS)),
-		slots: make(chan struct{}, c.Concurrency),
-		kinds: newKinds(),
+		base: base, http: hc, kinds: newKinds(), slots: make(chan struct{}, concurrency),
+		limit: flowcontrol.NewTokenBucketRateLimiter(requestRate, requestRate),
 	}}, nil
-}
-
-func (c Config) withDefaults() Config {
-	if c.QPS <= 0 {
-		c.QPS = DefaultQPS
-	}
-	if c.Concurrency <= 0 {
-		c.Concurrency = DefaultConcurrency
-	}
-	if c.Timeout <= 0 {
-		c.Timeout = DefaultTimeout
-	}
-	if c.UserAgent == "" {
-		c.UserAgent = FieldManager
-	}
-	return c
 }
 
 func restConfig(kubeconfig string) (*rest.Config, error) {

@@ -52,7 +52,7 @@ func scripted(t *testing.T, next func(http.ResponseWriter, *http.Request)) (*Cli
 	s := &script{next: next}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	c, err := connect(&rest.Config{Host: server.URL}, Config{})
+	c, err := connect(&rest.Config{Host: server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func echo(w http.ResponseWriter, _ *http.Request) {
 func TestApply_requests(t *testing.T) {
 	c, s := scripted(t, echo)
 	for _, name := range []string{"a", "b"} {
-		applied, err := c.Apply(t.Context(), configMap(name), ApplyOptions{Force: true})
+		applied, err := c.Apply(t.Context(), configMap(name), ApplyOptions{})
 		if err != nil || !applied.Created {
 			t.Fatal(applied, err)
 		}
@@ -203,10 +203,10 @@ func TestWatch_end(t *testing.T) {
 		name, tail string
 		end        func(error) bool
 	}{
-		{"the end", "", func(err error) bool { return errors.Is(err, io.EOF) }},
-		{"too old", `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`,
+		{"end", "", func(err error) bool { return errors.Is(err, io.EOF) }},
+		{"expired", `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`,
 			func(err error) bool { return ReasonOf(err) == Expired }},
-		{"a broken line", `{"type":"MOD`, func(err error) bool { return ReasonOf(err) == Unreachable }},
+		{"broken_line", `{"type":"MOD`, func(err error) bool { return ReasonOf(err) == Unreachable }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			client, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -235,7 +235,7 @@ func TestConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var now, most int
-		c := &Client{connection: &connection{slots: make(chan struct{}, 2), timeout: time.Minute, kinds: newKinds(),
+		c := &Client{connection: &connection{slots: make(chan struct{}, 2), kinds: newKinds(),
 			limit: unlimited{}, base: mustURL(t)}}
 		c.http = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			mu.Lock()
@@ -262,7 +262,7 @@ func TestConcurrency(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &Client{connection: &connection{slots: make(chan struct{}, 2), timeout: time.Minute, kinds: newKinds(),
+		c := &Client{connection: &connection{slots: make(chan struct{}, 2), kinds: newKinds(),
 			limit: unlimited{}, base: mustURL(t)}}
 		c.http = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()

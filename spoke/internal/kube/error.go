@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,22 +76,6 @@ func (e *Error) shown(message string) string {
 // Unwrap returns the network's or the context's error, when there is one.
 func (e *Error) Unwrap() error { return e.err }
 
-// Retryable reports whether the same request may well succeed in a moment, without a change of what is desired. An
-// error that is not retryable can still heal from outside (an RBAC rule, a webhook), so it is tried again at the retry
-// interval.
-func (e *Error) Retryable() bool {
-	switch e.Reason {
-	case NotFound, NoMatch, Conflict, Terminating, Expired, Unavailable, Unreachable, Canceled:
-		return true
-	}
-	return false
-}
-
-// Uncertain reports whether the request may have been carried out all the same.
-func (e *Error) Uncertain() bool {
-	return e.Reason == Unreachable || e.Reason == Unavailable || e.Reason == Canceled
-}
-
 // Redacted returns the error with redact applied to everything that the API server said. bare also leaves out every
 // text that quotes values, for objects that are secret as a whole; what remains names the fields and what kind of fault
 // each has.
@@ -129,26 +114,30 @@ func ReasonOf(err error) Reason {
 	if err == nil {
 		return ""
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
 	}
 	return Other
 }
 
-// CodeOf returns the HTTP status of the answer in err's tree, 0 if there is none.
-func CodeOf(err error) int {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Code
+// Retryable reports whether the failed request of err may well succeed in a moment, without a change of what is
+// desired. An error that is not retryable can still heal from outside (an RBAC rule, a webhook), so the request is
+// repeated at the retry interval.
+func Retryable(err error) bool {
+	switch ReasonOf(err) {
+	case NotFound, NoMatch, Conflict, Terminating, Expired, Unavailable, Unreachable, Canceled:
+		return true
 	}
-	return 0
+	return false
 }
 
-// Retryable reports whether err is a request's error that may well be gone in a moment.
-func Retryable(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Retryable()
+// Uncertain reports whether the failed request of err may have been carried out all the same.
+func Uncertain(err error) bool {
+	switch ReasonOf(err) {
+	case Unavailable, Unreachable, Canceled:
+		return true
+	}
+	return false
 }
 
 // refusal reads the answer of an API server that did not do what was asked.
@@ -159,10 +148,11 @@ func refusal(op, object string, code int, body []byte) *Error {
 		s, e.page = metav1.Status{Message: string(body)}, true
 	}
 	e.Message = s.Message
-	if s.Details != nil {
-		for _, c := range s.Details.Causes {
-			e.Causes = append(e.Causes, Cause{Type: string(c.Type), Field: c.Field, Message: c.Message})
-		}
+	if s.Details == nil {
+		s.Details = &metav1.StatusDetails{}
+	}
+	for _, c := range s.Details.Causes {
+		e.Causes = append(e.Causes, Cause{Type: string(c.Type), Field: c.Field, Message: c.Message})
 	}
 	e.Reason = classify(code, &s)
 	return e
@@ -188,11 +178,11 @@ func classify(code int, s *metav1.Status) Reason {
 		return Denied
 	}
 	switch {
-	case code == http.StatusNotFound && (s.Details == nil || s.Details.Name == ""):
+	case code == http.StatusNotFound && s.Details.Name == "":
 		return NoMatch // no object is named: it is the path that does not exist
-	case code == http.StatusUnprocessableEntity && immutable(s):
+	case code == http.StatusUnprocessableEntity && immutable(s.Details.Causes):
 		return Immutable
-	case code == http.StatusForbidden && hasCause(s, "NamespaceTerminating"):
+	case code == http.StatusForbidden && slices.ContainsFunc(s.Details.Causes, terminating):
 		return Terminating
 	case code == http.StatusConflict && s.Reason == metav1.StatusReasonAlreadyExists:
 		return Exists
@@ -224,8 +214,7 @@ func untypable(message string) bool {
 }
 
 var immutableWords = []string{
-	"field is immutable",              // apimachinery validation.FieldImmutableErrorMsg
-	"is immutable",                    // the usual text of CEL transition rules
+	"is immutable",                    // FieldImmutableErrorMsg of apimachinery; usual in CEL transition rules
 	"may not change once set",         // Service spec.clusterIPs
 	"updates to statefulset spec for", // fields other than 'replicas', …
 	"cannot change roleRef",           // bindings of RBAC
@@ -237,38 +226,16 @@ var immutableWords = []string{
 
 // immutable reports whether every cause is a field that cannot change. One other cause among them means that the new
 // object would be refused as well, and then nothing may be deleted for it.
-func immutable(s *metav1.Status) bool {
-	if s.Details == nil || len(s.Details.Causes) == 0 {
-		return false
-	}
-	for _, c := range s.Details.Causes {
-		if !containsAny(c.Message, immutableWords) {
+func immutable(causes []metav1.StatusCause) bool {
+	for _, c := range causes {
+		if !slices.ContainsFunc(immutableWords, func(words string) bool { return strings.Contains(c.Message, words) }) {
 			return false
 		}
 	}
-	return true
+	return len(causes) > 0
 }
 
-func containsAny(s string, words []string) bool {
-	for _, w := range words {
-		if strings.Contains(s, w) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasCause(s *metav1.Status, cause metav1.CauseType) bool {
-	if s.Details == nil {
-		return false
-	}
-	for _, c := range s.Details.Causes {
-		if c.Type == cause {
-			return true
-		}
-	}
-	return false
-}
+func terminating(c metav1.StatusCause) bool { return c.Type == "NamespaceTerminating" }
 
 // errNoAnswer ends a request that takes too long.
 var errNoAnswer = errors.New("no answer in time")
@@ -283,12 +250,9 @@ func unanswered(ctx context.Context, op, object string, err error) *Error {
 	return e
 }
 
-// backoff is how long a busy API server wants to be left alone: at least a moment, at most ten seconds.
+// backoff returns how long a busy API server wants to be left alone: at least a moment, at most ten seconds.
 func backoff(h http.Header) time.Duration {
-	const most = 10 * time.Second
-	seconds, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		seconds = 0
-	}
-	return max(min(time.Duration(seconds)*time.Second, most), time.Millisecond)
+	const most = 10
+	seconds, _ := strconv.Atoi(h.Get("Retry-After")) // 0 if it is a date, or no number
+	return max(time.Duration(min(seconds, most))*time.Second, time.Millisecond)
 }

@@ -15,43 +15,43 @@ func TestReasons(t *testing.T) {
 		want       Reason
 		retryable  bool
 	}{
-		{"an object that is not there",
+		{"object_missing",
 			`{"kind":"Status","code":404,"reason":"NotFound","message":"configmaps \"a\" not found","details":{"name":"a","kind":"configmaps"}}`, 404, NotFound, true},
-		{"a path that is not served", `404 page not found`, 404, NoMatch, true},
-		{"a resource that is not served",
+		{"path_not_served", `404 page not found`, 404, NoMatch, true},
+		{"resource_not_served",
 			`{"kind":"Status","code":404,"reason":"NotFound","message":"the server could not find the requested resource","details":{}}`, 404, NoMatch, true},
-		{"a rule broken",
+		{"rule_broken",
 			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: -1: must be greater than or equal to 0","field":"spec.replicas"}]}}`, 422, Invalid, false},
-		{"an immutable field",
+		{"immutable_field",
 			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: {}: field is immutable","field":"spec.selector"}]}}`, 422, Immutable, false},
-		{"an immutable field among other faults",
+		{"immutable_and_other_faults",
 			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"message":"field is immutable"},{"message":"Required value"}]}}`, 422, Invalid, false},
-		{"a stateful set's template",
+		{"stateful_set_template",
 			`{"kind":"Status","code":422,"reason":"Invalid","message":"x","details":{"causes":[{"reason":"FieldValueForbidden","message":"Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden","field":"spec"}]}}`, 422, Immutable, false},
-		{"RBAC", `{"kind":"Status","code":403,"reason":"Forbidden","message":"configmaps is forbidden"}`, 403, Forbidden,
+		{"rbac", `{"kind":"Status","code":403,"reason":"Forbidden","message":"configmaps is forbidden"}`, 403, Forbidden,
 			false},
-		{"a namespace on its way out",
+		{"namespace_terminating",
 			`{"kind":"Status","code":403,"reason":"Forbidden","message":"x","details":{"causes":[{"reason":"NamespaceTerminating","message":"namespace a is being terminated"}]}}`, 403, Terminating, true},
-		{"a webhook",
+		{"webhook",
 			`{"kind":"Status","code":400,"reason":"BadRequest","message":"admission webhook \"v.example.com\" denied the request: no"}`, 400, Denied, false},
-		{"a webhook that does not answer",
+		{"webhook_silent",
 			`{"kind":"Status","code":500,"reason":"InternalError","message":"failed calling webhook \"v.example.com\": connection refused"}`, 500, Unavailable, true},
-		{"an admission policy",
+		{"admission_policy",
 			`{"kind":"Status","code":422,"reason":"Invalid","message":"configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"}`, 422, Denied, false},
-		{"a field that is not declared",
+		{"field_not_declared",
 			`{"kind":"Status","code":500,"message":"failed to create typed patch object (a/b; apps/v1, Kind=Deployment): .spec.x: field not declared in schema"}`, 500, Invalid, false},
 		{"overload", `{"kind":"Status","code":429,"reason":"TooManyRequests","message":"x"}`, 429, Unavailable, true},
-		{"a conflict", `{"kind":"Status","code":409,"reason":"Conflict","message":"x"}`, 409, Conflict, true},
-		{"already there", `{"kind":"Status","code":409,"reason":"AlreadyExists","message":"x"}`, 409, Exists, false},
-		{"too old", `{"kind":"Status","code":410,"reason":"Expired","message":"x"}`, 410, Expired, true},
-		{"a stranger", `{"kind":"Status","code":401,"reason":"Unauthorized","message":"Unauthorized"}`, 401, Unauthorized,
+		{"conflict", `{"kind":"Status","code":409,"reason":"Conflict","message":"x"}`, 409, Conflict, true},
+		{"exists", `{"kind":"Status","code":409,"reason":"AlreadyExists","message":"x"}`, 409, Exists, false},
+		{"expired", `{"kind":"Status","code":410,"reason":"Expired","message":"x"}`, 410, Expired, true},
+		{"stranger", `{"kind":"Status","code":401,"reason":"Unauthorized","message":"Unauthorized"}`, 401, Unauthorized,
 			false},
-		{"a proxy", `<html>Bad Gateway</html>`, 502, Unavailable, true},
+		{"proxy", `<html>Bad Gateway</html>`, 502, Unavailable, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := refusal("apply", "ConfigMap a/b", c.code, []byte(c.body))
-			if err.Reason != c.want || err.Retryable() != c.retryable {
-				t.Errorf("reason %s, retryable %t; want %s, %t", err.Reason, err.Retryable(), c.want, c.retryable)
+			if err.Reason != c.want || Retryable(err) != c.retryable {
+				t.Errorf("reason %s, retryable %t; want %s, %t", err.Reason, Retryable(err), c.want, c.retryable)
 			}
 			if !strings.Contains(err.Error(), "apply ConfigMap a/b: ") {
 				t.Errorf("%q does not name the object", err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
@@ -37,50 +38,20 @@ type Live struct {
 	// Object is the whole object without its managedFields, nil unless it was asked for.
 	Object *manifest.Object
 
-	managers []manager
-}
-
-// manager is one entry of metadata.managedFields. Raw keeps it as it came, for Adopt.
-type manager struct {
-	Manager     string          `json:"manager,omitempty"`
-	Operation   string          `json:"operation,omitempty"`
-	APIVersion  string          `json:"apiVersion,omitempty"`
-	Time        *time.Time      `json:"time,omitempty"`
-	FieldsType  string          `json:"fieldsType,omitempty"`
-	FieldsV1    json.RawMessage `json:"fieldsV1,omitempty"`
-	Subresource string          `json:"subresource,omitempty"`
-}
-
-// partial is the part of an object that every answer is read for.
-type partial struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	Metadata   struct {
-		Name              string            `json:"name"`
-		Namespace         string            `json:"namespace"`
-		UID               string            `json:"uid"`
-		ResourceVersion   string            `json:"resourceVersion"`
-		DeletionTimestamp *string           `json:"deletionTimestamp"`
-		Finalizers        []string          `json:"finalizers"`
-		Labels            map[string]string `json:"labels"`
-		Annotations       map[string]string `json:"annotations"`
-		ManagedFields     []manager         `json:"managedFields"`
-	} `json:"metadata"`
+	managers []metav1.ManagedFieldsEntry
 }
 
 // readLive reads an object, or its PartialObjectMetadata, of a known kind.
 func readLive(body []byte, m Mapping, fieldManager string, whole bool) (Live, error) {
-	var p partial
+	var p metav1.PartialObjectMetadata
 	if err := json.Unmarshal(body, &p); err != nil {
 		return Live{}, fmt.Errorf("answer that is not a %s: %w", m.Kind, err)
 	}
 	live := Live{
-		ID: bundle.ObjectIdentity{Group: m.Group, Version: m.Version, Kind: m.Kind, Namespace: p.Metadata.Namespace,
-			Name: p.Metadata.Name},
-		UID: p.Metadata.UID, ResourceVersion: p.Metadata.ResourceVersion,
-		Deleting: p.Metadata.DeletionTimestamp != nil, Finalizers: p.Metadata.Finalizers,
-		Labels: p.Metadata.Labels, Annotations: p.Metadata.Annotations,
-		managers: p.Metadata.ManagedFields,
+		ID:  bundle.ObjectIdentity{Group: m.Group, Version: m.Version, Kind: m.Kind, Namespace: p.Namespace, Name: p.Name},
+		UID: string(p.UID), ResourceVersion: p.ResourceVersion,
+		Deleting: p.DeletionTimestamp != nil, Finalizers: p.Finalizers,
+		Labels: p.Labels, Annotations: p.Annotations, managers: p.ManagedFields,
 	}
 	live.readManagers(fieldManager)
 	if !whole {
@@ -106,32 +77,38 @@ func readWhole(body []byte, m Mapping) (*manifest.Object, error) {
 // readManagers derives Managed, AppliedAt, Others and Adoptable.
 func (l *Live) readManagers(ours string) {
 	byTime := slices.Clone(l.managers)
-	slices.SortStableFunc(byTime, func(a, b manager) int { return b.at().Compare(a.at()) })
+	slices.SortStableFunc(byTime, func(a, b metav1.ManagedFieldsEntry) int { return writtenAt(b).Compare(writtenAt(a)) })
 	for _, m := range byTime {
 		switch {
-		case m.Manager == ours && m.Operation == "Apply" && m.Subresource == "":
-			l.Managed, l.AppliedAt = hashFields(m.FieldsV1), m.at()
+		case appliedBy(m, ours):
+			l.Managed, l.AppliedAt = hashFields(m.FieldsV1.GetRawBytes()), writtenAt(m)
 		case m.Manager == ours || m.Subresource == "status":
 		default:
 			l.Others = appendNew(l.Others, m.Manager)
-			if m.adoptable() {
+			if adoptable(m) {
 				l.Adoptable = appendNew(l.Adoptable, m.Manager)
 			}
 		}
 	}
 }
 
-func (m manager) at() time.Time {
+// writtenAt returns when the manager of an entry last changed something, in UTC; zero if the entry does not say.
+func writtenAt(m metav1.ManagedFieldsEntry) time.Time {
 	if m.Time == nil {
 		return time.Time{}
 	}
-	return *m.Time
+	return m.Time.UTC()
+}
+
+// appliedBy reports whether the entry holds the fields that a manager applied.
+func appliedBy(m metav1.ManagedFieldsEntry, manager string) bool {
+	return m.Manager == manager && m.Operation == metav1.ManagedFieldsOperationApply && m.Subresource == ""
 }
 
 // adoptable reports whether the entry was written by hand, as Flux's kustomize-controller sees it: by kubectl, or
 // before there were managers. A restart asked for with kubectl is left alone: undoing it at once would roll the Pods
 // back half-way.
-func (m manager) adoptable() bool {
+func adoptable(m metav1.ManagedFieldsEntry) bool {
 	if m.Subresource != "" || m.Manager == "kubectl-rollout" {
 		return false
 	}
@@ -147,13 +124,10 @@ func appendNew(list []string, s string) []string {
 
 // hashFields hashes a field set by its canonical JSON: the API server writes the same set with its keys in another
 // order depending on whether the kind is built in and on how the object was asked for.
-func hashFields(fields json.RawMessage) manifest.Digest {
+func hashFields(fields []byte) manifest.Digest {
 	var tree any
-	if json.Unmarshal(fields, &tree) != nil {
-		return sha256.Sum256(fields)
-	}
 	var b bytes.Buffer
-	if json.NewEncoder(&b).Encode(tree) != nil {
+	if json.Unmarshal(fields, &tree) != nil || json.NewEncoder(&b).Encode(tree) != nil {
 		return sha256.Sum256(fields)
 	}
 	return sha256.Sum256(b.Bytes())

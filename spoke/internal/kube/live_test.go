@@ -64,7 +64,7 @@ func TestAdopted(t *testing.T) {
 	if len(entries) != 5 || last.Manager != FieldManager || last.Operation != "Apply" {
 		t.Fatalf("%+v", entries)
 	}
-	if want := hashFields(json.RawMessage(`{"f:data":{"f:x":{},"f:y":{},"f:z":{}}}`)); hashFields(last.FieldsV1) != want {
+	if want := hashFields(json.RawMessage(`{"f:data":{"f:x":{},"f:y":{},"f:z":{}}}`)); hashFields(last.FieldsV1.GetRawBytes()) != want {
 		t.Errorf("fields %s", last.FieldsV1)
 	}
 }

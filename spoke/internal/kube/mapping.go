@@ -77,19 +77,15 @@ func noMatch(gvk schema.GroupVersionKind) *Error {
 
 // discover asks for all kinds of a group and version. A group that does not exist has no kinds, which is no error.
 func (c *Client) discover(ctx context.Context, gv schema.GroupVersion, s *served) error {
-	spoke := &Client{connection: c.connection} // discovery is the spoke's own business, whomever this client impersonates
-	body, _, err := spoke.do(ctx, request{op: "discover", object: gv.String(), method: http.MethodGet, path: groupPath(gv),
-		accept: mediaJSON})
-	if err != nil && ReasonOf(err) != NoMatch && ReasonOf(err) != NotFound {
+	var list metav1.APIResourceList
+	err := c.read(ctx, groupPath(gv), gv.String(), &list)
+	missing := ReasonOf(err) == NoMatch || ReasonOf(err) == NotFound
+	if err != nil && !missing {
 		return err
 	}
 	s.asked = time.Now()
-	if err != nil {
+	if missing {
 		return nil
-	}
-	var list metav1.APIResourceList
-	if err := json.Unmarshal(body, &list); err != nil {
-		return &Error{Op: "discover", Object: gv.String(), Reason: Other, Message: err.Error(), err: err}
 	}
 	clear(s.kinds)
 	for _, r := range list.APIResources {
@@ -108,15 +104,9 @@ func (c *Client) AnyVersion(ctx context.Context, gk schema.GroupKind) (Mapping, 
 	if gk.Group == "" {
 		return c.Mapping(ctx, gk.WithVersion("v1"))
 	}
-	spoke := &Client{connection: c.connection}
-	body, _, err := spoke.do(ctx, request{op: "discover", object: gk.Group, method: http.MethodGet,
-		path: "/apis/" + gk.Group, accept: mediaJSON})
-	if err != nil {
-		return Mapping{}, err
-	}
 	var group metav1.APIGroup
-	if err := json.Unmarshal(body, &group); err != nil {
-		return Mapping{}, wrong("discover", gk.Group, err)
+	if err := c.read(ctx, "/apis/"+gk.Group, gk.Group, &group); err != nil {
+		return Mapping{}, err
 	}
 	for _, v := range append([]metav1.GroupVersionForDiscovery{group.PreferredVersion}, group.Versions...) {
 		m, err := c.Mapping(ctx, gk.WithVersion(v.Version))
@@ -125,6 +115,18 @@ func (c *Client) AnyVersion(ctx context.Context, gk schema.GroupKind) (Mapping, 
 		}
 	}
 	return Mapping{}, noMatch(gk.WithVersion(group.PreferredVersion.Version))
+}
+
+// read reads what the API server says of itself at a path. Discovery is the spoke's own business, whomever the client
+// impersonates.
+func (c *Client) read(ctx context.Context, path, object string, into any) error {
+	spoke := &Client{connection: c.connection}
+	body, _, err := spoke.do(ctx, request{op: "discover", object: object, method: http.MethodGet, path: path,
+		accept: mediaJSON})
+	if err != nil {
+		return err
+	}
+	return wrong("discover", object, json.Unmarshal(body, into))
 }
 
 // Warm makes mappings known without asking for them, as an inventory remembers them over a restart.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/wait"
@@ -25,7 +26,8 @@ const (
 
 // request is one call of the API.
 type request struct {
-	op, object  string // for errors
+	op, object  string  // for errors
+	mapping     Mapping // of the kind that the request is about; zero: of none
 	method      string
 	path        string
 	query       url.Values
@@ -57,7 +59,7 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 
 // once sends a request. pause is not zero when it should be sent again after that time.
 func (c *Client) once(ctx context.Context, r request) (body []byte, code int, pause time.Duration, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
 	resp, err := c.send(ctx, r)
 	if err != nil {
@@ -68,17 +70,28 @@ func (c *Client) once(ctx context.Context, r request) (body []byte, code int, pa
 	if err != nil {
 		return nil, 0, 0, unanswered(ctx, r.op, r.object, err)
 	}
-	if r.tag != nil && resp.StatusCode < 300 {
+	code = resp.StatusCode
+	if r.tag != nil && code < 300 {
 		*r.tag = resp.Header.Get("ETag")
 	}
-	if resp.StatusCode < 300 || r.tag != nil && resp.StatusCode == http.StatusNotModified {
-		return body, resp.StatusCode, 0, nil
+	if code < 300 || r.tag != nil && code == http.StatusNotModified {
+		return body, code, 0, nil
 	}
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable &&
-		resp.Header.Get("Retry-After") != "" {
+	if code == http.StatusTooManyRequests ||
+		code == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "" {
 		pause = backoff(resp.Header)
 	}
-	return nil, resp.StatusCode, pause, refusal(r.op, r.object, resp.StatusCode, body)
+	return nil, code, pause, c.refused(r, code, body)
+}
+
+// refused returns the error of an answer to a request. If the API does not serve the request's kind any more, the next
+// request looks for the kind again.
+func (c *Client) refused(r request, code int, body []byte) *Error {
+	err := refusal(r.op, r.object, code, body)
+	if err.Reason == NoMatch && r.mapping.Resource != "" {
+		c.Invalidate(r.mapping.Group)
+	}
+	return err
 }
 
 // send waits for the rate limit, sends, and returns whatever the API server answers; the caller closes the body.
@@ -88,7 +101,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	req, err := c.build(ctx, r)
 	if err != nil {
-		return nil, &Error{Op: r.op, Object: r.object, Reason: Other, Message: err.Error(), err: err}
+		return nil, wrong(r.op, r.object, err)
 	}
 	c.requests.Add(1)
 	resp, err := c.http.Do(req)
@@ -100,13 +113,13 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 
 func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	u := *c.base
-	u.Path = singleSlash(u.Path) + r.path
+	u.Path = strings.TrimRight(u.Path, "/") + r.path
 	u.RawQuery = r.query.Encode()
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(r.body))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", c.agent)
+	req.Header.Set("User-Agent", FieldManager)
 	req.Header.Set("Accept", r.accept)
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
@@ -118,14 +131,6 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 		req.Header.Set("Impersonate-User", c.user)
 	}
 	return req, nil
-}
-
-// singleSlash takes the slash off the end of the base path, since every path begins with one.
-func singleSlash(base string) string {
-	for len(base) > 0 && base[len(base)-1] == '/' {
-		base = base[:len(base)-1]
-	}
-	return base
 }
 
 func readAll(resp *http.Response) ([]byte, error) {

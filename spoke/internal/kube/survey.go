@@ -96,8 +96,8 @@ func (s *Survey) Run(ctx context.Context, changed func(Capabilities), failed fun
 // Ask returns what the API server serves now. If an aggregated API server does not answer, the kinds that it served
 // last count. If the API server cannot be asked, Ask returns the last answer beside the error.
 func (s *Survey) Ask(ctx context.Context) (Capabilities, error) {
-	version, err := s.client.ServerVersion(ctx)
-	if err != nil {
+	var version struct{ GitVersion string }
+	if err := s.client.read(ctx, "/version", "/version", &version); err != nil {
 		return s.last, err
 	}
 	for i, path := range discoveryPaths {
@@ -114,7 +114,7 @@ func (s *Survey) Ask(ctx context.Context) (Capabilities, error) {
 	slices.SortFunc(all, func(a, b GroupVersion) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Version, b.Version))
 	})
-	s.last = Capabilities{version, all}
+	s.last = Capabilities{version.GitVersion, all}
 	return s.last, nil
 }
 

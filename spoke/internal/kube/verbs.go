@@ -1,26 +1,24 @@
 package kube
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 
+	"k8s.io/apimachinery/pkg/api/validate/content"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ApplyOptions says how to apply.
+// ApplyOptions says how to apply an object.
 type ApplyOptions struct {
 	FieldManager string // empty: FieldManager
-	Force        bool   // take over fields that another manager owns
-	DryRun       bool   // ask the API server, change nothing
 	Whole        bool   // return the whole object
 }
 
@@ -31,51 +29,38 @@ type Applied struct {
 	Created bool // it was not there before
 }
 
-// Apply sends an object by server-side apply, in one PATCH: no read before, no dry run.
+// Apply sends an object by server-side apply, in one PATCH: no read before, no dry run. Fields that another manager
+// owns are taken over.
 func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOptions) (Applied, error) {
-	id := Identify(o)
-	r, m, err := c.on(ctx, "apply", id)
+	r, err := c.on(ctx, "apply", Identify(o))
 	if err != nil {
 		return Applied{}, err
 	}
-	if r.body, err = encode(o); err != nil {
+	if r.body, err = manifest.Canonical(o); err != nil {
 		return Applied{}, &Error{Op: "apply", Object: r.object, Reason: Invalid, Message: "cannot be written as JSON",
 			err: err}
 	}
-	ours := opts.manager()
+	manager := cmp.Or(opts.FieldManager, FieldManager)
 	r.method, r.contentType, r.accept = http.MethodPatch, mediaApply, accept(opts.Whole)
-	r.query = url.Values{"fieldManager": {ours}}
-	if opts.Force {
-		r.query.Set("force", "true")
-	}
-	if opts.DryRun {
-		r.query.Set("dryRun", "All")
-	}
+	r.query = url.Values{"fieldManager": {manager}, "force": {"true"}}
 	body, code, err := c.do(ctx, r)
 	if err != nil {
-		return Applied{}, c.known(m, err)
+		return Applied{}, err
 	}
-	live, err := readLive(body, m, ours, opts.Whole)
-	return Applied{Live: live, Mapping: m, Created: code == http.StatusCreated}, wrong("apply", r.object, err)
-}
-
-func (o ApplyOptions) manager() string {
-	if o.FieldManager == "" {
-		return FieldManager
-	}
-	return o.FieldManager
+	live, err := readLive(body, r.mapping, manager, opts.Whole)
+	return Applied{Live: live, Mapping: r.mapping, Created: code == http.StatusCreated}, wrong("apply", r.object, err)
 }
 
 // Adopt makes our manager the owner of all fields that live's adoptable managers own, so that the next apply removes
 // those which are not desired. A Conflict means that the object changed since live was read.
 func (c *Client) Adopt(ctx context.Context, live Live) error {
-	r, m, err := c.on(ctx, "adopt", live.ID)
+	r, err := c.on(ctx, "adopt", live.ID)
 	if err != nil {
 		return err
 	}
 	entries, err := adopted(live.managers, FieldManager, live.ID)
 	if err != nil {
-		return &Error{Op: "adopt", Object: r.object, Reason: Other, Message: err.Error(), err: err}
+		return wrong("adopt", r.object, err)
 	}
 	r.body, err = json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": live.UID},
@@ -83,37 +68,39 @@ func (c *Client) Adopt(ctx context.Context, live Live) error {
 		{"op": "replace", "path": "/metadata/managedFields", "value": entries},
 	})
 	if err != nil {
-		return &Error{Op: "adopt", Object: r.object, Reason: Other, Message: err.Error(), err: err}
+		return wrong("adopt", r.object, err)
 	}
 	r.method, r.contentType, r.accept = http.MethodPatch, mediaJSONPatch, mediaMetadata
 	r.query = url.Values{"fieldManager": {FieldManager}}
 	_, _, err = c.do(ctx, r)
-	return c.known(m, err)
+	return err
 }
 
 // adopted returns the entries with the adoptable ones merged into ours.
-func adopted(entries []manager, ours string, id bundle.ObjectIdentity) ([]manager, error) {
+func adopted(entries []metav1.ManagedFieldsEntry, ours string,
+	id bundle.ObjectIdentity) ([]metav1.ManagedFieldsEntry, error) {
 	gv := schema.GroupVersion{Group: id.Group, Version: id.Version}
-	mine := manager{Manager: ours, Operation: "Apply", APIVersion: gv.String(), FieldsType: "FieldsV1"}
+	mine := metav1.ManagedFieldsEntry{Manager: ours, Operation: metav1.ManagedFieldsOperationApply,
+		APIVersion: gv.String(), FieldsType: "FieldsV1"}
 	fields := map[string]any{}
-	var rest []manager
+	var rest []metav1.ManagedFieldsEntry
 	for _, e := range entries {
-		own := e.Manager == ours && e.Operation == "Apply" && e.Subresource == ""
+		own := appliedBy(e, ours)
 		if own {
 			mine = e
 		}
-		if !own && !e.adoptable() {
+		if !own && !adoptable(e) {
 			rest = append(rest, e)
 			continue
 		}
 		var more map[string]any
-		if err := json.Unmarshal(e.FieldsV1, &more); err != nil {
+		if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &more); err != nil {
 			return nil, fmt.Errorf("fields of manager %s: %w", e.Manager, err)
 		}
 		union(fields, more)
 	}
-	var err error
-	mine.FieldsV1, err = json.Marshal(fields)
+	merged, err := json.Marshal(fields)
+	mine.FieldsV1 = metav1.NewFieldsV1(string(merged))
 	return append(rest, mine), err
 }
 
@@ -132,16 +119,16 @@ func union(fields, more map[string]any) {
 
 // Look reads an object for its metadata, and whole when asked. Reason NotFound when it is not there.
 func (c *Client) Look(ctx context.Context, id bundle.ObjectIdentity, whole bool) (Live, error) {
-	r, m, err := c.on(ctx, "get", id)
+	r, err := c.on(ctx, "get", id)
 	if err != nil {
 		return Live{}, err
 	}
 	r.method, r.accept = http.MethodGet, accept(whole)
 	body, _, err := c.do(ctx, r)
 	if err != nil {
-		return Live{}, c.known(m, err)
+		return Live{}, err
 	}
-	live, err := readLive(body, m, FieldManager, whole)
+	live, err := readLive(body, r.mapping, FieldManager, whole)
 	return live, wrong("get", r.object, err)
 }
 
@@ -151,80 +138,45 @@ func (c *Client) Get(ctx context.Context, id bundle.ObjectIdentity) (*manifest.O
 	return live.Object, err
 }
 
-// DeleteOptions says how to delete.
+// DeleteOptions are the conditions of a deletion.
 type DeleteOptions struct {
-	UID             string // only if it is still this object; empty: any
-	ResourceVersion string // only if nobody wrote it since; empty: any
-	Foreground      bool   // keep the object until what it owns is gone; else dependents go in the background
-	Orphan          bool   // leave what it owns
+	UID             string `json:"uid,omitempty"`             // the object is still this one; empty: any
+	ResourceVersion string `json:"resourceVersion,omitempty"` // nobody wrote the object since; empty: any
 }
 
-// Delete deletes an object. Reason NotFound when it is not there, Conflict when a condition of opts does not hold.
+// Delete deletes an object; what the object owns goes in the background. Delete returns reason NotFound if the object
+// does not exist, and Conflict if a condition of opts does not hold.
 func (c *Client) Delete(ctx context.Context, id bundle.ObjectIdentity, opts DeleteOptions) error {
-	r, m, err := c.on(ctx, "delete", id)
+	r, err := c.on(ctx, "delete", id)
 	if err != nil {
 		return err
 	}
-	body := map[string]any{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": opts.propagation()}
-	if conditions := opts.conditions(); len(conditions) > 0 {
-		body["preconditions"] = conditions
-	}
-	if r.body, err = json.Marshal(body); err != nil {
-		return &Error{Op: "delete", Object: r.object, Reason: Other, Message: err.Error(), err: err}
+	r.body, err = json.Marshal(map[string]any{"kind": "DeleteOptions", "apiVersion": "v1",
+		"propagationPolicy": metav1.DeletePropagationBackground, "preconditions": opts})
+	if err != nil {
+		return wrong("delete", r.object, err)
 	}
 	r.method, r.contentType, r.accept = http.MethodDelete, mediaJSON, mediaMetadata
 	_, _, err = c.do(ctx, r)
-	return c.known(m, err)
-}
-
-func (o DeleteOptions) conditions() map[string]string {
-	conditions := map[string]string{"uid": o.UID, "resourceVersion": o.ResourceVersion}
-	maps.DeleteFunc(conditions, func(_, value string) bool { return value == "" })
-	return conditions
-}
-
-func (o DeleteOptions) propagation() string {
-	switch {
-	case o.Foreground:
-		return "Foreground"
-	case o.Orphan:
-		return "Orphan"
-	}
-	return "Background"
+	return err
 }
 
 // Secret returns the decoded data of a Secret.
 func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
-	r, m, err := c.on(ctx, "get", bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: namespace, Name: name})
+	r, err := c.on(ctx, "get", bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: namespace, Name: name})
 	if err != nil {
 		return nil, err
 	}
 	r.method, r.accept = http.MethodGet, mediaJSON
 	body, _, err := c.do(ctx, r)
 	if err != nil {
-		return nil, c.known(m, err)
+		return nil, err
 	}
-	var s struct {
-		Data map[string][]byte `json:"data"`
-	}
+	var s struct{ Data map[string][]byte }
 	if json.Unmarshal(body, &s) != nil { // the decoder's error would quote the value
 		return nil, &Error{Op: "get", Object: r.object, Reason: Other, Message: "an answer that is not a Secret"}
 	}
 	return s.Data, nil
-}
-
-// ServerVersion returns the version of the API server, as "v1.37.2".
-func (c *Client) ServerVersion(ctx context.Context) (string, error) {
-	body, _, err := c.do(ctx, request{op: "get", object: "/version", method: http.MethodGet, path: "/version",
-		accept: mediaJSON})
-	if err != nil {
-		return "", err
-	}
-	var v struct {
-		GitVersion string `json:"gitVersion"`
-	}
-	err = json.Unmarshal(body, &v)
-	return v.GitVersion, wrong("get", "/version", err)
 }
 
 // Identify names an object with its version.
@@ -235,17 +187,18 @@ func Identify(o *manifest.Object) bundle.ObjectIdentity {
 }
 
 // on begins a request about one object: finds its kind and checks that its namespace fits.
-func (c *Client) on(ctx context.Context, op string, id bundle.ObjectIdentity) (request, Mapping, error) {
+func (c *Client) on(ctx context.Context, op string, id bundle.ObjectIdentity) (request, error) {
 	r := request{op: op, object: id.ID().String()}
-	m, err := c.Mapping(ctx, schema.GroupVersionKind{Group: id.Group, Version: id.Version, Kind: id.Kind})
+	var err error
+	r.mapping, err = c.Mapping(ctx, schema.GroupVersionKind{Group: id.Group, Version: id.Version, Kind: id.Kind})
 	if err != nil {
-		return r, m, about(op, r.object, err)
+		return r, about(op, r.object, err)
 	}
-	if problem := m.misplaced(id); problem != "" {
-		return r, m, &Error{Op: op, Object: r.object, Reason: Invalid, Message: problem}
+	if problem := r.mapping.misplaced(id); problem != "" {
+		return r, &Error{Op: op, Object: r.object, Reason: Invalid, Message: problem}
 	}
-	r.path = m.collection(id.Namespace) + "/" + id.Name
-	return r, m, nil
+	r.path = r.mapping.collection(id.Namespace) + "/" + id.Name
+	return r, nil
 }
 
 // misplaced says what keeps the name from being a place in the API. A name is a path segment, so it is checked before
@@ -264,10 +217,8 @@ func (m Mapping) misplaced(id bundle.ObjectIdentity) string {
 	return ""
 }
 
-// segment is apimachinery's path.IsValidPathSegmentName, for names that are not empty.
-func segment(name string) bool {
-	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/%")
-}
+// segment reports whether a name can be a segment of a path.
+func segment(name string) bool { return name != "" && len(content.IsPathSegmentName(name)) == 0 }
 
 // about makes an error of finding a kind one of the object that needed it.
 func about(op, object string, err error) error {
@@ -280,15 +231,7 @@ func about(op, object string, err error) error {
 	return err
 }
 
-// known drops a mapping that the API server just did not know, so that the next call looks again.
-func (c *Client) known(m Mapping, err error) error {
-	if ReasonOf(err) == NoMatch {
-		c.Invalidate(m.Group)
-	}
-	return err
-}
-
-// wrong makes an error of an answer that cannot be read.
+// wrong returns the error of a request that cannot be made, or of an answer that cannot be read; nil if err is nil.
 func wrong(op, object string, err error) error {
 	if err == nil {
 		return nil
@@ -301,12 +244,4 @@ func accept(whole bool) string {
 		return mediaJSON
 	}
 	return mediaMetadata
-}
-
-func encode(o *manifest.Object) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(o.Object)
-	return b.Bytes(), err
 }

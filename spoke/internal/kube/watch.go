@@ -27,22 +27,29 @@ type Scope struct {
 	Page      int    // how many objects of a List are in memory at a time; 0: 250
 }
 
-// List calls see for every object in the scope, a page at a time, and returns the resourceVersion to watch from.
-func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) error) (resourceVersion string,
-	err error) {
-	r := request{op: "list", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet,
-		path: m.collection(s.Namespace), accept: mediaMetadatas}
-	if s.Whole {
-		r.accept = mediaJSON
-	}
-	r.query = url.Values{"limit": {strconv.Itoa(cmp.Or(s.Page, pageSize))}}
+// request begins a request about the objects of a kind in the scope.
+func (s Scope) request(op string, m Mapping) request {
+	r := request{op: op, object: m.GroupVersionKind().GroupKind().String(), mapping: m, method: http.MethodGet,
+		path: m.collection(s.Namespace), query: url.Values{}}
 	if s.Selector != "" {
 		r.query.Set("labelSelector", s.Selector)
 	}
+	return r
+}
+
+// List calls see for every object in the scope, a page at a time, and returns the resourceVersion to watch from.
+func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) error) (resourceVersion string,
+	err error) {
+	r := s.request("list", m)
+	r.accept = mediaMetadatas
+	if s.Whole {
+		r.accept = mediaJSON
+	}
+	r.query.Set("limit", strconv.Itoa(cmp.Or(s.Page, pageSize)))
 	for {
 		body, _, err := c.do(ctx, r)
 		if err != nil {
-			return "", c.known(m, err)
+			return "", err
 		}
 		rv, next, err := readPage(body, m, s.Whole, see)
 		if err != nil {
@@ -110,15 +117,12 @@ type Stream struct {
 // Watch opens a watch from a resourceVersion on. It ends by itself after some minutes; the caller then opens it again
 // from the last resourceVersion that it saw. The caller closes the stream.
 func (c *Client) Watch(ctx context.Context, m Mapping, s Scope, resourceVersion string) (*Stream, error) {
-	r := request{op: "watch", object: m.GroupVersionKind().GroupKind().String(), method: http.MethodGet,
-		path: m.collection(s.Namespace), accept: accept(s.Whole)}
-	r.query = url.Values{
-		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {resourceVersion},
-		"timeoutSeconds": {strconv.Itoa(int(watchFor / time.Second))},
-	}
-	if s.Selector != "" {
-		r.query.Set("labelSelector", s.Selector)
-	}
+	r := s.request("watch", m)
+	r.accept = accept(s.Whole)
+	r.query.Set("watch", "true")
+	r.query.Set("allowWatchBookmarks", "true")
+	r.query.Set("resourceVersion", resourceVersion)
+	r.query.Set("timeoutSeconds", strconv.Itoa(int(watchFor/time.Second)))
 	ctx, cancel := context.WithCancel(ctx)
 	resp, err := c.send(ctx, r)
 	if err != nil {
@@ -129,7 +133,7 @@ func (c *Client) Watch(ctx context.Context, m Mapping, s Scope, resourceVersion 
 		defer cancel()
 		defer resp.Body.Close()
 		body, _ := readAll(resp) // an answer that breaks off still has its code
-		return nil, c.known(m, refusal(r.op, r.object, resp.StatusCode, body))
+		return nil, c.refused(r, resp.StatusCode, body)
 	}
 	return newStream(ctx, cancel, m, s.Whole, resp.Body), nil
 }

@@ -286,7 +286,7 @@ func (l *Ledger) writePart(ctx context.Context, p *page, name string, data map[s
 		return nil
 	}
 	_, err := l.Client.Apply(ctx, configMap(l.Namespace, name, p.app, data),
-		kube.ApplyOptions{FieldManager: manager, Force: true})
+		kube.ApplyOptions{FieldManager: manager})
 	if err == nil {
 		p.written[name] = sum
 	}

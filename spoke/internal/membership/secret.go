@@ -77,7 +77,7 @@ func (s Secret) apply(ctx context.Context, manager string, entries map[string][]
 		"metadata": map[string]any{"namespace": s.Namespace, "name": SecretName},
 		"data":     data,
 	}}
-	_, err := s.Client.Apply(ctx, secret, kube.ApplyOptions{FieldManager: manager, Force: true})
+	_, err := s.Client.Apply(ctx, secret, kube.ApplyOptions{FieldManager: manager})
 	return err
 }
 

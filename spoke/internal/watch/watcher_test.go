@@ -158,7 +158,7 @@ func connect(t *testing.T, url string) *kube.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kube.Connect(kube.Config{Kubeconfig: path})
+	client, err := kube.Connect(path)
 	if err != nil {
 		t.Fatal(err)
 	}
