@@ -74,7 +74,7 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 		})
 	}
 	g.Go(func() error { return p.agent.Run(ctx) })
-	g.Go(func() error { return p.watcher.Run(ctx) })
+	g.Go(func() error { p.watcher.Run(ctx); return nil })
 	g.Go(func() error { return p.reporter.Run(ctx) })
 	g.Go(func() error { return p.marker.Run(ctx) })
 	g.Go(func() error { return p.ledger.Run(ctx) })

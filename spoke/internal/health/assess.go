@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -13,15 +14,15 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Report is how one object is doing. Message may quote the object's status, and a controller may quote its spec there.
+// Report is the health of one object. Message may quote the object's status, and a controller may quote its spec there.
 // Reason is a single identifier, of kstatus or of the controller; it may be empty.
 type Report struct {
 	Status          health.Status
 	Reason, Message string
 }
 
-// Assess judges a whole object.
-func Assess(o *manifest.Object) Report {
+// assess returns the health of a whole object.
+func assess(o *manifest.Object) Report {
 	r, err := status.Compute(o)
 	if err != nil {
 		return Report{Status: health.Unknown, Message: fmt.Sprintf("status that cannot be read: %v", err)}
@@ -36,13 +37,13 @@ func Assess(o *manifest.Object) Report {
 	return report
 }
 
-// Judge judges what is known of an object: whole if it is there, else by its metadata.
+// Judge returns the health of an object: of the whole object if live holds it, else as its metadata tells.
 func Judge(l kube.Live) Report {
 	switch {
 	case l.Deleting:
 		return Report{Status: health.Terminating, Message: waitsFor(l.Finalizers)}
 	case l.Object != nil:
-		return Assess(l.Object)
+		return assess(l.Object)
 	}
 	return Report{Status: health.Current}
 }
@@ -54,10 +55,10 @@ func waitsFor(finalizers []string) string {
 	return fmt.Sprintf("being deleted; waits for finalizers %v", finalizers)
 }
 
-// Check asks the API server how an object is doing that no watch covers, such as one of spec.healthChecks. An object
-// that is not there, or whose kind is not, is NotFound and no error.
+// Check asks the API server for the health of an object that no watch covers, such as one of spec.healthChecks. If the
+// object or its kind does not exist, Check returns NotFound and no error.
 func Check(ctx context.Context, c *kube.Client, id bundle.ObjectIdentity) (Report, error) {
-	live, err := c.Look(ctx, id, !MetadataOnly(schema.GroupKind{Group: id.Group, Kind: id.Kind}))
+	live, err := c.Look(ctx, id, !MetadataOnly(id.ID().GroupKind()))
 	switch kube.ReasonOf(err) {
 	case "":
 		return Judge(live), nil
@@ -84,16 +85,6 @@ var statusless = map[string][]string{
 		"ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
 }
 
-var metadataOnly = func() map[schema.GroupKind]bool {
-	set := map[schema.GroupKind]bool{}
-	for group, kinds := range statusless {
-		for _, kind := range kinds {
-			set[schema.GroupKind{Group: group, Kind: kind}] = true
-		}
-	}
-	return set
-}()
-
 // MetadataOnly reports whether a kind has no health beyond being there, so that nothing but its metadata need be read.
 // It also keeps the data of Secrets and ConfigMaps out of every answer.
-func MetadataOnly(gk schema.GroupKind) bool { return metadataOnly[gk] }
+func MetadataOnly(gk schema.GroupKind) bool { return slices.Contains(statusless[gk.Group], gk.Kind) }

@@ -24,25 +24,25 @@ func TestAssess(t *testing.T) {
 		name, yaml string
 		want       health.Status
 	}{
-		{"a Deployment that rolls out", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 2}, spec: " +
+		{"deployment_rolling_out", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 2}, spec: " +
 			"{replicas: 1}, status: {observedGeneration: 1}}", health.InProgress},
-		{"a Deployment that gave up", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 1}, spec: " +
+		{"deployment_gave_up", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 1}, spec: " +
 			"{replicas: 1}, status: {observedGeneration: 1, conditions: [{type: Progressing, status: 'False', reason: " +
 			"ProgressDeadlineExceeded}]}}", health.Failed},
-		{"a Job that failed", "{apiVersion: batch/v1, kind: Job, metadata: {name: a}, status: {conditions: [{type: Failed, " +
+		{"job_failed", "{apiVersion: batch/v1, kind: Job, metadata: {name: a}, status: {conditions: [{type: Failed, " +
 			"status: 'True'}]}}", health.Failed},
-		{"a custom object without status", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}}", health.Current},
-		{"a custom object that is not ready", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
+		{"custom_no_status", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}}", health.Current},
+		{"custom_not_ready", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
 			"{conditions: [{type: Ready, status: 'False', message: later}]}}", health.InProgress},
-		{"a custom object that stalled", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
+		{"custom_stalled", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
 			"{conditions: [{type: Stalled, status: 'True', message: stuck}]}}", health.Failed},
-		{"an object being deleted", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, deletionTimestamp: " +
+		{"being_deleted", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, deletionTimestamp: " +
 			"'2026-01-01T00:00:00Z'}}", health.Terminating},
-		{"a status of another shape", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, status: {conditions: 1}}",
+		{"status_of_another_shape", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, status: {conditions: 1}}",
 			health.Unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := Assess(parse(t, c.yaml))
+			got := assess(parse(t, c.yaml))
 			if got.Status != c.want {
 				t.Errorf("%+v, want %s", got, c.want)
 			}

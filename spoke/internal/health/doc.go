@@ -1,5 +1,4 @@
-// Package health says how an object of the cluster is doing, in the words of kstatus
-// (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus): it looks at one whole object, or only at its
-// metadata for kinds that have no health of their own. It decides no deadlines; how long InProgress may last is the
-// caller's.
+// Package health assesses one object of the cluster in the words of kstatus
+// (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus): by the whole object, or only by its metadata
+// for kinds that have no health of their own. It knows no deadlines; the caller decides how long InProgress may last.
 package health

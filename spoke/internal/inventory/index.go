@@ -1,10 +1,10 @@
 package inventory
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Index is all inventories of the spoke, by object. It is safe for concurrent use.
+// Index holds all inventories of the spoke, by object. It is safe for concurrent use.
 type Index struct {
 	changed  wait.Signal
 	doubtful wait.Signal
@@ -31,11 +31,8 @@ type entry struct {
 	app     bundle.ApplicationName
 	item    Item
 	drift   Drift
-	status  sharedhealth.Status
-	reason  string
-	message string
-	since   time.Time
-	seen    string       // the latest resourceVersion that status is from
+	health  ObjectHealth
+	seen    string       // the latest resourceVersion that health is from
 	busy    int          // applies under way
 	waiting *observation // the latest observation that came meanwhile
 }
@@ -140,12 +137,19 @@ func (x *Index) Of(gk schema.GroupKind) []bundle.ObjectIdentity {
 func (x *Index) Begin(app bundle.ApplicationName, id manifest.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	e := x.entry(id)
+	e.app = cmp.Or(e.app, app)
+	e.busy++
+}
+
+// entry returns what is known of an object, which begins now if nothing is; the caller holds the mutex.
+func (x *Index) entry(id manifest.ID) *entry {
 	e := x.objects[id]
 	if e == nil {
-		e = &entry{app: app, status: sharedhealth.Unknown}
+		e = &entry{health: ObjectHealth{ID: id, Status: sharedhealth.Unknown}}
 		x.objects[id] = e
 	}
-	e.busy++
+	return e
 }
 
 // Commit records an object that was applied and clears its drift. An observation that came meanwhile and shows a change
@@ -224,7 +228,7 @@ func (x *Index) observe(o observation) (bundle.ApplicationName, Drift, bool) {
 
 // judge notes drift and returns it when it is news.
 func (e *entry) judge(l kube.Live, missing bool) Drift {
-	d := e.item.JudgeMissing(e.status == sharedhealth.InProgress)
+	d := e.item.judgeMissing(e.health.Status == sharedhealth.InProgress)
 	if !missing {
 		d = e.item.Judge(l)
 	}
@@ -248,27 +252,9 @@ func (x *Index) Drifted(id manifest.ID) Drift {
 	return Drift{}
 }
 
-// DriftOf returns the objects of an application that differ, in the order in which they are applied.
-func (x *Index) DriftOf(app bundle.ApplicationName) []manifest.ID {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var out []manifest.ID
-	for id, e := range x.objects {
-		if e.app == app && e.drift.Any() {
-			out = append(out, id)
-		}
-	}
-	slices.SortFunc(out, manifest.Compare)
-	return out
-}
-
 // set stores an item; the caller holds the mutex.
 func (x *Index) set(app bundle.ApplicationName, id manifest.ID, item Item) {
-	e := x.objects[id]
-	if e == nil {
-		e = &entry{status: sharedhealth.Unknown}
-		x.objects[id] = e
-	}
+	e := x.entry(id)
 	before, after := mapping(id, e.item), mapping(id, item)
 	e.app, e.item = app, item
 	if before != after {

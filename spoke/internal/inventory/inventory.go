@@ -3,6 +3,7 @@ package inventory
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,7 +39,7 @@ type Item struct {
 	Labelled bool `json:"l,omitempty"`
 }
 
-// Inventory is the objects that one Application owns.
+// Inventory lists the objects that one Application owns.
 type Inventory struct {
 	Application bundle.ApplicationName
 	Items       map[manifest.ID]Item
@@ -52,23 +53,14 @@ func New(app bundle.ApplicationName) *Inventory {
 	return &Inventory{Application: app, Items: map[manifest.ID]Item{}}
 }
 
-// Clone returns a copy that shares nothing.
+// Clone returns a copy; changes of its items do not show in the original.
 func (v *Inventory) Clone() *Inventory {
-	c := &Inventory{Application: v.Application, Items: make(map[manifest.ID]Item, len(v.Items)), Guarded: v.Guarded}
-	for id, item := range v.Items {
-		c.Items[id] = item
-	}
-	return c
+	return &Inventory{Application: v.Application, Items: maps.Clone(v.Items), Guarded: v.Guarded}
 }
 
 // IDs returns the objects in the order in which they are applied.
 func (v *Inventory) IDs() []manifest.ID {
-	ids := make([]manifest.ID, 0, len(v.Items))
-	for id := range v.Items {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, manifest.Compare)
-	return ids
+	return slices.SortedFunc(maps.Keys(v.Items), manifest.Compare)
 }
 
 // Identity returns the object's name with the version it is recorded in.
@@ -80,45 +72,15 @@ func identity(id manifest.ID, version string) bundle.ObjectIdentity {
 	return bundle.ObjectIdentity{Group: id.Group, Version: version, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 }
 
-// Strings returns "group/version/kind namespace/name" of every object, sorted, for reports; at most limit of them, 0
-// means all.
-func (v *Inventory) Strings(limit int) []string {
-	ids := v.IDs()
-	if limit > 0 && len(ids) > limit {
-		ids = ids[:limit]
-	}
-	lines := make([]string, 0, len(ids))
-	for _, id := range ids {
-		lines = append(lines, v.line(id))
-	}
-	slices.Sort(lines)
-	return lines
-}
-
-func (v *Inventory) line(id manifest.ID) string {
-	s := v.Items[id].Version + "/" + id.Kind + " "
-	if id.Group != "" {
-		s = id.Group + "/" + s
-	}
-	if id.Namespace != "" {
-		s += id.Namespace + "/"
-	}
-	return s + id.Name
-}
-
 // Mappings returns where the API served the kinds of the inventory, each once, in no order.
 func (v *Inventory) Mappings() []kube.Mapping {
-	seen := map[kube.Mapping]bool{}
-	var out []kube.Mapping
+	served := map[kube.Mapping]bool{}
 	for id, item := range v.Items {
-		m := mapping(id, item)
-		if m.Resource == "" || seen[m] {
-			continue
+		if item.Resource != "" {
+			served[mapping(id, item)] = true
 		}
-		seen[m] = true
-		out = append(out, m)
 	}
-	return out
+	return slices.Collect(maps.Keys(served))
 }
 
 func mapping(id manifest.ID, i Item) kube.Mapping {

@@ -55,9 +55,9 @@ func (i Item) Judge(l kube.Live) Drift {
 	return Drift{}
 }
 
-// JudgeMissing is Judge for an object that is not there. One that deletes itself when it is done is missed only if it
+// judgeMissing is Judge for an object that does not exist. One that deletes itself when it is done is missed only if it
 // was seen at work until then.
-func (i Item) JudgeMissing(atWork bool) Drift {
+func (i Item) judgeMissing(atWork bool) Drift {
 	if i.Mode == Ignore || i.UID == "" || i.Expires && !atWork {
 		return Drift{}
 	}

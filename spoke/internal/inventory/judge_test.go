@@ -17,24 +17,24 @@ func TestJudge(t *testing.T) {
 		live kube.Live
 		want DriftKind
 	}{
-		{"as it was", item, kube.Live{UID: "u", ResourceVersion: "10", Managed: ours}, ""},
-		{"only others' fields moved", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours,
+		{"unchanged", item, kube.Live{UID: "u", ResourceVersion: "10", Managed: ours}, ""},
+		{"fields_of_others", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours,
 			Others: []string{"hpa"}}, ""},
-		{"a field of ours has another owner", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, Changed},
-		{"managedFields were stripped", item, kube.Live{UID: "u", ResourceVersion: "12"}, Changed},
-		{"a look from before the apply", item, kube.Live{UID: "u", ResourceVersion: "9", Managed: theirs}, ""},
-		{"made anew by others", item, kube.Live{UID: "v", ResourceVersion: "12", Managed: ours}, Replaced},
-		{"kubectl added a field", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours,
+		{"field_lost", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, Changed},
+		{"managed_fields_stripped", item, kube.Live{UID: "u", ResourceVersion: "12"}, Changed},
+		{"older_than_apply", item, kube.Live{UID: "u", ResourceVersion: "9", Managed: theirs}, ""},
+		{"replaced", item, kube.Live{UID: "v", ResourceVersion: "12", Managed: ours}, Replaced},
+		{"added_by_kubectl", item, kube.Live{UID: "u", ResourceVersion: "12", Managed: ours,
 			Adoptable: []string{"kubectl-edit"}}, Changed},
-		{"kubectl added a field, and may", in(Merge),
+		{"merge_added_by_kubectl", in(Merge),
 			kube.Live{UID: "u", ResourceVersion: "12", Managed: ours, Adoptable: []string{"kubectl-edit"}}, ""},
-		{"a field of ours changed under Merge", in(Merge), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs},
+		{"merge_field_lost", in(Merge), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs},
 			Changed},
-		{"changed, and made only if missing", in(IfNotPresent),
+		{"if_not_present", in(IfNotPresent),
 			kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
-		{"changed, and ignored", in(Ignore), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
-		{"not known to be made", Item{}, kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
-		{"resource versions that are no numbers", Item{UID: "u", ResourceVersion: "b", Managed: ours},
+		{"ignored", in(Ignore), kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
+		{"not_known_to_exist", Item{}, kube.Live{UID: "u", ResourceVersion: "12", Managed: theirs}, ""},
+		{"versions_not_numbers", Item{UID: "u", ResourceVersion: "b", Managed: ours},
 			kube.Live{UID: "u", ResourceVersion: "a", Managed: theirs}, Changed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,14 +52,14 @@ func TestJudgeMissing(t *testing.T) {
 		atWork bool
 		want   DriftKind
 	}{
-		{"an object of ours", Item{UID: "u"}, false, Missing},
-		{"one that is made only if missing", Item{UID: "u", Mode: IfNotPresent}, false, Missing},
-		{"one that is ignored", Item{UID: "u", Mode: Ignore}, false, ""},
-		{"one that was never made", Item{}, false, ""},
-		{"a job that is done and deleted itself", Item{UID: "u", Expires: true}, false, ""},
-		{"a job that was deleted at work", Item{UID: "u", Expires: true}, true, Missing},
+		{"ours", Item{UID: "u"}, false, Missing},
+		{"if_not_present", Item{UID: "u", Mode: IfNotPresent}, false, Missing},
+		{"ignored", Item{UID: "u", Mode: Ignore}, false, ""},
+		{"never_made", Item{}, false, ""},
+		{"job_done", Item{UID: "u", Expires: true}, false, ""},
+		{"job_at_work", Item{UID: "u", Expires: true}, true, Missing},
 	} {
-		if got := c.item.JudgeMissing(c.atWork); got.Kind != c.want {
+		if got := c.item.judgeMissing(c.atWork); got.Kind != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got.Kind, c.want)
 		}
 	}

@@ -39,13 +39,14 @@ func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth
 	if resourceVersion != "" {
 		e.seen = resourceVersion
 	}
-	if e.status == s && e.reason == reason && e.message == message {
+	h := ObjectHealth{ID: id, Status: s, Reason: reason, Message: message, Since: e.health.Since}
+	if h == e.health {
 		return false
 	}
-	if e.status != s {
-		e.since = now
+	if s != e.health.Status {
+		h.Since = now
 	}
-	e.status, e.reason, e.message = s, reason, message
+	e.health = h
 	return true
 }
 
@@ -57,7 +58,7 @@ func (x *Index) Health(id manifest.ID) ObjectHealth {
 	if e == nil {
 		return ObjectHealth{ID: id, Status: sharedhealth.Unknown}
 	}
-	return ObjectHealth{ID: id, Status: e.status, Reason: e.reason, Message: e.message, Since: e.since}
+	return e.health
 }
 
 // Objects is how many objects the summary covers.
@@ -68,11 +69,10 @@ func (x *Index) Summarize(app bundle.ApplicationName, most int) Summary {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	sum := Summary{Status: sharedhealth.Current}
-	for id, e := range x.objects {
-		if e.app != app || e.item.Mode == Ignore {
-			continue
+	for _, e := range x.objects {
+		if e.app == app && e.item.Mode != Ignore {
+			sum.add(e.health)
 		}
-		sum.add(ObjectHealth{ID: id, Status: e.status, Reason: e.reason, Message: e.message, Since: e.since})
 	}
 	slices.SortFunc(sum.Unhealthy, worstFirst)
 	if len(sum.Unhealthy) > most {

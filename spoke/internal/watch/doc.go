@@ -9,5 +9,5 @@
 //     pauses.
 //  4. A DELETED event may also mean that the label was taken off: a read of the object decides.
 //  5. Observations wait in a map by object and the latest wins, so that nothing grows with time. Drift of an object
-//     that is repaired again and again is held back (Pace).
+//     that is repaired again and again is held back (pace).
 package watch

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/navefleet/nave/shared/manifest"
@@ -27,7 +26,6 @@ type follower struct {
 	mapping kube.Mapping
 	scope   kube.Scope
 	stop    context.CancelFunc
-	synced  atomic.Bool
 	version string // resourceVersion to watch from; empty: list first
 }
 
@@ -122,7 +120,6 @@ func (f *follower) list(ctx context.Context) error {
 		return err
 	}
 	f.version = version
-	f.synced.Store(true)
 	return nil
 }
 

@@ -9,39 +9,39 @@ const (
 	longestPause = 5 * time.Minute
 )
 
-// Pace decides when an object that drifted may be repaired, so that two controllers that disagree do not keep an API
-// server busy. It is a value: no clock, no I/O. The zero Pace is of an object that never drifted.
-type Pace struct {
+// pace decides when an object that drifted may be repaired, so that two controllers that disagree do not keep an API
+// server busy. It is a value: no clock, no I/O. The zero pace is of an object that never drifted.
+type pace struct {
 	repairs []time.Time // the latest, at most burst
 	step    int         // how many pauses in a row
 	until   time.Time   // end of the last pause
 }
 
-// Next decides about drift that was seen now: the zero time means repair it, any other is when to.
-func (p Pace) Next(now time.Time) (Pace, time.Time) {
+// next decides about drift that was seen now: the zero time means repair it, any other is when to.
+func (p pace) next(now time.Time) (pace, time.Time) {
 	if now.Before(p.until) {
 		return p, p.until
 	}
 	if p.calm(now) {
-		p = Pace{}
+		p = pace{}
 	}
 	if p.step == 0 && p.within(now) < burst {
-		return p.Repaired(now), time.Time{}
+		return p.repaired(now), time.Time{}
 	}
-	p.until = now.Add(pause(p.step))
+	p.until = now.Add(pauseOf(p.step))
 	p.step++
 	return p, p.until
 }
 
-// Repaired notes a repair that was allowed.
-func (p Pace) Repaired(now time.Time) Pace {
+// repaired notes a repair that was allowed.
+func (p pace) repaired(now time.Time) pace {
 	keep := p.repairs[max(0, len(p.repairs)-burst+1):]
 	p.repairs = append(append(make([]time.Time, 0, burst), keep...), now)
 	return p
 }
 
 // within counts the repairs of the window that ends now.
-func (p Pace) within(now time.Time) int {
+func (p pace) within(now time.Time) int {
 	n := 0
 	for _, t := range p.repairs {
 		if now.Sub(t) < window {
@@ -52,13 +52,10 @@ func (p Pace) within(now time.Time) int {
 }
 
 // calm reports whether the object stayed as it should for twice as long as the last pause.
-func (p Pace) calm(now time.Time) bool {
-	if p.step == 0 || len(p.repairs) == 0 {
-		return false
-	}
-	return now.Sub(p.repairs[len(p.repairs)-1]) > max(window, 2*pause(p.step-1))
+func (p pace) calm(now time.Time) bool {
+	return p.step > 0 && len(p.repairs) > 0 && now.Sub(p.repairs[len(p.repairs)-1]) > max(window, 2*pauseOf(p.step-1))
 }
 
-func pause(step int) time.Duration {
+func pauseOf(step int) time.Duration {
 	return min(firstPause<<min(step, 10), longestPause)
 }

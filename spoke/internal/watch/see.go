@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/spoke/internal/health"
@@ -18,11 +16,7 @@ func (w *Watcher) see(l kube.Live) {
 	if !ours {
 		return
 	}
-	report := health.Judge(l)
-	news := w.Index.SetHealth(l.ID.ID(), l.ResourceVersion, report.Status, report.Reason, report.Message, w.Now())
-	if news || drift.Any() {
-		w.post(Observation{Application: app, Object: l.ID, Drift: drift, Health: report})
-	}
+	w.note(Observation{Application: app, Object: l.ID, Drift: drift, Health: health.Judge(l)}, l.ResourceVersion)
 }
 
 // miss is see for an object that is not in the cluster.
@@ -39,10 +33,23 @@ func (w *Watcher) miss(id bundle.ObjectIdentity) {
 			report = health.Report{Status: before.Status, Reason: before.Reason, Message: before.Message}
 		}
 	}
-	news := w.Index.SetHealth(id.ID(), "", report.Status, report.Reason, report.Message, w.Now())
-	if news || drift.Any() {
-		w.post(Observation{Application: app, Object: id, Drift: drift, Health: report})
+	w.note(Observation{Application: app, Object: id, Drift: drift, Health: report}, "")
+}
+
+// note puts the health of an observation into the index, as of a resourceVersion (empty: now), and hands out the
+// observation if it is news. Drift that comes too often waits.
+func (w *Watcher) note(o Observation, resourceVersion string) {
+	h, now := o.Health, w.Now()
+	news := w.Index.SetHealth(o.Object.ID(), resourceVersion, h.Status, h.Reason, h.Message, now)
+	if !news && !o.Drift.Any() {
+		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o.Drift.Any() {
+		o.RetryAt = w.pace(o, now)
+	}
+	w.add(o)
 }
 
 // look asks the API server for an object of ours.
@@ -50,8 +57,7 @@ func (w *Watcher) look(ctx context.Context, id bundle.ObjectIdentity) error {
 	if _, _, ours := w.Index.Application(id.ID()); !ours {
 		return nil
 	}
-	whole := !health.MetadataOnly(schema.GroupKind{Group: id.Group, Kind: id.Kind})
-	live, err := w.Client.Look(ctx, id, whole)
+	live, err := w.Client.Look(ctx, id, !health.MetadataOnly(id.ID().GroupKind()))
 	switch kube.ReasonOf(err) {
 	case "":
 		w.see(live)
@@ -63,20 +69,11 @@ func (w *Watcher) look(ctx context.Context, id bundle.ObjectIdentity) error {
 	return nil
 }
 
-// post hands out an observation. Drift that comes too often waits.
-func (w *Watcher) post(o Observation) {
-	if o.Drift.Any() {
-		o.RetryAt = w.pace(o)
-	}
-	w.out.add(o)
-}
-
-// pace decides when the drift may be repaired, and remembers it until then.
-func (w *Watcher) pace(o Observation) time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// pace returns when the drift may be repaired (zero: now), and holds the observation until then; the caller holds the
+// mutex.
+func (w *Watcher) pace(o Observation, now time.Time) time.Time {
 	id := o.Object.ID()
-	p, at := w.paces[id].Next(w.Now())
+	p, at := w.paces[id].next(now)
 	w.paces[id] = p
 	if at.IsZero() {
 		delete(w.held, id)
@@ -116,9 +113,9 @@ func (w *Watcher) release() time.Duration {
 		}
 		delete(w.held, id)
 		if drift := w.Index.Drifted(id); drift.Any() {
-			w.paces[id] = w.paces[id].Repaired(now)
+			w.paces[id] = w.paces[id].repaired(now)
 			o.Drift, o.RetryAt = drift, time.Time{}
-			w.out.add(o)
+			w.add(o)
 		}
 	}
 	w.forget(now)

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -25,16 +26,17 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 }
 
-// Watcher watches what the index says is ours.
+// Watcher watches the objects that the index holds.
 type Watcher struct {
 	Config
-	out *outbox
+	news wait.Signal // an observation waits
+	wake wait.Signal // a held observation came
 
-	mu        sync.Mutex // guards everything below
+	mu        sync.Mutex                  // guards everything below
+	waiting   map[manifest.ID]Observation // the latest of each object since the last Drain
 	followers map[schema.GroupKind]*follower
-	paces     map[manifest.ID]Pace
+	paces     map[manifest.ID]pace
 	held      map[manifest.ID]Observation // drift that must wait until its RetryAt
-	wake      wait.Signal                 // a held observation came
 }
 
 // New returns a Watcher that does nothing before Run.
@@ -44,38 +46,41 @@ func New(c Config) *Watcher {
 		c.Now = time.Now
 	}
 	return &Watcher{
-		Config: c, out: newOutbox(), followers: map[schema.GroupKind]*follower{},
-		paces: map[manifest.ID]Pace{}, held: map[manifest.ID]Observation{}, wake: wait.NewSignal(),
+		Config: c, news: wait.NewSignal(), wake: wait.NewSignal(), waiting: map[manifest.ID]Observation{},
+		followers: map[schema.GroupKind]*follower{}, paces: map[manifest.ID]pace{}, held: map[manifest.ID]Observation{},
 	}
 }
 
 // C is signalled when Drain has something to return.
-func (w *Watcher) C() <-chan struct{} { return w.out.signal }
+func (w *Watcher) C() <-chan struct{} { return w.news }
 
 // Drain returns the latest observation of each object since the last Drain, in the order of apply.
-func (w *Watcher) Drain() []Observation { return w.out.drain() }
-
-// Run watches until the context ends. Run it once.
-func (w *Watcher) Run(ctx context.Context) error {
-	var g errgroup.Group
-	g.Go(func() error { w.followKinds(ctx); return nil })
-	g.Go(func() error { w.lookAgain(ctx); return nil })
-	g.Go(func() error { w.releaseHeld(ctx); return nil })
-	return g.Wait()
-}
-
-// Synced reports whether every kind in the index was listed once since it is watched.
-func (w *Watcher) Synced() bool {
-	wanted := kinds(w.Index.Kinds())
+func (w *Watcher) Drain() []Observation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for k := range wanted {
-		f := w.followers[k]
-		if f == nil || !f.synced.Load() {
-			return false
-		}
+	out := slices.SortedFunc(maps.Values(w.waiting),
+		func(a, b Observation) int { return manifest.Compare(a.Object.ID(), b.Object.ID()) })
+	clear(w.waiting)
+	return out
+}
+
+// add replaces what waits for the same object, without losing drift that was not taken yet; the caller holds the mutex.
+func (w *Watcher) add(o Observation) {
+	id := o.Object.ID()
+	if old, ok := w.waiting[id]; ok && !o.Drift.Any() {
+		o.Drift, o.RetryAt = old.Drift, old.RetryAt
 	}
-	return true
+	w.waiting[id] = o
+	w.news.Raise()
+}
+
+// Run watches until the context ends. Run it once.
+func (w *Watcher) Run(ctx context.Context) {
+	var g sync.WaitGroup
+	g.Go(func() { w.followKinds(ctx) })
+	g.Go(func() { w.lookAgain(ctx) })
+	g.Go(func() { w.releaseHeld(ctx) })
+	g.Wait()
 }
 
 // kinds keeps one version of each kind, since all of them show the same objects.
