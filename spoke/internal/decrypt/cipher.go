@@ -13,13 +13,13 @@ import (
 
 const keySize = 32 // AES-256
 
-// errLeaf is all that is ever said about a leaf that does not decrypt.
+// errLeaf is the only error about a leaf that does not decrypt.
 var errLeaf = errors.New("not a value that this file's data key opens")
 
-// leafPattern is what SOPS writes for an encrypted leaf; the group is its type.
+// leafPattern matches an encrypted leaf as SOPS writes it; the group is the type of the leaf.
 var leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:.+,iv:.+,tag:.+,type:(.+)\]`)
 
-// The library logs what it finds odd, comments with their text among it.
+// The library's logs are discarded, because they quote comments.
 func init() {
 	logging.SetLevel(logrus.PanicLevel)
 	for _, logger := range logging.Loggers {
@@ -27,19 +27,20 @@ func init() {
 	}
 }
 
-// guarded is the library's cipher, kept from its panics and from quoting values. It counts its calls, so that
-// explain can tell where the walk ended.
+// guarded is the library's cipher without panics and without values in errors. It counts its calls, so that explain can
+// tell where the walk ended.
 type guarded struct {
 	ctx    context.Context
 	cipher sops.Cipher
 	calls  int
-	failed bool // the last call
+	failed bool // the last call failed
 }
 
-// Encrypt is what this spoke never does.
+// Encrypt returns errors.ErrUnsupported: this spoke encrypts nothing.
 func (g *guarded) Encrypt(any, []byte, string) (string, error) { return "", errors.ErrUnsupported }
 
-// Decrypt opens one leaf. The library's cipher cannot keep a value of type bytes, so it gets those as text.
+// Decrypt returns the value of one leaf. The library's cipher panics on type bytes, so it gets such a leaf as text. The
+// error is errLeaf, or that of the context.
 func (g *guarded) Decrypt(text string, key []byte, additional string) (v any, err error) {
 	g.calls++
 	defer func() {

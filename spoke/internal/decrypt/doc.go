@@ -1,9 +1,9 @@
 // Package decrypt opens SOPS files with keys that never leave the cluster. It is the only place of Nave where a
 // workload's secret becomes plaintext, and the only importer of sops.
 //
-// The walk over a tree, the rules that say which leaf is encrypted, the cipher and the MAC are sops's own. What is
-// written here: reading YAML, because sops/stores links every cloud SDK for real; the keys, because they come from a
-// Secret and from nowhere else (no environment, no home directory, no gpg, no age plugin); and a guard around sops's
+// The walk over a tree, the rules that say which leaf is encrypted, the cipher and the MAC are sops's own. This package
+// adds three things: it reads YAML, because sops/stores links the SDK of every cloud; it reads keys, because they come
+// from a Secret and from nowhere else (no environment, no home directory, no gpg, no age plugin); and it guards sops's
 // cipher, which panics on a leaf of type bytes and quotes values in its errors.
 //
 // The binary must be built with -tags grpcnotrace: without it the linker keeps every method of what sops's root package
@@ -12,14 +12,14 @@
 // Importing sops's root package opens /etc/sops/audit.yaml at start (its audit package does): the image must not have
 // one.
 //
-// The steps of Open, as in the code:
+// Open takes five steps:
 //
 //  1. parse the YAML documents into trees that keep order and comments, because both matter to the rules and the MAC
-//  2. take the sops metadata out of them
-//  3. recover the data key with the age and OpenPGP keys given, for each key group, by Shamir's scheme if there are
-//     several
-//  4. let sops decrypt the trees in place and sum up the MAC
+//  2. take the sops metadata out of the trees
+//  3. decrypt the part of the data key of each key group with the age and OpenPGP keys, and combine the parts by
+//     Shamir's scheme if there are several groups
+//  4. let sops decrypt the trees in place and compute the MAC
 //  5. compare the MAC; without a match there is no plaintext
 //
-// No error of this package holds a value, be it plaintext or ciphertext. Errors name files' key paths and recipients.
+// No error of this package holds a value, neither plaintext nor ciphertext. Errors name paths of keys, and recipients.
 package decrypt

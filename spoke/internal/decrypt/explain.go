@@ -10,8 +10,9 @@ import (
 	"github.com/getsops/sops/v3"
 )
 
-// explain says where a walk failed. The library's own error names no place and quotes values. So the file is walked
-// once more with a mark in place of each scalar and a cipher that writes down the marks it is asked to open.
+// explain returns an error that names the leaf at which a walk failed. The library's own error names no place and
+// quotes values. So explain walks the file once more, with a mark in place of each scalar and a cipher that records
+// which marks it is asked to decrypt.
 func explain(ctx context.Context, file []byte, rules sops.Metadata, c *guarded) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -45,13 +46,13 @@ func explain(ctx context.Context, file []byte, rules sops.Metadata, c *guarded) 
 // mark begins a text that no YAML file can hold.
 const mark = "\x00"
 
-// marks is a cipher that opens nothing.
+// marks is a cipher that records texts and decrypts nothing.
 type marks []string
 
-// Encrypt is what this spoke never does.
+// Encrypt returns errors.ErrUnsupported: this spoke encrypts nothing.
 func (m *marks) Encrypt(any, []byte, string) (string, error) { return "", errors.ErrUnsupported }
 
-// Decrypt writes down what is to be opened.
+// Decrypt records the text and returns it.
 func (m *marks) Decrypt(text string, _ []byte, _ string) (any, error) {
 	*m = append(*m, text)
 	return text, nil

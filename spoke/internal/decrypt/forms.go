@@ -6,13 +6,14 @@ import (
 	"encoding/json"
 	"iter"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// forms yields every way in which a value may be written: as it is, trimmed, line by line, each of them quoted as YAML,
-// JSON or Go do it, escaped for a URL, and in hexadecimal; and in base64, also where the value is only a part of what
-// was encoded. Some are yielded twice.
+// forms yields every form in which a value may be written: as it is, trimmed, line by line, each of them quoted as in
+// YAML, JSON or Go, escaped for a URL, and in hexadecimal; and in base64, also if the value is only a part of the
+// encoded bytes. Some forms are yielded twice.
 func forms(value string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, text := range texts(value) {
@@ -43,23 +44,14 @@ func forms(value string) iter.Seq[string] {
 
 // texts returns a value and its lines, with and without the space around them.
 func texts(value string) []string {
-	all := []string{value}
-	if trimmed := strings.TrimSpace(value); trimmed != value {
-		all = append(all, trimmed)
-	}
-	if !strings.ContainsRune(value, '\n') {
-		return all
-	}
+	all := []string{value, strings.TrimSpace(value)}
 	for line := range strings.SplitSeq(value, "\n") {
-		all = append(all, line)
-		if trimmed := strings.TrimSpace(line); trimmed != line {
-			all = append(all, trimmed)
-		}
+		all = append(all, line, strings.TrimSpace(line))
 	}
-	return all
+	return slices.Compact(all)
 }
 
-// jsonForm returns a text as it stands in JSON, without the quotes.
+// jsonForm returns a text as it is written in JSON, without the quotes.
 func jsonForm(text string, escapeHTML bool) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
@@ -72,8 +64,8 @@ func jsonForm(text string, escapeHTML bool) string {
 
 func unquoted(s string) string { return s[1 : len(s)-1] }
 
-// base64Form returns a value in base64 with so many other bytes (0, 1 or 2, and any number of threes) before it, and
-// the part of it that the value alone decides, whatever follows.
+// base64Form returns a value in base64 after a number of other bytes (0, 1 or 2, and any multiple of three), and where
+// the part begins and ends that depends on the value alone.
 func base64Form(encoding *base64.Encoding, value string, before int) (first, last int, encoded string) {
 	encoded = encoding.EncodeToString(append(make([]byte, before), value...))
 	last = (before + len(value)) * 8 / 6

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,12 +16,12 @@ import (
 	"github.com/getsops/sops/v3/shamir"
 )
 
-// ErrNoKey says that none of the keys at hand opens a file.
+// ErrNoKey reports that none of the keys opens a file.
 var ErrNoKey = errors.New("no key opens it")
 
 const maxDataKey = 1 << 10 // bytes of a decrypted data key, or of a part of one
 
-// Keys are private keys. They have no text form.
+// Keys holds private keys. It has no text form.
 type Keys struct {
 	age []age.Identity
 	pgp openpgp.EntityList
@@ -32,17 +33,12 @@ func (k *Keys) String() string { return "[private keys]" }
 // GoString hides the keys from fmt.
 func (k *Keys) GoString() string { return k.String() }
 
-// ParseKeys reads the entries of a Flux decryption Secret: *.agekey holds age identities (X25519 or hybrid), *.asc
-// holds armored OpenPGP private keys without a passphrase. Other entries are left alone. Plugins of age, which are
-// programs, are never run. Errors name entries, never their content.
+// ParseKeys returns the keys of a Flux decryption Secret: *.agekey holds age identities (X25519 or hybrid), *.asc holds
+// armored OpenPGP private keys without a passphrase. Other entries are ignored. Plugins of age, which are programs, are
+// never run. If there is no key, the error is ErrNoKey. Errors name entries, never their content.
 func ParseKeys(data map[string][]byte) (*Keys, error) {
 	keys := &Keys{}
-	names := make([]string, 0, len(data))
-	for name := range data {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(data)) {
 		if err := keys.add(name, data[name]); err != nil {
 			return nil, err
 		}
@@ -95,7 +91,8 @@ func (k *Keys) addPGP(name, text string) error {
 	return nil
 }
 
-// dataKey recovers the key that the leaves of a file are encrypted with.
+// dataKey returns the key that the leaves of a file are encrypted with. The error is ErrNoKey, or ErrMalformed if the
+// metadata yields no AES-256 key.
 func (k *Keys) dataKey(m *metadata) ([]byte, error) {
 	groups := m.groups()
 	var parts [][]byte
@@ -129,8 +126,8 @@ func (k *Keys) dataKey(m *metadata) ([]byte, error) {
 	return key, nil
 }
 
-// threshold returns how many of the key groups are needed. Shamir's scheme needs two at least; SOPS writes no threshold
-// if all are needed.
+// threshold returns how many of the key groups are needed. Shamir's scheme needs at least two; SOPS writes no threshold
+// if all groups are needed.
 func (m *metadata) threshold(groups int) int {
 	switch {
 	case groups <= 1:
@@ -153,7 +150,8 @@ func noKey(missing []string, have, need, groups int) error {
 	return fmt.Errorf("%w: it is encrypted for %s", ErrNoKey, who)
 }
 
-// open decrypts the group's part of the data key with the first key that fits; age before OpenPGP, as SOPS does.
+// open returns the group's part of the data key, decrypted with the first key that fits; age before OpenPGP, as SOPS
+// does.
 func (k *Keys) open(group keyGroup) ([]byte, error) {
 	for _, key := range group.Age {
 		if part, err := k.openAge(key.Enc); err == nil {
@@ -169,9 +167,6 @@ func (k *Keys) open(group keyGroup) ([]byte, error) {
 }
 
 func (k *Keys) openAge(enc string) ([]byte, error) {
-	if len(k.age) == 0 {
-		return nil, ErrNoKey
-	}
 	r, err := age.Decrypt(agearmor.NewReader(strings.NewReader(enc)), k.age...)
 	if err != nil {
 		return nil, err

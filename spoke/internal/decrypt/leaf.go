@@ -1,12 +1,13 @@
 package decrypt
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/getsops/sops/v3"
 )
 
-// leaf is a scalar of a tree: where it is, its text as it was read if it is one, and where the library puts its value.
+// leaf is a scalar of a tree: its place, the value that was read, and where the library puts the decrypted value.
 type leaf struct {
 	document int
 	path     []string // map keys, and list indexes in decimal, comments not counted
@@ -14,66 +15,50 @@ type leaf struct {
 	value    *any
 }
 
-// sealed reports whether the library took the leaf for an encrypted one.
+// sealed reports whether the library decrypted the leaf.
 func (l leaf) sealed() bool {
 	text, isText := l.before.(string)
 	return isText && (text == "" || *l.value != text)
 }
 
-// scalars lists the scalars of the documents, before the library decrypts them in place.
+// scalars returns the scalars of the documents, before the library decrypts them in place.
 func scalars(docs []document) []leaf {
-	var c collector
+	var leaves []leaf
 	for i, doc := range docs {
-		c.document = i
-		c.branch(doc.tree, nil)
+		var root any = doc.tree
+		leaves = appendScalars(leaves, i, nil, &root)
 	}
-	return c.leaves
+	return leaves
 }
 
-type collector struct {
-	document int
-	leaves   []leaf
-}
-
-func (c *collector) branch(b sops.TreeBranch, path []string) {
-	for i := range b {
-		if key, ok := b[i].Key.(string); ok {
-			c.value(&b[i].Value, extend(path, key))
-		}
-	}
-}
-
-func (c *collector) value(at *any, path []string) {
+// appendScalars appends the scalars of one node to leaves.
+func appendScalars(leaves []leaf, document int, path []string, at *any) []leaf {
 	switch v := (*at).(type) {
-	case sops.TreeBranch:
-		c.branch(v, path)
-	case []any:
-		c.list(v, path)
 	case nil, sops.Comment:
-	default:
-		c.leaves = append(c.leaves, leaf{c.document, path, v, at})
-	}
-}
-
-func (c *collector) list(items []any, path []string) {
-	n := 0
-	for i := range items {
-		c.value(&items[i], extend(path, strconv.Itoa(n)))
-		if !isComment(items[i]) {
-			n++
+	case sops.TreeBranch:
+		for i := range v {
+			if key, ok := v[i].Key.(string); ok {
+				leaves = appendScalars(leaves, document, append(slices.Clip(path), key), &v[i].Value)
+			}
 		}
+	case []any:
+		n := 0
+		for i := range v {
+			leaves = appendScalars(leaves, document, append(slices.Clip(path), strconv.Itoa(n)), &v[i])
+			if !isComment(v[i]) {
+				n++
+			}
+		}
+	default:
+		leaves = append(leaves, leaf{document, path, v, at})
 	}
+	return leaves
 }
 
-// isComment recognises a comment of a list: SOPS writes one that it encrypted as one more element.
+// isComment reports whether an element of a list is a comment: SOPS writes an encrypted comment as one more element.
 func isComment(v any) bool {
 	text, _ := v.(string)
 	_, plain := v.(sops.Comment)
 	m := leafPattern.FindStringSubmatch(text)
 	return plain || m != nil && m[1] == "comment"
-}
-
-// extend returns path with one more element, never sharing memory with another path.
-func extend(path []string, element string) []string {
-	return append(path[:len(path):len(path)], element)
 }

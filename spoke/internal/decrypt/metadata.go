@@ -13,10 +13,10 @@ import (
 
 const metadataKey = "sops"
 
-// ErrNotEncrypted says that a file has no sops metadata.
+// ErrNotEncrypted reports that a file has no sops metadata.
 var ErrNotEncrypted = errors.New("no sops metadata: the file is not encrypted by SOPS")
 
-// metadata is the sops block of a file, as SOPS 3 writes it in YAML.
+// metadata is the sops block of a file as SOPS 3 writes it in YAML.
 type metadata struct {
 	keyGroup                `yaml:",inline"`
 	KeyGroups               []keyGroup `yaml:"key_groups"`
@@ -32,11 +32,11 @@ type metadata struct {
 	EncryptedCommentRegex   string     `yaml:"encrypted_comment_regex"`
 }
 
-// keyGroup lists the master keys that each open one part of the data key.
+// keyGroup lists master keys. Each of them decrypts the group's part of the data key.
 type keyGroup struct {
 	Age []ageKey `yaml:"age"`
 	PGP []pgpKey `yaml:"pgp"`
-	// What this spoke cannot use is counted, for messages.
+	// Keys that this spoke cannot use are counted for messages.
 	KMS      []yaml.Node `yaml:"kms"`
 	GCPKMS   []yaml.Node `yaml:"gcp_kms"`
 	AzureKV  []yaml.Node `yaml:"azure_kv"`
@@ -54,7 +54,8 @@ type pgpKey struct {
 	Enc         string `yaml:"enc"`
 }
 
-// readMetadata reads the block of the first document, where SOPS looks for it.
+// readMetadata returns the sops block of the first document, where SOPS looks for it. The error is ErrNotEncrypted or
+// ErrMalformed.
 func readMetadata(docs []document) (*metadata, error) {
 	if len(docs) == 0 || docs[0].metadata == nil {
 		return nil, ErrNotEncrypted
@@ -72,7 +73,7 @@ func readMetadata(docs []document) (*metadata, error) {
 	return m, nil
 }
 
-// groups returns the key groups; keys directly below sops are one group and win.
+// groups returns the key groups. Keys directly below sops are one group, and then key_groups does not count.
 func (m *metadata) groups() []keyGroup {
 	if len(m.recipients()) > 0 || len(m.KeyGroups) == 0 {
 		return []keyGroup{m.keyGroup}
@@ -80,7 +81,7 @@ func (m *metadata) groups() []keyGroup {
 	return m.KeyGroups
 }
 
-// recipients names the public halves of the group's keys.
+// recipients returns the names of the group's public keys.
 func (g keyGroup) recipients() []string {
 	var names []string
 	for _, k := range g.Age {
@@ -101,7 +102,8 @@ func (g keyGroup) recipients() []string {
 	return names
 }
 
-// printable keeps a recipient from being anything but a short word: the metadata is not to be believed yet.
+// printable returns a recipient as a short word without spaces and control characters, because the metadata is not
+// verified yet.
 func printable(s string) string {
 	if len(s) > 80 {
 		s = s[:80] + "…"
@@ -114,38 +116,35 @@ func printable(s string) string {
 	}, s)
 }
 
-// rules returns what the library is to know: the rule that says which leaves are encrypted. SOPS allows one.
+// rules returns the rule that says which leaves are encrypted, as the library reads it. The error is ErrMalformed if
+// there are several rules, or if a regular expression is none.
 func (m *metadata) rules() (sops.Metadata, error) {
 	r := sops.Metadata{
 		MACOnlyEncrypted: m.MACOnlyEncrypted, UnencryptedSuffix: m.UnencryptedSuffix, EncryptedSuffix: m.EncryptedSuffix,
 		UnencryptedRegex: m.UnencryptedRegex, EncryptedRegex: m.EncryptedRegex,
 		UnencryptedCommentRegex: m.UnencryptedCommentRegex, EncryptedCommentRegex: m.EncryptedCommentRegex,
 	}
-	count := 0
-	for _, suffix := range []string{m.UnencryptedSuffix, m.EncryptedSuffix} {
-		if suffix != "" {
-			count++
-		}
-	}
+	var given []string
 	for _, rule := range []struct{ name, text string }{
+		{"unencrypted_suffix", m.UnencryptedSuffix}, {"encrypted_suffix", m.EncryptedSuffix},
 		{"unencrypted_regex", m.UnencryptedRegex}, {"encrypted_regex", m.EncryptedRegex},
 		{"unencrypted_comment_regex", m.UnencryptedCommentRegex}, {"encrypted_comment_regex", m.EncryptedCommentRegex},
 	} {
 		if rule.text == "" {
 			continue
 		}
-		count++
-		// The library takes one that does not compile for one that matches nothing.
-		if _, err := regexp.Compile(rule.text); err != nil {
+		given = append(given, "sops."+rule.name)
+		// The library takes a regular expression that does not compile for one that matches nothing.
+		if _, err := regexp.Compile(rule.text); err != nil && strings.HasSuffix(rule.name, "_regex") {
 			return r, fmt.Errorf("%w: sops.%s is no regular expression", ErrMalformed, rule.name)
 		}
 	}
-	if count > 1 {
-		return r, fmt.Errorf("%w: more than one of encrypted_suffix, unencrypted_suffix, encrypted_regex, "+
-			"unencrypted_regex, encrypted_comment_regex, unencrypted_comment_regex", ErrMalformed)
-	}
-	if count == 0 {
+	switch len(given) {
+	case 0:
 		r.UnencryptedSuffix = sops.DefaultUnencryptedSuffix
+	case 1:
+	default:
+		return r, fmt.Errorf("%w: only one of %s may be given", ErrMalformed, strings.Join(given, ", "))
 	}
 	return r, nil
 }

@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	// ErrMAC says that a file was changed after SOPS wrote it.
+	// ErrMAC reports that a file was changed after SOPS wrote it.
 	ErrMAC = errors.New("MAC mismatch: the file was changed without sops; edit it with sops, which renews the MAC")
-	// ErrFormat says that this spoke cannot read the file's format yet.
+	// ErrFormat reports that this spoke cannot read the file's format.
 	ErrFormat = errors.New("sealed file format not supported by this spoke")
 )
 
@@ -34,13 +34,13 @@ func (p *Plaintext) String() string { return "[plaintext]" }
 // GoString hides the values from fmt.
 func (p *Plaintext) GoString() string { return p.String() }
 
-// MarshalJSON refuses: plaintext is not to be stored or sent.
+// MarshalJSON returns an error, because plaintext must not be stored or sent.
 func (p *Plaintext) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("plaintext is not marshalled")
 }
 
-// Value returns the value of an encrypted leaf: its document's index in the file, and its map keys and list indexes
-// (in decimal, comments not counted). False when the file has no such encrypted leaf.
+// Value returns the value of an encrypted leaf, and false if the file has no such leaf. The leaf is named by the index
+// of its document in the file and by its path: map keys, and list indexes in decimal, comments not counted.
 func (p *Plaintext) Value(document int, path []string) (sealed.Value, bool) {
 	switch v := p.leaves[leafKey(document, path)].(type) {
 	case string:
@@ -77,8 +77,8 @@ func (p *Plaintext) Redactor() *Redactor {
 	return r
 }
 
-// Open decrypts a SOPS file and checks its MAC. Errors: ErrFormat, ErrMalformed, ErrNotEncrypted, ErrNoKey, ErrMAC,
-// or that a leaf (named by its path) does not decrypt. There is no plaintext with an error.
+// Open decrypts a SOPS file and checks its MAC. It returns ErrFormat, ErrMalformed, ErrNotEncrypted, ErrNoKey, ErrMAC,
+// or an error that names the path of a leaf that does not decrypt. Beside an error there is no plaintext.
 func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys) (*Plaintext, error) {
 	if format != bundle.YAML {
 		return nil, fmt.Errorf("%w: %q", ErrFormat, format)
@@ -111,8 +111,8 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys) (*
 	return &Plaintext{leaves: opened(places)}, nil
 }
 
-// walk lets the library decrypt the leaves of the documents, in place, and returns the MAC it sums up. The library's
-// errors quote values, so of an error only that there is one gets out; the same goes for a panic.
+// walk lets the library decrypt the leaves of the documents in place and returns the MAC over them. The library's
+// errors quote values, so walk returns errLeaf in place of any error or panic.
 func walk(docs []document, rules sops.Metadata, key []byte, c sops.Cipher) (mac string, err error) {
 	defer func() {
 		if recover() != nil {
@@ -130,7 +130,8 @@ func walk(docs []document, rules sops.Metadata, key []byte, c sops.Cipher) (mac 
 	return mac, nil
 }
 
-// checkMAC compares the MAC with the one in the file, which SOPS binds to the time it wrote the file.
+// checkMAC compares a MAC with the one in the file, which SOPS encrypts together with the time of the file. The error
+// is ErrMAC.
 func checkMAC(m *metadata, key []byte, c sops.Cipher, got string) error {
 	if m.MAC == "" {
 		return fmt.Errorf("%w (the file has none)", ErrMAC)
@@ -145,7 +146,7 @@ func checkMAC(m *metadata, key []byte, c sops.Cipher, got string) error {
 	return nil
 }
 
-// opened returns the leaves that the walk has changed. The empty string is its own encryption.
+// opened returns the leaves that the walk decrypted. The empty string is its own encryption.
 func opened(places []leaf) map[string]any {
 	leaves := map[string]any{}
 	for _, l := range places {
@@ -156,7 +157,7 @@ func opened(places []leaf) map[string]any {
 	return leaves
 }
 
-// leafKey makes a map key of a place. Keys may hold any character, so each carries its length.
+// leafKey returns a map key for the place of a leaf. A path may hold any character, so each element has its length.
 func leafKey(document int, path []string) string {
 	var b strings.Builder
 	b.WriteString(strconv.Itoa(document))

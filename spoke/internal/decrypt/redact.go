@@ -13,23 +13,23 @@ import (
 
 const (
 	redacted = "[redacted]"
-	// tooMuchHidden is what is left of a text when there is too much to be hidden.
+	// tooMuchHidden replaces a whole text if there are too many values to hide.
 	tooMuchHidden = "[redacted: the application holds too many sealed values to tell them from other text]"
-	// shortest is the length, in bytes, below which a value is too common to be hidden.
+	// shortest is the length, in bytes, of the shortest value that is hidden; shorter ones are too common.
 	shortest = 3
-	// run is the length of a piece of a longer value that is hidden wherever it shows up, however the value was cut,
+	// run is the length, in bytes, of the pieces of longer values. Every piece is hidden, however the value was cut,
 	// quoted or wrapped.
 	run = 12
-	// maxPieces is how many pieces one Redactor knows, of 8 bytes each: those of some 30 KiB of values.
+	// maxPieces is how many pieces one Redactor knows at most, 8 bytes for each: those of some 30 KiB of values.
 	maxPieces = 1 << 18
 )
 
-// Redactor takes the values of one file out of texts, such as what an API server or a controller says about an object.
-// It holds no value: it knows pieces of them by their hashes, with a seed of this process. It never changes.
+// Redactor takes the values of one file out of texts, such as messages of an API server or a controller about an
+// object. A Redactor holds no value, only hashes of pieces with a seed of this process. It never changes.
 type Redactor struct {
 	pieces []uint64      // hashes of all pieces of run bytes, sorted
 	whole  [run][]uint64 // hashes of shorter values, by their length, sorted
-	full   bool          // there was more than it can know
+	full   bool          // there were more than maxPieces
 }
 
 var seed = maphash.MakeSeed()
@@ -52,8 +52,8 @@ func (r *Redactor) Size() int {
 	return 8 * n
 }
 
-// DataRedactor returns a Redactor of the entries of a Secret's data and stringData, where a value may be part of
-// something longer. Of other objects it knows nothing.
+// DataRedactor returns a Redactor of the entries of a Secret's data and stringData, which may hold sealed values among
+// other text. For an object of another kind the Redactor hides nothing.
 func DataRedactor(o *manifest.Object) *Redactor {
 	r := &Redactor{}
 	defer r.sort()
@@ -76,7 +76,7 @@ func DataRedactor(o *manifest.Object) *Redactor {
 	return r
 }
 
-// add makes Redact hide a value in every form in which it may show up.
+// add makes Redact hide a value in every form in which it may be written.
 func (r *Redactor) add(value string) {
 	for form := range forms(value) {
 		if r.full {
@@ -102,7 +102,7 @@ func (r *Redactor) addForm(form string) {
 	}
 }
 
-// sort ends the adding.
+// sort sorts the hashes and drops those that are there twice; it ends the adding.
 func (r *Redactor) sort() {
 	slices.Sort(r.pieces)
 	r.pieces = slices.Compact(r.pieces)
@@ -135,7 +135,7 @@ func Redact(s string, by ...*Redactor) string {
 // HidesAll reports whether the Redactor leaves nothing of a text.
 func (r *Redactor) HidesAll() bool { return r.full }
 
-// known returns the hashes of pieces of so many bytes.
+// known returns the hashes of pieces with a length in bytes.
 func (r *Redactor) known(length int) []uint64 {
 	if length == run {
 		return r.pieces
@@ -143,7 +143,7 @@ func (r *Redactor) known(length int) []uint64 {
 	return r.whole[length]
 }
 
-// hide marks the pieces of so many bytes that one of the Redactors knows.
+// hide marks the pieces of a text, with a length in bytes, that one of the Redactors knows.
 func hide(text string, length int, by []*Redactor, hidden []bool) {
 	var sets [][]uint64
 	for _, r := range by {
@@ -164,7 +164,7 @@ func hide(text string, length int, by []*Redactor, hidden []bool) {
 	}
 }
 
-// lower returns a text with the letters of ASCII in lower case; no other, since these keep their length.
+// lower returns a text with the letters of ASCII in lower case. Other letters might change their length.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

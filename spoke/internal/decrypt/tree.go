@@ -19,7 +19,7 @@ const (
 	maxDepth     = 200
 )
 
-// ErrMalformed says that a file is not a YAML file that SOPS would write.
+// ErrMalformed reports that a file is not a YAML file as SOPS writes it.
 var ErrMalformed = errors.New("malformed SOPS file")
 
 // document is one YAML document and the metadata found in it.
