@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Store keeps artifacts and the caches of fetchers below one folder. No other Store may use the folder. A Store may be
@@ -70,7 +72,7 @@ type Workspace struct {
 func (w Workspace) CacheDir(id string) string { return filepath.Join(w.Dir, "cache", id) }
 
 // Make has fetch make an artifact in a Workspace, which goes when fetch returns. fetch gets last only if last is whole.
-// The errors are those of fetch, and ErrStorage.
+// The errors are those of fetch, ErrStorage, and ErrTree for a revision that must not be shown.
 func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, *Artifact) (Artifact, error)) (Artifact,
 	error) {
 	if err := s.prepare(); err != nil {
@@ -90,6 +92,9 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	}
 	if last != nil && a.Dir == last.Dir && a.Digest == last.Digest {
 		return a, nil
+	}
+	if !utf8.ValidString(a.Revision) || strings.ContainsFunc(a.Revision, unicode.IsControl) {
+		return Artifact{}, fmt.Errorf("%w: its revision %q has a control character", ErrTree, a.Revision)
 	}
 	id, _, _ := strings.Cut(strings.TrimPrefix(a.Dir, artifactsDir+"/"), "/")
 	if _, err := hex.DecodeString(id); err != nil || a.Dir != dirOf(id, a.Digest) || !s.mark(a) {

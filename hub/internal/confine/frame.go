@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 )
 
 // The first byte of a frame that answers a request.
@@ -19,11 +17,8 @@ const (
 // failure is an error in a frame.
 type failure struct {
 	Message string `json:"message"`
-	Reason  string `json:"reason,omitempty"` // a key of Config.Reasons
+	Reason  string `json:"reason,omitempty"` // the text of one of Config.Reasons, or of ErrOutput
 }
-
-// outputReason is the reason of an answer that is too large.
-const outputReason = "confine-output"
 
 // remoteError is an error that a confined process reported.
 type remoteError struct {
@@ -35,7 +30,7 @@ func (e *remoteError) Error() string { return e.message }
 func (e *remoteError) Unwrap() error { return e.reason }
 
 // writeAnswer writes the frame for an answer or an error.
-func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error, limit int64) error {
+func writeAnswer(w io.Writer, answer []byte, err error, reasons []error, limit int64) error {
 	if err == nil && int64(len(answer)) >= limit {
 		err = fmt.Errorf("%w: %d bytes, the limit is %d", ErrOutput, len(answer), limit)
 	}
@@ -43,13 +38,11 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error
 		return writeFrame(w, []byte{answered}, answer)
 	}
 	f := failure{Message: err.Error()}
-	for _, name := range slices.Sorted(maps.Keys(reasons)) { // sorted: an error of two reasons always gets the same one
-		if errors.Is(err, reasons[name]) {
-			f.Reason = name
+	for _, reason := range append([]error{ErrOutput}, reasons...) {
+		if errors.Is(err, reason) {
+			f.Reason = reason.Error()
+			break
 		}
-	}
-	if errors.Is(err, ErrOutput) {
-		f.Reason = outputReason
 	}
 	text, err := json.Marshal(f)
 	if err != nil {
@@ -60,7 +53,7 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons map[string]error
 
 // decodeAnswer decodes the content of a frame that answers a request. broken is not nil if it is neither an answer nor
 // a failure.
-func decodeAnswer(content []byte, reasons map[string]error) (answer []byte, broken, err error) {
+func decodeAnswer(content []byte, reasons []error) (answer []byte, broken, err error) {
 	switch {
 	case len(content) > 0 && content[0] == answered:
 		return content[1:], nil, nil
@@ -69,10 +62,13 @@ func decodeAnswer(content []byte, reasons map[string]error) (answer []byte, brok
 		if err := json.Unmarshal(content[1:], &f); err != nil {
 			return nil, fmt.Errorf("decode answer: %w", err), nil
 		}
-		if f.Reason == outputReason {
-			return nil, nil, &remoteError{f.Message, ErrOutput}
+		remote := &remoteError{message: f.Message}
+		for _, reason := range append([]error{ErrOutput}, reasons...) {
+			if reason.Error() == f.Reason {
+				remote.reason = reason
+			}
 		}
-		return nil, nil, &remoteError{f.Message, reasons[f.Reason]}
+		return nil, nil, remote
 	default:
 		return nil, errors.New("decode answer: it is neither an answer nor a failure"), nil
 	}

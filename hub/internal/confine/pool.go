@@ -46,8 +46,9 @@ type Config struct {
 	Together int64
 	// Output limits one answer, in bytes.
 	Output int64
-	// Reasons are the errors for which errors.Is holds across the pipe, by a name. Service.Reasons must be the same.
-	Reasons map[string]error
+	// Reasons are the errors for which errors.Is holds across the pipe; if an error is several, the first. Their texts
+	// differ. Service.Reasons must be the same.
+	Reasons []error
 	Log     *slog.Logger // nil: slog.Default
 }
 

@@ -13,11 +13,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 )
 
 var errKnown = errors.New("known")
 
-var reasons = map[string]error{"known": errKnown}
+var reasons = []error{errKnown}
 
 // held keeps what a request allocates.
 var held [][]byte
@@ -63,7 +64,7 @@ func TestMain(m *testing.M) {
 		exit(Serve(os.Stdin, os.Stdout, Service{Answer: echo, Reasons: reasons}))
 	case "dies":
 		_, _ = os.Stdin.Read(make([]byte, 1))
-		fmt.Fprintln(os.Stderr, "something broke")
+		fmt.Fprintln(os.Stderr, "something broke\x1b[2J")
 		os.Exit(3)
 	case "hangs":
 		_ = syscall.Pause()
@@ -168,6 +169,9 @@ func TestDeath(t *testing.T) {
 				if !strings.Contains(err.Error(), word) {
 					t.Errorf("%q does not say %q", err, word)
 				}
+			}
+			if strings.ContainsFunc(err.Error(), unicode.IsControl) {
+				t.Errorf("%q has control characters", err)
 			}
 			p.answers(t, "the next")
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -94,11 +95,11 @@ type DiedError struct {
 	LastWords  string // the beginning of what the process wrote to standard error
 }
 
-// Error returns how the process ended, its last words, and the hint.
+// Error returns how the process ended, its last words in quotes, without control characters, and the hint.
 func (e *DiedError) Error() string {
 	s := e.Name + " died: " + strings.ReplaceAll(e.Cause.Error(), "\n", "; ")
 	if e.LastWords != "" {
-		s += ": " + e.LastWords
+		s += ": " + strconv.Quote(e.LastWords)
 	}
 	return s + " (only this request failed; one that needs too much memory ends so: " + e.Hint + ")"
 }

@@ -27,7 +27,7 @@ type Service struct {
 	// Answer answers one request.
 	Answer func(request []byte) ([]byte, error)
 	// Reasons are those of the pool's Config.
-	Reasons map[string]error
+	Reasons []error
 }
 
 // Serve limits the memory of this process as its pool asks, and answers requests until standard input ends. No other

@@ -1,6 +1,7 @@
 package dial
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -41,22 +42,16 @@ func (p Proxies) addresses() []string {
 			u, err = url.Parse("http://" + raw)
 		}
 		if err == nil && u.Host != "" {
-			found = append(found, addressOf(u))
+			found = append(found, AddressOf(u))
 		}
 	}
 	return found
 }
 
-// addressOf returns the host:port of a URL.
-func addressOf(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
-	}
-	if port == "" {
-		port = "80"
-	}
-	return net.JoinHostPort(u.Hostname(), port)
+// AddressOf returns the host:port of a URL. Without a port it is the usual one of the scheme.
+func AddressOf(u *url.URL) string {
+	usual := map[string]string{"https": "443", "ssh": "22", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), usual, "80"))
 }
 
 // Transport returns a transport for HTTP whose connections are the Dialer's. The operator chose the proxies, so they
@@ -79,7 +74,7 @@ func (d *Dialer) chooseProxy(r *http.Request) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	if target := addressOf(r.URL); proxy != nil || d.isProxy(target) {
+	if target := AddressOf(r.URL); proxy != nil || d.isProxy(target) {
 		if _, err := d.check(r.Context(), target); err != nil && !(proxy != nil && isUnresolved(err)) {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,20 +39,23 @@ type remote struct {
 
 type call struct {
 	at   time.Time
-	auth source.Auth
+	auth source.Secret
 	last *artifact.Artifact
 }
 
 func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifact, error) {
-	auth, err := source.ReadHTTPAuth(req.Secrets["spec.secretRef"])
-	if err != nil {
-		return artifact.Artifact{}, fmt.Errorf("%w: %w", source.ErrAuthentication, err)
-	}
 	view, err := req.Object.Source()
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	revision, slow, err := r.begin(view.URL, call{time.Now(), auth, req.Last})
+	address, err := neturl.Parse(view.URL)
+	if err == nil {
+		_, err = req.HTTP(address)
+	}
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last})
 	defer func() {
 		r.mu.Lock()
 		r.running--
@@ -476,7 +480,7 @@ func TestSecret_changed(t *testing.T) {
 		}
 		h.putSecret("flux-system/git", map[string][]byte{"username": []byte("u"), "password": []byte("p")})
 		h.remote.mu.Lock()
-		if n := len(h.remote.calls); n != 1 || h.remote.calls[0].auth.Password != "p" {
+		if n := len(h.remote.calls); n != 1 || string(h.remote.calls[0].auth["password"]) != "p" {
 			t.Errorf("%d fetches", n)
 		}
 		h.remote.mu.Unlock()

@@ -40,7 +40,7 @@ func (h *hub) passwords() string {
 	defer h.remote.mu.Unlock()
 	var seen []string
 	for _, c := range h.remote.calls {
-		if p := c.auth.Password; len(seen) == 0 || seen[len(seen)-1] != p {
+		if p := string(c.auth["password"]); len(seen) == 0 || seen[len(seen)-1] != p {
 			seen = append(seen, p)
 		}
 	}

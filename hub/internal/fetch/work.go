@@ -51,7 +51,7 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, url string, secrets 
 			})
 	}
 	if err != nil {
-		err = source.Explain("fetch "+source.Redact(url), err, r.Auths()...)
+		err = source.Explain(err, url, r.Secrets)
 	} else if !sameArtifact(last, &a) {
 		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
 	}

@@ -29,19 +29,8 @@ var (
 	ErrInspected = errors.New("the build looks into an encrypted value, or takes it apart")
 )
 
-// Reasons are the errors that a worker process tells its parent by name.
-var Reasons = map[string]error{
-	"not-found":    ErrNotFound,
-	"limit":        ErrLimit,
-	"remote":       ErrRemote,
-	"escape":       ErrEscape,
-	"duplicate":    ErrDuplicate,
-	"incomplete":   ErrIncomplete,
-	"encrypted":    ErrEncrypted,
-	"large":        ErrLarge,
-	"substitution": ErrSubstitution,
-	"inspected":    ErrInspected,
-	"format":       ErrSealedFormat,
-	"malformed":    ErrSealedMalformed,
-	"too-large":    ErrSealedLarge,
+// Reasons are the errors that a worker process tells its parent. If an error is several of these, the first counts.
+var Reasons = []error{
+	ErrSealedLarge, ErrSubstitution, ErrRemote, ErrNotFound, ErrSealedMalformed, ErrLimit, ErrLarge, ErrInspected,
+	ErrIncomplete, ErrSealedFormat, ErrEscape, ErrEncrypted, ErrDuplicate,
 }

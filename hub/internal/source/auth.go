@@ -7,42 +7,53 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// Auth is the credentials of one source. A fetcher uses the fields that its protocol knows. The names of caches are
-// hashes of all fields in their order.
-type Auth struct {
-	Username, Password string
-	BearerToken        string
-	// CA, ClientCert and ClientKey are PEM. The authorities of CA are trusted beside those of the system.
-	CA, ClientCert, ClientKey []byte
-	// Identity is a private key, PEM or OpenSSH, IdentityPassword its passphrase, KnownHosts lines of a known_hosts file.
-	Identity, IdentityPassword, KnownHosts []byte
-}
+// Secret is the data of a Secret.
+type Secret map[string][]byte
 
 // LogValue keeps credentials out of logs.
-func (Auth) LogValue() slog.Value { return slog.StringValue("(credentials)") }
+func (Secret) LogValue() slog.Value { return slog.StringValue(concealed) }
 
 // String keeps credentials out of messages.
-func (Auth) String() string { return "(credentials)" }
+func (Secret) String() string { return concealed }
 
 // GoString keeps credentials out of messages.
-func (Auth) GoString() string { return "(credentials)" }
+func (Secret) GoString() string { return concealed }
 
-// ReadHTTPAuth returns the credentials in a Secret with Flux's keys: username and password, or bearerToken, with
-// ca.crt, tls.crt and tls.key. Errors name the key.
-func ReadHTTPAuth(data Secret) (Auth, error) {
-	a := Auth{
-		Username:    string(data["username"]),
-		Password:    string(data["password"]),
-		BearerToken: strings.TrimSpace(string(data["bearerToken"])),
-		CA:          either(data, "ca.crt", "caFile"),
-		ClientCert:  either(data, "tls.crt", "certFile"),
-		ClientKey:   either(data, "tls.key", "keyFile"),
+// httpAuth is the credentials for HTTP in a Secret with Flux's keys.
+type httpAuth struct {
+	username, password, bearer string
+	// PEM. The authorities of ca are trusted beside those of the system.
+	ca, certificate, key []byte
+}
+
+// readHTTPAuth reads username and password, or bearerToken, with ca.crt, tls.crt and tls.key. Errors name the key.
+func readHTTPAuth(data Secret) (httpAuth, error) {
+	a := httpAuth{
+		username:    string(data["username"]),
+		password:    string(data["password"]),
+		bearer:      strings.TrimSpace(string(data["bearerToken"])),
+		ca:          either(data, "ca.crt", "caFile"),
+		certificate: either(data, "tls.crt", "certFile"),
+		key:         either(data, "tls.key", "keyFile"),
 	}
-	return a, a.checkHTTP()
+	switch {
+	case a.bearer != "" && a.username+a.password != "":
+		return a, errors.New("bearerToken and username exclude each other")
+	case strings.ContainsAny(a.bearer, "\r\n"):
+		return a, errors.New("bearerToken has a line break in it")
+	case a.username == "" && a.password != "":
+		return a, errors.New("password without username")
+	case a.username != "" && a.password == "":
+		return a, errors.New("username without password")
+	}
+	return a, nil
 }
 
 // either returns the value of the key, or of the older key.
@@ -53,43 +64,26 @@ func either(data Secret, key, old string) []byte {
 	return data[old]
 }
 
-func (a Auth) checkHTTP() error {
-	if a.BearerToken != "" && (a.Username != "" || a.Password != "") {
-		return errors.New("bearerToken and username exclude each other")
-	}
-	if strings.ContainsAny(a.BearerToken, "\r\n") {
-		return errors.New("bearerToken has a line break in it")
-	}
-	if a.Username == "" && a.Password != "" {
-		return errors.New("password without username")
-	}
-	if a.Username != "" && a.Password == "" {
-		return errors.New("username without password")
-	}
-	_, err := a.TLS()
-	return err
-}
-
-// TLS returns the configuration for https. Errors name the key of the Secret.
-func (a Auth) TLS() (*tls.Config, error) {
+// tls returns the configuration for https. Errors name the key of the Secret.
+func (a httpAuth) tls() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(a.CA) > 0 {
+	if len(a.ca) > 0 {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
 		}
-		if !pool.AppendCertsFromPEM(a.CA) {
+		if !pool.AppendCertsFromPEM(a.ca) {
 			return nil, errors.New("ca.crt has no certificate in PEM form")
 		}
 		config.RootCAs = pool
 	}
-	if len(a.ClientCert) == 0 && len(a.ClientKey) == 0 {
+	switch {
+	case len(a.certificate) == 0 && len(a.key) == 0:
 		return config, nil
-	}
-	if len(a.ClientCert) == 0 || len(a.ClientKey) == 0 {
+	case len(a.certificate) == 0 || len(a.key) == 0:
 		return nil, errors.New("tls.crt and tls.key belong together; one is missing")
 	}
-	pair, err := tls.X509KeyPair(a.ClientCert, a.ClientKey)
+	pair, err := tls.X509KeyPair(a.certificate, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("tls.crt and tls.key: %w", err)
 	}
@@ -97,19 +91,49 @@ func (a Auth) TLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// minSecret is the least number of bytes of a credential that conceal replaces.
-const minSecret = 4
+// authorize sets the credentials of a request: those of the Secret, else those in the URL of the source.
+func (a httpAuth) authorize(r *http.Request, origin *url.URL) {
+	switch {
+	case a.bearer != "":
+		r.Header.Set("Authorization", "Bearer "+a.bearer)
+	case a.username != "":
+		r.SetBasicAuth(a.username, a.password)
+	case origin.User != nil:
+		password, _ := origin.User.Password()
+		r.SetBasicAuth(origin.User.Username(), password)
+	}
+}
 
-// conceal replaces the credentials in a text: a server may repeat them in its answer.
-func (a Auth) conceal(text string) string {
-	secrets := []string{a.Password, url.QueryEscape(a.Password), a.BearerToken, string(a.IdentityPassword)}
-	if a.Password != "" {
-		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(a.Username+":"+a.Password)))
+const (
+	minSecret = 4 // the least number of bytes of a credential that conceal replaces
+	concealed = "(credentials)"
+)
+
+// conceal replaces the credentials of a source in a text: a server may repeat them in its answer. Credentials are all
+// values of its Secrets but the user names, and the password in its URL.
+func conceal(text, address string, secrets map[string]Secret) string {
+	var all []string
+	add := func(username, secret string) {
+		if secret = strings.TrimSpace(secret); len(secret) >= minSecret {
+			basic := base64.StdEncoding.EncodeToString([]byte(username + ":" + secret))
+			quoted := strconv.Quote(secret)
+			all = append(all, secret, url.QueryEscape(secret), basic, quoted[1:len(quoted)-1])
+		}
 	}
 	for _, secret := range secrets {
-		if len(secret) >= minSecret {
-			text = strings.ReplaceAll(text, secret, "(credentials)")
+		for key, value := range secret {
+			if key != "username" {
+				add(string(secret["username"]), string(value))
+			}
 		}
+	}
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		add(u.User.Username(), password)
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	for _, secret := range all {
+		text = strings.ReplaceAll(text, secret, concealed)
 	}
 	return text
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,46 +43,27 @@ var (
 	ErrWorker = errors.New("the fetch worker ended")
 )
 
-// known lists every error of a fetch, its name between processes, and the reason of a condition for it. An empty reason
-// is the one of the kind. If an error is several of these, the first counts.
-var known = []struct {
-	name   string
-	err    error
-	reason string
-}{
-	{"access", ErrAccess, condition.AccessDenied},
-	{"authentication", ErrAuthentication, condition.AuthenticationFailed},
-	{"storage", artifact.ErrStorage, condition.StorageOperationFailed},
-	{"denied", dial.ErrDenied, ""},
-	{"limit", artifact.ErrLimit, ""},
-	{"tree", artifact.ErrTree, ""},
-	{"request", ErrRequest, ""},
-	{"untrusted", ErrUntrusted, ""},
-	{"repository", ErrRepositoryNotFound, ""},
-	{"reference", ErrReferenceNotFound, ""},
-	{"timeout", ErrTimeout, ""},
-	{"protocol", ErrProtocol, ""},
-	{"unreachable", ErrUnreachable, ""},
-	{"worker", ErrWorker, ""},
+// known are all errors of a fetch. If an error is several of these, the first counts.
+var known = []error{
+	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
+	ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable, ErrWorker,
 }
 
-// Errors returns every error of a fetch by its name between processes.
-func Errors() map[string]error {
-	byName := map[string]error{}
-	for _, k := range known {
-		byName[k.name] = k.err
-	}
-	return byName
-}
+// Errors returns every error of a fetch, so that a process can tell another one which it was.
+func Errors() []error { return slices.Clone(known) }
 
 // Reason returns the reason of a condition for an error of a fetch. failed is the reason of the kind.
 func Reason(err error, failed string) string {
-	for _, k := range known {
-		if k.reason != "" && errors.Is(err, k.err) {
-			return k.reason
-		}
+	switch {
+	case errors.Is(err, ErrAccess):
+		return condition.AccessDenied
+	case errors.Is(err, ErrAuthentication):
+		return condition.AuthenticationFailed
+	case errors.Is(err, artifact.ErrStorage):
+		return condition.StorageOperationFailed
+	default:
+		return failed
 	}
-	return failed
 }
 
 // Classify returns err wrapped in one of the errors of a fetch, unless it is one already. protocol wraps the errors of
@@ -91,18 +74,10 @@ func Classify(err error, protocol func(error) error) error {
 	if errors.As(err, &transport) { // its text has the URL, with credentials
 		err, otherwise = transport.Err, ErrUnreachable
 	}
-	for _, k := range known {
-		if errors.Is(err, k.err) {
-			return err
-		}
+	if slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
+		return err
 	}
-	if own := protocol(err); own != nil {
-		return own
-	}
-	if own := classifyNetwork(err); own != nil {
-		return own
-	}
-	return fmt.Errorf("%w: %w", otherwise, err)
+	return cmp.Or(protocol(err), classifyNetwork(err), fmt.Errorf("%w: %w", otherwise, err))
 }
 
 // classifyNetwork wraps the errors of contexts, TLS and connections; it returns nil for others.
@@ -143,14 +118,12 @@ type explained struct {
 func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.cause }
 
-// Explain returns err with a text that can be stored and shown, even if it quotes a server: what failed and the text of
-// err, as one line of at most 2 KiB without control characters and without the credentials.
-func Explain(what string, err error, credentials ...Auth) error {
-	text := fmt.Sprintf("%s: %v", what, err)
-	for _, auth := range credentials {
-		text = auth.conceal(text)
-	}
-	return &explained{telemetry.Printable(strings.Join(strings.Fields(text), " "), maxMessage), err}
+// Explain returns the error of a fetch with a text that can be stored, logged and shown, even if the error quotes a
+// server: the address and the text of err, as one line of at most 2 KiB without control characters and without the
+// credentials of the source. Every error of a fetch passes through here.
+func Explain(err error, address string, secrets map[string]Secret) error {
+	text := strings.Join(strings.Fields(conceal(err.Error(), address, secrets)), " ")
+	return &explained{telemetry.Printable("fetch "+Redact(address)+": "+text, maxMessage), err}
 }
 
 // Quote returns the beginning of a server's text, in quotes.

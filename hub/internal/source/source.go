@@ -1,11 +1,16 @@
 // Package source defines how state is fetched: a Fetcher turns a Request into an artifact.Artifact. It also has what
-// fetchers share: credentials, the errors of a fetch and their reasons. Each package below fetches one kind of source;
-// source/worker runs the fetchers in confined processes.
+// fetchers share: the HTTP client with its rules for credentials and redirects, the choice of tags, the names of
+// caches, the errors of a fetch and their reasons. Each package below fetches one kind of source; source/worker runs
+// the fetchers in confined processes.
 package source
 
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -16,7 +21,8 @@ import (
 // Fetcher fetches one kind of source. It may be used from several goroutines.
 type Fetcher interface {
 	// Fetch returns the artifact that r.Object names now. If the revision is still that of r.Last, Fetch returns r.Last.
-	// Errors are those of Errors, made by Explain, or the cause of the end of ctx.
+	// Errors are those of Errors, made by Classify. Their texts may quote the server, because Explain cleans them. ctx
+	// ends when the time limit is over.
 	Fetch(ctx context.Context, r Request) (artifact.Artifact, error)
 }
 
@@ -30,24 +36,35 @@ type Request struct {
 	Workspace artifact.Workspace
 }
 
-// Secret is the data of a Secret.
-type Secret map[string][]byte
-
 // A slow server may occupy a worker for so long.
 const (
 	defaultTimeout = time.Minute
 	maxTimeout     = 10 * time.Minute
 )
 
-// Auths returns the passwords and tokens of all Secrets, for Explain.
-func (r Request) Auths() (auths []Auth) {
-	for _, s := range r.Secrets {
-		auths = append(auths, Auth{
-			Username: string(s["username"]), Password: string(s["password"]), BearerToken: string(s["bearerToken"]),
-		})
-	}
-	return auths
+// CacheID returns the name under which artifacts and the cache of an address are kept. It depends on the Secrets: who
+// may see one source sees nothing of another's.
+func (r Request) CacheID(address string) string {
+	// Strings and byte slices: marshalling them cannot fail.
+	text, _ := json.Marshal(struct {
+		Kind, Address string
+		Secrets       map[string]Secret
+	}{r.Object.Key.Kind, address, r.Secrets})
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 // TimeLimit returns how long the fetch may take: Timeout, or a minute without one, and at most ten minutes.
 func (r Request) TimeLimit() time.Duration { return min(cmp.Or(r.Timeout, defaultTimeout), maxTimeout) }
+
+// Fetch has a fetcher carry out a request within its time limit. If the limit ends the fetch, the error is ErrTimeout.
+func Fetch(ctx context.Context, f Fetcher, r Request) (artifact.Artifact, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, r.TimeLimit(),
+		fmt.Errorf("%w of %s (spec.timeout)", ErrTimeout, r.TimeLimit()))
+	defer cancel()
+	a, err := f.Fetch(limited, r)
+	if err != nil && limited.Err() != nil {
+		err = context.Cause(limited)
+	}
+	return a, err
+}

@@ -1,8 +1,16 @@
 package source
 
 import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
+
+	"github.com/navefleet/nave/hub/api"
 )
 
 func TestTimeLimit(t *testing.T) {
@@ -17,5 +25,83 @@ func TestTimeLimit(t *testing.T) {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// TestCacheID keeps sources apart that differ in the address, the kind or any credential.
+func TestCacheID(t *testing.T) {
+	id := func(kind, address string, secrets map[string]Secret) string {
+		return Request{Object: api.StoredObject(api.Key{Kind: kind}, nil), Secrets: secrets}.CacheID(address)
+	}
+	one := map[string]Secret{"spec.secretRef": {"password": []byte("a"), "ca.crt": []byte("b")}}
+	other := map[string]Secret{"spec.secretRef": {"password": []byte("b"), "ca.crt": []byte("b")}}
+	ids := []string{
+		id("GitRepository", "https://h/x", nil), id("GitRepository", "https://h/y", nil), id("Bucket", "https://h/x", nil),
+		id("GitRepository", "https://h/x", one), id("GitRepository", "https://h/x", other),
+	}
+	if again := id("GitRepository", "https://h/x", one); again != ids[3] {
+		t.Errorf("got %s, then %s", ids[3], again)
+	}
+	slices.Sort(ids)
+	if len(slices.Compact(ids)) != 5 {
+		t.Errorf("equal ids: %v", ids)
+	}
+}
+
+// TestExplain has errors that quote a hostile server, with every form of every credential of the source.
+func TestExplain(t *testing.T) {
+	secrets := map[string]Secret{
+		"spec.secretRef":       {"username": []byte("someone"), "password": []byte("s3cr3t canary")},
+		"spec.verify.anything": {"any-key": []byte("canary\"of-any-key\n")},
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte("someone:s3cr3t canary"))
+	text := "someone, s3cr3t canary, s3cr3t+canary, canary\\\"of-any-key, " + basic + " url-canary\x1b[2J\u202e\r\n\u0085" +
+		strings.Repeat("and so on ", 1000)
+	err := Explain(fmt.Errorf("%w: %s", ErrUnreachable, text), "https://u:url-canary@h/x?token=canary", secrets)
+	got := err.Error()
+	if !errors.Is(err, ErrUnreachable) || len(got) > maxMessage ||
+		!strings.HasPrefix(got, "fetch https://h/x: "+ErrUnreachable.Error()+": someone, (credentials), ") ||
+		strings.Contains(got, "canary") || strings.Contains(got, basic) || strings.ContainsFunc(got, unicode.IsControl) ||
+		strings.ContainsRune(got, '\u202e') {
+		t.Errorf("got %q", got)
+	}
+	if shown := fmt.Sprintf("%v %+v %#v", Request{Secrets: secrets}, secrets, secrets); strings.Contains(shown, "canary") {
+		t.Errorf("printed %s", shown)
+	}
+}
+
+func TestNewest(t *testing.T) {
+	tags := []string{"1.0.0+a", "1.0.0+z", "latest", "v0.9.0", "v1", "v2.0.0-rc.1", "vv1.0.0"}
+	for name, c := range map[string]struct {
+		versions string
+		want     []string
+		err      error
+	}{
+		"highest":           {">=0.1", []string{"1.0.0+a", "1.0.0+z"}, nil},
+		"below":             {"<1.0.0", []string{"v0.9.0"}, nil},
+		"pre_release":       {">=1.0.0-0", []string{"v2.0.0-rc.1"}, nil},
+		"none":              {">=3", nil, ErrReferenceNotFound},
+		"not_a_range":       {"what", nil, ErrRequest},
+		"strict_versions":   {"1.0.0", []string{"1.0.0+a", "1.0.0+z"}, nil},
+		"wildcard_of_major": {"1.x", []string{"1.0.0+a", "1.0.0+z"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Newest(tags, c.versions)
+			if !slices.Equal(got, c.want) || !errors.Is(err, c.err) {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestNotFound(t *testing.T) {
+	for want, has := range map[string][]string{
+		`tag "v1.1" not found; the repository has: v1.0, latest`: {"latest", "v1.0"},
+		`tag "v1.1" not found; the repository has: no tag`:       nil,
+	} {
+		err := NotFound("tag", "v1.1", has)
+		if !errors.Is(err, ErrReferenceNotFound) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }

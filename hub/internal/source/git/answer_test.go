@@ -41,7 +41,7 @@ func FuzzAdvertisement(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		refs, err := decodeAdvertisement(bytes.NewReader(text), Limits{Advertised: 1 << 16})
 		if err != nil {
-			_ = classify(err)
+			_ = source.Classify(err, classify)
 			return
 		}
 		for _, ref := range []reference{
@@ -98,7 +98,7 @@ func FuzzUploadPack(f *testing.F) {
 		c := candidate{want: want, commit: want}
 		err := r.transfer(t.Context(), scripted{answer}, refs, []candidate{c}, false, limitsOf(1<<16), t.TempDir())
 		if err != nil {
-			_ = classify(err)
+			_ = source.Classify(err, classify)
 			return
 		}
 		if kind, _, err := r.objects.get(want); kind != plumbing.CommitObject || err != nil {

@@ -4,52 +4,47 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// readAuth reads the data of a Secret with Flux's keys: those of source.ReadHTTPAuth for http and https; identity,
-// known_hosts and password for ssh, which needs them. Its errors name the key.
-func readAuth(u *url.URL, data source.Secret) (auth source.Auth, err error) {
+// sshAuth is the credentials for ssh in a Secret with Flux's keys.
+type sshAuth struct {
+	signer     ssh.Signer
+	knownHosts []byte // lines of a known_hosts file
+}
+
+// readSSHAuth reads identity, password and known_hosts. A nil Secret is source.ErrRequest; other errors name the key.
+func readSSHAuth(data source.Secret) (a sshAuth, err error) {
 	switch {
-	case u.Scheme != "ssh":
-		auth, err = source.ReadHTTPAuth(data)
 	case data == nil:
-		return auth, fmt.Errorf("%w: an ssh URL needs a Secret with identity and known_hosts in spec.secretRef",
+		return a, fmt.Errorf("%w: an ssh URL needs a Secret with identity and known_hosts in spec.secretRef",
 			source.ErrRequest)
+	case len(data["identity"]) == 0:
+		err = errors.New("identity is missing: an ssh URL needs a private key")
+	case len(data["known_hosts"]) == 0:
+		err = errors.New("known_hosts is missing: without it no ssh server is trusted (ssh-keyscan prints it)")
 	default:
-		auth, err = readSSHAuth(data)
+		a.knownHosts = data["known_hosts"]
+		a.signer, err = readIdentity(data["identity"], data["password"])
 	}
 	if err != nil {
-		return auth, fmt.Errorf("%w: the Secret of spec.secretRef: %w", source.ErrAuthentication, err)
+		return a, source.SecretError(err)
 	}
-	return auth, nil
+	return a, nil
 }
 
-func readSSHAuth(data source.Secret) (source.Auth, error) {
-	a := source.Auth{Identity: data["identity"], IdentityPassword: data["password"], KnownHosts: data["known_hosts"]}
-	if len(a.Identity) == 0 {
-		return a, errors.New("identity is missing: an ssh URL needs a private key")
-	}
-	if len(a.KnownHosts) == 0 {
-		return a, errors.New("known_hosts is missing: without it no ssh server is trusted (ssh-keyscan prints it)")
-	}
-	_, err := signerOf(a)
-	return a, err
-}
-
-// signerOf reads the private key.
-func signerOf(a source.Auth) (ssh.Signer, error) {
+// readIdentity reads a private key, PEM or OpenSSH, and opens it with its passphrase.
+func readIdentity(identity, password []byte) (ssh.Signer, error) {
 	var missing *ssh.PassphraseMissingError
-	signer, err := ssh.ParsePrivateKey(a.Identity)
+	signer, err := ssh.ParsePrivateKey(identity)
 	if errors.As(err, &missing) {
-		if len(a.IdentityPassword) == 0 {
+		if len(password) == 0 {
 			return nil, errors.New("identity is encrypted and password is missing")
 		}
-		signer, err = ssh.ParsePrivateKeyWithPassphrase(a.Identity, a.IdentityPassword)
+		signer, err = ssh.ParsePrivateKeyWithPassphrase(identity, password)
 	}
 	if errors.Is(err, x509.IncorrectPasswordError) {
 		return nil, errors.New("password does not open identity")
@@ -58,13 +53,4 @@ func signerOf(a source.Auth) (ssh.Signer, error) {
 		return nil, fmt.Errorf("identity is no private key that can be read: %w", err)
 	}
 	return signer, nil
-}
-
-// authOf returns the credentials in a URL, which may be nil.
-func authOf(u *url.URL) (auth source.Auth) {
-	if u != nil && u.User != nil {
-		auth.Username = u.User.Username()
-		auth.Password, _ = u.User.Password()
-	}
-	return auth
 }

@@ -12,15 +12,12 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// errCache says that the cache repository does not hold what it should. It never leaves the package: the cache is
-// thrown away and filled again.
+// errCache says that the cache repository does not hold what it should. The cache is thrown away and filled again. If
+// that happens twice in a row, the server does not send what it should.
 var errCache = errors.New("the cache is incomplete")
 
-// classify returns err with the error of package source that it is.
-func classify(err error) error { return source.Classify(err, classifyGit) }
-
-// classifyGit knows the errors of go-git; it returns nil for others.
-func classifyGit(err error) error {
+// classify wraps errCache and the errors of go-git in errors of package source; it returns nil for others.
+func classify(err error) error {
 	var (
 		remote     *pktline.ErrorLine
 		unexpected *packp.ErrUnexpectedData
@@ -29,7 +26,7 @@ func classifyGit(err error) error {
 	switch {
 	case errors.As(err, &remote):
 		return remoteError(remote.Text)
-	case errors.As(err, &unexpected), errors.As(err, &malformed):
+	case errors.Is(err, errCache), errors.As(err, &unexpected), errors.As(err, &malformed):
 		return fmt.Errorf("%w: %w", source.ErrProtocol, err)
 	default:
 		return nil

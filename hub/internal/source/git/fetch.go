@@ -14,7 +14,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
-	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -27,34 +26,21 @@ var _ source.Fetcher = Fetcher{}
 
 // Fetch implements source.Fetcher. Its errors name the reference, the cause and the way out.
 func (f Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
-	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), dialer: dial.New(r.Network)}
-	limited, cancel := context.WithTimeout(ctx, r.TimeLimit())
-	defer cancel()
-	a, err := g.run(limited)
-	switch {
-	case err == nil:
-		return a, nil
-	case ctx.Err() != nil:
-		return artifact.Artifact{}, context.Cause(ctx)
-	case limited.Err() != nil:
-		err = fmt.Errorf("%w of %s (spec.timeout)", source.ErrTimeout, r.TimeLimit())
-	case errors.Is(err, errCache): // twice in a row: the server does not send what it should
-		err = fmt.Errorf("%w: %w", source.ErrProtocol, err)
-	default:
-		err = classify(err)
+	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits)}
+	a, err := g.run(ctx)
+	if err != nil {
+		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.Ref, source.Classify(err, classify))
 	}
-	return artifact.Artifact{}, source.Explain(g.spec.Ref.String(), err, append(r.Auths(), authOf(g.url))...)
+	return a, nil
 }
 
 // fetching is one fetch.
 type fetching struct {
 	source.Request
 	spec   spec
-	url    *url.URL // of spec; nil: it cannot be read
-	auth   source.Auth
-	id     string // of the cache
+	url    *url.URL // of spec
+	id     string   // of the cache
 	limits Limits
-	dialer *dial.Dialer
 }
 
 // run fetches, and once more with an empty cache if the cache turned out to be broken.

@@ -83,10 +83,14 @@ func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact
 	for k, v := range req.Secret {
 		r.Secrets["spec.secretRef"][k] = []byte(v)
 	}
-	return f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+	a, err := f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		r.Workspace, r.Last = w, last
-		return f.Fetcher.Fetch(ctx, r)
+		return source.Fetch(ctx, f.Fetcher, r)
 	})
+	if err != nil {
+		err = source.Explain(err, req.URL, r.Secrets)
+	}
+	return a, err
 }
 
 func newWorld(t *testing.T, o gittest.Options) *world {

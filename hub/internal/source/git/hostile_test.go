@@ -217,7 +217,7 @@ func TestPack_refused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := install(t, t.Context(), c.pack, small)
-			if err == nil || c.want != nil && !errors.Is(classify(err), c.want) {
+			if err == nil || c.want != nil && !errors.Is(source.Classify(err, classify), c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})

@@ -18,113 +18,40 @@ import (
 )
 
 const (
-	service      = "git-upload-pack"
-	infoRefs     = "/info/refs"
-	userAgent    = "git/2.40 (nave)" // some servers answer only clients that begin with git/
-	maxRedirects = 5
+	service   = "git-upload-pack"
+	infoRefs  = "/info/refs"
+	userAgent = "git/2.40 (nave)" // some servers answer only clients that begin with git/
 )
 
 // httpSession speaks Git's smart protocol over HTTP (gitprotocol-http, version 0).
 type httpSession struct {
-	base      *url.URL // without user information; after redirects
-	authorize func(*http.Request)
-	client    *http.Client
-	transport *http.Transport
-	limits    Limits
+	base   *url.URL // without user information; after redirects
+	client *http.Client
+	limits Limits
 }
 
 func openHTTP(f *fetching) (*httpSession, error) {
-	config, err := f.auth.TLS()
+	client, err := f.HTTP(f.url)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
+		return nil, err
 	}
-	transport := f.dialer.Transport(config)
-	transport.MaxResponseHeaderBytes = maxHeader
-	s := &httpSession{base: withoutUser(f.url), authorize: authorizer(f.url, f.auth), transport: transport,
-		limits: f.limits}
-	s.client = &http.Client{Transport: transport, CheckRedirect: redirects(len(config.Certificates) > 0)}
-	return s, nil
-}
-
-func withoutUser(u *url.URL) *url.URL {
-	c := *u
-	c.User = nil
-	c.Path, c.RawPath = strings.TrimRight(c.Path, "/"), strings.TrimRight(c.RawPath, "/")
-	return &c
-}
-
-// authorizer returns a function that sets the credentials of a request: those of the Secret, else those in the URL.
-func authorizer(u *url.URL, auth source.Auth) func(*http.Request) {
-	if auth.Username == "" && auth.BearerToken == "" {
-		auth = authOf(u)
-	}
-	switch {
-	case auth.BearerToken != "":
-		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+auth.BearerToken) }
-	case auth.Username != "" || auth.Password != "":
-		return func(r *http.Request) { r.SetBasicAuth(auth.Username, auth.Password) }
-	default:
-		return func(*http.Request) {}
-	}
-}
-
-// redirects returns a function that decides which redirects are followed: only those of the first request, only to http
-// and https, never from https to http. Credentials are sent only to the host that they are for.
-func redirects(clientCertificate bool) func(*http.Request, []*http.Request) error {
-	return func(req *http.Request, via []*http.Request) error {
-		from, to := via[len(via)-1].URL, req.URL
-		refuse := func(why string) error {
-			return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the repository is", source.ErrUnreachable,
-				source.Quote(source.Redact(to.String())), why)
+	check := client.CheckRedirect
+	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if !strings.HasSuffix(r.URL.Path, infoRefs) {
+			return source.RefuseRedirect(r.URL, "which is no Git repository")
 		}
-		switch {
-		case via[0].Method != http.MethodGet:
-			return refuse("in the middle of a transfer")
-		case len(via) >= maxRedirects:
-			return refuse("one time too often")
-		case to.Scheme != "http" && to.Scheme != "https":
-			return refuse("which is neither http nor https")
-		case from.Scheme == "https" && to.Scheme == "http":
-			return refuse("from https to http")
-		case !strings.HasSuffix(to.Path, infoRefs):
-			return refuse("which is no Git repository")
-		}
-		if left(via[0].URL, req, via) {
-			if clientCertificate {
-				return refuse("another host, which must not see the client certificate")
-			}
-			req.Header.Del("Authorization")
-			req.URL.User = nil
-		}
-		return nil
+		return check(r, via)
 	}
+	return &httpSession{baseOf(f.url, "/"), client, f.limits}, nil
 }
 
-// left reports whether any redirect of a chain has left the origin.
-func left(origin *url.URL, req *http.Request, via []*http.Request) bool {
-	for _, r := range via[1:] {
-		if !sameOrigin(origin, r.URL) {
-			return true
-		}
-	}
-	return !sameOrigin(origin, req.URL)
-}
-
-// sameOrigin reports whether credentials for a may be sent to b: b has the same host, and either the same scheme and
-// port or https at its default port where a has http.
-func sameOrigin(a, b *url.URL) bool {
-	if !strings.EqualFold(a.Hostname(), b.Hostname()) {
-		return false
-	}
-	upgrade := a.Scheme == "http" && port(a) == "80" && b.Scheme == "https" && port(b) == "443"
-	return upgrade || a.Scheme == b.Scheme && port(a) == port(b)
-}
-
-func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
-	return map[string]string{"http": "80", "https": "443", "ssh": "22"}[u.Scheme]
+// baseOf returns the URL of a repository: u without user information, without query, and without the end of its path.
+func baseOf(u *url.URL, end string) *url.URL {
+	base := *u
+	base.User, base.RawQuery = nil, ""
+	base.Path = strings.TrimRight(strings.TrimSuffix(u.Path, end), "/")
+	base.RawPath = strings.TrimRight(strings.TrimSuffix(u.RawPath, end), "/")
+	return &base
 }
 
 func (s *httpSession) advertise(ctx context.Context) (*packp.AdvRefs, error) {
@@ -137,19 +64,8 @@ func (s *httpSession) advertise(ctx context.Context) (*packp.AdvRefs, error) {
 		return nil, err
 	}
 	defer body.Close()
-	s.follow(final)
+	s.base = baseOf(final, infoRefs) // the next request goes where redirects ended
 	return decodeAdvertisement(body, s.limits)
-}
-
-// follow sends the next request where redirects ended. Another host gets no credentials.
-func (s *httpSession) follow(final *url.URL) {
-	if !sameOrigin(s.base, final) {
-		s.authorize = func(*http.Request) {}
-	}
-	next := withoutUser(final)
-	next.Path, next.RawPath = strings.TrimSuffix(next.Path, infoRefs), strings.TrimSuffix(next.RawPath, infoRefs)
-	next.RawQuery = ""
-	s.base = next
 }
 
 func (s *httpSession) ask(ctx context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
@@ -181,7 +97,6 @@ func encode(w io.Writer, request *packp.UploadPackRequest, flush bool) error {
 func (s *httpSession) do(req *http.Request, accept string) (io.ReadCloser, *url.URL, error) {
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", accept)
-	s.authorize(req)
 	res, err := s.client.Do(req)
 	if err != nil {
 		return nil, nil, err
@@ -214,4 +129,4 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 	return nil
 }
 
-func (s *httpSession) close() { s.transport.CloseIdleConnections() }
+func (s *httpSession) close() { s.client.CloseIdleConnections() }

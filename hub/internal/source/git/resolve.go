@@ -5,13 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 
 	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/shared/wording"
 )
 
 // candidate is a commit that a reference may mean.
@@ -48,24 +46,29 @@ func resolve(ref reference, refs *packp.AdvRefs) (choice, error) {
 	case ref.Commit != "":
 		return resolveCommit(ref, refs)
 	case ref.Name != "":
-		return one(refs, ref.Name, ref.Name, func() error { return missing(refs, "reference", ref.Name, "") })
+		return one(refs, "reference", "", ref.Name)
 	case ref.SemVer != "":
 		return resolveVersion(ref.SemVer, refs)
 	case ref.Tag != "":
-		return one(refs, "refs/tags/"+ref.Tag, ref.Tag, func() error { return missing(refs, "tag", ref.Tag, "refs/tags/") })
+		return one(refs, "tag", tags, ref.Tag)
 	default:
-		name := ref.branch()
-		return one(refs, "refs/heads/"+name, name, func() error { return missing(refs, "branch", name, "refs/heads/") })
+		return one(refs, "branch", branches, ref.branch())
 	}
 }
 
-// one returns the choice for the full name of a reference.
-func one(refs *packp.AdvRefs, name, label string, missing func() error) (choice, error) {
-	c, ok := lookup(refs, name)
+// Prefixes of references.
+const (
+	branches = "refs/heads/"
+	tags     = "refs/tags/"
+)
+
+// one returns the choice of one reference, which has the prefix of its kind.
+func one(refs *packp.AdvRefs, kind, prefix, name string) (choice, error) {
+	c, ok := lookup(refs, prefix+name)
 	if !ok {
-		return choice{}, missing()
+		return choice{}, missing(refs, kind, prefix, name)
 	}
-	c.label = label
+	c.label = name
 	return choice{candidates: []candidate{c}}, nil
 }
 
@@ -90,9 +93,9 @@ func lookup(refs *packp.AdvRefs, name string) (candidate, bool) {
 func resolveCommit(ref reference, refs *packp.AdvRefs) (choice, error) {
 	commit := plumbing.NewHash(strings.ToLower(ref.Commit))
 	if ref.Branch != "" {
-		tip, ok := lookup(refs, "refs/heads/"+ref.Branch)
+		tip, ok := lookup(refs, branches+ref.Branch)
 		if !ok {
-			return choice{}, missing(refs, "branch", ref.Branch, "refs/heads/")
+			return choice{}, missing(refs, "branch", branches, ref.Branch)
 		}
 		c := candidate{label: ref.Branch, want: tip.want, commit: commit}
 		return choice{candidates: []candidate{c}, history: tip.commit != commit, onBranch: true}, nil
@@ -112,51 +115,26 @@ func resolveCommit(ref reference, refs *packp.AdvRefs) (choice, error) {
 func everywhere(commit plumbing.Hash, refs *packp.AdvRefs) (choice, error) {
 	found := choice{history: true}
 	for name, hash := range refs.References {
-		if strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/") {
+		if strings.HasPrefix(name, branches) || strings.HasPrefix(name, tags) {
 			found.candidates = append(found.candidates, candidate{want: hash, commit: commit})
 		}
 	}
 	if len(found.candidates) == 0 {
-		return choice{}, fmt.Errorf("%w: the repository is empty", source.ErrReferenceNotFound)
+		return choice{}, errEmpty
 	}
 	return found, nil
 }
 
 // resolveVersion returns the choice of the tags with the highest version in a range.
-func resolveVersion(text string, refs *packp.AdvRefs) (choice, error) {
-	constraint, err := semver.NewConstraint(text)
-	if err != nil {
-		return choice{}, fmt.Errorf("%w: spec.ref.semver %q is not a version range: %w", source.ErrRequest, text, err)
-	}
-	var best *semver.Version
+func resolveVersion(versions string, refs *packp.AdvRefs) (choice, error) {
+	newest, err := source.Newest(names(refs, tags), versions)
 	var found choice
-	for _, tag := range names(refs, "refs/tags/") {
-		v, ok := version(tag)
-		if !ok || !constraint.Check(v) || best != nil && v.LessThan(best) {
-			continue
-		}
-		if best == nil || v.GreaterThan(best) {
-			best, found.candidates = v, nil
-		}
-		c, _ := lookup(refs, "refs/tags/"+tag)
+	for _, tag := range newest {
+		c, _ := lookup(refs, tags+tag)
 		c.label = tag
 		found.candidates = append(found.candidates, c)
 	}
-	if best == nil {
-		tags := names(refs, "refs/tags/")
-		return choice{}, fmt.Errorf("%w: no tag is a version in the range %q; the repository has: %s",
-			source.ErrReferenceNotFound, text, listed(tags, len(tags), "tags"))
-	}
-	return found, nil
-}
-
-// version parses a tag as Flux does: a strict semantic version, with or without a v before it.
-func version(tag string) (*semver.Version, bool) {
-	if _, err := semver.StrictNewVersion(strings.TrimPrefix(tag, "v")); err != nil {
-		return nil, false
-	}
-	v, err := semver.NewVersion(tag)
-	return v, err == nil
+	return found, err
 }
 
 // names returns the advertised references with a prefix, without it, sorted.
@@ -171,27 +149,12 @@ func names(refs *packp.AdvRefs, prefix string) []string {
 	return found
 }
 
-// maxCompared is how many names are compared to find a similar one.
-const maxCompared = 5000
+var errEmpty = fmt.Errorf("%w: the repository is empty", source.ErrReferenceNotFound)
 
-// missing returns the error for a reference that does not exist. It lists those that do, the most similar first.
-func missing(refs *packp.AdvRefs, kind, name, prefix string) error {
+// missing returns the error for a reference that does not exist.
+func missing(refs *packp.AdvRefs, kind, prefix, name string) error {
 	if len(refs.References) == 0 {
-		return fmt.Errorf("%w: the repository is empty", source.ErrReferenceNotFound)
+		return errEmpty
 	}
-	has := names(refs, prefix)
-	total := len(has)
-	has = has[:min(total, maxCompared)]
-	slices.SortStableFunc(has, func(a, b string) int { return wording.Distance(a, name) - wording.Distance(b, name) })
-	plural := map[string]string{"branch": "branches", "tag": "tags", "reference": "references"}[kind]
-	return fmt.Errorf("%w: %s %q not found; the repository has: %s", source.ErrReferenceNotFound, kind, name,
-		listed(has, total, plural))
-}
-
-// listed returns the first of total names; "no tags" if there are none.
-func listed(names []string, total int, plural string) string {
-	if len(names) == 0 {
-		return "no " + plural
-	}
-	return wording.List(names, total, 10)
+	return source.NotFound(kind, name, names(refs, prefix))
 }

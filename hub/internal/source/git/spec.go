@@ -1,8 +1,6 @@
 package git
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -57,7 +55,7 @@ func (r reference) branch() string {
 
 var fullHash = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
 
-// decode reads the object and its credentials, and refuses those that no server could answer.
+// decode reads the object, and refuses one that no server could answer.
 func (f *fetching) decode() (err error) {
 	var object struct {
 		Spec spec `json:"spec"`
@@ -72,9 +70,8 @@ func (f *fetching) decode() (err error) {
 	if c := f.spec.Ref.Commit; c != "" && !fullHash.MatchString(c) {
 		return fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", source.ErrRequest, c)
 	}
-	f.auth, err = readAuth(f.url, f.Secrets["spec.secretRef"])
-	f.id = cacheID(f.spec.URL, f.auth)
-	return err
+	f.id = f.CacheID(f.spec.URL)
+	return nil
 }
 
 // parseURL accepts http, https and ssh, and nothing that runs a program or reads the hub's own files.
@@ -97,15 +94,4 @@ func parseURL(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("%w: the URL of a repository has no ? and no #", source.ErrRequest)
 	}
 	return u, nil
-}
-
-// cacheID names the cache of a URL and credentials: who may see one repository sees nothing of another's.
-func cacheID(address string, auth source.Auth) string {
-	// Strings, byte slices: marshalling them cannot fail.
-	text, _ := json.Marshal(struct {
-		URL  string
-		Auth source.Auth
-	}{address, auth})
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16])
 }

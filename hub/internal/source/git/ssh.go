@@ -18,6 +18,7 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -34,22 +35,22 @@ type sshSession struct {
 }
 
 func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
-	signer, err := signerOf(f.auth)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
-	}
-	hosts, err := readKnownHosts(f.auth.KnownHosts, f.Workspace.Tmp)
+	auth, err := readSSHAuth(f.Secrets["spec.secretRef"])
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort(f.url.Hostname(), port(f.url))
-	conn, err := f.dialer.DialContext(ctx, "tcp", address)
+	hosts, err := readKnownHosts(auth.knownHosts, f.Workspace.Tmp)
+	if err != nil {
+		return nil, err
+	}
+	address := dial.AddressOf(f.url)
+	conn, err := dial.New(f.Network).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	// The end of the context closes the connection, so that nothing waits for it any more.
 	s := &sshSession{conn: conn, limits: f.limits, ended: context.AfterFunc(ctx, func() { _ = conn.Close() })}
-	if err := s.handshake(address, user(f.url), signer, hosts); err != nil {
+	if err := s.handshake(address, user(f.url), auth.signer, hosts); err != nil {
 		s.close()
 		return nil, err
 	}

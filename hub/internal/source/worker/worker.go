@@ -31,7 +31,7 @@ func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	if fetcher == nil {
 		return artifact.Artifact{}, fmt.Errorf("%w: nothing fetches objects of kind %s", source.ErrRequest, r.Object.Key.Kind)
 	}
-	return fetcher.Fetch(ctx, r)
+	return source.Fetch(ctx, fetcher, r)
 }
 
 // Command is the hub's subcommand that is a worker: its main calls ServeWorker.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -211,7 +210,7 @@ func TestErrors(t *testing.T) {
 
 // TestReasons wants every error of a fetch to cross the pipe; ErrWorker is of this side.
 func TestReasons(t *testing.T) {
-	sent := slices.Collect(maps.Values(source.Errors()))
+	sent := source.Errors()
 	for _, reason := range []error{
 		source.ErrRequest, source.ErrAuthentication, source.ErrUntrusted, source.ErrRepositoryNotFound,
 		source.ErrReferenceNotFound, source.ErrUnreachable, source.ErrTimeout, source.ErrProtocol,

@@ -1,0 +1,107 @@
+package source
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/dial"
+)
+
+const (
+	maxRedirects = 5
+	maxHeader    = 64 << 10 // bytes of the headers of an answer
+)
+
+// HTTP returns a client for the server of a URL, with the credentials of the Secret of spec.secretRef, else those in
+// the URL. The client dials what r.Network allows. It follows redirects of GET and HEAD to http and https, but never
+// from https to http. It sends credentials to the origin of the URL only, which is its scheme, host and port; not even
+// a redirect back to the origin brings them back. A client certificate is never shown to another host: requests there
+// fail. Errors are ErrAuthentication.
+func (r Request) HTTP(u *url.URL) (*http.Client, error) {
+	auth, err := readHTTPAuth(r.Secrets["spec.secretRef"])
+	if err != nil {
+		return nil, SecretError(err)
+	}
+	config, err := auth.tls()
+	if err != nil {
+		return nil, SecretError(err)
+	}
+	t := &transport{dial.New(r.Network).Transport(config), u, auth}
+	t.MaxResponseHeaderBytes = maxHeader
+	return &http.Client{Transport: t, CheckRedirect: checkRedirect}, nil
+}
+
+// SecretError returns the error of credentials that cannot be read, which names the key of the Secret.
+func SecretError(err error) error {
+	return fmt.Errorf("%w: the Secret of spec.secretRef: %w", ErrAuthentication, err)
+}
+
+// transport adds the credentials to requests that may carry them.
+type transport struct {
+	*http.Transport
+	origin *url.URL
+	auth   httpAuth
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	switch {
+	case t.stays(r):
+		t.auth.authorize(r, t.origin)
+	case len(t.TLSClientConfig.Certificates) > 0:
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return nil, RefuseRedirect(r.URL, "another host, which must not see the client certificate")
+	case r.Response != nil: // a redirect
+		r.Header.Del("Authorization")
+	}
+	return t.Transport.RoundTrip(r)
+}
+
+// stays reports whether a request, and every request whose redirect led to it, is for the origin.
+func (t *transport) stays(r *http.Request) bool {
+	for ; sameOrigin(t.origin, r.URL); r = r.Response.Request {
+		if r.Response == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// checkRedirect decides which redirects are followed.
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	switch from, to := via[len(via)-1], r.URL; {
+	case from.Method != http.MethodGet && from.Method != http.MethodHead:
+		return RefuseRedirect(to, "in the middle of a transfer")
+	case len(via) >= maxRedirects:
+		return RefuseRedirect(to, "one time too often")
+	case to.Scheme != "http" && to.Scheme != "https":
+		return RefuseRedirect(to, "which is neither http nor https")
+	case from.URL.Scheme == "https" && to.Scheme == "http":
+		return RefuseRedirect(to, "from https to http")
+	}
+	r.URL.User = nil // a server names no credentials
+	return nil
+}
+
+// RefuseRedirect returns the error of a redirect that is not followed.
+func RefuseRedirect(to *url.URL, why string) error {
+	return fmt.Errorf("%w: it redirects to %s, %s; set spec.url to where the source is", ErrUnreachable,
+		Quote(Redact(to.String())), why)
+}
+
+// sameOrigin reports whether credentials for a may be sent to b: b has the same host, and either the same scheme and
+// port or https at its usual port where a has http at its own.
+func sameOrigin(a, b *url.URL) bool {
+	from, to := dial.AddressOf(a), dial.AddressOf(b)
+	if a.Scheme == "http" && b.Scheme == "https" {
+		return strings.EqualFold(from, net.JoinHostPort(b.Hostname(), "80")) &&
+			strings.EqualFold(to, net.JoinHostPort(a.Hostname(), "443"))
+	}
+	return a.Scheme == b.Scheme && strings.EqualFold(from, to)
+}
