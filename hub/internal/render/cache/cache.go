@@ -168,10 +168,12 @@ func (c *Cache) shrink() {
 	}
 }
 
-func (f *flight) forgettable() bool {
+func (f *flight) forgettable() bool { return f.isDone() && (f.result == nil || f.result.IsStored()) }
+
+func (f *flight) isDone() bool {
 	select {
 	case <-f.done:
-		return f.result == nil || f.result.IsStored()
+		return true
 	default:
 		return false
 	}

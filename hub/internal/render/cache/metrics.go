@@ -1,6 +1,9 @@
 package cache
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 // metrics are what a cache counts.
 type metrics struct {
@@ -10,18 +13,15 @@ type metrics struct {
 
 // newMetrics registers the metrics, unless there is no registry.
 func newMetrics(r prometheus.Registerer) *metrics {
-	m := &metrics{
-		renders: prometheus.NewHistogram(prometheus.HistogramOpts{
+	f := promauto.With(r)
+	return &metrics{
+		renders: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "nave_render_seconds", Help: "How long one render took.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
 		}),
-		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+		answers: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "nave_render_answers_total",
 			Help: "Renders that were asked for, by what answered: memory, store, render, failed.",
 		}, []string{"by"}),
 	}
-	if r != nil {
-		r.MustRegister(m.renders, m.answers)
-	}
-	return m
 }

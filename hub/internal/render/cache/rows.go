@@ -89,16 +89,8 @@ func (c *Cache) variant(tx *store.Tx, key flightKey) (*variant, error) {
 func (c *Cache) remembered(key flightKey) *variant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f, ok := c.flights[key]
-	if !ok {
-		return nil
-	}
-	select {
-	case <-f.done:
-		if f.result != nil {
-			return &f.result.variant
-		}
-	default:
+	if f, ok := c.flights[key]; ok && f.isDone() && f.result != nil {
+		return &f.result.variant
 	}
 	return nil
 }

@@ -46,51 +46,60 @@ func (f *fileSystem) admit(p string, data []byte) error {
 // reference is one path in a kustomization file.
 type reference struct {
 	field, path string
-	// inline: the text may also be YAML itself.
-	inline bool
-	// directory: the path may be a directory.
-	directory bool
+	accepts     accepted
 }
 
+// accepted is what a field may hold.
+type accepted int
+
+const (
+	file      accepted = 0                  // the path of a file
+	inline    accepted = 1                  // that, or YAML itself
+	directory accepted = 2                  // the path of a file or a directory
+	plugin             = inline | directory // all of these
+)
+
 // references returns every path in a kustomization file that kustomize would load.
-func references(k *types.Kustomization) []reference {
-	var all []reference
-	add := func(field string, r reference, paths ...string) {
+func references(k *types.Kustomization) (all []reference) {
+	add := func(field string, accepts accepted, paths ...string) {
 		for _, p := range paths {
 			if p != "" {
-				all = append(all, reference{field, p, r.inline, r.directory})
+				all = append(all, reference{field, p, accepts})
 			}
 		}
 	}
-	add("resources", reference{directory: true}, k.Resources...)
-	add("components", reference{directory: true}, k.Components...)
-	add("crds", reference{}, k.Crds...)
-	add("configurations", reference{}, k.Configurations...)
-	add("generators", reference{inline: true, directory: true}, k.Generators...)
-	add("transformers", reference{inline: true, directory: true}, k.Transformers...)
-	add("validators", reference{inline: true, directory: true}, k.Validators...)
-	add("openapi.path", reference{}, k.OpenAPI["path"])
-	for _, p := range k.Patches {
-		add("patches.path", reference{}, p.Path)
-	}
+	add("resources", directory, k.Resources...)
+	add("components", directory, k.Components...)
+	add("crds", file, k.Crds...)
+	add("configurations", file, k.Configurations...)
+	add("generators", plugin, k.Generators...)
+	add("transformers", plugin, k.Transformers...)
+	add("validators", plugin, k.Validators...)
+	add("openapi.path", file, k.OpenAPI["path"])
+	add("patches.path", file, mapped(k.Patches, patchPath)...)
 	//nolint:staticcheck // see admit
-	for _, p := range k.PatchesJson6902 {
-		add("patchesJson6902.path", reference{}, p.Path)
-	}
+	add("patchesJson6902.path", file, mapped(k.PatchesJson6902, patchPath)...)
 	//nolint:staticcheck // see admit
-	for _, p := range k.PatchesStrategicMerge {
-		add("patchesStrategicMerge", reference{inline: true}, string(p))
-	}
-	for _, r := range k.Replacements {
-		add("replacements.path", reference{}, r.Path)
-	}
+	add("patchesStrategicMerge", inline,
+		mapped(k.PatchesStrategicMerge, func(p types.PatchStrategicMerge) string { return string(p) })...)
+	add("replacements.path", file, mapped(k.Replacements, func(r types.ReplacementField) string { return r.Path })...)
 	for _, g := range k.ConfigMapGenerator {
-		add("configMapGenerator", reference{}, sources(g.KvPairSources)...)
+		add("configMapGenerator", file, sources(g.KvPairSources)...)
 	}
 	for _, g := range k.SecretGenerator {
-		add("secretGenerator", reference{}, sources(g.KvPairSources)...)
+		add("secretGenerator", file, sources(g.KvPairSources)...)
 	}
 	return all
+}
+
+func patchPath(p types.Patch) string { return p.Path }
+
+func mapped[T any](list []T, fn func(T) string) []string {
+	texts := make([]string, len(list))
+	for i, e := range list {
+		texts[i] = fn(e)
+	}
+	return texts
 }
 
 // sources returns the paths of a generator: of files as "path" or "key=path".
@@ -114,7 +123,7 @@ func sourcePath(file string) string {
 }
 
 func (f *fileSystem) admitReference(p string, r reference) error {
-	if r.inline && strings.ContainsAny(r.path, "\n{") {
+	if r.accepts&inline != 0 && strings.ContainsAny(r.path, "\n{") {
 		if err := checkAliases(p, []byte(r.path)); err != nil {
 			return err
 		}
@@ -138,24 +147,14 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 		return fmt.Errorf("%s: %s: %s %w%s", tree.Local(p), r.field, r.path, render.ErrNotFound, f.tree.Suggest(target))
 	case k == render.Special:
 		return fmt.Errorf("%s: %s: %s is neither a file nor a directory", tree.Local(p), r.field, r.path)
-	case k == render.Directory && !r.directory:
+	case k == render.Directory && r.accepts&directory == 0:
 		return fmt.Errorf("%s: %s: %s is a directory, a file is needed", tree.Local(p), r.field, r.path)
-	case k == render.Directory:
-		return f.admitBase(p, r, target)
-	case r.field == "resources":
+	case k == render.Directory && !isBase(f, target):
+		return fmt.Errorf("%s: %s: directory %s has no kustomization file", tree.Local(p), r.field, r.path)
+	case k == render.Regular && r.field == "resources":
 		f.resources = append(f.resources, target)
 	}
 	return nil
-}
-
-// admitBase checks that a directory that is named has a kustomization file.
-func (f *fileSystem) admitBase(p string, r reference, target string) error {
-	for _, name := range kustomizationNames() {
-		if f.is(path.Join(target, name), render.Regular) {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s: %s: directory %s has no kustomization file", tree.Local(p), r.field, r.path)
 }
 
 var (

@@ -3,6 +3,7 @@ package kustomize
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"regexp"
 
 	"go.yaml.in/yaml/v3"
@@ -22,16 +23,25 @@ func checkAliases(p string, data []byte) error {
 	if !bytes.ContainsRune(data, '&') || !aliasMark.Match(data) {
 		return nil
 	}
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var doc yaml.Node
-		if d.Decode(&doc) != nil {
-			return nil
-		}
+	for doc := range documents(data) {
 		c := aliasCounter{known: map[*yaml.Node]int{}}
-		if c.expanded(&doc); c.aliased > maxAliased {
+		if c.expanded(doc); c.aliased > maxAliased {
 			return fmt.Errorf("%s: %w: its YAML aliases stand for more than %d values", tree.Local(p), render.ErrLimit,
 				maxAliased)
+		}
+	}
+	return nil
+}
+
+// documents returns the documents of a file, up to the first that does not parse.
+func documents(data []byte) iter.Seq[*yaml.Node] {
+	return func(yield func(*yaml.Node) bool) {
+		d := yaml.NewDecoder(bytes.NewReader(data))
+		for {
+			var doc yaml.Node
+			if d.Decode(&doc) != nil || !yield(&doc) {
+				return
+			}
 		}
 	}
 }

@@ -128,12 +128,8 @@ func (m *placeholderMap) compare(a, b *manifest.Object) error {
 func normal(o *manifest.Object) ([]byte, error) {
 	c := o.DeepCopy()
 	unfold := func(_, text string) (string, error) { return strings.ReplaceAll(text, "\n", ""), nil }
-	for field := range c.Object {
-		if field == binaryFields(c) {
-			if err := mapTexts(c.Object[field], "", "", unfold); err != nil {
-				return nil, err
-			}
-		}
+	if field := binaryFields(c); field != "" {
+		_ = mapTexts(c.Object[field], "", "", unfold) // unfold never fails
 	}
 	return manifest.Canonical(c)
 }

@@ -3,6 +3,7 @@ package kustomize
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
@@ -47,27 +48,22 @@ func finish(objects []*manifest.Object, spec *Spec) error {
 
 // setMetadata overrides labels and annotations.
 func setMetadata(o *manifest.Object, spec *Spec) {
-	labels := o.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
+	labels := map[string]string{NameLabel: spec.Name, NamespaceLabel: spec.Namespace}
 	if c := spec.CommonMetadata; c != nil {
-		for k, v := range c.Labels {
-			labels[k] = v
-		}
+		labels = merged(c.Labels, labels)
 		if len(c.Annotations) > 0 {
-			annotations := o.GetAnnotations()
-			if annotations == nil {
-				annotations = map[string]string{}
-			}
-			for k, v := range c.Annotations {
-				annotations[k] = v
-			}
-			o.SetAnnotations(annotations)
+			o.SetAnnotations(merged(o.GetAnnotations(), c.Annotations))
 		}
 	}
-	labels[NameLabel], labels[NamespaceLabel] = spec.Name, spec.Namespace
-	o.SetLabels(labels)
+	o.SetLabels(merged(o.GetLabels(), labels))
+}
+
+// merged returns a map of all keys; where both have one, that of the second.
+func merged(a, b map[string]string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	return all
 }
 
 // checkNamed refuses an object that the cluster could not tell from others.
@@ -170,24 +166,7 @@ func binaryFields(o *manifest.Object) string {
 
 // mapTexts replaces every text in a tree of JSON values in place, keys left alone. Texts below the top-level field
 // named binary are decoded for fn and encoded after, where they are base64.
-func mapTexts(v any, field, binary string, fn func(field, text string) (string, error)) error {
-	set := func(name string, e any, put func(any)) error {
-		if s, ok := e.(string); ok {
-			text, isEncoded := s, false
-			if binary != "" && strings.HasPrefix(name, binary+".") {
-				text, isEncoded = decoded(s)
-			}
-			out, err := fn(name, text)
-			if err == nil && out != text {
-				if isEncoded {
-					out = base64.StdEncoding.EncodeToString([]byte(out))
-				}
-				put(out)
-			}
-			return err
-		}
-		return mapTexts(e, name, binary, fn)
-	}
+func mapTexts(v any, field, binary string, fn func(field, text string) (string, error)) (err error) {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, e := range v {
@@ -195,18 +174,38 @@ func mapTexts(v any, field, binary string, fn func(field, text string) (string, 
 			if field != "" {
 				name = field + "." + k
 			}
-			if err := set(name, e, func(e any) { v[k] = e }); err != nil {
+			if v[k], err = mapValue(e, name, binary, fn); err != nil {
 				return err
 			}
 		}
 	case []any:
 		for i, e := range v {
-			if err := set(fmt.Sprintf("%s[%d]", field, i), e, func(e any) { v[i] = e }); err != nil {
+			if v[i], err = mapValue(e, fmt.Sprintf("%s[%d]", field, i), binary, fn); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// mapValue returns what takes the place of one value.
+func mapValue(v any, name, binary string, fn func(field, text string) (string, error)) (any, error) {
+	s, ok := v.(string)
+	if !ok {
+		return v, mapTexts(v, name, binary, fn)
+	}
+	text, isEncoded := s, false
+	if binary != "" && strings.HasPrefix(name, binary+".") {
+		text, isEncoded = decoded(s)
+	}
+	out, err := fn(name, text)
+	switch {
+	case err != nil || out == text:
+		return v, err
+	case isEncoded:
+		return base64.StdEncoding.EncodeToString([]byte(out)), nil
+	}
+	return out, nil
 }
 
 // decoded returns what base64 text stands for; text that is not base64, such as a placeholder, stands for itself.

@@ -57,7 +57,7 @@ func FuzzAdmit(f *testing.F) {
 		}
 		k.FixKustomization()
 		for _, r := range references(&k) {
-			if r.inline && strings.ContainsAny(r.path, "\n{") {
+			if r.accepts&inline != 0 && strings.ContainsAny(r.path, "\n{") {
 				continue
 			}
 			if found, err := tr.Type(tree.Clean("/apps/" + r.path)); err != nil || found != render.Regular &&

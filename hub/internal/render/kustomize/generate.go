@@ -1,6 +1,7 @@
 package kustomize
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -105,15 +106,8 @@ func isManifest(name string) bool {
 
 // extendWith adds what the Kustomization's spec says, in Flux's order and with its rules.
 func extendWith(fsys *fileSystem, k *types.Kustomization, dir string, spec *Spec) error {
-	if spec.TargetNamespace != "" {
-		k.Namespace = spec.TargetNamespace
-	}
-	if spec.NamePrefix != "" {
-		k.NamePrefix = spec.NamePrefix
-	}
-	if spec.NameSuffix != "" {
-		k.NameSuffix = spec.NameSuffix
-	}
+	k.Namespace = cmp.Or(spec.TargetNamespace, k.Namespace)
+	k.NamePrefix, k.NameSuffix = cmp.Or(spec.NamePrefix, k.NamePrefix), cmp.Or(spec.NameSuffix, k.NameSuffix)
 	for _, p := range spec.Patches {
 		k.Patches = append(k.Patches, types.Patch{Patch: p.Patch, Target: selector(p.Target)})
 	}
@@ -153,9 +147,7 @@ func mergeImage(images []types.Image, with fluxkustomize.Image) []types.Image {
 	if i < 0 {
 		return append(images, types.Image{Name: with.Name, NewName: with.NewName, NewTag: with.NewTag, Digest: with.Digest})
 	}
-	if with.NewName != "" {
-		images[i].NewName = with.NewName
-	}
+	images[i].NewName = cmp.Or(with.NewName, images[i].NewName)
 	if with.NewTag != "" || with.Digest != "" {
 		images[i].NewTag, images[i].Digest = with.NewTag, with.Digest
 	}

@@ -24,20 +24,16 @@ func admitPlugin(p string, data []byte) error {
 	if !bytes.Contains(data, pluginMark) {
 		return nil
 	}
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var doc yaml.Node
-		if d.Decode(&doc) != nil {
-			return nil
-		}
-		if !isPlugin(&doc) {
+	for doc := range documents(data) {
+		if !isPlugin(doc) {
 			continue
 		}
-		if remote := remotePath(&doc, false, 0); remote != "" {
+		if remote := remotePath(doc, false, 0); remote != "" {
 			return fmt.Errorf("%s: %s: %w; remote files are not fetched: commit a copy of it", tree.Local(p), remote,
 				render.ErrRemote)
 		}
 	}
+	return nil
 }
 
 func isPlugin(doc *yaml.Node) bool {

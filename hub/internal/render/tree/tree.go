@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/navefleet/nave/hub/internal/render"
 )
@@ -17,7 +18,7 @@ import (
 // The limits on what one render reads, beside those of render.Reads. They are far above what a real tree holds.
 const (
 	MaxFileSize  = 32 << 20  // bytes of one file
-	MaxTotalSize = 512 << 20 // bytes of all files
+	maxTotalSize = 512 << 20 // bytes of all files
 	maxLinks     = 40        // symbolic links on one path, as Linux allows
 )
 
@@ -117,7 +118,7 @@ func (t *Tree) stat(p string) (render.FileType, error) {
 	if k, ok := t.listed[p]; ok {
 		return k, nil
 	}
-	info, err := t.info(p)
+	info, err := call(t, p, (*os.Root).Stat)
 	if err != nil {
 		return render.Absent, t.missing(p, err)
 	}
@@ -133,24 +134,14 @@ func (t *Tree) stat(p string) (render.FileType, error) {
 	return render.Special, nil
 }
 
-// info is os.Root's Stat.
-func (t *Tree) info(p string) (fs.FileInfo, error) {
+// call calls a method of os.Root for a path.
+func call[T any](t *Tree, p string, method func(*os.Root, string) (T, error)) (T, error) {
 	if folder := t.enter(p); folder != nil {
-		if info, err := folder.Stat(path.Base(p)); err == nil {
-			return info, nil
+		if found, err := method(folder, path.Base(p)); err == nil {
+			return found, nil
 		}
 	}
-	return t.root.Stat(Local(p))
-}
-
-// open is os.Root's Open.
-func (t *Tree) open(p string) (*os.File, error) {
-	if folder := t.enter(p); folder != nil {
-		if f, err := folder.Open(path.Base(p)); err == nil {
-			return f, nil
-		}
-	}
-	return t.root.Open(Local(p))
+	return method(t.root, Local(p))
 }
 
 // excluded reports whether a path or a directory above it is to be treated as absent.
@@ -161,9 +152,9 @@ func (t *Tree) excluded(p string, dir bool) bool {
 	return t.excluded(path.Dir(p), true) || t.exclude(p[1:], dir)
 }
 
-// missing turns "nothing there" into nil, and what os.Root refuses into ErrEscape.
+// missing turns "nothing there" into nil, and what os.Root refuses into ErrEscape. Nothing is below a file.
 func (t *Tree) missing(p string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) || isNotDirectory(err) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
 	var at *fs.PathError
@@ -211,7 +202,7 @@ func notAFile(k render.FileType) error {
 
 // load reads a file within the limits.
 func (t *Tree) load(p string) ([]byte, error) {
-	f, err := t.open(p)
+	f, err := call(t, p, (*os.Root).Open)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", Local(p), err)
 	}
@@ -220,9 +211,9 @@ func (t *Tree) load(p string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", Local(p), err)
 	}
-	if t.total += int64(len(data)); t.total > MaxTotalSize {
+	if t.total += int64(len(data)); t.total > maxTotalSize {
 		return nil, fmt.Errorf("read %s: %w: the files read so far have more than %d bytes", Local(p), render.ErrLimit,
-			MaxTotalSize)
+			maxTotalSize)
 	}
 	return data, nil
 }

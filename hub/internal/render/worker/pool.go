@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,9 +19,9 @@ const Command = "render-worker"
 
 // The defaults of a Config.
 const (
-	DefaultTimeout = 60 * time.Second
-	DefaultMemory  = 1 << 30
-	DefaultOutput  = 256 << 20
+	defaultTimeout = 60 * time.Second
+	defaultMemory  = 1 << 30
+	defaultOutput  = 256 << 20
 )
 
 // Config is how a Pool runs its workers. Zero values stand for the defaults.
@@ -46,15 +47,8 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		c.Command = []string{self, Command}
 	}
-	if c.Timeout <= 0 {
-		c.Timeout = DefaultTimeout
-	}
-	if c.Memory <= 0 {
-		c.Memory = DefaultMemory
-	}
-	if c.Output <= 0 {
-		c.Output = DefaultOutput
-	}
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.Memory, c.Output = cmp.Or(c.Memory, defaultMemory), cmp.Or(c.Output, defaultOutput)
 	return c, nil
 }
 

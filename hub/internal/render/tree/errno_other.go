@@ -1,5 +1,0 @@
-//go:build !unix
-
-package tree
-
-func isNotDirectory(error) bool { return false }
