@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,6 +73,15 @@ func (o *Object) Equal(other *Object) bool {
 		return o == other
 	}
 	return o.Digest == other.Digest
+}
+
+// SameSpec reports whether two objects differ in metadata at most.
+func (o *Object) SameSpec(other *Object) bool {
+	var a, b struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	return o.Equal(other) || json.Unmarshal(o.JSON, &a) == nil && json.Unmarshal(other.JSON, &b) == nil &&
+		bytes.Equal(a.Spec, b.Spec) // both canonical
 }
 
 // Decode returns the object as a T, which is a Go type of its kind. The error names the object.

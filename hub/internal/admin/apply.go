@@ -1,10 +1,7 @@
 package admin
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -159,9 +156,9 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	action = actionConfigured
 	if !there {
 		action = actionCreated
-		row = store.Resource{Key: a.key, UID: newUID(), Created: s.now().UTC()}
+		row = store.Resource{Key: a.key, UID: store.NewUID(), Created: s.now().UTC()}
 	}
-	if !there || !sameSpec(row.Object, a.object) {
+	if !there || !row.Object.SameSpec(a.object) {
 		row.Generation++
 	}
 	row.Object = a.object
@@ -178,23 +175,4 @@ func ownedElsewhere(row store.Resource, verb string) error {
 		return nil
 	}
 	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there", row.Key, owner, verb)
-}
-
-// sameSpec reports whether two objects differ in metadata at most.
-func sameSpec(a, b *api.Object) bool {
-	var x, y struct {
-		Spec json.RawMessage `json:"spec"`
-	}
-	if json.Unmarshal(a.JSON, &x) != nil || json.Unmarshal(b.JSON, &y) != nil {
-		return false
-	}
-	return bytes.Equal(x.Spec, y.Spec) // both canonical
-}
-
-// newUID returns a random UUID (RFC 9562, version 4).
-func newUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -186,7 +186,7 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 		case api.FleetRole:
 			err = i.fleetChanges(after)
 		default:
-			if !sameSpec(row.Object, a.object) && i.leadsTo(a.key) {
+			if !row.Object.SameSpec(a.object) && i.leadsTo(a.key) {
 				i.unknown[a.key] = true
 			}
 		}

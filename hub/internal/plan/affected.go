@@ -44,7 +44,7 @@ func (p *Planner) load(ctx context.Context) error {
 		for name := range p.hub.clusters {
 			p.dirty[name] = true
 		}
-		err = store.Plans.Scan(tx, "", func(cluster string, _ store.Plan) error {
+		err = store.Plans.Sizes(tx, "", func(cluster string, _ int) error {
 			p.dirty[cluster] = true
 			return nil
 		})
@@ -80,9 +80,9 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 			case c.Table == store.Sources.Name():
 				err = p.noteSource(tx, c.Key)
 			case c.Table == store.Repairs.Name():
-				err = p.noteRepair(tx, c.Key)
+				err = p.noteRow(tx, store.Repairs.Bytes, c.Key, c.Key)
 			case c.Table == store.Confirmations.Name():
-				err = p.noteConfirmation(tx, c.Key)
+				err = p.noteRow(tx, store.Confirmations.Bytes, c.Key, pathKey(c.Key).Name)
 			case strings.HasPrefix(c.Key, "/"):
 				err = p.noteHub(tx, c.Key)
 			default:
@@ -118,20 +118,11 @@ func (p *Planner) noteSource(tx *store.Tx, key string) error {
 	return nil
 }
 
-// noteRepair concerns the cluster, whose Applications are not all in the store any more.
-func (p *Planner) noteRepair(tx *store.Tx, cluster string) error {
-	_, ok, err := store.Repairs.Get(tx, cluster)
-	if ok {
+// noteRow marks a graph if the row is there: a Repair of its cluster, or a Confirmation of its removals.
+func (p *Planner) noteRow(tx *store.Tx, bytes func(*store.Tx, string) ([]byte, error), key, cluster string) error {
+	row, err := bytes(tx, key)
+	if row != nil {
 		p.dirty[cluster] = true
-	}
-	return err
-}
-
-// noteConfirmation concerns the graph whose removals are confirmed.
-func (p *Planner) noteConfirmation(tx *store.Tx, key string) error {
-	_, ok, err := store.Confirmations.Get(tx, key)
-	if ok {
-		p.dirty[pathKey(key).Name] = true
 	}
 	return err
 }
@@ -221,10 +212,12 @@ func (p *Planner) noteCluster(tx *store.Tx, path string) error {
 }
 
 // sameRow reports whether a walk would see no difference.
-func sameRow(a, b store.Resource) bool { return digestOfRow(a) == digestOfRow(b) }
+func sameRow(a, b store.Resource) bool { return bytes.Equal(bytesOfRow(a), bytesOfRow(b)) }
 
-// digestOfRow returns the digest over all fields of a row that a walk reads.
-func digestOfRow(r store.Resource) manifest.Digest {
+func digestOfRow(r store.Resource) manifest.Digest { return manifest.DigestOf(bytesOfRow(r)) }
+
+// bytesOfRow returns all fields of a row that a walk reads.
+func bytesOfRow(r store.Resource) []byte {
 	var b bytes.Buffer
 	if r.Object != nil {
 		b.Write(r.Object.JSON)
@@ -244,7 +237,7 @@ func digestOfRow(r store.Resource) manifest.Digest {
 		confined, _ := json.Marshal(r.Confined) // strings only: there is no error to have
 		b.Write(confined)
 	}
-	return manifest.DigestOf(b.Bytes())
+	return b.Bytes()
 }
 
 // pathKey returns the key of a path that a row has; zero for any other.

@@ -1,10 +1,7 @@
 package plan
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -325,8 +322,8 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
 	switch {
 	case !was:
-		row.UID, row.Created, row.Generation = newUID(), c.start, 1
-	case !equalSpec(old.Object.JSON, row.Object.JSON):
+		row.UID, row.Created, row.Generation = store.NewUID(), c.start, 1
+	case !old.Object.SameSpec(row.Object):
 		row.Generation++
 	}
 	if was && sameRow(old, row) {
@@ -337,33 +334,12 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	return store.Resources.Put(c.tx, path, row)
 }
 
-// equalSpec compares objects without their metadata.
-func equalSpec(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
+// generation is that of an object as the walk left it; 0 if the graph has no such object.
+func (w *walked) generation(key api.Key) int64 {
+	if row := w.written[key]; row != nil {
+		return row.Generation
 	}
-	return bytes.Equal(withoutMetadata(a), withoutMetadata(b))
-}
-
-func withoutMetadata(data json.RawMessage) []byte {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
-		return data
-	}
-	delete(fields, "metadata")
-	rest, err := json.Marshal(fields)
-	if err != nil {
-		return data
-	}
-	return rest
-}
-
-// newUID returns a random UUID (RFC 9562, version 4).
-func newUID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails, as its documentation says
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return w.rows[key].Generation
 }
 
 // requested is the last request to reconcile an object of the graph: an operator's, else the annotation that Flux's own

@@ -21,16 +21,16 @@ func (c *writer) conditions(w *walked) error {
 			continue // a Fleet's, written by fleets; a source's, written by fetch
 		}
 		f.Held = held[key]
-		if err := c.condition(key, f, w.requested(key)); err != nil {
+		if err := c.condition(key, f, w.generation(key), w.requested(key)); err != nil {
 			return err
 		}
 	}
-	err := store.Conditions.Scan(c.tx, w.cluster+"/", func(path string, _ store.Condition) error {
+	err := store.Conditions.Sizes(c.tx, w.cluster+"/", func(path string, _ int) error {
 		if _, found := w.graph.Findings[pathKey(path)]; found {
 			return nil
 		}
-		_, there, err := store.Resources.Get(c.tx, path)
-		if err != nil || there {
+		row, err := store.Resources.Bytes(c.tx, path)
+		if err != nil || row != nil {
 			return err
 		}
 		return store.Conditions.Delete(c.tx, path)
@@ -44,8 +44,8 @@ func (c *writer) conditions(w *walked) error {
 // cluster writes the condition of a Cluster.
 func (c *writer) cluster(w *walked) error {
 	key := api.ClusterKey(w.cluster)
-	if c.refused(key) || !c.there(key) {
-		return nil
+	if ok, err := c.isOurs(key); err != nil || !ok {
+		return err
 	}
 	f := graph.Finding{Ready: true, Reason: condition.Planned}
 	f.Message = fmt.Sprintf("Planned %s from %s", wording.Count(len(w.entries), "application"),
@@ -77,7 +77,7 @@ func (c *writer) cluster(w *walked) error {
 		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer of them render more. "+
 			"The cluster keeps its last bundle", wording.Count(len(w.entries), "application"))
 	}
-	return c.condition(key, f, c.planner.hub.rows[key].RequestedAt)
+	return c.hubCondition(key, f)
 }
 
 // failures returns the objects of the graph that failed and the errors of Fleets on this cluster, each in order, and
@@ -97,19 +97,17 @@ func (w *walked) failures() (failed []string, reason string) {
 	return failed, reason
 }
 
-// refused reports whether the hub's walk has something to say about an object of its own already.
-func (c *writer) refused(key api.Key) bool {
+// isOurs reports whether a Cluster or a Fleet is there, and the hub's walk has nothing to say about it.
+func (c *writer) isOurs(key api.Key) (bool, error) {
 	s, changed := c.scopes[""]
 	if !changed {
 		s = c.planner.scopes[""]
 	}
-	return s != nil && s.refused[key]
-}
-
-// there reports whether the object has not been deleted meanwhile.
-func (c *writer) there(key api.Key) bool {
-	_, ok, err := store.Resources.Get(c.tx, key.Path())
-	return ok && err == nil
+	if s != nil && s.refused[key] {
+		return false, nil
+	}
+	row, err := store.Resources.Bytes(c.tx, key.Path())
+	return row != nil, err
 }
 
 // fleets writes the conditions of the Fleets: how many clusters each selects, and on which it fails.
@@ -128,8 +126,13 @@ func (c *writer) fleets() error {
 		failed[name] = append(failed[name], err.Error())
 		reasons[name] = condition.Refused
 	}
-	for key, row := range c.planner.hub.rows {
-		if key.Role() != api.FleetRole || c.refused(key) || !c.there(key) {
+	for key := range c.planner.hub.rows {
+		if key.Role() != api.FleetRole {
+			continue
+		}
+		if ok, err := c.isOurs(key); err != nil {
+			return err
+		} else if !ok {
 			continue
 		}
 		f := graph.Finding{Ready: true, Reason: condition.Selected, Message: "Selects " + wording.Count(selected[key.Name],
@@ -138,30 +141,32 @@ func (c *writer) fleets() error {
 			f = graph.Finding{Reason: reasons[key.Name], Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
 				len(failed[key.Name]), selected[key.Name], wording.List(errs, len(errs), 3))}
 		}
-		if err := c.condition(key, f, row.RequestedAt); err != nil {
+		if err := c.hubCondition(key, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// condition writes the condition of an object, and an event if the condition changed.
-func (c *writer) condition(key api.Key, f graph.Finding, requested string) error {
+// hubCondition writes the condition of a Cluster or a Fleet.
+func (c *writer) hubCondition(key api.Key, f graph.Finding) error {
+	row := c.planner.hub.rows[key]
+	return c.condition(key, f, row.Generation, row.RequestedAt)
+}
+
+// condition writes the condition of an object as the walk read it, and an event if the condition changed.
+func (c *writer) condition(key api.Key, f graph.Finding, generation int64, requested string) error {
 	path := key.Path()
-	row, _, err := store.Resources.Get(c.tx, path)
-	if err != nil {
-		return err
-	}
 	old, was, err := store.Conditions.Get(c.tx, path)
 	if err != nil {
 		return err
 	}
 	if f.Suspended && was { // the last word from before the suspension stays
-		old.ObservedGeneration = row.Generation
+		old.ObservedGeneration = generation
 		return store.Conditions.Put(c.tx, path, old)
 	}
 	o := store.Condition{
-		ObservedGeneration: row.Generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
+		ObservedGeneration: generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
 		Revision: f.Revision, Attempted: f.Attempted, HandledRequest: requested, Held: f.Held,
 	}.After(old, c.start)
 	if err := store.Conditions.Put(c.tx, path, o); err != nil {

@@ -55,15 +55,18 @@ func (c *writer) freeze(w *walked) error {
 		}
 	}
 	key := api.ClusterKey(w.cluster)
+	if ok, err := c.isOurs(key); err != nil || !ok {
+		return err
+	}
 	old, was, err := store.Conditions.Get(c.tx, key.Path())
-	if err != nil || c.refused(key) || !c.there(key) {
+	if err != nil {
 		return err
 	}
 	f := graph.Finding{Ready: old.Ready == condition.True, Reason: old.Reason, Message: old.Message}
 	if !was {
 		f = graph.Finding{Ready: true, Reason: condition.Suspended, Message: "Suspended before it was planned"}
 	}
-	if err := c.condition(key, f, c.planner.hub.rows[key].RequestedAt); err != nil {
+	if err := c.hubCondition(key, f); err != nil {
 		return err
 	}
 	now, _, err := store.Conditions.Get(c.tx, key.Path())

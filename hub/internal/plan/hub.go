@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
@@ -16,6 +17,22 @@ type hub struct {
 	clusters map[string]*api.Cluster
 	fleets   map[string]*api.Fleet
 	broken   map[string]error // Fleets that cannot be read: what they gave is held
+
+	// templates keeps what expand returned, by expansion, until a Cluster or a Fleet changes. Walks run at the same time.
+	templates sync.Map
+}
+
+// expansion is one use of a Fleet's template.
+type expansion struct {
+	fleet   *api.Fleet
+	cluster *api.Cluster
+}
+
+// expanded is the root that a Fleet gives to a cluster, or why there is none.
+type expanded struct {
+	root     graph.Root
+	selected bool
+	err      error
 }
 
 func newHub() *hub {
@@ -56,8 +73,10 @@ func (h *hub) remove(key api.Key) {
 	delete(h.rows, key)
 	switch key.Role() {
 	case api.ClusterRole:
+		h.templates.Clear()
 		delete(h.clusters, key.Name)
 	case api.FleetRole:
+		h.templates.Clear()
 		delete(h.fleets, key.Name)
 		delete(h.broken, key.Name)
 	}
@@ -87,12 +106,12 @@ func (h *hub) selects(fleet string, c *api.Cluster) bool {
 func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []graph.Root, fleets map[string]error) {
 	fleets = map[string]error{}
 	for _, name := range slices.Sorted(maps.Keys(h.fleets)) {
-		root, selected, err := rootOf(h.fleets[name], c)
-		if selected || err != nil {
-			fleets[name] = err
+		e := h.expand(expansion{h.fleets[name], c})
+		if e.selected || e.err != nil {
+			fleets[name] = e.err
 		}
-		if selected && err == nil {
-			roots = append(roots, root)
+		if e.selected && e.err == nil {
+			roots = append(roots, e.root)
 		}
 	}
 	maps.Copy(fleets, h.broken)
@@ -132,17 +151,19 @@ func (h *hub) selectsAny(fleet string) bool {
 	return false
 }
 
-// rootOf expands a Fleet's template, if the Fleet selects the cluster.
-func rootOf(f *api.Fleet, c *api.Cluster) (root graph.Root, selected bool, err error) {
-	if selected, err = f.Selects(c.Labels); err != nil || !selected {
-		return root, false, err
+// expand expands a Fleet's template, if the Fleet selects the cluster.
+func (h *hub) expand(x expansion) (e expanded) {
+	if known, ok := h.templates.Load(x); ok {
+		return known.(expanded)
 	}
-	o, err := api.ExpandTemplate(f, c)
-	if err != nil {
-		return root, true, err
+	defer func() { h.templates.Store(x, e) }()
+	if e.selected, e.err = x.fleet.Selects(x.cluster.Labels); e.err != nil || !e.selected {
+		return e
 	}
-	owner := api.FleetKey(f.Name)
-	root = graph.Root{Key: o.Key, Owner: &owner, Object: o}
-	root.Key.Cluster = c.Name
-	return root, true, nil
+	if e.root.Object, e.err = api.ExpandTemplate(x.fleet, x.cluster); e.err != nil {
+		return e
+	}
+	owner := api.FleetKey(x.fleet.Name)
+	e.root.Owner, e.root.Key = &owner, e.root.Object.Key.In(x.cluster.Name)
+	return e
 }

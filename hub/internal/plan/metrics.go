@@ -1,6 +1,9 @@
 package plan
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 // metrics are what the planner counts.
 type metrics struct {
@@ -10,17 +13,14 @@ type metrics struct {
 
 // newMetrics registers the metrics, unless there is no registry.
 func newMetrics(r prometheus.Registerer) *metrics {
-	m := &metrics{
-		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
+	f := promauto.With(r)
+	return &metrics{
+		rounds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "nave_plan_round_seconds", Help: "How long one round of planning took, renders included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}),
-		walks: prometheus.NewCounter(prometheus.CounterOpts{
+		walks: f.NewCounter(prometheus.CounterOpts{
 			Name: "nave_plan_walks_total", Help: "Graphs of clusters, or of the hub, that were walked.",
 		}),
 	}
-	if r != nil {
-		r.MustRegister(m.rounds, m.walks)
-	}
-	return m
 }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -33,6 +35,14 @@ type Resource struct {
 	Held bool `json:"held,omitempty"`
 	// Confined is the confinement of a Kustomization with a service account above it.
 	Confined *api.Confinement `json:"confined,omitempty"`
+}
+
+// NewUID returns a random UUID (RFC 9562, version 4), for Resource.UID.
+func NewUID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails, as its documentation says
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -130,6 +130,9 @@ func newTable[T any](name string, of membership) Table[T] {
 	t.read = func(_ *Tx, key string, value []byte) (Row[T], error) {
 		row := Row[T]{Key: key}
 		err := json.Unmarshal(value, &row.Value)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return row, t.wrap("decode", key, err)
 	}
 	tables = append(tables, t.layout)
@@ -139,7 +142,7 @@ func newTable[T any](name string, of membership) Table[T] {
 // Name is what Watch and Change call the table.
 func (t Table[T]) Name() string { return t.name }
 
-// Get returns the row under the key; false if there is none.
+// Get returns the row under the key; false if there is none. If the row cannot be decoded, the error is ErrDamaged.
 func (t Table[T]) Get(tx *Tx, key string) (row T, ok bool, err error) {
 	value, err := tx.get(t.name, key)
 	if err != nil || value == nil {
@@ -148,6 +151,10 @@ func (t Table[T]) Get(tx *Tx, key string) (row T, ok bool, err error) {
 	read, err := t.read(tx, key, value)
 	return read.Value, err == nil, err
 }
+
+// Bytes returns the row under the key as it is stored, until the transaction ends; nil if there is none. Equal rows have
+// equal bytes.
+func (t Table[T]) Bytes(tx *Tx, key string) ([]byte, error) { return tx.get(t.name, key) }
 
 // Put writes the row under the key. If the row is equal to the one that is there, Put changes nothing and wakes nobody.
 func (t Table[T]) Put(tx *Tx, key string, row T) error {
