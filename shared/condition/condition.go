@@ -97,6 +97,7 @@ const (
 	RegistrationRefused = "RegistrationRefused"
 	RemovalConfirmed    = "RemovalConfirmed"
 	BundleRefused       = "BundleRefused"      // no bundle can be made of the plan
+	BundleUnread        = "BundleUnread"       // the hub could not read the last bundle and signed another
 	CertificateRevoked  = "CertificateRevoked" // a spoke calls with a revoked certificate
 	DuplicateSpoke      = "DuplicateSpoke"     // two spokes call as one cluster
 	HubBehind           = "HubBehind"          // the spoke has a newer bundle than the hub

@@ -1,6 +1,9 @@
 package publish
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 // metrics are what the publisher counts.
 type metrics struct {
@@ -11,20 +14,17 @@ type metrics struct {
 
 // newMetrics registers the metrics, unless there is no registry.
 func newMetrics(r prometheus.Registerer) *metrics {
-	m := &metrics{
-		signed: prometheus.NewCounter(prometheus.CounterOpts{
+	f := promauto.With(r)
+	return &metrics{
+		signed: f.NewCounter(prometheus.CounterOpts{
 			Name: "nave_bundles_signed_total", Help: "Bundles that were signed.",
 		}),
-		swept: prometheus.NewCounter(prometheus.CounterOpts{
+		swept: f.NewCounter(prometheus.CounterOpts{
 			Name: "nave_blobs_swept_total", Help: "Blobs that nothing reached any more and that were deleted.",
 		}),
-		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		rounds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "nave_publish_round_seconds", Help: "How long it took to sign and write the bundles of one round.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}),
 	}
-	if r != nil {
-		r.MustRegister(m.signed, m.swept, m.rounds)
-	}
-	return m
 }

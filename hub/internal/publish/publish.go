@@ -1,7 +1,9 @@
 // Package publish turns plans into releases and signed bundles: it watches the plans, and keeps for each cluster one
 // envelope that its spoke can verify. It alone holds the key that signs.
 //
-// Package release decides which part of a plan goes out now. The release and its bundle are written in one transaction.
+// Package release decides which part of a plan goes out now. Publish decides and signs outside of any transaction. It
+// writes the release and its bundle in one transaction, unless a row that they were made of changed meanwhile; then the
+// next round makes them again.
 //
 // A bundle is signed anew if the Applications of the release differ from those of the last bundle, if half of its time
 // to live is gone, if it was issued in the future (the hub's clock was ahead), if the key changed, or if the spoke has
@@ -11,8 +13,9 @@
 // The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke
 // acknowledged.
 //
-// A release that no bundle can be made of is reported as an event of its Cluster, which keeps its last bundle; the
-// others go on. The planner makes no such plan: it holds to the same limits (bundle.FitsBundle).
+// A release that no bundle can be made of, and rows that cannot be read, are reported as an event of the Cluster, which
+// keeps its last bundle; the others go on. The planner makes no plan that is too large: it holds to the same limits
+// (bundle.FitsBundle). A last bundle that cannot be read is replaced.
 //
 // The package also sweeps: what no plan, release, bundle or recent render reaches leaves the store (sweep.go).
 package publish
@@ -20,6 +23,7 @@ package publish
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -29,6 +33,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/hub/internal/loop"
+	"github.com/navefleet/nave/hub/internal/release"
+	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -70,8 +76,7 @@ type Publisher struct {
 	checked moment          // when all of them were looked at
 	swept   time.Time       // when the store was swept last, or the start
 
-	// The last event about a plan that no bundle can be made of, by cluster; unreported in the transaction under way.
-	reported, unreported map[string]string
+	reported map[string]string // by cluster: the last event about a plan that no bundle can be made of
 }
 
 // moment is one instant on two clocks.
@@ -99,8 +104,7 @@ func New(c Config) *Publisher {
 		c.Now = time.Now
 	}
 	return &Publisher{
-		Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true,
-		reported: map[string]string{}, unreported: map[string]string{},
+		Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true, reported: map[string]string{},
 	}
 }
 
@@ -119,7 +123,10 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 // note marks the clusters whose plan or spoke changed.
 func (p *Publisher) note(_ context.Context, changes []store.Change) error {
 	for _, c := range changes {
-		p.whole = p.whole || c.Key == ""
+		if c.Key == "" {
+			p.whole = true
+			continue
+		}
 		p.dirty[c.Key] = p.dirty[c.Key] || c.Table == store.Plans.Name()
 	}
 	return nil
@@ -143,7 +150,7 @@ func (p *Publisher) work(ctx context.Context) (time.Duration, error) {
 // refreshEvery is how often all bundles are looked at.
 func (p *Publisher) refreshEvery() time.Duration { return min(checkEvery, p.TTL/8) }
 
-// round publishes the marked clusters. A cluster that could not be written stays marked.
+// round publishes the marked clusters. A cluster that was not written stays marked.
 func (p *Publisher) round(ctx context.Context) error {
 	if err := p.listen(ctx); err != nil {
 		return err
@@ -151,47 +158,63 @@ func (p *Publisher) round(ctx context.Context) error {
 	if len(p.dirty) == 0 && !p.whole {
 		return nil
 	}
-	start := p.Now()
 	checked := p.moment()
-	clusters, err := p.clusters(ctx)
-	if err != nil {
-		return fmt.Errorf("publish bundles: %w", err)
-	}
-	for chunk := range slices.Chunk(clusters, maxClusters) {
-		var done map[string]did
-		err := p.Store.Update(ctx, func(tx *store.Tx) (err error) {
-			done, err = p.publishAll(tx, chunk, start)
-			return err
-		})
-		if err != nil {
+	if p.whole {
+		if err := p.markAll(ctx); err != nil {
 			return fmt.Errorf("publish bundles: %w", err)
 		}
-		for _, cluster := range chunk {
-			delete(p.dirty, cluster)
-		}
-		p.report(ctx, done, start)
 	}
-	clear(p.dirty)
+	r := &release.Round{
+		Now:     p.Now(),
+		Members: func(fleet string) ([]rollout.Member, error) { return p.members(ctx, fleet) },
+	}
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(p.dirty)), maxClusters) {
+		if err := p.publish(ctx, chunk, r); err != nil {
+			return fmt.Errorf("publish bundles: %w", err)
+		}
+	}
 	if p.whole {
 		p.whole, p.checked = false, checked
 	}
 	return nil
 }
 
-// report counts and logs what a transaction did.
-func (p *Publisher) report(ctx context.Context, done map[string]did, start time.Time) {
-	count := map[did]int{}
-	for cluster, d := range done {
-		count[d]++
-		if d != wasRefused {
-			delete(p.reported, cluster)
+// publish releases the plans of some clusters and signs bundles of the releases, and then writes them in one
+// transaction. What changed meanwhile stays marked, and the watcher of the loop has news of it.
+func (p *Publisher) publish(ctx context.Context, clusters []string, r *release.Round) error {
+	candidates, err := p.readAll(ctx, clusters)
+	if err != nil {
+		return err
+	}
+	for _, c := range candidates {
+		if err := p.prepare(c, r); err != nil {
+			return err
 		}
 	}
-	for cluster, message := range p.unreported {
-		p.reported[cluster] = message
-		p.Log.WarnContext(ctx, "no bundle was made", telemetry.Cluster(cluster), telemetry.Reason(message))
+	return p.write(ctx, candidates, r.Now)
+}
+
+// report counts and logs what was written.
+func (p *Publisher) report(ctx context.Context, written []*candidate, start time.Time) {
+	signed, removed := 0, 0
+	for _, c := range written {
+		delete(p.dirty, c.name)
+		if c.refused != "" {
+			if p.reported[c.name] != c.refused {
+				p.Log.WarnContext(ctx, "no bundle was made", telemetry.Cluster(c.name), telemetry.Reason(c.refused))
+			}
+			p.reported[c.name] = c.refused
+			continue
+		}
+		delete(p.reported, c.name)
+		switch {
+		case c.signed != nil:
+			signed++
+		case !c.planned && c.published:
+			removed++
+		}
 	}
-	if signed, removed := count[wasSigned], count[wasRemoved]; signed+removed > 0 {
+	if signed+removed > 0 {
 		p.metrics.signed.Add(float64(signed))
 		p.metrics.rounds.Observe(p.Now().Sub(start).Seconds())
 		p.Log.InfoContext(ctx, "published bundles", slog.Int("signed", signed), slog.Int("removed", removed))
@@ -207,10 +230,10 @@ func (p *Publisher) listen(ctx context.Context) error {
 				continue
 			}
 			ahead, err := ahead(tx, cluster)
-			if err != nil {
+			if err != nil && !errors.Is(err, store.ErrDamaged) {
 				return err
 			}
-			if p.dirty[cluster] = ahead; !ahead {
+			if p.dirty[cluster] = ahead || err != nil; !p.dirty[cluster] {
 				delete(p.dirty, cluster)
 			}
 		}
@@ -228,24 +251,13 @@ func ahead(tx *store.Tx, cluster string) (bool, error) {
 	return !follows(last.Bundle, newest(spoke)), err
 }
 
-// clusters returns the marked clusters or, if all have to be checked, those that have a plan or a bundle. Sorted.
-func (p *Publisher) clusters(ctx context.Context) ([]string, error) {
-	if !p.whole {
-		return slices.Sorted(maps.Keys(p.dirty)), nil
+// markAll marks the clusters that have a plan or a bundle.
+func (p *Publisher) markAll(ctx context.Context) error {
+	mark := func(cluster string, _ int) error {
+		p.dirty[cluster] = true
+		return nil
 	}
-	all := map[string]bool{}
-	err := p.Store.View(ctx, func(tx *store.Tx) error {
-		err := store.Plans.Sizes(tx, "", func(cluster string, _ int) error {
-			all[cluster] = true
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		return store.SignedBundles.Sizes(tx, "", func(cluster string, _ int) error {
-			all[cluster] = true
-			return nil
-		})
+	return p.Store.View(ctx, func(tx *store.Tx) error {
+		return errors.Join(store.Plans.Sizes(tx, "", mark), store.SignedBundles.Sizes(tx, "", mark))
 	})
-	return slices.Sorted(maps.Keys(all)), err
 }

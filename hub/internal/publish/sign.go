@@ -1,12 +1,15 @@
 package publish
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/release"
+	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -15,145 +18,191 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// did is the result of publishing one cluster.
-type did int
-
-const (
-	nothing did = iota
-	wasSigned
-	wasRemoved
-	wasRefused
-)
-
 // maxClaim bounds the epoch and sequence that a spoke may claim to have seen: a larger number would leave no room to
 // grow.
 const maxClaim = 1 << 62
 
-// candidate is a cluster whose bundle may have to change, as one transaction finds it.
+// candidate is a cluster whose bundle may have to change: what a View found, and what is to be written.
 type candidate struct {
 	name      string
 	planned   bool
+	row       string // of store.Plans, as it is stored
 	plan      store.Plan
-	released  bool
+	withdrawn bool          // the removals of the plan
 	release   store.Release // the last one, and then the next
 	published bool
-	last      store.SignedBundle
-	seen      bundle.ID // the newest bundle that the spoke has acknowledged
+	last      store.SignedBundle // zero if it cannot be read
+	unread    error              // why not
+	seen      bundle.ID          // the newest bundle that the spoke has acknowledged
+
+	signed  *store.SignedBundle // nil: the last one stays
+	refused string              // why no bundle can be made; the last one and the last release stay
 }
 
-// read reads a candidate.
-func read(tx *store.Tx, cluster string) (c candidate, err error) {
-	c.name = cluster
-	if c.plan, c.planned, err = store.Plans.Get(tx, cluster); err != nil {
-		return c, err
-	}
-	if c.release, c.released, err = store.Releases.Get(tx, cluster); err != nil {
-		return c, err
-	}
-	if c.last, c.published, err = store.SignedBundles.Get(tx, cluster); err != nil {
-		return c, err
-	}
-	spoke, _, err := store.Spokes.Get(tx, cluster)
-	c.seen = newest(spoke)
-	if err == nil && !follows(c.last.Bundle, c.seen) && len(c.plan.Removals) > 0 {
-		c.plan, err = withdraw(tx, cluster, c.plan)
-	}
-	return c, err
-}
-
-// publishAll releases the plans of some clusters and signs bundles of the releases. It returns what it did for each
-// cluster.
-func (p *Publisher) publishAll(tx *store.Tx, clusters []string, now time.Time) (map[string]did, error) {
-	clear(p.unreported)
-	done := make(map[string]did, len(clusters))
-	var candidates []candidate
-	var planned []release.Cluster
-	for _, cluster := range clusters {
-		c, err := read(tx, cluster)
-		if err != nil { // the store's failure, not the cluster's
-			return nil, fmt.Errorf("cluster %s: %w", cluster, err)
-		}
-		if !c.planned {
-			if done[cluster], err = remove(tx, c); err != nil {
-				return nil, err
+// readAll reads candidates. Rows of a cluster that cannot be read concern no other cluster.
+func (p *Publisher) readAll(ctx context.Context, clusters []string) (candidates []*candidate, err error) {
+	err = p.Store.View(ctx, func(tx *store.Tx) error {
+		candidates = nil
+		for _, cluster := range clusters {
+			c := &candidate{name: cluster}
+			if err := c.read(tx); errors.Is(err, store.ErrDamaged) {
+				c.refused = "no bundle can be made, the last one stays: " + err.Error()
+			} else if err != nil {
+				return fmt.Errorf("cluster %s: %w", cluster, err)
 			}
-			continue
+			candidates = append(candidates, c)
 		}
-		candidates = append(candidates, c)
-		planned = append(planned, release.Cluster{Name: cluster, Plan: c.plan, Last: c.release})
-	}
-	releases, err := release.Next(planned, now)
+		return nil
+	})
+	return candidates, err
+}
+
+// read reads the rows of a candidate.
+func (c *candidate) read(tx *store.Tx) (err error) {
+	row, err := store.Plans.Bytes(tx, c.name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i, c := range candidates {
-		c.release = releases[i]
-		if done[c.name], err = p.publish(tx, c, now); err != nil {
-			return nil, fmt.Errorf("cluster %s: %w", c.name, err)
-		}
+	c.row = string(row)
+	c.last, c.published, err = store.SignedBundles.Get(tx, c.name)
+	if errors.Is(err, store.ErrDamaged) {
+		c.last, c.published, c.unread = store.SignedBundle{}, true, err
+	} else if err != nil {
+		return err
 	}
-	return done, nil
+	if c.plan, c.planned, err = store.Plans.Get(tx, c.name); err != nil {
+		return err
+	}
+	if c.release, _, err = store.Releases.Get(tx, c.name); err != nil {
+		return err
+	}
+	spoke, _, err := store.Spokes.Get(tx, c.name)
+	c.seen = newest(spoke)
+	if !follows(c.last.Bundle, c.seen) && len(c.plan.Removals) > 0 {
+		// The spoke has seen bundles that this store does not know of: the store is an older copy, and an application that
+		// was to be removed then may have come back since. The spoke keeps applications that are in no list, and an operator
+		// decides.
+		c.plan.Removals, c.withdrawn = nil, true
+	}
+	return err
 }
 
-// remove deletes the bundle and the release of a cluster that has no plan any more.
-func remove(tx *store.Tx, c candidate) (did, error) {
-	if c.released {
-		if err := store.Releases.Delete(tx, c.name); err != nil {
-			return nothing, err
-		}
-	}
-	if !c.published {
-		return nothing, nil
-	}
-	return wasRemoved, store.SignedBundles.Delete(tx, c.name)
+// members returns what a Fleet gives to each of its clusters. It reads the rows of all clusters. A cluster whose rows
+// cannot be read is left out.
+func (p *Publisher) members(ctx context.Context, fleet string) (members []rollout.Member, err error) {
+	err = p.Store.View(ctx, func(tx *store.Tx) error {
+		members = nil
+		return store.Plans.Sizes(tx, "", func(cluster string, _ int) error {
+			c := &candidate{name: cluster}
+			if err := c.read(tx); errors.Is(err, store.ErrDamaged) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			if m, ok := release.MemberOf(fleet, release.Cluster{Name: cluster, Plan: c.plan, Last: c.release}); ok {
+				members = append(members, m)
+			}
+			return nil
+		})
+	})
+	return members, err
 }
 
-// publish signs a bundle of the release of one cluster unless the last one is current, and writes the release. A
-// release that is refused is not written: a rollout would count on it.
-func (p *Publisher) publish(tx *store.Tx, c candidate, now time.Time) (did, error) {
-	entries := store.BundleEntries(c.release.Applications)
+// prepare decides what is released to a cluster, and signs a bundle of that unless the last one is current.
+func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
+	if !c.planned || c.refused != "" {
+		return nil
+	}
+	if c.release, err = r.Next(release.Cluster{Name: c.name, Plan: c.plan, Last: c.release}); err != nil {
+		return err
+	}
 	b := &bundle.Bundle{
-		Cluster: p.spiffe(c.name), Applications: entries,
+		Cluster: p.spiffe(c.name), Applications: store.BundleEntries(c.release.Applications),
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
 	}
-	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, now) {
-		return nothing, store.Releases.Put(tx, c.name, c.release)
+	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, r.Now) {
+		return nil
 	}
 	id := p.after(c.last.Bundle, c.seen)
-	b.Epoch, b.Sequence, b.IssuedAt, b.ExpiresAt = id.Epoch, id.Sequence, now, now.Add(p.TTL)
+	b.Epoch, b.Sequence, b.IssuedAt, b.ExpiresAt = id.Epoch, id.Sequence, r.Now, r.Now.Add(p.TTL)
 	signed, err := p.sign(b)
 	if err != nil {
-		return wasRefused, p.refuse(tx, c.name, err, now)
-	}
-	if err := store.Releases.Put(tx, c.name, c.release); err != nil {
-		return nothing, err
+		c.refused = "no bundle can be made of the plan, the last one stays: " + err.Error()
+		return nil
 	}
 	signed.ChangedAt = c.release.ChangedAt
 	if c.published && !signed.ChangedAt.After(c.last.ChangedAt) {
-		signed.ChangedAt = now // the same content in a new envelope is not a change that was made then
+		signed.ChangedAt = r.Now // the same content in a new envelope is not a change that was made then
 	}
-	return wasSigned, store.SignedBundles.Put(tx, c.name, signed)
+	c.signed = &signed
+	return nil
 }
 
-// withdraw deletes the removals of a plan. The spoke has seen bundles that this store does not know of: the store is an
-// older copy, and an application that was to be removed then may have come back since. The spoke keeps applications
-// that are in no list, and an operator decides.
-func withdraw(tx *store.Tx, cluster string, plan store.Plan) (store.Plan, error) {
-	plan.Removals = nil
-	return plan, store.Plans.Put(tx, cluster, plan)
-}
-
-// refuse reports, once, that no bundle can be made of a release. The cluster keeps its last bundle; its next release is
-// tried like any other.
-func (p *Publisher) refuse(tx *store.Tx, cluster string, cause error, now time.Time) error {
-	message := "no bundle can be made of the plan, the last one stays: " + cause.Error()
-	if p.reported[cluster] == message {
+// write writes what was prepared, in one transaction, unless the rows of a candidate changed since they were read.
+func (p *Publisher) write(ctx context.Context, candidates []*candidate, now time.Time) error {
+	var written []*candidate
+	err := p.Store.Update(ctx, func(tx *store.Tx) error {
+		written = nil
+		for _, c := range candidates {
+			moved, err := c.moved(tx)
+			if err == nil && !moved {
+				written = append(written, c)
+				err = p.writeOne(tx, c, now)
+			}
+			if err != nil {
+				return fmt.Errorf("cluster %s: %w", c.name, err)
+			}
+		}
 		return nil
+	})
+	if err == nil {
+		p.report(ctx, written, now)
 	}
-	p.unreported[cluster] = message
+	return err
+}
+
+// moved reports whether the plan changed since the candidate was read, or the newest bundle that its spoke has. Nobody
+// else writes a release or a bundle; who deletes them deletes the plan, too.
+func (c *candidate) moved(tx *store.Tx) (bool, error) {
+	row, err := store.Plans.Bytes(tx, c.name)
+	if err != nil || string(row) != c.row || c.refused != "" {
+		return string(row) != c.row, err
+	}
+	spoke, _, err := store.Spokes.Get(tx, c.name)
+	return newest(spoke) != c.seen, err
+}
+
+// writeOne writes the release and the bundle of one cluster, or deletes them if it has no plan any more. A release that
+// is refused is not written: a rollout would count on it.
+func (p *Publisher) writeOne(tx *store.Tx, c *candidate, now time.Time) error {
+	if c.withdrawn {
+		if err := store.Plans.Put(tx, c.name, c.plan); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.refused != "":
+		if p.reported[c.name] == c.refused {
+			return nil
+		}
+		return record(tx, c.name, condition.BundleRefused, c.refused, now)
+	case !c.planned:
+		return errors.Join(store.Releases.Delete(tx, c.name), store.SignedBundles.Delete(tx, c.name))
+	}
+	err := store.Releases.Put(tx, c.name, c.release)
+	if err == nil && c.signed != nil {
+		err = store.SignedBundles.Put(tx, c.name, *c.signed)
+	}
+	if err == nil && c.unread != nil {
+		err = record(tx, c.name, condition.BundleUnread, "the last bundle was replaced by a new one: "+c.unread.Error(), now)
+	}
+	return err
+}
+
+// record records an event of a Cluster.
+func record(tx *store.Tx, cluster, reason, message string, now time.Time) error {
 	return store.Record(tx, store.Event{
-		Time: now, Object: api.ClusterKey(cluster), Type: condition.Warning, Reason: condition.BundleRefused,
-		Message: message,
+		Time: now, Object: api.ClusterKey(cluster), Type: condition.Warning, Reason: reason, Message: message,
 	})
 }
 
@@ -227,4 +276,17 @@ func (p *Publisher) sign(b *bundle.Bundle) (store.SignedBundle, error) {
 		Bundle:   bundle.ID{Epoch: b.Epoch, Sequence: b.Sequence, Digest: manifest.DigestOf(payload)},
 		Envelope: envelope, ExpiresAt: b.ExpiresAt, Removals: b.Removals, Features: b.Features(),
 	}, nil
+}
+
+// open reads an envelope that this hub signed, with the key it has now.
+func (p *Publisher) open(envelope []byte) (*bundle.Bundle, error) {
+	e, err := signing.DecodeEnvelope(envelope)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := p.keyring.Verify(e, bundle.PayloadType)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.DecodeBundle(payload)
 }

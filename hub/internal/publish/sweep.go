@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -45,14 +46,17 @@ func (p *Publisher) sweep(ctx context.Context) error {
 	return nil
 }
 
-// mark deletes the renders that were not used for long, and returns what the other rows name.
+// mark deletes the renders that were not used for long, and returns what the other rows name. Only the deletion keeps
+// other writers waiting. A row that is written after the View names blobs that were put since the sweep before, blobs
+// that rows of the View name, or those of a render that is used again; forget reaches these.
 func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
-	err = p.Store.Update(ctx, func(tx *store.Tx) error {
-		r = newReach()
-		return errors.Join(
-			r.renders(tx, func(row store.Render) bool { return p.Now().Sub(row.UsedAt) < renderKeep }),
-			r.plans(tx), r.releases(tx), r.bundles(tx, p.open), r.reported(tx))
+	err = p.Store.View(ctx, func(tx *store.Tx) error {
+		r = newReach(p.Now())
+		return errors.Join(r.renders(tx), r.plans(tx), r.bundles(tx, p.open), r.reported(tx))
 	})
+	if err == nil {
+		err = p.Store.Update(ctx, r.forget)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +97,8 @@ func (p *Publisher) repair(ctx context.Context, r *reach) error {
 
 // reach collects the blobs that something needs.
 type reach struct {
+	now      time.Time
+	unused   []string // renders that were not used for long
 	reached  map[manifest.Digest]bool
 	entries  map[string][]bundle.Entry           // of plans, releases and bundles, by cluster
 	unsigned map[string]error                    // bundles that cannot be read, by cluster
@@ -102,9 +108,9 @@ type reach struct {
 	healthy  []manifest.Digest                   // Applications that were last healthy on a cluster
 }
 
-func newReach() *reach {
+func newReach(now time.Time) *reach {
 	return &reach{
-		reached: map[manifest.Digest]bool{}, entries: map[string][]bundle.Entry{}, unsigned: map[string]error{},
+		now: now, reached: map[manifest.Digest]bool{}, entries: map[string][]bundle.Entry{}, unsigned: map[string]error{},
 		read: map[manifest.Digest]bool{}, unread: map[manifest.Digest]error{},
 		needed: map[string]map[manifest.Digest]bool{},
 	}
@@ -121,57 +127,70 @@ func (r *reach) needers(d manifest.Digest) (clusters []string) {
 	return clusters
 }
 
-// renders deletes the renders that are not to be kept, and reaches what the others name.
-func (r *reach) renders(tx *store.Tx, keep func(store.Render) bool) error {
+// renders reaches what the renders in use name, and notes the others.
+func (r *reach) renders(tx *store.Tx) error {
 	return store.Renders.Scan(tx, "", func(key string, row store.Render) error {
-		if !keep(row) {
-			return store.Renders.Delete(tx, key)
+		if r.isUnused(row) {
+			r.unused = append(r.unused, key)
+			return nil
 		}
 		return r.named(row.Value)
 	})
 }
 
-// named reaches every digest that stands anywhere in a JSON value. What a render remembers is the planner's own; that
-// it names blobs by their digests is all that has to be known here. A name too many keeps a blob too long, no more.
-func (r *reach) named(value json.RawMessage) error {
-	var v any
-	if err := json.Unmarshal(value, &v); err != nil {
-		return fmt.Errorf("parse a render: %w", err)
+func (r *reach) isUnused(row store.Render) bool { return r.now.Sub(row.UsedAt) >= renderKeep }
+
+// forget deletes the renders that are still unused. The planner marks a render as used in the transaction that relies
+// on its blobs; such a render stays, and forget reaches what it names.
+func (r *reach) forget(tx *store.Tx) error {
+	for _, key := range r.unused {
+		row, ok, err := store.Renders.Get(tx, key)
+		switch {
+		case err == nil && !ok:
+		case err == nil && r.isUnused(row):
+			err = store.Renders.Delete(tx, key)
+		case err == nil:
+			err = r.named(row.Value)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	r.walk(v)
 	return nil
 }
 
-func (r *reach) walk(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, e := range v {
-			r.walk(e)
+// named reaches every digest that stands anywhere in a JSON value. What a render remembers is the planner's own; that
+// it names blobs by their digests is all that has to be known here. A name too many keeps a blob too long, no more.
+func (r *reach) named(value json.RawMessage) error {
+	tokens := json.NewDecoder(bytes.NewReader(value))
+	for {
+		token, err := tokens.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-	case []any:
-		for _, e := range v {
-			r.walk(e)
+		if err != nil {
+			return fmt.Errorf("parse a render: %w", err)
 		}
-	case string:
-		if d, err := manifest.ParseDigest(v); err == nil {
+		text, _ := token.(string)
+		if d, err := manifest.ParseDigest(text); err == nil {
 			r.reached[d] = true
 		}
 	}
 }
 
+// plans reaches what clusters should run. What a rollout holds may be older than the plan.
 func (r *reach) plans(tx *store.Tx) error {
-	return store.Plans.Scan(tx, "", func(cluster string, plan store.Plan) error {
-		r.entries[cluster] = append(r.entries[cluster], store.BundleEntries(plan.Applications)...)
-		return nil
+	err := store.Plans.Scan(tx, "", func(cluster string, row store.Plan) error {
+		return r.add(cluster, row.Applications)
 	})
+	return errors.Join(err, store.Releases.Scan(tx, "", func(cluster string, row store.Release) error {
+		return r.add(cluster, row.Applications)
+	}))
 }
 
-// releases reaches what a rollout holds: it may be older than the plan.
-func (r *reach) releases(tx *store.Tx) error {
-	return store.Releases.Scan(tx, "", func(cluster string, release store.Release) error {
-		r.entries[cluster] = append(r.entries[cluster], store.BundleEntries(release.Applications)...)
-		return nil
-	})
+func (r *reach) add(cluster string, entries []store.Entry) error {
+	r.entries[cluster] = append(r.entries[cluster], store.BundleEntries(entries)...)
+	return nil
 }
 
 // bundles reaches what spokes may still fetch.

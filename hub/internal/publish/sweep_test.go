@@ -17,7 +17,7 @@ import (
 
 // spoilt is a bench over a file with two clusters' bundles and some garbage, and with what became of the Application of
 // the first. It returns the entry of that Application, and the garbage.
-func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) error) (b *bench, entry bundle.Entry,
+func spoilt(t *testing.T, spoil func(tx *bbolt.Tx, application []byte) error) (b *bench, entry bundle.Entry,
 	garbage manifest.Digest) {
 	b = newBench(t)
 	path := filepath.Join(t.TempDir(), "hub.db")
@@ -42,7 +42,7 @@ func spoilt(t *testing.T, spoil func(blobs *bbolt.Bucket, application []byte) er
 	b.must(b.Store.Close())
 	db, err := bbolt.Open(path, 0o600, nil)
 	b.must(err)
-	b.must(db.Update(func(tx *bbolt.Tx) error { return spoil(tx.Bucket([]byte("blobs")), entry.Digest[:]) }))
+	b.must(db.Update(func(tx *bbolt.Tx) error { return spoil(tx, entry.Digest[:]) }))
 	b.must(db.Close())
 	open()
 	t.Cleanup(func() { b.Store.Close() })
@@ -73,15 +73,17 @@ func (b *bench) repair(cluster string) (row store.Repair, ok bool) {
 func TestSweepUnreadable(t *testing.T) {
 	for name, spoil := range map[string]func(*bbolt.Bucket, []byte) error{
 		"missing":  func(blobs *bbolt.Bucket, key []byte) error { return blobs.Delete(key) },
-		"no frame": func(blobs *bbolt.Bucket, key []byte) error { return blobs.Put(key, []byte("rubbish that is no frame")) },
-		"cut off":  func(blobs *bbolt.Bucket, key []byte) error { return blobs.Put(key, []byte{1}) },
-		"another's": func(blobs *bbolt.Bucket, key []byte) error {
+		"no_frame": func(blobs *bbolt.Bucket, key []byte) error { return blobs.Put(key, []byte("rubbish that is no frame")) },
+		"cut_off":  func(blobs *bbolt.Bucket, key []byte) error { return blobs.Put(key, []byte{1}) },
+		"others": func(blobs *bbolt.Bucket, key []byte) error {
 			other := manifest.DigestOf([]byte("two"))
 			return blobs.Put(key, bytes.Clone(blobs.Get(other[:])))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, entry, garbage := spoilt(t, spoil)
+			b, entry, garbage := spoilt(t, func(tx *bbolt.Tx, application []byte) error {
+				return spoil(tx.Bucket([]byte("blobs")), application)
+			})
 			var log strings.Builder
 			b.Publisher.Log = slog.New(slog.NewTextHandler(&log, nil))
 			b.must(b.sweep(t.Context()))
@@ -116,4 +118,30 @@ func TestSweepUnreadable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSweepUsedAgain: a render that the planner uses again while the sweep marks keeps its row and its blobs.
+func TestSweepUsedAgain(t *testing.T) {
+	b := newBench(t)
+	used, unused := b.putBlob("used again"), b.putBlob("unused")
+	b.update(func(tx *store.Tx) error {
+		return putRenders(tx, map[string]store.Render{"used": {Value: naming(used)}, "unused": {Value: naming(unused)}})
+	})
+	r := newReach(b.now)
+	b.must(b.Store.View(t.Context(), r.renders))
+	b.update(func(tx *store.Tx) error {
+		return putRenders(tx, map[string]store.Render{"used": {Value: naming(used), UsedAt: b.now}})
+	})
+	b.update(r.forget)
+	if !r.reached[used] || r.reached[unused] {
+		t.Errorf("reached %v", r.reached)
+	}
+	b.must(b.Store.View(t.Context(), func(tx *store.Tx) error {
+		for key, stays := range map[string]bool{"used": true, "unused": false} {
+			if _, ok, err := store.Renders.Get(tx, key); err != nil || ok != stays {
+				t.Errorf("%s stays: %v, %v", key, ok, err)
+			}
+		}
+		return nil
+	}))
 }

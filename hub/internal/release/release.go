@@ -1,14 +1,12 @@
 // Package release says which part of a Plan may go out now: what the rollouts of its Fleets (package rollout) let
-// through. It is a function of values; package publish reads and writes the rows, in the transaction that signs.
+// through. It is a function of values; package publish reads the rows before, and writes them after.
 //
 // Content waits for the rollout of its Fleet. Control takes effect at once: a Fleet that is held never delays a
 // suspension, a request or a confirmation.
 package release
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -26,42 +24,57 @@ type Cluster struct {
 	Last store.Release // zero: nothing was released yet
 }
 
-// Next returns the releases of the clusters, in the same order.
-func Next(clusters []Cluster, now time.Time) ([]store.Release, error) {
-	waiting := map[string][]rollout.Member{} // by Fleet
-	for _, c := range clusters {
-		for _, fleet := range changed(c) {
-			m := rollout.Member{Cluster: c.Name}
-			var err error
-			if m.Planned, err = digestOf(fleet, c.Plan.Applications); err == nil {
-				m.Released, err = digestOf(fleet, c.Last.Applications)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("release to cluster %s: %w", c.Name, err)
-			}
-			waiting[fleet] = append(waiting[fleet], m)
+// Round decides about the clusters of one round of package publish. It asks the rollout of a Fleet once, when the first
+// cluster comes for which the Fleet's content changed. A Round is for one goroutine.
+type Round struct {
+	Now        time.Time
+	Strategies map[string]rollout.Strategy // by Fleet; without one all of its clusters move at once
+	// Members returns every cluster of a Fleet, by MemberOf and sorted by name. Members may be expensive. It is called
+	// only for a Fleet with a strategy.
+	Members func(fleet string) ([]rollout.Member, error)
+
+	decided map[string]rollout.Decision // by Fleet
+}
+
+// Next returns the next release of a cluster. The error is that of Members.
+func (r *Round) Next(c Cluster) (store.Release, error) {
+	held := map[string]bool{}
+	for _, fleet := range changed(c) {
+		d, err := r.decide(fleet)
+		if err != nil {
+			return store.Release{}, err
+		}
+		if !d.Moves(c.Name) {
+			held[fleet] = true
 		}
 	}
-	held := map[string]map[string]bool{} // by cluster and Fleet
-	for _, fleet := range slices.Sorted(maps.Keys(waiting)) {
-		members := slices.SortedFunc(slices.Values(waiting[fleet]),
-			func(a, b rollout.Member) int { return cmp.Compare(a.Cluster, b.Cluster) })
-		d := rollout.Next(rollout.Input{Fleet: fleet, Waiting: members, Now: now})
-		for _, m := range members {
-			if _, moves := slices.BinarySearch(d.Move, m.Cluster); moves {
-				continue
-			}
-			if held[m.Cluster] == nil {
-				held[m.Cluster] = map[string]bool{}
-			}
-			held[m.Cluster][fleet] = true
-		}
+	return compose(c.Plan, c.Last, held), nil
+}
+
+func (r *Round) decide(fleet string) (rollout.Decision, error) {
+	if d, ok := r.decided[fleet]; ok {
+		return d, nil
 	}
-	releases := make([]store.Release, len(clusters))
-	for i, c := range clusters {
-		releases[i] = compose(c.Plan, c.Last, held[c.Name])
+	d, err := rollout.Next(rollout.Input{
+		Fleet: fleet, Strategy: r.Strategies[fleet], Now: r.Now,
+		Members: func() ([]rollout.Member, error) { return r.Members(fleet) },
+	})
+	if err != nil {
+		return d, err
 	}
-	return releases, nil
+	if r.decided == nil {
+		r.decided = map[string]rollout.Decision{}
+	}
+	r.decided[fleet] = d
+	return d, nil
+}
+
+// MemberOf returns what a Fleet gives to a cluster. It returns false if that is nothing, and nothing of it is released.
+func MemberOf(fleet string, c Cluster) (rollout.Member, bool) {
+	m := rollout.Member{
+		Cluster: c.Name, Released: digestOf(fleet, c.Last.Applications), Planned: digestOf(fleet, c.Plan.Applications),
+	}
+	return m, m.Waits() || !m.Planned.IsZero()
 }
 
 // changed returns the Fleets whose content in the plan is not what was released.
@@ -90,7 +103,7 @@ func byName(entries []store.Entry) map[bundle.ApplicationName]store.Entry {
 }
 
 // digestOf returns the digest over the content that a Fleet gives; zero if it gives none.
-func digestOf(fleet string, entries []store.Entry) (manifest.Digest, error) {
+func digestOf(fleet string, entries []store.Entry) manifest.Digest {
 	var given []store.Content
 	for _, e := range entries {
 		if e.Fleet == fleet {
@@ -98,10 +111,10 @@ func digestOf(fleet string, entries []store.Entry) (manifest.Digest, error) {
 		}
 	}
 	if given == nil {
-		return manifest.Digest{}, nil
+		return manifest.Digest{}
 	}
-	data, err := json.Marshal(given)
-	return manifest.DigestOf(data), err
+	data, _ := json.Marshal(given) // strings only: there is no error to have
+	return manifest.DigestOf(data)
 }
 
 // compose returns the plan, but for the content of the Fleets that are held: that stays as it was released last. What

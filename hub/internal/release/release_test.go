@@ -1,10 +1,12 @@
 package release
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"time"
 
+	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -37,17 +39,70 @@ func TestNext(t *testing.T) {
 	last := store.Release{Applications: []store.Entry{
 		entry("a", "all", "1", store.Control{}), entry("gone", "all", "1", store.Control{}),
 	}}
-	got, err := Next([]Cluster{
+	round := &Round{Now: now, Members: func(fleet string) ([]rollout.Member, error) {
+		t.Errorf("the clusters of %s were listed, although all move at once", fleet)
+		return nil, nil
+	}}
+	var got []store.Release
+	for _, c := range []Cluster{
 		{Name: "west", Plan: plan}, {Name: "east", Plan: plan, Last: last}, {Name: "empty", Last: last},
-	}, now)
-	if err != nil {
-		t.Fatal(err)
+	} {
+		r, err := round.Next(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r)
 	}
 	whole := store.Release{
 		Applications: plan.Applications, Pending: plan.Pending, Incomplete: true, Removals: plan.Removals, ChangedAt: now,
 	}
 	if want := []store.Release{whole, whole, {}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestNext_strategy asks a Fleet once for all clusters of a round, with its members that do not wait, too.
+func TestNext_strategy(t *testing.T) {
+	of := func(content string) []store.Entry { return []store.Entry{entry("a", "all", content, store.Control{})} }
+	east := Cluster{Name: "east", Plan: store.Plan{Applications: of("2")}, Last: store.Release{Applications: of("1")}}
+	north := Cluster{Name: "north", Plan: store.Plan{Applications: of("1")}, Last: store.Release{Applications: of("1")}}
+	west := Cluster{Name: "west", Plan: store.Plan{Applications: of("2")}}
+	var asked [][]rollout.Member
+	round := &Round{
+		Strategies: map[string]rollout.Strategy{"all": func(members []rollout.Member, _ time.Time) []string {
+			asked = append(asked, members)
+			return []string{"west"}
+		}},
+		Members: func(fleet string) (members []rollout.Member, err error) {
+			for _, c := range []Cluster{east, north, west, {Name: "other"}} {
+				if m, ok := MemberOf(fleet, c); ok {
+					members = append(members, m)
+				}
+			}
+			return members, nil
+		},
+	}
+	for _, tt := range []struct {
+		cluster Cluster
+		want    []store.Entry
+	}{{east, of("1")}, {north, of("1")}, {west, of("2")}} {
+		got, err := round.Next(tt.cluster)
+		if err != nil || !reflect.DeepEqual(got.Applications, tt.want) {
+			t.Errorf("%s: %+v, %v, want %+v", tt.cluster.Name, got.Applications, err, tt.want)
+		}
+	}
+	one, two := digestOf("all", of("1")), digestOf("all", of("2"))
+	want := []rollout.Member{
+		{Cluster: "east", Released: one, Planned: two}, {Cluster: "north", Released: one, Planned: one},
+		{Cluster: "west", Planned: two},
+	}
+	if !reflect.DeepEqual(asked, [][]rollout.Member{want}) {
+		t.Errorf("asked with %+v, want once with %+v", asked, want)
+	}
+	round = &Round{Strategies: round.Strategies,
+		Members: func(string) ([]rollout.Member, error) { return nil, errors.New("the disk is full") }}
+	if r, err := round.Next(east); err == nil {
+		t.Errorf("released %+v although the clusters of the Fleet are not known", r)
 	}
 }
 

@@ -3,41 +3,55 @@
 package rollout
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Strategy is how a change goes through a Fleet. There is one: all clusters move at once.
-type Strategy struct{}
+// Strategy is how a change goes through a Fleet: it returns the clusters that may take up what is planned for them now.
+// The other members keep what was released to them. If nil, all clusters move at once.
+type Strategy func(members []Member, now time.Time) (move []string)
 
-// Member is a cluster whose plan of the Fleet differs from what was released to it.
+// Member is a cluster of a Fleet.
 type Member struct {
 	Cluster string
 	// Released and Planned are digests over what the Fleet gives to the cluster: as it was released last, and as the plan
-	// says now. They do not depend on what takes effect at once, such as a suspension.
+	// says now. Zero: nothing. They do not depend on what takes effect at once, such as a suspension.
 	Released, Planned manifest.Digest
 }
+
+// Waits reports whether the member has not been given what is planned for it.
+func (m Member) Waits() bool { return m.Released != m.Planned }
 
 // Input is what Next decides from.
 type Input struct {
 	Fleet    string
 	Strategy Strategy
-	Waiting  []Member // sorted by cluster
-	Now      time.Time
+	// Members returns every cluster of the Fleet, sorted by name, whether it waits or not. Members may be expensive. It is
+	// called only if there is a Strategy.
+	Members func() ([]Member, error)
+	Now     time.Time
 }
 
-// Decision is what Next decided.
+// Decision is what Next decided for a Fleet.
 type Decision struct {
-	// Move are the clusters that may take up what is planned now, sorted. The others keep what was released to them.
-	Move []string
+	All  bool     // every cluster moves
+	Move []string // if not All: the clusters that move
 }
 
-// Next returns who moves next. With the only Strategy everyone who waits moves.
-func Next(in Input) Decision {
-	var d Decision
-	for _, m := range in.Waiting {
-		d.Move = append(d.Move, m.Cluster)
+// Moves reports whether a cluster may take up what is planned for it.
+func (d Decision) Moves(cluster string) bool { return d.All || slices.Contains(d.Move, cluster) }
+
+// Next decides who moves next. The error is that of Members.
+func Next(in Input) (Decision, error) {
+	if in.Strategy == nil {
+		return Decision{All: true}, nil
 	}
-	return d
+	members, err := in.Members()
+	if err != nil {
+		return Decision{}, fmt.Errorf("list the clusters of Fleet %s: %w", in.Fleet, err)
+	}
+	return Decision{Move: in.Strategy(members, in.Now)}, nil
 }

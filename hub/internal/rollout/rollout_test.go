@@ -1,41 +1,51 @@
 package rollout
 
 import (
-	"reflect"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
 
+// canary lets one cluster move, and the others when no change is on its way.
+func canary(members []Member, _ time.Time) (move []string) {
+	for _, m := range members {
+		if m.Cluster == "canary" && m.Waits() {
+			return []string{m.Cluster}
+		}
+		move = append(move, m.Cluster)
+	}
+	return move
+}
+
 func TestNext(t *testing.T) {
-	digest := func(text string) manifest.Digest { return manifest.DigestOf([]byte(text)) }
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	one, two := manifest.DigestOf([]byte("1")), manifest.DigestOf([]byte("2"))
+	unread := errors.New("the disk is full")
+	done, waits := Member{Released: two, Planned: two}, Member{Released: one, Planned: two}
 	for name, tt := range map[string]struct {
-		in   Input
-		want Decision
+		strategy Strategy
+		canary   Member
+		unread   error
+		fails    bool
+		moves    bool
+		west     bool
 	}{
-		"nobody_waits": {in: Input{Fleet: "all", Now: now}},
-		"new_cluster": {
-			in:   Input{Fleet: "all", Now: now, Waiting: []Member{{Cluster: "east", Planned: digest("a")}}},
-			want: Decision{Move: []string{"east"}},
-		},
-		"all_at_once": {
-			in: Input{Fleet: "all", Now: now, Waiting: []Member{
-				{Cluster: "east", Released: digest("a"), Planned: digest("b")},
-				{Cluster: "north", Planned: digest("b")},
-				{Cluster: "west", Released: digest("c"), Planned: digest("b")},
-			}},
-			want: Decision{Move: []string{"east", "north", "west"}},
-		},
-		"leaves_the_fleet": {
-			in:   Input{Fleet: "all", Now: now, Waiting: []Member{{Cluster: "east", Released: digest("a")}}},
-			want: Decision{Move: []string{"east"}},
-		},
+		"all_at_once":    {unread: unread, moves: true, west: true},
+		"canary_waits":   {strategy: canary, canary: waits, moves: true},
+		"canary_is_done": {strategy: canary, canary: done, moves: true, west: true},
+		"unread_members": {strategy: canary, unread: unread, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Next(tt.in); !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("%+v, want %+v", got, tt.want)
+			tt.canary.Cluster = "canary"
+			d, err := Next(Input{Fleet: "all", Strategy: tt.strategy, Members: func() ([]Member, error) {
+				return []Member{tt.canary, {Cluster: "west", Released: one, Planned: two}}, tt.unread
+			}})
+			if failed := errors.Is(err, unread); failed != tt.fails {
+				t.Errorf("error %v", err)
+			}
+			if d.Moves("canary") != tt.moves || d.Moves("west") != tt.west {
+				t.Errorf("decided %+v", d)
 			}
 		})
 	}

@@ -152,8 +152,8 @@ func (t Table[T]) Get(tx *Tx, key string) (row T, ok bool, err error) {
 	return read.Value, err == nil, err
 }
 
-// Bytes returns the row under the key as it is stored, until the transaction ends; nil if there is none. Equal rows have
-// equal bytes.
+// Bytes returns the row under the key as it is stored, until the transaction ends; nil if there is none. Equal rows
+// have equal bytes.
 func (t Table[T]) Bytes(tx *Tx, key string) ([]byte, error) { return tx.get(t.name, key) }
 
 // Put writes the row under the key. If the row is equal to the one that is there, Put changes nothing and wakes nobody.
