@@ -449,7 +449,7 @@ func TestSpoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealedToken := string(sealed.New([]byte("salt"), "ENC[…]", []string{"stringData", "password"}))
+	sealedToken := string(sealed.NewSalt([]byte("salt")).Placeholder("ENC[…]", []string{"stringData", "password"}))
 	file := bundle.SealedFile{Path: "db.yaml", Digest: h.put(sops), Format: bundle.YAML,
 		Values: []bundle.SealedValue{{Placeholder: sealedToken, Path: []string{"stringData", "password"}, Type: "str"}}}
 	secret := "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: " +

@@ -19,25 +19,22 @@ import (
 )
 
 // Mark is in every placeholder.
-const Mark = mark
-
-const (
-	mark       = "0sealed0"
-	bodyLength = 26 // 130 bits
-	alphabet   = letters + "234567"
-)
+const Mark = "0sealed0"
 
 // Length is the length of every placeholder in bytes.
-const Length = 1 + len(mark) + bodyLength
+const Length = 1 + len(Mark) + bodyLength
+
+const (
+	bodyLength = 26                           // 130 bits
+	letters    = "abcdefghijklmnopqrstuvwxyz" // the first characters of placeholders
+	alphabet   = letters + "234567"
+)
 
 // Placeholder stands for one encrypted leaf.
 type Placeholder string
 
 // encoding is base32 in lower case. It has no 0, so that the mark never shows inside of a body.
 var encoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
-
-// letters are the first characters of placeholders.
-const letters = "abcdefghijklmnopqrstuvwxyz"
 
 // Salt keeps the placeholders of two renders apart: equal leaves at equal paths have other placeholders under another
 // salt.
@@ -57,18 +54,13 @@ func (s Salt) Second() Salt { return Salt{s.key, true} }
 // foresee.
 func (s Salt) Placeholder(leaf string, path []string) Placeholder {
 	first := s.sum("", leaf, path)
-	placeholder := []byte(letters[first[31]%26:][:1] + mark + encoding.EncodeToString(first[:17])[:bodyLength])
+	placeholder := []byte(letters[first[31]%26:][:1] + Mark + encoding.EncodeToString(first[:17])[:bodyLength])
 	if s.second {
 		moves := s.sum("nave second build", leaf, path)
 		move(placeholder[:1], letters, moves[31:])
-		move(placeholder[1+len(mark):], alphabet, moves)
+		move(placeholder[1+len(Mark):], alphabet, moves)
 	}
 	return Placeholder(placeholder)
-}
-
-// New makes the placeholder of an encrypted leaf under NewSalt(key).
-func New(key []byte, leaf string, path []string) Placeholder {
-	return NewSalt(key).Placeholder(leaf, path)
 }
 
 // sum returns the 32 bytes that a placeholder is made of.
@@ -96,15 +88,15 @@ func writePart(h hash.Hash, part string) {
 	h.Write([]byte(part))
 }
 
-// Valid reports whether t is shaped like what New makes.
+// Valid reports whether t is shaped like what Salt.Placeholder makes.
 func (t Placeholder) Valid() bool { return len(t) == Length && placeholderAt(string(t), 0) }
 
 // placeholderAt reports whether a placeholder starts at s[i].
 func placeholderAt(s string, i int) bool {
-	if i < 0 || len(s)-i < Length || s[i] < 'a' || s[i] > 'z' || s[i+1:i+1+len(mark)] != mark {
+	if i < 0 || len(s)-i < Length || s[i] < 'a' || s[i] > 'z' || s[i+1:i+1+len(Mark)] != Mark {
 		return false
 	}
-	for _, c := range []byte(s[i+1+len(mark) : i+Length]) {
+	for _, c := range []byte(s[i+1+len(Mark) : i+Length]) {
 		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
 			return false
 		}
@@ -115,7 +107,7 @@ func placeholderAt(s string, i int) bool {
 // next returns where the first placeholder at or after from starts, or -1.
 func next(s string, from int) int {
 	for at := from; ; {
-		found := strings.Index(s[at:], mark)
+		found := strings.Index(s[at:], Mark)
 		if found < 0 {
 			return -1
 		}
@@ -142,18 +134,17 @@ func Find(s string) []Placeholder {
 // Partial reports whether a text holds a piece of the mark outside of a whole placeholder, in either case: a template
 // cut a placeholder off or altered it. Pieces of fewer than seven characters of the mark alone are too common to tell.
 func Partial(s string) bool {
-	rest := 0
-	for i := next(s, 0); i >= 0; i = next(s, rest) {
-		if hasPiece(s[rest:i]) {
+	for i := next(s, 0); i >= 0; i = next(s, 0) {
+		if hasPiece(s[:i]) {
 			return true
 		}
-		rest = i + Length
+		s = s[i+Length:]
 	}
-	return hasPiece(s[rest:])
+	return hasPiece(s)
 }
 
 // hasPiece reports whether a text without placeholders has all of the mark but its first or last character.
 func hasPiece(s string) bool {
 	lower := strings.ToLower(s)
-	return strings.Contains(lower, mark[1:]) || strings.Contains(lower, mark[:len(mark)-1])
+	return strings.Contains(lower, Mark[1:]) || strings.Contains(lower, Mark[:len(Mark)-1])
 }

@@ -619,7 +619,7 @@ func TestStop_while_applying(t *testing.T) {
 // sealedApplication is an application with a Secret of one sealed value, as the hub makes it.
 func sealedApplication(t *testing.T, r *rig, file []byte) *bundle.Application {
 	t.Helper()
-	token := sealed.New([]byte("salt"), "ENC[…]", []string{"stringData", "password"})
+	token := sealed.NewSalt([]byte("salt")).Placeholder("ENC[…]", []string{"stringData", "password"})
 	secret := r.hub.object(t, "Secret", "db", map[string]any{"stringData": map[string]any{"password": string(token),
 		"url": "postgres://app:" + string(token) + "@db"}})
 	app := application("apps", r.hub.object(t, "ConfigMap", "a", nil), secret)

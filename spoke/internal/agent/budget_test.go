@@ -178,7 +178,7 @@ func TestLoad_canceled(t *testing.T) {
 func TestLoad_tooLarge(t *testing.T) {
 	small := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"b"}}`)
 	file := largestFile()
-	sealedToken := string(sealed.New([]byte("salt"), "ENC[…]", nil))
+	sealedToken := string(sealed.NewSalt([]byte("salt")).Placeholder("ENC[…]", nil))
 	secret := []byte(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"b"},"stringData":{"k":"` + sealedToken + `"}}`)
 	many := []byte(`{"apiVersion":"example.com/v1","kind":"X","metadata":{"name":"many"},"spec":[` + strings.Repeat("0,", bundle.MaxObjectValues) + `0]}`)
 	b := blobs{}
@@ -223,7 +223,7 @@ func TestLoad_grows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := string(sealed.New([]byte("salt"), "ENC[…]", []string{"stringData", "a"}))
+	token := string(sealed.NewSalt([]byte("salt")).Placeholder("ENC[…]", []string{"stringData", "a"}))
 	app := &bundle.Application{
 		Decryption: bundle.SecretReference{Namespace: "flux-system", Name: "sops-age"},
 		SealedFiles: []bundle.SealedFile{{

@@ -212,7 +212,7 @@ func TestOpen_leaves(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got, ok := p.Value(tt.document, strings.Split(tt.path, " "))
-		if !ok || !got.Equal(tt.want) {
+		if !ok || got != tt.want {
 			t.Errorf("document %d, %s: not what was encrypted (found: %v)", tt.document, tt.path, ok)
 		}
 	}
@@ -244,7 +244,7 @@ func TestOpen_rules(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, file)
 			}
-			if v, ok := p.Value(0, []string{"stringData", "password"}); ok && !v.Equal(sealed.Text("hunter2")) {
+			if v, ok := p.Value(0, []string{"stringData", "password"}); ok && v != sealed.Text("hunter2") {
 				t.Error("the password is not what was encrypted")
 			}
 		})
@@ -369,7 +369,7 @@ func TestOpen_bytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, ok := p.Value(0, []string{"data"}); !ok || !v.Equal(sealed.Bytes([]byte("abc"))) {
+	if v, ok := p.Value(0, []string{"data"}); !ok || v != sealed.Bytes([]byte("abc")) {
 		t.Error("not the bytes that were encrypted")
 	}
 }
