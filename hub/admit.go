@@ -31,12 +31,12 @@ func (h *admission) ServerHandshake(accepted net.Conn) (net.Conn, credentials.Au
 		return nil, nil, err
 	}
 	c := accepted.(*conn)
-	id, err := identity.PeerID(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: info}))
-	limit, source := h.clusters, id.String()
+	caller, err := identity.Peer(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: info}))
+	limit, source := h.clusters, caller.ID.String()
 	switch {
 	case err != nil: // there is no certificate: a bad one fails the handshake
 		limit, source = h.strangers, sourceOf(accepted.RemoteAddr())
-	case id.Role == identity.Operator:
+	case caller.Role == identity.Operator:
 		limit = h.operators
 	}
 	if !c.move(limit, source) {

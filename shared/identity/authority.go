@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -26,14 +24,14 @@ import (
 
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
-	maxBackdate   = 5 * time.Minute // clocks of two machines may differ by so much
+	maxBackdate   = 5 * time.Minute // the clocks of two machines may differ by this much
 )
 
-// earliest is before anybody ran Nave. Authorities hold from then on, so that one that a clock made that was ahead
-// holds when the clock is right.
+// earliest is a time before anybody ran Nave. Authorities are valid from then on: if the clock of the hub was ahead
+// when the authority was made, the authority is still valid after the clock was corrected.
 var earliest = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Authority issues the certificates of one trust domain. It is safe for concurrent use.
+// Authority issues the certificates of one trust domain. An Authority is safe for concurrent use.
 type Authority struct {
 	Now func() time.Time // nil: time.Now; set it before Issue is called
 
@@ -43,9 +41,10 @@ type Authority struct {
 }
 
 // LoadOrCreateAuthority returns the authority that a folder keeps in ca.key and ca.crt (both mode 0600, the folder
-// 0700). An empty folder gets a new one: an ECDSA P-256 key and a trust domain of its own, "nave-" and 16 hexadecimal
-// digits. The key is written first, so that a crash in between leaves a key that the next start makes a certificate
-// for. A certificate without its key is an error: issuing from another key would cut off every spoke.
+// 0700). If the folder is empty, LoadOrCreateAuthority makes a new authority: an ECDSA P-256 key and the trust domain
+// "nave-" with 16 random hexadecimal digits. The key is written first; if a crash leaves the key alone, the next start
+// makes a certificate for the key. A certificate without its key is an error: issuing from another key would cut off
+// every spoke.
 func LoadOrCreateAuthority(dir string) (*Authority, error) {
 	a, err := loadOrCreate(filepath.Join(dir, "ca.key"), filepath.Join(dir, "ca.crt"))
 	if err != nil {
@@ -95,7 +94,8 @@ func writeNewKey(path string) (crypto.Signer, error) {
 	return key, durable.WriteFile(path, text, 0o600)
 }
 
-// loadAuthority checks that a key and a certificate are an authority's and belong together.
+// loadAuthority returns the authority of a key and a certificate. If the certificate is not an authority's, or not of
+// the key, loadAuthority returns an error.
 func loadAuthority(keyText, certificateText []byte) (*Authority, error) {
 	key, err := ParseKey(keyText)
 	if err != nil {
@@ -109,7 +109,7 @@ func loadAuthority(keyText, certificateText []byte) (*Authority, error) {
 	if len(certificates) != 1 || !certificate.IsCA {
 		return nil, errors.New("ca.crt: want one certificate, of an authority")
 	}
-	if !equalKeys(certificate.PublicKey, key.Public()) {
+	if !isKeyOf(key, certificate) {
 		return nil, errors.New("ca.crt is not the certificate of ca.key: restore both from the same backup")
 	}
 	domain, err := trustDomainOf(certificate)
@@ -122,17 +122,10 @@ func loadAuthority(keyText, certificateText []byte) (*Authority, error) {
 // certify makes and writes the certificate of an authority's key, with a new trust domain.
 func certify(key crypto.Signer, certificateFile string) (*Authority, error) {
 	random := make([]byte, 8)
-	if _, err := rand.Read(random); err != nil {
-		return nil, err
-	}
+	_, _ = rand.Read(random) // never fails
 	domain := "nave-" + hex.EncodeToString(random)
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
-	}
 	begin, end := authorityTimes(time.Now())
 	template := &x509.Certificate{
-		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: "Nave authority " + domain},
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: domain}},
 		NotBefore:             begin,
@@ -156,10 +149,10 @@ func certify(key crypto.Signer, certificateFile string) (*Authority, error) {
 	return &Authority{trustDomain: domain, certificate: certificate, key: key}, nil
 }
 
-// authorityTimes returns from when to when an authority holds that is made now, whatever time that is: ten years, and
-// from earliest on, at least.
+// authorityTimes returns the period in which an authority that is made now is valid: from earliest, or earlier, to ten
+// years from now, or later.
 func authorityTimes(now time.Time) (begin, end time.Time) {
-	if now.Before(earliest) { // a machine without a clock, until it has asked for the time
+	if now.Before(earliest) { // a machine without a clock that has not asked for the time yet
 		return now.Add(-time.Hour), earliest.Add(authorityLife)
 	}
 	return earliest, now.Add(authorityLife)
@@ -168,28 +161,29 @@ func authorityTimes(now time.Time) (begin, end time.Time) {
 // TrustDomain returns the trust domain that the authority speaks for.
 func (a *Authority) TrustDomain() string { return a.trustDomain }
 
-// Certificate returns the authority's certificate.
+// Certificate returns the certificate of the authority.
 func (a *Authority) Certificate() *x509.Certificate { return a.certificate }
 
 // Pin returns the PinOf the authority's certificate, for join manifests.
 func (a *Authority) Pin() string { return PinOf(a.certificate) }
 
-// PinOf returns "sha256:" and the SHA-256 of a certificate's public key (SubjectPublicKeyInfo), as kubeadm pins one.
+// PinOf returns "sha256:" and the hexadecimal SHA-256 of a certificate's public key (SubjectPublicKeyInfo), the format
+// of kubeadm.
 func PinOf(certificate *x509.Certificate) string {
 	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Issue returns a certificate for a public key and the authority's own after it, both DER. It holds from now for ttl,
-// or to the authority's end, to the second; it begins a little earlier (a tenth of ttl, at most five minutes) for
-// clocks that are late. IssuedAt tells from the certificate when that was. Names and addresses are for hubs only, which
-// alone may serve. If the authority itself does not hold now, the error wraps ErrTime.
+// Issue returns a certificate for a public key, followed by the authority's certificate, both DER. The certificate is
+// valid until ttl from now or until the authority ends, in whole seconds. It begins before now, by a tenth of ttl and
+// at most five minutes, for clocks that are late; IssuedAt returns now from the certificate. Only a hub may have names
+// and addresses, because only a hub serves. If the authority is not valid now, the error wraps ErrTime.
 func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNames []string,
 	ips []net.IP) (chainDER [][]byte, err error) {
 	return a.issue(pub, id, ttl, &x509.Certificate{DNSNames: dnsNames, IPAddresses: ips})
 }
 
-// IssueRegistered is Issue for a cluster's spoke, with the registration that the certificate is of; see Caller.
+// IssueRegistered is Issue for the spoke of a cluster. The certificate holds the registration; see Caller.
 func (a *Authority) IssueRegistered(pub crypto.PublicKey, id ID, ttl time.Duration,
 	registration string) (chainDER [][]byte, err error) {
 	return a.issue(pub, id, ttl, &x509.Certificate{Subject: pkix.Name{SerialNumber: registration}})
@@ -200,9 +194,6 @@ func (a *Authority) issue(pub crypto.PublicKey, id ID, ttl time.Duration,
 	template *x509.Certificate) (chainDER [][]byte, err error) {
 	now := a.now().Truncate(time.Second) // as certificates count time
 	if err := a.checkIssue(pub, id, ttl, len(template.DNSNames)+len(template.IPAddresses), now); err != nil {
-		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
-	}
-	if template.SerialNumber, err = newSerial(); err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
 	end := now.Add(ttl)
@@ -227,14 +218,13 @@ func (a *Authority) now() time.Time {
 	return time.Now()
 }
 
-// backdate is how much earlier a certificate begins than it was issued: a part of its life, in whole seconds.
+// backdate returns how long before its issue a certificate begins: a part of its life, in whole seconds.
 func backdate(life time.Duration, part int) time.Duration {
 	return min(maxBackdate, (life / time.Duration(part)).Truncate(time.Second))
 }
 
-// IssuedAt returns when Issue made a certificate, to the second. The time that it begins earlier than that follows from
-// how long it holds. (For one that holds less than an hour because its authority ends, the answer is some minutes
-// early.)
+// IssuedAt returns the second in which Issue made a certificate, computed from the certificate's begin and end. If the
+// certificate is valid for less than an hour because its authority ends, the result is some minutes early.
 func IssuedAt(c *x509.Certificate) time.Time {
 	return c.NotBefore.Add(backdate(c.NotAfter.Sub(c.NotBefore), 11)).UTC()
 }
@@ -257,7 +247,7 @@ func (a *Authority) checkIssue(pub crypto.PublicKey, id ID, ttl time.Duration, n
 	return checkKey(pub)
 }
 
-// usages are what a certificate of a role is good for: only a hub may serve, so that a spoke cannot pose as one.
+// usages returns the extended key usages of a role. Only a hub may serve, so that a spoke cannot pose as a hub.
 func usages(role string) []x509.ExtKeyUsage {
 	if role == Hub {
 		return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
@@ -265,7 +255,7 @@ func usages(role string) []x509.ExtKeyUsage {
 	return []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 }
 
-// checkKey refuses keys of types or sizes that Nave does not make.
+// checkKey returns an error unless the key is ECDSA P-256 or P-384, or Ed25519.
 func checkKey(pub crypto.PublicKey) error {
 	switch key := pub.(type) {
 	case ed25519.PublicKey:
@@ -280,13 +270,8 @@ func checkKey(pub crypto.PublicKey) error {
 	return fmt.Errorf("a key of type %T or its size is not accepted: use ECDSA P-256, P-384 or Ed25519", pub)
 }
 
-func newSerial() (*big.Int, error) {
-	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-}
-
-// equalKeys compares two public keys by their encoding.
-func equalKeys(a, b crypto.PublicKey) bool {
-	derA, errA := x509.MarshalPKIXPublicKey(a)
-	derB, errB := x509.MarshalPKIXPublicKey(b)
-	return errA == nil && errB == nil && bytes.Equal(derA, derB)
+// isKeyOf reports whether a certificate is for a private key.
+func isKeyOf(key crypto.Signer, certificate *x509.Certificate) bool {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(certificate.PublicKey)
 }

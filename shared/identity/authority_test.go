@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"testing"
@@ -81,7 +82,7 @@ func TestAuthorityAfterCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !equalKeys(a.Certificate().PublicKey, key.Public()) {
+	if !isKeyOf(key, a.Certificate()) {
 		t.Error("the key that was there is not used")
 	}
 }
@@ -99,17 +100,17 @@ func TestAuthorityIncomplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(dir string) error{
-		"no key": func(dir string) error { return os.Remove(filepath.Join(dir, "ca.key")) },
-		"another key": func(dir string) error {
+		"no_key": func(dir string) error { return os.Remove(filepath.Join(dir, "ca.key")) },
+		"another_key": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "ca.key"), read(other, "ca.key"), 0o600)
 		},
-		"an empty key":       func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.key"), nil, 0o600) },
-		"an empty authority": func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.crt"), nil, 0o600) },
-		"a key as authority": func(dir string) error {
+		"empty_key":       func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.key"), nil, 0o600) },
+		"empty_authority": func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.crt"), nil, 0o600) },
+		"key_as_authority": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "ca.crt"), read(dir, "ca.key"),
 				0o600)
 		},
-		"a key that is a dir": func(dir string) error { return replaceByFolder(filepath.Join(dir, "ca.key")) },
+		"key_dir": func(dir string) error { return replaceByFolder(filepath.Join(dir, "ca.key")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -201,17 +202,17 @@ func TestIssueRefuses(t *testing.T) {
 		ttl   time.Duration
 		names []string
 	}{
-		"another trust domain":  {newKey(t).Public(), ID{"example.com", Cluster, "a"}, time.Hour, nil},
-		"an unknown role":       {newKey(t).Public(), ID{a.TrustDomain(), "root", "a"}, time.Hour, nil},
-		"a name with a path":    {newKey(t).Public(), ID{a.TrustDomain(), Cluster, "a/b"}, time.Hour, nil},
-		"no name":               {newKey(t).Public(), ID{a.TrustDomain(), Cluster, ""}, time.Hour, nil},
-		"no life":               {newKey(t).Public(), good, 0, nil},
-		"a host name":           {newKey(t).Public(), good, time.Hour, []string{"hub"}},
-		"no key":                {nil, good, time.Hour, nil},
-		"a weak key":            {weak.Public(), good, time.Hour, nil},
-		"a private key":         {newKey(t), good, time.Hour, nil},
-		"a short ed25519 key":   {ed25519.PublicKey("short"), good, time.Hour, nil},
-		"a key that is no more": {(*ecdsa.PublicKey)(nil), good, time.Hour, nil},
+		"another_trust_domain": {newKey(t).Public(), ID{"example.com", Cluster, "a"}, time.Hour, nil},
+		"unknown_role":         {newKey(t).Public(), ID{a.TrustDomain(), "root", "a"}, time.Hour, nil},
+		"name_with_path":       {newKey(t).Public(), ID{a.TrustDomain(), Cluster, "a/b"}, time.Hour, nil},
+		"no_name":              {newKey(t).Public(), ID{a.TrustDomain(), Cluster, ""}, time.Hour, nil},
+		"no_life":              {newKey(t).Public(), good, 0, nil},
+		"host_name":            {newKey(t).Public(), good, time.Hour, []string{"hub"}},
+		"no_key":               {nil, good, time.Hour, nil},
+		"weak_key":             {weak.Public(), good, time.Hour, nil},
+		"private_key":          {newKey(t), good, time.Hour, nil},
+		"short_ed25519_key":    {ed25519.PublicKey("short"), good, time.Hour, nil},
+		"nil_key":              {(*ecdsa.PublicKey)(nil), good, time.Hour, nil},
 	} {
 		if chain, err := a.Issue(c.key, c.id, c.ttl, c.names, nil); err == nil || chain != nil {
 			t.Errorf("%s: issued, %v", name, err)
@@ -233,7 +234,7 @@ func TestCSR(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pub, err := ParseCSR(der); err != nil || !equalKeys(pub, key.Public()) {
+		if pub, err := ParseCSR(der); err != nil || !reflect.DeepEqual(pub, key.Public()) {
 			t.Errorf("%T: %v, %v", key, pub, err)
 		}
 	}
@@ -263,18 +264,18 @@ func TestParseCSRRefuses(t *testing.T) {
 	forged[len(forged)-1] ^= 1
 	other := &url.URL{Scheme: "spiffe", Host: "td", Path: "/cluster/other"}
 	for name, der := range map[string][]byte{
-		"nothing":                nil,
-		"garbage":                []byte("hello"),
-		"a forged signature":     forged,
-		"bytes after it":         append(request(&x509.CertificateRequest{}, key), 0),
-		"an RSA key":             request(&x509.CertificateRequest{}, weak),
-		"a P-521 key":            request(&x509.CertificateRequest{}, p521),
-		"a common name":          request(&x509.CertificateRequest{Subject: pkix.Name{CommonName: "a"}}, key),
-		"another cluster's name": request(&x509.CertificateRequest{URIs: []*url.URL{other}}, key),
-		"host names":             request(&x509.CertificateRequest{DNSNames: []string{"hub"}}, key),
-		"being an authority": request(&x509.CertificateRequest{ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29,
+		"nothing":              nil,
+		"garbage":              []byte("hello"),
+		"forged_signature":     forged,
+		"bytes_after_it":       append(request(&x509.CertificateRequest{}, key), 0),
+		"RSA_key":              request(&x509.CertificateRequest{}, weak),
+		"P_521_key":            request(&x509.CertificateRequest{}, p521),
+		"common_name":          request(&x509.CertificateRequest{Subject: pkix.Name{CommonName: "a"}}, key),
+		"another_cluster_name": request(&x509.CertificateRequest{URIs: []*url.URL{other}}, key),
+		"host_names":           request(&x509.CertificateRequest{DNSNames: []string{"hub"}}, key),
+		"authority": request(&x509.CertificateRequest{ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29,
 			19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}}}, key),
-		"more bytes than allowed": make([]byte, MaxCSRBytes+1),
+		"more_bytes_than_allowed": make([]byte, MaxCSRBytes+1),
 	} {
 		if pub, err := ParseCSR(der); err == nil || pub != nil {
 			t.Errorf("%s: %v, %v", name, pub, err)
@@ -293,21 +294,21 @@ func TestPEMRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	back, err := ParseKey(text)
-	if err != nil || !equalKeys(back.Public(), key.Public()) {
+	if err != nil || !reflect.DeepEqual(back.Public(), key.Public()) {
 		t.Errorf("key: %v, %v", back, err)
 	}
 	certificates, err := ParseCertificates(MarshalCertificates(chain...))
 	if err != nil || len(certificates) != 2 || !slices.Equal(certificates[0].Raw, chain[0]) {
 		t.Errorf("certificates: %v, %v", certificates, err)
 	}
-	for name, text := range map[string]string{"nothing": "", "garbage": "hello", "a key": string(text),
-		"garbage after": string(MarshalCertificates(chain...)) + "x"} {
+	for name, text := range map[string]string{"nothing": "", "garbage": "hello", "key": string(text),
+		"garbage_after": string(MarshalCertificates(chain...)) + "x"} {
 		if c, err := ParseCertificates([]byte(text)); err == nil {
 			t.Errorf("certificates from %s: %v", name, c)
 		}
 	}
 	for name, text := range map[string]string{"nothing": "", "garbage": "hello",
-		"a certificate": string(MarshalCertificates(chain[0])), "two keys": string(text) + string(text)} {
+		"certificate": string(MarshalCertificates(chain[0])), "two_keys": string(text) + string(text)} {
 		if k, err := ParseKey([]byte(text)); err == nil {
 			t.Errorf("a key from %s: %v", name, k)
 		}
@@ -324,9 +325,9 @@ func TestPair(t *testing.T) {
 		t.Error(err)
 	}
 	for name, pair := range map[string]func() error{
-		"another key":      func() error { _, err := Pair(newKey(t), chain); return err },
-		"no certificate":   func() error { _, err := Pair(key, nil); return err },
-		"half certificate": func() error { _, err := Pair(key, [][]byte{chain[0][:40]}); return err },
+		"another_key":      func() error { _, err := Pair(newKey(t), chain); return err },
+		"no_certificate":   func() error { _, err := Pair(key, nil); return err },
+		"half_certificate": func() error { _, err := Pair(key, [][]byte{chain[0][:40]}); return err },
 	} {
 		if pair() == nil {
 			t.Errorf("%s is paired", name)

@@ -9,23 +9,23 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// ErrTime says that a certificate does not hold at the time that a clock says: it has ended, or has not begun.
+// ErrTime means that a certificate has ended or has not begun, by the clock of this machine.
 var ErrTime = errors.New("the certificate does not hold now")
 
-// CheckTime returns nil if a certificate holds at a time, and else an error with both times that wraps ErrTime.
+// CheckTime returns an error that wraps ErrTime unless a certificate is valid at a time. The message has the time and
+// the certificate's begin and end.
 func CheckTime(c *x509.Certificate, now time.Time) error {
 	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
 		return fmt.Errorf("%w: it holds from %s to %s, and it is %s here", ErrTime, wording.Time(c.NotBefore),
-			wording.Time(c.NotAfter),
-			wording.Time(now))
+			wording.Time(c.NotAfter), wording.Time(now))
 	}
 	return nil
 }
 
-// explain says about a chain that did not verify because of the time, whose clock to look at.
+// explain returns the error of a chain that did not verify. If the cause is the time, the message names both clocks.
 func explain(err error, now time.Time) error {
-	var invalid x509.CertificateInvalidError
-	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired || invalid.Cert == nil {
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	if !ok || invalid.Reason != x509.Expired || invalid.Cert == nil {
 		return err
 	}
 	if timeErr := CheckTime(invalid.Cert, now); timeErr != nil {
@@ -34,7 +34,7 @@ func explain(err error, now time.Time) error {
 	return err
 }
 
-// checkOwn returns nil if this end's own certificate holds at a time, and else an error with the way out.
+// checkOwn returns an error with the way out unless the certificate of this end is valid at a time.
 func checkOwn(c *x509.Certificate, now time.Time) error {
 	err := CheckTime(c, now)
 	if err == nil {

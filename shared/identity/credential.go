@@ -4,29 +4,28 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 )
 
-// ErrNone says that there is no identity to show, and that only an operator can help to get one.
+// ErrNone means that there is no identity to show, and that only an operator can help to get one.
 var ErrNone = errors.New("no identity")
 
-// Credential is what one end of a connection shows and whom it trusts. Set replaces both at once; connections made
-// afterwards use them. The zero value shows and trusts nothing. It is safe for concurrent use and must not be copied.
+// Credential is the certificate that one end of a connection shows, and the authorities that it trusts. Set replaces
+// both at once; connections that are made afterwards use the new ones. The zero Credential shows and trusts nothing. A
+// Credential is safe for concurrent use and must not be copied.
 type Credential struct{ now atomic.Pointer[credential] }
 
 // credential never changes.
 type credential struct {
 	certificate *tls.Certificate // nil: none
-	authorities []*x509.Certificate
 	roots       *x509.CertPool
 }
 
 // Set replaces the certificate (with its private key and chain; see Pair) and the authorities that vouch for the other
-// end. A certificate without any DER counts as none.
+// end. If the certificate has no DER, the Credential shows none.
 func (c *Credential) Set(certificate tls.Certificate, authorities []*x509.Certificate) {
-	next := &credential{authorities: slices.Clone(authorities), roots: x509.NewCertPool()}
+	next := &credential{roots: x509.NewCertPool()}
 	for _, authority := range authorities {
 		next.roots.AddCert(authority)
 	}
@@ -47,13 +46,10 @@ func (c *Credential) load() *credential {
 	return &credential{roots: x509.NewCertPool()}
 }
 
-// Certificate returns the certificate to show; nil: none. It must not be changed.
+// Certificate returns the certificate to show, or nil if there is none. The caller must not change it.
 func (c *Credential) Certificate() *tls.Certificate { return c.load().certificate }
 
-// Authorities returns the authorities that are trusted. The slice must not be changed.
-func (c *Credential) Authorities() []*x509.Certificate { return c.load().authorities }
-
-// leaf returns the certificate itself; nil: none.
+// leaf returns the parsed certificate, or nil if there is none.
 func (c *Credential) leaf() *x509.Certificate {
 	if certificate := c.Certificate(); certificate != nil {
 		return certificate.Leaf
@@ -61,7 +57,7 @@ func (c *Credential) leaf() *x509.Certificate {
 	return nil
 }
 
-// NotAfter returns when the certificate ends; zero: there is none.
+// NotAfter returns the end of the certificate; zero if there is none.
 func (c *Credential) NotAfter() time.Time {
 	if leaf := c.leaf(); leaf != nil {
 		return leaf.NotAfter
@@ -69,8 +65,8 @@ func (c *Credential) NotAfter() time.Time {
 	return time.Time{}
 }
 
-// Check returns nil if there is a certificate that holds at a time, and else an error, which wraps ErrTime if there is
-// one.
+// Check returns an error unless there is a certificate that is valid at a time. If there is another one, the error
+// wraps ErrTime.
 func (c *Credential) Check(now time.Time) error {
 	leaf := c.leaf()
 	if leaf == nil {
@@ -79,14 +75,15 @@ func (c *Credential) Check(now time.Time) error {
 	return CheckTime(leaf, now)
 }
 
-// Due reports whether the certificate should be replaced at a time: it is RenewAt or later, or there is no certificate,
-// or one that has not begun, which a clock issued that was ahead.
+// Due reports whether to replace the certificate at a time: at RenewAt and later, and if there is no certificate or one
+// that has not begun because the clock of its issuer was ahead.
 func (c *Credential) Due(now time.Time) bool {
 	leaf := c.leaf()
 	return leaf == nil || now.Before(leaf.NotBefore) || !now.Before(c.RenewAt())
 }
 
-// RenewAt returns when to renew the certificate: after half of its life. Zero, and so in the past: there is none.
+// RenewAt returns the time to renew the certificate, which is half of its life; zero, a time in the past, if there is
+// none.
 func (c *Credential) RenewAt() time.Time {
 	if leaf := c.leaf(); leaf != nil {
 		return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)

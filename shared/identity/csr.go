@@ -8,11 +8,11 @@ import (
 	"fmt"
 )
 
-// MaxCSRBytes limits a certificate request. One of NewCSR has about 220 bytes.
+// MaxCSRBytes is the largest certificate request that ParseCSR reads, in bytes. NewCSR returns about 220 bytes.
 const MaxCSRBytes = 8 << 10
 
-// NewCSR returns a certificate request (DER, PKCS#10) for a key. It names nobody: the hub decides who the certificate
-// is for, by the join token or by the certificate that is renewed.
+// NewCSR returns a certificate request (DER, PKCS#10) for a key. The request has no name: the hub takes the name from
+// the join token, or from the certificate that is renewed.
 func NewCSR(key crypto.Signer) ([]byte, error) {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -21,8 +21,9 @@ func NewCSR(key crypto.Signer) ([]byte, error) {
 	return der, nil
 }
 
-// ParseCSR returns the public key of a certificate request (DER) whose sender has the private key (ECDSA P-256 or
-// P-384, or Ed25519). A request that asks for a name or an extension is refused: the hub would not grant it.
+// ParseCSR returns the public key of a certificate request (DER). If the sender has not signed the request with the
+// private key, the key is neither ECDSA P-256 or P-384 nor Ed25519, or the request has a name or an extension, ParseCSR
+// returns an error.
 func ParseCSR(der []byte) (crypto.PublicKey, error) {
 	if len(der) > MaxCSRBytes {
 		return nil, fmt.Errorf("certificate request of %d bytes: more than %d", len(der), MaxCSRBytes)

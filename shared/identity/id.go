@@ -1,8 +1,8 @@
-// Package identity is who is who in a fleet: SPIFFE IDs in X.509 certificates, the hub's own authority that issues
-// them, and TLS for both ends, whose certificates change without a restart.
+// Package identity issues and verifies the identities of hubs, spokes and operators: SPIFFE IDs in X.509 certificates,
+// the hub's own authority, and the TLS configurations of both ends, whose certificates change without a restart.
 //
-// An identity is the structured ID in the one URI SAN of a verified certificate. It is compared as a whole, never by a
-// prefix, and nothing that a message says replaces it. See
+// An identity is the ID in the only URI SAN of a verified certificate. IDs are compared as a whole, never by a prefix.
+// No field of a message replaces an identity. See
 // https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md.
 package identity
 
@@ -35,8 +35,8 @@ const scheme = "spiffe://"
 // String returns the SPIFFE ID.
 func (id ID) String() string { return scheme + id.TrustDomain + "/" + id.Role + "/" + id.Name }
 
-// ParseID reads what String writes, of a known role, with a name that is a DNS-1123 subdomain. There is one way to
-// write an ID: other case, escapes, ports, queries and trailing slashes or dots are refused.
+// ParseID returns the ID that a SPIFFE ID names. The role must be known, and the name a DNS-1123 subdomain. Each ID has
+// one spelling: upper case, escapes, ports, queries and trailing slashes or dots are errors.
 func ParseID(s string) (ID, error) {
 	rest, ok := strings.CutPrefix(s, scheme)
 	parts := strings.Split(rest, "/")
@@ -50,7 +50,7 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// check holds the parts of an ID to their grammar.
+// check returns an error unless all parts of the ID follow their grammar.
 func (id ID) check() error {
 	switch {
 	case !validTrustDomain(id.TrustDomain):
@@ -67,7 +67,7 @@ func validTrustDomain(s string) bool {
 	return s != "" && len(s) <= maxTrustDomain && !hasOther(s, "._-")
 }
 
-// hasOther reports whether s has a character that is no lower-case letter, no digit, and not in extra.
+// hasOther reports whether s has a character other than lower-case letters, digits and those of extra.
 func hasOther(s, extra string) bool {
 	return strings.ContainsFunc(s, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune(extra, c)
@@ -87,8 +87,8 @@ func validName(s string) bool {
 	return true
 }
 
-// FromCertificate returns the identity that a certificate is for. It must be the only URI SAN. That the certificate is
-// valid is for its verifier to say.
+// FromCertificate returns the identity in the only URI SAN of a certificate. FromCertificate does not verify the
+// certificate.
 func FromCertificate(certificate *x509.Certificate) (ID, error) {
 	if certificate == nil {
 		return ID{}, errors.New("no certificate")
@@ -102,7 +102,8 @@ func FromCertificate(certificate *x509.Certificate) (ID, error) {
 	return ParseID(certificate.URIs[0].String())
 }
 
-// trustDomainOf returns the trust domain that an authority's certificate speaks for: spiffe://<trust domain>.
+// trustDomainOf returns the trust domain of an authority: the only URI SAN of its certificate is spiffe://<trust
+// domain>.
 func trustDomainOf(authority *x509.Certificate) (string, error) {
 	if len(authority.URIs) != 1 {
 		return "", fmt.Errorf("authority with %d URI names: want exactly 1, its trust domain", len(authority.URIs))

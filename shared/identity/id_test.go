@@ -64,14 +64,14 @@ func TestFromCertificate(t *testing.T) {
 		t.Errorf("%+v, %v", id, err)
 	}
 	for name, certificate := range map[string]*x509.Certificate{
-		"no certificate":    nil,
-		"no URI name":       {DNSNames: []string{"a"}},
-		"two URI names":     {URIs: []*url.URL{good, uri("spiffe://td/cluster/b")}},
-		"the same twice":    {URIs: []*url.URL{good, good}},
-		"another scheme":    {URIs: []*url.URL{uri("https://td/cluster/a")}},
-		"an escaped name":   {URIs: []*url.URL{uri("spiffe://td/cluster/%61%2f")}},
-		"an authority":      {URIs: []*url.URL{good}, IsCA: true},
-		"only a trust root": {URIs: []*url.URL{uri("spiffe://td")}},
+		"no_certificate":  nil,
+		"no_URI_name":     {DNSNames: []string{"a"}},
+		"two_URI_names":   {URIs: []*url.URL{good, uri("spiffe://td/cluster/b")}},
+		"same_twice":      {URIs: []*url.URL{good, good}},
+		"another_scheme":  {URIs: []*url.URL{uri("https://td/cluster/a")}},
+		"escaped_name":    {URIs: []*url.URL{uri("spiffe://td/cluster/%61%2f")}},
+		"authority":       {URIs: []*url.URL{good}, IsCA: true},
+		"only_trust_root": {URIs: []*url.URL{uri("spiffe://td")}},
 	} {
 		if id, err := FromCertificate(certificate); err == nil {
 			t.Errorf("%s: %+v", name, id)

@@ -10,29 +10,29 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// ErrNoPeer says that the other end of a connection has not proved who it is.
+// ErrNoPeer means that the other end of a connection has not proved its identity.
 var ErrNoPeer = errors.New("the peer shows no verified client certificate")
 
-// Caller is who calls, by the certificate that was shown.
+// Caller is the identity of a caller, with more facts from the certificate.
 type Caller struct {
 	ID
-	// Registration is what the certificate of a cluster's spoke says it is of; see Authority.IssueRegistered. Empty: the
-	// certificate does not say.
+	// Registration is the registration of the spoke that the certificate was issued for; see Authority.IssueRegistered. It
+	// is empty if the certificate has none.
 	Registration string
-	// IssuedAt is when the certificate was issued, to the second, by the clock of who issued it.
+	// IssuedAt is the second in which the certificate was issued, by the clock of the issuer.
 	IssuedAt time.Time
 }
 
 // callerKey is the key of a Caller in the context of a call.
 type callerKey struct{}
 
-// WithCaller returns the context of a call by the caller. An interceptor that has verified who calls sets it: from the
-// certificate, as Peer does, or from another proof.
+// WithCaller returns a context that holds the caller of a call. An interceptor sets it after it verified the caller, by
+// the certificate as Peer does, or by another proof.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerOf returns who calls, as WithCaller noted it. If nobody did, the error wraps ErrNoPeer.
+// CallerOf returns the caller from WithCaller. If the context has none, the error wraps ErrNoPeer.
 func CallerOf(ctx context.Context) (Caller, error) {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	if !ok {
@@ -41,14 +41,8 @@ func CallerOf(ctx context.Context) (Caller, error) {
 	return c, nil
 }
 
-// PeerID returns the identity at the other end of a gRPC call, from the certificate that the TLS handshake verified.
-// Without a certificate the error wraps ErrNoPeer.
-func PeerID(ctx context.Context) (ID, error) {
-	caller, err := Peer(ctx)
-	return caller.ID, err
-}
-
-// Peer is PeerID, with what else the certificate says.
+// Peer returns the other end of a gRPC call, from the certificate that the TLS handshake verified. If there is no such
+// certificate, the error wraps ErrNoPeer.
 func Peer(ctx context.Context) (Caller, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {

@@ -13,7 +13,7 @@ import (
 	"fmt"
 )
 
-// NewKey makes a private key for an identity: ECDSA P-256.
+// NewKey returns a new private key for an identity: ECDSA P-256.
 func NewKey() (crypto.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -31,7 +31,8 @@ func MarshalKey(key crypto.Signer) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// ParseKey reads one private key from PEM (PKCS#8).
+// ParseKey returns the private key in a PEM text (PKCS#8). If the text holds anything else than one key of ECDSA P-256
+// or P-384, or of Ed25519, ParseKey returns an error.
 func ParseKey(text []byte) (crypto.Signer, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != "PRIVATE KEY" || len(bytes.TrimSpace(rest)) > 0 {
@@ -51,7 +52,7 @@ func ParseKey(text []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
-// MarshalCertificates returns certificates (DER) as PEM, one after the other.
+// MarshalCertificates returns certificates (DER) as PEM blocks, in the same order.
 func MarshalCertificates(der ...[]byte) []byte {
 	var b bytes.Buffer
 	for _, certificate := range der {
@@ -60,7 +61,8 @@ func MarshalCertificates(der ...[]byte) []byte {
 	return b.Bytes()
 }
 
-// ParseCertificates reads at least one certificate from PEM, and nothing else.
+// ParseCertificates returns the certificates in a PEM text. If the text holds no certificate, or anything else,
+// ParseCertificates returns an error.
 func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
 	var certificates []*x509.Certificate
 	for rest := text; len(bytes.TrimSpace(rest)) > 0; {
@@ -80,8 +82,8 @@ func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
 	return certificates, nil
 }
 
-// Pair joins a private key and the chain (DER, leaf first) that was issued for it. The leaf must have the key's public
-// half.
+// Pair returns a private key with its certificate chain (DER, leaf first). If the leaf is not for the key, Pair returns
+// an error.
 func Pair(key crypto.Signer, chainDER [][]byte) (tls.Certificate, error) {
 	if len(chainDER) == 0 {
 		return tls.Certificate{}, errors.New("pair a key with its certificate: there is none")
@@ -90,7 +92,7 @@ func Pair(key crypto.Signer, chainDER [][]byte) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("pair a key with its certificate: %w", err)
 	}
-	if !equalKeys(leaf.PublicKey, key.Public()) {
+	if !isKeyOf(key, leaf) {
 		return tls.Certificate{}, errors.New("pair a key with its certificate: the certificate is for another key")
 	}
 	return tls.Certificate{Certificate: chainDER, PrivateKey: key, Leaf: leaf}, nil

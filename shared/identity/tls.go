@@ -8,14 +8,13 @@ import (
 	"time"
 )
 
-// ErrPin says that the other end is not the hub whose pin a join manifest carries.
+// ErrPin means that the authority of a server does not have the pin of the join manifest.
 var ErrPin = errors.New("the server's authority does not have the pinned key")
 
-// The Time of each Config here may be set; nil: time.Now.
-
-// ServerTLS is the hub's end: TLS 1.3. A client may come without a certificate (it has none before it registers); one
-// that shows a certificate must have it from an authority of c, for an identity of the authority's own trust domain.
-// What a client without one may do is not decided here but by PeerID.
+// ServerTLS returns the configuration of the hub's end: TLS 1.3. A client without a certificate is let in, because a
+// spoke has none before it registers; Peer returns an error for such a client. The certificate of another client must
+// be issued by an authority of c, for an identity of the authority's trust domain. The caller may set Time; nil is
+// time.Now.
 func ServerTLS(c *Credential) *tls.Config {
 	base := &tls.Config{
 		MinVersion: tls.VersionTLS13,
@@ -30,7 +29,7 @@ func ServerTLS(c *Credential) *tls.Config {
 		ClientCAs:        x509.NewCertPool(),
 		VerifyConnection: verifyClient,
 	}
-	// Each handshake sees the authorities of its moment. Session tickets stay those of base.
+	// Each handshake uses the current authorities. Session tickets stay those of base.
 	inner := base.Clone()
 	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		config := inner.Clone()
@@ -40,7 +39,7 @@ func ServerTLS(c *Credential) *tls.Config {
 	return base
 }
 
-// verifyClient runs at every handshake, also at one that resumes a session.
+// verifyClient checks the client of a handshake, also of one that resumes a session.
 func verifyClient(state tls.ConnectionState) error {
 	if len(state.PeerCertificates) == 0 {
 		return nil
@@ -54,7 +53,8 @@ func verifyClient(state tls.ConnectionState) error {
 	return nil
 }
 
-// identityOf returns the identity that verified chains are for, which must be of its authority's trust domain.
+// identityOf returns the identity of verified chains. If it is not of its authority's trust domain, identityOf returns
+// an error.
 func identityOf(chains [][]*x509.Certificate) (ID, error) {
 	chain := chains[0]
 	id, err := FromCertificate(chain[0])
@@ -71,15 +71,18 @@ func identityOf(chains [][]*x509.Certificate) (ID, error) {
 	return id, nil
 }
 
-// ClientTLS is the end of a spoke or an operator: TLS 1.3, showing the certificate of c if there is one. The server
-// must have its certificate from an authority of c and be a hub. An empty TrustDomain or Name of hub accepts any; its
-// Role does not matter. Host names play no part: a hub is known by its identity, wherever it is reached.
+// ClientTLS returns the configuration of a spoke or an operator: TLS 1.3, with the certificate of c if there is one.
+// The server must be a hub whose certificate was issued by an authority of c. If hub has a TrustDomain or a Name, the
+// server must have the same; the Role of hub is ignored. Host names are ignored: the identity tells which hub it is, at
+// any address. The caller may set Time; nil is time.Now.
 func ClientTLS(c *Credential, hub ID) *tls.Config {
-	config := &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		NextProtos:         []string{"h2"},
-		InsecureSkipVerify: true, // VerifyConnection verifies, without a host name and against the authorities of the moment
-	}
+	config := clientTLS(func(state tls.ConnectionState, now time.Time) error {
+		id, err := verifyHub(state, c.load().roots, now)
+		if err == nil && (hub.TrustDomain != "" && id.TrustDomain != hub.TrustDomain || hub.Name != "" && id.Name != hub.Name) {
+			return fmt.Errorf("it is %s, want %s", id, ID{hub.TrustDomain, Hub, hub.Name})
+		}
+		return err
+	})
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		certificate := c.Certificate()
 		if certificate == nil {
@@ -90,13 +93,19 @@ func ClientTLS(c *Credential, hub ID) *tls.Config {
 		}
 		return certificate, nil
 	}
+	return config
+}
+
+// clientTLS returns a configuration whose handshake calls verify for the server.
+func clientTLS(verify func(state tls.ConnectionState, now time.Time) error) *tls.Config {
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		NextProtos:         []string{"h2"},
+		InsecureSkipVerify: true, // VerifyConnection verifies, without a host name and against the current authorities
+	}
 	config.VerifyConnection = func(state tls.ConnectionState) error {
-		id, err := verifyHub(state, c.load().roots, clock(config))
-		if err != nil {
+		if err := verify(state, clock(config)); err != nil {
 			return fmt.Errorf("verify the hub: %w", err)
-		}
-		if hub.TrustDomain != "" && id.TrustDomain != hub.TrustDomain || hub.Name != "" && id.Name != hub.Name {
-			return fmt.Errorf("verify the hub: it is %s, want %s", id, ID{hub.TrustDomain, Hub, hub.Name})
 		}
 		return nil
 	}
@@ -111,16 +120,12 @@ func clock(c *tls.Config) time.Time {
 	return time.Now()
 }
 
-// PinnedClientTLS is the end of a spoke that registers, and knows no more of the hub than the pin of its authority (see
-// Authority.Pin): the server must show the certificate of an authority with this key, and a hub's certificate from it.
-// A mismatch wraps ErrPin.
+// PinnedClientTLS returns the configuration of a spoke that registers and knows the pin of the hub's authority only
+// (see Authority.Pin). The server must show the certificate of an authority with this pin, and a hub's certificate from
+// that authority. If no authority has the pin, the error of the handshake wraps ErrPin. The caller may set Time; nil is
+// time.Now.
 func PinnedClientTLS(pin string) *tls.Config {
-	config := &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		NextProtos:         []string{"h2"},
-		InsecureSkipVerify: true, // VerifyConnection verifies, against the pinned authority
-	}
-	config.VerifyConnection = func(state tls.ConnectionState) error {
+	return clientTLS(func(state tls.ConnectionState, now time.Time) error {
 		roots := x509.NewCertPool()
 		pinned := false
 		for _, certificate := range state.PeerCertificates {
@@ -130,14 +135,11 @@ func PinnedClientTLS(pin string) *tls.Config {
 			}
 		}
 		if !pinned {
-			return fmt.Errorf("verify the hub: %w: want %s", ErrPin, pin)
+			return fmt.Errorf("%w: want %s", ErrPin, pin)
 		}
-		if _, err := verifyHub(state, roots, clock(config)); err != nil {
-			return fmt.Errorf("verify the hub: %w", err)
-		}
-		return nil
-	}
-	return config
+		_, err := verifyHub(state, roots, now)
+		return err
+	})
 }
 
 // verifyHub verifies a server's certificate up to one of roots and returns the hub that it is.

@@ -94,11 +94,11 @@ func TestMutualTLS(t *testing.T) {
 	a := newAuthority(t)
 	address := listen(t, ServerTLS(credentialOf(t, a, Hub, "hub")))
 	for name, config := range map[string]*tls.Config{
-		"a spoke":                      ClientTLS(credentialOf(t, a, Cluster, "a"), ID{a.TrustDomain(), Hub, "hub"}),
-		"a spoke that takes any hub":   ClientTLS(credentialOf(t, a, Cluster, "a"), ID{Role: Hub}),
-		"an operator":                  ClientTLS(credentialOf(t, a, Operator, "admin"), ID{}),
-		"a spoke that registers":       PinnedClientTLS(a.Pin()),
-		"a client without certificate": ClientTLS(trustOnly(a), ID{}),
+		"spoke":                      ClientTLS(credentialOf(t, a, Cluster, "a"), ID{a.TrustDomain(), Hub, "hub"}),
+		"spoke_that_takes_any_hub":   ClientTLS(credentialOf(t, a, Cluster, "a"), ID{Role: Hub}),
+		"operator":                   ClientTLS(credentialOf(t, a, Operator, "admin"), ID{}),
+		"spoke_that_registers":       PinnedClientTLS(a.Pin()),
+		"client_without_certificate": ClientTLS(trustOnly(a), ID{}),
 	} {
 		if err := talk(address, config); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -365,7 +365,7 @@ func TestResumption(t *testing.T) {
 func TestRenewalDue(t *testing.T) {
 	a := newAuthority(t)
 	none := new(Credential)
-	if !none.NotAfter().IsZero() || !none.RenewAt().IsZero() || none.Certificate() != nil || len(none.Authorities()) != 0 {
+	if !none.NotAfter().IsZero() || !none.RenewAt().IsZero() || none.Certificate() != nil {
 		t.Error("the zero credential has something")
 	}
 	for _, ttl := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
@@ -397,8 +397,8 @@ type peerResult struct {
 }
 
 func (r *reporter) Check(ctx context.Context, _ *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
-	id, err := PeerID(ctx)
-	r.peers <- peerResult{id, err}
+	caller, err := Peer(ctx)
+	r.peers <- peerResult{caller.ID, err}
 	return &healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_SERVING}, nil
 }
 
@@ -426,7 +426,7 @@ func ask(t *testing.T, server, client credentials.TransportCredentials) (ID, err
 	return result.id, result.err
 }
 
-func TestPeerID(t *testing.T) {
+func TestPeer(t *testing.T) {
 	a := newAuthority(t)
 	server := credentials.NewTLS(ServerTLS(credentialOf(t, a, Hub, "hub")))
 	id, err := ask(t, server, credentials.NewTLS(ClientTLS(credentialOf(t, a, Cluster, "prod-eu-1"), ID{})))
@@ -435,7 +435,7 @@ func TestPeerID(t *testing.T) {
 	}
 }
 
-func TestPeerIDMissing(t *testing.T) {
+func TestPeerMissing(t *testing.T) {
 	a := newAuthority(t)
 	server := credentials.NewTLS(ServerTLS(credentialOf(t, a, Hub, "hub")))
 	if id, err := ask(t, server, credentials.NewTLS(PinnedClientTLS(a.Pin()))); !errors.Is(err, ErrNoPeer) {
@@ -444,7 +444,7 @@ func TestPeerIDMissing(t *testing.T) {
 	if id, err := ask(t, insecure.NewCredentials(), insecure.NewCredentials()); !errors.Is(err, ErrNoPeer) {
 		t.Errorf("without TLS: %s, %v", id, err)
 	}
-	if id, err := PeerID(t.Context()); !errors.Is(err, ErrNoPeer) {
+	if id, err := Peer(t.Context()); !errors.Is(err, ErrNoPeer) {
 		t.Errorf("without a connection: %s, %v", id, err)
 	}
 }

@@ -163,7 +163,7 @@ func (h *hub) Register(_ context.Context, r *registrationv1.RegisterRequest) (*r
 }
 
 func (h *hub) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*registrationv1.RenewResponse, error) {
-	if _, err := identity.PeerID(ctx); err != nil {
+	if _, err := identity.Peer(ctx); err != nil {
 		return nil, err
 	}
 	h.mu.Lock()
@@ -175,8 +175,8 @@ func (h *hub) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*regis
 }
 
 func (h *hub) Session(stream spokev1.SpokeService_SessionServer) error {
-	id, err := identity.PeerID(stream.Context())
-	if err != nil || id != h.cluster {
+	caller, err := identity.Peer(stream.Context())
+	if err != nil || caller.ID != h.cluster {
 		return status.Error(codes.Unauthenticated, "who are you")
 	}
 	first, err := stream.Recv()
