@@ -13,12 +13,12 @@ const (
 	ForceAnnotation     = "kustomize.toolkit.fluxcd.io/force"     // enabled: recreate when an immutable field changes
 )
 
-// HasAnnotation reports whether an annotation has the value, in any case of its letters.
+// HasAnnotation reports whether an annotation has a value. Case is ignored.
 func HasAnnotation(annotations map[string]string, name, value string) bool {
 	return strings.EqualFold(annotations[name], value)
 }
 
-// IsPruneDisabled reports whether annotations keep an object from being deleted when it leaves Git.
+// IsPruneDisabled reports whether annotations forbid to delete an object that left Git.
 func IsPruneDisabled(annotations map[string]string) bool {
 	return HasAnnotation(annotations, PruneAnnotation, "disabled") ||
 		HasAnnotation(annotations, ReconcileAnnotation, "disabled") ||

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Digest is a SHA-256 over some bytes. The zero Digest stands for "none".
+// Digest is the SHA-256 of bytes. The zero Digest means "none".
 type Digest [sha256.Size]byte
 
 const digestPrefix = "sha256:"
@@ -15,7 +15,8 @@ const digestPrefix = "sha256:"
 // DigestOf returns the SHA-256 of b.
 func DigestOf(b []byte) Digest { return sha256.Sum256(b) }
 
-// ParseDigest reads what String writes: "sha256:" and 64 lower-case hexadecimal digits.
+// ParseDigest returns the digest of a text from String: "sha256:" and 64 lower-case hexadecimal digits. Any other text
+// is an error.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	digits, ok := strings.CutPrefix(s, digestPrefix)
@@ -28,7 +29,7 @@ func ParseDigest(s string) (Digest, error) {
 	return d, nil
 }
 
-// DigestFromBytes reads the 32 bytes that the wire carries.
+// DigestFromBytes returns the digest of 32 bytes from the wire. Any other number of bytes is an error.
 func DigestFromBytes(b []byte) (Digest, error) {
 	var d Digest
 	if len(b) != len(d) {
@@ -38,13 +39,13 @@ func DigestFromBytes(b []byte) (Digest, error) {
 	return d, nil
 }
 
-// String returns the digest as "sha256:" and hexadecimal digits, as OCI writes digests.
+// String returns "sha256:" and 64 hexadecimal digits, the format of OCI.
 func (d Digest) String() string { return digestPrefix + hex.EncodeToString(d[:]) }
 
-// IsZero reports whether d stands for "none".
+// IsZero reports whether d is the zero Digest.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
-// MarshalText makes a digest a JSON string; the zero Digest is the empty string.
+// MarshalText returns String, or nothing for the zero Digest.
 func (d Digest) MarshalText() ([]byte, error) {
 	if d.IsZero() {
 		return nil, nil
@@ -52,7 +53,7 @@ func (d Digest) MarshalText() ([]byte, error) {
 	return []byte(d.String()), nil
 }
 
-// UnmarshalText reads what MarshalText writes.
+// UnmarshalText sets d from a text from MarshalText. Errors: those of ParseDigest.
 func (d *Digest) UnmarshalText(text []byte) (err error) {
 	*d = Digest{}
 	if len(text) > 0 {

@@ -8,8 +8,8 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// parseJSON reads one JSON value. It returns nothing when data is no JSON: it may still be YAML, which then has the
-// better message.
+// parseJSON returns the JSON value in data. If data is not JSON, parseJSON returns no document and no error: data may
+// be YAML, whose parser has the better message.
 func parseJSON(data []byte) ([]document, error) {
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || !utf8.Valid(data) {
 		return nil, nil

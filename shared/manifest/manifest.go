@@ -1,5 +1,5 @@
-// Package manifest treats Kubernetes objects as data: parsing them, naming them, ordering them, and turning them into
-// canonical bytes with a digest. It knows no API server and does no I/O.
+// Package manifest parses, names and orders Kubernetes objects, and writes them as canonical bytes with a digest. It
+// uses no API server and does no I/O.
 package manifest
 
 import (
@@ -14,7 +14,7 @@ import (
 // Object is one Kubernetes object as a tree of JSON values.
 type Object = unstructured.Unstructured
 
-// ID names one object of one cluster. It leaves the version out: apps/v1 and apps/v1beta1 name the same Deployment.
+// ID names one object of one cluster. An ID has no version: apps/v1 and apps/v1beta1 name the same Deployment.
 type ID struct {
 	Group     string `json:"group,omitempty"`
 	Kind      string `json:"kind"`
@@ -28,10 +28,10 @@ func IDOf(o *Object) ID {
 	return ID{Group: gvk.Group, Kind: gvk.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
-// GroupKind returns the group and kind.
+// GroupKind returns the group and the kind of the object.
 func (id ID) GroupKind() schema.GroupKind { return schema.GroupKind{Group: id.Group, Kind: id.Kind} }
 
-// String returns "Kind.group namespace/name", as messages show objects.
+// String returns "Kind.group namespace/name", the form in messages.
 func (id ID) String() string {
 	s := id.GroupKind().String() + " "
 	if id.Namespace != "" {
@@ -40,8 +40,9 @@ func (id ID) String() string {
 	return s + id.Name
 }
 
-// Canonical returns the bytes that digests are made over: JSON with sorted keys, no insignificant space, and no
-// HTML escapes. Equal objects have equal bytes.
+// Canonical returns the bytes that digests are computed of: JSON with sorted keys, without insignificant space and
+// without HTML escapes. Equal objects have equal bytes. If the object holds a value that JSON does not have, Canonical
+// returns an error.
 func Canonical(o *Object) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -4,27 +4,29 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Stages is the number of stages that Stage counts.
+// Stages is the number of stages.
 const Stages = 4
 
-// Stage returns when an object is applied: everything of a stage is live before the next one begins.
+// Stage returns the stage in which an object is applied, from 0 to Stages-1. All objects of a stage are live before the
+// next stage begins.
 //
-//	0  what others are made of: CustomResourceDefinition, Namespace, ClusterRole
+//	0  objects that others need: CustomResourceDefinition, Namespace, ClusterRole
 //	1  *Class kinds
-//	2  the rest
-//	3  webhook configurations, which would otherwise call services that are not there yet
+//	2  all others
+//	3  webhook configurations, because they call services of stage 2
 func Stage(id ID) int {
-	switch id.Kind {
-	case "Namespace":
-		return pick(id.Group == "", 0)
-	case "CustomResourceDefinition":
-		return pick(id.Group == "apiextensions.k8s.io", 0)
-	case "ClusterRole":
-		return pick(id.Group == "rbac.authorization.k8s.io", 0)
-	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
-		return pick(id.Group == "admissionregistration.k8s.io", 3)
+	switch id.GroupKind() { // a kind of the same name in another group is not special
+	case schema.GroupKind{Kind: "Namespace"},
+		schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"},
+		schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}:
+		return 0
+	case schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"},
+		schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"}:
+		return 3
 	}
 	if strings.HasSuffix(id.Kind, "Class") {
 		return 1
@@ -32,29 +34,21 @@ func Stage(id ID) int {
 	return 2
 }
 
-// pick returns a stage for the Kubernetes kind itself, and that of the rest for a namesake of another group.
-func pick(itself bool, stage int) int {
-	if itself {
-		return stage
-	}
-	return 2
-}
-
-// firstKinds and lastKinds are the order of Flux's kustomize-controller (fluxcd/pkg/ssa ReconcileOrder). Kinds that are
-// in neither come between the two.
+// firstKinds and lastKinds are the order of Flux's kustomize-controller (fluxcd/pkg/ssa ReconcileOrder). All other
+// kinds come between the two.
 var (
-	firstKinds = []string{
+	firstKinds = [...]string{
 		"CustomResourceDefinition", "Namespace",
 		"ClusterClass", "RuntimeClass", "PriorityClass", "StorageClass", "VolumeSnapshotClass", "IngressClass",
 		"GatewayClass",
 		"ResourceQuota", "ServiceAccount", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding",
 		"ConfigMap", "Secret", "Service", "LimitRange", "Deployment", "StatefulSet", "CronJob", "PodDisruptionBudget",
 	}
-	lastKinds = []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
+	lastKinds = [...]string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
 	ranks     = rankKinds()
 )
 
-// rankKinds numbers the kinds so that one which is not listed has rank 0.
+// rankKinds returns the rank of each listed kind. Other kinds have rank 0.
 func rankKinds() map[string]int {
 	ranks := map[string]int{}
 	for i, kind := range firstKinds {
@@ -66,7 +60,7 @@ func rankKinds() map[string]int {
 	return ranks
 }
 
-// Compare orders objects as they are applied: by stage, by Flux's order of kinds, by group, kind, namespace and name.
+// Compare orders objects for apply: by stage, then by Flux's order of kinds, by group, kind, namespace and name.
 // Objects are deleted in the reverse order.
 func Compare(a, b ID) int {
 	return cmp.Or(
@@ -79,10 +73,7 @@ func Compare(a, b ID) int {
 	)
 }
 
-// Less reports whether a is applied before b: Compare as a predicate.
-func Less(a, b ID) bool { return Compare(a, b) < 0 }
-
-// ApplyOrder sorts objects in place by Less. Objects of the same name keep their order.
+// ApplyOrder sorts objects in place by Compare. Objects of the same name keep their order.
 func ApplyOrder(objects []*Object) {
 	type named struct {
 		id     ID

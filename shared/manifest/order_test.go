@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -57,14 +58,14 @@ func TestApplyOrder(t *testing.T) {
 	}
 }
 
-func TestLess(t *testing.T) {
+func TestCompare(t *testing.T) {
 	if !slices.IsSortedFunc(inOrder, func(a, b ID) int { return Stage(a) - Stage(b) }) {
 		t.Error("stages go down in apply order")
 	}
 	for i, a := range inOrder {
 		for j, b := range inOrder {
-			if Less(a, b) != (i < j) {
-				t.Errorf("Less(%v, %v) = %v", a, b, Less(a, b))
+			if got := Compare(a, b); got != cmp.Compare(i, j) {
+				t.Errorf("Compare(%v, %v) = %d", a, b, got)
 			}
 		}
 	}

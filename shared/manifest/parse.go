@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Limits of Parse. A stream beyond one of them is refused as a whole.
+// Limits of Parse. If a stream exceeds one of them, Parse returns no object.
 const (
 	MaxBytes         = 64 << 20 // of a stream
 	MaxDocuments     = 20_000   // of a stream; objects of a List count as documents of their own
@@ -16,7 +16,7 @@ const (
 	MaxAliasedValues = 100_000  // values of one document that come from YAML aliases, each time one is used
 )
 
-// ParseError says where a stream of manifests could not be read.
+// ParseError is the error of a stream of manifests, with its place.
 type ParseError struct {
 	Document int // counted from 1; 0: the stream as a whole
 	Line     int // counted from 1 over the whole stream; 0: not known
@@ -37,10 +37,10 @@ func (e *ParseError) Error() string {
 // Unwrap returns the cause.
 func (e *ParseError) Unwrap() error { return e.Err }
 
-// Parse reads Kubernetes objects from YAML (any number of documents) or from one JSON value. Scalars mean what they
-// mean to kubectl and Flux (YAML 1.1: a plain yes is true); whole numbers become int64, others float64. The items of
-// Lists take the place of their List; documents without content are left out. Duplicate keys, tags that JSON has no
-// value for, objects without apiVersion, kind or name, and whatever exceeds the limits make a *ParseError.
+// Parse returns the Kubernetes objects in YAML (any number of documents) or in one JSON value. Scalars have the meaning
+// that kubectl and Flux give them (YAML 1.1: a plain yes is true); whole numbers become int64, others float64. The
+// items of a List replace the List; documents without content are left out. Every error is a *ParseError: of syntax,
+// duplicate keys, tags without a JSON value, objects without apiVersion, kind or name, and exceeded limits.
 func Parse(data []byte) ([]*Object, error) {
 	if len(data) > MaxBytes {
 		return nil, &ParseError{Err: fmt.Errorf("%d bytes of manifests: more than %d", len(data), MaxBytes)}
@@ -61,13 +61,14 @@ func Parse(data []byte) ([]*Object, error) {
 	return objects, nil
 }
 
-// document is one value of a stream that is not null.
+// document is one value of a stream; it is not null.
 type document struct {
 	number, line int
 	value        any
 }
 
-// appendObjects adds the object that a document holds, or the items of a List, of which lists were opened already.
+// appendObjects adds the object that a value holds, or the items of a List. The value is inside of as many Lists as
+// lists says.
 func appendObjects(objects []*Object, value any, lists int) ([]*Object, error) {
 	fields, ok := value.(map[string]any)
 	if !ok {
@@ -89,7 +90,7 @@ func appendObjects(objects []*Object, value any, lists int) ([]*Object, error) {
 	return append(objects, o), nil
 }
 
-// appendItems adds the items of a List. Items of a typed list (ConfigMapList) may leave out what the list's kind says.
+// appendItems adds the items of a List. Items of a typed list (ConfigMapList) may lack apiVersion and kind.
 func appendItems(objects []*Object, list *Object, items []any, lists int) (_ []*Object, err error) {
 	if lists > 1 {
 		return nil, errors.New("a List in a List in a List")
@@ -106,7 +107,7 @@ func appendItems(objects []*Object, list *Object, items []any, lists int) (_ []*
 	return objects, nil
 }
 
-// checkType holds apiVersion and kind to their grammar.
+// checkType returns an error unless apiVersion and kind follow their grammar.
 func checkType(o *Object) error {
 	for _, field := range []string{"apiVersion", "kind"} {
 		switch value := o.Object[field].(type) {
@@ -126,15 +127,17 @@ func checkType(o *Object) error {
 	return nil
 }
 
-// checkMetadata makes sure that the accessors of unstructured objects see what is written: they take a field of the
-// wrong type for one that is not there, and writing a label would then lose the others.
+// checkMetadata returns an error if a field of metadata has the wrong type. The accessors of unstructured objects would
+// treat such a field as missing, and setting a label would remove the others.
 func checkMetadata(o *Object) error {
 	metadata, ok := o.Object["metadata"].(map[string]any)
 	if !ok {
 		return fmt.Errorf("%s: metadata is missing", o.GetKind())
 	}
-	if err := checkStrings(metadata, "name", "namespace", "generateName"); err != nil {
-		return fmt.Errorf("%s: metadata.%w", o.GetKind(), err)
+	for _, field := range []string{"name", "namespace", "generateName"} {
+		if _, ok := metadata[field].(string); !ok && metadata[field] != nil {
+			return fmt.Errorf("%s: metadata.%s is %s: want a string (quote it)", o.GetKind(), field, describe(metadata[field]))
+		}
 	}
 	if o.GetName() == "" {
 		if o.GetGenerateName() != "" {
@@ -150,19 +153,7 @@ func checkMetadata(o *Object) error {
 	return nil
 }
 
-// checkStrings makes sure that fields, where present, are strings.
-func checkStrings(m map[string]any, fields ...string) error {
-	for _, field := range fields {
-		if value := m[field]; value != nil {
-			if _, ok := value.(string); !ok {
-				return fmt.Errorf("%s is %s: want a string (quote it)", field, describe(value))
-			}
-		}
-	}
-	return nil
-}
-
-// checkStringMap makes sure that a value is nothing or a map of strings.
+// checkStringMap returns an error unless a value is nil or a map of strings.
 func checkStringMap(value any) error {
 	if value == nil {
 		return nil
@@ -179,7 +170,7 @@ func checkStringMap(value any) error {
 	return nil
 }
 
-// describe names the type of a JSON value.
+// describe returns the type of a JSON value, for messages.
 func describe(value any) string {
 	switch value.(type) {
 	case nil:
@@ -198,7 +189,7 @@ func describe(value any) string {
 	return fmt.Sprintf("a %T", value)
 }
 
-// IsEncrypted reports whether SOPS encrypted an object: it then has SOPS's metadata beside its own.
+// IsEncrypted reports whether SOPS encrypted an object, which then has a field "sops".
 func IsEncrypted(o *Object) bool {
 	_, found := o.Object["sops"]
 	return found

@@ -31,7 +31,8 @@ func parseYAML(data []byte) ([]document, error) {
 		}
 		value, err := (&composer{}).document(node)
 		if err != nil {
-			return nil, placed(number, err)
+			err.(*ParseError).Document = number // no method of composer returns another error
+			return nil, err
 		}
 		if value != nil {
 			documents = append(documents, document{number: number, line: contentLine(node), value: value})
@@ -50,7 +51,7 @@ func nextNode(decoder *yaml.Decoder) (node *yaml.Node, err error) {
 	return node, decoder.Decode(node)
 }
 
-// contentLine is where the content of a document starts.
+// contentLine returns the line in which the content of a document begins.
 func contentLine(node *yaml.Node) int {
 	if len(node.Content) > 0 {
 		return node.Content[0].Line
@@ -58,7 +59,7 @@ func contentLine(node *yaml.Node) int {
 	return node.Line
 }
 
-// syntaxError adapts an error of the YAML module, which has the line in its text only: "yaml: line 3: …".
+// syntaxError returns the *ParseError of an error of the YAML module, whose text has the line: "yaml: line 3: …".
 func syntaxError(number int, err error) *ParseError {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	parsed := &ParseError{Document: number, Err: errors.New(text)}
@@ -73,28 +74,12 @@ func syntaxError(number int, err error) *ParseError {
 	return parsed
 }
 
-// lineError is an error at a line of the stream.
-type lineError struct {
-	line int
-	err  error
-}
-
-func (e *lineError) Error() string { return e.err.Error() }
-
+// at returns a *ParseError with the line of a node.
 func at(node *yaml.Node, format string, args ...any) error {
-	return &lineError{line: node.Line, err: fmt.Errorf(format, args...)}
+	return &ParseError{Line: node.Line, Err: fmt.Errorf(format, args...)}
 }
 
-// placed turns an error of the composer into a ParseError.
-func placed(number int, err error) *ParseError {
-	var located *lineError
-	if errors.As(err, &located) {
-		return &ParseError{Document: number, Line: located.line, Err: located.err}
-	}
-	return &ParseError{Document: number, Err: err}
-}
-
-// composer turns the nodes of one document into JSON values.
+// composer turns the nodes of one document into JSON values. All its errors are from at.
 type composer struct {
 	depth   int
 	aliases int // aliases that are open now
@@ -111,7 +96,7 @@ func (c *composer) document(node *yaml.Node) (any, error) {
 	return c.value(node.Content[0])
 }
 
-// value makes one JSON value.
+// value returns the JSON value of a node.
 func (c *composer) value(node *yaml.Node) (any, error) {
 	if c.aliases > 0 {
 		if c.aliased++; c.aliased > MaxAliasedValues {
@@ -122,7 +107,7 @@ func (c *composer) value(node *yaml.Node) (any, error) {
 		return scalar(node)
 	}
 	if c.depth++; c.depth > MaxDepth {
-		return nil, &lineError{line: node.Line, err: errDepth}
+		return nil, at(node, "%w", errDepth)
 	}
 	defer func() { c.depth-- }()
 	switch node.Kind {
@@ -179,8 +164,8 @@ func (c *composer) mapping(node *yaml.Node) (any, error) {
 	return fields, c.merge(fields, merges)
 }
 
-// merge adds what the YAML merge key (<<) names: a map or a list of maps, of which the first to have a key wins, after
-// the map's own.
+// merge adds the fields that YAML merge keys (<<) name, in a map or a list of maps. The map's own fields win, then
+// those of the first map.
 func (c *composer) merge(fields map[string]any, merges []*yaml.Node) error {
 	if len(merges) > 1 {
 		return at(merges[1], "duplicate key %q", "<<")
@@ -209,7 +194,7 @@ func (c *composer) merge(fields map[string]any, merges []*yaml.Node) error {
 	return nil
 }
 
-// key makes the name of a field: strings as they are, other scalars as JSON writes them.
+// key returns the name of a field: a string as it is, another scalar as JSON writes it.
 func key(node *yaml.Node) (string, error) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -234,7 +219,7 @@ func key(node *yaml.Node) (string, error) {
 	return "", at(node, "a key cannot be null")
 }
 
-// scalar makes the value of a scalar.
+// scalar returns the JSON value of a scalar.
 func scalar(node *yaml.Node) (any, error) {
 	switch tag := node.ShortTag(); tag {
 	case "!!str":
@@ -252,7 +237,7 @@ func scalar(node *yaml.Node) (any, error) {
 	}
 }
 
-// text makes a string, or the boolean that YAML 1.1 takes a plain word for: kubectl and Flux read YAML 1.1.
+// text returns a string, or the boolean that a plain word is in YAML 1.1, which kubectl and Flux read.
 func text(node *yaml.Node) any {
 	if node.Style == 0 {
 		switch node.Value {
@@ -265,7 +250,7 @@ func text(node *yaml.Node) any {
 	return node.Value
 }
 
-// plain makes booleans and numbers.
+// plain returns a boolean or a number.
 func plain(node *yaml.Node) (any, error) {
 	if n, err := strconv.ParseInt(node.Value, 10, 64); err == nil && (node.Value[0] != '0' || n == 0) &&
 		node.Tag == "!!int" {
@@ -290,8 +275,7 @@ func plain(node *yaml.Node) (any, error) {
 	return nil, at(node, "%q is not a JSON value", node.Value)
 }
 
-// number makes whole numbers int64, whichever way they are written: in JSON, and so in a digest, 1.0 and 1 are the
-// same.
+// number returns a whole number as int64, however it is written: in JSON, and so in a digest, 1.0 and 1 are equal.
 func number(node *yaml.Node, f float64) (any, error) {
 	const exact = 1 << 53
 	switch {
@@ -303,7 +287,7 @@ func number(node *yaml.Node, f float64) (any, error) {
 	return f, nil
 }
 
-// binary makes the string that !!binary encodes.
+// binary returns the string that !!binary encodes.
 func binary(node *yaml.Node) (any, error) {
 	decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(node.Value), ""))
 	if err != nil {

@@ -8,13 +8,14 @@ import (
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 )
 
-// Limits of an envelope that is read. It may come from anyone.
+// Limits of an envelope that is read. Anybody may have made it.
 const (
 	MaxEnvelopeBytes = 1 << 20
 	MaxSignatures    = 8
 )
 
-// Encode returns the bytes of nave.bundle.v1.Envelope.
+// Encode returns the bytes of nave.bundle.v1.Envelope. If they are more than MaxEnvelopeBytes, or a text is not UTF-8,
+// Encode returns an error.
 func (e *Envelope) Encode() ([]byte, error) {
 	m := &bundlev1.Envelope{PayloadType: e.PayloadType, Payload: e.Payload}
 	for _, s := range e.Signatures {
@@ -30,8 +31,8 @@ func (e *Envelope) Encode() ([]byte, error) {
 	return data, nil
 }
 
-// DecodeEnvelope reads the bytes of an envelope. It says nothing about the signatures; unknown fields are refused
-// because nothing signs them.
+// DecodeEnvelope returns the envelope of bytes from Encode. DecodeEnvelope does not verify the signatures. If the
+// envelope is over a limit, or has an unknown field, which no signature covers, DecodeEnvelope returns an error.
 func DecodeEnvelope(data []byte) (*Envelope, error) {
 	if len(data) > MaxEnvelopeBytes {
 		return nil, fmt.Errorf("decode envelope: %d bytes: more than %d", len(data), MaxEnvelopeBytes)

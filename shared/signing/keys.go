@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -14,8 +15,9 @@ import (
 	"github.com/navefleet/nave/shared/durable"
 )
 
-// LoadOrCreate returns a signer with the private key in a PEM file (PKCS#8, Ed25519). When there is no such file it
-// makes a key and writes it, mode 0600; a file that is there and not a key is an error and stays as it is.
+// LoadOrCreate returns a Signer with the private key in a PEM file (PKCS#8, Ed25519). If the file does not exist,
+// LoadOrCreate makes a key and writes the file, mode 0600. If the file does not hold a key, LoadOrCreate returns an
+// error and leaves the file as it is.
 func LoadOrCreate(path string) (*Signer, error) {
 	text, err := os.ReadFile(path)
 	switch {
@@ -49,11 +51,8 @@ func create(path string) (*Signer, error) {
 
 func parsePrivateKey(text []byte) (ed25519.PrivateKey, error) {
 	block, rest := pem.Decode(text)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, errors.New("no PEM block PRIVATE KEY")
-	}
-	if len(strings.TrimSpace(string(rest))) > 0 {
-		return nil, errors.New("more than one PEM block")
+	if block == nil || block.Type != "PRIVATE KEY" || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("want one PEM block PRIVATE KEY")
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -66,20 +65,21 @@ func parsePrivateKey(text []byte) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// MarshalPublicKeys returns keys as PEM blocks (PUBLIC KEY), one after the other.
+// MarshalPublicKeys returns keys as PEM blocks (PUBLIC KEY), in the same order.
 func MarshalPublicKeys(keys ...ed25519.PublicKey) string {
 	var b strings.Builder
 	for _, key := range keys {
 		der, err := x509.MarshalPKIXPublicKey(key)
 		if err != nil {
-			continue // it only refuses types of keys that it does not know
+			continue // only keys of other types have an error
 		}
 		b.Write(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	}
 	return b.String()
 }
 
-// ParsePublicKeys reads what MarshalPublicKeys writes: at least one key, and nothing else than PEM blocks of keys.
+// ParsePublicKeys returns the keys in a text from MarshalPublicKeys. If the text holds no key, or anything else than
+// keys, ParsePublicKeys returns an error.
 func ParsePublicKeys(text string) ([]ed25519.PublicKey, error) {
 	var keys []ed25519.PublicKey
 	for rest := []byte(text); len(strings.TrimSpace(string(rest))) > 0; {

@@ -1,9 +1,9 @@
-// Package signing signs opaque bytes and verifies them: DSSE (https://github.com/secure-systems-lab/dsse) with Ed25519.
+// Package signing signs and verifies bytes: DSSE (https://github.com/secure-systems-lab/dsse) with Ed25519.
 //
-// What is verified is what is used: Keyring.Verify returns the payload, and nothing may parse one that did not come
-// from there. The payload's type is signed with it, so that bytes signed for one use are not taken for another. Key ids
-// are hints for people and decide nothing; every key of the ring is tried. Keys rotate by a ring of several: add the
-// new key to the ring of every spoke, sign with it, then remove the old one.
+// Keyring.Verify returns the verified payload; no other payload may be parsed. The signature covers the type of the
+// payload, so that bytes that were signed for one use are not accepted for another. Key ids are hints for people:
+// Verify tries every key of the ring. To rotate keys, add the new key to the ring of every spoke, sign with the new
+// key, then remove the old one.
 package signing
 
 import (
@@ -13,10 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 )
 
-// Why Verify refuses an envelope.
+// The errors of Verify.
 var (
 	ErrUntrusted   = errors.New("no valid signature by a trusted key")
 	ErrPayloadType = errors.New("payload type is not the expected one")
@@ -29,36 +28,30 @@ type Envelope struct {
 	Signatures  []Signature
 }
 
-// Signature is one signature over the pre-authentication encoding of an envelope.
+// Signature is one signature over the PAE of an envelope.
 type Signature struct {
-	KeyID string // KeyID of the key, as a hint
+	KeyID string // KeyID of the key; a hint
 	Value []byte // 64 bytes
 }
 
 // PAE returns DSSE's pre-authentication encoding: the bytes that are signed.
 func PAE(payloadType string, payload []byte) []byte {
-	b := make([]byte, 0, len("DSSEv1")+2*(2+20)+len(payloadType)+len(payload)+2)
-	b = append(b, "DSSEv1 "...)
-	b = strconv.AppendInt(b, int64(len(payloadType)), 10)
-	b = append(append(b, ' '), payloadType...)
-	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(len(payload)), 10)
-	return append(append(b, ' '), payload...)
+	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload)
 }
 
-// KeyID returns the SHA-256 of a public key, in hexadecimal digits.
+// KeyID returns the SHA-256 of a public key as 64 hexadecimal digits.
 func KeyID(key ed25519.PublicKey) string {
 	sum := sha256.Sum256(key)
 	return hex.EncodeToString(sum[:])
 }
 
-// Signer signs with one private key.
+// Signer signs payloads with one private key.
 type Signer struct{ key ed25519.PrivateKey }
 
-// NewSigner returns a signer with the given key.
+// NewSigner returns a Signer with a private key.
 func NewSigner(key ed25519.PrivateKey) *Signer { return &Signer{key} }
 
-// Sign returns an envelope of the payload with one signature. The payload is not copied.
+// Sign returns an envelope with one signature over a payload and its type. Sign does not copy the payload.
 func (s *Signer) Sign(payloadType string, payload []byte) *Envelope {
 	return &Envelope{
 		PayloadType: payloadType,
@@ -67,15 +60,14 @@ func (s *Signer) Sign(payloadType string, payload []byte) *Envelope {
 	}
 }
 
-// Public returns the key that verifies what s signs.
-func (s *Signer) Public() ed25519.PublicKey {
-	return ed25519.PublicKey(slices.Clone(s.key[ed25519.PrivateKeySize-ed25519.PublicKeySize:]))
-}
+// Public returns the public key of the signer.
+func (s *Signer) Public() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
 
-// Keyring is the keys that are trusted. One valid signature by one of them is enough.
+// Keyring holds the trusted keys. One valid signature by any of them is enough.
 type Keyring struct{ keys []ed25519.PublicKey }
 
-// NewKeyring returns a ring of at least one key.
+// NewKeyring returns a Keyring of copies of the keys. If there are none, or one has the wrong length, NewKeyring
+// returns an error.
 func NewKeyring(keys ...ed25519.PublicKey) (*Keyring, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("a keyring without keys trusts nothing: give it one")
@@ -90,9 +82,9 @@ func NewKeyring(keys ...ed25519.PublicKey) (*Keyring, error) {
 	return ring, nil
 }
 
-// Verify returns the payload of an envelope of the expected type that a key of the ring signed, and otherwise an error
-// that wraps ErrPayloadType or ErrUntrusted. Several signatures that claim the same key id are refused, because nobody
-// makes them but to confuse.
+// Verify returns the payload of an envelope. If the payload has another type, the error wraps ErrPayloadType. If no key
+// of the ring signed the envelope, if it has more than MaxSignatures, or if two signatures have the same key id, which
+// no signer makes, the error wraps ErrUntrusted.
 func (k *Keyring) Verify(e *Envelope, payloadType string) ([]byte, error) {
 	if e == nil || len(e.Signatures) == 0 {
 		return nil, fmt.Errorf("%w: not signed", ErrUntrusted)
@@ -116,30 +108,24 @@ func (k *Keyring) Verify(e *Envelope, payloadType string) ([]byte, error) {
 			return e.Payload, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: signed by %s, trusted are %s", ErrUntrusted, claimedIDs(e.Signatures), k)
+	return nil, fmt.Errorf("%w: signed by %q, trusted are %s", ErrUntrusted,
+		shortIDs(e.Signatures, func(s Signature) string { return s.KeyID }), k)
 }
 
-// verifies reports whether a key of the ring made a signature.
+// verifies reports whether a signature is by a key of the ring.
 func (k *Keyring) verifies(message, signature []byte) bool {
 	return slices.ContainsFunc(k.keys, func(key ed25519.PublicKey) bool { return ed25519.Verify(key, message, signature) })
 }
 
-// String returns the short ids of the keys.
-func (k *Keyring) String() string {
-	var ids []string
-	for _, key := range k.keys {
-		ids = append(ids, short(KeyID(key)))
-	}
-	return fmt.Sprint(ids)
-}
+// String returns the first 12 digits of the key ids: "[0123456789ab]".
+func (k *Keyring) String() string { return fmt.Sprint(shortIDs(k.keys, KeyID)) }
 
-func claimedIDs(signatures []Signature) string {
-	var ids []string
-	for _, s := range signatures {
-		ids = append(ids, short(s.KeyID))
+// shortIDs returns the first 12 bytes of the key id of each element.
+func shortIDs[E any](list []E, idOf func(E) string) []string {
+	ids := make([]string, len(list))
+	for i, e := range list {
+		id := idOf(e)
+		ids[i] = id[:min(len(id), 12)]
 	}
-	return fmt.Sprintf("%q", ids)
+	return ids
 }
-
-// short is enough of a key id for people.
-func short(id string) string { return id[:min(len(id), 12)] }

@@ -59,7 +59,7 @@ func TestPAEIsDSSEs(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	old, current := newSigner(t), newSigner(t)
-	for name, k := range map[string]*Keyring{"one key": ring(t, current), "a ring in rotation": ring(t, old, current)} {
+	for name, k := range map[string]*Keyring{"one_key": ring(t, current), "ring_in_rotation": ring(t, old, current)} {
 		payload, err := k.Verify(current.Sign(payloadType, []byte("state")), payloadType)
 		if err != nil || string(payload) != "state" {
 			t.Errorf("%s: %q, %v", name, payload, err)
@@ -91,38 +91,38 @@ func TestVerifyRefuses(t *testing.T) {
 		spoil func(*Envelope)
 		want  error
 	}{
-		"another key": {func(e *Envelope) { *e = *stranger.Sign(e.PayloadType, e.Payload) }, ErrUntrusted},
-		"another key that claims our key id": {func(e *Envelope) {
+		"another_key": {func(e *Envelope) { *e = *stranger.Sign(e.PayloadType, e.Payload) }, ErrUntrusted},
+		"another_key_that_claims_our_key_id": {func(e *Envelope) {
 			*e = *stranger.Sign(e.PayloadType, e.Payload)
 			e.Signatures[0].KeyID = KeyID(s.Public())
 		}, ErrUntrusted},
-		"no signatures":       {func(e *Envelope) { e.Signatures = nil }, ErrUntrusted},
-		"an empty signature":  {func(e *Envelope) { e.Signatures[0].Value = nil }, ErrUntrusted},
-		"a cut-off signature": {func(e *Envelope) { e.Signatures[0].Value = e.Signatures[0].Value[:63] }, ErrUntrusted},
-		"a longer signature": {func(e *Envelope) { e.Signatures[0].Value = append(e.Signatures[0].Value, 0) },
+		"no_signatures":     {func(e *Envelope) { e.Signatures = nil }, ErrUntrusted},
+		"empty_signature":   {func(e *Envelope) { e.Signatures[0].Value = nil }, ErrUntrusted},
+		"cut_off_signature": {func(e *Envelope) { e.Signatures[0].Value = e.Signatures[0].Value[:63] }, ErrUntrusted},
+		"longer_signature": {func(e *Envelope) { e.Signatures[0].Value = append(e.Signatures[0].Value, 0) },
 			ErrUntrusted},
-		"a changed signature":  {func(e *Envelope) { e.Signatures[0].Value[0] ^= 1 }, ErrUntrusted},
-		"a changed payload":    {func(e *Envelope) { e.Payload = []byte("stale") }, ErrUntrusted},
-		"an empty payload":     {func(e *Envelope) { e.Payload = nil }, ErrUntrusted},
-		"another payload type": {func(e *Envelope) { e.PayloadType = "application/vnd.other" }, ErrPayloadType},
-		"no payload type":      {func(e *Envelope) { e.PayloadType = "" }, ErrPayloadType},
-		"a type signed as another": {func(e *Envelope) { e.Signatures = s.Sign("other", e.Payload).Signatures },
+		"changed_signature":    {func(e *Envelope) { e.Signatures[0].Value[0] ^= 1 }, ErrUntrusted},
+		"changed_payload":      {func(e *Envelope) { e.Payload = []byte("stale") }, ErrUntrusted},
+		"empty_payload":        {func(e *Envelope) { e.Payload = nil }, ErrUntrusted},
+		"another_payload_type": {func(e *Envelope) { e.PayloadType = "application/vnd.other" }, ErrPayloadType},
+		"no_payload_type":      {func(e *Envelope) { e.PayloadType = "" }, ErrPayloadType},
+		"type_signed_as_another": {func(e *Envelope) { e.Signatures = s.Sign("other", e.Payload).Signatures },
 			ErrUntrusted},
-		"a signature over the bare payload": {func(e *Envelope) {
+		"signature_over_bare_payload": {func(e *Envelope) {
 			e.Signatures[0].Value = ed25519.Sign(s.key, e.Payload)
 		}, ErrUntrusted},
-		"bytes moved from the type to the payload": {func(e *Envelope) {
+		"bytes_moved_from_type_to_payload": {func(e *Envelope) {
 			*e = *s.Sign(payloadType+" 5 s", []byte("tate"))
 			e.PayloadType, e.Payload = payloadType, []byte("state")
 		}, ErrUntrusted},
-		"the same signature twice": {func(e *Envelope) { e.Signatures = append(e.Signatures, e.Signatures[0]) },
+		"same_signature_twice": {func(e *Envelope) { e.Signatures = append(e.Signatures, e.Signatures[0]) },
 			ErrUntrusted},
-		"two signatures with one key id": {func(e *Envelope) {
+		"two_signatures_with_one_key_id": {func(e *Envelope) {
 			other := stranger.Sign(e.PayloadType, e.Payload).Signatures[0]
 			other.KeyID = e.Signatures[0].KeyID
 			e.Signatures = append(e.Signatures, other)
 		}, ErrUntrusted},
-		"a flood of signatures": {func(e *Envelope) {
+		"flood_of_signatures": {func(e *Envelope) {
 			for i := range MaxSignatures {
 				e.Signatures = append(e.Signatures, Signature{KeyID: string(rune('a' + i)), Value: make([]byte, 64)})
 			}
@@ -186,10 +186,10 @@ func TestDecodeEnvelope(t *testing.T) {
 	whole := &bundlev1.Envelope{}
 	whole.ProtoReflect().SetUnknown(unknown)
 	for name, m := range map[string]*bundlev1.Envelope{
-		"an unknown field":                whole,
-		"an unknown field of a signature": {Signatures: []*bundlev1.Signature{signature(), spoiled}},
-		"a flood of signatures":           {Signatures: slices.Repeat([]*bundlev1.Signature{signature()}, MaxSignatures+1)},
-		"too many bytes":                  {Payload: make([]byte, MaxEnvelopeBytes)},
+		"unknown_field":              whole,
+		"unknown_field_of_signature": {Signatures: []*bundlev1.Signature{signature(), spoiled}},
+		"flood_of_signatures":        {Signatures: slices.Repeat([]*bundlev1.Signature{signature()}, MaxSignatures+1)},
+		"too_many_bytes":             {Payload: make([]byte, MaxEnvelopeBytes)},
 	} {
 		data, err := proto.Marshal(m)
 		if err != nil {
@@ -255,7 +255,7 @@ func TestLoadOrCreateKeeps(t *testing.T) {
 		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	}
 	for name, content := range map[string][]byte{
-		"empty": nil, "garbage": []byte("hello"), "another type of key": block(wrong), "two keys": append(block(key),
+		"empty": nil, "garbage": []byte("hello"), "another_type_of_key": block(wrong), "two_keys": append(block(key),
 			block(key)...),
 		"broken": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}),
 	} {
@@ -295,10 +295,10 @@ func TestParsePublicKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"nothing": " \n", "garbage": "hello", "garbage after a key": key + "hello",
-		"another type of key": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
-		"a certificate":       strings.ReplaceAll(key, "PUBLIC KEY", "CERTIFICATE"),
-		"a broken key":        string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})),
+		"nothing": " \n", "garbage": "hello", "garbage_after_key": key + "hello",
+		"another_type_of_key": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
+		"certificate":         strings.ReplaceAll(key, "PUBLIC KEY", "CERTIFICATE"),
+		"broken_key":          string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})),
 	} {
 		if keys, err := ParsePublicKeys(text); err == nil {
 			t.Errorf("%s: %v", name, keys)
