@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func startHub(t *testing.T) *Hub {
 
 func startHubWith(t *testing.T, c connections) *Hub {
 	t.Helper()
-	h, err := New(Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: telemetry.Discard(),
+	h, err := New(Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
 		connections: c})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -221,7 +222,7 @@ func FuzzRuleOf(f *testing.F) {
 }
 
 func TestPanic(t *testing.T) {
-	g := &guard{trustDomain: "x", log: telemetry.Discard(), requests: newRequests(telemetry.NewRegistry())}
+	g := &guard{trustDomain: "x", log: slog.New(slog.DiscardHandler), requests: newRequests(telemetry.NewRegistry())}
 	info := &grpc.UnaryServerInfo{FullMethod: registrationv1.RegistrationService_Register_FullMethodName}
 	_, err := g.unary(t.Context(), nil, info, func(context.Context, any) (any, error) { panic("boom") })
 	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "boom") {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -34,7 +35,6 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 )
 
@@ -59,7 +59,7 @@ func start(t *testing.T, dir string, changes ...func(*hub.Config)) *rig {
 	t.Helper()
 	config := hub.Config{
 		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test",
-		AllowSourceAddresses: []string{"127.0.0.0/8"}, Log: telemetry.Discard(),
+		AllowSourceAddresses: []string{"127.0.0.0/8"}, Log: slog.New(slog.DiscardHandler),
 	}
 	for _, change := range changes {
 		change(&config)
@@ -333,7 +333,7 @@ func TestNew_keys(t *testing.T) {
 func TestNew_locked(t *testing.T) {
 	dir := t.TempDir()
 	start(t, dir)
-	_, err := hub.New(hub.Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: telemetry.Discard()})
+	_, err := hub.New(hub.Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("got %v", err)
 	}

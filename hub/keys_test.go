@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,13 +13,12 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // open makes a hub on a folder and does not run it.
 func open(dir string, newKeys ...string) error {
 	h, err := hub.New(hub.Config{
-		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", NewKeys: newKeys, Log: telemetry.Discard(),
+		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", NewKeys: newKeys, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err

@@ -1,5 +1,4 @@
-// Package health holds kstatus' words for the state of an object, their order, and how the states of many objects roll
-// up to one. The spoke assesses live objects; the hub rolls up for people.
+// Package health holds kstatus' words for the state of an object, and their order from healthy to failed.
 package health
 
 // Status is a kstatus word (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus).
@@ -39,15 +38,6 @@ func Worst(a, b Status) Status {
 		return b
 	}
 	return a
-}
-
-// Roll returns the worst of many, and Current for none: an application without objects is as it should be.
-func Roll(statuses ...Status) Status {
-	worst := Current
-	for _, s := range statuses {
-		worst = Worst(worst, s)
-	}
-	return worst
 }
 
 // Parse returns the status that a word stands for, and Unknown for any other.

@@ -15,21 +15,6 @@ func TestWorst(t *testing.T) {
 	}
 }
 
-func TestRoll(t *testing.T) {
-	for want, statuses := range map[Status][]Status{
-		Current:    {Current, Current},
-		InProgress: {Current, InProgress, Current},
-		Failed:     {Unknown, Failed, InProgress},
-	} {
-		if got := Roll(statuses...); got != want {
-			t.Errorf("Roll(%v) = %s, want %s", statuses, got, want)
-		}
-	}
-	if got := Roll(); got != Current {
-		t.Errorf("Roll() = %s", got)
-	}
-}
-
 func TestParse_unknown(t *testing.T) {
 	for _, s := range fromBest {
 		if got := Parse(string(s)); got != s {

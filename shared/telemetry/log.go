@@ -1,5 +1,5 @@
-// Package telemetry is how Nave's programs tell what they do: logs (log/slog), metrics (Prometheus) and the HTTP
-// endpoints that serve them. Messages are constant; what varies is an attribute made by this package.
+// Package telemetry makes the logs (log/slog) and metrics (Prometheus) of Nave's programs, and serves the metrics over
+// HTTP. The message of a log line is constant; all that varies is an attribute from this package.
 package telemetry
 
 import (
@@ -28,77 +28,54 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("log format %q: want json or text", format)
 }
 
-// Discard returns a logger that writes nothing.
-func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// Keys of the attributes. Every log line of Nave names a thing by one of these and nothing else.
-const (
-	KeyCluster  = "cluster"
-	KeyObject   = "object"
-	KeyOwner    = "application"
-	KeyRevision = "revision"
-	KeyDigest   = "digest"
-	KeySequence = "sequence"
-	KeyPeer     = "peer"
-	KeyAddress  = "address"
-	KeyPath     = "path"
-	KeyReason   = "reason"
-	KeyCount    = "count"
-	KeyDuration = "duration"
-	KeyErr      = "err"
-)
+// Every log line of Nave names a thing by one of the following attributes and by no other key.
 
 // Cluster names a cluster.
-func Cluster(name string) slog.Attr { return slog.String(KeyCluster, name) }
+func Cluster(name string) slog.Attr { return slog.String("cluster", name) }
 
 // Object names a Kubernetes object: a manifest.ID, an api.Key.
-func Object(o fmt.Stringer) slog.Attr { return slog.Any(KeyObject, named{o}) }
+func Object(o fmt.Stringer) slog.Attr { return slog.Any("object", named{o}) }
 
 // Application names an application by its owner.
-func Application(owner fmt.Stringer) slog.Attr { return slog.Any(KeyOwner, named{owner}) }
+func Application(owner fmt.Stringer) slog.Attr { return slog.Any("application", named{owner}) }
 
 // Revision names a revision of a source.
-func Revision(r string) slog.Attr { return slog.String(KeyRevision, r) }
+func Revision(r string) slog.Attr { return slog.String("revision", r) }
 
 // Digest names bytes.
-func Digest(d fmt.Stringer) slog.Attr { return slog.Any(KeyDigest, named{d}) }
+func Digest(d fmt.Stringer) slog.Attr { return slog.Any("digest", named{d}) }
 
 // Sequence is the number of a bundle.
-func Sequence(n uint64) slog.Attr { return slog.Uint64(KeySequence, n) }
+func Sequence(n uint64) slog.Attr { return slog.Uint64("sequence", n) }
 
 // Peer is the identity at the other end of a connection.
-func Peer(id fmt.Stringer) slog.Attr { return slog.Any(KeyPeer, named{id}) }
+func Peer(id fmt.Stringer) slog.Attr { return slog.Any("peer", named{id}) }
 
 // Address is a network address.
-func Address(a string) slog.Attr { return slog.String(KeyAddress, a) }
+func Address(a string) slog.Attr { return slog.String("address", a) }
 
 // Path is a path of the file system or of an artifact.
-func Path(p string) slog.Attr { return slog.String(KeyPath, p) }
+func Path(p string) slog.Attr { return slog.String("path", p) }
 
 // Reason is a machine-readable word for why.
-func Reason(r string) slog.Attr { return slog.String(KeyReason, r) }
+func Reason(r string) slog.Attr { return slog.String("reason", r) }
 
 // Count is a number of things.
-func Count(n int) slog.Attr { return slog.Int(KeyCount, n) }
+func Count(n int) slog.Attr { return slog.Int("count", n) }
 
 // Duration is how long something took.
-func Duration(d time.Duration) slog.Attr { return slog.Duration(KeyDuration, d) }
+func Duration(d time.Duration) slog.Attr { return slog.Duration("duration", d) }
 
 // Err is the error that a line is about; nil becomes an empty attribute, which handlers leave out.
 func Err(err error) slog.Attr {
 	if err == nil {
 		return slog.Attr{}
 	}
-	return slog.String(KeyErr, err.Error())
+	return slog.String("err", err.Error())
 }
 
 // named defers String until a handler really writes the line.
 type named struct{ fmt.Stringer }
 
 // LogValue implements slog.LogValuer.
-func (n named) LogValue() slog.Value {
-	if n.Stringer == nil {
-		return slog.StringValue("")
-	}
-	return slog.StringValue(n.String())
-}
+func (n named) LogValue() slog.Value { return slog.StringValue(n.String()) }

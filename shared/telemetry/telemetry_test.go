@@ -32,10 +32,10 @@ func TestAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{
-		"msg": "message", KeyCluster: "a", KeyObject: "name o", KeyOwner: "name " +
-			"p", KeyRevision: "main@sha1:1", KeyDigest: "name d",
-		KeySequence: 7.0, KeyPeer: "name q", KeyAddress: "127.0.0.1:1", KeyPath: "/x", KeyReason: "r", KeyCount: 3.0,
-		KeyDuration: 1e9, KeyErr: "broken",
+		"msg": "message", "cluster": "a", "object": "name o", "application": "name " +
+			"p", "revision": "main@sha1:1", "digest": "name d",
+		"sequence": 7.0, "peer": "name q", "address": "127.0.0.1:1", "path": "/x", "reason": "r", "count": 3.0,
+		"duration": 1e9, "err": "broken",
 	} {
 		if line[key] != want {
 			t.Errorf("%s is %v, want %v", key, line[key], want)
@@ -49,12 +49,11 @@ func TestAttributes_nil(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.Info("message", Err(nil), Object(nil))
+	log.Info("message", Err(nil))
 	if got := out.String(); strings.Contains(got, "err") || strings.Contains(got, "nil") {
 		t.Errorf("%q", got)
 	}
 	log.Debug("quiet")
-	Discard().Error("quieter")
 	if strings.Contains(out.String(), "quiet") {
 		t.Error("debug lines show at info")
 	}

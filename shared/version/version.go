@@ -1,7 +1,8 @@
-// Package version says which build this is and which wire protocol it speaks.
+// Package version holds the version of this build and of its wire protocol.
 package version
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
 )
@@ -32,10 +33,10 @@ func String() string {
 	return v + " (" + c + ", " + runtime.Version() + ")"
 }
 
-// Build returns the version ("devel" when nothing says) and the commit ("unknown" when nothing says).
+// Build returns the version and the commit of this build; "devel" and "unknown" if they are not known.
 func Build() (version, commit string) {
 	v, c := recorded()
-	return first(Version, v, "devel"), first(Commit, c, "unknown")
+	return cmp.Or(Version, v, "devel"), cmp.Or(Commit, c, "unknown")
 }
 
 // recorded reads what the toolchain wrote into the binary.
@@ -53,13 +54,4 @@ func recorded() (version, commit string) {
 		}
 	}
 	return version, commit
-}
-
-func first(candidates ...string) string {
-	for _, c := range candidates {
-		if c != "" {
-			return c
-		}
-	}
-	return ""
 }

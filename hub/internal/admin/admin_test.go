@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"reflect"
@@ -28,7 +29,6 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // rig is an admin server behind real TLS, and an operator's client.
@@ -51,7 +51,7 @@ func newRig(t *testing.T) *rig {
 	vault, err := store.NewVault(filepath.Join(dir, "vault.key"))
 	must(t, err)
 	r := &rig{t: t, store: store.OpenMemory(store.Twice), vault: vault, authority: authority}
-	r.server = New(Config{Store: r.store, Vault: vault, Log: telemetry.Discard(), Join: Join{
+	r.server = New(Config{Store: r.store, Vault: vault, Log: slog.New(slog.DiscardHandler), Join: Join{
 		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443", SigningKeys: "keys",
 		SpokeImage: "image",
 	}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 
@@ -16,7 +17,6 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // crowd is an admin server over a store with many clusters. Each cluster has a root, which waits, and an application.
@@ -41,7 +41,7 @@ func crowdName(i int) string { return fmt.Sprintf("c%04d", i) }
 func newCrowd(t *testing.T) *crowd {
 	c := &crowd{T: t, store: store.OpenMemory()}
 	t.Cleanup(func() { must(t, c.store.Close()) })
-	c.Server = New(Config{Store: c.store, Log: telemetry.Discard(), Join: Join{TrustDomain: "nave-test"}})
+	c.Server = New(Config{Store: c.store, Log: slog.New(slog.DiscardHandler), Join: Join{TrustDomain: "nave-test"}})
 	c.ctx = identity.WithCaller(t.Context(),
 		identity.Caller{ID: identity.ID{TrustDomain: "nave-test", Role: identity.Operator, Name: "eve"}})
 	c.update(func(tx *store.Tx) error {

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 func id(sequence uint64) bundle.ID {
@@ -25,7 +25,7 @@ func id(sequence uint64) bundle.ID {
 func TestBatchRetries(t *testing.T) {
 	broken := store.OpenMemory(store.Twice)
 	must(t, broken.Close())
-	b := newBatch(broken, telemetry.Discard(), time.Now)
+	b := newBatch(broken, slog.New(slog.DiscardHandler), time.Now)
 	b.hello("a", &spokev1.Hello{Version: "v1"}, id(1))
 	b.ack("a", bundle.Received, id(2))
 	b.event(store.Event{Time: time.Now(), Object: api.ClusterKey("a"), Reason: "Test"})
@@ -61,13 +61,13 @@ func TestBatchRetries(t *testing.T) {
 func TestDeltaMerge(t *testing.T) {
 	type step func(d *spokeDelta)
 	steps := map[string]step{
-		"hello 1":   func(d *spokeDelta) { d.hello(&spokev1.Hello{Stage: 2}, id(1), time.Now()) },
-		"hello 0":   func(d *spokeDelta) { d.hello(&spokev1.Hello{}, bundle.ID{}, time.Now()) },
-		"received":  func(d *spokeDelta) { d.ack(bundle.Received, id(2)) },
-		"healthy":   func(d *spokeDelta) { d.ack(bundle.Healthy, id(2)) },
-		"late word": func(d *spokeDelta) { d.ack(bundle.Received, id(1)) },
-		"goodbye":   func(d *spokeDelta) { d.connect(false, time.Now()) },
-		"rejected":  func(d *spokeDelta) { why := "why"; d.rejected = &why },
+		"hello_1":  func(d *spokeDelta) { d.hello(&spokev1.Hello{Stage: 2}, id(1), time.Now()) },
+		"hello_0":  func(d *spokeDelta) { d.hello(&spokev1.Hello{}, bundle.ID{}, time.Now()) },
+		"received": func(d *spokeDelta) { d.ack(bundle.Received, id(2)) },
+		"healthy":  func(d *spokeDelta) { d.ack(bundle.Healthy, id(2)) },
+		"late_ack": func(d *spokeDelta) { d.ack(bundle.Received, id(1)) },
+		"goodbye":  func(d *spokeDelta) { d.connect(false, time.Now()) },
+		"rejected": func(d *spokeDelta) { why := "why"; d.rejected = &why },
 	}
 	show := func(row store.Spoke) string {
 		row.Since = time.Time{}
@@ -85,10 +85,10 @@ func TestDeltaMerge(t *testing.T) {
 			one(&both)
 			both.merge(&d2)
 			both.apply(&merged)
-			if first == "received" && second == "late word" {
+			if first == "received" && second == "late_ack" {
 				continue // a session's acks only grow; the delta trusts that
 			}
-			if second == "hello 0" || second == "hello 1" {
+			if second == "hello_0" || second == "hello_1" {
 				oneByOne.Rejected, merged.Rejected = "", "" // a hello says nothing about rejections of before
 			}
 			if show(oneByOne) != show(merged) {
@@ -99,7 +99,7 @@ func TestDeltaMerge(t *testing.T) {
 }
 
 func TestBatchBound(t *testing.T) {
-	b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard(), time.Now)
+	b := newBatch(store.OpenMemory(store.Twice), slog.New(slog.DiscardHandler), time.Now)
 	for range 3 {
 		b.reports = append(b.reports, &pendingReport{report: &checkedReport{size: maxBatchBytes / 2},
 			done: make(chan error, 1)})
@@ -115,7 +115,7 @@ func TestBatchBound(t *testing.T) {
 func TestBatchLast(t *testing.T) {
 	s := store.OpenMemory(store.Twice)
 	registered(t, s, "a")
-	b := newBatch(s, telemetry.Discard(), time.Now)
+	b := newBatch(s, slog.New(slog.DiscardHandler), time.Now)
 	b.ack("a", bundle.Applied, id(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

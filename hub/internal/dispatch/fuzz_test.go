@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,6 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/reporting"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // sink is a session's stream that takes everything.
@@ -86,7 +86,7 @@ func FuzzSession(f *testing.F) {
 		if len(messages) == 0 {
 			return
 		}
-		s := New(Config{Store: store.OpenMemory(store.Twice), TrustDomain: "td", Log: telemetry.Discard()})
+		s := New(Config{Store: store.OpenMemory(store.Twice), TrustDomain: "td", Log: slog.New(slog.DiscardHandler)})
 		for _, cluster := range []string{"a", "b"} {
 			registered(t, s.store, cluster)
 		}

@@ -26,7 +26,6 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // countLines counts what is logged.
@@ -277,7 +276,7 @@ func TestHostileReports(t *testing.T) {
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		b := newBatch(store.OpenMemory(store.Twice), telemetry.Discard(), time.Now) // nobody writes
+		b := newBatch(store.OpenMemory(store.Twice), slog.New(slog.DiscardHandler), time.Now) // nobody writes
 		kept := &pendingReport{cluster: "b", report: &checkedReport{}, done: make(chan error, 1)}
 		b.reports = append(b.reports, kept)
 		ctx, cancel := context.WithCancel(t.Context())

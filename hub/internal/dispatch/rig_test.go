@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -24,7 +25,6 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 )
 
@@ -50,7 +50,7 @@ func newRigAt(t testing.TB, now func() time.Time) *rig {
 	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
 	must(t, err)
 	r := &rig{t: t, store: onDisk(t), authority: authority, metrics: prometheus.NewRegistry()}
-	r.server = New(Config{Store: r.store, TrustDomain: authority.TrustDomain(), Log: telemetry.Discard(),
+	r.server = New(Config{Store: r.store, TrustDomain: authority.TrustDomain(), Log: slog.New(slog.DiscardHandler),
 		Metrics: r.metrics, Now: now})
 	r.grpc = grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))),
 		grpc.MaxRecvMsgSize(1<<20))

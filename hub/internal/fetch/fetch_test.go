@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	neturl "net/url"
 	"os"
 	"path/filepath"
@@ -22,7 +23,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/fetch"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // remote plays the fetcher: every URL has a revision or an error. It writes real artifacts.
@@ -145,7 +145,7 @@ func play(t *testing.T, story func(h *hub)) {
 func (h *hub) start() {
 	loop := fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir), Fetcher: h.remote,
-		Log: telemetry.Discard(), Metrics: prometheus.NewRegistry(), Now: h.now,
+		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: h.now,
 	})
 	if err := loop.Recover(h.Context()); err != nil {
 		h.Fatal(err)

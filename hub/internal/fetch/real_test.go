@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -14,7 +15,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/fetch"
 	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // real is a loop over a store on disk, a real fetcher and a real server.
@@ -39,7 +39,7 @@ func startReal(t testing.TB, o gittest.Options) (*real, *gittest.Server) {
 		t.Fatal(err)
 	}
 	loop := fetch.New(fetch.Config{
-		Store: rows, Artifacts: artifact.New(t.TempDir()), Fetcher: git.Fetcher{}, Log: telemetry.Discard(),
+		Store: rows, Artifacts: artifact.New(t.TempDir()), Fetcher: git.Fetcher{}, Log: slog.New(slog.DiscardHandler),
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	ctx, cancel := context.WithCancel(context.Background())

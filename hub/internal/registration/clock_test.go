@@ -25,7 +25,7 @@ func (r *rig) set(by time.Duration) {
 	r.t.Helper()
 	r.later(by)
 	fresh := r.credential(r.authority, identity.Hub, "hub")
-	r.server.Set(*fresh.Certificate(), fresh.Authorities())
+	r.server.Set(*fresh.Certificate(), []*x509.Certificate{r.authority.Certificate()})
 }
 
 // spoke is a key and the certificate that the hub gave for it.

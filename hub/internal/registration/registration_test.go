@@ -27,7 +27,6 @@ import (
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // rig is a registration server behind real TLS.
@@ -49,7 +48,7 @@ func newRig(t *testing.T) *rig {
 	must(t, err)
 	r := &rig{t: t, store: store.OpenMemory(store.Twice), authority: authority, now: time.Now()}
 	authority.Now = r.clock
-	server := New(Config{Store: r.store, Authority: authority, TTL: time.Hour, Log: telemetry.Discard(), Now: r.clock})
+	server := New(Config{Store: r.store, Authority: authority, TTL: time.Hour, Log: slog.New(slog.DiscardHandler), Now: r.clock})
 	r.service = server
 	r.server = r.credential(authority, identity.Hub, "hub")
 	config := identity.ServerTLS(r.server)

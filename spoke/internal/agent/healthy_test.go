@@ -1,13 +1,13 @@
 package agent
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/ledger"
 	"github.com/navefleet/nave/spoke/internal/report"
@@ -37,7 +37,7 @@ func TestLastHealthy_blobs(t *testing.T) {
 	index := inventory.NewIndex()
 	r.cluster.index = index
 	a := New(Config{Cluster: self, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
-		Ledger: ledger.New(ledger.Config{}), Kubernetes: r.api, Reporter: report.New(r.out, telemetry.Discard()),
+		Ledger: ledger.New(ledger.Config{}), Kubernetes: r.api, Reporter: report.New(r.out, slog.New(slog.DiscardHandler)),
 		Jitter: func() float64 { return 0 }})
 	a.base, a.timer, a.sweep, a.rest = t.Context(), stoppedTimer(), stoppedTimer(), stoppedTimer()
 	step := func(sequence uint64, word string, status health.Status) []manifest.Digest {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -114,7 +114,7 @@ type rig struct {
 }
 
 func (f *far) ledger() *Ledger {
-	return New(Config{Client: f, Namespace: "nave-system", Disk: f, Log: telemetry.Discard()})
+	return New(Config{Client: f, Namespace: "nave-system", Disk: f, Log: slog.New(slog.DiscardHandler)})
 }
 
 // open returns a ledger that has read what there is.

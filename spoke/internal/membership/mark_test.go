@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 const (
@@ -42,7 +41,7 @@ func TestMarker(t *testing.T) {
 			}
 			return nil
 		}
-		m := NewMarker("one", Marks{"one": number(3), "other": number(9)}, save, hub.acknowledge, telemetry.Discard())
+		m := NewMarker("one", Marks{"one": number(3), "other": number(9)}, save, hub.acknowledge, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()

@@ -14,7 +14,6 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/reporting"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
@@ -76,7 +75,7 @@ func configMap(namespace, name string) *bundlev1.ObjectIdentity {
 func within(t *testing.T, fn func(r *Reporter, w *wire, step func())) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}
-		r := New(w, telemetry.Discard())
+		r := New(w, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
@@ -209,7 +208,7 @@ func TestLostRemovals(t *testing.T) {
 
 // TestTotal keeps what is told of all applications below what the hub keeps of one cluster.
 func TestTotal(t *testing.T) {
-	r := New(&wire{}, telemetry.Discard())
+	r := New(&wire{}, slog.New(slog.DiscardHandler))
 	large := func(i int) *spokev1.ApplicationReport {
 		a := app(fmt.Sprint("app-", i), "x")
 		for range reporting.MaxInventory {
