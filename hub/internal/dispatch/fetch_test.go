@@ -103,11 +103,11 @@ func TestFetchUnreachable(t *testing.T) {
 	row := r.desire("ab", 1, theirs)
 	client := r.dial(identity.Cluster, "a")
 	for name, d := range map[string]manifest.Digest{
-		"another cluster's object":      manifest.DigestOf([]byte(`{"theirs":1}`)),
-		"another cluster's application": theirs.Digest,
-		"another cluster's envelope":    manifest.DigestOf(row.Envelope),
-		"what nobody has":               manifest.DigestOf([]byte("nothing")),
-		"zero":                          {},
+		"another_cluster_object":      manifest.DigestOf([]byte(`{"theirs":1}`)),
+		"another_cluster_application": theirs.Digest,
+		"another_cluster_envelope":    manifest.DigestOf(row.Envelope),
+		"what_nobody_has":             manifest.DigestOf([]byte("nothing")),
+		"zero":                        {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			blobs, err := r.tryFetch(client, manifest.DigestOf([]byte(`{"mine":1}`)), d)

@@ -95,8 +95,8 @@ func TestInlineAfterAck(t *testing.T) {
 }
 
 func TestInlineAfterHello(t *testing.T) {
-	for name, stale := range map[string]bool{"the newest": false,
-		"an older bundle, of which the hub knows nothing": true} {
+	for name, stale := range map[string]bool{"newest": false,
+		"older_bundle": true} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.cluster("a", false)
@@ -123,10 +123,10 @@ func TestInlineLimit(t *testing.T) {
 		big = append(big, fmt.Sprintf(`{"n":%d,"noise":%q}`, i, noise(64)))
 	}
 	for name, objects := range map[string][]string{
-		"one large object":                  {noise(2 * maxBlobsInline)},
-		"many small objects":                big,
-		"just more than there is room for":  {noise(maxBlobsInline), noise(maxBlobsInline)},
-		"one small and one that is too big": {`{"x":2}`, noise(4 * maxBlobsInline)},
+		"one_large_object":                 {noise(2 * maxBlobsInline)},
+		"many_small_objects":               big,
+		"just_more_than_there_is_room_for": {noise(maxBlobsInline), noise(maxBlobsInline)},
+		"one_small_and_one_too_big":        {`{"x":2}`, noise(4 * maxBlobsInline)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

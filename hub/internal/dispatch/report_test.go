@@ -134,40 +134,40 @@ func TestReportLimits(t *testing.T) {
 		return &spokev1.ReportRequest{Applications: []*spokev1.ApplicationReport{a}}
 	}
 	for name, m := range map[string]*spokev1.ReportRequest{
-		"applications":    {Applications: make([]*spokev1.ApplicationReport, reporting.MaxApplications+1)},
-		"a nil":           {Applications: make([]*spokev1.ApplicationReport, 1)},
-		"events":          {Events: make([]*spokev1.Event, reporting.MaxEvents+1)},
-		"removed":         {Removed: []*bundlev1.ApplicationName{{Kind: "Kustomization"}}},
-		"a nil removed":   {Removed: make([]*bundlev1.ApplicationName, 1)},
-		"removed_v1":      {RemovedV1: []string{"Kustomization/x"}},
-		"slash in a name": app(func(a *spokev1.ApplicationReport) { a.Name.Name = "a/b" }),
-		"no name":         app(func(a *spokev1.ApplicationReport) { a.Name.Name = "" }),
-		"no identity":     app(func(a *spokev1.ApplicationReport) { a.Name = nil }),
-		"kind":            app(func(a *spokev1.ApplicationReport) { a.Name.Kind = "../x" }),
-		"namespace":       app(func(a *spokev1.ApplicationReport) { a.Name.Namespace = "a\nb" }),
-		"healthy digest":  app(func(a *spokev1.ApplicationReport) { a.HealthyDigest = []byte{1} }),
-		"ready":           app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
-		"digest":          app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
+		"applications":   {Applications: make([]*spokev1.ApplicationReport, reporting.MaxApplications+1)},
+		"nil":            {Applications: make([]*spokev1.ApplicationReport, 1)},
+		"events":         {Events: make([]*spokev1.Event, reporting.MaxEvents+1)},
+		"removed":        {Removed: []*bundlev1.ApplicationName{{Kind: "Kustomization"}}},
+		"nil_removed":    {Removed: make([]*bundlev1.ApplicationName, 1)},
+		"removed_v1":     {RemovedV1: []string{"Kustomization/x"}},
+		"slash_in_name":  app(func(a *spokev1.ApplicationReport) { a.Name.Name = "a/b" }),
+		"no_name":        app(func(a *spokev1.ApplicationReport) { a.Name.Name = "" }),
+		"no_identity":    app(func(a *spokev1.ApplicationReport) { a.Name = nil }),
+		"kind":           app(func(a *spokev1.ApplicationReport) { a.Name.Kind = "../x" }),
+		"namespace":      app(func(a *spokev1.ApplicationReport) { a.Name.Namespace = "a\nb" }),
+		"healthy_digest": app(func(a *spokev1.ApplicationReport) { a.HealthyDigest = []byte{1} }),
+		"ready":          app(func(a *spokev1.ApplicationReport) { a.Ready = "maybe" }),
+		"digest":         app(func(a *spokev1.ApplicationReport) { a.Digest = []byte{1} }),
 		"objects": app(func(a *spokev1.ApplicationReport) {
 			a.Objects = make([]*spokev1.ObjectReport,
 				reporting.MaxObjects+1)
 		}),
-		"a nil object": app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
-		"held objects": app(func(a *spokev1.ApplicationReport) {
+		"nil_object": app(func(a *spokev1.ApplicationReport) { a.Objects = make([]*spokev1.ObjectReport, 1) }),
+		"held_objects": app(func(a *spokev1.ApplicationReport) {
 			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*bundlev1.ObjectIdentity{{}}, reporting.MaxHeld+1)}
 		}),
-		"a nil held object": app(func(a *spokev1.ApplicationReport) {
+		"nil_held_object": app(func(a *spokev1.ApplicationReport) {
 			a.HeldPrune = &spokev1.HeldPrune{Objects: make([]*bundlev1.ObjectIdentity, 1)}
 		}),
-		"held digest": app(func(a *spokev1.ApplicationReport) { a.HeldPrune = &spokev1.HeldPrune{Digest: []byte{1}} }),
+		"held_digest": app(func(a *spokev1.ApplicationReport) { a.HeldPrune = &spokev1.HeldPrune{Digest: []byte{1}} }),
 		"inventory": app(func(a *spokev1.ApplicationReport) {
 			a.Inventory = slices.Repeat([]*bundlev1.ObjectIdentity{{Kind: "ConfigMap", Name: "c"}}, reporting.MaxInventory+1)
 		}),
-		"a nil in the inventory": app(func(a *spokev1.ApplicationReport) {
+		"nil_in_inventory": app(func(a *spokev1.ApplicationReport) {
 			a.Inventory = make([]*bundlev1.ObjectIdentity,
 				1)
 		}),
-		"an event's names": {Events: []*spokev1.Event{{Application: nameOf("Pod", "", "a/b")}}},
+		"event_names": {Events: []*spokev1.Event{{Application: nameOf("Pod", "", "a/b")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := checkReport("a", m, time.Now())

@@ -71,12 +71,12 @@ func TestRevokedCertificate(t *testing.T) {
 		registered time.Duration // after the certificate was issued
 		want       codes.Code
 	}{
-		"issued long after": {-48 * time.Hour, codes.OK},
-		"issued with it":    {0, codes.OK},
-		"issued with it, by a clock with parts of seconds": {second - 1, codes.OK},
-		"issued just before":              {second, codes.PermissionDenied},
-		"issued before, and valid before": {4 * time.Minute, codes.PermissionDenied},
-		"issued long before":              {24 * time.Hour, codes.PermissionDenied},
+		"issued_long_after":                  {-48 * time.Hour, codes.OK},
+		"issued_with_it":                     {0, codes.OK},
+		"issued_with_it_in_parts_of_seconds": {second - 1, codes.OK},
+		"issued_just_before":                 {second, codes.PermissionDenied},
+		"issued_before_and_valid_before":     {4 * time.Minute, codes.PermissionDenied},
+		"issued_long_before":                 {24 * time.Hour, codes.PermissionDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

@@ -391,14 +391,14 @@ func TestHello(t *testing.T) {
 		"nothing": {&spokev1.SessionRequest{}, codes.InvalidArgument},
 		"heartbeat": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}},
 			codes.InvalidArgument},
-		"no protocol": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{}}},
+		"no_protocol": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{}}},
 			codes.FailedPrecondition},
-		"later protocol": {&spokev1.SessionRequest{
+		"later_protocol": {&spokev1.SessionRequest{
 			Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1 << 30}},
 		}, codes.FailedPrecondition},
-		"too long": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1,
+		"too_long": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1,
 			Version: big}}}, codes.InvalidArgument},
-		"short digest": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{
+		"short_digest": {&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{
 			Hello: &spokev1.Hello{Protocol: 1, Verified: &spokev1.BundleId{Sequence: 1, Digest: []byte{1}}},
 		}}, codes.InvalidArgument},
 	} {
@@ -417,12 +417,12 @@ func TestHello(t *testing.T) {
 func TestMessages(t *testing.T) {
 	hello := &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{Protocol: 1}}}
 	for name, m := range map[string]*spokev1.SessionRequest{
-		"a second hello": hello,
-		"nothing":        {},
-		"unknown stage":  {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 77}}},
-		"short digest": {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 1,
+		"second_hello":  hello,
+		"nothing":       {},
+		"unknown_stage": {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 77}}},
+		"short_digest": {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 1,
 			Bundle: &spokev1.BundleId{Digest: []byte{1}}}}},
-		"too long": {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 4,
+		"too_long": {Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Stage: 4,
 			Reason: strings.Repeat("x", maxSessionMessage)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
