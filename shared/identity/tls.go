@@ -78,10 +78,13 @@ func identityOf(chains [][]*x509.Certificate) (ID, error) {
 func ClientTLS(c *Credential, hub ID) *tls.Config {
 	config := clientTLS(func(state tls.ConnectionState, now time.Time) error {
 		id, err := verifyHub(state, c.load().roots, now)
-		if err == nil && (hub.TrustDomain != "" && id.TrustDomain != hub.TrustDomain || hub.Name != "" && id.Name != hub.Name) {
+		if err != nil {
+			return err
+		}
+		if hub.TrustDomain != "" && id.TrustDomain != hub.TrustDomain || hub.Name != "" && id.Name != hub.Name {
 			return fmt.Errorf("it is %s, want %s", id, ID{hub.TrustDomain, Hub, hub.Name})
 		}
-		return err
+		return nil
 	})
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		certificate := c.Certificate()

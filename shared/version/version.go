@@ -7,8 +7,8 @@ import (
 	"runtime/debug"
 )
 
-// Version and Commit are set with -ldflags "-X …/shared/version.Version=v1.2.3 -X …/shared/version.Commit=…". A build
-// without them takes what the Go toolchain recorded.
+// Version and Commit are set with -ldflags "-X …/shared/version.Version=v1.2.3 -X …/shared/version.Commit=…".
+// Without them a build has what the Go toolchain recorded.
 var (
 	Version string
 	Commit  string
