@@ -107,9 +107,6 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 // KindByName finds a kind by what people type: its name, its plural or short name, in any case, also with its group
 // ("kustomizations.kustomize.toolkit.fluxcd.io"), or flux's two words ("source git", "sources git", "source-git").
 func KindByName(s string) (Kind, bool) {
-	if k, ok := byName[s]; ok {
-		return k, true
-	}
 	name := strings.Join(strings.Fields(strings.ToLower(s)), " ")
 	for _, k := range kinds {
 		if name != "" && k.called(name) {

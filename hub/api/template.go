@@ -21,25 +21,18 @@ const ClusterNameVariable = "cluster_name"
 // cluster's spec.vars are replaced in every string of the template, with Flux's syntax: ${name}, ${name:-default}, and
 // $$ for a plain $. A variable that is not set and has no default is an error that names it.
 func ExpandTemplate(f *Fleet, c *Cluster) (*Object, error) {
-	tree, err := expandTemplate(f, func(path, text string) (any, error) {
+	o, err := expandTemplate(f, func(path, text string) (any, error) {
 		expanded, err := expandText(text, c)
-		if err != nil {
-			return nil, err
-		}
-		return typed(path, expanded), nil
+		return typed(path, expanded), err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("%s on cluster %s: spec.template: %w", f.key(), c.Name, err)
-	}
-	o, err := Admit(tree, ClusterGraph)
 	if err != nil {
 		return nil, fmt.Errorf("%s on cluster %s: spec.template: %w", f.key(), c.Name, err)
 	}
 	return o, nil
 }
 
-// expandTemplate builds the root Kustomization, with each string that has a $ given to expand.
-func expandTemplate(f *Fleet, expand func(path, text string) (any, error)) (*manifest.Object, error) {
+// expandTemplate returns the root Kustomization, admitted, with each string that has a $ given to expand.
+func expandTemplate(f *Fleet, expand func(path, text string) (any, error)) (*Object, error) {
 	var spec map[string]any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(f.Spec.Template.Spec, &spec); err != nil {
 		return nil, fmt.Errorf("spec: want a map: %w", err)
@@ -56,7 +49,7 @@ func expandTemplate(f *Fleet, expand func(path, text string) (any, error)) (*man
 	o := &manifest.Object{Object: tree.(map[string]any)}
 	o.SetAPIVersion(GroupKustomize + "/v1")
 	o.SetKind(KustomizationKind)
-	return o, nil
+	return Admit(o, ClusterGraph)
 }
 
 // expandValue copies a tree of JSON values and replaces the strings in it that have a $. Keys stay as they are.
@@ -135,7 +128,7 @@ var samples = map[string]any{
 
 // checkTemplate admits the template with a sample for each field that has variables.
 func checkTemplate(f *Fleet) error {
-	o, err := expandTemplate(f, func(path, text string) (any, error) {
+	_, err := expandTemplate(f, func(path, text string) (any, error) {
 		expanded, err := envsubst.Eval(text, func(string) (string, bool) { return "x", true })
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", text, err)
@@ -145,8 +138,5 @@ func checkTemplate(f *Fleet) error {
 		}
 		return expanded, nil
 	})
-	if err == nil {
-		_, err = Admit(o, ClusterGraph)
-	}
 	return err
 }

@@ -4,6 +4,7 @@ func init() {
 	// Secrets are known by name only: credentials of the hub go to its vault, and Secrets of a cluster are payload.
 	Register(Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true})
 	for _, k := range unsupported {
+		k.Namespaced = true
 		Register(k)
 	}
 }
@@ -15,29 +16,26 @@ const SecretKind = "Secret"
 // its own.
 var unsupported = []Kind{
 	{Name: "OCIRepository", Plural: "ocirepositories", Short: "ocirepo", Group: GroupSource, Version: "v1",
-		Namespaced: true, Words: []string{"source oci"}, Role: SourceRole},
-	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Namespaced: true,
-		Words: []string{"source bucket"}, Role: SourceRole},
+		Words: []string{"source oci"}, Role: SourceRole},
+	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Words: []string{"source bucket"},
+		Role: SourceRole},
 	{Name: "HelmRepository", Plural: "helmrepositories", Short: "helmrepo", Group: GroupSource, Version: "v1",
-		Namespaced: true, Words: []string{"source helm"}, Role: SourceRole},
-	{Name: "HelmChart", Plural: "helmcharts", Short: "hc", Group: GroupSource, Version: "v1", Namespaced: true,
+		Words: []string{"source helm"}, Role: SourceRole},
+	{Name: "HelmChart", Plural: "helmcharts", Short: "hc", Group: GroupSource, Version: "v1",
 		Words: []string{"source chart"}, Role: SourceRole},
 	{Name: "ExternalArtifact", Plural: "externalartifacts", Short: "ea", Group: GroupSource, Version: "v1",
-		Namespaced: true, Words: []string{"source external"}, Role: SourceRole},
+		Words: []string{"source external"}, Role: SourceRole},
 	{Name: "ArtifactGenerator", Plural: "artifactgenerators", Short: "ag", Group: groupExtensions, Version: "v1beta1",
-		Namespaced: true, Words: []string{"artifact generator"}, Role: SourceRole},
-	{Name: "HelmRelease", Plural: "helmreleases", Short: "hr", Group: groupHelm, Version: "v2", Namespaced: true,
-		Role: RenderableRole},
+		Words: []string{"artifact generator"}, Role: SourceRole},
+	{Name: "HelmRelease", Plural: "helmreleases", Short: "hr", Group: groupHelm, Version: "v2", Role: RenderableRole},
 	{Name: "ImageRepository", Plural: "imagerepositories", Short: "imgrepo", Group: groupImage, Version: "v1",
-		Namespaced: true, Words: []string{"image repository"}, Role: ImageRole},
-	{Name: "ImagePolicy", Plural: "imagepolicies", Short: "imgpol", Group: groupImage, Version: "v1", Namespaced: true,
+		Words: []string{"image repository"}, Role: ImageRole},
+	{Name: "ImagePolicy", Plural: "imagepolicies", Short: "imgpol", Group: groupImage, Version: "v1",
 		Words: []string{"image policy"}, Role: ImageRole},
 	{Name: "ImageUpdateAutomation", Plural: "imageupdateautomations", Short: "iua", Group: groupImage, Version: "v1",
-		Namespaced: true, Words: []string{"image update"}, Role: ImageRole},
-	{Name: "Alert", Plural: "alerts", Group: groupNotification, Version: "v1beta3", Namespaced: true,
-		Role: NotificationRole},
-	{Name: "Provider", Plural: "providers", Group: groupNotification, Version: "v1beta3", Namespaced: true,
+		Words: []string{"image update"}, Role: ImageRole},
+	{Name: "Alert", Plural: "alerts", Group: groupNotification, Version: "v1beta3", Role: NotificationRole},
+	{Name: "Provider", Plural: "providers", Group: groupNotification, Version: "v1beta3",
 		Words: []string{"alert provider"}, Role: NotificationRole},
-	{Name: "Receiver", Plural: "receivers", Group: groupNotification, Version: "v1", Namespaced: true,
-		Role: NotificationRole},
+	{Name: "Receiver", Plural: "receivers", Group: groupNotification, Version: "v1", Role: NotificationRole},
 }

@@ -139,27 +139,20 @@ func (f Facts) spokeVerdict() verdict {
 	return v
 }
 
-// applicationDetails are the fields of Flux's KustomizationStatus.
-func (f Facts) applicationDetails(c *conditions, fields map[string]any) {
-	if f.Condition != nil && f.Condition.Attempted != "" {
-		fields["lastAttemptedRevision"] = f.Condition.Attempted
-	}
-	if f.Resource.Key.Cluster == "" {
-		if f.Condition != nil && f.Condition.Revision != "" {
-			fields["lastAppliedRevision"] = f.Condition.Revision
+// applicationDetails sets the fields of Flux's KustomizationStatus.
+func (f Facts) applicationDetails(c *conditions, status fields) {
+	if o := f.Condition; o != nil {
+		status.set("lastAttemptedRevision", o.Attempted)
+		if f.Resource.Key.Cluster == "" {
+			status.set("lastAppliedRevision", o.Revision)
 		}
-		return
 	}
-	r := f.Report
-	if r == nil {
-		return
+	if r := f.Report; r != nil {
+		status.set("lastAppliedRevision", r.AppliedRevision)
+		status["inventory"] = map[string]any{"entries": inventoryOf(r.Inventory)}
+		value, reason, message := healthOf(r)
+		c.set(condition.Healthy, value, reason, message, r.Since.AsTime())
 	}
-	if r.AppliedRevision != "" {
-		fields["lastAppliedRevision"] = r.AppliedRevision
-	}
-	fields["inventory"] = map[string]any{"entries": inventoryOf(r.Inventory)}
-	value, reason, message := healthOf(r)
-	c.set(condition.Healthy, value, reason, message, r.Since.AsTime())
 }
 
 // healthOf rolls up the health of an application's objects.

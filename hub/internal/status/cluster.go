@@ -1,9 +1,9 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -42,7 +42,7 @@ func (f Facts) sessionVerdict() verdict {
 	case s != nil && s.Rejected != "":
 		return failing(condition.BundleRejected, sentence(s.Rejected), s.Since)
 	case s != nil && !s.Connected && s.Refused != "":
-		return failing(condition.JoinTokenRefused, "The spoke cannot register: "+s.Refused, since(s, f.Resource.Created))
+		return failing(condition.JoinTokenRefused, "The spoke cannot register: "+s.Refused, cmp.Or(s.Since, f.Resource.Created))
 	case !registered(s):
 		return pending(condition.NotRegistered, "The spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:
@@ -69,14 +69,6 @@ func registered(s *store.Spoke) bool {
 // sentence begins what was noted elsewhere with a capital.
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// since is when the spoke went offline, or when its cluster was made.
-func since(s *store.Spoke, created time.Time) time.Time {
-	if s.Since.IsZero() {
-		return created
-	}
-	return s.Since
-}
-
 // runningVerdict is how far a connected spoke has come with its bundle.
 func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: d.ChangedAt}
@@ -95,34 +87,31 @@ func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 }
 
 // clusterDetails are what the spoke reported and what the hub wants of it.
-func (f Facts) clusterDetails(c *conditions, fields map[string]any) {
+func (f Facts) clusterDetails(c *conditions, status fields) {
 	f.setConnected(c)
 	if d := f.Bundle; d != nil {
-		fields["bundle"] = bundleOf(d.Bundle)
-		fields["bundleExpires"] = wording.Time(d.ExpiresAt)
+		status["bundle"] = bundleOf(d.Bundle)
+		status["bundleExpires"] = wording.Time(d.ExpiresAt)
 	}
 	s := f.Spoke
 	if s == nil {
 		return
 	}
 	if !s.RegisteredAt.IsZero() {
-		fields["registeredAt"] = wording.Time(s.RegisteredAt)
+		status["registeredAt"] = wording.Time(s.RegisteredAt)
 	}
 	if !s.CertificateExpiry.IsZero() {
-		fields["certificateExpires"] = wording.Time(s.CertificateExpiry)
+		status["certificateExpires"] = wording.Time(s.CertificateExpiry)
 	}
-	for name, value := range map[string]string{"version": s.Version, "kubernetesVersion": s.KubernetesVersion,
-		"rejected": s.Rejected} {
-		if value != "" {
-			fields[name] = value
-		}
-	}
+	status.set("version", s.Version)
+	status.set("kubernetesVersion", s.KubernetesVersion)
+	status.set("rejected", s.Rejected)
 	acks := map[string]any{}
 	for stage, id := range s.Acks {
 		acks[stage.String()] = bundleOf(id)
 	}
 	if len(acks) > 0 {
-		fields["acks"] = acks
+		status["acks"] = acks
 	}
 }
 

@@ -8,7 +8,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// conditions collects those of one object.
+// fields are those of a status beside its conditions.
+type fields map[string]any
+
+// set sets a field, unless the text is empty.
+func (f fields) set(name, text string) {
+	if text != "" {
+		f[name] = text
+	}
+}
+
+// conditions collects the conditions of one object.
 type conditions struct {
 	generation int64
 	list       []metav1.Condition

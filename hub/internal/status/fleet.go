@@ -77,5 +77,3 @@ func (f Facts) memberVerdict() verdict {
 	}
 	return covered
 }
-
-func (f Facts) fleetDetails(fields map[string]any) { fields["clusters"] = f.clusterCounts() }

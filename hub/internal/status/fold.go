@@ -40,25 +40,23 @@ func Fold(f Facts) (json.RawMessage, error) {
 		return nil, err
 	}
 	describe(o, f.Resource)
-	fields := map[string]any{}
+	status := fields{}
 	c := &conditions{}
 	if f.Condition != nil && f.Condition.ObservedGeneration > 0 {
 		c.generation = f.Condition.ObservedGeneration
-		fields["observedGeneration"] = f.Condition.ObservedGeneration
+		status["observedGeneration"] = f.Condition.ObservedGeneration
 	}
 	f.setReady(c)
 	f.setSuspended(c)
-	f.details(c, fields)
+	f.details(c, status)
 	if confined := f.Resource.Confined; confined != nil {
-		fields["confined"] = map[string]any{
+		status["confined"] = map[string]any{
 			"by": confined.By.Local(), "namespace": confined.Namespace, "serviceAccountName": confined.Account,
 		}
 	}
-	if handled := f.handled(); handled != "" {
-		fields["lastHandledReconcileAt"] = handled
-	}
-	fields["conditions"] = c.sorted()
-	o.Object["status"] = fields
+	status.set("lastHandledReconcileAt", f.handled())
+	status["conditions"] = c.sorted()
+	o.Object["status"] = map[string]any(status)
 	data, err := manifest.Canonical(o)
 	if err != nil {
 		return nil, fmt.Errorf("write the status of %s: %w", f.Resource.Key, err)
@@ -125,16 +123,16 @@ func (f Facts) verdict() verdict {
 }
 
 // details adds what only some kinds have.
-func (f Facts) details(c *conditions, fields map[string]any) {
+func (f Facts) details(c *conditions, status fields) {
 	switch f.role() {
 	case api.ClusterRole:
-		f.clusterDetails(c, fields)
+		f.clusterDetails(c, status)
 	case api.FleetRole:
-		f.fleetDetails(fields)
+		status["clusters"] = f.clusterCounts()
 	case api.RenderableRole:
-		f.applicationDetails(c, fields)
+		f.applicationDetails(c, status)
 	case api.SourceRole:
-		f.sourceDetails(c, fields)
+		f.sourceDetails(c, status)
 	}
 }
 

@@ -22,7 +22,7 @@ type suspension struct {
 
 // suspension returns the suspension of an object; nil when it is not suspended.
 func (f Facts) suspension() *suspension {
-	s := &suspension{since: f.Resource.SuspendedAt}
+	s := &suspension{since: cmp.Or(f.Resource.SuspendedAt, f.Resource.Created)} // an older hub noted no time
 	switch {
 	case f.Resource.Suspended:
 		s.by = "by an operator"
@@ -32,9 +32,6 @@ func (f Facts) suspension() *suspension {
 		return f.With
 	default:
 		return nil
-	}
-	if s.since.IsZero() { // written by a hub that did not note it
-		s.since = f.Resource.Created
 	}
 	return s
 }

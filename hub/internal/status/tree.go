@@ -1,7 +1,7 @@
 package status
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -98,15 +98,8 @@ func inventoryNodes(f Facts) []*adminv1.TreeNode {
 		}
 		nodes = append(nodes, n)
 	}
-	return append(nodes, rest(unhealthy)...)
-}
-
-// rest returns the unhealthy objects that are not in the inventory: the cluster refused them.
-func rest(unhealthy map[string]*adminv1.TreeNode) []*adminv1.TreeNode {
-	nodes := make([]*adminv1.TreeNode, 0, len(unhealthy))
-	for _, n := range unhealthy {
-		nodes = append(nodes, n)
+	for _, name := range slices.Sorted(maps.Keys(unhealthy)) { // those that the cluster refused are in no inventory
+		nodes = append(nodes, unhealthy[name])
 	}
-	slices.SortFunc(nodes, func(a, b *adminv1.TreeNode) int { return cmp.Compare(a.Object, b.Object) })
 	return nodes
 }

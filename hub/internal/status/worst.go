@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -46,13 +47,7 @@ func worst(list []finding) (w finding, unready int) {
 }
 
 func (n finding) compare(other finding) int {
-	if order := n.rank() - other.rank(); order != 0 {
-		return order
-	}
-	if order := n.verdict.since.Compare(other.verdict.since); order != 0 {
-		return order
-	}
-	return n.key.Compare(other.key)
+	return cmp.Or(n.rank()-other.rank(), n.verdict.since.Compare(other.verdict.since), n.key.Compare(other.key))
 }
 
 // rank orders verdicts that are not True.

@@ -103,11 +103,11 @@ func (p *pass) adopt(n Node, c claim) {
 // below reports whether an object is there because of another, by way of any number of owners.
 func (p *pass) below(key, above api.Key) bool {
 	for key != above {
-		n, here := p.graph.Nodes[key]
-		if !here || n.Orphaned || n.Owner == nil {
+		owner := p.graph.Nodes[key].GivenBy()
+		if owner == nil {
 			return false
 		}
-		key = *n.Owner
+		key = *owner
 	}
 	return true
 }

@@ -9,16 +9,10 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// overlap lets no two Applications of a cluster hold the same object: they would undo each other's work. The one that
-// is held, or had the object last, keeps it, else the first by name; the other is held as a whole, because part of it
-// would not be what Git says.
-func (p *pass) overlap() {
-	for p.holdOverlaps() {
-	}
-}
-
-// holdOverlaps holds the Applications that lose an object to another. False when there was none.
-func (p *pass) holdOverlaps() bool {
+// overlap holds the Applications that have an object of another Application: two would undo each other's work. The one
+// that is held, or had the object last, keeps it, else the first by name. The other is held as a whole, because part of
+// it would not be what Git says. overlap returns false if it held none.
+func (p *pass) overlap() bool {
 	holders := map[manifest.ID]api.Key{}
 	lost := map[api.Key]bool{}
 	for _, key := range slices.SortedFunc(maps.Keys(p.apps), api.Key.Compare) {

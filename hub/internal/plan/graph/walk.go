@@ -56,8 +56,8 @@ func converge(in Input, u unstable) (p *pass, moved []sightKey) {
 func childrenOf(previous map[api.Key]Node) map[api.Key][]Node {
 	children := map[api.Key][]Node{}
 	for _, n := range previous {
-		if n.Owner != nil && !n.Orphaned {
-			children[*n.Owner] = append(children[*n.Owner], n)
+		if owner := n.GivenBy(); owner != nil {
+			children[*owner] = append(children[*owner], n)
 		}
 	}
 	for _, list := range children {
@@ -253,7 +253,8 @@ func (p *pass) missed() []sightKey {
 
 // finish says what remains to be said over the whole graph.
 func (p *pass) finish() {
-	p.overlap()
+	for p.overlap() {
+	}
 	p.explainHidden()
 	for key, list := range p.problems {
 		p.addProblems(key, list)
