@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The annotations by which a Kustomization with a service account lets what it renders reach further. A value is a
+// The annotations by which a renderable with a service account lets its objects reach further. A value is a
 // list of names with commas between them; * stands for every name. An annotation counts as far as the object itself
 // may reach, so nobody allows themselves more.
 const (
@@ -22,11 +22,11 @@ const (
 // everyName in an annotation allows all names.
 const everyName = "*"
 
-// Confinement holds the objects that a Kustomization with a service account renders: they run with the account and
-// stay in its namespace, unless an operator allows more. A nil *Confinement holds nothing: it is that of what
-// operators write.
+// Confinement holds the objects that a renderable with a service account renders: they run with the account and stay in
+// its namespace, unless an operator allows more. A nil *Confinement holds nothing: it is that of the operators'
+// objects.
 type Confinement struct {
-	By         Key          `json:"by"`                   // the Kustomization
+	By         Key          `json:"by"`                   // the renderable
 	Namespace  string       `json:"namespace"`            // its own, and the account's
 	Account    string       `json:"account"`              // the service account
 	Namespaces []string     `json:"namespaces,omitempty"` // further namespaces that are allowed
@@ -55,7 +55,7 @@ func (c *Confinement) Covers(inner *Confinement) bool {
 // Equal reports whether two hold the same.
 func (c *Confinement) Equal(other *Confinement) bool { return reflect.DeepEqual(c, other) }
 
-// Outside returns what holds a Kustomization from outside, where c may be its own account: that is so when it was
+// Outside returns what holds a renderable from outside. c may be the renderable's own account: that is so if it was
 // rendered from its own tree.
 func (c *Confinement) Outside(key Key) *Confinement {
 	for c != nil && c.By == key {
@@ -163,7 +163,7 @@ func (c *Confinement) reaches(namespace string) bool {
 	return c == nil || namespace == c.Namespace || permits(c.Namespaces, namespace)
 }
 
-// lends reports whether a Kustomization among the objects may name a service account.
+// lends reports whether a renderable among the objects may name a service account.
 func (c *Confinement) lends(account string) bool {
 	return c == nil || account == c.Account || permits(c.Accounts, account)
 }
@@ -195,7 +195,7 @@ func checkNames(value string, at *field.Path, valid func(string) []string) (errs
 	return errs
 }
 
-// checkAllowed checks the annotations that let what a Kustomization renders reach further.
+// checkAllowed checks the annotations that let the objects of a renderable reach further.
 func checkAllowed(annotations map[string]string, serviceAccount string) (errs field.ErrorList) {
 	for name, valid := range map[string]func(string) []string{
 		AllowNamespaces: validation.IsDNS1123Label, AllowServiceAccounts: validation.IsDNS1123Subdomain,

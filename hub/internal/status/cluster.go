@@ -42,7 +42,8 @@ func (f Facts) sessionVerdict() verdict {
 	case s != nil && s.Rejected != "":
 		return failing(condition.BundleRejected, sentence(s.Rejected), s.Since)
 	case s != nil && !s.Connected && s.Refused != "":
-		return failing(condition.JoinTokenRefused, "The spoke cannot register: "+s.Refused, cmp.Or(s.Since, f.Resource.Created))
+		since := cmp.Or(s.Since, f.Resource.Created)
+		return failing(condition.JoinTokenRefused, "The spoke cannot register: "+s.Refused, since)
 	case !registered(s):
 		return pending(condition.NotRegistered, "The spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:

@@ -7,8 +7,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// givesInside returns what holds the objects that an owner gives; nil for a Fleet, an operator, and what runs with the
-// rights of the spoke.
+// givesInside returns what holds the objects that an owner gives; nil for a Fleet, an operator, and a renderable with
+// the rights of the spoke.
 func (p *pass) givesInside(owner api.Key) *api.Confinement {
 	n, here := p.graph.Nodes[owner]
 	if !here || !isRenderable(owner) {
@@ -21,8 +21,8 @@ func (p *pass) givesInside(owner api.Key) *api.Confinement {
 	return n.Confined.Inside(owner, r)
 }
 
-// admits reports whether an owner may give a child, and tells the owner if not. A child that it gave before stays as it
-// was: a new rule must not delete what runs.
+// admits reports whether an owner may give a child, and adds a problem to the owner if not. A child that it gave before
+// stays as it was: a new rule must not delete what runs.
 func (p *pass) admits(c claim) bool {
 	key := p.local(c.child.Key)
 	err := p.givesInside(c.owner).Check(key, renderableOf(c.child))
@@ -51,7 +51,7 @@ func renderableOf(c Child) *api.Renderable {
 	return r
 }
 
-// rank is what holds the owner of an object in what it gives; of an object whose owner is gone, what held it last.
+// rank returns what holds the objects that the owner of n gives. If the owner is gone, rank returns what held n last.
 func (p *pass) rank(n Node) *api.Confinement {
 	if _, here := p.graph.Nodes[*n.Owner]; !here && isRenderable(*n.Owner) {
 		return n.Confined
@@ -59,7 +59,7 @@ func (p *pass) rank(n Node) *api.Confinement {
 	return p.givesInside(*n.Owner)
 }
 
-// outranks reports whether an owner stands above the one that has an object: then a tenant took the operator's name.
+// outranks reports whether an owner stands above the owner of n: then a tenant took the operator's name.
 func (p *pass) outranks(owner api.Key, n Node) bool {
 	if n.Owner == nil {
 		return false
@@ -68,7 +68,7 @@ func (p *pass) outranks(owner api.Key, n Node) bool {
 	return mine.Covers(other) && !other.Covers(mine)
 }
 
-// displace takes an object away from an owner that must not have it, and gives it to one that stands above.
+// displace takes an object away from an owner that must not have it, and gives it to an owner that stands above.
 func (p *pass) displace(n Node, c claim) {
 	if c.child.Err != nil {
 		p.problem(c.owner, condition.ObjectRefused, c.child.Err.Error())
@@ -79,19 +79,19 @@ func (p *pass) displace(n Node, c claim) {
 	p.replaced = append(p.replaced, n.Key) // it was expanded as the other's: what it gave as that has to be forgotten
 }
 
-// inherits reports whether an owner may have an object that nobody gives any more. What somebody above gave is not
-// for it.
+// inherits reports whether an owner may have an object that nobody gives any more. Objects of an owner that stands
+// above are not for it.
 func (p *pass) inherits(owner api.Key, n Node) bool {
 	return n.Owner != nil && p.givesInside(owner).Covers(p.rank(n))
 }
 
-// owned is the node of a child that its owner gives.
+// owned returns the node of a child that its owner gives.
 func (p *pass) owned(key api.Key, c claim) Node {
 	return Node{Key: key, Object: c.child.Object, Owner: &c.owner, Confined: p.givesInside(c.owner)}
 }
 
-// bar returns an error for a Kustomization that was kept although it breaks the rule that its owner gives under now,
-// and for all below it: nothing new is rendered until its owner gives it again. What runs stays.
+// bar returns an error for a renderable that was kept although it breaks the rule that its owner gives under now, and
+// for all below it: nothing new is rendered until its owner gives it again. What runs stays.
 func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	n := p.graph.Nodes[key]
 	if n.Owner == nil {
@@ -114,14 +114,14 @@ func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	return nil
 }
 
-// rebar is bar for one that is held anyway.
+// rebar is bar for a renderable that is held anyway.
 func (p *pass) rebar(key api.Key) {
 	if r, err := p.graph.Nodes[key].Object.Renderable(); err != nil || p.bar(key, r) != nil {
 		p.barred[key] = true
 	}
 }
 
-// kept is an object that its owner does not give now, as it is kept. Of a Kustomization bar decides.
+// kept returns an object that its owner does not give now as it is kept. bar decides about a renderable.
 func (p *pass) kept(n Node) Node {
 	if n.Owner != nil && !isRenderable(n.Key) {
 		n.Confined = n.Confined.Tighter(p.givesInside(*n.Owner))
@@ -129,7 +129,8 @@ func (p *pass) kept(n Node) Node {
 	return n
 }
 
-// explainHidden says of Kustomizations without a source that there is one of the name, which is not for them.
+// explainHidden completes the findings about renderables without a source: if the graph has a source of that name that
+// is for others only, the message names it.
 func (p *pass) explainHidden() {
 	for key, source := range p.lacking {
 		n, there := p.graph.Nodes[source]

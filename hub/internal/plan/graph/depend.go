@@ -10,9 +10,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// Walk walks the graph. A Kustomization whose dependencies are not ready keeps its last Application and its last
-// children. That may make another graph, so Walk starts again with these Kustomizations held, until it finds no more of
-// them.
+// Walk walks the graph. A renderable whose dependencies are not ready keeps its last Application and its last children.
+// That may make another graph, so Walk starts again with these renderables held, until it finds no more of them.
 func Walk(in Input) *Graph {
 	in.waits = map[api.Key]problem{}
 	for {
@@ -25,16 +24,16 @@ func Walk(in Input) *Graph {
 	}
 }
 
-// dependencies are the edges of a finished graph and the Kustomizations found to wait along them.
+// dependencies are the edges of a finished graph and the renderables found to wait along them.
 type dependencies struct {
 	*pass
 	named   map[api.Key][]api.Key // by dependsOn
-	awaited map[api.Key][]api.Key // by spec.wait and spec.healthChecks: Kustomizations that readiness includes
+	awaited map[api.Key][]api.Key // by spec.wait and spec.healthChecks: renderables that readiness includes
 	found   map[api.Key]problem
 }
 
-// findWaits returns the rendered Kustomizations that may not be applied as they render now, and why: a dependency is
-// missing or not ready, or dependsOn forms a cycle.
+// findWaits returns the renderables that were rendered and may not be applied now, and why: a dependency is missing or
+// not ready, or dependsOn forms a cycle.
 func (p *pass) findWaits() map[api.Key]problem {
 	d := dependencies{pass: p, named: map[api.Key][]api.Key{}, awaited: map[api.Key][]api.Key{},
 		found: map[api.Key]problem{}}
@@ -74,7 +73,7 @@ func (d *dependencies) collect() {
 	}
 }
 
-// waitsForChildren reports whether an owner is a Kustomization with wait: true.
+// waitsForChildren reports whether an owner is a renderable with wait: true.
 func (d *dependencies) waitsForChildren(owner api.Key) bool {
 	r, err := d.graph.Nodes[owner].Object.Renderable()
 	return err == nil && r.Wait
@@ -89,7 +88,7 @@ func (p *pass) localAll(keys []api.Key) []api.Key {
 	return here
 }
 
-// problemOf says why a Kustomization has to wait.
+// problemOf returns why a renderable has to wait; false if it has not.
 func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	if circle := circleOf(key, d.named); circle != nil {
 		return problem{condition.DependencyCycle, "dependsOn forms a cycle: " + strings.Join(circle, " → ")}, true
@@ -106,7 +105,7 @@ func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	return problem{}, false
 }
 
-// unready says why a dependency of a Kustomization is not ready as far as the hub can tell; empty when it is.
+// unready returns why a dependency of a renderable is not ready, as far as the hub can tell; empty if it is ready.
 func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) string {
 	seen[dependency] = true
 	f := d.graph.Findings[dependency]
@@ -130,8 +129,8 @@ func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) s
 	return ""
 }
 
-// unreadySince says why a suspended dependency is not ready. Its last result counts, as in Flux, and of the same source
-// it has to have the revision that the Kustomization is rendered from.
+// unreadySince returns why a suspended dependency is not ready. Its last result counts, as in Flux. If both are
+// rendered from one source, the dependency must have the revision that the renderable is rendered from.
 func (d *dependencies) unreadySince(key, dependency api.Key) string {
 	if d.in.Last == nil {
 		return ""
@@ -148,14 +147,14 @@ func (d *dependencies) unreadySince(key, dependency api.Key) string {
 	return ""
 }
 
-// sameSource reports whether two Kustomizations of the graph name one source.
+// sameSource reports whether two renderables of the graph name one source.
 func (d *dependencies) sameSource(a, b api.Key) bool {
 	x, err := d.graph.Nodes[a].Object.Renderable()
 	y, err2 := d.graph.Nodes[b].Object.Renderable()
 	return err == nil && err2 == nil && x.Source == y.Source
 }
 
-// circleOf returns the shortest way from a key back to itself, as names; nil when there is none.
+// circleOf returns the shortest path from a key back to itself, as names; nil if there is none.
 func circleOf(start api.Key, edges map[api.Key][]api.Key) []string {
 	from := map[api.Key]api.Key{}
 	for queue := []api.Key{start}; len(queue) > 0; queue = queue[1:] {

@@ -37,8 +37,8 @@ func (g Guard) holds(lost, total int) bool {
 	return lost > 0 && (lost == total || total >= g.Applications && lost*100 > total*g.Percent)
 }
 
-// guard holds what left, when that is more than one change should remove by itself. What is held stays as it was last,
-// until an operator confirms its removal or somebody gives it again. False when nothing is held that is not here yet.
+// guard holds the objects that left, if they are more than one change may remove by itself. A held object stays as it
+// was last, until an operator confirms its removal or an owner gives it again. guard returns false if it held nothing.
 func (p *pass) guard() bool {
 	if p.guarded {
 		return false
@@ -68,7 +68,8 @@ func (p *pass) holdMessage() string {
 		"It stays as it was. Bring it back in Git, or run: nave confirm " + object
 }
 
-// heldRemovals returns what left and has to stay, sorted. Sources stay as long as any Application that left has to.
+// heldRemovals returns the objects that left and have to stay, sorted. Sources stay as long as any Application that
+// left has to.
 func (p *pass) heldRemovals() []api.Key {
 	var deciding, held []api.Key
 	fresh := false
@@ -97,7 +98,7 @@ func (p *pass) heldRemovals() []api.Key {
 	return held
 }
 
-// decides reports whether the guard counts an object: Kustomizations of a cluster, Fleets of the hub.
+// decides reports whether the guard counts an object: a renderable of a cluster, or a Fleet of the hub.
 func (p *pass) decides(key api.Key) bool {
 	if p.in.Cluster == "" {
 		return key.Role() == api.FleetRole
@@ -140,7 +141,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 	return p.in.Guard.holds(lost, total)
 }
 
-// isLost reports whether more of an Application's objects go than stay with others.
+// isLost reports whether most of an Application's objects go, and do not stay with other Applications.
 func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 	going := 0
 	for _, id := range objects {
@@ -151,7 +152,7 @@ func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 	return going*2 > len(objects)
 }
 
-// given are the objects of all Applications that are here.
+// given returns the objects of all Applications of this pass.
 func (p *pass) given() map[manifest.ID]bool {
 	given := map[manifest.ID]bool{}
 	for _, app := range p.apps {

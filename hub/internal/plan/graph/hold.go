@@ -7,20 +7,20 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// hold keeps what a Kustomization gave last, and says why it is not rendered.
+// hold keeps the last Application and objects of a renderable, and notes why it is not rendered.
 func (p *pass) hold(key api.Key, result Result) {
 	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision}
 	p.blind[key] = true
 	p.keepLast(key, false)
 }
 
-// suspend keeps what a Kustomization gave last, because somebody asked for it.
+// suspend keeps the last Application and objects of a suspended renderable.
 func (p *pass) suspend(key api.Key) {
 	p.graph.Findings[key] = Finding{Suspended: true, Reason: condition.Suspended, Message: condition.Suspended}
 	p.keepLast(key, true)
 }
 
-// isSuspended reports whether a Kustomization is suspended, itself or with the Fleet that it comes from.
+// isSuspended reports whether a renderable is suspended, itself or with the Fleet that it comes from.
 func (p *pass) isSuspended(n Node) bool {
 	if n.Object.Suspended() || p.in.Suspended[n.Key] {
 		return true
@@ -38,8 +38,8 @@ func (p *pass) ownerOf(key api.Key) *api.Key {
 	return n.GivenBy()
 }
 
-// keepLast keeps the last Application and the last children of a Kustomization; not those that it did not give any
-// more, whose removal is held.
+// keepLast keeps the last Application and the last children of a renderable, but for children whose removal is held: it
+// did not give those any more.
 func (p *pass) keepLast(key api.Key, suspended bool) {
 	if last, ok := p.lastApps[key]; ok && !p.barred[key] {
 		app := *last
@@ -66,7 +66,8 @@ func (p *pass) holdApplication(key api.Key, suspended bool) {
 // keep puts a node of the last graph into this one without expanding it.
 func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
 
-// refuse tells an owner, and the object itself, that the object is not valid. What it was before stays, as it was.
+// refuse notes at an owner, and at the object itself, that the object is not valid. An object that was there before
+// stays as it was.
 func (p *pass) refuse(owner, key api.Key, err error) {
 	p.problem(owner, condition.ObjectRefused, err.Error())
 	p.refusers[key] = owner
@@ -87,8 +88,8 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	}
 }
 
-// await names the Kustomizations that have no Application, and what holds those that may give objects nobody knows of:
-// one that has no Application may, and so may one that gave some before and was not rendered as it is now.
+// await lists the renderables without an Application, and the limits of those that may give objects nobody knows of:
+// renderables without an Application, and those that gave objects before and were not rendered as they are now.
 func (p *pass) await() {
 	pending := map[api.Key]bool{}
 	for key := range p.graph.Nodes {
@@ -111,8 +112,8 @@ func (p *pass) await() {
 	}
 }
 
-// mayGiveInside is what holds all that a Kustomization may give. One that was refused is held as its owner's objects
-// are.
+// mayGiveInside returns what holds all that a renderable may give. A renderable that was refused is held as its owner's
+// objects are.
 func (p *pass) mayGiveInside(key api.Key) *api.Confinement {
 	if _, here := p.graph.Nodes[key]; here {
 		return p.givesInside(key)
@@ -126,7 +127,7 @@ func (p *pass) addBlind(c *api.Confinement) {
 	}
 }
 
-// MayGive reports whether a Kustomization that was not rendered may give the object.
+// MayGive reports whether a renderable that was not rendered may give the object.
 func (g *Graph) MayGive(key api.Key) bool {
 	return slices.ContainsFunc(g.Blind, func(c *api.Confinement) bool { return c.Check(key, nil) == nil })
 }

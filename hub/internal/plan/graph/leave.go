@@ -29,7 +29,7 @@ func (p *pass) keepOrphans() bool {
 	return any
 }
 
-// missing are the objects of the last walk that are not here yet, and may be.
+// missing returns the objects of the last walk that are not in this graph yet and have not left, sorted.
 func (p *pass) missing() []api.Key {
 	var keys []api.Key
 	for key := range p.in.Previous {
@@ -41,7 +41,7 @@ func (p *pass) missing() []api.Key {
 	return keys
 }
 
-// stays reports whether an object that nobody gives any more stays. It is not decided as long as its owner is not.
+// stays reports whether an object that nobody gives any more stays. decided is false until its owner is decided about.
 func (p *pass) stays(key api.Key) (stays, decided bool) {
 	last := p.in.Previous[key]
 	now, was := p.known[key]
@@ -65,8 +65,8 @@ func (p *pass) stays(key api.Key) (stays, decided bool) {
 	return last.Orphaned || last.OrphanOnDelete || p.in.Suspended[owner], true
 }
 
-// keeps reports whether an owner that is here leaves an object alone that it does not give any more. One that is not
-// rendered in this pass holds what the last pass found.
+// keeps reports whether an owner that is here keeps an object that it does not give any more. An owner that is not
+// rendered in this pass keeps what the last pass found.
 func (p *pass) keeps(owner api.Key, n Node, was bool) bool {
 	app := p.apps[owner]
 	if app == nil || app.Rendered == nil {
@@ -75,8 +75,8 @@ func (p *pass) keeps(owner api.Key, n Node, was bool) bool {
 	return !app.Renderable.Prune || p.turnedToPrune(owner) || protected(n.Object)
 }
 
-// turnedToPrune reports whether a Kustomization began to prune by rendering itself anew. What it gave no more in the
-// same commit left one that did not prune yet.
+// turnedToPrune reports whether a renderable began to prune by rendering itself anew. Objects that it stopped giving in
+// the same commit left a renderable that did not prune yet.
 func (p *pass) turnedToPrune(owner api.Key) bool {
 	last, was := p.in.Previous[owner]
 	if !was || p.turns[owner] == 0 {
@@ -86,7 +86,7 @@ func (p *pass) turnedToPrune(owner api.Key) bool {
 	return err == nil && !r.Prune
 }
 
-// adopt gives an object that was left to an owner that gives it now.
+// adopt gives an orphan to an owner that gives it now.
 func (p *pass) adopt(n Node, c claim) {
 	switch {
 	case c.child.Err != nil:
@@ -100,7 +100,7 @@ func (p *pass) adopt(n Node, c claim) {
 	}
 }
 
-// below reports whether an object is there because of another, by way of any number of owners.
+// below reports whether an object comes from another, by way of any number of owners.
 func (p *pass) below(key, above api.Key) bool {
 	for key != above {
 		owner := p.graph.Nodes[key].GivenBy()
@@ -112,7 +112,7 @@ func (p *pass) below(key, above api.Key) bool {
 	return true
 }
 
-// outlive notes of each object whether it stays when its owner goes: then the owner may not be there to be asked.
+// outlive sets OrphanOnDelete of each node: when its owner goes, the owner cannot be asked any more.
 func (p *pass) outlive() {
 	for key, n := range p.graph.Nodes {
 		n.OrphanOnDelete = n.Owner != nil && !n.Orphaned && (protected(n.Object) || p.orphans(*n.Owner))
@@ -120,7 +120,8 @@ func (p *pass) outlive() {
 	}
 }
 
-// orphans reports whether a Kustomization leaves alone what it gave when it is deleted itself: Flux's finalizer.
+// orphans reports whether a renderable leaves its objects alone when it is deleted itself, as Flux's finalizer decides
+// it.
 func (p *pass) orphans(owner api.Key) bool {
 	n, here := p.graph.Nodes[owner]
 	return here && p.orphansAll(n) // else a Fleet
@@ -134,7 +135,7 @@ func (p *pass) orphansAll(n Node) bool {
 // protected reports whether annotations keep an object from being pruned, whatever its owner says.
 func protected(o *api.Object) bool { return manifest.IsPruneDisabled(o.Annotations()) }
 
-// explainOrphans says of the Kustomizations that were left how they come to be there.
+// explainOrphans completes the findings about orphans: why they are there, and how they go.
 func (p *pass) explainOrphans() {
 	for key, f := range p.graph.Findings {
 		if n := p.graph.Nodes[key]; n.Orphaned && !f.Suspended {

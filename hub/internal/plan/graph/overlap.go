@@ -36,7 +36,7 @@ func (p *pass) overlap() bool {
 	return len(lost) > 0
 }
 
-// advice says how an object gets out of an Application that should not have it.
+// advice returns the way out for an Application that gives an object which another Application holds.
 func (p *pass) advice(holder api.Key) string {
 	if p.graph.Nodes[holder].Orphaned {
 		return "that one is not in Git any more but was not pruned; when this one is to have the object, delete it by hand"

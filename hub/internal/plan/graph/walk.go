@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// Bounds of a walk. Real graphs need one pass, and one turn of a Kustomization that renders itself.
+// Bounds of a walk. Real graphs need one pass, and one turn of a renderable that renders itself.
 const (
 	maxPasses = 12 // until those that change are noted, and as many until the round ends
 	maxTurns  = 5
@@ -15,9 +15,9 @@ const (
 )
 
 // walk makes passes until one agrees with itself, and finishes the last one. If the passes come to no agreement, walk
-// starts again from the previous graph and holds what depends on the objects that kept changing; in the last round but
-// one it holds every Kustomization below a service account, so that a tenant stops nobody else, and in the last round
-// every Kustomization, which always agrees.
+// starts again from the previous graph and holds what depends on the objects that kept changing. The last round but one
+// holds every renderable below a service account, so that a tenant stops nobody else. The last round holds every
+// renderable, which always agrees.
 func walk(in Input) *pass {
 	u := unstable{keys: map[sightKey]bool{}}
 	for round := 1; ; round++ {
@@ -52,7 +52,7 @@ func converge(in Input, u unstable) (p *pass, moved []sightKey) {
 	return p, moved
 }
 
-// childrenOf lists what each owner gave last, in a stable order; not what it left.
+// childrenOf returns the children of each owner, sorted, without orphans.
 func childrenOf(previous map[api.Key]Node) map[api.Key][]Node {
 	children := map[api.Key][]Node{}
 	for _, n := range previous {
@@ -95,7 +95,7 @@ type pass struct {
 	guarded        bool                // whether the guard has looked at what left
 }
 
-// claim is an object that an owner gives.
+// claim is a child that an owner gives.
 type claim struct {
 	owner api.Key
 	child Child
@@ -165,7 +165,7 @@ func (p *pass) addRoot(r Root) {
 	}
 }
 
-// add puts a node into the graph, and its Kustomization into the queue.
+// add puts a node into the graph, and a renderable also into the queue.
 func (p *pass) add(n Node) {
 	p.graph.Nodes[n.Key] = n
 	if isRenderable(n.Key) {
@@ -188,7 +188,7 @@ func (p *pass) claim(c claim) {
 	p.assign(c)
 }
 
-// assign gives a child to its owner, unless it is another's.
+// assign gives a child to its owner, unless another owner has it.
 func (p *pass) assign(c claim) {
 	key := p.local(c.child.Key)
 	owner := c.owner
@@ -230,8 +230,8 @@ func (p *pass) problem(key api.Key, reason, message string) {
 	p.problems[key] = append(p.problems[key], problem{reason, message})
 }
 
-// missed are the objects that the pass was wrong about: sources that some Kustomization was rendered from another of,
-// or from none, than the graph has in the end, and Kustomizations that gave something before they changed.
+// missed returns the objects that the pass was wrong about: sources that a renderable was rendered without, or from
+// another version of, than the graph has in the end, and renderables that gave something before they changed.
 func (p *pass) missed() []sightKey {
 	var moved []sightKey
 	for key, s := range p.elsewhere {
@@ -251,7 +251,7 @@ func (p *pass) missed() []sightKey {
 	return slices.DeleteFunc(moved, p.unstable.has)
 }
 
-// finish says what remains to be said over the whole graph.
+// finish completes the graph: conflicts, findings, Applications.
 func (p *pass) finish() {
 	for p.overlap() {
 	}
