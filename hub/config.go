@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/publish"
 	"github.com/navefleet/nave/hub/internal/registration"
 	"github.com/navefleet/nave/hub/internal/render"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
@@ -64,8 +65,8 @@ type Config struct {
 const (
 	DefaultListen     = "0.0.0.0:7443"
 	DefaultHTTPListen = "0.0.0.0:7480"
-	DefaultBundleTTL  = 30 * 24 * time.Hour
 
+	DefaultBundleTTL      = publish.DefaultTTL
 	DefaultCertificateTTL = registration.DefaultTTL
 )
 

@@ -18,6 +18,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -37,7 +38,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/publish"
 	"github.com/navefleet/nave/hub/internal/registration"
-	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/hub/internal/source"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -55,8 +55,7 @@ type Hub struct {
 	vault      *store.Vault
 	credential *identity.Credential
 	registry   *prometheus.Registry
-	pool       *worker.Pool      // nil: rendering in this process
-	fetchers   *fetchworker.Pool // nil: fetching in this process
+	workers    []io.Closer // pools of processes
 
 	fetch    *fetch.Loop
 	plan     *plan.Planner
@@ -166,7 +165,7 @@ func (h *Hub) fetcher() (source.Fetcher, error) {
 		if err != nil {
 			return nil, err
 		}
-		h.fetchers = pool
+		h.workers = append(h.workers, pool)
 		for kind := range all {
 			all[kind] = pool
 		}

@@ -77,25 +77,23 @@ func (h *Hub) used() (bool, error) {
 // requireKey returns an error if a key of a used folder is missing and Config.NewKeys does not name it.
 func (h *Hub) requireKey(name string, used bool) error {
 	missing, err := missingFiles(h.path(name))
-	asked := slices.Contains(h.config.NewKeys, name)
-	switch {
-	case err != nil || !used:
+	if err != nil || !used {
 		return err
-	case len(missing) == 0 && asked:
+	}
+	switch asked := slices.Contains(h.config.NewKeys, name); {
+	case asked && len(missing) == 0:
 		h.config.Log.Warn("the key exists, no new one is made: remove the flag --new-key", telemetry.Path(name))
-		return nil
-	case len(missing) == 0:
-		return nil
-	case asked && name == authorityDir:
-		h.config.Log.Warn("a new authority is made in place of the lost one", telemetry.Path(name))
-		return h.discardAuthority()
 	case asked:
 		h.config.Log.Warn("a new key is made in place of the lost one", telemetry.Path(name))
-		return nil
+		if name == authorityDir {
+			return h.discardAuthority()
+		}
+	case len(missing) > 0:
+		return fmt.Errorf("%s is missing, but the store beside it has been used: restore it from the backup of the store. "+
+			"Without it %s. To start over with a new one, start the hub once with --new-key=%s",
+			strings.Join(missing, " and "), lostKeys[name], name)
 	}
-	return fmt.Errorf("%s is missing, but the store beside it has been used: restore it from the backup of the store. "+
-		"Without it %s. To start over with a new one, start the hub once with --new-key=%s",
-		strings.Join(missing, " and "), lostKeys[name], name)
+	return nil
 }
 
 // missingFiles returns the files of a key that do not exist.

@@ -26,7 +26,7 @@ func (h *Hub) renderer() (render.Renderer, error) {
 		if err != nil {
 			return nil, err
 		}
-		h.pool = pool
+		h.workers = append(h.workers, pool)
 		for name := range all {
 			all[name] = pool
 		}

@@ -96,11 +96,8 @@ func stop(server *grpc.Server, patience time.Duration) {
 // close closes what New opened.
 func (h *Hub) close() error {
 	var errs []error
-	if h.pool != nil {
-		errs = append(errs, h.pool.Close())
-	}
-	if h.fetchers != nil {
-		errs = append(errs, h.fetchers.Close())
+	for _, pool := range h.workers {
+		errs = append(errs, pool.Close())
 	}
 	for _, l := range []net.Listener{h.listener, h.httpListener} {
 		if l != nil {

@@ -1,4 +1,4 @@
-// Package daemon is how Nave's daemons start and end: their command, its flags for the log, and their signals.
+// Package daemon starts and ends Nave's daemons: it makes their command and its flags for the log, and handles signals.
 package daemon
 
 import (

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,40 +48,35 @@ func Record(tx *Tx, e Event) error {
 	count.Ever++
 	count.Kept++
 	key := fmt.Sprintf("%s-%016x", e.Time.Format(eventTime), count.Ever)
-	if err := putEvent(tx, key, e); err != nil {
-		return err
+	err = errors.Join(Events.Put(tx, key, e), eventIndex.Put(tx, indexPrefix(e.Object)+key, struct{}{}))
+	if err == nil {
+		err = trimEvents(tx, e.Object, &count)
 	}
-	if err := trimEvents(tx, e, &count); err != nil {
+	if err != nil {
 		return err
 	}
 	return eventCounters.Put(tx, eventCountKey, count)
 }
 
-func indexPrefix(e Event) string { return e.Object.Path() + "\x00" }
+// indexPrefix returns what the index keys of an object's events begin with.
+func indexPrefix(object api.Key) string { return object.Path() + "\x00" }
 
-func putEvent(tx *Tx, key string, e Event) error {
-	if err := Events.Put(tx, key, e); err != nil {
-		return err
-	}
-	return eventIndex.Put(tx, indexPrefix(e)+key, struct{}{})
-}
-
-// trimEvents deletes the oldest events of e's object, then of its cluster, then of the clusters that have the most,
+// trimEvents deletes the oldest events of the object, then of its cluster, then of the clusters that have the most,
 // until the limits hold.
-func trimEvents(tx *Tx, e Event, count *eventCount) error {
-	listed, err := listEvents(tx, indexPrefix(e))
+func trimEvents(tx *Tx, object api.Key, count *eventCount) error {
+	list, err := keysOf(tx.engine, eventIndex.name, indexPrefix(object))
 	if err != nil {
 		return err
 	}
-	if err := deleteOldest(tx, listed, len(listed)-maxEventsPerObject, count); err != nil {
+	if err := deleteOldest(tx, list, len(list)-maxEventsPerObject, count); err != nil {
 		return err
 	}
-	if cluster := api.ClusterOf(e.Object.Path()); cluster != "" {
-		if listed, err = listCluster(tx, cluster); err != nil {
+	if cluster := clusterOf(object); cluster != "" {
+		if list, err = listCluster(tx, cluster); err != nil {
 			return err
 		}
-		if len(listed) > maxEventsPerCluster {
-			err = deleteOldest(tx, listed, len(listed)-maxEventsPerCluster+eventSlack, count)
+		if len(list) > maxEventsPerCluster {
+			err = deleteOldest(tx, list, len(list)-maxEventsPerCluster+eventSlack, count)
 		}
 	}
 	if err != nil || count.Kept <= maxEvents {
@@ -89,68 +85,61 @@ func trimEvents(tx *Tx, e Event, count *eventCount) error {
 	return level(tx, count)
 }
 
-// listed is one event of the index.
-type listed struct {
-	key    string // of the event
-	prefix string // of its object in the index
+// clusterOf returns the cluster that an event about key belongs to. It is empty for the hub's own objects.
+func clusterOf(key api.Key) string {
+	if key.Cluster == "" && key.Role() == api.ClusterRole {
+		return key.Name
+	}
+	return key.Cluster
 }
 
-// counter returns the end of an event's key, which orders events as they were recorded.
-func (l listed) counter() string { return l.key[strings.LastIndexByte(l.key, '-')+1:] }
-
-// listEvents returns the events whose key in the index has the prefix, by object, and the oldest of each object first.
-func listEvents(tx *Tx, prefix string) (list []listed, err error) {
-	err = tx.engine.scan(eventIndex.name, prefix, "", func(key string, _ []byte) error {
-		if at := strings.LastIndexByte(key, 0); at >= 0 {
-			list = append(list, listed{key: key[at+1:], prefix: key[:at+1]})
-		}
-		return nil
-	})
-	return list, err
-}
-
-// listCluster returns the events about the objects of a cluster and about its Cluster.
-func listCluster(tx *Tx, cluster string) ([]listed, error) {
-	inside, err := listEvents(tx, cluster+"/")
+// listCluster returns the index keys of the events about the objects of a cluster and about its Cluster.
+func listCluster(tx *Tx, cluster string) ([]string, error) {
+	inside, err := keysOf(tx.engine, eventIndex.name, cluster+"/")
 	if err != nil {
 		return nil, err
 	}
-	itself, err := listEvents(tx, indexPrefix(Event{Object: api.ClusterKey(cluster)}))
+	itself, err := keysOf(tx.engine, eventIndex.name, indexPrefix(api.ClusterKey(cluster)))
 	return append(inside, itself...), err
 }
 
-// deleteOldest deletes the n events that were recorded first, whatever their times: after a clock that was ahead is
-// corrected, the events of the future must not displace new ones.
-func deleteOldest(tx *Tx, list []listed, n int, count *eventCount) error {
+// deleteOldest deletes the n events of a list of index keys that were recorded first, whatever their times: after a
+// clock that was ahead is corrected, the events of the future must not displace new ones.
+func deleteOldest(tx *Tx, list []string, n int, count *eventCount) error {
 	if n <= 0 {
 		return nil
 	}
-	slices.SortFunc(list, func(a, b listed) int { return strings.Compare(a.counter(), b.counter()) })
-	for _, l := range list[:min(n, len(list))] {
-		if err := deleteEvent(tx, l, count); err != nil {
+	counter := func(at string) string { return at[strings.LastIndexByte(at, '-')+1:] }
+	slices.SortFunc(list, func(a, b string) int { return strings.Compare(counter(a), counter(b)) })
+	for _, at := range list[:min(n, len(list))] {
+		key := at[strings.LastIndexByte(at, 0)+1:]
+		if err := errors.Join(Events.Delete(tx, key), eventIndex.Delete(tx, at)); err != nil {
 			return err
 		}
+		count.Kept--
 	}
 	return nil
 }
 
 // level deletes the oldest events of the clusters that have the most, until eventSlack is free.
 func level(tx *Tx, count *eventCount) error {
-	all, err := listEvents(tx, "")
+	all, err := keysOf(tx.engine, eventIndex.name, "")
 	if err != nil {
 		return err
 	}
-	byCluster := map[string][]listed{}
-	for _, l := range all {
-		cluster := api.ClusterOf(strings.TrimSuffix(l.prefix, "\x00"))
-		byCluster[cluster] = append(byCluster[cluster], l)
+	byCluster := map[string][]string{}
+	for _, at := range all {
+		path, _, _ := strings.Cut(at, "\x00")
+		object, _ := api.ParseKey(path)
+		cluster := clusterOf(object)
+		byCluster[cluster] = append(byCluster[cluster], at)
 	}
 	sizes := make([]int, 0, len(byCluster))
 	for _, list := range byCluster {
 		sizes = append(sizes, len(list))
 	}
 	share := max(1, fairShare(sizes, maxEvents-eventSlack))
-	var kept []listed
+	var kept []string
 	for _, list := range byCluster {
 		n := max(0, len(list)-share)
 		if err := deleteOldest(tx, list, n, count); err != nil {
@@ -173,12 +162,4 @@ func fairShare(sizes []int, total int) int {
 		total -= size
 	}
 	return total // they all fit
-}
-
-func deleteEvent(tx *Tx, l listed, count *eventCount) error {
-	if err := Events.Delete(tx, l.key); err != nil {
-		return err
-	}
-	count.Kept--
-	return eventIndex.Delete(tx, l.prefix+l.key)
 }

@@ -43,7 +43,7 @@ func kept(t *testing.T, s *Store) map[string]int {
 		if err != nil {
 			return err
 		}
-		indexed, err := listEvents(tx, "")
+		indexed, err := keysOf(tx.engine, eventIndex.name, "")
 		if err != nil {
 			return err
 		}
