@@ -25,11 +25,11 @@ import (
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/ledger"
+	"github.com/navefleet/nave/spoke/internal/report"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
 	"github.com/navefleet/nave/spoke/internal/watch"
-
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 const (
@@ -68,26 +68,12 @@ type Kubernetes interface {
 	Warm(mappings ...kube.Mapping)
 }
 
-// Reporter reports to the hub.
-type Reporter interface {
-	Update(name bundle.ApplicationName, r *spokev1.ApplicationReport)
-	Remove(name bundle.ApplicationName)
-	Event(e *spokev1.Event)
-}
-
-// Ledger keeps what the state holds of applications where the loss of the disk does not reach it.
-type Ledger interface {
-	Mark(name bundle.ApplicationName, m state.Mark)
-	Save(v *inventory.Inventory)
-	Forget(name bundle.ApplicationName)
-}
-
 // Config is what an Agent works with.
 type Config struct {
 	Cluster    identity.ID
 	Keyring    *signing.Keyring
 	Store      *state.Store
-	Ledger     Ledger
+	Ledger     *ledger.Ledger // keeps what the state holds of applications where the loss of the disk does not reach it
 	Hub        Hub
 	Applier    Cluster
 	Watcher    Watcher
@@ -99,7 +85,7 @@ type Config struct {
 	// rights.
 	DefaultServiceAccount string
 
-	Reporter Reporter
+	Reporter *report.Reporter
 	Registry prometheus.Registerer // of the metrics; nil: they are not registered
 	Log      *slog.Logger          // nil: slog.Default
 	Now      func() time.Time      // what bundles are judged by: a clock that may be set at any moment; nil: time.Now

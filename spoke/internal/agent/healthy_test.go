@@ -46,7 +46,7 @@ func TestLastHealthy_blobs(t *testing.T) {
 		assess := func() { index.SetHealth(app.Objects[0].ID(), "", status, "", "", time.Now()) }
 		assess() // an apply finds it in this health; before the first one there is no object
 		frames := &collector{store: store, hub: r.hub, log: a.Log}
-		if _, err := frames.fetch(t.Context(), blobs, false); err != nil {
+		if err := frames.fetch(t.Context(), blobs, nil); err != nil {
 			t.Fatal(err)
 		}
 		id := bundle.ID{Epoch: 1, Sequence: sequence}

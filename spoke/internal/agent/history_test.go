@@ -119,10 +119,15 @@ func (h *history) finish() {
 func (h *history) restart() {
 	h.log = append(h.log, "restart")
 	h.m, h.starts, h.removes = newModel("east", func() float64 { return 0.5 }), nil, nil
-	in := restored{id: h.id, bundle: h.bundle, apps: h.apps, marks: h.marks,
-		health: map[bundle.ApplicationName]inventory.Summary{}}
+	in := restored{id: h.id, bundle: h.bundle, apps: h.apps, left: map[bundle.ApplicationName]*leftover{}}
+	for o, mark := range h.marks {
+		in.left[o] = &leftover{mark: mark}
+	}
 	for o := range h.there {
-		in.health[o] = inventory.Summary{Status: health.Current, Current: historyObjects}
+		if in.left[o] == nil {
+			in.left[o] = &leftover{}
+		}
+		in.left[o].health = inventory.Summary{Status: health.Current, Current: historyObjects}
 	}
 	h.take(h.m.step(epoch, in))
 }

@@ -31,7 +31,7 @@ type model struct {
 	// dependents are the applications that were applied depending on one that is to be deleted.
 	dependents map[bundle.ApplicationName][]bundle.ApplicationName
 
-	left *restored // what the last process left behind, until there is a bundle
+	left map[bundle.ApplicationName]*leftover // what the last process left behind, until there is a bundle
 
 	offer    *session.Offer // being received, or waiting to be tried again
 	tries    int
@@ -130,12 +130,10 @@ type Condition struct {
 type (
 	// restored is the state found on disk at the start. Bundle is nil when there is none.
 	restored struct {
-		id      bundle.ID
-		bundle  *bundle.Bundle
-		apps    applications
-		marks   map[bundle.ApplicationName]state.Mark
-		unclean map[bundle.ApplicationName]bool              // an apply was cut off
-		health  map[bundle.ApplicationName]inventory.Summary // of each that has an inventory
+		id     bundle.ID
+		bundle *bundle.Bundle
+		apps   applications
+		left   map[bundle.ApplicationName]*leftover
 	}
 	// offered is a new offer of the hub.
 	offered struct{ offer session.Offer }
@@ -187,6 +185,13 @@ type (
 )
 
 type input any
+
+// leftover is what is on disk of an application.
+type leftover struct {
+	mark    state.Mark
+	unclean bool              // an apply was cut off
+	health  inventory.Summary // zero: it has no inventory
+}
 
 // Actions: what to do. They are performed in their order.
 type (

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -58,11 +57,11 @@ func (a *Agent) fetchBundle(ctx context.Context, o session.Offer, last bundle.ID
 	c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
 	envelope := o.Envelope
 	if len(envelope) == 0 {
-		fetched, err := c.fetch(ctx, []manifest.Digest{o.EnvelopeDigest}, true)
-		if err != nil {
+		opened := map[manifest.Digest][]byte{}
+		if err := c.fetch(ctx, []manifest.Digest{o.EnvelopeDigest}, opened); err != nil {
 			return nil, nil, err
 		}
-		envelope = fetched[o.EnvelopeDigest]
+		envelope = opened[o.EnvelopeDigest]
 		c.pending, c.weight = nil, 0 // it is kept as the envelope, not as a blob
 	}
 	b, id, err := trust.Open(envelope, trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: last, Now: a.Now()})
@@ -91,16 +90,15 @@ func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle
 	for _, e := range b.Applications {
 		digests = append(digests, e.Digest)
 	}
-	fresh, err := c.fetchMissing(ctx, digests, true)
-	if err != nil {
+	fresh := map[manifest.Digest][]byte{}
+	if err := c.fetchMissing(ctx, digests, fresh); err != nil {
 		return nil, err
 	}
 	apps, err := a.readApplications(b, fresh)
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.fetchMissing(ctx, reached(apps), false)
-	return apps, err
+	return apps, c.fetchMissing(ctx, reached(apps), nil)
 }
 
 // blob returns how the blobs of the bundle are read. One that is missing or damaged on disk is fetched again.
@@ -112,11 +110,11 @@ func (a *Agent) blob(ctx context.Context) func(manifest.Digest) ([]byte, error) 
 		}
 		a.Log.Warn("blob not on disk, fetching it again", telemetry.Digest(d), telemetry.Err(err))
 		c := &collector{store: a.Store, hub: a.Hub, log: a.Log}
-		fetched, again := c.fetch(ctx, []manifest.Digest{d}, true)
-		if again != nil {
+		opened := map[manifest.Digest][]byte{}
+		if again := c.fetch(ctx, []manifest.Digest{d}, opened); again != nil {
 			return nil, fmt.Errorf("%w; fetch it again: %w", err, again)
 		}
-		return fetched[d], a.Store.PutBlobs(c.pending)
+		return opened[d], a.Store.PutBlobs(c.pending)
 	}
 }
 
@@ -140,21 +138,18 @@ type collector struct {
 }
 
 // fetchMissing gets those of the digests that are not on disk: what the offer encloses from there, the rest by
-// fetching. With open it returns their content.
-func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte,
-	error) {
+// fetching. It puts their content into opened, unless that is nil.
+func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest,
+	opened map[manifest.Digest][]byte) error {
 	slices.SortFunc(digests, func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })
 	missing, err := c.store.Missing(slices.Compact(digests))
-	if err != nil || len(missing) == 0 {
-		return nil, err
+	if err == nil {
+		missing, err = c.unpack(missing, opened)
 	}
-	opened, missing, err := c.unpack(missing, open)
 	if err != nil || len(missing) == 0 {
-		return opened, err
+		return err
 	}
-	fetched, err := c.fetch(ctx, missing, open)
-	maps.Copy(opened, fetched)
-	return opened, err
+	return c.fetch(ctx, missing, opened)
 }
 
 func (c *collector) enclose(blobs []session.Blob) {
@@ -166,51 +161,43 @@ func (c *collector) enclose(blobs []session.Blob) {
 
 // unpack takes those of the digests that are enclosed in the offer, and returns what is still missing. An enclosed blob
 // that is not what it claims to be is left; it may yet be fetched.
-func (c *collector) unpack(missing []manifest.Digest, open bool) (opened map[manifest.Digest][]byte,
-	left []manifest.Digest, err error) {
-	opened = map[manifest.Digest][]byte{}
+func (c *collector) unpack(missing []manifest.Digest, opened map[manifest.Digest][]byte) (left []manifest.Digest,
+	err error) {
 	for _, d := range missing {
 		b, ok := c.enclosed[d]
-		if !ok {
-			left = append(left, d)
-			continue
+		if ok {
+			err = c.take(d, b.Size, b.Frame, opened)
 		}
-		blob, data, err := c.store.Check(d, b.Size, b.Frame)
-		if err != nil {
+		switch {
+		case !ok:
+			left = append(left, d)
+		case errors.Is(err, state.ErrBlob):
 			c.log.Debug("enclosed blob not used", telemetry.Digest(d), telemetry.Err(err))
 			left = append(left, d)
-			continue
-		}
-		if open {
-			opened[d] = data
-		}
-		if err := c.add(blob); err != nil {
-			return nil, nil, err
+		case err != nil:
+			return nil, err
 		}
 	}
-	return opened, left, nil
+	return left, nil
 }
 
-func (c *collector) fetch(ctx context.Context, digests []manifest.Digest, open bool) (map[manifest.Digest][]byte,
-	error) {
-	opened := map[manifest.Digest][]byte{}
-	err := c.hub.Fetch(ctx, digests, func(d manifest.Digest, size uint64, frame []byte) error {
-		blob, data, err := c.store.Check(d, size, frame)
-		if err != nil {
-			return err
-		}
-		if open {
-			opened[d] = data
-		}
-		return c.add(blob)
+func (c *collector) fetch(ctx context.Context, digests []manifest.Digest, opened map[manifest.Digest][]byte) error {
+	return c.hub.Fetch(ctx, digests, func(d manifest.Digest, size uint64, frame []byte) error {
+		return c.take(d, size, frame, opened)
 	})
-	return opened, err
 }
 
-func (c *collector) add(b state.Blob) error {
-	c.pending = append(c.pending, b)
-	c.weight += b.Weight()
-	if c.weight < maxPending {
+// take verifies a blob and keeps it. It returns state.ErrBlob if the blob is not what it claims to be.
+func (c *collector) take(d manifest.Digest, size uint64, frame []byte, opened map[manifest.Digest][]byte) error {
+	blob, data, err := c.store.Check(d, size, frame)
+	if err != nil {
+		return err
+	}
+	if opened != nil {
+		opened[d] = data
+	}
+	c.pending = append(c.pending, blob)
+	if c.weight += blob.Weight(); c.weight < maxPending {
 		return nil
 	}
 	return c.keep()

@@ -85,13 +85,13 @@ func TestFetchGetsOn(t *testing.T) {
 
 func TestEnclosed_swapped(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, b *session.Blob){
-		"other bytes":         func(t *testing.T, b *session.Blob) { b.Frame = compress(t, []byte(`{"other":"bytes"}`)) },
-		"not a frame":         func(_ *testing.T, b *session.Blob) { b.Frame = []byte("not zstd") },
-		"no frame":            func(_ *testing.T, b *session.Blob) { b.Frame = nil },
-		"more than announced": func(_ *testing.T, b *session.Blob) { b.Size-- },
-		"less than announced": func(_ *testing.T, b *session.Blob) { b.Size++ },
-		"a huge announcement": func(_ *testing.T, b *session.Blob) { b.Size = 1 << 62 },
-		"a frame that unpacks to too much": func(t *testing.T, b *session.Blob) {
+		"other_bytes":         func(t *testing.T, b *session.Blob) { b.Frame = compress(t, []byte(`{"other":"bytes"}`)) },
+		"not_a_frame":         func(_ *testing.T, b *session.Blob) { b.Frame = []byte("not zstd") },
+		"no_frame":            func(_ *testing.T, b *session.Blob) { b.Frame = nil },
+		"more_than_announced": func(_ *testing.T, b *session.Blob) { b.Size-- },
+		"less_than_announced": func(_ *testing.T, b *session.Blob) { b.Size++ },
+		"huge_announcement":   func(_ *testing.T, b *session.Blob) { b.Size = 1 << 62 },
+		"frame_that_unpacks_to_too_much": func(t *testing.T, b *session.Blob) {
 			b.Frame = compress(t, make([]byte, 64<<20))
 		},
 	} {

@@ -15,13 +15,15 @@ import (
 )
 
 // restore takes up what the last process left on disk. It asks nobody: a spoke without a hub goes on from here.
-func (a *Agent) restore() (err error) {
-	in := restored{unclean: map[bundle.ApplicationName]bool{}, health: map[bundle.ApplicationName]inventory.Summary{}}
-	if in.marks, err = a.Store.Marks(); err != nil {
+func (a *Agent) restore() error {
+	in := restored{left: map[bundle.ApplicationName]*leftover{}}
+	marks, err := a.Store.Marks()
+	if err != nil {
 		return err
 	}
-	for name, mark := range in.marks {
+	for name, mark := range marks {
 		a.Ledger.Mark(name, mark)
+		in.left[name] = &leftover{mark: mark}
 	}
 	if err := a.restoreInventories(in); err != nil {
 		return err
@@ -68,6 +70,11 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 // apply of every object, and no other application anything.
 func (a *Agent) restoreInventories(in restored) error {
 	return a.Store.Inventories(func(name bundle.ApplicationName, data []byte) error {
+		l := in.left[name]
+		if l == nil {
+			l = &leftover{}
+			in.left[name] = l
+		}
 		v, err := inventory.Decode(data)
 		if err == nil && v.Application != name {
 			err = fmt.Errorf("inventory on disk is that of %s", v.Application)
@@ -75,17 +82,14 @@ func (a *Agent) restoreInventories(in restored) error {
 		if err != nil {
 			a.Log.Error("inventory not used, every object is applied again and what left Git meanwhile stays",
 				telemetry.Application(name), telemetry.Err(err))
-			mark := in.marks[name]
-			mark.Digest = manifest.Digest{}
-			in.marks[name] = mark
+			l.mark.Digest = manifest.Digest{}
 			return nil
 		}
 		a.inventories[name] = v
 		a.Ledger.Save(v)
 		a.Kubernetes.Warm(v.Mappings()...)
 		a.Index.Replace(v)
-		in.health[name] = a.Index.Summarize(name, reporting.MaxObjects)
-		in.unclean[name] = unclean(v)
+		l.health, l.unclean = a.Index.Summarize(name, reporting.MaxObjects), unclean(v)
 		return nil
 	})
 }

@@ -60,7 +60,7 @@ func (m *model) step(now time.Time, in input) []action {
 // restore takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a
 // bundle nobody knows what should be deleted, so what was left waits for the first one.
 func (m *model) restore(in restored) []action {
-	m.left = &in
+	m.left = in.left
 	if in.bundle == nil {
 		return nil
 	}
@@ -69,26 +69,12 @@ func (m *model) restore(in restored) []action {
 
 // restoreNodes makes nodes of what the last process left behind, for the bundle to give them their standing.
 func (m *model) restoreNodes() {
-	if m.left == nil {
-		return
-	}
-	left := func(name bundle.ApplicationName) *node {
-		if m.nodes[name] == nil {
-			m.nodes[name] = &node{entry: bundle.Entry{Name: name}, standing: unlisted}
-		}
-		return m.nodes[name]
-	}
-	for name, mark := range m.left.marks {
-		n := left(name)
-		if n.mark = mark; mark.Withheld {
+	for name, l := range m.left {
+		n := &node{entry: bundle.Entry{Name: name}, standing: unlisted, mark: l.mark, health: l.health, dirty: l.unclean}
+		if l.mark.Withheld {
 			n.standing = withheld
 		}
-	}
-	for name, summary := range m.left.health {
-		left(name).health = summary
-	}
-	for name, cut := range m.left.unclean {
-		left(name).dirty = cut
+		m.nodes[name] = n
 	}
 	m.left = nil
 }

@@ -211,8 +211,7 @@ func list(b *bundle.Bundle, word string) {
 }
 
 func (s *script) restore(t *testing.T, words []string) input {
-	in := restored{marks: map[bundle.ApplicationName]state.Mark{}, unclean: map[bundle.ApplicationName]bool{},
-		health: map[bundle.ApplicationName]inventory.Summary{}}
+	in := restored{left: map[bundle.ApplicationName]*leftover{}}
 	if words[0] == "nothing" {
 		return in
 	}
@@ -235,8 +234,7 @@ func (s *script) restore(t *testing.T, words []string) input {
 				if needs != "" {
 					mark.DependsOn = []bundle.ApplicationName{appNamed(needs)}
 				}
-				in.marks[appNamed(name)] = mark
-				in.unclean[appNamed(name)] = cut
+				in.left[appNamed(name)] = &leftover{mark: mark, unclean: cut}
 			}
 			break
 		}
