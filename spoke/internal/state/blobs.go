@@ -31,9 +31,6 @@ type Blob struct {
 	frame  []byte
 }
 
-// Digest returns the SHA-256 of the uncompressed bytes.
-func (b Blob) Digest() manifest.Digest { return b.digest }
-
 // Weight returns how many bytes the blob takes in memory and on disk.
 func (b Blob) Weight() int { return len(b.frame) }
 
@@ -150,8 +147,6 @@ type decoder struct {
 	mu   sync.Mutex
 	zstd *zstd.Decoder
 }
-
-func newDecoder() *decoder { return &decoder{} }
 
 func (d *decoder) decode(frame []byte, size uint64) ([]byte, error) {
 	d.mu.Lock()

@@ -71,7 +71,7 @@ var (
 // Store is the spoke's state file. It is safe for concurrent use.
 type Store struct {
 	db      *bolt.DB
-	frames  *decoder
+	frames  decoder
 	damaged chan struct{} // see Damaged
 	report  sync.Once
 }
@@ -90,7 +90,7 @@ func OpenLimited(path string, maxSize int) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", path, full(err))
 	}
-	s := &Store{db: db, frames: newDecoder(), damaged: make(chan struct{})}
+	s := &Store{db: db, damaged: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open state %s: %w", path, err), s.Close())
 	}

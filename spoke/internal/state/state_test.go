@@ -59,7 +59,7 @@ var app = bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system"
 func TestAccept_kill(t *testing.T) {
 	s, path := newStore(t)
 	b := blob(t, s, `{"kind":"ConfigMap"}`)
-	mark := Mark{Digest: b.Digest(), Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true,
+	mark := Mark{Digest: b.digest, Revision: "main@sha1:abc", At: time.Unix(1, 0).UTC(), Prune: true,
 		DependsOn: []bundle.ApplicationName{{Kind: "Kustomization", Namespace: "ns", Name: "infra"}}}
 	if err := errors.Join(s.Accept(accepted(id(1, 7), "envelope"), []Blob{b}), s.PutMark(app, mark),
 		s.PutInventory(app, []byte("owned"))); err != nil {
@@ -83,7 +83,7 @@ func TestAccept_kill(t *testing.T) {
 	if err != nil || a.ID != id(1, 7) || string(a.Envelope) != "envelope" {
 		t.Errorf("accepted: %+v, %v", a, err)
 	}
-	if got, err := again.Blob(b.Digest()); err != nil || string(got) != `{"kind":"ConfigMap"}` {
+	if got, err := again.Blob(b.digest); err != nil || string(got) != `{"kind":"ConfigMap"}` {
 		t.Errorf("blob: %q, %v", got, err)
 	}
 	if marks, err := again.Marks(); err != nil || !reflect.DeepEqual(marks[app], mark) {
@@ -124,18 +124,18 @@ func TestCheck_other_frame(t *testing.T) {
 		size   uint64
 		frame  []byte
 	}{
-		"another digest":    {manifest.DigestOf([]byte("x")), uint64(len(data)), frame},
-		"longer announced":  {digest, uint64(len(data)) + 1, frame},
-		"shorter announced": {digest, uint64(len(data)) - 1, frame},
-		"cut off":           {digest, uint64(len(data)), frame[:len(frame)-3]},
-		"more behind it":    {digest, uint64(len(data)), append(bytes.Clone(frame), frame...)},
-		"garbage behind it": {digest, uint64(len(data)), append(bytes.Clone(frame), 1, 2, 3, 4)},
-		"no frame":          {digest, uint64(len(data)), nil},
-		"not compressed":    {digest, uint64(len(data)), data},
-		"a bomb":            {digest, uint64(len(data)), bomb},
-		"a wide window":     {manifest.DigestOf(make([]byte, 1<<20)), 1 << 20, wide.Bytes()},
-		"a huge size":       {digest, 1 << 60, frame},
-		"a flood":           {digest, 10, make([]byte, 4096)},
+		"another_digest":    {manifest.DigestOf([]byte("x")), uint64(len(data)), frame},
+		"longer_announced":  {digest, uint64(len(data)) + 1, frame},
+		"shorter_announced": {digest, uint64(len(data)) - 1, frame},
+		"cut_off":           {digest, uint64(len(data)), frame[:len(frame)-3]},
+		"more_behind_it":    {digest, uint64(len(data)), append(bytes.Clone(frame), frame...)},
+		"garbage_behind_it": {digest, uint64(len(data)), append(bytes.Clone(frame), 1, 2, 3, 4)},
+		"no_frame":          {digest, uint64(len(data)), nil},
+		"not_compressed":    {digest, uint64(len(data)), data},
+		"bomb":              {digest, uint64(len(data)), bomb},
+		"wide_window":       {manifest.DigestOf(make([]byte, 1<<20)), 1 << 20, wide.Bytes()},
+		"huge_size":         {digest, 1 << 60, frame},
+		"flood":             {digest, 10, make([]byte, 4096)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestBlob_changed_on_disk(t *testing.T) {
 	if err := s.update(func(tx *bolt.Tx) error { return tx.Bucket(blobsBucket).Put(b.digest[:], row) }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Blob(b.Digest()); !errors.Is(err, ErrBlob) {
+	if _, err := s.Blob(b.digest); !errors.Is(err, ErrBlob) {
 		t.Errorf("got %v, want ErrBlob", err)
 	}
 }
@@ -170,12 +170,12 @@ func TestSweep(t *testing.T) {
 	if err := s.PutBlobs([]Blob{kept, gone}); err != nil {
 		t.Fatal(err)
 	}
-	n, err := s.Sweep(func(d manifest.Digest) bool { return d == kept.Digest() })
+	n, err := s.Sweep(func(d manifest.Digest) bool { return d == kept.digest })
 	if err != nil || n != 1 {
 		t.Fatalf("swept %d, %v", n, err)
 	}
-	missing, err := s.Missing([]manifest.Digest{kept.Digest(), gone.Digest()})
-	if err != nil || len(missing) != 1 || missing[0] != gone.Digest() {
+	missing, err := s.Missing([]manifest.Digest{kept.digest, gone.digest})
+	if err != nil || len(missing) != 1 || missing[0] != gone.digest {
 		t.Errorf("missing %v, %v", missing, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -60,15 +61,15 @@ func (p Policy) Allows(o bundle.ObjectIdentity) error {
 	kind := kindName(id)
 	switch {
 	case matches(p.Protected, kind+"/"+id.Namespace+"/"+id.Name):
-		return refuse(id, "it is protected")
+		return refuse(id, ErrPolicy, "it is protected")
 	case len(p.Kinds) > 0 && !matches(p.Kinds, kind):
-		return refuse(id, "its kind is not among the allowed ones")
+		return refuse(id, ErrPolicy, "its kind is not among the allowed ones")
 	case matches(p.DeniedKinds, kind):
-		return refuse(id, "its kind is denied")
+		return refuse(id, ErrPolicy, "its kind is denied")
 	case id.Namespace == "" && p.ClusterScoped != nil && !*p.ClusterScoped:
-		return refuse(id, "it is cluster-scoped")
+		return refuse(id, ErrPolicy, "it is cluster-scoped")
 	case id.Namespace != "" && len(p.Namespaces) > 0 && !matches(p.Namespaces, id.Namespace):
-		return refuse(id, "its namespace is not among the allowed ones")
+		return refuse(id, ErrPolicy, "its namespace is not among the allowed ones")
 	}
 	return nil
 }
@@ -81,12 +82,12 @@ func kindName(id manifest.ID) string {
 }
 
 func matches(patterns []string, s string) bool {
-	for _, pattern := range patterns {
-		if ok, err := path.Match(pattern, s); ok && err == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, s)
+		return ok && err == nil
+	})
 }
 
-func refuse(id manifest.ID, why string) error { return fmt.Errorf("%s: %w: %s", id, ErrPolicy, why) }
+func refuse(id manifest.ID, err error, why string) error {
+	return fmt.Errorf("%s: %w: %s", id, err, why)
+}

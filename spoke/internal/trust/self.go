@@ -33,22 +33,22 @@ func (s Self) Allows(o bundle.ObjectIdentity) error {
 	case s.Namespace == "":
 		return nil
 	case strings.EqualFold(o.Namespace, s.Namespace):
-		return s.refuse(o, "its namespace is the spoke's own; move the object to another one")
+		return refuse(o.ID(), ErrSelf, "its namespace is the spoke's own; move the object to another one")
 	case o.Namespace != "":
 		return nil
 	}
 	switch strings.ToLower(o.Kind) {
 	case "namespace", "project", "projectrequest": // the last two are OpenShift's
 		if strings.EqualFold(o.Name, s.Namespace) {
-			return s.refuse(o, "the spoke runs in this namespace; take it out of Git")
+			return refuse(o.ID(), ErrSelf, "the spoke runs in this namespace; take it out of Git")
 		}
 	case "clusterrole", "clusterrolebinding":
 		if strings.EqualFold(o.Name, Account) {
-			return s.refuse(o, "it gives the spoke its rights; give the object another name")
+			return refuse(o.ID(), ErrSelf, "it gives the spoke its rights; give the object another name")
 		}
 	case "customresourcedefinition":
 		if strings.HasSuffix(strings.ToLower(o.Name), crdSuffix) {
-			return s.refuse(o, "it defines a kind of Nave; take it out of Git")
+			return refuse(o.ID(), ErrSelf, "it defines a kind of Nave; take it out of Git")
 		}
 	}
 	return nil
@@ -69,9 +69,7 @@ func (s Self) AllowsBinding(o *manifest.Object) error {
 	if !slices.ContainsFunc(subjects, func(subject any) bool { return s.isSubject(subject, o.GetNamespace()) }) {
 		return nil
 	}
-	gvk := o.GroupVersionKind()
-	return s.refuse(bundle.ObjectIdentity{Group: gvk.Group, Kind: gvk.Kind, Namespace: o.GetNamespace(),
-		Name: o.GetName()},
+	return refuse(manifest.IDOf(o), ErrSelf,
 		fmt.Sprintf("it binds ServiceAccount %s/%s; bind another account", s.Namespace, Account))
 }
 
@@ -90,8 +88,4 @@ func (s Self) isSubject(subject any, namespace string) bool {
 		return field("name") == "system:serviceaccounts:"+s.Namespace
 	}
 	return false
-}
-
-func (s Self) refuse(o bundle.ObjectIdentity, why string) error {
-	return fmt.Errorf("%s: %w: %s", o.ID(), ErrSelf, why)
 }
