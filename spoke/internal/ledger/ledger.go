@@ -77,11 +77,15 @@ func New(c Config) *Ledger {
 	return &Ledger{Config: c, wake: wait.NewSignal(), pages: map[bundle.ApplicationName]*page{}}
 }
 
+func newPage(app bundle.ApplicationName) *page {
+	return &page{app: app, written: map[string][sha256.Size]byte{}}
+}
+
 // page returns an application's page; the caller holds the mutex.
 func (l *Ledger) page(app bundle.ApplicationName) *page {
 	p := l.pages[app]
 	if p == nil {
-		p = &page{app: app, written: map[string][sha256.Size]byte{}}
+		p = newPage(app)
 		l.pages[app] = p
 	}
 	return p

@@ -15,8 +15,7 @@ var configMaps = kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "confi
 // Read reads all pages from the cluster, in place of those that the ledger knows. A ConfigMap that cannot be read is
 // logged and left out.
 func (l *Ledger) Read(ctx context.Context) (map[bundle.ApplicationName]Page, error) {
-	pages, written := map[bundle.ApplicationName]Page{}, map[string]bundle.ApplicationName{}
-	found := map[string]map[string]string{}
+	pages, known := map[bundle.ApplicationName]Page{}, map[bundle.ApplicationName]*page{}
 	scope := kube.Scope{Namespace: l.Namespace, Selector: layoutLabel, Whole: true}
 	_, err := l.Client.List(ctx, configMaps, scope, func(live kube.Live) error {
 		app, err := merge(pages, live.Object)
@@ -24,7 +23,10 @@ func (l *Ledger) Read(ctx context.Context) (map[bundle.ApplicationName]Page, err
 			l.Log.Error("inventory in the cluster not used", telemetry.Err(err))
 			return nil
 		}
-		written[live.ID.Name], found[live.ID.Name] = app, dataOf(live.Object)
+		if known[app] == nil {
+			known[app] = newPage(app)
+		}
+		known[app].written[live.ID.Name] = sumOf(dataOf(live.Object))
 		return nil
 	})
 	if err != nil {
@@ -32,14 +34,9 @@ func (l *Ledger) Read(ctx context.Context) (map[bundle.ApplicationName]Page, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.read = true
-	clear(l.pages)
-	for app, read := range pages {
-		p := l.page(app)
-		p.mark, p.print = read.Mark, fingerprint(read.Inventory)
-	}
-	for name, app := range written {
-		l.pages[app].written[name] = sumOf(found[name])
+	l.read, l.pages = true, known
+	for app, p := range known {
+		p.mark, p.print = pages[app].Mark, fingerprint(pages[app].Inventory)
 	}
 	return pages, nil
 }

@@ -88,10 +88,7 @@ func (r *Reporter) Remove(app bundle.ApplicationName) {
 func (r *Reporter) Event(e *spokev1.Event) {
 	e.Message = telemetry.Printable(e.Message, reporting.MaxMessage)
 	r.mu.Lock()
-	r.events = append(r.events, e)
-	if extra := len(r.events) - reporting.MaxEvents; extra > 0 {
-		r.events = slices.Delete(r.events, 0, extra)
-	}
+	r.keepEvents(append(r.events, e))
 	r.mu.Unlock()
 	r.wake.Raise()
 }
@@ -136,9 +133,9 @@ func (r *Reporter) send(ctx context.Context) error {
 		r.mu.Unlock()
 		return nil
 	}
-	batch := r.collect()
+	all := r.collect()
 	r.mu.Unlock()
-	requests := batch.split()
+	requests := split(all)
 	for i, request := range requests {
 		if err := r.sender.Report(ctx, request); err != nil {
 			r.giveBack(requests[i:])
@@ -148,17 +145,9 @@ func (r *Reporter) send(ctx context.Context) error {
 	return nil
 }
 
-// batch is what one send takes out of the reporter.
-type batch struct {
-	full         bool
-	applications []*spokev1.ApplicationReport
-	removed      []*bundlev1.ApplicationName
-	events       []*spokev1.Event
-}
-
-// collect empties the reporter into a batch. The caller holds the lock.
-func (r *Reporter) collect() batch {
-	b := batch{full: r.full, events: r.events}
+// collect empties the reporter into one message, which may be too long. The caller holds the lock.
+func (r *Reporter) collect() *spokev1.ReportRequest {
+	all := &spokev1.ReportRequest{Full: r.full, Events: r.events}
 	if r.full {
 		clear(r.changed)
 		for app := range r.latest {
@@ -167,16 +156,16 @@ func (r *Reporter) collect() batch {
 	}
 	for app := range r.changed {
 		if a := r.latest[app]; a != nil {
-			b.applications = append(b.applications, a)
+			all.Applications = append(all.Applications, a)
 		} else {
-			b.removed = append(b.removed, app.Message())
+			all.Removed = append(all.Removed, app.Message())
 		}
 	}
-	slices.SortFunc(b.applications, func(x, y *spokev1.ApplicationReport) int { return compare(x.Name, y.Name) })
-	slices.SortFunc(b.removed, compare)
+	slices.SortFunc(all.Applications, func(x, y *spokev1.ApplicationReport) int { return compare(x.Name, y.Name) })
+	slices.SortFunc(all.Removed, compare)
 	r.full, r.events = false, nil
 	clear(r.changed)
-	return b
+	return all
 }
 
 func compare(x, y *bundlev1.ApplicationName) int {
@@ -196,20 +185,22 @@ func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 			r.changed[bundle.NameFrom(name)] = true
 		}
 		r.full = r.connected && (r.full || request.Full)
-		r.events = append(request.Events, r.events...)
-	}
-	if extra := len(r.events) - reporting.MaxEvents; extra > 0 {
-		r.events = slices.Delete(r.events, 0, extra)
+		r.keepEvents(append(request.Events, r.events...))
 	}
 }
 
-// split makes as many messages of a batch as the limits of the wire need. Only the first is full and has the events.
-// What was removed comes first: the hub counts it no more when it counts what it stores of the cluster.
-func (b batch) split() []*spokev1.ReportRequest {
-	if !b.full && len(b.applications) == 0 && len(b.removed) == 0 && len(b.events) == 0 {
+// keepEvents keeps the newest events. The caller holds the lock.
+func (r *Reporter) keepEvents(events []*spokev1.Event) {
+	r.events = slices.Delete(events, 0, max(0, len(events)-reporting.MaxEvents))
+}
+
+// split makes as many messages of one as the limits of the wire need. Only the first is full and has the events. What
+// was removed comes first: the hub counts it no more when it counts what it stores of the cluster.
+func split(all *spokev1.ReportRequest) []*spokev1.ReportRequest {
+	if proto.Size(all) == 0 {
 		return nil
 	}
-	current := &spokev1.ReportRequest{Full: b.full, Events: b.events}
+	current := &spokev1.ReportRequest{Full: all.Full, Events: all.Events}
 	requests := []*spokev1.ReportRequest{current}
 	size, names := proto.Size(current), 0
 	room := func(m proto.Message) { // for m in current
@@ -221,11 +212,11 @@ func (b batch) split() []*spokev1.ReportRequest {
 		}
 		size, names = size+n, names+1
 	}
-	for _, name := range b.removed {
+	for _, name := range all.Removed {
 		room(name)
 		current.Removed = append(current.Removed, name)
 	}
-	for _, a := range b.applications {
+	for _, a := range all.Applications {
 		room(a)
 		current.Applications = append(current.Applications, a)
 	}
