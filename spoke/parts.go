@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/shared/wait"
@@ -102,13 +101,12 @@ func (p *parts) gauge() prometheus.Collector {
 
 // session returns a session with a hub: that of the parts, or, without parts, one that only registers.
 func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, error)) *session.Session {
-	credential := &identity.Credential{}
 	own := membership.NewIdentity(membership.IdentityConfig{
 		Hub: in.Hub, Cluster: in.ID(), Replaces: in.Replaces, JoinToken: token, CAPin: in.CAPin, Keeper: s.secret(),
-		Credential: credential, Log: s.config.Log, Now: s.config.Now, Jitter: rand.Float64,
+		Log: s.config.Log, Now: s.config.Now, Jitter: rand.Float64,
 	})
 	c := session.Config{
-		Hub: in.Hub, Cluster: in.ID(), Identity: own, Credential: credential, Version: version.String(),
+		Hub: in.Hub, Cluster: in.ID(), Identity: own, Version: version.String(),
 		Log: s.config.Log, Now: s.config.Now, Jitter: rand.Float64,
 	}
 	if p != nil {

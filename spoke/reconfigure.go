@@ -26,7 +26,7 @@ func (s *Spoke) watchSettings(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		now, err := s.config.sources().Load()
+		now, err := s.config.Load()
 		s.refuse(err)
 		if err == nil && now != s.given && now == before {
 			s.config.Log.Info("the settings changed: starting anew with them")

@@ -73,29 +73,34 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 			return &reconfigured{s.given} // to start anew with the identity that there is now
 		})
 	}
-	g.Go(func() error { return p.agent.Run(ctx) })
+	for _, run := range []func(context.Context) error{
+		p.agent.Run, p.reporter.Run, p.marker.Run, p.ledger.Run, p.runSession, s.awaitDamage,
+	} {
+		g.Go(func() error { return run(ctx) })
+	}
 	g.Go(func() error { p.watcher.Run(ctx); return nil })
-	g.Go(func() error { return p.reporter.Run(ctx) })
-	g.Go(func() error { return p.marker.Run(ctx) })
-	g.Go(func() error { return p.ledger.Run(ctx) })
 	g.Go(func() error { return p.keepSettings(ctx, s.secret(), s.config.Log) })
 	g.Go(func() error { return p.capabilities.run(ctx, p.session.Capabilities, s.config.Log) })
-	g.Go(func() error {
-		select {
-		case <-p.agent.Restored(): // then the first hello says how far it has come
-			return p.session.Run(ctx)
-		case <-ctx.Done():
-			return nil
-		}
-	})
-	g.Go(func() error {
-		select {
-		case <-s.state.Damaged():
-			return state.ErrDamaged
-		case <-ctx.Done():
-			return nil
-		}
-	})
+}
+
+// runSession runs the session from when the agent is restored: then the first hello says how far the cluster has come.
+func (p *parts) runSession(ctx context.Context) error {
+	select {
+	case <-p.agent.Restored():
+		return p.session.Run(ctx)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// awaitDamage returns state.ErrDamaged when the state on disk turns out to be damaged, and nil when ctx ends.
+func (s *Spoke) awaitDamage(ctx context.Context) error {
+	select {
+	case <-s.state.Damaged():
+		return state.ErrDamaged
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // flush writes what the applies that ended last left behind into the cluster.

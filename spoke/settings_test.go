@@ -49,8 +49,8 @@ func newRig(t *testing.T) *rig {
 	}
 	r := &rig{t: t, api: newAPI(t), logs: &wire{}, stop: func() {}, files: map[string]string{}}
 	r.config = spoke.Config{
-		ConfigDir: filepath.Join(dir, "config"), JoinTokenFile: filepath.Join(dir, "token"), StateDir: filepath.Join(dir,
-			"state"),
+		Sources:       membership.Sources{ConfigDir: filepath.Join(dir, "config")},
+		JoinTokenFile: filepath.Join(dir, "token"), StateDir: filepath.Join(dir, "state"),
 		Kubeconfig: r.api.kubeconfig, HTTPListen: listener.Addr().String(), Look: 5 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(r.logs, nil)),
 	}

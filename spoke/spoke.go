@@ -42,38 +42,21 @@ const (
 	DefaultLook       = 2 * time.Second
 )
 
-// Config is what a spoke is started with. The zero value of an optional field means its default. The settings that a
-// join manifest brings are in the files of ConfigDir; a field that is set here comes before its file.
+// Config is what a spoke is started with. The zero value of an optional field means its default.
 type Config struct {
-	ConfigDir   string // where the ConfigMap nave-spoke is mounted
-	Hub         string // host:port. Required, here or as file hub
-	Cluster     string // this cluster's name at the hub. Required, here or as file cluster
-	TrustDomain string // SPIFFE trust domain of the hub. Required, here or as file trust-domain
-	CAPin       string // sha256:… of the hub's authority, for joining; file ca-pin
-	Replaces    string // the name that this cluster had before; file replaces
-	// PEM PUBLIC KEY blocks: the keys that sign bundles. Required, here or as file signing-keys.pem
-	SigningKeysFile string
-	PolicyFile      string        // what bundles may do here, whatever they say; empty: everything
-	JoinTokenFile   string        // read when there is no identity yet
-	StateDir        string        // made 0700 when missing. Required
-	Kubeconfig      string        // empty: the account of the Pod this runs in
-	Namespace       string        // where the spoke runs and keeps its identity; nave-system
-	HTTPListen      string        // /metrics, /healthz, /readyz; 0.0.0.0:7481
-	Look            time.Duration // how often the settings' files are looked at; 2 s
+	membership.Sources               // where the settings of the join manifest come from
+	JoinTokenFile      string        // read when there is no identity yet
+	StateDir           string        // made 0700 when missing. Required
+	Kubeconfig         string        // empty: the account of the Pod this runs in
+	Namespace          string        // where the spoke runs and keeps its identity; nave-system
+	HTTPListen         string        // /metrics, /healthz, /readyz; 0.0.0.0:7481
+	Look               time.Duration // how often the settings' files are looked at; 2 s
 	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own
 	// rights.
 	DefaultServiceAccount string
 	MemoryLimit           int64            // of this process, in bytes; 0 or math.MaxInt64: none is known
 	Log                   *slog.Logger     // nil: slog.Default
 	Now                   func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
-}
-
-// sources returns where the settings of a join manifest come from.
-func (c Config) sources() membership.Sources {
-	return membership.Sources{
-		Dir: c.ConfigDir, Hub: c.Hub, Cluster: c.Cluster, TrustDomain: c.TrustDomain, CAPin: c.CAPin, Replaces: c.Replaces,
-		SigningKeysFile: c.SigningKeysFile, PolicyFile: c.PolicyFile,
-	}
 }
 
 // Spoke is one spoke. Make it with New.
@@ -118,7 +101,7 @@ func New(c Config) (*Spoke, error) {
 	c, err := c.withDefaults()
 	var given membership.Settings
 	if err == nil {
-		given, err = c.sources().Load()
+		given, err = c.Load()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start spoke: %w", err)

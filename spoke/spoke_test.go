@@ -37,6 +37,7 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/spoke"
+	"github.com/navefleet/nave/spoke/internal/membership"
 
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
@@ -432,9 +433,9 @@ func TestSpoke(t *testing.T) {
 	}
 	logs := &wire{}
 	config := spoke.Config{
-		Hub: h.address, Cluster: "prod", TrustDomain: h.authority.TrustDomain(), JoinTokenFile: token,
-		CAPin:           h.authority.Pin(),
-		SigningKeysFile: keys, StateDir: filepath.Join(dir, "state"), Kubeconfig: kubeconfig, HTTPListen: "127.0.0.1:0",
+		Sources: membership.Sources{Hub: h.address, Cluster: "prod", TrustDomain: h.authority.TrustDomain(),
+			CAPin: h.authority.Pin(), SigningKeysFile: keys},
+		JoinTokenFile: token, StateDir: filepath.Join(dir, "state"), Kubeconfig: kubeconfig, HTTPListen: "127.0.0.1:0",
 		Log: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	t.Cleanup(func() {
@@ -569,17 +570,17 @@ func get(t *testing.T, s *spoke.Spoke, path string) string {
 
 func TestConfig_missing(t *testing.T) {
 	dir := t.TempDir()
-	whole := spoke.Config{Hub: "hub:7443", Cluster: "prod", TrustDomain: "nave-0123456789abcdef",
-		SigningKeysFile: filepath.Join(dir, "none"), StateDir: dir}
+	whole := spoke.Config{Sources: membership.Sources{Hub: "hub:7443", Cluster: "prod",
+		TrustDomain: "nave-0123456789abcdef", SigningKeysFile: filepath.Join(dir, "none")}, StateDir: dir}
 	tests := map[string]struct {
 		change func(*spoke.Config)
 		want   string
 	}{
-		"no hub":          {func(c *spoke.Config) { c.Hub = "" }, "no hub"},
-		"a hub, no port":  {func(c *spoke.Config) { c.Hub = "hub" }, "host:port"},
-		"no cluster":      {func(c *spoke.Config) { c.Cluster = "" }, "no cluster"},
-		"a bad name":      {func(c *spoke.Config) { c.Cluster = "Prod/EU" }, "Prod/EU"},
-		"no signing keys": {func(*spoke.Config) {}, "signing keys"},
+		"no_hub":          {func(c *spoke.Config) { c.Hub = "" }, "no hub"},
+		"hub_no_port":     {func(c *spoke.Config) { c.Hub = "hub" }, "host:port"},
+		"no_cluster":      {func(c *spoke.Config) { c.Cluster = "" }, "no cluster"},
+		"bad_name":        {func(c *spoke.Config) { c.Cluster = "Prod/EU" }, "Prod/EU"},
+		"no_signing_keys": {func(*spoke.Config) {}, "signing keys"},
 	}
 	for name, tt := range tests {
 		c := whole

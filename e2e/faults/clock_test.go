@@ -154,12 +154,13 @@ func newMachines(t *testing.T, name string) *machines {
 	must(t, err)
 	m.spoke = &spoke{t: t, stand: &stand{Fleet: f}, name: name}
 	m.spoke.prepare()
-	s, err := naveSpoke.New(naveSpoke.Config{
-		ConfigDir: filepath.Join(m.Dir, "config"), JoinTokenFile: filepath.Join(m.Dir,
-			"token"), StateDir: filepath.Join(m.Dir, "state"),
+	config := naveSpoke.Config{
+		JoinTokenFile: filepath.Join(m.Dir, "token"), StateDir: filepath.Join(m.Dir, "state"),
 		Kubeconfig: filepath.Join(m.Dir, "kubeconfig"), Namespace: m.own(), HTTPListen: "127.0.0.1:0",
 		Now: m.spokeClock.now, Log: slog.New(slog.NewTextHandler(&m.spokeLog, nil)),
-	})
+	}
+	config.ConfigDir = filepath.Join(m.Dir, "config")
+	s, err := naveSpoke.New(config)
 	must(t, err)
 	m.run(t, name, "spoke", &m.spokeLog, s.Run)
 	m.arrives("first")

@@ -34,23 +34,23 @@ type Keeper interface {
 
 // IdentityConfig is what an Identity works with.
 type IdentityConfig struct {
-	Hub        string // host:port, for messages
-	Cluster    identity.ID
-	Replaces   string                 // the cluster that this one takes the place of
-	JoinToken  func() (string, error) // read when it is needed; "": none
-	CAPin      string                 // of the hub's authority, for registration
-	Keeper     Keeper
-	Credential *identity.Credential // filled by Establish
-	Log        *slog.Logger         // nil: slog.Default
-	Now        func() time.Time     // judges certificates; a clock that may be set at any moment; nil: time.Now
-	Jitter     func() float64       // in [0,1)
+	Hub       string // host:port, for messages
+	Cluster   identity.ID
+	Replaces  string                 // the cluster that this one takes the place of
+	JoinToken func() (string, error) // read when it is needed; "": none
+	CAPin     string                 // of the hub's authority, for registration
+	Keeper    Keeper
+	Log       *slog.Logger     // nil: slog.Default
+	Now       func() time.Time // what certificates are judged by: a clock that may be set at any moment; nil: time.Now
+	Jitter    func() float64   // in [0,1)
 }
 
 // Identity is the certificate that a spoke shows to its hub. It is registered for with a join token, kept for the next
 // Pod, and renewed. One goroutine may call Establish and NewToken, another one Renew.
 type Identity struct {
 	IdentityConfig
-	shown string // the join token that the hub answered last
+	credential identity.Credential
+	shown      string // the join token that the hub answered last
 }
 
 // NewIdentity returns an Identity that is not established.
@@ -62,12 +62,15 @@ func NewIdentity(c IdentityConfig) *Identity {
 	return &Identity{IdentityConfig: c}
 }
 
+// Credential returns what Establish and Renew fill.
+func (i *Identity) Credential() *identity.Credential { return &i.credential }
+
 // Establish makes sure that the credential has a certificate that holds now: the one in use, the kept one, or a new
 // one. refused tells that the hub refused the one in use the last time. The error wraps identity.ErrNone if only an
 // operator can help.
 func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error),
 	refused bool) error {
-	if i.Credential.Check(i.Now()) == nil {
+	if i.credential.Check(i.Now()) == nil {
 		if refused {
 			i.rejoin(ctx, dial)
 		}
@@ -137,6 +140,6 @@ func (i *Identity) take(key, chain, authorities []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: the authorities of the hub: %w", identity.ErrNone, err)
 	}
-	i.Credential.Set(pair, trusted)
+	i.credential.Set(pair, trusted)
 	return nil
 }

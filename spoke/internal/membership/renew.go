@@ -23,10 +23,10 @@ const (
 // logged; the old certificate stays in use.
 func (i *Identity) Renew(ctx context.Context, conn *grpc.ClientConn) {
 	if err := i.renew(ctx, conn); err != nil {
-		i.Log.Warn("the certificate is not renewed", telemetry.Err(err), slog.Time("expires", i.Credential.NotAfter()))
+		i.Log.Warn("the certificate is not renewed", telemetry.Err(err), slog.Time("expires", i.credential.NotAfter()))
 		return
 	}
-	i.Log.Info("certificate renewed", slog.Time("expires", i.Credential.NotAfter()))
+	i.Log.Info("certificate renewed", slog.Time("expires", i.credential.NotAfter()))
 }
 
 func (i *Identity) renew(ctx context.Context, conn *grpc.ClientConn) error {
@@ -49,7 +49,7 @@ func (i *Identity) renew(ctx context.Context, conn *grpc.ClientConn) error {
 
 // previous writes the certificate in use, and its key, as the entries of the one before the last.
 func (i *Identity) previous() map[string][]byte {
-	held := i.Credential.Certificate()
+	held := i.credential.Certificate()
 	if held == nil {
 		return nil
 	}
@@ -68,11 +68,11 @@ func (i *Identity) previous() map[string][]byte {
 // the last attempt failed, and the wait is at most a minute.
 func (i *Identity) UntilRenewal() time.Duration {
 	now := i.Now()
-	if !i.Credential.Due(now) {
-		return min(clockLook, i.Credential.RenewAt().Sub(now))
+	if !i.credential.Due(now) {
+		return min(clockLook, i.credential.RenewAt().Sub(now))
 	}
 	pause := renewRetry
-	if left := i.Credential.NotAfter().Sub(now); left > 0 {
+	if left := i.credential.NotAfter().Sub(now); left > 0 {
 		pause = min(renewRetry, max(left/10, time.Second))
 	}
 	return pause + time.Duration(i.Jitter()*float64(time.Second))

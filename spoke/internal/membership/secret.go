@@ -50,20 +50,20 @@ func (s Secret) Save(ctx context.Context, entries map[string][]byte) error {
 
 // SaveSettings replaces the Settings.
 func (s Secret) SaveSettings(ctx context.Context, settings Settings) error {
-	text, err := json.Marshal(settings)
-	if err != nil {
-		return err
-	}
-	return s.apply(ctx, settingsManager, map[string][]byte{settingsEntry: text})
+	return s.saveJSON(ctx, settingsManager, settingsEntry, settings)
 }
 
 // SaveMarks replaces the Marks.
 func (s Secret) SaveMarks(ctx context.Context, m Marks) error {
-	text, err := json.Marshal(m)
+	return s.saveJSON(ctx, marksManager, marksEntry, m)
+}
+
+func (s Secret) saveJSON(ctx context.Context, manager, entry string, value any) error {
+	text, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	return s.apply(ctx, marksManager, map[string][]byte{marksEntry: text})
+	return s.apply(ctx, manager, map[string][]byte{entry: text})
 }
 
 // apply replaces the entries of one manager.
@@ -92,18 +92,23 @@ type Kept struct {
 // ReadKept reads the entries of SecretName. What cannot be read is left out, and is an error beside the rest.
 func ReadKept(entries map[string][]byte) (k Kept, err error) {
 	k.id, k.known = keptID(entries)
-	if text := entries[settingsEntry]; text != nil {
-		s := &Settings{}
-		if parseErr := json.Unmarshal(text, s); parseErr != nil {
-			err = fmt.Errorf("%s of Secret %s: %w", settingsEntry, SecretName, parseErr)
-		} else {
-			k.settings = s
-		}
+	k.settings, err = readJSON[Settings](entries, settingsEntry)
+	marks, marksErr := readJSON[Marks](entries, marksEntry)
+	if marks != nil {
+		k.Marks = *marks
 	}
-	if text := entries[marksEntry]; text != nil {
-		if parseErr := json.Unmarshal(text, &k.Marks); parseErr != nil {
-			err = errors.Join(err, fmt.Errorf("%s of Secret %s: %w", marksEntry, SecretName, parseErr))
-		}
+	return k, errors.Join(err, marksErr)
+}
+
+// readJSON reads an entry of SecretName; nil for none.
+func readJSON[T any](entries map[string][]byte, name string) (*T, error) {
+	text := entries[name]
+	if text == nil {
+		return nil, nil
 	}
-	return k, err
+	value := new(T)
+	if err := json.Unmarshal(text, value); err != nil {
+		return nil, fmt.Errorf("%s of Secret %s: %w", name, SecretName, err)
+	}
+	return value, nil
 }

@@ -32,11 +32,10 @@ func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.A
 		if err != nil {
 			return err
 		}
-		if _, marked := known[app]; current && readable && v == nil && !marked {
-			book.Forget(app)
-			continue
-		}
 		if current && readable {
+			if _, marked := known[app]; v == nil && !marked {
+				book.Forget(app)
+			}
 			continue
 		}
 		marks[app] = page.Mark

@@ -31,12 +31,17 @@ type Rules struct {
 	Policy  trust.Policy
 }
 
-// Sources says where Settings come from: a value here, or else the file of Dir, which has the names of the keys in the
+// Sources says where Settings come from: a field here, or else a file of ConfigDir, which has the name of a key in the
 // ConfigMap nave-spoke.
 type Sources struct {
-	Dir                                        string // empty: no files
-	Hub, Cluster, TrustDomain, CAPin, Replaces string
-	SigningKeysFile, PolicyFile                string // must be there if they are named
+	ConfigDir       string // where the ConfigMap is mounted; empty: no files
+	Hub             string // host:port. Required, here or as file hub
+	Cluster         string // this cluster's name at the hub. Required, here or as file cluster
+	TrustDomain     string // SPIFFE trust domain of the hub. Required, here or as file trust-domain
+	CAPin           string // sha256:… of the hub's authority, for joining; file ca-pin
+	Replaces        string // the cluster that this one takes the place of; file replaces
+	SigningKeysFile string // PEM PUBLIC KEY blocks that sign bundles. Required, here or as file signing-keys.pem
+	PolicyFile      string // what bundles may do here, whatever they say; empty: everything
 }
 
 // Load reads the Settings. An error beside them says why they cannot be used.
@@ -56,10 +61,10 @@ func (f Sources) read() (s Settings, err error) {
 		return string(text)
 	}
 	setting := func(value, file string) string {
-		if value != "" || f.Dir == "" {
+		if value != "" || f.ConfigDir == "" {
 			return value
 		}
-		return strings.TrimSpace(read(filepath.Join(f.Dir, file), false))
+		return strings.TrimSpace(read(filepath.Join(f.ConfigDir, file), false))
 	}
 	s = Settings{
 		Hub: setting(f.Hub, "hub"), Cluster: setting(f.Cluster, "cluster"),

@@ -44,8 +44,8 @@ func TestBackoffByHub(t *testing.T) {
 		"busy":           {fmt.Errorf("session: %w", busy.Err()), 17 * time.Second},
 		"blocked":        {fmt.Errorf("session: %w", status.Error(codes.PermissionDenied, "blocked")), time.Minute},
 		"unknown":        {status.Error(codes.Unauthenticated, "token"), time.Minute},
-		"other protocol": {status.Error(codes.FailedPrecondition, "upgrade"), time.Minute},
-		"no identity":    {fmt.Errorf("x: %w", identity.ErrNone), time.Minute},
+		"other_protocol": {status.Error(codes.FailedPrecondition, "upgrade"), time.Minute},
+		"no_identity":    {fmt.Errorf("x: %w", identity.ErrNone), time.Minute},
 		"away":           {status.Error(codes.Unavailable, "connection refused"), 0},
 	}
 	for name, tt := range tests {

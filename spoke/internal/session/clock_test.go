@@ -150,11 +150,11 @@ func TestClock_renewal(t *testing.T) {
 			good := f.kept(t)
 			f.hub.off.Store(int64(off))
 			until(t, "asked for a renewal", f.renewedOnce)
-			if !f.kept(t).Equal(good) || !s.Credential.Certificate().Leaf.Equal(good) {
+			if !f.kept(t).Equal(good) || !s.Identity.Credential().Certificate().Leaf.Equal(good) {
 				t.Errorf("the certificate from %s is replaced by one from %s", good.NotBefore, f.kept(t).NotBefore)
 			}
 			f.hub.off.Store(0)
-			until(t, "renewed", func() bool { return time.Until(s.Credential.NotAfter()) > time.Minute })
+			until(t, "renewed", func() bool { return time.Until(s.Identity.Credential().NotAfter()) > time.Minute })
 			if len(f.hellos) != 0 {
 				t.Error("the session was interrupted")
 			}
@@ -226,7 +226,7 @@ func TestClock_look(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.off.Store(int64(tt.off))
-			if due := s.Credential.Due(s.Now()); due != tt.due {
+			if due := s.Identity.Credential().Due(s.Now()); due != tt.due {
 				t.Errorf("due: %v", due)
 			}
 			if wait := s.Identity.UntilRenewal(); wait < tt.least || wait > tt.most {

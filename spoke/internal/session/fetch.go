@@ -60,11 +60,10 @@ func (s *Session) fetch(ctx context.Context, digests []manifest.Digest,
 			return err
 		}
 	}
-	_, err = stream.Recv()
-	switch {
-	case err == nil:
+	if _, err = stream.Recv(); err == nil {
 		return fmt.Errorf("%w: more blobs than asked for", ErrProtocol)
-	case errors.Is(err, io.EOF):
+	}
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return causeOf(ctx, err)

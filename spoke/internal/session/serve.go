@@ -54,7 +54,7 @@ func (s *Session) serve(ctx context.Context, hub *client) error {
 // renew renews the certificate if it is due, and sets the timer for the next look. A slow hub does not keep
 // acknowledgements waiting.
 func (s *Session) renew(ctx context.Context, hub *client, next *time.Timer) {
-	if !s.Credential.Due(s.Now()) {
+	if !s.Identity.Credential().Due(s.Now()) {
 		next.Reset(s.Identity.UntilRenewal())
 		return
 	}

@@ -59,8 +59,10 @@ const (
 // ErrDisconnected says that there is no session with the hub now. It comes back by itself.
 var ErrDisconnected = errors.New("not connected to the hub")
 
-// Identity puts the certificate that this spoke shows into the credential.
+// Identity is the certificate that this spoke shows.
 type Identity interface {
+	// Credential returns the credential that Establish and Renew fill.
+	Credential() *identity.Credential
 	// Establish makes sure that there is a certificate that holds now; if it must, it registers over a connection. refused
 	// tells that the hub refused the certificate the last time. If only an operator can help, the error wraps
 	// identity.ErrNone.
@@ -78,7 +80,6 @@ type Config struct {
 	Hub         string // host:port
 	Cluster     identity.ID
 	Identity    Identity
-	Credential  *identity.Credential // filled by Identity
 	Kubernetes  func(ctx context.Context) string
 	Version     string
 	OnConnected func(bool)       // after each welcome, and each loss
@@ -109,7 +110,7 @@ type Session struct {
 	wake     wait.Signal // something to send
 	offers   wait.Signal // TakeOffer has one
 	client   atomic.Pointer[client]
-	status   atomic.Pointer[string] // why there is no session; nil: there is one
+	status   atomic.Pointer[string] // why there is no session; empty: there is one
 	refused  bool                   // the hub refused the certificate the last time; of Run's goroutine
 	told     *rate.Limiter          // messages with capabilities
 
@@ -178,20 +179,9 @@ func (s *Session) Reject(id bundle.ID, reason string) {
 }
 
 // Status returns why there is no session with the hub; empty when there is one.
-func (s *Session) Status() string {
-	if text := s.status.Load(); text != nil {
-		return *text
-	}
-	return ""
-}
+func (s *Session) Status() string { return *s.status.Load() }
 
-func (s *Session) note(why string) {
-	if why == "" {
-		s.status.Store(nil)
-		return
-	}
-	s.status.Store(&why)
-}
+func (s *Session) note(why string) { s.status.Store(&why) }
 
 // Run keeps a session until the context ends, and returns nil then.
 func (s *Session) Run(ctx context.Context) error {
@@ -249,7 +239,7 @@ func (s *Session) once(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	hub := &client{meter: &meter{}}
-	conn, err := s.dial(hub.meter, identity.ClientTLS(s.Credential,
+	conn, err := s.dial(hub.meter, identity.ClientTLS(s.Identity.Credential(),
 		identity.ID{TrustDomain: s.Cluster.TrustDomain, Role: identity.Hub}))
 	if err != nil {
 		return 0, err
@@ -348,7 +338,7 @@ func (s *Session) checkClock(hub time.Time) {
 // explain adds to the alert of a hub that refuses the certificate, which says no more than that, what may be the
 // matter.
 func (s *Session) explain(err error) error {
-	shown := s.Credential.Certificate()
+	shown := s.Identity.Credential().Certificate()
 	if shown == nil || shown.Leaf == nil || !strings.Contains(err.Error(), "remote error: tls:") {
 		return err
 	}

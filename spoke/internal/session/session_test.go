@@ -277,7 +277,7 @@ type settings struct {
 func newSession(h *hub, d *drawer, change func(*settings)) *Session {
 	none := func() float64 { return 0 }
 	s := settings{
-		Config{Hub: h.address, Cluster: h.cluster, Credential: &identity.Credential{}, Version: "v1", Jitter: none,
+		Config{Hub: h.address, Cluster: h.cluster, Version: "v1", Jitter: none,
 			OnConnected: func(bool) {}, Kubernetes: func(context.Context) string { return "v1.37.2" }},
 		membership.IdentityConfig{Cluster: h.cluster, JoinToken: token("token"), CAPin: h.authority.Pin(), Keeper: d,
 			Jitter: none},
@@ -285,7 +285,7 @@ func newSession(h *hub, d *drawer, change func(*settings)) *Session {
 	if change != nil {
 		change(&s)
 	}
-	s.IdentityConfig.Credential, s.IdentityConfig.Now = s.Config.Credential, s.Config.Now
+	s.IdentityConfig.Now = s.Config.Now
 	s.Config.Cluster, s.Config.Identity = s.IdentityConfig.Cluster, membership.NewIdentity(s.IdentityConfig)
 	return New(s.Config)
 }
@@ -474,7 +474,7 @@ func TestRenewal(t *testing.T) {
 	run(t, s)
 	next(t, h.hellos, "hello")
 	deadline := time.After(patience)
-	for time.Until(s.Credential.NotAfter()) < time.Minute {
+	for time.Until(s.Identity.Credential().NotAfter()) < time.Minute {
 		select {
 		case <-deadline:
 			t.Fatal("not renewed")
@@ -596,18 +596,18 @@ func TestFetch(t *testing.T) {
 		chunks []*spokev1.FetchResponse
 		want   error
 	}{
-		"in chunks": {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(nil, 0, "aa", true),
+		"in_chunks": {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(nil, 0, "aa", true),
 			chunk(&b, 1, "b", true)}, nil},
-		"in another order": {[]*spokev1.FetchResponse{chunk(&b, 1, "b", true), chunk(&a, 4, "aaaa", true)},
+		"in_another_order": {[]*spokev1.FetchResponse{chunk(&b, 1, "b", true), chunk(&a, 4, "aaaa", true)},
 			ErrProtocol},
 		"interleaved":    {[]*spokev1.FetchResponse{chunk(&a, 4, "aa", false), chunk(&b, 1, "b", true)}, ErrProtocol},
-		"one is missing": {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true)}, ErrProtocol},
-		"one too many": {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true), chunk(&b, 1, "b", true),
+		"one_is_missing": {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true)}, ErrProtocol},
+		"one_too_many": {[]*spokev1.FetchResponse{chunk(&a, 4, "aaaa", true), chunk(&b, 1, "b", true),
 			chunk(&a, 4, "aaaa", true)}, ErrProtocol},
-		"longer than announced":  {[]*spokev1.FetchResponse{chunk(&a, 1, string(make([]byte, 4096)), false)}, ErrProtocol},
-		"larger than is allowed": {[]*spokev1.FetchResponse{chunk(&a, 1<<40, "a", false)}, ErrProtocol},
-		"without a digest":       {[]*spokev1.FetchResponse{chunk(nil, 1, "a", true)}, ErrProtocol},
-		"never ending":           {[]*spokev1.FetchResponse{chunk(&a, 1, "", false), chunk(nil, 0, "", false)}, ErrProtocol},
+		"longer_than_announced":  {[]*spokev1.FetchResponse{chunk(&a, 1, string(make([]byte, 4096)), false)}, ErrProtocol},
+		"larger_than_is_allowed": {[]*spokev1.FetchResponse{chunk(&a, 1<<40, "a", false)}, ErrProtocol},
+		"without_a_digest":       {[]*spokev1.FetchResponse{chunk(nil, 1, "a", true)}, ErrProtocol},
+		"never_ending":           {[]*spokev1.FetchResponse{chunk(&a, 1, "", false), chunk(nil, 0, "", false)}, ErrProtocol},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
