@@ -227,7 +227,7 @@ func TestOpen_leaves(t *testing.T) {
 func TestOpen_rules(t *testing.T) {
 	private, public := newAge(t)
 	tests := map[string]sops.Metadata{
-		"the default suffix":        {},
+		"default_suffix":            {},
 		"unencrypted_suffix":        {UnencryptedSuffix: "_plain"},
 		"encrypted_suffix":          {EncryptedSuffix: "Data"},
 		"unencrypted_regex":         {UnencryptedRegex: "^(kind|apiVersion|metadata)$"},
@@ -259,8 +259,8 @@ func TestOpen_one_key(t *testing.T) {
 	for name, secret := range map[string]map[string][]byte{
 		"age":               {"a.agekey": []byte("# created: today\r\n" + agePrivate + "\r\n")},
 		"pgp":               {"a.asc": armored(t, entity)},
-		"pgp among others":  {"a.asc": append(armored(t, other), armored(t, entity)...), "README": []byte("x")},
-		"pgp and wrong age": {"a.asc": armored(t, entity), "b.agekey": []byte(first(newAge(t)))},
+		"pgp_among_others":  {"a.asc": append(armored(t, other), armored(t, entity)...), "README": []byte("x")},
+		"pgp_and_wrong_age": {"a.asc": armored(t, entity), "b.agekey": []byte(first(newAge(t)))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := openString(t, file, secret); err != nil {
@@ -319,30 +319,30 @@ func TestOpen_changed_by_hand(t *testing.T) {
 		file string
 		want error
 	}{
-		"an unencrypted value changed": {strings.Replace(file, "Secret", "ConfigMap", 1), ErrMAC},
-		"an unencrypted value added":   {"added_unencrypted: x\n" + file, ErrMAC},
-		"a value in the clear":         {strings.Replace(file, a, "    a: "+canary, 1), errLeaf},
-		"a number in the clear":        {strings.Replace(file, a, "    a: 42", 1), errLeaf},
-		"an encrypted value removed":   {strings.Replace(file, a+"\n", "", 1), ErrMAC},
-		"two values swapped": {strings.NewReplacer(a, strings.Replace(b, "b:", "a:", 1), b,
+		"clear_value_changed": {strings.Replace(file, "Secret", "ConfigMap", 1), ErrMAC},
+		"clear_value_added":   {"added_unencrypted: x\n" + file, ErrMAC},
+		"text_in_clear":       {strings.Replace(file, a, "    a: "+canary, 1), errLeaf},
+		"number_in_clear":     {strings.Replace(file, a, "    a: 42", 1), errLeaf},
+		"value_removed":       {strings.Replace(file, a+"\n", "", 1), ErrMAC},
+		"values_swapped": {strings.NewReplacer(a, strings.Replace(b, "b:", "a:", 1), b,
 			strings.Replace(a, "a:", "b:", 1)).Replace(file), errLeaf},
-		"a key renamed":          {strings.Replace(file, a, strings.Replace(a, "a:", "c:", 1), 1), errLeaf},
-		"lines in another order": {strings.Replace(strings.Replace(file, a+"\n", "", 1), b, b+"\n"+a, 1), ErrMAC},
-		"an unknown type": {strings.Replace(file, a, strings.Replace(a, "type:str", "type:blob", 1), 1),
+		"key_renamed":     {strings.Replace(file, a, strings.Replace(a, "a:", "c:", 1), 1), errLeaf},
+		"lines_reordered": {strings.Replace(strings.Replace(file, a+"\n", "", 1), b, b+"\n"+a, 1), ErrMAC},
+		"unknown_type": {strings.Replace(file, a, strings.Replace(a, "type:str", "type:blob", 1), 1),
 			errLeaf},
-		"no mac":       {strings.Replace(file, line("mac:"), "    mac: \"\"", 1), ErrMAC},
-		"another mac":  {strings.Replace(file, line("mac:"), "    mac: "+canary, 1), ErrMAC},
-		"another time": {strings.Replace(file, "2026-05-04", "2026-05-05", 1), ErrMAC},
-		"no time":      {strings.Replace(file, line("lastmodified:"), "    x: y", 1), ErrMalformed},
-		"rules that leave it in clear": {strings.Replace(file, line("mac:"), "    encrypted_regex: ^nothing$\n"+line("mac:"),
+		"no_mac":     {strings.Replace(file, line("mac:"), "    mac: \"\"", 1), ErrMAC},
+		"other_mac":  {strings.Replace(file, line("mac:"), "    mac: "+canary, 1), ErrMAC},
+		"other_time": {strings.Replace(file, "2026-05-04", "2026-05-05", 1), ErrMAC},
+		"no_time":    {strings.Replace(file, line("lastmodified:"), "    x: y", 1), ErrMalformed},
+		"two_rules": {strings.Replace(file, line("mac:"), "    encrypted_regex: ^nothing$\n"+line("mac:"),
 			1), ErrMalformed},
-		"the mac of encrypted only": {strings.Replace(file, line("mac:"), "    mac_only_encrypted: true\n"+line("mac:"),
+		"mac_only_encrypted": {strings.Replace(file, line("mac:"), "    mac_only_encrypted: true\n"+line("mac:"),
 			1), ErrMAC},
-		"no metadata": {"a: " + canary, ErrNotEncrypted},
-		"not yaml":    {"a: [" + canary, ErrMalformed},
-		"an alias":    {"x: &x " + canary + "\ny: *x\n" + file, ErrMalformed},
-		"a key twice": {"data: {}\n" + file, ErrMalformed},
-		"a list":      {"- " + canary, ErrMalformed},
+		"no_metadata": {"a: " + canary, ErrNotEncrypted},
+		"not_yaml":    {"a: [" + canary, ErrMalformed},
+		"alias":       {"x: &x " + canary + "\ny: *x\n" + file, ErrMalformed},
+		"key_twice":   {"data: {}\n" + file, ErrMalformed},
+		"list":        {"- " + canary, ErrMalformed},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -404,10 +404,10 @@ func TestParseKeys_unusable(t *testing.T) {
 		data map[string][]byte
 		want string
 	}{
-		"none":         {map[string][]byte{"other": []byte("x")}, ".agekey or .asc"},
-		"cut off":      {map[string][]byte{"k.agekey": []byte("AGE-SECRET-KEY-1" + canary)}, "entry k.agekey"},
-		"no pgp":       {map[string][]byte{"k.asc": []byte(canary)}, "entry k.asc"},
-		"a passphrase": {map[string][]byte{"k.asc": lockedText.Bytes()}, "passphrase"},
+		"none":       {map[string][]byte{"other": []byte("x")}, ".agekey or .asc"},
+		"cut_off":    {map[string][]byte{"k.agekey": []byte("AGE-SECRET-KEY-1" + canary)}, "entry k.agekey"},
+		"no_pgp":     {map[string][]byte{"k.asc": []byte(canary)}, "entry k.asc"},
+		"passphrase": {map[string][]byte{"k.asc": lockedText.Bytes()}, "passphrase"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -25,11 +25,11 @@ func TestExplain_leaf(t *testing.T) {
 	}
 	before := func(line string) string { return line[:strings.Index(line, "ENC")] }
 	for name, tt := range map[string]struct{ from, to, want string }{
-		"a number in the clear": {line("m: ENC"), before(line("m: ENC")) + "12345\n", "document 0, list.1.m: "},
-		"a text in the clear":   {line("m: ENC"), before(line("m: ENC")) + canary + "\n", "document 0, list.1.m: "},
-		"another leaf's value": {line("- - ENC"), before(line("- - ENC")) +
+		"number_in_clear": {line("m: ENC"), before(line("m: ENC")) + "12345\n", "document 0, list.1.m: "},
+		"text_in_clear":   {line("m: ENC"), before(line("m: ENC")) + canary + "\n", "document 0, list.1.m: "},
+		"value_of_another_leaf": {line("- - ENC"), before(line("- - ENC")) +
 			strings.TrimPrefix(line("m: ENC"), before(line("m: ENC"))), "document 1, last.0.0: "},
-		"a changed value": {line("- - ENC"), strings.Replace(line("- - ENC"), "data:", "data:AAAA", 1),
+		"value_changed": {line("- - ENC"), strings.Replace(line("- - ENC"), "data:", "data:AAAA", 1),
 			"document 1, last.0.0: "},
 	} {
 		t.Run(name, func(t *testing.T) {
