@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
@@ -146,7 +148,7 @@ func TestRedact(t *testing.T) {
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
 	for name, err := range map[string]error{
 		"the API server's": &kube.Error{Op: "apply", Object: "ConfigMap n/a", Reason: kube.Invalid, Message: "hunter2",
-			Causes: []kube.Cause{{Message: "hunter2"}}},
+			Causes: []metav1.StatusCause{{Message: "hunter2"}}},
 		"another": errors.New("hunter2"),
 	} {
 		if got := redact(err, false, hide); strings.Contains(got.Error(), "hunter2") {

@@ -56,8 +56,8 @@ func (x *Index) Changed() <-chan struct{} { return x.changed }
 // Doubtful is signalled when TakeDoubts has something to return.
 func (x *Index) Doubtful() <-chan struct{} { return x.doubtful }
 
-// TakeDoubts returns the objects that seemed to change while they were being applied. Somebody has to look at them
-// again, because nobody knows which came first.
+// TakeDoubts returns the objects that seemed to change while they were being applied. The caller must look at them
+// again, because it is not known whether the change or the apply came first.
 func (x *Index) TakeDoubts() []bundle.ObjectIdentity {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -71,7 +71,7 @@ func (x *Index) TakeDoubts() []bundle.ObjectIdentity {
 	return out
 }
 
-// Doubt makes somebody look at an object again.
+// Doubt adds an object to those that TakeDoubts returns.
 func (x *Index) Doubt(id manifest.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -79,9 +79,9 @@ func (x *Index) Doubt(id manifest.ID) {
 	x.doubtful.Raise()
 }
 
-// Replace replaces what is known of the inventory's application. Objects that another Application owned change hands,
-// unless that one applied them later: an inventory names an object until the next apply finds that another Application
-// took it over. What was observed of objects that stay is kept.
+// Replace replaces the items of the inventory's Application. Objects of another Application become those of this one,
+// unless the other applied them later: an inventory names an object until the next apply finds that another Application
+// took the object over. Observations of objects that stay are kept.
 func (x *Index) Replace(v *Inventory) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -98,10 +98,10 @@ func (x *Index) Replace(v *Inventory) {
 	}
 }
 
-// Remove forgets an application and all its objects.
+// Remove forgets an Application and all its objects.
 func (x *Index) Remove(app bundle.ApplicationName) { x.Replace(New(app)) }
 
-// Application returns which Application owns an object, and what is recorded of it.
+// Application returns which Application owns an object, and the object's item.
 func (x *Index) Application(id manifest.ID) (bundle.ApplicationName, Item, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -119,7 +119,7 @@ func (x *Index) Kinds() []kube.Mapping {
 	return slices.Collect(maps.Keys(x.kinds))
 }
 
-// Of returns the objects of a kind, in any version, that should be in the cluster.
+// Of returns the objects of a kind, in any version, that should exist in the cluster.
 func (x *Index) Of(gk schema.GroupKind) []bundle.ObjectIdentity {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -132,7 +132,7 @@ func (x *Index) Of(gk schema.GroupKind) []bundle.ObjectIdentity {
 	return out
 }
 
-// Begin says that an object is about to be applied or deleted. Every Begin is followed by one Commit, Abandon or
+// Begin notes that an object is about to be applied or deleted. Every Begin is followed by one Commit, Abandon or
 // Forget.
 func (x *Index) Begin(app bundle.ApplicationName, id manifest.ID) {
 	x.mu.Lock()
@@ -142,7 +142,7 @@ func (x *Index) Begin(app bundle.ApplicationName, id manifest.ID) {
 	e.busy++
 }
 
-// entry returns what is known of an object, which begins now if nothing is; the caller holds the mutex.
+// entry returns the entry of an object, a new one if there is none; the caller holds the mutex.
 func (x *Index) entry(id manifest.ID) *entry {
 	e := x.objects[id]
 	if e == nil {
@@ -152,8 +152,8 @@ func (x *Index) entry(id manifest.ID) *entry {
 	return e
 }
 
-// Commit records an object that was applied and clears its drift. An observation that came meanwhile and shows a change
-// makes the object doubtful.
+// Commit records an object that was applied and clears its drift. If an observation that came meanwhile shows a change,
+// the object becomes doubtful.
 func (x *Index) Commit(app bundle.ApplicationName, id manifest.ID, item Item) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -163,7 +163,7 @@ func (x *Index) Commit(app bundle.ApplicationName, id manifest.ID, item Item) {
 	x.end(id, e)
 }
 
-// Abandon says that an apply or delete did not take place. What is recorded stays.
+// Abandon notes that an apply or delete did not take place. The object's item stays.
 func (x *Index) Abandon(id manifest.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -200,13 +200,13 @@ func (x *Index) end(id manifest.ID, e *entry) {
 	}
 }
 
-// Observe judges what a watch saw of an object. ours is false for an object that the index does not know. Drift is
-// returned once, when it is first seen, and stays noted until the object is applied.
+// Observe returns the drift of an object that a watch saw. ours is false for an object that the index does not have.
+// Drift is returned once, when it is first seen, and stays noted until the object is applied.
 func (x *Index) Observe(l kube.Live) (app bundle.ApplicationName, d Drift, ours bool) {
 	return x.observe(observation{live: l})
 }
 
-// ObserveMissing is Observe for an object that is not in the cluster.
+// ObserveMissing is Observe for an object that does not exist in the cluster.
 func (x *Index) ObserveMissing(id bundle.ObjectIdentity) (app bundle.ApplicationName, d Drift, ours bool) {
 	return x.observe(observation{live: kube.Live{ID: id}, missing: true})
 }
@@ -226,7 +226,7 @@ func (x *Index) observe(o observation) (bundle.ApplicationName, Drift, bool) {
 	return e.app, e.judge(o.live, o.missing), true
 }
 
-// judge notes drift and returns it when it is news.
+// judge notes drift and returns it if it is news.
 func (e *entry) judge(l kube.Live, missing bool) Drift {
 	d := e.item.judgeMissing(e.health.Status == sharedhealth.InProgress)
 	if !missing {
@@ -242,7 +242,7 @@ func (e *entry) judge(l kube.Live, missing bool) Drift {
 	return d
 }
 
-// Drifted returns how an object differs, as far as was observed since it was last applied.
+// Drifted returns the drift of an object that was observed since its last apply.
 func (x *Index) Drifted(id manifest.ID) Drift {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -270,7 +270,7 @@ func (x *Index) drop(id manifest.ID) {
 	}
 }
 
-// count keeps Kinds, and signals when a kind comes or goes.
+// count keeps Kinds up to date, and signals if a kind comes or goes.
 func (x *Index) count(m kube.Mapping, by int) {
 	if m.Resource == "" {
 		return

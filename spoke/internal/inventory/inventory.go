@@ -23,7 +23,7 @@ const (
 	Ignore       Mode = "Ignore"       // neither applied, nor repaired, nor pruned
 )
 
-// Item is what is recorded of one object.
+// Item is the record of one object.
 type Item struct {
 	Version         string          `json:"v"`            // API version that it was applied in, without the group
 	Resource        string          `json:"r,omitempty"`  // plural, as the API serves it
@@ -43,8 +43,8 @@ type Item struct {
 type Inventory struct {
 	Application bundle.ApplicationName
 	Items       map[manifest.ID]Item
-	// Guarded is how many objects there were when a prune began that must be confirmed and was not carried out; 0: there
-	// is none. Objects that are applied meanwhile do not make that prune a smaller share.
+	// Guarded is how many objects there were when a Guard first held a prune that waits for confirmation; 0: no prune is
+	// held. Objects that are applied meanwhile do not make the prune a smaller share.
 	Guarded int
 }
 
@@ -63,7 +63,7 @@ func (v *Inventory) IDs() []manifest.ID {
 	return slices.SortedFunc(maps.Keys(v.Items), manifest.Compare)
 }
 
-// Identity returns the object's name with the version it is recorded in.
+// Identity returns an object's name with the recorded version.
 func (v *Inventory) Identity(id manifest.ID) bundle.ObjectIdentity {
 	return identity(id, v.Items[id].Version)
 }
@@ -88,7 +88,7 @@ func mapping(id manifest.ID, i Item) kube.Mapping {
 		Namespaced: id.Namespace != ""}
 }
 
-// encoded is the layout of Encode. Format grows when a reader of the old one could not understand the new one.
+// encoded is the layout of Encode. Format grows if a reader of the old layout cannot understand the new one.
 type encoded struct {
 	Format      int                    `json:"format"`
 	Application bundle.ApplicationName `json:"owner"`
@@ -121,7 +121,7 @@ func (v *Inventory) Encode() ([]byte, error) {
 	return data, nil
 }
 
-// Decode reads what Encode writes.
+// Decode returns the inventory of bytes that Encode wrote.
 func Decode(data []byte) (*Inventory, error) {
 	var e encoded
 	if err := json.Unmarshal(data, &e); err != nil {

@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -14,29 +13,21 @@ type Drift struct {
 	By []string
 }
 
-// DriftKind is what happened to an object.
+// DriftKind says what happened to an object.
 type DriftKind string
 
 // The kinds of drift.
 const (
-	Changed  DriftKind = "changed"  // fields that are ours changed hands, or somebody added fields by kubectl
-	Missing  DriftKind = "missing"  // it is gone
+	Changed  DriftKind = "changed"  // another manager owns fields of ours, or kubectl added fields
+	Missing  DriftKind = "missing"  // the object does not exist
 	Replaced DriftKind = "replaced" // another object has its name
 )
 
 // Any reports whether there is drift.
 func (d Drift) Any() bool { return d.Kind != "" }
 
-// String says what happened and who else writes the object: "changed by kubectl-edit".
-func (d Drift) String() string {
-	if len(d.By) == 0 {
-		return string(d.Kind)
-	}
-	return string(d.Kind) + " by " + strings.Join(d.By, ", ")
-}
-
-// Judge compares an object as it was seen with what is recorded of it. The fields' values need not be known: the API
-// server takes a field away from our manager's managedFields entry as soon as anybody else changes it.
+// Judge returns how an object as it was seen differs from its item. The fields' values need not be known: the API
+// server takes a field out of our manager's managedFields entry as soon as another manager changes the field.
 func (i Item) Judge(l kube.Live) Drift {
 	switch {
 	case i.Mode == Ignore || i.Mode == IfNotPresent || i.UID == "":
@@ -64,14 +55,13 @@ func (i Item) judgeMissing(atWork bool) Drift {
 	return Drift{Kind: Missing}
 }
 
-// before reports whether i was recorded before other, which is of the same object: what was never seen applied, or what
-// was applied earlier.
+// before reports whether i is older than other, an item of the same object: i was never applied, or applied earlier.
 func (i Item) before(other Item) bool {
 	return i.UID == "" && other.UID != "" || Older(i.ResourceVersion, other.ResourceVersion)
 }
 
 // Older reports whether resourceVersion a was written before b. Since Kubernetes 1.35 resource versions of one kind are
-// decimal numbers that grow, and they always were in practice; of any other pair neither is older.
+// decimal numbers that grow, and in practice they always were. If one of them is no number, neither is older.
 func Older(a, b string) bool {
 	x, errX := strconv.ParseUint(a, 10, 64)
 	y, errY := strconv.ParseUint(b, 10, 64)

@@ -6,51 +6,44 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
 // Label is the label that the spoke puts on every object that it applies. Its value names the Application, see LabelOf.
-// The watches select by it, and together with the field manager it proves on a live object whose the object is.
+// The watches select by Label; together with the field manager it proves which Application a live object belongs to.
 const Label = "fleet.nave.io/application"
 
-const (
-	maxLabel  = 63 // characters of a label's value in Kubernetes
-	labelHash = 32 // hexadecimal digits: 128 bits
-)
+const labelHash = 32 // hexadecimal digits: 128 bits
 
-// LabelOf returns the value of Label for an Application: Kind.namespace.name, which no other Application has, since
-// neither a kind nor a namespace holds a dot. What is too long for a label, or holds what a label must not, is cut and
-// ends in "_" and a hash of the whole name; no name in Kubernetes holds "_", so that the two forms never meet.
+// LabelOf returns the value of Label for an Application: Kind.namespace.name, which no other Application has, because
+// neither a kind nor a namespace holds a dot. A name that is too long for a label, or holds a character that labels
+// must not have, is cut and ends in "_" and a hash of the whole name. No name in Kubernetes holds "_", so that a cut
+// name equals no other.
 func LabelOf(app bundle.ApplicationName) string {
 	plain := app.Kind + "." + app.Namespace + "." + app.Name
-	if len(plain) <= maxLabel && isLabel(plain) && !strings.Contains(app.Kind+app.Namespace, ".") {
+	whole := strings.Map(labelled, plain) == plain && strings.Trim(plain, ".-") == plain
+	if whole && len(plain) <= validation.LabelValueMaxLength && !strings.Contains(app.Kind+app.Namespace, ".") {
 		return plain
 	}
 	sum := sha256.Sum256([]byte(app.Key()))
 	cut := strings.TrimLeft(strings.Map(labelled, plain), ".-")
-	return cmp.Or(cut[:min(len(cut), maxLabel-labelHash-1)], "app") + "_" + hex.EncodeToString(sum[:labelHash/2])
+	cut = cut[:min(len(cut), validation.LabelValueMaxLength-labelHash-1)]
+	return cmp.Or(cut, "app") + "_" + hex.EncodeToString(sum[:labelHash/2])
 }
 
-// isLabel reports whether s can be a label's value, and holds no "_".
-func isLabel(s string) bool {
-	return strings.Map(labelled, s) == s && alphanumeric(s[0]) && alphanumeric(s[len(s)-1])
-}
-
-// labelled keeps the characters that plain values are made of, and puts "-" for any other.
+// labelled returns a character of plain values, and "-" for any other, "_" among them.
 func labelled(r rune) rune {
-	if r < 0x80 && alphanumeric(byte(r)) || r == '.' || r == '-' {
+	if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '-' {
 		return r
 	}
 	return '-'
 }
 
-func alphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-// Proves reports whether a live object proves that this spoke applied it for the Application: our field manager owns
-// fields of it, and its Label names the Application. An object without Label must be the recorded one.
+// Proves reports whether a live object shows that this spoke applied it for the Application: our field manager owns
+// fields, and Label names the Application. An object without Label must have the recorded UID.
 func (i Item) Proves(l kube.Live, app bundle.ApplicationName) bool {
 	if l.Managed.IsZero() {
 		return false
@@ -61,8 +54,8 @@ func (i Item) Proves(l kube.Live, app bundle.ApplicationName) bool {
 	return i.UID != "" && i.UID == l.UID
 }
 
-// LacksLabel reports whether the object was applied by a spoke that did not put Label on, so that no watch shows it. It
-// must be sent again.
+// LacksLabel reports whether the object was applied by a spoke that put no Label on objects, so that no watch shows the
+// object. Such an object must be sent again.
 func (i Item) LacksLabel() bool {
 	return !i.Labelled && !i.Managed.IsZero() && (i.Mode == Override || i.Mode == Merge)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ObjectHealth is how one object is doing, and since when. Message may quote the object. Reason is a single CamelCase
+// ObjectHealth is the health of one object, and since when. Message may quote the object. Reason is a single CamelCase
 // identifier.
 type ObjectHealth struct {
 	ID              manifest.ID
@@ -19,15 +19,15 @@ type ObjectHealth struct {
 	Since           time.Time
 }
 
-// Summary is how the objects of one Application are doing.
+// Summary is the health of the objects of one Application.
 type Summary struct {
 	Status                      sharedhealth.Status // the worst of all
 	Current, InProgress, Failed int                 // InProgress counts everything that is neither of the others
-	Unhealthy                   []ObjectHealth      // what is not Current, the worst first
+	Unhealthy                   []ObjectHealth      // the objects that are not Current, the worst first
 }
 
-// SetHealth notes how an object was doing at a resourceVersion (empty: now) and reports whether that is news. What is
-// older than what was noted says nothing: the answer to an apply may come after the watch has shown the object well.
+// SetHealth notes the health of an object at a resourceVersion (empty: now) and reports whether it is news. Health that
+// is older than the noted one is ignored: the answer to an apply may come after the watch has shown the object healthy.
 func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth.Status, reason, message string,
 	now time.Time) bool {
 	x.mu.Lock()
@@ -50,7 +50,7 @@ func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth
 	return true
 }
 
-// Health returns how an object is doing; Unknown for one that is not ours or was not seen yet.
+// Health returns the health of an object; Unknown if the object is not ours or was not seen yet.
 func (x *Index) Health(id manifest.ID) ObjectHealth {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -61,10 +61,10 @@ func (x *Index) Health(id manifest.ID) ObjectHealth {
 	return e.health
 }
 
-// Objects is how many objects the summary covers.
+// Objects returns how many objects the summary covers.
 func (s Summary) Objects() int { return s.Current + s.InProgress + s.Failed }
 
-// Summarize folds the health of an application's objects, at most most of the unhealthy ones listed.
+// Summarize returns the health of an Application's objects. It lists at most a number of unhealthy ones.
 func (x *Index) Summarize(app bundle.ApplicationName, most int) Summary {
 	x.mu.Lock()
 	defer x.mu.Unlock()

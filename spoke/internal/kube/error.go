@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Reason is why a request failed, in the words that the spoke decides by.
+// Reason says why a request failed, as far as the spoke decides by it.
 type Reason string
 
 // The reasons.
@@ -25,12 +25,12 @@ const (
 	NoMatch   Reason = "NoMatch"   // the API does not serve the kind
 	Invalid   Reason = "Invalid"   // the object breaks the schema or a rule of the API server
 	Immutable Reason = "Immutable" // as Invalid, and only because fields changed that cannot change
-	// somebody else was faster, a precondition does not hold, or a field has another owner
+	// Conflict: the object changed meanwhile, a precondition does not hold, or a field has another owner.
 	Conflict     Reason = "Conflict"
 	Forbidden    Reason = "Forbidden"    // RBAC
 	Denied       Reason = "Denied"       // an admission webhook or policy said no
 	Unauthorized Reason = "Unauthorized" // the API server does not know us
-	Terminating  Reason = "Terminating"  // the namespace is on its way out
+	Terminating  Reason = "Terminating"  // the namespace is being deleted
 	Exists       Reason = "Exists"       // already there
 	Expired      Reason = "Expired"      // the resourceVersion is too old: list again
 	Unavailable  Reason = "Unavailable"  // overload, time-out or fault on the server's side
@@ -42,30 +42,28 @@ const (
 // Error is a failed request. Message may quote the object, so redact it before it leaves the spoke.
 type Error struct {
 	Op      string // apply, get, list, delete, watch, adopt, discover
-	Object  string // what the request was about, as manifest.ID prints it
+	Object  string // the object of the request, as manifest.ID prints it
 	Reason  Reason
-	Message string  // the API server's, or the network's, whole
-	Causes  []Cause // of Invalid and Conflict, where the API server names them
-	Code    int     // HTTP status; 0 when there was no answer
+	Message string               // the API server's, or the network's, whole
+	Causes  []metav1.StatusCause // of Invalid and Conflict, if the API server names them
+	Code    int                  // HTTP status; 0 if there was no answer
 
-	page bool // Message is no Status of an API server, as proxies send them
+	page bool // Message is no Status of an API server but a page, as proxies send them
 	err  error
 }
-
-// Cause is one field that the API server did not like.
-type Cause struct{ Type, Field, Message string }
 
 // Error returns "apply Deployment.apps shop/web: <the API server's words>", of bounded length.
 func (e *Error) Error() string { return e.Op + " " + e.Object + ": " + e.shown(e.Message) }
 
-// What is shown of an answer. Webhooks and proxies may say anything at any length.
+// How much of an answer is shown. The answers of webhooks and proxies may have any length.
 const (
 	maxMessage = 4 << 10 // bytes
 	maxPage    = 200     // bytes of an answer that is no Status
 	maxCauses  = 32
 )
 
-// shown cuts what was said to what a person may want of it. It comes after redaction, which finds whole values only.
+// shown returns a message cut to the length that is shown. Cutting comes after redaction, which finds whole values
+// only.
 func (e *Error) shown(message string) string {
 	if e.page {
 		return fmt.Sprintf("HTTP %d: %s", e.Code, telemetry.Printable(strings.Join(strings.Fields(message), " "), maxPage))
@@ -73,20 +71,20 @@ func (e *Error) shown(message string) string {
 	return telemetry.Printable(message, maxMessage)
 }
 
-// Unwrap returns the network's or the context's error, when there is one.
+// Unwrap returns the network's or the context's error; nil if there is none.
 func (e *Error) Unwrap() error { return e.err }
 
-// Redacted returns the error with redact applied to everything that the API server said. bare also leaves out every
-// text that quotes values, for objects that are secret as a whole; what remains names the fields and what kind of fault
-// each has.
+// Redacted returns the error with redact applied to the whole answer of the API server. With bare, for objects that are
+// secret as a whole, every text that may quote values is left out; the fields and the kinds of their faults remain.
 func (e *Error) Redacted(redact func(string) string, bare bool) *Error {
 	c := *e
 	if c.Reason != Canceled {
 		c.err = nil // its text may repeat the message
 	}
-	c.Causes = make([]Cause, min(len(e.Causes), maxCauses))
+	c.Causes = make([]metav1.StatusCause, min(len(e.Causes), maxCauses))
 	for i, cause := range e.Causes[:len(c.Causes)] {
-		c.Causes[i] = Cause{Type: redact(cause.Type), Field: redact(cause.Field), Message: redact(cause.Message)}
+		c.Causes[i] = metav1.StatusCause{Type: metav1.CauseType(redact(string(cause.Type))), Field: redact(cause.Field),
+			Message: redact(cause.Message)}
 		if bare {
 			c.Causes[i].Message = ""
 		}
@@ -104,7 +102,7 @@ func (e *Error) bareMessage() string {
 	}
 	faults := make([]string, len(e.Causes))
 	for i, c := range e.Causes {
-		faults[i] = c.Field + ": " + c.Type
+		faults[i] = c.Field + ": " + string(c.Type)
 	}
 	return "the API server finds it invalid: " + strings.Join(faults, ", ")
 }
@@ -140,25 +138,21 @@ func Uncertain(err error) bool {
 	return false
 }
 
-// refusal reads the answer of an API server that did not do what was asked.
+// refusal returns the error of an API server's answer.
 func refusal(op, object string, code int, body []byte) *Error {
 	e := &Error{Op: op, Object: object, Code: code}
 	var s metav1.Status
 	if json.Unmarshal(body, &s) != nil || s.Kind != "Status" {
 		s, e.page = metav1.Status{Message: string(body)}, true
 	}
-	e.Message = s.Message
 	if s.Details == nil {
 		s.Details = &metav1.StatusDetails{}
 	}
-	for _, c := range s.Details.Causes {
-		e.Causes = append(e.Causes, Cause{Type: string(c.Type), Field: c.Field, Message: c.Message})
-	}
-	e.Reason = classify(code, &s)
+	e.Message, e.Causes, e.Reason = s.Message, s.Details.Causes, classify(code, &s)
 	return e
 }
 
-// reasonByCode has the reasons of the codes that mean one thing, where nothing in the status says more.
+// reasonByCode holds the reasons of the codes that have one meaning.
 var reasonByCode = map[int]Reason{
 	http.StatusBadRequest:            Invalid,
 	http.StatusUnauthorized:          Unauthorized,
@@ -207,8 +201,8 @@ func denied(message string) bool {
 		strings.Contains(message, "ValidatingAdmissionPolicy '") && strings.Contains(message, "denied request")
 }
 
-// untypable recognises a patch that does not fit the schema: a field that is not declared, or of another type. The API
-// server answers it with an internal error although it is the object that is wrong.
+// untypable recognises a patch that does not fit the schema: a field is not declared, or has another type. The API
+// server answers with an internal error although the object is wrong.
 func untypable(message string) bool {
 	return strings.Contains(message, "failed to create typed patch object")
 }
@@ -224,8 +218,8 @@ var immutableWords = []string{
 	"may not be changed in an update", // PriorityClass
 }
 
-// immutable reports whether every cause is a field that cannot change. One other cause among them means that the new
-// object would be refused as well, and then nothing may be deleted for it.
+// immutable reports whether every cause is a field that cannot change. If there is another cause, the new object would
+// be refused as well, and nothing may be deleted for it.
 func immutable(causes []metav1.StatusCause) bool {
 	for _, c := range causes {
 		if !slices.ContainsFunc(immutableWords, func(words string) bool { return strings.Contains(c.Message, words) }) {
@@ -240,7 +234,7 @@ func terminating(c metav1.StatusCause) bool { return c.Type == "NamespaceTermina
 // errNoAnswer ends a request that takes too long.
 var errNoAnswer = errors.New("no answer in time")
 
-// unanswered is the error of a request that got no answer.
+// unanswered returns the error of a request that got no answer.
 func unanswered(ctx context.Context, op, object string, err error) *Error {
 	e := &Error{Op: op, Object: object, Reason: Unreachable, Message: "the Kubernetes API does not answer: " + err.Error(),
 		err: err}
@@ -250,7 +244,7 @@ func unanswered(ctx context.Context, op, object string, err error) *Error {
 	return e
 }
 
-// backoff returns how long a busy API server wants to be left alone: at least a moment, at most ten seconds.
+// backoff returns how long a busy API server wants no request: at least a millisecond, at most ten seconds.
 func backoff(h http.Header) time.Duration {
 	const most = 10
 	seconds, _ := strconv.Atoi(h.Get("Retry-After")) // 0 if it is a date, or no number

@@ -56,7 +56,7 @@ func FuzzRefusal(f *testing.F) {
 
 func texts(e *Error) (out []string) {
 	for _, c := range e.Causes {
-		out = append(out, c.Type, c.Field, c.Message)
+		out = append(out, string(c.Type), c.Field, c.Message)
 	}
 	return out
 }

@@ -17,31 +17,31 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Live is what the API server says of one object, cut down to what the spoke decides by.
+// Live is one object as the API server returned it, reduced to what the spoke needs for decisions.
 type Live struct {
 	ID              bundle.ObjectIdentity
 	UID             string
 	ResourceVersion string
-	// Managed is the SHA-256 of the canonical JSON of the fields that our manager applied; zero when it owns none.
+	// Managed is the SHA-256 of the canonical JSON of the fields that our manager applied; zero if it owns none.
 	Managed manifest.Digest
 	// AppliedAt is when our manager last changed something, in whole seconds of the API server's clock.
 	AppliedAt time.Time
-	// Others are the managers beside ours that write more than status, the latest first.
+	// Others are the other managers that write more than status, the latest first.
 	Others []string
 	// Adoptable are those of Others that own fields by hand, and whose fields Adopt takes over.
 	Adoptable []string
-	// Deleting is set between a delete and the last finalizer's removal.
+	// Deleting is true from the deletion until the last finalizer is removed.
 	Deleting    bool
 	Finalizers  []string
 	Labels      map[string]string
 	Annotations map[string]string
-	// Object is the whole object without its managedFields, nil unless it was asked for.
+	// Object is the whole object without its managedFields; nil if the caller did not ask for it.
 	Object *manifest.Object
 
 	managers []metav1.ManagedFieldsEntry
 }
 
-// readLive reads an object, or its PartialObjectMetadata, of a known kind.
+// readLive returns an object of a known kind, from its JSON or that of its PartialObjectMetadata.
 func readLive(body []byte, m Mapping, fieldManager string, whole bool) (Live, error) {
 	var p metav1.PartialObjectMetadata
 	if err := json.Unmarshal(body, &p); err != nil {
@@ -105,9 +105,9 @@ func appliedBy(m metav1.ManagedFieldsEntry, manager string) bool {
 	return m.Manager == manager && m.Operation == metav1.ManagedFieldsOperationApply && m.Subresource == ""
 }
 
-// adoptable reports whether the entry was written by hand, as Flux's kustomize-controller sees it: by kubectl, or
-// before there were managers. A restart asked for with kubectl is left alone: undoing it at once would roll the Pods
-// back half-way.
+// adoptable reports whether the entry was written by hand, by the rules of Flux's kustomize-controller: by kubectl, or
+// before there were managers. The fields of `kubectl rollout restart` are left alone, because undoing a restart at once
+// would roll the Pods back half-way.
 func adoptable(m metav1.ManagedFieldsEntry) bool {
 	if m.Subresource != "" || m.Manager == "kubectl-rollout" {
 		return false
@@ -122,8 +122,8 @@ func appendNew(list []string, s string) []string {
 	return append(list, s)
 }
 
-// hashFields hashes a field set by its canonical JSON: the API server writes the same set with its keys in another
-// order depending on whether the kind is built in and on how the object was asked for.
+// hashFields returns the hash of a field set's canonical JSON. The API server writes the keys of a set in different
+// orders, depending on whether the kind is built in and on how the object was asked for.
 func hashFields(fields []byte) manifest.Digest {
 	var tree any
 	var b bytes.Buffer
@@ -133,7 +133,7 @@ func hashFields(fields []byte) manifest.Digest {
 	return sha256.Sum256(b.Bytes())
 }
 
-// Mapping is where the API serves a kind.
+// Mapping says where the API serves a kind.
 type Mapping struct {
 	Group      string `json:"group,omitempty"`
 	Version    string `json:"version"`

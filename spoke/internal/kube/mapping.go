@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/wait"
 )
 
-// unknownFor is how long a kind that is not served is taken as not served, so that a hundred objects of it cost one
-// request. Invalidate, called when a CustomResourceDefinition was applied, ends it early.
+// unknownFor is how long a kind that is not served is not asked for again, so that a hundred objects of the kind cost
+// one request. Invalidate, called after a CustomResourceDefinition was applied, ends this time early.
 const unknownFor = 2 * time.Second
 
 // kinds remembers where kinds are served, one group and version at a time.
@@ -27,8 +27,8 @@ type kinds struct {
 	groups map[schema.GroupVersion]*served
 }
 
-// served is what is known of one group and version. Its mutex is held while asking, so that many askers cost one
-// request.
+// served holds the known kinds of one group and version. The mutex is held during a request, so that many callers cost
+// one request.
 type served struct {
 	mu    sync.Mutex
 	kinds map[string]Mapping
@@ -51,7 +51,7 @@ func (k *kinds) of(gv schema.GroupVersion) *served {
 }
 
 // Mapping returns where the API serves a kind. A kind that is not known yet costs one request for its whole group and
-// version; one that is not served is an *Error with reason NoMatch.
+// version. If the kind is not served, the reason of the error is NoMatch.
 func (c *Client) Mapping(ctx context.Context, gvk schema.GroupVersionKind) (Mapping, error) {
 	s := c.kinds.of(gvk.GroupVersion())
 	s.mu.Lock()
@@ -75,7 +75,7 @@ func noMatch(gvk schema.GroupVersionKind) *Error {
 		"the cluster has no kind %s in %s: is its CustomResourceDefinition installed?", gvk.Kind, gvk.GroupVersion())}
 }
 
-// discover asks for all kinds of a group and version. A group that does not exist has no kinds, which is no error.
+// discover asks for all kinds of a group and version. If the group does not exist, it has no kinds, which is no error.
 func (c *Client) discover(ctx context.Context, gv schema.GroupVersion, s *served) error {
 	var list metav1.APIResourceList
 	err := c.read(ctx, groupPath(gv), gv.String(), &list)
@@ -98,8 +98,8 @@ func (c *Client) discover(ctx context.Context, gv schema.GroupVersion, s *served
 	return nil
 }
 
-// AnyVersion returns where the API serves a kind in whichever version, the preferred one first. It is for objects whose
-// recorded version is not served any more. A kind that is served in no version is an *Error with reason NoMatch.
+// AnyVersion returns where the API serves a kind in any version, the preferred one first. It is for objects whose
+// recorded version is not served any more. If no version is served, the reason of the error is NoMatch.
 func (c *Client) AnyVersion(ctx context.Context, gk schema.GroupKind) (Mapping, error) {
 	if gk.Group == "" {
 		return c.Mapping(ctx, gk.WithVersion("v1"))
@@ -117,8 +117,7 @@ func (c *Client) AnyVersion(ctx context.Context, gk schema.GroupKind) (Mapping, 
 	return Mapping{}, noMatch(gk.WithVersion(group.PreferredVersion.Version))
 }
 
-// read reads what the API server says of itself at a path. Discovery is the spoke's own business, whomever the client
-// impersonates.
+// read decodes the JSON at a path of the API server. It never impersonates: discovery needs the spoke's own account.
 func (c *Client) read(ctx context.Context, path, object string, into any) error {
 	spoke := &Client{connection: c.connection}
 	body, _, err := spoke.do(ctx, request{op: "discover", object: object, method: http.MethodGet, path: path,
@@ -129,7 +128,7 @@ func (c *Client) read(ctx context.Context, path, object string, into any) error 
 	return wrong("discover", object, json.Unmarshal(body, into))
 }
 
-// Warm makes mappings known without asking for them, as an inventory remembers them over a restart.
+// Warm makes mappings known without a request, such as those that an inventory kept over a restart.
 func (c *Client) Warm(mappings ...Mapping) {
 	for _, m := range mappings {
 		s := c.kinds.of(schema.GroupVersion{Group: m.Group, Version: m.Version})
@@ -159,7 +158,7 @@ func groupPath(gv schema.GroupVersion) string {
 	return "/apis/" + gv.Group + "/" + gv.Version
 }
 
-// collection is the path of all objects of the kind, of one namespace or (namespace "") of all.
+// collection returns the path of all objects of the kind in one namespace, or in all if namespace is empty.
 func (m Mapping) collection(namespace string) string {
 	p := groupPath(schema.GroupVersion{Group: m.Group, Version: m.Version})
 	if m.Namespaced && namespace != "" {

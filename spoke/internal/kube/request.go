@@ -34,11 +34,11 @@ type request struct {
 	accept      string
 	contentType string
 	body        []byte
-	tag         *string // of the last answer, which is not sent again while it holds; set to that of the answer
+	tag         *string // the ETag of the last answer, which is not sent again if it holds; set to that of this answer
 }
 
-// do sends a request and returns the body of a successful answer, and its code. A 429, and a 503 that says when to come
-// back, is sent again.
+// do sends a request and returns the body and the code of a successful answer. After a 429, and after a 503 with
+// Retry-After, the request is sent again.
 func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -57,7 +57,7 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 	}
 }
 
-// once sends a request. pause is not zero when it should be sent again after that time.
+// once sends a request. If the request should be sent again, pause is how long to wait before.
 func (c *Client) once(ctx context.Context, r request) (body []byte, code int, pause time.Duration, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
@@ -94,7 +94,7 @@ func (c *Client) refused(r request, code int, body []byte) *Error {
 	return err
 }
 
-// send waits for the rate limit, sends, and returns whatever the API server answers; the caller closes the body.
+// send waits for the rate limit, sends a request, and returns the answer with any code; the caller closes the body.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if err := c.limit.Wait(ctx); err != nil {
 		return nil, unanswered(ctx, r.op, r.object, err)

@@ -21,20 +21,20 @@ const mediaDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupD
 // discoveryPaths are the two answers that hold all kinds.
 var discoveryPaths = []string{"/api", "/apis"}
 
-// surveyEvery is the pause between two surveys, and surveySoon that after a kind came or went by this client: several
-// definitions that are applied together make one survey, and the API server has a moment to serve them.
+// surveyEvery is the pause between two surveys; surveySoon is the pause after this client added or removed a kind, so
+// that several definitions that are applied together make one survey, when the API server serves them.
 const (
 	surveyEvery = time.Minute
 	surveySoon  = 2 * time.Second
 )
 
-// Capabilities is what an API server serves. The zero Capabilities is of one that did not answer yet.
+// Capabilities lists what an API server serves. The zero Capabilities stands for one that did not answer yet.
 type Capabilities struct {
 	Version       string         // of the API server: v1.37.2
 	GroupVersions []GroupVersion // sorted by group and version
 }
 
-// GroupVersion is what an API server serves in one version of one group.
+// GroupVersion lists the kinds that an API server serves in one version of one group.
 type GroupVersion struct {
 	schema.GroupVersion
 	Kinds []string // sorted, each once
@@ -65,8 +65,8 @@ type answer struct {
 // NewSurvey returns a Survey with the account of a client.
 func NewSurvey(c *Client) *Survey { return &Survey{client: c} }
 
-// Run calls changed with the capabilities, and again whenever they changed, until the context ends. An API server that
-// does not answer is asked again; failed is called when it begins to fail, or fails otherwise than before.
+// Run calls changed with the capabilities, and again whenever they changed, until the context ends. If the API server
+// does not answer, Run asks again; failed is called with the first error, and with an error that differs from the last.
 func (s *Survey) Run(ctx context.Context, changed func(Capabilities), failed func(error)) {
 	for failure := ""; ; {
 		last, was := s.last, failure
@@ -82,19 +82,17 @@ func (s *Survey) Run(ctx context.Context, changed func(Capabilities), failed fun
 		case failure != was && err != nil:
 			failed(err)
 		}
-		pause := time.NewTimer(surveyEvery)
 		select {
 		case <-ctx.Done():
-		case <-pause.C:
+		case <-time.After(surveyEvery):
 		case <-s.client.kinds.changed:
 			_ = wait.For(ctx, surveySoon)
 		}
-		pause.Stop()
 	}
 }
 
-// Ask returns what the API server serves now. If an aggregated API server does not answer, the kinds that it served
-// last count. If the API server cannot be asked, Ask returns the last answer beside the error.
+// Ask returns the capabilities of now. If an aggregated API server does not answer, Ask returns the kinds that it
+// served last. Beside an error Ask returns the last answer.
 func (s *Survey) Ask(ctx context.Context) (Capabilities, error) {
 	var version struct{ GitVersion string }
 	if err := s.client.read(ctx, "/version", "/version", &version); err != nil {
@@ -118,7 +116,7 @@ func (s *Survey) Ask(ctx context.Context) (Capabilities, error) {
 	return s.last, nil
 }
 
-// update returns what groups serve. The kinds of a version that does not answer are those that c has.
+// update returns the kinds that groups serve. If a version does not answer, its kinds are those of c.
 func (c Capabilities) update(groups []servedGroup) []GroupVersion {
 	var out []GroupVersion
 	for _, group := range groups {
@@ -147,7 +145,7 @@ func (c Capabilities) kinds(gv schema.GroupVersion) []string {
 	return nil
 }
 
-// servedGroup is what an API server says of one group.
+// servedGroup is one group of an API server's answer.
 type servedGroup struct {
 	Metadata struct{ Name string }
 	Versions []struct {
@@ -161,8 +159,8 @@ type servedGroup struct {
 	}
 }
 
-// discoverAll returns all groups below a path. With the tag of the last answer it reports whether the answer is another
-// one now; the groups are empty if not. The tag is set to that of the answer.
+// discoverAll returns all groups below a path. With the tag of the last answer, discoverAll reports whether the answer
+// changed, and returns no groups if it did not. The tag is set to that of the answer.
 func (c *Client) discoverAll(ctx context.Context, path string, tag *string) (groups []servedGroup, modified bool,
 	err error) {
 	body, code, err := c.do(ctx, request{op: "discover", object: path, method: http.MethodGet, path: path,

@@ -22,11 +22,11 @@ type ApplyOptions struct {
 	Whole        bool   // return the whole object
 }
 
-// Applied is what became of an object.
+// Applied is an object as it is after an apply.
 type Applied struct {
 	Live
 	Mapping Mapping
-	Created bool // it was not there before
+	Created bool // the object did not exist before
 }
 
 // Apply sends an object by server-side apply, in one PATCH: no read before, no dry run. Fields that another manager
@@ -52,7 +52,7 @@ func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOption
 }
 
 // Adopt makes our manager the owner of all fields that live's adoptable managers own, so that the next apply removes
-// those which are not desired. A Conflict means that the object changed since live was read.
+// fields that are not desired. If the object changed since live was read, the reason of the error is Conflict.
 func (c *Client) Adopt(ctx context.Context, live Live) error {
 	r, err := c.on(ctx, "adopt", live.ID)
 	if err != nil {
@@ -117,7 +117,8 @@ func union(fields, more map[string]any) {
 	}
 }
 
-// Look reads an object for its metadata, and whole when asked. Reason NotFound when it is not there.
+// Look returns the metadata of an object, and the whole object if whole is true. If the object does not exist, the
+// reason of the error is NotFound.
 func (c *Client) Look(ctx context.Context, id bundle.ObjectIdentity, whole bool) (Live, error) {
 	r, err := c.on(ctx, "get", id)
 	if err != nil {
@@ -132,7 +133,7 @@ func (c *Client) Look(ctx context.Context, id bundle.ObjectIdentity, whole bool)
 	return live, wrong("get", r.object, err)
 }
 
-// Get reads a whole object.
+// Get returns a whole object.
 func (c *Client) Get(ctx context.Context, id bundle.ObjectIdentity) (*manifest.Object, error) {
 	live, err := c.Look(ctx, id, true)
 	return live.Object, err
@@ -179,14 +180,14 @@ func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string
 	return s.Data, nil
 }
 
-// Identify names an object with its version.
+// Identify returns the name of an object with its version.
 func Identify(o *manifest.Object) bundle.ObjectIdentity {
 	gvk := o.GroupVersionKind()
 	return bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: o.GetNamespace(),
 		Name: o.GetName()}
 }
 
-// on begins a request about one object: finds its kind and checks that its namespace fits.
+// on begins a request about one object. It returns an error if the kind is not served, or name or namespace do not fit.
 func (c *Client) on(ctx context.Context, op string, id bundle.ObjectIdentity) (request, error) {
 	r := request{op: op, object: id.ID().String()}
 	var err error
@@ -201,8 +202,8 @@ func (c *Client) on(ctx context.Context, op string, id bundle.ObjectIdentity) (r
 	return r, nil
 }
 
-// misplaced says what keeps the name from being a place in the API. A name is a path segment, so it is checked before
-// it becomes part of a path that another object could be reached by.
+// misplaced returns why an object cannot have this name and namespace; empty if it can. Name and namespace become
+// segments of a path, which must not lead to another object.
 func (m Mapping) misplaced(id bundle.ObjectIdentity) string {
 	switch {
 	case !segment(id.Name):
@@ -220,7 +221,7 @@ func (m Mapping) misplaced(id bundle.ObjectIdentity) string {
 // segment reports whether a name can be a segment of a path.
 func segment(name string) bool { return name != "" && len(content.IsPathSegmentName(name)) == 0 }
 
-// about makes an error of finding a kind one of the object that needed it.
+// about turns the error of finding a kind into an error about the object that needs the kind.
 func about(op, object string, err error) error {
 	//nolint:errorlint // an error that wraps another says more and stays as it is
 	if e, ok := err.(*Error); ok {

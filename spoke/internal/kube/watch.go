@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// pageSize is how many objects a List asks for at a time, unless the scope says otherwise.
+// pageSize is how many objects List asks for at a time if the scope does not say.
 const pageSize = 250
 
-// watchFor is how long the API server may keep one watch open; after it the watcher resumes where it was.
+// watchFor is how long the API server may keep one watch open; after this time the watcher resumes where it was.
 const watchFor = 10 * time.Minute
 
 // Scope says which objects of a kind to list or watch.
@@ -37,7 +37,7 @@ func (s Scope) request(op string, m Mapping) request {
 	return r
 }
 
-// List calls see for every object in the scope, a page at a time, and returns the resourceVersion to watch from.
+// List calls see for every object in the scope, page by page, and returns the resourceVersion to watch from.
 func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) error) (resourceVersion string,
 	err error) {
 	r := s.request("list", m)
@@ -85,10 +85,10 @@ func readPage(body []byte, m Mapping, whole bool, see func(Live) error) (resourc
 	return page.Metadata.ResourceVersion, page.Metadata.Continue, nil
 }
 
-// EventType is what happened to an object in the scope of a watch.
+// EventType says what happened to an object in the scope of a watch.
 type EventType string
 
-// The types of events. Deleted also means: left the selector.
+// The types of events. Deleted also means that the object left the selector.
 const (
 	Added    EventType = "ADDED"
 	Modified EventType = "MODIFIED"
@@ -102,7 +102,7 @@ type Event struct {
 	Live Live
 }
 
-// Stream is a watch that is open.
+// Stream is an open watch.
 type Stream struct {
 	mapping Mapping
 	whole   bool
@@ -114,8 +114,8 @@ type Stream struct {
 	object  string
 }
 
-// Watch opens a watch from a resourceVersion on. It ends by itself after some minutes; the caller then opens it again
-// from the last resourceVersion that it saw. The caller closes the stream.
+// Watch opens a watch from a resourceVersion on. The watch ends by itself after some minutes; the caller then opens
+// another from the last resourceVersion that it saw. The caller closes the stream.
 func (c *Client) Watch(ctx context.Context, m Mapping, s Scope, resourceVersion string) (*Stream, error) {
 	r := s.request("watch", m)
 	r.accept = accept(s.Whole)
@@ -146,7 +146,8 @@ func newStream(ctx context.Context, cancel context.CancelFunc, m Mapping, whole 
 	}
 }
 
-// Next waits for the next event. io.EOF means that the watch came to its end; reason Expired that it cannot be resumed.
+// Next waits for the next event. It returns io.EOF at the end of the watch, and an error with reason Expired if the
+// watch cannot be resumed.
 func (s *Stream) Next() (Event, error) {
 	var e struct {
 		Type   EventType       `json:"type"`
@@ -164,7 +165,7 @@ func (s *Stream) Next() (Event, error) {
 	return Event{}, s.failure(e.Object)
 }
 
-// ended is why no event can be read any more.
+// ended returns the error of a stream that yields no more events.
 func (s *Stream) ended(err error) error {
 	switch {
 	case s.room.N <= 0:
@@ -175,7 +176,7 @@ func (s *Stream) ended(err error) error {
 	return unanswered(s.ctx, "watch", s.object, err)
 }
 
-// failure reads the Status of an ERROR event.
+// failure returns the error of an ERROR event, whose object is a Status.
 func (s *Stream) failure(object json.RawMessage) error {
 	var status struct {
 		Code int `json:"code"`

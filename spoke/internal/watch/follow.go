@@ -65,8 +65,8 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// resumable reports whether a watch can go on from where it was. After an answer that the kind is not served, or not to
-// us, it cannot: a CustomResourceDefinition that comes back has another history.
+// resumable reports whether a watch can resume after an error. If the kind was not served, or not to us, the watch
+// cannot resume: a CustomResourceDefinition that comes back has another history.
 func resumable(err error) bool {
 	switch kube.ReasonOf(err) {
 	case "", kube.Unreachable, kube.Unavailable, kube.Unauthorized:
@@ -75,7 +75,8 @@ func resumable(err error) bool {
 	return false
 }
 
-// follow lists if it must, then watches until the stream ends; a stream that came to its end is no error.
+// follow lists if there is no version to resume from, then watches until the stream ends. The end of the stream is no
+// error.
 func (f *follower) follow(ctx context.Context) error {
 	if f.version == "" {
 		if err := f.list(ctx); err != nil {
@@ -102,7 +103,7 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// list sees every object of the kind, then looks for those that should be there and were not shown.
+// list sees every object of the kind, then looks for objects that should exist and are not in the list.
 func (f *follower) list(ctx context.Context) error {
 	seen := map[manifest.ID]bool{}
 	version, err := f.Client.List(ctx, f.mapping, f.scope, func(l kube.Live) error {
@@ -123,7 +124,7 @@ func (f *follower) list(ctx context.Context) error {
 	return nil
 }
 
-// lookForRest looks for the objects that should be there and were not seen.
+// lookForRest looks for the objects that should exist and were not seen.
 func (f *follower) lookForRest(ctx context.Context, seen map[manifest.ID]bool) error {
 	for _, id := range f.Index.Of(f.mapping.GroupVersionKind().GroupKind()) {
 		if seen[id.ID()] {

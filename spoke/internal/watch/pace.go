@@ -10,14 +10,14 @@ const (
 )
 
 // pace decides when an object that drifted may be repaired, so that two controllers that disagree do not keep an API
-// server busy. It is a value: no clock, no I/O. The zero pace is of an object that never drifted.
+// server busy. A pace is a value: no clock, no I/O. The zero pace belongs to an object that never drifted.
 type pace struct {
 	repairs []time.Time // the latest, at most burst
 	step    int         // how many pauses in a row
 	until   time.Time   // end of the last pause
 }
 
-// next decides about drift that was seen now: the zero time means repair it, any other is when to.
+// next returns when drift that was seen now may be repaired; the zero time means now.
 func (p pace) next(now time.Time) (pace, time.Time) {
 	if now.Before(p.until) {
 		return p, p.until
@@ -33,14 +33,14 @@ func (p pace) next(now time.Time) (pace, time.Time) {
 	return p, p.until
 }
 
-// repaired notes a repair that was allowed.
+// repaired adds a repair.
 func (p pace) repaired(now time.Time) pace {
 	keep := p.repairs[max(0, len(p.repairs)-burst+1):]
 	p.repairs = append(append(make([]time.Time, 0, burst), keep...), now)
 	return p
 }
 
-// within counts the repairs of the window that ends now.
+// within returns the number of repairs in the window that ends now.
 func (p pace) within(now time.Time) int {
 	n := 0
 	for _, t := range p.repairs {
@@ -51,7 +51,7 @@ func (p pace) within(now time.Time) int {
 	return n
 }
 
-// calm reports whether the object stayed as it should for twice as long as the last pause.
+// calm reports whether the object did not drift for twice as long as the last pause.
 func (p pace) calm(now time.Time) bool {
 	return p.step > 0 && len(p.repairs) > 0 && now.Sub(p.repairs[len(p.repairs)-1]) > max(window, 2*pauseOf(p.step-1))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// see turns one look at a live object into an observation, if it is ours and there is news.
+// see hands out an observation of a live object, if the object is ours and there is news.
 func (w *Watcher) see(l kube.Live) {
 	app, drift, ours := w.Index.Observe(l)
 	if !ours {
@@ -85,14 +85,11 @@ func (w *Watcher) pace(o Observation, now time.Time) time.Time {
 	return at
 }
 
-// releaseHeld hands out held drift when its time has come, if nobody repaired it meanwhile.
+// releaseHeld hands out held drift when its time has come, unless it was repaired meanwhile.
 func (w *Watcher) releaseHeld(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 	for {
-		timer.Reset(w.release())
 		select {
-		case <-timer.C:
+		case <-time.After(w.release()):
 		case <-w.wake:
 		case <-ctx.Done():
 			return
@@ -100,7 +97,7 @@ func (w *Watcher) releaseHeld(ctx context.Context) {
 	}
 }
 
-// release hands out what is due and returns how long until the next.
+// release hands out the held drift that is due, and returns how long it is until the next.
 func (w *Watcher) release() time.Duration {
 	const idle = time.Hour
 	w.mu.Lock()
@@ -122,7 +119,7 @@ func (w *Watcher) release() time.Duration {
 	return next
 }
 
-// forget drops what is remembered of objects that have kept still; the caller holds the mutex.
+// forget drops the paces of objects that no longer drift; the caller holds the mutex.
 func (w *Watcher) forget(now time.Time) {
 	for id, p := range w.paces {
 		_, held := w.held[id]
