@@ -18,8 +18,8 @@ import (
 const kubernetesVersion = "v1.37.2"
 
 // Binary returns the path of the control plane's binary, and builds it if the cache has none for these sources. The
-// first build takes some ten minutes on two cores; progress is told once in a while. Several processes may ask at once:
-// one builds, the others wait.
+// first build takes some ten minutes on two cores; Binary writes to progress every half minute. If several processes
+// ask at once, one builds and the others wait.
 func Binary(ctx context.Context, progress io.Writer) (string, error) {
 	root, err := Root()
 	if err != nil {
@@ -66,7 +66,7 @@ func Root() (string, error) {
 	}
 }
 
-// sourceKey names the binary by all that goes into it: its sources, its modules, the Go that builds it.
+// sourceKey returns a hash of everything that the binary depends on: its sources, its modules, and the version of Go.
 func sourceKey(module string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(module, "*.go"))
 	if err != nil {
@@ -115,7 +115,7 @@ func build(ctx context.Context, module, binary string, progress io.Writer) error
 	return os.Rename(binary+".new", binary)
 }
 
-// tell prints how long the build has been going on, so that nobody takes it for stuck.
+// tell writes every half minute how long the build has taken, so that nobody thinks that it hangs.
 func tell(ctx context.Context, progress io.Writer, start time.Time) {
 	tick := time.NewTicker(30 * time.Second)
 	defer tick.Stop()

@@ -25,7 +25,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// client looks into a cluster as its admin.
+// client reads and writes a cluster as its admin.
 type client struct {
 	config  *rest.Config
 	dynamic *dynamic.DynamicClient
@@ -50,10 +50,10 @@ func newClient(kubeconfig string) (*client, error) {
 		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))}, nil
 }
 
-// Config returns the admin's client configuration.
+// Config returns a copy of the admin's client configuration.
 func (c *client) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
-// Resource returns the door to one kind, written "Deployment.apps" or "ConfigMap"; namespace may be empty.
+// Resource returns a client of one kind, written "Deployment.apps" or "ConfigMap"; namespace may be empty.
 func (c *client) Resource(kind, namespace string) (dynamic.ResourceInterface, error) {
 	gk := schema.ParseGroupKind(kind)
 	mapping, err := c.mapper.RESTMapping(gk)
@@ -70,7 +70,7 @@ func (c *client) Resource(kind, namespace string) (dynamic.ResourceInterface, er
 	return c.dynamic.Resource(mapping.Resource).Namespace(namespace), nil
 }
 
-// Get reads one object.
+// Get returns one object.
 func (c *client) Get(ctx context.Context, kind, namespace, name string) (*unstructured.Unstructured, error) {
 	r, err := c.Resource(kind, namespace)
 	if err != nil {
@@ -90,22 +90,21 @@ func (c *client) Delete(ctx context.Context, kind, namespace, name string) error
 
 // Edit changes one object by a JSON merge patch, as a person with kubectl edit does.
 func (c *client) Edit(ctx context.Context, kind, namespace, name, patch string) error {
-	r, err := c.Resource(kind, namespace)
-	if err != nil {
-		return err
-	}
-	_, err = r.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"})
-	return err
+	return c.patch(ctx, kind, namespace, name, patch, "kubectl-edit")
 }
 
 // EditStatus changes the status of one object by a JSON merge patch, as its controller does.
 func (c *client) EditStatus(ctx context.Context, kind, namespace, name, patch string) error {
+	return c.patch(ctx, kind, namespace, name, patch, "controller", "status")
+}
+
+func (c *client) patch(ctx context.Context, kind, namespace, name, patch, manager string, subresource ...string) error {
 	r, err := c.Resource(kind, namespace)
 	if err != nil {
 		return err
 	}
-	_, err = r.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "controller"},
-		"status")
+	options := metav1.PatchOptions{FieldManager: manager}
+	_, err = r.Patch(ctx, name, types.MergePatchType, []byte(patch), options, subresource...)
 	return err
 }
 
@@ -114,7 +113,7 @@ func (c *client) Apply(ctx context.Context, manifest []byte) error {
 	return c.apply(ctx, manifest, metav1.ApplyOptions{FieldManager: "kubectl", Force: true})
 }
 
-// DryRun is Apply with --dry-run=server: admission judges every document, and nothing is stored.
+// DryRun is Apply with --dry-run=server: every document goes through admission, and nothing is stored.
 func (c *client) DryRun(ctx context.Context, manifest []byte) error {
 	return c.apply(ctx, manifest, metav1.ApplyOptions{FieldManager: "kubectl", Force: true,
 		DryRun: []string{metav1.DryRunAll}})
@@ -181,7 +180,8 @@ func (c *client) token(ctx context.Context, namespace, name string) (string, err
 	return token, err
 }
 
-// Until calls check every few milliseconds until it returns nil, or returns its last error when ctx ends.
+// Until calls check every few milliseconds until check returns nil. When ctx ends, Until returns the last error of
+// check.
 func Until(ctx context.Context, what string, check func(context.Context) error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -198,7 +198,7 @@ func Until(ctx context.Context, what string, check func(context.Context) error) 
 	}
 }
 
-// AuditedRequests counts the requests that a user has made, by the audit log: verb and resource of each.
+// AuditedRequests returns the requests of a user in the audit log: verb, URI and stage of each.
 func (c *Cluster) AuditedRequests(user string) ([]string, error) {
 	b, err := os.ReadFile(c.AuditLog)
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package kubetest starts real Kubernetes clusters for tests and the demo, and looks into them.
+// Package kubetest starts real Kubernetes clusters for tests and the demo, and reads and writes them.
 //
-// By default a cluster is the binary of e2e/controlplane, on loopback: etcd, API server, controller manager, scheduler
-// and nodes played by kwok, with RBAC on, with ports, data folder and CA of its own. The binary is built once and kept
-// in the user's cache folder; it ends when its starter does. With E2E_PROVIDER=kind clusters are made by kind instead.
+// By default a cluster is a process of the binary of e2e/controlplane, on loopback: etcd, API server, controller
+// manager, scheduler, and nodes simulated by kwok, with RBAC, and with ports, data folder and CA of its own. The binary
+// is built once and kept in the user's cache folder; the process ends when its starter does. With E2E_PROVIDER=kind,
+// clusters are made by kind instead.
 package kubetest
 
 import (
@@ -28,7 +29,7 @@ type Options struct {
 	Dir      string    // for data, certificates and logs; empty: a temporary folder that Stop removes
 	Nodes    int       // 0: one
 	Audit    bool      // write a line per API request to Cluster.AuditLog
-	Progress io.Writer // told what takes long; nil: standard error
+	Progress io.Writer // progress of steps that take long; nil: standard error
 }
 
 // Cluster is one running Kubernetes.
@@ -61,10 +62,10 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Stop ends the cluster and removes what it made, if it made its own folder.
+// Stop ends the cluster, and removes its folder if Start made it.
 func (c *Cluster) Stop() error { return c.stop() }
 
-// startEmbedded runs "controlplane up". The pipe to its standard input is its lease on life.
+// startEmbedded runs "controlplane up", which ends when the pipe to its standard input is closed.
 func startEmbedded(ctx context.Context, o Options) (*Cluster, error) {
 	binary, err := Binary(ctx, o.Progress)
 	if err != nil {
@@ -120,7 +121,7 @@ func waitOrKill(cmd *exec.Cmd) error {
 	}
 }
 
-// readReady reads the line that says where the cluster is.
+// readReady reads the line with the cluster's address and files.
 func (c *Cluster) readReady(ctx context.Context, r io.Reader) error {
 	var line struct{ Server, Kubeconfig, AuditLog string }
 	read := make(chan error, 1)

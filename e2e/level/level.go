@@ -1,4 +1,4 @@
-// Package level tells whether what a test did has left goroutines or memory behind.
+// Package level finds goroutines and memory that a test left behind.
 package level
 
 import (
@@ -15,13 +15,13 @@ const (
 	slackHeap       = 8 << 20 // bytes
 )
 
-// Level is how many goroutines there are, and how many bytes of the heap are in use.
+// Level is a number of goroutines, and of bytes of the heap that are in use.
 type Level struct {
 	goroutines int
 	heap       uint64
 }
 
-// Take returns the level of now.
+// Take returns the level of now, after a garbage collection.
 func Take() Level {
 	var m runtime.MemStats
 	runtime.GC()
@@ -32,8 +32,8 @@ func Take() Level {
 // String returns "12 goroutines, 3456 KiB".
 func (l Level) String() string { return fmt.Sprintf("%d goroutines, %d KiB", l.goroutines, l.heap>>10) }
 
-// Return waits until the level is l again, but for a little. If it is not within patience, the error says what the
-// level is and where goroutines stand.
+// Return waits until the level is l again, up to a small difference. If that takes longer than patience, the error has
+// the level of now and the stacks of all goroutines.
 func (l Level) Return(patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	for {

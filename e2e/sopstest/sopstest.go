@@ -1,4 +1,4 @@
-// Package sopstest encrypts documents with the real SOPS library, for keys that are made on the spot.
+// Package sopstest encrypts documents with the real SOPS library, for keys that it makes.
 //
 //	key, err := sopstest.NewAge()
 //	file, err := key.Encrypt(document)    // as sops --encrypt --encrypted-regex '^(data|stringData)$' does
@@ -24,10 +24,10 @@ import (
 	sopsyaml "github.com/getsops/sops/v3/stores/yaml"
 )
 
-// EncryptedRegex chooses the fields that Encrypt encrypts, as Flux's guide advises.
-const EncryptedRegex = "^(data|stringData)$"
+// encryptedRegex matches the fields that Encrypt encrypts, as Flux's guide advises.
+const encryptedRegex = "^(data|stringData)$"
 
-// sopsVersion is what files say made them.
+// sopsVersion is the version of SOPS in the metadata of files.
 const sopsVersion = "3.13.3"
 
 // Key is a key pair for SOPS files.
@@ -38,16 +38,16 @@ type Key struct {
 	wrap      func(dataKey []byte) (keys.MasterKey, error)
 }
 
-// Entry is the name of the key's entry in a decryption Secret.
+// Entry returns the name of the key's entry in a decryption Secret.
 func (k *Key) Entry() string { return k.entry }
 
-// Private is the private key as text.
+// Private returns the private key as text.
 func (k *Key) Private() []byte { return k.private }
 
-// Recipient names the key in public: an age recipient or an OpenPGP fingerprint.
+// Recipient returns the public name of the key: an age recipient or an OpenPGP fingerprint.
 func (k *Key) Recipient() string { return k.recipient }
 
-// NewAge makes an age key.
+// NewAge returns a new age key.
 func NewAge() (*Key, error) {
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -64,7 +64,7 @@ func NewAge() (*Key, error) {
 		}}, nil
 }
 
-// NewPGP makes an OpenPGP key without a passphrase. The gpg command is not needed.
+// NewPGP returns a new OpenPGP key without a passphrase. The gpg command is not needed.
 func NewPGP() (*Key, error) {
 	entity, err := openpgp.NewEntity("spoke", "", "spoke@example.com", nil)
 	if err != nil {
@@ -118,7 +118,7 @@ func (k *Key) Encrypt(plain []byte) ([]byte, error) {
 		return nil, err
 	}
 	tree := sops.Tree{Branches: branches, Metadata: sops.Metadata{
-		KeyGroups: []sops.KeyGroup{{master}}, EncryptedRegex: EncryptedRegex, Version: sopsVersion,
+		KeyGroups: []sops.KeyGroup{{master}}, EncryptedRegex: encryptedRegex, Version: sopsVersion,
 		LastModified: time.Now().UTC(),
 	}}
 	cipher := aes.NewCipher()
