@@ -40,21 +40,14 @@ func Bound(r io.Reader, limit int64, what string) io.Reader {
 
 // Read implements io.Reader.
 func (b *bounded) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, b.err()
-	}
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}
 	n, err := b.Reader.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return n, b.err()
+		err = fmt.Errorf("%w: %s has more than %s", ErrLimit, b.what, FormatSize(b.limit))
 	}
 	return n, err
-}
-
-func (b *bounded) err() error {
-	return fmt.Errorf("%w: %s has more than %s", ErrLimit, b.what, FormatSize(b.limit))
 }
 
 // FormatSize prints a number of bytes for people: 1.5 MiB.

@@ -202,12 +202,6 @@ func (w *writer) folder(dir string) error {
 	if w.made[dir] {
 		return nil
 	}
-	if err := w.folder(path.Dir(dir)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(filepath.Join(w.dir, filepath.FromSlash(dir)), 0o755); err != nil {
-		return StorageError(err)
-	}
 	w.made[dir] = true
-	return nil
+	return StorageError(os.MkdirAll(filepath.Join(w.dir, filepath.FromSlash(dir)), 0o755))
 }

@@ -26,6 +26,11 @@ type remoteError struct {
 	reason  error
 }
 
+func isRemote(err error) bool {
+	var remote *remoteError
+	return errors.As(err, &remote)
+}
+
 func (e *remoteError) Error() string { return e.message }
 func (e *remoteError) Unwrap() error { return e.reason }
 
@@ -51,16 +56,16 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons []error, limit i
 	return writeFrame(w, []byte{failed}, text)
 }
 
-// decodeAnswer decodes the content of a frame that answers a request. broken is not nil if it is neither an answer nor
-// a failure.
-func decodeAnswer(content []byte, reasons []error) (answer []byte, broken, err error) {
+// decodeAnswer decodes the content of a frame that answers a request. An error that the process reports is a
+// *remoteError; every other error says that the content is neither an answer nor a failure.
+func decodeAnswer(content []byte, reasons []error) ([]byte, error) {
 	switch {
 	case len(content) > 0 && content[0] == answered:
-		return content[1:], nil, nil
+		return content[1:], nil
 	case len(content) > 0 && content[0] == failed:
 		var f failure
 		if err := json.Unmarshal(content[1:], &f); err != nil {
-			return nil, fmt.Errorf("decode answer: %w", err), nil
+			return nil, fmt.Errorf("decode answer: %w", err)
 		}
 		remote := &remoteError{message: f.Message}
 		for _, reason := range append([]error{ErrOutput}, reasons...) {
@@ -68,9 +73,9 @@ func decodeAnswer(content []byte, reasons []error) (answer []byte, broken, err e
 				remote.reason = reason
 			}
 		}
-		return nil, nil, remote
+		return nil, remote
 	default:
-		return nil, errors.New("decode answer: it is neither an answer nor a failure"), nil
+		return nil, errors.New("decode answer: it is neither an answer nor a failure")
 	}
 }
 

@@ -139,14 +139,13 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	defer context.AfterFunc(p.stop, func() { end(ErrClosed) })()
 	defer p.leave(w)
 	go p.watch(ctx, w, end)
-	content, err := w.ask(ctx, request)
-	if err != nil {
+	answer, err := w.ask(ctx, request)
+	if err != nil && !isRemote(err) {
 		p.config.Log.Warn("worker lost", slog.String("worker", p.config.Name), slog.Int("pid", w.cmd.Process.Pid),
 			slog.String("err", err.Error()))
 		return nil, err
 	}
 	p.release(w)
-	answer, _, err := decodeAnswer(content, p.config.Reasons)
 	return answer, err
 }
 

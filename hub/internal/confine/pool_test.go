@@ -317,7 +317,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		if content, err := readFrame(bytes.NewReader(data), 1<<16); err == nil {
-			_, _, _ = decodeAnswer(content, reasons)
+			_, _ = decodeAnswer(content, reasons)
 		}
 	})
 }

@@ -46,15 +46,15 @@ func start(c *Config) (*process, error) {
 	return p, nil
 }
 
-// ask sends a request and returns the content of the answer's frame. After an error the process is dead. If ctx ends,
+// ask sends a request and returns the answer. After an error other than *remoteError the process is dead. If ctx ends,
 // the process is killed.
 func (p *process) ask(ctx context.Context, request []byte) ([]byte, error) {
 	p.stderr.forget()
 	disarm := context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })
-	content, err := p.roundTrip(request)
-	if disarm() && err == nil {
+	answer, err := p.roundTrip(request)
+	if disarm() && (err == nil || isRemote(err)) {
 		p.served++
-		return content, nil
+		return answer, err
 	}
 	ended := p.kill()
 	switch {
@@ -76,8 +76,7 @@ func (p *process) roundTrip(request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)
 	}
-	_, broken, _ := decodeAnswer(content, nil)
-	return content, broken
+	return decodeAnswer(content, p.config.Reasons)
 }
 
 // kill kills the process and returns how it ended.

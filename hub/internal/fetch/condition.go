@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
@@ -20,7 +21,8 @@ func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, reque
 				return err
 			}
 		}
-		for i, m := range s.active() {
+		byPath := func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) } // the hub's own come first
+		for i, m := range slices.SortedFunc(s.active(), byPath) {
 			handled, asked := requests[m.key.Path()]
 			if err := news.write(tx, m, handled, asked, i < maxEvents); err != nil {
 				return err

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"cmp"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -58,23 +59,22 @@ func newScheduled(key string, view *api.Source, row *store.Resource) *scheduled 
 // known reports whether a fetch of the source has ended: it has an artifact or an error.
 func (s *scheduled) known() bool { return s.row.Artifact != nil || s.row.Error != "" }
 
-// active returns the members that are not suspended, sorted by path: the hub's own come first.
-func (s *scheduled) active() []*member {
-	var found []*member
-	for _, m := range s.members {
-		if !m.suspended {
-			found = append(found, m)
+// active yields the members that are not suspended.
+func (s *scheduled) active() iter.Seq[*member] {
+	return func(yield func(*member) bool) {
+		for _, m := range s.members {
+			if !m.suspended && !yield(m) {
+				return
+			}
 		}
 	}
-	slices.SortFunc(found, func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) })
-	return found
 }
 
 // interval returns the smallest interval of the active members.
 func (s *scheduled) interval() time.Duration {
 	var least time.Duration
-	for _, m := range s.members {
-		if !m.suspended && (least == 0 || m.interval < least) {
+	for m := range s.active() {
+		if least == 0 || m.interval < least {
 			least = m.interval
 		}
 	}
@@ -84,20 +84,16 @@ func (s *scheduled) interval() time.Duration {
 // timeout returns the largest timeout of the active members; zero if none has one.
 func (s *scheduled) timeout() time.Duration {
 	var most time.Duration
-	for _, m := range s.members {
-		if !m.suspended {
-			most = max(most, m.timeout)
-		}
+	for m := range s.active() {
+		most = max(most, m.timeout)
 	}
 	return most
 }
 
 // idle reports whether all members are suspended.
 func (s *scheduled) idle() bool {
-	for _, m := range s.members {
-		if !m.suspended {
-			return false
-		}
+	for range s.active() {
+		return false
 	}
 	return true
 }

@@ -69,13 +69,13 @@ func (s scripted) close() {}
 func FuzzUploadPack(f *testing.F) {
 	var objects []packObject
 	blob := packObject{kind: 3, claimed: 1, content: []byte("x")}
-	tree := line("100644", "a", objectHash(plumbing.BlobObject, blob.content))
-	treeID := objectHash(plumbing.TreeObject, tree)
+	tree := line("100644", "a", plumbing.ComputeHash(plumbing.BlobObject, blob.content))
+	treeID := plumbing.ComputeHash(plumbing.TreeObject, tree)
 	commit := []byte("tree " + treeID.String() + "\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx")
 	objects = append(objects, blob, packObject{kind: 2, claimed: uint64(len(tree)), content: tree},
 		packObject{kind: 1, claimed: uint64(len(commit)), content: commit})
 	pack := string(packOf(3, objects...))
-	want := objectHash(plumbing.CommitObject, commit)
+	want := plumbing.ComputeHash(plumbing.CommitObject, commit)
 	for _, answer := range []string{
 		pkt("NAK\n") + pack,
 		pkt("NAK\n") + pkt("\x02counting\n") + pkt("\x01"+pack[:20]) + pkt("\x01"+pack[20:]) + "0000",
@@ -110,10 +110,10 @@ func FuzzUploadPack(f *testing.F) {
 // TestReferenceNames has names of references that are paths out of every folder: they name nothing on disk.
 func TestReferenceNames(t *testing.T) {
 	blob := packObject{kind: 3, claimed: 1, content: []byte("x")}
-	tree := line("100644", "a", objectHash(plumbing.BlobObject, blob.content))
-	commit := []byte("tree " + objectHash(plumbing.TreeObject, tree).String() +
+	tree := line("100644", "a", plumbing.ComputeHash(plumbing.BlobObject, blob.content))
+	commit := []byte("tree " + plumbing.ComputeHash(plumbing.TreeObject, tree).String() +
 		"\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx")
-	id := objectHash(plumbing.CommitObject, commit)
+	id := plumbing.ComputeHash(plumbing.CommitObject, commit)
 	pack := packOf(3, blob, packObject{kind: 2, claimed: uint64(len(tree)), content: tree},
 		packObject{kind: 1, claimed: uint64(len(commit)), content: commit})
 	for name, branch := range map[string]string{"outside": "../../config", "absolute": "/etc/x",

@@ -2,7 +2,6 @@ package git
 
 import (
 	"context"
-	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -74,10 +73,9 @@ func readState(dir string) (s state) {
 
 func (r *repository) close() { r.objects.close() }
 
-// full reports whether the cache has grown so much that it should be emptied, or was never measured.
+// full reports whether the cache has grown so much that it should be emptied.
 func (r *repository) full(limits Limits) bool {
-	s := r.state
-	return s.Loose > maxLoose || s.Packs > maxPacks || s.Disk > 2*limits.Pack || s.Disk == 0 && s.Loose+s.Packs > 0
+	return r.state.Loose > maxLoose || r.state.Packs > maxPacks || r.state.Disk > 2*limits.Pack
 }
 
 // save writes the state.
@@ -116,7 +114,7 @@ func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plum
 		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", artifact.ErrLimit, kind, id,
 			artifact.FormatSize(int64(len(content))), artifact.FormatSize(limit))
 	}
-	if have != kind || objectHash(kind, content) != id {
+	if have != kind || plumbing.ComputeHash(kind, content) != id {
 		return nil, fmt.Errorf("%w: %s %s has another content", errCache, kind, id)
 	}
 	return content, nil
@@ -129,15 +127,6 @@ func (r *repository) size(id plumbing.Hash) (int64, error) {
 		return 0, fmt.Errorf("%w: %s: %w", errCache, id, err)
 	}
 	return n, nil
-}
-
-// objectHash returns Git's hash of an object. It only finds what a disk has spoiled: forged collisions are detected
-// when objects arrive.
-func objectHash(kind plumbing.ObjectType, content []byte) plumbing.Hash {
-	h := sha1.New()
-	h.Write(header(kind, int64(len(content))))
-	h.Write(content)
-	return plumbing.Hash(h.Sum(nil))
 }
 
 // commitOf returns the commit that an object is, or that it is a tag of.

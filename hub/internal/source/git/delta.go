@@ -58,11 +58,7 @@ func (c *contents) identify(i *item, content *pack) error {
 	if err != nil {
 		return err
 	}
-	hasher := plumbing.NewHasher(kind, int64(len(text)))
-	if _, err := hasher.Write(text); err != nil {
-		return err
-	}
-	i.hash = hasher.Sum()
+	i.hash = plumbing.ComputeHash(kind, text)
 	return c.place(*i)
 }
 

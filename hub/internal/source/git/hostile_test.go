@@ -32,7 +32,7 @@ func repositoryOf(t testing.TB) *repository {
 
 func (r *repository) mustPut(t testing.TB, kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	t.Helper()
-	id := objectHash(kind, content)
+	id := plumbing.ComputeHash(kind, content)
 	if _, err := r.objects.add(id, kind, content); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestTree_bomb(t *testing.T) {
 
 func TestObject_hash(t *testing.T) {
 	r := repositoryOf(t)
-	id := objectHash(plumbing.BlobObject, []byte("right"))
+	id := plumbing.ComputeHash(plumbing.BlobObject, []byte("right"))
 	if _, err := r.objects.add(id, plumbing.BlobObject, []byte("wrong")); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestObjectLimit(t *testing.T) {
 	limits := DefaultLimits
 	limits.File = most
 	base := packObject{kind: 3, claimed: most, content: make([]byte, most)}
-	id := objectHash(plumbing.BlobObject, base.content)
+	id := plumbing.ComputeHash(plumbing.BlobObject, base.content)
 	delta := func(target int, rest []byte) packObject {
 		text := append(binary.AppendUvarint(binary.AppendUvarint(nil, most), uint64(target)), rest...)
 		return packObject{kind: 7, claimed: uint64(len(text)), extra: id[:], content: text}
@@ -268,7 +268,7 @@ func chainOf(n int, base func(id plumbing.Hash, distance int) (kind byte, extra 
 	content := binary.BigEndian.AppendUint64(nil, 0)
 	objects := []packObject{{kind: 3, claimed: 8, content: content}}
 	for i := range n {
-		id := objectHash(plumbing.BlobObject, content)
+		id := plumbing.ComputeHash(plumbing.BlobObject, content)
 		content = binary.BigEndian.AppendUint64(nil, uint64(i+1))
 		delta := append([]byte{8, 8, 8}, content...)
 		kind, extra := base(id, len(packOf(1, objects[i]))-12-20)
@@ -314,7 +314,7 @@ func TestPackedObjects(t *testing.T) {
 			}
 			for i := range n + 1 {
 				want := binary.BigEndian.AppendUint64(nil, uint64(i))
-				id := objectHash(plumbing.BlobObject, want)
+				id := plumbing.ComputeHash(plumbing.BlobObject, want)
 				got, err := r.read(t.Context(), plumbing.BlobObject, id, 8)
 				if err != nil || !bytes.Equal(got, want) {
 					t.Fatalf("object %d is %x, %v", i, got, err)

@@ -1,7 +1,6 @@
 package git
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/skeema/knownhosts"
@@ -160,7 +158,7 @@ func (s *sshSession) advertise(context.Context) (*packp.AdvRefs, error) {
 // ending returns why the server ended the session before it spoke Git's protocol.
 func (s *sshSession) ending() error {
 	_ = s.command.Wait() // until all of stderr was read, or the context ends
-	if text := s.stderr.String(); text != "" {
+	if text := strings.TrimSpace(string(s.stderr)); text != "" {
 		return remoteError(text)
 	}
 	return fmt.Errorf("%w: it ended the session at once", source.ErrUnreachable)
@@ -185,22 +183,9 @@ func (s *sshSession) close() {
 }
 
 // message keeps the first maxMessage bytes that are written to it.
-type message struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+type message []byte
 
 func (m *message) Write(p []byte) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if room := maxMessage - m.text.Len(); room > 0 {
-		m.text.Write(p[:min(room, len(p))])
-	}
+	*m = append(*m, p[:min(maxMessage-len(*m), len(p))]...)
 	return len(p), nil
-}
-
-func (m *message) String() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return strings.TrimSpace(m.text.String())
 }
