@@ -11,23 +11,16 @@ import (
 
 // load reads the first state: every source, which is due at once, and rows that belong to no source any more.
 func (l *Loop) load(ctx context.Context) error {
-	rows, err := l.readAll(ctx)
-	if err != nil {
+	if err := l.relearn(ctx, map[string]bool{}); err != nil {
 		return err
 	}
-	for path, row := range rows {
-		l.assign(path, &row)
-	}
-	err = l.Store.View(ctx, func(tx *store.Tx) error {
-		if err := l.findGone(tx); err != nil {
-			return err
-		}
+	err := l.Store.View(ctx, func(tx *store.Tx) (err error) {
 		for _, s := range l.sources {
 			if s.row, _, err = store.Sources.Get(tx, s.key); err != nil {
 				return err
 			}
 		}
-		return nil
+		return l.findGone(tx)
 	})
 	if err != nil {
 		return err
@@ -155,9 +148,7 @@ func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 		}
 	}
 	for path, row := range rows {
-		if key := l.assign(path, &row); key != "" {
-			touched[key] = true
-		}
+		touched[l.assign(path, &row)] = true
 	}
 	for _, s := range l.sources {
 		s.hurry()
@@ -188,9 +179,7 @@ func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[str
 	case !exists:
 		l.remove(path)
 	default:
-		if key := l.assign(path, &row); key != "" {
-			touched[key] = true
-		}
+		touched[l.assign(path, &row)] = true
 	}
 	return nil
 }

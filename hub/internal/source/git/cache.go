@@ -2,7 +2,6 @@ package git
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,10 +187,5 @@ func (r *repository) reaches(ctx context.Context, from, wanted plumbing.Hash) (b
 
 // parseHash reads 40 hexadecimal digits.
 func parseHash(text []byte) (plumbing.Hash, bool) {
-	var h plumbing.Hash
-	if len(text) != 2*len(h) {
-		return h, false
-	}
-	_, err := hex.Decode(h[:], text)
-	return h, err == nil
+	return plumbing.NewHash(string(text)), plumbing.IsHash(string(text))
 }

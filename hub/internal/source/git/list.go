@@ -58,7 +58,7 @@ func (l *lister) walk(ctx context.Context, tree plumbing.Hash, dir string, depth
 
 func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) error {
 	why := artifact.BadName(e.name)
-	if why == "" && e.mode == symlink && artifact.IsWrittenAs(e.name, ".gitmodules", "gitmod~1") {
+	if why == "" && e.mode == artifact.Symlink && artifact.IsWrittenAs(e.name, ".gitmodules", "gitmod~1") {
 		why = "is a symlink instead of a list of submodules"
 	}
 	if why != "" {
@@ -74,9 +74,7 @@ func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) erro
 	case submodule:
 		return nil
 	default:
-		l.files = append(l.files, artifact.File{
-			Path: full, Mode: artifact.Mode(e.mode), Content: artifact.ContentID(e.id.String()),
-		})
+		l.files = append(l.files, artifact.File{Path: full, Mode: e.mode, Content: artifact.ContentID(e.id.String())})
 		return nil
 	}
 }

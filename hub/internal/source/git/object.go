@@ -84,20 +84,15 @@ func parseTag(content []byte) (plumbing.Hash, error) {
 
 // entry is one line of a tree object.
 type entry struct {
-	mode mode
+	mode artifact.Mode
 	name string
 	id   plumbing.Hash
 }
 
-// mode is the kind of a tree's entry, in Git's notation.
-type mode string
-
+// Modes of entries that are no files.
 const (
-	folder     mode = "40000"
-	regular    mode = "100644"
-	executable mode = "100755"
-	symlink    mode = "120000"
-	submodule  mode = "160000"
+	folder    artifact.Mode = "40000"
+	submodule artifact.Mode = "160000"
 )
 
 // parseTree returns the entries of a tree object, each "mode name\0" and 20 bytes of hash.
@@ -125,16 +120,16 @@ func parseTree(content []byte) ([]entry, error) {
 }
 
 // parseMode accepts the modes that Git writes now and those that it wrote long ago.
-func parseMode(text string) (mode, bool) {
+func parseMode(text string) (artifact.Mode, bool) {
 	switch text {
 	case "40000", "040000":
 		return folder, true
 	case "100644", "100664", "100600":
-		return regular, true
+		return artifact.Regular, true
 	case "100755", "100775", "100700":
-		return executable, true
+		return artifact.Executable, true
 	case "120000":
-		return symlink, true
+		return artifact.Symlink, true
 	case "160000":
 		return submodule, true
 	default:

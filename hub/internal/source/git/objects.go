@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -55,11 +53,10 @@ func (o *objects) has(id plumbing.Hash) bool {
 // get returns an object's kind and content.
 func (o *objects) get(id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
 	text, err := os.ReadFile(o.looseName(id))
-	if err == nil {
-		kind, _, content, err := cutHeader(text)
-		return kind, content, err
-	}
-	if !errors.Is(err, os.ErrNotExist) {
+	switch {
+	case err == nil:
+		return cutHeader(text)
+	case !errors.Is(err, os.ErrNotExist):
 		return 0, nil, err
 	}
 	pack, offset, err := o.locate(id)
@@ -71,30 +68,16 @@ func (o *objects) get(id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
 
 // size returns the length of an object's content.
 func (o *objects) size(id plumbing.Hash) (int64, error) {
-	file, err := os.Open(o.looseName(id))
-	if errors.Is(err, os.ErrNotExist) {
-		pack, offset, err := o.locate(id)
-		if err != nil {
-			return 0, err
-		}
+	if pack, offset, err := o.locate(id); err == nil {
 		return pack.size(offset)
 	}
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	start := make([]byte, 32)
-	n, err := io.ReadFull(file, start)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return 0, err
-	}
-	_, size, _, err := cutHeader(start[:n])
-	return size, err
+	_, content, err := o.get(id)
+	return int64(len(content)), err
 }
 
 // add writes a loose object and returns how many bytes it takes on disk. A half written object is detected when read.
 func (o *objects) add(id plumbing.Hash, kind plumbing.ObjectType, content []byte) (int64, error) {
-	text := append(header(kind, int64(len(content))), content...)
+	text := append(fmt.Appendf(nil, "%s %d\x00", kind, len(content)), content...)
 	name := o.looseName(id)
 	err := os.WriteFile(name, text, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
@@ -114,23 +97,12 @@ func onDisk(n int64) int64 {
 	return (n + block - 1) / block * block
 }
 
-// header returns the bytes that Git hashes before the content of an object.
-func header(kind plumbing.ObjectType, size int64) []byte {
-	return fmt.Appendf(nil, "%s %d\x00", kind, size)
-}
-
-// cutHeader parses the header of an object, or of its beginning, and returns the rest as content.
-func cutHeader(text []byte) (kind plumbing.ObjectType, size int64, content []byte, err error) {
-	first, content, ok := bytes.Cut(text, []byte{0})
-	name, digits, _ := strings.Cut(string(first), " ")
-	if !ok {
-		return 0, 0, nil, plumbing.ErrInvalidType
-	}
-	if kind, err = plumbing.ParseObjectType(name); err != nil {
-		return 0, 0, nil, err
-	}
-	size, err = strconv.ParseInt(digits, 10, 64)
-	return kind, size, content, err
+// cutHeader parses the header of an object and returns the rest as content.
+func cutHeader(text []byte) (kind plumbing.ObjectType, content []byte, err error) {
+	first, content, _ := bytes.Cut(text, []byte{0})
+	name, _, _ := strings.Cut(string(first), " ")
+	kind, err = plumbing.ParseObjectType(name)
+	return kind, content, err
 }
 
 // locate finds an object in the packs.

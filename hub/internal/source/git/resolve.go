@@ -91,7 +91,7 @@ func lookup(refs *packp.AdvRefs, name string) (candidate, bool) {
 // resolveCommit chooses how to get a commit: by a reference to it, by its hash if the server allows that, or else by
 // searching the history.
 func resolveCommit(ref reference, refs *packp.AdvRefs) (choice, error) {
-	commit := plumbing.NewHash(strings.ToLower(ref.Commit))
+	commit := plumbing.NewHash(ref.Commit)
 	if ref.Branch != "" {
 		tip, ok := lookup(refs, branches+ref.Branch)
 		if !ok {

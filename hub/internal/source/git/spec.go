@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/navefleet/nave/hub/internal/source"
 )
@@ -53,8 +54,6 @@ func (r reference) branch() string {
 	return r.Branch
 }
 
-var fullHash = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
-
 // decode reads the object, and refuses one that no server could answer.
 func (f *fetching) decode() (err error) {
 	var object struct {
@@ -67,7 +66,7 @@ func (f *fetching) decode() (err error) {
 	if f.url, err = parseURL(f.spec.URL); err != nil {
 		return err
 	}
-	if c := f.spec.Ref.Commit; c != "" && !fullHash.MatchString(c) {
+	if c := f.spec.Ref.Commit; c != "" && !plumbing.IsHash(c) {
 		return fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", source.ErrRequest, c)
 	}
 	f.id = f.CacheID(f.spec.URL)

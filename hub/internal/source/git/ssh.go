@@ -48,11 +48,11 @@ func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
 	}
 	// The end of the context closes the connection, so that nothing waits for it any more.
 	s := &sshSession{conn: conn, limits: f.limits, ended: context.AfterFunc(ctx, func() { _ = conn.Close() })}
-	if err := s.handshake(address, user(f.url), auth.signer, hosts); err != nil {
-		s.close()
-		return nil, err
+	err = s.handshake(address, user(f.url), auth.signer, hosts)
+	if err == nil {
+		err = s.start(f.url)
 	}
-	if err := s.start(f.url); err != nil {
+	if err != nil {
 		s.close()
 		return nil, err
 	}
@@ -121,22 +121,20 @@ func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *k
 
 // start runs git-upload-pack.
 func (s *sshSession) start(u *url.URL) error {
-	var err error
-	if s.command, err = s.client.NewSession(); err != nil {
+	command, err := s.client.NewSession()
+	if err != nil {
 		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
 	}
-	if s.stdin, err = s.command.StdinPipe(); err != nil {
-		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
-	}
-	if s.stdout, err = s.command.StdoutPipe(); err != nil {
-		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
-	}
-	s.command.Stderr = &s.stderr
 	path := u.Path
 	if strings.HasPrefix(path, "/~") {
 		path = path[1:]
 	}
-	if err := s.command.Start(service + " " + quote(path)); err != nil {
+	s.command, command.Stderr = command, &s.stderr
+	var err2, err3 error
+	s.stdin, err = command.StdinPipe()
+	s.stdout, err2 = command.StdoutPipe()
+	err3 = command.Start(service + " " + quote(path))
+	if err := errors.Join(err, err2, err3); err != nil {
 		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
 	}
 	return nil
