@@ -49,7 +49,7 @@ func refuse(t *testing.T, text string, scope api.Scope, words ...string) {
 	t.Helper()
 	_, err := api.Admit(parse(t, text), scope)
 	if err == nil {
-		t.Fatal("admitted")
+		t.Fatalf("admitted: %s", text)
 	}
 	for _, w := range words {
 		if !strings.Contains(err.Error(), w) {
@@ -304,7 +304,7 @@ func TestAdmit_unsupported_fields(t *testing.T) {
 		{"images: [{newTag: '1'}]", "spec.images[0].name", "Required"},
 		{"patches: [{target: {kind: X}}]", "spec.patches[0].patch", "Required"},
 	} {
-		t.Run(c.spec, func(t *testing.T) {
+		t.Run(c.field, func(t *testing.T) {
 			refuse(t, kustomization(c.spec), api.ClusterGraph, "Kustomization flux-system/apps", c.field, c.wayOut)
 		})
 	}
@@ -368,7 +368,7 @@ func TestAdmit_GitRepository(t *testing.T) {
 		{url + "secretRef: {name: a/b}", "spec.secretRef.name", "lower case"},
 		{url + "timeout: never", "spec.timeout", "30s"},
 	} {
-		t.Run(c.spec, func(t *testing.T) {
+		t.Run(c.field, func(t *testing.T) {
 			text := gitRepository(c.spec)
 			refuse(t, text, api.Hub, "GitRepository flux-system/fleet", c.field, c.wayOut)
 			if _, err := api.Admit(parse(t, text), api.Hub); strings.Contains(err.Error(), "canary") {

@@ -159,7 +159,7 @@ func TestAdmit_Fleet(t *testing.T) {
 		{"{name: root, labels", "{name: root, uid: x, labels", "spec.template.metadata.uid", "unknown field"},
 		{"clusters/${cluster_name}", "../${cluster_name}", "spec.template", "leaves the source"},
 	} {
-		t.Run(c.with, func(t *testing.T) {
+		t.Run(c.field, func(t *testing.T) {
 			refuse(t, strings.Replace(prodFleet, c.old, c.with, 1), api.Hub, "Fleet prod", c.field, c.why)
 		})
 	}

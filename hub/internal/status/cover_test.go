@@ -158,77 +158,77 @@ func TestRollUp(t *testing.T) {
 		change         func(w *fleetWorld, tx *store.Tx) error
 		fleet, cluster string
 	}{
-		{"all is well", func(*fleetWorld, *store.Tx) error { return nil }, allWell, runs},
-		{"root fails on the hub", func(w *fleetWorld, tx *store.Tx) error {
+		{"ready", func(*fleetWorld, *store.Tx) error { return nil }, allWell, runs},
+		{"root_fails_on_hub", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.outcome(tx, rootKey, "PathNotFound", "path ./east not found\nlong"),
 				w.outcome(tx, eastKey, "BuildFailed", "Failed: root"))
 		}, "False PathNotFound: 1 of 2 clusters are ready; east: Kustomization flux-system/root: PathNotFound: path ./east " +
 			"not found",
 			"False PathNotFound: Kustomization flux-system/root: PathNotFound: path ./east not found"},
-		{"child fails on the spoke", func(w *fleetWorld, tx *store.Tx) error {
+		{"child_fails_on_spoke", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "False", "HealthCheckFailed", "Deployment web is Failed")
 		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: " +
 			"Deployment web is Failed",
 			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: Deployment web is Failed"},
-		{"prune is held", func(w *fleetWorld, tx *store.Tx) error {
+		{"prune_held", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "False", "PruneHeld", "it would delete 30 objects")
 		}, "False PruneHeld: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: PruneHeld: it would delete " +
 			"30 objects",
 			"False PruneHeld: Kustomization flux-system/apps: PruneHeld: it would delete 30 objects"},
-		{"cause before what waits for it", func(w *fleetWorld, tx *store.Tx) error {
+		{"cause_before_wait", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.outcome(tx, rootKey, "BuildFailed", "bad"),
 				w.outcome(tx, appsKey, "DependencyNotReady", "root"))
 		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The " +
 			"cluster keeps main@sha1:b (and 1 more are not ready)",
 			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b (and 1 more " +
 				"are not ready)"},
-		{"failure before wait", func(w *fleetWorld, tx *store.Tx) error {
+		{"failure_before_wait", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.report(tx, rootKey, "Unknown", "Progressing", "applies"),
 				w.report(tx, appsKey, "False", "ReconciliationFailed", "no"))
 		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: " +
 			"ReconciliationFailed: no (and 1 more are not ready)",
 			"False ReconciliationFailed: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more are not ready)"},
-		{"at work", func(w *fleetWorld, tx *store.Tx) error {
+		{"progressing", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "Unknown", "Progressing", "waits for health")
 		}, "Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: waits for " +
 			"health",
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: waits for health"},
-		{"not in the plan yet", func(w *fleetWorld, tx *store.Tx) error { return store.Plans.Delete(tx, "east") },
+		{"unplanned", func(w *fleetWorld, tx *store.Tx) error { return store.Plans.Delete(tx, "east") },
 			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Rendered; " +
 				"waiting to be planned (and 1 more are not ready)",
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Rendered; waiting to be planned " +
 				"(and 1 more are not ready)"},
-		{"bundle too large", func(w *fleetWorld, tx *store.Tx) error {
+		{"bundle_too_large", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, eastKey, "BundleTooLarge",
 				"too large")
 		},
 			"False BundleTooLarge: 1 of 2 clusters are ready; east: too large", "False BundleTooLarge: too large"},
-		{"bundle rejected", func(w *fleetWorld, tx *store.Tx) error {
+		{"bundle_rejected", func(w *fleetWorld, tx *store.Tx) error {
 			return w.spoke(tx, func(s *store.Spoke) { s.Rejected = "the spoke refused bundle 1.5: expired" })
 		}, "False BundleRejected: 1 of 2 clusters are ready; east: The spoke refused bundle 1.5: expired",
 			"False BundleRejected: The spoke refused bundle 1.5: expired"},
-		{"spoke away", func(w *fleetWorld, tx *store.Tx) error {
+		{"spoke_offline", func(w *fleetWorld, tx *store.Tx) error {
 			return w.spoke(tx, func(s *store.Spoke) { s.Connected = false })
 		},
 			"Unknown Offline: 1 of 2 clusters are ready; east: The spoke has been offline since 2026-01-02T03:01:00Z",
 			"Unknown Offline: The spoke has been offline since 2026-01-02T03:01:00Z"},
-		{"spoke away and a failure", func(w *fleetWorld, tx *store.Tx) error {
+		{"spoke_offline_and_failure", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.spoke(tx, func(s *store.Spoke) { s.Connected = false }),
 				w.outcome(tx, rootKey, "BuildFailed", "bad"))
 		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The " +
 			"cluster keeps main@sha1:b",
 			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b"},
-		{"spoke never joined", func(w *fleetWorld, tx *store.Tx) error {
+		{"spoke_never_joined", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(store.Spokes.Delete(tx, "east"), store.Reports.Delete(tx, rootKey.Path()),
 				store.Reports.Delete(tx, appsKey.Path()))
 		}, "Unknown NotRegistered: 1 of 2 clusters are ready; east: The spoke has not registered yet",
 			"Unknown NotRegistered: The spoke has not registered yet"},
-		{"source fails and keeps its artifact", func(w *fleetWorld, tx *store.Tx) error {
+		{"source_keeps_artifact", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, sourceKey, "GitOperationFailed", "no route to host")
 		}, "False GitOperationFailed: 2 of 2 clusters are ready; GitRepository flux-system/fleet: GitOperationFailed: no " +
 			"route to host",
 			"False GitOperationFailed: GitRepository flux-system/fleet of the hub: GitOperationFailed: no route to host"},
-		{"suspended while it failed", func(w *fleetWorld, tx *store.Tx) error {
+		{"suspended_while_failing", func(w *fleetWorld, tx *store.Tx) error {
 			row, _, err := store.Resources.Get(tx, appsKey.Path())
 			row.Suspended = true
 			return errors.Join(err, store.Resources.Put(tx, appsKey.Path(), row),
@@ -236,31 +236,31 @@ func TestRollUp(t *testing.T) {
 		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: " +
 			"sick",
 			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: sick"},
-		{"object refused", func(w *fleetWorld, tx *store.Tx) error {
+		{"object_refused", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, refusedKey, "Refused",
 				"not supported")
 		},
 			// and, for the Fleet, its root says ObjectRefused
 			allWell, "False Refused: HelmRelease flux-system/chart: Refused: not supported"},
-		{"another Fleet's", func(w *fleetWorld, tx *store.Tx) error {
+		{"object_of_other_fleet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.application(tx, otherKey, &api.Key{Kind: "Fleet", Name: "other"}, ""),
 				w.outcome(tx, otherKey, "BuildFailed", "bad"),
 				w.outcome(tx, eastKey, "BuildFailed", "Failed: other"))
 		}, allWell, "False BuildFailed: Kustomization flux-system/other: BuildFailed: bad. The cluster keeps main@sha1:b"},
-		{"left and not deleted", func(w *fleetWorld, tx *store.Tx) error {
+		{"left_not_deleted", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, otherKey, "False", "PruneFailed", "finalizers")
 		},
 			allWell, "False PruneFailed: Kustomization flux-system/other: PruneFailed: finalizers"},
-		{"no root yet", func(w *fleetWorld, tx *store.Tx) error {
+		{"no_root_yet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(store.Resources.Delete(tx, rootKey.Path()), store.Resources.Delete(tx, appsKey.Path()),
 				store.Conditions.Delete(tx, rootKey.Path()), store.Conditions.Delete(tx, appsKey.Path()),
 				store.Reports.Delete(tx, rootKey.Path()), store.Reports.Delete(tx, appsKey.Path()))
 		}, "Unknown Progressing: 1 of 2 clusters are ready; east: waiting for its root object", runs},
-		{"bundle on its way", func(w *fleetWorld, tx *store.Tx) error {
+		{"bundle_in_flight", func(w *fleetWorld, tx *store.Tx) error {
 			return w.spoke(tx, func(s *store.Spoke) { s.Acks = nil })
 		}, allWell, "Unknown Progressing: The hub is sending bundle 4"},
 	} {
-		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			w := newFleetWorld(t)
 			w.update(func(tx *store.Tx) error { return tt.change(w, tx) })
 			if got := w.ready(fleetKey); got != tt.fleet {
@@ -280,17 +280,17 @@ func TestAwaited(t *testing.T) {
 		spec string // of root, which gives apps
 		want string
 	}{
-		{"on its own", "", "True ReconciliationSucceeded: Applied"},
+		{"alone", "", "True ReconciliationSucceeded: Applied"},
 		{"wait", `,"wait":true`, "False HealthCheckFailed: " + waits("apps") +
 			"BuildFailed: bad. The cluster keeps main@sha1:b"},
-		{"health check",
+		{"health_check",
 			`,"healthChecks":[{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","namespace":"flux-system","name":"apps"}]`,
 			"False HealthCheckFailed: " + waits("apps") + "BuildFailed: bad. The cluster keeps main@sha1:b"},
-		{"health check of another kind",
+		{"health_check_of_other_kind",
 			`,"healthChecks":[{"apiVersion":"apps/v1","kind":"Deployment","namespace":"flux-system","name":"apps"}]`,
 			"True ReconciliationSucceeded: Applied"},
 	} {
-		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			w := newFleetWorld(t)
 			w.update(func(tx *store.Tx) error {
 				return errors.Join(w.application(tx, rootKey, &fleetKey, tt.spec), w.outcome(tx, appsKey, "BuildFailed", "bad"))
@@ -415,52 +415,52 @@ func TestSuspended(t *testing.T) {
 			"True ReconciliationSucceeded: Suspended by an operator " + since + ", drift is repaired" + waits +
 				"; Runs bundle 4",
 			"Suspended by an operator " + since + ", drift is repaired" + waits, "Cluster/east"},
-		{"cluster without repairs", func(w *fleetWorld, tx *store.Tx) error {
+		{"cluster_without_repairs", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, eastKey, true), w.inPlan(tx))
 		}, eastKey,
 			"True ReconciliationSucceeded: Suspended by an operator " + since + ", drift is not repaired; Runs bundle 4",
 			"Suspended by an operator " + since + ", drift is not repaired", "Cluster/east"},
-		{"in a cluster without repairs", func(w *fleetWorld, tx *store.Tx) error {
+		{"in_cluster_without_repairs", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, eastKey, true), w.inPlan(tx))
 		}, appsKey,
 			"True ReconciliationSucceeded: Applied", "Suspended with Cluster east " + since, "Cluster/east"},
-		{"Fleet", func(w *fleetWorld, tx *store.Tx) error {
+		{"fleet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, fleetKey, false), w.inPlan(tx), w.push(tx))
 		}, fleetKey, "True ReconciliationSucceeded: Suspended by an operator " + since + waits +
 			"; 2 of 2 clusters are ready",
 			"Suspended by an operator " + since + waits, "Fleet/prod"},
-		{"below a Fleet", func(w *fleetWorld, tx *store.Tx) error {
+		{"below_fleet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, fleetKey, false), w.inPlan(tx))
 		}, appsKey,
 			"True ReconciliationSucceeded: Applied", "Suspended with Fleet prod " + since, "Fleet/prod"},
-		{"Fleet of a suspended cluster", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, eastKey, false) },
+		{"fleet_of_suspended_cluster", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, eastKey, false) },
 			fleetKey,
 			"True ReconciliationSucceeded: 2 of 2 clusters are ready; suspended: east", "", "Cluster/east"},
-		{"not heard of", func(w *fleetWorld, tx *store.Tx) error {
+		{"not_received", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, appsKey, false), w.inPlan(tx),
 				w.spoke(tx, func(s *store.Spoke) { s.Acks[bundle.Received] = bundle.ID{} }))
 		}, appsKey, "True ReconciliationSucceeded: Applied",
 			"Unknown: Suspended by an operator " + since +
 				"; the spoke of cluster east has not received it yet", "Kustomization/apps"},
-		{"not published", func(w *fleetWorld, tx *store.Tx) error {
+		{"not_published", func(w *fleetWorld, tx *store.Tx) error {
 			plan, _, err := store.Plans.Get(tx, "east")
 			plan.ChangedAt = at(9)
 			return errors.Join(err, store.Plans.Put(tx, "east", plan), w.suspend(tx, appsKey, false), w.inPlan(tx))
 		}, appsKey, "True ReconciliationSucceeded: Applied",
 			"Unknown: Suspended by an operator " + since +
 				"; the spoke of cluster east has not received it yet", "Kustomization/apps"},
-		{"not planned", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, fleetKey, false) }, fleetKey,
+		{"not_planned", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, fleetKey, false) }, fleetKey,
 			"True ReconciliationSucceeded: Suspended by an operator " + since + "; 2 of 2 clusters are ready",
 			"Unknown: Suspended by an operator " + since + "; the hub has not processed it yet", "Fleet/prod"},
 		{"source", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, sourceKey, false) }, sourceKey,
 			"True Good: ", "Suspended by an operator " + since, "GitRepository/fleet"},
-		{"cluster that is away", func(w *fleetWorld, tx *store.Tx) error {
+		{"cluster_offline", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, eastKey, false), w.spoke(tx, func(s *store.Spoke) { s.Connected = false }))
 		}, eastKey, "Unknown Offline: Suspended by an operator " + since +
 			", drift is repaired; The spoke has been offline since 2026-01-02T03:01:00Z",
 			"Suspended by an operator " + since + ", drift is repaired", ""},
 	} {
-		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			w := newFleetWorld(t)
 			w.update(func(tx *store.Tx) error { return tt.change(w, tx) })
 			if got := w.ready(tt.key); got != tt.ready {

@@ -74,49 +74,49 @@ func TestVerdict_application(t *testing.T) {
 		message string
 		since   time.Time
 	}{
-		{"all is well", nil, "True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(3)},
-		{"the hub has not processed it", func(f *Facts) { f.Condition, f.Entry, f.Report = nil, nil, nil },
+		{"ready", nil, "True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(3)},
+		{"unprocessed", func(f *Facts) { f.Condition, f.Entry, f.Report = nil, nil, nil },
 			"Unknown", "Progressing", "The hub has not processed the object yet", at(1)},
-		{"the hub has not come to the newest version", func(f *Facts) { f.Resource.Generation = 3 },
+		{"newest_version_unprocessed", func(f *Facts) { f.Resource.Generation = 3 },
 			"Unknown", "Progressing", "The hub has not processed the newest version yet", at(2)},
-		{"it does not build", func(f *Facts) {
+		{"build_failed", func(f *Facts) {
 			f.Condition.Ready, f.Condition.Reason, f.Condition.Message = "False",
 				"BuildFailed", "no"
 		},
 			"False", "BuildFailed", "no. The cluster keeps main@sha1:b", at(2)},
-		{"it never built", func(f *Facts) {
+		{"never_built", func(f *Facts) {
 			f.Condition.Ready, f.Condition.Reason, f.Condition.Message, f.Report = "False", "BuildFailed", "no", nil
 		}, "False", "BuildFailed", "no", at(2)},
-		{"the spoke never registered", func(f *Facts) { f.Spoke, f.Report = nil, nil },
+		{"spoke_never_registered", func(f *Facts) { f.Spoke, f.Report = nil, nil },
 			"Unknown", "NotRegistered", "The spoke of cluster east has not registered yet; waiting for it", at(2)},
-		{"the spoke is offline and behind", func(f *Facts) { f.Spoke.Connected, f.Report.Revision = false, "main@sha1:a" },
+		{"spoke_offline_and_behind", func(f *Facts) { f.Spoke.Connected, f.Report.Revision = false, "main@sha1:a" },
 			"Unknown", "Offline", "The spoke of cluster east has been offline since " +
 				"2026-01-02T03:01:00Z; waiting for it", at(1)},
-		{"the spoke is offline and had applied it", func(f *Facts) { f.Spoke.Connected = false },
+		{"spoke_offline_and_applied", func(f *Facts) { f.Spoke.Connected = false },
 			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b (the spoke has been offline since " +
 				"2026-01-02T03:01:00Z)", at(3)},
-		{"the spoke is behind", func(f *Facts) { f.Report.Digest = []byte("other") },
+		{"spoke_behind", func(f *Facts) { f.Report.Digest = []byte("other") },
 			"Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(2)},
-		{"the spoke rejects the bundle", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
+		{"bundle_rejected", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
 			"False", "BundleRejected", "Expired", at(2)},
-		{"its spoke lacks a feature", func(f *Facts) {
+		{"bundle_held_back", func(f *Facts) {
 			f.Report, f.Spoke.Version = nil, "v0.1.0"
 			f.Bundle = &store.SignedBundle{Bundle: bundle.ID{Sequence: 7}, Features: "hooks,removals", ChangedAt: at(4)}
 		}, "False", "BundleHeldBack",
 			"Bundle 7 is held back: spoke v0.1.0 does not know bundle feature hooks; upgrade the spoke",
 			at(4)},
-		{"the spoke fails", func(f *Facts) {
+		{"spoke_fails", func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "HealthCheckFailed", "sick"
 		},
 			"False", "HealthCheckFailed", "sick", at(3)},
-		{"the spoke says nothing that is known", func(f *Facts) {
+		{"unknown_report", func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Message = "",
 				"", ""
 		},
 			"Unknown", "Progressing", "", at(3)},
-		{"it is suspended", func(f *Facts) { f.Resource.Suspended, f.Entry.Revision = true, "main@sha1:c" },
+		{"suspended", func(f *Facts) { f.Resource.Suspended, f.Entry.Revision = true, "main@sha1:c" },
 			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(3)},
-		{"it is the hub's own", func(f *Facts) { f.Resource.Key.Cluster, f.Entry, f.Report, f.Spoke = "", nil, nil, nil },
+		{"hub_object", func(f *Facts) { f.Resource.Key.Cluster, f.Entry, f.Report, f.Spoke = "", nil, nil, nil },
 			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b", at(2)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -135,10 +135,10 @@ func TestFold_handled_request(t *testing.T) {
 		change func(*Facts)
 		want   string
 	}{
-		{"carried out", nil, "spoke"},
-		{"not yet", func(f *Facts) { f.Report = nil }, ""},
-		{"the hub failed", func(f *Facts) { f.Condition.Ready = "False" }, "hub"},
-		{"nothing for the spoke", func(f *Facts) { f.Entry = nil }, "hub"},
+		{"carried_out", nil, "spoke"},
+		{"not_yet", func(f *Facts) { f.Report = nil }, ""},
+		{"hub_failed", func(f *Facts) { f.Condition.Ready = "False" }, "hub"},
+		{"not_planned", func(f *Facts) { f.Entry = nil }, "hub"},
 		{"unseen", func(f *Facts) { f.Condition = nil }, ""},
 	} {
 		if got := well(tt.change).handled(); got != tt.want {
@@ -241,59 +241,59 @@ func TestConditions(t *testing.T) {
 		facts Facts
 		want  string
 	}{
-		{"a build that fails", well(func(f *Facts) { f.Condition.Ready, f.Condition.Reason = "False", "BuildFailed" }),
+		{"build_failed", well(func(f *Facts) { f.Condition.Ready, f.Condition.Reason = "False", "BuildFailed" }),
 			"Ready=False/BuildFailed Healthy=True/Succeeded"},
-		{"an object that only its author can mend", well(func(f *Facts) {
+		{"stalled", well(func(f *Facts) {
 			f.Condition.Ready, f.Condition.Reason,
 				f.Report = "False", "Refused", nil
 		}),
 			"Ready=False/Refused Stalled=True/Refused"},
-		{"work under way", well(func(f *Facts) {
+		{"progressing", well(func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.InProgress = "Unknown",
 				"Progressing", 1
 		}),
 			"Ready=Unknown/Progressing Healthy=Unknown/Progressing Reconciling=True/Progressing"},
-		{"sick objects", well(func(f *Facts) {
+		{"unhealthy_objects", well(func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Failed = "False",
 				"HealthCheckFailed", 1
 		}),
 			"Ready=False/HealthCheckFailed Healthy=False/HealthCheckFailed"},
-		{"a cluster without a spoke", hubs("Cluster", "", func(*Facts) {}),
+		{"cluster_without_spoke", hubs("Cluster", "", func(*Facts) {}),
 			"Ready=Unknown/NotRegistered Connected=False/NotRegistered"},
-		{"a cluster whose spoke is gone", hubs("Cluster", "",
+		{"cluster_offline", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = spoke(false, bundle.Received, bundle.Applied, bundle.Healthy) }),
 			"Ready=Unknown/Offline Connected=False/Offline"},
-		{"a cluster whose join token is refused", hubs("Cluster", "",
+		{"cluster_join_token_refused", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = &store.Spoke{Refused: "a join token was refused: expired"} }),
 			"Ready=False/JoinTokenRefused Connected=False/NotRegistered"},
-		{"a cluster at work", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, bundle.Received) }),
+		{"cluster_progressing", hubs("Cluster", "", func(f *Facts) { f.Spoke = spoke(true, bundle.Received) }),
 			"Ready=Unknown/Progressing Connected=True/Online Reconciling=True/Progressing"},
-		{"a cluster that is well", hubs("Cluster", "",
+		{"cluster_ready", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = spoke(true, bundle.Received, bundle.Applied, bundle.Healthy) }),
 			"Ready=True/ReconciliationSucceeded Connected=True/Online"},
-		{"a cluster that refuses its bundle", hubs("Cluster", "",
+		{"cluster_bundle_rejected", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
 			"Ready=False/BundleRejected Connected=True/Online"},
-		{"a cluster whose spoke lacks a feature", hubs("Cluster", "", func(f *Facts) {
+		{"cluster_bundle_held_back", hubs("Cluster", "", func(f *Facts) {
 			f.Spoke, f.Bundle = spoke(true, bundle.Healthy), withFeatures(f.Bundle, "hooks")
 		}), "Ready=False/BundleHeldBack Connected=True/Online"},
-		{"a cluster whose spoke lists features", hubs("Cluster", "", func(f *Facts) {
+		{"cluster_features_listed", hubs("Cluster", "", func(f *Facts) {
 			f.Spoke, f.Bundle = spoke(true, bundle.Healthy), withFeatures(f.Bundle, "hooks")
 			f.Spoke.Features = "hooks,removals"
 		}), "Ready=True/ReconciliationSucceeded Connected=True/Online"},
-		{"a blocked cluster", hubs("Cluster", `"blocked":true`, func(f *Facts) { f.Spoke = spoke(false) }),
+		{"cluster_blocked", hubs("Cluster", `"blocked":true`, func(f *Facts) { f.Spoke = spoke(false) }),
 			"Ready=False/Blocked Connected=False/Offline"},
-		{"a cluster with a broken graph", hubs("Cluster", "", func(f *Facts) {
+		{"cluster_broken_graph", hubs("Cluster", "", func(f *Facts) {
 			f.Spoke, f.Condition.Ready, f.Condition.Reason = spoke(true, bundle.Healthy), "False", "BuildFailed"
 		}),
 			"Ready=False/BuildFailed Connected=True/Online"},
-		{"a fleet with a cluster that never joined",
+		{"fleet_cluster_never_joined",
 			hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil)), member("b")} }),
 			"Ready=Unknown/NotRegistered"},
-		{"a fleet that is well", hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil))} }),
+		{"fleet_ready", hubs("Fleet", "", func(f *Facts) { f.Members = []Facts{member("a", well(nil))} }),
 			"Ready=True/ReconciliationSucceeded"},
-		{"a fleet without clusters", hubs("Fleet", "", func(*Facts) {}), "Ready=False/NoClusters"},
-		{"a source that fails and keeps its artifact", hubs("GitRepository", "", func(f *Facts) {
+		{"fleet_without_clusters", hubs("Fleet", "", func(*Facts) {}), "Ready=False/NoClusters"},
+		{"source_keeps_artifact", hubs("GitRepository", "", func(f *Facts) {
 			f.Condition.Ready, f.Condition.Reason = "False", "GitOperationFailed"
 			f.Fetched = &store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1)}}
 		}), "Ready=False/GitOperationFailed ArtifactInStorage=True/Succeeded FetchFailed=True/GitOperationFailed"},
@@ -374,16 +374,16 @@ func TestExplain_chain(t *testing.T) {
 		key  api.Key
 		want string
 	}{
-		{"one object", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+		{"one_object", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
 			`Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
 				`which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
 `},
-		{"what is well", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "fine"}, ""},
-		{"what is suspended", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "paused"},
+		{"ready", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "fine"}, ""},
+		{"suspended", api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "paused"},
 			`Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
 `},
-		{"another cluster", api.Key{Cluster: "west"}, ""},
-		{"the fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick"
+		{"other_cluster", api.Key{Cluster: "west"}, ""},
+		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick"
 Kustomization/infra Failed "Deployment.apps default/web: no image"
 Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
 			`which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/middle, Kustomization flux-system/infra

@@ -97,67 +97,67 @@ func TestTenancy(t *testing.T) {
 			ks("flux-system/team", "shop", "app", asTeam)
 	}()
 	for name, walks := range map[string][]tenancy{
-		"operator/as committed":    {{nil, []string{"flux-system/root as - from fleet:root", infraStays, teamStays}}},
-		"operator/another account": one("fleet:root", team("serviceAccountName: other"), "shop/team as other from shop:app"),
-		"operator/across namespaces": one(
+		"operator/as_committed":    {{nil, []string{"flux-system/root as - from fleet:root", infraStays, teamStays}}},
+		"operator/another_account": one("fleet:root", team("serviceAccountName: other"), "shop/team as other from shop:app"),
+		"operator/across_namespaces": one(
 			"fleet:root",
 			ks(
 				"shop/team", "flux-system/fleet", "infra",
 				asTeam+", dependsOn: [{name: root, namespace: flux-system}]",
 			), "shop/team as team from fleet:infra",
 		),
-		"operator/own source in the tree": one(
+		"operator/own_source_in_the_tree": one(
 			"fleet:root", ks("flux-system/infra", "fleet", "infra")+repo("flux-system/fleet", "shop"),
 			"flux-system/root as - from fleet:root", "flux-system/infra as - from shop:infra",
 		),
-		"operator/source of the tenant": one(
+		"operator/source_of_the_tenant": one(
 			"fleet:root",
 			ks("shop/platform", "theirs", "deep")+repo("shop/shop", "shop")+
 				ks("shop/team", "shop", "sources", asTeam), "no shop/platform",
 			"shop/platform: no GitRepository shop/theirs",
 		),
 
-		"tenant/no account":  one("shop:app", ks("shop/deep", "shop", "deep"), "shop/deep as team from shop:deep"),
-		"tenant/its account": one("shop:app", ks("shop/deep", "shop", "deep", asTeam), "shop/deep as team from shop:deep"),
-		"tenant/another account": one(
+		"tenant/no_account":  one("shop:app", ks("shop/deep", "shop", "deep"), "shop/deep as team from shop:deep"),
+		"tenant/its_account": one("shop:app", ks("shop/deep", "shop", "deep", asTeam), "shop/deep as team from shop:deep"),
+		"tenant/another_account": one(
 			"shop:app", ks("shop/deep", "shop", "deep", "serviceAccountName: admin"), "no shop/deep",
 			`shop/team: Kustomization shop/deep is refused: spec.serviceAccountName "admin" is not allowed: `+byTeam,
 		),
-		"tenant/another namespace": one(
+		"tenant/another_namespace": one(
 			"shop:app", ks("flux-system/deep", "fleet", "deep"), "no flux-system/deep",
 			`shop/team: Kustomization flux-system/deep is refused: its namespace "flux-system" is not allowed: `+
 				byTeam,
 		),
-		"tenant/source elsewhere": one(
+		"tenant/source_elsewhere": one(
 			"shop:app", ks("shop/deep", "flux-system/fleet", "infra"), "no shop/deep",
 			`shop/team: spec.sourceRef.namespace "flux-system"`,
 		),
-		"tenant/target elsewhere": one(
+		"tenant/target_elsewhere": one(
 			"shop:app", ks("shop/deep", "shop", "deep", "targetNamespace: kube-system"), "no shop/deep",
 			`shop/team: spec.targetNamespace "kube-system"`,
 		),
-		"tenant/dependency elsewhere": one(
+		"tenant/dependency_elsewhere": one(
 			"shop:app", ks("shop/deep", "shop", "deep", "dependsOn: [{name: infra, namespace: flux-system}]"),
 			"no shop/deep", `shop/team: spec.dependsOn[0].namespace "flux-system"`,
 		),
-		"tenant/health elsewhere": one(
+		"tenant/health_elsewhere": one(
 			"shop:app",
 			ks(
 				"shop/deep", "shop", "deep",
 				"healthChecks: [{apiVersion: v1, kind: Secret, name: x, namespace: kube-system}]",
 			), "no shop/deep", `shop/team: spec.healthChecks[0].namespace "kube-system"`,
 		),
-		"tenant/allows itself": one(
+		"tenant/allows_itself": one(
 			"shop:app", ks("shop/deep", "shop", "deep", asTeam, anywhere), "no shop/deep",
 			`shop/team: annotation fleet.nave.io/allow-namespaces "*"`,
 			`shop/team: annotation fleet.nave.io/allow-service-accounts "*"`,
 		),
-		"tenant/the rest goes on": one(
+		"tenant/the_rest_goes_on": one(
 			"shop:app",
 			ks("flux-system/deep", "shop", "deep")+ks("shop/mine", "shop", "mine")+object("ConfigMap", "app"),
 			teamStays, "shop/mine as team from shop:mine",
 		),
-		"tenant/two below": {
+		"tenant/two_below": {
 			{
 				files{
 					"shop:app": ks("shop/a", "shop", "a"), "shop:a": ks("shop/b", "shop", "b"),
@@ -166,13 +166,13 @@ func TestTenancy(t *testing.T) {
 				[]string{"shop/deep as team from shop:deep"},
 			},
 		},
-		"tenant/its sources": one(
+		"tenant/its_sources": one(
 			"shop:app", repo("shop/more", "shop")+ks("shop/mine", "more", "mine"),
 			"shop/mine as team from shop:mine",
 		),
 
-		"itself/without account": one("shop:app", ks("shop/team", "shop", "deep", ""), "shop/team as team from shop:deep"),
-		"itself/another account": one(
+		"itself/without_account": one("shop:app", ks("shop/team", "shop", "deep", ""), "shop/team as team from shop:deep"),
+		"itself/another_account": one(
 			"shop:app", ks("shop/team", "shop", "app", "serviceAccountName: admin")+object("ConfigMap", "x"),
 			teamStays,
 			`shop/team: its own object in Git: Kustomization shop/team is refused: spec.serviceAccountName "admin"`,
@@ -181,7 +181,7 @@ func TestTenancy(t *testing.T) {
 			"shop:app", ks("shop/team", "shop", "app", asTeam, anywhere), teamStays,
 			"shop/team: its own object in Git",
 		),
-		"itself/what is below": {
+		"itself/what_is_below": {
 			{
 				files{
 					"shop:app":  ks("shop/team", "shop", "next"),
@@ -190,7 +190,7 @@ func TestTenancy(t *testing.T) {
 				[]string{"shop/team as team from shop:next", "shop/deep as team from shop:deep"},
 			},
 		},
-		"itself/its owner is broken": {
+		"itself/its_owner_is_broken": {
 			{
 				files{
 					"shop:app":  ks("shop/team", "shop", "next"),
@@ -203,7 +203,7 @@ func TestTenancy(t *testing.T) {
 				[]string{"shop/team as team from shop:next", "shop/deep as team from shop:deep"},
 			},
 		},
-		"itself/given by two": {
+		"itself/given_by_two": {
 			{
 				files{
 					"fleet:root": ks("flux-system/a", "fleet", "a") + ks("flux-system/b", "fleet", "b") +
@@ -215,17 +215,17 @@ func TestTenancy(t *testing.T) {
 				},
 			},
 		},
-		"itself/a platform Kustomization": one(
+		"itself/a_platform_Kustomization": one(
 			"fleet:root",
 			ks("flux-system/root", "fleet", "root", "timeout: 1m")+ks("flux-system/infra", "fleet", "infra"),
 			infraStays,
 		),
 
-		"shadow/source elsewhere": one(
+		"shadow/source_elsewhere": one(
 			"shop:app", repo("flux-system/fleet", "shop"), infraStays,
 			`shop/team: GitRepository flux-system/fleet is refused: its namespace "flux-system"`,
 		),
-		"shadow/source beside": {
+		"shadow/source_beside": {
 			{
 				files{
 					"fleet:root": same,
@@ -234,7 +234,7 @@ func TestTenancy(t *testing.T) {
 				[]string{infraStays, "flux-system/mine as team from shop:mine"},
 			},
 		},
-		"shadow/source of its own root": {
+		"shadow/source_of_its_own_root": {
 			{
 				files{
 					"hub":        shop["hub"] + repo("shop/shop", "shop"),
@@ -244,7 +244,7 @@ func TestTenancy(t *testing.T) {
 				[]string{teamStays},
 			},
 		},
-		"shadow/source that is not there": {
+		"shadow/source_that_is_not_there": {
 			{
 				files{
 					"fleet:root": same + ks("flux-system/later", "later", "deep"),
@@ -256,7 +256,7 @@ func TestTenancy(t *testing.T) {
 				},
 			},
 		},
-		"shadow/source for the account": {
+		"shadow/source_for_the_account": {
 			{
 				files{
 					"fleet:root": same + ks("flux-system/later", "later", "deep", asTeam),
@@ -265,7 +265,7 @@ func TestTenancy(t *testing.T) {
 				[]string{"flux-system/later as team from shop:deep"},
 			},
 		},
-		"shadow/comes and goes": {
+		"shadow/comes_and_goes": {
 			{files{"fleet:root": same}, []string{infraStays}},
 			{files{"shop:app": repo("flux-system/fleet", "shop")}, []string{infraStays}},
 			{files{"shop:app": object("ConfigMap", "app")}, []string{infraStays}},
@@ -280,7 +280,7 @@ func TestTenancy(t *testing.T) {
 				},
 			},
 		},
-		"shadow/name taken first": {
+		"shadow/name_taken_first": {
 			{
 				files{
 					"fleet:root": strings.Replace(same, "infra", "other", 1),
@@ -293,7 +293,7 @@ func TestTenancy(t *testing.T) {
 				[]string{infraStays, "flux-system/team: comes from Kustomization flux-system/root on east already"},
 			},
 		},
-		"shadow/name that left": {
+		"shadow/name_that_left": {
 			{files{"fleet:root": same}, []string{infraStays}},
 			{
 				files{
@@ -315,7 +315,7 @@ func TestTenancy(t *testing.T) {
 				},
 			},
 		},
-		"shadow/payload taken first": {
+		"shadow/payload_taken_first": {
 			{
 				files{"shop:app": object("ConfigMap", "infra"), "fleet:infra": object("ConfigMap", "other")},
 				[]string{infraStays, teamStays},
@@ -337,7 +337,7 @@ func TestTenancy(t *testing.T) {
 				[]string{"green/mine as team from shop:mine", "no red/mine", `shop/team: its namespace "red"`},
 			},
 		},
-		"allowed/not back": {
+		"allowed/not_back": {
 			{
 				files{
 					"fleet:root": team(asTeam, "fleet.nave.io/allow-namespaces: green"),
@@ -359,7 +359,7 @@ func TestTenancy(t *testing.T) {
 				[]string{"shop/mine as admin from shop:mine", "shop/deep as admin from shop:deep"},
 			},
 		},
-		"allowed/narrower below": {
+		"allowed/narrower_below": {
 			{
 				files{
 					"fleet:root": team(asTeam, "fleet.nave.io/allow-service-accounts: admin"),
@@ -390,7 +390,7 @@ func TestTenancy(t *testing.T) {
 				},
 			},
 		},
-		"allowed/root over shadow": {
+		"allowed/root_over_shadow": {
 			{
 				files{
 					"fleet": root("serviceAccountName: platform", anywhere), "fleet:root": same,
@@ -427,7 +427,7 @@ func TestTenancy(t *testing.T) {
 				[]string{"shop/team as team from shop:app", "shop/deep as team from shop:deep"},
 			},
 		},
-		"later/account while it is broken": {
+		"later/account_while_it_is_broken": {
 			{
 				files{
 					"fleet:root": team(""),
@@ -448,7 +448,7 @@ func TestTenancy(t *testing.T) {
 				[]string{"shop/deep as team from shop:deep", "no flux-system/out", "no flux-system/further"},
 			},
 		},
-		"later/account of what breaks the rule": {
+		"later/account_of_what_breaks_the_rule": {
 			{
 				files{
 					"fleet:root": team(""),
@@ -465,14 +465,14 @@ func TestTenancy(t *testing.T) {
 				},
 			},
 		},
-		"later/another account": {
+		"later/another_account": {
 			{files{"shop:app": ks("shop/deep", "shop", "deep")}, []string{"shop/deep as team from shop:deep"}},
 			{
 				files{"fleet:root": team("serviceAccountName: other"), "shop:app": "broken"},
 				[]string{"shop/deep as other from shop:deep"},
 			},
 		},
-		"later/what was left": {
+		"later/what_was_left": {
 			{
 				files{
 					"fleet:root": strings.ReplaceAll(team(asTeam), "prune: true", "prune: false"),

@@ -8,17 +8,17 @@ func TestGuard(t *testing.T) {
 		lost, total int
 		holds       bool
 	}{
-		"nothing is lost":          {DefaultGuard, 0, 0, false},
-		"the only one":             {DefaultGuard, 1, 1, true},
-		"all of three":             {DefaultGuard, 3, 3, true},
-		"two of three":             {DefaultGuard, 2, 3, false},
-		"half of four":             {DefaultGuard, 2, 4, false},
-		"three of four":            {DefaultGuard, 3, 4, true},
-		"zero is the default":      {Guard{}, 3, 4, true},
-		"a smaller share":          {Guard{Applications: 2, Percent: 10}, 1, 5, true},
-		"a larger share":           {Guard{Applications: 4, Percent: 90}, 9, 10, false},
-		"all, whatever the share":  {Guard{Applications: 4, Percent: 100}, 10, 10, true},
-		"a share of more than one": {Guard{Applications: 100, Percent: 0}, 98, 99, false},
+		"nothing_lost":      {DefaultGuard, 0, 0, false},
+		"only_one":          {DefaultGuard, 1, 1, true},
+		"all_of_three":      {DefaultGuard, 3, 3, true},
+		"two_of_three":      {DefaultGuard, 2, 3, false},
+		"half_of_four":      {DefaultGuard, 2, 4, false},
+		"three_of_four":     {DefaultGuard, 3, 4, true},
+		"zero_is_default":   {Guard{}, 3, 4, true},
+		"smaller_share":     {Guard{Applications: 2, Percent: 10}, 1, 5, true},
+		"larger_share":      {Guard{Applications: 4, Percent: 90}, 9, 10, false},
+		"all_at_full_share": {Guard{Applications: 4, Percent: 100}, 10, 10, true},
+		"share_of_many":     {Guard{Applications: 100, Percent: 0}, 98, 99, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.guard.holds(c.lost, c.total); got != c.holds {

@@ -96,70 +96,70 @@ func TestOrphans(t *testing.T) {
 		trees []tree
 		want  string
 	}{
-		"an owner that prunes": {[]tree{
+		"owner_prunes": {[]tree{
 			{"": {"root"}, "root": {"a"}, "a": {}},
 			{"": {"root"}, "root": {}, "a": {}},
 		}, "root of f"},
-		"an owner that does not": {[]tree{
+		"owner_does_not_prune": {[]tree{
 			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
 			{"": {"root-"}, "root": {}, "a": {"b"}, "b": {}},
 		}, "a of root*, b of a, root of f"},
-		"an object that is annotated": {[]tree{
+		"object_annotated": {[]tree{
 			{"": {"root"}, "root": {"a!", "b"}, "a": {}, "b": {}},
 			{"": {"root"}, "root": {}, "a": {}, "b": {}},
 		}, "a of root*, root of f"},
-		"it does not build any more": {[]tree{
+		"build_fails": {[]tree{
 			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
 			{"": {"root-"}, "root": {}},
 		}, "a of root*, b of a, root of f"},
-		"the owner begins to prune later": {[]tree{
+		"owner_begins_to_prune": {[]tree{
 			{"": {"root-"}, "root": {"a"}, "a": {}},
 			{"": {"root-"}, "root": {}, "a": {}},
 			{"": {"root"}, "root": {}, "a": {}},
 		}, "a of root*, root of f"},
-		"the owner begins to prune by rendering itself": {[]tree{
+		"owner_begins_to_prune_by_itself": {[]tree{
 			{"": {"root"}, "root": {"root-", "a"}, "a": {}},
 			{"": {"root"}, "root": {"root+"}, "a": {}},
 		}, "a of root*, root of f"},
-		"the owner that renders itself prunes": {[]tree{
+		"self_rendering_owner_prunes": {[]tree{
 			{"": {"root-"}, "root": {"root", "a"}, "a": {}},
 			{"": {"root-"}, "root": {"root"}, "a": {}},
 		}, "root of f"},
-		"it comes back": {[]tree{
+		"comes_back": {[]tree{
 			{"": {"root-"}, "root": {"a"}, "a": {}},
 			{"": {"root-"}, "root": {}, "a": {}},
 			{"": {"root-"}, "root": {"a+"}, "a": {}},
 		}, "a of root, root of f"},
-		"it moves": {[]tree{
+		"moves": {[]tree{
 			{"": {"root-"}, "root": {"a", "b"}, "a": {}, "b": {}},
 			{"": {"root-"}, "root": {"b"}, "a": {}, "b": {"a"}},
 		}, "a of b, b of root, root of f"},
-		"what was left gives what was left": {[]tree{
+		"orphan_gives_orphan": {[]tree{
 			{"": {"root-"}, "root": {"a", "b"}, "a": {}, "b": {}},
 			{"": {"root-"}, "root": {}, "a": {}, "b": {"a"}},
 		}, "a of b, b of root*, root of f"},
-		"and gives it otherwise": {[]tree{
+		"orphan_gives_changed_orphan": {[]tree{
 			{"": {"root-"}, "root": {"a", "b"}, "a": {"c"}, "b": {}, "c": {}},
 			{"": {"root-"}, "root": {}, "a": {}, "b": {"a+"}, "c": {}},
 		}, "a of b, b of root*, root of f"},
-		"what was left gives what gives it": {[]tree{
+		"orphan_gives_its_owner": {[]tree{
 			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
 			{"": {"root-"}, "root": {}, "a": {"b"}, "b": {"a"}},
 		}, "a of root*, b of a, root of f"},
-		"the root goes, which prunes": {[]tree{
+		"root_that_prunes_goes": {[]tree{
 			{"": {"root"}, "root": {"a-", "c!"}, "a": {"b"}, "b": {}, "c": {}},
 			{"a": {"b"}, "b": {}, "c": {}},
 		}, "b of a*, c of root*"},
-		"the root goes, which does not": {[]tree{
+		"root_that_keeps_goes": {[]tree{
 			{"": {"root-"}, "root": {"a"}, "a": {"b"}, "b": {}},
 			{"a": {"b"}, "b": {}},
 		}, "a of root*, b of a"},
-		"the root comes back": {[]tree{
+		"root_comes_back": {[]tree{
 			{"": {"root-"}, "root": {"a"}, "a": {}},
 			{"a": {}},
 			{"": {"root-"}, "root": {"a"}, "a": {}},
 		}, "a of root, root of f"},
-		"an annotated root": {[]tree{
+		"root_annotated": {[]tree{
 			{"": {"root!"}, "root": {"a"}, "a": {}},
 			{"root": {"a"}, "a": {}},
 		}, "a of root, root of f*"},
