@@ -116,24 +116,29 @@ func (p *pkg) readFile(name string) error {
 		}
 	}
 	ast.Inspect(file, func(node ast.Node) bool {
-		for _, operand := range operands(node) {
-			if name := nameOf(operand, names); name != "" {
-				p.compared = append(p.compared, name)
-			}
-		}
-		if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-			if word, err := strconv.Unquote(literal.Value); err == nil {
-				p.words = append(p.words, word)
-			}
-		}
-		if selector, ok := node.(*ast.SelectorExpr); ok {
-			if x, ok := selector.X.(*ast.Ident); ok && names[x.Name] != "" {
-				p.uses = append(p.uses, names[x.Name]+"."+selector.Sel.Name)
-			}
-		}
+		p.readNode(node, names)
 		return true
 	})
 	return nil
+}
+
+// readNode adds what one node of a file uses, says and compares. names are the packages as the file calls them.
+func (p *pkg) readNode(node ast.Node, names map[string]string) {
+	for _, operand := range operands(node) {
+		if name := nameOf(operand, names); name != "" {
+			p.compared = append(p.compared, name)
+		}
+	}
+	switch n := node.(type) {
+	case *ast.BasicLit:
+		if word, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
+			p.words = append(p.words, word)
+		}
+	case *ast.SelectorExpr:
+		if name := nameOf(n, names); name != "" {
+			p.uses = append(p.uses, name)
+		}
+	}
 }
 
 // operands returns what a node compares: the sides of == and !=, and the cases of a switch.

@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// applicationVerdict is the verdict about an application. One that is ready names removals that are held: what left its
-// tree is still there.
+// applicationVerdict returns the verdict about an application. If removals of a ready application are held, the message
+// counts them: objects that left its tree are still there.
 func (f Facts) applicationVerdict() verdict {
 	v := f.appliedVerdict()
 	if v.ready != condition.True || f.Condition == nil || f.Condition.Held == 0 {
@@ -28,7 +28,7 @@ func (f Facts) applicationVerdict() verdict {
 	return v
 }
 
-// appliedVerdict joins what the hub rendered and what the spoke did with it.
+// appliedVerdict joins the result of the hub's render and the report of the spoke.
 func (f Facts) appliedVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
@@ -73,7 +73,7 @@ func (f Facts) suspended() bool {
 	return f.Resource.IsSuspended() || f.Entry != nil && f.Entry.Suspended
 }
 
-// suspendedVerdict is the last word from before the suspension, as in Flux.
+// suspendedVerdict returns the last verdict from before the suspension, as in Flux.
 func (f Facts) suspendedVerdict(hub verdict) verdict {
 	if f.Report != nil {
 		return f.spokeVerdict()
@@ -84,7 +84,8 @@ func (f Facts) suspendedVerdict(hub verdict) verdict {
 	return hub
 }
 
-// withLast adds to what the hub refuses how the rest is in the cluster: what fails there, or what goes on running.
+// withLast adds to a failure on the hub how the application is in the cluster: what fails there, or what goes on
+// running.
 func (f Facts) withLast(v verdict) verdict {
 	switch r := f.Report; {
 	case v.ready != condition.False || r == nil:
@@ -101,6 +102,7 @@ func (f Facts) behind() bool {
 	return f.Report == nil || !bytes.Equal(f.Report.Digest, f.Entry.Digest[:]) || f.Report.Revision != f.Entry.Revision
 }
 
+// behindVerdict returns why the spoke has not come to the plan.
 func (f Facts) behindVerdict(hub verdict) verdict {
 	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: hub.since}
 	switch s := f.Spoke; {
@@ -121,7 +123,7 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 	return v
 }
 
-// spokeVerdict is what the spoke said last.
+// spokeVerdict returns the verdict of the spoke's last report.
 func (f Facts) spokeVerdict() verdict {
 	r := f.Report
 	v := verdict{ready: r.Ready, reason: r.Reason, message: r.Message, since: r.Since.AsTime()}
@@ -155,7 +157,7 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 	}
 }
 
-// healthOf rolls up the health of an application's objects.
+// healthOf returns the condition Healthy over all objects of an application.
 func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	all := r.Current + r.InProgress + r.Failed
 	switch {
@@ -175,7 +177,7 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	return condition.True, condition.Succeeded, fmt.Sprintf("%d objects are healthy", all)
 }
 
-// worstOf names the first of the objects that are not well.
+// worstOf names the first unhealthy object; empty if there is none.
 func worstOf(r *spokev1.ApplicationReport) string {
 	if len(r.Objects) == 0 {
 		return ""
@@ -190,8 +192,8 @@ type inventoryEntry struct {
 	Version string `json:"v"`
 }
 
-// inventoryOf writes objects as Flux does, "namespace_name_group_kind"; colons in names, as in those of RBAC, are
-// written as two underscores.
+// inventoryOf returns objects as Flux lists them, "namespace_name_group_kind". Colons in names, as in those of RBAC,
+// are written as two underscores.
 func inventoryOf(objects []*bundlev1.ObjectIdentity) []inventoryEntry {
 	entries := make([]inventoryEntry, len(objects))
 	for i, o := range objects {

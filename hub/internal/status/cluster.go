@@ -11,8 +11,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// clusterVerdict is True when the cluster runs the newest bundle there is, and everything that it covers is ready. Else
-// it is the worst of what is wrong.
+// clusterVerdict returns True if the cluster runs the newest bundle and everything that it covers is ready. Otherwise
+// it returns the worst of the verdicts about the session, the hub's Condition and the covered objects.
 func (f Facts) clusterVerdict() verdict {
 	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
 	switch {
@@ -34,7 +34,7 @@ func (f Facts) clusterVerdict() verdict {
 	return runningVerdict(f.Spoke, f.Bundle)
 }
 
-// sessionVerdict is True when the cluster's spoke is connected and takes the bundles it is sent.
+// sessionVerdict returns True if the cluster's spoke is connected and accepts the bundles it is sent.
 func (f Facts) sessionVerdict() verdict {
 	switch s := f.Spoke; {
 	case f.cluster().Blocked:
@@ -52,7 +52,7 @@ func (f Facts) sessionVerdict() verdict {
 	return f.heldBackVerdict()
 }
 
-// heldBackVerdict is True unless the newest bundle has a feature that the connected spoke does not know.
+// heldBackVerdict returns True unless the newest bundle has a feature that the connected spoke does not know.
 func (f Facts) heldBackVerdict() verdict {
 	if f.Bundle == nil || f.Spoke.Lacks(*f.Bundle) == "" {
 		return verdict{ready: condition.True}
@@ -67,10 +67,10 @@ func registered(s *store.Spoke) bool {
 	return s != nil && (s.Connected || !s.Since.IsZero() || !s.RegisteredAt.IsZero())
 }
 
-// sentence begins what was noted elsewhere with a capital.
+// sentence returns a text of another package with a capital.
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// runningVerdict is how far a connected spoke has come with its bundle.
+// runningVerdict returns how far a connected spoke has come with its bundle.
 func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: d.ChangedAt}
 	number := fmt.Sprintf("bundle %d", d.Bundle.Sequence)
@@ -87,7 +87,7 @@ func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 	return v
 }
 
-// clusterDetails are what the spoke reported and what the hub wants of it.
+// clusterDetails sets what the spoke reported, and the bundle that the hub wants there.
 func (f Facts) clusterDetails(c *conditions, status fields) {
 	f.setConnected(c)
 	if d := f.Bundle; d != nil {
@@ -130,7 +130,7 @@ func (f Facts) setConnected(c *conditions) {
 	}
 }
 
-// bundleOf shows a bundle's name.
+// bundleOf returns the name of a bundle as a status shows it.
 func bundleOf(id bundle.ID) map[string]any {
 	return map[string]any{"epoch": id.Epoch, "sequence": id.Sequence, "digest": id.Digest.String()}
 }

@@ -110,7 +110,7 @@ func (g *clusterGraph) awaits(f Facts) []api.Key {
 	return keys
 }
 
-// cover adds to a Cluster everything of its graph, and the hub's sources that it is rendered from.
+// cover sets what a Cluster covers: everything of its graph, and the hub's sources that it is rendered from.
 func (r *Reader) cover(f *Facts) error {
 	g, err := r.graph(f.Resource.Key.Name)
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *Reader) cover(f *Facts) error {
 	return nil
 }
 
-// below adds a Fleet's roots in the graph and everything that they lead to: the objects that they give, and the sources
+// below adds to a member a Fleet's roots and everything that they lead to: the objects that they give, and the sources
 // that these are rendered from.
 func (r *Reader) below(fleet api.Key, g *clusterGraph, member *Facts, sources map[api.Key]Facts) error {
 	seen := map[api.Key]bool{}

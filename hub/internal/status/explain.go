@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// Explain says what is not as it should be among the objects that key names, and among those that a Cluster or Fleet
-// leads to: failures before waits, what is suspended last, the oldest first. An empty kind, name or namespace names
-// all; an empty cluster, the whole fleet.
+// Explain returns what is not ready or suspended among the objects that key names, and among those that a Cluster or
+// Fleet leads to: failures before waits, suspended objects last, the oldest first. An empty kind, name or namespace
+// names all; an empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	var all []*adminv1.Explanation
 	rank := map[*adminv1.Explanation]int{}
@@ -46,7 +46,7 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	return all
 }
 
-// named reports whether key names the object. With a cluster, its Cluster is named too.
+// named reports whether key names the object. A key with a cluster names its Cluster, too.
 func (f Facts) named(key api.Key) bool {
 	k := f.Resource.Key
 	return (key.Cluster == "" || key.Cluster == api.ClusterOf(k.Path()) || k.Cluster == "" && key == k) &&
@@ -55,7 +55,7 @@ func (f Facts) named(key api.Key) bool {
 		(key.Name == "" || key.Name == k.Name)
 }
 
-// covered lists what a Cluster or Fleet leads to.
+// covered returns the keys of what a Cluster or Fleet leads to.
 func (w *World) covered(key api.Key) map[api.Key]bool {
 	keys := map[api.Key]bool{}
 	f := w.facts[key]
@@ -71,7 +71,7 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 	return keys
 }
 
-// explain says why one object is not ready, or that it is suspended.
+// explain returns why one object is not ready, or that it is suspended.
 func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	s := f.suspension()
 	switch {
@@ -98,12 +98,12 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	return list
 }
 
-// rollsUp reports whether the verdict about the object covers others; it names the suspension then.
+// rollsUp reports whether the verdict about the object covers other objects. Then the verdict names the suspension.
 func (f Facts) rollsUp() bool {
 	return f.role() == api.ClusterRole || f.role() == api.FleetRole
 }
 
-// explainSuspension says that an object is suspended. That is no fault.
+// explainSuspension returns that an object is suspended, which is no fault.
 func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation {
 	message := v.message
 	if !f.rollsUp() {
@@ -115,7 +115,7 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 	}
 }
 
-// explainObject is about an object in the cluster that is not well.
+// explainObject explains an object in the cluster that is not healthy.
 func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	advice := "Look at the object and its events in the cluster: kubectl describe"
 	switch reason := f.Report.Reason; {
@@ -159,11 +159,13 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 	e.Advice = "See to " + e.WaitsFor[len(e.WaitsFor)-1] + " first; the rest follows by itself"
 }
 
-// because finishes the sentence "…, which".
+// because returns the end of the sentence "…, which" about an object that is not ready.
 func because(v verdict) string {
-	word := map[string]string{condition.True: "is ready", condition.False: "failed",
-		condition.Unknown: "is not ready yet"}[v.ready]
-	if v.ready == condition.True || v.message == "" {
+	word := "is not ready yet"
+	if v.ready == condition.False {
+		word = "failed"
+	}
+	if v.message == "" {
 		return word
 	}
 	return word + " (" + v.reason + "): " + v.message
@@ -195,7 +197,7 @@ func (w *World) chain(f Facts) []Facts {
 	}
 }
 
-// blocker is the first dependency that is not ready.
+// blocker returns the first dependency that is not ready; false if there is none.
 func (w *World) blocker(f Facts) (Facts, bool) {
 	for _, key := range f.renderable().DependsOn {
 		key.Cluster = f.Resource.Key.Cluster
@@ -206,7 +208,7 @@ func (w *World) blocker(f Facts) (Facts, bool) {
 	return Facts{}, false
 }
 
-// nameIn names other as it is called from f's cluster.
+// nameIn returns the name of other as it is called from f's cluster.
 func nameIn(f, other Facts) string {
 	key := other.Resource.Key
 	if key.Cluster == f.Resource.Key.Cluster {
@@ -215,7 +217,7 @@ func nameIn(f, other Facts) string {
 	return key.String() + " of the hub"
 }
 
-// command is a command of nave about an object, as an operator types it.
+// command returns a command of nave about an object, as an operator types it.
 func command(verb string, k api.Key) string {
 	words := []string{"nave", verb, strings.ToLower(k.Kind), k.Name}
 	if k.Namespace != "" && k.Namespace != api.DefaultNamespace {

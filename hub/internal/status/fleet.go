@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// fleetCounts are how many of a Fleet's clusters have come how far.
+// fleetCounts counts the clusters of a Fleet by how far they have come.
 type fleetCounts struct {
 	Selected  int `json:"selected"`
 	Connected int `json:"connected"`
@@ -59,7 +59,7 @@ func (f Facts) fleetVerdict() verdict {
 	return w.verdict
 }
 
-// memberVerdict is how far a cluster has come with what a Fleet leads to there.
+// memberVerdict returns how far a cluster has come with what a Fleet leads to there.
 func (f Facts) memberVerdict() verdict {
 	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
 	switch {

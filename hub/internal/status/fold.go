@@ -22,12 +22,12 @@ type verdict struct {
 	stalled bool
 }
 
-// failing is the verdict about what does not become ready by itself.
+// failing returns the verdict about an object that does not become ready by itself.
 func failing(reason, message string, since time.Time) verdict {
 	return verdict{ready: condition.False, reason: reason, message: message, since: since}
 }
 
-// pending is the verdict about what is on its way, or not known.
+// pending returns the verdict about an object that is in progress, or about which nothing is known.
 func pending(reason, message string, since time.Time) verdict {
 	return verdict{ready: condition.Unknown, reason: reason, message: message, since: since}
 }
@@ -76,7 +76,7 @@ func (f Facts) setReady(c *conditions) {
 	}
 }
 
-// setSuspended sets the condition Suspended of an object that is: Unknown until the suspension is in force.
+// setSuspended sets the condition Suspended of a suspended object: Unknown until the suspension is in force.
 func (f Facts) setSuspended(c *conditions) {
 	s := f.suspension()
 	if s == nil {
@@ -89,8 +89,8 @@ func (f Facts) setSuspended(c *conditions) {
 	c.set(condition.Suspended, condition.True, condition.Suspended, s.text(f), s.since)
 }
 
-// describe adds the metadata that an API server would, and what operators decided: their suspension and last request
-// show where Flux's users look for them.
+// describe adds the metadata that an API server would add, and what operators decided: their suspension and last
+// request show where Flux's users look for them.
 func describe(o *manifest.Object, row store.Resource) {
 	set := func(value any, path ...string) { // an object that was admitted has maps there, or nothing
 		_ = unstructured.SetNestedField(o.Object, value, path...)
@@ -109,7 +109,7 @@ func describe(o *manifest.Object, row store.Resource) {
 	}
 }
 
-// verdict is how the object is.
+// verdict returns the Ready condition of the object.
 func (f Facts) verdict() verdict {
 	switch f.role() {
 	case api.ClusterRole:
@@ -122,7 +122,7 @@ func (f Facts) verdict() verdict {
 	return f.hubVerdict()
 }
 
-// details adds what only some kinds have.
+// details sets the fields that only some roles have.
 func (f Facts) details(c *conditions, status fields) {
 	switch f.role() {
 	case api.ClusterRole:
@@ -136,7 +136,7 @@ func (f Facts) details(c *conditions, status fields) {
 	}
 }
 
-// hubVerdict is what the hub itself made of the object.
+// hubVerdict returns the verdict of the hub's own Condition of the object.
 func (f Facts) hubVerdict() verdict {
 	switch o, r := f.Condition, f.Resource; {
 	case r.Object != nil && r.Object.Err() != nil:
@@ -158,8 +158,8 @@ var stalls = map[string]bool{
 	condition.TemplateFailed: true,
 }
 
-// handled is the last request to reconcile that was carried out. For an application that is the spoke's word, unless
-// the hub's own part failed already: then there is nothing to wait for.
+// handled returns the last request to reconcile that was carried out. That of an application is in the report of the
+// spoke, unless the hub failed before: then there is nothing to wait for.
 func (f Facts) handled() string {
 	switch {
 	case f.Condition == nil:

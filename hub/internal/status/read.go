@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 )
 
-// Load gathers the world of one cluster and of the hub; with cluster "", of all clusters. The Fleets of a world of one
+// Load reads the world of one cluster and of the hub; with cluster "", of all clusters. The Fleets of a world of one
 // cluster are without their clusters.
 func Load(tx *store.Tx, cluster string) (*World, error) {
 	w := newWorld()
@@ -39,7 +39,7 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 	return w, nil
 }
 
-// Reader gathers facts in one transaction. It reads rows that many facts share once. It is not safe for concurrent use.
+// Reader reads Facts in one transaction. It reads rows that many Facts share once. It is not safe for concurrent use.
 type Reader struct {
 	tx             *store.Tx
 	spokes         map[string]*store.Spoke
@@ -60,7 +60,7 @@ func NewReader(tx *store.Tx) *Reader {
 	}
 }
 
-// Read gathers the facts about one object. False when there is no such object.
+// Read reads the Facts about one object; false if there is no such object.
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	r.reads = reads{}
 	row, err := get(r, store.Resources, key.Path())
@@ -74,7 +74,7 @@ func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 // Reads returns what the facts of the last Read depend on, also if there is no such object.
 func (r *Reader) Reads() []Dependency { return slices.Collect(maps.Keys(r.reads)) }
 
-// get returns a row, or nil when there is none.
+// get returns a row; nil if there is none.
 func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
 	r.reads.add(Dependency{table.Name(), key})
 	row, ok, err := table.Get(r.tx, key)
@@ -84,7 +84,7 @@ func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
 	return &row, nil
 }
 
-// facts gathers what is known about one row, and about what it covers.
+// facts reads what is known about one row, and about what it covers.
 func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 	if f, err = r.own(row); err != nil {
 		return f, err
@@ -107,7 +107,7 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 	return f, err
 }
 
-// own gathers what is known about one row alone.
+// own reads what is known about one row alone.
 func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	f.Resource = row
 	if f.Condition, err = get(r, store.Conditions, row.Key.Path()); err != nil {

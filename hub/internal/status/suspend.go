@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// suspension is why, and since when, an object is left as it is.
+// suspension is why, and since when, an object is suspended.
 type suspension struct {
 	with  api.Key // the Fleet or Cluster that it is suspended with; zero: it is suspended itself
 	by    string  // in words
@@ -36,7 +36,7 @@ func (f Facts) suspension() *suspension {
 	return s
 }
 
-// text says since when the object is suspended, and what waits for its end.
+// text returns since when the object is suspended, and which revisions wait for the end of the suspension.
 func (s *suspension) text(f Facts) string {
 	text := fmt.Sprintf("Suspended %s since %s", s.by, wording.Time(s.since))
 	if f.role() == api.ClusterRole {
@@ -52,8 +52,8 @@ func (s *suspension) text(f Facts) string {
 	return text
 }
 
-// inForce reports whether the suspension holds wherever it has to: on the hub, and on the spokes that would go on
-// otherwise. Else why says who does not know of it yet.
+// inForce reports whether the suspension holds everywhere it has to: on the hub, and on the spokes that would go on
+// otherwise. If it does not, why names who does not know of it yet.
 func (f Facts) inForce() (ok bool, why string) {
 	switch key, role := f.Resource.Key, f.role(); {
 	case role == api.RenderableRole && key.Cluster != "" && f.Entry != nil:
@@ -93,7 +93,7 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 	return false, fmt.Sprintf("the spoke of cluster %s has not received it yet", cluster)
 }
 
-// with notes the Fleet or Cluster that a renderable object is suspended with, if it is not suspended itself.
+// with sets the Fleet or Cluster that a renderable object is suspended with, if it is not suspended itself.
 func (r *Reader) with(f *Facts) error {
 	if f.Entry == nil || !f.Entry.Suspended || f.Resource.IsSuspended() {
 		return nil
@@ -146,7 +146,7 @@ func (r *Reader) Source(row store.Resource) (*store.Resource, error) {
 	return nil, nil
 }
 
-// waiting notes the revisions that Git has and that do not reach what is suspended.
+// waiting sets the revisions that were fetched and that do not reach the suspended object.
 func (r *Reader) waiting(f *Facts) error {
 	if f.suspension() == nil {
 		return nil
@@ -185,7 +185,7 @@ func (r *Reader) newest(f Facts) (revision string, source api.Key, err error) {
 	return s.Fetched.Artifact.Revision, row.Key, nil
 }
 
-// suspendedMembers names the clusters of a Fleet that are suspended.
+// suspendedMembers names the clusters of a Fleet that are suspended; empty if there are none.
 func (f Facts) suspendedMembers() string {
 	var names []string
 	for _, m := range f.Members {
@@ -196,7 +196,7 @@ func (f Facts) suspendedMembers() string {
 	return wording.List(names, len(names), 3)
 }
 
-// withSuspension says in the verdict about a Cluster or Fleet that it is suspended, or that its clusters are.
+// withSuspension adds to the verdict about a Cluster or Fleet that it is suspended, or that its clusters are.
 func (f Facts) withSuspension(v verdict) verdict {
 	if s := f.suspension(); s != nil {
 		v.message = strings.TrimSuffix(s.text(f)+"; "+v.message, "; ")

@@ -45,7 +45,8 @@ type tree struct {
 	children map[api.Key][]api.Key
 }
 
-// node is one object of the hub and all below it. Objects of another cluster than the parent's say of which.
+// node returns the tree of one object of the hub. An object of another cluster than the parent's is shown with its
+// cluster.
 func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
 	key := f.Resource.Key
 	v := f.verdict()
@@ -63,7 +64,7 @@ func (t *tree) node(f Facts, within string, depth int) *adminv1.TreeNode {
 	return n
 }
 
-// nodeName is "kind.group namespace/name", with the cluster where it is another than before.
+// nodeName returns "kind.group namespace/name", with the cluster if it is not the parent's.
 func nodeName(key api.Key, within string) string {
 	id := key.Identity().ID().String()
 	if key.Cluster == within {

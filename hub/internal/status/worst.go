@@ -32,8 +32,8 @@ func (f Facts) finding(name string) finding {
 	}
 }
 
-// worst returns the object that most others wait for, and how many are not ready: failures come before waits, causes
-// before those that wait for another object, the oldest first.
+// worst returns the finding to show first, and how many are not ready: failures come before waits, causes before
+// objects that wait for another, the oldest first.
 func worst(list []finding) (w finding, unready int) {
 	for _, n := range list {
 		if n.verdict.ready == condition.True {
@@ -62,7 +62,7 @@ func (n finding) rank() int {
 	return rank
 }
 
-// coveredVerdict is that of the worst object that a cluster covers; True when all are ready.
+// coveredVerdict returns the verdict about the worst object that a cluster covers; True if all are ready.
 func (f Facts) coveredVerdict() verdict {
 	list := make([]finding, 0, len(f.Covered)+len(f.Sources))
 	for _, c := range f.Covered {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
@@ -103,35 +104,35 @@ func built(r Result) string {
 // rendered again.
 func (p *pass) turned(work Work, result Result) bool {
 	key := work.Key
-	for _, child := range result.Rendered.Children {
-		if p.local(child.Key) != key || child.Err != nil {
-			continue
-		}
-		node := p.graph.Nodes[key]
-		if child.Object.Digest == node.Object.Digest {
-			return false
-		}
-		confined := p.givesInside(key)
-		if err := confined.Check(key, renderableOf(child)); err != nil {
-			p.problem(key, condition.ObjectRefused, "its own object in Git: "+err.Error())
-			return false
-		}
-		if p.turns[key]++; p.turns[key] > maxTurns {
-			if last, was := p.in.Previous[key]; was {
-				node.Object, node.Confined = last.Object, last.Confined // else it would be another after each walk
-				p.keep(node)
-				p.rebar(key)
-			}
-			err := fmt.Errorf("it renders itself, and differently each time: let its own file in Git name the path and the " +
-				"source that the file is in")
-			p.hold(key, Result{Revision: result.Revision, Reason: condition.SelfRenderEndless, Err: err})
-			return true
-		}
-		node.Object, node.Confined = child.Object, confined // what it says of itself does not free it
-		p.add(node)
+	node, children := p.graph.Nodes[key], result.Rendered.Children
+	i := slices.IndexFunc(children, func(c Child) bool { return p.local(c.Key) == key && c.Err == nil })
+	if i < 0 || children[i].Object.Digest == node.Object.Digest {
+		return false
+	}
+	confined := p.givesInside(key)
+	if err := confined.Check(key, renderableOf(children[i])); err != nil {
+		p.problem(key, condition.ObjectRefused, "its own object in Git: "+err.Error())
+		return false
+	}
+	if p.turns[key]++; p.turns[key] > maxTurns {
+		p.stopTurning(node, result.Revision)
 		return true
 	}
-	return false
+	node.Object, node.Confined = children[i].Object, confined // what it says of itself does not free it
+	p.add(node)
+	return true
+}
+
+// stopTurning holds a renderable that renders itself differently each time. The node is as the last walk left it, else
+// it would be another after each walk.
+func (p *pass) stopTurning(node Node, revision string) {
+	if last, was := p.in.Previous[node.Key]; was {
+		node.Object, node.Confined = last.Object, last.Confined
+		p.keep(node)
+		p.rebar(node.Key)
+	}
+	p.hold(node.Key, Result{Revision: revision, Reason: condition.SelfRenderEndless, Err: errors.New("it renders " +
+		"itself, and differently each time: let its own file in Git name the path and the source that the file is in")})
 }
 
 // refusePayload adds a problem to a renderable of the hub's root for each object that only a cluster can run.
