@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// rule is who may call a method.
+// rule says who may call a method.
 type rule int
 
 const (
@@ -29,8 +29,8 @@ const (
 	operators
 )
 
-// rules by method come before rules by service. What is in neither is refused. The services check their callers again:
-// a mistake here, or a path that is read differently here and there, opens nothing.
+// A rule by method comes before the rule of its service. A method without a rule is refused. The services check their
+// callers again, so that a mistake here, or a path that gRPC reads differently, admits nobody.
 var (
 	methodRules = map[string]rule{
 		registrationv1.RegistrationService_Register_FullMethodName: anyone,

@@ -19,8 +19,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// What one connection may cost the hub. Spokes ping every 30 s, so that the hub pings only those that are silent. A
-// cluster that does not finish its calls makes the hub keep one message in each stream of each connection: 64 MiB.
+// Limits of one connection. Spokes ping every 30 s, so that the hub pings only those that are silent. A cluster that
+// does not finish its calls makes the hub keep one message in each stream of each connection: 64 MiB.
 const (
 	maxMessage        = 1 << 20
 	maxHeaders        = 16 << 10

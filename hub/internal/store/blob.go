@@ -51,14 +51,14 @@ type blobs struct {
 	store *Store
 
 	mu       sync.Mutex
-	waiting  map[manifest.Digest][]byte // as on disk
+	waiting  map[manifest.Digest][]byte // in their form on disk
 	size     int                        // bytes of these
 	young    map[manifest.Digest]bool   // put since the last sweep began
-	sweeping bool                       // what is on disk may be about to go
+	sweeping bool                       // blobs on disk may be about to be deleted
 }
 
-// The one compressor and decompressor: both are safe for concurrent use of their EncodeAll and DecodeAll. The options
-// are constants, so there is no error to have.
+// The compressor and the decompressor of all stores. EncodeAll and DecodeAll may be called concurrently. The options
+// are constants and valid, so that neither returns an error.
 var (
 	compressor, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true))
 	decompressor, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(bundle.MaxBlobBytes))
@@ -131,7 +131,7 @@ func (b *blobs) update(ctx context.Context, fn func(t engineTx) error) error {
 	return fn(t)
 }
 
-// commit commits a transaction, and with it what waits.
+// commit writes the blobs that wait and commits the transaction.
 func (b *blobs) commit(t engineTx) error {
 	b.mu.Lock()
 	written := maps.Clone(b.waiting)
@@ -161,7 +161,7 @@ func (b *blobs) Get(ctx context.Context, d manifest.Digest) ([]byte, error) {
 	return decompress(d, value)
 }
 
-// decompress returns the data of a blob as it lies on disk.
+// decompress returns the data of a blob in its form on disk.
 func decompress(d manifest.Digest, value []byte) ([]byte, error) {
 	frame, size, err := split(d, value)
 	if err != nil {
@@ -185,7 +185,7 @@ func (b *blobs) Compressed(ctx context.Context, d manifest.Digest) (frame []byte
 	return split(d, value)
 }
 
-// split returns the parts of a blob as it lies on disk; nil is none.
+// split returns the parts of a blob in its form on disk. If value is nil, the error is ErrNotFound.
 func split(d manifest.Digest, value []byte) (frame []byte, size uint64, err error) {
 	switch {
 	case value == nil:
@@ -196,7 +196,7 @@ func split(d manifest.Digest, value []byte) (frame []byte, size uint64, err erro
 	return value[sizeLength:], binary.BigEndian.Uint64(value), nil
 }
 
-// read returns a blob as it lies on disk or waits for it; nil if there is none.
+// read returns a blob in its form on disk, whether it is there or waits; nil if there is none.
 func (b *blobs) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read blob %s: %w", d, err)
@@ -264,7 +264,7 @@ func (b *blobs) Sweep(ctx context.Context, keep func(manifest.Digest) bool) (int
 	return len(swept), nil
 }
 
-// beginSweep returns what a sweep must spare. From now on nothing that is put counts on what is on disk.
+// beginSweep returns the blobs that a sweep spares. Until endSweep, Put takes every blob on disk for missing.
 func (b *blobs) beginSweep() map[manifest.Digest]bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -273,7 +273,7 @@ func (b *blobs) beginSweep() map[manifest.Digest]bool {
 	return spared
 }
 
-// endSweep ends a sweep; one that failed did not happen.
+// endSweep ends a sweep. If the sweep failed, the next one spares the same blobs.
 func (b *blobs) endSweep(spared map[manifest.Digest]bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

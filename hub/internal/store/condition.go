@@ -8,8 +8,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// After returns the Condition as it replaces an old one: Since stays if Ready and Reason do, else it is at. A revision
-// that the new Condition does not name stays, too.
+// After returns the Condition that replaces old. If Ready and Reason are the same, Since stays; else Since is at. If c
+// names no revision, the old one stays.
 func (c Condition) After(old Condition, at time.Time) Condition {
 	c.Revision, c.Attempted = cmp.Or(c.Revision, old.Revision), cmp.Or(c.Attempted, old.Attempted)
 	if c.Since = at; c.Ready == old.Ready && c.Reason == old.Reason {
@@ -18,8 +18,8 @@ func (c Condition) After(old Condition, at time.Time) Condition {
 	return c
 }
 
-// EventAfter returns the event that tells people of the change from an old Condition: a failure or another message of
-// one is a warning, its end is not. False: there is nothing to tell.
+// EventAfter returns the event to record when c replaces old: a Warning if c is a new failure or has another message, a
+// Normal event if a failure has ended. Any other change has no event; then EventAfter returns false.
 func (c Condition) EventAfter(old Condition, key api.Key, at time.Time) (Event, bool) {
 	e := Event{Time: at, Object: key, Type: condition.Normal, Reason: c.Reason, Message: c.Message}
 	switch {

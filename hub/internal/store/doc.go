@@ -11,11 +11,11 @@
 //
 // A View sees one state, however long it takes. Updates run one after the other and write all or nothing; the writes
 // are on disk before Update returns and before a watcher wakes. A watcher keeps the names of changed rows, not their
-// history. To put a row that is there already is no change, and an Update without a change touches no disk.
+// history. If a row is put with the value that it has, nothing changes. An Update without a change does not write.
 //
-// The functions that View and Update run must be fit to run twice: an engine may have to try again. They set outer
-// variables and do not add to them; they send nothing and log nothing. The option Twice makes tests run each of them
-// twice. A transaction writes one graph, at most some hundred rows. Blobs go ahead of the rows that name them (Blobs).
+// The functions that View and Update run may run twice, because an engine may have to try again. They set outer
+// variables and do not add to them, and they do not send or log. The option Twice runs each of them twice, for tests. A
+// transaction writes one graph, at most some hundred rows. Blobs are put before the rows that name them (Blobs).
 //
 // Open keeps the store in one file of bbolt; OpenMemory keeps it in memory. One test suite runs over both.
 //

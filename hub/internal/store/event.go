@@ -58,7 +58,7 @@ func Record(tx *Tx, e Event) error {
 	return eventCounters.Put(tx, eventCountKey, count)
 }
 
-// indexPrefix returns what the index keys of an object's events begin with.
+// indexPrefix returns the prefix of the index keys of an object's events.
 func indexPrefix(object api.Key) string { return object.Path() + "\x00" }
 
 // trimEvents deletes the oldest events of the object, then of its cluster, then of the clusters that have the most,

@@ -139,7 +139,7 @@ func newTable[T any](name string, of membership) Table[T] {
 	return t
 }
 
-// Name is what Watch and Change call the table.
+// Name returns the name of the table, as in Watch and Change.
 func (t Table[T]) Name() string { return t.name }
 
 // Get returns the row under the key; false if there is none. If the row cannot be decoded, the error is ErrDamaged.

@@ -44,7 +44,8 @@ func (tx *Tx) get(table, key string) ([]byte, error) {
 	return tx.engine.get(table, key)
 }
 
-// write puts a row and keeps the indexes of its table; nil deletes the row. To write what is there changes nothing.
+// write puts a row, or deletes it if value is nil, and updates the indexes of its table. An equal value changes
+// nothing.
 func (tx *Tx) write(t *layoutTable, key string, value []byte) error {
 	if err := tx.writable(key); err != nil {
 		return err
