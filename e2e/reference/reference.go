@@ -57,7 +57,7 @@ func section(b *strings.Builder, c *cobra.Command) {
 	if c.Long != "" {
 		fmt.Fprintf(b, "%s\n\n", strings.TrimSpace(c.Long))
 	}
-	if c.Runnable() && !c.HasSubCommands() {
+	if c.Runnable() && !(c.HasParent() && c.HasSubCommands()) { // groups run only to refuse unknown commands
 		fmt.Fprintf(b, "```\n%s\n```\n\n", c.UseLine())
 	}
 	if c.Example != "" {
