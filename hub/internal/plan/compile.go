@@ -54,16 +54,11 @@ func (c *compiler) encode(app graph.Application) encoded {
 	var e encoded
 	if e.data, e.err = applicationOf(app).Encode(); e.err == nil {
 		e.digest = manifest.DigestOf(e.data)
-	} else if isTooLarge(e.err) {
+	} else if _, large := errors.AsType[*bundle.TooLargeError](e.err); large {
 		e.err = fmt.Errorf("%w: %w", e.err, errSplit)
 	}
 	c.done[key] = e
 	return e
-}
-
-func isTooLarge(err error) bool {
-	var large *bundle.TooLargeError
-	return errors.As(err, &large)
 }
 
 // compile turns the Applications of a walk into the entries of a plan, sorted by owner. The hub's own graph has none.
@@ -99,19 +94,12 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		}
 		c.data = e.data
 	}
-	c.entry.Suspended, c.entry.Parent = app.Suspended, ownerOfParent(w.graph.Parent(app.Key))
-	c.entry.ConfirmedPrune = w.confirmation.Prunes[app.Key.Path()]
+	c.entry.Suspended, c.entry.ConfirmedPrune = app.Suspended, w.confirmation.Prunes[app.Key.Path()]
+	c.entry.Parent = w.graph.Parent(app.Key).Application()
 	if !app.Suspended {
 		c.entry.RequestedAt = w.requested(app.Key)
 	}
 	return c, nil
-}
-
-func ownerOfParent(key api.Key, ok bool) bundle.ApplicationName {
-	if !ok {
-		return bundle.ApplicationName{}
-	}
-	return key.Application()
 }
 
 // applicationOf returns the Application that an object and its render come to.

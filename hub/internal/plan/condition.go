@@ -20,8 +20,11 @@ func (c *writer) conditions(w *walked) error {
 		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Role() == api.SourceRole {
 			continue // a Fleet's, written by fleets; a source's, written by fetch
 		}
-		f.Held = held[key]
-		if err := c.condition(key, f, w.generation(key), w.requested(key)); err != nil {
+		err := c.condition(key, store.Condition{
+			ObservedGeneration: w.generation(key), Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
+			Revision: f.Revision, Attempted: f.Attempted, HandledRequest: w.requested(key), Held: held[key],
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -38,46 +41,40 @@ func (c *writer) conditions(w *walked) error {
 	if err != nil || w.cluster == "" {
 		return err
 	}
-	return c.cluster(w)
+	return c.hubCondition(api.ClusterKey(w.cluster), w.condition())
 }
 
-// cluster writes the condition of a Cluster.
-func (c *writer) cluster(w *walked) error {
-	key := api.ClusterKey(w.cluster)
-	if ok, err := c.isOurs(key); err != nil || !ok {
-		return err
-	}
-	f := graph.Finding{Ready: true, Reason: condition.Planned}
-	f.Message = fmt.Sprintf("Planned %s from %s", wording.Count(len(w.entries), "application"),
-		wording.Count(len(w.fleets), "Fleet"))
-	if len(w.next.Undecided) > 0 {
-		f.Message += fmt.Sprintf("; %s left and stay until all is built that may give them again",
-			wording.Count(len(w.next.Undecided), "application"))
-	}
-	if len(w.fleets) == 0 {
-		f.Message = "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"
-	}
+// condition returns the condition of the Cluster. Of several failures the one that stops most comes first.
+func (w *walked) condition() store.Condition {
+	failed, reason := w.failures()
 	held := w.held()
-	if len(held) > 0 {
-		f.Ready, f.Reason = false, condition.RemovalHeld
-		f.Message = fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
-			wording.Count(len(held), "object"), wording.List(held, len(held), 3), w.cluster)
-	}
-	if failed, reason := w.failures(); len(failed) > 0 {
-		also := ""
-		if len(held) > 0 {
-			also = "; " + f.Message
-		}
-		f.Ready, f.Reason = false, reason
-		f.Message = fmt.Sprintf("Failed: %s%s", wording.List(failed, len(failed), 3), also)
-	}
-	if w.bundleTooLarge != nil {
+	heldBack := fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
+		wording.Count(len(held), "object"), wording.List(held, len(held), 3), w.cluster)
+	switch {
+	case w.bundleTooLarge != nil:
 		// without the number of bytes, which changes with every revision and would be news each time
-		f.Ready, f.Reason = false, condition.BundleTooLarge
-		f.Message = fmt.Sprintf("%s are more than one bundle holds: let fewer of them render more. "+
-			"The cluster keeps its last bundle", wording.Count(len(w.entries), "application"))
+		return store.Condition{Ready: condition.False, Reason: condition.BundleTooLarge, Message: fmt.Sprintf(
+			"%s are more than one bundle holds: let fewer of them render more. The cluster keeps its last bundle",
+			wording.Count(len(w.entries), "application"))}
+	case len(failed) > 0:
+		message := "Failed: " + wording.List(failed, len(failed), 3)
+		if len(held) > 0 {
+			message += "; " + heldBack
+		}
+		return store.Condition{Ready: condition.False, Reason: reason, Message: message}
+	case len(held) > 0:
+		return store.Condition{Ready: condition.False, Reason: condition.RemovalHeld, Message: heldBack}
+	case len(w.fleets) == 0:
+		return store.Condition{Ready: condition.True, Reason: condition.Planned,
+			Message: "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"}
 	}
-	return c.hubCondition(key, f)
+	message := fmt.Sprintf("Planned %s from %s", wording.Count(len(w.entries), "application"),
+		wording.Count(len(w.fleets), "Fleet"))
+	if n := len(w.next.Undecided); n > 0 {
+		message += fmt.Sprintf("; %s left and stay until all is built that may give them again",
+			wording.Count(n, "application"))
+	}
+	return store.Condition{Ready: condition.True, Reason: condition.Planned, Message: message}
 }
 
 // failures returns the objects of the graph that failed and the errors of Fleets on this cluster, each in order, and
@@ -97,19 +94,6 @@ func (w *walked) failures() (failed []string, reason string) {
 	return failed, reason
 }
 
-// isOurs reports whether a Cluster or a Fleet is there, and the hub's walk has nothing to say about it.
-func (c *writer) isOurs(key api.Key) (bool, error) {
-	s, changed := c.scopes[""]
-	if !changed {
-		s = c.planner.scopes[""]
-	}
-	if s != nil && s.refused[key] {
-		return false, nil
-	}
-	row, err := store.Resources.Bytes(c.tx, key.Path())
-	return row != nil, err
-}
-
 // fleets writes the conditions of the Fleets: how many clusters each selects, and on which it fails.
 func (c *writer) fleets() error {
 	selected, failed, reasons := map[string]int{}, map[string][]string{}, map[string]string{}
@@ -123,56 +107,64 @@ func (c *writer) fleets() error {
 		}
 	}
 	for name, err := range c.planner.hub.broken {
-		failed[name] = append(failed[name], err.Error())
-		reasons[name] = condition.Refused
+		failed[name], reasons[name] = append(failed[name], err.Error()), condition.Refused
 	}
 	for key := range c.planner.hub.rows {
 		if key.Role() != api.FleetRole {
 			continue
 		}
-		if ok, err := c.isOurs(key); err != nil {
-			return err
-		} else if !ok {
-			continue
+		n, errs := selected[key.Name], failed[key.Name]
+		o := store.Condition{Ready: condition.True, Reason: condition.Selected, Message: "Selects " + wording.Count(n, "cluster")}
+		if each := slices.Compact(errs); len(each) > 0 {
+			o = store.Condition{Ready: condition.False, Reason: reasons[key.Name], Message: fmt.Sprintf(
+				"Fails on %d of %d clusters: %s", len(errs), n, wording.List(each, len(each), 3))}
 		}
-		f := graph.Finding{Ready: true, Reason: condition.Selected, Message: "Selects " + wording.Count(selected[key.Name],
-			"cluster")}
-		if errs := slices.Compact(failed[key.Name]); len(errs) > 0 {
-			f = graph.Finding{Reason: reasons[key.Name], Message: fmt.Sprintf("Fails on %d of %d clusters: %s",
-				len(failed[key.Name]), selected[key.Name], wording.List(errs, len(errs), 3))}
-		}
-		if err := c.hubCondition(key, f); err != nil {
+		if err := c.hubCondition(key, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// hubCondition writes the condition of a Cluster or a Fleet.
-func (c *writer) hubCondition(key api.Key, f graph.Finding) error {
+// hubCondition writes the condition of a Cluster or a Fleet, unless the object is gone or the hub's own walk refused it.
+func (c *writer) hubCondition(key api.Key, o store.Condition) error {
+	s, changed := c.scopes[""]
+	if !changed {
+		s = c.planner.scopes[""]
+	}
+	if s != nil && s.refused[key] {
+		return nil
+	}
+	if stored, err := store.Resources.Bytes(c.tx, key.Path()); err != nil || stored == nil {
+		return err
+	}
 	row := c.planner.hub.rows[key]
-	return c.condition(key, f, row.Generation, row.RequestedAt)
+	o.ObservedGeneration, o.HandledRequest = row.Generation, row.RequestedAt
+	return c.condition(key, o)
 }
 
-// condition writes the condition of an object as the walk read it, and an event if the condition changed.
-func (c *writer) condition(key api.Key, f graph.Finding, generation int64, requested string) error {
+// condition writes the condition of an object as the walk read it, and records an event if the condition is news.
+func (c *writer) condition(key api.Key, o store.Condition) error {
 	path := key.Path()
 	old, was, err := store.Conditions.Get(c.tx, path)
 	if err != nil {
 		return err
 	}
-	if f.Suspended && was { // the last word from before the suspension stays
-		old.ObservedGeneration = generation
+	if o.Ready == condition.Unknown && was { // suspended: the last condition from before stays
+		old.ObservedGeneration = o.ObservedGeneration
 		return store.Conditions.Put(c.tx, path, old)
 	}
-	o := store.Condition{
-		ObservedGeneration: generation, Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
-		Revision: f.Revision, Attempted: f.Attempted, HandledRequest: requested, Held: f.Held,
-	}.After(old, c.start)
+	o = o.After(old, c.start)
 	if err := store.Conditions.Put(c.tx, path, o); err != nil {
 		return err
 	}
-	return c.event(key, old, o)
+	if o.Reason == condition.RemovalHeld && key.Role() != api.ClusterRole && key.Role() != api.FleetRole {
+		return nil // the Cluster has one event of all of them
+	}
+	if e, ok := o.EventAfter(old, key, c.start); ok {
+		return store.Record(c.tx, e)
+	}
+	return nil
 }
 
 func readyOf(f graph.Finding) string {
@@ -183,16 +175,4 @@ func readyOf(f graph.Finding) string {
 		return condition.True
 	}
 	return condition.False
-}
-
-// event records what is news in a Condition.
-func (c *writer) event(key api.Key, old, now store.Condition) error {
-	if now.Reason == condition.RemovalHeld && key.Role() != api.ClusterRole && key.Role() != api.FleetRole {
-		return nil // the Cluster has one event of all of them
-	}
-	e, ok := now.EventAfter(old, key, c.start)
-	if !ok {
-		return nil
-	}
-	return store.Record(c.tx, e)
 }

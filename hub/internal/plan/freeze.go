@@ -2,7 +2,6 @@ package plan
 
 import (
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
@@ -27,7 +26,7 @@ func (p *Planner) freeze(w *walked) {
 	w.next.Applications = w.applications()
 }
 
-// isSuspended reports whether a Kustomization is suspended as its row says, itself or with the Fleet that it comes
+// isSuspended reports whether a renderable is suspended as its row says, itself or with the Fleet that it comes
 // from.
 func (w *walked) isSuspended(key api.Key, h *hub) bool {
 	if row := w.rows[key]; row.IsSuspended() {
@@ -55,24 +54,13 @@ func (c *writer) freeze(w *walked) error {
 		}
 	}
 	key := api.ClusterKey(w.cluster)
-	if ok, err := c.isOurs(key); err != nil || !ok {
-		return err
-	}
-	old, was, err := store.Conditions.Get(c.tx, key.Path())
+	o, was, err := store.Conditions.Get(c.tx, key.Path())
 	if err != nil {
 		return err
 	}
-	f := graph.Finding{Ready: old.Ready == condition.True, Reason: old.Reason, Message: old.Message}
 	if !was {
-		f = graph.Finding{Ready: true, Reason: condition.Suspended, Message: "Suspended before it was planned"}
+		o = store.Condition{Ready: condition.True, Reason: condition.Suspended, Message: "Suspended before it was planned"}
 	}
-	if err := c.hubCondition(key, f); err != nil {
-		return err
-	}
-	now, _, err := store.Conditions.Get(c.tx, key.Path())
-	if err != nil {
-		return err
-	}
-	now.Frozen = true
-	return store.Conditions.Put(c.tx, key.Path(), now)
+	o.Frozen = true
+	return c.hubCondition(key, o)
 }

@@ -283,7 +283,7 @@ func (w *walked) isBack(key api.Key) bool {
 	return here && !n.Held && w.rows[key].Held
 }
 
-// held lists the Kustomizations whose removal is held, by name.
+// held lists the objects whose removal is held, by name.
 func (w *walked) held() []string {
 	var held []string
 	for key, f := range w.graph.Findings {

@@ -39,7 +39,7 @@ type walked struct {
 	confirmedUntil time.Time
 	carriedOut     map[bundle.ApplicationName]bool // removals of the last plan that the spoke acknowledged
 	next           store.Plan                      // what the walk came to
-	// tooLarge are the Kustomizations whose Applications no spoke would take as they render now, and why; they are held.
+	// tooLarge are the renderables whose Applications no spoke would take as they render now, and why; they are held.
 	tooLarge map[api.Key]error
 	// bundleTooLarge is why no bundle holds all entries; then the last plan stays.
 	bundleTooLarge error
@@ -108,8 +108,7 @@ func (e fleetError) Error() string { return e.message }
 
 // reasonOfFleet returns the reason of a condition for the error of a Fleet.
 func reasonOfFleet(err error) string {
-	var e fleetError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[fleetError](err); ok {
 		return e.reason
 	}
 	return condition.TemplateFailed
@@ -152,27 +151,13 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, d) },
 		Last:     func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
 	}
-	for key, r := range w.rows {
-		node := graph.Node{
-			Key: key, Owner: r.Owner, Object: r.Object, Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete,
-			Held: r.Held, Confined: r.Confined,
-		}
-		if r.Owner == nil {
-			in.Roots = append(in.Roots, graph.Root{Key: key, Object: node.Object})
-		} else {
-			in.Previous[key] = node
-		}
-		if r.Suspended {
-			in.Suspended[key] = true
-		}
-	}
 	for name, f := range p.hub.fleets {
 		in.Suspended[api.FleetKey(name)] = f.Spec.Suspend
 	}
-	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
 	for _, e := range w.last.Applications {
 		in.Entries[e.Name] = e.Bundle()
 	}
+	w.addRows(&in)
 	if w.cluster != "" {
 		var roots []graph.Root
 		roots, w.fleets = p.hub.rootsOf(p.hub.clusters[w.cluster], in.Previous)
@@ -181,6 +166,24 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		in.LastCluster = p.hub.withoutClusters(in.Previous, w.fleets)
 	}
 	return in
+}
+
+// addRows adds the rows of the graph: the operators' own are roots, sorted, the others are what the last walk gave.
+func (w *walked) addRows(in *graph.Input) {
+	for key, r := range w.rows {
+		if r.Suspended {
+			in.Suspended[key] = true
+		}
+		if r.Owner == nil {
+			in.Roots = append(in.Roots, graph.Root{Key: key, Object: r.Object})
+			continue
+		}
+		in.Previous[key] = graph.Node{
+			Key: key, Owner: r.Owner, Object: r.Object, Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete,
+			Held: r.Held, Confined: r.Confined,
+		}
+	}
+	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
 }
 
 // contents names the objects of an Application that is in the store.
@@ -204,7 +207,7 @@ func (p *Planner) application(ctx context.Context, d manifest.Digest) (app *bund
 	return bundle.DecodeApplication(data)
 }
 
-// last returns the revision that a Kustomization was rendered from last, and the reason if its last rendering failed.
+// last returns the revision that a renderable was rendered from last, and the reason if its last rendering failed.
 func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure string) {
 	err := p.store.View(ctx, func(tx *store.Tx) error {
 		o, _, err := store.Conditions.Get(tx, key.Path())
@@ -235,7 +238,7 @@ func (p *Planner) renderLevel(ctx context.Context, w *walked, works []graph.Work
 	return results
 }
 
-// renderOne renders one Kustomization from the newest artifact of its source.
+// renderOne renders one object from the newest artifact of its source.
 func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) graph.Result {
 	fetched := p.sources[work.SourceKey]
 	switch {

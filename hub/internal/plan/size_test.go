@@ -147,13 +147,13 @@ func TestObjectTooLarge(t *testing.T) {
 		more func(*render.Result)
 		says string
 	}{
-		"an object": {func(r *render.Result) {
+		"object": {func(r *render.Result) {
 			r.Objects = append(r.Objects, configMap("large", bundle.MaxObjectBytes))
 		}, "ConfigMap default/large has 31"},
-		"a blob that the store would refuse": {func(r *render.Result) {
+		"blob": {func(r *render.Result) {
 			r.Objects = append(r.Objects, configMap("large", bundle.MaxBlobBytes))
 		}, "ConfigMap default/large has 16"},
-		"a sealed file": {func(r *render.Result) {
+		"sealed_file": {func(r *render.Result) {
 			data := make([]byte, bundle.MaxSealedFileBytes+1)
 			r.Sealed = append(r.Sealed, render.SealedFile{Data: data,
 				SealedFile: bundle.SealedFile{Path: "a.yaml", Digest: manifest.DigestOf(data), Format: bundle.YAML}})

@@ -157,26 +157,26 @@ func TestSignedAgain(t *testing.T) {
 		change func(*bench)
 		signed bool
 	}{
-		{"nothing happened", sameplan, false},
-		{"everything is looked at", func(b *bench) { b.whole = true }, false},
-		{"the plan is written again with the same applications",
+		{"nothing", sameplan, false},
+		{"all_checked", func(b *bench) { b.whole = true }, false},
+		{"same_applications",
 			func(b *bench) { b.now = b.now.Add(time.Minute); b.plan("east", "one") }, false},
-		{"the applications changed", func(b *bench) { b.plan("east", "two") }, true},
-		{"a bit less than half of its time is gone",
+		{"applications", func(b *bench) { b.plan("east", "two") }, true},
+		{"nearly_half_its_life",
 			func(b *bench) { b.now = b.now.Add(12 * time.Hour); sameplan(b) }, false},
-		{"half of its time is gone", func(b *bench) { b.now = b.now.Add(12*time.Hour + time.Second); b.whole = true }, true},
-		{"it was issued a little after now", func(b *bench) { b.now = b.now.Add(-maxStep); b.whole = true }, false},
-		{"it was issued in the future", func(b *bench) { b.now = b.now.Add(-maxStep - time.Second); b.whole = true }, true},
-		{"it was issued a year ahead", func(b *bench) { b.now = b.now.AddDate(-1, 0, 0); b.whole = true }, true},
-		{"it was issued a year behind", func(b *bench) { b.now = b.now.AddDate(1, 0, 0); b.whole = true }, true},
-		{"the key changed", func(b *bench) { b.useKey(newSigner(b.T)); sameplan(b) }, true},
-		{"the trust domain changed", func(b *bench) { b.TrustDomain = "nave-other"; sameplan(b) }, true},
-		{"the spoke acknowledged it", func(b *bench) { d, _ := b.desired("east"); b.acked("east", d.Bundle) }, false},
-		{"the spoke has a newer one", func(b *bench) {
+		{"half_its_life", func(b *bench) { b.now = b.now.Add(12*time.Hour + time.Second); b.whole = true }, true},
+		{"issued_a_little_ahead", func(b *bench) { b.now = b.now.Add(-maxStep); b.whole = true }, false},
+		{"issued_ahead", func(b *bench) { b.now = b.now.Add(-maxStep - time.Second); b.whole = true }, true},
+		{"issued_year_ahead", func(b *bench) { b.now = b.now.AddDate(-1, 0, 0); b.whole = true }, true},
+		{"issued_year_behind", func(b *bench) { b.now = b.now.AddDate(1, 0, 0); b.whole = true }, true},
+		{"key", func(b *bench) { b.useKey(newSigner(b.T)); sameplan(b) }, true},
+		{"trust_domain", func(b *bench) { b.TrustDomain = "nave-other"; sameplan(b) }, true},
+		{"acknowledged", func(b *bench) { d, _ := b.desired("east"); b.acked("east", d.Bundle) }, false},
+		{"spoke_is_ahead", func(b *bench) {
 			b.acked("east",
 				bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7})
 		}, true},
-		{"the spoke claims a number that leaves no room",
+		{"absurd_sequence",
 			func(b *bench) { b.acked("east", bundle.ID{Epoch: 1 << 63, Sequence: 1 << 63}) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -182,8 +182,8 @@ func pathBack(start, last api.Key, from map[api.Key]api.Key) []string {
 }
 
 // Parent returns the renderable that gives another one, if it or one above it depends on others. With Flux the other
-// one would not exist before these are ready.
-func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
+// one would not exist before these are ready. Otherwise Parent returns the zero key.
+func (g *Graph) Parent(key api.Key) api.Key {
 	first := g.Nodes[key].parent()
 	above := first
 	for range g.Nodes { // at most: owners form no circle
@@ -192,11 +192,11 @@ func (g *Graph) Parent(key api.Key) (parent api.Key, ok bool) {
 		}
 		n := g.Nodes[*above]
 		if r, err := n.Object.Renderable(); err == nil && len(r.DependsOn) > 0 {
-			return *first, true
+			return *first
 		}
 		above = n.parent()
 	}
-	return api.Key{}, false
+	return api.Key{}
 }
 
 // parent returns the renderable that gives the object; nil if none does.

@@ -247,9 +247,8 @@ func (e passingError) Unwrap() error { return e.error }
 // IsPassing reports whether a render may succeed when it is tried again with the same input: the machine was too busy,
 // or the worker died.
 func IsPassing(err error) bool {
-	var p passingError
-	var died *confine.DiedError
-	return errors.As(err, &p) || errors.As(err, &died) || errors.Is(err, confine.ErrTimeout) ||
-		errors.Is(err, confine.ErrClosed) ||
+	_, passes := errors.AsType[passingError](err)
+	_, died := errors.AsType[*confine.DiedError](err)
+	return passes || died || errors.Is(err, confine.ErrTimeout) || errors.Is(err, confine.ErrClosed) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -22,7 +22,7 @@ func compare(first, second *rendering) error {
 	}
 	placeholders := correspondence(first.sealed, second.sealed)
 	for i, a := range first.objects {
-		if err := checkWhole(a, placeholders.fieldOf); err != nil {
+		if err := placeholders.checkWhole(a); err != nil {
 			return err
 		}
 		if err := placeholders.rename(a, second.objects[i]); err != nil {
@@ -44,8 +44,6 @@ type placeholderMap struct {
 	from  map[string]string // placeholder of the first build → "file: path", for messages
 }
 
-func (m *placeholderMap) fieldOf(t sealed.Placeholder) string { return m.from[string(t)] }
-
 func correspondence(first, second map[string]sealedFile) *placeholderMap {
 	m := &placeholderMap{first: map[string]string{}, names: map[string]string{}, from: map[string]string{}}
 	for p, a := range first {
@@ -62,11 +60,11 @@ func correspondence(first, second map[string]sealedFile) *placeholderMap {
 }
 
 // checkWhole refuses an object that holds a piece of a placeholder.
-func checkWhole(o *manifest.Object, fieldOf func(sealed.Placeholder) string) error {
+func (m *placeholderMap) checkWhole(o *manifest.Object) error {
 	return eachText(o, func(field, text string) error {
 		altered := sealed.Partial(text)
 		for _, t := range sealed.Find(text) {
-			altered = altered || fieldOf(t) == ""
+			altered = altered || m.from[string(t)] == ""
 		}
 		if altered {
 			return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, render.ErrInspected)

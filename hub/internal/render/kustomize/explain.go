@@ -29,11 +29,10 @@ func explain(fsys *fileSystem, err error) error {
 // examine returns what is wrong with one manifest file.
 func examine(p string, data []byte) error {
 	_, err := manifest.Parse(data)
-	var at *manifest.ParseError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &at) && at.Line > 0:
+	}
+	if at, ok := errors.AsType[*manifest.ParseError](err); ok && at.Line > 0 {
 		return fmt.Errorf("%s:%d: %w", tree.Local(p), at.Line, at.Err)
 	}
 	return fmt.Errorf("%s: %w", tree.Local(p), err)

@@ -43,18 +43,18 @@ func TestReads(t *testing.T) {
 		affected bool
 	}{
 		{"nothing", "apps", func(string) error { return nil }, false},
-		{"a file elsewhere", "apps", write("unrelated/x.yaml", "changed"), false},
-		{"a new file elsewhere", "apps", write("unrelated/y.yaml", "new"), false},
-		{"a new file beside a listed one", "apps", write("apps/new.yaml", "new"), false},
-		{"a file that is read", "apps", write("base/a.txt", "changed"), true},
-		{"a file that is read through a link", "apps", write("files/one.yaml", "kind: changed"), true},
-		{"a kustomization file", "apps", write("apps/kustomization.yaml", "resources: [../base]\n"), true},
-		{"a second kustomization file", "apps", write("apps/Kustomization", "resources: []\n"), true},
-		{"a removed file", "apps", func(root string) error { return os.Remove(filepath.Join(root, "base/a.txt")) }, true},
-		{"a new file in a directory that is built as a whole", "plain", write("plain/deep/two.yaml", "x"), true},
-		{"a new kustomization file below", "plain", write("plain/deep/kustomization.yaml", "resources: []\n"), true},
-		{"a new directory", "plain", write("plain/other/x.txt", "x"), true},
-		{"a link on the path", "way", func(root string) error {
+		{"file_elsewhere", "apps", write("unrelated/x.yaml", "changed"), false},
+		{"new_file_elsewhere", "apps", write("unrelated/y.yaml", "new"), false},
+		{"new_file_beside_listed_one", "apps", write("apps/new.yaml", "new"), false},
+		{"read_file", "apps", write("base/a.txt", "changed"), true},
+		{"linked_file", "apps", write("files/one.yaml", "kind: changed"), true},
+		{"kustomization_file", "apps", write("apps/kustomization.yaml", "resources: [../base]\n"), true},
+		{"second_kustomization_file", "apps", write("apps/Kustomization", "resources: []\n"), true},
+		{"removed_file", "apps", func(root string) error { return os.Remove(filepath.Join(root, "base/a.txt")) }, true},
+		{"new_file_in_whole_directory", "plain", write("plain/deep/two.yaml", "x"), true},
+		{"new_kustomization_file_below", "plain", write("plain/deep/kustomization.yaml", "resources: []\n"), true},
+		{"new_directory", "plain", write("plain/other/x.txt", "x"), true},
+		{"link_on_path", "way", func(root string) error {
 			if err := os.Remove(filepath.Join(root, "way")); err != nil {
 				return err
 			}

@@ -48,10 +48,10 @@ func TestObjectSize(t *testing.T) {
 		text    string
 		refused bool
 	}{
-		"just below":              {strings.Repeat("x", bundle.MaxObjectBytes-around), false},
-		"above":                   {strings.Repeat("x", bundle.MaxObjectBytes), true},
-		"above when written out":  {strings.Repeat("\\x01", bundle.MaxObjectBytes/6), true},
-		"not above, though close": {strings.Repeat("\\x01", bundle.MaxObjectBytes/6-around), false},
+		"just_below":             {strings.Repeat("x", bundle.MaxObjectBytes-around), false},
+		"above":                  {strings.Repeat("x", bundle.MaxObjectBytes), true},
+		"above_when_written_out": {strings.Repeat("\\x01", bundle.MaxObjectBytes/6), true},
+		"not_above_though_close": {strings.Repeat("\\x01", bundle.MaxObjectBytes/6-around), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

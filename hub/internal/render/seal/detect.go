@@ -20,6 +20,8 @@ var (
 		`type:(str|int|float|bool|bytes|time|comment)\]$`)
 	dotenvMark = regexp.MustCompile(`(?m)^sops_mac=`)
 	iniMark    = regexp.MustCompile(`(?m)^\[sops\]\s*$`)
+	// topLevelMark is the key of the metadata in YAML.
+	topLevelMark = regexp.MustCompile(`(?m)^sops:\s*$`)
 )
 
 // Detect reports whether data is a SOPS file, and its format. A SOPS file always holds an encrypted leaf: its MAC.
@@ -64,18 +66,14 @@ func hasYAMLMetadata(data []byte) bool {
 	for {
 		var doc yaml.Node
 		if err := d.Decode(&doc); err != nil {
-			return !errors.Is(err, io.EOF) && looksSealedAnyway(data)
+			// a file that does not parse must not pass for plain when it has SOPS metadata
+			return !errors.Is(err, io.EOF) && topLevelMark.Match(data)
 		}
 		if metadataIndex(root(&doc)) >= 0 {
 			return true
 		}
 	}
 }
-
-// looksSealedAnyway decides about a file that does not parse: it must not pass for plain when it has SOPS metadata.
-func looksSealedAnyway(data []byte) bool { return topLevelMark.Match(data) }
-
-var topLevelMark = regexp.MustCompile(`(?m)^sops:\s*$`)
 
 // root returns the value of a document, or nil for an empty one.
 func root(doc *yaml.Node) *yaml.Node {

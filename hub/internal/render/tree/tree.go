@@ -157,8 +157,7 @@ func (t *Tree) missing(p string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		if info, lerr := t.root.Lstat(Local(p)); lerr == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return fmt.Errorf("%s: %w", Local(p), render.ErrEscape)
 		}
