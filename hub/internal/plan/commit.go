@@ -33,7 +33,7 @@ type writer struct {
 	written []*walked
 }
 
-// commit writes what came of walks: the blobs first, then the rows of a few graphs in each transaction. A graph that
+// commit writes the results of walks: the blobs first, then the rows of some graphs in each transaction. A graph that
 // cannot be written does not undo the others, and is put off. An error concerns all of them.
 func (p *Planner) commit(ctx context.Context, results []*walked, start time.Time) error {
 	if err := p.putBlobs(ctx, results); err != nil {
@@ -137,8 +137,8 @@ func (p *Planner) update(ctx context.Context, start time.Time, fn func(*writer) 
 	return c, nil
 }
 
-// putBlobs keeps what the rows of graphs name, ahead of them. Equal data of many graphs is put once, and data that a
-// graph's last plan names not at all, unless some of it is missing.
+// putBlobs puts the blobs that the rows of graphs name, ahead of the rows. Equal data of several graphs is put once.
+// Data that the last plan of a graph names is not put, unless a Repair says that some of it is missing.
 func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
 	renders, put := map[*cache.Rendering]bool{}, map[manifest.Digest]bool{}
 	for _, w := range results {
@@ -172,7 +172,7 @@ func (w *walked) isPlanned(d manifest.Digest) bool {
 	return !w.damaged && slices.ContainsFunc(w.last.Applications, func(e store.Entry) bool { return e.Digest == d })
 }
 
-// markWritten notes that a graph was written, and when it has to be walked again although nothing changes.
+// markWritten notes that a graph was written, and when the graph has to be walked again if no row changes.
 func (p *Planner) markWritten(ctx context.Context, w *walked) {
 	w.committed = true
 	delete(p.dirty, w.cluster)
@@ -226,7 +226,7 @@ func (w *walked) failed() bool {
 	return false
 }
 
-// write writes what came of one walk.
+// write writes the result of one walk.
 func (c *writer) write(w *walked) error {
 	clear(w.written)
 	switch {
@@ -276,10 +276,10 @@ func (c *writer) rendered(w *walked) error {
 	return nil
 }
 
-// remove deletes all that was planned for a cluster that is no more, and what its spoke said of it. The identity of the
-// spoke stays: dispatch lets in nobody whose Cluster is not there, and a Cluster that left Git by mistake and comes
-// back must not cost a visit to the cluster. An operator who deletes a Cluster by hand ends the identity too (package
-// admin).
+// remove deletes the plan of a cluster that does not exist any more, and what its spoke reported. The identity of the
+// spoke stays: dispatch lets no spoke in whose Cluster does not exist, and if a Cluster leaves Git by mistake and
+// comes back, its spoke must not have to register again. An operator who deletes a Cluster by hand ends the identity
+// too (package admin).
 func (c *writer) remove(w *walked) error {
 	c.scopes[w.cluster] = nil
 	return store.DeleteGraph(c.tx, w.cluster)
@@ -308,9 +308,9 @@ func (c *writer) resources(w *walked) error {
 	return nil
 }
 
-// resource writes one node. What operators say of it is taken from the row as it is now; a row that an operator applied
-// meanwhile is theirs, and the next walk finds the conflict. One that was left and that an operator deleted meanwhile
-// does not come back.
+// resource writes one node. The fields of operators are taken from the row as it is now. If an operator applied the
+// object during the walk, the row stays theirs, and the next walk finds the conflict. If an operator deleted an
+// orphaned object during the walk, it does not come back.
 func (c *writer) resource(w *walked, node graph.Node) error {
 	path := node.Key.Path()
 	old, was, err := store.Resources.Get(c.tx, path)

@@ -114,7 +114,8 @@ func (c *writer) fleets() error {
 			continue
 		}
 		n, errs := selected[key.Name], failed[key.Name]
-		o := store.Condition{Ready: condition.True, Reason: condition.Selected, Message: "Selects " + wording.Count(n, "cluster")}
+		o := store.Condition{Ready: condition.True, Reason: condition.Selected,
+			Message: "Selects " + wording.Count(n, "cluster")}
 		if each := slices.Compact(errs); len(each) > 0 {
 			o = store.Condition{Ready: condition.False, Reason: reasons[key.Name], Message: fmt.Sprintf(
 				"Fails on %d of %d clusters: %s", len(errs), n, wording.List(each, len(each), 3))}
@@ -126,7 +127,8 @@ func (c *writer) fleets() error {
 	return nil
 }
 
-// hubCondition writes the condition of a Cluster or a Fleet, unless the object is gone or the hub's own walk refused it.
+// hubCondition writes the condition of a Cluster or a Fleet, unless the object is gone or the hub's own walk refused
+// the object.
 func (c *writer) hubCondition(key api.Key, o store.Condition) error {
 	s, changed := c.scopes[""]
 	if !changed {

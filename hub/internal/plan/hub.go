@@ -18,7 +18,7 @@ type hub struct {
 	fleets   map[string]*api.Fleet
 	broken   map[string]error // Fleets that cannot be read: what they gave is held
 
-	// templates keeps what expand returned, by expansion, until a Cluster or a Fleet changes. Walks run at the same time.
+	// templates holds the results of expand, by expansion, until a Cluster or a Fleet changes. Walks run concurrently.
 	templates sync.Map
 }
 
@@ -42,8 +42,8 @@ func newHub() *hub {
 	}
 }
 
-// set enters a row of the hub's scope. The error is about an object that this version would not have stored: a Cluster
-// like that is not walked, and what a Fleet like that gave is held.
+// set enters a row of the hub. The error says that this version would not have stored the object. If the object is a
+// Cluster, it is not walked; if it is a Fleet, the objects that it gave are held.
 func (h *hub) set(r store.Resource) error {
 	h.remove(r.Key)
 	h.rows[r.Key] = r
@@ -100,9 +100,9 @@ func (h *hub) selects(fleet string, c *api.Cluster) bool {
 	return selected || err != nil
 }
 
-// rootsOf returns the roots that the Fleets give to a cluster, sorted by the names of the Fleets, and the error of each
-// Fleet that selects the cluster; nil if it has none. If a Fleet cannot say what it gives now, its roots of the last
-// graph stay.
+// rootsOf returns the roots that the Fleets give to a cluster, sorted by the names of the Fleets, and for each Fleet
+// that selects the cluster its error; nil if it has none. If a template cannot be expanded, the roots that its Fleet
+// gave last stay.
 func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []graph.Root, fleets map[string]error) {
 	fleets = map[string]error{}
 	for _, name := range slices.Sorted(maps.Keys(h.fleets)) {

@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics are what the planner counts.
+// metrics are the metrics of the planner.
 type metrics struct {
 	rounds prometheus.Histogram
 	walks  prometheus.Counter

@@ -131,9 +131,9 @@ func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) de
 	return d
 }
 
-// decide returns the removals of the next plan, sorted, and what left but may come back when the plan is complete. A
-// removal stands until the spoke has carried it out or the application is here again. One that an operator confirmed
-// needs not be known to the hub: then the spoke knows it.
+// decide returns the removals of the next plan, sorted, and the applications that left and may come back when the plan
+// is complete. A removal stands until the spoke has carried it out or the application is here again. If an operator
+// confirmed a removal that the hub does not know, the spoke knows it.
 func (d departures) decide() (removals, undecided []bundle.Removal) {
 	all := map[bundle.ApplicationName]bundle.Removal{}
 	decided := map[bundle.ApplicationName]bool{}
@@ -169,8 +169,8 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 	return removals, undecided
 }
 
-// policyOf returns what happens to the objects of an application that leaves: its last deletion policy, as Flux's
-// finalizer acts on it. The objects of a suspended application are orphaned.
+// policyOf returns what happens to the objects of an application that leaves. This is its last deletion policy, as
+// Flux's finalizer acts on it; Orphan if the application is suspended.
 func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle.DeletionPolicy {
 	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan

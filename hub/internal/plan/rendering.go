@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// renderedIn returns what a render gives in one scope.
+// renderedIn returns the objects of a render as a graph of the scope admits them.
 func renderedIn(scope api.Scope, r *cache.Rendering) *graph.Rendered {
 	return cache.View(r, scope, func() *graph.Rendered {
 		g := &graph.Rendered{Payload: r.Payload(), Sealed: r.Sealed()}

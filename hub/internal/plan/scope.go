@@ -241,30 +241,32 @@ func (p *Planner) renderLevel(ctx context.Context, w *walked, works []graph.Work
 // renderOne renders one object from the newest artifact of its source.
 func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) graph.Result {
 	fetched := p.sources[work.SourceKey]
+	a := fetched.Artifact
 	switch {
-	case fetched.Artifact == nil && fetched.Error != "":
+	case a == nil && fetched.Error != "":
 		return graph.Result{Reason: condition.ArtifactFailed,
 			Err: fmt.Errorf("%s has not been fetched: %s", work.SourceName, fetched.Error)}
-	case fetched.Artifact == nil:
+	case a == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
-	r, err := p.renders.Render(ctx, work.Renderable.Renderer, work.Renderable.Spec, fetched.Artifact)
-	w.note(work.Key, fetched.Artifact, r, err)
+	r, err := p.renders.Render(ctx, work.Renderable.Renderer, work.Renderable.Spec, a)
+	w.note(work.Key, a, r, err)
 	if err != nil {
-		revision := fetched.Artifact.Revision
-		return graph.Result{Revision: revision, Reason: reasonOf(err), Err: fmt.Errorf("build of %s: %w", revision, err)}
+		err = fmt.Errorf("build of %s: %w", a.Revision, err)
+	} else {
+		err = w.tooLarge[work.Key]
 	}
-	if err := w.tooLarge[work.Key]; err != nil {
-		return graph.Result{Revision: fetched.Artifact.Revision, Reason: reasonOf(err), Err: err}
+	if err != nil {
+		return graph.Result{Revision: a.Revision, Reason: reasonOf(err), Err: err}
 	}
 	scope := api.ClusterGraph
 	if w.cluster == "" {
 		scope = api.Hub
 	}
-	return graph.Result{Revision: fetched.Artifact.Revision, Rendered: renderedIn(scope, r)}
+	return graph.Result{Revision: a.Revision, Rendered: renderedIn(scope, r)}
 }
 
-// note remembers what a render used and gave.
+// note remembers the artifact and the result of a render.
 func (w *walked) note(key api.Key, a *artifact.Artifact, r *cache.Rendering, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -287,7 +289,7 @@ func reasonOf(err error) string {
 	return condition.BuildFailed
 }
 
-// scope returns what the planner has to remember of the walk.
+// scope returns the facts about a walk that the planner keeps.
 func (w *walked) scope() *scope {
 	s := &scope{
 		sources: w.graph.Sources, hubSources: w.graph.HubSources, fleets: w.fleets,

@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics are what the publisher counts.
+// metrics are the metrics of the publisher.
 type metrics struct {
 	signed prometheus.Counter
 	swept  prometheus.Counter

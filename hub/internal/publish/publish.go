@@ -40,8 +40,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// DefaultTTL is how long a bundle is valid. A spoke that hears nothing for that long keeps what it applied, and accepts
-// nothing that is older.
+// DefaultTTL is how long a bundle is valid. If a spoke gets no newer one, it keeps what it applied and accepts no
+// older bundle.
 const DefaultTTL = 30 * 24 * time.Hour
 
 // Times of the loop.
@@ -55,7 +55,7 @@ const (
 // maxClusters bounds the bundles of one transaction, so that no other writer waits for a whole fleet.
 const maxClusters = 1000
 
-// Config is what a Publisher is made of.
+// Config configures a Publisher.
 type Config struct {
 	Store       *store.Store
 	Signer      *signing.Signer
@@ -179,8 +179,9 @@ func (p *Publisher) round(ctx context.Context) error {
 	return nil
 }
 
-// publish releases the plans of some clusters and signs bundles of the releases, and then writes them in one
-// transaction. What changed meanwhile stays marked, and the watcher of the loop has news of it.
+// publish releases the plans of some clusters, signs bundles of the releases, and writes both in one transaction. A
+// cluster whose plan changed meanwhile stays marked. The watcher of the loop has that change, so the next round begins
+// at once.
 func (p *Publisher) publish(ctx context.Context, clusters []string, r *release.Round) error {
 	candidates, err := p.readAll(ctx, clusters)
 	if err != nil {
@@ -194,7 +195,7 @@ func (p *Publisher) publish(ctx context.Context, clusters []string, r *release.R
 	return p.write(ctx, candidates, r.Now)
 }
 
-// report counts and logs what was written.
+// report counts and logs the candidates that were written, and unmarks them.
 func (p *Publisher) report(ctx context.Context, written []*candidate, start time.Time) {
 	signed, removed := 0, 0
 	for _, c := range written {
@@ -221,8 +222,8 @@ func (p *Publisher) report(ctx context.Context, written []*candidate, start time
 	}
 }
 
-// listen unmarks the clusters whose spokes reported nothing that concerns bundles. Spokes report often; listen takes no
-// write lock.
+// listen unmarks the clusters whose spoke reported no bundle that the hub does not know. Spokes report often, so
+// listen takes no write lock.
 func (p *Publisher) listen(ctx context.Context) error {
 	return p.Store.View(ctx, func(tx *store.Tx) error {
 		for cluster, planned := range p.dirty {

@@ -22,7 +22,7 @@ import (
 // grow.
 const maxClaim = 1 << 62
 
-// candidate is a cluster whose bundle may have to change: what a View found, and what is to be written.
+// candidate is a cluster whose bundle may have to change: its rows, and the rows that are to be written.
 type candidate struct {
 	name      string
 	planned   bool
@@ -108,7 +108,7 @@ func (p *Publisher) members(ctx context.Context, fleet string) (members []rollou
 	return members, err
 }
 
-// prepare decides what is released to a cluster, and signs a bundle of that unless the last one is current.
+// prepare decides the next release of a cluster, and signs a bundle of the release unless the last bundle is current.
 func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	if !c.planned || c.refused != "" {
 		return nil
@@ -138,7 +138,7 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	return nil
 }
 
-// write writes what was prepared, in one transaction, unless the rows of a candidate changed since they were read.
+// write writes the prepared candidates in one transaction, but for those whose rows changed since they were read.
 func (p *Publisher) write(ctx context.Context, candidates []*candidate, now time.Time) error {
 	var written []*candidate
 	err := p.Store.Update(ctx, func(tx *store.Tx) error {

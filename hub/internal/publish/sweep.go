@@ -18,15 +18,15 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// renderKeep is how long a render that nobody uses stays. The planner marks the renders in
-// use twice a day, so a week is far from taking one that is needed.
+// renderKeep is how long an unused render stays. The planner marks the renders in use twice a day, so a render in use
+// is never that old.
 const renderKeep = 7 * 24 * time.Hour
 
-// sweep deletes what nothing reaches: renders that were not used for long, and then blobs that no plan, release, bundle
-// or render names. What becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
+// sweep deletes the renders that were not used for long, and then the blobs that no plan, release, bundle or render
+// names. A blob that becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
 //
-// An Application that cannot be read hides what it reaches. Then no blob is deleted but the damaged one itself, and the
-// clusters that need it are walked again, which makes it anew; the next sweep goes on.
+// If an Application cannot be read, its blobs are not known. Then sweep deletes only the damaged Application itself,
+// and has the clusters that need it walked again, which makes it anew. The next sweep goes on.
 func (p *Publisher) sweep(ctx context.Context) error {
 	r, err := p.mark(ctx)
 	blobs := 0
@@ -159,8 +159,8 @@ func (r *reach) forget(tx *store.Tx) error {
 	return nil
 }
 
-// named reaches every digest that stands anywhere in a JSON value. What a render remembers is the planner's own; that
-// it names blobs by their digests is all that has to be known here. A name too many keeps a blob too long, no more.
+// named reaches every digest in a JSON value. The format of a render belongs to package render/cache; named relies
+// only on blobs being named by their digests. A digest that is no blob does no harm.
 func (r *reach) named(value json.RawMessage) error {
 	tokens := json.NewDecoder(bytes.NewReader(value))
 	for {
@@ -178,7 +178,7 @@ func (r *reach) named(value json.RawMessage) error {
 	}
 }
 
-// plans reaches what clusters should run. What a rollout holds may be older than the plan.
+// plans reaches the Applications of plans and releases. A release that a rollout holds may be older than the plan.
 func (r *reach) plans(tx *store.Tx) error {
 	err := store.Plans.Scan(tx, "", func(cluster string, row store.Plan) error {
 		return r.add(cluster, row.Applications)
@@ -193,7 +193,7 @@ func (r *reach) add(cluster string, entries []store.Entry) error {
 	return nil
 }
 
-// bundles reaches what spokes may still fetch.
+// bundles reaches the Applications of bundles, which spokes may still fetch.
 func (r *reach) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle, error)) error {
 	return store.SignedBundles.Scan(tx, "", func(cluster string, d store.SignedBundle) error {
 		b, err := open(d.Envelope)
@@ -220,8 +220,8 @@ func (r *reach) reported(tx *store.Tx) error {
 	}))
 }
 
-// applications reaches the Applications of all clusters and what they name. If one that was last healthy cannot be read
-// and no cluster should run it, nothing is left to keep of it.
+// applications reaches the Applications of all clusters and the blobs that they name. If an Application that was last
+// healthy cannot be read and no cluster should run it, applications ignores it.
 func (r *reach) applications(ctx context.Context, blobs store.Blobs) error {
 	for cluster, entries := range r.entries {
 		for _, e := range entries {
@@ -249,7 +249,8 @@ func (r *reach) applications(ctx context.Context, blobs store.Blobs) error {
 	return nil
 }
 
-// application reaches an Application and what it names, or notes that it cannot be read. An error is the store's own.
+// application reaches an Application and the blobs that it names, or notes that it cannot be read. The error is that
+// of the store.
 func (r *reach) application(ctx context.Context, blobs store.Blobs, e bundle.Entry) error {
 	if r.read[e.Digest] {
 		return nil

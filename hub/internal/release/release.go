@@ -69,7 +69,8 @@ func (r *Round) decide(fleet string) (rollout.Decision, error) {
 	return d, nil
 }
 
-// MemberOf returns what a Fleet gives to a cluster. It returns false if that is nothing, and nothing of it is released.
+// MemberOf returns a cluster as a member of a Fleet. It returns false if the Fleet gives nothing to the cluster and
+// nothing of the Fleet is released to it.
 func MemberOf(fleet string, c Cluster) (rollout.Member, bool) {
 	m := rollout.Member{
 		Cluster: c.Name, Released: digestOf(fleet, c.Last.Applications), Planned: digestOf(fleet, c.Plan.Applications),
@@ -77,7 +78,7 @@ func MemberOf(fleet string, c Cluster) (rollout.Member, bool) {
 	return m, m.Waits() || !m.Planned.IsZero()
 }
 
-// changed returns the Fleets whose content in the plan is not what was released.
+// changed returns the Fleets whose content in the plan differs from the release.
 func changed(c Cluster) []string {
 	fleets := map[string]bool{}
 	last := byName(c.Last.Applications)
@@ -117,8 +118,8 @@ func digestOf(fleet string, entries []store.Entry) manifest.Digest {
 	return manifest.DigestOf(data)
 }
 
-// compose returns the plan, but for the content of the Fleets that are held: that stays as it was released last. What
-// was not released yet is left out, and what was is not removed.
+// compose returns the plan, with the content of the held Fleets as it was released last. Applications of a held Fleet
+// that were not released yet are left out, and those that were released are not removed.
 func compose(plan store.Plan, last store.Release, held map[string]bool) store.Release {
 	r := store.Release{
 		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,

@@ -26,8 +26,9 @@ const (
 	Special   FileType = "o" // a device, a pipe
 )
 
-// Reads is what a render read of its tree: the content of files, the names in directories, what was there and what was
-// not, and where symbolic links led. Its JSON is canonical and bounded; the zero Reads is of no render.
+// Reads are the facts about its tree that a render depends on: the content of files, the names in directories, what
+// exists and what does not, and where symbolic links lead. The JSON of a Reads is canonical and bounded. The zero
+// Reads is of no render.
 type Reads struct {
 	// Facts maps a rooted path to one fact: a FileType, or Regular and Directory with the SHA-256 of the content in
 	// base64url (of the names, for a directory).

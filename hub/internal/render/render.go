@@ -49,7 +49,7 @@ type Request struct {
 	Exclude func(path string, dir bool) bool `json:"-"`
 }
 
-// Result is what a render gives.
+// Result is the result of a render.
 type Result struct {
 	// Objects are in the order in which they are applied; placeholders stand for sealed values.
 	Objects []*manifest.Object

@@ -10,8 +10,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Strategy is how a change goes through a Fleet: it returns the clusters that may take up what is planned for them now.
-// The other members keep what was released to them. If nil, all clusters move at once.
+// Strategy is how a change goes through a Fleet: it returns the clusters that may take up their plan now. The other
+// members keep their release. If nil, all clusters move at once.
 type Strategy func(members []Member, now time.Time) (move []string)
 
 // Member is a cluster of a Fleet.
@@ -22,10 +22,10 @@ type Member struct {
 	Released, Planned manifest.Digest
 }
 
-// Waits reports whether the member has not been given what is planned for it.
+// Waits reports whether the plan of the member differs from its release.
 func (m Member) Waits() bool { return m.Released != m.Planned }
 
-// Input is what Next decides from.
+// Input holds the facts that Next decides from.
 type Input struct {
 	Fleet    string
 	Strategy Strategy
@@ -41,7 +41,7 @@ type Decision struct {
 	Move []string // if not All: the clusters that move
 }
 
-// Moves reports whether a cluster may take up what is planned for it.
+// Moves reports whether a cluster may take up its plan.
 func (d Decision) Moves(cluster string) bool { return d.All || slices.Contains(d.Move, cluster) }
 
 // Next decides who moves next. The error is that of Members.

@@ -23,13 +23,13 @@ import (
 // something else; then the old rows answer nothing any more and are swept.
 const format = 4
 
-// Limits of what a cache holds.
+// Limits of a cache.
 const (
 	MaxVariants = 3       // trees remembered for one specification: clusters may follow different branches
 	maxWeight   = 200_000 // objects referred to in memory, about 200 bytes each
 )
 
-// Config is what a Cache is made of.
+// Config configures a Cache.
 type Config struct {
 	Store     *store.Store
 	Artifacts *artifact.Store
@@ -75,8 +75,8 @@ func New(c Config) *Cache {
 	}
 }
 
-// Render returns what a specification of the renderer comes to in the artifact, or why it does not. If the error
-// IsPassing, the next call tries again; any other error is the answer of this artifact for good.
+// Render returns the render of a specification in the artifact, or why it fails. If the error IsPassing, the next call
+// tries again. Any other error is final for this artifact.
 func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessage, a *artifact.Artifact) (*Rendering,
 	error) {
 	row, err := c.rowKey(renderer, spec)
@@ -129,7 +129,8 @@ func (c *Cache) enter(key flightKey) (f *flight, first bool) {
 	return f, true
 }
 
-// leave ends a flight. What failed for a passing reason is forgotten, so that it is tried again.
+// leave ends a flight. If the flight failed for a passing reason, leave forgets it, so that the next Render tries
+// again.
 func (c *Cache) leave(key flightKey, f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +151,7 @@ func (f *flight) weight() int {
 	return 1 + len(f.result.variant.Objects)
 }
 
-// shrink forgets what was not used for the longest time. What is not in the store yet stays.
+// shrink forgets the least recently used renders. A render that is not in the store yet stays.
 func (c *Cache) shrink() {
 	for c.weight > maxWeight {
 		var oldest flightKey
@@ -239,7 +240,7 @@ func (c *Cache) answer(ctx context.Context, key flightKey, req render.Request) (
 	return newRendering(key, result)
 }
 
-// passingError is a failure that says nothing about the tree.
+// passingError is a failure that does not depend on the tree.
 type passingError struct{ error }
 
 func (e passingError) Unwrap() error { return e.error }

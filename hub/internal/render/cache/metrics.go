@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics are what a cache counts.
+// metrics are the metrics of a cache.
 type metrics struct {
 	renders prometheus.Histogram
 	answers *prometheus.CounterVec // by what answered: memory, store, render, failed

@@ -40,8 +40,8 @@ type view struct {
 	value any
 }
 
-// newRendering takes over the result of a render. What a spoke would not take is refused, whatever the renderer let
-// pass: written to the store it would fail the round of all clusters.
+// newRendering takes over the result of a render. It refuses what no spoke would take, whatever the renderer let pass:
+// in the store such a result would fail the round of all clusters.
 func newRendering(key flightKey, result *render.Result) (*Rendering, error) {
 	r := &Rendering{row: key.row, artifact: key.artifact, fresh: true}
 	r.variant = variant{Artifact: key.artifact, Reads: result.Reads}
@@ -143,7 +143,7 @@ func (r *Rendering) stored() (evicted []manifest.Digest) {
 	return evicted
 }
 
-// PutBlobs keeps what the rows of the render name, ahead of Put.
+// PutBlobs puts the blobs that the rows of the render name. Call PutBlobs before Put.
 func (r *Rendering) PutBlobs(ctx context.Context, blobs store.Blobs) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

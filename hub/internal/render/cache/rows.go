@@ -26,7 +26,7 @@ type index struct {
 // variantKey is the key of the row of a variant.
 func variantKey(row string, artifact manifest.Digest) string { return row + "/" + artifact.String() }
 
-// variant is what one specification rendered to in the trees that look like this.
+// variant is the result of one specification for the trees that match its Reads.
 type variant struct {
 	Artifact manifest.Digest          `json:"artifact"`
 	Reads    render.Reads             `json:"reads"`
@@ -85,7 +85,7 @@ func (c *Cache) variant(tx *store.Tx, key flightKey) (*variant, error) {
 	return v, nil
 }
 
-// remembered returns what is in memory of a render that is done.
+// remembered returns the variant of a finished render in memory; nil if there is none.
 func (c *Cache) remembered(key flightKey) *variant {
 	c.mu.Lock()
 	defer c.mu.Unlock()

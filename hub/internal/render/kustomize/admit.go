@@ -49,7 +49,7 @@ type reference struct {
 	accepts     accepted
 }
 
-// accepted is what a field may hold.
+// accepted says which values a field takes.
 type accepted int
 
 const (

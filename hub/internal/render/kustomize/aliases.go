@@ -17,8 +17,8 @@ const maxAliased = 100_000
 
 var aliasMark = regexp.MustCompile(`(?m)(^|[\s,\[\{:-])\*[^\s*]`)
 
-// checkAliases refuses a file whose aliases stand for more than any real one's: kustomize writes every alias out, and a
-// few lines can make it do so for hours. What does not parse passes; kustomize says so.
+// checkAliases refuses a file whose aliases stand for more values than any real file has. kustomize writes every alias
+// out, and a few lines can make that take hours. A file that does not parse passes; kustomize reports it.
 func checkAliases(p string, data []byte) error {
 	if !bytes.ContainsRune(data, '&') || !aliasMark.Match(data) {
 		return nil

@@ -25,7 +25,7 @@ func (Renderer) Render(ctx context.Context, req render.Request) (*render.Result,
 	return build(ctx, req, &spec)
 }
 
-// build builds what one Kustomization names.
+// build renders one Kustomization.
 func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result, error) {
 	t, err := tree.Open(ctx, req.Root, req.Exclude)
 	if err != nil {

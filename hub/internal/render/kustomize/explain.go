@@ -26,7 +26,7 @@ func explain(fsys *fileSystem, err error) error {
 	return err
 }
 
-// examine returns what is wrong with one manifest file.
+// examine returns the error of one manifest file, with its line; nil if the file is good.
 func examine(p string, data []byte) error {
 	_, err := manifest.Parse(data)
 	if err == nil {

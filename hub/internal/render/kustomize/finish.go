@@ -18,8 +18,8 @@ const (
 	NamespaceLabel = "kustomize.toolkit.fluxcd.io/namespace"
 )
 
-// finish does in place what Flux does with kustomize's output: substitution, common metadata, owner labels. Then it
-// checks what may leave the build.
+// finish does in place what Flux does with the output of kustomize: substitution, common metadata, owner labels. Then
+// finish checks each object.
 func finish(objects []*manifest.Object, spec *Spec) error {
 	vars, err := newVariables(spec)
 	if err != nil {
@@ -146,8 +146,8 @@ func isSOPSFile(text string) bool {
 	return ok
 }
 
-// eachText calls fn for every text in an object with the name of its field; what a Secret's data and a ConfigMap's
-// binaryData hold is decoded first, where it is base64.
+// eachText calls fn for every text in an object, with the name of its field. Base64 in the data of a Secret or in the
+// binaryData of a ConfigMap is decoded first.
 func eachText(o *manifest.Object, fn func(field, text string) error) error {
 	return mapTexts(o.Object, "", binaryFields(o),
 		func(field, text string) (string, error) { return text, fn(field, text) })
@@ -188,7 +188,7 @@ func mapTexts(v any, field, binary string, fn func(field, text string) (string, 
 	return nil
 }
 
-// mapValue returns what takes the place of one value.
+// mapValue returns the replacement of one value.
 func mapValue(v any, name, binary string, fn func(field, text string) (string, error)) (any, error) {
 	s, ok := v.(string)
 	if !ok {

@@ -18,8 +18,8 @@ var pluginMark = []byte("builtin")
 // pluginPaths are the fields that such a configuration names files in.
 var pluginPaths = []string{"path", "paths", "files", "envs", "env", "valuesFile", "additionalValuesFiles", "repo"}
 
-// admitPlugin refuses the configuration of one of kustomize's own plugins that names something remote. Other content
-// passes, and so does what does not parse, since kustomize parses it before it acts on it.
+// admitPlugin refuses the configuration of one of kustomize's own plugins if it names something remote. Other content
+// passes. Content that does not parse passes, too: kustomize parses it before it acts on it.
 func admitPlugin(p string, data []byte) error {
 	if !bytes.Contains(data, pluginMark) {
 		return nil
@@ -51,8 +51,8 @@ func isPlugin(doc *yaml.Node) bool {
 
 const maxPluginDepth = 64
 
-// remotePath returns a remote path that a plugin's configuration names, or nothing. named is whether n is the value of
-// a field that names files.
+// remotePath returns a remote path that the configuration of a plugin names; empty if there is none. named says that n
+// is the value of a field that names files.
 func remotePath(n *yaml.Node, named bool, depth int) string {
 	if depth > maxPluginDepth {
 		return "nested too deep"

@@ -14,10 +14,10 @@ const Name = "kustomize"
 // api.Renderable.
 type Renderer struct{}
 
-// Spec is what a Kustomization says about its build.
+// Spec holds the fields of a Kustomization that its build depends on.
 type Spec = api.Build
 
-// SpecOf returns what a Kustomization says about its build. The error says that the object is none.
+// SpecOf returns the Spec of a Kustomization. If the object is not a Kustomization, SpecOf returns an error.
 func SpecOf(o *api.Object) (s Spec, err error) {
 	r, err := o.Renderable()
 	if err != nil {

@@ -14,8 +14,8 @@ const expansion = 6
 // atom is how many bytes JSON writes around and between values, or for a number or a word.
 const atom = 8
 
-// checkSize refuses an object that no API server or no spoke takes. Nearly all are small by a glance and not written
-// out for it: what weighs so little has no more values than bundle.MaxObjectValues either.
+// checkSize refuses an object that no API server or no spoke takes. Most objects are small by a rough estimate, and
+// checkSize does not encode them: so few bytes hold no more than bundle.MaxObjectValues values either.
 func checkSize(o *manifest.Object) error {
 	if weightOf(o.Object) <= bundle.MaxObjectBytes/expansion {
 		return nil

@@ -21,7 +21,7 @@ const disabled = "disabled"
 
 var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
-// variables are what post-build substitution puts in. A nil map substitutes nothing.
+// variables are the values of a post-build substitution. If on is false, nothing is substituted.
 type variables struct {
 	values map[string]string
 	strict bool

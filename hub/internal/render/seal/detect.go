@@ -59,8 +59,7 @@ func detectJSON(data []byte) (bundle.Format, bool) {
 	return bundle.JSON, true
 }
 
-// hasYAMLMetadata reports whether any document has SOPS metadata. What does not parse up to there has none: the parser
-// of whoever reads the file says so better.
+// hasYAMLMetadata reports whether a document of the file has SOPS metadata.
 func hasYAMLMetadata(data []byte) bool {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	for {
@@ -96,7 +95,7 @@ func metadataIndex(n *yaml.Node) int {
 	return -1
 }
 
-// isMetadata reports whether a mapping has what every version of SOPS writes: a MAC or the time it was made.
+// isMetadata reports whether a mapping is SOPS metadata: every version of SOPS writes a MAC or a time.
 func isMetadata(n *yaml.Node) bool {
 	if n.Kind != yaml.MappingNode {
 		return false

@@ -14,9 +14,9 @@ var sealers = map[bundle.Format]func(data []byte, salt sealed.Salt) ([]byte, []b
 	bundle.YAML: sealYAML,
 }
 
-// Seal seals one SOPS file: text is the file with placeholders in place of the encrypted leaves and without the sops
-// metadata; file lists every placeholder. For a file that is not of SOPS, file is nil and text is data itself.
-// Tokens depend on the salt, the encrypted leaves and their paths, and on nothing else.
+// Seal seals one SOPS file. text is the file with placeholders in place of the encrypted leaves and without the
+// metadata of SOPS; file lists every placeholder. If the file is not of SOPS, file is nil and text is data.
+// Placeholders depend only on the salt, the encrypted leaves and their paths.
 func Seal(path string, data []byte, salt sealed.Salt) (text []byte, file *bundle.SealedFile, err error) {
 	format, ok := Detect(data)
 	if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// Probe compares one tree with several Reads and looks at nothing in it twice. It is for one goroutine.
+// Probe compares one tree with several Reads. It looks at each path once. A Probe is for one goroutine.
 type Probe struct {
 	root string
 	tree *Tree // nil: not opened yet, or not to be opened
@@ -71,7 +71,7 @@ func contradicts(a, b string) bool {
 	return a != b
 }
 
-// holds reports whether a fact is true of the tree. What was seen of it before is not looked at again.
+// holds reports whether a fact is true of the tree. A path that was looked at before is not looked at again.
 func (t *Tree) holds(p, fact string) bool {
 	if covers(t.reads.facts[p], fact) {
 		return true
@@ -88,7 +88,7 @@ func (t *Tree) holds(p, fact string) bool {
 	return err == nil && covers(t.reads.facts[p], fact)
 }
 
-// covers reports whether what was seen of a path makes a fact true: it is the fact, or says more than it.
+// covers reports whether a seen fact implies another: both are equal, or the seen fact says more.
 func covers(seen, fact string) bool {
 	return seen == fact || len(fact) == 1 && strings.HasPrefix(seen, fact)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// Suggest returns " (did you mean …?)" with what is nearest to a path that is not there, or nothing. It reads the
-// directory that the path goes wrong in, so that the message changes when the tree does.
+// Suggest returns " (did you mean …?)" with the path that is nearest to a missing one; empty if none is near. Suggest
+// reads the directory where the path goes wrong, so the message changes when the tree does.
 func (t *Tree) Suggest(p string) string {
 	parent, wrong := path.Dir(p), path.Base(p)
 	for parent != "/" {

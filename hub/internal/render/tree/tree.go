@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// The limits on what one render reads, beside those of render.Reads. They are far above what a real tree holds.
+// The limits of the files that one render reads, beside those of render.Reads. They are far above any real tree.
 const (
 	MaxFileSize  = 32 << 20  // bytes of one file
 	maxTotalSize = 512 << 20 // bytes of all files
@@ -58,7 +58,7 @@ func (t *Tree) Close() error {
 	return t.root.Close()
 }
 
-// Reads returns what was read so far.
+// Reads returns the facts that were read so far.
 func (t *Tree) Reads() render.Reads { return t.reads.reads() }
 
 // leave closes the directory that is open.
@@ -69,9 +69,9 @@ func (t *Tree) leave() {
 	t.folder, t.folderAt = nil, ""
 }
 
-// enter returns the directory that a path is in, open; nil when it is the root or cannot be opened. What is found in it
-// by its name is what the root finds by the whole path; what is not, such as through a link out of the directory, the
-// root has to be asked for.
+// enter returns the directory of a path, opened; nil if that is the root or cannot be opened. A name that the
+// directory has is what the root finds under the whole path. For a name that it does not have, such as one behind a
+// link out of the directory, ask the root.
 func (t *Tree) enter(p string) *os.Root {
 	dir := path.Dir(p)
 	if dir == "/" {
