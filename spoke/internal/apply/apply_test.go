@@ -136,7 +136,7 @@ func TestFit(t *testing.T) {
 	}
 	encrypted := object("ConfigMap", nil)
 	encrypted.Object["sops"] = map[string]any{}
-	for name, o := range map[string]*manifest.Object{"another kind": object("Secret", nil), "ciphertext": encrypted,
+	for name, o := range map[string]*manifest.Object{"another_kind": object("Secret", nil), "ciphertext": encrypted,
 		"nothing": nil} {
 		if err := fit(o, id); err == nil || !strings.Contains(err.Error(), "ConfigMap n/a") {
 			t.Errorf("%s: %v", name, err)

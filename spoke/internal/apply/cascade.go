@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
@@ -39,12 +37,12 @@ func (r *run) vacantDefinition(ctx context.Context, id manifest.ID) error {
 	}
 	gk, _ := definedKind(o)
 	r.client.Invalidate(gk.Group)
-	served := servedKinds(gk, o)
-	if len(served) == 0 {
+	version := servedVersion(o)
+	if version == "" {
 		return fmt.Errorf("%s is kept: no version of it is served, so that its objects cannot be seen; serve one, or "+
 			"delete it by hand", id)
 	}
-	m, err := r.client.Mapping(ctx, served[0]) // every served version shows the same objects
+	m, err := r.client.Mapping(ctx, gk.WithVersion(version))
 	if err != nil {
 		return fmt.Errorf("%s is kept, because its objects cannot be seen: %w", id, err)
 	}
@@ -71,19 +69,18 @@ func established(crd *manifest.Object) bool {
 	})
 }
 
-// servedKinds returns the kind in each version that a CustomResourceDefinition serves.
-func servedKinds(gk schema.GroupKind, o *manifest.Object) []schema.GroupVersionKind {
-	spec, _ := o.Object["spec"].(map[string]any)
+// servedVersion returns a version that a CustomResourceDefinition serves, all of which show the same objects; empty if
+// none is served.
+func servedVersion(crd *manifest.Object) string {
+	spec, _ := crd.Object["spec"].(map[string]any)
 	versions, _ := spec["versions"].([]any)
-	var out []schema.GroupVersionKind
 	for _, v := range versions {
 		version, _ := v.(map[string]any)
-		name, _ := version["name"].(string)
-		if served, _ := version["served"].(bool); served && name != "" {
-			out = append(out, gk.WithVersion(name))
+		if name, _ := version["name"].(string); version["served"] == true && name != "" {
+			return name
 		}
 	}
-	return out
+	return ""
 }
 
 // vacantNamespace lists every kind in the namespace with the spoke's own account, because an account that may delete a

@@ -11,8 +11,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-func TestNamespaceInUse(t *testing.T) {
-	const deployment = `
+// webDeployment is a Deployment in the namespace $NS-x.
+const webDeployment = `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, namespace: $NS-x}
@@ -22,11 +22,16 @@ spec:
   template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: example.com/web:1}]}}
 ---
 `
+
+// namespaceUse is an object that somebody else makes in a namespace.
+type namespaceUse struct {
+	create func(w *world, namespace string) // nil: nobody makes any
+	want   string                           // what the refusal to delete the namespace says; empty: the namespace goes
+}
+
+func TestNamespaceInUse(t *testing.T) {
 	inside := strings.NewReplacer("$NS", "$NS-x")
-	for name, c := range map[string]struct {
-		stays func(w *world, namespace string) // makes what stays in the namespace
-		want  string                           // empty: the namespace goes
-	}{
+	for name, use := range map[string]namespaceUse{
 		"nothing_else": {nil, ""},
 		"by_hand": {func(w *world, namespace string) {
 			w.byHand(inside.Replace(configMap("theirs", "1")))
@@ -50,35 +55,37 @@ spec:
 				`{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}}}`))
 		}, "annotations say to keep it"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			namespace := w.namespace + "-x"
-			t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", namespace) })
-			w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n---\n" + inside.Replace(configMap("a", "1")) +
-				deployment)
-			w.until("the Deployment's Pods are there and every namespace has its own", func(ctx context.Context) error {
-				_, err := w.admin.Get(ctx, "ConfigMap", namespace, "kube-root-ca.crt")
-				return err
-			})
-			if c.stays != nil {
-				c.stays(w, namespace)
-			}
-			changes := w.try(w.set(""))
-			if c.want == "" {
-				if changes.Err() != nil || len(w.inventory.Items) != 0 {
-					t.Error(changes)
-				}
-				return
-			}
-			before, after, _ := strings.Cut(c.want, ".*")
-			if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), before) ||
-				!strings.Contains(changes.Err().Error(), after) {
-				t.Fatal(changes)
-			}
-			if ns, err := w.admin.Get(t.Context(), "Namespace", "", namespace); err != nil || ns.GetDeletionTimestamp() != nil {
-				t.Error("the namespace is going", err)
-			}
-		})
+		t.Run(name, func(t *testing.T) { newWorld(t).leaveNamespace(use, inside.Replace(configMap("a", "1"))) })
+	}
+}
+
+// leaveNamespace applies a namespace with objects, lets somebody else use it, and takes everything out of Git.
+func (w *world) leaveNamespace(use namespaceUse, objects string) {
+	w.t.Helper()
+	namespace := w.namespace + "-x"
+	w.t.Cleanup(func() { _ = w.admin.Delete(context.Background(), "Namespace", "", namespace) })
+	w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS-x}\n---\n" + objects + webDeployment)
+	w.until("the namespace has the objects of every namespace", func(ctx context.Context) error {
+		_, err := w.admin.Get(ctx, "ConfigMap", namespace, "kube-root-ca.crt")
+		return err
+	})
+	if use.create != nil {
+		use.create(w, namespace)
+	}
+	changes := w.try(w.set(""))
+	if use.want == "" {
+		if changes.Err() != nil || len(w.inventory.Items) != 0 {
+			w.t.Error(changes)
+		}
+		return
+	}
+	before, after, _ := strings.Cut(use.want, ".*")
+	if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), before) ||
+		!strings.Contains(changes.Err().Error(), after) {
+		w.t.Fatal(changes)
+	}
+	if ns, err := w.admin.Get(w.t.Context(), "Namespace", "", namespace); err != nil || ns.GetDeletionTimestamp() != nil {
+		w.t.Error("the namespace is going", err)
 	}
 }
 

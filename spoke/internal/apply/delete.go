@@ -16,7 +16,7 @@ import (
 // not go before its objects are really gone. The errors are those of Apply.
 func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 	started := time.Now()
-	r, err := a.start(m.Target)
+	r, err := a.start(Set{Target: m.Target})
 	if err == nil {
 		err = r.removeAll(ctx, m)
 	}

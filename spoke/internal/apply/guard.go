@@ -57,7 +57,7 @@ func (r *run) foresee() {
 		}
 	}
 	had := countOwned(r.Previous)
-	if !r.set.Prune || !r.set.Guard.Stops(had, gone) {
+	if !r.Prune || !r.Guard.Stops(had, gone) {
 		had = 0
 	}
 	r.guarded(had)

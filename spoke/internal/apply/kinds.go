@@ -52,7 +52,7 @@ func definedKind(o *manifest.Object) (schema.GroupKind, bool) {
 func (r *run) awaitKinds(ctx context.Context, send []int) {
 	used := map[schema.GroupKind]schema.GroupVersionKind{}
 	for _, i := range send {
-		o := r.set.Objects[i].ObjectIdentity
+		o := r.Objects[i].ObjectIdentity
 		used[o.ID().GroupKind()] = o.ID().GroupKind().WithVersion(o.Version)
 	}
 	for gk, crd := range r.defined {

@@ -158,7 +158,8 @@ func TestPruneScripted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7, fail: c.fail}
-			changes, err := cluster.applier(t).Apply(t.Context(), Set{Target: Target{Application: testOwner, Previous: owned()}, Prune: true})
+			changes, err := cluster.applier(t).Apply(t.Context(),
+				Set{Target: Target{Application: testOwner, Previous: owned()}, Prune: true})
 			if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Action != c.want ||
 				(cluster.object == "") != c.gone {
 				t.Fatal(changes, err, cluster.object)
@@ -334,7 +335,7 @@ func TestRecreate_not_ours(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := &scriptedCluster{object: c.object, version: 7}
-			r, err := cluster.applier(t).start(Target{Application: testOwner, Previous: owned()})
+			r, err := cluster.applier(t).start(Set{Target: Target{Application: testOwner, Previous: owned()}})
 			if err != nil {
 				t.Fatal(err)
 			}

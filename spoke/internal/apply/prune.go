@@ -17,7 +17,7 @@ import (
 // pruning these objects leave the inventory and stay in the cluster, even if others were refused.
 func (r *run) clearGone(ctx context.Context) {
 	gone := r.gone()
-	if !r.set.Prune {
+	if !r.Prune {
 		for _, id := range gone {
 			r.release(id)
 		}
@@ -26,7 +26,7 @@ func (r *run) clearGone(ctx context.Context) {
 	if slices.ContainsFunc(r.entries, func(e Entry) bool { return e.Action == Refused }) {
 		return
 	}
-	if held := r.set.Guard.check(r.Previous, gone, r.set.Confirmed); held != nil {
+	if held := r.Guard.check(r.Previous, gone, r.Confirmed); held != nil {
 		for _, id := range gone {
 			r.file(id, Held, fmt.Errorf("%s: %w", id, held))
 		}
@@ -58,8 +58,8 @@ func (r *run) gone() []manifest.ID {
 
 // desired returns the objects of the set.
 func (r *run) desired() map[manifest.ID]bool {
-	desired := make(map[manifest.ID]bool, len(r.set.Objects))
-	for _, d := range r.set.Objects {
+	desired := make(map[manifest.ID]bool, len(r.Objects))
+	for _, d := range r.Objects {
 		desired[d.ID()] = true
 	}
 	return desired

@@ -24,9 +24,8 @@ import (
 // cannot be impersonated.
 func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 	started := time.Now()
-	r, err := a.start(s.Target)
+	r, err := a.start(s)
 	if err == nil {
-		r.set = s
 		err = r.applyAll(ctx)
 	}
 	if err != nil {
@@ -38,9 +37,8 @@ func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 // run is one Apply or Delete under way.
 type run struct {
 	*Applier
-	Target // its Previous is not changed
-	set    Set
-	client *kube.Client // with the account of the target
+	Set                 // Previous is not changed; of a Delete, only the Target is set
+	client *kube.Client // with the account of the Target
 
 	mu      sync.Mutex // guards everything below while objects are sent
 	next    *inventory.Inventory
@@ -53,29 +51,29 @@ type run struct {
 }
 
 // start begins a run. Beside an error the run changes nothing.
-func (a *Applier) start(t Target) (*run, error) {
-	if t.Previous == nil {
-		t.Previous = inventory.New(t.Application)
+func (a *Applier) start(s Set) (*run, error) {
+	if s.Previous == nil {
+		s.Previous = inventory.New(s.Application)
 	}
-	if t.Save == nil {
-		t.Save = func(*inventory.Inventory) error { return nil }
+	if s.Save == nil {
+		s.Save = func(*inventory.Inventory) error { return nil }
 	}
 	r := &run{
-		Applier: a, Target: t, client: a.Client, next: t.Previous.Clone(), refused: map[manifest.ID]bool{},
+		Applier: a, Set: s, client: a.Client, next: s.Previous.Clone(), refused: map[manifest.ID]bool{},
 		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
 	}
-	r.next.Application = t.Application
-	if t.ServiceAccount == "" {
+	r.next.Application = s.Application
+	if s.ServiceAccount == "" {
 		return r, nil
 	}
 	var err error
-	r.client, err = a.Client.As(t.Application.Namespace, t.ServiceAccount)
+	r.client, err = a.Client.As(s.Application.Namespace, s.ServiceAccount)
 	return r, err
 }
 
 // changes returns the ChangeSet. Pruned objects are sorted, so that the same failure reads the same each time.
 func (r *run) changes(started time.Time) *ChangeSet {
-	pruned := r.entries[min(len(r.set.Objects), len(r.entries)):]
+	pruned := r.entries[min(len(r.Objects), len(r.entries)):]
 	slices.SortStableFunc(pruned, func(a, b Entry) int { return manifest.Compare(a.Object.ID(), b.Object.ID()) })
 	return &ChangeSet{Application: r.Application, Entries: r.entries, Inventory: r.next, Duration: time.Since(started)}
 }
@@ -101,17 +99,17 @@ func (r *run) applyAll(ctx context.Context) error {
 // decide makes the entries and returns the indexes of the objects to send. An object that is recorded with the same
 // digest and was not seen to drift costs nothing.
 func (r *run) decide() []int {
-	r.entries = make([]Entry, len(r.set.Objects))
-	seen := make(map[manifest.ID]bool, len(r.set.Objects))
+	r.entries = make([]Entry, len(r.Objects))
+	seen := make(map[manifest.ID]bool, len(r.Objects))
 	var send []int
-	for i, d := range r.set.Objects {
+	for i, d := range r.Objects {
 		id := d.ID()
 		r.entries[i] = Entry{Object: d.ObjectIdentity, Action: Unchanged, Drift: r.Index.Drifted(id)}
 		item, known := r.Previous.Items[id]
 		switch {
 		case seen[id]:
 			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.Application)
-		case known && wasSent(item) && item.Digest == d.Digest && !r.set.Reapply && !r.entries[i].Drift.Any() &&
+		case known && wasSent(item) && item.Digest == d.Digest && !r.Reapply && !r.entries[i].Drift.Any() &&
 			r.Self.Allows(d.ObjectIdentity) == nil:
 			r.claim(id, item)
 		default:
@@ -155,7 +153,7 @@ func (r *run) mark(send []int) error {
 		return nil
 	}
 	for _, i := range send {
-		d := r.set.Objects[i]
+		d := r.Objects[i]
 		item, known := r.next.Items[d.ID()]
 		if !known {
 			item.Version = d.Version
@@ -174,7 +172,7 @@ func (r *run) mark(send []int) error {
 // owned reports whether the saved inventory has all of these objects. Such objects can be sent on a full disk: after a
 // crash the watch sees that they differ from the inventory.
 func (r *run) owned(send []int) bool {
-	return !slices.ContainsFunc(send, func(i int) bool { return r.Previous.Items[r.set.Objects[i].ID()].UID == "" })
+	return !slices.ContainsFunc(send, func(i int) bool { return r.Previous.Items[r.Objects[i].ID()].UID == "" })
 }
 
 // finish saves the inventory if it changed. Without this save the next apply sends the same objects again, which is
@@ -193,7 +191,7 @@ func (r *run) finish() error {
 func (r *run) sendStage(ctx context.Context, send []int, stage int) {
 	var now []int
 	for _, i := range send {
-		if manifest.Stage(r.set.Objects[i].ID()) == stage {
+		if manifest.Stage(r.Objects[i].ID()) == stage {
 			now = append(now, i)
 		}
 	}
@@ -215,7 +213,7 @@ func each[T any](items []T, do func(T)) {
 
 // sendOne sends one object and records the result.
 func (r *run) sendOne(ctx context.Context, i int) {
-	d := r.set.Objects[i]
+	d := r.Objects[i]
 	id := d.ID()
 	if err := r.stopped(ctx); err != nil {
 		r.fail(i, fmt.Errorf("%s was not sent: %w", id, err))
@@ -257,10 +255,14 @@ func (r *run) stopped(ctx context.Context) error {
 func (r *run) fail(i int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id := r.set.Objects[i].ID()
+	id := r.Objects[i].ID()
 	r.entries[i].Action, r.entries[i].Err = Refused, err
 	r.refused[id] = true
-	r.restore(id)
+	if before, known := r.Previous.Items[id]; known {
+		r.next.Items[id] = before
+	} else {
+		delete(r.next.Items, id)
+	}
 	r.giveUp(err)
 }
 
@@ -284,15 +286,6 @@ func (r *run) giveUp(err error) {
 	if r.fatal == nil && hopeless(err) {
 		r.fatal = err
 	}
-}
-
-// restore puts back the inventory's item of before the run; the caller holds the mutex.
-func (r *run) restore(id manifest.ID) {
-	if before, known := r.Previous.Items[id]; known {
-		r.next.Items[id] = before
-		return
-	}
-	delete(r.next.Items, id)
 }
 
 // hopeless reports whether every other object would get the same error.

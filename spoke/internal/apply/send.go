@@ -95,7 +95,7 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 	if kube.ReasonOf(err) == kube.Invalid && item.Mode == inventory.Override {
 		applied, err = r.clear(ctx, o, opts, err)
 	}
-	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.set.Force) {
+	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.Force) {
 		applied, err = r.recreate(ctx, o, opts)
 	}
 	if err != nil {
