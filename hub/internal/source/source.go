@@ -57,12 +57,15 @@ func (r Request) CacheID(address string) string {
 // TimeLimit returns how long the fetch may take: Timeout, or a minute without one, and at most ten minutes.
 func (r Request) TimeLimit() time.Duration { return min(cmp.Or(r.Timeout, defaultTimeout), maxTimeout) }
 
-// Fetch has a fetcher carry out a request within its time limit. If the limit ends the fetch, the error is ErrTimeout.
-func Fetch(ctx context.Context, f Fetcher, r Request) (artifact.Artifact, error) {
+// Limited is a Fetcher that ends each fetch at its time limit.
+type Limited struct{ Fetcher }
+
+// Fetch implements Fetcher. If the time limit ends the fetch, the error is ErrTimeout.
+func (f Limited) Fetch(ctx context.Context, r Request) (artifact.Artifact, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, r.TimeLimit(),
 		fmt.Errorf("%w of %s (spec.timeout)", ErrTimeout, r.TimeLimit()))
 	defer cancel()
-	a, err := f.Fetch(limited, r)
+	a, err := f.Fetcher.Fetch(limited, r)
 	if err != nil && limited.Err() != nil {
 		err = context.Cause(limited)
 	}

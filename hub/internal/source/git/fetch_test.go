@@ -85,7 +85,7 @@ func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact
 	}
 	a, err := f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		r.Workspace, r.Last = w, last
-		return source.Fetch(ctx, f.Fetcher, r)
+		return source.Limited{Fetcher: f.Fetcher}.Fetch(ctx, r)
 	})
 	if err != nil {
 		err = source.Explain(err, req.URL, r.Secrets)

@@ -23,7 +23,7 @@ import (
 type Fetchers map[string]source.Fetcher
 
 // All returns the fetchers of all kinds.
-func All() Fetchers { return Fetchers{api.GitRepositoryKind: git.Fetcher{}} }
+func All() Fetchers { return Fetchers{api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{}}} }
 
 // Fetch implements source.Fetcher for all kinds.
 func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
@@ -31,7 +31,7 @@ func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	if fetcher == nil {
 		return artifact.Artifact{}, fmt.Errorf("%w: nothing fetches objects of kind %s", source.ErrRequest, r.Object.Key.Kind)
 	}
-	return source.Fetch(ctx, fetcher, r)
+	return fetcher.Fetch(ctx, r)
 }
 
 // Command is the hub's subcommand that is a worker: its main calls ServeWorker.

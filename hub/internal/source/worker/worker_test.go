@@ -258,8 +258,13 @@ func TestSlowServer(t *testing.T) {
 	}))
 	defer slow.Close()
 	f := newFetcher(t, Config{Workers: 1}, Command)
+	f.Fetcher = Fetchers{api.GitRepositoryKind: f.Fetcher} // as in the hub
+	before := workers(t)
 	fails(t, f, request{URL: slow.URL + "/x.git", Timeout: 100 * time.Millisecond}, []error{source.ErrTimeout}, "100ms",
 		"spec.timeout")
+	if after := workers(t); !slices.Equal(before, after) {
+		t.Errorf("the workers were %v and are %v", before, after)
+	}
 	<-ended // the connection goes with the fetch
 	repo := newRepository(t, gittest.Options{})
 	commit(t, repo, map[string]string{"a": "1"})
