@@ -113,10 +113,7 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 		objects[i] = o.Object
 	}
 	text, err := documents(objects...)
-	if err != nil {
-		return fmt.Errorf("%s: %w", object.Key, err)
-	}
-	_, err = io.WriteString(out, text)
+	fmt.Fprint(out, text)
 	return err
 }
 

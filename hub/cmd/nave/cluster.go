@@ -131,8 +131,8 @@ func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinToken
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(out, base, rest)
-	return err
+	fmt.Fprint(out, base, rest)
+	return nil
 }
 
 // spokeManifest returns the manifests of deploy/spoke with an image; empty: the one that they have.

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"time"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
+	"cmp"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // column is one column of a table: its heading, and its text for an object.
@@ -32,23 +30,9 @@ func columnsOf(kind api.Kind, wide bool) (columns []column) {
 }
 
 func clusterOf(r row) string {
-	if c := r.key.GetCluster(); c != "" {
-		return c
-	}
-	return "-"
-}
-
-// labelsOf returns the labels of an object as a selector of them.
-func labelsOf(object map[string]any) string {
-	m, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
-	return labels.Set(m).String()
+	return cmp.Or(r.key.GetCluster(), "-")
 }
 
 func ageOf(r row) string {
-	s, _, _ := unstructured.NestedString(r.object, "metadata", "creationTimestamp")
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return "-"
-	}
-	return age(t)
+	return age((&manifest.Object{Object: r.object}).GetCreationTimestamp().Time)
 }

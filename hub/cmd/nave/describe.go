@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 func newDescribeCommand(s *session) *cobra.Command {
@@ -39,9 +41,7 @@ func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv
 	}
 	out := cmd.OutOrStdout()
 	printHead(out, key, object)
-	if err := printConditions(out, object); err != nil {
-		return err
-	}
+	printConditions(out, object)
 	if err := printSection(out, "Spec", object["spec"]); err != nil {
 		return err
 	}
@@ -51,21 +51,22 @@ func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv
 		return err
 	}
 	fmt.Fprintln(out, "Events:")
-	return printEvents(out, events.GetEvents(), "  ", false)
+	printEvents(out, events.GetEvents(), "  ", false)
+	return nil
 }
 
 func printHead(out io.Writer, key *adminv1.ObjectKey, object map[string]any) {
-	fmt.Fprintf(out, "Name:       %s\n", oneLine(key.GetName()))
-	for _, line := range [][2]string{{"Namespace:", key.GetNamespace()}, {"Cluster:", key.GetCluster()},
-		{"Kind:", key.GetKind()}} {
+	for _, line := range [][2]string{{"Name:", key.GetName()}, {"Namespace:", key.GetNamespace()},
+		{"Cluster:", key.GetCluster()}, {"Kind:", key.GetKind()}} {
 		if line[1] != "" {
 			fmt.Fprintf(out, "%-11s %s\n", line[0], oneLine(line[1]))
 		}
 	}
-	fmt.Fprintf(out, "Labels:     %s\n", cmp.Or(oneLine(labelsOf(object)), "none"))
+	set := labels.Set((&manifest.Object{Object: object}).GetLabels())
+	fmt.Fprintf(out, "Labels:     %s\n", cmp.Or(oneLine(set.String()), "none"))
 }
 
-func printConditions(out io.Writer, object map[string]any) error {
+func printConditions(out io.Writer, object map[string]any) {
 	list, _, _ := unstructured.NestedSlice(object, "status", "conditions")
 	fmt.Fprintln(out, "Conditions:")
 	for _, item := range list {
@@ -73,19 +74,13 @@ func printConditions(out io.Writer, object map[string]any) error {
 		if !ok {
 			continue
 		}
-		since := fmt.Sprint(c["lastTransitionTime"])
+		since := word(c["lastTransitionTime"])
 		if t, err := time.Parse(time.RFC3339, since); err == nil {
 			since = age(t)
-		} else {
-			since = oneLine(since)
 		}
-		_, err := fmt.Fprintf(out, "  %-17v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]),
+		fmt.Fprintf(out, "  %-17v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]),
 			indent(fmt.Sprint(c["message"])))
-		if err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // word returns a field that should be one word.
@@ -93,34 +88,26 @@ func word(v any) string { return oneLine(fmt.Sprint(v)) }
 
 func printSection(out io.Writer, title string, v any) error {
 	text, err := yamlText(v)
-	if err != nil {
-		return err
-	}
-	text = strings.TrimSpace(text)
-	_, err = fmt.Fprintf(out, "%s:\n  %s\n", title, strings.ReplaceAll(text, "\n", "\n  "))
+	fmt.Fprintf(out, "%s:\n  %s\n", title, strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  "))
 	return err
 }
 
-func printEvents(out io.Writer, events []*adminv1.Event, margin string, named bool) error {
+func printEvents(out io.Writer, events []*adminv1.Event, margin string, named bool) {
 	if len(events) == 0 {
-		_, err := fmt.Fprintln(out, margin+"none")
-		return err
+		fmt.Fprintln(out, margin+"none")
 	}
 	for _, e := range events {
 		object := ""
 		if named {
 			object = show(e.GetObject()) + ": "
 		}
-		if _, err := fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()),
-			oneLine(e.GetReason()), object, oneLine(e.GetMessage())); err != nil {
-			return err
-		}
+		fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()),
+			oneLine(e.GetReason()), object, oneLine(e.GetMessage()))
 	}
-	return nil
 }
 
 func ageOfTime(t *timestamppb.Timestamp) string {
-	if t == nil {
+	if t == nil { // AsTime would be 1970
 		return "-"
 	}
 	return age(t.AsTime())
@@ -148,7 +135,8 @@ func newEventsCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printEvents(cmd.OutOrStdout(), answer.GetEvents(), "", true)
+			printEvents(cmd.OutOrStdout(), answer.GetEvents(), "", true)
+			return nil
 		}),
 	}
 	cmd.Flags().Int32Var(&limit, "limit", 0, "at most this many (default 500)")

@@ -170,8 +170,8 @@ func printDocument(out io.Writer, kind api.Kind, rows []row, format string, sing
 	if err != nil {
 		return fmt.Errorf("print %s: %w", kind.Plural, err)
 	}
-	_, err = fmt.Fprintln(out, strings.TrimRight(text, "\n"))
-	return err
+	fmt.Fprintln(out, strings.TrimRight(text, "\n"))
+	return nil
 }
 
 func printTable(out io.Writer, kind api.Kind, rows []row, wide, header bool) error {
@@ -223,8 +223,8 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 
 func printChange(out io.Writer, kind api.Kind, rows []row, change adminv1.WatchType, format string, first bool) error {
 	if change == adminv1.WatchType_WATCH_TYPE_DELETED {
-		_, err := fmt.Fprintf(out, "%s deleted\n", show(rows[0].key))
-		return err
+		fmt.Fprintf(out, "%s deleted\n", show(rows[0].key))
+		return nil
 	}
 	if format == "json" || format == "yaml" {
 		return printDocument(out, kind, rows, format, true)

@@ -15,11 +15,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root, fail := program(os.Stdout, os.Stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, errReported) {
-			fail(err)
-		}
+	root, end := program(os.Stdout, os.Stderr)
+	if err := end(root.ExecuteContext(ctx)); err != nil {
 		stop()
 		os.Exit(1)
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,25 +17,33 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// program returns the command with its output, and a function that prints the error that it ends with. Both pass
-// through visible writers: nothing that comes from a hub, a file or a cluster reaches the terminal in another way.
-func program(out, errOut io.Writer) (*cobra.Command, func(error)) {
+// program returns the command with its output, and a function that is told how the command ended. The function prints
+// the error and returns it; if the command had none, but could not print everything, it prints and returns that. All
+// output passes through visible writers: nothing that comes from a hub, a file or a cluster reaches the terminal in
+// another way.
+func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 	root := newCommand()
 	stdout, stderr := &visible{out: out}, &visible{out: errOut}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return root, func(err error) {
+	return root, func(err error) error {
 		stdout.flush()
-		fmt.Fprintln(stderr, "nave:", indent(message(err)))
+		err = cmp.Or(err, stdout.failed)
+		if err != nil && !errors.Is(err, errReported) {
+			fmt.Fprintln(stderr, "nave:", indent(message(err)))
+		}
 		stderr.flush()
+		return err
 	}
 }
 
 // visible writes text with an escape, such as \u202e, in the place of each character that a terminal obeys, that turns
-// the direction of text or that a reader does not see. Line breaks and tabs stay.
+// the direction of text or that a reader does not see. Line breaks and tabs stay. It keeps the first error, so that
+// whoever prints need not look at each.
 type visible struct {
-	out  io.Writer
-	rest []byte // the beginning of a character
+	out    io.Writer
+	rest   []byte // the beginning of a character
+	failed error
 }
 
 // Write implements io.Writer.
@@ -46,10 +56,9 @@ func (v *visible) Write(p []byte) (int, error) {
 		}
 	}
 	v.rest = append([]byte(nil), text[end:]...)
-	if _, err := io.WriteString(v.out, escaped(string(text[:end]), yamlEscape)); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	_, err := io.WriteString(v.out, escaped(string(text[:end]), yamlEscape))
+	v.failed = cmp.Or(v.failed, err)
+	return len(p), err
 }
 
 // flush writes a character that did not come to its end as the one that stands for those.

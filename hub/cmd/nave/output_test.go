@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -199,11 +200,9 @@ func serve(t *testing.T, h *hostileHub) string {
 func nave(t *testing.T, config string, args ...string) (out, errOut string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	root, fail := program(&stdout, &stderr)
+	root, end := program(&stdout, &stderr)
 	root.SetArgs(append(args, "--config="+config, "--timeout=10s"))
-	if err := root.ExecuteContext(t.Context()); err != nil && !errors.Is(err, errReported) {
-		fail(err)
-	}
+	_ = end(root.ExecuteContext(t.Context()))
 	return stdout.String(), stderr.String()
 }
 
@@ -296,6 +295,28 @@ func TestOutput_onePlace(t *testing.T) {
 				t.Errorf("%s uses %s", file, way)
 			}
 		}
+	}
+}
+
+// full is a file on a full disk.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// TestOutput_full prints to a full disk: the command fails, whatever printed it.
+func TestOutput_full(t *testing.T) {
+	config := serve(t, &hostileHub{})
+	for name, args := range map[string][]string{"table": {"get", "fleets"}, "version": {"version", "--client"},
+		"describe": {"describe", "fleet", "a"}, "events": {"events"}, "join": {"cluster", "add", "a", "--image=x"}} {
+		t.Run(name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			root, end := program(full{}, &stderr)
+			root.SetArgs(append(args, "--config="+config))
+			if err := end(root.ExecuteContext(t.Context())); !errors.Is(err, syscall.ENOSPC) ||
+				!strings.Contains(stderr.String(), "no space left") {
+				t.Errorf("%v, it prints %q", err, stderr.String())
+			}
+		})
 	}
 }
 
