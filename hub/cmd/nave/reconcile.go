@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -122,7 +121,7 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 	}
 	message = fmt.Sprint(ready["message"])
 	seen, _, _ := unstructured.NestedString(object, "status", "lastHandledReconcileAt")
-	if requestedAt != "" && !reached(seen, requestedAt) {
+	if requestedAt != "" && !api.Answers(seen, requestedAt) {
 		return false, message, nil
 	}
 	switch ready["status"] {
@@ -133,14 +132,4 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 	default:
 		return false, message, nil
 	}
-}
-
-// reached reports whether a request that was handled is the one asked for, or a later one of somebody else.
-func reached(handled, requested string) bool {
-	if handled == requested {
-		return true
-	}
-	h, err := time.Parse(time.RFC3339Nano, handled)
-	r, err2 := time.Parse(time.RFC3339Nano, requested)
-	return err == nil && err2 == nil && h.After(r)
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/navefleet/nave/hub/api"
@@ -36,10 +37,8 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 
 func remove(tx *store.Tx, key api.Key) error {
 	if key.Kind == api.SecretKind && key.Cluster == "" {
-		if _, there, err := store.Secrets.Get(tx, secretRow(key)); err != nil {
-			return err
-		} else if !there {
-			return notFound(key)
+		if _, there, err := store.Secrets.Get(tx, secretRow(key)); err != nil || !there {
+			return cmp.Or(err, notFound(key))
 		}
 		return store.Secrets.Delete(tx, secretRow(key))
 	}

@@ -38,7 +38,8 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 		events = nil
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if wanted(e.Object) {
-				events = append(events, showEvent(e))
+				events = append(events, &adminv1.Event{Time: timestamppb.New(e.Time), Object: fold.KeyMessage(e.Object),
+					Type: e.Type, Reason: e.Reason, Message: e.Message})
 			}
 			return nil
 		})
@@ -63,23 +64,16 @@ func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
 		}, nil
 	}
 	want := fold.KeyOf(r.Key)
-	if kind, ok := api.KindByName(want.Kind); ok {
+	if _, ok := api.KindByName(want.Kind); ok {
 		var err error
 		if want, err = readKey(r.Key); err != nil {
 			return nil, err
 		}
-		want.Kind = kind.Name
 	}
 	if want.Name == "" {
 		return nil, status.Error(codes.InvalidArgument, "whose events? The name is missing")
 	}
 	return func(k api.Key) bool { return k == want }, nil
-}
-
-func showEvent(e store.Event) *adminv1.Event {
-	return &adminv1.Event{
-		Time: timestamppb.New(e.Time), Object: fold.KeyMessage(e.Object), Type: e.Type, Reason: e.Reason, Message: e.Message,
-	}
 }
 
 // Tree implements adminv1.AdminServiceServer.

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -124,43 +123,41 @@ func readQuery(r *adminv1.ListRequest) (*query, error) {
 	}, nil
 }
 
-// token is a ListResponse.continue. Clients do not look into it.
-type token struct {
-	After string `json:"after"` // a cursor
-	Query string `json:"query"` // digest
-}
-
+// writeToken returns a ListResponse.continue: the digest of the query and a cursor. Clients do not look into it.
 func (q *query) writeToken(after string) string {
 	if after == "" {
 		return ""
 	}
-	data, err := json.Marshal(token{After: after, Query: q.digest})
-	if err != nil {
-		panic(err) // two strings
-	}
-	return base64.RawURLEncoding.EncodeToString(data)
+	return base64.RawURLEncoding.EncodeToString([]byte(q.digest + after))
 }
 
-func (q *query) readToken(text string) (after string, err error) {
-	if text == "" {
+// readToken returns the cursor that writeToken was given.
+func (q *query) readToken(token string) (after string, err error) {
+	if token == "" {
 		return "", nil
 	}
-	var t token
-	data, err := base64.RawURLEncoding.DecodeString(text)
-	if err == nil {
-		err = json.Unmarshal(data, &t)
-	}
-	if err != nil || t.Query != q.digest {
+	data, err := base64.RawURLEncoding.DecodeString(token)
+	after, ours := strings.CutPrefix(string(data), q.digest)
+	if err != nil || !ours {
 		return "", status.Error(codes.InvalidArgument,
 			"the continue token is not of this list: start the list again without it")
 	}
-	return t.After, nil
+	return after, nil
 }
 
 // page returns the keys of the next rows that may match, whatever their labels, and where to go on; empty: nowhere.
 func (q *query) page(tx *store.Tx, after string) (keys []api.Key, next string, err error) {
+	add := func(key api.Key) {
+		if q.matches(key) {
+			keys = append(keys, key)
+		}
+	}
 	if q.kind.Name == api.SecretKind {
-		return q.secrets(tx, after)
+		rows, next, err := store.Secrets.Page(tx, "", after, pageRows)
+		for _, row := range rows {
+			add(secretKey(row.Key))
+		}
+		return keys, next, err
 	}
 	list, prefix := store.Resources.Page, q.prefix()
 	if q.allClusters {
@@ -168,19 +165,7 @@ func (q *query) page(tx *store.Tx, after string) (keys []api.Key, next string, e
 	}
 	rows, next, err := list(tx, prefix, after, pageRows)
 	for _, row := range rows {
-		if q.matches(row.Value.Key) {
-			keys = append(keys, row.Value.Key)
-		}
-	}
-	return keys, next, err
-}
-
-func (q *query) secrets(tx *store.Tx, after string) (keys []api.Key, next string, err error) {
-	rows, next, err := store.Secrets.Page(tx, "", after, pageRows)
-	for _, row := range rows {
-		if key := secretKey(row.Key); q.matches(key) {
-			keys = append(keys, key)
-		}
+		add(row.Value.Key)
 	}
 	return keys, next, err
 }
@@ -212,7 +197,7 @@ func (q *query) prefix() string {
 func (q *query) read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
 	if !q.selector.Empty() {
 		row, ok, err := store.Resources.Get(tx, key.Path())
-		if err != nil || !ok || !q.selects(row.Object) { // credentials have no labels
+		if err != nil || !ok || !q.selector.Matches(labels.Set(row.Object.Labels())) { // credentials have no labels
 			return nil, err
 		}
 	}
@@ -225,6 +210,3 @@ func (q *query) matches(k api.Key) bool {
 		(q.namespace == "" || !q.kind.Namespaced || k.Namespace == q.namespace) &&
 		(q.allClusters || k.Cluster == q.cluster)
 }
-
-// selects reports whether the object's labels match.
-func (q *query) selects(o *api.Object) bool { return q.selector.Matches(labels.Set(o.Labels())) }

@@ -89,23 +89,13 @@ func (s *Server) handled(ctx context.Context, key api.Key, at string) (done bool
 	if err != nil {
 		return false, s.fail(err)
 	}
-	if !notBefore(o.HandledRequest, at) {
+	if !api.Answers(o.HandledRequest, at) {
 		return false, nil
 	}
 	if o.Ready != condition.True {
 		return true, status.Errorf(codes.FailedPrecondition, "%s: %s", key, o.Message)
 	}
 	return true, nil
-}
-
-// notBefore reports whether the request that was handled is the one made at that moment, or one that overtook it.
-func notBefore(handled, at string) bool {
-	h, err := time.Parse(time.RFC3339Nano, handled)
-	if err != nil {
-		return false
-	}
-	a, err := time.Parse(time.RFC3339Nano, at)
-	return err == nil && !h.Before(a)
 }
 
 // reconcilable returns the row of an object that is not suspended, neither itself nor with its Fleet or Cluster.

@@ -28,10 +28,7 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 		row.NoteSuspension(s.now().UTC())
 		return true, store.Resources.Put(tx, row.Key.Path(), row)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return response, nil
+	return response, err
 }
 
 // Resume implements adminv1.AdminServiceServer. It ends what Suspend began; spec.suspend it cannot undo, and says so.
@@ -61,10 +58,7 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		}
 		return true, store.Resources.Put(tx, row.Key.Path(), row)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return response, nil
+	return response, err
 }
 
 // suspension changes the row of an object that can be suspended, and logs it if that changed something.

@@ -78,7 +78,7 @@ func joinable(tx *store.Tx, key api.Key) error {
 	case errors.Is(err, store.ErrNoCluster):
 		return notFound(key)
 	case errors.Is(err, store.ErrBlocked):
-		return status.Errorf(codes.FailedPrecondition, "%s is blocked", key)
+		return status.Errorf(codes.FailedPrecondition, "%s is blocked: unset its spec.blocked first", key)
 	}
 	return err
 }

@@ -48,7 +48,8 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	}
 	w := s.store.Watch(ctx, watched...) // before the first View: nothing is missed between the two
 	defer w.Close()
-	v := newWatchView(q, stream.Send)
+	v := &watchView{query: q, send: stream.Send, sent: map[api.Key]sent{},
+		affected: map[fold.Dependency]map[api.Key]bool{}}
 	if err := s.sendAll(ctx, v); err != nil {
 		return err
 	}
@@ -105,10 +106,6 @@ type watchView struct {
 type sent struct {
 	digest manifest.Digest // of the JSON
 	reads  []fold.Dependency
-}
-
-func newWatchView(q *query, send func(*adminv1.WatchResponse) error) *watchView {
-	return &watchView{query: q, send: send, sent: map[api.Key]sent{}, affected: map[fold.Dependency]map[api.Key]bool{}}
 }
 
 // sendAll computes every object that matches, and sends those that differ from what was sent.
@@ -179,17 +176,16 @@ func (s *Server) sendKeys(ctx context.Context, v *watchView, keys []api.Key) err
 		return nil
 	}
 	objects, reads := make([]*adminv1.Object, len(keys)), make([][]fold.Dependency, len(keys))
-	err := s.store.View(ctx,
-		func(tx *store.Tx) (err error) { // nothing is sent in here: a slow reader must not hold a View
-			reader := fold.NewReader(tx)
-			for i, key := range keys {
-				if objects[i], err = v.query.read(tx, reader, key); err != nil {
-					return err
-				}
-				reads[i] = reader.Reads()
+	err := s.store.View(ctx, func(tx *store.Tx) (err error) { // it sends nothing: a slow reader must not hold a View
+		reader := fold.NewReader(tx)
+		for i, key := range keys {
+			if objects[i], err = v.query.read(tx, reader, key); err != nil {
+				return err
 			}
-			return nil
-		})
+			reads[i] = reader.Reads()
+		}
+		return nil
+	})
 	if err != nil {
 		return s.fail(err)
 	}
