@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -162,7 +165,7 @@ func decode[T any](values any, path *field.Path) (*T, field.ErrorList) {
 	into := new(T)
 	strict, err := kjson.UnmarshalStrict(data, into)
 	if err != nil {
-		return nil, field.ErrorList{decodeError(err, path)}
+		return nil, field.ErrorList{decodeError(err, values, path)}
 	}
 	var errs field.ErrorList
 	for _, e := range strict {
@@ -181,13 +184,33 @@ func strictError(err error, path *field.Path) *field.Error {
 }
 
 // decodeError names the field that has a value of the wrong type.
-func decodeError(err error, path *field.Path) *field.Error {
+func decodeError(err error, values any, path *field.Path) *field.Error {
 	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
-		return field.TypeInvalid(child(path, mismatch.Field), field.OmitValueType{},
-			fmt.Sprintf("it is of type %s, want %s", mismatch.Value, typeName(mismatch.Type.Kind())))
+	if !errors.As(err, &mismatch) {
+		return field.Invalid(path, field.OmitValueType{}, err.Error())
 	}
-	return field.Invalid(path, field.OmitValueType{}, err.Error())
+	at := child(path, mismatch.Field)
+	if key, ok := keyOfOther(values, mismatch); ok {
+		at = at.Key(key)
+	}
+	return field.TypeInvalid(at, field.OmitValueType{},
+		fmt.Sprintf("it is of type %s, want %s", mismatch.Value, typeName(mismatch.Type.Kind())))
+}
+
+// keyOfOther returns the first key of a map of strings that has a value of another type, because the decoder names the
+// map only.
+func keyOfOther(values any, mismatch *json.UnmarshalTypeError) (string, bool) {
+	object, _ := values.(map[string]any)
+	texts, ok, _ := unstructured.NestedMap(object, strings.Split(mismatch.Field, ".")...)
+	if !ok || mismatch.Type.Kind() != reflect.String {
+		return "", false
+	}
+	for _, key := range slices.Sorted(maps.Keys(texts)) {
+		if _, ok := texts[key].(string); !ok {
+			return key, true
+		}
+	}
+	return "", false
 }
 
 // child is path itself when name is empty; path may be nil.
