@@ -133,6 +133,26 @@ func (t target) get(ctx context.Context) (*unstructured.Unstructured, error) {
 	return o, nil
 }
 
+// getTarget returns the object that the words name.
+func getTarget(ctx context.Context, args []string) (target, *unstructured.Unstructured, error) {
+	t, _, err := readTarget(args)
+	if err != nil {
+		return t, nil, err
+	}
+	o, err := t.get(ctx)
+	return t, o, err
+}
+
+// clusterFile returns the cluster and the content of the file that the words name.
+func (s *story) clusterFile(args []string) (*kubetest.Cluster, []byte, error) {
+	c, err := clusterOf(args[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := os.ReadFile(s.path(args[1]))
+	return c, b, err
+}
+
 // live wants an object to be there, with these values at these JSONPaths. Data of Secrets is compared decoded.
 func live(ctx context.Context, _ *story, args []string) error {
 	t, wants, err := readTarget(args)
@@ -234,11 +254,7 @@ func deleteObject(ctx context.Context, _ *story, args []string) error {
 }
 
 func applyFile(ctx context.Context, s *story, args []string) error {
-	c, err := clusterOf(args[0])
-	if err != nil {
-		return err
-	}
-	b, err := os.ReadFile(s.path(args[1]))
+	c, b, err := s.clusterFile(args)
 	if err != nil {
 		return err
 	}
@@ -247,11 +263,7 @@ func applyFile(ctx context.Context, s *story, args []string) error {
 
 // remember notes who an object is and what state it is in.
 func remember(ctx context.Context, s *story, args []string) error {
-	t, _, err := readTarget(args)
-	if err != nil {
-		return err
-	}
-	o, err := t.get(ctx)
+	t, o, err := getTarget(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -261,11 +273,7 @@ func remember(ctx context.Context, s *story, args []string) error {
 
 // same wants an object to be the one that was remembered, with nothing written to it since but its status.
 func same(ctx context.Context, s *story, args []string) error {
-	t, _, err := readTarget(args)
-	if err != nil {
-		return err
-	}
-	o, err := t.get(ctx)
+	t, o, err := getTarget(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -286,11 +294,7 @@ func fingerprint(o *unstructured.Unstructured) string {
 
 // containsStream wants every field of every document to be live.
 func containsStream(ctx context.Context, s *story, args []string) error {
-	c, err := clusterOf(args[0])
-	if err != nil {
-		return err
-	}
-	b, err := os.ReadFile(s.path(args[1]))
+	c, b, err := s.clusterFile(args)
 	if err != nil {
 		return err
 	}

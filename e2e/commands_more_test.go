@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -48,11 +47,7 @@ func denied(ctx context.Context, s *story, args []string) error {
 	if len(args) != 2 {
 		return errors.New("denied CLUSTER FILE")
 	}
-	c, err := clusterOf(args[0])
-	if err != nil {
-		return err
-	}
-	b, err := os.ReadFile(s.path(args[1]))
+	c, b, err := s.clusterFile(args)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,11 +25,11 @@ func metric(ctx context.Context, s *story, args []string) error {
 	if len(args) != 4 {
 		return errors.New("metric hub|CLUSTER NAME OP NUMBER | metric hub|CLUSTER NAME save VARIABLE")
 	}
-	address, err := s.httpOf(args[0])
+	daemon, err := s.daemon(args[0])
 	if err != nil {
 		return err
 	}
-	got, err := readMetric(ctx, address, args[1])
+	got, err := daemon.Metric(ctx, args[1])
 	if err != nil {
 		return err
 	}
@@ -54,48 +52,19 @@ func metric(ctx context.Context, s *story, args []string) error {
 	return nil
 }
 
-func (s *story) httpOf(name string) (string, error) {
+// daemon returns the hub, or the spoke of a cluster.
+func (s *story) daemon(name string) (*harness.Process, error) {
+	if name == "hub" && s.fleet == nil {
+		return nil, errNoHub
+	}
 	if name == "hub" {
-		if s.fleet == nil {
-			return "", errNoHub
-		}
-		return s.fleet.Hub.HTTP, nil
+		return s.fleet.Hub, nil
 	}
 	spoke, err := s.spoke(name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return spoke.HTTP, nil
-}
-
-// readMetric returns the sum of all series of a name; 0 when there are none yet.
-func readMetric(ctx context.Context, address, name string) (float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	var sum float64
-	lines := bufio.NewScanner(answer.Body)
-	for lines.Scan() {
-		series, value, ok := strings.Cut(lines.Text(), " ")
-		if i := strings.LastIndexByte(lines.Text(), ' '); ok && i > 0 {
-			series, value = lines.Text()[:i], lines.Text()[i+1:]
-		}
-		if series != name && !strings.HasPrefix(series, name+"{") {
-			continue
-		}
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += v
-	}
-	return sum, lines.Err()
+	return spoke.Process, nil
 }
 
 // keyOf returns the story's key, made when it is first used.

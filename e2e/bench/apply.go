@@ -74,7 +74,7 @@ func createSpace(who string, round int) string { return fmt.Sprintf("create-%s-%
 
 // undisturbed returns an error if the spoke repaired an object: the figures would count the repairs.
 func (st *stand) undisturbed(ctx context.Context) error {
-	repaired, err := metric(ctx, st.spoke.Process, "nave_spoke_drift_repaired_total")
+	repaired, err := st.spoke.Metric(ctx, "nave_spoke_drift_repaired_total")
 	if err == nil && repaired > 0 {
 		err = fmt.Errorf("the spoke repaired %v objects meanwhile: the benchmark disturbed itself", repaired)
 	}

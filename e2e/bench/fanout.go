@@ -182,7 +182,7 @@ func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
 		return r, err
 	}
 	const applied = `nave_acks_total{stage="applied"}`
-	before, err := metric(ctx, f.fleet.Hub, applied)
+	before, err := f.fleet.Hub.Metric(ctx, applied)
 	if err != nil {
 		return r, err
 	}
@@ -204,7 +204,7 @@ func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
 		return r, err
 	}
 	err = kubetest.Until(ctx, "every ack at the hub", func(ctx context.Context) error {
-		if now, err := metric(ctx, f.fleet.Hub, applied); err != nil || now >= before+fanoutSpokes {
+		if now, err := f.fleet.Hub.Metric(ctx, applied); err != nil || now >= before+fanoutSpokes {
 			return err
 		}
 		return errors.New("some are missing")
@@ -241,11 +241,11 @@ func (f *fan) bare(ctx context.Context, bytes int) (time.Duration, error) {
 func (f *fan) sayRounds(ctx context.Context) error {
 	for name, what := range map[string]string{"nave_plan_round_seconds": "planning",
 		"nave_publish_round_seconds": "signing and writing"} {
-		sum, err := metric(ctx, f.fleet.Hub, name+"_sum")
+		sum, err := f.fleet.Hub.Metric(ctx, name+"_sum")
 		if err != nil {
 			return err
 		}
-		count, err := metric(ctx, f.fleet.Hub, name+"_count")
+		count, err := f.fleet.Hub.Metric(ctx, name+"_count")
 		if err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func (st *stand) memory(ctx context.Context) (results []Result, err error) {
 // connected waits until the spoke has a session with the hub.
 func (st *stand) connected(ctx context.Context) error {
 	return kubetest.Until(ctx, "the spoke's session", func(ctx context.Context) error {
-		connected, err := metric(ctx, st.spoke.Process, "nave_spoke_connected")
+		connected, err := st.spoke.Metric(ctx, "nave_spoke_connected")
 		if err == nil && connected != 1 {
 			err = errors.New(st.spoke.Tail())
 		}
@@ -94,7 +94,7 @@ func (st *stand) restarted(ctx context.Context) (usage, error) {
 // keeping waits until the spoke says that it has created so many objects and that its bundle is healthy.
 func (st *stand) keeping(ctx context.Context, n float64) error {
 	return kubetest.Until(ctx, "the objects", func(ctx context.Context) error {
-		created, err := metric(ctx, st.spoke.Process, `nave_spoke_objects_applied_total{action="created"}`)
+		created, err := st.spoke.Metric(ctx, `nave_spoke_objects_applied_total{action="created"}`)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -100,39 +99,6 @@ func (l *lookout) all(ctx context.Context, n int) (time.Time, error) {
 		return last.at, fmt.Errorf("%w (%d seen)", err, len(seen))
 	}
 	return last.at, nil
-}
-
-// metric reads a metric of a daemon; name may end with labels as the exposition format writes them. It is the sum of
-// all series of that name, 0 when there is none.
-func metric(ctx context.Context, p *harness.Process, name string) (float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return 0, err
-	}
-	return sumMetric(string(text), name), nil
-}
-
-func sumMetric(text, name string) float64 {
-	sum := 0.0
-	for line := range strings.Lines(text) {
-		rest, found := strings.CutPrefix(strings.TrimSpace(line), name)
-		if !found || rest == "" || rest[0] != ' ' && rest[0] != '{' {
-			continue
-		}
-		if v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64); err == nil {
-			sum += v
-		}
-	}
-	return sum
 }
 
 // logSize is where the next line of a daemon's log will begin.

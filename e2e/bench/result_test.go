@@ -165,15 +165,3 @@ func TestFirstLogged(t *testing.T) {
 		t.Error("a message that was never logged has a time")
 	}
 }
-
-func TestSumMetric(t *testing.T) {
-	const text = "# HELP a x\na 1\nb{stage=\"applied\"} 3\nb{stage=\"received\"} 4\nbb 7\n"
-	for _, test := range []struct {
-		name string
-		want float64
-	}{{"a", 1}, {`b{stage="applied"}`, 3}, {"b", 7}, {"bb", 7}, {"none", 0}} {
-		if got := sumMetric(text, test.name); got != test.want {
-			t.Errorf("%s is %v, want %v", test.name, got, test.want)
-		}
-	}
-}

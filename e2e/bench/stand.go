@@ -159,11 +159,11 @@ func (st *stand) push(ctx context.Context, c gittest.Change) (time.Time, error) 
 func (st *stand) healthy(ctx context.Context, after float64) (sequence float64, err error) {
 	const done = 3 // healthy, as the metric counts
 	err = kubetest.Until(ctx, "a healthy bundle", func(ctx context.Context) error {
-		stage, err := metric(ctx, st.spoke.Process, "nave_spoke_bundle_stage")
+		stage, err := st.spoke.Metric(ctx, "nave_spoke_bundle_stage")
 		if err != nil {
 			return err
 		}
-		if sequence, err = metric(ctx, st.spoke.Process, "nave_spoke_bundle_sequence"); err != nil {
+		if sequence, err = st.spoke.Metric(ctx, "nave_spoke_bundle_sequence"); err != nil {
 			return err
 		}
 		if sequence <= after || stage != done {

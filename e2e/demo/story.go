@@ -6,9 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -257,20 +255,11 @@ func (d *demo) noBlobWasSent(ctx context.Context) error {
 
 // bytesSent is how many bytes of blobs the hub says that it sent to spokes since its start.
 func (d *demo) bytesSent(ctx context.Context) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.fleet.Hub.HTTP+"/metrics", nil)
+	text, err := d.fleet.Hub.Get(ctx, "/metrics")
 	if err != nil {
 		return "", err
 	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == "nave_fetch_bytes_total" {
 			return value, nil
 		}

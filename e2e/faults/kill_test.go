@@ -154,7 +154,7 @@ func killBeforeAck(p *spoke) {
 // metric is a number of the hub's.
 func (p *spoke) metric(name string) float64 {
 	p.t.Helper()
-	values, err := metrics(p.t.Context(), p.stand.Hub)
+	value, err := p.stand.Hub.Metric(p.t.Context(), name)
 	must(p.t, err)
-	return values[name]
+	return value
 }

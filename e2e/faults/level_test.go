@@ -1,12 +1,9 @@
 package faults_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -28,36 +25,13 @@ func (l level) String() string {
 
 // levelOf reads a daemon's metrics.
 func levelOf(ctx context.Context, p *harness.Process) (level, error) {
-	values, err := metrics(ctx, p)
-	return level{values["go_goroutines"], values["process_resident_memory_bytes"]}, err
-}
-
-// metrics returns the sums of all metrics of a daemon over their labels.
-func metrics(ctx context.Context, p *harness.Process) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+"/metrics", nil)
+	http.DefaultClient.CloseIdleConnections() // an open connection would be two goroutines of the daemon
+	goroutines, err := p.Metric(ctx, "go_goroutines")
 	if err != nil {
-		return nil, err
+		return level{}, err
 	}
-	request.Close = true // an open connection would be two goroutines of the daemon
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	values := map[string]float64{}
-	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-		i := strings.LastIndexByte(lines.Text(), ' ')
-		if i < 0 || strings.HasPrefix(lines.Text(), "#") {
-			continue
-		}
-		v, err := strconv.ParseFloat(lines.Text()[i+1:], 64)
-		if err != nil {
-			return nil, err
-		}
-		name, _, _ := strings.Cut(lines.Text()[:i], "{")
-		values[name] += v
-	}
-	return values, nil
+	memory, err := p.Metric(ctx, "process_resident_memory_bytes")
+	return level{goroutines, memory}, err
 }
 
 // settled returns a daemon's level when its goroutines did not change for a second.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
@@ -43,7 +42,8 @@ func (p *Process) Start(ctx context.Context) error {
 			p.ended <- err
 			return nil // told below
 		default:
-			return p.probe(ctx)
+			_, err := p.Get(ctx, "/readyz")
+			return err
 		}
 	})
 	select {
@@ -87,22 +87,6 @@ func (p *Process) launch() error {
 		}
 	}()
 	return <-started
-}
-
-func (p *Process) probe(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s/readyz: %s", p.HTTP, answer.Status)
-	}
-	return nil
 }
 
 // Stop asks the daemon to end (SIGTERM) and waits until it has, at most 20 seconds; then it is killed, which is an
