@@ -2,7 +2,6 @@ package spoke
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,19 +30,19 @@ func newCapabilities(client *kube.Client) *capabilities {
 	return c
 }
 
-// run keeps the capabilities, and tells them to a session, until ctx ends; it returns nil then.
-func (c *capabilities) run(ctx context.Context, tell func(*spokev1.Capabilities) error, log *slog.Logger) error {
+// runSurvey keeps the capabilities, and tells them to the session, until ctx ends.
+func (p *parts) runSurvey(ctx context.Context) {
+	c := p.capabilities
 	c.survey.Run(ctx, func(latest kube.Capabilities) {
 		c.latest.Store(&latest)
-		if err := tell(wireCapabilities(latest)); err != nil {
-			log.Warn("the hub does not hear of the capabilities of the API server", telemetry.Err(err))
+		if err := p.session.Capabilities(wireCapabilities(latest)); err != nil {
+			p.log.Warn("the hub does not hear of the capabilities of the API server", telemetry.Err(err))
 		}
 		c.known()
 	}, func(err error) {
-		log.Warn("the capabilities of the API server are not known", telemetry.Err(err))
+		p.log.Warn("the capabilities of the API server are not known", telemetry.Err(err))
 		c.known()
 	})
-	return nil
 }
 
 func wireCapabilities(c kube.Capabilities) *spokev1.Capabilities {

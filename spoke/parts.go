@@ -36,6 +36,8 @@ type parts struct {
 	agent        *agent.Agent
 	ledger       *ledger.Ledger
 
+	log       *slog.Logger
+	secret    membership.Secret
 	role      membership.Role
 	enrolment *session.Session     // with the hub that the spoke moves to; nil: it stays
 	connected wait.Signal          // raised when there is a session
@@ -49,7 +51,8 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", role.ID(), err)
 	}
-	p := &parts{role: role, ledger: book, connected: wait.NewSignal(), capabilities: newCapabilities(s.client)}
+	p := &parts{log: c.Log, secret: s.secret(), role: role, ledger: book, connected: wait.NewSignal(),
+		capabilities: newCapabilities(s.client)}
 	if role.Keeps(kept) {
 		p.unkept = &role.Settings
 	}
@@ -57,7 +60,7 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	if role.Moves() {
 		p.enrolment = s.session(role.Next, nil, s.readToken)
 	}
-	p.marker = membership.NewMarker(role.ID().String(), kept.Marks, s.secret().SaveMarks, p.session.Progress, c.Log)
+	p.marker = membership.NewMarker(role.ID().String(), kept.Marks, p.secret.SaveMarks, p.session.Progress, c.Log)
 	p.reporter = report.New(p.session, c.Log)
 	p.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
 	applier := apply.New(apply.Config{
@@ -124,20 +127,14 @@ func (p *parts) onConnected(yes bool) {
 
 // keepSettings keeps the settings beside the identity when they led to a session; a failure is tried again with the
 // next one.
-func (p *parts) keepSettings(ctx context.Context, secret membership.Secret, log *slog.Logger) error {
-	for p.unkept != nil {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-p.connected:
-		}
-		if err := secret.SaveSettings(ctx, *p.unkept); err != nil {
-			log.Warn("the settings are not kept beside the identity", telemetry.Err(err))
+func (p *parts) keepSettings(ctx context.Context) {
+	for p.unkept != nil && p.connected.Wait(ctx) == nil {
+		if err := p.secret.SaveSettings(ctx, *p.unkept); err != nil {
+			p.log.Warn("the settings are not kept beside the identity", telemetry.Err(err))
 			continue
 		}
 		p.unkept = nil
 	}
-	return nil
 }
 
 // joinToken returns how the join token is read for the identity that the spoke has: not at all while it is for another.

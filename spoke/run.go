@@ -67,29 +67,27 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	}
 	if p.enrolment != nil {
 		g.Go(func() error {
-			if err := p.enrolment.Enroll(ctx); err != nil || ctx.Err() != nil {
-				return err
+			if p.enrolment.Enroll(ctx); ctx.Err() != nil {
+				return nil
 			}
 			return &reconfigured{s.given} // to start anew with the identity that there is now
 		})
 	}
-	for _, run := range []func(context.Context) error{
-		p.agent.Run, p.reporter.Run, p.marker.Run, p.ledger.Run, p.runSession, s.awaitDamage,
+	g.Go(func() error { return p.agent.Run(ctx) })
+	g.Go(func() error { return s.awaitDamage(ctx) })
+	for _, run := range []func(context.Context){
+		p.watcher.Run, p.reporter.Run, p.marker.Run, p.ledger.Run, p.runSession, p.runSurvey, p.keepSettings,
 	} {
-		g.Go(func() error { return run(ctx) })
+		g.Go(func() error { run(ctx); return nil })
 	}
-	g.Go(func() error { p.watcher.Run(ctx); return nil })
-	g.Go(func() error { return p.keepSettings(ctx, s.secret(), s.config.Log) })
-	g.Go(func() error { return p.capabilities.run(ctx, p.session.Capabilities, s.config.Log) })
 }
 
 // runSession runs the session from when the agent is restored: then the first hello says how far the cluster has come.
-func (p *parts) runSession(ctx context.Context) error {
+func (p *parts) runSession(ctx context.Context) {
 	select {
 	case <-p.agent.Restored():
-		return p.session.Run(ctx)
+		p.session.Run(ctx)
 	case <-ctx.Done():
-		return nil
 	}
 }
 

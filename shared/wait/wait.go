@@ -33,6 +33,16 @@ func (s Signal) Raise() {
 	}
 }
 
+// Wait waits until the signal is raised and returns nil. If the context ends first, Wait returns the cause of that.
+func (s Signal) Wait(ctx context.Context) error {
+	select {
+	case <-s:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Backoff is the pauses between attempts that fail. The first pause is First, each further one is twice as long, and
 // none is longer than Most. Spread is the share of a pause that is left to chance, from 0 to 1, so that clients which
 // failed together do not come back together: with a Spread of 0.5 a pause lasts from one half of its length to all of

@@ -34,7 +34,17 @@ func TestSignal(t *testing.T) {
 	default:
 	}
 	s.Raise()
-	<-s
+	if err := s.Wait(t.Context()); err != nil {
+		t.Errorf("a raised signal: %v", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("cause")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(cause) })
+		if err := NewSignal().Wait(ctx); !errors.Is(err, cause) {
+			t.Errorf("%v, want the cause", err)
+		}
+	})
 }
 
 func TestBackoff(t *testing.T) {

@@ -421,7 +421,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	running.Go(func() { _ = reporter.Run(ctx) })
+	running.Go(func() { reporter.Run(ctx) })
 	stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()

@@ -175,18 +175,10 @@ func (l *Ledger) again(p *page) {
 	l.spoil(p)
 }
 
-// Run writes what changed until ctx ends, and returns nil then.
-func (l *Ledger) Run(ctx context.Context) error {
+// Run writes what changed until ctx ends.
+func (l *Ledger) Run(ctx context.Context) {
 	pauses := wait.Backoff{First: pause, Most: maxPause}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-l.wake:
-		}
-		if pauses.Pause(ctx) != nil {
-			return nil
-		}
+	for l.wake.Wait(ctx) == nil && pauses.Pause(ctx) == nil {
 		if err := l.Flush(ctx); err == nil {
 			pauses.Reset()
 		} else if ctx.Err() == nil {

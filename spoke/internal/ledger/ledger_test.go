@@ -131,13 +131,11 @@ func open(t testing.TB, f *far) *rig {
 func start(t *testing.T, f *far) *rig {
 	r := open(t, f)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		running.Wait()
 	})
 	return r
 }

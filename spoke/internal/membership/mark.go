@@ -69,15 +69,10 @@ func (m *Marker) Progress(id bundle.ID, stage bundle.Stage) {
 	m.wake.Raise()
 }
 
-// Run saves Marks until ctx ends, and returns nil then.
-func (m *Marker) Run(ctx context.Context) error {
+// Run saves Marks until ctx ends.
+func (m *Marker) Run(ctx context.Context) {
 	retry := wait.Backoff{First: markRetry, Most: maxMarkRetry}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-m.wake:
-		}
+	for m.wake.Wait(ctx) == nil {
 		m.yield(ctx)
 		pause := markPause
 		if err := m.raise(ctx); err != nil && ctx.Err() == nil {
@@ -88,7 +83,7 @@ func (m *Marker) Run(ctx context.Context) error {
 			retry.Reset()
 		}
 		if wait.For(ctx, pause) != nil {
-			return nil
+			return
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,8 +44,8 @@ func TestMarker(t *testing.T) {
 		}
 		m := NewMarker("one", Marks{"one": number(3), "other": number(9)}, save, hub.acknowledge, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- m.Run(ctx) }()
+		var running sync.WaitGroup
+		running.Go(func() { m.Run(ctx) })
 		expect := func(what string, acks ...string) {
 			t.Helper()
 			synctest.Wait()
@@ -85,9 +86,7 @@ func TestMarker(t *testing.T) {
 			t.Errorf("saved %v", saved)
 		}
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		running.Wait()
 	})
 }
 

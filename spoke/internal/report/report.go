@@ -101,28 +101,19 @@ func (r *Reporter) Connected(yes bool) {
 	r.wake.Raise()
 }
 
-// Run sends until the context ends, and returns nil then.
-func (r *Reporter) Run(ctx context.Context) error {
+// Run sends until the context ends.
+func (r *Reporter) Run(ctx context.Context) {
 	retry := wait.Backoff{First: firstRetry, Most: maxRetry}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.wake:
-		}
-		if wait.For(ctx, gather) != nil {
-			return nil
-		}
+	for r.wake.Wait(ctx) == nil && wait.For(ctx, gather) == nil {
 		err := r.send(ctx)
 		if err == nil {
 			retry.Reset()
 			continue
 		}
 		r.log.Warn("report not sent", telemetry.Err(err))
-		if retry.Pause(ctx) != nil {
-			return nil
+		if retry.Pause(ctx) == nil {
+			r.wake.Raise()
 		}
-		r.wake.Raise()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"unicode/utf8"
@@ -77,16 +78,14 @@ func within(t *testing.T, fn func(r *Reporter, w *wire, step func())) {
 		w := &wire{}
 		r := New(w, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- r.Run(ctx) }()
+		var running sync.WaitGroup
+		running.Go(func() { r.Run(ctx) })
 		fn(r, w, func() {
 			_ = wait.For(ctx, maxRetry)
 			synctest.Wait()
 		})
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		running.Wait()
 	})
 }
 

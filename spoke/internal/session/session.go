@@ -183,17 +183,12 @@ func (s *Session) Status() string { return *s.status.Load() }
 
 func (s *Session) note(why string) { s.status.Store(&why) }
 
-// Run keeps a session until the context ends, and returns nil then.
-func (s *Session) Run(ctx context.Context) error {
-	s.repeat(ctx, s.once)
-	return nil
-}
+// Run keeps a session until the context ends.
+func (s *Session) Run(ctx context.Context) { s.repeat(ctx, s.once) }
 
-// Enroll registers with the hub, until there is an identity or the context ends, and returns nil then. It makes no
-// session.
-func (s *Session) Enroll(ctx context.Context) error {
+// Enroll registers with the hub, until there is an identity or the context ends. It makes no session.
+func (s *Session) Enroll(ctx context.Context) {
 	s.repeat(ctx, func(ctx context.Context) (time.Duration, error) { return 0, s.establish(ctx) })
-	return nil
 }
 
 // repeat makes attempts, with pauses, until one has no error or the context ends.

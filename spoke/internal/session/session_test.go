@@ -297,13 +297,11 @@ func token(text string) func() (string, error) { return func() (string, error) {
 func run(t *testing.T, s *Session) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
+		running.Wait()
 	})
 	t.Cleanup(stop)
 	return stop
