@@ -196,10 +196,9 @@ func stoppedTimer() *time.Timer {
 func (a *Agent) handle(in input) {
 	if f, ok := in.(finished); ok {
 		a.recordResult(f)
-		in = f.result
 	}
 	for _, act := range a.model.step(time.Now(), in) {
-		a.perform(act)
+		act.perform(a)
 	}
 }
 
@@ -254,7 +253,7 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 	a.Log.Info("drift", telemetry.Application(o.Application), telemetry.Object(id),
 		slog.String("drift", string(o.Drift.Kind)), slog.Any("by", o.Drift.By))
 	if o.Held() {
-		a.perform(event{name: o.Application, warning: true, reason: condition.DriftHeld, message: heldMessage(o)})
+		event{name: o.Application, warning: true, reason: condition.DriftHeld, message: heldMessage(o)}.perform(a)
 	}
 }
 

@@ -24,11 +24,11 @@ func (a *Agent) begin(name bundle.ApplicationName, run func(context.Context) (*a
 	a.spawn(func() input {
 		defer cancel()
 		changes, result := run(ctx)
-		return finished{name, changes, result}
+		return finished{result, name, changes}
 	})
 }
 
-func (a *Agent) startApply(act start) {
+func (act start) perform(a *Agent) {
 	previous := a.owned(act.name)
 	a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) {
 		changes, err := a.apply(ctx, act, previous)
@@ -80,7 +80,7 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 	return ids
 }
 
-func (a *Agent) startRemove(act remove) {
+func (act remove) perform(a *Agent) {
 	r := apply.Removal{
 		Target: apply.Target{Application: act.name, Previous: a.owned(act.name), ServiceAccount: act.mark.ServiceAccount,
 			Claimed: a.claimed, Redact: a.discretion(act.name).any, Save: a.saveInventory},
@@ -98,9 +98,9 @@ func (a *Agent) startRemove(act remove) {
 // finished is a result with the inventory that it leaves; the loop takes the inventory before the model sees the
 // result.
 type finished struct {
+	input
 	name    bundle.ApplicationName
 	changes *apply.ChangeSet
-	result  input
 }
 
 // recordResult takes what an apply or a deletion leaves behind, before the model sees its result.

@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// startCheck looks at the objects of spec.healthChecks: at the index for our own, at the API server for others.
-func (a *Agent) startCheck(act check) {
+// perform looks at the objects of spec.healthChecks: at the index for our own, at the API server for others.
+func (act check) perform(a *Agent) {
 	a.spawn(func() input {
 		in := checked{name: act.name, status: sharedhealth.Current}
 		var unhealthy []string
@@ -42,9 +42,9 @@ func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (
 	return r.Status, ""
 }
 
-// startVerify lists the kinds of an application, metadata only, and makes the watcher look again at every object that
+// perform lists the kinds of an application, metadata only, and makes the watcher look again at every object that
 // is not as it was left. It is the safety net for what watches may have missed.
-func (a *Agent) startVerify(act verify) {
+func (act verify) perform(a *Agent) {
 	v := a.owned(act.name)
 	a.work.Go(func() {
 		found := map[manifest.ID]bool{}

@@ -184,7 +184,8 @@ type (
 	ticked struct{}
 )
 
-type input any
+// input is something that happened. advance lets the model take the input in, and returns what to do about it.
+type input interface{ advance(m *model) []action }
 
 // leftover is what is on disk of an application.
 type leftover struct {
@@ -265,4 +266,5 @@ type (
 	arm struct{ at time.Time }
 )
 
-type action any
+// action is something to do. What takes time runs beside the loop.
+type action interface{ perform(a *Agent) }

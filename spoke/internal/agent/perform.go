@@ -20,41 +20,17 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// perform does what the model decided. What takes time runs beside the loop.
-func (a *Agent) perform(act action) {
-	switch act := act.(type) {
-	case receive:
-		a.startReceive(act)
-	case adopt:
-		a.adopt(act)
-	case start:
-		a.startApply(act)
-	case remove:
-		a.startRemove(act)
-	case cancel:
-		if stop := a.cancels[act.name]; stop != nil {
-			stop()
-		}
-	case remember:
-		a.warn("mark not stored", act.name, a.saveMark(act.name, act.mark))
-	case sweep:
-		a.sweep.Reset(sweepDelay)
-	case forget:
-		a.forget(act.name)
-	case ack:
-		a.ack(act)
-	case tell:
-		a.tell(act)
-	case event:
-		a.event(act)
-	case check:
-		a.startCheck(act)
-	case verify:
-		a.startVerify(act)
-	case arm:
-		a.arm(act.at)
+func (act cancel) perform(a *Agent) {
+	if stop := a.cancels[act.name]; stop != nil {
+		stop()
 	}
 }
+
+func (act remember) perform(a *Agent) {
+	a.warn("mark not stored", act.name, a.saveMark(act.name, act.mark))
+}
+
+func (sweep) perform(a *Agent) { a.sweep.Reset(sweepDelay) }
 
 func (a *Agent) warn(message string, name bundle.ApplicationName, err error) {
 	if err != nil {
@@ -63,14 +39,14 @@ func (a *Agent) warn(message string, name bundle.ApplicationName, err error) {
 	}
 }
 
-func (a *Agent) arm(at time.Time) {
+func (act arm) perform(a *Agent) {
 	a.timer.Stop()
-	if !at.IsZero() {
-		a.timer.Reset(max(0, time.Until(at)))
+	if !act.at.IsZero() {
+		a.timer.Reset(max(0, time.Until(act.at)))
 	}
 }
 
-func (a *Agent) startReceive(act receive) {
+func (act receive) perform(a *Agent) {
 	if a.receiving != nil {
 		a.receiving()
 	}
@@ -86,7 +62,7 @@ func (a *Agent) startReceive(act receive) {
 	})
 }
 
-func (a *Agent) adopt(act adopt) {
+func (act adopt) perform(a *Agent) {
 	claims := claimsOf(act.apps)
 	a.claims.Store(&claims)
 	a.noteSealed(act.apps)
@@ -127,7 +103,8 @@ func (a *Agent) saveMark(name bundle.ApplicationName, m state.Mark) error {
 	return err
 }
 
-func (a *Agent) forget(name bundle.ApplicationName) {
+func (act forget) perform(a *Agent) {
+	name := act.name
 	for id := range a.owned(name).Items {
 		delete(a.seen, id)
 	}
@@ -141,7 +118,7 @@ func (a *Agent) forget(name bundle.ApplicationName) {
 	a.metrics.ready.DeleteLabelValues(labels(name)...)
 }
 
-func (a *Agent) ack(act ack) {
+func (act ack) perform(a *Agent) {
 	if act.err != nil {
 		a.Log.Warn("bundle rejected", telemetry.Sequence(act.id.Sequence), telemetry.Err(act.err))
 		a.Hub.Reject(act.id, act.err.Error())
@@ -151,7 +128,7 @@ func (a *Agent) ack(act ack) {
 	a.Hub.Progress(act.id, act.stage)
 }
 
-func (a *Agent) event(act event) {
+func (act event) perform(a *Agent) {
 	kind := condition.Normal
 	if act.warning {
 		kind = condition.Warning

@@ -10,7 +10,6 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/inventory"
-	"github.com/navefleet/nave/spoke/internal/session"
 )
 
 // firstRetry is the pause after the first failure; it doubles with each further one.
@@ -31,35 +30,12 @@ func newModel(cluster string, jitter func() float64) *model {
 // step lets the model take in what happened by now and returns what to do about it.
 func (m *model) step(now time.Time, in input) []action {
 	m.now = now
-	var out []action
-	switch in := in.(type) {
-	case restored:
-		out = m.restore(in)
-	case offered:
-		out = m.offered(in.offer)
-	case received:
-		out = m.received(in)
-	case applied:
-		out = m.applied(in)
-	case removed:
-		out = m.removed(in)
-	case observed:
-		m.observed(in)
-	case checked:
-		m.checked(in)
-	case learned:
-		if n := m.nodes[in.name]; n != nil {
-			n.reportAgain = in.ok
-		}
-	case ticked:
-		out = m.tick()
-	}
-	return append(out, m.conclude()...)
+	return append(in.advance(m), m.conclude()...)
 }
 
-// restore takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a
+// advance takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a
 // bundle nobody knows what should be deleted, so what was left waits for the first one.
-func (m *model) restore(in restored) []action {
+func (in restored) advance(m *model) []action {
 	m.left = in.left
 	if in.bundle == nil {
 		return nil
@@ -79,16 +55,16 @@ func (m *model) restoreNodes() {
 	m.left = nil
 }
 
-func (m *model) offered(o session.Offer) []action {
-	if o.ID == m.bundle && m.stage > bundle.NoStage {
+func (in offered) advance(m *model) []action {
+	if in.offer.ID == m.bundle && m.stage > bundle.NoStage {
 		m.offer = nil
 		return nil
 	}
-	m.offer, m.tries, m.reported, m.retryAt = &o, 0, false, time.Time{}
-	return []action{receive{o}}
+	m.offer, m.tries, m.reported, m.retryAt = &in.offer, 0, false, time.Time{}
+	return []action{receive{in.offer}}
 }
 
-func (m *model) received(in received) []action {
+func (in received) advance(m *model) []action {
 	if m.offer == nil || m.offer.ID != in.id {
 		if in.err != nil {
 			return nil // of an offer that a newer one replaced
@@ -222,7 +198,7 @@ func (n *node) stop() []action {
 // requested reports whether an operator asked for a reconciliation that was not carried out yet.
 func (n *node) requested() bool { return n.entry.RequestedAt != n.mark.HandledRequest }
 
-func (m *model) applied(in applied) []action {
+func (in applied) advance(m *model) []action {
 	n := m.nodes[in.name]
 	if n == nil || n.run != in.run || n.work != applying {
 		return nil
@@ -276,7 +252,7 @@ func (m *model) fail(n *node, f failure) []action {
 	return []action{event{name: n.entry.Name, warning: true, reason: f.reason, message: f.message}}
 }
 
-func (m *model) removed(in removed) []action {
+func (in removed) advance(m *model) []action {
 	n := m.nodes[in.name]
 	if n == nil || n.run != in.run || n.work != deleting {
 		return nil
@@ -295,30 +271,39 @@ func (m *model) removed(in removed) []action {
 	return []action{forget{in.name}, event{name: in.name, reason: condition.Deleted, message: "removed from the bundle"}}
 }
 
-func (m *model) observed(in observed) {
+func (in observed) advance(m *model) []action {
 	n := m.nodes[in.name]
 	if n == nil {
-		return
+		return nil
 	}
 	n.health = in.health
 	n.checkAt = m.now
 	if in.drift && !n.entry.Suspended && n.standing == listed {
 		n.dirty = true
 	}
+	return nil
 }
 
-func (m *model) checked(in checked) {
+func (in checked) advance(m *model) []action {
 	n := m.nodes[in.name]
 	if n == nil || n.app == nil {
-		return
+		return nil
 	}
 	n.checking = false
 	n.checks, n.checkText = in.status, in.text
 	n.checkAt = m.now.Add(n.checkEvery(m.now))
+	return nil
 }
 
-// tick looks who is due. What is due for another attempt starts in conclude.
-func (m *model) tick() []action {
+func (in learned) advance(m *model) []action {
+	if n := m.nodes[in.name]; n != nil {
+		n.reportAgain = in.ok
+	}
+	return nil
+}
+
+// advance looks who is due. What is due for another attempt starts in conclude.
+func (ticked) advance(m *model) []action {
 	var out []action
 	if m.offer != nil && !m.retryAt.IsZero() && !m.now.Before(m.retryAt) {
 		m.retryAt = time.Time{}

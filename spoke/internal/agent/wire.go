@@ -14,8 +14,8 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// tell reports an application. If a message was left out because it may quote a sealed value, it learns these.
-func (a *Agent) tell(t tell) {
+// perform reports an application. If a message was left out because it may quote a sealed value, it learns these.
+func (t tell) perform(a *Agent) {
 	name := t.entry.Name
 	a.Reporter.Update(name, a.wireReport(t))
 	a.metrics.ready.WithLabelValues(labels(name)...).Set(readiness(t.ready.Status))
