@@ -45,7 +45,7 @@ func refused(err error) bool {
 	if errors.Is(err, identity.ErrNone) {
 		return true
 	}
-	switch status.Code(unwrapStatus(err)) {
+	switch status.Code(err) {
 	case codes.PermissionDenied, codes.Unauthenticated, codes.FailedPrecondition, codes.Unimplemented:
 		return true
 	}
@@ -54,19 +54,10 @@ func refused(err error) bool {
 
 // askedDelay returns the delay that a busy hub asked for.
 func askedDelay(err error) (time.Duration, bool) {
-	for _, detail := range status.Convert(unwrapStatus(err)).Details() {
+	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.RetryInfo); ok {
 			return info.GetRetryDelay().AsDuration(), true
 		}
 	}
 	return 0, false
-}
-
-// unwrapStatus finds the gRPC status in an error's tree.
-func unwrapStatus(err error) error {
-	var s interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &s) {
-		return s.GRPCStatus().Err()
-	}
-	return err
 }

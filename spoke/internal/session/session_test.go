@@ -640,7 +640,7 @@ func TestRefusedCluster(t *testing.T) {
 	h.refuse = func() error { return status.Error(codes.PermissionDenied, "cluster prod is blocked") }
 	s := newSession(h, &drawer{}, nil)
 	_, err := s.once(context.Background())
-	if err == nil || status.Code(unwrapStatus(err)) != codes.PermissionDenied {
+	if err == nil || status.Code(err) != codes.PermissionDenied {
 		t.Fatalf("got %v, want PermissionDenied", err)
 	}
 	b := newBackoff(func() float64 { return 0 })
