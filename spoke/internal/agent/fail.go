@@ -11,10 +11,11 @@ import (
 // failureOf puts what went wrong into words; the zero failure when nothing did.
 func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	var f failure
+	var found error
 	if guard := guarded(changes); guard != nil {
-		f.reason, f.message, f.held = condition.PruneHeld, guard.Error(), guard // none of the objects was refused
+		f.reason, f.held, found = condition.PruneHeld, guard, guard // none of the objects was refused
 	} else if changes != nil && len(changes.Failed()) > 0 {
-		f.reason, f.message = reasonOf(changes.Failed(), reason), changes.Err().Error()
+		f.reason, found = reasonOf(changes.Failed(), reason), changes.Err()
 		for _, e := range changes.Failed() {
 			id := e.Object.ID()
 			message := strings.TrimPrefix(e.Err.Error(), "apply ") // what else was tried, is said
@@ -22,8 +23,10 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 		}
 	}
 	if err != nil {
-		f.reason, f.message = reason, strings.TrimPrefix(err.Error()+"\n"+f.message, "\n")
-		f.message = strings.TrimSuffix(f.message, "\n")
+		f.reason = reason
+	}
+	if all := errors.Join(err, found); all != nil {
+		f.message = all.Error()
 	}
 	return f
 }

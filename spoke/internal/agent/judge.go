@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // judgeAll judges all nodes until no condition changes any more, because a condition may depend on that of another
@@ -151,18 +152,12 @@ func (n *node) awaited() (health.Status, string) {
 // listUnhealthy names the worst objects in a line.
 func listUnhealthy(n *node) string {
 	const most = 3
-	text := ""
-	for i, o := range n.health.Unhealthy {
-		if i == most {
-			return text + fmt.Sprintf(", and %d more", n.health.InProgress+n.health.Failed-most)
-		}
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%s is %s", o.ID, o.Status)
+	var texts []string
+	for _, o := range n.health.Unhealthy[:min(len(n.health.Unhealthy), most)] {
+		texts = append(texts, fmt.Sprintf("%s is %s", o.ID, o.Status))
 	}
-	if text == "" {
+	if len(texts) == 0 {
 		return "not observed yet"
 	}
-	return text
+	return wording.List(texts, n.health.InProgress+n.health.Failed, most)
 }

@@ -37,17 +37,15 @@ func (a *Agent) receive(ctx context.Context, o session.Offer, last bundle.ID) re
 // recoverable reports whether an error may go away by itself, and whether it is not the bundle's, so that the hub need
 // not hear of it.
 func recoverable(err error) (retry, quiet bool) {
-	for _, final := range []error{trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork,
-		trust.ErrFeature, state.ErrOlder} {
-		if errors.Is(err, final) {
-			return false, false
-		}
+	is := func(any ...error) bool {
+		return slices.ContainsFunc(any, func(one error) bool { return errors.Is(err, one) })
 	}
-	for _, reported := range []error{state.ErrFull, state.ErrBlob, session.ErrProtocol, trust.ErrExpired,
-		trust.ErrFuture} {
-		if errors.Is(err, reported) {
-			return true, false
-		}
+	switch {
+	case is(trust.ErrMalformed, trust.ErrSignature, trust.ErrCluster, trust.ErrOlder, trust.ErrFork, trust.ErrFeature,
+		state.ErrOlder):
+		return false, false
+	case is(state.ErrFull, state.ErrBlob, session.ErrProtocol, trust.ErrExpired, trust.ErrFuture):
+		return true, false
 	}
 	return err != nil, true
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -353,11 +354,7 @@ func (n *node) timeout() time.Duration {
 }
 
 func (m *model) sort() {
-	m.names = m.names[:0]
-	for name := range m.nodes {
-		m.names = append(m.names, name)
-	}
-	slices.SortFunc(m.names, bundle.ApplicationName.Compare)
+	m.names = slices.SortedFunc(maps.Keys(m.nodes), bundle.ApplicationName.Compare)
 }
 
 func sameSummary(a, b inventory.Summary) bool {
