@@ -23,6 +23,16 @@ type revokedError struct{ error }
 // GRPCStatus is what the caller hears.
 func (e revokedError) GRPCStatus() *status.Status { return status.Convert(e.error) }
 
+// view runs fn in a View of the store if the caller is admitted. Give the error to refusal before the caller gets it.
+func (s *Server) view(ctx context.Context, c caller, fn func(*store.Tx) error) error {
+	return s.warnRevoked(c, s.store.View(ctx, func(tx *store.Tx) error {
+		if err := admitted(tx, c); err != nil {
+			return err
+		}
+		return fn(tx)
+	}))
+}
+
 // admitted returns nil when the cluster exists, is not blocked, and the caller's certificate is of its registration;
 // PERMISSION_DENIED otherwise. Give the error to warnRevoked when the transaction is over.
 func admitted(tx *store.Tx, c caller) error {
@@ -82,17 +92,11 @@ func requireActiveCluster(tx *store.Tx, cluster string) error {
 
 // enter waits for a slot in which a hello is answered. A spoke that finds none is told when to come back.
 func (s *Server) enter(ctx context.Context) (leave func(), err error) {
-	leave = func() { <-s.hellos }
-	select {
-	case s.hellos <- struct{}{}:
-		return leave, nil
-	default:
-	}
 	patience := time.NewTimer(helloPatience)
 	defer patience.Stop()
 	select {
 	case s.hellos <- struct{}{}:
-		return leave, nil
+		return func() { <-s.hellos }, nil
 	case <-ctx.Done():
 		return nil, status.FromContextError(ctx.Err()).Err()
 	case <-patience.C:

@@ -14,7 +14,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 )
@@ -40,9 +39,14 @@ type batch struct {
 	store *store.Store
 	log   *slog.Logger
 	now   func() time.Time
-	wake  chan struct{} // capacity 1
+	wake  wait.Signal
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	load
+}
+
+// load is what one transaction writes.
+type load struct {
 	spokes  map[string]*spokeDelta
 	reports []*pendingReport // each has a caller that waits
 	events  []store.Event
@@ -56,14 +60,7 @@ type pendingReport struct {
 }
 
 func newBatch(s *store.Store, log *slog.Logger, now func() time.Time) *batch {
-	return &batch{store: s, log: log, now: now, wake: make(chan struct{}, 1), spokes: map[string]*spokeDelta{}}
-}
-
-func (b *batch) signal() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
+	return &batch{store: s, log: log, now: now, wake: wait.NewSignal(), load: load{spokes: map[string]*spokeDelta{}}}
 }
 
 // edit changes what will be written about a cluster's spoke.
@@ -76,15 +73,11 @@ func (b *batch) edit(cluster string, change func(*spokeDelta)) {
 		b.spokes[cluster] = d
 	}
 	change(d)
-	b.signal()
+	b.wake.Raise()
 }
 
 func (b *batch) hello(cluster string, h *spokev1.Hello, verified bundle.ID) {
 	b.edit(cluster, func(d *spokeDelta) { d.hello(h, verified, b.now()) })
-}
-
-func (b *batch) goodbye(cluster string) {
-	b.edit(cluster, func(d *spokeDelta) { d.connect(false, b.now()) })
 }
 
 func (b *batch) ack(cluster string, stage bundle.Stage, id bundle.ID) {
@@ -95,17 +88,13 @@ func (b *batch) reject(cluster, why string) {
 	b.edit(cluster, func(d *spokeDelta) { d.rejected = &why })
 }
 
-func (b *batch) capabilities(cluster string, d manifest.Digest) {
-	b.edit(cluster, func(delta *spokeDelta) { delta.capabilities = d })
-}
-
 func (b *batch) event(e store.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.events) < maxEvents {
 		b.events = append(b.events, e)
 	}
-	b.signal()
+	b.wake.Raise()
 }
 
 // report hands a report over and waits until it is on disk. One whose caller does not wait any more is not kept, unless
@@ -113,7 +102,7 @@ func (b *batch) event(e store.Event) {
 func (b *batch) report(ctx context.Context, p *pendingReport) error {
 	b.mu.Lock()
 	b.reports = append(b.reports, p)
-	b.signal()
+	b.wake.Raise()
 	b.mu.Unlock()
 	select {
 	case err := <-p.done:
@@ -148,7 +137,7 @@ func (b *batch) run(ctx context.Context) error {
 		if err := b.flush(write); err != nil {
 			b.log.Error("write what spokes said", telemetry.Err(err))
 			_ = wait.For(ctx, batchRetry)
-			b.signal()
+			b.wake.Raise()
 		}
 		last = time.Now()
 	}
@@ -172,13 +161,6 @@ func (b *batch) empty() bool {
 	return len(b.spokes) == 0 && len(b.reports) == 0 && len(b.events) == 0
 }
 
-// load is what one transaction writes.
-type load struct {
-	spokes  map[string]*spokeDelta
-	reports []*pendingReport
-	events  []store.Event
-}
-
 // pick takes what the next transaction writes; reports beyond its size stay for the one after.
 func (b *batch) pick() load {
 	b.mu.Lock()
@@ -188,13 +170,11 @@ func (b *batch) pick() load {
 		size += b.reports[n].report.size
 		n++
 	}
-	l := load{spokes: b.spokes, reports: b.reports[:n:n], events: b.events}
-	b.spokes, b.reports, b.events = map[string]*spokeDelta{}, b.reports[n:], nil
-	if n > 0 && len(b.reports) == 0 {
-		b.reports = nil
-	}
+	l := b.load
+	l.reports = b.reports[:n:n]
+	b.load = load{spokes: map[string]*spokeDelta{}, reports: slices.Clone(b.reports[n:])}
 	if len(b.reports) > 0 {
-		b.signal()
+		b.wake.Raise()
 	}
 	return l
 }
@@ -244,31 +224,24 @@ func (l load) write(tx *store.Tx) error {
 	if !l.namesBlobs() {
 		tx.NamesNoBlobs() // on a full disk, acks and reports may have room where the planner's blobs have none
 	}
-	there := map[string]bool{}
-	exists := func(cluster string) (bool, error) {
-		if ok, known := there[cluster]; known {
-			return ok, nil
+	exists := map[string]bool{}
+	ifExists := func(cluster string, write func(*store.Tx, string) error) (err error) {
+		if _, known := exists[cluster]; !known {
+			_, exists[cluster], err = store.Resources.Get(tx, api.ClusterKey(cluster).Path())
 		}
-		_, ok, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
-		there[cluster] = ok
-		return ok, err
+		if err != nil || !exists[cluster] {
+			return err
+		}
+		return write(tx, cluster)
 	}
 	for cluster, d := range l.spokes {
-		if ok, err := exists(cluster); err != nil {
+		if err := ifExists(cluster, d.write); err != nil {
 			return err
-		} else if ok {
-			if err := d.write(tx, cluster); err != nil {
-				return err
-			}
 		}
 	}
 	for _, p := range l.reports {
-		if ok, err := exists(p.cluster); err != nil {
+		if err := ifExists(p.cluster, p.report.write); err != nil {
 			return err
-		} else if ok {
-			if err := p.report.write(tx, p.cluster); err != nil {
-				return err
-			}
 		}
 	}
 	for _, e := range l.events {

@@ -17,36 +17,34 @@ import (
 // A cluster's capabilities are a blob, which equal clusters share; its Spoke row names the digest. A spoke sends the
 // digest with each hello, and the capabilities themselves only when the hub lacks them.
 
-// named returns the digest of the capabilities that a hello names, zero if it names none, and whether the hub lacks
-// them.
-func (s *Server) named(ctx context.Context, hello *spokev1.Hello) (d manifest.Digest, lacks bool, err error) {
+// named returns the digest of the capabilities that a hello names if the store has them, and zero otherwise; lacks is
+// true if the store does not have them. Another blob does not count: a spoke must not learn whether the hub has what it
+// guesses of other clusters.
+func (s *Server) named(ctx context.Context, hello *spokev1.Hello) (has manifest.Digest, lacks bool, err error) {
 	if len(hello.CapabilitiesDigest) == 0 {
-		return d, false, nil
+		return has, false, nil
 	}
-	if d, err = manifest.DigestFromBytes(hello.CapabilitiesDigest); err != nil {
-		return d, false, invalid("digest of capabilities: %v", err)
+	d, err := manifest.DigestFromBytes(hello.CapabilitiesDigest)
+	if err != nil {
+		return has, false, invalid("digest of capabilities: %v", err)
 	}
-	if lacks, err = s.lacks(ctx, d); err != nil {
-		return d, false, refusal(err)
-	}
-	return d, lacks, nil
-}
-
-// lacks reports whether the store has no capabilities with the digest. Another blob does not count: a spoke must not
-// learn whether the hub has what it guesses of other clusters.
-func (s *Server) lacks(ctx context.Context, d manifest.Digest) (bool, error) {
-	_, size, err := s.store.Blobs().Compressed(ctx, d)
+	blobs := s.store.Blobs()
+	_, size, err := blobs.Compressed(ctx, d)
 	if err == nil && size > reporting.MaxCapabilities {
-		return true, nil
+		return has, true, nil
 	}
 	var data []byte
 	if err == nil {
-		data, err = s.store.Blobs().Get(ctx, d)
+		data, err = blobs.Get(ctx, d)
 	}
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
-		return true, nil
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) ||
+		err == nil && proto.Unmarshal(data, &spokev1.Capabilities{}) != nil {
+		return has, true, nil
 	}
-	return proto.Unmarshal(data, &spokev1.Capabilities{}) != nil, err
+	if err == nil {
+		has, err = blobs.Put(ctx, data) // no sweep deletes them before the row names them
+	}
+	return has, false, refusal(err)
 }
 
 // capabilities keeps what a spoke says that its API server serves. If the cluster sends more than its quota, or the
@@ -69,6 +67,6 @@ func (s *Server) capabilities(ctx context.Context, x *session, data []byte) erro
 		s.log.Warn("capabilities not stored", telemetry.Cluster(x.cluster), telemetry.Err(err))
 		return nil
 	}
-	s.batch.capabilities(x.cluster, d)
+	s.batch.edit(x.cluster, func(delta *spokeDelta) { delta.capabilities = d })
 	return nil
 }

@@ -68,6 +68,32 @@ func (r *rig) awaitCapabilities(cluster string, want []byte) {
 	}
 }
 
+// TestCapabilitiesKept has a spoke name capabilities that no row names any more: the next sweep spares them.
+func TestCapabilitiesKept(t *testing.T) {
+	r := newRig(t)
+	blobs, nothing := r.store.Blobs(), func(manifest.Digest) bool { return false }
+	data, digest := capabilitiesOf("Deployment")
+	_, err := blobs.Put(t.Context(), data)
+	must(t, err)
+	sweep := func() int {
+		n, err := blobs.Sweep(t.Context(), nothing)
+		must(t, err)
+		return n
+	}
+	r.cluster("a", false) // writes the blob, too
+	sweep()
+	has, lacks, err := r.server.named(t.Context(), &spokev1.Hello{CapabilitiesDigest: digest[:]})
+	if err != nil || lacks || has != digest {
+		t.Fatalf("has %s, lacks %v, %v", has, lacks, err)
+	}
+	if n := sweep(); n != 0 {
+		t.Errorf("%d blobs are swept before a row names them", n)
+	}
+	if n := sweep(); n != 1 {
+		t.Errorf("%d blobs are swept, want the one that no row names", n)
+	}
+}
+
 func TestHostileCapabilities(t *testing.T) {
 	for name, c := range map[string]struct {
 		digest []byte

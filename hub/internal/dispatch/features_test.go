@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // TestHeldBack has a spoke from before a feature run a bundle. A bundle with the feature is not sent to it, and neither
@@ -55,6 +57,39 @@ func TestHeldBack(t *testing.T) {
 			if _, err := again.Recv(); err == nil || !strings.Contains(err.Error(), "took over") {
 				t.Errorf("the spoke that reconnected got something else than its end: %v", err)
 			}
+		})
+	}
+}
+
+// TestFetchWhileHeldBack has a spoke fetch the bundle that it was offered last while a newer one is held back, until it
+// has all of it.
+func TestFetchWhileHeldBack(t *testing.T) {
+	for name, entries := range map[string]int{"inline": 1, "by_digest": 400} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster("a", false)
+			plain := make([]bundle.Entry, entries)
+			for i := range plain {
+				plain[i] = r.application(fmt.Sprintf("plain-%d", i), `{"x":1}`)
+			}
+			client, wanted := r.dial(identity.Cluster, "a"), manifest.DigestOf([]byte(`{"x":1}`))
+			c := r.open(client, bundle.ID{}, 0)
+			first := r.desire("a", 1, plain...)
+			if o := c.offer(); (len(o.Envelope) > 0) != (entries == 1) {
+				t.Fatalf("the envelope in the offer has %d bytes", len(o.Envelope))
+			}
+			hooks := r.application("hooks", `{"x":2}`)
+			hooks.Features = "hooks"
+			r.desire("a", 2, hooks)
+			r.awaitEvent(condition.BundleHeldBack)
+			r.fetch(client, manifest.DigestOf(first.Envelope), plain[0].Digest, wanted)
+			r.fetch(client, hooks.Digest)
+			_, err := r.tryFetch(client, manifest.DigestOf([]byte("nothing")))
+			wantCode(t, err, codes.NotFound)
+			c.ack(first.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
+			r.awaitSpoke("a", "the ack", func(s store.Spoke) bool { return s.Acks[bundle.Received] == first.Bundle })
+			_, err = r.tryFetch(client, wanted)
+			wantCode(t, err, codes.NotFound)
 		})
 	}
 }

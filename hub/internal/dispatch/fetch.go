@@ -12,6 +12,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -39,12 +40,12 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 		return err
 	}
 	defer release()
-	desired, err := s.authorise(stream.Context(), caller, wanted)
+	envelope, err := s.authorise(stream.Context(), caller, wanted)
 	if err != nil {
 		return err
 	}
 	for len(wanted) > 0 {
-		blobs, err := s.read(stream.Context(), caller.cluster, desired, wanted)
+		blobs, err := s.read(stream.Context(), caller.cluster, envelope, wanted)
 		if err != nil {
 			return err
 		}
@@ -78,37 +79,46 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 	return wanted, nil
 }
 
-// authorise returns the cluster's desired row when it reaches everything that is wanted. A digest of another cluster
-// and one that does not exist get the same answer.
-func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest.Digest) (desired store.SignedBundle,
-	err error) {
-	published := false
-	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
-		if err = admitted(tx, caller); err == nil {
-			desired, published, err = store.SignedBundles.Get(tx, caller.cluster)
-		}
+// authorise returns the envelope of the bundle that reaches everything that is wanted: the desired one, or the newest
+// that the session was offered, which is older while the desired one is held back. A digest of another cluster and one
+// that does not exist get the same answer.
+func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest.Digest) (envelope []byte, err error) {
+	var desired store.SignedBundle
+	err = s.view(ctx, caller, func(tx *store.Tx) (err error) {
+		desired, _, err = store.SignedBundles.Get(tx, caller.cluster)
 		return err
 	})
-	missing, reached := manifest.Digest{}, len(wanted) == 0
-	switch {
-	case err != nil:
-		err = s.warnRevoked(caller, err)
-	case published:
-		missing, reached, err = s.reachable.allows(ctx, desired, wanted)
-	case len(wanted) > 0:
-		missing = wanted[0]
+	missing, reached := manifest.Digest{}, false
+	if err == nil {
+		missing, reached, err = s.reachable.allows(ctx, desired.Envelope, wanted)
 	}
 	if err != nil {
-		return store.SignedBundle{}, s.readFailed(caller.cluster, err)
+		return nil, s.readFailed(caller.cluster, err)
 	}
-	if !reached {
-		return store.SignedBundle{}, status.Errorf(codes.NotFound, "%s is not in the desired bundle of %s", missing,
-			caller.cluster)
+	if reached {
+		return desired.Envelope, nil
 	}
-	return desired, nil
+	envelope = s.offered(caller.cluster, desired.Bundle)
+	if _, reached, err = s.reachable.allows(ctx, envelope, wanted); err == nil && reached { // else it may be swept
+		return envelope, nil
+	}
+	return nil, status.Errorf(codes.NotFound, "%s is not in the desired bundle of %s", missing, caller.cluster)
 }
 
-// readFailed logs what is the hub's own trouble and hides it from the caller.
+// offered returns the envelope of the newest bundle that the cluster's session was offered, if it is another one than
+// the desired and the spoke does not have it yet.
+func (s *Server) offered(cluster string, desired bundle.ID) []byte {
+	x := s.sessions.get(cluster)
+	if x == nil {
+		return nil
+	}
+	if o := x.mailbox.latest(); o != nil && o.id != desired {
+		return o.envelope
+	}
+	return nil
+}
+
+// readFailed returns the answer to an error. It logs an error of the hub's own and hides it from the caller.
 func (s *Server) readFailed(cluster string, err error) error {
 	answer := refusal(err)
 	if status.Code(answer) == codes.Unavailable && s.quotas.warn(cluster, condition.BlobsUnread, time.Now()) {
@@ -125,15 +135,14 @@ type blob struct {
 }
 
 // read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
-func (s *Server) read(ctx context.Context, cluster string, desired store.SignedBundle, wanted []manifest.Digest) (
-	[]blob, error) {
-	envelope := manifest.DigestOf(desired.Envelope)
+func (s *Server) read(ctx context.Context, cluster string, envelope []byte, wanted []manifest.Digest) ([]blob, error) {
+	digest := manifest.DigestOf(envelope)
 	var blobs []blob
 	for total := 0; len(blobs) < len(wanted) && total < readAhead; {
 		b := blob{digest: wanted[len(blobs)]}
 		var err error
-		if b.digest == envelope {
-			b.frame, b.size, err = compress(desired.Envelope)
+		if b.digest == digest {
+			b.frame, b.size = encoder.EncodeAll(envelope, nil), uint64(len(envelope))
 		} else {
 			b.frame, b.size, err = s.store.Blobs().Compressed(ctx, b.digest)
 		}
@@ -148,15 +157,9 @@ func (s *Server) read(ctx context.Context, cluster string, desired store.SignedB
 	return blobs, nil
 }
 
-// encoder makes the frames of envelopes, which are not stored compressed. EncodeAll may be called concurrently.
-var encoder, errEncoder = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
-
-func compress(data []byte) ([]byte, uint64, error) {
-	if errEncoder != nil {
-		return nil, 0, errEncoder
-	}
-	return encoder.EncodeAll(data, nil), uint64(len(data)), nil
-}
+// encoder makes the frames of envelopes, which are not stored compressed. EncodeAll may be called concurrently. The
+// options are constants, so there is no error.
+var encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 
 // sendBlob sends one blob in chunks.
 func (s *Server) sendBlob(stream spokev1.SpokeService_FetchServer, b blob) error {

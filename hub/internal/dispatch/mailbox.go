@@ -7,6 +7,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // offer is the newest desired state of one cluster, ready to send.
@@ -14,18 +15,19 @@ type offer struct {
 	id           bundle.ID
 	changedAt    time.Time
 	features     bundle.FeatureSet        // that the bundle uses
+	envelope     []byte                   // nil when the spoke has the bundle
 	applications []manifest.Digest        // of the bundle; nil when that is not read
-	message      *spokev1.SessionResponse // nil when the spoke has it
+	message      *spokev1.SessionResponse // nil when the spoke has the bundle
 }
 
-// names returns o without what is sent.
+// names returns o without the envelope and the message.
 func (o *offer) names() *offer {
 	return &offer{id: o.id, changedAt: o.changedAt, applications: o.applications}
 }
 
 // mailbox holds the newest offer of one session. Its zero value is not ready; use newMailbox.
 type mailbox struct {
-	signal chan struct{} // capacity 1: there is something to take
+	signal wait.Signal // there is something to take
 
 	mu     sync.Mutex
 	floor  bundle.ID // what the spoke has; only newer offers are sent
@@ -35,7 +37,7 @@ type mailbox struct {
 	held   *offer // what the spoke verified, when it is one of these
 }
 
-func newMailbox() *mailbox { return &mailbox{signal: make(chan struct{}, 1), taken: true} }
+func newMailbox() *mailbox { return &mailbox{signal: wait.NewSignal(), taken: true} }
 
 // has says that the spoke verified id: nothing that is not newer needs to be sent. The sequence never goes back on a
 // spoke, so a hub that knows less than its spoke stays silent.
@@ -106,10 +108,7 @@ func (m *mailbox) put(o *offer) {
 		return
 	}
 	m.taken = false
-	select {
-	case m.signal <- struct{}{}:
-	default:
-	}
+	m.signal.Raise()
 }
 
 // take returns the newest offer once; nil when it was taken.

@@ -28,6 +28,10 @@ const (
 	servedBurst = 2 * reporting.CapabilitiesBurst
 	reportRate  = 1 << 20 // bytes per second
 	reportBurst = 32 << 20
+
+	// Two agents with one identity end each other's sessions again and again; one that restarts does so once.
+	takeoverBurst  = 3
+	takeoverWindow = 5 * time.Minute
 )
 
 // The hub's own warnings about a cluster, of each reason: warningBurst at once, then one in each interval.
@@ -41,6 +45,7 @@ const (
 // silence them with events.
 type quotas struct {
 	hellos, events, bytes *pace.Paces // bytes of reports
+	takeovers             *pace.Paces // of sessions by sessions of another instance
 	served                *pace.Paces // messages with capabilities
 	warnings, revoked     *pace.Paces // by cluster and reason
 
@@ -51,8 +56,9 @@ type quotas struct {
 
 func newQuotas() *quotas {
 	return &quotas{
-		hellos: pace.New(helloRate, helloBurst), events: pace.New(eventRate, eventBurst),
-		bytes: pace.New(reportRate, reportBurst), served: pace.New(servedRate, servedBurst),
+		hellos: pace.New(helloRate, helloBurst), takeovers: pace.New(rate.Every(takeoverWindow/takeoverBurst), takeoverBurst),
+		events: pace.New(eventRate, eventBurst),
+		bytes:  pace.New(reportRate, reportBurst), served: pace.New(servedRate, servedBurst),
 		warnings: pace.New(rate.Every(warningInterval), warningBurst), revoked: pace.New(rate.Every(revokedInterval), 1),
 		fetches: map[string]int{}, reports: map[string]int{},
 	}

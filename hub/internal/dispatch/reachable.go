@@ -15,7 +15,7 @@ import (
 // maxReachable is how many digests reachableSets holds: at most about 100 MiB of memory.
 const maxReachable = 1 << 20
 
-// reachableSets says which blobs a cluster may fetch: the envelope of its newest bundle, the Applications of that
+// reachableSets says which blobs a cluster may fetch: the envelope of a bundle of its own, the Applications of that
 // bundle, and what those list. A cluster that knows a digest beyond these gets no blob for it. What one Application
 // lists never changes, so the sets are cached by the Application's digest. Equal clusters share them, and the least
 // recently used leave first.
@@ -38,16 +38,16 @@ func newReachableSets(b store.Blobs) *reachableSets {
 	return &reachableSets{blobs: b, entries: map[manifest.Digest]*list.Element{}, max: maxReachable}
 }
 
-// allows returns the first digest that the bundle does not reach; ok when it reaches all of them.
-func (r *reachableSets) allows(ctx context.Context, desired store.SignedBundle, wanted []manifest.Digest) (
+// allows returns the first digest that the bundle of an envelope does not reach, and true if it reaches all of them. No
+// envelope reaches nothing.
+func (r *reachableSets) allows(ctx context.Context, envelope []byte, wanted []manifest.Digest) (
 	missing manifest.Digest, ok bool, err error) {
 	left := make(map[manifest.Digest]struct{}, len(wanted))
 	for _, d := range wanted {
 		left[d] = struct{}{}
 	}
-	delete(left, manifest.DigestOf(desired.Envelope))
-	if len(left) > 0 {
-		if err := r.remove(ctx, desired, left); err != nil {
+	if len(envelope) > 0 {
+		if err := r.remove(ctx, envelope, left); err != nil {
 			return manifest.Digest{}, false, err
 		}
 	}
@@ -60,9 +60,11 @@ func (r *reachableSets) allows(ctx context.Context, desired store.SignedBundle, 
 }
 
 // remove deletes from left what the bundle reaches.
-func (r *reachableSets) remove(ctx context.Context, desired store.SignedBundle,
-	left map[manifest.Digest]struct{}) error {
-	b, err := readBundle(desired.Envelope)
+func (r *reachableSets) remove(ctx context.Context, envelope []byte, left map[manifest.Digest]struct{}) error {
+	if delete(left, manifest.DigestOf(envelope)); len(left) == 0 {
+		return nil
+	}
+	b, err := readBundle(envelope)
 	if err != nil {
 		return err
 	}

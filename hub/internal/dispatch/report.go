@@ -41,21 +41,15 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 	}
 	report.events = report.events[:s.quotas.events.Take(cluster, len(report.events), time.Now())]
 	changes := false
-	err = s.store.View(ctx, func(tx *store.Tx) error {
-		if err := admitted(tx, caller); err != nil {
-			return err
-		}
+	err = s.view(ctx, caller, func(tx *store.Tx) (err error) {
 		changes, err = report.changes(tx, cluster)
 		return err
 	})
-	if err != nil {
-		return nil, refusal(s.warnRevoked(caller, err))
-	}
-	if changes {
+	if err == nil && changes {
 		err = s.batch.report(ctx, &pendingReport{cluster: cluster, report: report, done: make(chan error, 1)})
 	}
 	if err != nil {
-		return nil, err
+		return nil, refusal(err)
 	}
 	return &spokev1.ReportResponse{}, nil
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -88,8 +89,8 @@ func checkHello(m *spokev1.SessionRequest) (*spokev1.Hello, error) {
 		return nil, invalid("a message of a session has at most %d bytes", maxSessionMessage)
 	case hello.Protocol > version.Protocol || max(hello.Protocol, hello.NewestProtocol) < version.OldestProtocol:
 		return nil, status.Errorf(codes.FailedPrecondition,
-			"spoke speaks protocol %d, this hub %d to %d: bring them to the same "+
-				"version", hello.Protocol, version.OldestProtocol, version.Protocol)
+			"spoke speaks protocol %d, this hub %d to %d: bring them to the same version", hello.Protocol,
+			version.OldestProtocol, version.Protocol)
 	}
 	return hello, nil
 }
@@ -115,22 +116,21 @@ func (s *Server) open(stream spokev1.SpokeService_SessionServer, x *session, hel
 
 // takeOver makes x the session of its cluster.
 func (s *Server) takeOver(x *session) {
-	old, cloned := s.sessions.add(x)
+	old, now := s.sessions.add(x), time.Now()
 	if old == nil {
 		return
 	}
 	old.end(status.Error(codes.Aborted, "a newer session of this cluster took over"))
-	if !cloned {
-		return
-	}
-	if !s.quotas.warn(x.cluster, condition.DuplicateSpoke, time.Now()) {
+	reconnect := x.instance != "" && x.instance == old.instance // one agent, whose connection was lost unnoticed
+	if reconnect || s.quotas.takeovers.Allow(x.cluster, 1, now) ||
+		!s.quotas.warn(x.cluster, condition.DuplicateSpoke, now) {
 		return
 	}
 	s.log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
 	s.batch.event(s.warning(x.cluster, condition.DuplicateSpoke,
-		"sessions replaced one another %d times within %s, last from %s and %s: a second agent may be using the identity "+
-			"of this cluster; if so, block the cluster and register it anew",
-		cloneTakeovers, cloneWindow, old.address, x.address))
+		"sessions replaced one another more than %d times within %s, last from %s and %s: a second agent may be using the "+
+			"identity of this cluster; if so, block the cluster and register it anew",
+		takeoverBurst, takeoverWindow, old.address, x.address))
 }
 
 // greet reads the cluster's rows, sends Welcome, and puts what the spoke lacks into the mailbox.
@@ -142,23 +142,18 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	if err != nil {
 		return err
 	}
-	err = s.store.View(stream.Context(), func(tx *store.Tx) (err error) {
-		if err = admitted(tx, x.caller); err != nil {
-			return err
-		}
+	err = s.view(stream.Context(), x.caller, func(tx *store.Tx) (err error) {
 		if spoke, _, err = store.Spokes.Get(tx, x.cluster); err == nil {
 			desired, err = readOffer(tx, x.cluster)
 		}
 		return err
 	})
 	if err != nil {
-		return refusal(s.warnRevoked(x.caller, err))
+		return refusal(err)
 	}
 	x.sinceLive = spoke.RegisteredAt
 	s.batch.hello(x.cluster, hello, verified)
-	if !wants && !served.IsZero() {
-		s.batch.capabilities(x.cluster, served)
-	}
+	s.batch.edit(x.cluster, func(d *spokeDelta) { d.capabilities = cmp.Or(served, d.capabilities) })
 	s.begin(x, desired, verified, hello.Stage)
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
@@ -211,14 +206,12 @@ func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 		s.batch.reject(x.cluster, "") // whatever was wrong is not any more
 	case verified.Newer(desired.id):
 		s.reject(x, verified, condition.HubBehind,
-			"the spoke verified bundle "+showID(verified)+", but this hub's newest is "+
-				""+showID(desired.id)+
+			"the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+
 				": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until "+
 				"the hub signs a newer one")
 	case !desired.id.Newer(verified):
-		s.reject(x, verified, condition.BundleFork, "the spoke verified bundle "+showID(verified)+", but this hub signed "+
-			""+showID(desired.id)+
-			" under the same number: two hubs sign for this cluster")
+		s.reject(x, verified, condition.BundleFork, "the spoke verified bundle "+showID(verified)+
+			", but this hub signed "+showID(desired.id)+" under the same number: two hubs sign for this cluster")
 	}
 }
 
@@ -268,18 +261,20 @@ func (s *Server) receive(stream spokev1.SpokeService_SessionServer, x *session) 
 	pace := rate.NewLimiter(messageRate, messages)
 	for {
 		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			err = nil // the spoke is done; so are we
-		} else if err == nil {
-			if err = s.take(stream.Context(), x, m); err == nil {
-				err = pace.Wait(stream.Context())
-			}
-			if err == nil {
-				continue
-			}
+		if err == nil {
+			err = s.take(stream.Context(), x, m)
 		}
-		x.end(err)
-		return
+		if err == nil {
+			err = pace.Wait(stream.Context())
+		}
+		if errors.Is(err, io.EOF) { // the spoke is done; so are we
+			x.end(nil)
+			return
+		}
+		if err != nil {
+			x.end(err)
+			return
+		}
 	}
 }
 
@@ -306,7 +301,7 @@ func (s *Server) take(ctx context.Context, x *session, m *spokev1.SessionRequest
 func (s *Server) close(x *session) {
 	x.end(nil)
 	if s.sessions.remove(x) {
-		s.batch.goodbye(x.cluster)
+		s.batch.edit(x.cluster, func(d *spokeDelta) { d.connect(false, s.now()) })
 	}
 }
 

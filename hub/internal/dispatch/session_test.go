@@ -266,7 +266,7 @@ func TestDuplicateSpoke(t *testing.T) {
 			r := newRig(t)
 			r.cluster("a", false)
 			one, two := r.dial(identity.Cluster, "a"), r.dial(identity.Cluster, "a")
-			for range cloneTakeovers {
+			for range takeoverBurst + 1 {
 				r.openAs(one, tt.one)
 				r.openAs(two, tt.two)
 			}

@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +30,7 @@ type session struct {
 }
 
 func newSession(c caller, instance string) *session {
-	x := &session{caller: c, instance: instance, features: bundle.Baseline(), mailbox: newMailbox(),
+	x := &session{caller: c, instance: instance, features: bundle.Baseline, mailbox: newMailbox(),
 		ended: make(chan struct{})}
 	x.touch()
 	return x
@@ -48,51 +50,17 @@ func (x *session) touch() { x.seen.Store(time.Now().UnixNano()) }
 type sessions struct {
 	mu        sync.Mutex
 	byCluster map[string]*session
-	takeovers map[string]*takeovers
 }
 
-// takeovers counts how often sessions of one cluster ended one another lately.
-type takeovers struct {
-	count int
-	first time.Time
-}
+func newSessions() *sessions { return &sessions{byCluster: map[string]*session{}} }
 
-// Two agents with one identity end each other's sessions again and again; one that restarts does so once.
-const (
-	cloneTakeovers = 4
-	cloneWindow    = 5 * time.Minute
-)
-
-func newSessions() *sessions {
-	return &sessions{byCluster: map[string]*session{}, takeovers: map[string]*takeovers{}}
-}
-
-// add makes x the session of its cluster and returns the one it replaces, if any. cloned is true when the sessions of
-// this cluster replace one another so often that two agents must be sharing one identity.
-func (s *sessions) add(x *session) (old *session, cloned bool) {
+// add makes x the session of its cluster and returns the one it replaces, if any.
+func (s *sessions) add(x *session) (old *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old = s.byCluster[x.cluster]
 	s.byCluster[x.cluster] = x
-	if old == nil || x.instance != "" && x.instance == old.instance { // one agent, whose connection was lost unnoticed
-		return old, false
-	}
-	return old, s.takenOver(x.cluster, time.Now())
-}
-
-// takenOver counts one takeover; the caller holds mu.
-func (s *sessions) takenOver(cluster string, now time.Time) (cloned bool) {
-	t := s.takeovers[cluster]
-	if t == nil || now.Sub(t.first) > cloneWindow {
-		t = &takeovers{first: now}
-		s.takeovers[cluster] = t
-	}
-	t.count++
-	if t.count < cloneTakeovers {
-		return false
-	}
-	delete(s.takeovers, cluster)
-	return true
+	return old
 }
 
 // remove takes x out and reports whether it still was its cluster's session.
@@ -115,11 +83,7 @@ func (s *sessions) get(cluster string) *session {
 func (s *sessions) all() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*session, 0, len(s.byCluster))
-	for _, x := range s.byCluster {
-		list = append(list, x)
-	}
-	return list
+	return slices.Collect(maps.Values(s.byCluster))
 }
 
 func (s *sessions) count() int {
@@ -128,20 +92,7 @@ func (s *sessions) count() int {
 	return len(s.byCluster)
 }
 
-// silentSince returns the sessions that said nothing since then, and forgets takeovers of long ago.
+// silentSince returns the sessions that said nothing since then.
 func (s *sessions) silentSince(then time.Time) []*session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var silent []*session
-	for _, x := range s.byCluster {
-		if x.seen.Load() < then.UnixNano() {
-			silent = append(silent, x)
-		}
-	}
-	for cluster, t := range s.takeovers {
-		if time.Since(t.first) > cloneWindow {
-			delete(s.takeovers, cluster)
-		}
-	}
-	return silent
+	return slices.DeleteFunc(s.all(), func(x *session) bool { return x.seen.Load() >= then.UnixNano() })
 }

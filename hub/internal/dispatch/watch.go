@@ -89,7 +89,12 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 	offers, refusals := map[*session]*offer{}, map[*session]error{}
 	err := s.store.View(ctx, func(tx *store.Tx) error {
 		for x, itself := range c {
-			offers[x], refusals[x] = readSession(tx, x, itself)
+			if itself {
+				refusals[x] = admitted(tx, x.caller)
+			}
+			if refusals[x] == nil {
+				offers[x], refusals[x] = readOffer(tx, x.cluster)
+			}
 		}
 		return nil
 	})
@@ -107,16 +112,6 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 	}
 }
 
-// readSession returns what is to be offered to a session, or why it must end.
-func readSession(tx *store.Tx, x *session, itself bool) (*offer, error) {
-	if itself {
-		if err := admitted(tx, x.caller); err != nil {
-			return nil, err
-		}
-	}
-	return readOffer(tx, x.cluster)
-}
-
 // readOffer makes the offer of a cluster from its row; nil when nothing is desired yet.
 func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 	row, ok, err := store.SignedBundles.Get(tx, cluster)
@@ -128,6 +123,7 @@ func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 		id:        row.Bundle,
 		changedAt: row.ChangedAt,
 		features:  row.Features,
+		envelope:  row.Envelope,
 		message:   &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: message}},
 	}
 	if len(row.Envelope) <= maxInline {
