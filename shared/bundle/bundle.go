@@ -1,5 +1,5 @@
-// Package bundle is the desired state of a cluster as values: the Bundle that is signed, the Applications it lists and
-// the objects they refer to, with their bytes and digests. The bytes are the messages of proto/nave/bundle/v1.
+// Package bundle holds the desired state of a cluster: the Bundle that is signed, its Applications and their references
+// to objects. Bundles and Applications are encoded as the messages of proto/nave/bundle/v1.
 package bundle
 
 import (
@@ -11,7 +11,7 @@ import (
 // PayloadType is the DSSE payload type of a Bundle.
 const PayloadType = "application/vnd.nave.bundle.v1+protobuf"
 
-// Bundle is everything one cluster should run.
+// Bundle is the desired state of one cluster.
 type Bundle struct {
 	Cluster      string // SPIFFE ID of the cluster
 	Epoch        uint64
@@ -19,7 +19,7 @@ type Bundle struct {
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 	Applications []Entry // sorted by name
-	// Pending are the applications that should be here but could not be rendered yet. The spoke neither applies nor
+	// Pending are the applications that belong to the bundle but could not be rendered yet. The spoke neither applies nor
 	// deletes them. Sorted; disjoint from Applications and Removals.
 	Pending []ApplicationName
 	// Incomplete reports that a parent could not be rendered, so that there may be applications the hub does not know of.
@@ -29,7 +29,7 @@ type Bundle struct {
 	Removals []Removal
 }
 
-// Removal is an application that left the bundle on purpose.
+// Removal is an application that the hub removed.
 type Removal struct {
 	Name ApplicationName `json:"owner"`
 	// Policy is what happens to its objects; MirrorPrune: as the Application said that was applied last.
@@ -64,7 +64,7 @@ func (o ApplicationName) String() string { return o.Kind + " " + o.Namespace + "
 // Compare does, because NUL sorts before all that a name can hold.
 func (o ApplicationName) Key() string { return o.Kind + "\x00" + o.Namespace + "\x00" + o.Name }
 
-// Entry is one Application of a bundle, by digest, and what of it is not content.
+// Entry is one Application of a bundle: its digest, and the facts that are not part of its content.
 type Entry struct {
 	Name        ApplicationName `json:"owner"`
 	Digest      manifest.Digest `json:"digest"`
@@ -81,7 +81,7 @@ type Entry struct {
 	Features FeatureSet `json:"features,omitempty"`
 }
 
-// Application is what one object renders to on one cluster.
+// Application is the result of rendering one object for one cluster.
 type Application struct {
 	Name           ApplicationName
 	Objects        []ObjectReference // in the order in which they are applied

@@ -11,8 +11,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// check holds a bundle to what its signature promises. Both ends run it: the hub before it signs, the spoke after it
-// verified the signature.
+// check returns an error unless all fields of the bundle are valid. Encode and DecodeBundle call check: the hub before
+// it signs, the spoke after it verified the signature.
 func (b *Bundle) check() error {
 	switch {
 	case b.Cluster == "":
@@ -32,32 +32,31 @@ func (b *Bundle) check() error {
 // checkLists returns an error if a list is out of order, or if two lists name one application.
 func (b *Bundle) checkLists() error {
 	listed := make(map[ApplicationName]string, len(b.Applications)+len(b.Pending)+len(b.Removals))
-	check := func(list string, n int, name func(int) ApplicationName, valid func(int) error) error {
-		for i := range n {
-			if err := valid(i); err != nil {
-				return fmt.Errorf("%s[%d]: %w", list, i, err)
-			}
-			if i > 0 {
-				if err := checkOrder(name(i-1), name(i)); err != nil {
-					return fmt.Errorf("%s[%d]: %w", list, i, err)
-				}
-			}
-			if other, twice := listed[name(i)]; twice {
-				return fmt.Errorf("%s[%d]: %s: listed in %s already", list, i, name(i), other)
-			}
-			listed[name(i)] = list
-		}
-		return nil
-	}
-	apps, removals := b.Applications, b.Removals
 	return cmp.Or(
-		check("applications", len(apps), func(i int) ApplicationName { return apps[i].Name },
-			func(i int) error { return apps[i].check() }),
-		check("pending", len(b.Pending), func(i int) ApplicationName { return b.Pending[i] },
-			func(i int) error { return b.Pending[i].check() }),
-		check("removals", len(removals), func(i int) ApplicationName { return removals[i].Name },
-			func(i int) error { return removals[i].check() }),
+		checkList(listed, "applications", b.Applications, Entry.check, func(e Entry) ApplicationName { return e.Name }),
+		checkList(listed, "pending", b.Pending, ApplicationName.check, func(n ApplicationName) ApplicationName { return n }),
+		checkList(listed, "removals", b.Removals, Removal.check, func(r Removal) ApplicationName { return r.Name }),
 	)
+}
+
+// checkList returns an error if an element is not valid, out of order or listed already; otherwise the elements are
+// listed from now on.
+func checkList[E any](listed map[ApplicationName]string, list string, elements []E, check func(E) error,
+	name func(E) ApplicationName) error {
+	for i, e := range elements {
+		err := check(e)
+		if err == nil && i > 0 {
+			err = checkOrder(name(elements[i-1]), name(e))
+		}
+		if other, twice := listed[name(e)]; err == nil && twice {
+			err = fmt.Errorf("%s: listed in %s already", name(e), other)
+		}
+		if err != nil {
+			return fmt.Errorf("%s[%d]: %w", list, i, err)
+		}
+		listed[name(e)] = list
+	}
+	return nil
 }
 
 func (r Removal) check() error {
@@ -107,7 +106,7 @@ func (o ApplicationName) check() error {
 	return nil
 }
 
-// check holds an application to what the spoke relies on.
+// check returns an error unless all fields of the application are valid.
 func (a *Application) check() error {
 	if err := a.Name.check(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -14,9 +15,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// DecodeBundle reads the bytes of a bundle. If the bytes hold a field that this program does not know, at any depth,
-// DecodeBundle returns an error: the spoke would otherwise carry out half of what was signed. Malformed digests, names
-// that are incomplete, out of order or listed twice, and a missing cluster, sequence or time are errors, too.
+// DecodeBundle returns the bundle of bytes from Encode. If the bytes hold a field that this program does not know, at
+// any depth, DecodeBundle returns an error, because the spoke would carry out a part of what was signed. Other errors:
+// malformed digests; names that are incomplete, out of order or listed twice; a missing cluster, sequence or time.
 func DecodeBundle(data []byte) (*Bundle, error) {
 	b, err := decodeBundle(data)
 	if err != nil {
@@ -25,7 +26,7 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 	return b, nil
 }
 
-// DecodeApplication reads the bytes of an application, as strictly as DecodeBundle.
+// DecodeApplication returns the application of bytes from Encode. It is as strict as DecodeBundle.
 func DecodeApplication(data []byte) (*Application, error) {
 	a, err := decodeApplication(data)
 	if err != nil {
@@ -151,7 +152,7 @@ func (a *Application) decodeSealed(m *bundlev1.Application) error {
 		if err != nil {
 			return fmt.Errorf("sealed file %s: %w", f.GetPath(), err)
 		}
-		file := SealedFile{Path: f.GetPath(), Digest: digest, Format: formatOf(f.GetFormat())}
+		file := SealedFile{Path: f.GetPath(), Digest: digest, Format: wordOf(formats, f.GetFormat())}
 		for _, v := range f.GetValues() {
 			file.Values = append(file.Values, SealedValue{
 				Placeholder: v.GetPlaceholder(), Document: int(v.GetDocument()), Path: v.GetPath(), Type: v.GetType(),
@@ -162,7 +163,8 @@ func (a *Application) decodeSealed(m *bundlev1.Application) error {
 	return nil
 }
 
-// unmarshal reads a message of limited size and refuses what this build does not know.
+// unmarshal reads a message. If it is over the limit, or holds a field that this program does not know, unmarshal
+// returns an error.
 func unmarshal(data []byte, m proto.Message, limit int) error {
 	if len(data) > limit {
 		return fmt.Errorf("%d bytes: more than %d", len(data), limit)
@@ -173,7 +175,8 @@ func unmarshal(data []byte, m proto.Message, limit int) error {
 	return refuseUnknown(m.ProtoReflect())
 }
 
-// refuseUnknown walks a message and everything inside it.
+// refuseUnknown returns an error if a message, at any depth, holds a field or a value of an enum that this program does
+// not know.
 func refuseUnknown(m protoreflect.Message) (err error) {
 	if unknown := m.GetUnknown(); len(unknown) > 0 {
 		return fmt.Errorf("%s has fields that this version does not know: upgrade it", m.Descriptor().FullName())
@@ -191,7 +194,7 @@ func refuseUnknown(m protoreflect.Message) (err error) {
 	return err
 }
 
-// refuseUnknownValue looks into one value of a field.
+// refuseUnknownValue is refuseUnknown for one value of a field.
 func refuseUnknownValue(field protoreflect.FieldDescriptor, value protoreflect.Value) error {
 	switch field.Kind() {
 	case protoreflect.MessageKind:
@@ -204,7 +207,7 @@ func refuseUnknownValue(field protoreflect.FieldDescriptor, value protoreflect.V
 	return nil
 }
 
-// timeOf reads a time that must be there.
+// timeOf returns a time. A missing time is an error.
 func timeOf(t *timestamppb.Timestamp) (time.Time, error) {
 	if t == nil {
 		return time.Time{}, errors.New("missing")
@@ -223,21 +226,16 @@ func ObjectFrom(o *bundlev1.ObjectIdentity) ObjectIdentity {
 		Name: o.GetName()}
 }
 
-// policyOf returns the word for a policy that refuseUnknown has let in.
+// policyOf returns the policy of a value on the wire; MirrorPrune if none is specified.
 func policyOf(p bundlev1.DeletionPolicy) DeletionPolicy {
-	for policy, wire := range deletionPolicies {
-		if wire == p && policy != "" {
-			return policy
-		}
-	}
-	return MirrorPrune // not specified
+	return cmp.Or(wordOf(deletionPolicies, p), MirrorPrune)
 }
 
-// formatOf returns the word for a format, and none for a file that names none.
-func formatOf(f bundlev1.SealedFormat) Format {
-	for format, wire := range formats {
-		if wire == f {
-			return format
+// wordOf returns the word of a value on the wire; empty if there is none.
+func wordOf[W ~string, V comparable](words map[W]V, value V) W {
+	for word, v := range words {
+		if v == value && word != "" {
+			return word
 		}
 	}
 	return ""

@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Encode returns the bytes of nave.bundle.v1.Bundle. Equal bundles have equal bytes, in whatever order their
-// applications are; b itself stays as it is. A bundle that DecodeBundle would refuse is refused here; one that is over
-// its limit with a *TooLargeError.
+// Encode returns the bytes of nave.bundle.v1.Bundle. Equal bundles have equal bytes, whatever the order of their
+// applications. Encode does not change b. If DecodeBundle would not accept the bytes, Encode returns an error, which
+// wraps a *TooLargeError if the bundle is over its limit.
 func (b *Bundle) Encode() ([]byte, error) {
 	sorted := *b
 	sorted.Applications = slices.SortedFunc(slices.Values(b.Applications),
@@ -34,8 +34,8 @@ func (b *Bundle) Encode() ([]byte, error) {
 	return marshal("bundle", m, MaxBundleBytes)
 }
 
-// Encode returns the bytes of nave.bundle.v1.Application. An application that DecodeApplication would refuse is refused
-// here; one that is over its limit with a *TooLargeError.
+// Encode returns the bytes of nave.bundle.v1.Application. If DecodeApplication would not accept the bytes, Encode
+// returns an error, which wraps a *TooLargeError if the application is over its limit.
 func (a *Application) Encode() ([]byte, error) {
 	if err := a.check(); err != nil {
 		return nil, fmt.Errorf("encode application %s: %w", a.Name, err)
@@ -43,23 +43,21 @@ func (a *Application) Encode() ([]byte, error) {
 	return marshal("application "+a.Name.String(), a.message(), MaxApplicationBytes)
 }
 
-// Digests returns the digest of every blob that the application needs, objects and sealed files, each once.
+// Digests returns the digests of the objects and sealed files of the application, each once.
 func (a *Application) Digests() []manifest.Digest {
-	seen := make(map[manifest.Digest]bool, len(a.Objects)+len(a.SealedFiles))
 	digests := make([]manifest.Digest, 0, len(a.Objects)+len(a.SealedFiles))
-	add := func(d manifest.Digest) {
-		if !seen[d] {
-			seen[d] = true
-			digests = append(digests, d)
-		}
-	}
 	for _, o := range a.Objects {
-		add(o.Digest)
+		digests = append(digests, o.Digest)
 	}
 	for _, f := range a.SealedFiles {
-		add(f.Digest)
+		digests = append(digests, f.Digest)
 	}
-	return digests
+	seen := make(map[manifest.Digest]bool, len(digests))
+	return slices.DeleteFunc(digests, func(d manifest.Digest) bool {
+		again := seen[d]
+		seen[d] = true
+		return again
+	})
 }
 
 // Compare orders names by kind, namespace and name.
@@ -71,13 +69,13 @@ func (o ApplicationName) Compare(other ApplicationName) int {
 	)
 }
 
-// marshal writes a message whose size is limited.
+// marshal returns the bytes of a message. If they are over the limit, the error wraps a *TooLargeError.
 func marshal(what string, m proto.Message, limit int) ([]byte, error) {
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", what, err)
 	}
-	if err := fits(what, len(data), limit); err != nil {
+	if err := fits(what, "bytes", len(data), limit); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
 	return data, nil
@@ -85,12 +83,11 @@ func marshal(what string, m proto.Message, limit int) ([]byte, error) {
 
 func (b *Bundle) message() *bundlev1.Bundle {
 	m := &bundlev1.Bundle{
-		Cluster:   b.Cluster,
-		Epoch:     b.Epoch,
-		Sequence:  b.Sequence,
-		IssuedAt:  timestamppb.New(b.IssuedAt),
-		ExpiresAt: timestamppb.New(b.ExpiresAt),
-
+		Cluster:    b.Cluster,
+		Epoch:      b.Epoch,
+		Sequence:   b.Sequence,
+		IssuedAt:   timestamppb.New(b.IssuedAt),
+		ExpiresAt:  timestamppb.New(b.ExpiresAt),
 		Incomplete: b.Incomplete,
 	}
 	for _, e := range b.Applications {
@@ -168,14 +165,14 @@ func (o ObjectIdentity) Message() *bundlev1.ObjectIdentity {
 func (f SealedFile) message() *bundlev1.SealedFile {
 	m := &bundlev1.SealedFile{Path: f.Path, Digest: f.Digest[:], Format: formats[f.Format]}
 	for _, v := range f.Values {
-		m.Values = append(m.Values,
-			&bundlev1.SealedValue{Placeholder: v.Placeholder, Document: uint32(v.Document), Path: v.Path,
-				Type: v.Type})
+		m.Values = append(m.Values, &bundlev1.SealedValue{
+			Placeholder: v.Placeholder, Document: uint32(v.Document), Path: v.Path, Type: v.Type,
+		})
 	}
 	return m
 }
 
-// duration leaves a zero duration out.
+// duration returns the message of a duration; nil for zero.
 func duration(d time.Duration) *durationpb.Duration {
 	if d == 0 {
 		return nil

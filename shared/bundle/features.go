@@ -6,40 +6,31 @@ import (
 	"strings"
 )
 
-// Feature names something that a bundle may hold and that a spoke must know to carry the bundle out. A hub sends no
-// bundle to a spoke that does not know one of the bundle's features.
-type Feature string
-
-// The features of bundles.
+// The features of bundles. A feature names a part of a bundle that a spoke must know to carry the bundle out. A hub
+// sends no bundle to a spoke that does not know one of the bundle's features.
 const (
-	FeatureConfirmedPrune Feature = "confirmed-prune" // Entry.ConfirmedPrune
-	FeatureParents        Feature = "parents"         // Entry.Parent
-	FeaturePending        Feature = "pending"         // Bundle.Pending and Bundle.Incomplete
-	FeatureRemovals       Feature = "removals"        // Bundle.Removals
+	confirmedPrune = "confirmed-prune" // Entry.ConfirmedPrune
+	parents        = "parents"         // Entry.Parent
+	pending        = "pending"         // Bundle.Pending and Bundle.Incomplete
+	removals       = "removals"        // Bundle.Removals
 )
 
-// Baseline returns the features of spokes that do not list theirs: those of 2026-11-26.
-func Baseline() FeatureSet {
-	return NewFeatureSet(FeatureConfirmedPrune, FeatureParents, FeaturePending, FeatureRemovals)
-}
+const (
+	// Baseline is the features of spokes that do not list theirs: the features of 2026-11-26.
+	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
+	// Known is the features that this program knows. A new feature is added here, never to Baseline.
+	Known = Baseline
+)
 
-// Known returns the features that this program knows. A new feature joins here, never in Baseline.
-func Known() FeatureSet { return Baseline() }
-
-// FeatureSet is a set of features, as their names, sorted, with commas between them. The zero value is empty.
+// FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
 
-// NewFeatureSet returns the set of features.
-func NewFeatureSet(features ...Feature) FeatureSet {
-	names := make([]string, len(features))
-	for i, f := range features {
-		names[i] = string(f)
-	}
-	slices.Sort(names)
-	return FeatureSet(strings.Join(slices.Compact(names), ","))
+// setOf returns the set of the names.
+func setOf(names []string) FeatureSet {
+	return FeatureSet(strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ","))
 }
 
-// Names returns the features of the set as text, sorted.
+// Names returns the names of the features, sorted.
 func (s FeatureSet) Names() []string {
 	if s == "" {
 		return nil
@@ -60,25 +51,23 @@ func (s FeatureSet) Without(other FeatureSet) FeatureSet {
 
 // Features returns the features that the bundle uses.
 func (b *Bundle) Features() FeatureSet {
-	var used []Feature
+	var used []string
 	if len(b.Pending) > 0 || b.Incomplete {
-		used = append(used, FeaturePending)
+		used = append(used, pending)
 	}
 	if len(b.Removals) > 0 {
-		used = append(used, FeatureRemovals)
+		used = append(used, removals)
 	}
 	for _, e := range b.Applications {
-		for _, name := range e.Features.Names() {
-			used = append(used, Feature(name))
-		}
+		used = append(used, e.Features.Names()...)
 		if e.Parent != (ApplicationName{}) {
-			used = append(used, FeatureParents)
+			used = append(used, parents)
 		}
 		if !e.ConfirmedPrune.IsZero() {
-			used = append(used, FeatureConfirmedPrune)
+			used = append(used, confirmedPrune)
 		}
 	}
-	return NewFeatureSet(used...)
+	return setOf(used)
 }
 
 const (
@@ -86,20 +75,17 @@ const (
 	maxFeatures = 64 // of one set
 )
 
-// ReadFeatures returns the set of the names that a message lists. A name is of lower-case letters, digits and hyphens.
+// ReadFeatures returns the set of the names in a message. If there are more than 64, or one is not of 1 to 64
+// lower-case letters, digits and hyphens, ReadFeatures returns an error.
 func ReadFeatures(names []string) (FeatureSet, error) {
 	if len(names) > maxFeatures {
 		return "", fmt.Errorf("%d features: more than %d", len(names), maxFeatures)
 	}
-	features := make([]Feature, len(names))
-	for i, name := range names {
-		features[i] = Feature(name)
-	}
-	s := NewFeatureSet(features...)
+	s := setOf(names)
 	return s, s.check()
 }
 
-// check requires names that can be told apart and shown.
+// check returns an error unless all names can be shown and told apart.
 func (s FeatureSet) check() error {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
 	for _, name := range s.Names() {

@@ -49,7 +49,7 @@ func TestFeatureSets(t *testing.T) {
 			t.Errorf("%.80q is taken for features", names)
 		}
 	}
-	if got := Baseline().Without(Known()); got != "" {
+	if got := Baseline.Without(Known); got != "" {
 		t.Errorf("this program does not know %s, which every spoke knows", got)
 	}
 }
@@ -57,13 +57,13 @@ func TestFeatureSets(t *testing.T) {
 // TestEntryFeatures requires that features travel with the entry.
 func TestEntryFeatures(t *testing.T) {
 	b := example()
-	b.Applications[0].Features = NewFeatureSet("lifecycle", "hooks")
+	b.Applications[0].Features = setOf([]string{"lifecycle", "hooks"})
 	data, err := b.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	again, err := DecodeBundle(data)
-	if err != nil || again.Features().Without(Baseline()) != "hooks,lifecycle" {
+	if err != nil || again.Features().Without(Baseline) != "hooks,lifecycle" {
 		t.Errorf("%v, %v", again, err)
 	}
 	b.Applications[0].Features = "No Name"

@@ -9,8 +9,8 @@ import (
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 )
 
-// The limits of what goes from a hub to a spoke, in bytes unless said otherwise. Both ends hold to these and no others:
-// what the hub lets pass, a spoke can take. What is over a limit is refused where it is made, on the object it belongs
+// The limits of what a hub sends to a spoke, in bytes unless said otherwise. Both ends have the same limits, so that a
+// spoke accepts whatever a hub sends. The hub refuses what is over a limit where it is made, on the object it belongs
 // to.
 const (
 	// MaxBundleBytes is of an encoded Bundle: with its envelope it fits into one message of 1 MiB.
@@ -38,7 +38,7 @@ const (
 	maxEntriesBytes = MaxBundleBytes - maxCluster - 256
 )
 
-// TooLargeError says that something is over its limit.
+// TooLargeError is the error of something that is over its limit.
 type TooLargeError struct {
 	What        string // what it is, for people: "application Kustomization flux-system/apps"
 	Unit        string // of Size and Limit: "bytes" or "values"
@@ -50,46 +50,38 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s has %d %s, the limit is %d", e.What, e.Size, e.Unit, e.Limit)
 }
 
-// FitsObject returns a *TooLargeError when the canonical JSON of an object is over its limit.
+// FitsObject returns a *TooLargeError if the canonical JSON of an object is over its limit.
 func FitsObject(name string, json []byte) error {
-	if err := fits(name, len(json), MaxObjectBytes); err != nil {
+	if err := fits(name, "bytes", len(json), MaxObjectBytes); err != nil {
 		return err
 	}
 	values, _ := ObjectValues(json)
-	return fitsValues(name, values, MaxObjectValues)
+	return fits(name, "values", values, MaxObjectValues)
 }
 
-// FitsSealedFile returns a *TooLargeError when a SOPS file is over its limit. The path is for the message; it may be
+// FitsSealedFile returns a *TooLargeError if a SOPS file is over its limit. The path is for the message and may be
 // empty.
 func FitsSealedFile(path string, data []byte) error {
 	name := strings.TrimSpace("sealed file " + path)
-	if err := fits(name, len(data), MaxSealedFileBytes); err != nil {
+	if err := fits(name, "bytes", len(data), MaxSealedFileBytes); err != nil {
 		return err
 	}
-	return fitsValues(name, SealedFileValues(data), MaxSealedFileValues)
+	return fits(name, "values", SealedFileValues(data), MaxSealedFileValues)
 }
 
-// FitsBundle returns a *TooLargeError when the lists of b are more than one bundle holds. It is all that Encode asks of
-// their number and length, so who plans a bundle knows before it is signed.
-func FitsBundle(b *Bundle) error {
-	return fitsBundle(b.message())
-}
+// FitsBundle returns a *TooLargeError if the lists of b are too large for one bundle. Encode has no other limit on
+// their number and length, so that a planner knows before the bundle is signed.
+func FitsBundle(b *Bundle) error { return fitsBundle(b.message()) }
 
 func fitsBundle(m *bundlev1.Bundle) error {
-	list := &bundlev1.Bundle{Applications: m.Applications, Pending: m.Pending, Removals: m.Removals}
-	return fits(fmt.Sprintf("a bundle of %d applications", len(m.Applications)), proto.Size(list), maxEntriesBytes)
+	lists := &bundlev1.Bundle{Applications: m.Applications, Pending: m.Pending, Removals: m.Removals}
+	what := fmt.Sprintf("a bundle of %d applications", len(m.Applications))
+	return fits(what, "bytes", proto.Size(lists), maxEntriesBytes)
 }
 
-func fits(what string, size, limit int) error {
+func fits(what, unit string, size, limit int) error {
 	if size > limit {
-		return &TooLargeError{What: what, Unit: "bytes", Size: size, Limit: limit}
-	}
-	return nil
-}
-
-func fitsValues(what string, count, limit int) error {
-	if count > limit {
-		return &TooLargeError{What: what, Unit: "values", Size: count, Limit: limit}
+		return &TooLargeError{What: what, Unit: unit, Size: size, Limit: limit}
 	}
 	return nil
 }

@@ -9,11 +9,10 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// In protocol 1 identities are strings, in fields whose names end in _v1. ReadRequest and ReadApplication understand
-// them; WriteProtocol1 writes them for a hub that knows no other protocol.
+// In protocol 1, identities are strings in fields whose names end in _v1. ReadRequest and ReadApplication read these
+// fields; WriteProtocol1 writes them for a hub that knows protocol 1 only.
 
-// ReadRequest replaces the fields of protocol 1 by those of today. An identity that cannot be read becomes an empty
-// one.
+// ReadRequest replaces the fields of protocol 1 by those of today. A malformed identity becomes an empty one.
 func ReadRequest(r *spokev1.ReportRequest) {
 	for _, a := range r.Applications {
 		readApplication(a)
@@ -31,7 +30,7 @@ func ReadRequest(r *spokev1.ReportRequest) {
 	}
 }
 
-// ReadApplication reads the bytes of an ApplicationReport that were stored under any protocol.
+// ReadApplication returns the ApplicationReport of bytes that were stored under any protocol.
 func ReadApplication(data []byte) (*spokev1.ApplicationReport, error) {
 	a := &spokev1.ApplicationReport{}
 	if err := proto.Unmarshal(data, a); err != nil {
@@ -62,10 +61,8 @@ func readApplication(a *spokev1.ApplicationReport) {
 // without one.
 func readItem(line string) *bundlev1.ObjectIdentity {
 	kind, name, _ := strings.Cut(line, " ")
-	part := strings.Split(kind, "/")
-	for len(part) < 3 {
-		part = append([]string{""}, part...)
-	}
+	part := strings.Split("//"+kind, "/")
+	part = part[len(part)-3:]
 	o := &bundlev1.ObjectIdentity{Group: part[0], Version: part[1], Kind: part[2]}
 	o.Namespace, o.Name = readName(name)
 	return o
@@ -87,7 +84,7 @@ func readName(text string) (namespace, name string) {
 	return "", text
 }
 
-// WriteProtocol1 returns the request as a hub of protocol 1 reads it. The request itself stays as it is.
+// WriteProtocol1 returns a copy of a request that has the fields of protocol 1 instead of those of today.
 func WriteProtocol1(r *spokev1.ReportRequest) *spokev1.ReportRequest {
 	r = proto.CloneOf(r)
 	for _, a := range r.Applications {

@@ -1,6 +1,5 @@
-// Package reporting holds what a spoke and its hub agree on about reports: their limits, and how they are written in
-// the first protocol of the wire. The spoke cuts texts and lists to the limits. The hub cuts longer texts, and refuses
-// a report with longer lists.
+// Package reporting holds the limits of reports, and converts reports from and to protocol 1. The spoke cuts texts and
+// lists to the limits. The hub cuts longer texts, and refuses a report with longer lists.
 package reporting
 
 // The most entries that the lists of a report have; all but MaxEvents and MaxApplications are of one application.

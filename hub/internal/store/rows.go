@@ -258,7 +258,7 @@ func (s Spoke) Counts(registration string, issued time.Time) bool {
 
 // Lacks returns the features that a bundle uses and that the spoke does not know. Such a bundle is held back.
 func (s Spoke) Lacks(b SignedBundle) bundle.FeatureSet {
-	return b.Features.Without(cmp.Or(s.Features, bundle.Baseline()))
+	return b.Features.Without(cmp.Or(s.Features, bundle.Baseline))
 }
 
 // Report is the latest report of a spoke about one application. Its key is cluster/Kind/namespace/name. Package

@@ -48,7 +48,7 @@ func TestCapabilities(t *testing.T) {
 			run(t, s)
 			hello := next(t, h.hellos, "hello")
 			known, err := bundle.ReadFeatures(hello.GetFeatures())
-			if err != nil || known != bundle.Known() {
+			if err != nil || known != bundle.Known {
 				t.Errorf("hello lists the features %v", hello.GetFeatures())
 			}
 			said := func() []byte {

@@ -315,7 +315,7 @@ func (s *Session) hello(ctx context.Context, hub *client) *spokev1.Hello {
 	defer s.mu.Unlock()
 	hub.sent, hub.has = s.progress, s.served.digest
 	return &spokev1.Hello{
-		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known().Names(),
+		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known.Names(),
 		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(hub.sent.id), Stage: hub.sent.stage.Message(),
 		Instance: s.instance, CapabilitiesDigest: s.served.wireDigest(),
 	}

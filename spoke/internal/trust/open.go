@@ -67,7 +67,7 @@ func judge(b *bundle.Bundle, id bundle.ID, in Inputs) error {
 	if recipient != in.Cluster || in.Cluster.Role != identity.Cluster {
 		return fmt.Errorf("bundle %s: %w: it names %s, this is %s", number(id), ErrCluster, recipient, in.Cluster)
 	}
-	if unknown := b.Features().Without(bundle.Known()); unknown != "" {
+	if unknown := b.Features().Without(bundle.Known); unknown != "" {
 		return fmt.Errorf("bundle %s: %w: this spoke does not know bundle feature %s; upgrade the spoke", number(id),
 			ErrFeature, unknown)
 	}
