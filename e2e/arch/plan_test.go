@@ -25,7 +25,7 @@ var plan = []layer{
 	{"L2 bundles, how daemons start", []string{"shared/bundle", "shared/daemon"}},
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
-		"hub/internal/pace",
+		"hub/internal/lru", "hub/internal/pace",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{

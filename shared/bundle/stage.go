@@ -4,7 +4,30 @@ import (
 	"fmt"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/manifest"
 )
+
+// IDFrom returns the ID that a message holds; zero if the message is nil or all of its fields are zero. A malformed
+// digest is an error.
+func IDFrom(m *spokev1.BundleId) (id ID, err error) {
+	id = ID{Epoch: m.GetEpoch(), Sequence: m.GetSequence()}
+	if len(m.GetDigest()) == 0 && id == (ID{}) {
+		return id, nil
+	}
+	if id.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
+		return ID{}, fmt.Errorf("bundle id: %w", err)
+	}
+	return id, nil
+}
+
+// Message returns the ID as it is written on the wire. The zero ID, for none, has no digest.
+func (id ID) Message() *spokev1.BundleId {
+	m := &spokev1.BundleId{Epoch: id.Epoch, Sequence: id.Sequence}
+	if !id.Digest.IsZero() {
+		m.Digest = id.Digest[:]
+	}
+	return m
+}
 
 // Stage is how far a cluster has come with a bundle. A later stage is greater.
 type Stage int

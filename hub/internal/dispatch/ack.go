@@ -22,9 +22,9 @@ const (
 // ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped, as
 // is the rejection of any but the newest offers.
 func (s *Server) ack(x *session, a *spokev1.Ack) error {
-	id, err := readID(a.Bundle)
+	id, err := bundle.IDFrom(a.Bundle)
 	if err != nil {
-		return err
+		return invalid("%v", err)
 	}
 	stage, ok := bundle.StageFrom(a.Stage)
 	rejected := a.Stage == spokev1.AckStage_ACK_STAGE_REJECTED

@@ -171,7 +171,7 @@ func TestConnectedMetric(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Fatalf("%v, %v", problems, err)
 	}
-	if n := r.server.sessions.count(); n != 2 {
+	if n := len(r.server.sessions.all()); n != 2 {
 		t.Fatalf("%d", n)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// BenchmarkFanout measures one change of every cluster: rows written → every spoke's ack in the store. raw is the same
-// bytes and the same answers on a bare gRPC stream.
+// BenchmarkFanout measures one change of every cluster, from the rows that are written to every spoke's ack in the
+// store. raw is the same bytes and the same answers on a bare gRPC stream.
 func BenchmarkFanout(b *testing.B) {
 	const spokes = 1000
 	b.Run("hub", func(b *testing.B) {
@@ -161,7 +161,7 @@ func (r *raw) broadcast(calls []*call) {
 	r.mu.Lock()
 	for _, down := range r.down {
 		id := bundle.ID{Epoch: 1, Sequence: 1}
-		down <- &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: writeID(id),
+		down <- &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: id.Message(),
 			Envelope: make([]byte, 1024)}}}
 	}
 	r.mu.Unlock()

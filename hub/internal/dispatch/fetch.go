@@ -127,34 +127,38 @@ func (s *Server) readFailed(cluster string, err error) error {
 	return answer
 }
 
-// blob is one blob on its way: a zstd frame and the length of what is in it.
-type blob struct {
-	digest manifest.Digest
-	frame  []byte
-	size   uint64
-}
-
 // read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
-func (s *Server) read(ctx context.Context, cluster string, envelope []byte, wanted []manifest.Digest) ([]blob, error) {
+func (s *Server) read(ctx context.Context, cluster string, envelope []byte, wanted []manifest.Digest) ([]*spokev1.Blob,
+	error) {
 	digest := manifest.DigestOf(envelope)
-	var blobs []blob
+	var blobs []*spokev1.Blob
 	for total := 0; len(blobs) < len(wanted) && total < readAhead; {
-		b := blob{digest: wanted[len(blobs)]}
+		d := wanted[len(blobs)]
+		var b *spokev1.Blob
 		var err error
-		if b.digest == digest {
-			b.frame, b.size = encoder.EncodeAll(envelope, nil), uint64(len(envelope))
+		if d == digest {
+			b = &spokev1.Blob{Digest: d[:], Size: uint64(len(envelope)), Frame: encoder.EncodeAll(envelope, nil)}
 		} else {
-			b.frame, b.size, err = s.store.Blobs().Compressed(ctx, b.digest)
+			b, err = readBlob(ctx, s.store.Blobs(), d)
 		}
 		if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
-			return nil, status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", b.digest)
+			return nil, status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", d)
 		}
 		if err != nil {
-			return nil, s.readFailed(cluster, fmt.Errorf("read blob %s: %w", b.digest, err))
+			return nil, s.readFailed(cluster, err)
 		}
-		blobs, total = append(blobs, b), total+len(b.frame)
+		blobs, total = append(blobs, b), total+len(b.Frame)
 	}
 	return blobs, nil
+}
+
+// readBlob returns a blob of the store. If it does not exist, the error wraps store.ErrNotFound.
+func readBlob(ctx context.Context, from store.Blobs, d manifest.Digest) (*spokev1.Blob, error) {
+	frame, size, err := from.Compressed(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("read blob %s: %w", d, err)
+	}
+	return &spokev1.Blob{Digest: d[:], Size: size, Frame: frame}, nil
 }
 
 // encoder makes the frames of envelopes, which are not stored compressed. EncodeAll may be called concurrently. The
@@ -162,12 +166,12 @@ func (s *Server) read(ctx context.Context, cluster string, envelope []byte, want
 var encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 
 // sendBlob sends one blob in chunks.
-func (s *Server) sendBlob(stream spokev1.SpokeService_FetchServer, b blob) error {
-	m := &spokev1.FetchResponse{Digest: b.digest[:], Size: b.size}
+func (s *Server) sendBlob(stream spokev1.SpokeService_FetchServer, b *spokev1.Blob) error {
+	m, frame := &spokev1.FetchResponse{Digest: b.Digest, Size: b.Size}, b.Frame
 	for {
-		n := min(len(b.frame), maxChunk)
-		m.Data, b.frame = b.frame[:n], b.frame[n:]
-		m.Last = len(b.frame) == 0
+		n := min(len(frame), maxChunk)
+		m.Data, frame = frame[:n], frame[n:]
+		m.Last = len(frame) == 0
 		if err := stream.Send(m); err != nil {
 			return err
 		}

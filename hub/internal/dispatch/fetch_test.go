@@ -152,22 +152,3 @@ func TestFetchBound(t *testing.T) {
 	_, err = stream.Recv()
 	wantCode(t, err, codes.InvalidArgument)
 }
-
-func TestReachableCache(t *testing.T) {
-	c := newReachableSets(nil)
-	c.max = 10
-	digest := func(n byte) manifest.Digest { return manifest.DigestOf([]byte{n}) }
-	for n := range byte(20) {
-		c.keep(&reachableSet{application: digest(n), digests: map[manifest.Digest]struct{}{digest(n + 100): {},
-			digest(n + 200): {}}})
-	}
-	if c.size > c.max || len(c.entries) != c.recent.Len() || c.recent.Len() != 3 {
-		t.Fatalf("%d digests in %d entries", c.size, c.recent.Len())
-	}
-	if _, ok := c.cached(digest(19)); !ok {
-		t.Fatal("the newest entry is gone")
-	}
-	if _, ok := c.cached(digest(0)); ok {
-		t.Fatal("the oldest entry stayed")
-	}
-}

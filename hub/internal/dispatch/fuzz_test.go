@@ -62,7 +62,7 @@ func helloOf(h *spokev1.Hello) *spokev1.SessionRequest {
 }
 
 func ackOf(id bundle.ID, stage spokev1.AckStage, reason string) *spokev1.SessionRequest {
-	return &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Bundle: writeID(id),
+	return &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: &spokev1.Ack{Bundle: id.Message(),
 		Stage: stage, Reason: reason}}}
 }
 
@@ -72,12 +72,12 @@ func FuzzSession(f *testing.F) {
 	desired := id(5)
 	beat := &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}
 	plain := helloOf(&spokev1.Hello{Protocol: 1})
-	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: "v1", Verified: writeID(desired), Stage: 3,
+	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: "v1", Verified: desired.Message(), Stage: 3,
 		Instance: "x"}), beat))
 	f.Add(pack(plain, ackOf(desired, 1, ""), ackOf(desired, 2, ""), ackOf(desired, 3, "")))
 	f.Add(pack(plain, ackOf(desired, 4, "no\x1b[31m "+strings.Repeat("ä", reporting.MaxMessage)), ackOf(id(4), 4, ""),
 		ackOf(id(9), 2, "")))
-	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: strings.Repeat("\x1b", 1000), Verified: writeID(id(9)),
+	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: strings.Repeat("\x1b", 1000), Verified: id(9).Message(),
 		Stage: 77}), plain))
 	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Verified: &spokev1.BundleId{Sequence: 5, Digest: []byte{1}}})))
 	f.Add(pack(&spokev1.SessionRequest{}, plain))
@@ -99,7 +99,7 @@ func FuzzSession(f *testing.F) {
 		}
 		must(t, s.batch.flush(t.Context()))
 		checkStored(t, s.store)
-		if n := s.sessions.count(); n != 0 {
+		if n := len(s.sessions.all()); n != 0 {
 			t.Errorf("%d sessions stay", n)
 		}
 	})

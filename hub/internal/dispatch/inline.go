@@ -143,11 +143,10 @@ func (p *parcel) pack(ctx context.Context, from store.Blobs, d manifest.Digest) 
 		}
 	}
 	p.packed[d] = struct{}{}
-	frame, size, err := from.Compressed(ctx, d)
+	b, err := readBlob(ctx, from, d)
 	if err != nil {
-		return false, fmt.Errorf("read blob %s: %w", d, err)
+		return false, err
 	}
-	b := &spokev1.Blob{Digest: d[:], Size: size, Frame: frame}
 	p.blobs = append(p.blobs, b)
 	p.size += protowire.SizeTag(4) + protowire.SizeBytes(proto.Size(b)) // as a field of Offer
 	return p.size <= maxBlobsInline, nil

@@ -1,11 +1,10 @@
 package dispatch
 
 import (
-	"container/list"
 	"context"
 	"fmt"
-	"sync"
 
+	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -20,22 +19,12 @@ const maxReachable = 1 << 20
 // lists never changes, so the sets are cached by the Application's digest. Equal clusters share them, and the least
 // recently used leave first.
 type reachableSets struct {
-	blobs store.Blobs
-
-	mu      sync.Mutex
-	entries map[manifest.Digest]*list.Element // of *reachableSet
-	recent  list.List                         // most recently used first
-	size    int                               // digests in all entries
-	max     int
-}
-
-type reachableSet struct {
-	application manifest.Digest
-	digests     map[manifest.Digest]struct{}
+	blobs         store.Blobs
+	byApplication *lru.Cache[manifest.Digest, map[manifest.Digest]struct{}]
 }
 
 func newReachableSets(b store.Blobs) *reachableSets {
-	return &reachableSets{blobs: b, entries: map[manifest.Digest]*list.Element{}, max: maxReachable}
+	return &reachableSets{b, lru.New[manifest.Digest, map[manifest.Digest]struct{}](maxReachable)}
 }
 
 // allows returns the first digest that the bundle of an envelope does not reach, and true if it reaches all of them. No
@@ -103,7 +92,7 @@ func readBundle(desired []byte) (*bundle.Bundle, error) {
 
 // of returns the digests that an Application lists. The map is shared and not to be changed.
 func (r *reachableSets) of(ctx context.Context, application manifest.Digest) (map[manifest.Digest]struct{}, error) {
-	if digests, ok := r.cached(application); ok {
+	if digests, ok := r.byApplication.Get(application); ok {
 		return digests, nil
 	}
 	data, err := r.blobs.Get(ctx, application)
@@ -118,33 +107,6 @@ func (r *reachableSets) of(ctx context.Context, application manifest.Digest) (ma
 	for _, d := range a.Digests() {
 		digests[d] = struct{}{}
 	}
-	r.keep(&reachableSet{application, digests})
+	r.byApplication.Put(application, digests, len(digests)+1)
 	return digests, nil
-}
-
-func (r *reachableSets) cached(application manifest.Digest) (map[manifest.Digest]struct{}, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e, ok := r.entries[application]
-	if !ok {
-		return nil, false
-	}
-	r.recent.MoveToFront(e)
-	return e.Value.(*reachableSet).digests, true
-}
-
-// keep adds an entry and drops the least recently used ones above the bound.
-func (r *reachableSets) keep(n *reachableSet) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, ok := r.entries[n.application]; ok {
-		return
-	}
-	r.entries[n.application] = r.recent.PushFront(n)
-	r.size += len(n.digests) + 1
-	for r.size > r.max && r.recent.Len() > 1 {
-		oldest := r.recent.Remove(r.recent.Back()).(*reachableSet)
-		delete(r.entries, oldest.application)
-		r.size -= len(oldest.digests) + 1
-	}
 }

@@ -280,7 +280,7 @@ func (r *rig) helloWith(client spokev1.SpokeServiceClient, verified bundle.ID, h
 	must(r.t, err)
 	hello.Protocol, hello.Version, hello.KubernetesVersion = version.Protocol, "v1.0.0", "v1.37.2"
 	if verified != (bundle.ID{}) {
-		hello.Verified = writeID(verified)
+		hello.Verified = verified.Message()
 	}
 	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: hello}})
 	if !errors.Is(err, io.EOF) { // refused already; Recv says why
@@ -302,6 +302,6 @@ func (c *call) offer() *spokev1.Offer {
 func (c *call) ack(id bundle.ID, stage spokev1.AckStage, reason string) {
 	c.t.Helper()
 	must(c.t, c.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{
-		Ack: &spokev1.Ack{Bundle: writeID(id), Stage: stage, Reason: reason},
+		Ack: &spokev1.Ack{Bundle: id.Message(), Stage: stage, Reason: reason},
 	}}))
 }

@@ -37,7 +37,7 @@ type Server struct {
 	now         func() time.Time
 	metrics     *metrics
 
-	sessions  *sessions
+	sessions  sessions
 	batch     *batch
 	reachable *reachableSets
 	changes   *changes
@@ -69,14 +69,13 @@ func New(c Config) *Server {
 		trustDomain: c.TrustDomain,
 		log:         c.Log,
 		now:         c.Now,
-		sessions:    newSessions(),
 		reachable:   newReachableSets(c.Store.Blobs()),
 		quotas:      newQuotas(),
 		hellos:      make(chan struct{}, maxHellos),
 		draining:    make(chan struct{}),
 	}
 	s.changes = newChanges(s.reachable)
-	s.metrics = newMetrics(c.Metrics, s.sessions.count)
+	s.metrics = newMetrics(c.Metrics, func() int { return len(s.sessions.all()) })
 	s.batch = newBatch(c.Store, c.Log, c.Now)
 	return s
 }

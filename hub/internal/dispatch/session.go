@@ -102,9 +102,9 @@ func (s *Server) open(stream spokev1.SpokeService_SessionServer, x *session, hel
 		return err
 	}
 	defer leave()
-	verified, err := readID(hello.Verified)
+	verified, err := bundle.IDFrom(hello.Verified)
 	if err != nil {
-		return err
+		return invalid("%v", err)
 	}
 	s.takeOver(x) // before the store is read: from here on the watcher finds the session
 	if err := s.greet(stream, x, hello, verified); err != nil {

@@ -39,7 +39,7 @@ func TestSession(t *testing.T) {
 	row := r.desire("a", 1, r.application("app", `{"x":1}`))
 
 	o := c.offer()
-	if !proto.Equal(o.Bundle, writeID(row.Bundle)) || !bytes.Equal(o.Envelope, row.Envelope) || o.EnvelopeDigest != nil {
+	if !proto.Equal(o.Bundle, row.Bundle.Message()) || !bytes.Equal(o.Envelope, row.Envelope) || o.EnvelopeDigest != nil {
 		t.Fatalf("offer is %v", o)
 	}
 	for _, stage := range []spokev1.AckStage{1, 2, 3} {
@@ -87,7 +87,7 @@ func TestUnchangedReconnect(t *testing.T) {
 			s.Rejected == ""
 	})
 	next := r.desire("a", 8, r.application("app", `{"x":2}`)) // the first offer is this, not 7
-	if o := c.offer(); !proto.Equal(o.Bundle, writeID(next.Bundle)) {
+	if o := c.offer(); !proto.Equal(o.Bundle, next.Bundle.Message()) {
 		t.Fatalf("got %v", o)
 	}
 }
@@ -159,7 +159,7 @@ func TestHubBehind(t *testing.T) {
 	}
 	r.desire("a", 6, r.application("app", `{"x":2}`)) // still older than what the spoke has: not offered
 	row := r.desire("a", 10, r.application("app", `{"x":3}`))
-	if o := c.offer(); !proto.Equal(o.Bundle, writeID(row.Bundle)) {
+	if o := c.offer(); !proto.Equal(o.Bundle, row.Bundle.Message()) {
 		t.Fatalf("got %v", o)
 	}
 	c.ack(row.Bundle, spokev1.AckStage_ACK_STAGE_RECEIVED, "")
@@ -244,7 +244,7 @@ func TestTakeOver(t *testing.T) {
 	_, err := first.Recv()
 	wantCode(t, err, codes.Aborted)
 	row := r.desire("a", 1)
-	if o := second.offer(); !proto.Equal(o.Bundle, writeID(row.Bundle)) {
+	if o := second.offer(); !proto.Equal(o.Bundle, row.Bundle.Message()) {
 		t.Fatalf("got %v", o)
 	}
 	r.awaitSpoke("a", "still connected", func(s store.Spoke) bool { return s.Connected })

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -47,49 +46,30 @@ func (x *session) end(err error) {
 func (x *session) touch() { x.seen.Store(time.Now().UnixNano()) }
 
 // sessions are the live sessions, one for each cluster.
-type sessions struct {
-	mu        sync.Mutex
-	byCluster map[string]*session
-}
-
-func newSessions() *sessions { return &sessions{byCluster: map[string]*session{}} }
+type sessions struct{ byCluster sync.Map } // of *session
 
 // add makes x the session of its cluster and returns the one it replaces, if any.
 func (s *sessions) add(x *session) (old *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old = s.byCluster[x.cluster]
-	s.byCluster[x.cluster] = x
+	previous, _ := s.byCluster.Swap(x.cluster, x)
+	old, _ = previous.(*session)
 	return old
 }
 
 // remove takes x out and reports whether it still was its cluster's session.
-func (s *sessions) remove(x *session) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byCluster[x.cluster] != x {
-		return false
-	}
-	delete(s.byCluster, x.cluster)
-	return true
-}
+func (s *sessions) remove(x *session) bool { return s.byCluster.CompareAndDelete(x.cluster, x) }
 
+// get returns the session of a cluster, or nil if there is none.
 func (s *sessions) get(cluster string) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.byCluster[cluster]
+	found, _ := s.byCluster.Load(cluster)
+	x, _ := found.(*session)
+	return x
 }
 
-func (s *sessions) all() []*session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Values(s.byCluster))
-}
-
-func (s *sessions) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.byCluster)
+func (s *sessions) all() (list []*session) {
+	for _, x := range s.byCluster.Range {
+		list = append(list, x.(*session))
+	}
+	return list
 }
 
 // silentSince returns the sessions that said nothing since then.

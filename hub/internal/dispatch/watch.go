@@ -118,7 +118,7 @@ func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	message := &spokev1.Offer{Bundle: writeID(row.Bundle)}
+	message := &spokev1.Offer{Bundle: row.Bundle.Message()}
 	o := &offer{
 		id:        row.Bundle,
 		changedAt: row.ChangedAt,

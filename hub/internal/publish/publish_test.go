@@ -263,7 +263,7 @@ func TestRestoredRemovals(t *testing.T) {
 			b.publish()
 			d, _ := b.desired("east")
 			if listed := len(d.Removals) == 1; listed != (ahead == 0) || d.Bundle.Sequence != seen.Sequence+1 ||
-				listed != (d.Features == bundle.NewFeatureSet(bundle.FeatureRemovals)) {
+				listed != (d.Features == "removals") {
 				t.Errorf("bundle %v removes %v with features %q", d.Bundle, d.Removals, d.Features)
 			}
 		})

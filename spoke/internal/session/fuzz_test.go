@@ -22,11 +22,11 @@ import (
 func FuzzOffer(f *testing.F) {
 	d := manifest.DigestOf([]byte("a"))
 	for _, o := range []*spokev1.Offer{
-		{Bundle: wireID(id(1)), Envelope: []byte("envelope"),
+		{Bundle: id(1).Message(), Envelope: []byte("envelope"),
 			Blobs: []*spokev1.Blob{{Digest: d[:], Size: 1, Frame: []byte("frame")}, {Digest: []byte("short")}, {}}},
-		{Bundle: wireID(id(1)), EnvelopeDigest: d[:]},
-		{Bundle: wireID(id(1)), EnvelopeDigest: []byte("short")},
-		{Bundle: wireID(bundle.ID{})},
+		{Bundle: id(1).Message(), EnvelopeDigest: d[:]},
+		{Bundle: id(1).Message(), EnvelopeDigest: []byte("short")},
+		{Bundle: bundle.ID{}.Message()},
 		{},
 	} {
 		data, err := proto.Marshal(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: o}})

@@ -9,7 +9,7 @@ import (
 )
 
 func offerOf(n uint64) *spokev1.SessionResponse {
-	return &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: wireID(id(n)),
+	return &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Offer{Offer: &spokev1.Offer{Bundle: id(n).Message(),
 		Envelope: []byte("envelope")}}}
 }
 

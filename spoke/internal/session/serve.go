@@ -142,17 +142,8 @@ func (s *Session) sendProgress(hub *client) error {
 
 func (c *client) ack(id bundle.ID, stage spokev1.AckStage, reason string) error {
 	return c.stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{
-		Ack: &spokev1.Ack{Bundle: wireID(id), Stage: stage, Reason: reason},
+		Ack: &spokev1.Ack{Bundle: id.Message(), Stage: stage, Reason: reason},
 	}})
-}
-
-// wireID writes a bundle's name; the zero ID, for none, has no digest.
-func wireID(id bundle.ID) *spokev1.BundleId {
-	w := &spokev1.BundleId{Epoch: id.Epoch, Sequence: id.Sequence}
-	if !id.Digest.IsZero() {
-		w.Digest = id.Digest[:]
-	}
-	return w
 }
 
 // Report sends one report. It ends when the hub has it, when the connection stalls, or after callTimeout.

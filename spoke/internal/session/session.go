@@ -316,7 +316,7 @@ func (s *Session) hello(ctx context.Context, hub *client) *spokev1.Hello {
 	hub.sent, hub.has = s.progress, s.served.digest
 	return &spokev1.Hello{
 		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known.Names(),
-		Version: s.Version, KubernetesVersion: kubernetes, Verified: wireID(hub.sent.id), Stage: hub.sent.stage.Message(),
+		Version: s.Version, KubernetesVersion: kubernetes, Verified: hub.sent.id.Message(), Stage: hub.sent.stage.Message(),
 		Instance: s.instance, CapabilitiesDigest: s.served.wireDigest(),
 	}
 }

@@ -535,7 +535,7 @@ func TestNewestOffer(t *testing.T) {
 	run(t, s)
 	next(t, h.hellos, "hello")
 	for n := uint64(1); n <= 3; n++ {
-		h.offers <- &spokev1.Offer{Bundle: wireID(id(n)), Envelope: []byte("envelope")}
+		h.offers <- &spokev1.Offer{Bundle: id(n).Message(), Envelope: []byte("envelope")}
 	}
 	deadline := time.After(patience)
 	for {
@@ -561,7 +561,7 @@ func TestOfferBlobs(t *testing.T) {
 	run(t, s)
 	next(t, h.hellos, "hello")
 	d := manifest.DigestOf([]byte("a"))
-	h.offers <- &spokev1.Offer{Bundle: wireID(id(1)), Envelope: []byte("envelope"), Blobs: []*spokev1.Blob{
+	h.offers <- &spokev1.Offer{Bundle: id(1).Message(), Envelope: []byte("envelope"), Blobs: []*spokev1.Blob{
 		{Digest: []byte("no digest"), Size: 1, Frame: []byte("frame")},
 		nil,
 		{Digest: d[:], Size: 7, Frame: []byte("frame")},

@@ -78,17 +78,18 @@ func hasBuildAnnotation(o *manifest.Object) bool {
 	return false
 }
 
-// parseManifest returns the objects of one file, from memory when the same content was parsed before. The objects are
-// the caller's own.
+// parseManifest returns the objects of one file, from memory if the same content was parsed before. The caller may
+// change the objects.
 func parseManifest(fsys *fileSystem, factory *resource.Factory, p string) ([]*manifest.Object, error) {
 	data, err := fsys.ReadFile(p)
 	if err != nil {
 		return nil, err
 	}
 	_, isSealed := fsys.sealed[p]
+	digest := manifest.DigestOf(data)
 	if !isSealed {
-		if objects, ok := parsed.get(data); ok {
-			return objects, nil
+		if objects, ok := parsed.Get(digest); ok {
+			return copies(objects), nil
 		}
 	}
 	objects, err := parse(factory, data)
@@ -96,7 +97,7 @@ func parseManifest(fsys *fileSystem, factory *resource.Factory, p string) ([]*ma
 		return nil, explain(fsys, fmt.Errorf("%s: %w", tree.Local(p), err))
 	}
 	if !isSealed {
-		parsed.put(data, objects)
+		parsed.Put(digest, copies(objects), len(data))
 	}
 	return objects, nil
 }
