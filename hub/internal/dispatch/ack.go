@@ -13,14 +13,14 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// What the metrics call acks that name no stage.
+// Values of the label stage for acks without a stage.
 const (
 	ackRejected  = "rejected"
 	ackUnoffered = "unoffered" // of a bundle that was never offered
 )
 
-// ack notes how far a bundle has come. An ack for a bundle that this hub never offered says nothing and is dropped, as
-// is the rejection of any but the newest offers.
+// ack records the stage of a bundle. It drops the ack of a bundle that was never offered, and the rejection of any
+// bundle but the newest offers.
 func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	id, err := bundle.IDFrom(a.Bundle)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	return nil
 }
 
-// unoffered notes an ack that is made up, or as late as if it were.
+// unoffered counts and logs the ack of a bundle that was never offered, or too long ago.
 func (s *Server) unoffered(x *session, id bundle.ID) {
 	s.metrics.acks.WithLabelValues(ackUnoffered).Inc()
 	if s.quotas.warn(x.cluster, condition.AckUnoffered, time.Now()) {
@@ -65,13 +65,13 @@ func (s *Server) unoffered(x *session, id bundle.ID) {
 	}
 }
 
-// plausible reports whether the spoke can have id from this hub: it is the newest offer, or older.
+// plausible reports whether the hub may have offered id: it is the newest offer, or older.
 func plausible(desired *offer, id bundle.ID) bool {
 	return desired != nil && (id == desired.id || desired.id.Newer(id))
 }
 
-// observe measures commit → live once for each change. A bundle that was only signed anew carries an old change, and
-// what was committed before the spoke existed says nothing about how fast it is.
+// observe measures the time from commit to live, once for each change. It skips bundles that were only signed anew, and
+// changes from before the spoke registered.
 func (s *Server) observe(x *session, changedAt time.Time) {
 	if changedAt.Equal(x.observed) || changedAt.Before(x.sinceLive) {
 		return
@@ -80,7 +80,7 @@ func (s *Server) observe(x *session, changedAt time.Time) {
 	s.metrics.live(changedAt, s.now())
 }
 
-// warning is an event about a cluster.
+// warning returns an event of type Warning about a cluster.
 func (s *Server) warning(cluster, reason, format string, args ...any) store.Event {
 	return store.Event{
 		Time:    s.now().UTC(),

@@ -17,10 +17,10 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// revokedError is the refusal, with PERMISSION_DENIED, of a certificate of another registration.
+// revokedError refuses a certificate of another registration, with PERMISSION_DENIED.
 type revokedError struct{ error }
 
-// GRPCStatus is what the caller hears.
+// GRPCStatus returns the status for the caller.
 func (e revokedError) GRPCStatus() *status.Status { return status.Convert(e.error) }
 
 // view runs fn in a View of the store if the caller is admitted. Give the error to refusal before the caller gets it.
@@ -33,8 +33,8 @@ func (s *Server) view(ctx context.Context, c caller, fn func(*store.Tx) error) e
 	}))
 }
 
-// admitted returns nil when the cluster exists, is not blocked, and the caller's certificate is of its registration;
-// PERMISSION_DENIED otherwise. Give the error to warnRevoked when the transaction is over.
+// admitted returns PERMISSION_DENIED unless the cluster exists, is not blocked, and the caller's certificate is of its
+// registration. Give the error to warnRevoked after the transaction.
 func admitted(tx *store.Tx, c caller) error {
 	if err := requireActiveCluster(tx, c.cluster); err != nil {
 		return err
@@ -46,7 +46,7 @@ func admitted(tx *store.Tx, c caller) error {
 	return err
 }
 
-// warnRevoked tells operators, now and then, that a certificate was refused, and returns err.
+// warnRevoked logs and records, at the rate of warnings, that a certificate was refused, and returns err.
 func (s *Server) warnRevoked(c caller, err error) error {
 	if _, revoked := errors.AsType[revokedError](err); revoked &&
 		s.quotas.warn(c.cluster, condition.CertificateRevoked, time.Now()) {
@@ -90,7 +90,8 @@ func requireActiveCluster(tx *store.Tx, cluster string) error {
 	return err
 }
 
-// enter waits for a slot in which a hello is answered. A spoke that finds none is told when to come back.
+// enter waits for a slot to answer a hello in; leave frees it. If there is none within helloPatience, the error says
+// when to come back.
 func (s *Server) enter(ctx context.Context) (leave func(), err error) {
 	patience := time.NewTimer(helloPatience)
 	defer patience.Stop()
@@ -104,7 +105,7 @@ func (s *Server) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// comeBack is the refusal of a hub that is asked for more than it gives, with google.rpc.RetryInfo.
+// comeBack returns a refusal with a google.rpc.RetryInfo of 5 to 30 seconds.
 func comeBack(code codes.Code, format string, args ...any) error {
 	delay := 5*time.Second + rand.N(25*time.Second)
 	st := status.Newf(code, format, args...)

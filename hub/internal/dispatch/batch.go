@@ -18,8 +18,8 @@ import (
 	"github.com/navefleet/nave/shared/wait"
 )
 
-// When batches are written. A batch that comes after a quiet time waits only for its like (a change reaches all spokes
-// at about the same moment); under load one transaction follows the other at batchWindow.
+// After an idle period a batch waits for batchQuiet to collect concurrent writes: a change reaches all spokes at about
+// the same moment. Under load one transaction is written in each batchWindow.
 const (
 	batchQuiet  = 10 * time.Millisecond
 	batchWindow = 50 * time.Millisecond
@@ -33,8 +33,8 @@ const (
 	flushTimeout    = 5 * time.Second
 )
 
-// batch collects what spokes say until it is written. What it holds is bounded by the number of clusters: of each kind
-// of word only the latest counts.
+// batch collects the messages of spokes until they are written. Its size is bounded by the number of clusters, because
+// only the latest message of each kind is kept.
 type batch struct {
 	store *store.Store
 	log   *slog.Logger
@@ -45,7 +45,7 @@ type batch struct {
 	load
 }
 
-// load is what one transaction writes.
+// load is the content of one transaction.
 type load struct {
 	spokes  map[string]*spokeDelta
 	reports []*pendingReport // each has a caller that waits
@@ -63,7 +63,7 @@ func newBatch(s *store.Store, log *slog.Logger, now func() time.Time) *batch {
 	return &batch{store: s, log: log, now: now, wake: wait.NewSignal(), load: load{spokes: map[string]*spokeDelta{}}}
 }
 
-// edit changes what will be written about a cluster's spoke.
+// edit changes the pending change of a cluster's Spoke row.
 func (b *batch) edit(cluster string, change func(*spokeDelta)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -97,8 +97,8 @@ func (b *batch) event(e store.Event) {
 	b.wake.Raise()
 }
 
-// report hands a report over and waits until it is on disk. One whose caller does not wait any more is not kept, unless
-// it is being written.
+// report queues a report and returns when it is on disk. If ctx ends first, the report is dropped, unless it is being
+// written.
 func (b *batch) report(ctx context.Context, p *pendingReport) error {
 	b.mu.Lock()
 	b.reports = append(b.reports, p)
@@ -113,7 +113,7 @@ func (b *batch) report(ctx context.Context, p *pendingReport) error {
 	}
 }
 
-// forget takes a report out of the queue, if it is there.
+// forget removes a report from the queue.
 func (b *batch) forget(p *pendingReport) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,7 +122,7 @@ func (b *batch) forget(p *pendingReport) {
 	}
 }
 
-// run writes batches until ctx ends, and then what is left.
+// run writes batches until ctx ends, and then the rest.
 func (b *batch) run(ctx context.Context) error {
 	var last time.Time
 	write := context.WithoutCancel(ctx)
@@ -143,7 +143,7 @@ func (b *batch) run(ctx context.Context) error {
 	}
 }
 
-// last writes everything that is left, in as many transactions as it takes.
+// last writes the rest, in as many transactions as it takes.
 func (b *batch) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
@@ -161,7 +161,7 @@ func (b *batch) empty() bool {
 	return len(b.spokes) == 0 && len(b.reports) == 0 && len(b.events) == 0
 }
 
-// pick takes what the next transaction writes; reports beyond its size stay for the one after.
+// pick removes the load of the next transaction from the batch and returns it. Reports beyond its size stay.
 func (b *batch) pick() load {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -179,8 +179,8 @@ func (b *batch) pick() load {
 	return l
 }
 
-// restore puts back what could not be written, under what came meanwhile. Reports are not kept: their callers are told,
-// and send the latest truth again.
+// restore puts back a load that could not be written; newer messages win. Reports are dropped: their callers get an
+// error and report again.
 func (b *batch) restore(l load) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -47,8 +47,8 @@ func (s *Server) named(ctx context.Context, hello *spokev1.Hello) (has manifest.
 	return has, false, refusal(err)
 }
 
-// capabilities keeps what a spoke says that its API server serves. If the cluster sends more than its quota, or the
-// store cannot be written, the message is dropped: the next hello names the digest again.
+// capabilities stores the capabilities that a spoke sends. If the cluster exceeds its quota, or the store cannot be
+// written, the message is dropped: the next hello names the digest again.
 func (s *Server) capabilities(ctx context.Context, x *session, data []byte) error {
 	if len(data) > reporting.MaxCapabilities {
 		return invalid("capabilities of %d bytes: at most %d", len(data), reporting.MaxCapabilities)

@@ -59,7 +59,8 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 	return nil
 }
 
-// readDigests returns what a request asks for; INVALID_ARGUMENT for too many digests, malformed ones, or one twice.
+// readDigests returns the digests of a request. If there are too many, or one is malformed or listed twice, the error
+// is INVALID_ARGUMENT.
 func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 	if n := len(r.Digests); n > maxFetchDigests {
 		return nil, invalid("%d digests: at most %d", n, maxFetchDigests)

@@ -15,9 +15,9 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// A small change travels inside of its offer, so that a spoke has it after one message. What a spoke lacks is what its
-// new bundle reaches and the one that it verified last does not. It is all enclosed, or nothing is: a spoke that must
-// fetch anyway fetches everything.
+// A small change travels inside of its offer, so that a spoke has it after one message. A spoke lacks the blobs that
+// its new bundle reaches and the bundle that it verified last does not. Either all of them are enclosed or none: a
+// spoke that must fetch some fetches all.
 const (
 	// bytes that the blobs add to the message; with an envelope it stays under maxSessionMessage
 	maxBlobsInline  = 16 << 10
@@ -25,8 +25,9 @@ const (
 	maxChanges      = 256 // remembered, at most 4 MiB
 )
 
-// changes remembers what each change of Applications brings, by the digests of those that went and came: equal clusters
-// change alike, so that it is computed and read once for all of them. It belongs to the watcher's goroutine.
+// changes caches the blobs that a change of Applications adds, by the digests of the removed and the added
+// Applications. Equal clusters change alike, so that the blobs are read once for all of them. Only the watcher's
+// goroutine uses changes.
 type changes struct {
 	reachable *reachableSets
 	blobs     map[manifest.Digest][]*spokev1.Blob // nil: too much to enclose
@@ -36,7 +37,7 @@ func newChanges(r *reachableSets) *changes {
 	return &changes{reachable: r, blobs: map[manifest.Digest][]*spokev1.Blob{}}
 }
 
-// enclose puts what the spoke probably lacks into an offer that is to be sent to it.
+// enclose adds the blobs that the spoke probably lacks to an offer.
 func (s *Server) enclose(ctx context.Context, x *session, o *offer) {
 	held := x.mailbox.known(o)
 	if held == nil || held.applications == nil || o.applications == nil {
@@ -50,8 +51,8 @@ func (s *Server) enclose(ctx context.Context, x *session, o *offer) {
 	o.message.GetOffer().Blobs = blobs
 }
 
-// between returns the blobs that a bundle of these Applications reaches and one of those before does not; none when
-// they are too many. The blobs are shared; nobody writes to them.
+// between returns the blobs that a bundle of the Applications now reaches and a bundle of the Applications before does
+// not; none if they are too many. The blobs are shared and must not be changed.
 func (c *changes) between(ctx context.Context, before, now []manifest.Digest) ([]*spokev1.Blob, error) {
 	went, came := without(before, now), without(now, before)
 	if len(came) == 0 || len(came) > maxChangeInline || len(went) > maxChangeInline {
@@ -72,7 +73,7 @@ func (c *changes) between(ctx context.Context, before, now []manifest.Digest) ([
 	return blobs, nil
 }
 
-// without returns those of the digests that are not among others, in their order.
+// without returns the digests that are not among others, in their order.
 func without(digests, others []manifest.Digest) (left []manifest.Digest) {
 	if slices.Equal(digests, others) {
 		return nil
@@ -97,7 +98,8 @@ func changeKey(went, came []manifest.Digest) manifest.Digest {
 	return manifest.DigestOf(key)
 }
 
-// read reads the Applications that came, and of what they list what those that went did not list.
+// read returns the blobs of the Applications that came, and of the digests that these list and the Applications that
+// went do not.
 func (c *changes) read(ctx context.Context, went, came []manifest.Digest) ([]*spokev1.Blob, error) {
 	p := parcel{packed: map[manifest.Digest]struct{}{}}
 	for _, d := range went {
@@ -135,7 +137,7 @@ type parcel struct {
 	size   int // of the message
 }
 
-// pack adds a blob unless the spoke had it or it is packed already; false when it does not fit.
+// pack adds a blob unless the spoke had it or it is packed already. It returns false if the blob does not fit.
 func (p *parcel) pack(ctx context.Context, from store.Blobs, d manifest.Digest) (fits bool, err error) {
 	for _, have := range append(p.had[:len(p.had):len(p.had)], p.packed) {
 		if _, is := have[d]; is {

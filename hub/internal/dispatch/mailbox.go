@@ -39,8 +39,8 @@ type mailbox struct {
 
 func newMailbox() *mailbox { return &mailbox{signal: wait.NewSignal(), taken: true} }
 
-// has says that the spoke verified id: nothing that is not newer needs to be sent. The sequence never goes back on a
-// spoke, so a hub that knows less than its spoke stays silent.
+// has notes that the spoke verified id. From now on only newer offers are sent, because the sequence of a spoke never
+// goes back.
 func (m *mailbox) has(id bundle.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,15 +53,15 @@ func (m *mailbox) has(id bundle.ID) {
 	}
 }
 
-// lost says that the spoke verified id once and does not have it any more: the same or a newer one is sent.
+// lost notes that the spoke verified id once and lost it. The same or a newer offer is sent.
 func (m *mailbox) lost(id bundle.ID) {
 	if id.Sequence > 0 {
 		m.has(bundle.ID{Epoch: id.Epoch, Sequence: id.Sequence - 1})
 	}
 }
 
-// holds says that the spoke verified id, with all that it reaches. What it holds is not sent again, so only the names
-// of it stay.
+// holds notes that the spoke has the bundle id with all its blobs. It is not sent again, so that its offer loses the
+// envelope and the message.
 func (m *mailbox) holds(id bundle.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,8 +78,8 @@ func (m *mailbox) holds(id bundle.ID) {
 	}
 }
 
-// known returns what the spoke holds when o is to be sent to it; nil when it needs nothing, or nobody knows what it
-// holds.
+// known returns the offer whose bundle the spoke has when o is sent. If o is not sent, or the spoke has none of the
+// offered bundles, known returns nil.
 func (m *mailbox) known(o *offer) *offer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -96,7 +96,7 @@ func (m *mailbox) offered(id bundle.ID) bool {
 	return m.newest != nil && m.newest.id == id || m.sent != nil && m.sent.id == id
 }
 
-// put replaces what is there, unless o is not newer: two readers of the store may put in either order.
+// put replaces the newest offer if o is newer. Two readers of the store may put in either order.
 func (m *mailbox) put(o *offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -111,7 +111,7 @@ func (m *mailbox) put(o *offer) {
 	m.signal.Raise()
 }
 
-// take returns the newest offer once; nil when it was taken.
+// take returns the newest offer once; nil if it was taken.
 func (m *mailbox) take() *offer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,7 +123,7 @@ func (m *mailbox) take() *offer {
 	return m.newest
 }
 
-// latest returns the newest offer ever put, taken or not; nil when there was none.
+// latest returns the newest offer ever put, taken or not; nil if there was none.
 func (m *mailbox) latest() *offer {
 	m.mu.Lock()
 	defer m.mu.Unlock()

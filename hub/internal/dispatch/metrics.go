@@ -41,7 +41,7 @@ func newMetrics(r prometheus.Registerer, connected func() int) *metrics {
 	return m
 }
 
-// live notes that a change made at changedAt is applied now.
+// live observes that a change from changedAt is applied now.
 func (m *metrics) live(changedAt, now time.Time) {
 	if !changedAt.IsZero() {
 		m.commitToLive.Observe(max(0, now.Sub(changedAt).Seconds()))

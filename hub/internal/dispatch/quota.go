@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 )
 
-// What one cluster may ask for, whatever its spoke has become.
+// The quotas of one cluster. Its spoke may be broken, or its certificate stolen.
 const (
 	maxFetches = 4 // at the same moment
 	maxReports = 4 // at the same moment
@@ -41,7 +41,7 @@ const (
 	revokedInterval = time.Hour // of condition.CertificateRevoked, one at once: a refused spoke calls again and again
 )
 
-// quotas counts what each cluster uses. The warnings of the hub have quotas of their own, so that a spoke cannot
+// quotas counts the use of each cluster. The warnings of the hub have quotas of their own, so that a spoke cannot
 // silence them with events.
 type quotas struct {
 	hellos, events, bytes *pace.Paces // bytes of reports
@@ -64,7 +64,7 @@ func newQuotas() *quotas {
 	}
 }
 
-// begin counts one call under way.
+// begin counts one call under way, until release is called. If there are limit calls, begin returns RESOURCE_EXHAUSTED.
 func (q *quotas) begin(underWay map[string]int, cluster string, limit int) (release func(), err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -85,8 +85,8 @@ func (q *quotas) fetch(cluster string) (release func(), err error) {
 	return q.begin(q.fetches, cluster, maxFetches)
 }
 
-// report counts a report of so many bytes under way. When the cluster has reported too many bytes of late, the error
-// says when to come back.
+// report counts a report of so many bytes under way, until release is called. If the cluster has reported too many
+// bytes of late, the error says when to come back.
 func (q *quotas) report(cluster string, bytes int) (release func(), err error) {
 	release, err = q.begin(q.reports, cluster, maxReports)
 	if err == nil && !q.bytes.Allow(cluster, bytes, time.Now()) {
@@ -104,7 +104,7 @@ func (q *quotas) hello(cluster string) error {
 	return nil
 }
 
-// warn reports whether a warning about the cluster may be logged and recorded now, and counts on that being done.
+// warn reports whether to log and record a warning about the cluster now, and counts the warning if so.
 func (q *quotas) warn(cluster, reason string, now time.Time) bool {
 	paces := q.warnings
 	if reason == condition.CertificateRevoked {

@@ -14,10 +14,9 @@ import (
 // maxReachable is how many digests reachableSets holds: at most about 100 MiB of memory.
 const maxReachable = 1 << 20
 
-// reachableSets says which blobs a cluster may fetch: the envelope of a bundle of its own, the Applications of that
-// bundle, and what those list. A cluster that knows a digest beyond these gets no blob for it. What one Application
-// lists never changes, so the sets are cached by the Application's digest. Equal clusters share them, and the least
-// recently used leave first.
+// reachableSets computes which blobs a cluster may fetch: the envelope of its bundle, the Applications of the bundle,
+// and the digests that these list. A cluster gets no other blob, even if it knows the digest. The list of an
+// Application never changes, so the sets are cached by the Application's digest. Equal clusters share them.
 type reachableSets struct {
 	blobs         store.Blobs
 	byApplication *lru.Cache[manifest.Digest, map[manifest.Digest]struct{}]
@@ -48,7 +47,7 @@ func (r *reachableSets) allows(ctx context.Context, envelope []byte, wanted []ma
 	return manifest.Digest{}, true, nil
 }
 
-// remove deletes from left what the bundle reaches.
+// remove deletes the digests from left that the bundle of an envelope reaches.
 func (r *reachableSets) remove(ctx context.Context, envelope []byte, left map[manifest.Digest]struct{}) error {
 	if delete(left, manifest.DigestOf(envelope)); len(left) == 0 {
 		return nil
@@ -77,7 +76,7 @@ func (r *reachableSets) remove(ctx context.Context, envelope []byte, left map[ma
 	return nil
 }
 
-// readBundle reads what the hub itself signed.
+// readBundle returns the bundle of an envelope that the hub itself signed.
 func readBundle(desired []byte) (*bundle.Bundle, error) {
 	envelope, err := signing.DecodeEnvelope(desired)
 	if err != nil {
@@ -90,7 +89,7 @@ func readBundle(desired []byte) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// of returns the digests that an Application lists. The map is shared and not to be changed.
+// of returns the digests that an Application lists. The map is shared and must not be changed.
 func (r *reachableSets) of(ctx context.Context, application manifest.Digest) (map[manifest.Digest]struct{}, error) {
 	if digests, ok := r.byApplication.Get(application); ok {
 		return digests, nil

@@ -54,7 +54,7 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 	return &spokev1.ReportResponse{}, nil
 }
 
-// checkedReport is a report whose every field was looked at.
+// checkedReport is a report whose fields are all checked.
 type checkedReport struct {
 	full    bool
 	rows    map[string]store.Report
@@ -82,7 +82,7 @@ func applicationKey(cluster string, n *bundlev1.ApplicationName) (api.Key, error
 	return api.Key{Cluster: cluster, Kind: n.GetKind(), Namespace: n.GetNamespace(), Name: n.GetName()}, nil
 }
 
-// checkReport reads a request. Everything in it comes from a machine that may not be ours any more.
+// checkReport returns the report of a request. It trusts no field, because the spoke's machine may be an attacker's.
 func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*checkedReport, error) {
 	reporting.ReadRequest(r)
 	if n := len(r.Applications) + len(r.Removed); n > reporting.MaxApplications {
@@ -114,7 +114,7 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 	return c, err
 }
 
-// checkApplication returns the key and the bytes of one row.
+// checkApplication returns the key and the bytes of the row of one application.
 func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []byte, error) {
 	key, err := applicationKey(cluster, a.GetName())
 	if err != nil {
@@ -156,7 +156,7 @@ func cleanObjects(objects ...*bundlev1.ObjectIdentity) {
 	}
 }
 
-// checkFields refuses what cannot be cut to size.
+// checkFields returns an error if a field is malformed, or a list is over its limit.
 func checkFields(a *spokev1.ApplicationReport) error {
 	for _, d := range [][]byte{a.Digest, a.AppliedDigest, a.HealthyDigest, a.GetHeldPrune().GetDigest()} {
 		if len(d) != 0 && len(d) != 32 {
@@ -183,7 +183,7 @@ func checkFields(a *spokev1.ApplicationReport) error {
 	return nil
 }
 
-// checkEvents reads events. Their time is believed only within the last day.
+// checkEvents returns the events of a report. An event whose time is not within the last day gets the time now.
 func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.Event, error) {
 	events := make([]store.Event, 0, len(list))
 	for _, e := range list {
@@ -206,7 +206,7 @@ func checkEvents(cluster string, list []*spokev1.Event, now time.Time) ([]store.
 	return events, nil
 }
 
-// eventKey is what an event is about: an object of the cluster, or the cluster itself.
+// eventKey returns the key that an event is about: an object of the cluster, or the cluster itself.
 func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
 	if kind := e.GetApplication().GetKind(); kind == "" || (api.Key{Kind: kind}).Role() == api.ClusterRole {
 		return api.ClusterKey(cluster), nil
@@ -214,8 +214,8 @@ func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
 	return applicationKey(cluster, e.GetApplication())
 }
 
-// changes reports whether writing c would change anything. A report that says what is known costs no write. If the
-// cluster would have more or longer rows than it may have, the error is RESOURCE_EXHAUSTED.
+// changes reports whether write would change anything; a report of known facts costs no write. If the cluster would
+// have more or longer rows than it may have, the error is RESOURCE_EXHAUSTED.
 func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
 	differ, grows := len(c.events) > 0, false
 	for key, row := range c.rows {
@@ -233,9 +233,9 @@ func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
 	return differ || len(gone) > 0, err
 }
 
-// room returns an error when the cluster, without the rows that are gone, would have more or longer rows than it may
-// have. The reports under way at the same moment do not see one another, so that a cluster may get maxReports messages
-// beyond the limit.
+// room returns RESOURCE_EXHAUSTED if the cluster, without the rows that are gone, would have more or longer rows than
+// it may have. Reports under way at the same moment do not see one another, so that a cluster may get maxReports
+// messages beyond the limit.
 func (c *checkedReport) room(tx *store.Tx, cluster string, gone []string) error {
 	rows, size := len(c.rows), 0
 	leaves := make(map[string]bool, len(gone))
@@ -265,7 +265,8 @@ func (c *checkedReport) room(tx *store.Tx, cluster string, gone []string) error 
 	return nil
 }
 
-// gone are the keys of the rows that the report says, or by being full implies, are not there any more.
+// gone returns the keys of the stored rows that the report removes: those in removed, or, if the report is full, all
+// that it does not have.
 func (c *checkedReport) gone(tx *store.Tx, cluster string) ([]string, error) {
 	var gone []string
 	if c.full {
@@ -287,7 +288,7 @@ func (c *checkedReport) gone(tx *store.Tx, cluster string) ([]string, error) {
 	return gone, nil
 }
 
-// write puts the rows, each with the moment it last changed.
+// write stores the rows that changed and the events, and deletes the rows that are gone.
 func (c *checkedReport) write(tx *store.Tx, cluster string) error {
 	gone, err := c.gone(tx, cluster)
 	if err != nil {

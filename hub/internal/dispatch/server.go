@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// Config is what a Server needs. Store and TrustDomain must be set.
+// Config configures a Server. Store and TrustDomain must be set.
 type Config struct {
 	Store       *store.Store
 	TrustDomain string                // callers must be clusters of this domain
@@ -99,7 +99,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Drain ends every session, telling the spokes to come back, and refuses new ones. It returns at once.
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
-// disconnectAll starts from what is true after a start: nobody is connected.
+// disconnectAll writes that no spoke is connected, which is true after a start.
 func (s *Server) disconnectAll(ctx context.Context) error {
 	now := s.now().UTC()
 	return s.store.Update(ctx, func(tx *store.Tx) error {
@@ -113,7 +113,7 @@ func (s *Server) disconnectAll(ctx context.Context) error {
 	})
 }
 
-// sweep ends sessions that have been silent for too long: one timer for all of them.
+// sweep ends the sessions that have been silent for too long, with one timer for all.
 func (s *Server) sweep(ctx context.Context) error {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
@@ -129,7 +129,7 @@ func (s *Server) sweep(ctx context.Context) error {
 	}
 }
 
-// caller is who calls, by the certificate that was shown.
+// caller is the caller of a call, from its certificate.
 type caller struct {
 	cluster      string
 	registration string    // that the certificate is of
@@ -137,7 +137,8 @@ type caller struct {
 	address      string    // where from, for people
 }
 
-// caller returns whose certificate the caller showed. Whether it counts, admitted says.
+// caller returns the caller by its certificate. Only admitted tells whether the certificate is still valid for the
+// cluster.
 func (s *Server) caller(ctx context.Context) (caller, error) {
 	peer, err := identity.Peer(ctx)
 	if err != nil {

@@ -133,7 +133,7 @@ func (s *Server) takeOver(x *session) {
 		takeoverBurst, takeoverWindow, old.address, x.address))
 }
 
-// greet reads the cluster's rows, sends Welcome, and puts what the spoke lacks into the mailbox.
+// greet reads the cluster's rows, puts the desired bundle into the mailbox, and sends Welcome.
 func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, hello *spokev1.Hello,
 	verified bundle.ID) error {
 	var desired *offer
@@ -162,7 +162,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}})
 }
 
-// begin tells the mailbox what the spoke has, and gives it what the hub wants of the cluster, if there is a bundle.
+// begin notes in the mailbox which bundle the spoke has, and gives the session the desired bundle, if there is one.
 func (s *Server) begin(x *session, desired *offer, verified bundle.ID, stage spokev1.AckStage) {
 	x.known = verified
 	lost := stage == spokev1.AckStage_ACK_STAGE_UNSPECIFIED // it verified that bundle once, and has it no more
@@ -197,8 +197,9 @@ func (s *Server) give(x *session, o *offer) {
 		"feature %s; upgrade the spoke", showID(o.id), lacks))
 }
 
-// compare looks at what the spoke verified beside what the hub wants. Equal is the usual case, older heals by the
-// offer. A spoke that knows more, or something else under the same number, means that this hub lost history.
+// compare compares the bundle that the spoke verified with the desired one. Usually they are equal, or the spoke's is
+// older and will be replaced. If the spoke's is newer, or another one of the same sequence, this hub lost history,
+// which compare records.
 func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 	switch {
 	case verified == desired.id:
@@ -215,8 +216,8 @@ func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 	}
 }
 
-// reject records that hub and spoke disagree about a bundle, once. A spoke that goes on disagreeing changes what its
-// cluster's row says; the log and the events hear of it at the rate of warnings.
+// reject records that hub and spoke disagree about a bundle, once for each bundle: in the cluster's row, and, at the
+// rate of warnings, in the log and the events.
 func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
 	if x.rejected == id {
 		return
@@ -297,7 +298,8 @@ func (s *Server) take(ctx context.Context, x *session, m *spokev1.SessionRequest
 	return invalid("neither ack, heartbeat nor capabilities")
 }
 
-// close forgets the session, and tells the store if no newer one took its place.
+// close ends and removes the session. If no newer session took its place, the cluster's row says that the spoke is not
+// connected.
 func (s *Server) close(x *session) {
 	x.end(nil)
 	if s.sessions.remove(x) {
@@ -305,7 +307,8 @@ func (s *Server) close(x *session) {
 	}
 }
 
-// refusal keeps the status of an error that has one, and of a context that ended; any other is the hub's own trouble.
+// refusal returns the answer to an error: the error itself if it has a status, the status of a context that ended, or
+// UNAVAILABLE for an error of the store.
 func refusal(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
@@ -316,7 +319,7 @@ func refusal(err error) error {
 	return status.Error(codes.Unavailable, "the hub cannot read its store")
 }
 
-// address is where the caller calls from, for logs and events.
+// address returns the address of the caller, for logs and events.
 func address(ctx context.Context) string {
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		return p.Addr.String()

@@ -12,7 +12,8 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 )
 
-// spokeDelta is what will change in one cluster's Spoke row. Later words replace earlier ones, so its size is fixed.
+// spokeDelta is the pending change of one cluster's Spoke row. Later messages replace earlier ones, so that its size is
+// fixed.
 type spokeDelta struct {
 	connected *bool
 	at        time.Time // of connected
@@ -23,7 +24,7 @@ type spokeDelta struct {
 	capabilities manifest.Digest
 }
 
-// greeting is a hello: facts, and the truth about what the spoke has.
+// greeting is a hello: facts about the spoke, and the bundle that it has.
 type greeting struct {
 	version, kubernetes string
 	verified            bundle.ID
@@ -35,7 +36,7 @@ func (d *spokeDelta) connect(connected bool, now time.Time) {
 	d.connected, d.at = &connected, now.UTC()
 }
 
-// hello replaces whatever was said before: it is the whole truth at its moment.
+// hello replaces all earlier acks and rejections, because a hello names the bundle that the spoke has.
 func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID, now time.Time) {
 	d.connect(true, now)
 	features, _ := bundle.ReadFeatures(h.Features) // the session looked at them
@@ -49,7 +50,7 @@ func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID, now time.Time) 
 	d.acks, d.rejected = nil, nil
 }
 
-// stagesUpTo are the stages that a verified bundle at stage has passed: it was received, whatever the spoke says.
+// stagesUpTo returns the stages that a verified bundle has passed: at least Received, whatever stage the spoke names.
 func stagesUpTo(stage spokev1.AckStage, verified bundle.ID) (passed []bundle.Stage) {
 	if verified == (bundle.ID{}) {
 		return nil
@@ -61,7 +62,7 @@ func stagesUpTo(stage spokev1.AckStage, verified bundle.ID) (passed []bundle.Sta
 	return passed
 }
 
-// ack notes a stage.
+// ack notes the bundle of a stage.
 func (d *spokeDelta) ack(stage bundle.Stage, id bundle.ID) {
 	if d.acks == nil {
 		d.acks = map[bundle.Stage]bundle.ID{}
@@ -69,7 +70,7 @@ func (d *spokeDelta) ack(stage bundle.Stage, id bundle.ID) {
 	d.acks[stage] = id
 }
 
-// merge lets newer overrule d.
+// merge adds a newer change to d.
 func (d *spokeDelta) merge(newer *spokeDelta) {
 	if newer.greeting != nil {
 		newer.capabilities = cmp.Or(newer.capabilities, d.capabilities)
@@ -92,8 +93,8 @@ func (d *spokeDelta) merge(newer *spokeDelta) {
 	maps.Copy(d.acks, newer.acks)
 }
 
-// write changes the row. A spoke that is let in has registered; if its row says otherwise, the cluster was removed
-// meanwhile, and added again for another.
+// write changes the row of a registered spoke. If the row has no registration, the cluster was removed meanwhile, and
+// perhaps added again for another spoke; then write does nothing.
 func (d *spokeDelta) write(tx *store.Tx, cluster string) error {
 	row, _, err := store.Spokes.Get(tx, cluster)
 	if err != nil || row.RegisteredAt.IsZero() {
@@ -103,7 +104,7 @@ func (d *spokeDelta) write(tx *store.Tx, cluster string) error {
 	return store.Spokes.Put(tx, cluster, row)
 }
 
-// apply changes row.
+// apply changes a row.
 func (d *spokeDelta) apply(row *store.Spoke) {
 	if d.connected != nil && (row.Connected != *d.connected || row.Since.IsZero()) {
 		row.Connected, row.Since = *d.connected, d.at

@@ -14,8 +14,8 @@ import (
 // maxInline is the largest envelope that travels inside an offer, in bytes.
 const maxInline = 32 << 10
 
-// watch is the one store watcher: it reads each changed SignedBundle once and puts it into the mailbox of its session,
-// and ends the sessions of clusters that are gone or blocked, or registered anew since.
+// watch is the only store watcher. It puts each changed SignedBundle into the mailbox of its session, and ends the
+// sessions of clusters that are deleted, blocked or registered anew.
 func (s *Server) watch(ctx context.Context) error {
 	w := s.store.Watch(ctx, store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
 	defer w.Close()
@@ -33,7 +33,8 @@ func (s *Server) watch(ctx context.Context) error {
 	}
 }
 
-// concerns are the sessions that changes are about; true when the Cluster itself changed and may be shut out now.
+// concerns are the sessions that changes are about. The value is true if the Cluster itself changed, so that the
+// session may have to end.
 type concerns map[*session]bool
 
 func (s *Server) everyone() concerns {
@@ -59,7 +60,7 @@ func (s *Server) concerned(ctx context.Context, changes []store.Change) concerns
 	return found
 }
 
-// clusterOf names the cluster that a change is about, or none. itself: who may come in for it may have changed.
+// clusterOf returns the cluster that a change is about; empty for none. itself is true if the session may have to end.
 func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string, itself bool) {
 	switch c.Table {
 	case store.Resources.Name():
@@ -112,7 +113,7 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 	}
 }
 
-// readOffer makes the offer of a cluster from its row; nil when nothing is desired yet.
+// readOffer returns the offer of a cluster's desired bundle; nil if there is none yet.
 func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 	row, ok, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil || !ok {
@@ -136,8 +137,8 @@ func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 	return o, nil
 }
 
-// applicationsOf returns the digests of the Applications of a bundle; nil when it cannot be read, which the spoke will
-// say.
+// applicationsOf returns the digests of the Applications of a bundle; nil if the envelope cannot be read, which the
+// spoke will report.
 func applicationsOf(envelope []byte) []manifest.Digest {
 	b, err := readBundle(envelope)
 	if err != nil {

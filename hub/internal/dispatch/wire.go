@@ -10,13 +10,13 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// invalid is the refusal of a message that the spoke must not send again as it is.
+// invalid returns INVALID_ARGUMENT: the spoke must not send the message again as it is.
 func invalid(format string, args ...any) error {
 	return status.Errorf(codes.InvalidArgument, format, args...)
 }
 
-// showID writes a bundle's name for people.
+// showID returns the ID of a bundle for messages.
 func showID(id bundle.ID) string { return fmt.Sprintf("%d.%d %s", id.Epoch, id.Sequence, id.Digest) }
 
-// clean makes text of a spoke safe to store and to show.
+// clean returns text of a spoke that is safe to store and to show, at most limit bytes.
 func clean(s string, limit int) string { return telemetry.Printable(s, limit) }
