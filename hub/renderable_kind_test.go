@@ -29,7 +29,7 @@ func init() {
 			}
 			return nil
 		},
-		Renderable: func(o *api.Object) (*api.Renderable, error) {
+		View: func(o *api.Object) (any, error) {
 			n, err := api.Decode[note](o)
 			if err != nil {
 				return nil, err

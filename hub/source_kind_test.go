@@ -30,7 +30,7 @@ func init() {
 			}
 			return nil
 		},
-		Source: func(o *api.Object) (*api.Source, error) {
+		View: func(o *api.Object) (any, error) {
 			f, err := api.Decode[folder](o)
 			if err != nil {
 				return nil, err

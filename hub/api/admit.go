@@ -213,13 +213,10 @@ func keyOfOther(values any, mismatch *json.UnmarshalTypeError) (string, bool) {
 	return "", false
 }
 
-// child is path itself when name is empty; path may be nil.
+// child is path itself if name is empty; path may be nil.
 func child(path *field.Path, name string) *field.Path {
-	switch {
-	case name == "":
+	if name == "" {
 		return path
-	case path == nil:
-		return field.NewPath(name)
 	}
 	return path.Child(name)
 }

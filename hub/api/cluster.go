@@ -20,7 +20,7 @@ const ClusterKind = "Cluster"
 func init() {
 	Register(Kind{
 		Name: ClusterKind, Plural: "clusters", Group: GroupFleet, Version: Version, Role: ClusterRole,
-		Check: checked(checkCluster),
+		Check: checked(checkCluster), View: viewed(itself[Cluster]),
 		Columns: []Column{
 			nameColumn, readyColumn, {Name: "CONNECTED", Value: conditionOf(condition.Connected, "status")}, suspendedColumn,
 			{Name: "BUNDLE", Value: fieldOf("status", "bundle", "sequence")},

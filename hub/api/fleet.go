@@ -20,7 +20,7 @@ func init() {
 		Refused: map[string]string{
 			"rollout": "not supported yet: remove it; a change goes to all selected clusters at once",
 		},
-		Check: checked(checkFleet),
+		Check: checked(checkFleet), View: viewed(itself[Fleet]),
 		Columns: []Column{
 			nameColumn, readyColumn, {Name: "CLUSTERS", Value: fieldOf("status", "clusters", "selected")},
 			{Name: "CONNECTED", Value: fieldOf("status", "clusters", "connected")},

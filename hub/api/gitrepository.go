@@ -26,7 +26,7 @@ func init() {
 		Convert: convertGitRepository, Default: defaultGitRepository,
 		Required: map[string]string{"url": "", "interval": ""}, Refused: gitRepositoryRefused,
 		Durations: []string{"interval", "timeout"}, Check: checked(checkGitRepository),
-		Source: sourceOfGitRepository,
+		View: viewed(sourceOfGitRepository),
 	})
 }
 
@@ -141,11 +141,7 @@ func badReferenceName(name string) []string {
 }
 
 // sourceOfGitRepository returns the view of a GitRepository.
-func sourceOfGitRepository(o *Object) (*Source, error) {
-	g, err := Decode[sourcev1.GitRepository](o)
-	if err != nil {
-		return nil, err
-	}
+func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	s := &Source{
 		URL: g.Spec.URL, Interval: g.Spec.Interval.Duration,
 		Succeeded: condition.GitOperationSucceeded, Failed: condition.GitOperationFailed,
@@ -156,13 +152,12 @@ func sourceOfGitRepository(o *Object) (*Source, error) {
 	if g.Spec.SecretRef != nil {
 		s.Secrets = []SecretReference{{Field: "spec.secretRef", Name: g.Spec.SecretRef.Name}}
 	}
-	identity := struct {
+	s.Identity = struct {
 		URL    string                    `json:"url"`
 		Ref    sourcev1.GitRepositoryRef `json:"ref"`
 		Ignore *string                   `json:"ignore,omitempty"`
 	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore}
-	s.Identity = identity
-	return s, nil
+	return s
 }
 
 // referenceOf returns what a GitRepository follows.

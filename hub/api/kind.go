@@ -48,10 +48,8 @@ type Kind struct {
 	// kind yet, and its objects are refused.
 	Check func(o *manifest.Object) field.ErrorList
 
-	// Source returns the view of an admitted object of a SourceRole.
-	Source func(o *Object) (*Source, error)
-	// Renderable returns the view of an admitted object of a RenderableRole.
-	Renderable func(o *Object) (*Renderable, error)
+	// View returns the view of an admitted object: a *Source, *Renderable, *Cluster or *Fleet, by the role.
+	View func(o *Object) (any, error)
 
 	// Columns are what lists print of an object, after where it is; nil: those of the role.
 	Columns []Column
@@ -126,10 +124,8 @@ func (k Kind) called(name string) bool {
 	name = strings.ReplaceAll(name, "-", " ")
 	for _, w := range k.Words {
 		first, second, _ := strings.Cut(w, " ")
-		for _, form := range []string{w, first + "s " + second, w + "s", plural(w)} {
-			if name == form {
-				return true
-			}
+		if slices.Contains([]string{w, first + "s " + second, w + "s", plural(w)}, name) {
+			return true
 		}
 	}
 	return false

@@ -32,7 +32,7 @@ func init() {
 		Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Role: RenderableRole,
 		Convert: convertKustomization, Required: map[string]string{"interval": "", "prune": "", "sourceRef": ""},
 		Refused: kustomizationRefused, Durations: []string{"interval", "retryInterval", "timeout"},
-		Check: checked(checkKustomization), Renderable: renderableOfKustomization,
+		Check: checked(checkKustomization), View: viewed(renderableOfKustomization),
 	})
 }
 
@@ -199,15 +199,8 @@ func checkHealthChecks(list []meta.NamespacedObjectKindReference, at *field.Path
 }
 
 // renderableOfKustomization returns the view of a Kustomization.
-func renderableOfKustomization(o *Object) (*Renderable, error) {
-	k, err := Decode[kustomizev1.Kustomization](o)
-	if err != nil {
-		return nil, err
-	}
-	spec, err := json.Marshal(buildOf(k))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", o.Key, err)
-	}
+func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
+	spec, _ := json.Marshal(buildOf(k)) // what came from JSON goes back to it: there is no error to have
 	ref := k.Spec.SourceRef
 	r := &Renderable{
 		Source:   Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, k.Namespace), Name: ref.Name},
@@ -232,7 +225,7 @@ func renderableOfKustomization(o *Object) (*Renderable, error) {
 			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: h.Namespace, Name: h.Name,
 		})
 	}
-	return r, nil
+	return r
 }
 
 // namespacesOf returns the namespaces that a Kustomization names. Other references, such as decryption.secretRef, are

@@ -136,33 +136,38 @@ func viewOf[T any](o *Object) (*T, error) {
 	return nil, fmt.Errorf("%s is not a %T", o.Key, *new(T))
 }
 
-// decodeView returns what the role of the object's kind needs.
+// decodeView returns the view of the object, complete with what all kinds of its role have.
 func decodeView(o *Object) (any, error) {
 	kind := byName[o.Key.Kind]
 	if !kind.Supported() {
 		return nil, fmt.Errorf("%s is %w", o.Key, ErrUnsupported)
 	}
-	switch kind.Role {
-	case SourceRole:
-		s, err := kind.Source(o)
-		if err != nil {
-			return nil, err
-		}
-		return s, s.identify(o.Key)
-	case RenderableRole:
-		r, err := kind.Renderable(o)
-		if err != nil {
-			return nil, err
-		}
-		r.allow(o.Annotations())
-		return r, nil
-	case ClusterRole:
-		return Decode[Cluster](o)
-	case FleetRole:
-		return Decode[Fleet](o)
+	view, err := kind.View(o)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	switch v := view.(type) {
+	case *Source:
+		err = v.identify(o.Key)
+	case *Renderable:
+		v.allow(o.Annotations())
+	}
+	return view, err
 }
+
+// viewed returns a View that decodes the object as a T, which is the Go type of its kind, and makes the view of that.
+func viewed[T, V any](view func(*T) *V) func(*Object) (any, error) {
+	return func(o *Object) (any, error) {
+		decoded, err := Decode[T](o)
+		if err != nil {
+			return nil, err
+		}
+		return view(decoded), nil
+	}
+}
+
+// itself is the view of a kind whose Go type is its view.
+func itself[T any](o *T) *T { return o }
 
 // read returns the head. It is empty if the object cannot be read.
 func (o *Object) read() *head {

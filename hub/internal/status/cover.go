@@ -36,17 +36,11 @@ func (r *Reader) graph(cluster string) (*clusterGraph, error) {
 
 func (r *Reader) readGraph(cluster string) (*clusterGraph, error) {
 	g := &clusterGraph{facts: map[api.Key]Facts{}, children: map[api.Key][]api.Key{}}
-	prefix := cluster + "/"
-	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) error {
-		f, err := r.own(row)
-		g.facts[row.Key] = f
-		if owner := row.GivenBy(); owner != nil {
-			g.children[*owner] = append(g.children[*owner], row.Key)
+	err := r.scan(cluster+"/", g.facts, r.own)
+	for key, f := range g.facts {
+		if owner := f.Resource.GivenBy(); owner != nil {
+			g.children[*owner] = append(g.children[*owner], key)
 		}
-		return err
-	})
-	if err == nil {
-		err = r.others(prefix, g.facts)
 	}
 	g.link()
 	return g, err

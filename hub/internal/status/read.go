@@ -24,15 +24,7 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 		prefixes = []string{""}
 	}
 	for _, prefix := range prefixes {
-		err := store.Resources.Scan(tx, prefix, func(_ string, row store.Resource) error {
-			f, err := r.facts(row)
-			w.facts[row.Key] = f
-			return err
-		})
-		if err == nil {
-			err = r.others(prefix, w.facts)
-		}
-		if err != nil {
+		if err := r.scan(prefix, w.facts, r.facts); err != nil {
 			return nil, err
 		}
 	}
@@ -201,10 +193,17 @@ func (r *Reader) readClusters() error {
 	})
 }
 
-// others adds what is known about objects that are no resources: objects that were refused and never became one, and
-// applications that left the graph and that the spoke still has.
-func (r *Reader) others(prefix string, facts map[api.Key]Facts) error {
-	err := store.Conditions.Scan(r.tx, prefix, func(path string, o store.Condition) error {
+// scan reads the facts of all objects with a prefix: of resources, of objects that were refused and never became one,
+// and of applications that left the graph and that the spoke still has.
+func (r *Reader) scan(prefix string, facts map[api.Key]Facts, read func(store.Resource) (Facts, error)) error {
+	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) (err error) {
+		facts[row.Key], err = read(row)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = store.Conditions.Scan(r.tx, prefix, func(path string, o store.Condition) error {
 		key, ok := api.ParseKey(path)
 		if _, known := facts[key]; ok && !known {
 			facts[key] = Facts{Resource: store.Resource{Key: key}, Condition: &o}
