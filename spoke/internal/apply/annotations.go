@@ -19,8 +19,8 @@ func modeOf(o *manifest.Object) inventory.Mode {
 	return inventory.Override
 }
 
-// forced reports whether the object may be deleted and made anew when an immutable field changes. What would take data
-// or other objects with it may not, whatever the annotation says.
+// forced reports whether an object may be deleted and made anew if an immutable field changes. An object whose deletion
+// would delete data or other objects may not, even with the annotation.
 func forced(o *manifest.Object, set bool) bool {
 	switch o.GroupVersionKind().GroupKind().String() {
 	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":
@@ -29,7 +29,7 @@ func forced(o *manifest.Object, set bool) bool {
 	return set || manifest.HasAnnotation(o.GetAnnotations(), manifest.ForceAnnotation, "enabled")
 }
 
-// expires reports whether an object is deleted by its own controller when it is done.
+// expires reports whether the object's own controller deletes it when it is done.
 func expires(o *manifest.Object) bool {
 	if o.GroupVersionKind().Group != "batch" || o.GetKind() != "Job" {
 		return false

@@ -33,7 +33,7 @@ func (r *run) vacantDefinition(ctx context.Context, id manifest.ID) error {
 		return err
 	}
 	if !established(o) {
-		return nil // nothing can have been made of it
+		return nil // no object of its kind can exist
 	}
 	gk, _ := definedKind(o)
 	r.client.Invalidate(gk.Group)

@@ -16,7 +16,7 @@ import (
 // confirms the deletion of exactly these objects, or Git brings them back. The zero Guard stops nothing.
 type Guard struct {
 	Objects int // a prune of fewer objects is never stopped
-	Percent int // a prune of at least this share of what is owned is stopped
+	Percent int // a prune of at least this share of the owned objects is stopped
 }
 
 // DefaultGuard stops a prune of twenty objects or more that are nine tenths or more of the Application.
@@ -87,8 +87,8 @@ func digestOf(owned *inventory.Inventory, ids []manifest.ID) manifest.Digest {
 type GuardError struct {
 	Application    bundle.ApplicationName
 	Owned, Percent int
-	Objects        []manifest.ID   // what would be deleted, in the order of apply
-	Digest         manifest.Digest // of exactly these objects; whoever confirms it lets them go
+	Objects        []manifest.ID   // the objects that would be deleted, in the order of apply
+	Digest         manifest.Digest // of exactly these objects; to confirm it lets the prune pass
 }
 
 func (e *GuardError) Error() string {

@@ -39,7 +39,7 @@ type verdict int
 const (
 	deleteIt verdict = iota
 	leaveIt
-	onItsWay // somebody deleted it already, or it is gone
+	onItsWay // the object is being deleted already, or it is gone
 )
 
 // deleteSeen looks at an object, lets judge decide, and deletes exactly the object that it saw: UID and resourceVersion

@@ -97,7 +97,7 @@ func (r *run) applyAll(ctx context.Context) error {
 }
 
 // decide makes the entries and returns the indexes of the objects to send. An object that is recorded with the same
-// digest and was not seen to drift costs nothing.
+// digest and did not drift is not sent.
 func (r *run) decide() []int {
 	r.entries = make([]Entry, len(r.Objects))
 	seen := make(map[manifest.ID]bool, len(r.Objects))
@@ -120,7 +120,7 @@ func (r *run) decide() []int {
 	return send
 }
 
-// wasSent reports whether it is known what became of the object when it was last sent, and it was sent with the label.
+// wasSent reports whether the result of sending the object is known, and the object was sent with the label.
 func wasSent(i inventory.Item) bool {
 	return (i.UID != "" || i.Mode == inventory.Ignore) && !i.LacksLabel()
 }

@@ -118,8 +118,8 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 	return out, nil
 }
 
-// clear applies again after an object was found invalid because of what kubectl added to it, such as a second port of a
-// Service without a name. If kubectl added nothing, the refusal stands.
+// clear applies again after an object was found invalid because of fields that kubectl added, such as a second port of
+// a Service without a name. If kubectl added none, clear returns the refusal.
 func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, refused error) (kube.Applied,
 	error) {
 	live, err := r.client.Look(ctx, kube.Identify(o), false)

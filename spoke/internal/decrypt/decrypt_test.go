@@ -304,6 +304,31 @@ func TestOpen_changed_by_hand(t *testing.T) {
 	plain := "apiVersion: v1\nkind_unencrypted: Secret\ndata:\n    a: " + canary + "\n    b: other-" + canary +
 		"\n    n: 12345\nlist:\n    - " + canary + "-1\n"
 	file := string(encrypt(t, plain, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}}))
+	for name, tt := range changedByHand(t, file) {
+		t.Run(name, func(t *testing.T) {
+			p, err := openString(t, []byte(tt.file), map[string][]byte{"id.agekey": []byte(private)})
+			if !errors.Is(err, tt.want) {
+				t.Errorf("got error %v, want %v", err, tt.want)
+			}
+			if p != nil {
+				t.Error("there is plaintext beside the error")
+			}
+			if err != nil && (strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "ENC[")) {
+				t.Errorf("the error tells a value: %v", err)
+			}
+		})
+	}
+}
+
+// changedFile is a file that somebody changed without sops, and the error of Open.
+type changedFile struct {
+	file string
+	want error
+}
+
+// changedByHand returns changes of a file that TestOpen_changed_by_hand encrypted.
+func changedByHand(t *testing.T, file string) map[string]changedFile {
+	t.Helper()
 	lines := strings.Split(file, "\n")
 	line := func(prefix string) string {
 		for _, l := range lines {
@@ -315,10 +340,7 @@ func TestOpen_changed_by_hand(t *testing.T) {
 		return ""
 	}
 	a, b := line("a:"), line("b:")
-	tests := map[string]struct {
-		file string
-		want error
-	}{
+	return map[string]changedFile{
 		"clear_value_changed": {strings.Replace(file, "Secret", "ConfigMap", 1), ErrMAC},
 		"clear_value_added":   {"added_unencrypted: x\n" + file, ErrMAC},
 		"text_in_clear":       {strings.Replace(file, a, "    a: "+canary, 1), errLeaf},
@@ -343,20 +365,6 @@ func TestOpen_changed_by_hand(t *testing.T) {
 		"alias":       {"x: &x " + canary + "\ny: *x\n" + file, ErrMalformed},
 		"key_twice":   {"data: {}\n" + file, ErrMalformed},
 		"list":        {"- " + canary, ErrMalformed},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			p, err := openString(t, []byte(tt.file), map[string][]byte{"id.agekey": []byte(private)})
-			if !errors.Is(err, tt.want) {
-				t.Errorf("got error %v, want %v", err, tt.want)
-			}
-			if p != nil {
-				t.Error("there is plaintext beside the error")
-			}
-			if err != nil && (strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "ENC[")) {
-				t.Errorf("the error tells a value: %v", err)
-			}
-		})
 	}
 }
 

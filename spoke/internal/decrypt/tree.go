@@ -41,7 +41,7 @@ func parseYAML(data []byte) ([]document, error) {
 			return docs, nil
 		}
 		if err != nil {
-			// The parser quotes what it stumbles over, so its words stay out.
+			// The parser's error quotes the file, so it is left out.
 			return nil, fmt.Errorf("%w: document %d is not YAML", ErrMalformed, len(docs))
 		}
 		if len(docs) == maxDocuments {
@@ -73,8 +73,8 @@ func parseDocument(node *yaml.Node) (document, error) {
 	return document{tree: p.out, metadata: p.metadata}, nil
 }
 
-// parser builds one branch. Comments go where SOPS puts them: before what they stand above or beside, in the branch
-// of their node, unless the parent has taken them.
+// parser builds one branch. Comments go where SOPS puts them: before the item that they stand above or beside, in the
+// branch of their node, unless the parent has taken them.
 type parser struct {
 	out      sops.TreeBranch
 	metadata *yaml.Node
@@ -106,7 +106,7 @@ func (p *parser) mapping(node *yaml.Node, commentsTaken bool, depth int) error {
 	seen := make(map[string]bool, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
-		node.Content[i], node.Content[i+1] = nil, nil // what is read need not stay in memory
+		node.Content[i], node.Content[i+1] = nil, nil // nodes that were read need not stay in memory
 		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
 			return fmt.Errorf("line %d: a key is not a string", key.Line)
 		}

@@ -28,7 +28,7 @@ func assess(o *manifest.Object) Report {
 		return Report{Status: health.Unknown, Message: fmt.Sprintf("status that cannot be read: %v", err)}
 	}
 	if r.Status == status.CurrentStatus {
-		return Report{Status: health.Current} // what is well needs no words
+		return Report{Status: health.Current} // without the library's message
 	}
 	report := Report{Status: health.Parse(string(r.Status)), Message: r.Message}
 	if len(r.Conditions) > 0 {
@@ -85,6 +85,6 @@ var statusless = map[string][]string{
 		"ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
 }
 
-// MetadataOnly reports whether a kind has no health beyond being there, so that nothing but its metadata need be read.
-// It also keeps the data of Secrets and ConfigMaps out of every answer.
+// MetadataOnly reports whether an object of a kind is healthy if it exists, so that only its metadata is read. This
+// also keeps the data of Secrets and ConfigMaps out of every answer.
 func MetadataOnly(gk schema.GroupKind) bool { return slices.Contains(statusless[gk.Group], gk.Kind) }

@@ -42,7 +42,7 @@ type observation struct {
 	missing bool
 }
 
-// NewIndex returns an index of nothing.
+// NewIndex returns an empty index.
 func NewIndex() *Index {
 	return &Index{
 		changed: wait.NewSignal(), doubtful: wait.NewSignal(),
@@ -184,7 +184,7 @@ func (x *Index) Forget(id manifest.ID) {
 	x.drop(id)
 }
 
-// end ends one Begin and judges what was observed meanwhile.
+// end ends one Begin and judges the observation that came meanwhile.
 func (x *Index) end(id manifest.ID, e *entry) {
 	if e.busy > 0 {
 		e.busy--

@@ -17,8 +17,8 @@ type Mode string
 
 // The modes.
 const (
-	Override     Mode = ""             // every field is ours, and what kubectl added goes
-	Merge        Mode = "Merge"        // every field is ours, what others added stays
+	Override     Mode = ""             // every field is ours; fields that kubectl added go
+	Merge        Mode = "Merge"        // every field is ours; fields that others added stay
 	IfNotPresent Mode = "IfNotPresent" // created when missing, then left alone
 	Ignore       Mode = "Ignore"       // neither applied, nor repaired, nor pruned
 )
@@ -27,10 +27,10 @@ const (
 type Item struct {
 	Version         string          `json:"v"`            // API version that it was applied in, without the group
 	Resource        string          `json:"r,omitempty"`  // plural, as the API serves it
-	UID             string          `json:"u,omitempty"`  // empty: it is not known whether the object was made
+	UID             string          `json:"u,omitempty"`  // empty: it is not known whether the object exists
 	ResourceVersion string          `json:"rv,omitempty"` // after the last apply
 	Digest          manifest.Digest `json:"d,omitzero"`   // of the desired object last applied; zero: apply again
-	Managed         manifest.Digest `json:"m,omitzero"`   // hash of what our manager owns since
+	Managed         manifest.Digest `json:"m,omitzero"`   // hash of the fields that our manager owns since
 	AppliedAt       time.Time       `json:"t,omitzero"`   // when our manager last changed something, API server's clock
 	Mode            Mode            `json:"o,omitempty"`
 	// Expires marks an object that its own controller deletes when it is done: a Job with ttlSecondsAfterFinished.

@@ -6,7 +6,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Drift says how an object of the cluster differs from what was applied. The zero Drift is none.
+// Drift says how an object of the cluster differs from its last apply. The zero Drift is none.
 type Drift struct {
 	Kind DriftKind
 	// By are the other managers that write the object, the latest first.
@@ -37,7 +37,7 @@ func (i Item) Judge(l kube.Live) Drift {
 	case l.UID != i.UID:
 		return Drift{Kind: Replaced, By: l.Others}
 	case i.Managed.IsZero() && i.ResourceVersion == "":
-		return Drift{} // taken from the cluster after the loss of the disk, which says nothing of fields
+		return Drift{} // restored from the cluster after the loss of the disk, without fields
 	case l.Managed != i.Managed:
 		return Drift{Kind: Changed, By: l.Others}
 	case i.Mode == Override && len(l.Adoptable) > 0:

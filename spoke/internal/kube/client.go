@@ -30,7 +30,7 @@ type Client struct {
 	user string // impersonated; empty: the account of the connection
 }
 
-// connection is what clients of one cluster share, whomever they impersonate.
+// connection is shared by the clients of one cluster, with whichever account.
 type connection struct {
 	base     *url.URL
 	http     *http.Client

@@ -28,7 +28,7 @@ const (
 	// Conflict: the object changed meanwhile, a precondition does not hold, or a field has another owner.
 	Conflict     Reason = "Conflict"
 	Forbidden    Reason = "Forbidden"    // RBAC
-	Denied       Reason = "Denied"       // an admission webhook or policy said no
+	Denied       Reason = "Denied"       // refused by an admission webhook or policy
 	Unauthorized Reason = "Unauthorized" // the API server does not know us
 	Terminating  Reason = "Terminating"  // the namespace is being deleted
 	Exists       Reason = "Exists"       // already there

@@ -223,7 +223,7 @@ func segment(name string) bool { return name != "" && len(content.IsPathSegmentN
 
 // about turns the error of finding a kind into an error about the object that needs the kind.
 func about(op, object string, err error) error {
-	//nolint:errorlint // an error that wraps another says more and stays as it is
+	//nolint:errorlint // an error that wraps another has more context and stays as it is
 	if e, ok := err.(*Error); ok {
 		copied := *e
 		copied.Op, copied.Object = op, object

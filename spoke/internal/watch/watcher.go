@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Config is what a Watcher works with.
+// Config holds what a Watcher works with.
 type Config struct {
 	Client *kube.Client
 	Index  *inventory.Index
