@@ -129,28 +129,34 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 		}
 		return admitPlugin(p, []byte(r.path))
 	}
+	if err := f.find(path.Dir(p), r); err != nil {
+		return fmt.Errorf("%s: %s: %w", tree.Local(p), r.field, err)
+	}
+	return nil
+}
+
+// find checks that a path in a kustomization file of the directory leads to a file or a directory of the tree.
+func (f *fileSystem) find(dir string, r reference) error {
 	if isRemote(r.path) {
-		return fmt.Errorf("%s: %s: %s: %w; remote bases and files are not fetched: "+
-			"commit a copy of it, or make it a source and a Kustomization of its own", tree.Local(p), r.field, r.path,
-			render.ErrRemote)
+		return fmt.Errorf("%s: %w; remote bases and files are not fetched: commit a copy of it, or make it a source and a "+
+			"Kustomization of its own", r.path, render.ErrRemote)
 	}
 	if path.IsAbs(r.path) {
-		return fmt.Errorf("%s: %s: %s: %w; write it relative to the kustomization file", tree.Local(p), r.field, r.path,
-			render.ErrRemote)
+		return fmt.Errorf("%s: %w; write it relative to the kustomization file", r.path, render.ErrRemote)
 	}
-	target := tree.Clean(path.Join(path.Dir(p), r.path))
+	target := tree.Clean(path.Join(dir, r.path))
 	k, err := f.tree.Type(target)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %s: %w", tree.Local(p), r.field, err)
+		return err
 	case k == render.Absent:
-		return fmt.Errorf("%s: %s: %s %w%s", tree.Local(p), r.field, r.path, render.ErrNotFound, f.tree.Suggest(target))
+		return fmt.Errorf("%s %w%s", r.path, render.ErrNotFound, f.tree.Suggest(target))
 	case k == render.Special:
-		return fmt.Errorf("%s: %s: %s is neither a file nor a directory", tree.Local(p), r.field, r.path)
+		return fmt.Errorf("%s is neither a file nor a directory", r.path)
 	case k == render.Directory && r.accepts&directory == 0:
-		return fmt.Errorf("%s: %s: %s is a directory, a file is needed", tree.Local(p), r.field, r.path)
+		return fmt.Errorf("%s is a directory, a file is needed", r.path)
 	case k == render.Directory && !isBase(f, target):
-		return fmt.Errorf("%s: %s: directory %s has no kustomization file", tree.Local(p), r.field, r.path)
+		return fmt.Errorf("directory %s has no kustomization file", r.path)
 	case k == render.Regular && r.field == "resources":
 		f.resources = append(f.resources, target)
 	}
@@ -168,10 +174,8 @@ var (
 // isRemote reports whether kustomize could take a path for something to fetch.
 func isRemote(p string) bool {
 	lower := strings.ToLower(p)
-	for _, prefix := range remotePrefixes {
-		if strings.HasPrefix(lower, prefix) {
-			return true
-		}
+	if slices.ContainsFunc(remotePrefixes, func(prefix string) bool { return strings.HasPrefix(lower, prefix) }) {
+		return true
 	}
 	if u, err := url.Parse(p); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
 		return true
