@@ -16,7 +16,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// root is the hub's own root in Git, as "bootstrap" is told of it.
+// root is the hub's own root in Git, as the flags of "bootstrap" describe it.
 type root struct {
 	name, url, branch, path string
 	interval                time.Duration

@@ -24,7 +24,7 @@ func newClusterCommand(s *session) *cobra.Command {
 		newClusterAddCommand(s), newClusterListCommand(s), newClusterRemoveCommand(s))
 }
 
-// newCluster is what "cluster add" is told of a cluster.
+// newCluster holds the flags of "cluster add".
 type newCluster struct {
 	labels, vars map[string]string
 	ttl          time.Duration

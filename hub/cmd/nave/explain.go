@@ -16,8 +16,8 @@ import (
 func newExplainCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use: "explain [KIND NAME]",
-		Short: "Say why objects are not ready, since when, and on whom they wait, and which are suspended; exit with 1 " +
-			"when any is not ready",
+		Short: "Say why objects are not ready, since when, and what they wait for, and which are suspended; exit with 1 " +
+			"if any is not ready",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{Cluster: s.cluster}
 			if cmd.Flags().Changed("namespace") {

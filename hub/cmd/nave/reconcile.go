@@ -19,7 +19,7 @@ func newReconcileCommand(s *session) *cobra.Command {
 	var w waiting
 	cmd := &cobra.Command{
 		Use:     "reconcile KIND NAME",
-		Short:   "Look at an object now, and wait for the outcome",
+		Short:   "Reconcile an object now, and wait for the outcome",
 		Example: "  nave reconcile source git fleet\n  nave reconcile kustomization apps --cluster prod-eu-1 --with-source",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
@@ -91,7 +91,7 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 		change, err := stream.Recv()
 		if err != nil {
 			if ctx.Err() != nil {
-				return "", fmt.Errorf("%s: waited in vain: %s", show(key), last)
+				return "", fmt.Errorf("%s: no outcome yet, and no longer waited for: %s", show(key), last)
 			}
 			return "", err
 		}

@@ -14,7 +14,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// session is what every command that speaks to a hub is given: flags, and the connection they lead to.
+// session holds the flags of all commands, and connects to the hub that they name.
 type session struct {
 	config    string
 	context   string

@@ -36,38 +36,32 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 			return err
 		}
 		switch {
-		case i.isEmpty():
+		case len(i.gone) == 0 && len(i.prunes) == 0:
 			return status.Error(codes.FailedPrecondition, "no removal is held there: nothing was confirmed")
 		case response.Impact.Digest != r.Digest:
 			return status.Error(codes.FailedPrecondition,
 				"other removals are held now than were shown: look again; nothing was confirmed")
 		}
-		return i.confirm(s.now().UTC())
+		return i.confirm(response.Impact, s.now().UTC())
 	})
-	if err != nil {
-		return nil, s.fail(err)
+	if err == nil {
+		s.did(who, "confirmed", fold.KeyOf(r.Key))
 	}
-	s.did(who, "confirmed", fold.KeyOf(r.Key))
-	return response, nil
+	return response, s.fail(err)
 }
 
 // confirmed writes down that an impact is meant, if it is the one that was shown; seen is that one's digest, or empty.
 func (s *Server) confirmed(i *impact, seen string) error {
-	if seen == "" {
-		return i.confirm(s.now().UTC())
-	}
-	now, err := i.message()
+	m, err := i.message()
 	if err != nil {
 		return err
 	}
-	if seen != now.Digest {
+	if seen != "" && seen != m.Digest {
 		return status.Error(codes.FailedPrecondition,
 			"it takes away something else now than was shown: look again; nothing was changed")
 	}
-	return i.confirm(s.now().UTC())
+	return i.confirm(m, s.now().UTC())
 }
-
-func (i *impact) isEmpty() bool { return len(i.gone) == 0 && len(i.prunes) == 0 }
 
 // impactOfConfirm gathers what is held: on the hub, in a cluster's graph, by its spoke.
 func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*impact, error) {
@@ -119,14 +113,6 @@ func (i *impact) heldByHub(cluster string, only *api.Key) {
 
 // heldBySpoke adds what the spoke of a cluster reports to hold.
 func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
-	plan, err := i.plan(cluster)
-	if err != nil {
-		return err
-	}
-	planned := map[api.Key]bool{}
-	for _, e := range plan.Applications {
-		planned[api.ApplicationKey(cluster, e.Name)] = true
-	}
 	return store.Reports.Scan(i.tx, cluster+"/", func(path string, row store.Report) error {
 		report, err := reporting.ReadApplication(row.Value)
 		if err != nil {
@@ -136,7 +122,9 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 		if only != nil && key != *only {
 			return nil
 		}
-		if report.Reason == condition.RemovalHeld && !planned[key] {
+		if _, planned, err := i.entry(key); err != nil {
+			return err
+		} else if report.Reason == condition.RemovalHeld && !planned {
 			i.gone[key] = true
 			i.sizes[key] = int(report.Current + report.InProgress + report.Failed)
 		}
@@ -161,8 +149,8 @@ func (i *impact) heldPrune(key api.Key, m *spokev1.HeldPrune) error {
 	return nil
 }
 
-// confirm writes down that the impact is meant.
-func (i *impact) confirm(now time.Time) error {
+// confirm writes down that the impact, whose message is m, is meant.
+func (i *impact) confirm(m *adminv1.ImpactResponse, now time.Time) error {
 	byGraph := confirmations{}
 	for key := range i.gone {
 		if i.gone[api.ClusterKey(key.Cluster)] {
@@ -186,7 +174,7 @@ func (i *impact) confirm(now time.Time) error {
 			return err
 		}
 	}
-	return i.record(now)
+	return i.record(m, now)
 }
 
 // confirmations are what operators confirmed, by cluster; "" is the hub.
@@ -211,11 +199,7 @@ func (byGraph confirmations) of(tx *store.Tx, cluster string) (c store.Confirmat
 }
 
 // record writes an event for each cluster that loses something: what an operator agreed to, by name.
-func (i *impact) record(now time.Time) error {
-	m, err := i.message()
-	if err != nil {
-		return err
-	}
+func (i *impact) record(m *adminv1.ImpactResponse, now time.Time) error {
 	for _, c := range m.GetClusters() {
 		if c.GetForgotten() {
 			continue // no one can look at its events any more

@@ -28,11 +28,10 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 		}
 		return remove(tx, key)
 	})
-	if err != nil {
-		return nil, s.fail(err)
+	if err == nil {
+		s.did(who, "deleted", key)
 	}
-	s.did(who, "deleted", key)
-	return &adminv1.DeleteResponse{}, nil
+	return &adminv1.DeleteResponse{}, s.fail(err)
 }
 
 func remove(tx *store.Tx, key api.Key) error {

@@ -107,9 +107,9 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 	if _, err := s.operator(ctx); err != nil {
 		return nil, err
 	}
-	key := api.Key{Cluster: r.Key.GetCluster(), Namespace: r.Key.GetNamespace(), Name: r.Key.GetName()}
-	if word := r.Key.GetKind(); word != "" {
-		kind, err := readKind(word)
+	key := fold.KeyOf(r.Key)
+	if key.Kind != "" {
+		kind, err := readKind(key.Kind)
 		if err != nil {
 			return nil, err
 		}

@@ -337,20 +337,14 @@ func (i *impact) name(m *adminv1.ImpactResponse) error {
 // application is what becomes of the objects of an application that goes.
 func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	m := &adminv1.ApplicationImpact{Key: fold.KeyMessage(key), Objects: uint32(i.sizes[key])}
-	plan, err := i.plan(key.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	owner := key.Application()
-	at, planned := slices.BinarySearchFunc(plan.Applications, owner,
-		func(e store.Entry, o bundle.ApplicationName) int { return e.Name.Compare(o) })
-	if !planned {
-		return m, nil
+	entry, planned, err := i.entry(key)
+	if err != nil || !planned {
+		return m, err
 	}
 	row := i.rows[key]
 	fleet, err := fold.NewReader(i.tx).Fleet(row)
 	m.Orphaned = fleet != nil && fleet.IsSuspended() || row.IsSuspended()
-	app := i.apps.get(plan.Applications[at].Digest)
+	app := i.apps.get(entry.Digest)
 	if app == nil { // or not read yet: then message returns errUnread
 		m.Unreadable = true
 		return m, err
@@ -360,14 +354,22 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	return m, err
 }
 
-func (i *impact) plan(cluster string) (store.Plan, error) {
-	plan, known := i.plans[cluster]
-	if known {
-		return plan, nil
+// entry returns the entry of an application in the plan of its cluster; false if it is not planned.
+func (i *impact) entry(key api.Key) (store.Entry, bool, error) {
+	plan, known := i.plans[key.Cluster]
+	if !known {
+		var err error
+		if plan, _, err = store.Plans.Get(i.tx, key.Cluster); err != nil {
+			return store.Entry{}, false, err
+		}
+		i.plans[key.Cluster] = plan
 	}
-	plan, _, err := store.Plans.Get(i.tx, cluster)
-	i.plans[cluster] = plan
-	return plan, err
+	at, planned := slices.BinarySearchFunc(plan.Applications, key.Application(),
+		func(e store.Entry, name bundle.ApplicationName) int { return e.Name.Compare(name) })
+	if !planned {
+		return store.Entry{}, false, nil
+	}
+	return plan.Applications[at], true, nil
 }
 
 // keyMessages returns keys as callers see them, sorted.

@@ -37,11 +37,10 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		}
 		return request(tx, row, response.RequestedAt)
 	})
-	if err != nil {
-		return nil, s.fail(err)
+	if err == nil {
+		s.did(who, "reconcile", key)
 	}
-	s.did(who, "reconcile", key)
-	return response, nil
+	return response, s.fail(err)
 }
 
 // reconcileSource asks for the source of an object and returns when it was looked at.
