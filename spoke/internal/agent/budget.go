@@ -40,8 +40,8 @@ const (
 	keepable = 64 << 10
 )
 
-// budget is how much memory loads may take at a time. Whoever holds objects asks for nothing more, and whoever holds
-// files asks for objects only, so all of them get on.
+// budget is how much memory loads may take at a time. A load that holds memory for objects asks for nothing more, and a
+// load that holds memory for files asks for objects only, so no two loads wait for each other.
 type budget struct {
 	limit   int64
 	objects pool

@@ -186,7 +186,7 @@ func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value,
 }
 
 // reserve takes the memory that opening the sealed files takes, and keeps it until the run ends. It returns how many
-// bytes they have. Nobody who holds memory for objects may call it.
+// bytes they have. The caller must not hold memory for objects.
 func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 	l.reserving.Lock()
 	defer l.reserving.Unlock()

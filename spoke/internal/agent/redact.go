@@ -21,8 +21,8 @@ const (
 	learnPause = time.Minute
 )
 
-// redactors keeps what takes the values of sealed files out of texts, by the files' digests. It holds no values and is
-// safe for concurrent use.
+// redactors keeps the Redactors of sealed files by the digests of the files. It holds no values and is safe for
+// concurrent use.
 type redactors struct {
 	mu    sync.Mutex // guards the following
 	files map[manifest.Digest]*decrypt.Redactor
@@ -109,8 +109,8 @@ type discretion struct {
 	all   bool                // every value of the application is known
 }
 
-// discretion returns that of an application. Whoever has no sealed values has nothing to hide; of an application that
-// left the bundle before this process began, nobody knows.
+// discretion returns the discretion of an application. An application without sealed files has no values to hide. The
+// values of an application that left the bundle before this process began are unknown.
 func (a *Agent) discretion(name bundle.ApplicationName) discretion {
 	files, listed := a.sealed[name]
 	known, all := a.redactors.of(files.now)
@@ -120,8 +120,8 @@ func (a *Agent) discretion(name bundle.ApplicationName) discretion {
 // text returns a text without the values that are known.
 func (d discretion) text(s string) string { return decrypt.Redact(s, d.known...) }
 
-// said returns what others than the hub and the spoke said about an object of the application; the reason alone, or
-// nothing of it, if not all values are known.
+// said returns the message of a controller about an object of the application without the values. If not all values are
+// known, it returns the reason alone, or only that the message is left out.
 func (d discretion) said(o inventory.ObjectHealth) string {
 	if d.all || o.Message == "" {
 		return d.text(o.Message)
@@ -149,7 +149,7 @@ const leftOut = "(the message is left out: it may quote a sealed value, and the 
 var reasonWord = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
 
 // redactor returns a function that takes the application's sealed values out of a text about an object, which may be
-// nil. It opens the files that were not opened yet. Nobody who holds memory for objects may call it.
+// nil. It opens the files that were not opened yet. The caller must not hold memory for objects.
 func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) string {
 	if len(l.app.SealedFiles) == 0 {
 		return nil

@@ -4,7 +4,7 @@
 // Each Application has a page: the names and UIDs of its objects, and what must be known to delete them when the
 // Application is gone. Nothing of what the objects hold is in it. A page is one ConfigMap, or several when it is large:
 // an object is in the one that the hash of its name chooses, so that the pages of one size never depend on one another.
-// Whoever reads takes all of them together.
+// A reader takes all of them together.
 //
 // A page changes when objects are added, made anew or pruned, not when their content changes; such an apply writes
 // nothing here. Objects that are about to be added are written before they are applied: one request more for that

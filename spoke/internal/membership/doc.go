@@ -1,5 +1,5 @@
-// Package membership is who a spoke is: the cluster of a hub that it speaks for, and what must not be lost of that with
-// the spoke's disk.
+// Package membership decides who a spoke is: the cluster of a hub that it speaks for. It keeps what must survive the
+// loss of the spoke's disk.
 //
 //  1. Sources.Load reads the Settings that a join manifest brings, and Settings.Check makes Rules of them.
 //  2. Secret keeps key and certificate, the last Settings that led to a session, and Marks, in the spoke's own

@@ -103,7 +103,7 @@ type Blob struct {
 	Frame  []byte
 }
 
-// Session is the spoke's end. Its methods are safe for concurrent use.
+// Session is the spoke's end of the connection. Its methods are safe for concurrent use.
 type Session struct {
 	Config
 	instance string      // random, of this process

@@ -78,8 +78,8 @@ func putBlobs(tx *bolt.Tx, blobs []Blob) error {
 	return nil
 }
 
-// Blob returns the uncompressed bytes of a blob, or ErrNotFound. They are verified again: a disk may lie. A damaged
-// blob is ErrBlob, and is deleted, so that it is missing and can be fetched again.
+// Blob returns the uncompressed bytes of a blob, or ErrNotFound. The bytes are verified again, since a disk can damage
+// them. A damaged blob is ErrBlob, and is deleted, so that it is missing and can be fetched again.
 func (s *Store) Blob(d manifest.Digest) ([]byte, error) {
 	var row []byte
 	err := s.view(func(tx *bolt.Tx) error {
