@@ -33,14 +33,10 @@ func start(c *Config) (*process, error) {
 	cmd.SysProcAttr = dieWithParent()
 	p := &process{config: c, cmd: cmd, stderr: &words{}}
 	cmd.Stderr = p.stderr
-	var err error
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", c.Name, err)
-	}
-	if p.stdout, err = cmd.StdoutPipe(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", c.Name, err)
-	}
-	if err := cmd.Start(); err != nil {
+	var err, err2 error
+	p.stdin, err = cmd.StdinPipe()
+	p.stdout, err2 = cmd.StdoutPipe()
+	if err := errors.Join(err, err2, cmd.Start()); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	return p, nil

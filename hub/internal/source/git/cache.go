@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -51,12 +52,7 @@ func openRepository(dir string) (*repository, error) {
 	}
 	now := time.Now()
 	_ = os.Chtimes(dir, now, now) // for artifact.Store.Sweep; a wrong time costs a transfer
-	r := &repository{
-		dir:     dir,
-		objects: &objects{dir: filepath.Join(dir, "objects")},
-		state:   readState(dir),
-	}
-	return r, nil
+	return &repository{dir, &objects{dir: filepath.Join(dir, "objects")}, readState(dir)}, nil
 }
 
 func stateFile(dir string) string { return filepath.Join(dir, "state") }
@@ -70,12 +66,12 @@ func readState(dir string) (s state) {
 	return s
 }
 
-func (r *repository) close() { r.objects.close() }
-
 // full reports whether the cache has grown so much that it should be emptied.
-func (r *repository) full(limits Limits) bool {
-	return r.state.Loose > maxLoose || r.state.Packs > maxPacks || r.state.Disk > 2*limits.Pack
+func (s state) full(limits Limits) bool {
+	return s.Loose > maxLoose || s.Packs > maxPacks || s.Disk > 2*limits.Pack
 }
+
+func (r *repository) close() { r.objects.close() }
 
 // save writes the state.
 func (r *repository) save() error {
@@ -90,12 +86,8 @@ func (r *repository) save() error {
 
 // holds reports whether all of a commit's tree is here.
 func (r *repository) holds(object plumbing.Hash) bool {
-	for _, t := range r.state.Tips {
-		if t.Object == object.String() || t.Commit == object.String() {
-			return true
-		}
-	}
-	return false
+	id := object.String()
+	return slices.ContainsFunc(r.state.Tips, func(t tip) bool { return t.Object == id || t.Commit == id })
 }
 
 // read returns the content of an object of the given kind, compared with its hash. More than limit bytes are

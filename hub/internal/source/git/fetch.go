@@ -125,28 +125,24 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 
 // openCache opens the cache repository, emptied if it has become too large.
 func (f *fetching) openCache() (*repository, error) {
-	r, err := openRepository(f.Workspace.CacheDir(f.id))
-	if err != nil || !r.full(f.limits) {
-		return r, err
+	dir := f.Workspace.CacheDir(f.id)
+	if readState(dir).full(f.limits) {
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, artifact.StorageError(err)
+		}
 	}
-	r.close()
-	if err := os.RemoveAll(r.dir); err != nil {
-		return nil, artifact.StorageError(err)
-	}
-	return openRepository(r.dir)
+	return openRepository(dir)
 }
 
 // complete transfers what the cache lacks of the candidates.
 func (r *repository) complete(ctx context.Context, s session, refs *packp.AdvRefs, choice choice, limits Limits,
 	tmp string) error {
-	if choice.history {
-		return r.transfer(ctx, s, refs, choice.candidates, true, limits, tmp)
-	}
-	lacking := slices.DeleteFunc(slices.Clone(choice.candidates), func(c candidate) bool { return r.holds(c.want) })
+	isHere := func(c candidate) bool { return !choice.history && r.holds(c.want) }
+	lacking := slices.DeleteFunc(slices.Clone(choice.candidates), isHere)
 	if len(lacking) == 0 {
 		return nil
 	}
-	return r.transfer(ctx, s, refs, lacking, false, limits, tmp)
+	return r.transfer(ctx, s, refs, lacking, choice.history, limits, tmp)
 }
 
 // choose picks the commit among the candidates, all of which are in the cache.

@@ -341,7 +341,7 @@ func TestCacheDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := repositoryOf(t)
 			for round := range 9 {
-				if r.full(limits) {
+				if r.state.full(limits) {
 					t.Fatalf("full after %d transfers", round)
 				}
 				installIn(t, r, packOf(uint32(c.objects), different(round, c.objects, c.size)...), DefaultLimits)
@@ -349,7 +349,7 @@ func TestCacheDisk(t *testing.T) {
 					t.Fatalf("the cache counts %d bytes, on disk are %d", r.state.Disk, disk)
 				}
 			}
-			if r.full(limits) != c.full {
+			if r.state.full(limits) != c.full {
 				t.Errorf("full: %v with %d bytes", !c.full, r.state.Disk)
 			}
 		})
