@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,12 +78,13 @@ func Classify(err error, protocol func(error) error) error {
 	if slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
 		return err
 	}
-	return cmp.Or(protocol(err), classifyNetwork(err), fmt.Errorf("%w: %w", otherwise, err))
+	return cmp.Or(protocol(err), classifySystem(err), fmt.Errorf("%w: %w", otherwise, err))
 }
 
-// classifyNetwork wraps the errors of contexts, TLS and connections; it returns nil for others.
-func classifyNetwork(err error) error {
+// classifySystem wraps the errors of contexts, files, TLS and connections; it returns nil for others.
+func classifySystem(err error) error {
 	var (
+		file        *os.PathError
 		certificate *tls.CertificateVerificationError
 		operation   *net.OpError
 		network     net.Error
@@ -92,6 +94,8 @@ func classifyNetwork(err error) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	case errors.As(err, &file): // such as a full disk
+		return artifact.StorageError(err)
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%w: %w; give the authority's certificate as ca.crt in the Secret of spec.secretRef",
 			ErrUntrusted, err)

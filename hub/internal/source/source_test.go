@@ -1,16 +1,24 @@
 package source
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
 )
 
 func TestTimeLimit(t *testing.T) {
@@ -67,6 +75,34 @@ func TestExplain(t *testing.T) {
 	}
 	if shown := fmt.Sprintf("%v %+v %#v", Request{Secrets: secrets}, secrets, secrets); strings.Contains(shown, "canary") {
 		t.Errorf("printed %s", shown)
+	}
+}
+
+func TestClassify(t *testing.T) {
+	own := errors.New("of the protocol")
+	protocol := func(err error) error {
+		if errors.Is(err, own) {
+			return fmt.Errorf("%w: %w", ErrReferenceNotFound, err)
+		}
+		return nil
+	}
+	for name, c := range map[string]struct{ err, want error }{
+		"known":        {fmt.Errorf("%w: x", ErrTimeout), ErrTimeout},
+		"protocol":     {own, ErrReferenceNotFound},
+		"full_disk":    {&os.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}, artifact.ErrStorage},
+		"refused":      {&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, ErrUnreachable},
+		"cut_off":      {io.ErrUnexpectedEOF, ErrUnreachable},
+		"deadline":     {context.DeadlineExceeded, ErrTimeout},
+		"over_http":    {&url.Error{Op: "Get", URL: "https://canary@h", Err: errors.New("x")}, ErrUnreachable},
+		"anything":     {errors.New("x"), ErrProtocol},
+		"canceled":     {context.Canceled, context.Canceled},
+		"denied_by_us": {&url.Error{Err: dial.ErrDenied}, dial.ErrDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Classify(c.err, protocol); !errors.Is(got, c.want) || strings.Contains(got.Error(), "canary") {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 

@@ -29,7 +29,6 @@ func (r *repository) install(ctx context.Context, file *os.File, n int64, limits
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: the pack is malformed: %v", source.ErrProtocol, p)
 		}
-		err = storageError(err)
 	}()
 	if n == 0 {
 		return fmt.Errorf("%w: it ended without a pack", source.ErrUnreachable)
@@ -123,10 +122,10 @@ func (c *contents) next(scanner *packfile.Scanner, limits Limits) (item, error) 
 		n, i.crc, err = scanner.NextObject(hasher)
 		i.hash = hasher.Sum()
 	}
-	if err != nil || n != h.Length {
-		return i, errors.Join(fmt.Errorf("%w: the pack has an object of a wrong size", source.ErrProtocol), err)
+	if err == nil && n != h.Length {
+		err = fmt.Errorf("%w: the pack has an object of a wrong size", source.ErrProtocol)
 	}
-	if i.delta {
+	if i.delta && err == nil {
 		i.size = start.target()
 		err = c.weigh(i.size, limits)
 	}

@@ -3,7 +3,6 @@ package git
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"os"
 
@@ -94,18 +93,9 @@ func spool(file *os.File, pack io.Reader, limits Limits) (int64, error) {
 	w := bufio.NewWriterSize(file, 64<<10)
 	n, err := io.Copy(w, artifact.Bound(pack, limits.Pack, "the transfer"))
 	if err != nil {
-		return n, storageError(err)
+		return n, err
 	}
-	return n, artifact.StorageError(w.Flush())
-}
-
-// storageError returns err as artifact.ErrStorage if it is an error of a file, such as a full disk.
-func storageError(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return artifact.StorageError(err)
-	}
-	return err
+	return n, w.Flush()
 }
 
 // remember records that the cache has everything that wants lead to.
