@@ -19,14 +19,11 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// EnvPath is the environment variable that names the file.
-const EnvPath = "NAVE_CONFIG"
+// envPath is the environment variable that names the file.
+const envPath = "NAVE_CONFIG"
 
 // maxSize bounds the file; a context takes about 4 KiB.
 const maxSize = 1 << 20
-
-// ErrNoContext: the file has no such context.
-var ErrNoContext = errors.New("no such context")
 
 // Config is the content of the file.
 type Config struct {
@@ -45,12 +42,12 @@ type Context struct {
 
 // DefaultPath returns $NAVE_CONFIG, or else nave/config in the user's configuration folder (~/.config on Linux).
 func DefaultPath() (string, error) {
-	if path := os.Getenv(EnvPath); path != "" {
+	if path := os.Getenv(envPath); path != "" {
 		return path, nil
 	}
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "", fmt.Errorf("find the operator configuration: %w; set %s", err, EnvPath)
+		return "", fmt.Errorf("find the operator configuration: %w; set %s", err, envPath)
 	}
 	return filepath.Join(dir, "nave", "config"), nil
 }
@@ -60,7 +57,7 @@ func Load(path string) (*Config, error) {
 	c, err := load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; `nave-hub operator-config` prints one, and a hub keeps its first as operator.yaml in its "+
-			"--data-dir; name another file with --config or %s", err, EnvPath)
+			"--data-dir; name another file with --config or %s", err, envPath)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read operator configuration: %w", err)
@@ -106,12 +103,12 @@ func parse(data []byte) (*Config, error) {
 	return c, nil
 }
 
-// Context returns the context with the name; if name is empty, the current one. Errors: ErrNoContext.
+// Context returns the context with the name; if name is empty, the current one. It is an error if there is none.
 func (c *Config) Context(name string) (*Context, error) {
 	name = cmp.Or(name, c.CurrentContext)
 	i := slices.IndexFunc(c.Contexts, func(x Context) bool { return x.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("context %q: %w", name, ErrNoContext)
+		return nil, fmt.Errorf("context %q does not exist in the operator configuration", name)
 	}
 	return &c.Contexts[i], nil
 }

@@ -33,8 +33,8 @@ func TestSave(t *testing.T) {
 	if x, err := got.Context("two"); err != nil || x.Hub != "two:7443" {
 		t.Fatalf("got %+v, %v", x, err)
 	}
-	if _, err := got.Context("three"); !errors.Is(err, ErrNoContext) {
-		t.Fatalf("got %v", err)
+	if _, err := got.Context("three"); err == nil {
+		t.Fatal("a context that does not exist is given")
 	}
 }
 
@@ -95,11 +95,11 @@ func TestContextTLS(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	t.Setenv(EnvPath, "/somewhere/else")
+	t.Setenv(envPath, "/somewhere/else")
 	if path, err := DefaultPath(); err != nil || path != "/somewhere/else" {
 		t.Fatalf("got %s, %v", path, err)
 	}
-	t.Setenv(EnvPath, "")
+	t.Setenv(envPath, "")
 	t.Setenv("XDG_CONFIG_HOME", "/home/x/.config")
 	if path, err := DefaultPath(); err != nil || path != "/home/x/.config/nave/config" {
 		t.Fatalf("got %s, %v", path, err)

@@ -13,7 +13,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Lifetimes of join tokens.
@@ -47,7 +46,7 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 		if err := sweepTokens(tx, now.Add(-keepTokens)); err != nil {
 			return err
 		}
-		return store.JoinTokens.Put(tx, manifest.DigestOf([]byte(token)).String(), row)
+		return store.JoinTokens.Put(tx, store.TokenKey(token), row)
 	})
 	if err != nil {
 		return nil, s.fail(err)

@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Retry is how long a loop waits after an error, of a full disk for example.
-const Retry = 5 * time.Second
+// retry is how long a loop waits after an error, of a full disk for example.
+const retry = 5 * time.Second
 
 // Loop is one loop over the store. All its functions run in the goroutine of Run, which owns their state.
 type Loop struct {
@@ -36,7 +36,7 @@ type Loop struct {
 }
 
 // Run drives the loop until ctx ends, and then returns nil. If the store is closed before, Run returns store.ErrClosed.
-// Any other error is logged, and what failed is tried again after Retry.
+// Any other error is logged, and what failed is tried again after five seconds.
 func (l Loop) Run(ctx context.Context) error {
 	l.Log = cmp.Or(l.Log, slog.Default())
 	t := turns{Loop: l, loaded: l.Load == nil, watcher: l.Store.Watch(ctx, l.Tables...)}
@@ -48,7 +48,7 @@ func (l Loop) Run(ctx context.Context) error {
 				return err
 			}
 			l.Log.ErrorContext(ctx, "a loop failed and will try again", slog.String("loop", l.Name), telemetry.Err(err))
-			err = t.wait(ctx, Retry, nil) // changes stay with the watcher meanwhile
+			err = t.wait(ctx, retry, nil) // changes stay with the watcher meanwhile
 		}
 		if ctx.Err() != nil {
 			return nil

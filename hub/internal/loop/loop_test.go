@@ -103,13 +103,13 @@ func TestLoop(t *testing.T) {
 			b.put("b", 1)
 			b.put("a", 2)
 			b.expect() // not before the time is over
-			time.Sleep(Retry)
+			time.Sleep(retry)
 			b.expect("a", "b", "note", "work")
 		},
 		"failed_work": func(b *bench) {
 			b.failing("work", 2)
 			b.put("a", 1)
-			time.Sleep(2 * Retry)
+			time.Sleep(2 * retry)
 			b.expect("a", "note", "work", "work", "work")
 		},
 		"result": func(b *bench) {
@@ -119,7 +119,7 @@ func TestLoop(t *testing.T) {
 		"failed_result": func(b *bench) {
 			b.results <- func(context.Context) error { return errors.Join(b.step("result"), errFull) }
 			b.expect("result")
-			time.Sleep(Retry)
+			time.Sleep(retry)
 			b.expect("work")
 		},
 	} {
@@ -143,7 +143,7 @@ func TestLoop_load(t *testing.T) {
 		b := start(t, map[string]int{"load": 1})
 		b.expect("load")
 		b.put("a", 1)
-		time.Sleep(Retry)
+		time.Sleep(retry)
 		b.expect("load", "a", "note", "work")
 		b.stop()
 		<-b.ended

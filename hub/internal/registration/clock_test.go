@@ -165,7 +165,7 @@ func TestClock_token(t *testing.T) {
 			r := newRig(t)
 			made := r.clock().Add(tt.off)
 			must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
-				return store.JoinTokens.Put(tx, TokenKey("secret"),
+				return store.JoinTokens.Put(tx, store.TokenKey("secret"),
 					store.JoinToken{Cluster: "a", CreatedAt: made, ExpiresAt: made.Add(time.Hour)})
 			}))
 			_, err := r.register("secret", nil)

@@ -11,7 +11,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
-	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -45,9 +44,6 @@ var errRevoked = errors.New("the certificate is from before its cluster register
 
 // maxToken is the length of the longest token that the hub looks up, in bytes.
 const maxToken = 256
-
-// TokenKey returns the key of a join token's row: its digest, so that the store has no token.
-func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).String() }
 
 // answer returns the answer to the caller of Register.
 func (s *Server) answer(ctx context.Context, cluster string, err error, digest string) error {

@@ -23,7 +23,7 @@ func (s *Server) Register(ctx context.Context, r *registrationv1.RegisterRequest
 		s.refuse(ctx, "", errUnknown, "")
 		return nil, errToken
 	}
-	digest := TokenKey(r.Token)
+	digest := store.TokenKey(r.Token)
 	var token store.JoinToken
 	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
 		token, err = s.check(tx, digest, print)

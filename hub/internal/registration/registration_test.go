@@ -164,7 +164,7 @@ func (r *rig) registered(cluster string) {
 func (r *rig) token(token, cluster string) {
 	r.t.Helper()
 	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
-		return store.JoinTokens.Put(tx, TokenKey(token),
+		return store.JoinTokens.Put(tx, store.TokenKey(token),
 			store.JoinToken{Cluster: cluster, ExpiresAt: r.clock().Add(time.Hour)})
 	}))
 }
@@ -295,7 +295,7 @@ func TestRegister_refused(t *testing.T) {
 		object  api.Key
 		cause   string
 	}{
-		"unknown": {func(*rig) {}, "guess", unknownTokens, shorten(TokenKey("guess")) + " was refused: unknown"},
+		"unknown": {func(*rig) {}, "guess", unknownTokens, shorten(store.TokenKey("guess")) + " was refused: unknown"},
 		"empty":   {func(*rig) {}, "", unknownTokens, "malformed was refused: unknown"},
 		"long":    {func(*rig) {}, strings.Repeat("x", maxToken+1), unknownTokens, "malformed was refused: unknown"},
 		"expired": {func(r *rig) { r.set(time.Hour) }, "secret", api.ClusterKey("a"), "expired"},
@@ -342,7 +342,7 @@ func TestFloods(t *testing.T) {
 		}, unknownTokens, recordBurst},
 		"expired_token": {func(r *rig) func() error {
 			must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
-				return store.JoinTokens.Put(tx, TokenKey("secret"), store.JoinToken{Cluster: "a", ExpiresAt: r.clock()})
+				return store.JoinTokens.Put(tx, store.TokenKey("secret"), store.JoinToken{Cluster: "a", ExpiresAt: r.clock()})
 			}))
 			client := r.stranger()
 			_, csr := newCSR(t)
@@ -467,7 +467,7 @@ func TestRegister_bad_request(t *testing.T) {
 }
 
 func TestRegister_stores_no_token(t *testing.T) {
-	if key := TokenKey("secret"); key != manifest.DigestOf([]byte("secret")).String() || strings.Contains(key, "secret") {
+	if key := store.TokenKey("secret"); key != manifest.DigestOf([]byte("secret")).String() || strings.Contains(key, "secret") {
 		t.Fatalf("key is %s", key)
 	}
 }

@@ -269,8 +269,8 @@ type Report struct {
 	Healthy    manifest.Digest `json:"healthy,omitzero"` // of the Application that was last healthy
 }
 
-// JoinToken is a one-time secret of a cluster. Its key is the digest of the token; the token itself is never stored.
-// Packages admin and registration write it.
+// JoinToken is a one-time secret of a cluster. Its key is TokenKey; the token itself is never stored. Packages admin
+// and registration write it.
 type JoinToken struct {
 	Cluster   string          `json:"cluster"`
 	CreatedAt time.Time       `json:"createdAt,omitzero"`
@@ -278,6 +278,9 @@ type JoinToken struct {
 	UsedAt    time.Time       `json:"usedAt,omitzero"`
 	UsedBy    manifest.Digest `json:"usedBy,omitzero"` // of the public key it was used for
 }
+
+// TokenKey returns the key of a join token: its digest, so that the store does not have the token.
+func TokenKey(token string) string { return manifest.DigestOf([]byte(token)).String() }
 
 // Event is something that happened, for people to read. Its key is a time and a counter, which order the events. Every
 // package writes events, by Record.
