@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"slices"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/manifest"
@@ -62,11 +63,10 @@ func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Stage) UnmarshalText(text []byte) error {
-	for stage, name := range stages {
-		if name == string(text) {
-			*s = Stage(stage)
-			return nil
-		}
+	stage := slices.Index(stages[:], string(text))
+	if stage < 0 {
+		return fmt.Errorf("%q is not a stage of a bundle", text)
 	}
-	return fmt.Errorf("%q is not a stage of a bundle", text)
+	*s = Stage(stage)
+	return nil
 }

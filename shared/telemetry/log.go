@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// NewLogger returns a logger that writes "json" or "text" lines from the given level on (debug, info, warn, error).
-// Empty words mean text and info.
+// NewLogger returns a logger that writes lines as "json" or "text", of a level (debug, info, warn, error) and above. An
+// empty format is text, an empty level info. Any other word is an error.
 func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if level != "" {

@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns somebody else's text as it can be stored, logged and shown: of at most limit bytes, cut between
-// characters, and without what a terminal obeys or a reader does not see. Control characters other than line break and
-// tab, invisible ones and those that turn the direction of text are replaced by U+FFFD.
+// Printable returns a text of somebody else that is safe to store, log and show: at most limit bytes, cut between
+// characters. Unprintable characters are replaced by U+FFFD.
 func Printable(s string, limit int) string {
 	// more than limit is left of it, whatever is replaced: a character has at most 4 bytes, U+FFFD has 3
 	s = begin(s, 2*limit)
@@ -37,8 +36,8 @@ func begin(s string, n int) string {
 	return s[:n]
 }
 
-// Unprintable reports whether a terminal obeys a character, whether it turns the direction of text, or whether a reader
-// does not see it. A line break and a tab are printable.
+// Unprintable reports whether a character is a control character, changes the direction of text, or is invisible. A
+// line break and a tab are printable.
 func Unprintable(r rune) bool {
 	if ' ' <= r && r <= '~' {
 		return false // nearly always

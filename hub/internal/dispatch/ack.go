@@ -61,7 +61,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 func (s *Server) unoffered(x *session, id bundle.ID) {
 	s.metrics.acks.WithLabelValues(ackUnoffered).Inc()
 	if s.quotas.warn(x.cluster, condition.AckUnoffered, time.Now()) {
-		s.log.Warn("ack for a bundle that was never offered", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence))
+		s.Log.Warn("ack for a bundle that was never offered", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence))
 	}
 }
 
@@ -77,13 +77,13 @@ func (s *Server) observe(x *session, changedAt time.Time) {
 		return
 	}
 	x.observed = changedAt
-	s.metrics.live(changedAt, s.now())
+	s.metrics.live(changedAt, s.Now())
 }
 
 // warning returns an event of type Warning about a cluster.
 func (s *Server) warning(cluster, reason, format string, args ...any) store.Event {
 	return store.Event{
-		Time:    s.now().UTC(),
+		Time:    s.Now().UTC(),
 		Object:  api.ClusterKey(cluster),
 		Type:    condition.Warning,
 		Reason:  reason,

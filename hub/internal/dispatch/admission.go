@@ -25,7 +25,7 @@ func (e revokedError) GRPCStatus() *status.Status { return status.Convert(e.erro
 
 // view runs fn in a View of the store if the caller is admitted. Give the error to refusal before the caller gets it.
 func (s *Server) view(ctx context.Context, c caller, fn func(*store.Tx) error) error {
-	return s.warnRevoked(c, s.store.View(ctx, func(tx *store.Tx) error {
+	return s.warnRevoked(c, s.Store.View(ctx, func(tx *store.Tx) error {
 		if err := admitted(tx, c); err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (s *Server) warnRevoked(c caller, err error) error {
 	if _, revoked := errors.AsType[revokedError](err); revoked &&
 		s.quotas.warn(c.cluster, condition.CertificateRevoked, time.Now()) {
 		message := status.Convert(err).Message()
-		s.log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address),
+		s.Log.Warn("certificate refused", telemetry.Cluster(c.cluster), telemetry.Address(c.address),
 			telemetry.Reason(message))
 		s.batch.event(s.warning(c.cluster, condition.CertificateRevoked, "a spoke that called from %s was refused: %s",
 			c.address, message))

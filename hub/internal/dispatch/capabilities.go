@@ -28,7 +28,7 @@ func (s *Server) named(ctx context.Context, hello *spokev1.Hello) (has manifest.
 	if err != nil {
 		return has, false, invalid("digest of capabilities: %v", err)
 	}
-	blobs := s.store.Blobs()
+	blobs := s.Store.Blobs()
 	_, size, err := blobs.Compressed(ctx, d)
 	if err == nil && size > reporting.MaxCapabilities {
 		return has, true, nil
@@ -58,13 +58,13 @@ func (s *Server) capabilities(ctx context.Context, x *session, data []byte) erro
 	}
 	if now := time.Now(); !s.quotas.served.Allow(x.cluster, 1, now) {
 		if s.quotas.warn(x.cluster, "capabilities", now) {
-			s.log.Warn("capabilities dropped: the cluster sends them too often", telemetry.Cluster(x.cluster))
+			s.Log.Warn("capabilities dropped: the cluster sends them too often", telemetry.Cluster(x.cluster))
 		}
 		return nil
 	}
-	d, err := s.store.Blobs().Put(ctx, data)
+	d, err := s.Store.Blobs().Put(ctx, data)
 	if err != nil {
-		s.log.Warn("capabilities not stored", telemetry.Cluster(x.cluster), telemetry.Err(err))
+		s.Log.Warn("capabilities not stored", telemetry.Cluster(x.cluster), telemetry.Err(err))
 		return nil
 	}
 	s.batch.edit(x.cluster, func(delta *spokeDelta) { delta.capabilities = d })

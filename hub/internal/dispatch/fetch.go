@@ -123,7 +123,7 @@ func (s *Server) offered(cluster string, desired bundle.ID) []byte {
 func (s *Server) readFailed(cluster string, err error) error {
 	answer := refusal(err)
 	if status.Code(answer) == codes.Unavailable && s.quotas.warn(cluster, condition.BlobsUnread, time.Now()) {
-		s.log.Error("read blobs for a spoke", telemetry.Cluster(cluster), telemetry.Err(err))
+		s.Log.Error("read blobs for a spoke", telemetry.Cluster(cluster), telemetry.Err(err))
 	}
 	return answer
 }
@@ -140,7 +140,7 @@ func (s *Server) read(ctx context.Context, cluster string, envelope []byte, want
 		if d == digest {
 			b = &spokev1.Blob{Digest: d[:], Size: uint64(len(envelope)), Frame: encoder.EncodeAll(envelope, nil)}
 		} else {
-			b, err = readBlob(ctx, s.store.Blobs(), d)
+			b, err = readBlob(ctx, s.Store.Blobs(), d)
 		}
 		if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
 			return nil, status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", d)

@@ -88,9 +88,9 @@ func FuzzSession(f *testing.F) {
 		}
 		s := New(Config{Store: store.OpenMemory(store.Twice), TrustDomain: "td", Log: slog.New(slog.DiscardHandler)})
 		for _, cluster := range []string{"a", "b"} {
-			registered(t, s.store, cluster)
+			registered(t, s.Store, cluster)
 		}
-		must(t, s.store.Update(t.Context(), func(tx *store.Tx) error {
+		must(t, s.Store.Update(t.Context(), func(tx *store.Tx) error {
 			return store.SignedBundles.Put(tx, "a", store.SignedBundle{Bundle: desired, Envelope: []byte("opaque")})
 		}))
 		err := s.converse(&sink{ctx: t.Context()}, messages)
@@ -98,7 +98,7 @@ func FuzzSession(f *testing.F) {
 			t.Errorf("the session ends with %v", err)
 		}
 		must(t, s.batch.flush(t.Context()))
-		checkStored(t, s.store)
+		checkStored(t, s.Store)
 		if n := len(s.sessions.all()); n != 0 {
 			t.Errorf("%d sessions stay", n)
 		}

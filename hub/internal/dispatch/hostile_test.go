@@ -44,7 +44,7 @@ func (c countLines) Handle(context.Context, slog.Record) error {
 // count makes the server's log one that is counted.
 func (r *rig) count() *atomic.Int64 {
 	n := &atomic.Int64{}
-	r.server.log = slog.New(countLines{slog.DiscardHandler, n})
+	r.server.Log = slog.New(countLines{slog.DiscardHandler, n})
 	return n
 }
 

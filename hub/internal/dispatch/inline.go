@@ -45,7 +45,7 @@ func (s *Server) enclose(ctx context.Context, x *session, o *offer) {
 	}
 	blobs, err := s.changes.between(ctx, held.applications, o.applications)
 	if err != nil { // the spoke will fetch them, and be told
-		s.log.Debug("blobs not enclosed", telemetry.Cluster(x.cluster), telemetry.Err(err))
+		s.Log.Debug("blobs not enclosed", telemetry.Cluster(x.cluster), telemetry.Err(err))
 		return
 	}
 	o.message.GetOffer().Blobs = blobs

@@ -35,7 +35,7 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 		return nil, err
 	}
 	defer release()
-	report, err := checkReport(cluster, r, s.now().UTC())
+	report, err := checkReport(cluster, r, s.Now().UTC())
 	if err != nil {
 		return nil, err
 	}

@@ -30,12 +30,8 @@ type Config struct {
 // Server serves spokev1.SpokeService. It answers only while Run runs.
 type Server struct {
 	spokev1.UnimplementedSpokeServiceServer
-
-	store       *store.Store
-	trustDomain string
-	log         *slog.Logger
-	now         func() time.Time
-	metrics     *metrics
+	Config
+	metrics *metrics
 
 	sessions  sessions
 	batch     *batch
@@ -65,14 +61,11 @@ func New(c Config) *Server {
 		c.Now = time.Now
 	}
 	s := &Server{
-		store:       c.Store,
-		trustDomain: c.TrustDomain,
-		log:         c.Log,
-		now:         c.Now,
-		reachable:   newReachableSets(c.Store.Blobs()),
-		quotas:      newQuotas(),
-		hellos:      make(chan struct{}, maxHellos),
-		draining:    make(chan struct{}),
+		Config:    c,
+		reachable: newReachableSets(c.Store.Blobs()),
+		quotas:    newQuotas(),
+		hellos:    make(chan struct{}, maxHellos),
+		draining:  make(chan struct{}),
 	}
 	s.changes = newChanges(s.reachable)
 	s.metrics = newMetrics(c.Metrics, func() int { return len(s.sessions.all()) })
@@ -101,8 +94,8 @@ func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
 // disconnectAll writes that no spoke is connected, which is true after a start.
 func (s *Server) disconnectAll(ctx context.Context) error {
-	now := s.now().UTC()
-	return s.store.Update(ctx, func(tx *store.Tx) error {
+	now := s.Now().UTC()
+	return s.Store.Update(ctx, func(tx *store.Tx) error {
 		return store.Spokes.Scan(tx, "", func(cluster string, row store.Spoke) error {
 			if !row.Connected || s.sessions.get(cluster) != nil {
 				return nil
@@ -144,7 +137,7 @@ func (s *Server) caller(ctx context.Context) (caller, error) {
 	if err != nil {
 		return caller{}, status.Error(codes.Unauthenticated, "show a certificate of a cluster")
 	}
-	if peer.Role != identity.Cluster || peer.TrustDomain != s.trustDomain {
+	if peer.Role != identity.Cluster || peer.TrustDomain != s.TrustDomain {
 		return caller{}, status.Errorf(codes.PermissionDenied, "%s is not a cluster of this hub", peer.ID)
 	}
 	return caller{peer.Name, peer.Registration, peer.IssuedAt, address(ctx)}, nil

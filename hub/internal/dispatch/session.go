@@ -126,7 +126,7 @@ func (s *Server) takeOver(x *session) {
 		!s.quotas.warn(x.cluster, condition.DuplicateSpoke, now) {
 		return
 	}
-	s.log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
+	s.Log.Warn("sessions of one cluster replace one another", telemetry.Cluster(x.cluster), telemetry.Address(x.address))
 	s.batch.event(s.warning(x.cluster, condition.DuplicateSpoke,
 		"sessions replaced one another more than %d times within %s, last from %s and %s: a second agent may be using the "+
 			"identity of this cluster; if so, block the cluster and register it anew",
@@ -157,7 +157,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	s.begin(x, desired, verified, hello.Stage)
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
-		Welcome: &spokev1.Welcome{Now: timestamppb.New(s.now()), Version: build, Protocol: version.Protocol,
+		Welcome: &spokev1.Welcome{Now: timestamppb.New(s.Now()), Version: build, Protocol: version.Protocol,
 			WantsCapabilities: wants},
 	}})
 }
@@ -191,7 +191,7 @@ func (s *Server) give(x *session, o *offer) {
 	if !s.quotas.warn(x.cluster, condition.BundleHeldBack, time.Now()) {
 		return
 	}
-	s.log.Warn("bundle held back: its spoke does not know a feature of it", telemetry.Cluster(x.cluster),
+	s.Log.Warn("bundle held back: its spoke does not know a feature of it", telemetry.Cluster(x.cluster),
 		telemetry.Sequence(o.id.Sequence), slog.String("features", string(lacks)))
 	s.batch.event(s.warning(x.cluster, condition.BundleHeldBack, "bundle %s is held back: the spoke does not know bundle "+
 		"feature %s; upgrade the spoke", showID(o.id), lacks))
@@ -227,7 +227,7 @@ func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
 	if !s.quotas.warn(x.cluster, reason, time.Now()) {
 		return
 	}
-	s.log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence),
+	s.Log.Warn("bundle not accepted", telemetry.Cluster(x.cluster), telemetry.Sequence(id.Sequence),
 		telemetry.Reason(reason))
 	s.batch.event(s.warning(x.cluster, reason, "%s", message))
 }
@@ -303,7 +303,7 @@ func (s *Server) take(ctx context.Context, x *session, m *spokev1.SessionRequest
 func (s *Server) close(x *session) {
 	x.end(nil)
 	if s.sessions.remove(x) {
-		s.batch.edit(x.cluster, func(d *spokeDelta) { d.connect(false, s.now()) })
+		s.batch.edit(x.cluster, func(d *spokeDelta) { d.connect(false, s.Now()) })
 	}
 }
 

@@ -17,7 +17,7 @@ const maxInline = 32 << 10
 // watch is the only store watcher. It puts each changed SignedBundle into the mailbox of its session, and ends the
 // sessions of clusters that are deleted, blocked or registered anew.
 func (s *Server) watch(ctx context.Context) error {
-	w := s.store.Watch(ctx, store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
+	w := s.Store.Watch(ctx, store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
 	defer w.Close()
 	s.refresh(ctx, s.everyone()) // who came before the watcher did
 	for {
@@ -69,13 +69,13 @@ func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string,
 		}
 		return "", false
 	case store.JoinTokens.Name(): // spent: a spoke registered
-		err := s.store.View(ctx, func(tx *store.Tx) error {
+		err := s.Store.View(ctx, func(tx *store.Tx) error {
 			token, _, err := store.JoinTokens.Get(tx, c.Key)
 			cluster = token.Cluster
 			return err
 		})
 		if err != nil {
-			s.log.Error("read a join token", telemetry.Err(err))
+			s.Log.Error("read a join token", telemetry.Err(err))
 		}
 		return cluster, true
 	}
@@ -88,7 +88,7 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 		return
 	}
 	offers, refusals := map[*session]*offer{}, map[*session]error{}
-	err := s.store.View(ctx, func(tx *store.Tx) error {
+	err := s.Store.View(ctx, func(tx *store.Tx) error {
 		for x, itself := range c {
 			if itself {
 				refusals[x] = admitted(tx, x.caller)
@@ -100,7 +100,7 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 		return nil
 	})
 	if err != nil {
-		s.log.Error("read desired state", telemetry.Err(err))
+		s.Log.Error("read desired state", telemetry.Err(err))
 		return
 	}
 	for x := range c {
