@@ -108,13 +108,7 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", object.Key, err)
 	}
-	objects := make([]map[string]any, len(result.Objects))
-	for i, o := range result.Objects {
-		objects[i] = o.Object
-	}
-	text, err := documents(objects...)
-	fmt.Fprint(out, text)
-	return err
+	return printObjects(out, result.Objects)
 }
 
 // load finds the Kustomization in its file and admits it as the hub would.
@@ -215,4 +209,15 @@ func ignored(root string, flag []string) (func(string, bool) bool, error) {
 		}
 		return matcher.Match(strings.Split(path, "/"), false)
 	}, nil
+}
+
+// printObjects writes objects as YAML documents.
+func printObjects(out io.Writer, objects []*manifest.Object) error {
+	values := make([]map[string]any, len(objects))
+	for i, o := range objects {
+		values[i] = o.Object
+	}
+	text, err := documents(values...)
+	fmt.Fprint(out, text)
+	return err
 }

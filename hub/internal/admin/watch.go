@@ -50,15 +50,7 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	defer w.Close()
 	v := &watchView{query: q, send: stream.Send, sent: map[api.Key]sent{},
 		affected: map[fold.Dependency]map[api.Key]bool{}}
-	if err := s.sendAll(ctx, v); err != nil {
-		return err
-	}
-	if len(v.sent) == 0 {
-		if err := s.requireCluster(ctx, q.cluster); err != nil {
-			return err
-		}
-	}
-	if err := stream.Send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_SYNCED}); err != nil {
+	if err := s.sendFirst(ctx, v); err != nil {
 		return err
 	}
 	for {
@@ -70,6 +62,19 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 			return err
 		}
 	}
+}
+
+// sendFirst sends every object that matches, and then that these were all.
+func (s *Server) sendFirst(ctx context.Context, v *watchView) error {
+	if err := s.sendAll(ctx, v); err != nil {
+		return err
+	}
+	if len(v.sent) == 0 {
+		if err := s.requireCluster(ctx, v.query.cluster); err != nil {
+			return err
+		}
+	}
+	return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_SYNCED})
 }
 
 // waitForChange returns what changed, at most once in pause.
