@@ -54,6 +54,8 @@ var hostileObject = map[string]any{
 type hostileHub struct {
 	adminv1.UnimplementedAdminServiceServer
 	refuses bool
+	hangs   bool                    // of Explain: until the caller gives up
+	asked   chan *adminv1.ObjectKey // of Explain; nil: not noted
 }
 
 // answer fills a message.
@@ -137,7 +139,13 @@ func (h *hostileHub) Tree(_ context.Context, q *adminv1.TreeRequest) (*adminv1.T
 	return unary[adminv1.TreeRequest, adminv1.TreeResponse](h, q)
 }
 
-func (h *hostileHub) Explain(_ context.Context, q *adminv1.ExplainRequest) (*adminv1.ExplainResponse, error) {
+func (h *hostileHub) Explain(ctx context.Context, q *adminv1.ExplainRequest) (*adminv1.ExplainResponse, error) {
+	if h.asked != nil {
+		h.asked <- q.GetKey()
+	}
+	if h.hangs {
+		<-ctx.Done()
+	}
 	return unary[adminv1.ExplainRequest, adminv1.ExplainResponse](h, q)
 }
 
@@ -294,6 +302,28 @@ func TestOutput_onePlace(t *testing.T) {
 				!(file == "main.go" && uses == 1 && strings.HasPrefix(way, "os.")) {
 				t.Errorf("%s uses %s", file, way)
 			}
+		}
+	}
+}
+
+// TestTimeout asks a hub that does not answer: --timeout ends that.
+func TestTimeout(t *testing.T) {
+	var out, errOut bytes.Buffer
+	root, end := program(&out, &errOut)
+	root.SetArgs([]string{"explain", "--timeout=100ms", "--config=" + serve(t, &hostileHub{hangs: true})})
+	if err := end(root.ExecuteContext(t.Context())); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("%v, it prints %q", err, errOut.String())
+	}
+}
+
+// TestExplain_namespace asks for one namespace only if one is named.
+func TestExplain_namespace(t *testing.T) {
+	h := &hostileHub{asked: make(chan *adminv1.ObjectKey, 1)}
+	config := serve(t, h)
+	for want, args := range map[string][]string{"": {"explain"}, "apps": {"explain", "-n", "apps"}} {
+		nave(t, config, args...)
+		if got := (<-h.asked).GetNamespace(); got != want {
+			t.Errorf("%v asks for %q, want %q", args, got, want)
 		}
 	}
 }
