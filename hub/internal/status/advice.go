@@ -1,6 +1,7 @@
 package status
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/navefleet/nave/shared/condition"
@@ -13,10 +14,21 @@ func (f Facts) advice(reason string) string {
 	if f.rollsUp() {
 		kind = "object"
 	}
-	return strings.ReplaceAll(advices[reason], "KIND", kind)
+	return strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation()).Replace(advices[reason])
 }
 
-// advices has the advice for each reason. KIND stands for the kind of the object.
+// confirmation returns the command that confirms what the spoke holds of the object. A Cluster or Fleet tells by its
+// message which object that is.
+func (f Facts) confirmation() string {
+	if f.rollsUp() {
+		return "nave confirm, for the named object and cluster"
+	}
+	k := f.Resource.Key
+	return fmt.Sprintf("nave confirm %s %s -n %s --cluster %s", strings.ToLower(k.Kind), k.Name, k.Namespace, k.Cluster)
+}
+
+// advices has the advice for each reason. KIND stands for the kind of the object,
+// CONFIRM for the command that confirms what is held of it.
 var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push. " +
@@ -65,6 +77,6 @@ var advices = map[string]string{
 		"forbidden: see whether the service account of the KIND exists, and what it may do",
 	condition.DecryptionFailed: "Give the cluster the Secret with the key that the file was encrypted for, or " +
 		"encrypt the file for its key too",
-	condition.PruneHeld:   "Bring the objects back in Git, or let them go: nave confirm",
+	condition.PruneHeld:   "Bring the objects back in Git, or let them go: CONFIRM",
 	condition.PruneFailed: "Look at the named objects: the cluster does not let them go",
 }

@@ -93,6 +93,6 @@ type GuardError struct {
 
 func (e *GuardError) Error() string {
 	return fmt.Sprintf("prune held: it would delete %d of %d objects (%d %% or more must be confirmed); "+
-		"bring them back in Git, or let them go: nave confirm %s", len(e.Objects), e.Owned, e.Percent,
-		strings.ToLower(e.Application.Kind))
+		"bring them back in Git, or let them go: nave confirm %s %s", len(e.Objects), e.Owned, e.Percent,
+		strings.ToLower(e.Application.Kind), e.Application.Name)
 }
