@@ -35,8 +35,6 @@ const DefaultBranch = "master"
 
 // gitRepositoryRefused are the fields that are not carried out.
 var gitRepositoryRefused = map[string]string{
-	"verify": "the verification of commit signatures is not supported yet: remove it, or keep this repository " +
-		"with Flux",
 	"proxySecretRef": "proxies are not supported yet: set HTTPS_PROXY for the hub, or give a url that needs none",
 	"include": "including other sources is not supported yet: give each part a GitRepository and a Kustomization of " +
 		"its own",
@@ -71,7 +69,25 @@ func checkGitRepository(g *sourcev1.GitRepository) field.ErrorList {
 		errs = append(errs, required(g.Spec.SecretRef.Name, spec.Child("secretRef", "name"),
 			validation.IsDNS1123Subdomain)...)
 	}
+	errs = append(errs, checkVerification(g.Spec.Verification, g.Spec.Reference, spec.Child("verify"))...)
 	return append(errs, checkReference(g.Spec.Reference, spec.Child("ref"))...)
+}
+
+// checkVerification checks that signatures can be verified as asked for. Without keys nothing would be.
+func checkVerification(v *sourcev1.GitRepositoryVerification, ref *sourcev1.GitRepositoryRef,
+	path *field.Path) (errs field.ErrorList) {
+	if v == nil {
+		return nil
+	}
+	errs = append(errs, required(v.SecretRef.Name, path.Child("secretRef", "name"), validation.IsDNS1123Subdomain)...)
+	errs = append(errs, oneOf(string(v.Mode), path.Child("mode"), "HEAD", "head", "Tag", "TagAndHEAD")...)
+	isTag := ref != nil && ref.Commit == "" && (strings.HasPrefix(ref.Name, "refs/tags/") ||
+		ref.Name == "" && ref.SemVer+ref.Tag != "")
+	if v.VerifyTag() && !isTag {
+		errs = append(errs, field.Invalid(path.Child("mode"), string(v.Mode),
+			"needs spec.ref.tag, spec.ref.semver or a spec.ref.name of a tag; use HEAD for others"))
+	}
+	return errs
 }
 
 // checkURL checks the address of a repository. The messages do not show it: it may hold a password.
@@ -152,11 +168,17 @@ func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	if g.Spec.SecretRef != nil {
 		s.Secrets = []SecretReference{{Field: "spec.secretRef", Name: g.Spec.SecretRef.Name}}
 	}
+	mode := ""
+	if v := g.Spec.Verification; v != nil {
+		mode = string(v.GetMode())
+		s.Secrets = append(s.Secrets, SecretReference{Field: "spec.verify.secretRef", Name: v.SecretRef.Name})
+	}
 	s.Identity = struct {
 		URL    string                    `json:"url"`
 		Ref    sourcev1.GitRepositoryRef `json:"ref"`
 		Ignore *string                   `json:"ignore,omitempty"`
-	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore}
+		Verify string                    `json:"verify,omitempty"`
+	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore, Verify: mode}
 	return s
 }
 

@@ -11,6 +11,7 @@ const (
 	Healthy           = "Healthy"           // of an application: its objects in the cluster
 	FetchFailed       = "FetchFailed"       // of a source
 	ArtifactInStorage = "ArtifactInStorage" // of a source: there is an artifact to render from
+	SourceVerified    = "SourceVerified"    // of a source: its signatures were verified
 	Connected         = "Connected"         // of a Cluster: its spoke has a session
 	Suspended         = "Suspended"         // Unknown until the suspension is in force everywhere; also a reason
 )
@@ -48,6 +49,9 @@ const (
 	StorageOperationFailed = "StorageOperationFailed" // of the hub's disk
 	Succeeded              = "Succeeded"              // of ArtifactInStorage
 	NewArtifact            = "NewArtifact"            // event: a new revision was fetched
+	VerificationError      = "VerificationError"      // signatures are to be verified and cannot be
+	InvalidCommitSignature = "InvalidCommitSignature" // the commit is not signed by an accepted key
+	InvalidTagSignature    = "InvalidTagSignature"    // the tag is not signed by an accepted key
 )
 
 // Reasons of Kustomizations that the hub decides.

@@ -2,8 +2,8 @@
 //
 // The hub's process has a Store. For each fetch the Store gives out a Workspace, which is plain data, so that the fetch
 // can run in a confined process. A fetcher lists the files that it found and puts them through Workspace.Put. Put
-// applies the ignore rules, refuses names and symlinks that lead out of the tree, keeps the limits, and writes the tree
-// under the digest of its index. A file that the last artifact has is a hard link to the same file.
+// applies the ignore rules, refuses bad names, leaves out symlinks that lead out of the tree, keeps the limits, and
+// writes the tree under the digest of its index. A file that the last artifact has is a hard link to the same file.
 //
 // On disk, below the folder given to New (<id> names an address and the credentials for it, so that whoever may see one
 // source sees nothing of another's):
@@ -61,6 +61,17 @@ type Artifact struct {
 	Dir string `json:"dir"`
 	// FetchedAt is when this revision was first seen.
 	FetchedAt time.Time `json:"fetchedAt"`
+	// Notice is what the user should know of the tree: what was left out of it. It may quote the tree.
+	Notice string `json:"notice,omitempty"`
+	// Verification says which signatures of the tree's origin were verified; zero: none.
+	Verification Verification `json:"verification,omitzero"`
+}
+
+// Verification is the result of verifying signatures.
+type Verification struct {
+	Mode    string          `json:"mode"`    // what was verified: HEAD, Tag or TagAndHEAD
+	Keys    manifest.Digest `json:"keys"`    // identifies the keys that were accepted
+	Message string          `json:"message"` // what was verified, and with which key
 }
 
 // UnmarshalJSON also reads the absolute Dir that hubs wrote until November 2026.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -66,12 +67,25 @@ type Contents interface {
 	Read(ctx context.Context, f File, limit int64) ([]byte, error)
 }
 
-// checkPaths refuses paths that a tree on disk cannot hold one beside the other, or that lead out of it.
+// checkPaths refuses paths that do not stay in their tree.
 func checkPaths(files []File) error {
+	for _, f := range files {
+		if !filepath.IsLocal(f.Path) || path.Clean(f.Path) != f.Path || f.Path == "." {
+			return fmt.Errorf("%w: the path %.80q has a part that is not allowed", ErrTree, f.Path)
+		}
+	}
+	return nil
+}
+
+// checkNames refuses paths that have a bad name, or that a tree on disk cannot hold one beside the other.
+func checkNames(files []File) error {
 	isFolder := map[string]bool{} // by path
 	for _, f := range files {
-		if !isLocal(f.Path) {
-			return fmt.Errorf("%w: the path %.80q has a part that is not allowed", ErrTree, f.Path)
+		for name := range strings.SplitSeq(f.Path, "/") {
+			if why := BadName(name); why != "" {
+				return fmt.Errorf("%w: entry %.80q of %.80q %s; rename it or exclude it in .sourceignore", ErrTree, name, f.Path,
+					why)
+			}
 		}
 		if len(f.Path) > MaxPath || strings.Count(f.Path, "/") > MaxDepth {
 			return fmt.Errorf("%w: the path %.80q… has more than %d bytes or %d folders", ErrLimit, f.Path, MaxPath, MaxDepth)
@@ -95,14 +109,13 @@ func checkPaths(files []File) error {
 
 // isLocal reports whether a path stays in its tree and has good names only.
 func isLocal(name string) bool {
-	if name == "" || path.Clean(name) != name {
-		return false
-	}
-	return !slices.ContainsFunc(strings.Split(name, "/"), func(step string) bool { return BadName(step) != "" })
+	files := []File{{Path: name}}
+	return checkPaths(files) == nil && checkNames(files) == nil
 }
 
 // BadName returns why the name of a file or folder is refused; empty: it is good. Git itself refuses to make entries
-// with these names; a tree that has one was made to write where it should not.
+// with these names; a tree that has one was made to write where it should not. A name may have any bytes but NUL, as
+// on disk: see IsPlain.
 func BadName(name string) string {
 	switch {
 	case name == "":
@@ -113,15 +126,19 @@ func BadName(name string) string {
 		return "has a slash in its name"
 	case len(name) > maxName:
 		return fmt.Sprintf("has a name of more than %d bytes", maxName)
-	case !utf8.ValidString(name):
-		return "has a name that is not UTF-8"
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return "has a control character in its name"
+	case strings.ContainsRune(name, 0):
+		return "has a NUL in its name"
 	case IsWrittenAs(name, ".git", "git~1"):
 		return "is a way to write .git"
 	default:
 		return ""
 	}
+}
+
+// IsPlain reports whether a path is UTF-8 without control characters. Other paths, such as the Icon\r of a Mac or names
+// in Latin-1, may be in an artifact, but no render can use them.
+func IsPlain(path string) bool {
+	return utf8.ValidString(path) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 // IsWrittenAs reports whether some file system takes a name for one of these names: any case; NTFS drops trailing dots

@@ -12,17 +12,35 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// An index lists what an artifact holds: for each file a line "mode size content<TAB>path", sorted by path. Paths have
-// no control characters, so a line is a line. The digest of the artifact is the SHA-256 of its index.
+// An index lists what an artifact holds: for each file a line "mode size content<TAB>path", sorted by path. A path with
+// a control character or an invalid byte is quoted, so a line is a line. The digest of the artifact is the SHA-256 of
+// its index.
 
 // encodeIndex sorts files and returns their index.
 func encodeIndex(files []File) []byte {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	var b bytes.Buffer
 	for _, f := range files {
-		fmt.Fprintf(&b, "%s %d %s\t%s\n", f.Mode, f.Size, f.Content, f.Path)
+		fmt.Fprintf(&b, "%s %d %s\t%s\n", f.Mode, f.Size, f.Content, quotePath(f.Path))
 	}
 	return b.Bytes()
+}
+
+// quotePath returns a path as an index has it.
+func quotePath(name string) string {
+	if IsPlain(name) && !strings.HasPrefix(name, `"`) {
+		return name
+	}
+	return strconv.Quote(name)
+}
+
+// unquotePath is the inverse of quotePath. It accepts only what quotePath returns.
+func unquotePath(text string) (string, bool) {
+	name, err := strconv.Unquote(text)
+	if err != nil || !strings.HasPrefix(text, `"`) {
+		name = text
+	}
+	return name, quotePath(name) == text
 }
 
 // decodeIndex reads what encodeIndex returned, strictly.
@@ -43,9 +61,10 @@ func decodeIndex(text []byte) ([]File, error) {
 }
 
 func decodeLine(line string) (File, error) {
-	facts, name, _ := strings.Cut(line, "\t")
+	facts, text, _ := strings.Cut(line, "\t")
 	fields := strings.Split(facts, " ")
-	if len(fields) != 3 || !isLocal(name) {
+	name, ok := unquotePath(text)
+	if len(fields) != 3 || !ok || !isLocal(name) {
 		return File{}, strconv.ErrSyntax
 	}
 	f := File{Path: name, Mode: Mode(fields[0]), Content: ContentID(fields[2])}

@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // maxLinks is how many symlinks Linux follows for one path.
@@ -14,29 +16,52 @@ const maxLinks = 40
 // links are the symlinks of a tree: their targets by path.
 type links map[string]string
 
-// readLinks reads every symlink. Symlinks that lead out of the tree, directly or by way of others, are ErrTree.
-func readLinks(ctx context.Context, files []File, contents Contents) (links, error) {
-	found := links{}
+// readLinks reads every symlink. Those that lead out of the tree, directly or by way of others, are not among the
+// links, nor among the files that remain: no archive of Flux has them either. The notice names them.
+func readLinks(ctx context.Context, files []File, contents Contents) (kept []File, found links, notice string,
+	err error) {
+	all := links{}
 	for _, f := range files {
 		if f.Mode != Symlink {
 			continue
 		}
-		target, err := contents.Read(ctx, f, maxTarget)
+		target, err := readTarget(ctx, f, contents)
 		if err != nil {
-			return nil, fmt.Errorf("symlink %s: %w", f.Path, err)
+			return nil, nil, "", fmt.Errorf("symlink %s: %w", f.Path, err)
 		}
-		found[f.Path] = string(target)
+		all[f.Path] = target
 	}
-	for from, target := range found {
+	var refused []string
+	found = links{}
+	for _, f := range files {
+		target, isLink := all[f.Path]
+		if !isLink {
+			kept = append(kept, f)
+			continue
+		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, "", err
 		}
-		if why := found.escape(from, target); why != "" {
-			return nil, fmt.Errorf("%w: symlink %s to %q %s; change it or exclude it in .sourceignore", ErrTree, from,
-				target, why)
+		if why := all.escape(f.Path, target); why != "" {
+			refused = append(refused, fmt.Sprintf("%.80q to %.80q, which %s", f.Path, target, why))
+			continue
 		}
+		kept, found[f.Path] = append(kept, f), target
 	}
-	return found, nil
+	if len(refused) > 0 {
+		notice = "without " + wording.Count(len(refused), "symlink") + ": " + wording.List(refused, len(refused), 3)
+	}
+	return kept, found, notice, nil
+}
+
+// readTarget returns the target of a symlink; one that is too long is cut off behind what is allowed.
+func readTarget(ctx context.Context, f File, contents Contents) (string, error) {
+	size, err := contents.Size(f)
+	if err != nil || size > maxTarget {
+		return "", err
+	}
+	target, err := contents.Read(ctx, f, maxTarget)
+	return string(target), err
 }
 
 // escape returns why the symlink at from is refused; empty: it stays in the tree. The target is followed as the kernel

@@ -33,7 +33,10 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 	if err != nil {
 		return Artifact{}, err
 	}
-	links, err := readLinks(ctx, files, t.Contents)
+	if err := checkNames(files); err != nil {
+		return Artifact{}, err
+	}
+	files, links, notice, err := readLinks(ctx, files, t.Contents)
 	if err != nil {
 		return Artifact{}, err
 	}
@@ -43,7 +46,8 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 		return Artifact{}, err
 	}
 	index := encodeIndex(files)
-	a := Artifact{Revision: t.Revision, Digest: manifest.DigestOf(index), FetchedAt: time.Now().UTC().Round(0)}
+	a := Artifact{Revision: t.Revision, Digest: manifest.DigestOf(index), FetchedAt: time.Now().UTC().Round(0),
+		Notice: notice}
 	a.Dir = dirOf(id, a.Digest)
 	if last != nil && last.Dir == a.Dir {
 		return a, nil

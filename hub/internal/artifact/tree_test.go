@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/sourceignore"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -87,9 +88,57 @@ func TestSourceIgnore_limit(t *testing.T) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 }
+
+// FuzzFluxIgnore compares what is kept with what Flux's library keeps of the same tree on disk.
+func FuzzFluxIgnore(f *testing.F) {
+	f.Add("/*\n!/deploy\n", "*.yaml", "")
+	f.Add("# comment\n\\#x\n**/a/**\n!**\n[a-", "x.yaml\n!y.txt", "sub/\n")
+	f.Add("", "", "")
+	f.Add("deploy\n", "!x.yaml", "!deploy/sub/y.txt")
+	names := []string{"a", "app.yaml", "deploy/x.yaml", "deploy/sub/y.txt", "deploy/sub/z.yaml", "pic.png", ".github/w.yaml",
+		"sub/.travis.yml", "sub/.goreleaser.yml", ".sops.yaml", "sub/a.tar.gz", ".gitignore", "sub/.gitmodules"}
+	f.Fuzz(func(t *testing.T, root, inner, spec string) {
+		contents, dir := memory{}, t.TempDir()
+		all := map[string]string{".sourceignore": root, "deploy/.sourceignore": inner}
+		for _, name := range names {
+			all[name] = "x"
+		}
+		var files []File
+		for name, text := range all {
+			files = append(files, contents.file(name, Regular, text))
+			if err := os.MkdirAll(filepath.Join(dir, path.Dir(name)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		patterns, err := sourceignore.LoadIgnorePatterns(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(spec), nil)...)
+		matcher := sourceignore.NewDefaultMatcher(patterns, nil)
+		if len(patterns) > 0 {
+			matcher = sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), patterns...))
+		}
+		kept, err := filter(t.Context(), files, contents, &spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			ignored := matcher.Match(strings.Split(file.Path, "/"), false)
+			if slices.Contains(kept, file) == ignored {
+				t.Errorf("%s: Flux ignores it: %t", file.Path, ignored)
+			}
+		}
+	})
+}
+
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte("100644 1 4b825dc642cb6eb9a060e54bf8d69288fbee4904\ta/b\n"))
 	f.Add([]byte("120000 0 " + IdentifyContent(nil) + "\ta\n"))
+	f.Add([]byte("120000 0 " + IdentifyContent(nil) + "\t\"Icon\\r\"\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		files, err := decodeIndex(text)
 		if err != nil {
@@ -138,7 +187,7 @@ func TestPut_refused(t *testing.T) {
 		"dot":             {[]string{"./a"}, ErrTree},
 		"empty":           {[]string{""}, ErrTree},
 		"git":             {[]string{"a/.GIT/config"}, ErrTree},
-		"control":         {[]string{"a\nb"}, ErrTree},
+		"NUL":             {[]string{"a\x00b"}, ErrTree},
 		"twice":           {[]string{"a", "b", "a"}, ErrTree},
 		"file_and_folder": {[]string{"a/b/c", "d", "a/b"}, ErrTree},
 		"folder_and_file": {[]string{"a", "b", "a/b/c"}, ErrTree},

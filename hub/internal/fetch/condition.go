@@ -9,7 +9,10 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/telemetry"
 )
+
+const maxNotice = 1 << 10 // bytes of an artifact's notice that a message has
 
 // write writes a source's row and the Conditions of its members, in one transaction. requests are the requests to
 // reconcile that are answered, by path. The row is written only if the artifact or the error changed.
@@ -72,6 +75,9 @@ func (n news) condition(old store.Condition, generation int64) store.Condition {
 	} else {
 		next.Ready, next.Reason = condition.True, n.succeeded
 		next.Message = fmt.Sprintf("stored artifact for revision '%s'", next.Revision)
+		if n.Artifact != nil && n.Artifact.Notice != "" {
+			next.Message += ", " + telemetry.Printable(n.Artifact.Notice, maxNotice)
+		}
 	}
 	return next.After(old, n.at)
 }

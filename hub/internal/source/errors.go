@@ -34,6 +34,12 @@ var (
 	ErrRepositoryNotFound = errors.New("repository not found")
 	// ErrReferenceNotFound: the repository has no such branch, tag, version or commit.
 	ErrReferenceNotFound = errors.New("reference not found")
+	// ErrVerification: signatures are to be verified and cannot be, whatever the server has.
+	ErrVerification = errors.New("signatures cannot be verified")
+	// ErrCommitSignature: a commit is not signed by an accepted key.
+	ErrCommitSignature = errors.New("the commit's signature is not accepted")
+	// ErrTagSignature: a tag is not signed by an accepted key.
+	ErrTagSignature = errors.New("the tag's signature is not accepted")
 	// ErrUnreachable: no answer, or a broken one, from the server's side.
 	ErrUnreachable = errors.New("the server cannot be reached")
 	// ErrTimeout: the time limit ended the fetch.
@@ -47,6 +53,7 @@ var (
 // known are all errors of a fetch. If an error is several of these, the first counts.
 var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
+	ErrVerification, ErrCommitSignature, ErrTagSignature,
 	ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable, ErrWorker,
 }
 
@@ -62,6 +69,12 @@ func Reason(err error, failed string) string {
 		return condition.AuthenticationFailed
 	case errors.Is(err, artifact.ErrStorage):
 		return condition.StorageOperationFailed
+	case errors.Is(err, ErrVerification):
+		return condition.VerificationError
+	case errors.Is(err, ErrCommitSignature):
+		return condition.InvalidCommitSignature
+	case errors.Is(err, ErrTagSignature):
+		return condition.InvalidTagSignature
 	default:
 		return failed
 	}

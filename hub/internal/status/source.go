@@ -1,6 +1,8 @@
 package status
 
 import (
+	"slices"
+
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -8,7 +10,11 @@ import (
 // sourceDetails are the fields of Flux's GitRepositoryStatus.
 func (f Facts) sourceDetails(c *conditions, status fields) {
 	if o := f.Condition; o != nil && o.Ready == condition.False {
-		c.set(condition.FetchFailed, condition.True, o.Reason, o.Message, o.Since)
+		if slices.Contains(unverified, o.Reason) {
+			c.set(condition.SourceVerified, condition.False, o.Reason, o.Message, o.Since)
+		} else {
+			c.set(condition.FetchFailed, condition.True, o.Reason, o.Message, o.Since)
+		}
 	}
 	if f.Fetched == nil || f.Fetched.Artifact == nil {
 		return
@@ -19,4 +25,13 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 	}
 	c.set(condition.ArtifactInStorage, condition.True, condition.Succeeded, "Stored artifact for revision "+a.Revision,
 		a.FetchedAt)
+	if v := a.Verification; v.Mode != "" {
+		status["sourceVerificationMode"] = v.Mode
+		if o := f.Condition; o == nil || !slices.Contains(unverified, o.Reason) {
+			c.set(condition.SourceVerified, condition.True, condition.Succeeded, v.Message, a.FetchedAt)
+		}
+	}
 }
+
+// unverified are the reasons of a source whose signatures were not accepted. The artifact stays the one before.
+var unverified = []string{condition.VerificationError, condition.InvalidCommitSignature, condition.InvalidTagSignature}

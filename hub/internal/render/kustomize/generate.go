@@ -84,6 +84,7 @@ func manifests(fsys *fileSystem, dir string) (found []string, err error) {
 				err = walk(p, rel)
 			case isManifest(e.Name):
 				found = append(found, rel)
+				_, err = fsys.tree.Type(p) // kustomize would ask for another name than one that is not plain
 			}
 			if err != nil {
 				return err

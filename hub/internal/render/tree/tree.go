@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/navefleet/nave/hub/internal/render"
 )
@@ -106,6 +108,9 @@ func (t *Tree) Type(p string) (render.FileType, error) {
 	}
 	if seen := t.reads.facts[p]; seen != "" {
 		return render.FileType(seen[:1]), nil
+	}
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl) {
+		return render.Absent, fmt.Errorf("the path %q has a control character or is not UTF-8: rename it", Local(p))
 	}
 	k, err := t.stat(p)
 	if err != nil {

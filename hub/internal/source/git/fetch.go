@@ -88,9 +88,6 @@ func (f *fetching) attempt(ctx context.Context, s session) (artifact.Artifact, e
 	return a, err
 }
 
-// isLast reports whether the last artifact has this revision.
-func (f *fetching) isLast(revision string) bool { return f.Last != nil && f.Last.Revision == revision }
-
 // update brings the commit into the cache and its tree into an artifact.
 func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, choice choice) (artifact.Artifact,
 	error) {
@@ -110,7 +107,23 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 	if f.isLast(name) {
 		return *f.Last, nil
 	}
-	commit, err := r.commit(ctx, chosen.commit)
+	verification, err := f.verify(ctx, r, chosen)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	if f.Last != nil && f.Last.Revision == name {
+		again := *f.Last
+		again.Verification = verification
+		return again, nil
+	}
+	a, err := f.put(ctx, r, chosen.commit, name)
+	a.Verification = verification
+	return a, err
+}
+
+// put makes an artifact of a commit that is in the cache.
+func (f *fetching) put(ctx context.Context, r *repository, id plumbing.Hash, name string) (artifact.Artifact, error) {
+	commit, err := r.commit(ctx, id)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
@@ -155,7 +168,7 @@ func (r *repository) choose(ctx context.Context, choice choice) (candidate, erro
 	for i, c := range choice.candidates {
 		var err error
 		if c.commit, err = r.commitOf(ctx, c.want); err != nil {
-			return c, err
+			return c, c.named(err)
 		}
 		made, err := r.commit(ctx, c.commit)
 		if err != nil {

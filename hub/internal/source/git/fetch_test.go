@@ -57,6 +57,8 @@ type request struct {
 	Ref     reference         `json:"ref"`
 	Ignore  *string           `json:"ignore"`
 	Secret  map[string]string `json:"-"`
+	Verify  map[string]any    `json:"verify,omitempty"`
+	Keys    map[string]string `json:"-"` // the Secret of spec.verify.secretRef
 	Timeout time.Duration     `json:"-"`
 }
 
@@ -82,6 +84,13 @@ func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact
 	}
 	for k, v := range req.Secret {
 		r.Secrets["spec.secretRef"][k] = []byte(v)
+	}
+	if req.Keys != nil {
+		keys := source.Secret{}
+		for k, v := range req.Keys {
+			keys[k] = []byte(v)
+		}
+		r.Secrets["spec.verify.secretRef"] = keys
 	}
 	a, err := f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		r.Workspace, r.Last = w, last

@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,45 +48,54 @@ func line(mode, name string, id plumbing.Hash) []byte {
 func TestTree_refused(t *testing.T) {
 	r := repositoryOf(t)
 	blob := r.mustPut(t, plumbing.BlobObject, []byte("x"))
+	full := r.mustPut(t, plumbing.TreeObject, line("100644", "f", blob))
 	for name, c := range map[string][]byte{
-		"parent":               line("40000", "..", emptyTree),
+		"parent":               line("40000", "..", full),
 		"itself":               line("100644", ".", blob),
 		"slash":                line("100644", "../x", blob),
 		"absolute":             line("100644", "/etc/x", blob),
 		"empty_name":           line("100644", "", blob),
-		"git_folder":           line("40000", ".git", emptyTree),
-		"git_in_capitals":      line("40000", ".GiT", emptyTree),
-		"NTFS_short_name":      line("40000", "GIT~1", emptyTree),
-		"NTFS_trailing_dot":    line("40000", ".git. .", emptyTree),
+		"git_in_capitals":      line("40000", ".GiT", full),
+		"NTFS_short_name":      line("40000", "GIT~1", full),
+		"NTFS_trailing_dot":    line("40000", ".git. .", full),
 		"NTFS_stream":          line("100644", ".git::$INDEX_ALLOCATION", blob),
 		"NTFS_backslash":       line("100644", `a\.git\config`, blob),
-		"HFS_invisible_letter": line("40000", ".g\u200cit", emptyTree),
-		"line_break":           line("100644", "a\nb", blob),
-		"escape":               line("100644", "a\x1b[2Jb", blob),
-		"C1_control":           line("100644", "a\u0085b", blob),
-		"not_UTF-8":            line("100644", "a\xffb", blob),
+		"HFS_invisible_letter": line("40000", ".g\u200cit", full),
 		"twice":                append(line("100644", "a", blob), line("120000", "a", blob)...),
-		"link_and_folder":      append(line("120000", "a", blob), line("40000", "a", emptyTree)...),
-		"linked_modules":       line("120000", ".gitmodules", blob),
-		"linked_MODULES":       line("120000", ".GitModules .", blob),
-		"linked_short_modules": line("120000", "gitmod~1", blob),
+		"link_and_folder":      append(line("120000", "a", blob), line("40000", "a", full)...),
 		"unknown_mode":         line("060000", "device", blob),
 		"name_too_long":        line("100644", strings.Repeat("a", 256), blob),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, c), DefaultLimits)
-			if !errors.Is(err, artifact.ErrTree) {
+			if _, err := putTree(t, r, c); !errors.Is(err, artifact.ErrTree) {
 				t.Errorf("got %v, want ErrTree", err)
 			}
 		})
 	}
-	for _, name := range []string{".gitignore", ".github", "git", ".gitx", "a.git", "dev\\x2dlabel",
-		"ünïcode", "spa ce"} {
-		if _, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, line("100644", name, blob)),
-			DefaultLimits); err != nil {
-			t.Errorf("%q: %v", name, err)
-		}
+	for name, mode := range map[string]string{
+		".gitignore": "100644", ".github": "100644", "git": "100644", ".gitx": "100644", "a.git": "100644",
+		"dev\\x2dlabel": "100644", "ünïcode": "100644", "spa ce": "100644", "Icon\r": "100644", "caf\xe9": "100644",
+		"a\x1b[2Jb": "100644", ".gitmodules": "120000", "gitmod~1": "120000",
+	} {
+		t.Run(fmt.Sprintf("good_%q", name), func(t *testing.T) {
+			if _, err := putTree(t, r, line(mode, name, blob)); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+}
+
+// putTree makes an artifact of a tree object.
+func putTree(t *testing.T, r *repository, content []byte) (artifact.Artifact, error) {
+	t.Helper()
+	files, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, content), DefaultLimits)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	return artifact.New(t.TempDir()).Make(t.Context(), nil,
+		func(w artifact.Workspace, _ *artifact.Artifact) (artifact.Artifact, error) {
+			return w.Put(t.Context(), "00", artifact.Tree{Files: files, Contents: r}, nil)
+		})
 }
 
 func TestTree_bomb(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
@@ -123,10 +124,24 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 		return fmt.Errorf("%w: it answers %s", source.ErrUnreachable, status)
 	}
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != accept {
+		if isDumb(res.Body) {
+			return fmt.Errorf("%w: it speaks only Git's dumb HTTP, with which no part of a history can be asked for; serve the "+
+				"repository by smart HTTP (git http-backend) or ssh", source.ErrProtocol)
+		}
 		return fmt.Errorf("%w: it answers with %s; is the URL that of a Git repository, not of a web page?",
 			source.ErrProtocol, source.Quote(res.Header.Get("Content-Type")))
 	}
 	return nil
+}
+
+// isDumb reports whether an answer is the file info/refs of a server that knows nothing of Git: lines "hash<TAB>name".
+func isDumb(answer io.Reader) bool {
+	start := make([]byte, len(plumbing.ZeroHash)*2+1)
+	if _, err := io.ReadFull(answer, start); err != nil {
+		return false
+	}
+	_, isHash := parseHash(start[:len(start)-1])
+	return isHash && start[len(start)-1] == '\t'
 }
 
 func (s *httpSession) close() { s.client.CloseIdleConnections() }

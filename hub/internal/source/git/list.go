@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"path/filepath"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -21,7 +23,8 @@ type lister struct {
 	entries    int
 }
 
-// list returns every file of a tree, in the order of a depth-first walk, without submodules.
+// list returns every file of a tree, in the order of a depth-first walk, without submodules. What the files are called
+// is judged by package artifact, when those that are ignored are gone.
 func (r *repository) list(ctx context.Context, tree plumbing.Hash, limits Limits) ([]artifact.File, error) {
 	l := &lister{repository: r, limits: limits}
 	if err := l.walk(ctx, tree, "", 0); err != nil {
@@ -57,12 +60,8 @@ func (l *lister) walk(ctx context.Context, tree plumbing.Hash, dir string, depth
 }
 
 func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) error {
-	why := artifact.BadName(e.name)
-	if why == "" && e.mode == artifact.Symlink && artifact.IsWrittenAs(e.name, ".gitmodules", "gitmod~1") {
-		why = "is a symlink instead of a list of submodules"
-	}
-	if why != "" {
-		return fmt.Errorf("%w: entry %q in folder %q %s", artifact.ErrTree, e.name, dir, why)
+	if !filepath.IsLocal(e.name) || strings.Contains(e.name, "/") || e.name == "." {
+		return fmt.Errorf("%w: folder %q has an entry with the name %.80q", artifact.ErrTree, dir, e.name)
 	}
 	full := path.Join(dir, e.name)
 	if len(full) > artifact.MaxPath {

@@ -22,6 +22,14 @@ type candidate struct {
 	commit plumbing.Hash
 }
 
+// named returns an error of the candidate with its label.
+func (c candidate) named(err error) error {
+	if c.label == "" {
+		return err
+	}
+	return fmt.Errorf("%q: %w", c.label, err)
+}
+
 // revision returns the name of the commit as Flux writes it.
 func revision(label string, commit plumbing.Hash) string {
 	if label == "" {

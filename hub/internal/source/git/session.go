@@ -1,13 +1,16 @@
 package git
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // session is one connection to a server's git-upload-pack.
@@ -30,9 +33,23 @@ func open(ctx context.Context, f *fetching) (session, error) {
 // decodeAdvertisement decodes the list of references, which begins every session.
 func decodeAdvertisement(r io.Reader, limits Limits) (*packp.AdvRefs, error) {
 	refs := packp.NewAdvRefs()
-	err := refs.Decode(artifact.Bound(r, limits.Advertised, "the list of references"))
-	if errors.Is(err, packp.ErrEmptyAdvRefs) {
+	var start beginning
+	err := refs.Decode(io.TeeReader(artifact.Bound(r, limits.Advertised, "the list of references"), &start))
+	switch {
+	case bytes.Contains(start, []byte("object-format=sha256")):
+		return nil, fmt.Errorf("%w: the repository names its objects by SHA-256, which is not supported: use a repository "+
+			"of the format SHA-1 (git init --object-format=sha1)", source.ErrRequest)
+	case errors.Is(err, packp.ErrEmptyAdvRefs):
 		return packp.NewAdvRefs(), nil
 	}
 	return refs, err
+}
+
+// beginning keeps the first bytes that are written to it: the capabilities of a server are in its first line.
+type beginning []byte
+
+func (b *beginning) Write(p []byte) (int, error) {
+	const most = 4 << 10
+	*b = append(*b, p[:min(most-len(*b), len(p))]...)
+	return len(p), nil
 }

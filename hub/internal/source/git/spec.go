@@ -3,9 +3,11 @@ package git
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/navefleet/nave/hub/internal/source"
@@ -13,9 +15,10 @@ import (
 
 // spec is what a fetch reads of a GitRepository.
 type spec struct {
-	URL    string    `json:"url"` // its scheme is http, https or ssh
-	Ref    reference `json:"ref"`
-	Ignore *string   `json:"ignore"`
+	URL    string                              `json:"url"` // its scheme is http, https or ssh
+	Ref    reference                           `json:"ref"`
+	Ignore *string                             `json:"ignore"`
+	Verify *sourcev1.GitRepositoryVerification `json:"verify"`
 }
 
 // reference names a commit. Commit wins over Name, Name over SemVer, SemVer over Tag, Tag over Branch; with none of
@@ -69,8 +72,17 @@ func (f *fetching) decode() (err error) {
 	if c := f.spec.Ref.Commit; c != "" && !plumbing.IsHash(c) {
 		return fmt.Errorf("%w: spec.ref.commit %q is not a full commit hash of 40 hexadecimal digits", source.ErrRequest, c)
 	}
-	f.id = f.CacheID(f.spec.URL)
+	f.id = f.cacheID(f.spec.URL)
 	return nil
+}
+
+// cacheID returns the name of the cache of an address. The Secret with public keys gives access to nothing, so that
+// new keys need no new cache.
+func (f *fetching) cacheID(address string) string {
+	access := f.Request
+	access.Secrets = maps.Clone(f.Secrets)
+	delete(access.Secrets, verifyField)
+	return access.CacheID(address)
 }
 
 // parseURL accepts http, https and ssh, and nothing that runs a program or reads the hub's own files.

@@ -103,7 +103,7 @@ func (r *repository) remember(ctx context.Context, wants []candidate, shallow bo
 	for _, w := range wants {
 		commit, err := r.commitOf(ctx, w.want)
 		if err != nil {
-			return err
+			return w.named(err)
 		}
 		r.state.Tips = append(r.state.Tips, tip{w.want.String(), commit.String(), shallow})
 	}

@@ -2,6 +2,8 @@ package git_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -60,10 +62,11 @@ func TestIgnore(t *testing.T) {
 	}
 }
 
+// TestSymlinks has symlinks that lead out: they are left out with a notice, as in Flux, and nothing else is.
 func TestSymlinks(t *testing.T) {
 	for name, c := range map[string]struct {
 		links map[string]string
-		word  string // of the error; empty: it is fine
+		word  string // of the notice; empty: none
 	}{
 		"inside":          {map[string]string{"a/link": "../f", "b": "./a/../f", "dangling": "nowhere/x"}, ""},
 		"absolute":        {map[string]string{"link": "/etc/passwd"}, "absolute"},
@@ -73,20 +76,45 @@ func TestSymlinks(t *testing.T) {
 			"out of the tree"},
 		"git_beside_the_tree": {map[string]string{"link": ".git/../../x"}, "out of the tree"},
 		"in_a_circle":         {map[string]string{"link1": "link2", "link2": "link1"}, "circle"},
+		"endless":             {map[string]string{"dir/link": strings.Repeat("a/", 2047)}, "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, gittest.Options{})
 			w.apply(gittest.Change{Files: map[string]string{"f": "1", "t/g": "1", "a/h": "1"}, Symlinks: c.links})
-			if c.word == "" {
-				w.fetch(w.main(), nil)
-				return
+			a := w.fetch(w.main(), nil)
+			if c.word == "" != (a.Notice == "") || !strings.Contains(a.Notice, c.word) {
+				t.Errorf("the notice is %q, want %q in it", a.Notice, c.word)
 			}
-			w.fails(w.main(), artifact.ErrTree, "link", c.word)
+			for _, f := range []string{"f", "t/g", "a/h"} {
+				if w.fetcher.files(t, a)[f] != "1" {
+					t.Errorf("%s is missing", f)
+				}
+			}
+			for link := range c.links {
+				_, err := os.Lstat(filepath.Join(w.fetcher.artifacts.Path(a), link))
+				if left := err != nil; left != (c.word != "" && strings.Contains(link, "link")) {
+					t.Errorf("%s: %v", link, err)
+				}
+			}
 			req := w.main()
 			exclude := "link*\n"
 			req.Ignore = &exclude
-			w.fetch(req, nil)
+			if a := w.fetch(req, nil); a.Notice != "" {
+				t.Errorf("the notice on ignored symlinks is %q", a.Notice)
+			}
 		})
+	}
+}
+
+// TestNames has names that no render can use. They are kept as they are and stop nothing.
+func TestNames(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	files := map[string]string{"app.yaml": "1", "Icon\r": "2", "caf\xe9/men\xfc.txt": "3", `"quoted"`: "4"}
+	w.commit(files)
+	a := w.fetch(w.main(), nil)
+	w.fetcher.holds(t, a, files)
+	if !newFetcher(w.dir).artifacts.Usable(t.Context(), a) {
+		t.Error("the artifact is not usable after a restart")
 	}
 }
 
