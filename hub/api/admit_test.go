@@ -259,8 +259,11 @@ ignore: |
 func TestAdmit_unsupported_fields(t *testing.T) {
 	for _, c := range []struct{ spec, field, wayOut string }{
 		{"kubeConfig: {secretRef: {name: k}}", "spec.kubeConfig", "Fleet"},
-		{"postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}]}", "spec.postBuild.substituteFrom",
-			"postBuild.substitute"},
+		{"postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}, {kind: Service, name: vars}]}",
+			"spec.postBuild.substituteFrom[1].kind", `"ConfigMap", "Secret"`},
+		{"postBuild: {substituteFrom: [{kind: Secret}]}", "spec.postBuild.substituteFrom[0].name", "Required"},
+		{"postBuild: {substituteFrom: [{name: vars}]}", "spec.postBuild.substituteFrom[0].kind", "Required"},
+		{"postBuild: {substituteFrom: [{kind: Secret, name: a_b}]}", "spec.postBuild.substituteFrom[0].name", "lower case"},
 		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'true'}]", "spec.healthCheckExprs", "not supported yet"},
 		{"dependsOn: [{name: a}, {name: b, readyExpr: 'true'}]", "spec.dependsOn[1].readyExpr", "not supported yet"},
 		{"buildMetadata: [originAnnotations]", "spec.buildMetadata", "kustomization file"},

@@ -141,10 +141,11 @@ func checkPostBuild(p *kustomizev1.PostBuild, at *field.Path) field.ErrorList {
 		return nil
 	}
 	errs := checkVariables(p.Substitute, at.Child("substitute"))
-	if len(p.SubstituteFrom) > 0 {
-		errs = append(errs, field.Forbidden(at.Child("substituteFrom"),
-			"variables from ConfigMaps and Secrets are not supported yet: give them in postBuild.substitute, per cluster with "+
-				"spec.vars of the Cluster and a Fleet's template"))
+	for i, ref := range p.SubstituteFrom {
+		at := at.Child("substituteFrom").Index(i)
+		errs = append(errs, required(ref.Kind, at.Child("kind"), anything)...)
+		errs = append(errs, oneOf(ref.Kind, at.Child("kind"), "ConfigMap", "Secret")...)
+		errs = append(errs, required(ref.Name, at.Child("name"), validation.IsDNS1123Subdomain)...)
 	}
 	return append(errs, oneOf(string(p.SubstituteStrategy), at.Child("substituteStrategy"),
 		string(kustomizev1.SubstituteStrategyWithVariables), string(kustomizev1.SubstituteStrategyAlways))...)
@@ -200,7 +201,8 @@ func checkHealthChecks(list []meta.NamespacedObjectKindReference, at *field.Path
 
 // renderableOfKustomization returns the view of a Kustomization.
 func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
-	spec, _ := json.Marshal(buildOf(k)) // what came from JSON goes back to it: there is no error to have
+	build := buildOf(k)
+	spec, _ := json.Marshal(build) // what came from JSON goes back to it: there is no error to have
 	ref := k.Spec.SourceRef
 	r := &Renderable{
 		Source:   Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, k.Namespace), Name: ref.Name},
@@ -208,7 +210,8 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		Interval: k.Spec.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout(),
 		Prune: k.Spec.Prune, Wait: k.Spec.Wait, Force: k.Spec.Force,
 		DeletionPolicy: bundle.DeletionPolicy(k.GetDeletionPolicy()), ServiceAccount: k.Spec.ServiceAccountName,
-		Namespaces: namespacesOf(k),
+		Namespaces: namespacesOf(k), Inputs: inputsOf(k),
+		complete: func(inputs []InputData) any { return build.with(inputs) },
 	}
 	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
 		r.Decryption = bundle.SecretReference{Namespace: k.Namespace, Name: d.SecretRef.Name}
@@ -226,6 +229,20 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		})
 	}
 	return r
+}
+
+// inputsOf returns the objects that variables come from. They are always in the Kustomization's own namespace.
+func inputsOf(k *kustomizev1.Kustomization) (inputs []Input) {
+	if k.Spec.PostBuild == nil {
+		return nil
+	}
+	for i, ref := range k.Spec.PostBuild.SubstituteFrom {
+		inputs = append(inputs, Input{
+			Field: fmt.Sprintf("spec.postBuild.substituteFrom[%d]", i),
+			Kind:  ref.Kind, Namespace: k.Namespace, Name: ref.Name, Optional: ref.Optional,
+		})
+	}
+	return inputs
 }
 
 // namespacesOf returns the namespaces that a Kustomization names. Other references, such as decryption.secretRef, are
@@ -259,6 +276,9 @@ type Build struct {
 	IgnoreMissingComponents bool                        `json:"ignoreMissingComponents,omitempty"`
 	CommonMetadata          *kustomizev1.CommonMetadata `json:"commonMetadata,omitempty"`
 	Substitute              map[string]string           `json:"substitute,omitempty"`
+	// Variables are the objects of postBuild.substituteFrom with their data. A later one beats an earlier one, and
+	// Substitute beats all.
+	Variables []InputData `json:"variables,omitempty"`
 	// SubstituteAlways is Flux's substituteStrategy Always: substitute although no variable is given.
 	SubstituteAlways bool `json:"substituteAlways,omitempty"`
 	// Strict makes a variable that is not given and has no default an error, as Flux does since 2.9.
@@ -278,6 +298,12 @@ func buildOf(k *kustomizev1.Kustomization) Build {
 		b.Substitute = p.Substitute
 		b.SubstituteAlways = p.SubstituteStrategy == kustomizev1.SubstituteStrategyAlways
 	}
+	return b
+}
+
+// with returns the build with the data of the objects that its variables come from.
+func (b Build) with(inputs []InputData) Build {
+	b.Variables = inputs
 	return b
 }
 

@@ -75,6 +75,9 @@ type Renderable struct {
 	// with equal Spec share one render of one artifact.
 	Renderer string
 	Spec     json.RawMessage
+	// Inputs are the objects whose data the render reads beside its source, in the order of the references. Complete adds
+	// their data to Spec.
+	Inputs []Input
 
 	Interval      time.Duration
 	RetryInterval time.Duration
@@ -92,6 +95,8 @@ type Renderable struct {
 	Namespaces []NamespaceReference
 
 	allowNamespaces, allowAccounts []string // by its annotations
+	// complete returns Spec with the data of the Inputs; nil for a kind that has none.
+	complete func([]InputData) any
 }
 
 // NamespaceReference is a field of an object that names a namespace.

@@ -24,3 +24,10 @@ func IsPruneDisabled(annotations map[string]string) bool {
 		HasAnnotation(annotations, ReconcileAnnotation, "disabled") ||
 		HasAnnotation(annotations, SSAAnnotation, "Ignore")
 }
+
+// DiffersInCluster reports whether annotations let the object in the cluster differ from the one in Git: Git does not
+// reach it, or others may add to it.
+func DiffersInCluster(annotations map[string]string) bool {
+	return HasAnnotation(annotations, ReconcileAnnotation, "disabled") ||
+		annotations[SSAAnnotation] != "" && !HasAnnotation(annotations, SSAAnnotation, "Override")
+}

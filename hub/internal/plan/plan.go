@@ -11,10 +11,12 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/loop"
+	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -40,7 +42,8 @@ type Planner struct {
 	now     func() time.Time
 	metrics *metrics
 	renders *cache.Cache
-	strict  bool // Config.NoCrossNamespaceRefs
+	objects *lru.Cache[manifest.Digest, *manifest.Object] // that renderables read
+	strict  bool                                          // Config.NoCrossNamespaceRefs
 	guard   graph.Guard
 
 	hub     *hub                     // the hub's own objects
@@ -63,6 +66,7 @@ func New(c Config) *Planner {
 		renders: cache.New(cache.Config{
 			Store: c.Store, Artifacts: c.Artifacts, Renderer: c.Renderer, Metrics: c.Metrics,
 		}),
+		objects: lru.New[manifest.Digest, *manifest.Object](objectsSize),
 		strict:  c.NoCrossNamespaceRefs,
 		guard:   c.Guard,
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},

@@ -149,7 +149,10 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict, Guard: p.guard,
 		Render:   func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
 		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, d) },
-		Last:     func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
+		Object: func(app graph.Application, id manifest.ID) (*manifest.Object, error) {
+			return p.object(ctx, w, app, id)
+		},
+		Last: func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
 	}
 	for name, f := range p.hub.fleets {
 		in.Suspended[api.FleetKey(name)] = f.Spec.Suspend
@@ -249,7 +252,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	case a == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
-	r, err := p.renders.Render(ctx, work.Renderable.Renderer, work.Renderable.Spec, a)
+	r, err := p.renders.Render(ctx, work.Renderable.Renderer, work.Spec, a)
 	w.note(work.Key, a, r, err)
 	if err != nil {
 		err = fmt.Errorf("build of %s: %w", a.Revision, err)

@@ -650,7 +650,8 @@ func FuzzConfinedWalk(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		contents := map[manifest.Digest][]manifest.ID{}
 		var g *Graph
-		for _, w := range []guarded{{toy{data}}, {toy{slices.Concat(data[min(1, len(data)):], data[:min(1, len(data))])}}} {
+		turned := slices.Concat(data[min(1, len(data)):], data[:min(1, len(data))])
+		for _, w := range []guarded{{toy{bytes: data}}, {toy{bytes: turned}}, {toy{turned, true}}, {toy{data, true}}} {
 			before := map[string]string{}
 			for walks := 0; ; walks++ {
 				in := w.input(g, contents)

@@ -13,6 +13,9 @@
 //  4. hold     keep the last objects of those that cannot be rendered now (hold.go)
 //  5. orphans  keep objects that their owner stopped rendering and does not prune (leave.go)
 //
+// A renderable that reads ConfigMaps or Secrets (its inputs) waits until the Applications that have them are rendered
+// (input.go). What no Application has when nothing else can be rendered is live: only the cluster knows the object.
+//
 // If no pass agrees with itself, the walk starts again from the previous graph and holds what depends on the objects
 // that kept changing (unstable.go). A finding names these objects, and the next walk finds the same.
 //

@@ -12,6 +12,7 @@ import (
 
 // expand renders one level of the graph and takes the objects that the renderables give.
 func (p *pass) expand(level []api.Key) {
+	p.present = nil
 	var works []Work
 	for _, key := range level {
 		if work, ok := p.prepare(key); ok {
@@ -30,10 +31,17 @@ func (p *pass) expand(level []api.Key) {
 	}
 }
 
-// prepare returns the work of one renderable. It returns false if the renderable is suspended, waits for a dependency
-// or its source, or has no source.
+// prepare returns the work of one renderable. It returns false if the renderable is suspended, waits for a dependency,
+// its source or its inputs, or has no source.
 func (p *pass) prepare(key api.Key) (Work, bool) {
 	work, wait, err := p.work(key)
+	if err == nil && !wait {
+		var waitForInputs bool
+		if waitForInputs, err = p.complete(&work); waitForInputs {
+			p.readers = append(p.readers, key)
+			return work, false
+		}
+	}
 	var pr problem
 	switch {
 	case wait:
@@ -68,6 +76,18 @@ func (p *pass) work(key api.Key) (work Work, wait bool, err error) {
 	return p.resolve(key, r)
 }
 
+// complete adds the inputs to a work. wait is true if one of them may still be given.
+func (p *pass) complete(work *Work) (wait bool, err error) {
+	if work.Inputs, wait, err = p.readInputs(work.Key, work.Renderable); wait || err != nil {
+		return wait, err
+	}
+	work.Spec, err = work.Renderable.Complete(work.Inputs)
+	if err != nil {
+		err = problem{condition.BuildFailed, err.Error()}
+	}
+	return false, err
+}
+
 // absorb takes the result of one render.
 func (p *pass) absorb(work Work, result Result) {
 	if p.turned(work, result) {
@@ -81,6 +101,7 @@ func (p *pass) absorb(work Work, result Result) {
 	}
 	p.apps[key] = &Application{
 		Key: key, Object: object, Renderable: work.Renderable, Rendered: result.Rendered, Revision: result.Revision,
+		Inputs: work.Inputs,
 	}
 	if p.in.Cluster == "" {
 		p.refusePayload(key, result.Rendered)

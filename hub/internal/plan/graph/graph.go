@@ -1,12 +1,14 @@
 package graph
 
 import (
+	"encoding/json"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Input is what a walk starts from. Render, Contents and Last may be expensive. All other fields are plain data.
+// Input is what a walk starts from. Render, Contents, Object and Last may be expensive. All other fields are plain data.
 type Input struct {
 	// Cluster is the cluster of the graph; empty for the hub's own graph.
 	Cluster string
@@ -32,6 +34,8 @@ type Input struct {
 	Render func([]Work) []Result
 	// Contents returns the objects of an Application of the last plan.
 	Contents func(manifest.Digest) ([]manifest.ID, error)
+	// Object returns an object that an Application has. It is shared, and must not be changed.
+	Object func(Application, manifest.ID) (*manifest.Object, error)
 	// Last returns the revision that a suspended renderable was last rendered from (empty: never), and the reason if its
 	// last render failed (empty: it did not). If Last is nil, every suspended renderable counts as ready.
 	Last func(api.Key) (revision, failure string)
@@ -79,6 +83,9 @@ type Work struct {
 	// SourceName is how messages call the source: "GitRepository namespace/name".
 	SourceName string
 	SourceKey  string
+	// Spec is the Renderable's, complete with the data of its Inputs.
+	Spec   json.RawMessage
+	Inputs []api.InputData
 }
 
 // Result is the result of a Work.
@@ -110,7 +117,9 @@ type Application struct {
 	Key        api.Key
 	Renderable *api.Renderable
 	// Rendered is nil if the last Application is held.
-	Rendered  *Rendered
+	Rendered *Rendered
+	// Inputs are what it was rendered with.
+	Inputs    []api.InputData
 	Revision  string
 	Held      bundle.Entry // the last one, when Rendered is nil
 	Object    *api.Object  // whose view Renderable is; nil when the last Application is held

@@ -29,8 +29,8 @@ func TestUnstable(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			contents := map[manifest.Digest][]manifest.ID{}
-			g := settles(t, toy{[]byte(tt.first)}, nil, contents)
-			g = settles(t, toy{[]byte(tt.second)}, g, contents)
+			g := settles(t, toy{bytes: []byte(tt.first)}, nil, contents)
+			g = settles(t, toy{bytes: []byte(tt.second)}, g, contents)
 			wantFinding(t, g, tt.object, tt.reason, tt.named)
 		})
 	}

@@ -79,12 +79,17 @@ type pass struct {
 	// problems of what was rendered; the first is the reason.
 	problems map[api.Key][]problem
 
-	queue          []api.Key          // renderables to expand
-	waiting        []api.Key          // renderables whose source a later render may give
-	waitForSources bool               // false once no render is left that may give one
-	claims         []claim            // on objects that had another owner
-	turns          map[api.Key]int    // how often a renderable changed itself
-	elsewhere      map[sightKey]sight // sources that were not found in this graph
+	queue          []api.Key           // renderables to expand
+	waiting        []api.Key           // renderables whose source a later render may give
+	waitForSources bool                // false once no render is left that may give one
+	claims         []claim             // on objects that had another owner
+	readers        []api.Key           // renderables whose inputs a later render may give
+	released       map[api.Key]bool    // readers that do not wait any more
+	readings       map[api.Key]reading // what each renderable with inputs was rendered with
+	present        givers              // what the Applications of this pass give; nil: to be computed
+	past           givers              // what those of the last pass gave
+	turns          map[api.Key]int     // how often a renderable changed itself
+	elsewhere      map[sightKey]sight  // sources that were not found in this graph
 	assumed        map[sightKey]assumption
 	gone           map[api.Key]bool    // objects that left the graph
 	lacking        map[api.Key]api.Key // missing sources by renderable
@@ -117,7 +122,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
 		waitForSources: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
 		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{},
-		lacking: map[api.Key]api.Key{},
+		lacking: map[api.Key]api.Key{}, released: map[api.Key]bool{}, readings: map[api.Key]reading{},
 	}
 }
 
@@ -138,9 +143,12 @@ func (p *pass) run() {
 			for _, c := range claims {
 				p.assign(c)
 			}
+		case p.readFound():
 		case len(p.waiting) > 0: // nobody gives the source any more
 			p.queue, p.waiting, p.waitForSources = p.waiting, nil, false
+		case p.readLive():
 		case p.keepOrphans():
+		case p.readLast():
 		case p.guard():
 		default:
 			return
@@ -231,9 +239,10 @@ func (p *pass) problem(key api.Key, reason, message string) {
 }
 
 // missed returns the objects that the pass was wrong about: sources that a renderable was rendered without, or from
-// another version of, than the graph has in the end, and renderables that gave something before they changed.
+// another version of, than the graph has in the end, renderables that read other inputs than the graph has in the end,
+// and renderables that gave something before they changed.
 func (p *pass) missed() []sightKey {
-	var moved []sightKey
+	moved := p.misread()
 	for key, s := range p.elsewhere {
 		if n, ok := p.graph.Nodes[key.object]; s.sees(n, ok) {
 			moved = append(moved, key)

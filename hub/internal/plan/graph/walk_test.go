@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/navefleet/nave/hub/api"
@@ -16,7 +17,10 @@ import (
 
 // toy is a world small enough to be made of a few bytes: five paths that render to Kustomizations, sources and payload
 // chosen by the bytes. It makes every kind of mischief that a graph can.
-type toy struct{ bytes []byte }
+type toy struct {
+	bytes []byte
+	reads bool // some Kustomizations read ConfigMaps that others give
+}
 
 const toyPaths = 5
 
@@ -29,6 +33,15 @@ func (w toy) at(place int) int {
 }
 
 func kustomization(name, path, source, dependency, lenience int) *api.Object {
+	return reader(name, path, source, dependency, lenience, "")
+}
+
+// reader returns a Kustomization that reads a ConfigMap, unless that is empty.
+func reader(name, path, source, dependency, lenience int, input string) *api.Object {
+	inputs := ""
+	if input != "" {
+		inputs = fmt.Sprintf(`,"postBuild":{"substituteFrom":[{"kind":"ConfigMap","name":%q}]}`, input)
+	}
 	annotations := ""
 	if lenience%5 == 1 {
 		annotations = `,"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}`
@@ -40,8 +53,8 @@ func kustomization(name, path, source, dependency, lenience int) *api.Object {
 	return api.StoredObject(keyOf("Kustomization", fmt.Sprint("k", name)),
 		fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
 			`"metadata":{"name":"k%d","namespace":"n"%s},"spec":{"interval":"10m0s","prune":%t,"suspend":%t,"path":"./p%d",`+
-			`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[%s]}}`,
-			name, annotations, lenience%3 != 1, lenience%7 == 1, path, source, dependencies))
+			`"sourceRef":{"kind":"GitRepository","name":"s%d"},"dependsOn":[%s]%s}}`,
+			name, annotations, lenience%3 != 1, lenience%7 == 1, path, source, dependencies, inputs))
 }
 
 func repository(name, url int) *api.Object {
@@ -83,6 +96,9 @@ func (w toy) render(works []Work) []Result {
 	for _, work := range works {
 		path := pathOf(work)
 		place := len(path) + 7*int(path[3]) + 31*toySources[work.SourceKey]
+		for _, input := range work.Inputs {
+			place += len(input.Data["v"]) // what is read decides what is given
+		}
 		if w.at(place)%7 == 0 {
 			results = append(results, Result{Revision: "r", Reason: condition.BuildFailed, Err: errors.New("broken")})
 			continue
@@ -103,17 +119,40 @@ func (w toy) rendered(place int) *Rendered {
 		case at(0)%4 == 0 && !taken[s]:
 			r.Children = append(r.Children, Child{Key: keyOf("GitRepository", s), Object: repository(at(4)%3, at(5)%3)})
 		case at(0)%4 == 1 && !taken[c]:
-			r.Payload = append(r.Payload, bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap",
-				Name: c}})
+			r.Payload = append(r.Payload, bundle.ObjectReference{Digest: manifest.DigestOf(fmt.Append(nil, place%3)),
+				ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap", Namespace: "n", Name: c}})
 		case at(0)%9 == 2 && !taken[k]:
 			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", k), Err: errors.New("not valid")})
 		case !taken[k]:
 			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", k),
-				Object: kustomization(name, at(2)%toyPaths, at(3)%3, at(7)%toyPaths, at(8))})
+				Object: reader(name, at(2)%toyPaths, at(3)%3, at(7)%toyPaths, at(8), w.readBy(at(9)))})
 		}
 		taken[k], taken[s], taken[c] = true, true, true
 	}
 	return r
+}
+
+// readBy returns the ConfigMap that a Kustomization reads; empty: none.
+func (w toy) readBy(at int) string {
+	if !w.reads || at%3 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("c%d", at%4)
+}
+
+// toyObject returns a ConfigMap of an Application. Its data is one of three values.
+func toyObject(app Application, id manifest.ID) (*manifest.Object, error) {
+	value := "held"
+	if app.Rendered != nil {
+		for _, o := range app.Rendered.Payload {
+			if o.ID() == id {
+				value = strings.Repeat("v", int(o.Digest[0])%3)
+			}
+		}
+	}
+	o := &manifest.Object{Object: map[string]any{"data": map[string]any{"v": value}}}
+	o.SetKind("ConfigMap")
+	return o, nil
 }
 
 // input is a walk of the toy, after a last one.
@@ -131,6 +170,7 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 			return repository(int(key.Name[1]-'0'), 9)
 		},
 		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return contents[d], nil },
+		Object:   toyObject,
 	}
 	if last == nil {
 		return in
@@ -179,10 +219,12 @@ func FuzzWalk(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		contents := map[manifest.Digest][]manifest.ID{}
-		g := settles(t, toy{data}, nil, contents)
-		if len(data) > 0 {
-			settles(t, toy{append(data[1:len(data):len(data)], data[0])}, g, contents)
+		for _, reads := range []bool{false, true} {
+			contents := map[manifest.Digest][]manifest.ID{}
+			g := settles(t, toy{data, reads}, nil, contents)
+			if len(data) > 0 {
+				settles(t, toy{append(data[1:len(data):len(data)], data[0]), reads}, g, contents)
+			}
 		}
 	})
 }

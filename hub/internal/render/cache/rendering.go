@@ -143,6 +143,21 @@ func (r *Rendering) stored() (evicted []manifest.Digest) {
 	return evicted
 }
 
+// Fresh returns the JSON of an object of a render that is not in the store yet; false if there is none.
+func (r *Rendering) Fresh(object manifest.Digest) ([]byte, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.fresh {
+		return nil, false
+	}
+	for i, o := range r.variant.Objects {
+		if o.Digest == object {
+			return r.blobs[i], true
+		}
+	}
+	return nil, false
+}
+
 // PutBlobs puts the blobs that the rows of the render name. Call PutBlobs before Put.
 func (r *Rendering) PutBlobs(ctx context.Context, blobs store.Blobs) error {
 	r.mu.Lock()

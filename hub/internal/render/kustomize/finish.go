@@ -21,7 +21,7 @@ const (
 // finish does in place what Flux does with the output of kustomize: substitution, common metadata, owner labels. Then
 // finish checks each object.
 func finish(objects []*manifest.Object, spec *Spec) error {
-	vars, err := newVariables(spec)
+	vars, err := newVariables(spec, objects)
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func FuzzSubstitute(f *testing.F) {
 		f.Add(text)
 	}
 	v, err := newVariables(&Spec{Substitute: map[string]string{"a": "abcabc", "b": "*", "list": "[1, 2]", "quote": "\"",
-		"empty": ""}})
+		"empty": ""}}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -17,7 +17,8 @@ type Renderer struct{}
 // Spec holds the fields of a Kustomization that its build depends on.
 type Spec = api.Build
 
-// SpecOf returns the Spec of a Kustomization. If the object is not a Kustomization, SpecOf returns an error.
+// SpecOf returns the Spec of a Kustomization without a graph: all of its inputs are live. If the object is not a
+// Kustomization, SpecOf returns an error.
 func SpecOf(o *api.Object) (s Spec, err error) {
 	r, err := o.Renderable()
 	if err != nil {
@@ -26,7 +27,15 @@ func SpecOf(o *api.Object) (s Spec, err error) {
 	if r.Renderer != Name {
 		return s, fmt.Errorf("%s is rendered by %s", o.Key, r.Renderer)
 	}
-	return s, json.Unmarshal(r.Spec, &s)
+	inputs := make([]api.InputData, len(r.Inputs))
+	for i, input := range r.Inputs {
+		inputs[i] = api.InputData{Input: input, Live: true}
+	}
+	data, err := r.Complete(inputs)
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(data, &s)
 }
 
 // Encode returns a spec as a render.Request holds it.

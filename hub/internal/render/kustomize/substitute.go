@@ -2,8 +2,6 @@ package kustomize
 
 import (
 	"fmt"
-	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -19,26 +17,11 @@ const SubstituteKey = "kustomize.toolkit.fluxcd.io/substitute"
 
 const disabled = "disabled"
 
-var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
-
 // variables are the values of a post-build substitution. If on is false, nothing is substituted.
 type variables struct {
 	values map[string]string
 	strict bool
 	on     bool
-}
-
-func newVariables(spec *Spec) (*variables, error) {
-	v := &variables{values: make(map[string]string, len(spec.Substitute)), strict: spec.Strict}
-	v.on = len(spec.Substitute) > 0 || spec.SubstituteAlways
-	for _, name := range slices.Sorted(maps.Keys(spec.Substitute)) {
-		if !variableName.MatchString(name) {
-			return nil, fmt.Errorf("postBuild.substitute: %q: %w: a variable's name is letters, digits and _, and begins with "+
-				"no digit", name, render.ErrSubstitution)
-		}
-		v.values[name] = strings.ReplaceAll(spec.Substitute[name], "\n", "")
-	}
-	return v, nil
 }
 
 // substitute replaces variables in an object's YAML text and reads the text again, as Flux does: a value can change

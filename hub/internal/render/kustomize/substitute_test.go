@@ -48,7 +48,7 @@ func TestSubstitution(t *testing.T) {
 			}
 			o := configMap(c.in)
 			spec := &Spec{Strict: strict, Substitute: map[string]string{"A": "alpha", "E": "", "U": "UPPER"}}
-			vars, err := newVariables(spec)
+			vars, err := newVariables(spec, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

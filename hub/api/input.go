@@ -1,0 +1,99 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+// Input is a ConfigMap or Secret whose data a render reads.
+type Input struct {
+	Field     string `json:"-"` // that names the object: spec.postBuild.substituteFrom[0]
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Optional: the render goes on without an object that does not exist.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// String returns "Kind namespace/name".
+func (i Input) String() string { return i.Kind + " " + i.Namespace + "/" + i.Name }
+
+// ID returns the object that is read.
+func (i Input) ID() manifest.ID {
+	return manifest.ID{Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
+}
+
+// InputData is an Input and the data of its object.
+type InputData struct {
+	Input
+	// Live: no Application of the cluster has the object. Only the cluster knows whether the object exists.
+	Live bool `json:"live,omitempty"`
+	// Data is the data of the object as text. Values of a Secret from a SOPS file are placeholders.
+	Data map[string]string `json:"data,omitempty"`
+}
+
+// Complete returns the Spec of the render with the data of the Inputs, which are in the order of r.Inputs.
+func (r *Renderable) Complete(inputs []InputData) (json.RawMessage, error) {
+	if len(r.Inputs) == 0 {
+		return r.Spec, nil
+	}
+	data, err := json.Marshal(r.complete(inputs))
+	if err != nil {
+		return nil, fmt.Errorf("encode the build: %w", err)
+	}
+	return data, nil
+}
+
+// DataOf returns the data of a ConfigMap or Secret as a cluster would show it: of a Secret, stringData beats data, which
+// is decoded from base64. A placeholder in the place of base64 stays. The error names the field, never its value.
+func DataOf(o *manifest.Object) (map[string]string, error) {
+	data, err := texts(o, "data")
+	if err != nil || o.GetKind() != "Secret" {
+		return data, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		value := data[key]
+		if sealed.Placeholder(value).Valid() {
+			continue
+		}
+		decoded, err := base64.StdEncoding.DecodeString(value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: data.%s is not base64: write the value into stringData instead",
+				manifest.IDOf(o), key)
+		}
+		data[key] = string(decoded)
+	}
+	plain, err := texts(o, "stringData")
+	maps.Copy(data, plain)
+	return data, err
+}
+
+// texts returns a field of an object that is a map of strings.
+func texts(o *manifest.Object, name string) (map[string]string, error) {
+	out := map[string]string{}
+	value := o.Object[name]
+	if value == nil {
+		return out, nil
+	}
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("%s: %s is not a map", manifest.IDOf(o), name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		switch text := fields[key].(type) {
+		case string:
+			out[key] = text
+		case nil:
+			out[key] = ""
+		default:
+			return nil, fmt.Errorf("%s: %s.%s is not a string: put quotes around its value", manifest.IDOf(o), name, key)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,238 @@
+package graph
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// reading is what a renderable reads of other Applications.
+type reading struct {
+	inputs  []api.InputData // in the order of the references
+	missing []manifest.ID   // that no Application of this pass has
+	err     problem         // zero: none
+}
+
+// givers are the ConfigMaps and Secrets of Applications, and the renderables that give them, sorted.
+type givers map[manifest.ID][]api.Key
+
+// givers returns what the Applications of this pass give. It is computed once for each level.
+func (p *pass) givers() givers {
+	if p.present == nil {
+		p.present = p.giversIn(p.apps)
+	}
+	return p.present
+}
+
+// lastGivers returns what the Applications of the last pass gave.
+func (p *pass) lastGivers() givers {
+	if p.past == nil {
+		p.past = p.giversIn(p.lastApps)
+	}
+	return p.past
+}
+
+// giversIn returns the ConfigMaps and Secrets of Applications. What the guard holds is on its way out of the cluster
+// and gives nothing.
+func (p *pass) giversIn(apps map[api.Key]*Application) givers {
+	all := givers{}
+	add := func(key api.Key, id manifest.ID) {
+		if id.Group == "" && (id.Kind == "ConfigMap" || id.Kind == "Secret") {
+			all[id] = append(all[id], key)
+		}
+	}
+	for key, app := range apps {
+		switch {
+		case p.graph.Nodes[key].Held:
+		case app.Rendered == nil:
+			for _, id := range p.contents(app) {
+				add(key, id)
+			}
+		default:
+			for i := range app.Rendered.Payload {
+				add(key, app.Rendered.Payload[i].ID())
+			}
+		}
+	}
+	for _, keys := range all {
+		slices.SortFunc(keys, api.Key.Compare)
+	}
+	return all
+}
+
+// read reads the inputs of a renderable among the Applications of this pass. An input that none has is as the last pass
+// had it; the last pass is not asked if last is nil. An input that no pass has is live.
+func (p *pass) read(key api.Key, r *api.Renderable, now, last givers) (all reading) {
+	for _, input := range r.Inputs {
+		id := input.ID()
+		data := api.InputData{Input: input}
+		app, pr := p.giverOf(key, id, now, p.apps)
+		if app == nil && pr.reason == "" {
+			all.missing = append(all.missing, id)
+			app, pr = p.giverOf(key, id, last, p.lastApps)
+		}
+		switch {
+		case pr.reason != "":
+		case app != nil:
+			data.Data, data.Live, pr = p.dataOf(input, app)
+		case p.in.Cluster != "":
+			data.Live = true
+		case !input.Optional:
+			pr = problem{condition.BuildFailed, fmt.Sprintf("%s: %s does not exist among the objects of the hub: put it "+
+				"below a root of the hub, or give the variables in postBuild.substitute", input.Field, input)}
+		}
+		all.err.reason, all.err.message = cmp.Or(all.err.reason, pr.reason), cmp.Or(all.err.message, pr.message)
+		all.inputs = append(all.inputs, data)
+	}
+	return all
+}
+
+// giverOf returns the Application that a renderable reads an object from; nil if there is none. As with sources, the
+// object of a tenant is for the tenant alone; the problem says so. Of several Applications the one counts that keeps
+// the object. What the renderable itself gives is for its renderer to read.
+func (p *pass) giverOf(reader api.Key, id manifest.ID, all givers, apps map[api.Key]*Application) (*Application, problem) {
+	var winner, hidden *api.Key
+	for _, key := range all[id] {
+		switch {
+		case key == reader:
+		case !p.mayRead(reader, key):
+			hidden = &key
+		case winner == nil:
+			winner = &key
+		default:
+			_, wins := p.loser(*winner, key, id)
+			winner = &wins
+		}
+	}
+	switch {
+	case winner != nil:
+		return apps[*winner], problem{}
+	case hidden != nil:
+		c := p.gaveInside(*hidden)
+		return nil, problem{condition.AccessDenied, fmt.Sprintf("%s comes from %s, whose objects run with service account "+
+			"%q, and is for those alone: give the object where this %s is given, or set its spec.serviceAccountName to %q",
+			id, hidden.Local(), c.Account, reader.Kind, c.Account)}
+	}
+	return nil, problem{}
+}
+
+// mayRead reports whether a renderable may read what another one gives: one of the same standing, or above.
+func (p *pass) mayRead(reader, giver api.Key) bool {
+	c := p.gaveInside(giver)
+	return c.Covers(p.graph.Nodes[reader].Confined) || c.Same(p.givesInside(reader))
+}
+
+// gaveInside is givesInside for a renderable that only the last pass may have.
+func (p *pass) gaveInside(key api.Key) *api.Confinement {
+	if _, here := p.graph.Nodes[key]; here {
+		return p.givesInside(key)
+	}
+	n := p.known[key]
+	if r, err := n.Object.Renderable(); err == nil {
+		return n.Confined.Inside(key, r)
+	}
+	return n.Confined
+}
+
+// dataOf returns the data of an input from its Application. live is true if the object in the cluster may differ from
+// the one in Git, because its annotations say that others may change it.
+func (p *pass) dataOf(input api.Input, app *Application) (data map[string]string, live bool, pr problem) {
+	o, err := p.in.Object(*app, input.ID())
+	if err == nil && manifest.DiffersInCluster(o.GetAnnotations()) && p.in.Cluster != "" {
+		return nil, true, problem{}
+	}
+	if err == nil {
+		data, err = api.DataOf(o)
+	}
+	if err != nil {
+		pr = problem{condition.BuildFailed, fmt.Sprintf("%s: %s from %s: %v", input.Field, input, app.Key.Local(), err)}
+	}
+	return data, false, pr
+}
+
+// readInputs returns the inputs of a renderable. wait is true if an input is missing and may still be given.
+func (p *pass) readInputs(key api.Key, r *api.Renderable) (inputs []api.InputData, wait bool, err error) {
+	if len(r.Inputs) == 0 {
+		return nil, false, nil
+	}
+	var last givers
+	if p.released[key] {
+		last = p.lastGivers()
+	}
+	found := p.read(key, r, p.givers(), last)
+	if len(found.missing) > 0 && !p.released[key] {
+		return nil, true, nil
+	}
+	found.missing = nil
+	p.readings[key] = found
+	if found.err.reason != "" {
+		return nil, false, found.err
+	}
+	return found.inputs, false, nil
+}
+
+// releaseReaders takes renderables that wait for inputs into the queue. It returns false if there are none that it may
+// take.
+func (p *pass) releaseReaders(may func(reading) bool) bool {
+	var stay []api.Key
+	all := p.givers()
+	for _, key := range p.readers {
+		r, err := p.graph.Nodes[key].Object.Renderable()
+		if err != nil || may(p.read(key, r, all, nil)) {
+			p.released[key] = true
+			p.queue = append(p.queue, key)
+		} else {
+			stay = append(stay, key)
+		}
+	}
+	p.readers = stay
+	return len(p.queue) > 0
+}
+
+// readFound releases the renderables whose inputs are all here.
+func (p *pass) readFound() bool {
+	p.present = nil
+	return len(p.readers) > 0 && p.releaseReaders(func(r reading) bool { return len(r.missing) == 0 })
+}
+
+// readLive releases the renderables whose missing inputs the last pass did not have either.
+func (p *pass) readLive() bool {
+	if len(p.readers) == 0 {
+		return false
+	}
+	last := p.lastGivers()
+	return p.releaseReaders(func(r reading) bool {
+		return !slices.ContainsFunc(r.missing, func(id manifest.ID) bool { return len(last[id]) > 0 })
+	})
+}
+
+// readLast releases all that wait: what gives their inputs may itself come from them.
+func (p *pass) readLast() bool {
+	return len(p.readers) > 0 && p.releaseReaders(func(reading) bool { return true })
+}
+
+// misread returns the renderables whose inputs are others in the end than those that they were rendered with.
+func (p *pass) misread() (moved []sightKey) {
+	if len(p.readings) == 0 {
+		return nil
+	}
+	p.present = nil
+	all := p.givers()
+	for key, was := range p.readings {
+		r, err := p.graph.Nodes[key].Object.Renderable()
+		if err != nil {
+			continue
+		}
+		now := p.read(key, r, all, nil)
+		now.missing = nil
+		if !reflect.DeepEqual(was, now) {
+			moved = append(moved, sightKey{object: key})
+		}
+	}
+	return moved
+}

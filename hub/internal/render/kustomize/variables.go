@@ -1,0 +1,111 @@
+package kustomize
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
+
+// newVariables returns the variables of a build. Those of postBuild.substitute beat those of postBuild.substituteFrom,
+// where a later object beats an earlier one. objects are what the build gives, before the substitution.
+func newVariables(spec *Spec, objects []*manifest.Object) (*variables, error) {
+	sources, err := ownSources(spec, objects)
+	if err != nil {
+		return nil, err
+	}
+	return variablesOf(spec, sources)
+}
+
+// variablesOf returns the variables with the data of their sources.
+func variablesOf(spec *Spec, sources []api.InputData) (*variables, error) {
+	v := &variables{values: map[string]string{}, strict: spec.Strict}
+	for i, source := range sources {
+		at := fmt.Sprintf("postBuild.substituteFrom[%d]: %s", i, source.Input)
+		if source.Live {
+			return nil, fmt.Errorf("%s: %w: no Kustomization of this cluster renders it, and objects that only the cluster "+
+				"has are not supported yet: add it to Git, or give the variables in postBuild.substitute", at,
+				render.ErrSubstitution)
+		}
+		if err := v.add(at, source.Data); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.add("postBuild.substitute", spec.Substitute); err != nil {
+		return nil, err
+	}
+	v.on = len(v.values) > 0 || spec.SubstituteAlways
+	return v, nil
+}
+
+// add adds variables, which beat those of the same name. The error names the variable, never its value.
+func (v *variables) add(at string, values map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !variableName.MatchString(name):
+			return fmt.Errorf("%s: %q: %w: a variable's name is letters, digits and _, and begins with no digit", at, name,
+				render.ErrSubstitution)
+		case len(sealed.Find(values[name])) > 0:
+			return fmt.Errorf("%s: %q: %w: variables with encrypted values are not supported yet: keep it in a ConfigMap if "+
+				"it is no secret", at, name, render.ErrSubstitution)
+		}
+		v.values[name] = strings.ReplaceAll(values[name], "\n", "")
+	}
+	return nil
+}
+
+// ownTurns bounds how often variables are substituted in the object that gives them.
+const ownTurns = 4
+
+// ownSources returns the sources of the variables. A source that no other Kustomization gives may be among the objects
+// of this one: with Flux, each reconciliation reads what the one before it applied. ownSources returns what that comes
+// to when nothing changes any more.
+func ownSources(spec *Spec, objects []*manifest.Object) ([]api.InputData, error) {
+	sources, own := slices.Clone(spec.Variables), map[int]*manifest.Object{}
+	for i, source := range sources {
+		o := find(objects, source.ID())
+		if source.Live && o != nil && !manifest.DiffersInCluster(o.GetAnnotations()) {
+			own[i], sources[i].Live = o, false
+		}
+	}
+	for turn := 0; len(own) > 0 && turn < ownTurns; turn++ {
+		vars, err := variablesOf(spec, sources)
+		if err != nil {
+			return nil, err
+		}
+		vars.strict = false // the object itself is substituted with all of its variables later
+		for i, o := range own {
+			if sources[i].Data, err = vars.dataOf(o); err != nil {
+				return nil, fmt.Errorf("postBuild.substituteFrom[%d]: %w", i, err)
+			}
+		}
+	}
+	return sources, nil
+}
+
+// dataOf returns the data of an object after the substitution.
+func (v *variables) dataOf(o *manifest.Object) (map[string]string, error) {
+	o = o.DeepCopy()
+	if err := v.substitute(o); err != nil {
+		return nil, err
+	}
+	return api.DataOf(o)
+}
+
+// find returns the object of a name; nil if there is none.
+func find(objects []*manifest.Object, id manifest.ID) *manifest.Object {
+	for _, o := range objects {
+		if manifest.IDOf(o) == id {
+			return o
+		}
+	}
+	return nil
+}
