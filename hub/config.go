@@ -35,6 +35,9 @@ type Config struct {
 
 	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.
 	NoCrossNamespaceRefs bool
+	// LenientSubstitution replaces variables that nobody gives by nothing, as Flux did before 2.9, instead of refusing the
+	// Kustomization.
+	LenientSubstitution bool
 	// Guard is what one change by Git may remove from a cluster unconfirmed: of Guard.Applications or more at most
 	// Guard.Percent, and never all. Zero: 50 % of 4 or more.
 	Guard graph.Guard

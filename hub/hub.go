@@ -132,7 +132,7 @@ func (h *Hub) build() error {
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Artifacts: artifacts, Renderer: renderer,
-		NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Guard: c.Guard,
+		NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, LenientSubstitution: c.LenientSubstitution, Guard: c.Guard,
 		Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.publish = publish.New(publish.Config{

@@ -189,12 +189,12 @@ func decodeError(err error, values any, path *field.Path) *field.Error {
 	if !errors.As(err, &mismatch) {
 		return field.Invalid(path, field.OmitValueType{}, err.Error())
 	}
-	at := child(path, mismatch.Field)
+	at, want := child(path, mismatch.Field), typeName(mismatch.Type.Kind())
 	if key, ok := keyOfOther(values, mismatch); ok {
-		at = at.Key(key)
+		at, want = at.Key(key), want+"; where variables are substituted, write ${quote}${name}${quote} and give the "+
+			"variable quote the value '\"'"
 	}
-	return field.TypeInvalid(at, field.OmitValueType{},
-		fmt.Sprintf("it is of type %s, want %s", mismatch.Value, typeName(mismatch.Type.Kind())))
+	return field.TypeInvalid(at, field.OmitValueType{}, fmt.Sprintf("it is of type %s, want %s", mismatch.Value, want))
 }
 
 // keyOfOther returns the first key of a map of strings that has a value of another type, because the decoder names the

@@ -284,7 +284,7 @@ func TestAdmit_unsupported_fields(t *testing.T) {
 		{"path: /../b", "spec.path", "leaves the source"},
 		{"path: 'a\\b'", "spec.path", "/ between folders"},
 		{"path: [a]", "spec.path", "want a string"},
-		{"postBuild: {substitute: {name: x, replicas: 3}}", "spec.postBuild.substitute[replicas]", "put quotes around it"},
+		{"postBuild: {substitute: {name: x, replicas: 3}}", "spec.postBuild.substitute[replicas]", "${quote}"},
 		{"force: 'yes'", "spec.force", "true or false"},
 		{"components: [https://github.com/x/y]", "spec.components[0]", "relative"},
 		{"components: ['']", "spec.components[0]", "Required"},

@@ -38,20 +38,21 @@ type InputData struct {
 	Data map[string]string `json:"data,omitempty"`
 }
 
-// Complete returns the Spec of the render with the data of the Inputs, which are in the order of r.Inputs.
-func (r *Renderable) Complete(inputs []InputData) (json.RawMessage, error) {
-	if len(r.Inputs) == 0 {
+// Complete returns the Spec of the render with the data of the Inputs, which are in the order of r.Inputs. If lenient
+// is set, variables that nobody gives are replaced by nothing; else they are errors.
+func (r *Renderable) Complete(inputs []InputData, lenient bool) (json.RawMessage, error) {
+	if r.complete == nil || len(r.Inputs) == 0 && !lenient {
 		return r.Spec, nil
 	}
-	data, err := json.Marshal(r.complete(inputs))
+	data, err := json.Marshal(r.complete(inputs, lenient))
 	if err != nil {
 		return nil, fmt.Errorf("encode the build: %w", err)
 	}
 	return data, nil
 }
 
-// DataOf returns the data of a ConfigMap or Secret as a cluster would show it: of a Secret, stringData beats data, which
-// is decoded from base64. A placeholder in the place of base64 stays. The error names the field, never its value.
+// DataOf returns the data of a ConfigMap or Secret as a cluster would show it: of a Secret, stringData beats data,
+// which is decoded from base64. A placeholder in the place of base64 stays. The error names the field, never its value.
 func DataOf(o *manifest.Object) (map[string]string, error) {
 	data, err := texts(o, "data")
 	if err != nil || o.GetKind() != "Secret" {

@@ -211,7 +211,7 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		Prune: k.Spec.Prune, Wait: k.Spec.Wait, Force: k.Spec.Force,
 		DeletionPolicy: bundle.DeletionPolicy(k.GetDeletionPolicy()), ServiceAccount: k.Spec.ServiceAccountName,
 		Namespaces: namespacesOf(k), Inputs: inputsOf(k),
-		complete: func(inputs []InputData) any { return build.with(inputs) },
+		complete: func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
 	}
 	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
 		r.Decryption = bundle.SecretReference{Namespace: k.Namespace, Name: d.SecretRef.Name}
@@ -285,7 +285,7 @@ type Build struct {
 	Strict bool `json:"strict,omitempty"`
 }
 
-// buildOf returns what a Kustomization says about its build. Strict is set, as in Flux since 2.9.
+// buildOf returns what a Kustomization says about its build. It is strict, as in Flux since 2.9.
 func buildOf(k *kustomizev1.Kustomization) Build {
 	b := Build{
 		Name: k.Name, Namespace: k.Namespace, Path: k.Spec.Path,
@@ -302,8 +302,8 @@ func buildOf(k *kustomizev1.Kustomization) Build {
 }
 
 // with returns the build with the data of the objects that its variables come from.
-func (b Build) with(inputs []InputData) Build {
-	b.Variables = inputs
+func (b Build) with(inputs []InputData, lenient bool) Build {
+	b.Variables, b.Strict = inputs, !lenient
 	return b
 }
 

@@ -95,8 +95,8 @@ type Renderable struct {
 	Namespaces []NamespaceReference
 
 	allowNamespaces, allowAccounts []string // by its annotations
-	// complete returns Spec with the data of the Inputs; nil for a kind that has none.
-	complete func([]InputData) any
+	// complete returns Spec with the data of the Inputs; nil for a kind that has neither inputs nor variables.
+	complete func(inputs []InputData, lenient bool) any
 }
 
 // NamespaceReference is a field of an object that names a namespace.

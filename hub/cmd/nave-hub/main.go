@@ -54,6 +54,9 @@ func newCommand() *cobra.Command {
 			"the removal of all is always held")
 	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false,
 		"refuse sources of another namespace than the Kustomization's, as in Flux")
+	f.BoolVar(&c.LenientSubstitution, "lenient-substitution", false,
+		"replace a variable that nobody gives by nothing, instead of refusing the Kustomization, as Flux does with its "+
+			"feature gate StrictPostBuildSubstitutions=false")
 	command.AddCommand(
 		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", hub.ServeRenderWorker),
 		newWorkerCommand(fetchworker.Command, "Fetch what the hub asks for on standard input", fetchworker.ServeWorker),

@@ -27,6 +27,8 @@ type Config struct {
 	Renderer  render.Renderer
 	// NoCrossNamespaceRefs refuses sources of another namespace, as Flux's flag does.
 	NoCrossNamespaceRefs bool
+	// LenientSubstitution replaces variables that nobody gives by nothing.
+	LenientSubstitution bool
 	// Guard is what one change may remove unconfirmed; zero: graph.DefaultGuard.
 	Guard graph.Guard
 
@@ -44,6 +46,7 @@ type Planner struct {
 	renders *cache.Cache
 	objects *lru.Cache[manifest.Digest, *manifest.Object] // that renderables read
 	strict  bool                                          // Config.NoCrossNamespaceRefs
+	lenient bool                                          // Config.LenientSubstitution
 	guard   graph.Guard
 
 	hub     *hub                     // the hub's own objects
@@ -68,6 +71,7 @@ func New(c Config) *Planner {
 		}),
 		objects: lru.New[manifest.Digest, *manifest.Object](objectsSize),
 		strict:  c.NoCrossNamespaceRefs,
+		lenient: c.LenientSubstitution,
 		guard:   c.Guard,
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},

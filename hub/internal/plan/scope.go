@@ -147,8 +147,9 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	in := graph.Input{
 		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.ApplicationName]bundle.Entry{},
 		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict, Guard: p.guard,
-		Render:   func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
-		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, d) },
+		LenientSubstitution: p.lenient,
+		Render:              func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
+		Contents:            func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, d) },
 		Object: func(app graph.Application, id manifest.ID) (*manifest.Object, error) {
 			return p.object(ctx, w, app, id)
 		},

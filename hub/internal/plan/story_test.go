@@ -41,6 +41,7 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	plan                    one round of the planner
 //	renders N               so many trees were rendered since the last time
 //	quiet                   another round renders nothing and writes nothing; a restarted planner writes nothing
+//	lenient                 the hub restarts with --lenient-substitution
 //	want FILE               the store says what the file says
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -75,7 +76,8 @@ type story struct {
 	t       *testing.T
 	archive *txtar.Archive
 	world
-	seen int32 // renders, the last time
+	seen    int32 // renders, the last time
+	lenient bool
 }
 
 // world is a store, a planner over it, and a clock that moves a second with each command.
@@ -119,7 +121,7 @@ func (s *story) restart() {
 	s.watcher = s.store.Watch(s.t.Context(), watched...)
 	s.planner = New(Config{
 		Store: s.store, Artifacts: artifact.New("/"), Renderer: s.renderer, Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return s.now },
+		Now: func() time.Time { return s.now }, LenientSubstitution: s.lenient,
 	})
 	s.must(s.planner.load(s.t.Context()))
 }
@@ -166,6 +168,9 @@ func (s *story) play(words []string) {
 		s.seen = s.renderer.renders.Load()
 	case "quiet":
 		s.quiet()
+	case "lenient":
+		s.lenient = true
+		s.restart()
 	case "want":
 		s.want(args[0])
 	default:
@@ -448,6 +453,9 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	}
 	if app.ServiceAccount != "" {
 		b.WriteString(", as " + app.ServiceAccount)
+	}
+	if app.Decryption.Name != "" {
+		fmt.Fprintf(b, ", keys in %s/%s", app.Decryption.Namespace, app.Decryption.Name)
 	}
 	for _, d := range app.DependsOn {
 		fmt.Fprintf(b, ", after %s/%s", d.Namespace, d.Name)

@@ -81,7 +81,7 @@ func (p *pass) complete(work *Work) (wait bool, err error) {
 	if work.Inputs, wait, err = p.readInputs(work.Key, work.Renderable); wait || err != nil {
 		return wait, err
 	}
-	work.Spec, err = work.Renderable.Complete(work.Inputs)
+	work.Spec, err = work.Renderable.Complete(work.Inputs, p.in.LenientSubstitution)
 	if err != nil {
 		err = problem{condition.BuildFailed, err.Error()}
 	}

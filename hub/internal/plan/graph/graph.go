@@ -8,7 +8,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Input is what a walk starts from. Render, Contents, Object and Last may be expensive. All other fields are plain data.
+// Input is what a walk starts from. Render, Contents, Object and Last may be expensive. All other fields are plain
+// data.
 type Input struct {
 	// Cluster is the cluster of the graph; empty for the hub's own graph.
 	Cluster string
@@ -26,6 +27,8 @@ type Input struct {
 	LastCluster map[string]bool
 	// NoCrossNamespaceRefs refuses sources of another namespace.
 	NoCrossNamespaceRefs bool
+	// LenientSubstitution replaces variables that nobody gives by nothing.
+	LenientSubstitution bool
 	// Guard limits what is removed unconfirmed; zero: DefaultGuard.
 	Guard Guard
 	// HubSource returns a source of the hub; nil if there is none. For the hub's own graph it is nil.

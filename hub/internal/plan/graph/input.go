@@ -95,7 +95,8 @@ func (p *pass) read(key api.Key, r *api.Renderable, now, last givers) (all readi
 // giverOf returns the Application that a renderable reads an object from; nil if there is none. As with sources, the
 // object of a tenant is for the tenant alone; the problem says so. Of several Applications the one counts that keeps
 // the object. What the renderable itself gives is for its renderer to read.
-func (p *pass) giverOf(reader api.Key, id manifest.ID, all givers, apps map[api.Key]*Application) (*Application, problem) {
+func (p *pass) giverOf(reader api.Key, id manifest.ID, all givers, apps map[api.Key]*Application) (*Application,
+	problem) {
 	var winner, hidden *api.Key
 	for _, key := range all[id] {
 		switch {

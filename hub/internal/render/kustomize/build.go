@@ -76,8 +76,12 @@ func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed
 	if err != nil {
 		return nil, err
 	}
-	if err := finish(objects, spec); err != nil {
-		return nil, err
+	vars, err := newVariables(spec, objects)
+	if err == nil {
+		err = finish(objects, spec, vars)
+	}
+	if err != nil {
+		return nil, withLines(fsys, err)
 	}
 	return &rendering{objects, maps.Clone(fsys.sealed)}, nil
 }

@@ -20,11 +20,7 @@ const (
 
 // finish does in place what Flux does with the output of kustomize: substitution, common metadata, owner labels. Then
 // finish checks each object.
-func finish(objects []*manifest.Object, spec *Spec) error {
-	vars, err := newVariables(spec, objects)
-	if err != nil {
-		return err
-	}
+func finish(objects []*manifest.Object, spec *Spec, vars *variables) error {
 	for _, o := range objects {
 		if err := vars.substitute(o); err != nil {
 			return err

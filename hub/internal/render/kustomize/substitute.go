@@ -37,15 +37,18 @@ func (v *variables) substitute(o *manifest.Object) error {
 	}
 	replaced, err := v.evaluate(string(text))
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w%s", id, render.ErrSubstitution, err, v.culprit(o))
+		return v.unsubstituted(o, err)
 	}
 	json, err := yaml.YAMLToJSON([]byte(replaced))
 	if err != nil {
-		return fmt.Errorf("%s: %w: after the substitution it is not YAML: %w", id, render.ErrSubstitution, err)
+		return v.unreadable(o, err)
 	}
 	fresh := &manifest.Object{}
 	if err := fresh.UnmarshalJSON(json); err != nil {
 		return fmt.Errorf("%s: %w: after the substitution it is not an object: %w", id, render.ErrSubstitution, err)
+	}
+	if err := checkTexts(o, fresh); err != nil {
+		return err
 	}
 	o.Object = fresh.Object
 	return nil
@@ -62,31 +65,6 @@ func (v *variables) evaluate(text string) (out string, err error) {
 		value, ok := v.values[name]
 		return value, ok || !v.strict
 	})
-}
-
-// culprit returns the fields whose own text cannot be substituted, for the message.
-func (v *variables) culprit(o *manifest.Object) string {
-	var fields []string
-	_ = mapTexts(o.Object, "", "", func(field, text string) (string, error) {
-		if strings.Contains(text, "$") {
-			if _, err := v.evaluate(text); err != nil {
-				fields = append(fields, field)
-			}
-		}
-		return text, nil
-	})
-	if len(fields) == 0 {
-		return ""
-	}
-	slices.Sort(fields)
-	const shown = 3
-	more := ""
-	if len(fields) > shown {
-		fields, more = fields[:shown], ", …"
-	}
-	return fmt.Sprintf(" (in %s%s; give the variable in postBuild.substitute, give it a default as ${name:-default}, "+
-		"write $${…} for a literal "+
-		"${…}, or annotate the object with %s: %s)", strings.Join(fields, ", "), more, SubstituteKey, disabled)
 }
 
 func isDisabled(o *manifest.Object) bool {

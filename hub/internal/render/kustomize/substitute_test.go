@@ -4,11 +4,14 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/fluxcd/pkg/envsubst"
+
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// The table of flux-semantics.md §1.5. A is "alpha", E is set and empty, X and UNSET are not set. "!" is an error.
+// TestSubstitution compares objects with a table and with Flux's library. A is "alpha", E is set and empty, X and UNSET
+// are not set.
 func TestSubstitution(t *testing.T) {
 	const fails = "!"
 	cases := []struct{ in, strict, lenient string }{
@@ -38,34 +41,35 @@ func TestSubstitution(t *testing.T) {
 		{"${}", fails, fails}, {"${ A }", fails, fails}, {"${!A}", fails, fails},
 		{"${A//l}", fails, fails},
 		{"${1}", fails, ""},
+		{"${X:-}", "", ""}, {"${E}", "", ""}, {"${E:-${A}}", "alpha", "alpha"}, {"${A}${A}", "alphaalpha", "alphaalpha"},
+		{"${a}", fails, ""}, {"${_A:-d}", "d", "d"},
 		{"$(A) `A` {{ A }}", "$(A) `A` {{ A }}", "$(A) `A` {{ A }}"},
 	}
+	values := map[string]string{"A": "alpha", "E": "", "U": "UPPER"}
 	for _, c := range cases {
-		for _, strict := range []bool{true, false} {
-			want := c.lenient
-			if strict {
-				want = c.strict
-			}
-			o := configMap(c.in)
-			spec := &Spec{Strict: strict, Substitute: map[string]string{"A": "alpha", "E": "", "U": "UPPER"}}
-			vars, err := newVariables(spec, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = vars.substitute(o)
-			if want == fails {
-				if !errors.Is(err, render.ErrSubstitution) {
-					t.Errorf("%s (strict %t): %v, want an error", c.in, strict, err)
+		for mode, want := range map[string]string{"strict": c.strict, "lenient": c.lenient} {
+			t.Run(c.in+"/"+mode, func(t *testing.T) {
+				o := configMap(c.in)
+				vars, err := newVariables(&Spec{Strict: mode == "strict", Substitute: values}, nil)
+				if err != nil {
+					t.Fatal(err)
 				}
-				continue
-			}
-			if err != nil {
-				t.Errorf("%s (strict %t): %v", c.in, strict, err)
-				continue
-			}
-			if got := o.Object["data"].(map[string]any)["k"]; got != "v/"+want {
-				t.Errorf("%s (strict %t): %q, want %q", c.in, strict, got, "v/"+want)
-			}
+				flux, fluxErr := envsubst.Eval("v/"+c.in, func(name string) (string, bool) {
+					value, ok := values[name]
+					return value, ok || mode == "lenient"
+				})
+				err = vars.substitute(o)
+				if want == fails {
+					if !errors.Is(err, render.ErrSubstitution) || fluxErr == nil {
+						t.Errorf("got %v, Flux %v; want errors", err, fluxErr)
+					}
+					return
+				}
+				got := o.Object["data"].(map[string]any)["k"]
+				if err != nil || fluxErr != nil || got != "v/"+want || flux != "v/"+want {
+					t.Errorf("got %q (%v), Flux %q (%v), want %q", got, err, flux, fluxErr, "v/"+want)
+				}
+			})
 		}
 	}
 }
