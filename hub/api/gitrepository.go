@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/Masterminds/semver/v3"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -35,12 +37,8 @@ const DefaultBranch = "master"
 
 // gitRepositoryRefused are the fields that are not carried out.
 var gitRepositoryRefused = map[string]string{
-	"proxySecretRef": "proxies are not supported yet: set HTTPS_PROXY for the hub, or give a url that needs none",
 	"include": "including other sources is not supported yet: give each part a GitRepository and a Kustomization of " +
 		"its own",
-	"sparseCheckout": "sparse checkouts are not supported yet: remove it, the whole tree gives the same objects; or " +
-		"name what to leave out in spec.ignore",
-	"recurseSubmodules":  "submodules are not supported yet: give each repository a GitRepository of its own",
 	"serviceAccountName": "cloud identities are not supported yet: name a Secret in spec.secretRef",
 	"accessFrom":         "Flux never carried it out, and neither does Nave: remove it",
 }
@@ -68,6 +66,15 @@ func checkGitRepository(g *sourcev1.GitRepository) field.ErrorList {
 	if g.Spec.SecretRef != nil {
 		errs = append(errs, required(g.Spec.SecretRef.Name, spec.Child("secretRef", "name"),
 			validation.IsDNS1123Subdomain)...)
+	}
+	if proxy := g.Spec.ProxySecretRef; proxy != nil {
+		errs = append(errs, required(proxy.Name, spec.Child("proxySecretRef", "name"), validation.IsDNS1123Subdomain)...)
+	}
+	for i, dir := range g.Spec.SparseCheckout {
+		if dir == "" || strings.ContainsFunc(dir, unicode.IsControl) || slices.Contains(strings.Split(dir, "/"), "..") {
+			errs = append(errs, field.Invalid(spec.Child("sparseCheckout").Index(i), dir,
+				"want a folder of the repository, such as clusters/prod"))
+		}
 	}
 	errs = append(errs, checkVerification(g.Spec.Verification, g.Spec.Reference, spec.Child("verify"))...)
 	return append(errs, checkReference(g.Spec.Reference, spec.Child("ref"))...)
@@ -168,17 +175,25 @@ func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	if g.Spec.SecretRef != nil {
 		s.Secrets = []SecretReference{{Field: "spec.secretRef", Name: g.Spec.SecretRef.Name}}
 	}
+	if proxy := g.Spec.ProxySecretRef; proxy != nil {
+		s.Secrets = append(s.Secrets, SecretReference{Field: "spec.proxySecretRef", Name: proxy.Name})
+	}
 	mode := ""
 	if v := g.Spec.Verification; v != nil {
 		mode = string(v.GetMode())
 		s.Secrets = append(s.Secrets, SecretReference{Field: "spec.verify.secretRef", Name: v.SecretRef.Name})
 	}
 	s.Identity = struct {
-		URL    string                    `json:"url"`
-		Ref    sourcev1.GitRepositoryRef `json:"ref"`
-		Ignore *string                   `json:"ignore,omitempty"`
-		Verify string                    `json:"verify,omitempty"`
-	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore, Verify: mode}
+		URL        string                    `json:"url"`
+		Ref        sourcev1.GitRepositoryRef `json:"ref"`
+		Ignore     *string                   `json:"ignore,omitempty"`
+		Proxy      bool                      `json:"proxy,omitempty"`
+		Sparse     []string                  `json:"sparse,omitempty"`
+		Submodules bool                      `json:"submodules,omitempty"`
+		Verify     string                    `json:"verify,omitempty"`
+	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore, Proxy: g.Spec.ProxySecretRef != nil,
+		Sparse: g.Spec.SparseCheckout, Submodules: g.Spec.RecurseSubmodules,
+		Verify: mode}
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpproxy"
+	socks "golang.org/x/net/proxy"
 )
 
 // Proxies are the values of the environment variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY, set by the operator.
@@ -90,6 +91,42 @@ func (d *Dialer) dialHTTP(ctx context.Context, network, address string) (net.Con
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return d.connect(ctx, network, address)
+}
+
+// Through returns a Dialer whose transports use a proxy that a user's object names, instead of those of the Policy. The
+// policy holds for the address of that proxy as for any other.
+func (d *Dialer) Through(proxy *url.URL) *Dialer {
+	through := *d
+	through.proxy = func(*url.URL) (*url.URL, error) { return proxy, nil }
+	return &through
+}
+
+// DialSOCKS connects to address by way of a SOCKS5 proxy that a user's object names. The policy holds for both
+// addresses. A name that the hub cannot resolve is left to the proxy.
+func (d *Dialer) DialSOCKS(ctx context.Context, proxy *url.URL, network, address string) (net.Conn, error) {
+	if _, err := d.check(ctx, address); err != nil && !isUnresolved(err) {
+		return nil, err
+	}
+	var auth *socks.Auth
+	if proxy.User != nil {
+		password, _ := proxy.User.Password()
+		auth = &socks.Auth{User: proxy.User.Username(), Password: password}
+	}
+	through, err := socks.SOCKS5(network, AddressOf(proxy), auth, forward{d})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return through.(socks.ContextDialer).DialContext(ctx, network, address)
+}
+
+// forward dials the proxy for package proxy.
+type forward struct{ *Dialer }
+
+// Dial implements the proxy package's Dialer.
+func (f forward) Dial(network, address string) (net.Conn, error) {
+	return f.DialContext(context.Background(), network, address)
 }
 
 func (d *Dialer) isProxy(address string) bool {

@@ -104,13 +104,17 @@ func (a httpAuth) authorize(r *http.Request, origin *url.URL) {
 	}
 }
 
+// shown are the keys of Secrets whose values messages may have.
+var shown = []string{"username", "address", "known_hosts", "githubAppID", "githubAppClientID",
+	"githubAppInstallationID", "githubAppInstallationOwner", "githubAppBaseURL"}
+
 const (
 	minSecret = 4 // the least number of bytes of a credential that conceal replaces
 	concealed = "(credentials)"
 )
 
 // conceal replaces the credentials of a source in a text: a server may repeat them in its answer. Credentials are all
-// values of its Secrets but the user names, and the password in its URL.
+// values of its Secrets but those of shown keys, and the password in its URL.
 func conceal(text, address string, secrets map[string]Secret) string {
 	var all []string
 	add := func(username, secret string) {
@@ -122,7 +126,7 @@ func conceal(text, address string, secrets map[string]Secret) string {
 	}
 	for _, secret := range secrets {
 		for key, value := range secret {
-			if key != "username" {
+			if !slices.Contains(shown, key) {
 				add(string(secret["username"]), string(value))
 			}
 		}

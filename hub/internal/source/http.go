@@ -19,7 +19,8 @@ const (
 // the URL. The client dials what r.Network allows. It follows redirects of GET and HEAD to http and https, but never
 // from https to http. It sends credentials to the origin of the URL only, which is its scheme, host and port; not even
 // a redirect back to the origin brings them back. A client certificate is never shown to another host: requests there
-// fail. Errors are ErrAuthentication.
+// fail. If the source names a proxy in spec.proxySecretRef, every request goes there. Errors are ErrAuthentication and
+// ErrRequest.
 func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 	auth, err := readHTTPAuth(r.Secrets["spec.secretRef"])
 	if err != nil {
@@ -29,7 +30,18 @@ func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 	if err != nil {
 		return nil, SecretError(err)
 	}
-	t := &transport{dial.New(r.Network).Transport(config), u, auth}
+	dialer := dial.New(r.Network)
+	proxy, err := r.Proxy()
+	switch {
+	case err != nil:
+		return nil, err
+	case proxy != nil && proxy.Scheme == "https" && len(config.Certificates) > 0:
+		return nil, fmt.Errorf("%w: a client certificate (tls.crt) and a proxy that speaks https cannot be used together: "+
+			"give an http:// or socks5:// address", ErrRequest)
+	case proxy != nil:
+		dialer = dialer.Through(proxy)
+	}
+	t := &transport{dialer.Transport(config), u, auth}
 	t.MaxResponseHeaderBytes = maxHeader
 	return &http.Client{Transport: t, CheckRedirect: checkRedirect}, nil
 }
@@ -65,7 +77,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // stays reports whether a request, and every request whose redirect led to it, is for the origin.
 func (t *transport) stays(r *http.Request) bool {
-	for ; sameOrigin(t.origin, r.URL); r = r.Response.Request {
+	for ; SameOrigin(t.origin, r.URL); r = r.Response.Request {
 		if r.Response == nil {
 			return true
 		}
@@ -95,9 +107,9 @@ func RefuseRedirect(to *url.URL, why string) error {
 		Quote(Redact(to.String())), why)
 }
 
-// sameOrigin reports whether credentials for a may be sent to b: b has the same host, and either the same scheme and
+// SameOrigin reports whether credentials for a may be sent to b: b has the same host, and either the same scheme and
 // port or https at its usual port where a has http at its own.
-func sameOrigin(a, b *url.URL) bool {
+func SameOrigin(a, b *url.URL) bool {
 	from, to := dial.AddressOf(a), dial.AddressOf(b)
 	if a.Scheme == "http" && b.Scheme == "https" {
 		return strings.EqualFold(from, net.JoinHostPort(b.Hostname(), "80")) &&

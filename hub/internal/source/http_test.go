@@ -182,7 +182,7 @@ func TestSameOrigin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, _ := url.Parse(c.a)
 			b, _ := url.Parse(c.b)
-			if got := sameOrigin(a, b); got != c.want {
+			if got := SameOrigin(a, b); got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -123,16 +123,16 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 
 // put makes an artifact of a commit that is in the cache.
 func (f *fetching) put(ctx context.Context, r *repository, id plumbing.Hash, name string) (artifact.Artifact, error) {
-	commit, err := r.commit(ctx, id)
-	if err != nil {
+	g := newGathering(f)
+	defer g.close()
+	if err := g.add(ctx, r, id, place{address: f.url}); err != nil {
 		return artifact.Artifact{}, err
 	}
-	files, err := r.list(ctx, commit.tree, f.limits)
-	if err != nil {
+	if err := g.sparse.check(g.files); err != nil {
 		return artifact.Artifact{}, err
 	}
 	return f.Workspace.Put(ctx, f.id, artifact.Tree{
-		Revision: name, Files: files, Contents: r, Ignore: f.spec.Ignore, Limits: f.limits.Limits,
+		Revision: name, Files: g.files, Contents: g.contents(r), Ignore: f.spec.Ignore, Limits: f.limits.Limits,
 	}, f.Last)
 }
 

@@ -53,13 +53,16 @@ func newFetcher(dir string, lower ...func(*git.Limits)) fetcher {
 
 // request is what the tests say of a GitRepository, and its Secret.
 type request struct {
-	URL     string            `json:"url"`
-	Ref     reference         `json:"ref"`
-	Ignore  *string           `json:"ignore"`
-	Secret  map[string]string `json:"-"`
-	Verify  map[string]any    `json:"verify,omitempty"`
-	Keys    map[string]string `json:"-"` // the Secret of spec.verify.secretRef
-	Timeout time.Duration     `json:"-"`
+	URL        string            `json:"url"`
+	Ref        reference         `json:"ref"`
+	Ignore     *string           `json:"ignore"`
+	Secret     map[string]string `json:"-"`
+	Sparse     []string          `json:"sparseCheckout,omitempty"`
+	Submodules bool              `json:"recurseSubmodules,omitempty"`
+	Verify     map[string]any    `json:"verify,omitempty"`
+	Keys       map[string]string `json:"-"` // the Secret of spec.verify.secretRef
+	Proxy      map[string]string `json:"-"` // the Secret of spec.proxySecretRef
+	Timeout    time.Duration     `json:"-"`
 }
 
 type reference struct {
@@ -91,6 +94,13 @@ func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact
 			keys[k] = []byte(v)
 		}
 		r.Secrets["spec.verify.secretRef"] = keys
+	}
+	if req.Proxy != nil {
+		proxy := source.Secret{}
+		for k, v := range req.Proxy {
+			proxy[k] = []byte(v)
+		}
+		r.Secrets["spec.proxySecretRef"] = proxy
 	}
 	a, err := f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		r.Workspace, r.Last = w, last

@@ -88,13 +88,13 @@ func TestTree_refused(t *testing.T) {
 // putTree makes an artifact of a tree object.
 func putTree(t *testing.T, r *repository, content []byte) (artifact.Artifact, error) {
 	t.Helper()
-	files, err := r.list(t.Context(), r.mustPut(t, plumbing.TreeObject, content), DefaultLimits)
-	if err != nil {
+	l := lister{repository: r, limits: DefaultLimits}
+	if err := l.list(t.Context(), r.mustPut(t, plumbing.TreeObject, content), ""); err != nil {
 		return artifact.Artifact{}, err
 	}
 	return artifact.New(t.TempDir()).Make(t.Context(), nil,
 		func(w artifact.Workspace, _ *artifact.Artifact) (artifact.Artifact, error) {
-			return w.Put(t.Context(), "00", artifact.Tree{Files: files, Contents: r}, nil)
+			return w.Put(t.Context(), "00", artifact.Tree{Files: l.files, Contents: r}, nil)
 		})
 }
 
@@ -110,14 +110,16 @@ func TestTree_bomb(t *testing.T) {
 	}
 	limits := DefaultLimits
 	limits.Files = 1000
-	if _, err := r.list(t.Context(), tree, limits); !errors.Is(err, artifact.ErrLimit) {
+	l := lister{repository: r, limits: limits}
+	if err := l.list(t.Context(), tree, ""); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 	deep := emptyTree
 	for range artifact.MaxDepth + 2 {
 		deep = r.mustPut(t, plumbing.TreeObject, line("40000", "d", deep))
 	}
-	if _, err := r.list(t.Context(), deep, DefaultLimits); !errors.Is(err, artifact.ErrLimit) {
+	l = lister{repository: r, limits: DefaultLimits}
+	if err := l.list(t.Context(), deep, ""); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // emptyTree is the hash of the tree without entries, which no repository needs to keep.
@@ -19,18 +21,22 @@ var emptyTree = plumbing.NewHash("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 type lister struct {
 	repository *repository
 	limits     Limits
+	sparse     sparse
 	files      []artifact.File
+	links      []link
 	entries    int
 }
 
-// list returns every file of a tree, in the order of a depth-first walk, without submodules. What the files are called
-// is judged by package artifact, when those that are ignored are gone.
-func (r *repository) list(ctx context.Context, tree plumbing.Hash, limits Limits) ([]artifact.File, error) {
-	l := &lister{repository: r, limits: limits}
-	if err := l.walk(ctx, tree, "", 0); err != nil {
-		return nil, err
-	}
-	return l.files, nil
+// link is a submodule in a tree: a commit of another repository.
+type link struct {
+	path   string
+	commit plumbing.Hash
+}
+
+// list walks the tree of a commit that stands in a folder of the artifact ("" is its root), in the order of a
+// depth-first walk. What the files are called is judged by package artifact, when those that are ignored are gone.
+func (l *lister) list(ctx context.Context, tree plumbing.Hash, dir string) error {
+	return l.walk(ctx, tree, dir, strings.Count(dir, "/"))
 }
 
 func (l *lister) walk(ctx context.Context, tree plumbing.Hash, dir string, depth int) error {
@@ -67,13 +73,54 @@ func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) erro
 	if len(full) > artifact.MaxPath {
 		return fmt.Errorf("%w: the path %.80q… has more than %d bytes", artifact.ErrLimit, full, artifact.MaxPath)
 	}
-	switch e.mode {
-	case folder:
+	within := l.sparse.has(full)
+	switch {
+	case e.mode == folder && (within || l.sparse.below(full)):
 		return l.walk(ctx, e.id, full, depth+1)
-	case submodule:
+	case e.mode == submodule && (within || l.sparse.below(full)):
+		l.links = append(l.links, link{full, e.id})
+		return nil
+	case e.mode == folder || e.mode == submodule || !within:
 		return nil
 	default:
 		l.files = append(l.files, artifact.File{Path: full, Mode: e.mode, Content: artifact.ContentID(e.id.String())})
 		return nil
 	}
+}
+
+// sparse are the folders of spec.sparseCheckout, clean and relative; nil: all.
+type sparse []string
+
+// newSparse returns the folders without empty steps and dots. "." is the whole tree.
+func newSparse(folders []string) sparse {
+	var s sparse
+	for _, name := range folders {
+		if name = strings.TrimPrefix(path.Clean("/"+name), "/"); name == "" {
+			return nil
+		}
+		s = append(s, name)
+	}
+	return s
+}
+
+// has reports whether a path is one of the folders or in one.
+func (s sparse) has(name string) bool {
+	return s == nil || slices.ContainsFunc(s, func(dir string) bool {
+		return name == dir || strings.HasPrefix(name, dir+"/")
+	})
+}
+
+// below reports whether one of the folders is below a path.
+func (s sparse) below(name string) bool {
+	return slices.ContainsFunc(s, func(dir string) bool { return strings.HasPrefix(dir, name+"/") })
+}
+
+// check returns the error of a folder without files.
+func (s sparse) check(files []artifact.File) error {
+	for _, dir := range s {
+		if !slices.ContainsFunc(files, func(f artifact.File) bool { return sparse{dir}.has(f.Path) }) {
+			return fmt.Errorf("%w: the repository has no folder %q (spec.sparseCheckout)", source.ErrRequest, dir)
+		}
+	}
+	return nil
 }

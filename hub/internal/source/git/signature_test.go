@@ -3,11 +3,13 @@ package git
 import (
 	"bytes"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -95,6 +97,32 @@ func FuzzPublicKeys(f *testing.F) {
 		}
 		if err == nil && len(keys.ssh) > 0 && ssh.FingerprintSHA256(keys.ssh[0]) == "" {
 			t.Error("a key without a fingerprint")
+		}
+	})
+}
+
+// FuzzModules has the .gitmodules of a hostile repository. An address that is accepted is one that may be dialled.
+func FuzzModules(f *testing.F) {
+	f.Add([]byte("[submodule \"a\"]\n\tpath = a\n\turl = ../b.git\n"))
+	f.Add([]byte("[submodule \"a\"]\n\tpath = ../a\n\turl = file:///etc\n\tupdate = !sh\n"))
+	f.Add([]byte("[submodule \"a\"]\npath=a\nurl=git@host:x/y.git\n[submodule \"b\"]\npath=b\nurl=./../../c\n"))
+	parent, err := url.Parse("https://git.example/org/fleet.git")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		addresses, err := parseModules(text)
+		if err != nil && !errors.Is(err, artifact.ErrTree) {
+			t.Errorf("got %v", err)
+		}
+		for _, raw := range addresses {
+			u, err := submoduleURL(parent, raw)
+			if err != nil {
+				continue
+			}
+			if _, err := parseURL(u.String()); err != nil || u.Scheme != "ssh" && u.User != nil {
+				t.Errorf("%q became %q: %v", raw, u, err)
+			}
 		}
 	})
 }

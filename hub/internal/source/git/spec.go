@@ -15,10 +15,12 @@ import (
 
 // spec is what a fetch reads of a GitRepository.
 type spec struct {
-	URL    string                              `json:"url"` // its scheme is http, https or ssh
-	Ref    reference                           `json:"ref"`
-	Ignore *string                             `json:"ignore"`
-	Verify *sourcev1.GitRepositoryVerification `json:"verify"`
+	URL               string                              `json:"url"` // its scheme is http, https or ssh
+	Ref               reference                           `json:"ref"`
+	Ignore            *string                             `json:"ignore"`
+	SparseCheckout    []string                            `json:"sparseCheckout"`
+	RecurseSubmodules bool                                `json:"recurseSubmodules"`
+	Verify            *sourcev1.GitRepositoryVerification `json:"verify"`
 }
 
 // reference names a commit. Commit wins over Name, Name over SemVer, SemVer over Tag, Tag over Branch; with none of

@@ -42,7 +42,7 @@ func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
 		return nil, err
 	}
 	address := dial.AddressOf(f.url)
-	conn, err := dial.New(f.Network).DialContext(ctx, "tcp", address)
+	conn, err := dialSSH(ctx, f, address)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,21 @@ func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// dialSSH connects to an address, by way of the proxy of spec.proxySecretRef if there is one.
+func dialSSH(ctx context.Context, f *fetching, address string) (net.Conn, error) {
+	proxy, err := f.Proxy()
+	switch {
+	case err != nil:
+		return nil, err
+	case proxy == nil:
+		return dial.New(f.Network).DialContext(ctx, "tcp", address)
+	case proxy.Scheme != "socks5":
+		return nil, fmt.Errorf("%w: ssh needs a proxy that speaks SOCKS5: give a socks5:// address in the Secret of "+
+			"spec.proxySecretRef, or use an https URL", source.ErrRequest)
+	}
+	return dial.New(f.Network).DialSOCKS(ctx, proxy, "tcp", address)
 }
 
 // user returns the user in a URL, or the usual one of Git servers.
