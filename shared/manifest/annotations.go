@@ -11,7 +11,11 @@ const (
 	ReconcileAnnotation = "kustomize.toolkit.fluxcd.io/reconcile" // disabled: neither apply nor delete
 	SSAAnnotation       = "kustomize.toolkit.fluxcd.io/ssa"       // Override, Merge, IfNotPresent, Ignore
 	ForceAnnotation     = "kustomize.toolkit.fluxcd.io/force"     // enabled: recreate when an immutable field changes
+	DecryptAnnotation   = "kustomize.toolkit.fluxcd.io/decrypt"   // disabled: encrypted values stay as they are
 )
+
+// Disabled is the value of annotations that turn something off.
+const Disabled = "disabled"
 
 // HasAnnotation reports whether an annotation has a value. Case is ignored.
 func HasAnnotation(annotations map[string]string, name, value string) bool {

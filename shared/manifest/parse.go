@@ -194,3 +194,8 @@ func IsEncrypted(o *Object) bool {
 	_, found := o.Object["sops"]
 	return found
 }
+
+// IsDecryptionDisabled reports whether an object is annotated to be applied without decryption.
+func IsDecryptionDisabled(o *Object) bool {
+	return HasAnnotation(o.GetAnnotations(), DecryptAnnotation, Disabled)
+}

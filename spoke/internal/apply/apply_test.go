@@ -142,6 +142,10 @@ func TestFit(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	encrypted.SetAnnotations(map[string]string{manifest.DecryptAnnotation: "Disabled"})
+	if err := fit(encrypted, id); err != nil {
+		t.Errorf("ciphertext that is asked for: %v", err)
+	}
 }
 
 func TestRedact(t *testing.T) {

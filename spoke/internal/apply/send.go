@@ -60,7 +60,7 @@ func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 	if got := kube.Identify(o); got != id {
 		return fmt.Errorf("%s: the bundle's bytes are those of %s in version %q", id.ID(), got.ID(), got.Version)
 	}
-	if manifest.IsEncrypted(o) {
+	if manifest.IsEncrypted(o) && !manifest.IsDecryptionDisabled(o) {
 		return fmt.Errorf("%s is still encrypted with SOPS: it is not applied as ciphertext", id.ID())
 	}
 	return nil

@@ -127,7 +127,7 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 		if err := checkAliases(p, []byte(r.path)); err != nil {
 			return err
 		}
-		return admitPlugin(p, []byte(r.path))
+		return f.admitPlugin(p, []byte(r.path))
 	}
 	if err := f.find(path.Dir(p), r); err != nil {
 		return fmt.Errorf("%s: %s: %w", tree.Local(p), r.field, err)
@@ -159,6 +159,8 @@ func (f *fileSystem) find(dir string, r reference) error {
 		return fmt.Errorf("directory %s has no kustomization file", r.path)
 	case k == render.Regular && r.field == "resources":
 		f.resources = append(f.resources, target)
+	case k == render.Regular:
+		return f.note(target, useOf(r.field))
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed
 	}
 	vars, err := newVariables(spec, objects)
 	if err == nil {
-		err = finish(objects, spec, vars)
+		err = finish(objects, spec, vars, fsys.encrypted())
 	}
 	if err != nil {
 		return nil, withLines(fsys, err)

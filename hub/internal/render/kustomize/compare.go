@@ -51,8 +51,8 @@ func correspondence(first, second map[string]sealedFile) *placeholderMap {
 		if !ok {
 			continue
 		}
-		for i, v := range a.file.Values {
-			m.first[b.file.Values[i].Placeholder] = v.Placeholder
+		for i, v := range a.Values {
+			m.first[b.Values[i].Placeholder] = v.Placeholder
 			m.from[v.Placeholder] = tree.Local(p) + ": " + strings.Join(v.Path, ".")
 		}
 	}
@@ -147,9 +147,9 @@ func used(r *rendering) []render.SealedFile {
 	var out []render.SealedFile
 	for _, p := range slices.Sorted(maps.Keys(r.sealed)) {
 		s := r.sealed[p]
-		file := *s.file
+		file := s.SealedFile
 		file.Values = nil
-		for _, v := range s.file.Values {
+		for _, v := range s.Values {
 			if occurring[v.Placeholder] {
 				file.Values = append(file.Values, v)
 				delete(occurring, v.Placeholder)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -49,12 +50,12 @@ func TestCompare(t *testing.T) {
 }
 
 func built(kind, placeholder string, text func(string) string) *rendering {
-	file := &bundle.SealedFile{Values: []bundle.SealedValue{{Placeholder: placeholder}}}
+	file := &seal.File{SealedFile: bundle.SealedFile{Values: []bundle.SealedValue{{Placeholder: placeholder}}}}
 	return &rendering{
 		objects: []*manifest.Object{{Object: map[string]any{
 			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "a"},
 			"data": map[string]any{"k": text(placeholder)},
 		}}},
-		sealed: map[string]sealedFile{"/a.yaml": {file: file}},
+		sealed: map[string]sealedFile{"/a.yaml": {File: file}},
 	}
 }

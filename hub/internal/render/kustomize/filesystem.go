@@ -14,7 +14,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/hub/internal/render/tree"
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
@@ -29,6 +28,9 @@ type fileSystem struct {
 	// overlay holds the generated kustomization file by its path.
 	overlay map[string][]byte
 	sealed  map[string]sealedFile
+	uses    map[string]use // by resolved path; a file without an entry is used as objects
+	// ciphertext holds the encrypted leaves that are shipped as they were committed.
+	ciphertext map[string]bool
 	// resources are the files that were named as resources, in order: where to look when kustomize cannot read one.
 	resources []string
 	// setsOpenAPI: a kustomization file changes kustomize's global OpenAPI schema.
@@ -38,15 +40,15 @@ type fileSystem struct {
 
 // sealedFile is a SOPS file of the tree, after sealing.
 type sealedFile struct {
-	text     []byte // with placeholders
+	*seal.File
 	original []byte
-	file     *bundle.SealedFile
 }
 
 var _ filesys.FileSystem = (*fileSystem)(nil)
 
 func newFileSystem(t *tree.Tree, salt sealed.Salt) *fileSystem {
-	return &fileSystem{tree: t, salt: salt, overlay: map[string][]byte{}, sealed: map[string]sealedFile{}}
+	return &fileSystem{tree: t, salt: salt, overlay: map[string][]byte{}, sealed: map[string]sealedFile{},
+		uses: map[string]use{}, ciphertext: map[string]bool{}}
 }
 
 // fail keeps the first error and returns err.
@@ -73,7 +75,7 @@ func (f *fileSystem) ReadFile(name string) ([]byte, error) {
 	if err := checkAliases(p, data); err != nil {
 		return nil, f.fail(err)
 	}
-	if err := admitPlugin(p, data); err != nil {
+	if err := f.admitPlugin(p, data); err != nil {
 		return nil, f.fail(err)
 	}
 	return data, nil
@@ -85,7 +87,7 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 		return data, nil
 	}
 	if s, ok := f.sealed[p]; ok {
-		return s.text, nil
+		return s.Text, nil
 	}
 	data, err := f.tree.Read(p)
 	if err != nil {
@@ -94,19 +96,14 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 		}
 		return nil, err
 	}
-	text, file, err := seal.Seal(tree.Local(p), data, f.salt)
-	if err != nil {
-		return nil, f.fail(err)
-	}
-	if file == nil {
+	if _, ok := seal.Detect(data); !ok {
 		return data, nil
 	}
 	if isKustomizationFile(p) {
 		return nil, f.fail(fmt.Errorf("%s: a kustomization file cannot be encrypted; encrypt the files that it names",
 			tree.Local(p)))
 	}
-	f.sealed[p] = sealedFile{text, data, file}
-	return text, nil
+	return f.seal(p, data)
 }
 
 // Exists implements filesys.FileSystem.

@@ -20,8 +20,9 @@ const (
 
 // finish does in place what Flux does with the output of kustomize: substitution, common metadata, owner labels. Then
 // finish checks each object.
-func finish(objects []*manifest.Object, spec *Spec, vars *variables) error {
+func finish(objects []*manifest.Object, spec *Spec, vars *variables, e *encrypted) error {
 	for _, o := range objects {
+		e.settle(o)
 		if err := vars.substitute(o); err != nil {
 			return err
 		}
@@ -32,7 +33,7 @@ func finish(objects []*manifest.Object, spec *Spec, vars *variables) error {
 			return err
 		}
 		setMetadata(o, spec)
-		if err := checkSealed(o); err != nil {
+		if err := e.check(o); err != nil {
 			return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
 		}
 		if err := checkSize(o); err != nil {
@@ -112,8 +113,12 @@ func checkUnique(objects []*manifest.Object) error {
 	return nil
 }
 
-// checkSealed refuses an object that would reach a cluster as ciphertext, and one that is named by a secret.
-func checkSealed(o *manifest.Object) error {
+// check refuses an object that would reach a cluster as ciphertext, and one that is named by a secret. An object that is
+// not to be decrypted, and a ConfigMap made of a SOPS file, may hold ciphertext.
+func (e *encrypted) check(o *manifest.Object) error {
+	if manifest.IsDecryptionDisabled(o) {
+		return nil
+	}
 	if manifest.IsEncrypted(o) {
 		return fmt.Errorf("%w: it holds SOPS metadata that does not come from a SOPS file of the tree", render.ErrEncrypted)
 	}
@@ -123,10 +128,10 @@ func checkSealed(o *manifest.Object) error {
 				"encrypt with encrypted_regex: ^(data|stringData)$", render.ErrEncrypted)
 		}
 	}
-	isSecret := o.GetKind() == "Secret"
+	isSecret, isConfigMap := o.GetKind() == "Secret", o.GetKind() == "ConfigMap"
 	return eachText(o, func(field, text string) error {
 		switch {
-		case seal.IsLeaf(text):
+		case seal.IsLeaf(text) && !(isConfigMap && e.ciphertext[text]):
 			return fmt.Errorf("%s: %w: an encrypted value outside of a SOPS file; encrypt the whole file with sops", field,
 				render.ErrEncrypted)
 		case isSecret && strings.Contains(text, "ENC[AES256_GCM,") && isSOPSFile(text):

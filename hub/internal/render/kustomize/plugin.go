@@ -3,6 +3,7 @@ package kustomize
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -18,9 +19,10 @@ var pluginMark = []byte("builtin")
 // pluginPaths are the fields that such a configuration names files in.
 var pluginPaths = []string{"path", "paths", "files", "envs", "env", "valuesFile", "additionalValuesFiles", "repo"}
 
-// admitPlugin refuses the configuration of one of kustomize's own plugins if it names something remote. Other content
-// passes. Content that does not parse passes, too: kustomize parses it before it acts on it.
-func admitPlugin(p string, data []byte) error {
+// admitPlugin refuses the configuration of one of kustomize's own plugins if it names something remote, and notes how
+// the plugin uses files. Other content passes. Content that does not parse passes, too: kustomize parses it before it
+// acts on it.
+func (f *fileSystem) admitPlugin(p string, data []byte) error {
 	if !bytes.Contains(data, pluginMark) {
 		return nil
 	}
@@ -31,6 +33,37 @@ func admitPlugin(p string, data []byte) error {
 		if remote := remotePath(doc, false, 0); remote != "" {
 			return fmt.Errorf("%s: %s: %w; remote files are not fetched: commit a copy of it", tree.Local(p), remote,
 				render.ErrRemote)
+		}
+		if err := f.notePlugin(path.Dir(p), doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notePlugin notes how a plugin uses the files that it names.
+func (f *fileSystem) notePlugin(dir string, doc *yaml.Node) error {
+	var plugin struct {
+		Kind  string   `yaml:"kind"`
+		Path  string   `yaml:"path"`
+		Files []string `yaml:"files"`
+		Envs  []string `yaml:"envs"`
+		Env   string   `yaml:"env"`
+	}
+	if doc.Decode(&plugin) != nil {
+		return nil // kustomize decodes it, too
+	}
+	as := asFragment
+	if plugin.Kind == "ConfigMapGenerator" {
+		as = asCommitted
+	}
+	for _, file := range slices.Concat(plugin.Files, plugin.Envs, []string{plugin.Env, plugin.Path}) {
+		at := tree.Clean(path.Join(dir, sourcePath(file)))
+		if k, err := f.tree.Type(at); err != nil || k != render.Regular {
+			continue // kustomize reports it
+		}
+		if err := f.note(at, as); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func commentedFile(t testing.TB, name string) []byte {
 func TestEncryptedComments(t *testing.T) {
 	for _, name := range commented {
 		t.Run(name, func(t *testing.T) {
-			out, file, err := Seal(name, commentedFile(t, name+".yaml"), salt)
+			out, file, err := sealFragments(name, commentedFile(t, name+".yaml"), salt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func TestClearComment(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	const file = "list:\n  # one\n  - " + comment + " # two\n  # three\n  - x\n  # four\n  - " + comment +
 		"\n  # five\nsops:\n  mac: " + comment + "\n"
-	out, _, err := Seal("a", []byte(file), salt)
+	out, _, err := sealFragments("a", []byte(file), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestClearComment(t *testing.T) {
 func TestOnlyEncryptedComments(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	metadata := "sops:\n  mac: " + strings.Replace(comment, "type:comment", "type:str", 1) + "\n"
-	out, file, err := Seal("a", []byte("list:\n  # clear\n  - "+comment+"\n  - "+comment+" # beside\n"+metadata), salt)
+	out, file, err := sealFragments("a", []byte("list:\n  # clear\n  - "+comment+"\n  - "+comment+" # beside\n"+metadata), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestOnlyEncryptedComments(t *testing.T) {
 		"a comment and a word":  "a:\n  - " + comment + " word\n",
 		"a comment at the root": comment + "\n---\n",
 	} {
-		if _, _, err := Seal("a", []byte(text+metadata), salt); !errors.Is(err, render.ErrSealedMalformed) {
+		if _, _, err := sealFragments("a", []byte(text+metadata), salt); !errors.Is(err, render.ErrSealedMalformed) {
 			t.Errorf("%s: %v, want render.ErrSealedMalformed", name, err)
 		}
 	}

@@ -18,6 +18,7 @@ var (
 	// leafPattern is what SOPS writes for one encrypted leaf; the group is its type.
 	leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,` +
 		`type:(str|int|float|bool|bytes|time|comment)\]$`)
+	anyLeaf    = regexp.MustCompile(`ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,type:\w+\]`)
 	dotenvMark = regexp.MustCompile(`(?m)^sops_mac=`)
 	iniMark    = regexp.MustCompile(`(?m)^\[sops\]\s*$`)
 	// topLevelMark is the key of the metadata in YAML.
@@ -106,6 +107,15 @@ func isMetadata(n *yaml.Node) bool {
 		}
 	}
 	return false
+}
+
+// LeavesIn returns the encrypted leaves in a text.
+func LeavesIn(data []byte) []string {
+	var leaves []string
+	for _, leaf := range anyLeaf.FindAll(data, -1) {
+		leaves = append(leaves, string(leaf))
+	}
+	return leaves
 }
 
 // IsLeaf reports whether s is an encrypted leaf as SOPS writes it.

@@ -29,10 +29,19 @@ func fixture(t testing.TB, name string) []byte {
 	return data
 }
 
+// sealFragments seals a file as Fragments.
+func sealFragments(path string, data []byte, salt sealed.Salt) ([]byte, *bundle.SealedFile, error) {
+	file, err := Seal(path, data, salt, Fragments)
+	if file == nil {
+		return data, nil, err
+	}
+	return file.Text, &file.SealedFile, err
+}
+
 // TestSealLeaves checks that seal names every leaf by document path and type.
 func TestSealLeaves(t *testing.T) {
 	data := fixture(t, "multi.yaml")
-	out, file, err := Seal("multi.yaml", data, salt)
+	out, file, err := sealFragments("multi.yaml", data, salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +77,7 @@ func TestSealLeaves(t *testing.T) {
 // TestSealedText checks that sealed text is the decrypted file with placeholders for values.
 func TestSealedText(t *testing.T) {
 	for name, plain := range map[string]string{"values.yaml": "values.plain.yaml", "multi.yaml": "multi.plain.yaml"} {
-		out, _, err := Seal(name, fixture(t, name), salt)
+		out, _, err := sealFragments(name, fixture(t, name), salt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,11 +111,11 @@ func strip(lines []string) string {
 
 // TestPlaceholdersOfLeaves checks that placeholders follow the leaf and not the recipients.
 func TestPlaceholdersOfLeaves(t *testing.T) {
-	first, a, err := Seal("a.yaml", fixture(t, "secret.yaml"), salt)
+	first, a, err := sealFragments("a.yaml", fixture(t, "secret.yaml"), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, b, err := Seal("b.yaml", fixture(t, "secret-updatekeys.yaml"), salt)
+	second, b, err := sealFragments("b.yaml", fixture(t, "secret-updatekeys.yaml"), salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +125,7 @@ func TestPlaceholdersOfLeaves(t *testing.T) {
 	if a.Digest == b.Digest {
 		t.Error("the files are one blob")
 	}
-	rotated, _, err := Seal("a.yaml", fixture(t, "secret-rotated.yaml"), salt)
+	rotated, _, err := sealFragments("a.yaml", fixture(t, "secret-rotated.yaml"), salt)
 	if err != nil || bytes.Equal(first, rotated) {
 		t.Errorf("another value makes the same text (%v)", err)
 	}
@@ -128,7 +137,7 @@ func TestPlainFiles(t *testing.T) {
 		"", "a: b\n", "sops: is a word\n", "sops: {mac: not encrypted}\n", "data:\n  sops: {mac: 'ENC[AES256_GCM,'}\n",
 		"doc: 'write ENC[AES256_GCM,data:…] for sops'\n", "not: [yaml ENC[AES256_GCM, sops\n", `{"sops": "ENC[AES256_GCM,"`,
 	} {
-		out, file, err := Seal("a.yaml", []byte(text), salt)
+		out, file, err := sealFragments("a.yaml", []byte(text), salt)
 		if err != nil || file != nil || string(out) != text {
 			t.Errorf("%q: %q, %v, %v", text, out, file, err)
 		}
@@ -167,7 +176,7 @@ func TestSealRefused(t *testing.T) {
 		"too_deep": {[]byte("a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n" + metadata),
 			render.ErrSealedMalformed},
 	} {
-		_, file, err := Seal("a", c.data, salt)
+		_, file, err := sealFragments("a", c.data, salt)
 		if !errors.Is(err, c.want) || file != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
@@ -184,7 +193,7 @@ func FuzzSeal(f *testing.F) {
 	}
 	f.Add([]byte("a: &a [*a]\nsops: {mac: ENC[AES256_GCM,}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		out, file, err := Seal("a", data, salt)
+		out, file, err := sealFragments("a", data, salt)
 		if err != nil || file == nil {
 			return
 		}

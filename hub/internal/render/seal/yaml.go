@@ -13,6 +13,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
@@ -28,62 +29,88 @@ const (
 
 // sealYAML seals a file of any number of YAML documents. Documents are counted as SOPS counts them, from 0 and with
 // the empty ones.
-func sealYAML(data []byte, salt sealed.Salt) ([]byte, []bundle.SealedValue, error) {
+func sealYAML(f *File, data []byte, salt sealed.Salt, use Use) error {
 	in := yaml.NewDecoder(bytes.NewReader(data))
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(yamlIndent)
-	s := yamlSealer{salt: salt}
+	s := yamlSealer{File: f, salt: salt, use: use}
 	for ; ; s.document++ {
 		var doc yaml.Node
 		if err := in.Decode(&doc); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", render.ErrSealedMalformed, err)
+			return fmt.Errorf("%w: %w", render.ErrSealedMalformed, err)
 		}
 		if err := s.seal(&doc); err != nil {
-			return nil, nil, err
+			return err
 		}
 		if err := enc.Encode(&doc); err != nil {
-			return nil, nil, fmt.Errorf("write document %d: %w", s.document, err)
+			return fmt.Errorf("write document %d: %w", s.document, err)
 		}
 	}
 	if err := enc.Close(); err != nil {
-		return nil, nil, fmt.Errorf("write: %w", err)
+		return fmt.Errorf("write: %w", err)
 	}
-	return out.Bytes(), s.values, nil
+	f.Text = out.Bytes()
+	return nil
 }
 
 // yamlSealer puts placeholders into the nodes of one file.
 type yamlSealer struct {
+	*File
 	salt     sealed.Salt
+	use      Use
 	document int
-	values   []bundle.SealedValue
 }
 
+// seal seals one document. The metadata goes, or comes back after its siblings were sealed.
 func (s *yamlSealer) seal(doc *yaml.Node) error {
 	n := root(doc)
 	if n != nil && n.Kind != yaml.MappingNode && n.ShortTag() != nullTag {
 		return s.errorf(n, nil, "document %d is not a mapping", s.document)
 	}
+	if s.use == Objects && isDisabled(n) {
+		return nil
+	}
+	var metadata []*yaml.Node
 	if i := metadataIndex(n); i >= 0 {
-		key := n.Content[i]
+		metadata = slices.Clone(n.Content[i : i+2])
 		n.Content = append(n.Content[:i], n.Content[i+2:]...)
-		if hasKey(n, key.Value) {
-			return s.errorf(key, nil, "key %q appears twice; remove one of the two", key.Value)
+		if hasKey(n, metadata[0].Value) {
+			return s.errorf(metadata[0], nil, "key %q appears twice; remove one of the two", metadata[0].Value)
 		}
 	}
-	return s.walk(doc, nil)
+	if err := s.walk(doc, nil); err != nil {
+		return err
+	}
+	if s.use == Objects && metadata != nil && hasKey(metadata[1], "mac") {
+		s.MACs = append(s.MACs, field(metadata[1], "mac").Value)
+		n.Content = append(n.Content, metadata...)
+	}
+	return nil
 }
 
-func hasKey(mapping *yaml.Node, key string) bool {
+// isDisabled reports whether a document says that it is not to be decrypted.
+func isDisabled(doc *yaml.Node) bool {
+	value := field(field(field(doc, "metadata"), "annotations"), manifest.DecryptAnnotation)
+	return value != nil && value.Kind == yaml.ScalarNode && strings.EqualFold(value.Value, manifest.Disabled)
+}
+
+// field returns the value of a key in a mapping; nil if there is none.
+func field(mapping *yaml.Node, key string) *yaml.Node {
+	if mapping == nil || mapping.Kind != yaml.MappingNode {
+		return nil
+	}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		if mapping.Content[i].Value == key {
-			return true
+			return mapping.Content[i+1]
 		}
 	}
-	return false
+	return nil
 }
+
+func hasKey(mapping *yaml.Node, key string) bool { return field(mapping, key) != nil }
 
 func (s *yamlSealer) walk(n *yaml.Node, path []string) error {
 	dropSealedComments(n)
@@ -148,9 +175,10 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 		return s.errorf(n, path, "an encrypted value that SOPS did not write so")
 	}
 	placeholder := s.salt.Placeholder(n.Value, path)
-	s.values = append(s.values, bundle.SealedValue{
+	s.Values = append(s.Values, bundle.SealedValue{
 		Placeholder: string(placeholder), Document: s.document, Path: path, Type: m[1],
 	})
+	s.Leaves = append(s.Leaves, n.Value)
 	n.Value, n.Tag, n.Style = string(placeholder), strTag, 0
 	return nil
 }
