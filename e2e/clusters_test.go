@@ -153,8 +153,9 @@ func (s *story) clusterFile(args []string) (*kubetest.Cluster, []byte, error) {
 	return c, b, err
 }
 
-// live wants an object to be there, with these values at these JSONPaths. Data of Secrets is compared decoded.
-func live(ctx context.Context, _ *story, args []string) error {
+// live wants an object to be there, with these values at these JSONPaths. A value is a text, or @ and the name of a
+// file that holds it. Data of Secrets is compared decoded.
+func live(ctx context.Context, s *story, args []string) error {
 	t, wants, err := readTarget(args)
 	if err != nil {
 		return err
@@ -173,6 +174,13 @@ func live(ctx context.Context, _ *story, args []string) error {
 		got, err := field(o, wants[0])
 		if err != nil {
 			return fmt.Errorf("%s: %w", t, err)
+		}
+		if name, ok := strings.CutPrefix(wants[1], "@"); ok {
+			text, err := os.ReadFile(s.path(name))
+			if err != nil {
+				return err
+			}
+			wants[1] = string(text)
 		}
 		if got != wants[1] {
 			return fmt.Errorf("%s: %s is %q, want %q", t, wants[0], got, wants[1])

@@ -93,11 +93,44 @@ func encrypt(_ context.Context, s *story, args []string) error {
 	if err != nil {
 		return err
 	}
-	file, err := key.Encrypt(plain)
+	file, err := key.EncryptFile(args[0], plain)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(s.path(args[0]), file, 0o644)
+}
+
+// joinFiles puts files together into the first one, as documents of YAML.
+func joinFiles(_ context.Context, s *story, args []string) error {
+	if len(args) < 2 {
+		return errors.New("documents FILE FROM…")
+	}
+	var parts [][]byte
+	for _, name := range args[1:] {
+		part, err := os.ReadFile(s.path(name))
+		if err != nil {
+			return err
+		}
+		parts = append(parts, part)
+	}
+	return os.WriteFile(s.path(args[0]), bytes.Join(parts, []byte("---\n")), 0o644)
+}
+
+// embed replaces a text in a file by another file in base64.
+func embed(_ context.Context, s *story, args []string) error {
+	if len(args) != 3 {
+		return errors.New("embed FILE OLD FROM")
+	}
+	file, err := os.ReadFile(s.path(args[0]))
+	if err != nil {
+		return err
+	}
+	from, err := os.ReadFile(s.path(args[2]))
+	if err != nil {
+		return err
+	}
+	encoded := base64.StdEncoding.EncodeToString(from)
+	return os.WriteFile(s.path(args[0]), bytes.ReplaceAll(file, []byte(args[1]), []byte(encoded)), 0o644)
 }
 
 // createKey creates the Secret with the story's private key in a cluster, or with one that opens nothing, and its

@@ -47,11 +47,14 @@ func init() {
 		// files
 		"replace": replace, // replace FILE OLD NEW
 		"objects": objects, // objects COUNT FILE NAMESPACE VALUE: that many ConfigMaps
-		"sops":    encrypt, // sops [-pgp] FILE: encrypt it with the story's key
+		"sops":    encrypt, // sops [-pgp] FILE: encrypt it with the story's key, in the format that its name says
+		"embed":   embed,   // embed FILE OLD FROM: replace a text in a file by another file in base64
+		// documents FILE FROM…: write files into one, as documents of YAML
+		"documents": joinFiles,
 
 		// clusters
 		"apply":    applyFile,      // apply CLUSTER FILE, as kubectl does
-		"live":     live,           // live CLUSTER KIND [NAMESPACE/]NAME [PATH WANT]…
+		"live":     live,           // live CLUSTER KIND [NAMESPACE/]NAME [PATH WANT|@FILE]…
 		"gone":     gone,           // gone CLUSTER KIND [NAMESPACE/]NAME
 		"count":    count,          // count CLUSTER KIND NAMESPACE NUMBER [LABEL-SELECTOR]
 		"edit":     edit,           // edit CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"filippo.io/age"
@@ -21,6 +22,9 @@ import (
 	"github.com/getsops/sops/v3/config"
 	"github.com/getsops/sops/v3/keys"
 	"github.com/getsops/sops/v3/pgp"
+	"github.com/getsops/sops/v3/stores/dotenv"
+	"github.com/getsops/sops/v3/stores/ini"
+	sopsjson "github.com/getsops/sops/v3/stores/json"
 	sopsyaml "github.com/getsops/sops/v3/stores/yaml"
 )
 
@@ -104,7 +108,37 @@ func encryptPGP(to *openpgp.Entity, plain []byte) (string, error) {
 
 // Encrypt returns a YAML file, of one document or several, with its data and stringData encrypted for the key.
 func (k *Key) Encrypt(plain []byte) ([]byte, error) {
-	store := sopsyaml.NewStore(&config.YAMLStoreConfig{})
+	return k.encrypt(sopsyaml.NewStore(&config.YAMLStoreConfig{}), plain, sops.Metadata{EncryptedRegex: encryptedRegex})
+}
+
+// EncryptFile returns a file in the format that its name says, encrypted for the key: of objects of Kubernetes data and
+// stringData, of others everything.
+func (k *Key) EncryptFile(name string, plain []byte) ([]byte, error) {
+	rule := sops.Metadata{UnencryptedSuffix: sops.DefaultUnencryptedSuffix}
+	if bytes.Contains(plain, []byte("apiVersion")) {
+		rule = sops.Metadata{EncryptedRegex: encryptedRegex}
+	}
+	c := config.NewStoresConfig()
+	switch path.Ext(name) {
+	case ".yaml":
+		return k.encrypt(sopsyaml.NewStore(&c.YAML), plain, rule)
+	case ".json":
+		return k.encrypt(sopsjson.NewStore(&c.JSON), plain, rule)
+	case ".env":
+		return k.encrypt(dotenv.NewStore(&c.Dotenv), plain, rule)
+	case ".ini":
+		return k.encrypt(ini.NewStore(&c.INI), plain, rule)
+	}
+	return k.encrypt(sopsjson.NewBinaryStore(&c.JSONBinary), plain, rule)
+}
+
+// store is one of the stores of SOPS.
+type store interface {
+	LoadPlainFile([]byte) (sops.TreeBranches, error)
+	EmitEncryptedFile(sops.Tree) ([]byte, error)
+}
+
+func (k *Key) encrypt(store store, plain []byte, metadata sops.Metadata) ([]byte, error) {
 	branches, err := store.LoadPlainFile(plain)
 	if err != nil {
 		return nil, err
@@ -117,10 +151,9 @@ func (k *Key) Encrypt(plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree := sops.Tree{Branches: branches, Metadata: sops.Metadata{
-		KeyGroups: []sops.KeyGroup{{master}}, EncryptedRegex: encryptedRegex, Version: sopsVersion,
-		LastModified: time.Now().UTC(),
-	}}
+	metadata.KeyGroups, metadata.Version = []sops.KeyGroup{{master}}, sopsVersion
+	metadata.LastModified = time.Now().UTC()
+	tree := sops.Tree{Branches: branches, Metadata: metadata}
 	cipher := aes.NewCipher()
 	mac, err := tree.Encrypt(dataKey, cipher)
 	if err != nil {

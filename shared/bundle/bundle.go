@@ -145,6 +145,9 @@ type SealedFile struct {
 	Digest manifest.Digest
 	Format Format
 	Values []SealedValue
+	// Parts reports that documents of the file were encrypted each for itself. It is not on the wire: a spoke sees it in
+	// the file.
+	Parts bool `json:",omitempty"`
 }
 
 // Format is the SOPS store that reads a sealed file.
@@ -165,4 +168,6 @@ type SealedValue struct {
 	Document    int      // index of the document in a file of several
 	Path        []string // map keys, and list indexes in decimal
 	Type        string   // as SOPS recorded it: str, int, float, bool, bytes
+	// Text is not empty if the value is text as a decrypted file of this format has it: the whole file if Path is empty.
+	Text Format `json:",omitempty"`
 }

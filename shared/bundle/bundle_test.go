@@ -58,6 +58,7 @@ func exampleApplication() *Application {
 			Values: []SealedValue{
 				{Placeholder: token("a"), Path: []string{"stringData", "a"}, Type: "str"},
 				{Placeholder: token("b"), Document: 1, Path: []string{"list", "0"}, Type: "int"},
+				{Placeholder: token("c"), Type: "bytes", Text: JSON},
 			},
 		}},
 		HealthChecks: []ObjectIdentity{deployment}, DeletionPolicy: WaitForTermination,
@@ -250,6 +251,7 @@ func TestDecodeApplication(t *testing.T) {
 		"token_twice": func(a *bundlev1.Application) {
 			a.SealedFiles[0].Values[1].Placeholder = a.SealedFiles[0].Values[0].Placeholder
 		},
+		"value_of_unknown_format":   func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Text = 99 },
 		"malformed_token":           func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Placeholder = "kube-system" },
 		"value_of_unknown_type":     func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Type = "comment" },
 		"document_beyond_counting":  func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Document = 1 << 31 },

@@ -181,6 +181,9 @@ func (v SealedValue) check() error {
 	if v.Document < 0 || v.Document > math.MaxInt32 {
 		return fmt.Errorf("placeholder %s: document %d", v.Placeholder, v.Document)
 	}
+	if _, known := formats[v.Text]; v.Text != "" && !known {
+		return fmt.Errorf("placeholder %s: format %q is not known", v.Placeholder, v.Text)
+	}
 	switch v.Type {
 	case "str", "int", "float", "bool", "bytes", "time":
 		return nil

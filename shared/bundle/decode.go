@@ -154,8 +154,12 @@ func (a *Application) decodeSealed(m *bundlev1.Application) error {
 		}
 		file := SealedFile{Path: f.GetPath(), Digest: digest, Format: wordOf(formats, f.GetFormat())}
 		for _, v := range f.GetValues() {
+			if v.GetText() != 0 && wordOf(formats, v.GetText()) == "" {
+				return fmt.Errorf("sealed file %s: text of format %d is not known", f.GetPath(), v.GetText())
+			}
 			file.Values = append(file.Values, SealedValue{
 				Placeholder: v.GetPlaceholder(), Document: int(v.GetDocument()), Path: v.GetPath(), Type: v.GetType(),
+				Text: wordOf(formats, v.GetText()),
 			})
 		}
 		a.SealedFiles = append(a.SealedFiles, file)

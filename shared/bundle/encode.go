@@ -166,7 +166,7 @@ func (f SealedFile) message() *bundlev1.SealedFile {
 	m := &bundlev1.SealedFile{Path: f.Path, Digest: f.Digest[:], Format: formats[f.Format]}
 	for _, v := range f.Values {
 		m.Values = append(m.Values, &bundlev1.SealedValue{
-			Placeholder: v.Placeholder, Document: uint32(v.Document), Path: v.Path, Type: v.Type,
+			Placeholder: v.Placeholder, Document: uint32(v.Document), Path: v.Path, Type: v.Type, Text: formats[v.Text],
 		})
 	}
 	return m

@@ -13,13 +13,14 @@ const (
 	parents        = "parents"         // Entry.Parent
 	pending        = "pending"         // Bundle.Pending and Bundle.Incomplete
 	removals       = "removals"        // Bundle.Removals
+	sealedFiles    = "sealed-files"    // SealedFile.Format other than YAML, SealedFile.Parts, SealedValue.Text
 )
 
 const (
 	// Baseline is the features of spokes that do not list theirs: the features of 2026-11-26.
 	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
 	// Known is the features that this program knows. A new feature is added here, never to Baseline.
-	Known = Baseline
+	Known = Baseline + "," + sealedFiles
 )
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.

@@ -71,3 +71,21 @@ func TestEntryFeatures(t *testing.T) {
 		t.Error("a feature without a proper name is encoded")
 	}
 }
+
+// TestApplicationFeatures requires the feature sealed-files of an application that a spoke without it cannot open.
+func TestApplicationFeatures(t *testing.T) {
+	for name, c := range map[string]struct {
+		file SealedFile
+		want FeatureSet
+	}{
+		"values": {SealedFile{Format: YAML, Values: []SealedValue{{Path: []string{"a"}}}}, ""},
+		"format": {SealedFile{Format: JSON}, "sealed-files"},
+		"parts":  {SealedFile{Format: YAML, Parts: true}, "sealed-files"},
+		"whole":  {SealedFile{Format: YAML, Values: []SealedValue{{Text: YAML}}}, "sealed-files"},
+	} {
+		a := &Application{SealedFiles: []SealedFile{c.file}}
+		if got := a.Features(); got != c.want || got.Without(Known) != "" {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

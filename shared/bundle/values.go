@@ -45,10 +45,12 @@ func skipSpace(json []byte, i int) int {
 // leafMark begins an encrypted leaf of SOPS, which is one value whatever is in it.
 var leafMark = []byte("ENC[AES256_GCM,")
 
-// SealedFileValues returns how many values, or values with their keys, a YAML text has at most. It counts the
-// characters that can begin one, wherever they stand, so a text in the clear with many of them counts for more than it
-// is.
-func SealedFileValues(yaml []byte) int {
+// SealedFileValues returns how many values, or values with their keys, a file of any format of SOPS has at most. It
+// counts the characters that can begin one, wherever they stand, so a text in the clear with many of them counts for
+// more than it is. In dotenv and INI each line can be one.
+func SealedFileValues(file []byte) int { return max(yamlValues(file), bytes.Count(file, []byte("\n"))) }
+
+func yamlValues(yaml []byte) int {
 	values := 1
 	for i := 0; i < len(yaml); i++ {
 		switch c := yaml[i]; c {

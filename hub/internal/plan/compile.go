@@ -33,9 +33,10 @@ type compilerKey struct {
 }
 
 type encoded struct {
-	digest manifest.Digest
-	data   []byte
-	err    error
+	digest   manifest.Digest
+	data     []byte
+	features bundle.FeatureSet
+	err      error
 }
 
 func newCompiler() *compiler { return &compiler{done: map[compilerKey]encoded{}} }
@@ -52,8 +53,9 @@ func (c *compiler) encode(app graph.Application) encoded {
 		return e
 	}
 	var e encoded
-	if e.data, e.err = applicationOf(app).Encode(); e.err == nil {
-		e.digest = manifest.DigestOf(e.data)
+	application := applicationOf(app)
+	if e.data, e.err = application.Encode(); e.err == nil {
+		e.digest, e.features = manifest.DigestOf(e.data), application.Features()
 	} else if _, large := errors.AsType[*bundle.TooLargeError](e.err); large {
 		e.err = fmt.Errorf("%w: %w", e.err, errSplit)
 	}
@@ -91,6 +93,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		}
 		c.entry.Content = store.Content{
 			Name: app.Key.Application(), Fleet: fleet.Name, Digest: e.digest, Revision: app.Revision,
+			Features: e.features,
 		}
 		c.data = e.data
 	}

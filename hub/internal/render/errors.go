@@ -22,7 +22,7 @@ var (
 // Errors of encrypted files and values.
 var (
 	ErrEncrypted       = errors.New("still encrypted")
-	ErrSealedFormat    = errors.New("format of the SOPS file is not supported yet")
+	ErrSealedFormat    = errors.New("the format of the SOPS file does not fit its use")
 	ErrSealedMalformed = errors.New("malformed SOPS file")
 	ErrSealedLarge     = errors.New("SOPS file is too large")
 	// ErrInspected: the render depends on what a sealed value is, which the hub does not know.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -38,9 +39,8 @@ type loader struct {
 
 // place is where the value of a placeholder is.
 type place struct {
-	file     int
-	document int
-	path     []string
+	file  int
+	value bundle.SealedValue
 }
 
 // newLoader returns the loader of a run. The caller must close it.
@@ -51,7 +51,7 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
-			l.placeholders[sealed.Placeholder(v.Placeholder)] = place{i, v.Document, v.Path}
+			l.placeholders[sealed.Placeholder(v.Placeholder)] = place{i, v}
 		}
 	}
 	return l
@@ -177,10 +177,9 @@ func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value,
 	if err != nil {
 		return sealed.Value{}, fmt.Errorf("decrypt %s: %w", file.Path, err)
 	}
-	v, ok := plain.Value(at.document, at.path)
-	if !ok {
-		return sealed.Value{}, fmt.Errorf("decrypt %s: document %d has no encrypted value at %q", file.Path, at.document,
-			at.path)
+	v, err := plain.Find(at.value)
+	if err != nil {
+		return sealed.Value{}, fmt.Errorf("decrypt %s: %w", file.Path, err)
 	}
 	return v, nil
 }
@@ -225,13 +224,24 @@ func (l *loader) open(ctx context.Context, i int) (*decrypt.Plaintext, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := decrypt.Open(ctx, data, file.Format, l.keys)
+	p, err := decrypt.Open(ctx, data, file.Format, l.keys, textsOf(file)...)
 	if err != nil {
 		return nil, err
 	}
 	l.known.learn(file.Digest, p)
 	l.opened[i] = p
 	return p, nil
+}
+
+// textsOf returns the formats in which an application uses a file as a whole.
+func textsOf(file bundle.SealedFile) []bundle.Format {
+	var texts []bundle.Format
+	for _, v := range file.Values {
+		if v.Text != "" && len(v.Path) == 0 && !slices.Contains(texts, v.Text) {
+			texts = append(texts, v.Text)
+		}
+	}
+	return texts
 }
 
 func (l *loader) needKeys(ctx context.Context) error {

@@ -362,7 +362,7 @@ func changedByHand(t *testing.T, file string) map[string]changedFile {
 			1), ErrMAC},
 		"no_metadata": {"a: " + canary, ErrNotEncrypted},
 		"not_yaml":    {"a: [" + canary, ErrMalformed},
-		"alias":       {"x: &x " + canary + "\ny: *x\n" + file, ErrMalformed},
+		"alias":       {"x: &x " + canary + "\ny: *x\n" + file, errLeaf},
 		"key_twice":   {"data: {}\n" + file, ErrMalformed},
 		"list":        {"- " + canary, ErrMalformed},
 	}

@@ -2,9 +2,9 @@
 // workload's secret becomes plaintext, and the only importer of sops.
 //
 // The walk over a tree, the rules that say which leaf is encrypted, the cipher and the MAC are sops's own. This package
-// adds three things: it reads YAML, because sops/stores links the SDK of every cloud; it reads keys, because they come
-// from a Secret and from nowhere else (no environment, no home directory, no gpg, no age plugin); and it guards sops's
-// cipher, which panics on a leaf of type bytes and quotes values in its errors.
+// adds three things: it reads and writes the formats of SOPS, because sops/stores links the SDK of every cloud; it
+// reads keys, because they come from a Secret and from nowhere else (no environment, no home directory, no gpg, no age
+// plugin); and it guards sops's cipher, which panics on a leaf of type bytes and quotes values in its errors.
 //
 // The binary must be built with -tags grpcnotrace: without it the linker keeps every method of what sops's root package
 // touches, 7 MiB more (30.7 MiB in place of 23.9) and 5 MiB of idle memory.
@@ -14,7 +14,7 @@
 //
 // Open takes five steps:
 //
-//  1. parse the YAML documents into trees that keep order and comments, because both matter to the rules and the MAC
+//  1. parse the documents into trees that keep order and comments, because both matter to the rules and the MAC
 //  2. take the sops metadata out of the trees
 //  3. decrypt the part of the data key of each key group with the age and OpenPGP keys, and combine the parts by
 //     Shamir's scheme if there are several groups

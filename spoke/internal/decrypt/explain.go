@@ -11,13 +11,13 @@ import (
 )
 
 // explain returns an error that names the leaf at which a walk failed. The library's own error names no place and
-// quotes values. So explain walks the file once more, with a mark in place of each scalar and a cipher that records
-// which marks it is asked to decrypt.
-func explain(ctx context.Context, file []byte, rules sops.Metadata, c *guarded) error {
+// quotes values. So explain walks the documents once more, as again returns them, with a mark in place of each scalar
+// and a cipher that records which marks it is asked to decrypt.
+func explain(ctx context.Context, again func() ([]document, error), rules sops.Metadata, c *guarded) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	docs, err := parseYAML(file)
+	docs, err := again()
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
@@ -114,19 +113,5 @@ func TestFixtures(t *testing.T) {
 	}
 	if _, err := openString(t, fixture(t, "secret-foreign.yaml"), keys); !errors.Is(err, ErrNoKey) {
 		t.Errorf("secret-foreign.yaml: got %v, want ErrNoKey", err)
-	}
-}
-
-func TestFixtures_other_format(t *testing.T) {
-	keys, err := ParseKeys(map[string][]byte{"age.agekey": fixture(t, "age.key")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, format := range map[string]bundle.Format{"settings.json": bundle.JSON, "app.env": bundle.Dotenv,
-		"app.ini": bundle.INI, "blob.bin": bundle.Binary} {
-		if _, err := Open(t.Context(), fixture(t, file), format, keys); !errors.Is(err, ErrFormat) ||
-			!strings.Contains(err.Error(), string(format)) {
-			t.Errorf("%s: got %v, want ErrFormat that names it", file, err)
-		}
 	}
 }

@@ -24,11 +24,19 @@ func (l leaf) sealed() bool {
 // scalars returns the scalars of the documents, before the library decrypts them in place.
 func scalars(docs []document) []leaf {
 	var leaves []leaf
-	for i, doc := range docs {
+	for _, doc := range docs {
 		var root any = doc.tree
-		leaves = appendScalars(leaves, i, nil, &root)
+		leaves = appendScalars(leaves, doc.index, nil, &root)
 	}
 	return leaves
+}
+
+// holdsLeaf reports whether a scalar of the document is an encrypted leaf.
+func (d document) holdsLeaf() bool {
+	return slices.ContainsFunc(scalars([]document{d}), func(l leaf) bool {
+		text, ok := l.before.(string)
+		return ok && leafPattern.MatchString(text)
+	})
 }
 
 // appendScalars appends the scalars of one node to leaves.

@@ -54,14 +54,20 @@ type pgpKey struct {
 	Enc         string `yaml:"enc"`
 }
 
-// readMetadata returns the sops block of the first document, where SOPS looks for it. The error is ErrNotEncrypted or
-// ErrMalformed.
-func readMetadata(docs []document) (*metadata, error) {
-	if len(docs) == 0 || docs[0].metadata == nil {
-		return nil, ErrNotEncrypted
+// macOf returns the MAC in a sops block; empty if there is none.
+func macOf(block *yaml.Node) string {
+	for i := 0; block.Kind == yaml.MappingNode && i+1 < len(block.Content); i += 2 {
+		if block.Content[i].Value == "mac" {
+			return block.Content[i+1].Value
+		}
 	}
+	return ""
+}
+
+// readMetadata reads a sops block. The error is ErrMalformed.
+func readMetadata(block *yaml.Node) (*metadata, error) {
 	m := &metadata{}
-	if err := docs[0].metadata.Decode(m); err != nil {
+	if err := block.Decode(m); err != nil {
 		return nil, fmt.Errorf("%w: the sops block is not one", ErrMalformed)
 	}
 	modified, err := time.Parse(time.RFC3339, m.LastModified)

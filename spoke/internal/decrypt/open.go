@@ -1,10 +1,12 @@
 package decrypt
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,14 @@ var (
 // Plaintext holds the decrypted leaves of one file, in memory only. It has no text form and no marshal method.
 type Plaintext struct {
 	leaves map[string]any
+	failed map[int]error // why documents did not open
+	texts  map[bundle.Format]text
+}
+
+// text is a whole file, or why it cannot be had.
+type text struct {
+	bytes []byte
+	err   error
 }
 
 // String hides the values from fmt.
@@ -59,6 +69,35 @@ func (p *Plaintext) Value(document int, path []string) (sealed.Value, bool) {
 	return sealed.Value{}, false
 }
 
+// Find returns what a placeholder stands for. The error names document and path.
+func (p *Plaintext) Find(v bundle.SealedValue) (sealed.Value, error) {
+	if v.Text != "" && len(v.Path) == 0 {
+		whole := p.texts[v.Text]
+		return sealed.Bytes(whole.bytes), whole.err
+	}
+	value, ok := p.Value(v.Document, v.Path)
+	if !ok {
+		if err := p.failed[v.Document]; err != nil {
+			return value, fmt.Errorf("document %d: %w", v.Document, err)
+		}
+		return value, fmt.Errorf("document %d has no encrypted value at %q", v.Document, v.Path)
+	}
+	if v.Text == bundle.Dotenv {
+		return sealed.Text(dotenvText(p.leaves[leafKey(v.Document, v.Path)])), nil
+	}
+	return value, nil
+}
+
+// emit writes the whole file in a format, unless a document of it did not open.
+func (p *Plaintext) emit(docs []document, format bundle.Format, failed error) {
+	if failed != nil {
+		p.texts[format] = text{err: failed}
+		return
+	}
+	whole, err := emit(docs, format)
+	p.texts[format] = text{whole, err}
+}
+
 // Redactor returns a Redactor of all values of the file.
 func (p *Plaintext) Redactor() *Redactor {
 	r := &Redactor{}
@@ -78,16 +117,86 @@ func (p *Plaintext) Redactor() *Redactor {
 }
 
 // Open decrypts a SOPS file and checks its MAC. It returns ErrFormat, ErrMalformed, ErrNotEncrypted, ErrNoKey, ErrMAC,
-// or an error that names the path of a leaf that does not decrypt. Beside an error there is no plaintext.
-func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys) (*Plaintext, error) {
-	if format != bundle.YAML {
-		return nil, fmt.Errorf("%w: %q", ErrFormat, format)
-	}
-	docs, err := parseYAML(file)
+// or an error that names the path of a leaf that does not decrypt. Beside an error there is no plaintext. If documents
+// of the file were encrypted each for itself, Open returns an error only if none of them opens, and the Plaintext has
+// the others. texts are the formats that Plaintext.Text is asked for.
+func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, texts ...bundle.Format) (*Plaintext,
+	error) {
+	docs, err := parse(file, format)
 	if err != nil {
 		return nil, err
 	}
-	m, err := readMetadata(docs)
+	groups := groupsOf(docs)
+	if len(groups) == 0 {
+		return nil, ErrNotEncrypted
+	}
+	p := &Plaintext{leaves: map[string]any{}, failed: map[int]error{}, texts: map[bundle.Format]text{}}
+	var failed error
+	opened := 0
+	for i, g := range groups {
+		again := func() ([]document, error) {
+			docs, err := parse(file, format)
+			if err != nil {
+				return nil, err
+			}
+			return groupsOf(docs)[i], nil
+		}
+		if err := p.open(ctx, g, keys, again); err != nil {
+			failed = cmp.Or(failed, err)
+			continue
+		}
+		opened++
+	}
+	if opened == 0 {
+		return nil, failed
+	}
+	for _, format := range texts {
+		p.emit(docs, format, failed)
+	}
+	return p, nil
+}
+
+// group is the documents that SOPS encrypted together: they have one data key and one MAC.
+type group []document
+
+// groupsOf returns the groups of a file. A document without metadata belongs to the group before it if it holds an
+// encrypted value; otherwise it is plain, and belongs to none.
+func groupsOf(docs []document) (groups []group) {
+	byMAC := map[string]int{}
+	for _, doc := range docs {
+		if doc.metadata == nil {
+			if last := len(groups) - 1; last >= 0 && doc.holdsLeaf() {
+				groups[last] = append(groups[last], doc)
+			}
+			continue
+		}
+		mac := macOf(doc.metadata)
+		i, known := byMAC[mac]
+		if !known || mac == "" {
+			i = len(groups)
+			byMAC[mac] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], doc)
+	}
+	return groups
+}
+
+// open decrypts the documents of one group. If it fails, each of them has the error.
+func (p *Plaintext) open(ctx context.Context, g group, keys *Keys, again func() ([]document, error)) error {
+	leaves, err := g.decrypt(ctx, keys, again)
+	for _, doc := range g {
+		if err != nil {
+			p.failed[doc.index] = err
+		}
+	}
+	maps.Copy(p.leaves, leaves)
+	return err
+}
+
+// decrypt decrypts the documents in place and returns their leaves. again reads the same documents once more.
+func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document, error)) (map[string]any, error) {
+	m, err := readMetadata(g[0].metadata)
 	if err != nil {
 		return nil, err
 	}
@@ -99,16 +208,16 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys) (*
 	if err != nil {
 		return nil, err
 	}
-	places := scalars(docs)
+	places := scalars(g)
 	c := &guarded{ctx: ctx, cipher: aes.NewCipher()}
-	mac, err := walk(docs, rules, key, c)
+	mac, err := walk(g, rules, key, c)
 	if err != nil {
-		return nil, explain(ctx, file, rules, c)
+		return nil, explain(ctx, again, rules, c)
 	}
 	if err := checkMAC(m, key, c, mac); err != nil {
 		return nil, err
 	}
-	return &Plaintext{leaves: opened(places)}, nil
+	return opened(places), nil
 }
 
 // walk lets the library decrypt the leaves of the documents in place and returns the MAC over them. The library's

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
-
-	"github.com/navefleet/nave/shared/bundle"
 )
 
 const (
@@ -19,19 +18,20 @@ const (
 	maxDepth     = 200
 )
 
-// ErrMalformed reports that a file is not a YAML file as SOPS writes it.
+// maxAliased is how many values the aliases of a YAML document may stand for.
+const maxAliased = 10_000
+
+// ErrMalformed reports that a file is not one as SOPS writes it.
 var ErrMalformed = errors.New("malformed SOPS file")
 
-// document is one YAML document and the metadata found in it.
+// document is one document of a file, and the metadata found in it. Files of other formats than YAML are one document.
 type document struct {
+	index    int // in the file
 	tree     sops.TreeBranch
 	metadata *yaml.Node
 }
 
 func parseYAML(data []byte) ([]document, error) {
-	if err := bundle.FitsSealedFile("", data); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
 	var docs []document
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	for {
@@ -51,13 +51,14 @@ func parseYAML(data []byte) ([]document, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: document %d: %w", ErrMalformed, len(docs), err)
 		}
+		doc.index = len(docs)
 		docs = append(docs, doc)
 	}
 }
 
 func parseDocument(node *yaml.Node) (document, error) {
-	var p parser
-	p.comments(node.HeadComment, node.LineComment)
+	p := parser{reading: &reading{keep: hasAlias(node)}}
+	p.comments(false, node.HeadComment, node.LineComment)
 	for _, root := range node.Content {
 		switch {
 		case root.Kind == yaml.MappingNode:
@@ -69,30 +70,61 @@ func parseDocument(node *yaml.Node) (document, error) {
 			return document{}, errors.New("the root is not a mapping")
 		}
 	}
-	p.comments(node.FootComment)
+	p.comments(false, node.FootComment)
 	return document{tree: p.out, metadata: p.metadata}, nil
+}
+
+// hasAlias reports whether there is an alias in a node. It follows none.
+func hasAlias(node *yaml.Node) bool {
+	return node.Kind == yaml.AliasNode || slices.ContainsFunc(node.Content, hasAlias)
+}
+
+// reading is what the parsers of one document share.
+type reading struct {
+	keep    bool // nodes stay after they were read, because an alias may name them
+	within  int  // how many aliases the current node is in
+	aliased int  // how many values were read in aliases
+}
+
+// count counts a value. The error says that aliases stand for too many.
+func (r *reading) count(node *yaml.Node) error {
+	if r.within == 0 {
+		return nil
+	}
+	if r.aliased++; r.aliased > maxAliased {
+		return fmt.Errorf("line %d: aliases stand for more than %d values", node.Line, maxAliased)
+	}
+	return nil
+}
+
+// drop forgets a node that was read, so that it need not stay in memory.
+func (r *reading) drop(nodes []*yaml.Node) {
+	if !r.keep {
+		clear(nodes)
+	}
 }
 
 // parser builds one branch. Comments go where SOPS puts them: before the item that they stand above or beside, in the
 // branch of their node, unless the parent has taken them.
 type parser struct {
+	*reading
 	out      sops.TreeBranch
 	metadata *yaml.Node
 }
 
-func (p *parser) comments(texts ...string) {
-	for _, line := range commentLines(texts...) {
+func (p *parser) comments(inline bool, texts ...string) {
+	for _, line := range commentLines(inline, texts...) {
 		p.out = append(p.out, sops.TreeItem{Key: line})
 	}
 }
 
 // commentLines returns comments without their "#". SOPS keeps them in the tree and encrypts them too.
-func commentLines(texts ...string) []sops.Comment {
+func commentLines(inline bool, texts ...string) []sops.Comment {
 	var lines []sops.Comment
 	for _, text := range texts {
 		for line := range strings.SplitSeq(text, "\n") {
 			if line != "" {
-				lines = append(lines, sops.Comment{Value: line[1:]})
+				lines = append(lines, sops.Comment{Value: line[1:], Inline: inline})
 			}
 		}
 	}
@@ -101,22 +133,18 @@ func commentLines(texts ...string) []sops.Comment {
 
 func (p *parser) mapping(node *yaml.Node, commentsTaken bool, depth int) error {
 	if !commentsTaken {
-		p.comments(node.HeadComment, node.LineComment)
+		p.comments(false, node.HeadComment, node.LineComment)
 	}
 	seen := make(map[string]bool, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
-		node.Content[i], node.Content[i+1] = nil, nil // nodes that were read need not stay in memory
-		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
-			return fmt.Errorf("line %d: a key is not a string", key.Line)
+		p.drop(node.Content[i : i+2])
+		if err := checkKey(key, seen); err != nil {
+			return err
 		}
-		if seen[key.Value] {
-			return fmt.Errorf("line %d: key %q appears twice", key.Line, key.Value)
-		}
-		seen[key.Value] = true
 		if depth == 0 && key.Value == metadataKey {
 			p.metadata = value
-			p.comments(key.HeadComment, key.LineComment, key.FootComment)
+			p.comments(false, key.HeadComment, key.LineComment, key.FootComment)
 			continue
 		}
 		if err := p.pair(key, value, depth); err != nil {
@@ -124,45 +152,65 @@ func (p *parser) mapping(node *yaml.Node, commentsTaken bool, depth int) error {
 		}
 	}
 	if !commentsTaken {
-		p.comments(node.FootComment)
+		p.comments(false, node.FootComment)
 	}
+	return nil
+}
+
+// checkKey refuses a key that is no string, or is there twice. SOPS takes the merge key for a string.
+func checkKey(key *yaml.Node, seen map[string]bool) error {
+	if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" && key.ShortTag() != "!!merge" {
+		return fmt.Errorf("line %d: a key is not a string", key.Line)
+	}
+	if seen[key.Value] {
+		return fmt.Errorf("line %d: key %q appears twice", key.Line, key.Value)
+	}
+	seen[key.Value] = true
 	return nil
 }
 
 func (p *parser) pair(key, value *yaml.Node, depth int) error {
-	scalar := value.Kind == yaml.ScalarNode
-	p.comments(key.HeadComment, key.LineComment)
-	if scalar {
-		p.comments(value.HeadComment, value.LineComment)
+	taken := value.Kind == yaml.ScalarNode || value.Kind == yaml.AliasNode
+	p.comments(false, key.HeadComment, key.LineComment)
+	if taken {
+		p.comments(false, value.HeadComment)
+		p.comments(true, value.LineComment)
 	}
-	v, err := parseValue(value, scalar, depth+1)
+	v, err := p.value(value, taken, depth+1)
 	if err != nil {
 		return err
 	}
 	p.out = append(p.out, sops.TreeItem{Key: key.Value, Value: v})
-	if scalar {
-		p.comments(value.FootComment)
+	if taken {
+		p.comments(false, value.FootComment)
 	}
-	p.comments(key.FootComment)
+	p.comments(false, key.FootComment)
 	return nil
 }
 
-func parseValue(node *yaml.Node, commentsTaken bool, depth int) (any, error) {
+// value returns what a node stands for. An alias is read as SOPS does: as if its value were written there.
+func (r *reading) value(node *yaml.Node, commentsTaken bool, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("line %d: nested deeper than %d", node.Line, maxDepth)
 	}
+	if err := r.count(node); err != nil {
+		return nil, err
+	}
 	switch node.Kind {
 	case yaml.MappingNode:
-		var p parser
+		p := parser{reading: r}
 		err := p.mapping(node, commentsTaken, depth)
 		return p.out, err
 	case yaml.SequenceNode:
-		return parseList(node, commentsTaken, depth)
+		return r.list(node, commentsTaken, depth)
 	case yaml.ScalarNode:
 		return parseScalar(node)
+	case yaml.AliasNode:
+		r.within++
+		defer func() { r.within-- }()
+		return r.value(node.Alias, false, depth+1)
 	}
-	// SOPS writes none, and they could make a small file a very large tree.
-	return nil, fmt.Errorf("line %d: an alias", node.Line)
+	return nil, fmt.Errorf("line %d: a node of an unknown kind", node.Line)
 }
 
 func parseScalar(node *yaml.Node) (any, error) {
@@ -177,28 +225,29 @@ func parseScalar(node *yaml.Node) (any, error) {
 	return nil, fmt.Errorf("line %d: a scalar of a type that SOPS does not know", node.Line)
 }
 
-func parseList(node *yaml.Node, commentsTaken bool, depth int) ([]any, error) {
+func (r *reading) list(node *yaml.Node, commentsTaken bool, depth int) ([]any, error) {
 	var list []any
-	add := func(texts ...string) {
-		for _, line := range commentLines(texts...) {
+	add := func(inline bool, texts ...string) {
+		for _, line := range commentLines(inline, texts...) {
 			list = append(list, line)
 		}
 	}
 	if !commentsTaken {
-		add(node.HeadComment, node.LineComment)
+		add(false, node.HeadComment, node.LineComment)
 	}
 	for i, item := range node.Content {
-		node.Content[i] = nil // as in mapping
-		add(item.HeadComment, item.LineComment)
-		v, err := parseValue(item, true, depth+1)
+		r.drop(node.Content[i : i+1])
+		add(false, item.HeadComment)
+		add(true, item.LineComment)
+		v, err := r.value(item, true, depth+1)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, v)
-		add(item.FootComment)
+		add(false, item.FootComment)
 	}
 	if !commentsTaken {
-		add(node.FootComment)
+		add(false, node.FootComment)
 	}
 	return list, nil
 }

@@ -47,6 +47,7 @@ func (f *fileSystem) admit(p string, data []byte) error {
 type reference struct {
 	field, path string
 	accepts     accepted
+	use         use
 }
 
 // accepted says which values a field takes.
@@ -64,7 +65,7 @@ func references(k *types.Kustomization) (all []reference) {
 	add := func(field string, accepts accepted, paths ...string) {
 		for _, p := range paths {
 			if p != "" {
-				all = append(all, reference{field, p, accepts})
+				all = append(all, reference{field, p, accepts, useOf(field)})
 			}
 		}
 	}
@@ -87,7 +88,10 @@ func references(k *types.Kustomization) (all []reference) {
 		add("configMapGenerator", file, sources(g.KvPairSources)...)
 	}
 	for _, g := range k.SecretGenerator {
-		add("secretGenerator", file, sources(g.KvPairSources)...)
+		add("secretGenerator", file, append([]string{g.EnvSource}, g.EnvSources...)...)
+		for _, source := range g.FileSources {
+			all = append(all, reference{"secretGenerator", sourcePath(source), file, secretFile(source)})
+		}
 	}
 	return all
 }
@@ -109,6 +113,14 @@ func sources(s types.KvPairSources) []string {
 		paths = append(paths, sourcePath(file))
 	}
 	return paths
+}
+
+// sourceKey returns the key of a generator's "path" or "key=path": the path if there is none.
+func sourceKey(file string) string {
+	if key, _, ok := strings.Cut(file, "="); ok && !isRemote(file) {
+		return key
+	}
+	return file
 }
 
 // sourcePath returns the path of a generator's "path" or "key=path". A remote path may hold "=" itself.
@@ -160,7 +172,7 @@ func (f *fileSystem) find(dir string, r reference) error {
 	case k == render.Regular && r.field == "resources":
 		f.resources = append(f.resources, target)
 	case k == render.Regular:
-		return f.note(target, useOf(r.field))
+		return f.note(target, r.use)
 	}
 	return nil
 }

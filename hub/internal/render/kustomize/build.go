@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 
 	"sigs.k8s.io/kustomize/api/types"
@@ -76,14 +75,15 @@ func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed
 	if err != nil {
 		return nil, err
 	}
+	found := fsys.encrypted()
 	vars, err := newVariables(spec, objects)
 	if err == nil {
-		err = finish(objects, spec, vars, fsys.encrypted())
+		err = finish(objects, spec, vars, found)
 	}
 	if err != nil {
 		return nil, withLines(fsys, err)
 	}
-	return &rendering{objects, maps.Clone(fsys.sealed)}, nil
+	return &rendering{objects, found.files}, nil
 }
 
 // accumulate returns the objects of a directory as kustomize gives them.

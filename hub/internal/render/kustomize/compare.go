@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
-	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -53,7 +52,7 @@ func correspondence(first, second map[string]sealedFile) *placeholderMap {
 		}
 		for i, v := range a.Values {
 			m.first[b.Values[i].Placeholder] = v.Placeholder
-			m.from[v.Placeholder] = tree.Local(p) + ": " + strings.Join(v.Path, ".")
+			m.from[v.Placeholder] = strings.TrimSuffix(a.Path+": "+strings.Join(v.Path, "."), ": ")
 		}
 	}
 	return m
@@ -64,7 +63,8 @@ func (m *placeholderMap) checkWhole(o *manifest.Object) error {
 	return eachText(o, func(field, text string) error {
 		altered := sealed.Partial(text)
 		for _, t := range sealed.Find(text) {
-			altered = altered || m.from[string(t)] == ""
+			_, known := m.from[string(t)]
+			altered = altered || !known
 		}
 		if altered {
 			return fmt.Errorf("%s: %s: %w", manifest.IDOf(o), field, render.ErrInspected)

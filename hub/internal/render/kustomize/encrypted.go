@@ -1,22 +1,30 @@
 package kustomize
 
 import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// encrypted is what a build knows of the SOPS files that it read.
+// encrypted is what a build knows of the encrypted values in its objects.
 type encrypted struct {
-	macs map[string]bool // of the metadata that sealed documents keep
+	salt  sealed.Salt
+	files map[string]sealedFile // the tree's by their paths, and those in Secrets by names of their own
+	macs  map[string]bool       // of the metadata that sealed documents keep
 	// committed holds what each placeholder stands for, as it was committed.
 	committed  map[string]string
 	ciphertext map[string]bool // as fileSystem has it
 }
 
 func (f *fileSystem) encrypted() *encrypted {
-	e := &encrypted{macs: map[string]bool{}, committed: map[string]string{}, ciphertext: f.ciphertext}
+	e := &encrypted{salt: f.salt, files: maps.Clone(f.sealed), macs: map[string]bool{}, committed: map[string]string{},
+		ciphertext: f.ciphertext}
 	for _, file := range f.sealed {
 		for i, v := range file.Values {
 			e.committed[v.Placeholder] = file.Leaves[i]
@@ -28,16 +36,25 @@ func (f *fileSystem) encrypted() *encrypted {
 	return e
 }
 
-// settle ends the sealing of one object: the metadata of SOPS goes. If the object is annotated with decrypt: disabled,
-// the metadata stays and the encrypted values come back. The annotation may come from the file or from the build.
-func (e *encrypted) settle(o *manifest.Object) {
-	if !manifest.IsDecryptionDisabled(o) {
-		metadata, _ := o.Object["sops"].(map[string]any)
-		if mac, _ := metadata["mac"].(string); e.macs[mac] {
-			delete(o.Object, "sops")
-		}
-		return
+// settle ends the sealing of one object: the metadata of SOPS goes, and SOPS files in the data of a Secret are sealed.
+// If the object is annotated with decrypt: disabled, the metadata stays and the encrypted values come back. The
+// annotation may come from the file or from the build.
+func (e *encrypted) settle(o *manifest.Object) error {
+	if manifest.IsDecryptionDisabled(o) {
+		e.unseal(o)
+		return nil
 	}
+	metadata, _ := o.Object["sops"].(map[string]any)
+	if mac, _ := metadata["mac"].(string); e.macs[mac] {
+		delete(o.Object, "sops")
+	}
+	if o.GetAPIVersion() == "v1" && o.GetKind() == "Secret" {
+		return e.sealData(o)
+	}
+	return nil
+}
+
+func (e *encrypted) unseal(o *manifest.Object) {
 	_ = mapTexts(o.Object, "", binaryFields(o), func(_, text string) (string, error) {
 		for _, t := range sealed.Find(text) {
 			if leaf, ok := e.committed[string(t)]; ok {
@@ -46,4 +63,28 @@ func (e *encrypted) settle(o *manifest.Object) {
 		}
 		return text, nil
 	})
+}
+
+// sealData seals each SOPS file in the data of a Secret as a whole. The key says its format, as in Flux.
+func (e *encrypted) sealData(o *manifest.Object) error {
+	data, _ := o.Object["data"].(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		text, _ := data[key].(string)
+		content, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			continue // the API server says so
+		}
+		if _, ok := seal.Detect(content); !ok {
+			continue
+		}
+		digest := manifest.DigestOf(content)
+		name := fmt.Sprintf("data.%s of a Secret (%.19s…)", key, digest)
+		file, err := seal.Seal(name, content, e.salt, seal.Whole(seal.FormatOf(key)))
+		if err != nil {
+			return fmt.Errorf("%s: data.%s: %w", manifest.IDOf(o), key, err)
+		}
+		e.files[name] = sealedFile{file, content}
+		data[key] = base64.StdEncoding.EncodeToString(file.Text)
+	}
+	return nil
 }

@@ -28,7 +28,7 @@ type fileSystem struct {
 	// overlay holds the generated kustomization file by its path.
 	overlay map[string][]byte
 	sealed  map[string]sealedFile
-	uses    map[string]use // by resolved path; a file without an entry is used as objects
+	uses    map[string]use // by resolved path; a file without an entry is objects
 	// ciphertext holds the encrypted leaves that are shipped as they were committed.
 	ciphertext map[string]bool
 	// resources are the files that were named as resources, in order: where to look when kustomize cannot read one.

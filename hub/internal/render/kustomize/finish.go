@@ -22,7 +22,9 @@ const (
 // finish checks each object.
 func finish(objects []*manifest.Object, spec *Spec, vars *variables, e *encrypted) error {
 	for _, o := range objects {
-		e.settle(o)
+		if err := e.settle(o); err != nil {
+			return err
+		}
 		if err := vars.substitute(o); err != nil {
 			return err
 		}
@@ -113,8 +115,8 @@ func checkUnique(objects []*manifest.Object) error {
 	return nil
 }
 
-// check refuses an object that would reach a cluster as ciphertext, and one that is named by a secret. An object that is
-// not to be decrypted, and a ConfigMap made of a SOPS file, may hold ciphertext.
+// check refuses an object that would reach a cluster as ciphertext, and one that is named by a secret. An object that
+// is not to be decrypted, and a ConfigMap made of a SOPS file, may hold ciphertext.
 func (e *encrypted) check(o *manifest.Object) error {
 	if manifest.IsDecryptionDisabled(o) {
 		return nil
@@ -135,7 +137,8 @@ func (e *encrypted) check(o *manifest.Object) error {
 			return fmt.Errorf("%s: %w: an encrypted value outside of a SOPS file; encrypt the whole file with sops", field,
 				render.ErrEncrypted)
 		case isSecret && strings.Contains(text, "ENC[AES256_GCM,") && isSOPSFile(text):
-			return fmt.Errorf("%s: %w: a SOPS file inside of an object; name the file in a secretGenerator", field,
+			return fmt.Errorf("%s: %w: a SOPS file inside of an object; put it into data in base64, or name the file in a "+
+				"secretGenerator", field,
 				render.ErrEncrypted)
 		}
 		return nil

@@ -53,16 +53,19 @@ func (f *fileSystem) notePlugin(dir string, doc *yaml.Node) error {
 	if doc.Decode(&plugin) != nil {
 		return nil // kustomize decodes it, too
 	}
-	as := asFragment
-	if plugin.Kind == "ConfigMapGenerator" {
-		as = asCommitted
-	}
-	for _, file := range slices.Concat(plugin.Files, plugin.Envs, []string{plugin.Env, plugin.Path}) {
+	for i, file := range slices.Concat(plugin.Files, plugin.Envs, []string{plugin.Env, plugin.Path}) {
 		at := tree.Clean(path.Join(dir, sourcePath(file)))
 		if k, err := f.tree.Type(at); err != nil || k != render.Regular {
 			continue // kustomize reports it
 		}
-		if err := f.note(at, as); err != nil {
+		u := use{kind: asFragment}
+		switch {
+		case plugin.Kind == "ConfigMapGenerator":
+			u.kind = asCommitted
+		case plugin.Kind == "SecretGenerator" && i < len(plugin.Files):
+			u = secretFile(file)
+		}
+		if err := f.note(at, u); err != nil {
 			return err
 		}
 	}

@@ -1,41 +1,65 @@
 package kustomize
 
 import (
+	"slices"
+
 	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/hub/internal/render/tree"
+	"github.com/navefleet/nave/shared/bundle"
 )
 
 // use is what the kustomization files of a build name a file for. It decides what stands for a SOPS file.
-type use int
+type use struct {
+	kind useKind
+	as   bundle.Format // of asWhole
+}
+
+type useKind int
 
 const (
-	asObjects   use = iota // resources
-	asFragment             // a patch, a generator's source, configuration of kustomize itself
-	asCommitted            // a source of a configMapGenerator: it stays ciphertext, as in Flux
+	asObjects   useKind = iota // resources
+	asFragment                 // a patch, the envs of a secretGenerator, configuration of kustomize itself
+	asWhole                    // the files of a secretGenerator
+	asCommitted                // a source of a configMapGenerator: it stays ciphertext, as in Flux
 )
 
 // useOf returns how a field of a kustomization file uses the files that it names.
 func useOf(field string) use {
 	switch field {
 	case "resources":
-		return asObjects
+		return use{kind: asObjects}
 	case "configMapGenerator":
-		return asCommitted
+		return use{kind: asCommitted}
 	}
-	return asFragment
+	return use{kind: asFragment}
+}
+
+// secretFile returns how a secretGenerator uses one of its files: "path", or "key=path" with the key of the Secret,
+// whose extension says the format, as in Flux.
+func secretFile(source string) use {
+	return use{asWhole, seal.FormatOf(sourceKey(source))}
 }
 
 // note records that a kustomization file names the file at p. A file that a configMapGenerator names is never decrypted
-// by the build: its plaintext would stand in a ConfigMap.
-func (f *fileSystem) note(p string, as use) error {
-	if as == asObjects {
+// by the build: its plaintext would stand in a ConfigMap. Of the keys of a Secret that name one file, the first says
+// the format, as in Flux. A file that is used in several ways is used by its single values.
+func (f *fileSystem) note(p string, u use) error {
+	if u.kind == asObjects {
 		return nil
 	}
 	at, err := f.tree.Resolve(p)
 	if err != nil {
 		return err
 	}
-	f.uses[at] = max(f.uses[at], as)
+	before, known := f.uses[at]
+	switch {
+	case !known:
+		f.uses[at] = u
+	case before.kind == asCommitted || u.kind == asCommitted:
+		f.uses[at] = use{kind: asCommitted}
+	case before.kind != u.kind:
+		f.uses[at] = use{kind: asFragment}
+	}
 	return nil
 }
 
@@ -46,9 +70,13 @@ func (f *fileSystem) seal(p string, data []byte) ([]byte, error) {
 		return nil, f.fail(err)
 	}
 	how := seal.Objects
-	switch f.uses[at] {
+	switch u := f.uses[at]; u.kind {
 	case asFragment:
 		how = seal.Fragments
+	case asWhole:
+		if how = seal.Whole(u.as); slices.Contains(f.resources, p) {
+			how = seal.Fragments
+		}
 	case asCommitted:
 		for _, leaf := range seal.LeavesIn(data) {
 			f.ciphertext[leaf] = true

@@ -18,7 +18,7 @@ var (
 	// leafPattern is what SOPS writes for one encrypted leaf; the group is its type.
 	leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,` +
 		`type:(str|int|float|bool|bytes|time|comment)\]$`)
-	anyLeaf    = regexp.MustCompile(`ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,type:\w+\]`)
+	anyLeaf    = regexp.MustCompile(`ENC\[AES256_GCM,[A-Za-z0-9+/=:,]+,type:\w+\]`)
 	dotenvMark = regexp.MustCompile(`(?m)^sops_mac=`)
 	iniMark    = regexp.MustCompile(`(?m)^\[sops\]\s*$`)
 	// topLevelMark is the key of the metadata in YAML.

@@ -152,25 +152,20 @@ func TestSealRefused(t *testing.T) {
 		data []byte
 		want error
 	}{
-		"json":   {fixture(t, "settings.json"), render.ErrSealedFormat},
-		"dotenv": {fixture(t, "app.env"), render.ErrSealedFormat},
 		"ini":    {fixture(t, "app.ini"), render.ErrSealedFormat},
 		"binary": {fixture(t, "blob.bin"), render.ErrSealedFormat},
 		"too_large": {append(fixture(t, "secret.yaml"),
 			"# "+strings.Repeat("x", bundle.MaxSealedFileBytes)...), render.ErrSealedLarge},
 		"too_many_values": {[]byte("a: [" + strings.Repeat("0,", bundle.MaxSealedFileValues) + "0]\n" + metadata),
 			render.ErrSealedLarge},
-		"alias":          {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), render.ErrSealedMalformed},
-		"malformed_leaf": {[]byte("a: ENC[AES256_GCM,data:!,iv:,tag:,type:str]\n" + metadata), render.ErrSealedMalformed},
-		"unknown_type": {[]byte("a: " + strings.Replace(leaf, "type:str", "type:map", 1) + "\n" + metadata),
-			render.ErrSealedMalformed},
+		"alias_in_map":              {[]byte("a: &x {k: " + leaf + "}\nb: {<<: *x}\n" + metadata), render.ErrSealedMalformed},
+		"alias":                     {[]byte("a: &x " + leaf + "\nb: *x\n" + metadata), render.ErrSealedMalformed},
 		"broken_document":           {[]byte("a: [\nsops:\n  mac: " + leaf + "\n"), render.ErrSealedMalformed},
 		"second_sops":               {[]byte("a: b\n" + metadata + metadata), render.ErrSealedMalformed},
 		"sops_that_is_not_metadata": {[]byte("sops: b\n" + metadata), render.ErrSealedMalformed},
 		"key_twice":                 {[]byte("a: " + leaf + "\na: b\n" + metadata), render.ErrSealedMalformed},
 		"key_twice_below":           {[]byte("data:\n  a: b\n  a: b\n" + metadata), render.ErrSealedMalformed},
 		"key_of_number":             {[]byte("data:\n  1: b\n" + metadata), render.ErrSealedMalformed},
-		"merge_key":                 {[]byte("<<: {sops: {mac: x}}\n" + metadata), render.ErrSealedMalformed},
 		"list_document":             {[]byte("[a]\n---\n" + metadata), render.ErrSealedMalformed},
 		"list_as_key":               {[]byte("[a]: b\n" + metadata), render.ErrSealedMalformed},
 		"too_deep": {[]byte("a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n" + metadata),
@@ -193,6 +188,13 @@ func FuzzSeal(f *testing.F) {
 	}
 	f.Add([]byte("a: &a [*a]\nsops: {mac: ENC[AES256_GCM,}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		whole, err := Seal("a", data, salt, Whole(FormatOf("a.yaml")))
+		if err == nil && whole != nil && (len(whole.Values) != 1 || string(whole.Text) != whole.Values[0].Placeholder) {
+			t.Errorf("a whole file has values %v and the text %s", whole.Values, whole.Text)
+		}
+		if kept, err := Seal("a", data, salt, Objects); err == nil && kept != nil && len(kept.Leaves) != len(kept.Values) {
+			t.Errorf("%d leaves for %d values", len(kept.Leaves), len(kept.Values))
+		}
 		out, file, err := sealFragments("a", data, salt)
 		if err != nil || file == nil {
 			return
@@ -213,4 +215,66 @@ func FuzzSeal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestWhole checks that the placeholder of a whole file follows all of the file but the metadata.
+func TestWhole(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file     []byte
+		old, new string
+		same     bool
+	}{
+		"yaml_recipient":   {fixture(t, "values.yaml"), "recipient: age1", "recipient: age2", true},
+		"yaml_value":       {fixture(t, "values.yaml"), "data:+A==", "data:+B==", false},
+		"yaml_key":         {fixture(t, "values.yaml"), "replicas:", "copies:", false},
+		"yaml_comment":     {commentedFile(t, "comments.yaml"), "type:comment", "type:comments", false},
+		"json_recipient":   {fixture(t, "settings.json"), "age1", "age2", true},
+		"json_value":       {fixture(t, "settings.json"), "data:bz", "data:cz", false},
+		"dotenv_recipient": {fixture(t, "app.env"), "age1", "age2", true},
+		"dotenv_value":     {fixture(t, "app.env"), "data:xT", "data:yT", false},
+		"ini_recipient":    {fixture(t, "app.ini"), "age1", "age2", true},
+		"ini_value":        {fixture(t, "app.ini"), "data:3p", "data:4p", false},
+		"binary_recipient": {fixture(t, "blob.bin"), "age1", "age2", true},
+		"binary_value":     {fixture(t, "blob.bin"), "data:6O", "data:7O", false},
+	} {
+		changed := bytes.Replace(tt.file, []byte(tt.old), []byte(tt.new), 1)
+		if bytes.Equal(changed, tt.file) {
+			t.Errorf("%s: %q is not in the file", name, tt.old)
+		}
+		before, err1 := Seal("a", tt.file, salt, Whole(bundle.YAML))
+		after, err2 := Seal("a", changed, salt, Whole(bundle.YAML))
+		if err := errors.Join(err1, err2); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if bytes.Equal(before.Text, after.Text) != tt.same {
+			t.Errorf("%s: equal placeholders: %t, want %t", name, !tt.same, tt.same)
+		}
+	}
+}
+
+func TestFormatOf(t *testing.T) {
+	for name, want := range map[string]bundle.Format{
+		"a.yaml": bundle.YAML, "dir/a.sops.yml": bundle.YAML, "a.json": bundle.JSON, ".dockerconfigjson": bundle.JSON,
+		".env": bundle.Dotenv, "a.env": bundle.Dotenv, "a.ini": bundle.INI, "a.toml": bundle.Binary, "yaml": bundle.Binary,
+	} {
+		if got := FormatOf(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestParts checks that a file whose documents were encrypted each for itself is known as such.
+func TestParts(t *testing.T) {
+	one, two := fixture(t, "secret.yaml"), fixture(t, "secret-rotated.yaml")
+	join := func(files ...[]byte) []byte { return bytes.Join(files, []byte("---\n")) }
+	for name, tt := range map[string]struct {
+		file []byte
+		want bool
+	}{
+		"one": {one, false}, "together": {fixture(t, "multi.yaml"), false}, "each": {join(one, two), true},
+		"plain_between": {join(one, []byte("a: b\n"), two), true}, "plain_after": {join(one, []byte("a: b\n")), false},
+	} {
+		if _, file, err := sealFragments("a", tt.file, salt); err != nil || file.Parts != tt.want {
+			t.Errorf("%s: %v, %v", name, file, err)
+		}
+	}
 }

@@ -23,6 +23,7 @@ const (
 	maxDepth   = 200
 	strTag     = "!!str"
 	nullTag    = "!!null"
+	mergeTag   = "!!merge"
 	// commentType is what SOPS records as the type of a comment.
 	commentType = "comment"
 )
@@ -62,6 +63,8 @@ type yamlSealer struct {
 	salt     sealed.Salt
 	use      Use
 	document int
+	groups   int    // how many documents had metadata
+	mac      string // in the last metadata
 }
 
 // seal seals one document. The metadata goes, or comes back after its siblings were sealed.
@@ -70,7 +73,7 @@ func (s *yamlSealer) seal(doc *yaml.Node) error {
 	if n != nil && n.Kind != yaml.MappingNode && n.ShortTag() != nullTag {
 		return s.errorf(n, nil, "document %d is not a mapping", s.document)
 	}
-	if s.use == Objects && isDisabled(n) {
+	if s.use.keepMetadata && isDisabled(n) {
 		return nil
 	}
 	var metadata []*yaml.Node
@@ -81,11 +84,17 @@ func (s *yamlSealer) seal(doc *yaml.Node) error {
 			return s.errorf(metadata[0], nil, "key %q appears twice; remove one of the two", metadata[0].Value)
 		}
 	}
-	if err := s.walk(doc, nil); err != nil {
+	if err := s.walk(doc, nil); err != nil || metadata == nil {
 		return err
 	}
-	if s.use == Objects && metadata != nil && hasKey(metadata[1], "mac") {
-		s.MACs = append(s.MACs, field(metadata[1], "mac").Value)
+	mac := ""
+	if node := field(metadata[1], "mac"); node != nil {
+		mac = node.Value
+	}
+	s.Parts = s.Parts || s.groups > 0 && mac != s.mac
+	s.groups, s.mac = s.groups+1, mac
+	if s.use.keepMetadata && mac != "" {
+		s.MACs = append(s.MACs, mac)
 		n.Content = append(n.Content, metadata...)
 	}
 	return nil
@@ -119,7 +128,7 @@ func (s *yamlSealer) walk(n *yaml.Node, path []string) error {
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
-		return s.errorf(n, path, "anchors and aliases are not supported in a SOPS file, write the value out")
+		return s.alias(n, path)
 	case yaml.ScalarNode:
 		return s.scalar(n, path)
 	case yaml.MappingNode:
@@ -156,7 +165,7 @@ func (s *yamlSealer) mapping(n *yaml.Node, path []string) error {
 
 // key refuses a key that a path cannot name: one that is not a string, and one that is there twice.
 func (s *yamlSealer) key(key *yaml.Node, path []string, seen map[string]bool) error {
-	if key.Kind != yaml.ScalarNode || key.ShortTag() != strTag {
+	if key.Kind != yaml.ScalarNode || key.ShortTag() != strTag && key.ShortTag() != mergeTag {
 		return s.errorf(key, path, "a key is not a string; put it in quotes")
 	}
 	if seen[key.Value] {
@@ -166,17 +175,31 @@ func (s *yamlSealer) key(key *yaml.Node, path []string, seen map[string]bool) er
 	return nil
 }
 
+// alias refuses an alias of what holds an encrypted value: SOPS binds a value to its place. Others stay.
+func (s *yamlSealer) alias(n *yaml.Node, path []string) error {
+	if s.holdsLeaf(n.Alias) {
+		return s.errorf(n, path, "an alias of an encrypted value; SOPS binds a value to its place, write it out")
+	}
+	return nil
+}
+
+// holdsLeaf reports whether an encrypted value is in a node. Aliases in it are looked at where they are met.
+func (s *yamlSealer) holdsLeaf(n *yaml.Node) bool {
+	return strings.HasPrefix(n.Value, string(leafMark)) || len(sealed.Find(n.Value)) > 0 ||
+		slices.ContainsFunc(n.Content, s.holdsLeaf)
+}
+
 func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 	if !strings.HasPrefix(n.Value, string(leafMark)) {
 		return nil
 	}
-	m := leafPattern.FindStringSubmatch(n.Value)
-	if m == nil || m[1] == commentType { // that of a list went before
-		return s.errorf(n, path, "an encrypted value that SOPS did not write so")
+	kind := "str" // of what SOPS did not write so: the spoke says it of the objects that use it, and of no other
+	if m := leafPattern.FindStringSubmatch(n.Value); m != nil && m[1] != commentType {
+		kind = m[1]
 	}
 	placeholder := s.salt.Placeholder(n.Value, path)
 	s.Values = append(s.Values, bundle.SealedValue{
-		Placeholder: string(placeholder), Document: s.document, Path: path, Type: m[1],
+		Placeholder: string(placeholder), Document: s.document, Path: path, Type: kind,
 	})
 	s.Leaves = append(s.Leaves, n.Value)
 	n.Value, n.Tag, n.Style = string(placeholder), strTag, 0

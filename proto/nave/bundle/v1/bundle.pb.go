@@ -1032,7 +1032,9 @@ type SealedValue struct {
 	// Map keys, and list indexes in decimal, from the document's root.
 	Path []string `protobuf:"bytes,3,rep,name=path,proto3" json:"path,omitempty"`
 	// The type SOPS recorded: str, int, float, bool, bytes.
-	Type          string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	// If specified, the value is text as a decrypted file of this format has it: without a path the whole file.
+	Text          SealedFormat `protobuf:"varint,5,opt,name=text,proto3,enum=nave.bundle.v1.SealedFormat" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1093,6 +1095,13 @@ func (x *SealedValue) GetType() string {
 		return x.Type
 	}
 	return ""
+}
+
+func (x *SealedValue) GetText() SealedFormat {
+	if x != nil {
+		return x.Text
+	}
+	return SealedFormat_SEALED_FORMAT_UNSPECIFIED
 }
 
 var File_nave_bundle_v1_bundle_proto protoreflect.FileDescriptor
@@ -1175,12 +1184,13 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x124\n" +
 	"\x06format\x18\x03 \x01(\x0e2\x1c.nave.bundle.v1.SealedFormatR\x06format\x123\n" +
-	"\x06values\x18\x04 \x03(\v2\x1b.nave.bundle.v1.SealedValueR\x06values\"s\n" +
+	"\x06values\x18\x04 \x03(\v2\x1b.nave.bundle.v1.SealedValueR\x06values\"\xa5\x01\n" +
 	"\vSealedValue\x12 \n" +
 	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\rR\bdocument\x12\x12\n" +
 	"\x04path\x18\x03 \x03(\tR\x04path\x12\x12\n" +
-	"\x04type\x18\x04 \x01(\tR\x04type*\xb5\x01\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x120\n" +
+	"\x04text\x18\x05 \x01(\x0e2\x1c.nave.bundle.v1.SealedFormatR\x04text*\xb5\x01\n" +
 	"\x0eDeletionPolicy\x12\x1f\n" +
 	"\x1bDELETION_POLICY_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cDELETION_POLICY_MIRROR_PRUNE\x10\x01\x12\x1a\n" +
@@ -1251,11 +1261,12 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	9,  // 20: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
 	1,  // 21: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
 	13, // 22: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	1,  // 23: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
