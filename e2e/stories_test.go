@@ -71,6 +71,7 @@ func init() {
 		"eventually": eventually, // eventually [DURATION] [!] COMMAND…
 	}
 	maps.Copy(commands, moreCommands)
+	maps.Copy(commands, ociCommands)
 }
 
 func TestStories(t *testing.T) {
@@ -88,6 +89,8 @@ func TestStories(t *testing.T) {
 				return harness.CanMount(), nil
 			case "sshd":
 				return hasSSHD(), nil
+			case "registry":
+				return hasRegistry(), nil
 			}
 			return false, fmt.Errorf("unknown condition %s", name)
 		},

@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/e2e/harness"
 	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/e2e/ocitest"
 	"github.com/navefleet/nave/e2e/sopstest"
 )
 
@@ -32,6 +33,7 @@ type story struct {
 	spokes       map[string]*harness.Spoke
 	repositories map[string]*gittest.Repository
 	disks        map[string]*harness.Disk // by "hub" or the cluster
+	registry     *ocitest.Server // nil before "ociserver"
 	cleanups     []func() error
 
 	age, pgp   *sopstest.Key

@@ -326,7 +326,7 @@ func TestAdmit_source_kinds(t *testing.T) {
 	source := func(ref string) string {
 		return strings.Replace(kustomization(""), "{kind: GitRepository, name: fleet}", ref, 1)
 	}
-	for _, kind := range []string{"OCIRepository", "Bucket", "ExternalArtifact"} {
+	for _, kind := range []string{"Bucket", "ExternalArtifact"} {
 		refuse(t, source("{kind: "+kind+", name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "not supported yet",
 			"GitRepository")
 	}
@@ -431,7 +431,7 @@ func TestAdmit_namespace(t *testing.T) {
 
 func TestKnown(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
-		"source.toolkit.fluxcd.io/v1beta2": {"OCIRepository", "Bucket", "HelmRepository", "HelmChart",
+		"source.toolkit.fluxcd.io/v1beta2": {"Bucket", "HelmRepository", "HelmChart",
 			"ExternalArtifact"},
 		"helm.toolkit.fluxcd.io/v2beta1":         {"HelmRelease"},
 		"image.toolkit.fluxcd.io/v1":             {"ImageRepository", "ImagePolicy", "ImageUpdateAutomation"},

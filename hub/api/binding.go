@@ -23,7 +23,7 @@ const (
 // Binding is what a Secret of the hub may be used for. The zero Binding is that of a Secret for the operators' own
 // sources.
 type Binding struct {
-	// Hosts are the servers that it may be shown to: host, for https and ssh on their usual ports, or host:port. Empty:
+	// Hosts are the servers that it may be shown to: host, for https, oci and ssh on their usual ports, or host:port. Empty:
 	// any server that an operator's own source names.
 	Hosts []string `json:"hosts,omitempty"`
 	// Namespaces are those whose sources may use it although no operator applied them.
@@ -87,8 +87,8 @@ func splitHost(item string) (host, port string) {
 }
 
 // usualPorts are those that a host without a port stands for. A Secret is shown in clear text only where that is
-// said: http is none of them.
-var usualPorts = map[string]string{"https": "443", "ssh": "22"}
+// said: http is none of them. oci is https.
+var usualPorts = map[string]string{"https": "443", "ssh": "22", "oci": "443"}
 
 // server is where a URL leads to.
 type server struct{ scheme, host, port string }
@@ -100,7 +100,7 @@ func serverOf(address string) (server, error) {
 	}
 	s := server{u.Scheme, strings.ToLower(u.Hostname()), u.Port()}
 	if s.port == "" {
-		s.port = map[string]string{"http": "80", "https": "443", "ssh": "22"}[u.Scheme]
+		s.port = map[string]string{"http": "80", "https": "443", "ssh": "22", "oci": "443"}[u.Scheme]
 	}
 	if s.port == "" {
 		return server{}, fmt.Errorf("no port known for %q", u.Scheme)

@@ -15,8 +15,6 @@ const SecretKind = "Secret"
 // unsupported are the kinds of Flux that nothing carries out yet. A kind that is built leaves this list for a file of
 // its own.
 var unsupported = []Kind{
-	{Name: "OCIRepository", Plural: "ocirepositories", Short: "ocirepo", Group: GroupSource, Version: "v1",
-		Words: []string{"source oci"}, Role: SourceRole},
 	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Words: []string{"source bucket"},
 		Role: SourceRole},
 	{Name: "HelmRepository", Plural: "helmrepositories", Short: "helmrepo", Group: GroupSource, Version: "v1",

@@ -45,6 +45,7 @@ const (
 const (
 	GitOperationSucceeded  = "GitOperationSucceeded"
 	GitOperationFailed     = "GitOperationFailed"
+	OCIArtifactPullFailed  = "OCIArtifactPullFailed"
 	AuthenticationFailed   = "AuthenticationFailed"
 	StorageOperationFailed = "StorageOperationFailed" // of the hub's disk
 	Succeeded              = "Succeeded"              // of ArtifactInStorage

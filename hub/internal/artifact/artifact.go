@@ -65,6 +65,8 @@ type Artifact struct {
 	Notice string `json:"notice,omitempty"`
 	// Verification says which signatures of the tree's origin were verified; zero: none.
 	Verification Verification `json:"verification,omitzero"`
+	// Origin is where the content was made, as the publisher of the artifact says.
+	Origin Origin `json:"origin,omitzero"`
 }
 
 // Verification is the result of verifying signatures.
@@ -72,6 +74,18 @@ type Verification struct {
 	Mode    string          `json:"mode"`    // what was verified: HEAD, Tag or TagAndHEAD
 	Keys    manifest.Digest `json:"keys"`    // identifies the keys that were accepted
 	Message string          `json:"message"` // what was verified, and with which key
+}
+
+// The annotations of an OCI manifest that say its Origin.
+const (
+	RevisionAnnotation = "org.opencontainers.image.revision"
+	SourceAnnotation   = "org.opencontainers.image.source"
+)
+
+// Origin says from which revision of which source somebody made an artifact.
+type Origin struct {
+	Revision string `json:"revision,omitempty"`
+	Source   string `json:"source,omitempty"`
 }
 
 // UnmarshalJSON also reads the absolute Dir that hubs wrote until November 2026.

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Store keeps artifacts and the caches of fetchers below one folder. No other Store may use the folder. A Store may be
@@ -90,6 +92,7 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	if err != nil {
 		return Artifact{}, err
 	}
+	a.Origin = Origin{telemetry.Printable(a.Origin.Revision, maxOrigin), telemetry.Printable(a.Origin.Source, maxOrigin)}
 	if last != nil && a.Dir == last.Dir && a.Digest == last.Digest {
 		return a, nil
 	}

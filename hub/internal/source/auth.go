@@ -36,13 +36,11 @@ type httpAuth struct {
 // readHTTPAuth reads username and password, or bearerToken, with ca.crt, tls.crt and tls.key. Errors name the key.
 func readHTTPAuth(data Secret) (httpAuth, error) {
 	a := httpAuth{
-		username:    string(data["username"]),
-		password:    string(data["password"]),
-		bearer:      strings.TrimSpace(string(data["bearerToken"])),
-		ca:          either(data, "ca.crt", "caFile"),
-		certificate: either(data, "tls.crt", "certFile"),
-		key:         either(data, "tls.key", "keyFile"),
+		username: string(data["username"]),
+		password: string(data["password"]),
+		bearer:   strings.TrimSpace(string(data["bearerToken"])),
 	}
+	a.setCertificates(data)
 	switch {
 	case a.bearer != "" && a.username+a.password != "":
 		return a, errors.New("bearerToken and username exclude each other")
@@ -54,6 +52,13 @@ func readHTTPAuth(data Secret) (httpAuth, error) {
 		return a, errors.New("username without password")
 	}
 	return a, nil
+}
+
+// setCertificates sets the certificates and the key of a Secret.
+func (a *httpAuth) setCertificates(data Secret) {
+	a.ca = either(data, "ca.crt", "caFile")
+	a.certificate = either(data, "tls.crt", "certFile")
+	a.key = either(data, "tls.key", "keyFile")
 }
 
 // either returns the value of the key, or of the older key.
@@ -128,6 +133,13 @@ func conceal(text, address string, secrets map[string]Secret) string {
 		for key, value := range secret {
 			if !slices.Contains(shown, key) {
 				add(string(secret["username"]), string(value))
+			}
+			if key == DockerConfigKey {
+				for _, a := range readDockerConfig(value) {
+					add(a.Username, a.Password)
+					add(a.Username, a.IdentityToken)
+					add(a.Username, a.RegistryToken)
+				}
 			}
 		}
 	}

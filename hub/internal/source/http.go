@@ -16,19 +16,24 @@ const (
 )
 
 // HTTP returns a client for the server of a URL, with the credentials of the Secret of spec.secretRef, else those in
-// the URL. The client dials what r.Network allows. It follows redirects of GET and HEAD to http and https, but never
-// from https to http. It sends credentials to the origin of the URL only, which is its scheme, host and port; not even
-// a redirect back to the origin brings them back. A client certificate is never shown to another host: requests there
-// fail. If the source names a proxy in spec.proxySecretRef, every request goes there. Errors are ErrAuthentication and
-// ErrRequest.
+// the URL. Certificates are those of the Secret of spec.certSecretRef, else of spec.secretRef. The client dials what
+// r.Network allows. It follows redirects of GET and HEAD to http and https, but never from https to http. It sends
+// credentials to the origin of the URL only, which is its scheme, host and port; not even a redirect back to the origin
+// brings them back. A client certificate is never shown to another host: requests there fail. If the source names a
+// proxy in spec.proxySecretRef, every request goes there. Errors are ErrAuthentication and ErrRequest.
 func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 	auth, err := readHTTPAuth(r.Secrets["spec.secretRef"])
 	if err != nil {
 		return nil, SecretError(err)
 	}
+	field := "spec.secretRef"
+	if own, ok := r.Secrets["spec.certSecretRef"]; ok {
+		field = "spec.certSecretRef"
+		auth.setCertificates(own)
+	}
 	config, err := auth.tls()
 	if err != nil {
-		return nil, SecretError(err)
+		return nil, secretError(field, err)
 	}
 	dialer := dial.New(r.Network)
 	proxy, err := r.Proxy()
@@ -47,8 +52,10 @@ func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 }
 
 // SecretError returns the error of credentials that cannot be read, which names the key of the Secret.
-func SecretError(err error) error {
-	return fmt.Errorf("%w: the Secret of spec.secretRef: %w", ErrAuthentication, err)
+func SecretError(err error) error { return secretError("spec.secretRef", err) }
+
+func secretError(field string, err error) error {
+	return fmt.Errorf("%w: the Secret of %s: %w", ErrAuthentication, field, err)
 }
 
 // transport adds the credentials to requests that may carry them.

@@ -68,6 +68,8 @@ var advices = map[string]string{
 	// of sources
 	condition.GitOperationFailed: "Check the URL, the reference and the network; nave reconcile source git NAME " +
 		"tries at once",
+	condition.OCIArtifactPullFailed: "Check the URL, the reference and the network; nave reconcile source oci NAME " +
+		"tries at once",
 	condition.AuthenticationFailed:   "Check the Secret that spec.secretRef names",
 	condition.StorageOperationFailed: "See to the room on the disk of the hub and to the rights on its data folder",
 	// of the spoke

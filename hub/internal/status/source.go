@@ -3,6 +3,7 @@ package status
 import (
 	"slices"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -20,9 +21,16 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 		return
 	}
 	a := f.Fetched.Artifact
-	status["artifact"] = map[string]any{
+	described := fields{
 		"revision": a.Revision, "digest": a.Digest.String(), "lastUpdateTime": wording.Time(a.FetchedAt),
 	}
+	if a.Origin != (artifact.Origin{}) {
+		metadata := fields{}
+		metadata.set(artifact.RevisionAnnotation, a.Origin.Revision)
+		metadata.set(artifact.SourceAnnotation, a.Origin.Source)
+		described["metadata"] = map[string]any(metadata)
+	}
+	status["artifact"] = map[string]any(described)
 	c.set(condition.ArtifactInStorage, condition.True, condition.Succeeded, "Stored artifact for revision "+a.Revision,
 		a.FetchedAt)
 	if v := a.Verification; v.Mode != "" {

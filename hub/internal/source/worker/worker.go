@@ -17,13 +17,19 @@ import (
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/source/oci"
 )
 
 // Fetchers are what fetches each kind of source, in this process.
 type Fetchers map[string]source.Fetcher
 
 // All returns the fetchers of all kinds.
-func All() Fetchers { return Fetchers{api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{}}} }
+func All() Fetchers {
+	return Fetchers{
+		api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{}},
+		api.OCIRepositoryKind: source.Limited{Fetcher: &oci.Fetcher{}},
+	}
+}
 
 // Fetch implements source.Fetcher for all kinds.
 func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {

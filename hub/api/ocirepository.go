@@ -1,0 +1,169 @@
+package api
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// OCIRepositoryKind is the kind of OCIRepositories.
+const OCIRepositoryKind = "OCIRepository"
+
+func init() {
+	Register(Kind{
+		Name: OCIRepositoryKind, Plural: "ocirepositories", Short: "ocirepo", Group: GroupSource, Version: "v1",
+		Older: []string{"v1beta2"}, Namespaced: true, Words: []string{"source oci"}, Role: SourceRole,
+		Default:  defaultOCIRepository,
+		Required: map[string]string{"url": "oci://ghcr.io/org/name", "interval": ""}, Refused: ociRepositoryRefused,
+		Durations: []string{"interval", "timeout"}, Check: checked(checkOCIRepository),
+		View: viewed(sourceOfOCIRepository),
+	})
+}
+
+// ociRepositoryRefused are the fields that are not carried out.
+var ociRepositoryRefused = map[string]string{
+	"serviceAccountName": "the hub has no ServiceAccounts: name the pull Secret of that account in spec.secretRef",
+	"verify":             "the verification of signatures is not supported yet: remove it, or keep this source with Flux",
+}
+
+// defaultOCIRepository sets what Flux's schema sets.
+func defaultOCIRepository(o *manifest.Object) {
+	spec, ok := o.Object["spec"].(map[string]any)
+	if !ok {
+		return
+	}
+	for name, value := range map[string]string{"timeout": "60s", "provider": sourcev1.GenericOCIProvider} {
+		if spec[name] == nil {
+			spec[name] = value
+		}
+	}
+	if selector, ok, _ := unstructured.NestedMap(spec, "layerSelector"); ok && selector["operation"] == nil {
+		selector["operation"] = sourcev1.OCILayerExtract
+		spec["layerSelector"] = selector
+	}
+}
+
+func checkOCIRepository(o *sourcev1.OCIRepository) field.ErrorList {
+	spec := specPath()
+	errs := checkOCIURL(o.Spec.URL, spec.Child("url"))
+	if p := o.Spec.Provider; p != "" && p != sourcev1.GenericOCIProvider {
+		errs = append(errs, field.Forbidden(spec.Child("provider"),
+			"only generic is supported yet: give the credentials in a Secret and name it in spec.secretRef"))
+	}
+	for _, ref := range ociSecrets(o) {
+		errs = append(errs, required(ref.Name, field.NewPath(ref.Field, "name"), validation.IsDNS1123Subdomain)...)
+	}
+	if s := o.Spec.LayerSelector; s != nil {
+		errs = append(errs, oneOf(s.Operation, spec.Child("layerSelector", "operation"), sourcev1.OCILayerExtract,
+			sourcev1.OCILayerCopy)...)
+	}
+	if ref := o.Spec.Reference; ref != nil {
+		errs = append(errs, checkOCIReference(ref, spec.Child("ref"))...)
+	}
+	return errs
+}
+
+// checkOCIURL checks the address of a repository. The messages do not show it: it may hold a password.
+func checkOCIURL(address string, path *field.Path) field.ErrorList {
+	u, err := url.Parse(address)
+	if err != nil {
+		u = &url.URL{}
+	}
+	_, problem := name.NewRepository(u.Host + u.Path)
+	why := ""
+	switch {
+	case u.Scheme != "oci":
+		why = "want oci:// in front, such as oci://ghcr.io/org/name"
+	case u.User != nil:
+		why = "credentials do not belong into a URL: put them into a Secret, and name that in spec.secretRef"
+	case strings.ContainsAny(u.Path, ":@") || strings.ContainsAny(address, "?#"):
+		why = "remove the tag or digest: spec.ref says which artifact to pull"
+	case !strings.ContainsAny(u.Host, ".:") && u.Host != "localhost": // it would be read as a path on Docker Hub
+		why = "no host in it: want oci://host/path; Docker Hub is oci://docker.io/org/name"
+	case problem != nil:
+		why = "not a repository of a registry: want oci://host/path in lower case, such as oci://ghcr.io/org/name"
+	default:
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, field.OmitValueType{}, why)}
+}
+
+// tagPattern is that of the distribution specification.
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+// checkOCIReference checks each way to name an artifact; the most exact one that is given counts.
+func checkOCIReference(ref *sourcev1.OCIRepositoryRef, path *field.Path) (errs field.ErrorList) {
+	if _, err := v1.NewHash(ref.Digest); ref.Digest != "" && (err != nil || !strings.HasPrefix(ref.Digest, "sha256:")) {
+		errs = append(errs, field.Invalid(path.Child("digest"), ref.Digest, "want sha256: and 64 hexadecimal digits"))
+	}
+	if _, err := semver.NewConstraint(ref.SemVer); ref.SemVer != "" && err != nil {
+		errs = append(errs, field.Invalid(path.Child("semver"), ref.SemVer,
+			"want a range such as >=1.0.0 <2.0.0: "+err.Error()))
+	}
+	if _, err := regexp.Compile(ref.SemverFilter); err != nil {
+		errs = append(errs, field.Invalid(path.Child("semverFilter"), ref.SemverFilter,
+			"want a regular expression: "+err.Error()))
+	}
+	if ref.Tag != "" && !tagPattern.MatchString(ref.Tag) {
+		errs = append(errs, field.Invalid(path.Child("tag"), ref.Tag,
+			"want at most 128 letters, digits, dots, dashes and underscores"))
+	}
+	return errs
+}
+
+// ociSecrets returns the Secrets that an OCIRepository names.
+func ociSecrets(o *sourcev1.OCIRepository) (found []SecretReference) {
+	add := func(field string, ref *meta.LocalObjectReference) {
+		if ref != nil {
+			found = append(found, SecretReference{Field: field, Name: ref.Name})
+		}
+	}
+	add("spec.secretRef", o.Spec.SecretRef)
+	add("spec.certSecretRef", o.Spec.CertSecretRef)
+	add("spec.proxySecretRef", o.Spec.ProxySecretRef)
+	return found
+}
+
+// sourceOfOCIRepository returns the view of an OCIRepository. A Secret is shown over plain HTTP only where its hosts
+// name port 80 or the port in the URL.
+func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
+	s := &Source{
+		URL: o.Spec.URL, Interval: o.Spec.Interval.Duration, Secrets: ociSecrets(o),
+		Failed: condition.OCIArtifactPullFailed,
+	}
+	if o.Spec.Insecure {
+		s.URL = "http://" + strings.TrimPrefix(o.Spec.URL, sourcev1.OCIRepositoryPrefix)
+	}
+	if o.Spec.Timeout != nil {
+		s.Timeout = o.Spec.Timeout.Duration
+	}
+	s.Identity = struct {
+		URL      string                     `json:"url"`
+		Ref      *sourcev1.OCIRepositoryRef `json:"ref,omitempty"`
+		Layer    *sourcev1.OCILayerSelector `json:"layer,omitempty"`
+		Ignore   *string                    `json:"ignore,omitempty"`
+		Insecure bool                       `json:"insecure,omitempty"`
+		Fields   []string                   `json:"fields,omitempty"` // those that name the Secrets
+	}{o.Spec.URL, o.Spec.Reference, o.Spec.LayerSelector, o.Spec.Ignore, o.Spec.Insecure, fieldsOf(s.Secrets)}
+	return s
+}
+
+// fieldsOf returns the fields that name Secrets.
+func fieldsOf(secrets []SecretReference) (fields []string) {
+	for _, s := range secrets {
+		fields = append(fields, s.Field)
+	}
+	return fields
+}

@@ -1,0 +1,113 @@
+package oci
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// Fetcher fetches OCIRepositories. Zero Limits are the DefaultLimits.
+type Fetcher struct {
+	Limits Limits
+
+	connections connections
+}
+
+var _ source.Fetcher = (*Fetcher)(nil)
+
+// Fetch implements source.Fetcher. Its errors name the reference, the cause and the way out.
+func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits)}
+	a, err := g.run(ctx, &f.connections)
+	if err != nil {
+		f.connections.forget(g.id)
+		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.reference(), source.Classify(err, g.classify))
+	}
+	return a, nil
+}
+
+// fetching is one fetch.
+type fetching struct {
+	source.Request
+	spec   spec
+	repo   name.Repository
+	id     string // of the connection and of the artifacts
+	config source.DockerConfig
+	puller *remote.Puller
+	limits Limits
+}
+
+// run goes from the reference to the artifact.
+func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifact, error) {
+	if err := f.decode(); err != nil {
+		return artifact.Artifact{}, err
+	}
+	if d := f.spec.Ref.Digest; d != "" && f.isLast(d) {
+		return *f.Last, nil
+	}
+	client, err := f.connect(ctx, kept)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	defer client.CloseIdleConnections()
+	revision, digest, err := f.resolve(ctx)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	if f.isLast(revision) {
+		return *f.Last, nil
+	}
+	return f.pull(ctx, revision, digest)
+}
+
+// isLast reports whether the last artifact has this revision.
+func (f *fetching) isLast(revision string) bool { return f.Last != nil && f.Last.Revision == revision }
+
+// pull makes an artifact of a layer of the image with a digest.
+func (f *fetching) pull(ctx context.Context, revision string, digest v1.Hash) (artifact.Artifact, error) {
+	manifest, err := f.manifest(ctx, digest)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	layer, err := f.choose(manifest)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	unlock, err := f.Workspace.Lock(ctx, f.id)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	defer unlock()
+	blob, err := f.download(ctx, layer)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	defer blob.Close()
+	tree := artifact.Tree{Revision: revision, Ignore: f.spec.Ignore, Limits: f.limits.Limits}
+	var contents *spool
+	if f.spec.Layer.Operation == sourcev1.OCILayerCopy {
+		none := ""
+		tree.Ignore = &none
+		contents, err = copied(blob)
+	} else {
+		contents, err = unpack(ctx, blob, f.Workspace.Tmp, f.limits)
+	}
+	if err != nil {
+		return artifact.Artifact{}, fmt.Errorf("layer %s: %w", layer.Digest, err)
+	}
+	defer contents.close()
+	tree.Files, tree.Contents = contents.list, contents
+	a, err := f.Workspace.Put(ctx, f.id, tree, f.Last)
+	a.Origin = artifact.Origin{
+		Revision: manifest.Annotations[artifact.RevisionAnnotation], Source: manifest.Annotations[artifact.SourceAnnotation],
+	}
+	return a, err
+}

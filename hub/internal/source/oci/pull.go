@@ -1,0 +1,88 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// manifest returns the manifest of an image; of an index, that of the image for linux/amd64.
+func (f *fetching) manifest(ctx context.Context, digest v1.Hash) (*v1.Manifest, error) {
+	d, err := f.puller.Get(ctx, f.repo.Digest(digest.String()))
+	if err != nil {
+		return nil, err
+	}
+	if !d.MediaType.IsImage() && !d.MediaType.IsIndex() {
+		return nil, fmt.Errorf("%w: its manifest is of type %s; want that of an OCI image", source.ErrProtocol,
+			source.Quote(string(d.MediaType)))
+	}
+	image, err := d.Image()
+	if err != nil {
+		return nil, err
+	}
+	return image.Manifest()
+}
+
+// choose returns the layer that the selector means: the first one, or the first one of a type.
+func (f *fetching) choose(m *v1.Manifest) (v1.Descriptor, error) {
+	var types []string
+	for _, layer := range m.Layers {
+		if wanted := f.spec.Layer.MediaType; wanted != "" && wanted != string(layer.MediaType) {
+			types = append(types, string(layer.MediaType))
+			continue
+		}
+		if layer.Size > f.limits.Layer || layer.Size < 0 {
+			return layer, fmt.Errorf("%w: layer %s has %s, the limit is %s", artifact.ErrLimit, layer.Digest,
+				artifact.FormatSize(layer.Size), artifact.FormatSize(f.limits.Layer))
+		}
+		return layer, nil
+	}
+	if len(m.Layers) == 0 {
+		return v1.Descriptor{}, fmt.Errorf("%w: the artifact has no layers", artifact.ErrTree)
+	}
+	return v1.Descriptor{}, fmt.Errorf("%w: no layer is of the type %q (spec.layerSelector); the artifact has: %s",
+		source.ErrReferenceNotFound, f.spec.Layer.MediaType, wording.List(types, len(types), 10))
+}
+
+// download writes a layer to disk and verifies its digest.
+func (f *fetching) download(ctx context.Context, d v1.Descriptor) (*os.File, error) {
+	layer, err := f.puller.Layer(ctx, f.repo.Digest(d.Digest.String()))
+	if err != nil {
+		return nil, err
+	}
+	body, err := layer.Compressed() // verifies the digest when it is read to its end
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	file, err := os.CreateTemp(f.Workspace.Tmp, "layer-")
+	if err != nil {
+		return nil, artifact.StorageError(err)
+	}
+	_ = os.Remove(file.Name())
+	what := "layer " + d.Digest.String()
+	if _, err = io.Copy(file, artifact.Bound(body, d.Size, what)); err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(readError(what, err), file.Close())
+	}
+	return file, nil
+}
+
+// readError explains the error of a download.
+func readError(what string, err error) error {
+	if strings.Contains(err.Error(), "error verifying") { // package verify of go-containerregistry is internal
+		return fmt.Errorf("%w: %s has another content than its digest says", source.ErrProtocol, what)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,39 @@
+package oci
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/navefleet/nave/e2e/ocitest"
+	"github.com/navefleet/nave/hub/internal/artifact"
+)
+
+// FuzzUnpack takes any layer: what it unpacks stays within the limits, and errors are those of package artifact.
+func FuzzUnpack(f *testing.F) {
+	f.Add(ocitest.Archive(map[string]string{"a.yaml": "a", "b/c.yaml": "c"}))
+	f.Add([]byte("no archive"))
+	f.Add(bytes.Repeat([]byte{0}, 1024))
+	f.Add(ocitest.Archive(map[string]string{"../a": "a"})[:40])
+	limits := Limits{Limits: artifact.Limits{Total: 1 << 20, Files: 10, File: 1 << 16}, Unpacked: 1 << 16, Entries: 10}
+	f.Fuzz(func(t *testing.T, layer []byte) {
+		s, err := unpack(t.Context(), bytes.NewReader(layer), t.TempDir(), limits)
+		if err != nil {
+			if !errors.Is(err, artifact.ErrTree) && !errors.Is(err, artifact.ErrLimit) {
+				t.Fatalf("got %v", err)
+			}
+			return
+		}
+		defer s.close()
+		if s.end > limits.Unpacked || len(s.list) > limits.Entries {
+			t.Fatalf("%d bytes in %d files", s.end, len(s.list))
+		}
+		for _, file := range s.list {
+			content, err := s.Read(t.Context(), file, limits.Unpacked)
+			if err != nil || artifact.IdentifyContent(content) != file.Content {
+				t.Fatalf("%s: %v", file.Path, err)
+			}
+		}
+	})
+}
+
