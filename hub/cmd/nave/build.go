@@ -25,7 +25,8 @@ const buildSalt = "nave build"
 
 // newBuildCommand returns "nave build", which needs no hub.
 func newBuildCommand() *cobra.Command {
-	return group("build", "Build what the hub would put into a bundle, without a hub", newBuildKustomizationCommand())
+	return group("build", "Build what the hub would put into a bundle, without a hub", newBuildKustomizationCommand(),
+		newBuildArtifactCommand())
 }
 
 // kustomizationBuild is the flags of "nave build kustomization".

@@ -47,6 +47,7 @@ func newCommand() *cobra.Command {
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), without(newBuildCommand(), "cluster", "config", "context"),
 	)
+	root.AddCommand(artifactCommands(&s)...)
 	for _, command := range root.Commands() {
 		helpWithArgs(command)
 	}

@@ -36,4 +36,3 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
-

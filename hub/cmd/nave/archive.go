@@ -1,0 +1,146 @@
+package main
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/fluxcd/pkg/sourceignore"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+)
+
+// maxArchive limits what is unpacked of an artifact.
+const maxArchive = 2 << 30
+
+// packArchive writes the files below dir, or a single file, as a compressed tar archive. Equal files make equal bytes,
+// whoever packs them and when. Symlinks and what the patterns of .gitignore lines and .sourceignore match are left out.
+func packArchive(w io.Writer, dir string, ignore []string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("read --path: %w", err)
+	}
+	compressed := gzip.NewWriter(w)
+	archive := tar.NewWriter(compressed)
+	if info.IsDir() {
+		err = packFolder(archive, dir, ignore)
+	} else {
+		err = packFile(archive, dir, filepath.Base(dir), info)
+	}
+	if err := errors.Join(err, archive.Close(), compressed.Close()); err != nil {
+		return fmt.Errorf("pack %s: %w", dir, err)
+	}
+	return nil
+}
+
+func packFolder(archive *tar.Writer, dir string, ignore []string) error {
+	patterns := sourceignore.ReadPatterns(strings.NewReader(strings.Join(ignore, "\n")), nil)
+	own, err := sourceignore.LoadIgnorePatterns(dir, nil)
+	if err != nil {
+		return err
+	}
+	matcher := sourceignore.NewMatcher(append(patterns, own...))
+	return filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || file == dir {
+			return err
+		}
+		below, err := filepath.Rel(dir, file)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(below)
+		switch {
+		case entry.IsDir() && entry.Name() == ".git":
+			return filepath.SkipDir
+		case !entry.Type().IsRegular(), matcher.Match(strings.Split(name, "/"), false):
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		return packFile(archive, file, name, info)
+	})
+}
+
+// packFile writes a file without owner and time, and with one of two modes.
+func packFile(archive *tar.Writer, file, name string, info fs.FileInfo) error {
+	header := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: info.Size()}
+	if info.Mode()&0o111 != 0 {
+		header.Mode = 0o755
+	}
+	content, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	if err := archive.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = io.Copy(archive, content)
+	return err
+}
+
+// eachFile calls do with the files of a compressed tar archive. Names that lead out of a folder are an error.
+func eachFile(r io.Reader, do func(name string, mode fs.FileMode, content io.Reader) error) error {
+	compressed, err := gzip.NewReader(r)
+	if err != nil {
+		return fmt.Errorf("the artifact is no compressed tar archive: %w", err)
+	}
+	archive := tar.NewReader(artifact.Bound(compressed, maxArchive, "the artifact"))
+	for {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the artifact: %w", err)
+		}
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		name := path.Clean(header.Name)
+		if !filepath.IsLocal(name) {
+			return fmt.Errorf("the artifact has the path %q, which leads out of it", header.Name)
+		}
+		mode := fs.FileMode(0o644)
+		if header.Mode&0o111 != 0 {
+			mode = 0o755
+		}
+		if err := do(name, mode, archive); err != nil {
+			return err
+		}
+	}
+}
+
+// unpackArchive writes the files of an archive below dir and returns how many there are. No symlink of dir leads out.
+func unpackArchive(r io.Reader, dir string) (files int, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return 0, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	err = eachFile(r, func(name string, mode fs.FileMode, content io.Reader) error {
+		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return err
+		}
+		file, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+		if err != nil {
+			return err
+		}
+		files++
+		_, err = io.Copy(file, content)
+		return errors.Join(err, file.Close())
+	})
+	return files, err
+}
