@@ -33,7 +33,7 @@ type story struct {
 	spokes       map[string]*harness.Spoke
 	repositories map[string]*gittest.Repository
 	disks        map[string]*harness.Disk // by "hub" or the cluster
-	registry     *ocitest.Server // nil before "ociserver"
+	registry     *ocitest.Server          // nil before "ociserver"
 	cleanups     []func() error
 
 	age, pgp   *sopstest.Key

@@ -23,8 +23,8 @@ const (
 // Binding is what a Secret of the hub may be used for. The zero Binding is that of a Secret for the operators' own
 // sources.
 type Binding struct {
-	// Hosts are the servers that it may be shown to: host, for https, oci and ssh on their usual ports, or host:port. Empty:
-	// any server that an operator's own source names.
+	// Hosts are the servers that it may be shown to: host, for https, oci and ssh on their usual ports, or host:port.
+	// Empty: any server that an operator's own source names.
 	Hosts []string `json:"hosts,omitempty"`
 	// Namespaces are those whose sources may use it although no operator applied them.
 	Namespaces []string `json:"namespaces,omitempty"`

@@ -78,7 +78,8 @@ func (l *listing) filter(tags []string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--filter-regex: %w", err)
 	}
-	tags = slices.DeleteFunc(slices.Sorted(slices.Values(tags)), func(tag string) bool { return !pattern.MatchString(tag) })
+	slices.Sort(tags)
+	tags = slices.DeleteFunc(tags, func(tag string) bool { return !pattern.MatchString(tag) })
 	if l.versions == "" {
 		return tags, nil
 	}

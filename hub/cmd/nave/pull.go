@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 func newPullArtifactCommand(s *session) *cobra.Command {
@@ -30,8 +31,9 @@ func newPullArtifactCommand(s *session) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("pull %s: %w", args[0], err)
 			}
-			fmt.Fprintf(out, "source %s\nrevision %s\ndigest %s\n%d files in %s\n", said(m.Annotations[artifact.SourceAnnotation]),
-				said(m.Annotations[artifact.RevisionAnnotation]), digest, files, output)
+			fmt.Fprintf(out, "source %s\nrevision %s\ndigest %s\n%s in %s\n",
+				said(m.Annotations[artifact.SourceAnnotation]), said(m.Annotations[artifact.RevisionAnnotation]), digest,
+				wording.Count(files, "file"), output)
 			return nil
 		}),
 	}
@@ -42,8 +44,8 @@ func newPullArtifactCommand(s *session) *cobra.Command {
 }
 
 // open returns the digest, the manifest and the first layer of an artifact.
-func (r *registryFlags) open(ctx context.Context, address string) (digest v1.Hash, m *v1.Manifest, content io.ReadCloser,
-	err error) {
+func (r *registryFlags) open(ctx context.Context, address string) (digest v1.Hash, m *v1.Manifest,
+	content io.ReadCloser, err error) {
 	ref, err := r.reference(address)
 	if err != nil {
 		return digest, nil, nil, err
