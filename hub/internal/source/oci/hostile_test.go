@@ -72,7 +72,7 @@ func TestUnpack_hostile(t *testing.T) {
 		"parent":          {ocitest.Pack(file("../a", "a")), artifact.ErrTree, "../a"},
 		"parent_inside":   {ocitest.Pack(file("a/../b", "a")), artifact.ErrTree, "a/../b"},
 		"absolute":        {ocitest.Pack(file("/etc/passwd", "a")), artifact.ErrTree, "/etc/passwd"},
-		"git":             {ocitest.Pack(file(".git/config", "a")), artifact.ErrTree, ".git"},
+		"git":             {ocitest.Pack(file(".GIT/config", "a")), artifact.ErrTree, ".GIT"},
 		"twice":           {ocitest.Pack(file("a", "a"), file("a", "b")), artifact.ErrTree, "twice"},
 		"file_and_folder": {ocitest.Pack(file("a", "a"), file("a/b", "b")), artifact.ErrTree, "a file and a folder"},
 		"hard_link":       {ocitest.Pack(file("a", "a"), other("b", tar.TypeLink, "a")), artifact.ErrTree, `"b"`},
