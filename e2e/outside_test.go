@@ -180,8 +180,8 @@ func createKey(ctx context.Context, s *story, args []string) error {
 	return nil
 }
 
-// canary looks for a text in every byte that hub and spokes keep or log, that the CLI printed, and that it prints of
-// every object now. What is compressed or in base64 is looked into.
+// canary looks for a text in every byte that hub and spokes keep or log, in their metrics, and in what the CLI printed
+// and prints of every object now. What is compressed or in base64 is looked into.
 func canary(ctx context.Context, s *story, args []string) error {
 	if s.fleet == nil {
 		return errNoHub
@@ -202,6 +202,16 @@ func canary(ctx context.Context, s *story, args []string) error {
 	s.printed = false // nobody wants to read all that
 	if holds(s.said.Bytes(), args[0]) {
 		return fmt.Errorf("the CLI printed %q", args[0])
+	}
+	daemons := []*harness.Process{s.fleet.Hub}
+	for _, spoke := range s.spokes {
+		daemons = append(daemons, spoke.Process)
+	}
+	for _, daemon := range daemons {
+		// A daemon that does not run has no metrics.
+		if metrics, err := daemon.Get(ctx, "/metrics"); err == nil && holds([]byte(metrics), args[0]) {
+			return fmt.Errorf("the metrics hold %q", args[0])
+		}
 	}
 	return filepath.WalkDir(s.dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {

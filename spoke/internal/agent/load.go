@@ -216,12 +216,15 @@ func (l *loader) open(ctx context.Context, i int) (*decrypt.Plaintext, error) {
 	if p := l.opened[i]; p != nil {
 		return p, nil
 	}
-	if err := l.needKeys(ctx); err != nil {
-		return nil, err
-	}
 	file := l.app.SealedFiles[i]
 	data, err := l.blob(file.Digest)
 	if err != nil {
+		return nil, err
+	}
+	if err := l.needKeys(ctx); err != nil {
+		if recipients := decrypt.Recipients(data, file.Format); recipients != "" {
+			err = fmt.Errorf("%w; the file is encrypted for %s", err, recipients)
+		}
 		return nil, err
 	}
 	p, err := decrypt.Open(ctx, data, file.Format, l.keys, textsOf(file)...)

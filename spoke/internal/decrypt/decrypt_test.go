@@ -387,11 +387,22 @@ func TestOpen_foreign_key(t *testing.T) {
 	entity := newPGP(t)
 	file := encrypt(t, "a: "+canary, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey),
 		pgpMaster(t, entity, dataKey)}}})
-	_, err := openString(t, file, map[string][]byte{"k.agekey": []byte(first(newAge(t)))})
+	private, mine := newAge(t)
+	myPGP := newPGP(t)
+	_, err := openString(t, file, map[string][]byte{"k.agekey": []byte(private), "k.asc": armored(t, myPGP)})
 	if !errors.Is(err, ErrNoKey) {
 		t.Fatalf("got %v, want ErrNoKey", err)
 	}
-	for _, want := range []string{public, fmt.Sprintf("%X", entity.PrimaryKey.Fingerprint)} {
+	if strings.Contains(err.Error(), private) {
+		t.Error("the error tells a private key")
+	}
+	recipients := []string{public, fmt.Sprintf("%X", entity.PrimaryKey.Fingerprint)}
+	for _, want := range recipients {
+		if got := Recipients(file, bundle.YAML); !strings.Contains(got, want) {
+			t.Errorf("recipients are %s, want %s among them", got, want)
+		}
+	}
+	for _, want := range append(recipients, mine, fmt.Sprintf("%X", myPGP.PrimaryKey.Fingerprint)) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: does not name %s", err, want)
 		}

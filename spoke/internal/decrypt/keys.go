@@ -14,6 +14,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/getsops/sops/v3/shamir"
+
+	"github.com/navefleet/nave/shared/bundle"
 )
 
 // ErrNoKey reports that none of the keys opens a file.
@@ -47,6 +49,52 @@ func ParseKeys(data map[string][]byte) (*Keys, error) {
 		return nil, fmt.Errorf("%w: the Secret has no entry that ends in .agekey or .asc", ErrNoKey)
 	}
 	return keys, nil
+}
+
+// names returns the public names of the keys: age recipients and OpenPGP fingerprints.
+func (k *Keys) names() string {
+	var names []string
+	for _, id := range k.age {
+		switch id := id.(type) {
+		case *age.X25519Identity:
+			names = append(names, "age "+id.Recipient().String())
+		case *age.HybridIdentity:
+			names = append(names, "age "+printable(id.Recipient().String()))
+		}
+	}
+	for _, entity := range k.pgp {
+		names = append(names, fmt.Sprintf("OpenPGP %X", entity.PrimaryKey.Fingerprint))
+	}
+	return enumerate(names)
+}
+
+// enumerate lists names, each once and not more than eight.
+func enumerate(names []string) string {
+	const shown = 8
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if len(names) > shown {
+		names = append(names[:shown], fmt.Sprintf("%d more", len(names)-shown))
+	}
+	return strings.Join(names, ", ")
+}
+
+// Recipients returns the public names of the keys that a SOPS file is encrypted for; empty if it cannot be read.
+func Recipients(file []byte, format bundle.Format) string {
+	docs, err := parse(file, format)
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, g := range groupsOf(docs) {
+		m, err := readMetadata(g[0].metadata)
+		if err != nil {
+			continue
+		}
+		for _, group := range m.groups() {
+			names = append(names, group.recipients()...)
+		}
+	}
+	return enumerate(names)
 }
 
 func (k *Keys) add(name string, data []byte) error {
@@ -111,7 +159,7 @@ func (k *Keys) dataKey(m *metadata) ([]byte, error) {
 	}
 	need := m.threshold(len(groups))
 	if len(parts) < need {
-		return nil, noKey(missing, len(parts), need, len(groups))
+		return nil, fmt.Errorf("%w; the keys here are %s", noKey(missing, len(parts), need, len(groups)), k.names())
 	}
 	key := parts[0]
 	if len(groups) > 1 {
