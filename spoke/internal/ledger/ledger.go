@@ -24,24 +24,25 @@ import (
 
 const (
 	manager      = kube.FieldManager + "-inventory"
-	pause        = time.Second // in which changes come together
-	maxPause     = time.Minute // after failures, doubling
+	pause        = time.Second // how long changes are collected
+	maxPause     = time.Minute // the longest pause after failures
 	aheadTimeout = 10 * time.Second
 )
 
-// Kubernetes is what a Ledger asks of the API server.
+// Kubernetes is the part of the API server that a Ledger uses.
 type Kubernetes interface {
 	Apply(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error)
 	Delete(ctx context.Context, id bundle.ObjectIdentity, opts kube.DeleteOptions) error
 	List(ctx context.Context, m kube.Mapping, s kube.Scope, see func(kube.Live) error) (string, error)
 }
 
-// Disk returns the inventories that the pages are copies of, encoded; state.ErrNotFound for none.
+// Disk reads the encoded inventories that the pages are copied from. If there is no inventory, the error is
+// state.ErrNotFound.
 type Disk interface {
 	Inventory(app bundle.ApplicationName) ([]byte, error)
 }
 
-// Config is what a Ledger works with.
+// Config has the dependencies of a Ledger.
 type Config struct {
 	Client    Kubernetes
 	Namespace string
@@ -54,8 +55,8 @@ type Ledger struct {
 	Config
 	wake wait.Signal
 
-	mu    sync.Mutex // guards the following, and of each page all but what says otherwise
-	read  bool       // the cluster's pages are known
+	mu    sync.Mutex // guards the following, and the fields of pages without a comment on their guard
+	read  bool       // Read has succeeded
 	pages map[bundle.ApplicationName]*page
 }
 
@@ -63,15 +64,15 @@ type Ledger struct {
 type page struct {
 	app       bundle.ApplicationName
 	mark      state.Mark
-	print     uint64 // of the inventory
-	dirty     bool   // it is to be written
-	forgotten bool   // it is to be deleted
+	print     uint64 // fingerprint of the inventory
+	dirty     bool   // the page must be written
+	forgotten bool   // the page must be deleted
 
-	writing sync.Mutex                   // held while it is being written
-	written map[string][sha256.Size]byte // guarded by writing: what the ConfigMaps hold
+	writing sync.Mutex                   // held while the page is written
+	written map[string][sha256.Size]byte // guarded by writing: digests of the ConfigMaps' data
 }
 
-// New returns a ledger that writes nothing before Read: it would overwrite what it does not know.
+// New returns a Ledger. It does not write before Read succeeded, because it would overwrite unknown pages.
 func New(c Config) *Ledger {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return &Ledger{Config: c, wake: wait.NewSignal(), pages: map[bundle.ApplicationName]*page{}}
@@ -81,7 +82,7 @@ func newPage(app bundle.ApplicationName) *page {
 	return &page{app: app, written: map[string][sha256.Size]byte{}}
 }
 
-// page returns an application's page; the caller holds the mutex.
+// page returns the page of an application, and makes one if there is none. The caller holds the mutex.
 func (l *Ledger) page(app bundle.ApplicationName) *page {
 	p := l.pages[app]
 	if p == nil {
@@ -91,7 +92,7 @@ func (l *Ledger) page(app bundle.ApplicationName) *page {
 	return p
 }
 
-// Mark keeps what must be known to delete an application.
+// Mark notes the options that are needed to delete an application.
 func (l *Ledger) Mark(app bundle.ApplicationName, m state.Mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,8 +106,8 @@ func (l *Ledger) Mark(app bundle.ApplicationName, m state.Mark) {
 	}
 }
 
-// Save keeps an inventory that is on disk. If objects are in it that may not be in the cluster yet, it is kept when
-// Save returns; a failure is logged and tried again, because the disk holds the inventory as well.
+// Save notes an inventory that is on disk. If the inventory has objects that may not exist in the cluster yet, Save
+// writes the page before it returns. A failure is logged and tried again later, because the disk has the inventory, too.
 func (l *Ledger) Save(v *inventory.Inventory) {
 	p, changed := l.change(v)
 	if !changed || !awaits(v) {
@@ -123,7 +124,7 @@ func (l *Ledger) Save(v *inventory.Inventory) {
 	}
 }
 
-// change notes an inventory, and reports whether its page is to be written.
+// change notes an inventory, and reports whether its page must be written.
 func (l *Ledger) change(v *inventory.Inventory) (*page, bool) {
 	print := fingerprint(v)
 	l.mu.Lock()
@@ -140,7 +141,7 @@ func (l *Ledger) change(v *inventory.Inventory) (*page, bool) {
 	return p, true
 }
 
-// awaits reports whether an object of an inventory is about to be made.
+// awaits reports whether an object of the inventory was not created yet.
 func awaits(v *inventory.Inventory) bool {
 	for _, item := range v.Items {
 		if item.UID == "" && item.Mode != inventory.Ignore {
@@ -162,20 +163,20 @@ func (l *Ledger) Forget(app bundle.ApplicationName) {
 	l.spoil(p)
 }
 
-// spoil makes a page one that is to be written; the caller holds the mutex.
+// spoil marks a page for writing. The caller holds the mutex.
 func (l *Ledger) spoil(p *page) {
 	p.dirty = true
 	l.wake.Raise()
 }
 
-// again makes a page that could not be written one that is to be written.
+// again marks a page for writing after a failure.
 func (l *Ledger) again(p *page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.spoil(p)
 }
 
-// Run writes what changed until ctx ends.
+// Run writes changed pages until ctx ends.
 func (l *Ledger) Run(ctx context.Context) {
 	pauses := wait.Backoff{First: pause, Most: maxPause}
 	for l.wake.Wait(ctx) == nil && pauses.Pause(ctx) == nil {
@@ -187,7 +188,7 @@ func (l *Ledger) Run(ctx context.Context) {
 	}
 }
 
-// Flush writes what changed now.
+// Flush writes the changed pages now.
 func (l *Ledger) Flush(ctx context.Context) error {
 	var errs []error
 	for _, p := range l.dirty() {
@@ -214,7 +215,7 @@ func (l *Ledger) dirty() []*page {
 	return out
 }
 
-// renew makes a page what is on disk.
+// renew writes a page from the inventory on disk, or deletes a forgotten page.
 func (l *Ledger) renew(ctx context.Context, p *page) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
@@ -229,7 +230,8 @@ func (l *Ledger) renew(ctx context.Context, p *page) error {
 	return l.write(ctx, p, v)
 }
 
-// write makes a page hold an inventory; the caller holds writing. Nothing is deleted before all is written.
+// write writes the ConfigMaps of a page, and then deletes those that the page does not need any more. The caller holds
+// writing.
 func (l *Ledger) write(ctx context.Context, p *page, v *inventory.Inventory) error {
 	mark, forgotten := l.begin(p)
 	next := parts{}
@@ -258,7 +260,8 @@ func (l *Ledger) write(ctx context.Context, p *page, v *inventory.Inventory) err
 	return nil
 }
 
-// begin returns what is to be written beside the inventory. What changes from here on is another change.
+// begin returns the mark of a page and clears dirty, so that a later change marks the page again. It returns false if
+// the page was forgotten.
 func (l *Ledger) begin(p *page) (state.Mark, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,7 +269,7 @@ func (l *Ledger) begin(p *page) (state.Mark, bool) {
 	return p.mark, p.forgotten
 }
 
-// end drops the page of a forgotten application.
+// end removes the page of a forgotten application from memory.
 func (l *Ledger) end(p *page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -275,7 +278,7 @@ func (l *Ledger) end(p *page) {
 	}
 }
 
-// writePart writes one ConfigMap unless it holds the same already.
+// writePart writes one ConfigMap, unless its data is unchanged.
 func (l *Ledger) writePart(ctx context.Context, p *page, name string, data map[string]string) error {
 	sum := sumOf(data)
 	if was, there := p.written[name]; there && was == sum {

@@ -22,17 +22,17 @@ const (
 	markKey      = "mark.json"
 	inventoryKey = "inventory.json"
 
-	// maxPart is how many bytes of objects a ConfigMap takes; the API server takes 1 MiB of all.
+	// maxPart limits the bytes of items in one ConfigMap. The API server accepts 1 MiB of data.
 	maxPart = 512 << 10
 )
 
-// bareItem returns what a page holds of an item.
+// bareItem returns the fields of an item that a page keeps.
 func bareItem(i inventory.Item) inventory.Item {
 	return inventory.Item{Version: i.Version, Resource: i.Resource, UID: i.UID, Mode: i.Mode, Expires: i.Expires,
 		Labelled: i.Labelled}
 }
 
-// bareMark returns what a page holds of a mark. Without a digest everything is applied again.
+// bareMark returns the fields of a mark that a page keeps. Without a digest the application is applied again.
 func bareMark(m state.Mark) state.Mark {
 	return state.Mark{
 		Suspended: m.Suspended, Prune: m.Prune, DeletionPolicy: m.DeletionPolicy, ServiceAccount: m.ServiceAccount,
@@ -42,8 +42,7 @@ func bareMark(m state.Mark) state.Mark {
 
 var seed = maphash.MakeSeed()
 
-// fingerprint is equal for inventories of which a page holds the same, and differs for others but for chance. It costs
-// a fraction of their encoding.
+// fingerprint returns a hash of the fields that a page keeps. It costs a fraction of encoding the inventory.
 func fingerprint(v *inventory.Inventory) (sum uint64) {
 	type row struct {
 		id   manifest.ID
@@ -55,10 +54,10 @@ func fingerprint(v *inventory.Inventory) (sum uint64) {
 	return sum + maphash.Comparable(seed, [2]int{len(v.Items), v.Guarded})
 }
 
-// parts are the data of the ConfigMaps of a page, by their names.
+// parts holds the data of a page's ConfigMaps by name.
 type parts map[string]map[string]string
 
-// encode returns the ConfigMaps of a page; none for an application without objects, for there is nothing to delete.
+// encode returns the ConfigMaps of a page. An application without objects has none.
 func encode(m state.Mark, v *inventory.Inventory) (parts, error) {
 	if len(v.Items) == 0 {
 		return parts{}, nil
@@ -75,7 +74,7 @@ func encode(m state.Mark, v *inventory.Inventory) (parts, error) {
 	}
 }
 
-// divide spreads an inventory over n ConfigMaps, and reports whether each is small enough.
+// divide spreads an inventory over n ConfigMaps, and reports whether each of them is within maxPart.
 func divide(v *inventory.Inventory, mark []byte, n int) (out parts, fits bool, err error) {
 	divided := make([]*inventory.Inventory, n)
 	for i := range divided {
@@ -99,7 +98,7 @@ func divide(v *inventory.Inventory, mark []byte, n int) (out parts, fits bool, e
 	return out, true, nil
 }
 
-// place returns which of n ConfigMaps an object is in.
+// place returns the index, below n, of the ConfigMap for an object.
 func place(id manifest.ID, n int) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id.String()))
@@ -127,13 +126,13 @@ func configMap(namespace, name string, app bundle.ApplicationName, data map[stri
 	}}
 }
 
-// Page is what the cluster keeps of one application.
+// Page is the copy of one application's inventory in the cluster.
 type Page struct {
 	Mark      state.Mark
 	Inventory *inventory.Inventory
 }
 
-// merge adds a ConfigMap to the pages, and returns the application that it is about.
+// merge adds the content of a ConfigMap to the page of its application, and returns the application's name.
 func merge(pages map[bundle.ApplicationName]Page, o *manifest.Object) (app bundle.ApplicationName, err error) {
 	data := dataOf(o)
 	if got := o.GetLabels()[layoutLabel]; got != layout {

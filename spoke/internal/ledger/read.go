@@ -12,8 +12,8 @@ import (
 
 var configMaps = kube.Mapping{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true}
 
-// Read reads all pages from the cluster, in place of those that the ledger knows. A ConfigMap that cannot be read is
-// logged and left out.
+// Read reads all pages from the cluster and replaces those in memory. If a ConfigMap cannot be read, Read logs and
+// ignores it.
 func (l *Ledger) Read(ctx context.Context) (map[bundle.ApplicationName]Page, error) {
 	pages, known := map[bundle.ApplicationName]Page{}, map[bundle.ApplicationName]*page{}
 	scope := kube.Scope{Namespace: l.Namespace, Selector: layoutLabel, Whole: true}

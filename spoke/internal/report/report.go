@@ -1,8 +1,8 @@
 // Package report sends the latest state of each application, and events, to the hub.
 //
-// It keeps one report for each application, the newest, and the newest 100 events; nothing grows with time. While there
-// is a session it sends what changed, after a moment in which more may come; the first report of a session is full.
-// What could not be sent stays what is to be sent.
+// A Reporter keeps the newest report of each application and the newest 100 events, so its memory is bounded. During a
+// session it sends changed reports after a short pause that collects more of them. The first report of a session is
+// full. Reports that could not be sent are sent again.
 package report
 
 import (
@@ -36,7 +36,7 @@ type Sender interface {
 	Report(ctx context.Context, r *spokev1.ReportRequest) error
 }
 
-// Reporter collects and sends. Its methods are safe for concurrent use.
+// Reporter collects reports and events and sends them. Its methods are safe for concurrent use.
 type Reporter struct {
 	sender Sender
 	log    *slog.Logger
@@ -44,7 +44,7 @@ type Reporter struct {
 
 	mu        sync.Mutex // guards the following
 	connected bool
-	full      bool // the next report is the first of a session
+	full      bool // the next message is the first of a session
 	latest    map[bundle.ApplicationName]*spokev1.ApplicationReport
 	size      int                             // of latest, in bytes
 	changed   map[bundle.ApplicationName]bool // to be sent, or removed
@@ -59,8 +59,8 @@ func New(sender Sender, log *slog.Logger) *Reporter {
 	}
 }
 
-// Update replaces the report of an application. Long texts and lists are cut, and the inventory is left out when the
-// hub would not keep so much of one cluster. The reporter keeps a.
+// Update replaces the report of an application. Long texts and lists are cut. If the reports of this cluster exceed the
+// limit of the hub, the inventory is left out. The Reporter keeps a.
 func (r *Reporter) Update(app bundle.ApplicationName, a *spokev1.ApplicationReport) {
 	trim(a)
 	r.mu.Lock()
@@ -84,7 +84,7 @@ func (r *Reporter) Remove(app bundle.ApplicationName) {
 	r.wake.Raise()
 }
 
-// Event reports something that happened. Of more than 100 that wait, the oldest are dropped.
+// Event adds an event. If more than 100 events wait, the oldest are dropped.
 func (r *Reporter) Event(e *spokev1.Event) {
 	e.Message = telemetry.Printable(e.Message, reporting.MaxMessage)
 	r.mu.Lock()
@@ -93,7 +93,7 @@ func (r *Reporter) Event(e *spokev1.Event) {
 	r.wake.Raise()
 }
 
-// Connected tells whether there is a session. A new one is told everything.
+// Connected starts or ends a session of the Reporter. A new session gets a full report.
 func (r *Reporter) Connected(yes bool) {
 	r.mu.Lock()
 	r.connected, r.full = yes, yes
@@ -117,7 +117,7 @@ func (r *Reporter) Run(ctx context.Context) {
 	}
 }
 
-// send sends what changed. Without a session it does nothing: the next session asks for everything anyway.
+// send sends the changes. Without a session, send returns nil: the next session begins with a full report.
 func (r *Reporter) send(ctx context.Context) error {
 	r.mu.Lock()
 	if !r.connected {
@@ -136,7 +136,7 @@ func (r *Reporter) send(ctx context.Context) error {
 	return nil
 }
 
-// collect empties the reporter into one message, which may be too long. The caller holds the lock.
+// collect moves all changes into one message, which may exceed the limit of the wire. The caller holds the lock.
 func (r *Reporter) collect() *spokev1.ReportRequest {
 	all := &spokev1.ReportRequest{Full: r.full, Events: r.events}
 	if r.full {
@@ -163,8 +163,8 @@ func compare(x, y *bundlev1.ApplicationName) int {
 	return bundle.NameFrom(x).Compare(bundle.NameFrom(y))
 }
 
-// giveBack makes messages that were not sent due again. What was sent before them stays sent, so that a long report
-// gets on over a bad line; a new session asks for everything anyway.
+// giveBack marks the content of unsent messages as changed again. Messages that were sent before them are not repeated,
+// so that a long report makes progress over a bad line.
 func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,8 +185,8 @@ func (r *Reporter) keepEvents(events []*spokev1.Event) {
 	r.events = slices.Delete(events, 0, max(0, len(events)-reporting.MaxEvents))
 }
 
-// split makes as many messages of one as the limits of the wire need. Only the first is full and has the events. What
-// was removed comes first: the hub counts it no more when it counts what it stores of the cluster.
+// split divides a message into messages within the limits of the wire. Only the first one is full and has the events.
+// Removals come first, so that the hub frees their room before it counts the reports that follow.
 func split(all *spokev1.ReportRequest) []*spokev1.ReportRequest {
 	if proto.Size(all) == 0 {
 		return nil
@@ -214,7 +214,7 @@ func split(all *spokev1.ReportRequest) []*spokev1.ReportRequest {
 	return requests
 }
 
-// trim keeps a report below the limit of a message, whatever is in it.
+// trim shortens a report until it fits into one message.
 func trim(a *spokev1.ApplicationReport) {
 	a.Message = telemetry.Printable(a.Message, reporting.MaxMessage)
 	a.Reason = telemetry.Printable(a.Reason, reporting.MaxWord)

@@ -15,10 +15,10 @@ import (
 const (
 	firstPause = time.Second
 	longPause  = 120 * time.Second
-	livedLong  = 10 * time.Second // a session this old says that hub and network are well
+	livedLong  = 10 * time.Second // after a session of this length the pauses start short again
 )
 
-// backoff is how long to wait before the next session: full jitter over a range that doubles from 1 s to 120 s.
+// backoff computes the pauses between sessions: full jitter over a range that doubles from 1 s to 120 s.
 type backoff struct{ wait.Backoff }
 
 func newBackoff(jitter func() float64) *backoff {
@@ -34,13 +34,13 @@ func (b *backoff) next(err error, lived time.Duration) time.Duration {
 		return min(asked, longPause) + time.Duration(b.Chance()*float64(firstPause))
 	}
 	if refused(err) {
-		// The hub does not want this cluster, or this version. Only people change that.
+		// The hub refuses this cluster or this version. Only an operator can change that.
 		return longPause/2 + time.Duration(b.Chance()*float64(longPause/2))
 	}
 	return b.Next()
 }
 
-// refused reports whether trying again soon is of no use.
+// refused reports whether the hub refused the cluster, so that trying again soon is useless.
 func refused(err error) bool {
 	if errors.Is(err, identity.ErrNone) {
 		return true

@@ -12,7 +12,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// capabilities are the bytes of a Capabilities message, none before the API server answered, with their digest.
+// capabilities is an encoded Capabilities message with its digest. Before the API server answered it is empty.
 type capabilities struct {
 	data   []byte
 	digest manifest.Digest
@@ -25,8 +25,8 @@ func (c capabilities) wireDigest() []byte {
 	return c.digest[:]
 }
 
-// Capabilities says what the API server of this cluster serves now. A hub that lacks it hears it in this session, or in
-// the next one. Versions of groups that do not fit into a message are left out, from the end of the list.
+// Capabilities replaces the capabilities of this cluster's API server. They are sent to a hub that lacks them, in this
+// session or the next one. If the list exceeds the limit of a message, its last entries are left out.
 func (s *Session) Capabilities(c *spokev1.Capabilities) error {
 	c.KubernetesVersion = telemetry.Printable(c.KubernetesVersion, reporting.MaxFact)
 	for len(c.GroupVersions) > 0 && proto.Size(c) > reporting.MaxCapabilities {

@@ -17,12 +17,12 @@ import (
 
 const maxDigests = 4096 // of one Fetch call
 
-// ErrProtocol says that the hub sent something else than was asked for.
+// ErrProtocol means that the hub sent an answer that does not fit the request.
 var ErrProtocol = errors.New("the hub breaks the protocol")
 
-// Fetch asks the hub for blobs and gives each to store, in the order asked: its digest, its announced size and its zstd
-// frame, none of which is verified yet. Frames are bounded by their announced size. An error of store ends the fetch,
-// as does a connection that stalls.
+// Fetch asks the hub for blobs and calls store for each, in the order of digests, with the digest, the announced size
+// and the zstd frame. None of them is verified yet. A frame is at most as long as its announced size allows. Fetch ends
+// with the first error of store, or with errStalled if the connection stalls.
 func (s *Session) Fetch(ctx context.Context, digests []manifest.Digest,
 	store func(d manifest.Digest, size uint64, frame []byte) error) error {
 	for batch := range slices.Chunk(digests, maxDigests) {

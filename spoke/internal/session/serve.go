@@ -23,7 +23,7 @@ func (s *Session) serve(ctx context.Context, hub *client) error {
 	defer beat.Stop()
 	renew := time.NewTimer(s.Identity.UntilRenewal())
 	defer renew.Stop()
-	s.wake.Raise() // what happened between hello and welcome
+	s.wake.Raise() // send the progress made between hello and welcome
 	for {
 		var err error
 		select {
@@ -46,13 +46,13 @@ func (s *Session) serve(ctx context.Context, hub *client) error {
 			err = s.sendCapabilities(hub)
 		}
 		if err != nil {
-			return errors.Join(<-ended, ctx.Err()) // Send's error says nothing, the receiver's does
+			return errors.Join(<-ended, ctx.Err()) // the receiver's error has the cause, that of Send has not
 		}
 	}
 }
 
-// renew renews the certificate if it is due, and sets the timer for the next look. A slow hub does not keep
-// acknowledgements waiting.
+// renew renews the certificate if it is due, and sets the timer for the next check. Acknowledgements do not wait for
+// the answer of the hub.
 func (s *Session) renew(ctx context.Context, hub *client, next *time.Timer) {
 	if !s.Identity.Credential().Due(s.Now()) {
 		next.Reset(s.Identity.UntilRenewal())
@@ -64,7 +64,8 @@ func (s *Session) renew(ctx context.Context, hub *client, next *time.Timer) {
 	}()
 }
 
-// nextBeat is a minute, a fifth more or less, so that spokes do not stay in step.
+// nextBeat returns the time until the next heartbeat: a minute, give or take a fifth, so that spokes do not beat
+// together.
 func (s *Session) nextBeat() time.Duration {
 	return heartbeat*4/5 + time.Duration(s.Jitter()*float64(heartbeat*2/5))
 }
@@ -109,14 +110,14 @@ func readOffer(o *spokev1.Offer) (Offer, error) {
 		}
 	}
 	for _, b := range o.GetBlobs() {
-		if d, err := manifest.DigestFromBytes(b.GetDigest()); err == nil { // else nothing can need it
+		if d, err := manifest.DigestFromBytes(b.GetDigest()); err == nil { // no bundle can name another digest
 			offer.Blobs = append(offer.Blobs, Blob{Digest: d, Size: b.GetSize(), Frame: b.GetFrame()})
 		}
 	}
 	return offer, nil
 }
 
-// sendProgress sends what the hub does not know yet: every stage since, and a rejection.
+// sendProgress sends the stages that the hub does not know yet, and a rejection.
 func (s *Session) sendProgress(hub *client) error {
 	s.mu.Lock()
 	now, rejected := s.progress, s.rejected
@@ -146,7 +147,8 @@ func (c *client) ack(id bundle.ID, stage spokev1.AckStage, reason string) error 
 	}})
 }
 
-// Report sends one report. It ends when the hub has it, when the connection stalls, or after callTimeout.
+// Report sends one report and waits for the hub's answer. If the connection stalls, or after callTimeout, Report
+// returns an error.
 func (s *Session) Report(ctx context.Context, r *spokev1.ReportRequest) error {
 	hub := s.client.Load()
 	if hub == nil {

@@ -5,13 +5,13 @@
 //
 //  1. identity   established by an Identity, and renewed on the running connection
 //  2. dial       mTLS 1.3; the hub is known by its SPIFFE identity
-//  3. hello      what this spoke runs; an unchanged reconnect transfers nothing more
+//  3. hello      the bundle and versions of this spoke; an unchanged reconnect transfers no more
 //  4. serve      offers come into a mailbox where the newest replaces the others; progress goes out; heartbeats
 //  5. pause      full jitter, 1 s to 120 s, shorter after a session that lived; longer when the hub refuses this
 //     cluster
 //
-// What is to be sent is kept as the latest truth, not as a queue: a lost connection loses nothing that the next hello
-// does not say.
+// A Session keeps the latest state to send instead of a queue of messages. After a lost connection the next hello tells
+// the hub that state.
 package session
 
 import (
@@ -56,26 +56,26 @@ const (
 	tokenLook        = 2 * time.Second
 )
 
-// ErrDisconnected says that there is no session with the hub now. It comes back by itself.
+// ErrDisconnected means that there is no session with the hub now. Run makes the next one.
 var ErrDisconnected = errors.New("not connected to the hub")
 
-// Identity is the certificate that this spoke shows.
+// Identity keeps the certificate that this spoke shows.
 type Identity interface {
 	// Credential returns the credential that Establish and Renew fill.
 	Credential() *identity.Credential
-	// Establish makes sure that there is a certificate that holds now; if it must, it registers over a connection. refused
-	// tells that the hub refused the certificate the last time. If only an operator can help, the error wraps
-	// identity.ErrNone.
+	// Establish makes sure that there is a certificate that is valid now. If there is none, Establish registers over a
+	// connection. refused means that the hub refused the certificate the last time. If only an operator can help, the error
+	// wraps identity.ErrNone.
 	Establish(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error), refused bool) error
 	// NewToken reports whether there is a join token that the hub has not answered yet, so that Establish may succeed now.
 	NewToken(refused bool) bool
 	// Renew replaces the certificate over the running connection, and logs a failure.
 	Renew(ctx context.Context, conn *grpc.ClientConn)
-	// UntilRenewal returns how long to wait before the next look whether the certificate is due.
+	// UntilRenewal returns the time until the certificate is due.
 	UntilRenewal() time.Duration
 }
 
-// Config is what a Session needs.
+// Config has the settings and dependencies of a Session.
 type Config struct {
 	Hub         string // host:port
 	Cluster     identity.ID
@@ -84,19 +84,19 @@ type Config struct {
 	Version     string
 	OnConnected func(bool)       // after each welcome, and each loss
 	Log         *slog.Logger     // nil: slog.Default
-	Now         func() time.Time // what certificates are judged by: a clock that may be set at any moment; nil: time.Now
+	Now         func() time.Time // the clock that certificates are checked with, which may be set; nil: time.Now
 	Jitter      func() float64   // in [0,1)
 }
 
 // Offer is the newest bundle that the hub has for this cluster.
 type Offer struct {
 	ID             bundle.ID
-	Envelope       []byte // empty when it must be fetched
+	Envelope       []byte // empty if it must be fetched
 	EnvelopeDigest manifest.Digest
-	Blobs          []Blob // that this spoke may lack; none of them is verified yet
+	Blobs          []Blob // blobs that this spoke may lack, not verified yet
 }
 
-// Blob is a blob as the hub enclosed it in an offer: its digest and length as they are claimed, and its zstd frame.
+// Blob is a blob that came within an offer: the digest and size that the hub claims, and the zstd frame.
 type Blob struct {
 	Digest manifest.Digest
 	Size   uint64
@@ -110,7 +110,7 @@ type Session struct {
 	wake     wait.Signal // something to send
 	offers   wait.Signal // TakeOffer has one
 	client   atomic.Pointer[client]
-	status   atomic.Pointer[string] // why there is no session; empty: there is one
+	status   atomic.Pointer[string] // the cause of having no session; empty during one
 	refused  bool                   // the hub refused the certificate the last time; of Run's goroutine
 	told     *rate.Limiter          // messages with capabilities
 
@@ -123,7 +123,7 @@ type Session struct {
 	offer    *Offer
 }
 
-// progress is what this spoke last verified, and how far it has come with it.
+// progress is the last verified bundle and its stage, and the last rejection.
 type progress struct {
 	id    bundle.ID
 	stage bundle.Stage
@@ -134,7 +134,7 @@ type rejection struct {
 	reason string
 }
 
-// New returns a session that does nothing before Run.
+// New returns a Session. It connects when Run or Enroll is called.
 func New(c Config) *Session {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
@@ -146,10 +146,10 @@ func New(c Config) *Session {
 	return s
 }
 
-// Offers is signalled when TakeOffer has something.
+// Offers is signalled when there is an offer to take.
 func (s *Session) Offers() <-chan struct{} { return s.offers }
 
-// TakeOffer takes the newest offer, if there is one that was not taken.
+// TakeOffer returns the newest offer. It returns false if that was taken already.
 func (s *Session) TakeOffer() (Offer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,8 +161,7 @@ func (s *Session) TakeOffer() (Offer, bool) {
 	return o, true
 }
 
-// Progress says how far the cluster has come with its last verified bundle. The hub hears it now or with the next
-// hello.
+// Progress sets the stage of the last verified bundle. It is sent to the hub now, or with the next hello.
 func (s *Session) Progress(id bundle.ID, stage bundle.Stage) {
 	s.mu.Lock()
 	s.progress = progress{id, stage}
@@ -170,7 +169,7 @@ func (s *Session) Progress(id bundle.ID, stage bundle.Stage) {
 	s.wake.Raise()
 }
 
-// Reject says that an offered bundle is not accepted, and why.
+// Reject tells the hub the reason for which an offered bundle is not accepted.
 func (s *Session) Reject(id bundle.ID, reason string) {
 	s.mu.Lock()
 	s.rejected = &rejection{id, telemetry.Printable(reason, reporting.MaxMessage)}
@@ -178,7 +177,7 @@ func (s *Session) Reject(id bundle.ID, reason string) {
 	s.wake.Raise()
 }
 
-// Status returns why there is no session with the hub; empty when there is one.
+// Status returns the cause of having no session with the hub, and "" during a session.
 func (s *Session) Status() string { return *s.status.Load() }
 
 func (s *Session) note(why string) { s.status.Store(&why) }
@@ -191,7 +190,7 @@ func (s *Session) Enroll(ctx context.Context) {
 	s.repeat(ctx, func(ctx context.Context) (time.Duration, error) { return 0, s.establish(ctx) })
 }
 
-// repeat makes attempts, with pauses, until one has no error or the context ends.
+// repeat calls attempt, with pauses between the calls, until it succeeds or the context ends.
 func (s *Session) repeat(ctx context.Context, attempt func(context.Context) (time.Duration, error)) {
 	pause := newBackoff(s.Jitter)
 	for ctx.Err() == nil {
@@ -207,8 +206,8 @@ func (s *Session) repeat(ctx context.Context, attempt func(context.Context) (tim
 	}
 }
 
-// rest waits before the next session, but not longer than until there is a join token that the hub has not seen, after
-// it refused one or the certificate.
+// rest waits before the next session. If the hub refused the certificate or a join token, rest also ends when there is a
+// new join token.
 func (s *Session) rest(ctx context.Context, wait time.Duration) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
@@ -228,7 +227,7 @@ func (s *Session) rest(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// once makes one session and serves it to its end. It returns how long it lived after the welcome.
+// once runs one session to its end. It returns the length of the session after the welcome.
 func (s *Session) once(ctx context.Context) (time.Duration, error) {
 	if err := s.establish(ctx); err != nil {
 		return 0, err
@@ -308,7 +307,7 @@ func (s *Session) greet(ctx context.Context, hub *client) error {
 	return nil
 }
 
-// hello returns the first message, and notes what the hub knows by it.
+// hello returns the first message, and notes in hub the state that the message tells.
 func (s *Session) hello(ctx context.Context, hub *client) *spokev1.Hello {
 	kubernetes := s.Kubernetes(ctx)
 	s.mu.Lock()
@@ -330,8 +329,7 @@ func (s *Session) checkClock(hub time.Time) {
 	}
 }
 
-// explain adds to the alert of a hub that refuses the certificate, which says no more than that, what may be the
-// matter.
+// explain adds possible causes to the TLS alert of a hub that refuses the certificate, because the alert names none.
 func (s *Session) explain(err error) error {
 	shown := s.Identity.Credential().Certificate()
 	if shown == nil || shown.Leaf == nil || !strings.Contains(err.Error(), "remote error: tls:") {

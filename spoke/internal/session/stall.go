@@ -15,15 +15,15 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// When a call over a connection is given up. Bytes count and not messages: over 64 kbit/s a message of 512 KiB takes
-// more than a minute.
+// Limits after which a call is given up. Bytes are counted instead of messages: over 64 kbit/s a message of 512 KiB
+// takes more than a minute.
 const (
 	stallTimeout = 30 * time.Second
 	stallBytes   = 1 << 10          // in stallTimeout, both ways; pings and heartbeats are less
 	callTimeout  = 10 * time.Minute // for one message, while other calls keep the connection busy
 )
 
-// errStalled says that the connection is there, and nothing comes of it.
+// errStalled means that a connection exists but moves no data.
 var errStalled = errors.New("the connection to the hub stands still")
 
 // client is the hub of one connection.
@@ -33,8 +33,8 @@ type client struct {
 	stream   spokev1.SpokeService_SessionClient // only serve sends
 	meter    *meter
 	protocol uint32          // the newest that the hub speaks
-	sent     progress        // that the hub knows
-	has      manifest.Digest // of the capabilities that the hub has
+	sent     progress        // the progress that the hub knows
+	has      manifest.Digest // digest of the capabilities that the hub has
 }
 
 // meter counts the bytes that one connection moves, both ways.
@@ -63,7 +63,7 @@ func (m *meter) watch(ctx context.Context) (context.Context, context.CancelCause
 	return ctx, cancel
 }
 
-// causeOf returns why a call with the context failed: gRPC tells only that the context ended.
+// causeOf returns the cause of a failed call. If the context ended, that is the cause of its end, which gRPC leaves out.
 func causeOf(ctx context.Context, err error) error {
 	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
 		return errStalled
@@ -71,8 +71,8 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// metered are credentials whose connections are metered. Below TLS is the one place for it that leaves gRPC its own
-// dialler, which knows proxies.
+// metered are credentials that count the bytes of their connections. Counting below TLS leaves gRPC its own dialler,
+// which supports proxies.
 type metered struct {
 	credentials.TransportCredentials
 	meter *meter
