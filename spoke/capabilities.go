@@ -12,10 +12,10 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// surveyTimeout is how long a hello waits for the first survey.
+// surveyTimeout limits how long a hello waits for the first survey.
 const surveyTimeout = 5 * time.Second
 
-// capabilities are what the API server of the cluster serves, for the hub to know.
+// capabilities surveys the API server of the cluster: its version, group/versions and kinds.
 type capabilities struct {
 	survey *kube.Survey
 	latest atomic.Pointer[kube.Capabilities]
@@ -30,7 +30,7 @@ func newCapabilities(client *kube.Client) *capabilities {
 	return c
 }
 
-// runSurvey keeps the capabilities, and tells them to the session, until ctx ends.
+// runSurvey surveys the API server again and again, and gives the capabilities to the session, until ctx ends.
 func (p *parts) runSurvey(ctx context.Context) {
 	c := p.capabilities
 	c.survey.Run(ctx, func(latest kube.Capabilities) {
@@ -54,7 +54,7 @@ func wireCapabilities(c kube.Capabilities) *spokev1.Capabilities {
 	return m
 }
 
-// version returns the version of the API server; empty if it does not answer.
+// version returns the version of the API server. If the server does not answer, version returns "".
 func (c *capabilities) version(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()

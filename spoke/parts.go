@@ -26,7 +26,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/watch"
 )
 
-// parts are what a spoke is made of, when it knows who it is.
+// parts are the components of a spoke whose Role is decided.
 type parts struct {
 	capabilities *capabilities
 	session      *session.Session
@@ -39,9 +39,9 @@ type parts struct {
 	log       *slog.Logger
 	secret    membership.Secret
 	role      membership.Role
-	enrolment *session.Session     // with the hub that the spoke moves to; nil: it stays
-	connected wait.Signal          // raised when there is a session
-	unkept    *membership.Settings // to be kept once there is a session; nil: they are
+	enrolment *session.Session     // with the hub that the spoke moves to; nil: it does not move
+	connected wait.Signal          // raised when a session begins
+	unkept    *membership.Settings // to be stored after a session began; nil: already stored
 }
 
 // build makes the parts of a spoke in a role.
@@ -75,18 +75,18 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	s.registry.MustRegister(p.gauge())
 	seen, err := s.state.Seen(role.ID().String())
 	if err == nil && seen != (bundle.ID{}) {
-		p.marker.Progress(seen, bundle.NoStage) // until the agent says how far it has come
+		p.marker.Progress(seen, bundle.NoStage) // until the agent knows the stage
 	}
 	return p, err
 }
 
-// hub is the session, but for acknowledgements, which wait for the high-water mark.
+// hub is the session, except that acknowledgements wait for the high-water mark.
 type hub struct {
 	*session.Session
 	marker *membership.Marker
 }
 
-// Progress is that of the marker.
+// Progress calls Progress of the marker.
 func (h hub) Progress(id bundle.ID, stage bundle.Stage) { h.marker.Progress(id, stage) }
 
 // gauge is 1 while there is a session.
@@ -102,7 +102,7 @@ func (p *parts) gauge() prometheus.Collector {
 	})
 }
 
-// session returns a session with a hub: that of the parts, or, without parts, one that only registers.
+// session returns a session with a hub. If p is nil, the session is for registration only.
 func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, error)) *session.Session {
 	own := membership.NewIdentity(membership.IdentityConfig{
 		Hub: in.Hub, Cluster: in.ID(), Replaces: in.Replaces, JoinToken: token, CAPin: in.CAPin, Keeper: s.secret(),
@@ -125,8 +125,8 @@ func (p *parts) onConnected(yes bool) {
 	}
 }
 
-// keepSettings keeps the settings beside the identity when they led to a session; a failure is tried again with the
-// next one.
+// keepSettings stores the settings beside the identity after they led to a session. After a failure it tries again with
+// the next session.
 func (p *parts) keepSettings(ctx context.Context) {
 	for p.unkept != nil && p.connected.Wait(ctx) == nil {
 		if err := p.secret.SaveSettings(ctx, *p.unkept); err != nil {
@@ -137,7 +137,8 @@ func (p *parts) keepSettings(ctx context.Context) {
 	}
 }
 
-// joinToken returns how the join token is read for the identity that the spoke has: not at all while it is for another.
+// joinToken returns the function that reads the join token for the present identity. While the token is for another
+// identity, the function returns an error.
 func (s *Spoke) joinToken(role membership.Role) func() (string, error) {
 	if role.Confused == nil && !role.Moves() {
 		return s.readToken

@@ -9,14 +9,14 @@ import (
 	"github.com/navefleet/nave/spoke/internal/membership"
 )
 
-// reconfigured ends Run when the settings changed.
+// reconfigured is the error that ends Run after the settings changed.
 type reconfigured struct{ to membership.Settings }
 
 func (*reconfigured) Error() string { return "the settings changed" }
 
-// watchSettings looks at the settings until ctx ends, and returns *reconfigured when they changed and can be used.
-// Settings that cannot be used are reported, and the spoke keeps those that it has. A change counts once it has stood
-// for a whole look: files of a ConfigMap do not change all at the same moment.
+// watchSettings polls the settings until ctx ends. If they changed and can be used, it returns *reconfigured. If they
+// cannot be used, it reports that, and the spoke keeps the settings in use. A change counts if two polls see the same,
+// because the files of a ConfigMap do not change all at the same moment.
 func (s *Spoke) watchSettings(ctx context.Context) error {
 	tick := time.NewTicker(s.config.Look)
 	defer tick.Stop()
@@ -36,7 +36,7 @@ func (s *Spoke) watchSettings(ctx context.Context) error {
 	}
 }
 
-// refuse reports settings that cannot be used, once; nil takes an earlier report back.
+// refuse reports once that the settings cannot be used. A nil error withdraws the report.
 func (s *Spoke) refuse(err error) {
 	text := ""
 	if err != nil {

@@ -23,13 +23,13 @@ import (
 )
 
 const (
-	firstRecall  = time.Second // after the first failure to read what the cluster keeps of the spoke, doubling
+	firstRecall  = time.Second // after the first failure to read the spoke's Secret and ledger, doubling
 	maxRecall    = 30 * time.Second
-	flushTimeout = 5 * time.Second // at the end, for what the cluster is to keep
+	flushTimeout = 5 * time.Second // for the last write to the ledger
 )
 
-// Run works until ctx ends. Then it starts nothing more, lets the applies that run end for at most ten seconds, and
-// closes the state. It returns nil after a clean stop, *reconfigured when the settings changed, and state.ErrDamaged.
+// Run runs the spoke until ctx ends. Then it waits at most ten seconds for running applies, and closes the state. Run
+// returns nil after a clean stop, *reconfigured if the settings changed, and state.ErrDamaged if the state is damaged.
 func (s *Spoke) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	defer s.flush()
@@ -48,7 +48,7 @@ func (s *Spoke) Run(ctx context.Context) (err error) {
 	g.Go(func() error {
 		p, err := s.recall(all)
 		if all.Err() != nil {
-			return nil // asked to end meanwhile
+			return nil // ctx ended meanwhile
 		}
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 			if p.enrolment.Enroll(ctx); ctx.Err() != nil {
 				return nil
 			}
-			return &reconfigured{s.given} // to start anew with the identity that there is now
+			return &reconfigured{s.given} // restart with the new identity
 		})
 	}
 	g.Go(func() error { return p.agent.Run(ctx) })
@@ -82,7 +82,8 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	}
 }
 
-// runSession runs the session from when the agent is restored: then the first hello says how far the cluster has come.
+// runSession runs the session after the agent has restored its state, so that the first hello has the stage of the last
+// bundle.
 func (p *parts) runSession(ctx context.Context) {
 	select {
 	case <-p.agent.Restored():
@@ -91,7 +92,8 @@ func (p *parts) runSession(ctx context.Context) {
 	}
 }
 
-// awaitDamage returns state.ErrDamaged when the state on disk turns out to be damaged, and nil when ctx ends.
+// awaitDamage waits until the state on disk is found damaged, and returns state.ErrDamaged. If ctx ends before,
+// awaitDamage returns nil.
 func (s *Spoke) awaitDamage(ctx context.Context) error {
 	select {
 	case <-s.state.Damaged():
@@ -101,7 +103,7 @@ func (s *Spoke) awaitDamage(ctx context.Context) error {
 	}
 }
 
-// flush writes what the applies that ended last left behind into the cluster.
+// flush writes the changes of the last applies to the ledger.
 func (s *Spoke) flush() {
 	p := s.parts.Load()
 	if p == nil {
@@ -112,8 +114,8 @@ func (s *Spoke) flush() {
 	s.logIf("inventories not kept in the cluster", p.ledger.Flush(ctx))
 }
 
-// recall reads what the cluster keeps of this spoke, until it can be read, and makes the parts. A spoke that may not
-// read it goes on without; then it has no session either.
+// recall reads the spoke's Secret and ledger, with retries, and makes the parts. If the spoke has no right to read
+// them, recall makes the parts without; then there is no session either.
 func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	book := ledger.New(ledger.Config{Client: s.client, Namespace: s.config.Namespace, Disk: s.state, Log: s.config.Log})
 	for retry := (wait.Backoff{First: firstRecall, Most: maxRecall}); ; {
@@ -123,7 +125,7 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 			pages, err = book.Read(ctx)
 		}
 		if err == nil || !kube.Retryable(err) {
-			s.logIf("what the cluster keeps of this spoke cannot be read", err)
+			s.logIf("the spoke's Secret and inventories in the cluster cannot be read", err)
 			return s.identify(entries, book, pages)
 		}
 		pause := retry.Next()
@@ -135,12 +137,12 @@ func (s *Spoke) recall(ctx context.Context) (*parts, error) {
 	}
 }
 
-// identify decides who the spoke is by the entries of its Secret, puts on disk what only the cluster knows, and makes
-// the parts. pages is nil if they could not be read.
+// identify decides the Role of the spoke from the entries of its Secret, seeds the disk, and makes the parts. pages is
+// nil if they could not be read.
 func (s *Spoke) identify(entries map[string][]byte, book *ledger.Ledger,
 	pages map[bundle.ApplicationName]ledger.Page) (*parts, error) {
 	kept, err := membership.ReadKept(entries)
-	s.logIf("something that the cluster keeps of this spoke cannot be used", err)
+	s.logIf("an entry of the spoke's Secret cannot be used", err)
 	role := kept.Decide(s.given)
 	s.logIf("the spoke keeps its own settings", role.Confused)
 	if err := membership.Seed(s.state, kept.Marks, book, pages, s.config.Log); err != nil {
@@ -149,7 +151,7 @@ func (s *Spoke) identify(entries map[string][]byte, book *ledger.Ledger,
 	return s.build(role, kept, book)
 }
 
-// warn tells the hub of something that an operator should look at.
+// warn sends a warning event to the hub.
 func (s *Spoke) warn(reason, message string) {
 	if p := s.parts.Load(); p != nil {
 		p.reporter.Event(&spokev1.Event{Time: timestamppb.Now(), Type: condition.Warning, Reason: reason, Message: message})

@@ -1,15 +1,15 @@
-// Package spoke is the composition root of nave-spoke: a Config, and Run, which opens the state, reads what the cluster
-// keeps of this spoke, makes the parts and keeps them going until its context ends. It is wiring only.
+// Package spoke is the composition root of nave-spoke. Run opens the state, reads the spoke's Secret and ledger, makes
+// the parts, and runs them until its context ends.
 //
-// The session brings offers, the agent decides and applies, the watcher tells it what the cluster did with that, the
-// reporter reports to the hub. Only the agent's loop owns state; the parts know one another by the narrow interfaces
-// they need.
+// The session receives offers, the agent decides and applies, the watcher tells the agent about changes in the cluster,
+// and the reporter reports to the hub. Only the loop of the agent owns state. The parts see each other through narrow
+// interfaces.
 //
 // Layout of the state folder:
 //
-//	spoke.db          the last verified bundle with its blobs, still encrypted, and what was applied
+//	spoke.db          the last verified bundle with its blobs, still encrypted, marks and inventories
 //	                  (spoke/internal/state)
-//	spoke.db.damaged  the last such file that was damaged; nothing reads it
+//	spoke.db.damaged  the last damaged spoke.db, which is never read
 package spoke
 
 import (
@@ -42,17 +42,17 @@ const (
 	DefaultLook       = 2 * time.Second
 )
 
-// Config is what a spoke is started with. The zero value of an optional field means its default.
+// Config has the options of a spoke. The zero value of an optional field means its default.
 type Config struct {
 	membership.Sources               // where the settings of the join manifest come from
 	JoinTokenFile      string        // read when there is no identity yet
-	StateDir           string        // made 0700 when missing. Required
+	StateDir           string        // created with mode 0700 if missing. Required
 	Kubeconfig         string        // empty: the account of the Pod this runs in
 	Namespace          string        // where the spoke runs and keeps its identity; nave-system
 	HTTPListen         string        // /metrics, /healthz, /readyz; 0.0.0.0:7481
-	Look               time.Duration // how often the settings' files are looked at; 2 s
-	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own
-	// rights.
+	Look               time.Duration // between two polls of the settings' files; 2 s
+	// DefaultServiceAccount is used for Applications that name no service account, in the namespace of each. Empty: such
+	// Applications have the spoke's own rights.
 	DefaultServiceAccount string
 	MemoryLimit           int64            // of this process, in bytes; 0 or math.MaxInt64: none is known
 	Log                   *slog.Logger     // nil: slog.Default
@@ -69,13 +69,13 @@ type Spoke struct {
 	listener net.Listener
 	http     *http.Server
 
-	parts   atomic.Pointer[parts]  // nil until what the cluster keeps was read
-	awaits  atomic.Pointer[string] // what it waits for until then
-	refused atomic.Pointer[string] // why changed settings are not used; empty: they are
+	parts   atomic.Pointer[parts]  // nil until the Secret and the ledger were read
+	awaits  atomic.Pointer[string] // the cause of the delay until then
+	refused atomic.Pointer[string] // why changed settings are not used; empty: they are used
 }
 
-// Run runs a spoke until ctx ends: again whenever its settings changed, and with a new state when that on disk is
-// damaged. It returns nil after a clean stop.
+// Run runs a spoke until ctx ends. If the settings change, Run restarts the spoke with them; if the state on disk is
+// damaged, with a new one. Run returns nil after a clean stop.
 func Run(ctx context.Context, c Config) error {
 	s, err := New(c)
 	for err == nil {
@@ -95,8 +95,8 @@ func Run(ctx context.Context, c Config) error {
 	return err
 }
 
-// New reads the settings, opens the state and listens. It asks neither the hub nor the cluster. The caller must Run the
-// spoke, also to close it.
+// New reads the settings, opens the state and listens. It contacts neither the hub nor the cluster. The caller must
+// call Run, which also closes the spoke.
 func New(c Config) (*Spoke, error) {
 	c, err := c.withDefaults()
 	var given membership.Settings
@@ -109,7 +109,7 @@ func New(c Config) (*Spoke, error) {
 	return open(c, given)
 }
 
-// open is New with settings that were read.
+// open is New with given settings.
 func open(c Config, given membership.Settings) (s *Spoke, err error) {
 	s = &Spoke{config: c, given: given, registry: telemetry.NewRegistry()}
 	s.waitsFor("not read yet")
@@ -165,12 +165,12 @@ func (s *Spoke) openState() (err error) {
 		return err
 	}
 	if s.state, err = state.Open(s.config.stateFile()); errors.Is(err, state.ErrFull) && os.Remove(aside) == nil {
-		s.state, err = state.Open(s.config.stateFile()) // there is no room for both
+		s.state, err = state.Open(s.config.stateFile()) // the disk has no room for both
 	}
 	return err
 }
 
-// setAside moves a damaged state aside, and returns where it is.
+// setAside renames the damaged state file, and returns its new path.
 func (s *Spoke) setAside(damage error) (string, error) {
 	aside, err := state.SetAside(s.config.stateFile())
 	s.config.Log.Error("the state on disk is damaged: the spoke starts without it", telemetry.Err(damage),
@@ -189,19 +189,19 @@ func (s *Spoke) logIf(what string, err error) {
 	}
 }
 
-// waitsFor notes what the spoke waits for until it has its parts.
+// waitsFor notes the cause of the delay until the spoke has its parts.
 func (s *Spoke) waitsFor(what string) { s.awaits.Store(&what) }
 
-// ready holds no matter whether there is a hub: a spoke without one goes on repairing.
+// ready returns nil if the spoke works. A spoke without a hub is ready, because it repairs drift.
 func (s *Spoke) ready() error {
 	p := s.parts.Load()
 	if p == nil {
-		return fmt.Errorf("what the cluster keeps of this spoke: %s", *s.awaits.Load())
+		return fmt.Errorf("the spoke's Secret and inventories in the cluster are not read yet: %s", *s.awaits.Load())
 	}
 	select {
 	case <-p.agent.Restored():
 	default:
-		return errors.New("the state on disk is not taken up yet")
+		return errors.New("the state on disk is not restored yet")
 	}
 	if refused := *s.refused.Load(); refused != "" {
 		return errors.New(refused)
@@ -213,10 +213,10 @@ func (s *Spoke) ready() error {
 	return p.role.Confused
 }
 
-// HTTPAddr returns where /metrics, /healthz and /readyz are served.
+// HTTPAddr returns the address that serves /metrics, /healthz and /readyz.
 func (s *Spoke) HTTPAddr() string { return s.listener.Addr().String() }
 
-// close closes what New opened.
+// close closes the listener and the state.
 func (s *Spoke) close() error {
 	var errs []error
 	if s.listener != nil {

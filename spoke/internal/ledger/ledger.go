@@ -107,7 +107,8 @@ func (l *Ledger) Mark(app bundle.ApplicationName, m state.Mark) {
 }
 
 // Save notes an inventory that is on disk. If the inventory has objects that may not exist in the cluster yet, Save
-// writes the page before it returns. A failure is logged and tried again later, because the disk has the inventory, too.
+// writes the page before it returns. A failure is logged and tried again later, because the disk has the inventory,
+// too.
 func (l *Ledger) Save(v *inventory.Inventory) {
 	p, changed := l.change(v)
 	if !changed || !awaits(v) {

@@ -21,18 +21,19 @@ const (
 	certEntry      = "tls.crt" // the chain, leaf first, PEM
 	authorityEntry = "ca.crt"  // the hub's authorities, PEM
 
-	// The key and chain before the last renewal, for when that was made by a clock that was ahead.
+	// The key and chain before the last renewal. They are used if the renewal was made while a clock was ahead.
 	previousKeyEntry  = "previous.key"
 	previousCertEntry = "previous.crt"
 )
 
-// Keeper keeps a spoke's identity where a new Pod finds it again. A new one has no entries, which is no error.
+// Keeper stores the identity of a spoke for the next Pod. If nothing is stored yet, Load returns no entries and no
+// error.
 type Keeper interface {
 	Load(ctx context.Context) (map[string][]byte, error)
 	Save(ctx context.Context, entries map[string][]byte) error
 }
 
-// IdentityConfig is what an Identity works with.
+// IdentityConfig has the settings and dependencies of an Identity.
 type IdentityConfig struct {
 	Hub       string // host:port, for messages
 	Cluster   identity.ID
@@ -41,19 +42,19 @@ type IdentityConfig struct {
 	CAPin     string                 // of the hub's authority, for registration
 	Keeper    Keeper
 	Log       *slog.Logger     // nil: slog.Default
-	Now       func() time.Time // what certificates are judged by: a clock that may be set at any moment; nil: time.Now
+	Now       func() time.Time // the clock that certificates are checked with, which may be set; nil: time.Now
 	Jitter    func() float64   // in [0,1)
 }
 
-// Identity is the certificate that a spoke shows to its hub. It is registered for with a join token, kept for the next
-// Pod, and renewed. One goroutine may call Establish and NewToken, another one Renew.
+// Identity gets the certificate that a spoke shows to its hub, stores it for the next Pod, and renews it. The first
+// certificate costs a join token. One goroutine may call Establish and NewToken, another one Renew.
 type Identity struct {
 	IdentityConfig
 	credential identity.Credential
 	shown      string // the join token that the hub answered last
 }
 
-// NewIdentity returns an Identity that is not established.
+// NewIdentity returns an Identity without a certificate; see Establish.
 func NewIdentity(c IdentityConfig) *Identity {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
@@ -62,12 +63,12 @@ func NewIdentity(c IdentityConfig) *Identity {
 	return &Identity{IdentityConfig: c}
 }
 
-// Credential returns what Establish and Renew fill.
+// Credential returns the credential that Establish and Renew fill.
 func (i *Identity) Credential() *identity.Credential { return &i.credential }
 
-// Establish makes sure that the credential has a certificate that holds now: the one in use, the kept one, or a new
-// one. refused tells that the hub refused the one in use the last time. The error wraps identity.ErrNone if only an
-// operator can help.
+// Establish makes sure that the credential has a certificate that is valid now: the one in use, the stored one, or a
+// new one. refused means that the hub refused the one in use the last time. If only an operator can help, the error
+// wraps identity.ErrNone.
 func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error),
 	refused bool) error {
 	if i.credential.Check(i.Now()) == nil {
@@ -99,7 +100,8 @@ func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.
 	return nil
 }
 
-// keptID returns whose identity entries hold, also when its certificate has expired; false when they hold none.
+// keptID returns the ID in the certificate of entries, even if the certificate has expired. It returns false if entries
+// have no certificate.
 func keptID(entries map[string][]byte) (identity.ID, bool) {
 	chain, err := identity.ParseCertificates(entries[certEntry])
 	if err != nil {
@@ -109,7 +111,8 @@ func keptID(entries map[string][]byte) (identity.ID, bool) {
 	return id, err == nil && id.Role == identity.Cluster
 }
 
-// use takes an identity into the credential, if it is this cluster's and holds now: the last one, or the one before.
+// use sets the credential to the last certificate of entries, or to the one before, if it is this cluster's and valid
+// now.
 func (i *Identity) use(entries map[string][]byte) error {
 	err := i.take(entries[keyEntry], entries[certEntry], entries[authorityEntry])
 	if errors.Is(err, identity.ErrTime) &&
@@ -120,7 +123,7 @@ func (i *Identity) use(entries map[string][]byte) error {
 	return err
 }
 
-// take takes a key, its chain and the hub's authorities, all PEM, into the credential.
+// take sets the credential to a key, its chain and the hub's authorities, all of them PEM.
 func (i *Identity) take(key, chain, authorities []byte) error {
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {

@@ -14,21 +14,21 @@ import (
 )
 
 const (
-	markDelay    = 100 * time.Millisecond // for the objects of the bundle to be written first
-	markPause    = 200 * time.Millisecond // between two writes, at least
+	markDelay    = 100 * time.Millisecond // head start for the objects of the bundle
+	markPause    = 200 * time.Millisecond // at least, between two writes
 	markRetry    = time.Second            // after the first failure, doubling
 	maxMarkRetry = time.Minute
 )
 
-// Marks are the newest bundles that were verified, by the SPIFFE ID of the cluster that they are for.
+// Marks are the newest verified bundles, by the SPIFFE ID of their cluster.
 type Marks map[string]bundle.ID
 
-// Acknowledge reports to a hub how far the cluster has come with a bundle.
+// Acknowledge reports the stage of a bundle to a hub.
 type Acknowledge func(bundle.ID, bundle.Stage)
 
-// Marker acknowledges a bundle only when the high-water mark is where the loss of the disk does not reach it: whatever
-// the hub heard of, the cluster never goes back behind. The bundle is on disk and is applied meanwhile, so a change
-// that goes live waits for nothing here.
+// Marker acknowledges a bundle after its mark was saved in the cluster, where the loss of the disk does not reach it.
+// So the cluster never goes back behind a bundle that it acknowledged. Meanwhile the bundle is on disk and is applied,
+// so the Marker does not delay a change.
 type Marker struct {
 	recipient string
 	pass      Acknowledge
@@ -37,8 +37,8 @@ type Marker struct {
 	wake      wait.Signal
 
 	mu      sync.Mutex // guards the following
-	marks   Marks      // that are saved
-	waiting *ack       // the latest one
+	marks   Marks      // as saved
+	waiting *ack       // the latest acknowledgement whose mark is not saved yet
 }
 
 type ack struct {
@@ -46,8 +46,8 @@ type ack struct {
 	stage bundle.Stage
 }
 
-// NewMarker returns a Marker for bundles of a recipient that does nothing before Run. saved are the Marks that are
-// saved already, and pass gets what may be acknowledged. A nil log means slog.Default.
+// NewMarker returns a Marker for the bundles of a recipient. saved are the Marks that are saved already. The Marker
+// calls pass with each acknowledgement that may be sent. It saves no Marks before Run. A nil log means slog.Default.
 func NewMarker(recipient string, saved Marks, save func(context.Context, Marks) error, pass Acknowledge,
 	log *slog.Logger) *Marker {
 	m := &Marker{recipient: recipient, pass: pass, save: save, log: cmp.Or(log, slog.Default()),
@@ -56,7 +56,7 @@ func NewMarker(recipient string, saved Marks, save func(context.Context, Marks) 
 	return m
 }
 
-// Progress acknowledges how far a bundle has come, once its mark is saved. It returns at once.
+// Progress acknowledges the stage of a bundle after its mark is saved. Progress does not wait for that.
 func (m *Marker) Progress(id bundle.ID, stage bundle.Stage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,8 +88,8 @@ func (m *Marker) Run(ctx context.Context) {
 	}
 }
 
-// yield waits until what waits to be acknowledged was applied, but not long: the API server has one disk for the
-// objects and for the mark.
+// yield waits until the bundle was applied, at most for markDelay, because the API server writes the mark to the same
+// disk as the objects.
 func (m *Marker) yield(ctx context.Context) {
 	late := time.NewTimer(markDelay)
 	defer late.Stop()
@@ -110,7 +110,7 @@ func (m *Marker) applying() bool {
 	return m.waiting != nil && m.waiting.stage == bundle.Received
 }
 
-// raise saves the mark of the acknowledgement that waits, and passes the latest one for the same bundle on.
+// raise saves the mark of the waiting acknowledgement, and then passes on the latest stage of that bundle.
 func (m *Marker) raise(ctx context.Context) error {
 	m.mu.Lock()
 	a, next := m.waiting, maps.Clone(m.marks)

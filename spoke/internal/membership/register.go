@@ -20,16 +20,15 @@ import (
 
 const registerTimeout = 30 * time.Second
 
-// NewToken reports whether there is a join token that the hub has not answered yet, after it answered another one or
-// refused the certificate.
+// NewToken reports whether there is a join token that the hub has not answered yet. Before the hub has answered another
+// token, or refused the certificate, NewToken returns false.
 func (i *Identity) NewToken(refused bool) bool {
 	token, err := i.token()
 	return err == nil && (refused || i.shown != "") && token != i.shown
 }
 
-// rejoin shows a join token that the hub has not seen yet to a hub that refused the certificate: an operator may have
-// removed the cluster and added it again. Whatever comes of it, the identity that is there stays until there is
-// another.
+// rejoin registers with a new join token after the hub refused the certificate: an operator may have removed the
+// cluster and added it again. The present identity stays in use until the hub has issued another one.
 func (i *Identity) rejoin(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error)) {
 	if !i.NewToken(true) {
 		return
@@ -43,8 +42,8 @@ func (i *Identity) rejoin(ctx context.Context, dial func(*tls.Config) (*grpc.Cli
 	}
 }
 
-// register trades the join token for a certificate. The key is kept before the token is shown, so that the same request
-// can be made again when the answer is lost.
+// register sends the join token and gets a certificate. The key is stored first, so that the same request can be
+// repeated if the answer is lost.
 func (i *Identity) register(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error),
 	entries map[string][]byte) error {
 	token, err := i.token()
@@ -71,7 +70,7 @@ func (i *Identity) register(ctx context.Context, dial func(*tls.Config) (*grpc.C
 	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx,
 		&registrationv1.RegisterRequest{Token: token, Csr: csr})
 	if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
-		i.shown = token // for all that is known
+		i.shown = token // the hub may have seen it
 	}
 	if err != nil {
 		return fmt.Errorf("register with %s: %w", i.Hub, err)
@@ -91,7 +90,7 @@ func (i *Identity) token() (string, error) {
 	return token, nil
 }
 
-// newKey makes a private key and keeps it.
+// newKey makes and stores a private key.
 func (i *Identity) newKey(ctx context.Context) (crypto.Signer, error) {
 	key, err := identity.NewKey()
 	if err != nil {
@@ -107,8 +106,8 @@ func (i *Identity) newKey(ctx context.Context) (crypto.Signer, error) {
 	return key, nil
 }
 
-// keep takes a certificate that the hub issued into the credential, and keeps it for the next Pod, with the entries of
-// the previous one.
+// keep sets the credential to a certificate that the hub issued, and stores it for the next Pod, together with the
+// entries of the previous certificate.
 func (i *Identity) keep(ctx context.Context, key crypto.Signer, c *registrationv1.Certificate,
 	previous map[string][]byte) error {
 	text, err := identity.MarshalKey(key)

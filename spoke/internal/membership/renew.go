@@ -16,11 +16,11 @@ import (
 
 const (
 	renewRetry = time.Minute // between attempts to renew, at most
-	clockLook  = time.Minute // how often to look whether the certificate is due, for a clock can be set
+	clockLook  = time.Minute // at most, between two checks whether the certificate is due, because a clock can be set
 )
 
-// Renew gets a new certificate for a new key over the running connection, which goes on with the old one. A failure is
-// logged; the old certificate stays in use.
+// Renew gets a new certificate for a new key over the running connection, which keeps the old certificate. A failure is
+// logged, and the old certificate stays in use.
 func (i *Identity) Renew(ctx context.Context, conn *grpc.ClientConn) {
 	if err := i.renew(ctx, conn); err != nil {
 		i.Log.Warn("the certificate is not renewed", telemetry.Err(err), slog.Time("expires", i.credential.NotAfter()))
@@ -47,7 +47,7 @@ func (i *Identity) renew(ctx context.Context, conn *grpc.ClientConn) error {
 	return i.keep(ctx, key, answer.GetCertificate(), i.previous())
 }
 
-// previous writes the certificate in use, and its key, as the entries of the one before the last.
+// previous returns the certificate in use and its key as the entries for the certificate before the last renewal.
 func (i *Identity) previous() map[string][]byte {
 	held := i.credential.Certificate()
 	if held == nil {
@@ -64,8 +64,8 @@ func (i *Identity) previous() map[string][]byte {
 	return map[string][]byte{previousKeyEntry: text, previousCertEntry: identity.MarshalCertificates(held.Certificate...)}
 }
 
-// UntilRenewal returns how long to wait before the next look whether the certificate is due. If the certificate is due,
-// the last attempt failed, and the wait is at most a minute.
+// UntilRenewal returns the time until the next check whether the certificate is due. If the certificate is due already,
+// the last attempt failed, and UntilRenewal returns at most a minute.
 func (i *Identity) UntilRenewal() time.Duration {
 	now := i.Now()
 	if !i.credential.Due(now) {

@@ -7,19 +7,19 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// ErrCluster says that a spoke must not become the cluster that its settings name.
+// ErrCluster means that the settings name a cluster that the spoke must not become.
 var ErrCluster = errors.New("the settings are of another cluster")
 
-// Role is who a spoke is, and who it is to become.
+// Role has the Settings that a spoke uses, and those of the cluster that it should become.
 type Role struct {
-	Settings          // it works with these
-	Next     Settings // it registers with these, to work with them then; equal to Settings if it stays who it is
-	Confused error    // why it works with other Settings than it was given; nil: it does not
+	Settings          // in use
+	Next     Settings // to register with, and to use after that; equal to Settings if the cluster stays the same
+	Confused error    // why the spoke refuses the given Settings; nil: it accepts them
 }
 
-// Decide decides who a spoke is by what is kept and what is given. A spoke that has an identity keeps it, with its
-// Settings, until it has the one that it is to have; while the given Settings are of a cluster that it must not become,
-// it keeps it for good.
+// Decide decides the Role of a spoke from the stored state and the given Settings. A spoke with an identity keeps that
+// identity and its Settings until it has the identity of the given Settings. If the spoke must not become the given
+// cluster, it keeps its identity.
 func (k Kept) Decide(given Settings) Role {
 	r := Role{Settings: given, Next: given}
 	if !k.known || k.id == given.ID() {
@@ -27,7 +27,7 @@ func (k Kept) Decide(given Settings) Role {
 	}
 	r.Confused = confuses(k.id, given.ID(), given.Replaces)
 	if r.Confused == nil && k.settings == nil {
-		return r // of an earlier version: nothing to go on with
+		return r // stored by an earlier version, without Settings to keep
 	}
 	if k.settings != nil {
 		r.Settings = *k.settings
@@ -39,16 +39,16 @@ func (k Kept) Decide(given Settings) Role {
 	return r
 }
 
-// Moves reports whether the spoke is to become another one.
+// Moves reports whether the spoke should become another cluster.
 func (r Role) Moves() bool { return r.Next != r.Settings }
 
-// Keeps reports whether the Settings of the Role are to be kept beside the identity once they led to a session.
+// Keeps reports whether the Settings of the Role must be stored beside the identity after they led to a session.
 func (r Role) Keeps(k Kept) bool {
 	return r.Confused == nil && (k.settings == nil || *k.settings != r.Settings)
 }
 
-// confuses returns an error when a spoke that has kept an identity would become another cluster without having been
-// told to take its place. Another hub's cluster of the same name is the same cluster that moves.
+// confuses returns an error if a spoke with a stored identity would become another cluster, unless the settings say
+// that the new cluster replaces it. If only the hub differs and the name is the same, the cluster moves to that hub.
 func confuses(kept, want identity.ID, replaces string) error {
 	if kept.Name == want.Name || kept.Name == replaces {
 		return nil

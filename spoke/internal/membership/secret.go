@@ -12,17 +12,17 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// SecretName is the Secret in the spoke's own namespace that holds its key and certificate, so that a new Pod is
-// the same spoke, and the newest bundles that it verified, so that it is not fed older ones.
+// SecretName is the Secret in the spoke's own namespace that holds the spoke's key and certificate, so that a new Pod
+// is the same spoke, and the Marks of verified bundles, so that a new Pod does not accept older ones.
 const SecretName = "nave-spoke-identity"
 
 // The entries of SecretName beside the identity itself.
 const (
-	settingsEntry = "settings.json" // the last Settings that led to a session, so that the spoke can go on with them
+	settingsEntry = "settings.json" // the last Settings that led to a session
 	marksEntry    = "marks.json"    // the Marks
 )
 
-// These own their entry in SecretName, so that each is written without the others.
+// The field managers of the entries in SecretName. Each entry is written without the others.
 const (
 	settingsManager = kube.FieldManager + "-settings"
 	marksManager    = kube.FieldManager + "-marks"
@@ -34,7 +34,7 @@ type Secret struct {
 	Namespace string
 }
 
-// Load returns the Secret's entries; none when there is no Secret.
+// Load returns the entries of the Secret. If the Secret does not exist, Load returns no entries and no error.
 func (s Secret) Load(ctx context.Context) (map[string][]byte, error) {
 	entries, err := s.Client.Secret(ctx, s.Namespace, SecretName)
 	if kube.ReasonOf(err) == kube.NotFound {
@@ -81,15 +81,16 @@ func (s Secret) apply(ctx context.Context, manager string, entries map[string][]
 	return err
 }
 
-// Kept is what SecretName holds.
+// Kept is the decoded content of SecretName.
 type Kept struct {
 	Marks    Marks
 	id       identity.ID
 	known    bool      // there is an id
-	settings *Settings // nil: of an earlier version
+	settings *Settings // nil: stored by an earlier version
 }
 
-// ReadKept reads the entries of SecretName. What cannot be read is left out, and is an error beside the rest.
+// ReadKept decodes the entries of SecretName. If an entry cannot be decoded, ReadKept returns the other entries and an
+// error.
 func ReadKept(entries map[string][]byte) (k Kept, err error) {
 	k.id, k.known = keptID(entries)
 	k.settings, err = readJSON[Settings](entries, settingsEntry)
@@ -100,7 +101,7 @@ func ReadKept(entries map[string][]byte) (k Kept, err error) {
 	return k, errors.Join(err, marksErr)
 }
 
-// readJSON reads an entry of SecretName; nil for none.
+// readJSON decodes an entry of SecretName. If the entry is missing, readJSON returns nil.
 func readJSON[T any](entries map[string][]byte, name string) (*T, error) {
 	text := entries[name]
 	if text == nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// Seed puts on disk what the cluster keeps and the disk does not know: all of it on a new disk, and on one that is
-// older than what the cluster has seen; on any other only what the disk cannot read. What such another disk does not
-// know is not owned any more, so the ledger forgets it. pages is nil if they could not be read; then Seed raises the
-// Marks alone, and the rest is tried again at the next start. A nil log means slog.Default.
+// Seed copies marks and inventories from the cluster to the disk. If the disk is new, or older than the Marks in the
+// cluster, Seed copies all pages. Otherwise Seed copies only the pages whose inventory on disk is damaged; applications
+// that the disk does not know are not owned any more, and the ledger forgets them. If pages is nil because they could
+// not be read, Seed only raises the Marks, and the next start copies the rest. A nil log means slog.Default.
 func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.ApplicationName]ledger.Page,
 	log *slog.Logger) error {
 	current, err := raiseSeen(disk, seen)
@@ -52,8 +52,8 @@ func Seed(disk *state.Store, seen Marks, book *ledger.Ledger, pages map[bundle.A
 	return disk.Seed(marks, inventories)
 }
 
-// raiseSeen raises the high-water marks on disk to those that the cluster keeps. It reports whether the disk is
-// current: seeded before, and not older than what the cluster has seen.
+// raiseSeen raises the high-water marks on disk to those in the cluster. It reports whether the disk is current: seeded
+// before, and not older than the marks in the cluster.
 func raiseSeen(disk *state.Store, seen Marks) (current bool, err error) {
 	current, err = disk.Seeded()
 	for recipient, id := range seen {
@@ -68,7 +68,8 @@ func raiseSeen(disk *state.Store, seen Marks) (current bool, err error) {
 	return current, err
 }
 
-// onDisk returns an application's inventory, nil when there is none, and whether it can be read.
+// onDisk returns the inventory of an application, and whether it can be decoded. If there is none, onDisk returns nil
+// and true.
 func onDisk(disk *state.Store, app bundle.ApplicationName) (v *inventory.Inventory, readable bool, err error) {
 	data, err := disk.Inventory(app)
 	if errors.Is(err, state.ErrNotFound) {
@@ -81,7 +82,7 @@ func onDisk(disk *state.Store, app bundle.ApplicationName) (v *inventory.Invento
 	return v, err == nil, nil
 }
 
-// union returns an inventory with the objects of two; what the first says of an object counts, for it says more.
+// union returns an inventory with the objects of both. An object in both is taken from first, which has more fields.
 func union(first, second *inventory.Inventory) *inventory.Inventory {
 	if first == nil {
 		return second

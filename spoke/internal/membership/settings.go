@@ -14,37 +14,37 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// Settings are what a join manifest tells a spoke, and the policy of the cluster's owner. They are compared with ==.
+// Settings are the settings of a join manifest and the policy of the cluster's owner. They are compared with ==.
 type Settings struct {
 	Hub         string `json:"hub"` // host:port
 	Cluster     string `json:"cluster"`
 	TrustDomain string `json:"trustDomain"`
 	CAPin       string `json:"caPin,omitempty"`
 	SigningKeys string `json:"signingKeys"`        // PEM
-	Replaces    string `json:"replaces,omitempty"` // the cluster that this one takes the place of
+	Replaces    string `json:"replaces,omitempty"` // the cluster that this one replaces
 	Policy      string `json:"policy,omitempty"`   // YAML; empty: everything is allowed
 }
 
-// Rules are what Settings come to when they are checked.
+// Rules are the checked and decoded parts of Settings.
 type Rules struct {
 	Keyring *signing.Keyring
 	Policy  trust.Policy
 }
 
-// Sources says where Settings come from: a field here, or else a file of ConfigDir, which has the name of a key in the
-// ConfigMap nave-spoke.
+// Sources are the places that Settings are read from: a field here, or else the file in ConfigDir with the name of a
+// key in the ConfigMap nave-spoke.
 type Sources struct {
 	ConfigDir       string // where the ConfigMap is mounted; empty: no files
 	Hub             string // host:port. Required, here or as file hub
 	Cluster         string // this cluster's name at the hub. Required, here or as file cluster
 	TrustDomain     string // SPIFFE trust domain of the hub. Required, here or as file trust-domain
 	CAPin           string // sha256:… of the hub's authority, for joining; file ca-pin
-	Replaces        string // the cluster that this one takes the place of; file replaces
+	Replaces        string // the cluster that this one replaces; file replaces
 	SigningKeysFile string // PEM PUBLIC KEY blocks that sign bundles. Required, here or as file signing-keys.pem
-	PolicyFile      string // what bundles may do here, whatever they say; empty: everything
+	PolicyFile      string // limits what bundles may do here; empty: they may do everything
 }
 
-// Load reads the Settings. An error beside them says why they cannot be used.
+// Load reads the Settings. If they cannot be used, Load returns them with an error.
 func (f Sources) Load() (Settings, error) {
 	s, err := f.read()
 	_, checkErr := s.Check()
@@ -84,7 +84,7 @@ func (f Sources) read() (s Settings, err error) {
 	return s, err
 }
 
-// Check returns the Rules of the Settings, or why they cannot be used.
+// Check returns the Rules of the Settings. If the Settings cannot be used, Check returns an error.
 func (s Settings) Check() (r Rules, err error) {
 	for _, required := range [][2]string{
 		{"hub", s.Hub}, {"cluster", s.Cluster}, {"trust domain", s.TrustDomain},

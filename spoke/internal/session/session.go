@@ -64,8 +64,8 @@ type Identity interface {
 	// Credential returns the credential that Establish and Renew fill.
 	Credential() *identity.Credential
 	// Establish makes sure that there is a certificate that is valid now. If there is none, Establish registers over a
-	// connection. refused means that the hub refused the certificate the last time. If only an operator can help, the error
-	// wraps identity.ErrNone.
+	// connection. refused means that the hub refused the certificate the last time. If only an operator can help, the
+	// error wraps identity.ErrNone.
 	Establish(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error), refused bool) error
 	// NewToken reports whether there is a join token that the hub has not answered yet, so that Establish may succeed now.
 	NewToken(refused bool) bool
@@ -123,7 +123,7 @@ type Session struct {
 	offer    *Offer
 }
 
-// progress is the last verified bundle and its stage, and the last rejection.
+// progress is the last verified bundle and its stage.
 type progress struct {
 	id    bundle.ID
 	stage bundle.Stage
@@ -206,8 +206,8 @@ func (s *Session) repeat(ctx context.Context, attempt func(context.Context) (tim
 	}
 }
 
-// rest waits before the next session. If the hub refused the certificate or a join token, rest also ends when there is a
-// new join token.
+// rest waits before the next session. If the hub refused the certificate or a join token, rest also ends when there is
+// a new join token.
 func (s *Session) rest(ctx context.Context, wait time.Duration) {
 	over := time.NewTimer(wait)
 	defer over.Stop()

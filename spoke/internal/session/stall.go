@@ -63,7 +63,8 @@ func (m *meter) watch(ctx context.Context) (context.Context, context.CancelCause
 	return ctx, cancel
 }
 
-// causeOf returns the cause of a failed call. If the context ended, that is the cause of its end, which gRPC leaves out.
+// causeOf returns the cause of a failed call. If the context ended, that is the cause of its end, which gRPC leaves
+// out.
 func causeOf(ctx context.Context, err error) error {
 	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
 		return errStalled

@@ -12,7 +12,7 @@ import (
 
 // Accepted is the last verified bundle.
 type Accepted struct {
-	Recipient string // the SPIFFE ID of the cluster that it is for
+	Recipient string // the SPIFFE ID of its cluster
 	ID        bundle.ID
 	Envelope  []byte // as received
 }
@@ -36,10 +36,10 @@ func (s *Store) Accepted() (Accepted, error) {
 	return a, nil
 }
 
-// Accept makes a verified bundle the last accepted one, and the newest seen for its recipient, and stores the blobs
-// that came with it, all in one transaction. All that the bundle reaches must be stored then. It returns ErrOlder for a
-// bundle that is not newer than the newest seen for the recipient, so that no mistake elsewhere can turn time back; the
-// newest one is accepted again.
+// Accept stores a verified bundle as the last accepted one and as the newest one seen for its recipient, together with
+// the blobs that came with it, in one transaction. All other blobs that the bundle needs must be stored before. If the
+// bundle is older than the newest one seen for the recipient, Accept returns ErrOlder, whatever the caller checked. The
+// newest one itself is accepted again.
 func (s *Store) Accept(a Accepted, blobs []Blob) error {
 	row, err := json.Marshal(a.ID)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *Store) Accept(a Accepted, blobs []Blob) error {
 	return nil
 }
 
-// Seen returns the newest bundle that was ever verified for a recipient, the zero ID for none.
+// Seen returns the newest bundle that was ever verified for a recipient. If there is none, Seen returns the zero ID.
 func (s *Store) Seen(recipient string) (id bundle.ID, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
 		id, err = seen(tx, recipient)
@@ -78,7 +78,7 @@ func (s *Store) Seen(recipient string) (id bundle.ID, err error) {
 	return id, nil
 }
 
-// MarkSeen raises what Seen returns for a recipient to a bundle that an earlier disk held. It never lowers it.
+// MarkSeen raises the newest bundle seen for a recipient to one that an earlier disk held. It never lowers it.
 func (s *Store) MarkSeen(recipient string, id bundle.ID) error {
 	was, err := s.Seen(recipient)
 	if err != nil || !id.Newer(was) {
@@ -98,12 +98,12 @@ func (s *Store) MarkSeen(recipient string, id bundle.ID) error {
 func seen(tx *bolt.Tx, recipient string) (bundle.ID, error) {
 	row := tx.Bucket(seenBucket).Get([]byte(recipient))
 	if b := tx.Bucket(acceptedBucket); row == nil && b.Get(recipientKey) == nil {
-		row = b.Get(idKey) // of a spoke that knew one hub only
+		row = b.Get(idKey) // written by a version that knew one hub only
 	}
 	return readID(row)
 }
 
-// readID returns the bundle's name in a row; the zero ID for no row.
+// readID decodes the bundle.ID in a row. Without a row it returns the zero ID.
 func readID(row []byte) (id bundle.ID, err error) {
 	if row == nil {
 		return id, nil

@@ -21,7 +21,7 @@ const (
 	lengthSize = 8
 )
 
-// ErrBlob says that received bytes are not the blob that they were announced as.
+// ErrBlob means that bytes are not the blob with the expected digest and size.
 var ErrBlob = errors.New("not the announced blob")
 
 // Blob is content by its digest, compressed as it was received. Only Check makes one.
@@ -31,15 +31,15 @@ type Blob struct {
 	frame  []byte
 }
 
-// Weight returns how many bytes the blob takes in memory and on disk.
+// Weight returns the size of the blob in memory and on disk, in bytes.
 func (b Blob) Weight() int { return len(b.frame) }
 
-// MaxFrame returns how long a zstd frame of size bytes can reasonably be. A receiver stops reading there.
+// MaxFrame returns the longest zstd frame, in bytes, that a receiver accepts for a blob of size bytes.
 func MaxFrame(size uint64) uint64 { return size + size/64 + 1024 }
 
-// Check verifies that frame is exactly one blob of the announced digest and size, at most bundle.MaxBlobBytes, and
-// returns it, also uncompressed. It never writes more than size bytes and uses a bounded window, whatever the frame
-// claims.
+// Check verifies that frame is exactly one blob of the announced digest and size, at most bundle.MaxBlobBytes. It
+// returns the blob and its uncompressed bytes, or ErrBlob. For a hostile frame, too, Check writes at most size bytes
+// and uses a bounded window.
 func (s *Store) Check(digest manifest.Digest, size uint64, frame []byte) (Blob, []byte, error) {
 	if size > bundle.MaxBlobBytes || uint64(len(frame)) > MaxFrame(size) {
 		return Blob{}, nil, fmt.Errorf("%w: %s: %d bytes in a frame of %d are too large", ErrBlob, digest, size, len(frame))
@@ -54,8 +54,8 @@ func (s *Store) Check(digest manifest.Digest, size uint64, frame []byte) (Blob, 
 	return Blob{digest: digest, size: size, frame: frame}, data, nil
 }
 
-// PutBlobs stores blobs ahead of the bundle that needs them. Blobs that no accepted bundle reaches go with the next
-// Sweep.
+// PutBlobs stores blobs before the bundle that needs them is accepted. The next Sweep deletes the blobs that no
+// accepted bundle needs.
 func (s *Store) PutBlobs(blobs []Blob) error {
 	if len(blobs) == 0 {
 		return nil
@@ -78,8 +78,8 @@ func putBlobs(tx *bolt.Tx, blobs []Blob) error {
 	return nil
 }
 
-// Blob returns the uncompressed bytes of a blob, or ErrNotFound. The bytes are verified again, since a disk can damage
-// them. A damaged blob is ErrBlob, and is deleted, so that it is missing and can be fetched again.
+// Blob returns the uncompressed bytes of a blob, or ErrNotFound. The bytes are verified again, because a disk can
+// damage them. If a blob is damaged, Blob deletes it, so that it can be fetched again, and returns ErrBlob.
 func (s *Store) Blob(d manifest.Digest) ([]byte, error) {
 	var row []byte
 	err := s.view(func(tx *bolt.Tx) error {
@@ -99,7 +99,7 @@ func (s *Store) Blob(d manifest.Digest) ([]byte, error) {
 	return data, nil
 }
 
-// Missing returns which of the digests are not stored, in their order.
+// Missing returns the digests that are not stored, in the given order.
 func (s *Store) Missing(digests []manifest.Digest) ([]manifest.Digest, error) {
 	var missing []manifest.Digest
 	err := s.view(func(tx *bolt.Tx) error {
@@ -114,7 +114,7 @@ func (s *Store) Missing(digests []manifest.Digest) ([]manifest.Digest, error) {
 	return missing, err
 }
 
-// Sweep deletes the blobs that keep does not name, and returns how many those were.
+// Sweep deletes the blobs that keep does not name, and returns their number.
 func (s *Store) Sweep(keep func(manifest.Digest) bool) (int, error) {
 	var gone [][]byte
 	err := s.view(func(tx *bolt.Tx) error {
@@ -142,7 +142,7 @@ func (s *Store) Sweep(keep func(manifest.Digest) bool) (int, error) {
 	return len(gone), nil
 }
 
-// decoder is one zstd decoder. It is made when it is first used, and one is enough: decoding is short.
+// decoder returns the only zstd decoder, which is made when it is first used. One is enough, because decoding is short.
 type decoder struct {
 	mu   sync.Mutex
 	zstd *zstd.Decoder

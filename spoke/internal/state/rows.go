@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Mark is what was last applied of one application as a whole, and what must be known to delete it when it is gone
-// from the bundle.
+// Mark describes the last apply of an application, with the options that are needed to delete the application after it
+// left the bundle.
 type Mark struct {
 	Digest         manifest.Digest       `json:"digest"`
 	Revision       string                `json:"revision"`
@@ -23,9 +23,9 @@ type Mark struct {
 	Prune          bool                  `json:"prune,omitempty"`
 	DeletionPolicy bundle.DeletionPolicy `json:"deletionPolicy,omitempty"`
 	ServiceAccount string                `json:"serviceAccount,omitempty"`
-	// OtherAccount reports that not all of it was sent with ServiceAccount yet.
+	// OtherAccount reports that some objects were last sent with another account than ServiceAccount.
 	OtherAccount bool `json:"otherAccount,omitempty"`
-	// DependsOn is of what was applied: the application is deleted before these.
+	// DependsOn lists the dependencies at the last apply. The application is deleted before them.
 	DependsOn []bundle.ApplicationName `json:"dependsOn,omitempty"`
 	// Withheld reports that the removal waits for an operator's confirmation.
 	Withheld bool `json:"withheld,omitempty"`
@@ -35,7 +35,7 @@ type Mark struct {
 	HealthyRevision string          `json:"healthyRevision,omitempty"`
 }
 
-// PutMark remembers an application's mark.
+// PutMark stores the mark of an application.
 func (s *Store) PutMark(app bundle.ApplicationName, m Mark) error {
 	row, err := json.Marshal(m)
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *Store) Marks() (map[bundle.ApplicationName]Mark, error) {
 	return marks, err
 }
 
-// Forget deletes what is known of an application: its mark and its inventory.
+// Forget deletes the mark and the inventory of an application.
 func (s *Store) Forget(app bundle.ApplicationName) error {
 	return s.update(func(tx *bolt.Tx) error {
 		if err := tx.Bucket(appliedBucket).Delete(rowKey(app)); err != nil {
@@ -68,12 +68,12 @@ func (s *Store) Forget(app bundle.ApplicationName) error {
 	})
 }
 
-// PutInventory remembers what an application owns, as bytes that only the inventory package reads.
+// PutInventory stores the inventory of an application, as encoded by package inventory.
 func (s *Store) PutInventory(app bundle.ApplicationName, data []byte) error {
 	return s.put(inventoriesBucket, app, data)
 }
 
-// Inventory returns what PutInventory was last given for the application, or ErrNotFound.
+// Inventory returns the encoded inventory of an application, or ErrNotFound.
 func (s *Store) Inventory(app bundle.ApplicationName) ([]byte, error) {
 	var data []byte
 	err := s.view(func(tx *bolt.Tx) error {
@@ -95,7 +95,7 @@ func (s *Store) Inventories(fn func(app bundle.ApplicationName, data []byte) err
 	return s.scan(inventoriesBucket, fn)
 }
 
-// put writes a row, unless it is there already: what does not change costs no fsync.
+// put writes a row. If the row is unchanged, put saves the fsync.
 func (s *Store) put(bucket []byte, app bundle.ApplicationName, row []byte) error {
 	key, same := rowKey(app), false
 	err := s.view(func(tx *bolt.Tx) error {

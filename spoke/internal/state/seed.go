@@ -12,7 +12,7 @@ import (
 
 var seededKey = []byte("seeded")
 
-// Seeded reports whether Seed was called on this file: what the spoke owns is on this disk.
+// Seeded reports whether Seed was called on this file, so that the file knows everything that the spoke owns.
 func (s *Store) Seeded() (yes bool, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
 		yes = tx.Bucket(metaBucket).Get(seededKey) != nil
@@ -21,8 +21,8 @@ func (s *Store) Seeded() (yes bool, err error) {
 	return yes, err
 }
 
-// Seed puts what is known of applications from elsewhere on a disk that does not know it, in one transaction:
-// inventories in place of those that there are, and marks of applications that have none.
+// Seed stores inventories and marks that were read from elsewhere, in one transaction. It replaces inventories, and
+// adds marks of applications that have none.
 func (s *Store) Seed(marks map[bundle.ApplicationName]Mark, inventories map[bundle.ApplicationName][]byte) error {
 	err := s.update(func(tx *bolt.Tx) error {
 		var errs []error

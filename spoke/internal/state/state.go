@@ -1,9 +1,9 @@
-// Package state is what a spoke remembers on disk: the last verified envelope, the blobs it reaches, still encrypted
-// and as they were received, and how far the cluster has come. With it a spoke goes on repairing when the hub is gone,
-// and knows after a restart what it has done. How far a bundle has come follows from the marks.
+// Package state stores the state of a spoke on disk: the last verified envelope, its blobs as received and still
+// encrypted, and a mark and an inventory for each application. With this state a spoke repairs drift without its hub,
+// and continues after a restart. The stage of a bundle follows from the marks.
 //
-// It is one bbolt file, and every change is one transaction that is on disk when the call returns. kill -9 is safe at
-// any moment: what a call did not return for is either there as a whole or not at all.
+// The state is one bbolt file. Every change is one transaction that is on disk when the call returns. After kill -9 a
+// call that had not returned has taken effect as a whole or not at all.
 //
 // Layout (version 1), buckets and keys:
 //
@@ -15,13 +15,13 @@
 //	seen         SPIFFE ID of a cluster   → bundle.ID as JSON: the newest bundle ever verified for it
 //	blobs        SHA-256, 32 bytes        → 8 bytes big-endian length uncompressed, then the zstd frame as received
 //	applied      kind NUL namespace NUL name → Mark as JSON
-//	inventories  kind NUL namespace NUL name → whatever spoke/internal/inventory writes
+//	inventories  kind NUL namespace NUL name → as encoded by spoke/internal/inventory
 //
 // A spoke that moves from one hub to another and back has a recipient, and so a high-water mark, with each of them.
 //
-// Caveats. A file is used by one process at a time. A full disk fails the one call; the file stays as it was. A file
-// that is not whole (cut off, overwritten) makes Open return ErrDamaged; the caller sets the file aside and starts
-// anew.
+// A file is used by one process at a time. If the disk is full, the call fails and the file stays as it was. If the
+// file was cut off or overwritten, Open returns ErrDamaged; the caller then sets the file aside and starts with a new
+// one.
 package state
 
 import (
@@ -42,13 +42,13 @@ import (
 const layout = "1"
 
 var (
-	// ErrNotFound says that the state holds nothing under that name.
+	// ErrNotFound means that the row does not exist.
 	ErrNotFound = errors.New("not in the state")
-	// ErrOlder says that a bundle is not newer than the one accepted last.
+	// ErrOlder means that a bundle is not newer than the one accepted last.
 	ErrOlder = errors.New("not newer than the last accepted bundle")
-	// ErrDamaged says that the file, or a row in it, is not what was written.
+	// ErrDamaged means that the file, or a row in it, cannot be read.
 	ErrDamaged = errors.New("the state is damaged")
-	// ErrFull says that the volume has no space left. What was stored before is intact.
+	// ErrFull means that the volume has no space left. All earlier changes are intact.
 	ErrFull = errors.New("the state volume is full: enlarge it or free space on it")
 )
 
@@ -76,12 +76,11 @@ type Store struct {
 	report  sync.Once
 }
 
-// Open opens or creates the state file at path, mode 0600. It fails when another process has the file, when a newer
-// version of Nave wrote it, and with ErrDamaged.
+// Open opens or creates the state file at path, mode 0600. If another process has the file, or a newer version of Nave
+// wrote it, Open returns an error. If the file is damaged, the error wraps ErrDamaged.
 func Open(path string) (*Store, error) { return OpenLimited(path, 0) }
 
-// OpenLimited is Open for a file that never grows beyond a size in bytes; what does not fit is ErrFull, as on a full
-// disk.
+// OpenLimited is Open for a file that never grows beyond a size in bytes. A change that does not fit returns ErrFull.
 func OpenLimited(path string, maxSize int) (*Store, error) {
 	db, err := openFile(path, maxSize)
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -142,7 +141,7 @@ func (s *Store) prepare() error {
 	})
 }
 
-// SetAside moves a damaged file aside, in place of one that was moved there before, and returns where it is.
+// SetAside renames a damaged file and returns its new path. It replaces a file that was set aside before.
 func SetAside(path string) (aside string, err error) {
 	aside = path + ".damaged"
 	if err := os.Rename(path, aside); err != nil {
@@ -151,14 +150,14 @@ func SetAside(path string) (aside string, err error) {
 	return aside, nil
 }
 
-// Close closes the file. Calls that run end first.
+// Close waits for running calls and closes the file.
 func (s *Store) Close() error {
 	s.frames.close()
 	return s.db.Close()
 }
 
-// Damaged is closed when a call met a file that is not what was written. The store should be closed then, and the file
-// set aside.
+// Damaged is closed when a call finds that the file is damaged. Then the caller should close the Store and set the file
+// aside.
 func (s *Store) Damaged() <-chan struct{} { return s.damaged }
 
 func (s *Store) update(fn func(*bolt.Tx) error) (err error) {
@@ -171,7 +170,7 @@ func (s *Store) view(fn func(*bolt.Tx) error) (err error) {
 	return s.db.View(fn)
 }
 
-// catch makes an error of a panic: bbolt panics when the pages of its file contradict each other.
+// catch turns a panic into an error, because bbolt panics if the pages of its file contradict each other.
 func (s *Store) catch(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%w: %v", ErrDamaged, p)
@@ -181,7 +180,7 @@ func (s *Store) catch(err *error) {
 	}
 }
 
-// full says in words that a disk is full.
+// full returns ErrFull for errors of a full disk, and other errors unchanged.
 func full(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, bolterrors.ErrMaxSizeReached) {
 		return fmt.Errorf("%w (%w)", ErrFull, err)

@@ -14,8 +14,9 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// bbolt maps its file into memory and follows the numbers in it. In a file that is cut off or overwritten they lead
-// nowhere, and the process dies. So the file is walked before bbolt has it, by the layout of bbolt's pages (version 2):
+// bbolt maps its file into memory and follows the numbers in it. In a file that was cut off or overwritten these
+// numbers are invalid, and the process dies. So the file is checked before bbolt opens it, by the layout of bbolt's
+// pages (version 2):
 //
 //	page      number (8 bytes), flags (2), count of elements (2), pages that follow as part of this one (4), elements
 //	meta      magic (4), version (4), page size (4), flags (4), root bucket (16), free list (8), end (8),
@@ -29,7 +30,7 @@ const (
 	headSize    = 16
 	elementSize = 16
 	bucketHead  = 16
-	metaSize    = 64 // of what is summed in meta, after the head
+	metaSize    = 64 // of a meta page after its head, with the sum
 	branchFlag  = 0x01
 	leafFlag    = 0x02
 	bucketFlag  = 0x01
@@ -40,8 +41,8 @@ const (
 
 var order = binary.NativeEndian
 
-// openWhole opens a file for bbolt: locked, for nobody must write it meanwhile, and not damaged as far as its structure
-// goes.
+// openWhole opens and locks a file for bbolt, and checks its structure. If the structure is damaged, openWhole returns
+// ErrDamaged.
 func openWhole(path string, flag int, perm os.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flag, perm)
 	if err != nil {
@@ -69,7 +70,7 @@ func lock(f *os.File) error {
 	}
 }
 
-// examine returns ErrDamaged when the pages of a file are not those of a whole bbolt file. An empty file is a new one.
+// examine returns ErrDamaged if the pages of a file are not those of a bbolt file. An empty file is accepted as new.
 func examine(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
@@ -89,15 +90,15 @@ func examine(f *os.File) error {
 	return nil
 }
 
-// walk is the way through the pages of one file.
+// walk is the state of a check of one file.
 type walk struct {
 	file     io.ReaderAt
 	pageSize uint64
-	end      uint64 // the number of the first page that was never used
+	end      uint64 // number of the first page that was never used
 	seen     map[uint64]bool
 }
 
-// meta reads the newer of the two meta pages that is valid, and returns the page of the root bucket.
+// meta reads the newest valid one of the two meta pages, and returns the page of the root bucket.
 func (w *walk) meta() (root uint64, err error) {
 	first, ok := w.metaAt(0)
 	size := uint64(os.Getpagesize())
@@ -130,7 +131,8 @@ func (w *walk) metaAt(at uint64) ([]byte, bool) {
 		order.Uint64(b[metaSize-8:]) == sum.Sum64()
 }
 
-// tree walks a page and what it refers to. Its keys are in order, not before low, and before high unless that is nil.
+// tree checks a page and all pages below it. Keys must be in order, at or after low, and before high unless high is
+// nil.
 func (w *walk) tree(page uint64, low, high []byte) error {
 	b, err := w.page(page)
 	if err != nil {
@@ -139,7 +141,7 @@ func (w *walk) tree(page uint64, low, high []byte) error {
 	return w.elements(b, page, low, high)
 }
 
-// page reads a page with those that follow as part of it. Each may be reached once.
+// page reads a page with its overflow pages. If a page was reached before, page returns an error.
 func (w *walk) page(number uint64) ([]byte, error) {
 	head := make([]byte, headSize)
 	if number < 2 || number >= w.end {
@@ -173,7 +175,7 @@ type element struct {
 	bucket     bool   // the value is one
 }
 
-// elements walks the elements of a page.
+// elements checks the elements of a page.
 func (w *walk) elements(b []byte, number uint64, low, high []byte) error {
 	flags, count := order.Uint16(b[8:]), int(order.Uint16(b[10:]))
 	if flags != leafFlag && (flags != branchFlag || count == 0) || headSize+count*elementSize > len(b) {
@@ -203,7 +205,7 @@ func (w *walk) elements(b []byte, number uint64, low, high []byte) error {
 	return nil
 }
 
-// readElement reads the element at the start of b; false when it goes beyond b.
+// readElement reads the element at the start of b. If the element goes beyond b, readElement returns false.
 func readElement(b []byte, leaf bool) (e element, ok bool) {
 	offset, keySize, valueSize := uint64(order.Uint32(b)), uint64(order.Uint32(b[4:])), uint64(0)
 	if leaf {
@@ -219,7 +221,7 @@ func readElement(b []byte, leaf bool) (e element, ok bool) {
 	return e, true
 }
 
-// follow walks what an element refers to.
+// follow checks the page or bucket that an element refers to.
 func (w *walk) follow(e element, number uint64, next []byte) error {
 	switch {
 	case e.branch:
@@ -230,7 +232,7 @@ func (w *walk) follow(e element, number uint64, next []byte) error {
 	return nil
 }
 
-// bucket walks a bucket that is the value of a leaf.
+// bucket checks a bucket that is the value of a leaf.
 func (w *walk) bucket(value []byte, number uint64) error {
 	if len(value) < bucketHead {
 		return fmt.Errorf("page %d: a bucket of %d bytes", number, len(value))

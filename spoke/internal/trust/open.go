@@ -12,7 +12,7 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// Why a bundle is not trusted.
+// The reasons for which a bundle is not trusted.
 var (
 	ErrMalformed = errors.New("malformed")
 	ErrSignature = errors.New("not signed by a trusted key")
@@ -25,10 +25,10 @@ var (
 	ErrFeature = errors.New("of a newer hub")
 )
 
-// MaxSkew is how far in the future a bundle may have been issued: clocks differ.
+// MaxSkew is the tolerated difference of clocks: a bundle may be issued so far in the future.
 const MaxSkew = 10 * time.Minute
 
-// Inputs is what Open judges by.
+// Inputs are the facts that Open checks an envelope against.
 type Inputs struct {
 	Keyring *signing.Keyring
 	Cluster identity.ID // this spoke's own identity
@@ -36,9 +36,9 @@ type Inputs struct {
 	Now     time.Time
 }
 
-// Open returns the Bundle in an encoded envelope, and its ID, if it can be trusted. An envelope whose bundle is the
-// last verified one is opened again, also after it expired: it is what the cluster runs, and a spoke goes on repairing
-// when its hub is gone.
+// Open returns the Bundle in an encoded envelope, and its ID. If the bundle cannot be trusted, Open returns one of the
+// errors of this package. The last verified bundle is accepted again even after it expired, because the cluster runs
+// it, and a spoke repairs drift without its hub.
 func Open(envelope []byte, in Inputs) (*bundle.Bundle, bundle.ID, error) {
 	e, err := signing.DecodeEnvelope(envelope)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ErrPolicy says that the local policy does not allow an object.
+// ErrPolicy means that the local policy does not allow an object.
 var ErrPolicy = errors.New("not allowed by the spoke's local policy")
 
-// Policy is what a cluster's owner lets a hub do, whatever it signs. It is a file on the spoke that no bundle can
-// change; the zero Policy allows everything.
+// Policy limits what a hub may do in a cluster, whatever the hub signs. The owner of the cluster gives it as a file on
+// the spoke that no bundle can change. The zero Policy allows everything.
 type Policy struct {
 	// Namespaces are the namespaces that objects may be in: names or path.Match patterns. Empty: all.
 	Namespaces []string `json:"namespaces,omitempty"`
@@ -25,15 +25,15 @@ type Policy struct {
 	Kinds []string `json:"kinds,omitempty"`
 	// DeniedKinds are kinds that may not be applied although Kinds allows them.
 	DeniedKinds []string `json:"deniedKinds,omitempty"`
-	// ClusterScoped says whether objects without a namespace may be applied. Unset: yes.
+	// ClusterScoped allows objects without a namespace. Unset: true.
 	ClusterScoped *bool `json:"clusterScoped,omitempty"`
 	// Protected are objects that may not be touched: kind.group/namespace/name with path.Match patterns, the
 	// namespace empty for cluster-scoped ones.
 	Protected []string `json:"protected,omitempty"`
 }
 
-// ParsePolicy reads a policy file: YAML with the fields of Policy. A field it does not know is an error, for it would
-// be a rule that is not kept.
+// ParsePolicy reads a policy file: YAML with the fields of Policy. An unknown field is an error, because it would be a
+// rule that is not enforced.
 func ParsePolicy(data []byte) (Policy, error) {
 	var p Policy
 	if err := yaml.UnmarshalStrict(data, &p); err != nil {
@@ -55,7 +55,7 @@ func ParsePolicy(data []byte) (Policy, error) {
 }
 
 // Allows returns nil, or ErrPolicy with the rule that an object breaks. An object without a namespace counts as
-// cluster-scoped; the hub writes the namespace into every object that has one.
+// cluster-scoped, because the hub writes the namespace into every namespaced object.
 func (p Policy) Allows(o bundle.ObjectIdentity) error {
 	id := o.ID()
 	kind := kindName(id)

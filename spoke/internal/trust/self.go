@@ -16,12 +16,11 @@ const Account = "nave-spoke"
 // crdSuffix ends the names of the CustomResourceDefinitions of Nave's own kinds.
 const crdSuffix = ".fleet.nave.io"
 
-// ErrSelf says that an object belongs to the spoke itself.
+// ErrSelf means that an object belongs to the spoke itself.
 var ErrSelf = errors.New("it belongs to the spoke itself, which no bundle changes")
 
-// Self is the spoke as its cluster sees it. No bundle applies, adopts or deletes what Self refuses, with or without a
-// policy file. An upgrade of the spoke by a bundle would have to be an exception here; today whoever installs the spoke
-// upgrades it.
+// Self protects the spoke's own objects. No bundle applies, adopts or deletes an object that Self refuses, with or
+// without a policy file. So a bundle cannot upgrade the spoke; whoever installs the spoke upgrades it.
 type Self struct {
 	Namespace string // where the spoke runs; empty: nothing is refused
 }
