@@ -54,7 +54,14 @@ const greetings = `
 apiVersion: test.nave.io/v1
 kind: Note
 metadata: {name: greetings, namespace: flux-system}
-spec: {interval: 1h, path: notes, sourceRef: {kind: Folder, name: fleet}}
+spec: {interval: 1h, path: notes, sourceRef: {kind: Folder, name: fleet}, headingFrom: headings}
+`
+
+const headings = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: headings, namespace: flux-system}
+data: {heading: "Dear reader: "}
 `
 
 func configMap(name string) string {
@@ -71,7 +78,7 @@ func TestNewKinds(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	write("clusters/note.yaml", greetings)
-	write("clusters/config.yaml", configMap("folders-own"))
+	write("clusters/config.yaml", configMap("folders-own")+"---"+headings)
 	write("notes/hello.txt", "first words")
 	server, err := gittest.Start(gittest.Options{})
 	must(t, err)
@@ -90,7 +97,7 @@ func TestNewKinds(t *testing.T) {
 	spoke := newSpoke(t, conn, token)
 
 	spoke.await("repositorys-own")
-	spoke.await("first words")
+	spoke.await("Dear reader: first words")
 	spoke.awaitApplications("Kustomization from-folder", "Kustomization from-git", "Note greetings")
 
 	revision := r.awaitColumn("folder", "", "fleet", "READY", "True")["REVISION"]
@@ -121,7 +128,10 @@ func TestNewKinds(t *testing.T) {
 	_, err = r.admin().Reconcile(t.Context(), &adminv1.ReconcileRequest{WithSource: true,
 		Key: &adminv1.ObjectKey{Kind: "Note", Cluster: "a", Namespace: "flux-system", Name: "greetings"}})
 	must(t, err)
-	spoke.await("second words")
+	spoke.await("Dear reader: second words")
+	write("clusters/config.yaml", configMap("folders-own")+"---"+strings.ReplaceAll(headings, "Dear", "Gentle"))
+	r.reconcile(folderKey)
+	spoke.await("Gentle reader: second words")
 
 	must(t, os.Remove(filepath.Join(dir, "clusters/note.yaml")))
 	r.reconcile(folderKey)

@@ -18,7 +18,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// This file is all that is said of the kind Note, a made-up renderable: each text file of a folder is a ConfigMap.
+// This file is all that is said of the kind Note, a made-up renderable: each text file of a folder is a ConfigMap, below
+// the heading that another ConfigMap gives.
 
 func init() {
 	api.Register(api.Kind{
@@ -34,9 +35,17 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			spec, err := json.Marshal(noteSpec{o.Key.Namespace, n.Spec.Path})
+			build := noteSpec{Namespace: o.Key.Namespace, Path: n.Spec.Path}
+			spec, err := json.Marshal(build)
 			ref := n.Spec.SourceRef
 			return &api.Renderable{
+				Inputs: []api.Input{
+					{Field: "spec.headingFrom", Kind: "ConfigMap", Namespace: o.Key.Namespace, Name: n.Spec.HeadingFrom},
+				},
+				SpecWith: func(inputs []api.InputData, _ bool) any {
+					build.Heading = inputs[0].Data["heading"]
+					return build
+				},
 				Source:   api.Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, o.Key.Namespace), Name: ref.Name},
 				Renderer: "note", Spec: spec, Prune: true, Interval: n.Spec.Interval.Duration,
 			}, err
@@ -47,9 +56,11 @@ func init() {
 // note is a Note.
 type note struct {
 	Spec struct {
-		Path      string          `json:"path"`
-		Interval  metav1.Duration `json:"interval"`
-		SourceRef struct {
+		Path     string          `json:"path"`
+		Interval metav1.Duration `json:"interval"`
+		// HeadingFrom is the name of a ConfigMap.
+		HeadingFrom string `json:"headingFrom"`
+		SourceRef   struct {
 			Kind      string `json:"kind"`
 			Namespace string `json:"namespace"`
 			Name      string `json:"name"`
@@ -58,7 +69,7 @@ type note struct {
 }
 
 // noteSpec is all of a Note that its render depends on.
-type noteSpec struct{ Namespace, Path string }
+type noteSpec struct{ Namespace, Path, Heading string }
 
 // noteRenderer renders Notes. It implements render.Renderer.
 type noteRenderer struct{}
@@ -91,7 +102,7 @@ func (noteRenderer) Render(ctx context.Context, r render.Request) (*render.Resul
 		if !ok {
 			return nil, fmt.Errorf("%s is not a note: its name must end in .txt", e.Name)
 		}
-		o := &manifest.Object{Object: map[string]any{"data": map[string]any{"text": string(text)}}}
+		o := &manifest.Object{Object: map[string]any{"data": map[string]any{"text": spec.Heading + string(text)}}}
 		o.SetAPIVersion("v1")
 		o.SetKind("ConfigMap")
 		o.SetNamespace(spec.Namespace)

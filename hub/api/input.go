@@ -41,10 +41,10 @@ type InputData struct {
 // Complete returns the Spec of the render with the data of the Inputs, which are in the order of r.Inputs. If lenient
 // is set, variables that nobody gives are replaced by nothing; else they are errors.
 func (r *Renderable) Complete(inputs []InputData, lenient bool) (json.RawMessage, error) {
-	if r.complete == nil || len(r.Inputs) == 0 && !lenient {
+	if r.SpecWith == nil || len(r.Inputs) == 0 && !lenient {
 		return r.Spec, nil
 	}
-	data, err := json.Marshal(r.complete(inputs, lenient))
+	data, err := json.Marshal(r.SpecWith(inputs, lenient))
 	if err != nil {
 		return nil, fmt.Errorf("encode the build: %w", err)
 	}

@@ -211,7 +211,7 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		Prune: k.Spec.Prune, Wait: k.Spec.Wait, Force: k.Spec.Force,
 		DeletionPolicy: bundle.DeletionPolicy(k.GetDeletionPolicy()), ServiceAccount: k.Spec.ServiceAccountName,
 		Namespaces: namespacesOf(k), Inputs: inputsOf(k),
-		complete: func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
+		SpecWith: func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
 	}
 	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
 		r.Decryption = bundle.SecretReference{Namespace: k.Namespace, Name: d.SecretRef.Name}

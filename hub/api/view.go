@@ -75,9 +75,11 @@ type Renderable struct {
 	// with equal Spec share one render of one artifact.
 	Renderer string
 	Spec     json.RawMessage
-	// Inputs are the objects whose data the render reads beside its source, in the order of the references. Complete adds
-	// their data to Spec.
+	// Inputs are the objects whose data the render reads beside its source, in the order of the references.
 	Inputs []Input
+	// SpecWith returns Spec with the data of the Inputs, which are in the same order; Complete calls it. lenient says that
+	// variables which nobody gives are replaced by nothing. Nil for a kind that has neither inputs nor variables.
+	SpecWith func(inputs []InputData, lenient bool) any
 
 	Interval      time.Duration
 	RetryInterval time.Duration
@@ -95,8 +97,6 @@ type Renderable struct {
 	Namespaces []NamespaceReference
 
 	allowNamespaces, allowAccounts []string // by its annotations
-	// complete returns Spec with the data of the Inputs; nil for a kind that has neither inputs nor variables.
-	complete func(inputs []InputData, lenient bool) any
 }
 
 // NamespaceReference is a field of an object that names a namespace.
