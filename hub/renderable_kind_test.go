@@ -18,8 +18,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// This file is all that is said of the kind Note, a made-up renderable: each text file of a folder is a ConfigMap, below
-// the heading that another ConfigMap gives.
+// This file is all that is said of the kind Note, a made-up renderable: each text file of a folder is a ConfigMap, with
+// a heading that another ConfigMap gives.
 
 func init() {
 	api.Register(api.Kind{

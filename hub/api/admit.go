@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -165,7 +164,7 @@ func decode[T any](values any, path *field.Path) (*T, field.ErrorList) {
 	into := new(T)
 	strict, err := kjson.UnmarshalStrict(data, into)
 	if err != nil {
-		return nil, field.ErrorList{decodeError(err, values, path)}
+		return nil, decodeErrors(err, values, path)
 	}
 	var errs field.ErrorList
 	for _, e := range strict {
@@ -183,34 +182,39 @@ func strictError(err error, path *field.Path) *field.Error {
 	return field.Forbidden(path, "unknown field: check its spelling and its indentation")
 }
 
-// decodeError names the field that has a value of the wrong type.
-func decodeError(err error, values any, path *field.Path) *field.Error {
+// decodeErrors names the field that has a value of the wrong type, and of a map of strings all such keys.
+func decodeErrors(err error, values any, path *field.Path) (errs field.ErrorList) {
 	var mismatch *json.UnmarshalTypeError
 	if !errors.As(err, &mismatch) {
-		return field.Invalid(path, field.OmitValueType{}, err.Error())
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
 	}
 	at, want := child(path, mismatch.Field), typeName(mismatch.Type.Kind())
-	if key, ok := keyOfOther(values, mismatch); ok {
-		at, want = at.Key(key), want+"; where variables are substituted, write ${quote}${name}${quote} and give the "+
-			"variable quote the value '\"'"
+	for key, is := range otherTypes(values, mismatch) {
+		errs = append(errs, field.TypeInvalid(at.Key(key), field.OmitValueType{}, fmt.Sprintf("it is %s, want %s; where "+
+			"variables are substituted, write ${quote}${name}${quote} and give the variable quote the value '\"'", is, want)))
 	}
-	return field.TypeInvalid(at, field.OmitValueType{}, fmt.Sprintf("it is of type %s, want %s", mismatch.Value, want))
+	if len(errs) > 0 {
+		return errs
+	}
+	return field.ErrorList{field.TypeInvalid(at, field.OmitValueType{},
+		fmt.Sprintf("it is of type %s, want %s", mismatch.Value, want))}
 }
 
-// keyOfOther returns the first key of a map of strings that has a value of another type, because the decoder names the
-// map only.
-func keyOfOther(values any, mismatch *json.UnmarshalTypeError) (string, bool) {
+// otherTypes returns the keys of a map of strings that have a value of another type, and the type, because the decoder
+// names the map only. It returns none if the field is no such map.
+func otherTypes(values any, mismatch *json.UnmarshalTypeError) map[string]string {
 	object, _ := values.(map[string]any)
 	texts, ok, _ := unstructured.NestedMap(object, strings.Split(mismatch.Field, ".")...)
 	if !ok || mismatch.Type.Kind() != reflect.String {
-		return "", false
+		return nil
 	}
-	for _, key := range slices.Sorted(maps.Keys(texts)) {
-		if _, ok := texts[key].(string); !ok {
-			return key, true
+	others := map[string]string{}
+	for key, value := range texts {
+		if _, ok := value.(string); !ok && value != nil {
+			others[key] = typeName(reflect.ValueOf(value).Kind())
 		}
 	}
-	return "", false
+	return others
 }
 
 // child is path itself if name is empty; path may be nil.
