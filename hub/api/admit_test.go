@@ -266,7 +266,7 @@ func TestAdmit_unsupported_fields(t *testing.T) {
 		{"postBuild: {substituteFrom: [{kind: Secret, name: a_b}]}", "spec.postBuild.substituteFrom[0].name", "lower case"},
 		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'true'}]", "spec.healthCheckExprs", "not supported yet"},
 		{"dependsOn: [{name: a}, {name: b, readyExpr: 'true'}]", "spec.dependsOn[1].readyExpr", "not supported yet"},
-		{"buildMetadata: [originAnnotations]", "spec.buildMetadata", "kustomization file"},
+		{"buildMetadata: [managedByLabel]", "spec.buildMetadata[0]", "originAnnotations"},
 		{"ignore: [{paths: [/spec/replicas]}]", "spec.ignore", "leave them out"},
 		{"decryption: {provider: sops, serviceAccountName: kms}", "spec.decryption.serviceAccountName", "age"},
 		{"decryption: {provider: vault}", "spec.decryption.provider", `"sops"`},

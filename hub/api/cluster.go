@@ -49,6 +49,8 @@ type ClusterSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 	// StopRepair makes the spoke of a suspended cluster leave drift alone, too.
 	StopRepair bool `json:"stopRepair,omitempty"`
+	// PassThrough lists kinds of Flux as Kind.group. Their objects go to the cluster, for the controllers that run there.
+	PassThrough []string `json:"passThrough,omitempty"`
 }
 
 // checkCluster checks a Cluster. Its name is part of certificates and paths, so it is one DNS label.
@@ -58,6 +60,7 @@ func checkCluster(c *Cluster) field.ErrorList {
 		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"),
 			"it goes with suspend: true only: set that, or remove it"))
 	}
+	errs = append(errs, checkPassThrough(c.Spec.PassThrough, specPath().Child("passThrough"))...)
 	vars := specPath().Child("vars")
 	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {
 		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable),

@@ -46,11 +46,15 @@ type FleetSpec struct {
 	Template Template `json:"template"`
 	// Suspend suspends the root Kustomizations of this Fleet and everything below them.
 	Suspend bool `json:"suspend,omitempty"`
+	// KeepFluxComponents applies the components of Flux itself that are in the tree. They are left out otherwise.
+	KeepFluxComponents bool `json:"keepFluxComponents,omitempty"`
+	// PassThrough lists kinds of Flux as Kind.group. Their objects go to the clusters, for the controllers that run there.
+	PassThrough []string `json:"passThrough,omitempty"`
 }
 
 // Template is a Kustomization before its variables are known.
 type Template struct {
-	Metadata Metadata `json:"metadata"` // its namespace is flux-system unless given
+	Metadata Metadata `json:"metadata"` // its name and its namespace are flux-system unless given
 	// Spec is a KustomizationSpec. It stays JSON because a ${variable} may stand where the type wants a number or a
 	// duration.
 	Spec json.RawMessage `json:"spec"`
@@ -64,7 +68,7 @@ func checkFleet(f *Fleet) (errs field.ErrorList) {
 	if err := checkTemplate(f); err != nil {
 		errs = append(errs, field.Invalid(specPath().Child("template"), field.OmitValueType{}, err.Error()))
 	}
-	return errs
+	return append(errs, checkPassThrough(f.Spec.PassThrough, specPath().Child("passThrough"))...)
 }
 
 func (f *Fleet) key() Key { return FleetKey(f.Name) }

@@ -155,7 +155,7 @@ func TestAdmit_Fleet(t *testing.T) {
 		{"path:", "kubeConfig: {secretRef: {name: a}}\n      path:", "spec.template", "spec.kubeConfig"},
 		{"${interval:-10m}", "${interval", "spec.template", "spec.interval"},
 		{"${interval:-10m}", "ten", "spec.template", "spec.interval"},
-		{"{name: root, labels", "{labels", "spec.template", "metadata.name"},
+		{"{name: root, labels", "{name: Root, labels", "spec.template", "metadata.name"},
 		{"{name: root, labels", "{name: root, uid: x, labels", "spec.template.metadata.uid", "unknown field"},
 		{"clusters/${cluster_name}", "../${cluster_name}", "spec.template", "leaves the source"},
 	} {

@@ -24,7 +24,7 @@ const GitRepositoryKind = "GitRepository"
 func init() {
 	Register(Kind{
 		Name: GitRepositoryKind, Plural: "gitrepositories", Short: "gitrepo", Group: GroupSource, Version: "v1",
-		Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Words: []string{"source git"}, Role: SourceRole,
+		Older: []string{"v1alpha1", "v1beta1", "v1beta2"}, Namespaced: true, Words: []string{"source git"}, Role: SourceRole,
 		Convert: convertGitRepository, Default: defaultGitRepository,
 		Required: map[string]string{"url": "", "interval": ""}, Refused: gitRepositoryRefused,
 		Durations: []string{"interval", "timeout"}, Check: checked(checkGitRepository),

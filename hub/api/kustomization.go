@@ -29,7 +29,7 @@ const KustomizationKind = "Kustomization"
 func init() {
 	Register(Kind{
 		Name: KustomizationKind, Plural: "kustomizations", Short: "ks", Group: GroupKustomize, Version: "v1",
-		Older: []string{"v1beta1", "v1beta2"}, Namespaced: true, Role: RenderableRole,
+		Older: []string{"v1alpha1", "v1beta1", "v1beta2"}, Namespaced: true, Role: RenderableRole,
 		Convert: convertKustomization, Required: map[string]string{"interval": "", "prune": "", "sourceRef": ""},
 		Refused: kustomizationRefused, Durations: []string{"interval", "retryInterval", "timeout"},
 		Check: checked(checkKustomization), View: viewed(renderableOfKustomization),
@@ -42,7 +42,6 @@ var kustomizationRefused = map[string]string{
 		"select it with a Fleet",
 	"healthCheckExprs": "health expressions are not supported yet: remove it; objects are judged by their conditions, " +
 		"as kstatus does",
-	"buildMetadata": "build metadata is not supported yet: set buildMetadata in the kustomization file instead",
 	"ignore": "ignoring fields is not supported yet: leave them out of the manifest, then whoever sets them " +
 		"owns them",
 }
@@ -98,6 +97,10 @@ func checkBuild(s *kustomizev1.KustomizationSpec, spec *field.Path) field.ErrorL
 	}
 	for i, image := range s.Images {
 		errs = append(errs, required(image.Name, spec.Child("images").Index(i).Child("name"), anything)...)
+	}
+	for i, m := range s.BuildMetadata {
+		errs = append(errs, oneOf(string(m), spec.Child("buildMetadata").Index(i),
+			string(kustomizev1.BuildMetadataOriginAnnotations), string(kustomizev1.BuildMetadataTransformerAnnotations))...)
 	}
 	if m := s.CommonMetadata; m != nil {
 		at := spec.Child("commonMetadata")
@@ -206,6 +209,7 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 	ref := k.Spec.SourceRef
 	r := &Renderable{
 		Source:   Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, k.Namespace), Name: ref.Name},
+		Path:     path.Clean("./" + strings.TrimLeft(k.Spec.Path, "/")),
 		Renderer: "kustomize", Spec: spec,
 		Interval: k.Spec.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout(),
 		Prune: k.Spec.Prune, Wait: k.Spec.Wait, Force: k.Spec.Force,
@@ -275,7 +279,9 @@ type Build struct {
 	Components              []string                    `json:"components,omitempty"`
 	IgnoreMissingComponents bool                        `json:"ignoreMissingComponents,omitempty"`
 	CommonMetadata          *kustomizev1.CommonMetadata `json:"commonMetadata,omitempty"`
-	Substitute              map[string]string           `json:"substitute,omitempty"`
+	// BuildMetadata lists the annotations with which kustomize says where an object comes from.
+	BuildMetadata []kustomizev1.BuildMetadataOption `json:"buildMetadata,omitempty"`
+	Substitute    map[string]string                 `json:"substitute,omitempty"`
 	// Variables are the objects of postBuild.substituteFrom with their data. A later one beats an earlier one, and
 	// Substitute beats all.
 	Variables []InputData `json:"variables,omitempty"`
@@ -292,7 +298,7 @@ func buildOf(k *kustomizev1.Kustomization) Build {
 		TargetNamespace: k.Spec.TargetNamespace, NamePrefix: k.Spec.NamePrefix, NameSuffix: k.Spec.NameSuffix,
 		Patches: k.Spec.Patches, Images: k.Spec.Images,
 		Components: k.Spec.Components, IgnoreMissingComponents: k.Spec.IgnoreMissingComponents,
-		CommonMetadata: k.Spec.CommonMetadata, Strict: true,
+		CommonMetadata: k.Spec.CommonMetadata, BuildMetadata: k.Spec.BuildMetadata, Strict: true,
 	}
 	if p := k.Spec.PostBuild; p != nil {
 		b.Substitute = p.Substitute
@@ -307,7 +313,7 @@ func (b Build) with(inputs []InputData, lenient bool) Build {
 	return b
 }
 
-// convertKustomization turns v1beta1 and v1beta2 into v1: the three kinds of patches become one, in the order in which
+// convertKustomization turns older versions into v1: the three kinds of patches become one, in the order in which
 // kustomize applies them, and validation goes, because objects are always validated by the API server.
 func convertKustomization(o *manifest.Object) {
 	spec, ok := o.Object["spec"].(map[string]any)
@@ -315,6 +321,7 @@ func convertKustomization(o *manifest.Object) {
 		return
 	}
 	delete(spec, "validation")
+	modernize(spec)
 	merges, mergesFit := asPatches(spec["patchesStrategicMerge"], func(item any) any {
 		return map[string]any{"patch": item}
 	})

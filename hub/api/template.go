@@ -41,7 +41,7 @@ func expandTemplate(f *Fleet, expand func(path, text string) (any, error)) (*Obj
 		spec["suspend"] = true
 	}
 	m := f.Spec.Template.Metadata
-	m.Namespace = cmp.Or(m.Namespace, DefaultNamespace)
+	m.Name, m.Namespace = cmp.Or(m.Name, FluxRoot), cmp.Or(m.Namespace, DefaultNamespace)
 	tree, err := expandValue("", map[string]any{"metadata": m.tree(), "spec": spec}, expand)
 	if err != nil {
 		return nil, err

@@ -71,6 +71,8 @@ func (s *Source) fetchKey(key Key, bound bool) (string, error) {
 type Renderable struct {
 	// Source is the key of what is rendered, without a cluster. SourceKeys says where it may be.
 	Source Key
+	// Path is what it renders of the source: below the root, clean; "." is all of it.
+	Path string
 	// Renderer names who renders it; Spec is all of the object that the result depends on, as canonical JSON. Renderables
 	// with equal Spec share one render of one artifact.
 	Renderer string

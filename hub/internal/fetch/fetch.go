@@ -51,6 +51,7 @@ type Loop struct {
 	// sources by api.Source.FetchKey, and the key of each object's source by the object's path.
 	sources  map[string]*scheduled
 	keys     map[string]string
+	aliases  map[string]string // the path of a source → that of the source of the hub that it stands for
 	gone     leftovers
 	running  int
 	trying   int // of them, unproven ones
@@ -71,6 +72,7 @@ func New(c Config) *Loop {
 		metrics: newMetrics(c.Metrics),
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
+		aliases: map[string]string{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+1), // so that no fetch waits to return its result
 	}

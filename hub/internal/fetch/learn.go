@@ -2,7 +2,9 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -147,8 +149,13 @@ func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 			l.remove(path)
 		}
 	}
+	clear(l.aliases)
 	for path, row := range rows {
-		touched[l.assign(path, &row)] = true
+		of, exists := row, true
+		if row.AliasOf != nil {
+			of, exists = rows[row.AliasOf.Path()]
+		}
+		l.place(path, &row, &of, exists, touched)
 	}
 	for _, s := range l.sources {
 		s.hurry()
@@ -165,41 +172,75 @@ func (l *Loop) secretChanged(row string) {
 	}
 }
 
-// resourceChanged assigns an object to the source that it names now.
+// resourceChanged assigns an object, and what stands for it, to the source that it names now.
 func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[string]bool) error {
-	var row store.Resource
-	var exists bool
+	var row, of store.Resource
+	var exists, found bool
 	err := l.Store.View(ctx, func(tx *store.Tx) (err error) {
 		row, exists, err = store.Resources.Get(tx, path)
+		if of, found = row, exists; err != nil || row.AliasOf == nil {
+			return err
+		}
+		of, found, err = store.Resources.Get(tx, row.AliasOf.Path())
 		return err
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case !exists:
-		l.remove(path)
-	default:
-		touched[l.assign(path, &row)] = true
 	}
-	return nil
+	delete(l.aliases, path)
+	if exists {
+		l.place(path, &row, &of, found, touched)
+	} else {
+		l.remove(path)
+	}
+	for _, alias := range l.aliasesOf(path) {
+		err = errors.Join(err, l.resourceChanged(ctx, alias, touched))
+	}
+	return err
 }
 
-// assign makes an object a member of its source, and asks for a fetch if the source needs one: when it is new or has
-// nothing to give, when a reconciliation was requested, or when it was resumed. It returns the key of the source; empty
-// if there is none.
-func (l *Loop) assign(path string, row *store.Resource) string {
-	view, err := row.Object.Source()
+// aliasesOf returns the paths of the sources that stand for a source of the hub.
+func (l *Loop) aliasesOf(path string) (found []string) {
+	if !strings.HasPrefix(path, "/") {
+		return nil // a source of a cluster
+	}
+	for alias, source := range l.aliases {
+		if source == path {
+			found = append(found, alias)
+		}
+	}
+	return found
+}
+
+// place assigns an object to the source that of names: the object itself, or the one of the hub that it stands for,
+// which may not exist.
+func (l *Loop) place(path string, row, of *store.Resource, exists bool, touched map[string]bool) {
+	if row.AliasOf != nil {
+		l.aliases[path] = row.AliasOf.Path()
+	}
+	if !exists {
+		l.remove(path)
+		return
+	}
+	touched[l.assign(path, row, of)] = true
+}
+
+// assign makes an object a member of the source that of names, and asks for a fetch if the source needs one: when it is
+// new or has nothing to give, when a reconciliation was requested, or when it was resumed. It returns the key of the
+// source; empty if there is none.
+func (l *Loop) assign(path string, row, of *store.Resource) string {
+	view, err := of.Object.Source()
 	if err != nil { // admission let it through
-		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(row.Key), telemetry.Err(err))
+		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(of.Key), telemetry.Err(err))
 		return ""
 	}
-	key := view.FetchKey(row.Bound())
+	key := view.FetchKey(of.Bound())
 	if old := l.keys[path]; old != key {
 		l.leave(path)
 	}
 	s := l.sources[key]
 	if s == nil {
-		s = newScheduled(key, view, row)
+		s = newScheduled(key, view, of)
 		l.sources[key] = s
 		s.hurry()
 	}

@@ -236,6 +236,10 @@ func bytesOfRow(r store.Resource) []byte {
 		fmt.Fprint(&b, r.Orphaned, r.OrphanOnDelete, r.Held)
 		confined, _ := json.Marshal(r.Confined) // strings only: there is no error to have
 		b.Write(confined)
+		fmt.Fprint(&b, r.Admission)
+		if r.AliasOf != nil {
+			b.WriteString(r.AliasOf.Path())
+		}
 	}
 	return b.Bytes()
 }

@@ -320,6 +320,7 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	row := old
 	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object
 	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
+	row.AliasOf, row.Admission = node.AliasOf, node.Admission
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = store.NewUID(), c.start, 1

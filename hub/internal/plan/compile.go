@@ -130,7 +130,7 @@ func healthChecks(a graph.Application) []bundle.ObjectIdentity {
 	}
 	var checks []bundle.ObjectIdentity
 	for _, child := range a.Rendered.Children {
-		if child.Key.Role() == api.RenderableRole && child.Key != a.Key.In("") {
+		if child.Key.Role() == api.RenderableRole && child.Key != a.Itself {
 			checks = append(checks, child.Key.Identity())
 		}
 	}

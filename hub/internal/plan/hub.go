@@ -126,6 +126,19 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	return roots, fleets
 }
 
+// admissions returns what becomes of the objects that each Fleet gives to a cluster.
+func (h *hub) admissions(c *api.Cluster, fleets map[string]error) map[api.Key]api.Admission {
+	all := map[api.Key]api.Admission{{}: {PassThrough: api.PassThroughOf(c.Spec.PassThrough)}}
+	for name := range fleets {
+		if f := h.fleets[name]; f != nil {
+			all[api.FleetKey(name)] = api.Admission{
+				KeepFlux: f.Spec.KeepFluxComponents, PassThrough: api.PassThroughOf(c.Spec.PassThrough, f.Spec.PassThrough),
+			}
+		}
+	}
+	return all
+}
+
 // withoutClusters names the Fleets that gave a root to the graph before and select no cluster at all now. Fleets are
 // those that select the graph's cluster.
 func (h *hub) withoutClusters(last map[api.Key]graph.Node, fleets map[string]error) map[string]bool {

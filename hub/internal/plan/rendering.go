@@ -7,12 +7,25 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// renderedIn returns the objects of a render as a graph of the scope admits them.
-func renderedIn(scope api.Scope, r *cache.Rendering) *graph.Rendered {
-	return cache.View(r, scope, func() *graph.Rendered {
-		g := &graph.Rendered{Payload: r.Payload(), Sealed: r.Sealed()}
-		for _, o := range r.Known() {
-			g.Children = append(g.Children, child(o, scope))
+// admitting is how a graph admits the objects of a render.
+type admitting struct {
+	scope     api.Scope
+	admission api.Admission
+}
+
+// renderedIn returns the objects of a render as a graph admits them.
+func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
+	return cache.View(r, how, func() *graph.Rendered {
+		g := &graph.Rendered{Sealed: r.Sealed()}
+		for o := range r.Objects() {
+			switch {
+			case o.Flux && !how.admission.KeepFlux:
+				g.LeftOut++
+			case o.Known != nil && !how.admission.PassThrough.Has(o.Known):
+				g.Children = append(g.Children, child(o.Known, how.scope))
+			default:
+				g.Payload = append(g.Payload, o.Reference)
+			}
 		}
 		return g
 	})

@@ -168,6 +168,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		in.Roots = append(in.Roots, roots...)
 		in.HubSource = p.hub.source
 		in.LastCluster = p.hub.withoutClusters(in.Previous, w.fleets)
+		in.Admissions = p.hub.admissions(p.hub.clusters[w.cluster], w.fleets)
 	}
 	return in
 }
@@ -184,7 +185,7 @@ func (w *walked) addRows(in *graph.Input) {
 		}
 		in.Previous[key] = graph.Node{
 			Key: key, Owner: r.Owner, Object: r.Object, Orphaned: r.Orphaned, OrphanOnDelete: r.OrphanOnDelete,
-			Held: r.Held, Confined: r.Confined,
+			Held: r.Held, Confined: r.Confined, AliasOf: r.AliasOf, Admission: r.Admission,
 		}
 	}
 	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
@@ -267,7 +268,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	if w.cluster == "" {
 		scope = api.Hub
 	}
-	return graph.Result{Revision: a.Revision, Rendered: renderedIn(scope, r)}
+	return graph.Result{Revision: a.Revision, Rendered: renderedIn(admitting{scope, work.Admission}, r)}
 }
 
 // note remembers the artifact and the result of a render.

@@ -172,11 +172,18 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 
 // fetched adds what was fetched of a source.
 func (r *Reader) fetched(f *Facts) error {
-	source, err := f.Resource.Object.Source()
+	row := &f.Resource
+	if of := row.AliasOf; of != nil {
+		var err error
+		if row, err = get(r, store.Resources, of.Path()); err != nil || row == nil {
+			return err
+		}
+	}
+	source, err := row.Object.Source()
 	if err != nil {
 		return nil // hubVerdict says so
 	}
-	f.Fetched, err = get(r, store.Sources, source.FetchKey(f.Resource.Bound()))
+	f.Fetched, err = get(r, store.Sources, source.FetchKey(row.Bound()))
 	return err
 }
 

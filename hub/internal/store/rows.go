@@ -35,6 +35,10 @@ type Resource struct {
 	Held bool `json:"held,omitempty"`
 	// Confined is the confinement of a Kustomization with a service account above it.
 	Confined *api.Confinement `json:"confined,omitempty"`
+	// AliasOf is the source of the hub that a source of a bootstrapped Flux repository stands for.
+	AliasOf *api.Key `json:"aliasOf,omitempty"`
+	// Admission is what becomes of the objects of a Kustomization, as the Fleet said last that it comes from.
+	Admission api.Admission `json:"admission,omitzero"`
 }
 
 // NewUID returns a random UUID (RFC 9562, version 4), for Resource.UID.

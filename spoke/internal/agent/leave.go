@@ -125,7 +125,11 @@ func claimsOf(apps applications) map[manifest.ID]bundle.ApplicationName {
 	claims := map[manifest.ID]bundle.ApplicationName{}
 	for name, app := range apps {
 		for _, o := range app.Objects {
-			claims[o.ID()] = name
+			id := o.ID()
+			claims[id] = name
+			if id.Namespace = ""; claims[id] == (bundle.ApplicationName{}) {
+				claims[id] = name // its kind may have no namespaces; see apply.Applier
+			}
 		}
 	}
 	return claims

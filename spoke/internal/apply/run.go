@@ -79,6 +79,7 @@ func (r *run) changes(started time.Time) *ChangeSet {
 }
 
 func (r *run) applyAll(ctx context.Context) error {
+	r.dropNamespaces(ctx)
 	send := r.decide()
 	r.foresee()
 	if err := r.mark(send); err != nil {

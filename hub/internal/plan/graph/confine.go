@@ -87,7 +87,9 @@ func (p *pass) inherits(owner api.Key, n Node) bool {
 
 // owned returns the node of a child that its owner gives.
 func (p *pass) owned(key api.Key, c claim) Node {
-	return Node{Key: key, Object: c.child.Object, Owner: &c.owner, Confined: p.givesInside(c.owner)}
+	return Node{
+		Key: key, Object: c.child.Object, Owner: &c.owner, Confined: p.givesInside(c.owner), AliasOf: c.aliasOf,
+	}
 }
 
 // bar returns an error for a renderable that was kept although it breaks the rule that its owner gives under now, and

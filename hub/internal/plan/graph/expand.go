@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // expand renders one level of the graph and takes the objects that the renderables give.
@@ -95,51 +95,65 @@ func (p *pass) absorb(work Work, result Result) {
 	}
 	key := work.Key
 	object := p.graph.Nodes[key].Object
+	boot := p.bootstrapOf(work, result.Rendered.Children)
+	p.bootstrapped = p.bootstrapped || boot != nil
 	p.graph.Findings[key] = Finding{
 		Ready: true, Reason: condition.BuildSucceeded, Revision: result.Revision, Attempted: result.Revision,
-		Message: built(result),
+		Message: built(result) + boot.notice(),
 	}
 	p.apps[key] = &Application{
 		Key: key, Object: object, Renderable: work.Renderable, Rendered: result.Rendered, Revision: result.Revision,
-		Inputs: work.Inputs,
+		Inputs: work.Inputs, Itself: boot.itself(key),
 	}
 	if p.in.Cluster == "" {
 		p.refusePayload(key, result.Rendered)
 	}
 	for _, child := range result.Rendered.Children {
-		if p.local(child.Key) != key {
-			p.claim(claim{key, child})
-		} else if child.Err != nil {
-			p.problem(key, condition.ObjectRefused, "its own object in Git: "+child.Err.Error())
+		switch {
+		case child.Key == boot.itself(key) && child.Err != nil:
+			p.problem(key, condition.ObjectRefused, ownObject+child.Err.Error())
+		case child.Key != boot.itself(key):
+			p.claim(claim{key, p.withoutFluxAccount(key, child), boot.aliasOf(child.Key)})
 		}
 	}
 }
 
+// ownObject begins the message about the object that a renderable renders of itself.
+const ownObject = "its own object in Git: "
+
 // built is the message of a build that succeeded.
 func built(r Result) string {
-	return fmt.Sprintf("Built revision %s (objects for the cluster: %d, for the hub: %d)",
+	message := fmt.Sprintf("Built revision %s (objects for the cluster: %d, for the hub: %d)",
 		r.Revision, len(r.Rendered.Payload), len(r.Rendered.Children))
+	if r.Rendered.LeftOut > 0 {
+		message += "; left out " + wording.Count(r.Rendered.LeftOut, "object") + " of Flux itself, whose work Nave does " +
+			"(to apply them, set spec.keepFluxComponents of the Fleet)"
+	}
+	return message
 }
 
 // turned updates a renderable with the object that it renders of itself. It returns true if the renderable has to be
 // rendered again.
 func (p *pass) turned(work Work, result Result) bool {
 	key := work.Key
-	node, children := p.graph.Nodes[key], result.Rendered.Children
-	i := slices.IndexFunc(children, func(c Child) bool { return p.local(c.Key) == key && c.Err == nil })
-	if i < 0 || children[i].Object.Digest == node.Object.Digest {
+	node := p.graph.Nodes[key]
+	object, err := p.renderedSelf(work, result.Rendered.Children)
+	if err == nil && (object == nil || object.Equal(node.Object)) {
 		return false
 	}
 	confined := p.givesInside(key)
-	if err := confined.Check(key, renderableOf(children[i])); err != nil {
-		p.problem(key, condition.ObjectRefused, "its own object in Git: "+err.Error())
+	if err == nil {
+		err = confined.Check(key, renderableOf(Child{Object: object}))
+	}
+	if err != nil {
+		p.problem(key, condition.ObjectRefused, ownObject+err.Error())
 		return false
 	}
 	if p.turns[key]++; p.turns[key] > maxTurns {
 		p.stopTurning(node, result.Revision)
 		return true
 	}
-	node.Object, node.Confined = children[i].Object, confined // what it says of itself does not free it
+	node.Object, node.Confined = object, confined // what it says of itself does not free it
 	p.add(node)
 	return true
 }

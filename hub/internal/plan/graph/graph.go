@@ -29,6 +29,8 @@ type Input struct {
 	NoCrossNamespaceRefs bool
 	// LenientSubstitution replaces variables that nobody gives by nothing.
 	LenientSubstitution bool
+	// Admissions say which rendered objects are applied, by the Fleet that they come from; the zero key: no Fleet.
+	Admissions map[api.Key]api.Admission
 	// Guard limits what is removed unconfirmed; zero: DefaultGuard.
 	Guard Guard
 	// HubSource returns a source of the hub; nil if there is none. For the hub's own graph it is nil.
@@ -69,6 +71,10 @@ type Node struct {
 	Held bool
 	// Confined limits an object below a renderable with a service account. Nil: the object is the operators'.
 	Confined *api.Confinement
+	// AliasOf is the source of the hub that this source stands for; nil: none. See bootstrap.go.
+	AliasOf *api.Key
+	// Admission is what becomes of the objects of a renderable, as the Fleet said last that it comes from.
+	Admission api.Admission
 }
 
 // GivenBy returns the owner that gives the object now; nil if it has none or was orphaned.
@@ -89,6 +95,9 @@ type Work struct {
 	// Spec is the Renderable's, complete with the data of its Inputs.
 	Spec   json.RawMessage
 	Inputs []api.InputData
+	// FoundAt is the key of the source, in the graph or in the hub.
+	FoundAt   api.Key
+	Admission api.Admission
 }
 
 // Result is the result of a Work.
@@ -106,6 +115,8 @@ type Rendered struct {
 	Children []Child
 	Payload  []bundle.ObjectReference // in the order in which they are applied
 	Sealed   []bundle.SealedFile
+	// LeftOut is the number of objects that are components of Flux itself and are not applied.
+	LeftOut int
 }
 
 // Child is an object that extends the graph.
@@ -127,6 +138,8 @@ type Application struct {
 	Held      bundle.Entry // the last one, when Rendered is nil
 	Object    *api.Object  // whose view Renderable is; nil when the last Application is held
 	Suspended bool
+	// Itself is the key, without a cluster, under which Rendered.Children has the renderable itself.
+	Itself api.Key
 	// ServiceAccount is the account that the spoke uses; empty: the spoke's own.
 	ServiceAccount string
 }

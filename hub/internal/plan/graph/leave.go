@@ -92,7 +92,7 @@ func (p *pass) adopt(n Node, c claim) {
 	case c.child.Err != nil:
 		p.refuse(c.owner, n.Key, c.child.Err)
 	case c.child.Object.Digest == n.Object.Digest && p.givesInside(c.owner).Same(n.Confined):
-		n.Owner, n.Orphaned = &c.owner, false
+		n.Owner, n.Orphaned, n.AliasOf = &c.owner, false, c.aliasOf
 		p.keep(n)
 	default: // it was expanded as it was left: what it gave as that has to be forgotten
 		p.add(p.owned(n.Key, c))

@@ -28,10 +28,14 @@ func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, er
 	if wait || err != nil {
 		return work, wait, err
 	}
+	if found, err = p.dealias(found); err != nil {
+		return work, false, err
+	}
 	source, err := found.Object.Source()
 	if err != nil {
 		return work, false, err
 	}
+	work.FoundAt, work.Admission = found.Key, p.admission(key)
 	work.SourceKey = source.FetchKey(found.Key.Cluster != "" || found.Confined != nil)
 	p.graph.Sources[work.SourceKey] = true
 	return work, false, nil

@@ -79,17 +79,18 @@ type pass struct {
 	// problems of what was rendered; the first is the reason.
 	problems map[api.Key][]problem
 
-	queue          []api.Key           // renderables to expand
-	waiting        []api.Key           // renderables whose source a later render may give
-	waitForSources bool                // false once no render is left that may give one
-	claims         []claim             // on objects that had another owner
-	readers        []api.Key           // renderables whose inputs a later render may give
-	released       map[api.Key]bool    // readers that do not wait any more
-	readings       map[api.Key]reading // what each renderable with inputs was rendered with
-	present        givers              // what the Applications of this pass give; nil: to be computed
-	past           givers              // what those of the last pass gave
-	turns          map[api.Key]int     // how often a renderable changed itself
-	elsewhere      map[sightKey]sight  // sources that were not found in this graph
+	fleetRoots     map[api.Key]*api.Object // roots as Fleets give them
+	queue          []api.Key               // renderables to expand
+	waiting        []api.Key               // renderables whose source a later render may give
+	waitForSources bool                    // false once no render is left that may give one
+	claims         []claim                 // on objects that had another owner
+	readers        []api.Key               // renderables whose inputs a later render may give
+	released       map[api.Key]bool        // readers that do not wait any more
+	readings       map[api.Key]reading     // what each renderable with inputs was rendered with
+	present        givers                  // what the Applications of this pass give; nil: to be computed
+	past           givers                  // what those of the last pass gave
+	turns          map[api.Key]int         // how often a renderable changed itself
+	elsewhere      map[sightKey]sight      // sources that were not found in this graph
 	assumed        map[sightKey]assumption
 	gone           map[api.Key]bool    // objects that left the graph
 	lacking        map[api.Key]api.Key // missing sources by renderable
@@ -98,12 +99,14 @@ type pass struct {
 	blind          map[api.Key]bool    // renderables whose present children are not known
 	refusers       map[api.Key]api.Key // owners of refused objects
 	guarded        bool                // whether the guard has looked at what left
+	bootstrapped   bool                // whether a root has a bootstrapped tree
 }
 
 // claim is a child that an owner gives.
 type claim struct {
-	owner api.Key
-	child Child
+	owner   api.Key
+	child   Child
+	aliasOf *api.Key // of a source: what it stands for; nil: itself
 }
 
 // problem is why an object is not rendered, or not all of it: the reason and the message of its condition.
@@ -123,6 +126,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		waitForSources: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
 		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{},
 		lacking: map[api.Key]api.Key{}, released: map[api.Key]bool{}, readings: map[api.Key]reading{},
+		fleetRoots: map[api.Key]*api.Object{},
 	}
 }
 
@@ -164,7 +168,8 @@ func (p *pass) addRoot(r Root) {
 	case r.Object != nil && r.Owner == nil:
 		p.add(Node{Key: r.Key, Object: r.Object})
 	case r.Object != nil:
-		p.claim(claim{*r.Owner, Child{Key: r.Key, Object: r.Object}})
+		p.fleetRoots[r.Key] = r.Object
+		p.claim(claim{owner: *r.Owner, child: Child{Key: r.Key, Object: r.Object}})
 	case mine:
 		p.keep(last)
 		p.hold(r.Key, Result{Reason: condition.TemplateFailed, Err: r.Err})
@@ -270,6 +275,7 @@ func (p *pass) finish() {
 	}
 	p.explainOrphans()
 	p.outlive()
+	p.admit()
 	p.await()
 	for key, app := range p.apps {
 		if app.Rendered != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ type Rendering struct {
 	variant  variant
 	known    []*manifest.Object // the objects of variant.Graph
 
-	views [2]view // by api.Scope
+	views sync.Map // *view by the key of View
 
 	mu      sync.Mutex
 	fresh   bool              // not in the store yet
@@ -60,6 +61,9 @@ func newRendering(key flightKey, result *render.Result) (*Rendering, error) {
 		if api.Known(o) {
 			r.variant.Graph = append(r.variant.Graph, i)
 			r.known = append(r.known, o)
+		}
+		if api.IsFluxComponent(o) {
+			r.variant.Flux = append(r.variant.Flux, i)
 		}
 	}
 	for _, f := range result.Sealed {
@@ -99,29 +103,44 @@ func (r *Rendering) readKnown(ctx context.Context, blobs store.Blobs) error {
 // Row is the key of the render in store.Renders.
 func (r *Rendering) Row() string { return r.row }
 
-// Known returns the rendered objects that extend the graph (api.Known), which must not be changed.
-func (r *Rendering) Known() []*manifest.Object { return r.known }
+// Object is one rendered object.
+type Object struct {
+	Reference bundle.ObjectReference
+	Known     *manifest.Object // an object that extends the graph (api.Known), which must not be changed; else nil
+	Flux      bool             // a component of Flux itself (api.IsFluxComponent)
+}
 
-// Payload returns the other objects, in the order in which they are applied.
-func (r *Rendering) Payload() []bundle.ObjectReference {
-	payload := make([]bundle.ObjectReference, 0, len(r.variant.Objects)-len(r.variant.Graph))
-	next := 0 // of variant.Graph, which is in ascending order
-	for i, o := range r.variant.Objects {
-		if next < len(r.variant.Graph) && r.variant.Graph[next] == i {
-			next++
-			continue
+// Objects returns the rendered objects in the order in which they are applied.
+func (r *Rendering) Objects() iter.Seq[Object] {
+	return func(yield func(Object) bool) {
+		known, flux := 0, 0 // next of variant.Graph and variant.Flux, which are in ascending order
+		for i, reference := range r.variant.Objects {
+			o := Object{Reference: reference}
+			if known < len(r.variant.Graph) && r.variant.Graph[known] == i {
+				o.Known = r.known[known]
+				known++
+			}
+			if flux < len(r.variant.Flux) && r.variant.Flux[flux] == i {
+				o.Flux = true
+				flux++
+			}
+			if !yield(o) {
+				return
+			}
 		}
-		payload = append(payload, o)
 	}
-	return payload
 }
 
 // Sealed returns the encrypted files whose placeholders occur in the objects.
 func (r *Rendering) Sealed() []bundle.SealedFile { return r.variant.Sealed }
 
-// View returns what make returned when View was first called for the scope.
-func View[T any](r *Rendering, scope api.Scope, make func() T) T {
-	v := &r.views[scope]
+// View returns what make returned when View was first called with the key.
+func View[K comparable, T any](r *Rendering, key K, make func() T) T {
+	found, ok := r.views.Load(key)
+	if !ok {
+		found, _ = r.views.LoadOrStore(key, new(view))
+	}
+	v := found.(*view)
 	v.once.Do(func() { v.value = make() })
 	return v.value.(T)
 }

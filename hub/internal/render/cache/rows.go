@@ -32,6 +32,7 @@ type variant struct {
 	Reads    render.Reads             `json:"reads"`
 	Objects  []bundle.ObjectReference `json:"objects"` // as rendered, in apply order
 	Graph    []int                    `json:"graph,omitempty"`
+	Flux     []int                    `json:"flux,omitempty"` // components of Flux itself
 	Sealed   []bundle.SealedFile      `json:"sealed,omitempty"`
 }
 

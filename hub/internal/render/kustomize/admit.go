@@ -17,6 +17,9 @@ import (
 // admit checks one kustomization file before kustomize acts on it: nothing remote, no charts, and everything that it
 // names is there. A kustomization file that does not parse is kustomize's own to report.
 func (f *fileSystem) admit(p string, data []byte) error {
+	if err := checkKeys(p, data); err != nil {
+		return err
+	}
 	var k types.Kustomization
 	if err := k.Unmarshal(data); err != nil {
 		return fmt.Errorf("%s: %w", tree.Local(p), err)
@@ -150,8 +153,7 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 // find checks that a path in a kustomization file of the directory leads to a file or a directory of the tree.
 func (f *fileSystem) find(dir string, r reference) error {
 	if isRemote(r.path) {
-		return fmt.Errorf("%s: %w; remote bases and files are not fetched: commit a copy of it, or make it a source and a "+
-			"Kustomization of its own", r.path, render.ErrRemote)
+		return refuseRemote(r.path)
 	}
 	if path.IsAbs(r.path) {
 		return fmt.Errorf("%s: %w; write it relative to the kustomization file", r.path, render.ErrRemote)
@@ -169,6 +171,8 @@ func (f *fileSystem) find(dir string, r reference) error {
 		return fmt.Errorf("%s is a directory, a file is needed", r.path)
 	case k == render.Directory && !isBase(f, target):
 		return fmt.Errorf("directory %s has no kustomization file", r.path)
+	case k == render.Directory:
+		return checkBase(f, r.field, target)
 	case k == render.Regular && r.field == "resources":
 		f.resources = append(f.resources, target)
 	case k == render.Regular:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"sigs.k8s.io/kustomize/api/types"
 
@@ -75,13 +76,15 @@ func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed
 	if err != nil {
 		return nil, err
 	}
+	objects = slices.DeleteFunc(objects, isConfiguration)
+	dropNamespaces(objects)
 	found := fsys.encrypted()
 	vars, err := newVariables(spec, objects)
 	if err == nil {
 		err = finish(objects, spec, vars, found)
 	}
 	if err != nil {
-		return nil, withLines(fsys, err)
+		return nil, fsys.locate(withLines(fsys, err))
 	}
 	return &rendering{objects, found.files}, nil
 }
@@ -102,7 +105,16 @@ func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) (
 	if err != nil {
 		return nil, explain(fsys, err)
 	}
-	return toObjects(resources)
+	objects, err := toObjects(resources)
+	if err != nil {
+		return nil, explain(fsys, err)
+	}
+	return objects, nil
+}
+
+// isConfiguration reports whether an object is a kustomization file under another name. Flux drops it.
+func isConfiguration(o *manifest.Object) bool {
+	return o.GetKind() == types.KustomizationKind && o.GroupVersionKind().Group == "kustomize.config.k8s.io"
 }
 
 // isPlain reports whether a kustomization does nothing but list resources and set their namespace.

@@ -1,9 +1,12 @@
 package kustomize
 
 import (
+	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
@@ -22,34 +25,37 @@ const (
 // finish checks each object.
 func finish(objects []*manifest.Object, spec *Spec, vars *variables, e *encrypted) error {
 	for _, o := range objects {
-		if err := e.settle(o); err != nil {
-			return err
-		}
-		if err := vars.substitute(o); err != nil {
-			return err
-		}
-		if err := checkNamed(o); err != nil {
-			return err
-		}
-		if err := checkMetadata(o); err != nil {
-			return err
-		}
-		setMetadata(o, spec)
-		if err := e.check(o); err != nil {
-			return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
-		}
-		if err := checkSize(o); err != nil {
-			return err
+		if err := finishOne(o, vars, spec, e); err != nil {
+			return &objectError{o, err}
 		}
 	}
 	return checkUnique(objects)
 }
 
-// setMetadata overrides labels and annotations.
+// finishOne is finish for one object. The error names all that is wrong with its metadata.
+func finishOne(o *manifest.Object, vars *variables, spec *Spec, e *encrypted) error {
+	if err := e.settle(o); err != nil {
+		return err
+	}
+	if err := vars.substitute(o); err != nil {
+		return err
+	}
+	if err := errors.Join(checkNamed(o), checkMetadata(o)); err != nil {
+		return err
+	}
+	setMetadata(o, spec)
+	if err := e.check(o); err != nil {
+		return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
+	}
+	return checkSize(o)
+}
+
+// setMetadata overrides labels and annotations. Common metadata comes last, as in Flux: it may even replace the labels
+// of the owner, which nothing here reads.
 func setMetadata(o *manifest.Object, spec *Spec) {
 	labels := map[string]string{NameLabel: spec.Name, NamespaceLabel: spec.Namespace}
 	if c := spec.CommonMetadata; c != nil {
-		labels = merged(c.Labels, labels)
+		labels = merged(labels, c.Labels)
 		if len(c.Annotations) > 0 {
 			o.SetAnnotations(merged(o.GetAnnotations(), c.Annotations))
 		}
@@ -76,13 +82,33 @@ func checkNamed(o *manifest.Object) error {
 		return fmt.Errorf("%s %s: %w: generateName cannot be used, give it a name", o.GetKind(), o.GetGenerateName(),
 			render.ErrIncomplete)
 	case o.GetName() == "":
-		return fmt.Errorf("%s: %w: metadata.name is missing", o.GetKind(), render.ErrIncomplete)
+		return fmt.Errorf("%s: %w: metadata.name %s", o.GetKind(), render.ErrIncomplete, whyNoText(o, "name"))
+	case o.GetNamespace() == "" && whyNoText(o, "namespace") != missing:
+		return fmt.Errorf("%s %s: metadata.namespace %s", o.GetKind(), o.GetName(), whyNoText(o, "namespace"))
 	}
 	return nil
 }
 
+const missing = "is missing"
+
+// whyNoText returns what is wrong with a field of metadata that is no text.
+func whyNoText(o *manifest.Object, name string) string {
+	metadata, _ := o.Object["metadata"].(map[string]any)
+	value := metadata[name]
+	switch value.(type) {
+	case nil, string:
+		return missing
+	case int64, float64:
+		return fmt.Sprintf("is the number %v: put it in quotes", value)
+	case bool:
+		return fmt.Sprintf("is the boolean %v: put it in quotes", value)
+	}
+	return "is no text"
+}
+
 // checkMetadata refuses labels and annotations that are no text, as the API server would: setting ours would drop them.
 func checkMetadata(o *manifest.Object) error {
+	var errs []error
 	metadata, _ := o.Object["metadata"].(map[string]any)
 	for _, field := range []string{"labels", "annotations"} {
 		value, ok := metadata[field]
@@ -91,26 +117,28 @@ func checkMetadata(o *manifest.Object) error {
 		}
 		m, ok := value.(map[string]any)
 		if !ok {
-			return fmt.Errorf("%s: metadata.%s: must be a map", manifest.IDOf(o), field)
+			errs = append(errs, fmt.Errorf("%s: metadata.%s: must be a map", manifest.IDOf(o), field))
 		}
-		for k, v := range m {
-			if _, ok := v.(string); !ok && v != nil {
-				return fmt.Errorf("%s: metadata.%s.%s: must be text, not %v; put it in quotes "+
-					"(a substituted value needs quotes after the substitution)", manifest.IDOf(o), field, k, v)
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if _, ok := m[k].(string); !ok && m[k] != nil {
+				errs = append(errs, fmt.Errorf("%s: metadata.%s.%s: must be text, not %v; put it in quotes "+
+					"(a substituted value needs quotes after the substitution)", manifest.IDOf(o), field, k, m[k]))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func checkUnique(objects []*manifest.Object) error {
 	seen := make(map[manifest.ID]bool, len(objects))
 	for _, o := range objects {
 		id := manifest.IDOf(o)
-		if seen[id] {
-			return fmt.Errorf("%s: %w", id, render.ErrDuplicate)
+		key := id
+		key.Namespace = cmp.Or(id.Namespace, "default") // one without a namespace goes there, if its kind has them
+		if seen[key] {
+			return &objectError{o, fmt.Errorf("%s: %w", id, render.ErrDuplicate)}
 		}
-		seen[id] = true
+		seen[key] = true
 	}
 	return nil
 }

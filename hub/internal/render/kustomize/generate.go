@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/resid"
 	"sigs.k8s.io/yaml"
 
-	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
@@ -38,16 +37,19 @@ func generate(fsys *fileSystem, dir string, spec *Spec) (*types.Kustomization, e
 func findOrMake(fsys *fileSystem, dir string) (*types.Kustomization, string, error) {
 	k := &types.Kustomization{TypeMeta: types.TypeMeta{APIVersion: types.KustomizationVersion,
 		Kind: types.KustomizationKind}}
-	for _, name := range kustomizationNames() {
-		file := path.Join(dir, name)
-		if !fsys.is(file, render.Regular) {
-			continue
-		}
+	file, err := kustomizationFile(fsys, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if file != "" {
 		data, err := fsys.content(file)
 		if err != nil {
 			return nil, "", err
 		}
-		if err := yaml.Unmarshal(data, k); err != nil {
+		if err := checkKeys(file, data); err != nil {
+			return nil, "", err
+		}
+		if err := k.Unmarshal(data); err != nil {
 			return nil, "", fmt.Errorf("%s: %w", tree.Local(file), err)
 		}
 		if len(k.Resources) == 0 {
@@ -56,7 +58,6 @@ func findOrMake(fsys *fileSystem, dir string) (*types.Kustomization, string, err
 		}
 		return k, file, nil
 	}
-	var err error
 	if k.Resources, err = manifests(fsys, dir); err != nil {
 		return nil, "", err
 	}
@@ -79,7 +80,7 @@ func manifests(fsys *fileSystem, dir string) (found []string, err error) {
 			p, rel := path.Join(at, e.Name), relative+"/"+e.Name
 			switch {
 			case e.Dir && isBase(fsys, p):
-				found = append(found, rel)
+				found, err = append(found, rel), checkGenerated(fsys, dir, p)
 			case e.Dir:
 				err = walk(p, rel)
 			case isManifest(e.Name):
@@ -95,9 +96,15 @@ func manifests(fsys *fileSystem, dir string) (found []string, err error) {
 	return found, walk(dir, ".")
 }
 
-func isBase(fsys *fileSystem, dir string) bool {
-	return slices.ContainsFunc(kustomizationNames(),
-		func(name string) bool { return fsys.is(path.Join(dir, name), render.Regular) })
+// checkGenerated refuses a Component below a directory without a kustomization file, as Flux does.
+func checkGenerated(fsys *fileSystem, dir, base string) error {
+	file, component, err := isComponent(fsys, base)
+	if err == nil && component {
+		err = fmt.Errorf("%s is a Component, which is no resource: %s has no kustomization file, so everything below it "+
+			"counts as one; give it one that lists the Component in components, or name the Component in spec.components",
+			tree.Local(file), cmp.Or(tree.Local(dir), "the root"))
+	}
+	return err
 }
 
 func isManifest(name string) bool {
@@ -109,6 +116,11 @@ func isManifest(name string) bool {
 func extendWith(fsys *fileSystem, k *types.Kustomization, dir string, spec *Spec) error {
 	k.Namespace = cmp.Or(spec.TargetNamespace, k.Namespace)
 	k.NamePrefix, k.NameSuffix = cmp.Or(spec.NamePrefix, k.NamePrefix), cmp.Or(spec.NameSuffix, k.NameSuffix)
+	for _, m := range spec.BuildMetadata {
+		if !slices.Contains(k.BuildMetadata, string(m)) {
+			k.BuildMetadata = append(k.BuildMetadata, string(m))
+		}
+	}
 	for _, p := range spec.Patches {
 		k.Patches = append(k.Patches, types.Patch{Patch: p.Patch, Target: selector(p.Target)})
 	}

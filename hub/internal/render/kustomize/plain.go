@@ -57,7 +57,10 @@ func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manife
 		}
 		all = append(all, objects...)
 	}
-	return all, checkUnique(all)
+	if err := checkUnique(all); err != nil {
+		return nil, fsys.locate(err)
+	}
+	return all, nil
 }
 
 // isPlainObject reports whether kustomize would change nothing in an object but its namespace. (A Namespace it
@@ -120,6 +123,11 @@ func parse(factory *resource.Factory, data []byte) (objects []*manifest.Object, 
 	kept, err := factory.DropLocalNodes(nodes)
 	if err != nil {
 		return nil, err
+	}
+	for _, r := range kept { // as at the end of a build: numbers become text, and empty annotations go
+		if err := r.SetAnnotations(r.GetAnnotations()); err != nil {
+			return nil, err
+		}
 	}
 	return toObjects(kept)
 }
