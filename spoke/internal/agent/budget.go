@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -27,6 +28,7 @@ const (
 	objectMapCost   = 400
 	fileByteCost    = 4
 	fileValueCost   = 400 // in the parser's tree and in sops's
+	textValueCost   = 500 // more, while a whole file is written as YAML
 	keptByteCost    = 2   // the plaintext of an open file
 	// knownCost is what keeps the values of an open file out of texts.
 	knownCost     = 4 << 20
@@ -94,9 +96,14 @@ func objectCost(json []byte) int64 {
 	return objectByteCost*int64(len(json)) + objectValueCost*int64(values) + objectMapCost*int64(maps)
 }
 
-// openCost is the most memory that opening a SOPS file takes, and keptCost what stays until the run ends.
-func openCost(file []byte) int64 {
-	return fileByteCost*int64(len(file)) + fileValueCost*int64(bundle.SealedFileValues(file))
+// openCost is the most memory that opening a SOPS file takes if these are the formats in which the whole file is used,
+// and keptCost what stays until the run ends.
+func openCost(file []byte, texts ...bundle.Format) int64 {
+	valueCost := int64(fileValueCost)
+	if slices.Contains(texts, bundle.YAML) {
+		valueCost += textValueCost
+	}
+	return fileByteCost*int64(len(file)) + valueCost*int64(bundle.SealedFileValues(file))
 }
 
 func keptCost(file []byte) int64 {

@@ -272,6 +272,34 @@ func TestCost(t *testing.T) {
 	} {
 		t.Run("file_of_"+name, func(t *testing.T) { checkFileCost(t, []byte(file)) })
 	}
+	for _, as := range []bundle.Format{bundle.YAML, bundle.JSON} {
+		t.Run("whole_file_in_"+string(as), func(t *testing.T) { checkTextCost(t, as) })
+	}
+}
+
+// checkTextCost opens a file of many values and writes it as a whole.
+func checkTextCost(t *testing.T, as bundle.Format) {
+	key, err := sopstest.NewAge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := key.Encrypt([]byte("l: [" + strings.Repeat("0,", 60_000) + "0]\ndata: {a: b}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := decrypt.ParseKeys(map[string][]byte{key.Entry(): key.Private()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := openCost(file, as)
+	used := leastPeak(t, limit, func() {
+		if _, err := decrypt.Open(t.Context(), file, bundle.YAML, keys, as); err != nil {
+			t.Error(err)
+		}
+	})
+	if t.Logf("%d KiB used of %d", used>>10, limit>>10); used > limit {
+		t.Errorf("%d bytes used, %d estimated", used, limit)
+	}
 }
 
 // checkObjectCost applies an object of many of the same values to an API server that answers with it.

@@ -200,7 +200,7 @@ func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 		}
 		weight += int64(len(data))
 		kept += keptCost(data)
-		open = max(open, openCost(data))
+		open = max(open, openCost(data, textsOf(file)...))
 	}
 	if l.reserved, err = l.budget.acquire(ctx, l.budget.files, kept+open); err != nil {
 		return 0, fmt.Errorf("to decrypt the sealed files of %s %w", l.app.Name, err)

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
@@ -232,12 +234,52 @@ func yamlNode(v any) *yaml.Node {
 		return branchNode(v)
 	case []any:
 		return listNode(v)
+	case string:
+		if utf8.ValidString(v) && v != "<<" {
+			return textNode(v)
+		}
+	case int:
+		return scalarNode("!!int", strconv.Itoa(v))
+	case bool:
+		return scalarNode("!!bool", strconv.FormatBool(v))
+	case nil:
+		return scalarNode("!!null", "null")
 	}
 	node := &yaml.Node{}
 	if node.Encode(v) != nil {
 		panic("not a value of YAML") // see emit
 	}
 	return node
+}
+
+func scalarNode(tag, value string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
+}
+
+// numberOfOld matches numbers to the base of 60, which older YAML had.
+var numberOfOld = regexp.MustCompile(`^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`)
+
+// textNode returns what Node.Encode returns for a text of UTF-8, in the quotes that the encoder gives it. Node.Encode
+// takes 128 KiB for each value.
+func textNode(text string) *yaml.Node {
+	node := scalarNode("!!str", text)
+	switch {
+	case strings.Contains(text, "\n"):
+		node.Style = yaml.LiteralStyle
+	case (&yaml.Node{Kind: yaml.ScalarNode, Value: text}).ShortTag() != "!!str", isOldBoolean(text),
+		numberOfOld.MatchString(text):
+		node.Style = yaml.DoubleQuotedStyle
+	}
+	return node
+}
+
+// isOldBoolean reports whether older YAML took a text for a boolean.
+func isOldBoolean(text string) bool {
+	switch text {
+	case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF":
+		return true
+	}
+	return false
 }
 
 // pending are comments that wait for the node that they stand at.

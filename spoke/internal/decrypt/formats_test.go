@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/getsops/sops/v3/stores/ini"
 	sopsjson "github.com/getsops/sops/v3/stores/json"
 	sopsyaml "github.com/getsops/sops/v3/stores/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
@@ -291,6 +293,28 @@ func FuzzFormats(f *testing.F) {
 		}
 		for _, out := range formats {
 			_, _ = emit(docs, out)
+		}
+	})
+}
+
+// FuzzTextNode holds the quotes of texts against those of the encoder.
+func FuzzTextNode(f *testing.F) {
+	for _, text := range []string{"", "a", "off", "y", "1:30", "0x1f", "1e3", "~", "null", "2020-01-01", " a", "a ", "a: b",
+		"#a", "'", "\"", "a\nb", "a\n", "\n", " \n", "a\tb", "\x00", "\u2028", "é", "- a", "? a", "{a}", "*a", "&a", "!a", "%a", "@a",
+		"`a", "a\r\nb", "<<", "=", "\xff", "true", ".inf", "0b1", "1_000", "a #b", "---", "..."} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		want := &yaml.Node{}
+		if want.Encode(text) != nil {
+			return
+		}
+		written := func(value *yaml.Node) string {
+			out, err := yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{textNode("k"), value}})
+			return fmt.Sprint(string(out), err)
+		}
+		if got, want := written(yamlNode(text)), written(want); got != want {
+			t.Errorf("%q is written %q, want %q", text, got, want)
 		}
 	})
 }
