@@ -11,7 +11,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -27,6 +32,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -335,4 +341,32 @@ func (s *Server) Tag(repository, tag, from string) error {
 		return err
 	}
 	return remote.Tag(known.Context().Tag(tag), d, s.Options()...)
+}
+
+// Sign signs a digest of a repository as cosign sign --key does, and stores the signature beside the artifact at.
+func (s *Server) Sign(repository, at, digest string, key crypto.Signer) error {
+	return s.SignPayload(repository, at, fmt.Sprintf(`{"critical":{"identity":{"docker-reference":""},`+
+		`"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`, digest), key)
+}
+
+// SignPayload signs any text and stores the signature beside the artifact at, which is a digest.
+func (s *Server) SignPayload(repository, at, payload string, key crypto.Signer) error {
+	signed, options := []byte(payload), crypto.SignerOpts(crypto.Hash(0))
+	if _, whole := key.(ed25519.PrivateKey); !whole {
+		sum := sha256.Sum256(signed)
+		signed, options = sum[:], crypto.SHA256
+	}
+	signature, err := key.Sign(rand.Reader, signed, options)
+	if err != nil {
+		return err
+	}
+	image, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
+		Layer:       Layer([]byte(payload), "application/vnd.dev.cosign.simplesigning.v1+json"),
+		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.Push(repository+":"+strings.Replace(at, ":", "-", 1)+".sig", image)
+	return err
 }

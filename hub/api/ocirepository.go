@@ -35,8 +35,10 @@ func init() {
 // ociRepositoryRefused are the fields that are not carried out.
 var ociRepositoryRefused = map[string]string{
 	"serviceAccountName": "the hub has no ServiceAccounts: name the pull Secret of that account in spec.secretRef",
-	"verify":             "the verification of signatures is not supported yet: remove it, or keep this source with Flux",
 }
+
+// cosign is the provider of signatures that is verified.
+const cosign = "cosign"
 
 // defaultOCIRepository sets what Flux's schema sets.
 func defaultOCIRepository(o *manifest.Object) {
@@ -48,6 +50,10 @@ func defaultOCIRepository(o *manifest.Object) {
 		if spec[name] == nil {
 			spec[name] = value
 		}
+	}
+	if verify, ok, _ := unstructured.NestedMap(spec, "verify"); ok && verify["provider"] == nil {
+		verify["provider"] = cosign
+		spec["verify"] = verify
 	}
 	if selector, ok, _ := unstructured.NestedMap(spec, "layerSelector"); ok && selector["operation"] == nil {
 		selector["operation"] = sourcev1.OCILayerExtract
@@ -71,6 +77,22 @@ func checkOCIRepository(o *sourcev1.OCIRepository) field.ErrorList {
 	}
 	if ref := o.Spec.Reference; ref != nil {
 		errs = append(errs, checkOCIReference(ref, spec.Child("ref"))...)
+	}
+	if v := o.Spec.Verify; v != nil {
+		errs = append(errs, checkOCIVerification(v, spec.Child("verify"))...)
+	}
+	return errs
+}
+
+// checkOCIVerification lets through what is verified: signatures by keys.
+func checkOCIVerification(v *sourcev1.OCIRepositoryVerification, path *field.Path) (errs field.ErrorList) {
+	if v.Provider != cosign {
+		errs = append(errs, field.Forbidden(path.Child("provider"),
+			"only cosign is supported: sign the artifacts with cosign sign --key"))
+	}
+	if v.SecretRef == nil {
+		errs = append(errs, field.Required(path.Child("secretRef"), "signatures without a key are not supported yet: "+
+			"name a Secret with public keys (*.pub), and sign with cosign sign --key"))
 	}
 	return errs
 }
@@ -133,6 +155,9 @@ func ociSecrets(o *sourcev1.OCIRepository) (found []SecretReference) {
 	add("spec.secretRef", o.Spec.SecretRef)
 	add("spec.certSecretRef", o.Spec.CertSecretRef)
 	add("spec.proxySecretRef", o.Spec.ProxySecretRef)
+	if v := o.Spec.Verify; v != nil {
+		add("spec.verify.secretRef", v.SecretRef)
+	}
 	return found
 }
 

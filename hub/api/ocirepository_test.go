@@ -29,11 +29,15 @@ func TestAdmit_OCIRepository(t *testing.T) {
 		"provider":     {url + "provider: aws", "spec.provider", "spec.secretRef"},
 		"secret":       {url + "secretRef: {}", "spec.secretRef.name", "Required"},
 		"certificates": {url + "certSecretRef: {name: a/b}", "spec.certSecretRef.name", "lower case"},
-		"operation":    {url + "layerSelector: {operation: move}", "spec.layerSelector.operation", "extract"},
-		"bad_digest":   {url + "ref: {digest: 'sha256:01'}", "spec.ref.digest", "64"},
-		"bad_range":    {url + "ref: {semver: newest}", "spec.ref.semver", "range"},
-		"bad_filter":   {url + "ref: {semver: 1.x, semverFilter: '('}", "spec.ref.semverFilter", "regular expression"},
-		"bad_tag":      {url + "ref: {tag: 'a b'}", "spec.ref.tag", "128"},
+		"notation":     {url + "verify: {provider: notation, secretRef: {name: a}}", "spec.verify.provider", "cosign"},
+		"keyless": {url + "verify: {matchOIDCIdentity: [{issuer: a, subject: b}]}", "spec.verify.secretRef",
+			"cosign sign --key"},
+		"verify_name": {url + "verify: {secretRef: {name: a/b}}", "spec.verify.secretRef.name", "lower case"},
+		"operation":   {url + "layerSelector: {operation: move}", "spec.layerSelector.operation", "extract"},
+		"bad_digest":  {url + "ref: {digest: 'sha256:01'}", "spec.ref.digest", "64"},
+		"bad_range":   {url + "ref: {semver: newest}", "spec.ref.semver", "range"},
+		"bad_filter":  {url + "ref: {semver: 1.x, semverFilter: '('}", "spec.ref.semverFilter", "regular expression"},
+		"bad_tag":     {url + "ref: {tag: 'a b'}", "spec.ref.tag", "128"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := ociRepository(c.spec)
@@ -68,7 +72,8 @@ func TestOCIRepository_view(t *testing.T) {
 	}
 	keys := map[string]string{}
 	for _, more := range []string{"", "ref: {tag: a}", "ref: {semver: a}", "insecure: true", "ignore: x",
-		"layerSelector: {mediaType: a}", "secretRef: {name: a}", "certSecretRef: {name: a}", "proxySecretRef: {name: a}"} {
+		"layerSelector: {mediaType: a}", "secretRef: {name: a}", "certSecretRef: {name: a}", "proxySecretRef: {name: a}",
+		"verify: {secretRef: {name: a}}"} {
 		more = strings.Replace(more, "semver: a", "semver: 1.x", 1)
 		key := view("url: oci://ghcr.io/name\n" + more).FetchKey(false)
 		if other, taken := keys[key]; taken {

@@ -65,11 +65,28 @@ func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifac
 	if f.isLast(revision) {
 		return *f.Last, nil
 	}
-	return f.pull(ctx, revision, digest)
+	verification, err := f.verify(ctx, digest)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	var a artifact.Artifact
+	if f.Last != nil && f.Last.Revision == revision { // only the keys changed
+		a = *f.Last
+	} else if a, err = f.pull(ctx, revision, digest); err != nil {
+		return artifact.Artifact{}, err
+	}
+	a.Verification = verification
+	return a, nil
 }
 
-// isLast reports whether the last artifact has this revision.
-func (f *fetching) isLast(revision string) bool { return f.Last != nil && f.Last.Revision == revision }
+// isLast reports whether the last artifact has this revision, verified with the present keys.
+func (f *fetching) isLast(revision string) bool {
+	if f.Last == nil || f.Last.Revision != revision {
+		return false
+	}
+	was, now := f.Last.Verification, f.verified()
+	return was.Mode == now.Mode && was.Keys == now.Keys
+}
 
 // pull makes an artifact of a layer of the image with a digest.
 func (f *fetching) pull(ctx context.Context, revision string, digest v1.Hash) (artifact.Artifact, error) {

@@ -18,6 +18,12 @@ type spec struct {
 	Layer    sourcev1.OCILayerSelector `json:"layerSelector"`
 	Ignore   *string                   `json:"ignore"`
 	Insecure bool                      `json:"insecure"`
+	Verify   *verification             `json:"verify"`
+}
+
+// verification says that signatures are verified.
+type verification struct {
+	Provider string `json:"provider"` // cosign
 }
 
 // defaultTag is followed by an OCIRepository without a reference, as in Flux.
