@@ -32,6 +32,9 @@ type Config struct {
 	// loopback, link-local, this machine's own and the like (hub/internal/dial).
 	AllowSourceAddresses []string
 	DenyPrivateSources   bool // deny servers in private ranges, too
+	// CredentialProviderConfig is a file with a CredentialProviderConfig of the kubelet, and CredentialProviderBinDir the
+	// folder of its programs. They give the credentials of OCIRepositories with a provider. Empty: none.
+	CredentialProviderConfig, CredentialProviderBinDir string
 
 	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.
 	NoCrossNamespaceRefs bool

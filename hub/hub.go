@@ -16,6 +16,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/publish"
 	"github.com/navefleet/nave/hub/internal/registration"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/plugin"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/identity"
@@ -122,12 +124,13 @@ func (h *Hub) build() error {
 	renderer, err := h.renderer()
 	fetcher, err2 := h.fetcher()
 	network, err3 := h.network()
-	if err := errors.Join(err, err2, err3); err != nil {
+	plugins, err4 := h.plugins()
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		return err
 	}
 	artifacts := artifact.New(c.SourceDir)
 	h.fetch = fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network,
+		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network, Plugins: plugins,
 		Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{
@@ -172,6 +175,19 @@ func (h *Hub) fetcher() (source.Fetcher, error) {
 	}
 	maps.Copy(all, h.config.Fetchers)
 	return all, nil
+}
+
+// plugins returns what asks the credential provider plugins; nil if there are none.
+func (h *Hub) plugins() (func(context.Context, string) (source.Secret, error), error) {
+	c := h.config
+	if c.CredentialProviderConfig == "" {
+		return nil, nil
+	}
+	p, err := plugin.Load(c.CredentialProviderConfig, c.CredentialProviderBinDir)
+	if err != nil {
+		return nil, err
+	}
+	return p.Credentials, nil
 }
 
 // network returns which servers sources may name: never the hub itself.

@@ -64,10 +64,8 @@ func defaultOCIRepository(o *manifest.Object) {
 func checkOCIRepository(o *sourcev1.OCIRepository) field.ErrorList {
 	spec := specPath()
 	errs := checkOCIURL(o.Spec.URL, spec.Child("url"))
-	if p := o.Spec.Provider; p != "" && p != sourcev1.GenericOCIProvider {
-		errs = append(errs, field.Forbidden(spec.Child("provider"),
-			"only generic is supported yet: give the credentials in a Secret and name it in spec.secretRef"))
-	}
+	errs = append(errs, oneOf(o.Spec.Provider, spec.Child("provider"), sourcev1.GenericOCIProvider,
+		sourcev1.AmazonOCIProvider, sourcev1.AzureOCIProvider, sourcev1.GoogleOCIProvider)...)
 	for _, ref := range ociSecrets(o) {
 		errs = append(errs, required(ref.Name, field.NewPath(ref.Field, "name"), validation.IsDNS1123Subdomain)...)
 	}
@@ -167,6 +165,7 @@ func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 	s := &Source{
 		URL: o.Spec.URL, Interval: o.Spec.Interval.Duration, Secrets: ociSecrets(o),
 		Failed: condition.OCIArtifactPullFailed,
+		Plugin: o.Spec.Provider != sourcev1.GenericOCIProvider && o.Spec.SecretRef == nil,
 	}
 	if o.Spec.Insecure {
 		s.URL = "http://" + strings.TrimPrefix(o.Spec.URL, sourcev1.OCIRepositoryPrefix)
@@ -180,8 +179,9 @@ func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 		Layer    *sourcev1.OCILayerSelector `json:"layer,omitempty"`
 		Ignore   *string                    `json:"ignore,omitempty"`
 		Insecure bool                       `json:"insecure,omitempty"`
+		Plugin   bool                       `json:"plugin,omitempty"`
 		Fields   []string                   `json:"fields,omitempty"` // those that name the Secrets
-	}{o.Spec.URL, o.Spec.Reference, o.Spec.LayerSelector, o.Spec.Ignore, o.Spec.Insecure, fieldsOf(s.Secrets)}
+	}{o.Spec.URL, o.Spec.Reference, o.Spec.LayerSelector, o.Spec.Ignore, o.Spec.Insecure, s.Plugin, fieldsOf(s.Secrets)}
 	return s
 }
 

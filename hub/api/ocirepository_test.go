@@ -26,7 +26,7 @@ func TestAdmit_OCIRepository(t *testing.T) {
 		"no_url":       {"timeout: 1m", "spec.url", "oci://"},
 		"unknown":      {url + "reff: {}", "spec.reff", "unknown field"},
 		"account":      {url + "serviceAccountName: a", "spec.serviceAccountName", "spec.secretRef"},
-		"provider":     {url + "provider: aws", "spec.provider", "spec.secretRef"},
+		"provider":     {url + "provider: moon", "spec.provider", "azure"},
 		"secret":       {url + "secretRef: {}", "spec.secretRef.name", "Required"},
 		"certificates": {url + "certSecretRef: {name: a/b}", "spec.certSecretRef.name", "lower case"},
 		"notation":     {url + "verify: {provider: notation, secretRef: {name: a}}", "spec.verify.provider", "cosign"},
@@ -72,7 +72,7 @@ func TestOCIRepository_view(t *testing.T) {
 	}
 	keys := map[string]string{}
 	for _, more := range []string{"", "ref: {tag: a}", "ref: {semver: a}", "insecure: true", "ignore: x",
-		"layerSelector: {mediaType: a}", "secretRef: {name: a}", "certSecretRef: {name: a}", "proxySecretRef: {name: a}",
+		"layerSelector: {mediaType: a}", "secretRef: {name: a}", "certSecretRef: {name: a}", "proxySecretRef: {name: a}", "provider: aws",
 		"verify: {secretRef: {name: a}}"} {
 		more = strings.Replace(more, "semver: a", "semver: 1.x", 1)
 		key := view("url: oci://ghcr.io/name\n" + more).FetchKey(false)

@@ -17,6 +17,8 @@ type Source struct {
 	Timeout  time.Duration // zero: the fetcher's
 	// Secrets are those of its own namespace that the source needs.
 	Secrets []SecretReference
+	// Plugin says that a credential provider plugin of the hub gives the credentials.
+	Plugin bool
 	// Succeeded and Failed are the reasons of its Ready condition after a fetch; empty: Succeeded, FetchFailed.
 	Succeeded, Failed string
 	// Identity is all of the spec that decides what is fetched, as a value that encodes to JSON. Sources of one kind with
@@ -56,7 +58,7 @@ func (s *Source) fetchKey(key Key, bound bool) (string, error) {
 		Fetch   any      `json:"fetch"`
 		Secrets []string `json:"secrets,omitempty"` // namespace/name
 		Bound   bool     `json:"bound,omitempty"`
-	}{Kind: key.Kind, Fetch: s.Identity, Bound: bound && len(s.Secrets) > 0}
+	}{Kind: key.Kind, Fetch: s.Identity, Bound: bound && (len(s.Secrets) > 0 || s.Plugin)}
 	for _, ref := range s.Secrets {
 		identity.Secrets = append(identity.Secrets, key.Namespace+"/"+ref.Name)
 	}

@@ -47,6 +47,11 @@ func newCommand() *cobra.Command {
 			"(repeatable)")
 	f.BoolVar(&c.DenyPrivateSources, "deny-private-sources", false,
 		"deny sources whose server has a private address (10.0.0.0/8, fc00::/7, …)")
+	f.StringVar(&c.CredentialProviderConfig, "credential-provider-config", "",
+		"file with a CredentialProviderConfig of the kubelet: programs that give the credentials of OCIRepositories with "+
+			"spec.provider aws, azure or gcp")
+	f.StringVar(&c.CredentialProviderBinDir, "credential-provider-bin-dir", "",
+		"folder of the programs that --credential-provider-config names")
 	f.IntVar(&c.Guard.Applications, "guard-applications", 4,
 		"the least number of applications of a cluster of which --guard-percent is counted")
 	f.IntVar(&c.Guard.Percent, "guard-percent", 50,

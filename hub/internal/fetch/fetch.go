@@ -37,11 +37,13 @@ type Config struct {
 	Store     *store.Store
 	Vault     *store.Vault
 	Artifacts *artifact.Store
-	Fetcher   source.Fetcher        // of every kind
-	Network   dial.Policy           // the servers that fetches may dial
-	Log       *slog.Logger          // nil: slog.Default
-	Metrics   prometheus.Registerer // nil: none
-	Now       func() time.Time      // nil: time.Now
+	Fetcher   source.Fetcher // of every kind
+	Network   dial.Policy    // the servers that fetches may dial
+	// Plugins returns the credentials for a URL by the credential provider plugins; nil: there are none.
+	Plugins func(ctx context.Context, url string) (source.Secret, error)
+	Log     *slog.Logger          // nil: slog.Default
+	Metrics prometheus.Registerer // nil: none
+	Now     func() time.Time      // nil: time.Now
 }
 
 // Loop keeps the store's sources fetched. Its fields belong to the goroutine of Run.

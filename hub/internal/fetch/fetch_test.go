@@ -117,12 +117,13 @@ const url = "https://example.com/fleet.git"
 // hub is a store, a vault and a running loop.
 type hub struct {
 	*testing.T
-	store  *store.Store
-	vault  *store.Vault
-	dir    string // of artifacts
-	remote *remote
-	now    func() time.Time // of the loop; nil: time.Now
-	stop   func()
+	store   *store.Store
+	vault   *store.Vault
+	dir     string // of artifacts
+	remote  *remote
+	now     func() time.Time // of the loop; nil: time.Now
+	stop    func()
+	plugins func(context.Context, string) (source.Secret, error)
 }
 
 // play runs a story in fake time.
@@ -144,7 +145,7 @@ func play(t *testing.T, story func(h *hub)) {
 // start starts a loop, as a process does that finds the store of an earlier one.
 func (h *hub) start() {
 	loop := fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir), Fetcher: h.remote,
+		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir), Fetcher: h.remote, Plugins: h.plugins,
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: h.now,
 	})
 	if err := loop.Recover(h.Context()); err != nil {

@@ -18,6 +18,7 @@ type scheduled struct {
 	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
 	secrets []secret
+	bound   bool               // it is not an operators' own source; see store.Resource.Bound
 	members map[string]*member // by path
 	row     store.Fetched      // as in the store; CheckedAt is newer here
 
@@ -49,7 +50,7 @@ func newMember(row *store.Resource, view *api.Source) *member {
 }
 
 func newScheduled(key string, view *api.Source, row *store.Resource) *scheduled {
-	s := &scheduled{key: key, object: row.Object, view: view, members: map[string]*member{}}
+	s := &scheduled{key: key, object: row.Object, view: view, bound: row.Bound(), members: map[string]*member{}}
 	for _, ref := range view.Secrets {
 		s.secrets = append(s.secrets, secret{ref, row.Key.Namespace, row.Bound()})
 	}

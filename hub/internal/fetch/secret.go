@@ -95,3 +95,17 @@ func (s secret) refusal(url string, own bool) error {
 	return fmt.Errorf("%w: the hub has no Secret %s, which %s names: give it one", source.ErrAuthentication,
 		s.rows()[0], s.Field)
 }
+
+// pluginCredentials returns the credentials that a plugin of the hub gives. A plugin acts with the identity of the hub,
+// so only the operators' own sources may use one.
+func (l *Loop) pluginCredentials(ctx context.Context, s *scheduled) (source.Secret, error) {
+	switch {
+	case s.bound:
+		return nil, fmt.Errorf("%w: spec.provider uses the cloud identity of the hub, which only the hub's own sources may "+
+			"use; apply this source to the hub, or name a Secret in spec.secretRef", source.ErrAccess)
+	case l.Plugins == nil:
+		return nil, fmt.Errorf("%w: spec.provider needs a credential provider plugin, and the hub has none; start it with "+
+			"--credential-provider-config, or name a Secret in spec.secretRef", source.ErrAuthentication)
+	}
+	return l.Plugins(ctx, s.view.URL)
+}

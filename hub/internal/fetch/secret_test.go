@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
@@ -175,4 +176,39 @@ func TestSecret_concealed(t *testing.T) {
 			t.Errorf("message %q", o.Message)
 		}
 	})
+}
+
+// TestPlugin has sources whose credentials a plugin of the hub gives.
+func TestPlugin(t *testing.T) {
+	cloud := func(_ *store.Resource, spec map[string]any) { spec["provider"] = "aws" }
+	plugin := func(_ context.Context, asked string) (source.Secret, error) {
+		return source.Secret{"username": []byte("u"), "password": []byte("for " + asked)}, nil
+	}
+	for name, c := range map[string]struct {
+		cluster string
+		options []option
+		plugins func(context.Context, string) (source.Secret, error)
+		want    string // the password; empty: refused
+		reason  string
+		told    string
+	}{
+		"operator": {"", nil, plugin, "for " + url, "Succeeded", ""},
+		"none":     {"", nil, nil, "", "AuthenticationFailed", "--credential-provider-config"},
+		"cluster":  {"east", nil, plugin, "", "AccessDenied", "spec.secretRef"},
+		"tenant":   {"", []option{confined}, plugin, "", "AccessDenied", "spec.secretRef"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(h *hub) {
+				h.stop()
+				h.plugins = c.plugins
+				h.start()
+				k := api.Key{Cluster: c.cluster, Kind: api.OCIRepositoryKind, Namespace: "team", Name: "x"}
+				h.put(k, append([]option{cloud}, c.options...)...)
+				o := h.condition(k)
+				if got := h.passwords(); got != c.want || o.Reason != c.reason || !strings.Contains(o.Message, c.told) {
+					t.Errorf("password %q, condition %+v", got, o)
+				}
+			})
+		})
+	}
 }

@@ -33,17 +33,19 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	}
 	l.underway.Go(func() {
 		start := time.Now()
-		r.artifact, r.err = l.fetch(ctx, req, s.view.URL, s.secrets)
+		r.artifact, r.err = l.fetch(ctx, req, s)
 		r.took = time.Since(start)
 		l.results <- func(ctx context.Context) error { return l.finish(ctx, r) }
 	})
 }
 
 // fetch finds the credentials and fetches. The time of a new artifact is by l.Now, whatever clock the fetcher has.
-func (l *Loop) fetch(ctx context.Context, r source.Request, url string, secrets []secret) (a artifact.Artifact,
-	err error) {
-	last := r.Last
-	if r.Secrets, err = l.credentials(ctx, url, secrets); err == nil {
+func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a artifact.Artifact, err error) {
+	last, url := r.Last, s.view.URL
+	if r.Secrets, err = l.credentials(ctx, url, s.secrets); err == nil && s.view.Plugin {
+		r.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, s)
+	}
+	if err == nil {
 		a, err = l.Artifacts.Make(ctx, r.Last,
 			func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 				r.Workspace, r.Last = w, last

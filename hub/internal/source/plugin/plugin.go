@@ -1,0 +1,250 @@
+// Package plugin asks the kubelet's credential provider plugins for the credentials of registries: programs that speak
+// credentialprovider.kubelet.k8s.io/v1 on their standard input and output, as the clouds publish them. An operator of the
+// hub chooses the programs.
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+const (
+	configVersion = "kubelet.config.k8s.io/v1"
+	configKind    = "CredentialProviderConfig"
+	version       = "credentialprovider.kubelet.k8s.io/v1"
+
+	timeLimit = time.Minute // of one program
+	maxOutput = 1 << 20     // bytes that a program prints
+	maxQuoted = 500         // bytes of what a program says that an error quotes
+	maxCached = 1000        // answers
+)
+
+// config is a CredentialProviderConfig of the kubelet.
+type config struct {
+	APIVersion string     `json:"apiVersion"`
+	Kind       string     `json:"kind"`
+	Providers  []provider `json:"providers"`
+}
+
+// provider is one program.
+type provider struct {
+	Name                 string           `json:"name"`        // of the program
+	MatchImages          []string         `json:"matchImages"` // addresses of registries; labels may be *
+	DefaultCacheDuration *metav1.Duration `json:"defaultCacheDuration"`
+	APIVersion           string           `json:"apiVersion"`
+	Args                 []string         `json:"args"`
+	Env                  []struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	} `json:"env"`
+}
+
+// Plugins are the programs of a hub. They may be used from several goroutines.
+type Plugins struct {
+	dir       string
+	providers []provider
+	now       func() time.Time
+
+	mu     sync.Mutex
+	cached map[string]answer
+}
+
+// answer is what a program said, and until when.
+type answer struct {
+	config source.DockerConfig
+	until  time.Time
+}
+
+// Load reads a CredentialProviderConfig, in YAML or JSON, whose programs are in dir. The error names file and field.
+func Load(file, dir string) (*Plugins, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("credential providers: %w", err)
+	}
+	var c config
+	if err := yaml.UnmarshalStrict(text, &c); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if c.APIVersion != configVersion || c.Kind != configKind {
+		return nil, fmt.Errorf("%s: want apiVersion %s and kind %s", file, configVersion, configKind)
+	}
+	for i, p := range c.Providers {
+		if err := p.check(dir); err != nil {
+			return nil, fmt.Errorf("%s: providers[%d]: %w", file, i, err)
+		}
+	}
+	return &Plugins{dir: dir, providers: c.Providers, now: time.Now, cached: map[string]answer{}}, nil
+}
+
+func (p provider) check(dir string) error {
+	switch {
+	case p.Name == "" || p.Name != filepath.Base(p.Name) || strings.Trim(p.Name, ".") == "":
+		return fmt.Errorf("name %q is not the name of a program", p.Name)
+	case p.APIVersion != version:
+		return fmt.Errorf("apiVersion %q is not supported: want %s", p.APIVersion, version)
+	case len(p.MatchImages) == 0:
+		return errors.New("matchImages is missing")
+	}
+	_, err := os.Stat(filepath.Join(dir, p.Name))
+	return err
+}
+
+// Credentials returns the credentials for an image, which is host/path, as a Secret with a Docker configuration. Errors
+// are source.ErrAuthentication.
+func (p *Plugins) Credentials(ctx context.Context, image string) (source.Secret, error) {
+	image = strings.TrimPrefix(image, "oci://")
+	host, repository, _ := strings.Cut(image, "/")
+	for _, provider := range p.providers {
+		if !provider.matches(host, repository) {
+			continue
+		}
+		config, err := p.ask(ctx, provider, image, host)
+		if err != nil {
+			return nil, fmt.Errorf("%w: credential provider %s: %w", source.ErrAuthentication, provider.Name, err)
+		}
+		if _, ok := config.For(host, repository); ok {
+			return secretOf(config)
+		}
+	}
+	return nil, fmt.Errorf("%w: no credential provider of the hub has credentials for %s; add one to the file of "+
+		"--credential-provider-config, or name a Secret in spec.secretRef", source.ErrAuthentication, host)
+}
+
+func (p provider) matches(host, repository string) bool {
+	patterns := source.DockerConfig{}
+	for _, pattern := range p.MatchImages {
+		patterns[pattern] = authn.AuthConfig{}
+	}
+	_, ok := patterns.For(host, repository)
+	return ok
+}
+
+func secretOf(config source.DockerConfig) (source.Secret, error) {
+	text, err := json.Marshal(map[string]any{"auths": config})
+	return source.Secret{source.DockerConfigKey: text}, err
+}
+
+// ask returns the answer of a program, which may be one that it gave before.
+func (p *Plugins) ask(ctx context.Context, provider provider, image, host string) (source.DockerConfig, error) {
+	for _, scope := range []string{image, host, ""} {
+		if a, ok := p.known(provider.Name + " " + scope); ok {
+			return a, nil
+		}
+	}
+	r, err := p.run(ctx, provider, image)
+	if err != nil {
+		return nil, err
+	}
+	config := source.DockerConfig{}
+	for pattern, a := range r.Auth {
+		config[pattern] = authn.AuthConfig{Username: a.Username, Password: a.Password}
+	}
+	scope, ok := map[string]string{"Image": image, "Registry": host, "Global": ""}[r.CacheKeyType]
+	if !ok {
+		return nil, fmt.Errorf("its answer has the cacheKeyType %q: want Image, Registry or Global", r.CacheKeyType)
+	}
+	duration := r.CacheDuration
+	if duration == nil {
+		duration = provider.DefaultCacheDuration
+	}
+	if duration != nil && duration.Duration > 0 {
+		p.keep(provider.Name+" "+scope, answer{config, p.now().Add(duration.Duration)})
+	}
+	return config, nil
+}
+
+func (p *Plugins) known(key string) (source.DockerConfig, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, ok := p.cached[key]
+	return a.config, ok && p.now().Before(a.until)
+}
+
+func (p *Plugins) keep(key string, a answer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.cached) >= maxCached {
+		clear(p.cached)
+	}
+	p.cached[key] = a
+}
+
+// response is a CredentialProviderResponse.
+type response struct {
+	APIVersion    string           `json:"apiVersion"`
+	Kind          string           `json:"kind"`
+	CacheKeyType  string           `json:"cacheKeyType"`
+	CacheDuration *metav1.Duration `json:"cacheDuration"`
+	Auth          map[string]struct {
+		Username string `json:"username"`
+		Password string `json:"password"`
+	} `json:"auth"`
+}
+
+// run runs a program. It gets the hub's environment, as it would get the kubelet's: cloud identities are in there.
+func (p *Plugins) run(ctx context.Context, provider provider, image string) (r response, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeLimit)
+	defer cancel()
+	request, err := json.Marshal(map[string]string{
+		"apiVersion": version, "kind": "CredentialProviderRequest", "image": image,
+	})
+	if err != nil {
+		return r, err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(p.dir, provider.Name), provider.Args...)
+	cmd.Stdin, cmd.WaitDelay, cmd.Env = bytes.NewReader(request), time.Second, os.Environ()
+	for _, e := range provider.Env {
+		cmd.Env = append(cmd.Env, e.Name+"="+e.Value)
+	}
+	var complaint, said limited
+	cmd.Stdout, cmd.Stderr = &said, &complaint
+	err = cmd.Run()
+	if said.full {
+		return r, fmt.Errorf("%w: it prints more than %s", artifact.ErrLimit, artifact.FormatSize(maxOutput))
+	}
+	if err != nil {
+		return r, fmt.Errorf("%w: %s", err, telemetry.Printable(strings.TrimSpace(complaint.text.String()), maxQuoted))
+	}
+	if err := json.Unmarshal(said.text.Bytes(), &r); err != nil {
+		return r, errors.New("its answer is not JSON") // the text may hold a password
+	}
+	if r.APIVersion != version || r.Kind != "CredentialProviderResponse" {
+		return r, fmt.Errorf("its answer is not a CredentialProviderResponse of %s", version)
+	}
+	return r, nil
+}
+
+// limited is a buffer of at most maxOutput bytes.
+type limited struct {
+	text bytes.Buffer
+	full bool // more was written
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(b []byte) (int, error) {
+	if l.text.Len()+len(b) > maxOutput {
+		l.full = true
+		return 0, artifact.ErrLimit
+	}
+	return l.text.Write(b)
+}
+
+var _ io.Writer = (*limited)(nil)
