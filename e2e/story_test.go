@@ -34,6 +34,7 @@ type story struct {
 	repositories map[string]*gittest.Repository
 	disks        map[string]*harness.Disk // by "hub" or the cluster
 	registry     *ocitest.Server          // nil before "ociserver"
+	pushed       string                   // the digest of the last "push"
 	cleanups     []func() error
 
 	age, pgp   *sopstest.Key

@@ -158,7 +158,8 @@ func names(signed []byte, digest v1.Hash) error {
 	return nil
 }
 
-// identityOf returns who a certificate in PEM form says that it is for; empty if it cannot be read. Nothing verifies it.
+// identityOf returns who a certificate in PEM form says that it is for; empty if it cannot be read. Nobody verified
+// that.
 func identityOf(certificate string) string {
 	block, _ := pem.Decode([]byte(certificate))
 	if block == nil {

@@ -1,6 +1,6 @@
 // Package plugin asks the kubelet's credential provider plugins for the credentials of registries: programs that speak
-// credentialprovider.kubelet.k8s.io/v1 on their standard input and output, as the clouds publish them. An operator of the
-// hub chooses the programs.
+// credentialprovider.kubelet.k8s.io/v1 on their standard input and output, as the clouds publish them. An operator of
+// the hub chooses the programs.
 package plugin
 
 import (
