@@ -16,6 +16,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -219,6 +220,14 @@ func (s *Server) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.front.Certificate().Raw})
 }
 
+// ClientCertificate returns a certificate and its key, in PEM form, for a server with Options.ClientCertificates.
+func (s *Server) ClientCertificate() (certificate, key []byte, err error) {
+	pair := s.front.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
+}
+
 // DockerConfig returns a Docker configuration with the credentials.
 func (s *Server) DockerConfig() string {
 	return fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q}}}`, s.Host(), s.options.Username, s.options.Password)
@@ -351,12 +360,7 @@ func (s *Server) Sign(repository, at, digest string, key crypto.Signer) error {
 
 // SignPayload signs any text and stores the signature beside the artifact at, which is a digest.
 func (s *Server) SignPayload(repository, at, payload string, key crypto.Signer) error {
-	signed, options := []byte(payload), crypto.SignerOpts(crypto.Hash(0))
-	if _, whole := key.(ed25519.PrivateKey); !whole {
-		sum := sha256.Sum256(signed)
-		signed, options = sum[:], crypto.SHA256
-	}
-	signature, err := key.Sign(rand.Reader, signed, options)
+	signature, err := sign(key, []byte(payload))
 	if err != nil {
 		return err
 	}
@@ -369,4 +373,49 @@ func (s *Server) SignPayload(repository, at, payload string, key crypto.Signer) 
 	}
 	_, err = s.Push(repository+":"+strings.Replace(at, ":", "-", 1)+".sig", image)
 	return err
+}
+
+// sign signs a message as cosign does.
+func sign(key crypto.Signer, message []byte) ([]byte, error) {
+	options := crypto.SignerOpts(crypto.Hash(0))
+	if _, whole := key.(ed25519.PrivateKey); !whole {
+		sum := sha256.Sum256(message)
+		message, options = sum[:], crypto.SHA256
+	}
+	return key.Sign(rand.Reader, message, options)
+}
+
+// SignBundle stores a Sigstore bundle, as cosign 3 does, with a signed statement of a type about a digest. The bundle
+// refers to the artifact at, which is a digest.
+func (s *Server) SignBundle(repository, at, digest, predicate string, key crypto.Signer) error {
+	const statementType = "application/vnd.in-toto+json"
+	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],`+
+		`"predicateType":%q,"predicate":{}}`, strings.TrimPrefix(digest, "sha256:"), predicate)
+	signature, err := sign(key, fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(statementType), statementType, len(statement),
+		statement))
+	if err != nil {
+		return err
+	}
+	const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	encoded := base64.StdEncoding.EncodeToString
+	bundle := fmt.Sprintf(`{"mediaType":%q,"verificationMaterial":{"publicKey":{"hint":"x"}},"dsseEnvelope":`+
+		`{"payload":%q,"payloadType":%q,"signatures":[{"sig":%q}]}}`, bundleType, encoded(statement), statementType,
+		encoded(signature))
+	about, err := s.Reference(repository + "@" + at)
+	if err != nil {
+		return err
+	}
+	subject, err := remote.Head(about, s.Options()...)
+	if err != nil {
+		return err
+	}
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), bundleType)
+	if image, err = mutate.AppendLayers(image, Layer([]byte(bundle), bundleType)); err != nil {
+		return err
+	}
+	to, err := s.Reference(repository + ":bundle")
+	if err != nil {
+		return err
+	}
+	return remote.Write(to, mutate.Subject(image, *subject).(v1.Image), s.Options()...)
 }

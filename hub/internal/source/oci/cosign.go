@@ -7,7 +7,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -33,9 +32,9 @@ const (
 
 // signature is one signature of an artifact, as the registry has it.
 type signature struct {
-	signed      []byte // JSON that names the digest
-	text        string // base64
-	certificate string // PEM, if it was made without a key
+	signed, raw []byte
+	names       func(digest v1.Hash) error // nil: what is signed names the digest; called if the signature is good
+	certificate string                     // PEM, if it was made without a key
 }
 
 // publicKeys are the accepted keys by their name in the Secret.
@@ -107,13 +106,9 @@ func (k publicKeys) describe(name string) string {
 // accept returns the accepted key that made a signature for the digest. The error says why there is none, and who
 // signed if the registry says so.
 func (k publicKeys) accept(s signature, digest v1.Hash) (string, error) {
-	raw, err := base64.StdEncoding.DecodeString(s.text)
-	if err != nil {
-		return "", errors.New("a signature is not base64")
-	}
 	for _, name := range slices.Sorted(maps.Keys(k)) {
-		if signs(k[name], s.signed, raw) {
-			return k.describe(name), names(s.signed, digest)
+		if signs(k[name], s.signed, s.raw) {
+			return k.describe(name), s.names(digest)
 		}
 	}
 	if who := identityOf(s.certificate); who != "" {

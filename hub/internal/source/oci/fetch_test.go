@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -316,6 +318,43 @@ func TestFetch_tls(t *testing.T) {
 	w.refused(secure, nil, source.ErrUntrusted, "ca.crt")
 	w.refused(secure, secrets{"spec.certSecretRef": {"ca.crt": []byte("x")}}, source.ErrAuthentication,
 		"the Secret of spec.certSecretRef", "ca.crt")
+}
+
+// TestFetch_client_certificate has a registry that wants a certificate.
+func TestFetch_client_certificate(t *testing.T) {
+	w := newWorld(t, ocitest.Options{TLS: true, ClientCertificates: true})
+	w.commit("fleet:latest", map[string]string{"a": "1"})
+	certificate, key, err := w.ClientCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := source.Secret{"ca.crt": w.CA(), "tls.crt": certificate, "tls.key": key}
+	w.expect(w.must(spec{"insecure": false}, secrets{"spec.certSecretRef": known}, nil), "a=1")
+	w.refused(spec{"insecure": false}, secrets{"spec.certSecretRef": {"ca.crt": w.CA()}}, source.ErrUnreachable,
+		"certificate required")
+	delete(known, "tls.key")
+	w.refused(spec{"insecure": false}, secrets{"spec.certSecretRef": known}, source.ErrAuthentication, "tls.key")
+}
+
+// TestFetch_proxy goes by way of the proxy of the source.
+func TestFetch_proxy(t *testing.T) {
+	w := newWorld(t, ocitest.Options{})
+	w.commit("fleet:latest", map[string]string{"a": "1"})
+	seen := 0
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		seen++
+		if r.In.Header.Get("Proxy-Authorization") == "" {
+			t.Error("the proxy saw no password")
+		}
+	}})
+	t.Cleanup(proxy.Close)
+	by := secrets{"spec.proxySecretRef": {"address": []byte(proxy.URL), "username": []byte("u"), "password": []byte("p")}}
+	before := w.Requests()
+	w.expect(w.must(spec{}, by, nil), "a=1")
+	if sent := w.Requests() - before; seen < int(sent) || sent == 0 {
+		t.Errorf("the proxy saw %d requests, the registry %d", seen, sent)
+	}
+	w.refused(spec{}, secrets{"spec.proxySecretRef": {"address": []byte("proxy")}}, source.ErrAuthentication)
 }
 
 // TestFetch_timeout has a registry that never answers.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/navefleet/nave/e2e/ocitest"
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
@@ -33,6 +35,21 @@ func FuzzUnpack(f *testing.F) {
 			if err != nil || artifact.IdentifyContent(content) != file.Content {
 				t.Fatalf("%s: %v", file.Path, err)
 			}
+		}
+	})
+}
+
+// FuzzBundle reads any bundle, and whether its statement names a digest.
+func FuzzBundle(f *testing.F) {
+	f.Add([]byte(`{"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"YQ=="}]}}`))
+	f.Add([]byte(`{"dsseEnvelope":{"signatures":[{}]},"verificationMaterial":{"certificate":{"rawBytes":"YQ=="}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		found, _ := readBundle(text)
+		for _, s := range found {
+			if err := s.names(v1.Hash{Algorithm: "sha256", Hex: "none"}); err == nil && !bytes.Contains(s.signed, []byte(statementType)) {
+				t.Fatal("accepted what is no statement")
+			}
+			_ = identityOf(s.certificate)
 		}
 	})
 }

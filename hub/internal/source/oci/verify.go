@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ const verifyField = "spec.verify.secretRef"
 
 // Limits of what is read to verify an artifact.
 const (
-	maxSignatures = 32       // signatures of one artifact that are tried
-	maxSigned     = 64 << 10 // bytes of what one signature signs
+	maxSignatures = 32        // signatures of one artifact that are tried
+	maxSigned     = 256 << 10 // bytes of what one signature signs, or of a bundle
 )
 
 // verified returns what an artifact says of its verification when it was verified with the present keys; the zero value
@@ -47,22 +48,24 @@ func (f *fetching) verify(ctx context.Context, digest v1.Hash) (artifact.Verific
 	if err != nil {
 		return done, fmt.Errorf("%w: the Secret of %s: %w", source.ErrVerification, verifyField, err)
 	}
-	signatures, err := f.signatures(ctx, digest)
-	if err != nil {
-		return done, fmt.Errorf("signatures of %s: %w", digest, err)
+	var refused []string
+	for _, list := range []func(context.Context, v1.Hash) ([]signature, error){f.signatures, f.bundles} {
+		signatures, err := list(ctx, digest)
+		if err != nil {
+			return done, fmt.Errorf("signatures of %s: %w", digest, err)
+		}
+		for _, s := range signatures {
+			key, err := keys.accept(s, digest)
+			if err == nil {
+				done.Message = fmt.Sprintf("verified signature of %s with key %s", digest, key)
+				return done, nil
+			}
+			refused = append(refused, err.Error())
+		}
 	}
-	if len(signatures) == 0 {
+	if len(refused) == 0 {
 		return done, fmt.Errorf("%w: %s has no cosign signature; sign it with cosign sign --key", source.ErrVerification,
 			digest)
-	}
-	var refused []string
-	for _, s := range signatures {
-		key, err := keys.accept(s, digest)
-		if err == nil {
-			done.Message = fmt.Sprintf("verified signature of %s with key %s", digest, key)
-			return done, nil
-		}
-		refused = append(refused, err.Error())
 	}
 	return done, fmt.Errorf("%w: no signature of %s is accepted: %s", source.ErrVerification, digest,
 		wording.List(refused, len(refused), 5))
@@ -97,8 +100,13 @@ func (f *fetching) signatures(ctx context.Context, digest v1.Hash) ([]signature,
 		if err != nil {
 			return nil, err
 		}
+		raw, err := base64.StdEncoding.DecodeString(layer.Annotations[signatureAnnotation])
+		if err != nil {
+			return nil, fmt.Errorf("%w: one is not base64", source.ErrProtocol)
+		}
 		found = append(found, signature{
-			signed: signed, text: layer.Annotations[signatureAnnotation], certificate: layer.Annotations[certificateAnnotation],
+			signed: signed, raw: raw, certificate: layer.Annotations[certificateAnnotation],
+			names: func(digest v1.Hash) error { return names(signed, digest) },
 		})
 	}
 	return found, nil

@@ -1,6 +1,7 @@
 package oci_test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -152,5 +153,35 @@ func TestVerify_keys(t *testing.T) {
 		"short":     {keys("a.pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), "too short"},
 	} {
 		t.Run(name, func(t *testing.T) { w.in(t).refused(signed, c.named, source.ErrVerification, c.word) })
+	}
+}
+
+// TestVerify_bundle has signatures as cosign 3 stores them.
+func TestVerify_bundle(t *testing.T) {
+	const sign = "https://sigstore.dev/cosign/sign/v1"
+	key, public := newKey(t, "ecdsa")
+	other, _ := newKey(t, "ecdsa")
+	for name, c := range map[string]struct {
+		key               crypto.Signer
+		digest, predicate string // digest: empty is that of the artifact
+		word              string // empty: accepted
+	}{
+		"good":         {key, "", sign, ""},
+		"other_key":    {other, "", sign, "by another key"},
+		"other_digest": {key, "sha256:" + strings.Repeat("0", 64), sign, "for another artifact"},
+		"attestation":  {key, "", "https://spdx.dev/Document", "a statement of type"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, ocitest.Options{})
+			digest := w.commit("fleet:latest", map[string]string{"a": "1"})
+			if err := w.SignBundle("fleet", digest, cmp.Or(c.digest, digest), c.predicate, c.key); err != nil {
+				t.Fatal(err)
+			}
+			if c.word == "" {
+				w.expect(w.must(signed, keys("cosign.pub", public), nil), "a=1")
+				return
+			}
+			w.refused(signed, keys("cosign.pub", public), source.ErrVerification, c.word)
+		})
 	}
 }
