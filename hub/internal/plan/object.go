@@ -16,7 +16,7 @@ const objectsSize = 16 << 20
 // object returns an object that an Application has, rendered in this walk or in the last plan.
 func (p *Planner) object(ctx context.Context, w *walked, app graph.Application, id manifest.ID) (*manifest.Object,
 	error) {
-	reference, err := p.reference(ctx, app, id)
+	reference, err := p.reference(ctx, w, app, id)
 	if err != nil {
 		return nil, err
 	}
@@ -36,13 +36,13 @@ func (p *Planner) object(ctx context.Context, w *walked, app graph.Application, 
 }
 
 // reference returns the reference of an Application to one of its objects.
-func (p *Planner) reference(ctx context.Context, app graph.Application, id manifest.ID) (found bundle.ObjectReference,
-	err error) {
+func (p *Planner) reference(ctx context.Context, w *walked, app graph.Application, id manifest.ID) (
+	found bundle.ObjectReference, err error) {
 	var all []bundle.ObjectReference
 	if app.Rendered != nil {
 		all = app.Rendered.Payload
 	} else {
-		held, err := p.application(ctx, app.Held.Digest)
+		held, err := p.planned(ctx, w, app.Held.Digest)
 		if err != nil {
 			return found, err
 		}

@@ -31,6 +31,7 @@ type walked struct {
 	last         store.Plan
 	damaged      bool // an Application of the last plan is missing or damaged
 	graph        *graph.Graph
+	planned      map[manifest.Digest]*bundle.Application // of the last plan, that the walk has read
 	fleets       map[string]error
 	entries      []compiled
 	confirmation store.Confirmation         // as it was read, without the words on prunes that are over
@@ -59,6 +60,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 	w := &walked{
 		cluster: cluster, rows: p.hub.rows, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
+		planned: map[manifest.Digest]*bundle.Application{},
 	}
 	if err := p.read(ctx, w); err != nil {
 		return nil, err
@@ -149,7 +151,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict, Guard: p.guard,
 		LenientSubstitution: p.lenient,
 		Render:              func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
-		Contents:            func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, d) },
+		Contents:            func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, w, d) },
 		Object: func(app graph.Application, id manifest.ID) (*manifest.Object, error) {
 			return p.object(ctx, w, app, id)
 		},
@@ -192,8 +194,8 @@ func (w *walked) addRows(in *graph.Input) {
 }
 
 // contents names the objects of an Application that is in the store.
-func (p *Planner) contents(ctx context.Context, d manifest.Digest) (ids []manifest.ID, err error) {
-	app, err := p.application(ctx, d)
+func (p *Planner) contents(ctx context.Context, w *walked, d manifest.Digest) (ids []manifest.ID, err error) {
+	app, err := p.planned(ctx, w, d)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +203,18 @@ func (p *Planner) contents(ctx context.Context, d manifest.Digest) (ids []manife
 		ids = append(ids, o.ID())
 	}
 	return ids, nil
+}
+
+// planned returns an Application of the last plan. A walk reads each of them once.
+func (p *Planner) planned(ctx context.Context, w *walked, d manifest.Digest) (*bundle.Application, error) {
+	if app, ok := w.planned[d]; ok {
+		return app, nil
+	}
+	app, err := p.application(ctx, d)
+	if err == nil {
+		w.planned[d] = app
+	}
+	return app, err
 }
 
 // application reads an Application that is in the store.

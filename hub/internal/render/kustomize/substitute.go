@@ -45,7 +45,7 @@ func (v *variables) substitute(o *manifest.Object) error {
 	}
 	fresh := &manifest.Object{}
 	if err := fresh.UnmarshalJSON(json); err != nil {
-		return fmt.Errorf("%s: %w: after the substitution it is not an object: %w", id, render.ErrSubstitution, err)
+		return fmt.Errorf("%s: %w: after the substitution it has no kind", id, render.ErrSubstitution) // err quotes values
 	}
 	if err := checkTexts(o, fresh); err != nil {
 		return err

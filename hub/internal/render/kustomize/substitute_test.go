@@ -2,6 +2,7 @@ package kustomize
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/fluxcd/pkg/envsubst"
@@ -71,6 +72,20 @@ func TestSubstitution(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSubstitution_no_kind refuses an object whose kind becomes empty, and shows nothing of its values.
+func TestSubstitution_no_kind(t *testing.T) {
+	vars, err := newVariables(&Spec{Substitute: map[string]string{"kind": "", "password": "canary"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := configMap("${password}")
+	o.SetKind("${kind}")
+	err = vars.substitute(o)
+	if !errors.Is(err, render.ErrSubstitution) || strings.Contains(err.Error(), "canary") {
+		t.Errorf("got %v", err)
 	}
 }
 
