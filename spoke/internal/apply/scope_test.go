@@ -1,7 +1,10 @@
 package apply_test
 
 import (
+	"context"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
@@ -26,6 +29,10 @@ func TestClusterScoped(t *testing.T) {
 	issuer := "apiVersion: scope.example.com/v1\nkind: Issuer\nmetadata: {name: x, namespace: $NS}\nspec: {a: 1}\n---\n"
 	class := "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: scoped, namespace: $NS}\nvalue: 5\n---\n"
 	w.apply(issuers + class)
+	w.until("the kind is served", func(ctx context.Context) error {
+		_, err := w.client.Mapping(ctx, schema.GroupVersionKind{Group: "scope.example.com", Version: "v1", Kind: "Issuer"})
+		return err
+	})
 	if changes := w.apply(issuers + class + issuer); changes.Count(apply.Created) != 1 {
 		t.Fatal(changes)
 	}
