@@ -3,13 +3,16 @@ package kustomize
 import (
 	"errors"
 	"fmt"
+	"path"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
 // explain finds the manifest that kustomize could not read and says so, with the line; when every manifest is good, the
-// error is kustomize's own. kustomize's message names neither, and speaks of directories and remote repositories.
+// error is kustomize's own, after what is built. kustomize's message names neither, and speaks of directories and
+// remote repositories.
 func explain(fsys *fileSystem, err error) error {
 	if fsys.failed != nil {
 		return fsys.failed
@@ -23,7 +26,18 @@ func explain(fsys *fileSystem, err error) error {
 			return cause
 		}
 	}
-	return err
+	return fmt.Errorf("%s: %w", fsys.built(), err)
+}
+
+// built names what is built: the kustomization file, or the directory if it has none.
+func (f *fileSystem) built() string {
+	for file := range f.overlay { // the only one
+		if k, err := f.tree.Type(file); err == nil && k == render.Absent {
+			return tree.Local(path.Dir(file))
+		}
+		return tree.Local(file)
+	}
+	return ""
 }
 
 // examine returns the error of one manifest file, with its line; nil if the file is good.
