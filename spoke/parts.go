@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/ledger"
 	"github.com/navefleet/nave/spoke/internal/membership"
 	"github.com/navefleet/nave/spoke/internal/report"
@@ -33,6 +34,7 @@ type parts struct {
 	marker       *membership.Marker
 	reporter     *report.Reporter
 	watcher      *watch.Watcher
+	inputs       *watch.Inputs
 	agent        *agent.Agent
 	ledger       *ledger.Ledger
 
@@ -63,12 +65,14 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	p.marker = membership.NewMarker(role.ID().String(), kept.Marks, p.secret.SaveMarks, p.session.Progress, c.Log)
 	p.reporter = report.New(p.session, c.Log)
 	p.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
+	p.inputs = watch.NewInputs(watch.Config{Client: s.client, Index: index, Log: c.Log})
 	applier := apply.New(apply.Config{
 		Client: s.client, Index: index, Allow: rules.Policy.Allows, Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
 	})
 	p.agent = agent.New(agent.Config{
 		Cluster: role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
 		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Check: s.check,
+		Data: s.data, Inputs: p.inputs,
 		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: s.registry,
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
@@ -165,4 +169,19 @@ func (s *Spoke) check(ctx context.Context, namespace, account string, id bundle.
 		}
 	}
 	return health.Check(ctx, client, id)
+}
+
+// data reads a ConfigMap or Secret that variables come from. Those of the spoke itself are not read.
+func (s *Spoke) data(ctx context.Context, account string, id bundle.ObjectIdentity) (kube.Data, error) {
+	if err := (trust.Self{Namespace: s.config.Namespace}).Allows(id); err != nil {
+		return kube.Data{}, err
+	}
+	client := s.client
+	if account != "" {
+		var err error
+		if client, err = client.As(id.Namespace, account); err != nil {
+			return kube.Data{}, err
+		}
+	}
+	return client.Data(ctx, id)
 }

@@ -76,7 +76,7 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	g.Go(func() error { return p.agent.Run(ctx) })
 	g.Go(func() error { return s.awaitDamage(ctx) })
 	for _, run := range []func(context.Context){
-		p.watcher.Run, p.reporter.Run, p.marker.Run, p.ledger.Run, p.runSession, p.runSurvey, p.keepSettings,
+		p.watcher.Run, p.inputs.Run, p.reporter.Run, p.marker.Run, p.ledger.Run, p.runSession, p.runSurvey, p.keepSettings,
 	} {
 		g.Go(func() error { run(ctx); return nil })
 	}

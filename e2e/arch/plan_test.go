@@ -18,6 +18,7 @@ var plan = []layer{
 	{"L0 the wire", []string{"proto"}},
 	{"L0 files that survive a crash, words of messages, manifests inside of binaries", []string{"shared/durable",
 		"shared/wording", "deploy"}},
+	{"L0 variables in texts", []string{"shared/substitution"}},
 	{"L1 shared nouns and verbs", []string{
 		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/condition",
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
@@ -108,7 +109,7 @@ var bans = []ban{
 	},
 	{
 		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/plan/graph",
-			"shared/health", "shared/manifest", "shared/bundle", "shared/sealed"},
+			"shared/health", "shared/manifest", "shared/bundle", "shared/sealed", "shared/substitution"},
 		[]string{"net", "os/exec", "time.Now", "time.Since", "time.Sleep", "time.After"},
 		"these decide purely: no I/O, no clock",
 	},

@@ -1,13 +1,17 @@
 package bundle
 
+import "slices"
+
 // Features returns the features that the application uses, beyond Baseline.
 func (a *Application) Features() FeatureSet {
-	for _, f := range a.SealedFiles {
-		if f.usesSealedFiles() {
-			return sealedFiles
-		}
+	var used []string
+	if slices.ContainsFunc(a.SealedFiles, SealedFile.usesSealedFiles) {
+		used = append(used, sealedFiles)
 	}
-	return ""
+	if a.Substitution != nil {
+		used = append(used, substitution)
+	}
+	return setOf(used)
 }
 
 // usesSealedFiles reports whether a spoke must know the feature sealed-files to open the file.

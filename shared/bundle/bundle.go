@@ -97,6 +97,7 @@ type Application struct {
 	SealedFiles    []SealedFile
 	HealthChecks   []ObjectIdentity
 	DeletionPolicy DeletionPolicy
+	Substitution   *Substitution // nil: the spoke substitutes nothing
 }
 
 // DeletionPolicy is what happens to the objects of an Application that leaves the bundle: Flux's spec.deletionPolicy.

@@ -62,6 +62,14 @@ func exampleApplication() *Application {
 			},
 		}},
 		HealthChecks: []ObjectIdentity{deployment}, DeletionPolicy: WaitForTermination,
+		Substitution: &Substitution{
+			Strict: true, Inline: map[string]string{"a": "b", "c": ""},
+			Sources: []VariableSource{
+				{Kind: "ConfigMap", Namespace: "flux-system", Name: "vars", Values: map[string]string{"x": "y"}},
+				{Kind: "Secret", Namespace: "flux-system", Name: "live", Optional: true, Live: true},
+			},
+			Expressions: []Expression{{Placeholder: token("expression"), Text: "${x:-" + token("a") + "}"}},
+		},
 	}
 }
 

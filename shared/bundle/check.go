@@ -133,7 +133,10 @@ func (a *Application) check() error {
 	if err := a.checkObjects(); err != nil {
 		return err
 	}
-	return a.checkSealed()
+	if err := a.checkSealed(); err != nil {
+		return err
+	}
+	return a.checkSubstitution()
 }
 
 func (a *Application) checkObjects() error {

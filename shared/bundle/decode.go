@@ -104,6 +104,7 @@ func decodeApplication(data []byte) (*Application, error) {
 		ServiceAccount: m.GetServiceAccount(),
 		DeletionPolicy: policyOf(m.GetDeletionPolicy()),
 		Decryption:     SecretReference{Namespace: m.GetDecryption().GetNamespace(), Name: m.GetDecryption().GetName()},
+		Substitution:   substitutionOf(m.GetSubstitution()),
 	}
 	for _, o := range m.GetDependsOn() {
 		a.DependsOn = append(a.DependsOn, NameFrom(o))
@@ -186,6 +187,9 @@ func refuseUnknown(m protoreflect.Message) (err error) {
 		return fmt.Errorf("%s has fields that this version does not know: upgrade it", m.Descriptor().FullName())
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.IsMap() { // of texts, in all our messages
+			return true
+		}
 		if field.IsList() {
 			for i := 0; i < value.List().Len() && err == nil; i++ {
 				err = refuseUnknownValue(field, value.List().Get(i))

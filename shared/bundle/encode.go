@@ -154,6 +154,7 @@ func (a *Application) message() *bundlev1.Application {
 	for _, o := range a.HealthChecks {
 		m.HealthChecks = append(m.HealthChecks, o.Message())
 	}
+	m.Substitution = a.Substitution.message()
 	return m
 }
 

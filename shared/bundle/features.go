@@ -14,13 +14,14 @@ const (
 	pending        = "pending"         // Bundle.Pending and Bundle.Incomplete
 	removals       = "removals"        // Bundle.Removals
 	sealedFiles    = "sealed-files"    // SealedFile.Format other than YAML, SealedFile.Parts, SealedValue.Text
+	substitution   = "substitution"    // Application.Substitution
 )
 
 const (
 	// Baseline is the features of spokes that do not list theirs: the features of 2026-11-26.
 	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
 	// Known is the features that this program knows. A new feature is added here, never to Baseline.
-	Known = Baseline + "," + sealedFiles
+	Known = Baseline + "," + sealedFiles + "," + substitution
 )
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.

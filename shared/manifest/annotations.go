@@ -17,6 +17,14 @@ const (
 // Disabled is the value of annotations that turn something off.
 const Disabled = "disabled"
 
+// SubstituteKey is a label or annotation that, when "disabled", keeps the object from post-build substitution.
+const SubstituteKey = "kustomize.toolkit.fluxcd.io/substitute"
+
+// IsSubstitutionDisabled reports whether a label or an annotation keeps an object from post-build substitution.
+func IsSubstitutionDisabled(o *Object) bool {
+	return o.GetLabels()[SubstituteKey] == Disabled || o.GetAnnotations()[SubstituteKey] == Disabled
+}
+
 // HasAnnotation reports whether an annotation has a value. Case is ignored.
 func HasAnnotation(annotations map[string]string, name, value string) bool {
 	return strings.EqualFold(annotations[name], value)

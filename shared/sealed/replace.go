@@ -22,10 +22,17 @@ type Lookup = func(Placeholder) (Value, bool)
 // A placeholder without a value is an error, and so is a placeholder in the key of a map or in what names the object: a
 // name is no secret, and the hub needs it. Errors name fields and placeholders, never values.
 func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Unstructured, error) {
+	return FinishObject(o, value, nil)
+}
+
+// FinishObject is ReplaceObject, and substitutes variables in the values that it puts in. If variables is nil, nothing
+// is substituted.
+func FinishObject(o *unstructured.Unstructured, value Lookup, variables *Variables) (*unstructured.Unstructured,
+	error) {
 	if err := checkName(o); err != nil {
 		return nil, err
 	}
-	r := replacer{value}
+	r := replacer{value, variables}
 	fields := make(map[string]any, len(o.Object))
 	encoded := base64Field(o)
 	for name, field := range o.Object {
@@ -64,7 +71,10 @@ func base64Field(o *unstructured.Unstructured) string {
 }
 
 // replacer replaces placeholders by the values of a lookup.
-type replacer struct{ lookup Lookup }
+type replacer struct {
+	lookup    Lookup
+	variables *Variables // nil: nothing is substituted
+}
 
 // value returns the value of a placeholder. Its errors, as those of all methods of replacer, start with the path below
 // the field.
@@ -138,6 +148,13 @@ func (r replacer) entry(name string, field any) (any, bool, error) {
 
 // scalar replaces in one string.
 func (r replacer) scalar(s string) (any, bool, error) {
+	if template, open, err := r.template(s); open || err != nil {
+		if err != nil {
+			return nil, false, err
+		}
+		result, err := r.variables.evaluate(template)
+		return result, true, err
+	}
 	if !Placeholder(s).Valid() {
 		text, err := r.text(s)
 		return text, text != s, err

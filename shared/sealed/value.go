@@ -24,6 +24,7 @@ const (
 	isFloat
 	isBoolean
 	isBytes
+	isExpression
 )
 
 // Text returns the Value of a string. SOPS's type time is a string, too: its RFC 3339 text.
@@ -40,6 +41,9 @@ func Boolean(b bool) Value { return Value{isBoolean, strconv.FormatBool(b)} }
 
 // Bytes returns the Value of bytes, which need not be text.
 func Bytes(b []byte) Value { return Value{isBytes, string(b)} }
+
+// Expression returns the Value of a text that holds references to variables, for FinishObject to evaluate.
+func Expression(text string) Value { return Value{isExpression, text} }
 
 // Size returns the length of the value as text, in bytes.
 func (v Value) Size() int { return len(v.text) }
@@ -73,6 +77,9 @@ func (v Value) scalar() (any, error) {
 
 // string returns the value as a part of a text.
 func (v Value) string() (string, error) {
+	if v.kind == isExpression {
+		return "", errExpression
+	}
 	if !utf8.ValidString(v.text) {
 		return "", errNotText
 	}

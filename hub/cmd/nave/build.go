@@ -109,7 +109,40 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", object.Key, err)
 	}
+	showTexts(result)
 	return printObjects(out, result.Objects)
+}
+
+// showTexts puts the texts with variables that only a cluster knows back into the objects.
+func showTexts(result *render.Result) {
+	if result.Substitution == nil {
+		return
+	}
+	texts := map[string]any{}
+	for _, e := range result.Substitution.Expressions {
+		texts[e.Placeholder] = e.Text
+	}
+	var show func(v any) any
+	show = func(v any) any {
+		switch v := v.(type) {
+		case string:
+			if text, ok := texts[v]; ok {
+				return text
+			}
+		case map[string]any:
+			for key, field := range v {
+				v[key] = show(field)
+			}
+		case []any:
+			for i, item := range v {
+				v[i] = show(item)
+			}
+		}
+		return v
+	}
+	for _, o := range result.Objects {
+		show(o.Object)
+	}
 }
 
 // load finds the Kustomization in its file and admits it as the hub would.

@@ -110,7 +110,7 @@ func applicationOf(a graph.Application) *bundle.Application {
 	r := a.Renderable
 	app := &bundle.Application{
 		Name:    a.Key.Application(),
-		Objects: a.Rendered.Payload, SealedFiles: a.Rendered.Sealed,
+		Objects: a.Rendered.Payload, SealedFiles: a.Rendered.Sealed, Substitution: a.Rendered.Substitution,
 		Prune: r.Prune, Wait: r.Wait, Force: r.Force, Timeout: r.Timeout, Interval: r.Interval,
 		RetryInterval: r.RetryInterval, ServiceAccount: a.ServiceAccount, DeletionPolicy: r.DeletionPolicy,
 		Decryption: r.Decryption, HealthChecks: healthChecks(a),

@@ -16,7 +16,7 @@ type admitting struct {
 // renderedIn returns the objects of a render as a graph admits them.
 func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
 	return cache.View(r, how, func() *graph.Rendered {
-		g := &graph.Rendered{Sealed: r.Sealed()}
+		g := &graph.Rendered{Sealed: r.Sealed(), Substitution: r.Substitution()}
 		for o := range r.Objects() {
 			switch {
 			case o.Flux && !how.admission.KeepFlux:

@@ -468,7 +468,18 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 		if err := json.Unmarshal(s.blob(o.Digest), &content); err != nil {
 			return err
 		}
-		fmt.Fprintf(b, "    %s %s\n", o.ID(), content.Data)
+		fmt.Fprintf(b, "    %s %s\n", o.ID(), evaluatedLater(app, string(content.Data)))
 	}
 	return nil
+}
+
+// evaluatedLater returns a text with <…> in the place of what the spoke evaluates.
+func evaluatedLater(app *bundle.Application, text string) string {
+	if app.Substitution == nil {
+		return text
+	}
+	for _, e := range app.Substitution.Expressions {
+		text = strings.ReplaceAll(text, e.Placeholder, "<"+e.Text+">")
+	}
+	return text
 }

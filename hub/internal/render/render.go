@@ -55,6 +55,8 @@ type Result struct {
 	Objects []*manifest.Object
 	// Sealed are the encrypted files whose placeholders occur in Objects, by path.
 	Sealed []SealedFile
+	// Substitution is what of the substitution is left to the spoke; nil: nothing.
+	Substitution *bundle.Substitution
 	// Reads is what of the tree the render read.
 	Reads Reads
 }

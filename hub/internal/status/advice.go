@@ -74,7 +74,9 @@ var advices = map[string]string{
 	condition.StorageOperationFailed: "See to the room on the disk of the hub and to the rights on its data folder",
 	// of the spoke
 	condition.DependencyNotReady: "See to what it depends on first",
-	condition.HealthCheckFailed:  "Look at the named objects in the cluster",
+	condition.InputNotReady: "Give the cluster the named ConfigMap or Secret, or set optional: true where the KIND " +
+		"names it",
+	condition.HealthCheckFailed: "Look at the named objects in the cluster",
 	condition.ReconciliationFailed: "Look at the named objects: the cluster's API server refused them. If they are " +
 		"forbidden: see whether the service account of the KIND exists, and what it may do",
 	condition.DecryptionFailed: "Give the cluster the Secret with the key that the file was encrypted for, or " +

@@ -68,6 +68,13 @@ type Kubernetes interface {
 	Warm(mappings ...kube.Mapping)
 }
 
+// Inputs observes objects that applications read.
+type Inputs interface {
+	Follow(objects []bundle.ObjectIdentity)
+	C() <-chan struct{}
+	Drain() map[manifest.ID]bool
+}
+
 // Config is what an Agent works with.
 type Config struct {
 	Cluster    identity.ID
@@ -81,6 +88,9 @@ type Config struct {
 	Kubernetes Kubernetes
 	// Check asks how an object is doing, with the rights of a service account; with an empty account with the spoke's own.
 	Check func(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error)
+	// Data reads a ConfigMap or Secret with the rights of a service account; with an empty account with the spoke's own.
+	Data   func(ctx context.Context, account string, id bundle.ObjectIdentity) (kube.Data, error)
+	Inputs Inputs // nil: what applications read is not watched
 	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own
 	// rights.
 	DefaultServiceAccount string
@@ -176,6 +186,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 		case <-a.Watcher.C():
 			a.observe()
+		case <-a.inputsChanged():
+			a.handle(changed{a.Inputs.Drain()})
 		case <-a.timer.C:
 			a.handle(ticked{})
 		case <-a.sweep.C:

@@ -300,6 +300,46 @@ func (f *farAPI) List(context.Context, kube.Mapping, kube.Scope, func(kube.Live)
 func (f *farAPI) Warm(...kube.Mapping) {}
 
 // farWatch is a watcher that sees what a test says.
+// farInputs are the ConfigMaps and Secrets that variables come from.
+type farInputs struct {
+	c       chan struct{}
+	mu      sync.Mutex
+	objects map[string]kube.Data // by Kind/name
+	changed map[manifest.ID]bool
+	account string // that read last
+}
+
+func (f *farInputs) Follow([]bundle.ObjectIdentity) {}
+func (f *farInputs) C() <-chan struct{}             { return f.c }
+
+func (f *farInputs) Drain() map[manifest.ID]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed := f.changed
+	f.changed = nil
+	return changed
+}
+
+func (f *farInputs) data(_ context.Context, account string, id bundle.ObjectIdentity) (kube.Data, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.account = account
+	d, ok := f.objects[id.Kind+"/"+id.Name]
+	if !ok {
+		return d, &kube.Error{Op: "get", Object: id.ID().String(), Reason: kube.NotFound}
+	}
+	return d, nil
+}
+
+// put makes or changes an object.
+func (f *farInputs) put(kind, name, version string, values map[string]string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.objects[kind+"/"+name] = kube.Data{UID: "1", ResourceVersion: version, Values: values}
+	f.changed = map[manifest.ID]bool{{Kind: kind, Namespace: "flux-system", Name: name}: true}
+	f.c <- struct{}{}
+}
+
 type farWatch struct {
 	c   chan struct{}
 	mu  sync.Mutex
@@ -374,6 +414,7 @@ type rig struct {
 	cluster *farCluster
 	api     *farAPI
 	watch   *farWatch
+	inputs  *farInputs
 	out     *wire
 	dir     string
 	disk    int // bytes; 0: no limit
@@ -387,6 +428,7 @@ func newRig(t *testing.T) *rig {
 		hub: hub, keys: []ed25519.PublicKey{hub.signer.Public()},
 		cluster: &farCluster{live: map[manifest.ID]*manifest.Object{}},
 		api:     &farAPI{secrets: map[string]map[string][]byte{}},
+		inputs:  &farInputs{c: make(chan struct{}, 16), objects: map[string]kube.Data{}},
 		watch:   &farWatch{c: make(chan struct{}, 16)}, out: &wire{}, dir: t.TempDir(),
 	}
 }
@@ -413,6 +455,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 		Check: func(context.Context, string, string, bundle.ObjectIdentity) (health.Report, error) {
 			return health.Report{}, nil
 		},
+		Data: r.inputs.data, Inputs: r.inputs,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -31,14 +31,16 @@ func (a *Agent) begin(name bundle.ApplicationName, run func(context.Context) (*a
 func (act start) perform(a *Agent) {
 	previous := a.owned(act.name)
 	a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) {
-		changes, err := a.apply(ctx, act, previous)
-		return changes, a.applyResult(act, changes, err)
+		changes, inputs, err := a.apply(ctx, act, previous)
+		return changes, a.applyResult(act, changes, inputs, err)
 	})
 }
 
-func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Inventory) (*apply.ChangeSet, error) {
+// apply applies an application. It returns the digest of what its substitution depends on.
+func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Inventory) (*apply.ChangeSet,
+	manifest.Digest, error) {
 	if err := a.saveMark(act.name, act.remember); err != nil {
-		return nil, err
+		return nil, manifest.Digest{}, err
 	}
 	l := a.newLoader(ctx, act.app)
 	defer l.close()
@@ -48,21 +50,25 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 		Prune: act.app.Prune, Force: act.app.Force, Reapply: act.reapply, Guard: apply.DefaultGuard,
 		Confirmed: act.confirmed,
 	}
-	for _, ref := range act.app.Objects {
-		set.Objects = append(set.Objects, apply.Object{
-			ObjectReference: ref,
-			Load:            func(ctx context.Context) (apply.Loaded, error) { return l.load(ctx, ref) },
-		})
+	inputs, err := l.inputs(ctx)
+	if err == nil {
+		set.Objects, err = l.objects(ctx, inputs != act.remember.Inputs)
 	}
-	return a.Applier.Apply(ctx, set)
+	if err != nil {
+		return nil, inputs, err
+	}
+	changes, err := a.Applier.Apply(ctx, set)
+	return changes, inputs, err
 }
 
-func (a *Agent) applyResult(act start, changes *apply.ChangeSet, err error) applied {
+func (a *Agent) applyResult(act start, changes *apply.ChangeSet, inputs manifest.Digest,
+	err error) applied {
 	in := applied{
 		name: act.name, run: act.run, mark: act.success(time.Now()), request: act.entry.RequestedAt,
 		failure: failureOf(changes, err, condition.ReconciliationFailed),
 		health:  a.Index.Summarize(act.name, reporting.MaxObjects),
 	}
+	in.mark.Inputs = inputs
 	if changes != nil {
 		in.repaired = len(repaired(changes))
 	}

@@ -25,6 +25,9 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	if err != nil {
 		f.reason = reason
 	}
+	if _, missing := errors.AsType[*missingInput](err); missing {
+		f.reason = condition.InputNotReady
+	}
 	if all := errors.Join(err, found); all != nil {
 		f.message = all.Error()
 	}

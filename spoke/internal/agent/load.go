@@ -27,6 +27,9 @@ type loader struct {
 	budget       *budget
 	known        *redactors
 	placeholders map[sealed.Placeholder]place
+	// expressions are the texts of fields that stand in the objects as placeholders.
+	expressions map[sealed.Placeholder]string
+	data        func(context.Context, bundle.ObjectIdentity) (kube.Data, error)
 
 	reserving sync.Mutex // guards the following
 	reserved  func()     // gives back the memory for the files; nil: it was not taken
@@ -35,6 +38,9 @@ type loader struct {
 	mu     sync.Mutex // guards the following; held while decrypting, so that nothing is decrypted twice
 	keys   *decrypt.Keys
 	opened map[int]*decrypt.Plaintext
+
+	reading sync.Mutex  // guards the following; held while reading
+	live    []kube.Data // of the substitution's sources; nil: they were not read yet
 }
 
 // place is where the value of a placeholder is.
@@ -48,6 +54,7 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 	l := &loader{
 		app: app, blob: a.blob(ctx), secret: a.Kubernetes.Secret, budget: a.budget, known: a.redactors,
 		placeholders: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
+		expressions: expressionsOf(app), data: a.readData(app),
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
@@ -110,7 +117,7 @@ func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []b
 		if err != nil {
 			return nil, 0, &sealedError{err}
 		}
-		cost += objectByteCost * min(weight, bundle.MaxObjectBytes)
+		cost += objectByteCost * min(weight+l.substitutionSize(), bundle.MaxObjectBytes)
 	}
 	return data, cost, nil
 }
@@ -129,7 +136,7 @@ func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 func (l *loader) mayHoldSealed(id bundle.ObjectIdentity, data []byte) bool {
 	has := func(text string) bool { return bytes.Contains(data, []byte(text)) }
 	encoded := id.Kind == "Secret" && has(`"data"`) || id.Kind == "ConfigMap" && has(`"binaryData"`)
-	return len(l.placeholders) > 0 && (encoded || has(sealed.Mark))
+	return len(l.placeholders) > 0 && (encoded || has(sealed.Mark)) || len(l.expressions) > 0 && has(sealed.Mark)
 }
 
 // replaced returns an object with its values.
@@ -149,25 +156,32 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	}
 	var failed error // why a placeholder has no value says more than that it has none
 	size, holdsSealed := len(data), false
-	plain, err := sealed.ReplaceObject(o, func(t sealed.Placeholder) (sealed.Value, bool) {
+	variables, err := l.variables(ctx, o)
+	if err != nil {
+		return apply.Loaded{}, err
+	}
+	plain, err := sealed.FinishObject(o, func(t sealed.Placeholder) (sealed.Value, bool) {
 		v, err := l.value(ctx, t)
 		if size += v.Size(); err == nil && size > bundle.MaxObjectBytes {
 			err = errors.New("with its sealed values the object is larger than any API server takes")
 		}
 		holdsSealed, failed = true, cmp.Or(failed, err)
 		return v, err == nil
-	})
+	}, variables)
 	if failed != nil {
 		return apply.Loaded{}, &sealedError{failed}
 	}
-	if err != nil || len(l.app.SealedFiles) == 0 {
-		return apply.Loaded{Object: plain}, err
+	if err != nil || !holdsSecrets(l.app) {
+		return apply.Loaded{Object: plain}, unset(err)
 	}
 	return apply.Loaded{Object: plain, Sealed: holdsSealed, Redact: l.redactor(ctx, plain)}, nil
 }
 
 // value returns what a placeholder stands for.
 func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value, error) {
+	if text, ok := l.expressions[t]; ok {
+		return sealed.Expression(text), nil
+	}
 	at, ok := l.placeholders[t]
 	if !ok {
 		return sealed.Value{}, fmt.Errorf("no sealed file of the application has placeholder %s", t)

@@ -63,6 +63,7 @@ type node struct {
 	run     uint64 // which one, so that results of cancelled ones are recognised
 	stopped bool   // it was cancelled, and has not come back yet
 	dirty   bool   // to be applied or deleted
+	moved   bool   // what it reads changed while it was applied
 
 	failures int
 	retryAt  time.Time

@@ -66,6 +66,7 @@ func (act adopt) perform(a *Agent) {
 	claims := claimsOf(act.apps)
 	a.claims.Store(&claims)
 	a.noteSealed(act.apps)
+	a.followInputs(act.apps)
 	a.sweep.Reset(sweepDelay)
 	a.metrics.sequence.Set(float64(act.id.Sequence))
 	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),
@@ -113,6 +114,7 @@ func (act forget) perform(a *Agent) {
 	delete(a.inventories, name)
 	delete(a.sealed, name)
 	delete(a.learned, name)
+	a.redactors.forgetLive(name)
 	a.Index.Remove(name)
 	a.Reporter.Remove(name)
 	a.metrics.ready.DeleteLabelValues(labels(name)...)

@@ -26,10 +26,14 @@ const (
 type redactors struct {
 	mu    sync.Mutex // guards the following
 	files map[manifest.Digest]*decrypt.Redactor
-	size  int // bytes
+	size  int // bytes of files
+	// live are those of the values that each application read from the cluster, now and before.
+	live map[bundle.ApplicationName]liveValues
 }
 
-func newRedactors() *redactors { return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}} }
+func newRedactors() *redactors {
+	return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}, live: map[bundle.ApplicationName]liveValues{}}
+}
 
 // learn keeps the Redactor of a file. If there is no room for it, a Redactor is kept that hides every text.
 func (r *redactors) learn(d manifest.Digest, p *decrypt.Plaintext) {
@@ -56,6 +60,7 @@ func (r *redactors) of(files []manifest.Digest) (known []*decrypt.Redactor, all 
 			known = append(known, file)
 		}
 	}
+	known = append(known, r.ofLive()...)
 	return known, !slices.ContainsFunc(files, func(d manifest.Digest) bool { return r.files[d] == nil })
 }
 
@@ -73,7 +78,10 @@ func (r *redactors) keep(files map[manifest.Digest]bool) {
 
 // sealedFiles are the files that an application has now, and those that it had before, which a controller may still
 // quote.
-type sealedFiles struct{ now, before []manifest.Digest }
+type sealedFiles struct {
+	now, before []manifest.Digest
+	live        bool // it reads Secrets of the cluster
+}
 
 // noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they
 // are forgotten.
@@ -84,7 +92,7 @@ func (a *Agent) noteSealed(apps applications) {
 		if !slices.Equal(files, last.now) {
 			last.before = last.now
 		}
-		a.sealed[name] = sealedFiles{files, last.before}
+		a.sealed[name] = sealedFiles{files, last.before, len(liveSecrets(app)) > 0}
 	}
 	needed := map[manifest.Digest]bool{}
 	for _, files := range a.sealed {
@@ -114,7 +122,7 @@ type discretion struct {
 func (a *Agent) discretion(name bundle.ApplicationName) discretion {
 	files, listed := a.sealed[name]
 	known, all := a.redactors.of(files.now)
-	return discretion{known, listed && all}
+	return discretion{known, listed && all && (!files.live || a.redactors.hasLive(name))}
 }
 
 // text returns a text without the values that are known.
@@ -151,13 +159,16 @@ var reasonWord = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
 // redactor returns a function that takes the application's sealed values out of a text about an object, which may be
 // nil. It opens the files that were not opened yet. The caller must not hold memory for objects.
 func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) string {
-	if len(l.app.SealedFiles) == 0 {
+	if !holdsSecrets(l.app) {
 		return nil
 	}
 	entries := sync.OnceValue(func() *decrypt.Redactor { return decrypt.DataRedactor(o) })
 	return func(text string) string {
 		if err := l.learn(ctx); err != nil {
 			return fmt.Sprintf("(the message is left out: it may quote a sealed value; %v)", err)
+		}
+		if len(liveSecrets(l.app)) > 0 && !l.known.hasLive(l.app.Name) {
+			return leftOut
 		}
 		known, _ := l.known.of(filesOf(l.app))
 		if o != nil {
@@ -180,7 +191,11 @@ func (l *loader) learn(ctx context.Context) error {
 			return fmt.Errorf("decrypt %s: %w", file.Path, err)
 		}
 	}
-	return nil
+	if len(liveSecrets(l.app)) == 0 {
+		return nil
+	}
+	_, err := l.readLive(ctx)
+	return err
 }
 
 // startLearning opens the sealed files of an application after a restart, because there is a text that may quote them.

@@ -48,7 +48,7 @@ func (m *model) due(n *node) bool {
 
 func (m *model) start(n *node) action {
 	n.run++
-	n.dirty = false
+	n.dirty, n.moved = false, false
 	if n.standing == leaving {
 		n.work = deleting
 		return remove{n.entry.Name, n.run, n.mark}

@@ -213,7 +213,11 @@ func (in applied) advance(m *model) []action {
 	out := m.driftEvent(in)
 	if in.failure.reason != "" {
 		n.mark.HandledRequest = in.request // it was tried, which is what was asked for
-		return append(out, m.fail(n, in.failure)...)
+		out = append(out, m.fail(n, in.failure)...)
+		if n.moved {
+			n.retryAt = m.now
+		}
+		return out
 	}
 	news := n.mark.Digest != in.mark.Digest
 	n.failures, n.failure, n.retryAt = 0, failure{}, time.Time{}
@@ -316,6 +320,7 @@ func (ticked) advance(m *model) []action {
 			continue
 		}
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
+		n.dirty = n.dirty || len(n.app.Substitution.Live()) > 0 // a watch may have missed a change
 		out = append(out, verify{name})
 	}
 	return out

@@ -34,6 +34,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
+//	changed x                           Secret x, which applications with reads:x read
 //	removed a [fail:words] / observed a [drift] [health] / checked a health / at 12.5
 func TestStep(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -98,6 +99,10 @@ func appNamed(name string) bundle.ApplicationName {
 	return bundle.ApplicationName{Kind: "Kustomization", Namespace: "ns", Name: name}
 }
 
+func inputNamed(name string) bundle.VariableSource {
+	return bundle.VariableSource{Kind: "Secret", Namespace: "ns", Name: name, Live: true}
+}
+
 func (s *script) digest(word string) manifest.Digest {
 	d := manifest.DigestOf([]byte(word))
 	s.words[d] = word
@@ -131,6 +136,8 @@ func (s *script) do(t *testing.T, command string) []string {
 		in = received{id: id, bundle: b, apps: apps}
 	case "restore":
 		in = s.restore(t, rest)
+	case "changed":
+		in = changed{map[manifest.ID]bool{inputNamed(rest[0]).Identity().ID(): true}}
 	case "offer":
 		in = offered{session.Offer{ID: sequence(t, rest[0])}}
 	case "refuse", "retry", "quiet":
@@ -167,6 +174,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, applications) {
 				app.ServiceAccount = value
 			case "wait":
 				app.Wait = true
+			case "reads":
+				app.Substitution = &bundle.Substitution{Sources: []bundle.VariableSource{inputNamed(value)}}
 			case "parent":
 				e.Parent = appNamed(value)
 			case "checks":

@@ -64,6 +64,8 @@ type Object struct {
 	// Load returns the plaintext. Load is called only for objects that are sent, from several goroutines at a time. The
 	// error must hold no secret.
 	Load func(ctx context.Context) (Loaded, error)
+	// Again sends the object although its digest is the same: what is put into it may have changed.
+	Again bool
 }
 
 // Target is an Application that is brought into the cluster or out of it.

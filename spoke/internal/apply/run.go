@@ -110,8 +110,8 @@ func (r *run) decide() []int {
 		switch {
 		case seen[id]:
 			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.Application)
-		case known && wasSent(item) && item.Digest == d.Digest && !r.Reapply && !r.entries[i].Drift.Any() &&
-			r.Self.Allows(d.ObjectIdentity) == nil:
+		case known && wasSent(item) && item.Digest == d.Digest && !r.Reapply && !d.Again &&
+			!r.entries[i].Drift.Any() && r.Self.Allows(d.ObjectIdentity) == nil:
 			r.claim(id, item)
 		default:
 			send = append(send, i)

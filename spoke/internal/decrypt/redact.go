@@ -76,6 +76,18 @@ func DataRedactor(o *manifest.Object) *Redactor {
 	return r
 }
 
+// ValueRedactor returns a Redactor of values, such as those of a Secret of the cluster.
+func ValueRedactor(values map[string]string) *Redactor {
+	r := &Redactor{}
+	for _, v := range values {
+		if v != "true" && v != "false" { // tell nothing, and hiding them would garble every message
+			r.add(v)
+		}
+	}
+	r.sort()
+	return r
+}
+
 // add makes Redact hide a value in every form in which it may be written.
 func (r *Redactor) add(value string) {
 	for form := range forms(value) {

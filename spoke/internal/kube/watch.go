@@ -22,6 +22,7 @@ const watchFor = 10 * time.Minute
 // Scope says which objects of a kind to list or watch.
 type Scope struct {
 	Namespace string // empty: all
+	Name      string // empty: all
 	Selector  string // label selector; empty: all
 	Whole     bool   // whole objects; else their metadata
 	Page      int    // how many objects of a List are in memory at a time; 0: 250
@@ -33,6 +34,9 @@ func (s Scope) request(op string, m Mapping) request {
 		path: m.collection(s.Namespace), query: url.Values{}}
 	if s.Selector != "" {
 		r.query.Set("labelSelector", s.Selector)
+	}
+	if s.Name != "" {
+		r.query.Set("fieldSelector", "metadata.name="+s.Name)
 	}
 	return r
 }

@@ -33,6 +33,8 @@ type Mark struct {
 	// empty if the application never was. The digest's blobs are kept until another digest replaces it.
 	HealthyDigest   manifest.Digest `json:"healthyDigest,omitzero"`
 	HealthyRevision string          `json:"healthyRevision,omitempty"`
+	// Inputs is the digest of what the substitution of variables depended on; zero: nothing was substituted.
+	Inputs manifest.Digest `json:"inputs,omitzero"`
 }
 
 // PutMark stores the mark of an application.

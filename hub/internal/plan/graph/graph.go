@@ -117,6 +117,8 @@ type Rendered struct {
 	Sealed   []bundle.SealedFile
 	// LeftOut is the number of objects that are components of Flux itself and are not applied.
 	LeftOut int
+	// Substitution is what of the substitution is left to the spoke; nil: nothing.
+	Substitution *bundle.Substitution
 }
 
 // Child is an object that extends the graph.

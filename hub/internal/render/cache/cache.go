@@ -21,7 +21,7 @@ import (
 
 // format is part of the key of every render. Raise it when the same tree and specification would now render to
 // something else; then the old rows answer nothing any more and are swept.
-const format = 5
+const format = 6
 
 // Limits of a cache.
 const (

@@ -45,7 +45,7 @@ type view struct {
 // in the store such a result would fail the round of all clusters.
 func newRendering(key flightKey, result *render.Result) (*Rendering, error) {
 	r := &Rendering{row: key.row, artifact: key.artifact, fresh: true}
-	r.variant = variant{Artifact: key.artifact, Reads: result.Reads}
+	r.variant = variant{Artifact: key.artifact, Reads: result.Reads, Substitution: result.Substitution}
 	for i, o := range result.Objects {
 		data, err := manifest.Canonical(o)
 		if err != nil {
@@ -133,6 +133,9 @@ func (r *Rendering) Objects() iter.Seq[Object] {
 
 // Sealed returns the encrypted files whose placeholders occur in the objects.
 func (r *Rendering) Sealed() []bundle.SealedFile { return r.variant.Sealed }
+
+// Substitution returns what of the substitution is left to the spoke; nil: nothing.
+func (r *Rendering) Substitution() *bundle.Substitution { return r.variant.Substitution }
 
 // View returns what make returned when View was first called with the key.
 func View[K comparable, T any](r *Rendering, key K, make func() T) T {

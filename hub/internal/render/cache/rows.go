@@ -34,6 +34,8 @@ type variant struct {
 	Graph    []int                    `json:"graph,omitempty"`
 	Flux     []int                    `json:"flux,omitempty"` // components of Flux itself
 	Sealed   []bundle.SealedFile      `json:"sealed,omitempty"`
+	// Substitution is what of the substitution is left to the spoke.
+	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 }
 
 // lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are;

@@ -52,6 +52,7 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 		}
 		result.Sealed = used(first)
 	}
+	result.Substitution = first.variables.remainder(first.objects, result.Sealed)
 	manifest.ApplyOrder(result.Objects)
 	result.Reads = t.Reads()
 	return result, nil
@@ -59,8 +60,9 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 
 // rendering is one pass over the tree.
 type rendering struct {
-	objects []*manifest.Object // in kustomize's order
-	sealed  map[string]sealedFile
+	objects   []*manifest.Object // in kustomize's order
+	sealed    map[string]sealedFile
+	variables *variables
 }
 
 // pass runs the steps from generating the kustomization file to the finished objects.
@@ -81,12 +83,13 @@ func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed
 	found := fsys.encrypted()
 	vars, err := newVariables(spec, objects)
 	if err == nil {
+		vars.salt = salt
 		err = finish(objects, spec, vars, found)
 	}
 	if err != nil {
 		return nil, fsys.locate(withLines(fsys, err))
 	}
-	return &rendering{objects, found.files}, nil
+	return &rendering{objects, found.files, vars}, nil
 }
 
 // accumulate returns the objects of a directory as kustomize gives them.

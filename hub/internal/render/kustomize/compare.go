@@ -20,6 +20,9 @@ func compare(first, second *rendering) error {
 		return fmt.Errorf("%w: the number of objects depends on it", render.ErrInspected)
 	}
 	placeholders := correspondence(first.sealed, second.sealed)
+	for t := range first.expressions() {
+		placeholders.from[t] = "a text with variables"
+	}
 	for i, a := range first.objects {
 		if err := placeholders.checkWhole(a); err != nil {
 			return err
@@ -28,6 +31,7 @@ func compare(first, second *rendering) error {
 			return err
 		}
 	}
+	placeholders.matchExpressions(first.expressions(), second.expressions())
 	for i, a := range first.objects {
 		if err := placeholders.compare(a, second.objects[i]); err != nil {
 			return err
@@ -91,19 +95,22 @@ func (m *placeholderMap) rename(a, b *manifest.Object) error {
 	return nil
 }
 
+// inFirst returns a text of the second build as it stands in the first.
+func (m *placeholderMap) inFirst(text string) string {
+	for _, t := range sealed.Find(text) {
+		if first, ok := m.first[string(t)]; ok {
+			text = strings.ReplaceAll(text, string(t), first)
+		}
+	}
+	for second, first := range m.names {
+		text = strings.ReplaceAll(text, second, first)
+	}
+	return text
+}
+
 // compare refuses two objects that differ in more than placeholders and generated names. It changes b into a.
 func (m *placeholderMap) compare(a, b *manifest.Object) error {
-	replace := func(_, text string) (string, error) {
-		for _, t := range sealed.Find(text) {
-			if first, ok := m.first[string(t)]; ok {
-				text = strings.ReplaceAll(text, string(t), first)
-			}
-		}
-		for second, first := range m.names {
-			text = strings.ReplaceAll(text, second, first)
-		}
-		return text, nil
-	}
+	replace := func(_, text string) (string, error) { return m.inFirst(text), nil }
 	if err := mapTexts(b.Object, "", binaryFields(b), replace); err != nil {
 		return err
 	}
@@ -135,14 +142,14 @@ func normal(o *manifest.Object) ([]byte, error) {
 // used returns the sealed files whose placeholders occur in the objects, by path, each with those placeholders. A
 // placeholder is listed with one file only.
 func used(r *rendering) []render.SealedFile {
-	occurring := map[string]bool{}
-	for _, o := range r.objects {
-		_ = eachText(o, func(_, text string) error {
-			for _, t := range sealed.Find(text) {
-				occurring[string(t)] = true
-			}
-			return nil
-		})
+	occurring := occurringIn(r.objects)
+	for placeholder, text := range r.expressions() {
+		if !occurring[placeholder] {
+			continue
+		}
+		for _, t := range sealed.Find(text) {
+			occurring[string(t)] = true
+		}
 	}
 	var out []render.SealedFile
 	for _, p := range slices.Sorted(maps.Keys(r.sealed)) {
@@ -161,4 +168,18 @@ func used(r *rendering) []render.SealedFile {
 		}
 	}
 	return out
+}
+
+// occurringIn returns the placeholders that occur in objects.
+func occurringIn(objects []*manifest.Object) map[string]bool {
+	occurring := map[string]bool{}
+	for _, o := range objects {
+		_ = eachText(o, func(_, text string) error {
+			for _, t := range sealed.Find(text) {
+				occurring[string(t)] = true
+			}
+			return nil
+		})
+	}
+	return occurring
 }

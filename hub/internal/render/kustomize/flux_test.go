@@ -99,7 +99,6 @@ func TestFlux_variables(t *testing.T) {
 		{"disabled", "first", "", `data: {a: "${domain}"}, metadata: {name: o, labels: {kustomize.toolkit.fluxcd.io/substitute: disabled}}`},
 		{"missing", "first", "", `data: {a: "${nobody}"}`},
 		{"broken", "first", "", `data: {a: "${domain"}`},
-		{"missing_object", "first fourth", "", `data: {a: "${domain}"}`},
 		{"no_variables", "", "", `data: {a: "${domain}"}`},
 		{"binary", "first", "", `data: {a: "${domain}"}, binaryData: {b: "JHtkb21haW59"}`},
 	} {
@@ -133,7 +132,7 @@ func variablesFor(t testing.TB, references, inline string) (fluxCluster, *kustom
 		t.Fatal(err)
 	}
 	cluster := fluxCluster{objects: map[manifest.ID]*manifest.Object{}}
-	kinds := map[string]string{"fourth": "ConfigMap"}
+	kinds := map[string]string{}
 	for _, o := range objects {
 		cluster.objects[manifest.IDOf(o)] = o
 		kinds[o.GetName()] = o.GetKind()

@@ -5,32 +5,42 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fluxcd/pkg/envsubst"
 	"sigs.k8s.io/yaml"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+	"github.com/navefleet/nave/shared/substitution"
 )
-
-// SubstituteKey is Flux's label and annotation that, when "disabled", keeps an object as it is.
-const SubstituteKey = "kustomize.toolkit.fluxcd.io/substitute"
-
-const disabled = "disabled"
 
 // variables are the values of a post-build substitution. If on is false, nothing is substituted.
 type variables struct {
 	values map[string]string
 	strict bool
 	on     bool
+
+	// What the hub cannot read (conceal.go):
+	hidden map[string]string // variables with a value that is sealed, and the object that has it
+	live   string            // an object that only the cluster has, and that may give any other variable; empty: none
+	given  bool              // a source gives variables
+
+	sources     []api.InputData
+	inline      map[string]string
+	salt        sealed.Salt
+	expressions map[string]string // texts that the spoke evaluates, by placeholder
 }
 
 // substitute replaces variables in an object's YAML text and reads the text again, as Flux does: a value can change
 // its type, and can become several.
 func (v *variables) substitute(o *manifest.Object) error {
-	if !v.on || isDisabled(o) || !hasReference(o.Object) {
+	if !v.on || manifest.IsSubstitutionDisabled(o) || !hasReference(o.Object) {
 		return nil
 	}
 	id := manifest.IDOf(o)
+	if err := v.conceal(o); err != nil {
+		return fmt.Errorf("%s: %w", id, err)
+	}
 	text, err := yaml.Marshal(o.Object)
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", id, render.ErrSubstitution, err)
@@ -54,21 +64,12 @@ func (v *variables) substitute(o *manifest.Object) error {
 	return nil
 }
 
-// evaluate replaces the variables in a text.
-func (v *variables) evaluate(text string) (out string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("expression is not supported: %v", r)
-		}
-	}()
-	return envsubst.Eval(text, func(name string) (string, bool) {
+// evaluate replaces the variables in a text. Those that the hub cannot read count as set.
+func (v *variables) evaluate(text string) (string, error) {
+	return substitution.Evaluate(text, func(name string) (string, bool) {
 		value, ok := v.values[name]
-		return value, ok || !v.strict
+		return value, ok || !v.strict || v.origin(name) != ""
 	})
-}
-
-func isDisabled(o *manifest.Object) bool {
-	return o.GetLabels()[SubstituteKey] == disabled || o.GetAnnotations()[SubstituteKey] == disabled
 }
 
 // hasReference reports whether any text or key holds a dollar sign; nothing else is ever replaced.

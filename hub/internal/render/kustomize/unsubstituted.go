@@ -57,8 +57,8 @@ func (v *variables) unsubstituted(o *manifest.Object, cause error) error {
 	e := &substitutionError{
 		object: manifest.IDOf(o), cause: cause,
 		wayOut: "give the variable in postBuild.substitute or in an object of substituteFrom, give it a default as " +
-			"${name:-default}, write $${…} for a literal ${…}, or annotate the object with " + SubstituteKey + ": " +
-			disabled,
+			"${name:-default}, write $${…} for a literal ${…}, or annotate the object with " + manifest.SubstituteKey +
+			": disabled",
 	}
 	_ = mapTexts(o.Object, "", "", func(field, text string) (string, error) {
 		if !strings.Contains(text, "$") {

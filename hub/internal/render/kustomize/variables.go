@@ -27,40 +27,60 @@ func newVariables(spec *Spec, objects []*manifest.Object) (*variables, error) {
 
 // variablesOf returns the variables with the data of their sources.
 func variablesOf(spec *Spec, sources []api.InputData) (*variables, error) {
-	v := &variables{values: map[string]string{}, strict: spec.Strict}
+	v := &variables{values: map[string]string{}, hidden: map[string]string{}, strict: spec.Strict, sources: sources}
 	for i, source := range sources {
 		at := fmt.Sprintf("postBuild.substituteFrom[%d]: %s", i, source.Input)
 		if source.Live {
-			return nil, fmt.Errorf("%s: %w: no Kustomization of this cluster renders it, and objects that only the cluster "+
-				"has are not supported yet: add it to Git, or give the variables in postBuild.substitute", at,
-				render.ErrSubstitution)
+			v.shadow(source.Input.String())
+			continue
 		}
 		if err := v.add(at, source.Data); err != nil {
 			return nil, err
+		}
+		for name, value := range source.Data {
+			v.given = true
+			if len(sealed.Find(value)) > 0 {
+				delete(v.values, name)
+				v.hidden[name] = source.Input.String()
+			}
+		}
+	}
+	for name, value := range spec.Substitute {
+		if len(sealed.Find(value)) > 0 {
+			return nil, fmt.Errorf("postBuild.substitute: %q: %w: it comes from an encrypted value: put it into a Secret and "+
+				"name the Secret in postBuild.substituteFrom", name, render.ErrSubstitution)
 		}
 	}
 	if err := v.add("postBuild.substitute", spec.Substitute); err != nil {
 		return nil, err
 	}
-	v.on = len(v.values) > 0 || spec.SubstituteAlways
+	v.inline = spec.Substitute
+	v.on = v.given || len(spec.Substitute) > 0 || v.live != "" || spec.SubstituteAlways
 	return v, nil
+}
+
+// shadow notes a source that only the cluster has: it may give every variable.
+func (v *variables) shadow(source string) {
+	clear(v.values)
+	clear(v.hidden)
+	v.live = source
 }
 
 // add adds variables, which beat those of the same name. The error names the variable, never its value.
 func (v *variables) add(at string, values map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		switch {
-		case !variableName.MatchString(name):
+		if !variableName.MatchString(name) {
 			return fmt.Errorf("%s: %q: %w: a variable's name is letters, digits and _, and begins with no digit", at, name,
 				render.ErrSubstitution)
-		case len(sealed.Find(values[name])) > 0:
-			return fmt.Errorf("%s: %q: %w: variables with encrypted values are not supported yet: keep it in a ConfigMap if "+
-				"it is no secret", at, name, render.ErrSubstitution)
 		}
-		v.values[name] = strings.ReplaceAll(values[name], "\n", "")
+		v.values[name] = oneLine(values[name])
+		delete(v.hidden, name)
 	}
 	return nil
 }
+
+// oneLine returns a value as Flux substitutes it.
+func oneLine(value string) string { return strings.ReplaceAll(value, "\n", "") }
 
 // ownTurns bounds how often variables are substituted in the object that gives them.
 const ownTurns = 4

@@ -635,8 +635,10 @@ type Application struct {
 	SealedFiles    []*SealedFile     `protobuf:"bytes,12,rep,name=sealed_files,json=sealedFiles,proto3" json:"sealed_files,omitempty"`
 	HealthChecks   []*ObjectIdentity `protobuf:"bytes,13,rep,name=health_checks,json=healthChecks,proto3" json:"health_checks,omitempty"`
 	DeletionPolicy DeletionPolicy    `protobuf:"varint,14,opt,name=deletion_policy,json=deletionPolicy,proto3,enum=nave.bundle.v1.DeletionPolicy" json:"deletion_policy,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// How the spoke substitutes variables in what the hub could not read. A feature: "substitution".
+	Substitution  *Substitution `protobuf:"bytes,15,opt,name=substitution,proto3" json:"substitution,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Application) Reset() {
@@ -765,6 +767,13 @@ func (x *Application) GetDeletionPolicy() DeletionPolicy {
 		return x.DeletionPolicy
 	}
 	return DeletionPolicy_DELETION_POLICY_UNSPECIFIED
+}
+
+func (x *Application) GetSubstitution() *Substitution {
+	if x != nil {
+		return x.Substitution
+	}
+	return nil
 }
 
 // ObjectIdentity names one Kubernetes object.
@@ -1104,6 +1113,221 @@ func (x *SealedValue) GetText() SealedFormat {
 	return SealedFormat_SEALED_FORMAT_UNSPECIFIED
 }
 
+// Substitution is what a post-build substitution leaves to the spoke: texts whose variables the hub cannot read, and
+// references in decrypted values.
+type Substitution struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A variable that is neither set nor has a default is an error; otherwise it is empty.
+	Strict bool `protobuf:"varint,1,opt,name=strict,proto3" json:"strict,omitempty"`
+	// In the order of the references: a later source beats an earlier one.
+	Sources []*VariableSource `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
+	// Beats all sources.
+	Inline        map[string]string `protobuf:"bytes,3,rep,name=inline,proto3" json:"inline,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Expressions   []*Expression     `protobuf:"bytes,4,rep,name=expressions,proto3" json:"expressions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Substitution) Reset() {
+	*x = Substitution{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Substitution) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Substitution) ProtoMessage() {}
+
+func (x *Substitution) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
+func (*Substitution) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Substitution) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+func (x *Substitution) GetSources() []*VariableSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *Substitution) GetInline() map[string]string {
+	if x != nil {
+		return x.Inline
+	}
+	return nil
+}
+
+func (x *Substitution) GetExpressions() []*Expression {
+	if x != nil {
+		return x.Expressions
+	}
+	return nil
+}
+
+// VariableSource is a ConfigMap or Secret whose data are variables, in the application's namespace.
+type VariableSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ConfigMap or Secret.
+	Kind      string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// It may be missing.
+	Optional bool `protobuf:"varint,4,opt,name=optional,proto3" json:"optional,omitempty"`
+	// The spoke reads it from the cluster; then there are no values here.
+	Live          bool              `protobuf:"varint,5,opt,name=live,proto3" json:"live,omitempty"`
+	Values        map[string]string `protobuf:"bytes,6,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VariableSource) Reset() {
+	*x = VariableSource{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VariableSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VariableSource) ProtoMessage() {}
+
+func (x *VariableSource) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
+func (*VariableSource) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *VariableSource) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *VariableSource) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *VariableSource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *VariableSource) GetOptional() bool {
+	if x != nil {
+		return x.Optional
+	}
+	return false
+}
+
+func (x *VariableSource) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
+}
+
+func (x *VariableSource) GetValues() map[string]string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// Expression is the text of a field that stands in the objects as a placeholder.
+type Expression struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Placeholder string                 `protobuf:"bytes,1,opt,name=placeholder,proto3" json:"placeholder,omitempty"`
+	// With references to variables. It may hold placeholders of sealed values.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expression) Reset() {
+	*x = Expression{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expression) ProtoMessage() {}
+
+func (x *Expression) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expression.ProtoReflect.Descriptor instead.
+func (*Expression) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Expression) GetPlaceholder() string {
+	if x != nil {
+		return x.Placeholder
+	}
+	return ""
+}
+
+func (x *Expression) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_nave_bundle_v1_bundle_proto protoreflect.FileDescriptor
 
 const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
@@ -1147,7 +1371,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xe1\x05\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xa3\x06\n" +
 	"\vApplication\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x129\n" +
 	"\aobjects\x18\x02 \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\aobjects\x12>\n" +
@@ -1166,7 +1390,8 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"decryption\x12=\n" +
 	"\fsealed_files\x18\f \x03(\v2\x1a.nave.bundle.v1.SealedFileR\vsealedFiles\x12C\n" +
 	"\rhealth_checks\x18\r \x03(\v2\x1e.nave.bundle.v1.ObjectIdentityR\fhealthChecks\x12G\n" +
-	"\x0fdeletion_policy\x18\x0e \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\"\x86\x01\n" +
+	"\x0fdeletion_policy\x18\x0e \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12@\n" +
+	"\fsubstitution\x18\x0f \x01(\v2\x1c.nave.bundle.v1.SubstitutionR\fsubstitution\"\x86\x01\n" +
 	"\x0eObjectIdentity\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -1190,7 +1415,29 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\bdocument\x18\x02 \x01(\rR\bdocument\x12\x12\n" +
 	"\x04path\x18\x03 \x03(\tR\x04path\x12\x12\n" +
 	"\x04type\x18\x04 \x01(\tR\x04type\x120\n" +
-	"\x04text\x18\x05 \x01(\x0e2\x1c.nave.bundle.v1.SealedFormatR\x04text*\xb5\x01\n" +
+	"\x04text\x18\x05 \x01(\x0e2\x1c.nave.bundle.v1.SealedFormatR\x04text\"\x9b\x02\n" +
+	"\fSubstitution\x12\x16\n" +
+	"\x06strict\x18\x01 \x01(\bR\x06strict\x128\n" +
+	"\asources\x18\x02 \x03(\v2\x1e.nave.bundle.v1.VariableSourceR\asources\x12@\n" +
+	"\x06inline\x18\x03 \x03(\v2(.nave.bundle.v1.Substitution.InlineEntryR\x06inline\x12<\n" +
+	"\vexpressions\x18\x04 \x03(\v2\x1a.nave.bundle.v1.ExpressionR\vexpressions\x1a9\n" +
+	"\vInlineEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x02\n" +
+	"\x0eVariableSource\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1a\n" +
+	"\boptional\x18\x04 \x01(\bR\boptional\x12\x12\n" +
+	"\x04live\x18\x05 \x01(\bR\x04live\x12B\n" +
+	"\x06values\x18\x06 \x03(\v2*.nave.bundle.v1.VariableSource.ValuesEntryR\x06values\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
+	"\n" +
+	"Expression\x12 \n" +
+	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text*\xb5\x01\n" +
 	"\x0eDeletionPolicy\x12\x1f\n" +
 	"\x1bDELETION_POLICY_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cDELETION_POLICY_MIRROR_PRUNE\x10\x01\x12\x1a\n" +
@@ -1218,7 +1465,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DeletionPolicy)(0),           // 0: nave.bundle.v1.DeletionPolicy
 	(SealedFormat)(0),             // 1: nave.bundle.v1.SealedFormat
@@ -1234,13 +1481,18 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*DecryptionKeys)(nil),        // 11: nave.bundle.v1.DecryptionKeys
 	(*SealedFile)(nil),            // 12: nave.bundle.v1.SealedFile
 	(*SealedValue)(nil),           // 13: nave.bundle.v1.SealedValue
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*Substitution)(nil),          // 14: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 15: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 16: nave.bundle.v1.Expression
+	nil,                           // 17: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 18: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	3,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	14, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	14, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	19, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
 	6,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
 	7,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
 	5,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
@@ -1251,22 +1503,27 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	7,  // 10: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
 	10, // 11: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
 	7,  // 12: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	15, // 13: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	15, // 14: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	15, // 15: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	20, // 13: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	20, // 14: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	20, // 15: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
 	11, // 16: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
 	12, // 17: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
 	9,  // 18: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
 	0,  // 19: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	9,  // 20: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 21: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	13, // 22: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	1,  // 23: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	14, // 20: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	9,  // 21: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 22: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	13, // 23: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	1,  // 24: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	15, // 25: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	17, // 26: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	16, // 27: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	18, // 28: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -1280,7 +1537,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// missingInput is the error of a ConfigMap or Secret that variables come from and that is not in the cluster.
+type missingInput struct{ source bundle.VariableSource }
+
+func (e *missingInput) Error() string {
+	return fmt.Sprintf("%s, which variables come from (spec.postBuild.substituteFrom), does not exist in the cluster; "+
+		"waiting for it to be created", nameOf(e.source))
+}
+
+func nameOf(s bundle.VariableSource) string { return s.Identity().ID().String() }
+
+// variableName is what Flux takes for the name of a variable.
+var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
+
+// readData returns how the objects are read that an application's variables come from: with the account of the
+// application.
+func (a *Agent) readData(app *bundle.Application) func(context.Context, bundle.ObjectIdentity) (kube.Data, error) {
+	return func(ctx context.Context, id bundle.ObjectIdentity) (kube.Data, error) {
+		if a.Data == nil {
+			return kube.Data{}, errors.ErrUnsupported
+		}
+		return a.Data(ctx, app.ServiceAccount, id)
+	}
+}
+
+// readLive returns the data of the substitution's sources that only the cluster has, by the index of the source. They
+// are read once in a run. The error is a *missingInput if one does not exist that must.
+func (l *loader) readLive(ctx context.Context) ([]kube.Data, error) {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	if l.live != nil {
+		return l.live, nil
+	}
+	live := make([]kube.Data, len(l.app.Substitution.Sources))
+	for i, source := range l.app.Substitution.Sources {
+		if !source.Live {
+			continue
+		}
+		var err error
+		if live[i], err = l.readSource(ctx, source); err != nil {
+			return nil, err
+		}
+	}
+	l.known.learnLive(l.app, live)
+	l.live = live
+	return live, nil
+}
+
+// readSource reads one source. As in Flux, an entry that cannot name a variable is an error.
+func (l *loader) readSource(ctx context.Context, source bundle.VariableSource) (kube.Data, error) {
+	d, err := l.data(ctx, source.Identity())
+	if kube.ReasonOf(err) == kube.NotFound {
+		if source.Optional {
+			return kube.Data{}, nil
+		}
+		return d, &missingInput{source}
+	}
+	if err != nil {
+		return d, fmt.Errorf("variables (spec.postBuild.substituteFrom): %w", err)
+	}
+	for name := range d.Values {
+		if !variableName.MatchString(name) {
+			return d, fmt.Errorf("%s: entry %q cannot be a variable (spec.postBuild.substituteFrom): a variable's name is "+
+				"letters, digits and _, and begins with no digit", nameOf(source), name)
+		}
+	}
+	return d, nil
+}
+
+// liveSecrets returns the Secrets of the cluster that an application's variables come from.
+func liveSecrets(app *bundle.Application) (secrets []bundle.VariableSource) {
+	for _, source := range app.Substitution.Live() {
+		if source.Kind == "Secret" {
+			secrets = append(secrets, source)
+		}
+	}
+	return secrets
+}
+
+// holdsSecrets reports whether values may be put into the objects of an application that must not be told.
+func holdsSecrets(app *bundle.Application) bool {
+	return len(app.SealedFiles) > 0 || len(liveSecrets(app)) > 0
+}
+
+// liveValues are the Redactors of what an application read from Secrets of the cluster, and of what it read before,
+// which a controller may still quote.
+type liveValues struct {
+	version     string // of what was read
+	now, before *decrypt.Redactor
+}
+
+// learnLive keeps the Redactor of the values that an application read from Secrets.
+func (r *redactors) learnLive(app *bundle.Application, live []kube.Data) {
+	values, version := map[string]string{}, ""
+	for i, source := range app.Substitution.Sources {
+		if !source.Live || source.Kind != "Secret" {
+			continue
+		}
+		version += live[i].UID + "/" + live[i].ResourceVersion + " "
+		for name, value := range live[i].Values {
+			values[fmt.Sprint(i, name)] = value
+		}
+	}
+	if version == "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.live[app.Name]
+	if last.version == version {
+		return
+	}
+	fresh := decrypt.ValueRedactor(values)
+	if fresh.Size() > maxKnown/16 {
+		fresh = decrypt.HideAll()
+	}
+	r.live[app.Name] = liveValues{version, fresh, last.now}
+}
+
+// hasLive reports whether the values are known, and can be told from other text, that an application read from Secrets.
+func (r *redactors) hasLive(app bundle.ApplicationName) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.live[app].now
+	return now != nil && !now.HidesAll()
+}
+
+// ofLive returns the Redactors of all values that were read from Secrets; the caller holds the mutex.
+func (r *redactors) ofLive() (known []*decrypt.Redactor) {
+	for _, values := range r.live {
+		for _, one := range []*decrypt.Redactor{values.now, values.before} {
+			if one != nil && !one.HidesAll() {
+				known = append(known, one)
+			}
+		}
+	}
+	return known
+}
+
+// forgetLive forgets the values that an application read.
+func (r *redactors) forgetLive(app bundle.ApplicationName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.live, app)
+}
+
+// inputsChanged is signalled when objects changed that applications read.
+func (a *Agent) inputsChanged() <-chan struct{} {
+	if a.Inputs == nil {
+		return nil
+	}
+	return a.Inputs.C()
+}
+
+// followInputs watches the objects that the applications of a bundle read.
+func (a *Agent) followInputs(apps applications) {
+	if a.Inputs == nil {
+		return
+	}
+	var objects []bundle.ObjectIdentity
+	for _, app := range apps {
+		for _, source := range app.Substitution.Live() {
+			objects = append(objects, source.Identity())
+		}
+	}
+	a.Inputs.Follow(objects)
+}
+
+// changed is that objects appeared, changed or went that applications may read.
+type changed struct{ objects map[manifest.ID]bool }
+
+// advance lets the applications that read the objects be applied again at once.
+func (in changed) advance(m *model) []action {
+	for _, n := range m.nodes {
+		if n.app == nil || n.standing != listed || n.entry.Suspended {
+			continue
+		}
+		for _, source := range n.app.Substitution.Live() {
+			if in.objects[source.Identity().ID()] {
+				n.dirty, n.moved, n.retryAt = true, n.work == applying, m.now
+			}
+		}
+	}
+	return nil
+}
