@@ -37,6 +37,7 @@ var plan = []layer{
 	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
 	{"L4 fetchers, renderers", []string{
 		"hub/internal/source/git", "hub/internal/source/oci", "hub/internal/source/plugin", "hub/internal/source/helmrepo", "hub/internal/source/bucket",
+		"hub/internal/source/compose",
 		"hub/internal/render/kustomize", "hub/internal/render/helm",
 	}},
 	{"L4 what stands on store and renderers", []string{

@@ -360,7 +360,6 @@ func TestAdmit_GitRepository(t *testing.T) {
 		{url + "ref: {commit: " + strings.Repeat("a", 40) + ", tag: v1}\nverify: {mode: TagAndHEAD, secretRef: {name: a}}",
 			"spec.verify.mode", "spec.ref.tag"},
 		{url + "proxySecretRef: {}", "spec.proxySecretRef.name", "Required"},
-		{url + "include: [{repository: {name: a}}]", "spec.include", "not supported yet"},
 		{url + "sparseCheckout: [a, b/../../c]", "spec.sparseCheckout[1]", "folder of the repository"},
 		{url + "sparseCheckout: ['']", "spec.sparseCheckout[0]", "folder of the repository"},
 		{url + "provider: github", "spec.provider", "spec.secretRef"},

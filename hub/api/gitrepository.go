@@ -37,8 +37,6 @@ const DefaultBranch = "master"
 
 // gitRepositoryRefused are the fields that are not carried out.
 var gitRepositoryRefused = map[string]string{
-	"include": "including other sources is not supported yet: give each part a GitRepository and a Kustomization of " +
-		"its own",
 	"serviceAccountName": "cloud identities are not supported yet: name a Secret in spec.secretRef",
 	"accessFrom":         "Flux never carried it out, and neither does Nave: remove it",
 }
@@ -76,6 +74,7 @@ func checkGitRepository(g *sourcev1.GitRepository) field.ErrorList {
 				"want a folder of the repository, such as clusters/prod"))
 		}
 	}
+	errs = append(errs, checkInclude(g, spec.Child("include"))...)
 	errs = append(errs, checkVerification(g.Spec.Verification, g.Spec.Reference, spec.Child("verify"))...)
 	return append(errs, checkReference(g.Spec.Reference, spec.Child("ref"))...)
 }
@@ -194,6 +193,7 @@ func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore, Proxy: g.Spec.ProxySecretRef != nil,
 		Sparse: g.Spec.SparseCheckout, Submodules: g.Spec.RecurseSubmodules,
 		Verify: mode}
+	s.include(g)
 	return s
 }
 

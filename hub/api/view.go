@@ -22,8 +22,11 @@ type Source struct {
 	// Succeeded and Failed are the reasons of its Ready condition after a fetch; empty: Succeeded, FetchFailed.
 	Succeeded, Failed string
 	// Identity is all of the spec that decides what is fetched, as a value that encodes to JSON. Sources of one kind with
-	// equal Identity and equal Secrets share one fetch.
+	// equal Identity, equal Secrets and equal inputs share one fetch.
 	Identity any
+	// Inputs are the sources whose artifacts the source reads, and Composition says what it makes of them.
+	Inputs      []SourceInput
+	Composition Composition
 
 	key, boundKey string
 }
@@ -35,8 +38,9 @@ type SecretReference struct {
 }
 
 // FetchKey is a digest over the kind of a source, what is fetched and with which Secrets. Sources with one key, of
-// whatever clusters, share one fetch. bound says that the Secrets must be bound to the host and the namespace: that is
-// so for all but the operators' own sources. Who may use a Secret never shares a fetch with who may not.
+// whatever clusters, share one fetch; FetchOf returns the key of a source that has inputs. bound says that the Secrets
+// must be bound to the host and the namespace: that is so for all but the operators' own sources. Who may use a Secret
+// never shares a fetch with who may not.
 func (s *Source) FetchKey(bound bool) string {
 	if bound {
 		return s.boundKey
@@ -58,7 +62,11 @@ func (s *Source) fetchKey(key Key, bound bool) (string, error) {
 		Fetch   any      `json:"fetch"`
 		Secrets []string `json:"secrets,omitempty"` // namespace/name
 		Bound   bool     `json:"bound,omitempty"`
+		Compose any      `json:"compose,omitempty"`
 	}{Kind: key.Kind, Fetch: s.Identity, Bound: bound && (len(s.Secrets) > 0 || s.Plugin)}
+	if len(s.Inputs) > 0 {
+		identity.Compose = s.Composition
+	}
 	for _, ref := range s.Secrets {
 		identity.Secrets = append(identity.Secrets, key.Namespace+"/"+ref.Name)
 	}

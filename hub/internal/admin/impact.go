@@ -118,6 +118,8 @@ func (i *impact) findUsers(needed api.Key) error {
 		switch {
 		case needed.Kind == api.SecretKind && key.Role() == api.SourceRole:
 			uses, err = usesSecret(row, needed)
+		case needed.Role() == api.SourceRole && key.Role() == api.SourceRole:
+			uses, err = i.composedOf(row, needed)
 		case needed.Role() == api.SourceRole:
 			uses, err = readsSource(reader, row, needed)
 		}
@@ -136,6 +138,20 @@ func usesSecret(source store.Resource, secret api.Key) (bool, error) {
 	view, err := source.Object.Source()
 	return err == nil && source.Key.Namespace == secret.Namespace &&
 		slices.ContainsFunc(view.Secrets, func(r api.SecretReference) bool { return r.Name == secret.Name }), err
+}
+
+// composedOf reports whether a source reads another one.
+func (i *impact) composedOf(row store.Resource, input api.Key) (uses bool, err error) {
+	view, err := row.Object.Source()
+	if err != nil || !slices.ContainsFunc(view.Inputs, func(in api.SourceInput) bool { return in.Key == input.In("") }) {
+		return false, err
+	}
+	_, _, _ = row.FetchOf(func(key api.Key) (store.Resource, bool, error) { // what is missing its Condition says
+		found, exists := i.rows[key]
+		uses = uses || exists && key == input
+		return found, exists, nil
+	})
+	return uses, nil
 }
 
 // readsSource reports whether a source is the one that an object, or a Fleet's template, names.

@@ -21,6 +21,8 @@ type Tree struct {
 	Contents Contents
 	Ignore   *string // spec.ignore: .gitignore lines that replace the default exclusions; nil keeps them
 	Limits   Limits  // the zero value means DefaultLimits
+	// NoIgnoreFiles: only the default exclusions count, not Ignore and what .sourceignore files say.
+	NoIgnoreFiles bool
 }
 
 // Put writes a tree as an artifact of id, unless it is there already, and returns the artifact. Files that are equal in
@@ -29,7 +31,7 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 	if err := checkPaths(t.Files); err != nil {
 		return Artifact{}, err
 	}
-	files, err := filter(ctx, t.Files, t.Contents, t.Ignore)
+	files, err := t.filter(ctx)
 	if err != nil {
 		return Artifact{}, err
 	}
@@ -178,6 +180,9 @@ func (w *writer) write(ctx context.Context, f File) error {
 		if os.Link(filepath.Join(w.last.dir, filepath.FromSlash(old.Path)), name) == nil {
 			return ctx.Err()
 		}
+	}
+	if onDisk, ok := w.contents.(OnDisk); ok && os.Link(onDisk.Name(f), name) == nil {
+		return ctx.Err()
 	}
 	text, err := w.contents.Read(ctx, f, w.limits.File)
 	if err != nil {

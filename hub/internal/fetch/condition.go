@@ -19,7 +19,7 @@ const maxNotice = 1 << 10 // bytes of an artifact's notice that a message has
 func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, requests map[string]string) error {
 	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC()}
 	return l.Store.Update(ctx, func(tx *store.Tx) error {
-		if !sameArtifact(s.row.Artifact, now.Artifact) || s.row.Error != now.Error || s.row.Reason != now.Reason {
+		if !sameRow(s.row, now) {
 			if err := store.Sources.Put(tx, s.key, now); err != nil {
 				return err
 			}
@@ -33,6 +33,11 @@ func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, reque
 		}
 		return nil
 	})
+}
+
+// sameRow reports whether two rows differ in the time of the last fetch at most.
+func sameRow(a, b store.Fetched) bool {
+	return sameArtifact(a.Artifact, b.Artifact) && sameArtifact(a.Own, b.Own) && a.Error == b.Error && a.Reason == b.Reason
 }
 
 // news is a source's row with what its Conditions and events need beside it.

@@ -53,7 +53,7 @@ type Loop struct {
 	// sources by api.Source.FetchKey, and the key of each object's source by the object's path.
 	sources  map[string]*scheduled
 	keys     map[string]string
-	aliases  map[string]string // the path of a source → that of the source of the hub that it stands for
+	inputs   inputs
 	gone     leftovers
 	running  int
 	trying   int // of them, unproven ones
@@ -74,7 +74,7 @@ func New(c Config) *Loop {
 		metrics: newMetrics(c.Metrics),
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
-		aliases: map[string]string{},
+		inputs:  newInputs(),
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+1), // so that no fetch waits to return its result
 	}
@@ -98,19 +98,30 @@ func (l *Loop) Recover(ctx context.Context) error {
 		return err
 	}
 	for key, row := range rows {
-		if row.Artifact == nil || l.Artifacts.Usable(ctx, *row.Artifact) {
+		damaged := l.dropDamaged(ctx, &row.Artifact)
+		if damaged = l.dropDamaged(ctx, &row.Own) || damaged; !damaged {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		l.Log.Warn("artifact is damaged or gone and will be fetched again", telemetry.Revision(row.Artifact.Revision))
-		row.Artifact = nil
 		if err := l.Store.Update(ctx, func(tx *store.Tx) error { return store.Sources.Put(tx, key, row) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dropDamaged sets an artifact to nil if it cannot be used, and reports whether it did.
+func (l *Loop) dropDamaged(ctx context.Context, a **artifact.Artifact) bool {
+	if *a == nil || l.Artifacts.Usable(ctx, **a) {
+		return false
+	}
+	if ctx.Err() == nil {
+		l.Log.Warn("artifact is damaged or gone and will be fetched again", telemetry.Revision((*a).Revision))
+	}
+	*a = nil
+	return true
 }
 
 // Run fetches until ctx ends, and then waits until the fetches under way have ended, too. If the store is closed
@@ -155,8 +166,10 @@ func (l *Loop) mustWait(s *scheduled) bool {
 func (l *Loop) sweep(ctx context.Context) {
 	used := map[string]bool{}
 	for _, s := range l.sources {
-		if a := s.row.Artifact; a != nil {
-			used[a.Dir] = true
+		for _, a := range []*artifact.Artifact{s.row.Artifact, s.row.Own} {
+			if a != nil {
+				used[a.Dir] = true
+			}
 		}
 	}
 	l.sweeping = true

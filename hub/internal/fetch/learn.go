@@ -2,9 +2,7 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -25,6 +23,9 @@ func (l *Loop) load(ctx context.Context) error {
 		return l.findGone(tx)
 	})
 	if err != nil {
+		return err
+	}
+	if err := l.report(ctx); err != nil {
 		return err
 	}
 	return l.forget(ctx)
@@ -95,7 +96,7 @@ func (l *Loop) forget(ctx context.Context) error {
 			}
 		}
 		for path := range l.gone.conditions {
-			if l.keys[path] == "" {
+			if l.keys[path] == "" && !l.inputs.lost[path] {
 				if err := store.Conditions.Delete(tx, path); err != nil {
 					return err
 				}
@@ -135,6 +136,9 @@ func (l *Loop) learn(ctx context.Context, changes []store.Change) error {
 			}
 		}
 	}
+	if err := l.report(ctx); err != nil {
+		return err
+	}
 	return l.forget(ctx)
 }
 
@@ -149,13 +153,15 @@ func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 			l.remove(path)
 		}
 	}
-	clear(l.aliases)
 	for path, row := range rows {
-		of, exists := row, true
-		if row.AliasOf != nil {
-			of, exists = rows[row.AliasOf.Path()]
+		p, err := place(row, func(key api.Key) (store.Resource, bool, error) {
+			found, exists := rows[key.Path()]
+			return found, exists, nil
+		})
+		if err != nil {
+			return err
 		}
-		l.place(path, &row, &of, exists, touched)
+		touched[l.assign(path, p)] = true
 	}
 	for _, s := range l.sources {
 		s.hurry()
@@ -172,84 +178,72 @@ func (l *Loop) secretChanged(row string) {
 	}
 }
 
-// resourceChanged assigns an object, and what stands for it, to the source that it names now.
+// resourceChanged assigns an object, and those that read it, to the sources that they name now.
 func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[string]bool) error {
-	var row, of store.Resource
-	var exists, found bool
-	err := l.Store.View(ctx, func(tx *store.Tx) (err error) {
-		row, exists, err = store.Resources.Get(tx, path)
-		if of, found = row, exists; err != nil || row.AliasOf == nil {
+	for _, path := range append([]string{path}, l.inputs.readersOf(path)...) {
+		var p placed
+		var exists bool
+		err := l.Store.View(ctx, func(tx *store.Tx) (err error) {
+			p, exists, err = placeIn(tx, path)
 			return err
-		}
-		of, found, err = store.Resources.Get(tx, row.AliasOf.Path())
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	delete(l.aliases, path)
-	if exists {
-		l.place(path, &row, &of, found, touched)
-	} else {
-		l.remove(path)
-	}
-	for _, alias := range l.aliasesOf(path) {
-		err = errors.Join(err, l.resourceChanged(ctx, alias, touched))
-	}
-	return err
-}
-
-// aliasesOf returns the paths of the sources that stand for a source of the hub.
-func (l *Loop) aliasesOf(path string) (found []string) {
-	if !strings.HasPrefix(path, "/") {
-		return nil // a source of a cluster
-	}
-	for alias, source := range l.aliases {
-		if source == path {
-			found = append(found, alias)
+		})
+		switch {
+		case err != nil:
+			return err
+		case !exists:
+			l.remove(path)
+		default:
+			touched[l.assign(path, p)] = true
 		}
 	}
-	return found
+	return nil
 }
 
-// place assigns an object to the source that of names: the object itself, or the one of the hub that it stands for,
-// which may not exist.
-func (l *Loop) place(path string, row, of *store.Resource, exists bool, touched map[string]bool) {
-	if row.AliasOf != nil {
-		l.aliases[path] = row.AliasOf.Path()
-	}
-	if !exists {
-		l.remove(path)
-		return
-	}
-	touched[l.assign(path, row, of)] = true
-}
-
-// assign makes an object a member of the source that of names, and asks for a fetch if the source needs one: when it is
-// new or has nothing to give, when a reconciliation was requested, or when it was resumed. It returns the key of the
-// source; empty if there is none.
-func (l *Loop) assign(path string, row, of *store.Resource) string {
-	view, err := of.Object.Source()
+// assign makes an object a member of the source that it names or stands for, and asks for a fetch if the source needs
+// one: when it is new or has nothing to give, when a reconciliation was requested, or when it was resumed. It returns
+// the key of the source; empty if there is none.
+func (l *Loop) assign(path string, p placed) string {
+	view, err := p.of.Object.Source()
 	if err != nil { // admission let it through
-		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(of.Key), telemetry.Err(err))
+		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(p.of.Key), telemetry.Err(err))
 		return ""
 	}
-	key := view.FetchKey(of.Bound())
-	if old := l.keys[path]; old != key {
+	l.inputs.look(path, p.looked)
+	delete(l.inputs.lost, path)
+	key := p.fetch.Key
+	if old := l.keys[path]; old != key || p.err != nil {
 		l.leave(path)
+	}
+	if p.err != nil {
+		l.inputs.lose(path, p)
+		return ""
 	}
 	s := l.sources[key]
 	if s == nil {
-		s = newScheduled(key, view, of)
+		s = newScheduled(p.fetch, view, &p.of)
 		l.sources[key] = s
 		s.hurry()
 	}
-	before, now := s.members[path], newMember(row, view)
+	before, now := s.members[path], newMember(&p.row, view)
 	l.keys[path], s.members[path] = key, now
 	if s.needsFetch(before, now) {
 		s.hurry()
+		l.hurryInputs(s, before, now)
 	}
 	return key
+}
+
+// hurryInputs fetches the inputs of a source, and theirs, if a reconciliation of the source was requested.
+func (l *Loop) hurryInputs(s *scheduled, before, now *member) {
+	if before == nil || before.requested == now.requested {
+		return
+	}
+	for _, key := range s.inputs {
+		if in := l.sources[key]; in != nil {
+			in.hurry()
+			l.hurryInputs(in, before, now)
+		}
+	}
 }
 
 // needsFetch reports whether a change of one member is a reason to fetch.
@@ -267,6 +261,8 @@ func (s *scheduled) needsFetch(before, now *member) bool {
 // remove forgets an object that was deleted.
 func (l *Loop) remove(path string) {
 	l.leave(path)
+	l.inputs.look(path, nil)
+	delete(l.inputs.lost, path)
 	l.gone.conditions[path] = true
 }
 

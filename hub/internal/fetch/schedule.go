@@ -19,13 +19,17 @@ type scheduled struct {
 	view    *api.Source // of object
 	secrets []secret
 	bound   bool               // it is not an operators' own source; see store.Resource.Bound
+	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
 	members map[string]*member // by path
 	row     store.Fetched      // as in the store; CheckedAt is newer here
 
-	next     time.Time // of the next fetch, while none is running
+	next     time.Time // of the next fetch or composition, while none is running
+	fetchAt  time.Time // of the next fetch
 	running  bool
-	again    bool // fetch at once after the one that is running
-	failures int  // since the last success
+	again    bool   // fetch at once after the one that is running
+	woken    bool   // an input changed while it was running
+	made     string // what the artifact was composed of; empty: not by this process
+	failures int    // since the last success
 }
 
 // member is one object of a source.
@@ -49,8 +53,10 @@ func newMember(row *store.Resource, view *api.Source) *member {
 	}
 }
 
-func newScheduled(key string, view *api.Source, row *store.Resource) *scheduled {
-	s := &scheduled{key: key, object: row.Object, view: view, bound: row.Bound(), members: map[string]*member{}}
+func newScheduled(fetch api.Fetch, view *api.Source, row *store.Resource) *scheduled {
+	s := &scheduled{
+		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, bound: row.Bound(), members: map[string]*member{},
+	}
 	for _, ref := range view.Secrets {
 		s.secrets = append(s.secrets, secret{ref, row.Key.Namespace, row.Bound()})
 	}
@@ -105,13 +111,16 @@ func (s *scheduled) unproven() bool { return s.failures > 0 || s.row.Artifact ==
 // hurry makes the source due at once, or right after the fetch that is running.
 func (s *scheduled) hurry() {
 	s.next, s.again = time.Now(), s.running
+	s.fetchAt = s.next
 }
 
-// schedule sets the time of the next fetch after one has ended.
-func (s *scheduled) schedule(failed bool) {
+// schedule sets the time of the next fetch after one has ended, or after a composition without a fetch.
+func (s *scheduled) schedule(fetched, failed bool) {
 	now := time.Now()
 	interval := s.interval()
 	switch {
+	case !fetched:
+		s.next = s.fetchAt
 	case failed:
 		s.failures++
 		retry := wait.Backoff{First: firstRetry, Most: interval, Spread: .5}
@@ -120,8 +129,14 @@ func (s *scheduled) schedule(failed bool) {
 		s.failures = 0
 		s.next = now.Add(interval - jitter(interval/20))
 	}
+	if fetched {
+		s.fetchAt = s.next
+	}
 	if s.again {
-		s.again, s.next = false, now
+		s.fetchAt = now
+	}
+	if s.again || s.woken {
+		s.again, s.woken, s.next = false, false, now
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 // result is the result of one fetch.
 type result struct {
 	source   *scheduled
-	artifact artifact.Artifact
+	artifact *artifact.Artifact // nil: the last one stays
 	err      error
+	composed composed
 	unproven bool              // the source was, when the fetch began
 	requests map[string]string // by path: the requests to reconcile that this fetch answers
 	took     time.Duration
@@ -31,12 +32,25 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	for path, m := range s.members {
 		r.requests[path] = m.requested
 	}
+	work := l.fetchOnly
+	if len(s.inputs) > 0 {
+		parts := l.parts(s)
+		work = func(ctx context.Context, req source.Request, r *result) { l.compose(ctx, req, parts, r) }
+	}
 	l.underway.Go(func() {
 		start := time.Now()
-		r.artifact, r.err = l.fetch(ctx, req, s)
+		work(ctx, req, &r)
 		r.took = time.Since(start)
 		l.results <- func(ctx context.Context) error { return l.finish(ctx, r) }
 	})
+}
+
+// fetchOnly fetches a source without inputs.
+func (l *Loop) fetchOnly(ctx context.Context, req source.Request, r *result) {
+	a, err := l.fetch(ctx, req, r.source)
+	if r.err = err; err == nil {
+		r.artifact = &a
+	}
 }
 
 // fetch finds the credentials and fetches. The time of a new artifact is by l.Now, whatever clock the fetcher has.
@@ -71,29 +85,43 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	if l.sources[s.key] != s {
 		return nil // no object names it any more
 	}
-	now := s.row
-	now.CheckedAt = l.Now().UTC()
-	if r.err == nil {
-		now.Artifact, now.Error, now.Reason = &r.artifact, "", ""
-	} else {
-		now.Error, now.Reason = r.err.Error(), source.Reason(r.err, cmp.Or(s.view.Failed, condition.FetchFailed))
+	if r.composed.waits {
+		return l.finishOwn(ctx, r)
 	}
+	now := l.rowAfter(r)
 	l.metrics.observe(r, now)
-	if errors.Is(r.err, source.ErrAccess) {
-		now.Artifact = nil // the source may not use what these credentials gave access to
-	}
 	err := l.write(ctx, s, now, r.requests)
 	if err == nil {
 		l.logChange(s, now, r.err)
-		s.row = now
+		s.row, s.made = now, r.composed.made
+		l.wakeReaders(s.key)
 	}
-	s.schedule(r.err != nil || err != nil)
+	s.schedule(!r.composed.only, r.err != nil || err != nil)
 	return err
+}
+
+// rowAfter returns the row of a source after a result.
+func (l *Loop) rowAfter(r result) store.Fetched {
+	now := r.source.row
+	now.CheckedAt, now.Error, now.Reason, now.Own = l.Now().UTC(), "", "", r.composed.own
+	if r.artifact != nil {
+		now.Artifact = r.artifact
+	}
+	if r.err != nil {
+		now.Error, now.Reason = r.err.Error(), source.Reason(r.err, cmp.Or(r.source.view.Failed, condition.FetchFailed))
+	}
+	if errors.Is(r.err, source.ErrAccess) {
+		now.Artifact = nil // the source may not use what these credentials gave access to
+	}
+	return now
 }
 
 // logChange logs what is new about a source.
 func (l *Loop) logChange(s *scheduled, now store.Fetched, err error) {
 	address := telemetry.Address(source.Redact(s.view.URL))
+	if s.view.URL == "" {
+		address = telemetry.Object(s.object.Key)
+	}
 	switch {
 	case now.Error != "" && now.Error != s.row.Error:
 		l.Log.Warn("fetch failed", address, telemetry.Reason(now.Reason), telemetry.Err(err))

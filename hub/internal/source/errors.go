@@ -46,6 +46,10 @@ var (
 	ErrTimeout = errors.New("over the time limit")
 	// ErrProtocol: the answer is not what the protocol allows.
 	ErrProtocol = errors.New("the server's answer is not valid")
+	// ErrCompose: what the source asks for cannot be made of its inputs.
+	ErrCompose = errors.New("the artifact cannot be composed")
+	// ErrInput: a source that this one reads has nothing to give, or its last fetch failed.
+	ErrInput = errors.New("a source that it reads is not ready")
 	// ErrWorker: the process that fetched ended.
 	ErrWorker = errors.New("the fetch worker ended")
 )
@@ -55,6 +59,7 @@ var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
 	ErrVerification, ErrCommitSignature, ErrTagSignature,
 	ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable, ErrWorker,
+	ErrCompose, ErrInput,
 }
 
 // Errors returns every error of a fetch, so that a process can tell another one which it was.
@@ -75,6 +80,10 @@ func Reason(err error, failed string) string {
 		return condition.InvalidCommitSignature
 	case errors.Is(err, ErrTagSignature):
 		return condition.InvalidTagSignature
+	case errors.Is(err, ErrInput):
+		return condition.SourceNotReady
+	case errors.Is(err, ErrCompose):
+		return condition.BuildFailed
 	default:
 		return failed
 	}
@@ -139,8 +148,14 @@ func (e *explained) Unwrap() error { return e.cause }
 // server: the address and the text of err, as one line of at most 2 KiB without control characters and without the
 // credentials of the source. Every error of a fetch passes through here.
 func Explain(err error, address string, secrets map[string]Secret) error {
-	text := strings.Join(strings.Fields(conceal(err.Error(), address, secrets)), " ")
-	return &explained{telemetry.Printable("fetch "+Redact(address)+": "+text, maxMessage), err}
+	return explain("fetch "+Redact(address)+": "+conceal(err.Error(), address, secrets), err)
+}
+
+// ExplainComposition returns the error of a composition as Explain does.
+func ExplainComposition(err error) error { return explain(err.Error(), err) }
+
+func explain(text string, err error) error {
+	return &explained{telemetry.Printable(strings.Join(strings.Fields(text), " "), maxMessage), err}
 }
 
 // Quote returns the beginning of a server's text, in quotes.

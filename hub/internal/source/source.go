@@ -28,11 +28,15 @@ type Fetcher interface {
 
 // Request is one fetch as plain data, so that another process can carry it out. It holds credentials.
 type Request struct {
-	Object    *api.Object
-	Secrets   map[string]Secret  // by the field of Object that names the Secret: spec.secretRef
-	Last      *artifact.Artifact // the result of an equal request before, whole; or nil
-	Timeout   time.Duration      // of the whole fetch; see TimeLimit
-	Network   dial.Policy        // the servers that may be dialled
+	Object  *api.Object
+	Secrets map[string]Secret  // by the field of Object that names the Secret: spec.secretRef
+	Last    *artifact.Artifact // the result of an equal request before, whole; or nil
+	Timeout time.Duration      // of the whole fetch; see TimeLimit
+	Network dial.Policy        // the servers that may be dialled
+	// Own and Inputs are what the artifact of a source with inputs is composed of: its own tree, nil if it has no server,
+	// and the artifacts of api.Source.Inputs. Without Inputs a request is for the source's own tree.
+	Own       *artifact.Artifact
+	Inputs    []artifact.Artifact
 	Workspace artifact.Workspace
 }
 

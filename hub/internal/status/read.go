@@ -172,18 +172,18 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 
 // fetched adds what was fetched of a source.
 func (r *Reader) fetched(f *Facts) error {
-	row := &f.Resource
-	if of := row.AliasOf; of != nil {
-		var err error
-		if row, err = get(r, store.Resources, of.Path()); err != nil || row == nil {
-			return err
+	var failed error
+	fetch, _, err := f.Resource.FetchOf(func(key api.Key) (store.Resource, bool, error) {
+		row, err := get(r, store.Resources, key.Path())
+		if failed = err; row == nil {
+			row = &store.Resource{}
 		}
-	}
-	source, err := row.Object.Source()
+		return *row, row.Object != nil, err
+	})
 	if err != nil {
-		return nil // hubVerdict says so
+		return failed // what else is wrong is in its Condition
 	}
-	f.Fetched, err = get(r, store.Sources, source.FetchKey(row.Bound()))
+	f.Fetched, err = get(r, store.Sources, fetch.Key)
 	return err
 }
 

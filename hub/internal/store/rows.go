@@ -65,7 +65,7 @@ func (r *Resource) UnmarshalJSON(data []byte) error {
 
 // Bound reports whether a Secret of the hub must be bound to the object before the object may use it. All but the
 // operators' own objects of the hub need that.
-func (r Resource) Bound() bool { return r.Key.Cluster != "" || r.Confined != nil }
+func (r Resource) Bound() bool { return r.Given().Bound() }
 
 // GivenBy returns the owner that gives the object now; nil if it is an operator's, or its owner does not give it any
 // more.
@@ -111,6 +111,7 @@ type Condition struct {
 // api.Source.FetchKey. Package fetch writes it.
 type Fetched struct {
 	Artifact  *artifact.Artifact `json:"artifact,omitempty"` // nil: never fetched
+	Own       *artifact.Artifact `json:"own,omitempty"`      // the source's own tree, if Artifact is composed
 	CheckedAt time.Time          `json:"checkedAt"`
 	Error     string             `json:"error,omitempty"` // why the last attempt failed; the artifact stays
 	Reason    string             `json:"reason,omitempty"`

@@ -31,12 +31,14 @@ func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, er
 	if found, err = p.dealias(found); err != nil {
 		return work, false, err
 	}
-	source, err := found.Object.Source()
-	if err != nil {
+	work.FoundAt, work.Admission = found.Key, p.admission(key)
+	work.SourceKey, err = p.fetchKey(found)
+	switch {
+	case errors.Is(err, errWait):
+		return work, true, nil
+	case err != nil:
 		return work, false, err
 	}
-	work.FoundAt, work.Admission = found.Key, p.admission(key)
-	work.SourceKey = source.FetchKey(found.Key.Cluster != "" || found.Confined != nil)
 	p.graph.Sources[work.SourceKey] = true
 	return work, false, nil
 }
@@ -44,7 +46,22 @@ func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, er
 // find returns the source that a renderable names.
 func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) {
 	own := p.local(source)
-	for _, key := range api.SourceKeys(p.in.Cluster, source, by.Owner) {
+	if found, wait, err = p.look(source, given(by)); err == nil || isFinal(err) {
+		return found, wait, err
+	}
+	if runs := p.givesInside(by.Key); !runs.Same(by.Confined) {
+		if found, wait, err = p.see(sight{source: own, by: runs}); err == nil || isFinal(err) {
+			return found, wait, err
+		}
+	}
+	p.lacking[by.Key] = own
+	return found, false, fmt.Errorf("%w: there is no %s%s", errNoSource, source.Local(), p.places())
+}
+
+// look looks for a source where api.SourceKeys says. errNoSource: there is none that by sees.
+func (p *pass) look(source api.Key, by api.Given) (found Node, wait bool, err error) {
+	own := p.local(source)
+	for _, key := range api.SourceKeys(by.Key.Cluster, source, by.Owner) {
 		if key != own {
 			found = p.hubSource(key)
 		} else if found, wait, err = p.see(sight{source: own, by: by.Confined}); wait || isFinal(err) {
@@ -54,13 +71,7 @@ func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) 
 			return found, false, nil
 		}
 	}
-	if runs := p.givesInside(by.Key); !runs.Same(by.Confined) {
-		if found, wait, err = p.see(sight{source: own, by: runs}); err == nil || isFinal(err) {
-			return found, wait, err
-		}
-	}
-	p.lacking[by.Key] = own
-	return found, false, fmt.Errorf("%w: there is no %s%s", errNoSource, source.Local(), p.places())
+	return Node{}, false, errNoSource
 }
 
 // errNoSource is the error of a source that does not exist.

@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/compose"
 	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/source/oci"
 )
@@ -31,8 +32,11 @@ func All() Fetchers {
 	}
 }
 
-// Fetch implements source.Fetcher for all kinds.
+// Fetch implements source.Fetcher for all kinds, and composes artifacts.
 func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	if len(r.Inputs) > 0 {
+		return source.Limited{Fetcher: compose.Composer{}}.Fetch(ctx, r)
+	}
 	fetcher := f[r.Object.Key.Kind]
 	if fetcher == nil {
 		return artifact.Artifact{}, fmt.Errorf("%w: nothing fetches objects of kind %s", source.ErrRequest, r.Object.Key.Kind)

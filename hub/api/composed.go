@@ -1,0 +1,129 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// SourceInput is a source whose artifact another source reads.
+type SourceInput struct {
+	Field string // that names it: spec.include[0]
+	Key   Key    // without a cluster; SourceKeys says where it may be
+}
+
+// Composition says how an artifact is made of others. Without Copies it is the source's own tree.
+type Composition struct {
+	// Copies are carried out in their order, over the source's own tree if it has one.
+	Copies []Copy `json:"copies,omitempty"`
+	// Revision and Origin are the aliases of the inputs whose revision, and whose revision of origin, the artifact has. A
+	// source without a tree of its own and without Revision is named by its content.
+	Revision string `json:"revision,omitempty"`
+	Origin   string `json:"origin,omitempty"`
+	// Ignore is spec.ignore of a source that has a tree of its own.
+	Ignore *string `json:"ignore,omitempty"`
+	// Aliases are the names of the inputs in Copies, in the order of Source.Inputs.
+	Aliases []string `json:"aliases,omitempty"`
+}
+
+// Copy copies files of an input into a composed artifact.
+type Copy struct {
+	Field    string   `json:"field"`  // for messages: spec.artifacts[app].copy[0]
+	Source   string   `json:"source"` // the alias of an input
+	From     string   `json:"from"`   // below the root of the input; a glob as in path.Match, unless Mount is set
+	To       string   `json:"to"`     // below the root of the artifact; "/" at the end: a folder
+	Exclude  []string `json:"exclude,omitempty"`
+	Strategy string   `json:"strategy,omitempty"`
+	Optional bool     `json:"optional,omitempty"` // From may match nothing
+	// Mount: the file or folder From becomes To, which must not exist before.
+	Mount bool `json:"mount,omitempty"`
+}
+
+// The strategies of a Copy; empty is Overwrite.
+const (
+	CopyOverwrite = "Overwrite" // a file replaces another
+	CopyMerge     = "Merge"     // YAML is merged as Helm merges values
+	CopyExtract   = "Extract"   // .tar.gz and .tgz files are unpacked
+)
+
+// Given is an object of a graph, or of the hub, with what decides who may see it.
+type Given struct {
+	Key      Key
+	Object   *Object
+	Owner    *Key
+	Confined *Confinement
+}
+
+// Bound reports whether Secrets that a source names must be bound to its server and namespace: no operator applied the
+// source.
+func (g Given) Bound() bool { return g.Key.Cluster != "" || g.Confined != nil }
+
+// Fetch names what is fetched of a source.
+type Fetch struct {
+	Key    string   // equal for sources that share one fetch
+	Inputs []string // the keys of the inputs, in the order of Source.Inputs
+}
+
+// ErrLoop: a source is, by way of other sources, an input of itself.
+var ErrLoop = errors.New("its sources form a loop")
+
+// FetchOf returns the Fetch of a source. find returns the source that an input means. Errors are those of find, which
+// FetchOf wraps with the source and the field, and ErrLoop.
+func FetchOf(source Given, find func(by Given, in SourceInput) (Given, error)) (Fetch, error) {
+	r := resolution{find: find, done: map[Key]Fetch{}}
+	return r.fetch(source)
+}
+
+// resolution finds the inputs of a source, and theirs.
+type resolution struct {
+	find  func(by Given, in SourceInput) (Given, error)
+	done  map[Key]Fetch
+	above []Key // the sources that lead to the present one
+}
+
+func (r *resolution) fetch(g Given) (Fetch, error) {
+	if f, ok := r.done[g.Key]; ok {
+		return f, nil
+	}
+	view, err := g.Object.Source()
+	if err != nil {
+		return Fetch{}, err
+	}
+	f := Fetch{Key: view.FetchKey(g.Bound())}
+	if len(view.Inputs) == 0 {
+		return f, nil
+	}
+	if i := slices.Index(r.above, g.Key); i >= 0 {
+		return Fetch{}, fmt.Errorf("%w: %s", ErrLoop, arrows(append(r.above[i:], g.Key)))
+	}
+	r.above = append(r.above, g.Key)
+	for _, in := range view.Inputs {
+		found, err := r.find(g, in)
+		if err != nil {
+			return Fetch{}, fmt.Errorf("%s: %s: %w", g.Key.Local(), in.Field, err)
+		}
+		input, err := r.fetch(found)
+		if err != nil {
+			return Fetch{}, err
+		}
+		f.Inputs = append(f.Inputs, input.Key)
+	}
+	r.above = r.above[:len(r.above)-1]
+	text, _ := json.Marshal(f) // strings only: there is no error to have
+	f.Key = manifest.DigestOf(text).String()
+	r.done[g.Key] = f
+	return f, nil
+}
+
+// arrows returns keys as the steps of a path.
+func arrows(keys []Key) string {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = key.Local()
+	}
+	return strings.Join(names, " → ")
+}

@@ -1,0 +1,132 @@
+package hub_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+const includingFleet = `
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: shared, namespace: flux-system}
+spec: {interval: 1h, url: "SHARED", ref: {branch: main}}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec:
+  interval: 1h
+  url: "FLEET"
+  ref: {branch: main}
+  include: [{repository: {name: shared}, fromPath: apps, toPath: clusters/shared}]
+---
+apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: all}
+spec:
+  clusterSelector: {}
+  template:
+    metadata: {name: root}
+    spec: {interval: 1h, prune: true, path: clusters, sourceRef: {kind: GitRepository, name: fleet}}
+`
+
+// gitServer starts a git server with one repository.
+func gitServer(t *testing.T) (*gittest.Server, *gittest.Repository) {
+	t.Helper()
+	server, err := gittest.Start(gittest.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	repository, err := server.NewRepository("fleet")
+	must(t, err)
+	return server, repository
+}
+
+func commit(t *testing.T, r *gittest.Repository, files map[string]string) {
+	t.Helper()
+	_, err := r.Commit(files, "change")
+	must(t, err)
+}
+
+func sourceKey(kind, name string) *adminv1.ObjectKey {
+	return &adminv1.ObjectKey{Kind: kind, Namespace: "flux-system", Name: name}
+}
+
+// TestInclude takes a repository that includes another one through the hub: when the included one changes, when the
+// server of the including one is gone, when the two do not fit together, and when the included one goes.
+func TestInclude(t *testing.T) {
+	fleetServer, fleet := gitServer(t)
+	_, shared := gitServer(t)
+	commit(t, fleet, map[string]string{"clusters/own.yaml": configMap("own")})
+	commit(t, shared, map[string]string{"apps/one.yaml": configMap("included-one"), "other/x.yaml": "not yaml: ["})
+
+	r := start(t, t.TempDir())
+	r.apply(cluster + "---" + strings.NewReplacer("FLEET", fleet.URL(), "SHARED", shared.URL()).Replace(includingFleet))
+	conn, token := r.join("a")
+	spoke := newSpoke(t, conn, token)
+	spoke.await("included-one")
+	r.awaitColumn("gitrepo", "", "fleet", "READY", "True")
+
+	fleetServer.Break(gittest.Error)
+	commit(t, shared, map[string]string{"apps/one.yaml": configMap("included-two")})
+	r.reconcile(sourceKey("GitRepository", "shared"))
+	spoke.await("included-two")
+	fleetServer.Heal()
+
+	commit(t, fleet, map[string]string{"clusters/shared/taken.yaml": configMap("taken")})
+	r.reconcile(sourceKey("GitRepository", "fleet"))
+	columns := r.awaitColumn("gitrepo", "", "fleet", "READY", "False")
+	for _, word := range []string{"spec.include[0]", "clusters/shared", "toPath"} {
+		if !strings.Contains(columns["MESSAGE"], word) {
+			t.Errorf("the message lacks %q: %s", word, columns["MESSAGE"])
+		}
+	}
+	commit(t, shared, map[string]string{"apps/one.yaml": configMap("included-three")})
+	_, err := fleet.Remove("make room", "clusters/shared/taken.yaml")
+	must(t, err)
+	_, err = r.admin().Reconcile(t.Context(), &adminv1.ReconcileRequest{WithSource: true,
+		Key: &adminv1.ObjectKey{Kind: "Kustomization", Cluster: "a", Namespace: "flux-system", Name: "root"}})
+	must(t, err)
+	spoke.await("included-three")
+	r.awaitColumn("gitrepo", "", "fleet", "READY", "True")
+
+	_, err = r.admin().Delete(t.Context(), &adminv1.DeleteRequest{Key: sourceKey("GitRepository", "shared"), Confirmed: true})
+	must(t, err)
+	columns = r.awaitColumn("gitrepo", "", "fleet", "READY", "False")
+	if want := "spec.include[0]: source not found: there is no GitRepository flux-system/shared"; !strings.Contains(
+		columns["MESSAGE"], want) {
+		t.Errorf("got %q, want %q", columns["MESSAGE"], want)
+	}
+	columns = r.awaitColumn("ks", "a", "root", "READY", "False")
+	if !strings.Contains(columns["MESSAGE"], "there is no GitRepository flux-system/shared") {
+		t.Errorf("the Kustomization says %q", columns["MESSAGE"])
+	}
+	if b := spoke.await("included-three"); len(b.Applications) != 1 { // the last bundle stays
+		t.Errorf("the bundle has %v", b.Applications)
+	}
+}
+
+// TestInclude_loop includes two repositories in each other: both say so.
+func TestInclude_loop(t *testing.T) {
+	_, repository := gitServer(t)
+	commit(t, repository, map[string]string{"clusters/own.yaml": configMap("own")})
+	r := start(t, t.TempDir())
+	var objects string
+	for _, names := range [][]string{{"a", "b"}, {"b", "a"}} {
+		objects += "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: " + names[0] +
+			", namespace: flux-system}\nspec:\n  interval: 1h\n  url: " + repository.URL() +
+			"\n  include: [{repository: {name: " + names[1] + "}}]\n"
+	}
+	r.apply(objects)
+	for name, want := range map[string]string{
+		"a": "a → GitRepository flux-system/b → GitRepository flux-system/a",
+		"b": "b → GitRepository flux-system/a → GitRepository flux-system/b",
+	} {
+		columns := r.awaitColumn("gitrepo", "", name, "READY", "False")
+		if !strings.Contains(columns["MESSAGE"], want) {
+			t.Errorf("%s: got %q", name, columns["MESSAGE"])
+		}
+	}
+}

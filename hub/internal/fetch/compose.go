@@ -1,0 +1,163 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+// composed is what the result of a source with inputs has beside its artifact.
+type composed struct {
+	own   *artifact.Artifact // the source's own tree
+	made  string             // what the artifact was made of
+	only  bool               // no server was asked
+	waits bool               // nothing was composed: an input is about to be fetched
+}
+
+// parts are the artifacts of the inputs of one source, as they are when a composition begins.
+type parts struct {
+	artifacts []artifact.Artifact
+	fetch     bool  // the source's own tree is to be fetched, too
+	waits     bool  // an input is about to be fetched
+	missing   error // an input has no artifact
+	failed    error // the last fetch of an input failed
+}
+
+// parts collects the artifacts of the inputs of a source.
+func (l *Loop) parts(s *scheduled) parts {
+	now := time.Now()
+	p := parts{fetch: s.view.URL != "" && !s.fetchAt.After(now)}
+	for i, key := range s.inputs {
+		in := l.sources[key]
+		switch {
+		case in == nil || in.isDue(now) || !in.known() && !in.idle():
+			p.waits = true
+			continue
+		case in.row.Artifact != nil:
+			p.artifacts = append(p.artifacts, *in.row.Artifact)
+		}
+		if err := s.inputError(i, in.row); err != nil && in.row.Artifact != nil {
+			p.failed = cmp.Or(p.failed, err)
+		} else {
+			p.missing = cmp.Or(p.missing, err)
+		}
+	}
+	return p
+}
+
+// isDue reports whether a fetch of the source is running, or will be as soon as there is a worker.
+func (s *scheduled) isDue(now time.Time) bool { return s.running || !s.idle() && !s.next.After(now) }
+
+// inputError returns what is wrong with an input; nil if nothing is.
+func (s *scheduled) inputError(i int, row store.Fetched) error {
+	in := s.view.Inputs[i]
+	switch {
+	case row.Error == "" && row.Artifact != nil:
+		return nil
+	case row.Reason == source.Reason(source.ErrAccess, ""):
+		return fmt.Errorf("%w: %s: %s: %s", source.ErrAccess, in.Field, in.Key, row.Error)
+	}
+	why := cmp.Or(row.Error, "it was never fetched, and it is suspended")
+	return fmt.Errorf("%w: %s: %s: %s", source.ErrInput, in.Field, in.Key, why)
+}
+
+// compose fetches the source's own tree, if that is due, and makes the artifact of it and of the inputs, unless it is
+// made of the same already. If anything fails, the last artifact stays; an input whose last fetch failed gives what it
+// has.
+func (l *Loop) compose(ctx context.Context, req source.Request, p parts, r *result) {
+	s := r.source
+	r.composed = composed{own: s.row.Own, made: s.made, only: s.view.URL != "" && !p.fetch}
+	var fetched error
+	if p.fetch {
+		own := req
+		own.Last = s.row.Own
+		var a artifact.Artifact
+		if a, fetched = l.fetch(ctx, own, s); fetched == nil {
+			r.composed.own = &a
+		} else if errors.Is(fetched, source.ErrAccess) {
+			r.composed.own = nil
+		}
+	}
+	lacks := s.view.URL != "" && r.composed.own == nil
+	r.composed.waits = fetched == nil && (p.waits || lacks)
+	if r.composed.waits || lacks || p.waits || p.missing != nil {
+		r.err = cmp.Or(fetched, p.missing)
+		return
+	}
+	req.Own, req.Inputs = r.composed.own, p.artifacts
+	err := l.composeOf(ctx, req, r)
+	r.err = cmp.Or(fetched, err, p.failed)
+}
+
+// composeOf makes the artifact of the parts in a request.
+func (l *Loop) composeOf(ctx context.Context, req source.Request, r *result) error {
+	made := nameOf(req)
+	if made == r.composed.made && req.Last != nil {
+		r.artifact = req.Last
+		return nil
+	}
+	last := req.Last
+	a, err := l.Artifacts.Make(ctx, last,
+		func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+			req.Workspace, req.Last = w, last
+			return l.Fetcher.Fetch(ctx, req)
+		})
+	if err != nil {
+		return source.ExplainComposition(err)
+	}
+	if last == nil || a != *last {
+		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
+	}
+	r.artifact, r.composed.made = &a, made
+	return nil
+}
+
+// nameOf names the parts of a composition.
+func nameOf(req source.Request) string {
+	var b strings.Builder
+	if req.Own != nil {
+		fmt.Fprintln(&b, req.Own.Dir, req.Own.Revision, req.Own.Verification, req.Own.Notice)
+	}
+	for _, a := range req.Inputs {
+		fmt.Fprintln(&b, a.Dir, a.Revision)
+	}
+	return b.String()
+}
+
+// finishOwn keeps the tree that was fetched of a source whose composition waits for an input.
+func (l *Loop) finishOwn(ctx context.Context, r result) error {
+	s := r.source
+	now := s.row
+	now.Own = r.composed.own
+	var err error
+	if !sameRow(s.row, now) {
+		err = l.Store.Update(ctx, func(tx *store.Tx) error { return store.Sources.Put(tx, s.key, now) })
+	}
+	if err == nil {
+		s.row = now
+	}
+	s.schedule(!r.composed.only, err != nil)
+	return err
+}
+
+// wakeReaders has every source composed again that reads the one with this key.
+func (l *Loop) wakeReaders(key string) {
+	for _, s := range l.sources {
+		if !slices.Contains(s.inputs, key) {
+			continue
+		}
+		if s.running {
+			s.woken = true
+		} else {
+			s.next = time.Now()
+		}
+	}
+}

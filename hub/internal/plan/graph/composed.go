@@ -1,0 +1,42 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// errWait is the error of a source that is not there yet but was the last time.
+var errWait = errors.New("not rendered yet")
+
+// fetchKey returns the key of the fetch of a source, whose inputs it finds. errWait: one of them is not there yet.
+func (p *pass) fetchKey(source Node) (string, error) {
+	fetch, err := api.FetchOf(given(source), p.sourceInput)
+	return fetch.Key, err
+}
+
+func given(n Node) api.Given {
+	return api.Given{Key: n.Key, Object: n.Object, Owner: n.Owner, Confined: n.Confined}
+}
+
+// sourceInput returns the source that an input of another means, by the rules of resolve: that source must stand as high as
+// the one that names it, or above. A source of the hub has inputs of the hub only.
+func (p *pass) sourceInput(by api.Given, in api.SourceInput) (api.Given, error) {
+	if p.in.NoCrossNamespaceRefs && in.Key.Namespace != by.Key.Namespace {
+		return api.Given{}, problem{condition.AccessDenied, fmt.Sprintf("no access to %s from namespace %s: the hub runs "+
+			"with --no-cross-namespace-refs", in.Key, by.Key.Namespace)}
+	}
+	found, wait, err := p.look(in.Key, by)
+	switch {
+	case wait:
+		return api.Given{}, errWait
+	case errors.Is(err, errNoSource):
+		return api.Given{}, fmt.Errorf("%w: there is no %s", errNoSource, in.Key)
+	}
+	if err == nil {
+		found, err = p.dealias(found)
+	}
+	return given(found), err
+}
