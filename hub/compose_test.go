@@ -1,10 +1,17 @@
 package hub_test
 
 import (
+	"context"
+	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub"
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -129,4 +136,108 @@ func TestInclude_loop(t *testing.T) {
 			t.Errorf("%s: got %q", name, columns["MESSAGE"])
 		}
 	}
+}
+
+const generator = `
+apiVersion: source.extensions.fluxcd.io/v1beta1
+kind: ArtifactGenerator
+metadata: {name: apps, namespace: flux-system}
+spec:
+  sources: [{alias: repo, kind: GitRepository, name: fleet}]
+  pathPattern: "@repo/apps/{app}"
+  artifacts: [{name: "app-{app}", copy: [{from: "@repo/apps/{app}/**", to: "@artifact/"}]}]
+`
+
+func ofArtifact(name string) string {
+	return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + name +
+		", namespace: flux-system}\nspec:\n  interval: 1h\n  prune: true\n  sourceRef: {kind: ExternalArtifact, name: app-" +
+		name + "}\n"
+}
+
+// counting counts the renders of each Kustomization.
+type counting struct {
+	render.Renderer
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (c *counting) Render(ctx context.Context, r render.Request) (*render.Result, error) {
+	var b api.Build
+	if err := json.Unmarshal(r.Spec, &b); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.counts[b.Name]++
+	c.mu.Unlock()
+	return c.Renderer.Render(ctx, r)
+}
+
+// since returns how often each Kustomization was rendered since the last call.
+func (c *counting) since() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := c.counts
+	c.counts = map[string]int{}
+	return counts
+}
+
+// TestGenerator splits one repository into artifacts of its folders. A commit renders only those Kustomizations whose
+// files it touches.
+func TestGenerator(t *testing.T) {
+	_, fleet := gitServer(t)
+	commit(t, fleet, map[string]string{
+		"clusters/generator.yaml": generator, "clusters/one.yaml": ofArtifact("one"), "clusters/two.yaml": ofArtifact("two"),
+		"apps/one/x.yaml": configMap("of-one"), "apps/two/x.yaml": configMap("of-two"),
+	})
+	renders := &counting{Renderer: kustomize.Renderer{}, counts: map[string]int{}}
+	r := start(t, t.TempDir(), func(c *hub.Config) { c.Renderers = map[string]render.Renderer{kustomize.Name: renders} })
+	text := strings.ReplaceAll(strings.ReplaceAll(includingFleet, "FLEET", fleet.URL()), "SHARED", fleet.URL())
+	r.apply(cluster + "---" + strings.Replace(text,
+		"include: [{repository: {name: shared}, fromPath: apps, toPath: clusters/shared}]", "", 1))
+	conn, token := r.join("a")
+	spoke := newSpoke(t, conn, token)
+	spoke.await("of-one")
+	spoke.await("of-two")
+	spoke.awaitApplications("ArtifactGenerator apps", "Kustomization one", "Kustomization root", "Kustomization two")
+	two := r.awaitColumn("ea", "a", "app-two", "READY", "True")["REVISION"]
+	if !strings.HasPrefix(two, "latest@sha256:") {
+		t.Errorf("app-two has revision %q", two)
+	}
+
+	renders.since()
+	commit(t, fleet, map[string]string{"README": "not of an app", "apps/one/x.yaml": configMap("of-one-again")})
+	r.reconcile(sourceKey("GitRepository", "fleet"))
+	spoke.await("of-one-again")
+	if got := renders.since(); len(got) != 1 || got["one"] == 0 {
+		t.Errorf("rendered %v, want one alone", got)
+	}
+	if now := r.awaitColumn("ea", "a", "app-two", "READY", "True")["REVISION"]; now != two {
+		t.Errorf("app-two has revision %q, had %q", now, two)
+	}
+
+	commit(t, fleet, map[string]string{"apps/three/x.yaml": configMap("of-three"), "clusters/three.yaml": ofArtifact("three"),
+		"clusters/four.yaml": ofArtifact("four")})
+	r.reconcile(sourceKey("GitRepository", "fleet"))
+	spoke.await("of-three")
+	columns := r.awaitColumn("ks", "a", "four", "READY", "False")
+	for _, word := range []string{"there is no ExternalArtifact flux-system/app-four", "spec.artifacts"} {
+		if !strings.Contains(columns["MESSAGE"], word) {
+			t.Errorf("the message lacks %q: %s", word, columns["MESSAGE"])
+		}
+	}
+
+	commit(t, fleet, map[string]string{"apps/two/b/y.yaml": configMap("more"), "clusters/generator.yaml": strings.Replace(
+		generator, `to: "@artifact/"}`, `to: "@artifact/"}, {from: "@repo/apps/two/b", to: "@artifact/x.yaml/"}`, 1)})
+	r.reconcile(sourceKey("GitRepository", "fleet"))
+	columns = r.awaitColumn("ea", "a", "app-two", "READY", "False")
+	if !strings.Contains(columns["MESSAGE"], "copy[1]") || !strings.Contains(columns["MESSAGE"], "x.yaml is a file") {
+		t.Errorf("app-two says %q", columns["MESSAGE"])
+	}
+	spoke.await("of-two")
+	if _, err := fleet.Remove("no apps", "clusters/two.yaml", "clusters/three.yaml", "clusters/four.yaml", "apps/two",
+		"apps/three"); err != nil {
+		t.Fatal(err)
+	}
+	r.reconcile(sourceKey("GitRepository", "fleet"))
+	spoke.awaitApplications("ArtifactGenerator apps", "Kustomization one", "Kustomization root")
 }

@@ -5,12 +5,13 @@ import (
 	"maps"
 
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/generate"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 )
 
 // renderers are those that the hub has.
-var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
+var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}, generate.Name: generate.Renderer{}}
 
 // ServeRenderWorker is the process that Config.RenderWorker starts: it renders what standard input asks for, confined,
 // until standard input ends.

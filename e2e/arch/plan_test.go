@@ -38,7 +38,7 @@ var plan = []layer{
 	{"L4 fetchers, renderers", []string{
 		"hub/internal/source/git", "hub/internal/source/oci", "hub/internal/source/plugin", "hub/internal/source/helmrepo", "hub/internal/source/bucket",
 		"hub/internal/source/compose",
-		"hub/internal/render/kustomize", "hub/internal/render/helm",
+		"hub/internal/render/kustomize", "hub/internal/render/helm", "hub/internal/render/generate",
 	}},
 	{"L4 what stands on store and renderers", []string{
 		"hub/internal/loop", "hub/internal/release", "hub/internal/status",

@@ -329,7 +329,7 @@ func TestAdmit_source_kinds(t *testing.T) {
 	source := func(ref string) string {
 		return strings.Replace(kustomization(""), "{kind: GitRepository, name: fleet}", ref, 1)
 	}
-	for _, kind := range []string{"Bucket", "ExternalArtifact"} {
+	for _, kind := range []string{"Bucket"} {
 		refuse(t, source("{kind: "+kind+", name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "not supported yet",
 			"GitRepository")
 	}
@@ -433,12 +433,10 @@ func TestAdmit_namespace(t *testing.T) {
 
 func TestKnown(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
-		"source.toolkit.fluxcd.io/v1beta2": {"Bucket", "HelmRepository", "HelmChart",
-			"ExternalArtifact"},
+		"source.toolkit.fluxcd.io/v1beta2":       {"Bucket", "HelmRepository", "HelmChart"},
 		"helm.toolkit.fluxcd.io/v2beta1":         {"HelmRelease"},
 		"image.toolkit.fluxcd.io/v1":             {"ImageRepository", "ImagePolicy", "ImageUpdateAutomation"},
 		"notification.toolkit.fluxcd.io/v1beta3": {"Alert", "Provider", "Receiver"},
-		"source.extensions.fluxcd.io/v1beta1":    {"ArtifactGenerator"},
 	} {
 		for _, kind := range kinds {
 			o := parse(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {name: a, namespace: b}}", apiVersion, kind))

@@ -65,6 +65,14 @@ func (k Key) Role() Role {
 	return NoRole
 }
 
+// Missing returns what to do about a reference to an object that does not exist: "; …", or nothing.
+func (k Key) Missing() string {
+	if way := byName[k.Kind].Missing; way != "" {
+		return "; " + way
+	}
+	return ""
+}
+
 // In returns the key of the same name in the graph of a cluster, or in the hub for "".
 func (k Key) In(cluster string) Key {
 	k.Cluster = cluster

@@ -48,6 +48,10 @@ type Kind struct {
 	// kind yet, and its objects are refused.
 	Check func(o *manifest.Object) field.ErrorList
 
+	// Missing is what to do about a reference to an object that does not exist; empty: nothing that is particular to the
+	// kind.
+	Missing string
+
 	// View returns the view of an admitted object: a *Source, *Renderable, *Cluster or *Fleet, by the role.
 	View func(o *Object) (any, error)
 

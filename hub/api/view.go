@@ -97,6 +97,9 @@ type Renderable struct {
 	RetryInterval time.Duration
 	Timeout       time.Duration
 
+	// Composes: the objects that it renders to are sources, whose artifacts it makes; its readiness includes theirs.
+	Composes bool
+
 	Prune          bool
 	Wait           bool
 	Force          bool

@@ -188,11 +188,11 @@ func (w *writer) write(ctx context.Context, f File) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
-	return StorageError(os.WriteFile(name, text, permissions(f.Mode)))
+	return StorageError(os.WriteFile(name, text, f.Mode.Permissions()))
 }
 
-// permissions keep everyone from writing: a file may be part of many artifacts.
-func permissions(m Mode) fs.FileMode {
+// Permissions are those of a file on disk. They keep everyone from writing: a file may be part of many artifacts.
+func (m Mode) Permissions() fs.FileMode {
 	if m == Executable {
 		return 0o555
 	}

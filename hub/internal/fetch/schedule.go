@@ -55,7 +55,8 @@ func newMember(row *store.Resource, view *api.Source) *member {
 
 func newScheduled(fetch api.Fetch, view *api.Source, row *store.Resource) *scheduled {
 	s := &scheduled{
-		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, bound: row.Bound(), members: map[string]*member{},
+		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, bound: row.Bound(),
+		members: map[string]*member{},
 	}
 	for _, ref := range view.Secrets {
 		s.secrets = append(s.secrets, secret{ref, row.Key.Namespace, row.Bound()})

@@ -94,8 +94,9 @@ type peer struct {
 func (g *clusterGraph) awaits(f Facts) []api.Key {
 	key, o := f.Resource.Key, f.renderable()
 	if o.Wait {
-		return slices.DeleteFunc(slices.Clone(g.children[key]),
-			func(child api.Key) bool { return child.Role() != api.RenderableRole })
+		return slices.DeleteFunc(slices.Clone(g.children[key]), func(child api.Key) bool {
+			return child.Role() != api.RenderableRole && (!o.Composes || child.Role() != api.SourceRole)
+		})
 	}
 	keys := o.Awaited()
 	for i := range keys {

@@ -27,9 +27,9 @@ func (r Resource) original(get func(api.Key) (Resource, bool, error)) (Resource,
 	return of, err
 }
 
-// FetchOf returns the Fetch of a source, and the row that says what is fetched: the source itself, or the one of the hub
-// that it stands for. get returns the row of an object; false if there is none. A source finds its inputs as package
-// plan/graph finds them. Errors are those of get, and ErrNoInput and api.ErrLoop.
+// FetchOf returns the Fetch of a source, and the row that says what is fetched: the source itself, or the one of the
+// hub that it stands for. get returns the row of an object; false if there is none. A source finds its inputs as
+// package plan/graph finds them. Errors are those of get, and ErrNoInput and api.ErrLoop.
 func (r Resource) FetchOf(get func(api.Key) (Resource, bool, error)) (fetch api.Fetch, of Resource, err error) {
 	if of, err = r.original(get); err != nil {
 		return fetch, r, err
@@ -45,7 +45,7 @@ func (r Resource) FetchOf(get func(api.Key) (Resource, bool, error)) (fetch api.
 				return of.Given(), err
 			}
 		}
-		return api.Given{}, fmt.Errorf("%w: there is no %s", ErrNoInput, in.Key)
+		return api.Given{}, fmt.Errorf("%w: there is no %s%s", ErrNoInput, in.Key, in.Key.Missing())
 	})
 	return fetch, of, err
 }

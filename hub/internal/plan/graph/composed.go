@@ -21,8 +21,8 @@ func given(n Node) api.Given {
 	return api.Given{Key: n.Key, Object: n.Object, Owner: n.Owner, Confined: n.Confined}
 }
 
-// sourceInput returns the source that an input of another means, by the rules of resolve: that source must stand as high as
-// the one that names it, or above. A source of the hub has inputs of the hub only.
+// sourceInput returns the source that an input of another means, by the rules of resolve: that source must stand as
+// high as the one that names it, or above. A source of the hub has inputs of the hub only.
 func (p *pass) sourceInput(by api.Given, in api.SourceInput) (api.Given, error) {
 	if p.in.NoCrossNamespaceRefs && in.Key.Namespace != by.Key.Namespace {
 		return api.Given{}, problem{condition.AccessDenied, fmt.Sprintf("no access to %s from namespace %s: the hub runs "+
@@ -33,7 +33,7 @@ func (p *pass) sourceInput(by api.Given, in api.SourceInput) (api.Given, error) 
 	case wait:
 		return api.Given{}, errWait
 	case errors.Is(err, errNoSource):
-		return api.Given{}, fmt.Errorf("%w: there is no %s", errNoSource, in.Key)
+		return api.Given{}, fmt.Errorf("%w: there is no %s%s", errNoSource, in.Key, in.Key.Missing())
 	}
 	if err == nil {
 		found, err = p.dealias(found)

@@ -55,7 +55,8 @@ func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) 
 		}
 	}
 	p.lacking[by.Key] = own
-	return found, false, fmt.Errorf("%w: there is no %s%s", errNoSource, source.Local(), p.places())
+	return found, false, fmt.Errorf("%w: there is no %s%s%s", errNoSource, source.Local(), p.places(),
+		source.Missing())
 }
 
 // look looks for a source where api.SourceKeys says. errNoSource: there is none that by sees.

@@ -5,6 +5,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,13 +71,15 @@ type build struct {
 	inputs  map[string]*input // by alias
 	files   map[string]file   // of the result, by path
 	folders map[string]bool   // of the result
+	made    int64             // bytes that were merged or unpacked
 }
 
 // file is a file of the result and where its content is.
 type file struct {
 	artifact.File
-	of *input
-	at artifact.File
+	of   *input // nil: name
+	at   artifact.File
+	name string // a file of the workspace
 }
 
 // run carries out all copies.
@@ -127,6 +130,9 @@ func (b *build) put(view *api.Source) (artifact.Artifact, error) {
 	if own := b.request.Own; own != nil {
 		a.Notice, a.Verification = own.Notice, own.Verification
 	}
+	if origin := b.inputs[view.Composition.Origin]; origin != nil {
+		a.Origin = originOf(origin.artifact)
+	}
 	switch alias := view.Composition.Revision; {
 	case alias != "":
 		a.Revision = b.inputs[alias].artifact.Revision
@@ -139,6 +145,11 @@ func (b *build) put(view *api.Source) (artifact.Artifact, error) {
 		a.FetchedAt = last.FetchedAt
 	}
 	return a, nil
+}
+
+// originOf returns where an input comes from: where its publisher says, else its own revision.
+func originOf(a artifact.Artifact) artifact.Origin {
+	return artifact.Origin{Revision: cmp.Or(a.Origin.Revision, a.Revision), Source: a.Origin.Source}
 }
 
 // id returns the name under which the artifact is kept. It depends on those of the inputs: who may not see one of them
@@ -165,6 +176,9 @@ type contents struct{ *build }
 // Name implements artifact.OnDisk.
 func (c contents) Name(f artifact.File) string {
 	from := c.files[f.Path]
+	if from.of == nil {
+		return from.name
+	}
 	return c.request.Workspace.FileName(from.of.artifact, from.at)
 }
 
@@ -173,6 +187,13 @@ func (c contents) Size(f artifact.File) (int64, error) { return c.files[f.Path].
 
 // Read implements artifact.Contents.
 func (c contents) Read(ctx context.Context, f artifact.File, limit int64) ([]byte, error) {
-	from := c.files[f.Path]
-	return c.request.Workspace.ReadFile(ctx, from.of.artifact, from.at, limit)
+	return c.read(ctx, c.files[f.Path], limit)
+}
+
+// read returns the content of a file of the result.
+func (b *build) read(ctx context.Context, f file, limit int64) ([]byte, error) {
+	if f.of == nil {
+		return readMade(f, limit)
+	}
+	return b.request.Workspace.ReadFile(ctx, f.of.artifact, f.at, limit)
 }

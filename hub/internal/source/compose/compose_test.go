@@ -2,6 +2,7 @@ package compose
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -29,8 +30,14 @@ func (m memory) Read(_ context.Context, f artifact.File, _ int64) ([]byte, error
 // store puts files, "path → target" for a symlink, as an artifact.
 func store(t testing.TB, s *artifact.Store, revision string, files []txtar.File) artifact.Artifact {
 	t.Helper()
+	return storeAs(t, s, revision, files, nil)
+}
+
+// storeAs is store with spec.ignore.
+func storeAs(t testing.TB, s *artifact.Store, revision string, files []txtar.File, ignore *string) artifact.Artifact {
+	t.Helper()
 	contents := memory{}
-	tree := artifact.Tree{Revision: revision, Contents: contents}
+	tree := artifact.Tree{Revision: revision, Contents: contents, Ignore: ignore}
 	for _, f := range files {
 		name, target, isLink := strings.Cut(f.Name, " -> ")
 		text, mode := string(f.Data), artifact.Regular
@@ -54,16 +61,32 @@ func store(t testing.TB, s *artifact.Store, revision string, files []txtar.File)
 func compose(t testing.TB, s *artifact.Store, text string, own, last *artifact.Artifact,
 	inputs ...artifact.Artifact) (artifact.Artifact, error) {
 	t.Helper()
-	o := &manifest.Object{}
-	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
-		t.Fatal(err)
-	}
-	admitted, err := api.Admit(o, api.Hub)
+	o, err := admitted(text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return composeObject(t, s, o, own, last, inputs...)
+}
+
+func admitted(text string) (*api.Object, error) {
+	o := &manifest.Object{}
+	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+		return nil, err
+	}
+	return api.Admit(o, api.Hub)
+}
+
+// quoted returns JSON.
+func quoted(v any) string {
+	text, _ := json.Marshal(v)
+	return string(text)
+}
+
+func composeObject(t testing.TB, s *artifact.Store, o *api.Object, own, last *artifact.Artifact,
+	inputs ...artifact.Artifact) (artifact.Artifact, error) {
+	t.Helper()
 	return s.Make(t.Context(), last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
-		r := source.Request{Object: admitted, Own: own, Inputs: inputs, Last: last, Workspace: w}
+		r := source.Request{Object: o, Own: own, Inputs: inputs, Last: last, Workspace: w}
 		return Composer{}.Fetch(t.Context(), r)
 	})
 }

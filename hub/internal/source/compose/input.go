@@ -104,10 +104,14 @@ func (b *build) add(to string, f file) error {
 
 // copyFile puts a file of an input into the result. A symlink to a file is copied as that file; other symlinks are left
 // out.
-func (b *build) copyFile(in *input, f artifact.File, to string) error {
+func (b *build) copyFile(in *input, f artifact.File, to string, merge bool) error {
 	f, ok, err := b.follow(in, f)
 	if err != nil || !ok {
 		return err
 	}
-	return b.add(to, file{File: f, of: in, at: f})
+	next := file{File: f, of: in, at: f}
+	if old, exists := b.files[to]; exists && merge {
+		return b.merge(old, next, to)
+	}
+	return b.add(to, next)
 }

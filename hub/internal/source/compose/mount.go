@@ -16,7 +16,7 @@ func (b *build) copy(c api.Copy) error {
 	case c.Mount:
 		return b.mount(in, c)
 	}
-	return refuse("it cannot be carried out")
+	return b.copyFiles(in, c)
 }
 
 // mount puts a file or folder of an input to a place of the result where nothing is.
@@ -25,7 +25,7 @@ func (b *build) mount(in *input, c api.Copy) error {
 		return refuse("toPath: the repository has %s already: choose another path", c.To)
 	}
 	if f, isFile := in.files[c.From]; isFile {
-		return b.copyFile(in, f, c.To)
+		return b.copyFile(in, f, c.To, false)
 	}
 	files := in.below(c.From)
 	if len(files) == 0 {
@@ -33,7 +33,7 @@ func (b *build) mount(in *input, c api.Copy) error {
 	}
 	for _, f := range files {
 		to := path.Join(c.To, strings.TrimPrefix(f.Path, c.From+"/"))
-		if err := b.copyFile(in, f, to); err != nil {
+		if err := b.copyFile(in, f, to, false); err != nil {
 			return err
 		}
 	}
