@@ -23,7 +23,7 @@ var plan = []layer{
 		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/condition",
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
 	}},
-	{"L2 bundles, how daemons start", []string{"shared/bundle", "shared/daemon"}},
+	{"L2 bundles, expressions, how daemons start", []string{"shared/bundle", "shared/expression", "shared/daemon"}},
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
 		"hub/internal/lru", "hub/internal/pace",

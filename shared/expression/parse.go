@@ -1,0 +1,217 @@
+package expression
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/decls"
+	"github.com/google/cel-go/ext"
+
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+const (
+	// MaxBytes is how long an expression may be.
+	MaxBytes = 4 << 10
+	maxCost  = 100_000 // steps, and ten bytes of a text each
+	maxLists = 2       // macros that make lists
+	maxDepth = 64      // of nesting
+	// maxPattern is how many instructions a regular expression may compile to. Go's engine takes each for every character.
+	maxPattern = 500
+)
+
+// Expression is an expression that can be evaluated. It is safe for concurrent use.
+type Expression struct{ program cel.Program }
+
+// Parse reads an expression. The error says where the mistake is: "line 1, column 8: …". If variables are named, the
+// expression may use no others.
+func Parse(text string, variables ...string) (*Expression, error) {
+	if len(text) > MaxBytes {
+		return nil, fmt.Errorf("%d bytes: more than %d", len(text), MaxBytes)
+	}
+	env, err := environment()
+	if err != nil {
+		return nil, err
+	}
+	parsed, issues := env.Parse(text)
+	if issues.Err() != nil {
+		first := issues.Errors()[0]
+		return nil, misplaced(first.Location.Line(), first.Location.Column(), first.Message)
+	}
+	c := check{env: env, tree: parsed.NativeRep(), variables: variables}
+	if err := c.all(); err != nil {
+		return nil, err
+	}
+	program, err := env.Program(parsed, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(prices{}),
+		cel.CostLimit(maxCost))
+	if err != nil {
+		return nil, err
+	}
+	return &Expression{program}, nil
+}
+
+// environment is what all expressions have in common.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.DefaultUTCTimeZone(true), cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(),
+		cel.EnableMacroCallTracking(), cel.ParserExpressionSizeLimit(MaxBytes), cel.ParserRecursionLimit(maxDepth),
+		ext.Strings(), ext.Sets(), ext.Encoders(),
+	)
+})
+
+// misplaced is the error of a mistake at a line and a column, which is counted from 0.
+func misplaced(line, column int, message string) error {
+	const most = 200
+	line, column = max(line, 1), max(column, 0) // which are -1 if the whole text is meant
+	message, _, _ = strings.Cut(message, "\n")
+	return fmt.Errorf("line %d, column %d: %s", line, column+1, telemetry.Printable(message, most))
+}
+
+// check finds what is certain to fail in a parsed expression.
+type check struct {
+	env       *cel.Env
+	tree      *ast.AST
+	variables []string
+	bound     []string // by macros
+	err       error
+}
+
+// refused are the functions that make large texts out of small ones.
+var refused = []string{"join", "replace", "format", "json.encode"}
+
+// listMakers are the macros that make lists, or values that a list can be made of.
+var listMakers = []string{"map", "optMap", "optFlatMap"}
+
+func (c *check) all() error {
+	lists := 0
+	for id, e := range c.tree.SourceInfo().MacroCalls() {
+		if e.Kind() != ast.CallKind || !slices.Contains(listMakers, e.AsCall().FunctionName()) {
+			continue
+		}
+		if lists++; lists > maxLists {
+			return c.at(id, fmt.Sprintf("more than %d of the macros map, optMap and optFlatMap", maxLists))
+		}
+	}
+	bind := func(e ast.Expr) {
+		if e.Kind() == ast.ComprehensionKind {
+			c.bound = append(c.bound, e.AsComprehension().IterVar(), e.AsComprehension().AccuVar())
+		}
+	}
+	ast.PreOrderVisit(c.tree.Expr(), ast.NewExprVisitor(bind))
+	ast.PreOrderVisit(c.tree.Expr(), ast.NewExprVisitor(c.visit))
+	return c.err
+}
+
+func (c *check) visit(e ast.Expr) {
+	if c.err != nil {
+		return
+	}
+	switch e.Kind() {
+	case ast.CallKind:
+		c.err = c.call(e)
+	case ast.IdentKind:
+		c.err = c.name(e)
+	}
+}
+
+// name checks a variable.
+func (c *check) name(e ast.Expr) error {
+	name := e.AsIdent()
+	if len(c.variables) == 0 || slices.Contains(c.variables, name) || slices.Contains(c.bound, name) || c.isNamespace(name) {
+		return nil
+	}
+	return c.at(e.ID(), fmt.Sprintf("unknown variable %q: there are %s", name, strings.Join(c.variables, ", ")))
+}
+
+// isNamespace reports whether there are functions that begin with the name and a dot, or a type of the name.
+func (c *check) isNamespace(name string) bool {
+	for function := range c.env.Functions() {
+		if strings.HasPrefix(function, name+".") {
+			return true
+		}
+	}
+	_, found := c.env.CELTypeProvider().FindIdent(name)
+	return found
+}
+
+// call checks that a function exists and takes as many arguments. Operators, whose names are no words, are as the parser
+// made them.
+func (c *check) call(e ast.Expr) error {
+	call := e.AsCall()
+	name := call.FunctionName()
+	if strings.ContainsAny(name[:1], "_@!-") {
+		return nil
+	}
+	member := call.IsMemberFunction()
+	if member {
+		if qualified := path(call.Target()) + "." + name; c.env.HasFunction(qualified) {
+			name, member = qualified, false
+		}
+	}
+	count := len(call.Args())
+	function := c.env.Functions()[name]
+	if name == "matches" && count > 0 {
+		return c.pattern(call.Args()[count-1])
+	}
+	switch {
+	case slices.Contains(refused, name):
+		return c.at(e.ID(), fmt.Sprintf("the function %s is not supported: it makes texts, compare its arguments instead",
+			name))
+	case function == nil:
+		return c.at(e.ID(), fmt.Sprintf("unknown function %q", name))
+	case !takes(function, member, count):
+		return c.at(e.ID(), fmt.Sprintf("the function %s does not take %d arguments like this", name, count))
+	}
+	return nil
+}
+
+// pattern checks a regular expression. It must be a literal text, so that its size is known.
+func (c *check) pattern(e ast.Expr) error {
+	text, ok := "", e.Kind() == ast.LiteralKind
+	if ok {
+		text, ok = e.AsLiteral().Value().(string)
+	}
+	if !ok {
+		return c.at(e.ID(), "want the regular expression as a text in quotes")
+	}
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return c.at(e.ID(), err.Error())
+	}
+	if program, err := syntax.Compile(tree.Simplify()); err != nil || len(program.Inst) > maxPattern {
+		return c.at(e.ID(), "the regular expression is too large")
+	}
+	return nil
+}
+
+func takes(f *decls.FunctionDecl, member bool, count int) bool {
+	if member {
+		count++ // what it is called on
+	}
+	return slices.ContainsFunc(f.OverloadDecls(), func(o *decls.OverloadDecl) bool {
+		return o.IsMemberFunction() == member && len(o.ArgTypes()) == count
+	})
+}
+
+// path returns the dotted names of an expression; empty if it is something else.
+func path(e ast.Expr) string {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return e.AsIdent()
+	case ast.SelectKind:
+		if above := path(e.AsSelect().Operand()); above != "" && !e.AsSelect().IsTestOnly() {
+			return above + "." + e.AsSelect().FieldName()
+		}
+	}
+	return ""
+}
+
+func (c *check) at(id int64, message string) error {
+	where := c.tree.SourceInfo().GetStartLocation(id)
+	return misplaced(where.Line(), where.Column(), message)
+}
