@@ -11,6 +11,12 @@ func (a *Application) Features() FeatureSet {
 	if a.Substitution != nil {
 		used = append(used, substitution)
 	}
+	if len(a.HealthExpressions) > 0 {
+		used = append(used, healthExpressions)
+	}
+	if len(a.ReadyExpressions) > 0 {
+		used = append(used, readyExpressions)
+	}
 	return setOf(used)
 }
 

@@ -98,7 +98,24 @@ type Application struct {
 	HealthChecks   []ObjectIdentity
 	DeletionPolicy DeletionPolicy
 	Substitution   *Substitution // nil: the spoke substitutes nothing
+	// HealthExpressions say how objects of custom kinds are; no two are for one group and kind.
+	HealthExpressions []HealthExpressions
+	// ReadyExpressions say when a dependency is ready, in place of its readiness.
+	ReadyExpressions []ReadyExpression
 }
+
+// ReadyExpression is a CEL expression over two objects: dep, the dependency, and self. Dep and Self are their JSON
+// without status, which the spoke adds.
+type ReadyExpression struct {
+	Dependency ApplicationName // one of DependsOn
+	Expression string
+	Dep, Self  []byte
+}
+
+// HealthExpressions are CEL expressions over a whole object of a kind, or, if Kind is empty, of any kind of the group
+// that is not named elsewhere. The first that holds decides, in the order InProgress, Failed, Current; the object is in
+// progress if none holds. An empty expression never holds.
+type HealthExpressions struct{ Group, Kind, Current, InProgress, Failed string }
 
 // DeletionPolicy is what happens to the objects of an Application that leaves the bundle: Flux's spec.deletionPolicy.
 type DeletionPolicy string

@@ -70,6 +70,10 @@ func exampleApplication() *Application {
 			},
 			Expressions: []Expression{{Placeholder: token("expression"), Text: "${x:-" + token("a") + "}"}},
 		},
+		HealthExpressions: []HealthExpressions{{Group: "example.com", Kind: "Claim", Current: "true", InProgress: "false",
+			Failed: "false"}, {Group: "example.com", Current: "true"}},
+		ReadyExpressions: []ReadyExpression{{Dependency: owner("infra"), Expression: "true", Dep: []byte("{}"),
+			Self: []byte("{}")}},
 	}
 }
 
@@ -259,15 +263,19 @@ func TestDecodeApplication(t *testing.T) {
 		"token_twice": func(a *bundlev1.Application) {
 			a.SealedFiles[0].Values[1].Placeholder = a.SealedFiles[0].Values[0].Placeholder
 		},
-		"value_of_unknown_format":   func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Text = 99 },
-		"malformed_token":           func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Placeholder = "kube-system" },
-		"value_of_unknown_type":     func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Type = "comment" },
-		"document_beyond_counting":  func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Document = 1 << 31 },
-		"dependency_without_name":   func(a *bundlev1.Application) { a.DependsOn[0].Name = "" },
-		"health_check_without_kind": func(a *bundlev1.Application) { a.HealthChecks[0].Kind = "" },
-		"keys_without_name":         func(a *bundlev1.Application) { a.Decryption.Name = "" },
-		"negative_timeout":          func(a *bundlev1.Application) { a.Timeout = durationpb.New(-time.Second) },
-		"duration_of_10_000_years":  func(a *bundlev1.Application) { a.Interval = &durationpb.Duration{Seconds: 315_000_000_000} },
+		"value_of_unknown_format":            func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Text = 99 },
+		"malformed_token":                    func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Placeholder = "kube-system" },
+		"value_of_unknown_type":              func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Type = "comment" },
+		"document_beyond_counting":           func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Document = 1 << 31 },
+		"dependency_without_name":            func(a *bundlev1.Application) { a.DependsOn[0].Name = "" },
+		"health_check_without_kind":          func(a *bundlev1.Application) { a.HealthChecks[0].Kind = "" },
+		"keys_without_name":                  func(a *bundlev1.Application) { a.Decryption.Name = "" },
+		"negative_timeout":                   func(a *bundlev1.Application) { a.Timeout = durationpb.New(-time.Second) },
+		"duration_of_10_000_years":           func(a *bundlev1.Application) { a.Interval = &durationpb.Duration{Seconds: 315_000_000_000} },
+		"ready_expression_of_a_stranger":     func(a *bundlev1.Application) { a.ReadyExpressions[0].Dependency.Name = "x" },
+		"empty_ready_expression":             func(a *bundlev1.Application) { a.ReadyExpressions[0].Expression = "" },
+		"health_expressions_without_current": func(a *bundlev1.Application) { a.HealthExpressions[0].Current = "" },
+		"health_expressions_twice":           func(a *bundlev1.Application) { a.HealthExpressions[1].Kind = "Claim" },
 		"malformed_duration": func(a *bundlev1.Application) {
 			a.Interval = &durationpb.Duration{Seconds: 1,
 				Nanos: -1}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -130,13 +131,40 @@ func (a *Application) check() error {
 			return errors.New("health check: kind and name are needed")
 		}
 	}
-	if err := a.checkObjects(); err != nil {
+	if err := cmp.Or(a.checkHealthExpressions(), a.checkReadyExpressions(), a.checkObjects()); err != nil {
 		return err
 	}
 	if err := a.checkSealed(); err != nil {
 		return err
 	}
 	return a.checkSubstitution()
+}
+
+func (a *Application) checkHealthExpressions() error {
+	seen := map[string]bool{}
+	for _, e := range a.HealthExpressions {
+		kind := e.Group + "/" + e.Kind
+		switch {
+		case e.Current == "":
+			return fmt.Errorf("health expressions of %s: current is needed", kind)
+		case seen[kind]:
+			return fmt.Errorf("health expressions of %s: listed twice", kind)
+		}
+		seen[kind] = true
+	}
+	return nil
+}
+
+func (a *Application) checkReadyExpressions() error {
+	for _, e := range a.ReadyExpressions {
+		switch {
+		case !slices.Contains(a.DependsOn, e.Dependency):
+			return fmt.Errorf("ready expression of %s: no dependency", e.Dependency)
+		case e.Expression == "":
+			return fmt.Errorf("ready expression of %s: empty", e.Dependency)
+		}
+	}
+	return nil
 }
 
 func (a *Application) checkObjects() error {

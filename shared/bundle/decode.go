@@ -112,6 +112,17 @@ func decodeApplication(data []byte) (*Application, error) {
 	for _, o := range m.GetHealthChecks() {
 		a.HealthChecks = append(a.HealthChecks, ObjectFrom(o))
 	}
+	for _, e := range m.GetReadyExpressions() {
+		a.ReadyExpressions = append(a.ReadyExpressions, ReadyExpression{
+			Dependency: NameFrom(e.GetDependency()), Expression: e.GetExpression(), Dep: e.GetDep(), Self: e.GetSelf(),
+		})
+	}
+	for _, e := range m.GetHealthExpressions() {
+		a.HealthExpressions = append(a.HealthExpressions, HealthExpressions{
+			Group: e.GetGroup(), Kind: e.GetKind(), Current: e.GetCurrent(), InProgress: e.GetInProgress(),
+			Failed: e.GetFailed(),
+		})
+	}
 	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m)); err != nil {
 		return nil, err
 	}

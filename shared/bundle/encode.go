@@ -155,6 +155,16 @@ func (a *Application) message() *bundlev1.Application {
 		m.HealthChecks = append(m.HealthChecks, o.Message())
 	}
 	m.Substitution = a.Substitution.message()
+	for _, e := range a.ReadyExpressions {
+		m.ReadyExpressions = append(m.ReadyExpressions, &bundlev1.ReadyExpression{
+			Dependency: e.Dependency.Message(), Expression: e.Expression, Dep: e.Dep, Self: e.Self,
+		})
+	}
+	for _, e := range a.HealthExpressions {
+		m.HealthExpressions = append(m.HealthExpressions, &bundlev1.HealthExpressions{
+			Group: e.Group, Kind: e.Kind, Current: e.Current, InProgress: e.InProgress, Failed: e.Failed,
+		})
+	}
 	return m
 }
 

@@ -9,20 +9,23 @@ import (
 // The features of bundles. A feature names a part of a bundle that a spoke must know to carry the bundle out. A hub
 // sends no bundle to a spoke that does not know one of the bundle's features.
 const (
-	confirmedPrune = "confirmed-prune" // Entry.ConfirmedPrune
-	parents        = "parents"         // Entry.Parent
-	pending        = "pending"         // Bundle.Pending and Bundle.Incomplete
-	removals       = "removals"        // Bundle.Removals
-	sealedFiles    = "sealed-files"    // SealedFile.Format other than YAML, SealedFile.Parts, SealedValue.Text
-	substitution   = "substitution"    // Application.Substitution
+	confirmedPrune    = "confirmed-prune"    // Entry.ConfirmedPrune
+	parents           = "parents"            // Entry.Parent
+	pending           = "pending"            // Bundle.Pending and Bundle.Incomplete
+	removals          = "removals"           // Bundle.Removals
+	sealedFiles       = "sealed-files"       // SealedFile.Format other than YAML, SealedFile.Parts, SealedValue.Text
+	substitution      = "substitution"       // Application.Substitution
+	healthExpressions = "health-expressions" // Application.HealthExpressions
+	readyExpressions  = "ready-expressions"  // Application.ReadyExpressions
 )
 
 const (
 	// Baseline is the features of spokes that do not list theirs: the features of 2026-11-26.
 	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
-	// Known is the features that this program knows. A new feature is added here, never to Baseline.
-	Known = Baseline + "," + sealedFiles + "," + substitution
 )
+
+// Known is the features that this program knows. A new feature is added here, never to Baseline.
+var Known = setOf(append(Baseline.Names(), healthExpressions, readyExpressions, sealedFiles, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

@@ -636,9 +636,14 @@ type Application struct {
 	HealthChecks   []*ObjectIdentity `protobuf:"bytes,13,rep,name=health_checks,json=healthChecks,proto3" json:"health_checks,omitempty"`
 	DeletionPolicy DeletionPolicy    `protobuf:"varint,14,opt,name=deletion_policy,json=deletionPolicy,proto3,enum=nave.bundle.v1.DeletionPolicy" json:"deletion_policy,omitempty"`
 	// How the spoke substitutes variables in what the hub could not read. A feature: "substitution".
-	Substitution  *Substitution `protobuf:"bytes,15,opt,name=substitution,proto3" json:"substitution,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Substitution *Substitution `protobuf:"bytes,15,opt,name=substitution,proto3" json:"substitution,omitempty"`
+	// What says how objects of custom kinds are, in place of their conditions. No two for one group and kind. Feature
+	// health-expressions.
+	HealthExpressions []*HealthExpressions `protobuf:"bytes,16,rep,name=health_expressions,json=healthExpressions,proto3" json:"health_expressions,omitempty"`
+	// What says when a dependency is ready, in place of its readiness. Feature ready-expressions.
+	ReadyExpressions []*ReadyExpression `protobuf:"bytes,17,rep,name=ready_expressions,json=readyExpressions,proto3" json:"ready_expressions,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Application) Reset() {
@@ -776,6 +781,172 @@ func (x *Application) GetSubstitution() *Substitution {
 	return nil
 }
 
+func (x *Application) GetHealthExpressions() []*HealthExpressions {
+	if x != nil {
+		return x.HealthExpressions
+	}
+	return nil
+}
+
+func (x *Application) GetReadyExpressions() []*ReadyExpression {
+	if x != nil {
+		return x.ReadyExpressions
+	}
+	return nil
+}
+
+// ReadyExpression is a CEL expression over two objects: dep, the dependency, and self. The spoke adds their status.
+type ReadyExpression struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of depends_on.
+	Dependency *ApplicationName `protobuf:"bytes,1,opt,name=dependency,proto3" json:"dependency,omitempty"`
+	Expression string           `protobuf:"bytes,2,opt,name=expression,proto3" json:"expression,omitempty"`
+	// The JSON of the objects that both applications are rendered from, without status.
+	Dep           []byte `protobuf:"bytes,3,opt,name=dep,proto3" json:"dep,omitempty"`
+	Self          []byte `protobuf:"bytes,4,opt,name=self,proto3" json:"self,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadyExpression) Reset() {
+	*x = ReadyExpression{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadyExpression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadyExpression) ProtoMessage() {}
+
+func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
+func (*ReadyExpression) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReadyExpression) GetDependency() *ApplicationName {
+	if x != nil {
+		return x.Dependency
+	}
+	return nil
+}
+
+func (x *ReadyExpression) GetExpression() string {
+	if x != nil {
+		return x.Expression
+	}
+	return ""
+}
+
+func (x *ReadyExpression) GetDep() []byte {
+	if x != nil {
+		return x.Dep
+	}
+	return nil
+}
+
+func (x *ReadyExpression) GetSelf() []byte {
+	if x != nil {
+		return x.Self
+	}
+	return nil
+}
+
+// HealthExpressions are CEL expressions over a whole object. The first that holds decides, in the order in_progress, failed,
+// current; the object is in progress if none holds.
+type HealthExpressions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// Empty: every kind of the group that no other message names.
+	Kind    string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Current string `protobuf:"bytes,3,opt,name=current,proto3" json:"current,omitempty"`
+	// Empty: it never holds.
+	InProgress string `protobuf:"bytes,4,opt,name=in_progress,json=inProgress,proto3" json:"in_progress,omitempty"`
+	// Empty: it never holds.
+	Failed        string `protobuf:"bytes,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthExpressions) Reset() {
+	*x = HealthExpressions{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthExpressions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthExpressions) ProtoMessage() {}
+
+func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
+func (*HealthExpressions) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *HealthExpressions) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *HealthExpressions) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *HealthExpressions) GetCurrent() string {
+	if x != nil {
+		return x.Current
+	}
+	return ""
+}
+
+func (x *HealthExpressions) GetInProgress() string {
+	if x != nil {
+		return x.InProgress
+	}
+	return ""
+}
+
+func (x *HealthExpressions) GetFailed() string {
+	if x != nil {
+		return x.Failed
+	}
+	return ""
+}
+
 // ObjectIdentity names one Kubernetes object.
 type ObjectIdentity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -790,7 +961,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +973,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +986,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -865,7 +1036,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1048,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1061,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -918,7 +1089,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1101,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1114,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -975,7 +1146,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1158,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1171,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -1050,7 +1221,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1233,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1246,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -1130,7 +1301,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1313,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1326,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -1204,7 +1375,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1387,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1400,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -1286,7 +1457,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1469,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1482,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -1371,7 +1542,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xa3\x06\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xc3\a\n" +
 	"\vApplication\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x129\n" +
 	"\aobjects\x18\x02 \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\aobjects\x12>\n" +
@@ -1391,7 +1562,25 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\fsealed_files\x18\f \x03(\v2\x1a.nave.bundle.v1.SealedFileR\vsealedFiles\x12C\n" +
 	"\rhealth_checks\x18\r \x03(\v2\x1e.nave.bundle.v1.ObjectIdentityR\fhealthChecks\x12G\n" +
 	"\x0fdeletion_policy\x18\x0e \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12@\n" +
-	"\fsubstitution\x18\x0f \x01(\v2\x1c.nave.bundle.v1.SubstitutionR\fsubstitution\"\x86\x01\n" +
+	"\fsubstitution\x18\x0f \x01(\v2\x1c.nave.bundle.v1.SubstitutionR\fsubstitution\x12P\n" +
+	"\x12health_expressions\x18\x10 \x03(\v2!.nave.bundle.v1.HealthExpressionsR\x11healthExpressions\x12L\n" +
+	"\x11ready_expressions\x18\x11 \x03(\v2\x1f.nave.bundle.v1.ReadyExpressionR\x10readyExpressions\"\x98\x01\n" +
+	"\x0fReadyExpression\x12?\n" +
+	"\n" +
+	"dependency\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\n" +
+	"dependency\x12\x1e\n" +
+	"\n" +
+	"expression\x18\x02 \x01(\tR\n" +
+	"expression\x12\x10\n" +
+	"\x03dep\x18\x03 \x01(\fR\x03dep\x12\x12\n" +
+	"\x04self\x18\x04 \x01(\fR\x04self\"\x90\x01\n" +
+	"\x11HealthExpressions\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
+	"\acurrent\x18\x03 \x01(\tR\acurrent\x12\x1f\n" +
+	"\vin_progress\x18\x04 \x01(\tR\n" +
+	"inProgress\x12\x16\n" +
+	"\x06failed\x18\x05 \x01(\tR\x06failed\"\x86\x01\n" +
 	"\x0eObjectIdentity\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -1465,7 +1654,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DeletionPolicy)(0),           // 0: nave.bundle.v1.DeletionPolicy
 	(SealedFormat)(0),             // 1: nave.bundle.v1.SealedFormat
@@ -1476,23 +1665,25 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*ApplicationEntry)(nil),      // 6: nave.bundle.v1.ApplicationEntry
 	(*ApplicationName)(nil),       // 7: nave.bundle.v1.ApplicationName
 	(*Application)(nil),           // 8: nave.bundle.v1.Application
-	(*ObjectIdentity)(nil),        // 9: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 10: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 11: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 12: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 13: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 14: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 15: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 16: nave.bundle.v1.Expression
-	nil,                           // 17: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 18: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*ReadyExpression)(nil),       // 9: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 10: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 11: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 12: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 13: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 14: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 15: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 16: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 17: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 18: nave.bundle.v1.Expression
+	nil,                           // 19: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 20: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	3,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	19, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	19, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	21, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	21, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
 	6,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
 	7,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
 	5,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
@@ -1501,29 +1692,32 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	7,  // 8: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
 	7,  // 9: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
 	7,  // 10: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	10, // 11: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	12, // 11: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
 	7,  // 12: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	20, // 13: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	20, // 14: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	20, // 15: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	11, // 16: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	12, // 17: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	9,  // 18: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 13: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	22, // 14: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	22, // 15: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	13, // 16: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	14, // 17: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	11, // 18: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
 	0,  // 19: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	14, // 20: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	9,  // 21: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 22: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	13, // 23: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	1,  // 24: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	15, // 25: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	17, // 26: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	16, // 27: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	18, // 28: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	16, // 20: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	10, // 21: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	9,  // 22: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	7,  // 23: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	11, // 24: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 25: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	15, // 26: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	1,  // 27: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	17, // 28: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	19, // 29: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	18, // 30: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	20, // 31: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -1537,7 +1731,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
