@@ -49,6 +49,7 @@ type parts struct {
 // build makes the parts of a spoke in a role.
 func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.Ledger) (*parts, error) {
 	c, index := s.config, inventory.NewIndex()
+	assessor := health.NewAssessor(health.BindingModes(s.client))
 	rules, err := role.Check()
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", role.ID(), err)
@@ -64,15 +65,16 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	}
 	p.marker = membership.NewMarker(role.ID().String(), kept.Marks, p.secret.SaveMarks, p.session.Progress, c.Log)
 	p.reporter = report.New(p.session, c.Log)
-	p.watcher = watch.New(watch.Config{Client: s.client, Index: index, Log: c.Log})
+	p.watcher = watch.New(watch.Config{Client: s.client, Index: index, Health: assessor, Log: c.Log})
 	p.inputs = watch.NewInputs(watch.Config{Client: s.client, Index: index, Log: c.Log})
 	applier := apply.New(apply.Config{
-		Client: s.client, Index: index, Allow: rules.Policy.Allows, Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
+		Client: s.client, Index: index, Health: assessor, Allow: rules.Policy.Allows,
+		Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
 	})
 	p.agent = agent.New(agent.Config{
 		Cluster: role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
-		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Check: s.check,
-		Data: s.data, Inputs: p.inputs,
+		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Health: assessor,
+		Check: s.checker(assessor), Data: s.data, Inputs: p.inputs,
 		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: s.registry,
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
@@ -160,15 +162,20 @@ func (s *Spoke) readToken() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-func (s *Spoke) check(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error) {
-	client := s.client
-	if account != "" {
-		var err error
-		if client, err = client.As(namespace, account); err != nil {
-			return health.Report{}, err
+// checker returns how an object is checked with the rights of a service account.
+func (s *Spoke) checker(assessor *health.Assessor) func(context.Context, bundle.ApplicationName, string,
+	bundle.ObjectIdentity) (health.Report, error) {
+	return func(ctx context.Context, app bundle.ApplicationName, account string,
+		id bundle.ObjectIdentity) (health.Report, error) {
+		client := s.client
+		if account != "" {
+			var err error
+			if client, err = client.As(app.Namespace, account); err != nil {
+				return health.Report{}, err
+			}
 		}
+		return assessor.Check(ctx, client, app, id)
 	}
-	return health.Check(ctx, client, id)
 }
 
 // data reads a ConfigMap or Secret that variables come from. Those of the spoke itself are not read.

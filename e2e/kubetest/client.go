@@ -98,6 +98,12 @@ func (c *client) EditStatus(ctx context.Context, kind, namespace, name, patch st
 	return c.patch(ctx, kind, namespace, name, patch, "controller", "status")
 }
 
+// Scale sets the replicas of one object by its scale subresource, as `kubectl scale` and the HorizontalPodAutoscaler
+// do.
+func (c *client) Scale(ctx context.Context, kind, namespace, name string, replicas int) error {
+	return c.patch(ctx, kind, namespace, name, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas), "scaler", "scale")
+}
+
 func (c *client) patch(ctx context.Context, kind, namespace, name, patch, manager string, subresource ...string) error {
 	r, err := c.Resource(kind, namespace)
 	if err != nil {

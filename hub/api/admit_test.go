@@ -238,6 +238,9 @@ postBuild:
   substitute: {region: eu, _x1: ""}
   substituteStrategy: Always
 decryption: {provider: sops, secretRef: {name: sops-age}}
+healthCheckExprs:
+- {apiVersion: example.com/v1, kind: Claim, current: status.ready, inProgress: "has(status.a)", failed: status.a == 'b'}
+- {apiVersion: example.com/v1, current: "true"}
 `)
 	same(t, admit(t, text, api.ClusterGraph).JSON, text)
 	text = gitRepository(`
@@ -264,8 +267,22 @@ func TestAdmit_unsupported_fields(t *testing.T) {
 		{"postBuild: {substituteFrom: [{kind: Secret}]}", "spec.postBuild.substituteFrom[0].name", "Required"},
 		{"postBuild: {substituteFrom: [{name: vars}]}", "spec.postBuild.substituteFrom[0].kind", "Required"},
 		{"postBuild: {substituteFrom: [{kind: Secret, name: a_b}]}", "spec.postBuild.substituteFrom[0].name", "lower case"},
-		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'true'}]", "spec.healthCheckExprs", "not supported yet"},
-		{"dependsOn: [{name: a}, {name: b, readyExpr: 'true'}]", "spec.dependsOn[1].readyExpr", "not supported yet"},
+		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'status.a ='}]", "spec.healthCheckExprs[0].current",
+			"line 1, column 10: Syntax error"},
+		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'true', failed: status.any()}]",
+			"spec.healthCheckExprs[0].failed", `unknown function "any"`},
+		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'true', inProgress: 'a.join()'}]",
+			"spec.healthCheckExprs[0].inProgress", "not supported"},
+		{"healthCheckExprs: [{apiVersion: a/v1, kind: A}]", "spec.healthCheckExprs[0].current", "Required"},
+		{"healthCheckExprs: [{kind: A, current: 'true'}]", "spec.healthCheckExprs[0].apiVersion", "group/version"},
+		{"healthCheckExprs: [{apiVersion: v1, kind: Secret, current: 'true'}]", "spec.healthCheckExprs[0].kind",
+			"only the metadata"},
+		{"healthCheckExprs: [{apiVersion: a/v1, kind: A, current: 'true'}, {apiVersion: a/v2, kind: A, current: 'true'}]",
+			"spec.healthCheckExprs[1]", "Duplicate"},
+		{"dependsOn: [{name: a}, {name: b, readyExpr: 'dep.status.a ='}]", "spec.dependsOn[1].readyExpr",
+			"line 1, column 14: Syntax error"},
+		{"dependsOn: [{name: b, readyExpr: 'status.ready'}]", "spec.dependsOn[0].readyExpr",
+			`unknown variable "status": there are dep, self`},
 		{"buildMetadata: [managedByLabel]", "spec.buildMetadata[0]", "originAnnotations"},
 		{"ignore: [{paths: [/spec/replicas]}]", "spec.ignore", "leave them out"},
 		{"decryption: {provider: sops, serviceAccountName: kms}", "spec.decryption.serviceAccountName", "age"},

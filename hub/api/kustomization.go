@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -40,8 +39,6 @@ func init() {
 var kustomizationRefused = map[string]string{
 	"kubeConfig": "the hub holds no credentials of clusters: remove it, register the cluster (nave cluster add) and " +
 		"select it with a Fleet",
-	"healthCheckExprs": "health expressions are not supported yet: remove it; objects are judged by their conditions, " +
-		"as kstatus does",
 	"ignore": "ignoring fields is not supported yet: leave them out of the manifest, then whoever sets them " +
 		"owns them",
 }
@@ -58,6 +55,7 @@ func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 		checkDecryption(k.Spec.Decryption, spec.Child("decryption")),
 		checkDependsOn(k, spec.Child("dependsOn")),
 		checkHealthChecks(k.Spec.HealthChecks, spec.Child("healthChecks")),
+		checkHealthExpressions(k.Spec.HealthCheckExprs, spec.Child("healthCheckExprs")),
 		oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
 			kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan),
 		checkAllowed(k.Annotations, k.Spec.ServiceAccountName),
@@ -177,11 +175,7 @@ func checkDependsOn(k *kustomizev1.Kustomization, at *field.Path) (errs field.Er
 	for i, d := range k.Spec.DependsOn {
 		errs = append(errs, required(d.Name, at.Index(i).Child("name"), validation.IsDNS1123Subdomain)...)
 		errs = append(errs, optional(d.Namespace, at.Index(i).Child("namespace"), validation.IsDNS1123Label)...)
-		if d.ReadyExpr != "" {
-			errs = append(errs, field.Forbidden(at.Index(i).Child("readyExpr"),
-				"expressions are not supported yet: remove it, then the dependency counts as ready when its Ready condition is "+
-					condition.True))
-		}
+		errs = append(errs, checkExpression(d.ReadyExpr, at.Index(i).Child("readyExpr"), "dep", "self")...)
 		if d.Name == k.Name && (d.Namespace == "" || d.Namespace == k.Namespace) {
 			errs = append(errs, field.Invalid(at.Index(i), d.Name, "it would wait for itself: remove it"))
 		}
@@ -215,7 +209,8 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		Prune: k.Spec.Prune, Wait: k.Spec.Wait, Force: k.Spec.Force,
 		DeletionPolicy: bundle.DeletionPolicy(k.GetDeletionPolicy()), ServiceAccount: k.Spec.ServiceAccountName,
 		Namespaces: namespacesOf(k), Inputs: inputsOf(k),
-		SpecWith: func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
+		SpecWith:          func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
+		HealthExpressions: healthExpressionsOf(k.Spec.HealthCheckExprs),
 	}
 	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
 		r.Decryption = bundle.SecretReference{Namespace: k.Namespace, Name: d.SecretRef.Name}
@@ -224,6 +219,9 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		key := Key{Kind: KustomizationKind, Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name}
 		if !slices.Contains(r.DependsOn, key) {
 			r.DependsOn = append(r.DependsOn, key)
+		}
+		if d.ReadyExpr != "" {
+			r.ReadyExpressions = append(r.ReadyExpressions, ReadyExpression{key, d.ReadyExpr})
 		}
 	}
 	for _, h := range k.Spec.HealthChecks {

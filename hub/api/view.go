@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -104,14 +105,30 @@ type Renderable struct {
 	Wait           bool
 	Force          bool
 	DeletionPolicy bundle.DeletionPolicy
-	ServiceAccount string                  // empty: the one of what it is below, or the spoke's
-	Decryption     bundle.SecretReference  // the spoke's keys; zero: none
-	DependsOn      []Key                   // without a cluster, each once
-	HealthChecks   []bundle.ObjectIdentity // what its readiness hangs on beside its own objects
+	ServiceAccount string                 // empty: the one of what it is below, or the spoke's
+	Decryption     bundle.SecretReference // the spoke's keys; zero: none
+	DependsOn      []Key                  // without a cluster, each once
+	// ReadyExpressions say when some of them are ready, in place of their readiness.
+	ReadyExpressions []ReadyExpression
+	HealthChecks     []bundle.ObjectIdentity // what its readiness hangs on beside its own objects
+	// HealthExpressions say how objects of custom kinds are.
+	HealthExpressions []bundle.HealthExpressions
 	// Namespaces are the namespaces that it names beside its own, with the fields that name them.
 	Namespaces []NamespaceReference
 
 	allowNamespaces, allowAccounts []string // by its annotations
+}
+
+// ReadyExpression is a CEL expression over the objects dep, a dependency, and self.
+type ReadyExpression struct {
+	Dependency Key // without a cluster
+	Text       string
+}
+
+// ExpressesReady reports whether expressions say when a dependency is ready.
+func (r *Renderable) ExpressesReady(dependency Key) bool {
+	return slices.ContainsFunc(r.ReadyExpressions,
+		func(e ReadyExpression) bool { return e.Dependency == dependency.In("") })
 }
 
 // NamespaceReference is a field of an object that names a namespace.

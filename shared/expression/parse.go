@@ -122,7 +122,8 @@ func (c *check) visit(e ast.Expr) {
 // name checks a variable.
 func (c *check) name(e ast.Expr) error {
 	name := e.AsIdent()
-	if len(c.variables) == 0 || slices.Contains(c.variables, name) || slices.Contains(c.bound, name) || c.isNamespace(name) {
+	if len(c.variables) == 0 || slices.Contains(c.variables, name) || slices.Contains(c.bound, name) ||
+		c.isNamespace(name) {
 		return nil
 	}
 	return c.at(e.ID(), fmt.Sprintf("unknown variable %q: there are %s", name, strings.Join(c.variables, ", ")))
@@ -139,8 +140,8 @@ func (c *check) isNamespace(name string) bool {
 	return found
 }
 
-// call checks that a function exists and takes as many arguments. Operators, whose names are no words, are as the parser
-// made them.
+// call checks that a function exists and takes as many arguments. Operators, whose names are no words, are as the
+// parser made them.
 func (c *check) call(e ast.Expr) error {
 	call := e.AsCall()
 	name := call.FunctionName()

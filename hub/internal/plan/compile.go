@@ -30,6 +30,8 @@ type compilerKey struct {
 	rendered *graph.Rendered
 	object   manifest.Digest
 	account  string
+	// dependencies is the digest of the objects that ready expressions are about; zero without expressions.
+	dependencies manifest.Digest
 }
 
 type encoded struct {
@@ -45,8 +47,8 @@ func newCompiler() *compiler { return &compiler{done: map[compilerKey]encoded{}}
 var errSplit = errors.New("split it into several, each with a path of its own")
 
 // encode returns the bytes of the Application and their digest, or why no spoke would take it.
-func (c *compiler) encode(app graph.Application) encoded {
-	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount}
+func (c *compiler) encode(app graph.Application, ready []bundle.ReadyExpression) encoded {
+	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount, digestOf(ready)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.done[key]; ok {
@@ -54,6 +56,7 @@ func (c *compiler) encode(app graph.Application) encoded {
 	}
 	var e encoded
 	application := applicationOf(app)
+	application.ReadyExpressions = ready
 	if e.data, e.err = application.Encode(); e.err == nil {
 		e.digest, e.features = manifest.DigestOf(e.data), application.Features()
 	} else if _, large := errors.AsType[*bundle.TooLargeError](e.err); large {
@@ -87,7 +90,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 	fleet, _ := api.FleetAbove(app.Key, func(k api.Key) *api.Key { return w.graph.Nodes[k].GivenBy() })
 	c := compiled{key: app.Key, entry: store.EntryOf(fleet.Name, app.Held)}
 	if app.Rendered != nil {
-		e := apps.encode(app)
+		e := apps.encode(app, w.readyExpressions(app))
 		if e.err != nil {
 			return c, e.err
 		}
@@ -113,7 +116,7 @@ func applicationOf(a graph.Application) *bundle.Application {
 		Objects: a.Rendered.Payload, SealedFiles: a.Rendered.Sealed, Substitution: a.Rendered.Substitution,
 		Prune: r.Prune, Wait: r.Wait, Force: r.Force, Timeout: r.Timeout, Interval: r.Interval,
 		RetryInterval: r.RetryInterval, ServiceAccount: a.ServiceAccount, DeletionPolicy: r.DeletionPolicy,
-		Decryption: r.Decryption, HealthChecks: healthChecks(a),
+		Decryption: r.Decryption, HealthChecks: healthChecks(a), HealthExpressions: r.HealthExpressions,
 	}
 	for _, d := range r.DependsOn {
 		app.DependsOn = append(app.DependsOn, d.Application())

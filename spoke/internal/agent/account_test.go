@@ -63,17 +63,19 @@ func TestAccount_health(t *testing.T) {
 				v.Items[id.ID()] = inventory.Item{UID: "u", Version: "v1"}
 				index.Replace(v)
 			}
-			a := New(Config{Index: index, Check: func(_ context.Context, namespace, account string,
+			a := New(Config{Index: index, Check: func(_ context.Context, app bundle.ApplicationName, account string,
 				_ bundle.ObjectIdentity) (health.Report, error) {
 				if asked = account; account == "" {
 					asked = "the spoke"
 				}
-				if namespace != mine.Namespace {
-					t.Errorf("namespace %q", namespace)
+				if app != mine {
+					t.Errorf("for %s", app)
 				}
 				return health.Report{Status: sharedhealth.Current}, nil
 			}})
-			a.look(t.Context(), check{name: mine, account: test.account}, id)
+			if _, _, err := a.look(t.Context(), check{name: mine, account: test.account}, id); err != nil {
+				t.Error(err)
+			}
 			if asked != test.asked {
 				t.Errorf("asked with the rights of %q, want %q", asked, test.asked)
 			}

@@ -52,7 +52,7 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, name := range m.names {
 		n := m.nodes[name]
-		t := tell{n.entry, n.mark, n.ready, n.health, n.failure.objects, n.failure.held, n.repaired}
+		t := tell{n.entry, n.mark, n.shown(), n.health, n.failure.objects, n.failure.held, n.repaired}
 		if t.equal(n.reported) && !n.reportAgain {
 			continue
 		}

@@ -86,8 +86,11 @@ type Config struct {
 	Watcher    Watcher
 	Index      *inventory.Index
 	Kubernetes Kubernetes
-	// Check asks how an object is doing, with the rights of a service account; with an empty account with the spoke's own.
-	Check func(ctx context.Context, namespace, account string, id bundle.ObjectIdentity) (health.Report, error)
+	Health     *health.Assessor // the health expressions, which the agent takes from the bundle; nil: they are left out
+	// Check asks how an object is doing for an application, with the rights of a service account; with an empty account
+	// with the spoke's own.
+	Check func(ctx context.Context, app bundle.ApplicationName, account string, id bundle.ObjectIdentity) (health.Report,
+		error)
 	// Data reads a ConfigMap or Secret with the rights of a service account; with an empty account with the spoke's own.
 	Data   func(ctx context.Context, account string, id bundle.ObjectIdentity) (kube.Data, error)
 	Inputs Inputs // nil: what applications read is not watched
@@ -244,15 +247,22 @@ func (a *Agent) spawn(fn func() input) {
 // observe takes the news of the watches, application by application.
 func (a *Agent) observe() {
 	now := time.Now()
-	drifted := map[bundle.ApplicationName]bool{}
+	drifted, held := map[bundle.ApplicationName]bool{}, map[bundle.ApplicationName]map[manifest.ID]string{}
 	for _, o := range a.Watcher.Drain() {
 		drifted[o.Application] = drifted[o.Application] || o.Drift.Any() && !o.Held()
 		if o.Drift.Any() {
 			a.noteDrift(o, now)
 		}
+		if o.Held() {
+			if held[o.Application] == nil {
+				held[o.Application] = map[manifest.ID]string{}
+			}
+			held[o.Application][o.Object.ID()] = heldMessage(o)
+		}
 	}
 	for name, drift := range drifted {
-		a.handle(observed{name: name, drift: drift, health: a.Index.Summarize(name, reporting.MaxObjects)})
+		a.handle(observed{name: name, drift: drift, held: held[name],
+			health: a.Index.Summarize(name, reporting.MaxObjects)})
 	}
 }
 

@@ -452,7 +452,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 	a := New(Config{
 		Cluster: self, Keyring: keyring, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
 		Ledger: ledger.New(ledger.Config{}), Kubernetes: r.api, Reporter: reporter, Log: log, Now: r.now, Jitter: func() float64 { return 0 },
-		Check: func(context.Context, string, string, bundle.ObjectIdentity) (health.Report, error) {
+		Check: func(context.Context, bundle.ApplicationName, string, bundle.ObjectIdentity) (health.Report, error) {
 			return health.Report{}, nil
 		},
 		Data: r.inputs.data, Inputs: r.inputs,

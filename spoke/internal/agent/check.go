@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -18,11 +17,16 @@ func (act check) perform(a *Agent) {
 		in := checked{name: act.name, status: sharedhealth.Current}
 		var unhealthy []string
 		for _, id := range act.objects {
-			status, text := a.look(a.base, act, id)
+			status, reason, err := a.look(a.base, act, id)
 			in.status = sharedhealth.Worst(in.status, status)
-			if status != sharedhealth.Current {
-				unhealthy = append(unhealthy, fmt.Sprintf("%s is %s%s", id.ID(), status, text))
+			if status == sharedhealth.Current {
+				continue
 			}
+			text := healthText(id.ID(), status, reason)
+			if err != nil {
+				text += ": " + err.Error()
+			}
+			unhealthy = append(unhealthy, text)
 		}
 		in.text = strings.Join(unhealthy, ", ")
 		return in
@@ -30,16 +34,21 @@ func (act check) perform(a *Agent) {
 }
 
 // look finds the health of an object. With a service account, what others applied is looked at with the account's
-// rights.
-func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (sharedhealth.Status, string) {
-	if name, _, ours := a.Index.Application(id.ID()); ours && (name == act.name || act.account == "") {
-		return a.Index.Health(id.ID()).Status, ""
+// rights. With health expressions about its kind, it is looked at, too: the index has the health that its own
+// application sees.
+func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (status sharedhealth.Status,
+	reason string, err error) {
+	name, _, ours := a.Index.Application(id.ID())
+	own := ours && name == act.name
+	if own || ours && act.account == "" && !a.Health.Covers(act.name, id.ID().GroupKind()) {
+		h := a.Index.Health(id.ID())
+		return h.Status, h.Reason, nil
 	}
-	r, err := a.Check(ctx, act.name.Namespace, act.account, id)
+	r, err := a.Check(ctx, act.name, act.account, id)
 	if err != nil {
-		return sharedhealth.Unknown, ": " + err.Error()
+		return sharedhealth.Unknown, "", err
 	}
-	return r.Status, ""
+	return r.Status, r.Reason, nil
 }
 
 // perform lists the kinds of an application, metadata only, and makes the watcher look again at every object that

@@ -44,20 +44,23 @@ func (m *model) needs(a, b bundle.ApplicationName, seen map[bundle.ApplicationNa
 	return slices.ContainsFunc(n.mark.DependsOn, func(next bundle.ApplicationName) bool { return m.needs(next, b, seen) })
 }
 
-// blockerAbove returns the first dependency that is not ready of those above an application.
-func (m *model) blockerAbove(n *node) bundle.ApplicationName {
+// blockerAbove returns the first dependency that is not ready of those above an application, and why.
+func (m *model) blockerAbove(n *node) (dependency bundle.ApplicationName, why string) {
 	above := n
 	for range m.nodes { // at most: whatever the bundle says of parents
 		if above = m.nodes[above.entry.Parent]; above == nil || above.app == nil {
 			break
 		}
 		for _, name := range above.app.DependsOn {
-			if name != n.entry.Name && !m.isReady(name) {
-				return name
+			if name == n.entry.Name {
+				continue
+			}
+			if why := m.unready(above, name); why != "" {
+				return name, why
 			}
 		}
 	}
-	return bundle.ApplicationName{}
+	return bundle.ApplicationName{}, ""
 }
 
 // union returns the applications of both lists, each once.

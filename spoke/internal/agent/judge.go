@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -24,9 +25,9 @@ func (m *model) judgeAll() {
 
 // judge sets the Ready condition of a node, and what it waits for. It reports whether the condition changed.
 func (m *model) judge(n *node) (changed bool) {
-	n.blockedBy = bundle.ApplicationName{}
+	n.blockedBy, n.blockedWhy = bundle.ApplicationName{}, ""
 	if n.app != nil && n.mark.Digest != n.entry.Digest {
-		n.blockedBy = m.blocker(n)
+		n.blockedBy, n.blockedWhy = m.blocker(n)
 	}
 	if n.standing == leaving && n.work == idle {
 		n.blockedBy = m.dependent(n)
@@ -52,16 +53,16 @@ func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
 	return bundle.ApplicationName{}
 }
 
-// blocker returns the first dependency that is not ready at the digest of this bundle. What was never applied waits for
-// the dependencies of those that give it, too.
-func (m *model) blocker(n *node) bundle.ApplicationName {
+// blocker returns the first dependency that is not ready at the digest of this bundle, and why. What was never applied
+// waits for the dependencies of those that give it, too.
+func (m *model) blocker(n *node) (dependency bundle.ApplicationName, why string) {
 	for _, name := range n.app.DependsOn {
-		if !m.isReady(name) {
-			return name
+		if why := m.unready(n, name); why != "" {
+			return name, why
 		}
 	}
 	if !n.mark.Digest.IsZero() {
-		return bundle.ApplicationName{}
+		return bundle.ApplicationName{}, ""
 	}
 	return m.blockerAbove(n)
 }
@@ -90,7 +91,7 @@ func (n *node) condition(now time.Time) Condition {
 	case n.failure.reason != "":
 		return notReady(n.failure.reason, n.failure.message)
 	case n.blockedBy != bundle.ApplicationName{}:
-		return notReady(condition.DependencyNotReady, "dependency "+n.blockedBy.String()+" is not ready")
+		return notReady(condition.DependencyNotReady, "dependency "+n.blockedBy.String()+" "+n.blockedWhy)
 	case n.mark.Digest != n.entry.Digest:
 		return unknown(condition.Progressing, "applying revision "+n.entry.Revision)
 	}
@@ -124,6 +125,8 @@ func (n *node) healthCondition(now time.Time) Condition {
 	case status == health.Current:
 		return Condition{Status: condition.True, Reason: condition.ReconciliationSucceeded,
 			Message: "Applied revision: " + n.mark.Revision}
+	case status == health.Failed: // its controller gave up: more time does not help
+		return notReady(condition.HealthCheckFailed, "health check failed: "+text)
 	case now.Before(n.healthDeadline()):
 		return unknown(condition.Progressing, "waiting for health: "+text)
 	}
@@ -154,10 +157,18 @@ func listUnhealthy(n *node) string {
 	const most = 3
 	var texts []string
 	for _, o := range n.health.Unhealthy[:min(len(n.health.Unhealthy), most)] {
-		texts = append(texts, fmt.Sprintf("%s is %s", o.ID, o.Status))
+		texts = append(texts, healthText(o.ID, o.Status, o.Reason))
 	}
 	if len(texts) == 0 {
 		return "not observed yet"
 	}
 	return wording.List(texts, n.health.InProgress+n.health.Failed, most)
+}
+
+// healthText says how an object is; reason may be empty.
+func healthText(id manifest.ID, status health.Status, reason string) string {
+	if reason == "" {
+		return fmt.Sprintf("%s is %s", id, status)
+	}
+	return fmt.Sprintf("%s is %s (%s)", id, status, reason)
 }

@@ -52,7 +52,9 @@ type node struct {
 	// the cluster.
 	peers   []bundle.ApplicationName
 	objects []bundle.ObjectIdentity
-	mark    state.Mark // what was last applied as a whole
+	// readyExpressions are those of the application.
+	readyExpressions []readyExpression
+	mark             state.Mark // what was last applied as a whole
 	// unsaved is set while the mark on disk is an older one.
 	unsaved bool
 
@@ -78,9 +80,12 @@ type node struct {
 	checking  bool
 
 	blockedBy   bundle.ApplicationName // the dependency it waits for, or the dependent that goes before it; zero: none
+	blockedWhy  string                 // why the dependency is not ready
 	peer        bundle.ApplicationName // the application among its health checks that is not ready; zero: none
 	ready       Condition
 	repaired    uint64
+	heldDrift   map[manifest.ID]string // drift that is not repaired yet, and why
+	heldSince   time.Time
 	reported    tell
 	reportAgain bool // the last report left something out that is known now
 }
@@ -167,6 +172,7 @@ type (
 	observed struct {
 		name   bundle.ApplicationName
 		drift  bool
+		held   map[manifest.ID]string // drift that is not repaired yet, and why
 		health inventory.Summary
 	}
 	// checked is how the objects of spec.healthChecks are doing.

@@ -155,6 +155,9 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 		n.mark.Digest = manifest.Digest{} // some of it is gone already
 	}
 	n.dirty = n.dirty || n.kept.Status != "" // nobody repaired it meanwhile
+	if n.app == nil || changed {
+		n.readyExpressions = readReadyExpressions(app)
+	}
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
 	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.otherAccount() || n.failure.reason != "" || resumed ||
@@ -220,7 +223,7 @@ func (in applied) advance(m *model) []action {
 		return out
 	}
 	news := n.mark.Digest != in.mark.Digest
-	n.failures, n.failure, n.retryAt = 0, failure{}, time.Time{}
+	n.failures, n.failure, n.retryAt, n.heldDrift = 0, failure{}, time.Time{}, nil
 	in.mark.HealthyDigest, in.mark.HealthyRevision = n.mark.HealthyDigest, n.mark.HealthyRevision
 	n.mark, n.unsaved = in.mark, true
 	if news {
@@ -283,6 +286,7 @@ func (in observed) advance(m *model) []action {
 	}
 	n.health = in.health
 	n.checkAt = m.now
+	n.holdDrift(in.held, m.now)
 	if in.drift && !n.entry.Suspended && n.standing == listed {
 		n.dirty = true
 	}

@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 // is always one half. An application is named by a letter and has the digest that it is given as a word.
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
+//	bundle 2 b=d1,needs:a,ready:a:CEL   and an expression, ~ for a comma, that says when the dependency is ready
 //	bundle 2 a=d2 -b ?c                 and one that was removed, and one that is pending (see list)
 //	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown
 //	                                    digest, or a=d1,as:x with that service account, or a=d1,withheld
@@ -35,7 +36,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
 //	changed x                           Secret x, which applications with reads:x read
-//	removed a [fail:words] / observed a [drift] [health] / checked a health / at 12.5
+//	removed a [fail:words] / observed a [drift] [held-drift:words] [health] / checked a health / at 12.5
 func TestStep(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -170,6 +171,12 @@ func (s *script) bundle(words []string) (*bundle.Bundle, applications) {
 			switch key {
 			case "needs":
 				app.DependsOn = append(app.DependsOn, appNamed(value))
+			case "ready":
+				dependency, expression, _ := strings.Cut(value, ":")
+				expression = strings.ReplaceAll(expression, "~", ",")
+				object := []byte(`{"metadata":{"name":"x","labels":{"version":"1"}}}`)
+				app.ReadyExpressions = append(app.ReadyExpressions, bundle.ReadyExpression{Dependency: appNamed(dependency),
+					Expression: expression, Dep: object, Self: object})
 			case "as":
 				app.ServiceAccount = value
 			case "wait":
@@ -263,6 +270,7 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 	}
 	var f failure
 	repaired, drift := 0, false
+	var held map[manifest.ID]string
 	sum := inventory.Summary{Status: health.Current, Current: 1}
 	status := health.Current
 	for _, word := range words[1:] {
@@ -276,6 +284,8 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 			repaired, _ = strconv.Atoi(value)
 		case "drift":
 			drift = true
+		case "held-drift":
+			held = map[manifest.ID]string{{Kind: "Thing", Name: "x"}: value}
 		case "objects":
 			sum.Current, _ = strconv.Atoi(value)
 		default:
@@ -291,7 +301,7 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 	case "removed":
 		return removed{name: o, run: n.run, failure: f}
 	case "observed":
-		return observed{name: o, drift: drift, health: sum}
+		return observed{name: o, drift: drift, held: held, health: sum}
 	case "checked":
 		return checked{name: o, status: status, text: "Thing x is " + string(status)}
 	}

@@ -19,14 +19,18 @@ func modeOf(o *manifest.Object) inventory.Mode {
 	return inventory.Override
 }
 
-// forced reports whether an object may be deleted and made anew if an immutable field changes. An object whose deletion
-// would delete data or other objects may not, even with the annotation.
+// forced reports whether an object is to be deleted and made anew if an immutable field changes.
 func forced(o *manifest.Object, set bool) bool {
+	return set || manifest.HasAnnotation(o.GetAnnotations(), manifest.ForceAnnotation, "enabled")
+}
+
+// holdsOthers reports whether the deletion of an object would delete data or other objects. It is not forced.
+func holdsOthers(o *manifest.Object) bool {
 	switch o.GroupVersionKind().GroupKind().String() {
 	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":
-		return false
+		return true
 	}
-	return set || manifest.HasAnnotation(o.GetAnnotations(), manifest.ForceAnnotation, "enabled")
+	return false
 }
 
 // expires reports whether the object's own controller deletes it when it is done.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/trust"
@@ -20,6 +21,7 @@ const concurrency = 16
 type Config struct {
 	Client *kube.Client
 	Index  *inventory.Index
+	Health *health.Assessor // nil: no application has health expressions
 	// Allow is the cluster's local policy; nil allows everything. It is asked before an object is applied or deleted.
 	Allow func(bundle.ObjectIdentity) error
 	// Self is the spoke's own installation, which is neither applied nor deleted.

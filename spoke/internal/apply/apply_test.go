@@ -121,11 +121,37 @@ func TestAnnotations(t *testing.T) {
 	}
 }
 
-func TestForced(t *testing.T) {
-	for _, kind := range []string{"PersistentVolumeClaim", "PersistentVolume", "Namespace"} {
-		if forced(object(kind, map[string]any{manifest.ForceAnnotation: "enabled"}), true) {
-			t.Errorf("%s", kind)
+func TestHoldsOthers(t *testing.T) {
+	for kind, want := range map[string]bool{"PersistentVolumeClaim": true, "PersistentVolume": true, "Namespace": true,
+		"ConfigMap": false, "Pod": false} {
+		if holdsOthers(object(kind, nil)) != want {
+			t.Errorf("%s: %t", kind, !want)
 		}
+	}
+}
+
+func TestLeaveRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		yaml string
+		left bool // to Kubernetes
+	}{
+		"aggregated": {"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: a}, rules: [], " +
+			"aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}}", true},
+		"no_selectors": {"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: a}, rules: [], " +
+			"aggregationRule: {clusterRoleSelectors: []}}", false},
+		"plain":      {"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: a}, rules: []}", false},
+		"other_kind": {"{apiVersion: example.com/v1, kind: ClusterRole, metadata: {name: a}, rules: []}", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects, err := manifest.Parse([]byte(c.yaml))
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaveRules(objects[0])
+			if _, has := objects[0].Object["rules"]; has == c.left {
+				t.Errorf("rules are sent: %t", has)
+			}
+		})
 	}
 }
 

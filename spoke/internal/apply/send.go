@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
+	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -90,12 +90,18 @@ func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, 
 
 // patch applies an object: in one request, unless a field is immutable or kubectl owns fields.
 func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inventory.Item) (result, error) {
+	if err := r.share(ctx, o, item.Mode); err != nil {
+		return result{}, err
+	}
 	opts := kube.ApplyOptions{Whole: wholeOf(d)}
 	applied, err := r.client.Apply(ctx, o, opts)
 	if kube.ReasonOf(err) == kube.Invalid && item.Mode == inventory.Override {
 		applied, err = r.clear(ctx, o, opts, err)
 	}
 	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.Force) {
+		if holdsOthers(o) {
+			return result{}, notForced(err, o.GetKind())
+		}
 		applied, err = r.recreate(ctx, o, opts)
 	}
 	if err != nil {
@@ -153,6 +159,18 @@ func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 	}
 }
 
+// notForced adds to a refusal why the object is not made anew.
+func notForced(err error, kind string) error {
+	refused, ok := errors.AsType[*kube.Error](err)
+	if !ok {
+		return err
+	}
+	e := *refused
+	e.Message += fmt.Sprintf(". It is not made anew, although force is set: that would delete what the %s holds. "+
+		"Undo the change, or delete the %s by hand", kind, kind)
+	return &e
+}
+
 // recreate deletes an object of ours, waits until the object is gone, and makes it anew.
 func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error) {
 	id := kube.Identify(o)
@@ -185,7 +203,7 @@ func (r *run) same(d Object, after inventory.Item) bool {
 }
 
 func wholeOf(d Object) bool {
-	return !health.MetadataOnly(d.ID().GroupKind())
+	return !sharedhealth.MetadataOnly(d.ID().GroupKind())
 }
 
 // record returns the item with the API server's answer filled in.
@@ -209,7 +227,7 @@ func (r *run) noteHealth(id manifest.ID, res result) {
 	if res.live.UID == "" {
 		return
 	}
-	report := health.Judge(res.live)
+	report := r.Health.Judge(r.Application, res.live)
 	r.Index.SetHealth(id, res.live.ResourceVersion, report.Status, report.Reason, report.Message, time.Now())
 }
 

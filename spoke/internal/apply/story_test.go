@@ -232,12 +232,13 @@ spec:
 		}
 		return nil
 	})
-	r, err := health.Check(t.Context(), w.client,
+	assessor := health.NewAssessor(nil)
+	r, err := assessor.Check(t.Context(), w.client, w.app,
 		bundle.ObjectIdentity{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: w.namespace, Name: "web"})
 	if err != nil || r.Status != sharedhealth.Current {
 		t.Error(r, err)
 	}
-	r, err = health.Check(t.Context(), w.client, bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
+	r, err = assessor.Check(t.Context(), w.client, w.app, bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap",
 		Namespace: w.namespace, Name: "nowhere"})
 	if err != nil || r.Status != sharedhealth.NotFound {
 		t.Error(r, err)
@@ -320,7 +321,12 @@ kind: PersistentVolumeClaim
 metadata: {name: data, namespace: $NS}
 spec: {accessModes: [%s], resources: {requests: {storage: 1Gi}}}
 ---
-`, value, volume)
+apiVersion: v1
+kind: Pod
+metadata: {name: bare, namespace: $NS}
+spec: {nodeSelector: {disk: nowhere}, containers: [{name: main, image: "registry.k8s.io/pause:3.10", args: [%q]}]}
+---
+`, value, volume, value)
 	}
 	w.apply(yaml("1", "ReadWriteOnce"))
 	changes := w.try(w.set(yaml("2", "ReadWriteOnce")))
@@ -330,11 +336,95 @@ spec: {accessModes: [%s], resources: {requests: {storage: 1Gi}}}
 	s := w.set(yaml("2", "ReadWriteMany"))
 	s.Force = true
 	changes = w.try(s)
-	if changes.Count(apply.Created) != 1 || changes.Count(apply.Refused) != 1 ||
-		changes.Failed()[0].Object.Kind != "PersistentVolumeClaim" {
-		t.Error(changes)
+	if changes.Count(apply.Created) != 2 || changes.Count(apply.Refused) != 1 ||
+		changes.Failed()[0].Object.Kind != "PersistentVolumeClaim" ||
+		!strings.Contains(changes.Err().Error(), "It is not made anew, although force is set") {
+		t.Error(changes, changes.Err())
 	}
 	w.wantData("fixed", "k", "2")
+}
+
+// TestShare_rules leaves the rules of an aggregated ClusterRole to Kubernetes.
+func TestShare_rules(t *testing.T) {
+	w := newWorld(t)
+	yaml := `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: $NS-part, labels: {aggregate-to: $NS}}
+rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: $NS-whole}
+aggregationRule: {clusterRoleSelectors: [{matchLabels: {aggregate-to: $NS}}]}
+rules: []
+---
+`
+	w.apply(yaml)
+	repaired := w.watch(func() string { return yaml })
+	w.until("the rules are aggregated", func(ctx context.Context) error {
+		o, err := w.admin.Get(ctx, "ClusterRole.rbac.authorization.k8s.io", "", w.namespace+"-whole")
+		if err != nil {
+			return err
+		}
+		if rules, _ := o.Object["rules"].([]any); len(rules) != 1 {
+			return fmt.Errorf("%v", o.Object["rules"])
+		}
+		return nil
+	})
+	w.apply(yaml + configMap("a", "1"))
+	if id := (manifest.ID{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: w.namespace + "-whole"}); repaired() !=
+		0 || w.index.Drifted(id).Any() {
+		t.Errorf("%d repairs, drift %+v", repaired(), w.index.Drifted(id))
+	}
+	w.apply("")
+}
+
+// TestShare_replicas keeps what was scaled where the object says Merge.
+func TestShare_replicas(t *testing.T) {
+	w := newWorld(t)
+	deployment := func(name, mode, label string) string {
+		return fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %s, namespace: $NS, labels: {version: %q}, annotations: {kustomize.toolkit.fluxcd.io/ssa: %s}}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: %[1]s}}
+  template:
+    metadata: {labels: {app: %[1]s}}
+    spec: {nodeSelector: {disk: nowhere}, containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]}
+---
+`, name, label, mode)
+	}
+	yaml := func(label string) string {
+		return deployment("kept", "Merge", label) + deployment("ours", "Override", label)
+	}
+	w.apply(yaml("1"))
+	replicas := func(name string) any {
+		o, err := w.admin.Get(t.Context(), "Deployment.apps", w.namespace, name)
+		w.must(err)
+		spec, _ := o.Object["spec"].(map[string]any)
+		return spec["replicas"]
+	}
+	for _, name := range []string{"kept", "ours"} {
+		w.must(w.admin.Scale(t.Context(), "Deployment.apps", w.namespace, name, 3))
+	}
+	w.watch(func() string { return yaml("2") })
+	w.until("what is ours is repaired", func(context.Context) error {
+		if n := replicas("ours"); n != int64(1) {
+			return fmt.Errorf("%v replicas", n)
+		}
+		return nil
+	})
+	w.apply(yaml("3"))
+	if n := replicas("kept"); n != int64(3) {
+		t.Errorf("%v replicas, want the 3 that it was scaled to", n)
+	}
+	w.must(w.admin.Scale(t.Context(), "Deployment.apps", w.namespace, "kept", 4))
+	if changes := w.apply(yaml("3")); changes.Changed() || replicas("kept") != int64(4) {
+		t.Error(changes, replicas("kept"))
+	}
 }
 
 func TestTakeOver(t *testing.T) {

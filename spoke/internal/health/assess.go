@@ -3,10 +3,8 @@ package health
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
@@ -21,8 +19,15 @@ type Report struct {
 	Reason, Message string
 }
 
-// assess returns the health of a whole object.
+// assess returns the health of a whole object: by the rule of its kind if there is one, else by kstatus.
 func assess(o *manifest.Object) Report {
+	if rule := ruleOf(o.GroupVersionKind().GroupKind()); rule != nil {
+		return rule(o)
+	}
+	return byKstatus(o)
+}
+
+func byKstatus(o *manifest.Object) Report {
 	r, err := status.Compute(o)
 	if err != nil {
 		return Report{Status: health.Unknown, Message: fmt.Sprintf("status that cannot be read: %v", err)}
@@ -40,7 +45,7 @@ func assess(o *manifest.Object) Report {
 // Judge returns the health of an object: of the whole object if live holds it, else as its metadata tells.
 func Judge(l kube.Live) Report {
 	switch {
-	case l.Deleting:
+	case l.Deleting && !expired(l.Object):
 		return Report{Status: health.Terminating, Message: waitsFor(l.Finalizers)}
 	case l.Object != nil:
 		return assess(l.Object)
@@ -57,34 +62,14 @@ func waitsFor(finalizers []string) string {
 
 // Check asks the API server for the health of an object that no watch covers, such as one of spec.healthChecks. If the
 // object or its kind does not exist, Check returns NotFound and no error.
-func Check(ctx context.Context, c *kube.Client, id bundle.ObjectIdentity) (Report, error) {
-	live, err := c.Look(ctx, id, !MetadataOnly(id.ID().GroupKind()))
+func (a *Assessor) Check(ctx context.Context, client *kube.Client, app bundle.ApplicationName,
+	id bundle.ObjectIdentity) (Report, error) {
+	live, err := client.Look(ctx, id, !health.MetadataOnly(id.ID().GroupKind()))
 	switch kube.ReasonOf(err) {
 	case "":
-		return Judge(live), nil
+		return a.Judge(app, live), nil
 	case kube.NotFound, kube.NoMatch:
 		return Report{Status: health.NotFound, Message: "not in the cluster"}, nil
 	}
 	return Report{Status: health.Unknown, Message: "cannot be read"}, err
 }
-
-// statusless are the built-in kinds whose existence is their health.
-var statusless = map[string][]string{
-	"": {"ConfigMap", "Secret", "ServiceAccount", "Namespace", "LimitRange", "PodTemplate",
-		"Endpoints", "Event"},
-	"rbac.authorization.k8s.io": {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"},
-	"networking.k8s.io":         {"NetworkPolicy", "IngressClass"},
-	"scheduling.k8s.io":         {"PriorityClass"},
-	"storage.k8s.io": {"StorageClass", "CSIDriver", "CSINode", "CSIStorageCapacity",
-		"VolumeAttributesClass"},
-	"node.k8s.io":         {"RuntimeClass"},
-	"coordination.k8s.io": {"Lease"},
-	"discovery.k8s.io":    {"EndpointSlice"},
-	"apps":                {"ControllerRevision"},
-	"admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
-		"ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
-}
-
-// MetadataOnly reports whether an object of a kind is healthy if it exists, so that only its metadata is read. This
-// also keeps the data of Secrets and ConfigMaps out of every answer.
-func MetadataOnly(gk schema.GroupKind) bool { return slices.Contains(statusless[gk.Group], gk.Kind) }

@@ -3,8 +3,6 @@ package health
 import (
 	"testing"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -53,21 +51,12 @@ func TestAssess(t *testing.T) {
 	}
 }
 
-func TestMetadataOnly(t *testing.T) {
+func TestJudge_metadata(t *testing.T) {
 	if r := Judge(kube.Live{}); r.Status != health.Current {
 		t.Errorf("%+v", r)
 	}
 	if r := Judge(kube.Live{Deleting: true, Finalizers: []string{"a/b"}}); r.Status != health.Terminating ||
 		r.Message == "" {
 		t.Errorf("%+v", r)
-	}
-	for gk, want := range map[schema.GroupKind]bool{
-		{Kind: "Secret"}: true, {Kind: "ConfigMap"}: true, {Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}: true,
-		{Group: "apps", Kind: "Deployment"}: false, {Group: "example.com",
-			Kind: "Secret"}: false, {Kind: "PersistentVolumeClaim"}: false,
-	} {
-		if MetadataOnly(gk) != want {
-			t.Errorf("%s: %t", gk, !want)
-		}
 	}
 }

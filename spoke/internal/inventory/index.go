@@ -228,7 +228,8 @@ func (x *Index) observe(o observation) (bundle.ApplicationName, Drift, bool) {
 
 // judge notes drift and returns it if it is news.
 func (e *entry) judge(l kube.Live, missing bool) Drift {
-	d := e.item.judgeMissing(e.health.Status == sharedhealth.InProgress)
+	atWork := e.health.Status == sharedhealth.InProgress || e.health.Status == sharedhealth.Terminating
+	d := e.item.judgeMissing(atWork)
 	if !missing {
 		d = e.item.Judge(l)
 	}

@@ -216,6 +216,7 @@ var immutableWords = []string{
 	"updates to provisioner are forbidden",
 	"updates to reclaimPolicy are forbidden",
 	"may not be changed in an update", // PriorityClass
+	"pod updates may not change fields other than",
 }
 
 // immutable reports whether every cause is a field that cannot change. If there is another cause, the new object would

@@ -30,6 +30,8 @@ type Live struct {
 	Others []string
 	// Adoptable are those of Others that own fields by hand, and whose fields Adopt takes over.
 	Adoptable []string
+	// Scaled reports that another manager has set spec.replicas by the scale subresource.
+	Scaled bool
 	// Deleting is true from the deletion until the last finalizer is removed.
 	Deleting    bool
 	Finalizers  []string
@@ -79,6 +81,7 @@ func (l *Live) readManagers(ours string) {
 	byTime := slices.Clone(l.managers)
 	slices.SortStableFunc(byTime, func(a, b metav1.ManagedFieldsEntry) int { return writtenAt(b).Compare(writtenAt(a)) })
 	for _, m := range byTime {
+		l.Scaled = l.Scaled || scales(m)
 		switch {
 		case appliedBy(m, ours):
 			l.Managed, l.AppliedAt = hashFields(m.FieldsV1.GetRawBytes()), writtenAt(m)
@@ -90,6 +93,19 @@ func (l *Live) readManagers(ours string) {
 			}
 		}
 	}
+}
+
+// scales reports whether the entry owns spec.replicas by way of the scale subresource.
+func scales(m metav1.ManagedFieldsEntry) bool {
+	if m.Subresource != "scale" || m.FieldsV1 == nil {
+		return false
+	}
+	var fields struct {
+		Spec struct {
+			Replicas *struct{} `json:"f:replicas"`
+		} `json:"f:spec"`
+	}
+	return json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields) == nil && fields.Spec.Replicas != nil
 }
 
 // writtenAt returns when the manager of an entry last changed something, in UTC; zero if the entry does not say.

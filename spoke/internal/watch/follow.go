@@ -6,10 +6,10 @@ import (
 	"io"
 	"time"
 
+	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
-	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -31,7 +31,7 @@ type follower struct {
 
 func newFollower(w *Watcher, m kube.Mapping) *follower {
 	f := &follower{Watcher: w, mapping: m, scope: kube.Scope{Selector: inventory.Label}}
-	if health.MetadataOnly(m.GroupVersionKind().GroupKind()) {
+	if sharedhealth.MetadataOnly(m.GroupVersionKind().GroupKind()) {
 		return f
 	}
 	f.scope.Whole, f.scope.Page = true, pageOfWhole
@@ -144,6 +144,7 @@ func (f *follower) handle(ctx context.Context, e kube.Event) error {
 	case kube.Added, kube.Modified:
 		f.see(e.Live)
 	case kube.Deleted: // or the label was taken off
+		f.seeLast(e.Live)
 		return f.look(ctx, e.Live.ID)
 	}
 	return nil

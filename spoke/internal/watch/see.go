@@ -16,7 +16,15 @@ func (w *Watcher) see(l kube.Live) {
 	if !ours {
 		return
 	}
-	w.note(Observation{Application: app, Object: l.ID, Drift: drift, Health: health.Judge(l)}, l.ResourceVersion)
+	w.note(Observation{Application: app, Object: l.ID, Drift: drift, Health: w.Health.Judge(app, l)}, l.ResourceVersion)
+}
+
+// seeLast notes how an object was when it was deleted, if the object deletes itself when it is done: whether it was
+// done decides whether it is missed.
+func (w *Watcher) seeLast(l kube.Live) {
+	if _, item, ours := w.Index.Application(l.ID.ID()); ours && item.Expires {
+		w.see(l)
+	}
 }
 
 // miss is see for an object that is not in the cluster.
@@ -57,7 +65,7 @@ func (w *Watcher) look(ctx context.Context, id bundle.ObjectIdentity) error {
 	if _, _, ours := w.Index.Application(id.ID()); !ours {
 		return nil
 	}
-	live, err := w.Client.Look(ctx, id, !health.MetadataOnly(id.ID().GroupKind()))
+	live, err := w.Client.Look(ctx, id, !sharedhealth.MetadataOnly(id.ID().GroupKind()))
 	switch kube.ReasonOf(err) {
 	case "":
 		w.see(live)

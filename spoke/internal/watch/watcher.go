@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wait"
+	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -22,6 +23,7 @@ import (
 type Config struct {
 	Client *kube.Client
 	Index  *inventory.Index
+	Health *health.Assessor // nil: no application has health expressions
 	Log    *slog.Logger     // nil: slog.Default
 	Now    func() time.Time // nil: time.Now
 }

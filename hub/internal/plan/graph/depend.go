@@ -141,10 +141,18 @@ func (d *dependencies) unreadySince(key, dependency api.Key) string {
 		return failure + ", and it is suspended"
 	case revision == "":
 		return "it was suspended before it was rendered"
+	case d.expressesReady(key, dependency):
+		return "" // the spoke evaluates it
 	case revision != d.graph.Findings[key].Revision && d.sameSource(key, dependency):
 		return "it is suspended at revision " + revision
 	}
 	return ""
+}
+
+// expressesReady reports whether an expression of a renderable says when the dependency is ready.
+func (d *dependencies) expressesReady(key, dependency api.Key) bool {
+	r, err := d.graph.Nodes[key].Object.Renderable()
+	return err == nil && r.ExpressesReady(dependency)
 }
 
 // sameSource reports whether two renderables of the graph name one source.

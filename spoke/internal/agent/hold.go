@@ -1,0 +1,35 @@
+package agent
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// holdDrift notes drift that is not repaired yet. The next apply that goes well repairs it.
+func (n *node) holdDrift(held map[manifest.ID]string, now time.Time) {
+	if len(held) == 0 {
+		return
+	}
+	if n.heldDrift == nil {
+		n.heldDrift, n.heldSince = map[manifest.ID]string{}, now
+	}
+	maps.Copy(n.heldDrift, held)
+}
+
+// shown returns the condition to report: an application of which drift is held is not as it should be. What depends on
+// it does not wait for that.
+func (n *node) shown() Condition {
+	const most = 3
+	if len(n.heldDrift) == 0 || n.ready.Status != condition.True {
+		return n.ready
+	}
+	texts := slices.Sorted(maps.Values(n.heldDrift))
+	c := notReady(condition.DriftHeld, wording.List(texts[:min(len(texts), most)], len(texts), most))
+	c.Since = n.heldSince
+	return c
+}

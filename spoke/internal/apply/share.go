@@ -1,0 +1,52 @@
+package apply
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// share takes the fields out of an object that somebody else in the cluster writes, so that the object is not fought
+// over.
+func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode) error {
+	leaveRules(o)
+	if mode != inventory.Merge {
+		return nil
+	}
+	return r.leaveReplicas(ctx, o)
+}
+
+// leaveRules takes the rules out of an aggregated ClusterRole: a controller of Kubernetes fills them in.
+func leaveRules(o *manifest.Object) {
+	if gk := o.GroupVersionKind().GroupKind(); gk.Group != "rbac.authorization.k8s.io" || gk.Kind != "ClusterRole" {
+		return
+	}
+	selectors, _, _ := unstructured.NestedSlice(o.Object, "aggregationRule", "clusterRoleSelectors")
+	if len(selectors) > 0 {
+		delete(o.Object, "rules")
+	}
+}
+
+// leaveReplicas takes spec.replicas out of an object that somebody else has scaled, such as a HorizontalPodAutoscaler
+// or `kubectl scale`.
+func (r *run) leaveReplicas(ctx context.Context, o *manifest.Object) error {
+	if _, set, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas"); !set {
+		return nil
+	}
+	live, err := r.client.Look(ctx, kube.Identify(o), false)
+	switch kube.ReasonOf(err) {
+	case "":
+	case kube.NotFound:
+		return nil
+	default:
+		return err
+	}
+	if live.Scaled {
+		unstructured.RemoveNestedField(o.Object, "spec", "replicas")
+	}
+	return nil
+}
