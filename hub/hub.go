@@ -125,13 +125,14 @@ func (h *Hub) build() error {
 	fetcher, err2 := h.fetcher()
 	network, err3 := h.network()
 	plugins, err4 := h.plugins()
-	if err := errors.Join(err, err2, err3, err4); err != nil {
+	helpers, err5 := fetch.ParseHelpers(c.CredentialHelpers)
+	if err := errors.Join(err, err2, err3, err4, err5); err != nil {
 		return err
 	}
 	artifacts := artifact.New(c.SourceDir)
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network, Plugins: plugins,
-		Log: c.Log, Metrics: h.registry, Now: c.Now,
+		Helpers: helpers, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Artifacts: artifacts, Renderer: renderer,

@@ -37,8 +37,9 @@ const DefaultBranch = "master"
 
 // gitRepositoryRefused are the fields that are not carried out.
 var gitRepositoryRefused = map[string]string{
-	"serviceAccountName": "cloud identities are not supported yet: name a Secret in spec.secretRef",
-	"accessFrom":         "Flux never carried it out, and neither does Nave: remove it",
+	"serviceAccountName": "the hub has one cloud identity of its own: remove it, and let the hub's flag " +
+		"--git-credential-helper name a helper for spec.provider",
+	"accessFrom": "Flux never carried it out, and neither does Nave: remove it",
 }
 
 // convertGitRepository turns v1beta1 and v1beta2 into v1. gitImplementation chose a library, and Flux has ignored it
@@ -57,10 +58,7 @@ func defaultGitRepository(o *manifest.Object) {
 func checkGitRepository(g *sourcev1.GitRepository) field.ErrorList {
 	spec := specPath()
 	errs := checkURL(g.Spec.URL, spec.Child("url"))
-	if p := g.Spec.Provider; p != "" && p != sourcev1.GitProviderGeneric {
-		errs = append(errs, field.Forbidden(spec.Child("provider"),
-			"only generic is supported yet: give the credentials in a Secret and name it in spec.secretRef"))
-	}
+	errs = append(errs, checkProvider(g, spec)...)
 	if g.Spec.SecretRef != nil {
 		errs = append(errs, required(g.Spec.SecretRef.Name, spec.Child("secretRef", "name"),
 			validation.IsDNS1123Subdomain)...)
@@ -94,6 +92,37 @@ func checkVerification(v *sourcev1.GitRepositoryVerification, ref *sourcev1.GitR
 			"needs spec.ref.tag, spec.ref.semver or a spec.ref.name of a tag; use HEAD for others"))
 	}
 	return errs
+}
+
+// checkProvider checks where the credentials come from.
+func checkProvider(g *sourcev1.GitRepository, spec *field.Path) (errs field.ErrorList) {
+	path, ssh := spec.Child("provider"), strings.HasPrefix(g.Spec.URL, "ssh:")
+	switch provider := providerOf(g); provider {
+	case "":
+	case sourcev1.GitProviderGitHub:
+		if g.Spec.SecretRef == nil {
+			errs = append(errs, field.Required(spec.Child("secretRef"),
+				"a Secret with githubAppID, githubAppPrivateKey and githubAppInstallationID or githubAppInstallationOwner"))
+		}
+		if ssh {
+			errs = append(errs, field.Invalid(path, provider, "a GitHub App needs an https:// URL"))
+		}
+	case sourcev1.GitProviderAWS, sourcev1.GitProviderAzure:
+		if !strings.HasPrefix(g.Spec.URL, "https:") {
+			errs = append(errs, field.Invalid(path, provider, "needs an https:// URL"))
+		}
+	default:
+		errs = append(errs, field.NotSupported(path, provider, []string{"generic", "github", "aws", "azure"}))
+	}
+	return errs
+}
+
+// providerOf returns the provider of credentials; empty for Secrets as they are.
+func providerOf(g *sourcev1.GitRepository) string {
+	if g.Spec.Provider == sourcev1.GitProviderGeneric {
+		return ""
+	}
+	return g.Spec.Provider
 }
 
 // checkURL checks the address of a repository. The messages do not show it: it may hold a password.
@@ -174,27 +203,41 @@ func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	if g.Spec.SecretRef != nil {
 		s.Secrets = []SecretReference{{Field: "spec.secretRef", Name: g.Spec.SecretRef.Name}}
 	}
+	if p := providerOf(g); p != sourcev1.GitProviderGitHub {
+		s.Provider = p
+	}
 	if proxy := g.Spec.ProxySecretRef; proxy != nil {
 		s.Secrets = append(s.Secrets, SecretReference{Field: "spec.proxySecretRef", Name: proxy.Name})
 	}
-	mode := ""
+	s.Identity = identify(g)
 	if v := g.Spec.Verification; v != nil {
-		mode = string(v.GetMode())
 		s.Secrets = append(s.Secrets, SecretReference{Field: "spec.verify.secretRef", Name: v.SecretRef.Name})
 	}
-	s.Identity = struct {
-		URL        string                    `json:"url"`
-		Ref        sourcev1.GitRepositoryRef `json:"ref"`
-		Ignore     *string                   `json:"ignore,omitempty"`
-		Proxy      bool                      `json:"proxy,omitempty"`
-		Sparse     []string                  `json:"sparse,omitempty"`
-		Submodules bool                      `json:"submodules,omitempty"`
-		Verify     string                    `json:"verify,omitempty"`
-	}{URL: g.Spec.URL, Ref: referenceOf(g), Ignore: g.Spec.Ignore, Proxy: g.Spec.ProxySecretRef != nil,
-		Sparse: g.Spec.SparseCheckout, Submodules: g.Spec.RecurseSubmodules,
-		Verify: mode}
 	s.include(g)
 	return s
+}
+
+// gitIdentity is what decides what is fetched, beside the Secrets. Proxy and Verify also say which fields name Secrets.
+type gitIdentity struct {
+	URL        string                    `json:"url"`
+	Provider   string                    `json:"provider,omitempty"`
+	Ref        sourcev1.GitRepositoryRef `json:"ref"`
+	Ignore     *string                   `json:"ignore,omitempty"`
+	Sparse     []string                  `json:"sparse,omitempty"`
+	Submodules bool                      `json:"submodules,omitempty"`
+	Proxy      bool                      `json:"proxy,omitempty"`
+	Verify     string                    `json:"verify,omitempty"`
+}
+
+func identify(g *sourcev1.GitRepository) gitIdentity {
+	identity := gitIdentity{
+		URL: g.Spec.URL, Provider: providerOf(g), Ref: referenceOf(g), Ignore: g.Spec.Ignore,
+		Sparse: g.Spec.SparseCheckout, Submodules: g.Spec.RecurseSubmodules, Proxy: g.Spec.ProxySecretRef != nil,
+	}
+	if g.Spec.Verification != nil {
+		identity.Verify = string(g.Spec.Verification.GetMode())
+	}
+	return identity
 }
 
 // referenceOf returns what a GitRepository follows.

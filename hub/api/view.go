@@ -16,6 +16,8 @@ type Source struct {
 	URL      string
 	Interval time.Duration
 	Timeout  time.Duration // zero: the fetcher's
+	// Provider names whose credentials the hub has to bring, by a helper of its own: aws, azure; empty: none.
+	Provider string
 	// Secrets are those of its own namespace that the source needs.
 	Secrets []SecretReference
 	// Plugin says that a credential provider plugin of the hub gives the credentials.
@@ -64,7 +66,7 @@ func (s *Source) fetchKey(key Key, bound bool) (string, error) {
 		Secrets []string `json:"secrets,omitempty"` // namespace/name
 		Bound   bool     `json:"bound,omitempty"`
 		Compose any      `json:"compose,omitempty"`
-	}{Kind: key.Kind, Fetch: s.Identity, Bound: bound && (len(s.Secrets) > 0 || s.Plugin)}
+	}{Kind: key.Kind, Fetch: s.Identity, Bound: bound && (len(s.Secrets) > 0 || s.Plugin || s.Provider != "")}
 	if len(s.Inputs) > 0 {
 		identity.Compose = s.Composition
 	}

@@ -52,6 +52,8 @@ func newCommand() *cobra.Command {
 			"spec.provider aws, azure or gcp")
 	f.StringVar(&c.CredentialProviderBinDir, "credential-provider-bin-dir", "",
 		"folder of the programs that --credential-provider-config names")
+	f.StringArrayVar(&c.CredentialHelpers, "git-credential-helper", nil,
+		"PROVIDER=COMMAND: a git credential helper for GitRepositories with this spec.provider, aws or azure (repeatable)")
 	f.IntVar(&c.Guard.Applications, "guard-applications", 4,
 		"the least number of applications of a cluster of which --guard-percent is counted")
 	f.IntVar(&c.Guard.Percent, "guard-percent", 50,

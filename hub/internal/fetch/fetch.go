@@ -41,6 +41,7 @@ type Config struct {
 	Network   dial.Policy    // the servers that fetches may dial
 	// Plugins returns the credentials for a URL by the credential provider plugins; nil: there are none.
 	Plugins func(ctx context.Context, url string) (source.Secret, error)
+	Helpers Helpers               // know credentials for Git and spec.provider
 	Log     *slog.Logger          // nil: slog.Default
 	Metrics prometheus.Registerer // nil: none
 	Now     func() time.Time      // nil: time.Now

@@ -24,7 +24,7 @@ type real struct {
 	repo  *gittest.Repository
 }
 
-func startReal(t testing.TB, o gittest.Options) (*real, *gittest.Server) {
+func startReal(t testing.TB, o gittest.Options, changes ...func(*fetch.Config)) (*real, *gittest.Server) {
 	t.Helper()
 	server, err := gittest.Start(o)
 	if err != nil {
@@ -38,10 +38,14 @@ func startReal(t testing.TB, o gittest.Options) (*real, *gittest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loop := fetch.New(fetch.Config{
+	config := fetch.Config{
 		Store: rows, Artifacts: artifact.New(t.TempDir()), Fetcher: git.Fetcher{}, Log: slog.New(slog.DiscardHandler),
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	loop := fetch.New(config)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- loop.Run(ctx) }()
@@ -68,13 +72,13 @@ func (r *real) commit(text string) string {
 }
 
 // request asks for a reconciliation and waits until it is handled.
-func (r *real) request(at string) store.Condition {
+func (r *real) request(at string, options ...option) store.Condition {
 	r.Helper()
 	k := key("", "fleet")
 	w := r.store.Watch(r.Context(), store.Conditions.Name())
 	defer w.Close()
 	err := r.store.Update(r.Context(), func(tx *store.Tx) error {
-		return put(tx, k, from(r.repo.URL()), every("1h"), requested(at))
+		return put(tx, k, append([]option{from(r.repo.URL()), every("1h"), requested(at)}, options...)...)
 	})
 	if err != nil {
 		r.Fatal(err)

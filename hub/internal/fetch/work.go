@@ -56,8 +56,12 @@ func (l *Loop) fetchOnly(ctx context.Context, req source.Request, r *result) {
 // fetch finds the credentials and fetches. The time of a new artifact is by l.Now, whatever clock the fetcher has.
 func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a artifact.Artifact, err error) {
 	last, url := r.Last, s.view.URL
-	if r.Secrets, err = l.credentials(ctx, url, s.secrets); err == nil && s.view.Plugin {
+	r.Secrets, err = l.credentials(ctx, url, s.secrets)
+	if err == nil && s.view.Plugin {
 		r.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, s)
+	}
+	if err == nil && s.view.Provider != "" {
+		r.Secrets[source.ProviderField], err = l.assist(ctx, s)
 	}
 	if err == nil {
 		a, err = l.Artifacts.Make(ctx, r.Last,

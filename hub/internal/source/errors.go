@@ -158,6 +158,12 @@ func explain(text string, err error) error {
 	return &explained{telemetry.Printable(strings.Join(strings.Fields(text), " "), maxMessage), err}
 }
 
+// Conceal returns err without the credentials of Secrets in its text, for errors that quote what another process does
+// not know.
+func Conceal(err error, secrets map[string]Secret) error {
+	return &explained{conceal(err.Error(), "", secrets), err}
+}
+
 // Quote returns the beginning of a server's text, in quotes.
 func Quote(text string) string {
 	return strconv.Quote(telemetry.Printable(strings.TrimSpace(text), maxQuoted))

@@ -26,6 +26,10 @@ type Fetcher interface {
 	Fetch(ctx context.Context, r Request) (artifact.Artifact, error)
 }
 
+// ProviderField is the field under which Request.Secrets has what a credential helper of the hub gave: username and
+// password.
+const ProviderField = "spec.provider"
+
 // Request is one fetch as plain data, so that another process can carry it out. It holds credentials.
 type Request struct {
 	Object  *api.Object

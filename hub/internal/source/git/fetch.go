@@ -3,6 +3,7 @@ package git
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
@@ -17,19 +18,26 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// Fetcher fetches GitRepositories. Zero Limits are the DefaultLimits.
+// Fetcher fetches GitRepositories. Zero Limits are the DefaultLimits. Without Tokens, GitHub is asked for a token at
+// each fetch.
 type Fetcher struct {
 	Limits Limits
+	Tokens *Tokens
 }
 
 var _ source.Fetcher = Fetcher{}
 
 // Fetch implements source.Fetcher. Its errors name the reference, the cause and the way out.
 func (f Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
-	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits)}
+	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), tokens: f.Tokens}
 	a, err := g.run(ctx)
 	if err != nil {
-		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.Ref, source.Classify(err, classify))
+		if errors.Is(err, source.ErrAuthentication) {
+			g.tokens.drop(g.tokenID)
+		}
+		// Only this process knows the token of a GitHub App.
+		err = source.Conceal(source.Classify(err, classify), g.Secrets)
+		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.Ref, err)
 	}
 	return a, nil
 }
@@ -41,11 +49,17 @@ type fetching struct {
 	url    *url.URL // of spec
 	id     string   // of the cache
 	limits Limits
+
+	tokens  *Tokens
+	tokenID [sha256.Size]byte // of the token in Secrets
 }
 
 // run fetches, and once more with an empty cache if the cache turned out to be broken.
 func (f *fetching) run(ctx context.Context) (artifact.Artifact, error) {
 	if err := f.decode(); err != nil {
+		return artifact.Artifact{}, err
+	}
+	if err := f.logIn(ctx); err != nil {
 		return artifact.Artifact{}, err
 	}
 	for attempt := 0; ; attempt++ {

@@ -57,6 +57,7 @@ type request struct {
 	Ref        reference         `json:"ref"`
 	Ignore     *string           `json:"ignore"`
 	Secret     map[string]string `json:"-"`
+	Provider   string            `json:"provider,omitempty"`
 	Sparse     []string          `json:"sparseCheckout,omitempty"`
 	Submodules bool              `json:"recurseSubmodules,omitempty"`
 	Verify     map[string]any    `json:"verify,omitempty"`

@@ -13,9 +13,13 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
+// secretField is the field that names the Secret with credentials.
+const secretField = "spec.secretRef"
+
 // spec is what a fetch reads of a GitRepository.
 type spec struct {
 	URL               string                              `json:"url"` // its scheme is http, https or ssh
+	Provider          string                              `json:"provider"`
 	Ref               reference                           `json:"ref"`
 	Ignore            *string                             `json:"ignore"`
 	SparseCheckout    []string                            `json:"sparseCheckout"`
@@ -79,11 +83,12 @@ func (f *fetching) decode() (err error) {
 }
 
 // cacheID returns the name of the cache of an address. The Secret with public keys gives access to nothing, so that
-// new keys need no new cache.
+// new keys need no new cache; and all who may use a provider have the same identity.
 func (f *fetching) cacheID(address string) string {
 	access := f.Request
 	access.Secrets = maps.Clone(f.Secrets)
 	delete(access.Secrets, verifyField)
+	delete(access.Secrets, source.ProviderField) // what it gives differs each time
 	return access.CacheID(address)
 }
 

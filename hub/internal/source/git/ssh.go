@@ -33,7 +33,7 @@ type sshSession struct {
 }
 
 func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
-	auth, err := readSSHAuth(f.Secrets["spec.secretRef"])
+	auth, err := readSSHAuth(f.Secrets[secretField])
 	if err != nil {
 		return nil, err
 	}

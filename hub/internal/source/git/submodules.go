@@ -243,9 +243,9 @@ func (g *gathering) submodule(address *url.URL, commit plumbing.Hash) (*fetching
 			"relative or an https URL in %s", source.ErrRequest, modulesFile)
 	}
 	sub.Secrets = maps.Clone(g.Secrets)
-	delete(sub.Secrets, "spec.secretRef")
-	if ca := g.Secrets["spec.secretRef"]["ca.crt"]; len(ca) > 0 {
-		sub.Secrets["spec.secretRef"] = source.Secret{"ca.crt": ca}
+	delete(sub.Secrets, secretField)
+	if ca := g.Secrets[secretField]["ca.crt"]; len(ca) > 0 {
+		sub.Secrets[secretField] = source.Secret{"ca.crt": ca}
 	}
 	return sub, nil
 }

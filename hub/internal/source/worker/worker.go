@@ -27,7 +27,7 @@ type Fetchers map[string]source.Fetcher
 // All returns the fetchers of all kinds.
 func All() Fetchers {
 	return Fetchers{
-		api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{}},
+		api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
 		api.OCIRepositoryKind: source.Limited{Fetcher: &oci.Fetcher{}},
 	}
 }
