@@ -13,6 +13,7 @@ import (
 
 // moreCommands are further words of stories.
 var moreCommands = map[string]command{
+	"sign":        sign,        // sign REPOSITORY NAME: further commits are signed with a new key; writes NAME.pub
 	"save":        save,        // save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE: what is at a JSONPath
 	"certificate": certificate, // certificate CLUSTER VARIABLE: when the spoke's certificate, as kept in its cluster, ends
 	"later":       later,       // later DURATION VARIABLE: the time in that long

@@ -26,6 +26,9 @@ func (Secret) String() string { return concealed }
 // GoString keeps credentials out of messages.
 func (Secret) GoString() string { return concealed }
 
+// Authority returns the certificates of ca.crt, in PEM form; nil if there are none.
+func (s Secret) Authority() []byte { return either(s, "ca.crt", "caFile") }
+
 // httpAuth is the credentials for HTTP in a Secret with Flux's keys.
 type httpAuth struct {
 	username, password, bearer string
@@ -56,7 +59,7 @@ func readHTTPAuth(data Secret) (httpAuth, error) {
 
 // setCertificates sets the certificates and the key of a Secret.
 func (a *httpAuth) setCertificates(data Secret) {
-	a.ca = either(data, "ca.crt", "caFile")
+	a.ca = data.Authority()
 	a.certificate = either(data, "tls.crt", "certFile")
 	a.key = either(data, "tls.key", "keyFile")
 }

@@ -297,6 +297,18 @@ func TestConditions(t *testing.T) {
 			f.Condition.Ready, f.Condition.Reason = "False", "GitOperationFailed"
 			f.Fetched = &store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1)}}
 		}), "Ready=False/GitOperationFailed ArtifactInStorage=True/Succeeded FetchFailed=True/GitOperationFailed"},
+		{"source_verified", hubs("GitRepository", "", func(f *Facts) {
+			f.Fetched = &store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1),
+				Verification: artifact.Verification{Mode: "HEAD", Message: "verified"}}}
+		}), "Ready=True/Planned ArtifactInStorage=True/Succeeded SourceVerified=True/Succeeded"},
+		{"source_not_verified", hubs("GitRepository", "", func(f *Facts) {
+			f.Condition.Ready, f.Condition.Reason = "False", "InvalidCommitSignature"
+			f.Fetched = &store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1),
+				Verification: artifact.Verification{Mode: "HEAD", Message: "verified"}}}
+		}), "Ready=False/InvalidCommitSignature ArtifactInStorage=True/Succeeded SourceVerified=False/InvalidCommitSignature"},
+		{"source_never_verified", hubs("GitRepository", "", func(f *Facts) {
+			f.Condition.Ready, f.Condition.Reason = "False", "VerificationError"
+		}), "Ready=False/VerificationError SourceVerified=False/VerificationError"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := show(fold(t, tt.facts)); got != tt.want {

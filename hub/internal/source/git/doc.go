@@ -7,7 +7,11 @@
 //     that is the revision of the last artifact, the last artifact is the answer and nothing else happens.
 //  3. transfer: ask for what the cache repository of this URL and these credentials lacks, one commit deep where the
 //     server can do that; look the pack over within limits (pack, delta) and keep its objects (objects, cache).
-//  4. list: walk the commit's tree and refuse what no honest tree holds. Package artifact then writes the tree.
+//  4. verify: check the signatures of the commit and of the tag (signature), if the source wants that.
+//  5. list: walk the commit's tree, and those of its submodules (submodules). Package artifact then writes the files.
+//
+// Credentials are those of the Secret, a token that a GitHub App gets for its key (githubapp), or what a credential
+// helper of the hub gave.
 //
 // go-git reads and writes the protocol and reads objects out of packs. Chains of deltas are followed here, so that an
 // object needs no more memory than three of its size. Its remotes, its transports and their process-wide registry take

@@ -183,7 +183,7 @@ func (f *fetching) logIn(ctx context.Context) error {
 
 // replace puts credentials into the place of those in the Secret.
 func (f *fetching) replace(username, password []byte) {
-	ca := f.Secrets[secretField]["ca.crt"]
+	ca := f.Secrets[secretField].Authority()
 	f.Secrets = maps.Clone(f.Secrets)
 	f.Secrets[secretField] = source.Secret{"username": username, "password": password, "ca.crt": ca}
 }
@@ -192,7 +192,7 @@ func (f *fetching) replace(username, password []byte) {
 func (f *fetching) askToken(ctx context.Context, app githubApp) (found token, err error) {
 	access := f.Request
 	access.Secrets = maps.Clone(f.Secrets)
-	access.Secrets[secretField] = source.Secret{"ca.crt": f.Secrets[secretField]["ca.crt"]}
+	access.Secrets[secretField] = source.Secret{"ca.crt": f.Secrets[secretField].Authority()}
 	client, err := access.HTTP(app.api)
 	if err != nil {
 		return found, err

@@ -244,7 +244,7 @@ func (g *gathering) submodule(address *url.URL, commit plumbing.Hash) (*fetching
 	}
 	sub.Secrets = maps.Clone(g.Secrets)
 	delete(sub.Secrets, secretField)
-	if ca := g.Secrets[secretField]["ca.crt"]; len(ca) > 0 {
+	if ca := g.Secrets[secretField].Authority(); len(ca) > 0 {
 		sub.Secrets[secretField] = source.Secret{"ca.crt": ca}
 	}
 	return sub, nil
