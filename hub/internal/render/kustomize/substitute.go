@@ -31,6 +31,10 @@ type variables struct {
 	expressions map[string]string // texts that the spoke evaluates, by placeholder
 }
 
+// maxSubstituted is how many bytes of YAML an object may have after the substitution. No object that a spoke takes has
+// so many, but a short text may name a long value a thousand times.
+const maxSubstituted = 32 << 20
+
 // substitute replaces variables in an object's YAML text and reads the text again, as Flux does: a value can change
 // its type, and can become several.
 func (v *variables) substitute(o *manifest.Object) error {
@@ -44,6 +48,10 @@ func (v *variables) substitute(o *manifest.Object) error {
 	text, err := yaml.Marshal(o.Object)
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", id, render.ErrSubstitution, err)
+	}
+	if size, err := substitution.Bound(string(text), v.value); err == nil && size > maxSubstituted {
+		return fmt.Errorf("%s: %w: its variables would make it larger than %d bytes: %w", id, render.ErrSubstitution,
+			maxSubstituted, render.ErrLarge)
 	}
 	replaced, err := v.evaluate(string(text))
 	if err != nil {
@@ -66,10 +74,13 @@ func (v *variables) substitute(o *manifest.Object) error {
 
 // evaluate replaces the variables in a text. Those that the hub cannot read count as set.
 func (v *variables) evaluate(text string) (string, error) {
-	return substitution.Evaluate(text, func(name string) (string, bool) {
-		value, ok := v.values[name]
-		return value, ok || !v.strict || v.origin(name) != ""
-	})
+	return substitution.Evaluate(text, v.value)
+}
+
+// value returns the value of a variable, and whether a reference to it can be substituted.
+func (v *variables) value(name string) (string, bool) {
+	value, ok := v.values[name]
+	return value, ok || !v.strict || v.origin(name) != ""
 }
 
 // hasReference reports whether any text or key holds a dollar sign; nothing else is ever replaced.

@@ -89,6 +89,17 @@ func TestSubstitution_no_kind(t *testing.T) {
 	}
 }
 
+// TestSubstitution_bomb refuses a text that names a long value too often, before it is written out.
+func TestSubstitution_bomb(t *testing.T) {
+	vars, err := newVariables(&Spec{Substitute: map[string]string{"long": strings.Repeat("x", 1<<20)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vars.substitute(configMap(strings.Repeat("${long}", 1<<12))); !errors.Is(err, render.ErrLarge) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // configMap returns an object whose data.k is "v/" and the text, so that YAML reads it as text again.
 func configMap(text string) *manifest.Object {
 	return &manifest.Object{Object: map[string]any{
