@@ -81,15 +81,24 @@ func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed
 	objects = slices.DeleteFunc(objects, isConfiguration)
 	dropNamespaces(objects)
 	found := fsys.encrypted()
-	vars, err := newVariables(spec, objects)
-	if err == nil {
-		vars.salt = salt
-		err = finish(objects, spec, vars, found)
-	}
+	vars, err := settleAndFinish(objects, spec, found)
 	if err != nil {
 		return nil, fsys.locate(withLines(fsys, err))
 	}
 	return &rendering{objects, found.files, vars}, nil
+}
+
+// settleAndFinish ends the sealing of the objects, substitutes in them and finishes them. It returns the variables.
+func settleAndFinish(objects []*manifest.Object, spec *Spec, e *encrypted) (*variables, error) {
+	if err := e.settle(objects); err != nil {
+		return nil, err
+	}
+	vars, err := newVariables(spec, objects)
+	if err != nil {
+		return nil, err
+	}
+	vars.salt = e.salt
+	return vars, finish(objects, spec, vars, e)
 }
 
 // accumulate returns the objects of a directory as kustomize gives them.

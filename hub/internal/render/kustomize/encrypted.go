@@ -36,10 +36,20 @@ func (f *fileSystem) encrypted() *encrypted {
 	return e
 }
 
-// settle ends the sealing of one object: the metadata of SOPS goes, and SOPS files in the data of a Secret are sealed.
-// If the object is annotated with decrypt: disabled, the metadata stays and the encrypted values come back. The
+// settle ends the sealing of the objects, before their values are read as variables.
+func (e *encrypted) settle(objects []*manifest.Object) error {
+	for _, o := range objects {
+		if err := e.settleOne(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleOne ends the sealing of one object: the metadata of SOPS goes, and SOPS files in the data of a Secret are
+// sealed. If the object is annotated with decrypt: disabled, the metadata stays and the encrypted values come back. The
 // annotation may come from the file or from the build.
-func (e *encrypted) settle(o *manifest.Object) error {
+func (e *encrypted) settleOne(o *manifest.Object) error {
 	if manifest.IsDecryptionDisabled(o) {
 		e.unseal(o)
 		return nil

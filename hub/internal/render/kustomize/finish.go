@@ -34,9 +34,6 @@ func finish(objects []*manifest.Object, spec *Spec, vars *variables, e *encrypte
 
 // finishOne is finish for one object. The error names all that is wrong with its metadata.
 func finishOne(o *manifest.Object, vars *variables, spec *Spec, e *encrypted) error {
-	if err := e.settle(o); err != nil {
-		return err
-	}
 	if err := vars.substitute(o); err != nil {
 		return err
 	}
