@@ -27,16 +27,16 @@ const (
 	ClusterGraph              // sources and Kustomizations
 )
 
-// DefaultNamespace is the namespace of an object of the hub, and of a Fleet's template, that names none.
+// DefaultNamespace is the namespace of an object of the hub, or of a Fleet's template, without a namespace.
 const DefaultNamespace = "flux-system"
 
-// MaxObject is the largest object in bytes of JSON; etcd's limit, which Flux's users know.
+// MaxObject is the largest size of an object in bytes of JSON: the limit of etcd, which Flux's users know.
 const MaxObject = 1_500_000
 
-// ErrUnsupported: the kind is known, but nothing carries it out yet.
+// ErrUnsupported is the error for a known kind that the hub does not implement yet.
 var ErrUnsupported = errors.New("not supported yet")
 
-// Metadata is what counts of an object's metadata.
+// Metadata is the part of an object's metadata that the hub keeps.
 type Metadata struct {
 	Name        string            `json:"name"`
 	Namespace   string            `json:"namespace,omitempty"`
@@ -44,9 +44,9 @@ type Metadata struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Admit returns o as it is stored and worked with: in the current version, with defaults, without status, each field
-// checked. o itself is not changed. The error names the object and each field that must change; it is ErrUnsupported
-// for a kind that nothing carries out yet.
+// Admit returns o in the form that is stored: in the current version, with defaults, without status, each field
+// checked. Admit does not change o. The error names the object and each field that must change. If the hub does not
+// implement the kind yet, the error wraps ErrUnsupported.
 func Admit(o *manifest.Object, scope Scope) (*Object, error) {
 	admitted, err := admit(o, scope)
 	if err != nil {
@@ -82,8 +82,8 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 	return c, together(errs)
 }
 
-// together makes one error of all, nil of none, always with the same words for the same object: an error that reads
-// differently each time would look like news to everyone who watches it.
+// together returns one error for all errors, or nil if there are none. The text is always the same for the same object,
+// because an error with a changing text would look like a new error to everyone who watches the object.
 func together(errs field.ErrorList) error {
 	slices.SortFunc(errs, func(a, b *field.Error) int {
 		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Detail, b.Detail))
@@ -91,7 +91,7 @@ func together(errs field.ErrorList) error {
 	return errs.ToAggregate()
 }
 
-// admissible finds the kind of o and checks that it may stand in the scope.
+// admissible returns the kind of o. If objects of that kind may not be in the scope, admissible returns an error.
 func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 	gvk := o.GroupVersionKind()
 	kind, ok := kindOf(o)
@@ -112,7 +112,7 @@ func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 	return kind, nil
 }
 
-// clone copies an object by way of its JSON, so that the copy holds nothing but JSON's types.
+// clone copies an object by encoding and decoding it, so that the copy has only JSON's types.
 func clone(o *manifest.Object) (*manifest.Object, error) {
 	data, err := manifest.Canonical(o)
 	if err != nil {
@@ -128,9 +128,9 @@ func clone(o *manifest.Object) (*manifest.Object, error) {
 	return c, nil
 }
 
-// reduceMetadata checks the metadata and leaves of it what users decide. What only an API server writes (uid,
-// resourceVersion, …) goes, so that a cluster's export can be applied as it is. A field that no API server knows is
-// an error.
+// reduceMetadata checks the metadata and keeps only the fields that users set. It removes the fields that only an API
+// server writes (uid, resourceVersion, …), so that a cluster's export can be applied as it is. A field that no API
+// server knows is an error.
 func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) field.ErrorList {
 	path := field.NewPath("metadata")
 	full, errs := decode[metav1.ObjectMeta](o.Object["metadata"], path)
@@ -150,7 +150,7 @@ func reduceMetadata(o *manifest.Object, kind Kind, scope Scope) field.ErrorList 
 
 // tree returns the metadata as JSON values.
 func (m Metadata) tree() map[string]any {
-	tree, _ := runtime.DefaultUnstructuredConverter.ToUnstructured(&m) // strings only: there is no error to have
+	tree, _ := runtime.DefaultUnstructuredConverter.ToUnstructured(&m) // all fields are strings: this cannot fail
 	return tree
 }
 
@@ -173,7 +173,7 @@ func decode[T any](values any, path *field.Path) (*T, field.ErrorList) {
 	return into, errs
 }
 
-// strictError names the field that the type does not have.
+// strictError returns an error that names the field that the type does not have.
 func strictError(err error, path *field.Path) *field.Error {
 	var at kjson.FieldError
 	if errors.As(err, &at) {
@@ -182,7 +182,8 @@ func strictError(err error, path *field.Path) *field.Error {
 	return field.Forbidden(path, "unknown field: check its spelling and its indentation")
 }
 
-// decodeErrors names the field that has a value of the wrong type, and of a map of strings all such keys.
+// decodeErrors returns an error for the field with a value of the wrong type. If the field is a map of strings,
+// decodeErrors returns one error for each key with such a value.
 func decodeErrors(err error, values any, path *field.Path) (errs field.ErrorList) {
 	var mismatch *json.UnmarshalTypeError
 	if !errors.As(err, &mismatch) {
@@ -200,8 +201,8 @@ func decodeErrors(err error, values any, path *field.Path) (errs field.ErrorList
 		fmt.Sprintf("it is of type %s, want %s", mismatch.Value, want))}
 }
 
-// otherTypes returns the keys of a map of strings that have a value of another type, and the type, because the decoder
-// names the map only. It returns none if the field is no such map.
+// otherTypes returns the keys of a map of strings that have a value of another type, each with that type, because the
+// decoder names only the map. If the field is not a map of strings, otherTypes returns none.
 func otherTypes(values any, mismatch *json.UnmarshalTypeError) map[string]string {
 	object, _ := values.(map[string]any)
 	texts, ok, _ := unstructured.NestedMap(object, strings.Split(mismatch.Field, ".")...)
@@ -217,7 +218,7 @@ func otherTypes(values any, mismatch *json.UnmarshalTypeError) map[string]string
 	return others
 }
 
-// child is path itself if name is empty; path may be nil.
+// child returns the path of the field name below path. If name is empty, child returns path itself. path may be nil.
 func child(path *field.Path, name string) *field.Path {
 	if name == "" {
 		return path

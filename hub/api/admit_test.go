@@ -44,7 +44,7 @@ func sourceView(t testing.TB, text string) *api.Source {
 	return s
 }
 
-// refuse expects an error that has all the words.
+// refuse fails the test unless Admit returns an error with all the words.
 func refuse(t *testing.T, text string, scope api.Scope, words ...string) {
 	t.Helper()
 	_, err := api.Admit(parse(t, text), scope)
@@ -58,7 +58,7 @@ func refuse(t *testing.T, text string, scope api.Scope, words ...string) {
 	}
 }
 
-// same compares as JSON.
+// same fails the test unless the value and the YAML are equal as JSON.
 func same(t testing.TB, gotValue any, wantYAML string) {
 	t.Helper()
 	var got, want any
@@ -76,13 +76,13 @@ func same(t testing.TB, gotValue any, wantYAML string) {
 	}
 }
 
-// gitRepository is a v1 object with the spec lines added; it has url and interval.
+// gitRepository returns a v1 object with an interval and the given lines of spec.
 func gitRepository(spec string) string {
 	return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: fleet, namespace: " +
 		"flux-system}\nspec:\n  interval: 1m\n" + indent(spec)
 }
 
-// kustomization is a v1 object with the spec lines added; it has what is required.
+// kustomization returns a v1 object with the required fields and the given lines of spec.
 func kustomization(spec string) string {
 	return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: " +
 		"flux-system}\nspec:\n" +
@@ -258,7 +258,7 @@ ignore: |
 	same(t, admit(t, text, api.Hub).JSON, text)
 }
 
-// Each row is one thing that must not get in, and words of the message.
+// TestAdmit_unsupported_fields has rows with a spec that Admit must refuse, and parts of the message.
 func TestAdmit_unsupported_fields(t *testing.T) {
 	for _, c := range []struct{ spec, field, wayOut string }{
 		{"kubeConfig: {secretRef: {name: k}}", "spec.kubeConfig", "Fleet"},
@@ -539,7 +539,7 @@ func TestFetchKey(t *testing.T) {
 	}
 }
 
-// TestFormerFetchKey compares keys with digests of what hubs hashed until November 2026.
+// TestFormerFetchKey compares keys with digests of the JSON that hubs hashed until November 2026.
 func TestFormerFetchKey(t *testing.T) {
 	const url = "url: https://github.com/x/y\n"
 	for spec, was := range map[string]string{

@@ -14,23 +14,22 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The annotations that bind a Secret of the hub. A value is a list with commas between its items.
+// The annotations that limit the use of a Secret of the hub. A value is a list with commas between its items.
 const (
 	HostsAnnotation      = GroupFleet + "/hosts"
 	NamespacesAnnotation = GroupFleet + "/namespaces"
 )
 
-// Binding is what a Secret of the hub may be used for. The zero Binding is that of a Secret for the operators' own
-// sources.
+// Binding limits the use of a Secret of the hub. A Secret with the zero Binding is for the operators' own sources.
 type Binding struct {
 	// Hosts are the servers that it may be shown to: host, for https, oci and ssh on their usual ports, or host:port.
 	// Empty: any server that an operator's own source names.
 	Hosts []string `json:"hosts,omitempty"`
-	// Namespaces are those whose sources may use it although no operator applied them.
+	// Namespaces lists the namespaces whose sources may use the Secret although no operator applied those sources.
 	Namespaces []string `json:"namespaces,omitempty"`
 }
 
-// ReadBinding reads the annotations of a Secret. The error names the annotation and what is wrong in it.
+// ReadBinding returns the Binding in the annotations of a Secret. The error names the annotation and the wrong item.
 func ReadBinding(annotations map[string]string) (Binding, error) {
 	var b Binding
 	var errs field.ErrorList
@@ -61,12 +60,12 @@ func (b Binding) Annotations() map[string]string {
 	return annotations
 }
 
-// Equal reports whether two bindings say the same.
+// Equal reports whether two bindings have the same hosts and namespaces.
 func (b Binding) Equal(other Binding) bool {
 	return slices.Equal(b.Hosts, other.Hosts) && slices.Equal(b.Namespaces, other.Namespaces)
 }
 
-// badHost says what is wrong with an item of the hosts.
+// badHost returns the error texts for an item of the hosts. If the item is valid, badHost returns none.
 func badHost(item string) []string {
 	host, port := splitHost(strings.ToLower(item))
 	number, err := strconv.ParseUint(port, 10, 16)
@@ -78,7 +77,7 @@ func badHost(item string) []string {
 	return nil
 }
 
-// splitHost takes the port off a host.
+// splitHost returns the host and the port of an item. If the item has no port, port is "".
 func splitHost(item string) (host, port string) {
 	if host, port, err := net.SplitHostPort(item); err == nil && port != "" {
 		return host, port
@@ -86,11 +85,11 @@ func splitHost(item string) (host, port string) {
 	return item, ""
 }
 
-// usualPorts are those that a host without a port stands for. A Secret is shown in clear text only where that is
-// said: http is none of them. oci is https.
+// usualPorts are the ports, by scheme, of hosts without a port. http is missing, because a Secret is sent in clear text
+// only if its hosts name the port. oci is https.
 var usualPorts = map[string]string{"https": "443", "ssh": "22", "oci": "443"}
 
-// server is where a URL leads to.
+// server is the server of a URL: scheme, host and port.
 type server struct{ scheme, host, port string }
 
 func serverOf(address string) (server, error) {
@@ -108,7 +107,8 @@ func serverOf(address string) (server, error) {
 	return s, nil
 }
 
-// HostOf returns the server of a URL as the hosts annotation has to name it.
+// HostOf returns the item of the hosts annotation for the server of a URL. If no item can name the server, HostOf
+// returns an error.
 func HostOf(address string) (string, error) {
 	s, err := serverOf(address)
 	if err != nil {
@@ -124,7 +124,7 @@ func HostOf(address string) (string, error) {
 	return item, nil
 }
 
-// Names reports whether the hosts have the server of a URL.
+// Names reports whether the hosts include the server of a URL.
 func (b Binding) Names(address string) bool {
 	s, err := serverOf(address)
 	return err == nil && slices.ContainsFunc(b.Hosts, func(item string) bool {

@@ -8,7 +8,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// TestBinding_hosts is which URLs the hosts of a Secret name.
+// TestBinding_hosts checks which URLs the hosts of a Secret name.
 func TestBinding_hosts(t *testing.T) {
 	for _, test := range []struct {
 		name, hosts, url string
@@ -51,7 +51,7 @@ func TestBinding_hosts(t *testing.T) {
 	}
 }
 
-// TestBinding_annotations refuses what binds nothing or cannot be meant.
+// TestBinding_annotations checks that annotations without an effect, or with an obvious mistake, are refused.
 func TestBinding_annotations(t *testing.T) {
 	for _, test := range []struct{ name, hosts, namespaces, want string }{
 		{"scheme", "https://git.example.com", "", "no scheme"},

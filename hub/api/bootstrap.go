@@ -13,25 +13,25 @@ import (
 )
 
 // FluxRoot is the name and the namespace that `flux bootstrap` gives to the Kustomization of a whole cluster, and the
-// name of a Fleet's root that has no other.
+// default name of a Fleet's root.
 const FluxRoot = "flux-system"
 
 // fluxAccount is the service account of Flux's own kustomize-controller.
 const fluxAccount = "kustomize-controller"
 
-// IsFluxComponent reports whether an object belongs to an installation of Flux, as gotk-components.yaml has it: its
-// controllers, their definitions and their rights. The Namespace does not count: other objects are in it. Objects about
-// Flux that users wrote, such as monitors and dashboards, have no version label.
+// IsFluxComponent reports whether an object belongs to an installation of Flux, as in gotk-components.yaml: its
+// controllers, their definitions and their rights. The Namespace does not count, because other objects are in it.
+// Objects about Flux that users wrote, such as monitors and dashboards, have no version label.
 func IsFluxComponent(o *manifest.Object) bool {
 	labels := o.GetLabels()
 	return labels["app.kubernetes.io/part-of"] == "flux" && labels["app.kubernetes.io/version"] != "" &&
 		o.GetKind() != "Namespace"
 }
 
-// UpdateRoot returns a Fleet's root as the Kustomization for it in Git updates it: with the labels, the annotations and
-// the spec of that, but with the name, the source and the path that the Fleet gives, suspended if one of them is, and
-// with the service account of the Fleet if it names one. The account of Flux's own controller is left out: like that
-// controller, the root has all rights of the program that applies it.
+// UpdateRoot returns a Fleet's root, updated from the Kustomization for it in Git. The result has the labels, the
+// annotations and the spec of inGit, but the name, the source and the path of root. If root or inGit is suspended, the
+// result is, too. If root names a service account, the result has that account. UpdateRoot leaves out the account of
+// Flux's own controller: like that controller, the root has all rights of the program that applies it.
 func UpdateRoot(root, inGit *Object) (*Object, error) {
 	updated, err := root.Parse()
 	if err != nil {
@@ -75,7 +75,8 @@ func WithoutAccount(o *Object) (*Object, error) {
 	return Admit(changed, ClusterGraph)
 }
 
-// union returns the entries of both maps; those of the second win. Nil if there are none.
+// union returns the entries of both maps. If both have a key, the entry of b wins. If there are no entries, union
+// returns nil.
 func union(a, b map[string]string) map[string]string {
 	if len(a)+len(b) == 0 {
 		return nil
@@ -88,15 +89,15 @@ func union(a, b map[string]string) map[string]string {
 	return all
 }
 
-// Admission says what becomes of rendered objects that Flux or another controller usually carries out.
+// Admission controls how rendered objects for Flux or another controller are treated.
 type Admission struct {
 	// KeepFlux applies the components of Flux itself (IsFluxComponent) like any other object.
 	KeepFlux    bool        `json:"keepFlux,omitempty"`
 	PassThrough PassThrough `json:"passThrough,omitempty"`
 }
 
-// PassThrough is a set of Flux's kinds whose objects go to the cluster, for the controller that runs there: sorted
-// names as Kind.group, with commas between them.
+// PassThrough is a set of Flux's kinds whose objects are applied to the cluster, for the controller that runs there:
+// sorted names as Kind.group, with commas between them.
 type PassThrough string
 
 // PassThroughOf returns the set of all kinds of the lists.
@@ -110,7 +111,7 @@ func (p PassThrough) Has(o *manifest.Object) bool {
 	return p != "" && strings.Contains(","+string(p)+",", ","+name+",")
 }
 
-// checkPassThrough checks a list of kinds that go to the cluster.
+// checkPassThrough checks a list of kinds whose objects are applied to the cluster.
 func checkPassThrough(list []string, at *field.Path) (errs field.ErrorList) {
 	for i, name := range list {
 		gk := schema.ParseGroupKind(name)

@@ -15,14 +15,14 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// specPath is where the fields of all kinds are.
+// specPath returns the path of spec, which has the fields of all kinds.
 func specPath() *field.Path { return field.NewPath("spec") }
 
-// durationPattern is Flux's: no sign, no units below the millisecond.
+// durationPattern is the pattern of Flux's schema: no sign, no units below the millisecond.
 var durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
 
-// checkFields checks the fields of spec that the kind lists. That comes before a Go type is asked to decode them: the
-// error of a duration would not name the field.
+// checkFields checks the fields of spec that the kind lists. It runs before the fields are decoded into a Go type,
+// because the decoder's error about a duration does not name the field.
 func (k Kind) checkFields(o *manifest.Object) (errs field.ErrorList) {
 	for name, detail := range k.Required {
 		if specField(o, name) == nil {
@@ -46,7 +46,7 @@ func (k Kind) checkFields(o *manifest.Object) (errs field.ErrorList) {
 	return errs
 }
 
-// checked returns a Check that decodes the object strictly as a T, which is the Go type of its kind, and checks that.
+// checked returns a Check that decodes the object strictly as a T, the Go type of its kind, and then calls check.
 func checked[T any](check func(*T) field.ErrorList) func(*manifest.Object) field.ErrorList {
 	return func(o *manifest.Object) field.ErrorList {
 		decoded, errs := decode[T](o.Object, nil)
@@ -57,13 +57,13 @@ func checked[T any](check func(*T) field.ErrorList) func(*manifest.Object) field
 	}
 }
 
-// specField returns a field of spec; nil if it is not set.
+// specField returns a field of spec. If the field is not set, specField returns nil.
 func specField(o *manifest.Object, name string) any {
 	v, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", name)
 	return v
 }
 
-// empty reports whether a JSON value says no more than if it were not there.
+// empty reports whether a JSON value means the same as a missing field.
 func empty(v any) bool {
 	switch v := v.(type) {
 	case map[string]any:
@@ -84,7 +84,7 @@ func checkMetadata(meta Metadata, kind Kind, path *field.Path) field.ErrorList {
 	return append(errs, apivalidation.ValidateAnnotations(meta.Annotations, path.Child("annotations"))...)
 }
 
-// required checks a name that must be there.
+// required checks a name that must not be empty.
 func required(s string, path *field.Path, valid func(string) []string) field.ErrorList {
 	if s == "" {
 		return field.ErrorList{field.Required(path, "")}
@@ -111,7 +111,7 @@ func oneOf(s string, path *field.Path, values ...string) field.ErrorList {
 	return field.ErrorList{field.NotSupported(path, s, values)}
 }
 
-// variableName is what envsubst, and so Flux, can refer to.
+// variableName is the pattern of the names that envsubst, and so Flux, can refer to.
 var variableName = regexp.MustCompile(`^[_A-Za-z][_A-Za-z0-9]*$`)
 
 // checkVariables checks the names of variables.
@@ -125,7 +125,7 @@ func checkVariables(vars map[string]string, path *field.Path) (errs field.ErrorL
 	return errs
 }
 
-// typeName is the word that YAML's users have for a type.
+// typeName returns the name of a type in the terms of YAML.
 func typeName(k reflect.Kind) string {
 	switch k {
 	case reflect.Bool:

@@ -32,24 +32,24 @@ func init() {
 	})
 }
 
-// Cluster is a registered cluster: what operators say about it. What a spoke reports is in its status only.
+// Cluster is a registered cluster with the settings of its operators. The reports of its spoke are only in the status.
 type Cluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              ClusterSpec `json:"spec,omitzero"`
 }
 
-// ClusterSpec is what operators decide about a cluster.
+// ClusterSpec has the settings of operators for a cluster.
 type ClusterSpec struct {
 	// Vars are the variables that a Fleet's template may use as ${name}. Names match [_A-Za-z][_A-Za-z0-9]*.
 	Vars map[string]string `json:"vars,omitempty"`
-	// Blocked shuts the cluster out: the hub accepts no session of its spoke.
+	// Blocked makes the hub refuse the sessions of the cluster's spoke.
 	Blocked bool `json:"blocked,omitempty"`
 	// Suspend freezes the cluster at its present bundle. Its spoke goes on repairing drift.
 	Suspend bool `json:"suspend,omitempty"`
 	// StopRepair makes the spoke of a suspended cluster leave drift alone, too.
 	StopRepair bool `json:"stopRepair,omitempty"`
-	// PassThrough lists kinds of Flux as Kind.group. Their objects go to the cluster, for the controllers that run there.
+	// PassThrough lists kinds of Flux as Kind.group. Their objects are applied to the cluster, for the controllers there.
 	PassThrough []string `json:"passThrough,omitempty"`
 }
 

@@ -13,7 +13,7 @@ import (
 // Column is one column of a list of objects.
 type Column struct {
 	Name string
-	Wide bool // only printed when more is asked for
+	Wide bool // only printed with -o wide
 	// Value returns the text for an object with its status.
 	Value func(object map[string]any) string
 }
@@ -36,7 +36,7 @@ func columnsOfRole(role Role) []Column {
 		{Name: "SOURCE", Wide: true, Value: source}}
 }
 
-// fieldOf returns the text at a path of the object.
+// fieldOf returns a function that returns the text at a path of the object. If the field is not set, the text is "-".
 func fieldOf(path ...string) func(map[string]any) string {
 	return func(object map[string]any) string {
 		v, ok, _ := unstructured.NestedFieldNoCopy(object, path...)
@@ -47,7 +47,8 @@ func fieldOf(path ...string) func(map[string]any) string {
 	}
 }
 
-// revisionOf returns the revision that is applied, or that was fetched of a source, with a shortened commit.
+// revisionOf returns the last applied revision, or the last fetched revision of a source, with a shortened commit. If
+// there is neither, revisionOf returns the last attempted revision, or "-".
 func revisionOf(object map[string]any) string {
 	for _, path := range [][]string{{"status", "lastAppliedRevision"}, {"status", "artifact", "revision"},
 		{"status", "lastAttemptedRevision"}} {
@@ -88,7 +89,7 @@ func labelsOf(object map[string]any) string {
 	return labels.Set(m).String()
 }
 
-// conditionOf returns one field of a condition of the object's status.
+// conditionOf returns a function that returns one field of a condition of the object's status.
 func conditionOf(kind, part string) func(map[string]any) string {
 	return func(object map[string]any) string {
 		if c := FindCondition(object, kind); c != nil {
@@ -101,7 +102,7 @@ func conditionOf(kind, part string) func(map[string]any) string {
 	}
 }
 
-// FindCondition returns the condition of a type in the status of an object; nil if there is none.
+// FindCondition returns the condition of a type in the status of an object. If there is none, it returns nil.
 func FindCondition(object map[string]any, kind string) map[string]any {
 	list, _, _ := unstructured.NestedSlice(object, "status", "conditions")
 	for _, item := range list {

@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The annotations by which a renderable with a service account lets its objects reach further. A value is a
-// list of names with commas between them; * stands for every name. An annotation counts as far as the object itself
-// may reach, so nobody allows themselves more.
+// The annotations that let the objects of a renderable with a service account use further namespaces and accounts. A
+// value is a list of names with commas between them; * means every name. A name that the renderable itself may not use
+// is ignored, so a renderable cannot extend its own rights.
 const (
 	AllowNamespaces      = GroupFleet + "/allow-namespaces"
 	AllowServiceAccounts = GroupFleet + "/allow-service-accounts"
@@ -22,19 +22,19 @@ const (
 // everyName in an annotation allows all names.
 const everyName = "*"
 
-// Confinement holds the objects that a renderable with a service account renders: they run with the account and stay in
-// its namespace, unless an operator allows more. A nil *Confinement holds nothing: it is that of the operators'
+// Confinement limits the objects that a renderable with a service account renders: they run with the account and stay
+// in its namespace, unless an operator allows more. A nil *Confinement has no limits: it is that of the operators'
 // objects.
 type Confinement struct {
 	By         Key          `json:"by"`                   // the renderable
-	Namespace  string       `json:"namespace"`            // its own, and the account's
+	Namespace  string       `json:"namespace"`            // of the renderable and of the account
 	Account    string       `json:"account"`              // the service account
 	Namespaces []string     `json:"namespaces,omitempty"` // further namespaces that are allowed
 	Accounts   []string     `json:"accounts,omitempty"`   // further service accounts that are allowed
-	Outer      *Confinement `json:"outer,omitempty"`      // what holds By itself
+	Outer      *Confinement `json:"outer,omitempty"`      // the Confinement of By itself
 }
 
-// Same reports whether two are of the same account, or both nil.
+// Same reports whether two Confinements are of the same account, or both nil.
 func (c *Confinement) Same(other *Confinement) bool {
 	if c == nil || other == nil {
 		return c == other
@@ -42,7 +42,7 @@ func (c *Confinement) Same(other *Confinement) bool {
 	return c.Namespace == other.Namespace && c.Account == other.Account
 }
 
-// Covers reports whether all that is held by inner is held by c, too: c is inner, or around it.
+// Covers reports whether c limits all objects that inner limits: c is inner, or one of its outer Confinements.
 func (c *Confinement) Covers(inner *Confinement) bool {
 	for ; inner != nil; inner = inner.Outer {
 		if c.Same(inner) {
@@ -52,11 +52,11 @@ func (c *Confinement) Covers(inner *Confinement) bool {
 	return c == nil
 }
 
-// Equal reports whether two hold the same.
+// Equal reports whether two Confinements are equal in all fields.
 func (c *Confinement) Equal(other *Confinement) bool { return reflect.DeepEqual(c, other) }
 
-// Outside returns what holds a renderable from outside. c may be the renderable's own account: that is so if it was
-// rendered from its own tree.
+// Outside returns the Confinement that limits a renderable itself. If the renderable was rendered from its own tree, c
+// is of the renderable's own account, and Outside skips it.
 func (c *Confinement) Outside(key Key) *Confinement {
 	for c != nil && c.By == key {
 		c = c.Outer
@@ -64,7 +64,7 @@ func (c *Confinement) Outside(key Key) *Confinement {
 	return c
 }
 
-// Tighter returns the one of two that is inside of the other, and other when neither is.
+// Tighter returns the inner one of two Confinements. If neither is inside the other, Tighter returns other.
 func (c *Confinement) Tighter(other *Confinement) *Confinement {
 	if other.Covers(c) {
 		return c
@@ -72,8 +72,8 @@ func (c *Confinement) Tighter(other *Confinement) *Confinement {
 	return other
 }
 
-// AccountOf returns the service account that a renderable held by c runs with: its own, or the one of c. The account is
-// empty if c is nil and the renderable names none.
+// AccountOf returns the service account of a renderable that c limits: its own, or else the one of c. If c is nil and
+// the renderable names none, AccountOf returns "".
 func (c *Confinement) AccountOf(r *Renderable) string {
 	if r.ServiceAccount != "" || c == nil {
 		return r.ServiceAccount
@@ -81,8 +81,8 @@ func (c *Confinement) AccountOf(r *Renderable) string {
 	return c.Account
 }
 
-// Inside returns what holds the objects that a renderable gives which is itself held by c. It is c again for the same
-// account of the same namespace.
+// Inside returns the Confinement of the objects that a renderable renders, if c limits the renderable itself. If both
+// have the same account in the same namespace, Inside returns c.
 func (c *Confinement) Inside(key Key, r *Renderable) *Confinement {
 	account := c.AccountOf(r)
 	if account == "" || c != nil && account == c.Account && key.Namespace == c.Namespace {
@@ -95,7 +95,7 @@ func (c *Confinement) Inside(key Key, r *Renderable) *Confinement {
 	}
 }
 
-// only returns the names that are allowed.
+// only returns the names of the list that are allowed.
 func only(list []string, allowed func(string) bool) (kept []string) {
 	for _, name := range list {
 		if allowed(name) {
@@ -105,8 +105,8 @@ func only(list []string, allowed func(string) bool) (kept []string) {
 	return kept
 }
 
-// Check returns why an object may not be among what c holds; nil when it may. r is the object if it is a renderable
-// that could be read, else nil. The error names the object, each field, who confines it and the way out.
+// Check returns an error if c does not allow the object. If the object is a renderable that could be read, r is its
+// view, else nil. The error names the object, each field, the renderable that confines it and the solution.
 func (c *Confinement) Check(key Key, r *Renderable) error {
 	if c == nil {
 		return nil
@@ -152,7 +152,7 @@ func (c *Confinement) refuseNamespace(at, namespace string) error {
 		at, namespace, c.rule(), c.Namespace, AllowNamespaces, c.By.Local())
 }
 
-// rule says what holds the object.
+// rule returns the part of a message that names the limits of c.
 func (c *Confinement) rule() string {
 	return fmt.Sprintf("what %s renders runs with its service account %q in namespace %q",
 		c.By.Local(), c.Account, c.Namespace)
@@ -168,12 +168,12 @@ func (c *Confinement) lends(account string) bool {
 	return c == nil || account == c.Account || permits(c.Accounts, account)
 }
 
-// permits reports whether a list of an annotation has the name.
+// permits reports whether a list of an annotation has the name, or *.
 func permits(list []string, name string) bool {
 	return slices.Contains(list, name) || slices.Contains(list, everyName)
 }
 
-// names reads the list in an annotation.
+// names returns the names of the list in an annotation.
 func names(value string) (list []string) {
 	for name := range strings.SplitSeq(value, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -195,7 +195,7 @@ func checkNames(value string, at *field.Path, valid func(string) []string) (errs
 	return errs
 }
 
-// checkAllowed checks the annotations that let the objects of a renderable reach further.
+// checkAllowed checks the annotations AllowNamespaces and AllowServiceAccounts of a renderable.
 func checkAllowed(annotations map[string]string, serviceAccount string) (errs field.ErrorList) {
 	for name, valid := range map[string]func(string) []string{
 		AllowNamespaces: validation.IsDNS1123Label, AllowServiceAccounts: validation.IsDNS1123Subdomain,

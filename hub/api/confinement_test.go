@@ -7,7 +7,8 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// TestAllowAnnotations admits what widens an account's reach, and refuses what would do nothing or cannot be meant.
+// TestAllowAnnotations checks that valid annotations are admitted, and that annotations without an effect, or with an
+// obvious mistake, are refused.
 func TestAllowAnnotations(t *testing.T) {
 	with := func(annotation, spec string) string {
 		return strings.Replace(kustomization(spec), "metadata: {", "metadata: {annotations: {"+annotation+"}, ", 1)

@@ -7,8 +7,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// FindKind returns the kind that KindByName returns. The error lists the kinds that there are, and says which one was
-// probably meant.
+// FindKind returns the kind that KindByName returns. If the kind is unknown, the error lists the known kinds and
+// suggests the nearest one.
 func FindKind(word string) (Kind, error) {
 	k, ok := KindByName(word)
 	if ok {

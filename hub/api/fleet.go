@@ -31,36 +31,36 @@ func init() {
 	})
 }
 
-// Fleet gives every cluster it selects one root Kustomization.
+// Fleet gives one root Kustomization to every cluster that it selects.
 type Fleet struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              FleetSpec `json:"spec"`
 }
 
-// FleetSpec says which clusters, and what they get.
+// FleetSpec has the selected clusters of a Fleet, and the template of their root.
 type FleetSpec struct {
 	// ClusterSelector selects by the labels of the Clusters. The empty selector selects all of them.
 	ClusterSelector metav1.LabelSelector `json:"clusterSelector"`
 	// Template is the root Kustomization, with ${variables} of the cluster in any string.
 	Template Template `json:"template"`
-	// Suspend suspends the root Kustomizations of this Fleet and everything below them.
+	// Suspend suspends the root Kustomizations of this Fleet and all objects below them.
 	Suspend bool `json:"suspend,omitempty"`
-	// KeepFluxComponents applies the components of Flux itself that are in the tree. They are left out otherwise.
+	// KeepFluxComponents applies the components of Flux itself that are in the tree. Otherwise they are left out.
 	KeepFluxComponents bool `json:"keepFluxComponents,omitempty"`
-	// PassThrough lists kinds of Flux as Kind.group. Their objects go to the clusters, for the controllers that run there.
+	// PassThrough lists kinds of Flux as Kind.group. Their objects are applied to the clusters, for the controllers there.
 	PassThrough []string `json:"passThrough,omitempty"`
 }
 
-// Template is a Kustomization before its variables are known.
+// Template is a Kustomization whose variables are not replaced yet.
 type Template struct {
 	Metadata Metadata `json:"metadata"` // its name and its namespace are flux-system unless given
-	// Spec is a KustomizationSpec. It stays JSON because a ${variable} may stand where the type wants a number or a
-	// duration.
+	// Spec is a KustomizationSpec. It stays JSON because a ${variable} may be the value of a field whose type is a number
+	// or a duration.
 	Spec json.RawMessage `json:"spec"`
 }
 
-// checkFleet checks a Fleet, its template with samples for what the variables stand for.
+// checkFleet checks a Fleet. In its template it replaces the variables by samples.
 func checkFleet(f *Fleet) (errs field.ErrorList) {
 	if _, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector); err != nil {
 		errs = append(errs, field.Invalid(specPath().Child("clusterSelector"), field.OmitValueType{}, err.Error()))
@@ -73,8 +73,8 @@ func checkFleet(f *Fleet) (errs field.ErrorList) {
 
 func (f *Fleet) key() Key { return FleetKey(f.Name) }
 
-// sourceReference returns the key of the source that the template names, without a cluster; false if that cannot be
-// told before its variables are known.
+// sourceReference returns the key of the source that the template names, without a cluster. If the template cannot be
+// decoded before its variables are replaced, sourceReference returns false.
 func (f *Fleet) sourceReference() (Key, bool) {
 	var spec struct {
 		SourceRef struct{ Kind, Namespace, Name string } `json:"sourceRef"`
@@ -87,8 +87,8 @@ func (f *Fleet) sourceReference() (Key, bool) {
 	return Key{Kind: ref.Kind, Namespace: namespace, Name: ref.Name}, true
 }
 
-// Selects reports whether the Fleet selects a Cluster with these labels. The error says what is wrong with the
-// selector.
+// Selects reports whether the Fleet selects a Cluster with these labels. If the selector is invalid, Selects returns an
+// error.
 func (f *Fleet) Selects(cluster map[string]string) (bool, error) {
 	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector)
 	if err != nil {

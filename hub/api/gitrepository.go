@@ -32,23 +32,23 @@ func init() {
 	})
 }
 
-// DefaultBranch is what a GitRepository without a reference follows, as in Flux.
+// DefaultBranch is the branch of a GitRepository without a reference, as in Flux.
 const DefaultBranch = "master"
 
-// gitRepositoryRefused are the fields that are not carried out.
+// gitRepositoryRefused are the fields that are not implemented, each with the alternative.
 var gitRepositoryRefused = map[string]string{
 	"serviceAccountName": "the hub has one cloud identity of its own: remove it, and let the hub's flag " +
 		"--git-credential-helper name a helper for spec.provider",
 	"accessFrom": "Flux never carried it out, and neither does Nave: remove it",
 }
 
-// convertGitRepository turns v1beta1 and v1beta2 into v1. gitImplementation chose a library, and Flux has ignored it
-// since 0.38.
+// convertGitRepository converts v1beta1 and v1beta2 into v1: it removes gitImplementation, which chose a library and
+// which Flux has ignored since 0.38.
 func convertGitRepository(o *manifest.Object) {
 	unstructured.RemoveNestedField(o.Object, "spec", "gitImplementation")
 }
 
-// defaultGitRepository sets what Flux's schema sets.
+// defaultGitRepository sets the defaults of Flux's schema.
 func defaultGitRepository(o *manifest.Object) {
 	if spec, ok := o.Object["spec"].(map[string]any); ok && spec["timeout"] == nil {
 		spec["timeout"] = "60s"
@@ -77,7 +77,8 @@ func checkGitRepository(g *sourcev1.GitRepository) field.ErrorList {
 	return append(errs, checkReference(g.Spec.Reference, spec.Child("ref"))...)
 }
 
-// checkVerification checks that signatures can be verified as asked for. Without keys nothing would be.
+// checkVerification checks that signatures can be verified: there is a Secret with keys, the mode is known, and a mode
+// for tags has a tag.
 func checkVerification(v *sourcev1.GitRepositoryVerification, ref *sourcev1.GitRepositoryRef,
 	path *field.Path) (errs field.ErrorList) {
 	if v == nil {
@@ -94,7 +95,7 @@ func checkVerification(v *sourcev1.GitRepositoryVerification, ref *sourcev1.GitR
 	return errs
 }
 
-// checkProvider checks where the credentials come from.
+// checkProvider checks the provider of the credentials, and the fields that it needs.
 func checkProvider(g *sourcev1.GitRepository, spec *field.Path) (errs field.ErrorList) {
 	path, ssh := spec.Child("provider"), strings.HasPrefix(g.Spec.URL, "ssh:")
 	switch provider := providerOf(g); provider {
@@ -117,7 +118,7 @@ func checkProvider(g *sourcev1.GitRepository, spec *field.Path) (errs field.Erro
 	return errs
 }
 
-// providerOf returns the provider of credentials; empty for Secrets as they are.
+// providerOf returns the provider of the credentials. If the Secret itself has the credentials, providerOf returns "".
 func providerOf(g *sourcev1.GitRepository) string {
 	if g.Spec.Provider == sourcev1.GitProviderGeneric {
 		return ""
@@ -125,7 +126,7 @@ func providerOf(g *sourcev1.GitRepository) string {
 	return g.Spec.Provider
 }
 
-// checkURL checks the address of a repository. The messages do not show it: it may hold a password.
+// checkURL checks the address of a repository. The messages do not show the address, because it may have a password.
 func checkURL(address string, path *field.Path) field.ErrorList {
 	refuse := func(why string) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, why)}
@@ -150,7 +151,7 @@ func checkURL(address string, path *field.Path) field.ErrorList {
 
 func isControlOrSpace(r rune) bool { return r <= ' ' || r == 0x7f }
 
-// checkReference checks each way to name a commit; the most exact one that is given counts.
+// checkReference checks each field that names a commit. The most exact of the fields that are set counts.
 func checkReference(ref *sourcev1.GitRepositoryRef, path *field.Path) (errs field.ErrorList) {
 	if ref == nil {
 		return nil
@@ -176,7 +177,8 @@ func checkReference(ref *sourcev1.GitRepositoryRef, path *field.Path) (errs fiel
 	return errs
 }
 
-// badReferenceName says what is wrong with the name of a branch or tag, by the rules of git-check-ref-format(1).
+// badReferenceName returns the error texts for the name of a branch or tag, by the rules of git-check-ref-format(1). If
+// the name is valid, badReferenceName returns none.
 func badReferenceName(name string) []string {
 	isBad := func(r rune) bool { return isControlOrSpace(r) || strings.ContainsRune(`~^:?*[\`, r) }
 	bad := strings.ContainsFunc(name, isBad) ||
@@ -217,7 +219,8 @@ func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	return s
 }
 
-// gitIdentity is what decides what is fetched, beside the Secrets. Proxy and Verify also say which fields name Secrets.
+// gitIdentity has the fields that the fetched artifact depends on, beside the Secrets. Proxy and Verify also record
+// which fields name Secrets.
 type gitIdentity struct {
 	URL        string                    `json:"url"`
 	Provider   string                    `json:"provider,omitempty"`
@@ -240,7 +243,7 @@ func identify(g *sourcev1.GitRepository) gitIdentity {
 	return identity
 }
 
-// referenceOf returns what a GitRepository follows.
+// referenceOf returns the reference that a GitRepository follows.
 func referenceOf(g *sourcev1.GitRepository) sourcev1.GitRepositoryRef {
 	if ref := g.Spec.Reference; ref != nil && *ref != (sourcev1.GitRepositoryRef{}) {
 		return *ref
@@ -248,8 +251,8 @@ func referenceOf(g *sourcev1.GitRepository) sourcev1.GitRepositoryRef {
 	return sourcev1.GitRepositoryRef{Branch: DefaultBranch}
 }
 
-// FormerFetchKey returns what Source.FetchKey was of a GitRepository before it covered the kind; empty for other kinds.
-// It is for the migration of package fetch alone, and goes with it.
+// FormerFetchKey returns the value that Source.FetchKey had for a GitRepository before it covered the kind. For other
+// kinds FormerFetchKey returns "". Only the migration of package fetch uses it; remove both together.
 func FormerFetchKey(o *Object, bound bool) (string, error) {
 	if o.Key.Kind != GitRepositoryKind {
 		return "", nil

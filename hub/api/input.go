@@ -13,18 +13,18 @@ import (
 
 // Input is a ConfigMap or Secret whose data a render reads.
 type Input struct {
-	Field     string `json:"-"` // that names the object: spec.postBuild.substituteFrom[0]
+	Field     string `json:"-"` // the field that names the object: spec.postBuild.substituteFrom[0]
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Optional: the render goes on without an object that does not exist.
+	// Optional: if the object does not exist, the render continues without it.
 	Optional bool `json:"optional,omitempty"`
 }
 
 // String returns "Kind namespace/name".
 func (i Input) String() string { return i.Kind + " " + i.Namespace + "/" + i.Name }
 
-// ID returns the object that is read.
+// ID returns the ID of the object.
 func (i Input) ID() manifest.ID {
 	return manifest.ID{Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
 }
@@ -39,7 +39,7 @@ type InputData struct {
 }
 
 // Complete returns the Spec of the render with the data of the Inputs, which are in the order of r.Inputs. If lenient
-// is set, variables that nobody gives are replaced by nothing; else they are errors.
+// is set, unset variables are replaced by empty text; else they are errors.
 func (r *Renderable) Complete(inputs []InputData, lenient bool) (json.RawMessage, error) {
 	if r.SpecWith == nil || len(r.Inputs) == 0 && !lenient {
 		return r.Spec, nil
@@ -51,8 +51,9 @@ func (r *Renderable) Complete(inputs []InputData, lenient bool) (json.RawMessage
 	return data, nil
 }
 
-// DataOf returns the data of a ConfigMap or Secret as a cluster would show it: of a Secret, stringData beats data,
-// which is decoded from base64. A placeholder in the place of base64 stays. The error names the field, never its value.
+// DataOf returns the data of a ConfigMap or Secret as a cluster would show it. The data of a Secret is decoded from
+// base64, and stringData overrides it. A placeholder in the place of base64 stays. The error names the field, never its
+// value.
 func DataOf(o *manifest.Object) (map[string]string, error) {
 	data, err := texts(o, "data")
 	if err != nil || o.GetKind() != "Secret" {
@@ -75,7 +76,7 @@ func DataOf(o *manifest.Object) (map[string]string, error) {
 	return data, err
 }
 
-// texts returns a field of an object that is a map of strings.
+// texts returns a field of an object that is a map of strings. If the field is missing, texts returns an empty map.
 func texts(o *manifest.Object, name string) (map[string]string, error) {
 	out := map[string]string{}
 	value := o.Object[name]

@@ -30,7 +30,7 @@ func (k Key) String() string {
 	return s
 }
 
-// Local returns the key as messages about one graph say it: without the cluster.
+// Local returns the key without the cluster, for messages about one graph: "Kind namespace/name".
 func (k Key) Local() string { return k.In("").String() }
 
 // Path returns the key as "cluster/Kind/namespace/name", the form that orders keys in the store.
@@ -38,7 +38,7 @@ func (k Key) Path() string {
 	return strings.Join([]string{k.Cluster, k.Kind, k.Namespace, k.Name}, "/")
 }
 
-// ParseKey returns the key whose Path is given; false if there is none.
+// ParseKey returns the key with the given Path. If there is none, ParseKey returns false.
 func ParseKey(path string) (Key, bool) {
 	parts := strings.SplitN(path, "/", 4)
 	if len(parts) < 4 {
@@ -47,8 +47,8 @@ func ParseKey(path string) (Key, bool) {
 	return Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
 }
 
-// ClusterOf returns the cluster that the object with this Path is about: the one of its graph or, for a Cluster, the
-// Cluster itself. It is empty for any other object of the hub.
+// ClusterOf returns the cluster that the object with this Path belongs to: the one of its graph or, for a Cluster, the
+// Cluster itself. For any other object of the hub ClusterOf returns "".
 func ClusterOf(path string) string {
 	key, _ := ParseKey(path)
 	if key.Cluster == "" && key.Role() == ClusterRole {
@@ -57,7 +57,7 @@ func ClusterOf(path string) string {
 	return key.Cluster
 }
 
-// Role returns the role of the key's kind; NoRole for a kind that nothing carries out.
+// Role returns the role of the key's kind. If the hub does not implement the kind, Role returns NoRole.
 func (k Key) Role() Role {
 	if kind := byName[k.Kind]; kind.Supported() {
 		return kind.Role
@@ -65,7 +65,8 @@ func (k Key) Role() Role {
 	return NoRole
 }
 
-// Missing returns what to do about a reference to an object that does not exist: "; …", or nothing.
+// Missing returns the advice for a reference to an object that does not exist: "; …". If there is none, Missing
+// returns "".
 func (k Key) Missing() string {
 	if way := byName[k.Kind].Missing; way != "" {
 		return "; " + way
@@ -73,7 +74,7 @@ func (k Key) Missing() string {
 	return ""
 }
 
-// In returns the key of the same name in the graph of a cluster, or in the hub for "".
+// In returns the key of the same name in the graph of a cluster. If cluster is "", In returns the key in the hub.
 func (k Key) In(cluster string) Key {
 	k.Cluster = cluster
 	return k
@@ -103,8 +104,8 @@ func (k Key) Compare(other Key) int {
 	)
 }
 
-// KeyOf returns the key of an object in the hub, or before it is in a graph. An object of a kind without namespaces has
-// none, whatever the object says.
+// KeyOf returns the key of an object in the hub, or before it is in a graph. If the kind has no namespaces, KeyOf
+// ignores the namespace of the object.
 func KeyOf(o *manifest.Object) Key {
 	key := Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
 	if kind, ok := byName[key.Kind]; ok && !kind.Namespaced {

@@ -10,41 +10,41 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Role is what the objects of a kind are to the hub. It says which view they have.
+// Role is the purpose of the objects of a kind. It determines their view.
 type Role int
 
 // The roles.
 const (
 	NoRole           Role = iota
-	ClusterRole           // a Cluster: what bundles are for
-	FleetRole             // a Fleet: it gives roots to Clusters
-	SourceRole            // where state comes from; its view is Source
-	RenderableRole        // it is rendered to an Application; its view is Renderable
-	ImageRole             // it reads or updates images
-	NotificationRole      // it tells others, or is told
+	ClusterRole           // a Cluster, which gets bundles
+	FleetRole             // a Fleet, which gives roots to Clusters
+	SourceRole            // a source of manifests; its view is Source
+	RenderableRole        // an object that is rendered to an Application; its view is Renderable
+	ImageRole             // an object that reads or updates images
+	NotificationRole      // an object that sends or receives notifications
 )
 
-// Kind is one kind of object that the hub knows: all that is said of the kind, and what no other package says.
+// Kind is one kind of object that the hub knows. It has all facts about the kind; no other package repeats them.
 type Kind struct {
 	Name       string // GitRepository
 	Plural     string // gitrepositories
 	Short      string // gitrepo; empty: none
 	Group      string
-	Version    string   // the one that is stored; older ones are converted
+	Version    string   // the stored version; older ones are converted
 	Older      []string // versions that are converted
 	Namespaced bool     // kinds without namespaces are the hub's own: no cluster's graph has them
 	Words      []string // the two-word forms of the flux command line, singular
 	Role       Role
 
-	// Convert turns an object of an older version into the stored one; nil: they differ in nothing.
+	// Convert turns an object of an older version into the stored one; nil: only apiVersion differs.
 	Convert func(o *manifest.Object)
 	// Default sets defaults; nil: there are none.
 	Default func(o *manifest.Object)
-	// Required, Refused and Durations are fields of spec: those that must be set, with an example or nothing; those that
-	// are not carried out, with what to do instead; those that hold a duration.
+	// Required, Refused and Durations are fields of spec. Required must be set; the value is an example or "". Refused are
+	// not implemented; the value is the alternative. Durations are durations.
 	Required, Refused map[string]string
 	Durations         []string
-	// Check returns what else is wrong with an object, whose metadata is valid. If Check is nil, nothing carries out the
+	// Check returns the other errors of an object whose metadata is valid. If Check is nil, the hub does not implement the
 	// kind yet, and its objects are refused.
 	Check func(o *manifest.Object) field.ErrorList
 
@@ -55,11 +55,11 @@ type Kind struct {
 	// View returns the view of an admitted object: a *Source, *Renderable, *Cluster or *Fleet, by the role.
 	View func(o *Object) (any, error)
 
-	// Columns are what lists print of an object, after where it is; nil: those of the role.
+	// Columns are the columns of lists, after the cluster and the namespace; nil: those of the role.
 	Columns []Column
 }
 
-// Supported reports whether the hub carries out the objects of the kind.
+// Supported reports whether the hub implements the kind.
 func (k Kind) Supported() bool { return k.Check != nil }
 
 // The API groups of Flux.
@@ -72,7 +72,7 @@ const (
 	groupExtensions   = "source.extensions.fluxcd.io"
 )
 
-// kinds are all kinds in the order of their files, and byName the same by name: each name belongs to one group.
+// kinds are all kinds in the order of their files. byName has the same kinds by name: each name belongs to one group.
 var (
 	kinds  []Kind
 	byName = map[string]Kind{}
@@ -96,8 +96,8 @@ func kindOf(o *manifest.Object) (Kind, bool) {
 	return k, ok && k.Group == gk.Group
 }
 
-// Known reports whether o is of a group whose objects extend the graph and are not sent to a cluster. Admit may refuse
-// it all the same: an unknown kind of such a group is not sent to a cluster where nobody reads it.
+// Known reports whether the group of o is one whose objects extend the graph and are not sent to a cluster. Admit may
+// still refuse o: an unknown kind of such a group is not sent to a cluster, because no controller there reads it.
 func Known(o *manifest.Object) bool {
 	group := o.GroupVersionKind().Group
 	return group != "" && slices.ContainsFunc(kinds, func(k Kind) bool { return k.Group == group })
@@ -106,8 +106,9 @@ func Known(o *manifest.Object) bool {
 // Kinds returns all kinds that have a name on the command line.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
-// KindByName finds a kind by what people type: its name, its plural or short name, in any case, also with its group
-// ("kustomizations.kustomize.toolkit.fluxcd.io"), or flux's two words ("source git", "sources git", "source-git").
+// KindByName finds a kind by a name of the command line: its name, its plural or short name, in any case, also with its
+// group ("kustomizations.kustomize.toolkit.fluxcd.io"), or flux's two words ("source git", "sources git",
+// "source-git"). If there is no such kind, KindByName returns false.
 func KindByName(s string) (Kind, bool) {
 	name := strings.Join(strings.Fields(strings.ToLower(s)), " ")
 	for _, k := range kinds {
@@ -118,7 +119,7 @@ func KindByName(s string) (Kind, bool) {
 	return Kind{}, false
 }
 
-// called reports whether name, in lower case, is one of the kind's.
+// called reports whether name, in lower case, is one of the names of the kind.
 func (k Kind) called(name string) bool {
 	for _, own := range []string{strings.ToLower(k.Name), k.Plural, k.Short} {
 		if own != "" && (name == own || k.Group != "" && name == own+"."+k.Group) {
@@ -135,7 +136,7 @@ func (k Kind) called(name string) bool {
 	return false
 }
 
-// plural of the words that end in y.
+// plural returns the plural of a word that ends in y, and any other word as it is.
 func plural(w string) string {
 	if stem, ok := strings.CutSuffix(w, "y"); ok {
 		return stem + "ies"
@@ -153,7 +154,7 @@ func supportedOf(role Role) (names []string) {
 	return names
 }
 
-// Identity returns how Kubernetes names the object.
+// Identity returns the identity of the object in Kubernetes' terms.
 func (k Key) Identity() bundle.ObjectIdentity {
 	kind := byName[k.Kind]
 	return bundle.ObjectIdentity{

@@ -35,7 +35,7 @@ func init() {
 	})
 }
 
-// kustomizationRefused are the fields that are not carried out.
+// kustomizationRefused are the fields that are not implemented, each with the alternative.
 var kustomizationRefused = map[string]string{
 	"kubeConfig": "the hub holds no credentials of clusters: remove it, register the cluster (nave cluster add) and " +
 		"select it with a Fleet",
@@ -63,7 +63,7 @@ func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 	)
 }
 
-// checkSourceRef checks the reference to a source, of any kind that is one.
+// checkSourceRef checks the reference to a source, of any kind with the role of a source.
 func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	supported := supportedOf(SourceRole)
@@ -81,7 +81,7 @@ func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Pat
 	return append(errs, optional(ref.Namespace, at.Child("namespace"), validation.IsDNS1123Label)...)
 }
 
-// checkBuild checks what kustomize is given. Whether paths exist and patches fit is the build's to say.
+// checkBuild checks the fields for kustomize. The build itself checks that paths exist and that patches fit.
 func checkBuild(s *kustomizev1.KustomizationSpec, spec *field.Path) field.ErrorList {
 	errs := optional(s.Path, spec.Child("path"), badPath)
 	errs = append(errs, optional(s.TargetNamespace, spec.Child("targetNamespace"), validation.IsDNS1123Label)...)
@@ -110,7 +110,7 @@ func checkBuild(s *kustomizev1.KustomizationSpec, spec *field.Path) field.ErrorL
 
 func anything(string) []string { return nil }
 
-// badPath refuses a path that leaves the source. Flux reads a leading / as the source's root.
+// badPath returns an error text for a path that leaves the source. Flux reads a leading / as the source's root.
 func badPath(p string) []string {
 	clean := path.Clean(strings.TrimLeft(p, "/"))
 	if clean == ".." || strings.HasPrefix(clean, "../") {
@@ -122,7 +122,7 @@ func badPath(p string) []string {
 	return nil
 }
 
-// badComponent refuses what is not a folder of the same source.
+// badComponent returns an error text for a component that is not a folder of the same source.
 func badComponent(c string) []string {
 	if strings.Contains(c, "://") || strings.HasPrefix(c, "/") || strings.ContainsAny(c, "?\\\x00") {
 		return []string{"want a path relative to spec.path; components of other repositories are not loaded"}
@@ -199,7 +199,7 @@ func checkHealthChecks(list []meta.NamespacedObjectKindReference, at *field.Path
 // renderableOfKustomization returns the view of a Kustomization.
 func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 	build := buildOf(k)
-	spec, _ := json.Marshal(build) // what came from JSON goes back to it: there is no error to have
+	spec, _ := json.Marshal(build) // decoded from JSON, so encoding cannot fail
 	ref := k.Spec.SourceRef
 	r := &Renderable{
 		Source:   Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, k.Namespace), Name: ref.Name},
@@ -262,12 +262,12 @@ func namespacesOf(k *kustomizev1.Kustomization) []NamespaceReference {
 	return slices.DeleteFunc(all, func(r NamespaceReference) bool { return r.Namespace == "" })
 }
 
-// Build is what a Kustomization says about its build: the Spec that the renderer kustomize is given.
+// Build has the fields of a Kustomization for its build. It is the Spec for the renderer kustomize.
 type Build struct {
 	// Name and Namespace are the Kustomization's own: the values of Flux's owner labels.
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
-	// Path is below the artifact's root; empty is the root.
+	// Path is relative to the artifact's root; empty: the root.
 	Path                    string                      `json:"path,omitempty"`
 	TargetNamespace         string                      `json:"targetNamespace,omitempty"`
 	NamePrefix              string                      `json:"namePrefix,omitempty"`
@@ -277,11 +277,11 @@ type Build struct {
 	Components              []string                    `json:"components,omitempty"`
 	IgnoreMissingComponents bool                        `json:"ignoreMissingComponents,omitempty"`
 	CommonMetadata          *kustomizev1.CommonMetadata `json:"commonMetadata,omitempty"`
-	// BuildMetadata lists the annotations with which kustomize says where an object comes from.
+	// BuildMetadata lists the annotations with the origin of an object that kustomize adds.
 	BuildMetadata []kustomizev1.BuildMetadataOption `json:"buildMetadata,omitempty"`
 	Substitute    map[string]string                 `json:"substitute,omitempty"`
-	// Variables are the objects of postBuild.substituteFrom with their data. A later one beats an earlier one, and
-	// Substitute beats all.
+	// Variables are the objects of postBuild.substituteFrom with their data. A later one overrides an earlier one, and
+	// Substitute overrides all.
 	Variables []InputData `json:"variables,omitempty"`
 	// SubstituteAlways is Flux's substituteStrategy Always: substitute although no variable is given.
 	SubstituteAlways bool `json:"substituteAlways,omitempty"`
@@ -289,7 +289,7 @@ type Build struct {
 	Strict bool `json:"strict,omitempty"`
 }
 
-// buildOf returns what a Kustomization says about its build. It is strict, as in Flux since 2.9.
+// buildOf returns the Build of a Kustomization. It is strict, as in Flux since 2.9.
 func buildOf(k *kustomizev1.Kustomization) Build {
 	b := Build{
 		Name: k.Name, Namespace: k.Namespace, Path: k.Spec.Path,
@@ -311,8 +311,8 @@ func (b Build) with(inputs []InputData, lenient bool) Build {
 	return b
 }
 
-// convertKustomization turns older versions into v1: the three kinds of patches become one, in the order in which
-// kustomize applies them, and validation goes, because objects are always validated by the API server.
+// convertKustomization converts older versions into v1. The three kinds of patches become one, in the order in which
+// kustomize applies them. The field validation is removed, because the API server always validates objects.
 func convertKustomization(o *manifest.Object) {
 	spec, ok := o.Object["spec"].(map[string]any)
 	if !ok {
@@ -331,7 +331,7 @@ func convertKustomization(o *manifest.Object) {
 		return item
 	})
 	if !mergesFit || !patchesFit || !operationsFit {
-		return // what does not fit stays as it is, and is refused as an unknown field or a wrong type
+		return // fields that do not fit stay as they are, and are refused as unknown fields or wrong types
 	}
 	delete(spec, "patchesStrategicMerge")
 	delete(spec, "patchesJson6902")
@@ -340,7 +340,7 @@ func convertKustomization(o *manifest.Object) {
 	}
 }
 
-// list returns a list, which may be missing.
+// list returns the items of a list. If v is nil, the list is empty. If v is not a list, ok is false.
 func list(v any) (items []any, ok bool) {
 	if v == nil {
 		return nil, true

@@ -2,8 +2,8 @@ package api
 
 import "strings"
 
-// modernize rewrites fields of spec as old versions had them: dependsOn as names or namespace/name, the service account
-// as an object (both v1alpha1), and health checks without an apiVersion.
+// modernize converts fields of spec in the form of old versions: dependsOn as names or namespace/name, the service
+// account as an object (both v1alpha1), and health checks without an apiVersion.
 func modernize(spec map[string]any) {
 	if account, ok := spec["serviceAccount"].(map[string]any); ok && len(account) == 1 {
 		if name, ok := account["name"].(string); ok && spec["serviceAccountName"] == nil {
@@ -26,7 +26,7 @@ func modernize(spec map[string]any) {
 	}
 }
 
-// workloads are the kinds that old versions checked without being told their apiVersion.
+// workloads has the apiVersions of the kinds that health checks of old versions named without one.
 var workloads = map[string]string{"Deployment": "apps/v1", "DaemonSet": "apps/v1", "StatefulSet": "apps/v1"}
 
 // dependency returns the entry of dependsOn for a name or namespace/name.

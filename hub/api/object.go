@@ -13,8 +13,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Object is one admitted object. Its views are decoded at most once, and shared by everyone who has the Object: nobody
-// changes them. An Object is safe for concurrent use. A nil *Object has no views, labels or annotations.
+// Object is one admitted object. Its view is decoded at most once and shared by all users of the Object, who must not
+// change it. An Object is safe for concurrent use. A nil *Object has no view, labels or annotations.
 type Object struct {
 	// Key has no cluster: equal objects of many clusters are one Object.
 	Key    Key
@@ -39,7 +39,7 @@ type head struct {
 // errNoObject is the error of every view of a nil *Object.
 var errNoObject = errors.New("there is no such object")
 
-// newObject returns an object that was admitted.
+// newObject returns the Object of admitted JSON values.
 func newObject(o *manifest.Object) (*Object, error) {
 	data, err := manifest.Canonical(o)
 	if err != nil {
@@ -48,7 +48,7 @@ func newObject(o *manifest.Object) (*Object, error) {
 	return StoredObject(KeyOf(o), data), nil
 }
 
-// StoredObject returns an object that was admitted and stored under the key. JSON is not checked again.
+// StoredObject returns an object that was admitted and stored under the key. StoredObject does not check data again.
 func StoredObject(key Key, data []byte) *Object {
 	key.Cluster = ""
 	return &Object{Key: key, JSON: data, Digest: manifest.DigestOf(data)}
@@ -57,7 +57,7 @@ func StoredObject(key Key, data []byte) *Object {
 // MarshalJSON returns the JSON of the object.
 func (o *Object) MarshalJSON() ([]byte, error) { return o.JSON, nil }
 
-// UnmarshalJSON reads what MarshalJSON returned. JSON is not checked again.
+// UnmarshalJSON reads the JSON that MarshalJSON returned, and does not check it again.
 func (o *Object) UnmarshalJSON(data []byte) error {
 	var m manifest.Object
 	if err := json.Unmarshal(data, &m.Object); err != nil {
@@ -75,7 +75,7 @@ func (o *Object) Equal(other *Object) bool {
 	return o.Digest == other.Digest
 }
 
-// SameSpec reports whether two objects differ in metadata at most.
+// SameSpec reports whether two objects have the same spec.
 func (o *Object) SameSpec(other *Object) bool {
 	var a, b struct {
 		Spec json.RawMessage `json:"spec"`
@@ -105,19 +105,20 @@ func (o *Object) Parse() (*manifest.Object, error) {
 	return m, nil
 }
 
-// Source returns the view of a source. The error says that the object is none, or cannot be read.
+// Source returns the view of a source. If the object is not a source, or cannot be decoded, Source returns an error.
 func (o *Object) Source() (*Source, error) { return viewOf[Source](o) }
 
-// Renderable returns the view of a renderable object. The error says that the object is none, or cannot be read.
+// Renderable returns the view of a renderable. If the object is not renderable, or cannot be decoded, Renderable
+// returns an error.
 func (o *Object) Renderable() (*Renderable, error) { return viewOf[Renderable](o) }
 
-// Cluster returns the object as a Cluster. The error says that the object is none, or cannot be read.
+// Cluster returns the object as a Cluster. If it is not a Cluster, or cannot be decoded, Cluster returns an error.
 func (o *Object) Cluster() (*Cluster, error) { return viewOf[Cluster](o) }
 
-// Fleet returns the object as a Fleet. The error says that the object is none, or cannot be read.
+// Fleet returns the object as a Fleet. If it is not a Fleet, or cannot be decoded, Fleet returns an error.
 func (o *Object) Fleet() (*Fleet, error) { return viewOf[Fleet](o) }
 
-// Err returns why the object has no view of the role of its kind; nil if it has.
+// Err returns an error if the object has no view of the role of its kind.
 func (o *Object) Err() error {
 	if o == nil {
 		return errNoObject
@@ -136,7 +137,7 @@ func viewOf[T any](o *Object) (*T, error) {
 	return nil, fmt.Errorf("%s is not a %T", o.Key, *new(T))
 }
 
-// decodeView returns the view of the object, complete with what all kinds of its role have.
+// decodeView returns the view of the object, with the fields that are the same for all kinds of its role.
 func decodeView(o *Object) (any, error) {
 	kind := byName[o.Key.Kind]
 	if !kind.Supported() {
@@ -155,7 +156,7 @@ func decodeView(o *Object) (any, error) {
 	return view, err
 }
 
-// viewed returns a View that decodes the object as a T, which is the Go type of its kind, and makes the view of that.
+// viewed returns a View that decodes the object as a T, the Go type of its kind, and then calls view.
 func viewed[T, V any](view func(*T) *V) func(*Object) (any, error) {
 	return func(o *Object) (any, error) {
 		decoded, err := Decode[T](o)
@@ -166,10 +167,10 @@ func viewed[T, V any](view func(*T) *V) func(*Object) (any, error) {
 	}
 }
 
-// itself is the view of a kind whose Go type is its view.
+// itself returns the view of a kind whose Go type is its view.
 func itself[T any](o *T) *T { return o }
 
-// read returns the head. It is empty if the object cannot be read.
+// read returns the head. If the object cannot be decoded, the head is empty.
 func (o *Object) read() *head {
 	if o == nil {
 		return &head{}
@@ -188,14 +189,14 @@ func (o *Object) Labels() map[string]string { return o.read().Metadata.Labels }
 // Annotations returns the annotations, which must not be changed.
 func (o *Object) Annotations() map[string]string { return o.read().Metadata.Annotations }
 
-// RequestedAt returns the request to reconcile in the object's annotations; empty: none.
+// RequestedAt returns the request to reconcile in the object's annotations. If there is none, RequestedAt returns "".
 func (o *Object) RequestedAt() string { return o.Annotations()[manifest.RequestedAtAnnotation] }
 
 // Suspended reports whether the object's spec suspends it.
 func (o *Object) Suspended() bool { return o.read().Spec.Suspend }
 
-// SourceReference returns the key of the source that the object, or a Fleet's template, names, without a cluster; false
-// for kinds that have none. SourceKeys says where that source may be.
+// SourceReference returns the key of the source that the object, or a Fleet's template, names, without a cluster. If
+// the object has no source, SourceReference returns false. SourceKeys returns the keys that the source may have.
 func (o *Object) SourceReference() (Key, bool) {
 	if r, err := o.Renderable(); err == nil {
 		return r.Source, true

@@ -140,7 +140,7 @@ func TestFleetAbove(t *testing.T) {
 	}
 }
 
-// TestObject_pipe has an object that another process reads.
+// TestObject_pipe encodes an object as one process does, and decodes it as another one does.
 func TestObject_pipe(t *testing.T) {
 	key := api.Key{Kind: api.GitRepositoryKind, Namespace: "team", Name: "x"}
 	want := api.StoredObject(key, []byte(`{"kind":"GitRepository","metadata":{"name":"x","namespace":"team"},"spec":{}}`))

@@ -32,15 +32,15 @@ func init() {
 	})
 }
 
-// ociRepositoryRefused are the fields that are not carried out.
+// ociRepositoryRefused are the fields that are not implemented, each with the alternative.
 var ociRepositoryRefused = map[string]string{
 	"serviceAccountName": "the hub has no ServiceAccounts: name the pull Secret of that account in spec.secretRef",
 }
 
-// cosign is the provider of signatures that is verified.
+// cosign is the only supported provider of signatures.
 const cosign = "cosign"
 
-// defaultOCIRepository sets what Flux's schema sets.
+// defaultOCIRepository sets the defaults of Flux's schema.
 func defaultOCIRepository(o *manifest.Object) {
 	spec, ok := o.Object["spec"].(map[string]any)
 	if !ok {
@@ -82,7 +82,7 @@ func checkOCIRepository(o *sourcev1.OCIRepository) field.ErrorList {
 	return errs
 }
 
-// checkOCIVerification lets through what is verified: signatures by keys.
+// checkOCIVerification allows only the verification that is implemented: cosign signatures by keys.
 func checkOCIVerification(v *sourcev1.OCIRepositoryVerification, path *field.Path) (errs field.ErrorList) {
 	if v.Provider != cosign {
 		errs = append(errs, field.Forbidden(path.Child("provider"),
@@ -95,7 +95,7 @@ func checkOCIVerification(v *sourcev1.OCIRepositoryVerification, path *field.Pat
 	return errs
 }
 
-// checkOCIURL checks the address of a repository. The messages do not show it: it may hold a password.
+// checkOCIURL checks the address of a repository. The messages do not show the address, because it may have a password.
 func checkOCIURL(address string, path *field.Path) field.ErrorList {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -120,10 +120,10 @@ func checkOCIURL(address string, path *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(path, field.OmitValueType{}, why)}
 }
 
-// tagPattern is that of the distribution specification.
+// tagPattern is the pattern of tags in the distribution specification.
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
-// checkOCIReference checks each way to name an artifact; the most exact one that is given counts.
+// checkOCIReference checks each field that names an artifact. The most exact of the fields that are set counts.
 func checkOCIReference(ref *sourcev1.OCIRepositoryRef, path *field.Path) (errs field.ErrorList) {
 	if _, err := v1.NewHash(ref.Digest); ref.Digest != "" && (err != nil || !strings.HasPrefix(ref.Digest, "sha256:")) {
 		errs = append(errs, field.Invalid(path.Child("digest"), ref.Digest, "want sha256: and 64 hexadecimal digits"))
@@ -159,8 +159,8 @@ func ociSecrets(o *sourcev1.OCIRepository) (found []SecretReference) {
 	return found
 }
 
-// sourceOfOCIRepository returns the view of an OCIRepository. A Secret is shown over plain HTTP only where its hosts
-// name port 80 or the port in the URL.
+// sourceOfOCIRepository returns the view of an OCIRepository. A Secret is sent over plain HTTP only if its hosts name
+// port 80 or the port in the URL.
 func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 	s := &Source{
 		URL: o.Spec.URL, Interval: o.Spec.Interval.Duration, Secrets: ociSecrets(o),

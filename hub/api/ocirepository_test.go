@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// ociRepository is an OCIRepository with some lines of spec.
+// ociRepository returns an OCIRepository with some lines of spec.
 func ociRepository(spec string) string {
 	return "apiVersion: source.toolkit.fluxcd.io/v1beta2\nkind: OCIRepository\nmetadata: {name: fleet, namespace: a}\n" +
 		"spec:\n  interval: 1m\n  " + strings.ReplaceAll(strings.TrimSpace(spec), "\n", "\n  ")
@@ -49,7 +49,7 @@ func TestAdmit_OCIRepository(t *testing.T) {
 	}
 }
 
-// TestOCIRepository_view has what the hub needs to know, and what must make two fetches of two sources.
+// TestOCIRepository_view checks the view, and which differences between two sources must lead to two fetches.
 func TestOCIRepository_view(t *testing.T) {
 	view := func(spec string) *api.Source {
 		t.Helper()

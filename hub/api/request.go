@@ -2,8 +2,8 @@ package api
 
 import "time"
 
-// Answers reports whether a request to reconcile that was handled is the one that was made, or a later one that
-// overtook it. Both are times in RFC 3339; what is not a time answers nothing.
+// Answers reports whether the handled request to reconcile is the requested one, or a later one. Both are times in
+// RFC 3339. If one of them is not a time, Answers returns false.
 func Answers(handled, requested string) bool {
 	h, err := time.Parse(time.RFC3339Nano, handled)
 	r, err2 := time.Parse(time.RFC3339Nano, requested)

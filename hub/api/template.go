@@ -31,7 +31,7 @@ func ExpandTemplate(f *Fleet, c *Cluster) (*Object, error) {
 	return o, nil
 }
 
-// expandTemplate returns the root Kustomization, admitted, with each string that has a $ given to expand.
+// expandTemplate returns the root Kustomization, admitted. Each string with a $ is replaced by the result of expand.
 func expandTemplate(f *Fleet, expand func(path, text string) (any, error)) (*Object, error) {
 	var spec map[string]any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(f.Spec.Template.Spec, &spec); err != nil {
@@ -52,7 +52,7 @@ func expandTemplate(f *Fleet, expand func(path, text string) (any, error)) (*Obj
 	return Admit(o, ClusterGraph)
 }
 
-// expandValue copies a tree of JSON values and replaces the strings in it that have a $. Keys stay as they are.
+// expandValue copies a tree of JSON values and replaces the strings with a $. Keys stay as they are.
 func expandValue(path string, v any, expand func(path, text string) (any, error)) (_ any, err error) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -100,14 +100,14 @@ func expandText(text string, c *Cluster) (string, error) {
 	switch {
 	case err == nil:
 		return expanded, nil
-	case unset != "": // the evaluation ends at the first one without a default, so it is the last that was asked for
+	case unset != "": // the evaluation ends at the first variable without a default, so unset is that one
 		return "", fmt.Errorf("variable %q is not set: set it in spec.vars of Cluster %s, or write ${%s:-default}", unset,
 			c.Name, unset)
 	}
 	return "", fmt.Errorf("%q: %w", text, err)
 }
 
-// typed makes a boolean of an expanded text where a Kustomization wants one. All else in it is text.
+// typed converts an expanded text to a boolean if the field of a Kustomization is one. All other fields are text.
 func typed(path, text string) any {
 	if _, ok := samples[path].(bool); ok {
 		if b, err := strconv.ParseBool(text); err == nil && (text == "true" || text == "false") {
@@ -117,8 +117,8 @@ func typed(path, text string) any {
 	return text
 }
 
-// samples are values for the fields that take only certain ones. They let a template be checked before the values of
-// its variables are known.
+// samples are values for the fields that allow only certain values. With them a template is checked before the values
+// of its variables are known.
 var samples = map[string]any{
 	"spec.prune": true, "spec.force": true, "spec.wait": true, "spec.suspend": true, "spec.ignoreMissingComponents": true,
 	"spec.interval": "1m", "spec.retryInterval": "1m", "spec.timeout": "1m", "spec.deletionPolicy": "Delete",

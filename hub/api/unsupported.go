@@ -1,7 +1,8 @@
 package api
 
 func init() {
-	// Secrets are known by name only: credentials of the hub go to its vault, and Secrets of a cluster are payload.
+	// Only the name of the kind Secret is known: the hub's vault has the credentials of the hub, and Secrets of a cluster
+	// are payload.
 	Register(Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true})
 	for _, k := range unsupported {
 		k.Namespaced = true
@@ -12,8 +13,8 @@ func init() {
 // SecretKind is the kind of Kubernetes' Secrets.
 const SecretKind = "Secret"
 
-// unsupported are the kinds of Flux that nothing carries out yet. A kind that is built leaves this list for a file of
-// its own.
+// unsupported are the kinds of Flux that the hub does not implement yet. A kind that is implemented moves from this
+// list to a file of its own.
 var unsupported = []Kind{
 	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Words: []string{"source bucket"},
 		Role: SourceRole},

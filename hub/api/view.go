@@ -10,24 +10,24 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Source is what the hub needs to know of a source, whatever its kind.
+// Source is the view of a source of any kind.
 type Source struct {
-	// URL is the server that is asked, and that Secrets must be bound to.
+	// URL is the address that is fetched from. Secrets must be bound to its server.
 	URL      string
 	Interval time.Duration
 	Timeout  time.Duration // zero: the fetcher's
-	// Provider names whose credentials the hub has to bring, by a helper of its own: aws, azure; empty: none.
+	// Provider is the cloud whose credentials a helper of the hub gives: aws, azure; empty: none.
 	Provider string
 	// Secrets are those of its own namespace that the source needs.
 	Secrets []SecretReference
-	// Plugin says that a credential provider plugin of the hub gives the credentials.
+	// Plugin: a credential provider plugin of the hub gives the credentials.
 	Plugin bool
 	// Succeeded and Failed are the reasons of its Ready condition after a fetch; empty: Succeeded, FetchFailed.
 	Succeeded, Failed string
-	// Identity is all of the spec that decides what is fetched, as a value that encodes to JSON. Sources of one kind with
-	// equal Identity, equal Secrets and equal inputs share one fetch.
+	// Identity has all fields of the spec that the fetched artifact depends on, as a value that encodes to JSON. Sources
+	// of one kind with equal Identity, equal Secrets and equal inputs share one fetch.
 	Identity any
-	// Inputs are the sources whose artifacts the source reads, and Composition says what it makes of them.
+	// Inputs are the sources whose artifacts the source reads. Composition describes the artifact that it makes from them.
 	Inputs      []SourceInput
 	Composition Composition
 
@@ -40,10 +40,10 @@ type SecretReference struct {
 	Name  string
 }
 
-// FetchKey is a digest over the kind of a source, what is fetched and with which Secrets. Sources with one key, of
-// whatever clusters, share one fetch; FetchOf returns the key of a source that has inputs. bound says that the Secrets
-// must be bound to the host and the namespace: that is so for all but the operators' own sources. Who may use a Secret
-// never shares a fetch with who may not.
+// FetchKey returns a digest over the kind of a source, its Identity, its Secrets and its Composition. Sources of all
+// clusters with the same key share one fetch; FetchOf returns the key of a source that has inputs. bound means that the
+// Secrets must be bound to the host and the namespace, as for all but the operators' own sources. So a source that may
+// use a Secret never shares a fetch with one that may not.
 func (s *Source) FetchKey(bound bool) string {
 	if bound {
 		return s.boundKey
@@ -80,45 +80,45 @@ func (s *Source) fetchKey(key Key, bound bool) (string, error) {
 	return manifest.DigestOf(data).String(), nil
 }
 
-// Renderable is what the hub needs to know of an object that is rendered to an Application, whatever its kind.
+// Renderable is the view of an object of any kind that is rendered to an Application.
 type Renderable struct {
-	// Source is the key of what is rendered, without a cluster. SourceKeys says where it may be.
+	// Source is the key of the source, without a cluster. SourceKeys returns the keys that the source may have.
 	Source Key
-	// Path is what it renders of the source: below the root, clean; "." is all of it.
+	// Path is the rendered folder of the source: relative to the root, clean; ".": the whole source.
 	Path string
-	// Renderer names who renders it; Spec is all of the object that the result depends on, as canonical JSON. Renderables
-	// with equal Spec share one render of one artifact.
+	// Renderer names the renderer. Spec has all fields of the object that the result depends on, as canonical JSON.
+	// Renderables with equal Spec share one render of one artifact.
 	Renderer string
 	Spec     json.RawMessage
 	// Inputs are the objects whose data the render reads beside its source, in the order of the references.
 	Inputs []Input
-	// SpecWith returns Spec with the data of the Inputs, which are in the same order; Complete calls it. lenient says that
-	// variables which nobody gives are replaced by nothing. Nil for a kind that has neither inputs nor variables.
+	// SpecWith returns Spec with the data of the Inputs, which are in the same order; Complete calls it. If lenient is
+	// set, unset variables are replaced by empty text. SpecWith is nil for a kind that has neither inputs nor variables.
 	SpecWith func(inputs []InputData, lenient bool) any
 
 	Interval      time.Duration
 	RetryInterval time.Duration
 	Timeout       time.Duration
 
-	// Composes: the objects that it renders to are sources, whose artifacts it makes; its readiness includes theirs.
+	// Composes: its rendered objects are sources, whose artifacts it makes. Its readiness includes theirs.
 	Composes bool
 
 	Prune          bool
 	Wait           bool
 	Force          bool
 	DeletionPolicy bundle.DeletionPolicy
-	ServiceAccount string                 // empty: the one of what it is below, or the spoke's
+	ServiceAccount string                 // empty: the one of the renderable above it, or the spoke's
 	Decryption     bundle.SecretReference // the spoke's keys; zero: none
 	DependsOn      []Key                  // without a cluster, each once
-	// ReadyExpressions say when some of them are ready, in place of their readiness.
+	// ReadyExpressions decide whether some of the dependencies are ready, in place of their readiness.
 	ReadyExpressions []ReadyExpression
-	HealthChecks     []bundle.ObjectIdentity // what its readiness hangs on beside its own objects
-	// HealthExpressions say how objects of custom kinds are.
+	HealthChecks     []bundle.ObjectIdentity // further objects that must be healthy before it is ready
+	// HealthExpressions decide the health of objects of custom kinds.
 	HealthExpressions []bundle.HealthExpressions
 	// Namespaces are the namespaces that it names beside its own, with the fields that name them.
 	Namespaces []NamespaceReference
 
-	allowNamespaces, allowAccounts []string // by its annotations
+	allowNamespaces, allowAccounts []string // from its annotations
 }
 
 // ReadyExpression is a CEL expression over the objects dep, a dependency, and self.
@@ -127,7 +127,7 @@ type ReadyExpression struct {
 	Text       string
 }
 
-// ExpressesReady reports whether expressions say when a dependency is ready.
+// ExpressesReady reports whether an expression decides whether a dependency is ready.
 func (r *Renderable) ExpressesReady(dependency Key) bool {
 	return slices.ContainsFunc(r.ReadyExpressions,
 		func(e ReadyExpression) bool { return e.Dependency == dependency.In("") })
@@ -136,7 +136,7 @@ func (r *Renderable) ExpressesReady(dependency Key) bool {
 // NamespaceReference is a field of an object that names a namespace.
 type NamespaceReference struct{ Field, Namespace string }
 
-// allow reads the annotations that let what is rendered reach further.
+// allow reads the annotations that let the rendered objects use further namespaces and accounts.
 func (r *Renderable) allow(annotations map[string]string) {
 	r.allowNamespaces = names(annotations[AllowNamespaces])
 	r.allowAccounts = names(annotations[AllowServiceAccounts])
@@ -156,7 +156,8 @@ func (r *Renderable) Awaited() (keys []Key) {
 	return keys
 }
 
-// Orphans reports whether what was rendered stays when the object itself is deleted, as Flux's finalizer decides it.
+// Orphans reports whether the rendered objects stay in the cluster if the object itself is deleted. The rules are those
+// of Flux's finalizer.
 func (r *Renderable) Orphans() bool {
 	switch r.DeletionPolicy {
 	case bundle.Delete, bundle.WaitForTermination:
@@ -170,9 +171,9 @@ func (r *Renderable) Orphans() bool {
 // IsRoot reports whether an object with this owner is a root: an object that a Fleet gives to a cluster.
 func IsRoot(owner *Key) bool { return owner != nil && owner.Role() == FleetRole }
 
-// SourceKeys returns where the source that an object of the cluster names may be, in the order in which it is looked
-// for: in the graph of the cluster, then in the hub. For a root it is the other way round, so that what the root
-// renders cannot cut it off from where it comes from. owner is the owner of the object; nil if it has none.
+// SourceKeys returns the keys that the source of an object may have, in the order of the lookup: in the graph of the
+// cluster, then in the hub. For a root the hub comes first, so that the objects that a root renders cannot replace its
+// source. owner is the owner of the object; nil if it has none.
 func SourceKeys(cluster string, source Key, owner *Key) []Key {
 	hubs, own := source.In(""), source.In(cluster)
 	switch {
@@ -184,8 +185,8 @@ func SourceKeys(cluster string, source Key, owner *Key) []Key {
 	return []Key{own, hubs}
 }
 
-// FleetAbove returns the Fleet that an object comes from, by way of any number of owners; false if there is none.
-// ownerOf returns the owner of an object, nil if it has none or its owner does not give it any more.
+// FleetAbove returns the Fleet that an object comes from, through any number of owners. If there is none, FleetAbove
+// returns false. ownerOf returns the owner of an object, or nil if it has none or its owner does not give it any more.
 func FleetAbove(key Key, ownerOf func(Key) *Key) (Key, bool) {
 	seen := map[Key]bool{}
 	for !seen[key] {
