@@ -7,8 +7,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// advice returns what to do about a reason of the object. It is empty for a reason whose message says that already. A
-// Cluster or Fleet may have the reason of an object of any kind that it covers.
+// advice returns the advice for a reason of the object. If the message of the reason already has the advice, advice
+// returns "". A Cluster or Fleet may have the reason of an object of any kind that it covers.
 func (f Facts) advice(reason string) string {
 	kind := f.Resource.Key.Kind
 	if f.rollsUp() {
@@ -17,8 +17,8 @@ func (f Facts) advice(reason string) string {
 	return strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation()).Replace(advices[reason])
 }
 
-// confirmation returns the command that confirms what the spoke holds of the object. A Cluster or Fleet tells by its
-// message which object that is.
+// confirmation returns the command that confirms the held removals of the object. For a Cluster or Fleet the message
+// names the object.
 func (f Facts) confirmation() string {
 	if f.rollsUp() {
 		return "nave confirm, for the named object and cluster"
@@ -27,8 +27,8 @@ func (f Facts) confirmation() string {
 	return fmt.Sprintf("nave confirm %s %s -n %s --cluster %s", strings.ToLower(k.Kind), k.Name, k.Namespace, k.Cluster)
 }
 
-// advices has the advice for each reason. KIND stands for the kind of the object,
-// CONFIRM for the command that confirms what is held of it.
+// advices has the advice for each reason. KIND stands for the kind of the object, CONFIRM for the command that confirms
+// its held removals.
 var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push. " +

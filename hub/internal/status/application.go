@@ -32,7 +32,7 @@ func (f Facts) applicationVerdict() verdict {
 func (f Facts) appliedVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
-	case f.Resource.Object == nil && f.Report != nil: // not in the graph any more, but in the cluster
+	case f.Resource.Object == nil && f.Report != nil: // removed from the graph, still in the cluster
 		return f.spokeVerdict()
 	case f.suspended():
 		return f.suspendedVerdict(v)
@@ -58,7 +58,7 @@ func (f Facts) appliedVerdict() verdict {
 	return v
 }
 
-// waitedFor is the verdict about a renderable that waits for this one to become ready.
+// waitedFor returns the verdict about a renderable that waits for this one to become ready.
 func (p *peer) waitedFor() verdict {
 	v := verdict{ready: p.verdict.ready, reason: condition.Progressing, since: p.verdict.since}
 	if v.ready == condition.False {
@@ -68,7 +68,7 @@ func (p *peer) waitedFor() verdict {
 	return v
 }
 
-// suspended reports whether an operator or the object says so.
+// suspended reports whether an operator, the spec of the object or the plan suspends the object.
 func (f Facts) suspended() bool {
 	return f.Resource.IsSuspended() || f.Entry != nil && f.Entry.Suspended
 }
@@ -84,8 +84,8 @@ func (f Facts) suspendedVerdict(hub verdict) verdict {
 	return hub
 }
 
-// withLast adds to a failure on the hub how the application is in the cluster: what fails there, or what goes on
-// running.
+// withLast adds the state in the cluster to the message of a failure on the hub: the failure there, or the revision
+// that the cluster keeps.
 func (f Facts) withLast(v verdict) verdict {
 	switch r := f.Report; {
 	case v.ready != condition.False || r == nil:
@@ -97,12 +97,12 @@ func (f Facts) withLast(v verdict) verdict {
 	return v
 }
 
-// behind reports whether the spoke has not come to what the plan says.
+// behind reports whether the last report of the spoke is missing or of another state than the planned one.
 func (f Facts) behind() bool {
 	return f.Report == nil || !bytes.Equal(f.Report.Digest, f.Entry.Digest[:]) || f.Report.Revision != f.Entry.Revision
 }
 
-// behindVerdict returns why the spoke has not come to the plan.
+// behindVerdict returns the verdict with the cause for which the spoke has not applied the plan.
 func (f Facts) behindVerdict(hub verdict) verdict {
 	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: hub.since}
 	switch s := f.Spoke; {
@@ -177,7 +177,7 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	return condition.True, condition.Succeeded, fmt.Sprintf("%d objects are healthy", all)
 }
 
-// worstOf names the first unhealthy object; empty if there is none.
+// worstOf returns the end of a message that names the first unhealthy object. If there is none, worstOf returns "".
 func worstOf(r *spokev1.ApplicationReport) string {
 	if len(r.Objects) == 0 {
 		return ""
@@ -186,14 +186,14 @@ func worstOf(r *spokev1.ApplicationReport) string {
 	return strings.TrimSuffix(fmt.Sprintf(": %s is %s: %s", nameOf(o.Object), o.Status, o.Message), ": ")
 }
 
-// inventoryEntry is one object as Flux's status names it.
+// inventoryEntry is one object in the format of Flux's status.
 type inventoryEntry struct {
 	ID      string `json:"id"`
 	Version string `json:"v"`
 }
 
-// inventoryOf returns objects as Flux lists them, "namespace_name_group_kind". Colons in names, as in those of RBAC,
-// are written as two underscores.
+// inventoryOf returns objects in Flux's format, "namespace_name_group_kind". Colons in names, as in those of RBAC, are
+// written as two underscores.
 func inventoryOf(objects []*bundlev1.ObjectIdentity) []inventoryEntry {
 	entries := make([]inventoryEntry, len(objects))
 	for i, o := range objects {
@@ -204,5 +204,5 @@ func inventoryOf(objects []*bundlev1.ObjectIdentity) []inventoryEntry {
 	return entries
 }
 
-// nameOf returns an object's name for people: "kind.group namespace/name".
+// nameOf returns the name of an object for messages: "kind.group namespace/name".
 func nameOf(o *bundlev1.ObjectIdentity) string { return bundle.ObjectFrom(o).ID().String() }

@@ -11,14 +11,14 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// clusterVerdict returns True if the cluster runs the newest bundle and everything that it covers is ready. Otherwise
-// it returns the worst of the verdicts about the session, the hub's Condition and the covered objects.
+// clusterVerdict returns True if the cluster runs the newest bundle and all covered objects are ready. Otherwise it
+// returns the worst of the verdicts about the session, the hub's Condition and the covered objects.
 func (f Facts) clusterVerdict() verdict {
 	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
 	switch {
 	case own.ready == condition.False:
 		return own
-	case hub.ready == condition.False && hub.reason != condition.BuildFailed: // what does not build is covered
+	case hub.ready == condition.False && hub.reason != condition.BuildFailed: // objects that do not build are covered
 		return hub
 	case covered.ready == condition.False:
 		return covered
@@ -62,12 +62,12 @@ func (f Facts) heldBackVerdict() verdict {
 			"upgrade the spoke", f.Bundle.Bundle.Sequence, f.Spoke.Version, f.Spoke.Lacks(*f.Bundle)), f.Bundle.ChangedAt)
 }
 
-// registered reports whether the spoke was ever let in.
+// registered reports whether the spoke has ever registered.
 func registered(s *store.Spoke) bool {
 	return s != nil && (s.Connected || !s.Since.IsZero() || !s.RegisteredAt.IsZero())
 }
 
-// sentence returns a text of another package with a capital.
+// sentence returns a text of another package with a capital first letter.
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // runningVerdict returns how far a connected spoke has come with its bundle.
@@ -87,7 +87,7 @@ func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 	return v
 }
 
-// clusterDetails sets what the spoke reported, and the bundle that the hub wants there.
+// clusterDetails sets the fields that the spoke reported, and the bundle that the hub wants there.
 func (f Facts) clusterDetails(c *conditions, status fields) {
 	f.setConnected(c)
 	if d := f.Bundle; d != nil {
@@ -130,7 +130,7 @@ func (f Facts) setConnected(c *conditions) {
 	}
 }
 
-// bundleOf returns the name of a bundle as a status shows it.
+// bundleOf returns the ID of a bundle in the format of a status.
 func bundleOf(id bundle.ID) map[string]any {
 	return map[string]any{"epoch": id.Epoch, "sequence": id.Sequence, "digest": id.Digest.String()}
 }

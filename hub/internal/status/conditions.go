@@ -24,7 +24,7 @@ type conditions struct {
 	list       []metav1.Condition
 }
 
-// set adds a condition that has been so since a time.
+// set adds a condition. since is its last transition time.
 func (c *conditions) set(kind, value, reason, message string, since time.Time) {
 	c.list = append(c.list, metav1.Condition{
 		Type: kind, Status: metav1.ConditionStatus(value), ObservedGeneration: c.generation,

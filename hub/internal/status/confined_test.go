@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// TestFold_confined says of an object below a service account whose account holds it.
+// TestFold_confined checks that the status of an object below a service account names the account.
 func TestFold_confined(t *testing.T) {
 	facts := well(func(f *Facts) {
 		by := api.Key{Cluster: "a", Kind: api.KustomizationKind, Namespace: "shop", Name: "team"}

@@ -8,8 +8,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// clusterGraph is what is known about the objects of one cluster: its graph, what was refused there, and what its spoke
-// still has of applications that left.
+// clusterGraph has the facts about the objects of one cluster: the objects of its graph, refused objects, and
+// applications that were removed from the graph and that its spoke still has.
 type clusterGraph struct {
 	facts    map[api.Key]Facts
 	children map[api.Key][]api.Key // by owner
@@ -58,8 +58,9 @@ func (r *Reader) await(f *Facts) error {
 	return err
 }
 
-// link sets Awaited of each renderable of the graph, to one that failed before one that is on its way. It follows the
-// edges backwards from what is not ready, so that its cost is that of the graph whatever the edges are.
+// link sets Awaited of each renderable of the graph. If a renderable awaits a failed one and one in progress, Awaited
+// is the failed one. link follows the edges backwards from the renderables that are not ready, so that its cost depends
+// only on the size of the graph.
 func (g *clusterGraph) link() {
 	awaitedBy, unready := map[api.Key][]api.Key{}, map[string][]api.Key{}
 	for key, f := range g.facts {
@@ -89,7 +90,7 @@ type peer struct {
 	verdict verdict
 }
 
-// awaits returns the renderables that the readiness of f includes: its children if it waits, else those among its
+// awaits returns the renderables that the readiness of f includes: if wait is set, its children, else those among its
 // health checks.
 func (g *clusterGraph) awaits(f Facts) []api.Key {
 	key, o := f.Resource.Key, f.renderable()
@@ -105,7 +106,8 @@ func (g *clusterGraph) awaits(f Facts) []api.Key {
 	return keys
 }
 
-// cover sets what a Cluster covers: everything of its graph, and the hub's sources that it is rendered from.
+// cover sets the objects that a Cluster covers: all objects of its graph, and the hub's sources that they are rendered
+// from.
 func (r *Reader) cover(f *Facts) error {
 	g, err := r.graph(f.Resource.Key.Name)
 	if err != nil {
@@ -125,8 +127,8 @@ func (r *Reader) cover(f *Facts) error {
 	return nil
 }
 
-// below adds to a member a Fleet's roots and everything that they lead to: the objects that they give, and the sources
-// that these are rendered from.
+// below adds a Fleet's roots, the objects that they give, and the sources that these are rendered from: objects of the
+// graph to member.Covered, sources of the hub to sources.
 func (r *Reader) below(fleet api.Key, g *clusterGraph, member *Facts, sources map[api.Key]Facts) error {
 	seen := map[api.Key]bool{}
 	for queue := g.children[fleet]; len(queue) > 0; queue = queue[1:] {
@@ -151,7 +153,8 @@ func (r *Reader) below(fleet api.Key, g *clusterGraph, member *Facts, sources ma
 	return nil
 }
 
-// sourceOf returns the source of a renderable of the graph; false if there is none, which the renderable says itself.
+// sourceOf returns the source of a renderable of the graph. If there is none, sourceOf returns false; the verdict about
+// the renderable names the missing source.
 func (r *Reader) sourceOf(g *clusterGraph, f Facts) (source Facts, ok bool, err error) {
 	for _, key := range f.sourceKeys() {
 		if source, ok = g.facts[key]; !ok && key.Cluster == "" {
@@ -178,12 +181,12 @@ func (r *Reader) hubSource(key api.Key) (source Facts, ok bool, err error) {
 	return source, row != nil, err
 }
 
-// members adds to a Fleet the clusters that it selects, each with what the Fleet leads to there. A Cluster that cannot
-// be read is selected by its labels, and says so itself.
+// members adds to a Fleet the clusters that it selects, each with the objects that the Fleet leads to there. A Cluster
+// that cannot be decoded is selected by its labels; its own verdict has the error.
 func (r *Reader) members(f *Facts) error {
 	fleet, err := f.Resource.Object.Fleet()
 	if err != nil {
-		return nil // hubVerdict says so
+		return nil // hubVerdict returns the error
 	}
 	if err := r.readClusters(); err != nil {
 		return err
@@ -191,7 +194,7 @@ func (r *Reader) members(f *Facts) error {
 	f.Sources = map[api.Key]Facts{}
 	for _, row := range r.clusters {
 		if selected, err := fleet.Selects(row.Object.Labels()); err != nil || !selected {
-			continue // the Fleet's Condition says what is wrong
+			continue // the Fleet's Condition has the error
 		}
 		member, err := r.own(row)
 		if err != nil {

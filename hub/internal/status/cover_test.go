@@ -17,7 +17,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// member is a cluster that runs its bundle, with what a Fleet leads to there; without any, one that never joined.
+// member returns a cluster that runs its bundle, with the objects that a Fleet leads to there. Without objects it
+// returns a cluster that never joined.
 func member(name string, covered ...Facts) Facts {
 	f := Facts{
 		Resource: store.Resource{Key: api.ClusterKey(name), Object: api.StoredObject(api.ClusterKey(name), []byte(`{}`)),
@@ -69,7 +70,7 @@ func (w *fleetWorld) update(fn func(*store.Tx) error) {
 	}
 }
 
-// put writes an object that the hub made something of.
+// put writes an object with a Condition of the hub.
 func (w *fleetWorld) put(tx *store.Tx, key api.Key, owner *api.Key, object string) error {
 	return errors.Join(
 		store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Object: api.StoredObject(key,
@@ -125,7 +126,7 @@ func (w *fleetWorld) outcome(tx *store.Tx, key api.Key, reason, message string) 
 	})
 }
 
-// spoke changes what is known of east's spoke.
+// spoke changes the row of east's spoke.
 func (w *fleetWorld) spoke(tx *store.Tx, change func(*store.Spoke)) error {
 	row, _, err := store.Spokes.Get(tx, "east")
 	change(&row)
@@ -240,7 +241,7 @@ func TestRollUp(t *testing.T) {
 			return w.outcome(tx, refusedKey, "Refused",
 				"not supported")
 		},
-			// and, for the Fleet, its root says ObjectRefused
+			// and, for the Fleet, its root has the reason ObjectRefused
 			allWell, "False Refused: HelmRelease flux-system/chart: Refused: not supported"},
 		{"object_of_other_fleet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.application(tx, otherKey, &api.Key{Kind: "Fleet", Name: "other"}, ""),
@@ -306,7 +307,7 @@ func TestAwaited(t *testing.T) {
 	}
 }
 
-// TestUnreadable has objects that cannot be read: each says so, and no other object fails.
+// TestUnreadable has objects that cannot be decoded: the status of each has the error, and no other object fails.
 func TestUnreadable(t *testing.T) {
 	w := newFleetWorld(t)
 	westKey, otherFleet := api.ClusterKey("west"), api.FleetKey("other")
@@ -408,7 +409,7 @@ func TestSuspended(t *testing.T) {
 		key       api.Key
 		ready     string
 		condition string // the message of Suspended
-		explained string // of the whole fleet, what is suspended
+		explained string // the suspended objects of the whole fleet
 	}{
 		{"cluster", func(w *fleetWorld, tx *store.Tx) error { return errors.Join(w.suspend(tx, eastKey, false), w.push(tx)) },
 			eastKey,
@@ -476,7 +477,7 @@ func TestSuspended(t *testing.T) {
 	}
 }
 
-// suspended is the message of the condition Suspended; empty when the object has none.
+// suspended returns the message of the condition Suspended. If the object has none, suspended returns "".
 func (w *fleetWorld) suspended(key api.Key) (message string) {
 	w.t.Helper()
 	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
@@ -494,7 +495,7 @@ func (w *fleetWorld) suspended(key api.Key) (message string) {
 	return message
 }
 
-// explained names what nave explain lists as suspended.
+// explained returns the names of the objects that nave explain lists as suspended.
 func (w *fleetWorld) explained() string {
 	w.t.Helper()
 	var names []string

@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// Explain returns what is not ready or suspended among the objects that key names, and among those that a Cluster or
-// Fleet leads to: failures before waits, suspended objects last, the oldest first. An empty kind, name or namespace
-// names all; an empty cluster, the whole fleet.
+// Explain returns an explanation for each object that is not ready or is suspended, among the objects that key names
+// and those that a Cluster or Fleet leads to: failures before waits, suspended objects last, the oldest first. An empty
+// kind, name or namespace names all; an empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	var all []*adminv1.Explanation
 	rank := map[*adminv1.Explanation]int{}
@@ -55,7 +55,7 @@ func (f Facts) named(key api.Key) bool {
 		(key.Name == "" || key.Name == k.Name)
 }
 
-// covered returns the keys of what a Cluster or Fleet leads to.
+// covered returns the keys of the objects that a Cluster or Fleet leads to.
 func (w *World) covered(key api.Key) map[api.Key]bool {
 	keys := map[api.Key]bool{}
 	f := w.facts[key]
@@ -71,7 +71,7 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 	return keys
 }
 
-// explain returns why one object is not ready, or that it is suspended.
+// explain returns explanations of an object that is not ready or is suspended. For any other object it returns none.
 func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	s := f.suspension()
 	switch {
@@ -103,7 +103,7 @@ func (f Facts) rollsUp() bool {
 	return f.role() == api.ClusterRole || f.role() == api.FleetRole
 }
 
-// explainSuspension returns that an object is suspended, which is no fault.
+// explainSuspension returns the explanation of a suspended object, which is no failure.
 func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation {
 	message := v.message
 	if !f.rollsUp() {
@@ -115,7 +115,7 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 	}
 }
 
-// explainObject explains an object in the cluster that is not healthy.
+// explainObject returns the explanation of an object in the cluster that is not healthy.
 func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	advice := "Look at the object and its events in the cluster: kubectl describe"
 	switch reason := f.Report.Reason; {
@@ -132,7 +132,7 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	}
 }
 
-// addWaits adds what a renderable waits for: its source, or the renderables that it depends on.
+// addWaits adds the objects that a renderable waits for: its source, or the renderables that it depends on.
 func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 	if source, ok := w.source(f); ok && f.Condition != nil && f.Condition.Ready != condition.True &&
 		f.Condition.Reason != condition.DependencyNotReady {
@@ -171,7 +171,7 @@ func because(v verdict) string {
 	return word + " (" + v.reason + "): " + v.message
 }
 
-// source returns the source of a renderable, which is looked for where package plan does; false if there is none.
+// source returns the source of a renderable, with the same lookup as package plan. If there is none, it returns false.
 func (w *World) source(f Facts) (Facts, bool) {
 	for _, key := range f.sourceKeys() {
 		if source, ok := w.facts[key]; ok {
@@ -181,8 +181,8 @@ func (w *World) source(f Facts) (Facts, bool) {
 	return Facts{}, false
 }
 
-// chain returns the renderables that f waits for: along dependsOn from one that is not ready to the next, to the one
-// that all wait for. A circle ends the chain.
+// chain returns the renderables that f waits for: along dependsOn from one that is not ready to the next. The last one
+// is the one that all others wait for. A cycle ends the chain.
 func (w *World) chain(f Facts) []Facts {
 	var chain []Facts
 	seen := map[api.Key]bool{f.Resource.Key: true}
@@ -197,7 +197,7 @@ func (w *World) chain(f Facts) []Facts {
 	}
 }
 
-// blocker returns the first dependency that is not ready; false if there is none.
+// blocker returns the first dependency that is not ready. If there is none, blocker returns false.
 func (w *World) blocker(f Facts) (Facts, bool) {
 	for _, key := range f.renderable().DependsOn {
 		key.Cluster = f.Resource.Key.Cluster
@@ -208,7 +208,7 @@ func (w *World) blocker(f Facts) (Facts, bool) {
 	return Facts{}, false
 }
 
-// nameIn returns the name of other as it is called from f's cluster.
+// nameIn returns the name of other for a message about f: without the cluster if both are of the same cluster.
 func nameIn(f, other Facts) string {
 	key := other.Resource.Key
 	if key.Cluster == f.Resource.Key.Cluster {
@@ -229,12 +229,12 @@ func command(verb string, k api.Key) string {
 	return strings.Join(words, " ")
 }
 
-// KeyMessage returns a key as the API for operators writes it.
+// KeyMessage returns a key as a message of the API for operators.
 func KeyMessage(k api.Key) *adminv1.ObjectKey {
 	return &adminv1.ObjectKey{Cluster: k.Cluster, Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}
 }
 
-// KeyOf returns the key that a message of the API for operators names, as it is written there.
+// KeyOf returns the key in a message of the API for operators, unchecked.
 func KeyOf(p *adminv1.ObjectKey) api.Key {
 	return api.Key{Cluster: p.GetCluster(), Kind: p.GetKind(), Namespace: p.GetNamespace(), Name: p.GetName()}
 }

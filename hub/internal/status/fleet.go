@@ -7,12 +7,12 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// fleetCounts counts the clusters of a Fleet by how far they have come.
+// fleetCounts counts the clusters of a Fleet by their progress.
 type fleetCounts struct {
 	Selected  int `json:"selected"`
 	Connected int `json:"connected"`
 	Updated   int `json:"updated"` // have applied their newest bundle
-	Ready     int `json:"ready"`   // run all that the Fleet leads to, healthy
+	Ready     int `json:"ready"`   // all objects that the Fleet leads to there are healthy
 }
 
 // clusterCounts counts the clusters of a Fleet.
@@ -32,8 +32,8 @@ func (f Facts) clusterCounts() (c fleetCounts) {
 	return c
 }
 
-// fleetVerdict returns True if everything that the Fleet leads to is ready on each of its clusters. Otherwise
-// fleetVerdict returns the verdict about the worst.
+// fleetVerdict returns True if all objects that the Fleet leads to are ready on each of its clusters. Otherwise
+// fleetVerdict returns the verdict about the worst cluster or source.
 func (f Facts) fleetVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
@@ -59,7 +59,7 @@ func (f Facts) fleetVerdict() verdict {
 	return w.verdict
 }
 
-// memberVerdict returns how far a cluster has come with what a Fleet leads to there.
+// memberVerdict returns the verdict about a cluster with only the objects that a Fleet leads to there.
 func (f Facts) memberVerdict() verdict {
 	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
 	switch {

@@ -18,7 +18,7 @@ import (
 type verdict struct {
 	ready, reason, message string
 	since                  time.Time
-	// stalled: nothing will change until somebody changes the object.
+	// stalled: the verdict stays until a user changes the object.
 	stalled bool
 }
 
@@ -27,13 +27,13 @@ func failing(reason, message string, since time.Time) verdict {
 	return verdict{ready: condition.False, reason: reason, message: message, since: since}
 }
 
-// pending returns the verdict about an object that is in progress, or about which nothing is known.
+// pending returns the verdict about an object that is in progress or in an unknown state.
 func pending(reason, message string, since time.Time) verdict {
 	return verdict{ready: condition.Unknown, reason: reason, message: message, since: since}
 }
 
-// Fold returns the object as JSON, with the status that the facts give it, in the shape of Flux's: conditions with
-// Ready first, observedGeneration, lastHandledReconcileAt, and what the kind has besides.
+// Fold returns the object as JSON with a status made from the facts. The status has the shape of Flux's: conditions
+// with Ready first, observedGeneration, lastHandledReconcileAt, and the fields of the kind.
 func Fold(f Facts) (json.RawMessage, error) {
 	o, err := f.Resource.Object.Parse()
 	if err != nil {
@@ -89,10 +89,10 @@ func (f Facts) setSuspended(c *conditions) {
 	c.set(condition.Suspended, condition.True, condition.Suspended, s.text(f), s.since)
 }
 
-// describe adds the metadata that an API server would add, and what operators decided: their suspension and last
-// request show where Flux's users look for them.
+// describe adds the metadata that an API server would add, and the decisions of operators: the suspension and the last
+// request are in the fields where Flux's users look for them.
 func describe(o *manifest.Object, row store.Resource) {
-	set := func(value any, path ...string) { // an object that was admitted has maps there, or nothing
+	set := func(value any, path ...string) { // in an admitted object these fields are maps or missing
 		_ = unstructured.SetNestedField(o.Object, value, path...)
 	}
 	set(row.UID, "metadata", "uid")
@@ -158,8 +158,8 @@ var stalls = map[string]bool{
 	condition.TemplateFailed: true,
 }
 
-// handled returns the last request to reconcile that was carried out. That of an application is in the report of the
-// spoke, unless the hub failed before: then there is nothing to wait for.
+// handled returns the last request to reconcile that was handled. For an application it is in the report of the spoke.
+// If the hub itself failed, there is no report to wait for, and handled returns the request that the hub handled.
 func (f Facts) handled() string {
 	switch {
 	case f.Condition == nil:

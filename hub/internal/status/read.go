@@ -13,8 +13,8 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 )
 
-// Load reads the world of one cluster and of the hub; with cluster "", of all clusters. The Fleets of a world of one
-// cluster are without their clusters.
+// Load reads the world of one cluster and of the hub. If cluster is "", Load reads all clusters. In a world of one
+// cluster the Fleets are without their members.
 func Load(tx *store.Tx, cluster string) (*World, error) {
 	w := newWorld()
 	r := NewReader(tx)
@@ -40,7 +40,7 @@ type Reader struct {
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []store.Resource  // nil: not read yet
-	reads          reads             // what the facts of the last Read depend on
+	reads          reads             // the dependencies of the facts of the last Read
 	withoutMembers bool
 }
 
@@ -52,7 +52,7 @@ func NewReader(tx *store.Tx) *Reader {
 	}
 }
 
-// Read reads the Facts about one object; false if there is no such object.
+// Read reads the Facts about one object. If the object does not exist, Read returns false.
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	r.reads = reads{}
 	row, err := get(r, store.Resources, key.Path())
@@ -63,10 +63,10 @@ func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	return f, err == nil, err
 }
 
-// Reads returns what the facts of the last Read depend on, also if there is no such object.
+// Reads returns the dependencies of the facts of the last Read, even if the object does not exist.
 func (r *Reader) Reads() []Dependency { return slices.Collect(maps.Keys(r.reads)) }
 
-// get returns a row; nil if there is none.
+// get returns a row. If the row does not exist, get returns nil.
 func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
 	r.reads.add(Dependency{table.Name(), key})
 	row, ok, err := table.Get(r.tx, key)
@@ -76,7 +76,7 @@ func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
 	return &row, nil
 }
 
-// facts reads what is known about one row, and about what it covers.
+// facts reads the facts about one row, and about the objects that it covers.
 func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 	if f, err = r.own(row); err != nil {
 		return f, err
@@ -99,7 +99,7 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 	return f, err
 }
 
-// own reads what is known about one row alone.
+// own reads the facts about one row, without the objects that it covers.
 func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	f.Resource = row
 	if f.Condition, err = get(r, store.Conditions, row.Key.Path()); err != nil {
@@ -131,7 +131,7 @@ func (r *Reader) own(row store.Resource) (f Facts, err error) {
 	return f, r.with(&f)
 }
 
-// cached returns a row that many facts share, or nil if there is none.
+// cached returns a row that many facts share. If the row does not exist, cached returns nil.
 func cached[T any](r *Reader, rows map[string]*T, table store.Table[T], key string) (row *T, err error) {
 	r.reads.add(Dependency{table.Name(), key})
 	row, read := rows[key]
@@ -170,7 +170,7 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 	return p, err
 }
 
-// fetched adds what was fetched of a source.
+// fetched adds the last fetch of a source.
 func (r *Reader) fetched(f *Facts) error {
 	var failed error
 	fetch, _, err := f.Resource.FetchOf(func(key api.Key) (store.Resource, bool, error) {
@@ -181,7 +181,7 @@ func (r *Reader) fetched(f *Facts) error {
 		return *row, row.Object != nil, err
 	})
 	if err != nil {
-		return failed // what else is wrong is in its Condition
+		return failed // other errors are in its Condition
 	}
 	f.Fetched, err = get(r, store.Sources, fetch.Key)
 	return err
@@ -200,8 +200,8 @@ func (r *Reader) readClusters() error {
 	})
 }
 
-// scan reads the facts of all objects with a prefix: of resources, of objects that were refused and never became one,
-// and of applications that left the graph and that the spoke still has.
+// scan reads the facts about all objects with a prefix: resources, objects that were refused before they became a
+// resource, and applications that were removed from the graph and that the spoke still has.
 func (r *Reader) scan(prefix string, facts map[api.Key]Facts, read func(store.Resource) (Facts, error)) error {
 	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) (err error) {
 		facts[row.Key], err = read(row)

@@ -7,17 +7,17 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// Dependency is something that facts were read from: a row, or many rows at once. Facts that depend on none of the
-// Dependencies of a change are as they were.
+// Dependency is a row, or a set of rows, that facts were read from. If facts have no Dependency in common with a
+// change, the change does not affect them.
 type Dependency struct{ Table, Key string }
 
-// allClusters is every Cluster of the hub, whatever their names.
+// allClusters is every Cluster of the hub.
 var allClusters = Dependency{store.Resources.Name(), api.ClusterKey("").Path()}
 
-// wholeCluster is a Cluster, every row of its graph, and what is known about its plan, bundle and spoke.
+// wholeCluster is a Cluster, every row of its graph, and the rows of its plan, bundle and spoke.
 func wholeCluster(cluster string) Dependency { return Dependency{Key: cluster} }
 
-// Dependencies returns what a changed row is part of.
+// Dependencies returns the Dependencies that include a changed row.
 func Dependencies(c store.Change) []Dependency {
 	list := []Dependency{{c.Table, c.Key}}
 	if cluster := clusterOf(c.Table, c.Key); cluster != "" {
@@ -29,7 +29,7 @@ func Dependencies(c store.Change) []Dependency {
 	return list
 }
 
-// clusterOf returns the cluster that a row belongs to; empty: the hub itself.
+// clusterOf returns the cluster that a row belongs to. If the row belongs to the hub itself, clusterOf returns "".
 func clusterOf(table, key string) string {
 	switch table {
 	case store.Plans.Name(), store.Spokes.Name(), store.SignedBundles.Name():
@@ -49,7 +49,7 @@ func (r reads) add(list ...Dependency) {
 	}
 }
 
-// of returns the dependencies of what was read of a whole cluster: the cluster, and the rows that are not its own.
+// of returns the dependencies of facts about a whole cluster: the cluster, and the rows that are not its own.
 func (r reads) of(cluster string) []Dependency {
 	list := []Dependency{wholeCluster(cluster)}
 	for d := range r {

@@ -8,7 +8,7 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// sourceDetails are the fields of Flux's GitRepositoryStatus.
+// sourceDetails sets the fields of Flux's GitRepositoryStatus.
 func (f Facts) sourceDetails(c *conditions, status fields) {
 	if o := f.Condition; o != nil && o.Ready == condition.False {
 		if slices.Contains(unverified, o.Reason) {
@@ -41,5 +41,5 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 	}
 }
 
-// unverified are the reasons of a source whose signatures were not accepted. The artifact stays the one before.
+// unverified are the reasons of a source whose signatures were not accepted. The source keeps its previous artifact.
 var unverified = []string{condition.VerificationError, condition.InvalidCommitSignature, condition.InvalidTagSignature}

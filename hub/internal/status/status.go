@@ -1,7 +1,7 @@
 // Package status computes the Flux-shaped status of an object from stored facts (fold.go), explains why an object is
-// not ready (explain.go) and shows what it leads to (tree.go). All of it is a function of Facts, without a clock: every
-// time in a status is one of the facts. Only read.go reads, in a transaction that the caller holds, and notes which
-// rows the Facts depend on (reads.go).
+// not ready (explain.go) and shows the objects that it leads to (tree.go). All of it is a function of Facts, without a
+// clock: every time in a status is one of the facts. Only read.go reads the store, in a transaction of the caller, and
+// notes which rows the Facts depend on (reads.go).
 package status
 
 import (
@@ -13,30 +13,30 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// Facts is all that is known about one resource.
+// Facts has all stored facts about one resource.
 type Facts struct {
-	Resource  store.Resource             // only its Key is set for an object that was refused and never was one
+	Resource  store.Resource             // of an object that was refused before it was stored, only the Key is set
 	Condition *store.Condition           // nil: the hub has not processed it yet
-	Report    *spokev1.ApplicationReport // nil: the spoke said nothing, or it is not an application
+	Report    *spokev1.ApplicationReport // nil: the spoke has not reported, or the object is not an application
 	Entry     *store.Entry               // of the cluster's plan; nil: none
 	Spoke     *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
-	Bundle    *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: nothing published
+	Bundle    *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: none published
 	PlannedAt time.Time                  // when the plan of that cluster changed last
-	Fetched   *store.Fetched             // of a source; nil: not looked at yet
+	Fetched   *store.Fetched             // of a source; nil: no fetch attempted yet
 	// Awaited is a renderable that the readiness of this one includes and that is not ready; nil: none.
 	Awaited *peer
-	Covered []Facts           // of a Cluster: its graph, or what a Fleet leads to there
+	Covered []Facts           // of a Cluster: its graph; of a Fleet's member: the objects that the Fleet leads to there
 	Sources map[api.Key]Facts // of a Cluster or Fleet: the hub's sources that it is rendered from
 	With    *suspension       // of a renderable: the Fleet or Cluster that it is suspended with; nil: none
 	Waiting []string          // of a suspended object: the revisions that wait for the end of the suspension
 	Members []Facts           // of a Fleet: the clusters that it selects, by name
 }
 
-// role returns what the object is to the hub.
+// role returns the role of the object's kind.
 func (f Facts) role() api.Role { return f.Resource.Key.Role() }
 
-// renderable returns the view of a renderable object. It is empty for any other object, and for one that cannot be read
-// or never was a resource.
+// renderable returns the view of a renderable object. For any other object, and for one that cannot be decoded or was
+// never stored, renderable returns an empty view.
 func (f Facts) renderable() *api.Renderable {
 	if view, err := f.Resource.Object.Renderable(); err == nil {
 		return view
@@ -55,7 +55,7 @@ func (f Facts) cluster() api.ClusterSpec {
 // stopsRepair reports whether the spoke of a suspended Cluster leaves drift alone, too.
 func (f Facts) stopsRepair() bool { return f.Resource.StopRepair || f.cluster().StopRepair }
 
-// sourceKeys returns where the source of a renderable object may be, in the order in which it is looked for.
+// sourceKeys returns the keys that the source of a renderable object may have, in the order of the lookup.
 func (f Facts) sourceKeys() []api.Key {
 	if f.role() != api.RenderableRole {
 		return nil
@@ -63,7 +63,7 @@ func (f Facts) sourceKeys() []api.Key {
 	return sourceKeys(f.Resource)
 }
 
-// sourceKeys returns where the source that an object names may be, in the order in which it is looked for.
+// sourceKeys returns the keys that the source of an object may have, in the order of the lookup.
 func sourceKeys(row store.Resource) []api.Key {
 	source, ok := row.Object.SourceReference()
 	if !ok || source.Name == "" {
@@ -72,12 +72,12 @@ func sourceKeys(row store.Resource) []api.Key {
 	return api.SourceKeys(row.Key.Cluster, source, row.Owner)
 }
 
-// acked reports whether the spoke has brought exactly this bundle to the stage.
+// acked reports whether the spoke has acknowledged exactly this bundle for the stage.
 func acked(s *store.Spoke, d *store.SignedBundle, stage bundle.Stage) bool {
 	return s != nil && d != nil && s.Acks[stage] == d.Bundle
 }
 
-// World is all that is known about the hub's own objects and those of some clusters.
+// World has the facts about the hub's own objects and those of some clusters.
 type World struct{ facts map[api.Key]Facts }
 
 // newWorld returns the world of these facts.

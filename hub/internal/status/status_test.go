@@ -29,7 +29,7 @@ func at(minutes int) time.Time { return time.Date(2026, 1, 2, 3, minutes, 0, 0, 
 
 var digest = manifest.DigestOf([]byte("application"))
 
-// well is a Kustomization that runs as it should, changed by what a test wants otherwise.
+// well returns a healthy Kustomization, changed by the test.
 func well(change func(*Facts)) Facts { return application("apps", "", change) }
 
 func application(name, spec string, change func(*Facts)) Facts {
@@ -336,7 +336,7 @@ func TestFleetCounts(t *testing.T) {
 	}
 }
 
-// troubled is a world in which everything waits for infra, which is sick.
+// troubled returns a world in which apps and middle wait for infra, which is unhealthy.
 func troubled() *World {
 	after := func(name string) string { return `,"dependsOn":[{"name":"` + name + `"}]` }
 	waiting := func(f *Facts) {

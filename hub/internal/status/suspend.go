@@ -13,14 +13,14 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// suspension is why, and since when, an object is suspended.
+// suspension is the cause and the start of a suspension.
 type suspension struct {
 	with  api.Key // the Fleet or Cluster that it is suspended with; zero: it is suspended itself
-	by    string  // in words
+	by    string  // for messages: "by an operator"
 	since time.Time
 }
 
-// suspension returns the suspension of an object; nil when it is not suspended.
+// suspension returns the suspension of an object. If the object is not suspended, suspension returns nil.
 func (f Facts) suspension() *suspension {
 	s := &suspension{since: cmp.Or(f.Resource.SuspendedAt, f.Resource.Created)} // an older hub noted no time
 	switch {
@@ -36,7 +36,7 @@ func (f Facts) suspension() *suspension {
 	return s
 }
 
-// text returns since when the object is suspended, and which revisions wait for the end of the suspension.
+// text returns the message about a suspension: its cause, its start, and the revisions that wait for its end.
 func (s *suspension) text(f Facts) string {
 	text := fmt.Sprintf("Suspended %s since %s", s.by, wording.Time(s.since))
 	if f.role() == api.ClusterRole {
@@ -52,8 +52,8 @@ func (s *suspension) text(f Facts) string {
 	return text
 }
 
-// inForce reports whether the suspension holds everywhere it has to: on the hub, and on the spokes that would go on
-// otherwise. If it does not, why names who does not know of it yet.
+// inForce reports whether the suspension is in force on the hub, and on the spokes that would otherwise continue. If it
+// is not, why names the hub or the spoke that has not received it yet.
 func (f Facts) inForce() (ok bool, why string) {
 	switch key, role := f.Resource.Key, f.role(); {
 	case role == api.RenderableRole && key.Cluster != "" && f.Entry != nil:
@@ -77,7 +77,8 @@ func (f Facts) inForce() (ok bool, why string) {
 	return true, ""
 }
 
-// heard reports whether the spoke of a cluster has the newest plan. One that never registered runs nothing.
+// heard reports whether the spoke of a cluster has the newest plan. If the spoke never registered, heard returns true,
+// because there is no spoke to suspend.
 func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 	switch {
 	case !registered(f.Spoke):
@@ -93,7 +94,7 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 	return false, fmt.Sprintf("the spoke of cluster %s has not received it yet", cluster)
 }
 
-// with sets the Fleet or Cluster that a renderable object is suspended with, if it is not suspended itself.
+// with sets the Fleet or Cluster that a renderable object is suspended with, unless the object itself is suspended.
 func (r *Reader) with(f *Facts) error {
 	if f.Entry == nil || !f.Entry.Suspended || f.Resource.IsSuspended() {
 		return nil
@@ -117,8 +118,8 @@ func suspendedWith(row *store.Resource) *suspension {
 	return &suspension{with: row.Key, by: "with " + row.Key.String(), since: row.SuspendedAt}
 }
 
-// Fleet returns the Fleet that an object comes from, by way of any number of owners; nil if it comes from none, or the
-// Fleet does not exist any more.
+// Fleet returns the Fleet that an object comes from, through any number of owners. If there is none, or the Fleet does
+// not exist any more, Fleet returns nil.
 func (r *Reader) Fleet(row store.Resource) (fleet *store.Resource, err error) {
 	key, ok := api.FleetAbove(row.Key, func(key api.Key) *api.Key {
 		if key == row.Key {
@@ -136,7 +137,8 @@ func (r *Reader) Fleet(row store.Resource) (fleet *store.Resource, err error) {
 	return get(r, store.Resources, key.Path())
 }
 
-// Source returns the source that an object names; nil if it does not exist, or the object names none.
+// Source returns the source that an object names. If the source does not exist, or the object names none, Source
+// returns nil.
 func (r *Reader) Source(row store.Resource) (*store.Resource, error) {
 	for _, key := range sourceKeys(row) {
 		if source, err := get(r, store.Resources, key.Path()); err != nil || source != nil {
@@ -146,7 +148,7 @@ func (r *Reader) Source(row store.Resource) (*store.Resource, error) {
 	return nil, nil
 }
 
-// waiting sets the revisions that were fetched and that do not reach the suspended object.
+// waiting sets the fetched revisions that wait for the end of the object's suspension.
 func (r *Reader) waiting(f *Facts) error {
 	if f.suspension() == nil {
 		return nil
@@ -172,7 +174,8 @@ func (r *Reader) waiting(f *Facts) error {
 	return nil
 }
 
-// newest returns the revision that was fetched last of the source of a renderable object; empty: none.
+// newest returns the last fetched revision of the source of a renderable object, and the key of the source. If there is
+// no such revision, newest returns "".
 func (r *Reader) newest(f Facts) (revision string, source api.Key, err error) {
 	row, err := r.Source(f.Resource)
 	if err != nil || row == nil {
@@ -185,7 +188,7 @@ func (r *Reader) newest(f Facts) (revision string, source api.Key, err error) {
 	return s.Fetched.Artifact.Revision, row.Key, nil
 }
 
-// suspendedMembers names the clusters of a Fleet that are suspended; empty if there are none.
+// suspendedMembers returns the names of the suspended clusters of a Fleet. If there are none, it returns "".
 func (f Facts) suspendedMembers() string {
 	var names []string
 	for _, m := range f.Members {
@@ -196,7 +199,7 @@ func (f Facts) suspendedMembers() string {
 	return wording.List(names, len(names), 3)
 }
 
-// withSuspension adds to the verdict about a Cluster or Fleet that it is suspended, or that its clusters are.
+// withSuspension adds the suspension of a Cluster or Fleet, or of its clusters, to the message of its verdict.
 func (f Facts) withSuspension(v verdict) verdict {
 	if s := f.suspension(); s != nil {
 		v.message = strings.TrimSuffix(s.text(f)+"; "+v.message, "; ")

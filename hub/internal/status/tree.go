@@ -11,12 +11,12 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 )
 
-// maxDepth bounds a tree, whatever the owners of objects say.
+// maxDepth limits the depth of a tree, because owners may form a cycle.
 const maxDepth = 64
 
-// Tree returns what an object leads to: a Fleet to the roots that it gives to clusters, a Cluster to its roots, a
-// renderable to the objects of the graph that it gives and to the objects in the cluster. It returns false if there is
-// no such object.
+// Tree returns the objects that an object leads to: a Fleet to the roots that it gives to clusters, a Cluster to its
+// roots, a renderable to the objects of the graph that it gives and to the objects in the cluster. If the object does
+// not exist, Tree returns false.
 func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	f, ok := w.facts[key]
 	if !ok {
@@ -39,7 +39,7 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	return t.node(f, key.Cluster, 0), true
 }
 
-// tree is a world by owner. The children of a Cluster are what Fleets give it, and the orphans of its graph.
+// tree is a world by owner. The children of a Cluster are the roots that Fleets give it, and the orphans of its graph.
 type tree struct {
 	world    *World
 	children map[api.Key][]api.Key
@@ -99,7 +99,7 @@ func inventoryNodes(f Facts) []*adminv1.TreeNode {
 		}
 		nodes = append(nodes, n)
 	}
-	for _, name := range slices.Sorted(maps.Keys(unhealthy)) { // those that the cluster refused are in no inventory
+	for _, name := range slices.Sorted(maps.Keys(unhealthy)) { // objects that the cluster refused are in no inventory
 		nodes = append(nodes, unhealthy[name])
 	}
 	return nodes

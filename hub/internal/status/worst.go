@@ -10,18 +10,18 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// finding is the verdict about an object, in words that name the object.
+// finding is the verdict about an object, with a text that names the object.
 type finding struct {
 	key     api.Key
 	verdict verdict
 	text    string
-	waits   bool // for another object, which says more
+	waits   bool // for another object, whose finding has the cause
 }
 
-// maxRolledUp is how much of a message goes into that of what covers the object, in bytes.
+// maxRolledUp limits the part of a message that is quoted in the message of a Cluster or Fleet, in bytes.
 const maxRolledUp = 300
 
-// finding returns the verdict about an object that messages call by this name.
+// finding returns the verdict about an object, with a text that calls the object by this name.
 func (f Facts) finding(name string) finding {
 	v := f.verdict()
 	message, _, _ := strings.Cut(v.message, "\n")
@@ -32,8 +32,8 @@ func (f Facts) finding(name string) finding {
 	}
 }
 
-// worst returns the finding to show first, and how many are not ready: failures come before waits, causes before
-// objects that wait for another, the oldest first.
+// worst returns the finding to show first, and the number of findings that are not ready. Failures come before waits,
+// causes before objects that wait for another, the oldest first.
 func worst(list []finding) (w finding, unready int) {
 	for _, n := range list {
 		if n.verdict.ready == condition.True {
