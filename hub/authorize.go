@@ -18,11 +18,11 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// rule says who may call a method.
+// rule is the set of callers that may call a method.
 type rule int
 
 const (
-	nobody rule = iota // of methods that no table names
+	nobody rule = iota // of methods that are in no table
 	anyone             // without a certificate, too
 	certified
 	clusters
@@ -30,7 +30,7 @@ const (
 )
 
 // A rule by method comes before the rule of its service. A method without a rule is refused. The services check their
-// callers again, so that a mistake here, or a path that gRPC reads differently, admits nobody.
+// callers again, so that a mistake here, or a path that gRPC reads differently, admits no wrong caller.
 var (
 	methodRules = map[string]rule{
 		registrationv1.RegistrationService_Register_FullMethodName: anyone,
@@ -45,7 +45,8 @@ var (
 	}
 )
 
-// ruleOf reads a path of the form /service/method, exactly.
+// ruleOf returns the rule of a path, which must have exactly the form /service/method. For any other path ruleOf
+// returns nobody.
 func ruleOf(path string) rule {
 	if r, ok := methodRules[path]; ok {
 		return r
@@ -115,7 +116,8 @@ type identified struct {
 // Context implements grpc.ServerStream.
 func (i identified) Context() context.Context { return i.ctx }
 
-// authorize returns the context of a call that the caller may make. It names the caller, if the method wants one.
+// authorize returns the context of a call. If the method needs a caller, the context names the caller. If the caller
+// may not call the method, authorize returns an error.
 func (g *guard) authorize(ctx context.Context, method string) (context.Context, error) {
 	r := ruleOf(method)
 	if r == anyone {
@@ -136,7 +138,8 @@ func (g *guard) authorize(ctx context.Context, method string) (context.Context, 
 	return nil, status.Errorf(codes.PermissionDenied, "%s may not call this", id)
 }
 
-// finish counts the call. If the handler panicked, the error of the call says so and the hub goes on.
+// finish counts the call. If the handler panicked, finish logs that and sets the error of the call, and the hub
+// continues.
 func (g *guard) finish(method string, panicked any, err *error) {
 	if panicked != nil {
 		g.log.Error("handler panicked", slog.String("method", method), slog.Any("panic", panicked),

@@ -51,7 +51,7 @@ func startHubWith(t *testing.T, c connections) *Hub {
 	return h
 }
 
-// credential issues a certificate of the authority for a role, to be used against the hub.
+// credentialFor returns a credential for calls to the hub, with a certificate for id that from issues.
 func (h *Hub) credentialFor(t *testing.T, from *identity.Authority, id identity.ID) *identity.Credential {
 	t.Helper()
 	key, err := identity.NewKey()
@@ -97,7 +97,7 @@ func (h *Hub) paths() (paths []string) {
 	return paths
 }
 
-// TestEveryMethodIsRefused asks the server for its methods, so that one that is added later is held to it, too.
+// TestEveryMethodIsRefused gets the methods from the server, so that it also checks methods that are added later.
 func TestEveryMethodIsRefused(t *testing.T) {
 	h := startHub(t)
 	foreign, err := identity.LoadOrCreateAuthority(t.TempDir())
@@ -149,7 +149,7 @@ func TestEveryMethodIsRefused(t *testing.T) {
 	}
 }
 
-// malformed are ways to write a path that name nothing, and might be taken for it somewhere.
+// malformed returns paths that name no method, but that lax code might take for path.
 func malformed(path string) []string {
 	service, method, _ := strings.Cut(path[1:], "/")
 	return []string{

@@ -23,7 +23,7 @@ import (
 const (
 	serverTTL  = 7 * 24 * time.Hour // renewed at half-life, and at every start
 	renewRetry = time.Minute
-	clockLook  = 5 * time.Second // how often to look whether it must be renewed: somebody may set the clock
+	clockLook  = 5 * time.Second // pause between two checks of the certificate, because the clock may be set
 
 	// DefaultOperatorTTL is the lifetime of an operator's certificate.
 	DefaultOperatorTTL = 365 * 24 * time.Hour
@@ -115,7 +115,7 @@ func (h *Hub) addressFrom(machine string) string {
 }
 
 // writeOperatorConfig writes the first operator's context if there is none, or if its certificate is not valid now: it
-// has ended, or a wrong clock issued it. If somebody deletes the file, the next start writes a new one.
+// has expired, or was issued while the clock was wrong. If the file is deleted, the next start writes a new one.
 func (h *Hub) writeOperatorConfig() error {
 	path := h.OperatorConfig()
 	_, err := os.Stat(path)
@@ -141,7 +141,7 @@ func (h *Hub) isUseless(path string) bool {
 }
 
 // IssueOperator returns a context for one more operator, or for the first one again, from the authority in a hub's data
-// folder. Access to this folder is access to everything, so that IssueOperator needs no permission. The hub may be
+// folder. Access to this folder is access to the whole hub, so that IssueOperator needs no permission. The hub may be
 // running. The name is a DNS label or subdomain; address is the host:port of the hub.
 func IssueOperator(dataDir, name, address string, ttl time.Duration) (*operatorconfig.Config, error) {
 	dir := filepath.Join(dataDir, authorityDir)

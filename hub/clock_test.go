@@ -86,7 +86,7 @@ func ask(t *testing.T, h *hub.Hub) error {
 	return err
 }
 
-// askUntil asks until the answer is what is wanted.
+// askUntil calls ask until its error is good. what names the expected answer in messages.
 func askUntil(t *testing.T, h *hub.Hub, what string, good func(error) bool) {
 	t.Helper()
 	var err error
@@ -98,8 +98,8 @@ func askUntil(t *testing.T, h *hub.Hub, what string, good func(error) bool) {
 	t.Fatalf("%s: in vain: the last answer is %v", what, err)
 }
 
-// TestClock starts a hub for the first time with a clock that is wrong. Callers with a right clock are refused, and
-// hear both times. Soon after the clock is right they are let in, by certificates of the right time, without a restart.
+// TestClock starts a new hub with a wrong clock. Callers with a right clock are refused with a message that has both
+// times. Soon after the clock is right they are admitted, by certificates of the right time, without a restart.
 func TestClock(t *testing.T) {
 	for name, off := range map[string]time.Duration{"year_ahead": year, "year_behind": -year} {
 		t.Run(name, func(t *testing.T) {
@@ -129,8 +129,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClock_set sets the clock of a hub that runs. While it is wrong, callers whose certificates are good are refused,
-// and the hub's log names both times; when it is right they are let in again.
+// TestClock_set sets the clock of a running hub. While the clock is wrong, callers with good certificates are refused,
+// and the hub's log has both times. When the clock is right, they are admitted again.
 func TestClock_set(t *testing.T) {
 	for name, off := range map[string]time.Duration{"year_ahead": year + 24*time.Hour, "year_behind": -year} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 
 // Config configures a hub. The zero value of a field means its default.
 type Config struct {
-	DataDir    string   // holds everything that must survive; made 0700 when missing. Required
+	DataDir    string   // has all files that must survive; if it is missing, New makes it with mode 0700. Required
 	SourceDir  string   // caches and artifacts of sources; DataDir/sources
 	Listen     string   // gRPC with mTLS; 0.0.0.0:7443
 	HTTPListen string   // /metrics, /healthz, /readyz; 0.0.0.0:7480
@@ -28,7 +28,7 @@ type Config struct {
 	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
 	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 90 days
 
-	// AllowSourceAddresses are addresses and ranges of servers that sources may name although they are denied otherwise:
+	// AllowSourceAddresses are addresses and ranges of servers that sources may name although they are denied by default:
 	// loopback, link-local, this machine's own and the like (hub/internal/dial).
 	AllowSourceAddresses []string
 	DenyPrivateSources   bool // deny servers in private ranges, too
@@ -41,31 +41,30 @@ type Config struct {
 
 	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.
 	NoCrossNamespaceRefs bool
-	// LenientSubstitution replaces variables that nobody gives by nothing, as Flux did before 2.9, instead of refusing the
+	// LenientSubstitution replaces unset variables by empty text, as Flux did before 2.9, instead of refusing the
 	// Kustomization.
 	LenientSubstitution bool
-	// Guard is what one change by Git may remove from a cluster unconfirmed: of Guard.Applications or more at most
-	// Guard.Percent, and never all. Zero: 50 % of 4 or more.
+	// Guard limits the applications that one change in Git may remove from a cluster without confirmation: of
+	// Guard.Applications or more at most Guard.Percent, and never all. Zero: 50 % of 4 or more.
 	Guard graph.Guard
 
 	// RenderWorker is the command that serves ServeRenderWorker on its standard input and output, usually this binary
 	// with the argument render-worker. Empty: render in this process, without its limits.
 	RenderWorker []string
-	// Renderers are used beside those that the hub has, in this process, by the name that kinds call them (package
-	// render).
+	// Renderers are used beside the hub's own, in this process, by the names that kinds use for them (package render).
 	Renderers render.Renderers
 	// FetchWorker is the command that serves the other ServeWorker, of hub/internal/source/worker. Empty: fetch in this
 	// process, without its limits.
 	FetchWorker []string
-	// Fetchers are used beside those that the hub has, in this process, by the kind that they fetch (package source).
+	// Fetchers are used beside the hub's own, in this process, by the kind that they fetch (package source).
 	Fetchers fetchworker.Fetchers
 
-	// NewKeys names keys to make anew when they are missing from a data folder that was used: signing.key, ca, vault.key.
-	// Without it that is an error. Whoever asks for one starts over with it; see lostKeys.
+	// NewKeys names keys that New may make if they are missing from a used data folder: signing.key, ca, vault.key. If a
+	// missing key is not named, New returns an error. See lostKeys for the consequences of a new key.
 	NewKeys []string
 
 	Log *slog.Logger     // slog.Default()
-	Now func() time.Time // the machine's clock, which may be set at any moment; time.Now
+	Now func() time.Time // the clock, which may be set while the hub runs; time.Now
 
 	connections connections // defaultConnections
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestConfig_advertise refuses an address without a port: no spoke could reach the hub there.
+// TestConfig_advertise checks that an address without a port is refused, because no spoke could reach the hub there.
 func TestConfig_advertise(t *testing.T) {
 	for address, ok := range map[string]bool{
 		"hub.example.com:7443": true, "[2001:db8::1]:7443": true, "hub.example.com": false, "hub.example.com:": false,

@@ -30,7 +30,7 @@ import (
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// patience is how long a test waits for what should come at once.
+// patience is how long a test waits for an event that should come at once.
 const patience = 20 * time.Second
 
 // Two places that callers come from.
@@ -43,10 +43,10 @@ func dialer(from string) *net.Dialer {
 	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 }
 
-// strangerTLS knows the hub and shows nothing.
+// strangerTLS returns a configuration that verifies the hub and shows no certificate.
 func (h *Hub) strangerTLS() *tls.Config { return identity.PinnedClientTLS(h.authority.Pin()) }
 
-// spokeTLS shows a certificate of a cluster.
+// spokeTLS returns a configuration that shows a certificate of a cluster.
 func (h *Hub) spokeTLS(t *testing.T, cluster string) *tls.Config {
 	t.Helper()
 	domain := h.authority.TrustDomain()
@@ -93,7 +93,7 @@ func registers(t *testing.T, conn *grpc.ClientConn) error {
 	return nil
 }
 
-// tcp opens connections that do nothing, until one is not taken, and closes them at the end of the test.
+// tcp opens n idle connections, and closes them at the end of the test.
 func (h *Hub) tcp(t *testing.T, from string, n int) (conns []net.Conn) {
 	t.Helper()
 	for range n {
@@ -162,7 +162,7 @@ func (p *rawPeer) call(path string) (uint32, error) {
 
 const registerPath = registrationv1.RegistrationService_Register_FullMethodName
 
-// TestStrangersEnd holds the hub to ending whatever one without a certificate does, and to having nothing left of it.
+// TestStrangersEnd checks that the hub ends every connection without a certificate, and that none of them leaks.
 func TestStrangersEnd(t *testing.T) {
 	limits := defaultConnections
 	limits.life = time.Second
@@ -250,7 +250,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// TestStrangersMakeRoom has one source hold as many connections without a certificate as there may be.
+// TestStrangersMakeRoom has one source open the maximum number of connections without a certificate.
 func TestStrangersMakeRoom(t *testing.T) {
 	limits := defaultConnections
 	limits.strangers, limits.grace, limits.life = 8, 100*time.Millisecond, time.Minute
@@ -267,7 +267,7 @@ func TestStrangersMakeRoom(t *testing.T) {
 	}
 }
 
-// TestIdleHandshakes has one source hold as many connections that say nothing as there may be, and ask for many more.
+// TestIdleHandshakes has one source open the maximum number of idle connections, and try to open many more.
 func TestIdleHandshakes(t *testing.T) {
 	limits := defaultConnections
 	limits.handshakes, limits.grace = 32, 100*time.Millisecond
@@ -329,8 +329,8 @@ func TestReconnectStorm(t *testing.T) {
 	must(t, before.Return(patience))
 }
 
-// TestClusterConnections has one cluster open more connections than it may have: the newest stay, and others are not
-// concerned.
+// TestClusterConnections has one cluster open more connections than it may have. The newest ones stay, and other
+// clusters are not affected.
 func TestClusterConnections(t *testing.T) {
 	limits := defaultConnections
 	limits.cluster = 4
@@ -429,7 +429,7 @@ func TestHeaderFloods(t *testing.T) {
 	}
 }
 
-// TestHTTPFloods holds the listener for metrics to its limits.
+// TestHTTPFloods checks the limits of the listener for metrics.
 func TestHTTPFloods(t *testing.T) {
 	limits := defaultConnections
 	limits.http, limits.grace = 8, 100*time.Millisecond

@@ -14,7 +14,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// How often the hub logs that a certificate is not valid now: anybody may present one.
+// How often the hub logs that a certificate is not valid now. The rate is limited because any caller may present one.
 const (
 	handshakeLogEvery = 10 * time.Second
 	handshakeLogBurst = 10

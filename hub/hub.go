@@ -1,9 +1,9 @@
 // Package hub is the composition root of nave-hub: New builds the parts from a Config and opens the listeners, and Run
 // runs the parts until its context ends.
 //
-// The parts meet only in the store. Package fetch writes the artifacts of sources, plan writes what each cluster should
-// run, publish signs that, and dispatch carries it to the spokes and writes their reports. Packages registration and
-// admin answer callers.
+// The parts share data only through the store. Package fetch writes the artifacts of sources, plan writes the plan of
+// each cluster, publish signs the plan as a bundle, and dispatch sends the bundle to the spoke and writes the reports
+// of spokes. Packages registration and admin answer callers.
 //
 // Layout of the data folder:
 //
@@ -74,9 +74,9 @@ type Hub struct {
 	serving                atomic.Bool
 }
 
-// New opens the data folder, makes what is missing in a new folder, and listens. The caller must Run the hub, which
-// also closes it. Errors: store.ErrLocked if another hub uses the folder, a missing key in a used folder, and those of
-// files and sockets.
+// New opens the data folder, makes the missing files of a new folder, and listens. The caller must call Run, which also
+// closes the hub. If another hub uses the folder, New returns store.ErrLocked. Other errors are a missing key in a used
+// folder, and the errors of files and sockets.
 func New(c Config) (h *Hub, err error) {
 	if c, err = c.withDefaults(); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
@@ -98,7 +98,7 @@ func New(c Config) (h *Hub, err error) {
 	return h, nil
 }
 
-// openStore opens the store in the data folder, which keeps a second hub out.
+// openStore opens the store in the data folder. The store is locked, so that a second hub cannot open it.
 func (h *Hub) openStore() (err error) {
 	if err = os.MkdirAll(h.config.DataDir, 0o700); err != nil {
 		return err
@@ -178,7 +178,8 @@ func (h *Hub) fetcher() (source.Fetcher, error) {
 	return all, nil
 }
 
-// plugins returns what asks the credential provider plugins; nil if there are none.
+// plugins returns a function that gets credentials from the credential provider plugins. If none are configured,
+// plugins returns nil.
 func (h *Hub) plugins() (func(context.Context, string) (source.Secret, error), error) {
 	c := h.config
 	if c.CredentialProviderConfig == "" {
@@ -191,7 +192,7 @@ func (h *Hub) plugins() (func(context.Context, string) (source.Secret, error), e
 	return p.Credentials, nil
 }
 
-// network returns which servers sources may name: never the hub itself.
+// network returns the policy for the servers that sources may name, which never includes the hub itself.
 func (h *Hub) network() (dial.Policy, error) {
 	allow, err := dial.ParsePrefixes(h.config.AllowSourceAddresses)
 	return dial.Policy{

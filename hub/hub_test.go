@@ -54,7 +54,7 @@ type rig struct {
 	stop     func() error
 }
 
-// start runs a hub on the folder. What the changes say takes the place of what a test needs at most.
+// start runs a hub on the folder, with a configuration for tests that the changes may override.
 func start(t *testing.T, dir string, changes ...func(*hub.Config)) *rig {
 	t.Helper()
 	config := hub.Config{
@@ -106,7 +106,7 @@ func (r *rig) asOperator() *grpc.ClientConn {
 	return r.dial(config)
 }
 
-// join registers a cluster's spoke with a token, as a spoke does, and returns its connection and what it was told.
+// join registers a cluster's spoke with a token, as a spoke does, and returns its connection and the data of its join.
 func (r *rig) join(cluster string) (*grpc.ClientConn, *adminv1.CreateJoinTokenResponse) {
 	r.t.Helper()
 	token, err := r.admin().CreateJoinToken(r.t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: cluster})
@@ -183,7 +183,7 @@ spec:
 	must(t, err)
 	last := spoke.await("two")
 
-	must(t, r.stop()) // nothing is forgotten
+	must(t, r.stop()) // all data survives a restart
 	metrics := start(t, filepath.Dir(r.OperatorConfig()))
 	answer, err := metrics.admin().Get(t.Context(),
 		&adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "a"}})
@@ -193,7 +193,7 @@ spec:
 	}
 }
 
-// spoke is a scripted spoke: it verifies what it is offered, fetches everything and acknowledges.
+// spoke is a scripted spoke: it verifies each offer, fetches all blobs and acknowledges the bundle.
 type spoke struct {
 	t       *testing.T
 	client  spokev1.SpokeServiceClient
@@ -240,7 +240,7 @@ func (s *spoke) take() *bundle.Bundle {
 	return b
 }
 
-// awaitBundle takes offers until the last bundle is as a test wants it.
+// awaitBundle takes offers until the last bundle is wanted.
 func (s *spoke) awaitBundle(wanted func(*bundle.Bundle) bool) *bundle.Bundle {
 	s.t.Helper()
 	for s.last == nil || !wanted(s.last) {
@@ -249,7 +249,7 @@ func (s *spoke) awaitBundle(wanted func(*bundle.Bundle) bool) *bundle.Bundle {
 	return s.last
 }
 
-// await takes offers until the last bundle has an object that holds the word.
+// await takes offers until the last bundle has an object that contains the word.
 func (s *spoke) await(word string) *bundle.Bundle {
 	s.t.Helper()
 	return s.awaitBundle(func(b *bundle.Bundle) bool {

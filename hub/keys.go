@@ -24,7 +24,7 @@ const (
 	vaultKey     = "vault.key"
 )
 
-// lostKeys describes, for each key, what breaks if it is made anew in a used data folder.
+// lostKeys has, for each key, the consequences of a new key in a used data folder, as the end of a message.
 var lostKeys = map[string]string{
 	signingKey: "every spoke rejects what a new key signs, until its ConfigMap has the new key (`nave cluster add NAME` " +
 		"prints it)",

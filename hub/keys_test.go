@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/hub"
 )
 
-// open makes a hub on a folder and does not run it.
+// open makes a hub on a folder without running it.
 func open(dir string, newKeys ...string) error {
 	h, err := hub.New(hub.Config{
 		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", NewKeys: newKeys, Log: slog.New(slog.DiscardHandler),
@@ -43,7 +43,7 @@ func TestLostKeys(t *testing.T) {
 			r := start(t, dir)
 			r.apply(cluster)
 			must(t, r.stop())
-			must(t, os.Remove(r.OperatorConfig())) // the store alone says that a hub ran here
+			must(t, os.Remove(r.OperatorConfig())) // only the store shows that a hub ran here
 			for _, file := range c.lost {
 				must(t, os.RemoveAll(filepath.Join(dir, file)))
 			}
@@ -60,7 +60,7 @@ func TestLostKeys(t *testing.T) {
 			}
 			must(t, open(dir, c.key))
 			must(t, open(dir))
-			must(t, open(dir, c.key)) // a flag that stayed makes nothing new
+			must(t, open(dir, c.key)) // if the flag stays, no further key is made
 		})
 	}
 }
@@ -107,7 +107,7 @@ func TestOperatorConfig_authority(t *testing.T) {
 	}
 }
 
-// ended returns a context that is over.
+// ended returns a canceled context.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

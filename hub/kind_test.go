@@ -68,8 +68,8 @@ func configMap(name string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: default}\n"
 }
 
-// TestNewKinds takes objects of two kinds that only this package's tests know through the whole hub: the source from
-// apply to an artifact, the renderable from the source to a signed bundle, both to get, tree and explain, and away.
+// TestNewKinds checks objects of two kinds that only this package's tests know in the whole hub: the source from apply
+// to an artifact, the renderable from the source to a signed bundle, both in get, tree and explain, and their deletion.
 func TestNewKinds(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -147,7 +147,7 @@ func TestNewKinds(t *testing.T) {
 	}
 }
 
-// reconcile asks for a reconciliation of an object.
+// reconcile requests a reconciliation of an object.
 func (r *rig) reconcile(key *adminv1.ObjectKey) {
 	r.t.Helper()
 	_, err := r.admin().Reconcile(r.t.Context(), &adminv1.ReconcileRequest{Key: key})

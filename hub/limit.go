@@ -12,8 +12,8 @@ import (
 
 // connLimit bounds how many connections of one kind are open at the same moment. If there is no room for a new one, the
 // oldest connection of a source that has more than the new one's source is closed. If no source has more, the oldest of
-// the new one's own source is closed, provided it is older than grace. Else the new one is refused. So one source keeps
-// no other out, and connections that do nothing do not keep out those of the same source for longer than grace.
+// the new one's own source is closed, provided it is older than grace. Else the new one is refused. So one source
+// cannot block another one, and idle connections block those of the same source for no longer than grace.
 type connLimit struct {
 	bounds
 	refused prometheus.Counter
@@ -159,7 +159,7 @@ type limited struct {
 	limit *connLimit
 }
 
-// Accept returns the next connection that there is room for, a *conn.
+// Accept returns the next connection within the limit, a *conn. It closes connections beyond the limit.
 func (l limited) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
@@ -174,8 +174,8 @@ func (l limited) Accept() (net.Conn, error) {
 	}
 }
 
-// sourceOf returns the source of an address: an IPv4 address, or the /64 network of an IPv6 address, because anybody
-// has many addresses of one network.
+// sourceOf returns the source of an address: an IPv4 address, or the /64 network of an IPv6 address, because one host
+// can have all addresses of its network.
 func sourceOf(address net.Addr) string {
 	from, err := netip.ParseAddrPort(address.String())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// wire is a connection of which only its end can be seen.
+// wire is a fake connection that only records its end.
 type wire struct {
 	net.Conn
 	closed bool
@@ -86,7 +86,7 @@ func TestConnLimit(t *testing.T) {
 	}
 }
 
-// names lists what is in the limit, the oldest first.
+// names returns the names of the connections in the limit, the oldest first.
 func (l *connLimit) names(conns map[string]*conn) string {
 	var names []string
 	for e := l.order.Front(); e != nil; e = e.Next() {

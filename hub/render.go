@@ -10,11 +10,11 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/worker"
 )
 
-// renderers are those that the hub has.
+// renderers are the hub's own renderers, by name.
 var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}, generate.Name: generate.Renderer{}}
 
-// ServeRenderWorker is the process that Config.RenderWorker starts: it renders what standard input asks for, confined,
-// until standard input ends.
+// ServeRenderWorker is the main function of the process that Config.RenderWorker starts. It confines the process and
+// serves the render requests on standard input until standard input ends.
 func ServeRenderWorker(stdin io.Reader, stdout io.Writer) error {
 	return worker.ServeWorker(stdin, stdout, renderers, kustomize.Warm)
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// This file is all that is said of the kind Note, a made-up renderable: each text file of a folder is a ConfigMap, with
-// a heading that another ConfigMap gives.
+// This file has all code of the kind Note, a made-up renderable: each text file of a folder is a ConfigMap, with a
+// heading from another ConfigMap.
 
 func init() {
 	api.Register(api.Kind{
@@ -68,7 +68,7 @@ type note struct {
 	} `json:"spec"`
 }
 
-// noteSpec is all of a Note that its render depends on.
+// noteSpec has the fields of a Note that its render depends on.
 type noteSpec struct{ Namespace, Path, Heading string }
 
 // noteRenderer renders Notes. It implements render.Renderer.

@@ -26,10 +26,10 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	defer stop()
 	g, parts := errgroup.WithContext(parts)
 	g.Go(func() error {
-		// Before anything reads them; spokes are served meanwhile.
+		// Recover runs before the planner reads artifacts. Spokes are served meanwhile.
 		if err := h.fetch.Recover(parts); err != nil {
 			if parts.Err() != nil {
-				return nil // asked to end meanwhile
+				return nil // Run is ending
 			}
 			return err
 		}
@@ -70,7 +70,7 @@ func (h *Hub) serveHTTP() error {
 	return nil
 }
 
-// drain ends every stream, lets calls finish, and closes the listeners.
+// drain ends every stream, waits for calls to finish, and closes the listeners.
 func (h *Hub) drain() {
 	h.config.Log.Info("hub drains")
 	h.serving.Store(false)
@@ -93,7 +93,7 @@ func stop(server *grpc.Server, patience time.Duration) {
 	hard.Stop()
 }
 
-// close closes what New opened.
+// close closes everything that New opened: the worker processes, the listeners and the store.
 func (h *Hub) close() error {
 	var errs []error
 	for _, pool := range h.workers {

@@ -96,8 +96,8 @@ func (h *Hub) admit(tls credentials.TransportCredentials) credentials.TransportC
 	}
 }
 
-// limits returns the limits of what a caller can make the server spend. A spoke renews its certificate at half-life, so
-// that a connection that ends after half a lifetime does not outlive its certificate.
+// limits returns options that limit the resources a caller can use. A connection ends after half the lifetime of a
+// spoke's certificate. Spokes renew at half-life, so a connection does not outlive its certificate.
 func (h *Hub) limits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -111,8 +111,8 @@ func (h *Hub) limits() []grpc.ServerOption {
 	}
 }
 
-// strangerLimits returns the limits of what a caller without a certificate can make the server spend, beside the life
-// of its connection.
+// strangerLimits returns options that limit the resources a caller without a certificate can use, beside the life of
+// its connection.
 func strangerLimits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxStrangerMessage),

@@ -17,7 +17,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// This file is all that is said of the kind Folder, a made-up source: a folder of this machine.
+// This file has all code of the kind Folder, a made-up source: a folder of this machine.
 
 func init() {
 	api.Register(api.Kind{

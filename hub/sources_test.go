@@ -7,7 +7,8 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// TestDeniedSources has GitRepositories whose servers the hub must not dial: nothing is sent, and the object says why.
+// TestDeniedSources has GitRepositories whose servers the hub must not dial. The hub sends no request, and the
+// condition of the object has the reason.
 func TestDeniedSources(t *testing.T) {
 	r := start(t, t.TempDir())
 	for name, c := range map[string]struct{ address, why string }{

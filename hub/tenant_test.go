@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// TestTenant lets a tenant, who may commit to a repository and has the account team of the namespace shop, try what
-// is not allowed: to be an administrator, to have the operator's credentials, to give the operator's Kustomization
-// other content.
+// TestTenant has a tenant with the right to commit to a repository and the account team of the namespace shop. The
+// tenant must not become an administrator, get the operator's credentials, or change the content of the operator's
+// Kustomization.
 func TestTenant(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string

@@ -15,7 +15,8 @@ import (
 )
 
 // TestUpgrade starts a hub on the rows of sources that hubs wrote until November 2026, while the Git server is down.
-// The artifact stays, no source is said to be missing, and no bundle is signed until an operator asks for something.
+// The artifact stays, no source is reported as missing, and no bundle is signed until an operator requests a
+// reconciliation.
 func TestUpgrade(t *testing.T) {
 	server, err := gittest.Start(gittest.Options{})
 	must(t, err)
