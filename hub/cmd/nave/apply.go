@@ -61,7 +61,7 @@ func readFiles(stdin io.Reader, files []string) ([]byte, error) {
 	return bytes.Join(documents, []byte("\n---\n")), nil
 }
 
-// apply sends a manifest. The caller has agreed to what it takes away.
+// apply sends a manifest, and prints the answer. The operator must have agreed to the objects that it removes.
 func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, request *adminv1.ApplyRequest) error {
 	answer, err := client.Apply(ctx, request)
 	if err != nil {

@@ -17,11 +17,11 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// maxArchive limits what is unpacked of an artifact.
+// maxArchive limits the unpacked size of an artifact, in bytes.
 const maxArchive = 2 << 30
 
-// packArchive writes the files below dir, or a single file, as a compressed tar archive. Equal files make equal bytes,
-// whoever packs them and when. Symlinks and what the patterns of .gitignore lines and .sourceignore match are left out.
+// packArchive writes the files below dir, or a single file, as a compressed tar archive. The bytes depend only on the
+// files, not on the time or the user. Symlinks and files that match ignore or .sourceignore are left out.
 func packArchive(w io.Writer, dir string, ignore []string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -70,7 +70,7 @@ func packFolder(archive *tar.Writer, dir string, ignore []string) error {
 	})
 }
 
-// packFile writes a file without owner and time, and with one of two modes.
+// packFile writes a file without owner and time, with mode 0644 or 0755.
 func packFile(archive *tar.Writer, file, name string, info fs.FileInfo) error {
 	header := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: info.Size()}
 	if info.Mode()&0o111 != 0 {
@@ -88,7 +88,7 @@ func packFile(archive *tar.Writer, file, name string, info fs.FileInfo) error {
 	return err
 }
 
-// eachFile calls do with the files of a compressed tar archive. Names that lead out of a folder are an error.
+// eachFile calls do for each file of a compressed tar archive. A name that leaves the folder is an error.
 func eachFile(r io.Reader, do func(name string, mode fs.FileMode, content io.Reader) error) error {
 	compressed, err := gzip.NewReader(r)
 	if err != nil {
@@ -120,7 +120,7 @@ func eachFile(r io.Reader, do func(name string, mode fs.FileMode, content io.Rea
 	}
 }
 
-// unpackArchive writes the files of an archive below dir and returns how many there are. No symlink of dir leads out.
+// unpackArchive writes the files of an archive below dir and returns their number. It follows no symlink out of dir.
 func unpackArchive(r io.Reader, dir string) (files int, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err

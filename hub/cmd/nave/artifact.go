@@ -24,7 +24,7 @@ func artifactCommands(s *session) []*cobra.Command {
 	return commands
 }
 
-// limited ends what a command does after --timeout.
+// limited wraps a command that needs no hub. Its context ends after --timeout.
 func (s *session) limited(do func(ctx context.Context, out io.Writer, args []string) error) func(*cobra.Command,
 	[]string) error {
 	return func(cmd *cobra.Command, args []string) error {
@@ -34,7 +34,7 @@ func (s *session) limited(do func(ctx context.Context, out io.Writer, args []str
 	}
 }
 
-// said returns a text of a registry as it may be printed.
+// said returns a text of a registry for one line of output. If the text is empty, said returns "-".
 func said(text string) string {
 	if text == "" {
 		return "-"

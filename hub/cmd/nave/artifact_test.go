@@ -27,7 +27,7 @@ func startRegistry(t *testing.T) *ocitest.Server {
 	return server
 }
 
-// naveOffline runs a command and returns what it printed.
+// naveOffline runs a command and returns its output.
 func naveOffline(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out, messages bytes.Buffer
@@ -63,7 +63,7 @@ func tree(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// TestArtifact goes from push to list, tag, diff and pull.
+// TestArtifact pushes, lists, tags, compares and pulls an artifact.
 func TestArtifact(t *testing.T) {
 	server := startRegistry(t)
 	dir := tree(t, map[string]string{"a.yaml": "a", "sub/b.yaml": "b", "logo.png": "x", ".git/config": "x", "c.txt": "c",
@@ -158,7 +158,7 @@ func TestArtifact_errors(t *testing.T) {
 	}
 }
 
-// TestUnpackArchive_hostile has archives that would write elsewhere.
+// TestUnpackArchive_hostile has archives that would write outside of the folder.
 func TestUnpackArchive_hostile(t *testing.T) {
 	outside := t.TempDir()
 	dir := t.TempDir()

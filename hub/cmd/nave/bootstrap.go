@@ -74,7 +74,7 @@ func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceCl
 	if err := apply(ctx, out, client, request); err != nil {
 		return err
 	}
-	// What the objects say now may be of a moment ago, when there was nothing to render yet, or a wrong password.
+	// The present conditions of the objects may be old: of a time without an artifact, or with a wrong password.
 	key := &adminv1.ObjectKey{Kind: api.KustomizationKind, Namespace: namespace, Name: name}
 	asked, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: true})
 	if err != nil {
@@ -116,7 +116,7 @@ func (r root) manifest(namespace string) ([]byte, error) {
 	return []byte(text), err
 }
 
-// bound returns a Secret with the credentials, bound to the server of the repository.
+// bound returns a Secret with the credentials. Its hosts annotation names the server of the repository.
 func (r root) bound(namespace string, credentials map[string]any) (map[string]any, error) {
 	host, err := api.HostOf(r.url)
 	if err != nil {

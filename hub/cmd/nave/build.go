@@ -20,7 +20,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// buildSalt makes the placeholders of sealed values. A hub has a salt of its own, so its placeholders are others.
+// buildSalt is the salt of the placeholders of sealed values. The placeholders of a hub differ, because it has its own
+// salt.
 const buildSalt = "nave build"
 
 // newBuildCommand returns "nave build", which needs no hub.
@@ -29,7 +30,7 @@ func newBuildCommand() *cobra.Command {
 		newBuildArtifactCommand())
 }
 
-// kustomizationBuild is the flags of "nave build kustomization".
+// kustomizationBuild has the flags of "nave build kustomization".
 type kustomizationBuild struct {
 	name, namespace string
 	path, file      string
@@ -53,7 +54,7 @@ SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b.name = args[0]
-			// As the hub, unless told otherwise; a dry run leaves variables empty that only a cluster would know.
+			// The default is that of the hub. In a dry run variables that only a cluster knows are empty.
 			if !cmd.Flags().Changed("strict-substitute") {
 				b.strict = !b.dryRun
 			}
@@ -79,7 +80,7 @@ func (b *kustomizationBuild) addFlags(flags *pflag.FlagSet) {
 		"fail on a variable that is not given and has no default, as the hub does; default: unless --dry-run")
 }
 
-// run builds and prints.
+// run builds the Kustomization and prints its objects.
 func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	object, err := b.load()
 	if err != nil {
@@ -209,7 +210,7 @@ func realPath(p string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// workTree returns the Git work tree that a directory is in, or nothing.
+// workTree returns the Git work tree of a directory. If there is none, workTree returns "".
 func workTree(dir string) string {
 	for {
 		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
@@ -225,8 +226,8 @@ func workTree(dir string) string {
 	}
 }
 
-// ignored returns what a source would leave out of the artifact: what .sourceignore files and the flag say, else
-// Flux's defaults; Git's own files in any case.
+// ignored returns a function that reports whether a source would leave a path out of the artifact: by the .sourceignore
+// files and the flag, or else by Flux's defaults. Git's own files are always left out.
 func ignored(root string, flag []string) (func(string, bool) bool, error) {
 	patterns, err := sourceignore.LoadIgnorePatterns(root, nil)
 	if err != nil {
@@ -238,7 +239,7 @@ func ignored(root string, flag []string) (func(string, bool) bool, error) {
 		matcher = sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), patterns...))
 	}
 	return func(path string, dir bool) bool {
-		if dir { // an artifact has files only; a directory without any is as good as absent
+		if dir { // an artifact has only files, so an empty directory is the same as a missing one
 			return filepath.Base(path) == ".git"
 		}
 		return matcher.Match(strings.Split(path, "/"), false)

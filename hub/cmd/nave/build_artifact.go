@@ -39,7 +39,7 @@ archives, whoever packs them and when.`,
 	return cmd
 }
 
-// packPath is packArchive, where - is standard input.
+// packPath packs path as packArchive does. If path is "-", packPath packs standard input.
 func packPath(w io.Writer, path string, ignore []string, stdin io.Reader) error {
 	if path != "-" {
 		return packArchive(w, path, ignore)

@@ -40,7 +40,7 @@ func workspace(t *testing.T, files map[string]string) string {
 	return root
 }
 
-// buildWith runs "nave build kustomization" and returns what it printed.
+// buildWith runs "nave build kustomization" and returns its output.
 func buildWith(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out, messages bytes.Buffer

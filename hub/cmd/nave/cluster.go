@@ -106,12 +106,13 @@ func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name 
 	return err
 }
 
-// imageName is what may stand in a manifest in the place of an image.
+// imageName is the pattern of image names that may be written into a manifest.
 var imageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 
 const defaultImage = "ghcr.io/navefleet/nave-spoke:latest" // as deploy/spoke/deployment.yaml has it
 
-// printJoinManifest prints the spoke's base and what it needs to find and to trust this hub.
+// printJoinManifest prints the manifests of the spoke, with the settings and the token that it needs to reach and to
+// trust this hub.
 func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinTokenResponse, n newCluster) error {
 	base, err := spokeManifest(cmp.Or(n.image, join.GetSpokeImage()))
 	if err != nil {
@@ -120,7 +121,7 @@ func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinToken
 	settings := map[string]any{
 		"hub": cmp.Or(n.hub, join.GetHubAddress()), "cluster": name, "trust-domain": join.GetTrustDomain(),
 		"ca-pin": join.GetCaPin(), "signing-keys.pem": join.GetSigningKeys(),
-		"replaces": n.replaces, // also when empty: an earlier word is taken back
+		"replaces": n.replaces, // even if empty, to remove an earlier value
 	}
 	const namespace = "nave-system"
 	rest, err := documents(
@@ -135,7 +136,7 @@ func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinToken
 	return nil
 }
 
-// spokeManifest returns the manifests of deploy/spoke with an image; empty: the one that they have.
+// spokeManifest returns the manifests of deploy/spoke with an image. If image is "", they keep the default image.
 func spokeManifest(image string) (string, error) {
 	if image != "" && !imageName.MatchString(image) {
 		return "", fmt.Errorf("the spoke's image %q is not the name of one: give it with --image", image)

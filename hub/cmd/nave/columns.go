@@ -13,7 +13,8 @@ type column struct {
 	value func(row) string
 }
 
-// columnsOf returns the columns in which a kind is listed: where the object is, and what the kind says. Wide adds some.
+// columnsOf returns the columns of the list of a kind: cluster and namespace, then the columns of the kind. If wide is
+// set, they include the wide ones.
 func columnsOf(kind api.Kind, wide bool) (columns []column) {
 	if kind.Namespaced {
 		columns = []column{{"CLUSTER", clusterOf}, {"NAMESPACE", func(r row) string { return r.key.GetNamespace() }}}

@@ -83,7 +83,7 @@ func printConditions(out io.Writer, object map[string]any) {
 	}
 }
 
-// word returns a field that should be one word.
+// word returns a field as text on one line.
 func word(v any) string { return oneLine(fmt.Sprint(v)) }
 
 func printSection(out io.Writer, title string, v any) error {

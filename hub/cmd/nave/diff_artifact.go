@@ -52,7 +52,7 @@ func newDiffArtifactCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-// sumsOf returns what identifies each file of an archive: content and mode.
+// sumsOf returns a checksum of the content and the mode of each file of an archive, by the name of the file.
 func sumsOf(r io.Reader) (map[string]string, error) {
 	sums := map[string]string{}
 	err := eachFile(r, func(name string, mode fs.FileMode, content io.Reader) error {

@@ -48,11 +48,11 @@ func newExplainCommand(s *session) *cobra.Command {
 	}
 }
 
-// noClusters is what there is to say of a hub that has nothing to be wrong.
+// noClusters is the message about a hub without clusters and without failures.
 const noClusters = "nothing is wrong, but the hub has no clusters: nave cluster add registers one, and nave " +
 	"bootstrap gives the hub its Git"
 
-// printExplanations returns errReported when anything is wrong.
+// printExplanations prints the explanations. If any object is not ready, printExplanations returns errReported.
 func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error {
 	if len(explanations) == 0 {
 		fmt.Fprintln(out, "✔ everything is as it should be")
@@ -99,7 +99,7 @@ func newTreeCommand(s *session) *cobra.Command {
 	}
 }
 
-// printNode draws a node with its own lead, and its children with the lead of what hangs below it.
+// printNode draws a node. Its line begins with lead, and the lines of its children begin with below.
 func printNode(out io.Writer, n *adminv1.TreeNode, lead, below string) {
 	line := lead + oneLine(n.GetObject())
 	if n.GetStatus() != "" {

@@ -26,7 +26,7 @@ type getOptions struct {
 	chunk    int64
 }
 
-// chunkSize is how many objects of a list one answer of the hub has, if the user does not say.
+// chunkSize is the default number of objects in one answer of the hub.
 const chunkSize = 500
 
 func newGetCommand(s *session) *cobra.Command {
@@ -50,8 +50,8 @@ func newGetCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-// get lists. Without --cluster it looks in the hub and in every cluster: whoever asks "get kustomizations" wants to see
-// the fleet's.
+// get prints a list of objects, or one object. Without --cluster it lists the objects of the hub and of all clusters,
+// because users of "get kustomizations" expect those of the fleet.
 func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient, o getOptions) error {
 	kind, rest, err := kindOf(args)
 	if err != nil {
@@ -86,7 +86,8 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, rows, o.output, name != "")
 }
 
-// list returns all objects of a list. It asks for chunks of so many objects; 0: for all of them at once.
+// list returns all objects of a list. It requests chunks of that many objects. If chunk is 0, list requests all objects
+// at once.
 func list(ctx context.Context, client adminv1.AdminServiceClient, request *adminv1.ListRequest,
 	chunk int64) (all []*adminv1.Object, err error) {
 	request = proto.CloneOf(request)
@@ -192,7 +193,7 @@ func printTable(out io.Writer, kind api.Kind, rows []row, wide, header bool) err
 	return w.Flush()
 }
 
-// watch prints the objects as they are, then each change, until it is interrupted.
+// watch prints the present objects, then each change, until it is interrupted.
 func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind, request *adminv1.WatchRequest,
 	format string) error {
 	stream, err := client.Watch(cmd.Context(), request)
@@ -232,7 +233,7 @@ func printChange(out io.Writer, kind api.Kind, rows []row, change adminv1.WatchT
 	return printTable(out, kind, rows, format == "wide", first)
 }
 
-// age returns how long ago t was, as kubectl writes it: 5s, 3m20s, 2h, 4d.
+// age returns the time since t in kubectl's format: 5s, 3m20s, 2h, 4d. If t is zero, age returns "-".
 func age(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -13,20 +13,22 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// How much of an impact is printed.
+// The numbers of clusters, and of applications of a cluster, that are printed of an impact.
 const (
 	mostClusters     = 20
 	mostApplications = 10
 )
 
-// agreement is how an operator agrees to what a command takes away: by --yes, or on a terminal when asked.
+// agreement gets the operator's agreement to the objects that a command removes: by --yes, or by an answer on the
+// terminal.
 type agreement struct{ yes bool }
 
 func (a *agreement) flag(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "agree to what the command takes away, without being asked")
 }
 
-// to shows what a change takes away and returns nil when the operator agrees, or when the change takes nothing away.
+// to prints the objects that a change removes. If the operator agrees, or the change removes no object, the error is
+// nil.
 func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	change *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
 	impact, err := client.Impact(cmd.Context(), change)
@@ -53,7 +55,8 @@ func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	return nil, fmt.Errorf("nothing was changed")
 }
 
-// seen is the digest of what the operator has seen; empty with --yes, which agrees to whatever it is by then.
+// seen returns the digest of the impact that the operator has seen. With --yes it returns "", which agrees to the
+// impact at the time of the change.
 func (a *agreement) seen(impact *adminv1.ImpactResponse) string {
 	if a.yes {
 		return ""
@@ -61,7 +64,7 @@ func (a *agreement) seen(impact *adminv1.ImpactResponse) string {
 	return impact.GetDigest()
 }
 
-// toDelete deletes an object when the operator agrees to what goes with it.
+// toDelete deletes an object if the operator agrees to the objects that are removed with it.
 func (a *agreement) toDelete(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 	impact, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: key}})
 	if err != nil {
@@ -71,14 +74,15 @@ func (a *agreement) toDelete(cmd *cobra.Command, client adminv1.AdminServiceClie
 	return err
 }
 
-// toApply returns the request to apply a manifest when the operator agrees to what it takes away.
+// toApply returns the request to apply a manifest if the operator agrees to the objects that it removes.
 func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	manifest []byte) (*adminv1.ApplyRequest, error) {
 	impact, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}})
 	return &adminv1.ApplyRequest{Manifest: manifest, Confirmed: true, Digest: a.seen(impact)}, err
 }
 
-// isTerminal reports whether a person may answer at the other end. Nobody does on /dev/null, which is a device, too.
+// isTerminal reports whether in is a terminal, where a person may answer. /dev/null is a character device, too, but no
+// terminal.
 func isTerminal(in io.Reader) bool {
 	f, is := in.(*os.File)
 	if !is {
@@ -88,7 +92,7 @@ func isTerminal(in io.Reader) bool {
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return false
 	}
-	null, err := os.Stat(os.DevNull) // standard input has a name of its own, whatever it is
+	null, err := os.Stat(os.DevNull) // compared as files, because the name of standard input is always the same
 	return err != nil || !os.SameFile(info, null)
 }
 
@@ -96,7 +100,7 @@ func takesNothing(m *adminv1.ImpactResponse) bool {
 	return len(m.GetClusters()) == 0 && len(m.GetHubObjects()) <= 1 && len(m.GetUnknown()) == 0 && len(m.GetUsedBy()) == 0
 }
 
-// printImpact prints what goes: objects of the hub, then the applications of each cluster with their objects.
+// printImpact prints the removed objects: those of the hub, then the applications of each cluster with their objects.
 func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 	fmt.Fprintln(out, "This takes away:")
 	for _, key := range m.GetHubObjects() {
@@ -144,7 +148,8 @@ func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 	}
 }
 
-// fate says what becomes of an application's objects.
+// fate returns a text with the number of an application's objects, and whether they stay in the cluster or the
+// application goes on without them.
 func fate(a *adminv1.ApplicationImpact) string {
 	objects := wording.Count(int(a.GetObjects()), "object")
 	if a.GetUnreadable() {
@@ -159,7 +164,8 @@ func fate(a *adminv1.ApplicationImpact) string {
 	return objects
 }
 
-// total counts what goes. Objects that another application takes over, or that are annotated to stay, are not deleted.
+// total returns a text with the numbers of removed applications and objects. Objects that another application takes
+// over, or that are annotated to stay, are not deleted.
 func total(clusters []*adminv1.ClusterImpact) string {
 	applications, objects, least := 0, 0, ""
 	for _, c := range clusters {
@@ -222,7 +228,7 @@ func confirm(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1
 	return nil
 }
 
-// summary counts what was confirmed.
+// summary returns a text with the numbers of confirmed objects and applications.
 func summary(m *adminv1.ImpactResponse) string {
 	text := total(m.GetClusters()) + " on " + wording.Count(len(m.GetClusters()), "cluster")
 	if n := len(m.GetHubObjects()); n > 0 {

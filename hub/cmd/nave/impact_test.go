@@ -20,14 +20,14 @@ func TestIsTerminal_null(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdin := os.NewFile(uintptr(fd), "/dev/stdin") // standard input is called so, wherever it comes from
+	stdin := os.NewFile(uintptr(fd), "/dev/stdin") // the name of standard input, also if it is /dev/null
 	defer stdin.Close()
 	if isTerminal(stdin) {
 		t.Error("/dev/null is taken for a terminal: a script would be asked, and not told of --yes")
 	}
 }
 
-// TestRefused runs commands that ask for something that they cannot give: none is carried out, and each says why.
+// TestRefused runs commands with wrong arguments. None of them is executed, and each prints the reason.
 func TestRefused(t *testing.T) {
 	config := serve(t, &hostileHub{})
 	for name, c := range map[string]struct{ args, says string }{
@@ -51,7 +51,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestAddAgain tells whoever adds a cluster once more what the manifest does not have.
+// TestAddAgain checks that adding an existing cluster again prints what the manifest lacks.
 func TestAddAgain(t *testing.T) {
 	_, errOut := nave(t, serve(t, &hostileHub{}), "cluster", "add", "east", "--image=spoke:1")
 	if !strings.Contains(errOut, "cluster east exists") || !strings.Contains(errOut, "--policy") {

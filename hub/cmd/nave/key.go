@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// kindOf reads the kind of "KIND …", "KIND/NAME" or "source git …" and returns the words after it.
+// kindOf returns the kind in "KIND …", "KIND/NAME" or "source git …", and the arguments after it.
 func kindOf(args []string) (api.Kind, []string, error) {
 	if len(args) == 0 {
 		return api.Kind{}, nil,
@@ -35,7 +35,7 @@ func kindOf(args []string) (api.Kind, []string, error) {
 	return k, args[1:], nil
 }
 
-// key reads "KIND NAME" into the key of one object.
+// key returns the key of the object in "KIND NAME". If there is not exactly one name, key returns an error.
 func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 	kind, rest, err := kindOf(args)
 	if err != nil {
@@ -51,13 +51,13 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 	return key, nil
 }
 
-// show writes a key as messages show objects.
+// show returns a key in the format of messages.
 func show(k *adminv1.ObjectKey) string {
 	return oneLine(api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(),
 		Name: k.GetName()}.String())
 }
 
-// elsewhere makes "not found" helpful: the object may be one of a cluster's graph.
+// elsewhere adds to a "not found" error the clusters whose graphs have the object.
 func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, err error) error {
 	if status.Code(err) != codes.NotFound || key.GetCluster() != "" {
 		return err

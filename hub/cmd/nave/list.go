@@ -19,7 +19,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// listing is the flags of "nave list artifacts".
+// listing has the flags of "nave list artifacts".
 type listing struct {
 	registryFlags
 	versions, pattern string
@@ -72,7 +72,7 @@ func (l *listing) run(ctx context.Context, out io.Writer, address string) error 
 	return w.Flush()
 }
 
-// filter returns the tags that the flags let through: versions with the newest first, others by name.
+// filter returns the tags that match the flags: versions with the newest first, others by name.
 func (l *listing) filter(tags []string) ([]string, error) {
 	pattern, err := regexp.Compile(l.pattern)
 	if err != nil {

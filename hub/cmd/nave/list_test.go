@@ -55,7 +55,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// endless is a hub that sends one page for ever.
+// endless is a hub that sends the same page again and again.
 type endless struct{ adminv1.AdminServiceClient }
 
 func (endless) List(context.Context, *adminv1.ListRequest, ...grpc.CallOption) (*adminv1.ListResponse, error) {

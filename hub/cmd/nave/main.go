@@ -1,5 +1,5 @@
-// Command nave is the operators' tool: it reads and changes what a hub knows, over the hub's admin API, and renders
-// offline what the hub would.
+// Command nave is the command line tool for operators: it reads and changes the objects of a hub over the hub's admin
+// API, and builds Kustomizations offline as the hub does.
 package main
 
 import (
@@ -22,10 +22,10 @@ func main() {
 	}
 }
 
-// errReported ends a command with exit code 1 after the command has printed what is wrong.
+// errReported ends a command with exit code 1 after the command has printed the failures.
 var errReported = errors.New("something is wrong, as printed")
 
-// message is an error as a person wants to read it: a gRPC status without its code's wrapping.
+// message returns the text of an error for people. Of a gRPC status it returns only the message.
 func message(err error) string {
 	var s interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &s) {

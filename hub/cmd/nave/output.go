@@ -17,10 +17,10 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// program returns the command with its output, and a function that is told how the command ended. The function prints
-// the error and returns it; if the command had none, but could not print everything, it prints and returns that. All
-// output passes through visible writers: nothing that comes from a hub, a file or a cluster reaches the terminal in
-// another way.
+// program returns the command with its output, and a function for the error of the command. The function prints the
+// error and returns it. If the command had no error, but could not write all of its output, the function prints and
+// returns the error of the write. All output passes through visible writers, so that no text of a hub, a file or a
+// cluster reaches the terminal unescaped.
 func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 	root := newCommand()
 	stdout, stderr := &visible{out: out}, &visible{out: errOut}
@@ -37,9 +37,8 @@ func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 	}
 }
 
-// visible writes text with an escape, such as \u202e, in the place of each character that a terminal obeys, that turns
-// the direction of text or that a reader does not see. Line breaks and tabs stay. It keeps the first error, so that
-// whoever prints need not look at each.
+// visible is a writer that replaces control, direction and invisible characters by escapes, such as \u202e. Line breaks
+// and tabs stay. It keeps the first error, so that callers need not check each write.
 type visible struct {
 	out    io.Writer
 	rest   []byte // the beginning of a character
@@ -61,7 +60,7 @@ func (v *visible) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// flush writes a character that did not come to its end as the one that stands for those.
+// flush writes U+FFFD for an incomplete character at the end of the output.
 func (v *visible) flush() {
 	if len(v.rest) > 0 {
 		v.rest = nil
@@ -69,8 +68,8 @@ func (v *visible) flush() {
 	}
 }
 
-// escaped returns a text with an escape in the place of each character that is not to be printed, and with U+FFFD in
-// the place of what is not UTF-8.
+// escaped returns a text in which each unprintable character is replaced by its escape, and bytes that are not UTF-8
+// are replaced by U+FFFD.
 func escaped(s string, escape func(rune) string) string {
 	s = strings.ToValidUTF8(s, string(utf8.RuneError))
 	if !strings.ContainsFunc(s, telemetry.Unprintable) {
@@ -87,7 +86,7 @@ func escaped(s string, escape func(rune) string) string {
 	return b.String()
 }
 
-// yamlEscape is how a double-quoted YAML text has a character.
+// yamlEscape returns the escape of a character in a double-quoted YAML text.
 func yamlEscape(r rune) string {
 	if r > 0xffff {
 		return fmt.Sprintf(`\U%08x`, r)
@@ -95,7 +94,7 @@ func yamlEscape(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// jsonEscape is how a JSON text has a character.
+// jsonEscape returns the escape of a character in a JSON text.
 func jsonEscape(r rune) string {
 	if r > 0xffff {
 		high, low := utf16.EncodeRune(r)
@@ -104,23 +103,23 @@ func jsonEscape(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// jsonText returns a value as an indented JSON document that can be printed as it is.
+// jsonText returns a value as an indented JSON document without unprintable characters.
 func jsonText(v any) (string, error) {
 	b, err := json.MarshalIndent(v, "", "  ")
-	return escaped(string(b), jsonEscape), err // such characters are in strings only
+	return escaped(string(b), jsonEscape), err // only strings can have unprintable characters
 }
 
-// yamlText returns a value as a YAML document that can be printed as it is.
+// yamlText returns a value as a YAML document without unprintable characters.
 func yamlText(v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return "", err
 	}
 	if !strings.ContainsFunc(string(b), telemetry.Unprintable) {
-		b, err = yaml.JSONToYAML(b) // what JSON has escapes for, YAML has too
+		b, err = yaml.JSONToYAML(b) // YAML escapes all characters that JSON escapes
 		return string(b), err
 	}
-	var document yamlnode.Node // of JSON, with the escapes that YAML has too
+	var document yamlnode.Node // of JSON with escapes of YAML
 	if err := yamlnode.Unmarshal([]byte(escaped(string(b), yamlEscape)), &document); err != nil {
 		return "", err
 	}
@@ -134,7 +133,7 @@ func yamlText(v any) (string, error) {
 	return escaped(text.String(), yamlEscape), encoder.Close()
 }
 
-// documents returns objects as YAML documents that can be printed as they are, each behind "---".
+// documents returns objects as YAML documents without unprintable characters, each after a line "---".
 func documents(objects ...map[string]any) (string, error) {
 	var all strings.Builder
 	for _, o := range objects {
@@ -147,8 +146,8 @@ func documents(objects ...map[string]any) (string, error) {
 	return all.String(), nil
 }
 
-// quote makes blocks of what was written as JSON, and double-quoted texts, which can have escapes, of what holds
-// characters that are not to be printed.
+// quote sets the block style for maps and lists that were written as JSON. Texts with unprintable characters get double
+// quotes, because only those can have escapes.
 func quote(n *yamlnode.Node) {
 	n.Style = 0
 	if n.Kind == yamlnode.ScalarNode && strings.ContainsFunc(n.Value, telemetry.Unprintable) {
@@ -159,8 +158,8 @@ func quote(n *yamlnode.Node) {
 	}
 }
 
-// oneLine keeps a message from breaking a line or a table.
+// oneLine returns a message on one line, so that it cannot break a table.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// indent keeps the further lines of a message below its first.
+// indent returns a message whose lines after the first one are indented.
 func indent(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n      ") }

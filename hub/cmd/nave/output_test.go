@@ -33,7 +33,7 @@ import (
 )
 
 const (
-	// hostile is a text that a terminal would obey, and that would show a line which nobody wrote.
+	// hostile is a text with escape sequences for a terminal, and with a forged line.
 	hostile = "a\x1b[2J\x1b]0;t\x07b\u202ec\u0085d\u200be\x7f\U000e0041f\r\n" + forged + "\n"
 	forged  = "✔ forged"
 )
@@ -214,7 +214,7 @@ func nave(t *testing.T, config string, args ...string) (out, errOut string) {
 	return stdout.String(), stderr.String()
 }
 
-// commandsOfTest are all commands that print what a hub says.
+// commandsOfTest are all commands that print answers of a hub.
 var commandsOfTest = map[string][]string{
 	"get": {"get", "kustomizations", "-A"}, "get_clusters": {"get", "clusters", "-o", "wide"}, "get_fleets": {"get",
 		"fleets"},
@@ -251,7 +251,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// checkVisible looks for what a terminal obeys and for lines that nobody wrote.
+// checkVisible fails the test if the text has control characters or forged lines.
 func checkVisible(t *testing.T, text string) {
 	t.Helper()
 	if i := strings.IndexFunc(text, telemetry.Unprintable); i >= 0 || !utf8.ValidString(text) {
@@ -264,7 +264,7 @@ func checkVisible(t *testing.T, text string) {
 	}
 }
 
-// TestOutput_documents reads back what -o json and yaml print.
+// TestOutput_documents decodes the output of -o json and -o yaml.
 func TestOutput_documents(t *testing.T) {
 	config := serve(t, &hostileHub{})
 	for _, format := range []string{"json", "yaml"} {
@@ -285,7 +285,7 @@ func TestOutput_documents(t *testing.T) {
 	}
 }
 
-// TestOutput_onePlace holds that the command prints nothing past its writers.
+// TestOutput_onePlace checks that the command prints only through its writers.
 func TestOutput_onePlace(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -306,7 +306,7 @@ func TestOutput_onePlace(t *testing.T) {
 	}
 }
 
-// TestTimeout asks a hub that does not answer: --timeout ends that.
+// TestTimeout checks that --timeout ends a call to a hub that does not answer.
 func TestTimeout(t *testing.T) {
 	var out, errOut bytes.Buffer
 	root, end := program(&out, &errOut)
@@ -316,7 +316,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestExplain_namespace asks for one namespace only if one is named.
+// TestExplain_namespace checks that the request has a namespace only if the command names one.
 func TestExplain_namespace(t *testing.T) {
 	h := &hostileHub{asked: make(chan *adminv1.ObjectKey, 1)}
 	config := serve(t, h)
@@ -333,7 +333,7 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// TestOutput_full prints to a full disk: the command fails, whatever printed it.
+// TestOutput_full checks that commands fail if they print to a full disk, for each kind of output.
 func TestOutput_full(t *testing.T) {
 	config := serve(t, &hostileHub{})
 	for name, args := range map[string][]string{"table": {"get", "fleets"}, "version": {"version", "--client"},

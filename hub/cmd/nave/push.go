@@ -21,7 +21,7 @@ import (
 
 const createdAnnotation = "org.opencontainers.image.created"
 
-// push is the flags of "nave push artifact".
+// push has the flags of "nave push artifact".
 type push struct {
 	registryFlags
 	path, source, revision, output string
@@ -100,7 +100,7 @@ func (p *push) run(ctx context.Context, out io.Writer, address string, archive [
 	return err
 }
 
-// image returns an artifact as Flux makes them.
+// image returns an artifact in Flux's format.
 func (p *push) image(archive []byte) (v1.Image, error) {
 	created := time.Now().UTC()
 	if p.reproducible {

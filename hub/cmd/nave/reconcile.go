@@ -36,7 +36,7 @@ func newReconcileCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-// waiting is whether a command waits for the outcome.
+// waiting has the flags --wait and --no-wait of a command.
 type waiting struct{ wait, no bool }
 
 func (w *waiting) addFlags(cmd *cobra.Command) {
@@ -46,7 +46,7 @@ func (w *waiting) addFlags(cmd *cobra.Command) {
 
 func (w *waiting) wanted() bool { return w.wait && !w.no }
 
-// waitHandled waits for the source, if it was asked for too, and then for the object.
+// waitHandled waits for the source, if it was requested too, and then for the object.
 func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
 	asked *adminv1.ReconcileResponse, wait bool) error {
 	keys := []*adminv1.ObjectKey{key}
@@ -67,15 +67,15 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 	return nil
 }
 
-// check reports whether an object is as somebody waits for it to be, with a message; an error ends the wait.
+// check reports whether an object has reached the awaited state, with a message. An error ends the wait.
 type check func(object map[string]any) (done bool, message string, err error)
 
-// handling waits until an object has handled a request and is ready.
+// handling returns a check that an object has handled a request and is ready.
 func handling(requestedAt string) check {
 	return func(object map[string]any) (bool, string, error) { return handled(object, requestedAt) }
 }
 
-// waitFor follows an object until it is as it should be, and returns the last message about it.
+// waitFor watches an object until the check is done, and returns the last message of the check.
 func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, is check) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -113,7 +113,7 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 	}
 }
 
-// handled reports whether an object has taken the request in and is ready; a final failure is the error.
+// handled reports whether an object has handled the request and is ready. A final failure is the error.
 func handled(object map[string]any, requestedAt string) (done bool, message string, err error) {
 	ready := api.FindCondition(object, condition.Ready)
 	if ready == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Media types of artifacts, as Flux has them.
+// Media types of Flux's artifacts.
 const (
 	configType  types.MediaType = "application/vnd.cncf.flux.config.v1+json"
 	contentType types.MediaType = "application/vnd.cncf.flux.content.v1.tar+gzip"
@@ -76,7 +76,7 @@ func (r *registryFlags) reference(address string) (name.Reference, error) {
 	return ref, nil
 }
 
-// tag is reference for an address that has a tag and no digest.
+// tag returns the reference of an address with a tag. If the address has a digest, tag returns an error.
 func (r *registryFlags) tag(address string) (name.Tag, error) {
 	ref, err := r.reference(address)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// session holds the flags of all commands, and connects to the hub that they name.
+// session has the flags of all commands, and connects to the hub that they name.
 type session struct {
 	config    string
 	context   string
@@ -23,7 +23,7 @@ type session struct {
 	timeout   time.Duration
 }
 
-// maxMessage bounds an answer of the hub: a list of all objects of a large fleet.
+// maxMessage limits an answer of the hub, in bytes. The largest is a list of all objects of a large fleet.
 const maxMessage = 256 << 20
 
 func newCommand() *cobra.Command {
@@ -54,7 +54,7 @@ func newCommand() *cobra.Command {
 	return root
 }
 
-// group returns a command that has only others below it, and prints its help.
+// group returns a command that has only subcommands, and prints its help.
 func group(name, short string, below ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   name + " COMMAND",
@@ -66,13 +66,13 @@ func group(name, short string, below ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// without makes a command, and those below it, refuse flags of all commands that do nothing for it.
+// without makes a command and its subcommands refuse global flags that have no effect there.
 func without(cmd *cobra.Command, flags ...string) *cobra.Command {
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return refuse(cmd, flags...) }
 	return cmd
 }
 
-// refuse returns an error if one of the flags is given, which do nothing for the command.
+// refuse returns an error if one of the flags is given, which have no effect for the command.
 func refuse(cmd *cobra.Command, flags ...string) error {
 	for _, name := range flags {
 		if cmd.Flags().Changed(name) {
@@ -82,7 +82,7 @@ func refuse(cmd *cobra.Command, flags ...string) error {
 	return nil
 }
 
-// helpWithArgs adds the usage of a command and of those below it to what they say of a wrong number of arguments.
+// helpWithArgs adds the usage of a command to its error about wrong arguments, and does the same for its subcommands.
 func helpWithArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
@@ -126,7 +126,7 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	return adminv1.NewAdminServiceClient(conn), func() { conn.Close() }, nil
 }
 
-// contextsOf says which contexts can be named.
+// contextsOf returns the part of a message that lists the contexts.
 func contextsOf(c *operatorconfig.Config) string {
 	if len(c.Contexts) == 0 {
 		return "it has none: nave-hub operator-config prints one"

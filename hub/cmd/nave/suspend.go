@@ -40,7 +40,7 @@ with everything that it leads to. A Cluster stays at its present bundle, and its
 	return cmd
 }
 
-// suspendedNow says what suspending an object changed, and waits until the suspension holds wherever it has to.
+// suspendedNow prints the result of a suspension, and waits until the suspension is in force.
 func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
 	answer *adminv1.SuspendResponse, wait bool) error {
 	if !answer.GetChanged() {
@@ -58,7 +58,7 @@ func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServic
 	return nil
 }
 
-// inForce waits until the hub and the spokes in question know of a suspension.
+// inForce is a check that a suspension is in force on the hub and on the affected spokes.
 func inForce(object map[string]any) (done bool, message string, err error) {
 	c := api.FindCondition(object, condition.Suspended)
 	if c == nil {
@@ -86,7 +86,7 @@ func newResumeCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-// resumed says what resuming an object changed, and waits for what comes of it.
+// resumed prints the result of the end of a suspension, and waits until the object is reconciled.
 func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
 	answer *adminv1.ResumeResponse, wait bool) error {
 	line := fmt.Sprintf("► %s was not suspended: nothing changed", show(key))
