@@ -1,5 +1,5 @@
-// Command nave-hub is the control plane: it reads sources, renders and signs what each cluster should run, and carries
-// it to the spokes that dial in.
+// Command nave-hub is the control plane: it fetches sources, renders and signs a bundle for each cluster, and sends the
+// bundles to the spokes, which connect to it.
 package main
 
 import (
@@ -30,7 +30,7 @@ func newCommand() *cobra.Command {
 			return run(ctx, c)
 		})
 	f := command.Flags()
-	f.StringVar(&c.DataDir, "data-dir", "/var/lib/nave", "folder for everything that must survive")
+	f.StringVar(&c.DataDir, "data-dir", "/var/lib/nave", "folder for all data that must survive a restart")
 	f.StringVar(&c.SourceDir, "source-dir", "", "folder for caches and artifacts of sources (default <data-dir>/sources)")
 	f.StringVar(&c.Listen, "listen", hub.DefaultListen, "address for spokes and operators: gRPC with mutual TLS")
 	f.StringVar(&c.HTTPListen, "http-listen", hub.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
@@ -62,7 +62,7 @@ func newCommand() *cobra.Command {
 	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false,
 		"refuse sources of another namespace than the Kustomization's, as in Flux")
 	f.BoolVar(&c.LenientSubstitution, "lenient-substitution", false,
-		"replace a variable that nobody gives by nothing, instead of refusing the Kustomization, as Flux does with its "+
+		"replace an unset variable by empty text, instead of refusing the Kustomization, as Flux does with its "+
 			"feature gate StrictPostBuildSubstitutions=false")
 	command.AddCommand(
 		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", hub.ServeRenderWorker),
@@ -106,7 +106,7 @@ func newOperatorCommand() *cobra.Command {
 		Short: "Print a configuration for nave with a new operator's certificate",
 		Long: "Print a configuration for nave with a new operator's certificate, issued from the authority in the data " +
 			"folder.\n" +
-			"Whoever can read that folder can do everything anyway, so it asks nobody. The hub may be running.",
+			"Access to that folder is access to the whole hub, so the command needs no permission. The hub may be running.",
 		Example: "  kubectl -n nave-hub exec nave-hub-0 -- /nave-hub operator-config --hub hub.example.com:7443 > " +
 			"~/.config/nave/config",
 		Args: cobra.NoArgs,
