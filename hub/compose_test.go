@@ -61,8 +61,8 @@ func sourceKey(kind, name string) *adminv1.ObjectKey {
 	return &adminv1.ObjectKey{Kind: kind, Namespace: "flux-system", Name: name}
 }
 
-// TestInclude takes a repository that includes another one through the hub: when the included one changes, when the
-// server of the including one is gone, when the two do not fit together, and when the included one goes.
+// TestInclude has a repository that includes another one. The included one changes, the server of the including one
+// fails, both have the same file, and the included one is deleted.
 func TestInclude(t *testing.T) {
 	fleetServer, fleet := gitServer(t)
 	_, shared := gitServer(t)
@@ -115,7 +115,7 @@ func TestInclude(t *testing.T) {
 	}
 }
 
-// TestInclude_loop includes two repositories in each other: both say so.
+// TestInclude_loop includes two repositories in each other. The conditions of both name the loop.
 func TestInclude_loop(t *testing.T) {
 	_, repository := gitServer(t)
 	commit(t, repository, map[string]string{"clusters/own.yaml": configMap("own")})

@@ -22,7 +22,7 @@ import (
 // ArtifactGeneratorKind is the kind of ArtifactGenerators.
 const ArtifactGeneratorKind = "ArtifactGenerator"
 
-// An ArtifactGenerator renders to ExternalArtifacts, which say what is composed. It has no other objects.
+// An ArtifactGenerator renders only to ExternalArtifacts, which have the Compositions of the artifacts.
 func init() {
 	Register(Kind{
 		Name: ArtifactGeneratorKind, Plural: "artifactgenerators", Short: "ag", Group: groupExtensions, Version: "v1beta1",
@@ -51,11 +51,11 @@ type ArtifactGenerator struct {
 
 // GeneratorSpec is the spec of an ArtifactGenerator.
 type GeneratorSpec struct {
-	// Suspend is set where the object is annotated source.extensions.fluxcd.io/reconcile: disabled.
+	// Suspend is set if the object has the annotation source.extensions.fluxcd.io/reconcile: disabled.
 	Suspend        bool                        `json:"suspend,omitempty"`
 	CommonMetadata *kustomizev1.CommonMetadata `json:"commonMetadata,omitempty"`
 	Sources        []GeneratorSource           `json:"sources"`
-	// PathPattern is @alias/path, with {captures}: all artifacts are made once for each folder that it matches.
+	// PathPattern is @alias/path, with {captures}. Each matching folder gets its own set of the artifacts.
 	PathPattern string              `json:"pathPattern,omitempty"`
 	Artifacts   []GeneratedArtifact `json:"artifacts"`
 }
@@ -87,13 +87,13 @@ type GeneratorCopy struct {
 	Optional bool     `json:"optional,omitempty"`
 }
 
-// artifactRoot is what the destination of a copy begins with.
+// artifactRoot is the prefix of the destination of a copy.
 const artifactRoot = "@artifact/"
 
-// reconcileAnnotation suspends a generator if it is disabled, in any case.
+// reconcileAnnotation suspends a generator if its value is disabled, in upper or lower case.
 const reconcileAnnotation = groupExtensions + "/reconcile"
 
-// defaultArtifactGenerator suspends a generator whose annotation says so.
+// defaultArtifactGenerator sets spec.suspend of a generator whose reconcileAnnotation is disabled.
 func defaultArtifactGenerator(o *manifest.Object) {
 	spec, ok := o.Object["spec"].(map[string]any)
 	if ok && strings.EqualFold(o.GetAnnotations()[reconcileAnnotation], "disabled") {
@@ -142,7 +142,7 @@ func checkArtifactGenerator(g *ArtifactGenerator) field.ErrorList {
 	return c.errs
 }
 
-// generatorCheck collects what is wrong with a generator.
+// generatorCheck collects the errors of a generator.
 type generatorCheck struct {
 	errs      field.ErrorList
 	aliases   map[string]bool
@@ -173,7 +173,7 @@ func (c *generatorCheck) sources(list []GeneratorSource, at *field.Path) {
 	}
 }
 
-// below splits @alias/path, and returns the path.
+// below checks @alias/path, and returns the path.
 func (c *generatorCheck) below(from string, at *field.Path) string {
 	alias, path, _ := strings.Cut(strings.TrimPrefix(from, "@"), "/")
 	switch {
@@ -240,7 +240,7 @@ func (c *generatorCheck) copy(copied GeneratorCopy, at *field.Path) {
 	}
 }
 
-// pattern limits what matching a pattern costs.
+// pattern checks the limits on the cost of matching a pattern.
 func (c *generatorCheck) pattern(p string, at *field.Path) {
 	if len(p) > 1024 || strings.Count(p, ",") > maxAlternatives && strings.Contains(p, "{") {
 		c.invalid(at, field.OmitValueType{}, "want at most 1024 characters, and %d alternatives in braces", maxAlternatives+1)
@@ -277,8 +277,8 @@ func CapturesOf(text string) (names []string, err error) {
 	}
 }
 
-// renderableOfGenerator returns the view of an ArtifactGenerator. It is rendered from the source whose folders
-// PathPattern matches, else from its first source, whose content does not matter then.
+// renderableOfGenerator returns the view of an ArtifactGenerator. Its source is the one in PathPattern. Without a
+// PathPattern it is the first source, whose content does not matter then.
 func renderableOfGenerator(g *ArtifactGenerator) *Renderable {
 	from := g.Spec.Sources[0]
 	alias, _, _ := strings.Cut(strings.TrimPrefix(g.Spec.PathPattern, "@"), "/")
@@ -297,11 +297,11 @@ func renderableOfGenerator(g *ArtifactGenerator) *Renderable {
 	r.Source = Key{Kind: from.Kind, Namespace: cmp.Or(from.Namespace, g.Namespace), Name: from.Name}
 	spec := g.Spec
 	spec.Suspend = false
-	r.Spec, _ = json.Marshal(Generation{g.Name, g.Namespace, spec}) // what came from JSON goes back to it
+	r.Spec, _ = json.Marshal(Generation{g.Name, g.Namespace, spec}) // decoded from JSON, so encoding cannot fail
 	return r
 }
 
-// Generation is what an ArtifactGenerator says about its artifacts: the Spec that the renderer artifacts is given.
+// Generation has the fields of an ArtifactGenerator for its artifacts. It is the Spec for the renderer artifacts.
 type Generation struct {
 	Name      string        `json:"name"`
 	Namespace string        `json:"namespace"`
@@ -340,7 +340,7 @@ func (g Generation) Artifact(a GeneratedArtifact, labels map[string]string) (*ma
 	return o, json.Unmarshal(data, &o.Object)
 }
 
-// reads reports whether the artifact is made of a source.
+// reads reports whether the artifact depends on a source.
 func (a GeneratedArtifact) reads(alias string) bool {
 	return a.Revision == "@"+alias || a.OriginRevision == "@"+alias ||
 		slices.ContainsFunc(a.Copy, func(c GeneratorCopy) bool { return strings.HasPrefix(c.From, "@"+alias+"/") })

@@ -12,16 +12,16 @@ import (
 
 // SourceInput is a source whose artifact another source reads.
 type SourceInput struct {
-	Field string // that names it: spec.include[0]
-	Key   Key    // without a cluster; SourceKeys says where it may be
+	Field string // the field that names it: spec.include[0]
+	Key   Key    // without a cluster; SourceKeys returns the keys that it may have
 }
 
-// Composition says how an artifact is made of others. Without Copies it is the source's own tree.
+// Composition describes how an artifact is made from other artifacts. Without Copies it is the source's own tree.
 type Composition struct {
-	// Copies are carried out in their order, over the source's own tree if it has one.
+	// Copies are made in their order, over the source's own tree if it has one.
 	Copies []Copy `json:"copies,omitempty"`
-	// Revision and Origin are the aliases of the inputs whose revision, and whose revision of origin, the artifact has. A
-	// source without a tree of its own and without Revision is named by its content.
+	// Revision and Origin are aliases of inputs: the artifact has the revision of the first one and the revision of origin
+	// of the second one. If the source has no tree of its own and no Revision, the revision is a digest of the content.
 	Revision string `json:"revision,omitempty"`
 	Origin   string `json:"origin,omitempty"`
 	// Ignore is spec.ignore of a source that has a tree of its own.
@@ -38,7 +38,7 @@ type Copy struct {
 	To       string   `json:"to"`     // below the root of the artifact; "/" at the end: a folder
 	Exclude  []string `json:"exclude,omitempty"`
 	Strategy string   `json:"strategy,omitempty"`
-	Optional bool     `json:"optional,omitempty"` // From may match nothing
+	Optional bool     `json:"optional,omitempty"` // From need not match a file
 	// Mount: the file or folder From becomes To, which must not exist before.
 	Mount bool `json:"mount,omitempty"`
 }
@@ -50,7 +50,7 @@ const (
 	CopyExtract   = "Extract"   // .tar.gz and .tgz files are unpacked
 )
 
-// Given is an object of a graph, or of the hub, with what decides who may see it.
+// Given is an object of a graph, or of the hub, with the fields that limit which objects may use it.
 type Given struct {
 	Key      Key
 	Object   *Object
@@ -58,27 +58,27 @@ type Given struct {
 	Confined *Confinement
 }
 
-// Bound reports whether Secrets that a source names must be bound to its server and namespace: no operator applied the
-// source.
+// Bound reports whether Secrets that a source names must be bound to its server and namespace, because no operator
+// applied the source.
 func (g Given) Bound() bool { return g.Key.Cluster != "" || g.Confined != nil }
 
-// Fetch names what is fetched of a source.
+// Fetch identifies the fetch of a source.
 type Fetch struct {
 	Key    string   // equal for sources that share one fetch
 	Inputs []string // the keys of the inputs, in the order of Source.Inputs
 }
 
-// ErrLoop: a source is, by way of other sources, an input of itself.
+// ErrLoop is the error for a source that is, through other sources, an input of itself.
 var ErrLoop = errors.New("its sources form a loop")
 
-// FetchOf returns the Fetch of a source. find returns the source that an input means. Errors are those of find, which
-// FetchOf wraps with the source and the field, and ErrLoop.
+// FetchOf returns the Fetch of a source. find returns the source of an input. If find fails, FetchOf wraps the error
+// with the source and the field. If the sources form a loop, FetchOf returns ErrLoop.
 func FetchOf(source Given, find func(by Given, in SourceInput) (Given, error)) (Fetch, error) {
 	r := resolution{find: find, done: map[Key]Fetch{}}
 	return r.fetch(source)
 }
 
-// resolution finds the inputs of a source, and theirs.
+// resolution finds the inputs of a source, and the inputs of those.
 type resolution struct {
 	find  func(by Given, in SourceInput) (Given, error)
 	done  map[Key]Fetch
@@ -113,13 +113,13 @@ func (r *resolution) fetch(g Given) (Fetch, error) {
 		f.Inputs = append(f.Inputs, input.Key)
 	}
 	r.above = r.above[:len(r.above)-1]
-	text, _ := json.Marshal(f) // strings only: there is no error to have
+	text, _ := json.Marshal(f) // all fields are strings: this cannot fail
 	f.Key = manifest.DigestOf(text).String()
 	r.done[g.Key] = f
 	return f, nil
 }
 
-// arrows returns keys as the steps of a path.
+// arrows returns keys with arrows between them.
 func arrows(keys []Key) string {
 	names := make([]string, len(keys))
 	for i, key := range keys {

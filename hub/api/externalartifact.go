@@ -22,7 +22,7 @@ func init() {
 	})
 }
 
-// ExternalArtifact is Flux's kind. In Nave an ArtifactGenerator makes the artifact, and says here of what.
+// ExternalArtifact is Flux's kind. In Nave an ArtifactGenerator makes the artifact, and writes its composition here.
 type ExternalArtifact struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -44,7 +44,7 @@ type ArtifactMaker struct {
 	Namespace  string `json:"namespace,omitempty"`
 }
 
-// ArtifactComposition says what an artifact is made of. It is Nave's own field.
+// ArtifactComposition lists the sources and the copies of an artifact. It is Nave's own field.
 type ArtifactComposition struct {
 	Sources        []GeneratorSource `json:"sources"`
 	Copy           []GeneratorCopy   `json:"copy"`
@@ -52,8 +52,8 @@ type ArtifactComposition struct {
 	OriginRevision string            `json:"originRevision,omitempty"`
 }
 
-// checkExternalArtifact refuses an artifact that nothing makes. Of others it checks all that their generator checked,
-// because anybody can write them.
+// checkExternalArtifact refuses an artifact without a composition, because no controller makes it. Otherwise it repeats
+// the checks of the generator, because users can write ExternalArtifacts, too.
 func checkExternalArtifact(e *ExternalArtifact) field.ErrorList {
 	at := specPath().Child("composition")
 	c := e.Spec.Composition

@@ -10,8 +10,8 @@ import (
 	"github.com/navefleet/nave/shared/health"
 )
 
-// checkHealthExpressions checks spec.healthCheckExprs. Whether an object has the fields that an expression names is
-// only known when there is one.
+// checkHealthExpressions checks spec.healthCheckExprs. It cannot check whether an object has the fields that an
+// expression names.
 func checkHealthExpressions(list []fluxkustomize.CustomHealthCheck, at *field.Path) (errs field.ErrorList) {
 	seen := map[schema.GroupKind]bool{}
 	for i, e := range list {
@@ -44,7 +44,8 @@ func checkKindOf(apiVersion string, gk schema.GroupKind, at *field.Path) *field.
 	return nil
 }
 
-// checkExpression checks a CEL expression, which may be empty, and may use only the variables if some are named.
+// checkExpression checks a CEL expression, which may be empty. If variables are given, the expression may use only
+// those.
 func checkExpression(text string, at *field.Path, variables ...string) field.ErrorList {
 	if text == "" {
 		return nil

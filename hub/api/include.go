@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// include adds what a GitRepository includes. Includes are of its own namespace, as in Flux.
+// include adds the sources that a GitRepository includes. They are in its own namespace, as in Flux.
 func (s *Source) include(g *sourcev1.GitRepository) {
 	s.Composition.Ignore = g.Spec.Ignore
 	for i, in := range g.Spec.Include {
@@ -42,7 +42,7 @@ func checkInclude(g *sourcev1.GitRepository, at *field.Path) (errs field.ErrorLi
 	return errs
 }
 
-// badTarget refuses a path that is not below the root of a tree.
+// badTarget returns an error text for a path that is not below the root of a tree.
 func badTarget(p string) []string {
 	if inTree(p) == "." {
 		return []string{"want a folder below the root of the repository"}

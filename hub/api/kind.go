@@ -48,8 +48,7 @@ type Kind struct {
 	// kind yet, and its objects are refused.
 	Check func(o *manifest.Object) field.ErrorList
 
-	// Missing is what to do about a reference to an object that does not exist; empty: nothing that is particular to the
-	// kind.
+	// Missing is the advice for a reference to an object that does not exist; "": the kind has no advice of its own.
 	Missing string
 
 	// View returns the view of an admitted object: a *Source, *Renderable, *Cluster or *Fleet, by the role.

@@ -114,7 +114,7 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	return printObjects(out, result.Objects)
 }
 
-// showTexts puts the texts with variables that only a cluster knows back into the objects.
+// showTexts replaces placeholders in the objects by their texts, with variables that only a cluster knows.
 func showTexts(result *render.Result) {
 	if result.Substitution == nil {
 		return
