@@ -27,7 +27,7 @@ import (
 	"github.com/navefleet/nave/shared/version"
 )
 
-// Config is what a Server needs. Store, Vault and Join.TrustDomain must be set.
+// Config has the dependencies of a Server. Store, Vault and Join.TrustDomain must be set.
 type Config struct {
 	Store *store.Store
 	Vault *store.Vault
@@ -36,7 +36,7 @@ type Config struct {
 	Now   func() time.Time // time.Now
 }
 
-// Join is what a new spoke must know of this hub.
+// Join has the facts about this hub that a join manifest tells a new spoke.
 type Join struct {
 	TrustDomain string // SPIFFE trust domain; operators must be of it, too
 	CAPin       string // sha256:… of the authority's SubjectPublicKeyInfo
@@ -82,8 +82,9 @@ func (s *Server) update(ctx context.Context, fn func(*store.Tx) error) error {
 // Drain ends all watches. It returns at once.
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
-// operator returns who calls, if the caller is an operator of this hub. The identity is the one that an interceptor put
-// into the context (identity.WithCaller). Every method begins with operator, whatever the interceptor has let through.
+// operator returns the caller's identity, which an interceptor put into the context (identity.WithCaller). If the
+// caller is not an operator of this hub, operator returns an error. Every method begins with operator, so that no
+// mistake in an interceptor lets a caller in.
 func (s *Server) operator(ctx context.Context) (identity.ID, error) {
 	caller, err := identity.CallerOf(ctx)
 	if err != nil {
@@ -95,8 +96,7 @@ func (s *Server) operator(ctx context.Context) (identity.ID, error) {
 	return caller.ID, nil
 }
 
-// subject returns who calls, if the caller is an operator of this hub, and the key of the object that the call is
-// about.
+// subject returns the caller's identity, checked by operator, and the key of the object in the request.
 func (s *Server) subject(ctx context.Context, p *adminv1.ObjectKey) (identity.ID, api.Key, error) {
 	who, err := s.operator(ctx)
 	if err != nil {
@@ -106,12 +106,13 @@ func (s *Server) subject(ctx context.Context, p *adminv1.ObjectKey) (identity.ID
 	return who, key, err
 }
 
-// did logs one change and who made it.
+// did logs one change with the caller's identity.
 func (s *Server) did(who identity.ID, what string, key api.Key) {
 	s.log.Info("operator changed an object", slog.String("verb", what), telemetry.Object(key), telemetry.Peer(who))
 }
 
-// fail turns an error into what the caller hears: statuses as they are, anything else as the hub's own trouble.
+// fail returns the error for the caller. Statuses stay as they are; a full disk
+// is RESOURCE_EXHAUSTED; any other error is logged and becomes INTERNAL.
 func (s *Server) fail(err error) error {
 	if err == nil {
 		return nil

@@ -12,10 +12,10 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// applications are the Applications whose objects an impact counts. A transaction cannot read them: it notes which are
-// missing, and runs again when they are read.
+// applications are the Applications whose objects an impact counts. A transaction cannot read blobs, so it notes the
+// missing Applications, and runs again after they were read.
 type applications struct {
-	read    map[manifest.Digest]*bundle.Application // nil: it is lost or damaged
+	read    map[manifest.Digest]*bundle.Application // nil: lost or damaged
 	missing map[manifest.Digest]bool
 }
 
@@ -23,7 +23,7 @@ func newApplications() *applications {
 	return &applications{read: map[manifest.Digest]*bundle.Application{}, missing: map[manifest.Digest]bool{}}
 }
 
-// get returns an Application, or nil if it is lost or damaged. If it is not read yet, get notes that and returns nil.
+// get returns an Application, or nil if it is lost or damaged. If it was not read yet, get notes it and returns nil.
 func (a *applications) get(d manifest.Digest) *bundle.Application {
 	app, known := a.read[d]
 	if !known {
@@ -32,11 +32,11 @@ func (a *applications) get(d manifest.Digest) *bundle.Application {
 	return app
 }
 
-// errUnread: an impact needs Applications that are not read yet.
+// errUnread means that an impact needs Applications that were not read yet.
 var errUnread = errors.New("applications are not read yet")
 
-// readApplications runs fn in transactions until no Application is missing, and returns what fn returns then.
-// transaction is View or Update of the store.
+// readApplications runs fn in transactions and reads the missing Applications between them. It returns the result of
+// the first run without a missing Application. transaction is View or Update of the store.
 func (s *Server) readApplications(ctx context.Context,
 	transaction func(context.Context, func(*store.Tx) error) error, fn func(*store.Tx, *applications) error) error {
 	apps := newApplications()

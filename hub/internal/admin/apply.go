@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// What Apply did with an object.
+// The actions of Apply on an object.
 const (
 	actionCreated    = "created"
 	actionConfigured = "configured"
@@ -25,8 +25,8 @@ const (
 // errDryRun undoes the transaction of a dry run.
 var errDryRun = errors.New("dry run")
 
-// Apply implements adminv1.AdminServiceServer: every object is admitted before one is written, and all are written in
-// one transaction.
+// Apply implements adminv1.AdminServiceServer. It admits all objects before it writes one, and writes them in one
+// transaction.
 func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.ApplyResponse, error) {
 	who, err := s.operator(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 	return response, nil
 }
 
-// confirmApply writes down that what an apply takes away is meant.
+// confirmApply records that the operator agrees to the impact of an apply.
 func (s *Server) confirmApply(tx *store.Tx, apps *applications, admitted []admittedObject, digest string) error {
 	i, err := impactOfApply(tx, apps, admitted)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Server) confirmApply(tx *store.Tx, apps *applications, admitted []admit
 	return s.confirmed(i, digest)
 }
 
-// putAll writes objects, and returns what was done with each.
+// putAll writes objects, and returns the action on each.
 func (s *Server) putAll(tx *store.Tx, admitted []admittedObject) (applied []*adminv1.AppliedObject, err error) {
 	for _, a := range admitted {
 		action, err := s.put(tx, a)
@@ -91,7 +91,7 @@ type admittedObject struct {
 	secret *credential // of a credential
 }
 
-// admit parses a manifest and admits its objects, or says everything that is wrong with them.
+// admit parses a manifest and admits its objects. If objects are refused, the error lists all causes.
 func admit(data []byte) ([]admittedObject, error) {
 	objects, err := manifest.Parse(data)
 	if err != nil {
@@ -137,7 +137,7 @@ func admitOne(o *manifest.Object) (admittedObject, error) {
 	return admittedObject{key: c.Key, object: c}, nil
 }
 
-// put writes one object and says what that changed.
+// put writes one object and returns the action.
 func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) {
 	if a.secret != nil {
 		return s.putSecret(tx, a.key, a.secret)
@@ -164,11 +164,12 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	row.Object = a.object
 	row.NoteSuspension(s.now().UTC())
 	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false,
-		nil // what its owner left is the operator's now
+		nil // an orphaned object belongs to the operator now
 	return action, store.Resources.Put(tx, path, row)
 }
 
-// ownedElsewhere refuses to touch an object that does not belong to the operators. One that its owner left does.
+// ownedElsewhere returns an error if the object has an owner, so that operators must not change it. Orphaned objects
+// belong to the operators.
 func ownedElsewhere(row store.Resource, verb string) error {
 	owner := row.GivenBy()
 	if owner == nil {

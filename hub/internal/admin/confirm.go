@@ -50,7 +50,8 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 	return response, s.fail(err)
 }
 
-// confirmed writes down that an impact is meant, if it is the one that was shown; seen is that one's digest, or empty.
+// confirmed records that the operator agrees to an impact. seen is the digest of the impact that the operator has seen;
+// if it differs from the present one, confirmed returns an error. An empty seen agrees to any impact.
 func (s *Server) confirmed(i *impact, seen string) error {
 	m, err := i.message()
 	if err != nil {
@@ -58,12 +59,13 @@ func (s *Server) confirmed(i *impact, seen string) error {
 	}
 	if seen != "" && seen != m.Digest {
 		return status.Error(codes.FailedPrecondition,
-			"it takes away something else now than was shown: look again; nothing was changed")
+			"the impact has changed since it was shown; nothing was changed. Look at it again and confirm that")
 	}
 	return i.confirm(m, s.now().UTC())
 }
 
-// impactOfConfirm gathers what is held: on the hub, in a cluster's graph, by its spoke.
+// impactOfConfirm returns the impact of letting the held removals go: those of the hub, or those of a cluster's graph
+// and its spoke.
 func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*impact, error) {
 	if p.GetKind() == "" {
 		i, err := newImpact(tx, apps, "")
@@ -92,7 +94,7 @@ func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*i
 		"of a cluster, or the hub", key.Kind)
 }
 
-// heldOf gathers what is held of a cluster; of one object only, if only is set.
+// heldOf returns the impact of the held removals of a cluster. If only is set, it is limited to that object.
 func heldOf(tx *store.Tx, apps *applications, cluster string, only *api.Key) (*impact, error) {
 	i, err := newImpact(tx, apps, cluster+"/")
 	if err != nil {
@@ -102,7 +104,7 @@ func heldOf(tx *store.Tx, apps *applications, cluster string, only *api.Key) (*i
 	return i, i.heldBySpoke(cluster, only)
 }
 
-// heldByHub adds the removals that the planner holds; of one object only, if only is set.
+// heldByHub adds the removals that the planner holds. If only is set, it is limited to that object.
 func (i *impact) heldByHub(cluster string, only *api.Key) {
 	for key, row := range i.rows {
 		if row.Held && key.Cluster == cluster && (only == nil || key == *only) {
@@ -111,7 +113,7 @@ func (i *impact) heldByHub(cluster string, only *api.Key) {
 	}
 }
 
-// heldBySpoke adds what the spoke of a cluster reports to hold.
+// heldBySpoke adds the removals and prunes that the spoke of a cluster holds, by its report.
 func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 	return store.Reports.Scan(i.tx, cluster+"/", func(path string, row store.Report) error {
 		report, err := reporting.ReadApplication(row.Value)
@@ -132,7 +134,7 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 	})
 }
 
-// heldPrune adds the objects that a spoke keeps of an application that goes on.
+// heldPrune adds the held prune of an application that stays.
 func (i *impact) heldPrune(key api.Key, m *spokev1.HeldPrune) error {
 	if m == nil {
 		return nil
@@ -149,12 +151,12 @@ func (i *impact) heldPrune(key api.Key, m *spokev1.HeldPrune) error {
 	return nil
 }
 
-// confirm writes down that the impact, whose message is m, is meant.
+// confirm records that the operator agrees to the impact, whose message is m.
 func (i *impact) confirm(m *adminv1.ImpactResponse, now time.Time) error {
 	byGraph := confirmations{}
 	for key := range i.gone {
 		if i.gone[api.ClusterKey(key.Cluster)] {
-			continue // the cluster is forgotten: nothing is deleted there
+			continue // the Cluster is deleted, so its objects stay
 		}
 		c, err := byGraph.of(i.tx, key.Cluster)
 		if err != nil {
@@ -177,10 +179,10 @@ func (i *impact) confirm(m *adminv1.ImpactResponse, now time.Time) error {
 	return i.record(m, now)
 }
 
-// confirmations are what operators confirmed, by cluster; "" is the hub.
+// confirmations are the Confirmations by cluster; "" is the hub.
 type confirmations map[string]store.Confirmation
 
-// of returns the Confirmation of a cluster, whose maps are to be filled.
+// of returns the Confirmation of a cluster with non-nil maps.
 func (byGraph confirmations) of(tx *store.Tx, cluster string) (c store.Confirmation, err error) {
 	if c, known := byGraph[cluster]; known {
 		return c, nil
@@ -198,11 +200,11 @@ func (byGraph confirmations) of(tx *store.Tx, cluster string) (c store.Confirmat
 	return c, nil
 }
 
-// record writes an event for each cluster that loses something: what an operator agreed to, by name.
+// record writes an event for each cluster that loses objects. The event names them and the operator's agreement.
 func (i *impact) record(m *adminv1.ImpactResponse, now time.Time) error {
 	for _, c := range m.GetClusters() {
 		if c.GetForgotten() {
-			continue // no one can look at its events any more
+			continue // the events of a deleted Cluster cannot be read
 		}
 		e := store.Event{
 			Time: now, Object: api.ClusterKey(c.GetCluster()), Type: condition.Normal,
@@ -215,7 +217,7 @@ func (i *impact) record(m *adminv1.ImpactResponse, now time.Time) error {
 	return nil
 }
 
-// describeLoss names what goes, three applications at most.
+// describeLoss lists the applications that are removed, at most three by name.
 func describeLoss(applications []*adminv1.ApplicationImpact) string {
 	words := make([]string, 0, len(applications))
 	for _, a := range applications {

@@ -9,8 +9,8 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// Delete implements adminv1.AdminServiceServer. What the object led to leaves the hub with it; what a deleted
-// cluster runs goes on running.
+// Delete implements adminv1.AdminServiceServer. The objects that were rendered from the object leave the hub with it.
+// The workloads of a deleted cluster keep running.
 func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1.DeleteResponse, error) {
 	who, key, err := s.subject(ctx, r.Key)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// How many events ListEvents returns.
+// Limits on the number of events that ListEvents returns.
 const (
 	defaultEvents = 500
 	maxEvents     = 10_000
@@ -55,8 +55,8 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	return &adminv1.ListEventsResponse{Events: events[max(0, len(events)-limit):]}, nil
 }
 
-// readEventFilter returns which objects' events are wanted. Events are about payload, too, so any kind may be asked
-// for; the events of a cluster include those about the Cluster itself.
+// readEventFilter returns the function that reports whether the events of an object are wanted. Any kind is valid,
+// because payload has events, too. The events of a cluster include those of the Cluster itself.
 func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
 	if r.Key == nil {
 		return func(k api.Key) bool {
@@ -93,8 +93,8 @@ func (s *Server) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.Tre
 	return &adminv1.TreeResponse{Root: root}, nil
 }
 
-// worldOf is the cluster whose world an object's answers come from: a Cluster's own graph; all of them for what many
-// clusters share.
+// worldOf returns the cluster whose objects an answer about key needs. For objects that concern many clusters it
+// returns "", which means all of them.
 func worldOf(key api.Key) (cluster string) {
 	if key.Role() == api.ClusterRole {
 		return key.Name
@@ -122,7 +122,8 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 	return &adminv1.ExplainResponse{Explanations: fold.Explain(world, key)}, nil
 }
 
-// load returns the world of a cluster, which must exist; with cluster "", of all.
+// load returns the World of a cluster. If the cluster does not exist, load returns NOT_FOUND. With cluster "" it
+// returns the World of all clusters.
 func (s *Server) load(ctx context.Context, cluster string) (world *fold.World, err error) {
 	if err := s.requireCluster(ctx, cluster); err != nil {
 		return nil, err

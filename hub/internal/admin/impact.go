@@ -53,30 +53,30 @@ func impactOf(tx *store.Tx, apps *applications, r *adminv1.ImpactRequest) (*impa
 	return nil, status.Error(codes.InvalidArgument, "which change? Set delete, apply or confirm")
 }
 
-// impact is what a change takes away, as far as the rows of the store tell.
+// impact computes the objects that a change removes, from the rows of the store.
 type impact struct {
 	tx       *store.Tx
 	apps     *applications
 	rows     map[api.Key]store.Resource
-	children map[api.Key][]api.Key // by owner, without what the owner left
+	children map[api.Key][]api.Key // by owner, without orphaned objects
 	fleets   []store.Resource
 
-	gone    map[api.Key]bool      // objects that go
+	gone    map[api.Key]bool      // objects that are removed
 	usedBy  map[api.Key]bool      // objects that stay and need one that is deleted
 	sizes   map[api.Key]int       // objects of applications that only the spoke knows
 	prunes  map[api.Key]heldPrune // held deletions within applications that stay
-	unknown map[api.Key]bool      // what renders something else from now on
-	plans   map[string]store.Plan // by cluster, as far as they were needed
+	unknown map[api.Key]bool      // objects that will render to other objects, not known yet
+	plans   map[string]store.Plan // by cluster, read so far
 }
 
-// heldPrune is a set of objects that a spoke does not delete without an operator's word.
+// heldPrune is a set of objects that a spoke deletes only after an operator confirmed it.
 type heldPrune struct {
 	digest  manifest.Digest
 	total   int
 	objects []string
 }
 
-// newImpact reads the rows of one graph, "cluster/", or with "" all.
+// newImpact reads the rows of one graph ("cluster/"), or with "" those of all graphs.
 func newImpact(tx *store.Tx, apps *applications, graph string) (*impact, error) {
 	i := &impact{
 		tx: tx, apps: apps, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
@@ -110,7 +110,7 @@ func impactOfDelete(tx *store.Tx, apps *applications, key api.Key) (*impact, err
 	return i, i.findUsers(key)
 }
 
-// findUsers notes which objects need a source or a Secret of the hub.
+// findUsers notes the objects that need a source or a Secret of the hub.
 func (i *impact) findUsers(needed api.Key) error {
 	reader := fold.NewReader(i.tx)
 	for key, row := range i.rows {
@@ -133,7 +133,7 @@ func (i *impact) findUsers(needed api.Key) error {
 	return nil
 }
 
-// usesSecret reports whether a source is fetched with a Secret.
+// usesSecret reports whether a source names the Secret.
 func usesSecret(source store.Resource, secret api.Key) (bool, error) {
 	view, err := source.Object.Source()
 	return err == nil && source.Key.Namespace == secret.Namespace &&
@@ -154,7 +154,7 @@ func (i *impact) composedOf(row store.Resource, input api.Key) (uses bool, err e
 	return uses, nil
 }
 
-// readsSource reports whether a source is the one that an object, or a Fleet's template, names.
+// readsSource reports whether an object, or the template of a Fleet, names the source.
 func readsSource(reader *fold.Reader, row store.Resource, source api.Key) (bool, error) {
 	if name, ok := row.Object.SourceReference(); !ok || name != source.In("") {
 		return false, nil
@@ -163,8 +163,8 @@ func readsSource(reader *fold.Reader, row store.Resource, source api.Key) (bool,
 	return found != nil && found.Key == source, err
 }
 
-// remove takes an object away with all that goes along. What outlives its owner stays, and so does what a suspended one
-// gave. What a cluster runs stays when its Cluster goes.
+// remove marks an object and its descendants as removed. Children that outlive their owner stay, and so do the children
+// of a suspended owner. If a Cluster is removed, its workloads stay.
 func (i *impact) remove(key api.Key) {
 	if i.gone[key] {
 		return
@@ -180,7 +180,7 @@ func (i *impact) remove(key api.Key) {
 	}
 }
 
-// impactOfApply is what objects of the hub take away when they say something else than before.
+// impactOfApply returns the impact of changed objects of the hub.
 func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) (*impact, error) {
 	i, err := newImpact(tx, apps, "")
 	if err != nil {
@@ -213,12 +213,13 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 	return i, nil
 }
 
-// leadsTo reports whether anything depends on what an object gives: children of a renderable object, all of a source.
+// leadsTo reports whether other objects depend on the content of an object: the children of a renderable object, or the
+// users of a source.
 func (i *impact) leadsTo(key api.Key) bool {
 	return key.Role() != api.RenderableRole || len(i.children[key]) > 0
 }
 
-// fleetChanges takes away the roots that a changed Fleet does not give to a cluster any more.
+// fleetChanges removes the roots of clusters that a changed Fleet does not select any more, or names differently.
 func (i *impact) fleetChanges(fleet store.Resource) error {
 	for _, root := range i.children[fleet.Key] {
 		if err := i.reselect(fleet, i.rows[api.ClusterKey(root.Cluster)], root); err != nil {
@@ -228,7 +229,8 @@ func (i *impact) fleetChanges(fleet store.Resource) error {
 	return nil
 }
 
-// clusterChanges takes away the roots that Fleets do not give to a changed Cluster any more.
+// clusterChanges removes the roots of Fleets that do not select a changed Cluster any more, or name its root
+// differently.
 func (i *impact) clusterChanges(cluster store.Resource) error {
 	for _, fleet := range i.fleets {
 		for _, root := range i.children[fleet.Key] {
@@ -243,7 +245,7 @@ func (i *impact) clusterChanges(cluster store.Resource) error {
 	return nil
 }
 
-// reselect takes away the root that the Fleet gave to a cluster, if the Fleet does not give it any more.
+// reselect removes the root of a cluster if the Fleet does not give it any more.
 func (i *impact) reselect(fleet, cluster store.Resource, root api.Key) error {
 	if stays, err := i.gives(fleet, cluster, root); stays || err != nil {
 		return err
@@ -260,8 +262,7 @@ func (i *impact) reselect(fleet, cluster store.Resource, root api.Key) error {
 	return nil
 }
 
-// givenByAnother reports whether another Fleet gives a root of the same name to the cluster, which then takes its
-// place.
+// givenByAnother reports whether another Fleet gives a root of the same name to the cluster, so that the root stays.
 func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.Key) (bool, error) {
 	for _, other := range i.fleets {
 		if other.Key == fleet {
@@ -274,7 +275,7 @@ func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.
 	return false, nil
 }
 
-// gives reports whether a Fleet gives the root to a cluster. A Fleet whose template does not work keeps what it gave.
+// gives reports whether a Fleet gives the root to a cluster. If the template of the Fleet is invalid, the root stays.
 func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool, error) {
 	fleet, err := fleetRow.Object.Fleet()
 	if err != nil {
@@ -291,7 +292,7 @@ func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool,
 	return err != nil || o.Key.Namespace == root.Namespace && o.Key.Name == root.Name, nil
 }
 
-// message is the impact as callers see it.
+// message returns the impact as a message. If Applications are missing, the error is errUnread.
 func (i *impact) message() (*adminv1.ImpactResponse, error) {
 	m := &adminv1.ImpactResponse{}
 	clusters := clusterImpacts{}
@@ -328,7 +329,7 @@ func (i *impact) message() (*adminv1.ImpactResponse, error) {
 // clusterImpacts are impacts by cluster.
 type clusterImpacts map[string]*adminv1.ClusterImpact
 
-// of returns the impact on a cluster, to be filled.
+// of returns the impact on a cluster. If there is none, of adds an empty one.
 func (c clusterImpacts) of(name string) *adminv1.ClusterImpact {
 	if c[name] == nil {
 		c[name] = &adminv1.ClusterImpact{Cluster: name}
@@ -336,7 +337,7 @@ func (c clusterImpacts) of(name string) *adminv1.ClusterImpact {
 	return c[name]
 }
 
-// name gives the message the digest that names it.
+// name sets the digest of the message, which identifies exactly this impact.
 func (i *impact) name(m *adminv1.ImpactResponse) error {
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
@@ -350,7 +351,7 @@ func (i *impact) name(m *adminv1.ImpactResponse) error {
 	return nil
 }
 
-// application is what becomes of the objects of an application that goes.
+// application returns the impact on the objects of a removed application.
 func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	m := &adminv1.ApplicationImpact{Key: fold.KeyMessage(key), Objects: uint32(i.sizes[key])}
 	entry, planned, err := i.entry(key)
@@ -361,7 +362,7 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	fleet, err := fold.NewReader(i.tx).Fleet(row)
 	m.Orphaned = fleet != nil && fleet.IsSuspended() || row.IsSuspended()
 	app := i.apps.get(entry.Digest)
-	if app == nil { // or not read yet: then message returns errUnread
+	if app == nil { // if it was not read yet, message returns errUnread
 		m.Unreadable = true
 		return m, err
 	}
@@ -370,7 +371,7 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	return m, err
 }
 
-// entry returns the entry of an application in the plan of its cluster; false if it is not planned.
+// entry returns the entry of an application in the plan of its cluster, or false if there is none.
 func (i *impact) entry(key api.Key) (store.Entry, bool, error) {
 	plan, known := i.plans[key.Cluster]
 	if !known {
@@ -388,7 +389,7 @@ func (i *impact) entry(key api.Key) (store.Entry, bool, error) {
 	return plan.Applications[at], true, nil
 }
 
-// keyMessages returns keys as callers see them, sorted.
+// keyMessages returns keys as messages, sorted.
 func keyMessages(keys map[api.Key]bool) (messages []*adminv1.ObjectKey) {
 	for _, key := range sortedKeys(keys) {
 		messages = append(messages, fold.KeyMessage(key))

@@ -12,7 +12,8 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// readKey resolves what people write for a kind, and gives a namespaced object of the hub the default namespace.
+// readKey resolves the name of a kind, which may be short or plural, and sets the default namespace of namespaced
+// objects of the hub.
 func readKey(p *adminv1.ObjectKey) (api.Key, error) {
 	kind, err := readKind(p.GetKind())
 	if err != nil {
@@ -50,14 +51,14 @@ func secretKey(row string) api.Key {
 	return api.Key{Kind: api.SecretKind, Namespace: namespace, Name: name}
 }
 
-// notOfCluster says that a kind is of the hub only.
+// notOfCluster returns the error for a kind that exists on the hub only.
 func notOfCluster(kind api.Kind) error {
 	return status.Errorf(codes.InvalidArgument, "a %s is an object of the hub: name no cluster (--cluster) with it",
 		kind.Name)
 }
 
-// requireCluster returns NOT_FOUND if a cluster is named that does not exist: an empty answer would say that the
-// cluster has nothing.
+// requireCluster returns NOT_FOUND if cluster names a cluster that does not exist. An empty list would mean that the
+// cluster exists and has no objects.
 func (s *Server) requireCluster(ctx context.Context, cluster string) error {
 	if cluster == "" {
 		return nil

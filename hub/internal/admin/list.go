@@ -17,10 +17,10 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// pageRows is how many rows one View reads at most: a long list holds no transaction open.
+// pageRows limits the rows that one View reads, so that a long list does not hold a transaction open.
 const pageRows = 500
 
-// List implements adminv1.AdminServiceServer. Each page shows objects as they are when it is read.
+// List implements adminv1.AdminServiceServer. Each page has the state at the time when the page is read.
 func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
 	if _, err := s.operator(ctx); err != nil {
 		return nil, err
@@ -52,7 +52,8 @@ func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.Lis
 	return response, s.requireCluster(ctx, q.cluster)
 }
 
-// page returns the next matching objects, at most limit unless it is 0 or less, and where to go on; empty: nowhere.
+// page returns the next matching objects and the cursor of the next page. The cursor of the last page is empty. A limit
+// of 0 or less means no limit.
 func (s *Server) page(ctx context.Context, q *query, after string, limit int) (page []*adminv1.Object, next string,
 	err error) {
 	err = s.store.View(ctx, func(tx *store.Tx) error {
@@ -123,7 +124,7 @@ func readQuery(r *adminv1.ListRequest) (*query, error) {
 	}, nil
 }
 
-// writeToken returns a ListResponse.continue: the digest of the query and a cursor. Clients do not look into it.
+// writeToken returns a ListResponse.continue, which is opaque to clients: the digest of the query and a cursor.
 func (q *query) writeToken(after string) string {
 	if after == "" {
 		return ""
@@ -131,7 +132,7 @@ func (q *query) writeToken(after string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(q.digest + after))
 }
 
-// readToken returns the cursor that writeToken was given.
+// readToken returns the cursor in a token of writeToken. If the token is of another query, readToken returns an error.
 func (q *query) readToken(token string) (after string, err error) {
 	if token == "" {
 		return "", nil
@@ -145,7 +146,8 @@ func (q *query) readToken(token string) (after string, err error) {
 	return after, nil
 }
 
-// page returns the keys of the next rows that may match, whatever their labels, and where to go on; empty: nowhere.
+// page returns the keys of the next rows that match except for their labels, and the cursor of the next page. The
+// cursor of the last page is empty.
 func (q *query) page(tx *store.Tx, after string) (keys []api.Key, next string, err error) {
 	add := func(key api.Key) {
 		if q.matches(key) {
@@ -181,7 +183,7 @@ func (q *query) cursor(k api.Key) string {
 	return k.Path()
 }
 
-// prefix is what the paths of all matching keys of one cluster begin with.
+// prefix returns the common prefix of the paths of all matching keys of one cluster.
 func (q *query) prefix() string {
 	prefix := q.cluster + "/" + q.kind.Name + "/"
 	switch {
@@ -193,7 +195,7 @@ func (q *query) prefix() string {
 	return prefix + "/" + q.name
 }
 
-// read returns an object of the page; nil if there is none, or its labels do not match.
+// read returns an object of the page, or nil if the object does not exist or its labels do not match.
 func (q *query) read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
 	if !q.selector.Empty() {
 		row, ok, err := store.Resources.Get(tx, key.Path())

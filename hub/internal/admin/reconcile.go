@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// Reconcile implements adminv1.AdminServiceServer. With the source, the source comes first and is waited for: an object
-// asked at the same time would be handled with what its source held before.
+// Reconcile implements adminv1.AdminServiceServer. With the source, Reconcile first asks for the source and waits until
+// it was fetched; otherwise the object would be handled with the artifact of before.
 func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
 	who, key, err := s.subject(ctx, r.Key)
 	if err != nil {
@@ -43,9 +43,9 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 	return response, s.fail(err)
 }
 
-// reconcileSource asks for the source of an object and returns when it was looked at.
+// reconcileSource asks for the source of an object, and waits until the source was fetched.
 func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (api.Key, error) {
-	w := s.store.Watch(ctx, store.Conditions.Name(), store.Resources.Name()) // before the request: none is missed
+	w := s.store.Watch(ctx, store.Conditions.Name(), store.Resources.Name()) // before the request, to miss no change
 	defer w.Close()
 	var source store.Resource
 	err := s.update(ctx, func(tx *store.Tx) error {

@@ -104,7 +104,7 @@ func (s *Server) putSecret(tx *store.Tx, key api.Key, c *credential) (action str
 	return action, store.Secrets.Put(tx, name, row)
 }
 
-// sealsSame reports whether the row holds the same data. What does not open is to be replaced.
+// sealsSame reports whether the row has the same data. A row that cannot be opened counts as different.
 func (s *Server) sealsSame(name string, row store.Secret, c *credential) bool {
 	old, err := s.vault.Open(name, row.Sealed)
 	return err == nil && maps.EqualFunc(old, c.data, bytes.Equal)

@@ -13,7 +13,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// Suspend implements adminv1.AdminServiceServer. It holds whatever the spec in Git says.
+// Suspend implements adminv1.AdminServiceServer. The suspension is independent of spec.suspend in Git.
 func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
 	response := &adminv1.SuspendResponse{}
 	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
@@ -31,7 +31,8 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 	return response, err
 }
 
-// Resume implements adminv1.AdminServiceServer. It ends what Suspend began; spec.suspend it cannot undo, and says so.
+// Resume implements adminv1.AdminServiceServer. It ends the suspension of Suspend. If spec.suspend is set, the answer
+// says that the object stays suspended.
 func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
 	var response *adminv1.ResumeResponse
 	err := s.suspension(ctx, r.Key, "resume", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
@@ -51,7 +52,7 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 			return false, status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true; change it where it was written",
 				row.Key)
 		}
-		row.RequestedAt = s.now().UTC().Format(time.RFC3339Nano) // what happened meanwhile is made up for
+		row.RequestedAt = s.now().UTC().Format(time.RFC3339Nano) // catch up with the changes made meanwhile
 		row.NoteSuspension(s.now().UTC())
 		if with == nil {
 			response.RequestedAt = row.RequestedAt

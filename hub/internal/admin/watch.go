@@ -46,7 +46,7 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if q.name != "" && !q.allClusters {
 		pause = watchOne
 	}
-	w := s.store.Watch(ctx, watched...) // before the first View: nothing is missed between the two
+	w := s.store.Watch(ctx, watched...) // before the first View, to miss no change
 	defer w.Close()
 	v := &watchView{query: q, send: stream.Send, sent: map[api.Key]sent{},
 		affected: map[fold.Dependency]map[api.Key]bool{}}
@@ -77,7 +77,7 @@ func (s *Server) sendFirst(ctx context.Context, v *watchView) error {
 	return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_SYNCED})
 }
 
-// waitForChange returns what changed, at most once in pause.
+// waitForChange waits for changes and returns them, at most once in pause.
 func (s *Server) waitForChange(ctx context.Context, w *store.Watcher, pause time.Duration) ([]store.Change, error) {
 	stopping := false
 	select {
@@ -99,7 +99,7 @@ func (s *Server) waitForChange(ctx context.Context, w *store.Watcher, pause time
 	return w.Take(), nil
 }
 
-// watchView is what one watcher was sent.
+// watchView has the objects that one watcher was sent.
 type watchView struct {
 	query    *query
 	send     func(*adminv1.WatchResponse) error
@@ -113,7 +113,7 @@ type sent struct {
 	reads  []fold.Dependency
 }
 
-// sendAll computes every object that matches, and sends those that differ from what was sent.
+// sendAll computes every matching object, and sends the objects that changed since they were sent.
 func (s *Server) sendAll(ctx context.Context, v *watchView) error {
 	missing := map[api.Key]bool{}
 	for key := range v.sent {
@@ -140,7 +140,8 @@ func (s *Server) sendAll(ctx context.Context, v *watchView) error {
 	return s.sendKeys(ctx, v, slices.SortedFunc(maps.Keys(missing), api.Key.Compare))
 }
 
-// sendChanged computes the objects that changed rows affect, and sends those that differ from what was sent.
+// sendChanged computes the objects that the changed rows affect, and sends the objects that changed since they were
+// sent.
 func (s *Server) sendChanged(ctx context.Context, v *watchView, changes []store.Change) error {
 	keys := map[api.Key]bool{}
 	for _, c := range changes {
@@ -175,13 +176,13 @@ func changedKey(c store.Change) (api.Key, bool) {
 	return api.Key{}, false
 }
 
-// sendKeys computes objects in one View, and sends those that differ from what was sent.
+// sendKeys computes objects in one View, and sends the objects that changed since they were sent.
 func (s *Server) sendKeys(ctx context.Context, v *watchView, keys []api.Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	objects, reads := make([]*adminv1.Object, len(keys)), make([][]fold.Dependency, len(keys))
-	err := s.store.View(ctx, func(tx *store.Tx) (err error) { // it sends nothing: a slow reader must not hold a View
+	err := s.store.View(ctx, func(tx *store.Tx) (err error) { // sends after the View: a slow reader must not hold it
 		reader := fold.NewReader(tx)
 		for i, key := range keys {
 			if objects[i], err = v.query.read(tx, reader, key); err != nil {
@@ -203,7 +204,8 @@ func (s *Server) sendKeys(ctx context.Context, v *watchView, keys []api.Key) err
 	return nil
 }
 
-// update notes an object as it is now, nil if there is none, and sends it if it differs from what was sent.
+// update notes the present state of an object, nil if it does not exist, and sends the object if it changed since it
+// was sent.
 func (v *watchView) update(key api.Key, o *adminv1.Object, reads []fold.Dependency) error {
 	last, had := v.sent[key]
 	for _, d := range last.reads {
