@@ -111,8 +111,8 @@ func (s *Server) did(who identity.ID, what string, key api.Key) {
 	s.log.Info("operator changed an object", slog.String("verb", what), telemetry.Object(key), telemetry.Peer(who))
 }
 
-// fail returns the error for the caller. Statuses stay as they are; a full disk
-// is RESOURCE_EXHAUSTED; any other error is logged and becomes INTERNAL.
+// fail returns the error for the caller. Statuses stay as they are; a full disk is RESOURCE_EXHAUSTED; any other error
+// is logged and becomes INTERNAL.
 func (s *Server) fail(err error) error {
 	if err == nil {
 		return nil

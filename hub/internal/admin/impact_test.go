@@ -197,8 +197,8 @@ func TestChanged(t *testing.T) {
 				must(t, deleted)
 				return
 			}
-			wantCode(t, applied, codes.FailedPrecondition, "something else now")
-			wantCode(t, deleted, codes.FailedPrecondition, "something else now")
+			wantCode(t, applied, codes.FailedPrecondition, "has changed since it was shown")
+			wantCode(t, deleted, codes.FailedPrecondition, "has changed since it was shown")
 			if _, there := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"}); !there ||
 				len(r.confirmation("a").Removals) > 0 {
 				t.Error("it was deleted or confirmed all the same")
