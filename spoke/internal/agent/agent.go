@@ -211,6 +211,7 @@ func stoppedTimer() *time.Timer {
 func (a *Agent) handle(in input) {
 	if f, ok := in.(finished); ok {
 		a.recordResult(f)
+		in = a.withHealth(f)
 	}
 	for _, act := range a.model.step(time.Now(), in) {
 		act.perform(a)

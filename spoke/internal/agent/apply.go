@@ -66,7 +66,6 @@ func (a *Agent) applyResult(act start, changes *apply.ChangeSet, inputs manifest
 	in := applied{
 		name: act.name, run: act.run, mark: act.success(time.Now()), request: act.entry.RequestedAt,
 		failure: failureOf(changes, err, condition.ReconciliationFailed),
-		health:  a.Index.Summarize(act.name, reporting.MaxObjects),
 	}
 	in.mark.Inputs = inputs
 	if changes != nil {
@@ -107,6 +106,16 @@ type finished struct {
 	input
 	name    bundle.ApplicationName
 	changes *apply.ChangeSet
+}
+
+// withHealth adds the health of the application to the result of an apply. It is taken here and not where the apply
+// ran, so that it is not older than what the watches have told meanwhile.
+func (a *Agent) withHealth(f finished) finished {
+	if result, ok := f.input.(applied); ok {
+		result.health = a.Index.Summarize(result.name, reporting.MaxObjects)
+		f.input = result
+	}
+	return f
 }
 
 // recordResult takes what an apply or a deletion leaves behind, before the model sees its result.
