@@ -7,18 +7,18 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// bootstrap is how a root of a Fleet renders itself from a repository that `flux bootstrap` wrote: a Kustomization of
-// the root's own path, and the source that this Kustomization names. The Kustomization updates the root. The source
-// stands for the one in the hub that the Fleet names, because only Flux's cluster has the Secret of the other. A nil
-// *bootstrap is that of any other renderable.
+// bootstrap has the objects with which a root of a Fleet renders itself from a repository that `flux bootstrap` wrote:
+// a Kustomization of the root's own path, and the source that this Kustomization names. The Kustomization updates the
+// root. The source is an alias of the hub's source that the Fleet names, because only Flux's cluster has the Secret of
+// the source in Git. For any other renderable the *bootstrap is nil.
 type bootstrap struct {
 	self   Child
 	source api.Key // without a cluster
 	hubs   api.Key // the source of the Fleet
 }
 
-// bootstrapOf returns how the renderable of work renders itself; nil if it is not a root, or the source of the root is
-// not one of the hub, or its tree is not bootstrapped.
+// bootstrapOf returns the bootstrap of the renderable of work. If the renderable is not a root, its source is not one
+// of the hub, or its tree is not bootstrapped, bootstrapOf returns nil.
 func (p *pass) bootstrapOf(work Work, children []Child) *bootstrap {
 	if !api.IsRoot(p.graph.Nodes[work.Key].Owner) || work.FoundAt.Cluster != "" {
 		return nil
@@ -51,7 +51,7 @@ func (b *bootstrap) itself(key api.Key) api.Key {
 	return key.In("")
 }
 
-// aliasOf returns the source of the hub that a child stands for; nil if the child stands for itself.
+// aliasOf returns the source of the hub that a child is an alias of. If the child is no alias, aliasOf returns nil.
 func (b *bootstrap) aliasOf(child api.Key) *api.Key {
 	if b == nil || child != b.source {
 		return nil
@@ -59,7 +59,7 @@ func (b *bootstrap) aliasOf(child api.Key) *api.Key {
 	return &b.hubs
 }
 
-// notice is what the condition of a root says about its bootstrapped tree.
+// notice returns the part of a root's condition message about its bootstrapped tree. If b is nil, notice returns "".
 func (b *bootstrap) notice() string {
 	if b == nil {
 		return ""
@@ -67,7 +67,7 @@ func (b *bootstrap) notice() string {
 	return fmt.Sprintf("; %s updates this root, and %s stands for %s of the hub", b.self.Key, b.source, b.hubs)
 }
 
-// renderedSelf returns a renderable as it renders itself; nil if it does not.
+// renderedSelf returns the object that a renderable renders of itself. If there is none, renderedSelf returns nil.
 func (p *pass) renderedSelf(work Work, children []Child) (*api.Object, error) {
 	if b := p.bootstrapOf(work, children); b != nil {
 		return api.UpdateRoot(p.fleetRoots[work.Key], b.self.Object)
@@ -79,7 +79,8 @@ func (p *pass) renderedSelf(work Work, children []Child) (*api.Object, error) {
 	return children[i].Object, nil
 }
 
-// dealias returns the source of the hub that a source stands for, or the source itself.
+// dealias returns the source of the hub that n is an alias of. If n is no alias, dealias returns n. If the source of
+// the hub does not exist, the error is errNoSource.
 func (p *pass) dealias(n Node) (Node, error) {
 	if n.AliasOf == nil {
 		return n, nil
@@ -91,8 +92,8 @@ func (p *pass) dealias(n Node) (Node, error) {
 	return of, nil
 }
 
-// admission returns what becomes of the objects of a renderable, as the Fleet says that it comes from. If that Fleet is
-// gone or cannot be read, its last word counts, so that nothing is deleted which it let through.
+// admission returns the Admission that the Fleet of a renderable sets for its objects. If that Fleet is gone or cannot
+// be read, admission returns the last Admission, so that no object is deleted that the Fleet admitted.
 func (p *pass) admission(key api.Key) api.Admission {
 	fleet, below := api.FleetAbove(key, p.ownerOf)
 	now, known := p.in.Admissions[fleet]
@@ -112,8 +113,8 @@ func (p *pass) admit() {
 	}
 }
 
-// withoutFluxAccount returns a child of the operators that names the service account of Flux's own controller as one
-// that names none: Flux is left out and its account with it, and with Flux that account may do everything.
+// withoutFluxAccount removes the service account from a child of the operators if that is the account of Flux's own
+// controller. The account is left out together with Flux, and with Flux it has all rights.
 func (p *pass) withoutFluxAccount(owner api.Key, c Child) Child {
 	r := renderableOf(c)
 	if r == nil || !r.NamesFluxAccount(c.Key) || p.givesInside(owner) != nil || p.admission(owner).KeepFlux ||

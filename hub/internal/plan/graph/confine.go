@@ -7,8 +7,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// givesInside returns what holds the objects that an owner gives; nil for a Fleet, an operator, and a renderable with
-// the rights of the spoke.
+// givesInside returns the limits of the objects that an owner gives. For a Fleet, an operator, and a renderable with
+// the rights of the spoke, givesInside returns nil: no limits.
 func (p *pass) givesInside(owner api.Key) *api.Confinement {
 	n, here := p.graph.Nodes[owner]
 	if !here || !isRenderable(owner) {
@@ -21,8 +21,8 @@ func (p *pass) givesInside(owner api.Key) *api.Confinement {
 	return n.Confined.Inside(owner, r)
 }
 
-// admits reports whether an owner may give a child, and adds a problem to the owner if not. A child that it gave before
-// stays as it was: a new rule must not delete what runs.
+// admits reports whether an owner may give a child, and adds a problem to the owner if not. A child that the owner gave
+// before stays as it was: a new rule must not delete objects that run.
 func (p *pass) admits(c claim) bool {
 	key := p.local(c.child.Key)
 	err := p.givesInside(c.owner).Check(key, renderableOf(c.child))
@@ -39,10 +39,11 @@ func (p *pass) admits(c claim) bool {
 	return false
 }
 
-// isRenderable reports whether the key is that of an object that is rendered.
+// isRenderable reports whether the key belongs to a renderable.
 func isRenderable(key api.Key) bool { return key.Role() == api.RenderableRole }
 
-// renderableOf returns the child as a renderable; nil if it is none or cannot be read.
+// renderableOf returns the child as a renderable. If the child is no renderable or cannot be decoded, renderableOf
+// returns nil.
 func renderableOf(c Child) *api.Renderable {
 	r, err := c.Object.Renderable()
 	if err != nil {
@@ -51,7 +52,8 @@ func renderableOf(c Child) *api.Renderable {
 	return r
 }
 
-// rank returns what holds the objects that the owner of n gives. If the owner is gone, rank returns what held n last.
+// rank returns the limits of the objects that the owner of n gives. If the owner is gone, rank returns the last limits
+// of n.
 func (p *pass) rank(n Node) *api.Confinement {
 	if _, here := p.graph.Nodes[*n.Owner]; !here && isRenderable(*n.Owner) {
 		return n.Confined
@@ -59,7 +61,7 @@ func (p *pass) rank(n Node) *api.Confinement {
 	return p.givesInside(*n.Owner)
 }
 
-// outranks reports whether an owner stands above the owner of n: then a tenant took the operator's name.
+// outranks reports whether an owner has wider limits than the owner of n: then a tenant took the operator's name.
 func (p *pass) outranks(owner api.Key, n Node) bool {
 	if n.Owner == nil {
 		return false
@@ -68,7 +70,7 @@ func (p *pass) outranks(owner api.Key, n Node) bool {
 	return mine.Covers(other) && !other.Covers(mine)
 }
 
-// displace takes an object away from an owner that must not have it, and gives it to an owner that stands above.
+// displace takes an object away from an owner that must not have it, and gives it to an owner with wider limits.
 func (p *pass) displace(n Node, c claim) {
 	if c.child.Err != nil {
 		p.problem(c.owner, condition.ObjectRefused, c.child.Err.Error())
@@ -76,11 +78,11 @@ func (p *pass) displace(n Node, c claim) {
 	}
 	p.conflict(*n.Owner, n.Key, &c.owner)
 	p.add(p.owned(n.Key, c))
-	p.replaced = append(p.replaced, n.Key) // it was expanded as the other's: what it gave as that has to be forgotten
+	p.replaced = append(p.replaced, n.Key) // expanded as the other owner's: the children from then have to be forgotten
 }
 
-// inherits reports whether an owner may have an object that nobody gives any more. Objects of an owner that stands
-// above are not for it.
+// inherits reports whether an owner may have an object that no owner gives any more. An owner inherits no object of an
+// owner with wider limits.
 func (p *pass) inherits(owner api.Key, n Node) bool {
 	return n.Owner != nil && p.givesInside(owner).Covers(p.rank(n))
 }
@@ -92,8 +94,8 @@ func (p *pass) owned(key api.Key, c claim) Node {
 	}
 }
 
-// bar returns an error for a renderable that was kept although it breaks the rule that its owner gives under now, and
-// for all below it: nothing new is rendered until its owner gives it again. What runs stays.
+// bar returns an error if a renderable was kept although it breaks the present limits of its owner, or is below such a
+// renderable. It is not rendered until its owner gives it again. Objects that run stay.
 func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	n := p.graph.Nodes[key]
 	if n.Owner == nil {
@@ -102,7 +104,7 @@ func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	outer := p.givesInside(*n.Owner)
 	switch {
 	case n.Confined.Outside(key).Equal(outer):
-	case n.Confined != nil && n.Confined.By == key: // by its own word it has no account: it must not get the owner's
+	case n.Confined != nil && n.Confined.By == key: // its spec has no account now: it must not get the owner's
 		p.barred[key] = true
 	default:
 		n.Confined = outer
@@ -116,14 +118,15 @@ func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	return nil
 }
 
-// rebar is bar for a renderable that is held anyway.
+// rebar sets barred for a held renderable if its spec cannot be decoded or bar returns an error.
 func (p *pass) rebar(key api.Key) {
 	if r, err := p.graph.Nodes[key].Object.Renderable(); err != nil || p.bar(key, r) != nil {
 		p.barred[key] = true
 	}
 }
 
-// kept returns an object that its owner does not give now as it is kept. bar decides about a renderable.
+// kept returns the node of an object that is kept although its owner does not give it now. Its limits are at least as
+// tight as the owner's, except for a renderable: bar decides about that.
 func (p *pass) kept(n Node) Node {
 	if n.Owner != nil && !isRenderable(n.Key) {
 		n.Confined = n.Confined.Tighter(p.givesInside(*n.Owner))
@@ -131,8 +134,8 @@ func (p *pass) kept(n Node) Node {
 	return n
 }
 
-// explainHidden completes the findings about renderables without a source: if the graph has a source of that name that
-// is for others only, the message names it.
+// explainHidden completes the findings about renderables without a source. If the graph has a source of that name, but
+// only for other renderables, the message names the source and its account.
 func (p *pass) explainHidden() {
 	for key, source := range p.lacking {
 		n, there := p.graph.Nodes[source]

@@ -88,7 +88,7 @@ func (p *pass) localAll(keys []api.Key) []api.Key {
 	return here
 }
 
-// problemOf returns why a renderable has to wait; false if it has not.
+// problemOf returns the reason why a renderable has to wait. If it need not wait, problemOf returns false.
 func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	if circle := circleOf(key, d.named); circle != nil {
 		return problem{condition.DependencyCycle, "dependsOn forms a cycle: " + strings.Join(circle, " → ")}, true
@@ -105,7 +105,8 @@ func (d *dependencies) problemOf(key api.Key) (problem, bool) {
 	return problem{}, false
 }
 
-// unready returns why a dependency of a renderable is not ready, as far as the hub can tell; empty if it is ready.
+// unready returns the reason why a dependency of a renderable is not ready, as far as the hub knows. If the dependency
+// is ready, unready returns "".
 func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) string {
 	seen[dependency] = true
 	f := d.graph.Findings[dependency]
@@ -129,8 +130,9 @@ func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) s
 	return ""
 }
 
-// unreadySince returns why a suspended dependency is not ready. Its last result counts, as in Flux. If both are
-// rendered from one source, the dependency must have the revision that the renderable is rendered from.
+// unreadySince returns the reason why a suspended dependency is not ready; "" if it is ready. Its last result counts,
+// as in Flux. If both are rendered from one source, the dependency must have the revision that the renderable is
+// rendered from.
 func (d *dependencies) unreadySince(key, dependency api.Key) string {
 	if d.in.Last == nil {
 		return ""
@@ -162,7 +164,7 @@ func (d *dependencies) sameSource(a, b api.Key) bool {
 	return err == nil && err2 == nil && x.Source == y.Source
 }
 
-// circleOf returns the shortest path from a key back to itself, as names; nil if there is none.
+// circleOf returns the names on the shortest path from a key back to itself. If there is no path, circleOf returns nil.
 func circleOf(start api.Key, edges map[api.Key][]api.Key) []string {
 	from := map[api.Key]api.Key{}
 	for queue := []api.Key{start}; len(queue) > 0; queue = queue[1:] {
@@ -207,7 +209,7 @@ func (g *Graph) Parent(key api.Key) api.Key {
 	return api.Key{}
 }
 
-// parent returns the renderable that gives the object; nil if none does.
+// parent returns the renderable that gives the object. If no renderable gives it, parent returns nil.
 func (n Node) parent() *api.Key {
 	if owner := n.GivenBy(); owner != nil && isRenderable(*owner) {
 		return owner

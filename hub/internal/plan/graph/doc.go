@@ -14,10 +14,11 @@
 //  5. orphans  keep objects that their owner stopped rendering and does not prune (leave.go)
 //
 // A renderable that reads ConfigMaps or Secrets (its inputs) waits until the Applications that have them are rendered
-// (input.go). What no Application has when nothing else can be rendered is live: only the cluster knows the object.
+// (input.go). If no more renders are possible and no Application has an input, the input is live: only the cluster has
+// the object.
 //
-// If no pass agrees with itself, the walk starts again from the previous graph and holds what depends on the objects
-// that kept changing (unstable.go). A finding names these objects, and the next walk finds the same.
+// If no pass agrees with itself, the walk starts again from the previous graph and holds the renderables that depend on
+// the objects that kept changing (unstable.go). A finding names these objects, and the next walk finds the same.
 //
 // Over the whole graph the walk then
 //
@@ -56,8 +57,8 @@
 //   - the owner itself is gone and has deletionPolicy Orphan, or MirrorPrune (the default) with prune: false, or is
 //     suspended. With deletionPolicy Delete and WaitForTermination only annotated objects stay
 //
-// An orphan stays one, whatever becomes of its owner, until its owner renders it again, another owner renders it, or an
-// operator deletes it or applies it.
+// An orphan stays one, even if its owner changes or leaves, until its owner renders it again, another owner renders it,
+// or an operator deletes it or applies it.
 //
 // A Fleet does not prune. A root leaves with its Fleet, or when the Fleet no longer selects the cluster, as if the root
 // had been deleted: its own deletionPolicy and prune decide about its objects, here and in the cluster. An annotated

@@ -54,8 +54,8 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 	return work, err == nil && !wait
 }
 
-// work returns the work of one renderable. wait is true if its source may still be given. The error is a problem, or
-// about the source.
+// work returns the work of one renderable. wait is true if a later render of this pass may give its source. The error
+// is a problem, or is about the source.
 func (p *pass) work(key api.Key) (work Work, wait bool, err error) {
 	r, err := p.graph.Nodes[key].Object.Renderable()
 	if err != nil {
@@ -76,7 +76,7 @@ func (p *pass) work(key api.Key) (work Work, wait bool, err error) {
 	return p.resolve(key, r)
 }
 
-// complete adds the inputs to a work. wait is true if one of them may still be given.
+// complete adds the inputs to a work. wait is true if a later render of this pass may give one of them.
 func (p *pass) complete(work *Work) (wait bool, err error) {
 	if work.Inputs, wait, err = p.readInputs(work.Key, work.Renderable); wait || err != nil {
 		return wait, err
@@ -88,7 +88,7 @@ func (p *pass) complete(work *Work) (wait bool, err error) {
 	return false, err
 }
 
-// absorb takes the result of one render.
+// absorb adds the result of one render to the graph.
 func (p *pass) absorb(work Work, result Result) {
 	if p.turned(work, result) {
 		return
@@ -121,7 +121,7 @@ func (p *pass) absorb(work Work, result Result) {
 // ownObject begins the message about the object that a renderable renders of itself.
 const ownObject = "its own object in Git: "
 
-// built is the message of a build that succeeded.
+// built returns the message of a build that succeeded.
 func built(r Result) string {
 	message := fmt.Sprintf("Built revision %s (objects for the cluster: %d, for the hub: %d)",
 		r.Revision, len(r.Rendered.Payload), len(r.Rendered.Children))
@@ -153,13 +153,13 @@ func (p *pass) turned(work Work, result Result) bool {
 		p.stopTurning(node, result.Revision)
 		return true
 	}
-	node.Object, node.Confined = object, confined // what it says of itself does not free it
+	node.Object, node.Confined = object, confined // a renderable cannot lift its own limits
 	p.add(node)
 	return true
 }
 
-// stopTurning holds a renderable that renders itself differently each time. The node is as the last walk left it, else
-// it would be another after each walk.
+// stopTurning holds a renderable that renders itself differently each time. Its node is taken from the last walk, so
+// that the result is the same after each walk.
 func (p *pass) stopTurning(node Node, revision string) {
 	if last, was := p.in.Previous[node.Key]; was {
 		node.Object, node.Confined = last.Object, last.Confined

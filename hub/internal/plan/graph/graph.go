@@ -8,8 +8,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Input is what a walk starts from. Render, Contents, Object and Last may be expensive. All other fields are plain
-// data.
+// Input has the values and functions that a walk depends on. Render, Contents, Object and Last may be expensive. All
+// other fields are plain data.
 type Input struct {
 	// Cluster is the cluster of the graph; empty for the hub's own graph.
 	Cluster string
@@ -19,7 +19,8 @@ type Input struct {
 	Previous map[api.Key]Node
 	// Entries are the cluster's last plan.
 	Entries map[bundle.ApplicationName]bundle.Entry
-	// Suspended has the objects that an operator suspended, whatever their spec says, and the Fleets that are suspended.
+	// Suspended has the objects that an operator suspended, even if their spec does not suspend them, and the suspended
+	// Fleets.
 	Suspended map[api.Key]bool
 	// Confirmed are the objects whose removal an operator confirmed; the guard does not hold them.
 	Confirmed map[api.Key]bool
@@ -27,11 +28,11 @@ type Input struct {
 	LastCluster map[string]bool
 	// NoCrossNamespaceRefs refuses sources of another namespace.
 	NoCrossNamespaceRefs bool
-	// LenientSubstitution replaces variables that nobody gives by nothing.
+	// LenientSubstitution replaces undefined variables by the empty string.
 	LenientSubstitution bool
-	// Admissions say which rendered objects are applied, by the Fleet that they come from; the zero key: no Fleet.
+	// Admissions decide which rendered objects are applied, by the Fleet that they come from; the zero key: no Fleet.
 	Admissions map[api.Key]api.Admission
-	// Guard limits what is removed unconfirmed; zero: DefaultGuard.
+	// Guard limits how much one change removes unconfirmed; zero: DefaultGuard.
 	Guard Guard
 	// HubSource returns a source of the hub; nil if there is none. For the hub's own graph it is nil.
 	HubSource func(api.Key) *api.Object
@@ -54,7 +55,7 @@ type Root struct {
 	Owner *api.Key // a Fleet; nil: an operator
 	// Object is nil if it is not known now; then the last one is held.
 	Object *api.Object
-	// Err is why Object is nil.
+	// Err is the reason if Object is nil.
 	Err error
 }
 
@@ -71,13 +72,13 @@ type Node struct {
 	Held bool
 	// Confined limits an object below a renderable with a service account. Nil: the object is the operators'.
 	Confined *api.Confinement
-	// AliasOf is the source of the hub that this source stands for; nil: none. See bootstrap.go.
+	// AliasOf is the source of the hub that is used in place of this source; nil: none. See bootstrap.go.
 	AliasOf *api.Key
-	// Admission is what becomes of the objects of a renderable, as the Fleet said last that it comes from.
+	// Admission decides about the objects of a renderable. It is the last one that its Fleet set.
 	Admission api.Admission
 }
 
-// GivenBy returns the owner that gives the object now; nil if it has none or was orphaned.
+// GivenBy returns the owner that gives the object now. If the object has no owner or was orphaned, GivenBy returns nil.
 func (n Node) GivenBy() *api.Key {
 	if n.Orphaned {
 		return nil
@@ -89,7 +90,7 @@ func (n Node) GivenBy() *api.Key {
 type Work struct {
 	Key        api.Key
 	Renderable *api.Renderable
-	// SourceName is how messages call the source: "GitRepository namespace/name".
+	// SourceName is the name of the source in messages: "GitRepository namespace/name".
 	SourceName string
 	SourceKey  string
 	// Spec is the Renderable's, complete with the data of its Inputs.
@@ -105,7 +106,7 @@ type Result struct {
 	// Revision is the revision that was tried; empty if there is no artifact.
 	Revision string
 	Rendered *Rendered
-	// Err is why Rendered is nil, and Reason the reason of the condition.
+	// If Rendered is nil, Err is the cause, and Reason the reason of the condition.
 	Err    error
 	Reason string
 }
@@ -117,28 +118,28 @@ type Rendered struct {
 	Sealed   []bundle.SealedFile
 	// LeftOut is the number of objects that are components of Flux itself and are not applied.
 	LeftOut int
-	// Substitution is what of the substitution is left to the spoke; nil: nothing.
+	// Substitution is the part of the substitution that the spoke does; nil: there is none.
 	Substitution *bundle.Substitution
 }
 
 // Child is an object that extends the graph.
 type Child struct {
 	Key    api.Key     // without a cluster
-	Object *api.Object // nil when it is refused
-	Err    error       // why it is refused
+	Object *api.Object // nil if it is refused
+	Err    error       // the reason if it is refused
 }
 
-// Application is what one renderable of the graph comes to.
+// Application is the result of one renderable of the graph.
 type Application struct {
 	Key        api.Key
 	Renderable *api.Renderable
 	// Rendered is nil if the last Application is held.
 	Rendered *Rendered
-	// Inputs are what it was rendered with.
+	// Inputs are the data that it was rendered with.
 	Inputs    []api.InputData
 	Revision  string
-	Held      bundle.Entry // the last one, when Rendered is nil
-	Object    *api.Object  // whose view Renderable is; nil when the last Application is held
+	Held      bundle.Entry // the last Application, if Rendered is nil
+	Object    *api.Object  // Renderable is its decoded form; nil if the last Application is held
 	Suspended bool
 	// Itself is the key, without a cluster, under which Rendered.Children has the renderable itself.
 	Itself api.Key
@@ -146,12 +147,12 @@ type Application struct {
 	ServiceAccount string
 }
 
-// Finding is what the walk found out about one object.
+// Finding is the result of the walk for one object.
 type Finding struct {
 	Ready     bool
 	Reason    string
 	Message   string
-	Revision  string // rendered; empty when it was not
+	Revision  string // the rendered one; empty if it was not rendered
 	Attempted string
 	// Suspended: the earlier condition of the object stays.
 	Suspended bool

@@ -11,17 +11,17 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Guard is what one change may remove from a cluster without an operator's word: less than all of its Applications, and
-// of so many Applications or more at most this share.
+// Guard limits how much one change may remove from a cluster without the confirmation of an operator: fewer than all of
+// its Applications, and at most a share of them if the cluster has enough Applications.
 type Guard struct {
-	Applications int // the least number of Applications of which a share is counted
-	Percent      int // the share that may go
+	Applications int // the least number of Applications for which Percent counts
+	Percent      int // the share that may be removed
 }
 
-// DefaultGuard lets half of four Applications or more go.
+// DefaultGuard lets one change remove half of four Applications or more.
 var DefaultGuard = Guard{Applications: 4, Percent: 50}
 
-// Check returns why no planner can go by the guard; nil if one can. The zero Guard is DefaultGuard.
+// Check returns an error if a value of the guard is out of range. The zero Guard means DefaultGuard.
 func (g Guard) Check() error {
 	if g != (Guard{}) && (g.Applications < 1 || g.Percent < 0 || g.Percent > 100) {
 		return fmt.Errorf("guard: %d %% of %d applications: want 0 to 100 %% of 1 or more", g.Percent, g.Applications)
@@ -29,7 +29,7 @@ func (g Guard) Check() error {
 	return nil
 }
 
-// holds reports whether the loss of so many of all Applications is too much.
+// holds reports whether a change that removes lost of total Applications exceeds the guard.
 func (g Guard) holds(lost, total int) bool {
 	if g == (Guard{}) {
 		g = DefaultGuard
@@ -37,8 +37,8 @@ func (g Guard) holds(lost, total int) bool {
 	return lost > 0 && (lost == total || total >= g.Applications && lost*100 > total*g.Percent)
 }
 
-// guard holds the objects that left, if they are more than one change may remove by itself. A held object stays as it
-// was last, until an operator confirms its removal or an owner gives it again. guard returns false if it held nothing.
+// guard holds the objects that left, if one change may not remove so many unconfirmed. A held object stays as it was
+// last, until an operator confirms its removal or an owner gives it again. guard returns false if it held no object.
 func (p *pass) guard() bool {
 	if p.guarded {
 		return false
@@ -68,8 +68,8 @@ func (p *pass) holdMessage() string {
 		"It stays as it was. Bring it back in Git, or run: nave confirm " + object
 }
 
-// heldRemovals returns the objects that left and have to stay, sorted. Sources stay as long as any Application that
-// left has to.
+// heldRemovals returns the objects that left and have to stay, sorted. If an Application that left has to stay, the
+// sources that left stay, too.
 func (p *pass) heldRemovals() []api.Key {
 	var deciding, held []api.Key
 	fresh := false
@@ -106,14 +106,15 @@ func (p *pass) decides(key api.Key) bool {
 	return isRenderable(key)
 }
 
-// harmless reports whether the removal of an object deletes nothing.
+// harmless reports whether the removal of an object leaves all of its objects in the cluster.
 func (p *pass) harmless(key api.Key) bool {
 	return isRenderable(key) && p.orphansAll(p.in.Previous[key])
 }
 
-// tooMany reports whether a change removes more than it should by itself: the hub's last Fleet, a Fleet's last cluster,
-// all Applications of a cluster, or more than the share. An Application counts if most of its objects go: one that has
-// none, whose objects went to others, or that leaves them in the cluster, is no loss.
+// tooMany reports whether a change removes more than it may unconfirmed: the hub's last Fleet, a Fleet's last cluster,
+// all Applications of a cluster, or more than the share of the guard. An Application counts if most of its objects are
+// removed. It does not count if it has no objects, if its objects went to other Applications, or if it leaves them in
+// the cluster.
 func (p *pass) tooMany(leaving []api.Key) bool {
 	if p.in.Cluster == "" {
 		return !slices.ContainsFunc(slices.Collect(maps.Keys(p.graph.Nodes)), p.decides)
@@ -141,7 +142,7 @@ func (p *pass) tooMany(leaving []api.Key) bool {
 	return p.in.Guard.holds(lost, total)
 }
 
-// isLost reports whether most of an Application's objects go, and do not stay with other Applications.
+// isLost reports whether most of an Application's objects are removed, because no other Application has them.
 func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 	going := 0
 	for _, id := range objects {

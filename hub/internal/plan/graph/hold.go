@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// hold keeps the last Application and objects of a renderable, and notes why it is not rendered.
+// hold keeps the last Application and objects of a renderable, and notes the reason why it is not rendered.
 func (p *pass) hold(key api.Key, result Result) {
 	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision}
 	p.blind[key] = true
@@ -29,7 +29,7 @@ func (p *pass) isSuspended(n Node) bool {
 	return ok && p.in.Suspended[fleet]
 }
 
-// ownerOf returns the owner of an object; nil if the object has none or was orphaned.
+// ownerOf returns the owner of an object. If the object has no owner or was orphaned, ownerOf returns nil.
 func (p *pass) ownerOf(key api.Key) *api.Key {
 	n, here := p.graph.Nodes[key]
 	if !here {
@@ -38,8 +38,8 @@ func (p *pass) ownerOf(key api.Key) *api.Key {
 	return n.GivenBy()
 }
 
-// keepLast keeps the last Application and the last children of a renderable, but for children whose removal is held: it
-// did not give those any more.
+// keepLast keeps the last Application and the last children of a renderable. It does not keep children whose removal
+// is held, because the renderable no longer gave these.
 func (p *pass) keepLast(key api.Key, suspended bool) {
 	if last, ok := p.lastApps[key]; ok && !p.barred[key] {
 		app := *last
@@ -63,10 +63,10 @@ func (p *pass) holdApplication(key api.Key, suspended bool) {
 	}
 }
 
-// keep puts a node of the last graph into this one without expanding it.
+// keep adds a node of the last graph to this one without expanding it.
 func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
 
-// refuse notes at an owner, and at the object itself, that the object is not valid. An object that was there before
+// refuse notes at an owner, and at the object itself, that the object is not valid. If the object existed before, it
 // stays as it was.
 func (p *pass) refuse(owner, key api.Key, err error) {
 	p.problem(owner, condition.ObjectRefused, err.Error())
@@ -88,15 +88,16 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	}
 }
 
-// await lists the renderables without an Application, and the limits of those that may give objects nobody knows of:
-// renderables without an Application, and those that gave objects before and were not rendered as they are now.
+// await lists the renderables without an Application (Pending), and the limits of renderables that may give unknown
+// objects (Blind): those without an Application, and those that gave objects before and were not rendered as they are
+// now.
 func (p *pass) await() {
 	pending := map[api.Key]bool{}
 	for key := range p.graph.Nodes {
 		pending[key] = true
 	}
 	for key := range p.graph.Findings {
-		pending[key] = key.Cluster == p.in.Cluster // one that was refused is no node
+		pending[key] = key.Cluster == p.in.Cluster // a refused object is no node
 	}
 	for key, here := range pending {
 		if here && isRenderable(key) && p.apps[key] == nil {
@@ -112,8 +113,8 @@ func (p *pass) await() {
 	}
 }
 
-// mayGiveInside returns what holds all that a renderable may give. A renderable that was refused is held as its owner's
-// objects are.
+// mayGiveInside returns the limits of all objects that a renderable may give. A refused renderable has the limits of
+// its owner's objects.
 func (p *pass) mayGiveInside(key api.Key) *api.Confinement {
 	if _, here := p.graph.Nodes[key]; here {
 		return p.givesInside(key)

@@ -11,17 +11,18 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// reading is what a renderable reads of other Applications.
+// reading is the data that a renderable reads from other Applications.
 type reading struct {
 	inputs  []api.InputData // in the order of the references
-	missing []manifest.ID   // that no Application of this pass has
+	missing []manifest.ID   // objects that no Application of this pass has
 	err     problem         // zero: none
 }
 
 // givers are the ConfigMaps and Secrets of Applications, and the renderables that give them, sorted.
 type givers map[manifest.ID][]api.Key
 
-// givers returns what the Applications of this pass give. It is computed once for each level.
+// givers returns the ConfigMaps and Secrets that the Applications of this pass give. They are computed once for each
+// level.
 func (p *pass) givers() givers {
 	if p.present == nil {
 		p.present = p.giversIn(p.apps)
@@ -29,7 +30,7 @@ func (p *pass) givers() givers {
 	return p.present
 }
 
-// lastGivers returns what the Applications of the last pass gave.
+// lastGivers returns the ConfigMaps and Secrets that the Applications of the last pass gave.
 func (p *pass) lastGivers() givers {
 	if p.past == nil {
 		p.past = p.giversIn(p.lastApps)
@@ -37,8 +38,8 @@ func (p *pass) lastGivers() givers {
 	return p.past
 }
 
-// giversIn returns the ConfigMaps and Secrets of Applications. What the guard holds is on its way out of the cluster
-// and gives nothing.
+// giversIn returns the ConfigMaps and Secrets of Applications. Applications that the guard holds are left out, because
+// their removal is due.
 func (p *pass) giversIn(apps map[api.Key]*Application) givers {
 	all := givers{}
 	add := func(key api.Key, id manifest.ID) {
@@ -65,8 +66,8 @@ func (p *pass) giversIn(apps map[api.Key]*Application) givers {
 	return all
 }
 
-// read reads the inputs of a renderable among the Applications of this pass. An input that none has is as the last pass
-// had it; the last pass is not asked if last is nil. An input that no pass has is live.
+// read reads the inputs of a renderable from the Applications of this pass. If none has an input, read takes it from
+// the last pass, unless last is nil. If no pass has an input, the input is live.
 func (p *pass) read(key api.Key, r *api.Renderable, now, last givers) (all reading) {
 	for _, input := range r.Inputs {
 		id := input.ID()
@@ -93,8 +94,9 @@ func (p *pass) read(key api.Key, r *api.Renderable, now, last givers) (all readi
 }
 
 // giverOf returns the Application that a renderable reads an object from; nil if there is none. As with sources, the
-// object of a tenant is for the tenant alone; the problem says so. Of several Applications the one counts that keeps
-// the object. What the renderable itself gives is for its renderer to read.
+// object of a tenant is for the tenant alone; if the reader is not the tenant, giverOf returns a problem. Of several
+// Applications giverOf returns the one that keeps the object. It leaves out objects of the reader itself, which its
+// renderer reads.
 func (p *pass) giverOf(reader api.Key, id manifest.ID, all givers, apps map[api.Key]*Application) (*Application,
 	problem) {
 	var winner, hidden *api.Key
@@ -122,13 +124,14 @@ func (p *pass) giverOf(reader api.Key, id manifest.ID, all givers, apps map[api.
 	return nil, problem{}
 }
 
-// mayRead reports whether a renderable may read what another one gives: one of the same standing, or above.
+// mayRead reports whether a renderable may read objects of another one: the limits of the giver must be the same or
+// wider.
 func (p *pass) mayRead(reader, giver api.Key) bool {
 	c := p.gaveInside(giver)
 	return c.Covers(p.graph.Nodes[reader].Confined) || c.Same(p.givesInside(reader))
 }
 
-// gaveInside is givesInside for a renderable that only the last pass may have.
+// gaveInside returns givesInside of a renderable. If only the last pass has the renderable, gaveInside uses that node.
 func (p *pass) gaveInside(key api.Key) *api.Confinement {
 	if _, here := p.graph.Nodes[key]; here {
 		return p.givesInside(key)
@@ -156,7 +159,8 @@ func (p *pass) dataOf(input api.Input, app *Application) (data map[string]string
 	return data, false, pr
 }
 
-// readInputs returns the inputs of a renderable. wait is true if an input is missing and may still be given.
+// readInputs returns the inputs of a renderable. wait is true if an input is missing and a later render of this pass
+// may give it.
 func (p *pass) readInputs(key api.Key, r *api.Renderable) (inputs []api.InputData, wait bool, err error) {
 	if len(r.Inputs) == 0 {
 		return nil, false, nil
@@ -177,8 +181,8 @@ func (p *pass) readInputs(key api.Key, r *api.Renderable) (inputs []api.InputDat
 	return found.inputs, false, nil
 }
 
-// releaseReaders takes renderables that wait for inputs into the queue. It returns false if there are none that it may
-// take.
+// releaseReaders moves renderables that wait for inputs to the queue if may returns true for them. It returns false if
+// the queue is still empty.
 func (p *pass) releaseReaders(may func(reading) bool) bool {
 	var stay []api.Key
 	all := p.givers()
@@ -195,7 +199,7 @@ func (p *pass) releaseReaders(may func(reading) bool) bool {
 	return len(p.queue) > 0
 }
 
-// readFound releases the renderables whose inputs are all here.
+// readFound releases the renderables whose inputs all exist.
 func (p *pass) readFound() bool {
 	p.present = nil
 	return len(p.readers) > 0 && p.releaseReaders(func(r reading) bool { return len(r.missing) == 0 })
@@ -212,12 +216,12 @@ func (p *pass) readLive() bool {
 	})
 }
 
-// readLast releases all that wait: what gives their inputs may itself come from them.
+// readLast releases all renderables that wait for inputs: the renderables that give the inputs may come from them.
 func (p *pass) readLast() bool {
 	return len(p.readers) > 0 && p.releaseReaders(func(reading) bool { return true })
 }
 
-// misread returns the renderables whose inputs are others in the end than those that they were rendered with.
+// misread returns the renderables whose inputs at the end of the pass differ from those that they were rendered with.
 func (p *pass) misread() (moved []sightKey) {
 	if len(p.readings) == 0 {
 		return nil

@@ -41,7 +41,8 @@ func (p *pass) missing() []api.Key {
 	return keys
 }
 
-// stays reports whether an object that nobody gives any more stays. decided is false until its owner is decided about.
+// stays reports whether an object that no owner gives any more stays in the graph. decided is false until it is decided
+// whether its owner stays.
 func (p *pass) stays(key api.Key) (stays, decided bool) {
 	last := p.in.Previous[key]
 	now, was := p.known[key]
@@ -65,8 +66,8 @@ func (p *pass) stays(key api.Key) (stays, decided bool) {
 	return last.Orphaned || last.OrphanOnDelete || p.in.Suspended[owner], true
 }
 
-// keeps reports whether an owner that is here keeps an object that it does not give any more. An owner that is not
-// rendered in this pass keeps what the last pass found.
+// keeps reports whether an owner in this graph keeps an object that it does not give any more. If the owner was not
+// rendered in this pass, it keeps the objects that the last pass found.
 func (p *pass) keeps(owner api.Key, n Node, was bool) bool {
 	app := p.apps[owner]
 	if app == nil || app.Rendered == nil {
@@ -94,13 +95,13 @@ func (p *pass) adopt(n Node, c claim) {
 	case c.child.Object.Digest == n.Object.Digest && p.givesInside(c.owner).Same(n.Confined):
 		n.Owner, n.Orphaned, n.AliasOf = &c.owner, false, c.aliasOf
 		p.keep(n)
-	default: // it was expanded as it was left: what it gave as that has to be forgotten
+	default: // it was expanded as the orphan: the children from then have to be forgotten
 		p.add(p.owned(n.Key, c))
 		p.replaced = append(p.replaced, n.Key)
 	}
 }
 
-// below reports whether an object comes from another, by way of any number of owners.
+// below reports whether an object comes from another one, over any number of owners.
 func (p *pass) below(key, above api.Key) bool {
 	for key != above {
 		owner := p.graph.Nodes[key].GivenBy()
@@ -112,7 +113,7 @@ func (p *pass) below(key, above api.Key) bool {
 	return true
 }
 
-// outlive sets OrphanOnDelete of each node: when its owner goes, the owner cannot be asked any more.
+// outlive sets OrphanOnDelete of each node, because the spec of its owner is unknown after the owner is deleted.
 func (p *pass) outlive() {
 	for key, n := range p.graph.Nodes {
 		n.OrphanOnDelete = n.Owner != nil && !n.Orphaned && (protected(n.Object) || p.orphans(*n.Owner))
@@ -120,8 +121,8 @@ func (p *pass) outlive() {
 	}
 }
 
-// orphans reports whether a renderable leaves its objects alone when it is deleted itself, as Flux's finalizer decides
-// it.
+// orphans reports whether a renderable leaves its objects in the cluster when it is deleted. It decides as Flux's
+// finalizer does.
 func (p *pass) orphans(owner api.Key) bool {
 	n, here := p.graph.Nodes[owner]
 	return here && p.orphansAll(n) // else a Fleet
@@ -132,10 +133,10 @@ func (p *pass) orphansAll(n Node) bool {
 	return err != nil || p.isSuspended(n) || r.Orphans()
 }
 
-// protected reports whether annotations keep an object from being pruned, whatever its owner says.
+// protected reports whether annotations keep an object from being pruned, even if its owner prunes.
 func protected(o *api.Object) bool { return manifest.IsPruneDisabled(o.Annotations()) }
 
-// explainOrphans completes the findings about orphans: why they are there, and how they go.
+// explainOrphans completes the findings about orphans: why they stay, and how an operator removes them.
 func (p *pass) explainOrphans() {
 	for key, f := range p.graph.Findings {
 		if n := p.graph.Nodes[key]; n.Orphaned && !f.Suspended {

@@ -10,8 +10,8 @@ import (
 )
 
 // overlap holds the Applications that have an object of another Application: two would undo each other's work. The one
-// that is held, or had the object last, keeps it, else the first by name. The other is held as a whole, because part of
-// it would not be what Git says. overlap returns false if it held none.
+// that is held, or had the object last, keeps the object, else the first by name. The other is held as a whole, because
+// a part of it would differ from Git. overlap returns false if it held none.
 func (p *pass) overlap() bool {
 	holders := map[manifest.ID]api.Key{}
 	lost := map[api.Key]bool{}
@@ -36,7 +36,7 @@ func (p *pass) overlap() bool {
 	return len(lost) > 0
 }
 
-// advice returns the way out for an Application that gives an object which another Application holds.
+// advice returns the advice to the user if an Application gives an object of another Application, the holder.
 func (p *pass) advice(holder api.Key) string {
 	if p.graph.Nodes[holder].Orphaned {
 		return "that one is not in Git any more but was not pruned; when this one is to have the object, delete it by hand"
@@ -73,7 +73,7 @@ func (p *pass) contents(app *Application) []manifest.ID {
 	if app.Rendered == nil {
 		ids, err := p.in.Contents(app.Held.Digest)
 		if err != nil {
-			return nil // it cannot be read: then nothing can be said about it
+			return nil // it cannot be read: its objects are unknown
 		}
 		return ids
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// resolve finds the source of a renderable. wait is true if the source is not there yet but was the last time. The
-// error is a problem, or is about the source.
+// resolve finds the source of a renderable. wait is true if the source is missing in this pass but was in the last one.
+// The error is a problem, or is about the source.
 //
-// A reference finds a source that stands as high as the author of the reference, or above: an object that a tenant
-// gives never answers the reference of an operator. The source is looked for in this order:
+// A reference finds only a source whose limits are the same as those of the reference's author, or wider: a reference
+// of an operator never finds an object of a tenant. resolve looks for the source in this order:
 //
-//  1. in the hub and in the graph, or the other way round, as api.SourceKeys says
-//  2. in the graph, among what is given with the service account that the renderable runs with
+//  1. in the hub and in the graph, in the order of api.SourceKeys
+//  2. in the graph, among the objects given with the service account that the renderable runs with
 func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, err error) {
 	work = Work{Key: key, Renderable: r, SourceName: r.Source.String()}
 	if p.in.NoCrossNamespaceRefs && r.Source.Namespace != key.Namespace {
@@ -78,16 +78,16 @@ func (p *pass) look(source api.Key, by api.Given) (found Node, wait bool, err er
 // errNoSource is the error of a source that does not exist.
 var errNoSource = errors.New("source not found")
 
-// isFinal reports whether no other place is looked at after an error.
+// isFinal reports whether the search for a source ends with an error.
 func isFinal(err error) bool { return err != nil && !errors.Is(err, errNoSource) }
 
-// sight is a source as one of some standing sees it.
+// sight is a source as a renderable with some limits sees it.
 type sight struct {
 	source api.Key
 	by     *api.Confinement
 }
 
-// sightKey names a sight over passes.
+// sightKey identifies a sight in all passes.
 type sightKey struct{ object, by api.Key }
 
 func (s sight) key() sightKey {
@@ -98,10 +98,10 @@ func (s sight) key() sightKey {
 	return k
 }
 
-// sees reports whether an object counts: one that is given by somebody of the same standing, or above.
+// sees reports whether a node exists and its limits are the same as those of the sight, or wider.
 func (s sight) sees(n Node, there bool) bool { return there && n.Confined.Covers(s.by) }
 
-// see returns a source of this graph: as it is now or, when it does not turn up, as it was last.
+// see returns a source of this graph. If this pass does not have the source, see returns it as it was last.
 func (p *pass) see(s sight) (found Node, wait bool, err error) {
 	now, here := p.graph.Nodes[s.source]
 	last, was := p.known[s.source]
@@ -113,7 +113,7 @@ func (p *pass) see(s sight) (found Node, wait bool, err error) {
 		return now, false, nil
 	case s.sees(last, was) && p.waitForSources:
 		return found, true, nil
-	case s.sees(last, was): // it may be given by what is rendered from it
+	case s.sees(last, was): // a render from the source may give the source
 		p.assumed[s.key()] = assumption{s, last.Object.Digest}
 		return last, false, nil
 	}
@@ -121,7 +121,7 @@ func (p *pass) see(s sight) (found Node, wait bool, err error) {
 	return found, false, errNoSource
 }
 
-// assumption is a source of an earlier pass that was used before it turned up in this one.
+// assumption is a source of an earlier pass that was used before this pass had it.
 type assumption struct {
 	sight
 	digest manifest.Digest

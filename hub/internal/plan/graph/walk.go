@@ -9,15 +9,15 @@ import (
 
 // Bounds of a walk. Real graphs need one pass, and one turn of a renderable that renders itself.
 const (
-	maxPasses = 12 // until those that change are noted, and as many until the round ends
+	maxPasses = 12 // before changing objects are noted, and as many again before the round ends
 	maxTurns  = 5
 	maxRounds = 4
 )
 
 // walk makes passes until one agrees with itself, and finishes the last one. If the passes come to no agreement, walk
-// starts again from the previous graph and holds what depends on the objects that kept changing. The last round but one
-// holds every renderable below a service account, so that a tenant stops nobody else. The last round holds every
-// renderable, which always agrees.
+// starts again from the previous graph and holds the renderables that depend on the objects that kept changing. The
+// last round but one holds every renderable below a service account, so that a tenant does not stop others. The last
+// round holds every renderable, which always agrees.
 func walk(in Input) *pass {
 	u := unstable{keys: map[sightKey]bool{}}
 	for round := 1; ; round++ {
@@ -69,26 +69,26 @@ func childrenOf(previous map[api.Key]Node) map[api.Key][]Node {
 // pass is one walk from the roots.
 type pass struct {
 	in       Input
-	known    map[api.Key]Node         // what the last pass, or the last walk, found
+	known    map[api.Key]Node         // the nodes of the last pass, or of the last walk
 	children map[api.Key][]Node       // the same by owner
-	lastApps map[api.Key]*Application // what the last pass rendered
+	lastApps map[api.Key]*Application // the Applications of the last pass
 	unstable unstable
 
 	graph *Graph
 	apps  map[api.Key]*Application
-	// problems of what was rendered; the first is the reason.
+	// problems of rendered objects; the first one sets the reason of the condition.
 	problems map[api.Key][]problem
 
 	fleetRoots     map[api.Key]*api.Object // roots as Fleets give them
 	queue          []api.Key               // renderables to expand
 	waiting        []api.Key               // renderables whose source a later render may give
-	waitForSources bool                    // false once no render is left that may give one
+	waitForSources bool                    // false when no render is left that may give one
 	claims         []claim                 // on objects that had another owner
 	readers        []api.Key               // renderables whose inputs a later render may give
 	released       map[api.Key]bool        // readers that do not wait any more
-	readings       map[api.Key]reading     // what each renderable with inputs was rendered with
-	present        givers                  // what the Applications of this pass give; nil: to be computed
-	past           givers                  // what those of the last pass gave
+	readings       map[api.Key]reading     // the inputs that each renderable was rendered with
+	present        givers                  // of the Applications of this pass; nil: to be computed
+	past           givers                  // of the Applications of the last pass
 	turns          map[api.Key]int         // how often a renderable changed itself
 	elsewhere      map[sightKey]sight      // sources that were not found in this graph
 	assumed        map[sightKey]assumption
@@ -98,7 +98,7 @@ type pass struct {
 	replaced       []api.Key           // renderables that were expanded as an earlier version
 	blind          map[api.Key]bool    // renderables whose present children are not known
 	refusers       map[api.Key]api.Key // owners of refused objects
-	guarded        bool                // whether the guard has looked at what left
+	guarded        bool                // whether the guard has checked the objects that left
 	bootstrapped   bool                // whether a root has a bootstrapped tree
 }
 
@@ -106,10 +106,10 @@ type pass struct {
 type claim struct {
 	owner   api.Key
 	child   Child
-	aliasOf *api.Key // of a source: what it stands for; nil: itself
+	aliasOf *api.Key // of a source: the source of the hub that is used in its place; nil: none
 }
 
-// problem is why an object is not rendered, or not all of it: the reason and the message of its condition.
+// problem is the reason and the message of the condition of an object that is not rendered, or not completely.
 type problem struct{ reason, message string }
 
 // Error implements error.
@@ -130,7 +130,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 	}
 }
 
-// run takes the roots and expands until nothing is left.
+// run adds the roots and expands until no step of the pass changes the graph.
 func (p *pass) run() {
 	for _, r := range p.in.Roots {
 		p.addRoot(r)
@@ -141,14 +141,14 @@ func (p *pass) run() {
 			level := p.queue
 			p.queue = nil
 			p.expand(level)
-		case len(p.claims) > 0: // nobody who had them gives them any more
+		case len(p.claims) > 0: // their earlier owners do not give them any more
 			claims := p.claims
 			p.claims = nil
 			for _, c := range claims {
 				p.assign(c)
 			}
 		case p.readFound():
-		case len(p.waiting) > 0: // nobody gives the source any more
+		case len(p.waiting) > 0: // no render is left that may give the source
 			p.queue, p.waiting, p.waitForSources = p.waiting, nil, false
 		case p.readLive():
 		case p.keepOrphans():
@@ -160,7 +160,7 @@ func (p *pass) run() {
 	}
 }
 
-// addRoot takes an object that comes from outside of the graph.
+// addRoot adds an object that comes from outside of the graph.
 func (p *pass) addRoot(r Root) {
 	last, was := p.known[r.Key]
 	mine := was && r.Owner != nil && last.Owner != nil && *last.Owner == *r.Owner
@@ -174,11 +174,11 @@ func (p *pass) addRoot(r Root) {
 		p.keep(last)
 		p.hold(r.Key, Result{Reason: condition.TemplateFailed, Err: r.Err})
 	default:
-		p.addBlind(nil) // a root that nobody can name
+		p.addBlind(nil) // the name of the root is not known
 	}
 }
 
-// add puts a node into the graph, and a renderable also into the queue.
+// add adds a node to the graph, and a renderable also to the queue.
 func (p *pass) add(n Node) {
 	p.graph.Nodes[n.Key] = n
 	if isRenderable(n.Key) {
@@ -186,7 +186,8 @@ func (p *pass) add(n Node) {
 	}
 }
 
-// claim gives a child to its owner, unless it was another's; then the others come first.
+// claim gives a child to its owner. If the child was another owner's, claim only notes the claim, so that the other
+// owner can give the child first.
 func (p *pass) claim(c claim) {
 	if !p.admits(c) {
 		return
@@ -223,7 +224,7 @@ func (p *pass) assign(c claim) {
 	p.add(p.owned(key, c))
 }
 
-// local is the key in this graph.
+// local returns the key in this graph.
 func (p *pass) local(key api.Key) api.Key { return key.In(p.in.Cluster) }
 
 // conflict adds a problem to an owner: an object that it gives has another owner.
@@ -243,9 +244,12 @@ func (p *pass) problem(key api.Key, reason, message string) {
 	p.problems[key] = append(p.problems[key], problem{reason, message})
 }
 
-// missed returns the objects that the pass was wrong about: sources that a renderable was rendered without, or from
-// another version of, than the graph has in the end, renderables that read other inputs than the graph has in the end,
-// and renderables that gave something before they changed.
+// missed returns the objects that the pass was wrong about:
+//
+//   - sources that a renderable was rendered without, although the graph has them in the end
+//   - sources that a renderable was rendered from in another version than the graph has in the end
+//   - renderables that read other inputs than the graph has in the end
+//   - renderables that gave objects before they changed
 func (p *pass) missed() []sightKey {
 	moved := p.misread()
 	for key, s := range p.elsewhere {
@@ -265,7 +269,7 @@ func (p *pass) missed() []sightKey {
 	return slices.DeleteFunc(moved, p.unstable.has)
 }
 
-// finish completes the graph: conflicts, findings, Applications.
+// finish completes the graph with conflicts, findings and Applications.
 func (p *pass) finish() {
 	for p.overlap() {
 	}
@@ -286,7 +290,7 @@ func (p *pass) finish() {
 	slices.SortFunc(p.graph.Applications, func(a, b Application) int { return a.Key.Compare(b.Key) })
 }
 
-// addProblems adds problems to what was found about an object.
+// addProblems adds problems to the finding about an object.
 func (p *pass) addProblems(key api.Key, list []problem) {
 	f := p.graph.Findings[key]
 	if f.Suspended {
