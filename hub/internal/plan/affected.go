@@ -13,11 +13,11 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// scope is what the planner remembers of the last walk of a graph, to decide whether a change affects the graph.
+// scope has the facts about the last walk of a graph by which the planner decides whether a change affects the graph.
 type scope struct {
 	sources    map[string]bool            // keys of the fetches that were read
 	hubSources map[api.Key]bool           // sources that were looked for in the hub
-	fleets     map[string]error           // those that select the cluster, and what is wrong with their roots
+	fleets     map[string]error           // those that select the cluster, and the errors of their roots
 	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
 	renders    map[string]bool            // rows of store.Renders in use
 	// hub objects that were refused, or whose removal is held: they keep an earlier version
@@ -66,7 +66,7 @@ func (p *Planner) setHubRow(r store.Resource) {
 	}
 }
 
-// note finds the graphs that changes concern.
+// note marks the graphs that changes affect.
 func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 	for _, c := range changes {
 		if c.Key == "" { // too many to name
@@ -118,7 +118,7 @@ func (p *Planner) noteSource(tx *store.Tx, key string) error {
 	return nil
 }
 
-// noteRow marks a graph if the row is there: a Repair of its cluster, or a Confirmation of its removals.
+// noteRow marks a graph if the row exists: a Repair of its cluster, or a Confirmation of its removals.
 func (p *Planner) noteRow(tx *store.Tx, bytes func(*store.Tx, string) ([]byte, error), key, cluster string) error {
 	row, err := bytes(tx, key)
 	if row != nil {
@@ -134,7 +134,7 @@ func sameArtifact(a, b store.Fetched) bool {
 	return *a.Artifact == *b.Artifact
 }
 
-// noteHub concerns the hub's own graph, and those that depend on the object.
+// noteHub marks the hub's own graph, and the graphs that depend on the object, if the object changed.
 func (p *Planner) noteHub(tx *store.Tx, path string) error {
 	now, ok, err := store.Resources.Get(tx, path)
 	if err != nil {
@@ -174,7 +174,7 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 	return true
 }
 
-// concern marks the graphs of a Cluster, or of the clusters that a Fleet selects now or gave something to.
+// concern marks the graph of a Cluster, or the graphs of the clusters that a Fleet selects now or selected before.
 func (p *Planner) concern(key api.Key) {
 	switch key.Role() {
 	case api.ClusterRole:
@@ -189,7 +189,7 @@ func (p *Planner) concern(key api.Key) {
 	}
 }
 
-// known returns the scope of a graph; an empty one if the graph was never walked.
+// known returns the scope of a graph. If the graph was never walked, known returns an empty scope.
 func (p *Planner) known(cluster string) *scope {
 	if s := p.scopes[cluster]; s != nil {
 		return s
@@ -197,7 +197,7 @@ func (p *Planner) known(cluster string) *scope {
 	return &scope{}
 }
 
-// noteCluster concerns the cluster, unless the row is as the last walk left it.
+// noteCluster marks the graph of the cluster, unless the row is as the last walk left it.
 func (p *Planner) noteCluster(tx *store.Tx, path string) error {
 	now, ok, err := store.Resources.Get(tx, path)
 	if err != nil {
@@ -211,7 +211,7 @@ func (p *Planner) noteCluster(tx *store.Tx, path string) error {
 	return nil
 }
 
-// sameRow reports whether a walk would see no difference.
+// sameRow reports whether two rows are the same for a walk.
 func sameRow(a, b store.Resource) bool { return bytes.Equal(bytesOfRow(a), bytesOfRow(b)) }
 
 func digestOfRow(r store.Resource) manifest.Digest { return manifest.DigestOf(bytesOfRow(r)) }
@@ -244,7 +244,7 @@ func bytesOfRow(r store.Resource) []byte {
 	return b.Bytes()
 }
 
-// pathKey returns the key of a path that a row has; zero for any other.
+// pathKey returns the key of the path of a row. If the path has no key, pathKey returns the zero key.
 func pathKey(path string) api.Key {
 	key, _ := api.ParseKey(path)
 	return key

@@ -28,7 +28,7 @@ type writer struct {
 	planner *Planner
 	tx      *store.Tx
 	start   time.Time
-	scopes  map[string]*scope         // that the transaction changes; nil: there is none any more
+	scopes  map[string]*scope         // that the transaction changes; nil: to be deleted
 	renders map[*cache.Rendering]bool // put in this transaction: a thousand equal clusters share one
 	written []*walked
 }
@@ -96,7 +96,7 @@ func (p *Planner) commitTogether(ctx context.Context, batch []*walked, start tim
 				return err
 			}
 			if moved {
-				continue // its sources moved on while it failed: what it would say is over
+				continue // its sources changed while it failed: its errors are out of date
 			}
 			if err := c.write(w); err != nil {
 				return err
@@ -137,8 +137,8 @@ func (p *Planner) update(ctx context.Context, start time.Time, fn func(*writer) 
 	return c, nil
 }
 
-// putBlobs puts the blobs that the rows of graphs name, ahead of the rows. Equal data of several graphs is put once.
-// Data that the last plan of a graph names is not put, unless a Repair says that some of it is missing.
+// putBlobs puts the blobs that the rows of graphs name, before the rows. Equal data of several graphs is put once. Data
+// that the last plan of a graph names is not put, unless there is a Repair because some of it is missing.
 func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
 	renders, put := map[*cache.Rendering]bool{}, map[manifest.Digest]bool{}
 	for _, w := range results {
@@ -172,7 +172,7 @@ func (w *walked) isPlanned(d manifest.Digest) bool {
 	return !w.damaged && slices.ContainsFunc(w.last.Applications, func(e store.Entry) bool { return e.Digest == d })
 }
 
-// markWritten notes that a graph was written, and when the graph has to be walked again if no row changes.
+// markWritten notes that a graph was written, and the time when it has to be walked again if no row changes.
 func (p *Planner) markWritten(ctx context.Context, w *walked) {
 	w.committed = true
 	delete(p.dirty, w.cluster)
@@ -262,7 +262,7 @@ func (c *writer) write(w *walked) error {
 	return store.Plans.Put(c.tx, w.cluster, w.plan(c.start))
 }
 
-// rendered writes the renders of a walk that no other walk of the round has written.
+// rendered writes the renders of a walk that no other walk of the transaction has written.
 func (c *writer) rendered(w *walked) error {
 	for r := range w.renders {
 		if c.renders[r] {
@@ -276,10 +276,10 @@ func (c *writer) rendered(w *walked) error {
 	return nil
 }
 
-// remove deletes the plan of a cluster that does not exist any more, and what its spoke reported. The identity of the
-// spoke stays: dispatch lets no spoke in whose Cluster does not exist, and if a Cluster leaves Git by mistake and
-// comes back, its spoke must not have to register again. An operator who deletes a Cluster by hand ends the identity
-// too (package admin).
+// remove deletes the plan of a cluster that does not exist any more, and the reports of its spoke. The identity of the
+// spoke stays: if a Cluster leaves Git by mistake and comes back, its spoke must not have to register again. Meanwhile
+// package dispatch refuses the spoke, because its Cluster does not exist. If an operator deletes a Cluster by hand,
+// package admin deletes the identity, too.
 func (c *writer) remove(w *walked) error {
 	c.scopes[w.cluster] = nil
 	return store.DeleteGraph(c.tx, w.cluster)
@@ -297,7 +297,7 @@ func (c *writer) resources(w *walked) error {
 	}
 	for key, old := range w.rows {
 		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.bundleTooLarge != nil {
-			// the last plan stays, and what it was made of
+			// the last plan stays, and its objects stay with it
 			continue
 		}
 		w.written[key] = nil
@@ -335,7 +335,8 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	return store.Resources.Put(c.tx, path, row)
 }
 
-// generation is that of an object as the walk left it; 0 if the graph has no such object.
+// generation returns the generation of an object after the walk. If the graph does not have the object, generation
+// returns 0.
 func (w *walked) generation(key api.Key) int64 {
 	if row := w.written[key]; row != nil {
 		return row.Generation
@@ -343,8 +344,8 @@ func (w *walked) generation(key api.Key) int64 {
 	return w.rows[key].Generation
 }
 
-// requested is the last request to reconcile an object of the graph: an operator's, else the annotation that Flux's own
-// tools set, as it is in Git.
+// requested returns the time of the last request to reconcile an object of the graph: an operator's, else the
+// annotation in Git that Flux's own tools set.
 func (w *walked) requested(key api.Key) string {
 	if at := w.rows[key].RequestedAt; at != "" {
 		return at

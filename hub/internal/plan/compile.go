@@ -12,20 +12,21 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// compiled is one entry of a plan, and the bytes of its Application when they may be new.
+// compiled is one entry of a plan, and the bytes of its Application if they may be new.
 type compiled struct {
 	key   api.Key
 	entry store.Entry
 	data  []byte
 }
 
-// compiler encodes Applications, equal ones of many clusters once. It is safe for concurrent use and lives for a round.
+// compiler encodes Applications. It encodes equal ones of many clusters once. A compiler is safe for concurrent use,
+// and is used for one round.
 type compiler struct {
 	mu   sync.Mutex
 	done map[compilerKey]encoded
 }
 
-// compilerKey is all that an Application is made of.
+// compilerKey identifies the values that an Application is made of.
 type compilerKey struct {
 	rendered *graph.Rendered
 	object   manifest.Digest
@@ -43,10 +44,10 @@ type encoded struct {
 
 func newCompiler() *compiler { return &compiler{done: map[compilerKey]encoded{}} }
 
-// errSplit is the way out for an Application that is too large.
+// errSplit is the advice to the user if an Application is too large.
 var errSplit = errors.New("split it into several, each with a path of its own")
 
-// encode returns the bytes of the Application and their digest, or why no spoke would take it.
+// encode returns the bytes of the Application and their digest. If no spoke would accept the Application, err is set.
 func (c *compiler) encode(app graph.Application, ready []bundle.ReadyExpression) encoded {
 	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount, digestOf(ready)}
 	c.mu.Lock()
@@ -77,7 +78,7 @@ func (w *walked) compile(apps *compiler) (again bool) {
 	for _, app := range w.graph.Applications {
 		c, err := w.compileOne(app, apps)
 		if err != nil {
-			again = again || w.tooLarge[app.Key] == nil // one that is held already is not held better by another walk
+			again = again || w.tooLarge[app.Key] == nil // if it is held already, another walk does not help
 			w.tooLarge[app.Key] = err
 			continue
 		}
@@ -108,7 +109,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 	return c, nil
 }
 
-// applicationOf returns the Application that an object and its render come to.
+// applicationOf returns the Application made of an object and its render.
 func applicationOf(a graph.Application) *bundle.Application {
 	r := a.Renderable
 	app := &bundle.Application{
@@ -125,8 +126,8 @@ func applicationOf(a graph.Application) *bundle.Application {
 }
 
 // healthChecks returns the objects that the readiness of an Application includes beside its own. As with Flux, wait
-// takes the place of spec.healthChecks and covers all that is rendered: the Application's own objects, which the spoke
-// knows, and the objects that are Applications of their own.
+// replaces spec.healthChecks and covers all rendered objects: the Application's own objects, which the spoke knows, and
+// the objects that are Applications of their own.
 func healthChecks(a graph.Application) []bundle.ObjectIdentity {
 	if !a.Renderable.Wait {
 		return a.Renderable.HealthChecks

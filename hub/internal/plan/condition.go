@@ -13,7 +13,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// conditions writes the conditions of the objects that the walk found, and deletes those of objects that are gone.
+// conditions writes the conditions of the objects that the walk found, and deletes those of objects that do not exist
+// any more.
 func (c *writer) conditions(w *walked) error {
 	held := w.heldByOwner()
 	for key, f := range w.graph.Findings {
@@ -52,7 +53,7 @@ func (w *walked) condition() store.Condition {
 		wording.Count(len(held), "object"), wording.List(held, len(held), 3), w.cluster)
 	switch {
 	case w.bundleTooLarge != nil:
-		// without the number of bytes, which changes with every revision and would be news each time
+		// without the number of bytes: it changes with every revision, and each time there would be an event
 		return store.Condition{Ready: condition.False, Reason: condition.BundleTooLarge, Message: fmt.Sprintf(
 			"%s are more than one bundle holds: let fewer of them render more. The cluster keeps its last bundle",
 			wording.Count(len(w.entries), "application"))}
@@ -145,7 +146,7 @@ func (c *writer) hubCondition(key api.Key, o store.Condition) error {
 	return c.condition(key, o)
 }
 
-// condition writes the condition of an object as the walk read it, and records an event if the condition is news.
+// condition writes the condition of an object as the walk read it, and records an event if the condition changed.
 func (c *writer) condition(key api.Key, o store.Condition) error {
 	path := key.Path()
 	old, was, err := store.Conditions.Get(c.tx, path)
@@ -161,7 +162,7 @@ func (c *writer) condition(key api.Key, o store.Condition) error {
 		return err
 	}
 	if o.Reason == condition.RemovalHeld && key.Role() != api.ClusterRole && key.Role() != api.FleetRole {
-		return nil // the Cluster has one event of all of them
+		return nil // one event of the Cluster names all of them
 	}
 	if e, ok := o.EventAfter(old, key, c.start); ok {
 		return store.Record(c.tx, e)

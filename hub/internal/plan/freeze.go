@@ -26,8 +26,7 @@ func (p *Planner) freeze(w *walked) {
 	w.next.Applications = w.applications()
 }
 
-// isSuspended reports whether a renderable is suspended as its row says, itself or with the Fleet that it comes
-// from.
+// isSuspended reports whether the row of a renderable, or the Fleet that the renderable comes from, is suspended.
 func (w *walked) isSuspended(key api.Key, h *hub) bool {
 	if row := w.rows[key]; row.IsSuspended() {
 		return true
@@ -36,8 +35,8 @@ func (w *walked) isSuspended(key api.Key, h *hub) bool {
 	return ok && h.fleets[fleet.Name] != nil && h.fleets[fleet.Name].Spec.Suspend
 }
 
-// freeze writes the plan of a suspended cluster if the suspension of an object changed, and that the Cluster was
-// observed.
+// freeze writes the plan of a suspended cluster, in which the suspension of an object may have changed, and the
+// condition of the Cluster with its observed generation.
 func (c *writer) freeze(w *walked) error {
 	s := *c.planner.known(w.cluster)
 	s.fleets, s.rows = w.fleets, map[string]manifest.Digest{}

@@ -16,7 +16,7 @@ type hub struct {
 	rows     map[api.Key]store.Resource
 	clusters map[string]*api.Cluster
 	fleets   map[string]*api.Fleet
-	broken   map[string]error // Fleets that cannot be read: what they gave is held
+	broken   map[string]error // Fleets that cannot be decoded: the objects that they gave are held
 
 	// templates holds the results of expand, by expansion, until a Cluster or a Fleet changes. Walks run concurrently.
 	templates sync.Map
@@ -28,7 +28,7 @@ type expansion struct {
 	cluster *api.Cluster
 }
 
-// expanded is the root that a Fleet gives to a cluster, or why there is none.
+// expanded is the root that a Fleet gives to a cluster, or the error if there is none.
 type expanded struct {
 	root     graph.Root
 	selected bool
@@ -42,8 +42,8 @@ func newHub() *hub {
 	}
 }
 
-// set enters a row of the hub. The error says that this version would not have stored the object. If the object is a
-// Cluster, it is not walked; if it is a Fleet, the objects that it gave are held.
+// set enters a row of the hub. If this version cannot decode the object, set returns an error. Then a Cluster is not
+// walked, and the objects that a Fleet gave are held.
 func (h *hub) set(r store.Resource) error {
 	h.remove(r.Key)
 	h.rows[r.Key] = r
@@ -82,7 +82,7 @@ func (h *hub) remove(key api.Key) {
 	}
 }
 
-// source returns a source of the hub that operators gave; nil if there is none.
+// source returns a source of the hub that operators gave. If there is none, source returns nil.
 func (h *hub) source(key api.Key) *api.Object {
 	if row := h.rows[key]; row.Confined == nil {
 		return row.Object
@@ -90,7 +90,7 @@ func (h *hub) source(key api.Key) *api.Object {
 	return nil
 }
 
-// selects reports whether a Fleet may give something to a cluster.
+// selects reports whether a Fleet selects a cluster, or may select it because its selector is invalid.
 func (h *hub) selects(fleet string, c *api.Cluster) bool {
 	f, ok := h.fleets[fleet]
 	if !ok {
@@ -126,7 +126,7 @@ func (h *hub) rootsOf(c *api.Cluster, last map[api.Key]graph.Node) (roots []grap
 	return roots, fleets
 }
 
-// admissions returns what becomes of the objects that each Fleet gives to a cluster.
+// admissions returns the Admission that each Fleet sets for the objects that it gives to a cluster.
 func (h *hub) admissions(c *api.Cluster, fleets map[string]error) map[api.Key]api.Admission {
 	all := map[api.Key]api.Admission{{}: {PassThrough: api.PassThroughOf(c.Spec.PassThrough)}}
 	for name := range fleets {

@@ -27,9 +27,9 @@ type Config struct {
 	Renderer  render.Renderer
 	// NoCrossNamespaceRefs refuses sources of another namespace, as Flux's flag does.
 	NoCrossNamespaceRefs bool
-	// LenientSubstitution replaces variables that nobody gives by nothing.
+	// LenientSubstitution replaces undefined variables by the empty string.
 	LenientSubstitution bool
-	// Guard is what one change may remove unconfirmed; zero: graph.DefaultGuard.
+	// Guard limits how much one change removes unconfirmed; zero: graph.DefaultGuard.
 	Guard graph.Guard
 
 	Log     *slog.Logger          // nil: slog.Default
@@ -37,7 +37,7 @@ type Config struct {
 	Now     func() time.Time      // nil: time.Now
 }
 
-// Planner keeps the plans of all clusters true. Its fields belong to the goroutine of Run.
+// Planner keeps the plans of all clusters up to date. Its fields belong to the goroutine of Run.
 type Planner struct {
 	store   *store.Store
 	log     *slog.Logger
@@ -51,14 +51,14 @@ type Planner struct {
 
 	hub     *hub                     // the hub's own objects
 	sources map[string]store.Fetched // by Source.FetchKey
-	scopes  map[string]*scope        // what is known of each graph, by cluster; "" is the hub's
+	scopes  map[string]*scope        // facts about each graph, by cluster; "" is the hub's
 	dirty   map[string]bool          // graphs to walk, by cluster
-	again   map[string]time.Time     // when to walk a graph again that failed, or in which the time of a word ends
-	fails   map[string]int           // how often in a row it did
+	again   map[string]time.Time     // when to walk a graph again that failed, or whose confirmation expires
+	fails   map[string]int           // how often in a row a graph failed
 	touched time.Time                // when the renders in use were last marked as used
 }
 
-// New returns a planner. It does nothing until Run.
+// New returns a planner. Run starts it.
 func New(c Config) *Planner {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
@@ -83,7 +83,7 @@ const (
 	// graphRetry is how long to wait after a graph could not be read or written. It doubles with each failure in a row, up
 	// to 32 times.
 	graphRetry = 5 * time.Second
-	// renderRetry is the same after a render failed for a reason that may pass.
+	// renderRetry is the same after a render with a temporary failure.
 	renderRetry = 30 * time.Second
 )
 

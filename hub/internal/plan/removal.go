@@ -55,7 +55,7 @@ func (p *Planner) hubIncomplete() bool {
 }
 
 // bound returns at most maxRemovals. Removals of applications that the spoke reports come first: the spoke has most
-// likely carried out the others, and could not acknowledge them because something else in its cluster fails.
+// likely carried out the others, and could not acknowledge them because of another failure in its cluster.
 func (p *Planner) bound(ctx context.Context, cluster string, removals []bundle.Removal) []bundle.Removal {
 	over := len(removals) - maxRemovals
 	if over <= 0 {
@@ -100,11 +100,11 @@ func samePlan(a, b store.Plan) bool {
 		slices.Equal(a.Removals, b.Removals)
 }
 
-// departures are the values by which the applications that left a plan are decided about.
+// departures are the values that decide about the applications that left a plan.
 type departures struct {
 	last       store.Plan
 	here       map[bundle.ApplicationName]bool   // in the next plan, or pending
-	mayReturn  func(bundle.ApplicationName) bool // something that could not be rendered may give it
+	mayReturn  func(bundle.ApplicationName) bool // a renderable that was not rendered may give it
 	confirmed  map[bundle.ApplicationName]bool   // by an operator
 	carriedOut map[bundle.ApplicationName]bool   // acknowledged by the spoke
 	policy     func(store.Entry) bundle.DeletionPolicy
@@ -132,8 +132,8 @@ func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) de
 }
 
 // decide returns the removals of the next plan, sorted, and the applications that left and may come back when the plan
-// is complete. A removal stands until the spoke has carried it out or the application is here again. If an operator
-// confirmed a removal that the hub does not know, the spoke knows it.
+// is complete. A removal stays in the plan until the spoke has carried it out or the application exists again. If an
+// operator confirmed a removal that the hub does not know, decide adds it, because the spoke knows it.
 func (d departures) decide() (removals, undecided []bundle.Removal) {
 	all := map[bundle.ApplicationName]bundle.Removal{}
 	decided := map[bundle.ApplicationName]bool{}
@@ -169,20 +169,21 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 	return removals, undecided
 }
 
-// policyOf returns what happens to the objects of an application that leaves. This is its last deletion policy, as
-// Flux's finalizer acts on it; Orphan if the application is suspended.
+// policyOf returns the policy for the objects of an application that leaves: its last deletion policy, as Flux's
+// finalizer acts on it. If the application is suspended, policyOf returns Orphan.
 func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle.DeletionPolicy {
 	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan
 	}
 	app, err := p.application(ctx, e.Digest)
 	if err != nil {
-		return bundle.MirrorPrune // the spoke remembers what it applied
+		return bundle.MirrorPrune // the spoke remembers the policy that it applied
 	}
 	return app.PolicyOnRemoval()
 }
 
-// carriedOut are the removals of a plan that the spoke has acknowledged to have carried out, with its newest bundle.
+// carriedOut returns the removals of a plan that the spoke has carried out. It has if it acknowledged the newest bundle
+// as applied.
 func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.ApplicationName]bool, error) {
 	if len(plan.Removals) == 0 {
 		return nil, nil
@@ -202,7 +203,7 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Appli
 	return done, nil
 }
 
-// confirmedKeys are the objects whose removal an operator confirmed.
+// confirmedKeys returns the objects whose removal an operator confirmed.
 func (w *walked) confirmedKeys() map[api.Key]bool {
 	keys := map[api.Key]bool{}
 	for path := range w.confirmation.Removals {
@@ -211,8 +212,8 @@ func (w *walked) confirmedKeys() map[api.Key]bool {
 	return keys
 }
 
-// readPrunes sorts out the confirmations of prunes that are over: the spoke holds no such prune any more, and has
-// applied the whole application. A later prune of the same objects needs another confirmation.
+// readPrunes moves the confirmations of completed prunes to w.pruned. A prune is completed if the spoke does not hold
+// it any more and has applied the whole application. A later prune of the same objects needs another confirmation.
 func (w *walked) readPrunes(tx *store.Tx) error {
 	w.pruned = map[string]manifest.Digest{}
 	for path, digest := range w.confirmation.Prunes {

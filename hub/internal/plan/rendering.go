@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// admitting is how a graph admits the objects of a render.
+// admitting has the rules by which a graph admits the objects of a render.
 type admitting struct {
 	scope     api.Scope
 	admission api.Admission

@@ -24,9 +24,9 @@ import (
 // walked is the result of walking one graph, ready to be written.
 type walked struct {
 	cluster      string
-	gone         bool // there is no such Cluster any more
-	unread       bool // its Cluster cannot be read: everything stays
-	frozen       bool // its Cluster is suspended: its plan stays, but for what else is suspended in it
+	gone         bool // its Cluster does not exist any more
+	unread       bool // its Cluster cannot be decoded: all rows stay
+	frozen       bool // its Cluster is suspended: its plan stays, but for suspensions of objects
 	rows         map[api.Key]store.Resource
 	last         store.Plan
 	damaged      bool // an Application of the last plan is missing or damaged
@@ -34,23 +34,23 @@ type walked struct {
 	planned      map[manifest.Digest]*bundle.Application // of the last plan, that the walk has read
 	fleets       map[string]error
 	entries      []compiled
-	confirmation store.Confirmation         // as it was read, without the words on prunes that are over
-	pruned       map[string]manifest.Digest // words on prunes that are over
+	confirmation store.Confirmation         // as it was read, without completed prunes
+	pruned       map[string]manifest.Digest // confirmations of completed prunes
 	// when the first valid confirmation of a removal expires; zero: there is none
 	confirmedUntil time.Time
 	carriedOut     map[bundle.ApplicationName]bool // removals of the last plan that the spoke acknowledged
-	next           store.Plan                      // what the walk came to
-	// tooLarge are the renderables whose Applications no spoke would take as they render now, and why; they are held.
+	next           store.Plan                      // the result of the walk
+	// tooLarge has the errors of renderables whose Applications no spoke would accept as rendered now; they are held.
 	tooLarge map[api.Key]error
-	// bundleTooLarge is why no bundle holds all entries; then the last plan stays.
+	// bundleTooLarge is set if no bundle holds all entries; then the last plan stays.
 	bundleTooLarge error
 
-	mu        sync.Mutex // guards what renders at the same time write
+	mu        sync.Mutex // guards the following, which concurrent renders write
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
-	passing   bool // a render failed for a reason that may pass
+	passing   bool // a render had a temporary failure
 
-	// written are the rows that the commit wrote; nil for those it deleted. They count if committed is set.
+	// written are the rows that the commit wrote; nil: deleted. They count if committed is set.
 	written   map[api.Key]*store.Resource
 	committed bool
 }
@@ -79,7 +79,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 			return w, nil
 		}
 	}
-	for again := true; again; again = w.compile(apps) { // each time with one more held, nearly always once
+	for again := true; again; again = w.compile(apps) { // each time with more objects held, nearly always once
 		w.graph = graph.Walk(p.input(ctx, w))
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -102,7 +102,7 @@ func (w *walked) attributeFindings() {
 	}
 }
 
-// fleetError is what is wrong with a Fleet on one cluster: the reason and the message of its condition.
+// fleetError is the error of a Fleet on one cluster: the reason and the message of its condition.
 type fleetError struct{ reason, message string }
 
 // Error implements error.
@@ -116,8 +116,8 @@ func reasonOfFleet(err error) string {
 	return condition.TemplateFailed
 }
 
-// read reads the result of the last walk, the changes by operators and the reports of the spoke since. The rows of the
-// hub are in memory.
+// read reads the result of the last walk, and the changes by operators and the reports of the spoke since then. The
+// rows of the hub are in memory.
 func (p *Planner) read(ctx context.Context, w *walked) error {
 	return p.store.View(ctx, func(tx *store.Tx) (err error) {
 		w.confirmation, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(w.cluster))
@@ -144,7 +144,7 @@ func (p *Planner) read(ctx context.Context, w *walked) error {
 	})
 }
 
-// input makes the values that the walk is a function of.
+// input returns the Input of the walk.
 func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	in := graph.Input{
 		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.ApplicationName]bundle.Entry{},
@@ -175,7 +175,8 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	return in
 }
 
-// addRows adds the rows of the graph: the operators' own are roots, sorted, the others are what the last walk gave.
+// addRows adds the rows of the graph. The operators' own objects are roots, sorted; the others are the nodes of the
+// last walk.
 func (w *walked) addRows(in *graph.Input) {
 	for key, r := range w.rows {
 		if r.Suspended {
@@ -193,7 +194,7 @@ func (w *walked) addRows(in *graph.Input) {
 	slices.SortFunc(in.Roots, func(a, b graph.Root) int { return strings.Compare(a.Key.Path(), b.Key.Path()) })
 }
 
-// contents names the objects of an Application that is in the store.
+// contents returns the IDs of the objects of an Application in the store.
 func (p *Planner) contents(ctx context.Context, w *walked, d manifest.Digest) (ids []manifest.ID, err error) {
 	app, err := p.planned(ctx, w, d)
 	if err != nil {
@@ -217,7 +218,7 @@ func (p *Planner) planned(ctx context.Context, w *walked, d manifest.Digest) (*b
 	return app, err
 }
 
-// application reads an Application that is in the store.
+// application reads an Application from the store.
 func (p *Planner) application(ctx context.Context, d manifest.Digest) (app *bundle.Application, err error) {
 	data, err := p.store.Blobs().Get(ctx, d)
 	if err != nil {
@@ -242,7 +243,7 @@ func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure stri
 	return revision, failure
 }
 
-// renderLevel renders a level of the graph, all objects at the same time; the cache bounds how many renders run.
+// renderLevel renders all objects of a level of the graph concurrently. The cache bounds how many renders run.
 func (p *Planner) renderLevel(ctx context.Context, w *walked, works []graph.Work) []graph.Result {
 	results := make([]graph.Result, len(works))
 	var wait sync.WaitGroup
@@ -344,7 +345,7 @@ func asRead(written, read store.Resource) store.Resource {
 	return written
 }
 
-// plan is the cluster's plan after the walk.
+// plan returns the cluster's plan after the walk.
 func (w *walked) plan(start time.Time) store.Plan {
 	plan := w.next
 	plan.ChangedAt = w.last.ChangedAt
@@ -354,7 +355,7 @@ func (w *walked) plan(start time.Time) store.Plan {
 	return plan
 }
 
-// applications are the entries of the plan.
+// applications returns the entries of the plan.
 func (w *walked) applications() (list []store.Entry) {
 	for _, c := range w.entries {
 		list = append(list, c.entry)
@@ -362,8 +363,8 @@ func (w *walked) applications() (list []store.Entry) {
 	return list
 }
 
-// changedAt is when the change was first seen: when the new revision was fetched, where it is a new revision that
-// changed an Application, else the start of the round.
+// changedAt returns the time when the hub first saw the change. If a new revision changed an Application, that is the
+// time when the revision was fetched, else the start of the round.
 func (w *walked) changedAt(start time.Time) time.Time {
 	last := map[bundle.ApplicationName]store.Entry{}
 	for _, e := range w.last.Applications {
@@ -381,5 +382,5 @@ func (w *walked) changedAt(start time.Time) time.Time {
 	return first
 }
 
-// names lists map keys in order, for messages.
+// names returns the keys of a map, sorted.
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
