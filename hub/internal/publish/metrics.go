@@ -20,7 +20,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "nave_bundles_signed_total", Help: "Bundles that were signed.",
 		}),
 		swept: f.NewCounter(prometheus.CounterOpts{
-			Name: "nave_blobs_swept_total", Help: "Blobs that nothing reached any more and that were deleted.",
+			Name: "nave_blobs_swept_total", Help: "Unreachable blobs that were deleted.",
 		}),
 		rounds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "nave_publish_round_seconds", Help: "How long it took to sign and write the bundles of one round.",

@@ -1,23 +1,28 @@
 // Package publish turns plans into releases and signed bundles: it watches the plans, and keeps for each cluster one
-// envelope that its spoke can verify. It alone holds the key that signs.
+// envelope that its spoke can verify. No other package has the signing key.
 //
 // Package release decides which part of a plan goes out now. Publish decides and signs outside of any transaction. It
 // writes the release and its bundle in one transaction, unless a row that they were made of changed meanwhile; then the
 // next round makes them again.
 //
-// A bundle is signed anew if the Applications of the release differ from those of the last bundle, if half of its time
-// to live is gone, if it was issued in the future (the hub's clock was ahead), if the key changed, or if the spoke has
-// seen a newer one than the hub knows of (a hub that was restored from an older copy of its store). Otherwise it stays
-// as it is, byte for byte.
+// A bundle is signed anew if
 //
-// The sequence only grows, for a cluster that was removed and registered again too: it goes on from what its spoke
-// acknowledged.
+//   - the Applications of the release differ from those of the last bundle
+//   - half of its time to live is over
+//   - it was issued in the future, because the hub's clock was ahead
+//   - the key changed
+//   - the spoke has seen a newer bundle than the hub has, because the hub was restored from an older copy of its store
 //
-// A release that no bundle can be made of, and rows that cannot be read, are reported as an event of the Cluster, which
-// keeps its last bundle; the others go on. The planner makes no plan that is too large: it holds to the same limits
-// (bundle.FitsBundle). A last bundle that cannot be read is replaced.
+// Otherwise the bundle stays as it is, byte for byte.
 //
-// The package also sweeps: what no plan, release, bundle or recent render reaches leaves the store (sweep.go).
+// The sequence only grows, even if a cluster was removed and registered again: then the sequence continues after the
+// bundle that the spoke acknowledged.
+//
+// If no bundle can be made of a release, or rows of a cluster cannot be read, the package records an event of the
+// Cluster, which keeps its last bundle; other clusters are not affected. The planner makes no plan that is too large,
+// because it observes the same limits (bundle.FitsBundle). A last bundle that cannot be read is replaced.
+//
+// The package also deletes blobs that no plan, release, bundle or recent render reaches (sweep.go).
 package publish
 
 import (
@@ -46,10 +51,10 @@ const DefaultTTL = 30 * 24 * time.Hour
 
 // Times of the loop.
 const (
-	sweepEvery = time.Hour        // and first one sweepEvery after the start
+	sweepEvery = time.Hour        // the first sweep is this long after the start
 	checkEvery = 10 * time.Minute // how often to look for bundles that need refreshing, at most
 	clockEvery = 5 * time.Second  // how often to look whether the clock was set, at most
-	maxStep    = time.Minute      // a clock that is set by less changes nothing; spokes allow for more (trust.MaxSkew)
+	maxStep    = time.Minute      // a smaller step of the clock is ignored; spokes allow for more (trust.MaxSkew)
 )
 
 // maxClusters bounds the bundles of one transaction, so that no other writer waits for a whole fleet.
@@ -71,17 +76,17 @@ type Publisher struct {
 	Config
 	keyring *signing.Keyring // the signer's own key
 	metrics *metrics
-	dirty   map[string]bool // clusters to look at; false: only their spoke said something
-	whole   bool            // look at all of them
-	checked moment          // when all of them were looked at
+	dirty   map[string]bool // clusters to check; false: only the row of the spoke changed
+	whole   bool            // check all clusters
+	checked moment          // when all clusters were checked last
 	swept   time.Time       // when the store was swept last, or the start
 
-	reported map[string]string // by cluster: the last event about a plan that no bundle can be made of
+	reported map[string]string // by cluster: the last event about a plan without a bundle
 }
 
 // moment is one instant on two clocks.
 type moment struct {
-	wall   time.Time // as Now says; it can be set
+	wall   time.Time // from Now; this clock can be set
 	steady time.Time // with a monotonic reading
 }
 
@@ -94,7 +99,7 @@ func (p *Publisher) since(m moment) (elapsed, step time.Duration) {
 	return elapsed, (now.wall.Sub(m.wall) - elapsed).Abs()
 }
 
-// New returns a publisher that does nothing until Run.
+// New returns a publisher. Run starts it.
 func New(c Config) *Publisher {
 	if c.TTL <= 0 {
 		c.TTL = DefaultTTL
@@ -132,9 +137,9 @@ func (p *Publisher) note(_ context.Context, changes []store.Change) error {
 	return nil
 }
 
-// work publishes and sweeps, and returns when to look at the clock again.
+// work publishes and sweeps, and returns how long to wait before the clock is checked again.
 func (p *Publisher) work(ctx context.Context) (time.Duration, error) {
-	elapsed, step := p.since(p.checked) // a busy store must not keep this from being looked at
+	elapsed, step := p.since(p.checked) // checked first, so that a busy store does not delay it
 	p.whole = p.whole || elapsed >= p.refreshEvery() || step >= maxStep
 	if err := p.round(ctx); err != nil {
 		return 0, err
@@ -147,7 +152,7 @@ func (p *Publisher) work(ctx context.Context) (time.Duration, error) {
 	return pause, p.sweep(ctx)
 }
 
-// refreshEvery is how often all bundles are looked at.
+// refreshEvery returns the time between two checks of all bundles.
 func (p *Publisher) refreshEvery() time.Duration { return min(checkEvery, p.TTL/8) }
 
 // round publishes the marked clusters. A cluster that was not written stays marked.
@@ -179,9 +184,9 @@ func (p *Publisher) round(ctx context.Context) error {
 	return nil
 }
 
-// publish releases the plans of some clusters, signs bundles of the releases, and writes both in one transaction. A
-// cluster whose plan changed meanwhile stays marked. The watcher of the loop has that change, so the next round begins
-// at once.
+// publish releases the plans of some clusters, signs bundles of the releases, and writes both in one transaction. If
+// the plan of a cluster changed meanwhile, the cluster stays marked. The watcher of the loop has that change, so the
+// next round begins at once.
 func (p *Publisher) publish(ctx context.Context, clusters []string, r *release.Round) error {
 	candidates, err := p.readAll(ctx, clusters)
 	if err != nil {
@@ -222,8 +227,8 @@ func (p *Publisher) report(ctx context.Context, written []*candidate, start time
 	}
 }
 
-// listen unmarks the clusters whose spoke reported no bundle that the hub does not know. Spokes report often, so
-// listen takes no write lock.
+// listen unmarks the clusters whose spoke reported only bundles that the hub knows. Spokes report often, so listen
+// takes no write lock.
 func (p *Publisher) listen(ctx context.Context) error {
 	return p.Store.View(ctx, func(tx *store.Tx) error {
 		for cluster, planned := range p.dirty {
@@ -242,7 +247,7 @@ func (p *Publisher) listen(ctx context.Context) error {
 	})
 }
 
-// ahead reports whether a spoke has seen a newer bundle than there is, or another one of the same number.
+// ahead reports whether a spoke has seen a newer bundle than the hub has, or another one of the same number.
 func ahead(tx *store.Tx, cluster string) (bool, error) {
 	last, published, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil || !published {

@@ -18,11 +18,11 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// maxClaim bounds the epoch and sequence that a spoke may claim to have seen: a larger number would leave no room to
-// grow.
+// maxClaim bounds the epoch and sequence that a spoke may claim to have seen, so that larger numbers are left for later
+// bundles.
 const maxClaim = 1 << 62
 
-// candidate is a cluster whose bundle may have to change: its rows, and the rows that are to be written.
+// candidate is a cluster whose bundle may have to change: its rows, and the rows to write.
 type candidate struct {
 	name      string
 	planned   bool
@@ -32,14 +32,14 @@ type candidate struct {
 	release   store.Release // the last one, and then the next
 	published bool
 	last      store.SignedBundle // zero if it cannot be read
-	unread    error              // why not
+	unread    error              // the reason if last cannot be read
 	seen      bundle.ID          // the newest bundle that the spoke has acknowledged
 
 	signed  *store.SignedBundle // nil: the last one stays
-	refused string              // why no bundle can be made; the last one and the last release stay
+	refused string              // the reason if no bundle can be made; the last bundle and the last release stay
 }
 
-// readAll reads candidates. Rows of a cluster that cannot be read concern no other cluster.
+// readAll reads candidates. If the rows of a cluster cannot be read, readAll sets refused of that candidate.
 func (p *Publisher) readAll(ctx context.Context, clusters []string) (candidates []*candidate, err error) {
 	err = p.Store.View(ctx, func(tx *store.Tx) error {
 		candidates = nil
@@ -79,16 +79,15 @@ func (c *candidate) read(tx *store.Tx) (err error) {
 	spoke, _, err := store.Spokes.Get(tx, c.name)
 	c.seen = newest(spoke)
 	if !follows(c.last.Bundle, c.seen) && len(c.plan.Removals) > 0 {
-		// The spoke has seen bundles that this store does not know of: the store is an older copy, and an application that
-		// was to be removed then may have come back since. The spoke keeps applications that are in no list, and an operator
-		// decides.
+		// The spoke has seen bundles that this store does not have, so the store is an older copy. An application whose
+		// removal it has may have come back since. The spoke keeps applications that are in no list, and an operator decides.
 		c.plan.Removals, c.withdrawn = nil, true
 	}
 	return err
 }
 
-// members returns what a Fleet gives to each of its clusters. It reads the rows of all clusters. A cluster whose rows
-// cannot be read is left out.
+// members returns the clusters of a Fleet. It reads the rows of all clusters, and leaves out a cluster whose rows
+// cannot be read.
 func (p *Publisher) members(ctx context.Context, fleet string) (members []rollout.Member, err error) {
 	err = p.Store.View(ctx, func(tx *store.Tx) error {
 		members = nil
@@ -132,7 +131,7 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	}
 	signed.ChangedAt = c.release.ChangedAt
 	if c.published && !signed.ChangedAt.After(c.last.ChangedAt) {
-		signed.ChangedAt = r.Now // the same content in a new envelope is not a change that was made then
+		signed.ChangedAt = r.Now // the envelope is new, but the content did not change now
 	}
 	c.signed = &signed
 	return nil
@@ -161,8 +160,8 @@ func (p *Publisher) write(ctx context.Context, candidates []*candidate, now time
 	return err
 }
 
-// moved reports whether the plan changed since the candidate was read, or the newest bundle that its spoke has. Nobody
-// else writes a release or a bundle; who deletes them deletes the plan, too.
+// moved reports whether the plan, or the newest bundle of the spoke, changed since the candidate was read. Only this
+// package writes releases and bundles; a package that deletes them deletes the plan, too.
 func (c *candidate) moved(tx *store.Tx) (bool, error) {
 	row, err := store.Plans.Bytes(tx, c.name)
 	if err != nil || string(row) != c.row || c.refused != "" {
@@ -172,8 +171,8 @@ func (c *candidate) moved(tx *store.Tx) (bool, error) {
 	return newest(spoke) != c.seen, err
 }
 
-// writeOne writes the release and the bundle of one cluster, or deletes them if it has no plan any more. A release that
-// is refused is not written: a rollout would count on it.
+// writeOne writes the release and the bundle of one cluster, or deletes them if the cluster has no plan any more. It
+// does not write a refused release, because a rollout would rely on it.
 func (p *Publisher) writeOne(tx *store.Tx, c *candidate, now time.Time) error {
 	if c.withdrawn {
 		if err := store.Plans.Put(tx, c.name, c.plan); err != nil {
@@ -206,7 +205,7 @@ func record(tx *store.Tx, cluster, reason, message string, now time.Time) error 
 	})
 }
 
-// newest is the newest bundle that the spoke has acknowledged.
+// newest returns the newest bundle that the spoke has acknowledged.
 func newest(s store.Spoke) bundle.ID {
 	var seen bundle.ID
 	for _, id := range s.Acks {
@@ -217,11 +216,12 @@ func newest(s store.Spoke) bundle.ID {
 	return seen
 }
 
-// follows reports whether the spoke that has seen a bundle takes the last one, or has it. One that has another bundle
-// of the same number, from before its cluster was removed and added again, takes only a newer one.
+// follows reports whether a spoke that has seen a bundle has the last one or accepts it. A spoke may have another
+// bundle of the same number, from before its cluster was removed and added again. Such a spoke accepts only a newer
+// bundle.
 func follows(last, seen bundle.ID) bool { return last == seen || last.Newer(seen) }
 
-// after returns the epoch and sequence that follow all that the hub published and all that the spoke has seen.
+// after returns an epoch and sequence newer than the last bundle of the hub and the newest one that the spoke has seen.
 func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
 	next := bundle.ID{Epoch: p.Store.Epoch(), Sequence: 1}
 	for _, id := range []bundle.ID{published, seen} {
@@ -232,9 +232,9 @@ func (p *Publisher) after(published, seen bundle.ID) bundle.ID {
 	return next
 }
 
-// isCurrent reports whether the last bundle lists what the next would, is signed by the current key and is not due for
-// renewal. A bundle that was issued after now is from a clock that was ahead and has been set back: no spoke with a
-// right clock accepts it.
+// isCurrent reports whether the last bundle lists the same as the next one, is signed by the current key and is not due
+// for renewal. If the last bundle was issued after now, the clock was ahead and has been set back. Then isCurrent
+// returns false, because no spoke with a correct clock accepts the bundle.
 func (p *Publisher) isCurrent(last store.SignedBundle, next *bundle.Bundle, now time.Time) bool {
 	if last.ExpiresAt.Sub(now) < p.TTL/2 {
 		return false
@@ -245,7 +245,7 @@ func (p *Publisher) isCurrent(last store.SignedBundle, next *bundle.Bundle, now 
 	}
 	b, err := bundle.DecodeBundle(e.Payload)
 	if err != nil || b.IssuedAt.After(now.Add(maxStep)) || b.Cluster != next.Cluster || !listsSame(b, next) {
-		return false // and the signature, which costs more than all of this, does not matter any more
+		return false // without verifying the signature, which costs more than all other checks
 	}
 	_, err = p.keyring.Verify(e, bundle.PayloadType)
 	return err == nil
@@ -257,7 +257,7 @@ func listsSame(a, b *bundle.Bundle) bool {
 		a.Incomplete == b.Incomplete && slices.Equal(a.Removals, b.Removals)
 }
 
-// spiffe is the name of a cluster in certificates and bundles.
+// spiffe returns the SPIFFE ID of a cluster, as it is in certificates and bundles.
 func (p *Publisher) spiffe(cluster string) string {
 	return identity.ID{TrustDomain: p.TrustDomain, Role: identity.Cluster, Name: cluster}.String()
 }
@@ -278,7 +278,7 @@ func (p *Publisher) sign(b *bundle.Bundle) (store.SignedBundle, error) {
 	}, nil
 }
 
-// open reads an envelope that this hub signed, with the key it has now.
+// open decodes a bundle. If the current key did not sign the envelope, open returns an error.
 func (p *Publisher) open(envelope []byte) (*bundle.Bundle, error) {
 	e, err := signing.DecodeEnvelope(envelope)
 	if err != nil {

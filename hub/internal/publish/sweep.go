@@ -18,15 +18,16 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// renderKeep is how long an unused render stays. The planner marks the renders in use twice a day, so a render in use
-// is never that old.
+// renderKeep is how long an unused render stays in the store. The planner marks the renders in use twice a day, so a
+// render in use is never that old.
 const renderKeep = 7 * 24 * time.Hour
 
-// sweep deletes the renders that were not used for long, and then the blobs that no plan, release, bundle or render
-// names. A blob that becomes reachable meanwhile was put since the sweep before, and Blobs.Sweep spares it.
+// sweep deletes the renders that were unused for renderKeep, and then the blobs that no plan, release, bundle or render
+// names. If a blob becomes reachable meanwhile, it was put after the previous sweep, and Blobs.Sweep does not delete
+// it.
 //
-// If an Application cannot be read, its blobs are not known. Then sweep deletes only the damaged Application itself,
-// and has the clusters that need it walked again, which makes it anew. The next sweep goes on.
+// If an Application cannot be read, its blobs are not known. Then sweep deletes only damaged Applications, and asks the
+// planner to walk the clusters that need them again, which makes them anew. Blobs wait for the next sweep.
 func (p *Publisher) sweep(ctx context.Context) error {
 	r, err := p.mark(ctx)
 	blobs := 0
@@ -46,9 +47,9 @@ func (p *Publisher) sweep(ctx context.Context) error {
 	return nil
 }
 
-// mark deletes the renders that were not used for long, and returns what the other rows name. Only the deletion keeps
-// other writers waiting. A row that is written after the View names blobs that were put since the sweep before, blobs
-// that rows of the View name, or those of a render that is used again; forget reaches these.
+// mark deletes the renders that were unused for renderKeep, and returns the digests that the other rows name. Only the
+// deletion delays other writers. A row that is written after the View names blobs that were put after the previous
+// sweep, blobs that rows of the View name, or blobs of a render that is used again; forget reaches the last ones.
 func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
 	err = p.Store.View(ctx, func(tx *store.Tx) error {
 		r = newReach(p.Now())
@@ -78,7 +79,7 @@ func (p *Publisher) repair(ctx context.Context, r *reach) error {
 			damaged = append(damaged, d)
 		}
 	}
-	if len(damaged) > 0 { // first: the planner makes anew only what is not there
+	if len(damaged) > 0 { // first, because the planner makes only missing Applications anew
 		if err := p.Store.Blobs().Delete(ctx, damaged...); err != nil {
 			return err
 		}
@@ -95,10 +96,10 @@ func (p *Publisher) repair(ctx context.Context, r *reach) error {
 	})
 }
 
-// reach collects the blobs that something needs.
+// reach collects the blobs that rows of the store need.
 type reach struct {
 	now      time.Time
-	unused   []string // renders that were not used for long
+	unused   []string // renders that were unused for renderKeep
 	reached  map[manifest.Digest]bool
 	entries  map[string][]bundle.Entry           // of plans, releases and bundles, by cluster
 	unsigned map[string]error                    // bundles that cannot be read, by cluster
@@ -116,7 +117,7 @@ func newReach(now time.Time) *reach {
 	}
 }
 
-// needers names the clusters that need an Application.
+// needers returns the names of the clusters that need an Application, sorted.
 func (r *reach) needers(d manifest.Digest) (clusters []string) {
 	for cluster, needed := range r.needed {
 		if needed[d] {
@@ -127,7 +128,7 @@ func (r *reach) needers(d manifest.Digest) (clusters []string) {
 	return clusters
 }
 
-// renders reaches what the renders in use name, and notes the others.
+// renders reaches the digests that the renders in use name, and notes the other renders.
 func (r *reach) renders(tx *store.Tx) error {
 	return store.Renders.Scan(tx, "", func(key string, row store.Render) error {
 		if r.isUnused(row) {
@@ -141,7 +142,7 @@ func (r *reach) renders(tx *store.Tx) error {
 func (r *reach) isUnused(row store.Render) bool { return r.now.Sub(row.UsedAt) >= renderKeep }
 
 // forget deletes the renders that are still unused. The planner marks a render as used in the transaction that relies
-// on its blobs; such a render stays, and forget reaches what it names.
+// on its blobs; such a render stays, and forget reaches the digests that it names.
 func (r *reach) forget(tx *store.Tx) error {
 	for _, key := range r.unused {
 		row, ok, err := store.Renders.Get(tx, key)
@@ -160,7 +161,7 @@ func (r *reach) forget(tx *store.Tx) error {
 }
 
 // named reaches every digest in a JSON value. The format of a render belongs to package render/cache; named relies
-// only on blobs being named by their digests. A digest that is no blob does no harm.
+// only on blobs being named by their digests. If a digest names no blob, it is ignored.
 func (r *reach) named(value json.RawMessage) error {
 	tokens := json.NewDecoder(bytes.NewReader(value))
 	for {
@@ -206,7 +207,7 @@ func (r *reach) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle
 	})
 }
 
-// reported reaches what spokes reported: their capabilities, and the Applications that were last healthy.
+// reported reaches the blobs of spokes' reports: their capabilities, and the Applications that were last healthy.
 func (r *reach) reported(tx *store.Tx) error {
 	err := store.Spokes.Scan(tx, "", func(_ string, row store.Spoke) error {
 		r.reached[row.Capabilities] = true
