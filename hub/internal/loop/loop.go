@@ -1,6 +1,6 @@
-// Package loop is the frame of the hub's loops: it watches tables, reads the first state, hands over changes, and tries
-// again after an error. No change is lost: the watch begins before the first read, and changes whose handling failed
-// are handed over again, together with those that came since.
+// Package loop runs the hub's loops: it watches tables, reads the first state, hands over changes, and tries again
+// after an error. No change is lost: the watch begins before the first read, and changes whose handling failed are
+// handed over again, together with newer ones.
 package loop
 
 import (
@@ -20,23 +20,23 @@ const retry = 5 * time.Second
 
 // Loop is one loop over the store. All its functions run in the goroutine of Run, which owns their state.
 type Loop struct {
-	Name   string // for the log: what the loop does
+	Name   string // for the log
 	Store  *store.Store
 	Tables []string     // whose changes concern the loop
 	Log    *slog.Logger // nil: slog.Default
 
 	// Load reads the first state; nil: none is needed. After an error Load is called again.
 	Load func(context.Context) error
-	// Note takes in which rows changed. After an error Note is called again with the same changes and newer ones.
+	// Note notes the rows that changed. After an error Note is called again with the same changes and newer ones.
 	Note func(context.Context, []store.Change) error
-	// Work does what is to be done, and returns how long nothing needs to be done unless rows change.
+	// Work does the work of the loop, and returns how long the loop can wait if no row changes.
 	Work func(context.Context) (time.Duration, error)
-	// Results carries what other goroutines hand back to the loop; nil: none do. Each is called once.
+	// Results carries functions from other goroutines to the loop, which calls each once; nil: there are none.
 	Results <-chan func(context.Context) error
 }
 
-// Run drives the loop until ctx ends, and then returns nil. If the store is closed before, Run returns store.ErrClosed.
-// Any other error is logged, and what failed is tried again after five seconds.
+// Run runs the loop until ctx ends, and then returns nil. If the store is closed before, Run returns store.ErrClosed.
+// Run logs any other error, and calls the function that failed again after five seconds.
 func (l Loop) Run(ctx context.Context) error {
 	l.Log = cmp.Or(l.Log, slog.Default())
 	t := turns{Loop: l, loaded: l.Load == nil, watcher: l.Store.Watch(ctx, l.Tables...)}
@@ -64,7 +64,7 @@ type turns struct {
 	changes []store.Change // not noted yet
 }
 
-// turn does all that is to be done, and returns when there may be more.
+// turn calls Load if needed, Note if rows changed, and Work, and then waits until there may be more work.
 func (t *turns) turn(ctx context.Context) error {
 	if !t.loaded {
 		if err := t.Load(ctx); err != nil {
@@ -88,7 +88,7 @@ func (t *turns) turn(ctx context.Context) error {
 // take adds the newest changes, each once.
 func (t *turns) take() {
 	select {
-	case <-t.watcher.C(): // of what is taken now
+	case <-t.watcher.C(): // the signal of the changes that are taken now
 	default:
 	}
 	t.changes = append(t.changes, t.watcher.Take()...)
@@ -96,8 +96,8 @@ func (t *turns) take() {
 	t.changes = slices.Compact(t.changes)
 }
 
-// wait returns after a while, or sooner when rows changed, a result came or ctx ended. Its error is that of the result,
-// or store.ErrClosed.
+// wait returns after pause, or sooner if rows change, a result comes or ctx ends. Its error is that of the result, or
+// store.ErrClosed.
 func (t *turns) wait(ctx context.Context, pause time.Duration, changed <-chan struct{}) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -22,7 +22,7 @@ type entry[K comparable, V any] struct {
 	size  int
 }
 
-// New returns a Cache for values whose sizes have at most limit as their sum.
+// New returns a Cache that holds values whose sizes add up to at most limit.
 func New[K comparable, V any](limit int) *Cache[K, V] {
 	return &Cache[K, V]{limit: limit, entries: map[K]*list.Element{}}
 }
@@ -39,7 +39,7 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return value, ok
 }
 
-// Put keeps the value of a key, unless the Cache holds one of the key, or the value is larger than the limit.
+// Put stores the value of a key, unless the Cache holds a value of the key, or the value is larger than the limit.
 func (c *Cache[K, V]) Put(key K, value V, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

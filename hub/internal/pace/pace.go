@@ -8,33 +8,33 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// minForget is how many names are remembered before those at rest are looked for.
+// minForget is the number of names that Paces remembers before it forgets names with full buckets.
 const minForget = 1024
 
-// Paces is a token bucket for each name. Names whose buckets are full again are forgotten when there are many. Its
-// methods may be called by any number of goroutines.
+// Paces has a token bucket for each name. If there are many names, it forgets those whose buckets are full again. Paces
+// is safe for concurrent use.
 type Paces struct {
 	limit rate.Limit
 	burst int
 
 	mu       sync.Mutex
 	byName   map[string]*rate.Limiter
-	forgetAt int // how many names there may be before the next look
+	forgetAt int // the number of names at which forget runs next
 }
 
-// New returns Paces that let each name do burst things at once, and then limit a second.
+// New returns Paces that let each name do burst things at once, and then limit things a second.
 func New(limit rate.Limit, burst int) *Paces {
 	return &Paces{limit: limit, burst: burst, byName: map[string]*rate.Limiter{}, forgetAt: minForget}
 }
 
-// Allow reports whether the name may do n more things now, and counts them if it may.
+// Allow reports whether the name may do n more things now. If so, Allow counts them.
 func (p *Paces) Allow(name string, n int, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.of(name, now).AllowN(now, n)
 }
 
-// Take returns how many of n things the name may do now, and counts these.
+// Take returns how many of n things the name may do now, and counts that many.
 func (p *Paces) Take(name string, n int, now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,7 +55,7 @@ func (p *Paces) of(name string, now time.Time) *rate.Limiter {
 	return l
 }
 
-// forget drops the names that are at rest if there are many. The caller holds mu.
+// forget drops the names with full buckets if there are many names. The caller holds mu.
 func (p *Paces) forget(now time.Time) {
 	if len(p.byName) < p.forgetAt {
 		return

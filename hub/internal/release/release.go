@@ -1,8 +1,8 @@
-// Package release says which part of a Plan may go out now: what the rollouts of its Fleets (package rollout) let
-// through. It is a function of values; package publish reads the rows before, and writes them after.
+// Package release decides which part of a Plan may be released now. It asks the rollouts of the plan's Fleets (package
+// rollout). It is a function of values; package publish reads the rows before, and writes them after.
 //
-// Content waits for the rollout of its Fleet. Control takes effect at once: a Fleet that is held never delays a
-// suspension, a request or a confirmation.
+// Content waits for the rollout of its Fleet. Control takes effect at once: a held Fleet never delays a suspension, a
+// request or a confirmation.
 package release
 
 import (
@@ -21,14 +21,14 @@ import (
 type Cluster struct {
 	Name string
 	Plan store.Plan
-	Last store.Release // zero: nothing was released yet
+	Last store.Release // zero: there was no release yet
 }
 
-// Round decides about the clusters of one round of package publish. It asks the rollout of a Fleet once, when the first
-// cluster comes for which the Fleet's content changed. A Round is for one goroutine.
+// Round decides about the clusters of one round of package publish. It asks the rollout of a Fleet once, at the first
+// cluster for which the Fleet's content changed. A Round is for one goroutine.
 type Round struct {
 	Now        time.Time
-	Strategies map[string]rollout.Strategy // by Fleet; without one all of its clusters move at once
+	Strategies map[string]rollout.Strategy // by Fleet; all clusters of a Fleet without one move at once
 	// Members returns every cluster of a Fleet, by MemberOf and sorted by name. Members may be expensive. It is called
 	// only for a Fleet with a strategy.
 	Members func(fleet string) ([]rollout.Member, error)
@@ -69,8 +69,8 @@ func (r *Round) decide(fleet string) (rollout.Decision, error) {
 	return d, nil
 }
 
-// MemberOf returns a cluster as a member of a Fleet. It returns false if the Fleet gives nothing to the cluster and
-// nothing of the Fleet is released to it.
+// MemberOf returns a cluster as a member of a Fleet. If neither the plan nor the release of the cluster has content of
+// the Fleet, MemberOf returns false.
 func MemberOf(fleet string, c Cluster) (rollout.Member, bool) {
 	m := rollout.Member{
 		Cluster: c.Name, Released: digestOf(fleet, c.Last.Applications), Planned: digestOf(fleet, c.Plan.Applications),
@@ -91,7 +91,7 @@ func changed(c Cluster) []string {
 	for _, gone := range last {
 		fleets[gone.Fleet] = true
 	}
-	delete(fleets, "") // what no Fleet gives goes out at once
+	delete(fleets, "") // content of no Fleet is released at once
 	return slices.Collect(maps.Keys(fleets))
 }
 
@@ -103,7 +103,7 @@ func byName(entries []store.Entry) map[bundle.ApplicationName]store.Entry {
 	return all
 }
 
-// digestOf returns the digest over the content that a Fleet gives; zero if it gives none.
+// digestOf returns the digest over the content that a Fleet gives. If the Fleet gives none, digestOf returns zero.
 func digestOf(fleet string, entries []store.Entry) manifest.Digest {
 	var given []store.Content
 	for _, e := range entries {

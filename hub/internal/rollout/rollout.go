@@ -1,5 +1,5 @@
 // Package rollout decides which clusters of a Fleet may take up a change now. It is a function of values: it reads no
-// clock and no store. Package release asks it, and keeps what a cluster runs until it may move.
+// clock and no store. Package release asks it, and keeps the release of a cluster until the cluster may move.
 package rollout
 
 import (
@@ -10,15 +10,15 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Strategy is how a change goes through a Fleet: it returns the clusters that may take up their plan now. The other
-// members keep their release. If nil, all clusters move at once.
+// Strategy decides how a change moves through a Fleet. It returns the clusters that may take up their plan now; the
+// other members keep their release. If the Strategy is nil, all clusters move at once.
 type Strategy func(members []Member, now time.Time) (move []string)
 
 // Member is a cluster of a Fleet.
 type Member struct {
 	Cluster string
-	// Released and Planned are digests over what the Fleet gives to the cluster: as it was released last, and as the plan
-	// says now. Zero: nothing. They do not depend on what takes effect at once, such as a suspension.
+	// Released and Planned are digests over the content that the Fleet gives to the cluster, in the last release and in
+	// the plan. Zero: there is no content. They do not depend on controls that take effect at once, such as a suspension.
 	Released, Planned manifest.Digest
 }
 
@@ -29,13 +29,13 @@ func (m Member) Waits() bool { return m.Released != m.Planned }
 type Input struct {
 	Fleet    string
 	Strategy Strategy
-	// Members returns every cluster of the Fleet, sorted by name, whether it waits or not. Members may be expensive. It is
-	// called only if there is a Strategy.
+	// Members returns every cluster of the Fleet, waiting or not, sorted by name. Members may be expensive. It is called
+	// only if there is a Strategy.
 	Members func() ([]Member, error)
 	Now     time.Time
 }
 
-// Decision is what Next decided for a Fleet.
+// Decision is the result of Next for a Fleet.
 type Decision struct {
 	All  bool     // every cluster moves
 	Move []string // if not All: the clusters that move
@@ -44,7 +44,7 @@ type Decision struct {
 // Moves reports whether a cluster may take up its plan.
 func (d Decision) Moves(cluster string) bool { return d.All || slices.Contains(d.Move, cluster) }
 
-// Next decides who moves next. The error is that of Members.
+// Next decides which clusters move next. The error is that of Members.
 func Next(in Input) (Decision, error) {
 	if in.Strategy == nil {
 		return Decision{All: true}, nil
