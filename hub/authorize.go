@@ -144,7 +144,7 @@ func (g *guard) finish(method string, panicked any, err *error) {
 	if panicked != nil {
 		g.log.Error("handler panicked", slog.String("method", method), slog.Any("panic", panicked),
 			slog.String("stack", string(debug.Stack())))
-		*err = status.Error(codes.Internal, "the hub failed on this call")
+		*err = status.Error(codes.Internal, "internal error: the log of the hub has the cause")
 	}
 	if ruleOf(method) == nobody {
 		method = "unknown" // a caller must not choose the metric's labels

@@ -36,7 +36,7 @@ type Config struct {
 	// folder of its programs. They give the credentials of OCIRepositories with a provider. Empty: none.
 	CredentialProviderConfig, CredentialProviderBinDir string
 
-	// CredentialHelpers are commands that know credentials of clouds, as PROVIDER=COMMAND (fetch.ParseHelpers).
+	// CredentialHelpers are commands that return credentials of clouds, as PROVIDER=COMMAND (fetch.ParseHelpers).
 	CredentialHelpers []string
 
 	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.

@@ -33,7 +33,7 @@ import (
 // patience is how long a test waits for an event that should come at once.
 const patience = 20 * time.Second
 
-// Two places that callers come from.
+// Two addresses of callers.
 const (
 	here  = "127.0.0.1"
 	there = "127.0.0.2"
@@ -133,7 +133,8 @@ func (h *Hub) raw(t *testing.T, from string, config *tls.Config) *rawPeer {
 	return p
 }
 
-// begin sends the preface, and returns when the hub has let the connection in, or has refused it. It goes on reading.
+// begin sends the preface, and returns when the hub has admitted or refused the connection. It reads on in the
+// background.
 func (p *rawPeer) begin() {
 	if _, err := io.WriteString(p.Conn, http2.ClientPreface); err != nil || p.WriteSettings() != nil {
 		return

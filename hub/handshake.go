@@ -44,8 +44,8 @@ func (h *handshakes) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthIn
 	var refused *tls.CertificateVerificationError
 	if errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0 && h.logging.Allow() {
 		if cause := identity.CheckTime(refused.UnverifiedCertificates[0], h.now()); cause != nil {
-			h.log.Warn("a certificate is refused: set the clock of this hub right if it is wrong; an ended certificate has to "+
-				"be replaced",
+			h.log.Warn("a certificate is refused: if the clock of this hub is wrong, correct it; if the certificate has "+
+				"expired, replace it",
 				telemetry.Address(raw.RemoteAddr().String()), telemetry.Err(cause))
 		}
 	}

@@ -26,11 +26,11 @@ const (
 
 // lostKeys has, for each key, the consequences of a new key in a used data folder, as the end of a message.
 var lostKeys = map[string]string{
-	signingKey: "every spoke rejects what a new key signs, until its ConfigMap has the new key (`nave cluster add NAME` " +
+	signingKey: "every spoke rejects new bundles, until its ConfigMap has the new key (`nave cluster add NAME` " +
 		"prints it)",
 	authorityDir: "a new authority knows no spoke and no operator: every spoke must join again " +
 		"(`nave cluster add NAME`), and operators need new configurations (`nave-hub operator-config`)",
-	vaultKey: "no key opens the credentials in the store any more: every Secret must be applied again",
+	vaultKey: "the credentials in the store cannot be decrypted any more: every Secret must be applied again",
 }
 
 // loadKeys loads the keys of the data folder. In a new folder loadKeys makes all of them, in a used folder only the

@@ -97,8 +97,8 @@ func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 	kind, ok := kindOf(o)
 	switch {
 	case !ok || kind.Group == "":
-		return kind, fmt.Errorf("kind %s of %s is not one that the hub knows: it knows %s; what clusters should run goes "+
-			"into Git, below a Kustomization", gvk.Kind, o.GetAPIVersion(), strings.Join(appliedKinds(), ", "))
+		return kind, fmt.Errorf("unknown kind %s of %s: the hub knows %s; an object for clusters goes into Git, below a "+
+			"Kustomization", gvk.Kind, o.GetAPIVersion(), strings.Join(appliedKinds(), ", "))
 	case !kind.Supported():
 		return kind, fmt.Errorf("kind %s of %s is %w: take it out until it is", gvk.Kind, gvk.Group, ErrUnsupported)
 	case gvk.Version != kind.Version && !slices.Contains(kind.Older, gvk.Version):
@@ -106,8 +106,8 @@ func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 		return kind, fmt.Errorf("apiVersion %s is unknown: %s has %s", o.GetAPIVersion(), gvk.Group,
 			strings.Join(versions, ", "))
 	case !kind.Namespaced && scope == ClusterGraph:
-		return kind, fmt.Errorf("a %s is an object of the hub: put it into the hub's own root or nave apply it, not into "+
-			"what a cluster runs", gvk.Kind)
+		return kind, fmt.Errorf("a %s is an object of the hub and cannot be in the graph of a cluster: put it into "+
+			"the hub's own root, or use nave apply", gvk.Kind)
 	}
 	return kind, nil
 }

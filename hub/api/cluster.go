@@ -45,7 +45,7 @@ type ClusterSpec struct {
 	Vars map[string]string `json:"vars,omitempty"`
 	// Blocked makes the hub refuse the sessions of the cluster's spoke.
 	Blocked bool `json:"blocked,omitempty"`
-	// Suspend freezes the cluster at its present bundle. Its spoke goes on repairing drift.
+	// Suspend freezes the cluster at its present bundle. Its spoke continues to repair drift.
 	Suspend bool `json:"suspend,omitempty"`
 	// StopRepair makes the spoke of a suspended cluster leave drift alone, too.
 	StopRepair bool `json:"stopRepair,omitempty"`

@@ -6,8 +6,8 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// TestFetchKey_GitRepository has GitRepositories that differ in one field. Each field that decides what is fetched, or
-// who may, makes another fetch.
+// TestFetchKey_GitRepository has GitRepositories that differ in one field. If the artifact, or the permission to fetch
+// it, depends on the field, the fetches differ.
 func TestFetchKey_GitRepository(t *testing.T) {
 	keyOf := func(spec string, bound bool) string {
 		t.Helper()

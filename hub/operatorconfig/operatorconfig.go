@@ -103,7 +103,8 @@ func parse(data []byte) (*Config, error) {
 	return c, nil
 }
 
-// Context returns the context with the name; if name is empty, the current one. It is an error if there is none.
+// Context returns the context with the name. If name is empty, Context returns the current one. If the context does not
+// exist, Context returns an error.
 func (c *Config) Context(name string) (*Context, error) {
 	name = cmp.Or(name, c.CurrentContext)
 	i := slices.IndexFunc(c.Contexts, func(x Context) bool { return x.Name == name })

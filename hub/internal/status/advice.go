@@ -38,7 +38,7 @@ var advices = map[string]string{
 	condition.BundleTooLarge: "Let fewer objects of this cluster render more each. Until then the cluster keeps " +
 		"its last bundle",
 	condition.PathNotFound:   "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",
-	condition.ArtifactFailed: "See to the source first: nave describe shows what its last attempt met",
+	condition.ArtifactFailed: "Fix the source first: nave describe shows the error of its last attempt",
 	condition.SourceNotReady: "Create the source, or correct spec.sourceRef; a source that is new is fetched " +
 		"within moments",
 	condition.SourceUnstable:     "Keep the source out of what is rendered from it, or give one of the two another name",
@@ -56,7 +56,7 @@ var advices = map[string]string{
 		"there",
 	condition.JoinTokenRefused: "Make a new join manifest with nave cluster add, and apply it to the cluster. The " +
 		"cluster keeps repairing what it has meanwhile",
-	condition.Offline: "Look at the nave-spoke Pod in the cluster and at its way to the hub. The cluster keeps " +
+	condition.Offline: "Look at the nave-spoke Pod in the cluster and at its connection to the hub. The cluster keeps " +
 		"repairing what it has meanwhile",
 	condition.BundleRejected: "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
 	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
@@ -66,16 +66,16 @@ var advices = map[string]string{
 	condition.NoClusters:  "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",
 	condition.Blocked:     "Take spec.blocked out of the Cluster to let its spoke in again",
 	condition.Suspended:   "To go on: nave resume, or take suspend: true out of its spec",
-	condition.Progressing: "Nothing: this should pass by itself",
+	condition.Progressing: "No action is needed: the object should become ready by itself",
 	// of sources
 	condition.GitOperationFailed: "Check the URL, the reference and the network; nave reconcile source git NAME " +
 		"tries at once",
 	condition.OCIArtifactPullFailed: "Check the URL, the reference and the network; nave reconcile source oci NAME " +
 		"tries at once",
 	condition.AuthenticationFailed:   "Check the Secret that spec.secretRef names",
-	condition.StorageOperationFailed: "See to the room on the disk of the hub and to the rights on its data folder",
+	condition.StorageOperationFailed: "Check the free space on the disk of the hub and the permissions of its data folder",
 	// of the spoke
-	condition.DependencyNotReady: "See to what it depends on first",
+	condition.DependencyNotReady: "Fix the objects that it depends on first",
 	condition.InputNotReady: "Give the cluster the named ConfigMap or Secret, or set optional: true where the KIND " +
 		"names it",
 	condition.HealthCheckFailed: "Look at the named objects in the cluster",

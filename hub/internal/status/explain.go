@@ -141,8 +141,8 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 			if sv.message == "" || !strings.Contains(e.Message, sv.message) { // a failed fetch is quoted there already
 				e.Message += fmt.Sprintf(". It waits for %s, which %s", nameIn(f, source), because(sv))
 			}
-			e.Advice = "See to the source first: " + command("describe", source.Resource.Key) +
-				" shows what the last attempt met"
+			e.Advice = "Fix the source first: " + command("describe", source.Resource.Key) +
+				" shows the error of the last attempt"
 			return
 		}
 	}
@@ -156,7 +156,7 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 	}
 	e.Message = fmt.Sprintf("It waits for %s, which %s", strings.Join(e.WaitsFor, ", which waits for "),
 		because(last.verdict()))
-	e.Advice = "See to " + e.WaitsFor[len(e.WaitsFor)-1] + " first; the rest follows by itself"
+	e.Advice = "Fix " + e.WaitsFor[len(e.WaitsFor)-1] + " first; the others will then become ready by themselves"
 }
 
 // because returns the end of the sentence "…, which" about an object that is not ready.
