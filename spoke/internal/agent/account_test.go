@@ -13,7 +13,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// TestAccount_default gives Applications that name no service account the default one, and those that do their own.
+// TestAccount_default applies Applications that name no service account with the default one, and others with their
+// own.
 func TestAccount_default(t *testing.T) {
 	for name, test := range map[string]struct{ named, byDefault, want string }{
 		"none": {"", "", ""}, "default": {"", "tenant", "tenant"}, "named": {"team", "tenant", "team"},

@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// acknowledge acknowledges a stage that the bundle has newly reached.
+// acknowledge acknowledges the stage of the bundle if the bundle has reached a new one.
 func (m *model) acknowledge() []action {
 	if m.stage < bundle.Received {
 		return nil
@@ -26,10 +26,11 @@ func (m *model) acknowledge() []action {
 	return []action{ack{id: m.bundle, stage: reached}}
 }
 
+// reached returns the stage that the bundle has reached for this node.
 func (n *node) reached() bundle.Stage {
 	switch {
 	case n.standing == pending, n.standing == unlisted:
-		return bundle.Applied // nothing is to be done for it, but it is not as it should be
+		return bundle.Applied // there is no work for the node, but it is not as it should be
 	case n.standing != listed, n.failure.reason != "":
 		return bundle.Received
 	case n.entry.Suspended:
@@ -47,7 +48,7 @@ func (n *node) reached() bundle.Stage {
 // reportAll reports the applications whose report changed.
 func (m *model) reportAll() []action {
 	if m.stage == bundle.NoStage {
-		return nil // without a bundle there is nothing to hold them against
+		return nil // without a bundle there are no entries to compare them with
 	}
 	var out []action
 	for _, name := range m.names {
@@ -63,7 +64,7 @@ func (m *model) reportAll() []action {
 	return out
 }
 
-// turn is the event of health that turned bad, or good again.
+// turn returns the event if health turned bad, or good again.
 func turn(was Condition, t tell) []action {
 	switch reason := t.ready.Reason; {
 	case reason == was.Reason:
@@ -75,19 +76,19 @@ func turn(was Condition, t tell) []action {
 	return nil
 }
 
-// equal reports whether the hub would read the same.
+// equal reports whether both reports are the same for the hub.
 func (t tell) equal(o tell) bool {
 	return t.entry == o.entry && t.ready == o.ready && t.drift == o.drift && sameMark(t.mark, o.mark) &&
 		slices.Equal(t.refused, o.refused) && heldDigest(t.held) == heldDigest(o.held) && sameSummary(t.health, o.health)
 }
 
-// sameMark reports whether two marks say the same of what was applied, and of what was last healthy.
+// sameMark reports whether two marks have the same applied revision and the same last healthy revision.
 func sameMark(a, b state.Mark) bool {
 	return a.Digest == b.Digest && a.Revision == b.Revision && a.HandledRequest == b.HandledRequest && a.At == b.At &&
 		a.HealthyDigest == b.HealthyDigest && a.HealthyRevision == b.HealthyRevision
 }
 
-// heldDigest is the digest of a held prune; zero for none.
+// heldDigest returns the digest of a held prune. If no prune is held, it returns the zero digest.
 func heldDigest(held *apply.GuardError) manifest.Digest {
 	if held == nil {
 		return manifest.Digest{}

@@ -33,8 +33,8 @@ import (
 )
 
 const (
-	drainTimeout = 10 * time.Second // for what runs when the context ends
-	sweepDelay   = 30 * time.Second // after a new bundle, when nothing can need the old one's blobs any more
+	drainTimeout = 10 * time.Second // for the work that runs when the context ends
+	sweepDelay   = 30 * time.Second // after a new bundle, until no work needs the old one's blobs any more
 	restDelay    = 3 * time.Second  // after a start, and after an apply of manyObjects; see rest
 	manyObjects  = 100
 )
@@ -49,7 +49,7 @@ type Hub interface {
 		store func(d manifest.Digest, size uint64, frame []byte) error) error
 }
 
-// Cluster applies and deletes.
+// Cluster applies and deletes applications.
 type Cluster interface {
 	Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, error)
 	Delete(ctx context.Context, r apply.Removal) (*apply.ChangeSet, error)
@@ -61,7 +61,7 @@ type Watcher interface {
 	Drain() []watch.Observation
 }
 
-// Kubernetes is what the agent itself asks the API server for.
+// Kubernetes has the requests that the agent itself makes to the API server.
 type Kubernetes interface {
 	Secret(ctx context.Context, namespace, name string) (map[string][]byte, error)
 	List(ctx context.Context, m kube.Mapping, s kube.Scope, see func(kube.Live) error) (string, error)
@@ -75,68 +75,68 @@ type Inputs interface {
 	Drain() map[manifest.ID]bool
 }
 
-// Config is what an Agent works with.
+// Config has the settings and dependencies of an Agent.
 type Config struct {
 	Cluster    identity.ID
 	Keyring    *signing.Keyring
 	Store      *state.Store
-	Ledger     *ledger.Ledger // keeps what the state holds of applications where the loss of the disk does not reach it
+	Ledger     *ledger.Ledger // copies marks and inventories to the cluster, where they survive the loss of the disk
 	Hub        Hub
 	Applier    Cluster
 	Watcher    Watcher
 	Index      *inventory.Index
 	Kubernetes Kubernetes
-	Health     *health.Assessor // the health expressions, which the agent takes from the bundle; nil: they are left out
-	// Check asks how an object is doing for an application, with the rights of a service account; with an empty account
-	// with the spoke's own.
+	Health     *health.Assessor // gets the health expressions of the bundle; nil: they are not used
+	// Check returns the health of an object as an application sees it, read with the rights of a service account; empty:
+	// the spoke's own rights.
 	Check func(ctx context.Context, app bundle.ApplicationName, account string, id bundle.ObjectIdentity) (health.Report,
 		error)
-	// Data reads a ConfigMap or Secret with the rights of a service account; with an empty account with the spoke's own.
+	// Data reads a ConfigMap or Secret with the rights of a service account; empty: the spoke's own rights.
 	Data   func(ctx context.Context, account string, id bundle.ObjectIdentity) (kube.Data, error)
-	Inputs Inputs // nil: what applications read is not watched
-	// DefaultServiceAccount is that of Applications that name none, in the namespace of each; empty: the spoke's own
-	// rights.
+	Inputs Inputs // nil: the objects that applications read are not watched
+	// DefaultServiceAccount is the account of Applications that name none, in the namespace of each Application; empty:
+	// the spoke's own rights.
 	DefaultServiceAccount string
 
 	Reporter *report.Reporter
 	Registry prometheus.Registerer // of the metrics; nil: they are not registered
 	Log      *slog.Logger          // nil: slog.Default
-	Now      func() time.Time      // what bundles are judged by: a clock that may be set at any moment; nil: time.Now
+	Now      func() time.Time      // the clock that bundles are checked with, which may be set; nil: time.Now
 	Jitter   func() float64        // in [0,1)
 	Memory   int64                 // limit of this process in bytes; 0 or math.MaxInt64: none is known
 }
 
-// Agent performs what its model decides.
+// Agent gives inputs to its model, and performs the actions that the model returns.
 type Agent struct {
 	Config
 	model  *model
 	inputs chan input
 	timer  *time.Timer
 	sweep  *time.Timer
-	rest   *time.Timer // the memory goes back to the system, of which a start and a large apply take more than is kept
+	rest   *time.Timer // returns memory to the system, because a start and a large apply take more than is needed later
 
-	// Of the loop's goroutine alone:
+	// Only the goroutine of the loop uses the following:
 	inventories map[bundle.ApplicationName]*inventory.Inventory
 	cancels     map[bundle.ApplicationName]context.CancelFunc
 	seen        map[manifest.ID]time.Time // drift that waits for its repair
 	receiving   context.CancelFunc
 	draining    bool
 	sealed      map[bundle.ApplicationName]sealedFiles
-	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened for the sake of a text
+	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened to redact a text
 
 	budget    *budget
 	redactors *redactors
 	metrics   metrics
 
-	claims atomic.Pointer[map[manifest.ID]bundle.ApplicationName] // who wants an object, in the current bundle
+	claims atomic.Pointer[map[manifest.ID]bundle.ApplicationName] // which application of the current bundle has an object
 	// read: blobs are being received; write: they are swept
 	blobs    sync.RWMutex
 	work     sync.WaitGroup
-	base     context.Context // of everything that runs; outlives the loop by drainTimeout
-	restored chan struct{}   // closed when what was on disk is taken up
+	base     context.Context // of all work; outlives the loop by drainTimeout
+	restored chan struct{}   // closed when the state on disk is restored
 }
 
-// New returns an Agent that does nothing before Run.
+// New returns an Agent that handles no input before Run.
 func New(c Config) *Agent {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
@@ -158,11 +158,11 @@ func New(c Config) *Agent {
 	return a
 }
 
-// Restored is closed when the agent has taken up what was on disk.
+// Restored is closed when the agent has restored the state on disk.
 func (a *Agent) Restored() <-chan struct{} { return a.restored }
 
-// Run keeps the cluster as the bundle says until the context ends. Then it starts nothing more, lets what runs end for
-// ten seconds, and returns nil. It returns an error when what is on disk cannot be read.
+// Run keeps the cluster as the bundle describes it until the context ends. Then Run starts no more work, gives running
+// work ten seconds to end, and returns nil. If the state on disk cannot be read, Run returns an error.
 func (a *Agent) Run(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -207,7 +207,7 @@ func stoppedTimer() *time.Timer {
 	return t
 }
 
-// handle gives an input to the model and performs what it decides.
+// handle gives an input to the model and performs the actions that the model returns.
 func (a *Agent) handle(in input) {
 	if f, ok := in.(finished); ok {
 		a.recordResult(f)
@@ -218,7 +218,7 @@ func (a *Agent) handle(in input) {
 	}
 }
 
-// drain takes in the results of what still runs, so that they are on disk, and starts nothing.
+// drain handles the results of running work, so that they are on disk, and starts no new work.
 func (a *Agent) drain(cancel context.CancelFunc) {
 	a.draining = true
 	if a.receiving != nil {
@@ -235,17 +235,17 @@ func (a *Agent) drain(cancel context.CancelFunc) {
 		case in := <-a.inputs:
 			a.handle(in)
 		case <-deadline.C:
-			cancel() // what runs ends with an error, and still comes in
+			cancel() // running work ends with an error, which is still handled
 		}
 	}
 }
 
-// spawn runs something that comes back with an input.
+// spawn runs fn in a goroutine and gives the input that fn returns to the loop.
 func (a *Agent) spawn(fn func() input) {
 	a.work.Go(func() { a.inputs <- fn() })
 }
 
-// observe takes the news of the watches, application by application.
+// observe handles the observations of the watches, one input for each application.
 func (a *Agent) observe() {
 	now := time.Now()
 	drifted, held := map[bundle.ApplicationName]bool{}, map[bundle.ApplicationName]map[manifest.ID]string{}
@@ -280,7 +280,7 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 	}
 }
 
-// sweepBlobs deletes the blobs that nothing needs, unless some are being received.
+// sweepBlobs deletes the blobs that are not needed. If blobs are being received, it tries again after sweepDelay.
 func (a *Agent) sweepBlobs() {
 	if !a.blobs.TryLock() {
 		a.sweep.Reset(sweepDelay)
@@ -296,7 +296,7 @@ func (a *Agent) sweepBlobs() {
 	}
 }
 
-// neededBlobs returns the blobs of the bundle, and of what was last healthy of each application.
+// neededBlobs returns the blobs of the bundle, and those of the last healthy state of each application.
 func (a *Agent) neededBlobs() map[manifest.Digest]bool {
 	needed := map[manifest.Digest]bool{}
 	need := func(app *bundle.Application) {

@@ -43,7 +43,7 @@ const patience = 10 * time.Second
 
 var self = identity.ID{TrustDomain: "nave-0123456789abcdef", Role: identity.Cluster, Name: "prod"}
 
-// farHub is a hub that signs for real and answers in this process.
+// farHub is a hub in this process that signs with real keys.
 type farHub struct {
 	signer *signing.Signer
 	offers chan struct{}
@@ -206,13 +206,13 @@ func (h *farHub) silent(t *testing.T) {
 	}
 }
 
-// farCluster takes objects as an API server would, and can be made to refuse them in an API server's words.
+// farCluster accepts objects as an API server would, or refuses them with the message of an API server.
 type farCluster struct {
 	mu      sync.Mutex
 	index   *inventory.Index
 	applies int
 	live    map[manifest.ID]*manifest.Object
-	refuse  func(o *manifest.Object) string // the API server's words
+	refuse  func(o *manifest.Object) string // the message of the API server; empty: accepted
 	hold    chan struct{}                   // an apply waits for it
 	began   chan struct{}
 }
@@ -284,7 +284,7 @@ func (c *farCluster) has(name string) *manifest.Object {
 	return nil
 }
 
-// farAPI answers what the agent itself asks for.
+// farAPI answers the agent's own requests to the API server.
 type farAPI struct{ secrets map[string]map[string][]byte }
 
 func (f *farAPI) Secret(_ context.Context, namespace, name string) (map[string][]byte, error) {
@@ -299,7 +299,7 @@ func (f *farAPI) List(context.Context, kube.Mapping, kube.Scope, func(kube.Live)
 }
 func (f *farAPI) Warm(...kube.Mapping) {}
 
-// farWatch is a watcher that sees what a test says.
+// farWatch is a watcher with the observations of a test.
 // farInputs are the ConfigMaps and Secrets that variables come from.
 type farInputs struct {
 	c       chan struct{}
@@ -382,7 +382,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.bytes.Write(p)
 }
 
-// forget drops what was recorded.
+// forget drops the recorded bytes.
 func (w *wire) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -555,7 +555,7 @@ func TestBundle_untrusted(t *testing.T) {
 	r.hub.send(mixed)
 	r.hub.expect(t, "8 rejected")
 	other := application("other", r.hub.object(t, "ConfigMap", "b", nil))
-	other.Name.Name = "apps" // the bundle calls "other" what says "apps" of itself
+	other.Name.Name = "apps" // the entry is named "other", and its blob "apps"
 	data, err := other.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -674,7 +674,7 @@ func sealedApplication(t *testing.T, r *rig, file []byte) *bundle.Application {
 	return app
 }
 
-// canary is the value that testdata/secret.sops.yaml holds, encrypted for the key beside it.
+// canary is the value in testdata/secret.sops.yaml, which is encrypted for the key beside that file.
 const canary = "c4n4ry-never-leaves-the-cluster"
 
 func fixture(t *testing.T, name string) []byte {

@@ -36,7 +36,7 @@ func (act start) perform(a *Agent) {
 	})
 }
 
-// apply applies an application. It returns the digest of what its substitution depends on.
+// apply applies an application. It returns the digest of the inputs of its substitution.
 func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Inventory) (*apply.ChangeSet,
 	manifest.Digest, error) {
 	if err := a.saveMark(act.name, act.remember); err != nil {
@@ -100,7 +100,7 @@ func (act remove) perform(a *Agent) {
 	})
 }
 
-// finished is a result with the inventory that it leaves; the loop takes the inventory before the model sees the
+// finished is a result with its ChangeSet; the loop records the inventory of the ChangeSet before the model gets the
 // result.
 type finished struct {
 	input
@@ -108,8 +108,8 @@ type finished struct {
 	changes *apply.ChangeSet
 }
 
-// withHealth adds the health of the application to the result of an apply. It is taken here and not where the apply
-// ran, so that it is not older than what the watches have told meanwhile.
+// withHealth adds the health of the application to the result of an apply. The loop takes the health, not the goroutine
+// of the apply, so that the health is not older than the observations that the loop has handled.
 func (a *Agent) withHealth(f finished) finished {
 	if result, ok := f.input.(applied); ok {
 		result.health = a.Index.Summarize(result.name, reporting.MaxObjects)
@@ -118,7 +118,7 @@ func (a *Agent) withHealth(f finished) finished {
 	return f
 }
 
-// recordResult takes what an apply or a deletion leaves behind, before the model sees its result.
+// recordResult records the inventory and the metrics of an apply or a deletion before the model gets the result.
 func (a *Agent) recordResult(f finished) {
 	delete(a.cancels, f.name)
 	if f.changes == nil {

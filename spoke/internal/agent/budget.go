@@ -12,12 +12,12 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// Shares of the memory limit. The rest is for the bundle's applications, the inventories, the watches and the programs
-// themselves.
+// Shares of the memory limit. The rest is for the bundle's applications, the inventories, the watches and the program
+// itself.
 const (
 	objectsPercent = 35 // for objects that are being applied
 	filesPercent   = 28 // for SOPS files that are being opened, and their plaintext until the run ends
-	// assumedMemory is the limit where none is known.
+	// assumedMemory is the limit if none is known.
 	assumedMemory = 1 << 30
 )
 
@@ -30,27 +30,27 @@ const (
 	fileValueCost   = 400 // in the parser's tree and in sops's
 	textValueCost   = 500 // more, while a whole file is written as YAML
 	keptByteCost    = 2   // the plaintext of an open file
-	// knownCost is what keeps the values of an open file out of texts.
+	// knownCost is the most that the Redactor of an open file takes.
 	knownCost     = 4 << 20
 	knownByteCost = 100
 )
 
 const (
-	// lookCost is the memory to look at an object whose size nobody knows yet: its bytes, compressed and not.
+	// lookCost is the memory to look at an object of unknown size: its bytes, compressed and not.
 	lookCost = 2 * bundle.MaxObjectBytes
-	// keepable is how many bytes an object may have to be kept while it waits for memory. Larger ones are read again.
+	// keepable is the number of bytes up to which an object is kept while it waits for memory. Larger ones are read again.
 	keepable = 64 << 10
 )
 
-// budget is how much memory loads may take at a time. A load that holds memory for objects asks for nothing more, and a
-// load that holds memory for files asks for objects only, so no two loads wait for each other.
+// budget is the memory that loads may take at a time. A load that holds memory for objects asks for no more memory, and
+// a load that holds memory for files asks for objects only, so no two loads wait for each other.
 type budget struct {
 	limit   int64
 	objects pool
 	files   pool
 }
 
-// newBudget divides a memory limit in bytes; none is math.MaxInt64 or 0.
+// newBudget divides a memory limit in bytes. 0 or math.MaxInt64 mean that no limit is known.
 func newBudget(limit int64) *budget {
 	if limit <= 0 || limit == math.MaxInt64 {
 		limit = assumedMemory
@@ -59,7 +59,7 @@ func newBudget(limit int64) *budget {
 		files: newPool(limit / 100 * filesPercent)}
 }
 
-// pool is bytes that are handed out.
+// pool is a number of bytes to acquire from.
 type pool struct {
 	size int64
 	free *semaphore.Weighted
@@ -67,10 +67,10 @@ type pool struct {
 
 func newPool(size int64) pool { return pool{size, semaphore.NewWeighted(size)} }
 
-// memoryError is that something does not fit into the memory of this spoke at all.
+// memoryError means that an object or a file does not fit into the memory of this spoke at all.
 type memoryError struct{ need, have, limit int64 }
 
-// Error says how much is missing and what to do.
+// Error returns the memory that is needed, the memory that is available, and the remedy.
 func (e *memoryError) Error() string {
 	const mib = 1 << 20
 	return fmt.Sprintf("needs some %d MiB of memory, and nave-spoke gives %d of its %d MiB to it: raise its memory "+
@@ -78,8 +78,8 @@ func (e *memoryError) Error() string {
 		e.need/mib+1, e.have/mib, e.limit/mib)
 }
 
-// acquire waits for bytes. The caller gives them back with the returned function. A *memoryError says that they never
-// come.
+// acquire waits for n bytes of a pool. The caller gives them back with the returned function. If the pool has fewer
+// than n bytes in all, acquire returns a *memoryError.
 func (b *budget) acquire(ctx context.Context, p pool, n int64) (func(), error) {
 	if n > p.size {
 		return nil, &memoryError{n, p.size, b.limit}
@@ -90,14 +90,14 @@ func (b *budget) acquire(ctx context.Context, p pool, n int64) (func(), error) {
 	return sync.OnceFunc(func() { p.free.Release(n) }), nil
 }
 
-// objectCost is the most memory that applying an object takes, in bytes.
+// objectCost returns the most memory that applying an object takes, in bytes.
 func objectCost(json []byte) int64 {
 	values, maps := bundle.ObjectValues(json)
 	return objectByteCost*int64(len(json)) + objectValueCost*int64(values) + objectMapCost*int64(maps)
 }
 
-// openCost is the most memory that opening a SOPS file takes if these are the formats in which the whole file is used,
-// and keptCost what stays until the run ends.
+// openCost returns the most memory that opening a SOPS file takes, in bytes. texts are the formats in which the whole
+// file is used.
 func openCost(file []byte, texts ...bundle.Format) int64 {
 	valueCost := int64(fileValueCost)
 	if slices.Contains(texts, bundle.YAML) {
@@ -106,6 +106,7 @@ func openCost(file []byte, texts ...bundle.Format) int64 {
 	return fileByteCost*int64(len(file)) + valueCost*int64(bundle.SealedFileValues(file))
 }
 
+// keptCost returns the memory that an open file takes until the run ends, in bytes.
 func keptCost(file []byte) int64 {
 	return keptByteCost*int64(len(file)) + min(knownCost, knownByteCost*int64(len(file)))
 }

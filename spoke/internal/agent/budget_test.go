@@ -32,7 +32,7 @@ import (
 
 const mib = 1 << 20
 
-// deployedMemory is what nave-spoke sees as its limit with the manifests of deploy/spoke: 90 % of the container's.
+// deployedMemory is the memory limit of nave-spoke with the manifests of deploy/spoke: 90 % of the container's.
 func deployedMemory(t *testing.T) int64 {
 	t.Helper()
 	text, err := deploy.Spoke.ReadFile("spoke/deployment.yaml")
@@ -62,7 +62,7 @@ func largestFile() []byte {
 	return []byte(text + "# " + strings.Repeat("x", bundle.MaxSealedFileBytes-len(text)-3) + "\n")
 }
 
-// TestBudget_deployed: what the hub lets pass fits a spoke as it is deployed.
+// TestBudget_deployed checks that the largest objects and files that the hub accepts fit a deployed spoke.
 func TestBudget_deployed(t *testing.T) {
 	b := newBudget(deployedMemory(t))
 	object, file := largest(), largestFile()
@@ -80,7 +80,7 @@ func TestBudget_deployed(t *testing.T) {
 	}
 }
 
-// TestBudget_unlimited divides what is assumed where no limit is known.
+// TestBudget_unlimited divides the assumed limit if none is known.
 func TestBudget_unlimited(t *testing.T) {
 	for _, limit := range []int64{0, math.MaxInt64} {
 		if b := newBudget(limit); b.limit != assumedMemory || b.objects.size <= 0 {
@@ -123,7 +123,7 @@ func newTestLoader(b blobs, budget *budget, app *bundle.Application) *loader {
 	return l
 }
 
-// TestLoad_waits loads the largest object twice: the second has to wait until the first is not needed any more.
+// TestLoad_waits loads the largest object twice: the second load waits until the first one is released.
 func TestLoad_waits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := blobs{}
@@ -174,7 +174,7 @@ func TestLoad_canceled(t *testing.T) {
 	}
 }
 
-// TestLoad_tooLarge loads what never fits: it fails alone, and says what to do.
+// TestLoad_tooLarge loads an object that never fits: it fails alone, with an error that names the remedy.
 func TestLoad_tooLarge(t *testing.T) {
 	small := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"b"}}`)
 	file := largestFile()
@@ -250,7 +250,8 @@ func TestLoad_grows(t *testing.T) {
 	}
 }
 
-// TestCost holds the estimates against what is used. It is long, since it collects garbage all the time.
+// TestCost compares the estimates with the memory that is used. It takes long, because it collects garbage all the
+// time.
 func TestCost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it measures memory")
@@ -355,7 +356,7 @@ func connect(t *testing.T, url string) *kube.Client {
 	return client
 }
 
-// checkFileCost opens a file. No key opens it, but until then it is parsed.
+// checkFileCost opens a file, which is parsed, but which no key opens.
 func checkFileCost(t *testing.T, text []byte) {
 	file := append(text, "sops:\n  mac: x\n  lastmodified: \"2026-01-01T00:00:00Z\"\n"...)
 	keys := &decrypt.Keys{}

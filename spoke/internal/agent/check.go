@@ -11,7 +11,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// perform looks at the objects of spec.healthChecks: at the index for our own, at the API server for others.
+// perform finds the health of the objects of spec.healthChecks: in the index for the spoke's own objects, at the API
+// server for others.
 func (act check) perform(a *Agent) {
 	a.spawn(func() input {
 		in := checked{name: act.name, status: sharedhealth.Current}
@@ -33,9 +34,9 @@ func (act check) perform(a *Agent) {
 	})
 }
 
-// look finds the health of an object. With a service account, what others applied is looked at with the account's
-// rights. With health expressions about its kind, it is looked at, too: the index has the health that its own
-// application sees.
+// look returns the health of an object, and its reason. The health of the application's own objects is in the index.
+// Objects of other applications are read from the API server if there is a service account, with its rights, or if
+// act.name has health expressions for the kind, because the index has the health as their own application sees it.
 func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (status sharedhealth.Status,
 	reason string, err error) {
 	name, _, ours := a.Index.Application(id.ID())
@@ -52,7 +53,7 @@ func (a *Agent) look(ctx context.Context, act check, id bundle.ObjectIdentity) (
 }
 
 // perform lists the kinds of an application, metadata only, and makes the watcher look again at every object that
-// is not as it was left. It is the safety net for what watches may have missed.
+// differs from its last apply. It finds the changes that watches may have missed.
 func (act verify) perform(a *Agent) {
 	v := a.owned(act.name)
 	a.work.Go(func() {

@@ -6,21 +6,21 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// conclude draws the consequences after an input: who is ready, who can start, how far the bundle has come, what to
-// report, and when to look again.
+// conclude returns the actions that follow from an input: it judges the nodes, starts those that are due, acknowledges
+// the stage of the bundle, reports changes, and arms the timer.
 func (m *model) conclude() []action {
 	m.judgeAll()
 	out := m.rememberAll()
 	out = append(out, m.startAll()...)
 	out = append(out, m.checkAll()...)
-	m.judgeAll() // what started reads differently
+	m.judgeAll() // a node that started has another condition
 	out = append(out, m.acknowledge()...)
 	out = append(out, m.reportAll()...)
 	return append(out, m.armTimer()...)
 }
 
-// rememberAll puts the marks that changed on disk, with what is healthy now. A digest that was healthy and is replaced
-// leaves blobs that nothing needs.
+// rememberAll stores the marks that changed, with the digests that are healthy now. If a healthy digest was replaced,
+// its blobs may be unneeded, and rememberAll sweeps.
 func (m *model) rememberAll() []action {
 	var out []action
 	replaced := false
@@ -40,7 +40,7 @@ func (m *model) rememberAll() []action {
 	return out
 }
 
-// becomeHealthy notes that what is applied is ready, and reports whether another digest was that before.
+// becomeHealthy notes that the applied digest is healthy, and reports whether it replaced another healthy digest.
 func (n *node) becomeHealthy() (replaced bool) {
 	was := n.mark.HealthyDigest
 	n.mark.HealthyDigest, n.mark.HealthyRevision = n.mark.Digest, n.mark.Revision
@@ -51,7 +51,7 @@ func (n *node) becomeHealthy() (replaced bool) {
 	return !was.IsZero()
 }
 
-// armTimer asks for a tick at the next time when something is due.
+// armTimer asks for a tick at the next time when work is due.
 func (m *model) armTimer() []action {
 	var next time.Time
 	soonest := func(at time.Time) {

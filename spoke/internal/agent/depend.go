@@ -20,7 +20,7 @@ func (m *model) dependentsOfGone() map[bundle.ApplicationName][]bundle.Applicati
 	return dependents
 }
 
-// dependent returns an application that has to be gone before n is deleted; zero when there is none. Applications that
+// dependent returns an application that must be gone before n is deleted; zero if there is none. Applications that
 // depend on each other in a circle do not wait for each other.
 func (m *model) dependent(n *node) bundle.ApplicationName {
 	for _, name := range m.dependents[n.entry.Name] {
@@ -31,7 +31,7 @@ func (m *model) dependent(n *node) bundle.ApplicationName {
 	return bundle.ApplicationName{}
 }
 
-// needs reports whether a was applied depending on b, directly or by way of others. Each application depends on itself.
+// needs reports whether a was applied depending on b, directly or through others. Each application depends on itself.
 func (m *model) needs(a, b bundle.ApplicationName, seen map[bundle.ApplicationName]bool) bool {
 	if a == b {
 		return true
@@ -44,10 +44,11 @@ func (m *model) needs(a, b bundle.ApplicationName, seen map[bundle.ApplicationNa
 	return slices.ContainsFunc(n.mark.DependsOn, func(next bundle.ApplicationName) bool { return m.needs(next, b, seen) })
 }
 
-// blockerAbove returns the first dependency that is not ready of those above an application, and why.
+// blockerAbove returns the first dependency of the parents of an application that is not ready, and the reason. If all
+// are ready, both are empty.
 func (m *model) blockerAbove(n *node) (dependency bundle.ApplicationName, why string) {
 	above := n
-	for range m.nodes { // at most: whatever the bundle says of parents
+	for range m.nodes { // at most, in case the parents form a circle
 		if above = m.nodes[above.entry.Parent]; above == nil || above.app == nil {
 			break
 		}

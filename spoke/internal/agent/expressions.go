@@ -9,8 +9,8 @@ import (
 	sharedhealth "github.com/navefleet/nave/shared/health"
 )
 
-// noteHealthExpressions takes the health expressions of a bundle. What was known of the objects that new expressions
-// are about does not count any more: they are looked at again, before anybody waits for them.
+// noteHealthExpressions gives the health expressions of a bundle to the Assessor. If the expressions for an object
+// changed, its health becomes Unknown, and the watcher looks at the object again.
 func (a *Agent) noteHealthExpressions(apps applications) {
 	if a.Health == nil {
 		return

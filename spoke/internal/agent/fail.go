@@ -8,7 +8,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/apply"
 )
 
-// failureOf puts what went wrong into words; the zero failure when nothing did.
+// failureOf returns the failure of an apply or a deletion; the zero failure if it succeeded.
 func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	var f failure
 	var found error
@@ -18,7 +18,7 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 		f.reason, found = reasonOf(changes.Failed(), reason), changes.Err()
 		for _, e := range changes.Failed() {
 			id := e.Object.ID()
-			message := strings.TrimPrefix(e.Err.Error(), "apply ") // what else was tried, is said
+			message := strings.TrimPrefix(e.Err.Error(), "apply ") // other operations stay in the message
 			f.objects = append(f.objects, objectFailure{Object: id, Message: strings.TrimPrefix(message, id.String()+": ")})
 		}
 	}
@@ -34,7 +34,7 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	return f
 }
 
-// guarded returns why a prune was stopped, if that is all that is wrong.
+// guarded returns why a prune was stopped, if there is no other failure.
 func guarded(changes *apply.ChangeSet) *apply.GuardError {
 	if changes == nil {
 		return nil
@@ -48,7 +48,7 @@ func guarded(changes *apply.ChangeSet) *apply.GuardError {
 	return guard
 }
 
-// reasonOf is the reason that all failed entries share, if they share a special one.
+// reasonOf returns the special reason that all failed entries share; general if they share none.
 func reasonOf(failed []apply.Entry, general string) string {
 	held, sealed := true, true
 	for _, e := range failed {

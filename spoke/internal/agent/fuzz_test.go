@@ -17,7 +17,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// echoHub answers every Fetch with the blobs of the offer, whatever is asked for.
+// echoHub answers every Fetch with the blobs of the offer, also if others were requested.
 type echoHub struct {
 	*farHub
 	blobs []session.Blob
@@ -57,7 +57,7 @@ func offerOf(data []byte) (*session.Offer, bool) {
 }
 
 // FuzzReceive takes an offer with its blobs from the wire to the disk. Only a bundle that the hub signed is accepted,
-// with all that it reaches, and nothing of another one is kept.
+// with all blobs that it reaches, and no blob of another bundle is kept.
 func FuzzReceive(f *testing.F) {
 	hub := newFarHub()
 	hub.now = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC) // each process of the fuzzer must sign the same

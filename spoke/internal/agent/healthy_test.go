@@ -15,7 +15,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// revise returns a bundle of one application that is at another digest, and what it needs on disk.
+// revise sends a bundle of one application with another digest. It returns the application and the digests of its
+// blobs.
 func (r *rig) revise(t *testing.T, sequence uint64, word string) (app *bundle.Application, blobs []manifest.Digest) {
 	t.Helper()
 	object := r.hub.object(t, "ConfigMap", "a", map[string]any{"data": map[string]any{"word": word}})
@@ -29,7 +30,7 @@ func (r *rig) revise(t *testing.T, sequence uint64, word string) (app *bundle.Ap
 	return app, []manifest.Digest{object.Digest, manifest.DigestOf(data)}
 }
 
-// TestLastHealthy_blobs keeps on disk what was last healthy of an application until another digest is healthy.
+// TestLastHealthy_blobs keeps the blobs of the last healthy digest of an application until another digest is healthy.
 func TestLastHealthy_blobs(t *testing.T) {
 	r := newRig(t)
 	store := r.open(t)
@@ -91,7 +92,7 @@ func TestLastHealthy_blobs(t *testing.T) {
 	}
 }
 
-// TestLastHealthy_restart reports what was last healthy from the disk.
+// TestLastHealthy_restart reports the last healthy digest from the disk.
 func TestLastHealthy_restart(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// history plays a model with a cluster: what was applied is there until it is deleted.
+// history plays a model with a cluster, in which an applied application exists until it is deleted.
 type history struct {
 	t      *testing.T
 	random *rand.Rand
@@ -26,7 +26,7 @@ type history struct {
 
 	marks   map[bundle.ApplicationName]state.Mark // on disk
 	there   map[bundle.ApplicationName]bool       // in the cluster
-	held    map[bundle.ApplicationName]bool       // more than may go at once, since it was listed last
+	held    map[bundle.ApplicationName]bool       // removal held since it was last listed
 	starts  []start
 	removes []remove
 	log     []string
@@ -100,7 +100,7 @@ func (h *history) offer(quiet bool) {
 	h.take(h.m.step(epoch, received{id: h.id, bundle: b, apps: apps}))
 }
 
-// finish ends what runs.
+// finish ends all runs.
 func (h *history) finish() {
 	for len(h.starts)+len(h.removes) > 0 {
 		starts, removes := h.starts, h.removes
@@ -115,7 +115,7 @@ func (h *history) finish() {
 	}
 }
 
-// restart begins anew with what is on disk.
+// restart makes a new model from the state on disk.
 func (h *history) restart() {
 	h.log = append(h.log, "restart")
 	h.m, h.starts, h.removes = newModel("east", func() float64 { return 0.5 }), nil, nil
@@ -132,8 +132,8 @@ func (h *history) restart() {
 	h.take(h.m.step(epoch, in))
 }
 
-// TestHistories plays random bundles and restarts: only what a bundle lists as removed is deleted, what is held only
-// with a word, and in the end everything that is not listed is gone or named as held.
+// TestHistories plays random bundles and restarts. Only applications that a bundle lists as removed are deleted, held
+// ones only after a confirmation, and in the end every application that is not listed is gone or reported as held.
 func TestHistories(t *testing.T) {
 	for seed := range uint64(300) {
 		h := &history{

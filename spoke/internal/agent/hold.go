@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// holdDrift notes drift that is not repaired yet. The next apply that goes well repairs it.
+// holdDrift notes drift that is not repaired yet. The next successful apply repairs the drift.
 func (n *node) holdDrift(held map[manifest.ID]string, now time.Time) {
 	if len(held) == 0 {
 		return
@@ -21,8 +21,8 @@ func (n *node) holdDrift(held map[manifest.ID]string, now time.Time) {
 	maps.Copy(n.heldDrift, held)
 }
 
-// shown returns the condition to report: an application of which drift is held is not as it should be. What depends on
-// it does not wait for that.
+// shown returns the condition to report. If drift is held, the application is reported as not ready, but its dependents
+// do not wait.
 func (n *node) shown() Condition {
 	const most = 3
 	if len(n.heldDrift) == 0 || n.ready.Status != condition.True {

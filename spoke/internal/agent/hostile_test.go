@@ -10,8 +10,8 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// TestMissingBlob: a bundle of which the hub has not everything is not accepted, and not a part of it is applied. It is
-// tried again by itself.
+// TestMissingBlob offers a bundle of which the hub lacks a blob. The bundle is not accepted, no part of it is applied,
+// and the spoke tries again by itself.
 func TestMissingBlob(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
@@ -31,9 +31,9 @@ func TestMissingBlob(t *testing.T) {
 	r.hub.expect(t, "1 received", "1 healthy")
 }
 
-// TestRevokedKey: a key that was taken out of the spoke's ring ends what it signed. The bundle on the disk is not
-// carried out any more and nothing is deleted for it; an offer that the key signed is refused; one that another key of
-// the ring signed is taken.
+// TestRevokedKey removes a key from the spoke's ring. The bundle on disk that the key signed is not applied any more,
+// and no object is deleted for it. An offer that the key signed is refused; one that another key of the ring signed is
+// accepted.
 func TestRevokedKey(t *testing.T) {
 	r := newRig(t)
 	revoked := r.hub.signer
@@ -60,7 +60,7 @@ func TestRevokedKey(t *testing.T) {
 	}
 }
 
-// TestSwappedApplication: the blob of an entry is the Application of another, signed and whole. The bundle is refused.
+// TestSwappedApplication signs an entry whose blob is the Application of another entry. The bundle is refused.
 func TestSwappedApplication(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
@@ -77,7 +77,7 @@ func TestSwappedApplication(t *testing.T) {
 	}
 }
 
-// eventually waits until something is so.
+// eventually waits until a condition holds.
 func (r *rig) eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.After(patience); !holds(); {

@@ -23,7 +23,8 @@ func (m *model) judgeAll() {
 	}
 }
 
-// judge sets the Ready condition of a node, and what it waits for. It reports whether the condition changed.
+// judge sets the Ready condition of a node, and the applications that the node waits for. It reports whether the
+// condition changed.
 func (m *model) judge(n *node) (changed bool) {
 	n.blockedBy, n.blockedWhy = bundle.ApplicationName{}, ""
 	if n.app != nil && n.mark.Digest != n.entry.Digest {
@@ -53,8 +54,8 @@ func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
 	return bundle.ApplicationName{}
 }
 
-// blocker returns the first dependency that is not ready at the digest of this bundle, and why. What was never applied
-// waits for the dependencies of those that give it, too.
+// blocker returns the first dependency that is not ready at the digest of this bundle, and the reason. If all are
+// ready, both are empty. A node that was never applied waits for the dependencies of its parents, too.
 func (m *model) blocker(n *node) (dependency bundle.ApplicationName, why string) {
 	for _, name := range n.app.DependsOn {
 		if why := m.unready(n, name); why != "" {
@@ -77,7 +78,7 @@ func (n *node) isReady(now time.Time) bool {
 	return n.standing == listed && n.mark.Digest == n.entry.Digest && n.condition(now).Status == condition.True
 }
 
-// condition returns the Ready condition of a node, without since when.
+// condition returns the Ready condition of a node, without Since.
 func (n *node) condition(now time.Time) Condition {
 	switch {
 	case n.standing == leaving:
@@ -106,7 +107,7 @@ func unknown(reason, message string) Condition {
 	return Condition{Status: condition.Unknown, Reason: reason, Message: message}
 }
 
-// leavingCondition is the condition of a node that is to be deleted.
+// leavingCondition returns the condition of a node that must be deleted.
 func (n *node) leavingCondition() Condition {
 	switch {
 	case n.failure.reason != "":
@@ -118,7 +119,7 @@ func (n *node) leavingCondition() Condition {
 	return unknown(condition.Progressing, "removed from the bundle; its objects are being deleted")
 }
 
-// healthCondition is the condition of a node that is applied.
+// healthCondition returns the condition of a node that is applied.
 func (n *node) healthCondition(now time.Time) Condition {
 	status, text := n.awaited()
 	switch {
@@ -135,7 +136,8 @@ func (n *node) healthCondition(now time.Time) Condition {
 
 func (n *node) healthDeadline() time.Time { return n.appliedAt.Add(n.timeout()) }
 
-// awaited returns the health that readiness depends on; Current when it depends on none.
+// awaited returns the health that readiness depends on, and the reason. If readiness depends on no health, awaited
+// returns Current.
 func (n *node) awaited() (health.Status, string) {
 	switch {
 	case n.app == nil:
@@ -165,7 +167,7 @@ func listUnhealthy(n *node) string {
 	return wording.List(texts, n.health.InProgress+n.health.Failed, most)
 }
 
-// healthText says how an object is; reason may be empty.
+// healthText returns the health of an object as text; reason may be empty.
 func healthText(id manifest.ID, status health.Status, reason string) string {
 	if reason == "" {
 		return fmt.Sprintf("%s is %s", id, status)

@@ -12,20 +12,20 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// displace gives a node that is not an application of the bundle its standing. It is deleted only if the bundle lists
-// it as removed.
+// displace sets the standing of a node that the bundle does not list as an application. The node is deleted only if the
+// bundle lists it as removed.
 func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 	removal, _ := removalOf(b, n.entry.Name)
 	was, wasKept := n.standing, n.kept
 	n.standing, n.kept = m.standingOf(n, b, guard)
 	withheldBefore := n.mark.Withheld
-	n.mark.Withheld = n.standing == withheld // a restart must not forget it
+	n.mark.Withheld = n.standing == withheld // must survive a restart
 	if n.standing == was && n.app == nil && (was == leaving && goesAs(removal, n.mark) || wasKept.Status != "") {
 		return nil
 	}
 	out := n.stop()
 	if n.work == deleting {
-		n.mark.Digest = manifest.Digest{} // some of it is gone already
+		n.mark.Digest = manifest.Digest{} // some of its objects are gone already
 	}
 	n.app = nil
 	n.failures, n.failure, n.retryAt = 0, failure{}, m.now
@@ -37,8 +37,8 @@ func (m *model) displace(n *node, b *bundle.Bundle, guard error) []action {
 	return out
 }
 
-// standingOf returns the standing that a bundle gives to an application that it does not list to be applied, and why
-// the application stays. A removal that was withheld stays so until an operator confirms it.
+// standingOf returns the standing of an application that the bundle does not list to be applied, and the condition that
+// gives the reason why it stays. A removal that was withheld stays withheld until an operator confirms it.
 func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Condition) {
 	removal, removed := removalOf(b, n.entry.Name)
 	switch {
@@ -61,7 +61,8 @@ func (m *model) standingOf(n *node, b *bundle.Bundle, guard error) (standing, Co
 		"new or restored; its objects stay as they are. To delete them, run: nave confirm cluster "+m.cluster)
 }
 
-// goesAs reports whether an application with this mark is deleted as the removal says.
+// goesAs reports whether an application with this mark is deleted by the policy of the removal, without a change of the
+// mark.
 func goesAs(r bundle.Removal, mark state.Mark) bool {
 	return r.Policy == bundle.MirrorPrune || r.Policy == mark.DeletionPolicy && !mark.Suspended
 }
@@ -86,9 +87,9 @@ func deletes(r bundle.Removal, mark state.Mark) bool {
 	return !mark.Suspended && apply.Removal{Policy: mark.DeletionPolicy, Prune: mark.Prune}.Deletes()
 }
 
-// guard returns why the removals of a bundle that no operator confirmed are held; nil if they may pass. It counts the
-// objects of all applications together: what looks like an accident for one application does so for a cluster. Objects
-// that the bundle gives to another application do not go.
+// guard returns why the removals of a bundle that no operator confirmed are held; nil if they may pass. It applies the
+// limits of a prune to the objects of all applications together, so that a cluster is not emptied by accident. Objects
+// that the bundle gives to another application do not count as deleted.
 func (m *model) guard(b *bundle.Bundle, apps applications) error {
 	if len(b.Removals) == 0 {
 		return nil
@@ -109,7 +110,7 @@ func (m *model) guard(b *bundle.Bundle, apps applications) error {
 		"deleted; bring it back in Git, or run: nave confirm cluster %s", gone, owned, m.cluster)
 }
 
-// countTaken counts the objects of an application that others claim.
+// countTaken returns the number of objects of an application that another application of the bundle has.
 func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]bundle.ApplicationName) int {
 	taken := 0
 	for _, id := range m.owned(name) {
@@ -120,7 +121,7 @@ func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]
 	return taken
 }
 
-// claimsOf returns which application of a bundle wants each object.
+// claimsOf returns the application of a bundle that has each object.
 func claimsOf(apps applications) map[manifest.ID]bundle.ApplicationName {
 	claims := map[manifest.ID]bundle.ApplicationName{}
 	for name, app := range apps {

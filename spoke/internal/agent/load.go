@@ -19,7 +19,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// loader gives out the objects of one run of one application. Plaintext lives in it, and it lives as long as the run.
+// loader loads the objects of one run of one application. It holds plaintext, and is dropped when the run ends.
 type loader struct {
 	app          *bundle.Application
 	blob         func(manifest.Digest) ([]byte, error)
@@ -27,15 +27,15 @@ type loader struct {
 	budget       *budget
 	known        *redactors
 	placeholders map[sealed.Placeholder]place
-	// expressions are the texts of fields that stand in the objects as placeholders.
+	// expressions are the texts of fields that the objects have as placeholders.
 	expressions map[sealed.Placeholder]string
 	data        func(context.Context, bundle.ObjectIdentity) (kube.Data, error)
 
 	reserving sync.Mutex // guards the following
-	reserved  func()     // gives back the memory for the files; nil: it was not taken
+	reserved  func()     // gives back the memory for the files; nil: no memory was acquired
 	weight    int64      // bytes of the files
 
-	mu     sync.Mutex // guards the following; held while decrypting, so that nothing is decrypted twice
+	mu     sync.Mutex // guards the following; held while decrypting, so that each file is decrypted once
 	keys   *decrypt.Keys
 	opened map[int]*decrypt.Plaintext
 
@@ -64,7 +64,7 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 	return l
 }
 
-// close ends the run: nothing is loaded any more.
+// close gives back the memory for the files. No object may be loaded after it.
 func (l *loader) close() {
 	l.reserving.Lock()
 	defer l.reserving.Unlock()
@@ -73,13 +73,13 @@ func (l *loader) close() {
 	}
 }
 
-// sealedError is that a sealed value of an object cannot be had.
+// sealedError means that a sealed value of an object cannot be loaded.
 type sealedError struct{ error }
 
 func (e *sealedError) Unwrap() error { return e.error }
 
-// load returns the plaintext of an object when there is memory for it. The keys are asked for, and files are decrypted,
-// when the first object needs them. No error of it holds a value.
+// load waits for memory and returns the plaintext of an object. The keys are read, and files are decrypted, when the
+// first object needs them. Errors hold no values.
 func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Loaded, error) {
 	data, cost, err := l.look(ctx, ref)
 	if err != nil {
@@ -98,8 +98,8 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 	return loaded, nil
 }
 
-// look reads an object to see how much memory applying it takes, and takes the memory for the sealed files if it may
-// need them. The data is nil if it is too large to be kept until then.
+// look reads an object and returns the memory that applying it takes, in bytes. If the object may need sealed files,
+// look acquires the memory for these. If the object is too large to be kept while it waits, data is nil.
 func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []byte, cost int64, err error) {
 	if data, err = l.read(ctx, ref.Digest); err != nil {
 		return nil, 0, err
@@ -122,7 +122,7 @@ func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []b
 	return data, cost, nil
 }
 
-// read returns a blob of unknown size when there is memory to look at it.
+// read waits for the memory to look at a blob of unknown size, and returns the blob.
 func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 	done, err := l.budget.acquire(ctx, l.budget.objects, min(lookCost, l.budget.objects.size))
 	if err != nil {
@@ -132,7 +132,8 @@ func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 	return l.blob(d)
 }
 
-// mayHoldSealed reports whether an object may hold placeholders. What is in base64 is not looked at.
+// mayHoldSealed reports whether an object may hold placeholders. Base64 is not decoded: data in base64 may hold
+// placeholders of sealed values.
 func (l *loader) mayHoldSealed(id bundle.ObjectIdentity, data []byte) bool {
 	has := func(text string) bool { return bytes.Contains(data, []byte(text)) }
 	encoded := id.Kind == "Secret" && has(`"data"`) || id.Kind == "ConfigMap" && has(`"binaryData"`)
@@ -154,7 +155,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	if got := kube.Identify(o); got != ref.ObjectIdentity {
 		return apply.Loaded{}, fmt.Errorf("blob %s is %s: the bundle is inconsistent", ref.Digest, got.ID())
 	}
-	var failed error // why a placeholder has no value says more than that it has none
+	var failed error // the cause, which is returned in place of FinishObject's error that a value is missing
 	size, holdsSealed := len(data), false
 	variables, err := l.variables(ctx, o)
 	if err != nil {
@@ -177,7 +178,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	return apply.Loaded{Object: plain, Sealed: holdsSealed, Redact: l.redactor(ctx, plain)}, nil
 }
 
-// value returns what a placeholder stands for.
+// value returns the value of a placeholder.
 func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value, error) {
 	if text, ok := l.expressions[t]; ok {
 		return sealed.Expression(text), nil
@@ -198,8 +199,8 @@ func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value,
 	return v, nil
 }
 
-// reserve takes the memory that opening the sealed files takes, and keeps it until the run ends. It returns how many
-// bytes they have. The caller must not hold memory for objects.
+// reserve acquires the memory for opening the sealed files, and holds it until the run ends. It returns the size of the
+// files in bytes. The caller must not hold memory for objects.
 func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 	l.reserving.Lock()
 	defer l.reserving.Unlock()
@@ -223,7 +224,7 @@ func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 	return weight, nil
 }
 
-// open decrypts a sealed file, once. The memory for it is reserved.
+// open decrypts a sealed file, once. The caller must have called reserve.
 func (l *loader) open(ctx context.Context, i int) (*decrypt.Plaintext, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

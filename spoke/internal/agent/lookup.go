@@ -12,7 +12,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// missingInput is the error of a ConfigMap or Secret that variables come from and that is not in the cluster.
+// missingInput is the error for a source of variables, a ConfigMap or Secret, that does not exist in the cluster.
 type missingInput struct{ source bundle.VariableSource }
 
 func (e *missingInput) Error() string {
@@ -22,11 +22,10 @@ func (e *missingInput) Error() string {
 
 func nameOf(s bundle.VariableSource) string { return s.Identity().ID().String() }
 
-// variableName is what Flux takes for the name of a variable.
+// variableName matches the names of variables that Flux accepts.
 var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
-// readData returns how the objects are read that an application's variables come from: with the account of the
-// application.
+// readData returns a function that reads the sources of an application's variables with the application's account.
 func (a *Agent) readData(app *bundle.Application) func(context.Context, bundle.ObjectIdentity) (kube.Data, error) {
 	return func(ctx context.Context, id bundle.ObjectIdentity) (kube.Data, error) {
 		if a.Data == nil {
@@ -36,8 +35,8 @@ func (a *Agent) readData(app *bundle.Application) func(context.Context, bundle.O
 	}
 }
 
-// readLive returns the data of the substitution's sources that only the cluster has, by the index of the source. They
-// are read once in a run. The error is a *missingInput if one does not exist that must.
+// readLive returns the data of the substitution's sources that only the cluster has, by the index of the source. The
+// sources are read once in a run. If a source that is not optional does not exist, readLive returns a *missingInput.
 func (l *loader) readLive(ctx context.Context) ([]kube.Data, error) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
@@ -80,7 +79,7 @@ func (l *loader) readSource(ctx context.Context, source bundle.VariableSource) (
 	return d, nil
 }
 
-// liveSecrets returns the Secrets of the cluster that an application's variables come from.
+// liveSecrets returns the Secrets among the sources of an application's variables that only the cluster has.
 func liveSecrets(app *bundle.Application) (secrets []bundle.VariableSource) {
 	for _, source := range app.Substitution.Live() {
 		if source.Kind == "Secret" {
@@ -90,15 +89,15 @@ func liveSecrets(app *bundle.Application) (secrets []bundle.VariableSource) {
 	return secrets
 }
 
-// holdsSecrets reports whether values may be put into the objects of an application that must not be told.
+// holdsSecrets reports whether the objects of an application may get secret values.
 func holdsSecrets(app *bundle.Application) bool {
 	return len(app.SealedFiles) > 0 || len(liveSecrets(app)) > 0
 }
 
-// liveValues are the Redactors of what an application read from Secrets of the cluster, and of what it read before,
-// which a controller may still quote.
+// liveValues are the Redactors of the values that an application read from Secrets of the cluster, and of those that it
+// read before, which a controller may still quote.
 type liveValues struct {
-	version     string // of what was read
+	version     string // UIDs and resourceVersions of the Secrets
 	now, before *decrypt.Redactor
 }
 
@@ -130,7 +129,7 @@ func (r *redactors) learnLive(app *bundle.Application, live []kube.Data) {
 	r.live[app.Name] = liveValues{version, fresh, last.now}
 }
 
-// hasLive reports whether the values are known, and can be told from other text, that an application read from Secrets.
+// hasLive reports whether the values that an application read from Secrets are known, and can be redacted.
 func (r *redactors) hasLive(app bundle.ApplicationName) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,10 +178,10 @@ func (a *Agent) followInputs(apps applications) {
 	a.Inputs.Follow(objects)
 }
 
-// changed is that objects appeared, changed or went that applications may read.
+// changed means that objects that applications may read appeared, changed or disappeared.
 type changed struct{ objects map[manifest.ID]bool }
 
-// advance lets the applications that read the objects be applied again at once.
+// advance makes the applications that read the objects due to be applied again at once.
 func (in changed) advance(m *model) []action {
 	for _, n := range m.nodes {
 		if n.app == nil || n.standing != listed || n.entry.Suspended {

@@ -33,7 +33,7 @@ func lookupApplication(t *testing.T, r *rig) *bundle.Application {
 	return app
 }
 
-// eventually waits until something holds.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(patience)

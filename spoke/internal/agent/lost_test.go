@@ -21,8 +21,8 @@ func (r *rig) open(t *testing.T) *state.Store {
 	return store
 }
 
-// TestLostBlobs takes blobs of the bundle off the disk. The agent takes the same bundle from the hub again, and goes on
-// from what it had applied.
+// TestLostBlobs removes blobs of the bundle from the disk. The agent accepts the same bundle from the hub again, and
+// does not apply it again.
 func TestLostBlobs(t *testing.T) {
 	r := newRig(t)
 	stop := r.start(t)
@@ -123,8 +123,8 @@ func TestLostDisk(t *testing.T) {
 	r.hub.expect(t, "5 received", "5 healthy")
 }
 
-// TestMovedHub starts on the disk of another cluster's identity: its bundle is not carried out, and its numbers do not
-// count.
+// TestMovedHub starts on the disk of another cluster's identity: its bundle is not applied, and its high-water mark
+// does not count.
 func TestMovedHub(t *testing.T) {
 	r := newRig(t)
 	store := r.open(t)

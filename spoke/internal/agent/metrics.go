@@ -9,7 +9,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/apply"
 )
 
-// metrics are the numbers of an agent.
+// metrics are the Prometheus metrics of an agent.
 type metrics struct {
 	sequence prometheus.Gauge
 	stage    prometheus.Gauge

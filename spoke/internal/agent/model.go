@@ -16,7 +16,7 @@ import (
 // Kubernetes client allows anyway.
 const maxRunning = 8
 
-// model is everything that the agent decides by.
+// model is the state that the agent's decisions depend on.
 type model struct {
 	cluster string         // its name, for messages
 	jitter  func() float64 // in [0,1); injected
@@ -28,14 +28,14 @@ type model struct {
 	stage  bundle.Stage
 	nodes  map[bundle.ApplicationName]*node
 	names  []bundle.ApplicationName // keys of nodes, sorted
-	// dependents are the applications that were applied depending on one that is to be deleted.
+	// dependents has, for each application to delete, the applications that were applied depending on it.
 	dependents map[bundle.ApplicationName][]bundle.ApplicationName
 
-	left map[bundle.ApplicationName]*leftover // what the last process left behind, until there is a bundle
+	left map[bundle.ApplicationName]*leftover // state of the last process, until there is a bundle
 
 	offer    *session.Offer // being received, or waiting to be tried again
 	tries    int
-	reported bool      // the hub heard why the offer is not accepted
+	reported bool      // the hub got the reason why the offer is not accepted
 	retryAt  time.Time // of the offer
 
 	armed time.Time
@@ -44,42 +44,42 @@ type model struct {
 // applications are the Applications of a bundle.
 type applications map[bundle.ApplicationName]*bundle.Application
 
-// node is one application: of the bundle, or one that left it and is not deleted yet.
+// node is one application: one of the bundle, or one that left the bundle and is not deleted yet.
 type node struct {
 	entry bundle.Entry
 	app   *bundle.Application // nil unless listed
-	// peers and objects are what the health checks of the application name: applications of the bundle, and what is in
-	// the cluster.
+	// peers and objects are named in the application's health checks: applications of the bundle, and objects of the
+	// cluster.
 	peers   []bundle.ApplicationName
 	objects []bundle.ObjectIdentity
-	// readyExpressions are those of the application.
+	// readyExpressions are the parsed expressions of the application's dependencies.
 	readyExpressions []readyExpression
-	mark             state.Mark // what was last applied as a whole
+	mark             state.Mark // of the last complete apply
 	// unsaved is set while the mark on disk is an older one.
 	unsaved bool
 
 	standing standing
 	kept     Condition // why it stays, unless it is listed or leaving
 
-	work    work   // what runs now
-	run     uint64 // which one, so that results of cancelled ones are recognised
-	stopped bool   // it was cancelled, and has not come back yet
+	work    work   // running now
+	run     uint64 // number of the latest run, so that results of earlier ones are recognised
+	stopped bool   // the run was cancelled, and its result has not come yet
 	dirty   bool   // to be applied or deleted
-	moved   bool   // what it reads changed while it was applied
+	moved   bool   // an object that it reads changed while it was applied
 
 	failures int
 	retryAt  time.Time
 	failure  failure
 
-	verifyAt  time.Time // the interval's safety net
-	appliedAt time.Time // when the digest was first applied; the timeout of health runs from here
+	verifyAt  time.Time // when its objects are listed next; see verify
+	appliedAt time.Time // when the digest was first applied; the timeout of health begins here
 	health    inventory.Summary
 	checks    health.Status // of objects in spec.healthChecks; see checkMessage
 	checkText string
 	checkAt   time.Time
 	checking  bool
 
-	blockedBy   bundle.ApplicationName // the dependency it waits for, or the dependent that goes before it; zero: none
+	blockedBy   bundle.ApplicationName // the dependency to wait for, or the dependent to be deleted first; zero: none
 	blockedWhy  string                 // why the dependency is not ready
 	peer        bundle.ApplicationName // the application among its health checks that is not ready; zero: none
 	ready       Condition
@@ -87,21 +87,21 @@ type node struct {
 	heldDrift   map[manifest.ID]string // drift that is not repaired yet, and why
 	heldSince   time.Time
 	reported    tell
-	reportAgain bool // the last report left something out that is known now
+	reportAgain bool // the last report left out a message that can be redacted now
 }
 
-// standing is what the bundle says of an application.
+// standing is the list of the bundle that an application is in.
 type standing int
 
 const (
 	listed   standing = iota // to be applied
-	leaving                  // removed on purpose: its objects go, as its deletion policy says
-	withheld                 // removed on purpose, but it takes too much along, and no operator confirmed that
+	leaving                  // removed on purpose: its objects are deleted according to its deletion policy
+	withheld                 // removed on purpose, but too many objects would be deleted, and no operator confirmed that
 	pending                  // not rendered yet by the hub: neither applied nor deleted
-	unlisted                 // in no list: the hub does not know of it, so it stays as it is
+	unlisted                 // in no list: the hub does not know the application, so its objects stay
 )
 
-// work is what runs for a node.
+// work is the kind of run of a node.
 type work int
 
 const (
@@ -110,7 +110,7 @@ const (
 	deleting
 )
 
-// failure is why the latest attempt failed; the zero failure says that it did not.
+// failure is the reason why the latest attempt failed; zero if it succeeded.
 type failure struct {
 	reason  string
 	message string
@@ -132,9 +132,9 @@ type Condition struct {
 	Since   time.Time
 }
 
-// Inputs: what can happen.
+// Inputs: the events that the model handles.
 type (
-	// restored is the state found on disk at the start. Bundle is nil when there is none.
+	// restored is the state that was on disk at the start. If there was no usable bundle, bundle is nil.
 	restored struct {
 		id     bundle.ID
 		bundle *bundle.Bundle
@@ -143,20 +143,20 @@ type (
 	}
 	// offered is a new offer of the hub.
 	offered struct{ offer session.Offer }
-	// received is the end of receiving an offer. Without err the bundle is stored with all it reaches.
+	// received is the end of receiving an offer. If err is nil, the bundle and all blobs that it reaches are stored.
 	received struct {
 		id     bundle.ID
 		bundle *bundle.Bundle
 		apps   applications
 		err    error
-		retry  bool // err may go away by itself
-		quiet  bool // err is the connection's, not the bundle's
+		retry  bool // another attempt may succeed
+		quiet  bool // the connection failed, not the bundle
 	}
 	// applied is the end of an apply.
 	applied struct {
 		name     bundle.ApplicationName
 		run      uint64
-		mark     state.Mark // what it would be, with success
+		mark     state.Mark // to be stored if the apply succeeded
 		request  string     // the operator's request that was tried
 		failure  failure
 		repaired int
@@ -168,21 +168,21 @@ type (
 		run     uint64
 		failure failure
 	}
-	// observed is news from the watches about an application.
+	// observed is an observation of an application's objects by the watches.
 	observed struct {
 		name   bundle.ApplicationName
 		drift  bool
 		held   map[manifest.ID]string // drift that is not repaired yet, and why
 		health inventory.Summary
 	}
-	// checked is how the objects of spec.healthChecks are doing.
+	// checked is the health of the objects of spec.healthChecks.
 	checked struct {
 		name   bundle.ApplicationName
 		status health.Status
 		text   string
 	}
-	// learned is that the values of an application's sealed files are known, so that a message that was left out can be
-	// reported.
+	// learned means that the values of an application's sealed files are known, so that a message that was left out can
+	// be reported.
 	learned struct {
 		name bundle.ApplicationName
 		ok   bool
@@ -191,21 +191,21 @@ type (
 	ticked struct{}
 )
 
-// input is something that happened. advance lets the model take the input in, and returns what to do about it.
+// input is an event. advance changes the model accordingly, and returns the actions that follow.
 type input interface{ advance(m *model) []action }
 
-// leftover is what is on disk of an application.
+// leftover is the state on disk of an application.
 type leftover struct {
 	mark    state.Mark
-	unclean bool              // an apply was cut off
-	health  inventory.Summary // zero: it has no inventory
+	unclean bool              // see unclean
+	health  inventory.Summary // zero: there is no inventory
 }
 
-// Actions: what to do. They are performed in their order.
+// Actions: the decisions of the model. They are performed in their order.
 type (
-	// receive verifies, fetches and stores an offer, in place of the one being received.
+	// receive verifies, fetches and stores an offer, and cancels the offer that is being received.
 	receive struct{ offer session.Offer }
-	// start applies an application. remember goes to disk first.
+	// start applies an application. remember is stored first.
 	start struct {
 		name    bundle.ApplicationName
 		run     uint64
@@ -223,23 +223,23 @@ type (
 		run  uint64
 		mark state.Mark
 	}
-	// cancel ends what runs for an application. Its result still comes.
+	// cancel ends the run of an application. The result of the run is still an input.
 	cancel struct{ name bundle.ApplicationName }
-	// remember puts a mark on disk.
+	// remember stores a mark on disk.
 	remember struct {
 		name bundle.ApplicationName
 		mark state.Mark
 	}
-	// sweep deletes, after a while, the blobs that nothing needs any more.
+	// sweep deletes, after sweepDelay, the blobs that are not needed any more.
 	sweep struct{}
-	// forget drops what is on disk of an application that is gone.
+	// forget deletes the state on disk of an application that is gone.
 	forget struct{ name bundle.ApplicationName }
-	// adopt makes a bundle's objects the ones that nobody prunes, and its blobs the ones that are kept.
+	// adopt makes a bundle current: its objects are not pruned by other applications, and its blobs are kept.
 	adopt struct {
 		id   bundle.ID
 		apps applications
 	}
-	// ack reports to the hub how far a bundle has come; with err, that it was rejected.
+	// ack reports the stage of a bundle to the hub. If err is set, ack reports that the bundle was rejected.
 	ack struct {
 		id    bundle.ID
 		stage bundle.Stage
@@ -255,23 +255,23 @@ type (
 		held    *apply.GuardError // nil: no prune is held
 		drift   uint64            // repaired since the start
 	}
-	// event records something that happened, for people.
+	// event records an Event for people.
 	event struct {
 		name            bundle.ApplicationName
 		warning         bool
 		reason, message string
 	}
-	// check looks how objects are doing that health depends on, with the rights of a service account.
+	// check finds the health of the objects of spec.healthChecks, with the rights of a service account.
 	check struct {
 		name    bundle.ApplicationName
 		account string // empty: the spoke's own rights
 		objects []bundle.ObjectIdentity
 	}
-	// verify lists the kinds of an application again, for what the watches may have missed.
+	// verify lists the kinds of an application again, to find changes that the watches may have missed.
 	verify struct{ name bundle.ApplicationName }
 	// arm makes the timer tick at a time; zero: never.
 	arm struct{ at time.Time }
 )
 
-// action is something to do. What takes time runs beside the loop.
+// action is a decision to perform. Work that takes time runs in another goroutine.
 type action interface{ perform(a *Agent) }

@@ -11,7 +11,7 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// readyExpression says when a dependency is ready, in place of its readiness.
+// readyExpression decides whether a dependency is ready, in place of the dependency's Ready condition.
 type readyExpression struct {
 	dependency bundle.ApplicationName
 	expression *expression.Expression
@@ -72,8 +72,8 @@ func (m *model) evaluate(n *node, e readyExpression) string {
 	return ""
 }
 
-// withStatus returns an object with the status that Flux would give it, as far as the spoke knows: what the hub found
-// out holds back the bundle's entry. The controller has seen the generation if the entry is applied.
+// withStatus returns an object with the status that Flux would give it, as far as the spoke knows it. Findings of the
+// hub are not in the status: they hold back the entry. If the entry is applied, observedGeneration is the generation.
 func (m *model) withStatus(n *node, object map[string]any) map[string]any {
 	const generation = 1
 	observed := int64(0)

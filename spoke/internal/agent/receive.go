@@ -16,12 +16,12 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// maxPending is how many bytes of received blobs stay in memory for the accepting transaction; more are stored before
-// it.
+// maxPending is the number of bytes of received blobs that stay in memory for the accepting transaction. If there are
+// more, they are stored before it.
 const maxPending = 4 << 20
 
-// receive verifies an offer, takes from it what is missing and fetches the rest, and stores all of it in one
-// transaction.
+// receive verifies an offer, takes missing blobs from the offer, fetches those that the offer lacks, and stores all of
+// them in one transaction.
 func (a *Agent) receive(ctx context.Context, o session.Offer, last bundle.ID) received {
 	a.blobs.RLock()
 	defer a.blobs.RUnlock()
@@ -34,8 +34,8 @@ func (a *Agent) receive(ctx context.Context, o session.Offer, last bundle.ID) re
 	return in
 }
 
-// recoverable reports whether an error may go away by itself, and whether it is not the bundle's, so that the hub need
-// not hear of it.
+// recoverable reports whether another attempt may succeed, and whether the bundle is not the cause of the error, so
+// that the hub need not get a report.
 func recoverable(err error) (retry, quiet bool) {
 	is := func(any ...error) bool {
 		return slices.ContainsFunc(any, func(one error) bool { return errors.Is(err, one) })
@@ -70,10 +70,10 @@ func (a *Agent) fetchBundle(ctx context.Context, o session.Offer, last bundle.ID
 		return nil, nil, fmt.Errorf("%w: the offer names bundle %d.%d, its envelope holds %d.%d", trust.ErrMalformed,
 			o.ID.Epoch, o.ID.Sequence, id.Epoch, id.Sequence)
 	}
-	c.enclose(o.Blobs) // only now: before this, nothing says that the bundle is the hub's
+	c.enclose(o.Blobs) // only after the signature of the bundle was verified
 	apps, err := a.fetchContent(ctx, c, b)
 	if err != nil {
-		// over a line that fails again and again, the next attempt gets on from here
+		// if the connection fails again and again, the next attempt need not fetch these blobs again
 		return nil, nil, errors.Join(err, c.keep())
 	}
 	if err := ctx.Err(); err != nil {
@@ -82,7 +82,7 @@ func (a *Agent) fetchBundle(ctx context.Context, o session.Offer, last bundle.ID
 	return b, apps, a.Store.Accept(state.Accepted{Recipient: a.Cluster.String(), ID: id, Envelope: envelope}, c.pending)
 }
 
-// fetchContent fetches the applications that are missing, and then what these reach.
+// fetchContent fetches the applications that are missing, and then the blobs that these refer to.
 func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle) (applications, error) {
 	var digests []manifest.Digest
 	for _, e := range b.Applications {
@@ -99,7 +99,8 @@ func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle
 	return apps, c.fetchMissing(ctx, reached(apps), nil)
 }
 
-// blob returns how the blobs of the bundle are read. One that is missing or damaged on disk is fetched again.
+// blob returns a function that reads blobs of the bundle. If a blob is missing or damaged on disk, the function fetches
+// it again.
 func (a *Agent) blob(ctx context.Context) func(manifest.Digest) ([]byte, error) {
 	return func(d manifest.Digest) ([]byte, error) {
 		data, err := a.Store.Blob(d)
@@ -135,8 +136,8 @@ type collector struct {
 	weight   int
 }
 
-// fetchMissing gets those of the digests that are not on disk: what the offer encloses from there, the rest by
-// fetching. It puts their content into opened, unless that is nil.
+// fetchMissing gets the blobs that are not on disk: those that the offer encloses from the offer, the others from the
+// hub. Unless opened is nil, fetchMissing puts their content into opened.
 func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest,
 	opened map[manifest.Digest][]byte) error {
 	slices.SortFunc(digests, func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })
@@ -157,8 +158,8 @@ func (c *collector) enclose(blobs []session.Blob) {
 	}
 }
 
-// unpack takes those of the digests that are enclosed in the offer, and returns what is still missing. An enclosed blob
-// that is not what it claims to be is left; it may yet be fetched.
+// unpack takes the blobs that the offer encloses, and returns the digests that are still missing. If an enclosed blob
+// does not match its digest, it counts as missing, so that it is fetched.
 func (c *collector) unpack(missing []manifest.Digest, opened map[manifest.Digest][]byte) (left []manifest.Digest,
 	err error) {
 	for _, d := range missing {
@@ -185,7 +186,7 @@ func (c *collector) fetch(ctx context.Context, digests []manifest.Digest, opened
 	})
 }
 
-// take verifies a blob and keeps it. It returns state.ErrBlob if the blob is not what it claims to be.
+// take verifies a blob and keeps it. If the blob does not match its digest, take returns state.ErrBlob.
 func (c *collector) take(d manifest.Digest, size uint64, frame []byte, opened map[manifest.Digest][]byte) error {
 	blob, data, err := c.store.Check(d, size, frame)
 	if err != nil {
@@ -201,7 +202,7 @@ func (c *collector) take(d manifest.Digest, size uint64, frame []byte, opened ma
 	return c.keep()
 }
 
-// keep stores what came ahead of the accepting transaction.
+// keep stores the pending blobs before the accepting transaction.
 func (c *collector) keep() error {
 	blobs := c.pending
 	c.pending, c.weight = nil, 0

@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
-// enclosed is a blob of the hub as it stands in an offer.
+// enclosed returns a blob of the hub as an offer encloses it.
 func (h *farHub) enclosed(t *testing.T, d manifest.Digest) session.Blob {
 	t.Helper()
 	h.mu.Lock()
@@ -64,7 +64,7 @@ func TestEnclosed_not_fetched(t *testing.T) {
 	}
 }
 
-// TestFetchGetsOn has the connection break in the middle of a bundle. What came before is not fetched again.
+// TestFetchGetsOn breaks the connection in the middle of a bundle. Blobs that came before are not fetched again.
 func TestFetchGetsOn(t *testing.T) {
 	r := newRig(t)
 	r.start(t)

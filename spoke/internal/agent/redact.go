@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// maxKnown is how many bytes the Redactors of all files take at most.
+	// maxKnown is the most bytes that the Redactors of all files take.
 	maxKnown = 16 << 20
-	// learnPause is how long an application waits at least before its files are opened again for the sake of a text.
+	// learnPause is the least time before the files of an application are opened again to redact a text.
 	learnPause = time.Minute
 )
 
@@ -27,7 +27,7 @@ type redactors struct {
 	mu    sync.Mutex // guards the following
 	files map[manifest.Digest]*decrypt.Redactor
 	size  int // bytes of files
-	// live are those of the values that each application read from the cluster, now and before.
+	// live has the Redactors of the values that each application read from the cluster, now and before.
 	live map[bundle.ApplicationName]liveValues
 }
 
@@ -35,7 +35,7 @@ func newRedactors() *redactors {
 	return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}, live: map[bundle.ApplicationName]liveValues{}}
 }
 
-// learn keeps the Redactor of a file. If there is no room for it, a Redactor is kept that hides every text.
+// learn keeps the Redactor of a file. If the Redactor would exceed maxKnown, learn keeps one that hides every text.
 func (r *redactors) learn(d manifest.Digest, p *decrypt.Plaintext) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,8 +50,8 @@ func (r *redactors) learn(d manifest.Digest, p *decrypt.Plaintext) {
 	r.size += fresh.Size()
 }
 
-// of returns the Redactors of an application's files, with those of all other files that hide single values: an object
-// may quote values that another application brought. It reports whether none of the application's own is missing.
+// of returns the Redactors of the given files, with those of all other files that hide single values, because an object
+// may quote values of another application. It reports whether the Redactors of all given files are known.
 func (r *redactors) of(files []manifest.Digest) (known []*decrypt.Redactor, all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +64,7 @@ func (r *redactors) of(files []manifest.Digest) (known []*decrypt.Redactor, all 
 	return known, !slices.ContainsFunc(files, func(d manifest.Digest) bool { return r.files[d] == nil })
 }
 
-// keep forgets all files but those.
+// keep forgets all other files.
 func (r *redactors) keep(files map[manifest.Digest]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,15 +76,15 @@ func (r *redactors) keep(files map[manifest.Digest]bool) {
 	}
 }
 
-// sealedFiles are the files that an application has now, and those that it had before, which a controller may still
-// quote.
+// sealedFiles are the files that an application has now, and those that it had before, whose values a controller may
+// still quote.
 type sealedFiles struct {
 	now, before []manifest.Digest
-	live        bool // it reads Secrets of the cluster
+	live        bool // the application reads Secrets of the cluster
 }
 
-// noteSealed remembers the sealed files of a bundle's applications. Those of applications that left it stay until they
-// are forgotten.
+// noteSealed notes the sealed files of a bundle's applications. The files of applications that left the bundle stay
+// noted until these are deleted.
 func (a *Agent) noteSealed(apps applications) {
 	for name, app := range apps {
 		files := filesOf(app)
@@ -111,9 +111,9 @@ func filesOf(app *bundle.Application) []manifest.Digest {
 	return files
 }
 
-// discretion takes sealed values out of texts about one application.
+// discretion redacts sealed values in texts about one application.
 type discretion struct {
-	known []*decrypt.Redactor // of the application, and of the others as far as they are known
+	known []*decrypt.Redactor // of the application, and of others if known
 	all   bool                // every value of the application is known
 }
 
@@ -125,11 +125,11 @@ func (a *Agent) discretion(name bundle.ApplicationName) discretion {
 	return discretion{known, listed && all && (!files.live || a.redactors.hasLive(name))}
 }
 
-// text returns a text without the values that are known.
+// text returns a text without the known values.
 func (d discretion) text(s string) string { return decrypt.Redact(s, d.known...) }
 
-// said returns the message of a controller about an object of the application without the values. If not all values are
-// known, it returns the reason alone, or only that the message is left out.
+// said returns the message of a controller about an object of the application without sealed values. If not all values
+// are known, said returns leftOut in place of the message, after the reason if that is a single identifier.
 func (d discretion) said(o inventory.ObjectHealth) string {
 	if d.all || o.Message == "" {
 		return d.text(o.Message)
@@ -141,8 +141,8 @@ func (d discretion) said(o inventory.ObjectHealth) string {
 	return d.text(text)
 }
 
-// any returns a text about the application from an unknown author; a placeholder for the text if not all values are
-// known.
+// any returns a text about the application from an unknown author without sealed values. If not all values are known,
+// any returns leftOut.
 func (d discretion) any(s string) string {
 	if d.all {
 		return d.text(s)
@@ -150,14 +150,15 @@ func (d discretion) any(s string) string {
 	return leftOut
 }
 
-// leftOut is in the place of a text.
+// leftOut replaces a text that may quote unknown values.
 const leftOut = "(the message is left out: it may quote a sealed value, and the values are not at hand to tell)"
 
-// reasonWord is what the API's conventions want a condition's reason to look like, without digits.
+// reasonWord matches the reasons of conditions that follow the API conventions, without digits.
 var reasonWord = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
 
-// redactor returns a function that takes the application's sealed values out of a text about an object, which may be
-// nil. It opens the files that were not opened yet. The caller must not hold memory for objects.
+// redactor returns a function that redacts the application's sealed values in a text about an object, which may be nil.
+// The function opens the files that were not opened yet. Its caller must not hold memory for objects. If the
+// application has no secret values, redactor returns nil.
 func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) string {
 	if !holdsSecrets(l.app) {
 		return nil
@@ -178,7 +179,7 @@ func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) 
 	}
 }
 
-// learn opens the files whose values are not known.
+// learn opens the files whose values are not known, and reads the Secrets that variables come from.
 func (l *loader) learn(ctx context.Context) error {
 	for i, file := range l.app.SealedFiles {
 		if _, known := l.known.of([]manifest.Digest{file.Digest}); known {
@@ -198,7 +199,7 @@ func (l *loader) learn(ctx context.Context) error {
 	return err
 }
 
-// startLearning opens the sealed files of an application after a restart, because there is a text that may quote them.
+// startLearning opens the sealed files of an application after a restart, because a text may quote their values.
 func (a *Agent) startLearning(name bundle.ApplicationName) {
 	n := a.model.nodes[name]
 	now := time.Now()

@@ -16,15 +16,15 @@ import (
 	"github.com/navefleet/nave/spoke/internal/watch"
 )
 
-// say lets a controller write a condition of an object: its reason, and a message.
+// say makes a controller write a condition of an object: its reason, and a message.
 func (r *rig) say(kind, name, reason, message string) {
 	id := bundle.ObjectIdentity{Version: "v1", Kind: kind, Namespace: "shop", Name: name}
 	r.cluster.index.SetHealth(id.ID(), "", health.Failed, reason, message, time.Now())
 	r.watch.see(watch.Observation{Application: appNamed("apps"), Object: id})
 }
 
-// TestConditionMessage lets controllers quote a sealed value in what they say of the object that holds it, and of
-// another one of the application.
+// TestConditionMessage makes controllers quote a sealed value in the message about the object that holds the value, and
+// in that about another object of the application.
 func TestConditionMessage(t *testing.T) {
 	r := newRig(t)
 	r.api.secrets["flux-system/sops-age"] = map[string][]byte{"identity.agekey": fixture(t, "secret.agekey")}
@@ -51,7 +51,7 @@ func TestConditionMessage(t *testing.T) {
 		}
 	}
 
-	// After a restart the values are not at hand. Without the key the reason alone is told.
+	// After a restart the values are unknown. Without the key the reason alone is reported.
 	stop()
 	keys := r.api.secrets
 	r.api.secrets = map[string]map[string][]byte{}
@@ -67,7 +67,7 @@ func TestConditionMessage(t *testing.T) {
 	}
 	stop()
 
-	// With the key they are learned, and the message is told without them.
+	// With the key they are learned, and the message is reported without them.
 	r.api.secrets = keys
 	r.start(t)
 	r.hub.expect(t, "1 healthy")
@@ -79,7 +79,7 @@ func TestConditionMessage(t *testing.T) {
 	}
 }
 
-// TestRotatedValue lets a controller quote a value that a newer bundle has replaced.
+// TestRotatedValue makes a controller quote a value that a newer bundle has replaced.
 func TestRotatedValue(t *testing.T) {
 	a := New(Config{})
 	old, now := manifest.DigestOf([]byte("old")), manifest.DigestOf([]byte("now"))
@@ -96,7 +96,7 @@ func TestRotatedValue(t *testing.T) {
 	}
 }
 
-// TestOtherApplication lets a controller quote a value that another application brought into the cluster.
+// TestOtherApplication makes a controller quote a value that another application brought into the cluster.
 func TestOtherApplication(t *testing.T) {
 	a := New(Config{})
 	file, large := manifest.DigestOf([]byte("file")), manifest.DigestOf([]byte("large"))

@@ -14,7 +14,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// restore takes up what the last process left on disk. It asks nobody: a spoke without a hub goes on from here.
+// restore restores the state that the last process left on disk. It sends no requests: a spoke without a hub continues
+// from this state.
 func (a *Agent) restore() error {
 	in := restored{left: map[bundle.ApplicationName]*leftover{}}
 	marks, err := a.Store.Marks()
@@ -28,7 +29,7 @@ func (a *Agent) restore() error {
 	if err := a.restoreInventories(in); err != nil {
 		return err
 	}
-	// The high-water mark holds, whatever becomes of the bundle.
+	// The high-water mark is valid even if the bundle is not.
 	if a.model.bundle, err = a.Store.Seen(a.Cluster.String()); err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func (a *Agent) restore() error {
 		return err
 	}
 	if err != nil {
-		// Nothing is carried out that cannot be trusted, and nothing is deleted. The hub's next offer heals it.
+		// A bundle that is not verified is not applied, and no object is deleted. The next offer of the hub replaces it.
 		a.Log.Error("the bundle on disk cannot be used", telemetry.Err(err))
 		in.bundle = nil
 	}
@@ -50,7 +51,8 @@ func (a *Agent) restore() error {
 	return nil
 }
 
-// restoreBundle verifies the last accepted bundle again, and that all it reaches is there.
+// restoreBundle verifies the last accepted bundle again. If a blob that the bundle reaches is missing, the error
+// wraps state.ErrNotFound.
 func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 	inputs := trust.Inputs{Keyring: a.Keyring, Cluster: a.Cluster, Last: a.model.bundle, Now: a.Now()}
 	if in.bundle, in.id, err = trust.Open(last.Envelope, inputs); err != nil {
@@ -66,8 +68,8 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 	return err
 }
 
-// restoreInventories takes up what each application owned. An inventory that cannot be read costs its application an
-// apply of every object, and no other application anything.
+// restoreInventories restores the inventory of each application. If an inventory cannot be read, every object of its
+// application is applied again; other applications are not affected.
 func (a *Agent) restoreInventories(in restored) error {
 	return a.Store.Inventories(func(name bundle.ApplicationName, data []byte) error {
 		l := in.left[name]
@@ -94,8 +96,8 @@ func (a *Agent) restoreInventories(in restored) error {
 	})
 }
 
-// unclean reports whether an apply was cut off, so that the objects that it was about to change have no digest, or
-// whether an object lacks the label that watches select by.
+// unclean reports whether an apply was interrupted, which leaves the objects to change without a digest, or whether an
+// object lacks the label that watches select by.
 func unclean(v *inventory.Inventory) bool {
 	for _, item := range v.Items {
 		sent := item.Mode == inventory.Override || item.Mode == inventory.Merge
@@ -106,7 +108,7 @@ func unclean(v *inventory.Inventory) bool {
 	return false
 }
 
-// readApplications decodes the applications of a bundle, out of those just received or from disk.
+// readApplications decodes the applications of a bundle from the blobs just received, or from disk.
 func (a *Agent) readApplications(b *bundle.Bundle, fresh map[manifest.Digest][]byte) (applications, error) {
 	apps := make(applications, len(b.Applications))
 	for _, e := range b.Applications {

@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	checkSoon = 2 * time.Second  // between looks at spec.healthChecks while they are awaited
-	checkLate = 30 * time.Second // and after that
+	checkSoon = 2 * time.Second  // between checks of spec.healthChecks, until they are healthy or the timeout has passed
+	checkLate = 30 * time.Second // after that
 )
 
-// startAll starts what can: repairs first, for they wait for nobody.
+// startAll starts the nodes that are due, at most maxRunning at a time. Repairs come first, because they wait for no
+// dependency.
 func (m *model) startAll() []action {
 	running := 0
 	var due []*node
@@ -56,22 +57,22 @@ func (m *model) start(n *node) action {
 	n.work = applying
 	known := n.mark.Digest == n.entry.Digest
 	kept := n.mark
-	kept.DependsOn = union(kept.DependsOn, n.app.DependsOn) // until all of it is applied, it may need either
+	kept.DependsOn = union(kept.DependsOn, n.app.DependsOn) // until all objects are applied, it may need either
 	kept.OtherAccount = !kept.Digest.IsZero() && n.otherAccount()
 	kept.Prune, kept.DeletionPolicy = n.app.Prune, n.app.DeletionPolicy
 	kept.ServiceAccount, kept.Suspended = n.app.ServiceAccount, false
 	n.mark = kept
 	return start{
 		name: n.entry.Name, run: n.run, entry: n.entry, app: n.app,
-		// What changed goes first, alone; everything else that an operator asked for in a second run. Another account may not
-		// be allowed what the last one applied: all of it is sent.
+		// If an operator asked and the digest changed, this run sends the changed objects only, and a second run sends all.
+		// If the account changed, all objects are sent, because the new account may lack rights of the last one.
 		reapply: kept.OtherAccount || n.requested() && (known || n.mark.Digest.IsZero()),
 		asked:   n.requested(), confirmed: n.entry.ConfirmedPrune,
 		remember: kept,
 	}
 }
 
-// success is the mark of an application after a run of s that went well.
+// success returns the mark of an application after a run of s without failures.
 func (s start) success(now time.Time) state.Mark {
 	mark := s.remember
 	mark.Digest, mark.Revision, mark.At = s.entry.Digest, s.entry.Revision, now
@@ -82,7 +83,7 @@ func (s start) success(now time.Time) state.Mark {
 	return mark
 }
 
-// checkAll looks at the objects of spec.healthChecks where readiness depends on them.
+// checkAll checks the objects of spec.healthChecks of the nodes whose readiness depends on them.
 func (m *model) checkAll() []action {
 	var out []action
 	for _, name := range m.names {

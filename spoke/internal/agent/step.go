@@ -13,10 +13,10 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// firstRetry is the pause after the first failure; it doubles with each further one.
+// firstRetry is the pause after the first failure. Each further failure doubles the pause.
 const firstRetry = time.Second
 
-// Defaults for what an Application leaves open.
+// Defaults for fields that an Application does not set, and the longest pause before an offer is received again.
 const (
 	defaultInterval = 10 * time.Minute
 	defaultTimeout  = 5 * time.Minute
@@ -28,14 +28,14 @@ func newModel(cluster string, jitter func() float64) *model {
 	return &model{cluster: cluster, jitter: jitter, owned: none, nodes: map[bundle.ApplicationName]*node{}}
 }
 
-// step lets the model take in what happened by now and returns what to do about it.
+// step gives an input at the time now to the model, and returns the actions that follow.
 func (m *model) step(now time.Time, in input) []action {
 	m.now = now
 	return append(in.advance(m), m.conclude()...)
 }
 
-// advance takes up what the last process left behind. Nothing is applied for it but what was not finished. Without a
-// bundle nobody knows what should be deleted, so what was left waits for the first one.
+// advance restores the state that the last process left. Only work that was not finished is done again. Without a
+// bundle it is unknown which objects must be deleted, so the state waits for the first bundle.
 func (in restored) advance(m *model) []action {
 	m.left = in.left
 	if in.bundle == nil {
@@ -44,7 +44,7 @@ func (in restored) advance(m *model) []action {
 	return m.adopt(in.id, in.bundle, in.apps)
 }
 
-// restoreNodes makes nodes of what the last process left behind, for the bundle to give them their standing.
+// restoreNodes makes nodes of the state that the last process left. The bundle sets their standing later.
 func (m *model) restoreNodes() {
 	for name, l := range m.left {
 		n := &node{entry: bundle.Entry{Name: name}, standing: unlisted, mark: l.mark, health: l.health, dirty: l.unclean}
@@ -85,7 +85,7 @@ func (m *model) rejected(in received) []action {
 		m.retryAt = m.now.Add(m.backoff(m.tries, maxOfferRetry))
 	}
 	if in.quiet || in.retry && m.reported {
-		return nil // the bundle is still rejected, as the hub knows
+		return nil // the hub has the reason already, or needs no report
 	}
 	m.reported = true
 	return []action{
@@ -94,7 +94,7 @@ func (m *model) rejected(in received) []action {
 	}
 }
 
-// adopt makes a verified bundle the one to carry out.
+// adopt makes a verified bundle the current one.
 func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []action {
 	m.restoreNodes()
 	m.bundle, m.stage = id, bundle.Received
@@ -122,8 +122,8 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []actio
 	return out
 }
 
-// divideChecks divides the health checks of a node. Of an application of this bundle, how it is doing is this spoke's
-// own knowledge: the resource that it is rendered from need not be in the cluster.
+// divideChecks divides the health checks of a node into applications of this bundle and objects of the cluster. The
+// spoke itself knows the health of an application, whose resource need not be in the cluster.
 func (m *model) divideChecks(n *node) {
 	n.peers, n.objects = nil, nil
 	if n.app == nil {
@@ -139,7 +139,7 @@ func (m *model) divideChecks(n *node) {
 	}
 }
 
-// update gives a node its entry of a new bundle. What runs for an older digest is ended: the new one pre-empts it.
+// update sets the entry of a node in a new bundle. A run for an older digest is cancelled.
 func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []action {
 	changed := n.entry.Digest != e.Digest || n.standing != listed
 	resumed := n.entry.Suspended && !e.Suspended
@@ -152,9 +152,9 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 		n.checks, n.checkText, n.checkAt = "", "", time.Time{}
 	}
 	if n.work == deleting {
-		n.mark.Digest = manifest.Digest{} // some of it is gone already
+		n.mark.Digest = manifest.Digest{} // some of its objects are gone already
 	}
-	n.dirty = n.dirty || n.kept.Status != "" // nobody repaired it meanwhile
+	n.dirty = n.dirty || n.kept.Status != "" // it was not repaired meanwhile
 	if n.app == nil || changed {
 		n.readyExpressions = readReadyExpressions(app)
 	}
@@ -167,19 +167,19 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
 	}
 	if n.mark.Suspended != e.Suspended || n.mark.Withheld {
-		// A restart must still know it, should the application leave the bundle.
+		// The mark must survive a restart, in case the application leaves the bundle.
 		n.mark.Suspended, n.mark.Withheld, n.unsaved = e.Suspended, false, true
 	}
 	return out
 }
 
-// otherAccount reports whether some of what is applied was sent with another service account.
+// otherAccount reports whether some of the applied objects were sent with another service account.
 func (n *node) otherAccount() bool {
 	return n.mark.OtherAccount || n.app != nil && n.mark.ServiceAccount != n.app.ServiceAccount
 }
 
-// current notes what follows from an entry whose content is applied already: a commit that did not touch it is applied
-// too, and its health has the whole timeout from now on.
+// current updates the mark if the digest of the entry is applied already: a commit that did not change the application
+// counts as applied too, and the timeout of health begins now unless it began before.
 func (n *node) current(now time.Time) {
 	if n.mark.Digest != n.entry.Digest {
 		return
@@ -190,7 +190,7 @@ func (n *node) current(now time.Time) {
 	}
 }
 
-// stop ends what runs for a node.
+// stop cancels the run of a node.
 func (n *node) stop() []action {
 	if n.work == idle || n.stopped {
 		return nil
@@ -199,7 +199,7 @@ func (n *node) stop() []action {
 	return []action{cancel{n.entry.Name}}
 }
 
-// requested reports whether an operator asked for a reconciliation that was not carried out yet.
+// requested reports whether an operator asked for a reconciliation that was not done yet.
 func (n *node) requested() bool { return n.entry.RequestedAt != n.mark.HandledRequest }
 
 func (in applied) advance(m *model) []action {
@@ -215,7 +215,7 @@ func (in applied) advance(m *model) []action {
 	}
 	out := m.driftEvent(in)
 	if in.failure.reason != "" {
-		n.mark.HandledRequest = in.request // it was tried, which is what was asked for
+		n.mark.HandledRequest = in.request // a failed attempt handles the request, too
 		out = append(out, m.fail(n, in.failure)...)
 		if n.moved {
 			n.retryAt = m.now
@@ -248,7 +248,7 @@ func (m *model) driftEvent(in applied) []action {
 		message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
 }
 
-// fail plans the next attempt. That it failed again as it did before is no news.
+// fail plans the next attempt. If the failure is the same as before, fail returns no event.
 func (m *model) fail(n *node, f failure) []action {
 	news := n.failure.reason != f.reason || n.failure.message != f.message
 	n.failures++
@@ -267,7 +267,7 @@ func (in removed) advance(m *model) []action {
 	}
 	n.work = idle
 	if n.stopped {
-		// It came back, or its removal is not meant any more; what is left of it is applied anew when it is listed.
+		// The deletion was cancelled. If the application is listed again, all its objects are applied again.
 		n.stopped, n.dirty, n.mark.Digest, n.unsaved = false, true, manifest.Digest{}, true
 		return nil
 	}
@@ -311,7 +311,7 @@ func (in learned) advance(m *model) []action {
 	return nil
 }
 
-// advance looks who is due. What is due for another attempt starts in conclude.
+// advance receives an offer again and verifies applications if they are due. Retries of applies start in conclude.
 func (ticked) advance(m *model) []action {
 	var out []action
 	if m.offer != nil && !m.retryAt.IsZero() && !m.now.Before(m.retryAt) {
@@ -330,13 +330,13 @@ func (ticked) advance(m *model) []action {
 	return out
 }
 
-// backoff returns the pause after so many failures in a row.
+// backoff returns the pause after a number of failures in a row.
 func (m *model) backoff(failures int, most time.Duration) time.Duration {
 	retry := wait.Backoff{First: firstRetry, Most: max(most, firstRetry), Spread: .5, Chance: m.jitter}
 	return retry.After(failures)
 }
 
-// spread varies an interval by a tenth, so that applications do not stay in step.
+// spread varies an interval randomly by up to 5 %, so that applications do not stay in step.
 func (m *model) spread(d time.Duration) time.Duration {
 	return d - d/20 + time.Duration(m.jitter()*float64(d/10))
 }

@@ -24,7 +24,7 @@ import (
 var update = flag.Bool("update", false, "write what the scripts print into them")
 
 // TestStep plays the scripts in testdata. A script is a list of blocks: one input, "----", and the
-// actions that it leads to. Lines that start with # say what is promised. Times are seconds since the start; the jitter
+// actions that it leads to. Lines that start with # describe the case. Times are seconds since the start; the jitter
 // is always one half. An application is named by a letter and has the digest that it is given as a word.
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
@@ -207,7 +207,7 @@ func (s *script) bundle(words []string) (*bundle.Bundle, applications) {
 	return b, apps
 }
 
-// list adds a word that is no application: -a (removed, as it said itself), -a:Delete, -a:Delete! (confirmed), ?a
+// list adds a word that is no application: -a (removed by its own policy), -a:Delete, -a:Delete! (confirmed), ?a
 // (pending), incomplete.
 func list(b *bundle.Bundle, word string) {
 	switch {
@@ -324,7 +324,7 @@ func summary(status health.Status) inventory.Summary {
 	return sum
 }
 
-// show prints an action, without what the promises are not about.
+// show prints an action, without the fields that the scripts do not check.
 func (s *script) show(a action) []string {
 	if s.runs == nil {
 		s.runs = map[bundle.ApplicationName]start{}

@@ -26,7 +26,7 @@ func expressionsOf(app *bundle.Application) map[sealed.Placeholder]string {
 	return texts
 }
 
-// substitutionSize returns how many bytes the texts and values of the substitution have.
+// substitutionSize returns the size of the texts and values of the substitution in bytes.
 func (l *loader) substitutionSize() (size int64) {
 	s := l.app.Substitution
 	if s == nil {
@@ -46,7 +46,7 @@ func (l *loader) substitutionSize() (size int64) {
 	return size
 }
 
-// variables returns the variables to substitute in the values of an object; nil if nothing is substituted there.
+// variables returns the variables to substitute in the values of an object; nil if the object has no substitution.
 func (l *loader) variables(ctx context.Context, o *manifest.Object) (*sealed.Variables, error) {
 	s := l.app.Substitution
 	if s == nil || manifest.IsSubstitutionDisabled(o) {
@@ -80,7 +80,7 @@ func lookUp(s *bundle.Substitution, live []kube.Data, name string) (string, bool
 	return "", false
 }
 
-// unset adds the way out to the error of a variable without a value.
+// unset adds the remedy to the error of a variable without a value.
 func unset(err error) error {
 	missing, ok := errors.AsType[*substitution.UnsetError](err)
 	if !ok {
@@ -90,8 +90,8 @@ func unset(err error) error {
 		"${…}, or annotate the object with %s: disabled", err, missing.Name, manifest.SubstituteKey)
 }
 
-// inputs returns the digest of what the substitution depends on, beside the objects; zero if nothing is substituted. Of
-// what is read from the cluster it has the versions, never the values.
+// inputs returns the digest of the substitution and its sources; zero if there is no substitution. The digest covers
+// the versions of objects that are read from the cluster, never their values.
 func (l *loader) inputs(ctx context.Context) (manifest.Digest, error) {
 	s := l.app.Substitution
 	if s == nil {
@@ -115,7 +115,7 @@ func (l *loader) inputs(ctx context.Context) (manifest.Digest, error) {
 	return manifest.DigestOf(data), nil
 }
 
-// depends reports whether what is applied of an object depends on the substitution.
+// depends reports whether the applied content of an object depends on the substitution.
 func (l *loader) depends(ctx context.Context, ref bundle.ObjectReference) (bool, error) {
 	data, err := l.read(ctx, ref.Digest)
 	if err != nil {

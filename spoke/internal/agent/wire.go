@@ -14,7 +14,8 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-// perform reports an application. If a message was left out because it may quote a sealed value, it learns these.
+// perform reports an application. If a message was left out because it may quote a sealed value, perform starts to
+// learn the values.
 func (t tell) perform(a *Agent) {
 	name := t.entry.Name
 	a.Reporter.Update(name, a.wireReport(t))
@@ -25,7 +26,7 @@ func (t tell) perform(a *Agent) {
 	}
 }
 
-// wireReport writes a report as the hub reads it, without the values of sealed files.
+// wireReport returns the protocol message of a report, without the values of sealed files.
 func (a *Agent) wireReport(t tell) *spokev1.ApplicationReport {
 	d, owned := a.discretion(t.entry.Name), a.owned(t.entry.Name)
 	w := &spokev1.ApplicationReport{
@@ -58,7 +59,7 @@ func (a *Agent) wireReport(t tell) *spokev1.ApplicationReport {
 	return w
 }
 
-// wireObjects writes the first objects of an inventory, as many as the hub takes.
+// wireObjects returns the first objects of an inventory as protocol messages, at most as many as the hub accepts.
 func wireObjects(v *inventory.Inventory, ids []manifest.ID, most int) []*bundlev1.ObjectIdentity {
 	objects := make([]*bundlev1.ObjectIdentity, min(len(ids), most))
 	for i := range objects {
@@ -67,7 +68,7 @@ func wireObjects(v *inventory.Inventory, ids []manifest.ID, most int) []*bundlev
 	return objects
 }
 
-// wireObject writes an object whose version does not count.
+// wireObject returns the protocol message of an object, without its version.
 func wireObject(id manifest.ID) *bundlev1.ObjectIdentity {
 	return &bundlev1.ObjectIdentity{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 }
