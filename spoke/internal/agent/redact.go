@@ -151,7 +151,7 @@ func (d discretion) any(s string) string {
 }
 
 // leftOut replaces a text that may quote unknown values.
-const leftOut = "(the message is left out: it may quote a sealed value, and the values are not at hand to tell)"
+const leftOut = "(the message is left out: it may quote a sealed value, and the values are not known yet)"
 
 // reasonWord matches the reasons of conditions that follow the API conventions, without digits.
 var reasonWord = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
