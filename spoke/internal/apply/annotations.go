@@ -19,12 +19,13 @@ func modeOf(o *manifest.Object) inventory.Mode {
 	return inventory.Override
 }
 
-// forced reports whether an object is to be deleted and made anew if an immutable field changes.
+// forced reports whether an object must be deleted and made anew if an immutable field changes.
 func forced(o *manifest.Object, set bool) bool {
 	return set || manifest.HasAnnotation(o.GetAnnotations(), manifest.ForceAnnotation, "enabled")
 }
 
-// holdsOthers reports whether the deletion of an object would delete data or other objects. It is not forced.
+// holdsOthers reports whether the deletion of an object would delete data or other objects. Such an
+// object is never made anew.
 func holdsOthers(o *manifest.Object) bool {
 	switch o.GroupVersionKind().GroupKind().String() {
 	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":

@@ -17,7 +17,7 @@ import (
 // concurrency is how many objects are sent at the same time.
 const concurrency = 16
 
-// Config holds what an Applier works with.
+// Config has the settings and dependencies of an Applier.
 type Config struct {
 	Client *kube.Client
 	Index  *inventory.Index
@@ -49,7 +49,7 @@ type Loaded struct {
 	// Redact takes the application's sealed values out of a text; nil if the application has none. Every error about the
 	// object goes through Redact, after Release.
 	Redact func(string) string
-	// Release is called when the object is not needed any more; nil: nothing is called.
+	// Release is called when the object is not needed any more; nil: no call.
 	Release func()
 }
 
@@ -66,16 +66,16 @@ type Object struct {
 	// Load returns the plaintext. Load is called only for objects that are sent, from several goroutines at a time. The
 	// error must hold no secret.
 	Load func(ctx context.Context) (Loaded, error)
-	// Again sends the object although its digest is the same: what is put into it may have changed.
+	// Again sends the object although its digest is the same, because the values that are put into it may have changed.
 	Again bool
 }
 
 // Target is an Application that is brought into the cluster or out of it.
 type Target struct {
 	Application    bundle.ApplicationName
-	Previous       *inventory.Inventory // what the last Apply or Delete returned; nil: nothing
+	Previous       *inventory.Inventory // as the last Apply or Delete returned it; nil: empty
 	ServiceAccount string               // to impersonate, in the application's namespace; empty: the spoke's own account
-	// Claimed returns the application of the current bundle that wants an object; nil: nobody else wants any.
+	// Claimed returns the application of the current bundle that wants an object; nil: no other application has objects.
 	Claimed func(manifest.ID) (bundle.ApplicationName, bool)
 	// Redact takes the application's sealed values out of the API server's answer to a deletion; nil: there are none.
 	Redact func(string) string

@@ -14,8 +14,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TestThousandObjects prints what `make bench` measures with the whole agent, as a first
-// look.
+// TestThousandObjects prints the durations that `make bench` measures with the whole agent, as a first estimate.
 func TestThousandObjects(t *testing.T) {
 	w := newWorld(t)
 	const objects, workers = 1000, 16

@@ -16,7 +16,7 @@ import (
 )
 
 // vacant returns an error for an object whose deletion would delete others that must stay: a CustomResourceDefinition
-// with objects, whoever made them, and a Namespace that holds an object which somebody put there on purpose.
+// with objects of any author, and a Namespace that holds an object which was put there on purpose.
 func (r *run) vacant(ctx context.Context, id manifest.ID) error {
 	switch {
 	case isDefinition(id):
@@ -113,15 +113,15 @@ func (r *run) vacantNamespace(ctx context.Context, id manifest.ID) error {
 	return nil
 }
 
-// unlisted reports whether a list failed because the kind has nothing to list.
+// unlisted reports whether a list failed because objects of the kind cannot be listed.
 func unlisted(err error) bool {
 	e, ok := errors.AsType[*kube.Error](err)
 	return ok && (e.Reason == kube.NoMatch || e.Reason == kube.NotFound || e.Code == http.StatusMethodNotAllowed)
 }
 
-// purpose returns on whose behalf an object is in a namespace that is about to be deleted; empty if the object goes
-// with the namespace. Objects that controllers made go. Objects that an Application, a person or a deployment tool put
-// there stay.
+// purpose returns why an object in a namespace that is about to be deleted must stay; empty if the object may be
+// deleted with the namespace. Objects that controllers made may be deleted. Objects of an Application, a person or a
+// deployment tool must stay.
 func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 	id := l.ID.ID()
 	mark := l.Labels[inventory.Label]

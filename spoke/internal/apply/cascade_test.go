@@ -23,10 +23,10 @@ spec:
 ---
 `
 
-// namespaceUse is an object that somebody else makes in a namespace.
+// namespaceUse is an object that another user makes in a namespace.
 type namespaceUse struct {
-	create func(w *world, namespace string) // nil: nobody makes any
-	want   string                           // what the refusal to delete the namespace says; empty: the namespace goes
+	create func(w *world, namespace string) // nil: no object is made
+	want   string                           // part of the refusal to delete the namespace; empty: it is deleted
 }
 
 func TestNamespaceInUse(t *testing.T) {
@@ -59,7 +59,7 @@ func TestNamespaceInUse(t *testing.T) {
 	}
 }
 
-// leaveNamespace applies a namespace with objects, lets somebody else use it, and takes everything out of Git.
+// leaveNamespace applies a namespace with objects, lets another user use it, and removes all objects from Git.
 func (w *world) leaveNamespace(use namespaceUse, objects string) {
 	w.t.Helper()
 	namespace := w.namespace + "-x"

@@ -18,7 +18,7 @@ const (
 	Created    Action = "created"
 	Configured Action = "configured"
 	Unchanged  Action = "unchanged" // skipped, or sent and found to be as desired
-	Skipped    Action = "skipped"   // its annotations say to leave it alone
+	Skipped    Action = "skipped"   // left alone because of its annotations
 	Deleted    Action = "deleted"
 	Released   Action = "released" // not ours any more, and left in the cluster
 	Refused    Action = "refused"  // see the error
@@ -54,7 +54,7 @@ func (c *ChangeSet) Count(actions ...Action) int {
 	return n
 }
 
-// Changed reports whether anything in the cluster was changed.
+// Changed reports whether an object of the cluster was changed.
 func (c *ChangeSet) Changed() bool { return c.Count(Created, Configured, Deleted) > 0 }
 
 // Failed returns the entries with an error.

@@ -21,7 +21,7 @@ import (
 )
 
 // The tests of this package share one real cluster, in which the spoke has the rights of its manifest and no more: it
-// may neither update, nor do anything as admin.
+// may neither update, nor act as admin.
 var shared struct {
 	once    sync.Once
 	cluster *kubetest.Cluster
@@ -127,7 +127,7 @@ func namespaceFor(t *testing.T) string {
 	return strings.Trim(name[max(0, len(name)-50):], "-")
 }
 
-// restart makes the spoke anew from what is on its disk.
+// restart makes the spoke anew from the state on its disk.
 func (w *world) restart(disk []byte) {
 	w.t.Helper()
 	client, err := kube.Connect(shared.spoke)
@@ -187,7 +187,7 @@ func (w *world) save(v *inventory.Inventory) error {
 
 func (w *world) disk() []byte { return w.saved[len(w.saved)-1] }
 
-// try applies and keeps the inventory; what is refused is in the changes.
+// try applies and keeps the inventory; refused objects are in the changes.
 func (w *world) try(s apply.Set) *apply.ChangeSet {
 	w.t.Helper()
 	changes, err := w.bring(w.t.Context(), s)
@@ -215,7 +215,7 @@ func (w *world) apply(yaml string) *apply.ChangeSet {
 	return changes
 }
 
-// watch runs a watcher and repairs whatever drifts, as the agent does. It returns the watcher's repairs.
+// watch runs a watcher and repairs drift, as the agent does. It returns the watcher's repairs.
 func (w *world) watch(yaml func() string) (repaired func() int) {
 	w.t.Helper()
 	watcher, before := watch.New(watch.Config{Client: w.client, Index: w.index}), w.client.Requests()
@@ -262,7 +262,7 @@ func (w *world) until(what string, check func(context.Context) error) {
 	w.must(kubetest.Until(ctx, what, check))
 }
 
-// data returns one value of a live ConfigMap, or what is wrong.
+// data returns one value of a live ConfigMap, or the error as text.
 func (w *world) data(name, key string) string {
 	o, err := w.admin.Get(w.t.Context(), "ConfigMap", w.namespace, name)
 	if err != nil {

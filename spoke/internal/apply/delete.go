@@ -9,11 +9,11 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// Delete takes an application out of the cluster as its deletion policy says. The ChangeSet is never nil; objects that
-// could not be deleted stay in its inventory, for the next Delete. Objects that another application wants are left to
-// that application. With WaitForTermination, Delete returns when the objects are gone. Objects that are not gone after
-// the timeout are reported as Held and stay in the inventory: unlike in Flux, the dependencies of this application must
-// not go before its objects are really gone. The errors are those of Apply.
+// Delete takes an application out of the cluster according to its deletion policy. The ChangeSet is never nil; objects
+// that could not be deleted stay in its inventory, for the next Delete. Objects that another application wants are left
+// to that application. With WaitForTermination, Delete returns when the objects are gone. Objects that are not gone
+// after the timeout are reported as Held and stay in the inventory: unlike in Flux, the dependencies of this
+// application must not go before its objects are really gone. The errors are those of Apply.
 func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 	started := time.Now()
 	r, err := a.start(Set{Target: m.Target})

@@ -1,9 +1,9 @@
 // Package apply brings the objects of one Application into the cluster, and out of it again.
 //
-// An apply goes stage by stage (manifest.Stage), the objects of a stage at the same time:
+// An apply sends the objects stage by stage (manifest.Stage), those of one stage at the same time:
 //
 //  1. skip   objects that are recorded with the same digest and did not drift: no request
-//  2. save   the inventory in which everything that is about to change is marked, so that a crash loses nothing
+//  2. save   the inventory in which every object that is about to change is marked, so that a crash loses no object
 //  3. load   the plaintext of an object, when there is memory for it, and only for as long as it is being sent
 //  4. apply  one PATCH an object; kubectl's fields are taken over; if an immutable field changes and force is allowed,
 //     the object is made anew

@@ -13,7 +13,7 @@ import (
 )
 
 // Guard stops a prune that looks like an accident: a moved path, an empty render. The objects stay until an operator
-// confirms the deletion of exactly these objects, or Git brings them back. The zero Guard stops nothing.
+// confirms the deletion of exactly these objects, or Git brings them back. The zero Guard stops no prune.
 type Guard struct {
 	Objects int // a prune of fewer objects is never stopped
 	Percent int // a prune of at least this share of the owned objects is stopped
@@ -47,7 +47,7 @@ func (g Guard) check(owned *inventory.Inventory, gone []manifest.ID, confirmed m
 // the prune. A retry finds new objects in the inventory, and they must not let the old ones go.
 func countOwned(v *inventory.Inventory) int { return cmp.Or(v.Guarded, len(v.Items)) }
 
-// foresee notes in the inventory, before anything is sent, whether the guard stops the prune of this run.
+// foresee notes in the inventory, before any object is sent, whether the guard stops the prune of this run.
 func (r *run) foresee() {
 	desired := r.desired()
 	gone := 0
@@ -83,7 +83,7 @@ func digestOf(owned *inventory.Inventory, ids []manifest.ID) manifest.Digest {
 	return manifest.DigestOf(data)
 }
 
-// GuardError says why a prune was stopped, and what an operator can do.
+// GuardError is the error of a prune that was stopped. Its text names the cause and the command to confirm the prune.
 type GuardError struct {
 	Application    bundle.ApplicationName
 	Owned, Percent int

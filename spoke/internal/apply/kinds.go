@@ -73,7 +73,7 @@ func (r *run) awaitKinds(ctx context.Context, send []int) {
 }
 
 // awaitServed waits until a definition is established and the API serves its kind. If that takes too long, the objects
-// of the kind are sent all the same, and their own errors say what is wrong.
+// of the kind are sent all the same, and fail with errors of their own.
 func (r *run) awaitServed(ctx context.Context, crd bundle.ObjectIdentity, gvk schema.GroupVersionKind) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, establishTimeout,
 		fmt.Errorf("not established after %s", establishTimeout))

@@ -12,7 +12,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// mostLooks is how often an object is looked at for one deletion, if somebody writes it between look and deletion.
+// mostLooks is the most times that an object is read for one deletion, if others write it between read and deletion.
 const mostLooks = 5
 
 // label puts the spoke's label on an object that is about to be sent. If the object's labels are no map, the API server
@@ -33,7 +33,7 @@ func label(o *manifest.Object, app bundle.ApplicationName) {
 	labels[inventory.Label] = inventory.LabelOf(app)
 }
 
-// verdict says whether a live object is deleted.
+// verdict is the decision whether a live object is deleted.
 type verdict int
 
 const (
@@ -43,9 +43,9 @@ const (
 )
 
 // deleteSeen looks at an object, lets judge decide, and deletes exactly the object that it saw: UID and resourceVersion
-// are conditions of the request. If somebody wrote the object in between, deleteSeen looks and decides again. If the
-// answer does not say whether the deletion was carried out, another look does. deleteSeen returns the verdict, and the
-// object as it was seen last.
+// are conditions of the request. If the object was written in between, deleteSeen looks and decides again. If the
+// answer leaves open whether the object was deleted, deleteSeen looks at the object again. deleteSeen returns the
+// verdict, and the object as it was seen last.
 func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity,
 	judge func(kube.Live) (verdict, error)) (verdict, kube.Live, error) {
 	var refused error
@@ -134,7 +134,7 @@ func (r *run) marked(d Object) inventory.Item {
 	return r.next.Items[d.ID()]
 }
 
-// needsOwn returns an error for a live object of somebody else, which may not be deleted to be made anew.
+// needsOwn returns an error if a live object is not ours, because it may not be deleted to be made anew.
 func (r *run) needsOwn(id manifest.ID, live kube.Live) error {
 	if r.Previous.Items[id].Proves(live, r.Application) {
 		return nil

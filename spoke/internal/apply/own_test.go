@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// scriptedCluster is an API server with one ConfigMap, which fails as a test says.
+// scriptedCluster is an API server with one ConfigMap and the failures of a test.
 type scriptedCluster struct {
 	object  string   // the ConfigMap's metadata as JSON; empty: there is none
 	version int      // its resourceVersion
@@ -28,8 +28,8 @@ type scriptedCluster struct {
 	users   map[string]string // who wrote last, by method
 }
 
-// answer is what a writing request gets. before happens first, as what others do, or as the request that is carried out
-// all the same.
+// answer is the answer to a request that writes. before runs first: a write of others, or the request itself, which is
+// carried out in spite of the error.
 type answer struct {
 	code   int
 	before func(*scriptedCluster)
@@ -126,7 +126,7 @@ func (c *scriptedCluster) applier(t *testing.T) *Applier {
 	return New(Config{Client: client, Index: inventory.NewIndex()})
 }
 
-// owned is an inventory in which the ConfigMap is being applied, and nothing more is known of it.
+// owned is an inventory with the ConfigMap as it is recorded before its first apply.
 func owned() *inventory.Inventory {
 	v := inventory.New(testOwner)
 	v.Items[testID] = inventory.Item{Version: "v1"}
@@ -179,7 +179,7 @@ func TestPruneScripted(t *testing.T) {
 	}
 }
 
-// What leaves Git leaves the inventory, if nothing will be done with it any more.
+// An object that leaves Git leaves the inventory if it will not be applied or deleted any more.
 func TestReleased(t *testing.T) {
 	missing := func(a *Applier) {
 		a.Index.ObserveMissing(bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"})

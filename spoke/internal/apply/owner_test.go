@@ -19,7 +19,7 @@ func (w *world) live(name string) (kube.Live, error) {
 		Name: name}, false)
 }
 
-// byHand applies YAML as somebody else. $NS is the test's namespace.
+// byHand applies YAML as another user. $NS is the test's namespace.
 func (w *world) byHand(yaml string) {
 	w.t.Helper()
 	w.must(w.admin.Apply(w.t.Context(), []byte(strings.ReplaceAll(yaml, "$NS", w.namespace))))
@@ -52,7 +52,7 @@ webhooks:
 	}
 }
 
-// probe makes and deletes a ConfigMap. The check that it returns fails unless that goes well just if want says so.
+// probe makes and deletes a ConfigMap. The check that it returns fails unless want is whether that succeeded.
 func (w *world) probe(want bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		err := w.admin.Apply(ctx, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: probe, namespace: "+
@@ -105,8 +105,8 @@ func TestPruneForeign(t *testing.T) {
 	}
 }
 
-// TestBeforeTheLabel adopts what a spoke from before the label applied: each object is sent once more, which puts the
-// label on and changes nothing else, and what left is pruned.
+// TestBeforeTheLabel adopts the objects that a spoke from before the label applied. Each object is sent once more,
+// which adds the label and makes no other change, and objects that left are pruned.
 func TestBeforeTheLabel(t *testing.T) {
 	w := newWorld(t)
 	yaml := configMap("kept", "1") + configMap("changed", "1") + configMap("pruned", "1")
@@ -147,7 +147,7 @@ func TestBeforeTheLabel(t *testing.T) {
 	w.wantData("changed", "k", "2")
 }
 
-// What carries our label without having been applied by us, as a copy does, stays.
+// An object that has our label but was not applied by us, such as a copy, stays.
 func TestPruneCopy(t *testing.T) {
 	w := newWorld(t)
 	w.apply(configMap("a", "1"))

@@ -128,7 +128,7 @@ func lateness(id manifest.ID) int {
 	return 0
 }
 
-// deleteOne deletes one object if the object proves to be ours and nothing forbids it.
+// deleteOne deletes one object if the object proves to be ours and its deletion is allowed.
 func (r *run) deleteOne(ctx context.Context, id manifest.ID) {
 	if err := r.stopped(ctx); err != nil {
 		r.file(id, Held, err)
@@ -179,8 +179,8 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 	return Deleted, nil
 }
 
-// spared reports whether a live object stays: its annotations say so, it does not prove to be ours, or every cluster
-// needs it.
+// spared reports whether a live object stays: because of its annotations, because it does not prove to be ours, or
+// because every cluster needs it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
 	return manifest.IsPruneDisabled(live.Annotations) || !item.Proves(live, r.Application) ||
 		id.Group == "" && id.Kind == "Namespace" && protected(id.Name)

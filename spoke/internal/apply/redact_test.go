@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// quotingServer is an API server with one object, of which a webhook tells all when it refuses a request.
+// quotingServer is an API server with one object. A webhook refuses requests and quotes the whole object.
 func quotingServer(t *testing.T, app bundle.ApplicationName) *kube.Client {
 	t.Helper()
 	mine := map[string]any{"manager": kube.FieldManager, "operation": "Apply", "fieldsType": "FieldsV1",
@@ -57,7 +57,7 @@ func quotingServer(t *testing.T, app bundle.ApplicationName) *kube.Client {
 	return client
 }
 
-// TestRefusalQuotes lets a webhook quote a value when it refuses an apply, a prune and a deletion.
+// TestRefusalQuotes makes a webhook quote a value when it refuses an apply, a prune and a deletion.
 func TestRefusalQuotes(t *testing.T) {
 	hide := func(s string) string { return strings.ReplaceAll(s, "hunter2", "[redacted]") }
 	id := bundle.ObjectIdentity{Group: "example.com", Version: "v1", Kind: "X", Namespace: "n", Name: "a"}

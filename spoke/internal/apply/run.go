@@ -34,7 +34,7 @@ func (a *Applier) Apply(ctx context.Context, s Set) (*ChangeSet, error) {
 	return r.changes(started), err
 }
 
-// run is one Apply or Delete under way.
+// run is one running Apply or Delete.
 type run struct {
 	*Applier
 	Set                 // Previous is not changed; of a Delete, only the Target is set
@@ -47,10 +47,10 @@ type run struct {
 	defined map[schema.GroupKind]bundle.ObjectIdentity // kinds that a CustomResourceDefinition sent in this run defines
 	refused map[manifest.ID]bool                       // objects that were refused
 	broken  map[schema.GroupKind]bundle.ObjectIdentity // kinds whose CustomResourceDefinition was refused
-	fatal   error                                      // why nothing more is sent
+	fatal   error                                      // why no more objects are sent
 }
 
-// start begins a run. Beside an error the run changes nothing.
+// start begins a run. If the account cannot be impersonated, start returns an error and a run without entries.
 func (a *Applier) start(s Set) (*run, error) {
 	if s.Previous == nil {
 		s.Previous = inventory.New(s.Application)
@@ -163,7 +163,7 @@ func (r *run) mark(send []int) error {
 		r.next.Items[d.ID()] = item
 	}
 	if err := r.Save(r.next); err != nil && !r.owned(send) {
-		r.next = r.Previous.Clone() // nothing was sent
+		r.next = r.Previous.Clone() // no object was sent
 		return fmt.Errorf("save the inventory before the apply: %w", err)
 	}
 	r.unsaved = true
@@ -242,7 +242,7 @@ func (r *run) sendOne(ctx context.Context, i int) {
 	r.entries[i].Action = result.action
 }
 
-// stopped returns why nothing more should be sent; nil if sending goes on.
+// stopped returns why no more objects should be sent; nil if the run continues.
 func (r *run) stopped(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -29,8 +29,8 @@ func (r *run) dropNamespaces(ctx context.Context) {
 	}
 }
 
-// isMisplaced reports whether an object names a namespace and its kind has none. If the kind is not served yet, it is
-// false: sending the object says so.
+// isMisplaced reports whether an object names a namespace and its kind has none. If the kind is not served yet,
+// isMisplaced returns false, and sending the object fails.
 func (r *run) isMisplaced(ctx context.Context, d Object) bool {
 	if d.Namespace == "" || r.Previous.Items[d.ID()].UID != "" || d.Group == "" && !coreScoped[d.Kind] {
 		return false

@@ -14,7 +14,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// ownObjects is what a bundle may try on the spoke. $NS is the test's namespace.
+// ownObjects are objects with which a bundle may attack the spoke. $NS is the test's namespace.
 const ownObjects = `
 apiVersion: v1
 kind: Namespace
@@ -73,7 +73,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
 subjects: [{kind: ServiceAccount, name: nave-spoke, namespace: nave-system}]
 `
 
-// state is what the API server has of the objects, "none" for those that it does not have.
+// state returns the objects as the API server has them, "none" for those that it lacks.
 func (w *world) state(yaml string) map[manifest.ID]string {
 	w.t.Helper()
 	out := map[manifest.ID]string{}
@@ -117,7 +117,8 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// What a spoke from before the protection adopted is neither applied, pruned nor deleted, and leaves the inventory.
+// Own objects that a spoke from before the protection adopted are neither applied, pruned nor deleted, and leave the
+// inventory.
 func TestSelfAdoptedBefore(t *testing.T) {
 	w := newWorld(t)
 	w.byHand(cutBinding)
@@ -157,7 +158,7 @@ func TestSelfAdoptedBefore(t *testing.T) {
 			if err != nil || changes.Count(want) < len(v.Items)-1 || changes.Count(apply.Deleted) != 0 {
 				t.Error(changes, err)
 			}
-			// A binding is its spoke's by its subjects, which nobody asks about before it is sent.
+			// A binding is its spoke's by its subjects, which are not read before it is sent.
 			if left := len(changes.Inventory.Items); left > 1 || left > 0 && name != "unchanged" {
 				t.Errorf("in the inventory: %v", changes.Inventory.IDs())
 			}

@@ -142,7 +142,7 @@ func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOpti
 // desired. This undoes `kubectl edit` and `kubectl apply` as Flux does.
 func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions,
 	applied kube.Applied) (kube.Applied, error) {
-	const most = 3 // somebody else may write between the two requests
+	const most = 3 // others may write between the two requests
 	for attempt := 1; ; attempt++ {
 		err := r.client.Adopt(ctx, applied.Live)
 		if err != nil && kube.ReasonOf(err) != kube.Conflict {
@@ -159,7 +159,7 @@ func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 	}
 }
 
-// notForced adds to a refusal why the object is not made anew.
+// notForced adds the reason why the object is not made anew to a refusal.
 func notForced(err error, kind string) error {
 	refused, ok := errors.AsType[*kube.Error](err)
 	if !ok {
@@ -188,7 +188,7 @@ func (r *run) recreate(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 	return r.client.Apply(ctx, o, opts)
 }
 
-// same reports whether an apply changed nothing. In this case the API server moves neither resourceVersion nor the time
+// same reports whether an apply made no change. In this case the API server moves neither resourceVersion nor the time
 // of the last apply. The resourceVersion also moves when others write; the time has a resolution of a second.
 func (r *run) same(d Object, after inventory.Item) bool {
 	before, known := r.Previous.Items[d.ID()]
@@ -222,7 +222,7 @@ func (r *run) mapped(ctx context.Context, item *inventory.Item, d Object) {
 	}
 }
 
-// noteHealth puts the health that an answer shows into the index, so that nobody waits for the watch to find it again.
+// noteHealth puts the health of an answer into the index, which is faster than the watch.
 func (r *run) noteHealth(id manifest.ID, res result) {
 	if res.live.UID == "" {
 		return

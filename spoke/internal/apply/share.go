@@ -10,8 +10,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// share takes the fields out of an object that somebody else in the cluster writes, so that the object is not fought
-// over.
+// share removes the fields from an object that another controller or user writes, so that they are not overwritten.
 func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode) error {
 	leaveRules(o)
 	if mode != inventory.Merge {
@@ -20,7 +19,7 @@ func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode
 	return r.leaveReplicas(ctx, o)
 }
 
-// leaveRules takes the rules out of an aggregated ClusterRole: a controller of Kubernetes fills them in.
+// leaveRules removes the rules from an aggregated ClusterRole, because a controller of Kubernetes fills them in.
 func leaveRules(o *manifest.Object) {
 	if gk := o.GroupVersionKind().GroupKind(); gk.Group != "rbac.authorization.k8s.io" || gk.Kind != "ClusterRole" {
 		return
@@ -31,7 +30,7 @@ func leaveRules(o *manifest.Object) {
 	}
 }
 
-// leaveReplicas takes spec.replicas out of an object that somebody else has scaled, such as a HorizontalPodAutoscaler
+// leaveReplicas removes spec.replicas from an object that another manager has scaled, such as a HorizontalPodAutoscaler
 // or `kubectl scale`.
 func (r *run) leaveReplicas(ctx context.Context, o *manifest.Object) error {
 	if _, set, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas"); !set {

@@ -300,7 +300,7 @@ func TestHeldPrune(t *testing.T) {
 	if changes := w.try(s); changes.Count(apply.Deleted) != 25 || len(w.inventory.Items) != 0 {
 		t.Error(changes)
 	}
-	w.apply(yaml.String()) // the same names again, and the confirmation still stands in the bundle
+	w.apply(yaml.String()) // the same names again, while the confirmation is still in the bundle
 	if changes := w.try(s); changes.Count(apply.Held) != 25 {
 		t.Error(changes)
 	}
@@ -380,7 +380,7 @@ rules: []
 	w.apply("")
 }
 
-// TestShare_replicas keeps what was scaled where the object says Merge.
+// TestShare_replicas keeps scaled replicas if the mode of the object is Merge.
 func TestShare_replicas(t *testing.T) {
 	w := newWorld(t)
 	deployment := func(name, mode, label string) string {
@@ -596,7 +596,7 @@ func TestCrash(t *testing.T) {
 	if _, known := w.inventory.Items[manifest.ID{Kind: "ConfigMap", Namespace: w.namespace, Name: "b"}]; !known {
 		t.Error("an object that was made is not in the inventory")
 	}
-	changes = w.apply(configMap("a", "1")) // rolled back meanwhile: what is live must not be taken for what was recorded
+	changes = w.apply(configMap("a", "1")) // rolled back meanwhile: the live object must not count as the recorded one
 	if w.data("a", "k") != "1" || changes.Count(apply.Deleted) != 1 {
 		t.Error(changes)
 	}

@@ -83,7 +83,8 @@ func TestDeniedApply(t *testing.T) {
 	}
 }
 
-// What cannot be deleted is held with the reason, stays in the inventory, and goes when it can.
+// An object that cannot be deleted is held with the reason, stays in the inventory, and is deleted when that is
+// possible.
 func TestDeniedPrune(t *testing.T) {
 	for name, c := range map[string]struct {
 		block  func(*world) (lift func())
