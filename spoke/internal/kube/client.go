@@ -17,7 +17,7 @@ import (
 // FieldManager is the name under which the spoke owns fields, and sends requests.
 const FieldManager = "nave-spoke"
 
-// How hard a client works its API server.
+// Limits of a client's requests to its API server.
 const (
 	requestRate    = 2000             // requests a second, watches included
 	concurrency    = 16               // requests at a time, watches not counted
@@ -30,7 +30,7 @@ type Client struct {
 	user string // impersonated; empty: the account of the connection
 }
 
-// connection is shared by the clients of one cluster, with whichever account.
+// connection is shared by the clients of one cluster, also if their accounts differ.
 type connection struct {
 	base     *url.URL
 	http     *http.Client
@@ -41,7 +41,7 @@ type connection struct {
 }
 
 // Connect returns a client with the account of a kubeconfig file; the account of this Pod if the path is empty. Connect
-// sends nothing: the first call finds out whether the API server answers.
+// sends no request: the first call finds out whether the API server answers.
 func Connect(kubeconfig string) (*Client, error) {
 	rc, err := restConfig(kubeconfig)
 	if err != nil {

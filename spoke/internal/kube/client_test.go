@@ -19,7 +19,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// script is an API server that answers as it is told and notes what it was asked.
+// script is an API server that gives scripted answers and records requests.
 type script struct {
 	mu    sync.Mutex
 	asked []string

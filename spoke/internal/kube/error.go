@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Reason says why a request failed, as far as the spoke decides by it.
+// Reason is why a request failed, as far as the spoke's decisions depend on it.
 type Reason string
 
 // The reasons.
@@ -52,7 +52,7 @@ type Error struct {
 	err  error
 }
 
-// Error returns "apply Deployment.apps shop/web: <the API server's words>", of bounded length.
+// Error returns "apply Deployment.apps shop/web: <the API server's message>", of bounded length.
 func (e *Error) Error() string { return e.Op + " " + e.Object + ": " + e.shown(e.Message) }
 
 // How much of an answer is shown. The answers of webhooks and proxies may have any length.
@@ -118,8 +118,8 @@ func ReasonOf(err error) Reason {
 	return Other
 }
 
-// Retryable reports whether the failed request of err may well succeed in a moment, without a change of what is
-// desired. An error that is not retryable can still heal from outside (an RBAC rule, a webhook), so the request is
+// Retryable reports whether the failed request of err may well succeed in a moment, without a change of the desired
+// object. An error that is not retryable can still heal from outside (an RBAC rule, a webhook), so the request is
 // repeated at the retry interval.
 func Retryable(err error) bool {
 	switch ReasonOf(err) {
@@ -192,8 +192,8 @@ func classify(code int, s *metav1.Status) Reason {
 	return Other
 }
 
-// The API server has no machine-readable reason for the following errors, so their text is read. This is the only
-// place.
+// The API server has no machine-readable reason for the following errors, so their text is matched. Texts are matched
+// in this file only.
 
 // denied recognises k8s.io/apiserver/pkg/admission/plugin/webhook/errors.ToStatusErr and ValidatingAdmissionPolicy.
 func denied(message string) bool {
@@ -220,7 +220,7 @@ var immutableWords = []string{
 }
 
 // immutable reports whether every cause is a field that cannot change. If there is another cause, the new object would
-// be refused as well, and nothing may be deleted for it.
+// be refused as well, and no object may be deleted for it.
 func immutable(causes []metav1.StatusCause) bool {
 	for _, c := range causes {
 		if !slices.ContainsFunc(immutableWords, func(words string) bool { return strings.Contains(c.Message, words) }) {

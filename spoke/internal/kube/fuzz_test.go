@@ -16,8 +16,8 @@ var reasons = []Reason{
 	Unavailable, Other,
 }
 
-// FuzzRefusal holds that any answer becomes an error of bounded length with a known reason, and that nothing that the
-// API server said gets past a redactor.
+// FuzzRefusal checks that any answer becomes an error of bounded length with a known reason, and that no text of the
+// API server gets past a redactor.
 func FuzzRefusal(f *testing.F) {
 	for code, body := range map[int]string{
 		200: ``, 404: `404 page not found`, 502: `<html>Bad Gateway</html>`,
@@ -61,7 +61,7 @@ func texts(e *Error) (out []string) {
 	return out
 }
 
-// A value that is longer than what is shown of a message is redacted before the message is cut.
+// A value that is longer than the shown part of a message is redacted before the message is cut.
 func TestRedactedBeforeCut(t *testing.T) {
 	secret := strings.Repeat("hunter2 ", maxMessage)
 	hide := func(s string) string { return strings.ReplaceAll(s, secret, "[redacted]") }
@@ -76,7 +76,7 @@ func TestRedactedBeforeCut(t *testing.T) {
 	}
 }
 
-// FuzzListPage holds that a page is read or refused, and that what is read is of the kind that was asked for.
+// FuzzListPage checks that a page is read or refused, and that the objects are of the requested kind.
 func FuzzListPage(f *testing.F) {
 	for _, page := range []string{
 		`{"metadata":{"resourceVersion":"9","continue":"more"},"items":[{"metadata":{"name":"a","namespace":"n","uid":"u"}}]}`,
@@ -113,7 +113,7 @@ func checkLive(t *testing.T, l Live, whole bool) {
 	}
 }
 
-// FuzzWatchStream holds that a stream of any bytes comes to an end, and says why.
+// FuzzWatchStream checks that a stream of any bytes ends, with an error that names the cause.
 func FuzzWatchStream(f *testing.F) {
 	for _, stream := range []string{
 		`{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"n","resourceVersion":"2"}}}` + "\n" +
@@ -144,7 +144,7 @@ func FuzzWatchStream(f *testing.F) {
 	})
 }
 
-// endless is a body that goes on with the same byte.
+// endless is a body that repeats one byte without end.
 type endless byte
 
 func (b endless) Read(p []byte) (int, error) {

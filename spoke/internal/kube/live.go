@@ -17,7 +17,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Live is one object as the API server returned it, reduced to what the spoke needs for decisions.
+// Live is one object as the API server returned it, reduced to the fields that the spoke needs for decisions.
 type Live struct {
 	ID              bundle.ObjectIdentity
 	UID             string
@@ -95,7 +95,7 @@ func (l *Live) readManagers(ours string) {
 	}
 }
 
-// scales reports whether the entry owns spec.replicas by way of the scale subresource.
+// scales reports whether the entry owns spec.replicas through the scale subresource.
 func scales(m metav1.ManagedFieldsEntry) bool {
 	if m.Subresource != "scale" || m.FieldsV1 == nil {
 		return false
@@ -108,7 +108,7 @@ func scales(m metav1.ManagedFieldsEntry) bool {
 	return json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields) == nil && fields.Spec.Replicas != nil
 }
 
-// writtenAt returns when the manager of an entry last changed something, in UTC; zero if the entry does not say.
+// writtenAt returns when the manager of an entry last changed something, in UTC; zero if the entry has no time.
 func writtenAt(m metav1.ManagedFieldsEntry) time.Time {
 	if m.Time == nil {
 		return time.Time{}
@@ -149,7 +149,7 @@ func hashFields(fields []byte) manifest.Digest {
 	return sha256.Sum256(b.Bytes())
 }
 
-// Mapping says where the API serves a kind.
+// Mapping is where the API serves a kind.
 type Mapping struct {
 	Group      string `json:"group,omitempty"`
 	Version    string `json:"version"`

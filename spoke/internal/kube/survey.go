@@ -48,8 +48,8 @@ func (c Capabilities) Equal(other Capabilities) bool {
 		})
 }
 
-// Survey asks an API server for its Capabilities again and again. The API server answers in a few bytes while nothing
-// changed. A Survey is not safe for concurrent use.
+// Survey asks an API server for its Capabilities again and again. While they stay the same, an answer has a few bytes.
+// A Survey is not safe for concurrent use.
 type Survey struct {
 	client  *Client
 	answers [2]answer // to discoveryPaths

@@ -104,7 +104,7 @@ func discovered(group, freshness string, kinds ...string) string {
 		`"freshness":%q,"resources":[%s]}]}]}`, group, freshness, strings.Join(resources, ","))
 }
 
-// surveyed is an API server that tags its answers, and how much it sent.
+// surveyed is an API server that tags its answers and counts the bytes that it sent.
 type surveyed struct {
 	mu            sync.Mutex
 	version, apis string // no apis: it fails
@@ -129,8 +129,8 @@ func (s *surveyed) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestSurvey asks again and again. What did not change is not sent again, and an aggregated API server that does not
-// answer changes nothing.
+// TestSurvey asks again and again. Unchanged answers are not sent again, and if an aggregated API server does not
+// answer, its kinds stay.
 func TestSurvey(t *testing.T) {
 	far := &surveyed{version: "v1.37.2"}
 	c, _ := scripted(t, far.answer)
@@ -170,7 +170,7 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
-// TestSurveyRun tells what changed, when the client applied a definition.
+// TestSurveyRun reports the change after the client applied a definition.
 func TestSurveyRun(t *testing.T) {
 	far := &surveyed{version: "v1.37.2", apis: discovered("example.com", "Current", "Widget")}
 	c, _ := scripted(t, far.answer)

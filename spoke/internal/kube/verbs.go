@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ApplyOptions says how to apply an object.
+// ApplyOptions are the options of an apply.
 type ApplyOptions struct {
 	FieldManager string // empty: FieldManager
 	Whole        bool   // return the whole object
@@ -142,11 +142,11 @@ func (c *Client) Get(ctx context.Context, id bundle.ObjectIdentity) (*manifest.O
 // DeleteOptions are the conditions of a deletion.
 type DeleteOptions struct {
 	UID             string `json:"uid,omitempty"`             // the object is still this one; empty: any
-	ResourceVersion string `json:"resourceVersion,omitempty"` // nobody wrote the object since; empty: any
+	ResourceVersion string `json:"resourceVersion,omitempty"` // the object was not written since; empty: any
 }
 
-// Delete deletes an object; what the object owns goes in the background. Delete returns reason NotFound if the object
-// does not exist, and Conflict if a condition of opts does not hold.
+// Delete deletes an object; Kubernetes deletes its dependents in the background. Delete returns reason NotFound if the
+// object does not exist, and Conflict if a condition of opts does not hold.
 func (c *Client) Delete(ctx context.Context, id bundle.ObjectIdentity, opts DeleteOptions) error {
 	r, err := c.on(ctx, "delete", id)
 	if err != nil {

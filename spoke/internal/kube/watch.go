@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// pageSize is how many objects List asks for at a time if the scope does not say.
+// pageSize is the number of objects that List asks for at a time if the scope has no Page.
 const pageSize = 250
 
 // watchFor is how long the API server may keep one watch open; after this time the watcher resumes where it was.
 const watchFor = 10 * time.Minute
 
-// Scope says which objects of a kind to list or watch.
+// Scope selects the objects of a kind to list or watch.
 type Scope struct {
 	Namespace string // empty: all
 	Name      string // empty: all
@@ -89,7 +89,7 @@ func readPage(body []byte, m Mapping, whole bool, see func(Live) error) (resourc
 	return page.Metadata.ResourceVersion, page.Metadata.Continue, nil
 }
 
-// EventType says what happened to an object in the scope of a watch.
+// EventType is the kind of change of an object in the scope of a watch.
 type EventType string
 
 // The types of events. Deleted also means that the object left the selector.
