@@ -28,7 +28,7 @@ func init() {
 }
 
 // guarded is the library's cipher without panics and without values in errors. It counts its calls, so that explain can
-// tell where the walk ended.
+// find the leaf where the walk ended.
 type guarded struct {
 	ctx    context.Context
 	cipher sops.Cipher
@@ -36,7 +36,7 @@ type guarded struct {
 	failed bool // the last call failed
 }
 
-// Encrypt returns errors.ErrUnsupported: this spoke encrypts nothing.
+// Encrypt returns errors.ErrUnsupported, because the spoke only decrypts.
 func (g *guarded) Encrypt(any, []byte, string) (string, error) { return "", errors.ErrUnsupported }
 
 // Decrypt returns the value of one leaf. The library's cipher panics on type bytes, so it gets such a leaf as text. The

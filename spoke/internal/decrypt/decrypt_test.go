@@ -95,7 +95,7 @@ func ageMaster(t testing.TB, recipient string, part []byte) *sopsage.MasterKey {
 
 var dataKey = []byte("0123456789abcdef0123456789abcdef")
 
-// encrypt does what `sops encrypt` does, with the real library.
+// encrypt encrypts as `sops encrypt` does, with the real library.
 func encrypt(t testing.TB, plain string, m sops.Metadata) []byte {
 	t.Helper()
 	store := sopsyaml.NewStore(&config.YAMLStoreConfig{})
@@ -320,7 +320,7 @@ func TestOpen_changed_by_hand(t *testing.T) {
 	}
 }
 
-// changedFile is a file that somebody changed without sops, and the error of Open.
+// changedFile is a file that was changed without sops, and the error of Open.
 type changedFile struct {
 	file string
 	want error
@@ -476,7 +476,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// TestOpen_large opens files that are over a limit. Nothing of them is parsed: nobody has vouched for them yet.
+// TestOpen_large opens files that are over a limit. They are not parsed, because they are not verified yet.
 func TestOpen_large(t *testing.T) {
 	const metadata = "sops:\n    mac: ENC[AES256_GCM,data:aa,iv:aa,tag:aa,type:str]\n    lastmodified: " +
 		"\"2026-01-01T00:00:00Z\"\n"
@@ -502,7 +502,7 @@ func TestOpen_large(t *testing.T) {
 	}
 }
 
-// FuzzParseKeys reads entries of a decryption Secret. No error quotes what is in them.
+// FuzzParseKeys reads entries of a decryption Secret. No error quotes their content.
 func FuzzParseKeys(f *testing.F) {
 	private, _ := newAge(f)
 	f.Add("a.agekey", []byte(private))
@@ -534,7 +534,7 @@ func FuzzParseKeys(f *testing.F) {
 	})
 }
 
-// allMessages are what ParseKeys says, whatever is in the Secret.
+// allMessages are all messages of ParseKeys, for any Secret.
 const allMessages = "no key opens it: the Secret has no entry that ends in .agekey or .asc; entry : not a list of " +
 	"age identities " +
 	"(lines of AGE-SECRET-KEY-1… or AGE-SECRET-KEY-PQ-1…); not an armored OpenPGP key; OpenPGP key has a passphrase; " +

@@ -1,13 +1,13 @@
-// Package decrypt opens SOPS files with keys that never leave the cluster. It is the only place of Nave where a
+// Package decrypt opens SOPS files with keys that never leave the cluster. It is the only package of Nave in which a
 // workload's secret becomes plaintext, and the only importer of sops.
 //
-// The walk over a tree, the rules that say which leaf is encrypted, the cipher and the MAC are sops's own. This package
+// The walk over a tree, the rules that select the encrypted leaves, the cipher and the MAC are sops's own. This package
 // adds three things: it reads and writes the formats of SOPS, because sops/stores links the SDK of every cloud; it
-// reads keys, because they come from a Secret and from nowhere else (no environment, no home directory, no gpg, no age
+// reads keys, because they come only from a Secret (no environment, no home directory, no gpg, no age
 // plugin); and it guards sops's cipher, which panics on a leaf of type bytes and quotes values in its errors.
 //
-// The binary must be built with -tags grpcnotrace: without it the linker keeps every method of what sops's root package
-// touches, 7 MiB more (30.7 MiB in place of 23.9) and 5 MiB of idle memory.
+// The binary must be built with -tags grpcnotrace: without it the linker keeps every method of the types that sops's
+// root package uses, 7 MiB more (30.7 MiB in place of 23.9) and 5 MiB of idle memory.
 //
 // Importing sops's root package opens /etc/sops/audit.yaml at start (its audit package does): the image must not have
 // one.

@@ -19,7 +19,8 @@ import (
 )
 
 // emit returns decrypted documents as a file of a format, with the bytes that the stores of SOPS write. Formats other
-// than YAML hold the first document only. Errors say why the format cannot hold it, without values.
+// than YAML hold the first document only. If the format cannot hold the documents,
+// the error has the reason, without values.
 func emit(docs []document, format bundle.Format) (text []byte, err error) {
 	defer func() {
 		if recover() != nil {
@@ -209,7 +210,7 @@ func writeBranch(out *bytes.Buffer, branch sops.TreeBranch) error {
 	return nil
 }
 
-// yamlIndent is what SOPS indents by.
+// yamlIndent is the number of spaces by which SOPS indents.
 const yamlIndent = 4
 
 func emitYAML(docs []document) ([]byte, error) {
@@ -259,8 +260,8 @@ func scalarNode(tag, value string) *yaml.Node {
 // numberOfOld matches numbers to the base of 60, which older YAML had.
 var numberOfOld = regexp.MustCompile(`^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`)
 
-// textNode returns what Node.Encode returns for a text of UTF-8, in the quotes that the encoder gives it. Node.Encode
-// takes 128 KiB for each value.
+// textNode returns the same node as Node.Encode for a text of UTF-8, with the quotes of the encoder, but without the
+// 128 KiB of memory that Node.Encode takes for each value.
 func textNode(text string) *yaml.Node {
 	node := scalarNode("!!str", text)
 	switch {
@@ -282,7 +283,7 @@ func isOldBoolean(text string) bool {
 	return false
 }
 
-// pending are comments that wait for the node that they stand at.
+// pending are comments that wait for the node to which they belong.
 type pending struct{ above, beside []string }
 
 func (p *pending) add(c sops.Comment) {

@@ -46,10 +46,10 @@ func explain(ctx context.Context, again func() ([]document, error), rules sops.M
 // mark begins a text that no YAML file can hold.
 const mark = "\x00"
 
-// marks is a cipher that records texts and decrypts nothing.
+// marks is a cipher that records texts without decrypting them.
 type marks []string
 
-// Encrypt returns errors.ErrUnsupported: this spoke encrypts nothing.
+// Encrypt returns errors.ErrUnsupported, because the spoke only decrypts.
 func (m *marks) Encrypt(any, []byte, string) (string, error) { return "", errors.ErrUnsupported }
 
 // Decrypt records the text and returns it.

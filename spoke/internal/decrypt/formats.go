@@ -21,7 +21,7 @@ var parsers = map[bundle.Format]func([]byte) ([]document, error){
 	bundle.INI: parseINI,
 }
 
-// parse returns the documents of a file. Its errors are ErrFormat and ErrMalformed, and quote nothing of the file.
+// parse returns the documents of a file. Its errors are ErrFormat and ErrMalformed, and never quote the file.
 func parse(data []byte, format bundle.Format) ([]document, error) {
 	parser, ok := parsers[format]
 	if !ok {
@@ -61,7 +61,7 @@ func parseJSON(data []byte) ([]document, error) {
 	return []document{doc}, nil
 }
 
-// errJSON begins the errors about JSON that quote no value.
+// errJSON is wrapped by errors about JSON that quote no value.
 var errJSON = errors.New("not JSON as SOPS writes it")
 
 // jsonValue reads one value. Numbers are int or float64, as in SOPS.
@@ -208,7 +208,7 @@ func sectionOf(section *ini.Section) sops.TreeBranch {
 	return branch
 }
 
-// withoutMark returns a comment of an INI file without what begins it.
+// withoutMark returns a comment of an INI file without its first characters: # or ;, and spaces.
 func withoutMark(comment string) string {
 	if strings.HasPrefix(comment, ";") {
 		return strings.TrimLeft(comment, "; ")

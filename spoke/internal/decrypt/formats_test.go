@@ -22,7 +22,7 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// store is what the stores of SOPS have in common.
+// store is the interface that the stores of SOPS have in common.
 type store interface {
 	LoadPlainFile([]byte) (sops.TreeBranches, error)
 	EmitPlainFile(sops.TreeBranches) ([]byte, error)
@@ -40,7 +40,7 @@ func stores() map[bundle.Format]store {
 	}
 }
 
-// encryptAs does what `sops encrypt --input-type format --output-type format` does, with the real library.
+// encryptAs encrypts as `sops encrypt --input-type format --output-type format` does, with the real library.
 func encryptAs(t testing.TB, format bundle.Format, plain string, m sops.Metadata) []byte {
 	t.Helper()
 	store := stores()[format]
@@ -69,7 +69,7 @@ func encryptAs(t testing.TB, format bundle.Format, plain string, m sops.Metadata
 	return file
 }
 
-// plains are files of each format. What SOPS writes for them is what a Secret holds with Flux.
+// plains are files of each format. With Flux, a Secret holds the bytes that SOPS writes for them.
 var plains = map[bundle.Format]string{
 	bundle.YAML: everything,
 	bundle.JSON: `{"auth": {"password": "hunter2", "html": "<a&b>", "empty": ""}, "list": [1, 2.5, true, null, "x", {"k": []}],
@@ -89,7 +89,7 @@ func newKeys(t testing.TB) (*Keys, sops.Metadata) {
 	return keys, sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}}
 }
 
-// TestText checks that a whole file is, byte for byte, what SOPS decrypts it to, in each format that can hold it.
+// TestText checks that a whole file equals the output of SOPS byte by byte, in each format that can hold it.
 func TestText(t *testing.T) {
 	keys, m := newKeys(t)
 	all := stores()
@@ -213,7 +213,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// TestAliases opens a file with aliases in its clear part, whose MAC is over what they stand for.
+// TestAliases opens a file with aliases in its clear part, whose MAC is over the expanded values.
 func TestAliases(t *testing.T) {
 	keys, m := newKeys(t)
 	m.EncryptedRegex = "^stringData$"
@@ -244,7 +244,7 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestMalformed opens files that are none of their format. No error quotes what is in them.
+// TestMalformed opens files that are not of their format. No error quotes their content.
 func TestMalformed(t *testing.T) {
 	keys, _ := newKeys(t)
 	for name, tt := range map[string]struct {
@@ -297,7 +297,7 @@ func FuzzFormats(f *testing.F) {
 	})
 }
 
-// FuzzTextNode holds the quotes of texts against those of the encoder.
+// FuzzTextNode compares the quotes of texts with those of the encoder.
 func FuzzTextNode(f *testing.F) {
 	for _, text := range []string{"", "a", "off", "y", "1:30", "0x1f", "1e3", "~", "null", "2020-01-01", " a", "a ", "a: b",
 		"#a", "'", "\"", "a\nb", "a\n", "\n", " \n", "a\tb", "\x00", "\u2028", "é", "- a", "? a", "{a}", "*a", "&a", "!a", "%a", "@a",

@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// ErrNoKey reports that none of the keys opens a file.
+// ErrNoKey means that none of the keys opens a file.
 var ErrNoKey = errors.New("no key opens it")
 
 const maxDataKey = 1 << 10 // bytes of a decrypted data key, or of a part of one

@@ -13,7 +13,7 @@ import (
 
 const metadataKey = "sops"
 
-// ErrNotEncrypted reports that a file has no sops metadata.
+// ErrNotEncrypted means that a file has no sops metadata.
 var ErrNotEncrypted = errors.New("no sops metadata: the file is not encrypted by SOPS")
 
 // metadata is the sops block of a file as SOPS 3 writes it in YAML.
@@ -108,7 +108,7 @@ func (g keyGroup) recipients() []string {
 	return names
 }
 
-// printable returns a recipient as a short word without spaces and control characters, because the metadata is not
+// printable returns a recipient as a short text without spaces and control characters, because the metadata is not
 // verified yet.
 func printable(s string) string {
 	if len(s) > 80 {
@@ -122,7 +122,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// rules returns the rule that says which leaves are encrypted, as the library reads it. The error is ErrMalformed if
+// rules returns the rule that selects the encrypted leaves, in the form of the library. The error is ErrMalformed if
 // there are several rules, or if a regular expression is none.
 func (m *metadata) rules() (sops.Metadata, error) {
 	r := sops.Metadata{
@@ -140,7 +140,7 @@ func (m *metadata) rules() (sops.Metadata, error) {
 			continue
 		}
 		given = append(given, "sops."+rule.name)
-		// The library takes a regular expression that does not compile for one that matches nothing.
+		// The library treats a regular expression that does not compile as one that never matches.
 		if _, err := regexp.Compile(rule.text); err != nil && strings.HasSuffix(rule.name, "_regex") {
 			return r, fmt.Errorf("%w: sops.%s is no regular expression", ErrMalformed, rule.name)
 		}

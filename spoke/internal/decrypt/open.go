@@ -19,9 +19,9 @@ import (
 )
 
 var (
-	// ErrMAC reports that a file was changed after SOPS wrote it.
+	// ErrMAC means that a file was changed after SOPS wrote it.
 	ErrMAC = errors.New("MAC mismatch: the file was changed without sops; edit it with sops, which renews the MAC")
-	// ErrFormat reports that this spoke cannot read the file's format.
+	// ErrFormat means that this spoke cannot read the file's format.
 	ErrFormat = errors.New("sealed file format not supported by this spoke")
 )
 
@@ -32,7 +32,7 @@ type Plaintext struct {
 	texts  map[bundle.Format]text
 }
 
-// text is a whole file, or why it cannot be had.
+// text is a whole file, or the reason why it cannot be written.
 type text struct {
 	bytes []byte
 	err   error
@@ -69,7 +69,7 @@ func (p *Plaintext) Value(document int, path []string) (sealed.Value, bool) {
 	return sealed.Value{}, false
 }
 
-// Find returns what a placeholder stands for. The error names document and path.
+// Find returns the value of a placeholder. The error names document and path.
 func (p *Plaintext) Find(v bundle.SealedValue) (sealed.Value, error) {
 	if v.Text != "" && len(v.Path) == 0 {
 		whole := p.texts[v.Text]
@@ -103,7 +103,7 @@ func (p *Plaintext) Redactor() *Redactor {
 	r := &Redactor{}
 	for _, v := range p.leaves {
 		switch v := v.(type) {
-		case bool: // "true" tells nothing, and hiding it would garble every message
+		case bool: // "true" is no secret, and hiding it would garble every message
 		case time.Time:
 			r.add(v.Format(time.RFC3339Nano))
 		default:

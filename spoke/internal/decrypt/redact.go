@@ -24,7 +24,7 @@ const (
 	maxPieces = 1 << 18
 )
 
-// Redactor takes the values of one file out of texts, such as messages of an API server or a controller about an
+// Redactor hides the values of one file in texts, such as messages of an API server or a controller about an
 // object. A Redactor holds no value, only hashes of pieces with a seed of this process. It never changes.
 type Redactor struct {
 	pieces []uint64      // hashes of all pieces of run bytes, sorted
@@ -40,7 +40,7 @@ func (r *Redactor) String() string { return "[redactor]" }
 // GoString hides the hashes from fmt.
 func (r *Redactor) GoString() string { return r.String() }
 
-// HideAll returns a Redactor that leaves nothing of a text.
+// HideAll returns a Redactor that hides every text as a whole.
 func HideAll() *Redactor { return &Redactor{full: true} }
 
 // Size returns how many bytes of memory the Redactor takes.
@@ -53,7 +53,7 @@ func (r *Redactor) Size() int {
 }
 
 // DataRedactor returns a Redactor of the entries of a Secret's data and stringData, which may hold sealed values among
-// other text. For an object of another kind the Redactor hides nothing.
+// other text. For an object of another kind the Redactor hides no text.
 func DataRedactor(o *manifest.Object) *Redactor {
 	r := &Redactor{}
 	defer r.sort()
@@ -80,7 +80,7 @@ func DataRedactor(o *manifest.Object) *Redactor {
 func ValueRedactor(values map[string]string) *Redactor {
 	r := &Redactor{}
 	for _, v := range values {
-		if v != "true" && v != "false" { // tell nothing, and hiding them would garble every message
+		if v != "true" && v != "false" { // no secrets, and hiding them would garble every message
 			r.add(v)
 		}
 	}
@@ -144,7 +144,7 @@ func Redact(s string, by ...*Redactor) string {
 	return blank(s, hidden)
 }
 
-// HidesAll reports whether the Redactor leaves nothing of a text.
+// HidesAll reports whether the Redactor hides every text as a whole.
 func (r *Redactor) HidesAll() bool { return r.full }
 
 // known returns the hashes of pieces with a length in bytes.

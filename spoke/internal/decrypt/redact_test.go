@@ -64,7 +64,8 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// TestRedact_base64 encodes a value with other text around it: what is left of it is less than a piece.
+// TestRedact_base64 encodes a value with other text around it: the rest of it that is not hidden is shorter than a
+// piece.
 func TestRedact_base64(t *testing.T) {
 	r := redactorOf(canary)
 	for before := range 4 {
@@ -122,7 +123,7 @@ func TestRedactor_text(t *testing.T) {
 	}
 }
 
-// FuzzRedact hides a value wherever it stands, as it is.
+// FuzzRedact hides a value at any position, as it is.
 func FuzzRedact(f *testing.F) {
 	f.Add("a", "abc", "b")
 	f.Add("x", canary, "'")

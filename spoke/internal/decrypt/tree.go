@@ -18,10 +18,10 @@ const (
 	maxDepth     = 200
 )
 
-// maxAliased is how many values the aliases of a YAML document may stand for.
+// maxAliased limits the values to which the aliases of a YAML document expand.
 const maxAliased = 10_000
 
-// ErrMalformed reports that a file is not one as SOPS writes it.
+// ErrMalformed means that a file is not in the form that SOPS writes.
 var ErrMalformed = errors.New("malformed SOPS file")
 
 // document is one document of a file, and the metadata found in it. Files of other formats than YAML are one document.
@@ -79,14 +79,14 @@ func hasAlias(node *yaml.Node) bool {
 	return node.Kind == yaml.AliasNode || slices.ContainsFunc(node.Content, hasAlias)
 }
 
-// reading is what the parsers of one document share.
+// reading is the state that the parsers of one document share.
 type reading struct {
 	keep    bool // nodes stay after they were read, because an alias may name them
 	within  int  // how many aliases the current node is in
 	aliased int  // how many values were read in aliases
 }
 
-// count counts a value. The error says that aliases stand for too many.
+// count counts a value. If aliases expand to more than maxAliased values, count returns an error.
 func (r *reading) count(node *yaml.Node) error {
 	if r.within == 0 {
 		return nil
@@ -104,7 +104,7 @@ func (r *reading) drop(nodes []*yaml.Node) {
 	}
 }
 
-// parser builds one branch. Comments go where SOPS puts them: before the item that they stand above or beside, in the
+// parser builds one branch. Comments go where SOPS puts them: before the item that they are above or beside, in the
 // branch of their node, unless the parent has taken them.
 type parser struct {
 	*reading
@@ -188,7 +188,7 @@ func (p *parser) pair(key, value *yaml.Node, depth int) error {
 	return nil
 }
 
-// value returns what a node stands for. An alias is read as SOPS does: as if its value were written there.
+// value returns the value of a node. An alias is replaced by its value, as in SOPS.
 func (r *reading) value(node *yaml.Node, commentsTaken bool, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("line %d: nested deeper than %d", node.Line, maxDepth)
