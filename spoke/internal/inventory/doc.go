@@ -5,11 +5,11 @@
 // Inventory as the bytes of Encode.
 //
 // An Index holds the inventories of all Applications in memory, by object. Apply writes the Index as objects change
-// (Begin, Commit, Abandon), the watchers ask it what an observation means (Observe), and the agent reads drift and
+// (Begin, Commit, Abandon), the watchers give it their observations (Observe), and the agent reads drift and
 // health from it. The rules of the Index:
 //
 //  1. An observation of an object that is being applied waits until the apply is over, so that the spoke's own write is
 //     never taken for drift, in whichever order answer and watch event come.
-//  2. An observation that is older than the last apply changes nothing.
+//  2. An observation that is older than the last apply is ignored.
 //  3. Drift stays noted until a Commit of the object, so that a repair that fails is not forgotten.
 package inventory

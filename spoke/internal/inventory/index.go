@@ -33,7 +33,7 @@ type entry struct {
 	drift   Drift
 	health  ObjectHealth
 	seen    string       // the latest resourceVersion that health is from
-	busy    int          // applies under way
+	busy    int          // running applies
 	waiting *observation // the latest observation that came meanwhile
 }
 
@@ -271,7 +271,7 @@ func (x *Index) drop(id manifest.ID) {
 	}
 }
 
-// count keeps Kinds up to date, and signals if a kind comes or goes.
+// count keeps Kinds up to date, and signals if a kind appears or disappears.
 func (x *Index) count(m kube.Mapping, by int) {
 	if m.Resource == "" {
 		return

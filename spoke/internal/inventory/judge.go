@@ -6,14 +6,14 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Drift says how an object of the cluster differs from its last apply. The zero Drift is none.
+// Drift is the difference of an object of the cluster from its last apply. The zero Drift is no difference.
 type Drift struct {
 	Kind DriftKind
 	// By are the other managers that write the object, the latest first.
 	By []string
 }
 
-// DriftKind says what happened to an object.
+// DriftKind is the kind of change of an object.
 type DriftKind string
 
 // The kinds of drift.
