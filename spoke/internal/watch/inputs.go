@@ -29,7 +29,7 @@ type Inputs struct {
 	changed map[manifest.ID]bool
 }
 
-// NewInputs returns Inputs that do nothing before Run.
+// NewInputs returns Inputs that watch no object before Run.
 func NewInputs(c Config) *Inputs {
 	return &Inputs{
 		Config: New(c).Config, news: wait.NewSignal(), wake: wait.NewSignal(), changed: map[manifest.ID]bool{},

@@ -24,8 +24,8 @@ func changes(t *testing.T, in *Inputs, name string) {
 	}
 }
 
-// TestInputs requires one list and one watch of an object, a report of each event, and that a watch goes on where it
-// ended.
+// TestInputs requires one list and one watch of an object, a report of each event, and that a watch resumes where
+// it ended.
 func TestInputs(t *testing.T) {
 	c, w, _ := start(t)
 	in := NewInputs(w.Config)
@@ -49,7 +49,7 @@ func TestInputs(t *testing.T) {
 	if c.lists != 1 {
 		t.Errorf("%d lists, want 1", c.lists)
 	}
-	c.gone = true // what happened meanwhile is lost: the object is listed again
+	c.gone = true // changes made meanwhile are lost: the object is listed again
 	c.mu.Unlock()
 	close(events)
 	changes(t, in, "a")

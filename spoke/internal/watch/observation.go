@@ -12,7 +12,7 @@ import (
 type Observation struct {
 	Application bundle.ApplicationName
 	Object      bundle.ObjectIdentity
-	// Drift says how the object differs from what was applied; zero if it does not, or if that was observed before.
+	// Drift is the difference from the last apply; zero if there is none, or if it was observed before.
 	Drift inventory.Drift
 	// RetryAt is set if the drift must not be repaired before that time, because it was repaired too often. The
 	// observation comes again at that time. Drift.By names the managers that change the object.

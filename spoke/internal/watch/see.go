@@ -19,8 +19,8 @@ func (w *Watcher) see(l kube.Live) {
 	w.note(Observation{Application: app, Object: l.ID, Drift: drift, Health: w.Health.Judge(app, l)}, l.ResourceVersion)
 }
 
-// seeLast notes how an object was when it was deleted, if the object deletes itself when it is done: whether it was
-// done decides whether it is missed.
+// seeLast notes the last state of a deleted object if the object deletes itself when it is done. If it was not done, it
+// counts as missing.
 func (w *Watcher) seeLast(l kube.Live) {
 	if _, item, ours := w.Index.Application(l.ID.ID()); ours && item.Expires {
 		w.see(l)

@@ -19,7 +19,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Config holds what a Watcher works with.
+// Config has the settings and dependencies of a Watcher.
 type Config struct {
 	Client *kube.Client
 	Index  *inventory.Index
@@ -41,7 +41,7 @@ type Watcher struct {
 	held      map[manifest.ID]Observation // drift that must wait until its RetryAt
 }
 
-// New returns a Watcher that does nothing before Run.
+// New returns a Watcher that watches no object before Run.
 func New(c Config) *Watcher {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
@@ -66,7 +66,8 @@ func (w *Watcher) Drain() []Observation {
 	return out
 }
 
-// add replaces what waits for the same object, without losing drift that was not taken yet; the caller holds the mutex.
+// add replaces the waiting observation of the same object, but keeps drift that was not drained yet; the caller holds
+// the mutex.
 func (w *Watcher) add(o Observation) {
 	id := o.Object.ID()
 	if old, ok := w.waiting[id]; ok && !o.Drift.Any() {

@@ -21,8 +21,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// cluster is an API server with ConfigMaps that does as the test says: it forgets its history, ends watches, loses
-// objects while nobody watches.
+// cluster is an API server with ConfigMaps that a test controls: it forgets its history, ends watches, and loses
+// objects while there is no watch.
 type cluster struct {
 	mu      sync.Mutex
 	objects map[string]string // name → metadata as JSON
@@ -259,7 +259,7 @@ func TestWatch_expired(t *testing.T) {
 	c.mu.Unlock()
 	c.set("a", "")
 	c.set("b", live("b", "50", `{}`))
-	close(events) // the watch ends, and what happened meanwhile is forgotten
+	close(events) // the watch ends, and the history is forgotten
 	seen := map[string]inventory.DriftKind{}
 	timeout := time.After(20 * time.Second)
 	for len(seen) < 2 {
