@@ -42,7 +42,7 @@ func byKstatus(o *manifest.Object) Report {
 	return report
 }
 
-// Judge returns the health of an object: of the whole object if live holds it, else as its metadata tells.
+// Judge returns the health of an object: of the whole object if live holds it, else by its metadata.
 func Judge(l kube.Live) Report {
 	switch {
 	case l.Deleting && !expired(l.Object):

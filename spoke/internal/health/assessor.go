@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Assessor says how objects are, by what applications say about their kinds and by what the object alone does not tell.
-// It is safe for concurrent use; a nil *Assessor judges by the object alone.
+// Assessor judges the health of objects, by the expressions of their application, and by the StorageClass of a
+// PersistentVolumeClaim. It is safe for concurrent use; a nil *Assessor judges by the object alone.
 type Assessor struct {
 	bindingMode func(class string) string
 
@@ -44,7 +44,7 @@ func NewAssessor(bindingMode func(class string) string) *Assessor {
 }
 
 // Replace makes the expressions of these applications the only ones. It returns the applications whose expressions
-// changed, with the groups and kinds that the old or the new ones are about (an empty kind stands for the whole group):
+// changed, with the groups and kinds of the old and the new expressions (an empty kind means the whole group):
 // the health of these objects must be judged again.
 func (a *Assessor) Replace(
 	apps map[bundle.ApplicationName]*bundle.Application) (changed map[bundle.ApplicationName][]schema.GroupKind) {
@@ -180,7 +180,7 @@ func (a *Assessor) holds(text string, o *manifest.Object) (bool, error) {
 }
 
 // observed returns the generation that the controller has seen and the one that it should; both are 0 if the object
-// does not say.
+// lacks one of them.
 func observed(o *manifest.Object) (seen, wanted int64) {
 	seen, says := whole(o, "status", "observedGeneration")
 	wanted, has := whole(o, "metadata", "generation")

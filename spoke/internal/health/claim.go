@@ -18,7 +18,7 @@ import (
 const waitForFirstConsumer = "WaitForFirstConsumer"
 
 // awaitsConsumer reports whether a PersistentVolumeClaim is pending because no Pod uses it yet. The scheduler names a
-// node in an annotation when one does. Such a claim is as healthy as it can be: the Pod may be in an Application that
+// node in an annotation when one does. Such a claim counts as healthy, because the Pod may be in an Application that
 // depends on the claim's.
 func (a *Assessor) awaitsConsumer(o *manifest.Object) bool {
 	if a == nil || a.bindingMode == nil || o == nil || o.GroupVersionKind().GroupKind() !=
@@ -31,8 +31,8 @@ func (a *Assessor) awaitsConsumer(o *manifest.Object) bool {
 }
 
 // BindingModes returns a function that returns the volumeBindingMode of a StorageClass; empty if it cannot be read. The
-// field never changes: it is asked for every ten minutes, in case the class was made anew, and what failed again
-// after a few seconds.
+// field never changes, but the class may be made anew, so the mode is read again after ten minutes, and after a failure
+// in five seconds.
 func BindingModes(client *kube.Client) func(class string) string {
 	const keep, keepFailed, timeout = 10 * time.Minute, 5 * time.Second, 5 * time.Second
 	type answer struct {
@@ -60,7 +60,7 @@ func BindingModes(client *kube.Client) func(class string) string {
 	}
 }
 
-// claimed returns the report of a claim that waits for its first consumer in place of one that says it is in progress.
+// claimed returns Current if r is InProgress and the object is a claim that waits for its first consumer; else r.
 func (a *Assessor) claimed(r Report, o *manifest.Object) Report {
 	if r.Status == health.InProgress && a.awaitsConsumer(o) {
 		return Report{Status: health.Current}

@@ -1,4 +1,4 @@
-// Package health assesses one object of the cluster in the words of kstatus
+// Package health assesses one object of the cluster with the statuses of kstatus
 // (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus): by the whole object, or only by its metadata
 // for kinds that have no health of their own. It knows no deadlines; the caller decides how long InProgress may last.
 package health

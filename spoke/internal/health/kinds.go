@@ -17,8 +17,7 @@ import (
 // rule returns the health of an object that is not being deleted.
 type rule func(*manifest.Object) Report
 
-// rules are the built-in kinds about which kstatus says something else than people mean. docs/health.md has the
-// reasons.
+// rules are for the built-in kinds whose status by kstatus is not useful to people. docs/health.md has the reasons.
 var rules = map[schema.GroupKind]rule{
 	{Group: "batch", Kind: "Job"}:        assessJob,
 	{Group: "apps", Kind: "DaemonSet"}:   assessDaemonSet,
@@ -34,7 +33,7 @@ func ruleOf(gk schema.GroupKind) rule {
 	return rules[gk]
 }
 
-// assessJob returns Current for a Job that is complete. kstatus says so of one that runs.
+// assessJob returns Current for a Job that is complete, while kstatus also returns Current for a running Job.
 func assessJob(o *manifest.Object) Report {
 	for _, c := range conditionsOf(o) {
 		switch {
@@ -62,8 +61,8 @@ func expired(o *manifest.Object) bool {
 	return expires && assessJob(o).Status != health.InProgress
 }
 
-// assessDaemonSet judges a DaemonSet with updateStrategy OnDelete by its ready Pods, whatever revision they have:
-// somebody else decides when they are replaced.
+// assessDaemonSet judges a DaemonSet with updateStrategy OnDelete by its ready Pods of any revision,
+// because it does not replace them itself.
 func assessDaemonSet(o *manifest.Object) Report {
 	if text(o, "spec", "updateStrategy", "type") == "OnDelete" {
 		o = with(o, number(o, "status", "desiredNumberScheduled"), "status", "updatedNumberScheduled")
@@ -72,7 +71,7 @@ func assessDaemonSet(o *manifest.Object) Report {
 }
 
 // assessStatefulSet judges a StatefulSet with updateStrategy OnDelete as one whose partition covers all its Pods: they
-// must be ready, whatever revision they have. kstatus calls such a set Current before it has any Pod.
+// must be ready, with any revision. kstatus calls such a set Current before it has any Pod.
 func assessStatefulSet(o *manifest.Object) Report {
 	if text(o, "spec", "updateStrategy", "type") == "OnDelete" {
 		replicas, set := whole(o, "spec", "replicas")

@@ -7,7 +7,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// TestKinds holds the table of docs/health.md.
+// TestKinds checks the table of docs/health.md.
 func TestKinds(t *testing.T) {
 	const (
 		job       = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a, generation: 1}\n"
