@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// Disk is a small disk of its own at a folder.
+// Disk is a small file system that is mounted at a folder.
 type Disk struct{ dir string }
 
-// CanMount reports whether this process may make a Disk: it must be root, and root in a container often may not.
+// CanMount reports whether this process may make a Disk: only root may, and not in every container.
 func CanMount() bool {
 	if os.Geteuid() != 0 {
 		return false
@@ -25,7 +25,7 @@ func CanMount() bool {
 	return err == nil && d.Unmount() == nil
 }
 
-// MountDisk puts a disk of a size ("48M") at a folder, which is made if it is missing.
+// MountDisk mounts a disk of a size ("48M") at a folder. If the folder is missing, MountDisk makes it.
 func MountDisk(dir, size string) (*Disk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (d *Disk) Fill() error {
 	defer f.Close()
 	for size := 1 << 20; size > 0; {
 		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2 // what is left is less
+			size /= 2 // less space is left
 		} else if err != nil {
 			return err
 		}
@@ -56,8 +56,8 @@ func (d *Disk) Fill() error {
 	return nil
 }
 
-// Free removes what Fill wrote.
+// Free removes the file that Fill wrote.
 func (d *Disk) Free() error { return os.Remove(filepath.Join(d.dir, filler)) }
 
-// Unmount takes the disk away, with all that is on it.
+// Unmount removes the disk and all its files.
 func (d *Disk) Unmount() error { return syscall.Unmount(d.dir, syscall.MNT_DETACH) }

@@ -21,11 +21,11 @@ import (
 type Fleet struct {
 	Dir    string
 	Git    *gittest.Server
-	Repo   *gittest.Repository // "fleet": the hub's root and everybody's state
+	Repo   *gittest.Repository // "fleet": the hub's root and the state of all clusters
 	Hub    *Process
 	Spokes []*Spoke
 
-	Lab *Lab // what it runs in
+	Lab *Lab // with the binaries and clusters of the fleet
 }
 
 // Spoke is the agent of one cluster.
@@ -44,8 +44,8 @@ func (l *Lab) NewFleet(ctx context.Context, hubFlags ...string) (*Fleet, error) 
 	return l.NewFleetIn(ctx, dir, hubFlags...)
 }
 
-// NewFleetIn is NewFleet with a folder of the caller's: git/, hub/ with hub.log beside it, and spoke-<cluster>/ below
-// it.
+// NewFleetIn is NewFleet with a folder of the caller's. It makes git/, hub/ with hub.log beside it, and
+// spoke-<cluster>/ there.
 func (l *Lab) NewFleetIn(ctx context.Context, dir string, hubFlags ...string) (*Fleet, error) {
 	f := &Fleet{Dir: dir, Lab: l}
 	if err := f.start(ctx, hubFlags); err != nil {
@@ -86,7 +86,7 @@ func (f *Fleet) Nave(ctx context.Context, args ...string) (string, error) {
 	return f.NaveWith(ctx, nil, args...)
 }
 
-// NaveWith is Nave with something on standard input.
+// NaveWith is Nave with stdin as standard input.
 func (f *Fleet) NaveWith(ctx context.Context, stdin []byte, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, f.Lab.Binary("nave"), args...)
 	cmd.Env = append(os.Environ(), "NAVE_CONFIG="+f.Config())
@@ -99,7 +99,7 @@ func (f *Fleet) NaveWith(ctx context.Context, stdin []byte, args ...string) (str
 	return stdout.String(), nil
 }
 
-// Join adds a cluster with the CLI, applies the manifest that it prints, and starts the spoke with the manifest's
+// Join adds a cluster with the CLI, applies the manifest that the CLI prints, and starts the spoke with the manifest's
 // service account and the configuration that the manifest holds.
 func (f *Fleet) Join(ctx context.Context, cluster *kubetest.Cluster, flags ...string) (*Spoke, error) {
 	manifest, err := f.Nave(ctx, append([]string{"cluster", "add", cluster.Name}, flags...)...)
@@ -117,8 +117,8 @@ func (f *Fleet) Join(ctx context.Context, cluster *kubetest.Cluster, flags ...st
 	return s, s.Start(ctx)
 }
 
-// Rejoin adds the cluster of a spoke again, for a new join token, and gives the spoke what the new manifest holds. It
-// does not start the spoke, nor stop it.
+// Rejoin adds the cluster of a spoke again, for a new join token, and gives the settings of the new manifest to the
+// spoke. It neither starts nor stops the spoke.
 func (f *Fleet) Rejoin(ctx context.Context, s *Spoke, flags ...string) error {
 	return f.RejoinAs(ctx, s, s.Cluster.Name, flags...)
 }
@@ -158,7 +158,7 @@ func (s *Spoke) mount(settings map[string]string) error {
 	return nil
 }
 
-// newSpoke makes of a join manifest the files and flags that its Deployment would give the spoke's container.
+// newSpoke returns a spoke with the files and flags that the Deployment of a join manifest would give its container.
 func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifest string) (*Spoke, error) {
 	settings, err := JoinSettings(manifest)
 	if err != nil {
@@ -167,8 +167,8 @@ func (f *Fleet) newSpoke(ctx context.Context, cluster *kubetest.Cluster, manifes
 	return f.Lab.NewSpoke(ctx, cluster, filepath.Join(f.Dir, "spoke-"+cluster.Name), settings)
 }
 
-// NewSpoke returns a spoke that is not started, with its files in dir and with what a join manifest's ConfigMap and
-// Secret hold: hub, cluster, trust-domain, ca-pin, token, signing-keys.pem. The service account of the manifest must be
+// NewSpoke returns a spoke that is not started, with its files in dir and with the data of a join manifest's ConfigMap
+// and Secret: hub, cluster, trust-domain, ca-pin, token, signing-keys.pem. The service account of the manifest must be
 // in the cluster.
 func (l *Lab) NewSpoke(ctx context.Context, cluster *kubetest.Cluster, dir string, settings map[string]string) (*Spoke,
 	error) {
@@ -229,13 +229,13 @@ func (f *Fleet) Bootstrap(ctx context.Context, files map[string]string) error {
 	return err
 }
 
-// Sync has the hub fetch the repository now.
+// Sync makes the hub fetch the repository now.
 func (f *Fleet) Sync(ctx context.Context) error {
 	_, err := f.Nave(ctx, "reconcile", "source", "git", "hub")
 	return err
 }
 
-// Close stops everything of the fleet; clusters keep what runs in them.
+// Close stops the spokes, the hub and the git server. Clusters keep their objects.
 func (f *Fleet) Close() error {
 	var errs []error
 	for _, s := range f.Spokes {

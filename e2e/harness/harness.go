@@ -1,5 +1,5 @@
 // Package harness runs Nave as its users do: the built binaries as processes, spokes with the service account of the
-// deploy manifest, a real git server, real clusters. The stories, the demo and the benchmarks stand on it.
+// deploy manifest, a real git server, real clusters. The stories, the demo and the benchmarks use it.
 //
 //	lab, err := harness.NewLab(ctx, harness.Options{Clusters: []string{"east", "west"}})
 //	fleet, err := lab.NewFleet(ctx)                       // a hub and a git server
@@ -21,14 +21,14 @@ import (
 	"github.com/navefleet/nave/e2e/kubetest"
 )
 
-// Options say what a Lab has.
+// Options are the settings of a Lab.
 type Options struct {
 	Clusters []string  // names; each is a Kubernetes of its own
 	Audit    bool      // clusters write audit logs
 	Progress io.Writer // nil: standard error
 }
 
-// Lab is what fleets are tried in: built binaries and running clusters.
+// Lab has the built binaries and running clusters that fleets use.
 type Lab struct {
 	Dir      string
 	Clusters []*kubetest.Cluster
@@ -46,7 +46,7 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 	}
 	l := &Lab{
 		Dir: dir, Clusters: make([]*kubetest.Cluster, len(o.Clusters)),
-		// where Git servers of tests are
+		// the addresses of the tests' Git servers
 		HubFlags: []string{"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1"},
 	}
 	errs := make([]error, len(o.Clusters)+1)
@@ -67,7 +67,7 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 // Binary returns the path of nave, nave-hub or nave-spoke.
 func (l *Lab) Binary(name string) string { return filepath.Join(l.Dir, "bin", name) }
 
-// build builds what users run, as make build does, without the race detector or coverage of the caller.
+// build builds the binaries of a release, as make build does, without the race detector or coverage of the caller.
 func (l *Lab) build(ctx context.Context) error {
 	root, err := kubetest.Root()
 	if err != nil {
@@ -87,8 +87,8 @@ func (l *Lab) build(ctx context.Context) error {
 	return nil
 }
 
-// lookAtSources looks at every source of the programs. The go command notes that, and does not take an old result of a
-// test for that of changed programs, which it cannot see being built.
+// lookAtSources reads the file information of every source of the programs. The go command notes these files, so that
+// it does not use a cached test result after the programs changed.
 func lookAtSources(root string) error {
 	for _, dir := range []string{"hub", "spoke", "shared", "proto", "deploy"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
@@ -104,7 +104,7 @@ func lookAtSources(root string) error {
 	return nil
 }
 
-// Close stops the clusters and removes what the lab made.
+// Close stops the clusters and removes the files of the lab.
 func (l *Lab) Close() error {
 	var errs []error
 	for _, c := range l.Clusters {

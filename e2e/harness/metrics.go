@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Get returns what the daemon answers at a path of its HTTP address, such as /metrics. An answer other than 200 is an
-// error.
+// Get returns the body of the daemon's answer at a path of its HTTP address, such as /metrics. If the status is not
+// 200, Get returns an error.
 func (p *Process) Get(ctx context.Context, path string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+path, nil)
 	if err != nil {

@@ -24,12 +24,12 @@ type Process struct {
 
 	binary string
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the following
 	cmd   *exec.Cmd
 	ended chan error
 }
 
-// Start starts the daemon and returns when it says that it is ready.
+// Start starts the daemon and returns when it is ready.
 func (p *Process) Start(ctx context.Context) error {
 	if err := p.launch(); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
@@ -40,7 +40,7 @@ func (p *Process) Start(ctx context.Context) error {
 		select {
 		case err := <-p.ended:
 			p.ended <- err
-			return nil // told below
+			return nil // returned below
 		default:
 			_, err := p.Get(ctx, "/readyz")
 			return err
@@ -89,8 +89,8 @@ func (p *Process) launch() error {
 	return <-started
 }
 
-// Stop asks the daemon to end (SIGTERM) and waits until it has, at most 20 seconds; then it is killed, which is an
-// error.
+// Stop asks the daemon to end (SIGTERM) and waits until it has, at most 20 seconds; then it is killed, and Stop returns
+// an error.
 func (p *Process) Stop() error {
 	return p.end(syscall.SIGTERM)
 }
@@ -114,7 +114,7 @@ func (p *Process) end(signal syscall.Signal) error {
 	}
 }
 
-// PID returns the process id, 0 when it does not run.
+// PID returns the process ID; 0 if the daemon does not run.
 func (p *Process) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,7 +133,7 @@ func (p *Process) Tail() string {
 	return string(b[max(0, len(b)-6000):])
 }
 
-// freeAddress asks the kernel for a loopback port that nobody listens on.
+// freeAddress asks the kernel for a loopback port that is not in use.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
