@@ -346,7 +346,7 @@ func TestAdmit_source_kinds(t *testing.T) {
 	source := func(ref string) string {
 		return strings.Replace(kustomization(""), "{kind: GitRepository, name: fleet}", ref, 1)
 	}
-	for _, kind := range []string{"Bucket"} {
+	for _, kind := range []string{"HelmRepository"} {
 		refuse(t, source("{kind: "+kind+", name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "not supported yet",
 			"GitRepository")
 	}
@@ -453,7 +453,7 @@ func TestAdmit_namespace(t *testing.T) {
 
 func TestKnown(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
-		"source.toolkit.fluxcd.io/v1beta2":       {"Bucket", "HelmRepository", "HelmChart"},
+		"source.toolkit.fluxcd.io/v1beta2":       {"HelmRepository", "HelmChart"},
 		"helm.toolkit.fluxcd.io/v2beta1":         {"HelmRelease"},
 		"image.toolkit.fluxcd.io/v1":             {"ImageRepository", "ImagePolicy", "ImageUpdateAutomation"},
 		"notification.toolkit.fluxcd.io/v1beta3": {"Alert", "Provider", "Receiver"},

@@ -16,8 +16,6 @@ const SecretKind = "Secret"
 // unsupported are the kinds of Flux that the hub does not implement yet. A kind that is implemented moves from this
 // list to a file of its own.
 var unsupported = []Kind{
-	{Name: "Bucket", Plural: "buckets", Group: GroupSource, Version: "v1", Words: []string{"source bucket"},
-		Role: SourceRole},
 	{Name: "HelmRepository", Plural: "helmrepositories", Short: "helmrepo", Group: GroupSource, Version: "v1",
 		Words: []string{"source helm"}, Role: SourceRole},
 	{Name: "HelmChart", Plural: "helmcharts", Short: "hc", Group: GroupSource, Version: "v1",

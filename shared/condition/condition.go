@@ -47,6 +47,7 @@ const (
 	GitOperationSucceeded  = "GitOperationSucceeded"
 	GitOperationFailed     = "GitOperationFailed"
 	OCIArtifactPullFailed  = "OCIArtifactPullFailed"
+	BucketOperationFailed  = "BucketOperationFailed"
 	AuthenticationFailed   = "AuthenticationFailed"
 	StorageOperationFailed = "StorageOperationFailed" // of the hub's disk
 	Succeeded              = "Succeeded"              // of ArtifactInStorage

@@ -15,8 +15,8 @@ type OnDisk interface {
 	Name(f File) string
 }
 
-// filter returns the files that are not ignored.
-func (t Tree) filter(ctx context.Context) ([]File, error) {
+// Filter returns the files that are not ignored.
+func (t Tree) Filter(ctx context.Context) ([]File, error) {
 	if !t.NoIgnoreFiles {
 		return filter(ctx, t.Files, t.Contents, t.Ignore)
 	}

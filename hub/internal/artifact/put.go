@@ -31,7 +31,7 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 	if err := checkPaths(t.Files); err != nil {
 		return Artifact{}, err
 	}
-	files, err := t.filter(ctx)
+	files, err := t.Filter(ctx)
 	if err != nil {
 		return Artifact{}, err
 	}

@@ -70,6 +70,8 @@ var advices = map[string]string{
 	// of sources
 	condition.GitOperationFailed: "Check the URL, the reference and the network; nave reconcile source git NAME " +
 		"tries at once",
+	condition.BucketOperationFailed: "Check the endpoint, the bucket and the network; nave reconcile source bucket NAME " +
+		"tries at once",
 	condition.OCIArtifactPullFailed: "Check the URL, the reference and the network; nave reconcile source oci NAME " +
 		"tries at once",
 	condition.AuthenticationFailed:   "Check the Secret that spec.secretRef names",

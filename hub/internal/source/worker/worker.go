@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/bucket"
 	"github.com/navefleet/nave/hub/internal/source/compose"
 	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/source/oci"
@@ -29,6 +30,7 @@ func All() Fetchers {
 	return Fetchers{
 		api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
 		api.OCIRepositoryKind: source.Limited{Fetcher: &oci.Fetcher{}},
+		api.BucketKind:        source.Limited{Fetcher: bucket.Fetcher{}},
 	}
 }
 
