@@ -6,7 +6,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// dependentsOfGone lists, for each application that is to be deleted, the applications that were applied depending on
+// dependentsOfGone returns, for each application that must be deleted, the applications that were applied depending on
 // it.
 func (m *model) dependentsOfGone() map[bundle.ApplicationName][]bundle.ApplicationName {
 	dependents := map[bundle.ApplicationName][]bundle.ApplicationName{}
