@@ -5,7 +5,8 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// modeOf returns how an object is to be applied, by its annotations. An unknown value means Override, as in Flux.
+// modeOf returns the mode in which an object is applied, by its annotations. An unknown value means Override, as in
+// Flux.
 func modeOf(o *manifest.Object) inventory.Mode {
 	a := o.GetAnnotations()
 	if manifest.HasAnnotation(a, manifest.ReconcileAnnotation, "disabled") {

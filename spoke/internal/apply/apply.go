@@ -14,7 +14,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-// concurrency is how many objects are sent at the same time.
+// concurrency is the most objects that are sent at the same time.
 const concurrency = 16
 
 // Config has the settings and dependencies of an Applier.

@@ -150,7 +150,7 @@ func madeByKubernetes(id manifest.ID) bool {
 		id.Name == "kube-root-ca.crt")
 }
 
-// deployers holds how the field managers of deployment tools begin.
+// deployers has the prefixes of the field managers of deployment tools.
 var deployers = []string{"helm", "kustomize-controller", "argocd", "terraform", "pulumi"}
 
 // deployer returns which manager wrote an object on a person's behalf; empty if none did.

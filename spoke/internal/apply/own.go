@@ -97,7 +97,7 @@ func (r *run) trace(ctx context.Context, d Object, refused error) (item inventor
 		return item, false
 	}
 	if hopeless(refused) {
-		return item, true // who looks now gets no answer either; the next apply, or the prune, looks
+		return item, true // a read now would get no answer either; the next apply or prune reads the object
 	}
 	live, err := r.client.Look(ctx, d.ObjectIdentity, false)
 	if kube.ReasonOf(err) == kube.NotFound || err == nil && !item.Proves(live, r.Application) {

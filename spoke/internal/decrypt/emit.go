@@ -349,7 +349,8 @@ func listNode(list []any) *yaml.Node {
 	return node
 }
 
-// end writes the comments after the last item: below the node at last, or above the whole if there is none.
+// end writes the comments after the last item: below the node at index last, or above the whole node if it has no
+// items.
 func (p *pending) end(node *yaml.Node, last int) {
 	rest := append(p.above, p.beside...)
 	if last < 0 {

@@ -20,7 +20,7 @@ const (
 	// run is the length, in bytes, of the pieces of longer values. Every piece is hidden, however the value was cut,
 	// quoted or wrapped.
 	run = 12
-	// maxPieces is how many pieces one Redactor knows at most, 8 bytes for each: those of some 30 KiB of values.
+	// maxPieces is the most pieces that one Redactor knows, 8 bytes for each: those of some 30 KiB of values.
 	maxPieces = 1 << 18
 )
 
@@ -43,7 +43,7 @@ func (r *Redactor) GoString() string { return r.String() }
 // HideAll returns a Redactor that hides every text as a whole.
 func HideAll() *Redactor { return &Redactor{full: true} }
 
-// Size returns how many bytes of memory the Redactor takes.
+// Size returns the memory that the Redactor takes, in bytes.
 func (r *Redactor) Size() int {
 	n := len(r.pieces)
 	for _, known := range r.whole {

@@ -12,7 +12,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// Mode is how an object is applied: Flux's annotation kustomize.toolkit.fluxcd.io/ssa, and …/reconcile.
+// Mode is the mode in which an object is applied: Flux's annotation kustomize.toolkit.fluxcd.io/ssa, and …/reconcile.
 type Mode string
 
 // The modes.
@@ -43,7 +43,7 @@ type Item struct {
 type Inventory struct {
 	Application bundle.ApplicationName
 	Items       map[manifest.ID]Item
-	// Guarded is how many objects there were when a Guard first held a prune that waits for confirmation; 0: no prune is
+	// Guarded is the number of objects when a Guard first held a prune that waits for confirmation; 0: no prune is
 	// held. Objects that are applied meanwhile do not make the prune a smaller share.
 	Guarded int
 }

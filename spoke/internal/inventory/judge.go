@@ -26,7 +26,7 @@ const (
 // Any reports whether there is drift.
 func (d Drift) Any() bool { return d.Kind != "" }
 
-// Judge returns how an object as it was seen differs from its item. The fields' values need not be known: the API
+// Judge returns the drift of a live object from its item. The fields' values need not be known: the API
 // server takes a field out of our manager's managedFields entry as soon as another manager changes the field.
 func (i Item) Judge(l kube.Live) Drift {
 	switch {

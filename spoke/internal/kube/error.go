@@ -245,7 +245,7 @@ func unanswered(ctx context.Context, op, object string, err error) *Error {
 	return e
 }
 
-// backoff returns how long a busy API server wants no request: at least a millisecond, at most ten seconds.
+// backoff returns the pause that a busy API server asks for: at least a millisecond, at most ten seconds.
 func backoff(h http.Header) time.Duration {
 	const most = 10
 	seconds, _ := strconv.Atoi(h.Get("Retry-After")) // 0 if it is a date, or no number

@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/wait"
 )
 
-// unknownFor is how long a kind that is not served is not asked for again, so that a hundred objects of the kind cost
-// one request. Invalidate, called after a CustomResourceDefinition was applied, ends this time early.
+// unknownFor is the time after which a kind that is not served is requested again, so that a hundred objects of the
+// kind cost one request. Invalidate, called after a CustomResourceDefinition was applied, ends this time early.
 const unknownFor = 2 * time.Second
 
 // kinds remembers where kinds are served, one group and version at a time.

@@ -57,7 +57,7 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 	}
 }
 
-// once sends a request. If the request should be sent again, pause is how long to wait before.
+// once sends a request. If the request should be sent again, pause is the time to wait first.
 func (c *Client) once(ctx context.Context, r request) (body []byte, code int, pause time.Duration, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()

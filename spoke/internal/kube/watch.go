@@ -25,7 +25,7 @@ type Scope struct {
 	Name      string // empty: all
 	Selector  string // label selector; empty: all
 	Whole     bool   // whole objects; else their metadata
-	Page      int    // how many objects of a List are in memory at a time; 0: 250
+	Page      int    // objects of a List in memory at a time; 0: 250
 }
 
 // request begins a request about the objects of a kind in the scope.
@@ -111,7 +111,7 @@ type Stream struct {
 	mapping Mapping
 	whole   bool
 	body    io.ReadCloser
-	room    *io.LimitedReader // how much of the body the event being read may still take
+	room    *io.LimitedReader // bytes of the body that the current event may still take
 	events  *json.Decoder
 	ctx     context.Context
 	cancel  context.CancelFunc

@@ -21,7 +21,7 @@ import (
 type Inputs struct {
 	Config
 	news wait.Signal // an object changed
-	wake wait.Signal // other objects are to be watched
+	wake wait.Signal // the set of objects to watch changed
 
 	mu      sync.Mutex // guards everything below
 	wanted  map[bundle.ObjectIdentity]bool

@@ -8,7 +8,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// Observation is news about one object of ours.
+// Observation is drift of one object of ours, or a change of its health.
 type Observation struct {
 	Application bundle.ApplicationName
 	Object      bundle.ObjectIdentity

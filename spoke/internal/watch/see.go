@@ -93,7 +93,7 @@ func (w *Watcher) pace(o Observation, now time.Time) time.Time {
 	return at
 }
 
-// releaseHeld hands out held drift when its time has come, unless it was repaired meanwhile.
+// releaseHeld hands out held drift at its RetryAt, unless the drift was repaired meanwhile.
 func (w *Watcher) releaseHeld(ctx context.Context) {
 	for {
 		select {
@@ -105,7 +105,7 @@ func (w *Watcher) releaseHeld(ctx context.Context) {
 	}
 }
 
-// release hands out the held drift that is due, and returns how long it is until the next.
+// release hands out the held drift that is due, and returns the time until the next is due, at most an hour.
 func (w *Watcher) release() time.Duration {
 	const idle = time.Hour
 	w.mu.Lock()
