@@ -8,10 +8,11 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// errWait is the error of a source that is not there yet but was the last time.
+// errWait is the error of a source that is missing in this pass but was in the last one.
 var errWait = errors.New("not rendered yet")
 
-// fetchKey returns the key of the fetch of a source, whose inputs it finds. errWait: one of them is not there yet.
+// fetchKey returns the key of the fetch of a source, and finds the inputs of the source. If a later render of this pass
+// may give an input, the error is errWait.
 func (p *pass) fetchKey(source Node) (string, error) {
 	fetch, err := api.FetchOf(given(source), p.sourceInput)
 	return fetch.Key, err
@@ -21,8 +22,8 @@ func given(n Node) api.Given {
 	return api.Given{Key: n.Key, Object: n.Object, Owner: n.Owner, Confined: n.Confined}
 }
 
-// sourceInput returns the source that an input of another means, by the rules of resolve: that source must stand as
-// high as the one that names it, or above. A source of the hub has inputs of the hub only.
+// sourceInput returns the source that an input of another source names, by the rules of resolve: its limits must be the
+// same as those of the other source, or wider. A source of the hub has only inputs of the hub.
 func (p *pass) sourceInput(by api.Given, in api.SourceInput) (api.Given, error) {
 	if p.in.NoCrossNamespaceRefs && in.Key.Namespace != by.Key.Namespace {
 		return api.Given{}, problem{condition.AccessDenied, fmt.Sprintf("no access to %s from namespace %s: the hub runs "+

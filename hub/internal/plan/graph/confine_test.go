@@ -16,8 +16,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// ks is a Kustomization as YAML: its namespace/name, its source as [namespace/]name, its path, further fields of its
-// spec, and annotations.
+// ks returns a Kustomization as YAML: its namespace/name, its source as [namespace/]name, its path, further fields of
+// its spec, and annotations.
 func ks(name, source, path string, more ...string) string {
 	namespace, name, _ := strings.Cut(name, "/")
 	if ns, s, ok := strings.Cut(source, "/"); ok {
@@ -30,7 +30,7 @@ func ks(name, source, path string, more ...string) string {
 		"%s}\n", name, namespace, more[1], path, source, more[0])
 }
 
-// repo is a GitRepository as YAML: its namespace/name and the repository.
+// repo returns a GitRepository as YAML: its namespace/name and the repository.
 func repo(name, repository string) string {
 	namespace, name, _ := strings.Cut(name, "/")
 	return fmt.Sprintf("---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: %s, "+
@@ -38,16 +38,15 @@ func repo(name, repository string) string {
 		"spec: {interval: 1h, url: \"https://git.example.com/%s\"}\n", name, namespace, repository)
 }
 
-// object is payload as YAML.
+// object returns an object for the cluster as YAML.
 func object(kind, name string) string {
 	return fmt.Sprintf("---\napiVersion: v1\nkind: %s\nmetadata: {name: %s}\n", kind, name)
 }
 
-// files are what everybody committed: "repository:path" → YAML. "hub" has the hub's sources, "fleet" the root of a
-// Fleet.
+// files are the committed files: "repository:path" → YAML. "hub" has the hub's sources, "fleet" the root of a Fleet.
 type files map[string]string
 
-// The account of the tenant, and the annotations that let a Kustomization's objects reach everything.
+// The account of the tenant, and the annotations that let a Kustomization use all namespaces and accounts.
 const (
 	asTeam   = "serviceAccountName: team"
 	anywhere = "fleet.nave.io/allow-namespaces: '*', fleet.nave.io/allow-service-accounts: '*'"
@@ -67,17 +66,17 @@ var shop = files{
 	"shop:mine":   object("ConfigMap", "mine"),
 }
 
-// tenancy is one walk over shop with some files changed for good, and what has to come of it:
+// tenancy is one walk over shop with some files changed for good, and the expected results:
 //
 //	NAMESPACE/NAME as ACCOUNT from REPOSITORY:PATH   an Application; the account of the spoke is "-"
 //	no NAMESPACE/NAME                                no Application
-//	NAMESPACE/NAME: TEXT                             what the Kustomization is told
+//	NAMESPACE/NAME: TEXT                             a part of the message of the Kustomization's condition
 type tenancy struct {
 	change files
 	want   []string
 }
 
-// one is a table row of one walk, in which somebody commits one file.
+// one returns a table row of one walk after a commit of one file.
 func one(file, text string, want ...string) []tenancy { return []tenancy{{files{file: text}, want}} }
 
 const (
@@ -86,7 +85,7 @@ const (
 	byTeam     = `what Kustomization shop/team renders runs with its service account "team" in namespace "shop"`
 )
 
-// TestTenancy is who commits what, and with which rights and from which source that runs.
+// TestTenancy checks with which account, and from which source, the commits of operators and tenants run.
 func TestTenancy(t *testing.T) {
 	root := func(more ...string) string { return ks("flux-system/root", "fleet", "root", more...) }
 	team := func(more ...string) string {
@@ -487,7 +486,7 @@ func TestTenancy(t *testing.T) {
 	}
 }
 
-// playTenancy walks, and each time once more, which must find the same.
+// playTenancy plays walks. It repeats each walk, which must have the same results.
 func playTenancy(t *testing.T, walks []tenancy) {
 	t.Helper()
 	tree, contents := maps.Clone(shop), map[manifest.Digest][]manifest.ID{}
@@ -506,7 +505,7 @@ func playTenancy(t *testing.T, walks []tenancy) {
 	}
 }
 
-// missing says what of a line of a tenancy is not so.
+// missing returns a message if the graph does not have the expected result; "" if it has.
 func missing(g *Graph, lines []string, want string) string {
 	if name, text, told := strings.Cut(want, ": "); told {
 		key := keyOf("Kustomization", "")
@@ -541,7 +540,7 @@ func tenancyLines(g *Graph) (lines []string) {
 	return lines
 }
 
-// input is a walk over the files, after a last one.
+// input returns the Input of a walk over the files, after a last walk.
 func (f files) input(t *testing.T, last *Graph, contents map[manifest.Digest][]manifest.ID) Input {
 	t.Helper()
 	in := toy{}.input(last, contents)
@@ -567,7 +566,7 @@ func (f files) input(t *testing.T, last *Graph, contents map[manifest.Digest][]m
 	return in
 }
 
-// render gives what a path of a repository has.
+// render returns the objects of a path of a repository.
 func (f files) render(t *testing.T, work Work) Result {
 	t.Helper()
 	for name := range f {
@@ -613,8 +612,7 @@ func (f files) children(t *testing.T, name string) *Rendered {
 	return r
 }
 
-// guarded is the toy with service accounts: a Kustomization of a path has one, by the toy's bytes, and some are
-// refused.
+// guarded is the toy with service accounts. The toy's bytes decide which Kustomizations have one; some are refused.
 type guarded struct{ toy }
 
 func (w guarded) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Input {
@@ -639,8 +637,8 @@ func (w guarded) input(last *Graph, contents map[manifest.Digest][]manifest.ID) 
 	return in
 }
 
-// FuzzConfinedWalk proves that walks settle where tenants are, and that nothing below a service account is without one,
-// whatever renders to whatever.
+// FuzzConfinedWalk checks that walks with tenants settle, and that no object below a service account is without one,
+// for any renders.
 func FuzzConfinedWalk(f *testing.F) {
 	for seed := range int64(300) {
 		data := make([]byte, 97)
@@ -670,7 +668,7 @@ func FuzzConfinedWalk(f *testing.F) {
 	})
 }
 
-// confined checks that what is below a service account is held by it.
+// confined checks that objects below a service account have its limits.
 func confined(t *testing.T, g *Graph) {
 	t.Helper()
 	for key, n := range g.Nodes {
@@ -695,7 +693,7 @@ func confined(t *testing.T, g *Graph) {
 	}
 }
 
-// TestNoCrossNamespaceRefs refuses sources of another namespace to everybody, where the hub says so.
+// TestNoCrossNamespaceRefs refuses sources of another namespace to operators and tenants.
 func TestNoCrossNamespaceRefs(t *testing.T) {
 	tree := maps.Clone(shop)
 	tree["fleet:root"] += ks("shop/across", "flux-system/fleet", "mine")

@@ -151,7 +151,7 @@ func (d *dependencies) unreadySince(key, dependency api.Key) string {
 	return ""
 }
 
-// expressesReady reports whether an expression of a renderable says when the dependency is ready.
+// expressesReady reports whether a renderable has an expression for the readiness of the dependency.
 func (d *dependencies) expressesReady(key, dependency api.Key) bool {
 	r, err := d.graph.Nodes[key].Object.Renderable()
 	return err == nil && r.ExpressesReady(dependency)

@@ -144,7 +144,7 @@ func (p *pass) gaveInside(key api.Key) *api.Confinement {
 }
 
 // dataOf returns the data of an input from its Application. live is true if the object in the cluster may differ from
-// the one in Git, because its annotations say that others may change it.
+// the one in Git, because its annotations allow others to change it.
 func (p *pass) dataOf(input api.Input, app *Application) (data map[string]string, live bool, pr problem) {
 	o, err := p.in.Object(*app, input.ID())
 	if err == nil && manifest.DiffersInCluster(o.GetAnnotations()) && p.in.Cluster != "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// keepOrphans decides about the objects of the last walk that no owner rendered in this pass. It returns false if
-// nothing can be decided now. Objects that stay are expanded and may render others.
+// keepOrphans decides about the objects of the last walk that no owner rendered in this pass. If it can decide about
+// none of them now, it returns false. Objects that stay are expanded and may render others.
 func (p *pass) keepOrphans() bool {
 	any := false
 	for _, key := range p.missing() {

@@ -14,9 +14,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// tree is what paths give: Kustomizations by name, each with the path of its name. What follows a name says more of it:
-// "-" does not prune, "!" is annotated not to be pruned, "+" has another timeout than without. A path that is missing
-// does not build.
+// tree maps paths to the names of the Kustomizations that they render. Each Kustomization has the path of its name. A
+// name may have suffixes: "-" does not prune, "!" is annotated not to be pruned, "+" has another timeout. A missing
+// path does not build.
 type tree map[string][]string
 
 func (w tree) render(works []Work) []Result {
@@ -57,8 +57,8 @@ func named(name string) *api.Object {
 			path, annotation, prune, timeout, path))
 }
 
-// walkTrees walks one tree after the other and says what is there in the end: "name of owner", with * when it was left.
-// The root is what a Fleet gives; "" for a Fleet that selects the cluster no more.
+// walkTrees walks one tree after the other and returns the last graph: "name of owner", with * for an orphan. The
+// entries of "" are the roots that a Fleet gives. If there are none, the Fleet does not select the cluster.
 func walkTrees(trees ...tree) string {
 	previous := map[api.Key]Node{}
 	for _, w := range trees {

@@ -59,7 +59,7 @@ func (p *pass) find(source api.Key, by Node) (found Node, wait bool, err error) 
 		source.Missing())
 }
 
-// look looks for a source where api.SourceKeys says. errNoSource: there is none that by sees.
+// look looks for a source in the order of api.SourceKeys. If there is none that by may use, the error is errNoSource.
 func (p *pass) look(source api.Key, by api.Given) (found Node, wait bool, err error) {
 	own := p.local(source)
 	for _, key := range api.SourceKeys(by.Key.Cluster, source, by.Owner) {

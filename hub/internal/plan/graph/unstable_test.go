@@ -36,8 +36,8 @@ func TestUnstable(t *testing.T) {
 	}
 }
 
-// TestUnstable_always walks a world in which each pass meets a source that no pass before it met: no list of sources is
-// ever complete, so the last round holds everything.
+// TestUnstable_always walks a world in which each pass meets a source that no pass before it met. No list of sources is
+// ever complete, so the last round holds every renderable.
 func TestUnstable_always(t *testing.T) {
 	passes := 0
 	in := toy{}.input(nil, nil)

@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// toy is a world small enough to be made of a few bytes: five paths that render to Kustomizations, sources and payload
-// chosen by the bytes. It makes every kind of mischief that a graph can.
+// toy is a world made of a few bytes: five paths that render to Kustomizations, sources and objects for the cluster.
+// The bytes choose them, so that all kinds of conflicts in a graph occur.
 type toy struct {
 	bytes []byte
 	reads bool // some Kustomizations read ConfigMaps that others give
@@ -24,7 +24,7 @@ type toy struct {
 
 const toyPaths = 5
 
-// at returns one of the bytes, the same for the same place.
+// at returns one of the bytes. For the same place it returns the same byte.
 func (w toy) at(place int) int {
 	if len(w.bytes) == 0 {
 		return 0
@@ -47,7 +47,7 @@ func reader(name, path, source, dependency, lenience int, input string) *api.Obj
 		annotations = `,"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}`
 	}
 	dependencies := ""
-	if lenience%4 == 3 { // more would hold most of what there is
+	if lenience%4 == 3 { // more dependencies would hold most Kustomizations
 		dependencies = fmt.Sprintf(`{"name":"k%d"}`, dependency)
 	}
 	return api.StoredObject(keyOf("Kustomization", fmt.Sprint("k", name)),
@@ -81,7 +81,7 @@ func init() {
 	}
 }
 
-// pathOf returns the path of a Kustomization that is to be rendered.
+// pathOf returns the path of the Kustomization of a Work.
 func pathOf(w Work) string {
 	var build api.Build
 	if err := json.Unmarshal(w.Renderable.Spec, &build); err != nil {
@@ -90,7 +90,7 @@ func pathOf(w Work) string {
 	return build.Path
 }
 
-// render gives what a path holds in the tree of a source.
+// render returns the objects of a path in the tree of a source.
 func (w toy) render(works []Work) []Result {
 	var results []Result
 	for _, work := range works {
@@ -155,7 +155,7 @@ func toyObject(app Application, id manifest.ID) (*manifest.Object, error) {
 	return o, nil
 }
 
-// input is a walk of the toy, after a last one.
+// input returns the Input of a walk of the toy, after a last walk.
 func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Input {
 	fleet := api.Key{Kind: "Fleet", Name: "f"}
 	root := keyOf("Kustomization", "k0")
@@ -191,7 +191,7 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 	return in
 }
 
-// outline is what of a graph the store would keep.
+// outline returns the parts of a graph that the store would keep.
 func outline(g *Graph, in Input) map[string]string {
 	lines := map[string]string{}
 	for key, n := range g.Nodes {
@@ -207,9 +207,8 @@ func outline(g *Graph, in Input) map[string]string {
 	return lines
 }
 
-// FuzzWalk proves that whatever renders to whatever, a walk ends, gives each object one owner, holds no object
-// in two Applications, and finds the same again after what it found. Then the world becomes another, and it settles
-// again.
+// FuzzWalk checks for any renders that a walk ends, gives each object one owner, has no object in two Applications, and
+// has the same results if it is repeated. Then the world changes, and the walks settle again.
 func FuzzWalk(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 2, 3})
