@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// bench is a loop over a store in memory that notes what it is called for.
+// bench is a loop over a store in memory that notes the calls of its functions.
 type bench struct {
 	*testing.T
 	store   *store.Store
@@ -74,7 +74,7 @@ func (b *bench) failing(step string, times int) {
 	b.fail[step] = times
 }
 
-// expect waits until the loop rests, and compares what it did.
+// expect waits until the loop rests, and compares its calls.
 func (b *bench) expect(calls ...string) {
 	b.Helper()
 	synctest.Wait()
@@ -137,7 +137,7 @@ func TestLoop(t *testing.T) {
 	}
 }
 
-// TestLoop_load: a first read that fails is tried again, and what changed before it is noted after it.
+// TestLoop_load checks that a failed first read is tried again, and that earlier changes are noted after it.
 func TestLoop_load(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, map[string]int{"load": 1})

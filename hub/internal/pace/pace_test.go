@@ -28,7 +28,7 @@ func TestPaces(t *testing.T) {
 	}
 }
 
-// TestForget: names at rest are forgotten, others are not.
+// TestForget checks that only names with full buckets are forgotten.
 func TestForget(t *testing.T) {
 	p, now := New(1, 1), time.Now()
 	p.Allow("busy", 1, now.Add(time.Hour))

@@ -21,7 +21,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// several is a fleet of one cluster over as many trees, the first of them "tree-0".
+// several returns a fleet of one cluster with several trees, the first of them "tree-0".
 func several(t *testing.T, trees int) *story {
 	archive := fleet(1)
 	for i := range trees {
@@ -39,7 +39,7 @@ func several(t *testing.T, trees int) *story {
 	return s
 }
 
-// playTree makes one of the trees the newest.
+// playTree makes one of the trees the newest artifact.
 func (s *story) playTree(i int) {
 	s.play([]string{"fetch", "fleet", fmt.Sprintf("main@sha1:%d", i), fmt.Sprintf("tree-%d", i)})
 	s.play([]string{"plan"})
@@ -113,8 +113,8 @@ func TestVariantsOutliveIndex(t *testing.T) {
 	}
 }
 
-// TestRevertAfterSweep checks that a commit that restores an old tree plans only blobs that are there: the variant of
-// that tree is deleted, and its objects were swept.
+// TestRevertAfterSweep checks that a commit that restores an old tree plans only blobs that exist: the variant of that
+// tree was deleted, and its objects were swept.
 func TestRevertAfterSweep(t *testing.T) {
 	s := several(t, cache.MaxVariants+1)
 	s.play([]string{"renders", fmt.Sprint(cache.MaxVariants + 1)})
@@ -184,8 +184,8 @@ func TestVariantsTogether(t *testing.T) {
 	}
 }
 
-// BenchmarkCommitAmongThousand is what the cache does when one of 1,000 files changed: it looks for the render, which
-// is not there, renders, and writes what came of it.
+// BenchmarkCommitAmongThousand measures the cache after a change of one of 1,000 files: it does not find the render,
+// renders, and writes the result.
 func BenchmarkCommitAmongThousand(b *testing.B) {
 	s, err := store.Open(filepath.Join(b.TempDir(), "store"))
 	if err != nil {

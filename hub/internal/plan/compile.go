@@ -31,7 +31,7 @@ type compilerKey struct {
 	rendered *graph.Rendered
 	object   manifest.Digest
 	account  string
-	// dependencies is the digest of the objects that ready expressions are about; zero without expressions.
+	// dependencies is the digest of the objects that ready expressions evaluate; zero: there are no expressions.
 	dependencies manifest.Digest
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// history is a story with one cluster, whose root gives two sides that give a changing set of applications each, and a
-// spoke that does what bundles say.
+// history is a story with one cluster and a spoke that carries out bundles. The root of the cluster gives two sides,
+// and each side gives a changing set of applications.
 type history struct {
 	*story
 	revision int
@@ -27,7 +27,7 @@ type history struct {
 	broken   [2]bool            // sides that do not render
 	selected bool               // by the Fleet
 
-	held      map[string]bool // by the guard, as far as the test can tell
+	held      map[string]bool // by the guard, as the test expects
 	confirmed map[string]bool // since they were given last
 	absent    map[string]bool // from Git, when all was rendered, since they were given last
 	running   map[string]bool // in the cluster
@@ -74,7 +74,7 @@ func (h *history) tree(dir string, files map[string]string) {
 	}
 }
 
-// commit makes Git give these applications; what is broken does not render.
+// commit makes Git give these applications. A broken side does not render.
 func (h *history) commit(broken [2]bool, sides [2][]string) {
 	h.did("commit %v, broken %v", sides, broken)
 	h.revision++
@@ -107,11 +107,10 @@ func historyKustomization(name, path string) string {
 		"spec: {interval: 10m, prune: true, path: %s, sourceRef: {kind: GitRepository, name: fleet}}\n", name, path)
 }
 
-// gives reports whether an application is given as far as all is rendered: a side that is broken goes on giving what it
-// gave.
+// gives reports whether a side gives an application. A broken side gives the applications of its last render.
 func (h *history) gives(app string) bool { return h.selected && (h.last[0][app] || h.last[1][app]) }
 
-// isApplication tells the applications with objects from those that only lead to them.
+// isApplication reports whether an application has objects. Otherwise it only gives other applications.
 func isApplication(name string) bool { return len(name) == 1 }
 
 func (h *history) label(env string) {
@@ -121,7 +120,7 @@ func (h *history) label(env string) {
 	h.apply(env + ".yaml")
 }
 
-// plan plays a round, and works out what the guard has to hold.
+// plan plays a round, and computes the applications that the guard has to hold.
 func (h *history) plan() {
 	h.t.Helper()
 	h.did("plan")
@@ -160,7 +159,7 @@ func (h *history) plan() {
 	h.check()
 }
 
-// blind reports whether a side may give applications that nobody knows of: it is broken, and gave some before.
+// blind reports whether a side may give unknown applications: it is broken, and gave some before.
 func (h *history) blind(side int) bool { return h.broken[side] && len(h.last[side]) > 0 }
 
 var historyNames = []string{"a", "b", "c", "d", "e", "f"}
@@ -177,7 +176,7 @@ func (h *history) applications(p store.Plan) (names []string) {
 	return names
 }
 
-// check holds the plan against what may be removed.
+// check checks that the plan removes only applications that may be removed.
 func (h *history) check() {
 	h.t.Helper()
 	for _, r := range get(h.story, store.Plans, "east").Removals {
@@ -198,7 +197,7 @@ func (h *history) fail(format string, args ...any) {
 	h.t.Fatalf("%s\n%s\n%s", fmt.Sprintf(format, args...), strings.Join(h.log, "\n"), h.dump())
 }
 
-// carry makes the spoke do what the plan says; acknowledged: the hub hears of it.
+// carry makes the spoke carry out the plan. If acknowledged, the spoke also reports that to the hub.
 func (h *history) carry(acknowledged bool) {
 	h.did("carry %t", acknowledged)
 	plan := get(h.story, store.Plans, "east")
@@ -219,7 +218,7 @@ func (h *history) carry(acknowledged bool) {
 	})
 }
 
-// word confirms what the rows of the hub say is held; one only, or all.
+// word confirms the removals that are held in the rows of the hub: one, or all.
 func (h *history) word(one bool) {
 	c := get(h.story, store.Confirmations, store.ConfirmationKey("east"))
 	if c.Removals == nil {
@@ -251,7 +250,7 @@ func (h *history) rows() map[string]store.Resource {
 	return rows
 }
 
-// settled checks that all that left is gone, or is held by name, and that all that is given runs.
+// settled checks that all applications that left are removed or held, and that all given applications run.
 func (h *history) settled() {
 	h.t.Helper()
 	h.did("settle")
@@ -271,8 +270,9 @@ func (h *history) settled() {
 	}
 }
 
-// TestHistories plays random histories: nothing is removed that Git did not leave out in a tree that was rendered as a
-// whole, nothing that the guard holds without a word, and in the end everything that left is gone or held.
+// TestHistories plays random histories. An application is removed only if a completely rendered tree of Git does not
+// have it. If the guard holds it, it is removed only after a confirmation. In the end all applications that left are
+// removed or held.
 func TestHistories(t *testing.T) {
 	seeds := uint64(50)
 	if testing.Short() {
@@ -330,8 +330,8 @@ func (h *history) happens(random *rand.Rand, some func() [2][]string) {
 	}
 }
 
-// TestPruneWord follows a word on a prune: it stands while the spoke holds the prune or has not come so far yet, and is
-// forgotten when the application was applied as a whole.
+// TestPruneWord checks that the confirmation of a prune stays while the spoke holds the prune or has not reached it
+// yet, and is deleted after the whole application was applied.
 func TestPruneWord(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{{"a"}, nil})
@@ -368,8 +368,8 @@ func TestPruneWord(t *testing.T) {
 	}
 }
 
-// TestUnwalkedHub plans a cluster while nothing is known of the hub's own graph yet: what left may be given by a Fleet
-// to come.
+// TestUnwalkedHub plans a cluster before the hub's own graph is walked: an unknown Fleet may give the applications that
+// left.
 func TestUnwalkedHub(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{historyNames, nil})
@@ -383,8 +383,8 @@ func TestUnwalkedHub(t *testing.T) {
 	}
 }
 
-// TestSuspendedInTooLargeBundle suspends an application that leaves with a bundle that is too large. When a bundle
-// can be made again, it is still known that the application was suspended.
+// TestSuspendedInTooLargeBundle suspends an application that leaves with a bundle that is too large. When a bundle can
+// be made again, the removal still has the policy of a suspended application.
 func TestSuspendedInTooLargeBundle(t *testing.T) {
 	h := newHistory(t)
 	h.commit([2]bool{}, [2][]string{historyNames, nil})
@@ -406,7 +406,7 @@ func TestSuspendedInTooLargeBundle(t *testing.T) {
 	}
 }
 
-// TestBoundRemovals has more removals than a plan may: those that the spoke still reports stay, wherever they sort.
+// TestBoundRemovals checks that of too many removals those stay that the spoke still reports, in any order.
 func TestBoundRemovals(t *testing.T) {
 	h := newHistory(t)
 	var removals []bundle.Removal

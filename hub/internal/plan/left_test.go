@@ -8,8 +8,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// TestDeletedDuringWalk: the walk read the object, and its commit comes after the
-// deletion.
+// TestDeletedDuringWalk deletes an object between the walk that read the object and the commit of the walk.
 func TestDeletedDuringWalk(t *testing.T) {
 	archive, err := txtar.ParseFile("testdata/left.txtar")
 	if err != nil {

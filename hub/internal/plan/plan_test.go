@@ -25,7 +25,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// fleet is a story's files: clusters of one Fleet that all render the same tree.
+// fleet returns the files of a story: clusters of one Fleet that all render the same tree.
 func fleet(clusters int) *txtar.Archive {
 	var hub strings.Builder
 	for i := range clusters {
@@ -53,7 +53,7 @@ spec: {interval: 1m, url: "https://git.example.com/fleet"}
 	return archive
 }
 
-// planned is a fleet whose first tree was fetched and planned.
+// planned returns a fleet whose first tree was fetched and planned.
 func planned(t *testing.T, clusters int) *story {
 	s := newStory(t, fleet(clusters))
 	s.play([]string{"apply", "hub.yaml"})
@@ -92,7 +92,7 @@ func TestEqualClusters(t *testing.T) {
 	}
 }
 
-// TestAffectedClusters checks that a change wakes only the clusters that read it.
+// TestAffectedClusters checks that a change marks only the clusters that read it.
 func TestAffectedClusters(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	s := planned(t, 5)
@@ -107,7 +107,7 @@ func TestAffectedClusters(t *testing.T) {
 	}
 }
 
-// meddling lets a test act while a render is under way.
+// meddling is a renderer that lets a test act during a render.
 type meddling struct {
 	meanwhile func()
 	err       error
@@ -123,7 +123,7 @@ func (m *meddling) Render(ctx context.Context, req render.Request) (*render.Resu
 	return renderers.Render(ctx, req)
 }
 
-// TestRequestDuringWalk checks that a request that is made during a walk is not lost.
+// TestRequestDuringWalk checks that a request during a walk is not lost.
 func TestRequestDuringWalk(t *testing.T) {
 	s := planned(t, 1)
 	const root = "c0000/Kustomization/flux-system/root"
@@ -144,7 +144,7 @@ func TestRequestDuringWalk(t *testing.T) {
 	}
 }
 
-// TestFailureOfOldTree checks that a failure over a tree that moved on is not reported.
+// TestFailureOfOldTree checks that the failure of a tree that is not the newest any more is not reported.
 func TestFailureOfOldTree(t *testing.T) {
 	s := planned(t, 1)
 	s.renderer.Renderer = &meddling{err: errors.New("the tree is gone"), meanwhile: func() {
@@ -161,7 +161,7 @@ func TestFailureOfOldTree(t *testing.T) {
 	}
 }
 
-// TestPassingFailure checks that what fails for a passing reason is tried again.
+// TestPassingFailure checks that a render with a temporary failure is tried again.
 func TestPassingFailure(t *testing.T) {
 	s := planned(t, 1)
 	s.renderer.Renderer = &meddling{err: fmt.Errorf("build: %w", context.DeadlineExceeded)}
@@ -380,7 +380,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// await waits for the store to change until something is so.
+// await waits for changes of the store until a condition is true.
 func await(t *testing.T, w *store.Watcher, so func() bool) {
 	t.Helper()
 	timeout := time.After(10 * time.Second)

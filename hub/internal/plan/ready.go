@@ -6,8 +6,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// readyExpressions returns the expressions of an Application that say when a dependency is ready, with the objects that
-// they are about. A dependency that is not in the graph holds the Application in any case.
+// readyExpressions returns the expressions of an Application for the readiness of its dependencies, with the objects
+// that they evaluate. It leaves out a dependency that is not in the graph: that holds the Application in any case.
 func (w *walked) readyExpressions(app graph.Application) (all []bundle.ReadyExpression) {
 	for _, e := range app.Renderable.ReadyExpressions {
 		dependency := w.graph.Nodes[e.Dependency.In(app.Key.Cluster)].Object
@@ -20,7 +20,7 @@ func (w *walked) readyExpressions(app graph.Application) (all []bundle.ReadyExpr
 	return all
 }
 
-// digestOf returns the digest of the objects of ready expressions; zero if there are none.
+// digestOf returns the digest of the objects of ready expressions. If there are none, digestOf returns zero.
 func digestOf(ready []bundle.ReadyExpression) (d manifest.Digest) {
 	for _, e := range ready {
 		d = manifest.DigestOf(append(d[:], e.Dep...))

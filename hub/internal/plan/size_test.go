@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// swelling gives more than the tree says, where the path is the one to swell.
+// swelling is a renderer that adds to the results of one path.
 type swelling struct {
 	path string
 	more func(*render.Result)
@@ -36,7 +36,7 @@ func (s *swelling) Render(ctx context.Context, req render.Request) (*render.Resu
 	return result, err
 }
 
-// configMap is one with some bytes of data.
+// configMap returns a ConfigMap with size bytes of data.
 func configMap(name string, size int) *manifest.Object {
 	return &manifest.Object{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "default"},
@@ -46,7 +46,7 @@ func configMap(name string, size int) *manifest.Object {
 
 const rootOfFirst = "c0000/Kustomization/flux-system/root"
 
-// pair is a fleet of two clusters, of which the first takes another path of another source with the same trees.
+// pair returns a fleet of two clusters. The first one renders another path of another source with the same trees.
 func pair(t *testing.T) *story {
 	archive := fleet(2)
 	hub := string(archive.Files[0].Data)
@@ -84,7 +84,7 @@ func (s *story) swell(revision, tree string, more func(*render.Result)) {
 	s.play([]string{"plan"})
 }
 
-// warnings are the messages of warnings about an object.
+// warnings returns the messages of the warnings about an object.
 func (s *story) warnings(key api.Key) (messages []string) {
 	s.t.Helper()
 	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) error {
@@ -98,7 +98,8 @@ func (s *story) warnings(key api.Key) (messages []string) {
 	return messages
 }
 
-// firstAlone checks that the first cluster is held, by an object that says why, and that the second went on.
+// firstAlone checks that the first cluster is held, that a condition has the reason, and that the second one is
+// planned.
 func (s *story) firstAlone(held store.Entry, blamed string, revision string, words ...string) {
 	s.t.Helper()
 	if got := s.plan("c0001").Applications; len(got) != 1 || got[0].Revision != revision {
@@ -127,7 +128,7 @@ func (s *story) firstAlone(held store.Entry, blamed string, revision string, wor
 	}
 }
 
-// healed checks that the first cluster follows again once the cause is gone.
+// healed checks that the first cluster is planned again after the cause is removed.
 func (s *story) healed(blamed string) {
 	s.t.Helper()
 	s.renderer.Renderer = renderers
@@ -141,7 +142,7 @@ func (s *story) healed(blamed string) {
 	}
 }
 
-// TestObjectTooLarge checks that an object that no cluster takes holds its Kustomization alone.
+// TestObjectTooLarge checks that an object that is too large for a cluster holds only its Kustomization.
 func TestObjectTooLarge(t *testing.T) {
 	for name, tt := range map[string]struct {
 		more func(*render.Result)
@@ -169,7 +170,7 @@ func TestObjectTooLarge(t *testing.T) {
 	}
 }
 
-// TestApplicationTooLarge checks that an application that is too large is held alone.
+// TestApplicationTooLarge checks that only the application that is too large is held.
 func TestApplicationTooLarge(t *testing.T) {
 	s := pair(t)
 	held := s.plan("c0000").Applications[0]
@@ -228,7 +229,7 @@ func TestTooLargeEverywhere(t *testing.T) {
 	}
 }
 
-// TestBundleTooLarge checks that a cluster with more than a bundle holds keeps its plan alone.
+// TestBundleTooLarge checks that only the cluster whose bundle is too large keeps its plan.
 func TestBundleTooLarge(t *testing.T) {
 	s := pair(t)
 	held := s.plan("c0000")

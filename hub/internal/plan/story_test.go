@@ -42,7 +42,7 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	renders N               so many trees were rendered since the last time
 //	quiet                   another round renders nothing and writes nothing; a restarted planner writes nothing
 //	lenient                 the hub restarts with --lenient-substitution
-//	want FILE               the store says what the file says
+//	want FILE               the dump of the store equals the file
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -71,7 +71,7 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// story is a hub with a planner and nothing else; its sources are what the story says.
+// story is a hub with only a planner. The commands of the story fetch its sources.
 type story struct {
 	t       *testing.T
 	archive *txtar.Archive
@@ -89,7 +89,7 @@ type world struct {
 	now      time.Time
 }
 
-// counting counts the renders of another renderer.
+// counting is a renderer that counts the renders of another one.
 type counting struct {
 	render.Renderer
 	renders atomic.Int32
@@ -100,7 +100,7 @@ func (c *counting) Render(ctx context.Context, req render.Request) (*render.Resu
 	return c.Renderer.Render(ctx, req)
 }
 
-// renderers are the real ones.
+// renderers are the renderers of the hub.
 var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
 
 func newStory(t *testing.T, archive *txtar.Archive) *story {
@@ -113,7 +113,7 @@ func newStory(t *testing.T, archive *txtar.Archive) *story {
 	return s
 }
 
-// restart begins anew with what is in the store.
+// restart replaces the planner by a new one over the same store.
 func (s *story) restart() {
 	if s.watcher != nil {
 		s.watcher.Close()
@@ -195,7 +195,7 @@ func (s *story) change(path string, change func(*store.Resource)) {
 	})
 }
 
-// confirm does what the admin service does with an operator's word.
+// confirm confirms removals as the admin service does for an operator.
 func (s *story) confirm(cluster string, paths []string) {
 	s.t.Helper()
 	key := store.ConfirmationKey(strings.Trim(cluster, "-"))
@@ -206,7 +206,7 @@ func (s *story) confirm(cluster string, paths []string) {
 	s.update(func(tx *store.Tx) error { return store.Confirmations.Put(tx, key, c) })
 }
 
-// carryOut does what publish and dispatch do when a bundle has been applied.
+// carryOut writes the rows that packages publish and dispatch write for an applied bundle.
 func (s *story) carryOut(cluster string) {
 	s.t.Helper()
 	s.update(func(tx *store.Tx) error {
@@ -223,7 +223,7 @@ func (s *story) carryOut(cluster string) {
 	})
 }
 
-// apply does what the admin service does with operators' objects.
+// apply applies operators' objects as the admin service does.
 func (s *story) apply(file string) {
 	s.t.Helper()
 	objects, err := manifest.Parse(s.file(file))
@@ -255,7 +255,7 @@ func (s *story) file(name string) []byte {
 	return nil
 }
 
-// fetch does what the fetcher does.
+// fetch writes the rows of a fetch as the fetcher does.
 func (s *story) fetch(name, revision, dir string) {
 	s.t.Helper()
 	artifact := s.artifact(revision, dir)
@@ -311,7 +311,7 @@ func (s *story) round() {
 	s.must(s.planner.round(s.t.Context()))
 }
 
-// quiet proves that what is in the store is where the planner stays.
+// quiet checks that another round does not render, and that neither it nor a restarted planner writes to the store.
 func (s *story) quiet() {
 	s.t.Helper()
 	before := s.renderer.renders.Load()
@@ -349,7 +349,7 @@ func (s *story) want(file string) {
 	}
 }
 
-// dump writes the store as a story shows it.
+// dump returns the store in the form of a story.
 func (s *story) dump() string {
 	var b strings.Builder
 	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) error {
@@ -428,7 +428,7 @@ func dumpLists(b *strings.Builder, p store.Plan) {
 	}
 }
 
-// blob returns what is in the store under a digest.
+// blob returns the blob of a digest.
 func (s *story) blob(d manifest.Digest) []byte {
 	s.t.Helper()
 	data, err := s.store.Blobs().Get(s.t.Context(), d)
@@ -473,7 +473,7 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	return nil
 }
 
-// evaluatedLater returns a text with <…> in the place of what the spoke evaluates.
+// evaluatedLater returns a text with <…> in place of the placeholders that the spoke evaluates.
 func evaluatedLater(app *bundle.Application, text string) string {
 	if app.Substitution == nil {
 		return text

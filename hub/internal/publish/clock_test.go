@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// TestClock sets the hub's clock while Run runs. A bundle of the wrong time is replaced by one of the right time soon
-// after the clock is right, although no plan changed.
+// TestClock sets the hub's clock while Run runs. Soon after the clock is right again, a bundle with a wrong time is
+// replaced by one with the right time, although no plan changed.
 func TestClock(t *testing.T) {
 	for name, off := range map[string]time.Duration{"year_ahead": 365 * 24 * time.Hour,
 		"year_behind": -365 * 24 * time.Hour} {
@@ -57,7 +57,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClock_busy_store: news of spokes that comes all the time does not keep bundles from being refreshed.
+// TestClock_busy_store checks that constant changes of the rows of spokes do not stop bundles from being refreshed.
 func TestClock_busy_store(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -81,8 +81,8 @@ func TestClock_busy_store(t *testing.T) {
 	})
 }
 
-// name writes a plan that names an application, which nobody opens: compressing it takes goroutines from outside a
-// bubble.
+// name writes a plan that names an application. The application is not stored, because compressing it would need
+// goroutines outside of the bubble.
 func (b *bench) name(cluster string) {
 	entry := bundle.Entry{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
 		Digest: manifest.DigestOf([]byte("app"))}
@@ -91,7 +91,7 @@ func (b *bench) name(cluster string) {
 	})
 }
 
-// say changes what a spoke said, which asks for no bundle.
+// say changes the row of a spoke without a need for another bundle.
 func (b *bench) say(cluster string, what int) {
 	d, _ := b.desired(cluster)
 	b.update(func(tx *store.Tx) error {
@@ -100,7 +100,7 @@ func (b *bench) say(cluster string, what int) {
 	})
 }
 
-// current opens the bundle on offer.
+// current returns the present bundle of a cluster.
 func (b *bench) current(cluster string) *bundle.Bundle {
 	b.T.Helper()
 	d, ok := b.desired(cluster)

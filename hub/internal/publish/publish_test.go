@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 )
 
-// bench is a publisher over a store, driven by hand.
+// bench is a publisher over a store. The test calls its rounds.
 type bench struct {
 	*testing.T
 	*Publisher
@@ -77,7 +77,7 @@ func (b *bench) plan(cluster, content string) {
 	b.dirty[cluster] = true
 }
 
-// application puts an Application into the store.
+// application writes an Application to the store.
 func (b *bench) application(content string) bundle.Entry {
 	b.T.Helper()
 	owner := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
@@ -115,7 +115,7 @@ func (b *bench) desired(cluster string) (d store.SignedBundle, ok bool) {
 	return d, ok
 }
 
-// acked is a spoke's word for the newest bundle it has.
+// acked writes the acknowledgement of a spoke for its newest bundle.
 func (b *bench) acked(cluster string, id bundle.ID) {
 	b.T.Helper()
 	b.update(func(tx *store.Tx) error {
@@ -125,7 +125,7 @@ func (b *bench) acked(cluster string, id bundle.ID) {
 	b.dirty[cluster] = b.dirty[cluster] || false
 }
 
-// TestBundleOfCluster checks that a bundle says what the plan says for this cluster alone.
+// TestBundleOfCluster checks that a bundle has only the content of its own cluster's plan.
 func TestBundleOfCluster(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
@@ -218,7 +218,7 @@ func TestRefreshedBundle(t *testing.T) {
 	}
 }
 
-// TestSequenceFollowsSpoke checks that a sequence goes on from what the spoke has seen.
+// TestSequenceFollowsSpoke checks that the sequence continues after the bundle that the spoke has seen.
 func TestSequenceFollowsSpoke(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
@@ -238,8 +238,8 @@ func TestSequenceFollowsSpoke(t *testing.T) {
 	}
 }
 
-// TestRestoredRemovals has a store that is an older copy: its spoke has seen bundles that it does not know of. What was
-// to be removed then is in no bundle, for it may have come back since.
+// TestRestoredRemovals has a store that is an older copy: its spoke has seen bundles that the store does not have. The
+// removals of the copy are in no bundle, because the applications may have come back since.
 func TestRestoredRemovals(t *testing.T) {
 	removal := bundle.Removal{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "old"},
 		Policy: bundle.Delete}
@@ -345,7 +345,7 @@ func (b *bench) released(cluster string) (revision string) {
 	return revision
 }
 
-// events are what was recorded about a cluster.
+// events returns the recorded events of a cluster.
 func (b *bench) events(cluster string) (texts []string) {
 	b.T.Helper()
 	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) error {
@@ -376,7 +376,7 @@ func TestManyBundles(t *testing.T) {
 	}
 }
 
-// TestSweep checks that the sweep leaves what is reached.
+// TestSweep checks that the sweep does not delete reached blobs.
 func TestSweep(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "old")
@@ -416,7 +416,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestSweepRetains keeps what spokes reported: capabilities, and what was last healthy until something else is.
+// TestSweepRetains checks that the sweep keeps the capabilities that spokes reported, and the last healthy
+// Applications.
 func TestSweepRetains(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "old")

@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// spoilt is a bench over a file with two clusters' bundles and some garbage, and with what became of the Application of
-// the first. It returns the entry of that Application, and the garbage.
+// spoilt returns a bench over a file with the bundles of two clusters and a blob of garbage, after spoil changed the
+// Application of the first cluster. It also returns the entry of that Application, and the digest of the garbage.
 func spoilt(t *testing.T, spoil func(tx *bbolt.Tx, application []byte) error) (b *bench, entry bundle.Entry,
 	garbage manifest.Digest) {
 	b = newBench(t)
@@ -68,8 +68,8 @@ func (b *bench) repair(cluster string) (row store.Repair, ok bool) {
 	return row, ok
 }
 
-// TestSweepUnreadable checks that a sweep that meets an application it cannot read deletes nothing else and asks for
-// it.
+// TestSweepUnreadable checks that a sweep deletes no other blob if it cannot read an Application, and requests its
+// repair.
 func TestSweepUnreadable(t *testing.T) {
 	for name, spoil := range map[string]func(*bbolt.Bucket, []byte) error{
 		"missing":  func(blobs *bbolt.Bucket, key []byte) error { return blobs.Delete(key) },
@@ -120,7 +120,7 @@ func TestSweepUnreadable(t *testing.T) {
 	}
 }
 
-// TestSweepUsedAgain: a render that the planner uses again while the sweep marks keeps its row and its blobs.
+// TestSweepUsedAgain checks that a render keeps its row and blobs if the planner uses it again during the sweep.
 func TestSweepUsedAgain(t *testing.T) {
 	b := newBench(t)
 	used, unused := b.putBlob("used again"), b.putBlob("unused")

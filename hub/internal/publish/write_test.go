@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TestMovedMeanwhile changes the rows of one of two clusters while their bundles are signed: nothing is written for it,
-// and the next round makes a bundle of what is there then.
+// TestMovedMeanwhile changes the rows of one of two clusters while their bundles are signed. No row is written for this
+// cluster, and the next round makes a bundle of its new rows.
 func TestMovedMeanwhile(t *testing.T) {
 	for name, tt := range map[string]struct {
 		move     func(*bench)
@@ -52,7 +52,7 @@ func TestMovedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestUnreadableRow has a row of one cluster that cannot be read. Only that cluster notices, with an event.
+// TestUnreadableRow has a row of one cluster that cannot be read. Only that cluster is affected, and has an event.
 func TestUnreadableRow(t *testing.T) {
 	for table, want := range map[string]struct {
 		event    string

@@ -16,7 +16,7 @@ func name(s string) bundle.ApplicationName {
 	return bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: s}
 }
 
-// entry is an application of a Fleet with some content.
+// entry returns the entry of an application of a Fleet with some content.
 func entry(app, fleet, content string, control store.Control) store.Entry {
 	return store.Entry{
 		Content: store.Content{Name: name(app), Fleet: fleet, Digest: manifest.DigestOf([]byte(content)), Revision: content},
@@ -24,7 +24,7 @@ func entry(app, fleet, content string, control store.Control) store.Entry {
 	}
 }
 
-// TestNext releases to clusters what was planned for them, all of it at once.
+// TestNext releases the whole plans of clusters at once.
 func TestNext(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	plan := store.Plan{

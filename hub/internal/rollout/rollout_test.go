@@ -8,7 +8,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// canary lets one cluster move, and the others when no change is on its way.
+// canary is a Strategy that lets one cluster move, and the other clusters after that one.
 func canary(members []Member, _ time.Time) (move []string) {
 	for _, m := range members {
 		if m.Cluster == "canary" && m.Waits() {
