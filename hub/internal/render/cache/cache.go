@@ -19,14 +19,14 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// format is part of the key of every render. Raise it when the same tree and specification would now render to
-// something else; then the old rows answer nothing any more and are swept.
+// format is part of the key of every render. Raise it if the same tree and specification now give another result. Then
+// the old rows are not used any more, and are swept.
 const format = 6
 
 // Limits of a cache.
 const (
 	MaxVariants = 3       // trees remembered for one specification: clusters may follow different branches
-	maxWeight   = 200_000 // objects referred to in memory, about 200 bytes each
+	maxWeight   = 200_000 // references to objects in memory, about 200 bytes each
 )
 
 // Config configures a Cache.
@@ -48,11 +48,11 @@ type Cache struct {
 
 	mu      sync.Mutex
 	flights map[flightKey]*flight
-	clock   uint64 // counts asks, to tell what was used last
+	clock   uint64 // counts calls of Render, for flight.used
 	weight  int
 }
 
-// flightKey is all that a render depends on.
+// flightKey identifies the values that a render depends on.
 type flightKey struct {
 	row      string // key of store.Renders
 	artifact manifest.Digest
@@ -66,7 +66,8 @@ type flight struct {
 	err    error
 }
 
-// New returns a cache over the renders of the store. The salt of sealed values is the store's for good.
+// New returns a cache over the renders of the store. The salt of sealed values is derived from the store and never
+// changes.
 func New(c Config) *Cache {
 	salt := sha256.Sum256(fmt.Appendf(nil, "nave: salt of sealed values: %d", c.Store.Epoch()))
 	return &Cache{
@@ -75,8 +76,8 @@ func New(c Config) *Cache {
 	}
 }
 
-// Render returns the render of a specification in the artifact, or why it fails. If the error IsPassing, the next call
-// tries again. Any other error is final for this artifact.
+// Render returns the render of a specification in the artifact. If IsPassing is true for the error, the next call tries
+// again. Any other error is final for this artifact.
 func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessage, a *artifact.Artifact) (*Rendering,
 	error) {
 	row, err := c.rowKey(renderer, spec)
@@ -101,7 +102,7 @@ func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessag
 	return f.result, f.err
 }
 
-// rowKey is the digest of all that a render depends on, but for the tree.
+// rowKey returns the digest of all that a render depends on, except the tree.
 func (c *Cache) rowKey(renderer string, spec json.RawMessage) (string, error) {
 	data, err := json.Marshal(struct {
 		Format   int
@@ -115,7 +116,7 @@ func (c *Cache) rowKey(renderer string, spec json.RawMessage) (string, error) {
 	return manifest.DigestOf(data).String(), nil
 }
 
-// enter joins a flight; first is true for the one that has to do the work.
+// enter joins a flight. For the caller that has to do the work, first is true.
 func (c *Cache) enter(key flightKey) (f *flight, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,8 +130,7 @@ func (c *Cache) enter(key flightKey) (f *flight, first bool) {
 	return f, true
 }
 
-// leave ends a flight. If the flight failed for a passing reason, leave forgets it, so that the next Render tries
-// again.
+// leave ends a flight. If the flight had a temporary failure, leave forgets it, so that the next Render tries again.
 func (c *Cache) leave(key flightKey, f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +143,7 @@ func (c *Cache) leave(key flightKey, f *flight) {
 	c.shrink()
 }
 
-// weight is the number of objects that a flight keeps.
+// weight returns the number of references to objects in a flight, plus one.
 func (f *flight) weight() int {
 	if f.result == nil {
 		return 1
@@ -180,7 +180,7 @@ func (f *flight) isDone() bool {
 	}
 }
 
-// Forget makes the next Render of the same ask the store, or render, again.
+// Forget removes a render from memory. The next Render of the same looks in the store, or renders again.
 func (c *Cache) Forget(r *Rendering) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,7 +213,7 @@ func (c *Cache) Stored(renders map[*Rendering]bool) {
 	}
 }
 
-// answer finds the render in the store, or does it.
+// answer reads the render from the store. If the store does not have it, answer renders.
 func (c *Cache) answer(ctx context.Context, key flightKey, req render.Request) (*Rendering, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -245,8 +245,8 @@ type passingError struct{ error }
 
 func (e passingError) Unwrap() error { return e.error }
 
-// IsPassing reports whether a render may succeed when it is tried again with the same input: the machine was too busy,
-// or the worker died.
+// IsPassing reports whether a render may succeed if it is tried again with the same input: the machine was too busy, or
+// the worker died.
 func IsPassing(err error) bool {
 	_, passes := errors.AsType[passingError](err)
 	_, died := errors.AsType[*confine.DiedError](err)

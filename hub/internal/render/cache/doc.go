@@ -1,8 +1,8 @@
-// Package cache answers renders that were done before, in this process or in an earlier one: a render is done again
-// only if its specification differs from every one before, or if something that it read of its tree does.
+// Package cache remembers renders, of this process and of earlier ones. It renders again only if the specification is
+// new, or if a file or directory that the render read has changed.
 //
-// A Rendering is one render in memory. The rows of store.Renders keep renders over restarts, in two kinds: under the
-// digest of a specification the index of its variants, which is small and read often, and under variantKey each
-// variant, which is large. No variant is marked as used for the last time before its index is, so that no sweep leaves
-// an index without what it names.
+// A Rendering is one render in memory. The rows of store.Renders keep renders over restarts. There are two kinds of
+// rows: under the digest of a specification the index of its variants, which is small and read often, and under
+// variantKey each variant, which is large. A variant is always marked as used at the same time as its index or later,
+// so that no sweep deletes a variant before its index.
 package cache

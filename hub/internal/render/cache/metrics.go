@@ -8,7 +8,7 @@ import (
 // metrics are the metrics of a cache.
 type metrics struct {
 	renders prometheus.Histogram
-	answers *prometheus.CounterVec // by what answered: memory, store, render, failed
+	answers *prometheus.CounterVec // by origin: memory, store, render, failed
 }
 
 // newMetrics registers the metrics, unless there is no registry.

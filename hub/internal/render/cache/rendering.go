@@ -20,7 +20,7 @@ import (
 // ErrSwept: the sweep took a render from the store between its use and the commit.
 var ErrSwept = errors.New("swept meanwhile")
 
-// Rendering is one render in memory: what the store keeps of it, and the objects of it that extend the graph. It is
+// Rendering is one render in memory: its variant, as the store keeps it, and its objects that extend the graph. It is
 // shared, and safe for concurrent use.
 type Rendering struct {
 	row      string
@@ -32,7 +32,7 @@ type Rendering struct {
 
 	mu      sync.Mutex
 	fresh   bool              // not in the store yet
-	blobs   [][]byte          // what the store has to keep then
+	blobs   [][]byte          // to be stored, while fresh
 	evicted []manifest.Digest // artifacts of the variants that the last putRows deleted
 }
 
@@ -41,8 +41,9 @@ type view struct {
 	value any
 }
 
-// newRendering takes over the result of a render. It refuses what no spoke would take, whatever the renderer let pass:
-// in the store such a result would fail the round of all clusters.
+// newRendering returns the Rendering of a result. If no spoke would accept an object or a file of the result,
+// newRendering returns an error, even if the renderer accepted it: in the store such a result would fail the round of
+// all clusters.
 func newRendering(key flightKey, result *render.Result) (*Rendering, error) {
 	r := &Rendering{row: key.row, artifact: key.artifact, fresh: true}
 	r.variant = variant{Artifact: key.artifact, Reads: result.Reads, Substitution: result.Substitution}
@@ -100,7 +101,7 @@ func (r *Rendering) readKnown(ctx context.Context, blobs store.Blobs) error {
 	return nil
 }
 
-// Row is the key of the render in store.Renders.
+// Row returns the key of the render in store.Renders.
 func (r *Rendering) Row() string { return r.row }
 
 // Object is one rendered object.
@@ -134,10 +135,10 @@ func (r *Rendering) Objects() iter.Seq[Object] {
 // Sealed returns the encrypted files whose placeholders occur in the objects.
 func (r *Rendering) Sealed() []bundle.SealedFile { return r.variant.Sealed }
 
-// Substitution returns what of the substitution is left to the spoke; nil: nothing.
+// Substitution returns the part of the substitution that the spoke does. If there is none, Substitution returns nil.
 func (r *Rendering) Substitution() *bundle.Substitution { return r.variant.Substitution }
 
-// View returns what make returned when View was first called with the key.
+// View returns the value that make returned when View was first called with the key.
 func View[K comparable, T any](r *Rendering, key K, make func() T) T {
 	found, ok := r.views.Load(key)
 	if !ok {
@@ -165,7 +166,8 @@ func (r *Rendering) stored() (evicted []manifest.Digest) {
 	return evicted
 }
 
-// Fresh returns the JSON of an object of a render that is not in the store yet; false if there is none.
+// Fresh returns the JSON of an object of a render that is not in the store yet. If the render is stored or does not
+// have the object, Fresh returns false.
 func (r *Rendering) Fresh(object manifest.Digest) ([]byte, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -192,8 +194,8 @@ func (r *Rendering) PutBlobs(ctx context.Context, blobs store.Blobs) error {
 	return nil
 }
 
-// Put writes the rows of the render, or marks them as used. If the render was stored and is gone, Put returns ErrSwept:
-// its blobs may be gone, too.
+// Put writes the rows of the render, or marks them as used. If the render was stored and its row does not exist any
+// more, Put returns ErrSwept: its blobs may be deleted, too.
 func (r *Rendering) Put(tx *store.Tx, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

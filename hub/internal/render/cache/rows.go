@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TouchEvery is how often the rows of renders in use are to be marked as used (Touch); a sweep removes those unused for
-// much longer. A row is written for it at most every half of that time.
+// TouchEvery is how often the caller has to mark the rows of renders in use as used (Touch). A sweep deletes rows that
+// were unused for much longer. Touch writes a row at most once in half of that time.
 const TouchEvery = 12 * time.Hour
 
 // index is the value of the row of a specification.
@@ -34,12 +34,12 @@ type variant struct {
 	Graph    []int                    `json:"graph,omitempty"`
 	Flux     []int                    `json:"flux,omitempty"` // components of Flux itself
 	Sealed   []bundle.SealedFile      `json:"sealed,omitempty"`
-	// Substitution is what of the substitution is left to the spoke.
+	// Substitution is the part of the substitution that the spoke does.
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 }
 
-// lookup finds the render in the store; nil when it is not there. The index in the store says which variants there are;
-// what they hold is taken from memory where it can be.
+// lookup returns the render from the store; nil if the store does not have it. lookup reads the index of the variants
+// from the store, and the variants from memory if possible.
 func (c *Cache) lookup(ctx context.Context, key flightKey, root string) (found *Rendering, err error) {
 	probe := tree.NewProbe(root)
 	defer probe.Close()
@@ -67,12 +67,12 @@ func (c *Cache) lookup(ctx context.Context, key flightKey, root string) (found *
 	}
 	err = found.readKnown(ctx, c.store.Blobs())
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil // a blob of it is gone: rendering brings it back
+		return nil, nil // a blob is missing: a new render restores it
 	}
 	return found, err
 }
 
-// variant returns a variant that an index names, from memory or from the store; nil when it is in neither.
+// variant returns a variant that an index names, from memory or from the store. If neither has it, variant returns nil.
 func (c *Cache) variant(tx *store.Tx, key flightKey) (*variant, error) {
 	if v := c.remembered(key); v != nil {
 		return v, nil
@@ -83,12 +83,12 @@ func (c *Cache) variant(tx *store.Tx, key flightKey) (*variant, error) {
 	}
 	v := &variant{}
 	if json.Unmarshal(r.Value, v) != nil {
-		return nil, nil // of another version, and as good as none
+		return nil, nil // of another version, which counts as none
 	}
 	return v, nil
 }
 
-// remembered returns the variant of a finished render in memory; nil if there is none.
+// remembered returns the variant of a finished render in memory. If there is none, remembered returns nil.
 func (c *Cache) remembered(key flightKey) *variant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,7 +98,8 @@ func (c *Cache) remembered(key flightKey) *variant {
 	return nil
 }
 
-// readIndex reads the row of a specification. A value that does not parse is from another version and as good as none.
+// readIndex reads the row of a specification. If its value cannot be decoded, it is from another version, and readIndex
+// returns zero values.
 func readIndex(tx *store.Tx, key string) (known index, usedAt time.Time, err error) {
 	r, ok, err := store.Renders.Get(tx, key)
 	if err != nil || !ok || json.Unmarshal(r.Value, &known) != nil {
@@ -107,7 +108,7 @@ func readIndex(tx *store.Tx, key string) (known index, usedAt time.Time, err err
 	return known, r.UsedAt, nil
 }
 
-// Touch marks the rows of renders as used, by Rendering.Row. Rows that are gone are passed over.
+// Touch marks the rows of renders as used, by Rendering.Row. Touch ignores rows that do not exist any more.
 func (c *Cache) Touch(ctx context.Context, rows map[string]bool, now time.Time) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
 		for row := range rows {
@@ -119,7 +120,7 @@ func (c *Cache) Touch(ctx context.Context, rows map[string]bool, now time.Time) 
 	})
 }
 
-// touch marks the row of a specification as used, after those of its variants. It reports whether the row is there.
+// touch marks the row of a specification as used, after those of its variants. It reports whether the row exists.
 func touch(tx *store.Tx, row string, now time.Time) (bool, error) {
 	r, ok, err := store.Renders.Get(tx, row)
 	if err != nil || !ok || now.Sub(r.UsedAt) < TouchEvery/2 {
@@ -136,7 +137,7 @@ func touch(tx *store.Tx, row string, now time.Time) (bool, error) {
 	return true, mark(tx, row, now)
 }
 
-// mark marks one row as used, if it is there.
+// mark marks one row as used, if it exists.
 func mark(tx *store.Tx, key string, now time.Time) error {
 	r, ok, err := store.Renders.Get(tx, key)
 	if err != nil || !ok {
