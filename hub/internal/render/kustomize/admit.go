@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
-// admit checks one kustomization file before kustomize acts on it: nothing remote, no charts, and everything that it
-// names is there. A kustomization file that does not parse is kustomize's own to report.
+// admit checks one kustomization file before kustomize acts on it. If the file names a remote path, a chart or a path
+// that does not exist, or cannot be decoded, admit returns an error.
 func (f *fileSystem) admit(p string, data []byte) error {
 	if err := checkKeys(p, data); err != nil {
 		return err
@@ -53,12 +53,12 @@ type reference struct {
 	use         use
 }
 
-// accepted says which values a field takes.
+// accepted is the set of values that a field accepts.
 type accepted int
 
 const (
 	file      accepted = 0                  // the path of a file
-	inline    accepted = 1                  // that, or YAML itself
+	inline    accepted = 1                  // the path of a file, or YAML itself
 	directory accepted = 2                  // the path of a file or a directory
 	plugin             = inline | directory // all of these
 )
@@ -150,7 +150,8 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 	return nil
 }
 
-// find checks that a path in a kustomization file of the directory leads to a file or a directory of the tree.
+// find checks a path in a kustomization file of the directory. If the path is not that of a file or a directory of the
+// tree that r accepts, find returns an error.
 func (f *fileSystem) find(dir string, r reference) error {
 	if isRemote(r.path) {
 		return refuseRemote(r.path)
@@ -182,14 +183,14 @@ func (f *fileSystem) find(dir string, r reference) error {
 }
 
 var (
-	// remotePrefixes begin what kustomize takes for a Git repository or a URL.
+	// remotePrefixes are the prefixes of paths that kustomize takes for a Git repository or a URL.
 	remotePrefixes = []string{"git::", "gh:", "ssh://", "https://", "http://", "file://", "git@", "github.com:",
 		"github.com/"}
 	// scpStyle is user@host:path, and user@host/path.
 	scpStyle = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]*@`)
 )
 
-// isRemote reports whether kustomize could take a path for something to fetch.
+// isRemote reports whether kustomize could take a path for a URL or a repository to fetch.
 func isRemote(p string) bool {
 	lower := strings.ToLower(p)
 	if slices.ContainsFunc(remotePrefixes, func(prefix string) bool { return strings.HasPrefix(lower, prefix) }) {

@@ -12,13 +12,14 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
-// maxAliased is how many values YAML aliases may add to one file, each time one is used.
+// maxAliased limits how many values YAML aliases add to one file. Each use of an alias counts.
 const maxAliased = 100_000
 
 var aliasMark = regexp.MustCompile(`(?m)(^|[\s,\[\{:-])\*[^\s*]`)
 
-// checkAliases refuses a file whose aliases stand for more values than any real file has. kustomize writes every alias
-// out, and a few lines can make that take hours. A file that does not parse passes; kustomize reports it.
+// checkAliases refuses a file whose aliases add more values than any real file has. kustomize expands every alias, and
+// for a few lines that can take hours. If a file cannot be parsed, checkAliases returns nil; kustomize reports the
+// error.
 func checkAliases(p string, data []byte) error {
 	if !bytes.ContainsRune(data, '&') || !aliasMark.Match(data) {
 		return nil
@@ -33,7 +34,7 @@ func checkAliases(p string, data []byte) error {
 	return nil
 }
 
-// documents returns the documents of a file, up to the first that does not parse.
+// documents returns the documents of a file, up to the first that cannot be parsed.
 func documents(data []byte) iter.Seq[*yaml.Node] {
 	return func(yield func(*yaml.Node) bool) {
 		d := yaml.NewDecoder(bytes.NewReader(data))
@@ -46,13 +47,13 @@ func documents(data []byte) iter.Seq[*yaml.Node] {
 	}
 }
 
-// aliasCounter counts what aliases add.
+// aliasCounter counts the values that aliases add.
 type aliasCounter struct {
 	known   map[*yaml.Node]int
 	aliased int
 }
 
-// expanded returns how many values a node is with its aliases written out, no more than just over the limit.
+// expanded returns the number of values in a node with its aliases expanded, at most maxAliased+1.
 func (c *aliasCounter) expanded(n *yaml.Node) int {
 	if size, ok := c.known[n]; ok {
 		return size

@@ -12,8 +12,9 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
-// kustomizationFile returns the path of the kustomization file of a directory; empty if it has none. If there are
-// several, the error names them: kustomize takes none of them.
+// kustomizationFile returns the path of the kustomization file of a directory. If there is none, kustomizationFile
+// returns "". If there are several, kustomizationFile returns an error that names them, because kustomize accepts none
+// of them.
 func kustomizationFile(fsys *fileSystem, dir string) (string, error) {
 	var found []string
 	for _, name := range kustomizationNames() {
@@ -37,8 +38,8 @@ func isBase(fsys *fileSystem, dir string) bool {
 	return file != "" || err != nil
 }
 
-// isComponent reports whether a directory is a Component, and returns its kustomization file. What cannot be read is
-// for kustomize to report.
+// isComponent reports whether a directory is a Component, and returns its kustomization file. If the file cannot be
+// read or decoded, isComponent returns false; kustomize reports the error.
 func isComponent(fsys *fileSystem, dir string) (file string, yes bool, err error) {
 	file, err = kustomizationFile(fsys, dir)
 	if file == "" || err != nil {
@@ -52,8 +53,8 @@ func isComponent(fsys *fileSystem, dir string) (file string, yes bool, err error
 	return file, head.Kind == types.ComponentKind, nil
 }
 
-// checkBase refuses a directory that a kustomization file lists in the wrong field: kustomize's own message names one
-// of the two files at most.
+// checkBase refuses a directory that a kustomization file lists in the wrong field. kustomize's own message names at
+// most one of the two files.
 func checkBase(fsys *fileSystem, field, dir string) error {
 	file, component, err := isComponent(fsys, dir)
 	switch {

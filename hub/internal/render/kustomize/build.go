@@ -88,7 +88,8 @@ func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed
 	return &rendering{objects, found.files, vars}, nil
 }
 
-// settleAndFinish ends the sealing of the objects, substitutes in them and finishes them. It returns the variables.
+// settleAndFinish completes the sealing of the objects, substitutes variables and finishes the objects. It returns the
+// variables.
 func settleAndFinish(objects []*manifest.Object, spec *Spec, e *encrypted) (*variables, error) {
 	if err := e.settle(objects); err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func settleAndFinish(objects []*manifest.Object, spec *Spec, e *encrypted) (*var
 	return vars, finish(objects, spec, vars, e)
 }
 
-// accumulate returns the objects of a directory as kustomize gives them.
+// accumulate returns the objects that kustomize builds from a directory.
 func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) ([]*manifest.Object, error) {
 	k, err := generate(fsys, dir, spec)
 	if err != nil {
@@ -129,7 +130,7 @@ func isConfiguration(o *manifest.Object) bool {
 	return o.GetKind() == types.KustomizationKind && o.GroupVersionKind().Group == "kustomize.config.k8s.io"
 }
 
-// isPlain reports whether a kustomization does nothing but list resources and set their namespace.
+// isPlain reports whether a kustomization only lists resources and sets their namespace.
 func isPlain(k *types.Kustomization) bool {
 	plain := &types.Kustomization{TypeMeta: k.TypeMeta, MetaData: k.MetaData, Resources: k.Resources,
 		Namespace: k.Namespace}

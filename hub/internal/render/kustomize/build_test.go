@@ -93,7 +93,7 @@ func TestSealedFilesListed(t *testing.T) {
 	}
 }
 
-// TestPlainPath checks that the plain path gives what kustomize gives.
+// TestPlainPath checks that plainBuild has the same results as kustomize.
 func TestPlainPath(t *testing.T) {
 	stories, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {
@@ -205,7 +205,7 @@ func TestConcurrentBuilds(t *testing.T) {
 	builds.Wait()
 }
 
-// TestNoRemote checks that nothing remote is ever asked for.
+// TestNoRemote checks that a build sends no request.
 func TestNoRemote(t *testing.T) {
 	asked := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))

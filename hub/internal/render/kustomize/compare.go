@@ -40,7 +40,7 @@ func compare(first, second *rendering) error {
 	return nil
 }
 
-// placeholderMap says which text of the second build stands where in the first.
+// placeholderMap maps texts of the second build to those of the first.
 type placeholderMap struct {
 	first map[string]string // placeholder of the second build → placeholder of the first
 	names map[string]string // generated name of the second build → of the first
@@ -62,7 +62,7 @@ func correspondence(first, second map[string]sealedFile) *placeholderMap {
 	return m
 }
 
-// checkWhole refuses an object that holds a piece of a placeholder.
+// checkWhole refuses an object that has a part of a placeholder, or an unknown placeholder.
 func (m *placeholderMap) checkWhole(o *manifest.Object) error {
 	return eachText(o, func(field, text string) error {
 		altered := sealed.Partial(text)
@@ -77,10 +77,11 @@ func (m *placeholderMap) checkWhole(o *manifest.Object) error {
 	})
 }
 
-// hashLength is how long the suffix is that kustomize makes from the content of a generated ConfigMap or Secret.
+// hashLength is the length of the suffix that kustomize makes from the content of a generated ConfigMap or Secret.
 const hashLength = 10
 
-// rename notes a name that differs because kustomize makes it from the content, placeholders and all.
+// rename notes a name that differs because kustomize makes it from the content, including placeholders. If two names
+// differ for another reason, rename returns an error.
 func (m *placeholderMap) rename(a, b *manifest.Object) error {
 	nameA, nameB := a.GetName(), b.GetName()
 	if nameA == nameB {
@@ -95,7 +96,7 @@ func (m *placeholderMap) rename(a, b *manifest.Object) error {
 	return nil
 }
 
-// inFirst returns a text of the second build as it stands in the first.
+// inFirst returns a text of the second build with the placeholders and names of the first.
 func (m *placeholderMap) inFirst(text string) string {
 	for _, t := range sealed.Find(text) {
 		if first, ok := m.first[string(t)]; ok {
@@ -129,7 +130,7 @@ func (m *placeholderMap) compare(a, b *manifest.Object) error {
 		strings.Join(slices.Sorted(maps.Values(m.from)), ", "))
 }
 
-// normal returns an object's canonical bytes with base64 in one form: kustomize folds long lines.
+// normal returns an object's canonical bytes with base64 on one line, because kustomize folds long lines.
 func normal(o *manifest.Object) ([]byte, error) {
 	c := o.DeepCopy()
 	unfold := func(_, text string) (string, error) { return strings.ReplaceAll(text, "\n", ""), nil }

@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// TestCompare builds by hand what two builds gave: of a file with one encrypted value, with what each made of its
+// TestCompare compares the results of two builds of a file with one encrypted value. Each result uses its own
 // placeholder.
 func TestCompare(t *testing.T) {
 	salt := sealed.NewSalt([]byte("salt"))

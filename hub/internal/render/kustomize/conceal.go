@@ -14,8 +14,8 @@ import (
 	"github.com/navefleet/nave/shared/substitution"
 )
 
-// origin returns the object that a variable may come from and that the hub cannot read; empty if the hub knows the
-// value, or knows that there is none.
+// origin returns the object that a variable may come from and that the hub cannot read. If the hub knows the value, or
+// knows that there is none, origin returns "".
 func (v *variables) origin(name string) string {
 	if _, known := v.values[name]; known {
 		return ""
@@ -26,8 +26,8 @@ func (v *variables) origin(name string) string {
 	return v.live
 }
 
-// unknown returns a variable of a text that the hub cannot read; empty if there is none, or if the text cannot be
-// substituted whatever its value is.
+// unknown returns a variable of a text that the hub cannot read. If there is none, or if the text cannot be substituted
+// with any value of the variable, unknown returns "".
 func (v *variables) unknown(text string) (found string) {
 	if !strings.Contains(text, "${") || v.live == "" && len(v.hidden) == 0 {
 		return ""
@@ -46,8 +46,8 @@ func (v *variables) unknown(text string) (found string) {
 	return found
 }
 
-// conceal puts placeholders in the place of texts with variables that the hub cannot read. The whole text of a field
-// becomes one placeholder, with all of its variables, because what YAML takes the text for depends on all of it.
+// conceal replaces texts with variables that the hub cannot read by placeholders. The whole text of a field becomes one
+// placeholder, with all of its variables, because its type in YAML depends on all of it.
 func (v *variables) conceal(o *manifest.Object) error {
 	if v.live == "" && len(v.hidden) == 0 {
 		return nil
@@ -69,7 +69,7 @@ func (v *variables) conceal(o *manifest.Object) error {
 }
 
 // checkReadable refuses variables that the hub cannot read where it must read the text: in the name of an object, in a
-// key, and anywhere in an object that the hub itself carries out.
+// key, and anywhere in an object that the hub itself acts on.
 func (v *variables) checkReadable(o *manifest.Object) error {
 	for field, text := range map[string]string{"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(),
 		"metadata.name": o.GetName(), "metadata.namespace": o.GetNamespace()} {
@@ -125,7 +125,7 @@ func (r *rendering) expressions() map[string]string {
 	return r.variables.expressions
 }
 
-// matchExpressions notes which placeholder of the second build stands for the text of one of the first.
+// matchExpressions notes which placeholders of both builds have the same text.
 func (m *placeholderMap) matchExpressions(first, second map[string]string) {
 	if len(first) == 0 {
 		return
@@ -143,8 +143,8 @@ func (m *placeholderMap) matchExpressions(first, second map[string]string) {
 	maps.Copy(m.first, matched)
 }
 
-// remainder returns what of the substitution is left to the spoke: texts that the hub cannot evaluate, and references
-// in sealed values, if there are such values.
+// remainder returns the part of the substitution that the spoke does: texts that the hub cannot evaluate, and
+// references in sealed values. If there are neither, remainder returns nil.
 func (v *variables) remainder(objects []*manifest.Object, files []render.SealedFile) *bundle.Substitution {
 	var expressions []bundle.Expression
 	if len(v.expressions) > 0 {
@@ -165,8 +165,8 @@ func (v *variables) remainder(objects []*manifest.Object, files []render.SealedF
 	return s
 }
 
-// sourceOf returns a source as the spoke gets it. The spoke reads a Secret from the cluster if some of the values are
-// sealed. Because an Application has it, it is not optional then.
+// sourceOf returns a source in the form for the spoke. If some of the values are sealed, the spoke reads the Secret
+// from the cluster. Then the source is not optional, because an Application has the Secret.
 func sourceOf(source api.InputData) bundle.VariableSource {
 	out := bundle.VariableSource{Kind: source.Kind, Namespace: source.Namespace, Name: source.Name,
 		Optional: source.Optional, Live: source.Live}
@@ -180,7 +180,7 @@ func sourceOf(source api.InputData) bundle.VariableSource {
 	return out
 }
 
-// oneLines returns values as Flux substitutes them; nil if there are none.
+// oneLines returns values as Flux substitutes them. If there are none, oneLines returns nil.
 func oneLines(values map[string]string) map[string]string {
 	if len(values) == 0 {
 		return nil

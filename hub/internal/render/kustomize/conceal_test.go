@@ -79,7 +79,7 @@ func textIn(o *manifest.Object) string {
 	return ""
 }
 
-// What the spoke gets of the sources.
+// The sources as the spoke gets them.
 func TestRemainder(t *testing.T) {
 	sources := []api.InputData{
 		input("ConfigMap", "vars", false, map[string]string{"A": "two\nlines"}),

@@ -1,12 +1,12 @@
-// Package kustomize builds what one Flux Kustomization names in one artifact, as Flux's kustomize-controller does, and
-// hermetically: the result is a function of the files below the artifact's root and of the request alone.
+// Package kustomize builds one Flux Kustomization from one artifact, as Flux's kustomize-controller does. Builds are
+// hermetic: the result depends only on the files below the artifact's root and on the request.
 //
-// A build is these steps:
+// The steps of a build are:
 //
-//  1. confine   every file is read through package tree, which refuses what leaves the root and records what was read
-//  2. seal      a SOPS file that is read turns into placeholders on its way (filesystem.go, package seal)
-//  3. generate  the kustomization file that Flux would write, in memory (generate.go)
-//  4. build     kustomize itself, one build at a time in a process (krusty.go)
+//  1. confine   read every file through package tree, which refuses paths outside of the root and records the reads
+//  2. seal      replace the encrypted values of SOPS files by placeholders (filesystem.go, package seal)
+//  3. generate  make the kustomization file that Flux would write, in memory (generate.go)
+//  4. build     run kustomize itself, one build at a time in a process (krusty.go)
 //  5. finish    substitution, common metadata, owner labels, checks, order (finish.go, substitute.go)
-//  6. compare   if something was sealed: steps 1 to 5 with another salt, equal but for the placeholders (compare.go)
+//  6. compare   if a value was sealed, repeat steps 1 to 5 with another salt: only placeholders may differ (compare.go)
 package kustomize

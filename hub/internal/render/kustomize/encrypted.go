@@ -12,14 +12,14 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// encrypted is what a build knows of the encrypted values in its objects.
+// encrypted has the facts of a build about the encrypted values in its objects.
 type encrypted struct {
 	salt  sealed.Salt
-	files map[string]sealedFile // the tree's by their paths, and those in Secrets by names of their own
+	files map[string]sealedFile // files of the tree by path, and files in Secrets by a name of their own
 	macs  map[string]bool       // of the metadata that sealed documents keep
-	// committed holds what each placeholder stands for, as it was committed.
+	// committed has the encrypted value of each placeholder, as it was committed.
 	committed  map[string]string
-	ciphertext map[string]bool // as fileSystem has it
+	ciphertext map[string]bool // from fileSystem
 }
 
 func (f *fileSystem) encrypted() *encrypted {
@@ -36,7 +36,7 @@ func (f *fileSystem) encrypted() *encrypted {
 	return e
 }
 
-// settle ends the sealing of the objects, before their values are read as variables.
+// settle completes the sealing of the objects, before their values are read as variables.
 func (e *encrypted) settle(objects []*manifest.Object) error {
 	for _, o := range objects {
 		if err := e.settleOne(o); err != nil {
@@ -46,9 +46,9 @@ func (e *encrypted) settle(objects []*manifest.Object) error {
 	return nil
 }
 
-// settleOne ends the sealing of one object: the metadata of SOPS goes, and SOPS files in the data of a Secret are
-// sealed. If the object is annotated with decrypt: disabled, the metadata stays and the encrypted values come back. The
-// annotation may come from the file or from the build.
+// settleOne completes the sealing of one object: it removes the metadata of SOPS, and seals SOPS files in the data of a
+// Secret. If the object is annotated with decrypt: disabled, settleOne keeps the metadata and restores the encrypted
+// values. The annotation may come from the file or from the build.
 func (e *encrypted) settleOne(o *manifest.Object) error {
 	if manifest.IsDecryptionDisabled(o) {
 		e.unseal(o)
@@ -75,14 +75,14 @@ func (e *encrypted) unseal(o *manifest.Object) {
 	})
 }
 
-// sealData seals each SOPS file in the data of a Secret as a whole. The key says its format, as in Flux.
+// sealData seals each SOPS file in the data of a Secret as a whole. Its format depends on the key, as in Flux.
 func (e *encrypted) sealData(o *manifest.Object) error {
 	data, _ := o.Object["data"].(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(data)) {
 		text, _ := data[key].(string)
 		content, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			continue // the API server says so
+			continue // the API server reports the error
 		}
 		if _, ok := seal.Detect(content); !ok {
 			continue

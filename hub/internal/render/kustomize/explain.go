@@ -10,9 +10,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// explain finds the manifest that kustomize could not read and says so, with the line; when every manifest is good, the
-// error is kustomize's own, after what is built. kustomize's message names neither, and speaks of directories and
-// remote repositories.
+// explain returns the error of a failed build. If kustomize could not read a manifest, the error has its file and line.
+// If all manifests are good, explain returns err with the name of the built file or directory. kustomize's own message
+// has neither, and is about directories and remote repositories.
 func explain(fsys *fileSystem, err error) error {
 	if fsys.failed != nil {
 		return fsys.failed
@@ -29,7 +29,7 @@ func explain(fsys *fileSystem, err error) error {
 	return fmt.Errorf("%s: %w", fsys.built(), err)
 }
 
-// built names what is built: the kustomization file, or the directory if it has none.
+// built returns the path of the kustomization file that is built, or of the directory if it has none.
 func (f *fileSystem) built() string {
 	for file := range f.overlay { // the only one
 		if k, err := f.tree.Type(file); err == nil && k == render.Absent {
@@ -40,7 +40,7 @@ func (f *fileSystem) built() string {
 	return ""
 }
 
-// examine returns the error of one manifest file, with its line; nil if the file is good.
+// examine returns the error of one manifest file, with its line. If the file is good, examine returns nil.
 func examine(p string, data []byte) error {
 	_, err := manifest.Parse(data)
 	if err == nil {

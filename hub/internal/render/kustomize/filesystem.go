@@ -19,19 +19,19 @@ import (
 
 var errReadOnly = errors.New("the artifact is read-only")
 
-// fileSystem is what kustomize sees: one tree, read-only, with SOPS files sealed, and with the kustomization file that
-// Flux would write in its place. kustomize takes some errors for "try something else", so that the first error of ours
-// is kept in failed, and is the build's.
+// fileSystem is the file system of kustomize: one tree, read-only, with SOPS files sealed, and with the kustomization
+// file that Flux would write in its place. kustomize ignores some errors and tries other paths. So failed keeps the
+// first error of the file system, which becomes the error of the build.
 type fileSystem struct {
 	tree *tree.Tree
 	salt sealed.Salt
 	// overlay holds the generated kustomization file by its path.
 	overlay map[string][]byte
 	sealed  map[string]sealedFile
-	uses    map[string]use // by resolved path; a file without an entry is objects
-	// ciphertext holds the encrypted leaves that are shipped as they were committed.
+	uses    map[string]use // by resolved path; a file without an entry is asObjects
+	// ciphertext has the encrypted leaves that are shipped as they were committed.
 	ciphertext map[string]bool
-	// resources are the files that were named as resources, in order: where to look when kustomize cannot read one.
+	// resources are the files that were named as resources, in order. explain and locate search them.
 	resources []string
 	// setsOpenAPI: a kustomization file changes kustomize's global OpenAPI schema.
 	setsOpenAPI bool
@@ -81,7 +81,7 @@ func (f *fileSystem) ReadFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// content returns a file's content, sealed when it is of SOPS.
+// content returns a file's content. If the file is a SOPS file, content returns it sealed.
 func (f *fileSystem) content(p string) ([]byte, error) {
 	if data, ok := f.overlay[p]; ok {
 		return data, nil
@@ -92,7 +92,7 @@ func (f *fileSystem) content(p string) ([]byte, error) {
 	data, err := f.tree.Read(p)
 	if err != nil {
 		if k, kerr := f.tree.Type(p); kerr != nil || k == render.Regular || k == render.Special {
-			f.fail(err) // not merely absent
+			f.fail(err) // the file exists
 		}
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (f *fileSystem) ReadDir(name string) ([]string, error) {
 	return names, nil
 }
 
-// Create implements filesys.FileSystem. It always fails, as everything that writes does.
+// Create implements filesys.FileSystem. It always fails, like all methods that write.
 func (f *fileSystem) Create(string) (filesys.File, error) { return nil, f.fail(errReadOnly) }
 
 // Mkdir implements filesys.FileSystem.

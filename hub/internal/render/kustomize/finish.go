@@ -21,7 +21,7 @@ const (
 	NamespaceLabel = "kustomize.toolkit.fluxcd.io/namespace"
 )
 
-// finish does in place what Flux does with the output of kustomize: substitution, common metadata, owner labels. Then
+// finish changes the output of kustomize in place as Flux does: substitution, common metadata, owner labels. Then
 // finish checks each object.
 func finish(objects []*manifest.Object, spec *Spec, vars *variables, e *encrypted) error {
 	for _, o := range objects {
@@ -32,7 +32,7 @@ func finish(objects []*manifest.Object, spec *Spec, vars *variables, e *encrypte
 	return checkUnique(objects)
 }
 
-// finishOne is finish for one object. The error names all that is wrong with its metadata.
+// finishOne finishes one object. The error has all errors of its metadata.
 func finishOne(o *manifest.Object, vars *variables, spec *Spec, e *encrypted) error {
 	if err := vars.substitute(o); err != nil {
 		return err
@@ -48,7 +48,7 @@ func finishOne(o *manifest.Object, vars *variables, spec *Spec, e *encrypted) er
 }
 
 // setMetadata overrides labels and annotations. Common metadata comes last, as in Flux: it may even replace the labels
-// of the owner, which nothing here reads.
+// of the owner, which Nave does not read.
 func setMetadata(o *manifest.Object, spec *Spec) {
 	labels := map[string]string{NameLabel: spec.Name, NamespaceLabel: spec.Namespace}
 	if c := spec.CommonMetadata; c != nil {
@@ -60,7 +60,7 @@ func setMetadata(o *manifest.Object, spec *Spec) {
 	o.SetLabels(merged(o.GetLabels(), labels))
 }
 
-// merged returns a map of all keys; where both have one, that of the second.
+// merged returns a map of all keys. If both maps have a key, the value is that of b.
 func merged(a, b map[string]string) map[string]string {
 	all := map[string]string{}
 	maps.Copy(all, a)
@@ -68,7 +68,7 @@ func merged(a, b map[string]string) map[string]string {
 	return all
 }
 
-// checkNamed refuses an object that the cluster could not tell from others.
+// checkNamed refuses an object without kind, apiVersion or name, or with a namespace that is no text.
 func checkNamed(o *manifest.Object) error {
 	switch {
 	case o.GetKind() == "":
@@ -88,7 +88,7 @@ func checkNamed(o *manifest.Object) error {
 
 const missing = "is missing"
 
-// whyNoText returns what is wrong with a field of metadata that is no text.
+// whyNoText returns the problem of a field of metadata that is no text.
 func whyNoText(o *manifest.Object, name string) string {
 	metadata, _ := o.Object["metadata"].(map[string]any)
 	value := metadata[name]
@@ -131,7 +131,7 @@ func checkUnique(objects []*manifest.Object) error {
 	for _, o := range objects {
 		id := manifest.IDOf(o)
 		key := id
-		key.Namespace = cmp.Or(id.Namespace, "default") // one without a namespace goes there, if its kind has them
+		key.Namespace = cmp.Or(id.Namespace, "default") // its namespace in the cluster, if its kind has namespaces
 		if seen[key] {
 			return &objectError{o, fmt.Errorf("%s: %w", id, render.ErrDuplicate)}
 		}
@@ -140,8 +140,8 @@ func checkUnique(objects []*manifest.Object) error {
 	return nil
 }
 
-// check refuses an object that would reach a cluster as ciphertext, and one that is named by a secret. An object that
-// is not to be decrypted, and a ConfigMap made of a SOPS file, may hold ciphertext.
+// check refuses an object that would reach a cluster as ciphertext, and one with an encrypted value in its identity. An
+// object with decryption disabled, and a ConfigMap made of a SOPS file, may have ciphertext.
 func (e *encrypted) check(o *manifest.Object) error {
 	if manifest.IsDecryptionDisabled(o) {
 		return nil
@@ -193,8 +193,8 @@ func binaryFields(o *manifest.Object) string {
 	return ""
 }
 
-// mapTexts replaces every text in a tree of JSON values in place, keys left alone. Texts below the top-level field
-// named binary are decoded for fn and encoded after, where they are base64.
+// mapTexts replaces every text in a tree of JSON values in place, but no keys. If a text below the top-level field
+// named binary is base64, mapTexts decodes it before fn and encodes it after.
 func mapTexts(v any, field, binary string, fn func(field, text string) (string, error)) (err error) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -237,7 +237,8 @@ func mapValue(v any, name, binary string, fn func(field, text string) (string, e
 	return out, nil
 }
 
-// decoded returns what base64 text stands for; text that is not base64, such as a placeholder, stands for itself.
+// decoded returns the decoded base64 text and true. If the text is not base64, such as a placeholder, decoded returns
+// the text itself and false.
 func decoded(s string) (string, bool) {
 	data, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {

@@ -56,7 +56,7 @@ func fluxSubstitute(t testing.TB, cluster fluxCluster, ks *kustomizev1.Kustomiza
 	if err != nil {
 		return "", err
 	}
-	if out == nil { // the object says no
+	if out == nil { // the object disables the substitution
 		out = resource
 	}
 	result, err := out.AsYAML()
@@ -191,7 +191,7 @@ func sameYAML(t testing.TB, a, b string) bool {
 	return bytes.Equal(x, y)
 }
 
-// FuzzFluxVariables substitutes any text as Flux's library does. What Flux's own parser panics at is refused here.
+// FuzzFluxVariables substitutes any text as Flux's library does. A text at which Flux's own parser panics is refused.
 func FuzzFluxVariables(f *testing.F) {
 	for _, text := range []string{
 		"${domain}", "$${domain}", "${domain:-x}", "${lines}", "a: ${port}", "${list}", "\"${quote}\"", "${domain/first/}",

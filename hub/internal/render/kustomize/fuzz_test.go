@@ -16,7 +16,7 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// FuzzAdmit admits kustomization files. What one names that is admitted is a file or a directory of the tree.
+// FuzzAdmit checks that all paths in an admitted kustomization file are files or directories of the tree.
 func FuzzAdmit(f *testing.F) {
 	for _, text := range []string{
 		"resources: [a.yaml, ../base, \"../../etc/passwd\", /etc/passwd]\n", "resources: " +
@@ -68,7 +68,7 @@ func FuzzAdmit(f *testing.F) {
 	})
 }
 
-// FuzzAliases counts what aliases add once more, node by node. What passes adds no more than the limit.
+// FuzzAliases counts the values that aliases add again, node by node. In an accepted file they do not exceed the limit.
 func FuzzAliases(f *testing.F) {
 	bomb := "x0: &x0 [l, l, l, l, l, l, l, l, l, l]\n"
 	for i := range 8 {
@@ -100,8 +100,7 @@ func FuzzAliases(f *testing.F) {
 	})
 }
 
-// countAliased counts the values that are there by aliases, until left of all values are seen. A node within itself is
-// endless.
+// countAliased counts the values that aliases add, until left of all values are seen. A node within itself is endless.
 func countAliased(n *yaml.Node, aliased bool, above []*yaml.Node, left *int) int {
 	for _, a := range above {
 		if a == n {
@@ -126,8 +125,8 @@ func countAliased(n *yaml.Node, aliased bool, above []*yaml.Node, left *int) int
 	return count
 }
 
-// FuzzSubstitute substitutes in an object of one text. A text without a variable stays, and what is substituted is an
-// object again, the same one each time.
+// FuzzSubstitute substitutes in an object of one text. A text without a variable stays, and the result is an object
+// again, the same one each time.
 func FuzzSubstitute(f *testing.F) {
 	for _, text := range []string{
 		"", "$", "$$", "${", "${}", "${a}", "$${a}", "${a:-b}", "${a:=${b}}", "${a/b/c}", "${a//\\*/x}", "${a:1:2}", "${#a}",

@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
-// generate puts the kustomization file that Flux would write into fsys's overlay: the one that is there, or one made
-// of every manifest below dir, and then what the Kustomization's spec adds. It returns what it wrote.
+// generate puts the kustomization file that Flux would write into fsys's overlay: the existing one, or one made of
+// every manifest below dir, with the additions of the Kustomization's spec. It returns the kustomization that it wrote.
 func generate(fsys *fileSystem, dir string, spec *Spec) (*types.Kustomization, error) {
 	k, file, err := findOrMake(fsys, dir)
 	if err != nil {
@@ -85,7 +85,7 @@ func manifests(fsys *fileSystem, dir string) (found []string, err error) {
 				err = walk(p, rel)
 			case isManifest(e.Name):
 				found = append(found, rel)
-				_, err = fsys.tree.Type(p) // kustomize would ask for another name than one that is not plain
+				_, err = fsys.tree.Type(p) // refuse a name with control characters, which kustomize would change
 			}
 			if err != nil {
 				return err
@@ -112,7 +112,7 @@ func isManifest(name string) bool {
 	return ext == ".yaml" || ext == ".yml"
 }
 
-// extendWith adds what the Kustomization's spec says, in Flux's order and with its rules.
+// extendWith adds the fields of the Kustomization's spec, in Flux's order and with its rules.
 func extendWith(fsys *fileSystem, k *types.Kustomization, dir string, spec *Spec) error {
 	k.Namespace = cmp.Or(spec.TargetNamespace, k.Namespace)
 	k.NamePrefix, k.NameSuffix = cmp.Or(spec.NamePrefix, k.NamePrefix), cmp.Or(spec.NameSuffix, k.NameSuffix)
@@ -154,7 +154,8 @@ func selector(s *fluxkustomize.Selector) *types.Selector {
 	}
 }
 
-// mergeImage sets an image in a list: what is given overrides, and a tag and a digest are one unit.
+// mergeImage sets an image in a list. Fields that are set override those in the list; tag and digest count as one
+// field.
 func mergeImage(images []types.Image, with fluxkustomize.Image) []types.Image {
 	i := slices.IndexFunc(images, func(image types.Image) bool { return image.Name == with.Name })
 	if i < 0 {

@@ -16,8 +16,8 @@ import (
 )
 
 // checkKeys refuses unknown and repeated keys of a kustomization file, all of them at once, each with its line. Flux
-// leaves out unknown keys of the file at spec.path, and kustomize takes the last of repeated ones. What does not parse
-// passes; kustomize reports it.
+// ignores unknown keys of the file at spec.path, and kustomize takes the last of repeated ones. If the file cannot be
+// parsed, checkKeys returns nil; kustomize reports the error.
 func checkKeys(p string, data []byte) error {
 	for doc := range documents(data) {
 		if len(doc.Content) == 0 {
@@ -37,13 +37,13 @@ func checkKeys(p string, data []byte) error {
 	return nil
 }
 
-// keyError is what is wrong with a key.
+// keyError is the error of a key.
 type keyError struct {
 	line int
 	text string
 }
 
-// repeatedKeys returns the keys that a map of the node has twice.
+// repeatedKeys returns the errors of keys that a map in the node has twice.
 func repeatedKeys(n *yaml.Node, depth int) (found []keyError) {
 	if depth > maxPluginDepth {
 		return nil
@@ -63,7 +63,7 @@ func repeatedKeys(n *yaml.Node, depth int) (found []keyError) {
 	return found
 }
 
-// unknownKeys returns the keys of a kustomization file that kustomize does not know. Like kustomize, it ignores case.
+// unknownKeys returns the errors of keys that kustomize does not know. Like kustomize, it ignores case.
 func unknownKeys(fields *yaml.Node) (found []keyError) {
 	known := kustomizationKeys()
 	for i := 0; i+1 < len(fields.Content); i += 2 {
@@ -89,7 +89,7 @@ func kustomizationKeys() (names []string) {
 	return names
 }
 
-// fieldsOf yields the names in JSON of the fields of a struct.
+// fieldsOf yields the JSON names of the fields of a struct.
 func fieldsOf(t reflect.Type) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for f := range t.Fields() {

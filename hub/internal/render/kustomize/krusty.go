@@ -11,19 +11,19 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
 
-// turn is held by the one build of this process that kustomize is working on. kustomize keeps the OpenAPI schema in a
-// global that one build may set for another (kustomize issues 3659, 4824), so builds take turns; worker processes give
-// the parallelism. The schema stays loaded between builds: loading it costs more than most builds.
+// turn is a semaphore for the one build that kustomize may run in this process. kustomize keeps the OpenAPI schema in a
+// global that one build may set for another (kustomize issues 3659, 4824), so builds take turns, and worker processes
+// run builds in parallel. The schema stays loaded between builds: loading it costs more than most builds.
 var turn = make(chan struct{}, 1)
 
-// loadSchema loads the built-in schema once, as a build would that needs it first.
+// loadSchema loads the built-in schema once.
 var loadSchema = sync.OnceFunc(func() { openapi.Schema() })
 
-// Warm loads what builds keep, ahead of the first one.
+// Warm loads the data that builds share before the first build.
 func Warm() { loadSchema() }
 
-// krustyBuild runs kustomize over one directory. It does what Flux does: builtin plugins only, no load restrictions
-// inside of what fsys shows, order as written.
+// krustyBuild runs kustomize over one directory, with the options of Flux: builtin plugins only, no load restrictions
+// within fsys, order as written.
 func krustyBuild(ctx context.Context, fsys *fileSystem, dir string) (resources []*resource.Resource, err error) {
 	select {
 	case turn <- struct{}{}:

@@ -11,7 +11,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// TestFileSize builds a tree with a file that is larger than any that is read. It is not read.
+// TestFileSize builds a tree with a file that is larger than MaxFileSize. The file is not read.
 func TestFileSize(t *testing.T) {
 	root := t.TempDir()
 	plant(t, root, "kustomization.yaml", []byte("configMapGenerator: [{name: a, files: [large]}]\n"))
@@ -40,7 +40,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// TestRemote names something remote in every field that names files, in every form that kustomize would fetch.
+// TestRemote names a remote path in every field that names files, in every form that kustomize would fetch.
 func TestRemote(t *testing.T) {
 	for field, text := range map[string]string{
 		"resources": "resources: [%q]", "bases": "bases: [%q]", "components": "components: [%q]", "crds": "crds: " +

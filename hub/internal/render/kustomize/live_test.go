@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// TestFlux_live leaves all variables to the spoke, and requires what Flux's library makes of the object.
+// TestFlux_live leaves all variables to the spoke, and requires the same object as from Flux's library.
 func TestFlux_live(t *testing.T) {
 	for _, c := range []struct{ name, references, inline, object string }{
 		{"order", "first second third", "", `data: {a: "${domain} ${user} ${port}x"}`},

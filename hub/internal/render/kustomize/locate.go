@@ -12,7 +12,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// objectError is what is wrong with an object, or with several of one name.
+// objectError is the error of an object, or of several with the same name.
 type objectError struct {
 	object *manifest.Object
 	err    error
@@ -58,7 +58,7 @@ func holds(data []byte, o *manifest.Object) bool {
 	return false
 }
 
-// textAt returns the text of a scalar at a path of keys; "<nil>" if there is none.
+// textAt returns the text of a scalar at a path of keys. If there is none, textAt returns "<nil>".
 func textAt(n *yaml.Node, keys ...string) string {
 	for _, key := range keys {
 		i := slices.IndexFunc(n.Content, func(c *yaml.Node) bool { return c.Value == key })

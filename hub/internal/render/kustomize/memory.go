@@ -5,7 +5,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// parsedSize bounds the content whose objects are remembered, in bytes. Objects take several times as much.
+// parsedSize limits the content whose objects are remembered, in bytes. The objects take several times as much memory.
 const parsedSize = 32 << 20
 
 // parsed remembers the objects of files, by the digest of their content, between builds of this process. Parsing YAML

@@ -64,13 +64,13 @@ func jsonValue(v any) (any, error) {
 			return nil, errNumber
 		}
 		return wholeNumber(v), nil
-	case time.Time: // an unquoted date, which kustomize writes so
+	case time.Time: // an unquoted date, in the format of kustomize
 		return v.Format(time.RFC3339Nano), nil
 	}
 	return v, nil
 }
 
-// wholeNumber returns the int64 that JSON would show for f, if it would show one.
+// wholeNumber returns f as an int64 if JSON writes f as a whole number, else f itself.
 func wholeNumber(f float64) any {
 	const exact = 1 << 53
 	if f == math.Trunc(f) && math.Abs(f) < exact {

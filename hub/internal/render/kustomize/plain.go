@@ -20,9 +20,9 @@ import (
 // errNotPlain: the resources need kustomize after all.
 var errNotPlain = errors.New("not a plain list of manifests")
 
-// plainKinds are kinds that kustomize leaves alone when nothing transforms them: it rewrites no reference in them as
-// long as no name changes. (In a RoleBinding's subjects, for one, it fills in the namespace.) A kind that is not here
-// only costs time.
+// plainKinds are kinds that kustomize does not change without a transformer: it rewrites no reference in them if no
+// name changes. (In a RoleBinding's subjects, for example, it sets the namespace.) Other kinds are built by kustomize,
+// which only costs time.
 var plainKinds = map[string]bool{
 	"ConfigMap": true, "Secret": true, "Namespace": true, "ServiceAccount": true, "Service": true,
 	"Deployment": true, "StatefulSet": true, "DaemonSet": true, "Job": true, "CronJob": true,
@@ -30,10 +30,10 @@ var plainKinds = map[string]bool{
 	"ResourceQuota": true,
 }
 
-// plainBuild does what kustomize does with a list of manifest files: it parses them with kustomize's own parser, and
-// leaves out what accumulating, transforming and fixing references would not change. kustomize compares every resource
-// with every other as it adds them, which makes 1,000 files slow; and this way a file is parsed once for all builds of
-// the process.
+// plainBuild returns the same objects as kustomize for a list of manifest files. It parses them with kustomize's own
+// parser, and skips the steps of kustomize that would not change them. kustomize compares every resource with every
+// other as it adds them, which makes 1,000 files slow. plainBuild also parses a file once for all builds of the
+// process. If an object needs kustomize itself, plainBuild returns errNotPlain.
 func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manifest.Object, error) {
 	var all []*manifest.Object
 	factory := provider.NewDefaultDepProvider().GetResourceFactory()
@@ -63,8 +63,8 @@ func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manife
 	return all, nil
 }
 
-// isPlainObject reports whether kustomize would change nothing in an object but its namespace. (A Namespace it
-// renames.)
+// isPlainObject reports whether kustomize would change no field of an object but its namespace. (It would rename a
+// Namespace.)
 func isPlainObject(o *manifest.Object, namespace string) bool {
 	return (plainKinds[o.GetKind()] || api.Known(o)) && !hasBuildAnnotation(o) &&
 		(namespace == "" || o.GetKind() != "Namespace")
@@ -105,7 +105,8 @@ func parseManifest(fsys *fileSystem, factory *resource.Factory, p string) ([]*ma
 	return objects, nil
 }
 
-// parse reads manifests as kustomize does: lists flattened, local configuration left out.
+// parse returns the objects of manifests as kustomize parses them. It flattens lists and leaves out local
+// configuration.
 func parse(factory *resource.Factory, data []byte) (objects []*manifest.Object, err error) {
 	defer func() {
 		if r := recover(); r != nil {

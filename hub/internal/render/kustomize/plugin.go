@@ -16,12 +16,12 @@ import (
 // transformers and validators. They too can name files, and so URLs.
 var pluginMark = []byte("builtin")
 
-// pluginPaths are the fields that such a configuration names files in.
+// pluginPaths are the fields of such a configuration that name files.
 var pluginPaths = []string{"path", "paths", "files", "envs", "env", "valuesFile", "additionalValuesFiles", "repo"}
 
-// admitPlugin refuses the configuration of one of kustomize's own plugins if it names something remote, and notes how
-// the plugin uses files. Other content passes. Content that does not parse passes, too: kustomize parses it before it
-// acts on it.
+// admitPlugin refuses the configuration of one of kustomize's own plugins if it names a remote path, and notes how the
+// plugin uses files. For other content admitPlugin returns nil, also if the content cannot be parsed: kustomize parses
+// it before it acts on it.
 func (f *fileSystem) admitPlugin(p string, data []byte) error {
 	if !bytes.Contains(data, pluginMark) {
 		return nil
@@ -87,8 +87,8 @@ func isPlugin(doc *yaml.Node) bool {
 
 const maxPluginDepth = 64
 
-// remotePath returns a remote path that the configuration of a plugin names; empty if there is none. named says that n
-// is the value of a field that names files.
+// remotePath returns a remote path in the configuration of a plugin. If there is none, remotePath returns "". If n is
+// the value of a field that names files, named is true.
 func remotePath(n *yaml.Node, named bool, depth int) string {
 	if depth > maxPluginDepth {
 		return "nested too deep"

@@ -11,7 +11,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
-// growTree makes a tree that reads, lists, misses and follows.
+// growTree makes a tree whose build reads files, lists directories, misses paths and follows links.
 func growTree(t testing.TB) string {
 	root := t.TempDir()
 	for name, content := range map[string]string{
@@ -34,7 +34,7 @@ func growTree(t testing.TB) string {
 	return root
 }
 
-// TestReads checks that reads notice what the build would and nothing else.
+// TestReads checks that reads change exactly if the build may change.
 func TestReads(t *testing.T) {
 	changes := []struct {
 		name     string

@@ -10,8 +10,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// refuseRemote returns the error for a path that kustomize would fetch. For a directory of a Git server it says which
-// objects take its place.
+// refuseRemote returns the error for a path that kustomize would fetch. For a directory of a Git server the error names
+// the objects to use instead.
 func refuseRemote(p string) error {
 	err := fmt.Errorf("%s: %w; remote bases and files are not fetched: commit a copy of it", p, render.ErrRemote)
 	base, ok := parseRemoteBase(p)
@@ -31,7 +31,7 @@ var commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 // versionPattern is a ref that looks like the tag of a version.
 var versionPattern = regexp.MustCompile(`^v?[0-9]+\.[0-9]+`)
 
-// reference returns the ref as a GitRepository has it.
+// reference returns the ref as a field of a GitRepository's spec.ref.
 func (b remoteBase) reference() string {
 	switch {
 	case b.ref == "":
@@ -45,7 +45,8 @@ func (b remoteBase) reference() string {
 }
 
 // parseRemoteBase reads a kustomize URL of a directory: https://host/owner/repository//path?ref=v1, with // or, for
-// hosts with two names before the path, /. It is false for a single file and for what it cannot read.
+// hosts with two names before the path, /. For a single file, and for a URL that it cannot read, parseRemoteBase
+// returns false.
 func parseRemoteBase(p string) (b remoteBase, ok bool) {
 	p = strings.TrimPrefix(p, "git::")
 	for _, host := range []string{"github.com/", "gitlab.com/", "bitbucket.org/"} {

@@ -38,7 +38,7 @@ func SpecOf(o *api.Object) (s Spec, err error) {
 	return s, json.Unmarshal(data, &s)
 }
 
-// Encode returns a spec as a render.Request holds it.
+// Encode returns a spec in the form of render.Request.Spec.
 func Encode(s Spec) (json.RawMessage, error) {
 	data, err := json.Marshal(s)
 	if err != nil {

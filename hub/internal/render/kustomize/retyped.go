@@ -18,8 +18,8 @@ var textMaps = [][]string{
 	{"metadata", "labels"}, {"metadata", "annotations"}, {"data"}, {"stringData"}, {"binaryData"},
 }
 
-// checkTexts refuses an object in which a text became something else by the substitution, where an API server takes
-// text only.
+// checkTexts refuses an object in which the substitution changed the type of a text, in fields where an API server
+// accepts only text.
 func checkTexts(before, after *manifest.Object) error {
 	for _, path := range textMaps {
 		if len(path) == 1 && binaryFields(before) == "" {
@@ -45,7 +45,7 @@ func checkTexts(before, after *manifest.Object) error {
 // quoted returns an expression that stays text when it is substituted.
 func quoted(text string) string { return "${quote}" + shortened(text) + "${quote}" }
 
-// typeOf is the word that YAML's users have for the type of a value.
+// typeOf returns the type of a value in the terms of YAML's users.
 func typeOf(v any) string {
 	switch v.(type) {
 	case nil:
@@ -60,8 +60,8 @@ func typeOf(v any) string {
 	return "a number"
 }
 
-// unreadable returns the error of an object whose text is not YAML after the substitution: the cause, and the fields
-// whose own text is not. The cause names lines of a text that nobody has seen.
+// unreadable returns the error of an object whose text is not YAML after the substitution. It has the cause, and the
+// fields whose own text is not YAML, because the line numbers in the cause are those of a text that users do not see.
 func (v *variables) unreadable(o *manifest.Object, cause error) error {
 	e := &substitutionError{
 		object: manifest.IDOf(o), cause: fmt.Errorf("after the substitution it is not YAML: %w", cause),

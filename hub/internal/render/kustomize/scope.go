@@ -7,8 +7,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// dropNamespaces takes the namespace from objects of custom kinds without namespaces whose definition is among the
-// objects. kustomize puts a namespace on every kind that it does not know. For definitions elsewhere the spoke does the
+// dropNamespaces removes the namespace of objects of cluster-scoped custom kinds whose definition is among the objects,
+// because kustomize sets a namespace for every kind that it does not know. For definitions elsewhere the spoke does the
 // same.
 func dropNamespaces(objects []*manifest.Object) {
 	var scoped map[schema.GroupKind]bool

@@ -11,11 +11,11 @@ import (
 // expansion is how many bytes of JSON one byte of a text takes at most: \u0001.
 const expansion = 6
 
-// atom is how many bytes JSON writes around and between values, or for a number or a word.
+// atom is the number of bytes that JSON needs around and between values, or for a number, a boolean or null.
 const atom = 8
 
-// checkSize refuses an object that no API server or no spoke takes. Most objects are small by a rough estimate, and
-// checkSize does not encode them: so few bytes hold no more than bundle.MaxObjectValues values either.
+// checkSize refuses an object that is too large for an API server or a spoke. Most objects are small by a rough
+// estimate, and checkSize does not encode them: so few bytes have no more than bundle.MaxObjectValues values either.
 func checkSize(o *manifest.Object) error {
 	if weightOf(o.Object) <= bundle.MaxObjectBytes/expansion {
 		return nil
@@ -30,7 +30,7 @@ func checkSize(o *manifest.Object) error {
 	return nil
 }
 
-// weightOf is at least a sixth of how many bytes a JSON value has when it is written out.
+// weightOf returns at least a sixth of the number of bytes of the JSON of a value.
 func weightOf(v any) int {
 	switch v := v.(type) {
 	case map[string]any:

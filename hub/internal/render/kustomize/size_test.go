@@ -41,7 +41,7 @@ func TestObjectOfManyValues(t *testing.T) {
 	}
 }
 
-// TestObjectSize checks that an object that no API server takes is refused by name.
+// TestObjectSize checks that an object that is too large for an API server is refused, and that the error names it.
 func TestObjectSize(t *testing.T) {
 	const around = 300 // more than all else in the object
 	for name, tt := range map[string]struct {

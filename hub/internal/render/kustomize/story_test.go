@@ -23,8 +23,8 @@ import (
 var update = flag.Bool("update", false, "write what the stories really give into them")
 
 // A story is a txtar file. Files below tree/ are the artifact; spec.yaml is the Kustomization's spec; want.yaml is the
-// objects, with <file: path> for the placeholder of a sealed value; error is what the error says, one part a line. The
-// comment may hold "sops PATH FIXTURE" and "symlink PATH TARGET" lines, which add to the tree, and "lenient".
+// objects, with <file: path> for the placeholder of a sealed value; error has parts of the error, one a line. The
+// comment may have "sops PATH FIXTURE" and "symlink PATH TARGET" lines, which add to the tree, and "lenient".
 func TestStories(t *testing.T) {
 	stories, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(stories) == 0 {
@@ -74,7 +74,7 @@ func tell(t *testing.T, file string) {
 	}
 }
 
-// buildTree builds what a spec names in the tree at root.
+// buildTree builds a spec in the tree at root.
 func buildTree(ctx context.Context, root string, spec Spec) (*render.Result, error) {
 	data, err := Encode(spec)
 	if err != nil {
@@ -204,7 +204,7 @@ func show(t testing.TB, result *render.Result) []byte {
 	return out.Bytes()
 }
 
-// decodeData shows what the base64 of a Secret stands for.
+// decodeData decodes the base64 of a Secret.
 func decodeData(o *manifest.Object) {
 	data, _ := o.Object[binaryFields(o)].(map[string]any)
 	for k, v := range data {

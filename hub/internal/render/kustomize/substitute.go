@@ -14,14 +14,14 @@ import (
 	"github.com/navefleet/nave/shared/substitution"
 )
 
-// variables are the values of a post-build substitution. If on is false, nothing is substituted.
+// variables are the values of a post-build substitution. If on is false, there is no substitution.
 type variables struct {
 	values map[string]string
 	strict bool
 	on     bool
 
-	// What the hub cannot read (conceal.go):
-	hidden map[string]string // variables with a value that is sealed, and the object that has it
+	// Variables that the hub cannot read (conceal.go):
+	hidden map[string]string // variables with a sealed value, and the object that has the value
 	live   string            // an object that only the cluster has, and that may give any other variable; empty: none
 	given  bool              // a source gives variables
 
@@ -31,12 +31,12 @@ type variables struct {
 	expressions map[string]string // texts that the spoke evaluates, by placeholder
 }
 
-// maxSubstituted is how many bytes of YAML an object may have after the substitution. No object that a spoke takes has
-// so many, but a short text may name a long value a thousand times.
+// maxSubstituted limits the bytes of YAML of an object after the substitution. No object that a spoke accepts has so
+// many, but a short text may name a long value a thousand times.
 const maxSubstituted = 32 << 20
 
-// substitute replaces variables in an object's YAML text and reads the text again, as Flux does: a value can change
-// its type, and can become several.
+// substitute replaces variables in an object's YAML text and decodes the text again, as Flux does. So a value can
+// change its type, and can become several values.
 func (v *variables) substitute(o *manifest.Object) error {
 	if !v.on || manifest.IsSubstitutionDisabled(o) || !hasReference(o.Object) {
 		return nil
@@ -72,7 +72,7 @@ func (v *variables) substitute(o *manifest.Object) error {
 	return nil
 }
 
-// evaluate replaces the variables in a text. Those that the hub cannot read count as set.
+// evaluate replaces the variables in a text. Variables that the hub cannot read count as set.
 func (v *variables) evaluate(text string) (string, error) {
 	return substitution.Evaluate(text, v.value)
 }
@@ -83,7 +83,7 @@ func (v *variables) value(name string) (string, bool) {
 	return value, ok || !v.strict || v.origin(name) != ""
 }
 
-// hasReference reports whether any text or key holds a dollar sign; nothing else is ever replaced.
+// hasReference reports whether any text or key has a dollar sign. Only such texts are replaced.
 func hasReference(v any) bool {
 	switch v := v.(type) {
 	case string:

@@ -75,7 +75,7 @@ func TestSubstitution(t *testing.T) {
 	}
 }
 
-// TestSubstitution_no_kind refuses an object whose kind becomes empty, and shows nothing of its values.
+// TestSubstitution_no_kind refuses an object whose kind becomes empty, and shows none of its values.
 func TestSubstitution_no_kind(t *testing.T) {
 	vars, err := newVariables(&Spec{Substitute: map[string]string{"kind": "", "password": "canary"}}, nil)
 	if err != nil {
@@ -89,7 +89,7 @@ func TestSubstitution_no_kind(t *testing.T) {
 	}
 }
 
-// TestSubstitution_bomb refuses a text that names a long value too often, before it is written out.
+// TestSubstitution_bomb refuses a text that names a long value too often before the text is substituted.
 func TestSubstitution_bomb(t *testing.T) {
 	vars, err := newVariables(&Spec{Substitute: map[string]string{"long": strings.Repeat("x", 1<<20)}}, nil)
 	if err != nil {

@@ -21,12 +21,12 @@ const (
 	shownExpression = 60 // bytes of one expression
 )
 
-// substitutionError says which expressions of an object cannot be substituted, and where they are.
+// substitutionError is the error of an object that cannot be substituted, with its expressions and their places.
 type substitutionError struct {
 	object manifest.ID
 	cause  error
 	fields []string // "data.url: ${domian}", sorted
-	// expressions are the texts to look for in files; lines are where they were found: "apps/web.yaml:12".
+	// expressions are the texts to search for in files; lines are the places found: "apps/web.yaml:12".
 	expressions []string
 	lines       []string
 	hint        string // a variable that may have been meant
@@ -52,7 +52,8 @@ func (e *substitutionError) Error() string {
 // Unwrap returns render.ErrSubstitution and the cause.
 func (e *substitutionError) Unwrap() []error { return []error{render.ErrSubstitution, e.cause} }
 
-// unsubstituted returns the error of an object: the cause, and the fields whose own text cannot be substituted.
+// unsubstituted returns the error of an object that cannot be substituted. It has the cause, and the fields whose own
+// text cannot be substituted.
 func (v *variables) unsubstituted(o *manifest.Object, cause error) error {
 	e := &substitutionError{
 		object: manifest.IDOf(o), cause: cause,
@@ -110,7 +111,7 @@ func expressionAt(text string, at int) string {
 	return line
 }
 
-// isEscaped reports whether the expression at text[at] is one for readers only: an even number of $ stands before {.
+// isEscaped reports whether the expression at text[at] is escaped: an even number of $ is before {.
 func isEscaped(text string, at int) bool {
 	before := text[:at+1]
 	return (len(before)-len(strings.TrimRight(before, "$")))%2 == 0
@@ -144,7 +145,8 @@ func mentions(line, expression string) bool {
 	}
 }
 
-// withLines adds to the error of a substitution the lines of the files that the build read where its expressions are.
+// withLines adds the lines with the failing expressions to the error of a substitution. It searches all files that the
+// build read.
 func withLines(fsys *fileSystem, err error) error {
 	failed, ok := errors.AsType[*substitutionError](err)
 	if !ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// use is what the kustomization files of a build name a file for. It decides what stands for a SOPS file.
+// use is the use of a file by the kustomization files of a build. It decides how a SOPS file is sealed.
 type use struct {
 	kind useKind
 	as   bundle.Format // of asWhole
@@ -34,15 +34,15 @@ func useOf(field string) use {
 	return use{kind: asFragment}
 }
 
-// secretFile returns how a secretGenerator uses one of its files: "path", or "key=path" with the key of the Secret,
-// whose extension says the format, as in Flux.
+// secretFile returns how a secretGenerator uses one of its files: "path", or "key=path" with the key of the Secret. The
+// extension of the key decides the format, as in Flux.
 func secretFile(source string) use {
 	return use{asWhole, seal.FormatOf(sourceKey(source))}
 }
 
-// note records that a kustomization file names the file at p. A file that a configMapGenerator names is never decrypted
-// by the build: its plaintext would stand in a ConfigMap. Of the keys of a Secret that name one file, the first says
-// the format, as in Flux. A file that is used in several ways is used by its single values.
+// note records that a kustomization file names the file at p. If a configMapGenerator names a file, it stays
+// ciphertext, because its plaintext would be in a ConfigMap. If several keys of a Secret name one file, the first
+// decides the format, as in Flux. If a file has several uses, its values are sealed one by one.
 func (f *fileSystem) note(p string, u use) error {
 	if u.kind == asObjects {
 		return nil
@@ -63,7 +63,7 @@ func (f *fileSystem) note(p string, u use) error {
 	return nil
 }
 
-// seal returns what the build reads in the place of a SOPS file.
+// seal returns the sealed content of a SOPS file, which the build reads in place of the file.
 func (f *fileSystem) seal(p string, data []byte) ([]byte, error) {
 	at, err := f.tree.Resolve(p)
 	if err != nil {

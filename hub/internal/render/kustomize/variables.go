@@ -15,8 +15,9 @@ import (
 
 var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
-// newVariables returns the variables of a build. Those of postBuild.substitute beat those of postBuild.substituteFrom,
-// where a later object beats an earlier one. objects are what the build gives, before the substitution.
+// newVariables returns the variables of a build. Those of postBuild.substitute override those of
+// postBuild.substituteFrom, where a later object overrides an earlier one. objects are the objects of the build before
+// the substitution.
 func newVariables(spec *Spec, objects []*manifest.Object) (*variables, error) {
 	sources, err := ownSources(spec, objects)
 	if err != nil {
@@ -66,7 +67,7 @@ func (v *variables) shadow(source string) {
 	v.live = source
 }
 
-// add adds variables, which beat those of the same name. The error names the variable, never its value.
+// add adds variables, which override those of the same name. The error names the variable, never its value.
 func (v *variables) add(at string, values map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !variableName.MatchString(name) {
@@ -82,12 +83,12 @@ func (v *variables) add(at string, values map[string]string) error {
 // oneLine returns a value as Flux substitutes it.
 func oneLine(value string) string { return strings.ReplaceAll(value, "\n", "") }
 
-// ownTurns bounds how often variables are substituted in the object that gives them.
+// ownTurns limits how often variables are substituted in the object that gives them.
 const ownTurns = 4
 
 // ownSources returns the sources of the variables. A source that no other Kustomization gives may be among the objects
-// of this one: with Flux, each reconciliation reads what the one before it applied. ownSources returns what that comes
-// to when nothing changes any more.
+// of this one: with Flux, each reconciliation reads the source as the one before applied it. ownSources returns the
+// data at which these reconciliations arrive, after at most ownTurns of them.
 func ownSources(spec *Spec, objects []*manifest.Object) ([]api.InputData, error) {
 	sources, own := slices.Clone(spec.Variables), map[int]*manifest.Object{}
 	for i, source := range sources {
@@ -120,7 +121,7 @@ func (v *variables) dataOf(o *manifest.Object) (map[string]string, error) {
 	return api.DataOf(o)
 }
 
-// find returns the object of a name; nil if there is none.
+// find returns the object with an ID. If there is none, find returns nil.
 func find(objects []*manifest.Object, id manifest.ID) *manifest.Object {
 	for _, o := range objects {
 		if manifest.IDOf(o) == id {
