@@ -106,7 +106,7 @@ func TestClearComment(t *testing.T) {
 	}
 }
 
-// TestOnlyEncryptedComments checks that a list of nothing but encrypted comments is empty.
+// TestOnlyEncryptedComments checks that a list of only encrypted comments is empty.
 func TestOnlyEncryptedComments(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	metadata := "sops:\n  mac: " + strings.Replace(comment, "type:comment", "type:str", 1) + "\n"

@@ -15,7 +15,7 @@ import (
 var (
 	leafMark     = []byte("ENC[AES256_GCM,")
 	metadataMark = []byte("sops")
-	// leafPattern is what SOPS writes for one encrypted leaf; the group is its type.
+	// leafPattern matches one encrypted leaf as SOPS writes it; the group is its type.
 	leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,` +
 		`type:(str|int|float|bool|bytes|time|comment)\]$`)
 	anyLeaf    = regexp.MustCompile(`ENC\[AES256_GCM,[A-Za-z0-9+/=:,]+,type:\w+\]`)
@@ -25,7 +25,7 @@ var (
 	topLevelMark = regexp.MustCompile(`(?m)^sops:\s*$`)
 )
 
-// Detect reports whether data is a SOPS file, and its format. A SOPS file always holds an encrypted leaf: its MAC.
+// Detect reports whether data is a SOPS file, and its format. A SOPS file always has an encrypted leaf: its MAC.
 func Detect(data []byte) (bundle.Format, bool) {
 	if !bytes.Contains(data, leafMark) || !bytes.Contains(data, metadataMark) {
 		return "", false
@@ -44,7 +44,7 @@ func Detect(data []byte) (bundle.Format, bool) {
 	return "", false
 }
 
-// detectJSON tells a JSON file from a binary one: SOPS writes what it does not understand as {"data": "ENC[…]"}.
+// detectJSON returns the format of a file that begins with a brace: SOPS writes a binary file as {"data": "ENC[…]"}.
 func detectJSON(data []byte) (bundle.Format, bool) {
 	var top map[string]json.RawMessage
 	if json.Unmarshal(data, &top) != nil {
@@ -66,7 +66,7 @@ func hasYAMLMetadata(data []byte) bool {
 	for {
 		var doc yaml.Node
 		if err := d.Decode(&doc); err != nil {
-			// a file that does not parse must not pass for plain when it has SOPS metadata
+			// if a file with SOPS metadata cannot be parsed, it must not count as plain
 			return !errors.Is(err, io.EOF) && topLevelMark.Match(data)
 		}
 		if metadataIndex(root(&doc)) >= 0 {
@@ -75,7 +75,7 @@ func hasYAMLMetadata(data []byte) bool {
 	}
 }
 
-// root returns the value of a document, or nil for an empty one.
+// root returns the value of a document. If the document is empty, root returns nil.
 func root(doc *yaml.Node) *yaml.Node {
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 {
 		return nil
@@ -83,7 +83,8 @@ func root(doc *yaml.Node) *yaml.Node {
 	return doc.Content[0]
 }
 
-// metadataIndex returns where in a mapping's content the key of the SOPS metadata is, or -1.
+// metadataIndex returns the index of the key of the SOPS metadata in a mapping's content. If there is none,
+// metadataIndex returns -1.
 func metadataIndex(n *yaml.Node) int {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return -1

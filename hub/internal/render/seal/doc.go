@@ -1,4 +1,4 @@
-// Package seal turns a SOPS file into one the hub can render: each encrypted leaf becomes a placeholder of
-// shared/sealed, and the sops metadata goes. It holds no key and links no SOPS code; it reads the format that SOPS
-// writes. See https://getsops.io/docs/ and the README of github.com/getsops/sops, "Encryption Protocol".
+// Package seal turns a SOPS file into one that the hub can render: it replaces each encrypted leaf by a placeholder of
+// shared/sealed, and removes the sops metadata. It has no key and links no SOPS code; it only reads the format of SOPS.
+// See https://getsops.io/docs/ and the README of github.com/getsops/sops, "Encryption Protocol".
 package seal

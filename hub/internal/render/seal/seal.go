@@ -10,24 +10,24 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// Use is what a build makes of a SOPS file.
+// Use is the use of a SOPS file by a build.
 type Use struct {
 	keepMetadata bool
 	whole        bundle.Format
 }
 
 var (
-	// Objects are documents that become objects. They keep the metadata of SOPS: an object that is not to be decrypted is
-	// shipped with it.
+	// Objects is for documents that become objects. They keep the metadata of SOPS, because an object with decryption
+	// disabled is shipped with it.
 	Objects = Use{keepMetadata: true}
-	// Fragments are documents that become parts of objects, such as patches, or entries of a dotenv file.
+	// Fragments is for documents that become parts of objects, such as patches, or entries of a dotenv file.
 	Fragments = Use{}
 )
 
-// Whole is a file that is used as it is decrypted, written in a format: one placeholder stands for it.
+// Whole is for a file that is used as a whole, decrypted and written in a format. One placeholder replaces it.
 func Whole(as bundle.Format) Use { return Use{whole: as} }
 
-// FormatOf returns the format that the name of a file or of an entry of a Secret asks for, by Flux's rules.
+// FormatOf returns the format for the name of a file or of an entry of a Secret, by Flux's rules.
 func FormatOf(name string) bundle.Format {
 	switch path.Ext(name) {
 	case ".yaml", ".yml":
@@ -49,16 +49,16 @@ type File struct {
 	Text []byte
 	// Leaves are the encrypted leaves, or the whole file, as committed, in the order of SealedFile.Values.
 	Leaves []string
-	// MACs are those in the metadata that Text keeps.
+	// MACs are the MACs in the metadata that Text keeps.
 	MACs []string
 }
 
-// sealers hold the formats that documents or entries can be read from. JSON is YAML. The others can be used as a whole.
+// sealers has the formats with documents or entries. JSON is YAML. Files of other formats can only be used as a whole.
 var sealers = map[bundle.Format]func(f *File, data []byte, salt sealed.Salt, use Use) error{
 	bundle.YAML: sealYAML, bundle.JSON: sealYAML, bundle.Dotenv: sealDotenv,
 }
 
-// Seal seals one SOPS file. If the file is not of SOPS, Seal returns nil. Placeholders depend only on the salt, the
+// Seal seals one SOPS file. If the file is not a SOPS file, Seal returns nil. Placeholders depend only on the salt, the
 // encrypted leaves and their paths. A document whose object is annotated with decrypt: disabled stays as it is.
 func Seal(name string, data []byte, salt sealed.Salt, use Use) (*File, error) {
 	format, ok := Detect(data)

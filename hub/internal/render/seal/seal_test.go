@@ -109,7 +109,7 @@ func strip(lines []string) string {
 	return strings.Join(out, "\n")
 }
 
-// TestPlaceholdersOfLeaves checks that placeholders follow the leaf and not the recipients.
+// TestPlaceholdersOfLeaves checks that placeholders depend on the leaf and not on the recipients.
 func TestPlaceholdersOfLeaves(t *testing.T) {
 	first, a, err := sealFragments("a.yaml", fixture(t, "secret.yaml"), salt)
 	if err != nil {
@@ -144,7 +144,7 @@ func TestPlainFiles(t *testing.T) {
 	}
 }
 
-// TestSealRefused checks that what cannot be sealed is refused.
+// TestSealRefused checks that Seal returns an error for files that cannot be sealed.
 func TestSealRefused(t *testing.T) {
 	leaf := "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:str]"
 	metadata := "sops:\n  mac: " + leaf + "\n"
@@ -217,7 +217,7 @@ func FuzzSeal(f *testing.F) {
 	})
 }
 
-// TestWhole checks that the placeholder of a whole file follows all of the file but the metadata.
+// TestWhole checks that the placeholder of a whole file depends on the file without its metadata.
 func TestWhole(t *testing.T) {
 	for name, tt := range map[string]struct {
 		file     []byte
@@ -262,7 +262,7 @@ func TestFormatOf(t *testing.T) {
 	}
 }
 
-// TestParts checks that a file whose documents were encrypted each for itself is known as such.
+// TestParts checks that Parts is set for a file whose documents were encrypted one by one.
 func TestParts(t *testing.T) {
 	one, two := fixture(t, "secret.yaml"), fixture(t, "secret-rotated.yaml")
 	join := func(files ...[]byte) []byte { return bytes.Join(files, []byte("---\n")) }

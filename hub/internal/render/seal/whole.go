@@ -11,15 +11,17 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// sealWhole puts one placeholder in the place of a file. It follows all of the file but the metadata, so that another
-// recipient is no other value. A malformed file is the spoke's to report: it concerns the objects that use it only.
+// sealWhole replaces a file by one placeholder. The placeholder depends on the file without its metadata, so that it
+// stays if only the recipients change. If the file is malformed, the spoke reports the error, for the objects that use
+// it only.
 func sealWhole(f *File, data []byte, salt sealed.Salt, as bundle.Format) {
 	placeholder := salt.Placeholder(string(withoutMetadata(data, f.Format)), []string{string(as)})
 	f.Values = []bundle.SealedValue{{Placeholder: string(placeholder), Type: "bytes", Text: as}}
 	f.Leaves, f.Text = []string{string(data)}, []byte(placeholder)
 }
 
-// withoutMetadata returns what is left of a file without the metadata of SOPS; the file, if it cannot be read.
+// withoutMetadata returns the content of a file without the metadata of SOPS. If the file cannot be parsed,
+// withoutMetadata returns it as it is.
 func withoutMetadata(data []byte, format bundle.Format) []byte {
 	var left []byte
 	switch format {
@@ -62,7 +64,8 @@ func yamlWithoutMetadata(data []byte) []byte {
 	}
 }
 
-// jsonWithoutMetadata returns the members of a JSON object in their order.
+// jsonWithoutMetadata returns the members of a JSON object in their order, without the metadata of SOPS. If data cannot
+// be parsed, jsonWithoutMetadata returns nil.
 func jsonWithoutMetadata(data []byte) []byte {
 	in := json.NewDecoder(bytes.NewReader(data))
 	if start, err := in.Token(); err != nil || start != json.Delim('{') {
@@ -93,7 +96,7 @@ func keepLines(data []byte, keep func(line string) bool) []byte {
 	return out.Bytes()
 }
 
-// sealDotenv seals the values of a dotenv file, line by line. Encrypted comments go.
+// sealDotenv seals the values of a dotenv file, line by line. It leaves out encrypted comments.
 func sealDotenv(f *File, data []byte, salt sealed.Salt, _ Use) error {
 	var out strings.Builder
 	for line := range strings.Lines(string(data)) {

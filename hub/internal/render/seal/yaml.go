@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// yamlIndent is how SOPS indents what it decrypts, so that a sealed file looks as the decrypted one does.
+	// yamlIndent is the indentation of files that SOPS decrypts, so that a sealed file has the same form.
 	yamlIndent = 4
 	maxDepth   = 200
 	strTag     = "!!str"
 	nullTag    = "!!null"
 	mergeTag   = "!!merge"
-	// commentType is what SOPS records as the type of a comment.
+	// commentType is the type of a comment in SOPS.
 	commentType = "comment"
 )
 
@@ -63,11 +63,11 @@ type yamlSealer struct {
 	salt     sealed.Salt
 	use      Use
 	document int
-	groups   int    // how many documents had metadata
+	groups   int    // number of documents with metadata
 	mac      string // in the last metadata
 }
 
-// seal seals one document. The metadata goes, or comes back after its siblings were sealed.
+// seal seals one document. It removes the metadata, or restores it after its siblings were sealed.
 func (s *yamlSealer) seal(doc *yaml.Node) error {
 	n := root(doc)
 	if n != nil && n.Kind != yaml.MappingNode && n.ShortTag() != nullTag {
@@ -100,13 +100,13 @@ func (s *yamlSealer) seal(doc *yaml.Node) error {
 	return nil
 }
 
-// isDisabled reports whether a document says that it is not to be decrypted.
+// isDisabled reports whether an annotation of a document disables its decryption.
 func isDisabled(doc *yaml.Node) bool {
 	value := field(field(field(doc, "metadata"), "annotations"), manifest.DecryptAnnotation)
 	return value != nil && value.Kind == yaml.ScalarNode && strings.EqualFold(value.Value, manifest.Disabled)
 }
 
-// field returns the value of a key in a mapping; nil if there is none.
+// field returns the value of a key in a mapping. If there is none, field returns nil.
 func field(mapping *yaml.Node, key string) *yaml.Node {
 	if mapping == nil || mapping.Kind != yaml.MappingNode {
 		return nil
@@ -163,7 +163,7 @@ func (s *yamlSealer) mapping(n *yaml.Node, path []string) error {
 	return nil
 }
 
-// key refuses a key that a path cannot name: one that is not a string, and one that is there twice.
+// key refuses a key that a path cannot name: one that is not a string, and one that occurs twice.
 func (s *yamlSealer) key(key *yaml.Node, path []string, seen map[string]bool) error {
 	if key.Kind != yaml.ScalarNode || key.ShortTag() != strTag && key.ShortTag() != mergeTag {
 		return s.errorf(key, path, "a key is not a string; put it in quotes")
@@ -175,7 +175,8 @@ func (s *yamlSealer) key(key *yaml.Node, path []string, seen map[string]bool) er
 	return nil
 }
 
-// alias refuses an alias of what holds an encrypted value: SOPS binds a value to its place. Others stay.
+// alias refuses an alias of a node with an encrypted value, because SOPS binds a value to its place. Other aliases
+// stay.
 func (s *yamlSealer) alias(n *yaml.Node, path []string) error {
 	if s.holdsLeaf(n.Alias) {
 		return s.errorf(n, path, "an alias of an encrypted value; SOPS binds a value to its place, write it out")
@@ -183,7 +184,7 @@ func (s *yamlSealer) alias(n *yaml.Node, path []string) error {
 	return nil
 }
 
-// holdsLeaf reports whether an encrypted value is in a node. Aliases in it are looked at where they are met.
+// holdsLeaf reports whether a node has an encrypted value. It does not follow aliases in the node; alias checks these.
 func (s *yamlSealer) holdsLeaf(n *yaml.Node) bool {
 	return strings.HasPrefix(n.Value, string(leafMark)) || len(sealed.Find(n.Value)) > 0 ||
 		slices.ContainsFunc(n.Content, s.holdsLeaf)
@@ -193,7 +194,7 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 	if !strings.HasPrefix(n.Value, string(leafMark)) {
 		return nil
 	}
-	kind := "str" // of what SOPS did not write so: the spoke says it of the objects that use it, and of no other
+	kind := "str" // if SOPS did not write the value, the spoke reports it, for the objects that use it only
 	if m := leafPattern.FindStringSubmatch(n.Value); m != nil && m[1] != commentType {
 		kind = m[1]
 	}
@@ -219,7 +220,7 @@ func extend(path []string, element string) []string {
 	return append(path[:len(path):len(path)], element)
 }
 
-// dropSealedComments drops the comments that SOPS encrypted; the others stay.
+// dropSealedComments removes the comments that SOPS encrypted; the others stay.
 func dropSealedComments(n *yaml.Node) {
 	for _, c := range []*string{&n.HeadComment, &n.LineComment, &n.FootComment} {
 		if !strings.Contains(*c, string(leafMark)) {
@@ -235,9 +236,9 @@ func dropSealedComments(n *yaml.Node) {
 	}
 }
 
-// dropSealedElements drops the elements of a list that stand for a comment: where SOPS encrypts a comment of a list, it
-// writes one element more. The decrypted file has a comment there, so they do not count as indexes. A comment in the
-// clear at such an element stays, with the element after it or else the one before.
+// dropSealedElements removes the elements of a list that are encrypted comments: if SOPS encrypts a comment of a list,
+// it writes one element more. The decrypted file has a comment there, so these elements do not count as indexes. A
+// plain comment at such an element moves to the element after it, or else to the one before.
 func dropSealedElements(list *yaml.Node) {
 	var kept []*yaml.Node
 	var loose []string
