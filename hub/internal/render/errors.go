@@ -2,7 +2,7 @@ package render
 
 import "errors"
 
-// Errors of trees. ErrNotFound also stands for what a source ignores.
+// Errors of trees. ErrNotFound is also returned for files that a source ignores.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrLimit    = errors.New("over a limit of the build")
@@ -25,11 +25,12 @@ var (
 	ErrSealedFormat    = errors.New("the format of the SOPS file does not fit its use")
 	ErrSealedMalformed = errors.New("malformed SOPS file")
 	ErrSealedLarge     = errors.New("SOPS file is too large")
-	// ErrInspected: the render depends on what a sealed value is, which the hub does not know.
+	// ErrInspected: the render depends on the content of a sealed value, which the hub does not know.
 	ErrInspected = errors.New("the build looks into an encrypted value, or takes it apart")
 )
 
-// Reasons are the errors that a worker process tells its parent. If an error is several of these, the first counts.
+// Reasons are the errors that a worker process reports to its parent. If an error is several of these, the first
+// counts.
 var Reasons = []error{
 	ErrSealedLarge, ErrSubstitution, ErrRemote, ErrNotFound, ErrSealedMalformed, ErrLimit, ErrLarge, ErrInspected,
 	ErrIncomplete, ErrSealedFormat, ErrEscape, ErrEncrypted, ErrDuplicate,

@@ -15,7 +15,7 @@ const (
 	MaxReadsSize = 32 << 20 // bytes of JSON
 )
 
-// FileType is what is at a path of a tree.
+// FileType is the type of the file at a path of a tree.
 type FileType string
 
 // The file types.
@@ -26,18 +26,19 @@ const (
 	Special   FileType = "o" // a device, a pipe
 )
 
-// Reads are the facts about its tree that a render depends on: the content of files, the names in directories, what
-// exists and what does not, and where symbolic links lead. The JSON of a Reads is canonical and bounded. The zero
-// Reads is of no render.
+// Reads are the facts about its tree that a render depends on: the content of files, the names in directories, which
+// paths exist and which do not, and the targets of symbolic links. The JSON of a Reads is canonical and bounded. The
+// zero Reads is of no render.
 type Reads struct {
 	// Facts maps a rooted path to one fact: a FileType, or Regular and Directory with the SHA-256 of the content in
 	// base64url (of the names, for a directory).
 	Facts map[string]string `json:"facts,omitempty"`
-	// Links maps a rooted path to what it resolves to, where that is another.
+	// Links maps a rooted path to the path that it resolves to, if that is another.
 	Links map[string]string `json:"links,omitempty"`
 }
 
-// UnmarshalJSON reads the JSON of a Reads and refuses anything else.
+// UnmarshalJSON decodes the JSON of a Reads. If a path or a fact is invalid, or the Reads exceeds the limits,
+// UnmarshalJSON returns an error.
 func (r *Reads) UnmarshalJSON(data []byte) error {
 	if len(data) > MaxReadsSize {
 		return fmt.Errorf("decode reads: %w: %d bytes", ErrLimit, len(data))

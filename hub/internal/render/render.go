@@ -1,8 +1,14 @@
-// Package render owns the nouns of rendering: a Renderer turns a Request, which is an object such as a Kustomization
-// and the tree of its source, into a Result: the objects that it stands for, and the Reads that they were made from.
+// Package render defines the types of rendering. A Renderer turns a Request into a Result. The Request has an object,
+// such as a Kustomization, and the tree of its source. The Result has the rendered objects, and the Reads that they
+// were made from.
 //
-// The packages below it implement that: tree is the confined tree that records what is read, seal keeps encrypted
-// values from the hub, kustomize renders Kustomizations, worker renders in confined processes, cache remembers renders.
+// The packages below it implement rendering:
+//
+//   - tree reads files within the artifact and records the reads
+//   - seal keeps encrypted values from the hub
+//   - kustomize renders Kustomizations
+//   - worker renders in confined processes
+//   - cache remembers renders
 package render
 
 import (
@@ -16,13 +22,13 @@ import (
 
 // Renderer renders. Implementations are safe for concurrent use.
 type Renderer interface {
-	// Render returns what the request's object stands for. Equal requests give equal results from equal trees, wherever
-	// the trees are. Errors name the file and the line, or the object and the field; those that callers tell apart are in
-	// Reasons.
+	// Render returns the objects that the request's object renders. Equal requests give equal results from equal trees,
+	// wherever the trees are. Errors name the file and the line, or the object and the field. Reasons has the errors that
+	// callers distinguish.
 	Render(ctx context.Context, req Request) (*Result, error)
 }
 
-// Renderers are renderers by name. As a Renderer it calls the one that the request names.
+// Renderers are renderers by name. Render calls the one that the request names.
 type Renderers map[string]Renderer
 
 // Render implements Renderer. If there is no renderer of the request's name, Render returns an error.
@@ -36,13 +42,14 @@ func (r Renderers) Render(ctx context.Context, req Request) (*Result, error) {
 
 // Request is one render. Its JSON is canonical: equal requests have equal bytes.
 type Request struct {
-	// Renderer names the Renderer, and Spec is all of the object that the result depends on, in the form of that Renderer.
+	// Renderer is the name of the Renderer. Spec has all fields of the object that the result depends on, in the form of
+	// that Renderer.
 	Renderer string          `json:"renderer"`
 	Spec     json.RawMessage `json:"spec"`
-	// Root is the artifact's directory. Nothing outside of it is read, nothing in it is written.
+	// Root is the artifact's directory. A render reads no file outside of it, and writes no file in it.
 	Root string `json:"root"`
-	// Salt is what the placeholders of sealed values are derived with. The hub keeps one for good, so that equal files
-	// give equal placeholders.
+	// Salt is the salt of the placeholders of sealed values. The hub never changes it, so that equal files give equal
+	// placeholders.
 	Salt []byte `json:"salt,omitempty"`
 	// Exclude reports files and directories of the tree that are to be treated as absent. It is for trees that no
 	// source has filtered; it cannot be sent to a worker.
@@ -51,17 +58,17 @@ type Request struct {
 
 // Result is the result of a render.
 type Result struct {
-	// Objects are in the order in which they are applied; placeholders stand for sealed values.
+	// Objects are in the order in which they are applied, with placeholders in place of sealed values.
 	Objects []*manifest.Object
 	// Sealed are the encrypted files whose placeholders occur in Objects, by path.
 	Sealed []SealedFile
-	// Substitution is what of the substitution is left to the spoke; nil: nothing.
+	// Substitution is the part of the substitution that the spoke does; nil: there is none.
 	Substitution *bundle.Substitution
-	// Reads is what of the tree the render read.
+	// Reads are the facts that the render read from the tree.
 	Reads Reads
 }
 
-// SealedFile is a file as it was committed, still encrypted, and the placeholders that stand for its values.
+// SealedFile is a file as it was committed, still encrypted, and the placeholders of its values.
 type SealedFile struct {
 	bundle.SealedFile
 	// Data is the file; its digest is SealedFile.Digest.

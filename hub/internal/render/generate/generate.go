@@ -1,5 +1,6 @@
-// Package generate renders ArtifactGenerators: each of their artifacts becomes an ExternalArtifact, which says what the
-// hub composes. No content of the tree is read, only the names of the folders that a pathPattern matches.
+// Package generate renders ArtifactGenerators: each of their artifacts becomes an ExternalArtifact, from which the hub
+// composes an artifact. The package reads no file of the tree, only the names of the folders that a pathPattern
+// matches.
 package generate
 
 import (
@@ -27,8 +28,8 @@ type Renderer struct{}
 
 var _ render.Renderer = Renderer{}
 
-// Render implements render.Renderer. The objects are sorted by the folder that they are for, and are in the order of
-// spec.artifacts for each.
+// Render implements render.Renderer. The objects are sorted by their folder; objects of one folder are in the order of
+// spec.artifacts.
 func (Renderer) Render(ctx context.Context, req render.Request) (*render.Result, error) {
 	var g api.Generation
 	if err := json.Unmarshal(req.Spec, &g); err != nil {
@@ -68,10 +69,10 @@ func (Renderer) Render(ctx context.Context, req render.Request) (*render.Result,
 	return result, nil
 }
 
-// folder is a folder that the pattern matches. Without a pattern there is one, without captures.
+// folder is a folder that the pattern matches. Without a pattern there is one folder without captures.
 type folder struct {
 	path     string
-	captures map[string]string // as they are written in the path; nil: there is no pattern
+	captures map[string]string // as written in the path; nil: there is no pattern
 }
 
 // match returns the folders that a pattern, @alias/path with {captures}, matches, sorted.
@@ -108,7 +109,7 @@ func expressionOf(step string) (*regexp.Regexp, error) {
 	return regexp.Compile("^" + capture.ReplaceAllString(regexp.QuoteMeta(step), "(?P<$1>[^/]+)") + "$")
 }
 
-// enter returns the folders in f whose names match. Symlinks are no folders.
+// enter returns the folders in f whose names match, sorted. Symbolic links do not count as folders.
 func (f folder) enter(t *tree.Tree, expression *regexp.Regexp) (found []folder, err error) {
 	entries, err := t.List(f.path)
 	if err != nil {
@@ -132,7 +133,7 @@ func (f folder) enter(t *tree.Tree, expression *regexp.Regexp) (found []folder, 
 	return found, nil
 }
 
-// labels returns the captures in small letters; nil if there is no pattern.
+// labels returns the captures in lower case. If there is no pattern, labels returns nil.
 func (f folder) labels() map[string]string {
 	if f.captures == nil {
 		return nil
@@ -144,7 +145,8 @@ func (f folder) labels() map[string]string {
 	return labels
 }
 
-// fill returns an artifact with the captures of the folder: in small letters in its name, as they are in paths.
+// fill returns an artifact with the captures of the folder: in lower case in its name, unchanged in paths. If a capture
+// is not a valid label value, or the name is not valid, fill returns an error.
 func (f folder) fill(a api.GeneratedArtifact) (api.GeneratedArtifact, error) {
 	if f.captures == nil {
 		return a, nil
@@ -166,7 +168,7 @@ func (f folder) fill(a api.GeneratedArtifact) (api.GeneratedArtifact, error) {
 	return a, nil
 }
 
-// replace puts values in the place of their {names}.
+// replace returns text with each {name} replaced by its value.
 func replace(text string, values map[string]string) string {
 	var pairs []string
 	for name, value := range values {

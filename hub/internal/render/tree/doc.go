@@ -1,3 +1,3 @@
-// Package tree reads an artifact on behalf of a render: nothing outside of the artifact's root, within limits, and with
-// a record of all that was read (render.Reads). A Probe tells whether another tree would be read as exactly the same.
+// Package tree reads an artifact for a render. It reads only below the artifact's root and within limits, and records
+// all reads (render.Reads). A Probe reports whether the same reads of another tree would have the same results.
 package tree

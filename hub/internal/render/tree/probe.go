@@ -9,13 +9,13 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// Probe compares one tree with several Reads. It looks at each path once. A Probe is for one goroutine.
+// Probe compares one tree with several Reads. It reads each path once. A Probe is for one goroutine.
 type Probe struct {
 	root string
-	tree *Tree // nil: not opened yet, or not to be opened
+	tree *Tree // nil: not opened yet, or it cannot be opened
 }
 
-// NewProbe returns a Probe of the tree at root, which is opened when it is needed.
+// NewProbe returns a Probe of the tree at root. The Probe opens the tree when it is needed.
 func NewProbe(root string) *Probe { return &Probe{root: root} }
 
 // Close ends the probe.
@@ -25,9 +25,9 @@ func (p *Probe) Close() {
 	}
 }
 
-// Unchanged reports whether a render of the probe's tree would read exactly the same as r. It is false for the zero
-// Reads, and when the tree cannot be read. What the probe saw before is compared first: trees that follow one another
-// mostly differ from a new one in the same file.
+// Unchanged reports whether a render of the probe's tree would read exactly r. If r is the zero Reads, or the tree
+// cannot be read, Unchanged returns false. It first compares the facts that the probe has read before, because the
+// trees of successive commits mostly differ from a new one in the same file.
 func (p *Probe) Unchanged(r render.Reads) bool {
 	if r.IsZero() || !p.open() {
 		return false
@@ -65,13 +65,13 @@ func (p *Probe) open() bool {
 
 // contradicts reports whether two facts cannot both be true of a path.
 func contradicts(a, b string) bool {
-	if len(a) == 1 || len(b) == 1 { // one says only what is there
+	if len(a) == 1 || len(b) == 1 { // one is only a FileType
 		return a[0] != b[0]
 	}
 	return a != b
 }
 
-// holds reports whether a fact is true of the tree. A path that was looked at before is not looked at again.
+// holds reports whether a fact is true of the tree. It does not read a path again.
 func (t *Tree) holds(p, fact string) bool {
 	if covers(t.reads.facts[p], fact) {
 		return true
@@ -88,7 +88,8 @@ func (t *Tree) holds(p, fact string) bool {
 	return err == nil && covers(t.reads.facts[p], fact)
 }
 
-// covers reports whether a seen fact implies another: both are equal, or the seen fact says more.
+// covers reports whether a seen fact implies another: both are equal, or the other is only the FileType of the seen
+// one.
 func covers(seen, fact string) bool {
 	return seen == fact || len(fact) == 1 && strings.HasPrefix(seen, fact)
 }

@@ -29,7 +29,7 @@ func (r *recorder) reads() render.Reads {
 	return reads
 }
 
-// fileType records what is at a path, unless its content is recorded already.
+// fileType records the type of the file at a path, unless there is a fact about the path already.
 func (r *recorder) fileType(p string, k render.FileType) error {
 	if _, ok := r.facts[p]; ok {
 		return nil

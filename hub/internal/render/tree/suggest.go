@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// Suggest returns " (did you mean …?)" with the path that is nearest to a missing one; empty if none is near. Suggest
-// reads the directory where the path goes wrong, so the message changes when the tree does.
+// Suggest returns " (did you mean …?)" with the path that is nearest to a missing one. If none is near, Suggest
+// returns "". Suggest reads the last directory of the path that exists, so the message changes with that directory.
 func (t *Tree) Suggest(p string) string {
 	parent, wrong := path.Dir(p), path.Base(p)
 	for parent != "/" {

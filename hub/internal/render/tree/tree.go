@@ -33,10 +33,10 @@ type Tree struct {
 	reads   *recorder
 	files   map[string][]byte
 	total   int64
-	listed  map[string]render.FileType // what listing a directory told of what is in it
+	listed  map[string]render.FileType // types of files, from listing their directory
 
-	// folder is the directory that was looked into last, kept open: files are read one directory after the other, and
-	// os.Root opens every directory on the way to each.
+	// folder is the directory of the last read, kept open: files are read one directory after the other, and os.Root
+	// opens every directory of the path of each file.
 	folder   *os.Root
 	folderAt string
 }
@@ -71,9 +71,9 @@ func (t *Tree) leave() {
 	t.folder, t.folderAt = nil, ""
 }
 
-// enter returns the directory of a path, opened; nil if that is the root or cannot be opened. A name that the
-// directory has is what the root finds under the whole path. For a name that it does not have, such as one behind a
-// link out of the directory, ask the root.
+// enter returns the directory of a path, opened. If the directory is the root or cannot be opened, enter returns nil. A
+// file that the directory has under the base name is the one that the root has under the whole path. If the directory
+// does not have the name, for example because of a link out of the directory, ask the root.
 func (t *Tree) enter(p string) *os.Root {
 	dir := path.Dir(p)
 	if dir == "/" {
@@ -101,7 +101,7 @@ func Local(p string) string {
 	return p[1:]
 }
 
-// Type reports what is at a path, following symbolic links.
+// Type returns the type of the file at a path, following symbolic links.
 func (t *Tree) Type(p string) (render.FileType, error) {
 	if err := t.ctx.Err(); err != nil {
 		return render.Absent, err
@@ -157,7 +157,8 @@ func (t *Tree) excluded(p string, dir bool) bool {
 	return t.excluded(path.Dir(p), true) || t.exclude(p[1:], dir)
 }
 
-// missing turns "nothing there" into nil, and what os.Root refuses into ErrEscape. Nothing is below a file.
+// missing returns the error of a failed read. If the file does not exist, also because the path continues below a file,
+// missing returns nil. If os.Root refuses a symbolic link, the error is ErrEscape.
 func (t *Tree) missing(p string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
@@ -171,7 +172,8 @@ func (t *Tree) missing(p string, err error) error {
 	return fmt.Errorf("%s: %w", Local(p), err)
 }
 
-// Read returns a file's content. It is shared: do not change it.
+// Read returns a file's content, which the caller must not change. If the file does not exist, the error wraps
+// fs.ErrNotExist.
 func (t *Tree) Read(p string) ([]byte, error) {
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
@@ -222,7 +224,8 @@ func (t *Tree) load(p string) ([]byte, error) {
 	return data, nil
 }
 
-// readAll reads a file of known size with one call where it can.
+// readAll reads a file, with one call if its size is known. If the file is larger than MaxFileSize, the error is
+// ErrLimit.
 func readAll(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -239,7 +242,7 @@ func readAll(f *os.File) ([]byte, error) {
 	return data[:n], err
 }
 
-// Entry is one name in a directory. Link is set for a symbolic link, whatever it leads to.
+// Entry is one name in a directory. Link is set for a symbolic link of any target.
 type Entry struct {
 	Name string
 	Dir  bool
@@ -278,7 +281,7 @@ func (t *Tree) List(p string) ([]Entry, error) {
 	return entries, t.reads.list(p, entries)
 }
 
-// Resolve follows the symbolic links on a path that exists.
+// Resolve returns an existing path with its symbolic links followed. If a link leaves the root, the error is ErrEscape.
 func (t *Tree) Resolve(p string) (string, error) {
 	at, rest, links := "/", Local(p), 0
 	for rest != "" && rest != "." {
@@ -301,7 +304,8 @@ func (t *Tree) Resolve(p string) (string, error) {
 	return at, nil
 }
 
-// Locate returns the directory at the path that an object names, with symbolic links followed.
+// Locate returns the directory at the path that an object names, with symbolic links followed. If the path does not
+// exist, the error is ErrNotFound.
 func (t *Tree) Locate(specPath string) (string, error) {
 	p := Clean(specPath)
 	k, err := t.Type(p)

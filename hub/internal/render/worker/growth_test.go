@@ -12,7 +12,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// TestGrowth builds trees of a few lines that kustomize makes gigabytes of. Each costs its own build and no other.
+// TestGrowth builds trees of a few lines from which kustomize makes gigabytes. Each fails only its own build.
 func TestGrowth(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no limit on memory on this system")
@@ -39,7 +39,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// copying is a patch that copies all of an object into it, again and again.
+// copying returns a patch that copies all data of an object into it, again and again.
 func copying() map[string]string {
 	var patch strings.Builder
 	for i := range 40 {
@@ -51,7 +51,7 @@ func copying() map[string]string {
 	}
 }
 
-// diamond is bases that each include the one below twice, under different names.
+// diamond returns bases that each include the one below twice, under different names.
 func diamond() map[string]string {
 	files := map[string]string{"b0/kustomization.yaml": "resources: [a.yaml]\n", "b0/a.yaml": object("a")}
 	const levels = 24
@@ -66,7 +66,7 @@ func diamond() map[string]string {
 	return files
 }
 
-// doubling is replacements that put a text into each of many places of a text, and that one into the next.
+// doubling returns replacements that put a text into many places of another text, and that one into the next.
 func doubling() map[string]string {
 	var fields, replacements strings.Builder
 	for i := range 12 {

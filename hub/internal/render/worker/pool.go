@@ -14,7 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// Command is the hub's subcommand that is a worker: its main calls ServeWorker.
+// Command is the hub's subcommand that runs a worker. It calls ServeWorker.
 const Command = "render-worker"
 
 // The defaults of a Config.
@@ -24,15 +24,15 @@ const (
 	defaultOutput  = 256 << 20
 )
 
-// Config is how a Pool runs its workers. Zero values stand for the defaults.
+// Config configures the workers of a Pool. Zero values mean the defaults.
 type Config struct {
 	// Command starts a worker; default: this binary with the argument Command.
 	Command []string
 	// Workers is how many run at once; default: the number of CPUs.
 	Workers int
-	// Timeout is for one render, from when a worker takes it.
+	// Timeout is for one render, from when a worker begins it.
 	Timeout time.Duration
-	// Memory is a limit on what one worker holds, in bytes (Linux only).
+	// Memory is a limit on the memory of one worker, in bytes (Linux only).
 	Memory int64
 	// Output is a limit on one response, in bytes.
 	Output int64
@@ -55,7 +55,7 @@ func (c Config) withDefaults() (Config, error) {
 // Pool renders in worker processes. It implements render.Renderer and is safe for concurrent use.
 type Pool struct{ processes *confine.Pool }
 
-// New returns a pool with one worker that is warming up; more are started as renders need them, and all are kept.
+// New returns a pool and starts its first worker. The pool starts more workers as renders need them, and keeps them.
 func New(c Config) (*Pool, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -72,8 +72,8 @@ func New(c Config) (*Pool, error) {
 	return &Pool{processes}, nil
 }
 
-// Render implements render.Renderer. A render that takes too long or too much costs its worker and fails with an error
-// of package confine. When ctx ends, the worker is killed.
+// Render implements render.Renderer. If a render exceeds the timeout or a limit, its worker ends, and the error is one
+// of package confine. If ctx ends, the worker is killed.
 func (p *Pool) Render(ctx context.Context, req render.Request) (*render.Result, error) {
 	if req.Exclude != nil {
 		return nil, errors.New("render: Exclude cannot be sent to a worker")

@@ -22,10 +22,10 @@ import (
 
 var _ render.Renderer = (*Pool)(nil)
 
-// renderers are those that the workers of the tests serve.
+// renderers are the renderers of the workers of the tests.
 var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
 
-// The test binary is its own worker: the first argument says what kind.
+// TestMain runs the tests, or a worker if the first argument is the kind of a worker.
 func TestMain(m *testing.M) {
 	if len(os.Args) < 2 {
 		os.Exit(m.Run())
@@ -79,7 +79,7 @@ func object(name string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {k: v}\n"
 }
 
-// TestWorkerResult checks that a worker gives what the process itself gives.
+// TestWorkerResult checks that a worker has the same results as the process itself.
 func TestWorkerResult(t *testing.T) {
 	p := newPool(t, Config{}, Command)
 	secret, err := os.ReadFile("../kustomize/testdata/sops/multi.yaml")
@@ -101,7 +101,7 @@ func TestWorkerResult(t *testing.T) {
 	}
 }
 
-// TestWorkerError checks that a build error is the same across the pipe.
+// TestWorkerError checks that a build error is the same from a worker.
 func TestWorkerError(t *testing.T) {
 	p := newPool(t, Config{Workers: 1}, Command)
 	req := tree(t, map[string]string{"a.yaml": object("a"), "b.yaml": object("a")})
@@ -147,7 +147,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestNoNetwork checks that a worker has no network whatever the tree makes up.
+// TestNoNetwork checks that a worker has no network for any tree.
 func TestNoNetwork(t *testing.T) {
 	asked := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
@@ -175,7 +175,7 @@ func TestNoNetwork(t *testing.T) {
 	}
 }
 
-// TestParallelBuilds checks that builds run beside each other.
+// TestParallelBuilds checks that builds run in parallel.
 func TestParallelBuilds(t *testing.T) {
 	p := newPool(t, Config{Workers: 3}, Command)
 	var builds sync.WaitGroup

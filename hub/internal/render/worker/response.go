@@ -39,7 +39,7 @@ func encode(result *render.Result) ([]byte, error) {
 	return data, nil
 }
 
-// decode reads what encode wrote.
+// decode returns the result that encode encoded.
 func decode(answer []byte) (*render.Result, error) {
 	var r response
 	if err := json.Unmarshal(answer, &r); err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// ServeWorker is a worker process: it answers requests with the renderer until standard input ends. It confines the
-// process first: no network, no environment, no more memory than the pool allows. Then it calls warm, which loads what
-// renders share.
+// ServeWorker runs a worker process: it answers requests with the renderer until standard input ends. It confines the
+// process first: no network, no environment, no more memory than the pool allows. Then it calls warm, which loads the
+// data that renders share.
 func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, warm func()) error {
 	prepare := func() {
 		render.Confine()
@@ -24,7 +24,7 @@ func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, wa
 	return confine.Serve(stdin, stdout, confine.Service{Prepare: prepare, Answer: answer, Reasons: render.Reasons})
 }
 
-// answer renders what one request asks for.
+// answer returns the encoded result of one request.
 func answer(renderer render.Renderer, data []byte) ([]byte, error) {
 	var request render.Request
 	if err := json.Unmarshal(data, &request); err != nil {
