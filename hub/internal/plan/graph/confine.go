@@ -112,8 +112,8 @@ func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	}
 	if p.barred[key] || p.barred[*n.Owner] || n.Confined.Check(key, r) != nil {
 		p.barred[key] = true
-		return fmt.Errorf("what it may do has changed, and it has not been given anew since: see to %s, which gives it",
-			n.Owner.Local())
+		return fmt.Errorf("its service account or allowed namespaces have changed, and %s has not given it since: make "+
+			"that ready first", n.Owner.Local())
 	}
 	return nil
 }

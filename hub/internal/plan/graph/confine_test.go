@@ -411,7 +411,7 @@ func TestTenancy(t *testing.T) {
 				files{"fleet:root": team(asTeam)},
 				[]string{
 					"green/mine held", "green/deep held", `shop/team: its namespace "green" is not allowed`,
-					"green/deep: what it may do has changed",
+					"green/deep: its service account or allowed namespaces have changed",
 				},
 			},
 		},
@@ -439,7 +439,7 @@ func TestTenancy(t *testing.T) {
 				files{"fleet:root": team(asTeam), "shop:app": "broken"},
 				[]string{
 					"shop/deep as team from shop:deep", "flux-system/out held", "flux-system/further held",
-					"flux-system/further: see to Kustomization flux-system/out", infraStays,
+					"flux-system/further: and Kustomization flux-system/out has not given it since", infraStays,
 				},
 			},
 			{

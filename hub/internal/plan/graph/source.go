@@ -107,8 +107,8 @@ func (p *pass) see(s sight) (found Node, wait bool, err error) {
 	last, was := p.known[s.source]
 	switch {
 	case p.unstable.has(s.key()):
-		return found, false, problem{condition.SourceUnstable, "source comes and goes: what is rendered from " +
-			s.source.Local() + " of this graph takes it away, and without it gives it"}
+		return found, false, problem{condition.SourceUnstable, "source comes and goes: rendering from " +
+			s.source.Local() + " of this graph removes it, and rendering without it adds it"}
 	case s.sees(now, here):
 		return now, false, nil
 	case s.sees(last, was) && p.waitForSources:
