@@ -61,7 +61,7 @@ func (p *Planner) load(ctx context.Context) error {
 // setHubRow puts a row into the hub, and logs if it cannot be read.
 func (p *Planner) setHubRow(r store.Resource) {
 	if err := p.hub.set(r); err != nil {
-		p.log.Error("an object of the store cannot be read and is passed over: apply it again", telemetry.Object(r.Key),
+		p.log.Error("an object of the store cannot be read and is ignored: apply it again", telemetry.Object(r.Key),
 			telemetry.Err(err))
 	}
 }

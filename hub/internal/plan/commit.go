@@ -147,7 +147,7 @@ func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
 				continue
 			}
 			if err := r.PutBlobs(ctx, p.store.Blobs()); err != nil {
-				return fmt.Errorf("keep what was rendered: %w", err)
+				return fmt.Errorf("store rendered objects: %w", err)
 			}
 			renders[r] = true
 		}
@@ -159,7 +159,7 @@ func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
 				continue
 			}
 			if _, err := p.store.Blobs().Put(ctx, e.data); err != nil {
-				return fmt.Errorf("keep the application of %s: %w", e.key, err)
+				return fmt.Errorf("store the application of %s: %w", e.key, err)
 			}
 			put[e.entry.Digest] = true
 		}

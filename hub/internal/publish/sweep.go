@@ -73,7 +73,7 @@ func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
 func (p *Publisher) repair(ctx context.Context, r *reach) error {
 	var damaged []manifest.Digest
 	for d, cause := range r.unread {
-		p.Log.WarnContext(ctx, "an application cannot be read; it will be made again, and nothing is swept meanwhile",
+		p.Log.WarnContext(ctx, "an application cannot be read; it will be made again, and no blob is deleted meanwhile",
 			telemetry.Digest(d), slog.Any("clusters", r.needers(d)), telemetry.Err(cause))
 		if errors.Is(cause, store.ErrDamaged) {
 			damaged = append(damaged, d)

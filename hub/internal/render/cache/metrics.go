@@ -21,7 +21,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		answers: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "nave_render_answers_total",
-			Help: "Renders that were asked for, by what answered: memory, store, render, failed.",
+			Help: "Requests for renders, by origin of the result: memory, store, render, failed.",
 		}, []string{"by"}),
 	}
 }

@@ -62,7 +62,7 @@ func New(c Config) (*Pool, error) {
 		return nil, err
 	}
 	processes, err := confine.New(confine.Config{
-		Name: "render worker", Hint: "look for what makes its output large",
+		Name: "render worker", Hint: "find the patch or object that makes its output large",
 		Command: c.Command, Workers: c.Workers, Timeout: c.Timeout, Memory: c.Memory, Output: c.Output,
 		Reasons: render.Reasons, Log: c.Log,
 	})
