@@ -149,8 +149,8 @@ func (p *Planner) noteHub(tx *store.Tx, path string) error {
 	return nil
 }
 
-// changeHub takes over a row of the hub, or its deletion, and marks the clusters that depend on the object. It returns
-// false if nothing changed.
+// changeHub applies a change or a deletion of a row to p.hub, and marks the clusters that depend on the object. If the
+// row did not change, changeHub returns false.
 func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 	before, was := p.hub.rows[now.Key]
 	if ok == was && sameRow(before, now) {

@@ -118,7 +118,7 @@ func (p *Planner) commitTogether(ctx context.Context, batch []*walked, start tim
 	return nil
 }
 
-// update runs fn in one transaction, and takes over the scopes that it changed.
+// update runs fn in one transaction. After the commit it copies the changed scopes to p.scopes.
 func (p *Planner) update(ctx context.Context, start time.Time, fn func(*writer) error) (c *writer, err error) {
 	err = p.store.Update(ctx, func(tx *store.Tx) error {
 		c = &writer{

@@ -128,8 +128,8 @@ func (c *writer) fleets() error {
 	return nil
 }
 
-// hubCondition writes the condition of a Cluster or a Fleet, unless the object is gone or the hub's own walk refused
-// the object.
+// hubCondition writes the condition of a Cluster or a Fleet. If the object does not exist any more, or the hub's own
+// walk refused it, hubCondition writes no condition.
 func (c *writer) hubCondition(key api.Key, o store.Condition) error {
 	s, changed := c.scopes[""]
 	if !changed {

@@ -50,8 +50,8 @@ func (p *Planner) clustersRound(ctx context.Context, clusters []string, start ti
 	return err
 }
 
-// hubRound walks the hub's own graph if it is marked, and takes over the Clusters, Fleets and sources that the graph
-// gives.
+// hubRound walks the hub's own graph if it is marked, and updates p.hub with the Clusters, Fleets and sources that the
+// graph gives.
 func (p *Planner) hubRound(ctx context.Context) error {
 	if !p.dirty[""] {
 		return nil

@@ -173,6 +173,6 @@ type Graph struct {
 	// Pending are the renderables without an Application, because they were never rendered. Sorted.
 	Pending []api.Key
 	// Blind has the limits of the renderables that were not rendered as they are now, each limit once: they may render
-	// objects that the walk does not know. Nil stands for a renderable without limits.
+	// objects that the walk does not know. Nil means a renderable without limits.
 	Blind []*api.Confinement
 }
