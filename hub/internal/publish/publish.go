@@ -1,9 +1,9 @@
 // Package publish turns plans into releases and signed bundles: it watches the plans, and keeps for each cluster one
 // envelope that its spoke can verify. No other package has the signing key.
 //
-// Package release decides which part of a plan goes out now. Publish decides and signs outside of any transaction. It
-// writes the release and its bundle in one transaction, unless a row that they were made of changed meanwhile; then the
-// next round makes them again.
+// Package release decides which part of a plan is released now. Publish decides and signs outside of any transaction.
+// It writes the release and its bundle in one transaction, unless a row that they were made of changed meanwhile; then
+// the next round makes them again.
 //
 // A bundle is signed anew if
 //

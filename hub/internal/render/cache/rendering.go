@@ -84,7 +84,7 @@ func identityOf(o *manifest.Object) bundle.ObjectIdentity {
 	}
 }
 
-// readKnown reads the objects that extend the graph. If one is gone, the error is store.ErrNotFound.
+// readKnown reads the objects that extend the graph. If one is missing, the error is store.ErrNotFound.
 func (r *Rendering) readKnown(ctx context.Context, blobs store.Blobs) error {
 	for _, i := range r.variant.Graph {
 		reference := r.variant.Objects[i]
